@@ -1,0 +1,241 @@
+//! What travels from a device thread to its viewers: coded frames, the wishes that flow back, and health.
+//!
+//! One writer, many readers, a ring between them. The writer never waits: the oldest frame is overwritten, and a
+//! reader that was late pays alone, by going on from the next key frame (video) or the newest packet (audio).
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, Ordering},
+};
+
+use bytes::Bytes;
+use tokio::sync::{broadcast, watch};
+
+use crate::clock::Mono;
+
+/// Frames the video ring holds: one second at 30/s.
+pub const VIDEO_RING: usize = 32;
+/// Packets the audio ring holds: one second of 20 ms packets.
+pub const AUDIO_RING: usize = 50;
+
+/// One coded frame, cut into RTP payloads once for all viewers.
+#[derive(Debug)]
+pub struct Frame {
+    /// RTP payloads in order (RFC 6184 for H.264, RFC 7587 for Opus); shared, never copied for fan-out.
+    pub payloads: Vec<Bytes>,
+    /// Whether a decoder can start here.
+    pub key: bool,
+    /// Media time in ticks of the codec's RTP clock (90 kHz video, 48 kHz audio), not wrapped. For audio it
+    /// counts samples, so a lost stretch of sound is a gap here.
+    pub ticks: u64,
+    /// When the first sample or line was captured.
+    pub at: Mono,
+}
+
+impl Frame {
+    /// Bytes of payload.
+    pub fn len(&self) -> usize {
+        self.payloads.iter().map(Bytes::len).sum()
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.payloads.iter().all(Bytes::is_empty)
+    }
+}
+
+/// How a source is doing; told to viewers and in `status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// Frames arrive, or would if somebody watched.
+    #[default]
+    Ok,
+    /// Being opened; no frame yet.
+    Starting,
+    /// Open, but no frame for a while.
+    Stalled,
+    /// Not there, or not configured.
+    Absent,
+    /// Covered or switched off on purpose.
+    Privacy,
+}
+
+/// Why a device thread ended by itself. The text is for a person: doing what, on which thing, what was said, what
+/// is possible.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The device is not there; looked for again while somebody watches.
+    #[error("{0}")]
+    Absent(String),
+    /// The device is there and does not work; tried again, more and more seldom.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What viewers wish of an encoder. Newer replaces older; ten wishes are one.
+#[derive(Debug, Default)]
+pub struct Wishes {
+    key: AtomicBool,
+    bitrate: AtomicU32,
+}
+
+impl Wishes {
+    /// Asks for a key frame as soon as possible.
+    pub fn wish_key(&self) {
+        self.key.store(true, Ordering::Release);
+    }
+
+    /// Whether a key frame was wished for since the last call.
+    pub fn take_key(&self) -> bool {
+        self.key.swap(false, Ordering::AcqRel)
+    }
+
+    /// Asks for a bitrate in bits per second; 0 is the configured one.
+    pub fn wish_bitrate(&self, bits: u32) {
+        self.bitrate.store(bits, Ordering::Release);
+    }
+
+    /// The bitrate wished for; 0 is the configured one.
+    pub fn bitrate(&self) -> u32 {
+        self.bitrate.load(Ordering::Acquire)
+    }
+}
+
+/// The writing end: one device thread.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    frames: broadcast::Sender<Arc<Frame>>,
+    wishes: Arc<Wishes>,
+    health: Arc<watch::Sender<Health>>,
+}
+
+/// A reading end: one viewer.
+#[derive(Debug)]
+pub struct Reader {
+    frames: broadcast::Receiver<Arc<Frame>>,
+    wishes: Arc<Wishes>,
+    health: watch::Receiver<Health>,
+}
+
+/// What a reader is given.
+#[derive(Debug)]
+pub enum Next {
+    /// The next frame.
+    Frame(Arc<Frame>),
+    /// This many frames were overwritten before they were read.
+    Missed(u64),
+}
+
+/// Makes a feed whose ring holds `capacity` frames.
+pub fn feed(capacity: usize) -> Writer {
+    Writer {
+        frames: broadcast::Sender::new(capacity),
+        wishes: Arc::default(),
+        health: Arc::new(watch::Sender::new(Health::Starting)),
+    }
+}
+
+impl Writer {
+    /// Hands a frame to all readers; dropped if there are none. Never waits.
+    pub fn send(&self, frame: Frame) {
+        let _ = self.frames.send(Arc::new(frame));
+    }
+
+    /// What the readers wish for.
+    pub fn wishes(&self) -> &Wishes {
+        &self.wishes
+    }
+
+    /// Says how the source is doing.
+    pub fn set_health(&self, health: Health) {
+        self.health.send_if_modified(|now| std::mem::replace(now, health) != health);
+    }
+
+    /// How the source is doing.
+    pub fn health(&self) -> Health {
+        *self.health.borrow()
+    }
+
+    /// Follows how the source is doing.
+    pub fn watch_health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// A new reader, from the next frame on.
+    pub fn subscribe(&self) -> Reader {
+        Reader { frames: self.frames.subscribe(), wishes: Arc::clone(&self.wishes), health: self.health.subscribe() }
+    }
+}
+
+impl Reader {
+    /// The next frame, or how many were missed; `None` once the source is gone for good. Cancel safe.
+    pub async fn next(&mut self) -> Option<Next> {
+        match self.frames.recv().await {
+            Ok(frame) => Some(Next::Frame(frame)),
+            Err(broadcast::error::RecvError::Lagged(n)) => Some(Next::Missed(n)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+
+    /// Forgets what is waiting: the reader goes on with the next frame sent.
+    pub fn skip_to_now(&mut self) {
+        self.frames = self.frames.resubscribe();
+    }
+
+    /// What this reader may wish for.
+    pub fn wishes(&self) -> &Arc<Wishes> {
+        &self.wishes
+    }
+
+    /// Follows how the source is doing.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(n: u64) -> Frame {
+        Frame { payloads: vec![Bytes::from_static(b"x")], key: n == 0, ticks: n, at: Mono(n) }
+    }
+
+    #[tokio::test]
+    async fn a_late_reader_pays_alone_and_the_writer_never_waits() {
+        let writer = feed(4);
+        let (mut late, mut prompt) = (writer.subscribe(), writer.subscribe());
+        for n in 0..10 {
+            writer.send(frame(n));
+            assert!(matches!(prompt.next().await, Some(Next::Frame(f)) if f.ticks == n));
+        }
+        assert!(matches!(late.next().await, Some(Next::Missed(6))));
+        assert!(matches!(late.next().await, Some(Next::Frame(f)) if f.ticks == 6));
+        late.skip_to_now();
+        writer.send(frame(11));
+        assert!(matches!(late.next().await, Some(Next::Frame(f)) if f.ticks == 11));
+        drop(writer);
+        assert!(late.next().await.is_none());
+    }
+
+    #[test]
+    fn ten_wishes_are_one() {
+        let writer = feed(4);
+        let reader = writer.subscribe();
+        (0..10).for_each(|_| reader.wishes().wish_key());
+        assert!(writer.wishes().take_key());
+        assert!(!writer.wishes().take_key());
+    }
+
+    #[test]
+    fn health_wakes_only_on_change() {
+        let writer = feed(4);
+        let mut health = writer.watch_health();
+        writer.set_health(Health::Starting);
+        assert!(!health.has_changed().unwrap());
+        writer.set_health(Health::Ok);
+        assert!(health.has_changed().unwrap());
+        assert_eq!(*health.borrow_and_update(), Health::Ok);
+    }
+}

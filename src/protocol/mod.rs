@@ -1,0 +1,297 @@
+//! What is said over the broker: topics and messages. Pure: no clock, no channel.
+//!
+//! The contract is `docs/protocol.md`; the section numbers below are its own.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::{config::Id, feed::Health};
+
+/// The protocol version this daemon speaks.
+pub const VERSION: u32 = 1;
+
+/// A session: 128 random bits chosen by the viewer, 22 base64url characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct SessionId(String);
+
+impl SessionId {
+    /// Accepts 22 base64url characters; `None` otherwise.
+    pub fn new(text: &str) -> Option<Self> {
+        let fits = text.len() == 22 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One ICE candidate as it travels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Candidate {
+    /// `candidate:…` (RFC 8839 section 5.1).
+    pub candidate: String,
+    /// Media stream identification tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mid: Option<String>,
+    /// Index of the m-line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mline: Option<u16>,
+}
+
+/// Which media a viewer asks for in a `request`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Wanted {
+    /// The picture.
+    #[serde(default)]
+    pub video: bool,
+    /// The sound.
+    #[serde(default)]
+    pub audio: bool,
+    /// Sound from the viewer to the board; not served yet, answered inactive.
+    #[serde(default)]
+    pub talk: bool,
+}
+
+/// What a viewer says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Asks for a fresh nonce.
+    Hello,
+    /// Opens a session or, with `restart`, restarts ICE in it.
+    Offer { sdp: String, restart: bool },
+    /// "You make the offer."
+    Request { media: Wanted },
+    /// Answers the device's offer.
+    Answer { sdp: String, offer_hash: Option<String> },
+    /// Candidates of one ICE generation; `end` says that there are no more.
+    Candidates { ufrag: Option<String>, candidates: Vec<Candidate>, end: bool },
+    /// Renews the lease.
+    Renew,
+    /// Ends the session.
+    Bye { reason: String },
+    /// Liveness of signalling, before ICE is connected.
+    Ping { n: u64 },
+    /// Answers a `ping` of the device.
+    Pong { n: u64 },
+}
+
+/// What the device says.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Reply {
+    /// Answers `hello`.
+    Welcome { nonce: String, clock: Clock },
+    /// The device's offer: after a `request`, or to restart ICE.
+    Offer {
+        sdp: String,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        restart: bool,
+    },
+    /// Answers the viewer's offer.
+    Answer { sdp: String, offer_hash: String, lease_s: u64, ice_servers: Vec<IceServer> },
+    /// Candidates of one ICE generation.
+    Candidates {
+        ufrag: String,
+        candidates: Vec<Candidate>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        end: bool,
+    },
+    /// The lease was renewed.
+    Renewed { lease_s: u64 },
+    /// Why the picture is black, in a word.
+    Media(MediaHealth),
+    /// The session will end soon.
+    Goaway { in_s: u64, reason: String },
+    /// The session is over.
+    Bye { reason: String },
+    /// Liveness of signalling.
+    Ping { n: u64 },
+    /// Answers a `ping`.
+    Pong { n: u64 },
+    /// A refusal: a code, its name, and a sentence.
+    Error(Refusal),
+}
+
+/// ICE servers as `RTCConfiguration.iceServers` takes them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IceServer {
+    /// URLs.
+    pub urls: Vec<String>,
+    /// TURN user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// TURN password: meant for this viewer, never logged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+/// Whether the wall clock is known to be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// Synchronised.
+    Synced,
+    /// Not yet: a board without an RTC starts in 1970.
+    Unsynced,
+}
+
+/// How picture and sound are doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MediaHealth {
+    /// The picture.
+    pub video: Health,
+    /// The sound.
+    pub audio: Health,
+}
+
+/// The part of `status` that the daemon knows and the link does not (the link adds epoch and connection count).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Presence {
+    /// How picture and sound are doing.
+    pub media: MediaHealth,
+    /// Sessions now.
+    pub viewers: usize,
+    /// Sessions at most.
+    pub max_viewers: usize,
+    /// Whether the wall clock is right.
+    pub clock: Clock,
+    /// A live nonce (section 5); rides here so that a viewer needs no `hello`.
+    pub nonce: String,
+}
+
+/// A refusal: section 6.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// A number for programs.
+    pub code: u16,
+    /// A name for programs.
+    pub name: ErrorName,
+    /// A sentence for people.
+    pub message: String,
+    /// When to try again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// Protocol versions spoken, with `version`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub supported: Option<Vec<u32>>,
+}
+
+/// The error names of section 6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // the names are the documentation; section 6 has a sentence for each
+pub enum ErrorName {
+    BadRequest,
+    BadSdp,
+    Unauthorized,
+    AuthRequired,
+    StaleNonce,
+    ClockUnsynced,
+    Forbidden,
+    NoSession,
+    Timeout,
+    IceTimeout,
+    Conflict,
+    Gone,
+    TooLarge,
+    NoCommonCodec,
+    Version,
+    RateLimited,
+    Privacy,
+    NoMedia,
+    Replaced,
+    Shutdown,
+    Expired,
+    IceFailed,
+    DtlsFailed,
+    ConsentLost,
+    Internal,
+    Busy,
+    OutOfResources,
+}
+
+impl ErrorName {
+    /// The code that goes with the name.
+    pub fn code(self) -> u16 {
+        use ErrorName as E;
+        match self {
+            E::BadRequest | E::BadSdp => 400,
+            E::Unauthorized | E::AuthRequired | E::StaleNonce | E::ClockUnsynced => 401,
+            E::Forbidden => 403,
+            E::NoSession => 404,
+            E::Timeout | E::IceTimeout => 408,
+            E::Conflict => 409,
+            E::Gone => 410,
+            E::TooLarge => 413,
+            E::NoCommonCodec => 415,
+            E::Version => 426,
+            E::RateLimited => 429,
+            E::Privacy => 451,
+            E::NoMedia => 480,
+            E::Replaced | E::Shutdown | E::Expired => 487,
+            E::IceFailed | E::DtlsFailed | E::ConsentLost => 488,
+            E::Internal => 500,
+            E::Busy | E::OutOfResources => 503,
+        }
+    }
+}
+
+impl Refusal {
+    /// A refusal with a sentence: doing what, on which thing, what was said, what is possible.
+    pub fn new(name: ErrorName, message: impl Into<String>) -> Self {
+        Self { code: name.code(), name, message: message.into(), retry_after_ms: None, supported: None }
+    }
+}
+
+/// The topics of one device (section 2).
+#[derive(Debug, Clone)]
+pub struct Topics {
+    base: String,
+}
+
+impl Topics {
+    /// Topics under `{root}/{device}`.
+    pub fn new(root: &str, device: &Id) -> Self {
+        Self { base: format!("{root}/{device}") }
+    }
+
+    /// Presence; retained.
+    pub fn status(&self) -> String {
+        format!("{}/status", self.base)
+    }
+
+    /// What the device is and can do; retained.
+    pub fn info(&self) -> String {
+        format!("{}/info", self.base)
+    }
+
+    /// Audit and events.
+    pub fn events(&self) -> String {
+        format!("{}/evt", self.base)
+    }
+
+    /// The filter of all requests.
+    pub fn requests(&self) -> String {
+        format!("{}/req/+", self.base)
+    }
+
+    /// The reply topic of one viewer: derived from its identity, never from a message.
+    pub fn reply(&self, viewer: &Id) -> String {
+        format!("{}/rsp/{viewer}", self.base)
+    }
+
+    /// Who sent a request, by its topic.
+    pub fn viewer(&self, topic: &str) -> Option<Id> {
+        Id::new(topic.strip_prefix(&self.base)?.strip_prefix("/req/")?)
+    }
+}
