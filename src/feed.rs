@@ -77,13 +77,24 @@ pub enum Fault {
 #[derive(Debug, Default)]
 pub struct Wishes {
     key: AtomicBool,
+    repair: AtomicBool,
     bitrate: AtomicU32,
 }
 
 impl Wishes {
-    /// Asks for a key frame as soon as possible.
+    /// Asks for a key frame as soon as possible: a viewer joins.
     pub fn wish_key(&self) {
         self.key.store(true, Ordering::Release);
+    }
+
+    /// Asks for a key frame because a picture broke (PLI, FIR, a viewer that fell behind); at most one a second is made.
+    pub fn wish_repair(&self) {
+        self.repair.store(true, Ordering::Release);
+    }
+
+    /// Whether a repair was wished for since the last call.
+    pub fn take_repair(&self) -> bool {
+        self.repair.swap(false, Ordering::AcqRel)
     }
 
     /// Whether a key frame was wished for since the last call.

@@ -1,23 +1,71 @@
-//! One peer connection: codecs, ICE servers, interceptors, and the pumps that carry feeds into it.
+//! One peer connection: descriptions, candidates, state, and the pumps that carry feeds into it.
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use tokio::sync::mpsc;
+use async_trait::async_trait;
+use rtc::{
+    crypto::SignatureScheme,
+    peer_connection::{
+        certificate::{CertificateParams, RTCCertificate},
+        configuration::{RTCConfigurationBuilder, RTCIceTransportPolicy},
+        event::RTCPeerConnectionIceEvent,
+        sdp::RTCSessionDescription,
+        state::{RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionState},
+        transport::RTCIceCandidateInit,
+    },
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tracing::debug;
+use webrtc::{
+    media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStaticRTP},
+    peer_connection::{PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler},
+    rtp_transceiver::RtpSender,
+    runtime::TokioRuntime,
+};
 
+use super::{
+    engine,
+    feedback::{Feedback, Said},
+    pump::{self, Counts, Stage},
+    route,
+    track::{Line, Track, playout_delay},
+};
 use crate::{
     config::Webrtc,
+    ice::Resolver,
     protocol::{Candidate, Wanted},
     studio::Lease,
 };
 
+/// How long a connection may take to close.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
+
 /// What all peer connections share: settings, certificate, resolved servers.
-#[derive(Debug)]
 pub struct Peers {
-    config: Webrtc,
+    config: Mutex<Webrtc>,
+    stereo: bool,
+    certificate: RTCCertificate,
+    resolver: Resolver,
 }
 
-/// What a peer connection tells its viewer task. Sent to a bounded queue (64); when it is full the event is dropped and counted, but for
-/// the state events, which replace each other.
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peers").finish_non_exhaustive()
+    }
+}
+
+/// What a peer connection tells its viewer task, through a queue that the driver never waits for: a queue that is full
+/// means a viewer that no longer works, and the event is lost with it.
 #[derive(Debug)]
 pub enum PeerEvent {
     /// A local candidate.
@@ -70,62 +118,343 @@ pub struct Summary {
     pub bytes: u64,
 }
 
+/// One sender and the track behind it.
+struct Outgoing {
+    sender: Arc<dyn RtpSender>,
+    track: Arc<TrackLocalStaticRTP>,
+    ssrc: u32,
+}
+
 /// One peer connection.
-#[derive(Debug)]
-pub struct Peer {}
+pub struct Peer {
+    connection: Arc<dyn PeerConnection>,
+    stage: watch::Sender<Stage>,
+    said: Arc<Said>,
+    counts: Arc<Counts>,
+    video: Option<Outgoing>,
+    audio: Option<Outgoing>,
+    playout_delay: Option<bytes::Bytes>,
+    pumps: Mutex<JoinSet<()>>,
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer").field("stage", &*self.stage.borrow()).finish_non_exhaustive()
+    }
+}
 
 impl Peers {
     /// Prepares what all connections share; makes the DTLS certificate, so that no viewer waits for it.
-    pub fn new(config: &Webrtc) -> Result<Arc<Self>, PeerError> {
-        Ok(Arc::new(Self { config: config.clone() }))
+    pub fn new(config: &Webrtc, stereo: bool) -> Result<Arc<Self>, PeerError> {
+        let provider = rtc::crypto::default_provider().map_err(internal("find a crypto provider"))?;
+        let params =
+            CertificateParams::new(vec!["fanlight".to_owned()]).map_err(internal("name the DTLS certificate"))?;
+        let certificate = RTCCertificate::generate(provider.crypto(), SignatureScheme::EcdsaP256Sha256, params)
+            .map_err(internal("make the DTLS certificate"))?;
+        let config = Mutex::new(config.clone());
+        Ok(Arc::new(Self { config, stereo, certificate, resolver: Resolver::default() }))
     }
 
-    /// Opens a peer connection. `media` says what it will carry: with a `request` what was wanted, with an offer both.
-    pub async fn open(self: &Arc<Self>, _media: Wanted, _events: mpsc::Sender<PeerEvent>) -> Result<Peer, PeerError> {
-        let _ = &self.config;
-        Ok(Peer {})
+    /// Takes new settings; connections that are open keep theirs.
+    pub fn configure(&self, config: Webrtc) {
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    /// Opens a peer connection. `media` says what it will carry: with a `request` what was wanted, with an offer all
+    /// that the board has.
+    pub async fn open(self: &Arc<Self>, media: Wanted, events: mpsc::Sender<PeerEvent>) -> Result<Peer, PeerError> {
+        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let servers = self.resolver.resolve(&config.ice_servers, config.ipv4, config.ipv6).await;
+        let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
+        let said = Arc::new(Said::default());
+        let stage = watch::Sender::new(Stage::default());
+        let handler = Handler { events, stage: stage.clone(), secured: AtomicBool::new(false) };
+        let configuration = RTCConfigurationBuilder::new()
+            .with_ice_servers(servers)
+            .with_ice_transport_policy(policy)
+            .with_certificates(vec![self.certificate.clone()])
+            .build();
+        let connection = PeerConnectionBuilder::new()
+            .with_configuration(configuration)
+            .with_media_engine(engine::media_engine(self.stereo).map_err(internal("set up the codecs"))?)
+            .with_interceptor_registry(engine::registry(Feedback::new(Arc::clone(&said))))
+            .with_setting_engine(engine::settings(config.loopback))
+            .with_runtime(Arc::new(TokioRuntime))
+            .with_handler(Arc::new(handler))
+            .with_udp_addrs(bind_addresses(&config))
+            .build()
+            .await
+            .map_err(internal("open a peer connection"))?;
+        let mut peer = Peer {
+            connection: Arc::new(connection),
+            stage,
+            said,
+            counts: Arc::default(),
+            video: None,
+            audio: None,
+            playout_delay: config.playout_delay.map(|(least, most)| playout_delay(least, most)),
+            pumps: Mutex::default(),
+        };
+        if media.audio {
+            let ssrc = random_u32();
+            peer.audio = Some(peer.add(engine::audio_track(ssrc, self.stereo), ssrc).await?);
+        }
+        if media.video {
+            let (ssrc, rtx) = (random_u32(), random_u32());
+            peer.video = Some(peer.add(engine::video_track(ssrc, rtx), ssrc).await?);
+        }
+        Ok(peer)
     }
 }
 
 impl Peer {
+    async fn add(&self, track: rtc::media_stream::MediaStreamTrack, ssrc: u32) -> Result<Outgoing, PeerError> {
+        let track = Arc::new(TrackLocalStaticRTP::new(track));
+        let local: Arc<dyn TrackLocal> = Arc::clone(&track) as Arc<dyn TrackLocal>;
+        let sender = self.connection.add_track(local).await.map_err(internal("add a track"))?;
+        Ok(Outgoing { sender, track, ssrc })
+    }
+
     /// Takes the viewer's offer (first or ICE restart) and gives the answer; gathering begins.
-    pub async fn answer(&self, _sdp: &str) -> Result<String, PeerError> {
-        Ok(String::new())
+    pub async fn answer(&self, sdp: &str) -> Result<String, PeerError> {
+        let offer = RTCSessionDescription::offer(sdp.to_owned()).map_err(bad_sdp)?;
+        self.connection.set_remote_description(offer).await.map_err(bad_sdp)?;
+        let answer = self.connection.create_answer(None).await.map_err(bad_sdp)?;
+        let sdp = answer.sdp.clone();
+        self.connection.set_local_description(answer).await.map_err(bad_sdp)?;
+        self.refuse_without_codec().await?;
+        Ok(sdp)
     }
 
     /// Makes the device's offer; with `restart` one that restarts ICE. Gathering begins.
-    pub async fn offer(&self, _restart: bool) -> Result<String, PeerError> {
-        Ok(String::new())
+    pub async fn offer(&self, restart: bool) -> Result<String, PeerError> {
+        if restart {
+            self.connection.restart_ice().await.map_err(internal("restart ICE"))?;
+        }
+        let offer = self.connection.create_offer(None).await.map_err(internal("make an offer"))?;
+        let sdp = offer.sdp.clone();
+        self.connection.set_local_description(offer).await.map_err(internal("set the own offer"))?;
+        Ok(sdp)
     }
 
     /// Takes the viewer's answer.
-    pub async fn accept(&self, _sdp: &str) -> Result<(), PeerError> {
-        Ok(())
+    pub async fn accept(&self, sdp: &str) -> Result<(), PeerError> {
+        let answer = RTCSessionDescription::answer(sdp.to_owned()).map_err(bad_sdp)?;
+        self.connection.set_remote_description(answer).await.map_err(bad_sdp)?;
+        self.refuse_without_codec().await
+    }
+
+    async fn refuse_without_codec(&self) -> Result<(), PeerError> {
+        let media = self.media().await;
+        if media.video || media.audio {
+            return Ok(());
+        }
+        Err(PeerError::NoCommonCodec(
+            "no codec in common: this board sends H.264 (packetization-mode 1) and Opus".into(),
+        ))
     }
 
     /// Adds a remote candidate that passed the limits. Only after `answer` or `accept`.
-    pub async fn add_candidate(&self, _candidate: &Candidate) -> Result<(), PeerError> {
-        Ok(())
+    pub async fn add_candidate(&self, candidate: &Candidate) -> Result<(), PeerError> {
+        let init = RTCIceCandidateInit {
+            candidate: candidate.candidate.clone(),
+            sdp_mid: candidate.mid.clone(),
+            sdp_mline_index: candidate.mline,
+            ..Default::default()
+        };
+        self.connection.add_ice_candidate(init).await.map_err(|e| PeerError::BadCandidate(e.to_string()))
     }
 
     /// The user fragment of the local description, which names the ICE generation.
     pub async fn ufrag(&self) -> String {
-        String::new()
+        let local = self.connection.local_description().await;
+        let line = |sdp: &str| sdp.lines().find_map(|l| l.strip_prefix("a=ice-ufrag:")).map(|u| u.trim().to_owned());
+        local.and_then(|d| line(&d.sdp)).unwrap_or_default()
     }
 
     /// What the negotiated m-lines carry.
     pub async fn media(&self) -> Wanted {
-        Wanted { video: true, audio: true, talk: false }
+        let video = match &self.video {
+            Some(out) => self.line(out, "video/H264").await.is_some(),
+            None => false,
+        };
+        let audio = match &self.audio {
+            Some(out) => self.line(out, "audio/opus").await.is_some(),
+            None => false,
+        };
+        Wanted { video, audio, talk: false }
+    }
+
+    /// What the negotiation gave an outgoing stream; `None` where it was refused.
+    async fn line(&self, out: &Outgoing, mime: &str) -> Option<Line> {
+        let remote = self.connection.remote_description().await?;
+        let kind = mime.split('/').next()?;
+        if !route::receives(&remote.sdp, kind) {
+            return None;
+        }
+        let parameters = out.sender.get_parameters().await.ok()?.rtp_parameters;
+        let codec = parameters.codecs.iter().find(|c| c.rtp_codec.mime_type.eq_ignore_ascii_case(mime))?;
+        let extension = parameters.header_extensions.iter().find(|e| e.uri == engine::PLAYOUT_DELAY);
+        let id = extension.and_then(|e| u8::try_from(e.id).ok());
+        Some(Line {
+            ssrc: out.ssrc,
+            payload_type: codec.payload_type,
+            playout_delay: id.zip(self.playout_delay.clone()),
+        })
     }
 
     /// Starts the pumps: frames flow as soon as DTLS is up. Dropping the leases is the peer's duty from here on.
-    pub fn play(&self, _video: Option<Lease>, _audio: Option<Lease>) {}
+    pub async fn play(&self, video: Option<Lease>, audio: Option<Lease>) {
+        if let (Some(out), Some(lease)) = (&self.video, video)
+            && let Some(line) = self.line(out, "video/H264").await
+        {
+            let line = out.start(line);
+            let pump =
+                pump::video(line, lease, self.stage.subscribe(), Arc::clone(&self.said), Arc::clone(&self.counts));
+            self.pumps.lock().unwrap_or_else(PoisonError::into_inner).spawn(pump);
+        }
+        if let (Some(out), Some(lease)) = (&self.audio, audio)
+            && let Some(line) = self.line(out, "audio/opus").await
+        {
+            let line = out.start(line);
+            let pump =
+                pump::audio(line, lease, self.stage.subscribe(), Arc::clone(&self.said), Arc::clone(&self.counts));
+            self.pumps.lock().unwrap_or_else(PoisonError::into_inner).spawn(pump);
+        }
+    }
 
     /// What the session came to so far.
     pub async fn summary(&self) -> Summary {
-        Summary::default()
+        let now = Instant::now();
+        let report = self.connection.get_stats(now, webrtc::peer_connection::StatsSelector::None).await;
+        let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+        Summary {
+            route: route::selected(&report),
+            frames: count(&self.counts.frames),
+            skipped: count(&self.counts.skipped),
+            packets: count(&self.counts.packets),
+            bytes: count(&self.counts.bytes),
+        }
     }
 
     /// Stops the pumps and closes the connection; at most 2 s.
-    pub async fn close(&self) {}
+    pub async fn close(&self) {
+        self.pumps.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        if tokio::time::timeout(CLOSE_DEADLINE, self.connection.close()).await.is_err() {
+            debug!("a peer connection took longer than {CLOSE_DEADLINE:?} to close");
+        }
+    }
+}
+
+impl Outgoing {
+    fn start(&self, line: Line) -> pump::Line {
+        let track = Track::new(line, random_u32() as u16, random_u32());
+        pump::Line { track, out: Arc::clone(&self.track) }
+    }
+}
+
+/// The connection's events. Called on its driver: nothing here may wait.
+struct Handler {
+    events: mpsc::Sender<PeerEvent>,
+    stage: watch::Sender<Stage>,
+    secured: AtomicBool,
+}
+
+impl Handler {
+    fn tell(&self, event: PeerEvent) {
+        if let Err(e) = self.events.try_send(event) {
+            debug!("an event of a peer connection was dropped: {e}");
+        }
+    }
+}
+
+#[async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        if let Ok(init) = event.candidate.to_json() {
+            let candidate =
+                Candidate { candidate: init.candidate, mid: init.sdp_mid, mline: init.sdp_mline_index.or(Some(0)) };
+            self.tell(PeerEvent::Candidate(candidate));
+        }
+    }
+
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        if state == RTCIceGatheringState::Complete {
+            self.tell(PeerEvent::GatheringDone);
+        }
+    }
+
+    async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
+        match state {
+            RTCIceConnectionState::Connected => {
+                self.stage.send_if_modified(|stage| {
+                    let first = *stage == Stage::Connecting;
+                    if first {
+                        *stage = Stage::Securing;
+                    }
+                    first
+                });
+                self.tell(PeerEvent::IceConnected);
+            }
+            RTCIceConnectionState::Disconnected => self.tell(PeerEvent::IceDisconnected),
+            RTCIceConnectionState::Failed => self.tell(PeerEvent::IceFailed),
+            _ => {}
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        match state {
+            RTCPeerConnectionState::Connected => {
+                if !self.secured.swap(true, Ordering::AcqRel) {
+                    self.stage.send_replace(Stage::Live);
+                }
+                self.tell(PeerEvent::Connected);
+            }
+            // ICE failures are told as such above; what fails with a pair in place is DTLS.
+            RTCPeerConnectionState::Failed if *self.stage.borrow() == Stage::Securing => {
+                self.tell(PeerEvent::DtlsFailed)
+            }
+            RTCPeerConnectionState::Closed => self.tell(PeerEvent::Closed),
+            _ => {}
+        }
+    }
+}
+
+/// Where the connection binds: each usable interface, or the configured addresses, on a free port of the range.
+fn bind_addresses(config: &Webrtc) -> Vec<SocketAddr> {
+    let mut addresses: Vec<IpAddr> = if config.addresses.is_empty() {
+        vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]
+    } else {
+        config.addresses.clone()
+    };
+    if config.loopback && config.addresses.is_empty() {
+        addresses.extend([IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()]);
+    }
+    addresses.retain(|a| if a.is_ipv4() { config.ipv4 } else { config.ipv6 });
+    addresses.into_iter().map(|a| SocketAddr::new(a, free_port(a, config.ports))).collect()
+}
+
+/// A free UDP port of the range, looked for from a random place; 0 (any) without a range, or when all are taken,
+/// in which case the bind that follows says so.
+fn free_port(address: IpAddr, range: Option<(u16, u16)>) -> u16 {
+    let Some((first, last)) = range else { return 0 };
+    let span = u32::from(last.saturating_sub(first)) + 1;
+    let start = random_u32() % span;
+    let port = |i: u32| first.saturating_add(((start + i) % span) as u16);
+    (0..span).map(port).find(|p| UdpSocket::bind((address, *p)).is_ok()).unwrap_or(first)
+}
+
+fn random_u32() -> u32 {
+    let mut bytes = [0; 4];
+    // The kernel's generator does not fail after boot; a constant would still work, since SSRC collisions are legal.
+    let _ = getrandom::fill(&mut bytes);
+    u32::from_ne_bytes(bytes)
+}
+
+fn bad_sdp(error: impl std::fmt::Display) -> PeerError {
+    PeerError::BadSdp(format!("session description: {error}"))
+}
+
+fn internal<E: std::fmt::Display>(doing: &'static str) -> impl Fn(E) -> PeerError {
+    move |error| PeerError::Internal(format!("{doing}: {error}"))
 }

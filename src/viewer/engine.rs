@@ -1,0 +1,136 @@
+//! What every peer connection is built from: codecs, header extensions, feedback, timeouts. Decided once, here.
+
+use std::time::Duration;
+
+use rtc::{
+    interceptor::{Registry, Slot},
+    media_stream::MediaStreamTrack,
+    peer_connection::{
+        configuration::{
+            media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine},
+            setting_engine::{SettingEngine, SettingEngineBuilder},
+        },
+        transport::RTCDtlsRole,
+    },
+    rtp_transceiver::rtp_sender::{
+        RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
+        RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
+    },
+    shared::error::Result,
+};
+
+use super::feedback::Feedback;
+
+/// Header extension that asks for a playout delay.
+pub const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
+
+/// No STUN answer for so long: the pair counts as disconnected, and may come back.
+const DISCONNECTED_AFTER: Duration = Duration::from_secs(5);
+/// Disconnected for so long again: it has failed.
+const FAILED_AFTER: Duration = Duration::from_secs(20);
+const KEEPALIVE: Duration = Duration::from_secs(2);
+/// Between two rounds of connectivity checks. The stack's 200 ms would be most of the time to the first picture.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+/// Rounds before a pair is given up: 6 s at the interval above.
+const CHECKS: u16 = 120;
+
+const H264_FMTP: [(u8, &str); 2] = [
+    (102, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"),
+    (104, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f"),
+];
+
+/// The codecs and header extensions the board can send.
+pub fn media_engine(stereo: bool) -> Result<MediaEngine> {
+    let mut engine = MediaEngine::default();
+    for (payload_type, fmtp) in H264_FMTP {
+        engine.register_codec(codec(h264(fmtp), payload_type), RtpCodecKind::Video)?;
+        let rtx = RTCRtpCodec {
+            mime_type: MIME_TYPE_RTX.to_owned(),
+            clock_rate: 90_000,
+            sdp_fmtp_line: format!("apt={payload_type}"),
+            ..Default::default()
+        };
+        engine.register_codec(codec(rtx, payload_type + 1), RtpCodecKind::Video)?;
+    }
+    engine.register_codec(codec(opus(stereo), 111), RtpCodecKind::Audio)?;
+    for kind in [RtpCodecKind::Video, RtpCodecKind::Audio] {
+        engine.register_header_extension(
+            RTCRtpHeaderExtensionCapability { uri: PLAYOUT_DELAY.to_owned() },
+            kind,
+            None,
+        )?;
+    }
+    Ok(engine)
+}
+
+fn codec(rtp_codec: RTCRtpCodec, payload_type: u8) -> RTCRtpCodecParameters {
+    RTCRtpCodecParameters { rtp_codec, payload_type }
+}
+
+fn h264(fmtp: &str) -> RTCRtpCodec {
+    let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() };
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_H264.to_owned(),
+        clock_rate: 90_000,
+        channels: 0,
+        sdp_fmtp_line: fmtp.to_owned(),
+        rtcp_feedback: vec![
+            feedback("nack", ""),
+            feedback("nack", "pli"),
+            feedback("ccm", "fir"),
+            feedback("goog-remb", ""),
+        ],
+    }
+}
+
+fn opus(stereo: bool) -> RTCRtpCodec {
+    let more = if stereo { ";stereo=1;sprop-stereo=1" } else { "" };
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_OPUS.to_owned(),
+        clock_rate: 48_000,
+        channels: 2,
+        sdp_fmtp_line: format!("minptime=10;useinbandfec=1{more}"),
+        rtcp_feedback: Vec::new(),
+    }
+}
+
+/// The outgoing picture.
+pub fn video_track(ssrc: u32, rtx: u32) -> MediaStreamTrack {
+    let coding =
+        RTCRtpCodingParameters { ssrc: Some(ssrc), rtx: Some(RTCRtpRtxParameters { ssrc: rtx }), ..Default::default() };
+    track("video", RtpCodecKind::Video, coding, h264(H264_FMTP[0].1))
+}
+
+/// The outgoing sound.
+pub fn audio_track(ssrc: u32, stereo: bool) -> MediaStreamTrack {
+    let coding = RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() };
+    track("audio", RtpCodecKind::Audio, coding, opus(stereo))
+}
+
+/// Both tracks share a stream id: that is what makes a browser keep lips and voice together.
+fn track(name: &str, kind: RtpCodecKind, coding: RTCRtpCodingParameters, codec: RTCRtpCodec) -> MediaStreamTrack {
+    let encoding = RTCRtpEncodingParameters { rtp_coding_parameters: coding, codec, ..Default::default() };
+    MediaStreamTrack::new("fanlight".to_owned(), name.to_owned(), name.to_owned(), kind, vec![encoding])
+}
+
+/// The interceptor chain: ours alone. No pacer and no estimator of the stack: see `docs/design.md`.
+pub fn registry(feedback: Feedback) -> Registry {
+    Registry::new().with(Slot::SenderReport, feedback)
+}
+
+/// Timeouts and roles.
+pub fn settings(loopback: bool) -> SettingEngine {
+    let zero = Some(Duration::ZERO);
+    SettingEngineBuilder::new()
+        .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(FAILED_AFTER), Some(KEEPALIVE))
+        .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(CHECKS))
+        .with_host_acceptance_min_wait(zero)
+        .with_srflx_acceptance_min_wait(zero)
+        .with_prflx_acceptance_min_wait(zero)
+        .with_relay_acceptance_min_wait(Some(Duration::from_millis(200)))
+        .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
+        .with_include_loopback_candidate(loopback)
+        .with_discard_local_candidates_during_ice_restart(true)
+        .with_answering_dtls_role(RTCDtlsRole::Client)
+        .build()
+}

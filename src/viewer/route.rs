@@ -1,0 +1,47 @@
+//! Reads what the connection is: the route that ICE chose, and what the viewer receives.
+
+use webrtc::peer_connection::{RTCStatsReport, RTCStatsReportEntry};
+
+/// The selected pair as `local-remote protocol`, such as `host-prflx udp`; empty while there is none.
+pub fn selected(report: &RTCStatsReport) -> String {
+    let Some(pair) = report.candidate_pairs().find(|pair| pair.nominated) else { return String::new() };
+    let kind = |id: &str| match report.get(id) {
+        Some(RTCStatsReportEntry::LocalCandidate(c) | RTCStatsReportEntry::RemoteCandidate(c)) => {
+            c.candidate_type.to_string()
+        }
+        _ => "unknown".to_owned(),
+    };
+    let protocol = match report.get(&pair.local_candidate_id) {
+        Some(RTCStatsReportEntry::LocalCandidate(c)) => c.protocol.to_lowercase(),
+        _ => "udp".to_owned(),
+    };
+    format!("{}-{} {protocol}", kind(&pair.local_candidate_id), kind(&pair.remote_candidate_id))
+}
+
+/// Whether the remote description has an m-line of this kind that is not refused and takes media.
+pub fn receives(sdp: &str, kind: &str) -> bool {
+    let mut sections = sdp.split("\nm=").skip(1);
+    sections.any(|section| {
+        let mut words = section.split_whitespace();
+        let (media, port) = (words.next(), words.next());
+        let takes = !section.lines().any(|l| matches!(l.trim(), "a=sendonly" | "a=inactive"));
+        media == Some(kind) && port != Some("0") && takes
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::receives;
+
+    #[test]
+    fn only_an_open_line_that_receives_takes_media() {
+        let sdp = |line: &str, direction: &str| {
+            format!("v=0\r\nm=audio 9 X 111\r\na=inactive\r\n{line}\r\na={direction}\r\n")
+        };
+        assert!(receives(&sdp("m=video 9 UDP/TLS/RTP/SAVPF 102", "recvonly"), "video"));
+        assert!(receives(&sdp("m=video 9 UDP/TLS/RTP/SAVPF 102", "sendrecv"), "video"));
+        assert!(!receives(&sdp("m=video 9 UDP/TLS/RTP/SAVPF 102", "sendonly"), "video"));
+        assert!(!receives(&sdp("m=video 0 UDP/TLS/RTP/SAVPF 102", "recvonly"), "video"), "refused");
+        assert!(!receives(&sdp("m=video 9 UDP/TLS/RTP/SAVPF 102", "recvonly"), "audio"), "inactive");
+    }
+}

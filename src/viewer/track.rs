@@ -1,0 +1,116 @@
+//! Coded frame → RTP packets of one viewer. Pure: what is private to a viewer (SSRC, sequence, payload type, offset of
+//! its RTP clock) meets what all share (payloads, capture time).
+
+use bytes::Bytes;
+use rtc::rtp;
+
+use crate::feed::Frame;
+
+/// What the negotiation gave one outgoing stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Synchronisation source.
+    pub ssrc: u32,
+    /// Payload type as negotiated.
+    pub payload_type: u8,
+    /// Header extension `playout-delay`: its id and its three bytes.
+    pub playout_delay: Option<(u8, Bytes)>,
+}
+
+/// The state of one outgoing stream.
+#[derive(Debug)]
+pub struct Track {
+    line: Line,
+    sequence: u16,
+    offset: u32,
+}
+
+impl Track {
+    /// A stream that starts at random places, as RFC 3550 section 5.1 asks.
+    pub fn new(line: Line, sequence: u16, offset: u32) -> Self {
+        Self { line, sequence, offset }
+    }
+
+    /// The RTP time stamp of a media time.
+    pub fn timestamp(&self, ticks: u64) -> u32 {
+        // The RTP clock wraps at 32 bits; the truncation is the wrap.
+        self.offset.wrapping_add(ticks as u32)
+    }
+
+    /// The packets of one frame. The marker is set on the last one of a picture (RFC 6184 section 5.1), never on sound.
+    pub fn packets<'a>(&'a mut self, frame: &'a Frame, picture: bool) -> impl Iterator<Item = rtp::Packet> + 'a {
+        let timestamp = self.timestamp(frame.ticks);
+        let last = frame.payloads.len().saturating_sub(1);
+        frame.payloads.iter().enumerate().map(move |(i, payload)| {
+            let mut header = rtp::Header {
+                version: 2,
+                marker: picture && i == last,
+                payload_type: self.line.payload_type,
+                sequence_number: self.sequence,
+                timestamp,
+                ssrc: self.line.ssrc,
+                ..Default::default()
+            };
+            if let (0, Some((id, bytes))) = (i, &self.line.playout_delay) {
+                // Ids that do not fit the one-byte form are not negotiated (RFC 8285 section 4.2).
+                let _ = header.set_extension(*id, bytes.clone());
+            }
+            self.sequence = self.sequence.wrapping_add(1);
+            rtp::Packet { header, payload: payload.clone() }
+        })
+    }
+}
+
+/// The three bytes of the header extension `playout-delay`: twelve bits each of least and most delay, in 10 ms.
+pub fn playout_delay(least: std::time::Duration, most: std::time::Duration) -> Bytes {
+    let units = |d: std::time::Duration| u32::try_from(d.as_millis() / 10).unwrap_or(u32::MAX).min(0xfff);
+    let bits = (units(least) << 12) | units(most);
+    Bytes::copy_from_slice(&bits.to_be_bytes()[1..])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Mono;
+
+    fn frame(payloads: &[&'static [u8]], ticks: u64) -> Frame {
+        let payloads = payloads.iter().map(|p| Bytes::from_static(p)).collect();
+        Frame { payloads, key: true, ticks, at: Mono(0) }
+    }
+
+    fn track() -> Track {
+        let line = Line {
+            ssrc: 9,
+            payload_type: 108,
+            playout_delay: Some((5, playout_delay(Duration::ZERO, Duration::from_millis(200)))),
+        };
+        Track::new(line, 65_535, 0xffff_ff00)
+    }
+
+    #[test]
+    fn a_picture_is_one_time_stamp_rising_sequence_and_a_marker_at_its_end() {
+        let mut track = track();
+        let frame = frame(&[b"a", b"b", b"c"], 0x200);
+        let packets: Vec<_> = track.packets(&frame, true).collect();
+        let seen: Vec<_> =
+            packets.iter().map(|p| (p.header.sequence_number, p.header.timestamp, p.header.marker)).collect();
+        assert_eq!(seen, [(65_535, 0x100, false), (0, 0x100, false), (1, 0x100, true)]);
+        assert!(packets[0].header.extension && !packets[1].header.extension, "the extension rides on the first packet");
+        assert_eq!(packets[0].payload.as_ptr(), frame.payloads[0].as_ptr(), "payload bytes are shared, not copied");
+    }
+
+    #[test]
+    fn sound_has_no_marker() {
+        let mut track = track();
+        assert!(track.packets(&frame(&[b"a"], 0), false).all(|p| !p.header.marker));
+    }
+
+    #[test]
+    fn playout_delay_is_two_times_twelve_bits_of_10_ms() {
+        assert_eq!(playout_delay(Duration::ZERO, Duration::ZERO).as_ref(), [0, 0, 0]);
+        assert_eq!(playout_delay(Duration::from_millis(20), Duration::from_millis(200)).as_ref(), [0, 0x20, 0x14]);
+        assert_eq!(playout_delay(Duration::from_secs(99), Duration::from_secs(99)).as_ref(), [0xff, 0xff, 0xff]);
+    }
+}
