@@ -30,9 +30,9 @@ const DISCONNECTED_AFTER: Duration = Duration::from_secs(5);
 const FAILED_AFTER: Duration = Duration::from_secs(20);
 const KEEPALIVE: Duration = Duration::from_secs(2);
 /// Between two rounds of connectivity checks. The stack's 200 ms would be most of the time to the first picture.
-const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// Rounds before a pair is given up: 6 s at the interval above.
-const CHECKS: u16 = 120;
+const CHECKS: u16 = 300;
 
 const H264_FMTP: [(u8, &str); 2] = [
     (102, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"),

@@ -373,7 +373,7 @@ impl PeerConnectionEventHandler for Handler {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
         if let Ok(init) = event.candidate.to_json() {
             let candidate =
-                Candidate { candidate: init.candidate, mid: init.sdp_mid, mline: init.sdp_mline_index.or(Some(0)) };
+                Candidate { candidate: init.candidate, mid: init.sdp_mid.filter(|m| !m.is_empty()), mline: init.sdp_mline_index.or(Some(0)) };
             self.tell(PeerEvent::Candidate(candidate));
         }
     }

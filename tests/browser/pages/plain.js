@@ -1,0 +1,186 @@
+// A viewer written from docs/protocol.md alone, without the web component: the tests' and the benchmark's own eyes.
+
+const id = (bytes) => btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(bytes)))).replace(/[+/=]/g, (c) => ({ '+': '-', '/': '_', '=': '' })[c]);
+const now = () => performance.timeOrigin + performance.now();
+
+let link;
+
+/** Connects to the broker before anything is asked for, as a page would. */
+window.connect = async ({ broker, device, viewer, root = 'fanlight/v1' }) => {
+  const client = await window.mqtt.connectAsync(broker, { protocolVersion: 5, clientId: viewer });
+  link = { client, device, viewer, root, sessions: new Map() };
+  client.on('message', (topic, payload) => {
+    const message = JSON.parse(new TextDecoder().decode(payload));
+    link.sessions.get(message.session)?.(message);
+  });
+  await client.subscribeAsync(`${root}/${device}/rsp/${viewer}`, { qos: 1 });
+};
+
+/** Opens a session; resolves with its handle as soon as it is asked for. */
+window.watch = async ({ calls = 'offer', video = true, audio = true, relay = false, servers = [] } = {}) => {
+  const session = id(16);
+  const at = { asked: now() };
+  let seq = 0;
+  const say = (type, fields = {}) => link.client.publish(`${link.root}/${link.device}/req/${link.viewer}`,
+    JSON.stringify({ v: 1, type, session, seq: seq++, ...fields }), { qos: 1 });
+  const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', iceServers: servers, iceTransportPolicy: relay ? 'relay' : 'all' });
+  const element = document.createElement('video');
+  Object.assign(element, { autoplay: true, playsInline: true, muted: false, srcObject: new MediaStream() });
+  document.body.append(element);
+  const handle = { session, pc, element, at, said: [], say, delays: [], frames: 0, clocks: [] };
+  pc.ontrack = ({ track, receiver }) => {
+    receiver.jitterBufferTarget = 0;
+    element.srcObject.addTrack(track);
+  };
+  let waiting = [];
+  let described = false;
+  pc.onicecandidate = ({ candidate }) => {
+    const ufrag = /a=ice-ufrag:(\S+)/.exec(pc.localDescription.sdp)[1];
+    if (!candidate || candidate.candidate === '') say('candidates', { ufrag, candidates: [], end: true });
+    else say('candidates', { ufrag, candidates: [{ candidate: candidate.candidate, mid: candidate.sdpMid, mline: candidate.sdpMLineIndex }] });
+  };
+  pc.oniceconnectionstatechange = () => { at[`ice ${pc.iceConnectionState}`] ??= now(); };
+  pc.onconnectionstatechange = () => { at[pc.connectionState] ??= now(); };
+  const describe = async (description) => {
+    await pc.setRemoteDescription(description);
+    described = true;
+    for (const candidate of waiting) await pc.addIceCandidate(candidate);
+    waiting = [];
+  };
+  link.sessions.set(session, async (message) => {
+    handle.said.push(message);
+    if (message.type === 'answer') {
+      at.answer ??= now();
+      await describe({ type: 'answer', sdp: message.sdp });
+    } else if (message.type === 'offer') {
+      at.offer ??= now();
+      await describe({ type: 'offer', sdp: message.sdp });
+      const answer = await pc.createAnswer();
+      await pc.setLocalDescription(answer);
+      say('answer', { sdp: answer.sdp });
+    } else if (message.type === 'candidates') {
+      for (const { candidate, mid, mline } of message.candidates) {
+        const init = { candidate, sdpMid: mid, sdpMLineIndex: mline };
+        if (described) await pc.addIceCandidate(init);
+        else waiting.push(init);
+      }
+    }
+  });
+  const seen = (time, meta) => {
+    at.picture ??= now();
+    handle.frames += 1;
+    const clock = readClock(element);
+    if (clock !== null) {
+      const delay = ((Math.round(now()) >>> 0) - clock) | 0;
+      handle.delays.push(delay);
+      handle.clocks.push({ clock, media: meta.mediaTime, at: now() });
+      if (handle.clocks.length > 600) handle.clocks.shift();
+    }
+    element.requestVideoFrameCallback(seen);
+  };
+  element.requestVideoFrameCallback(seen);
+  if (calls === 'offer') {
+    if (video) pc.addTransceiver('video', { direction: 'recvonly' });
+    if (audio) pc.addTransceiver('audio', { direction: 'recvonly' });
+    const offer = await pc.createOffer();
+    say('offer', { sdp: offer.sdp });
+    at.offered = now();
+    await pc.setLocalDescription(offer);
+  } else {
+    say('request', { media: { video, audio, talk: false } });
+  }
+  handles.set(session, handle);
+  return session;
+};
+
+const handles = new Map();
+window.handle = (session) => handles.get(session);
+
+/** What a test may know of a session. */
+window.report = async (session) => {
+  const { pc, element, at, said, delays, frames } = handles.get(session);
+  const stats = [...(await pc.getStats()).values()];
+  const inbound = (kind) => stats.find((s) => s.type === 'inbound-rtp' && s.kind === kind);
+  const transport = stats.find((s) => s.type === 'transport');
+  const pair = stats.find((s) => s.id === transport?.selectedCandidatePairId);
+  const candidate = (key) => stats.find((s) => s.id === pair?.[key]);
+  return {
+    at, said, frames, delays: delays.slice(-600),
+    state: pc.connectionState,
+    width: element.videoWidth, height: element.videoHeight,
+    video: inbound('video'), audio: inbound('audio'),
+    route: pair && `${candidate('localCandidateId')?.candidateType}-${candidate('remoteCandidateId')?.candidateType}`,
+  };
+};
+
+window.leave = (session) => {
+  const { pc, element, say } = handles.get(session);
+  say('bye', { reason: 'done' });
+  pc.close();
+  element.remove();
+  link.sessions.delete(session);
+  handles.delete(session);
+};
+
+const canvas = document.createElement('canvas');
+const context = canvas.getContext('2d', { willReadFrequently: true });
+
+/** The picture clock of a frame: milliseconds modulo 2^32, or null where there is none. */
+export function readClock(element) {
+  const [w, c] = [element.videoWidth, Math.floor(element.videoWidth / 40)];
+  if (c < 2) return null;
+  canvas.width = 40 * c;
+  canvas.height = c;
+  context.drawImage(element, 0, 0, 40 * c, c, 0, 0, 40 * c, c);
+  const pixels = context.getImageData(0, 0, 40 * c, c).data;
+  const cell = (i) => {
+    let sum = 0, n = 0;
+    for (let y = c >> 2; y < c - (c >> 2); y += 1) {
+      for (let x = i * c + (c >> 2); x < (i + 1) * c - (c >> 2); x += 1) {
+        sum += pixels[4 * (y * 40 * c + x) + 1];
+        n += 1;
+      }
+    }
+    return sum / n;
+  };
+  const white = (cell(0) + cell(39)) / 2, black = (cell(1) + cell(38)) / 2;
+  if (w < 80 || white - black < 60) return null;
+  const bit = (i) => (cell(i) > (white + black) / 2 ? 1 : 0);
+  let value = 0, check = 0;
+  for (let i = 2; i < 34; i += 1) value = value * 2 + bit(i);
+  for (let i = 34; i < 38; i += 1) check = check * 2 + bit(i);
+  let nibbles = 0xa;
+  for (let shift = 0; shift < 32; shift += 4) nibbles ^= (value >>> shift) & 15;
+  return nibbles === check ? value : null;
+}
+window.readClock = readClock;
+
+/** Listens to the sound: strength at `hertz` against everything, and when loud stretches begin (wall clock, ms). */
+window.listen = async (session, ms, hertz = 1000) => {
+  const { element } = handles.get(session);
+  const audio = new AudioContext();
+  await audio.resume();
+  const source = audio.createMediaStreamSource(new MediaStream(element.srcObject.getAudioTracks()));
+  const analyser = new AnalyserNode(audio, { fftSize: 1024, smoothingTimeConstant: 0 });
+  source.connect(analyser);
+  const bins = new Float32Array(analyser.frequencyBinCount);
+  const wave = new Float32Array(analyser.fftSize);
+  const width = audio.sampleRate / analyser.fftSize;
+  const end = performance.now() + ms;
+  const result = { loudest: [], onsets: [], quiet: true, strongest: 0 };
+  let loud = false;
+  while (performance.now() < end) {
+    analyser.getFloatFrequencyData(bins);
+    analyser.getFloatTimeDomainData(wave);
+    let best = 0;
+    bins.forEach((level, i) => { if (level > bins[best]) best = i; });
+    const peak = Math.max(...wave.slice(-128).map(Math.abs));
+    result.strongest = Math.max(result.strongest, peak);
+    if (bins[best] > -60) result.loudest.push(Math.round(best * width));
+    if (peak > 0.1 && !loud) result.onsets.push(now());
+    loud = peak > 0.1;
+    await new Promise((tick) => setTimeout(tick, 2));
+  }
+  await audio.close();
+  return { ...result, hertz, width };
+};

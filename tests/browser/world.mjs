@@ -1,0 +1,250 @@
+// The world of one test: a real broker, the real daemon, a real browser, and nothing else. Every process is started
+// here, on free loopback ports, and ended here by its id.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import http from 'node:http';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import mqtt from 'mqtt';
+import { chromium } from 'playwright-core';
+
+const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+const target = process.env.CARGO_TARGET_DIR ?? path.join(top, 'target');
+export const daemonBinary = process.env.FANLIGHT ?? path.join(target, 'debug/fanlight');
+export const viewerFiles = process.env.FANLIGHT_VIEWER ?? path.join(top, 'viewer/dist');
+const chromiumBinary = process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+// The address that daemon and browser meet on: an interface of the namespace the tests run in, else loopback.
+export const host = process.env.FANLIGHT_TEST_ADDRESS ?? '127.0.0.1';
+
+const children = new Set();
+process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer().on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** Asks `probe` again until it gives something; what it last gave is in the error. */
+export async function until(what, probe, ms = 20_000) {
+  const end = performance.now() + ms;
+  let last;
+  while (performance.now() < end) {
+    try {
+      const value = await probe();
+      if (value) return value;
+      last = value;
+    } catch (error) {
+      last = error;
+    }
+    await new Promise((tick) => setTimeout(tick, 25));
+  }
+  throw new Error(`${what}: not within ${ms} ms; last seen: ${last instanceof Error ? last.stack : JSON.stringify(last)}`);
+}
+
+/** A child process whose output is kept, for the message of a test that fails. */
+export class Child {
+  constructor(command, args, options = {}) {
+    this.name = path.basename(command);
+    this.output = '';
+    this.process = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+    children.add(this.process);
+    this.ended = once(this.process, 'exit').then(([code, signal]) => {
+      children.delete(this.process);
+      return code ?? signal;
+    });
+    for (const stream of [this.process.stdout, this.process.stderr]) {
+      stream.on('data', (data) => {
+        this.output = (this.output + data).slice(-200_000);
+        if (process.env.FANLIGHT_TEST_LOUD) process.stderr.write(data);
+      });
+    }
+  }
+
+  get pid() {
+    return this.process.pid;
+  }
+
+  said(text, ms) {
+    return until(`${this.name} says "${text}"`, () => this.output.includes(text), ms);
+  }
+
+  async stop(signal = 'SIGTERM') {
+    this.process.kill(signal);
+    return this.ended;
+  }
+}
+
+/** Debian's mosquitto: TCP and WebSocket on loopback. */
+export class Broker {
+  static async start(port) {
+    const broker = new Broker();
+    broker.tcp = port ?? (await freePort());
+    broker.ws = await freePort();
+    broker.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'fanlight-broker-'));
+    await broker.up();
+    return broker;
+  }
+
+  async up() {
+    const file = path.join(this.dir, 'mosquitto.conf');
+    fs.writeFileSync(file, `listener ${this.tcp} 127.0.0.1\nallow_anonymous true\n` +
+      `listener ${this.ws} 127.0.0.1\nprotocol websockets\nallow_anonymous true\nuser root\n`);
+    this.child = new Child(process.env.MOSQUITTO ?? '/usr/sbin/mosquitto', ['-c', file]);
+    const open = () => new Promise((resolve) => {
+      const socket = net.connect(this.tcp, '127.0.0.1');
+      socket.on('connect', () => { socket.destroy(); resolve(true); });
+      socket.on('error', () => resolve(false));
+    });
+    await until('mosquitto listens', open);
+  }
+
+  get url() {
+    return `ws://127.0.0.1:${this.ws}`;
+  }
+
+  async stop() {
+    await this.child.stop();
+  }
+}
+
+/** The daemon under test. */
+export class Daemon {
+  static async start(broker, settings = {}) {
+    const daemon = new Daemon();
+    daemon.device = settings.device ?? 'cam';
+    daemon.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'fanlight-daemon-'));
+    daemon.file = path.join(daemon.dir, 'fanlight.toml');
+    fs.writeFileSync(daemon.file, daemon.config(broker, settings));
+    daemon.up();
+    await daemon.child.said('online');
+    return daemon;
+  }
+
+  up() {
+    this.child = new Child(daemonBinary, ['run', '--config', this.file], { env: { ...process.env, NO_COLOR: '1' } });
+  }
+
+  config(broker, { device = 'cam', video = {}, audio = {}, webrtc = {}, limits = {}, more = '' }) {
+    const table = (name, entries) => `[${name}]\n` +
+      Object.entries(entries).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`).join('');
+    return `device = "${device}"\n` +
+      table('broker', { url: `mqtt://127.0.0.1:${broker.tcp}` }) +
+      table('access', { mode: 'broker', the_broker_can_watch: true }) +
+      table('video', { source: 'test', size: '640x360', fps: 30, bitrate_kbps: 1000, ...video }) +
+      table('audio', { source: 'tone', ...audio }) +
+      table('webrtc', { addresses: [host], loopback: true, ...webrtc }) +
+      table('limits', { starts_per_minute: 600, ...limits }) +
+      table('log', { filter: process.env.FANLIGHT_TEST_LOG ?? 'info' }) + more;
+  }
+
+  get pid() {
+    return this.child.pid;
+  }
+
+  /** Resident memory in KiB. */
+  memory() {
+    return Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${this.pid}/status`, 'utf8'))[1]);
+  }
+
+  descriptors() {
+    return fs.readdirSync(`/proc/${this.pid}/fd`).length;
+  }
+
+  threads() {
+    return fs.readdirSync(`/proc/${this.pid}/task`)
+      .map((id) => fs.readFileSync(`/proc/${this.pid}/task/${id}/comm`, 'utf8').trim());
+  }
+
+  /** CPU time in seconds. */
+  cpu() {
+    const fields = fs.readFileSync(`/proc/${this.pid}/stat`, 'utf8').split(') ')[1].split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  }
+
+  stop(signal) {
+    return this.child.stop(signal);
+  }
+}
+
+const types = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.json': 'application/json' };
+
+/** A static file server for the viewer and for the pages of the tests. */
+export async function serve(folders, extra = {}) {
+  const server = http.createServer((request, response) => {
+    const name = new URL(request.url, 'http://x').pathname.replace(/\/$/, '/index.html');
+    if (extra[name]) {
+      response.writeHead(200, { 'content-type': types[path.extname(name)] ?? 'text/plain' }).end(extra[name]);
+      return;
+    }
+    const file = folders.map((folder) => path.join(folder, name)).find((f) => fs.existsSync(f));
+    if (!file || name.includes('..')) return void response.writeHead(404).end();
+    response.writeHead(200, { 'content-type': types[path.extname(file)] ?? 'application/octet-stream' });
+    fs.createReadStream(file).pipe(response);
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+}
+
+/** Debian's Chromium, without a screen, without the network. */
+export function browser(more = []) {
+  return chromium.launch({
+    executablePath: chromiumBinary,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required',
+      '--allow-loopback-in-peer-connection', '--disable-features=WebRtcHideLocalIpsWithMdns',
+      '--disable-background-timer-throttling', '--disable-renderer-backgrounding',
+      '--disable-backgrounding-occluded-windows', ...more],
+  });
+}
+
+/** A plain MQTT client in the place of a viewer that follows no rules. */
+export class Stranger {
+  static async connect(broker, device, viewer, options = {}) {
+    const stranger = new Stranger();
+    Object.assign(stranger, { device, viewer, heard: [] });
+    stranger.client = await mqtt.connectAsync(`mqtt://127.0.0.1:${broker.tcp}`, { protocolVersion: 5, clientId: `${viewer}-${Math.random()}`, ...options });
+    stranger.client.on('message', (topic, payload) => {
+      stranger.heard.push({ topic, text: payload.toString(), get json() { return JSON.parse(this.text); } });
+    });
+    await stranger.client.subscribeAsync([`fanlight/v1/${device}/rsp/${viewer}`, `fanlight/v1/${device}/status`, `fanlight/v1/${device}/info`], { qos: 1 });
+    return stranger;
+  }
+
+  say(message, options) {
+    const payload = typeof message === 'string' || Buffer.isBuffer(message) ? message : JSON.stringify(message);
+    return this.client.publishAsync(`fanlight/v1/${this.device}/req/${this.viewer}`, payload, { qos: 1, ...options });
+  }
+
+  replies() {
+    return this.heard.filter((m) => m.topic.includes('/rsp/')).map((m) => m.json);
+  }
+
+  reply(test, ms) {
+    return until('a reply', () => this.replies().find(test), ms).catch((error) => {
+      throw new Error(`${error.message}; heard ${JSON.stringify(this.replies())}`);
+    });
+  }
+
+  status(test = () => true, ms) {
+    return until('a status', () => this.heard.filter((m) => m.topic.endsWith('/status')).map((m) => m.json).reverse().find(test), ms);
+  }
+
+  close() {
+    return this.client.endAsync(true);
+  }
+}
+
+/** 22 base64url characters. */
+export function sessionId() {
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString('base64url');
+}
