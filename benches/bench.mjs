@@ -1,0 +1,177 @@
+// What the daemon costs and how fast it is: Debian's Chromium as the viewer, on the same machine, everything in one
+// network namespace. Prints a table of medians; `--json FILE` keeps every run.
+
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Broker, Daemon, browser, serve, until, daemonBinary } from '../tests/browser/world.mjs';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const pages = path.resolve(here, '../tests/browser/pages');
+const modules = path.resolve(here, '../tests/browser/node_modules');
+const option = (name, otherwise) => {
+  const i = process.argv.indexOf(`--${name}`);
+  return i < 0 ? otherwise : process.argv[i + 1];
+};
+const runs = Number(option('runs', 5));
+const quick = process.argv.includes('--quick');
+const counts = quick ? [1, 4] : [1, 4, 10];
+
+const median = (list) => quantile(list, 0.5);
+const quantile = (list, q) => {
+  const sorted = [...list].sort((a, b) => a - b);
+  return sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] : NaN;
+};
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+const settings = {
+  video: { source: 'test', size: '1280x720', fps: 30, bitrate_kbps: 2000, linger_s: 0 },
+  audio: { source: 'tone', linger_s: 0 },
+  limits: { viewers: 16, sessions_per_viewer: 16, setups: 16, messages_per_second: 1000 },
+};
+
+const broker = await Broker.start();
+const site = await serve([pages, path.join(modules, 'mqtt/dist')]);
+const chromium = await browser();
+
+let tab = 0;
+async function page() {
+  const context = await chromium.newContext();
+  const page = await context.newPage();
+  page.on('pageerror', (error) => console.error(`page: ${error.message}`));
+  await page.goto(`${site.url}/plain.html`, { waitUntil: 'domcontentloaded' });
+  await page.waitForFunction(() => window.connect && window.mqtt);
+  tab += 1;
+  await page.evaluate((to) => window.connect(to), { broker: broker.url, device: 'cam', viewer: `tab${tab}` });
+  return page;
+}
+
+async function picture(page) {
+  const session = await page.evaluate(() => window.watch());
+  const report = await until('a picture', async () => {
+    const report = await page.evaluate((s) => window.report(s), session);
+    return report.at.picture && report.frames > 2 && report;
+  });
+  return { session, report };
+}
+
+const steps = (at) => ({
+  offer: at.offered - at.asked,
+  answer: at.answer - at.offered,
+  ice: at['ice connected'] - at.answer,
+  dtls: at.connected - at['ice connected'],
+  picture: at.picture - at.connected,
+  all: at.picture - at.asked,
+});
+
+/** First picture, several times, with the camera on (somebody watches already) or off. */
+async function firstPicture(on) {
+  const other = on ? await page() : null;
+  const watched = on ? await picture(other) : null;
+  const viewer = await page();
+  const list = [];
+  for (let run = 0; run < Math.max(runs, 7); run += 1) {
+    if (!on) await until('the camera is off', () => !daemon.threads().includes('video'));
+    const { session, report } = await picture(viewer);
+    list.push(steps(report.at));
+    await viewer.evaluate((s) => window.leave(s), session);
+    await pause(300);
+  }
+  if (on) await other.evaluate((s) => window.leave(s), watched.session);
+  for (const p of [viewer, other]) await p?.context().close();
+  return list;
+}
+
+function threadCpu(name) {
+  let sum = 0;
+  for (const id of fs.readdirSync(`/proc/${daemon.pid}/task`)) {
+    try {
+      const stat = fs.readFileSync(`/proc/${daemon.pid}/task/${id}/stat`, 'utf8');
+      if (!stat.includes(`(${name})`)) continue;
+      const fields = stat.split(') ')[1].split(' ');
+      sum += (Number(fields[11]) + Number(fields[12])) / 100;
+    } catch { /* the thread ended between the two reads */ }
+  }
+  return sum;
+}
+
+/** CPU, memory and, if somebody watches, delay, over windows of a few seconds. */
+async function state(viewers) {
+  const open = [];
+  for (let i = 0; i < viewers; i += 1) {
+    const p = await page();
+    open.push({ page: p, ...(await picture(p)) });
+  }
+  await pause(quick ? 2000 : 4000);
+  const result = { cpu: [], video: [], audio: [], memory: [], p50: [], p95: [], fps: [] };
+  for (let run = 0; run < runs; run += 1) {
+    for (const { page, session } of open) await page.evaluate((s) => { const h = window.handle(s); h.delays = []; h.frames = 0; }, session);
+    const [cpu, video, audio, t] = [daemon.cpu(), threadCpu('video'), threadCpu('audio'), performance.now()];
+    await pause(quick ? 3000 : 6000);
+    const seconds = (performance.now() - t) / 1000;
+    result.cpu.push(100 * (daemon.cpu() - cpu) / seconds);
+    result.video.push(100 * (threadCpu('video') - video) / seconds);
+    result.audio.push(100 * (threadCpu('audio') - audio) / seconds);
+    result.memory.push(daemon.memory() / 1024);
+    const reports = await Promise.all(open.map(({ page, session }) => page.evaluate((s) => window.report(s), session)));
+    const delays = reports.flatMap((r) => r.delays);
+    if (delays.length) {
+      result.p50.push(quantile(delays, 0.5));
+      result.p95.push(quantile(delays, 0.95));
+      result.fps.push(reports.reduce((sum, r) => sum + r.frames, 0) / reports.length / seconds);
+    }
+  }
+  for (const { page, session } of open) {
+    await page.evaluate((s) => window.leave(s), session);
+    await page.context().close();
+  }
+  await until('the camera is off', () => !daemon.threads().includes('video'));
+  return result;
+}
+
+let daemon = await Daemon.start(broker, settings);
+await pause(1000);
+const idle = await state(0);
+const off = await firstPicture(false);
+const on = await firstPicture(true);
+await daemon.stop();
+daemon = await Daemon.start(broker, settings);
+const with_ = {};
+for (const n of counts) with_[n] = await state(n);
+await daemon.stop();
+await chromium.close();
+site.close();
+await broker.stop();
+
+const f = (x, digits = 0) => (Number.isFinite(x) ? x.toFixed(digits) : '–');
+const step = (list, key) => f(median(list.map((s) => s[key])));
+const size = fs.statSync(daemonBinary).size;
+const most = counts.at(-1);
+const perViewer = (key) => (median(with_[most][key]) - median(with_[1][key])) / (most - 1);
+console.log(`machine: ${os.cpus()[0].model.trim()}, ${os.cpus().length} cores, ${os.release()}; medians of ${runs} runs\n`);
+console.log('| what | median |\n|---|---|');
+console.log(`| first picture, camera on | ${step(on, 'all')} ms |`);
+console.log(`| first picture, camera off | ${step(off, 'all')} ms |`);
+for (const n of counts) {
+  const s = with_[n];
+  console.log(`| capture → shown, ${n} viewer${n > 1 ? 's' : ''}: p50 / p95 | ${f(median(s.p50))} / ${f(median(s.p95))} ms |`);
+  console.log(`| frames/s shown, ${n} viewer${n > 1 ? 's' : ''} | ${f(median(s.fps), 1)} |`);
+}
+console.log(`| CPU idle | ${f(median(idle.cpu), 2)} % of a core |`);
+for (const n of counts) console.log(`| CPU with ${n} viewer${n > 1 ? 's' : ''} | ${f(median(with_[n].cpu), 1)} % of a core |`);
+console.log(`| – of it the video thread (test picture and encoder) | ${f(median(with_[1].video), 1)} % |`);
+console.log(`| – of it the audio thread | ${f(median(with_[1].audio), 1)} % |`);
+console.log(`| CPU of each further viewer | ${f(perViewer('cpu'), 2)} % of a core |`);
+console.log(`| memory idle, before the first viewer | ${f(median(idle.memory), 1)} MiB |`);
+for (const n of counts) console.log(`| memory with ${n} viewer${n > 1 ? 's' : ''} | ${f(median(with_[n].memory), 1)} MiB |`);
+console.log(`| memory of each further viewer | ${f(perViewer('memory'), 2)} MiB |`);
+console.log(`| binary, stripped | ${f(size / 2 ** 20, 1)} MiB |`);
+console.log('\nwhere the time to the first picture goes (medians, ms):\n');
+console.log('| | make the offer | → answer | → ICE pair | → DTLS | → picture | all |\n|---|---|---|---|---|---|---|');
+for (const [name, list] of [['camera on', on], ['camera off', off]]) {
+  console.log(`| ${name} | ${['offer', 'answer', 'ice', 'dtls', 'picture', 'all'].map((k) => step(list, k)).join(' | ')} |`);
+}
+const file = option('json');
+if (file) fs.writeFileSync(file, JSON.stringify({ idle, on, off, with: with_, size }, null, 1));
+process.exit(0);
