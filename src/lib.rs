@@ -18,6 +18,7 @@ pub mod clock;
 pub mod config;
 pub mod demand;
 pub mod feed;
+pub mod grant;
 pub mod ice;
 pub mod protocol;
 pub mod studio;

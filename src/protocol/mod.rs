@@ -2,6 +2,15 @@
 //!
 //! The contract is `docs/protocol.md`; the section numbers below are its own.
 
+pub mod candidate;
+pub mod compose;
+pub mod envelope;
+pub mod info;
+mod json;
+pub mod parse;
+pub mod sdp;
+pub mod sequence;
+
 use std::fmt;
 
 use serde::Serialize;
@@ -247,6 +256,12 @@ impl ErrorName {
 }
 
 impl Refusal {
+    /// The same, with the time after which another try makes sense.
+    pub fn retry_after(mut self, pause: std::time::Duration) -> Self {
+        self.retry_after_ms = Some(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1));
+        self
+    }
+
     /// A refusal with a sentence: doing what, on which thing, what was said, what is possible.
     pub fn new(name: ErrorName, message: impl Into<String>) -> Self {
         Self { code: name.code(), name, message: message.into(), retry_after_ms: None, supported: None }

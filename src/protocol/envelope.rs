@@ -1,0 +1,69 @@
+//! The outermost step: bytes → text whose sender still has to be authorised. Cheapest checks first.
+
+use super::{ErrorName, Refusal, SessionId};
+
+/// The largest message, in bytes.
+pub const MESSAGE_MAX: usize = 32 * 1024;
+
+/// A payload whose outer form is known and whose content nobody has looked at yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Envelope<'a> {
+    /// Plain JSON: the mode `broker`.
+    Plain(&'a str),
+    /// A JWS in compact form: the modes `token` and `psk`.
+    Signed(&'a str),
+}
+
+/// A message that was not taken, and what is known of where the refusal belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// The session the message named, where that much could be read.
+    pub session: Option<SessionId>,
+    /// Why.
+    pub refusal: Refusal,
+}
+
+impl From<Refusal> for Rejected {
+    fn from(refusal: Refusal) -> Self {
+        Self { session: None, refusal }
+    }
+}
+
+/// The refusal of a message of `len` bytes.
+pub fn too_large(len: usize) -> Refusal {
+    Refusal::new(ErrorName::TooLarge, format!("the message has {len} bytes: at most {MESSAGE_MAX} are read"))
+}
+
+/// Checks size and UTF-8, and tells a signed payload from a plain one.
+pub fn open(payload: &[u8]) -> Result<Envelope<'_>, Rejected> {
+    if payload.len() > MESSAGE_MAX {
+        return Err(too_large(payload.len()).into());
+    }
+    let text = std::str::from_utf8(payload).map_err(|e| {
+        let message = format!("the message is not UTF-8 after byte {}", e.valid_up_to());
+        Refusal::new(ErrorName::BadRequest, message)
+    })?;
+    // `eyJ` is base64url of `{"`, with which every JOSE header begins.
+    Ok(if text.starts_with("eyJ") { Envelope::Signed(text) } else { Envelope::Plain(text) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_comes_before_everything() {
+        let mut payload = vec![0xff; MESSAGE_MAX + 1];
+        assert_eq!(open(&payload).unwrap_err().refusal.name, ErrorName::TooLarge);
+        payload.pop();
+        assert_eq!(open(&payload).unwrap_err().refusal.name, ErrorName::BadRequest);
+        assert_eq!(open(&[b' '; MESSAGE_MAX]), Ok(Envelope::Plain(&" ".repeat(MESSAGE_MAX))));
+    }
+
+    #[test]
+    fn a_signed_payload_is_told_by_its_first_letters() {
+        assert_eq!(open(b"eyJhbGciOiJFUzI1NiJ9.e30.c2ln"), Ok(Envelope::Signed("eyJhbGciOiJFUzI1NiJ9.e30.c2ln")));
+        assert_eq!(open(b"{}"), Ok(Envelope::Plain("{}")));
+        assert!(open(b"\xc3\x28").unwrap_err().refusal.message.contains("after byte 0"));
+    }
+}

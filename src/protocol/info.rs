@@ -1,0 +1,89 @@
+//! `info`: what the device is and can do (section 3); retained, said once per connection. Pure.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::VERSION;
+use crate::config::{Access, AudioSource, Config, VideoSource};
+
+/// What this version of the daemon can do, for viewers that want to know before they ask.
+const FEATURES: [&str; 5] = ["offer", "request", "trickle", "restart", "renew"];
+
+#[derive(Serialize)]
+struct Info<'a> {
+    v: u32,
+    device: &'a str,
+    name: &'a str,
+    software: &'static str,
+    protocol: [u32; 1],
+    auth: &'static str,
+    features: [&'static str; FEATURES.len()],
+    cameras: Vec<Camera>,
+    audio: Option<Sound>,
+    talk: bool,
+    controls: [&'static str; 0],
+    limits: Limits,
+}
+
+#[derive(Serialize)]
+struct Camera {
+    id: &'static str,
+    codecs: [&'static str; 1],
+    sizes: [[u32; 2]; 1],
+    rates: [u32; 1],
+}
+
+#[derive(Serialize)]
+struct Sound {
+    codecs: [&'static str; 1],
+    rate: u32,
+    channels: u8,
+}
+
+#[derive(Serialize)]
+struct Limits {
+    viewers: usize,
+    sessions_per_viewer: usize,
+    starts_per_minute: u32,
+    messages_per_second: u32,
+    candidates: usize,
+    restarts_per_minute: u32,
+    session_s: u64,
+    lease_s: u64,
+}
+
+/// Composes `info` from what is configured: it says what may be asked for, and `status` says how it is doing.
+pub fn info(config: &Config) -> Bytes {
+    let (video, audio, limits) = (&config.video, &config.audio, &config.limits);
+    let camera = Camera { id: "main", codecs: ["h264"], sizes: [[video.size.0, video.size.1]], rates: [video.fps] };
+    let info = Info {
+        v: VERSION,
+        device: config.device.as_str(),
+        name: &config.name,
+        software: concat!("fanlight/", env!("CARGO_PKG_VERSION")),
+        protocol: [VERSION],
+        auth: match config.access {
+            Access::Broker => "broker",
+        },
+        features: FEATURES,
+        cameras: if video.source == VideoSource::Off { Vec::new() } else { vec![camera] },
+        audio: (audio.source != AudioSource::Off).then_some(Sound {
+            codecs: ["opus"],
+            rate: 48_000,
+            channels: audio.channels,
+        }),
+        talk: false,
+        controls: [],
+        limits: Limits {
+            viewers: limits.viewers,
+            sessions_per_viewer: limits.sessions_per_viewer,
+            starts_per_minute: limits.starts_per_minute,
+            messages_per_second: limits.messages_per_second,
+            candidates: limits.candidates,
+            restarts_per_minute: limits.restarts_per_minute,
+            session_s: limits.session.as_secs(),
+            lease_s: limits.lease.as_secs(),
+        },
+    };
+    Bytes::from(serde_json::to_vec(&info).expect("info is always JSON"))
+}

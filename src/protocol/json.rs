@@ -1,0 +1,127 @@
+//! JSON as strictly as the contract wants it: an object, no key twice at any level, nesting bounded.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// Objects and arrays inside each other, the message itself counted.
+pub(super) const NESTING: usize = 16;
+
+/// Reads one JSON object. The error is a sentence for the sender.
+pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let value = Strict { room: NESTING }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    match value {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err("the message must be a JSON object".into()),
+        Err(e) => Err(format!("the message is not acceptable JSON: {e}")),
+    }
+}
+
+/// Builds a value while counting the levels that may still be opened: what is too deep is never built, and the
+/// reader's own recursion is bounded by the same count.
+#[derive(Clone, Copy)]
+struct Strict {
+    room: usize,
+}
+
+impl Strict {
+    fn inside<E: Error>(self) -> Result<Self, E> {
+        let room = self.room.checked_sub(1);
+        room.map(|room| Self { room }).ok_or_else(|| E::custom(format_args!("nested deeper than {NESTING} levels")))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let inside = self.inside()?;
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(inside)? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let inside = self.inside()?;
+        let mut map = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if map.contains_key(&key) {
+                return Err(A::Error::custom("a key occurs twice"));
+            }
+            let value = entries.next_value_seed(inside)?;
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_is_bounded_at_sixteen() {
+        let deep = |levels: usize| format!("{}{}{}", r#"{"a":"#.repeat(levels - 1), "{}", "}".repeat(levels - 1));
+        assert!(object(&deep(16)).is_ok());
+        assert!(object(&deep(17)).unwrap_err().contains("deeper than 16"));
+        assert!(object(&"[".repeat(30_000)).is_err());
+        assert!(object(&format!("{{\"a\":{}", "[".repeat(30_000))).unwrap_err().contains("deeper"));
+    }
+
+    #[test]
+    fn keys_occur_once_at_every_level() {
+        for twice in [r#"{"a":1,"a":1}"#, r#"{"b":{"a":1,"c":2,"a":3}}"#, r#"{"b":[{"a":1,"\u0061":3}]}"#] {
+            assert!(object(twice).unwrap_err().contains("twice"), "{twice}");
+        }
+        assert!(object(r#"{"a":{"a":1},"b":{"a":2}}"#).is_ok());
+    }
+
+    #[test]
+    fn only_one_whole_object_is_taken() {
+        for bad in
+            ["", "null", "[]", "1", "\"x\"", "{", "{} {}", "{}x", r#"{"a":1e999}"#, r#"{"a":"\ud800"}"#, "{'a':1}"]
+        {
+            assert!(object(bad).is_err(), "{bad}");
+        }
+    }
+}

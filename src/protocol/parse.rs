@@ -1,0 +1,226 @@
+//! Text of an authorised sender → a request (section 3). Pure; whatever is wrong is a refusal with a sentence.
+
+use serde_json::{Map, Value};
+
+use super::{
+    Candidate, ErrorName, Refusal, Request, SessionId, VERSION, Wanted, envelope::Rejected, json, sdp::SDP_MAX,
+};
+
+/// Candidates in one message; an honest viewer sends 8.
+pub const CANDIDATES_MAX: usize = 24;
+/// Bytes of one candidate line.
+pub const CANDIDATE_MAX: usize = 512;
+/// Bytes of an ICE user fragment (RFC 8839 section 5.4).
+const UFRAG_MAX: usize = 256;
+/// Bytes of a reason, a media identification or a hash.
+const WORD_MAX: usize = 64;
+/// Bytes of a token (section 5).
+const TOKEN_MAX: usize = 2048;
+/// The largest number that every JSON reader keeps exact.
+const NUMBER_MAX: u64 = (1 << 53) - 1;
+
+/// Where a message belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The session, chosen by the viewer.
+    pub session: SessionId,
+    /// The message's number in the session.
+    pub seq: u64,
+}
+
+/// Reads one message. Order of checks: JSON, version, type, session, sequence, then the fields of the type.
+pub fn parse(text: &str) -> Result<(Head, Request), Rejected> {
+    let mut fields = Fields(json::object(text).map_err(|message| Refusal::new(ErrorName::BadRequest, message))?);
+    let session = fields.0.get("session").and_then(Value::as_str).and_then(SessionId::new);
+    read(&mut fields, session.as_ref()).map_err(|refusal| Rejected { session, refusal })
+}
+
+fn read(fields: &mut Fields, session: Option<&SessionId>) -> Result<(Head, Request), Refusal> {
+    version(fields.0.get("v"))?;
+    let kind = Kind::of(&fields.required_text("type", WORD_MAX)?)?;
+    let session = session.cloned().ok_or_else(|| bad("session must be 22 base64url characters"))?;
+    let seq = fields.number("seq")?;
+    Ok((Head { session, seq }, fields.request(kind)?))
+}
+
+fn version(v: Option<&Value>) -> Result<(), Refusal> {
+    match v {
+        Some(v) if v.as_u64() == Some(u64::from(VERSION)) => Ok(()),
+        Some(Value::Number(v)) => Err(Refusal {
+            supported: Some(vec![VERSION]),
+            ..Refusal::new(ErrorName::Version, format!("version {v} is not spoken here: {VERSION} is"))
+        }),
+        _ => Err(bad("v must be the number of the protocol version")),
+    }
+}
+
+/// The types a viewer may send.
+#[derive(Clone, Copy)]
+enum Kind {
+    Hello,
+    Offer,
+    Request,
+    Answer,
+    Candidates,
+    Renew,
+    Bye,
+    Ping,
+    Pong,
+}
+
+impl Kind {
+    fn of(name: &str) -> Result<Self, Refusal> {
+        Ok(match name {
+            "hello" => Self::Hello,
+            "offer" => Self::Offer,
+            "request" => Self::Request,
+            "answer" => Self::Answer,
+            "candidates" => Self::Candidates,
+            "renew" => Self::Renew,
+            "bye" => Self::Bye,
+            "ping" => Self::Ping,
+            "pong" => Self::Pong,
+            "welcome" | "renewed" | "media" | "goaway" | "error" => {
+                return Err(bad(format!("{name} is said by a device, not to it")));
+            }
+            _ => {
+                return Err(bad("type is not known: hello, offer, request, answer, candidates, renew, bye, ping and \
+                                pong are"));
+            }
+        })
+    }
+}
+
+fn bad(message: impl Into<String>) -> Refusal {
+    Refusal::new(ErrorName::BadRequest, message)
+}
+
+/// The fields of an object. A field that is `null` is a field that is not there.
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn request(&mut self, kind: Kind) -> Result<Request, Refusal> {
+        Ok(match kind {
+            Kind::Hello => Request::Hello,
+            Kind::Offer => {
+                self.credentials()?;
+                Request::Offer { sdp: self.sdp()?, restart: self.flag("restart")? }
+            }
+            Kind::Request => {
+                self.credentials()?;
+                Request::Request { media: self.media()? }
+            }
+            Kind::Answer => Request::Answer { sdp: self.sdp()?, offer_hash: self.text("offer_hash", WORD_MAX)? },
+            Kind::Candidates => self.candidates()?,
+            Kind::Renew => {
+                self.credentials()?;
+                Request::Renew
+            }
+            Kind::Bye => Request::Bye { reason: printable(&self.text("reason", WORD_MAX)?.unwrap_or_default()) },
+            Kind::Ping => Request::Ping { n: self.number("n")? },
+            Kind::Pong => Request::Pong { n: self.number("n")? },
+        })
+    }
+
+    /// Takes a field out.
+    fn field(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !value.is_null())
+    }
+
+    fn text(&mut self, name: &str, max: usize) -> Result<Option<String>, Refusal> {
+        match self.field(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.len() <= max => Ok(Some(text)),
+            Some(Value::String(text)) => Err(bad(format!("{name} has {} bytes: at most {max} are read", text.len()))),
+            Some(_) => Err(bad(format!("{name} must be a string"))),
+        }
+    }
+
+    fn required_text(&mut self, name: &str, max: usize) -> Result<String, Refusal> {
+        self.text(name, max)?.ok_or_else(|| bad(format!("{name} is missing")))
+    }
+
+    fn flag(&mut self, name: &str) -> Result<bool, Refusal> {
+        match self.field(name) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(_) => Err(bad(format!("{name} must be true or false"))),
+        }
+    }
+
+    fn number(&mut self, name: &str) -> Result<u64, Refusal> {
+        let number = self.field(name).ok_or_else(|| bad(format!("{name} is missing")))?;
+        let fits = number.as_u64().filter(|n| *n <= NUMBER_MAX);
+        fits.ok_or_else(|| bad(format!("{name} must be a whole number from 0 to {NUMBER_MAX}")))
+    }
+
+    /// `token` and `key` carry weight in the signed modes only; their size is bounded in all.
+    fn credentials(&mut self) -> Result<(), Refusal> {
+        self.text("token", TOKEN_MAX).map(drop)
+    }
+
+    fn sdp(&mut self) -> Result<String, Refusal> {
+        match self.field("sdp") {
+            Some(Value::String(sdp)) if sdp.len() > SDP_MAX => Err(Refusal::new(
+                ErrorName::TooLarge,
+                format!("sdp has {} bytes: at most {SDP_MAX} are read", sdp.len()),
+            )),
+            Some(Value::String(sdp)) => Ok(sdp),
+            Some(_) => Err(bad("sdp must be a string")),
+            None => Err(bad("sdp is missing")),
+        }
+    }
+
+    fn media(&mut self) -> Result<Wanted, Refusal> {
+        let Some(Value::Object(media)) = self.field("media") else {
+            return Err(bad("media must be an object with video, audio and talk"));
+        };
+        let mut media = Self(media);
+        let wanted = Wanted { video: media.flag("video")?, audio: media.flag("audio")?, talk: media.flag("talk")? };
+        if !wanted.video && !wanted.audio {
+            return Err(bad("media asks for neither video nor audio"));
+        }
+        Ok(wanted)
+    }
+
+    fn candidates(&mut self) -> Result<Request, Refusal> {
+        let end = self.flag("end")?;
+        let ufrag = self.text("ufrag", UFRAG_MAX)?;
+        let list = match self.field("candidates") {
+            Some(Value::Array(list)) if list.len() <= CANDIDATES_MAX => list,
+            Some(Value::Array(list)) => {
+                return Err(bad(format!("{} candidates in one message: at most {CANDIDATES_MAX}", list.len())));
+            }
+            Some(_) => return Err(bad("candidates must be a list")),
+            None if end => Vec::new(),
+            None => return Err(bad("candidates is missing")),
+        };
+        let candidates = list.into_iter().map(candidate).collect::<Result<_, _>>()?;
+        Ok(Request::Candidates { ufrag, candidates, end })
+    }
+}
+
+fn candidate(value: Value) -> Result<Candidate, Refusal> {
+    let Value::Object(fields) = value else {
+        return Err(bad("each of candidates must be an object with candidate, mid and mline"));
+    };
+    let mut fields = Fields(fields);
+    let mline = match fields.field("mline") {
+        None => None,
+        Some(n) => Some(n.as_u64().and_then(|n| u16::try_from(n).ok()).ok_or_else(|| bad("mline must be 0 to 65535"))?),
+    };
+    Ok(Candidate {
+        candidate: fields.required_text("candidate", CANDIDATE_MAX)?,
+        mid: fields.text("mid", WORD_MAX)?,
+        mline,
+    })
+}
+
+/// A stranger's word, fit for a log line.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;

@@ -1,0 +1,189 @@
+//! The order of one sender's messages in one session (section 3). Pure: time is an argument.
+//!
+//! In order: taken. Again: answered again, without effect. After a gap: held for a second, then refused; the order
+//! goes on behind what was refused, so that one lost message never silences a session for good.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use crate::clock::Mono;
+
+/// How long a gap may last.
+pub const GAP: Duration = Duration::from_secs(1);
+/// Messages held behind a gap.
+pub const HELD: usize = 8;
+/// Messages whose replies are remembered.
+const REMEMBERED: usize = 8;
+
+/// What becomes of a message that came in.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Turn<T> {
+    /// It is its turn.
+    Now(T),
+    /// It was taken before: what was said to it, to be said again.
+    Again(Vec<Bytes>),
+    /// It waits for the ones before it.
+    Held,
+    /// Too much waits behind a gap: refused with all that waits.
+    Conflict(Gap),
+}
+
+/// What was refused because something before it never came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The number that never came.
+    pub missing: u64,
+    /// The number the order goes on with.
+    pub next: u64,
+}
+
+/// The order of one session's incoming messages.
+#[derive(Debug)]
+pub struct Sequence<T> {
+    next: u64,
+    held: BTreeMap<u64, T>,
+    gap_since: Option<Mono>,
+    said: VecDeque<(u64, Vec<Bytes>)>,
+}
+
+impl<T> Sequence<T> {
+    /// An order that began with the message `opening`.
+    pub fn after(opening: u64) -> Self {
+        Self { next: opening.saturating_add(1), held: BTreeMap::new(), gap_since: None, said: VecDeque::new() }
+    }
+
+    /// A message came in.
+    pub fn on(&mut self, seq: u64, message: T, now: Mono) -> Turn<T> {
+        if seq < self.next {
+            let said = self.said.iter().find(|(n, _)| *n == seq);
+            return Turn::Again(said.map(|(_, replies)| replies.clone()).unwrap_or_default());
+        }
+        if seq == self.next {
+            self.advance(now);
+            return Turn::Now(message);
+        }
+        if self.held.len() >= HELD && !self.held.contains_key(&seq) {
+            return Turn::Conflict(self.resume(seq));
+        }
+        self.held.entry(seq).or_insert(message);
+        self.gap_since.get_or_insert(now);
+        Turn::Held
+    }
+
+    /// The next held message whose turn has come.
+    pub fn take(&mut self, now: Mono) -> Option<(u64, T)> {
+        let message = self.held.remove(&self.next)?;
+        let seq = self.next;
+        self.advance(now);
+        Some((seq, message))
+    }
+
+    /// Remembers what was said to the message `seq`.
+    pub fn remember(&mut self, seq: u64, replies: Vec<Bytes>) {
+        if self.said.len() == REMEMBERED {
+            self.said.pop_front();
+        }
+        self.said.push_back((seq, replies));
+    }
+
+    /// When the gap has lasted too long.
+    pub fn deadline(&self) -> Option<Mono> {
+        self.gap_since.map(|since| since + GAP)
+    }
+
+    /// Gives up a gap that has lasted too long.
+    pub fn expire(&mut self, now: Mono) -> Option<Gap> {
+        let last = *self.held.last_key_value()?.0;
+        (self.deadline()? <= now).then(|| self.resume(last))
+    }
+
+    fn advance(&mut self, now: Mono) {
+        self.next = self.next.saturating_add(1);
+        // Whatever still waits behind the new position waits anew.
+        self.gap_since = (!self.held.is_empty()).then_some(now);
+    }
+
+    fn resume(&mut self, last: u64) -> Gap {
+        let missing = self.next;
+        let highest = self.held.last_key_value().map_or(last, |(n, _)| last.max(*n));
+        self.next = highest.saturating_add(1);
+        self.held.clear();
+        self.gap_since = None;
+        Gap { missing, next: self.next }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Mono = Mono(0);
+
+    fn ms(n: u64) -> Mono {
+        Mono(n * 1_000_000)
+    }
+
+    #[test]
+    fn what_comes_in_order_is_taken() {
+        let mut order = Sequence::after(0);
+        assert_eq!(order.on(1, 'a', START), Turn::Now('a'));
+        assert_eq!(order.on(2, 'b', START), Turn::Now('b'));
+        assert_eq!(order.deadline(), None);
+    }
+
+    #[test]
+    fn a_repeat_is_answered_again_without_effect() {
+        let mut order = Sequence::after(5);
+        order.remember(5, vec![Bytes::from_static(b"answer")]);
+        assert_eq!(order.on(5, 'a', START), Turn::Again(vec![Bytes::from_static(b"answer")]));
+        assert_eq!(order.on(4, 'a', START), Turn::Again(vec![]), "older than what is remembered: silence");
+        assert_eq!(order.on(6, 'b', START), Turn::Now('b'), "a repeat does not move the order");
+    }
+
+    #[test]
+    fn only_the_last_replies_are_remembered() {
+        let mut order = Sequence::<char>::after(0);
+        (0..100).for_each(|n| order.remember(n, vec![Bytes::new()]));
+        assert_eq!(order.said.len(), REMEMBERED);
+    }
+
+    #[test]
+    fn a_gap_that_closes_within_a_second_is_no_gap() {
+        let mut order = Sequence::after(0);
+        assert_eq!(order.on(3, 'c', START), Turn::Held);
+        assert_eq!(order.on(2, 'b', ms(500)), Turn::Held);
+        assert_eq!(order.on(2, 'x', ms(500)), Turn::Held, "the first of two with one number counts");
+        assert_eq!(order.take(ms(600)), None);
+        assert_eq!(order.on(1, 'a', ms(999)), Turn::Now('a'));
+        assert_eq!(order.take(ms(999)), Some((2, 'b')));
+        assert_eq!(order.take(ms(999)), Some((3, 'c')));
+        assert_eq!(order.take(ms(999)), None);
+        assert_eq!(order.expire(ms(5000)), None);
+    }
+
+    #[test]
+    fn a_gap_of_a_second_is_a_conflict_and_the_order_goes_on_behind_it() {
+        let mut order = Sequence::after(0);
+        assert_eq!(order.on(2, 'b', START), Turn::Held);
+        assert_eq!(order.on(4, 'd', ms(900)), Turn::Held);
+        assert_eq!(order.expire(ms(999)), None);
+        assert_eq!(order.expire(ms(1000)), Some(Gap { missing: 1, next: 5 }));
+        assert_eq!(order.take(ms(1000)), None, "what waited is refused, not applied");
+        assert_eq!(order.on(1, 'a', ms(1001)), Turn::Again(vec![]), "too late");
+        assert_eq!(order.on(5, 'e', ms(1001)), Turn::Now('e'));
+    }
+
+    #[test]
+    fn no_more_than_eight_are_held() {
+        let mut order = Sequence::after(0);
+        for n in 2..10 {
+            assert_eq!(order.on(n, n, START), Turn::Held);
+        }
+        assert_eq!(order.on(u64::MAX, 0, START), Turn::Conflict(Gap { missing: 1, next: u64::MAX }));
+        assert_eq!(order.held.len(), 0);
+    }
+}
