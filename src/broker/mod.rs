@@ -13,4 +13,6 @@ pub enum Event {
     Down,
     /// A message on `req/{viewer}`.
     Message { viewer: Id, payload: Bytes },
+    /// A message on `req/{viewer}` that was larger than is read; `len` is its size in bytes.
+    Oversize { viewer: Id, len: usize },
 }

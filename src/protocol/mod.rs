@@ -15,7 +15,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{config::Id, feed::Health};
+use crate::{
+    config::{self, Id},
+    feed::Health,
+};
 
 /// The protocol version this daemon speaks.
 pub const VERSION: u32 = 1;
@@ -100,11 +103,15 @@ pub enum Request {
 pub enum Reply {
     /// Answers `hello`.
     Welcome { nonce: String, clock: Clock },
-    /// The device's offer: after a `request`, or to restart ICE.
+    /// The device's offer: after a `request` (then with what the viewer needs to answer), or to restart ICE.
     Offer {
         sdp: String,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         restart: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lease_s: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ice_servers: Option<Vec<IceServer>>,
     },
     /// Answers the viewer's offer.
     Answer { sdp: String, offer_hash: String, lease_s: u64, ice_servers: Vec<IceServer> },
@@ -132,7 +139,7 @@ pub enum Reply {
 }
 
 /// ICE servers as `RTCConfiguration.iceServers` takes them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct IceServer {
     /// URLs.
     pub urls: Vec<String>,
@@ -142,6 +149,22 @@ pub struct IceServer {
     /// TURN password: meant for this viewer, never logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
+}
+
+impl fmt::Debug for IceServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IceServer").field("urls", &self.urls).finish_non_exhaustive()
+    }
+}
+
+impl From<&config::IceServer> for IceServer {
+    fn from(server: &config::IceServer) -> Self {
+        Self {
+            urls: server.urls.clone(),
+            username: server.login.as_ref().map(|login| login.user.clone()),
+            credential: server.login.as_ref().map(|login| login.password.expose().to_owned()),
+        }
+    }
 }
 
 /// Whether the wall clock is known to be right.

@@ -65,9 +65,49 @@ fn usable(line: &str, ledger: &mut Ledger) -> Option<String> {
     }
 }
 
+/// What a description says of one kind of media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// Nothing.
+    Absent,
+    /// Only codecs that this device does not send.
+    Foreign,
+    /// The codec that this device sends.
+    Common,
+}
+
+/// What a description says of `kind` (`video`, `audio`), looking for `codec` (`H264`, `opus`).
+pub fn line(sdp: &str, kind: &str, codec: &str) -> Line {
+    let mut found = Line::Absent;
+    let mut inside = false;
+    for line in sdp.lines() {
+        if let Some(mline) = line.strip_prefix("m=") {
+            inside = mline.split(' ').next() == Some(kind);
+            if inside && found == Line::Absent {
+                found = Line::Foreign;
+            }
+        }
+        let map = line.strip_prefix("a=rtpmap:").filter(|_| inside).and_then(|map| map.split(' ').nth(1));
+        if map.and_then(|map| map.split('/').next()).is_some_and(|name| name.eq_ignore_ascii_case(codec)) {
+            return Line::Common;
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_offer_speaks_of() {
+        let sdp = "v=0\r\nm=audio 9 X 111 0\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\n\
+                   m=video 9 X 96\r\na=rtpmap:96 VP8/90000\r\nm=application 9 X y\r\na=rtpmap:5 h264/90000\r\n";
+        assert_eq!(line(sdp, "audio", "opus"), Line::Common);
+        assert_eq!(line(sdp, "video", "H264"), Line::Foreign, "a codec counts in its own m-line only");
+        assert_eq!(line("v=0\r\nm=audio 9 X 0\r\n", "video", "H264"), Line::Absent);
+        assert_eq!(line(&sdp.replace("VP8", "h264"), "video", "H264"), Line::Common);
+    }
 
     fn ledger() -> Ledger {
         Ledger::new(24, false)

@@ -2,7 +2,197 @@
 
 mod engine;
 mod feedback;
+pub mod life;
+mod mouth;
 pub mod peer;
 mod pump;
 mod route;
+mod session;
 mod track;
+mod trickle;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::{Arc, OnceLock},
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use tracing::{error, info};
+
+use self::{
+    life::{Phase, Reason},
+    mouth::Mouth,
+    peer::{Peer, Peers, Summary},
+};
+use crate::{
+    clock::Mono,
+    config::{Config, Id, Limits},
+    feed::Health,
+    protocol::{self, Reply, Request, SessionId},
+    studio::Stage,
+};
+
+/// Messages that wait for one viewer. When it is full, that viewer ends: `flood`.
+pub const INBOX: usize = 64;
+/// What is known of a session at its end is asked for this long.
+const SUMMARY: Duration = Duration::from_millis(200);
+/// How long a connection may take to close. With the last words this keeps a shutdown under 1.5 s.
+const CLOSE: Duration = Duration::from_millis(800);
+
+/// What every session is held to; sessions that run keep the terms they began with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Terms {
+    /// Numbers of section 7.
+    pub limits: Limits,
+    /// What a viewer is told to use.
+    pub ice_servers: Vec<protocol::IceServer>,
+    /// Whether loopback candidates are taken.
+    pub loopback: bool,
+}
+
+impl Terms {
+    /// The terms that the config sets.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            limits: config.limits.clone(),
+            ice_servers: config.webrtc.ice_servers.iter().map(Into::into).collect(),
+            loopback: config.webrtc.loopback,
+        }
+    }
+}
+
+/// Camera and microphone, as far as there are any.
+#[derive(Debug, Clone)]
+pub struct Stages {
+    /// The picture.
+    pub video: Option<Stage>,
+    /// The sound.
+    pub audio: Option<Stage>,
+}
+
+/// A message for one session: its number, and what it says.
+pub type Message = (u64, Request);
+
+/// What a viewer task is made of.
+#[derive(Debug)]
+pub struct Viewer {
+    /// Who.
+    pub viewer: Id,
+    /// Which of its sessions.
+    pub session: SessionId,
+    /// The `offer` or `request` that opened it.
+    pub opening: Message,
+    /// What it is held to.
+    pub terms: Arc<Terms>,
+    /// What makes its peer connection.
+    pub peers: Arc<Peers>,
+    /// What it watches.
+    pub stages: Stages,
+    /// The way out.
+    pub out: mpsc::Sender<(Id, Bytes)>,
+    /// What it says; [`INBOX`] messages.
+    pub inbox: mpsc::Receiver<Message>,
+    /// Set once, by the owner, to end it.
+    pub stop: watch::Receiver<Option<Reason>>,
+    /// How far it is, for the owner.
+    pub phase: watch::Sender<Phase>,
+}
+
+impl Viewer {
+    /// Lives from the opening to the end, whatever the end is.
+    pub async fn run(mut self) -> Reason {
+        let began = Mono::now();
+        let mut mouth = Mouth::new(self.viewer.clone(), self.session.clone(), self.out.clone());
+        let mut stop = self.stop.clone();
+        // Outside of what may be cut off or panic: the connection has to be closed in any case.
+        let peer = OnceLock::new();
+        let reason = tokio::select! {
+            biased;
+            reason = stopped(&mut stop) => reason,
+            reason = unpanicked(session::run(&mut self, &peer, &mut mouth)) => reason,
+        };
+        farewell(&mut mouth, reason).await;
+        let summary = close(peer.get()).await;
+        tell(&self.viewer, &self.session, began, &summary, reason);
+        reason
+    }
+}
+
+/// Whether and why the owner ends the session.
+async fn stopped(stop: &mut watch::Receiver<Option<Reason>>) -> Reason {
+    match stop.wait_for(Option::is_some).await {
+        Ok(reason) => reason.unwrap_or(Reason::Shutdown),
+        Err(_) => Reason::Shutdown,
+    }
+}
+
+/// A session that panics ends like any other, for an internal reason.
+async fn unpanicked(session: impl Future<Output = Reason>) -> Reason {
+    let mut session = pin!(session);
+    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| session.as_mut().poll(cx))) {
+        Ok(poll) => poll,
+        Err(_) => {
+            error!("a session panicked; the others go on");
+            Poll::Ready(Reason::Internal)
+        }
+    })
+    .await
+}
+
+async fn farewell(mouth: &mut Mouth, reason: Reason) {
+    mouth.hurry();
+    if let Some(refusal) = reason.error() {
+        mouth.refuse(refusal).await;
+    }
+    if reason != Reason::Refused {
+        mouth.say(&Reply::Bye { reason: reason.word().to_owned() }).await;
+    }
+}
+
+async fn close(peer: Option<&Peer>) -> Summary {
+    let Some(peer) = peer else { return Summary::default() };
+    let summary = timeout(SUMMARY, peer.summary()).await.unwrap_or_default();
+    let _ = timeout(CLOSE, peer.close()).await;
+    summary
+}
+
+fn tell(viewer: &Id, session: &SessionId, began: Mono, summary: &Summary, reason: Reason) {
+    let seconds = Mono::now().since(began).as_secs_f64();
+    let route = if summary.route.is_empty() { "no route" } else { &summary.route };
+    let Summary { frames, skipped, packets, .. } = summary;
+    info!(
+        "viewer {viewer}: ended after {seconds:.1} s: {}; {route}, {frames} frames sent, {skipped} skipped, {packets} \
+         sound packets; session {session}",
+        reason.word()
+    );
+}
+
+/// The next change of health; never, where there is nothing to follow.
+pub(crate) async fn health_changed(health: &mut Option<watch::Receiver<Health>>) {
+    let gone = match health {
+        Some(health) => health.changed().await.is_err(),
+        None => true,
+    };
+    if gone {
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_reason() {
+        let sudden = async { panic!("on purpose") };
+        assert_eq!(unpanicked(sudden).await, Reason::Internal);
+        assert_eq!(unpanicked(async { Reason::Bye }).await, Reason::Bye);
+    }
+}

@@ -1,0 +1,341 @@
+//! Who may say how much, and who may start a session (section 7). Pure: time is an argument. Every table has a bound.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use crate::{
+    clock::Mono,
+    config::{Id, Limits},
+    protocol::{ErrorName, Refusal, SessionId},
+};
+
+/// Viewers whose rate is remembered. The one that was silent longest is forgotten first, and comes back with a full
+/// allowance: somebody with many names has many allowances anyway, as many as the broker gives him logins.
+const VIEWERS: usize = 256;
+/// Sessions remembered after their end.
+const TOMBS: usize = 256;
+/// How long.
+const REMEMBERED: Duration = Duration::from_secs(30);
+/// The window of session starts.
+const MINUTE: Duration = Duration::from_secs(60);
+/// A burst of messages, in seconds' worth.
+const BURST: u32 = 3;
+/// Unauthorised messages looked at a second, in all.
+const UNAUTHORISED: u32 = 50;
+/// Refusals said a second to who has no session, in all.
+const REFUSALS: u32 = 50;
+/// What a viewer is told to wait when the device is full.
+const BUSY_PAUSE: Duration = Duration::from_secs(5);
+/// And when only others stand in the door.
+const SETUP_PAUSE: Duration = Duration::from_secs(1);
+
+/// What becomes of a message before anybody reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// It is read.
+    Read,
+    /// It is refused, and this is said.
+    Refused(Refusal),
+    /// It is dropped: the refusal was said a moment ago.
+    Dropped,
+}
+
+/// What is running when somebody wants to start.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Running {
+    /// Sessions in all.
+    pub(super) all: usize,
+    /// Of the viewer who asks.
+    pub(super) own: usize,
+    /// That have not been live yet.
+    pub(super) setups: usize,
+}
+
+/// An allowance that refills.
+#[derive(Debug, Clone)]
+struct Bucket {
+    level: f64,
+    per_second: f64,
+    size: f64,
+    seen: Mono,
+}
+
+impl Bucket {
+    fn new(per_second: u32, size: u32, now: Mono) -> Self {
+        Self { level: f64::from(size), per_second: f64::from(per_second), size: f64::from(size), seen: now }
+    }
+
+    fn refill(&mut self, now: Mono) {
+        let gained = now.since(self.seen).as_secs_f64() * self.per_second;
+        (self.level, self.seen) = ((self.level + gained).min(self.size), self.seen.max(now));
+    }
+
+    fn take(&mut self, now: Mono) -> bool {
+        self.refill(now);
+        let enough = self.level >= 1.0;
+        if enough {
+            self.level -= 1.0;
+        }
+        enough
+    }
+
+    fn is_empty(&mut self, now: Mono) -> bool {
+        self.refill(now);
+        self.level < 1.0
+    }
+}
+
+/// What is remembered of one viewer.
+#[derive(Debug)]
+struct Account {
+    messages: Bucket,
+    /// The refusal for saying too much, once a second.
+    told: Bucket,
+    starts: VecDeque<Mono>,
+    seen: Mono,
+}
+
+/// Keeps the limits.
+#[derive(Debug)]
+pub(super) struct Admission {
+    limits: Limits,
+    accounts: HashMap<Id, Account>,
+    tombs: VecDeque<(Id, SessionId, Mono)>,
+    unauthorised: Bucket,
+    unauthorised_told: Bucket,
+    refusals: Bucket,
+}
+
+impl Admission {
+    pub(super) fn new(limits: Limits, now: Mono) -> Self {
+        Self {
+            limits,
+            accounts: HashMap::new(),
+            tombs: VecDeque::new(),
+            unauthorised: Bucket::new(UNAUTHORISED, UNAUTHORISED, now),
+            unauthorised_told: Bucket::new(1, 1, now),
+            refusals: Bucket::new(REFUSALS, REFUSALS, now),
+        }
+    }
+
+    /// Takes new limits; those of messages hold for viewers that are not known yet.
+    pub(super) fn configure(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// A message of `viewer` came in; `seated` says whether it has a session.
+    pub(super) fn message(&mut self, viewer: &Id, seated: bool, now: Mono) -> Entry {
+        if !seated && self.unauthorised.is_empty(now) {
+            return Entry::Dropped;
+        }
+        let rate = self.limits.messages_per_second;
+        let account = self.account(viewer, now);
+        if account.messages.take(now) {
+            return Entry::Read;
+        }
+        if !account.told.take(now) {
+            return Entry::Dropped;
+        }
+        let message = format!("more than {rate} messages a second");
+        Entry::Refused(Refusal::new(ErrorName::RateLimited, message).retry_after(Duration::from_secs(1)))
+    }
+
+    /// A message was not authorised; whether that is said. Once a second in all, so that asking tells nothing.
+    pub(super) fn unauthorised(&mut self, now: Mono) -> bool {
+        self.unauthorised.take(now);
+        self.unauthorised_told.take(now)
+    }
+
+    /// Whether a refusal may be said to who has no session.
+    pub(super) fn refusal(&mut self, now: Mono) -> bool {
+        self.refusals.take(now)
+    }
+
+    /// Whether `viewer` may start a session now. Only a start that is allowed counts, so that who waits for a place
+    /// does not use up its tries by asking.
+    pub(super) fn start(&mut self, viewer: &Id, running: Running, now: Mono) -> Result<(), Refusal> {
+        let Limits { viewers, sessions_per_viewer, setups, starts_per_minute, .. } = self.limits;
+        let busy = |message: String, pause| Err(Refusal::new(ErrorName::Busy, message).retry_after(pause));
+        let starts = usize::try_from(starts_per_minute).unwrap_or(usize::MAX);
+        let account = self.account(viewer, now);
+        while account.starts.front().is_some_and(|start| now.since(*start) >= MINUTE) {
+            account.starts.pop_front();
+        }
+        if account.starts.len() >= starts {
+            let free = account.starts.front().map_or(MINUTE, |start| (*start + MINUTE).since(now));
+            let message = format!("more than {starts_per_minute} session starts a minute");
+            return Err(Refusal::new(ErrorName::RateLimited, message).retry_after(free));
+        }
+        if running.own >= sessions_per_viewer {
+            return busy(format!("this viewer has {sessions_per_viewer} sessions, which is the most"), BUSY_PAUSE);
+        }
+        if running.all >= viewers {
+            return busy(format!("{viewers} viewers watch, which is the most"), BUSY_PAUSE);
+        }
+        if running.setups >= setups {
+            return busy(format!("{setups} sessions are being set up, which is the most"), SETUP_PAUSE);
+        }
+        account.starts.push_back(now);
+        Ok(())
+    }
+
+    /// Remembers a session that ended.
+    pub(super) fn bury(&mut self, viewer: Id, session: SessionId, now: Mono) {
+        if self.tombs.len() == TOMBS {
+            self.tombs.pop_front();
+        }
+        self.tombs.push_back((viewer, session, now + REMEMBERED));
+    }
+
+    /// Whether a session ended lately.
+    pub(super) fn is_buried(&mut self, viewer: &Id, session: &SessionId, now: Mono) -> bool {
+        while self.tombs.front().is_some_and(|(_, _, until)| *until <= now) {
+            self.tombs.pop_front();
+        }
+        self.tombs.iter().any(|(v, s, _)| (v, s) == (viewer, session))
+    }
+
+    fn account(&mut self, viewer: &Id, now: Mono) -> &mut Account {
+        if !self.accounts.contains_key(viewer) && self.accounts.len() >= VIEWERS {
+            let silent = self.accounts.iter().min_by_key(|(_, account)| account.seen).map(|(id, _)| id.clone());
+            silent.and_then(|id| self.accounts.remove(&id));
+        }
+        let rate = self.limits.messages_per_second;
+        let account = self.accounts.entry(viewer.clone()).or_insert_with(|| Account {
+            messages: Bucket::new(rate, rate.saturating_mul(BURST), now),
+            told: Bucket::new(1, 1, now),
+            starts: VecDeque::new(),
+            seen: now,
+        });
+        account.seen = now;
+        account
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(n: u64) -> Mono {
+        Mono(n * 1_000_000)
+    }
+
+    fn id(text: &str) -> Id {
+        Id::new(text).unwrap()
+    }
+
+    fn admission() -> Admission {
+        Admission::new(Limits::default(), ms(0))
+    }
+
+    /// How many of `n` messages at one moment are read.
+    fn read(admission: &mut Admission, viewer: &str, n: usize, now: Mono) -> usize {
+        (0..n).filter(|_| admission.message(&id(viewer), true, now) == Entry::Read).count()
+    }
+
+    #[test]
+    fn twenty_messages_a_second_with_a_burst_of_sixty() {
+        let mut admission = admission();
+        assert_eq!(read(&mut admission, "anna", 100, ms(0)), 60);
+        assert_eq!(read(&mut admission, "anna", 100, ms(1000)), 20);
+        assert_eq!(read(&mut admission, "anna", 100, ms(1050)), 1);
+        assert_eq!(read(&mut admission, "bert", 100, ms(1050)), 60, "each viewer for itself");
+        assert_eq!(read(&mut admission, "anna", 100, ms(3_600_000)), 60, "an hour of silence saves up no more");
+    }
+
+    #[test]
+    fn who_says_too_much_is_told_once_a_second() {
+        let mut admission = admission();
+        read(&mut admission, "anna", 60, ms(0));
+        let Entry::Refused(refusal) = admission.message(&id("anna"), true, ms(0)) else { panic!() };
+        assert_eq!((refusal.code, refusal.name, refusal.retry_after_ms), (429, ErrorName::RateLimited, Some(1000)));
+        assert_eq!(admission.message(&id("anna"), true, ms(10)), Entry::Dropped);
+        read(&mut admission, "anna", 20, ms(1000));
+        assert!(matches!(admission.message(&id("anna"), true, ms(1000)), Entry::Refused(_)));
+    }
+
+    #[test]
+    fn five_starts_a_minute_and_viewer() {
+        let mut admission = admission();
+        let mut start = |viewer: &str, second: u64| admission.start(&id(viewer), Running::default(), ms(second * 1000));
+        for second in 0..5 {
+            assert_eq!(start("anna", second), Ok(()));
+        }
+        let refusal = start("anna", 10).unwrap_err();
+        assert_eq!((refusal.code, refusal.name, refusal.retry_after_ms), (429, ErrorName::RateLimited, Some(50_000)));
+        assert_eq!(start("bert", 10), Ok(()));
+        assert!(start("anna", 59).is_err());
+        assert_eq!(start("anna", 60), Ok(()), "the first one is a minute old");
+        assert!(start("anna", 60).is_err());
+    }
+
+    #[test]
+    fn a_full_device_is_busy_and_says_when_to_try_again() {
+        let table = [
+            (Running { all: 7, own: 1, setups: 7 }, None),
+            (Running { all: 8, own: 0, setups: 0 }, Some(5000)),
+            (Running { all: 2, own: 2, setups: 0 }, Some(5000)),
+            (Running { all: 7, own: 0, setups: 8 }, Some(1000)),
+        ];
+        for (running, expected) in table {
+            let refusal = admission().start(&id("anna"), running, ms(0)).err();
+            assert_eq!(refusal.as_ref().and_then(|r| r.retry_after_ms), expected, "{running:?}");
+            assert!(refusal.is_none_or(|r| (r.code, r.name) == (503, ErrorName::Busy)));
+        }
+    }
+
+    #[test]
+    fn asking_at_a_full_device_uses_up_no_starts() {
+        let mut admission = admission();
+        let full = Running { all: 8, ..Running::default() };
+        for _ in 0..20 {
+            assert_eq!(admission.start(&id("anna"), full, ms(0)).unwrap_err().name, ErrorName::Busy);
+        }
+        assert_eq!(admission.start(&id("anna"), Running::default(), ms(0)), Ok(()));
+    }
+
+    #[test]
+    fn fifty_unauthorised_messages_a_second_in_all_and_one_word_about_them() {
+        let mut admission = admission();
+        let told = (0..50).filter(|_| admission.unauthorised(ms(0))).count();
+        assert_eq!(told, 1);
+        assert_eq!(admission.message(&id("new"), false, ms(0)), Entry::Dropped, "strangers are not read any more");
+        assert_eq!(admission.message(&id("anna"), true, ms(0)), Entry::Read, "who has a session is");
+        assert_eq!(admission.message(&id("new"), false, ms(100)), Entry::Read);
+        assert!(!admission.unauthorised(ms(999)));
+        assert!(admission.unauthorised(ms(1000)));
+    }
+
+    #[test]
+    fn refusals_are_bounded_in_all() {
+        let mut admission = admission();
+        assert_eq!((0..1000).filter(|_| admission.refusal(ms(0))).count(), 50);
+        assert_eq!((0..1000).filter(|_| admission.refusal(ms(1000))).count(), 50);
+    }
+
+    #[test]
+    fn the_dead_are_remembered_for_thirty_seconds() {
+        let mut admission = admission();
+        let session = SessionId::new("AAAAAAAAAAAAAAAAAAAAAA").unwrap();
+        admission.bury(id("anna"), session.clone(), ms(0));
+        assert!(admission.is_buried(&id("anna"), &session, ms(29_999)));
+        assert!(!admission.is_buried(&id("bert"), &session, ms(0)), "a session belongs to its viewer");
+        assert!(!admission.is_buried(&id("anna"), &session, ms(30_000)));
+    }
+
+    #[test]
+    fn somebody_with_many_names_costs_no_memory() {
+        let mut admission = admission();
+        let session = SessionId::new("AAAAAAAAAAAAAAAAAAAAAA").unwrap();
+        for n in 0..10_000 {
+            let viewer = id(&format!("viewer-{n}"));
+            admission.message(&viewer, false, ms(n));
+            let _ = admission.start(&viewer, Running::default(), ms(n));
+            admission.bury(viewer, session.clone(), ms(n));
+        }
+        assert_eq!((admission.accounts.len(), admission.tombs.len()), (VIEWERS, TOMBS));
+        assert!(admission.accounts.contains_key(&id("viewer-9999")));
+    }
+}

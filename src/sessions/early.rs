@@ -1,0 +1,127 @@
+//! Candidates that came before the offer they belong to (section 3). Pure: time is an argument.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{
+    clock::Mono,
+    config::Id,
+    protocol::{Request, parse::Head},
+};
+
+/// How long they wait.
+const WAIT: Duration = Duration::from_secs(5);
+/// Messages of one session.
+const PER_SESSION: usize = 8;
+/// Messages of one viewer: two sessions' worth.
+const PER_VIEWER: usize = 16;
+/// Messages in all: at 32 KiB each, 2 MiB at the very most.
+const IN_ALL: usize = 64;
+
+/// A message that waits.
+#[derive(Debug)]
+struct Waiting {
+    viewer: Id,
+    head: Head,
+    request: Request,
+    until: Mono,
+}
+
+/// What waits for its offer; oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Early {
+    waiting: VecDeque<Waiting>,
+}
+
+impl Early {
+    /// Keeps a message; `false` where there is no room for it.
+    pub(super) fn keep(&mut self, viewer: &Id, head: Head, request: Request, now: Mono) -> bool {
+        let own = self.waiting.iter().filter(|w| w.viewer == *viewer);
+        let (all, same) =
+            own.fold((0, 0), |(all, same), w| (all + 1, same + usize::from(w.head.session == head.session)));
+        let room = self.waiting.len() < IN_ALL && all < PER_VIEWER && same < PER_SESSION;
+        if room {
+            self.waiting.push_back(Waiting { viewer: viewer.clone(), head, request, until: now + WAIT });
+        }
+        room
+    }
+
+    /// Takes what waited for the offer of this session, in the order it came.
+    pub(super) fn take(&mut self, viewer: &Id, head: &Head) -> Vec<(u64, Request)> {
+        let mut taken = Vec::new();
+        for w in std::mem::take(&mut self.waiting) {
+            if w.viewer == *viewer && w.head.session == head.session {
+                taken.push((w.head.seq, w.request));
+            } else {
+                self.waiting.push_back(w);
+            }
+        }
+        taken
+    }
+
+    /// When the oldest has waited long enough.
+    pub(super) fn deadline(&self) -> Option<Mono> {
+        self.waiting.front().map(|w| w.until)
+    }
+
+    /// Gives up one that has waited long enough: whose it was.
+    pub(super) fn expire(&mut self, now: Mono) -> Option<(Id, Head)> {
+        if self.deadline()? > now {
+            return None;
+        }
+        self.waiting.pop_front().map(|w| (w.viewer, w.head))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::SessionId;
+
+    fn id(text: &str) -> Id {
+        Id::new(text).unwrap()
+    }
+
+    fn head(session: char, seq: u64) -> Head {
+        Head { session: SessionId::new(&session.to_string().repeat(22)).unwrap(), seq }
+    }
+
+    fn keep(early: &mut Early, viewer: &str, session: char, seq: u64, second: u64) -> bool {
+        let request = Request::Candidates { ufrag: None, candidates: vec![], end: false };
+        early.keep(&id(viewer), head(session, seq), request, Mono(second * 1_000_000_000))
+    }
+
+    #[test]
+    fn they_wait_for_their_own_offer_and_keep_their_order() {
+        let mut early = Early::default();
+        assert!(keep(&mut early, "anna", 'A', 1, 0));
+        assert!(keep(&mut early, "bert", 'A', 1, 0));
+        assert!(keep(&mut early, "anna", 'A', 2, 0));
+        let taken: Vec<u64> = early.take(&id("anna"), &head('A', 0)).into_iter().map(|(seq, _)| seq).collect();
+        assert_eq!(taken, [1, 2]);
+        assert!(early.take(&id("anna"), &head('A', 0)).is_empty());
+        assert_eq!(early.take(&id("bert"), &head('A', 0)).len(), 1, "a session of the same name is another viewer's");
+    }
+
+    #[test]
+    fn they_wait_for_five_seconds() {
+        let mut early = Early::default();
+        keep(&mut early, "anna", 'A', 1, 0);
+        keep(&mut early, "anna", 'B', 1, 1);
+        assert_eq!(early.expire(Mono(4_999_999_999)), None);
+        assert_eq!(early.expire(Mono(5_000_000_000)), Some((id("anna"), head('A', 1))));
+        assert_eq!(early.expire(Mono(5_000_000_000)), None);
+        assert_eq!(early.deadline(), Some(Mono(6_000_000_000)));
+    }
+
+    #[test]
+    fn the_room_is_bounded_by_session_by_viewer_and_in_all() {
+        let mut early = Early::default();
+        let fill =
+            |early: &mut Early, viewer: &str, session| (0..20).filter(|n| keep(early, viewer, session, *n, 0)).count();
+        assert_eq!(fill(&mut early, "anna", 'A'), 8);
+        assert_eq!(fill(&mut early, "anna", 'B'), 8);
+        assert_eq!(fill(&mut early, "anna", 'C'), 0);
+        let others: usize = (0..100).map(|n| fill(&mut early, &format!("v{n}"), 'A')).sum();
+        assert_eq!(others, IN_ALL - 16);
+    }
+}

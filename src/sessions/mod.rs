@@ -1,0 +1,368 @@
+//! Who is watching: admits, routes, reaps. One task; it alone makes and ends viewer tasks.
+//!
+//! It never waits for anybody: what a viewer or the link does not take at once ends that viewer, or is dropped and
+//! counted.
+
+mod admission;
+mod early;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{mpsc, watch},
+    task::{Id as TaskId, JoinError, JoinSet},
+    time::{sleep, timeout},
+};
+use tracing::{debug, error, info};
+
+use self::{
+    admission::{Admission, Entry, Running},
+    early::Early,
+};
+use crate::{
+    broker::Event,
+    clock::Mono,
+    config::Id,
+    feed::Health,
+    grant::{self, Grant},
+    protocol::{
+        ErrorName, MediaHealth, Presence, Refusal, Reply, Request, SessionId,
+        compose::compose,
+        envelope,
+        parse::{Head, parse},
+    },
+    studio::Stage,
+    viewer::{
+        INBOX, Message, Stages, Terms, Viewer, health_changed,
+        life::{Phase, Reason},
+        peer::Peers,
+    },
+};
+
+/// How long all viewers together may take to leave when the daemon stops.
+const LEAVE: Duration = Duration::from_millis(1500);
+
+/// A session, and whose it is: nobody else can touch it.
+type Key = (Id, SessionId);
+
+/// What is kept of a session that runs.
+#[derive(Debug)]
+struct Seat {
+    inbox: mpsc::Sender<Message>,
+    stop: watch::Sender<Option<Reason>>,
+    phase: watch::Receiver<Phase>,
+    since: Mono,
+}
+
+impl Seat {
+    fn is_leaving(&self) -> bool {
+        self.stop.borrow().is_some()
+    }
+
+    fn end(&self, reason: Reason) {
+        self.stop.send_if_modified(|stop| stop.replace(reason).is_none());
+    }
+}
+
+/// Who is watching.
+#[derive(Debug)]
+pub struct Sessions {
+    grant: Grant,
+    terms: watch::Receiver<Arc<Terms>>,
+    peers: Arc<Peers>,
+    stages: Stages,
+    out: mpsc::Sender<(Id, Bytes)>,
+    presence: watch::Sender<Presence>,
+    admission: Admission,
+    early: Early,
+    seats: HashMap<Key, Seat>,
+    names: HashMap<TaskId, Key>,
+    tasks: JoinSet<Reason>,
+    /// Candidates and last words for sessions that are not there (any more).
+    late: u64,
+    /// Refusals that the link did not take.
+    unsaid: u64,
+}
+
+impl Sessions {
+    /// Nobody watches yet. What is said goes to `out` (64), by viewer; what belongs into `status` is in the receiver.
+    pub fn new(
+        grant: Grant,
+        terms: watch::Receiver<Arc<Terms>>,
+        peers: Arc<Peers>,
+        stages: Stages,
+        out: mpsc::Sender<(Id, Bytes)>,
+    ) -> (Self, watch::Receiver<Presence>) {
+        let now = Mono::now();
+        let limits = terms.borrow().limits.clone();
+        let presence = Presence {
+            media: health(&stages),
+            viewers: 0,
+            max_viewers: limits.viewers,
+            clock: grant::clock(),
+            nonce: grant.nonce(now),
+        };
+        let (presence, seen) = watch::channel(presence);
+        let sessions = Self {
+            grant,
+            terms,
+            peers,
+            stages,
+            out,
+            presence,
+            admission: Admission::new(limits, now),
+            early: Early::default(),
+            seats: HashMap::new(),
+            names: HashMap::new(),
+            tasks: JoinSet::new(),
+            late: 0,
+            unsaid: 0,
+        };
+        (sessions, seen)
+    }
+
+    /// Serves until `shutdown` is true or the link is dropped; then says goodbye to all, within 1.5 s.
+    pub async fn run(mut self, mut events: mpsc::Receiver<Event>, mut shutdown: watch::Receiver<bool>) {
+        let mut terms = self.terms.clone();
+        let mut video = self.stages.video.as_ref().map(Stage::health);
+        let mut audio = self.stages.audio.as_ref().map(Stage::health);
+        loop {
+            let now = Mono::now();
+            let wake = self.wake(now);
+            tokio::select! {
+                _ = shutdown.wait_for(|stop| *stop) => break,
+                Some(ended) = self.tasks.join_next_with_id() => self.reap(ended),
+                event = events.recv() => match event {
+                    Some(event) => self.hear_link(event),
+                    None => break,
+                },
+                () = health_changed(&mut video) => {}
+                () = health_changed(&mut audio) => {}
+                Ok(()) = terms.changed() => self.admission.configure(terms.borrow_and_update().limits.clone()),
+                () = sleep(wake.since(now)) => self.give_up_early(Mono::now()),
+            }
+            self.publish(Mono::now());
+        }
+        self.leave().await;
+    }
+
+    /// When the next nonce or the next candidate without an offer is due.
+    fn wake(&self, now: Mono) -> Mono {
+        let slot = u64::try_from(grant::SLOT.as_nanos()).unwrap_or(u64::MAX);
+        let next = Mono((now.0 / slot + 1) * slot);
+        self.early.deadline().map_or(next, |early| early.min(next))
+    }
+
+    fn hear_link(&mut self, event: Event) {
+        let now = Mono::now();
+        match event {
+            Event::Message { viewer, payload } => self.hear(&viewer, &payload, now),
+            Event::Oversize { viewer, len } => self.hear_oversize(&viewer, len, now),
+            // Media outlives signalling: the link may come and go.
+            Event::Up { .. } | Event::Down => {}
+        }
+    }
+
+    fn hear_oversize(&mut self, viewer: &Id, len: usize, now: Mono) {
+        if self.admission.message(viewer, self.is_seated(viewer), now) == Entry::Read {
+            self.refuse(viewer, None, envelope::too_large(len), now);
+        }
+    }
+
+    /// Size, rate, envelope, authority, shape: the cheapest first. Whatever fails ends here.
+    fn hear(&mut self, viewer: &Id, payload: &[u8], now: Mono) {
+        if payload.len() > envelope::MESSAGE_MAX {
+            return self.hear_oversize(viewer, payload.len(), now);
+        }
+        match self.admission.message(viewer, self.is_seated(viewer), now) {
+            Entry::Read => {}
+            Entry::Refused(refusal) => return self.refuse(viewer, None, refusal, now),
+            Entry::Dropped => return,
+        }
+        let opened = match envelope::open(payload) {
+            Ok(opened) => opened,
+            Err(rejected) => return self.refuse(viewer, rejected.session.as_ref(), rejected.refusal, now),
+        };
+        let text = match self.grant.authorise(viewer, opened) {
+            Ok(text) => text,
+            Err(refusal) if self.admission.unauthorised(now) => return self.refuse(viewer, None, refusal, now),
+            Err(_) => return,
+        };
+        match parse(text) {
+            Ok((head, request)) => self.route(viewer, head, request, now),
+            Err(rejected) => self.refuse(viewer, rejected.session.as_ref(), rejected.refusal, now),
+        }
+    }
+
+    fn route(&mut self, viewer: &Id, head: Head, request: Request, now: Mono) {
+        if request == Request::Hello {
+            let welcome = Reply::Welcome { nonce: self.grant.nonce(now), clock: grant::clock() };
+            return self.say(viewer, Some(&head.session), &welcome);
+        }
+        if let Some(seat) = self.seats.get(&(viewer.clone(), head.session.clone())) {
+            match seat.inbox.try_send((head.seq, request)) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(_)) => seat.end(Reason::Flood),
+                Err(mpsc::error::TrySendError::Closed(_)) => self.late += 1,
+            }
+            return;
+        }
+        if self.admission.is_buried(viewer, &head.session, now) {
+            return self.answer_for_the_dead(viewer, &head, &request, now);
+        }
+        match request {
+            Request::Offer { restart: false, .. } | Request::Request { .. } => self.start(viewer, head, request, now),
+            Request::Candidates { .. } => {
+                if !self.early.keep(viewer, head, request, now) {
+                    self.late += 1;
+                }
+            }
+            Request::Bye { .. } | Request::Pong { .. } => self.late += 1,
+            _ => self.refuse_unknown(viewer, &head, now),
+        }
+    }
+
+    fn answer_for_the_dead(&mut self, viewer: &Id, head: &Head, request: &Request, now: Mono) {
+        if matches!(request, Request::Candidates { .. } | Request::Bye { .. } | Request::Pong { .. }) {
+            self.late += 1;
+            return;
+        }
+        let refusal = Refusal::new(ErrorName::Gone, "the session has ended: a new one needs a new id");
+        self.refuse(viewer, Some(&head.session), refusal, now);
+    }
+
+    fn refuse_unknown(&mut self, viewer: &Id, head: &Head, now: Mono) {
+        let refusal = Refusal::new(ErrorName::NoSession, "there is no such session: offer anew");
+        self.refuse(viewer, Some(&head.session), refusal, now);
+    }
+
+    fn give_up_early(&mut self, now: Mono) {
+        while let Some((viewer, head)) = self.early.expire(now) {
+            self.refuse_unknown(&viewer, &head, now);
+        }
+    }
+
+    fn start(&mut self, viewer: &Id, head: Head, request: Request, now: Mono) {
+        let early = self.early.take(viewer, &head);
+        let terms = self.terms.borrow().clone();
+        self.make_room(viewer, terms.limits.sessions_per_viewer);
+        if let Err(refusal) = self.admission.start(viewer, self.running(viewer), now) {
+            return self.refuse(viewer, Some(&head.session), refusal, now);
+        }
+        let (inbox, heard) = mpsc::channel(INBOX);
+        early.into_iter().for_each(|message| drop(inbox.try_send(message)));
+        let (stop, stopped) = watch::channel(None);
+        let (phase, seen) = watch::channel(Phase::Setup);
+        let task = Viewer {
+            viewer: viewer.clone(),
+            session: head.session.clone(),
+            opening: (head.seq, request),
+            terms,
+            peers: Arc::clone(&self.peers),
+            stages: self.stages.clone(),
+            out: self.out.clone(),
+            inbox: heard,
+            stop: stopped,
+            phase,
+        };
+        let key = (viewer.clone(), head.session);
+        let task = self.tasks.spawn(task.run());
+        self.names.insert(task.id(), key.clone());
+        self.seats.insert(key, Seat { inbox, stop, phase: seen, since: now });
+    }
+
+    /// A viewer at its limit that has a session which was lost (a tab that crashed, a telephone that changed its
+    /// network) gives that one up for the new one; sessions that work are never touched.
+    fn make_room(&self, viewer: &Id, most: usize) {
+        if self.running(viewer).own < most {
+            return;
+        }
+        let lost = self.own(viewer).filter(|seat| *seat.phase.borrow() == Phase::Lost);
+        if let Some(seat) = lost.min_by_key(|seat| seat.since) {
+            seat.end(Reason::Replaced);
+        }
+    }
+
+    fn own(&self, viewer: &Id) -> impl Iterator<Item = &Seat> {
+        self.seats.iter().filter(move |((v, _), seat)| v == viewer && !seat.is_leaving()).map(|(_, seat)| seat)
+    }
+
+    fn running(&self, viewer: &Id) -> Running {
+        let staying = || self.seats.values().filter(|seat| !seat.is_leaving());
+        Running {
+            all: staying().count(),
+            own: self.own(viewer).count(),
+            setups: staying().filter(|seat| *seat.phase.borrow() == Phase::Setup).count(),
+        }
+    }
+
+    fn is_seated(&self, viewer: &Id) -> bool {
+        self.seats.keys().any(|(v, _)| v == viewer)
+    }
+
+    fn reap(&mut self, ended: Result<(TaskId, Reason), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let Some((viewer, session)) = self.names.remove(&id) else { return };
+        self.seats.remove(&(viewer.clone(), session.clone()));
+        if let Err(e) = ended {
+            error!("viewer {viewer}: its task panicked: {e}");
+            self.say_last(&viewer, &session, Reason::Internal);
+        }
+        self.admission.bury(viewer, session, Mono::now());
+    }
+
+    fn say_last(&mut self, viewer: &Id, session: &SessionId, reason: Reason) {
+        if let Some(refusal) = reason.error() {
+            self.say(viewer, Some(session), &Reply::Error(refusal));
+        }
+        self.say(viewer, Some(session), &Reply::Bye { reason: reason.word().to_owned() });
+    }
+
+    fn refuse(&mut self, viewer: &Id, session: Option<&SessionId>, refusal: Refusal, now: Mono) {
+        debug!("viewer {viewer}: refused: {}", refusal.message);
+        if self.admission.refusal(now) {
+            self.say(viewer, session, &Reply::Error(refusal));
+        }
+    }
+
+    /// Says something outside the order of a session. Never waits: a link that is full takes no refusals.
+    fn say(&mut self, viewer: &Id, session: Option<&SessionId>, reply: &Reply) {
+        if self.out.try_send((viewer.clone(), compose(reply, session, None))).is_err() {
+            self.unsaid += 1;
+        }
+    }
+
+    fn publish(&self, now: Mono) {
+        let next = Presence {
+            media: health(&self.stages),
+            viewers: self.seats.values().filter(|seat| !seat.is_leaving()).count(),
+            max_viewers: self.terms.borrow().limits.viewers,
+            clock: grant::clock(),
+            nonce: self.grant.nonce(now),
+        };
+        self.presence.send_if_modified(|presence| {
+            let changed = *presence != next;
+            *presence = next;
+            changed
+        });
+    }
+
+    async fn leave(mut self) {
+        self.seats.values().for_each(|seat| seat.end(Reason::Shutdown));
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(LEAVE, all).await.is_err() {
+            info!("sessions: {} did not end within {LEAVE:?}", self.tasks.len());
+            self.tasks.shutdown().await;
+        }
+        debug!("sessions: {} messages came too late, {} refusals were not said", self.late, self.unsaid);
+    }
+}
+
+fn health(stages: &Stages) -> MediaHealth {
+    let of = |stage: &Option<Stage>| stage.as_ref().map_or(Health::Absent, |s| *s.health().borrow());
+    MediaHealth { video: of(&stages.video), audio: of(&stages.audio) }
+}
+
+#[cfg(test)]
+mod tests;

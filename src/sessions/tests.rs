@@ -1,0 +1,310 @@
+use base64::Engine;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    config::{Access, Audio, AudioSource, Limits, Video, VideoSource, Webrtc},
+    studio::Studio,
+};
+
+/// What a browser offers, cut down to one m-line of sound.
+const OFFER: &str = "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+    m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n\
+    a=ice-options:trickle\r\na=fingerprint:sha-256 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:\
+    16:17:18:19:1A:1B:1C:1D:1E:1F\r\na=setup:actpass\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\n\
+    a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n";
+
+/// A house with a microphone that plays a tone, and nothing but loopback.
+struct House {
+    events: mpsc::Sender<Event>,
+    said: mpsc::Receiver<(Id, Bytes)>,
+    presence: watch::Receiver<Presence>,
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+    _studio: Studio,
+}
+
+impl House {
+    fn new(limits: Limits, audio: AudioSource) -> Self {
+        let video = Video { source: VideoSource::Off, ..Video::default() };
+        let studio = Studio::new(&video, &Audio { source: audio, ..Audio::default() });
+        let addresses = vec!["127.0.0.1".parse().unwrap()];
+        let webrtc = Webrtc { addresses, loopback: true, ipv6: false, ..Webrtc::default() };
+        let peers = Peers::new(&webrtc, false).unwrap();
+        let stages = Stages { video: studio.video.clone(), audio: studio.audio.clone() };
+        let terms = Arc::new(Terms { limits, ice_servers: Vec::new(), loopback: true });
+        let (out, said) = mpsc::channel(64);
+        let grant = Grant::new(Access::Broker, &[7; 32]);
+        let (sessions, presence) = Sessions::new(grant, watch::channel(terms).1, peers, stages, out);
+        let (events, heard) = mpsc::channel(32);
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(sessions.run(heard, stopped));
+        Self { events, said, presence, stop, task, _studio: studio }
+    }
+
+    fn usual() -> Self {
+        Self::new(Limits::default(), AudioSource::Tone)
+    }
+
+    async fn send(&self, viewer: &str, payload: impl Into<Bytes>) {
+        let viewer = Id::new(viewer).unwrap();
+        self.events.send(Event::Message { viewer, payload: payload.into() }).await.unwrap();
+    }
+
+    /// Sends a message of session `session` (one letter) with further fields.
+    async fn say(&self, viewer: &str, session: char, seq: u64, kind: &str, mut fields: Value) {
+        let all = fields.as_object_mut().unwrap();
+        all.insert("v".into(), 1.into());
+        all.insert("type".into(), kind.into());
+        all.insert("session".into(), session.to_string().repeat(22).into());
+        all.insert("seq".into(), seq.into());
+        self.send(viewer, fields.to_string()).await;
+    }
+
+    /// The next thing that is said to `viewer`, of this type; what else is said to it is passed over.
+    async fn hear(&mut self, viewer: &str, kind: &str) -> Value {
+        let wait = async {
+            loop {
+                let (to, message) = self.said.recv().await.expect("the sessions run");
+                let message: Value = serde_json::from_slice(&message).unwrap();
+                if to.as_str() == viewer && message["type"] == kind {
+                    return message;
+                }
+            }
+        };
+        timeout(Duration::from_secs(10), wait).await.unwrap_or_else(|_| panic!("no {kind} came to {viewer}"))
+    }
+
+    async fn refused(&mut self, viewer: &str, code: u16, name: &str) -> Value {
+        let error = self.hear(viewer, "error").await;
+        assert_eq!((&error["code"], &error["name"]), (&json!(code), &json!(name)), "{error}");
+        error
+    }
+
+    async fn open(&mut self, viewer: &str, session: char) -> Value {
+        self.say(viewer, session, 0, "offer", json!({"sdp": OFFER})).await;
+        self.hear(viewer, "answer").await
+    }
+
+    async fn viewers(&mut self, n: usize) {
+        let wait = self.presence.wait_for(|presence| presence.viewers == n);
+        timeout(Duration::from_secs(10), wait).await.unwrap_or_else(|_| panic!("never {n} viewers")).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn hello_is_welcomed_with_a_nonce_and_leaves_no_trace() {
+    let mut house = House::usual();
+    house.say("anna", 'A', 0, "hello", json!({})).await;
+    let welcome = house.hear("anna", "welcome").await;
+    assert_eq!(welcome["nonce"], house.presence.borrow().nonce.as_str());
+    assert_eq!(house.presence.borrow().viewers, 0);
+    house.say("anna", 'A', 1, "ping", json!({"n": 1})).await;
+    house.refused("anna", 404, "no_session").await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused_by_its_exact_name() {
+    let mut house = House::usual();
+    for (payload, code, name) in [
+        (vec![b'x'; 33_000], 413, "too_large"),
+        (b"\xff\xfe".to_vec(), 400, "bad_request"),
+        (b"{}".to_vec(), 400, "bad_request"),
+        (br#"{"v":2,"type":"offer"}"#.to_vec(), 426, "version"),
+        (b"eyJhbGciOiJFUzI1NiJ9.e30.c2ln".to_vec(), 401, "unauthorized"),
+    ] {
+        house.send("anna", payload).await;
+        house.refused("anna", code, name).await;
+    }
+    house.events.send(Event::Oversize { viewer: Id::new("anna").unwrap(), len: 70_000 }).await.unwrap();
+    house.refused("anna", 413, "too_large").await;
+}
+
+#[tokio::test]
+async fn an_offer_is_answered_with_what_the_contract_says() {
+    let mut house = House::usual();
+    let answer = house.open("anna", 'A').await;
+    let hash = ring::digest::digest(&ring::digest::SHA256, OFFER.as_bytes());
+    assert_eq!(answer["offer_hash"], base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(hash));
+    assert_eq!((&answer["seq"], &answer["ice_servers"]), (&json!(0), &json!([])));
+    assert!((598..=600).contains(&answer["lease_s"].as_u64().unwrap()));
+    let media = house.hear("anna", "media").await;
+    assert_eq!((&media["video"], &media["seq"]), (&json!("absent"), &json!(1)));
+    house.viewers(1).await;
+    let mut last = house.hear("anna", "candidates").await;
+    while last["end"] != true {
+        last = house.hear("anna", "candidates").await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_answered_with_an_offer_and_the_means_to_answer_it() {
+    let mut house = House::usual();
+    house.say("anna", 'A', 0, "request", json!({"media": {"video": true, "audio": true}})).await;
+    let offer = house.hear("anna", "offer").await;
+    assert!(offer["sdp"].as_str().unwrap().contains("m=audio"));
+    assert!(!offer["sdp"].as_str().unwrap().contains("m=video"), "there is no picture here");
+    assert!(offer["lease_s"].is_u64() && offer["ice_servers"].is_array() && offer["restart"].is_null());
+    house.say("anna", 'A', 1, "answer", json!({"sdp": OFFER, "offer_hash": "other"})).await;
+    house.refused("anna", 409, "conflict").await;
+}
+
+#[tokio::test]
+async fn the_rules_of_an_open_session() {
+    let mut house = House::usual();
+    let answer = house.open("anna", 'A').await;
+    house.say("anna", 'A', 0, "offer", json!({"sdp": OFFER})).await;
+    assert_eq!(house.hear("anna", "answer").await, answer, "a repeat is answered again, word for word");
+    house.say("anna", 'A', 1, "ping", json!({"n": 5})).await;
+    assert_eq!(house.hear("anna", "pong").await["n"], 5);
+    house.say("anna", 'A', 2, "renew", json!({})).await;
+    assert!(house.hear("anna", "renewed").await["lease_s"].as_u64().unwrap() >= 590);
+    house.say("anna", 'A', 3, "offer", json!({"sdp": OFFER})).await;
+    house.refused("anna", 409, "conflict").await;
+    house.say("anna", 'A', 4, "request", json!({"media": {"audio": true}})).await;
+    house.refused("anna", 409, "conflict").await;
+    house.say("anna", 'A', 5, "answer", json!({"sdp": OFFER})).await;
+    house.refused("anna", 409, "conflict").await;
+    let bad = json!([{"candidate": "candidate:1 1 udp 5 224.0.0.1 9 typ host", "mid": "0", "mline": 0}]);
+    house.say("anna", 'A', 6, "candidates", json!({"ufrag": "abcd", "candidates": bad})).await;
+    house.refused("anna", 400, "bad_request").await;
+    house.say("anna", 'A', 7, "offer", json!({"sdp": "hello", "restart": true})).await;
+    house.refused("anna", 400, "bad_sdp").await;
+    house.say("anna", 'A', 9, "ping", json!({"n": 9})).await;
+    let conflict = house.refused("anna", 409, "conflict").await;
+    assert!(conflict["message"].as_str().unwrap().contains("message 8"), "{conflict}");
+    house.say("anna", 'A', 10, "ping", json!({"n": 10})).await;
+    assert_eq!(house.hear("anna", "pong").await["n"], 10, "and the order goes on");
+    assert_eq!(house.presence.borrow().viewers, 1, "none of it ended the session");
+}
+
+#[tokio::test]
+async fn nobody_touches_the_session_of_another() {
+    let mut house = House::usual();
+    house.open("anna", 'A').await;
+    house.say("mallory", 'A', 1, "bye", json!({})).await;
+    house.say("mallory", 'A', 2, "renew", json!({})).await;
+    house.refused("mallory", 404, "no_session").await;
+    house.say("anna", 'A', 1, "ping", json!({"n": 1})).await;
+    house.hear("anna", "pong").await;
+}
+
+#[tokio::test]
+async fn bye_ends_at_once_and_the_dead_are_gone() {
+    let mut house = House::usual();
+    house.open("anna", 'A').await;
+    house.viewers(1).await;
+    house.say("anna", 'A', 40, "bye", json!({"reason": "closed"})).await;
+    assert_eq!(house.hear("anna", "bye").await["reason"], "bye");
+    house.viewers(0).await;
+    house.say("anna", 'A', 41, "bye", json!({})).await;
+    house.say("anna", 'A', 42, "candidates", json!({"end": true})).await;
+    house.say("anna", 'A', 43, "renew", json!({})).await;
+    house.refused("anna", 410, "gone").await;
+    house.open("anna", 'B').await;
+}
+
+#[tokio::test]
+async fn an_offer_that_cannot_be_used_leaves_nothing() {
+    let mut house = House::usual();
+    house.say("anna", 'A', 0, "offer", json!({"sdp": "hello"})).await;
+    house.refused("anna", 400, "bad_sdp").await;
+    house.say("anna", 'B', 0, "offer", json!({"sdp": OFFER.replace("opus", "G722")})).await;
+    house.refused("anna", 415, "no_common_codec").await;
+    house
+        .say("anna", 'C', 0, "offer", json!({"sdp": OFFER.replace("m=audio", "m=video").replace("opus", "H264")}))
+        .await;
+    house.refused("anna", 480, "no_media").await;
+    house.say("anna", 'D', 0, "offer", json!({"sdp": OFFER, "restart": true})).await;
+    house.refused("anna", 404, "no_session").await;
+    house.viewers(0).await;
+}
+
+#[tokio::test]
+async fn a_device_that_sends_nothing_says_no_media() {
+    let mut house = House::new(Limits::default(), AudioSource::Off);
+    house.say("anna", 'A', 0, "request", json!({"media": {"video": true, "audio": true}})).await;
+    house.refused("anna", 480, "no_media").await;
+}
+
+#[tokio::test]
+async fn a_full_device_is_busy() {
+    let mut house = House::new(Limits { viewers: 1, ..Limits::default() }, AudioSource::Tone);
+    house.open("anna", 'A').await;
+    house.say("bert", 'B', 0, "offer", json!({"sdp": OFFER})).await;
+    let busy = house.refused("bert", 503, "busy").await;
+    assert_eq!(busy["retry_after_ms"], 5000);
+    house.say("anna", 'A', 1, "bye", json!({})).await;
+    house.viewers(0).await;
+    house.open("bert", 'B').await;
+}
+
+#[tokio::test]
+async fn a_viewer_has_two_sessions_and_five_starts_a_minute() {
+    let mut house = House::usual();
+    house.open("anna", 'A').await;
+    house.open("anna", 'B').await;
+    house.say("anna", 'C', 0, "offer", json!({"sdp": OFFER})).await;
+    house.refused("anna", 503, "busy").await;
+    for (old, new) in [('A', 'D'), ('B', 'E'), ('D', 'F')] {
+        house.say("anna", old, 1, "bye", json!({})).await;
+        house.viewers(1).await;
+        house.open("anna", new).await;
+        house.viewers(2).await;
+    }
+    house.say("anna", 'G', 0, "offer", json!({"sdp": OFFER})).await;
+    let limited = house.refused("anna", 429, "rate_limited").await;
+    assert!(limited["retry_after_ms"].as_u64().unwrap() > 40_000);
+}
+
+#[tokio::test]
+async fn a_flood_of_one_costs_the_others_nothing() {
+    let mut house = House::usual();
+    house.open("anna", 'A').await;
+    for seq in 0..500 {
+        house.say("mallory", 'M', seq, "ping", json!({"n": 0})).await;
+    }
+    house.say("anna", 'A', 1, "ping", json!({"n": 1})).await;
+    house.hear("anna", "pong").await;
+    assert_eq!(house.presence.borrow().viewers, 1);
+}
+
+#[tokio::test]
+async fn who_says_too_much_is_told_so() {
+    let mut house = House::usual();
+    for seq in 0..100 {
+        house.say("mallory", 'M', seq, "bye", json!({})).await;
+    }
+    house.refused("mallory", 429, "rate_limited").await;
+}
+
+#[tokio::test]
+async fn candidates_may_overtake_their_offer() {
+    let mut house = House::usual();
+    let good = json!([{"candidate": "candidate:1 1 udp 5 127.0.0.1 9 typ host", "mid": "0", "mline": 0}]);
+    house.say("anna", 'A', 1, "candidates", json!({"ufrag": "abcd", "candidates": good, "end": true})).await;
+    house.open("anna", 'A').await;
+    house.say("anna", 'A', 2, "ping", json!({"n": 2})).await;
+    assert_eq!(house.hear("anna", "pong").await["n"], 2, "their number was taken: there is no gap");
+}
+
+#[tokio::test]
+async fn a_stop_says_bye_to_all_in_time() {
+    let mut house = House::usual();
+    house.open("anna", 'A').await;
+    house.open("bert", 'B').await;
+    let began = Mono::now();
+    house.stop.send_replace(true);
+    let (mut told, mut task) = (Vec::new(), house.task);
+    while let Some((viewer, message)) = house.said.recv().await {
+        let message: Value = serde_json::from_slice(&message).unwrap();
+        if message["type"] == "bye" {
+            assert_eq!(message["reason"], "shutdown");
+            told.push(viewer.to_string());
+        }
+    }
+    (&mut task).await.unwrap();
+    told.sort();
+    assert_eq!(told, ["anna", "bert"]);
+    assert!(Mono::now().since(began) < Duration::from_secs(2));
+}

@@ -1,0 +1,332 @@
+//! The life of one session, device side (section 4). Pure: events in, actions out, time is an argument.
+//!
+//! ```text
+//! Preparing ─answer sent──────────────► Answered ─ICE pair─► Connecting ─DTLS─► Live ◄──────────┐
+//!     └own offer sent─► Offered ─answer──┘ └15 s              └10 s              │ lost for 5 s │ pair
+//!                          └15 s                                                 └─► Restarting ┘
+//!                                                                                     └20 s
+//! ```
+//! From everywhere: lease end, hard limit, bye, and what the owner decides. What ends, ends once.
+
+use std::time::Duration;
+
+use crate::{
+    clock::Mono,
+    protocol::{ErrorName, Refusal},
+};
+
+/// From the opening to the description that goes out.
+const PREPARE: Duration = Duration::from_secs(10);
+/// From the own offer to the viewer's answer.
+const ANSWER: Duration = Duration::from_secs(15);
+/// From the answer to a candidate pair.
+const ICE: Duration = Duration::from_secs(15);
+/// From the pair to the end of the DTLS handshake.
+const DTLS: Duration = Duration::from_secs(10);
+/// How long a lost pair may come back by itself.
+const LOST: Duration = Duration::from_secs(5);
+/// Between two ICE restarts.
+const RETRY: Duration = Duration::from_secs(3);
+/// ICE restarts while the pair is lost.
+const RETRIES: u32 = 5;
+/// All of them together.
+const RESTART: Duration = Duration::from_secs(20);
+/// How long before the hard limit a viewer is told.
+const NOTICE: Duration = Duration::from_secs(30);
+
+/// Where a session is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// The peer connection is being made.
+    Preparing,
+    /// The own offer is out.
+    Offered,
+    /// Both descriptions are known; ICE looks for a pair.
+    Answered,
+    /// ICE has a pair; DTLS shakes hands.
+    Connecting,
+    /// Media flows.
+    Live,
+    /// The pair is lost; ICE begins anew.
+    Restarting,
+    /// It is over.
+    Ended,
+}
+
+/// What others have to know of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It has not been live yet.
+    Setup,
+    /// Media flows.
+    Live,
+    /// It was live, and the other side does not answer.
+    Lost,
+}
+
+/// Why a session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The viewer said so.
+    Bye,
+    /// The lease ran out, or the longest life of a session.
+    Expired,
+    /// The daemon stops.
+    Shutdown,
+    /// A newer session of the same viewer took the place of one that was lost.
+    Replaced,
+    /// The viewer said more than it let be read.
+    Flood,
+    /// It was refused before it began; the refusal is said by who refused.
+    Refused,
+    /// The peer connection was not made, or the viewer did not answer, in time.
+    Timeout,
+    /// No candidate pair in time.
+    IceTimeout,
+    /// The pair was lost and did not come back.
+    IceFailed,
+    /// The DTLS handshake failed or took too long.
+    DtlsFailed,
+    /// The viewer closed the connection without a word.
+    ConsentLost,
+    /// A fault of this side.
+    Internal,
+}
+
+impl Reason {
+    /// The word in `bye` and in the log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Bye => "bye",
+            Self::Expired => "expired",
+            Self::Shutdown => "shutdown",
+            Self::Replaced => "replaced",
+            Self::Flood => "flood",
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::IceTimeout => "ice_timeout",
+            Self::IceFailed => "ice_failed",
+            Self::DtlsFailed => "dtls_failed",
+            Self::ConsentLost => "consent_lost",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The error that goes before `bye`, where the end is a failure.
+    pub fn error(self) -> Option<Refusal> {
+        let (name, message) = match self {
+            Self::Bye | Self::Expired | Self::Shutdown | Self::Replaced | Self::Refused => return None,
+            Self::Flood => (ErrorName::RateLimited, "more messages came than could be read"),
+            Self::Timeout => (ErrorName::Timeout, "the session was not set up in time"),
+            Self::IceTimeout => (
+                ErrorName::IceTimeout,
+                "no network path was found within 15 s: without a TURN server some networks have none",
+            ),
+            Self::IceFailed => (ErrorName::IceFailed, "the network path was lost and none was found again"),
+            Self::DtlsFailed => (ErrorName::DtlsFailed, "the encryption handshake failed or took longer than 10 s"),
+            Self::ConsentLost => (ErrorName::ConsentLost, "the connection was closed from the other side"),
+            Self::Internal => (ErrorName::Internal, "a fault of this device ended the session: its log says more"),
+        };
+        Some(Refusal::new(name, message))
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The own offer went out.
+    Offered,
+    /// The answer went out, or the viewer's was taken: both descriptions are known.
+    Answered,
+    /// ICE has a pair.
+    IceConnected,
+    /// DTLS is up.
+    Connected,
+    /// ICE lost its pair; it may come back.
+    IceDisconnected,
+    /// ICE gave up.
+    IceFailed,
+    /// DTLS failed.
+    DtlsFailed,
+    /// The connection was closed from the other side.
+    Closed,
+    /// The viewer restarts ICE itself: the device's own tries rest.
+    ViewerRestarts,
+    /// Time passed.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Offer an ICE restart.
+    Restart,
+    /// Tell the viewer that the session will end.
+    Goaway {
+        /// How soon.
+        within: Duration,
+    },
+    /// End the session.
+    End(Reason),
+}
+
+/// One session's state and deadlines.
+#[derive(Debug)]
+pub struct Life {
+    state: State,
+    since: Mono,
+    lost: Option<Mono>,
+    /// The next own ICE restart and how many there were; `None` while the viewer restarts itself.
+    retry: Option<Mono>,
+    tries: u32,
+    lease: Duration,
+    lease_end: Mono,
+    hard_end: Mono,
+    warned: bool,
+}
+
+impl Life {
+    /// A session that begins now, with its lease and its longest life.
+    pub fn new(lease: Duration, longest: Duration, now: Mono) -> Self {
+        let hard_end = now + longest;
+        Self {
+            state: State::Preparing,
+            since: now,
+            lost: None,
+            retry: None,
+            tries: 0,
+            lease,
+            lease_end: (now + lease).min(hard_end),
+            hard_end,
+            warned: false,
+        }
+    }
+
+    /// Where the session is.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// What others have to know of it.
+    pub fn phase(&self) -> Phase {
+        match self.state {
+            State::Preparing | State::Offered | State::Answered | State::Connecting => Phase::Setup,
+            State::Live if self.lost.is_none() => Phase::Live,
+            State::Live | State::Restarting | State::Ended => Phase::Lost,
+        }
+    }
+
+    /// Renews the lease from its half-time on; tells what is left of it either way.
+    pub fn renew(&mut self, now: Mono) -> Duration {
+        if self.lease_end.since(now) <= self.lease / 2 {
+            self.lease_end = (now + self.lease).min(self.hard_end);
+        }
+        self.left(now)
+    }
+
+    /// What is left of the lease.
+    pub fn left(&self, now: Mono) -> Duration {
+        self.lease_end.since(now)
+    }
+
+    /// When `Tick` is due.
+    pub fn deadline(&self) -> Mono {
+        let notice = (!self.warned).then(|| self.notice_at());
+        [Some(self.lease_end), notice, self.state_end().map(|(at, _)| at), self.lost_end(), self.retry]
+            .into_iter()
+            .flatten()
+            .fold(self.hard_end, Mono::min)
+    }
+
+    /// Takes in what happened; tells what to do.
+    pub fn on(&mut self, event: Event, now: Mono) -> Option<Action> {
+        match (self.state, event) {
+            (State::Ended, _) => None,
+            (_, Event::Tick) => self.tick(now),
+            (_, Event::DtlsFailed) => self.end(Reason::DtlsFailed),
+            (_, Event::Closed) => self.end(Reason::ConsentLost),
+            (State::Preparing, Event::Offered) => self.enter(State::Offered, now),
+            (State::Preparing | State::Offered, Event::Answered) => self.enter(State::Answered, now),
+            (State::Answered, Event::IceConnected) => self.enter(State::Connecting, now),
+            (State::Answered | State::Connecting, Event::Connected) => self.enter(State::Live, now),
+            (State::Answered | State::Connecting, Event::IceFailed) => self.end(Reason::IceFailed),
+            (State::Live, Event::IceDisconnected) => {
+                self.lost.get_or_insert(now);
+                None
+            }
+            (State::Live, Event::IceFailed) => self.restart(now),
+            (State::Live | State::Restarting, Event::IceConnected | Event::Connected) => self.enter(State::Live, now),
+            (State::Restarting, Event::ViewerRestarts) => {
+                self.retry = None;
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Ends it for a reason from outside; `None` where it has ended already.
+    pub fn end(&mut self, reason: Reason) -> Option<Action> {
+        let over = std::mem::replace(&mut self.state, State::Ended) == State::Ended;
+        (!over).then_some(Action::End(reason))
+    }
+
+    fn enter(&mut self, state: State, now: Mono) -> Option<Action> {
+        (self.state, self.since, self.lost, self.retry) = (state, now, None, None);
+        None
+    }
+
+    fn restart(&mut self, now: Mono) -> Option<Action> {
+        self.enter(State::Restarting, now);
+        self.tries = 0;
+        Some(self.try_again(now))
+    }
+
+    fn try_again(&mut self, now: Mono) -> Action {
+        self.tries += 1;
+        self.retry = (self.tries < RETRIES).then_some(now + RETRY);
+        Action::Restart
+    }
+
+    fn tick(&mut self, now: Mono) -> Option<Action> {
+        let due = |at: Option<Mono>| at.is_some_and(|at| at <= now);
+        if self.lease_end <= now || self.hard_end <= now {
+            return self.end(Reason::Expired);
+        }
+        if let Some((at, reason)) = self.state_end()
+            && at <= now
+        {
+            return self.end(reason);
+        }
+        if !self.warned && self.notice_at() <= now {
+            self.warned = true;
+            return Some(Action::Goaway { within: self.hard_end.since(now) });
+        }
+        if due(self.lost_end()) {
+            return self.restart(now);
+        }
+        due(self.retry).then(|| self.try_again(now))
+    }
+
+    fn state_end(&self) -> Option<(Mono, Reason)> {
+        Some(match self.state {
+            State::Preparing => (self.since + PREPARE, Reason::Timeout),
+            State::Offered => (self.since + ANSWER, Reason::Timeout),
+            State::Answered => (self.since + ICE, Reason::IceTimeout),
+            State::Connecting => (self.since + DTLS, Reason::DtlsFailed),
+            State::Restarting => (self.since + RESTART, Reason::IceFailed),
+            State::Live | State::Ended => return None,
+        })
+    }
+
+    fn lost_end(&self) -> Option<Mono> {
+        self.lost.map(|lost| lost + LOST)
+    }
+
+    fn notice_at(&self) -> Mono {
+        Mono(self.hard_end.0.saturating_sub(u64::try_from(NOTICE.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+#[cfg(test)]
+#[path = "life_tests.rs"]
+mod tests;

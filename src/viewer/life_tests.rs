@@ -1,0 +1,209 @@
+use super::*;
+
+const LEASE: u64 = 600;
+const LONGEST: u64 = 4 * 3600;
+
+/// One step: at this second, this happens, this is to be done, and this is why.
+type Step = (u64, Event, Option<Action>, &'static str);
+
+fn play(steps: &[Step], last: State) -> Life {
+    let mut life = Life::new(Duration::from_secs(LEASE), Duration::from_secs(LONGEST), at(0));
+    for &(second, event, expected, sentence) in steps {
+        assert_eq!(life.on(event, at(second)), expected, "{second} s, {event:?}: {sentence}");
+    }
+    assert_eq!(life.state(), last);
+    life
+}
+
+fn at(second: u64) -> Mono {
+    Mono(second * 1_000_000_000)
+}
+
+const fn over(reason: Reason) -> Option<Action> {
+    Some(Action::End(reason))
+}
+
+const ANSWERED: Step = (0, Event::Answered, None, "the answer goes out");
+const PAIRED: Step = (1, Event::IceConnected, None, "ICE finds a pair");
+const LIVE: Step = (2, Event::Connected, None, "DTLS is up");
+
+#[test]
+fn the_viewer_offers_and_watches() {
+    let life = play(&[ANSWERED, PAIRED, LIVE, (60, Event::Tick, None, "nothing is due")], State::Live);
+    assert_eq!(life.phase(), Phase::Live);
+}
+
+#[test]
+fn the_device_offers_and_is_watched() {
+    let steps = [
+        (0, Event::Offered, None, "the own offer goes out"),
+        (14, Event::Tick, None, "the viewer has 15 s"),
+        (14, Event::Answered, None, "and answers"),
+        (28, Event::Tick, None, "ICE has 15 s of its own"),
+        (28, Event::Connected, None, "DTLS may be heard of before the pair"),
+    ];
+    play(&steps, State::Live);
+}
+
+#[test]
+fn each_step_of_the_setup_has_its_time_and_its_name() {
+    play(
+        &[(9, Event::Tick, None, "in time"), (10, Event::Tick, over(Reason::Timeout), "no description")],
+        State::Ended,
+    );
+    let offered = (0, Event::Offered, None, "the own offer goes out");
+    play(&[offered, (15, Event::Tick, over(Reason::Timeout), "no answer")], State::Ended);
+    let late = (14, Event::Tick, None, "in time");
+    play(&[ANSWERED, late, (15, Event::Tick, over(Reason::IceTimeout), "no pair")], State::Ended);
+    let late = (10, Event::Tick, None, "in time");
+    play(&[ANSWERED, PAIRED, late, (11, Event::Tick, over(Reason::DtlsFailed), "no handshake")], State::Ended);
+    play(&[ANSWERED, (3, Event::IceFailed, over(Reason::IceFailed), "ICE knows better")], State::Ended);
+    play(&[ANSWERED, PAIRED, (3, Event::DtlsFailed, over(Reason::DtlsFailed), "a wrong fingerprint")], State::Ended);
+}
+
+#[test]
+fn a_pair_that_comes_back_within_five_seconds_was_never_lost() {
+    let steps = [
+        ANSWERED,
+        PAIRED,
+        LIVE,
+        (10, Event::IceDisconnected, None, "the pair is lost"),
+        (12, Event::IceDisconnected, None, "told twice, counted from the first"),
+        (14, Event::Tick, None, "it may come back"),
+        (14, Event::IceConnected, None, "it does"),
+        (30, Event::Tick, None, "nothing is due"),
+    ];
+    play(&steps, State::Live);
+}
+
+#[test]
+fn a_lost_pair_is_replaced_by_up_to_five_restarts_in_twenty_seconds() {
+    let steps = [
+        ANSWERED,
+        PAIRED,
+        LIVE,
+        (10, Event::IceDisconnected, None, "the pair is lost"),
+        (15, Event::Tick, Some(Action::Restart), "5 s later: the first restart"),
+        (17, Event::Tick, None, "3 s apart"),
+        (18, Event::Tick, Some(Action::Restart), "the second"),
+        (18, Event::IceFailed, None, "what ICE says of an older generation changes nothing"),
+        (21, Event::Tick, Some(Action::Restart), "the third"),
+        (24, Event::Tick, Some(Action::Restart), "the fourth"),
+        (27, Event::Tick, Some(Action::Restart), "the fifth"),
+        (30, Event::Tick, None, "and no more"),
+        (34, Event::Tick, None, "the last one has its time"),
+        (35, Event::Tick, over(Reason::IceFailed), "20 s after the first"),
+    ];
+    play(&steps, State::Ended);
+}
+
+#[test]
+fn a_restart_that_works_makes_it_live_again_with_all_its_tries() {
+    let mut steps = vec![ANSWERED, PAIRED, LIVE];
+    for round in [100, 200] {
+        steps.extend([
+            (round, Event::IceFailed, Some(Action::Restart), "ICE gave up: restart at once"),
+            (round + 3, Event::Tick, Some(Action::Restart), "the second try"),
+            (round + 4, Event::IceConnected, None, "a pair is back"),
+            (round + 30, Event::Tick, None, "nothing is due"),
+        ]);
+    }
+    play(&steps, State::Live);
+}
+
+#[test]
+fn the_device_yields_when_the_viewer_restarts() {
+    let steps = [
+        ANSWERED,
+        PAIRED,
+        LIVE,
+        (10, Event::IceFailed, Some(Action::Restart), "the device restarts"),
+        (11, Event::ViewerRestarts, None, "and so does the viewer: the device's tries rest"),
+        (14, Event::Tick, None, "no second try"),
+        (30, Event::Tick, over(Reason::IceFailed), "the 20 s hold all the same"),
+    ];
+    play(&steps, State::Ended);
+}
+
+#[test]
+fn a_lease_that_is_not_renewed_ends_and_one_that_is_goes_on() {
+    play(&[ANSWERED, PAIRED, LIVE, (599, Event::Tick, None, "the lease runs")], State::Live);
+    play(&[ANSWERED, PAIRED, LIVE, (600, Event::Tick, over(Reason::Expired), "the lease is over")], State::Ended);
+    let mut life = play(&[ANSWERED, PAIRED, LIVE], State::Live);
+    assert_eq!(life.renew(at(299)), Duration::from_secs(301), "before half-time: what is left, no more");
+    assert_eq!(life.renew(at(300)), Duration::from_secs(600), "from half-time on: renewed");
+    assert_eq!(life.on(Event::Tick, at(899)), None);
+    assert_eq!(life.on(Event::Tick, at(900)), over(Reason::Expired));
+}
+
+#[test]
+fn no_lease_goes_beyond_four_hours_and_the_end_is_announced() {
+    let mut life = play(&[ANSWERED, PAIRED, LIVE], State::Live);
+    for second in (400..LONGEST - 100).step_by(400) {
+        life.renew(at(second));
+        assert_eq!(life.on(Event::Tick, at(second)), None);
+    }
+    assert_eq!(life.renew(at(LONGEST - 100)), Duration::from_secs(100));
+    assert_eq!(life.deadline(), at(LONGEST - 30));
+    let goaway = Some(Action::Goaway { within: Duration::from_secs(30) });
+    assert_eq!(life.on(Event::Tick, at(LONGEST - 30)), goaway);
+    assert_eq!(life.on(Event::Tick, at(LONGEST - 29)), None, "once");
+    assert_eq!(life.on(Event::Tick, at(LONGEST)), over(Reason::Expired));
+}
+
+#[test]
+fn what_ended_ends_once() {
+    let mut life = play(&[ANSWERED], State::Answered);
+    assert_eq!(life.end(Reason::Bye), over(Reason::Bye));
+    assert_eq!(life.end(Reason::Shutdown), None);
+    for event in [Event::Connected, Event::IceFailed, Event::Closed, Event::Tick] {
+        assert_eq!(life.on(event, at(9000)), None);
+    }
+}
+
+#[test]
+fn a_viewer_that_closes_without_a_word_withdraws_its_consent() {
+    let closed = (30, Event::Closed, over(Reason::ConsentLost), "closed from the other side");
+    play(&[ANSWERED, PAIRED, LIVE, closed], State::Ended);
+}
+
+#[test]
+fn the_deadline_is_when_the_next_tick_does_something() {
+    let mut life = Life::new(Duration::from_secs(LEASE), Duration::from_secs(LONGEST), at(0));
+    let script = [
+        (Event::Answered, 0, 15),
+        (Event::IceConnected, 1, 11),
+        (Event::Connected, 2, 600),
+        (Event::IceDisconnected, 10, 15),
+        (Event::Tick, 15, 18),
+        (Event::Tick, 18, 21),
+        (Event::ViewerRestarts, 19, 35),
+        (Event::IceConnected, 20, 600),
+    ];
+    for (event, now, due) in script {
+        life.on(event, at(now));
+        assert_eq!(life.deadline(), at(due), "after {event:?} at {now} s");
+    }
+}
+
+#[test]
+fn every_failure_has_its_name_and_every_regular_end_is_only_a_bye() {
+    use ErrorName as E;
+    let table = [
+        (Reason::Bye, None),
+        (Reason::Expired, None),
+        (Reason::Shutdown, None),
+        (Reason::Replaced, None),
+        (Reason::Refused, None),
+        (Reason::Flood, Some((429, E::RateLimited))),
+        (Reason::Timeout, Some((408, E::Timeout))),
+        (Reason::IceTimeout, Some((408, E::IceTimeout))),
+        (Reason::IceFailed, Some((488, E::IceFailed))),
+        (Reason::DtlsFailed, Some((488, E::DtlsFailed))),
+        (Reason::ConsentLost, Some((488, E::ConsentLost))),
+        (Reason::Internal, Some((500, E::Internal))),
+    ];
+    for (reason, expected) in table {
+        assert_eq!(reason.error().map(|e| (e.code, e.name)), expected, "{}", reason.word());
+    }
+}

@@ -1,0 +1,429 @@
+//! What a session does with what it hears: from the viewer, from its peer connection, from the clock.
+
+use std::{collections::VecDeque, sync::OnceLock, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::digest;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{sleep, timeout},
+};
+use tracing::{debug, info, warn};
+
+use super::{
+    Viewer, health_changed,
+    life::{Action, Event, Life, Reason},
+    mouth::Mouth,
+    peer::{Peer, PeerError, PeerEvent},
+    trickle::{self, Batch, Remote},
+};
+use crate::{
+    clock::Mono,
+    feed::Health,
+    protocol::{
+        Candidate, ErrorName, MediaHealth, Refusal, Reply, Request, Wanted,
+        candidate::Ledger,
+        sdp::{Line, Screened, line, screen},
+        sequence::{Gap, Sequence, Turn},
+    },
+    studio::{Lease, Stage},
+};
+
+/// Events of the peer connection that wait.
+const EVENTS: usize = 64;
+/// How long any one step of the peer connection may take.
+const STEP: Duration = Duration::from_secs(5);
+
+/// How a step ends: it goes on, or the session is over.
+type Step = Result<(), Reason>;
+
+/// A running session.
+struct Session<'a> {
+    viewer: &'a mut Viewer,
+    peer: &'a Peer,
+    mouth: &'a mut Mouth,
+    life: Life,
+    order: Sequence<Request>,
+    local: Batch,
+    /// The own ICE generation.
+    ufrag: String,
+    remote: Remote,
+    /// The hash of the own offer that has no answer yet.
+    offered: Option<String>,
+    /// Held until the viewer's answer says what it takes.
+    leases: (Option<Lease>, Option<Lease>),
+    restarts: VecDeque<Mono>,
+    health: Watched,
+}
+
+/// How picture and sound are doing; `None` where there is none.
+struct Watched {
+    video: Option<watch::Receiver<Health>>,
+    audio: Option<watch::Receiver<Health>>,
+}
+
+/// Lives until the session ends. The peer connection is left in `slot`, for whoever closes it.
+pub(super) async fn run(viewer: &mut Viewer, slot: &OnceLock<Peer>, mouth: &mut Mouth) -> Reason {
+    let (tell, events) = mpsc::channel(EVENTS);
+    match open(viewer, slot, mouth, tell).await {
+        Ok(session) => match session.watch(events).await {
+            Err(reason) => reason,
+            Ok(()) => Reason::Shutdown,
+        },
+        Err(refusal) => {
+            info!("viewer {}: refused: {}", viewer.viewer, refusal.message);
+            mouth.refuse(refusal).await;
+            Reason::Refused
+        }
+    }
+}
+
+/// From the opening message to the description that goes out. The devices are asked for first, so that they start
+/// while the connection is made.
+async fn open<'a>(
+    viewer: &'a mut Viewer,
+    slot: &'a OnceLock<Peer>,
+    mouth: &'a mut Mouth,
+    tell: mpsc::Sender<PeerEvent>,
+) -> Result<Session<'a>, Refusal> {
+    let now = Mono::now();
+    let limits = &viewer.terms.limits;
+    let life = Life::new(limits.lease, limits.session, now);
+    let mut ledger = Ledger::new(limits.candidates, viewer.terms.loopback);
+    let (seq, opening) = (viewer.opening.0, std::mem::replace(&mut viewer.opening.1, Request::Hello));
+    let (wanted, offer) = match opening {
+        Request::Offer { sdp, .. } => {
+            let screened = screen(&sdp, &mut ledger)?;
+            (offered(&screened.sdp)?, Some((sdp, screened)))
+        }
+        Request::Request { media } => (media, None),
+        _ => return Err(Refusal::new(ErrorName::BadRequest, "a session begins with offer or request")),
+    };
+    let media = served(viewer, wanted)?;
+    let lease = |stage: &Option<Stage>, wanted| stage.as_ref().filter(|_| wanted).map(Stage::lease);
+    let leases = (lease(&viewer.stages.video, media.video), lease(&viewer.stages.audio, media.audio));
+    let peer = step(viewer.peers.open(media, tell)).await?;
+    let peer = slot.get_or_init(|| peer);
+    let follow = |stage: &Option<Stage>| stage.as_ref().map(Stage::health);
+    let health = Watched { video: follow(&viewer.stages.video), audio: follow(&viewer.stages.audio) };
+    let mut session = Session {
+        peer,
+        mouth,
+        life,
+        order: Sequence::after(seq),
+        local: Batch::default(),
+        ufrag: String::new(),
+        remote: Remote::new(ledger.clone()),
+        offered: None,
+        leases,
+        restarts: VecDeque::new(),
+        health,
+        viewer,
+    };
+    match offer {
+        Some((sdp, screened)) => session.answer(&sdp, screened, ledger).await?,
+        None => session.offer(false).await?,
+    }
+    session.tell_media().await;
+    let said = session.mouth.take_said();
+    session.order.remember(seq, said);
+    Ok(session)
+}
+
+/// Which media an offer can be answered with: what it speaks of, where a codec is in common.
+fn offered(sdp: &str) -> Result<Wanted, Refusal> {
+    let lines = (line(sdp, "video", "H264"), line(sdp, "audio", "opus"));
+    let (video, audio) = (lines.0 == Line::Common, lines.1 == Line::Common);
+    if !video && !audio && lines != (Line::Absent, Line::Absent) {
+        let message = "no codec in common: this device sends H.264 and Opus";
+        return Err(Refusal::new(ErrorName::NoCommonCodec, message));
+    }
+    Ok(Wanted { video, audio, talk: false })
+}
+
+/// What of the wanted media this device has.
+fn served(viewer: &Viewer, wanted: Wanted) -> Result<Wanted, Refusal> {
+    let (video, audio) = (viewer.stages.video.is_some(), viewer.stages.audio.is_some());
+    let media = Wanted { video: wanted.video && video, audio: wanted.audio && audio, talk: false };
+    if media.video || media.audio {
+        return Ok(media);
+    }
+    let message = match (video, audio) {
+        (false, false) => "this device is configured to send neither picture nor sound",
+        (true, false) => "this device sends a picture only",
+        (false, true) => "this device sends sound only",
+        (true, true) => "neither picture nor sound was asked for",
+    };
+    Err(Refusal::new(ErrorName::NoMedia, message))
+}
+
+/// One step of the peer connection, within its time.
+async fn step<T>(work: impl Future<Output = Result<T, PeerError>>) -> Result<T, Refusal> {
+    match timeout(STEP, work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(PeerError::BadSdp(why))) => Err(Refusal::new(ErrorName::BadSdp, why)),
+        Ok(Err(PeerError::NoCommonCodec(why))) => Err(Refusal::new(ErrorName::NoCommonCodec, why)),
+        Ok(Err(PeerError::BadCandidate(why))) => Err(Refusal::new(ErrorName::BadRequest, why)),
+        Ok(Err(PeerError::Internal(why))) => {
+            warn!("peer connection: {why}");
+            Err(Refusal::new(ErrorName::Internal, "a fault of this device: its log says more"))
+        }
+        Err(_) => Err(Refusal::new(ErrorName::Timeout, "the peer connection took longer than 5 s for one step")),
+    }
+}
+
+fn hash(sdp: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, sdp.as_bytes()))
+}
+
+impl Session<'_> {
+    async fn watch(mut self, mut events: mpsc::Receiver<PeerEvent>) -> Step {
+        loop {
+            self.viewer.phase.send_if_modified(|phase| std::mem::replace(phase, self.life.phase()) != *phase);
+            let wake = [self.order.deadline(), self.local.deadline()];
+            let wake = wake.into_iter().flatten().fold(self.life.deadline(), Mono::min);
+            tokio::select! {
+                message = self.viewer.inbox.recv() => match message {
+                    Some((seq, request)) => self.hear(seq, request).await?,
+                    None => return Err(Reason::Shutdown),
+                },
+                Some(event) = events.recv() => self.follow(event).await?,
+                () = sleep(wake.since(Mono::now())) => self.tick().await?,
+                () = self.health.changed() => self.tell_media().await,
+            }
+        }
+    }
+
+    async fn hear(&mut self, seq: u64, request: Request) -> Step {
+        // The last word counts whatever came before it.
+        if let Request::Bye { reason } = request {
+            debug!("viewer {}: bye: {reason}", self.viewer.viewer);
+            return Err(Reason::Bye);
+        }
+        match self.order.on(seq, request, Mono::now()) {
+            Turn::Now(request) => self.obey(seq, request).await?,
+            Turn::Again(said) => self.mouth.repeat(said).await,
+            Turn::Held => {}
+            Turn::Conflict(gap) => self.refuse_gap(gap).await,
+        }
+        while let Some((seq, request)) = self.order.take(Mono::now()) {
+            self.obey(seq, request).await?;
+        }
+        Ok(())
+    }
+
+    async fn refuse_gap(&mut self, Gap { missing, next }: Gap) {
+        let message = format!("message {missing} never came: what came after it was not read, go on with {next}");
+        self.mouth.refuse(Refusal::new(ErrorName::Conflict, message)).await;
+    }
+
+    /// Does what the viewer says, and remembers what was said to it.
+    async fn obey(&mut self, seq: u64, request: Request) -> Step {
+        self.mouth.take_said();
+        let done = match request {
+            Request::Offer { sdp, restart } => self.take_offer(&sdp, restart).await,
+            Request::Answer { sdp, offer_hash } => self.take_answer(&sdp, offer_hash).await,
+            Request::Candidates { ufrag, candidates, end } => {
+                self.take_candidates(trickle::Message { ufrag, candidates, end }).await
+            }
+            Request::Renew => {
+                let lease_s = self.life.renew(Mono::now()).as_secs();
+                self.mouth.say(&Reply::Renewed { lease_s }).await;
+                Ok(())
+            }
+            Request::Ping { n } => {
+                self.mouth.say(&Reply::Pong { n }).await;
+                Ok(())
+            }
+            Request::Request { .. } => Err(Refusal::new(ErrorName::Conflict, "the session is open already")),
+            Request::Bye { .. } => return Err(Reason::Bye),
+            Request::Hello | Request::Pong { .. } => Ok(()),
+        };
+        if let Err(refusal) = done {
+            self.mouth.refuse(refusal).await;
+        }
+        let said = self.mouth.take_said();
+        self.order.remember(seq, said);
+        Ok(())
+    }
+
+    /// A further offer of the viewer: an ICE restart, or glare, in which the device yields.
+    async fn take_offer(&mut self, sdp: &str, restart: bool) -> Result<(), Refusal> {
+        if !restart && self.offered.is_none() {
+            let message = "the session is open already: a further offer must say restart";
+            return Err(Refusal::new(ErrorName::Conflict, message));
+        }
+        self.count_restart(Mono::now())?;
+        let mut ledger = self.ledger();
+        let screened = screen(sdp, &mut ledger)?;
+        self.answer(sdp, screened, ledger).await?;
+        self.life.on(Event::ViewerRestarts, Mono::now());
+        Ok(())
+    }
+
+    fn ledger(&self) -> Ledger {
+        Ledger::new(self.viewer.terms.limits.candidates, self.viewer.terms.loopback)
+    }
+
+    fn count_restart(&mut self, now: Mono) -> Result<(), Refusal> {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let most = self.viewer.terms.limits.restarts_per_minute;
+        while self.restarts.front().is_some_and(|at| now.since(*at) >= MINUTE) {
+            self.restarts.pop_front();
+        }
+        if self.restarts.len() < usize::try_from(most).unwrap_or(usize::MAX) {
+            self.restarts.push_back(now);
+            return Ok(());
+        }
+        let pause = self.restarts.front().map_or(MINUTE, |at| (*at + MINUTE).since(now));
+        let message = format!("more than {most} ICE restarts a minute");
+        Err(Refusal::new(ErrorName::RateLimited, message).retry_after(pause))
+    }
+
+    /// Answers an offer: the first one or a later one.
+    async fn answer(&mut self, offer: &str, screened: Screened, ledger: Ledger) -> Result<(), Refusal> {
+        let sdp = step(self.peer.answer(&screened.sdp)).await?;
+        self.offered = None;
+        self.local.take();
+        self.ufrag = self.peer.ufrag().await;
+        let lease_s = self.life.left(Mono::now()).as_secs();
+        let ice_servers = self.viewer.terms.ice_servers.clone();
+        self.mouth.say(&Reply::Answer { sdp, offer_hash: hash(offer), lease_s, ice_servers }).await;
+        self.described(screened.ufrag, ledger).await;
+        Ok(())
+    }
+
+    /// Makes an offer of the device: the first one, or one that restarts ICE.
+    async fn offer(&mut self, restart: bool) -> Result<(), Refusal> {
+        let sdp = step(self.peer.offer(restart)).await?;
+        self.offered = Some(hash(&sdp));
+        self.local.take();
+        self.ufrag = self.peer.ufrag().await;
+        let lease_s = (!restart).then(|| self.life.left(Mono::now()).as_secs());
+        let ice_servers = (!restart).then(|| self.viewer.terms.ice_servers.clone());
+        self.mouth.say(&Reply::Offer { sdp, restart, lease_s, ice_servers }).await;
+        self.life.on(Event::Offered, Mono::now());
+        Ok(())
+    }
+
+    async fn take_answer(&mut self, sdp: &str, offer_hash: Option<String>) -> Result<(), Refusal> {
+        let conflict = |message| Err(Refusal::new(ErrorName::Conflict, message));
+        match (&self.offered, offer_hash) {
+            (None, _) => return conflict("no offer of this device waits for an answer"),
+            (Some(own), Some(said)) if *own != said => return conflict("the answer is to another offer"),
+            (Some(_), _) => {}
+        }
+        let mut ledger = self.ledger();
+        let screened = screen(sdp, &mut ledger)?;
+        step(self.peer.accept(&screened.sdp)).await?;
+        self.offered = None;
+        self.described(screened.ufrag, ledger).await;
+        Ok(())
+    }
+
+    /// Both descriptions are known: media may flow, and what waited for them has its turn.
+    async fn described(&mut self, ufrag: Option<String>, ledger: Ledger) {
+        self.life.on(Event::Answered, Mono::now());
+        let (video, audio) = std::mem::take(&mut self.leases);
+        if video.is_some() || audio.is_some() {
+            self.peer.play(video, audio).await;
+        }
+        for message in self.remote.describe(ufrag, ledger) {
+            if let Err(refusal) = self.take_candidates(message).await {
+                self.mouth.refuse(refusal).await;
+            }
+        }
+    }
+
+    async fn take_candidates(&mut self, message: trickle::Message) -> Result<(), Refusal> {
+        let sorted = self.remote.sort(message, self.offered.is_some());
+        for candidate in sorted.usable {
+            step(self.peer.add_candidate(&candidate)).await?;
+        }
+        sorted.refused.map_or(Ok(()), |why| Err(Refusal::new(ErrorName::BadRequest, why)))
+    }
+
+    async fn follow(&mut self, event: PeerEvent) -> Step {
+        let event = match event {
+            PeerEvent::Candidate(candidate) => return self.gathered(candidate).await,
+            PeerEvent::GatheringDone => {
+                self.send_candidates(true).await;
+                return Ok(());
+            }
+            PeerEvent::IceConnected => Event::IceConnected,
+            PeerEvent::IceDisconnected => Event::IceDisconnected,
+            PeerEvent::IceFailed => Event::IceFailed,
+            PeerEvent::Connected => Event::Connected,
+            PeerEvent::DtlsFailed => Event::DtlsFailed,
+            PeerEvent::Closed => Event::Closed,
+        };
+        let action = self.life.on(event, Mono::now());
+        self.act(action).await
+    }
+
+    async fn gathered(&mut self, candidate: Candidate) -> Step {
+        self.remote.local(&candidate.candidate);
+        if self.local.push(candidate, Mono::now()) {
+            self.send_candidates(false).await;
+        }
+        Ok(())
+    }
+
+    async fn send_candidates(&mut self, end: bool) {
+        let candidates = self.local.take();
+        self.mouth.say(&Reply::Candidates { ufrag: self.ufrag.clone(), candidates, end }).await;
+    }
+
+    async fn tick(&mut self) -> Step {
+        let now = Mono::now();
+        if let Some(gap) = self.order.expire(now) {
+            self.refuse_gap(gap).await;
+        }
+        if self.local.deadline().is_some_and(|at| at <= now) {
+            self.send_candidates(false).await;
+        }
+        let action = self.life.on(Event::Tick, now);
+        self.act(action).await
+    }
+
+    async fn act(&mut self, action: Option<Action>) -> Step {
+        match action {
+            None => {}
+            Some(Action::End(reason)) => return Err(reason),
+            Some(Action::Goaway { within }) => {
+                self.mouth.say(&Reply::Goaway { in_s: within.as_secs(), reason: "expired".to_owned() }).await;
+            }
+            // A try that is not made is a try less; the deadline of all of them decides.
+            Some(Action::Restart) => match self.count_restart(Mono::now()) {
+                Ok(()) => {
+                    if let Err(refusal) = self.offer(true).await {
+                        debug!("viewer {}: ICE restart: {}", self.viewer.viewer, refusal.message);
+                    }
+                }
+                Err(refusal) => debug!("viewer {}: ICE restart: {}", self.viewer.viewer, refusal.message),
+            },
+        }
+        Ok(())
+    }
+
+    async fn tell_media(&mut self) {
+        let media = self.health.now();
+        self.mouth.say(&Reply::Media(media)).await;
+    }
+}
+
+impl Watched {
+    fn now(&mut self) -> MediaHealth {
+        let of = |health: &mut Option<watch::Receiver<Health>>| {
+            health.as_mut().map_or(Health::Absent, |health| *health.borrow_and_update())
+        };
+        MediaHealth { video: of(&mut self.video), audio: of(&mut self.audio) }
+    }
+
+    async fn changed(&mut self) {
+        tokio::select! {
+            () = health_changed(&mut self.video) => {}
+            () = health_changed(&mut self.audio) => {}
+        }
+    }
+}
