@@ -44,6 +44,7 @@ struct Sound {
 struct Limits {
     viewers: usize,
     sessions_per_viewer: usize,
+    setups: usize,
     starts_per_minute: u32,
     messages_per_second: u32,
     candidates: usize,
@@ -77,6 +78,7 @@ pub fn info(config: &Config) -> Bytes {
         limits: Limits {
             viewers: limits.viewers,
             sessions_per_viewer: limits.sessions_per_viewer,
+            setups: limits.setups,
             starts_per_minute: limits.starts_per_minute,
             messages_per_second: limits.messages_per_second,
             candidates: limits.candidates,

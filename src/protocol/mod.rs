@@ -4,6 +4,8 @@
 
 pub mod candidate;
 pub mod compose;
+#[cfg(test)]
+mod contract_tests;
 pub mod envelope;
 pub mod info;
 mod json;

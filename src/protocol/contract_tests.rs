@@ -1,0 +1,202 @@
+//! Holds the code, `docs/schemas/` and the examples in `docs/protocol.md` together.
+
+use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
+
+use jsonschema::{Resource, Validator};
+use serde_json::Value;
+
+use super::*;
+use crate::config::{Access, Audio, AudioSource, Broker, Config, Limits, Log, Video, VideoSource, Webrtc};
+
+fn docs() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs")
+}
+
+fn schema(name: &str) -> Value {
+    let path = docs().join("schemas").join(format!("{name}.schema.json"));
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn validator(name: &str) -> Validator {
+    let envelope = schema("envelope");
+    let id = envelope["$id"].as_str().unwrap().to_owned();
+    let resource = Resource::from_contents(envelope).unwrap();
+    jsonschema::options().with_resource(id, resource).build(&schema(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+fn check(schema: &str, message: &Value) {
+    if let Err(e) = validator(schema).validate(message) {
+        panic!("{schema}: {e} at {}: {message}", e.instance_path);
+    }
+}
+
+/// The examples of the contract: for whom they stand, and what they say.
+fn examples() -> Vec<(String, String)> {
+    let text = fs::read_to_string(docs().join("protocol.md")).unwrap();
+    let blocks = text.split("```json ").skip(1).map(|block| block.split("```").next().unwrap());
+    blocks.map(|block| block.split_once('\n').unwrap()).map(|(who, json)| (who.into(), json.trim().into())).collect()
+}
+
+fn every_reply() -> Vec<Reply> {
+    use crate::feed::Health as H;
+    let server = |login: bool| IceServer {
+        urls: vec!["turn:192.0.2.1:3478".into()],
+        username: login.then(|| "user".into()),
+        credential: login.then(|| "secret".into()),
+    };
+    let candidate = |mid: Option<&str>, mline| Candidate { candidate: "x".into(), mid: mid.map(Into::into), mline };
+    let hash = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU".to_owned();
+    let ice_servers = vec![server(true), server(false)];
+    let sdp = "v=0\r\n".to_owned();
+    let candidates = vec![candidate(Some("0"), Some(0)), candidate(None, None)];
+    let mut all = vec![
+        Reply::Welcome { nonce: "A".repeat(32), clock: Clock::Synced },
+        Reply::Welcome { nonce: "A".repeat(32), clock: Clock::Unsynced },
+        Reply::Offer { sdp: sdp.clone(), restart: true, lease_s: None, ice_servers: None },
+        Reply::Offer { sdp: sdp.clone(), restart: false, lease_s: Some(9), ice_servers: Some(ice_servers.clone()) },
+        Reply::Answer { sdp, offer_hash: hash, lease_s: 600, ice_servers },
+        Reply::Candidates { ufrag: "u".into(), candidates, end: false },
+        Reply::Candidates { ufrag: "u".into(), candidates: vec![], end: true },
+        Reply::Renewed { lease_s: 0 },
+        Reply::Goaway { in_s: 30, reason: "expired".into() },
+        Reply::Bye { reason: "bye".into() },
+        Reply::Ping { n: 1 },
+        Reply::Pong { n: u64::from(u32::MAX) },
+    ];
+    for health in [H::Ok, H::Starting, H::Stalled, H::Absent, H::Privacy] {
+        all.push(Reply::Media(MediaHealth { video: health, audio: health }));
+    }
+    all.extend(every_error().into_iter().map(|name| {
+        let mut refusal = Refusal::new(name, "why");
+        refusal.supported = (name == ErrorName::Version).then(|| vec![VERSION]);
+        match name {
+            ErrorName::Busy | ErrorName::OutOfResources => Reply::Error(refusal.retry_after(Duration::from_secs(1))),
+            _ => Reply::Error(refusal),
+        }
+    }));
+    all
+}
+
+fn every_error() -> [ErrorName; 27] {
+    use ErrorName as E;
+    [
+        E::BadRequest,
+        E::BadSdp,
+        E::Unauthorized,
+        E::AuthRequired,
+        E::StaleNonce,
+        E::ClockUnsynced,
+        E::Forbidden,
+        E::NoSession,
+        E::Timeout,
+        E::IceTimeout,
+        E::Conflict,
+        E::Gone,
+        E::TooLarge,
+        E::NoCommonCodec,
+        E::Version,
+        E::RateLimited,
+        E::Privacy,
+        E::NoMedia,
+        E::Replaced,
+        E::Shutdown,
+        E::Expired,
+        E::IceFailed,
+        E::DtlsFailed,
+        E::ConsentLost,
+        E::Internal,
+        E::Busy,
+        E::OutOfResources,
+    ]
+}
+
+#[test]
+fn everything_the_device_says_is_as_the_schemas_say() {
+    let session = SessionId::new(&"A".repeat(22)).unwrap();
+    for reply in every_reply() {
+        let seq = (!matches!(reply, Reply::Welcome { .. })).then_some(4);
+        let message: Value = serde_json::from_slice(&compose::compose(&reply, Some(&session), seq)).unwrap();
+        check(message["type"].as_str().unwrap(), &message);
+    }
+}
+
+#[test]
+fn every_example_is_as_its_schema_says_and_those_of_a_viewer_are_understood() {
+    let mut seen = BTreeSet::new();
+    for (who, text) in examples() {
+        let message: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{text}: {e}"));
+        let kind = message["type"].as_str().unwrap_or(&who).to_owned();
+        check(&kind, &message);
+        if who == "viewer" {
+            parse::parse(&text).unwrap_or_else(|e| panic!("{text}: {e:?}"));
+        }
+        seen.insert(kind);
+    }
+    let schemas = fs::read_dir(docs().join("schemas")).unwrap().map(|file| file.unwrap().file_name());
+    let names = schemas.map(|name| name.into_string().unwrap().trim_end_matches(".schema.json").to_owned());
+    let names: BTreeSet<String> = names.filter(|name| name != "envelope").collect();
+    assert_eq!(seen, names, "every schema has an example, and every example a schema");
+}
+
+#[test]
+fn the_schemas_refuse_what_is_wrong() {
+    let session = "A".repeat(22);
+    for (kind, fields) in [
+        ("answer", r#""seq":0,"sdp":"v=0","offer_hash":"short""#),
+        ("offer", r#""seq":0,"sdp":"hello""#),
+        ("request", r#""seq":0,"media":{"talk":true}"#),
+        ("request", r#""seq":0,"media":{"video":false}"#),
+        ("candidates", r#""seq":0"#),
+        ("renew", r#""token":"x""#),
+        ("media", r#""seq":0,"video":"dark","audio":"ok""#),
+        ("error", r#""code":404,"name":"busy","message":"x","retry_after_ms":1"#),
+        ("error", r#""code":503,"name":"busy","message":"x""#),
+        ("error", r#""code":426,"name":"version","message":"x""#),
+        ("ping", r#""seq":-1,"n":0"#),
+    ] {
+        let text = format!(r#"{{"v":1,"type":"{kind}","session":"{session}",{fields}}}"#);
+        assert!(!validator(kind).is_valid(&serde_json::from_str(&text).unwrap()), "{text}");
+    }
+}
+
+#[test]
+fn the_contract_names_every_error_with_its_code() {
+    let text = fs::read_to_string(docs().join("protocol.md")).unwrap();
+    for error in every_error() {
+        let name = serde_json::to_value(error).unwrap();
+        let (name, code) = (format!("`{}`", name.as_str().unwrap()), format!("| {} |", error.code()));
+        assert!(text.lines().any(|line| line.starts_with(&code) && line.contains(&name)), "{code} {name}");
+    }
+}
+
+#[test]
+fn info_is_as_its_schema_says() {
+    let mut config = Config {
+        device: Id::new("porch").unwrap(),
+        name: "Front \"porch\"".into(),
+        broker: Broker::default(),
+        access: Access::Broker,
+        video: Video::default(),
+        audio: Audio::default(),
+        webrtc: Webrtc::default(),
+        limits: Limits::default(),
+        log: Log::default(),
+    };
+    let of = |config: &Config| serde_json::from_slice::<Value>(&info::info(config)).unwrap();
+    let info = of(&config);
+    check("info", &info);
+    assert_eq!((&info["cameras"][0]["sizes"][0][1], &info["audio"]["channels"]), (&720.into(), &1.into()));
+    (config.video.source, config.audio.source) = (VideoSource::Off, AudioSource::Off);
+    let info = of(&config);
+    check("info", &info);
+    assert!(info["cameras"].as_array().unwrap().is_empty() && info["audio"].is_null());
+}
+
+#[test]
+fn a_credential_is_in_no_debug_output() {
+    let login = config::Login { user: "porch".into(), password: config::Secret::new("hunter2") };
+    let server = IceServer::from(&config::IceServer { urls: vec!["turn:x".into()], login: Some(login) });
+    assert_eq!(server.credential.as_deref(), Some("hunter2"), "the viewer is given it");
+    assert!(!format!("{server:?}").contains("hunter2"));
+}
