@@ -16,6 +16,7 @@ const OFFER: &str = "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\
 
 /// A house with a microphone that plays a tone, and nothing but loopback.
 struct House {
+    terms: watch::Sender<Arc<Terms>>,
     events: mpsc::Sender<Event>,
     said: mpsc::Receiver<(Id, Bytes)>,
     presence: watch::Receiver<Presence>,
@@ -24,22 +25,32 @@ struct House {
     _studio: Studio,
 }
 
+/// What a link gets to carry.
+type Said = mpsc::Receiver<(Id, Bytes)>;
+
+fn sessions(
+    limits: Limits,
+    audio: AudioSource,
+) -> (Sessions, Said, watch::Receiver<Presence>, watch::Sender<Arc<Terms>>, Studio) {
+    let video = Video { source: VideoSource::Off, ..Video::default() };
+    let studio = Studio::new(&video, &Audio { source: audio, ..Audio::default() });
+    let addresses = vec!["127.0.0.1".parse().unwrap()];
+    let webrtc = Webrtc { addresses, loopback: true, ipv6: false, ..Webrtc::default() };
+    let peers = Peers::new(&webrtc, false).unwrap();
+    let stages = Stages { video: studio.video.clone(), audio: studio.audio.clone() };
+    let (terms, seen) = watch::channel(Arc::new(Terms { limits, ice_servers: Vec::new(), loopback: true }));
+    let (out, said) = mpsc::channel(64);
+    let (sessions, presence) = Sessions::new(Grant::new(Access::Broker, &[7; 32]), seen, peers, stages, out);
+    (sessions, said, presence, terms, studio)
+}
+
 impl House {
     fn new(limits: Limits, audio: AudioSource) -> Self {
-        let video = Video { source: VideoSource::Off, ..Video::default() };
-        let studio = Studio::new(&video, &Audio { source: audio, ..Audio::default() });
-        let addresses = vec!["127.0.0.1".parse().unwrap()];
-        let webrtc = Webrtc { addresses, loopback: true, ipv6: false, ..Webrtc::default() };
-        let peers = Peers::new(&webrtc, false).unwrap();
-        let stages = Stages { video: studio.video.clone(), audio: studio.audio.clone() };
-        let terms = Arc::new(Terms { limits, ice_servers: Vec::new(), loopback: true });
-        let (out, said) = mpsc::channel(64);
-        let grant = Grant::new(Access::Broker, &[7; 32]);
-        let (sessions, presence) = Sessions::new(grant, watch::channel(terms).1, peers, stages, out);
+        let (sessions, said, presence, terms, studio) = sessions(limits, audio);
         let (events, heard) = mpsc::channel(32);
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(sessions.run(heard, stopped));
-        Self { events, said, presence, stop, task, _studio: studio }
+        Self { terms, events, said, presence, stop, task, _studio: studio }
     }
 
     fn usual() -> Self {
@@ -307,4 +318,105 @@ async fn a_stop_says_bye_to_all_in_time() {
     told.sort();
     assert_eq!(told, ["anna", "bert"]);
     assert!(Mono::now().since(began) < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_lease_that_is_not_renewed_ends_with_bye() {
+    let lease = Duration::from_millis(300);
+    let mut house = House::new(Limits { lease, ..Limits::default() }, AudioSource::Tone);
+    house.open("anna", 'A').await;
+    assert_eq!(house.hear("anna", "bye").await["reason"], "expired");
+    house.viewers(0).await;
+}
+
+#[tokio::test]
+async fn the_hard_limit_is_announced_and_then_kept() {
+    let session = Duration::from_millis(300);
+    let mut house = House::new(Limits { session, ..Limits::default() }, AudioSource::Tone);
+    house.open("anna", 'A').await;
+    house.say("anna", 'A', 1, "renew", json!({})).await;
+    assert_eq!(house.hear("anna", "goaway").await["reason"], "expired");
+    assert_eq!(house.hear("anna", "bye").await["reason"], "expired");
+}
+
+#[tokio::test]
+async fn new_terms_hold_for_new_sessions() {
+    let mut house = House::new(Limits { viewers: 0, ..Limits::default() }, AudioSource::Tone);
+    house.say("anna", 'A', 0, "offer", json!({"sdp": OFFER})).await;
+    house.refused("anna", 503, "busy").await;
+    let servers = vec![crate::protocol::IceServer { urls: vec!["stun:x".into()], username: None, credential: None }];
+    let terms = Terms { limits: Limits::default(), ice_servers: servers, loopback: true };
+    house.terms.send_replace(Arc::new(terms));
+    house.presence.wait_for(|presence| presence.max_viewers == 8).await.unwrap();
+    assert_eq!(house.open("anna", 'A').await["ice_servers"], json!([{"urls": ["stun:x"]}]));
+}
+
+#[tokio::test]
+async fn on_glare_the_device_yields() {
+    let mut house = House::usual();
+    house.say("anna", 'A', 0, "request", json!({"media": {"audio": true}})).await;
+    let offer = house.hear("anna", "offer").await;
+    house.say("anna", 'A', 1, "offer", json!({"sdp": OFFER})).await;
+    house.hear("anna", "answer").await;
+    house.say("anna", 'A', 2, "answer", json!({"sdp": OFFER})).await;
+    house.refused("anna", 409, "conflict").await;
+    assert_eq!(offer["seq"], 0);
+}
+
+/// Puts a seat there without a task behind it.
+fn seat(sessions: &mut Sessions, viewer: &str, session: char, phase: Phase) -> (mpsc::Receiver<Message>, Key) {
+    let (inbox, heard) = mpsc::channel(INBOX);
+    let key = (Id::new(viewer).unwrap(), SessionId::new(&session.to_string().repeat(22)).unwrap());
+    let since = Mono(u64::from(u32::from(session)));
+    let seat = Seat { inbox, stop: watch::channel(None).0, phase: watch::channel(phase).1, since };
+    sessions.seats.insert(key.clone(), seat);
+    (heard, key)
+}
+
+fn ending(sessions: &Sessions, key: &Key) -> Option<Reason> {
+    *sessions.seats[key].stop.borrow()
+}
+
+#[tokio::test]
+async fn a_lost_session_makes_room_for_a_new_one_of_the_same_viewer() {
+    let (mut sessions, ..) = sessions(Limits::default(), AudioSource::Off);
+    let anna = Id::new("anna").unwrap();
+    let (_live, live) = seat(&mut sessions, "anna", 'A', Phase::Live);
+    let (_other, other) = seat(&mut sessions, "bert", 'B', Phase::Lost);
+    sessions.make_room(&anna, 2);
+    let (_old, old) = seat(&mut sessions, "anna", 'C', Phase::Live);
+    sessions.make_room(&anna, 2);
+    assert_eq!([&live, &other, &old].map(|key| ending(&sessions, key)), [None; 3], "what works is not touched");
+    let (_lost, lost) = seat(&mut sessions, "anna", 'C', Phase::Lost);
+    sessions.make_room(&anna, 2);
+    assert_eq!([&live, &other, &lost].map(|key| ending(&sessions, key)), [None, None, Some(Reason::Replaced)]);
+    assert_eq!(sessions.running(&anna).own, 1);
+}
+
+#[tokio::test]
+async fn who_is_not_read_fast_enough_ends_alone() {
+    let (mut sessions, ..) = sessions(Limits::default(), AudioSource::Off);
+    let (_heard, key) = seat(&mut sessions, "anna", 'A', Phase::Live);
+    let (_other, other) = seat(&mut sessions, "bert", 'A', Phase::Live);
+    for seq in 0..=INBOX as u64 {
+        assert_eq!(ending(&sessions, &key), None);
+        let head = Head { session: key.1.clone(), seq };
+        sessions.route(&key.0, head, Request::Ping { n: 0 }, Mono(0));
+    }
+    assert_eq!((ending(&sessions, &key), ending(&sessions, &other)), (Some(Reason::Flood), None));
+}
+
+#[tokio::test]
+async fn a_task_that_panics_is_reaped_and_its_viewer_told() {
+    let (mut sessions, mut said, ..) = sessions(Limits::default(), AudioSource::Off);
+    let (_heard, key) = seat(&mut sessions, "anna", 'A', Phase::Live);
+    let task = sessions.tasks.spawn(async { panic!("on purpose") });
+    sessions.names.insert(task.id(), key.clone());
+    let ended = sessions.tasks.join_next_with_id().await.unwrap();
+    sessions.reap(ended);
+    assert!(sessions.seats.is_empty() && sessions.names.is_empty());
+    let mut next = || serde_json::from_slice::<Value>(&said.try_recv().unwrap().1).unwrap();
+    assert_eq!(next()["name"], "internal");
+    assert_eq!(next()["reason"], "internal");
+    assert!(sessions.admission.is_buried(&key.0, &key.1, Mono::now()));
 }
