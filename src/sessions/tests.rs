@@ -78,9 +78,13 @@ impl House {
             loop {
                 let (to, message) = self.said.recv().await.expect("the sessions run");
                 let message: Value = serde_json::from_slice(&message).unwrap();
-                if to.as_str() == viewer && message["type"] == kind {
+                if to.as_str() != viewer {
+                    continue;
+                }
+                if message["type"] == kind {
                     return message;
                 }
+                assert_ne!(message["type"], "error", "instead of {kind}: {message}");
             }
         };
         timeout(Duration::from_secs(10), wait).await.unwrap_or_else(|_| panic!("no {kind} came to {viewer}"))

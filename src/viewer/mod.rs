@@ -4,6 +4,7 @@ mod engine;
 mod feedback;
 pub mod life;
 mod mouth;
+mod opening;
 pub mod peer;
 mod pump;
 mod route;

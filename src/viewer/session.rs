@@ -14,6 +14,7 @@ use super::{
     Viewer, health_changed,
     life::{Action, Event, Life, Reason},
     mouth::Mouth,
+    opening::{offered, served},
     peer::{Peer, PeerError, PeerEvent},
     trickle::{self, Batch, Remote},
 };
@@ -21,9 +22,9 @@ use crate::{
     clock::Mono,
     feed::Health,
     protocol::{
-        Candidate, ErrorName, MediaHealth, Refusal, Reply, Request, Wanted,
+        Candidate, ErrorName, MediaHealth, Refusal, Reply, Request,
         candidate::Ledger,
-        sdp::{Line, Screened, line, screen},
+        sdp::{Screened, screen},
         sequence::{Gap, Sequence, Turn},
     },
     studio::{Lease, Stage},
@@ -99,7 +100,8 @@ async fn open<'a>(
         Request::Request { media } => (media, None),
         _ => return Err(Refusal::new(ErrorName::BadRequest, "a session begins with offer or request")),
     };
-    let media = served(viewer, wanted)?;
+    let stages = &viewer.stages;
+    let media = served(wanted, stages.video.is_some(), stages.audio.is_some())?;
     let lease = |stage: &Option<Stage>, wanted| stage.as_ref().filter(|_| wanted).map(Stage::lease);
     let leases = (lease(&viewer.stages.video, media.video), lease(&viewer.stages.audio, media.audio));
     let peer = step(viewer.peers.open(media, tell)).await?;
@@ -128,33 +130,6 @@ async fn open<'a>(
     let said = session.mouth.take_said();
     session.order.remember(seq, said);
     Ok(session)
-}
-
-/// Which media an offer can be answered with: what it speaks of, where a codec is in common.
-fn offered(sdp: &str) -> Result<Wanted, Refusal> {
-    let lines = (line(sdp, "video", "H264"), line(sdp, "audio", "opus"));
-    let (video, audio) = (lines.0 == Line::Common, lines.1 == Line::Common);
-    if !video && !audio && lines != (Line::Absent, Line::Absent) {
-        let message = "no codec in common: this device sends H.264 and Opus";
-        return Err(Refusal::new(ErrorName::NoCommonCodec, message));
-    }
-    Ok(Wanted { video, audio, talk: false })
-}
-
-/// What of the wanted media this device has.
-fn served(viewer: &Viewer, wanted: Wanted) -> Result<Wanted, Refusal> {
-    let (video, audio) = (viewer.stages.video.is_some(), viewer.stages.audio.is_some());
-    let media = Wanted { video: wanted.video && video, audio: wanted.audio && audio, talk: false };
-    if media.video || media.audio {
-        return Ok(media);
-    }
-    let message = match (video, audio) {
-        (false, false) => "this device is configured to send neither picture nor sound",
-        (true, false) => "this device sends a picture only",
-        (false, true) => "this device sends sound only",
-        (true, true) => "neither picture nor sound was asked for",
-    };
-    Err(Refusal::new(ErrorName::NoMedia, message))
 }
 
 /// One step of the peer connection, within its time.
