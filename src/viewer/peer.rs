@@ -218,6 +218,11 @@ impl Peer {
     /// Takes the viewer's offer (first or ICE restart) and gives the answer; gathering begins.
     pub async fn answer(&self, sdp: &str) -> Result<String, PeerError> {
         let offer = RTCSessionDescription::offer(sdp.to_owned()).map_err(bad_sdp)?;
+        if self.connection.pending_local_description().await.is_some() {
+            // Glare: the device yields and forgets its own offer.
+            let rollback = RTCSessionDescription::rollback(None).map_err(internal("take the own offer back"))?;
+            self.connection.set_local_description(rollback).await.map_err(internal("take the own offer back"))?;
+        }
         self.connection.set_remote_description(offer).await.map_err(bad_sdp)?;
         let answer = self.connection.create_answer(None).await.map_err(bad_sdp)?;
         let sdp = answer.sdp.clone();
