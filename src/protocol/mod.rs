@@ -77,6 +77,9 @@ pub struct Wanted {
 }
 
 /// What a viewer says.
+///
+/// The fields bear the names that `docs/protocol.md`, section 3, explains.
+#[allow(missing_docs)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// Asks for a fresh nonce.
@@ -100,6 +103,9 @@ pub enum Request {
 }
 
 /// What the device says.
+///
+/// The fields bear the names that `docs/protocol.md`, section 3, explains.
+#[allow(missing_docs)]
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Reply {
@@ -257,25 +263,24 @@ pub enum ErrorName {
 impl ErrorName {
     /// The code that goes with the name.
     pub fn code(self) -> u16 {
-        use ErrorName as E;
         match self {
-            E::BadRequest | E::BadSdp => 400,
-            E::Unauthorized | E::AuthRequired | E::StaleNonce | E::ClockUnsynced => 401,
-            E::Forbidden => 403,
-            E::NoSession => 404,
-            E::Timeout | E::IceTimeout => 408,
-            E::Conflict => 409,
-            E::Gone => 410,
-            E::TooLarge => 413,
-            E::NoCommonCodec => 415,
-            E::Version => 426,
-            E::RateLimited => 429,
-            E::Privacy => 451,
-            E::NoMedia => 480,
-            E::Replaced | E::Shutdown | E::Expired => 487,
-            E::IceFailed | E::DtlsFailed | E::ConsentLost => 488,
-            E::Internal => 500,
-            E::Busy | E::OutOfResources => 503,
+            Self::BadRequest | Self::BadSdp => 400,
+            Self::Unauthorized | Self::AuthRequired | Self::StaleNonce | Self::ClockUnsynced => 401,
+            Self::Forbidden => 403,
+            Self::NoSession => 404,
+            Self::Timeout | Self::IceTimeout => 408,
+            Self::Conflict => 409,
+            Self::Gone => 410,
+            Self::TooLarge => 413,
+            Self::NoCommonCodec => 415,
+            Self::Version => 426,
+            Self::RateLimited => 429,
+            Self::Privacy => 451,
+            Self::NoMedia => 480,
+            Self::Replaced | Self::Shutdown | Self::Expired => 487,
+            Self::IceFailed | Self::DtlsFailed | Self::ConsentLost => 488,
+            Self::Internal => 500,
+            Self::Busy | Self::OutOfResources => 503,
         }
     }
 }

@@ -104,7 +104,8 @@ async fn open<'a>(
     let media = served(wanted, stages.video.is_some(), stages.audio.is_some())?;
     let lease = |stage: &Option<Stage>, wanted| stage.as_ref().filter(|_| wanted).map(Stage::lease);
     let leases = (lease(&viewer.stages.video, media.video), lease(&viewer.stages.audio, media.audio));
-    let peer = step(viewer.peers.open(media, tell)).await?;
+    // Boxed: it happens once, and needs more room than all the rest of a session.
+    let peer = step(Box::pin(viewer.peers.open(media, tell))).await?;
     let peer = slot.get_or_init(|| peer);
     let follow = |stage: &Option<Stage>| stage.as_ref().map(Stage::health);
     let health = Watched { video: follow(&viewer.stages.video), audio: follow(&viewer.stages.audio) };
