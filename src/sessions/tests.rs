@@ -7,6 +7,9 @@ use crate::{
     studio::Studio,
 };
 
+mod live;
+mod seats;
+
 /// What a browser offers, cut down to one m-line of sound.
 const OFFER: &str = "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
     m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n\
@@ -365,62 +368,4 @@ async fn on_glare_the_device_yields() {
     house.say("anna", 'A', 2, "answer", json!({"sdp": OFFER})).await;
     house.refused("anna", 409, "conflict").await;
     assert_eq!(offer["seq"], 0);
-}
-
-/// Puts a seat there without a task behind it.
-fn seat(sessions: &mut Sessions, viewer: &str, session: char, phase: Phase) -> (mpsc::Receiver<Message>, Key) {
-    let (inbox, heard) = mpsc::channel(INBOX);
-    let key = (Id::new(viewer).unwrap(), SessionId::new(&session.to_string().repeat(22)).unwrap());
-    let since = Mono(u64::from(u32::from(session)));
-    let seat = Seat { inbox, stop: watch::channel(None).0, phase: watch::channel(phase).1, since };
-    sessions.seats.insert(key.clone(), seat);
-    (heard, key)
-}
-
-fn ending(sessions: &Sessions, key: &Key) -> Option<Reason> {
-    *sessions.seats[key].stop.borrow()
-}
-
-#[tokio::test]
-async fn a_lost_session_makes_room_for_a_new_one_of_the_same_viewer() {
-    let (mut sessions, ..) = sessions(Limits::default(), AudioSource::Off);
-    let anna = Id::new("anna").unwrap();
-    let (_live, live) = seat(&mut sessions, "anna", 'A', Phase::Live);
-    let (_other, other) = seat(&mut sessions, "bert", 'B', Phase::Lost);
-    sessions.make_room(&anna, 2);
-    let (_old, old) = seat(&mut sessions, "anna", 'C', Phase::Live);
-    sessions.make_room(&anna, 2);
-    assert_eq!([&live, &other, &old].map(|key| ending(&sessions, key)), [None; 3], "what works is not touched");
-    let (_lost, lost) = seat(&mut sessions, "anna", 'C', Phase::Lost);
-    sessions.make_room(&anna, 2);
-    assert_eq!([&live, &other, &lost].map(|key| ending(&sessions, key)), [None, None, Some(Reason::Replaced)]);
-    assert_eq!(sessions.running(&anna).own, 1);
-}
-
-#[tokio::test]
-async fn who_is_not_read_fast_enough_ends_alone() {
-    let (mut sessions, ..) = sessions(Limits::default(), AudioSource::Off);
-    let (_heard, key) = seat(&mut sessions, "anna", 'A', Phase::Live);
-    let (_other, other) = seat(&mut sessions, "bert", 'A', Phase::Live);
-    for seq in 0..=INBOX as u64 {
-        assert_eq!(ending(&sessions, &key), None);
-        let head = Head { session: key.1.clone(), seq };
-        sessions.route(&key.0, head, Request::Ping { n: 0 }, Mono(0));
-    }
-    assert_eq!((ending(&sessions, &key), ending(&sessions, &other)), (Some(Reason::Flood), None));
-}
-
-#[tokio::test]
-async fn a_task_that_panics_is_reaped_and_its_viewer_told() {
-    let (mut sessions, mut said, ..) = sessions(Limits::default(), AudioSource::Off);
-    let (_heard, key) = seat(&mut sessions, "anna", 'A', Phase::Live);
-    let task = sessions.tasks.spawn(async { panic!("on purpose") });
-    sessions.names.insert(task.id(), key.clone());
-    let ended = sessions.tasks.join_next_with_id().await.unwrap();
-    sessions.reap(ended);
-    assert!(sessions.seats.is_empty() && sessions.names.is_empty());
-    let mut next = || serde_json::from_slice::<Value>(&said.try_recv().unwrap().1).unwrap();
-    assert_eq!(next()["name"], "internal");
-    assert_eq!(next()["reason"], "internal");
-    assert!(sessions.admission.is_buried(&key.0, &key.1, Mono::now()));
 }
