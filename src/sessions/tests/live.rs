@@ -32,7 +32,7 @@ async fn a_viewer_connects_restarts_ice_and_leaves() {
     let webrtc = Webrtc { addresses, loopback: true, ipv6: false, ..Webrtc::default() };
     let (events, mut tell) = mpsc::channel(64);
     let wanted = crate::protocol::Wanted { video: false, audio: true, talk: false };
-    let peer = Peers::new(&webrtc, false).unwrap().open(wanted, events).await.unwrap();
+    let peer = Box::pin(Peers::new(&webrtc, false).unwrap().open(wanted, events)).await.unwrap();
 
     let offer = peer.offer(false).await.unwrap();
     let mut seq = 0;
