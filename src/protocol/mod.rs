@@ -2,6 +2,8 @@
 //!
 //! The contract is `docs/protocol.md`; the section numbers below are its own.
 
+pub mod status;
+
 use std::fmt;
 
 use serde::Serialize;
