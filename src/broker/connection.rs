@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::pending,
     pin::pin,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -18,6 +18,7 @@ use tracing::{debug, info};
 use super::{
     Counts, Event, Keeper, MESSAGE_MAX, State, Topic, Word, changed,
     client::{self, Ears, Handling, Heard, Message, Mouth, Over, Setup},
+    held::Held,
     stopped,
     trouble::{Complaints, Kind, Trouble},
     url, wire,
@@ -30,9 +31,6 @@ use crate::{
     },
 };
 
-/// Messages heard and not yet handed on. MQTT 5 brokers stop at 32; others have a window of their own, and what exceeds
-/// this is dropped and counted.
-const HELD: usize = 128;
 /// `status` is said anew after this long, and forgotten by the broker after three times as long.
 const REFRESH: Duration = Duration::from_secs(60);
 /// Changes of `status` that come closer together are said as one.
@@ -81,7 +79,14 @@ struct Hearing<'a> {
     complaints: &'a Complaints,
     contradicted: &'a Notify,
     login: Option<oneshot::Sender<bool>>,
-    hold: mpsc::Sender<(Event, client::Receipt)>,
+    hold: &'a Hold,
+}
+
+/// Between ears and carrier, who are never in it at the same time: they share a task.
+#[derive(Default)]
+struct Hold {
+    held: Mutex<Held<client::Receipt>>,
+    filled: Notify,
 }
 
 impl Keeper {
@@ -100,7 +105,7 @@ impl Keeper {
             Ok(both) => both,
             Err(trouble) => return (End::Lost(trouble), None),
         };
-        let (hold, held) = mpsc::channel(HELD);
+        let hold = Hold::default();
         let (login, logged_in) = oneshot::channel();
         let (up, is_up) = oneshot::channel();
         let contradicted = Notify::new();
@@ -112,10 +117,10 @@ impl Keeper {
             complaints: &complaints,
             contradicted: &contradicted,
             login: Some(login),
-            hold,
+            hold: &hold,
         };
         let mut stop = self.link.stop.clone();
-        let carry = carry(held, is_up, self.link.events.clone(), &mouth, conn);
+        let carry = carry(&hold, is_up, self.link.events.clone(), &mouth, conn);
         let mut hear = pin!(hearing.listen(&mut ears, &mouth, config));
         let mut up_since = None;
         let speak = self.speak(config, &topics, &mouth, conn, &contradicted, logged_in, up, &mut up_since);
@@ -159,7 +164,7 @@ impl Keeper {
         }
         *up_since = Some(Instant::now());
         // The carrier waits for this; it only goes when the connection does.
-        drop(up.send(()));
+        let _ = up.send(());
         self.state.send_replace(State::Up { conn });
         info!("broker {}: connected by MQTT {}, connection {conn}", url(config), spoken(config.version));
         let ended: Result<End, Over> = self.converse(config, topics, mouth, conn, contradicted).await;
@@ -284,7 +289,7 @@ impl Hearing<'_> {
                 Ok(Heard::LoggedIn { retains }) => {
                     if let Some(login) = self.login.take() {
                         // Whoever waited may have left already.
-                        drop(login.send(retains));
+                        let _ = login.send(retains);
                     }
                 }
                 Ok(Heard::Message(message)) => self.take(message, mouth, config),
@@ -306,18 +311,20 @@ impl Hearing<'_> {
     fn take(&self, message: Message, mouth: &Mouth, config: &config::Broker) {
         let Message { topic, payload, retain, receipt } = message;
         let count = match sort(self.topics, &self.status_topic, &topic, payload, retain) {
-            Sorted::Request(event) => match self.hold.try_send((event, receipt)) {
-                Ok(()) => return,
-                Err(full) => {
-                    let (_, receipt) = full.into_inner();
-                    mouth.acknowledge(receipt);
-                    let text =
-                        "requests come faster than they can be looked at, and the broker does not hold them back";
-                    self.complaints.about(config, &Trouble::new(Kind::Busy, text));
-                    self.counts.overflow.fetch_add(1, Ordering::Relaxed);
-                    return;
+            Sorted::Request(event) => {
+                let whose = topic.escape_ascii().to_string();
+                let full = self.hold.held.lock().unwrap_or_else(PoisonError::into_inner).push(event, receipt);
+                match full {
+                    Ok(()) => self.hold.filled.notify_one(),
+                    Err(receipt) => {
+                        mouth.acknowledge(receipt);
+                        self.counts.overflow.fetch_add(1, Ordering::Relaxed);
+                        let text = format!("more messages on {whose} than can be looked at; some are dropped");
+                        self.complaints.about(config, &Trouble::new(Kind::Busy, text));
+                    }
                 }
-            },
+                return;
+            }
             Sorted::Contradiction => {
                 self.contradicted.notify_one();
                 None
@@ -336,7 +343,7 @@ impl Hearing<'_> {
 
 /// Hands on what was heard. Here, and only here, the link waits for the sessions; the broker gets its receipt after.
 async fn carry(
-    mut held: mpsc::Receiver<(Event, client::Receipt)>,
+    hold: &Hold,
     up: oneshot::Receiver<()>,
     events: mpsc::Sender<Event>,
     mouth: &Mouth,
@@ -345,9 +352,15 @@ async fn carry(
     if up.await.is_ok() {
         // An error means that the sessions are gone, and the link is about to be stopped.
         drop(events.send(Event::Up { conn }).await);
-        while let Some((event, receipt)) = held.recv().await {
-            drop(events.send(event).await);
-            mouth.acknowledge(receipt);
+        loop {
+            let next = hold.held.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            match next {
+                Some((event, receipt)) => {
+                    drop(events.send(event).await);
+                    mouth.acknowledge(receipt);
+                }
+                None => hold.filled.notified().await,
+            }
         }
     }
     pending().await

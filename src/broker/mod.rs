@@ -1,17 +1,19 @@
 //! The MQTT link: ears and mouth in one task, for ever.
 //!
 //! ```text
-//!            ┌─ ears ── held (128) ── carrier ──► events (32) ──► sessions
+//!            ┌─ ears ── held (1 MiB) ── carrier ──► events (32) ──► sessions
 //!  broker ◄──┤ one connection after the other
 //!            └─ mouth ◄── outbox (64) ◄── viewers;  presence, info ◄── watches
 //! ```
 //! Each connection is a new MQTT client with a new Will; the broker's half of an MQTT 5 session is resumed. When the
-//! sessions are slow the carrier waits and nothing is acknowledged, so the broker holds the rest back, while the ears
-//! go on to hear acknowledgements and pings: neither side can lock the other.
+//! sessions are slow the carrier waits and nothing is acknowledged, so the broker holds the rest back (what it sends in
+//! spite of that is held up to a bound, then dropped and counted), while the ears go on to hear acknowledgements and
+//! pings: neither side can lock the other.
 
 mod backoff;
 mod client;
 mod connection;
+mod held;
 mod tls;
 mod trouble;
 mod wire;
@@ -49,14 +51,27 @@ pub const MESSAGE_MAX: usize = 32 << 10;
 /// What the ears hand to the sessions.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Connected and subscribed; `conn` counts the connections since start.
-    Up { conn: u64 },
+    /// Connected and subscribed.
+    Up {
+        /// Counts the connections since start.
+        conn: u64,
+    },
     /// The link is gone; it is being made again.
     Down,
     /// A message on `req/{viewer}`.
-    Message { viewer: Id, payload: Bytes },
+    Message {
+        /// Who says it: the last level of the topic.
+        viewer: Id,
+        /// What is said; not looked into.
+        payload: Bytes,
+    },
     /// A message on `req/{viewer}` that was larger than `MESSAGE_MAX`, left unread.
-    Oversize { viewer: Id, len: usize },
+    Oversize {
+        /// Who said it.
+        viewer: Id,
+        /// Its size in bytes.
+        len: usize,
+    },
 }
 
 /// How the link is doing, for whoever wants to know now.
@@ -82,7 +97,7 @@ pub struct Dropped {
     pub retained: u64,
     /// On topics that are not this device's.
     pub foreign: u64,
-    /// More than the sessions could take, from a broker that does not hold back.
+    /// More than the sessions could take.
     pub overflow: u64,
 }
 

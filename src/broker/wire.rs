@@ -32,28 +32,45 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(15);
 
 /// What happened below MQTT, for whoever has to explain a failure.
 #[derive(Debug, Default)]
-pub(super) struct Notes(Mutex<(String, Option<Trouble>)>);
+pub(super) struct Notes(Mutex<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    /// What is being done now.
+    doing: String,
+    /// The first failure: what follows is its consequence.
+    trouble: Option<Trouble>,
+}
 
 impl Notes {
-    /// What is being done now.
+    fn with<T>(&self, f: impl FnOnce(&mut Noted) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn doing(&self, what: impl Into<String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = what.into();
+        self.with(|noted| noted.doing = what.into());
     }
 
-    /// Keeps the first trouble: what follows is its consequence.
-    fn note(&self, trouble: Trouble) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.get_or_insert(trouble);
+    fn now(&self) -> String {
+        self.with(|noted| noted.doing.clone())
     }
 
-    /// The trouble that was noted, if any.
-    pub(super) fn trouble(&self) -> Option<Trouble> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    /// The broker took the login: from here on it is about the connection as a whole.
+    pub(super) fn logged_in(&self) {
+        self.doing("connection");
+    }
+
+    /// What the stream below knows about an I/O error that came up through MQTT: the failure of `dial`, or one of TLS.
+    /// That a stream ended says nothing; whoever knows what was going on can tell more.
+    pub(super) fn cause(&self, error: Option<&io::Error>) -> Option<Trouble> {
+        let dialling = error.and_then(|error| error.get_ref()?.downcast_ref::<Trouble>());
+        let noted = || self.with(|noted| noted.trouble.clone());
+        dialling.cloned().or_else(|| noted().filter(|trouble| trouble.kind != Kind::Lost))
     }
 
     /// Nothing failed, but time is over.
     pub(super) fn timed_out(&self) -> Trouble {
-        let doing = &self.0.lock().unwrap_or_else(PoisonError::into_inner).0;
-        Trouble::new(Kind::TimedOut, format!("{doing}: no answer within {} s", DEADLINE.as_secs()))
+        Trouble::new(Kind::TimedOut, format!("{}: no answer within {} s", self.now(), DEADLINE.as_secs()))
     }
 }
 
@@ -69,18 +86,11 @@ enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Connects as configured. A failure is also left in `notes`.
+/// Connects as configured. Of a failure, the trouble is inside the error.
 pub(super) async fn dial(config: Arc<config::Broker>, notes: Arc<Notes>) -> io::Result<Wire> {
-    match reach(&config, &notes).await {
-        Ok(stream) => {
-            notes.doing("log in");
-            Ok(Wire { stream, host: config.host.clone(), notes })
-        }
-        Err(trouble) => {
-            notes.note(trouble.clone());
-            Err(io::Error::other(trouble))
-        }
-    }
+    let stream = reach(&config, &notes).await.map_err(io::Error::other)?;
+    notes.doing("log in");
+    Ok(Wire { stream, host: config.host.clone(), notes })
 }
 
 async fn reach(config: &Arc<config::Broker>, notes: &Notes) -> Result<Stream, Trouble> {
@@ -149,7 +159,10 @@ impl Wire {
     /// In TLS 1.3 the broker's verdict on a client certificate comes with the first read after the handshake.
     fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &done {
-            self.notes.note(explain("connection", error, &self.host));
+            let trouble = explain(&self.notes.now(), error, &self.host);
+            self.notes.with(|noted| {
+                noted.trouble.get_or_insert(trouble);
+            });
         }
         done
     }

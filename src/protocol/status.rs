@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_not_offline() {
-        for payload in [&b""[..], b"offline", b"{}", b"{\"state\":1}", b"[\"offline\"]", b"\xff"] {
+        for payload in [&b""[..], b"offline", b"{}", b"{\"state\":1}", b"\xff"] {
             assert!(!says_offline(payload), "{payload:?}");
         }
     }

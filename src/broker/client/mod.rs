@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{
+    backoff::GOOD,
     trouble::{Kind, Trouble},
     wire::Notes,
 };
@@ -212,14 +213,23 @@ fn version_refused(ours: MqttVersion) -> Trouble {
     Trouble::new(Kind::Version, text)
 }
 
-/// The stream ended. Without TLS, brokers that expect it just hang up.
-fn closed(config: &config::Broker, logged_in: bool) -> Trouble {
-    let text = match (logged_in, config.transport, config.port) {
-        (true, ..) => "the broker closed the connection",
-        (false, Transport::Tcp, 8883) => {
-            "log in: the broker closed the connection; port 8883 is usually TLS: use mqtts://"
+/// The stream ended. Before the login that is how brokers say that they expected something else: TLS, or an older
+/// version, whose refusal is no valid MQTT 5.
+fn closed(config: &config::Broker, device: &Id, lasted: Option<Duration>) -> Trouble {
+    let text = match (lasted, config.transport, config.port, config.version) {
+        // What MQTT 3.1.1 has no word for, and some MQTT 5 brokers do not say.
+        (Some(lasted), ..) if lasted < GOOD => format!(
+            "the broker closed the connection after {} s; if this repeats, does another client use the id {device}?",
+            lasted.as_secs()
+        ),
+        (Some(_), ..) => "the broker closed the connection".to_owned(),
+        (None, Transport::Tcp, 8883, _) => {
+            "log in: the broker closed the connection; port 8883 is usually TLS: use mqtts://".to_owned()
         }
-        (false, ..) => "log in: the broker closed the connection without an answer",
+        (None, _, _, MqttVersion::V5) => "log in: the broker closed the connection without an answer; if it does not \
+             speak MQTT 5, set version = \"3.1.1\""
+            .to_owned(),
+        (None, ..) => "log in: the broker closed the connection without an answer".to_owned(),
     };
     Trouble::new(Kind::Lost, text)
 }

@@ -1,6 +1,6 @@
 //! MQTT 3.1.1: no session that ends by itself, so a clean one; no expiry, no reasons, no announced limits.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use mqtt_v4::{
     AckMode, AsyncClient, Broker, ConnectReturnCode as Code, ConnectionError, Event, EventLoop, LastWill, MqttOptions,
@@ -25,7 +25,7 @@ pub(in crate::broker) struct Ears {
     config: Arc<config::Broker>,
     device: Id,
     notes: Arc<Notes>,
-    logged_in: bool,
+    logged_in: Option<Instant>,
 }
 
 pub(super) fn open(setup: Setup<'_>, notes: Arc<Notes>) -> Result<(AsyncClient, Ears), Trouble> {
@@ -56,7 +56,7 @@ pub(super) fn open(setup: Setup<'_>, notes: Arc<Notes>) -> Result<(AsyncClient, 
     let mut network = NetworkOptions::new();
     network.set_connection_timeout(wire::DEADLINE.as_secs());
     events.set_network_options(network);
-    Ok((client, Ears { events: Box::new(events), config, device: setup.device.clone(), notes, logged_in: false }))
+    Ok((client, Ears { events: Box::new(events), config, device: setup.device.clone(), notes, logged_in: None }))
 }
 
 pub(super) async fn subscribe(client: &AsyncClient, filters: &[String]) -> Result<Vec<Result<(), String>>, Over> {
@@ -82,7 +82,8 @@ impl Ears {
         };
         Ok(match event {
             Event::Incoming(Packet::ConnAck(_)) => {
-                self.logged_in = true;
+                self.logged_in = Some(Instant::now());
+                self.notes.logged_in();
                 Heard::LoggedIn { retains: true }
             }
             Event::Incoming(Packet::Publish(publish)) => {
@@ -106,8 +107,11 @@ impl Ears {
         match error {
             ConnectionError::ConnectionRefused(code) => login(*code).explain(&self.config, &self.device),
             ConnectionError::NetworkTimeout => self.notes.timed_out(),
-            ConnectionError::MqttState(StateError::Deserialization(PacketError::PayloadSizeLimitExceeded(bytes))) => oversize(*bytes),
-            other => self.notes.trouble().unwrap_or_else(|| self.broken(other)),
+            ConnectionError::MqttState(StateError::Deserialization(PacketError::PayloadSizeLimitExceeded(bytes))) => {
+                oversize(*bytes)
+            }
+            ConnectionError::Io(io) => self.notes.cause(Some(io)).unwrap_or_else(|| self.broken(error)),
+            other => self.notes.cause(None).unwrap_or_else(|| self.broken(other)),
         }
     }
 
@@ -117,12 +121,12 @@ impl Ears {
                 silent(self.config.keep_alive)
             }
             ConnectionError::MqttState(StateError::ConnectionAborted) | ConnectionError::Io(_) => {
-                closed(&self.config, self.logged_in)
+                closed(&self.config, &self.device, self.logged_in.map(|at| at.elapsed()))
             }
             ConnectionError::MqttState(StateError::Deserialization(PacketError::Io(_))) => {
-                closed(&self.config, self.logged_in)
+                closed(&self.config, &self.device, self.logged_in.map(|at| at.elapsed()))
             }
-            ConnectionError::MqttState(StateError::Deserialization(_)) if !self.logged_in => {
+            ConnectionError::MqttState(StateError::Deserialization(_)) if self.logged_in.is_none() => {
                 version_refused(self.config.version)
             }
             ConnectionError::Websocket(e) => websocket_refused(&self.config, e),

@@ -1,6 +1,6 @@
 //! MQTT 5.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use mqtt_v5::{
@@ -28,7 +28,7 @@ pub(in crate::broker) struct Ears {
     config: Arc<config::Broker>,
     device: Id,
     notes: Arc<Notes>,
-    logged_in: bool,
+    logged_in: Option<Instant>,
 }
 
 pub(super) fn open(setup: Setup<'_>, notes: Arc<Notes>) -> Result<(AsyncClient, Ears), Trouble> {
@@ -74,7 +74,7 @@ pub(super) fn open(setup: Setup<'_>, notes: Arc<Notes>) -> Result<(AsyncClient, 
         .capacity(REQUESTS)
         .try_build()
         .map_err(|e| Trouble::new(Kind::Protocol, format!("prepare MQTT: {e}")))?;
-    Ok((client, Ears { events: Box::new(events), config, device: setup.device.clone(), notes, logged_in: false }))
+    Ok((client, Ears { events: Box::new(events), config, device: setup.device.clone(), notes, logged_in: None }))
 }
 
 pub(super) async fn subscribe(client: &AsyncClient, filters: &[String]) -> Result<Vec<Result<(), String>>, Over> {
@@ -110,7 +110,8 @@ impl Ears {
         };
         Ok(match event {
             Event::Incoming(Packet::ConnAck(ack)) => {
-                self.logged_in = true;
+                self.logged_in = Some(Instant::now());
+                self.notes.logged_in();
                 let retains = ack.properties.and_then(|p| p.retain_available) != Some(0);
                 Heard::LoggedIn { retains }
             }
@@ -146,21 +147,20 @@ impl Ears {
                 pkt_size,
                 ..
             })) => oversize(*pkt_size),
-            other => self.notes.trouble().unwrap_or_else(|| self.broken(other)),
+            ConnectionError::Io(io) => self.notes.cause(Some(io)).unwrap_or_else(|| self.broken(error)),
+            other => self.notes.cause(None).unwrap_or_else(|| self.broken(other)),
         }
     }
 
     fn broken(&self, error: &ConnectionError) -> Trouble {
         match error {
             ConnectionError::MqttState(StateError::AwaitPingResp) => silent(self.config.keep_alive),
-            ConnectionError::MqttState(StateError::ConnectionAborted) | ConnectionError::Io(_) => {
-                closed(&self.config, self.logged_in)
-            }
-            ConnectionError::MqttState(StateError::Deserialization(PacketError::Io(_))) => {
-                closed(&self.config, self.logged_in)
-            }
+            ConnectionError::MqttState(
+                StateError::ConnectionAborted | StateError::Deserialization(PacketError::Io(_)),
+            )
+            | ConnectionError::Io(_) => closed(&self.config, &self.device, self.logged_in.map(|at| at.elapsed())),
             // An older broker answers in its own version, which is no valid MQTT 5.
-            ConnectionError::MqttState(StateError::Deserialization(_)) if !self.logged_in => {
+            ConnectionError::MqttState(StateError::Deserialization(_)) if self.logged_in.is_none() => {
                 version_refused(self.config.version)
             }
             ConnectionError::Websocket(e) => websocket_refused(&self.config, e),
