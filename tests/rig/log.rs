@@ -1,23 +1,24 @@
 //! What the code under test says to the log, kept for one test on its own thread.
 
 use std::{
+    cell::RefCell,
     io::{self, Write},
-    sync::{Arc, Mutex},
+    sync::Once,
 };
 
-use tracing::subscriber::DefaultGuard;
-
-/// Catches the log of this thread until dropped: for tests on a current-thread runtime.
-pub struct Log {
-    text: Arc<Mutex<Vec<u8>>>,
-    _guard: DefaultGuard,
+thread_local! {
+    static CAUGHT: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-struct Sink(Arc<Mutex<Vec<u8>>>);
+/// Catches the log of this thread until dropped: for tests on a current-thread runtime.
+pub struct Log(());
+
+/// One subscriber for all threads: subscribers that come and go would switch log lines of other threads on and off.
+struct Sink;
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        CAUGHT.with_borrow_mut(|caught| caught.as_mut().map(|text| text.extend_from_slice(bytes)));
         Ok(bytes.len())
     }
 
@@ -28,19 +29,23 @@ impl Write for Sink {
 
 impl Log {
     pub fn catch() -> Self {
-        let text = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&text);
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_max_level(tracing::Level::INFO)
-            .with_writer(move || Sink(Arc::clone(&sink)))
-            .finish();
-        Self { text, _guard: tracing::subscriber::set_default(subscriber) }
+        static SUBSCRIBED: Once = Once::new();
+        SUBSCRIBED.call_once(|| {
+            tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::INFO).with_writer(|| Sink).init();
+        });
+        CAUGHT.set(Some(Vec::new()));
+        Self(())
     }
 
     /// The lines that contain `words`.
     pub fn lines(&self, words: &str) -> Vec<String> {
-        let text = String::from_utf8_lossy(&self.text.lock().unwrap()).into_owned();
+        let text = CAUGHT.with_borrow(|text| String::from_utf8_lossy(text.as_deref().unwrap_or_default()).into_owned());
         text.lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        CAUGHT.take();
     }
 }
