@@ -12,6 +12,7 @@ mod json;
 pub mod parse;
 pub mod sdp;
 pub mod sequence;
+pub mod status;
 
 use std::fmt;
 

@@ -1,0 +1,291 @@
+//! One MQTT connection, in either version: what the rest of the link says and hears, without the version.
+
+mod v311;
+mod v5;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::{
+    backoff::GOOD,
+    trouble::{Kind, Trouble},
+    wire::Notes,
+};
+use crate::config::{self, Id, MqttVersion, Transport};
+
+/// Messages of ours that the broker has not acknowledged, at most; then the mouth waits.
+const INFLIGHT: u16 = 64;
+/// Messages of the broker that we have not acknowledged, at most: announced in MQTT 5.
+const UNACKNOWLEDGED: u16 = 32;
+/// Requests between mouth and MQTT client. Holds every acknowledgement that can be due, so none is ever refused.
+const REQUESTS: usize = 256;
+/// Largest packet taken with MQTT 5, which announces it: a broker sends nothing larger.
+const PACKET_MAX: u32 = 64 << 10;
+/// Largest packet taken with MQTT 3.1.1, which cannot announce it: a larger one ends the connection, so there is room
+/// for a blunder; what is too large for a message is still refused by name.
+const PACKET_MAX_V311: usize = 1 << 20;
+/// How long the broker keeps the session of a board that is gone, with the requests that come meanwhile.
+const SESSION_EXPIRY_S: u32 = 30;
+/// How long the broker waits with the Will: a short break in the radio is not news.
+const WILL_DELAY_S: u32 = 10;
+
+/// What a connection is opened with.
+pub(super) struct Setup<'a> {
+    pub(super) config: &'a Arc<config::Broker>,
+    pub(super) device: &'a Id,
+    pub(super) will_topic: String,
+    pub(super) will: Bytes,
+    pub(super) will_expiry: u32,
+}
+
+/// The side that says. Cheap to clone; every method only queues.
+#[derive(Clone)]
+pub(super) enum Mouth {
+    V5(mqtt_v5::AsyncClient),
+    V311(mqtt_v4::AsyncClient),
+}
+
+/// The side that hears, and that does the work of both. Its `poll` must not be given up half-way.
+pub(super) enum Ears {
+    V5(v5::Ears),
+    V311(v311::Ears),
+}
+
+/// What the ears hear.
+pub(super) enum Heard {
+    /// The broker took the login; whether it keeps retained messages.
+    LoggedIn { retains: bool },
+    /// A message on a subscribed topic.
+    Message(Message),
+    /// The broker refused a message of ours.
+    Refused(String),
+    /// Bookkeeping.
+    Other,
+}
+
+/// A message on a subscribed topic.
+pub(super) struct Message {
+    pub(super) topic: Bytes,
+    pub(super) payload: Bytes,
+    pub(super) retain: bool,
+    pub(super) receipt: Receipt,
+}
+
+/// What is given back to the broker once a message was handed on.
+pub(super) enum Receipt {
+    None,
+    V5(mqtt_v5::ManualAck),
+    V311(mqtt_v4::ManualAck),
+}
+
+/// How a message of ours is to be treated by the broker.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Handling {
+    /// Kept for those who subscribe later.
+    pub(super) retain: bool,
+    /// Forgotten after so many seconds (MQTT 5 only).
+    pub(super) expiry: Option<u32>,
+}
+
+/// The connection is over: what was asked for will not happen.
+#[derive(Debug)]
+pub(super) struct Over;
+
+/// Prepares a connection; it is made by the first `poll`.
+pub(super) fn open(setup: Setup<'_>) -> Result<(Mouth, Ears), Trouble> {
+    let notes = Arc::new(Notes::default());
+    Ok(match setup.config.version {
+        MqttVersion::V5 => {
+            let (mouth, ears) = v5::open(setup, notes)?;
+            (Mouth::V5(mouth), Ears::V5(ears))
+        }
+        MqttVersion::V311 => {
+            let (mouth, ears) = v311::open(setup, notes)?;
+            (Mouth::V311(mouth), Ears::V311(ears))
+        }
+    })
+}
+
+impl Ears {
+    /// Goes on with the connection until something is heard. After an error the connection is over.
+    pub(super) async fn poll(&mut self) -> Result<Heard, Trouble> {
+        match self {
+            Self::V5(ears) => ears.poll().await,
+            Self::V311(ears) => ears.poll().await,
+        }
+    }
+}
+
+impl Mouth {
+    /// Subscribes with QoS 1; tells what the broker said to each filter, and waits for that.
+    pub(super) async fn subscribe(&self, filters: &[String]) -> Result<Vec<Result<(), String>>, Over> {
+        match self {
+            Self::V5(client) => v5::subscribe(client, filters).await,
+            Self::V311(client) => v311::subscribe(client, filters).await,
+        }
+    }
+
+    /// Publishes with QoS 1. Waits while the broker owes too many acknowledgements.
+    pub(super) async fn publish(&self, topic: String, payload: Bytes, handling: Handling) -> Result<(), Over> {
+        match self {
+            Self::V5(c) => c.publish(topic, payload, v5::handling(handling)).await.map_err(|_| Over),
+            Self::V311(c) => c.publish(topic, payload, v311::handling(handling)).await.map_err(|_| Over),
+        }
+    }
+
+    /// As `publish`, and waits for the broker's acknowledgement.
+    pub(super) async fn publish_surely(&self, topic: String, payload: Bytes, handling: Handling) -> Result<(), Over> {
+        match self {
+            Self::V5(c) => {
+                let notice = c.publish_tracked(topic, payload, v5::handling(handling)).await.map_err(|_| Over)?;
+                notice.wait_completion_async().await.map_err(|_| Over)
+            }
+            Self::V311(c) => {
+                let notice = c.publish_tracked(topic, payload, v311::handling(handling)).await.map_err(|_| Over)?;
+                notice.wait_completion_async().await.map_err(|_| Over)
+            }
+        }
+    }
+
+    /// Tells the broker that a message was taken.
+    pub(super) fn acknowledge(&self, receipt: Receipt) {
+        // A receipt that is refused belongs to a connection that is over: the broker sends the message again.
+        match (self, receipt) {
+            (Self::V5(client), Receipt::V5(ack)) => drop(client.try_manual_ack(ack)),
+            (Self::V311(client), Receipt::V311(ack)) => drop(client.try_manual_ack(ack)),
+            _ => {}
+        }
+    }
+
+    /// Says goodbye: the broker will not publish the Will.
+    pub(super) fn disconnect(&self) {
+        match self {
+            Self::V5(client) => drop(client.try_disconnect_now()),
+            Self::V311(client) => drop(client.try_disconnect_now()),
+        }
+    }
+}
+
+/// The URL that the MQTT client is given for a WebSocket. Always `ws`: TLS is done below it.
+fn websocket_url(config: &config::Broker) -> String {
+    let host = if config.host.contains(':') { format!("[{}]", config.host) } else { config.host.clone() };
+    format!("ws://{host}:{}{}", config.port, if config.path.is_empty() { "/" } else { &config.path })
+}
+
+fn keep_alive_s(config: &config::Broker) -> u16 {
+    u16::try_from(config.keep_alive.as_secs()).unwrap_or(u16::MAX)
+}
+
+/// Why a login was refused, in either version's words.
+enum Login {
+    Credentials,
+    ClientId,
+    Version,
+    Busy,
+    Other(String),
+}
+
+impl Login {
+    fn explain(self, setup: &config::Broker, device: &Id) -> Trouble {
+        let user = match &setup.login {
+            Some(login) => format!("user {}", login.user),
+            None => "no user".to_owned(),
+        };
+        match self {
+            Self::Credentials => Trouble::new(
+                Kind::Login,
+                format!("log in with {user}: refused; check user, password and the broker's ACL"),
+            ),
+            Self::ClientId => Trouble::new(Kind::Login, format!("log in: the broker refuses the client id {device}")),
+            Self::Version => version_refused(setup.version),
+            Self::Busy => Trouble::new(Kind::Busy, "log in: the broker has no room now"),
+            Self::Other(said) => Trouble::new(Kind::Login, format!("log in with {user}: the broker said {said}")),
+        }
+    }
+}
+
+fn version_refused(ours: MqttVersion) -> Trouble {
+    let text = match ours {
+        MqttVersion::V5 => "log in: the broker does not speak MQTT 5; set version = \"3.1.1\"",
+        MqttVersion::V311 => "log in: the broker does not speak MQTT 3.1.1; set version = \"5\"",
+    };
+    Trouble::new(Kind::Version, text)
+}
+
+/// The stream ended. Before the login that is how brokers say that they expected something else: TLS, or an older
+/// version, whose refusal is no valid MQTT 5.
+fn closed(config: &config::Broker, device: &Id, lasted: Option<Duration>) -> Trouble {
+    let text = match (lasted, config.transport, config.port, config.version) {
+        // What MQTT 3.1.1 has no word for, and some MQTT 5 brokers do not say.
+        (Some(lasted), ..) if lasted < GOOD => format!(
+            "the broker closed the connection after {} s; if this repeats, does another client use the id {device}?",
+            lasted.as_secs()
+        ),
+        (Some(_), ..) => "the broker closed the connection".to_owned(),
+        (None, Transport::Tcp, 8883, _) => {
+            "log in: the broker closed the connection; port 8883 is usually TLS: use mqtts://".to_owned()
+        }
+        (None, _, _, MqttVersion::V5) => "log in: the broker closed the connection without an answer; if it does not \
+             speak MQTT 5, set version = \"3.1.1\""
+            .to_owned(),
+        (None, ..) => "log in: the broker closed the connection without an answer".to_owned(),
+    };
+    Trouble::new(Kind::Lost, text)
+}
+
+fn websocket_refused(config: &config::Broker, said: impl std::fmt::Display) -> Trouble {
+    Trouble::new(
+        Kind::WebSocket,
+        format!("open the WebSocket at path {}: {said}; is it the broker's WebSocket port and path?", config.path),
+    )
+}
+
+fn silent(keep_alive: Duration) -> Trouble {
+    Trouble::new(Kind::Lost, format!("no answer to a ping within {} s", keep_alive.as_secs()))
+}
+
+fn oversize(bytes: usize) -> Trouble {
+    Trouble::new(
+        Kind::Oversize,
+        format!("a message of {bytes} bytes came, more than any viewer has to say; limit their size at the broker"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_websocket_url_is_made_from_any_host() {
+        let rows = [
+            ("mq.example", "/mqtt", "ws://mq.example:9001/mqtt"),
+            ("::1", "", "ws://[::1]:9001/"),
+            ("10.0.0.1", "/a/b?c=d", "ws://10.0.0.1:9001/a/b?c=d"),
+        ];
+        for (host, path, expected) in rows {
+            let config =
+                config::Broker { host: host.into(), path: path.into(), port: 9001, ..config::Broker::default() };
+            assert_eq!(websocket_url(&config), expected);
+        }
+    }
+
+    #[test]
+    fn a_refused_login_names_the_user_and_never_the_password() {
+        let login = config::Login { user: "cam1".into(), password: config::Secret::new("hunter2") };
+        let config = config::Broker { login: Some(login), ..config::Broker::default() };
+        let device = Id::new("cam1").unwrap();
+        let rows = [
+            (Login::Credentials, Kind::Login, "log in with user cam1: refused"),
+            (Login::ClientId, Kind::Login, "client id cam1"),
+            (Login::Version, Kind::Version, "version = \"3.1.1\""),
+            (Login::Busy, Kind::Busy, "no room"),
+            (Login::Other("Banned".into()), Kind::Login, "Banned"),
+        ];
+        for (login, kind, words) in rows {
+            let trouble = login.explain(&config, &device);
+            assert_eq!(trouble.kind, kind);
+            assert!(trouble.to_string().contains(words) && !trouble.to_string().contains("hunter2"), "{trouble}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! MQTT 3.1.1: no session that ends by itself, so a clean one; no expiry, no reasons, no announced limits.
+
+use std::{sync::Arc, time::Instant};
+
+use mqtt_v4::{
+    AckMode, AsyncClient, Broker, ConnectReturnCode as Code, ConnectionError, Event, EventLoop, LastWill, MqttOptions,
+    NetworkOptions, Packet, PublishOptions, QoS, StateError, SubscribeFilter, SubscribeReasonCode,
+    mqttbytes::Error as PacketError,
+};
+
+use super::{
+    Handling, Heard, INFLIGHT, Login, Message, Over, PACKET_MAX_V311, REQUESTS, Receipt, Setup, closed, keep_alive_s,
+    oversize, silent, version_refused, websocket_refused, websocket_url,
+};
+use crate::{
+    broker::{
+        trouble::{Kind, Trouble},
+        wire::{self, Notes},
+    },
+    config::{self, Id, Transport},
+};
+
+pub(in crate::broker) struct Ears {
+    events: Box<EventLoop>,
+    config: Arc<config::Broker>,
+    device: Id,
+    notes: Arc<Notes>,
+    logged_in: Option<Instant>,
+}
+
+pub(super) fn open(setup: Setup<'_>, notes: Arc<Notes>) -> Result<(AsyncClient, Ears), Trouble> {
+    let config = Arc::clone(setup.config);
+    let broker = match config.transport {
+        Transport::Tcp | Transport::Tls => Broker::tcp(config.host.clone(), config.port),
+        Transport::WebSocket | Transport::WebSocketTls => {
+            Broker::websocket(websocket_url(&config)).map_err(|e| websocket_refused(&config, e))?
+        }
+    };
+    let mut options = MqttOptions::new(setup.device.as_str(), broker);
+    options
+        .set_keep_alive(keep_alive_s(&config))
+        .set_clean_session(true)
+        .set_max_packet_size(PACKET_MAX_V311, PACKET_MAX_V311)
+        .set_inflight(INFLIGHT)
+        .set_ack_mode(AckMode::Manual)
+        .set_last_will(LastWill::new(setup.will_topic, setup.will, QoS::AtLeastOnce, true));
+    if let Some(login) = &config.login {
+        options.set_credentials(login.user.as_str(), login.password.expose().to_owned());
+    }
+    let (dialled, noted) = (Arc::clone(&config), Arc::clone(&notes));
+    options.set_socket_connector(move |_, _| wire::dial(Arc::clone(&dialled), Arc::clone(&noted)));
+    let (client, mut events) = AsyncClient::builder(options)
+        .capacity(REQUESTS)
+        .try_build()
+        .map_err(|e| Trouble::new(Kind::Protocol, format!("prepare MQTT: {e}")))?;
+    let mut network = NetworkOptions::new();
+    network.set_connection_timeout(wire::DEADLINE.as_secs());
+    events.set_network_options(network);
+    Ok((client, Ears { events: Box::new(events), config, device: setup.device.clone(), notes, logged_in: None }))
+}
+
+pub(super) async fn subscribe(client: &AsyncClient, filters: &[String]) -> Result<Vec<Result<(), String>>, Over> {
+    let filters = filters.iter().map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce));
+    let notice = client.subscribe_many_tracked(filters).await.map_err(|_| Over)?;
+    let answer = notice.wait_async().await.map_err(|_| Over)?;
+    let said = answer.return_codes.iter().map(|code| match code {
+        SubscribeReasonCode::Success(_) => Ok(()),
+        SubscribeReasonCode::Failure => Err("refused".to_owned()),
+    });
+    Ok(said.collect())
+}
+
+pub(super) fn handling(handling: Handling) -> PublishOptions {
+    PublishOptions::at_least_once().retain(handling.retain)
+}
+
+impl Ears {
+    pub(super) async fn poll(&mut self) -> Result<Heard, Trouble> {
+        let event = match self.events.poll().await {
+            Ok(event) => event,
+            Err(error) => return Err(self.explain(&error)),
+        };
+        Ok(match event {
+            Event::Incoming(Packet::ConnAck(_)) => {
+                self.logged_in = Some(Instant::now());
+                self.notes.logged_in();
+                Heard::LoggedIn { retains: true }
+            }
+            Event::Incoming(Packet::Publish(publish)) => {
+                let receipt = match publish.qos {
+                    QoS::AtMostOnce => Receipt::None,
+                    QoS::AtLeastOnce => Receipt::V311(mqtt_v4::ManualAck::PubAck(mqtt_v4::PubAck::new(publish.pkid))),
+                    QoS::ExactlyOnce => Receipt::V311(mqtt_v4::ManualAck::PubRec(mqtt_v4::PubRec::new(publish.pkid))),
+                };
+                Heard::Message(Message {
+                    topic: publish.topic,
+                    payload: publish.payload,
+                    retain: publish.retain,
+                    receipt,
+                })
+            }
+            _ => Heard::Other,
+        })
+    }
+
+    fn explain(&self, error: &ConnectionError) -> Trouble {
+        match error {
+            ConnectionError::ConnectionRefused(code) => login(*code).explain(&self.config, &self.device),
+            ConnectionError::NetworkTimeout => self.notes.timed_out(),
+            ConnectionError::MqttState(StateError::Deserialization(PacketError::PayloadSizeLimitExceeded(bytes))) => {
+                oversize(*bytes)
+            }
+            ConnectionError::Io(io) => self.notes.cause(Some(io)).unwrap_or_else(|| self.broken(error)),
+            other => self.notes.cause(None).unwrap_or_else(|| self.broken(other)),
+        }
+    }
+
+    fn broken(&self, error: &ConnectionError) -> Trouble {
+        match error {
+            ConnectionError::MqttState(StateError::AwaitPingResp) | ConnectionError::FlushTimeout => {
+                silent(self.config.keep_alive)
+            }
+            ConnectionError::MqttState(StateError::ConnectionAborted) | ConnectionError::Io(_) => {
+                closed(&self.config, &self.device, self.logged_in.map(|at| at.elapsed()))
+            }
+            ConnectionError::MqttState(StateError::Deserialization(PacketError::Io(_))) => {
+                closed(&self.config, &self.device, self.logged_in.map(|at| at.elapsed()))
+            }
+            ConnectionError::MqttState(StateError::Deserialization(_)) if self.logged_in.is_none() => {
+                version_refused(self.config.version)
+            }
+            ConnectionError::Websocket(e) => websocket_refused(&self.config, e),
+            ConnectionError::ResponseValidation(e) => websocket_refused(&self.config, e),
+            other => Trouble::new(Kind::Protocol, format!("MQTT: {other}")),
+        }
+    }
+}
+
+fn login(code: Code) -> Login {
+    match code {
+        Code::BadUserNamePassword | Code::NotAuthorized => Login::Credentials,
+        Code::BadClientId => Login::ClientId,
+        Code::RefusedProtocolVersion => Login::Version,
+        Code::ServiceUnavailable => Login::Busy,
+        Code::Success => Login::Other("success".to_owned()),
+    }
+}

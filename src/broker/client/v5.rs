@@ -1,0 +1,242 @@
+//! MQTT 5.
+
+use std::{pin::Pin, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use mqtt_v5::{
+    AckMode, AsyncClient, Broker, ConnectReturnCode as Code, ConnectionError, DisconnectReasonCode as Reason, Event,
+    EventLoop, LastWill, LastWillProperties, MqttOptions, Packet, PersistedAckMode, PersistedSession, PubAckReason,
+    PublishOptions, PublishProperties, QoS, RetainForwardRule, SessionStore, SessionStoreError, SessionStoreKey,
+    StateError, SubscribeFilter, SubscribeReasonCode, mqttbytes::Error as PacketError,
+};
+
+use super::{
+    Handling, Heard, INFLIGHT, Login, Message, Over, PACKET_MAX, REQUESTS, Receipt, SESSION_EXPIRY_S, Setup,
+    UNACKNOWLEDGED, WILL_DELAY_S, closed, keep_alive_s, oversize, silent, version_refused, websocket_refused,
+    websocket_url,
+};
+use crate::{
+    broker::{
+        trouble::{Kind, Trouble},
+        wire::{self, Notes},
+    },
+    config::{self, Id, Transport},
+};
+
+pub(in crate::broker) struct Ears {
+    events: Box<EventLoop>,
+    config: Arc<config::Broker>,
+    device: Id,
+    notes: Arc<Notes>,
+    logged_in: Option<Instant>,
+}
+
+pub(super) fn open(setup: Setup<'_>, notes: Arc<Notes>) -> Result<(AsyncClient, Ears), Trouble> {
+    let config = Arc::clone(setup.config);
+    let broker = match config.transport {
+        Transport::Tcp | Transport::Tls => Broker::tcp(config.host.clone(), config.port),
+        Transport::WebSocket | Transport::WebSocketTls => {
+            Broker::websocket(websocket_url(&config)).map_err(|e| websocket_refused(&config, e))?
+        }
+    };
+    let mut options = MqttOptions::new(setup.device.as_str(), broker);
+    options
+        .set_keep_alive(keep_alive_s(&config))
+        .set_connect_timeout(wire::DEADLINE)
+        .set_clean_start(false)
+        .set_session_expiry_interval(Some(SESSION_EXPIRY_S))
+        .set_session_store(NothingOwed)
+        .set_max_packet_size(Some(PACKET_MAX))
+        .set_receive_maximum(Some(UNACKNOWLEDGED))
+        .set_outgoing_inflight_upper_limit(INFLIGHT)
+        .set_ack_mode(AckMode::Manual)
+        .set_last_will(LastWill::new(
+            setup.will_topic,
+            setup.will,
+            QoS::AtLeastOnce,
+            true,
+            Some(LastWillProperties {
+                delay_interval: Some(WILL_DELAY_S),
+                message_expiry_interval: Some(setup.will_expiry),
+                payload_format_indicator: Some(1),
+                content_type: None,
+                response_topic: None,
+                correlation_data: None,
+                user_properties: Vec::new(),
+            }),
+        ));
+    if let Some(login) = &config.login {
+        options.set_credentials(login.user.as_str(), Bytes::copy_from_slice(login.password.expose().as_bytes()));
+    }
+    let (dialled, noted) = (Arc::clone(&config), Arc::clone(&notes));
+    options.set_socket_connector(move |_, _| wire::dial(Arc::clone(&dialled), Arc::clone(&noted)));
+    let (client, events) = AsyncClient::builder(options)
+        .capacity(REQUESTS)
+        .try_build()
+        .map_err(|e| Trouble::new(Kind::Protocol, format!("prepare MQTT: {e}")))?;
+    Ok((client, Ears { events: Box::new(events), config, device: setup.device.clone(), notes, logged_in: None }))
+}
+
+pub(super) async fn subscribe(client: &AsyncClient, filters: &[String]) -> Result<Vec<Result<(), String>>, Over> {
+    let filters = filters.iter().map(|filter| {
+        let mut filter = SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce);
+        // A retained request is dropped, which takes the flag to know it by; and old ones are not even sent.
+        filter.preserve_retain = true;
+        filter.retain_forward_rule = RetainForwardRule::Never;
+        filter
+    });
+    let notice = client.subscribe_many_tracked(filters).await.map_err(|_| Over)?;
+    let answer = notice.wait_async().await.map_err(|_| Over)?;
+    let said = answer.return_codes.iter().map(|code| match code {
+        SubscribeReasonCode::Success(_) => Ok(()),
+        refused => Err(format!("{refused:?}")),
+    });
+    Ok(said.collect())
+}
+
+pub(super) fn handling(handling: Handling) -> PublishOptions {
+    PublishOptions::at_least_once().retain(handling.retain).properties(PublishProperties {
+        message_expiry_interval: handling.expiry,
+        payload_format_indicator: Some(1),
+        ..PublishProperties::default()
+    })
+}
+
+impl Ears {
+    pub(super) async fn poll(&mut self) -> Result<Heard, Trouble> {
+        let event = match self.events.poll().await {
+            Ok(event) => event,
+            Err(error) => return Err(self.explain(&error)),
+        };
+        Ok(match event {
+            Event::Incoming(Packet::ConnAck(ack)) => {
+                self.logged_in = Some(Instant::now());
+                self.notes.logged_in();
+                let retains = ack.properties.and_then(|p| p.retain_available) != Some(0);
+                Heard::LoggedIn { retains }
+            }
+            Event::Incoming(Packet::Publish(publish)) => {
+                let receipt = match publish.qos {
+                    QoS::AtMostOnce => Receipt::None,
+                    _ => ack(&publish),
+                };
+                Heard::Message(Message {
+                    topic: publish.topic,
+                    payload: publish.payload,
+                    retain: publish.retain,
+                    receipt,
+                })
+            }
+            Event::Incoming(Packet::PubAck(ack))
+                if !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) =>
+            {
+                Heard::Refused(format!("{:?}", ack.reason))
+            }
+            _ => Heard::Other,
+        })
+    }
+
+    fn explain(&self, error: &ConnectionError) -> Trouble {
+        match error {
+            ConnectionError::ConnectionRefused(code) => login(*code).explain(&self.config, &self.device),
+            ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }) => {
+                self.dismissed(*reason_code, reason_string.as_deref())
+            }
+            ConnectionError::Timeout(_) => self.notes.timed_out(),
+            ConnectionError::MqttState(StateError::Deserialization(PacketError::PayloadSizeLimitExceeded {
+                pkt_size,
+                ..
+            })) => oversize(*pkt_size),
+            ConnectionError::Io(io) => self.notes.cause(Some(io)).unwrap_or_else(|| self.broken(error)),
+            other => self.notes.cause(None).unwrap_or_else(|| self.broken(other)),
+        }
+    }
+
+    fn broken(&self, error: &ConnectionError) -> Trouble {
+        match error {
+            ConnectionError::MqttState(StateError::AwaitPingResp) => silent(self.config.keep_alive),
+            ConnectionError::MqttState(
+                StateError::ConnectionAborted | StateError::Deserialization(PacketError::Io(_)),
+            )
+            | ConnectionError::Io(_) => closed(&self.config, &self.device, self.logged_in.map(|at| at.elapsed())),
+            // An older broker answers in its own version, which is no valid MQTT 5.
+            ConnectionError::MqttState(StateError::Deserialization(_)) if self.logged_in.is_none() => {
+                version_refused(self.config.version)
+            }
+            ConnectionError::Websocket(e) => websocket_refused(&self.config, e),
+            ConnectionError::ResponseValidation(e) => websocket_refused(&self.config, e),
+            other => Trouble::new(Kind::Protocol, format!("MQTT: {other}")),
+        }
+    }
+
+    fn dismissed(&self, reason: Reason, words: Option<&str>) -> Trouble {
+        let words = words.map_or_else(String::new, |words| format!(" ({words})"));
+        match reason {
+            Reason::SessionTakenOver => {
+                let text = format!(
+                    "another client logged in with the id {}; two boards with one id throw each other out: \
+                     give each its own device id",
+                    self.device
+                );
+                Trouble::new(Kind::TakenOver, text)
+            }
+            Reason::ServerShuttingDown => Trouble::new(Kind::Lost, format!("the broker shuts down{words}")),
+            Reason::ServerBusy => Trouble::new(Kind::Busy, format!("the broker has no room now{words}")),
+            other => Trouble::new(Kind::Lost, format!("the broker ended the connection: {other:?}{words}")),
+        }
+    }
+}
+
+fn ack(publish: &mqtt_v5::Publish) -> Receipt {
+    Receipt::V5(match publish.qos {
+        QoS::ExactlyOnce => mqtt_v5::ManualAck::PubRec(mqtt_v5::PubRec::new(publish.pkid, None)),
+        _ => mqtt_v5::ManualAck::PubAck(mqtt_v5::PubAck::new(publish.pkid, None)),
+    })
+}
+
+fn login(code: Code) -> Login {
+    match code {
+        Code::BadUserNamePassword | Code::NotAuthorized | Code::BadAuthenticationMethod => Login::Credentials,
+        Code::BadClientId | Code::ClientIdentifierNotValid => Login::ClientId,
+        Code::RefusedProtocolVersion | Code::UnsupportedProtocolVersion => Login::Version,
+        Code::ServiceUnavailable | Code::ServerUnavailable | Code::ServerBusy | Code::ConnectionRateExceeded => {
+            Login::Busy
+        }
+        other => Login::Other(format!("{other:?}")),
+    }
+}
+
+type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
+
+/// The client's half of a session: nothing. Each connection is a new client with a new Will, yet the broker's half is
+/// to be resumed: it holds back the Will, and keeps requests that came meanwhile. What a lost connection still owed the
+/// broker is stale by then (`status` is said anew, replies live 15 s), so an empty half is the true one.
+#[derive(Debug)]
+struct NothingOwed;
+
+impl SessionStore for NothingOwed {
+    fn load<'a>(&'a self, key: &'a SessionStoreKey) -> Stored<'a, Option<PersistedSession>> {
+        Box::pin(async {
+            Ok(Some(PersistedSession {
+                format_version: 1,
+                client_id: key.client_id().to_owned(),
+                clean_start: false,
+                session_expiry_interval: Some(SESSION_EXPIRY_S),
+                outgoing_inflight_upper_limit: Some(INFLIGHT),
+                ack_mode: PersistedAckMode::Manual,
+                last_pkid: 0,
+                last_puback: 0,
+                replay: Vec::new(),
+                incoming_qos2: Vec::new(),
+            }))
+        })
+    }
+
+    fn save<'a>(&'a self, _: &'a SessionStoreKey, _: &'a PersistedSession) -> Stored<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn clear<'a>(&'a self, _: &'a SessionStoreKey) -> Stored<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+}

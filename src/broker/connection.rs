@@ -1,0 +1,463 @@
+//! The life of one connection: login, subscribe, `info`, `online`, and then both directions until it ends.
+
+use std::{
+    convert::Infallible,
+    future::pending,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tracing::{debug, info};
+
+use super::{
+    Counts, Event, Keeper, MESSAGE_MAX, State, Topic, Word, changed,
+    client::{self, Ears, Handling, Heard, Message, Mouth, Over, Setup},
+    held::Held,
+    stopped,
+    trouble::{Complaints, Kind, Trouble},
+    url, wire,
+};
+use crate::{
+    config::{self, MqttVersion},
+    protocol::{
+        Topics,
+        status::{self, Absence},
+    },
+};
+
+/// `status` is said anew after this long, and forgotten by the broker after three times as long.
+const REFRESH: Duration = Duration::from_secs(60);
+/// Changes of `status` that come closer together are said as one.
+const COALESCE: Duration = Duration::from_millis(200);
+/// A reply that is older finds nobody waiting.
+const REPLY_LIFE: Duration = Duration::from_secs(15);
+/// The broker's time to acknowledge our last message.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// Time to get a DISCONNECT out.
+const HANG_UP: Duration = Duration::from_millis(200);
+/// From `stop` to the end, whatever the broker does.
+const STOP_DEADLINE: Duration = Duration::from_millis(900);
+
+const STATUS: Handling = Handling { retain: true, expiry: Some(180) };
+const INFO: Handling = Handling { retain: true, expiry: None };
+const EVT: Handling = Handling { retain: false, expiry: Some(24 * 3600) };
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// As asked.
+    Stopped,
+    /// The configuration changed.
+    Reconfigured,
+    /// For this reason.
+    Lost(Trouble),
+}
+
+/// What a message is, by its topic and flags.
+#[derive(Debug, PartialEq, Eq)]
+enum Sorted {
+    Request(Event),
+    /// Our own `status`, saying `offline`.
+    Contradiction,
+    /// Our own `status`, as we said it.
+    Echo,
+    Retained,
+    Foreign,
+}
+
+/// What the ears need to know what they hear.
+struct Hearing<'a> {
+    topics: &'a Topics,
+    status_topic: String,
+    counts: &'a Counts,
+    complaints: &'a Complaints,
+    contradicted: &'a Notify,
+    login: Option<oneshot::Sender<bool>>,
+    hold: &'a Hold,
+}
+
+/// Between ears and carrier, who are never in it at the same time: they share a task.
+#[derive(Default)]
+struct Hold {
+    held: Mutex<Held<client::Receipt>>,
+    filled: Notify,
+}
+
+impl Keeper {
+    /// Makes one connection and lives it. Also tells how long it was up, if it was.
+    pub(super) async fn connection(&mut self, config: &Arc<config::Broker>) -> (End, Option<Duration>) {
+        let topics = Topics::new(&config.root, &self.link.device);
+        let conn = self.conn + 1;
+        let setup = Setup {
+            config,
+            device: &self.link.device,
+            will_topic: topics.status(),
+            will: status::offline(Absence::Lost, &self.link.epoch, conn),
+            will_expiry: STATUS.expiry.unwrap_or(0),
+        };
+        let (mouth, mut ears) = match client::open(setup) {
+            Ok(both) => both,
+            Err(trouble) => return (End::Lost(trouble), None),
+        };
+        let hold = Hold::default();
+        let (login, logged_in) = oneshot::channel();
+        let (up, is_up) = oneshot::channel();
+        let contradicted = Notify::new();
+        let (counts, complaints) = (Arc::clone(&self.counts), Arc::clone(&self.complaints));
+        let hearing = Hearing {
+            topics: &topics,
+            status_topic: topics.status(),
+            counts: &counts,
+            complaints: &complaints,
+            contradicted: &contradicted,
+            login: Some(login),
+            hold: &hold,
+        };
+        let mut stop = self.link.stop.clone();
+        let carry = carry(&hold, is_up, self.link.events.clone(), &mouth, conn);
+        let mut hear = pin!(hearing.listen(&mut ears, &mouth, config));
+        let mut up_since = None;
+        let speak = self.speak(config, &topics, &mouth, conn, &contradicted, logged_in, up, &mut up_since);
+        let end = tokio::select! {
+            trouble = &mut hear => End::Lost(trouble),
+            end = speak => {
+                mouth.disconnect();
+                // Its answer is the end of the connection, in time or not.
+                drop(timeout(HANG_UP, &mut hear).await);
+                end
+            }
+            never = carry => match never {},
+            () = async { stopped(&mut stop).await; sleep(STOP_DEADLINE).await } => End::Stopped,
+        };
+        (end, up_since.map(|since: Instant| since.elapsed()))
+    }
+
+    /// The mouth: says what has to be said, until there is a reason to leave.
+    #[allow(clippy::too_many_arguments)] // the parts of one connection, each owned by a different side of it
+    async fn speak(
+        &mut self,
+        config: &config::Broker,
+        topics: &Topics,
+        mouth: &Mouth,
+        conn: u64,
+        contradicted: &Notify,
+        logged_in: oneshot::Receiver<bool>,
+        up: oneshot::Sender<()>,
+        up_since: &mut Option<Instant>,
+    ) -> End {
+        let mut stop = self.link.stop.clone();
+        let mut reload = self.link.config.clone();
+        tokio::select! {
+            () = stopped(&mut stop) => return End::Stopped,
+            () = changed(&mut reload) => return End::Reconfigured,
+            greeted = self.greet(config, topics, mouth, conn, logged_in) => {
+                if let Err(trouble) = greeted {
+                    return End::Lost(trouble);
+                }
+            }
+        }
+        *up_since = Some(Instant::now());
+        // The carrier waits for this; it only goes when the connection does.
+        let _ = up.send(());
+        self.state.send_replace(State::Up { conn });
+        info!("broker {}: connected by MQTT {}, connection {conn}", url(config), spoken(config.version));
+        let ended: Result<End, Over> = self.converse(config, topics, mouth, conn, contradicted).await;
+        match ended {
+            Ok(end) => end,
+            // The ears know why.
+            Err(Over) => pending().await,
+        }
+    }
+
+    /// Login, subscribe, `info`, `online`: a device is never online before it can hear.
+    async fn greet(
+        &mut self,
+        config: &config::Broker,
+        topics: &Topics,
+        mouth: &Mouth,
+        conn: u64,
+        logged_in: oneshot::Receiver<bool>,
+    ) -> Result<(), Trouble> {
+        let Ok(retains) = logged_in.await else { return pending().await };
+        self.conn = conn;
+        if !retains {
+            let text = "this broker keeps no retained messages: viewers cannot see whether this device is online";
+            self.complaints.about(config, &Trouble::new(Kind::Publication, text));
+        }
+        let filters = [topics.requests(), topics.status()];
+        let granted = match timeout(wire::DEADLINE, mouth.subscribe(&filters)).await {
+            Ok(Ok(granted)) => granted,
+            Ok(Err(Over)) => return pending().await,
+            Err(_) => return Err(Trouble::new(Kind::TimedOut, "subscribe: the broker does not answer")),
+        };
+        for (filter, granted) in filters.iter().zip(granted) {
+            let Err(said) = granted else { continue };
+            let text = format!("subscribe to {filter}: {said}; let {} read it in the broker's ACL", who(config));
+            let trouble = Trouble::new(Kind::Subscription, text);
+            // Without its own status a device only fails to contradict a late Will.
+            if *filter == filters[0] {
+                return Err(trouble);
+            }
+            self.complaints.about(config, &trouble);
+        }
+        let info = self.link.info.borrow_and_update().clone();
+        match mouth.publish(topics.info(), info, INFO).await {
+            Ok(()) => {}
+            Err(Over) => return pending().await,
+        }
+        match self.say_status(topics, mouth, conn).await {
+            Ok(()) => Ok(()),
+            Err(Over) => pending().await,
+        }
+    }
+
+    /// Everything that is said while the connection is up.
+    async fn converse(
+        &mut self,
+        config: &config::Broker,
+        topics: &Topics,
+        mouth: &Mouth,
+        conn: u64,
+        contradicted: &Notify,
+    ) -> Result<End, Over> {
+        let mut said_at = Instant::now();
+        let mut news = false;
+        loop {
+            let due = said_at + if news { COALESCE } else { REFRESH };
+            tokio::select! {
+                biased;
+                () = stopped(&mut self.link.stop) => {
+                    self.farewell(topics, mouth, conn).await?;
+                    return Ok(End::Stopped);
+                }
+                () = changed(&mut self.link.config) => {
+                    if moved(config, &self.link.config.borrow()) {
+                        self.farewell(topics, mouth, conn).await?;
+                    }
+                    return Ok(End::Reconfigured);
+                }
+                () = sleep_until(due) => {
+                    self.say_status(topics, mouth, conn).await?;
+                    (said_at, news) = (Instant::now(), false);
+                }
+                () = changed(&mut self.link.presence), if !news => news = true,
+                () = contradicted.notified(), if !news => news = true,
+                () = changed(&mut self.link.info) => {
+                    let info = self.link.info.borrow_and_update().clone();
+                    mouth.publish(topics.info(), info, INFO).await?;
+                }
+                Some(word) = self.words.recv() => say(word, topics, mouth).await?,
+            }
+        }
+    }
+
+    async fn say_status(&mut self, topics: &Topics, mouth: &Mouth, conn: u64) -> Result<(), Over> {
+        let online = status::online(&self.link.epoch, conn, &self.link.presence.borrow_and_update(), self.link.access);
+        mouth.publish(topics.status(), online, STATUS).await
+    }
+
+    /// What is still to be said to viewers, then `offline`; waits a little for the broker's word that it has it.
+    async fn farewell(&mut self, topics: &Topics, mouth: &Mouth, conn: u64) -> Result<(), Over> {
+        let offline = status::offline(Absence::Shutdown, &self.link.epoch, conn);
+        let last_words = async {
+            while let Ok(word) = self.words.try_recv() {
+                say(word, topics, mouth).await?;
+            }
+            mouth.publish_surely(topics.status(), offline, STATUS).await
+        };
+        match timeout(FAREWELL, last_words).await {
+            Ok(said) => said,
+            Err(_) => {
+                debug!("the broker did not take the farewell in time");
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Hearing<'_> {
+    /// The ears: hear until the connection is over, and never wait for anybody else.
+    async fn listen(mut self, ears: &mut Ears, mouth: &Mouth, config: &config::Broker) -> Trouble {
+        loop {
+            match ears.poll().await {
+                Ok(Heard::LoggedIn { retains }) => {
+                    if let Some(login) = self.login.take() {
+                        // Whoever waited may have left already.
+                        let _ = login.send(retains);
+                    }
+                }
+                Ok(Heard::Message(message)) => self.take(message, mouth, config),
+                Ok(Heard::Refused(said)) => {
+                    let text = format!(
+                        "publish: the broker refused a message: {said}; let {} write status, info, evt and rsp/+ below \
+                         {} in the broker's ACL",
+                        who(config),
+                        self.status_topic.trim_end_matches("/status"),
+                    );
+                    self.complaints.about(config, &Trouble::new(Kind::Publication, text));
+                }
+                Ok(Heard::Other) => {}
+                Err(trouble) => return trouble,
+            }
+        }
+    }
+
+    fn take(&self, message: Message, mouth: &Mouth, config: &config::Broker) {
+        let Message { topic, payload, retain, receipt } = message;
+        let count = match sort(self.topics, &self.status_topic, &topic, payload, retain) {
+            Sorted::Request(event) => {
+                let whose = topic.escape_ascii().to_string();
+                let full = self.hold.held.lock().unwrap_or_else(PoisonError::into_inner).push(event, receipt);
+                match full {
+                    Ok(()) => self.hold.filled.notify_one(),
+                    Err(receipt) => {
+                        mouth.acknowledge(receipt);
+                        self.counts.overflow.fetch_add(1, Ordering::Relaxed);
+                        let text = format!("more messages on {whose} than can be looked at; some are dropped");
+                        self.complaints.about(config, &Trouble::new(Kind::Busy, text));
+                    }
+                }
+                return;
+            }
+            Sorted::Contradiction => {
+                self.contradicted.notify_one();
+                None
+            }
+            Sorted::Echo => None,
+            Sorted::Retained => Some(&self.counts.retained),
+            Sorted::Foreign => Some(&self.counts.foreign),
+        };
+        mouth.acknowledge(receipt);
+        if let Some(count) = count {
+            count.fetch_add(1, Ordering::Relaxed);
+            debug!("broker: dropped a message on {}", topic.escape_ascii());
+        }
+    }
+}
+
+/// Hands on what was heard. Here, and only here, the link waits for the sessions; the broker gets its receipt after.
+async fn carry(
+    hold: &Hold,
+    up: oneshot::Receiver<()>,
+    events: mpsc::Sender<Event>,
+    mouth: &Mouth,
+    conn: u64,
+) -> Infallible {
+    if up.await.is_ok() {
+        // An error means that the sessions are gone, and the link is about to be stopped.
+        drop(events.send(Event::Up { conn }).await);
+        loop {
+            let next = hold.held.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            match next {
+                Some((event, receipt)) => {
+                    drop(events.send(event).await);
+                    mouth.acknowledge(receipt);
+                }
+                None => hold.filled.notified().await,
+            }
+        }
+    }
+    pending().await
+}
+
+async fn say(word: Word, topics: &Topics, mouth: &Mouth) -> Result<(), Over> {
+    let Word { topic, payload, at } = word;
+    match topic {
+        Topic::Event => mouth.publish(topics.events(), payload, EVT).await,
+        Topic::Reply(viewer) => {
+            let left = REPLY_LIFE.saturating_sub(at.elapsed());
+            if left.is_zero() {
+                debug!("a reply to {viewer} was too late to send");
+                return Ok(());
+            }
+            let seconds = u32::try_from(left.as_secs()).unwrap_or(0).max(1);
+            mouth.publish(topics.reply(&viewer), payload, Handling { retain: false, expiry: Some(seconds) }).await
+        }
+    }
+}
+
+fn sort(topics: &Topics, status_topic: &str, topic: &[u8], payload: Bytes, retain: bool) -> Sorted {
+    let Ok(topic) = str::from_utf8(topic) else { return Sorted::Foreign };
+    if topic == status_topic {
+        return if status::says_offline(&payload) { Sorted::Contradiction } else { Sorted::Echo };
+    }
+    let Some(viewer) = topics.viewer(topic) else { return Sorted::Foreign };
+    if retain {
+        return Sorted::Retained;
+    }
+    Sorted::Request(match payload.len() {
+        0..=MESSAGE_MAX => Event::Message { viewer, payload },
+        len => Event::Oversize { viewer, len },
+    })
+}
+
+/// Whether viewers look for this device elsewhere now.
+fn moved(old: &config::Broker, new: &config::Broker) -> bool {
+    (&old.host, old.port, &old.path, &old.root) != (&new.host, new.port, &new.path, &new.root)
+}
+
+fn who(config: &config::Broker) -> String {
+    config.login.as_ref().map_or_else(|| "anonymous clients".to_owned(), |login| format!("user {}", login.user))
+}
+
+fn spoken(version: MqttVersion) -> &'static str {
+    match version {
+        MqttVersion::V5 => "5",
+        MqttVersion::V311 => "3.1.1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Id;
+
+    #[test]
+    fn messages_are_sorted_by_topic_flag_and_size() {
+        let topics = Topics::new("fanlight/v1", &Id::new("cam").unwrap());
+        let viewer = Id::new("anna").unwrap();
+        let small = Bytes::from_static(b"{}");
+        let limit = Bytes::from(vec![b' '; MESSAGE_MAX]);
+        let large = Bytes::from(vec![b' '; MESSAGE_MAX + 1]);
+        let request =
+            |payload: &Bytes| Sorted::Request(Event::Message { viewer: viewer.clone(), payload: payload.clone() });
+        let offline = Bytes::from_static(br#"{"state":"offline"}"#);
+        let rows = [
+            ("fanlight/v1/cam/req/anna", &small, false, request(&small)),
+            ("fanlight/v1/cam/req/anna", &limit, false, request(&limit)),
+            (
+                "fanlight/v1/cam/req/anna",
+                &large,
+                false,
+                Sorted::Request(Event::Oversize { viewer: viewer.clone(), len: MESSAGE_MAX + 1 }),
+            ),
+            ("fanlight/v1/cam/req/anna", &small, true, Sorted::Retained),
+            ("fanlight/v1/cam/req/an na", &small, false, Sorted::Foreign),
+            ("fanlight/v1/cam/req/anna/x", &small, false, Sorted::Foreign),
+            ("fanlight/v1/camera/req/anna", &small, false, Sorted::Foreign),
+            ("fanlight/v1/cam/status", &small, false, Sorted::Echo),
+            ("fanlight/v1/cam/status", &offline, false, Sorted::Contradiction),
+            ("fanlight/v1/other/status", &offline, false, Sorted::Foreign),
+        ];
+        for (topic, payload, retain, expected) in rows {
+            let sorted = sort(&topics, &topics.status(), topic.as_bytes(), payload.clone(), retain);
+            assert_eq!(sorted, expected, "{topic}");
+        }
+        assert_eq!(sort(&topics, &topics.status(), b"\xff", small, false), Sorted::Foreign);
+    }
+
+    #[test]
+    fn a_new_password_is_no_move() {
+        let old = config::Broker::default();
+        let login = config::Login { user: "a".into(), password: config::Secret::new("b") };
+        assert!(!moved(&old, &config::Broker { login: Some(login), ..old.clone() }));
+        assert!(moved(&old, &config::Broker { root: "home/v1".into(), ..old.clone() }));
+        assert!(moved(&old, &config::Broker { port: 1884, ..old.clone() }));
+    }
+}

@@ -1,0 +1,122 @@
+//! The TLS side of the link, made anew for each connection: a renewed certificate is taken up without a restart.
+
+use std::{fs, path::Path, sync::Arc};
+
+use tokio_rustls::rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+
+use super::trouble::{Kind, Trouble};
+use crate::config;
+
+/// No CA bundle or certificate chain is larger; anything that is, is the wrong file.
+const FILE_MAX: u64 = 4 << 20;
+
+/// Reads CA, certificate and key as configured. Blocks: it reads files.
+pub(super) fn client(config: &config::Broker) -> Result<ClientConfig, Trouble> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| Trouble::new(Kind::Tls, format!("prepare TLS: {e}")))?
+        .with_root_certificates(roots(config.ca_file.as_deref())?);
+    let mut tls = match &config.client_certificate {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = certificates(certificate)?;
+            let secret = PrivateKeyDer::from_pem_slice(&read(key)?)
+                .map_err(|e| file(key, format_args!("no private key in it: {e}")))?;
+            builder
+                .with_client_auth_cert(chain, secret)
+                .map_err(|e| file(key, format_args!("with certificate {}: {e}", certificate.display())))?
+        }
+    };
+    tls.alpn_protocols = config.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Ok(tls)
+}
+
+fn roots(own: Option<&Path>) -> Result<RootCertStore, Trouble> {
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = own {
+        for certificate in certificates(path)? {
+            roots.add(certificate).map_err(|e| file(path, e))?;
+        }
+        return Ok(roots);
+    }
+    // Some systems ship roots that webpki does not take: the others are still good.
+    let native = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(native.certs);
+    if roots.is_empty() {
+        let why = native.errors.first().map_or_else(String::new, |e| format!(": {e}"));
+        return Err(Trouble::new(
+            Kind::Files,
+            format!("this system has no certificate authorities{why}; install ca-certificates or set ca_file"),
+        ));
+    }
+    Ok(roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Trouble> {
+    let chain: Vec<_> =
+        CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<_, _>>().map_err(|e| file(path, e))?;
+    if chain.is_empty() {
+        return Err(file(path, "no certificate in it; PEM is expected"));
+    }
+    Ok(chain)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
+    let size = fs::metadata(path).map_err(|e| file(path, e))?.len();
+    if size > FILE_MAX {
+        return Err(file(path, format_args!("{size} bytes are too many for PEM")));
+    }
+    fs::read(path).map_err(|e| file(path, e))
+}
+
+fn file(path: &Path, said: impl std::fmt::Display) -> Trouble {
+    Trouble::new(Kind::Files, format!("read {}: {said}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broker(ca: Option<&Path>, client: Option<(&Path, &Path)>) -> config::Broker {
+        config::Broker {
+            ca_file: ca.map(Path::to_owned),
+            client_certificate: client.map(|(c, k)| (c.to_owned(), k.to_owned())),
+            alpn: vec!["mqtt".into()],
+            ..config::Broker::default()
+        }
+    }
+
+    #[test]
+    fn each_useless_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(path("cert.pem"), pair.cert.pem()).unwrap();
+        fs::write(path("key.pem"), pair.signing_key.serialize_pem()).unwrap();
+        fs::write(path("other.pem"), other.signing_key.serialize_pem()).unwrap();
+        fs::write(path("empty.pem"), "").unwrap();
+        fs::write(path("broken.pem"), "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n").unwrap();
+
+        let ca = path("cert.pem");
+        let good = client(&broker(Some(&ca), Some((&ca, &path("key.pem"))))).unwrap();
+        assert_eq!(good.alpn_protocols, [b"mqtt".to_vec()]);
+
+        let rows = [
+            (broker(Some(&path("none.pem")), None), "none.pem: No such file"),
+            (broker(Some(&path("empty.pem")), None), "empty.pem: no certificate"),
+            (broker(Some(&path("broken.pem")), None), "broken.pem: "),
+            (broker(Some(&ca), Some((&ca, &path("empty.pem")))), "empty.pem: no private key"),
+            (broker(Some(&ca), Some((&ca, &path("other.pem")))), "other.pem: with certificate"),
+        ];
+        for (config, words) in rows {
+            let trouble = client(&config).expect_err(words);
+            assert_eq!(trouble.kind, Kind::Files);
+            assert!(trouble.to_string().contains(words), "{trouble}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The byte stream under MQTT: name, TCP, TLS. Done here and not by the MQTT client, so that each failure is known
+//! for what it is, an address that answers nothing does not hide the next one, and a dead peer is noticed.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+    time::{Duration, SystemTime},
+};
+
+use rustix::net::sockopt;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, lookup_host},
+    time::{Instant, timeout},
+};
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{self, pki_types::ServerName},
+};
+
+use super::{
+    tls,
+    trouble::{Kind, Trouble},
+};
+use crate::config;
+
+/// All of it, from the name to the broker's answer to the login, takes at most this long.
+pub(super) const DEADLINE: Duration = Duration::from_secs(15);
+
+/// What happened below MQTT, for whoever has to explain a failure.
+#[derive(Debug, Default)]
+pub(super) struct Notes(Mutex<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    /// What is being done now.
+    doing: String,
+    /// The first failure: what follows is its consequence.
+    trouble: Option<Trouble>,
+}
+
+impl Notes {
+    fn with<T>(&self, f: impl FnOnce(&mut Noted) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn doing(&self, what: impl Into<String>) {
+        self.with(|noted| noted.doing = what.into());
+    }
+
+    fn now(&self) -> String {
+        self.with(|noted| noted.doing.clone())
+    }
+
+    /// The broker took the login: from here on it is about the connection as a whole.
+    pub(super) fn logged_in(&self) {
+        self.doing("connection");
+    }
+
+    /// What the stream below knows about an I/O error that came up through MQTT: the failure of `dial`, or one of TLS.
+    /// That a stream ended says nothing; whoever knows what was going on can tell more.
+    pub(super) fn cause(&self, error: Option<&io::Error>) -> Option<Trouble> {
+        let dialling = error.and_then(|error| error.get_ref()?.downcast_ref::<Trouble>());
+        let noted = || self.with(|noted| noted.trouble.clone());
+        dialling.cloned().or_else(|| noted().filter(|trouble| trouble.kind != Kind::Lost))
+    }
+
+    /// Nothing failed, but time is over.
+    pub(super) fn timed_out(&self) -> Trouble {
+        Trouble::new(Kind::TimedOut, format!("{}: no answer within {} s", self.now(), DEADLINE.as_secs()))
+    }
+}
+
+/// A connected stream.
+pub(super) struct Wire {
+    stream: Stream,
+    host: String,
+    notes: Arc<Notes>,
+}
+
+enum Stream {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Connects as configured. Of a failure, the trouble is inside the error.
+pub(super) async fn dial(config: Arc<config::Broker>, notes: Arc<Notes>) -> io::Result<Wire> {
+    let stream = reach(&config, &notes).await.map_err(io::Error::other)?;
+    notes.doing("log in");
+    Ok(Wire { stream, host: config.host.clone(), notes })
+}
+
+async fn reach(config: &Arc<config::Broker>, notes: &Notes) -> Result<Stream, Trouble> {
+    let tcp = connect(config, notes).await?;
+    if !config.transport.is_tls() {
+        return Ok(Stream::Tcp(tcp));
+    }
+    notes.doing("TLS handshake");
+    let files = Arc::clone(config);
+    let tls = tokio::task::spawn_blocking(move || tls::client(&files))
+        .await
+        .map_err(|_| Trouble::new(Kind::Tls, "prepare TLS: reading the certificate files broke off"))??;
+    let name = ServerName::try_from(config.host.clone())
+        .map_err(|_| Trouble::new(Kind::Name, format!("{} is no name that a certificate can hold", config.host)))?;
+    match TlsConnector::from(Arc::new(tls)).connect(name, tcp).await {
+        Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+        Err(error) => Err(explain("TLS handshake", &error, &config.host)),
+    }
+}
+
+/// Tries each address in turn, each with its share of the time that is left: a board with an IPv6 address and no IPv6
+/// route is nothing special.
+async fn connect(config: &config::Broker, notes: &Notes) -> Result<TcpStream, Trouble> {
+    let deadline = Instant::now() + DEADLINE * 2 / 3;
+    notes.doing(format!("look up {}", config.host));
+    let addresses: Vec<_> = lookup_host((config.host.as_str(), config.port))
+        .await
+        .map_err(|e| {
+            let said = e.to_string();
+            let said = said.strip_prefix("failed to lookup address information: ").unwrap_or(&said);
+            let text = format!("look up {}: {said}; check the host name and this board's DNS", config.host);
+            Trouble::new(Kind::Name, text)
+        })?
+        .collect();
+    let mut trouble = Trouble::new(Kind::Name, format!("look up {}: no address", config.host));
+    for (i, address) in addresses.iter().enumerate() {
+        let doing = format!("connect to {address}");
+        notes.doing(doing.as_str());
+        let left = u32::try_from(addresses.len() - i).unwrap_or(u32::MAX);
+        let share = deadline.saturating_duration_since(Instant::now()) / left;
+        trouble = match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => return tune(tcp, config.keep_alive).map_err(|e| Trouble::io(&doing, &e)),
+            Ok(Err(error)) => Trouble::io(&doing, &error),
+            Err(_) => Trouble::io(&doing, &io::ErrorKind::TimedOut.into()),
+        };
+    }
+    Err(trouble)
+}
+
+fn tune(tcp: TcpStream, keep_alive: Duration) -> io::Result<TcpStream> {
+    tcp.set_nodelay(true)?;
+    // Without it a write to a peer that is gone hangs for a quarter of an hour, and the pings behind it.
+    let patience = (keep_alive * 2).max(Duration::from_secs(10)).as_millis();
+    sockopt::set_tcp_user_timeout(&tcp, u32::try_from(patience).unwrap_or(u32::MAX))?;
+    Ok(tcp)
+}
+
+fn explain(doing: &str, error: &io::Error, host: &str) -> Trouble {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(error) => Trouble::tls(error, host, SystemTime::now()),
+        None => Trouble::io(doing, error),
+    }
+}
+
+impl Wire {
+    /// In TLS 1.3 the broker's verdict on a client certificate comes with the first read after the handshake.
+    fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &done {
+            let trouble = explain(&self.notes.now(), error, &self.host);
+            self.notes.with(|noted| {
+                noted.trouble.get_or_insert(trouble);
+            });
+        }
+        done
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let done = match &mut self.stream {
+            Stream::Tcp(s) => ready!(Pin::new(s).poll_read(cx, buf)),
+            Stream::Tls(s) => ready!(Pin::new(s).poll_read(cx, buf)),
+        };
+        Poll::Ready(self.noted(done))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let done = match &mut self.stream {
+            Stream::Tcp(s) => ready!(Pin::new(s).poll_write(cx, buf)),
+            Stream::Tls(s) => ready!(Pin::new(s).poll_write(cx, buf)),
+        };
+        Poll::Ready(self.noted(done))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Tcp(s) => Pin::new(s).poll_flush(cx),
+            Stream::Tls(s) => Pin::new(s).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Tcp(s) => Pin::new(s).poll_shutdown(cx),
+            Stream::Tls(s) => Pin::new(s).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Messages in both directions: nothing lost, nothing locked, nothing without bound.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fanlight::{
+    broker::{Event, MESSAGE_MAX},
+    config::{Id, MqttVersion},
+};
+
+use crate::rig::{Board, Mosquitto, at, request, within};
+
+fn anna() -> Id {
+    Id::new("anna").unwrap()
+}
+
+async fn both_directions(version: MqttVersion) {
+    let broker = Mosquitto::plain().await;
+    let mut board = Board::start(at(broker.port(), version));
+    board.up().await;
+    let mut replies = broker.watch("fanlight/v1/cam/rsp/+").await;
+    let mut events = broker.watch("fanlight/v1/cam/evt").await;
+    broker.publish("fanlight/v1/cam/req/anna", "hello", &[]).await;
+    assert_eq!(board.event().await, request("hello"));
+    board.outbox.say(&anna(), r#"{"n":1}"#.into()).await;
+    let reply = replies.next().await;
+    assert_eq!((reply.topic.as_str(), reply.payload.as_str()), ("fanlight/v1/cam/rsp/anna", r#"{"n":1}"#));
+    assert!(!reply.retained);
+    board.outbox.tell(r#"{"watched":1}"#.into()).await;
+    let event = events.next().await;
+    if version == MqttVersion::V5 {
+        assert!(reply.expiry.is_some_and(|s| (10..=15).contains(&s)), "{reply:?}");
+        assert!(event.expiry.is_some_and(|s| s > 86_000), "{event:?}");
+    }
+    board.stop().await;
+}
+
+#[tokio::test]
+async fn requests_and_replies_mqtt_5() {
+    both_directions(MqttVersion::V5).await;
+}
+
+#[tokio::test]
+async fn requests_and_replies_mqtt_3_1_1() {
+    both_directions(MqttVersion::V311).await;
+}
+
+async fn odd_messages(version: MqttVersion) {
+    let broker = Mosquitto::plain().await;
+    let mut board = Board::start(at(broker.port(), version));
+    board.up().await;
+    let req = "fanlight/v1/cam/req/anna";
+    broker.publish(req, "kept", &["-r"]).await;
+    broker.publish("fanlight/v1/cam/req/an na", "x", &[]).await;
+    broker.publish(req, vec![b'x'; MESSAGE_MAX], &[]).await;
+    broker.publish(req, vec![b'x'; MESSAGE_MAX + 1], &[]).await;
+    broker.publish(req, vec![b'x'; 200 << 10], &[]).await;
+    broker.publish(req, vec![0xff, 0, 0xfe], &[]).await;
+    broker.publish(req, "", &[]).await;
+    if version == MqttVersion::V311 {
+        // 3.1.1 cannot tell a live message with RETAIN from one without.
+        assert_eq!(board.event().await, request("kept"));
+    }
+    assert_eq!(board.event().await, request(vec![b'x'; MESSAGE_MAX]));
+    assert_eq!(board.event().await, Event::Oversize { viewer: anna(), len: MESSAGE_MAX + 1 });
+    if version == MqttVersion::V311 {
+        // An MQTT 5 broker knows that we take 64 KiB at most, and keeps it.
+        assert_eq!(board.event().await, Event::Oversize { viewer: anna(), len: 200 << 10 });
+    }
+    assert_eq!(board.event().await, request(vec![0xff, 0, 0xfe]));
+    assert_eq!(board.event().await, request(""));
+    let dropped = board.outbox.dropped();
+    assert_eq!((dropped.retained, dropped.foreign), (u64::from(version == MqttVersion::V5), 1));
+    board.stop().await;
+}
+
+#[tokio::test]
+async fn odd_messages_are_sorted_out_mqtt_5() {
+    odd_messages(MqttVersion::V5).await;
+}
+
+#[tokio::test]
+async fn odd_messages_are_sorted_out_mqtt_3_1_1() {
+    odd_messages(MqttVersion::V311).await;
+}
+
+#[tokio::test]
+async fn a_retained_request_is_dropped_by_every_version() {
+    for version in [MqttVersion::V5, MqttVersion::V311] {
+        let broker = Mosquitto::plain().await;
+        broker.publish("fanlight/v1/cam/req/anna", "old", &["-r"]).await;
+        let mut board = Board::start(at(broker.port(), version));
+        board.up().await;
+        broker.publish("fanlight/v1/cam/req/anna", "new", &[]).await;
+        assert_eq!(board.event().await, request("new"), "{version:?}");
+    }
+}
+
+/// The sessions take nothing for a while. The mouth goes on, and once they do take, nothing is missing.
+async fn slow_sessions(version: MqttVersion) {
+    const VIEWERS: usize = 10;
+    const EACH: usize = 60;
+    let broker = Mosquitto::plain().await;
+    let mut board = Board::with_room_for(1, at(broker.port(), version));
+    board.up().await;
+    let mut watcher = broker.watch("fanlight/v1/cam/#").await;
+    let lines: String = (0..EACH).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    for viewer in 0..VIEWERS {
+        broker.publish_lines(&format!("fanlight/v1/cam/req/v{viewer}"), lines.clone(), &["-q", "1"]).await;
+    }
+    for round in 1..=100 {
+        within(5, "a reply", board.outbox.say(&anna(), format!(r#"{{"round":{round}}}"#).into())).await;
+    }
+    board.viewers(5);
+    let mut seen = (false, false);
+    while seen != (true, true) {
+        let next = watcher.next().await;
+        match next.topic.rsplit_once("cam/").unwrap().1 {
+            "rsp/anna" => seen.0 |= next.json()["round"] == 100,
+            "status" => seen.1 |= next.json()["viewers"] == 5,
+            _ => {}
+        }
+    }
+    for viewer in 0..VIEWERS {
+        for n in 0..EACH {
+            let viewer = Id::new(&format!("v{viewer}")).unwrap();
+            assert_eq!(board.event().await, Event::Message { viewer, payload: format!("{{\"n\":{n}}}").into() });
+        }
+    }
+    assert_eq!(board.outbox.dropped().overflow, 0);
+    board.stop().await;
+}
+
+#[tokio::test]
+async fn slow_sessions_hold_the_broker_and_nothing_else_mqtt_5() {
+    slow_sessions(MqttVersion::V5).await;
+}
+
+#[tokio::test]
+async fn slow_sessions_hold_the_broker_and_nothing_else_mqtt_3_1_1() {
+    slow_sessions(MqttVersion::V311).await;
+}
+
+#[tokio::test]
+async fn a_flood_costs_the_one_who_floods() {
+    for qos in ["0", "1"] {
+        let broker = Mosquitto::plain().await;
+        let mut board = Board::with_room_for(1, at(broker.port(), MqttVersion::V5));
+        board.up().await;
+        let mut state = board.outbox.state();
+        state.mark_unchanged();
+        let flood: String = (0..900).map(|n| format!("{n}\n")).collect();
+        broker.publish_lines("fanlight/v1/cam/req/mallory", flood, &["-q", qos]).await;
+        broker.publish("fanlight/v1/cam/req/anna", "honest", &[]).await;
+        let mut floods = 0;
+        while let Event::Message { viewer, .. } = board.event().await
+            && viewer != anna()
+        {
+            floods += 1;
+        }
+        let dropped = board.outbox.dropped().overflow;
+        assert!(dropped > 0 && floods + dropped == 900, "QoS {qos}: {floods} taken, {dropped} dropped");
+        assert!(!state.has_changed().unwrap(), "the link stood");
+        board.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_said_before_the_stop_still_goes_out() {
+    let broker = Mosquitto::plain().await;
+    let mut board = Board::start(at(broker.port(), MqttVersion::V5));
+    board.up().await;
+    let mut watcher = broker.watch("fanlight/v1/cam/#").await;
+    for n in 0..40 {
+        board.outbox.say(&anna(), format!(r#"{{"bye":{n}}}"#).into()).await;
+    }
+    board.stop().await;
+    let mut byes = Vec::new();
+    loop {
+        let next = watcher.next().await;
+        match next.json()["state"].as_str() {
+            Some("offline") => break,
+            Some(_) => {}
+            None => byes.extend(next.json()["bye"].as_u64()),
+        }
+    }
+    assert_eq!(byes, (0..40).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_broker_that_stops_answering_does_not_keep_the_board_from_stopping() {
+    let broker = Mosquitto::plain().await;
+    let mut board = Board::start(at(broker.port(), MqttVersion::V5));
+    board.up().await;
+    broker.freeze();
+    for _ in 0..64 {
+        board.outbox.say(&anna(), Bytes::from(vec![b' '; 20_000])).await;
+    }
+    board.stop().await;
+}

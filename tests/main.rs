@@ -1,0 +1,7 @@
+//! Tests against strangers: one binary, by theme. This file is the table of contents.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)] // helpers of tests may fail like tests
+
+mod rig;
+
+mod broker;
+// mod demo;

@@ -1,0 +1,30 @@
+//! What tests are run against: real programs, started on free loopback ports and ended with the test.
+
+mod board;
+mod certificates;
+mod log;
+mod mosquitto;
+mod relay;
+
+use std::{future::Future, net::TcpListener, time::Duration};
+
+pub use self::{
+    board::{Board, at, over, request},
+    certificates::Authority,
+    log::Log,
+    mosquitto::{Listener, Mosquitto, Seen, Watcher},
+    relay::Relay,
+};
+
+/// A TCP port on loopback that nobody uses now.
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Waits for something that has to happen; `what` names it if it does not.
+pub async fn within<T>(seconds: u64, what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(Duration::from_secs(seconds), future).await {
+        Ok(done) => done,
+        Err(_) => panic!("not within {seconds} s: {what}"),
+    }
+}
