@@ -53,7 +53,10 @@ pub enum Event {
     /// A frame came, after a start.
     FirstFrame,
     /// The thread ended: as told, or because the device failed.
-    Ended { absent: bool },
+    Ended {
+        /// Because it is not there.
+        absent: bool,
+    },
     /// Time passed.
     Tick,
 }

@@ -21,6 +21,7 @@ pub mod feed;
 pub mod grant;
 pub mod ice;
 pub mod protocol;
+pub mod run;
 pub mod sessions;
 pub mod studio;
 pub mod video;

@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use tokio::{
@@ -32,6 +33,7 @@ pub struct Stage {
     writer: Writer,
     wanted: watch::Sender<usize>,
     on: watch::Receiver<bool>,
+    linger: watch::Sender<Duration>,
 }
 
 /// The right to have a device on, and a reader of its feed. Dropping it lets go.
@@ -58,6 +60,16 @@ impl Stage {
     /// Follows how the device is doing.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.writer.watch_health()
+    }
+
+    /// Changes how long the device stays on after the last viewer.
+    pub fn set_linger(&self, linger: Duration) {
+        self.linger.send_replace(linger);
+    }
+
+    /// Changes the bitrate of the encoder while it runs.
+    pub fn set_bitrate(&self, bits: u32) {
+        self.writer.wishes().wish_bitrate(bits);
     }
 
     /// Whether the device's thread runs.
@@ -118,7 +130,7 @@ impl Stage {
     fn new(
         name: &'static str,
         ring: usize,
-        linger: std::time::Duration,
+        linger: Duration,
         body: Body,
         stop: watch::Receiver<bool>,
     ) -> (Self, JoinHandle<()>) {
@@ -126,17 +138,20 @@ impl Stage {
         writer.set_health(Health::Ok);
         let (on, on_seen) = watch::channel(false);
         let wanted = watch::Sender::new(0);
+        let demand = Demand::new(linger);
+        let (linger, lingers) = watch::channel(linger);
         let keeper = Keeper {
             name,
             body,
             writer: writer.clone(),
             wanted: wanted.subscribe(),
             on,
-            demand: Demand::new(linger),
+            demand,
+            lingers,
             thread: None,
             told: None,
         };
-        (Self { writer, wanted, on: on_seen }, tokio::spawn(keeper.run(stop)))
+        (Self { writer, wanted, on: on_seen, linger }, tokio::spawn(keeper.run(stop)))
     }
 }
 
@@ -154,6 +169,7 @@ struct Keeper {
     wanted: watch::Receiver<usize>,
     on: watch::Sender<bool>,
     demand: Demand,
+    lingers: watch::Receiver<Duration>,
     thread: Option<Running>,
     /// The last absence that was logged: told once, then silence until something changes.
     told: Option<Fault>,
@@ -178,6 +194,7 @@ impl Keeper {
                 },
                 () = wait_until(deadline) => Event::Tick,
             };
+            self.demand.set_linger(*self.lingers.borrow());
             match self.demand.on(event, Mono::now()) {
                 Some(Action::Start) => self.start(),
                 Some(Action::Stop) => self.tell_stop(),
@@ -254,7 +271,7 @@ async fn wait_until(deadline: Option<Mono>) {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::atomic::AtomicUsize, time::Duration};
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
 

@@ -22,7 +22,7 @@ use rtc::{
 use super::feedback::Feedback;
 
 /// Header extension that asks for a playout delay.
-pub const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
+pub(super) const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
 
 /// No STUN answer for so long: the pair counts as disconnected, and may come back.
 const DISCONNECTED_AFTER: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ const H264_FMTP: [(u8, &str); 2] = [
 ];
 
 /// The codecs and header extensions the board can send.
-pub fn media_engine(stereo: bool) -> Result<MediaEngine> {
+pub(super) fn media_engine(stereo: bool) -> Result<MediaEngine> {
     let mut engine = MediaEngine::default();
     for (payload_type, fmtp) in H264_FMTP {
         engine.register_codec(codec(h264(fmtp), payload_type), RtpCodecKind::Video)?;
@@ -95,14 +95,14 @@ fn opus(stereo: bool) -> RTCRtpCodec {
 }
 
 /// The outgoing picture.
-pub fn video_track(ssrc: u32, rtx: u32) -> MediaStreamTrack {
+pub(super) fn video_track(ssrc: u32, rtx: u32) -> MediaStreamTrack {
     let coding =
         RTCRtpCodingParameters { ssrc: Some(ssrc), rtx: Some(RTCRtpRtxParameters { ssrc: rtx }), ..Default::default() };
     track("video", RtpCodecKind::Video, coding, h264(H264_FMTP[0].1))
 }
 
 /// The outgoing sound.
-pub fn audio_track(ssrc: u32, stereo: bool) -> MediaStreamTrack {
+pub(super) fn audio_track(ssrc: u32, stereo: bool) -> MediaStreamTrack {
     let coding = RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() };
     track("audio", RtpCodecKind::Audio, coding, opus(stereo))
 }
@@ -114,12 +114,12 @@ fn track(name: &str, kind: RtpCodecKind, coding: RTCRtpCodingParameters, codec: 
 }
 
 /// The interceptor chain: ours alone. No pacer and no estimator of the stack: see `docs/design.md`.
-pub fn registry(feedback: Feedback) -> Registry {
+pub(super) fn registry(feedback: Feedback) -> Registry {
     Registry::new().with(Slot::SenderReport, feedback)
 }
 
 /// Timeouts and roles.
-pub fn settings(loopback: bool) -> SettingEngine {
+pub(super) fn settings(loopback: bool) -> SettingEngine {
     let zero = Some(Duration::ZERO);
     SettingEngineBuilder::new()
         .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(FAILED_AFTER), Some(KEEPALIVE))

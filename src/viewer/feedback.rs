@@ -46,7 +46,7 @@ const REPORT_PERIOD: Duration = Duration::from_secs(1);
 
 /// What the interceptor, inside the connection's driver, shares with the viewer's pumps. Newer replaces older.
 #[derive(Debug, Default)]
-pub struct Said {
+pub(super) struct Said {
     /// Where key-frame wishes go, once a picture is leased.
     pub picture: OnceLock<Arc<Wishes>>,
     /// The latest frame's place on both clocks, per kind.
@@ -63,7 +63,7 @@ pub struct Said {
 
 /// Relates RTP time to capture time: the pair of the newest frame.
 #[derive(Debug, Default)]
-pub struct Anchor(Mutex<Option<(u32, Mono)>>);
+pub(super) struct Anchor(Mutex<Option<(u32, Mono)>>);
 
 impl Anchor {
     /// Sets the newest frame's RTP time stamp and capture time.
@@ -104,7 +104,7 @@ struct Stream {
 }
 
 /// The interceptor. Sits closest to the application.
-pub struct Feedback {
+pub(super) struct Feedback {
     said: Arc<Said>,
     /// Wall clock minus monotonic clock, fixed for the session: a wall clock that jumps must not move lip-sync.
     wall: Duration,

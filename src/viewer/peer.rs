@@ -377,8 +377,11 @@ impl Handler {
 impl PeerConnectionEventHandler for Handler {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
         if let Ok(init) = event.candidate.to_json() {
-            let candidate =
-                Candidate { candidate: init.candidate, mid: init.sdp_mid.filter(|m| !m.is_empty()), mline: init.sdp_mline_index.or(Some(0)) };
+            let candidate = Candidate {
+                candidate: init.candidate,
+                mid: init.sdp_mid.filter(|m| !m.is_empty()),
+                mline: init.sdp_mline_index.or(Some(0)),
+            };
             self.tell(PeerEvent::Candidate(candidate));
         }
     }

@@ -20,7 +20,7 @@ use crate::{
 
 /// How far the connection is; the pumps follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Stage {
+pub(super) enum Stage {
     /// ICE is looking for a pair.
     #[default]
     Connecting,
@@ -32,7 +32,7 @@ pub enum Stage {
 
 /// What the pumps counted.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub(super) struct Counts {
     /// Pictures handed to the transport.
     pub frames: AtomicU64,
     /// Pictures left out because this viewer was late.
@@ -49,7 +49,7 @@ const HELD: usize = 6;
 const STUCK: Duration = Duration::from_millis(500);
 
 /// One outgoing stream and where its packets go.
-pub struct Line {
+pub(super) struct Line {
     /// The RTP state.
     pub track: Track,
     /// The connection's end.
@@ -73,7 +73,7 @@ async fn write(out: &TrackLocalStaticRTP, packet: rtp::Packet) -> bool {
 }
 
 /// Sends the picture until the feed or the connection ends.
-pub async fn video(
+pub(super) async fn video(
     mut line: Line,
     mut lease: Lease,
     mut stage: watch::Receiver<Stage>,
@@ -146,7 +146,7 @@ async fn send_picture(line: &mut Line, frame: &Frame, said: &Said, counts: &Coun
 }
 
 /// Sends the sound until the feed or the connection ends.
-pub async fn audio(
+pub(super) async fn audio(
     mut line: Line,
     mut lease: Lease,
     mut stage: watch::Receiver<Stage>,

@@ -3,7 +3,7 @@
 use webrtc::peer_connection::{RTCStatsReport, RTCStatsReportEntry};
 
 /// The selected pair as `local-remote protocol`, such as `host-prflx udp`; empty while there is none.
-pub fn selected(report: &RTCStatsReport) -> String {
+pub(super) fn selected(report: &RTCStatsReport) -> String {
     let Some(pair) = report.candidate_pairs().find(|pair| pair.nominated) else { return String::new() };
     let kind = |id: &str| match report.get(id) {
         Some(RTCStatsReportEntry::LocalCandidate(c) | RTCStatsReportEntry::RemoteCandidate(c)) => {
@@ -19,7 +19,7 @@ pub fn selected(report: &RTCStatsReport) -> String {
 }
 
 /// Whether the remote description has an m-line of this kind that is not refused and takes media.
-pub fn receives(sdp: &str, kind: &str) -> bool {
+pub(super) fn receives(sdp: &str, kind: &str) -> bool {
     let mut sections = sdp.split("\nm=").skip(1);
     sections.any(|section| {
         let mut words = section.split_whitespace();

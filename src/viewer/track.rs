@@ -8,7 +8,7 @@ use crate::feed::Frame;
 
 /// What the negotiation gave one outgoing stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub(super) struct Line {
     /// Synchronisation source.
     pub ssrc: u32,
     /// Payload type as negotiated.
@@ -19,7 +19,7 @@ pub struct Line {
 
 /// The state of one outgoing stream.
 #[derive(Debug)]
-pub struct Track {
+pub(super) struct Track {
     line: Line,
     sequence: u16,
     offset: u32,
@@ -62,7 +62,7 @@ impl Track {
 }
 
 /// The three bytes of the header extension `playout-delay`: twelve bits each of least and most delay, in 10 ms.
-pub fn playout_delay(least: std::time::Duration, most: std::time::Duration) -> Bytes {
+pub(super) fn playout_delay(least: std::time::Duration, most: std::time::Duration) -> Bytes {
     let units = |d: std::time::Duration| u32::try_from(d.as_millis() / 10).unwrap_or(u32::MAX).min(0xfff);
     let bits = (units(least) << 12) | units(most);
     Bytes::copy_from_slice(&bits.to_be_bytes()[1..])

@@ -1,0 +1,133 @@
+//! The daemon: builds everything, waits, and takes it down in reverse.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use tracing::{info, warn};
+
+use crate::{
+    broker::{self, EVENTS, Link},
+    config::Config,
+    grant::Grant,
+    protocol::info::info as describe,
+    sessions::Sessions,
+    studio::Studio,
+    viewer::{
+        Stages, Terms,
+        peer::{PeerError, Peers},
+    },
+};
+
+/// Replies that wait for the link; the sessions never wait for it.
+const REPLIES: usize = 64;
+/// How long the last replies may take to reach the link.
+const CLOSE: Duration = Duration::from_millis(300);
+/// How long the whole way down may take.
+const DOWN: Duration = Duration::from_millis(1900);
+
+/// What ends the daemon before it served anybody.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel gave no random bytes.
+    #[error("read random bytes: {0}")]
+    Random(getrandom::Error),
+    /// The media stack cannot be set up.
+    #[error(transparent)]
+    Peers(#[from] PeerError),
+}
+
+/// Serves until `shutdown` is done; then says goodbye to all, says `offline`, and closes the devices, within 2 s.
+/// A new value in `reload` is taken over as far as that is possible without dropping anybody; what needs a
+/// restart has been told by whoever put it there.
+pub async fn run(
+    config: Config,
+    mut reload: watch::Receiver<Config>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(Error::Random)?;
+    let mut epoch = [0; 16];
+    getrandom::fill(&mut epoch).map_err(Error::Random)?;
+
+    let peers = Peers::new(&config.webrtc, config.audio.channels == 2)?;
+    let studio = Studio::new(&config.video, &config.audio);
+    let stages = Stages { video: studio.video.clone(), audio: studio.audio.clone() };
+    let terms = watch::Sender::new(Arc::new(Terms::new(&config)));
+    let (out, mut replies) = mpsc::channel(REPLIES);
+    let (sessions, presence) =
+        Sessions::new(Grant::new(config.access, &secret), terms.subscribe(), Arc::clone(&peers), stages, out);
+
+    let (events, heard) = mpsc::channel(EVENTS);
+    let (brokers, broker_config) = watch::channel(config.broker.clone());
+    let (infos, info_seen) = watch::channel(describe(&config));
+    let (stop_sessions, sessions_stop) = watch::channel(false);
+    let (stop_link, link_stop) = watch::channel(false);
+    let (outbox, link) = broker::link(Link {
+        config: broker_config,
+        device: config.device.clone(),
+        access: config.access,
+        epoch: URL_SAFE_NO_PAD.encode(epoch),
+        info: info_seen,
+        presence,
+        events,
+        stop: link_stop,
+    });
+    let link = tokio::spawn(link);
+    let mouth = tokio::spawn(async move {
+        while let Some((viewer, payload)) = replies.recv().await {
+            outbox.say(&viewer, payload).await;
+        }
+    });
+    let sessions = tokio::spawn(sessions.run(heard, sessions_stop));
+
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            changed = reload.changed() => {
+                if changed.is_err() {
+                    shutdown.await;
+                    break;
+                }
+                let new = reload.borrow_and_update().clone();
+                terms.send_replace(Arc::new(Terms::new(&new)));
+                peers.configure(new.webrtc.clone());
+                infos.send_replace(describe(&new));
+                brokers.send_if_modified(|now| std::mem::replace(now, new.broker.clone()) != new.broker);
+                if let Some(video) = &studio.video {
+                    video.set_linger(new.video.linger);
+                    video.set_bitrate(new.video.bitrate);
+                }
+                if let Some(audio) = &studio.audio {
+                    audio.set_linger(new.audio.linger);
+                }
+            }
+        }
+    }
+
+    info!("stopping");
+    let down = async {
+        stop_sessions.send_replace(true);
+        report("sessions", sessions.await);
+        // The sessions are gone, so their replies end; the link sends what is left before it says `offline`.
+        report("replies", timeout(CLOSE, mouth).await.unwrap_or(Ok(())));
+        stop_link.send_replace(true);
+        report("broker link", link.await);
+        studio.close().await;
+    };
+    if timeout(DOWN, down).await.is_err() {
+        warn!("not everything stopped within {DOWN:?}; the rest is left to the kernel");
+    }
+    Ok(())
+}
+
+/// A part that panicked has been logged by the panic itself; this says which part it was.
+fn report(part: &str, ended: Result<(), tokio::task::JoinError>) {
+    if let Err(e) = ended {
+        warn!("{part}: ended badly: {e}");
+    }
+}
