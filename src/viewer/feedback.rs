@@ -67,7 +67,7 @@ pub(super) struct Anchor(Mutex<Option<(u32, Mono)>>);
 
 impl Anchor {
     /// Sets the newest frame's RTP time stamp and capture time.
-    pub fn set(&self, rtp: u32, at: Mono) {
+    pub(super) fn set(&self, rtp: u32, at: Mono) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((rtp, at));
     }
 
@@ -115,7 +115,7 @@ pub(super) struct Feedback {
 
 impl Feedback {
     /// An interceptor that talks to the pumps through `said`.
-    pub fn new(said: Arc<Said>) -> Self {
+    pub(super) fn new(said: Arc<Said>) -> Self {
         Self { said, wall: Mono(0).wall(), streams: Vec::new(), read: VecDeque::new(), write: VecDeque::new() }
     }
 

@@ -27,18 +27,18 @@ pub(super) struct Track {
 
 impl Track {
     /// A stream that starts at random places, as RFC 3550 section 5.1 asks.
-    pub fn new(line: Line, sequence: u16, offset: u32) -> Self {
+    pub(super) fn new(line: Line, sequence: u16, offset: u32) -> Self {
         Self { line, sequence, offset }
     }
 
     /// The RTP time stamp of a media time.
-    pub fn timestamp(&self, ticks: u64) -> u32 {
+    pub(super) fn timestamp(&self, ticks: u64) -> u32 {
         // The RTP clock wraps at 32 bits; the truncation is the wrap.
         self.offset.wrapping_add(ticks as u32)
     }
 
     /// The packets of one frame. The marker is set on the last one of a picture (RFC 6184 section 5.1), never on sound.
-    pub fn packets<'a>(&'a mut self, frame: &'a Frame, picture: bool) -> impl Iterator<Item = rtp::Packet> + 'a {
+    pub(super) fn packets<'a>(&'a mut self, frame: &'a Frame, picture: bool) -> impl Iterator<Item = rtp::Packet> + 'a {
         let timestamp = self.timestamp(frame.ticks);
         let last = frame.payloads.len().saturating_sub(1);
         frame.payloads.iter().enumerate().map(move |(i, payload)| {
