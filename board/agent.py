@@ -16,7 +16,7 @@ NODE = "/sys/class/virtio-ports"
 
 
 def port_path():
-    """The port by its name; /dev/virtio-ports is udev's, which does not run here."""
+    """The port by its name; the links in /dev/virtio-ports are udev's, which does not run here."""
     while True:
         for port in os.listdir(NODE) if os.path.isdir(NODE) else []:
             with open(f"{NODE}/{port}/name", encoding="ascii") as f:
@@ -94,6 +94,8 @@ def set_clock():
 def main():
     set_clock()
     fd = os.open(port_path(), os.O_RDWR)
+    with open("/board/.ready", "w", encoding="ascii"):
+        pass  # tells board/run that the channel is open
     rest = b""
     while True:
         data = os.read(fd, 4096)
