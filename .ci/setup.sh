@@ -186,7 +186,7 @@ check_machine() {
 # viewer/dist, when it is missing or older than what it is made of.
 build_viewer() {
     if [ -e viewer/dist/.complete ] &&
-        [ -z "$(find viewer -path viewer/node_modules -prune -o -path viewer/dist -prune -o -type f -newer viewer/dist/.complete -print | head -n 1)" ]; then
+        [ -z "$(find viewer \( -path viewer/node_modules -o -path viewer/dist -o -path viewer/test \) -prune -o -type f -newer viewer/dist/.complete -print | head -n 1)" ]; then
         return 0
     fi
     want_viewer
