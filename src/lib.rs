@@ -9,7 +9,7 @@
 //! 3  sessions   studio                 owners: they create and end
 //! 2  broker   viewer   video   audio   threads of execution
 //! 1  feed                              what travels between them
-//! 0  clock config protocol demand      leaves, pure
+//! 0  clock config protocol demand meter leaves, pure
 //! ```
 
 pub mod audio;
@@ -20,6 +20,7 @@ pub mod demand;
 pub mod feed;
 pub mod grant;
 pub mod ice;
+pub mod meter;
 pub mod protocol;
 pub mod run;
 pub mod sessions;

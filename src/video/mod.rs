@@ -1,13 +1,77 @@
 //! The picture: newest picture → coded frame → feed. One thread, alive only while somebody watches.
 
-use std::sync::atomic::AtomicBool;
+mod camera;
+mod clip;
+pub mod clockstrip;
+mod encoder;
+mod h264;
+mod jpeg;
+mod keys;
+mod modes;
+mod pace;
+mod pattern;
+mod picture;
+mod planes;
+pub mod probe;
+mod source;
+mod sps;
+mod stage;
+mod v4l2;
+mod y4m;
 
-use crate::{
-    config::Video,
-    feed::{Fault, Writer},
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
+pub use source::{Choice, choose};
+
+use crate::{
+    clock::Mono,
+    config::Video,
+    feed::{Fault, Health, Writer},
+    video::{planes::Planes, source::Source, stage::Stage},
+};
+
+/// How long a wait for a picture may take: a stop is noticed within it.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What a source gave.
+enum Taken<'a> {
+    /// Nothing yet.
+    Nothing,
+    /// A picture to be coded, captured then.
+    Planes { planes: &'a mut Planes, at: Mono },
+    /// A picture that is coded already (Annex B), captured then.
+    Coded { stream: &'a [u8], at: Mono },
+    /// The source has another size or rate now: it has to be opened again.
+    Changed,
+}
+
 /// Captures and encodes until `stop` is set or the source fails. Blocks: it is the body of the thread `video`.
-pub fn run(_config: &Video, _out: &Writer, _stop: &AtomicBool) -> Result<(), Fault> {
+pub fn run(config: &Video, out: &Writer, stop: &AtomicBool) -> Result<(), Fault> {
+    let mut source = Source::open(config)?;
+    out.set_health(Health::Starting);
+    let mut stage = Stage::new(config, &source, out);
+    while !stop.load(Ordering::Acquire) {
+        stage.steer(&mut source);
+        let until = Mono::now() + TICK;
+        match source.next(until, &mut stage.meter.counts)? {
+            Taken::Nothing => stage.nothing(&source)?,
+            Taken::Planes { planes, at } => stage.code(planes, at)?,
+            Taken::Coded { stream, at } => stage.pass(stream, at),
+            Taken::Changed => {
+                // Closed before it is opened again: a device is never open twice.
+                drop(source);
+                source = Source::open(config)?;
+                out.set_health(Health::Starting);
+                stage = Stage::new(config, &source, out).after(stage);
+            }
+        }
+        stage.tell();
+    }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Counts of one period, told in one line, and loudly only when there is something to say. Pure: time is an argument.
+
+use std::{fmt, time::Duration};
+
+use crate::clock::Mono;
+
+/// Times kept for the percentiles: 10 s at 100 pictures a second.
+const TIMES: usize = 1000;
+
+/// What happened since the last report.
+#[derive(Debug)]
+pub struct Meter {
+    period: Duration,
+    since: Mono,
+    /// Counts so far.
+    pub counts: Counts,
+    times: Vec<Duration>,
+}
+
+/// Counts of one period.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Pictures that came from the source.
+    pub taken: u64,
+    /// Pictures given back because a newer one was ready.
+    pub overtaken: u64,
+    /// Pictures left out because the source is faster than wished.
+    pub thinned: u64,
+    /// Pictures the driver lost: gaps in its sequence.
+    pub lost: u64,
+    /// Pictures the driver marked as broken.
+    pub flagged: u64,
+    /// Pictures that could not be decoded.
+    pub damaged: u64,
+    /// Pictures coded and sent.
+    pub sent: u64,
+    /// Key frames among them.
+    pub keys: u64,
+    /// Bytes sent.
+    pub bytes: u64,
+}
+
+impl Counts {
+    /// Whether pictures were lost on the way.
+    fn is_noteworthy(&self) -> bool {
+        self.overtaken + self.lost + self.flagged + self.damaged > 0
+    }
+}
+
+/// The report of one period.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// How long the period was.
+    pub period: Duration,
+    /// Its counts.
+    pub counts: Counts,
+    /// Median and longest time of coding.
+    pub coding: Option<(Duration, Duration)>,
+}
+
+impl Meter {
+    /// Begins a period that is `period` long.
+    pub fn new(period: Duration, now: Mono) -> Self {
+        Self { period, since: now, counts: Counts::default(), times: Vec::new() }
+    }
+
+    /// Notes the time one picture took to be coded.
+    pub fn coded_in(&mut self, time: Duration) {
+        if self.times.len() < TIMES {
+            self.times.push(time);
+        }
+    }
+
+    /// The report, once a period.
+    pub fn report(&mut self, now: Mono) -> Option<Report> {
+        let period = now.since(self.since);
+        if period < self.period {
+            return None;
+        }
+        self.since = now;
+        self.times.sort_unstable();
+        let coding = self.times.last().map(|longest| (self.times[self.times.len() / 2], *longest));
+        self.times.clear();
+        Some(Report { period, counts: std::mem::take(&mut self.counts), coding })
+    }
+}
+
+impl Report {
+    /// Whether it should be told, not only kept for the curious.
+    pub fn is_noteworthy(&self) -> bool {
+        self.counts.is_noteworthy()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts { taken, overtaken, thinned, lost, flagged, damaged, sent, keys, bytes } = self.counts;
+        let seconds = self.period.as_secs_f64().max(0.001);
+        let kilobits = bytes as f64 * 8.0 / 1000.0 / seconds;
+        write!(f, "{taken} pictures in, {sent} sent ({keys} key) in {seconds:.0} s, {kilobits:.0} kbit/s")?;
+        if let Some((median, longest)) = self.coding {
+            let millis = |time: Duration| time.as_secs_f64() * 1000.0;
+            write!(f, ", coded in {:.1} ms (longest {:.1})", millis(median), millis(longest))?;
+        }
+        let losses = [
+            (overtaken, "overtaken by newer ones"),
+            (thinned, "left out for the rate"),
+            (lost, "lost by the driver"),
+            (flagged, "marked broken by the driver"),
+            (damaged, "damaged"),
+        ];
+        losses.iter().filter(|(count, _)| *count > 0).try_for_each(|(count, what)| write!(f, ", {count} {what}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn one_report_a_period_and_each_count_once() {
+        let mut meter = Meter::new(Duration::from_secs(10), Mono(0));
+        meter.counts = Counts { taken: 300, sent: 300, keys: 1, bytes: 2_500_000, ..Counts::default() };
+        (1..=300).for_each(|i| meter.coded_in(Duration::from_micros(i * 10)));
+        assert_eq!(meter.report(Mono(9 * SECOND)), None);
+        let report = meter.report(Mono(10 * SECOND)).unwrap();
+        assert!(!report.is_noteworthy());
+        assert_eq!(
+            report.to_string(),
+            "300 pictures in, 300 sent (1 key) in 10 s, 2000 kbit/s, coded in 1.5 ms (longest 3.0)"
+        );
+        meter.counts.lost = 2;
+        assert_eq!(meter.report(Mono(19 * SECOND)), None);
+        let report = meter.report(Mono(20 * SECOND)).unwrap();
+        assert!(report.is_noteworthy());
+        assert_eq!(report.to_string(), "0 pictures in, 0 sent (0 key) in 10 s, 0 kbit/s, 2 lost by the driver");
+    }
+
+    #[test]
+    fn times_are_bounded() {
+        let mut meter = Meter::new(Duration::from_secs(10), Mono(0));
+        (0..100_000).for_each(|_| meter.coded_in(Duration::from_millis(1)));
+        assert_eq!(meter.times.len(), TIMES);
+    }
+}

@@ -1,0 +1,242 @@
+//! OpenH264: constrained baseline, one picture in, one picture out.
+
+use openh264::{
+    OpenH264API, Timestamp,
+    encoder::{
+        BitRate, Complexity, Encoder, EncoderConfig, FrameRate, IntraFramePeriod, Layer, Level, Profile,
+        RateControlMode, SpsPpsStrategy, UsageType, VuiConfig,
+    },
+};
+use tracing::debug;
+
+use super::options;
+use crate::{
+    clock::Mono,
+    video::{
+        h264::{Cut, Cutter, nals},
+        pace::Rate,
+        planes::{Colour, Planes},
+    },
+};
+
+/// The least bitrate asked for: below it a picture is no picture.
+const FLOOR: u32 = 50_000;
+
+/// An encoder for pictures of one size and colour.
+pub(crate) struct Software {
+    encoder: Encoder,
+    cutter: Cutter,
+    size: (usize, usize),
+    colour: Colour,
+    bitrate: u32,
+    ceiling: u32,
+    /// When the first picture was coded; the library counts time from there.
+    start: Option<Mono>,
+}
+
+impl Software {
+    pub(super) fn new(planes: &Planes, rate: Rate, bitrate: u32, ceiling: u32) -> Result<Self, String> {
+        let size = planes.size();
+        let ceiling = ceiling.max(FLOOR);
+        let bitrate = bitrate.clamp(FLOOR, ceiling);
+        let colour = if planes.colour.bt709 { VuiConfig::bt709() } else { VuiConfig::bt601() };
+        let config = EncoderConfig::new()
+            .usage_type(UsageType::CameraVideoRealTime)
+            .profile(Profile::Baseline)
+            .level(level(size, rate, ceiling))
+            .rate_control_mode(RateControlMode::Bitrate)
+            .bitrate(BitRate::from_bps(bitrate))
+            .max_frame_rate(FrameRate::from_hz(rate.fps() as f32))
+            // A picture left out is worse than one of a few more bytes.
+            .skip_frames(false)
+            // Key frames come when `KeyPolicy` says so, never by the encoder's own mind.
+            .intra_frame_period(IntraFramePeriod::from_num_frames(0))
+            .scene_change_detect(false)
+            .sps_pps_strategy(SpsPpsStrategy::ConstantId)
+            .long_term_reference(false)
+            .complexity(Complexity::Low)
+            // Both cost more than they give on camera pictures: 0.25 dB better without.
+            .background_detection(false)
+            .adaptive_quantization(false)
+            .num_threads(1)
+            .vui(colour.full_range(planes.colour.full_range))
+            .debug(false);
+        let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), config)
+            .map_err(|e| format!("encoder for {}x{}: {e}", size.0, size.1))?;
+        options::hush(&mut encoder);
+        let cutter = Cutter::default();
+        Ok(Self { encoder, cutter, size, colour: planes.colour, bitrate, ceiling, start: None })
+    }
+
+    pub(super) fn fits(&self, planes: &Planes) -> bool {
+        planes.size() == self.size && planes.colour == self.colour
+    }
+
+    pub(super) fn set_bitrate(&mut self, bits: u32) {
+        let bits = bits.clamp(FLOOR, self.ceiling);
+        // The library takes options only after the first picture.
+        if bits == self.bitrate || self.start.is_none() {
+            return;
+        }
+        if options::set_bitrate(&mut self.encoder, self.bitrate, bits) {
+            self.bitrate = bits;
+        } else {
+            debug!("video: encoder refuses {bits} bit/s, stays at {}", self.bitrate);
+        }
+    }
+
+    pub(super) fn encode(&mut self, planes: &Planes, key: bool, at: Mono) -> Result<Option<Cut>, String> {
+        let start = *self.start.get_or_insert(at);
+        if key {
+            self.encoder.force_intra_frame();
+        }
+        let time = Timestamp::from_millis(u64::try_from(at.since(start).as_millis()).unwrap_or(0));
+        let coded = self.encoder.encode_at(planes, time).map_err(|e| format!("encode: {e}"))?;
+        let layers: Vec<Layer<'_>> = (0..coded.num_layers()).filter_map(|i| coded.layer(i)).collect();
+        let units: Vec<&[u8]> = layers
+            .iter()
+            .flat_map(|layer| (0..layer.nal_count()).filter_map(|i| layer.nal_unit(i)))
+            .flat_map(nals)
+            .collect();
+        Ok(self.cutter.cut(&units))
+    }
+}
+
+/// The lowest level that allows size, rate and bitrate (ITU-T H.264, table A-1), at least 3.1, which every WebRTC
+/// peer decodes.
+fn level((width, height): (usize, usize), rate: Rate, bitrate: u32) -> Level {
+    let blocks = (width.div_ceil(16) * height.div_ceil(16)) as f64;
+    let kilobits = f64::from(bitrate) / 1000.0;
+    // Level, macroblocks a picture, macroblocks a second, kbit/s.
+    let levels = [
+        (Level::Level_3_1, 3_600.0, 108_000.0, 14_000.0),
+        (Level::Level_3_2, 5_120.0, 216_000.0, 20_000.0),
+        (Level::Level_4_0, 8_192.0, 245_760.0, 20_000.0),
+        (Level::Level_4_1, 8_192.0, 245_760.0, 50_000.0),
+        (Level::Level_4_2, 8_704.0, 522_240.0, 50_000.0),
+        (Level::Level_5_0, 22_080.0, 589_824.0, 135_000.0),
+        (Level::Level_5_1, 36_864.0, 983_040.0, 240_000.0),
+    ];
+    levels
+        .into_iter()
+        .find(|&(_, size, speed, bits)| blocks <= size && blocks * rate.fps() <= speed && kilobits <= bits)
+        .map_or(Level::Level_5_2, |(level, ..)| level)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use openh264::{decoder::Decoder, formats::YUVSource};
+
+    use super::*;
+    use crate::video::{clockstrip, h264, pattern::Pattern};
+
+    const SIZE: (u32, u32) = (640, 360);
+
+    /// Noise that no encoder finds easy, so that the bitrate is used up.
+    fn busy(n: u32) -> Planes {
+        let mut planes = Planes::new(SIZE, Colour::default()).unwrap();
+        let mut seed = 0x1234_5678_u32.wrapping_add(n * 77);
+        for plane in planes.split_mut() {
+            for (i, byte) in plane.iter_mut().enumerate() {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *byte = ((i as u32 * 3 + n * 5) % 160) as u8 + (seed >> 27) as u8;
+            }
+        }
+        planes
+    }
+
+    fn time(n: u32) -> Mono {
+        Mono(1_000_000_000) + Rate::whole(30).time_of(u64::from(n))
+    }
+
+    /// The pictures' bytes, put together again by a receiver's rules.
+    fn stream(cut: &Cut) -> Vec<u8> {
+        use rtc::rtp::{codec::h264::H264Packet, packetizer::Depacketizer};
+        let mut receiver = H264Packet::default();
+        cut.payloads.iter().flat_map(|p| receiver.depacketize(p).unwrap().to_vec()).collect()
+    }
+
+    #[test]
+    fn what_is_coded_is_decoded_with_its_picture_clock() {
+        let mut pattern = Pattern::new(SIZE, 30).unwrap();
+        let mut software = Software::new(pattern.planes(), Rate::whole(30), 500_000, 500_000).unwrap();
+        let mut decoder = Decoder::new().unwrap();
+        for n in 0..20_u32 {
+            let value = 0x8765_4321_u32.wrapping_add(n * 33);
+            let planes = pattern.draw(Duration::from_millis(u64::from(n) * 33), value);
+            let cut = software.encode(planes, false, time(n)).unwrap().unwrap();
+            assert_eq!(cut.key, n == 0, "picture {n}");
+            let decoded = decoder.decode(&stream(&cut)).unwrap().expect("one picture in, one picture out");
+            let (stride, _, _) = decoded.strides();
+            assert_eq!(clockstrip::read(decoded.y(), stride, 640), Some(value), "picture {n}");
+        }
+    }
+
+    #[test]
+    fn key_frames_come_on_demand_only_and_begin_with_their_parameter_sets() {
+        let mut software = Software::new(&busy(0), Rate::whole(30), 1_000_000, 1_000_000).unwrap();
+        for n in 0..90 {
+            // A change of scene is no reason.
+            let picture = busy(if n > 45 { n + 4000 } else { n });
+            let asked = n % 30 == 7;
+            let cut = software.encode(&picture, asked, time(n)).unwrap().expect("no picture is left out");
+            assert_eq!(cut.key, asked || n == 0, "picture {n}");
+            if cut.key {
+                let bytes = stream(&cut);
+                let sps = h264::nals(&bytes).next().unwrap();
+                // Baseline with constraint sets 0 and 1: constrained baseline; level 3.1.
+                assert_eq!((sps[0] & 0x1F, sps[1], sps[2] & 0xC0, sps[3]), (7, 66, 0xC0, 31));
+                assert_eq!(sps_size(sps), SIZE);
+                assert!(Decoder::new().unwrap().decode(&bytes).unwrap().is_some(), "a decoder starts at picture {n}");
+            }
+        }
+    }
+
+    fn sps_size(sps: &[u8]) -> (u32, u32) {
+        crate::video::sps::parse(sps).unwrap().size
+    }
+
+    #[test]
+    fn the_bitrate_follows_down_and_up_while_running() {
+        let mut software = Software::new(&busy(0), Rate::whole(30), 3_000_000, 3_000_000).unwrap();
+        let mut n = 0;
+        for (wish, expected) in [(3_000_000, 3_000_000), (1_000_000, 1_000_000), (2_000_000, 2_000_000), (0, FLOOR)] {
+            software.set_bitrate(wish);
+            let mut bytes = 0;
+            for i in 0..75 {
+                let cut = software.encode(&busy(n), false, time(n)).unwrap().unwrap();
+                n += 1;
+                // The first half second is the rate control's to settle in.
+                if i >= 15 {
+                    bytes += cut.payloads.iter().map(bytes::Bytes::len).sum::<usize>();
+                }
+            }
+            let rate = bytes as f64 * 8.0 / 2.0;
+            if expected > FLOOR {
+                let off = (rate / f64::from(expected) - 1.0).abs();
+                assert!(off < 0.15, "{rate} bit/s where {expected} were asked for");
+            }
+            assert_eq!(software.bitrate, expected);
+        }
+        software.set_bitrate(u32::MAX);
+        assert_eq!(software.bitrate, 3_000_000, "never above the configured");
+    }
+
+    #[test]
+    fn the_level_is_the_lowest_that_suffices() {
+        for (size, fps, bitrate, expected) in [
+            ((320, 240), 30, 300_000, "Level_3_1"),
+            ((1280, 720), 30, 2_000_000, "Level_3_1"),
+            ((1280, 720), 60, 2_000_000, "Level_3_2"),
+            ((1920, 1080), 30, 4_000_000, "Level_4_0"),
+            ((1920, 1080), 30, 30_000_000, "Level_4_1"),
+            ((1920, 1080), 60, 8_000_000, "Level_4_2"),
+            ((3840, 2160), 30, 8_000_000, "Level_5_1"),
+            ((3840, 2160), 60, 8_000_000, "Level_5_2"),
+        ] {
+            assert_eq!(format!("{:?}", level(size, Rate::whole(fps), bitrate)), expected, "{size:?} {fps} {bitrate}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The whole thread, from a source to the feed.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Instant,
+};
+
+use openh264::{decoder::Decoder, formats::YUVSource};
+use rtc::rtp::{codec::h264::H264Packet, packetizer::Depacketizer};
+
+use super::*;
+use crate::{
+    config::VideoSource,
+    feed::{self, Frame, Next, Reader},
+};
+
+/// A running thread; ended by [`Running::stop`].
+struct Running {
+    out: Writer,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<(), Fault>>,
+}
+
+impl Running {
+    fn start(config: &Video) -> (Self, Reader) {
+        let (out, stop) = (feed::feed(feed::VIDEO_RING), Arc::new(AtomicBool::new(false)));
+        let reader = out.subscribe();
+        let (config, writer, flag) = (config.clone(), out.clone(), Arc::clone(&stop));
+        let thread = std::thread::spawn(move || run(&config, &writer, &flag));
+        (Self { out, stop, thread }, reader)
+    }
+
+    /// Ends the thread; gives how long that took.
+    fn stop(self) -> (Result<(), Fault>, Duration) {
+        let begin = Instant::now();
+        self.stop.store(true, Ordering::Release);
+        (self.thread.join().unwrap(), begin.elapsed())
+    }
+}
+
+fn test_picture() -> Video {
+    Video { source: VideoSource::Test, size: (320, 180), fps: 60, bitrate: 400_000, ..Video::default() }
+}
+
+async fn frame(reader: &mut Reader) -> Arc<Frame> {
+    loop {
+        match tokio::time::timeout(Duration::from_secs(20), reader.next()).await.expect("a frame in time") {
+            Some(Next::Frame(frame)) => return frame,
+            Some(Next::Missed(_)) => {}
+            None => panic!("the feed ended"),
+        }
+    }
+}
+
+/// A receiver of another make.
+#[derive(Default)]
+struct Viewer {
+    decoder: Option<Decoder>,
+}
+
+impl Viewer {
+    /// Decodes a frame; gives the picture clock.
+    fn see(&mut self, frame: &Frame) -> Option<u32> {
+        let mut receiver = H264Packet::default();
+        let stream: Vec<u8> = frame.payloads.iter().flat_map(|p| receiver.depacketize(p).unwrap().to_vec()).collect();
+        let decoder = self.decoder.get_or_insert_with(|| Decoder::new().unwrap());
+        let picture = decoder.decode(&stream).ok()??;
+        let ((width, _), (stride, ..)) = (picture.dimensions(), picture.strides());
+        clockstrip::read(picture.y(), stride, width)
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_sees_pictures_with_their_time_of_capture() {
+    let (running, mut reader) = Running::start(&test_picture());
+    let mut viewer = Viewer::default();
+    let mut last: Option<(u64, Mono)> = None;
+    for n in 0..30 {
+        let frame = frame(&mut reader).await;
+        assert_eq!(frame.key, n == 0, "frame {n}");
+        assert!(frame.payloads.iter().all(|p| p.len() <= 1160));
+        let clock = viewer.see(&frame).expect("decoded, with its clock");
+        assert!(clock.abs_diff(clockstrip::value(frame.at.wall())) <= 1, "frame {n}");
+        assert_eq!(frame.ticks, frame.at.ticks(90_000));
+        if let Some((ticks, at)) = last {
+            assert!(frame.ticks > ticks && frame.at > at);
+        }
+        last = Some((frame.ticks, frame.at));
+    }
+    assert_eq!(running.out.health(), Health::Ok);
+    let (result, time) = running.stop();
+    assert_eq!(result, Ok(()));
+    assert!(time < Duration::from_millis(100) * 5, "a stop took {time:?}");
+}
+
+#[tokio::test]
+async fn wishes_become_key_frames() {
+    let (running, mut reader) = Running::start(&test_picture());
+    let start = frame(&mut reader).await;
+    assert!(start.key);
+    for round in 0..3 {
+        reader.wishes().wish_key();
+        // The wish may come while a picture is being made: the second one at the latest.
+        let mut frames = Vec::new();
+        while frames.last() != Some(&true) && frames.len() < 4 {
+            frames.push(frame(&mut reader).await.key);
+        }
+        assert_eq!(frames.last(), Some(&true), "join {round}");
+    }
+    // Repairs: wished for all the time, made once a second.
+    let mut keys = Vec::new();
+    let begin = frame(&mut reader).await.at;
+    loop {
+        reader.wishes().wish_repair();
+        let frame = frame(&mut reader).await;
+        if frame.key {
+            keys.push(frame.at);
+        }
+        if frame.at.since(begin) > Duration::from_millis(2500) {
+            break;
+        }
+    }
+    assert!((1..=3).contains(&keys.len()), "{} repairs in 2.5 s", keys.len());
+    for pair in keys.windows(2) {
+        assert!(pair[1].since(pair[0]) > Duration::from_millis(900), "{:?}", pair[1].since(pair[0]));
+    }
+    assert_eq!(running.stop().0, Ok(()));
+}
+
+#[tokio::test]
+async fn a_clip_is_coded_with_the_clock_drawn_in_and_thinned_to_the_rate() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("grey.y4m");
+    let mut clip = b"YUV4MPEG2 W320 H180 F120:1\n".to_vec();
+    clip.extend(b"FRAME\n");
+    clip.resize(clip.len() + 320 * 180 * 3 / 2, 90);
+    std::fs::write(&path, clip).unwrap();
+    let config = Video { source: VideoSource::Clip(path), fps: 20, clock: true, ..test_picture() };
+    let (running, mut reader) = Running::start(&config);
+    let mut viewer = Viewer::default();
+    let first = frame(&mut reader).await;
+    assert!(viewer.see(&first).is_some());
+    let mut last = first.at;
+    for n in 0..10 {
+        let frame = frame(&mut reader).await;
+        let clock = viewer.see(&frame).expect("the clock is drawn in");
+        assert!(clock.abs_diff(clockstrip::value(frame.at.wall())) <= 1);
+        let gap = frame.at.since(last);
+        assert!(gap > Duration::from_millis(35), "frame {n}: {gap:?} where 50 ms are wished");
+        last = frame.at;
+    }
+    assert_eq!(running.stop().0, Ok(()));
+}
+
+#[tokio::test]
+async fn a_missing_camera_is_absent_and_a_broken_clip_failed() {
+    let of = |source| {
+        let out = feed::feed(4);
+        run(&Video { source, ..test_picture() }, &out, &AtomicBool::new(false))
+    };
+    let missing = of(VideoSource::Camera("/dev/no-such-camera".into()));
+    assert_eq!(missing, Err(Fault::Absent("camera /dev/no-such-camera: not there".into())));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("empty.mjpeg");
+    std::fs::write(&path, "").unwrap();
+    let broken = of(VideoSource::Clip(path.clone()));
+    assert_eq!(broken, Err(Fault::Failed(format!("clip {}: no picture in it", path.display()))));
+}
+
+/// A camera that codes itself, played from a file: sent as it is, its parameter sets repeated.
+#[tokio::test]
+async fn a_coded_clip_is_passed_through() {
+    let mut pattern = pattern::Pattern::new((320, 180), 60).unwrap();
+    let (rate, mut stream) = (pace::Rate::whole(60), Vec::new());
+    let mut encoder = encoder::Encoder::new(pattern.planes(), rate, 300_000, 300_000).unwrap();
+    for n in 0..12_u32 {
+        let planes = pattern.draw(rate.time_of(n.into()), 1000 + n);
+        let cut = encoder.encode(planes, n == 6, Mono(1) + rate.time_of(n.into())).unwrap().unwrap();
+        let mut receiver = H264Packet::default();
+        for payload in cut.payloads {
+            let part = receiver.depacketize(&payload).unwrap();
+            // Only the first key frame has parameter sets, as with many cameras.
+            let is_sets = h264::sps(&part).is_some();
+            if !(n == 6 && is_sets) {
+                stream.extend_from_slice(&part);
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.h264");
+    std::fs::write(&path, stream).unwrap();
+    let (running, mut reader) = Running::start(&Video { source: VideoSource::Clip(path), ..test_picture() });
+    let mut viewer = Viewer::default();
+    let mut clocks = Vec::new();
+    for _ in 0..24 {
+        let frame = frame(&mut reader).await;
+        if frame.key {
+            // A viewer that joins here has never seen a parameter set.
+            viewer = Viewer::default();
+        }
+        clocks.push(viewer.see(&frame).expect("decoded"));
+    }
+    assert_eq!(clocks, (1000..1012).chain(1000..1012).collect::<Vec<_>>());
+    assert_eq!(running.stop().0, Ok(()));
+}

@@ -1,0 +1,123 @@
+//! Knobs of a camera: brightness, exposure, the bitrate of its own encoder.
+
+use std::io;
+
+use v4l::v4l_sys as raw;
+
+use super::{Node, sys};
+
+/// Asks an encoder inside the camera for an IDR picture.
+pub(crate) const FORCE_KEY_FRAME: u32 = raw::V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME;
+/// Makes it repeat its parameter sets.
+pub(crate) const REPEAT_SEQ_HEADER: u32 = raw::V4L2_CID_MPEG_VIDEO_REPEAT_SEQ_HEADER;
+/// Its bits per second.
+pub(crate) const VIDEO_BITRATE: u32 = raw::V4L2_CID_MPEG_VIDEO_BITRATE;
+
+/// Most controls listed.
+const MOST: usize = 512;
+
+/// A control with a number as its value.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Control {
+    #[serde(skip)]
+    pub(crate) id: u32,
+    /// Its name as in the configuration: lower case, `_` for everything else.
+    pub name: String,
+    /// Least value.
+    pub min: i64,
+    /// Greatest value.
+    pub max: i64,
+    /// Distance of values.
+    pub step: u64,
+    /// The driver's default.
+    pub default: i64,
+    /// The value now, where it can be read.
+    pub value: Option<i64>,
+}
+
+impl Node {
+    /// All controls that can be set to a number.
+    pub(crate) fn controls(&self) -> Vec<Control> {
+        let mut controls = Vec::new();
+        let mut id = 0;
+        for _ in 0..MOST {
+            let mut query: raw::v4l2_query_ext_ctrl = sys::zeroed();
+            query.id = id | raw::V4L2_CTRL_FLAG_NEXT_CTRL;
+            // A driver that does not move on would be asked for ever.
+            if self.fd.call(&sys::QUERY_EXT_CTRL, &mut query).is_err() || query.id <= id {
+                break;
+            }
+            id = query.id;
+            controls.extend(self.control(&query));
+        }
+        controls
+    }
+
+    fn control(&self, query: &raw::v4l2_query_ext_ctrl) -> Option<Control> {
+        let numeric = matches!(
+            query.type_,
+            raw::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER
+                | raw::v4l2_ctrl_type_V4L2_CTRL_TYPE_BOOLEAN
+                | raw::v4l2_ctrl_type_V4L2_CTRL_TYPE_MENU
+                | raw::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER_MENU
+                | raw::v4l2_ctrl_type_V4L2_CTRL_TYPE_BITMASK
+        );
+        let fixed = raw::V4L2_CTRL_FLAG_DISABLED | raw::V4L2_CTRL_FLAG_READ_ONLY;
+        if !numeric || query.flags & fixed != 0 {
+            return None;
+        }
+        let bytes: Vec<u8> = query.name.iter().map(|&c| c.to_ne_bytes()[0]).collect();
+        Some(Control {
+            id: query.id,
+            name: name(&super::text(&bytes)),
+            min: query.minimum,
+            max: query.maximum,
+            step: query.step,
+            default: query.default_value,
+            value: self.value(query.id),
+        })
+    }
+
+    fn value(&self, id: u32) -> Option<i64> {
+        let mut control = raw::v4l2_control { id, value: 0 };
+        self.fd.call(&sys::G_CTRL, &mut control).ok()?;
+        Some(control.value.into())
+    }
+
+    /// Whether there is a control, of whatever kind.
+    pub(crate) fn has_control(&self, id: u32) -> bool {
+        let mut query: raw::v4l2_query_ext_ctrl = sys::zeroed();
+        query.id = id;
+        self.fd.call(&sys::QUERY_EXT_CTRL, &mut query).is_ok() && query.flags & raw::V4L2_CTRL_FLAG_DISABLED == 0
+    }
+
+    /// Sets a control.
+    pub(crate) fn set_control(&self, id: u32, value: i64) -> io::Result<()> {
+        let value = i32::try_from(value).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        self.fd.call(&sys::S_CTRL, &mut raw::v4l2_control { id, value })
+    }
+}
+
+/// The name as `v4l2-ctl` writes it: letters and digits in lower case, one `_` for whatever is between.
+fn name(text: &str) -> String {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect::<Vec<_>>().join("_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_v4l2_ctl() {
+        for (kernel, ours) in [
+            ("Brightness", "brightness"),
+            ("White Balance, Automatic", "white_balance_automatic"),
+            ("Exposure, Dynamic Framerate", "exposure_dynamic_framerate"),
+            ("Pan (Absolute)", "pan_absolute"),
+            ("Inject V4L2_BUF_FLAG_ERROR", "inject_v4l2_buf_flag_error"),
+        ] {
+            assert_eq!(name(kernel), ours);
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! V4L2 nodes: what they are, what they offer, and their streams.
+
+mod controls;
+mod stream;
+mod sys;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use v4l::v4l_sys as raw;
+
+pub use controls::Control;
+pub(crate) use controls::{FORCE_KEY_FRAME, REPEAT_SEQ_HEADER, VIDEO_BITRATE};
+pub(crate) use stream::{Buffer, Stream};
+
+use super::{
+    modes::{FourCc, Offer, Range, Rates, Sizes},
+    pace::Rate,
+    planes::Colour,
+};
+
+/// What is enumerated at most, of anything: a driver that never ends its list must not hold us.
+const MOST: u32 = 256;
+
+/// An open node.
+#[derive(Debug)]
+pub(crate) struct Node {
+    fd: sys::Fd,
+    /// Its path, as it was given.
+    pub(crate) path: PathBuf,
+}
+
+/// What a driver says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The device's name.
+    pub(crate) card: String,
+    /// The driver's name.
+    pub(crate) driver: String,
+    /// Where it is plugged in.
+    pub(crate) bus: String,
+    capabilities: u32,
+}
+
+/// How buffers of a node are made up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Planarity {
+    /// One piece of memory for a picture.
+    Single,
+    /// One for each plane.
+    Multi,
+}
+
+impl Planarity {
+    fn buffer_type(self) -> u32 {
+        match self {
+            Self::Single => raw::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE,
+            Self::Multi => raw::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE,
+        }
+    }
+}
+
+impl Identity {
+    /// How pictures are captured from the node, or why they are not.
+    pub(crate) fn capture(&self) -> Result<Planarity, &'static str> {
+        let has = |flags: u32| self.capabilities & flags != 0;
+        if has(raw::V4L2_CAP_VIDEO_M2M | raw::V4L2_CAP_VIDEO_M2M_MPLANE) {
+            return Err("a codec or converter, not a camera");
+        }
+        let planarity = if has(raw::V4L2_CAP_VIDEO_CAPTURE) {
+            Planarity::Single
+        } else if has(raw::V4L2_CAP_VIDEO_CAPTURE_MPLANE) {
+            Planarity::Multi
+        } else if has(raw::V4L2_CAP_META_CAPTURE) {
+            return Err("delivers metadata, not pictures");
+        } else if has(raw::V4L2_CAP_VIDEO_OUTPUT | raw::V4L2_CAP_VIDEO_OUTPUT_MPLANE) {
+            return Err("an output: nothing feeds it yet, or nothing ever comes out of it");
+        } else {
+            return Err("captures no pictures");
+        };
+        if has(raw::V4L2_CAP_STREAMING) { Ok(planarity) } else { Err("cannot stream into mapped memory") }
+    }
+}
+
+/// A format the driver has settled on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Given {
+    /// Pixel format.
+    pub(crate) fourcc: FourCc,
+    /// Width and height in pixels.
+    pub(crate) size: (u32, u32),
+    /// Bytes from one row to the next, for each piece of memory.
+    pub(crate) strides: Vec<usize>,
+    /// What the numbers mean.
+    pub(crate) colour: Colour,
+    /// Whether rows of two moments are mixed.
+    pub(crate) interlaced: bool,
+}
+
+/// Something other than a picture that a node reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// Its source has another size or rate now.
+    SourceChange,
+    /// No more pictures come.
+    EndOfStream,
+}
+
+/// What there is after waiting.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Ready {
+    /// A picture.
+    pub(crate) picture: bool,
+    /// An event.
+    pub(crate) event: bool,
+    /// The node is in trouble; the next call says which.
+    pub(crate) error: bool,
+}
+
+impl Node {
+    /// Opens a node.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { fd: sys::Fd::open(path)?, path: path.to_owned() })
+    }
+
+    /// Asks the driver who it is.
+    pub(crate) fn identity(&self) -> io::Result<Identity> {
+        let mut caps: raw::v4l2_capability = sys::zeroed();
+        self.fd.call(&sys::QUERYCAP, &mut caps)?;
+        let own = caps.capabilities & raw::V4L2_CAP_DEVICE_CAPS != 0;
+        Ok(Identity {
+            card: text(&caps.card),
+            driver: text(&caps.driver),
+            bus: text(&caps.bus_info),
+            // Of a device with several nodes, what this node does.
+            capabilities: if own { caps.device_caps } else { caps.capabilities },
+        })
+    }
+
+    /// Everything the node can deliver.
+    pub(crate) fn offers(&self, planarity: Planarity) -> Vec<Offer> {
+        let mut offers = Vec::new();
+        for index in 0..MOST {
+            let mut format: raw::v4l2_fmtdesc = sys::zeroed();
+            (format.index, format.type_) = (index, planarity.buffer_type());
+            if self.fd.call(&sys::ENUM_FMT, &mut format).is_err() {
+                break;
+            }
+            let fourcc = FourCc(format.pixelformat);
+            // Sizes of formats that are of no use would only cost time.
+            let sizes = if fourcc.format().is_some() { self.sizes(fourcc) } else { Sizes::Unknown };
+            offers.push(Offer { fourcc, sizes });
+        }
+        offers
+    }
+
+    fn sizes(&self, fourcc: FourCc) -> Sizes {
+        let mut listed = Vec::new();
+        for index in 0..MOST {
+            let mut size: raw::v4l2_frmsizeenum = sys::zeroed();
+            (size.index, size.pixel_format) = (index, fourcc.0);
+            if self.fd.call(&sys::ENUM_FRAMESIZES, &mut size).is_err() {
+                break;
+            }
+            let [width, height] = sys::frame_size(&size);
+            if size.type_ != raw::v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE {
+                // Rates are asked for at the largest size: what it can do, smaller ones can.
+                let rates = self.rates(fourcc, (width[1], height[1]));
+                let range = |[min, max, step]: [u32; 3]| Range { min, max, step };
+                return Sizes::Ranges { width: range(width), height: range(height), rates };
+            }
+            let size = (width[0], height[0]);
+            listed.push((size, self.rates(fourcc, size)));
+        }
+        if listed.is_empty() { Sizes::Unknown } else { Sizes::Listed(listed) }
+    }
+
+    fn rates(&self, fourcc: FourCc, (width, height): (u32, u32)) -> Rates {
+        let mut listed = Vec::new();
+        for index in 0..MOST {
+            let mut interval: raw::v4l2_frmivalenum = sys::zeroed();
+            (interval.index, interval.pixel_format) = (index, fourcc.0);
+            (interval.width, interval.height) = (width, height);
+            if self.fd.call(&sys::ENUM_FRAMEINTERVALS, &mut interval).is_err() {
+                break;
+            }
+            let [shortest, longest] = sys::interval(&interval).map(|(n, d)| Rate::checked(d, n));
+            if interval.type_ == raw::v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE {
+                listed.extend(shortest);
+            } else if let Some(fastest) = shortest {
+                // A slowest rate of practically nothing is none of our concern.
+                return Rates::Between(longest.unwrap_or(Rate::whole(1)), fastest);
+            }
+        }
+        if listed.is_empty() { Rates::Unknown } else { Rates::Listed(listed) }
+    }
+
+    /// Asks for a format; the driver answers with what it makes of it.
+    pub(crate) fn set_format(&self, planarity: Planarity, fourcc: FourCc, size: (u32, u32)) -> io::Result<Given> {
+        let mut format: raw::v4l2_format = sys::zeroed();
+        format.type_ = planarity.buffer_type();
+        match planarity {
+            Planarity::Single => {
+                format.fmt.pix = raw::v4l2_pix_format {
+                    width: size.0,
+                    height: size.1,
+                    pixelformat: fourcc.0,
+                    field: raw::v4l2_field_V4L2_FIELD_ANY,
+                    ..zeroed_pix()
+                };
+            }
+            Planarity::Multi => {
+                format.fmt.pix_mp = raw::v4l2_pix_format_mplane {
+                    width: size.0,
+                    height: size.1,
+                    pixelformat: fourcc.0,
+                    field: raw::v4l2_field_V4L2_FIELD_ANY,
+                    num_planes: fourcc.planes(),
+                    ..zeroed_mplane()
+                };
+            }
+        }
+        self.fd.call(&sys::S_FMT, &mut format)?;
+        Ok(given(&sys::layout(&format)))
+    }
+
+    /// Asks for a rate; gives the one the driver settled on, `None` where it does not say.
+    pub(crate) fn set_rate(&self, planarity: Planarity, rate: Rate) -> Option<Rate> {
+        let mut parm: raw::v4l2_streamparm = sys::zeroed();
+        parm.type_ = planarity.buffer_type();
+        parm.parm.capture.timeperframe = raw::v4l2_fract { numerator: rate.seconds, denominator: rate.frames };
+        // Cameras without a choice of rate refuse the call, and go on at their own.
+        self.fd.call(&sys::S_PARM, &mut parm).ok()?;
+        let (seconds, frames) = sys::settled_interval(&parm)?;
+        Rate::checked(frames, seconds)
+    }
+
+    /// What the input lacks (a cable, a lock), where the driver can tell.
+    pub(crate) fn trouble(&self) -> Option<&'static str> {
+        let mut index = 0;
+        self.fd.call(&sys::G_INPUT, &mut index).ok()?;
+        let mut input: raw::v4l2_input = sys::zeroed();
+        input.index = u32::try_from(index).ok()?;
+        self.fd.call(&sys::ENUM_INPUT, &mut input).ok()?;
+        let problems = [
+            (raw::V4L2_IN_ST_NO_POWER, "has no power"),
+            (raw::V4L2_IN_ST_NO_SIGNAL, "has no signal"),
+            (raw::V4L2_IN_ST_NO_SYNC | raw::V4L2_IN_ST_NO_H_LOCK, "cannot lock to its signal"),
+        ];
+        problems.iter().find(|(flags, _)| input.status & flags != 0).map(|(_, text)| *text)
+    }
+
+    /// Asks to be told of events; drivers that have none refuse, which is fine.
+    pub(crate) fn subscribe(&self) {
+        for event in [raw::V4L2_EVENT_SOURCE_CHANGE, raw::V4L2_EVENT_EOS] {
+            let mut subscription: raw::v4l2_event_subscription = sys::zeroed();
+            subscription.type_ = event;
+            let _ = self.fd.call(&sys::SUBSCRIBE, &mut subscription);
+        }
+    }
+
+    /// Takes an event that is waiting.
+    pub(crate) fn event(&self) -> Option<Event> {
+        let mut event: raw::v4l2_event = sys::zeroed();
+        self.fd.call(&sys::EVENT, &mut event).ok()?;
+        match event.type_ {
+            raw::V4L2_EVENT_SOURCE_CHANGE => Some(Event::SourceChange),
+            raw::V4L2_EVENT_EOS => Some(Event::EndOfStream),
+            _ => None,
+        }
+    }
+
+    /// Waits for a picture or an event, at most that long.
+    pub(crate) fn wait(&self, time: Duration) -> io::Result<Ready> {
+        let mut fds = [PollFd::new(self.fd.owned(), PollFlags::IN | PollFlags::PRI)];
+        let timeout = Timespec::try_from(time).map_err(io::Error::other)?;
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let seen = fds[0].revents();
+        Ok(Ready {
+            picture: seen.contains(PollFlags::IN),
+            event: seen.contains(PollFlags::PRI),
+            error: seen.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL),
+        })
+    }
+}
+
+fn zeroed_pix() -> raw::v4l2_pix_format {
+    let format: raw::v4l2_format = sys::zeroed();
+    match sys::layout(&format) {
+        sys::PixelLayout::Single(pix) => pix,
+        sys::PixelLayout::Multi(_) => unreachable!("type 0 is read as single-planar"),
+    }
+}
+
+fn zeroed_mplane() -> raw::v4l2_pix_format_mplane {
+    let mut format: raw::v4l2_format = sys::zeroed();
+    format.type_ = Planarity::Multi.buffer_type();
+    match sys::layout(&format) {
+        sys::PixelLayout::Multi(pix) => pix,
+        sys::PixelLayout::Single(_) => unreachable!("the multi-planar type is read as such"),
+    }
+}
+
+fn given(layout: &sys::PixelLayout) -> Given {
+    let encoding = sys::encoding(layout);
+    match layout {
+        sys::PixelLayout::Single(pix) => Given {
+            fourcc: FourCc(pix.pixelformat),
+            size: (pix.width, pix.height),
+            strides: vec![pix.bytesperline as usize],
+            colour: colour(pix.colorspace, encoding, pix.quantization),
+            interlaced: pix.field > raw::v4l2_field_V4L2_FIELD_NONE,
+        },
+        sys::PixelLayout::Multi(pix) => {
+            let planes = pix.plane_fmt;
+            Given {
+                fourcc: FourCc(pix.pixelformat),
+                size: (pix.width, pix.height),
+                strides: planes.iter().take(pix.num_planes.into()).map(|plane| plane.bytesperline as usize).collect(),
+                colour: colour(pix.colorspace, encoding, u32::from(pix.quantization)),
+                interlaced: pix.field > raw::v4l2_field_V4L2_FIELD_NONE,
+            }
+        }
+    }
+}
+
+/// What numbers mean, by the rules of the kernel's defaults (`V4L2_MAP_YCBCR_ENC_DEFAULT`, `V4L2_MAP_QUANTIZATION_DEFAULT`).
+fn colour(space: u32, encoding: u32, quantization: u32) -> Colour {
+    let hd_space =
+        matches!(space, raw::v4l2_colorspace_V4L2_COLORSPACE_REC709 | raw::v4l2_colorspace_V4L2_COLORSPACE_DCI_P3);
+    Colour {
+        bt709: match encoding {
+            raw::v4l2_ycbcr_encoding_V4L2_YCBCR_ENC_DEFAULT => hd_space,
+            other => other == raw::v4l2_ycbcr_encoding_V4L2_YCBCR_ENC_709,
+        },
+        full_range: match quantization {
+            raw::v4l2_quantization_V4L2_QUANTIZATION_DEFAULT => space == raw::v4l2_colorspace_V4L2_COLORSPACE_JPEG,
+            other => other == raw::v4l2_quantization_V4L2_QUANTIZATION_FULL_RANGE,
+        },
+    }
+}
+
+/// A name of the kernel: bytes up to the first zero, whatever they are.
+fn text(bytes: &[u8]) -> String {
+    let length = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    String::from_utf8_lossy(&bytes[..length]).chars().map(printable).collect::<String>().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(capabilities: u32) -> Identity {
+        Identity { card: "a".into(), driver: "b".into(), bus: "c".into(), capabilities }
+    }
+
+    #[test]
+    fn only_capture_nodes_are_cameras() {
+        let streaming = raw::V4L2_CAP_STREAMING;
+        for (capabilities, expected) in [
+            (raw::V4L2_CAP_VIDEO_CAPTURE | streaming, Ok(Planarity::Single)),
+            (raw::V4L2_CAP_VIDEO_CAPTURE_MPLANE | streaming, Ok(Planarity::Multi)),
+            (raw::V4L2_CAP_VIDEO_CAPTURE | raw::V4L2_CAP_READWRITE, Err("cannot stream")),
+            (raw::V4L2_CAP_VIDEO_M2M_MPLANE | streaming, Err("codec")),
+            (raw::V4L2_CAP_META_CAPTURE | streaming, Err("metadata")),
+            (raw::V4L2_CAP_VIDEO_OUTPUT | streaming, Err("output")),
+            (raw::V4L2_CAP_TUNER, Err("no pictures")),
+        ] {
+            match (identity(capabilities).capture(), expected) {
+                (Ok(a), Ok(b)) => assert_eq!(a, b),
+                (Err(text), Err(part)) => assert!(text.contains(part), "{text}"),
+                (result, _) => panic!("{capabilities:x}: {result:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn colours_follow_the_kernels_defaults() {
+        let jpeg = raw::v4l2_colorspace_V4L2_COLORSPACE_JPEG;
+        assert_eq!(colour(jpeg, 0, 0), Colour::JPEG);
+        assert_eq!(colour(raw::v4l2_colorspace_V4L2_COLORSPACE_REC709, 0, 0), Colour::HD);
+        assert_eq!(colour(raw::v4l2_colorspace_V4L2_COLORSPACE_SRGB, 0, 0), Colour::default());
+        assert_eq!(colour(raw::v4l2_colorspace_V4L2_COLORSPACE_SRGB, 2, 1), Colour { bt709: true, full_range: true });
+        assert_eq!(colour(jpeg, 0, 2), Colour::default());
+    }
+
+    #[test]
+    fn names_of_drivers_need_not_be_text() {
+        assert_eq!(text(b"USB\xFFCam\x1b[2J\0rest"), "USB\u{FFFD}Cam [2J");
+        assert_eq!(text(&[b'x'; 32]), "x".repeat(32));
+    }
+
+    #[test]
+    fn what_is_not_a_camera_answers_with_an_error() {
+        let null = Node::open(Path::new("/dev/null")).unwrap();
+        assert!(null.identity().is_err());
+        assert!(null.offers(Planarity::Single).is_empty());
+        assert!(null.set_format(Planarity::Multi, FourCc::NV12, (640, 480)).is_err());
+        assert_eq!(null.event(), None);
+        assert_eq!(Node::open(Path::new("/dev/no-such-camera")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

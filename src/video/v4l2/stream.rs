@@ -1,0 +1,219 @@
+//! A running capture: buffers of the driver, mapped, and the way they go round.
+
+use std::{io, sync::Arc, time::Duration};
+
+use v4l::v4l_sys as raw;
+
+use super::{
+    Node, Planarity,
+    sys::{self, BufferCall, Mapping},
+};
+use crate::clock::Mono;
+
+/// Buffers asked for: one being filled, one ready, one with us, one to spare.
+const BUFFERS: u32 = 4;
+/// A time stamp older than this is not one.
+const OLDEST: Duration = Duration::from_secs(1);
+
+/// A capture that runs until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    node: Arc<Node>,
+    planarity: Planarity,
+    /// For each buffer, its pieces of memory.
+    buffers: Vec<Vec<Mapping>>,
+    sequence: Option<u32>,
+}
+
+/// A buffer that was taken from the driver; it has to be given back.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    index: u32,
+    /// Where the picture begins and ends in each piece of memory.
+    used: Vec<(usize, usize)>,
+    /// Whether the driver says the picture is broken.
+    pub(crate) flagged: bool,
+    /// Pictures lost between the one before and this one.
+    pub(crate) lost: u32,
+    /// When it was captured.
+    pub(crate) at: Mono,
+    /// Whether it is the last one of the stream.
+    pub(crate) last: bool,
+}
+
+impl Stream {
+    /// Maps buffers, gives them to the driver and starts it.
+    pub(crate) fn start(node: Arc<Node>, planarity: Planarity) -> io::Result<Self> {
+        let mut request: raw::v4l2_requestbuffers = sys::zeroed();
+        request.count = BUFFERS;
+        request.type_ = planarity.buffer_type();
+        request.memory = raw::v4l2_memory_V4L2_MEMORY_MMAP;
+        node.fd.call(&sys::REQBUFS, &mut request)?;
+        // From here on dropping the stream gives everything back.
+        let mut stream = Self { node, planarity, buffers: Vec::new(), sequence: None };
+        for index in 0..request.count.min(raw::VIDEO_MAX_FRAME) {
+            let buffer = stream.map(index)?;
+            stream.buffers.push(buffer);
+        }
+        if stream.buffers.len() < 2 {
+            return Err(io::Error::from(io::ErrorKind::OutOfMemory));
+        }
+        for index in 0..stream.buffers.len() as u32 {
+            stream.queue(index)?;
+        }
+        stream.switch(&sys::STREAMON)?;
+        Ok(stream)
+    }
+
+    /// A filled buffer, `None` where there is none yet.
+    pub(crate) fn take(&mut self) -> io::Result<Option<Buffer>> {
+        let (mut buffer, mut planes) = self.blank(0);
+        match self.node.fd.buffer(BufferCall::Dequeue, &mut buffer, planes.as_mut()) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(e) => return Err(e),
+        }
+        let used = match &planes {
+            None => vec![(0, buffer.bytesused as usize)],
+            // `bytesused` counts what `data_offset` skips.
+            Some(planes) => planes.iter().map(|plane| (plane.data_offset as usize, plane.bytesused as usize)).collect(),
+        };
+        let lost = lost(self.sequence.replace(buffer.sequence), buffer.sequence);
+        // The kernel checks the index; a wrong one would be its fault, and must not be our end.
+        if buffer.index as usize >= self.buffers.len() {
+            return Err(io::Error::other("the driver gave a buffer that it does not have"));
+        }
+        let time = (i64::from(buffer.timestamp.tv_sec), i64::from(buffer.timestamp.tv_usec));
+        Ok(Some(Buffer {
+            index: buffer.index,
+            used,
+            flagged: buffer.flags & raw::V4L2_BUF_FLAG_ERROR != 0,
+            lost,
+            at: stamp(buffer.flags, time, Mono::now()),
+            last: buffer.flags & raw::V4L2_BUF_FLAG_LAST != 0,
+        }))
+    }
+
+    /// What is in a buffer: one slice for each piece of memory.
+    pub(crate) fn pieces<'a>(&'a self, buffer: &'a Buffer) -> impl Iterator<Item = &'a [u8]> {
+        let pieces = self.buffers.get(buffer.index as usize).map_or(&[][..], Vec::as_slice);
+        pieces.iter().zip(&buffer.used).map(|(piece, &(from, to))| piece.bytes(to).get(from..).unwrap_or(&[]))
+    }
+
+    /// Gives a buffer back to the driver.
+    pub(crate) fn give(&mut self, buffer: Buffer) -> io::Result<()> {
+        self.queue(buffer.index)
+    }
+
+    fn map(&self, index: u32) -> io::Result<Vec<Mapping>> {
+        let (mut buffer, mut planes) = self.blank(index);
+        self.node.fd.buffer(BufferCall::Query, &mut buffer, planes.as_mut())?;
+        match planes {
+            None => Ok(vec![self.node.fd.map(sys::offset(&buffer), buffer.length)?]),
+            Some(planes) => planes
+                .iter()
+                .take(buffer.length as usize)
+                .map(|plane| self.node.fd.map(sys::plane_offset(plane), plane.length))
+                .collect(),
+        }
+    }
+
+    fn queue(&self, index: u32) -> io::Result<()> {
+        let (mut buffer, mut planes) = self.blank(index);
+        self.node.fd.buffer(BufferCall::Queue, &mut buffer, planes.as_mut())
+    }
+
+    fn blank(&self, index: u32) -> (raw::v4l2_buffer, Option<[raw::v4l2_plane; sys::PLANES]>) {
+        let mut buffer: raw::v4l2_buffer = sys::zeroed();
+        buffer.index = index;
+        buffer.type_ = self.planarity.buffer_type();
+        buffer.memory = raw::v4l2_memory_V4L2_MEMORY_MMAP;
+        (buffer, (self.planarity == Planarity::Multi).then(|| [sys::zeroed(); sys::PLANES]))
+    }
+
+    fn switch(&self, request: &sys::Request<i32>) -> io::Result<()> {
+        self.node.fd.call(request, &mut i32::try_from(self.planarity.buffer_type()).unwrap_or_default())
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // A device that was pulled answers with errors; there is nothing left to stop then.
+        let _ = self.switch(&sys::STREAMOFF);
+        // The driver keeps buffers that are still mapped.
+        self.buffers.clear();
+        let mut request: raw::v4l2_requestbuffers = sys::zeroed();
+        request.type_ = self.planarity.buffer_type();
+        request.memory = raw::v4l2_memory_V4L2_MEMORY_MMAP;
+        let _ = self.node.fd.call(&sys::REQBUFS, &mut request);
+    }
+}
+
+/// When a picture was captured: the driver's stamp if it is one of this clock and not absurd, else now.
+fn stamp(flags: u32, (seconds, micros): (i64, i64), now: Mono) -> Mono {
+    let monotonic = flags & raw::V4L2_BUF_FLAG_TIMESTAMP_MASK == raw::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
+    let nanos = u64::try_from(seconds)
+        .ok()
+        .zip(u64::try_from(micros).ok())
+        .and_then(|(seconds, micros)| seconds.checked_mul(1_000_000_000)?.checked_add(micros.checked_mul(1000)?));
+    match nanos.map(Mono) {
+        Some(at) if monotonic && at <= now && now.since(at) <= OLDEST => at,
+        _ => now,
+    }
+}
+
+/// Pictures lost between two sequence numbers, which wrap. A step back is a new count, not a loss.
+fn lost(before: Option<u32>, now: u32) -> u32 {
+    let Some(before) = before else { return 0 };
+    match now.wrapping_sub(before).wrapping_sub(1) {
+        gap if gap < 1 << 31 => gap,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sensible_stamps_of_our_clock_are_believed() {
+        let now = Mono(100_500_000_000);
+        let monotonic = raw::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
+        let believed = Mono(100_480_000_000);
+        for (flags, time, expected, why) in [
+            (monotonic, (100, 480_000), believed, "a good one"),
+            (monotonic | raw::V4L2_BUF_FLAG_TSTAMP_SRC_SOE, (100, 480_000), believed, "start of exposure"),
+            (0, (100, 480_000), now, "of an unknown clock"),
+            (raw::V4L2_BUF_FLAG_TIMESTAMP_COPY, (100, 480_000), now, "copied from elsewhere"),
+            (monotonic, (99, 499_999), now, "too old"),
+            (monotonic, (100, 500_001), now, "in the future"),
+            (monotonic, (0, 0), now, "not set"),
+            (monotonic, (-1, 5), now, "negative"),
+            (monotonic, (i64::MAX, 999_999), now, "beyond all numbers"),
+        ] {
+            assert_eq!(stamp(flags, time, now), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn gaps_are_counted_across_the_wrap_and_a_restart_is_none() {
+        for (before, now, expected) in [
+            (None, 7, 0),
+            (Some(7), 8, 0),
+            (Some(7), 11, 3),
+            (Some(u32::MAX), 0, 0),
+            (Some(u32::MAX), 2, 2),
+            (Some(500), 0, 0),
+            (Some(5), 5, 0),
+        ] {
+            assert_eq!(lost(before, now), expected, "{before:?} {now}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_cannot_start_is_an_error_and_no_panic() {
+        let node = Arc::new(Node::open(std::path::Path::new("/dev/null")).unwrap());
+        assert!(Stream::start(Arc::clone(&node), Planarity::Single).is_err());
+        assert!(Stream::start(node, Planarity::Multi).is_err());
+    }
+}

@@ -1,0 +1,304 @@
+//! The system calls of V4L2: the only place of the picture where memory and pointers are the kernel's word.
+//!
+//! Numbers and structures are those of the `v4l` crate, the calls its thin `ioctl`, `mmap` and `munmap`. Its `Device` and
+//! `Stream` are not used: they panic when a device is pulled (closing, stopping) or names itself in bytes that are not
+//! UTF-8, and know neither planes nor events.
+#![allow(unsafe_code)] // ioctl, mmap and the unions of V4L2 have no safe form
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    marker::PhantomData,
+    mem,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
+    path::Path,
+};
+
+use v4l::{
+    v4l_sys as raw,
+    v4l2::{self, vidioc},
+};
+
+/// An ioctl number with the structure it takes: the pair is checked by the kernel's own encoding of the size.
+pub(super) struct Request<T> {
+    number: vidioc::_IOC_TYPE,
+    argument: PhantomData<T>,
+}
+
+/// A structure of numbers and unions of numbers, for which all zeros is a value.
+///
+/// # Safety
+/// No field may be a reference, a function or another type that zero is no value of.
+pub(super) unsafe trait Plain: Copy {}
+
+macro_rules! requests {
+    ($($name:ident: $argument:ty = $number:expr;)*) => {
+        $(pub(super) const $name: Request<$argument> = Request { number: $number, argument: PhantomData };)*
+        // An ioctl number holds the size of its argument in bits 16 to 29: a mismatch does not compile.
+        $(const _: () = assert!(($number as u32 >> 16) & 0x3FFF == size_of::<$argument>() as u32);)*
+    };
+}
+
+macro_rules! plain {
+    ($($name:ty),*) => {
+        $(
+            // SAFETY: made of integers, arrays, unions of these and (in v4l2_buffer, v4l2_plane) raw pointers.
+            unsafe impl Plain for $name {}
+        )*
+    };
+}
+
+plain!(
+    i32,
+    raw::v4l2_capability,
+    raw::v4l2_fmtdesc,
+    raw::v4l2_frmsizeenum,
+    raw::v4l2_frmivalenum,
+    raw::v4l2_format,
+    raw::v4l2_streamparm,
+    raw::v4l2_requestbuffers,
+    raw::v4l2_buffer,
+    raw::v4l2_plane,
+    raw::v4l2_query_ext_ctrl,
+    raw::v4l2_control,
+    raw::v4l2_event_subscription,
+    raw::v4l2_event,
+    raw::v4l2_input
+);
+
+/// `_IOR('V', 89, struct v4l2_event)`, which the crate lacks; the size differs between 32 and 64 bits.
+const DQEVENT: vidioc::_IOC_TYPE = number(2, 89, size_of::<raw::v4l2_event>());
+/// `_IOW('V', 90, struct v4l2_event_subscription)`
+const SUBSCRIBE_EVENT: vidioc::_IOC_TYPE = number(1, 90, size_of::<raw::v4l2_event_subscription>());
+
+/// An ioctl number of V4L2 (asm-generic/ioctl.h).
+const fn number(direction: u32, nr: u32, size: usize) -> vidioc::_IOC_TYPE {
+    (direction << 30 | (size as u32) << 16 | (b'V' as u32) << 8 | nr) as vidioc::_IOC_TYPE
+}
+
+requests! {
+    QUERYCAP: raw::v4l2_capability = vidioc::VIDIOC_QUERYCAP;
+    ENUM_FMT: raw::v4l2_fmtdesc = vidioc::VIDIOC_ENUM_FMT;
+    ENUM_FRAMESIZES: raw::v4l2_frmsizeenum = vidioc::VIDIOC_ENUM_FRAMESIZES;
+    ENUM_FRAMEINTERVALS: raw::v4l2_frmivalenum = vidioc::VIDIOC_ENUM_FRAMEINTERVALS;
+    G_INPUT: i32 = vidioc::VIDIOC_G_INPUT;
+    ENUM_INPUT: raw::v4l2_input = vidioc::VIDIOC_ENUMINPUT;
+    S_FMT: raw::v4l2_format = vidioc::VIDIOC_S_FMT;
+    S_PARM: raw::v4l2_streamparm = vidioc::VIDIOC_S_PARM;
+    REQBUFS: raw::v4l2_requestbuffers = vidioc::VIDIOC_REQBUFS;
+    STREAMON: i32 = vidioc::VIDIOC_STREAMON;
+    STREAMOFF: i32 = vidioc::VIDIOC_STREAMOFF;
+    QUERY_EXT_CTRL: raw::v4l2_query_ext_ctrl = vidioc::VIDIOC_QUERY_EXT_CTRL;
+    G_CTRL: raw::v4l2_control = vidioc::VIDIOC_G_CTRL;
+    S_CTRL: raw::v4l2_control = vidioc::VIDIOC_S_CTRL;
+    SUBSCRIBE: raw::v4l2_event_subscription = SUBSCRIBE_EVENT;
+    EVENT: raw::v4l2_event = DQEVENT;
+}
+
+/// What to do with a buffer: these take a pointer inside and have their own call, [`Fd::buffer`].
+#[derive(Debug, Clone, Copy)]
+pub(super) enum BufferCall {
+    /// Where it is and how long.
+    Query,
+    /// Give it to the driver.
+    Queue,
+    /// Take a filled one.
+    Dequeue,
+}
+
+const _: () = assert!(raw::VIDEO_MAX_PLANES as usize == PLANES);
+/// Most planes of a picture.
+pub(super) const PLANES: usize = 8;
+
+/// A structure of zeros.
+pub(super) fn zeroed<T: Plain>() -> T {
+    // SAFETY: `Plain` promises that all zeros is a value.
+    unsafe { mem::zeroed() }
+}
+
+/// An open node.
+#[derive(Debug)]
+pub(super) struct Fd(OwnedFd);
+
+impl Fd {
+    /// Opens for reading and writing; calls do not block.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file: File = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        Ok(Self(file.into()))
+    }
+
+    /// The descriptor, to be waited for.
+    pub(super) fn owned(&self) -> &OwnedFd {
+        &self.0
+    }
+
+    /// One ioctl.
+    pub(super) fn call<T: Plain>(&self, request: &Request<T>, argument: &mut T) -> io::Result<()> {
+        // SAFETY: the number carries the size of `T`, so the kernel reads and writes within `argument`. None of the
+        // structures paired with a `Request` holds a pointer that the kernel follows.
+        self.retry(|| unsafe { v4l2::ioctl(self.0.as_raw_fd(), request.number, (&raw mut *argument).cast()) })
+    }
+
+    /// One ioctl about a buffer. The planes are used where `buffer.type_` is a multi-planar one.
+    pub(super) fn buffer(
+        &self,
+        call: BufferCall,
+        buffer: &mut raw::v4l2_buffer,
+        planes: Option<&mut [raw::v4l2_plane; PLANES]>,
+    ) -> io::Result<()> {
+        let number = match call {
+            BufferCall::Query => vidioc::VIDIOC_QUERYBUF,
+            BufferCall::Queue => vidioc::VIDIOC_QBUF,
+            BufferCall::Dequeue => vidioc::VIDIOC_DQBUF,
+        };
+        if let Some(planes) = planes {
+            buffer.length = PLANES as u32;
+            buffer.m.planes = planes.as_mut_ptr();
+        }
+        // SAFETY: the numbers carry the size of v4l2_buffer. The kernel follows `m.planes` only for the multi-planar
+        // types and writes at most `length` planes there; the caller's array has that many and outlives the call. Memory
+        // is always MMAP, so no user pointer is followed.
+        let result = self.retry(|| unsafe { v4l2::ioctl(self.0.as_raw_fd(), number, (&raw mut *buffer).cast()) });
+        // The pointer must not outlive the borrow it came from.
+        if buffer.type_ == raw::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE {
+            buffer.m.planes = std::ptr::null_mut();
+        }
+        result
+    }
+
+    /// Signals that interrupt a call are none of its business.
+    fn retry(&self, mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+        loop {
+            match call() {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Maps memory of the driver for reading.
+    pub(super) fn map(&self, offset: u32, length: u32) -> io::Result<Mapping> {
+        let offset = libc::off_t::from(i32::try_from(offset).map_err(|_| io::Error::other("buffer offset too large"))?);
+        let length = length as usize;
+        // SAFETY: a new mapping at an address the kernel chooses touches no memory of ours.
+        let start = unsafe {
+            v4l2::mmap(std::ptr::null_mut(), length, libc::PROT_READ, libc::MAP_SHARED, self.0.as_raw_fd(), offset)?
+        };
+        Ok(Mapping { start: start.cast(), length })
+    }
+}
+
+/// Memory of the driver.
+#[derive(Debug)]
+pub(super) struct Mapping {
+    start: *const u8,
+    length: usize,
+}
+
+// SAFETY: the mapping is plain memory that belongs to this value alone; no thread is special to it.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    /// The first `used` bytes. Only of a buffer that was dequeued and not queued again: `stream` lends it while it holds
+    /// the buffer.
+    pub(super) fn bytes(&self, used: usize) -> &[u8] {
+        // SAFETY: the mapping is readable for `length` bytes until it is dropped, also after the device is gone. While
+        // the buffer is dequeued the driver does not write to it.
+        unsafe { std::slice::from_raw_parts(self.start, used.min(self.length)) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: unmaps what `map` mapped, once; slices of it borrow this value and are gone. An error leaves it
+        // mapped, which harms nothing.
+        let _ = unsafe { v4l2::munmap(self.start.cast_mut().cast(), self.length) };
+    }
+}
+
+/// The two arms of the format union, by the type beside it.
+pub(super) enum PixelLayout {
+    /// All planes in one buffer.
+    Single(raw::v4l2_pix_format),
+    /// A buffer for each plane.
+    Multi(raw::v4l2_pix_format_mplane),
+}
+
+/// Reads the format union.
+pub(super) fn layout(format: &raw::v4l2_format) -> PixelLayout {
+    // SAFETY: every arm is plain numbers, so whichever the kernel wrote can be read; `type_` says which has meaning.
+    unsafe {
+        match format.type_ {
+            raw::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE => PixelLayout::Multi(format.fmt.pix_mp),
+            _ => PixelLayout::Single(format.fmt.pix),
+        }
+    }
+}
+
+/// Colour encoding of a format: its union has two names for one number.
+pub(super) fn encoding(layout: &PixelLayout) -> u32 {
+    // SAFETY: both arms are the same integer.
+    unsafe {
+        match layout {
+            PixelLayout::Single(pix) => pix.__bindgen_anon_1.ycbcr_enc,
+            PixelLayout::Multi(pix) => u32::from(pix.__bindgen_anon_1.ycbcr_enc),
+        }
+    }
+}
+
+/// Width, height and, unless the driver is free, steps: (min, max, step) of both.
+pub(super) fn frame_size(size: &raw::v4l2_frmsizeenum) -> [[u32; 3]; 2] {
+    // SAFETY: both arms are plain numbers; `type_` says which has meaning.
+    unsafe {
+        match size.type_ {
+            raw::v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE => {
+                let size = size.__bindgen_anon_1.discrete;
+                [[size.width, size.width, 1], [size.height, size.height, 1]]
+            }
+            _ => {
+                let range = size.__bindgen_anon_1.stepwise;
+                [
+                    [range.min_width, range.max_width, range.step_width.max(1)],
+                    [range.min_height, range.max_height, range.step_height.max(1)],
+                ]
+            }
+        }
+    }
+}
+
+/// Shortest and longest interval between pictures, as (numerator, denominator) of a second.
+pub(super) fn interval(interval: &raw::v4l2_frmivalenum) -> [(u32, u32); 2] {
+    // SAFETY: both arms are plain numbers; `type_` says which has meaning.
+    let (min, max) = unsafe {
+        match interval.type_ {
+            raw::v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE => {
+                (interval.__bindgen_anon_1.discrete, interval.__bindgen_anon_1.discrete)
+            }
+            _ => (interval.__bindgen_anon_1.stepwise.min, interval.__bindgen_anon_1.stepwise.max),
+        }
+    };
+    [(min.numerator, min.denominator), (max.numerator, max.denominator)]
+}
+
+/// The interval a driver has settled on, where it can say.
+pub(super) fn settled_interval(parm: &raw::v4l2_streamparm) -> Option<(u32, u32)> {
+    // SAFETY: the capture arm is plain numbers, and the one that belongs to the capture types this is called for.
+    let capture = unsafe { parm.parm.capture };
+    (capture.capability & raw::V4L2_CAP_TIMEPERFRAME != 0)
+        .then_some((capture.timeperframe.numerator, capture.timeperframe.denominator))
+}
+
+/// Where a buffer of a single-planar type is to be mapped.
+pub(super) fn offset(buffer: &raw::v4l2_buffer) -> u32 {
+    // SAFETY: all arms are plain memory; for MMAP buffers of single-planar types the kernel wrote the offset.
+    unsafe { buffer.m.offset }
+}
+
+/// Where a plane is to be mapped.
+pub(super) fn plane_offset(plane: &raw::v4l2_plane) -> u32 {
+    // SAFETY: all arms are plain memory; for MMAP buffers the kernel wrote the offset.
+    unsafe { plane.m.mem_offset }
+}
