@@ -5,7 +5,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
@@ -108,6 +108,8 @@ pub struct Writer {
     frames: broadcast::Sender<Arc<Frame>>,
     wishes: Arc<Wishes>,
     health: Arc<watch::Sender<Health>>,
+    /// Ticks of the last frame, and one more; 0 before the first.
+    ticks: Arc<AtomicU64>,
 }
 
 /// A reading end: one viewer.
@@ -133,13 +135,20 @@ pub fn feed(capacity: usize) -> Writer {
         frames: broadcast::Sender::new(capacity),
         wishes: Arc::default(),
         health: Arc::new(watch::Sender::new(Health::Starting)),
+        ticks: Arc::default(),
     }
 }
 
 impl Writer {
     /// Hands a frame to all readers; dropped if there are none. Never waits.
     pub fn send(&self, frame: Frame) {
+        self.ticks.store(frame.ticks.saturating_add(1), Ordering::Release);
         let _ = self.frames.send(Arc::new(frame));
+    }
+
+    /// Ticks of the last frame sent, by this device thread or one before it: a new one must not go back behind it.
+    pub fn last_ticks(&self) -> Option<u64> {
+        self.ticks.load(Ordering::Acquire).checked_sub(1)
     }
 
     /// What the readers wish for.

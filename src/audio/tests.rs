@@ -1,0 +1,1 @@
+//! Capture through the real alsa-lib.
