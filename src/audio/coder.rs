@@ -119,7 +119,7 @@ pub(super) mod tests {
     fn a_lost_packet_comes_back_from_the_next() {
         let sent = packets(1, 48_000, true);
         let decode = |lost: Option<usize>, fec: bool| {
-            let mut decoder = Decoder::new(RATE, opus::Channels::Mono).unwrap();
+            let mut decoder = Decoder::new(RATE, Channels::Mono).unwrap();
             let mut heard = Vec::new();
             for (n, packet) in sent.iter().enumerate() {
                 let mut out = [0.0; BLOCK];

@@ -163,9 +163,12 @@ impl Ear {
                 }
                 Ok(None) if Mono::now().since(heard_at) > SILENT => return Ok(End::Silent),
                 Ok(None) => self.wait(&mut waiting),
+                Err(_) if Mono::now().since(heard_at) > SILENT => return Ok(End::Silent),
                 Err(e) => {
                     self.recover(e, desk)?;
                     run.broken();
+                    // Half a period: nothing is late by it, and a card that fails at once again cannot make it spin.
+                    thread::sleep(Duration::from_millis(5));
                 }
             }
         }
@@ -239,13 +242,11 @@ impl Ear {
                 desk.suspended();
                 let said = Said::catch();
                 match self.pcm.resume() {
-                    Ok(()) => Ok(()),
-                    Err(e) if e.errno().abs() == libc::EAGAIN => {
-                        thread::sleep(Duration::from_millis(50));
-                        Ok(())
-                    }
+                    Ok(()) if self.pcm.state_raw() == State::Running as i32 => Ok(()),
+                    // The board is not awake yet.
+                    Err(e) if e.errno().abs() == libc::EAGAIN => Ok(()),
                     // Cards that cannot go on where they were are started anew.
-                    Err(_) => {
+                    Ok(()) | Err(_) => {
                         drop(said);
                         self.restart()
                     }

@@ -260,8 +260,8 @@ mod tests {
             ("a pointer that moves in 5 ms steps", 0.0, |n| f64::from((n % 7) as u32) * 700e3, 50e3),
             ("held up for 15 ms once in a while", 0.0, |n| if n % 31 == 0 { 15e6 } else { noise(n) * 1e6 }, 100e3),
             ("held up for 2 s once in a while", 0.0, |n| if n % 311 == 0 { 2e9 } else { 0.0 }, 2.0),
-            ("fast", 300.0, |_| 0.0, 50e3),
-            ("slow and jittery", -450.0, |n| noise(n) * 1e6, 200e3),
+            ("fast", 300.0, |_| 0.0, 150e3),
+            ("slow and jittery", -450.0, |n| noise(n) * 1e6, 300e3),
         ];
         for (what, ppm, late, allowed) in table {
             let (mut card, mut line) = started(ppm);
@@ -279,7 +279,7 @@ mod tests {
             let (mut card, mut line) = started(ppm);
             let told = card.play(&mut line, 180_000, |n| noise(n) * 500e3);
             assert!(contiguous(&told));
-            assert!(worst(&told[500..]) < 100e3, "off by {} ns", worst(&told[500..]));
+            assert!(worst(&told[1500..]) < 50e3, "off by {} ns", worst(&told[1500..]));
             // A second and more between the two clocks after an hour: all of it is in the time stamps.
             let ahead = exact(told[179_999].0) - exact(line.at(told[179_999].0).0) * 48e-6;
             assert!((ahead.abs() - 51_840.0).abs() < 100.0, "{ahead} samples");

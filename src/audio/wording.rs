@@ -19,11 +19,12 @@ impl Said {
     }
 
     /// The last thing said, without the name of the function that said it; empty if nothing was.
-    fn last(&self) -> String {
+    fn in_brackets(&self) -> String {
         let all = self.0.as_ref().map(|said| said.borrow().to_string()).unwrap_or_default();
         let line = all.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
         let line = line.split_once(": ").map_or(line, |(_, text)| text);
-        line.chars().filter(|c| !c.is_control()).take(160).collect()
+        let text: String = line.chars().filter(|c| !c.is_control()).take(160).collect();
+        if text.is_empty() { text } else { format!(" ({text})") }
     }
 }
 
@@ -32,18 +33,14 @@ pub(super) fn fault(name: &str, doing: &str, error: alsa::Error, said: &Said) ->
     let what = format!("microphone {name}: {doing}");
     match error.errno().abs() {
         libc::ENOENT | libc::ENODEV | libc::ENXIO if cards::locked() => Fault::Failed(format!("{what}: {LOCKED}")),
-        libc::ENOENT | libc::ENODEV | libc::ENXIO => Fault::Absent(format!("{what}: no such device; {}", there_are())),
+        libc::ENOENT | libc::ENODEV | libc::ENXIO => {
+            Fault::Absent(format!("{what}: no such device{}; {}", said.in_brackets(), there_are()))
+        }
         libc::EACCES | libc::EPERM => Fault::Failed(format!("{what}: {LOCKED}")),
         libc::EBUSY | libc::EAGAIN => Fault::Failed(format!(
             "{what}: busy: another program has it, `fuser -v /dev/snd/*` tells which; `default` can often be shared"
         )),
-        errno => {
-            let error = io::Error::from_raw_os_error(errno);
-            match said.last() {
-                said if said.is_empty() => Fault::Failed(format!("{what}: {error}")),
-                said => Fault::Failed(format!("{what}: {error} ({said})")),
-            }
-        }
+        errno => Fault::Failed(format!("{what}: {}{}", io::Error::from_raw_os_error(errno), said.in_brackets())),
     }
 }
 
