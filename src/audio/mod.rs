@@ -1,13 +1,96 @@
-//! The sound: period → coded packet → feed. One thread, alive only while somebody listens.
+//! The sound: source → blocks of 20 ms → Opus packets → feed. One thread, alive only while somebody listens.
+//!
+//! ```text
+//! microphone (ALSA) ─ samples ─┐             timeline: ticks and capture times
+//! clip (WAV) ──────── pace ────┼─ resample ─ desk ─ coder ─► feed
+//! tone ────────────── pace ────┘
+//! ```
+//! `Frame::ticks` counts samples at 48 kHz and `Frame::at` is when the first sample that a decoder makes of the packet
+//! was heard: the drift of a card is in `at`, never in `ticks`, and lost sound is a gap in both.
+
+mod cards;
+mod choose;
+mod clip;
+mod coder;
+mod desk;
+mod microphone;
+mod pace;
+mod probe;
+mod resample;
+mod samples;
+mod timeline;
+mod tone;
+mod wording;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::AtomicBool;
 
+use tracing::{debug, info};
+
 use crate::{
-    config::Audio,
-    feed::{Fault, Writer},
+    config::{Audio, AudioSource},
+    feed::{Fault, Health, Writer},
 };
 
-/// Captures and encodes until `stop` is set or the source fails. Blocks: it is the body of the thread `audio`.
-pub fn run(_config: &Audio, _out: &Writer, _stop: &AtomicBool) -> Result<(), Fault> {
-    Ok(())
+pub use choose::{Choice, Refusal, choose};
+pub use probe::{Microphone, probe};
+
+use desk::Desk;
+use microphone::{Ear, End};
+
+/// Captures and encodes until `stop` is set or the source fails. Blocks: it is the body of the thread `audio`. Notices
+/// `stop` within 100 ms.
+pub fn run(config: &Audio, out: &Writer, stop: &AtomicBool) -> Result<(), Fault> {
+    let mut desk = Desk::new(config, out)?;
+    let channels = desk.channels();
+    let ended = match &config.source {
+        AudioSource::Off => Err(Fault::Absent("sound is switched off".into())),
+        AudioSource::Tone => {
+            out.set_health(Health::Starting);
+            let mut tone = tone::Tone::default();
+            pace::play(&mut desk, stop, |at, block| {
+                tone.render(at.wall(), block, channels);
+                Ok(())
+            })
+        }
+        AudioSource::Clip(path) => {
+            let mut clip = clip::Clip::open(path, channels)?;
+            info!("audio: {}", clip.describe());
+            out.set_health(Health::Starting);
+            pace::play(&mut desk, stop, |_, block| clip.render(block))
+        }
+        AudioSource::Microphone(name) => listen(&mut desk, stop, || Ear::open(name, channels)),
+        AudioSource::Auto => listen(&mut desk, stop, || {
+            let (ear, refused) = choose::first(channels)?;
+            refused.iter().for_each(|r| debug!("audio: not {r}"));
+            Ok(ear)
+        }),
+    };
+    desk.tell();
+    ended
+}
+
+/// Listens to a microphone. One that falls silent is opened once more here; if that does not help, it has failed.
+fn listen(desk: &mut Desk<'_>, stop: &AtomicBool, open: impl Fn() -> Result<Ear, Fault>) -> Result<(), Fault> {
+    let mut before = None;
+    loop {
+        let ear = open()?;
+        info!("audio: {ear}");
+        if before.is_none() {
+            desk.set_health(Health::Starting);
+        }
+        match ear.listen(stop, desk)? {
+            End::Told => return Ok(()),
+            End::Silent => {
+                desk.set_health(Health::Stalled);
+                if before == Some(desk.packets()) {
+                    return Err(Fault::Failed(format!("{}: no sound comes, even after opening it anew", ear.name())));
+                }
+                before = Some(desk.packets());
+                info!("audio: {}: no sound for 2 s, opening it anew", ear.name());
+            }
+        }
+    }
 }
