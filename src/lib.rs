@@ -14,11 +14,15 @@
 
 pub mod audio;
 pub mod broker;
+pub mod check;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demand;
 pub mod feed;
+pub mod log;
 pub mod protocol;
 pub mod studio;
+pub mod systemd;
 pub mod video;
 pub mod viewer;
