@@ -14,6 +14,8 @@
 
 pub mod audio;
 pub mod broker;
+pub mod check;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demand;
@@ -21,9 +23,11 @@ pub mod feed;
 pub mod grant;
 pub mod ice;
 pub mod meter;
+pub mod log;
 pub mod protocol;
 pub mod run;
 pub mod sessions;
 pub mod studio;
+pub mod systemd;
 pub mod video;
 pub mod viewer;

@@ -4,7 +4,31 @@
 //! behind this module ever sees a string that still has to be checked. Each part of the daemon is given
 //! only its own section. The reference for users is `docs/config.md`; a test holds the two together.
 
+mod broker;
+mod effective;
+pub mod keys;
+mod media;
+mod parse;
+mod problem;
+pub mod reference;
+mod reload;
+mod secret;
+mod section;
+#[cfg(test)]
+mod tests;
+mod values;
+mod webrtc;
+#[cfg(test)]
+mod wording;
+
 use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, time::Duration};
+
+pub use self::{
+    parse::{Loaded, Surroundings, load, parse},
+    problem::{ConfigError, Place, Problem},
+    reload::Reload,
+    values::parse_size,
+};
 
 /// Everything the daemon is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,17 +79,39 @@ impl fmt::Display for Id {
 
 /// A value that never reaches a log, a `Debug` output or MQTT in the clear.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct Secret(String);
+pub struct Secret {
+    text: String,
+    origin: Option<Origin>,
+}
+
+/// Where a secret was read from: this may be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// A systemd credential, by name.
+    Credential(String),
+}
 
 impl Secret {
     /// Wraps a secret text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self { text: text.into(), origin: None }
+    }
+
+    /// Wraps a secret text that was read from somewhere.
+    pub(crate) fn from_origin(text: impl Into<String>, origin: Origin) -> Self {
+        Self { text: text.into(), origin: Some(origin) }
     }
 
     /// The secret itself: for the one place that has to send it.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Where it was read from; `None` if it was made in memory.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
     }
 }
 

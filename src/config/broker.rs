@@ -1,0 +1,68 @@
+//! The tables `[broker]` and `[access]`.
+
+use super::{
+    Access, Broker, Login, MqttVersion, Secret, Surroundings, Transport,
+    secret::{absolute, password},
+    section::Section,
+    values::{Url, is_loopback, is_topic_root, one_line, parse_url},
+};
+
+/// Reads `[broker]`.
+pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> Broker {
+    // What follows from a URL that nobody knows would be noise: nothing is said against this one.
+    let unknown = || Url { transport: Transport::Tls, host: String::new(), port: 0, path: String::new() };
+    let Url { transport, host, port, path } = section.unshown("url", parse_url).unwrap_or_else(unknown);
+    let mut broker = Broker { transport, host, port, path, ..Broker::default() };
+    section.text("version", &mut broker.version, MqttVersion::parse);
+    broker.login = login(section, around);
+    broker.ca_file = section.optional("ca_file", absolute);
+    let certificate = section.optional("certificate_file", absolute);
+    let key = section.optional("key_file", absolute);
+    for (one, other) in [("certificate_file", "key_file"), ("key_file", "certificate_file")] {
+        if section.has(one) && !section.has(other) {
+            section.problem(one, format!("needs {other}: a client certificate is of no use without its key, and a key without its certificate"));
+        }
+    }
+    broker.client_certificate = certificate.zip(key);
+    broker.alpn = section.texts("alpn", 8, |name| ((1..=255).contains(&name.len())).then(|| name.to_owned()));
+    section.text("root", &mut broker.root, |text| is_topic_root(text).then(|| text.to_owned()));
+    section.seconds("keep_alive_s", &mut broker.keep_alive);
+    if !broker.transport.is_tls() {
+        for name in ["ca_file", "certificate_file", "key_file", "alpn"] {
+            if section.has(name) && (name != "alpn" || !broker.alpn.is_empty()) {
+                section.problem(name, "needs TLS: broker.url begins with mqtts:// or wss:// then");
+            }
+        }
+    }
+    broker
+}
+
+/// Reads `[access]`; the link decides what is possible.
+pub(super) fn access(section: &mut Section<'_, '_, '_>, broker: &Broker) -> Access {
+    let mode = section.optional("mode", |text| (text == "broker").then_some(Access::Broker));
+    let mut written = true;
+    section.flag("the_broker_can_watch", &mut written);
+    if !written {
+        section.problem("the_broker_can_watch", "false is not possible with mode = \"broker\": whoever controls the broker can watch; true says that you know");
+    }
+    let known = !broker.host.is_empty();
+    if mode.is_some() && known && !broker.transport.is_tls() && !is_loopback(&broker.host) {
+        section.problem(
+            "mode",
+            "\"broker\" is not possible over a link that others can listen in: broker.url begins with mqtts:// or wss://, or names a broker on this board (127.0.0.1)",
+        );
+    }
+    mode.unwrap_or(Access::Broker)
+}
+
+/// Reads the user and the password that goes with it.
+pub(super) fn login(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> Option<Login> {
+    let user = section.optional("user", |text| one_line(text, 256).then(|| text.to_owned()));
+    let password = password(section, around);
+    for name in ["password_file", "password_credential"] {
+        if section.has(name) && !section.has("user") {
+            section.problem(name, "needs user: a password belongs to somebody");
+        }
+    }
+    user.map(|user| Login { user, password: password.unwrap_or_else(|| Secret::new("")) })
+}

@@ -1,0 +1,88 @@
+//! The tables `[video]` and `[audio]`.
+
+use toml::de::DeValue;
+
+use super::{
+    Audio, AudioSource, FormatChoice, PixelFormat, Video, VideoSource,
+    section::{Section, integer},
+    values::parse_size,
+};
+
+/// Reads `[video]`.
+pub(super) fn video(section: &mut Section<'_, '_, '_>) -> Video {
+    let mut video = Video::default();
+    section.text("source", &mut video.source, VideoSource::parse);
+    section.text("format", &mut video.format, FormatChoice::parse);
+    section.text("size", &mut video.size, parse_size);
+    section.number("fps", &mut video.fps);
+    section.kilobits("bitrate_kbps", &mut video.bitrate);
+    section.seconds("key_interval_s", &mut video.key_interval);
+    section.flag("clock", &mut video.clock);
+    section.seconds("linger_s", &mut video.linger);
+    controls(section, &mut video);
+    if video.clock && is_coded(&video) {
+        section.problem("clock", "true is not possible here: a picture that comes coded as H.264 is passed through untouched; choose another format or source");
+    }
+    video
+}
+
+/// Whether the picture is known to come coded.
+fn is_coded(video: &Video) -> bool {
+    match &video.source {
+        VideoSource::Auto | VideoSource::Camera(_) => video.format == FormatChoice::Only(PixelFormat::H264),
+        VideoSource::Clip(path) => path.extension().is_some_and(|e| e == "h264"),
+        VideoSource::Test | VideoSource::Off => false,
+    }
+}
+
+fn controls(section: &mut Section<'_, '_, '_>, video: &mut Video) {
+    let Some((key, value)) = section.take("controls") else { return };
+    let span = value.span();
+    let Some(table) = value.get_ref().as_table().filter(|table| table.len() <= 64) else {
+        let shown = section.report.shown(&span);
+        section.report.problem(key.path(), &span, format!("{shown} is not possible: {}", key.accepts()));
+        return;
+    };
+    for (name, value) in table.iter() {
+        let word = name.get_ref().as_ref();
+        let named = (1..=64).contains(&word.len())
+            && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if !named {
+            let shown = section.report.shown(&name.span());
+            section.report.problem(
+                key.path(),
+                &name.span(),
+                format!("{shown} is not the name of a control: a-z 0-9 _ are possible, as in `fanlight probe`"),
+            );
+            continue;
+        }
+        let number = match value.get_ref() {
+            DeValue::Boolean(flag) => Some(i64::from(*flag)),
+            other => integer(other),
+        };
+        match number {
+            Some(number) => {
+                video.controls.insert(word.to_owned(), number);
+            }
+            None => {
+                let shown = section.report.shown(&value.span());
+                section.report.problem(
+                    format!("{}.{word}", key.path()),
+                    &value.span(),
+                    format!("{shown} is not possible: a whole number, true or false"),
+                );
+            }
+        }
+    }
+}
+
+/// Reads `[audio]`.
+pub(super) fn audio(section: &mut Section<'_, '_, '_>) -> Audio {
+    let mut audio = Audio::default();
+    section.text("source", &mut audio.source, AudioSource::parse);
+    section.number("channels", &mut audio.channels);
+    section.kilobits("bitrate_kbps", &mut audio.bitrate);
+    section.flag("fec", &mut audio.fec);
+    section.seconds("linger_s", &mut audio.linger);
+    audio
+}

@@ -1,0 +1,150 @@
+//! The file, turned into values that cannot be wrong; everything wrong with it is found at once.
+
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    AudioSource, Config, ConfigError, Id, Problem, VideoSource, broker, media,
+    problem::Report,
+    secret::{plain, read_bounded},
+    section::Section,
+    values::one_line,
+    webrtc,
+};
+
+/// A configuration file is a page or two.
+const FILE_MAX: u64 = 256 * 1024;
+
+/// What a configuration depends on beside its own text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Where systemd put this service's credentials.
+    pub credentials: Option<PathBuf>,
+    /// Whether the file is only looked at: a secret that only the service may read is a warning then.
+    pub checking: bool,
+}
+
+impl Surroundings {
+    /// Those of this process: `$CREDENTIALS_DIRECTORY`.
+    pub fn of_process(checking: bool) -> Self {
+        Self { credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from), checking }
+    }
+}
+
+/// A configuration that can be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// What it says.
+    pub config: Config,
+    /// What deserves a second look.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads a configuration file, and the secrets it names.
+pub fn load(file: &Path, around: &Surroundings) -> Result<Loaded, ConfigError> {
+    let text = read_bounded(file, FILE_MAX).map_err(|e| plain(&e)).and_then(|(bytes, _)| {
+        String::from_utf8(bytes).map_err(|e| format!("byte {} is not UTF-8 text", e.utf8_error().valid_up_to() + 1))
+    });
+    match text {
+        Ok(text) => parse(&text, file, around),
+        Err(said) => {
+            let message = format!("read it: {said}");
+            let problem = Problem { file: file.to_owned(), place: None, key: String::new(), message };
+            Err(ConfigError { problems: vec![problem], warnings: Vec::new() })
+        }
+    }
+}
+
+/// Reads the text of a configuration file, and the secrets it names. `file` is only its name in messages.
+pub fn parse(text: &str, file: &Path, around: &Surroundings) -> Result<Loaded, ConfigError> {
+    let mut report = Report::new(file, text);
+    let (config, _) = read(text, &mut report, around);
+    let Report { mut problems, mut warnings, .. } = report;
+    problems.sort();
+    warnings.sort();
+    if problems.is_empty() { Ok(Loaded { config, warnings }) } else { Err(ConfigError { problems, warnings }) }
+}
+
+/// Reads everything; gives the keys that were asked for too.
+fn read(text: &str, report: &mut Report<'_>, around: &Surroundings) -> (Config, Vec<String>) {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let syntax: Vec<_> = errors.iter().map(|e| (e.span().unwrap_or(0..0), e.message().replace('\n', ", "))).collect();
+    let mut tables = Tables { root: document.into_inner(), asked: Vec::new() };
+
+    let name = |text: &str| one_line(text, 128).then(|| text.to_owned());
+    let (broker, _) = tables.section(report, "broker", |section| (broker::read(section, around), Vec::new()));
+    let (access, _) = tables.section(report, "access", |section| (broker::access(section, &broker), Vec::new()));
+    let (video, video_off) = tables.section(report, "video", |section| (media::video(section), Vec::new()));
+    let (audio, _) = tables.section(report, "audio", |section| (media::audio(section), Vec::new()));
+    let (webrtc, _) = tables.section(report, "webrtc", |section| webrtc::read(section, around));
+    let (limits, _) = tables.section(report, "limits", |section| (webrtc::limits(section), Vec::new()));
+    let (log, _) = tables.section(report, "log", |section| (webrtc::log(section), Vec::new()));
+    if video.source == VideoSource::Off && audio.source == AudioSource::Off {
+        report.problem("video.source", &video_off, "\"off\" is not possible together with audio.source = \"off\": there would be nothing to see and nothing to hear");
+    }
+
+    let Tables { root, mut asked } = tables;
+    let mut top = Section::new(report, "", 0..0, root);
+    let device = top.optional("device", Id::new).unwrap_or_else(|| Id("unnamed".into()));
+    let name = top.optional("name", name).unwrap_or_else(|| device.to_string());
+    asked.append(&mut top.finish());
+
+    if !syntax.is_empty() {
+        // What a broken line leaves out looks missing or wrong a second time: the first sentence is enough.
+        let broken: Vec<_> = syntax.iter().map(|(at, _)| report.line(at)).collect();
+        report
+            .problems
+            .retain(|p| !p.message.starts_with("missing") && !p.place.is_some_and(|at| broken.contains(&at.line)));
+        for (at, message) in syntax {
+            report.problem("", &at, format!("not TOML: {message}"));
+        }
+    }
+    (Config { device, name, broker, access, video, audio, webrtc, limits, log }, asked)
+}
+
+/// The tables of the file that were not read yet.
+struct Tables<'i> {
+    root: DeTable<'i>,
+    asked: Vec<String>,
+}
+
+impl<'i> Tables<'i> {
+    /// Reads one table; an absent one is read as if it were empty. Gives where its `source` stands too.
+    fn section<T>(
+        &mut self,
+        report: &mut Report<'_>,
+        name: &'static str,
+        read: impl FnOnce(&mut Section<'_, '_, 'i>) -> (T, Vec<String>),
+    ) -> (T, Range<usize>) {
+        let (at, table) = match self.root.remove_entry(name) {
+            None => (0..0, DeTable::new()),
+            Some((key, value)) => match value.into_inner() {
+                DeValue::Table(table) => (key.span(), table),
+                _ => {
+                    report.problem(
+                        name,
+                        &key.span(),
+                        format!("not a value but a table: write [{name}] in a line of its own"),
+                    );
+                    (key.span(), DeTable::new())
+                }
+            },
+        };
+        let mut section = Section::new(report, name, at.clone(), table);
+        let (read, mut asked) = read(&mut section);
+        let at = section.place("source").unwrap_or(at);
+        self.asked.append(&mut asked);
+        self.asked.append(&mut section.finish());
+        (read, at)
+    }
+}
+
+/// Every key the parser looks for in this text, absent ones included.
+#[cfg(test)]
+pub(super) fn keys_asked_for(text: &str) -> Vec<String> {
+    read(text, &mut Report::new(Path::new(""), text), &Surroundings::default()).1
+}

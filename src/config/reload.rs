@@ -1,0 +1,67 @@
+//! What a changed file changes: at once, or on the next start. Pure.
+
+use super::{
+    Config, Login, Video,
+    keys::{Apply, KEYS},
+};
+
+/// The keys in which two configurations differ, by when the change takes effect.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reload {
+    /// Changed at once; nobody who watches is disturbed.
+    pub live: Vec<String>,
+    /// Changed on the next start.
+    pub restart: Vec<String>,
+}
+
+impl Reload {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty() && self.restart.is_empty()
+    }
+}
+
+impl Config {
+    /// In which keys `new` differs from `old`.
+    pub fn difference(old: &Self, new: &Self) -> Reload {
+        let mut reload = Reload::default();
+        for key in KEYS {
+            let changed = match key.path().as_str() {
+                // A password can change behind the same name.
+                "broker.password_file" | "broker.password_credential" => {
+                    let value = new.value(key.table, key.name);
+                    let told = value.is_some() && password(&old.broker.login) != password(&new.broker.login);
+                    told || old.value(key.table, key.name) != value
+                }
+                "webrtc.ice_servers" => old.webrtc.ice_servers != new.webrtc.ice_servers,
+                _ => old.value(key.table, key.name) != new.value(key.table, key.name),
+            };
+            match (changed, key.apply) {
+                (false, _) => {}
+                (true, Apply::Live) => reload.live.push(key.path()),
+                (true, Apply::Restart) => reload.restart.push(key.path()),
+            }
+        }
+        reload
+    }
+
+    /// This configuration with everything from `new` that takes effect at once: what runs after a reload.
+    pub fn reloaded(&self, new: &Self) -> Self {
+        let new = new.clone();
+        Self {
+            device: self.device.clone(),
+            name: self.name.clone(),
+            broker: super::Broker { root: self.broker.root.clone(), ..new.broker },
+            access: self.access,
+            video: Video { bitrate: new.video.bitrate, linger: new.video.linger, ..self.video.clone() },
+            audio: super::Audio { linger: new.audio.linger, ..self.audio.clone() },
+            webrtc: new.webrtc,
+            limits: new.limits,
+            log: new.log,
+        }
+    }
+}
+
+fn password(login: &Option<Login>) -> Option<&str> {
+    login.as_ref().map(|login| login.password.expose())
+}

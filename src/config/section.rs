@@ -1,0 +1,253 @@
+//! One table of the file, read key by key. A value that does not fit is noted and left at its default, so that reading
+//! goes on and everything wrong is found at once.
+
+use std::{collections::BTreeMap, ops::Range, time::Duration};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    keys::{self, KEYS, Key, Kind, TABLES, nearest},
+    problem::Report,
+};
+
+/// A value as it stands in the file.
+pub(super) type Raw<'i> = Spanned<DeValue<'i>>;
+
+/// One table being read.
+pub(super) struct Section<'r, 'a, 'i> {
+    pub(super) report: &'r mut Report<'a>,
+    name: &'static str,
+    at: Range<usize>,
+    entries: DeTable<'i>,
+    places: BTreeMap<&'static str, Range<usize>>,
+    /// Every key asked for, for the test that holds the parser and the table of keys together.
+    asked: Vec<String>,
+}
+
+impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
+    pub(super) fn new(report: &'r mut Report<'a>, name: &'static str, at: Range<usize>, entries: DeTable<'i>) -> Self {
+        Self { report, name, at, entries, places: BTreeMap::new(), asked: Vec::new() }
+    }
+
+    /// Takes a value out of the table; notes a required one that is missing.
+    pub(super) fn take(&mut self, name: &'static str) -> Option<(&'static Key, Raw<'i>)> {
+        let key = keys::key(self.name, name).expect("a test holds that every key that is read is in KEYS");
+        self.asked.push(key.path());
+        // `Spanned` is found by its value alone.
+        let Some(value) = self.entries.remove(name) else {
+            if matches!(key.fallback, keys::Fallback::Required) {
+                self.report.problem(key.path(), &self.at, format!("missing: {}", key.accepts()));
+            }
+            return None;
+        };
+        self.places.insert(key.name, value.span());
+        Some((key, value))
+    }
+
+    /// Where the value of a key stands, if it was written.
+    pub(super) fn place(&self, name: &str) -> Option<Range<usize>> {
+        self.places.get(name).cloned()
+    }
+
+    /// Whether the key was written, right or wrong.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.places.contains_key(name)
+    }
+
+    /// Notes that a value of this table does not go with another.
+    pub(super) fn problem(&mut self, name: &str, message: impl Into<String>) {
+        let at = self.place(name).unwrap_or_else(|| self.at.clone());
+        self.report.problem(path(self.name, name), &at, message);
+    }
+
+    /// Notes that a value of this table deserves a second look.
+    pub(super) fn warning(&mut self, name: &str, message: impl Into<String>) {
+        let at = self.place(name).unwrap_or_else(|| self.at.clone());
+        self.report.warning(path(self.name, name), &at, message);
+    }
+
+    fn refuse(&mut self, key: &Key, value: &Raw<'_>) {
+        let (shown, hint) = (self.report.shown(&value.span()), hint(key, value.get_ref()));
+        self.report.problem(key.path(), &value.span(), format!("{shown} is not possible: {}{hint}", key.accepts()));
+    }
+
+    /// A whole number within the range that the table of keys gives.
+    pub(super) fn number<T: TryFrom<i64>>(&mut self, name: &'static str, into: &mut T) {
+        let Some((key, value)) = self.take(name) else { return };
+        let Kind::Number(min, max, _) = key.kind else { return self.refuse(key, &value) };
+        match integer(value.get_ref()) {
+            Some(n) if (min..=max).contains(&n) => match T::try_from(n) {
+                Ok(n) => *into = n,
+                Err(_) => self.refuse(key, &value),
+            },
+            Some(_) => {
+                let shown = self.report.shown(&value.span());
+                self.report.problem(key.path(), &value.span(), format!("{shown} is not possible: {min} to {max}"));
+            }
+            None => self.refuse(key, &value),
+        }
+    }
+
+    /// A number of seconds.
+    pub(super) fn seconds(&mut self, name: &'static str, into: &mut Duration) {
+        let mut seconds = into.as_secs();
+        self.number(name, &mut seconds);
+        *into = Duration::from_secs(seconds);
+    }
+
+    /// A number of kilobits, given in bits.
+    pub(super) fn kilobits(&mut self, name: &'static str, into: &mut u32) {
+        let mut kilobits = *into / 1000;
+        self.number(name, &mut kilobits);
+        *into = kilobits.saturating_mul(1000);
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, name: &'static str, into: &mut bool) {
+        let Some((key, value)) = self.take(name) else { return };
+        match value.get_ref() {
+            DeValue::Boolean(flag) => *into = *flag,
+            _ => self.refuse(key, &value),
+        }
+    }
+
+    /// A string that `parse` accepts.
+    pub(super) fn text<T>(&mut self, name: &'static str, into: &mut T, parse: impl FnOnce(&str) -> Option<T>) {
+        if let Some(parsed) = self.optional(name, parse) {
+            *into = parsed;
+        }
+    }
+
+    /// A string that `parse` accepts, or nothing.
+    pub(super) fn optional<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let (key, value) = self.take(name)?;
+        let parsed = value.get_ref().as_str().and_then(parse);
+        if parsed.is_none() {
+            self.refuse(key, &value);
+        }
+        parsed
+    }
+
+    /// A string whose refusal has words of its own, and that is never shown: it may hold a secret by mistake.
+    pub(super) fn unshown<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let (key, value) = self.take(name)?;
+        let parsed = match value.get_ref().as_str() {
+            Some(text) => parse(text),
+            None => Err(format!("not a string: {}", key.accepts())),
+        };
+        parsed.map_err(|message| self.report.problem(key.path(), &value.span(), message)).ok()
+    }
+
+    /// A list of at most `most` strings, each of which `parse` accepts.
+    pub(super) fn texts<T>(&mut self, name: &'static str, most: usize, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        let Some((key, value)) = self.take(name) else { return Vec::new() };
+        let Some(list) = value.get_ref().as_array().filter(|list| list.len() <= most) else {
+            self.refuse(key, &value);
+            return Vec::new();
+        };
+        let mut taken = Vec::new();
+        for item in list.iter() {
+            match item.get_ref().as_str().and_then(&parse) {
+                Some(parsed) => taken.push(parsed),
+                None => self.refuse(key, item),
+            }
+        }
+        taken
+    }
+
+    /// Two numbers `[a, b]` that `parse` accepts; or, as `None`, the word that stands for neither.
+    pub(super) fn pair<T>(
+        &mut self,
+        name: &'static str,
+        word: &str,
+        into: &mut Option<T>,
+        parse: impl FnOnce(i64, i64) -> Option<T>,
+    ) {
+        let Some((key, value)) = self.take(name) else { return };
+        if value.get_ref().as_str() == Some(word) {
+            *into = None;
+            return;
+        }
+        let numbers: Option<Vec<_>> =
+            value.get_ref().as_array().and_then(|list| list.iter().map(|item| integer(item.get_ref())).collect());
+        match numbers.as_deref() {
+            Some(&[a, b]) => match parse(a, b) {
+                Some(parsed) => *into = Some(parsed),
+                None => self.refuse(key, &value),
+            },
+            _ => self.refuse(key, &value),
+        }
+    }
+
+    /// Ends the reading: what is left is unknown. Gives the keys that were asked for.
+    pub(super) fn finish(mut self) -> Vec<String> {
+        for (name, value) in std::mem::take(&mut self.entries) {
+            let (word, at) = (name.get_ref().as_ref(), name.span());
+            let key = path(self.name, &self.report.shown(&at));
+            let message = match value.get_ref() {
+                DeValue::Table(_) if self.name.is_empty() => unknown_table(word),
+                _ => unknown_key(self.name, word),
+            };
+            self.report.problem(key, &at, message);
+        }
+        self.asked
+    }
+}
+
+fn path(table: &str, name: &str) -> String {
+    if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") }
+}
+
+/// The whole number of a value; `None` for anything else, and for numbers beyond 64 bits.
+pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
+    let number = value.as_integer()?;
+    i64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+/// A right value in wrong clothes is the most frequent fault of all.
+fn hint(key: &Key, value: &DeValue<'_>) -> &'static str {
+    match (key.kind, value) {
+        (Kind::Number(..), DeValue::String(text)) if text.parse::<i64>().is_ok() => ", without quotes",
+        (Kind::Flag, DeValue::String(text)) if matches!(text.as_ref(), "true" | "false") => ", without quotes",
+        (Kind::Choice(_) | Kind::Text(_), v) if !v.is_str() && !v.is_table() && !v.is_array() => ", in quotes",
+        _ => "",
+    }
+}
+
+fn unknown_table(word: &str) -> String {
+    match nearest(word, TABLES.iter().copied().filter(|table| !table.is_empty())) {
+        Some(table) => format!("unknown table: did you mean `[{table}]`?"),
+        None => format!("unknown table: {} are possible", TABLES[1..].join(", ")),
+    }
+}
+
+fn unknown_key(table: &str, word: &str) -> String {
+    let names = || KEYS.iter().filter(|key| key.table == table).map(|key| key.name);
+    let takes_secret = names().any(|name| name == "password_file");
+    if takes_secret && ["password", "passwd", "pass", "secret", "credential", "token"].contains(&word) {
+        return "secrets do not belong in this file: write password_file = \"/path\" or password_credential = \"name\""
+            .into();
+    }
+    if let Some(elsewhere) = KEYS.iter().find(|key| key.name == word) {
+        return match elsewhere.table {
+            "" => format!("unknown key: `{word}` belongs above the first table"),
+            table => format!("unknown key: `{word}` belongs into `[{table}]`"),
+        };
+    }
+    if let Some(name) = nearest(word, names()) {
+        return format!("unknown key: did you mean `{name}`?");
+    }
+    if let Some(key) =
+        nearest(word, KEYS.iter().map(|key| key.name)).and_then(|near| KEYS.iter().find(|k| k.name == near))
+    {
+        return format!("unknown key: did you mean `{}`?", key.path());
+    }
+    format!("unknown key: {} are possible", names().collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,151 @@
+//! The tables `[webrtc]`, `[[webrtc.ice_servers]]`, `[limits]` and `[log]`.
+
+use std::{net::IpAddr, time::Duration};
+
+use toml::de::DeValue;
+
+use super::{
+    IceServer, Limits, Log, Surroundings, Webrtc,
+    broker::login,
+    section::{Raw, Section},
+    values::{IceKind, ice_kind, is_filter},
+};
+
+/// ICE servers travel in every answer, which has to stay small.
+const SERVERS: usize = 8;
+
+/// Reads `[webrtc]` and its servers; gives the keys that were asked for in them.
+pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> (Webrtc, Vec<String>) {
+    let mut webrtc = Webrtc::default();
+    section.flag("relay_only", &mut webrtc.relay_only);
+    section.pair("ports", "any", &mut webrtc.ports, |first, last| {
+        let port = |n: i64| u16::try_from(n).ok().filter(|port| *port >= 1024);
+        port(first).zip(port(last)).filter(|(first, last)| first <= last)
+    });
+    section.flag("ipv4", &mut webrtc.ipv4);
+    section.flag("ipv6", &mut webrtc.ipv6);
+    webrtc.addresses = section.texts("addresses", 16, |text| {
+        text.parse::<IpAddr>().ok().filter(|address| !address.is_unspecified() && !address.is_multicast())
+    });
+    section.flag("loopback", &mut webrtc.loopback);
+    section.pair("playout_delay_ms", "viewer", &mut webrtc.playout_delay, |least, most| {
+        let delay =
+            |n: i64| u64::try_from(n).ok().filter(|ms| *ms <= 40_950 && ms % 10 == 0).map(Duration::from_millis);
+        delay(least).zip(delay(most)).filter(|(least, most)| least <= most)
+    });
+    let (servers, asked) = servers(section, around);
+    webrtc.ice_servers = servers;
+    contradictions(section, &webrtc);
+    (webrtc, asked)
+}
+
+fn contradictions(section: &mut Section<'_, '_, '_>, webrtc: &Webrtc) {
+    let relay =
+        webrtc.ice_servers.iter().flat_map(|server| &server.urls).any(|url| ice_kind(url) == Some(IceKind::TurnUdp));
+    if webrtc.relay_only && !relay {
+        section.problem(
+            "relay_only",
+            "true is not possible without a relay: no [[webrtc.ice_servers]] has a turn: URL over UDP",
+        );
+    }
+    if !webrtc.ipv4 && !webrtc.ipv6 {
+        section.problem("ipv6", "false is not possible together with ipv4 = false: one of them has to stay");
+    }
+    for address in &webrtc.addresses {
+        let family = if address.is_ipv4() { ("ipv4", webrtc.ipv4) } else { ("ipv6", webrtc.ipv6) };
+        if let (name, false) = family {
+            section.problem("addresses", format!("{address} is not possible with {name} = false"));
+        }
+        if address.is_loopback() && !webrtc.loopback {
+            section.problem("addresses", format!("{address} is not possible without loopback = true"));
+        }
+    }
+    if webrtc.loopback {
+        section.warning(
+            "loopback",
+            "true is for tests on one machine: it tells viewers of addresses that only this machine can reach",
+        );
+    }
+}
+
+fn servers(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> (Vec<IceServer>, Vec<String>) {
+    let Some((key, value)) = section.take("ice_servers") else { return (Vec::new(), Vec::new()) };
+    let span = value.span();
+    let list = match value.into_inner() {
+        DeValue::Array(list) if list.len() <= SERVERS => list,
+        DeValue::Table(_) => {
+            section.problem(
+                "ice_servers",
+                "a single table is not possible: write [[webrtc.ice_servers]] in double brackets, once for each server",
+            );
+            return (Vec::new(), Vec::new());
+        }
+        _ => {
+            let shown = section.report.shown(&span);
+            section.problem("ice_servers", format!("{shown} is not possible: {}", key.accepts()));
+            return (Vec::new(), Vec::new());
+        }
+    };
+    let mut servers = Vec::new();
+    let mut asked = Vec::new();
+    for item in list {
+        let (server, mut keys) = server(section, item, around);
+        servers.extend(server);
+        asked.append(&mut keys);
+    }
+    (servers, asked)
+}
+
+fn server(section: &mut Section<'_, '_, '_>, item: Raw<'_>, around: &Surroundings) -> (Option<IceServer>, Vec<String>) {
+    let span = item.span();
+    let DeValue::Table(table) = item.into_inner() else {
+        let shown = section.report.shown(&span);
+        section.report.problem("webrtc.ice_servers", &span, format!("{shown} is not possible: a table with urls"));
+        return (None, Vec::new());
+    };
+    let mut inner = Section::new(section.report, "webrtc.ice_servers", span, table);
+    let before = inner.report.problems.len();
+    let urls = inner.texts("urls", 4, |url| ice_kind(url).filter(|_| url.len() <= 300).map(|_| url.to_owned()));
+    let login = login(&mut inner, around);
+    if urls.is_empty() && inner.report.problems.len() == before {
+        inner.problem("urls", "[] is not possible: a server has at least one URL");
+    }
+    let kinds: Vec<_> = urls.iter().filter_map(|url| ice_kind(url)).collect();
+    let turn = kinds.iter().any(|kind| *kind != IceKind::Stun);
+    let password = inner.has("password_file") || inner.has("password_credential");
+    if turn && !(inner.has("user") && password) {
+        inner.problem("urls", "a turn: server needs user, and password_file or password_credential");
+    }
+    if kinds.contains(&IceKind::TurnStream) {
+        inner.warning("urls", "TURN over TCP and TLS is for viewers only: this board itself uses turn: over UDP");
+    }
+    let asked = inner.finish();
+    (Some(IceServer { urls, login }), asked)
+}
+
+/// Reads `[limits]`.
+pub(super) fn limits(section: &mut Section<'_, '_, '_>) -> Limits {
+    let mut limits = Limits::default();
+    section.number("viewers", &mut limits.viewers);
+    section.number("sessions_per_viewer", &mut limits.sessions_per_viewer);
+    section.number("setups", &mut limits.setups);
+    section.number("starts_per_minute", &mut limits.starts_per_minute);
+    section.number("messages_per_second", &mut limits.messages_per_second);
+    section.number("candidates", &mut limits.candidates);
+    section.number("restarts_per_minute", &mut limits.restarts_per_minute);
+    section.seconds("session_s", &mut limits.session);
+    section.seconds("lease_s", &mut limits.lease);
+    if limits.lease > limits.session {
+        section
+            .problem("lease_s", format!("longer than session_s is not possible: at most {}", limits.session.as_secs()));
+    }
+    limits
+}
+
+/// Reads `[log]`.
+pub(super) fn log(section: &mut Section<'_, '_, '_>) -> Log {
+    let mut log = Log::default();
+    section.text("filter", &mut log.filter, |text| is_filter(text).then(|| text.to_owned()));
+    section.seconds("meter_period_s", &mut log.meter_period);
+    log
+}

@@ -1,0 +1,277 @@
+//! What is said about wrong files, word by word.
+
+use std::path::Path;
+
+use super::{
+    Surroundings, load, parse,
+    tests::{BASE, NAME},
+};
+
+fn said(text: &str) -> Vec<String> {
+    match parse(text, Path::new(NAME), &Surroundings::default()) {
+        Ok(_) => Vec::new(),
+        Err(e) => e.problems.iter().map(|p| p.to_string().replace("fanlight.toml:", "")).collect(),
+    }
+}
+
+/// Snippets below the base and the whole of what is said about them.
+const WORDING: &[(&str, &[&str])] = &[
+    ("", &[]),
+    ("[video]\nfps = 300", &["5: video.fps: 300 is not possible: 1 to 120"]),
+    ("[video]\nfps = \"30\"", &["5: video.fps: \"30\" is not possible: a whole number, 1 to 120, without quotes"]),
+    ("[video]\nfps = 29.97", &["5: video.fps: 29.97 is not possible: a whole number, 1 to 120"]),
+    (
+        "[video]\nfps = 99999999999999999999",
+        &["5: video.fps: 99999999999999999999 is not possible: a whole number, 1 to 120"],
+    ),
+    ("[video]\nlinger = 10", &["5: video.linger: unknown key: did you mean `linger_s`?"]),
+    ("[video]\nviewers = 3", &["5: video.viewers: unknown key: `viewers` belongs into `[limits]`"]),
+    ("[video]\ndevice = \"/dev/video0\"", &["5: video.device: unknown key: `device` belongs above the first table"]),
+    ("[log]\nqqq = 1", &["5: log.qqq: unknown key: filter, meter_period_s are possible"]),
+    ("[vidoe]\nfps = 3", &["4: vidoe: unknown table: did you mean `[video]`?"]),
+    (
+        "[qqq]",
+        &["4: qqq: unknown table: broker, access, video, audio, webrtc, webrtc.ice_servers, limits, log are possible"],
+    ),
+    ("video = 3", &["4: video: not a value but a table: write [video] in a line of its own"]),
+    (
+        "[video]\nsize = \"1281x720\"",
+        &[
+            "5: video.size: \"1281x720\" is not possible: \"WIDTHxHEIGHT\" in pixels, both even and 64 to 4096, such as \"1280x720\"",
+        ],
+    ),
+    (
+        "[video]\nformat = \"jpeg\"",
+        &[
+            "5: video.format: \"jpeg\" is not possible: \"auto\", \"yuyv\", \"uyvy\", \"nv12\", \"yu12\", \"mjpeg\" or \"h264\"",
+        ],
+    ),
+    (
+        "[video]\nsource = \"video0\"",
+        &[
+            "5: video.source: \"video0\" is not possible: \"auto\", \"/dev/video0\" or another node, \"test\", \"clip:/path/file.mjpeg\" (.h264, .mjpeg, .y4m) or \"off\"",
+        ],
+    ),
+    (
+        "[video]\nclock = true\nformat = \"h264\"",
+        &[
+            "5: video.clock: true is not possible here: a picture that comes coded as H.264 is passed through untouched; choose another format or source",
+        ],
+    ),
+    ("[video]\nclock = \"true\"", &["5: video.clock: \"true\" is not possible: true or false, without quotes"]),
+    (
+        "[video.controls]\nbrightness = \"high\"",
+        &["5: video.controls.brightness: \"high\" is not possible: a whole number, true or false"],
+    ),
+    (
+        "[video.controls]\nBrightness = 3",
+        &["5: video.controls: Brightness is not the name of a control: a-z 0-9 _ are possible, as in `fanlight probe`"],
+    ),
+    (
+        "[audio]\nsource = \"off\"\n[video]\nsource = \"off\"",
+        &[
+            "7: video.source: \"off\" is not possible together with audio.source = \"off\": there would be nothing to see and nothing to hear",
+        ],
+    ),
+    (
+        "[audio]\nsource = \"/dev/snd/pcmC0D0c\"",
+        &[
+            "5: audio.source: \"/dev/snd/pcmC0D0c\" is not possible: \"auto\", \"default\" or another ALSA name, \"tone\", \"clip:/path/file.wav\" or \"off\"",
+        ],
+    ),
+    ("[audio]\nchannels = 3", &["5: audio.channels: 3 is not possible: 1 to 2"]),
+    (
+        "[webrtc]\nrelay_only = true",
+        &[
+            "5: webrtc.relay_only: true is not possible without a relay: no [[webrtc.ice_servers]] has a turn: URL over UDP",
+        ],
+    ),
+    (
+        "[webrtc]\nports = [60000, 50000]",
+        &["5: webrtc.ports: [60000, 50000] is not possible: [first, last], both 1024 to 65535, or \"any\""],
+    ),
+    (
+        "[webrtc]\nplayout_delay_ms = [0, 15]",
+        &[
+            "5: webrtc.playout_delay_ms: [0, 15] is not possible: [least, most], both 0 to 40950 in steps of 10, or \"viewer\"",
+        ],
+    ),
+    (
+        "[webrtc]\nipv4 = false\nipv6 = false",
+        &["6: webrtc.ipv6: false is not possible together with ipv4 = false: one of them has to stay"],
+    ),
+    (
+        "[webrtc]\nipv6 = false\naddresses = [\"2001:db8::1\"]",
+        &["6: webrtc.addresses: 2001:db8::1 is not possible with ipv6 = false"],
+    ),
+    (
+        "[webrtc]\naddresses = [\"127.0.0.1\"]",
+        &["5: webrtc.addresses: 127.0.0.1 is not possible without loopback = true"],
+    ),
+    (
+        "[webrtc.ice_servers]\nurls = [\"stun:a\"]",
+        &[
+            "4: webrtc.ice_servers: a single table is not possible: write [[webrtc.ice_servers]] in double brackets, once for each server",
+        ],
+    ),
+    (
+        "[[webrtc.ice_servers]]\nurls = [\"turn:a\"]",
+        &["5: webrtc.ice_servers.urls: a turn: server needs user, and password_file or password_credential"],
+    ),
+    (
+        "[[webrtc.ice_servers]]\nurls = [\"stun:a\", \"stuns:b\"]",
+        &[
+            "5: webrtc.ice_servers.urls: \"stuns:b\" is not possible: 1 to 4 of \"stun:host:port\", \"turn:host:port?transport=udp\" and \"turns:host:port\"",
+        ],
+    ),
+    (
+        "[[webrtc.ice_servers]]\nusername = \"a\"",
+        &[
+            "4: webrtc.ice_servers.urls: missing: 1 to 4 of \"stun:host:port\", \"turn:host:port?transport=udp\" and \"turns:host:port\"",
+            "5: webrtc.ice_servers.username: unknown key: did you mean `user`?",
+        ],
+    ),
+    ("[limits]\nsession_s = 60", &["4: limits.lease_s: longer than session_s is not possible: at most 60"]),
+    (
+        "[log]\nfilter = \"infoo\"",
+        &[
+            "5: log.filter: \"infoo\" is not possible: off, error, warn, info, debug, trace, or a list such as \"info,fanlight::broker=debug\"",
+        ],
+    ),
+    (
+        "[log]\nfilter = 3",
+        &[
+            "5: log.filter: 3 is not possible: off, error, warn, info, debug, trace, or a list such as \"info,fanlight::broker=debug\", in quotes",
+        ],
+    ),
+    (
+        "[log]\nfilter =\nqqq = 3",
+        &[
+            "5: not TOML: string values must be quoted, expected literal string",
+            "6: log.qqq: unknown key: filter, meter_period_s are possible",
+        ],
+    ),
+];
+
+#[test]
+fn every_fault_has_its_sentence() {
+    for (snippet, expected) in WORDING {
+        assert_eq!(said(&format!("{BASE}{snippet}")), *expected, "{snippet}");
+    }
+}
+
+#[test]
+fn faults_of_broker_and_access_have_theirs() {
+    let secret = "hunter2";
+    for (broker, expected) in [
+        ("url = \"http://host\"", "3: broker.url: unknown scheme: mqtt://, mqtts://, ws:// or wss:// is possible"),
+        (
+            "url = \"mqtts://me:hunter2@host\"",
+            "3: broker.url: secrets do not belong in a URL: write the keys user and password_file or password_credential",
+        ),
+        (
+            "url = 3",
+            "3: broker.url: not a string: \"mqtt://host\", \"mqtts://host\", \"ws://host/path\" or \"wss://host/path\", each with or without \":port\"",
+        ),
+        (
+            "root = \"x\"",
+            "3: broker.url: missing: \"mqtt://host\", \"mqtts://host\", \"ws://host/path\" or \"wss://host/path\", each with or without \":port\"",
+        ),
+        (
+            "url = \"mqtts://h\"\npassword = \"hunter2\"",
+            "4: broker.password: secrets do not belong in this file: write password_file = \"/path\" or password_credential = \"name\"",
+        ),
+        (
+            "url = \"mqtts://h\"\nuser = \"me\"\npassword_file = \"hunter2\"",
+            "5: broker.password_file: not an absolute path; the password itself does not belong in this file",
+        ),
+        (
+            "url = \"mqtts://h\"\nuser = \"me\"\npassword_file = \"/nowhere/x\"",
+            "5: broker.password_file: read /nowhere/x: no such file or directory",
+        ),
+        (
+            "url = \"mqtts://h\"\nuser = \"me\"\npassword_credential = \"x\"",
+            "5: broker.password_credential: only a service started by systemd has credentials: $CREDENTIALS_DIRECTORY is not set",
+        ),
+        (
+            "url = \"mqtts://h\"\nkey_file = \"/k.pem\"",
+            "4: broker.key_file: needs certificate_file: a client certificate is of no use without its key, and a key without its certificate",
+        ),
+        (
+            "url = \"mqtt://127.0.0.1\"\nalpn = [\"mqtt\"]",
+            "4: broker.alpn: needs TLS: broker.url begins with mqtts:// or wss:// then",
+        ),
+        (
+            "url = \"mqtts://h\"\nroot = \"a/#\"",
+            "4: broker.root: \"a/#\" is not possible: topic levels without +, # and empty ones, at most 128 characters, such as \"fanlight/v1\"",
+        ),
+        (
+            "url = \"mqtt://192.168.1.2\"",
+            "2: access.mode: \"broker\" is not possible over a link that others can listen in: broker.url begins with mqtts:// or wss://, or names a broker on this board (127.0.0.1)",
+        ),
+    ] {
+        let head = "device = \"garden\"\naccess = { mode = \"broker\", the_broker_can_watch = true }\n";
+        let text = format!("{head}{}", broker.lines().map(|line| format!("broker.{line}\n")).collect::<String>());
+        let told = said(&text);
+        assert_eq!(told, [expected], "{broker}");
+        assert!(!told.concat().contains(secret));
+    }
+    let url = "device = \"garden\"\nbroker.url = \"wss://h\"\n";
+    assert_eq!(
+        said(&format!("{url}[access]\nmode = \"token\"\nthe_broker_can_watch = false")),
+        [
+            "4: access.mode: \"token\" is not possible: \"broker\"",
+            "5: access.the_broker_can_watch: false is not possible with mode = \"broker\": whoever controls the broker can watch; true says that you know",
+        ]
+    );
+    assert_eq!(
+        said(&format!("{url}[access]\nmode = \"broker\"")),
+        ["3: access.the_broker_can_watch: missing: true or false"]
+    );
+}
+
+#[test]
+fn everything_is_said_at_once() {
+    let told = said("device = \"a b\"\n[video]\nfps = 0\nsize = \"\"\n[limits]\nviewers = -1\nx = 1");
+    let keys: Vec<_> = told.iter().map(|line| line.splitn(3, ": ").nth(1).unwrap()).collect();
+    assert_eq!(
+        keys,
+        [
+            "access.mode",
+            "access.the_broker_can_watch",
+            "broker.url",
+            "device",
+            "video.fps",
+            "video.size",
+            "limits.viewers",
+            "limits.x"
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_one_problem() {
+    let e = load(Path::new("/nowhere/fanlight.toml"), &Surroundings::default()).unwrap_err();
+    assert_eq!(e.to_string(), "/nowhere/fanlight.toml: read it: no such file or directory");
+}
+
+#[test]
+fn nonsense_never_panics() {
+    for text in [
+        "\0",
+        "=",
+        "[",
+        "[[",
+        "a.b.c.d=1",
+        "[webrtc]\nice_servers=[[]]",
+        "[[video]]",
+        "device=\"ü",
+        "\u{feff}",
+        "[broker]\n\"\"=1",
+        "a=[[[[[[{b={}}]]]]]]",
+    ] {
+        assert!(!said(text).is_empty(), "{text}");
+    }
+    assert!(!said(&"[".repeat(10_000)).is_empty());
+    assert!(!said(&format!("{BASE}x={}", "[".repeat(10_000))).is_empty());
+}
