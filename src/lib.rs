@@ -17,6 +17,7 @@ pub mod broker;
 pub mod clock;
 pub mod config;
 pub mod demand;
+pub mod demo;
 pub mod feed;
 pub mod protocol;
 pub mod studio;
