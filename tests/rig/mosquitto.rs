@@ -193,11 +193,16 @@ impl Watcher {
     /// The next message whose JSON has `value` at `key`.
     pub async fn next_with(&mut self, key: &str, value: impl Into<serde_json::Value>) -> Seen {
         let value = value.into();
+        let mut others = Vec::new();
         loop {
-            let seen = self.next().await;
+            let Ok(next) = tokio::time::timeout(Duration::from_secs(20), self.seen.recv()).await else {
+                panic!("no message with {key} {value}, but {others:#?}");
+            };
+            let seen = next.expect("mosquitto_sub goes on");
             if seen.json()[key] == value {
                 return seen;
             }
+            others.push(seen);
         }
     }
 }
