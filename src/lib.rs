@@ -19,6 +19,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demand;
+pub mod demo;
 pub mod feed;
 pub mod grant;
 pub mod ice;

@@ -4,4 +4,4 @@
 mod rig;
 
 mod broker;
-// mod demo;
+mod demo;

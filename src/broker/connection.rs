@@ -16,7 +16,7 @@ use tokio::{
 use tracing::{debug, info};
 
 use super::{
-    Counts, Event, Keeper, MESSAGE_MAX, State, Topic, Word, changed,
+    Counts, Event, Keeper, MESSAGE_MAX, OUTBOX, State, Topic, Word, changed,
     client::{self, Ears, Handling, Heard, Message, Mouth, Over, Setup},
     held::Held,
     stopped,
@@ -57,6 +57,14 @@ pub(super) enum End {
     Reconfigured,
     /// For this reason.
     Lost(Trouble),
+}
+
+/// How the mouth leaves.
+struct Leave {
+    end: End,
+    /// With a DISCONNECT, so that the broker forgets the Will. Without one it says `lost`, unless this device is back
+    /// before the Will is due.
+    politely: bool,
 }
 
 /// What a message is, by its topic and flags.
@@ -126,10 +134,12 @@ impl Keeper {
         let speak = self.speak(config, &topics, &mouth, conn, &contradicted, logged_in, up, &mut up_since);
         let end = tokio::select! {
             trouble = &mut hear => End::Lost(trouble),
-            end = speak => {
-                mouth.disconnect();
-                // Its answer is the end of the connection, in time or not.
-                drop(timeout(HANG_UP, &mut hear).await);
+            Leave { end, politely } = speak => {
+                if politely {
+                    mouth.disconnect();
+                    // Its answer is the end of the connection, in time or not.
+                    drop(timeout(HANG_UP, &mut hear).await);
+                }
                 end
             }
             never = carry => match never {},
@@ -150,15 +160,19 @@ impl Keeper {
         logged_in: oneshot::Receiver<bool>,
         up: oneshot::Sender<()>,
         up_since: &mut Option<Instant>,
-    ) -> End {
+    ) -> Leave {
         let mut stop = self.link.stop.clone();
         let mut reload = self.link.config.clone();
         tokio::select! {
-            () = stopped(&mut stop) => return End::Stopped,
-            () = changed(&mut reload) => return End::Reconfigured,
+            () = stopped(&mut stop) => {
+                // The `online` of an earlier connection may still stand.
+                let said = self.conn == conn && self.farewell(topics, mouth, conn).await.unwrap_or(false);
+                return Leave { end: End::Stopped, politely: said };
+            }
+            () = changed(&mut reload) => return Leave { end: End::Reconfigured, politely: false },
             greeted = self.greet(config, topics, mouth, conn, logged_in) => {
                 if let Err(trouble) = greeted {
-                    return End::Lost(trouble);
+                    return Leave { end: End::Lost(trouble), politely: true };
                 }
             }
         }
@@ -167,9 +181,8 @@ impl Keeper {
         let _ = up.send(());
         self.state.send_replace(State::Up { conn });
         info!("broker {}: connected by MQTT {}, connection {conn}", url(config), spoken(config.version));
-        let ended: Result<End, Over> = self.converse(config, topics, mouth, conn, contradicted).await;
-        match ended {
-            Ok(end) => end,
+        match self.converse(config, topics, mouth, conn, contradicted).await {
+            Ok(leave) => leave,
             // The ears know why.
             Err(Over) => pending().await,
         }
@@ -225,7 +238,7 @@ impl Keeper {
         mouth: &Mouth,
         conn: u64,
         contradicted: &Notify,
-    ) -> Result<End, Over> {
+    ) -> Result<Leave, Over> {
         let mut said_at = Instant::now();
         let mut news = false;
         loop {
@@ -233,14 +246,13 @@ impl Keeper {
             tokio::select! {
                 biased;
                 () = stopped(&mut self.link.stop) => {
-                    self.farewell(topics, mouth, conn).await?;
-                    return Ok(End::Stopped);
+                    let politely = self.farewell(topics, mouth, conn).await?;
+                    return Ok(Leave { end: End::Stopped, politely });
                 }
                 () = changed(&mut self.link.config) => {
-                    if moved(config, &self.link.config.borrow()) {
-                        self.farewell(topics, mouth, conn).await?;
-                    }
-                    return Ok(End::Reconfigured);
+                    let moved = moved(config, &self.link.config.borrow());
+                    let politely = moved && self.farewell(topics, mouth, conn).await?;
+                    return Ok(Leave { end: End::Reconfigured, politely });
                 }
                 () = sleep_until(due) => {
                     self.say_status(topics, mouth, conn).await?;
@@ -262,21 +274,19 @@ impl Keeper {
         mouth.publish(topics.status(), online, STATUS).await
     }
 
-    /// What is still to be said to viewers, then `offline`; waits a little for the broker's word that it has it.
-    async fn farewell(&mut self, topics: &Topics, mouth: &Mouth, conn: u64) -> Result<(), Over> {
+    /// What is still to be said to viewers, then `offline`; tells whether the broker has it.
+    async fn farewell(&mut self, topics: &Topics, mouth: &Mouth, conn: u64) -> Result<bool, Over> {
         let offline = status::offline(Absence::Shutdown, &self.link.epoch, conn);
         let last_words = async {
-            while let Ok(word) = self.words.try_recv() {
+            for _ in 0..OUTBOX {
+                let Ok(word) = self.words.try_recv() else { break };
                 say(word, topics, mouth).await?;
             }
             mouth.publish_surely(topics.status(), offline, STATUS).await
         };
         match timeout(FAREWELL, last_words).await {
-            Ok(said) => said,
-            Err(_) => {
-                debug!("the broker did not take the farewell in time");
-                Ok(())
-            }
+            Ok(said) => said.map(|()| true),
+            Err(_) => Ok(false),
         }
     }
 }

@@ -40,6 +40,8 @@ struct Noted {
     doing: String,
     /// The first failure: what follows is its consequence.
     trouble: Option<Trouble>,
+    /// The last bytes that were read.
+    tail: [u8; 3],
 }
 
 impl Notes {
@@ -53,6 +55,23 @@ impl Notes {
 
     fn now(&self) -> String {
         self.with(|noted| noted.doing.clone())
+    }
+
+    fn read(&self, bytes: &[u8]) {
+        self.with(|noted| {
+            for byte in &bytes[bytes.len().saturating_sub(noted.tail.len())..] {
+                noted.tail = [noted.tail[1], noted.tail[2], *byte];
+            }
+        });
+    }
+
+    /// The reason of a DISCONNECT without properties that ended the stream. The MQTT client takes this short form
+    /// (MQTT 5, section 3.14.2.2.1) for the beginning of a longer one, and loses the reason.
+    pub(super) fn dismissal(&self) -> Option<u8> {
+        self.with(|noted| match noted.tail {
+            [0xe0, 1, reason] => Some(reason),
+            _ => None,
+        })
     }
 
     /// The broker took the login: from here on it is about the connection as a whole.
@@ -170,10 +189,12 @@ impl Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let done = match &mut self.stream {
             Stream::Tcp(s) => ready!(Pin::new(s).poll_read(cx, buf)),
             Stream::Tls(s) => ready!(Pin::new(s).poll_read(cx, buf)),
         };
+        self.notes.read(&buf.filled()[before..]);
         Poll::Ready(self.noted(done))
     }
 }

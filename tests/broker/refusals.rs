@@ -64,6 +64,7 @@ async fn each_refusal_is_told_for_what_it_is() {
         // Dismissed later.
         (V5, &[WELCOME_5, &[0xe0, 2, 0x8b, 0]], Kind::Lost, "the broker shuts down"),
         (V5, &[WELCOME_5, &[0xe0, 2, 0x8e, 0]], Kind::TakenOver, "another client"),
+        (V5, &[WELCOME_5, &[0xe0, 1, 0x8e], &[]], Kind::TakenOver, "another client"),
         // No MQTT at all.
         (V5, &[b"HTTP/1.1 400 Bad Request\r\n\r\n", &[]], Kind::Lost, "closed the connection without an answer"),
         (V5, &[WELCOME_5, b"\xff\xff\xff\xff\xff"], Kind::Protocol, "MQTT: "),

@@ -1,7 +1,5 @@
 //! Messages in both directions: nothing lost, nothing locked, nothing without bound.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use fanlight::{
     broker::{Event, MESSAGE_MAX},

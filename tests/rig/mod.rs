@@ -12,7 +12,7 @@ pub use self::{
     board::{Board, at, over, request},
     certificates::Authority,
     log::Log,
-    mosquitto::{Listener, Mosquitto, Seen, Watcher},
+    mosquitto::{Listener, Mosquitto, Watcher, mosquitto_pub},
     relay::Relay,
 };
 

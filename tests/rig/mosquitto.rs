@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process,
     sync::mpsc,
 };
@@ -193,17 +193,17 @@ impl Watcher {
     /// The next message whose JSON has `value` at `key`.
     pub async fn next_with(&mut self, key: &str, value: impl Into<serde_json::Value>) -> Seen {
         let value = value.into();
+        let mut others = Vec::new();
         loop {
-            let seen = self.next().await;
+            let Ok(next) = tokio::time::timeout(Duration::from_secs(20), self.seen.recv()).await else {
+                panic!("no message with {key} {value}, but {others:#?}");
+            };
+            let seen = next.expect("mosquitto_sub goes on");
             if seen.json()[key] == value {
                 return seen;
             }
+            others.push(seen);
         }
-    }
-
-    /// What came so far.
-    pub fn so_far(&mut self) -> Vec<Seen> {
-        std::iter::from_fn(|| self.seen.try_recv().ok()).collect()
     }
 }
 
@@ -213,35 +213,34 @@ impl Mosquitto {
         Watcher::on(self.port(), filter, &[]).await
     }
 
-    /// Publishes with `mosquitto_pub`, and waits until the broker has it.
+    /// Publishes with `mosquitto_pub` on the first port, and waits until the broker has it.
     pub async fn publish(&self, topic: &str, payload: impl Into<Bytes>, arguments: &[&str]) {
-        let payload = payload.into();
-        let mut child = process::Command::new("mosquitto_pub")
-            .args(["-h", "127.0.0.1", "-V", "mqttv5", "-q", "1", "-p", &self.port().to_string(), "-t", topic])
-            .arg(if payload.is_empty() { "-n" } else { "-s" })
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("these tests need mosquitto_pub (apt install mosquitto-clients)");
-        let mut stdin = child.stdin.take().unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut stdin, &payload).await.unwrap();
-        drop(stdin);
-        assert!(within(10, "mosquitto_pub", child.wait()).await.unwrap().success());
+        mosquitto_pub(self.port(), topic, payload, arguments).await;
     }
 
     /// Publishes each line as a message of its own, in order, on one connection.
     pub async fn publish_lines(&self, topic: &str, lines: impl Into<Bytes>, arguments: &[&str]) {
-        let mut child = process::Command::new("mosquitto_pub")
-            .args(["-h", "127.0.0.1", "-V", "mqttv5", "-l", "-p", &self.port().to_string(), "-t", topic])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("these tests need mosquitto_pub (apt install mosquitto-clients)");
-        let mut stdin = child.stdin.take().unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut stdin, &lines.into()).await.unwrap();
-        drop(stdin);
-        assert!(within(20, "mosquitto_pub", child.wait()).await.unwrap().success());
+        speak(self.port(), topic, lines.into(), &[arguments, &["-l"]].concat()).await;
     }
+}
+
+/// Publishes one message with QoS 1.
+pub async fn mosquitto_pub(port: u16, topic: &str, payload: impl Into<Bytes>, arguments: &[&str]) {
+    let payload = payload.into();
+    let how = if payload.is_empty() { "-n" } else { "-s" };
+    speak(port, topic, payload, &[arguments, &["-q", "1", how]].concat()).await;
+}
+
+async fn speak(port: u16, topic: &str, input: Bytes, arguments: &[&str]) {
+    let mut child = process::Command::new("mosquitto_pub")
+        .args(["-h", "127.0.0.1", "-V", "mqttv5", "-p", &port.to_string(), "-t", topic])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("these tests need mosquitto_pub (apt install mosquitto-clients)");
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&input).await.unwrap();
+    drop(stdin);
+    assert!(within(20, "mosquitto_pub", child.wait()).await.unwrap().success());
 }

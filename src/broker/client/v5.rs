@@ -158,7 +158,10 @@ impl Ears {
             ConnectionError::MqttState(
                 StateError::ConnectionAborted | StateError::Deserialization(PacketError::Io(_)),
             )
-            | ConnectionError::Io(_) => closed(&self.config, &self.device, self.logged_in.map(|at| at.elapsed())),
+            | ConnectionError::Io(_) => match self.notes.dismissal().and_then(|reason| Reason::try_from(reason).ok()) {
+                Some(reason) => self.dismissed(reason, None),
+                None => closed(&self.config, &self.device, self.logged_in.map(|at| at.elapsed())),
+            },
             // An older broker answers in its own version, which is no valid MQTT 5.
             ConnectionError::MqttState(StateError::Deserialization(_)) if self.logged_in.is_none() => {
                 version_refused(self.config.version)

@@ -1,0 +1,150 @@
+//! What the demo needs besides the daemon: a broker and the viewer page, on loopback, in memory, gone when it ends.
+
+mod broker;
+mod page;
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    time::Duration,
+};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+
+use crate::config::{self, Id, Transport};
+
+/// Ports that are tried, from the preferred one on.
+const TRIES: u16 = 20;
+/// Each of the two servers has this long to end by itself.
+const CLOSING: Duration = Duration::from_millis(400);
+
+/// Where the demo would like to listen; the next free port is taken where one is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// The viewer page.
+    pub page: u16,
+    /// MQTT over TCP.
+    pub mqtt: u16,
+    /// MQTT over WebSocket, for the page.
+    pub websocket: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self { page: 8080, mqtt: 18830, websocket: 18831 }
+    }
+}
+
+/// Why there is no demo.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// Every port that was tried is in use.
+    #[error(
+        "{what}: ports {first} to {last} of 127.0.0.1 are all in use; end what listens there (ss -ltnp shows it) \
+         and start again"
+    )]
+    PortsInUse {
+        /// What would have listened.
+        what: &'static str,
+        /// The first port tried.
+        first: u16,
+        /// The last port tried.
+        last: u16,
+    },
+    /// A port cannot be listened on, for another reason.
+    #[error("{what}: listen on 127.0.0.1:{port}: {said}; is the loopback interface up (ip link set lo up)?")]
+    Listen {
+        /// What would have listened.
+        what: &'static str,
+        /// The port.
+        port: u16,
+        /// What the system said.
+        said: io::Error,
+    },
+    /// The embedded broker does not start.
+    #[error("embedded broker: {0}")]
+    Broker(String),
+    /// No random numbers.
+    #[error("random numbers: {0}; the kernel has to offer getrandom")]
+    Random(String),
+}
+
+/// The running servers. Dropping it ends them; `close` also waits until they have ended.
+#[derive(Debug)]
+pub struct Demo {
+    /// What a person opens in a browser.
+    pub url: String,
+    /// How the daemon reaches the embedded broker.
+    pub broker: config::Broker,
+    /// How a page reaches it. Its path is a secret of this run: a web page from elsewhere, which could otherwise
+    /// connect to this port of the person's own machine and watch, does not know it.
+    pub websocket: String,
+    embedded: broker::Embedded,
+    page: page::Served,
+}
+
+/// Starts the broker and the page for one device. The listening ports are open when this returns.
+pub async fn serve(device: &Id, root: &str, ports: Ports) -> Result<Demo, DemoError> {
+    let mut secret = [0; 16];
+    getrandom::fill(&mut secret).map_err(|e| DemoError::Random(e.to_string()))?;
+    let path = format!("/mqtt-{}", BASE64_URL_SAFE_NO_PAD.encode(secret));
+    let embedded = broker::start(ports.mqtt, ports.websocket, &path).await?;
+    let websocket = format!("ws://127.0.0.1:{}{path}", embedded.websocket);
+    let page = page::serve(ports.page, &websocket, root, device)?;
+    Ok(Demo {
+        url: format!("http://127.0.0.1:{}/", page.port),
+        broker: config::Broker {
+            transport: Transport::Tcp,
+            host: "127.0.0.1".into(),
+            port: embedded.mqtt,
+            root: root.into(),
+            ..config::Broker::default()
+        },
+        websocket,
+        embedded,
+        page,
+    })
+}
+
+impl Demo {
+    /// Ends both servers, within 1 s; nothing is left behind.
+    pub async fn close(self) {
+        tokio::join!(self.page.close(), self.embedded.close());
+    }
+}
+
+/// Listens on the first free port from `first` on.
+fn listen(what: &'static str, first: u16) -> Result<(TcpListener, u16), DemoError> {
+    let last = first.saturating_add(TRIES - 1);
+    for port in first..=last {
+        match TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
+            Ok(listener) => return Ok((listener, port)),
+            Err(said) if said.kind() == io::ErrorKind::AddrInUse => {}
+            Err(said) => return Err(DemoError::Listen { what, port, said }),
+        }
+    }
+    Err(DemoError::PortsInUse { what, first, last })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_passed_over_and_twenty_are_too_many() {
+        // A run of free ports; found, not assumed.
+        let first = (20_000..60_000)
+            .step_by(usize::from(TRIES))
+            .find(|&first| (first..first + TRIES).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()))
+            .unwrap();
+        let mut held = Vec::new();
+        for expected in first..first + TRIES {
+            let (listener, port) = listen("page", first).unwrap();
+            assert_eq!(port, expected);
+            held.push(listener);
+        }
+        let error = listen("page", first).unwrap_err().to_string();
+        let expected = format!("page: ports {first} to {} of 127.0.0.1 are all in use; end what listens", first + 19);
+        assert!(error.starts_with(&expected), "{error}");
+    }
+}

@@ -1,0 +1,234 @@
+//! The viewer page: a few embedded files, served on loopback.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    response::Response,
+};
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
+
+use super::{CLOSING, DemoError, listen};
+use crate::config::Id;
+
+/// Names and contents of the built viewer, made by `build.rs`.
+const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/viewer_files.rs"));
+
+/// What is served where the viewer was not built.
+const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>fanlight</title>\
+    <h1>The viewer was not built</h1><p>This program was compiled without its viewer page. Build it, then compile \
+    again:<pre>cd viewer &amp;&amp; npm ci &amp;&amp; npm run build</pre>";
+
+const NOT_FOUND: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>fanlight</title>\
+    <h1>Nothing here</h1><p><a href=\"/\">To the viewer</a>";
+
+/// The running page server.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub(super) port: u16,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+/// What all answers are made from.
+struct Page {
+    files: &'static [(&'static str, &'static [u8])],
+    /// `/config.json`: where the page finds its broker.
+    config: Bytes,
+    /// What the page may load and connect to.
+    policy: HeaderValue,
+}
+
+#[derive(Serialize)]
+struct PageConfig<'a> {
+    broker: &'a str,
+    root: &'a str,
+    device: &'a str,
+}
+
+/// Serves on the first free port from `port` on.
+pub(super) fn serve(port: u16, websocket: &str, root: &str, device: &Id) -> Result<Served, DemoError> {
+    let what = "viewer page";
+    let (listener, port) = listen(what, port)?;
+    let failed = |said| DemoError::Listen { what, port, said };
+    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = TcpListener::from_std(listener).map_err(failed)?;
+    let page = Arc::new(Page::new(FILES, websocket, root, device));
+    let app = Router::new().fallback(answer).with_state(page);
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(async move {
+        let until = async {
+            // An error means that the handle is gone, which is as good.
+            drop(stopped.await);
+        };
+        if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(until).await {
+            tracing::error!("viewer page: {error}");
+        }
+    });
+    Ok(Served { port, stop: Some(stop), task })
+}
+
+impl Served {
+    /// Ends the server; browsers that keep their connection open are not waited for.
+    pub(super) async fn close(mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if timeout(CLOSING, &mut self.task).await.is_err() {
+            self.task.abort();
+            drop((&mut self.task).await);
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn answer(State(page): State<Arc<Page>>, request: Request) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    page.answer(request.method(), host, request.uri().path())
+}
+
+impl Page {
+    fn new(files: &'static [(&'static str, &'static [u8])], websocket: &str, root: &str, device: &Id) -> Self {
+        let config = PageConfig { broker: websocket, root, device: device.as_str() };
+        let config = serde_json::to_vec(&config).expect("three strings are JSON");
+        let origin = websocket.rsplit_once('/').map_or(websocket, |(origin, _)| origin);
+        // Styles of a web component stand in the page itself.
+        let policy = format!(
+            "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
+             media-src 'self' blob: mediastream:; connect-src 'self' {origin}/; base-uri 'none'; form-action 'none'; \
+             frame-ancestors 'none'"
+        );
+        let policy = policy.parse().expect("a policy with a loopback URL is plain ASCII");
+        Self { files, config: config.into(), policy }
+    }
+
+    fn answer(&self, method: &Method, host: Option<&str>, path: &str) -> Response {
+        const HTML: &str = "text/html; charset=utf-8";
+        // A name that somebody points at 127.0.0.1 makes their page the same origin as this one.
+        if !host.is_some_and(is_loopback) {
+            return self.respond(StatusCode::MISDIRECTED_REQUEST, HTML, Bytes::from_static(NOT_FOUND.as_bytes()));
+        }
+        if method != Method::GET && method != Method::HEAD {
+            let mut response = self.respond(StatusCode::METHOD_NOT_ALLOWED, HTML, Bytes::new());
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        let name = match path {
+            "/config.json" => return self.respond(StatusCode::OK, "application/json", self.config.clone()),
+            "/" => "index.html",
+            other => other.trim_start_matches('/'),
+        };
+        match self.files.iter().find(|(known, _)| *known == name) {
+            Some((_, content)) => self.respond(StatusCode::OK, content_type(name), Bytes::from_static(content)),
+            None if name == "index.html" => {
+                self.respond(StatusCode::OK, HTML, Bytes::from_static(NOT_BUILT.as_bytes()))
+            }
+            None => self.respond(StatusCode::NOT_FOUND, HTML, Bytes::from_static(NOT_FOUND.as_bytes())),
+        }
+    }
+
+    fn respond(&self, status: StatusCode, content_type: &'static str, body: Bytes) -> Response {
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let fixed: [(HeaderName, &'static str); 6] = [
+            (header::CONTENT_TYPE, content_type),
+            // The next start may be another version, on the same port; on loopback nothing is gained by keeping.
+            (header::CACHE_CONTROL, "no-store"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::REFERRER_POLICY, "no-referrer"),
+            (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+            (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        ];
+        let headers = response.headers_mut();
+        for (name, value) in fixed {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        headers.insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
+        response
+    }
+}
+
+/// Whether a `Host` header names this machine, on whatever port (an SSH tunnel has its own).
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    ["127.0.0.1", "localhost", "[::1]"].iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js" | "mjs") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("json") => "application/json",
+        Some("webmanifest") => "application/manifest+json",
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("ico") => "image/x-icon",
+        Some("woff2") => "font/woff2",
+        Some("txt" | "md") => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUILT: &[(&str, &[u8])] = &[("index.html", b"<p>viewer"), ("assets/a.js", b"1"), ("icon.svg", b"<svg/>")];
+
+    fn page(files: &'static [(&'static str, &'static [u8])]) -> Page {
+        Page::new(files, "ws://127.0.0.1:18831/mqtt-secret", "fanlight/v1", &Id::new("demo").unwrap())
+    }
+
+    async fn text(response: Response) -> String {
+        String::from_utf8(axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_path_has_its_answer() {
+        let (get, here) = (Method::GET, Some("127.0.0.1:8080"));
+        let rows = [
+            (&get, here, "/", 200, "text/html; charset=utf-8", "<p>viewer"),
+            (&get, here, "/index.html", 200, "text/html; charset=utf-8", "<p>viewer"),
+            (&get, Some("localhost"), "/assets/a.js", 200, "text/javascript; charset=utf-8", "1"),
+            (&get, Some("[::1]:9000"), "/icon.svg", 200, "image/svg+xml", "<svg/>"),
+            (&get, here, "/config.json", 200, "application/json", r#""broker":"ws://127.0.0.1:18831/mqtt-secret""#),
+            (&get, here, "/config.json", 200, "application/json", r#""root":"fanlight/v1","device":"demo""#),
+            (&Method::HEAD, here, "/", 200, "text/html; charset=utf-8", ""),
+            (&get, here, "/../Cargo.toml", 404, "text/html; charset=utf-8", "Nothing here"),
+            (&get, here, "/assets", 404, "text/html; charset=utf-8", "Nothing here"),
+            (&Method::POST, here, "/", 405, "text/html; charset=utf-8", ""),
+            (&get, Some("evil.example:8080"), "/config.json", 421, "text/html; charset=utf-8", "Nothing here"),
+            (&get, Some("127.0.0.1.evil.example"), "/config.json", 421, "text/html; charset=utf-8", "Nothing here"),
+            (&get, None, "/config.json", 421, "text/html; charset=utf-8", "Nothing here"),
+        ];
+        for (method, host, path, status, kind, words) in rows {
+            let response = page(BUILT).answer(method, host, path);
+            let header = |name: &str| response.headers()[name].to_str().unwrap();
+            assert_eq!((response.status().as_u16(), header("content-type")), (status, kind), "{method} {path}");
+            assert_eq!(header("x-content-type-options"), "nosniff");
+            assert!(header("content-security-policy").contains("connect-src 'self' ws://127.0.0.1:18831/;"));
+            assert!(text(response).await.contains(words), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_viewer_the_page_says_how_to_build_it() {
+        let response = page(&[]).answer(&Method::GET, Some("127.0.0.1"), "/");
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(text(response).await.contains("cd viewer &amp;&amp; npm ci &amp;&amp; npm run build"));
+    }
+}
