@@ -48,9 +48,11 @@ impl Log {
         let _ = self.filter.reload(filter(&config.filter));
         // Libraries with the older logging interface ask this level first.
         let most = tracing::level_filters::LevelFilter::current();
-        tracing_log::log::set_max_level(most.into_level().map_or(tracing_log::log::LevelFilter::Off, |level| {
-            tracing_log::AsLog::as_log(&level).to_level_filter()
-        }));
+        tracing_log::log::set_max_level(
+            most.into_level().map_or(tracing_log::log::LevelFilter::Off, |level| {
+                tracing_log::AsLog::as_log(&level).to_level_filter()
+            }),
+        );
     }
 }
 
@@ -166,8 +168,10 @@ mod tests {
     fn own_lines_are_short_libraries_are_named_and_the_noisy_ones_are_quiet() {
         let written = Written::default();
         let out = written.clone();
-        let lines =
-            tracing_subscriber::fmt::layer().with_writer(move || out.clone()).with_ansi(false).event_format(Lines { terminal: true });
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(move || out.clone())
+            .with_ansi(false)
+            .event_format(Lines { terminal: true });
         let (filter, handle) = reload::Layer::new(filter("info"));
         let subscriber = tracing_subscriber::registry().with(filter).with(lines);
         tracing::subscriber::with_default(subscriber, || {

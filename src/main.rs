@@ -1,3 +1,193 @@
-//! The process.
+//! The process: arguments, log, signals, exit code.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // the only place that talks to a terminal
 
-fn main() {}
+use std::{future::Future, io::Write as _, path::Path, process::ExitCode, time::Duration};
+
+use clap::{CommandFactory, Parser};
+use fanlight::{
+    check,
+    cli::{self, Cli, Command},
+    config::{Config, Surroundings, load, reference},
+    demo, log, run,
+    systemd::{self, Pulse},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tracing::{error, info, warn};
+
+const FAILED: u8 = 1;
+/// `EX_CONFIG` of sysexits.h; the unit does not restart on it.
+const CONFIGURATION: u8 = 78;
+/// How often the runtime has to turn for the watchdog to be fed.
+const TURN: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run { config } => serve(&config),
+        Command::Demo(wishes) => show(&wishes),
+        Command::Check { config } => tell(check::check(&config)),
+        Command::Probe { json: true } => print(&serde_json::to_string_pretty(&check::probe()).unwrap_or_default()),
+        Command::Probe { json: false } => print(&check::probe().text()),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "fanlight", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+        Command::Man { folder } => manual(&folder),
+    }
+}
+
+/// A reader that went away (`| head`) is no failure.
+fn print(text: &str) -> ExitCode {
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+    ExitCode::SUCCESS
+}
+
+fn failed(text: impl std::fmt::Display) -> ExitCode {
+    eprintln!("fanlight: {text}");
+    ExitCode::from(FAILED)
+}
+
+fn tell(checked: check::Checked) -> ExitCode {
+    for remark in &checked.remarks {
+        eprintln!("{remark}");
+    }
+    match checked.effective {
+        Some(toml) => print(&toml),
+        None => ExitCode::from(CONFIGURATION),
+    }
+}
+
+fn manual(folder: &Path) -> ExitCode {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    let written = clap_mangen::generate_to(command, folder)
+        .and_then(|()| std::fs::write(folder.join("fanlight.toml.5"), reference::manual()));
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => failed(format!("write the manual pages to {}: {e}", folder.display())),
+    }
+}
+
+fn serve(file: &Path) -> ExitCode {
+    let loaded = match load(file, &Surroundings::of_process(false)) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(CONFIGURATION);
+        }
+    };
+    let log = match log::start(&loaded.config.log) {
+        Ok(log) => log,
+        Err(e) => return failed(format!("start the log: {e}")),
+    };
+    for warning in &loaded.warnings {
+        warn!("{warning}");
+    }
+    info!("fanlight {} as {}", env!("CARGO_PKG_VERSION"), loaded.config.device);
+    let config = loaded.config;
+    run_async(async {
+        let (reload, reloads) = watch::channel(config.clone());
+        let mut pulse = Pulse::default();
+        let beat = pulse.register("runtime", TURN * 2, fanlight::clock::Mono::now());
+        systemd::ready(&format!("device {}", config.device));
+        let turning = async move {
+            loop {
+                beat.tick(fanlight::clock::Mono::now());
+                tokio::time::sleep(TURN).await;
+            }
+        };
+        tokio::select! {
+            ended = run::run(config, reloads, stopped()) => ended.map_err(|e| e.to_string()),
+            () = reread(file, reload, log) => Ok(()),
+            () = systemd::feed_watchdog(pulse) => Ok(()),
+            () = turning => Ok(()),
+        }
+    })
+}
+
+/// Reads the file again at each SIGHUP; hands on what can change now and says what needs a restart.
+async fn reread(file: &Path, reload: watch::Sender<Config>, log: log::Log) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
+    while hangup.recv().await.is_some() {
+        systemd::reloading();
+        match load(file, &Surroundings::of_process(false)) {
+            Ok(loaded) => {
+                loaded.warnings.iter().for_each(|w| warn!("{w}"));
+                let old = reload.borrow().clone();
+                let changes = Config::difference(&old, &loaded.config);
+                if changes.is_empty() {
+                    info!("configuration read again: nothing changed");
+                }
+                if !changes.live.is_empty() {
+                    info!("configuration read again: changed at once: {}", changes.live.join(", "));
+                }
+                if !changes.restart.is_empty() {
+                    warn!("configuration read again: needs a restart: {}", changes.restart.join(", "));
+                }
+                log.apply(&loaded.config.log);
+                reload.send_replace(old.reloaded(&loaded.config));
+            }
+            Err(e) => error!("configuration read again and refused, the old one stays in force:\n{e}"),
+        }
+        systemd::ready("configuration read again");
+    }
+    std::future::pending().await
+}
+
+/// The first SIGTERM or SIGINT; the second one ends the process at once.
+async fn stopped() {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    let signal = tokio::select! { _ = term.recv() => "SIGTERM", _ = int.recv() => "SIGINT" };
+    info!("{signal}: stopping; again to stop at once");
+    systemd::stopping();
+    tokio::spawn(async move {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        std::process::exit(130);
+    });
+}
+
+fn show(wishes: &cli::Demo) -> ExitCode {
+    let plan = match demo::plan::plan(wishes) {
+        Ok(plan) => plan,
+        Err(e) => {
+            eprintln!("fanlight demo: {e}");
+            return ExitCode::from(CONFIGURATION);
+        }
+    };
+    if let Err(e) = log::start(&plan.config.log) {
+        return failed(format!("start the log: {e}"));
+    }
+    plan.notes.iter().for_each(|note| println!("{note}"));
+    run_async(async {
+        let mut config = plan.config;
+        let ports = demo::Ports { page: wishes.port, ..demo::Ports::default() };
+        let served = demo::serve(&config.device, &config.broker.root, ports).await.map_err(|e| e.to_string())?;
+        config.broker = served.broker.clone();
+        println!("\nOpen {} in a browser on this machine. Ctrl-C ends it.\n", served.url);
+        let (_reload, reloads) = watch::channel(config.clone());
+        let ended = run::run(config, reloads, stopped()).await.map_err(|e| e.to_string());
+        served.close().await;
+        ended
+    })
+}
+
+/// Two workers: one connection's driver never stands in the way of another, and a board has cores to spare for one more.
+fn run_async(work: impl Future<Output = Result<(), String>>) -> ExitCode {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("fanlight").enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(e) => return failed(format!("start the runtime: {e}")),
+    };
+    let ended = runtime.block_on(work);
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => failed(e),
+    }
+}

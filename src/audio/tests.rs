@@ -198,7 +198,7 @@ with_alsa!(a_tone_is_captured_with_its_pitch_and_its_time, "pcm.mic { type simmi
     assert_eq!(sound.out.health(), Health::Ok);
     let received = Mono::now();
     sound.stop();
-    assert_eq!(jumps(&packets), []);
+    assert_eq!(jumps(&packets), [0_u64; 0]);
     let heard = decoded(&packets[5..], 1);
     assert!((hertz(&heard) - 1000.0).abs() < 1.0, "{} Hz", hertz(&heard));
     assert!((peak(&heard) - 0.5).abs() < 0.1, "{}", peak(&heard));
@@ -227,7 +227,7 @@ with_alsa!(
             let mut sound = Sound::start(AudioSource::Microphone(name.into()), 2);
             let packets = sound.packets(30);
             sound.stop();
-            assert_eq!(jumps(&packets), [], "{name}");
+            assert_eq!(jumps(&packets), [0_u64; 0], "{name}");
             let heard = decoded(&packets[5..], 2);
             let one = |c| heard.chunks_exact(2).map(|f| f[c]).collect::<Vec<f32>>();
             assert!((hertz(&one(0)) - pitch).abs() < 1.0, "{name}: {} Hz", hertz(&one(0)));
@@ -265,7 +265,7 @@ with_alsa!(drift_is_in_time_and_never_in_ticks, "pcm.mic { type simmic ppm 900 }
     let mut sound = Sound::microphone("mic");
     let packets = sound.packets(250);
     sound.stop();
-    assert_eq!(jumps(&packets), []);
+    assert_eq!(jumps(&packets), [0_u64; 0]);
     // 900 ppm of 4.98 s are 4.5 ms.
     assert!((apart(&packets) - 4.5).abs() < 1.5, "{} ms", apart(&packets));
 });
@@ -366,7 +366,7 @@ fn the_tone_is_heard_at_the_whole_second_of_the_wall_clock() {
     let mut sound = Sound::start(AudioSource::Tone, 1);
     let packets = sound.packets(60);
     sound.stop();
-    assert_eq!(jumps(&packets), []);
+    assert_eq!(jumps(&packets), [0_u64; 0]);
     assert!(packets.windows(2).all(|w| w[1].at.0 - w[0].at.0 == 20_000_000));
     // Not the very first packets: there the decoder has nothing to go on from.
     let heard = decoded(&packets, 1);
@@ -396,7 +396,7 @@ fn a_file_is_heard_as_it_is() {
     let mut sound = Sound::start(AudioSource::Clip(path), 1);
     let packets = sound.packets(40);
     sound.stop();
-    assert_eq!(jumps(&packets), []);
+    assert_eq!(jumps(&packets), [0_u64; 0]);
     let heard = decoded(&packets[5..], 1);
     assert!((hertz(&heard) - 880.0).abs() < 1.0, "{} Hz", hertz(&heard));
 }

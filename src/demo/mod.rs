@@ -2,6 +2,7 @@
 
 mod broker;
 mod page;
+pub mod plan;
 
 use std::{
     io,

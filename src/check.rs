@@ -1,0 +1,147 @@
+//! `check` and `probe`: what is wrong, what is there, and what to write down. They give text; `main` prints it.
+
+use std::{fmt::Write as _, path::Path};
+
+use serde::Serialize;
+
+use crate::{
+    audio::{self, Microphone},
+    config::{AudioSource, Config, Surroundings, VideoSource, load},
+    video::{self, probe::Camera},
+};
+
+/// What `check` found.
+#[derive(Debug)]
+pub struct Checked {
+    /// The configuration in force; `None` if the file cannot be used.
+    pub effective: Option<String>,
+    /// One sentence each: what is wrong, or deserves a second look.
+    pub remarks: Vec<String>,
+}
+
+/// Checks a configuration file, and looks whether the devices it names are there.
+pub fn check(file: &Path) -> Checked {
+    match load(file, &Surroundings::of_process(true)) {
+        Ok(loaded) => {
+            let mut remarks: Vec<String> = loaded.warnings.iter().map(|w| format!("warning: {w}")).collect();
+            remarks.extend(devices(&loaded.config).into_iter().map(|d| format!("warning: {d}")));
+            Checked { effective: Some(loaded.config.to_toml()), remarks }
+        }
+        Err(error) => {
+            let mut remarks: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
+            remarks.extend(error.warnings.iter().map(|w| format!("warning: {w}")));
+            Checked { effective: None, remarks }
+        }
+    }
+}
+
+/// Devices that would not work now: no error, since they may come later.
+fn devices(config: &Config) -> Vec<String> {
+    let mut missing = Vec::new();
+    if config.video.source != VideoSource::Off
+        && let Err(fault) = video::choose(&config.video).source
+    {
+        missing.push(fault.to_string());
+    }
+    if config.audio.source != AudioSource::Off {
+        let choice = audio::choose(&config.audio);
+        if choice.taken.is_none() {
+            missing.push(reasons("no microphone can be used", &choice));
+        }
+    }
+    missing
+}
+
+/// Why no microphone was taken.
+pub fn reasons(what: &str, choice: &audio::Choice) -> String {
+    let why: Vec<_> = choice.refused.iter().map(|r| r.why.as_str()).collect();
+    if why.is_empty() { format!("{what}: there is none") } else { format!("{what}: {}", why.join("; ")) }
+}
+
+/// What `probe` found.
+#[derive(Debug, Serialize)]
+pub struct Probed {
+    /// All V4L2 nodes.
+    pub cameras: Vec<Camera>,
+    /// All ALSA capture devices.
+    pub microphones: Vec<Microphone>,
+}
+
+/// Looks at all devices; opens each for a moment.
+pub fn probe() -> Probed {
+    Probed { cameras: video::probe::probe(), microphones: audio::probe() }
+}
+
+impl Probed {
+    /// For a person.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        let (usable, useless): (Vec<_>, Vec<_>) = self.cameras.iter().partition(|c| c.refused.is_none());
+        let _ = writeln!(out, "Cameras: {}", count(usable.len()));
+        for camera in usable {
+            let _ = writeln!(
+                out,
+                "\n{} ({}, driver {}, {})",
+                camera.node.display(),
+                camera.card,
+                camera.driver,
+                camera.bus
+            );
+            for format in &camera.formats {
+                let name = format.name.unwrap_or("not used");
+                let modes: Vec<_> =
+                    format.modes.iter().map(|m| format!("{} at {}", m.size, m.fps.join(", "))).collect();
+                let _ = writeln!(out, "  {} [{name}]: {}", format.fourcc, modes.join(" | "));
+            }
+            let _ = writeln!(out, "  for the configuration:\n\n{}", indent(&camera.config_lines()));
+        }
+        for camera in useless {
+            let _ = writeln!(out, "  not used: {}", camera.refused.as_deref().unwrap_or_default());
+        }
+        let (usable, useless): (Vec<_>, Vec<_>) = self.microphones.iter().partition(|m| m.unusable.is_none());
+        let _ = writeln!(out, "\nMicrophones: {}", count(usable.len()));
+        for m in usable {
+            let _ = writeln!(out, "\n{} ({}, {})", m.source, m.card, m.device);
+            let channels = m.channels.map_or_else(String::new, |(few, many)| format!("{few} to {many} channels, "));
+            let rates: Vec<_> = m.rates.iter().map(ToString::to_string).collect();
+            let _ = writeln!(out, "  {channels}{} Hz, {}", rates.join(" "), m.formats.join(" "));
+            let _ = writeln!(out, "  for the configuration:\n\n{}", indent(&m.config_lines()));
+        }
+        for m in useless {
+            let _ = writeln!(out, "  not used: {}", m.unusable.as_deref().unwrap_or_default());
+        }
+        out
+    }
+}
+
+fn count(n: usize) -> String {
+    if n == 0 { "none that can be used".to_owned() } else { n.to_string() }
+}
+
+fn indent(lines: &str) -> String {
+    lines.lines().map(|line| format!("    {line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_wrong_is_told_at_once_with_line_and_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("fanlight.toml");
+        std::fs::write(&file, "device = \"a b\"\n[broker]\nurl = \"ftp://x\"\n[video]\nfsp = 30\n").unwrap();
+        let checked = check(&file);
+        assert!(checked.effective.is_none());
+        let text = checked.remarks.join("\n");
+        assert!(text.contains("fanlight.toml:1: device:"), "{text}");
+        assert!(text.contains("fanlight.toml:3: broker.url:"), "{text}");
+        assert!(text.contains("fanlight.toml:5:") && text.contains("did you mean"), "{text}");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_told_too() {
+        let probed = Probed { cameras: Vec::new(), microphones: Vec::new() };
+        assert_eq!(probed.text(), "Cameras: none that can be used\n\nMicrophones: none that can be used\n");
+    }
+}

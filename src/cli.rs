@@ -1,0 +1,129 @@
+//! The command line: what can be asked for, and the words that explain it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+const EXITS: &str = "Exit codes:\n  0   done, or stopped as asked\n  1   something failed while running\n  2   wrong use of the \
+command line\n  78  wrong configuration: systemd does not start it again (EX_CONFIG of sysexits.h)";
+
+/// A camera peer for Linux boards.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fanlight",
+    version,
+    about = "Streams this board's camera and microphone to browsers by WebRTC, asked for over MQTT",
+    long_about = "Streams this board's camera and microphone to browsers by WebRTC. It waits on an MQTT broker; when a \
+                  viewer asks, both exchange descriptions and candidates over MQTT topics, and media flows straight \
+                  where it can, by STUN or TURN where it must. Camera and microphone are on only while somebody watches; \
+                  one capture and one encode serve all viewers.",
+    after_help = EXITS
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve viewers, as the configuration says
+    #[command(
+        long_about = "Serves viewers until it is told to stop. The broker, the network, the camera and the clock may all \
+                      come later: it says what is missing and goes on by itself.\n\nSIGHUP reads the configuration again, \
+                      takes over what can change without dropping anybody, and says what needs a restart. SIGTERM and \
+                      SIGINT say goodbye to all viewers and end within 2 s; a second one ends at once."
+    )]
+    Run {
+        /// The configuration file; docs/config.md and fanlight.toml(5) describe it
+        #[arg(long, value_name = "FILE", default_value = "/etc/fanlight/fanlight.toml")]
+        config: PathBuf,
+    },
+    /// Show this machine's camera in a browser, without a broker or a configuration
+    #[command(
+        long_about = "Shows this machine's camera and microphone in a browser on this machine. The broker and the viewer page \
+                      are built in and listen on loopback only. Without a camera it shows a moving test picture, without a \
+                      microphone it plays a tone, and it says why. Ctrl-C ends it; nothing is left behind."
+    )]
+    Demo(Demo),
+    /// Tell everything that is wrong with a configuration
+    #[command(
+        long_about = "Tells everything that is wrong with a configuration, one sentence each with file, line, key and what is \
+                      accepted. If nothing is wrong it prints the configuration in force, defaults included, with secrets \
+                      masked, and tells which devices are not there at the moment."
+    )]
+    Check {
+        /// The configuration file
+        #[arg(long, value_name = "FILE", default_value = "/etc/fanlight/fanlight.toml")]
+        config: PathBuf,
+    },
+    /// List cameras and microphones, and the lines for the configuration
+    #[command(
+        long_about = "Lists the cameras and microphones of this board with their formats, sizes and rates, says why one cannot \
+                      be used, and prints the exact lines that put one into the configuration. Opens each device for a moment."
+    )]
+    Probe {
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a completion script for a shell
+    #[command(after_help = "Example: fanlight completions bash > /usr/share/bash-completion/completions/fanlight")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual pages
+    Man {
+        /// The folder to write them to
+        #[arg(value_name = "DIR", default_value = ".")]
+        folder: PathBuf,
+    },
+}
+
+/// What the demo can be told.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Camera: auto, a node such as /dev/video0, test, clip:FILE, or off
+    #[arg(long, value_name = "SOURCE", default_value = "auto")]
+    pub video: String,
+    /// Microphone: auto, default, an ALSA name, tone, clip:FILE.wav, or off
+    #[arg(long, value_name = "SOURCE", default_value = "auto")]
+    pub audio: String,
+    /// Picture size
+    #[arg(long, value_name = "WxH", default_value = "1280x720")]
+    pub size: String,
+    /// Pictures a second
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub fps: u32,
+    /// Bitrate of the picture in kbit/s
+    #[arg(long, value_name = "KBPS", default_value_t = 2000)]
+    pub bitrate_kbps: u32,
+    /// Port of the viewer page on 127.0.0.1; the next free one if it is in use
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    pub port: u16,
+    /// What is logged: a level, or a filter of the tracing library
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub log: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_part_is_explained() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        for sub in command.get_subcommands() {
+            assert!(sub.get_about().is_some(), "{}", sub.get_name());
+            for argument in sub.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {}", sub.get_name(), argument.get_id());
+            }
+        }
+    }
+}

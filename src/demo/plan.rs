@@ -1,0 +1,101 @@
+//! What the demo shows: the first camera and microphone that can be used, else a test picture and a tone.
+
+use std::path::Path;
+
+use crate::{
+    audio,
+    check::reasons,
+    cli,
+    config::{AudioSource, Config, Surroundings, VideoSource, parse},
+    video,
+};
+
+/// The demo's configuration, and what a person is told about it.
+#[derive(Debug)]
+pub struct Plan {
+    /// The configuration; the broker is filled in once it listens.
+    pub config: Config,
+    /// What was taken, and why not the others: a line each.
+    pub notes: Vec<String>,
+}
+
+/// Plans the demo. An error says which wish is not possible, and what is.
+pub fn plan(wishes: &cli::Demo) -> Result<Plan, String> {
+    let quote = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    // The config's own parser judges the wishes, so that flags and file agree on what is possible.
+    let text = format!(
+        "device = \"demo\"\nname = \"Demo\"\n[broker]\nurl = \"mqtt://127.0.0.1\"\n[access]\nmode = \"broker\"\n\
+         the_broker_can_watch = true\n[video]\nsource = {}\nsize = {}\nfps = {}\nbitrate_kbps = {}\n[audio]\nsource = {}\n\
+         [webrtc]\nloopback = true\n[limits]\nstarts_per_minute = 60\n[log]\nfilter = {}\n",
+        quote(&wishes.video),
+        quote(&wishes.size),
+        wishes.fps,
+        wishes.bitrate_kbps,
+        quote(&wishes.audio),
+        quote(&wishes.log),
+    );
+    let loaded = parse(&text, Path::new("demo"), &Surroundings::default())
+        .map_err(|e| e.problems.iter().map(|p| format!("{}: {}", p.key, p.message)).collect::<Vec<_>>().join("\n"))?;
+    let mut config = loaded.config;
+    let mut notes = Vec::new();
+    if config.video.source == VideoSource::Auto {
+        let choice = video::choose(&config.video);
+        notes.extend(choice.refused.iter().map(|why| format!("not taken: {why}")));
+        config.video.source = match choice.source {
+            Ok(VideoSource::Camera(path)) => {
+                notes.push(format!("picture: camera {}", path.display()));
+                VideoSource::Camera(path)
+            }
+            Ok(other) => other,
+            Err(fault) => {
+                notes.push(format!("picture: a moving test picture, because: {fault}"));
+                VideoSource::Test
+            }
+        };
+    }
+    if config.audio.source == AudioSource::Auto {
+        let choice = audio::choose(&config.audio);
+        let why = reasons("no microphone can be used", &choice);
+        config.audio.source = match choice.taken {
+            Some((source, what)) => {
+                notes.push(format!("sound: {what}"));
+                source
+            }
+            None => {
+                notes.push(format!("sound: a test tone, because: {why}"));
+                AudioSource::Tone
+            }
+        };
+    }
+    Ok(Plan { config, notes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wishes(video: &str, size: &str) -> cli::Demo {
+        cli::Demo {
+            video: video.into(),
+            audio: "tone".into(),
+            size: size.into(),
+            fps: 30,
+            bitrate_kbps: 2000,
+            port: 8080,
+            log: "info".into(),
+        }
+    }
+
+    #[test]
+    fn a_wish_that_is_not_possible_is_answered_with_what_is() {
+        let error = plan(&wishes("test", "wide")).unwrap_err();
+        assert!(error.starts_with("video.size:"), "{error}");
+    }
+
+    #[test]
+    fn what_is_asked_for_is_taken() {
+        let plan = plan(&wishes("test", "640x360")).unwrap();
+        assert_eq!((plan.config.video.source, plan.config.video.size), (VideoSource::Test, (640, 360)));
+        assert!(plan.config.webrtc.loopback && plan.notes.is_empty());
+    }
+}
