@@ -265,7 +265,7 @@ impl Ear {
 
 impl fmt::Display for Ear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = |n: Frames| i64::from(n) * 1000 / i64::from(self.rate);
+        let ms = |n: Frames| n * 1000 / i64::from(self.rate);
         let (format, period, buffer) = (self.layout.format(), ms(self.period), ms(self.buffer));
         let channels = match self.channels {
             1 => "1 channel".into(),
@@ -329,5 +329,7 @@ pub(super) fn formats(hw: &HwParams<'_>) -> Vec<String> {
 
 /// As ALSA counts; nothing here is near the limits of 32 bits.
 fn frames(n: u32) -> Frames {
+    // `Frames` is as wide as the board's `long`: a u32 always fits only where that has 64 bits.
+    #[allow(clippy::unnecessary_fallible_conversions)]
     Frames::try_from(n).unwrap_or(Frames::MAX)
 }

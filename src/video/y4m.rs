@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn heads_are_read_or_refused_with_a_reason() {
-        let (header, length) = super::header(b"YUV4MPEG2 W640 H360 F30000:1001 Ip A1:1 C420jpeg\nFRAME\n").unwrap();
+        let (header, length) = header(b"YUV4MPEG2 W640 H360 F30000:1001 Ip A1:1 C420jpeg\nFRAME\n").unwrap();
         assert_eq!(header.size, (640, 360));
         assert_eq!(header.rate, Rate::checked(30_000, 1001));
         assert_eq!(length, 49);

@@ -174,7 +174,7 @@ impl Peers {
             .with_ice_transport_policy(policy)
             .with_certificates(vec![self.certificate.clone()])
             .build();
-        let connection = PeerConnectionBuilder::new()
+        let opening = PeerConnectionBuilder::new()
             .with_configuration(configuration)
             .with_media_engine(engine::media_engine(self.stereo).map_err(internal("set up the codecs"))?)
             .with_interceptor_registry(engine::registry(Feedback::new(Arc::clone(&said))))
@@ -182,9 +182,9 @@ impl Peers {
             .with_runtime(Arc::new(TokioRuntime))
             .with_handler(Arc::new(handler))
             .with_udp_addrs(bind_addresses(&config))
-            .build()
-            .await
-            .map_err(internal("open a peer connection"))?;
+            .build();
+        // Boxed: the future is 20 kB, which would otherwise be part of each viewer's task for life.
+        let connection = Box::pin(opening).await.map_err(internal("open a peer connection"))?;
         let mut peer = Peer {
             connection: Arc::new(connection),
             stage,

@@ -101,7 +101,9 @@ fn damaged_pictures_are_passed_over_and_counted() {
     let mut clip = Clip::open(&path, 30).unwrap();
     assert_eq!(clocks(&mut clip, 4), [0, 2, 0, 2]);
     let mut counts = Counts::default();
-    (0..2).for_each(|_| drop(next(&mut clip, &mut counts)));
+    (0..2).for_each(|_| {
+        let _ = next(&mut clip, &mut counts);
+    });
     assert_eq!(counts.damaged, 1);
 }
 

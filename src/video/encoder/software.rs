@@ -130,7 +130,7 @@ mod tests {
     use openh264::{decoder::Decoder, formats::YUVSource};
 
     use super::*;
-    use crate::video::{clockstrip, h264, pattern::Pattern};
+    use crate::video::{clockstrip, pattern::Pattern};
 
     const SIZE: (u32, u32) = (640, 360);
 
@@ -185,7 +185,7 @@ mod tests {
             assert_eq!(cut.key, asked || n == 0, "picture {n}");
             if cut.key {
                 let bytes = stream(&cut);
-                let sps = h264::nals(&bytes).next().unwrap();
+                let sps = nals(&bytes).next().unwrap();
                 // Baseline with constraint sets 0 and 1: constrained baseline; level 3.1.
                 assert_eq!((sps[0] & 0x1F, sps[1], sps[2] & 0xC0, sps[3]), (7, 66, 0xC0, 31));
                 assert_eq!(sps_size(sps), SIZE);

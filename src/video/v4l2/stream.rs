@@ -83,7 +83,7 @@ impl Stream {
         if buffer.index as usize >= self.buffers.len() {
             return Err(io::Error::other("the driver gave a buffer that it does not have"));
         }
-        let time = (i64::from(buffer.timestamp.tv_sec), i64::from(buffer.timestamp.tv_usec));
+        let time = (buffer.timestamp.tv_sec, buffer.timestamp.tv_usec);
         Ok(Some(Buffer {
             index: buffer.index,
             used,
