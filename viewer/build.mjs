@@ -36,14 +36,14 @@ export const options = {
 };
 
 async function main() {
-  rmSync(dist, { recursive: true, force: true });
+  for (const old of [dist, join(here, 'types')]) rmSync(old, { recursive: true, force: true });
   mkdirSync(dist, { recursive: true });
   await build({ ...options, minify: true, entryPoints: ['src/index.ts'], outfile: 'dist/fanlight-viewer.js' });
   // The page shares the component's file instead of carrying it twice.
   await build({ ...options, minify: true, inject: [], entryPoints: ['src/page.ts'], outfile: 'dist/page.js', external: ['./fanlight-viewer.js'],
     plugins: [{ name: 'share', setup: (it) => it.onResolve({ filter: /^\.\/index\.ts$/ }, () => ({ path: './fanlight-viewer.js', external: true })) }] });
   await build({ ...options, minify: true, inject: [], loader: {}, entryPoints: ['src/page.css'], outfile: 'dist/page.css' });
-  for (const file of ['index.html', 'icon.svg', 'config.example.json']) cpSync(join(here, 'src', file), join(dist, file));
+  for (const file of ['index.html', 'icon.svg']) cpSync(join(here, 'src', file), join(dist, file));
   execFileSync(process.execPath, [join(here, 'node_modules/typescript/bin/tsc'), '-p', join(here, 'tsconfig.types.json')], { stdio: 'inherit' });
 
   for (const file of readdirSync(dist)) {

@@ -175,7 +175,8 @@ export class Player {
       if (!mine()) return;
       const ufrag = candidate?.usernameFragment ?? ufragOf(pc.localDescription?.sdp ?? '') ?? '';
       if (!candidate) return this.hooks.candidate(null, ufrag);
-      if (candidate.candidate === '') return; // the end of one m-line; the null after it ends them all
+      // Empty: the end of one m-line; the null after it ends them all. A device has no use for TCP.
+      if (candidate.candidate === '' || candidate.protocol === 'tcp') return;
       const one: Candidate = { candidate: candidate.candidate };
       if (candidate.sdpMid !== null) one.mid = candidate.sdpMid;
       if (candidate.sdpMLineIndex !== null) one.mline = candidate.sdpMLineIndex;

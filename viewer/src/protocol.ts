@@ -121,7 +121,7 @@ function bodyOf(it: Record<string, unknown>): FromDevice {
     case 'offer':
       return {
         type: 'offer', sdp: text(it, 'sdp', MAX_SDP), restart: it['restart'] === true,
-        iceServers: it['ice_servers'] === undefined ? null : serversOf(it['ice_servers']), leaseS: lease(it),
+        iceServers: (it['ice_servers'] ?? null) === null ? null : serversOf(it['ice_servers']), leaseS: lease(it),
       };
     case 'answer':
       return {
@@ -207,7 +207,7 @@ function object(value: unknown, what: string): Record<string, unknown> {
 function text(it: Record<string, unknown>, key: string, most: number, otherwise?: string): string {
   const value = it[key];
   if (typeof value === 'string' && value.length <= most) return value;
-  if (otherwise !== undefined && value === undefined) return otherwise;
+  if (otherwise !== undefined && (value === undefined || value === null)) return otherwise; // null: not there
   throw new Unusable(`${key}: not a text of at most ${most} characters`);
 }
 

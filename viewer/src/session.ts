@@ -12,7 +12,7 @@ export type Effect =
   | { do: 'take_offer'; sdp: string; servers: IceServer[] }
   | { do: 'take_answer'; sdp: string; servers: IceServer[] }
   | { do: 'take_candidates'; candidates: Candidate[] }
-  | { do: 'hash'; session: string; texts: string[] }
+  | { do: 'hash'; session: string; text: string }
   | { do: 'close' };
 
 export type Phase =
@@ -38,6 +38,7 @@ const RELAY_MS = 3000;
 const EARLY_MS = 5000;
 const EARLY_MESSAGES = 8;
 const GAP_MS = 1000;
+const DOUBT_MS = 1500;
 const HELD_MESSAGES = 16;
 const BACKOFF_MS = [3000, 6000, 12_000, 30_000];
 const DEFAULT_LEASE_S = 600;
@@ -76,9 +77,11 @@ export class Call {
   private nextUfrag: string | null = null;
   private endedUfrag: string | null = null;
   private offering = false; // an offer of ours waits for its answer
-  private digests: string[] | null | undefined; // undefined: still being computed
+  private digest: string | null | undefined; // undefined: still being computed
   private waitingAnswer: (FromDevice & { type: 'answer' }) | null = null;
   private offerDigest: string | null = null; // of the device's offer, for our answer
+  private accepted = false; // the device has answered or offered: it keeps this session
+  private lastError: (FromDevice & { type: 'error' }) | null = null;
   private leaseS = DEFAULT_LEASE_S;
   private connected = false;
   private lostAt: number | null = null;
@@ -150,7 +153,8 @@ export class Call {
     if (status?.state === 'online') this.media = status.media;
     if (!this.watching) return;
     if (status?.state !== 'online') {
-      if (status && this.session && !this.connected) this.offline(status.reason);
+      const waits = this.phase.at === 'error' && this.phase.next === 'wait';
+      if (status && ((this.session && !this.connected) || waits)) this.offline(status.reason);
       else if (!status && this.phase.at === 'offline') this.phase = { at: 'offline', reason: '' };
       return;
     }
@@ -184,9 +188,9 @@ export class Call {
   localOffer(sdp: string, now: number, restart = false): void {
     if (!this.session) return;
     this.offering = true;
-    const text = this.say(restart ? { type: 'offer', sdp, restart: true } : { type: 'offer', sdp });
-    this.digests = undefined;
-    this.effects.push({ do: 'hash', session: this.session, texts: [text, sdp] });
+    this.say(restart ? { type: 'offer', sdp, restart: true } : { type: 'offer', sdp });
+    this.digest = undefined;
+    this.effects.push({ do: 'hash', session: this.session, text: sdp });
     this.gathered = 0;
     if (!restart) this.awaitAnswer(now);
   }
@@ -197,10 +201,10 @@ export class Call {
     this.gathered = 0;
   }
 
-  /** SHA-256 (base64url) of the texts asked for; null where the page has no crypto (plain http). */
-  hashed(session: string, digests: string[] | null, now: number): void {
+  /** SHA-256 (base64url) of the text asked for; null where the page has no crypto (plain http). */
+  hashed(session: string, digest: string | null, now: number): void {
     if (session !== this.session) return;
-    this.digests = digests;
+    this.digest = digest;
     const answer = this.waitingAnswer;
     this.waitingAnswer = null;
     if (answer) this.takeAnswer(answer, now);
@@ -285,15 +289,13 @@ export class Call {
       this.ignored += 1;
       return;
     }
-    // A refusal may come from a device that has no session, and so no count: it is heard in any order.
-    if (it.seq === null || it.body.type === 'error' || it.body.type === 'bye') {
-      if (it.seq === this.expected) this.expected += 1;
-      return this.hear(it.body, now);
-    }
+    // Without a number: outside the order, from a device that keeps no session.
+    if (it.seq === null) return this.hear(it.body, now);
     if (it.seq < this.expected) {
       this.ignored += 1;
       return;
     }
+    if (it.body.type === 'bye') return this.hear(it.body, now);
     if (it.seq > this.expected) {
       if (this.held.size < HELD_MESSAGES) this.held.set(it.seq, it.body);
       if (!this.timers.has('gap')) this.timers.set('gap', now + GAP_MS);
@@ -329,6 +331,7 @@ export class Call {
         const offer = this.said[0];
         const wait = RESEND_MS[this.resends];
         if (wait === undefined || !offer) {
+          if (this.lastError) return this.fail(this.lastError.name, this.lastError.message, this.lastError.retryAfterMs, now);
           // Nobody is there, rather than somebody who does not answer.
           if (this.status === null) return this.offline('unknown', now);
           return this.fail('timeout', '', null, now);
@@ -359,7 +362,8 @@ export class Call {
   private begin(now: number): void {
     this.end('again');
     this.timers.clear();
-    this.reached = { start: now };
+    // The wish to watch counts from the click, not from the broker's answer.
+    if (!(this.phase.at === 'step' && this.phase.step === 'broker')) this.reached = { start: now };
     if (!this.brokerUp) return void this.step('broker', now);
     if (this.status?.state === 'offline') return this.offline(this.status.reason);
     this.session = this.nextSession();
@@ -387,8 +391,9 @@ export class Call {
     this.batch = [];
     this.early = [];
     this.remoteUfrag = this.nextUfrag = this.endedUfrag = this.lostAt = this.goaway = this.offerDigest = null;
-    this.offering = this.connected = false;
-    this.digests = undefined;
+    this.offering = this.connected = this.accepted = false;
+    this.lastError = null;
+    this.digest = undefined;
     this.waitingAnswer = null;
     this.leaseS = DEFAULT_LEASE_S;
   }
@@ -434,14 +439,13 @@ export class Call {
     return before?.state !== 'online' || before.epoch !== status.epoch;
   }
 
-  private say(body: ToDevice): string {
+  private say(body: ToDevice): void {
     const text = encode(this.session!, this.seq, body);
     this.seq += 1;
     this.said.push({ text, sent: this.brokerUp });
     if (this.brokerUp) this.effects.push({ do: 'publish', text });
     if (this.connected) this.said = this.said.filter((one) => !one.sent);
-    return text;
-  }
+    }
 
   private awaitAnswer(now: number): void {
     this.resends = 0;
@@ -459,7 +463,7 @@ export class Call {
     switch (body.type) {
       case 'answer':
         if (!this.offering) return void (this.ignored += 1);
-        if (this.digests === undefined) return void (this.waitingAnswer = body);
+        if (this.digest === undefined) return void (this.waitingAnswer = body);
         return this.takeAnswer(body, now);
       case 'offer':
         return this.takeOffer(body, now);
@@ -478,7 +482,7 @@ export class Call {
         this.say({ type: 'pong', n: body.n });
         return;
       case 'bye':
-        return this.fail(byeName(body.reason), '', null, now);
+        return this.fail(byeName(body.reason), this.lastError?.name === body.reason ? this.lastError.message : '', null, now);
       case 'error':
         return this.refused(body, now);
       case 'welcome':
@@ -488,18 +492,25 @@ export class Call {
   }
 
   private refused(error: FromDevice & { type: 'error' }, now: number): void {
-    // While the picture runs, a refused renewal or candidate is no reason to stop it: the device ends what must end.
-    const harmless = ['rate_limited', 'bad_request', 'too_large', 'internal', 'busy', 'timeout', 'stale_nonce', 'clock_unsynced'];
-    if (this.connected && harmless.includes(error.name)) {
+    // An error ends no running session: what must end, the device ends with `bye`. A session it does not know is over.
+    if (this.accepted && error.name !== 'no_session' && error.name !== 'gone') {
+      this.lastError = error;
       this.ignored += 1;
       if (error.retryAfterMs !== null && this.timers.has('lease')) this.timers.set('lease', now + error.retryAfterMs);
+      return;
+    }
+    // A refused candidate looks like a refused offer until the answer comes: give it a moment.
+    if (!this.accepted && (error.name === 'bad_request' || error.name === 'conflict')) {
+      this.lastError = error;
+      this.resends = RESEND_MS.length;
+      this.timers.set('answer', now + DOUBT_MS);
       return;
     }
     this.fail(error.name, error.message, error.retryAfterMs, now);
   }
 
   private takeAnswer(answer: FromDevice & { type: 'answer' }, now: number): void {
-    if (this.digests && answer.offerHash !== null && !this.digests.includes(answer.offerHash)) {
+    if (this.digest && answer.offerHash !== null && this.digest !== answer.offerHash) {
       return this.fail('hash_mismatch', '', null, now);
     }
     this.offering = false;
@@ -526,6 +537,8 @@ export class Call {
   }
 
   private routing(now: number): void {
+    this.accepted = true;
+    this.lastError = null;
     this.timers.delete('answer');
     if (this.phase.at === 'step' && this.phase.step !== 'secure') this.step('route', now);
     this.timers.set('setup', now + ROUTE_MS);

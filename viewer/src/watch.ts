@@ -19,6 +19,9 @@ export class Watch {
   unusable = 0;
 
   private readonly undo: (() => void)[] = [];
+  // Messages behind an offer of the device wait with it for its digest: none may overtake.
+  private order: Promise<void> = Promise.resolve();
+  private waiting = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private closed = false;
 
@@ -100,9 +103,6 @@ export class Watch {
     }
   }
 
-  // One after the other: an offer of the device waits for its digest, and what comes after it must not overtake.
-  private order: Promise<void> = Promise.resolve();
-
   private received(payload: Uint8Array): void {
     let it: Received;
     try {
@@ -116,15 +116,12 @@ export class Watch {
     this.waiting += 1;
     this.order = this.order.then(async () => {
       if (it.body.type === 'offer' && it.session) {
-        const digests = await sha256([it.body.sdp]);
-        this.call.offerHashed(it.session, digests?.[0] ?? null);
+        this.call.offerHashed(it.session, await sha256(it.body.sdp));
       }
       this.waiting -= 1;
       this.then(() => this.call.received(it, now()));
     });
   }
-
-  private waiting = 0;
 
   /** Does one thing to the call, then all that follows from it. */
   private then(step: () => void): void {
@@ -145,7 +142,7 @@ export class Watch {
         case 'take_candidates': player.takeCandidates(effect.candidates); break;
         case 'hash': {
           const { session } = effect;
-          void sha256(effect.texts).then((digests) => this.then(() => call.hashed(session, digests, now())));
+          void sha256(effect.text).then((digest) => this.then(() => call.hashed(session, digest, now())));
           break;
         }
         case 'close': player.close(); break;
@@ -159,9 +156,8 @@ export class Watch {
 }
 
 /** SHA-256, base64url; null where the browser has no crypto for this page (plain http, other than localhost). */
-async function sha256(texts: string[]): Promise<string[] | null> {
+async function sha256(text: string): Promise<string | null> {
   const subtle = globalThis.crypto?.subtle;
   if (!subtle) return null;
-  const encoder = new TextEncoder();
-  return Promise.all(texts.map(async (text) => base64url(new Uint8Array(await subtle.digest('SHA-256', encoder.encode(text))))));
+  return base64url(new Uint8Array(await subtle.digest('SHA-256', new TextEncoder().encode(text))));
 }
