@@ -1,0 +1,58 @@
+// Builds dist/: the page, the component, and its types. `node build.mjs`
+import { build } from 'esbuild';
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, rmSync, statSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const dist = join(here, 'dist');
+
+// Parts that mqtt.js imports and a browser never uses. An alias table that is never filled needs no bounded cache.
+const unused = {
+  ws: 'module.exports = {}',
+  debug: 'module.exports = () => Object.assign(() => {}, { extend: () => () => {} })',
+  'worker-timers': 'module.exports = {}',
+  'lru-cache': 'module.exports = { LRUCache: class extends Map { constructor() { super(); } } }',
+};
+export const trim = {
+  name: 'trim',
+  setup(it) {
+    it.onResolve({ filter: /^(ws|debug|worker-timers|lru-cache)$/ }, ({ path }) => ({ path, namespace: 'unused' }));
+    it.onLoad({ filter: /.*/, namespace: 'unused' }, ({ path }) => ({ contents: unused[path], loader: 'js' }));
+    // mqtt.js reads its own version from its whole package.json.
+    it.onLoad({ filter: /node_modules[\\/]mqtt[\\/]package\.json$/ }, ({ path }) => ({
+      contents: JSON.stringify({ version: JSON.parse(readFileSync(path, 'utf8')).version }), loader: 'json',
+    }));
+  },
+};
+
+export const options = {
+  absWorkingDir: here, bundle: true, format: 'esm', platform: 'browser', target: ['es2021'], charset: 'utf8',
+  legalComments: 'none', logLevel: 'warning', loader: { '.css': 'text' }, plugins: [trim],
+  define: { global: 'globalThis', 'process.env.NODE_ENV': '"production"' },
+  inject: [join(here, 'src/surroundings.js')], alias: { process: join(here, 'src/surroundings.js') },
+};
+
+async function main() {
+  for (const old of [dist, join(here, 'types')]) rmSync(old, { recursive: true, force: true });
+  mkdirSync(dist, { recursive: true });
+  await build({ ...options, minify: true, entryPoints: ['src/index.ts'], outfile: 'dist/fanlight-viewer.js' });
+  // The page shares the component's file instead of carrying it twice.
+  await build({ ...options, minify: true, inject: [], entryPoints: ['src/page.ts'], outfile: 'dist/page.js', external: ['./fanlight-viewer.js'],
+    plugins: [{ name: 'share', setup: (it) => it.onResolve({ filter: /^\.\/index\.ts$/ }, () => ({ path: './fanlight-viewer.js', external: true })) }] });
+  await build({ ...options, minify: true, inject: [], loader: {}, entryPoints: ['src/page.css'], outfile: 'dist/page.css' });
+  for (const file of ['index.html', 'icon.svg']) cpSync(join(here, 'src', file), join(dist, file));
+  execFileSync(process.execPath, [join(here, 'node_modules/typescript/bin/tsc'), '-p', join(here, 'tsconfig.types.json')], { stdio: 'inherit' });
+
+  for (const file of readdirSync(dist)) {
+    const path = join(dist, file);
+    if (statSync(path).isFile()) {
+      const bytes = readFileSync(path);
+      console.log(`${file.padEnd(22)} ${String(bytes.length).padStart(7)} bytes, ${gzipSync(bytes, { level: 9 }).length} gzipped`);
+    }
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

@@ -1,0 +1,17 @@
+// The package: importing it defines <fanlight-viewer>.
+
+import { FanlightViewer } from './element.ts';
+
+export { FanlightViewer };
+export type { ErrorDetail, StateDetail, ViewerState } from './element.ts';
+export { watchDevices } from './directory.ts';
+export type { DirectoryOptions, Listing } from './directory.ts';
+export type { Health, MediaHealth, Status } from './protocol.ts';
+export type { Route, ViewerStats } from './stats.ts';
+export type { Step } from './words.ts';
+
+declare global {
+  interface HTMLElementTagNameMap { 'fanlight-viewer': FanlightViewer }
+}
+
+if (!customElements.get('fanlight-viewer')) customElements.define('fanlight-viewer', FanlightViewer);

@@ -1,0 +1,233 @@
+// The link to a broker: one WebSocket for all components of a page that use the same broker and login.
+
+import { MqttClient, browserStreamBuilder } from './mqtt.cjs';
+import type { IClientOptions } from './mqtt.cjs';
+import { base64url } from './protocol.ts';
+
+export type LinkState = { at: 'connecting' | 'up' | 'down' | 'refused'; message: string };
+type Listener = (topic: string, payload: Uint8Array) => void;
+interface Subscription { filter: string; retained: boolean; listeners: Set<Listener> }
+
+const BASE_MS = 500;
+const CAP_MS = 15_000; // a person is waiting; a device's cap is longer
+const STEADY_MS = 30_000;
+const KEPT_TOPICS = 1000;
+const EXPIRY_S = 15;
+const REFUSED = new Set([4, 5, 0x85, 0x86, 0x87, 0x8a, 0x8c]); // CONNACK: login, identity or banned
+const WRONG_VERSION = new Set([1, 0x84]);
+
+const links = new Map<string, Link>();
+
+export class Link {
+  state: LinkState = { at: 'connecting', message: '' };
+
+  private client: MqttClient | null = null;
+  private readonly subscriptions = new Map<string, Subscription>();
+  private readonly kept = new Map<string, Uint8Array>();
+  private readonly stateListeners = new Set<() => void>();
+  private users = 0;
+  private attempts = 0;
+  private version: 4 | 5 = 5;
+  private seen = false; // connected once: the broker keeps our replies for 30 s
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private upSince = 0;
+  private readonly id = `fanlight-viewer-${base64url(crypto.getRandomValues(new Uint8Array(9)))}`;
+
+  private constructor(
+    private readonly key: string, private readonly url: URL, private readonly user: string, private readonly password: string,
+  ) {}
+
+  /** The link to this broker; made on first use. Each call needs one `release`. */
+  static use(broker: string, user: string, password: string): Link {
+    const url = brokerUrl(broker);
+    const key = JSON.stringify([url.href, user, password]);
+    let link = links.get(key);
+    if (!link) {
+      link = new Link(key, url, user, password);
+      links.set(key, link);
+      addEventListener('online', link.hurry);
+      document.addEventListener('visibilitychange', link.hurry);
+      link.connect();
+    }
+    link.users += 1;
+    return link;
+  }
+
+  release(): void {
+    this.users -= 1;
+    // A component that is moved in the page leaves and comes back within a task: keep the link for it.
+    setTimeout(() => {
+      if (this.users > 0 || links.get(this.key) !== this) return;
+      links.delete(this.key);
+      removeEventListener('online', this.hurry);
+      document.removeEventListener('visibilitychange', this.hurry);
+      clearTimeout(this.timer);
+      this.drop();
+    }, 1000);
+  }
+
+  get up(): boolean {
+    return this.state.at === 'up';
+  }
+
+  onState(listener: () => void): () => void {
+    this.stateListeners.add(listener);
+    return () => this.stateListeners.delete(listener);
+  }
+
+  /** Listens to a topic filter. With `retained`, the last known message comes at once. */
+  subscribe(filter: string, retained: boolean, listener: Listener): () => void {
+    let one = this.subscriptions.get(filter);
+    if (!one) {
+      one = { filter, retained, listeners: new Set() };
+      this.subscriptions.set(filter, one);
+      if (this.up) this.ask(one);
+    } else if (retained) {
+      for (const [topic, payload] of this.kept) if (matches(filter, topic)) queueMicrotask(() => listener(topic, payload));
+    }
+    one.listeners.add(listener);
+    return () => {
+      one.listeners.delete(listener);
+      if (one.listeners.size || this.subscriptions.get(filter) !== one) return;
+      this.subscriptions.delete(filter);
+      if (this.up) this.client?.unsubscribe(filter, () => {});
+    };
+  }
+
+  /** Publishes with QoS 1. Rejects with the broker's words when it refuses; a lost link is not an error, the caller repeats. */
+  publish(topic: string, text: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const { client } = this;
+      if (!client?.connected) return resolve();
+      const properties = this.version === 5 ? { properties: { messageExpiryInterval: EXPIRY_S } } : {};
+      client.publish(topic, text, { qos: 1, ...properties }, (error) => {
+        const code = (error as { code?: number } | undefined)?.code;
+        if (error && typeof code === 'number' && code >= 0x80) reject(error);
+        else resolve();
+      });
+    });
+  }
+
+  private readonly hurry = (event?: Event): void => {
+    if (event?.type === 'visibilitychange' && document.visibilityState !== 'visible') return;
+    if (this.state.at !== 'down' || !this.timer) return;
+    clearTimeout(this.timer);
+    this.connect();
+  };
+
+  private connect(): void {
+    this.timer = undefined;
+    this.attempts += 1;
+    if (this.state.at !== 'refused') this.enter('connecting', '');
+    const { url } = this;
+    let opened = false;
+    let fate: { at: 'down' | 'refused'; message: string; again?: boolean } = { at: 'down', message: `no answer from ${url.host}` };
+    const options: IClientOptions = {
+      protocol: url.protocol.slice(0, -1) as 'ws' | 'wss',
+      hostname: url.hostname, path: url.pathname + url.search,
+      port: Number(url.port) || (url.protocol === 'wss:' ? 443 : 80),
+      clientId: this.id, protocolVersion: this.version, protocolId: 'MQTT',
+      // Pings every half of it: timers of hidden pages run once a minute, and brokers wait 1.5 times as long.
+      keepalive: 60, timerVariant: 'native', connectTimeout: 10_000,
+      reconnectPeriod: 0, resubscribe: false, queueQoSZero: false,
+      clean: this.version === 4 || !this.seen,
+      createWebsocket: (address: string, protocols: string[]) => {
+        const socket = new WebSocket(address, protocols);
+        socket.addEventListener('open', () => { opened = true; });
+        return socket;
+      },
+    };
+    if (this.version === 5) options.properties = { sessionExpiryInterval: 30, maximumPacketSize: 64 * 1024 };
+    if (this.user) options.username = this.user;
+    if (this.password) options.password = this.password;
+
+    let client: MqttClient;
+    try {
+      client = new MqttClient((it) => browserStreamBuilder(it, options), options);
+    } catch (error) {
+      this.enter('refused', (error as Error).message); // a page on https may not use ws:
+      return;
+    }
+    this.client = client;
+    client.on('connect', () => {
+      if (client !== this.client) return;
+      this.seen = true;
+      this.upSince = Date.now();
+      for (const one of this.subscriptions.values()) this.ask(one);
+      this.enter('up', '');
+    });
+    client.on('message', (topic, payload) => {
+      if (client === this.client) this.deliver(topic, payload);
+    });
+    client.on('error', (error) => {
+      const code = (error as { code?: number }).code ?? -1;
+      if (WRONG_VERSION.has(code)) fate = { at: 'down', message: error.message, again: true };
+      else if (REFUSED.has(code)) fate = { at: 'refused', message: error.message };
+      client.end(true);
+    });
+    client.on('close', () => {
+      if (client !== this.client) return;
+      this.client = null;
+      client.end(true);
+      // A broker that only knows 3.1.1 may hang up instead of saying so.
+      const silent = opened && this.upSince === 0 && this.attempts % 2 === 0;
+      if (fate.again || silent) this.version = this.version === 5 ? 4 : 5;
+      if (this.upSince && Date.now() - this.upSince > STEADY_MS) this.attempts = 0;
+      this.upSince = 0;
+      this.enter(fate.at, fate.message);
+      const most = Math.min(CAP_MS, BASE_MS * 2 ** Math.min(this.attempts, 10));
+      this.timer = setTimeout(() => this.connect(), fate.again ? 0 : fate.at === 'refused' ? CAP_MS : Math.random() * most);
+    });
+  }
+
+  private drop(): void {
+    const { client } = this;
+    this.client = null;
+    client?.end();
+  }
+
+  private ask(one: Subscription): void {
+    // Retain handling 2: no old messages on a reply topic. Answers to a refused subscription never come; the call times out.
+    const rh = this.version === 5 ? { rh: one.retained ? 0 : 2 } : {};
+    this.client?.subscribe(one.filter, { qos: 1, ...rh }, () => {});
+  }
+
+  private deliver(topic: string, payload: Uint8Array): void {
+    for (const one of [...this.subscriptions.values()]) {
+      if (!matches(one.filter, topic)) continue;
+      if (one.retained) {
+        this.kept.delete(topic);
+        if (payload.length && this.kept.size < KEPT_TOPICS) this.kept.set(topic, payload);
+      }
+      for (const listener of [...one.listeners]) listener(topic, payload);
+    }
+  }
+
+  private enter(at: LinkState['at'], message: string): void {
+    this.state = { at, message };
+    for (const listener of [...this.stateListeners]) listener();
+  }
+}
+
+/** A broker's address: `ws://…`, `wss://…`, or a path on the page's own host. Throws with a sentence. */
+export function brokerUrl(broker: string): URL {
+  let url: URL;
+  try {
+    url = new URL(broker, location.href);
+  } catch {
+    throw new Error(`broker “${broker}”: not an address; write ws://host:port/mqtt or wss://…`);
+  }
+  if (url.protocol === 'http:') url.protocol = 'ws:';
+  if (url.protocol === 'https:') url.protocol = 'wss:';
+  if (url.protocol !== 'ws:' && url.protocol !== 'wss:') {
+    throw new Error(`broker “${broker}”: a browser reaches a broker by ws:// or wss:// only`);
+  }
+  return url;
+}
+
+function matches(filter: string, topic: string): boolean {
+  if (!filter.includes('+')) return filter === topic;
+  const parts = filter.split('/');
+  const levels = topic.split('/');
+  return parts.length === levels.length && parts.every((part, i) => part === '+' || part === levels[i]);
+}

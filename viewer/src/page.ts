@@ -1,0 +1,173 @@
+// The page: who is there, and the pictures of those that were chosen.
+
+import { watchDevices } from './index.ts';
+import type { FanlightViewer, Listing, Status } from './index.ts';
+import { h, icon } from './dom.ts';
+
+interface Config { broker?: string; root?: string; device?: string; user?: string; password?: string; viewer?: string; mode?: string }
+
+const KEYS = ['broker', 'root', 'device', 'user', 'password', 'viewer', 'mode'] as const;
+const find = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
+const list = find<HTMLUListElement>('devices');
+const stage = find('stage');
+const hint = find('hint');
+const form = find<HTMLFormElement>('connect');
+const link = find('link');
+const viewers = new Map<string, FanlightViewer>();
+let config: Config = {};
+let listing: Listing | null = null;
+let stop: (() => void) | null = null;
+
+/** The file beside the page, then what the address says: `?device=a,b&stats`. A password never comes from the address. */
+async function settings(): Promise<Config> {
+  const found: Config = {};
+  try {
+    const answer = await fetch('./config.json', { cache: 'no-store' });
+    const said: unknown = answer.ok ? await answer.json() : {};
+    if (typeof said === 'object' && said !== null) {
+      for (const key of KEYS) {
+        const value = (said as Record<string, unknown>)[key];
+        if (typeof value === 'string' && value !== '') found[key] = value;
+      }
+    }
+  } catch {
+    // No file, or not JSON: the address or the form says it.
+  }
+  const address = new URLSearchParams(location.search);
+  for (const key of KEYS) {
+    const value = address.get(key);
+    if (value && key !== 'password') found[key] = value;
+  }
+  return found;
+}
+
+function start(): void {
+  stop?.();
+  for (const one of viewers.values()) one.remove();
+  viewers.clear();
+  listing = null;
+  const broker = config.broker;
+  document.body.classList.toggle('unset', !broker);
+  form.hidden = !!broker;
+  if (!broker) {
+    (form.elements.namedItem('broker') as HTMLInputElement).focus();
+    return draw();
+  }
+  try {
+    stop = watchDevices(broker, options(), (it) => {
+      listing = it;
+      draw();
+    });
+  } catch (error) {
+    return wrong((error as Error).message);
+  }
+  for (const device of (config.device ?? '').split(',').filter(Boolean)) show(device.trim());
+  draw();
+}
+
+const options = () => ({
+  ...(config.root ? { root: config.root } : {}), ...(config.user ? { user: config.user } : {}), ...(config.password ? { password: config.password } : {}),
+});
+
+function wrong(message: string): void {
+  config = { ...config, broker: '' };
+  document.body.classList.add('unset');
+  form.hidden = false;
+  find('wrong').textContent = message;
+}
+
+function show(device: string): void {
+  if (viewers.has(device)) return;
+  const viewer = document.createElement('fanlight-viewer');
+  for (const key of ['broker', 'root', 'user', 'viewer', 'mode'] as const) if (config[key]) viewer.setAttribute(key, config[key]!);
+  if (config.password) viewer.password = config.password;
+  viewer.device = device;
+  viewer.controls = true;
+  viewer.muted = viewers.size > 0; // one voice at a time
+  viewer.stats = new URLSearchParams(location.search).has('stats');
+  viewers.set(device, viewer);
+  stage.append(viewer);
+}
+
+function hide(device: string): void {
+  viewers.get(device)?.remove();
+  viewers.delete(device);
+}
+
+function toggle(device: string): void {
+  if (viewers.has(device)) hide(device);
+  else show(device);
+  const address = new URL(location.href);
+  if (viewers.size) address.searchParams.set('device', [...viewers.keys()].join(','));
+  else address.searchParams.delete('device');
+  history.replaceState(null, '', address);
+  draw();
+}
+
+function draw(): void {
+  const state = listing?.broker ?? 'connecting';
+  link.dataset['is'] = config.broker ? state : 'none';
+  link.textContent = !config.broker ? 'Not connected' : { connecting: 'Connecting', up: 'Connected', down: 'Broker not reachable', refused: 'Login refused' }[state];
+
+  const devices = new Map<string, Status | null>(listing?.devices ?? []);
+  for (const device of viewers.keys()) if (!devices.has(device)) devices.set(device, null);
+  // Rows are kept, so that the keyboard stays where it is.
+  const rows = new Map([...list.children].map((row) => [(row as HTMLElement).dataset['device']!, row as HTMLElement]));
+  for (const [device, row] of rows) if (!devices.has(device)) row.remove();
+  let at = 0;
+  for (const [device, status] of devices) {
+    const row = rows.get(device) ?? makeRow(device);
+    if (list.children[at] !== row) list.insertBefore(row, list.children[at] ?? null);
+    at += 1;
+    fillRow(row, device, status);
+  }
+  stage.dataset['count'] = String(Math.min(viewers.size, 5));
+  hint.hidden = viewers.size > 0 || !config.broker;
+  find('hint-title').textContent = devices.size ? 'Choose a camera' : state === 'up' ? 'No cameras yet' : state === 'refused' ? 'The broker refused the login' : state === 'down' ? 'The broker cannot be reached' : 'Looking for cameras';
+  find('hint-text').textContent = devices.size ? 'Several at once are fine.'
+    : state === 'up' ? 'A camera appears here as soon as its daemon reaches this broker.'
+    : state === 'refused' ? `${listing?.message ?? ''}` : state === 'down' ? 'This page keeps trying and goes on by itself.' : '';
+  find('count').textContent = devices.size ? String(devices.size) : '';
+}
+
+function makeRow(device: string): HTMLElement {
+  const button = h('button', { type: 'button' }, h('span', { class: 'face' }, icon('camera')),
+    h('span', { class: 'words' }, h('b', {}, device), h('small')), h('span', { class: 'mark' }, icon('check')));
+  button.onclick = () => toggle(device);
+  const row = h('li', {}, button);
+  row.dataset['device'] = device;
+  return row;
+}
+
+function fillRow(row: HTMLElement, device: string, status: Status | null): void {
+  const online = status?.state === 'online';
+  row.dataset['is'] = online ? 'online' : 'offline';
+  row.firstElementChild!.setAttribute('aria-pressed', String(viewers.has(device)));
+  const small = row.querySelector('small')!;
+  const text = describe(status);
+  if (small.textContent !== text) small.textContent = text;
+}
+
+function describe(status: Status | null): string {
+  if (!status) return 'Not heard of yet';
+  if (status.state === 'offline') return status.reason === 'shutdown' ? 'Offline: switched off' : 'Offline: connection lost';
+  const video = { ok: '', starting: 'camera starting', stalled: 'camera hangs', absent: 'no camera', privacy: 'privacy is on' }[status.media.video];
+  const watching = status.viewers ? `${status.viewers} watching` : '';
+  return ['Online', video, watching].filter(Boolean).join(' · ');
+}
+
+form.addEventListener('submit', (event) => {
+  event.preventDefault();
+  find('wrong').textContent = '';
+  const said = new FormData(form);
+  for (const key of ['broker', 'root', 'device', 'user', 'password'] as const) config[key] = String(said.get(key) ?? '').trim();
+  start();
+});
+find('change').addEventListener('click', () => {
+  form.hidden = !form.hidden;
+  for (const key of ['broker', 'root', 'device', 'user'] as const) (form.elements.namedItem(key) as HTMLInputElement).value = config[key] ?? '';
+  if (!form.hidden) (form.elements.namedItem('broker') as HTMLInputElement).focus();
+});
+
+config = await settings();
+start();

@@ -1,0 +1,245 @@
+// The peer connection of one session: descriptions, candidates, tracks, and how long each step took.
+
+import type { Candidate, IceServer } from './protocol.ts';
+import { ufragOf } from './protocol.ts';
+import { readClock, delayOf } from './clock.ts';
+import { percentile, readStats } from './stats.ts';
+import type { Sample, ViewerStats } from './stats.ts';
+
+export type PeerState = 'checking' | 'routed' | 'connected' | 'lost' | 'failed';
+
+/** What the player tells its owner. All of it comes from the present peer connection only, never from an old one. */
+export interface Hooks {
+  offer(sdp: string, restart: boolean): void;
+  answer(sdp: string): void;
+  candidate(candidate: Candidate | null, ufrag: string): void;
+  remoteSet(): void;
+  peer(state: PeerState): void;
+  stream(stream: MediaStream | null): void;
+  failed(name: string, message: string): void;
+}
+
+const WINDOW_MS = 10_000;
+let certificate: Promise<RTCCertificate[]> | undefined;
+
+interface Prepared { pc: RTCPeerConnection; offer: Promise<RTCSessionDescriptionInit> }
+
+export class Player {
+  pc: RTCPeerConnection | null = null;
+
+  private stream: MediaStream | null = null;
+  private prepared: Promise<Prepared> | null = null;
+  private chain: Promise<unknown> = Promise.resolve();
+  private generation = 0;
+  private sample: Sample | null = null;
+  private delays: { at: number; ms: number }[] = [];
+  private canvas: OffscreenCanvas | HTMLCanvasElement | null = null;
+
+  constructor(private readonly hooks: Hooks) {}
+
+  static get possible(): boolean {
+    return typeof RTCPeerConnection === 'function';
+  }
+
+  /** Does what can be done before the broker answers: key, sockets, and the offer itself. */
+  prepare(servers: IceServer[]): void {
+    this.prepared ??= this.ready(servers);
+    this.prepared.catch(() => { this.prepared = null; });
+  }
+
+  makeOffer(restart: boolean, servers: IceServer[]): void {
+    if (restart) {
+      this.queue('restart the route', async (pc) => {
+        if (pc.signalingState !== 'stable') return;
+        pc.setConfiguration({ ...pc.getConfiguration(), iceServers: servers });
+        const offer = await pc.createOffer({ iceRestart: true });
+        // Published before it takes effect here: the browser works on it while the message travels.
+        this.hooks.offer(offer.sdp!, true);
+        await pc.setLocalDescription(offer);
+      });
+      return;
+    }
+    this.close();
+    const generation = ++this.generation;
+    const prepared = this.prepared ?? this.ready(servers);
+    this.prepared = null;
+    this.chain = prepared.then(async ({ pc, offer }) => {
+      if (generation !== this.generation) return pc.close();
+      this.adopt(pc, generation);
+      const description = await offer;
+      if (generation !== this.generation) return;
+      this.hooks.offer(description.sdp!, false);
+      await pc.setLocalDescription(description);
+    }).catch((error: Error) => {
+      if (generation === this.generation) this.hooks.failed('internal', `prepare the call: ${error.message}`);
+    });
+  }
+
+  takeAnswer(sdp: string, servers: IceServer[]): void {
+    this.queue('take the answer', async (pc) => {
+      if (servers.length) pc.setConfiguration({ ...pc.getConfiguration(), iceServers: servers });
+      await pc.setRemoteDescription({ type: 'answer', sdp });
+      this.hooks.remoteSet();
+    }, 'bad_sdp');
+  }
+
+  takeOffer(sdp: string, servers: IceServer[]): void {
+    if (!this.pc) {
+      const generation = ++this.generation;
+      this.chain = keys().then((certificates) => {
+        if (generation === this.generation) this.adopt(new RTCPeerConnection(configuration(servers, certificates)), generation);
+      });
+    }
+    this.queue('take the offer', async (pc) => {
+      await pc.setRemoteDescription({ type: 'offer', sdp });
+      this.hooks.remoteSet();
+      const answer = await pc.createAnswer();
+      this.hooks.answer(answer.sdp!);
+      await pc.setLocalDescription(answer);
+    }, 'bad_sdp');
+  }
+
+  takeCandidates(candidates: Candidate[]): void {
+    this.queue('take candidates', async (pc) => {
+      await Promise.all(candidates.map((one) => pc.addIceCandidate({
+        candidate: one.candidate, sdpMid: one.mid ?? null, sdpMLineIndex: one.mid === undefined ? (one.mline ?? 0) : (one.mline ?? null),
+      }).catch(() => {}))); // one bad candidate is no reason to end a call
+    });
+  }
+
+  close(): void {
+    this.generation += 1;
+    const { pc } = this;
+    this.pc = null;
+    this.stream = null;
+    this.sample = null;
+    this.delays = [];
+    if (!pc) return;
+    for (const name of ['onicecandidate', 'ontrack', 'onconnectionstatechange', 'oniceconnectionstatechange'] as const) pc[name] = null;
+    pc.close();
+    this.hooks.stream(null);
+  }
+
+  /** Forgets what was prepared for a call that will not be made. */
+  forget(): void {
+    this.prepared?.then(({ pc }) => pc.close()).catch(() => {});
+    this.prepared = null;
+    this.close();
+  }
+
+  /** Reads the picture clock of the frame being shown. */
+  readDelay(video: HTMLVideoElement, shownAt: number): void {
+    const { videoWidth: width } = video;
+    const side = Math.floor(width / 40);
+    if (side < 2) return;
+    this.canvas ??= typeof OffscreenCanvas === 'function' ? new OffscreenCanvas(width, side) : document.createElement('canvas');
+    if (this.canvas.width !== width || this.canvas.height !== side) Object.assign(this.canvas, { width, height: side });
+    const context = this.canvas.getContext('2d', { willReadFrequently: true }) as CanvasRenderingContext2D | null;
+    if (!context) return;
+    context.drawImage(video, 0, 0, width, side, 0, 0, width, side);
+    const value = readClock(context.getImageData(0, 0, width, side).data, width, side);
+    const ms = value === null ? null : delayOf(performance.timeOrigin + shownAt, value);
+    this.delays = this.delays.filter((one) => one.at > shownAt - WINDOW_MS);
+    if (ms !== null) this.delays.push({ at: shownAt, ms });
+  }
+
+  async stats(): Promise<ViewerStats | null> {
+    const { pc } = this;
+    if (!pc) return null;
+    const report = await pc.getStats();
+    if (pc !== this.pc) return null;
+    const { sample, stats } = readStats(report as unknown as Parameters<typeof readStats>[0], this.sample, performance.now());
+    this.sample = sample;
+    const recent = this.delays.filter((one) => one.at > performance.now() - WINDOW_MS).map((one) => one.ms);
+    if (recent.length) {
+      stats.delayP50Ms = stats.delayMs = percentile(recent, 0.5);
+      stats.delayP95Ms = percentile(recent, 0.95);
+      stats.delayBy = 'clock';
+    }
+    return stats;
+  }
+
+  private async ready(servers: IceServer[]): Promise<Prepared> {
+    const pc = new RTCPeerConnection(configuration(servers, await keys()));
+    const video = pc.addTransceiver('video', { direction: 'recvonly' });
+    prefer(video, 'video', 'video/H264');
+    const audio = pc.addTransceiver('audio', { direction: 'recvonly' });
+    prefer(audio, 'audio', 'audio/opus');
+    return { pc, offer: pc.createOffer() };
+  }
+
+  private adopt(pc: RTCPeerConnection, generation: number): void {
+    this.pc = pc;
+    const mine = () => generation === this.generation;
+    pc.onicecandidate = ({ candidate }) => {
+      if (!mine()) return;
+      const ufrag = candidate?.usernameFragment ?? ufragOf(pc.localDescription?.sdp ?? '') ?? '';
+      if (!candidate) return this.hooks.candidate(null, ufrag);
+      // Empty: the end of one m-line; the null after it ends them all. A device has no use for TCP.
+      if (candidate.candidate === '' || candidate.protocol === 'tcp') return;
+      const one: Candidate = { candidate: candidate.candidate };
+      if (candidate.sdpMid !== null) one.mid = candidate.sdpMid;
+      if (candidate.sdpMLineIndex !== null) one.mline = candidate.sdpMLineIndex;
+      this.hooks.candidate(one, ufrag);
+    };
+    pc.oniceconnectionstatechange = () => {
+      if (mine() && (pc.iceConnectionState === 'connected' || pc.iceConnectionState === 'completed')) this.hooks.peer('routed');
+    };
+    pc.onconnectionstatechange = () => {
+      if (!mine()) return;
+      if (pc.connectionState === 'connected') this.hooks.peer('connected');
+      else if (pc.connectionState === 'disconnected') this.hooks.peer('lost');
+      else if (pc.connectionState === 'failed') this.hooks.peer('failed');
+    };
+    pc.ontrack = ({ track, receiver }) => {
+      if (!mine()) return;
+      // Show what arrives at once; the device may ask for more delay by the playout-delay extension.
+      const eager = receiver as RTCRtpReceiver & { jitterBufferTarget?: number | null; playoutDelayHint?: number };
+      if ('jitterBufferTarget' in receiver) eager.jitterBufferTarget = 0;
+      else eager.playoutDelayHint = 0;
+      // One stream for both, whatever the device calls them: the browser keeps the lips in step only within a stream.
+      if (!this.stream) {
+        this.stream = new MediaStream([track]);
+        this.hooks.stream(this.stream);
+      } else if (!this.stream.getTracks().includes(track)) {
+        this.stream.addTrack(track);
+      }
+    };
+  }
+
+  /** Steps of one connection run one after the other, and not at all once it is closed. */
+  private queue(doing: string, step: (pc: RTCPeerConnection) => Promise<void>, name = 'internal'): void {
+    const { generation } = this;
+    this.chain = this.chain.then(async () => {
+      if (generation === this.generation && this.pc) await step(this.pc);
+    }).catch((error: Error) => {
+      if (generation === this.generation) this.hooks.failed(name, `${doing}: ${error.message}`);
+    });
+  }
+}
+
+function configuration(iceServers: IceServer[], certificates: RTCCertificate[]): RTCConfiguration {
+  return { iceServers, bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require', iceCandidatePoolSize: 1, ...(certificates.length ? { certificates } : {}) };
+}
+
+/** One key for all calls of the page: making one is the slowest step of a new connection. */
+function keys(): Promise<RTCCertificate[]> {
+  certificate ??= RTCPeerConnection.generateCertificate({ name: 'ECDSA', namedCurve: 'P-256' } as EcKeyGenParams)
+    .then((one) => [one]).catch(() => []);
+  return certificate.then((list) => {
+    if (list[0] && list[0].expires > Date.now() + 3_600_000) return list;
+    certificate = undefined;
+    return list.length ? keys() : [];
+  });
+}
+
+function prefer(transceiver: RTCRtpTransceiver, kind: 'video' | 'audio', mime: string): void {
+  const codecs = RTCRtpReceiver.getCapabilities(kind)?.codecs ?? [];
+  const first = codecs.filter((one) => one.mimeType.toLowerCase() === mime.toLowerCase());
+  if (!first.length || !transceiver.setCodecPreferences) return;
+  try {
+    transceiver.setCodecPreferences([...first, ...codecs.filter((one) => !first.includes(one))]);
+  } catch {
+    // An older browser that refuses the list keeps its own order.
+  }
+}

@@ -1,0 +1,259 @@
+// What is said over the broker: topics and messages. Pure: no clock, no network, no DOM.
+// The contract is docs/protocol.md; section numbers below are its own.
+
+export const VERSION = 1;
+/** Section 7. */
+export const MAX_MESSAGE = 32 * 1024;
+export const MAX_SDP = 24 * 1024;
+export const MAX_CANDIDATES = 24;
+const MAX_DEPTH = 16;
+
+export const HEALTHS = ['ok', 'starting', 'stalled', 'absent', 'privacy'] as const;
+export type Health = (typeof HEALTHS)[number];
+export interface MediaHealth { video: Health; audio: Health }
+
+export interface Candidate { candidate: string; mid?: string; mline?: number }
+export interface IceServer { urls: string[]; username?: string; credential?: string }
+export interface Wanted { video: boolean; audio: boolean; talk: boolean }
+
+/** What a viewer says, without the envelope. */
+export type ToDevice =
+  | { type: 'offer'; sdp: string; restart?: true }
+  | { type: 'request'; media: Wanted }
+  | { type: 'answer'; sdp: string; offer_hash?: string }
+  | { type: 'candidates'; ufrag: string; candidates: Candidate[]; end?: true }
+  | { type: 'renew' }
+  | { type: 'bye'; reason: string }
+  | { type: 'ping' | 'pong'; n: number };
+
+/** What a device says, checked. */
+export type FromDevice =
+  | { type: 'welcome' }
+  | { type: 'offer'; sdp: string; restart: boolean; iceServers: IceServer[] | null; leaseS: number | null }
+  | { type: 'answer'; sdp: string; offerHash: string | null; leaseS: number | null; iceServers: IceServer[] }
+  | { type: 'candidates'; ufrag: string | null; candidates: Candidate[]; end: boolean }
+  | { type: 'renewed'; leaseS: number }
+  | { type: 'media'; media: MediaHealth }
+  | { type: 'goaway'; inS: number; reason: string }
+  | { type: 'bye'; reason: string }
+  | { type: 'ping' | 'pong'; n: number }
+  | { type: 'error'; code: number; name: string; message: string; retryAfterMs: number | null };
+
+export interface Received { session: string | null; seq: number | null; body: FromDevice }
+
+export type Status =
+  | {
+      state: 'online'; epoch: string; conn: number; media: MediaHealth;
+      viewers: number | null; maxViewers: number | null; auth: string | null; version: string | null;
+    }
+  | { state: 'offline'; epoch: string; conn: number; reason: string };
+
+/** A message that cannot be used; the text says why. */
+export class Unusable extends Error {}
+
+const ID = /^[A-Za-z0-9_-]{1,64}$/;
+export const isId = (text: string): boolean => ID.test(text);
+
+/** A topic prefix that is safe to publish under: no wildcards, no empty level. */
+export const isRoot = (text: string): boolean => /^[^+#\0/]+(\/[^+#\0/]+)*$/.test(text) && text.length <= 256;
+
+export const topics = {
+  status: (root: string, device: string) => `${root}/${device}/status`,
+  everyStatus: (root: string) => `${root}/+/status`,
+  request: (root: string, device: string, viewer: string) => `${root}/${device}/req/${viewer}`,
+  reply: (root: string, device: string, viewer: string) => `${root}/${device}/rsp/${viewer}`,
+  /** The device a status topic speaks of. */
+  deviceOf(root: string, topic: string): string | null {
+    if (!topic.startsWith(`${root}/`) || !topic.endsWith('/status')) return null;
+    const device = topic.slice(root.length + 1, -'/status'.length);
+    return isId(device) ? device : null;
+  },
+};
+
+export const base64url = (bytes: Uint8Array): string =>
+  btoa(String.fromCharCode(...bytes)).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
+
+/** A session id: 128 random bits. */
+export const newSession = (): string => base64url(crypto.getRandomValues(new Uint8Array(16)));
+
+/** Puts the envelope around a message. */
+export function encode(session: string, seq: number, body: ToDevice): string {
+  const text = JSON.stringify({ v: VERSION, session, seq, ...body });
+  if (new TextEncoder().encode(text).length > MAX_MESSAGE) {
+    throw new Unusable(`${body.type}: longer than ${MAX_MESSAGE} bytes`);
+  }
+  return text;
+}
+
+/** Reads and checks one message of a device. Throws `Unusable`. */
+export function decode(payload: Uint8Array): Received {
+  const it = object(readJson(payload), 'message');
+  if (it['v'] !== VERSION) throw new Unusable('version: not 1');
+  const session = it['session'];
+  return {
+    session: typeof session === 'string' && /^[A-Za-z0-9_-]{22}$/.test(session) ? session : null,
+    seq: Number.isSafeInteger(it['seq']) && (it['seq'] as number) >= 0 ? (it['seq'] as number) : null,
+    body: bodyOf(it),
+  };
+}
+
+/** Reads a retained status. An empty payload is a device that was forgotten: null. */
+export function decodeStatus(payload: Uint8Array): Status | null {
+  if (payload.length === 0) return null;
+  const it = object(readJson(payload), 'status');
+  if (it['v'] !== VERSION) throw new Unusable('version: not 1');
+  const epoch = text(it, 'epoch', 128, '');
+  const conn = typeof it['conn'] === 'number' ? it['conn'] : 0;
+  if (it['state'] === 'offline') return { state: 'offline', epoch, conn, reason: text(it, 'reason', 64, '') };
+  if (it['state'] !== 'online') throw new Unusable('status: state is neither online nor offline');
+  const count = (key: string) => (Number.isSafeInteger(it[key]) && (it[key] as number) >= 0 ? (it[key] as number) : null);
+  return {
+    state: 'online', epoch, conn, media: mediaOf(it['media'] ?? {}),
+    viewers: count('viewers'), maxViewers: count('max_viewers'),
+    auth: text(it, 'auth', 32, '') || null, version: text(it, 'version', 64, '') || null,
+  };
+}
+
+function bodyOf(it: Record<string, unknown>): FromDevice {
+  switch (it['type']) {
+    case 'welcome':
+      return { type: 'welcome' };
+    case 'offer':
+      return {
+        type: 'offer', sdp: text(it, 'sdp', MAX_SDP), restart: it['restart'] === true,
+        iceServers: (it['ice_servers'] ?? null) === null ? null : serversOf(it['ice_servers']), leaseS: lease(it),
+      };
+    case 'answer':
+      return {
+        type: 'answer', sdp: text(it, 'sdp', MAX_SDP), offerHash: text(it, 'offer_hash', 128, '') || null,
+        leaseS: lease(it), iceServers: serversOf(it['ice_servers'] ?? []),
+      };
+    case 'candidates':
+      return {
+        type: 'candidates', ufrag: text(it, 'ufrag', 256, '') || null,
+        candidates: candidatesOf(it['candidates'] ?? []), end: it['end'] === true,
+      };
+    case 'renewed':
+      return { type: 'renewed', leaseS: lease(it) ?? fail('renewed: no lease_s') };
+    case 'media':
+      return { type: 'media', media: mediaOf(it) };
+    case 'goaway':
+      return { type: 'goaway', inS: number(it, 'in_s', 86_400), reason: text(it, 'reason', 64, '') };
+    case 'bye':
+      return { type: 'bye', reason: text(it, 'reason', 64, '') };
+    case 'ping':
+    case 'pong':
+      return { type: it['type'], n: number(it, 'n', Number.MAX_SAFE_INTEGER) };
+    case 'error': {
+      const after = it['retry_after_ms'];
+      return {
+        type: 'error', code: number(it, 'code', 999), name: text(it, 'name', 64), message: text(it, 'message', 1024, ''),
+        retryAfterMs: typeof after === 'number' && after >= 0 ? Math.min(after, 3_600_000) : null,
+      };
+    }
+    default:
+      throw new Unusable('message: unknown type');
+  }
+}
+
+function lease(it: Record<string, unknown>): number | null {
+  const s = it['lease_s'];
+  return typeof s === 'number' && Number.isFinite(s) && s > 0 ? Math.min(s, 86_400) : null;
+}
+
+function mediaOf(value: unknown): MediaHealth {
+  const it = object(value, 'media');
+  const one = (key: string): Health => {
+    const is = it[key];
+    return HEALTHS.includes(is as Health) ? (is as Health) : 'ok';
+  };
+  return { video: one('video'), audio: one('audio') };
+}
+
+function candidatesOf(value: unknown): Candidate[] {
+  if (!Array.isArray(value) || value.length > MAX_CANDIDATES) throw new Unusable('candidates: not a short list');
+  return value.map((entry) => {
+    const it = object(entry, 'candidate');
+    const one: Candidate = { candidate: text(it, 'candidate', 1024, '') };
+    if (typeof it['mid'] === 'string' && it['mid'].length <= 64) one.mid = it['mid'];
+    if (Number.isSafeInteger(it['mline']) && (it['mline'] as number) >= 0 && (it['mline'] as number) < 16) {
+      one.mline = it['mline'] as number;
+    }
+    return one;
+  });
+}
+
+function serversOf(value: unknown): IceServer[] {
+  if (!Array.isArray(value) || value.length > 16) throw new Unusable('ice_servers: not a short list');
+  return value.map((entry) => {
+    const it = object(entry, 'ice server');
+    const urls = (Array.isArray(it['urls']) ? it['urls'] : [it['urls']]).filter(
+      (u): u is string => typeof u === 'string' && u.length <= 512 && /^(stun|stuns|turn|turns):/.test(u),
+    );
+    const one: IceServer = { urls };
+    if (typeof it['username'] === 'string') one.username = it['username'];
+    if (typeof it['credential'] === 'string') one.credential = it['credential'];
+    return one;
+  }).filter((s) => s.urls.length > 0);
+}
+
+const fail = (why: string): never => { throw new Unusable(why); };
+
+function object(value: unknown, what: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Unusable(`${what}: not an object`);
+  return value as Record<string, unknown>;
+}
+
+function text(it: Record<string, unknown>, key: string, most: number, otherwise?: string): string {
+  const value = it[key];
+  if (typeof value === 'string' && value.length <= most) return value;
+  if (otherwise !== undefined && (value === undefined || value === null)) return otherwise; // null: not there
+  throw new Unusable(`${key}: not a text of at most ${most} characters`);
+}
+
+function number(it: Record<string, unknown>, key: string, most: number): number {
+  const value = it[key];
+  if (typeof value === 'number' && value >= 0 && value <= most) return value;
+  throw new Unusable(`${key}: not a number from 0 to ${most}`);
+}
+
+function readJson(payload: Uint8Array): unknown {
+  if (payload.length > MAX_MESSAGE) throw new Unusable(`message: longer than ${MAX_MESSAGE} bytes`);
+  let source: string;
+  try {
+    source = new TextDecoder('utf-8', { fatal: true }).decode(payload);
+  } catch {
+    throw new Unusable('message: not UTF-8');
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(source);
+  } catch {
+    throw new Unusable('message: not JSON');
+  }
+  checkShape(source);
+  return value;
+}
+
+// JSON.parse keeps the last of two equal keys and nests without bound; section 3 allows neither. The text is known to be
+// JSON here, so a walk over its tokens is enough.
+function checkShape(source: string): void {
+  const open: (Set<string> | null)[] = [];
+  const token = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/g;
+  for (let found = token.exec(source); found; found = token.exec(source)) {
+    const [it, colon] = found;
+    if (it === '{' || it === '[') {
+      if (open.push(it === '{' ? new Set() : null) > MAX_DEPTH) throw new Unusable(`message: nested deeper than ${MAX_DEPTH}`);
+    } else if (it === '}' || it === ']') {
+      open.pop();
+    } else if (colon !== undefined) {
+      const key = JSON.parse(it.slice(0, it.length - colon.length)) as string;
+      const keys = open[open.length - 1];
+      if (keys?.has(key)) throw new Unusable(`message: the key "${key.slice(0, 32)}" twice`);
+      keys?.add(key);
+    }
+  }
+}
+
+/** The ICE user fragment of a description: of the first m-line that has one. */
+export const ufragOf = (sdp: string): string | null => /^a=ice-ufrag:(\S+)/m.exec(sdp)?.[1] ?? null;

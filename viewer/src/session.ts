@@ -1,0 +1,580 @@
+// The life of a call, from "watch" to "stop", over as many sessions as it takes. Pure: time is an argument, what is to be
+// done comes out as a list of effects, so that every rule can be tested without a browser or a broker.
+
+import { MAX_CANDIDATES, encode, newSession, ufragOf } from './protocol.ts';
+import type { Candidate, FromDevice, IceServer, MediaHealth, Received, Status, ToDevice, Wanted } from './protocol.ts';
+import { STEPS, byeName, wordsFor } from './words.ts';
+import type { Next, Step } from './words.ts';
+
+export type Effect =
+  | { do: 'publish'; text: string }
+  | { do: 'make_offer'; restart: boolean; servers: IceServer[] }
+  | { do: 'take_offer'; sdp: string; servers: IceServer[] }
+  | { do: 'take_answer'; sdp: string; servers: IceServer[] }
+  | { do: 'take_candidates'; candidates: Candidate[] }
+  | { do: 'hash'; session: string; text: string }
+  | { do: 'close' };
+
+export type Phase =
+  | { at: 'idle' }
+  | { at: 'step'; step: Step }
+  | { at: 'offline'; reason: string }
+  | { at: 'live'; restarting: boolean }
+  | { at: 'error'; name: string; message: string; next: Next; retryAt: number | null };
+
+export interface Options { mode: 'offer' | 'request'; wanted: Wanted; random?: () => number; session?: () => string }
+
+type Timer = 'batch' | 'begin' | 'answer' | 'setup' | 'lease' | 'gap' | 'lost' | 'restart' | 'relay' | 'goaway';
+
+const BATCH_MS = 20;
+const BATCH_SIZE = 8;
+const RESEND_MS = [2500, 5000, 10_000];
+const ROUTE_MS = 17_000; // the device gives up after 15 s and says so; this is for when it cannot
+const SECURE_MS = 12_000;
+const LOST_MS = 4000;
+const RESTARTS = 5;
+const RESTART_MS = 3000;
+const RELAY_MS = 3000;
+const EARLY_MS = 5000;
+const EARLY_MESSAGES = 8;
+const GAP_MS = 1000;
+const DOUBT_MS = 1500;
+const HELD_MESSAGES = 16;
+const BACKOFF_MS = [3000, 6000, 12_000, 30_000];
+const DEFAULT_LEASE_S = 600;
+
+export class Call {
+  phase: Phase = { at: 'idle' };
+  media: MediaHealth = { video: 'ok', audio: 'ok' };
+  status: Status | null = null;
+  session: string | null = null;
+  /** When each step of the present session was reached. */
+  reached: Partial<Record<Step | 'start' | 'shown', number>> = {};
+  goaway: { reason: string; at: number } | null = null;
+  /** Messages that were ignored as the contract asks. */
+  ignored = 0;
+
+  private readonly random: () => number;
+  private readonly nextSession: () => string;
+  private effects: Effect[] = [];
+  private timers = new Map<Timer, number>();
+  private brokerUp = false;
+  private epoch: string | null = null;
+  private failures = 0;
+  private servers: IceServer[] = [];
+
+  // the present session
+  private seq = 0;
+  private expected = 0;
+  private held = new Map<number, FromDevice>();
+  private said: { text: string; sent: boolean }[] = [];
+  private resends = 0;
+  private batch: Candidate[] = [];
+  private batchUfrag = '';
+  private gathered = 0;
+  private early: { at: number; message: FromDevice & { type: 'candidates' } }[] = [];
+  private remoteUfrag: string | null = null;
+  private nextUfrag: string | null = null;
+  private endedUfrag: string | null = null;
+  private offering = false; // an offer of ours waits for its answer
+  private digest: string | null | undefined; // undefined: still being computed
+  private waitingAnswer: (FromDevice & { type: 'answer' }) | null = null;
+  private offerDigest: string | null = null; // of the device's offer, for our answer
+  private accepted = false; // the device has answered or offered: it keeps this session
+  private lastError: (FromDevice & { type: 'error' }) | null = null;
+  private leaseS = DEFAULT_LEASE_S;
+  private connected = false;
+  private lostAt: number | null = null;
+  private restarts = 0;
+
+  get mode(): 'offer' | 'request' {
+    return this.options.mode;
+  }
+
+  constructor(private readonly options: Options) {
+    this.random = options.random ?? Math.random;
+    this.nextSession = options.session ?? newSession;
+  }
+
+  /** What is to be done now, in order. */
+  take(): Effect[] {
+    return this.effects.splice(0);
+  }
+
+  /** When `wake` wants to be called next. */
+  nextWake(): number | null {
+    return this.timers.size ? Math.min(...this.timers.values()) : null;
+  }
+
+  get watching(): boolean {
+    return this.phase.at !== 'idle';
+  }
+
+  // --- what people and the broker do
+
+  watch(now: number): void {
+    this.failures = 0;
+    this.begin(now);
+  }
+
+  stop(reason = 'left'): void {
+    this.end(reason);
+    this.timers.clear();
+    this.phase = { at: 'idle' };
+  }
+
+  broker(up: boolean, now: number): void {
+    if (up === this.brokerUp) return;
+    this.brokerUp = up;
+    if (!this.watching) return;
+    if (!up) {
+      // A running picture does not need the broker; a call being set up does.
+      if (!this.session && this.phase.at === 'offline') this.phase = { at: 'step', step: 'broker' };
+      return;
+    }
+    if (!this.session) {
+      if (this.phase.at === 'step' && !this.timers.has('begin')) this.begin(now);
+      return;
+    }
+    for (const one of this.said) {
+      // A repeat is answered again without effect, so during set-up everything may be said twice.
+      if (one.sent && this.connected) continue;
+      one.sent = true;
+      this.effects.push({ do: 'publish', text: one.text });
+    }
+    if (this.timers.has('answer')) this.awaitAnswer(now);
+    if (this.lostAt !== null) this.restart(now);
+  }
+
+  /** The device's retained presence; null: it was forgotten. */
+  deviceStatus(status: Status | null, now: number): void {
+    const before = this.status;
+    this.status = status;
+    if (status?.state === 'online') this.media = status.media;
+    if (!this.watching) return;
+    if (status?.state !== 'online') {
+      const waits = this.phase.at === 'error' && this.phase.next === 'wait';
+      if (status && ((this.session && !this.connected) || waits)) this.offline(status.reason);
+      else if (!status && this.phase.at === 'offline') this.phase = { at: 'offline', reason: '' };
+      return;
+    }
+    const soon = now + this.random() * 1000;
+    if (this.session) {
+      if (this.epoch !== null && status.epoch !== this.epoch) {
+        this.end(null);
+        this.phase = { at: 'step', step: 'device' };
+        this.timers.set('begin', soon);
+      }
+      this.epoch = status.epoch;
+      if (this.phase.at === 'step' && this.phase.step === 'device' && this.session) this.step('offer', now);
+      return;
+    }
+    if (this.phase.at === 'offline') {
+      this.phase = { at: 'step', step: 'device' };
+      this.timers.set('begin', soon);
+    } else if (this.phase.at === 'error' && this.phase.next === 'wait' && this.cured(this.phase.name, before, status)) {
+      this.timers.set('begin', Math.min(soon, this.timers.get('begin') ?? soon));
+      this.phase = { ...this.phase, retryAt: this.timers.get('begin')! };
+    }
+  }
+
+  /** The broker refused to carry a message. */
+  publishRefused(message: string, now: number): void {
+    if (this.session && !this.connected) this.fail('publish_refused', message, null, now);
+  }
+
+  // --- what the peer connection does
+
+  localOffer(sdp: string, now: number, restart = false): void {
+    if (!this.session) return;
+    this.offering = true;
+    this.say(restart ? { type: 'offer', sdp, restart: true } : { type: 'offer', sdp });
+    this.digest = undefined;
+    this.effects.push({ do: 'hash', session: this.session, text: sdp });
+    this.gathered = 0;
+    if (!restart) this.awaitAnswer(now);
+  }
+
+  localAnswer(sdp: string): void {
+    if (!this.session) return;
+    this.say(this.offerDigest ? { type: 'answer', sdp, offer_hash: this.offerDigest } : { type: 'answer', sdp });
+    this.gathered = 0;
+  }
+
+  /** SHA-256 (base64url) of the text asked for; null where the page has no crypto (plain http). */
+  hashed(session: string, digest: string | null, now: number): void {
+    if (session !== this.session) return;
+    this.digest = digest;
+    const answer = this.waitingAnswer;
+    this.waitingAnswer = null;
+    if (answer) this.takeAnswer(answer, now);
+  }
+
+  /** The digest of the device's offer, to go into our answer. */
+  offerHashed(session: string, digest: string | null): void {
+    if (session === this.session) this.offerDigest = digest;
+  }
+
+  /** A local candidate; null: there are no more. */
+  localCandidate(candidate: Candidate | null, ufrag: string, now: number): void {
+    if (!this.session) return;
+    if (this.batch.length && ufrag !== this.batchUfrag) this.flush();
+    this.batchUfrag = ufrag;
+    if (candidate === null) return this.flush(true);
+    if (this.gathered >= MAX_CANDIDATES) return;
+    this.gathered += 1;
+    this.batch.push(candidate);
+    if (this.batch.length >= BATCH_SIZE) this.flush();
+    else if (!this.timers.has('batch')) this.timers.set('batch', now + BATCH_MS);
+  }
+
+  /** The remote description is in place: candidates that came early may go in. */
+  remoteSet(): void {
+    this.remoteUfrag = this.nextUfrag ?? this.remoteUfrag;
+    const early = this.early.splice(0);
+    for (const one of early) this.takeCandidates(one.message, one.at);
+  }
+
+  peer(state: 'checking' | 'routed' | 'connected' | 'lost' | 'failed', now: number): void {
+    if (!this.session) return;
+    if (state === 'routed' && this.phase.at === 'step' && !this.connected) {
+      this.step('secure', now);
+      this.timers.set('setup', now + SECURE_MS);
+      this.timers.delete('relay');
+    } else if (state === 'connected') {
+      const first = !this.connected;
+      this.connected = true;
+      this.failures = 0;
+      this.lostAt = null;
+      this.restarts = 0;
+      for (const timer of ['setup', 'answer', 'lost', 'restart', 'relay'] as const) this.timers.delete(timer);
+      this.said = this.said.filter((one) => !one.sent);
+      if (first) this.step('picture', now);
+      else if (this.phase.at === 'live') this.phase = { at: 'live', restarting: false };
+    } else if (state === 'lost' && this.connected && this.lostAt === null) {
+      this.lostAt = now;
+      this.timers.set('lost', now + LOST_MS);
+    } else if (state === 'failed') {
+      if (this.connected) {
+        this.lostAt ??= now;
+        this.restart(now);
+      } else {
+        // The peer fails for good only after route or handshake did.
+        this.fail(this.phase.at === 'step' && this.phase.step === 'secure' ? 'dtls_failed' : 'ice_failed', '', null, now);
+      }
+    }
+  }
+
+  /** The first picture of this session was shown. */
+  shown(now: number): void {
+    if (!this.session || !this.connected) return;
+    this.reached.shown ??= now;
+    if (this.phase.at === 'step') this.phase = { at: 'live', restarting: false };
+  }
+
+  /** Something on this side cannot work. */
+  localFailed(name: string, message: string, now: number): void {
+    if (this.watching) this.fail(name, message, null, now);
+  }
+
+  /** The network of this machine changed: look for a new route at once. */
+  networkChanged(now: number): void {
+    if (this.lostAt !== null) this.restart(now);
+  }
+
+  // --- what the device says
+
+  received(it: Received, now: number): void {
+    if (!this.session || it.session !== this.session) {
+      this.ignored += 1;
+      return;
+    }
+    // Without a number: outside the order, from a device that keeps no session.
+    if (it.seq === null) return this.hear(it.body, now);
+    if (it.seq < this.expected) {
+      this.ignored += 1;
+      return;
+    }
+    if (it.body.type === 'bye') return this.hear(it.body, now);
+    if (it.seq > this.expected) {
+      if (this.held.size < HELD_MESSAGES) this.held.set(it.seq, it.body);
+      if (!this.timers.has('gap')) this.timers.set('gap', now + GAP_MS);
+      return;
+    }
+    const session = this.session;
+    let body: FromDevice | undefined = it.body;
+    while (body && this.session === session) {
+      this.held.delete(this.expected);
+      this.expected += 1;
+      this.hear(body, now);
+      body = this.held.get(this.expected);
+    }
+    if (this.held.size === 0) this.timers.delete('gap');
+  }
+
+  // --- time
+
+  wake(now: number): void {
+    for (const [timer, at] of [...this.timers]) {
+      if (at > now || this.timers.get(timer) !== at) continue;
+      this.timers.delete(timer);
+      this.due(timer, now);
+    }
+  }
+
+  private due(timer: Timer, now: number): void {
+    switch (timer) {
+      case 'batch': return this.flush();
+      case 'begin': return this.begin(now);
+      case 'gap': return this.fail('conflict', 'a message of the device is missing', null, now);
+      case 'answer': {
+        const offer = this.said[0];
+        const wait = RESEND_MS[this.resends];
+        if (wait === undefined || !offer) {
+          if (this.lastError) return this.fail(this.lastError.name, this.lastError.message, this.lastError.retryAfterMs, now);
+          // Nobody is there, rather than somebody who does not answer.
+          if (this.status === null) return this.offline('unknown', now);
+          return this.fail('timeout', '', null, now);
+        }
+        if (this.brokerUp) {
+          this.resends += 1;
+          this.effects.push({ do: 'publish', text: offer.text });
+        }
+        this.timers.set('answer', now + wait);
+        return;
+      }
+      case 'setup':
+        return this.fail(this.phase.at === 'step' && this.phase.step === 'secure' ? 'dtls_failed' : 'ice_timeout', '', null, now);
+      case 'relay': return this.offerAgain();
+      case 'lost': return this.restart(now);
+      case 'restart': return this.restart(now);
+      case 'goaway':
+        this.end('goaway');
+        return this.begin(now);
+      case 'lease':
+        if (this.brokerUp) this.say({ type: 'renew' });
+        this.timers.set('lease', now + Math.max(2000, (this.leaseS * 1000) / 16));
+    }
+  }
+
+  // --- inside
+
+  private begin(now: number): void {
+    this.end('again');
+    this.timers.clear();
+    // The wish to watch counts from the click, not from the broker's answer.
+    if (!(this.phase.at === 'step' && this.phase.step === 'broker')) this.reached = { start: now };
+    if (!this.brokerUp) return void this.step('broker', now);
+    if (this.status?.state === 'offline') return this.offline(this.status.reason);
+    this.session = this.nextSession();
+    this.epoch = this.status?.epoch ?? null;
+    this.step(this.status ? 'offer' : 'device', now);
+    if (this.options.mode === 'request') {
+      this.say({ type: 'request', media: this.options.wanted });
+      this.awaitAnswer(now);
+    } else {
+      this.effects.push({ do: 'make_offer', restart: false, servers: this.servers });
+    }
+  }
+
+  /** Ends the present session, if there is one. A reason is told to the device. */
+  private end(reason: string | null): void {
+    if (this.session) {
+      if (reason !== null && this.brokerUp && this.said.length + this.expected > 0) this.say({ type: 'bye', reason });
+      this.effects.push({ do: 'close' });
+    }
+    this.session = null;
+    this.timers.clear();
+    this.seq = this.expected = this.resends = this.gathered = this.restarts = 0;
+    this.held.clear();
+    this.said = [];
+    this.batch = [];
+    this.early = [];
+    this.remoteUfrag = this.nextUfrag = this.endedUfrag = this.lostAt = this.goaway = this.offerDigest = null;
+    this.offering = this.connected = this.accepted = false;
+    this.lastError = null;
+    this.digest = undefined;
+    this.waitingAnswer = null;
+    this.leaseS = DEFAULT_LEASE_S;
+  }
+
+  private step(step: Step, now: number): void {
+    if (this.phase.at === 'step' && this.session && STEPS.indexOf(step) < STEPS.indexOf(this.phase.step) && this.reached[step]) return;
+    this.reached[step] ??= now;
+    this.phase = { at: 'step', step };
+  }
+
+  private offline(reason: string, now?: number): void {
+    this.end(null);
+    this.phase = { at: 'offline', reason };
+    // A device whose status nobody may read can still answer a call.
+    if (now !== undefined) this.timers.set('begin', now + this.delay());
+  }
+
+  private delay(): number {
+    const most = BACKOFF_MS[Math.min(this.failures, BACKOFF_MS.length - 1)]!;
+    this.failures += 1;
+    return most / 2 + (this.random() * most) / 2;
+  }
+
+  private fail(name: string, message: string, retryAfterMs: number | null, now: number): void {
+    const { next } = wordsFor(name);
+    const told = name === 'hash_mismatch' || name === 'ice_failed' || name === 'ice_timeout' || name === 'dtls_failed' || name === 'conflict' || name === 'timeout';
+    this.end(told ? name : null);
+    let retryAt: number | null = null;
+    if (next === 'now' && this.failures < 2) {
+      this.failures += 1;
+      retryAt = now + this.random() * 1000;
+    } else if (next !== 'stay') {
+      // Never all at the same moment: the pause the device asks for is stretched a little by chance.
+      retryAt = now + (retryAfterMs === null ? this.delay() : retryAfterMs + this.random() * 1000);
+    }
+    if (retryAt !== null) this.timers.set('begin', retryAt);
+    this.phase = { at: 'error', name, message, next, retryAt };
+  }
+
+  private cured(name: string, before: Status | null, status: Status & { state: 'online' }): boolean {
+    if (name === 'busy') return status.viewers !== null && status.maxViewers !== null && status.viewers < status.maxViewers;
+    if (name === 'privacy' || name === 'no_media') return status.media.video === 'ok' || status.media.video === 'starting';
+    return before?.state !== 'online' || before.epoch !== status.epoch;
+  }
+
+  private say(body: ToDevice): void {
+    const text = encode(this.session!, this.seq, body);
+    this.seq += 1;
+    this.said.push({ text, sent: this.brokerUp });
+    if (this.brokerUp) this.effects.push({ do: 'publish', text });
+    if (this.connected) this.said = this.said.filter((one) => !one.sent);
+    }
+
+  private awaitAnswer(now: number): void {
+    this.resends = 0;
+    this.timers.set('answer', now + RESEND_MS[0]!);
+  }
+
+  private flush(end = false): void {
+    this.timers.delete('batch');
+    const candidates = this.batch.splice(0);
+    if (!candidates.length && !end) return;
+    this.say({ type: 'candidates', ufrag: this.batchUfrag, candidates, ...(end ? { end: true as const } : {}) });
+  }
+
+  private hear(body: FromDevice, now: number): void {
+    switch (body.type) {
+      case 'answer':
+        if (!this.offering) return void (this.ignored += 1);
+        if (this.digest === undefined) return void (this.waitingAnswer = body);
+        return this.takeAnswer(body, now);
+      case 'offer':
+        return this.takeOffer(body, now);
+      case 'candidates':
+        return this.takeCandidates(body, now);
+      case 'renewed':
+        return this.lease(body.leaseS, now);
+      case 'media':
+        this.media = body.media;
+        return;
+      case 'goaway':
+        this.goaway = { reason: body.reason, at: now + body.inS * 1000 };
+        this.timers.set('goaway', this.goaway.at + this.random() * 1000);
+        return;
+      case 'ping':
+        this.say({ type: 'pong', n: body.n });
+        return;
+      case 'bye':
+        return this.fail(byeName(body.reason), this.lastError?.name === body.reason ? this.lastError.message : '', null, now);
+      case 'error':
+        return this.refused(body, now);
+      case 'welcome':
+      case 'pong':
+        return;
+    }
+  }
+
+  private refused(error: FromDevice & { type: 'error' }, now: number): void {
+    // An error ends no running session: what must end, the device ends with `bye`. A session it does not know is over.
+    if (this.accepted && error.name !== 'no_session' && error.name !== 'gone') {
+      this.lastError = error;
+      this.ignored += 1;
+      if (error.retryAfterMs !== null && this.timers.has('lease')) this.timers.set('lease', now + error.retryAfterMs);
+      return;
+    }
+    // A refused candidate looks like a refused offer until the answer comes: give it a moment.
+    if (!this.accepted && (error.name === 'bad_request' || error.name === 'conflict')) {
+      this.lastError = error;
+      this.resends = RESEND_MS.length;
+      this.timers.set('answer', now + DOUBT_MS);
+      return;
+    }
+    this.fail(error.name, error.message, error.retryAfterMs, now);
+  }
+
+  private takeAnswer(answer: FromDevice & { type: 'answer' }, now: number): void {
+    if (this.digest && answer.offerHash !== null && this.digest !== answer.offerHash) {
+      return this.fail('hash_mismatch', '', null, now);
+    }
+    this.offering = false;
+    this.servers = answer.iceServers;
+    this.nextUfrag = ufragOf(answer.sdp);
+    this.effects.push({ do: 'take_answer', sdp: answer.sdp, servers: answer.iceServers });
+    if (this.connected) return;
+    if (answer.leaseS !== null) this.lease(answer.leaseS, now);
+    else this.lease(this.leaseS, now);
+    this.routing(now);
+    // The servers came after gathering began. Mostly the device's own relay is enough; if not, gather again with them.
+    if (answer.iceServers.length) this.timers.set('relay', now + RELAY_MS);
+  }
+
+  private takeOffer(offer: FromDevice & { type: 'offer' }, now: number): void {
+    // On glare the device yields: ours stands.
+    if (this.offering) return void (this.ignored += 1);
+    if (offer.iceServers) this.servers = offer.iceServers;
+    this.nextUfrag = ufragOf(offer.sdp);
+    this.effects.push({ do: 'take_offer', sdp: offer.sdp, servers: this.servers });
+    if (this.connected) return;
+    this.lease(offer.leaseS ?? this.leaseS, now);
+    this.routing(now);
+  }
+
+  private routing(now: number): void {
+    this.accepted = true;
+    this.lastError = null;
+    this.timers.delete('answer');
+    if (this.phase.at === 'step' && this.phase.step !== 'secure') this.step('route', now);
+    this.timers.set('setup', now + ROUTE_MS);
+  }
+
+  private lease(seconds: number, now: number): void {
+    this.leaseS = seconds;
+    this.timers.set('lease', now + seconds * 500);
+  }
+
+  private takeCandidates(message: FromDevice & { type: 'candidates' }, now: number): void {
+    this.early = this.early.filter((one) => one.at > now - EARLY_MS);
+    const { ufrag } = message;
+    if (this.remoteUfrag === null || (ufrag !== null && ufrag !== this.remoteUfrag && (this.offering || ufrag === this.nextUfrag))) {
+      if (this.early.length < EARLY_MESSAGES) this.early.push({ at: now, message });
+      else this.ignored += 1;
+      return;
+    }
+    if ((ufrag !== null && ufrag !== this.remoteUfrag) || this.endedUfrag === this.remoteUfrag) return void (this.ignored += 1);
+    if (message.end) this.endedUfrag = this.remoteUfrag;
+    const candidates = message.candidates.filter((one) => one.candidate !== '');
+    if (candidates.length) this.effects.push({ do: 'take_candidates', candidates });
+  }
+
+  private restart(now: number): void {
+    this.timers.delete('lost');
+    if (!this.session || this.lostAt === null) return;
+    if (this.phase.at === 'live') this.phase = { at: 'live', restarting: true };
+    if (this.restarts >= RESTARTS || now - this.lostAt > 20_000) return this.fail('ice_failed', '', null, now);
+    this.timers.set('restart', now + RESTART_MS);
+    if (!this.brokerUp) return; // it comes back here when the broker does
+    this.restarts += 1;
+    this.offerAgain();
+  }
+
+  private offerAgain(): void {
+    this.effects.push({ do: 'make_offer', restart: true, servers: this.servers });
+  }
+}

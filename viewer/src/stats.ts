@@ -1,0 +1,128 @@
+// Figures for people from the browser's counters. Pure.
+
+export interface Route {
+  /** `direct`: the packets go straight from camera to browser; `relay`: a TURN server passes them on. */
+  kind: 'direct' | 'relay';
+  local: string;
+  remote: string;
+  protocol: string;
+}
+
+export interface ViewerStats {
+  /** Milliseconds from the wish to watch to the first picture on the screen. */
+  firstPictureMs: number | null;
+  /** Milliseconds from capture to screen; see `delayBy`. */
+  delayMs: number | null;
+  /** `clock`: read from the picture itself. `estimate`: half the round trip, jitter buffer and decoding. */
+  delayBy: 'clock' | 'estimate' | null;
+  /** 50th and 95th percentile of the last 10 s, picture clock only. */
+  delayP50Ms: number | null;
+  delayP95Ms: number | null;
+  fps: number | null;
+  /** Bits a second, picture and sound. */
+  bitrate: number | null;
+  width: number;
+  height: number;
+  /** Share of packets lost on the way in the last second, 0 to 1, before repair. */
+  loss: number | null;
+  freezes: number;
+  roundTripMs: number | null;
+  route: Route | null;
+  videoCodec: string | null;
+  audioCodec: string | null;
+  framesDecoded: number;
+  framesDropped: number;
+}
+
+type Entry = Record<string, unknown> & { type: string };
+export interface Sample {
+  at: number; bytes: number; packets: number; lost: number; frames: number;
+  decodeS: number; bufferS: number; bufferCount: number;
+}
+
+const num = (entry: Entry | undefined, key: string): number => {
+  const value = entry?.[key];
+  return typeof value === 'number' && Number.isFinite(value) ? value : 0;
+};
+
+/** Reads one report; `before` is the sample of the previous one. */
+export function readStats(report: Map<string, Entry>, before: Sample | null, at: number): { sample: Sample; stats: ViewerStats } {
+  let video: Entry | undefined;
+  let audio: Entry | undefined;
+  let transport: Entry | undefined;
+  let pair: Entry | undefined;
+  for (const entry of report.values()) {
+    if (entry.type === 'inbound-rtp') {
+      if (entry['kind'] === 'video') video = entry;
+      else if (entry['kind'] === 'audio') audio = entry;
+    } else if (entry.type === 'transport') transport = entry;
+    // Firefox has no transport entry, but marks the pair.
+    else if (entry.type === 'candidate-pair' && entry['selected'] === true) pair = entry;
+  }
+  pair = report.get(String(transport?.['selectedCandidatePairId'])) ?? pair;
+  const codec = (of: Entry | undefined) => {
+    const mime = report.get(String(of?.['codecId']))?.['mimeType'];
+    return typeof mime === 'string' ? mime.replace(/^.*\//, '') : null;
+  };
+
+  const sample: Sample = {
+    at,
+    bytes: num(video, 'bytesReceived') + num(audio, 'bytesReceived'),
+    packets: num(video, 'packetsReceived') + num(audio, 'packetsReceived'),
+    lost: num(video, 'packetsLost') + num(audio, 'packetsLost'),
+    frames: num(video, 'framesDecoded'),
+    decodeS: num(video, 'totalDecodeTime'),
+    bufferS: num(video, 'jitterBufferDelay'),
+    bufferCount: num(video, 'jitterBufferEmittedCount'),
+  };
+  const seconds = before ? (at - before.at) / 1000 : 0;
+  const rate = (now: number, then: number) => (seconds > 0 && now >= then ? (now - then) / seconds : null);
+  const rtt = pair && typeof pair['currentRoundTripTime'] === 'number' ? num(pair, 'currentRoundTripTime') * 1000 : null;
+
+  let delayMs: number | null = null;
+  const frames = before ? sample.frames - before.frames : 0;
+  const emitted = before ? sample.bufferCount - before.bufferCount : 0;
+  if (before && rtt !== null && frames > 0 && emitted > 0) {
+    delayMs = rtt / 2 + ((sample.bufferS - before.bufferS) / emitted + (sample.decodeS - before.decodeS) / frames) * 1000;
+  }
+  let loss: number | null = null;
+  if (before) {
+    const lost = Math.max(0, sample.lost - before.lost);
+    const all = lost + Math.max(0, sample.packets - before.packets);
+    loss = all > 0 ? lost / all : 0;
+  }
+  const fps = before ? rate(sample.frames, before.frames) : null;
+  const bytes = before ? rate(sample.bytes, before.bytes) : null;
+  return {
+    sample,
+    stats: {
+      firstPictureMs: null, delayMs, delayBy: delayMs === null ? null : 'estimate', delayP50Ms: null, delayP95Ms: null,
+      fps, bitrate: bytes === null ? null : bytes * 8,
+      width: num(video, 'frameWidth'), height: num(video, 'frameHeight'),
+      loss, freezes: num(video, 'freezeCount'), roundTripMs: rtt, route: routeOf(pair, report),
+      videoCodec: codec(video), audioCodec: codec(audio),
+      framesDecoded: sample.frames, framesDropped: num(video, 'framesDropped'),
+    },
+  };
+}
+
+function routeOf(pair: Entry | undefined, report: Map<string, Entry>): Route | null {
+  if (!pair) return null;
+  const local = report.get(String(pair['localCandidateId']));
+  const remote = report.get(String(pair['remoteCandidateId']));
+  if (!local || !remote) return null;
+  const type = (it: Entry) => String(it['candidateType'] ?? '?');
+  const relayed = type(local) === 'relay' || type(remote) === 'relay';
+  const by = type(local) === 'relay' ? local['relayProtocol'] : undefined;
+  return {
+    kind: relayed ? 'relay' : 'direct', local: type(local), remote: type(remote),
+    protocol: String(by ?? local['protocol'] ?? 'udp').toLowerCase(),
+  };
+}
+
+/** The p-th percentile (0 to 1) of some numbers; null of none. */
+export function percentile(values: number[], p: number): number | null {
+  if (!values.length) return null;
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.ceil(p * sorted.length) - 1)] ?? sorted[0]!;
+}

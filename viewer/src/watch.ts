@@ -1,0 +1,163 @@
+// Joins the three parts of a viewer: the link to the broker, the rules of a call, and the peer connection.
+
+import { Link } from './link.ts';
+import { Player } from './player.ts';
+import { Unusable, base64url, decode, decodeStatus, topics } from './protocol.ts';
+import type { Received } from './protocol.ts';
+import { Call } from './session.ts';
+import type { Options } from './session.ts';
+
+export interface Target { broker: string; root: string; device: string; viewer: string; user: string; password: string }
+
+const now = () => performance.now();
+
+export class Watch {
+  readonly link: Link;
+  readonly call: Call;
+  readonly player: Player;
+  /** Messages of the device that broke the contract. */
+  unusable = 0;
+
+  private readonly undo: (() => void)[] = [];
+  // Messages behind an offer of the device wait with it for its digest: none may overtake.
+  private order: Promise<void> = Promise.resolve();
+  private waiting = 0;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private closed = false;
+
+  /** Throws with a sentence when the broker's address is wrong. */
+  constructor(
+    private readonly target: Target, options: Options,
+    private readonly changed: () => void, private readonly stream: (stream: MediaStream | null) => void,
+  ) {
+    const { root, device, viewer } = target;
+    this.link = Link.use(target.broker, target.user, target.password);
+    this.call = new Call(options);
+    const { call } = this;
+    this.player = new Player({
+      offer: (sdp, restart) => this.then(() => call.localOffer(sdp, now(), restart)),
+      answer: (sdp) => this.then(() => call.localAnswer(sdp)),
+      candidate: (one, ufrag) => this.then(() => call.localCandidate(one, ufrag, now())),
+      remoteSet: () => this.then(() => call.remoteSet()),
+      peer: (state) => this.then(() => call.peer(state, now())),
+      stream: (it) => this.stream(it),
+      failed: (name, message) => this.then(() => call.localFailed(name, message, now())),
+    });
+    const networkChanged = () => this.then(() => call.networkChanged(now()));
+    addEventListener('online', networkChanged);
+    this.undo.push(
+      () => removeEventListener('online', networkChanged),
+      // The reply topic is asked for before anything is said, on the same ordered connection.
+      this.link.subscribe(topics.reply(root, device, viewer), false, (_, payload) => void this.received(payload)),
+      this.link.subscribe(topics.status(root, device), true, (_, payload) => this.status(payload)),
+      this.link.onState(() => this.then(() => call.broker(this.link.up, now()))),
+    );
+    this.call.broker(this.link.up, now());
+  }
+
+  start(): void {
+    if (!Player.possible) {
+      this.then(() => {
+        this.call.watch(now());
+        this.call.localFailed('no_webrtc', '', now());
+      });
+      return;
+    }
+    this.prepare();
+    this.then(() => this.call.watch(now()));
+  }
+
+  stop(): void {
+    this.then(() => this.call.stop());
+    this.player.forget();
+  }
+
+  /** Makes key and offer ready, so that a click costs no time. */
+  prepare(): void {
+    if (Player.possible && !this.player.pc && this.call.session === null && this.mode === 'offer') this.player.prepare([]);
+  }
+
+  shown(): void {
+    this.then(() => this.call.shown(now()));
+  }
+
+  close(): void {
+    this.stop();
+    this.closed = true;
+    clearTimeout(this.timer);
+    for (const one of this.undo.splice(0)) one();
+    this.link.release();
+  }
+
+  private get mode(): string {
+    return this.call.mode;
+  }
+
+  private status(payload: Uint8Array): void {
+    try {
+      const status = decodeStatus(payload);
+      this.then(() => this.call.deviceStatus(status, now()));
+    } catch (error) {
+      if (!(error instanceof Unusable)) throw error;
+      this.unusable += 1;
+    }
+  }
+
+  private received(payload: Uint8Array): void {
+    let it: Received;
+    try {
+      it = decode(payload);
+    } catch (error) {
+      if (!(error instanceof Unusable)) throw error;
+      this.unusable += 1;
+      return;
+    }
+    if (it.body.type !== 'offer' && this.waiting === 0) return this.then(() => this.call.received(it, now()));
+    this.waiting += 1;
+    this.order = this.order.then(async () => {
+      if (it.body.type === 'offer' && it.session) {
+        this.call.offerHashed(it.session, await sha256(it.body.sdp));
+      }
+      this.waiting -= 1;
+      this.then(() => this.call.received(it, now()));
+    });
+  }
+
+  /** Does one thing to the call, then all that follows from it. */
+  private then(step: () => void): void {
+    if (this.closed) return;
+    step();
+    const { call, player } = this;
+    for (const effect of call.take()) {
+      switch (effect.do) {
+        case 'publish': {
+          const { root, device, viewer } = this.target;
+          this.link.publish(topics.request(root, device, viewer), effect.text)
+            .catch((error: Error) => this.then(() => call.publishRefused(error.message, now())));
+          break;
+        }
+        case 'make_offer': player.makeOffer(effect.restart, effect.servers); break;
+        case 'take_offer': player.takeOffer(effect.sdp, effect.servers); break;
+        case 'take_answer': player.takeAnswer(effect.sdp, effect.servers); break;
+        case 'take_candidates': player.takeCandidates(effect.candidates); break;
+        case 'hash': {
+          const { session } = effect;
+          void sha256(effect.text).then((digest) => this.then(() => call.hashed(session, digest, now())));
+          break;
+        }
+        case 'close': player.close(); break;
+      }
+    }
+    clearTimeout(this.timer);
+    const next = call.nextWake();
+    if (next !== null) this.timer = setTimeout(() => this.then(() => call.wake(now())), Math.max(0, next - now()));
+    this.changed();
+  }
+}
+
+/** SHA-256, base64url; null where the browser has no crypto for this page (plain http, other than localhost). */
+async function sha256(text: string): Promise<string | null> {
+  const subtle = globalThis.crypto?.subtle;
+  if (!subtle) return null;
+  return base64url(new Uint8Array(await subtle.digest('SHA-256', new TextEncoder().encode(text))));
+}
