@@ -1,7 +1,7 @@
 // Builds dist/: the page, the component, and its types. `node build.mjs`
 import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, rmSync, statSync, readdirSync, readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, rmSync, statSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -29,7 +29,7 @@ export const trim = {
 };
 
 export const options = {
-  absWorkingDir: here, bundle: true, format: 'esm', platform: 'browser', target: ['es2021'], charset: 'utf8',
+  absWorkingDir: here, bundle: true, format: 'esm', platform: 'browser', target: ['es2022'], charset: 'utf8',
   legalComments: 'none', logLevel: 'warning', loader: { '.css': 'text' }, plugins: [trim],
   define: { global: 'globalThis', 'process.env.NODE_ENV': '"production"' },
   inject: [join(here, 'src/surroundings.js')], alias: { process: join(here, 'src/surroundings.js') },
@@ -45,6 +45,10 @@ async function main() {
   await build({ ...options, minify: true, inject: [], loader: {}, entryPoints: ['src/page.css'], outfile: 'dist/page.css' });
   for (const file of ['index.html', 'icon.svg']) cpSync(join(here, 'src', file), join(dist, file));
   execFileSync(process.execPath, [join(here, 'node_modules/typescript/bin/tsc'), '-p', join(here, 'tsconfig.types.json')], { stdio: 'inherit' });
+  for (const file of readdirSync(join(here, 'types'))) {
+    const path = join(here, 'types', file);
+    writeFileSync(path, readFileSync(path, 'utf8').replace(/(from '\.\/[a-z]+)\.ts'/g, "$1.js'"));
+  }
 
   for (const file of readdirSync(dist)) {
     const path = join(dist, file);
