@@ -105,7 +105,6 @@ describe('a browser', () => {
     const page = await tab();
     const { session } = await watch(page);
     await broker.stop();
-    await daemon.child.said('broker');
     const before = (await report(page, session)).frames;
     await until('pictures without a broker', async () => (await report(page, session)).frames > before + 60);
     await broker.up();

@@ -126,7 +126,7 @@ export class Daemon {
     daemon.file = path.join(daemon.dir, 'fanlight.toml');
     fs.writeFileSync(daemon.file, daemon.config(broker, settings));
     daemon.up();
-    await daemon.child.said('online');
+    await daemon.child.said('connected by MQTT');
     return daemon;
   }
 
