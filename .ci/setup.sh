@@ -195,6 +195,7 @@ build_viewer() {
     say "$me: building the viewer page"
     fetch_node_modules viewer
     (cd viewer && npm run --silent build < /dev/null >&2) || die "the viewer page does not build: its messages are above"
+    mkdir -p viewer/node_modules
     : > $stamp
 }
 
