@@ -183,10 +183,11 @@ check_machine() {
     esac
 }
 
-# viewer/dist, when it is missing or older than what it is made of.
+# viewer/dist, when it is missing or older than what it is made of. The stamp lies outside, for dist is embedded whole.
 build_viewer() {
-    if [ -e viewer/dist/.complete ] &&
-        [ -z "$(find viewer \( -path viewer/node_modules -o -path viewer/dist -o -path viewer/test \) -prune -o -type f -newer viewer/dist/.complete -print | head -n 1)" ]; then
+    stamp=viewer/node_modules/.built
+    if [ -e $stamp ] && [ -e viewer/dist/index.html ] &&
+        [ -z "$(find viewer \( -name node_modules -o -name dist -o -name types -o -name test \) -prune -o -type f -newer $stamp -print | head -n 1)" ]; then
         return 0
     fi
     want_viewer
@@ -194,7 +195,8 @@ build_viewer() {
     say "$me: building the viewer page"
     fetch_node_modules viewer
     (cd viewer && npm run --silent build < /dev/null >&2) || die "the viewer page does not build: its messages are above"
-    : > viewer/dist/.complete
+    mkdir -p viewer/node_modules
+    : > $stamp
 }
 
 # node_modules as the lock file says, when it is missing or older than that.
