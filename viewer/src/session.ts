@@ -421,6 +421,7 @@ export class Call {
     const { next } = wordsFor(name);
     const told = name === 'hash_mismatch' || name === 'ice_failed' || name === 'ice_timeout' || name === 'dtls_failed' || name === 'conflict' || name === 'timeout';
     this.end(told ? name : null);
+    if (next === 'wait' && this.status?.state === 'offline') return this.offline(this.status.reason);
     let retryAt: number | null = null;
     if (next === 'now' && this.failures < 2) {
       this.failures += 1;
