@@ -5,7 +5,8 @@ import type { Phase } from './session.ts';
 import type { ViewerStats } from './stats.ts';
 import { STEPS } from './words.ts';
 import type { Step } from './words.ts';
-import { View, rowsOf } from './view.ts';
+import { rowsOf } from './rows.ts';
+import { View } from './view.ts';
 import { Watch } from './watch.ts';
 import type { Target } from './watch.ts';
 
