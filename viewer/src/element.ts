@@ -5,7 +5,8 @@ import type { Phase } from './session.ts';
 import type { ViewerStats } from './stats.ts';
 import { STEPS } from './words.ts';
 import type { Step } from './words.ts';
-import { View, rowsOf } from './view.ts';
+import { rowsOf } from './rows.ts';
+import { View } from './view.ts';
 import { Watch } from './watch.ts';
 import type { Target } from './watch.ts';
 
@@ -78,7 +79,7 @@ export class FanlightViewer extends HTMLElement {
   /** The picture being shown, as PNG in its own size. Rejects where there is none. */
   snapshot(): Promise<Blob> {
     const { video } = this.view;
-    if (!this.shown || !video.videoWidth) return Promise.reject(new Error(`snapshot of ${this.device}: there is no picture`));
+    if (!this.shown || !video.videoWidth || this.watch?.call.media.video === 'privacy') return Promise.reject(new Error(`snapshot of ${this.device}: there is no picture`));
     const canvas = document.createElement('canvas');
     Object.assign(canvas, { width: video.videoWidth, height: video.videoHeight });
     canvas.getContext('2d')!.drawImage(video, 0, 0);

@@ -131,7 +131,7 @@ function draw(): void {
 }
 
 function makeRow(device: string): HTMLElement {
-  const button = h('button', { type: 'button' }, h('span', { class: 'face' }, icon('camera')),
+  const button = h('button', { type: 'button' }, h('span', { class: 'face', role: 'img' }, icon('camera')),
     h('span', { class: 'words' }, h('b', {}, device), h('small')), h('span', { class: 'mark' }, icon('check')));
   button.onclick = () => toggle(device);
   const row = h('li', {}, button);
@@ -142,6 +142,7 @@ function makeRow(device: string): HTMLElement {
 function fillRow(row: HTMLElement, device: string, status: Status | null): void {
   const online = status?.state === 'online';
   row.dataset['is'] = online ? 'online' : 'offline';
+  row.querySelector('.face')!.setAttribute('aria-label', online ? 'Online' : 'Offline');
   row.firstElementChild!.setAttribute('aria-pressed', String(viewers.has(device)));
   const small = row.querySelector('small')!;
   const text = describe(status);
@@ -151,9 +152,8 @@ function fillRow(row: HTMLElement, device: string, status: Status | null): void 
 function describe(status: Status | null): string {
   if (!status) return 'Not heard of yet';
   if (status.state === 'offline') return status.reason === 'shutdown' ? 'Offline: switched off' : 'Offline: connection lost';
-  const video = { ok: '', starting: 'camera starting', stalled: 'camera hangs', absent: 'no camera', privacy: 'privacy is on' }[status.media.video];
-  const watching = status.viewers ? `${status.viewers} watching` : '';
-  return ['Online', video, watching].filter(Boolean).join(' · ');
+  const video = { ok: 'Online', starting: 'Camera starting', stalled: 'Camera hangs', absent: 'No camera', privacy: 'Privacy is on' }[status.media.video];
+  return status.viewers ? `${video} · ${status.viewers} watching` : video;
 }
 
 form.addEventListener('submit', (event) => {

@@ -1,8 +1,10 @@
 // The life of a call, from "watch" to "stop", over as many sessions as it takes. Pure: time is an argument, what is to be
-// done comes out as a list of effects, so that every rule can be tested without a browser or a broker.
+// done comes out as a list of effects, so that every rule can be tested without a browser or a broker. It is long because
+// a state machine is read in one piece.
 
-import { MAX_CANDIDATES, encode, newSession, ufragOf } from './protocol.ts';
-import type { Candidate, FromDevice, IceServer, MediaHealth, Received, Status, ToDevice, Wanted } from './protocol.ts';
+import { Inbox, Outbox } from './order.ts';
+import { newSession, ufragOf } from './protocol.ts';
+import type { Candidate, FromDevice, IceServer, MediaHealth, Received, Status, Wanted } from './protocol.ts';
 import { STEPS, byeName, wordsFor } from './words.ts';
 import type { Next, Step } from './words.ts';
 
@@ -27,7 +29,6 @@ export interface Options { mode: 'offer' | 'request'; wanted: Wanted; random?: (
 type Timer = 'batch' | 'begin' | 'answer' | 'setup' | 'lease' | 'gap' | 'lost' | 'restart' | 'relay' | 'goaway';
 
 const BATCH_MS = 20;
-const BATCH_SIZE = 8;
 const RESEND_MS = [2500, 5000, 10_000];
 const ROUTE_MS = 17_000; // the device gives up after 15 s and says so; this is for when it cannot
 const SECURE_MS = 12_000;
@@ -39,7 +40,6 @@ const EARLY_MS = 5000;
 const EARLY_MESSAGES = 8;
 const GAP_MS = 1000;
 const DOUBT_MS = 1500;
-const HELD_MESSAGES = 16;
 const BACKOFF_MS = [3000, 6000, 12_000, 30_000];
 const DEFAULT_LEASE_S = 600;
 
@@ -64,14 +64,9 @@ export class Call {
   private servers: IceServer[] = [];
 
   // the present session
-  private seq = 0;
-  private expected = 0;
-  private held = new Map<number, FromDevice>();
-  private said: { text: string; sent: boolean }[] = [];
+  private out: Outbox | null = null;
+  private in = new Inbox();
   private resends = 0;
-  private batch: Candidate[] = [];
-  private batchUfrag = '';
-  private gathered = 0;
   private early: { at: number; message: FromDevice & { type: 'candidates' } }[] = [];
   private remoteUfrag: string | null = null;
   private nextUfrag: string | null = null;
@@ -136,12 +131,7 @@ export class Call {
       if (this.phase.at === 'step' && !this.timers.has('begin')) this.begin(now);
       return;
     }
-    for (const one of this.said) {
-      // A repeat is answered again without effect, so during set-up everything may be said twice.
-      if (one.sent && this.connected) continue;
-      one.sent = true;
-      this.effects.push({ do: 'publish', text: one.text });
-    }
+    this.out?.repeat();
     if (this.timers.has('answer')) this.awaitAnswer(now);
     if (this.lostAt !== null) this.restart(now);
   }
@@ -188,17 +178,17 @@ export class Call {
   localOffer(sdp: string, now: number, restart = false): void {
     if (!this.session) return;
     this.offering = true;
-    this.say(restart ? { type: 'offer', sdp, restart: true } : { type: 'offer', sdp });
+    this.out?.say(restart ? { type: 'offer', sdp, restart: true } : { type: 'offer', sdp });
     this.digest = undefined;
     this.effects.push({ do: 'hash', session: this.session, text: sdp });
-    this.gathered = 0;
+    this.out?.generation();
     if (!restart) this.awaitAnswer(now);
   }
 
   localAnswer(sdp: string): void {
     if (!this.session) return;
-    this.say(this.offerDigest ? { type: 'answer', sdp, offer_hash: this.offerDigest } : { type: 'answer', sdp });
-    this.gathered = 0;
+    this.out?.say(this.offerDigest ? { type: 'answer', sdp, offer_hash: this.offerDigest } : { type: 'answer', sdp });
+    this.out?.generation();
   }
 
   /** SHA-256 (base64url) of the text asked for; null where the page has no crypto (plain http). */
@@ -217,14 +207,8 @@ export class Call {
 
   /** A local candidate; null: there are no more. */
   localCandidate(candidate: Candidate | null, ufrag: string, now: number): void {
-    if (!this.session) return;
-    if (this.batch.length && ufrag !== this.batchUfrag) this.flush();
-    this.batchUfrag = ufrag;
-    if (candidate === null) return this.flush(true);
-    if (this.gathered >= MAX_CANDIDATES) return;
-    this.gathered += 1;
-    this.batch.push(candidate);
-    if (this.batch.length >= BATCH_SIZE) this.flush();
+    if (!this.out) return;
+    if (!this.out.candidate(candidate, ufrag)) this.timers.delete('batch');
     else if (!this.timers.has('batch')) this.timers.set('batch', now + BATCH_MS);
   }
 
@@ -248,7 +232,7 @@ export class Call {
       this.lostAt = null;
       this.restarts = 0;
       for (const timer of ['setup', 'answer', 'lost', 'restart', 'relay'] as const) this.timers.delete(timer);
-      this.said = this.said.filter((one) => !one.sent);
+      this.out?.settle();
       if (first) this.step('picture', now);
       else if (this.phase.at === 'live') this.phase = { at: 'live', restarting: false };
     } else if (state === 'lost' && this.connected && this.lostAt === null) {
@@ -291,25 +275,17 @@ export class Call {
     }
     // Without a number: outside the order, from a device that keeps no session.
     if (it.seq === null) return this.hear(it.body, now);
-    if (it.seq < this.expected) {
+    if (this.in.repeated(it.seq)) {
       this.ignored += 1;
       return;
     }
     if (it.body.type === 'bye') return this.hear(it.body, now);
-    if (it.seq > this.expected) {
-      if (this.held.size < HELD_MESSAGES) this.held.set(it.seq, it.body);
-      if (!this.timers.has('gap')) this.timers.set('gap', now + GAP_MS);
-      return;
-    }
-    const session = this.session;
-    let body: FromDevice | undefined = it.body;
-    while (body && this.session === session) {
-      this.held.delete(this.expected);
-      this.expected += 1;
-      this.hear(body, now);
-      body = this.held.get(this.expected);
-    }
-    if (this.held.size === 0) this.timers.delete('gap');
+    const { in: box } = this;
+    box.put(it.seq, it.body);
+    // A message may end the session, and its order with it.
+    for (let body = box.next(); body && box === this.in; body = box.next()) this.hear(body, now);
+    if (!this.in.gap) this.timers.delete('gap');
+    else if (!this.timers.has('gap')) this.timers.set('gap', now + GAP_MS);
   }
 
   // --- time
@@ -324,13 +300,12 @@ export class Call {
 
   private due(timer: Timer, now: number): void {
     switch (timer) {
-      case 'batch': return this.flush();
+      case 'batch': return this.out?.flush();
       case 'begin': return this.begin(now);
       case 'gap': return this.fail('conflict', 'a message of the device is missing', null, now);
       case 'answer': {
-        const offer = this.said[0];
         const wait = RESEND_MS[this.resends];
-        if (wait === undefined || !offer) {
+        if (wait === undefined) {
           if (this.lastError) return this.fail(this.lastError.name, this.lastError.message, this.lastError.retryAfterMs, now);
           // Nobody is there, rather than somebody who does not answer.
           if (this.status === null) return this.offline('unknown', now);
@@ -338,7 +313,7 @@ export class Call {
         }
         if (this.brokerUp) {
           this.resends += 1;
-          this.effects.push({ do: 'publish', text: offer.text });
+          this.out?.again();
         }
         this.timers.set('answer', now + wait);
         return;
@@ -352,7 +327,7 @@ export class Call {
         this.end('goaway');
         return this.begin(now);
       case 'lease':
-        if (this.brokerUp) this.say({ type: 'renew' });
+        if (this.brokerUp) this.out?.say({ type: 'renew' });
         this.timers.set('lease', now + Math.max(2000, (this.leaseS * 1000) / 16));
     }
   }
@@ -367,10 +342,11 @@ export class Call {
     if (!this.brokerUp) return void this.step('broker', now);
     if (this.status?.state === 'offline') return this.offline(this.status.reason);
     this.session = this.nextSession();
+    this.out = new Outbox(this.session, () => this.brokerUp, (text) => this.effects.push({ do: 'publish', text }));
     this.epoch = this.status?.epoch ?? null;
     this.step(this.status ? 'offer' : 'device', now);
     if (this.options.mode === 'request') {
-      this.say({ type: 'request', media: this.options.wanted });
+      this.out.say({ type: 'request', media: this.options.wanted });
       this.awaitAnswer(now);
     } else {
       this.effects.push({ do: 'make_offer', restart: false, servers: this.servers });
@@ -380,15 +356,14 @@ export class Call {
   /** Ends the present session, if there is one. A reason is told to the device. */
   private end(reason: string | null): void {
     if (this.session) {
-      if (reason !== null && this.brokerUp && this.said.length + this.expected > 0) this.say({ type: 'bye', reason });
+      if (reason !== null && this.brokerUp && !this.out?.silent) this.out?.say({ type: 'bye', reason });
       this.effects.push({ do: 'close' });
     }
     this.session = null;
     this.timers.clear();
-    this.seq = this.expected = this.resends = this.gathered = this.restarts = 0;
-    this.held.clear();
-    this.said = [];
-    this.batch = [];
+    this.resends = this.restarts = 0;
+    this.out = null;
+    this.in = new Inbox();
     this.early = [];
     this.remoteUfrag = this.nextUfrag = this.endedUfrag = this.lostAt = this.goaway = this.offerDigest = null;
     this.offering = this.connected = this.accepted = false;
@@ -421,6 +396,7 @@ export class Call {
     const { next } = wordsFor(name);
     const told = name === 'hash_mismatch' || name === 'ice_failed' || name === 'ice_timeout' || name === 'dtls_failed' || name === 'conflict' || name === 'timeout';
     this.end(told ? name : null);
+    if (next === 'wait' && this.status?.state === 'offline') return this.offline(this.status.reason);
     let retryAt: number | null = null;
     if (next === 'now' && this.failures < 2) {
       this.failures += 1;
@@ -439,24 +415,9 @@ export class Call {
     return before?.state !== 'online' || before.epoch !== status.epoch;
   }
 
-  private say(body: ToDevice): void {
-    const text = encode(this.session!, this.seq, body);
-    this.seq += 1;
-    this.said.push({ text, sent: this.brokerUp });
-    if (this.brokerUp) this.effects.push({ do: 'publish', text });
-    if (this.connected) this.said = this.said.filter((one) => !one.sent);
-    }
-
   private awaitAnswer(now: number): void {
     this.resends = 0;
     this.timers.set('answer', now + RESEND_MS[0]!);
-  }
-
-  private flush(end = false): void {
-    this.timers.delete('batch');
-    const candidates = this.batch.splice(0);
-    if (!candidates.length && !end) return;
-    this.say({ type: 'candidates', ufrag: this.batchUfrag, candidates, ...(end ? { end: true as const } : {}) });
   }
 
   private hear(body: FromDevice, now: number): void {
@@ -479,7 +440,7 @@ export class Call {
         this.timers.set('goaway', this.goaway.at + this.random() * 1000);
         return;
       case 'ping':
-        this.say({ type: 'pong', n: body.n });
+        this.out?.say({ type: 'pong', n: body.n });
         return;
       case 'bye':
         return this.fail(byeName(body.reason), this.lastError?.name === body.reason ? this.lastError.message : '', null, now);

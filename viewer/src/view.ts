@@ -5,7 +5,6 @@ import { h, icon } from './dom.ts';
 import type { Icon } from './dom.ts';
 import type { MediaHealth } from './protocol.ts';
 import type { Phase } from './session.ts';
-import type { ViewerStats } from './stats.ts';
 import { STEPS, pictureWords, soundWords, stepWords, wordsFor } from './words.ts';
 
 export interface Seen {
@@ -99,6 +98,7 @@ export class View {
 
     this.frame.dataset['state'] = state;
     this.frame.dataset['shown'] = String(live && it.shown && it.media.video !== 'privacy');
+    this.frame.classList.toggle('dim', panel !== null);
     this.frame.setAttribute('aria-label', `Camera ${it.name}`);
     this.video.setAttribute('aria-label', `Live picture of ${it.name}`);
     this.name.textContent = it.name;
@@ -125,7 +125,7 @@ export class View {
     this.sound.classList.toggle('wanted', it.soundBlocked && it.muted && live && noSound === null);
     this.sound.setAttribute('aria-pressed', String(!it.muted));
     this.sound.disabled = !watching || noSound !== null;
-    this.snap.disabled = !it.shown;
+    this.snap.disabled = !it.shown || it.media.video === 'privacy';
     label(this.expand, it.full ? 'small' : 'full', it.full ? 'Leave full screen (f)' : 'Full screen (f)');
 
     const words = panel ? `${panel.title}. ${panel.text}` : it.standsStill ? 'The picture stands still' : live ? `Live picture of ${it.name}` : '';
@@ -141,8 +141,8 @@ export class View {
 
   drawStats(rows: [string, string, string?][]): void {
     if (this.stats.hidden) return;
-    this.figures.replaceChildren(...rows.flatMap(([term, value, note]) => [
-      h('dt', {}, term), h('dd', {}, value, note ? h('small', {}, note) : null)]));
+    this.figures.replaceChildren(...rows.map(([term, value, note]) =>
+      h('div', {}, h('dt', {}, term), h('dd', {}, value), note ? h('dd', { class: 'note' }, note) : null)));
   }
 
   /** Keeps the picture on the screen while there is none. */
@@ -206,7 +206,7 @@ function panelOf(it: Seen): Panel | null {
 }
 
 function badgeKind({ phase, media, standsStill }: Seen): string {
-  if (phase.at === 'live') return phase.restarting || standsStill ? 'busy' : media.video === 'ok' ? 'live' : 'busy';
+  if (phase.at === 'live') return phase.restarting || standsStill || !pictured(media) ? 'busy' : 'live';
   return phase.at === 'step' ? 'busy' : phase.at === 'error' ? (phase.next === 'stay' ? 'bad' : 'busy') : 'off';
 }
 
@@ -220,28 +220,14 @@ function badgeText({ phase, media, standsStill, goaway }: Seen): string {
       if (phase.restarting) return 'Reconnecting';
       if (standsStill) return 'Picture stands still';
       if (goaway) return 'Restarts soon';
-      return media.video === 'ok' ? 'Live' : media.audio === 'ok' ? 'Sound only' : 'Connected';
+      return pictured(media) ? 'Live' : media.video === 'stalled' ? 'No new picture' : media.audio === 'ok' ? 'Sound only' : 'Connected';
   }
 }
 
-const countdown = (ms: number): string => (ms > 1500 ? `Again in ${Math.ceil(ms / 1000)} s` : 'Again in a moment');
+// Live means shown: a camera that says it is starting has started.
+const pictured = (media: MediaHealth): boolean => media.video === 'ok' || media.video === 'starting';
 
-/** The figures as people read them. */
-export function rowsOf(stats: ViewerStats, breakdown: string): [string, string, string?][] {
-  const ms = (value: number | null) => (value === null ? '–' : `${Math.round(value)} ms`);
-  const rate = stats.bitrate === null ? '–' : stats.bitrate >= 1e6 ? `${(stats.bitrate / 1e6).toFixed(2)} Mbit/s` : `${Math.round(stats.bitrate / 1000)} kbit/s`;
-  const p95 = stats.delayBy === 'clock' ? `95 %: ${ms(stats.delayP95Ms)}, picture clock` : stats.delayBy === 'estimate' ? 'estimated' : undefined;
-  const route = stats.route;
-  return [
-    ['First picture after', ms(stats.firstPictureMs), breakdown],
-    ['Delay', ms(stats.delayMs), p95],
-    ['Pictures', stats.fps === null ? '–' : `${stats.fps.toFixed(stats.fps < 10 ? 1 : 0)} /s`, stats.width ? `${stats.width} × ${stats.height}` : undefined],
-    ['Bitrate', rate, [stats.videoCodec, stats.audioCodec].filter(Boolean).join(', ') || undefined],
-    ['Loss', stats.loss === null ? '–' : `${(stats.loss * 100).toFixed(1)} %`, `round trip ${ms(stats.roundTripMs)}`],
-    ['Freezes', String(stats.freezes)],
-    ['Route', route ? (route.kind === 'direct' ? 'Direct' : 'Relay') : '–', route ? `${route.local} – ${route.remote}, ${route.protocol.toUpperCase()}` : undefined],
-  ].map((row) => row.filter((cell) => cell !== undefined) as [string, string, string?]);
-}
+const countdown = (ms: number): string => (ms > 1500 ? `Again in ${Math.ceil(ms / 1000)} s` : 'Again in a moment');
 
 function button(name: string, glyph: Icon, text: string): HTMLButtonElement {
   const it = h('button', { class: name, type: 'button' });

@@ -1,0 +1,104 @@
+// The numbers of messages (section 3): ours go out in a row and are kept until they were surely heard; the device's are
+// taken in order, each once. Pure.
+
+import { MAX_CANDIDATES, encode } from './protocol.ts';
+import type { Candidate, FromDevice, ToDevice } from './protocol.ts';
+
+const HELD_MESSAGES = 16;
+const BATCH_SIZE = 8;
+
+/** What a viewer says in one session. */
+export class Outbox {
+  private seq = 0;
+  private kept: { text: string; sent: boolean }[] = [];
+  private batch: Candidate[] = [];
+  private ufrag = '';
+  private gathered = 0;
+  private settled = false;
+
+  constructor(private readonly session: string, private readonly up: () => boolean, private readonly publish: (text: string) => void) {}
+
+  get silent(): boolean {
+    return this.seq === 0;
+  }
+
+  say(body: ToDevice): void {
+    const one = { text: encode(this.session, this.seq, body), sent: this.up() };
+    this.seq += 1;
+    if (one.sent) this.publish(one.text);
+    if (!one.sent || !this.settled) this.kept.push(one);
+  }
+
+  /** The message that opened the session, once more. */
+  again(): void {
+    if (this.kept[0] && this.up()) this.publish(this.kept[0].text);
+  }
+
+  /** The broker is back. A repeat has no effect, so during set-up everything is said twice rather than lost. */
+  repeat(): void {
+    const { kept } = this;
+    if (this.settled) this.kept = [];
+    for (const one of kept) {
+      if (one.sent && this.settled) continue;
+      one.sent = true;
+      this.publish(one.text);
+    }
+  }
+
+  /** The session stands: what was sent was heard. */
+  settle(): void {
+    this.settled = true;
+    this.kept = this.kept.filter((one) => !one.sent);
+  }
+
+  /** A new description of ours: its candidates count anew. */
+  generation(): void {
+    this.gathered = 0;
+  }
+
+  /** Collects a candidate, or with null ends them; true when more may be waited for. */
+  candidate(candidate: Candidate | null, ufrag: string): boolean {
+    if (this.batch.length && ufrag !== this.ufrag) this.flush();
+    this.ufrag = ufrag;
+    if (candidate === null) this.flush(true);
+    else if (this.gathered < MAX_CANDIDATES) {
+      this.gathered += 1;
+      if (this.batch.push(candidate) >= BATCH_SIZE) this.flush();
+    }
+    return this.batch.length > 0;
+  }
+
+  flush(end = false): void {
+    const candidates = this.batch.splice(0);
+    if (!candidates.length && !end) return;
+    this.say({ type: 'candidates', ufrag: this.ufrag, candidates, ...(end ? { end: true as const } : {}) });
+  }
+}
+
+/** What a device says in one session. */
+export class Inbox {
+  private expected = 0;
+  private readonly held = new Map<number, FromDevice>();
+
+  /** Something is missing before what is held. */
+  get gap(): boolean {
+    return this.held.size > 0;
+  }
+
+  repeated(seq: number): boolean {
+    return seq < this.expected;
+  }
+
+  /** Keeps a message; `next` hands out those whose turn it is. */
+  put(seq: number, body: FromDevice): void {
+    if (seq === this.expected || this.held.size < HELD_MESSAGES) this.held.set(seq, body);
+  }
+
+  next(): FromDevice | null {
+    const body = this.held.get(this.expected);
+    if (!body) return null;
+    this.held.delete(this.expected);
+    this.expected += 1;
+    return body;
+  }
+}

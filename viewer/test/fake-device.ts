@@ -1,0 +1,218 @@
+// A device in a browser page: speaks the contract from the other side, with a drawn picture and a tone. For screenshots and
+// for tests of the viewer without a board.
+
+import { MqttClient, browserStreamBuilder } from '../src/mqtt.cjs';
+import type { Candidate, IceServer, MediaHealth } from '../src/protocol.ts';
+import { base64url } from '../src/protocol.ts';
+import { checkOf } from '../src/clock.ts';
+
+interface Settings {
+  broker: string; root?: string; device: string;
+  /** Answers each opening with this error. */
+  refuse?: { code: number; name: string; message: string; retry_after_ms?: number };
+  media?: MediaHealth;
+  viewers?: number;
+  leaseS?: number;
+  iceServers?: IceServer[];
+  /** Hears, but does not answer. */
+  mute?: boolean;
+  /** Answers with the digest of something else. */
+  wrongHash?: boolean;
+  scene?: number;
+}
+interface Session { pc: RTCPeerConnection; seq: number; viewer: string; early: Candidate[]; remote: boolean; offered: string | null }
+
+let shared: MediaStream | undefined;
+
+export class FakeDevice {
+  readonly sessions = new Map<string, Session>();
+  /** Everything heard, newest last. */
+  readonly heard: Record<string, unknown>[] = [];
+  readonly client: MqttClient;
+  readonly epoch: string;
+  readonly root: string;
+
+  constructor(readonly settings: Settings) {
+    this.root = settings.root ?? 'fanlight/v1';
+    this.epoch = base64url(crypto.getRandomValues(new Uint8Array(9)));
+    const url = new URL(settings.broker);
+    const options = {
+      protocol: 'ws' as const, hostname: url.hostname, port: Number(url.port), path: url.pathname, protocolVersion: 5 as const,
+      clientId: settings.device, reconnectPeriod: 300, timerVariant: 'native' as const, clean: true,
+      will: { topic: this.topic('status'), payload: this.offline('lost') as unknown as Buffer, qos: 1 as const, retain: true },
+    };
+    this.client = new MqttClient((it) => browserStreamBuilder(it, options), options);
+    this.client.on('connect', () => {
+      this.client.subscribe(`${this.topic('req')}/+`, { qos: 1 }, () => this.status());
+    });
+    this.client.on('message', (topic, payload) => void this.hear(topic.split('/').pop()!, JSON.parse(payload.toString()) as Record<string, unknown>));
+  }
+
+  media(media: MediaHealth): void {
+    this.settings.media = media;
+    this.status();
+    for (const [id, it] of this.sessions) this.say(it, id, { type: 'media', ...media });
+  }
+
+  status(): void {
+    const { media = { video: 'ok', audio: 'ok' }, viewers = this.sessions.size } = this.settings;
+    this.client.publish(this.topic('status'), JSON.stringify({
+      v: 1, state: 'online', epoch: this.epoch, conn: 1, media, viewers, max_viewers: 8, clock: 'synced', auth: 'broker', version: '0.1.0', nonce: '',
+    }), { qos: 1, retain: true });
+  }
+
+  each(body: Record<string, unknown>): void {
+    for (const [id, it] of this.sessions) this.say(it, id, body);
+  }
+
+  /** Goes away, politely or not. */
+  leave(reason: 'lost' | 'shutdown'): void {
+    this.client.publish(this.topic('status'), this.offline(reason), { qos: 1, retain: true });
+    if (reason === 'shutdown') this.each({ type: 'bye', reason: 'shutdown' });
+    for (const it of this.sessions.values()) it.pc.close();
+    this.sessions.clear();
+    this.client.end();
+  }
+
+  private topic(kind: string): string {
+    return `${this.root}/${this.settings.device}/${kind}`;
+  }
+
+  private offline(reason: string): string {
+    return JSON.stringify({ v: 1, state: 'offline', reason, epoch: this.epoch, conn: 1 });
+  }
+
+  private say(it: Session, session: string, body: Record<string, unknown>): void {
+    const text = JSON.stringify({ v: 1, session, seq: it.seq++, ...body });
+    this.client.publish(`${this.topic('rsp')}/${it.viewer}`, text, { qos: 1 });
+  }
+
+  private async hear(viewer: string, it: Record<string, unknown>): Promise<void> {
+    this.heard.push(it);
+    const id = String(it['session']);
+    const { refuse, leaseS = 600, iceServers = [], media = { video: 'ok', audio: 'ok' }, mute, wrongHash } = this.settings;
+    if (mute) return;
+    if ((it['type'] === 'offer' && !it['restart']) || it['type'] === 'request') {
+      if (refuse) {
+        this.client.publish(`${this.topic('rsp')}/${viewer}`, JSON.stringify({ v: 1, session: id, type: 'error', ...refuse }), { qos: 1 });
+        return;
+      }
+      if (this.sessions.has(id)) return;
+      const pc = new RTCPeerConnection();
+      const session: Session = { pc, seq: 0, viewer, early: [], remote: false, offered: null };
+      this.sessions.set(id, session);
+      pc.onicecandidate = ({ candidate }) => this.say(session, id, {
+        type: 'candidates', ufrag: candidate?.usernameFragment ?? '', end: candidate === null,
+        candidates: candidate?.candidate ? [{ candidate: candidate.candidate, mid: candidate.sdpMid, mline: candidate.sdpMLineIndex }] : [],
+      });
+      const tracks = media.video === 'absent' ? scene().getAudioTracks() : scene().getTracks();
+      if (it['type'] === 'request') {
+        for (const track of tracks) pc.addTrack(track, scene());
+        const offer = await pc.createOffer();
+        session.offered = offer.sdp!;
+        this.say(session, id, { type: 'offer', sdp: offer.sdp, lease_s: leaseS, ice_servers: iceServers });
+        await pc.setLocalDescription(offer);
+      } else {
+        await pc.setRemoteDescription({ type: 'offer', sdp: String(it['sdp']) });
+        for (const track of tracks) {
+          const to = pc.getTransceivers().find((one) => one.receiver.track.kind === track.kind);
+          if (to) {
+            await to.sender.replaceTrack(track);
+            to.direction = 'sendonly';
+          }
+        }
+        await this.answer(session, id, String(it['sdp']), wrongHash ?? false, { lease_s: leaseS, ice_servers: iceServers });
+      }
+      this.say(session, id, { type: 'media', ...media });
+      this.status();
+      return;
+    }
+    const session = this.sessions.get(id);
+    if (!session) return;
+    if (it['type'] === 'offer') {
+      await session.pc.setRemoteDescription({ type: 'offer', sdp: String(it['sdp']) });
+      await this.answer(session, id, String(it['sdp']), false, {});
+    } else if (it['type'] === 'answer') {
+      if (it['offer_hash'] !== (await digest(session.offered!))) this.say(session, id, { type: 'error', code: 409, name: 'conflict', message: 'offer_hash' });
+      await session.pc.setRemoteDescription({ type: 'answer', sdp: String(it['sdp']) });
+      await this.flush(session);
+    } else if (it['type'] === 'candidates') {
+      session.early.push(...(it['candidates'] as Candidate[]));
+      await this.flush(session);
+    } else if (it['type'] === 'renew') {
+      this.say(session, id, { type: 'renewed', lease_s: leaseS });
+    } else if (it['type'] === 'bye') {
+      this.say(session, id, { type: 'bye', reason: 'bye' });
+      session.pc.close();
+      this.sessions.delete(id);
+      this.status();
+    }
+  }
+
+  private async answer(session: Session, id: string, offer: string, wrong: boolean, more: Record<string, unknown>): Promise<void> {
+    const answer = await session.pc.createAnswer();
+    this.say(session, id, { type: 'answer', sdp: answer.sdp, offer_hash: await digest(wrong ? 'another' : offer), ...more });
+    await session.pc.setLocalDescription(answer);
+    await this.flush(session);
+  }
+
+  private async flush(session: Session): Promise<void> {
+    if (!session.pc.remoteDescription) return;
+    for (const one of session.early.splice(0)) {
+      if (one.candidate) await session.pc.addIceCandidate({ candidate: one.candidate, sdpMid: one.mid ?? null, sdpMLineIndex: one.mline ?? null });
+    }
+  }
+}
+
+const digest = async (text: string) => base64url(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))));
+
+/** A garden at dusk that moves, with the picture clock on top, and a soft tone. */
+function scene(): MediaStream {
+  if (shared) return shared;
+  const canvas = Object.assign(document.createElement('canvas'), { width: 1280, height: 720 });
+  const context = canvas.getContext('2d')!;
+  const draw = () => {
+    const t = performance.now() / 1000;
+    const sky = context.createLinearGradient(0, 0, 0, 720);
+    for (const [at, colour] of [[0, '#24406e'], [0.45, '#c9755b'], [0.62, '#f3b56a'], [1, '#2b3a2a']] as const) sky.addColorStop(at, colour);
+    context.fillStyle = sky;
+    context.fillRect(0, 0, 1280, 720);
+    context.fillStyle = '#ffe9b8';
+    context.beginPath();
+    context.arc(640 + Math.sin(t / 3) * 260, 330 + Math.cos(t / 3) * 24, 54, 0, 7);
+    context.fill();
+    for (let layer = 0; layer < 3; layer++) {
+      context.fillStyle = ['#4b4258', '#34363f', '#1f2a24'][layer]!;
+      context.beginPath();
+      context.moveTo(0, 720);
+      for (let x = 0; x <= 1280; x += 16) context.lineTo(x, 430 + layer * 74 + Math.sin(x / (150 - layer * 25) + layer * 2 + t * 0.15 * (layer + 1)) * (46 - layer * 10));
+      context.lineTo(1280, 720);
+      context.fill();
+    }
+    clock(context);
+  };
+  draw();
+  setInterval(draw, 33);
+  const stream = canvas.captureStream(30);
+  const audio = new AudioContext();
+  const tone = new OscillatorNode(audio, { frequency: 440 });
+  const to = audio.createMediaStreamDestination();
+  tone.connect(new GainNode(audio, { gain: 0.05 })).connect(to);
+  tone.start();
+  stream.addTrack(to.stream.getAudioTracks()[0]!);
+  shared = stream;
+  return stream;
+}
+
+function clock(context: CanvasRenderingContext2D): void {
+  const value = Math.floor(Date.now() % 2 ** 32);
+  const bits = [1, 0, ...Array.from({ length: 32 }, (_, i) => (value >>> (31 - i)) & 1), ...Array.from({ length: 4 }, (_, i) => (checkOf(value) >> (3 - i)) & 1), 0, 1];
+  context.fillStyle = '#7e7e7e';
+  context.fillRect(0, 32, 1280, 32);
+  bits.forEach((bit, i) => {
+    context.fillStyle = bit ? '#fff' : '#000';
+    context.fillRect(i * 32, 0, 32, 32);
+  });
+}
+
+Object.assign(globalThis, { FakeDevice });

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { checkOf, delayOf, readClock } from '../src/clock.ts';
+import { percentile, readStats } from '../src/stats.ts';
+import { rowsOf } from '../src/rows.ts';
+
+/** A strip as the test picture draws it, limited-range grey already turned to RGB by the browser. */
+function strip(value: number, width = 1280, white = 255, black = 0, flip = -1): { rgba: Uint8ClampedArray; side: number } {
+  const side = Math.floor(width / 40);
+  const bits = [1, 0, ...Array.from({ length: 32 }, (_, i) => (value >>> (31 - i)) & 1), ...Array.from({ length: 4 }, (_, i) => (checkOf(value) >> (3 - i)) & 1), 0, 1];
+  if (flip >= 0) bits[flip] = 1 - bits[flip]!;
+  const rgba = new Uint8ClampedArray(width * side * 4).fill(126);
+  for (let y = 0; y < side; y++) for (let x = 0; x < side * 40; x++) rgba.fill(bits[Math.floor(x / side)] ? white : black, (y * width + x) * 4, (y * width + x) * 4 + 3);
+  return { rgba, side };
+}
+
+for (const value of [0, 1, 0x12345678, 0xffffffff, 0x80000000]) {
+  for (const width of [320, 640, 1280, 1283, 1920]) {
+    test(`reads ${value} from a picture ${width} wide`, () => {
+      const { rgba, side } = strip(value, width);
+      assert.equal(readClock(rgba, width, side), value);
+    });
+  }
+}
+test('reads a washed-out strip, and refuses one without contrast', () => {
+  const grey = strip(0xcafe, 1280, 160, 90);
+  assert.equal(readClock(grey.rgba, 1280, grey.side), 0xcafe);
+  const fog = strip(0xcafe, 1280, 120, 90);
+  assert.equal(readClock(fog.rgba, 1280, fog.side), null);
+});
+test('one wrong cell is noticed wherever it is', () => {
+  for (let cell = 2; cell < 38; cell++) {
+    const { rgba, side } = strip(0x0badcafe, 1280, 255, 0, cell);
+    assert.equal(readClock(rgba, 1280, side), null, `cell ${cell}`);
+  }
+});
+test('a picture without a strip has no clock', () => {
+  assert.equal(readClock(new Uint8ClampedArray(1280 * 32 * 4), 1280, 32), null);
+  assert.equal(readClock(new Uint8ClampedArray(0), 30, 1), null);
+});
+test('the delay survives the wrap of the clock, and clocks that disagree give none', () => {
+  const now = 1_700_000_000_000;
+  assert.equal(delayOf(now, (now - 35) % 2 ** 32), 35);
+  const wrap = Math.ceil(now / 2 ** 32) * 2 ** 32;
+  assert.equal(delayOf(wrap + 10, 2 ** 32 - 25), 35);
+  assert.equal(delayOf(now, (now + 500) % 2 ** 32), null);
+  assert.equal(delayOf(now, (now - 60_000) % 2 ** 32), null);
+});
+
+const report = (frames: number, bytes: number, lost: number, local = 'host') => new Map(Object.entries({
+  v: { type: 'inbound-rtp', kind: 'video', codecId: 'c', bytesReceived: bytes, packetsReceived: frames * 4, packetsLost: lost, framesDecoded: frames, totalDecodeTime: frames * 0.004, jitterBufferDelay: frames * 0.006, jitterBufferEmittedCount: frames, frameWidth: 1280, frameHeight: 720, freezeCount: 1, framesDropped: 2 },
+  a: { type: 'inbound-rtp', kind: 'audio', bytesReceived: 1000, packetsReceived: 50, packetsLost: 0 },
+  c: { type: 'codec', mimeType: 'video/H264' },
+  t: { type: 'transport', selectedCandidatePairId: 'p' },
+  q: { type: 'candidate-pair', currentRoundTripTime: 9 },
+  p: { type: 'candidate-pair', currentRoundTripTime: 0.02, localCandidateId: 'l', remoteCandidateId: 'r' },
+  l: { type: 'local-candidate', candidateType: local, protocol: 'udp', ...(local === 'relay' ? { relayProtocol: 'tls' } : {}) },
+  r: { type: 'remote-candidate', candidateType: 'srflx', protocol: 'udp' },
+}).map(([id, it]) => [id, { id, ...it }])) as Parameters<typeof readStats>[0];
+
+test('figures are differences between two reports', () => {
+  const first = readStats(report(30, 250_000, 0), null, 1000);
+  assert.deepEqual([first.stats.fps, first.stats.bitrate, first.stats.delayMs, first.stats.loss], [null, null, null, null]);
+  const { stats } = readStats(report(60, 500_000, 12), first.sample, 2000);
+  assert.equal(stats.fps, 30);
+  assert.equal(stats.bitrate, 2_000_000);
+  assert.ok(Math.abs(stats.delayMs! - 20) < 1e-6); // 10 half trip, 6 buffer, 4 decoding
+  assert.equal(stats.delayBy, 'estimate');
+  assert.ok(Math.abs(stats.loss! - 12 / 132) < 1e-9);
+  assert.deepEqual([stats.width, stats.height, stats.freezes, stats.videoCodec], [1280, 720, 1, 'H264']);
+  assert.deepEqual(stats.route, { kind: 'direct', local: 'host', remote: 'srflx', protocol: 'udp' });
+});
+test('a relay is named with its own protocol', () => {
+  assert.deepEqual(readStats(report(1, 1, 0, 'relay'), null, 0).stats.route, { kind: 'relay', local: 'relay', remote: 'srflx', protocol: 'tls' });
+});
+test('nothing connected yet is no figures, and no fault', () => {
+  const { stats } = readStats(new Map(), null, 0);
+  assert.equal(stats.route, null);
+  assert.deepEqual(rowsOf(stats, '').map((row) => row[1]), ['–', '–', '–', '–', '–', '0', '–']);
+});
+test('percentiles', () => {
+  const values = Array.from({ length: 100 }, (_, i) => 100 - i);
+  assert.deepEqual([percentile(values, 0.5), percentile(values, 0.95), percentile([7], 0.95), percentile([], 0.5)], [50, 95, 7, null]);
+});

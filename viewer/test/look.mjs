@@ -1,0 +1,136 @@
+// Takes a picture of every state of the viewer: `npm run look [name…]`, into test/.work/shots. For people to look at.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { Broker, browser, here, policy, serve } from './rig.mjs';
+
+const shots = join(here, '.work/shots');
+mkdirSync(shots, { recursive: true });
+const only = process.argv.slice(2);
+const broker = await Broker.start();
+const site = await serve({ broker: broker.url, device: 'garden' }, policy(broker.url));
+const bare = await serve(null, policy(broker.url));
+const chromium = await browser();
+const stage = await chromium.newPage();
+await stage.goto(`${bare.url}/device.html`);
+stage.on('console', (line) => console.log('device:', line.text()));
+const problems = [];
+
+const device = (name, settings = {}) => stage.evaluate(([it]) => {
+  globalThis.devices ??= {};
+  globalThis.devices[it.device] = new FakeDevice(it);
+  return new Promise((resolve) => globalThis.devices[it.device].client.once('connect', () => setTimeout(resolve, 150)));
+}, [{ broker: broker.url, device: name, ...settings }]);
+const to = (name, call, ...rest) => stage.evaluate(([it, method, args]) => globalThis.devices[it][method](...args), [name, call, rest]);
+const state = (page, wanted, timeout = 8000) => page.waitForFunction((it) => {
+  const viewer = document.querySelector('fanlight-viewer');
+  return viewer?.state === it;
+}, wanted, { timeout }).catch(() => problems.push(`state ${wanted} not reached`));
+
+async function shot(name, { path = '/', at = site, size = [1280, 800], scheme = 'dark', before, ...more } = {}, steps = async () => {}) {
+  if (only.length && !only.some((it) => name.startsWith(it))) return;
+  const context = await chromium.newContext({ viewport: { width: size[0], height: size[1] }, colorScheme: scheme, deviceScaleFactor: size[0] < 500 ? 2 : 1, ...more });
+  const page = await context.newPage();
+  page.on('console', (line) => { if (['error', 'warning'].includes(line.type()) && !/ERR_CONNECTION|404|WebSocket connection/.test(line.text())) problems.push(`${name}: ${line.text()}`); });
+  page.on('pageerror', (error) => problems.push(`${name}: ${error.stack}`));
+  if (before) await before(page);
+  try {
+    await page.goto(at.url + path, { waitUntil: 'domcontentloaded' });
+    await steps(page);
+    await page.screenshot({ path: join(shots, `${name}.png`) });
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    if (wide > 0) problems.push(`${name}: ${wide} px too wide`);
+    console.log(name);
+  } catch (error) {
+    problems.push(`${name}: ${error.message.split('\n')[0]}`);
+  }
+  await context.close();
+}
+const pause = (page, ms) => page.waitForTimeout(ms);
+const phone = { size: [390, 844], isMobile: true, hasTouch: true };
+
+await device('garden');
+await device('front-door', { viewers: 2 });
+await device('workshop', { media: { video: 'absent', audio: 'ok' } });
+await device('cellar', { media: { video: 'starting', audio: 'absent' } });
+await device('hall', { media: { video: 'stalled', audio: 'ok' } });
+await device('nursery', { media: { video: 'privacy', audio: 'privacy' } });
+await device('silent', { mute: true });
+await device('gone');
+await to('gone', 'leave', 'lost');
+
+await shot('live-dark', {}, async (page) => { await state(page, 'live'); await page.mouse.move(700, 300); await pause(page, 600); });
+await shot('live-light', { scheme: 'light' }, async (page) => { await state(page, 'live'); await page.mouse.move(700, 300); await pause(page, 600); });
+await shot('live-resting', {}, async (page) => { await state(page, 'live'); await pause(page, 4000); });
+await shot('stats', { path: '/?stats' }, async (page) => { await state(page, 'live'); await page.mouse.move(700, 300); await pause(page, 3500); });
+await shot('stats-phone', { ...phone, path: '/?stats' }, async (page) => { await state(page, 'live'); await pause(page, 3500); });
+await shot('live-phone-light', { ...phone, scheme: 'light' }, async (page) => { await state(page, 'live'); await pause(page, 600); });
+await shot('live-landscape', { size: [844, 390], isMobile: true, hasTouch: true }, async (page) => { await state(page, 'live'); await pause(page, 600); });
+await shot('focus', {}, async (page) => { await state(page, 'live'); await page.locator('fanlight-viewer .snap').focus(); await page.keyboard.press('Tab'); await pause(page, 300); });
+await shot('snapshot', {}, async (page) => { await state(page, 'live'); await page.locator('fanlight-viewer .snap').click(); await pause(page, 700); });
+for (const name of ['workshop', 'cellar', 'hall', 'nursery']) await shot(`media-${name}`, { path: `/?device=${name}` }, async (page) => { await pause(page, 1500); });
+await shot('media-phone', { ...phone, path: '/?device=workshop,nursery' }, async (page) => pause(page, 1500));
+await shot('several', { path: '/?device=garden,front-door,workshop,gone', size: [1440, 900] }, async (page) => { await state(page, 'live'); await pause(page, 1200); });
+await shot('several-light-stats', { path: '/?device=garden,front-door&stats', size: [1440, 900], scheme: 'light' }, async (page) => { await state(page, 'live'); await pause(page, 2500); });
+await shot('connecting', { path: '/?device=silent' }, async (page) => pause(page, 1200));
+await shot('connecting-phone', { ...phone, scheme: 'light', path: '/?device=silent' }, async (page) => pause(page, 1200));
+await shot('offline', { path: '/?device=gone' }, async (page) => pause(page, 900));
+await shot('unknown', { path: '/?device=nobody' }, async (page) => state(page, 'offline', 25_000));
+await shot('timeout', { path: '/?device=silent' }, async (page) => state(page, 'error', 25_000));
+await shot('choose', { path: '/?device=', before: (page) => page.route('**/config.json', (route) => route.fulfill({ json: { broker: broker.url } })) }, async (page) => pause(page, 700));
+await shot('choose-phone', { ...phone, scheme: 'light', before: (page) => page.route('**/config.json', (route) => route.fulfill({ json: { broker: broker.url } })) }, async (page) => pause(page, 700));
+await shot('no-cameras', { before: (page) => page.route('**/config.json', (route) => route.fulfill({ json: { broker: broker.url, root: 'empty/v1' } })) }, async (page) => pause(page, 700));
+await shot('form-dark', { at: bare }, async (page) => pause(page, 300));
+await shot('form-light', { at: bare, scheme: 'light' }, async (page) => pause(page, 300));
+await shot('form-phone', { at: bare, ...phone, scheme: 'light' }, async (page) => pause(page, 300));
+await shot('form-wrong', { at: bare, scheme: 'light' }, async (page) => { await page.fill('[name=broker]', 'mqtt://host:1883'); await page.click('form button'); await pause(page, 300); });
+
+const refusals = { busy: [503, 5000], unauthorized: [401], no_common_codec: [415], rate_limited: [429, 20_000], no_media: [480], privacy: [451], version: [426], internal: [500], forbidden: [403], out_of_resources: [503, 9000], clock_unsynced: [401], bad_sdp: [400], too_large: [413], auth_required: [401] };
+for (const [name, [code, after]] of Object.entries(refusals)) {
+  if (only.length && !only.some((it) => `error-${name}`.startsWith(it))) continue;
+  const id = `e-${name}`.replace(/_/g, '-');
+  await device(id, { refuse: { code, name, message: 'the device says why', ...(after ? { retry_after_ms: after } : {}) } });
+  await shot(`error-${name}`, { path: `/component.html`, size: [760, 428] }, async (page) => {
+    await page.evaluate(([url, it]) => { document.body.innerHTML = `<fanlight-viewer broker="${url}" device="${it}" name="Front door" controls></fanlight-viewer>`; }, [broker.url, id]);
+    await state(page, 'error');
+    await pause(page, 500);
+  });
+  if (['busy', 'no_common_codec'].includes(name)) {
+    await shot(`error-${name}-phone`, { ...phone, path: `/?device=${id}` }, async (page) => { await state(page, 'error'); await pause(page, 500); });
+  }
+  await to(id, 'leave', 'shutdown');
+}
+await device('liar', { wrongHash: true });
+await shot('error-hash', { path: '/?device=liar' }, async (page) => { await state(page, 'error'); await pause(page, 500); });
+await to('liar', 'leave', 'shutdown');
+await shot('error-webrtc', { before: (page) => page.addInitScript(() => { delete globalThis.RTCPeerConnection; }) }, async (page) => { await state(page, 'error'); await pause(page, 500); });
+const component = (name, html, size = [760, 428], wait = 900) => shot(name, { path: '/component.html', size }, async (page) => {
+  await page.evaluate((it) => { document.body.innerHTML = it; }, html);
+  await pause(page, wait);
+});
+await component('manual', `<fanlight-viewer broker="${broker.url}" device="garden" name="Garden" manual controls></fanlight-viewer>`);
+await component('setting', '<fanlight-viewer broker="mqtt://x" device="garden" controls></fanlight-viewer>');
+await component('no-controls', `<fanlight-viewer broker="${broker.url}" device="garden"></fanlight-viewer>`, [480, 270], 1500);
+await component('tiny', `<div style="width:320px"><fanlight-viewer broker="${broker.url}" device="workshop" controls></fanlight-viewer><fanlight-viewer broker="${broker.url}" device="garden" controls stats></fanlight-viewer><fanlight-viewer broker="${broker.url}" device="silent" controls></fanlight-viewer></div>`, [320, 540], 2500);
+await component('request', `<fanlight-viewer broker="${broker.url}" device="garden" mode="request" controls stats></fanlight-viewer>`, [760, 428], 3000);
+await component('blocked', `<fanlight-viewer broker="${broker.url}" device="garden" controls></fanlight-viewer>`, [760, 428], 1500);
+
+await shot('device-lost', {}, async (page) => {
+  await state(page, 'live');
+  await to('garden', 'leave', 'shutdown');
+  await pause(page, 700);
+});
+await device('garden');
+await shot('broker-down-live', { path: '/?stats' }, async (page) => {
+  await state(page, 'live');
+  await broker.stop();
+  await pause(page, 2500);
+});
+await broker.stop();
+await shot('broker-down', {}, async (page) => pause(page, 2500));
+await shot('broker-down-phone', { ...phone, scheme: 'light' }, async (page) => pause(page, 2500));
+
+await chromium.close();
+await site.close();
+await bare.close();
+console.log(problems.length ? `\nPROBLEMS\n${problems.join('\n')}` : '\nno problems seen');
+process.exit(problems.length ? 1 : 0);
