@@ -313,6 +313,11 @@ with_alsa!(a_card_that_gives_nothing_at_all_has_failed, "pcm.mic { type simmic s
     assert_eq!(fault, Fault::Failed("microphone mic: no sound comes, even after opening it anew".into()));
 });
 
+with_alsa!(a_source_without_a_clock_has_failed, "pcm.mic { type null }", {
+    let fault = Sound::microphone("mic").end().unwrap_err();
+    assert_eq!(fault, Fault::Failed("microphone mic: it gives sound faster than time goes by".into()));
+});
+
 with_alsa!(an_unplugged_card_is_absent, "pcm.mic { type simmic gone_after_ms 300 }", {
     let mut sound = Sound::microphone("mic");
     sound.packets(10);
