@@ -72,9 +72,12 @@ pub fn run(config: &Audio, out: &Writer, stop: &AtomicBool) -> Result<(), Fault>
     ended
 }
 
-/// Listens to a microphone. One that falls silent is opened once more here; if that does not help, it has failed.
+/// A microphone that falls silent again before this many packets has not been helped by opening it anew.
+const HELPED: u64 = 10;
+
+/// Listens to a microphone. One that falls silent is opened anew; where that does not help, it has failed.
 fn listen(desk: &mut Desk<'_>, stop: &AtomicBool, open: impl Fn() -> Result<Ear, Fault>) -> Result<(), Fault> {
-    let mut before = None;
+    let mut before: Option<u64> = None;
     loop {
         let ear = open()?;
         info!("audio: {ear}");
@@ -85,7 +88,7 @@ fn listen(desk: &mut Desk<'_>, stop: &AtomicBool, open: impl Fn() -> Result<Ear,
             End::Told => return Ok(()),
             End::Silent => {
                 desk.set_health(Health::Stalled);
-                if before == Some(desk.packets()) {
+                if before.is_some_and(|before| desk.packets() < before + HELPED) {
                     return Err(Fault::Failed(format!("{}: no sound comes, even after opening it anew", ear.name())));
                 }
                 before = Some(desk.packets());

@@ -87,3 +87,21 @@ fn ask(seen: &mut Microphone) -> Result<(), String> {
     seen.period_us = hw.get_period_time_min().and_then(|min| Ok((min, hw.get_period_time_max()?))).ok();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_for_the_config_are_toml_that_says_what_was_found() {
+        let card = Card { id: "Device".into(), name: "USB Mic".into(), device_name: "USB Audio".into(), device: 1 };
+        let mut seen = look(&card);
+        assert!(seen.unusable.as_ref().is_some_and(|why| why.contains("hw:CARD=Device,DEV=1")), "{seen:?}");
+        for (channels, expected) in [(None, 1), (Some((1, 2)), 1), (Some((2, 2)), 2), (Some((4, 8)), 1)] {
+            seen.channels = channels;
+            let lines: toml::Table = seen.config_lines().parse().unwrap();
+            assert_eq!(lines["audio"]["source"].as_str(), Some("plughw:CARD=Device,DEV=1"));
+            assert_eq!(lines["audio"]["channels"].as_integer(), Some(expected), "{channels:?}");
+        }
+    }
+}

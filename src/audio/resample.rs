@@ -35,8 +35,8 @@ impl Resampler {
             return Err(format!("{rate} Hz: {} to {} Hz are possible", RATES.start(), RATES.end()));
         }
         let filter = SincInterpolationParameters::new(TAPS, WindowFunction::BlackmanHarris2)
-            .oversampling_factor(128)
-            .interpolation(SincInterpolationType::Quadratic);
+            .oversampling_factor(256)
+            .interpolation(SincInterpolationType::Linear);
         let ratio = f64::from(RATE) / f64::from(rate);
         let inner = Async::new_sinc(ratio, 1.0, &filter, STEP, channels, FixedAsync::Output)
             .map_err(|e| format!("{rate} Hz: {e}"))?;

@@ -159,6 +159,10 @@ impl Line {
 
     fn late(&mut self, time: f64, error: f64) -> u64 {
         let run = self.late.get_or_insert(LateRun { since: time, times: 0, least: error });
+        if error > run.least + LATE / 2.0 {
+            // The hole still grows: its length is known once it does not.
+            *run = LateRun { since: time, times: 0, least: error };
+        }
         run.times += 1;
         run.least = run.least.min(error);
         if run.times < LATE_TIMES || time - run.since < LATE_FOR {
@@ -320,6 +324,15 @@ mod tests {
         let found = after[199].0 - before[199].0 - 200 * PACKET;
         assert_eq!(found, 14_400);
         assert!(after[5].0 - after[4].0 == PACKET && worst(&after[5..]) < 2.0, "found within 100 ms");
+    }
+
+    #[test]
+    fn a_hole_is_measured_when_it_has_stopped_growing() {
+        let (mut card, mut line) = started(0.0);
+        let before = card.play(&mut line, 200, |_| 0.0);
+        // A card that trickles: each of ten observations is 30 ms later than the last.
+        let after = card.play(&mut line, 200, |n| exact((n - 400).min(10) * 30_000_000));
+        assert_eq!(after[199].0 - before[199].0 - 200 * PACKET, 14_400);
     }
 
     #[test]
