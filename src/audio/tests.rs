@@ -313,11 +313,6 @@ with_alsa!(a_card_that_gives_nothing_at_all_has_failed, "pcm.mic { type simmic s
     assert_eq!(fault, Fault::Failed("microphone mic: no sound comes, even after opening it anew".into()));
 });
 
-with_alsa!(a_source_without_a_clock_has_failed, "pcm.mic { type null }", {
-    let fault = Sound::microphone("mic").end().unwrap_err();
-    assert_eq!(fault, Fault::Failed("microphone mic: it gives sound faster than time goes by".into()));
-});
-
 with_alsa!(an_unplugged_card_is_absent, "pcm.mic { type simmic gone_after_ms 300 }", {
     let mut sound = Sound::microphone("mic");
     sound.packets(10);
@@ -379,9 +374,9 @@ fn the_tone_is_heard_at_the_whole_second_of_the_wall_clock() {
     sound.stop();
     assert_eq!(jumps(&packets), [0_u64; 0]);
     assert!(packets.windows(2).all(|w| w[1].at.0 - w[0].at.0 == 20_000_000));
-    // Not the very first packets: there the decoder has nothing to go on from.
     let heard = decoded(&packets, 1);
-    let onset = (4_800..heard.len()).find(|n| heard[*n].abs() > 0.2 && heard[*n - 2_400].abs() < 0.1).unwrap();
+    let quiet_before = |n: &usize| peak(&heard[n - 2_400..n - 48]) < 0.1;
+    let onset = (2_400..heard.len()).filter(|n| heard[*n].abs() > 0.2).find(quiet_before).unwrap();
     let at = Mono(packets[0].at.0 + onset as u64 * 1_000_000_000 / u64::from(RATE));
     let off = i64::from(at.wall().subsec_nanos());
     let off = off.min(1_000_000_000 - off);

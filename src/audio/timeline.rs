@@ -159,17 +159,18 @@ impl Line {
 
     fn late(&mut self, time: f64, error: f64) -> u64 {
         let run = self.late.get_or_insert(LateRun { since: time, times: 0, least: error });
-        if error > run.least + LATE / 2.0 {
-            // The hole still grows: its length is known once it does not.
-            *run = LateRun { since: time, times: 0, least: error };
-        }
         run.times += 1;
         run.least = run.least.min(error);
         if run.times < LATE_TIMES || time - run.since < LATE_FOR {
             return 0;
         }
-        let lost = round(run.least / self.slope);
+        let (least, grows) = (run.least, error > run.least + LATE / 2.0);
         self.late = None;
+        if grows {
+            // How long the hole is will be known when it has stopped growing.
+            return 0;
+        }
+        let lost = round(least / self.slope);
         self.origin += lost;
         lost
     }

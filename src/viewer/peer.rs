@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -330,16 +330,22 @@ impl Peer {
 
     /// What the session came to so far.
     pub async fn summary(&self) -> Summary {
-        let now = Instant::now();
-        let report = self.connection.get_stats(now, webrtc::peer_connection::StatsSelector::None).await;
         let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
         Summary {
-            route: route::selected(&report),
+            route: self.route().await.unwrap_or_default(),
             frames: count(&self.counts.frames),
             skipped: count(&self.counts.skipped),
             packets: count(&self.counts.packets),
             bytes: count(&self.counts.bytes),
         }
+    }
+
+    /// The pair that ICE chose; `None` while there is none.
+    async fn route(&self) -> Option<String> {
+        let out = self.video.as_ref().or(self.audio.as_ref())?;
+        let transport = out.sender.transport().await.ok()??;
+        let pair = transport.ice_transport().get_selected_candidate_pair().await.ok()??;
+        Some(route::name(&pair))
     }
 
     /// Stops the pumps and closes the connection; at most 2 s.

@@ -1,21 +1,10 @@
 //! Reads what the connection is: the route that ICE chose, and what the viewer receives.
 
-use webrtc::peer_connection::{RTCStatsReport, RTCStatsReportEntry};
+use rtc::peer_connection::transport::RTCIceCandidatePair;
 
-/// The selected pair as `local-remote protocol`, such as `host-prflx udp`; empty while there is none.
-pub(super) fn selected(report: &RTCStatsReport) -> String {
-    let Some(pair) = report.candidate_pairs().find(|pair| pair.nominated) else { return String::new() };
-    let kind = |id: &str| match report.get(id) {
-        Some(RTCStatsReportEntry::LocalCandidate(c) | RTCStatsReportEntry::RemoteCandidate(c)) => {
-            c.candidate_type.to_string()
-        }
-        _ => "unknown".to_owned(),
-    };
-    let protocol = match report.get(&pair.local_candidate_id) {
-        Some(RTCStatsReportEntry::LocalCandidate(c)) => c.protocol.to_lowercase(),
-        _ => "udp".to_owned(),
-    };
-    format!("{}-{} {protocol}", kind(&pair.local_candidate_id), kind(&pair.remote_candidate_id))
+/// A pair as `local-remote protocol`, such as `host-prflx udp`.
+pub(super) fn name(pair: &RTCIceCandidatePair) -> String {
+    format!("{}-{} {}", pair.local().typ, pair.remote().typ, pair.local().protocol)
 }
 
 /// Whether the remote description has an m-line of this kind that is not refused and takes media.

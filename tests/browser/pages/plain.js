@@ -122,6 +122,8 @@ window.leave = (session) => {
   handles.delete(session);
 };
 
+window.leaveAll = () => [...handles.keys()].forEach((session) => window.leave(session));
+
 const canvas = document.createElement('canvas');
 const context = canvas.getContext('2d', { willReadFrequently: true });
 
