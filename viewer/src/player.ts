@@ -20,6 +20,7 @@ export interface Hooks {
 }
 
 const WINDOW_MS = 10_000;
+const PREPARED_MS = 20_000;
 let certificate: Promise<RTCCertificate[]> | undefined;
 
 interface Prepared { pc: RTCPeerConnection; offer: Promise<RTCSessionDescriptionInit> }
@@ -43,8 +44,16 @@ export class Player {
 
   /** Does what can be done before the broker answers: key, sockets, and the offer itself. */
   prepare(servers: IceServer[]): void {
-    this.prepared ??= this.ready(servers);
-    this.prepared.catch(() => { this.prepared = null; });
+    if (this.prepared) return;
+    const prepared = this.prepared = this.ready(servers);
+    const drop = () => {
+      if (this.prepared !== prepared) return;
+      this.prepared = null;
+      prepared.then(({ pc }) => pc.close()).catch(() => {});
+    };
+    prepared.catch(drop);
+    // What it knows of the network grows old, and it holds sockets.
+    setTimeout(drop, PREPARED_MS);
   }
 
   makeOffer(restart: boolean, servers: IceServer[]): void {
