@@ -102,6 +102,7 @@ test('a lost broker stops no picture; when it is back the next call works', asyn
   await page.waitForFunction(() => globalThis.viewer.watch.link.up, null, { timeout: 30_000 });
   await moves();
   assert.equal(await page.evaluate(() => globalThis.viewer.watch.call.session), session);
+  await stage.waitForFunction(() => globalThis.devices.three.client.connected, null, { timeout: 30_000 });
 });
 
 test('a device that starts anew is called anew', async () => {
