@@ -35,10 +35,25 @@ export const options = {
   inject: [join(here, 'src/surroundings.js')], alias: { process: join(here, 'src/surroundings.js') },
 };
 
+/** The licences of what is inside the bundle, as they ask for. */
+function notices(inputs) {
+  const packages = new Set(inputs.map((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]).filter(Boolean));
+  const parts = ['fanlight-viewer.js contains parts of these packages, under the licences below.\n'];
+  for (const name of [...packages].sort()) {
+    const folder = join(here, 'node_modules', name);
+    const { version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    const file = readdirSync(folder).find((it) => /^licen[cs]e/i.test(it));
+    if (!file) throw new Error(`${name}: no licence file`);
+    parts.push(`--- ${name} ${version} (${license})\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`);
+  }
+  return parts.join('\n');
+}
+
 async function main() {
   for (const old of [dist, join(here, 'types')]) rmSync(old, { recursive: true, force: true });
   mkdirSync(dist, { recursive: true });
-  await build({ ...options, minify: true, entryPoints: ['src/index.ts'], outfile: 'dist/fanlight-viewer.js' });
+  const { metafile } = await build({ ...options, minify: true, metafile: true, entryPoints: ['src/index.ts'], outfile: 'dist/fanlight-viewer.js' });
+  writeFileSync(join(dist, 'third-party.txt'), notices(Object.keys(metafile.inputs)));
   // The page shares the component's file instead of carrying it twice.
   await build({ ...options, minify: true, inject: [], entryPoints: ['src/page.ts'], outfile: 'dist/page.js', external: ['./fanlight-viewer.js'],
     plugins: [{ name: 'share', setup: (it) => it.onResolve({ filter: /^\.\/index\.ts$/ }, () => ({ path: './fanlight-viewer.js', external: true })) }] });

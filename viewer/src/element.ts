@@ -47,6 +47,7 @@ export class FanlightViewer extends HTMLElement {
     super();
     this.view = new View(this.attachShadow({ mode: 'open' }), {
       toggle: () => (this.wanted ? this.stop() : this.play()),
+      prepare: () => this.watch?.prepare(),
       retry: () => this.play(),
       mute: () => this.toggleSound(),
       snapshot: () => void this.saveSnapshot(),

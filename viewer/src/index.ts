@@ -1,6 +1,8 @@
 // The package: importing it defines <fanlight-viewer>.
 
 import { FanlightViewer } from './element.ts';
+import type { ErrorDetail, StateDetail } from './element.ts';
+import type { ViewerStats } from './stats.ts';
 
 export { FanlightViewer };
 export type { ErrorDetail, StateDetail, ViewerState } from './element.ts';
@@ -12,6 +14,11 @@ export type { Step } from './words.ts';
 
 declare global {
   interface HTMLElementTagNameMap { 'fanlight-viewer': FanlightViewer }
+  interface HTMLElementEventMap {
+    'fanlight-state': CustomEvent<StateDetail>;
+    'fanlight-error': CustomEvent<ErrorDetail>;
+    'fanlight-stats': CustomEvent<ViewerStats>;
+  }
 }
 
 if (!customElements.get('fanlight-viewer')) customElements.define('fanlight-viewer', FanlightViewer);

@@ -23,7 +23,7 @@ export interface Seen {
   now: number;
 }
 
-export interface Actions { toggle(): void; retry(): void; mute(): void; snapshot(): void; stats(): void; full(): void }
+export interface Actions { toggle(): void; prepare(): void; retry(): void; mute(): void; snapshot(): void; stats(): void; full(): void }
 
 interface Panel { icon: Icon; title: string; text: string; button: string | null; kind: 'calm' | 'trouble' }
 
@@ -39,7 +39,8 @@ export class View {
   private readonly stepper = h('ol', { class: 'steps', 'aria-hidden': 'true' }, ...this.steps);
   private readonly action = button('action', 'play', '');
   private readonly count = h('p', { class: 'count' });
-  private readonly panel = h('div', { class: 'panel', part: 'panel' }, this.panelIcon, this.title, this.text, this.stepper, this.action, this.count);
+  private readonly panel = h('div', { class: 'panel', part: 'panel' }, this.panelIcon, this.title, this.text, this.stepper,
+    h('div', { class: 'doing' }, this.action, this.count));
   private readonly name = h('span', { class: 'name' });
   private readonly badge = h('span', { class: 'badge' });
   private readonly toggle = button('toggle', 'stop', 'Stop watching');
@@ -67,6 +68,8 @@ export class View {
     root.append(this.frame);
     this.toggle.onclick = () => actions.toggle();
     this.action.onclick = () => actions.retry();
+    // Whoever points at the button will press it: what can be ready is made ready.
+    this.toggle.onpointerenter = this.action.onpointerenter = () => actions.prepare();
     this.sound.onclick = () => actions.mute();
     this.snap.onclick = () => actions.snapshot();
     this.chart.onclick = () => actions.stats();

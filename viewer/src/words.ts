@@ -25,7 +25,7 @@ const rows: Record<string, Words> = {
   conflict: { title: 'Calling again', text: 'Messages arrived in the wrong order.', next: 'now' },
   gone: { title: 'Calling again', text: 'That call has already ended.', next: 'now' },
   too_large: { title: 'The call is too large', text: 'The browser’s call is longer than the camera accepts.', next: 'stay' },
-  no_common_codec: { title: 'This browser cannot show the picture', text: 'The camera sends H.264, which this browser does not play. Another browser will.', next: 'stay' },
+  no_common_codec: { title: 'This browser cannot play it', text: 'The camera sends H.264, which this browser does not play. Another browser will.', next: 'stay' },
   version: { title: 'Different versions', text: 'The camera speaks another version of the protocol. Update the camera or this page.', next: 'stay' },
   rate_limited: { title: 'A short pause', text: 'There were too many calls in a row.', next: 'wait' },
   privacy: { title: 'Privacy is on', text: 'The camera is covered or switched off on purpose.', next: 'wait' },

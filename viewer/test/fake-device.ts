@@ -105,7 +105,7 @@ export class FakeDevice {
         type: 'candidates', ufrag: candidate?.usernameFragment ?? '', end: candidate === null,
         candidates: candidate?.candidate ? [{ candidate: candidate.candidate, mid: candidate.sdpMid, mline: candidate.sdpMLineIndex }] : [],
       });
-      const tracks = media.video === 'absent' ? scene().getAudioTracks() : scene().getTracks();
+      const tracks = media.video === 'absent' || media.video === 'starting' ? scene().getAudioTracks() : scene().getTracks();
       if (it['type'] === 'request') {
         for (const track of tracks) pc.addTrack(track, scene());
         const offer = await pc.createOffer();

@@ -112,7 +112,10 @@ await component('setting', '<fanlight-viewer broker="mqtt://x" device="garden" c
 await component('no-controls', `<fanlight-viewer broker="${broker.url}" device="garden"></fanlight-viewer>`, [480, 270], 1500);
 await component('tiny', `<div style="width:320px"><fanlight-viewer broker="${broker.url}" device="workshop" controls></fanlight-viewer><fanlight-viewer broker="${broker.url}" device="garden" controls stats></fanlight-viewer><fanlight-viewer broker="${broker.url}" device="silent" controls></fanlight-viewer></div>`, [320, 540], 2500);
 await component('request', `<fanlight-viewer broker="${broker.url}" device="garden" mode="request" controls stats></fanlight-viewer>`, [760, 428], 3000);
-await component('blocked', `<fanlight-viewer broker="${broker.url}" device="garden" controls></fanlight-viewer>`, [760, 428], 1500);
+await shot('blocked', { before: (page) => page.addInitScript(() => {
+  const { play } = HTMLMediaElement.prototype;
+  HTMLMediaElement.prototype.play = function () { return this.muted ? play.call(this) : Promise.reject(new DOMException('no click yet', 'NotAllowedError')); };
+}) }, async (page) => { await state(page, 'live'); await page.mouse.move(700, 300); await pause(page, 600); });
 
 await shot('device-lost', {}, async (page) => {
   await state(page, 'live');
