@@ -95,7 +95,7 @@ want_build() {
     want make make "runs their build"
     want cmake cmake "configures the build of Opus and the JPEG library"
     [ "$(uname -m)" != x86_64 ] || want nasm nasm "assembles their fast paths"
-    want '/usr/lib/llvm-*/lib/libclang*.so*' libclang-dev "reads the kernel's video headers (bindgen)"
+    want '/usr/lib/llvm-*/lib/libclang.so*' libclang-dev "reads the kernel's video headers (bindgen)"
     want pkg-config pkg-config "finds the sound library"
     want /usr/include/alsa/asoundlib.h libasound2-dev "the sound library (ALSA)"
     want /etc/ssl/certs/ca-certificates.crt ca-certificates "checks who the package registries are"
