@@ -30,6 +30,7 @@ use rtc::{
     shared::{TransportContext, error::Error},
 };
 
+use super::burst::Bursts;
 use crate::{clock::Mono, feed::Wishes};
 
 /// Packets kept for retransmission: 2 s at 2 Mbit/s. A power of two, so that the sequence number finds its place.
@@ -38,6 +39,8 @@ const HISTORY: usize = 512;
 const RESEND_PAUSE: Duration = Duration::from_millis(20);
 /// Packets sent again for one NACK at most.
 const RESEND_BURST: usize = 64;
+/// The RTP clock that tells the picture from the sound.
+const VIDEO_RATE: u32 = 90_000;
 /// Seconds from 1900 (NTP) to 1970 (Unix).
 const NTP_EPOCH: u64 = 2_208_988_800;
 /// A second report soon after the first lets the viewer relate both clocks at once; then one a second.
@@ -47,6 +50,8 @@ const REPORT_PERIOD: Duration = Duration::from_secs(1);
 /// What the interceptor, inside the connection's driver, shares with the viewer's pumps. Newer replaces older.
 #[derive(Debug, Default)]
 pub(super) struct Said {
+    /// What follows the first packet of a picture.
+    pub bursts: Bursts,
     /// Where key-frame wishes go, once a picture is leased.
     pub picture: OnceLock<Arc<Wishes>>,
     /// The latest frame's place on both clocks, per kind.
@@ -122,7 +127,7 @@ impl Feedback {
     fn report(&mut self, index: usize, now: Instant) {
         let stream = &mut self.streams[index];
         let mono = Mono::now();
-        let anchor = if stream.rate == 90_000 { &self.said.video } else { &self.said.audio };
+        let anchor = if stream.rate == VIDEO_RATE { &self.said.video } else { &self.said.audio };
         let Some(rtp_time) = anchor.rtp_at(mono, stream.rate) else { return };
         stream.reports += 1;
         stream.next_report = Some(now + if stream.reports == 1 { SECOND_REPORT } else { REPORT_PERIOD });
@@ -149,7 +154,7 @@ impl Feedback {
             self.said.remb.store(remb.bitrate.max(0.0) as u64, Ordering::Relaxed);
         } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
             for block in &report.reports {
-                if self.streams.iter().any(|s| s.ssrc == block.ssrc && s.rate == 90_000) {
+                if self.streams.iter().any(|s| s.ssrc == block.ssrc && s.rate == VIDEO_RATE) {
                     self.said.lost.store(block.fraction_lost.into(), Ordering::Relaxed);
                 }
             }
@@ -234,16 +239,30 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
     }
 
     fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Error> {
-        let mut first = None;
-        if let Packet::Rtp(packet) = &msg.message.packet
-            && let Some(index) = self.streams.iter().position(|s| s.ssrc == packet.header.ssrc)
-        {
-            let stream = &mut self.streams[index];
+        let now = msg.now;
+        let stream = match &msg.message.packet {
+            Packet::Rtp(packet) => {
+                let index = self.streams.iter().position(|s| s.ssrc == packet.header.ssrc);
+                index.map(|index| (index, packet.header.sequence_number))
+            }
+            _ => None,
+        };
+        let Some((index, sequence)) = stream else {
+            self.write.push_back(msg);
+            return Ok(());
+        };
+        let stream = &mut self.streams[index];
+        if let Packet::Rtp(packet) = &msg.message.packet {
             stream.remember(packet);
-            first = stream.next_report.is_none().then_some((index, msg.now));
         }
         self.write.push_back(msg);
-        if let Some((index, now)) = first {
+        if stream.rate == VIDEO_RATE {
+            for packet in self.said.bursts.follow(sequence) {
+                stream.remember(&packet);
+                self.write.push_back(tagged(now, Packet::Rtp(packet)));
+            }
+        }
+        if stream.next_report.is_none() {
             self.report(index, now);
         }
         Ok(())
@@ -365,6 +384,24 @@ mod tests {
             send(&mut feedback, start, sequence);
         }
         assert!(nack(&mut feedback, start + REPORT_PERIOD, &[65_501]).is_empty(), "overwritten since");
+    }
+
+    #[test]
+    fn the_rest_of_a_picture_follows_its_first_packet_and_is_remembered_too() {
+        let (mut feedback, said) = feedback();
+        let start = Instant::now();
+        send(&mut feedback, start, 9);
+        let rest = |n: u16| rtp::Packet {
+            header: rtp::Header { sequence_number: n, ssrc: SSRC, ..Default::default() },
+            payload: Bytes::from_static(b"more"),
+        };
+        assert!(said.bursts.leave(10, vec![rest(11), rest(12)]));
+        let sent: Vec<u16> = send(&mut feedback, start, 10)
+            .iter()
+            .filter_map(|p| if let Packet::Rtp(p) = p { Some(p.header.sequence_number) } else { None })
+            .collect();
+        assert_eq!(sent, [10, 11, 12]);
+        assert_eq!(nack(&mut feedback, start, &[10, 11, 12]).len(), 3);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! One remote viewer, from offer to bye: a task each.
 
+mod burst;
 mod engine;
 mod feedback;
+mod handler;
 pub mod life;
 mod mouth;
 mod opening;

@@ -2,33 +2,28 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
-use async_trait::async_trait;
 use rtc::{
     crypto::SignatureScheme,
     peer_connection::{
         certificate::{CertificateParams, RTCCertificate},
         configuration::{RTCConfigurationBuilder, RTCIceTransportPolicy},
-        event::RTCPeerConnectionIceEvent,
         sdp::RTCSessionDescription,
-        state::{RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionState},
         transport::RTCIceCandidateInit,
     },
 };
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
+    time::timeout,
 };
 use tracing::debug;
 use webrtc::{
     media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStaticRTP},
-    peer_connection::{PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler},
+    peer_connection::{PeerConnection, PeerConnectionBuilder},
     rtp_transceiver::RtpSender,
     runtime::TokioRuntime,
 };
@@ -36,6 +31,7 @@ use webrtc::{
 use super::{
     engine,
     feedback::{Feedback, Said},
+    handler::{Handler, PeerEvent},
     pump::{self, Counts, Stage},
     route,
     track::{Line, Track, playout_delay},
@@ -47,6 +43,9 @@ use crate::{
     studio::Lease,
 };
 
+/// How long a description waits for the candidates at hand: those of the board's own addresses need no network, only a
+/// turn of the driver.
+const AT_HAND: Duration = Duration::from_millis(20);
 /// How long a connection may take to close.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -62,28 +61,6 @@ impl std::fmt::Debug for Peers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Peers").finish_non_exhaustive()
     }
-}
-
-/// What a peer connection tells its viewer task, through a queue that the driver never waits for: a queue that is full
-/// means a viewer that no longer works, and the event is lost with it.
-#[derive(Debug)]
-pub enum PeerEvent {
-    /// A local candidate.
-    Candidate(Candidate),
-    /// No more local candidates in this generation.
-    GatheringDone,
-    /// ICE has a pair; DTLS goes on from here.
-    IceConnected,
-    /// ICE lost its pair; it may come back.
-    IceDisconnected,
-    /// ICE has no pair and gave up.
-    IceFailed,
-    /// DTLS is up: media flows.
-    Connected,
-    /// DTLS failed.
-    DtlsFailed,
-    /// The connection was closed from the other side.
-    Closed,
 }
 
 /// Why a description was refused.
@@ -129,6 +106,10 @@ struct Outgoing {
 pub struct Peer {
     connection: Arc<dyn PeerConnection>,
     stage: watch::Sender<Stage>,
+    /// Whether the running generation of ICE has candidates.
+    gathered: watch::Sender<bool>,
+    /// Whether it has some without asking a server.
+    gathers_at_once: bool,
     said: Arc<Said>,
     counts: Arc<Counts>,
     video: Option<Outgoing>,
@@ -168,7 +149,8 @@ impl Peers {
         let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
         let said = Arc::new(Said::default());
         let stage = watch::Sender::new(Stage::default());
-        let handler = Handler { events, stage: stage.clone(), secured: AtomicBool::new(false) };
+        let gathered = watch::Sender::new(false);
+        let handler = Handler::new(events, stage.clone(), gathered.clone());
         let configuration = RTCConfigurationBuilder::new()
             .with_ice_servers(servers)
             .with_ice_transport_policy(policy)
@@ -188,6 +170,8 @@ impl Peers {
         let mut peer = Peer {
             connection: Arc::new(connection),
             stage,
+            gathered,
+            gathers_at_once: !config.relay_only,
             said,
             counts: Arc::default(),
             video: None,
@@ -225,8 +209,7 @@ impl Peer {
         }
         self.connection.set_remote_description(offer).await.map_err(bad_sdp)?;
         let answer = self.connection.create_answer(None).await.map_err(bad_sdp)?;
-        let sdp = answer.sdp.clone();
-        self.connection.set_local_description(answer).await.map_err(bad_sdp)?;
+        let sdp = self.describe(answer).await.map_err(bad_sdp)?;
         self.refuse_without_codec().await?;
         Ok(sdp)
     }
@@ -237,9 +220,21 @@ impl Peer {
             self.connection.restart_ice().await.map_err(internal("restart ICE"))?;
         }
         let offer = self.connection.create_offer(None).await.map_err(internal("make an offer"))?;
-        let sdp = offer.sdp.clone();
-        self.connection.set_local_description(offer).await.map_err(internal("set the own offer"))?;
-        Ok(sdp)
+        self.describe(offer).await.map_err(internal("set the own offer"))
+    }
+
+    /// Sets the own description and gives it with the candidates that are at hand, which saves the viewer a message and
+    /// its wait; gathering goes on.
+    async fn describe(&self, own: RTCSessionDescription) -> Result<String, webrtc::error::Error> {
+        let bare = own.sdp.clone();
+        self.gathered.send_replace(false);
+        self.connection.set_local_description(own).await?;
+        if self.gathers_at_once {
+            let mut gathered = self.gathered.subscribe();
+            let _ = timeout(AT_HAND, gathered.wait_for(|gathered| *gathered)).await;
+        }
+        let described = self.connection.local_description().await.map_or(bare, |described| described.sdp);
+        Ok(without_rtcp(&described))
     }
 
     /// Takes the viewer's answer.
@@ -351,7 +346,7 @@ impl Peer {
     /// Stops the pumps and closes the connection; at most 2 s.
     pub async fn close(&self) {
         self.pumps.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
-        if tokio::time::timeout(CLOSE_DEADLINE, self.connection.close()).await.is_err() {
+        if timeout(CLOSE_DEADLINE, self.connection.close()).await.is_err() {
             debug!("a peer connection took longer than {CLOSE_DEADLINE:?} to close");
         }
     }
@@ -361,76 +356,6 @@ impl Outgoing {
     fn start(&self, line: Line) -> pump::Line {
         let track = Track::new(line, random_u32() as u16, random_u32());
         pump::Line { track, out: Arc::clone(&self.track) }
-    }
-}
-
-/// The connection's events. Called on its driver: nothing here may wait.
-struct Handler {
-    events: mpsc::Sender<PeerEvent>,
-    stage: watch::Sender<Stage>,
-    secured: AtomicBool,
-}
-
-impl Handler {
-    fn tell(&self, event: PeerEvent) {
-        if let Err(e) = self.events.try_send(event) {
-            debug!("an event of a peer connection was dropped: {e}");
-        }
-    }
-}
-
-#[async_trait]
-impl PeerConnectionEventHandler for Handler {
-    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        if let Ok(init) = event.candidate.to_json() {
-            let candidate = Candidate {
-                candidate: init.candidate,
-                mid: init.sdp_mid.filter(|m| !m.is_empty()),
-                mline: init.sdp_mline_index.or(Some(0)),
-            };
-            self.tell(PeerEvent::Candidate(candidate));
-        }
-    }
-
-    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
-        if state == RTCIceGatheringState::Complete {
-            self.tell(PeerEvent::GatheringDone);
-        }
-    }
-
-    async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
-        match state {
-            RTCIceConnectionState::Connected => {
-                self.stage.send_if_modified(|stage| {
-                    let first = *stage == Stage::Connecting;
-                    if first {
-                        *stage = Stage::Securing;
-                    }
-                    first
-                });
-                self.tell(PeerEvent::IceConnected);
-            }
-            RTCIceConnectionState::Disconnected => self.tell(PeerEvent::IceDisconnected),
-            RTCIceConnectionState::Failed => self.tell(PeerEvent::IceFailed),
-            _ => {}
-        }
-    }
-
-    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        match state {
-            RTCPeerConnectionState::Connected => {
-                if !self.secured.swap(true, Ordering::AcqRel) {
-                    self.stage.send_replace(Stage::Live);
-                }
-                self.tell(PeerEvent::Connected);
-            }
-            // ICE failures are told as such above; what fails with a pair in place is DTLS.
-            RTCPeerConnectionState::Failed if *self.stage.borrow() == Stage::Securing => {
-                self.tell(PeerEvent::DtlsFailed)
-            }
-            RTCPeerConnectionState::Closed => self.tell(PeerEvent::Closed),
-            _ => {}
-        }
     }
 }
 
@@ -463,6 +388,12 @@ fn random_u32() -> u32 {
     // The kernel's generator does not fail after boot; a constant would still work, since SSRC collisions are legal.
     let _ = getrandom::fill(&mut bytes);
     u32::from_ne_bytes(bytes)
+}
+
+/// The stack names each candidate for RTCP as well, as component 2, which nobody uses: RTP and RTCP share a port.
+fn without_rtcp(sdp: &str) -> String {
+    let is_rtcp = |line: &&str| line.starts_with("a=candidate:") && line.split(' ').nth(1) == Some("2");
+    sdp.split_inclusive('\n').filter(|line| !is_rtcp(line)).collect()
 }
 
 fn bad_sdp(error: impl std::fmt::Display) -> PeerError {

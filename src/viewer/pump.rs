@@ -43,7 +43,7 @@ pub(super) struct Counts {
     pub bytes: AtomicU64,
 }
 
-/// Frames held while DTLS finishes, from a key frame on; more would be a burst of old pictures.
+/// Frames held until the connection is live, from a key frame on: a fifth of a second at 30/s.
 const HELD: usize = 6;
 /// The driver takes packets in microseconds. One that does not for so long is stuck; the frame is given up.
 const STUCK: Duration = Duration::from_millis(500);
@@ -57,14 +57,17 @@ pub(super) struct Line {
 }
 
 impl Line {
-    async fn send(&mut self, frame: &Frame, picture: bool, counts: &Counts) -> bool {
-        for packet in self.track.packets(frame, picture) {
-            counts.bytes.fetch_add(packet.payload.len() as u64, Ordering::Relaxed);
-            if !write(&self.out, packet).await {
-                return false;
-            }
+    /// Sends a picture: its first packet through the driver's queue, the others right behind it.
+    async fn picture(&mut self, frame: &Frame, said: &Said) -> bool {
+        let mut packets = self.track.packets(frame, true);
+        let Some(first) = packets.next() else { return true };
+        said.bursts.leave(first.header.sequence_number, packets.collect()) && write(&self.out, first).await
+    }
+
+    async fn sound(&mut self, packet: &Frame) {
+        for packet in self.track.packets(packet, false) {
+            write(&self.out, packet).await;
         }
-        true
     }
 }
 
@@ -73,6 +76,9 @@ async fn write(out: &TrackLocalStaticRTP, packet: rtp::Packet) -> bool {
 }
 
 /// Sends the picture until the feed or the connection ends.
+///
+/// A key frame was wished for when the session began. It, and what follows it, is held until the connection is live, so
+/// that the first picture is there when the handshakes are.
 pub(super) async fn video(
     mut line: Line,
     mut lease: Lease,
@@ -82,64 +88,86 @@ pub(super) async fn video(
 ) {
     let wishes = Arc::clone(lease.reader.wishes());
     let _ = said.picture.set(Arc::clone(&wishes));
-    if stage.wait_for(|s| *s >= Stage::Securing).await.is_err() {
-        return;
-    }
-    lease.reader.skip_to_now();
-    wishes.wish_key();
-    let mut held: Vec<Arc<Frame>> = Vec::new();
+    let mut held = Held::default();
+    // Whether pictures have to be left out up to the next key frame.
     let mut broken = true;
     loop {
         let next = tokio::select! {
-            next = lease.reader.next() => next,
-            changed = stage.changed() => match changed {
-                Ok(()) => {
-                    for frame in held.drain(..) {
-                        broken |= !send_picture(&mut line, &frame, &said, &counts).await;
-                    }
-                    continue;
+            biased;
+            changed = stage.changed() => {
+                if changed.is_err() {
+                    return;
                 }
-                Err(_) => return,
-            },
+                match *stage.borrow_and_update() {
+                    Stage::Connecting => {}
+                    // Looking for a pair took longer than pictures are held: one more, in time for the end of DTLS.
+                    Stage::Securing if held.is_empty() => wishes.wish_key(),
+                    Stage::Securing => {}
+                    Stage::Live => {
+                        for frame in held.take() {
+                            broken |= !send_picture(&mut line, &frame, &said, &counts).await;
+                        }
+                    }
+                }
+                continue;
+            }
+            next = lease.reader.next() => next,
         };
-        let live = *stage.borrow() == Stage::Live;
+        let now = *stage.borrow();
         match next {
             None => return,
             Some(Next::Missed(n)) => {
                 counts.skipped.fetch_add(n, Ordering::Relaxed);
+                held.take();
                 broken = true;
-                wishes.wish_repair();
             }
-            Some(Next::Frame(frame)) if broken && !frame.key => {
-                if live {
-                    counts.skipped.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            Some(Next::Frame(frame)) if live => {
+            Some(Next::Frame(frame)) if now == Stage::Live && (frame.key || !broken) => {
                 broken = !send_picture(&mut line, &frame, &said, &counts).await;
-                if broken {
-                    wishes.wish_repair();
-                }
             }
-            Some(Next::Frame(frame)) => {
-                if frame.key {
-                    held.clear();
-                }
-                broken = held.len() == HELD;
-                if broken {
-                    held.clear();
-                    wishes.wish_repair();
-                } else {
-                    held.push(frame);
-                }
+            Some(Next::Frame(_)) if now == Stage::Live => {
+                counts.skipped.fetch_add(1, Ordering::Relaxed);
+                continue;
             }
+            Some(Next::Frame(frame)) => broken = !held.push(frame),
         }
+        if broken && now >= Stage::Securing {
+            wishes.wish_repair();
+        }
+    }
+}
+
+/// A key frame and what follows it, until they can be sent.
+#[derive(Debug, Default)]
+struct Held(Vec<Arc<Frame>>);
+
+impl Held {
+    /// Keeps a frame, if a decoder could get to it; `false` where none can any more. More than [`HELD`] would be a burst
+    /// of old pictures, so that many are given up.
+    fn push(&mut self, frame: Arc<Frame>) -> bool {
+        if frame.key || self.0.len() == HELD {
+            self.0.clear();
+        }
+        if frame.key || !self.0.is_empty() {
+            self.0.push(frame);
+        }
+        !self.0.is_empty()
+    }
+
+    fn take(&mut self) -> Vec<Arc<Frame>> {
+        std::mem::take(&mut self.0)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
 async fn send_picture(line: &mut Line, frame: &Frame, said: &Said, counts: &Counts) -> bool {
     said.video.set(line.track.timestamp(frame.ticks), frame.at);
-    let whole = line.send(frame, true, counts).await;
+    let whole = line.picture(frame, said).await;
+    if whole {
+        counts.bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
+    }
     let count = if whole { &counts.frames } else { &counts.skipped };
     count.fetch_add(1, Ordering::Relaxed);
     whole
@@ -168,9 +196,35 @@ pub(super) async fn audio(
             Some(Next::Missed(_)) => {}
             Some(Next::Frame(packet)) => {
                 said.audio.set(line.track.timestamp(packet.ticks), packet.at);
-                line.send(&packet, false, &counts).await;
+                line.sound(&packet).await;
+                counts.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
                 counts.packets.fetch_add(1, Ordering::Relaxed);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::clock::Mono;
+
+    #[test]
+    fn what_is_held_begins_with_the_newest_key_frame_and_is_given_up_when_it_is_old() {
+        let frame = |ticks, key| Arc::new(Frame { payloads: vec![Bytes::new()], key, ticks, at: Mono(0) });
+        let ticks = |held: &Held| held.0.iter().map(|f| f.ticks).collect::<Vec<_>>();
+        let mut held = Held::default();
+        assert!(!held.push(frame(1, false)), "before a key frame nothing is of use");
+        assert!(held.push(frame(2, true)) && held.push(frame(3, false)));
+        assert_eq!(ticks(&held), [2, 3]);
+        assert!(held.push(frame(4, true)));
+        assert_eq!(ticks(&held), [4]);
+        assert!((5..9).all(|n| held.push(frame(n, false))));
+        assert!(held.push(frame(9, false)) && !held.push(frame(10, false)), "too many");
+        assert!(held.is_empty() && !held.push(frame(11, false)));
+        assert!(held.push(frame(12, true)));
+        assert_eq!(ticks(&Held(held.take())), [12]);
     }
 }

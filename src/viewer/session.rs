@@ -11,11 +11,13 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Viewer, health_changed,
+    Viewer,
+    handler::PeerEvent,
+    health_changed,
     life::{Action, Event, Life, Reason},
     mouth::Mouth,
     opening::{offered, served},
-    peer::{Peer, PeerError, PeerEvent},
+    peer::{Peer, PeerError},
     trickle::{self, Batch, Remote},
 };
 use crate::{
@@ -48,6 +50,8 @@ struct Session<'a> {
     local: Batch,
     /// The own ICE generation.
     ufrag: String,
+    /// The own description: what candidates it has need not be said again.
+    described: String,
     remote: Remote,
     /// The hash of the own offer that has no answer yet.
     offered: Option<String>,
@@ -104,6 +108,10 @@ async fn open<'a>(
     let media = served(wanted, stages.video.is_some(), stages.audio.is_some())?;
     let lease = |stage: &Option<Stage>, wanted| stage.as_ref().filter(|_| wanted).map(Stage::lease);
     let leases = (lease(&viewer.stages.video, media.video), lease(&viewer.stages.audio, media.audio));
+    if let Some(picture) = &leases.0 {
+        // Where the camera runs already, its next picture is one to begin with.
+        picture.reader.wishes().wish_key();
+    }
     // Boxed: it happens once, and needs more room than all the rest of a session.
     let peer = step(Box::pin(viewer.peers.open(media, tell))).await?;
     let peer = slot.get_or_init(|| peer);
@@ -116,6 +124,7 @@ async fn open<'a>(
         order: Sequence::after(seq),
         local: Batch::default(),
         ufrag: String::new(),
+        described: String::new(),
         remote: Remote::new(ledger.clone()),
         offered: None,
         leases,
@@ -264,6 +273,7 @@ impl Session<'_> {
         self.ufrag = self.peer.ufrag().await;
         let lease_s = self.life.left(Mono::now()).as_secs();
         let ice_servers = self.viewer.terms.ice_servers.clone();
+        self.described.clone_from(&sdp);
         self.mouth.say(&Reply::Answer { sdp, offer_hash: hash(offer), lease_s, ice_servers }).await;
         self.described(screened.ufrag, ledger).await;
         Ok(())
@@ -275,6 +285,7 @@ impl Session<'_> {
         self.offered = Some(hash(&sdp));
         self.local.take();
         self.ufrag = self.peer.ufrag().await;
+        self.described.clone_from(&sdp);
         let lease_s = (!restart).then(|| self.life.left(Mono::now()).as_secs());
         let ice_servers = (!restart).then(|| self.viewer.terms.ice_servers.clone());
         self.mouth.say(&Reply::Offer { sdp, restart, lease_s, ice_servers }).await;
@@ -339,7 +350,8 @@ impl Session<'_> {
 
     async fn gathered(&mut self, candidate: Candidate) -> Step {
         self.remote.local(&candidate.candidate);
-        if self.local.push(candidate, Mono::now()) {
+        let is_known = self.described.lines().any(|line| line.strip_prefix("a=") == Some(&candidate.candidate));
+        if !is_known && self.local.push(candidate, Mono::now()) {
             self.send_candidates(false).await;
         }
         Ok(())

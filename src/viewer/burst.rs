@@ -1,0 +1,93 @@
+//! A picture enters the connection whole.
+//!
+//! The stack takes packets one at a time through the queue of its driver, which turns once for each and builds its
+//! sender's whole parameters anew to check it. So only the first packet of a picture goes that way; the others wait here, and
+//! the interceptor lets them follow the first one.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+};
+
+use rtc::rtp::Packet;
+
+/// Pictures that may wait. The driver takes one in microseconds: when so many wait, it is stuck.
+const WAITING: usize = 16;
+
+/// What follows the first packets on their way through the driver's queue, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Bursts(Mutex<VecDeque<Burst>>);
+
+/// The packets of a picture that follow the one with this sequence number.
+#[derive(Debug)]
+struct Burst {
+    first: u16,
+    rest: Vec<Packet>,
+}
+
+impl Bursts {
+    /// Leaves what shall follow the packet `first`; `false` where it is not taken because the driver is stuck.
+    pub(super) fn leave(&self, first: u16, rest: Vec<Packet>) -> bool {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = waiting.len() < WAITING;
+        if taken && !rest.is_empty() {
+            waiting.push_back(Burst { first, rest });
+        }
+        taken
+    }
+
+    /// Takes what follows the packet `first`. What follows packets before it, which then never came, is dropped.
+    pub(super) fn follow(&self, first: u16) -> Vec<Packet> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(place) = waiting.iter().position(|burst| burst.first == first) else { return Vec::new() };
+        waiting.drain(..=place).next_back().map(|burst| burst.rest).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packets(sequences: &[u16]) -> Vec<Packet> {
+        let packet = |n: &u16| {
+            let mut packet = Packet::default();
+            packet.header.sequence_number = *n;
+            packet
+        };
+        sequences.iter().map(packet).collect()
+    }
+
+    fn follow(bursts: &Bursts, first: u16) -> Vec<u16> {
+        bursts.follow(first).iter().map(|p| p.header.sequence_number).collect()
+    }
+
+    #[test]
+    fn each_picture_follows_its_own_first_packet() {
+        let bursts = Bursts::default();
+        assert!(bursts.leave(65_535, packets(&[0, 1])));
+        assert!(bursts.leave(2, packets(&[])), "a picture of one packet");
+        assert!(bursts.leave(3, packets(&[4])));
+        assert_eq!(follow(&bursts, 65_535), [0, 1]);
+        assert_eq!(follow(&bursts, 2), []);
+        assert_eq!(follow(&bursts, 3), [4]);
+        assert_eq!(follow(&bursts, 3), [], "once");
+    }
+
+    #[test]
+    fn what_never_entered_is_dropped_with_its_picture() {
+        let bursts = Bursts::default();
+        for first in [0, 10, 20] {
+            assert!(bursts.leave(first, packets(&[first + 1])));
+        }
+        assert_eq!(follow(&bursts, 10), [11]);
+        assert_eq!(follow(&bursts, 0), []);
+        assert_eq!(follow(&bursts, 20), [21]);
+    }
+
+    #[test]
+    fn a_stuck_driver_takes_no_more() {
+        let bursts = Bursts::default();
+        let taken = (0..100).filter(|n| bursts.leave(*n, packets(&[n + 1]))).count();
+        assert_eq!(taken, WAITING);
+    }
+}
