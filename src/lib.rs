@@ -24,6 +24,7 @@ pub mod feed;
 pub mod grant;
 pub mod ice;
 pub mod log;
+pub mod memory;
 pub mod meter;
 pub mod protocol;
 pub mod run;

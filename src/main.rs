@@ -8,7 +8,7 @@ use fanlight::{
     check,
     cli::{self, Cli, Command},
     config::{Config, Surroundings, load, reference},
-    demo, log, run,
+    demo, log, memory, run,
     systemd::{self, Pulse},
 };
 use tokio::{
@@ -24,6 +24,7 @@ const CONFIGURATION: u8 = 78;
 const TURN: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
+    memory::frugal();
     match Cli::parse().command {
         Command::Run { config } => serve(&config),
         Command::Demo(wishes) => show(&wishes),

@@ -13,7 +13,8 @@ use crate::{
     broker::{self, EVENTS, Link},
     config::Config,
     grant::Grant,
-    protocol::info::info as describe,
+    memory,
+    protocol::{Presence, info::info as describe},
     sessions::Sessions,
     studio::Studio,
     viewer::{
@@ -22,6 +23,8 @@ use crate::{
     },
 };
 
+/// How long after the start, or after the last device went off, everything has come to rest.
+const REST: Duration = Duration::from_secs(3);
 /// Replies that wait for the link; the sessions never wait for it.
 const REPLIES: usize = 64;
 /// How long the last replies may take to reach the link.
@@ -61,6 +64,8 @@ pub async fn run(
     let (sessions, presence) =
         Sessions::new(Grant::new(config.access, &secret), terms.subscribe(), Arc::clone(&peers), stages, out);
 
+    let lingers = config.video.linger.max(config.audio.linger);
+    let housekeeper = tokio::spawn(keep_house(presence.clone(), lingers));
     let (events, heard) = mpsc::channel(EVENTS);
     let (brokers, broker_config) = watch::channel(config.broker.clone());
     let (infos, info_seen) = watch::channel(describe(&config));
@@ -110,6 +115,7 @@ pub async fn run(
     }
 
     info!("stopping");
+    housekeeper.abort();
     let down = async {
         stop_sessions.send_replace(true);
         report("sessions", sessions.await);
@@ -123,6 +129,23 @@ pub async fn run(
         warn!("not everything stopped within {DOWN:?}; the rest is left to the kernel");
     }
     Ok(())
+}
+
+/// Gives memory back whenever nobody watches for a while: what the start needed, or sessions that are over.
+async fn keep_house(mut presence: watch::Receiver<Presence>, lingers: Duration) {
+    let mut rest = REST;
+    loop {
+        if presence.wait_for(|presence| presence.viewers == 0).await.is_err() {
+            return;
+        }
+        if timeout(rest, presence.wait_for(|presence| presence.viewers > 0)).await.is_err() {
+            memory::give_back();
+            if presence.wait_for(|presence| presence.viewers > 0).await.is_err() {
+                return;
+            }
+        }
+        rest = lingers + REST;
+    }
 }
 
 /// A part that panicked has been logged by the panic itself; this says which part it was.

@@ -50,9 +50,10 @@ enum Taken<'a> {
 
 /// Captures and encodes until `stop` is set or the source fails. Blocks: it is the body of the thread `video`.
 pub fn run(config: &Video, out: &Writer, stop: &AtomicBool) -> Result<(), Fault> {
+    let asked = Mono::now();
     let mut source = Source::open(config)?;
     out.set_health(Health::Starting);
-    let mut stage = Stage::new(config, &source, out);
+    let mut stage = Stage::new(config, &source, out, asked);
     while !stop.load(Ordering::Acquire) {
         stage.steer(&mut source);
         let until = Mono::now() + TICK;
@@ -61,11 +62,12 @@ pub fn run(config: &Video, out: &Writer, stop: &AtomicBool) -> Result<(), Fault>
             Taken::Planes { planes, at } => stage.code(planes, at)?,
             Taken::Coded { stream, at } => stage.pass(stream, at),
             Taken::Changed => {
+                let asked = Mono::now();
                 // Closed before it is opened again: a device is never open twice.
                 drop(source);
                 source = Source::open(config)?;
                 out.set_health(Health::Starting);
-                stage = Stage::new(config, &source, out).after(stage);
+                stage = Stage::new(config, &source, out, asked).after(stage);
             }
         }
         stage.tell();

@@ -30,6 +30,9 @@ const CLOCK: u32 = 90_000;
 /// What one run of a source needs.
 pub(super) struct Stage<'a> {
     config: &'a Video,
+    /// The source as a person calls it, and when it was asked for.
+    name: String,
+    asked: Mono,
     out: &'a Writer,
     rate: Rate,
     thinning: Thinning,
@@ -50,7 +53,8 @@ pub(super) struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    pub(super) fn new(config: &'a Video, source: &Source, out: &'a Writer) -> Self {
+    /// For a source that was asked for at `asked`, and is open now.
+    pub(super) fn new(config: &'a Video, source: &Source, out: &'a Writer, asked: Mono) -> Self {
         let now = Mono::now();
         let interval = if source.makes_keys() { config.key_interval } else { Duration::MAX };
         let wished = Rate::whole(config.fps);
@@ -58,6 +62,8 @@ impl<'a> Stage<'a> {
         let rate = source.rate().filter(|rate| rate.fps() <= wished.fps() * 1.1).unwrap_or(wished);
         Self {
             config,
+            name: source.to_string(),
+            asked,
             out,
             rate,
             thinning: Thinning::new(source.rate(), config.fps),
@@ -168,7 +174,11 @@ impl<'a> Stage<'a> {
         let Cut { payloads, key } = cut;
         if key {
             self.keys.seen(Mono::now());
-            (self.key, self.started) = (false, true);
+            self.key = false;
+            if !self.started {
+                self.started = true;
+                info!("video: {}: on, first picture after {} ms", self.name, Mono::now().since(self.asked).as_millis());
+            }
         }
         if !self.started {
             return;

@@ -98,7 +98,8 @@ pub(super) async fn video(
                 if changed.is_err() {
                     return;
                 }
-                match *stage.borrow_and_update() {
+                let reached = *stage.borrow_and_update();
+                match reached {
                     Stage::Connecting => {}
                     // Looking for a pair took longer than pictures are held: one more, in time for the end of DTLS.
                     Stage::Securing if held.is_empty() => wishes.wish_key(),

@@ -56,8 +56,9 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
       at.offer ??= now();
       await describe({ type: 'offer', sdp: message.sdp });
       const answer = await pc.createAnswer();
-      await pc.setLocalDescription(answer);
       say('answer', { sdp: answer.sdp });
+      at.answered = now();
+      await pc.setLocalDescription(answer);
     } else if (message.type === 'candidates') {
       for (const { candidate, mid, mline } of message.candidates) {
         const init = { candidate, sdpMid: mid, sdpMLineIndex: mline };

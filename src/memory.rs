@@ -1,0 +1,83 @@
+//! Memory that is given back: a board of 512 MB has other things to do than to keep what only a start or a session that is
+//! over needed.
+#![allow(unsafe_code)] // three calls of the C library; each says why it is sound
+
+use std::path::Path;
+
+use tracing::debug;
+
+/// Arenas of the allocator. Its default, eight a core, keeps what each thread once had.
+#[cfg(target_env = "gnu")]
+const ARENAS: libc::c_int = 2;
+
+/// Keeps the allocator small. To be called before there are threads.
+pub fn frugal() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number inside the allocator; it checks it, and there is one thread.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, ARENAS);
+    }
+}
+
+/// Gives back what is not in use: free heap, and the program's own code, which is read from its file again where it runs
+/// next. To be called when everything has come to rest.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: releases free pages of the heap; safe at any time, from any thread (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
+    }
+    let (Ok(maps), Ok(program)) = (std::fs::read_to_string("/proc/self/maps"), std::env::current_exe()) else { return };
+    for (start, len) in code(&maps, &program) {
+        // SAFETY: the range is a mapping of this process that is private, backed by a file, and cannot be written, so each
+        // page of it equals the file's, from which the next access brings it back (madvise(2), MADV_DONTNEED).
+        let done = unsafe { libc::madvise(start as *mut libc::c_void, len, libc::MADV_DONTNEED) };
+        if done != 0 {
+            debug!("give back code: {}", std::io::Error::last_os_error());
+        }
+    }
+}
+
+/// Address and length of each mapping of the program's file that is executable and cannot be written, by
+/// `/proc/self/maps` (proc_pid_maps(5)).
+fn code(maps: &str, program: &Path) -> Vec<(usize, usize)> {
+    let Some(program) = program.to_str() else { return Vec::new() };
+    let one = |line: &str| {
+        let (range, rest) = line.split_once(' ')?;
+        let (flags, rest) = rest.split_once(' ')?;
+        if flags != "r-xp" || !rest.ends_with(program) {
+            return None;
+        }
+        let (start, end) = range.split_once('-')?;
+        let start = usize::from_str_radix(start, 16).ok()?;
+        let end = usize::from_str_radix(end, 16).ok()?;
+        Some((start, end.checked_sub(start)?))
+    };
+    maps.lines().filter_map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_code_of_the_program_itself() {
+        let maps = "\
+            55d0a0000000-55d0a0100000 r--p 00000000 fe:00 11  /usr/bin/fanlight\n\
+            55d0a0100000-55d0a0180000 r-xp 00100000 fe:00 11  /usr/bin/fanlight\n\
+            55d0a0200000-55d0a0210000 rw-p 00200000 fe:00 11  /usr/bin/fanlight\n\
+            55d0a0300000-55d0a0310000 rwxp 00000000 00:00 0 \n\
+            7f0000000000-7f0000100000 r-xp 00000000 fe:00 12  /usr/lib/libc.so.6\n\
+            nonsense\n";
+        assert_eq!(code(maps, Path::new("/usr/bin/fanlight")), [(0x55d0_a010_0000, 0x8_0000)]);
+        assert!(code(maps, Path::new("/usr/bin/other")).is_empty());
+    }
+
+    #[test]
+    fn the_program_goes_on_with_less() {
+        let own = std::fs::read_to_string("/proc/self/maps").unwrap();
+        assert!(!code(&own, &std::env::current_exe().unwrap()).is_empty());
+        give_back();
+        assert_eq!(format!("{:?}", (1..4).map(|n| n * n).collect::<Vec<_>>()), "[1, 4, 9]");
+    }
+}
