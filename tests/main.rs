@@ -5,3 +5,4 @@ mod rig;
 
 mod broker;
 mod demo;
+mod house;
