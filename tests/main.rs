@@ -6,3 +6,4 @@ mod rig;
 mod broker;
 mod demo;
 mod house;
+mod process;
