@@ -1,12 +1,14 @@
 //! `check` and `probe`: what is wrong, what is there, and what to write down. They give text; `main` prints it.
 
-use std::{fmt::Write as _, path::Path};
+use std::{fmt::Write as _, fs, path::Path};
 
 use serde::Serialize;
 
 use crate::{
     audio::{self, Microphone},
     config::{AudioSource, Config, Surroundings, VideoSource, load},
+    grant,
+    protocol::Clock,
     video::{self, probe::Camera},
 };
 
@@ -46,16 +48,40 @@ fn devices(config: &Config) -> Vec<String> {
     if config.audio.source != AudioSource::Off {
         let choice = audio::choose(&config.audio);
         if choice.taken.is_none() {
-            missing.push(reasons("no microphone can be used", &choice));
+            missing.push(choice.reasons("no microphone can be used"));
         }
     }
     missing
 }
 
-/// Why no microphone was taken.
-pub fn reasons(what: &str, choice: &audio::Choice) -> String {
-    let why: Vec<_> = choice.refused.iter().map(|r| r.why.as_str()).collect();
-    if why.is_empty() { format!("{what}: there is none") } else { format!("{what}: {}", why.join("; ")) }
+/// What a start finds missing, without opening anything: cameras and microphones stay off until somebody watches.
+pub fn missing(config: &Config) -> Vec<String> {
+    let gone =
+        |what: &str, path: &Path| (!path.exists()).then(|| format!("{what} {} is not there yet", path.display()));
+    let none = |what: &str, folder: &str, node: fn(&str) -> bool| {
+        let there =
+            fs::read_dir(folder).is_ok_and(|nodes| nodes.flatten().any(|n| n.file_name().to_str().is_some_and(node)));
+        (!there).then(|| format!("there is no {what} on this board yet"))
+    };
+    let camera = match &config.video.source {
+        VideoSource::Camera(path) => gone("camera", path),
+        VideoSource::Clip(path) => gone("video file", path),
+        VideoSource::Auto => none("camera", "/dev", |node| node.starts_with("video")),
+        VideoSource::Test | VideoSource::Off => None,
+    };
+    let microphone = match &config.audio.source {
+        AudioSource::Clip(path) => gone("sound file", path),
+        // pcmC0D0c: card 0, device 0, capture.
+        AudioSource::Auto => none("microphone", "/dev/snd", |node| node.starts_with("pcm") && node.ends_with('c')),
+        // What a name stands for only alsa-lib knows, by opening it.
+        AudioSource::Microphone(_) | AudioSource::Tone | AudioSource::Off => None,
+    };
+    let devices = camera.into_iter().chain(microphone);
+    let mut missing: Vec<String> = devices.map(|m| format!("{m}; it is looked for while somebody watches")).collect();
+    if grant::clock() == Clock::Unsynced {
+        missing.push("the clock of this board is not set yet; TLS may refuse certificates until it is".into());
+    }
+    missing
 }
 
 /// What `probe` found.
@@ -130,7 +156,7 @@ mod tests {
     fn everything_wrong_is_told_at_once_with_line_and_key() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("fanlight.toml");
-        std::fs::write(&file, "device = \"a b\"\n[broker]\nurl = \"ftp://x\"\n[video]\nfsp = 30\n").unwrap();
+        fs::write(&file, "device = \"a b\"\n[broker]\nurl = \"ftp://x\"\n[video]\nfsp = 30\n").unwrap();
         let checked = check(&file);
         assert!(checked.effective.is_none());
         let text = checked.remarks.join("\n");

@@ -5,11 +5,14 @@
 //!
 //! Floors; imports go down only:
 //! ```text
-//! 4  main → check, demo, run
-//! 3  sessions   studio                 owners: they create and end
-//! 2  broker   viewer   video   audio   threads of execution
-//! 1  feed                              what travels between them
-//! 0  clock config protocol demand meter leaves, pure
+//! 7  main                           – the process
+//! 6  run check demo                 – what it can be told to do
+//! 5  sessions studio                – owners: they create and end
+//! 4  broker viewer video audio      – threads of execution
+//! 3  grant ice                      – what a session needs: a right, and ways
+//! 2  protocol stage                 – what is said; a device as its viewers know it
+//! 1  feed demand meter log systemd  – what travels; when to be on; what is told
+//! 0  clock config cli               – leaves
 //! ```
 
 pub mod audio;
@@ -29,6 +32,7 @@ pub mod meter;
 pub mod protocol;
 pub mod run;
 pub mod sessions;
+pub mod stage;
 pub mod studio;
 pub mod systemd;
 pub mod video;

@@ -88,6 +88,7 @@ fn serve(file: &Path) -> ExitCode {
         warn!("{warning}");
     }
     info!("fanlight {} as {}", env!("CARGO_PKG_VERSION"), loaded.config.device);
+    check::missing(&loaded.config).iter().for_each(|missing| info!("{missing}"));
     let config = loaded.config;
     run_async(async {
         let (reload, reloads) = watch::channel(config.clone());

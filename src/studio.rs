@@ -1,5 +1,4 @@
-//! Switches camera and microphone on and off, and hands out feeds. One task per device; it alone starts and ends the
-//! device's thread.
+//! Switches camera and microphone on and off. One task per device; it alone starts and ends the device's thread.
 
 use std::{
     sync::{
@@ -20,63 +19,13 @@ use crate::{
     clock::Mono,
     config,
     demand::{Action, Demand, Event},
-    feed::{self, Fault, Health, Reader, Writer},
+    feed::{self, Fault, Health, Writer},
     protocol::MediaHealth,
+    stage::Stage,
 };
 
 /// The body of a device thread.
 type Body = Arc<dyn Fn(&Writer, &AtomicBool) -> Result<(), Fault> + Send + Sync>;
-
-/// One device and its feed: a cheap handle.
-#[derive(Debug, Clone)]
-pub struct Stage {
-    writer: Writer,
-    wanted: watch::Sender<usize>,
-    on: watch::Receiver<bool>,
-    linger: watch::Sender<Duration>,
-}
-
-/// The right to have a device on, and a reader of its feed. Dropping it lets go.
-#[derive(Debug)]
-pub struct Lease {
-    /// The feed.
-    pub reader: Reader,
-    wanted: watch::Sender<usize>,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.wanted.send_modify(|n| *n = n.saturating_sub(1));
-    }
-}
-
-impl Stage {
-    /// Asks for the device, which starts if it was off.
-    pub fn lease(&self) -> Lease {
-        self.wanted.send_modify(|n| *n += 1);
-        Lease { reader: self.writer.subscribe(), wanted: self.wanted.clone() }
-    }
-
-    /// Follows how the device is doing.
-    pub fn health(&self) -> watch::Receiver<Health> {
-        self.writer.watch_health()
-    }
-
-    /// Changes how long the device stays on after the last viewer.
-    pub fn set_linger(&self, linger: Duration) {
-        self.linger.send_replace(linger);
-    }
-
-    /// Changes the bitrate of the encoder while it runs.
-    pub fn set_bitrate(&self, bits: u32) {
-        self.writer.wishes().wish_bitrate(bits);
-    }
-
-    /// Whether the device's thread runs.
-    pub fn is_on(&self) -> bool {
-        *self.on.borrow()
-    }
-}
 
 /// Camera and microphone.
 #[derive(Debug)]

@@ -5,3 +5,5 @@ mod rig;
 
 mod broker;
 mod demo;
+mod house;
+mod process;

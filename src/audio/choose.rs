@@ -33,6 +33,14 @@ pub struct Choice {
     pub refused: Vec<Refusal>,
 }
 
+impl Choice {
+    /// Why none was taken, as a sentence that begins with `what`.
+    pub fn reasons(&self, what: &str) -> String {
+        let why: Vec<_> = self.refused.iter().map(|r| r.why.as_str()).collect();
+        if why.is_empty() { format!("{what}: there is none") } else { format!("{what}: {}", why.join("; ")) }
+    }
+}
+
 /// Looks which source `run` would take now. Opens devices for a moment: not for while the sound is on.
 pub fn choose(config: &Audio) -> Choice {
     let channels = usize::from(config.channels.clamp(1, 2));
@@ -62,8 +70,8 @@ pub(super) fn first(channels: usize) -> Result<(Ear, Vec<Refusal>), Fault> {
     match look(channels) {
         (Some(ear), refused) => Ok((ear, refused)),
         (None, refused) => {
-            let all: Vec<&str> = refused.iter().map(|r| r.why.as_str()).collect();
-            Err(Fault::Absent(format!("no microphone can be used: {}", all.join("; "))))
+            let choice = Choice { taken: None, refused };
+            Err(Fault::Absent(choice.reasons("no microphone can be used")))
         }
     }
 }

@@ -30,6 +30,12 @@ use super::{
 const WAIT: i32 = 100;
 /// Without samples for this long, a card is taken to be stuck.
 const SILENT: Duration = Duration::from_secs(2);
+/// A source that was this far ahead of time is paced by nothing. More than a card's pointer steps and a sound server
+/// has in hand; from there on it may run as fast as no crystal does.
+const AHEAD: Duration = Duration::from_millis(300);
+const FASTEST: f64 = 1.05;
+/// What to say of it. Taken, it would fill the feed as fast as a core can.
+const NO_CLOCK: &str = "it gives sound faster than time goes by, like ALSA's `null` and `file`: that is no microphone";
 /// Channels a card may have at most; more than any microphone array.
 const CHANNELS_MAX: u32 = 32;
 
@@ -55,6 +61,8 @@ pub(super) struct Ear {
     buffer: Frames,
     /// Channels that are wanted of it.
     wanted: usize,
+    /// When it began to hear.
+    started: Mono,
 }
 
 /// What one look at the card gave.
@@ -65,7 +73,8 @@ struct Heard {
 }
 
 impl Ear {
-    /// Opens the PCM `name` and agrees with it on format, rate, channels and period.
+    /// Opens the PCM `name`, agrees with it on format, rate, channels and period, and starts it: what it hears until
+    /// `listen` waits in its buffer.
     pub(super) fn open(name: &str, wanted: usize) -> Result<Self, Fault> {
         let said = Said::catch();
         let c_name = CString::new(name).map_err(|_| Fault::Failed(format!("microphone {name:?}: not a name")))?;
@@ -79,9 +88,18 @@ impl Ear {
             period: 0,
             buffer: 0,
             wanted,
+            started: Mono::default(),
         };
         ear.negotiate(&said)?;
         ear.set_wake_up(&said)?;
+        drop(said);
+        ear.started = Mono::now();
+        ear.start()?;
+        // What nothing paces is full at once. A thread held up for as long as the buffer lasts cannot tell, and does not.
+        let full = ear.pcm.status().is_ok_and(|status| status.get_avail() >= ear.buffer);
+        if full && Mono::now().since(ear.started) < ear.time(ear.buffer) / 2 {
+            return Err(Fault::Failed(format!("{}: {NO_CLOCK}", ear.name())));
+        }
         Ok(ear)
     }
 
@@ -110,12 +128,15 @@ impl Ear {
         };
         hw.set_format(layout.format()).map_err(wrong("set its format"))?;
         let wanted = u32::try_from(self.wanted).unwrap_or(2);
-        let channels = hw.set_channels_near(wanted).map_err(wrong("set its channels"))?;
+        // The rate first: a card with 48 kHz only in stereo is better mixed down than heard at 16 kHz.
         let rate = hw.set_rate_near(RATE, ValueOr::Nearest).map_err(wrong("set its rate"))?;
+        let channels = hw.set_channels_near(wanted).map_err(wrong("set its channels"))?;
         if !RATES.contains(&rate) || channels == 0 || channels > CHANNELS_MAX {
             return Err(Fault::Failed(format!("microphone {name}: device offers {channels} channels at {rate} Hz")));
         }
         // Wishes: what cannot be had is left to the card. A long buffer costs no delay and forgives hold-ups.
+        let _ = hw.set_periods_min(4, ValueOr::Nearest);
+        let _ = hw.set_period_time_max(20_000, ValueOr::Nearest);
         let period = frames(rate / 100);
         let period = hw.set_period_size_near(period, ValueOr::Nearest).unwrap_or(period);
         let _ = hw.set_buffer_size_near(frames(rate / 4).max(period.saturating_mul(4)));
@@ -154,7 +175,6 @@ impl Ear {
         let mut run = Run::new(self)?;
         let mut heard_at = Mono::now();
         drop(said);
-        self.restart()?;
         while !stop.load(Ordering::Acquire) {
             match self.read(&mut bytes) {
                 Ok(Some(heard)) => {
@@ -191,12 +211,16 @@ impl Ear {
         if is(State::Disconnected) {
             return Err(alsa::Error::new("state", libc::ENODEV));
         }
-        // Less than a period is not worth a look: reading crumbs costs more than it saves.
-        if status.get_avail() < self.period.max(1) {
+        // Whole periods only. Crumbs cost more than they save, and taking more than a period leaves less than one at the
+        // card's next interrupt: it would not wake us, and every other period would come 10 ms late.
+        let period = self.period.max(1);
+        let whole = usize::try_from(status.get_avail() / period * period).unwrap_or(0);
+        let room = bytes.len().min(whole * self.layout.width() * self.channels);
+        if room == 0 {
             return Ok(None);
         }
         let at = self.captured(&status, now);
-        match self.pcm.io_bytes().readi(bytes) {
+        match self.pcm.io_bytes().readi(&mut bytes[..room]) {
             Ok(0) => Ok(None),
             Ok(frames) => Ok(Some(Heard { frames, at })),
             Err(e) if matches!(e.errno().abs(), libc::EAGAIN | libc::EINTR) => Ok(None),
@@ -216,8 +240,7 @@ impl Ear {
         let avail = status.get_avail();
         let delay = status.get_delay();
         let behind = if (avail..avail + frames(self.rate / 5)).contains(&delay) { delay } else { avail };
-        let behind = u64::try_from(behind).unwrap_or(0) * 1_000_000_000 / u64::from(self.rate);
-        Mono(stamp.0.saturating_sub(behind))
+        Mono(stamp.0.saturating_sub(u64::try_from(self.time(behind).as_nanos()).unwrap_or(0)))
     }
 
     /// Waits until the card has something, or not for long.
@@ -237,7 +260,7 @@ impl Ear {
         match error.errno().abs() {
             libc::EPIPE | libc::EBADFD => {
                 desk.overrun();
-                self.restart()
+                self.start()
             }
             libc::ESTRPIPE => {
                 desk.suspended();
@@ -249,7 +272,7 @@ impl Ear {
                     // Cards that cannot go on where they were are started anew.
                     Ok(()) | Err(_) => {
                         drop(said);
-                        self.restart()
+                        self.start()
                     }
                 }
             }
@@ -258,15 +281,20 @@ impl Ear {
         }
     }
 
-    fn restart(&self) -> Result<(), Fault> {
+    fn start(&self) -> Result<(), Fault> {
         let said = Said::catch();
         self.pcm.prepare().and_then(|()| self.pcm.start()).map_err(|e| fault(&self.name, "start", e, &said))
+    }
+
+    /// How long so many frames last.
+    fn time(&self, frames: Frames) -> Duration {
+        Duration::from_nanos(u64::try_from(frames).unwrap_or(0) * 1_000_000_000 / u64::from(self.rate.max(1)))
     }
 }
 
 impl fmt::Display for Ear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = |n: Frames| n * 1000 / frames(self.rate).max(1);
+        let ms = |n: Frames| self.time(n).as_millis();
         let (format, period, buffer) = (self.layout.format(), ms(self.period), ms(self.buffer));
         let channels = match self.channels {
             1 => "1 channel".into(),
@@ -281,6 +309,7 @@ struct Run {
     resampler: Option<Resampler>,
     /// Frames read since the card was started; `None`: none yet.
     read: Option<u64>,
+    started: Mono,
     samples: Vec<f32>,
     resampled: Vec<f32>,
 }
@@ -293,7 +322,7 @@ impl Run {
                 Resampler::new(rate, ear.wanted).map_err(|e| Fault::Failed(format!("{}: resample {e}", ear.name())))?,
             ),
         };
-        Ok(Self { resampler, read: None, samples: Vec::new(), resampled: Vec::new() })
+        Ok(Self { resampler, read: None, started: ear.started, samples: Vec::new(), resampled: Vec::new() })
     }
 
     fn take(&mut self, ear: &Ear, bytes: &[u8], heard: &Heard, desk: &mut Desk<'_>) -> Result<(), Fault> {
@@ -302,7 +331,12 @@ impl Run {
             // Exact: a double counts the samples of a thousand years.
             Some(read) => desk.observe(read as f64 * f64::from(RATE) / f64::from(ear.rate), heard.at)?,
         }
-        self.read = Some(self.read.unwrap_or(0) + heard.frames as u64);
+        let read = self.read.unwrap_or(0) + heard.frames as u64;
+        self.read = Some(read);
+        let time = Mono::now().since(self.started).as_secs_f64() * FASTEST + AHEAD.as_secs_f64();
+        if read as f64 / f64::from(ear.rate) > time {
+            return Err(Fault::Failed(format!("{}: {NO_CLOCK}", ear.name())));
+        }
         self.samples.clear();
         ear.layout.decode(bytes, ear.channels, ear.wanted, &mut self.samples);
         let Some(resampler) = &mut self.resampler else { return desk.push(&self.samples) };
@@ -316,6 +350,7 @@ impl Run {
     /// What comes next does not follow what came before.
     fn broken(&mut self) {
         self.read = None;
+        self.started = Mono::now();
         if let Some(resampler) = &mut self.resampler {
             resampler.reset();
         }

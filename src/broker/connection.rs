@@ -1,26 +1,19 @@
 //! The life of one connection: login, subscribe, `info`, `online`, and then both directions until it ends.
 
-use std::{
-    convert::Infallible,
-    future::pending,
-    pin::pin,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
-    time::Duration,
-};
+use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::{Notify, oneshot},
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tracing::{debug, info};
 
 use super::{
-    Counts, Event, Keeper, MESSAGE_MAX, OUTBOX, State, Topic, Word, changed,
-    client::{self, Ears, Handling, Heard, Message, Mouth, Over, Setup},
-    held::Held,
+    Keeper, OUTBOX, State, Topic, Word, changed,
+    client::{self, Handling, Mouth, Over, Setup},
+    hearing::{Hearing, Hold, carry, who},
     stopped,
-    trouble::{Complaints, Kind, Trouble},
+    trouble::{Kind, Trouble},
     url, wire,
 };
 use crate::{
@@ -67,34 +60,15 @@ struct Leave {
     politely: bool,
 }
 
-/// What a message is, by its topic and flags.
-#[derive(Debug, PartialEq, Eq)]
-enum Sorted {
-    Request(Event),
-    /// Our own `status`, saying `offline`.
-    Contradiction,
-    /// Our own `status`, as we said it.
-    Echo,
-    Retained,
-    Foreign,
-}
-
-/// What the ears need to know what they hear.
-struct Hearing<'a> {
+/// One connection, as those see it who speak on it.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    config: &'a config::Broker,
     topics: &'a Topics,
-    status_topic: String,
-    counts: &'a Counts,
-    complaints: &'a Complaints,
+    mouth: &'a Mouth,
+    conn: u64,
+    /// The ears heard our own `offline`.
     contradicted: &'a Notify,
-    login: Option<oneshot::Sender<bool>>,
-    hold: &'a Hold,
-}
-
-/// Between ears and carrier, who are never in it at the same time: they share a task.
-#[derive(Default)]
-struct Hold {
-    held: Mutex<Held<client::Receipt>>,
-    filled: Notify,
 }
 
 impl Keeper {
@@ -131,7 +105,8 @@ impl Keeper {
         let carry = carry(&hold, is_up, self.link.events.clone(), &mouth, conn);
         let mut hear = pin!(hearing.listen(&mut ears, &mouth, config));
         let mut up_since = None;
-        let speak = self.speak(config, &topics, &mouth, conn, &contradicted, logged_in, up, &mut up_since);
+        let line = Line { config, topics: &topics, mouth: &mouth, conn, contradicted: &contradicted };
+        let speak = self.speak(line, logged_in, up, &mut up_since);
         let end = tokio::select! {
             trouble = &mut hear => End::Lost(trouble),
             Leave { end, politely } = speak => {
@@ -149,28 +124,24 @@ impl Keeper {
     }
 
     /// The mouth: says what has to be said, until there is a reason to leave.
-    #[allow(clippy::too_many_arguments)] // the parts of one connection, each owned by a different side of it
     async fn speak(
         &mut self,
-        config: &config::Broker,
-        topics: &Topics,
-        mouth: &Mouth,
-        conn: u64,
-        contradicted: &Notify,
+        line: Line<'_>,
         logged_in: oneshot::Receiver<bool>,
         up: oneshot::Sender<()>,
         up_since: &mut Option<Instant>,
     ) -> Leave {
+        let Line { config, conn, .. } = line;
         let mut stop = self.link.stop.clone();
         let mut reload = self.link.config.clone();
         tokio::select! {
             () = stopped(&mut stop) => {
                 // The `online` of an earlier connection may still stand.
-                let said = self.conn == conn && self.farewell(topics, mouth, conn).await.unwrap_or(false);
+                let said = self.conn == conn && self.farewell(line).await.unwrap_or(false);
                 return Leave { end: End::Stopped, politely: said };
             }
             () = changed(&mut reload) => return Leave { end: End::Reconfigured, politely: false },
-            greeted = self.greet(config, topics, mouth, conn, logged_in) => {
+            greeted = self.greet(line, logged_in) => {
                 if let Err(trouble) = greeted {
                     return Leave { end: End::Lost(trouble), politely: true };
                 }
@@ -181,7 +152,7 @@ impl Keeper {
         let _ = up.send(());
         self.state.send_replace(State::Up { conn });
         info!("broker {}: connected by MQTT {}, connection {conn}", url(config), spoken(config.version));
-        match self.converse(config, topics, mouth, conn, contradicted).await {
+        match self.converse(line).await {
             Ok(leave) => leave,
             // The ears know why.
             Err(Over) => pending().await,
@@ -189,14 +160,8 @@ impl Keeper {
     }
 
     /// Login, subscribe, `info`, `online`: a device is never online before it can hear.
-    async fn greet(
-        &mut self,
-        config: &config::Broker,
-        topics: &Topics,
-        mouth: &Mouth,
-        conn: u64,
-        logged_in: oneshot::Receiver<bool>,
-    ) -> Result<(), Trouble> {
+    async fn greet(&mut self, line: Line<'_>, logged_in: oneshot::Receiver<bool>) -> Result<(), Trouble> {
+        let Line { config, topics, mouth, conn, .. } = line;
         let Ok(retains) = logged_in.await else { return pending().await };
         self.conn = conn;
         if !retains {
@@ -224,21 +189,15 @@ impl Keeper {
             Ok(()) => {}
             Err(Over) => return pending().await,
         }
-        match self.say_status(topics, mouth, conn).await {
+        match self.say_status(line).await {
             Ok(()) => Ok(()),
             Err(Over) => pending().await,
         }
     }
 
     /// Everything that is said while the connection is up.
-    async fn converse(
-        &mut self,
-        config: &config::Broker,
-        topics: &Topics,
-        mouth: &Mouth,
-        conn: u64,
-        contradicted: &Notify,
-    ) -> Result<Leave, Over> {
+    async fn converse(&mut self, line: Line<'_>) -> Result<Leave, Over> {
+        let Line { config, topics, mouth, contradicted, .. } = line;
         let mut said_at = Instant::now();
         let mut news = false;
         loop {
@@ -246,16 +205,16 @@ impl Keeper {
             tokio::select! {
                 biased;
                 () = stopped(&mut self.link.stop) => {
-                    let politely = self.farewell(topics, mouth, conn).await?;
+                    let politely = self.farewell(line).await?;
                     return Ok(Leave { end: End::Stopped, politely });
                 }
                 () = changed(&mut self.link.config) => {
                     let moved = moved(config, &self.link.config.borrow());
-                    let politely = moved && self.farewell(topics, mouth, conn).await?;
+                    let politely = moved && self.farewell(line).await?;
                     return Ok(Leave { end: End::Reconfigured, politely });
                 }
                 () = sleep_until(due) => {
-                    self.say_status(topics, mouth, conn).await?;
+                    self.say_status(line).await?;
                     (said_at, news) = (Instant::now(), false);
                 }
                 () = changed(&mut self.link.presence), if !news => news = true,
@@ -269,13 +228,15 @@ impl Keeper {
         }
     }
 
-    async fn say_status(&mut self, topics: &Topics, mouth: &Mouth, conn: u64) -> Result<(), Over> {
-        let online = status::online(&self.link.epoch, conn, &self.link.presence.borrow_and_update(), self.link.access);
-        mouth.publish(topics.status(), online, STATUS).await
+    async fn say_status(&mut self, line: Line<'_>) -> Result<(), Over> {
+        let online =
+            status::online(&self.link.epoch, line.conn, &self.link.presence.borrow_and_update(), self.link.access);
+        line.mouth.publish(line.topics.status(), online, STATUS).await
     }
 
     /// What is still to be said to viewers, then `offline`; tells whether the broker has it.
-    async fn farewell(&mut self, topics: &Topics, mouth: &Mouth, conn: u64) -> Result<bool, Over> {
+    async fn farewell(&mut self, line: Line<'_>) -> Result<bool, Over> {
+        let Line { topics, mouth, conn, .. } = line;
         let offline = status::offline(Absence::Shutdown, &self.link.epoch, conn);
         let last_words = async {
             for _ in 0..OUTBOX {
@@ -289,91 +250,6 @@ impl Keeper {
             Err(_) => Ok(false),
         }
     }
-}
-
-impl Hearing<'_> {
-    /// The ears: hear until the connection is over, and never wait for anybody else.
-    async fn listen(mut self, ears: &mut Ears, mouth: &Mouth, config: &config::Broker) -> Trouble {
-        loop {
-            match ears.poll().await {
-                Ok(Heard::LoggedIn { retains }) => {
-                    if let Some(login) = self.login.take() {
-                        // Whoever waited may have left already.
-                        let _ = login.send(retains);
-                    }
-                }
-                Ok(Heard::Message(message)) => self.take(message, mouth, config),
-                Ok(Heard::Refused(said)) => {
-                    let text = format!(
-                        "publish: the broker refused a message: {said}; let {} write status, info, evt and rsp/+ below \
-                         {} in the broker's ACL",
-                        who(config),
-                        self.status_topic.trim_end_matches("/status"),
-                    );
-                    self.complaints.about(config, &Trouble::new(Kind::Publication, text));
-                }
-                Ok(Heard::Other) => {}
-                Err(trouble) => return trouble,
-            }
-        }
-    }
-
-    fn take(&self, message: Message, mouth: &Mouth, config: &config::Broker) {
-        let Message { topic, payload, retain, receipt } = message;
-        let count = match sort(self.topics, &self.status_topic, &topic, payload, retain) {
-            Sorted::Request(event) => {
-                let whose = topic.escape_ascii().to_string();
-                let full = self.hold.held.lock().unwrap_or_else(PoisonError::into_inner).push(event, receipt);
-                match full {
-                    Ok(()) => self.hold.filled.notify_one(),
-                    Err(receipt) => {
-                        mouth.acknowledge(receipt);
-                        self.counts.overflow.fetch_add(1, Ordering::Relaxed);
-                        let text = format!("more messages on {whose} than can be looked at; some are dropped");
-                        self.complaints.about(config, &Trouble::new(Kind::Busy, text));
-                    }
-                }
-                return;
-            }
-            Sorted::Contradiction => {
-                self.contradicted.notify_one();
-                None
-            }
-            Sorted::Echo => None,
-            Sorted::Retained => Some(&self.counts.retained),
-            Sorted::Foreign => Some(&self.counts.foreign),
-        };
-        mouth.acknowledge(receipt);
-        if let Some(count) = count {
-            count.fetch_add(1, Ordering::Relaxed);
-            debug!("broker: dropped a message on {}", topic.escape_ascii());
-        }
-    }
-}
-
-/// Hands on what was heard. Here, and only here, the link waits for the sessions; the broker gets its receipt after.
-async fn carry(
-    hold: &Hold,
-    up: oneshot::Receiver<()>,
-    events: mpsc::Sender<Event>,
-    mouth: &Mouth,
-    conn: u64,
-) -> Infallible {
-    if up.await.is_ok() {
-        // An error means that the sessions are gone, and the link is about to be stopped.
-        drop(events.send(Event::Up { conn }).await);
-        loop {
-            let next = hold.held.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            match next {
-                Some((event, receipt)) => {
-                    drop(events.send(event).await);
-                    mouth.acknowledge(receipt);
-                }
-                None => hold.filled.notified().await,
-            }
-        }
-    }
-    pending().await
 }
 
 async fn say(word: Word, topics: &Topics, mouth: &Mouth) -> Result<(), Over> {
@@ -392,28 +268,9 @@ async fn say(word: Word, topics: &Topics, mouth: &Mouth) -> Result<(), Over> {
     }
 }
 
-fn sort(topics: &Topics, status_topic: &str, topic: &[u8], payload: Bytes, retain: bool) -> Sorted {
-    let Ok(topic) = str::from_utf8(topic) else { return Sorted::Foreign };
-    if topic == status_topic {
-        return if status::says_offline(&payload) { Sorted::Contradiction } else { Sorted::Echo };
-    }
-    let Some(viewer) = topics.viewer(topic) else { return Sorted::Foreign };
-    if retain {
-        return Sorted::Retained;
-    }
-    Sorted::Request(match payload.len() {
-        0..=MESSAGE_MAX => Event::Message { viewer, payload },
-        len => Event::Oversize { viewer, len },
-    })
-}
-
 /// Whether viewers look for this device elsewhere now.
 fn moved(old: &config::Broker, new: &config::Broker) -> bool {
     (&old.host, old.port, &old.path, &old.root) != (&new.host, new.port, &new.path, &new.root)
-}
-
-fn who(config: &config::Broker) -> String {
-    config.login.as_ref().map_or_else(|| "anonymous clients".to_owned(), |login| format!("user {}", login.user))
 }
 
 fn spoken(version: MqttVersion) -> &'static str {
@@ -426,41 +283,6 @@ fn spoken(version: MqttVersion) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Id;
-
-    #[test]
-    fn messages_are_sorted_by_topic_flag_and_size() {
-        let topics = Topics::new("fanlight/v1", &Id::new("cam").unwrap());
-        let viewer = Id::new("anna").unwrap();
-        let small = Bytes::from_static(b"{}");
-        let limit = Bytes::from(vec![b' '; MESSAGE_MAX]);
-        let large = Bytes::from(vec![b' '; MESSAGE_MAX + 1]);
-        let request =
-            |payload: &Bytes| Sorted::Request(Event::Message { viewer: viewer.clone(), payload: payload.clone() });
-        let offline = Bytes::from_static(br#"{"state":"offline"}"#);
-        let rows = [
-            ("fanlight/v1/cam/req/anna", &small, false, request(&small)),
-            ("fanlight/v1/cam/req/anna", &limit, false, request(&limit)),
-            (
-                "fanlight/v1/cam/req/anna",
-                &large,
-                false,
-                Sorted::Request(Event::Oversize { viewer: viewer.clone(), len: MESSAGE_MAX + 1 }),
-            ),
-            ("fanlight/v1/cam/req/anna", &small, true, Sorted::Retained),
-            ("fanlight/v1/cam/req/an na", &small, false, Sorted::Foreign),
-            ("fanlight/v1/cam/req/anna/x", &small, false, Sorted::Foreign),
-            ("fanlight/v1/camera/req/anna", &small, false, Sorted::Foreign),
-            ("fanlight/v1/cam/status", &small, false, Sorted::Echo),
-            ("fanlight/v1/cam/status", &offline, false, Sorted::Contradiction),
-            ("fanlight/v1/other/status", &offline, false, Sorted::Foreign),
-        ];
-        for (topic, payload, retain, expected) in rows {
-            let sorted = sort(&topics, &topics.status(), topic.as_bytes(), payload.clone(), retain);
-            assert_eq!(sorted, expected, "{topic}");
-        }
-        assert_eq!(sort(&topics, &topics.status(), b"\xff", small, false), Sorted::Foreign);
-    }
 
     #[test]
     fn a_new_password_is_no_move() {

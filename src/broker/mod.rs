@@ -13,6 +13,7 @@
 mod backoff;
 mod client;
 mod connection;
+mod hearing;
 mod held;
 mod tls;
 mod trouble;

@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    audio,
-    check::reasons,
-    cli,
+    audio, cli,
     config::{AudioSource, Config, Surroundings, VideoSource, parse},
     video,
 };
@@ -55,7 +53,7 @@ pub fn plan(wishes: &cli::Demo) -> Result<Plan, String> {
     }
     if config.audio.source == AudioSource::Auto {
         let choice = audio::choose(&config.audio);
-        let why = reasons("no microphone can be used", &choice);
+        let why = choice.reasons("no microphone can be used");
         config.audio.source = match choice.taken {
             Some((source, what)) => {
                 notes.push(format!("sound: {what}"));

@@ -32,7 +32,7 @@ use crate::{
         envelope,
         parse::{Head, parse},
     },
-    studio::Stage,
+    stage::Stage,
     viewer::{
         INBOX, Message, Stages, Terms, Viewer, health_changed,
         life::{Phase, Reason},

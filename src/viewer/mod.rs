@@ -39,7 +39,7 @@ use crate::{
     config::{Config, Id, Limits},
     feed::Health,
     protocol::{self, Reply, Request, SessionId},
-    studio::Stage,
+    stage::Stage,
 };
 
 /// Messages that wait for one viewer. When it is full, that viewer ends: `flood`.

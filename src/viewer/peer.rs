@@ -1,4 +1,6 @@
 //! One peer connection: descriptions, candidates, state, and the pumps that carry feeds into it.
+//!
+//! Long: what the stack calls back, and what is asked of it, work on the same few private fields.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
@@ -40,7 +42,7 @@ use crate::{
     config::Webrtc,
     ice::Resolver,
     protocol::{Candidate, Wanted},
-    studio::Lease,
+    stage::Lease,
 };
 
 /// How long a description waits for the candidates at hand: those of the board's own addresses need no network, only a

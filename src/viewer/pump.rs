@@ -15,7 +15,7 @@ use webrtc::media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStatic
 use super::{feedback::Said, track::Track};
 use crate::{
     feed::{Frame, Next},
-    studio::Lease,
+    stage::Lease,
 };
 
 /// How far the connection is; the pumps follow it.

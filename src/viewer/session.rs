@@ -29,7 +29,7 @@ use crate::{
         sdp::{Screened, screen},
         sequence::{Gap, Sequence, Turn},
     },
-    studio::{Lease, Stage},
+    stage::{Lease, Stage},
 };
 
 /// Events of the peer connection that wait.

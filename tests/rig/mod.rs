@@ -2,6 +2,7 @@
 
 mod board;
 mod certificates;
+mod daemon;
 mod log;
 mod mosquitto;
 mod relay;
@@ -11,6 +12,7 @@ use std::{future::Future, net::TcpListener, time::Duration};
 pub use self::{
     board::{Board, at, over, request},
     certificates::Authority,
+    daemon::{Daemon, FANLIGHT},
     log::Log,
     mosquitto::{Listener, Mosquitto, Watcher, mosquitto_pub},
     relay::Relay,

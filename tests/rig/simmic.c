@@ -20,6 +20,7 @@
  * sleep_after_ms N: suspends once, as a board does, and cannot be resumed, only prepared anew
  * pause_after_ms N, pause_ms M: hears nothing for M ms after N ms of running, and says nothing about it
  * stall_after_ms N: gives no samples any more after N ms of running, and no error
+ * rush 1: no clock paces it; there is always another period
  * gone_after_ms N: is unplugged N ms after it was opened
  * fails "NAME": opening fails with EBUSY, EACCES or ENODEV
  */
@@ -37,10 +38,10 @@ struct mic {
 	int timer;
 	snd_pcm_format_t format;
 	long rate, channels, hz, ppm;
-	long xrun_every, sleep_after, pause_after, pause, stall_after, gone_after;
+	long xrun_every, sleep_after, pause_after, pause, stall_after, gone_after, rush;
 	int slept;
 	int64_t opened, started; /* ns of CLOCK_MONOTONIC */
-	uint64_t heard, read;    /* frames since `started` */
+	uint64_t heard; /* frames since `started`; those read are alsa-lib's `appl_ptr` */
 };
 
 static int64_t now_ns(void)
@@ -65,7 +66,7 @@ static int mic_start(snd_pcm_ioplug_t *io)
 {
 	struct mic *m = io->private_data;
 	m->started = now_ns();
-	return set_timer(m, (int64_t)io->period_size * 1000000000 / m->rate);
+	return set_timer(m, m->rush ? 1 : (int64_t)io->period_size * 1000000000 / m->rate);
 }
 
 static int mic_stop(snd_pcm_ioplug_t *io)
@@ -76,7 +77,7 @@ static int mic_stop(snd_pcm_ioplug_t *io)
 static int mic_prepare(snd_pcm_ioplug_t *io)
 {
 	struct mic *m = io->private_data;
-	m->heard = m->read = 0;
+	m->heard = 0;
 	return 0;
 }
 
@@ -103,8 +104,8 @@ static snd_pcm_sframes_t mic_pointer(snd_pcm_ioplug_t *io)
 		running = m->stall_after * 1000000;
 	if (m->pause && ms >= m->pause_after)
 		running = ms < m->pause_after + m->pause ? m->pause_after * 1000000 : running - m->pause * 1000000;
-	m->heard = frames_in(m, running);
-	if (m->heard - m->read > io->buffer_size)
+	m->heard = m->rush ? io->appl_ptr + io->period_size : frames_in(m, running);
+	if (m->heard > io->appl_ptr + io->buffer_size)
 		return -EPIPE;
 	return (snd_pcm_sframes_t)(m->heard % io->buffer_size);
 }
@@ -126,7 +127,8 @@ static snd_pcm_sframes_t mic_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channe
 {
 	struct mic *m = io->private_data;
 	for (snd_pcm_uframes_t i = 0; i < size; i++) {
-		int64_t frame = (int64_t)(m->read + i);
+		/* Asked for again as long as nobody has read it, if a plugin above maps the buffer. */
+		int64_t frame = (int64_t)(io->appl_ptr + i);
 		/* What the clock showed when this frame was heard. */
 		double t = (double)(m->started - m->opened) / 1e9
 			 + (double)frame / ((double)m->rate * (1.0 + (double)m->ppm * 1e-6));
@@ -138,7 +140,6 @@ static snd_pcm_sframes_t mic_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channe
 			    c == 1 ? 0.0 : 0.5 * sin(2.0 * M_PI * (double)m->hz * t));
 		}
 	}
-	m->read += size;
 	return (snd_pcm_sframes_t)size;
 }
 
@@ -155,7 +156,7 @@ static int mic_revents(snd_pcm_ioplug_t *io, struct pollfd *fd, unsigned int cou
 		snd_pcm_ioplug_set_state(io, SND_PCM_STATE_XRUN);
 	if (io->state != SND_PCM_STATE_RUNNING)
 		*revents = POLLIN | POLLERR;
-	else if (m->heard - m->read >= io->period_size)
+	else if (m->heard >= io->appl_ptr + io->period_size)
 		*revents = POLLIN;
 	return 0;
 }
@@ -204,6 +205,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(simmic)
 		{ "xrun_every_ms", &m->xrun_every }, { "sleep_after_ms", &m->sleep_after },
 		{ "pause_after_ms", &m->pause_after }, { "pause_ms", &m->pause },
 		{ "stall_after_ms", &m->stall_after }, { "gone_after_ms", &m->gone_after },
+		{ "rush", &m->rush },
 	};
 	snd_config_for_each(i, next, conf) {
 		snd_config_t *n = snd_config_iterator_entry(i);

@@ -1,0 +1,68 @@
+// SIGHUP while somebody watches: what can change changes, and the picture goes on.
+
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { after, before, test } from 'node:test';
+import { Broker, Daemon, browser, serve, until } from './world.mjs';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+let broker, daemon, site, chromium;
+
+before(async () => {
+  broker = await Broker.start();
+  daemon = await Daemon.start(broker, { limits: { viewers: 4 } });
+  site = await serve([path.join(here, 'pages'), path.join(here, 'node_modules/mqtt/dist')]);
+  chromium = await browser();
+});
+
+after(async () => {
+  await chromium?.close();
+  await daemon?.stop();
+  await broker?.stop();
+  site?.close();
+});
+
+test('a reload changes the bitrate under a viewer who notices nothing else', async () => {
+  const page = await chromium.newPage();
+  await page.goto(`${site.url}/plain.html`, { waitUntil: 'domcontentloaded' });
+  await page.waitForFunction(() => window.connect && window.mqtt);
+  await page.evaluate((to) => window.connect(to), { broker: broker.url, device: 'cam', viewer: 'anna' });
+  const session = await page.evaluate(() => window.watch({ calls: 'offer' }));
+  const report = () => page.evaluate((s) => window.report(s), session);
+  const decoded = (n) => until(`${n} pictures`, async () => {
+    const seen = await report();
+    return seen.video?.framesDecoded >= n && seen;
+  });
+
+  // The test picture needs about 190 kbit/s at this size. Bits a second over the next 60 pictures, which are 2 s.
+  const rate = async () => {
+    const first = (await report()).video;
+    const then = (await decoded(first.framesDecoded + 60)).video;
+    return ((then.bytesReceived - first.bytesReceived) * 8000) / (then.timestamp - first.timestamp);
+  };
+  await decoded(60);
+  const before = await rate();
+
+  fs.writeFileSync(daemon.file, daemon.config(broker, {
+    video: { bitrate_kbps: 60, size: '320x180' },
+    limits: { viewers: 3 },
+  }));
+  daemon.child.process.kill('SIGHUP');
+  await daemon.child.said('changed at once: video.bitrate_kbps, limits.viewers');
+  await daemon.child.said('needs a restart: video.size');
+  await until('the bitrate falls', async () => (await rate()) < before * 0.6, 30_000);
+
+  const seen = await report();
+  assert.equal(seen.state, 'connected');
+  assert.deepEqual([seen.width, seen.height], [640, 360], 'the size waits for a restart');
+  assert.deepEqual(seen.said.filter((m) => m.type === 'bye' || m.type === 'goaway' || m.type === 'error'), []);
+  assert.ok(!daemon.child.output.includes('viewer anna: ended'), daemon.child.output);
+
+  // The session is the same to the end, and the end is told.
+  const sound = seen.audio.packetsReceived;
+  await until('the sound goes on', async () => (await report()).audio.packetsReceived > sound + 25);
+  assert.equal(await daemon.stop(), 0);
+  await until('bye', async () => (await report()).said.find((m) => m.type === 'bye' && m.reason === 'shutdown'));
+});

@@ -1,0 +1,219 @@
+//! The house rules of `docs/design.md`, held: imports go down only, siblings do not know each other, files stay short.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// Lines a file may have without a reason.
+const LONG: usize = 420;
+/// How a file's first comment begins the sentence that says why it is longer.
+const REASON: &str = "//! Long: ";
+
+/// One import of one part by another.
+#[derive(Debug, PartialEq, Eq)]
+struct Import {
+    line: usize,
+    part: String,
+}
+
+/// The floor of each part, from lines such as `4  broker viewer – threads of execution`.
+fn floors(text: &str) -> BTreeMap<String, usize> {
+    let mut floors = BTreeMap::new();
+    for line in text.lines() {
+        let Some((names, _remark)) = line.trim_start_matches("//!").split_once(" – ") else { continue };
+        let mut names = names.split_whitespace();
+        let Some(floor) = names.next().and_then(|floor| floor.parse().ok()) else { continue };
+        for name in names {
+            assert!(floors.insert(name.to_owned(), floor).is_none(), "{name} stands on two floors");
+        }
+    }
+    floors
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = Path::new(ROOT).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// All Rust files below `folder`, from the root of the project.
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(Path::new(ROOT).join(folder)).unwrap() {
+        let name = format!("{folder}/{}", entry.as_ref().unwrap().file_name().display());
+        match entry.unwrap().file_type().unwrap().is_dir() {
+            true => found.extend(sources(&name)),
+            false if name.ends_with(".rs") => found.push(name.into()),
+            false => {}
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The names of a file's module, from the root of the crate: `["viewer", "peer"]`.
+fn module(file: &Path) -> Vec<String> {
+    let path = file.strip_prefix("src").unwrap().with_extension("");
+    let names = path.iter().map(|name| name.to_str().unwrap().to_owned());
+    names.filter(|name| !["mod", "lib"].contains(&name.as_str())).collect()
+}
+
+/// What is compiled only for tests: they may reach for whatever they need.
+fn is_test(file: &Path) -> bool {
+    file.iter().any(|name| name.to_str().is_some_and(|n| n == "tests" || n == "tests.rs" || n.ends_with("_tests.rs")))
+}
+
+/// The code of a file without its comments and without its module `tests`, which is the last thing in it. Lines stay
+/// where they are.
+fn code(text: &str) -> String {
+    let mut lines = Vec::new();
+    let mut rest = text.lines().peekable();
+    while let Some(line) = rest.next() {
+        let tests = |next: &&str| next.contains("mod ") && next.ends_with('{');
+        if line.trim() == "#[cfg(test)]" && rest.peek().is_some_and(tests) {
+            break;
+        }
+        let comment = line.match_indices("//").find(|(at, _)| line[..*at].matches('"').count() % 2 == 0);
+        lines.push(&line[..comment.map_or(line.len(), |(at, _)| at)]);
+    }
+    lines.join("\n")
+}
+
+/// The parts that the code of `module` names: by `crate::`, by `super::` up to the root, or, in `main`, by the crate's
+/// name.
+fn imports(code: &str, module: &[String]) -> Vec<Import> {
+    let mut found = Vec::new();
+    let roots: &[&str] = if module == ["main"] { &["fanlight::"] } else { &["crate::", "super::"] };
+    for &root in roots {
+        let mut from = 0;
+        while let Some(at) = code[from..].find(root).map(|at| at + from) {
+            let before = &code[..at];
+            let mut rest = &code[at + root.len()..];
+            let mut up = 1;
+            while root == "super::" && rest.starts_with(root) {
+                (rest, up) = (&rest[root.len()..], up + 1);
+            }
+            from = code.len() - rest.len();
+            // `pub(in crate::…)` is no import, and `self::super::` or `my_crate::` no root.
+            let inner =
+                before.ends_with(|c: char| c.is_alphanumeric() || "_:$".contains(c)) || before.ends_with("(in ");
+            if inner || root == "super::" && up < module.len() {
+                continue;
+            }
+            let line = before.lines().count().max(1);
+            found.extend(heads(rest).into_iter().map(|(below, part)| Import { line: line + below, part }));
+        }
+    }
+    found
+}
+
+/// The first names of a path or of a tree of paths, and how many lines further down each stands.
+fn heads(path: &str) -> Vec<(usize, String)> {
+    let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let Some(tree) = path.strip_prefix('{') else { return vec![(0, name(path))] };
+    let (mut found, mut depth, mut lines, mut start) = (Vec::new(), 1, 0, true);
+    for (at, c) in tree.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            '\n' => lines += 1,
+            ',' if depth == 1 => start = true,
+            _ if start && depth == 1 && !c.is_whitespace() => {
+                found.push((lines, name(&tree[at..])));
+                start = false;
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    found
+}
+
+#[test]
+fn the_plan_names_every_part_and_both_plans_are_one() {
+    let (design, library) = (floors(&read("docs/design.md")), floors(&read("src/lib.rs")));
+    assert_eq!(design, library, "the floors in docs/design.md and those in src/lib.rs");
+    let mut parts: Vec<String> = sources("src").iter().filter_map(|file| module(file).into_iter().next()).collect();
+    parts.sort();
+    parts.dedup();
+    let planned: Vec<String> = design.into_keys().collect();
+    assert_eq!(planned, parts, "the parts in the plan and those in src/");
+}
+
+#[test]
+fn imports_go_down_only_and_siblings_do_not_know_each_other() {
+    let floors = floors(&read("src/lib.rs"));
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for file in sources("src").into_iter().filter(|file| !is_test(file)) {
+        let module = module(&file);
+        let Some(own) = module.first() else { continue };
+        for Import { line, part } in imports(&code(&read(&file)), &module) {
+            let why = match (floors.get(own), floors.get(&part)) {
+                _ if *own == part => continue,
+                (Some(from), Some(to)) if from > to => {
+                    seen += 1;
+                    continue;
+                }
+                (Some(from), Some(to)) if from == to => {
+                    format!("both are on floor {to}: siblings do not know each other")
+                }
+                (Some(from), Some(to)) => {
+                    format!("{own} is on floor {from}, {part} on floor {to}: imports go down only")
+                }
+                _ => format!("{own} or {part} is on no floor of src/lib.rs"),
+            };
+            wrong.push(format!("{}:{line}: {own} imports {part}; {why}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+    assert!(seen > 50, "only {seen} imports were found: this test no longer reads the code");
+}
+
+#[test]
+fn a_long_file_says_why() {
+    let mut wrong = Vec::new();
+    for file in sources("src") {
+        let text = read(&file);
+        let lines = text.lines().count();
+        let told = text.lines().take_while(|line| line.starts_with("//!")).any(|line| line.starts_with(REASON));
+        if lines > LONG && !told {
+            wrong.push(format!(
+                "{}: {lines} lines; split it, or say why in its first comment: {REASON}…",
+                file.display()
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn the_reader_of_imports_misses_none_and_invents_none() {
+    let text = r#"//! crate::said
+use crate::{
+    clock::{self, Mono},
+    config, // crate::commented
+    feed,
+};
+use super::{near, super::nearer};
+use super::super::far::Thing;
+pub(in crate::viewer) fn f() -> crate::ice::Ice { let url = "mqtt://x"; crate::grant::g() }
+
+#[cfg(test)]
+mod tests {
+    use crate::studio;
+}
+"#;
+    let module: Vec<String> = ["viewer", "peer"].map(str::to_owned).to_vec();
+    let mut found: Vec<_> = imports(&code(text), &module).into_iter().map(|i| (i.line, i.part)).collect();
+    found.sort();
+    let expected = [(3, "clock"), (4, "config"), (5, "feed"), (8, "far"), (9, "grant"), (9, "ice")];
+    assert_eq!(found, expected.map(|(line, part)| (line, part.to_owned())));
+    let plan = "//! 1  feed demand   – what travels\n0  clock config – leaves\nno 0 – floor";
+    let expected =
+        [("clock", 0), ("config", 0), ("demand", 1), ("feed", 1)].map(|(part, floor)| (part.to_owned(), floor));
+    assert_eq!(floors(plan), BTreeMap::from(expected));
+}
