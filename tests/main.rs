@@ -4,4 +4,5 @@
 mod rig;
 
 mod broker;
+mod daemon;
 mod demo;

@@ -5,6 +5,7 @@ mod certificates;
 mod log;
 mod mosquitto;
 mod relay;
+mod schema;
 
 use std::{future::Future, net::TcpListener, time::Duration};
 
@@ -14,6 +15,7 @@ pub use self::{
     log::Log,
     mosquitto::{Listener, Mosquitto, Watcher, mosquitto_pub},
     relay::Relay,
+    schema::conforms,
 };
 
 /// A TCP port on loopback that nobody uses now.
