@@ -18,17 +18,17 @@ use rtc::{
         event::RTCPeerConnectionIceEvent,
         sdp::RTCSessionDescription,
         state::{RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionState},
-        transport::RTCIceCandidateInit,
+        transport::{RTCDtlsTransportState, RTCIceCandidateInit},
     },
 };
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
 };
-use tracing::debug;
+use tracing::{debug, warn};
 use webrtc::{
     media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStaticRTP},
-    peer_connection::{PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler},
+    peer_connection::{PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, transport::DtlsTransport},
     rtp_transceiver::RtpSender,
     runtime::TokioRuntime,
 };
@@ -43,7 +43,10 @@ use super::{
 use crate::{
     config::Webrtc,
     ice::Resolver,
-    protocol::{Candidate, Wanted},
+    protocol::{
+        Candidate, Wanted,
+        candidate::{Verdict, judge},
+    },
     studio::Lease,
 };
 
@@ -56,6 +59,8 @@ pub struct Peers {
     stereo: bool,
     certificate: RTCCertificate,
     resolver: Resolver,
+    /// That the TURN servers give no relay has been said; once, until one does.
+    relay_missed: AtomicBool,
 }
 
 impl std::fmt::Debug for Peers {
@@ -135,6 +140,9 @@ pub struct Peer {
     audio: Option<Outgoing>,
     playout_delay: Option<bytes::Bytes>,
     pumps: Mutex<JoinSet<()>>,
+    /// The TURN servers it asks.
+    relays: Vec<String>,
+    peers: Arc<Peers>,
 }
 
 impl std::fmt::Debug for Peer {
@@ -152,7 +160,13 @@ impl Peers {
         let certificate = RTCCertificate::generate(provider.crypto(), SignatureScheme::EcdsaP256Sha256, params)
             .map_err(internal("make the DTLS certificate"))?;
         let config = Mutex::new(config.clone());
-        Ok(Arc::new(Self { config, stereo, certificate, resolver: Resolver::default() }))
+        Ok(Arc::new(Self {
+            config,
+            stereo,
+            certificate,
+            resolver: Resolver::default(),
+            relay_missed: AtomicBool::new(false),
+        }))
     }
 
     /// Takes new settings; connections that are open keep theirs.
@@ -165,6 +179,8 @@ impl Peers {
     pub async fn open(self: &Arc<Self>, media: Wanted, events: mpsc::Sender<PeerEvent>) -> Result<Peer, PeerError> {
         let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let servers = self.resolver.resolve(&config.ice_servers, config.ipv4, config.ipv6).await;
+        let relays =
+            servers.iter().flat_map(|server| &server.urls).filter(|url| url.starts_with("turn:")).cloned().collect();
         let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
         let said = Arc::new(Said::default());
         let stage = watch::Sender::new(Stage::default());
@@ -194,6 +210,8 @@ impl Peers {
             audio: None,
             playout_delay: config.playout_delay.map(|(least, most)| playout_delay(least, most)),
             pumps: Mutex::default(),
+            relays,
+            peers: Arc::clone(self),
         };
         if media.audio {
             let ssrc = random_u32();
@@ -225,7 +243,7 @@ impl Peer {
         }
         self.connection.set_remote_description(offer).await.map_err(bad_sdp)?;
         let answer = self.connection.create_answer(None).await.map_err(bad_sdp)?;
-        let sdp = answer.sdp.clone();
+        let sdp = presentable(&answer.sdp);
         self.connection.set_local_description(answer).await.map_err(bad_sdp)?;
         self.refuse_without_codec().await?;
         Ok(sdp)
@@ -237,7 +255,7 @@ impl Peer {
             self.connection.restart_ice().await.map_err(internal("restart ICE"))?;
         }
         let offer = self.connection.create_offer(None).await.map_err(internal("make an offer"))?;
-        let sdp = offer.sdp.clone();
+        let sdp = presentable(&offer.sdp);
         self.connection.set_local_description(offer).await.map_err(internal("set the own offer"))?;
         Ok(sdp)
     }
@@ -268,6 +286,18 @@ impl Peer {
             ..Default::default()
         };
         self.connection.add_ice_candidate(init).await.map_err(|e| PeerError::BadCandidate(e.to_string()))
+    }
+
+    /// All own candidates are there, with or without a relay among them.
+    pub fn gathered(&self, relay: bool) {
+        if self.relays.is_empty() || self.peers.relay_missed.swap(!relay, Ordering::AcqRel) || relay {
+            return;
+        }
+        warn!(
+            "no relay from {}: check that the server can be reached, and its user and password; until then only direct \
+             paths are tried",
+            self.relays.join(" and ")
+        );
     }
 
     /// The user fragment of the local description, which names the ICE generation.
@@ -340,10 +370,21 @@ impl Peer {
         }
     }
 
+    /// Whether the other side has closed the connection: it said so by DTLS, of which the stack makes no event.
+    pub async fn is_closed(&self) -> bool {
+        match self.transport().await {
+            Some(transport) => matches!(transport.state().await, Ok(RTCDtlsTransportState::Closed)),
+            None => false,
+        }
+    }
+
+    async fn transport(&self) -> Option<Arc<dyn DtlsTransport>> {
+        self.video.as_ref().or(self.audio.as_ref())?.sender.transport().await.ok()?
+    }
+
     /// The pair that ICE chose; `None` while there is none.
     async fn route(&self) -> Option<String> {
-        let out = self.video.as_ref().or(self.audio.as_ref())?;
-        let transport = out.sender.transport().await.ok()??;
+        let transport = self.transport().await?;
         let pair = transport.ice_transport().get_selected_candidate_pair().await.ok()??;
         Some(route::name(&pair))
     }
@@ -382,7 +423,9 @@ impl Handler {
 #[async_trait]
 impl PeerConnectionEventHandler for Handler {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        if let Ok(init) = event.candidate.to_json() {
+        if let Ok(init) = event.candidate.to_json()
+            && is_of_use(&init.candidate)
+        {
             let candidate = Candidate {
                 candidate: init.candidate,
                 mid: init.sdp_mid.filter(|m| !m.is_empty()),
@@ -434,6 +477,19 @@ impl PeerConnectionEventHandler for Handler {
     }
 }
 
+/// A description without the own candidates that are of no use. Where there is no interface of a family, the stack makes
+/// one of the unspecified address.
+fn presentable(sdp: &str) -> String {
+    let kept =
+        |line: &&str| line.strip_prefix("a=").is_none_or(|rest| !rest.starts_with("candidate:") || is_of_use(rest));
+    sdp.split_inclusive('\n').filter(kept).collect()
+}
+
+/// Own candidates obey the rules that hold for others.
+fn is_of_use(candidate: &str) -> bool {
+    !matches!(judge(candidate, true), Verdict::Refuse(_))
+}
+
 /// Where the connection binds: each usable interface, or the configured addresses, on a free port of the range.
 fn bind_addresses(config: &Webrtc) -> Vec<SocketAddr> {
     let mut addresses: Vec<IpAddr> = if config.addresses.is_empty() {
@@ -471,4 +527,18 @@ fn bad_sdp(error: impl std::fmt::Display) -> PeerError {
 
 fn internal<E: std::fmt::Display>(doing: &'static str) -> impl Fn(E) -> PeerError {
     move |error| PeerError::Internal(format!("{doing}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candidate_of_no_address_is_not_shown() {
+        let kept = "v=0\r\nm=video 9 X 102\r\na=candidate:1 1 udp 5 192.0.2.1 9 typ host\r\n";
+        let sdp = format!(
+            "{kept}a=candidate:2 1 udp 5 :: 9 typ host\r\na=candidate:3 1 udp 5 0.0.0.0 9 typ host\r\na=mid:0\r\n"
+        );
+        assert_eq!(presentable(&sdp), format!("{kept}a=mid:0\r\n"));
+    }
 }

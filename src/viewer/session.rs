@@ -46,8 +46,9 @@ struct Session<'a> {
     life: Life,
     order: Sequence<Request>,
     local: Batch,
-    /// The own ICE generation.
+    /// The own ICE generation, and whether a relay is among its candidates.
     ufrag: String,
+    relayed: bool,
     remote: Remote,
     /// The hash of the own offer that has no answer yet.
     offered: Option<String>,
@@ -116,6 +117,7 @@ async fn open<'a>(
         order: Sequence::after(seq),
         local: Batch::default(),
         ufrag: String::new(),
+        relayed: false,
         remote: Remote::new(ledger.clone()),
         offered: None,
         leases,
@@ -323,10 +325,12 @@ impl Session<'_> {
         let event = match event {
             PeerEvent::Candidate(candidate) => return self.gathered(candidate).await,
             PeerEvent::GatheringDone => {
+                self.peer.gathered(std::mem::take(&mut self.relayed));
                 self.send_candidates(true).await;
                 return Ok(());
             }
             PeerEvent::IceConnected => Event::IceConnected,
+            PeerEvent::IceDisconnected if timeout(STEP, self.peer.is_closed()).await == Ok(true) => Event::Closed,
             PeerEvent::IceDisconnected => Event::IceDisconnected,
             PeerEvent::IceFailed => Event::IceFailed,
             PeerEvent::Connected => Event::Connected,
@@ -339,6 +343,7 @@ impl Session<'_> {
 
     async fn gathered(&mut self, candidate: Candidate) -> Step {
         self.remote.local(&candidate.candidate);
+        self.relayed |= candidate.candidate.contains(" typ relay");
         if self.local.push(candidate, Mono::now()) {
             self.send_candidates(false).await;
         }

@@ -38,7 +38,7 @@ export class Place {
   }
 
   forward() {
-    this.run(['sysctl', '-qw', 'net.ipv4.ip_forward=1']);
+    this.run(['tee', '/proc/sys/net/ipv4/ip_forward'], '1');
   }
 
   end() {
@@ -72,9 +72,13 @@ export function cable(one, other) {
 export function nat(place, outer, kind, inner) {
   const open = kind === 'full' ? `chain in { type nat hook prerouting priority -100\niifname "${outer}" udp dport 1024-65535 dnat to ${inner}\n}` : '';
   place.forward();
+  // Unasked packets to the router itself leave no trace: one would occupy the port that the answer to it needs.
   place.nft(`table ip nat {
     chain out { type nat hook postrouting priority 100
       oifname "${outer}" masquerade ${kind === 'symmetric' ? 'random' : ''}
+    }
+    chain own { type filter hook input priority 0
+      iifname "${outer}" ct state new drop
     }
     ${open}
   }`);
