@@ -27,13 +27,17 @@ test('a viewer that is killed ends within 35 s, and the camera after it', async 
   const own = await chromium.connect(server.wsEndpoint());
   const page = await open(own, s.site, s.broker, 'victim');
   await s.watch(page);
-  const stranger = await Stranger.connect(s.broker, 'cam', 'witness');
+  // Hears what is said to the one who cannot hear it any more.
+  const stranger = await Stranger.connect(s.broker, 'cam', 'victim');
   await stranger.status((status) => status.viewers === 1);
   const killed = performance.now();
   for (const pid of family(server.process().pid).reverse()) process.kill(pid, 'SIGKILL');
   const end = await until('the session ends', () => /viewer victim: ended after [\d.]+ s: (\w+);/.exec(s.daemon.child.output), 40_000);
   assert.ok(performance.now() - killed < 35_000, `after ${performance.now() - killed} ms`);
   assert.match(end[1], /^(consent_lost|ice_failed)$/);
+  const error = await stranger.reply((m) => m.type === 'error');
+  assert.deepEqual([error.code, error.name], [488, end[1]]);
+  assert.equal((await stranger.reply((m) => m.type === 'bye')).reason, end[1]);
   await stranger.status((status) => status.viewers === 0);
   await s.cameraIsOff(10_000);
   await stranger.close();

@@ -3,9 +3,8 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
-import { Child, remember, until } from './world.mjs';
+import { Child, folder, remember, until } from './world.mjs';
 
 /** Why no networks can be made here, in a sentence; nothing where they can. */
 export const cannot = process.env.FANLIGHT_TEST_ALONE ? undefined
@@ -37,8 +36,9 @@ export class Place {
     this.run(['nft', '-f', '-'], `flush ruleset\n${rules}`);
   }
 
-  forward() {
-    this.run(['tee', '/proc/sys/net/ipv4/ip_forward'], '1');
+  /** Whether it passes on what is for others. */
+  forward(on = true) {
+    this.run(['tee', '/proc/sys/net/ipv4/ip_forward'], on ? '1' : '0');
   }
 
   end() {
@@ -88,7 +88,7 @@ export function nat(place, outer, kind, inner) {
 export class Turn {
   static async start(address, { user = 'garden', password = 'hose', realm = 'fanlight.test' } = {}) {
     const turn = new Turn();
-    turn.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'fanlight-turn-'));
+    turn.dir = folder('turn');
     Object.assign(turn, { address, port: 3478, user, password });
     turn.child = new Child(process.env.TURNSERVER ?? '/usr/bin/turnserver', ['-n', '--log-file', 'stdout', '--simple-log', '--verbose',
       '-L', address, '-E', address, '-p', String(turn.port), '--no-tls', '--no-dtls', '--no-cli', '--no-multicast-peers',
@@ -120,7 +120,7 @@ export class Turn {
 
 /** A certificate authority and a certificate for `address`; the paths of both and of the key. */
 export function certificate(address) {
-  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'fanlight-ca-'));
+  const dir = folder('ca');
   const at = (name) => path.join(dir, name);
   const openssl = (...args) => execFileSync('openssl', args, { stdio: 'pipe', cwd: dir });
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];

@@ -7,12 +7,14 @@
 // Without a router both have addresses that the other could reach, if anything were forwarded here; it is not.
 
 import assert from 'node:assert/strict';
+import os from 'node:os';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { Place, Turn, cable, cannot, certificate, here, nat } from './net.mjs';
 import { leave, open, pages, report, watch } from './scene.mjs';
-import { Broker, Daemon, Stranger, browser, host, serve, until } from './world.mjs';
+import { Broker, Daemon, browser, serve, until } from './world.mjs';
 
 const PUBLIC = '203.0.113.1';
+const withoutIpv6 = !Object.values(os.networkInterfaces()).flat().some(({ address }) => address.startsWith('fd77:')) && 'no IPv6 here';
 const options = cannot ? { skip: cannot } : {};
 let broker, site, turn, daemon, tabs = 0;
 
@@ -148,6 +150,23 @@ describe('viewer and board behind routers', options, () => {
     });
   }
 
+  test('that are cut off from each other: the device restarts ICE, and the session goes on', async () => {
+    routers('cone', 'cone');
+    await start(board.place, { more: stun() });
+    const page = await look.page();
+    const { session } = await watch(page, { servers: [turn.stun] }, daemon);
+    here.forward(false);
+    const cut = await until('the device restarts ICE', async () => {
+      const r = await report(page, session);
+      return said(r, 'offer').some((m) => m.restart) && r;
+    }, 15_000);
+    here.forward();
+    await until('the picture is back', async () => (await report(page, session)).frames > cut.frames + 60);
+    assert.ok(!said(await report(page, session), 'error').length);
+    await leave(page, session);
+    await ended('bye');
+  });
+
   test('that are symmetric: only a relay helps', async () => {
     routers('symmetric', 'symmetric');
     await start(board.place, { more: turn.config() });
@@ -175,7 +194,7 @@ describe('viewer and board behind routers', options, () => {
 });
 
 describe('on one network', () => {
-  test('IPv6 is enough', { skip: !process.env.FANLIGHT_TEST_ALONE && cannot }, async () => {
+  test('IPv6 is enough', { skip: cannot ?? withoutIpv6 }, async () => {
     const own = await Broker.start();
     const [page6, chromium] = [await serve(pages), await browser()];
     daemon = await Daemon.start(own, { webrtc: { addresses: [], ipv4: false } });

@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { after, afterEach, before } from 'node:test';
 import { Broker, Daemon, browser, serve, until } from './world.mjs';
 
-export const folder = path.dirname(fileURLToPath(import.meta.url));
+const here = path.dirname(fileURLToPath(import.meta.url));
 /** Folders a page is served from. */
-export const pages = [path.join(folder, 'pages'), path.join(folder, 'node_modules/mqtt/dist')];
+export const pages = [path.join(here, 'pages'), path.join(here, 'node_modules/mqtt/dist')];
 
 /** A page of `site` in its own context, connected to the broker as `viewer`. */
 export async function open(chromium, site, broker, viewer, device = 'cam') {

@@ -24,6 +24,13 @@ export const host = process.env.FANLIGHT_TEST_ADDRESS ?? '127.0.0.1';
 const children = new Set();
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
 
+/** A folder that is gone when this process is. */
+export function folder(name) {
+  const made = fs.mkdtempSync(path.join(os.tmpdir(), `fanlight-${name}-`));
+  process.on('exit', () => fs.rmSync(made, { recursive: true, force: true }));
+  return made;
+}
+
 /** Ends a process with this one, if it has not ended by then. */
 export function remember(child) {
   children.add(child);
@@ -94,7 +101,7 @@ export class Broker {
   static async start({ at = '127.0.0.1', tls } = {}) {
     const broker = new Broker();
     Object.assign(broker, { at, tls, tcp: await freePort(), ws: await freePort(), tlsPort: tls && await freePort() });
-    broker.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'fanlight-broker-'));
+    broker.dir = folder('broker');
     await broker.up();
     return broker;
   }
@@ -133,7 +140,7 @@ export class Daemon {
     const daemon = new Daemon();
     daemon.device = settings.device ?? 'cam';
     daemon.place = settings.place;
-    daemon.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'fanlight-daemon-'));
+    daemon.dir = folder('daemon');
     daemon.file = path.join(daemon.dir, 'fanlight.toml');
     fs.writeFileSync(daemon.file, daemon.config(broker, settings));
     daemon.up();
@@ -213,7 +220,7 @@ export const browser = (options) => chromium.launch(launch(options));
 export function launch({ more = [], enter = [] } = {}) {
   let executablePath = chromiumBinary;
   if (enter.length) {
-    executablePath = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'fanlight-browser-')), 'chromium');
+    executablePath = path.join(folder('browser'), 'chromium');
     fs.writeFileSync(executablePath, `#!/bin/sh\nexec ${enter.join(' ')} ${chromiumBinary} "$@"\n`, { mode: 0o755 });
   }
   return {
