@@ -24,11 +24,13 @@ export const host = process.env.FANLIGHT_TEST_ADDRESS ?? '127.0.0.1';
 const children = new Set();
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
 
+const folders = [];
+process.on('exit', () => folders.forEach((made) => fs.rmSync(made, { recursive: true, force: true })));
+
 /** A folder that is gone when this process is. */
 export function folder(name) {
-  const made = fs.mkdtempSync(path.join(os.tmpdir(), `fanlight-${name}-`));
-  process.on('exit', () => fs.rmSync(made, { recursive: true, force: true }));
-  return made;
+  folders.push(fs.mkdtempSync(path.join(os.tmpdir(), `fanlight-${name}-`)));
+  return folders.at(-1);
 }
 
 /** Ends a process with this one, if it has not ended by then. */
