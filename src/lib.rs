@@ -12,7 +12,7 @@
 //! 3  grant ice                      – what a session needs: a right, and ways
 //! 2  protocol stage                 – what is said; a device as its viewers know it
 //! 1  feed demand meter log systemd  – what travels; when to be on; what is told
-//! 0  clock config cli               – leaves
+//! 0  clock config cli memory        – leaves
 //! ```
 
 pub mod audio;

@@ -21,7 +21,9 @@ use crate::config;
 
 /// Libraries that tell warnings of things that are none (`pingAllCandidates … no candidate pairs`), by the beginning of
 /// their names. The configured filter can say otherwise.
-const QUIET: &str = "rtc=error,webrtc=error,rumqttc=error,mqtt5=error";
+/// What a TURN server refuses we say ourselves, once.
+const QUIET: &str =
+    "rtc=error,webrtc=error,webrtc::peer_connection::transport::turn_relayer=off,rumqttc=error,mqtt5=error";
 
 /// The running log.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 mod rig;
 
 mod broker;
+mod daemon;
 mod demo;
 mod house;
 mod process;

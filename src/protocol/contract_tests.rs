@@ -1,6 +1,12 @@
 //! Holds the code, `docs/schemas/` and the examples in `docs/protocol.md` together.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    sync::LazyLock,
+    time::Duration,
+};
 
 use jsonschema::{Resource, Validator};
 use serde_json::Value;
@@ -25,10 +31,21 @@ fn validator(name: &str) -> Validator {
     jsonschema::options().with_resource(id, resource).build(&schema(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-fn check(schema: &str, message: &Value) {
-    if let Err(e) = validator(schema).validate(message) {
+/// Holds a message against the published schema of this name.
+pub(crate) fn check(schema: &str, message: &Value) {
+    static VALIDATORS: LazyLock<BTreeMap<String, Validator>> =
+        LazyLock::new(|| names().map(|name| (name.clone(), validator(&name))).collect());
+    let validator = VALIDATORS.get(schema).unwrap_or_else(|| panic!("no schema {schema}: {message}"));
+    if let Err(e) = validator.validate(message) {
         panic!("{schema}: {e} at {}: {message}", e.instance_path);
     }
+}
+
+/// The names of all schemas but the one that the others share.
+fn names() -> impl Iterator<Item = String> {
+    let schemas = fs::read_dir(docs().join("schemas")).unwrap().map(|file| file.unwrap().file_name());
+    let names = schemas.map(|name| name.into_string().unwrap().trim_end_matches(".schema.json").to_owned());
+    names.filter(|name| name != "envelope")
 }
 
 /// The examples of the contract: for whom they stand, and what they say.
@@ -133,10 +150,7 @@ fn every_example_is_as_its_schema_says_and_those_of_a_viewer_are_understood() {
         }
         seen.insert(kind);
     }
-    let schemas = fs::read_dir(docs().join("schemas")).unwrap().map(|file| file.unwrap().file_name());
-    let names = schemas.map(|name| name.into_string().unwrap().trim_end_matches(".schema.json").to_owned());
-    let names: BTreeSet<String> = names.filter(|name| name != "envelope").collect();
-    assert_eq!(seen, names, "every schema has an example, and every example a schema");
+    assert_eq!(seen, names().collect(), "every schema has an example, and every example a schema");
 }
 
 #[test]
@@ -191,6 +205,31 @@ fn info_is_as_its_schema_says() {
     let info = of(&config);
     check("info", &info);
     assert!(info["cameras"].as_array().unwrap().is_empty() && info["audio"].is_null());
+}
+
+#[test]
+fn status_is_as_its_schema_says() {
+    use crate::feed::Health as H;
+    let said = |bytes: &[u8]| check("status", &serde_json::from_slice(bytes).unwrap());
+    for (video, audio, clock) in [
+        (H::Ok, H::Absent, Clock::Synced),
+        (H::Starting, H::Stalled, Clock::Unsynced),
+        (H::Privacy, H::Ok, Clock::Synced),
+    ] {
+        let media = MediaHealth { video, audio };
+        let presence = Presence { media, viewers: 0, max_viewers: 8, clock, nonce: "A".repeat(32) };
+        said(&status::online("d2VkbmVzZGF5", 1, &presence, Access::Broker));
+    }
+    for reason in [status::Absence::Lost, status::Absence::Shutdown] {
+        said(&status::offline(reason, "d2VkbmVzZGF5", 7));
+    }
+    for wrong in [
+        r#"{"v":1,"state":"offline","reason":"tired","epoch":"e","conn":1}"#,
+        r#"{"v":1,"state":"online","epoch":"e","conn":1}"#,
+        r#"{"v":1,"state":"away","epoch":"e","conn":1}"#,
+    ] {
+        assert!(!validator("status").is_valid(&serde_json::from_str(wrong).unwrap()), "{wrong}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 pub mod candidate;
 pub mod compose;
 #[cfg(test)]
-mod contract_tests;
+pub(crate) mod contract_tests;
 pub mod envelope;
 pub mod info;
 mod json;

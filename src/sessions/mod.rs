@@ -165,8 +165,21 @@ impl Sessions {
     }
 
     fn hear_oversize(&mut self, viewer: &Id, len: usize, now: Mono) {
-        if self.admission.message(viewer, self.is_seated(viewer), now) == Entry::Read {
+        if self.is_read(viewer, now) {
             self.refuse(viewer, None, envelope::too_large(len), now);
+        }
+    }
+
+    /// Whether a message of this viewer is looked at; if not, it is told so once a second. That word does not count among
+    /// the refusals: it would be lost with those that the flood itself used up.
+    fn is_read(&mut self, viewer: &Id, now: Mono) -> bool {
+        match self.admission.message(viewer, self.is_seated(viewer), now) {
+            Entry::Read => true,
+            Entry::Refused(refusal) => {
+                self.say(viewer, None, &Reply::Error(refusal));
+                false
+            }
+            Entry::Dropped => false,
         }
     }
 
@@ -175,10 +188,8 @@ impl Sessions {
         if payload.len() > envelope::MESSAGE_MAX {
             return self.hear_oversize(viewer, payload.len(), now);
         }
-        match self.admission.message(viewer, self.is_seated(viewer), now) {
-            Entry::Read => {}
-            Entry::Refused(refusal) => return self.refuse(viewer, None, refusal, now),
-            Entry::Dropped => return,
+        if !self.is_read(viewer, now) {
+            return;
         }
         let opened = match envelope::open(payload) {
             Ok(opened) => opened,

@@ -4,10 +4,13 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     config::{Access, Audio, AudioSource, Limits, Video, VideoSource, Webrtc},
+    protocol::contract_tests,
     studio::Studio,
 };
 
+mod ends;
 mod live;
+mod rows;
 mod seats;
 
 /// What a browser offers, cut down to one m-line of sound.
@@ -75,22 +78,36 @@ impl House {
         self.send(viewer, fields.to_string()).await;
     }
 
-    /// The next thing that is said to `viewer`, of this type; what else is said to it is passed over.
-    async fn hear(&mut self, viewer: &str, kind: &str) -> Value {
+    /// The next thing that is said, and to whom. Whatever it is, it is as its schema says.
+    async fn next_of_all(&mut self) -> (Id, Value) {
+        let (to, message) = self.said.recv().await.expect("the sessions run");
+        let message: Value = serde_json::from_slice(&message).unwrap();
+        contract_tests::check(message["type"].as_str().unwrap(), &message);
+        (to, message)
+    }
+
+    /// The next thing that is said to `viewer`.
+    async fn next(&mut self, viewer: &str) -> Value {
         let wait = async {
             loop {
-                let (to, message) = self.said.recv().await.expect("the sessions run");
-                let message: Value = serde_json::from_slice(&message).unwrap();
-                if to.as_str() != viewer {
-                    continue;
-                }
-                if message["type"] == kind {
+                let (to, message) = self.next_of_all().await;
+                if to.as_str() == viewer {
                     return message;
                 }
-                assert_ne!(message["type"], "error", "instead of {kind}: {message}");
             }
         };
-        timeout(Duration::from_secs(10), wait).await.unwrap_or_else(|_| panic!("no {kind} came to {viewer}"))
+        timeout(Duration::from_secs(40), wait).await.unwrap_or_else(|_| panic!("nothing came to {viewer}"))
+    }
+
+    /// The next thing of this type that is said to `viewer`; what else is said to it is passed over.
+    async fn hear(&mut self, viewer: &str, kind: &str) -> Value {
+        loop {
+            let message = self.next(viewer).await;
+            if message["type"] == kind {
+                return message;
+            }
+            assert_ne!(message["type"], "error", "instead of {kind}: {message}");
+        }
     }
 
     async fn refused(&mut self, viewer: &str, code: u16, name: &str) -> Value {
@@ -338,7 +355,7 @@ async fn a_lease_that_is_not_renewed_ends_with_bye() {
 
 #[tokio::test]
 async fn the_hard_limit_is_announced_and_then_kept() {
-    let session = Duration::from_millis(300);
+    let session = Duration::from_secs(3);
     let mut house = House::new(Limits { session, ..Limits::default() }, AudioSource::Tone);
     house.open("anna", 'A').await;
     house.say("anna", 'A', 1, "renew", json!({})).await;

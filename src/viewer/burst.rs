@@ -68,9 +68,9 @@ mod tests {
         assert!(bursts.leave(2, packets(&[])), "a picture of one packet");
         assert!(bursts.leave(3, packets(&[4])));
         assert_eq!(follow(&bursts, 65_535), [0, 1]);
-        assert_eq!(follow(&bursts, 2), []);
+        assert!(follow(&bursts, 2).is_empty());
         assert_eq!(follow(&bursts, 3), [4]);
-        assert_eq!(follow(&bursts, 3), [], "once");
+        assert!(follow(&bursts, 3).is_empty(), "once");
     }
 
     #[test]
@@ -80,7 +80,7 @@ mod tests {
             assert!(bursts.leave(first, packets(&[first + 1])));
         }
         assert_eq!(follow(&bursts, 10), [11]);
-        assert_eq!(follow(&bursts, 0), []);
+        assert!(follow(&bursts, 0).is_empty());
         assert_eq!(follow(&bursts, 20), [21]);
     }
 

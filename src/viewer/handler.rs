@@ -12,7 +12,10 @@ use tracing::debug;
 use webrtc::peer_connection::PeerConnectionEventHandler;
 
 use super::pump::Stage;
-use crate::protocol::Candidate;
+use crate::protocol::{
+    Candidate,
+    candidate::{Verdict, judge},
+};
 
 /// What a peer connection tells its viewer task, through a queue that the driver never waits for: a queue that is full
 /// means a viewer that no longer works, and the event is lost with it.
@@ -64,7 +67,9 @@ impl Handler {
 #[async_trait]
 impl PeerConnectionEventHandler for Handler {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        if let Ok(init) = event.candidate.to_json() {
+        if let Ok(init) = event.candidate.to_json()
+            && is_of_use(&init.candidate)
+        {
             let candidate = Candidate {
                 candidate: init.candidate,
                 mid: init.sdp_mid.filter(|m| !m.is_empty()),
@@ -115,5 +120,32 @@ impl PeerConnectionEventHandler for Handler {
             RTCPeerConnectionState::Closed => self.tell(PeerEvent::Closed),
             _ => {}
         }
+    }
+}
+
+/// A description without the own candidates that are of no use: the stack names each one for RTCP as well, as component 2,
+/// and where there is no interface of a family it makes one of the unspecified address.
+pub(super) fn presentable(sdp: &str) -> String {
+    let kept =
+        |line: &&str| line.strip_prefix("a=").is_none_or(|rest| !rest.starts_with("candidate:") || is_of_use(rest));
+    sdp.split_inclusive('\n').filter(kept).collect()
+}
+
+/// Own candidates obey the rules that hold for others.
+fn is_of_use(candidate: &str) -> bool {
+    matches!(judge(candidate, true), Verdict::Take { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candidate_of_no_address_or_for_rtcp_is_not_shown() {
+        let kept = "v=0\r\nm=video 9 X 102\r\na=candidate:1 1 udp 5 192.0.2.1 9 typ host\r\n";
+        let sdp = format!(
+            "{kept}a=candidate:2 1 udp 5 :: 9 typ host\r\na=candidate:3 1 udp 5 0.0.0.0 9 typ host\r\na=candidate:1 2 udp 5 192.0.2.1 9 typ host\r\na=mid:0\r\n"
+        );
+        assert_eq!(presentable(&sdp), format!("{kept}a=mid:0\r\n"));
     }
 }

@@ -4,7 +4,10 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,7 +17,7 @@ use rtc::{
         certificate::{CertificateParams, RTCCertificate},
         configuration::{RTCConfigurationBuilder, RTCIceTransportPolicy},
         sdp::RTCSessionDescription,
-        transport::RTCIceCandidateInit,
+        transport::{RTCDtlsTransportState, RTCIceCandidateInit},
     },
 };
 use tokio::{
@@ -22,18 +25,19 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
-use tracing::debug;
+use tracing::{debug, warn};
 use webrtc::{
     media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStaticRTP},
-    peer_connection::{PeerConnection, PeerConnectionBuilder},
+    peer_connection::{PeerConnection, PeerConnectionBuilder, transport::DtlsTransport},
     rtp_transceiver::RtpSender,
     runtime::TokioRuntime,
 };
 
+pub use super::handler::PeerEvent;
 use super::{
     engine,
     feedback::{Feedback, Said},
-    handler::{Handler, PeerEvent},
+    handler::{Handler, presentable},
     pump::{self, Counts, Stage},
     route,
     track::{Line, Track, playout_delay},
@@ -57,6 +61,8 @@ pub struct Peers {
     stereo: bool,
     certificate: RTCCertificate,
     resolver: Resolver,
+    /// That the TURN servers give no relay has been said; once, until one does.
+    relay_missed: AtomicBool,
 }
 
 impl std::fmt::Debug for Peers {
@@ -118,6 +124,9 @@ pub struct Peer {
     audio: Option<Outgoing>,
     playout_delay: Option<bytes::Bytes>,
     pumps: Mutex<JoinSet<()>>,
+    /// The TURN servers it asks.
+    relays: Vec<String>,
+    peers: Arc<Peers>,
 }
 
 impl std::fmt::Debug for Peer {
@@ -135,7 +144,13 @@ impl Peers {
         let certificate = RTCCertificate::generate(provider.crypto(), SignatureScheme::EcdsaP256Sha256, params)
             .map_err(internal("make the DTLS certificate"))?;
         let config = Mutex::new(config.clone());
-        Ok(Arc::new(Self { config, stereo, certificate, resolver: Resolver::default() }))
+        Ok(Arc::new(Self {
+            config,
+            stereo,
+            certificate,
+            resolver: Resolver::default(),
+            relay_missed: AtomicBool::new(false),
+        }))
     }
 
     /// Takes new settings; connections that are open keep theirs.
@@ -148,6 +163,8 @@ impl Peers {
     pub async fn open(self: &Arc<Self>, media: Wanted, events: mpsc::Sender<PeerEvent>) -> Result<Peer, PeerError> {
         let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let servers = self.resolver.resolve(&config.ice_servers, config.ipv4, config.ipv6).await;
+        let relays =
+            servers.iter().flat_map(|server| &server.urls).filter(|url| url.starts_with("turn:")).cloned().collect();
         let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
         let said = Arc::new(Said::default());
         let stage = watch::Sender::new(Stage::default());
@@ -180,6 +197,8 @@ impl Peers {
             audio: None,
             playout_delay: config.playout_delay.map(|(least, most)| playout_delay(least, most)),
             pumps: Mutex::default(),
+            relays,
+            peers: Arc::clone(self),
         };
         if media.audio {
             let ssrc = random_u32();
@@ -236,7 +255,7 @@ impl Peer {
             let _ = timeout(AT_HAND, gathered.wait_for(|gathered| *gathered)).await;
         }
         let described = self.connection.local_description().await.map_or(bare, |described| described.sdp);
-        Ok(without_rtcp(&described))
+        Ok(presentable(&described))
     }
 
     /// Takes the viewer's answer.
@@ -265,6 +284,18 @@ impl Peer {
             ..Default::default()
         };
         self.connection.add_ice_candidate(init).await.map_err(|e| PeerError::BadCandidate(e.to_string()))
+    }
+
+    /// All own candidates are there, with or without a relay among them.
+    pub fn gathered(&self, relay: bool) {
+        if self.relays.is_empty() || self.peers.relay_missed.swap(!relay, Ordering::AcqRel) || relay {
+            return;
+        }
+        warn!(
+            "no relay from {}: check that the server can be reached, and its user and password; until then only direct \
+             paths are tried",
+            self.relays.join(" and ")
+        );
     }
 
     /// The user fragment of the local description, which names the ICE generation.
@@ -337,10 +368,21 @@ impl Peer {
         }
     }
 
+    /// Whether the other side has closed the connection: it said so by DTLS, of which the stack makes no event.
+    pub async fn is_closed(&self) -> bool {
+        match self.transport().await {
+            Some(transport) => matches!(transport.state().await, Ok(RTCDtlsTransportState::Closed)),
+            None => false,
+        }
+    }
+
+    async fn transport(&self) -> Option<Arc<dyn DtlsTransport>> {
+        self.video.as_ref().or(self.audio.as_ref())?.sender.transport().await.ok()?
+    }
+
     /// The pair that ICE chose; `None` while there is none.
     async fn route(&self) -> Option<String> {
-        let out = self.video.as_ref().or(self.audio.as_ref())?;
-        let transport = out.sender.transport().await.ok()??;
+        let transport = self.transport().await?;
         let pair = transport.ice_transport().get_selected_candidate_pair().await.ok()??;
         Some(route::name(&pair))
     }
@@ -390,12 +432,6 @@ fn random_u32() -> u32 {
     // The kernel's generator does not fail after boot; a constant would still work, since SSRC collisions are legal.
     let _ = getrandom::fill(&mut bytes);
     u32::from_ne_bytes(bytes)
-}
-
-/// The stack names each candidate for RTCP as well, as component 2, which nobody uses: RTP and RTCP share a port.
-fn without_rtcp(sdp: &str) -> String {
-    let is_rtcp = |line: &&str| line.starts_with("a=candidate:") && line.split(' ').nth(1) == Some("2");
-    sdp.split_inclusive('\n').filter(|line| !is_rtcp(line)).collect()
 }
 
 fn bad_sdp(error: impl std::fmt::Display) -> PeerError {

@@ -48,10 +48,11 @@ struct Session<'a> {
     life: Life,
     order: Sequence<Request>,
     local: Batch,
-    /// The own ICE generation.
+    /// The own ICE generation, and whether a relay is among its candidates.
     ufrag: String,
     /// The own description: what candidates it has need not be said again.
     described: String,
+    relayed: bool,
     remote: Remote,
     /// The hash of the own offer that has no answer yet.
     offered: Option<String>,
@@ -125,6 +126,7 @@ async fn open<'a>(
         local: Batch::default(),
         ufrag: String::new(),
         described: String::new(),
+        relayed: false,
         remote: Remote::new(ledger.clone()),
         offered: None,
         leases,
@@ -334,10 +336,12 @@ impl Session<'_> {
         let event = match event {
             PeerEvent::Candidate(candidate) => return self.gathered(candidate).await,
             PeerEvent::GatheringDone => {
+                self.peer.gathered(std::mem::take(&mut self.relayed));
                 self.send_candidates(true).await;
                 return Ok(());
             }
             PeerEvent::IceConnected => Event::IceConnected,
+            PeerEvent::IceDisconnected if timeout(STEP, self.peer.is_closed()).await == Ok(true) => Event::Closed,
             PeerEvent::IceDisconnected => Event::IceDisconnected,
             PeerEvent::IceFailed => Event::IceFailed,
             PeerEvent::Connected => Event::Connected,
@@ -350,6 +354,7 @@ impl Session<'_> {
 
     async fn gathered(&mut self, candidate: Candidate) -> Step {
         self.remote.local(&candidate.candidate);
+        self.relayed |= candidate.candidate.contains(" typ relay");
         let is_known = self.described.lines().any(|line| line.strip_prefix("a=") == Some(&candidate.candidate));
         if !is_known && self.local.push(candidate, Mono::now()) {
             self.send_candidates(false).await;

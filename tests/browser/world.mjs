@@ -1,5 +1,5 @@
 // The world of one test: a real broker, the real daemon, a real browser, and nothing else. Every process is started
-// here, on free loopback ports, and ended here by its id.
+// here, on free ports, and ended here by its id.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,11 +18,27 @@ export const daemonBinary = process.env.FANLIGHT ?? path.join(target, 'debug/fan
 export const viewerFiles = process.env.FANLIGHT_VIEWER ?? path.join(top, 'viewer/dist');
 const chromiumBinary = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
-// The address that daemon and browser meet on: an interface of the namespace the tests run in, else loopback.
+// The address that daemon and browser meet on: an interface of the namespace the tests run in (see `alone`), else loopback.
 export const host = process.env.FANLIGHT_TEST_ADDRESS ?? '127.0.0.1';
 
 const children = new Set();
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+
+const folders = [];
+process.on('exit', () => folders.forEach((made) => fs.rmSync(made, { recursive: true, force: true })));
+
+/** A folder that is gone when this process is. */
+export function folder(name) {
+  folders.push(fs.mkdtempSync(path.join(os.tmpdir(), `fanlight-${name}-`)));
+  return folders.at(-1);
+}
+
+/** Ends a process with this one, if it has not ended by then. */
+export function remember(child) {
+  children.add(child);
+  child.once('exit', () => children.delete(child));
+  return child;
+}
 
 export function freePort() {
   return new Promise((resolve, reject) => {
@@ -53,15 +69,13 @@ export async function until(what, probe, ms = 20_000) {
 
 /** A child process whose output is kept, for the message of a test that fails. */
 export class Child {
-  constructor(command, args, options = {}) {
+  /** `enter`: the command that enters another network namespace first. */
+  constructor(command, args, { enter = [], ...options } = {}) {
     this.name = path.basename(command);
     this.output = '';
-    this.process = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
-    children.add(this.process);
-    this.ended = once(this.process, 'exit').then(([code, signal]) => {
-      children.delete(this.process);
-      return code ?? signal;
-    });
+    const [program, ...rest] = [...enter, command, ...args];
+    this.process = remember(spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], ...options }));
+    this.ended = once(this.process, 'exit').then(([code, signal]) => code ?? signal);
     for (const stream of [this.process.stdout, this.process.stderr]) {
       stream.on('data', (data) => {
         this.output = (this.output + data).slice(-200_000);
@@ -84,21 +98,21 @@ export class Child {
   }
 }
 
-/** Debian's mosquitto: TCP and WebSocket on loopback. */
+/** Debian's mosquitto: TCP and WebSocket on loopback. With `at` and `tls`: WebSocket at that address, and TLS for daemons. */
 export class Broker {
-  static async start(port) {
+  static async start({ at = '127.0.0.1', tls } = {}) {
     const broker = new Broker();
-    broker.tcp = port ?? (await freePort());
-    broker.ws = await freePort();
-    broker.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'fanlight-broker-'));
+    Object.assign(broker, { at, tls, tcp: await freePort(), ws: await freePort(), tlsPort: tls && await freePort() });
+    broker.dir = folder('broker');
     await broker.up();
     return broker;
   }
 
   async up() {
     const file = path.join(this.dir, 'mosquitto.conf');
-    fs.writeFileSync(file, `listener ${this.tcp} 127.0.0.1\nallow_anonymous true\n` +
-      `listener ${this.ws} 127.0.0.1\nprotocol websockets\nallow_anonymous true\nuser root\n`);
+    fs.writeFileSync(file, `user root\nlistener ${this.tcp} 127.0.0.1\nallow_anonymous true\n` +
+      `listener ${this.ws} ${this.at}\nprotocol websockets\nallow_anonymous true\n` +
+      (this.tls ? `listener ${this.tlsPort} ${this.at}\ncertfile ${this.tls.cert}\nkeyfile ${this.tls.key}\nallow_anonymous true\n` : ''));
     this.child = new Child(process.env.MOSQUITTO ?? '/usr/sbin/mosquitto', ['-c', file]);
     const open = () => new Promise((resolve) => {
       const socket = net.connect(this.tcp, '127.0.0.1');
@@ -109,7 +123,12 @@ export class Broker {
   }
 
   get url() {
-    return `ws://127.0.0.1:${this.ws}`;
+    return `ws://${this.at}:${this.ws}`;
+  }
+
+  /** What a daemon's config says of it. */
+  get config() {
+    return this.tls ? { url: `mqtts://${this.at}:${this.tlsPort}`, ca_file: this.tls.ca } : { url: `mqtt://127.0.0.1:${this.tcp}` };
   }
 
   async stop() {
@@ -122,7 +141,8 @@ export class Daemon {
   static async start(broker, settings = {}) {
     const daemon = new Daemon();
     daemon.device = settings.device ?? 'cam';
-    daemon.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'fanlight-daemon-'));
+    daemon.place = settings.place;
+    daemon.dir = folder('daemon');
     daemon.file = path.join(daemon.dir, 'fanlight.toml');
     fs.writeFileSync(daemon.file, daemon.config(broker, settings));
     daemon.up();
@@ -131,14 +151,14 @@ export class Daemon {
   }
 
   up() {
-    this.child = new Child(daemonBinary, ['run', '--config', this.file], { env: { ...process.env, NO_COLOR: '1' } });
+    this.child = new Child(daemonBinary, ['run', '--config', this.file], { env: { ...process.env, NO_COLOR: '1' }, enter: this.place?.enter });
   }
 
   config(broker, { device = 'cam', video = {}, audio = {}, webrtc = {}, limits = {}, more = '' }) {
     const table = (name, entries) => `[${name}]\n` +
       Object.entries(entries).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`).join('');
     return `device = "${device}"\n` +
-      table('broker', { url: `mqtt://127.0.0.1:${broker.tcp}` }) +
+      table('broker', broker.config) +
       table('access', { mode: 'broker', the_broker_can_watch: true }) +
       table('video', { source: 'test', size: '640x360', fps: 30, bitrate_kbps: 1000, ...video }) +
       table('audio', { source: 'tone', ...audio }) +
@@ -179,7 +199,7 @@ export class Daemon {
 const types = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.json': 'application/json' };
 
 /** A static file server for the viewer and for the pages of the tests. */
-export async function serve(folders, extra = {}) {
+export async function serve(folders, extra = {}, at = '127.0.0.1') {
   const server = http.createServer((request, response) => {
     const name = new URL(request.url, 'http://x').pathname.replace(/\/$/, '/index.html');
     if (extra[name]) {
@@ -191,20 +211,28 @@ export async function serve(folders, extra = {}) {
     response.writeHead(200, { 'content-type': types[path.extname(file)] ?? 'application/octet-stream' });
     fs.createReadStream(file).pipe(response);
   });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+  await new Promise((resolve) => server.listen(0, at, resolve));
+  return { url: `http://${at}:${server.address().port}`, close: () => server.close() };
 }
 
-/** Debian's Chromium, without a screen, without the network. */
-export function browser(more = []) {
-  return chromium.launch({
-    executablePath: chromiumBinary,
+/** Debian's Chromium, without a screen, without the network; in another network namespace where `enter` says so. */
+export const browser = (options) => chromium.launch(launch(options));
+
+/** How it is launched. */
+export function launch({ more = [], enter = [] } = {}) {
+  let executablePath = chromiumBinary;
+  if (enter.length) {
+    executablePath = path.join(folder('browser'), 'chromium');
+    fs.writeFileSync(executablePath, `#!/bin/sh\nexec ${enter.join(' ')} ${chromiumBinary} "$@"\n`, { mode: 0o755 });
+  }
+  return {
+    executablePath,
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required',
       '--allow-loopback-in-peer-connection', '--disable-features=WebRtcHideLocalIpsWithMdns',
       '--disable-background-timer-throttling', '--disable-renderer-backgrounding',
       '--disable-backgrounding-occluded-windows', ...more],
-  });
+  };
 }
 
 /** A plain MQTT client in the place of a viewer that follows no rules. */

@@ -6,6 +6,7 @@ mod daemon;
 mod log;
 mod mosquitto;
 mod relay;
+mod schema;
 
 use std::{future::Future, net::TcpListener, time::Duration};
 
@@ -16,6 +17,7 @@ pub use self::{
     log::Log,
     mosquitto::{Listener, Mosquitto, Watcher, mosquitto_pub},
     relay::Relay,
+    schema::conforms,
 };
 
 /// A TCP port on loopback that nobody uses now.

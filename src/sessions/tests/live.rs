@@ -1,59 +1,106 @@
 //! A session with a real connection, over loopback.
 
 use super::*;
-use crate::viewer::peer::{Peer, PeerEvent};
+use crate::{
+    protocol::Wanted,
+    viewer::peer::{Peer, PeerEvent},
+};
 
-/// Plays a viewer with a peer connection of its own: says what it gathers until it is told what it waits for.
-async fn trickle(house: &House, session: char, seq: &mut u64, peer: &Peer, tell: &mut mpsc::Receiver<PeerEvent>) {
-    let ufrag = peer.ufrag().await;
-    let mut end = false;
-    while !end {
-        let mut candidates = Vec::new();
-        match timeout(Duration::from_secs(10), tell.recv()).await.expect("the peer connection works").unwrap() {
-            PeerEvent::Candidate(candidate) => candidates.push(candidate),
-            PeerEvent::GatheringDone => end = true,
-            _ => continue,
-        }
-        *seq += 1;
-        let fields = json!({"ufrag": ufrag, "candidates": candidates, "end": end});
-        house.say("anna", session, *seq, "candidates", fields).await;
-    }
+/// A viewer with a peer connection of its own.
+pub(super) struct Eyes {
+    pub(super) peer: Peer,
+    tell: mpsc::Receiver<PeerEvent>,
+    seq: u64,
 }
 
-async fn event(tell: &mut mpsc::Receiver<PeerEvent>, wanted: fn(&PeerEvent) -> bool) {
-    let wait = async { while !wanted(&tell.recv().await.unwrap()) {} };
-    timeout(Duration::from_secs(10), wait).await.expect("the peer connection says it");
+impl Eyes {
+    pub(super) async fn open() -> Self {
+        let addresses = vec!["127.0.0.1".parse().unwrap()];
+        let webrtc = Webrtc { addresses, loopback: true, ipv6: false, ..Webrtc::default() };
+        let (events, tell) = mpsc::channel(64);
+        let wanted = Wanted { video: false, audio: true, talk: false };
+        let peer = Box::pin(Peers::new(&webrtc, false).unwrap().open(wanted, events)).await.unwrap();
+        Self { peer, tell, seq: 0 }
+    }
+
+    /// Offers, takes the answer, and says its candidates.
+    pub(super) async fn offer(&mut self, house: &mut House, session: char, sdp: &str) {
+        let restart = self.seq > 0;
+        house.say("anna", session, self.seq, "offer", json!({"sdp": sdp, "restart": restart})).await;
+        let answer = house.hear("anna", "answer").await;
+        self.peer.accept(answer["sdp"].as_str().unwrap()).await.unwrap();
+        self.trickle(house, session).await;
+    }
+
+    pub(super) async fn watch(&mut self, house: &mut House, session: char) {
+        let offer = self.peer.offer(false).await.unwrap();
+        self.offer(house, session, &offer).await;
+        self.event(|event| matches!(event, PeerEvent::Connected)).await;
+    }
+
+    /// Says what it gathers until that is all.
+    async fn trickle(&mut self, house: &House, session: char) {
+        let ufrag = self.peer.ufrag().await;
+        let mut end = false;
+        while !end {
+            let mut candidates = Vec::new();
+            match timeout(Duration::from_secs(10), self.tell.recv()).await.expect("the peer connection works").unwrap()
+            {
+                PeerEvent::Candidate(candidate) => candidates.push(candidate),
+                PeerEvent::GatheringDone => end = true,
+                _ => continue,
+            }
+            self.seq += 1;
+            let fields = json!({"ufrag": ufrag, "candidates": candidates, "end": end});
+            house.say("anna", session, self.seq, "candidates", fields).await;
+        }
+    }
+
+    async fn event(&mut self, wanted: fn(&PeerEvent) -> bool) {
+        let wait = async { while !wanted(&self.tell.recv().await.unwrap()) {} };
+        timeout(Duration::from_secs(10), wait).await.expect("the peer connection says it");
+    }
+
+    /// Says goodbye, and hears it said.
+    async fn leave(self, house: &mut House, session: char) {
+        house.say("anna", session, self.seq + 1, "bye", json!({})).await;
+        assert_eq!(house.hear("anna", "bye").await["reason"], "bye");
+        house.viewers(0).await;
+        self.peer.close().await;
+    }
 }
 
 #[tokio::test]
 async fn a_viewer_connects_restarts_ice_and_leaves() {
     let mut house = House::usual();
-    let addresses = vec!["127.0.0.1".parse().unwrap()];
-    let webrtc = Webrtc { addresses, loopback: true, ipv6: false, ..Webrtc::default() };
-    let (events, mut tell) = mpsc::channel(64);
-    let wanted = crate::protocol::Wanted { video: false, audio: true, talk: false };
-    let peer = Box::pin(Peers::new(&webrtc, false).unwrap().open(wanted, events)).await.unwrap();
+    let mut eyes = Eyes::open().await;
+    eyes.watch(&mut house, 'A').await;
 
-    let offer = peer.offer(false).await.unwrap();
-    let mut seq = 0;
-    house.say("anna", 'A', seq, "offer", json!({"sdp": offer})).await;
-    let answer = house.hear("anna", "answer").await;
-    peer.accept(answer["sdp"].as_str().unwrap()).await.unwrap();
-    trickle(&house, 'A', &mut seq, &peer, &mut tell).await;
-    event(&mut tell, |event| matches!(event, PeerEvent::Connected)).await;
+    let before = eyes.peer.ufrag().await;
+    let offer = eyes.peer.offer(true).await.unwrap();
+    eyes.seq += 1;
+    eyes.offer(&mut house, 'A', &offer).await;
+    assert_ne!(eyes.peer.ufrag().await, before, "another ICE generation");
+    eyes.event(|event| matches!(event, PeerEvent::IceConnected)).await;
+    eyes.leave(&mut house, 'A').await;
+}
 
-    let before = peer.ufrag().await;
-    let offer = peer.offer(true).await.unwrap();
-    seq += 1;
-    house.say("anna", 'A', seq, "offer", json!({"sdp": offer, "restart": true})).await;
-    let answer = house.hear("anna", "answer").await;
-    peer.accept(answer["sdp"].as_str().unwrap()).await.unwrap();
-    assert_ne!(peer.ufrag().await, before, "another ICE generation");
-    trickle(&house, 'A', &mut seq, &peer, &mut tell).await;
-    event(&mut tell, |event| matches!(event, PeerEvent::IceConnected)).await;
-
-    house.say("anna", 'A', seq + 1, "bye", json!({})).await;
-    assert_eq!(house.hear("anna", "bye").await["reason"], "bye");
-    house.viewers(0).await;
-    peer.close().await;
+/// Sixty viewers, one after the other: every task they needed is gone with them.
+#[tokio::test]
+async fn many_sessions_leave_no_task_behind() {
+    let limits = Limits { starts_per_minute: 6000, messages_per_second: 1000, ..Limits::default() };
+    let mut house = House::new(limits, AudioSource::Tone);
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for session in ('A'..='Z').chain('a'..='z').chain('0'..='7') {
+        let mut eyes = Eyes::open().await;
+        eyes.watch(&mut house, session).await;
+        eyes.leave(&mut house, session).await;
+    }
+    let gone = async {
+        while tasks() > before {
+            tokio::task::yield_now().await
+        }
+    };
+    timeout(Duration::from_secs(10), gone).await.unwrap_or_else(|_| panic!("{before} tasks became {}", tasks()));
 }

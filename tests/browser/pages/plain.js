@@ -54,6 +54,7 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
       await describe({ type: 'answer', sdp: message.sdp });
     } else if (message.type === 'offer') {
       at.offer ??= now();
+      if (message.ice_servers) pc.setConfiguration({ ...pc.getConfiguration(), iceServers: message.ice_servers });
       await describe({ type: 'offer', sdp: message.sdp });
       const answer = await pc.createAnswer();
       say('answer', { sdp: answer.sdp });
@@ -74,7 +75,7 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
     if (clock !== null) {
       const delay = ((Math.round(now()) >>> 0) - clock) | 0;
       handle.delays.push(delay);
-      handle.clocks.push({ clock, media: meta.mediaTime, at: now() });
+      handle.clocks.push({ clock, media: meta.mediaTime, at: now(), shown: performance.timeOrigin + meta.expectedDisplayTime });
       if (handle.clocks.length > 600) handle.clocks.shift();
     }
     element.requestVideoFrameCallback(seen);
@@ -91,6 +92,7 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
     say('request', { media: { video, audio, talk: false } });
   }
   handles.set(session, handle);
+  window.opened = (window.opened ?? 0) + 1;
   return session;
 };
 
@@ -99,19 +101,28 @@ window.handle = (session) => handles.get(session);
 
 /** What a test may know of a session. */
 window.report = async (session) => {
-  const { pc, element, at, said, delays, frames } = handles.get(session);
+  const { pc, element, at, said, delays, frames, clocks } = handles.get(session);
   const stats = [...(await pc.getStats()).values()];
   const inbound = (kind) => stats.find((s) => s.type === 'inbound-rtp' && s.kind === kind);
   const transport = stats.find((s) => s.type === 'transport');
   const pair = stats.find((s) => s.id === transport?.selectedCandidatePairId);
   const candidate = (key) => stats.find((s) => s.id === pair?.[key]);
   return {
-    at, said, frames, delays: delays.slice(-600),
+    at, said, frames, clocks, delays: delays.slice(-600),
     state: pc.connectionState,
     width: element.videoWidth, height: element.videoHeight,
     video: inbound('video'), audio: inbound('audio'),
     route: pair && `${candidate('localCandidateId')?.candidateType}-${candidate('remoteCandidateId')?.candidateType}`,
+    remote: candidate('remoteCandidateId')?.address, pair: pair?.id,
   };
+};
+
+/** Restarts ICE from this side. */
+window.restart = async (session) => {
+  const { pc, say } = handles.get(session);
+  const offer = await pc.createOffer({ iceRestart: true });
+  say('offer', { sdp: offer.sdp, restart: true });
+  await pc.setLocalDescription(offer);
 };
 
 window.leave = (session) => {
@@ -186,4 +197,37 @@ window.listen = async (session, ms, hertz = 1000) => {
   }
   await audio.close();
   return { ...result, hertz, width };
+};
+
+/**
+ * How far sound and picture are apart, in two ways that know nothing of each other; positive where the sound is late.
+ * By content: when each 60 ms burst, which begins at a whole second, leaves the AudioContext, against when pictures, which
+ * show their time, are on screen. By figures: the sender's time of what plays now, as the browser works it out from the
+ * sender reports.
+ */
+window.skew = async (session, ms) => {
+  const handle = handles.get(session);
+  const audio = new AudioContext({ latencyHint: 'interactive' });
+  await audio.audioWorklet.addModule('/onset.js');
+  await audio.resume();
+  const source = audio.createMediaStreamSource(new MediaStream(handle.element.srcObject.getAudioTracks()));
+  const onset = new AudioWorkletNode(audio, 'onset');
+  source.connect(onset).connect(new GainNode(audio, { gain: 0 })).connect(audio.destination);
+  const sounds = [], figures = [];
+  onset.port.onmessage = ({ data }) => {
+    const { contextTime, performanceTime } = audio.getOutputTimestamp();
+    sounds.push((performance.timeOrigin + performanceTime + 1000 * (data - contextTime)) % 1000);
+  };
+  const begun = handle.clocks.at(-1)?.at ?? 0;
+  const end = performance.now() + ms;
+  while (performance.now() < end) {
+    await new Promise((tick) => setTimeout(tick, 100));
+    const inbound = [...(await handle.pc.getStats()).values()].filter((s) => s.type === 'inbound-rtp');
+    const playing = (kind) => inbound.find((s) => s.kind === kind)?.estimatedPlayoutTimestamp;
+    if (playing('video') && playing('audio')) figures.push(playing('video') - playing('audio'));
+  }
+  const latency = { base: 1000 * audio.baseLatency, output: 1000 * audio.outputLatency };
+  await audio.close();
+  const pictures = handle.clocks.filter(({ at }) => at > begun).map(({ clock, shown }) => ((Math.round(shown) >>> 0) - clock) | 0);
+  return { sounds, pictures, figures, latency };
 };

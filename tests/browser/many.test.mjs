@@ -1,0 +1,46 @@
+// A hundred sessions, one after the other: what they took is given back.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { leave, report, scene } from './scene.mjs';
+import { until } from './world.mjs';
+
+const s = scene({ limits: { messages_per_second: 1000 } });
+const ROUNDS = 100;
+
+test('a daemon is back where it started after a hundred sessions', async (t) => {
+  const page = await s.tab();
+  const once = async (calls) => {
+    const session = await page.evaluate((o) => window.watch(o), { calls });
+    await until('connected', async () => (await report(page, session)).state === 'connected');
+    await leave(page, session);
+  };
+  // Memory once the sessions are gone; the camera may be on.
+  const settled = async () => {
+    const ended = () => s.daemon.child.output.split('viewer tab1: ended').length - 1;
+    const opened = await page.evaluate(() => window.opened);
+    await until('all sessions ended', () => ended() === opened, 30_000);
+    return s.daemon.memory();
+  };
+  const state = async () => {
+    await s.cameraIsOff();
+    return { descriptors: s.daemon.descriptors(), threads: s.daemon.threads().sort() };
+  };
+  await once('offer');
+  const before = await state();
+  const memory = [];
+  for (let round = 1; round <= ROUNDS; round += 1) {
+    await once(round % 2 ? 'offer' : 'request');
+    if (round % 10 === 0) memory.push(await settled());
+  }
+  const after = await until('what was there before', async () => {
+    const now = await state();
+    return now.descriptors <= before.descriptors && now.threads.length <= before.threads.length && now;
+  }, 30_000);
+  assert.deepEqual(after, before);
+  // An allocator keeps some of what it once had: the first half shows how much. The second adds nothing of note.
+  const [first, second] = [memory.slice(0, ROUNDS / 20), memory.slice(ROUNDS / 20)].map((half) => Math.max(...half));
+  t.diagnostic(`memory after each 10 sessions: ${memory.join(', ')} KiB`);
+  assert.ok(second - first < 2048, `from ${first} to ${second} KiB in the second half`);
+  await page.context().close();
+});
