@@ -3,10 +3,9 @@
 import { watchDevices } from './index.ts';
 import type { FanlightViewer, Listing, Status } from './index.ts';
 import { h, icon } from './dom.ts';
+import { settingsOf, settingsTyped } from './settings.ts';
+import type { Config } from './settings.ts';
 
-interface Config { broker?: string; root?: string; device?: string; user?: string; password?: string; viewer?: string; mode?: string }
-
-const KEYS = ['broker', 'root', 'device', 'user', 'password', 'viewer', 'mode'] as const;
 const find = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
 const list = find<HTMLUListElement>('devices');
 const stage = find('stage');
@@ -18,28 +17,8 @@ let config: Config = {};
 let listing: Listing | null = null;
 let stop: (() => void) | null = null;
 
-/** The file beside the page, then what the address says: `?device=a,b&stats`. A password never comes from the address. */
-async function settings(): Promise<Config> {
-  const found: Config = {};
-  try {
-    const answer = await fetch('./config.json', { cache: 'no-store' });
-    const said: unknown = answer.ok ? await answer.json() : {};
-    if (typeof said === 'object' && said !== null) {
-      for (const key of KEYS) {
-        const value = (said as Record<string, unknown>)[key];
-        if (typeof value === 'string' && value !== '') found[key] = value;
-      }
-    }
-  } catch {
-    // No file, or not JSON: the address or the form says it.
-  }
-  const address = new URLSearchParams(location.search);
-  for (const key of KEYS) {
-    const value = address.get(key);
-    if (value && key !== 'password') found[key] = value;
-  }
-  return found;
-}
+/** The file beside the page; none, or not JSON: the address or the form says it. */
+const file = (): Promise<unknown> => fetch('./config.json', { cache: 'no-store' }).then((answer) => (answer.ok ? answer.json() : null)).catch(() => null);
 
 function start(): void {
   stop?.();
@@ -159,8 +138,7 @@ function describe(status: Status | null): string {
 form.addEventListener('submit', (event) => {
   event.preventDefault();
   find('wrong').textContent = '';
-  const said = new FormData(form);
-  for (const key of ['broker', 'root', 'device', 'user', 'password'] as const) config[key] = String(said.get(key) ?? '').trim();
+  config = settingsTyped(config, Object.fromEntries(new FormData(form)) as Record<string, string>, location.href);
   start();
 });
 find('change').addEventListener('click', () => {
@@ -169,5 +147,5 @@ find('change').addEventListener('click', () => {
   if (!form.hidden) (form.elements.namedItem('broker') as HTMLInputElement).focus();
 });
 
-config = await settings();
+config = settingsOf(await file(), location.search, location.href);
 start();

@@ -59,7 +59,8 @@ export class Player {
   makeOffer(restart: boolean, servers: IceServer[]): void {
     if (restart) {
       this.queue('restart the route', async (pc) => {
-        if (pc.signalingState !== 'stable') return;
+        // An offer that was refused, or that nobody heard, is followed by a new one; what the device offered comes first.
+        if (pc.signalingState === 'have-remote-offer') return;
         pc.setConfiguration({ ...pc.getConfiguration(), iceServers: servers });
         const offer = await pc.createOffer({ iceRestart: true });
         // Published before it takes effect here: the browser works on it while the message travels.
@@ -100,6 +101,7 @@ export class Player {
       });
     }
     this.queue('take the offer', async (pc) => {
+      if (pc.signalingState === 'have-local-offer') await pc.setLocalDescription({ type: 'rollback' });
       await pc.setRemoteDescription({ type: 'offer', sdp });
       this.hooks.remoteSet();
       const answer = await pc.createAnswer();

@@ -18,7 +18,10 @@ interface Settings {
   mute?: boolean;
   /** Answers with the digest of something else. */
   wrongHash?: boolean;
-  scene?: number;
+  /** Does not hear the first restarts. */
+  deafTo?: number;
+  /** Refuses the first restarts. */
+  refuseRestarts?: number;
 }
 interface Session { pc: RTCPeerConnection; seq: number; viewer: string; early: Candidate[]; remote: boolean; offered: string | null }
 
@@ -130,6 +133,11 @@ export class FakeDevice {
     const session = this.sessions.get(id);
     if (!session) return;
     if (it['type'] === 'offer') {
+      if ((this.settings.deafTo ?? 0) > 0) return void (this.settings.deafTo! -= 1);
+      if ((this.settings.refuseRestarts ?? 0) > 0) {
+        this.settings.refuseRestarts! -= 1;
+        return this.say(session, id, { type: 'error', code: 429, name: 'rate_limited', message: 'no', retry_after_ms: 500 });
+      }
       await session.pc.setRemoteDescription({ type: 'offer', sdp: String(it['sdp']) });
       await this.answer(session, id, String(it['sdp']), false, {});
     } else if (it['type'] === 'answer') {
