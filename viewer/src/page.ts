@@ -27,11 +27,8 @@ function start(): void {
   listing = null;
   const broker = config.broker;
   document.body.classList.toggle('unset', !broker);
-  form.hidden = !!broker;
-  if (!broker) {
-    (form.elements.namedItem('broker') as HTMLInputElement).focus();
-    return draw();
-  }
+  ask(!broker);
+  if (!broker) return draw();
   try {
     stop = watchDevices(broker, options(), (it) => {
       listing = it;
@@ -49,9 +46,11 @@ const options = () => ({
 });
 
 function wrong(message: string): void {
-  config = { ...config, broker: '' };
+  const { broker, ...rest } = config;
+  config = rest;
   document.body.classList.add('unset');
-  form.hidden = false;
+  ask(true);
+  (form.elements.namedItem('broker') as HTMLInputElement).value = broker ?? '';
   find('wrong').textContent = message;
 }
 
@@ -100,6 +99,7 @@ function draw(): void {
     at += 1;
     fillRow(row, device, status);
   }
+  document.body.classList.toggle('empty', devices.size === 0);
   stage.dataset['count'] = String(Math.min(viewers.size, 5));
   hint.hidden = viewers.size > 0 || !config.broker;
   find('hint-title').textContent = devices.size ? 'Choose a camera' : state === 'up' ? 'No cameras yet' : state === 'refused' ? 'The broker refused the login' : state === 'down' ? 'The broker cannot be reached' : 'Looking for cameras';
@@ -110,8 +110,8 @@ function draw(): void {
 }
 
 function makeRow(device: string): HTMLElement {
-  const button = h('button', { type: 'button' }, h('span', { class: 'face', role: 'img' }, icon('camera')),
-    h('span', { class: 'words' }, h('b', {}, device), h('small')), h('span', { class: 'mark' }, icon('check')));
+  const button = h('button', { type: 'button' }, h('span', { class: 'face', 'aria-hidden': 'true' }, icon('camera')),
+    h('span', { class: 'words' }, h('b', {}, device), ' ', h('small')), h('span', { class: 'who' }), h('span', { class: 'mark' }, icon('check')));
   button.onclick = () => toggle(device);
   const row = h('li', {}, button);
   row.dataset['device'] = device;
@@ -120,19 +120,23 @@ function makeRow(device: string): HTMLElement {
 
 function fillRow(row: HTMLElement, device: string, status: Status | null): void {
   const online = status?.state === 'online';
-  row.dataset['is'] = online ? 'online' : 'offline';
-  row.querySelector('.face')!.setAttribute('aria-label', online ? 'Online' : 'Offline');
+  row.dataset['is'] = !online ? 'offline' : status.media.video === 'ok' ? 'online' : 'trouble';
   row.firstElementChild!.setAttribute('aria-pressed', String(viewers.has(device)));
   const small = row.querySelector('small')!;
   const text = describe(status);
   if (small.textContent !== text) small.textContent = text;
+  const who = row.querySelector<HTMLElement>('.who')!;
+  const count = online ? status.viewers ?? 0 : 0;
+  if (who.dataset['is'] === String(count)) return;
+  who.dataset['is'] = String(count);
+  who.title = `${count} watching`;
+  who.replaceChildren(...(count ? [icon('people'), String(count), h('span', { class: 'spoken' }, ' watching')] : []));
 }
 
 function describe(status: Status | null): string {
   if (!status) return 'Not heard of yet';
   if (status.state === 'offline') return status.reason === 'shutdown' ? 'Offline: switched off' : 'Offline: connection lost';
-  const video = { ok: 'Online', starting: 'Camera starting', stalled: 'Camera hangs', absent: 'No camera', privacy: 'Privacy is on' }[status.media.video];
-  return status.viewers ? `${video} · ${status.viewers} watching` : video;
+  return { ok: 'Online', starting: 'Camera starting', stalled: 'Camera hangs', absent: 'No camera', privacy: 'Privacy is on' }[status.media.video];
 }
 
 form.addEventListener('submit', (event) => {
@@ -141,11 +145,23 @@ form.addEventListener('submit', (event) => {
   config = settingsTyped(config, Object.fromEntries(new FormData(form)) as Record<string, string>, location.href);
   start();
 });
-find('change').addEventListener('click', () => {
-  form.hidden = !form.hidden;
+/** Shows the form with what is set; without a broker it is all there is to do. */
+function ask(open: boolean): void {
+  form.hidden = !open;
+  find('wrong').textContent = '';
+  find('cancel').hidden = !config.broker;
+  if (!open) return;
   for (const key of ['broker', 'root', 'device', 'user'] as const) (form.elements.namedItem(key) as HTMLInputElement).value = config[key] ?? '';
-  if (!form.hidden) (form.elements.namedItem('broker') as HTMLInputElement).focus();
-});
+  (form.elements.namedItem('broker') as HTMLInputElement).focus();
+}
+
+find('change').addEventListener('click', () => ask(form.hidden || !config.broker));
+const cancel = (): void => {
+  ask(false);
+  find('change').focus();
+};
+find('cancel').addEventListener('click', cancel);
+form.addEventListener('keydown', (event) => { if (event.key === 'Escape' && config.broker) cancel(); });
 
 config = settingsOf(await file(), location.search, location.href);
 start();

@@ -3,7 +3,9 @@
 import type { Candidate, IceServer } from './protocol.ts';
 import { ufragOf } from './protocol.ts';
 import { readClock, delayOf } from './clock.ts';
-import { percentile, readStats } from './stats.ts';
+import { Delays } from './delay.ts';
+import type { FrameTimes } from './delay.ts';
+import { readStats } from './stats.ts';
 import type { Sample, ViewerStats } from './stats.ts';
 
 export type PeerState = 'checking' | 'routed' | 'connected' | 'lost' | 'failed';
@@ -19,7 +21,6 @@ export interface Hooks {
   failed(name: string, message: string): void;
 }
 
-const WINDOW_MS = 10_000;
 const PREPARED_MS = 20_000;
 let certificate: Promise<RTCCertificate[]> | undefined;
 
@@ -33,7 +34,7 @@ export class Player {
   private chain: Promise<unknown> = Promise.resolve();
   private generation = 0;
   private sample: Sample | null = null;
-  private delays: { at: number; ms: number }[] = [];
+  private delays = new Delays();
   private canvas: OffscreenCanvas | HTMLCanvasElement | null = null;
 
   constructor(private readonly hooks: Hooks) {}
@@ -124,7 +125,7 @@ export class Player {
     this.pc = null;
     this.stream = null;
     this.sample = null;
-    this.delays = [];
+    this.delays = new Delays();
     if (!pc) return;
     for (const name of ['onicecandidate', 'ontrack', 'onconnectionstatechange', 'oniceconnectionstatechange'] as const) pc[name] = null;
     pc.close();
@@ -138,6 +139,10 @@ export class Player {
     this.close();
   }
 
+  frame(times: FrameTimes): void {
+    this.delays.frame(times);
+  }
+
   /** Reads the picture clock of the frame being shown. */
   readDelay(video: HTMLVideoElement, shownAt: number): void {
     const { videoWidth: width } = video;
@@ -149,9 +154,7 @@ export class Player {
     if (!context) return;
     context.drawImage(video, 0, 0, width, side, 0, 0, width, side);
     const value = readClock(context.getImageData(0, 0, width, side).data, width, side);
-    const ms = value === null ? null : delayOf(performance.timeOrigin + shownAt, value);
-    this.delays = this.delays.filter((one) => one.at > shownAt - WINDOW_MS);
-    if (ms !== null) this.delays.push({ at: shownAt, ms });
+    this.delays.read(shownAt, value === null ? null : delayOf(performance.timeOrigin + shownAt, value));
   }
 
   async stats(): Promise<ViewerStats | null> {
@@ -161,12 +164,8 @@ export class Player {
     if (pc !== this.pc) return null;
     const { sample, stats } = readStats(report as unknown as Parameters<typeof readStats>[0], this.sample, performance.now());
     this.sample = sample;
-    const recent = this.delays.filter((one) => one.at > performance.now() - WINDOW_MS).map((one) => one.ms);
-    if (recent.length) {
-      stats.delayP50Ms = stats.delayMs = percentile(recent, 0.5);
-      stats.delayP95Ms = percentile(recent, 0.95);
-      stats.delayBy = 'clock';
-    }
+    const delay = this.delays.summary(performance.now(), stats.roundTripMs);
+    if (delay) Object.assign(stats, { delayMs: delay.ms, delayBy: delay.by, delayP50Ms: delay.p50, delayP95Ms: delay.p95 });
     return stats;
   }
 

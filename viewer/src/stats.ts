@@ -13,9 +13,12 @@ export interface ViewerStats {
   firstPictureMs: number | null;
   /** Milliseconds from capture to screen; see `delayBy`. */
   delayMs: number | null;
-  /** `clock`: read from the picture itself. `estimate`: half the round trip, jitter buffer and decoding. */
-  delayBy: 'clock' | 'estimate' | null;
-  /** 50th and 95th percentile of the last 10 s, picture clock only. */
+  /**
+   * `clock`: read from the picture itself. `capture`: from the capture time that the device's sender reports tell.
+   * `estimate`: half the round trip, and from the arrival of a frame to the screen.
+   */
+  delayBy: 'clock' | 'capture' | 'estimate' | null;
+  /** 50th and 95th percentile of the last 10 s; `null` where only the browser's sums are known. */
   delayP50Ms: number | null;
   delayP95Ms: number | null;
   fps: number | null;

@@ -48,6 +48,10 @@ const rows: Record<string, Words> = {
   device_left: { title: 'The camera ended the call', text: 'Calling again.', next: 'wait' },
 };
 
+// Nothing that the device adds to these is news to a person.
+const clear = new Set(['busy', 'rate_limited', 'flood', 'privacy', 'replaced', 'shutdown', 'expired', 'stale_nonce', 'no_session', 'conflict', 'gone', 'no_webrtc']);
+export const selfExplaining = (name: string): boolean => clear.has(name);
+
 const unknown: Words = { title: 'Something went wrong', text: 'The camera gave no known reason.', next: 'wait' };
 
 /** What to say and do for an error name; a name from the future is treated like `internal`. */

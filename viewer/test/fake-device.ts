@@ -77,6 +77,12 @@ export class FakeDevice {
     this.client.end();
   }
 
+  /** Goes away for good: nobody remembers it. */
+  forget(): void {
+    this.client.publish(this.topic('status'), '', { qos: 1, retain: true });
+    this.client.end();
+  }
+
   private topic(kind: string): string {
     return `${this.root}/${this.settings.device}/${kind}`;
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { checkOf, delayOf, readClock } from '../src/clock.ts';
+import { Delays } from '../src/delay.ts';
 import { percentile, readStats } from '../src/stats.ts';
 import { rowsOf } from '../src/rows.ts';
 
@@ -76,7 +77,22 @@ test('a relay is named with its own protocol', () => {
 test('nothing connected yet is no figures, and no fault', () => {
   const { stats } = readStats(new Map(), null, 0);
   assert.equal(stats.route, null);
-  assert.deepEqual(rowsOf(stats, '').map((row) => row[1]), ['–', '–', '–', '–', '–', '0', '–']);
+  assert.deepEqual(rowsOf(stats, []).map((row) => row.value), ['–', '–', '–', '–', '–', '–', '0', '–']);
+});
+test('the delay is the surest one that is known, of the last 10 s', () => {
+  const all = new Delays();
+  assert.equal(all.summary(0, 20), null);
+  for (let i = 1; i <= 100; i++) all.frame({ shown: i * 33, received: i * 33 - 25 });
+  assert.deepEqual(all.summary(3300, 20), { ms: 35, by: 'estimate', p50: 35, p95: 35 });
+  assert.equal(all.summary(3300, null), null);
+  all.frame({ shown: 3400, captured: 3360, received: 3390 });
+  all.frame({ shown: 3400, captured: 3500 }); // from the future: not believed
+  assert.deepEqual(all.summary(3400, 20), { ms: 40, by: 'capture', p50: 40, p95: 40 });
+  all.read(3500, null);
+  all.read(3500, 44);
+  all.read(3600, 46);
+  assert.deepEqual(all.summary(3600, 20), { ms: 44, by: 'clock', p50: 44, p95: 46 });
+  assert.equal(all.summary(14_000, 20), null);
 });
 test('percentiles', () => {
   const values = Array.from({ length: 100 }, (_, i) => 100 - i);
