@@ -19,7 +19,7 @@ export interface StateDetail {
 }
 export interface ErrorDetail { device: string; name: string; message: string; retryInMs: number | null }
 
-interface Frames { requestVideoFrameCallback?(call: (now: number, it: { expectedDisplayTime: number; captureTime?: number; receiveTime?: number }) => void): number }
+interface Frames { requestVideoFrameCallback?(call: (now: number, it: { expectedDisplayTime: number; receiveTime?: number }) => void): number }
 
 const TARGET = ['broker', 'root', 'device', 'viewer', 'user', 'password', 'mode'];
 const STILL_MS = 3000;
@@ -251,10 +251,10 @@ export class FanlightViewer extends HTMLElement {
     };
     const each = video as unknown as Frames;
     if (each.requestVideoFrameCallback) {
-      const again = () => each.requestVideoFrameCallback!((now, { expectedDisplayTime, captureTime: captured, receiveTime: received }) => {
+      const again = () => each.requestVideoFrameCallback!((now, { expectedDisplayTime, receiveTime }) => {
         const at = Math.max(now, expectedDisplayTime);
         seen(now, at);
-        if (mine === this.frames) this.watch?.player.frame({ shown: at, ...(captured === undefined ? {} : { captured }), ...(received === undefined ? {} : { received }) });
+        if (mine === this.frames && receiveTime !== undefined) this.watch?.player.frame(at, receiveTime);
         if (mine === this.frames) again();
       });
       again();

@@ -51,9 +51,9 @@ export class Outbox {
     this.kept = this.kept.filter((one) => !one.sent);
   }
 
-  /** A new description of ours: its candidates count anew. */
-  generation(): void {
-    this.gathered = 0;
+  /** A new description of ours: candidates count anew, beginning with those in it. */
+  generation(sdp: string): void {
+    this.gathered = sdp.match(/^a=candidate:\S+ \d+ udp /gim)?.length ?? 0;
   }
 
   /** Collects a candidate, or with null ends them; true when more may be waited for. */

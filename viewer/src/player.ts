@@ -4,7 +4,6 @@ import type { Candidate, IceServer } from './protocol.ts';
 import { ufragOf } from './protocol.ts';
 import { readClock, delayOf } from './clock.ts';
 import { Delays } from './delay.ts';
-import type { FrameTimes } from './delay.ts';
 import { readStats } from './stats.ts';
 import type { Sample, ViewerStats } from './stats.ts';
 
@@ -24,7 +23,8 @@ export interface Hooks {
 const PREPARED_MS = 20_000;
 let certificate: Promise<RTCCertificate[]> | undefined;
 
-interface Prepared { pc: RTCPeerConnection; offer: Promise<RTCSessionDescriptionInit> }
+/** `set`: the offer is in effect, and candidates are being gathered. */
+interface Prepared { pc: RTCPeerConnection; offer: Promise<RTCSessionDescriptionInit>; set: Promise<void> }
 
 export class Player {
   pc: RTCPeerConnection | null = null;
@@ -43,7 +43,7 @@ export class Player {
     return typeof RTCPeerConnection === 'function';
   }
 
-  /** Does what can be done before the broker answers: the key, and the offer itself. */
+  /** Does what can be done before the broker answers: the key, the offer, and the candidates. */
   prepare(servers: IceServer[]): void {
     if (this.prepared) return;
     const prepared = this.prepared = this.ready(servers);
@@ -74,13 +74,15 @@ export class Player {
     const generation = ++this.generation;
     const prepared = this.prepared ?? this.ready(servers);
     this.prepared = null;
-    this.chain = prepared.then(async ({ pc, offer }) => {
+    this.chain = prepared.then(async ({ pc, offer, set }) => {
       if (generation !== this.generation) return pc.close();
       this.adopt(pc, generation);
       const description = await offer;
       if (generation !== this.generation) return;
-      this.hooks.offer(description.sdp!, false);
-      await pc.setLocalDescription(description);
+      // What was gathered so far goes along; the rest follows.
+      this.hooks.offer(pc.localDescription?.sdp ?? description.sdp!, false);
+      if (pc.iceGatheringState === 'complete') this.hooks.candidate(null, ufragOf(description.sdp!) ?? '');
+      await set;
     }).catch((error: Error) => {
       if (generation === this.generation) this.hooks.failed('internal', `prepare the call: ${error.message}`);
     });
@@ -139,8 +141,9 @@ export class Player {
     this.close();
   }
 
-  frame(times: FrameTimes): void {
-    this.delays.frame(times);
+  /** A frame that reached the screen at `shown`. */
+  frame(shown: number, received: number): void {
+    this.delays.frame(shown, received);
   }
 
   /** Reads the picture clock of the frame being shown. */
@@ -154,7 +157,8 @@ export class Player {
     if (!context) return;
     context.drawImage(video, 0, 0, width, side, 0, 0, width, side);
     const value = readClock(context.getImageData(0, 0, width, side).data, width, side);
-    this.delays.read(shownAt, value === null ? null : delayOf(performance.timeOrigin + shownAt, value));
+    const ms = value === null ? null : delayOf(performance.timeOrigin + shownAt, value);
+    if (ms !== null) this.delays.read(shownAt, ms);
   }
 
   async stats(): Promise<ViewerStats | null> {
@@ -162,10 +166,11 @@ export class Player {
     if (!pc) return null;
     const report = await pc.getStats();
     if (pc !== this.pc) return null;
-    const { sample, stats } = readStats(report as unknown as Parameters<typeof readStats>[0], this.sample, performance.now());
+    const { sample, look, stats } = readStats(report as unknown as Parameters<typeof readStats>[0], this.sample, performance.now());
     this.sample = sample;
-    const delay = this.delays.summary(performance.now(), stats.roundTripMs);
-    if (delay) Object.assign(stats, { delayMs: delay.ms, delayBy: delay.by, delayP50Ms: delay.p50, delayP95Ms: delay.p95 });
+    this.delays.look(sample.at, look);
+    const delay = this.delays.summary(sample.at);
+    if (delay) Object.assign(stats, { delayMs: delay.ms, delayBy: delay.by, delayP50Ms: delay.by === 'clock' ? delay.ms : null, delayP95Ms: delay.p95 });
     return stats;
   }
 
@@ -175,7 +180,10 @@ export class Player {
     prefer(video, 'video', 'video/H264');
     const audio = pc.addTransceiver('audio', { direction: 'recvonly' });
     prefer(audio, 'audio', 'audio/opus');
-    return { pc, offer: pc.createOffer() };
+    const offer = pc.createOffer();
+    const set = offer.then((it) => pc.setLocalDescription(it));
+    set.catch(() => {}); // told to who waits for it
+    return { pc, offer, set };
   }
 
   private adopt(pc: RTCPeerConnection, generation: number): void {

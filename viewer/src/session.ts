@@ -181,14 +181,14 @@ export class Call {
     this.offer = { sdp, at: now, refused: false };
     this.out?.say(restart ? { type: 'offer', sdp, restart: true } : { type: 'offer', sdp });
     this.effects.push({ do: 'digest' });
-    this.out?.generation();
+    this.out?.generation(sdp);
     if (!restart) this.awaitAnswer(now);
   }
 
   localAnswer(sdp: string): void {
     if (!this.session) return;
     this.out?.say({ type: 'answer', sdp, offer_hash: this.digest() });
-    this.out?.generation();
+    this.out?.generation(sdp);
   }
 
   /** The digest that the next message needs; known beforehand when this was called in an idle moment. */

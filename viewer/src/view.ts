@@ -71,7 +71,7 @@ export class View {
     this.toggle.onclick = () => actions.toggle();
     this.action.onclick = () => actions.retry();
     // Whoever points at the button will press it: what can be ready is made ready.
-    this.toggle.onpointerenter = this.action.onpointerenter = () => actions.prepare();
+    for (const one of [this.toggle, this.action]) one.onpointerenter = one.onpointerdown = one.onfocus = () => actions.prepare();
     this.sound.onclick = () => actions.mute();
     this.snap.onclick = () => actions.snapshot();
     this.chart.onclick = () => actions.stats();
@@ -264,7 +264,7 @@ function partsOf(parts: [string, number][]): HTMLElement {
     part.style.flexGrow = String(ms);
     return part;
   }));
-  return h('dd', { class: 'note' }, bar, ...parts.flatMap(([name, ms]) => [h('span', {}, `${name} ${ms}`), ' ']));
+  return h('dd', { class: 'note' }, bar, h('div', { class: 'names' }, ...parts.flatMap(([name, ms]) => [h('span', {}, `${name} ${ms}`), ' '])));
 }
 
 let shared: CSSStyleSheet | undefined;

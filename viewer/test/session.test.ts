@@ -116,6 +116,14 @@ test('candidates go in batches of 20 ms or 8, with an end, numbered', () => {
   assert.deepEqual(rig.said.map((it) => it['seq']), rig.said.map((_, i) => i));
 });
 
+test('candidates inside the offer count among those a device takes', () => {
+  const sdp = `${OFFER}${'a=candidate:1 1 UDP 5 192.0.2.1 9 typ host\r\n'.repeat(20)}a=candidate:2 1 tcp 5 192.0.2.1 9 typ host\r\n`;
+  const rig = new Rig().do((it) => it.broker(true, 0)).do((it) => it.watch(0)).do((it) => it.localOffer(sdp, 0));
+  for (let i = 0; i < 9; i++) rig.do((it) => it.localCandidate({ candidate: 'c' }, 'mine', 0));
+  rig.do((it) => it.localCandidate(null, 'mine', 0));
+  assert.equal(rig.said.flatMap((it) => (it['candidates'] as unknown[] | undefined) ?? []).length, 4);
+});
+
 test('early candidates wait for the description; old, late and foreign ones are ignored', () => {
   const rig = new Rig().started();
   const hear = (ufrag: string | null, candidate: string, end = false) => rig.hear({ type: 'candidates', ufrag, candidates: [{ candidate }], end });
