@@ -16,6 +16,9 @@ const viewers = new Map<string, FanlightViewer>();
 let config: Config = {};
 let listing: Listing | null = null;
 let stop: (() => void) | null = null;
+let looking: ReturnType<typeof setInterval> | undefined;
+
+const LOOK_MS = 3000;
 
 /** The file beside the page; none, or not JSON: the address or the form says it. */
 const file = (): Promise<unknown> => fetch('./config.json', { cache: 'no-store' }).then((answer) => (answer.ok ? answer.json() : null)).catch(() => null);
@@ -32,6 +35,7 @@ function start(): void {
   try {
     stop = watchDevices(broker, options(), (it) => {
       listing = it;
+      lookForMove(it.broker === 'down' || it.broker === 'refused');
       draw();
     });
   } catch (error) {
@@ -44,6 +48,20 @@ function start(): void {
 const options = () => ({
   ...(config.root ? { root: config.root } : {}), ...(config.user ? { user: config.user } : {}), ...(config.password ? { password: config.password } : {}),
 });
+
+/** A broker that is gone may have moved: then the file says where to, and a new page may go there. */
+function lookForMove(gone: boolean): void {
+  if (!gone) {
+    if (listing?.broker !== 'up') return; // between two tries
+    clearInterval(looking);
+    looking = undefined;
+    return;
+  }
+  looking ??= setInterval(() => void file().then((now) => {
+    const moved = settingsOf(now, location.search, location.href).broker;
+    if (moved && moved !== config.broker && own.broker === config.broker) location.reload();
+  }), LOOK_MS);
+}
 
 function wrong(message: string): void {
   const { broker, ...rest } = config;
@@ -163,5 +181,6 @@ const cancel = (): void => {
 find('cancel').addEventListener('click', cancel);
 form.addEventListener('keydown', (event) => { if (event.key === 'Escape' && config.broker) cancel(); });
 
-config = settingsOf(await file(), location.search, location.href);
+const own = settingsOf(await file(), location.search, location.href);
+config = own;
 start();

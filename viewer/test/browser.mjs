@@ -177,6 +177,28 @@ test('an answer for another call is refused', async () => {
   assert.equal((await page.evaluate(() => globalThis.told)).at(-1).name, 'hash_mismatch');
 });
 
+test('the page follows a broker that moved, and nobody else’s', async () => {
+  const old = await Broker.start();
+  const settings = { broker: old.url };
+  const home = await serve(settings);
+  const tab = await chromium.newPage();
+  const says = (text) => tab.waitForFunction((it) => document.getElementById('link').textContent === it, text, { timeout: 20_000 });
+  await tab.goto(home.url);
+  await says('Connected');
+  await old.stop();
+  await says('Broker not reachable');
+  settings.broker = broker.url;
+  await says('Connected');
+  await tab.goto(`${home.url}/?broker=${encodeURIComponent(old.url)}`);
+  await says('Broker not reachable');
+  const loads = await tab.evaluate(() => performance.timeOrigin);
+  await tab.waitForResponse((it) => it.url().endsWith('config.json'), { timeout: 10_000 });
+  await tab.waitForResponse((it) => it.url().endsWith('config.json'), { timeout: 10_000 });
+  assert.equal(await tab.evaluate(() => performance.timeOrigin), loads);
+  await tab.close();
+  await home.close();
+});
+
 test('several viewers share one connection, and leave nothing behind', async () => {
   await page.evaluate((url) => {
     document.body.replaceChildren();
