@@ -85,14 +85,16 @@ export class Link {
       one = { filter, retained, listeners: new Set() };
       this.subscriptions.set(filter, one);
       if (this.up) this.ask(one);
-    } else if (retained) {
-      for (const [topic, payload] of this.kept) if (matches(filter, topic)) queueMicrotask(() => listener(topic, payload));
     }
+    // What another filter brought already need not be waited for.
+    if (retained) for (const [topic, payload] of this.kept) if (matches(filter, topic)) queueMicrotask(() => listener(topic, payload));
     one.listeners.add(listener);
     return () => {
       one.listeners.delete(listener);
       if (one.listeners.size || this.subscriptions.get(filter) !== one) return;
       this.subscriptions.delete(filter);
+      const wanted = (topic: string) => [...this.subscriptions.values()].some((it) => it.retained && matches(it.filter, topic));
+      for (const topic of this.kept.keys()) if (!wanted(topic)) this.kept.delete(topic);
       if (this.up) this.client?.unsubscribe(filter, () => {});
     };
   }

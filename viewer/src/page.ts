@@ -1,6 +1,6 @@
 // The page: who is there, and the pictures of those that were chosen.
 
-import { watchDevices } from './index.ts';
+import { prepareCall, watchDevices } from './index.ts';
 import type { FanlightViewer, Listing, Status } from './index.ts';
 import { h, icon } from './dom.ts';
 import { settingsOf, settingsTyped } from './settings.ts';
@@ -131,6 +131,8 @@ function makeRow(device: string): HTMLElement {
   const button = h('button', { type: 'button' }, h('span', { class: 'face', 'aria-hidden': 'true' }, icon('camera')),
     h('span', { class: 'words' }, h('b', {}, device), ' ', h('small')), h('span', { class: 'who' }), h('span', { class: 'mark' }, icon('check')));
   button.onclick = () => toggle(device);
+  // Whoever points at a camera will watch it.
+  button.onpointerenter = button.onpointerdown = button.onfocus = () => { if (!viewers.has(device)) prepareCall(); };
   const row = h('li', {}, button);
   row.dataset['device'] = device;
   return row;

@@ -21,10 +21,23 @@ export interface Hooks {
 }
 
 const PREPARED_MS = 20_000;
-let certificate: Promise<RTCCertificate[]> | undefined;
 
 /** `set`: the offer is in effect, and candidates are being gathered. */
 interface Prepared { pc: RTCPeerConnection; offer: Promise<RTCSessionDescriptionInit>; set: Promise<void> }
+
+let certificate: Promise<RTCCertificate[]> | undefined;
+let spare: Promise<Prepared> | null = null;
+
+/** Makes a call ready for the next viewer of this page: for a page that sees which one a person is about to choose. */
+export function prepareCall(): void {
+  if (!Player.possible || spare) return;
+  const it = spare = ready([]);
+  forgetLater(it, () => {
+    if (spare !== it) return false;
+    spare = null;
+    return true;
+  });
+}
 
 export class Player {
   pc: RTCPeerConnection | null = null;
@@ -46,15 +59,14 @@ export class Player {
   /** Does what can be done before the broker answers: the key, the offer, and the candidates. */
   prepare(servers: IceServer[]): void {
     if (this.prepared) return;
-    const prepared = this.prepared = this.ready(servers);
-    const drop = () => {
-      if (this.prepared !== prepared) return;
+    const found = servers.length ? null : spare;
+    if (found) spare = null;
+    const it = this.prepared = found ?? ready(servers);
+    forgetLater(it, () => {
+      if (this.prepared !== it) return false;
       this.prepared = null;
-      prepared.then(({ pc }) => pc.close()).catch(() => {});
-    };
-    prepared.catch(drop);
-    // Nothing is kept for a click that never comes.
-    setTimeout(drop, PREPARED_MS);
+      return true;
+    });
   }
 
   makeOffer(restart: boolean, servers: IceServer[]): void {
@@ -72,7 +84,7 @@ export class Player {
     }
     this.close();
     const generation = ++this.generation;
-    const prepared = this.prepared ?? this.ready(servers);
+    const prepared = this.prepared ?? ready(servers);
     this.prepared = null;
     this.chain = prepared.then(async ({ pc, offer, set }) => {
       if (generation !== this.generation) return pc.close();
@@ -174,18 +186,6 @@ export class Player {
     return stats;
   }
 
-  private async ready(servers: IceServer[]): Promise<Prepared> {
-    const pc = new RTCPeerConnection(configuration(servers, await keys()));
-    const video = pc.addTransceiver('video', { direction: 'recvonly' });
-    prefer(video, 'video', 'video/H264');
-    const audio = pc.addTransceiver('audio', { direction: 'recvonly' });
-    prefer(audio, 'audio', 'audio/opus');
-    const offer = pc.createOffer();
-    const set = offer.then((it) => pc.setLocalDescription(it));
-    set.catch(() => {}); // told to who waits for it
-    return { pc, offer, set };
-  }
-
   private adopt(pc: RTCPeerConnection, generation: number): void {
     this.pc = pc;
     const mine = () => generation === this.generation;
@@ -234,6 +234,27 @@ export class Player {
       if (generation === this.generation) this.hooks.failed(name, `${doing}: ${error.message}`);
     });
   }
+}
+
+async function ready(servers: IceServer[]): Promise<Prepared> {
+  const pc = new RTCPeerConnection(configuration(servers, await keys()));
+  const video = pc.addTransceiver('video', { direction: 'recvonly' });
+  prefer(video, 'video', 'video/H264');
+  const audio = pc.addTransceiver('audio', { direction: 'recvonly' });
+  prefer(audio, 'audio', 'audio/opus');
+  const offer = pc.createOffer();
+  const set = offer.then((it) => pc.setLocalDescription(it));
+  set.catch(() => {}); // told to who waits for it
+  return { pc, offer, set };
+}
+
+/** Nothing is kept for a click that never comes. `letGo`: false where it was taken. */
+function forgetLater(prepared: Promise<Prepared>, letGo: () => boolean): void {
+  const drop = () => {
+    if (letGo()) prepared.then(({ pc }) => pc.close()).catch(() => {});
+  };
+  prepared.catch(drop);
+  setTimeout(drop, PREPARED_MS);
 }
 
 // No pool of candidates: with one, about every tenth connection of Chromium 156 that is used at once gathers none at all.

@@ -80,8 +80,14 @@ export class Call {
   private lastError: (FromDevice & { type: 'error' }) | null = null;
   private leaseS = DEFAULT_LEASE_S;
   private connected = false;
+  private pictured = false;
   private lostAt: number | null = null;
   private restarts = 0;
+
+  /** What the device named last time. */
+  get iceServers(): IceServer[] {
+    return this.servers;
+  }
 
   get mode(): 'offer' | 'request' {
     return this.options.mode;
@@ -227,7 +233,7 @@ export class Call {
       for (const timer of ['setup', 'answer', 'lost', 'restart', 'relay'] as const) this.timers.delete(timer);
       this.out?.settle();
       if (first) this.step('picture', now);
-      else if (this.phase.at === 'live') this.phase = { at: 'live', restarting: false };
+      if (this.pictured) this.phase = { at: 'live', restarting: false };
     } else if (state === 'lost' && this.connected && this.lostAt === null) {
       this.lostAt = now;
       this.timers.set('lost', now + LOST_MS);
@@ -244,9 +250,10 @@ export class Call {
 
   /** The first picture of this session was shown. */
   shown(now: number): void {
-    if (!this.session || !this.connected) return;
+    if (!this.session) return;
     this.reached.shown ??= now;
-    if (this.phase.at === 'step') this.phase = { at: 'live', restarting: false };
+    this.pictured = true; // the browser may tell of the connection later
+    if (this.connected && this.phase.at === 'step') this.phase = { at: 'live', restarting: false };
   }
 
   /** Something on this side cannot work. */
@@ -369,7 +376,7 @@ export class Call {
     this.in = new Inbox();
     this.early = [];
     this.remoteUfrag = this.nextUfrag = this.endedUfrag = this.lostAt = this.goaway = this.offer = this.theirs = null;
-    this.connected = this.accepted = false;
+    this.connected = this.accepted = this.pictured = false;
     this.lastError = null;
     this.leaseS = DEFAULT_LEASE_S;
   }

@@ -71,7 +71,7 @@ export class Watch {
 
   /** Makes key and offer ready, so that a click costs no time. */
   prepare(): void {
-    if (Player.possible && !this.player.pc && this.call.session === null && this.mode === 'offer') this.player.prepare([]);
+    if (Player.possible && !this.player.pc && this.call.session === null && this.mode === 'offer') this.player.prepare(this.call.iceServers);
   }
 
   shown(): void {

@@ -96,6 +96,16 @@ test('a call goes from broker to picture, step by step', () => {
   assert.equal(rig.call.reached.shown, 1300);
 });
 
+test('a picture that is seen before its connection is told of counts', () => {
+  const rig = new Rig().started().answer().do((it) => it.remoteSet()).do((it) => it.peer('routed', 1050)).do((it) => it.shown(1100));
+  assert.equal(rig.at(), 'secure');
+  rig.do((it) => it.peer('connected', 1120));
+  assert.deepEqual([rig.at(), rig.call.reached.shown], ['live', 1100]);
+  rig.fresh().hear({ type: 'bye', reason: 'expired' }).pass(1000);
+  rig.offered().answer().do((it) => it.remoteSet()).do((it) => it.peer('connected', rig.now));
+  assert.equal(rig.at(), 'picture'); // the next session begins without one
+});
+
 test('candidates go in batches of 20 ms or 8, with an end, numbered', () => {
   const rig = new Rig().started();
   const add = () => rig.do((it) => it.localCandidate({ candidate: 'c' }, 'mine', rig.now));
