@@ -19,7 +19,7 @@ export interface StateDetail {
 }
 export interface ErrorDetail { device: string; name: string; message: string; retryInMs: number | null }
 
-interface Frames { requestVideoFrameCallback?(call: (now: number, it: { expectedDisplayTime: number }) => void): number }
+interface Frames { requestVideoFrameCallback?(call: (now: number, it: { expectedDisplayTime: number; receiveTime?: number }) => void): number }
 
 const TARGET = ['broker', 'root', 'device', 'viewer', 'user', 'password', 'mode'];
 const STILL_MS = 3000;
@@ -251,8 +251,10 @@ export class FanlightViewer extends HTMLElement {
     };
     const each = video as unknown as Frames;
     if (each.requestVideoFrameCallback) {
-      const again = () => each.requestVideoFrameCallback!((now, { expectedDisplayTime }) => {
-        seen(now, Math.max(now, expectedDisplayTime));
+      const again = () => each.requestVideoFrameCallback!((now, { expectedDisplayTime, receiveTime }) => {
+        const at = Math.max(now, expectedDisplayTime);
+        seen(now, at);
+        if (mine === this.frames && receiveTime !== undefined) this.watch?.player.frame(at, receiveTime);
         if (mine === this.frames) again();
       });
       again();
@@ -329,12 +331,12 @@ export class FanlightViewer extends HTMLElement {
     this.emit('fanlight-stats', stats);
   }
 
-  private breakdown(): string {
-    const timings = this.timings;
-    if (timings.shown === undefined) return '';
-    const at = [...STEPS.flatMap((step) => (timings[step] === undefined ? [] : [[step, timings[step]] as const])), ['', timings.shown] as const];
-    return at.slice(0, -1).map(([step, from], i) => [step, Math.round(at[i + 1]![1] - from)] as const)
-      .filter(([, ms]) => ms > 0).map(([step, ms]) => `${step} ${ms}`).join(' · ');
+  /** How long each step to the first picture took. */
+  private breakdown(): [Step, number][] {
+    const { shown, ...reached } = this.timings;
+    if (shown === undefined) return [];
+    const at = STEPS.filter((step) => reached[step] !== undefined).map((step) => [step, reached[step]!] as const);
+    return at.map(([step, from], i) => [step, Math.round((at[i + 1]?.[1] ?? shown) - from)] as [Step, number]).filter(([, ms]) => ms > 0);
   }
 
   private async saveSnapshot(): Promise<void> {

@@ -7,6 +7,7 @@ import type { ViewerStats } from './stats.ts';
 export { FanlightViewer };
 export type { ErrorDetail, StateDetail, ViewerState } from './element.ts';
 export { watchDevices } from './directory.ts';
+export { prepareCall } from './player.ts';
 export type { DirectoryOptions, Listing } from './directory.ts';
 export type { Health, MediaHealth, Status } from './protocol.ts';
 export type { Route, ViewerStats } from './stats.ts';

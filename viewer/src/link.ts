@@ -2,6 +2,7 @@
 
 import { MqttClient, browserStreamBuilder } from './mqtt.cjs';
 import type { IClientOptions } from './mqtt.cjs';
+import { brokerUrl } from './address.ts';
 import { base64url } from './protocol.ts';
 
 export type LinkState = { at: 'connecting' | 'up' | 'down' | 'refused'; message: string };
@@ -11,6 +12,7 @@ interface Subscription { filter: string; retained: boolean; listeners: Set<Liste
 const BASE_MS = 500;
 const CAP_MS = 15_000; // a person is waiting; a device's cap is longer
 const STEADY_MS = 30_000;
+const DOUBT_MS = 3000;
 const KEPT_TOPICS = 1000;
 const EXPIRY_S = 15;
 const REFUSED = new Set([4, 5, 0x85, 0x86, 0x87, 0x8a, 0x8c]); // CONNACK: login, identity or banned
@@ -30,6 +32,7 @@ export class Link {
   private version: 4 | 5 = 5;
   private seen = false; // connected once: the broker keeps our replies for 30 s
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private doubt: ReturnType<typeof setTimeout> | undefined;
   private upSince = 0;
   private readonly id = `fanlight-viewer-${base64url(crypto.getRandomValues(new Uint8Array(9)))}`;
 
@@ -39,7 +42,7 @@ export class Link {
 
   /** The link to this broker; made on first use. Each call needs one `release`. */
   static use(broker: string, user: string, password: string): Link {
-    const url = brokerUrl(broker);
+    const url = brokerUrl(broker, location.href);
     const key = JSON.stringify([url.href, user, password]);
     let link = links.get(key);
     if (!link) {
@@ -82,14 +85,16 @@ export class Link {
       one = { filter, retained, listeners: new Set() };
       this.subscriptions.set(filter, one);
       if (this.up) this.ask(one);
-    } else if (retained) {
-      for (const [topic, payload] of this.kept) if (matches(filter, topic)) queueMicrotask(() => listener(topic, payload));
     }
+    // What another filter brought already need not be waited for.
+    if (retained) for (const [topic, payload] of this.kept) if (matches(filter, topic)) queueMicrotask(() => listener(topic, payload));
     one.listeners.add(listener);
     return () => {
       one.listeners.delete(listener);
       if (one.listeners.size || this.subscriptions.get(filter) !== one) return;
       this.subscriptions.delete(filter);
+      const wanted = (topic: string) => [...this.subscriptions.values()].some((it) => it.retained && matches(it.filter, topic));
+      for (const topic of this.kept.keys()) if (!wanted(topic)) this.kept.delete(topic);
       if (this.up) this.client?.unsubscribe(filter, () => {});
     };
   }
@@ -110,10 +115,26 @@ export class Link {
 
   private readonly hurry = (event?: Event): void => {
     if (event?.type === 'visibilitychange' && document.visibilityState !== 'visible') return;
+    if (this.up) return this.probe();
     if (this.state.at !== 'down' || !this.timer) return;
     clearTimeout(this.timer);
     this.connect();
   };
+
+  /** After sleep or a change of network a connection can be dead without knowing: ask, and do not wait for the keep-alive. */
+  private probe(): void {
+    const { client } = this;
+    if (!client || this.doubt) return;
+    const settle = () => {
+      clearTimeout(this.doubt);
+      this.doubt = undefined;
+    };
+    this.doubt = setTimeout(() => {
+      settle();
+      client.end(true);
+    }, DOUBT_MS);
+    client.once('packetreceive', settle).once('close', settle).sendPing();
+  }
 
   private connect(): void {
     this.timer = undefined;
@@ -207,22 +228,6 @@ export class Link {
     this.state = { at, message };
     for (const listener of [...this.stateListeners]) listener();
   }
-}
-
-/** A broker's address: `ws://…`, `wss://…`, or a path on the page's own host. Throws with a sentence. */
-export function brokerUrl(broker: string): URL {
-  let url: URL;
-  try {
-    url = new URL(broker, location.href);
-  } catch {
-    throw new Error(`broker “${broker}”: not an address; write ws://host:port/mqtt or wss://…`);
-  }
-  if (url.protocol === 'http:') url.protocol = 'ws:';
-  if (url.protocol === 'https:') url.protocol = 'wss:';
-  if (url.protocol !== 'ws:' && url.protocol !== 'wss:') {
-    throw new Error(`broker “${broker}”: a browser reaches a broker by ws:// or wss:// only`);
-  }
-  return url;
 }
 
 function matches(filter: string, topic: string): boolean {

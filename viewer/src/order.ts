@@ -51,9 +51,9 @@ export class Outbox {
     this.kept = this.kept.filter((one) => !one.sent);
   }
 
-  /** A new description of ours: its candidates count anew. */
-  generation(): void {
-    this.gathered = 0;
+  /** A new description of ours: candidates count anew, beginning with those in it. */
+  generation(sdp: string): void {
+    this.gathered = sdp.match(/^a=candidate:\S+ \d+ udp /gim)?.length ?? 0;
   }
 
   /** Collects a candidate, or with null ends them; true when more may be waited for. */
@@ -92,6 +92,11 @@ export class Inbox {
   /** Keeps a message; `next` hands out those whose turn it is. */
   put(seq: number, body: FromDevice): void {
     if (seq === this.expected || this.held.size < HELD_MESSAGES) this.held.set(seq, body);
+  }
+
+  /** Gives up on what is missing in front of the first message held. */
+  skip(): void {
+    this.expected = Math.min(...this.held.keys());
   }
 
   next(): FromDevice | null {

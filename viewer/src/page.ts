@@ -1,12 +1,11 @@
 // The page: who is there, and the pictures of those that were chosen.
 
-import { watchDevices } from './index.ts';
+import { prepareCall, watchDevices } from './index.ts';
 import type { FanlightViewer, Listing, Status } from './index.ts';
 import { h, icon } from './dom.ts';
+import { settingsOf, settingsTyped } from './settings.ts';
+import type { Config } from './settings.ts';
 
-interface Config { broker?: string; root?: string; device?: string; user?: string; password?: string; viewer?: string; mode?: string }
-
-const KEYS = ['broker', 'root', 'device', 'user', 'password', 'viewer', 'mode'] as const;
 const find = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
 const list = find<HTMLUListElement>('devices');
 const stage = find('stage');
@@ -17,29 +16,12 @@ const viewers = new Map<string, FanlightViewer>();
 let config: Config = {};
 let listing: Listing | null = null;
 let stop: (() => void) | null = null;
+let looking: ReturnType<typeof setInterval> | undefined;
 
-/** The file beside the page, then what the address says: `?device=a,b&stats`. A password never comes from the address. */
-async function settings(): Promise<Config> {
-  const found: Config = {};
-  try {
-    const answer = await fetch('./config.json', { cache: 'no-store' });
-    const said: unknown = answer.ok ? await answer.json() : {};
-    if (typeof said === 'object' && said !== null) {
-      for (const key of KEYS) {
-        const value = (said as Record<string, unknown>)[key];
-        if (typeof value === 'string' && value !== '') found[key] = value;
-      }
-    }
-  } catch {
-    // No file, or not JSON: the address or the form says it.
-  }
-  const address = new URLSearchParams(location.search);
-  for (const key of KEYS) {
-    const value = address.get(key);
-    if (value && key !== 'password') found[key] = value;
-  }
-  return found;
-}
+const LOOK_MS = 3000;
+
+/** The file beside the page; none, or not JSON: the address or the form says it. */
+const file = (): Promise<unknown> => fetch('./config.json', { cache: 'no-store' }).then((answer) => (answer.ok ? answer.json() : null)).catch(() => null);
 
 function start(): void {
   stop?.();
@@ -48,14 +30,12 @@ function start(): void {
   listing = null;
   const broker = config.broker;
   document.body.classList.toggle('unset', !broker);
-  form.hidden = !!broker;
-  if (!broker) {
-    (form.elements.namedItem('broker') as HTMLInputElement).focus();
-    return draw();
-  }
+  ask(!broker);
+  if (!broker) return draw();
   try {
     stop = watchDevices(broker, options(), (it) => {
       listing = it;
+      lookForMove(it.broker === 'down' || it.broker === 'refused');
       draw();
     });
   } catch (error) {
@@ -69,10 +49,26 @@ const options = () => ({
   ...(config.root ? { root: config.root } : {}), ...(config.user ? { user: config.user } : {}), ...(config.password ? { password: config.password } : {}),
 });
 
+/** A broker that is gone may have moved: then the file says where to, and a new page may go there. */
+function lookForMove(gone: boolean): void {
+  if (!gone) {
+    if (listing?.broker !== 'up') return; // between two tries
+    clearInterval(looking);
+    looking = undefined;
+    return;
+  }
+  looking ??= setInterval(() => void file().then((now) => {
+    const moved = settingsOf(now, location.search, location.href).broker;
+    if (moved && moved !== config.broker && own.broker === config.broker) location.reload();
+  }), LOOK_MS);
+}
+
 function wrong(message: string): void {
-  config = { ...config, broker: '' };
+  const { broker, ...rest } = config;
+  config = rest;
   document.body.classList.add('unset');
-  form.hidden = false;
+  ask(true);
+  (form.elements.namedItem('broker') as HTMLInputElement).value = broker ?? '';
   find('wrong').textContent = message;
 }
 
@@ -121,6 +117,7 @@ function draw(): void {
     at += 1;
     fillRow(row, device, status);
   }
+  document.body.classList.toggle('empty', devices.size === 0);
   stage.dataset['count'] = String(Math.min(viewers.size, 5));
   hint.hidden = viewers.size > 0 || !config.broker;
   find('hint-title').textContent = devices.size ? 'Choose a camera' : state === 'up' ? 'No cameras yet' : state === 'refused' ? 'The broker refused the login' : state === 'down' ? 'The broker cannot be reached' : 'Looking for cameras';
@@ -131,9 +128,11 @@ function draw(): void {
 }
 
 function makeRow(device: string): HTMLElement {
-  const button = h('button', { type: 'button' }, h('span', { class: 'face', role: 'img' }, icon('camera')),
-    h('span', { class: 'words' }, h('b', {}, device), h('small')), h('span', { class: 'mark' }, icon('check')));
+  const button = h('button', { type: 'button' }, h('span', { class: 'face', 'aria-hidden': 'true' }, icon('camera')),
+    h('span', { class: 'words' }, h('b', {}, device), ' ', h('small')), h('span', { class: 'who' }), h('span', { class: 'mark' }, icon('check')));
   button.onclick = () => toggle(device);
+  // Whoever points at a camera will watch it.
+  button.onpointerenter = button.onpointerdown = button.onfocus = () => { if (!viewers.has(device)) prepareCall(); };
   const row = h('li', {}, button);
   row.dataset['device'] = device;
   return row;
@@ -141,33 +140,49 @@ function makeRow(device: string): HTMLElement {
 
 function fillRow(row: HTMLElement, device: string, status: Status | null): void {
   const online = status?.state === 'online';
-  row.dataset['is'] = online ? 'online' : 'offline';
-  row.querySelector('.face')!.setAttribute('aria-label', online ? 'Online' : 'Offline');
+  row.dataset['is'] = !online ? 'offline' : status.media.video === 'ok' ? 'online' : 'trouble';
   row.firstElementChild!.setAttribute('aria-pressed', String(viewers.has(device)));
   const small = row.querySelector('small')!;
   const text = describe(status);
   if (small.textContent !== text) small.textContent = text;
+  const who = row.querySelector<HTMLElement>('.who')!;
+  const count = online ? status.viewers ?? 0 : 0;
+  if (who.dataset['is'] === String(count)) return;
+  who.dataset['is'] = String(count);
+  who.title = `${count} watching`;
+  who.replaceChildren(...(count ? [icon('people'), String(count), h('span', { class: 'spoken' }, ' watching')] : []));
 }
 
 function describe(status: Status | null): string {
   if (!status) return 'Not heard of yet';
   if (status.state === 'offline') return status.reason === 'shutdown' ? 'Offline: switched off' : 'Offline: connection lost';
-  const video = { ok: 'Online', starting: 'Camera starting', stalled: 'Camera hangs', absent: 'No camera', privacy: 'Privacy is on' }[status.media.video];
-  return status.viewers ? `${video} · ${status.viewers} watching` : video;
+  return { ok: 'Online', starting: 'Camera starting', stalled: 'Camera hangs', absent: 'No camera', privacy: 'Privacy is on' }[status.media.video];
 }
 
 form.addEventListener('submit', (event) => {
   event.preventDefault();
   find('wrong').textContent = '';
-  const said = new FormData(form);
-  for (const key of ['broker', 'root', 'device', 'user', 'password'] as const) config[key] = String(said.get(key) ?? '').trim();
+  config = settingsTyped(config, Object.fromEntries(new FormData(form)) as Record<string, string>, location.href);
   start();
 });
-find('change').addEventListener('click', () => {
-  form.hidden = !form.hidden;
+/** Shows the form with what is set; without a broker it is all there is to do. */
+function ask(open: boolean): void {
+  form.hidden = !open;
+  find('wrong').textContent = '';
+  find('cancel').hidden = !config.broker;
+  if (!open) return;
   for (const key of ['broker', 'root', 'device', 'user'] as const) (form.elements.namedItem(key) as HTMLInputElement).value = config[key] ?? '';
-  if (!form.hidden) (form.elements.namedItem('broker') as HTMLInputElement).focus();
-});
+  (form.elements.namedItem('broker') as HTMLInputElement).focus();
+}
 
-config = await settings();
+find('change').addEventListener('click', () => ask(form.hidden || !config.broker));
+const cancel = (): void => {
+  ask(false);
+  find('change').focus();
+};
+find('cancel').addEventListener('click', cancel);
+form.addEventListener('keydown', (event) => { if (event.key === 'Escape' && config.broker) cancel(); });
+
+const own = settingsOf(await file(), location.search, location.href);
+config = own;
 start();

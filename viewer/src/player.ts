@@ -3,7 +3,8 @@
 import type { Candidate, IceServer } from './protocol.ts';
 import { ufragOf } from './protocol.ts';
 import { readClock, delayOf } from './clock.ts';
-import { percentile, readStats } from './stats.ts';
+import { Delays } from './delay.ts';
+import { readStats } from './stats.ts';
 import type { Sample, ViewerStats } from './stats.ts';
 
 export type PeerState = 'checking' | 'routed' | 'connected' | 'lost' | 'failed';
@@ -19,11 +20,24 @@ export interface Hooks {
   failed(name: string, message: string): void;
 }
 
-const WINDOW_MS = 10_000;
 const PREPARED_MS = 20_000;
-let certificate: Promise<RTCCertificate[]> | undefined;
 
-interface Prepared { pc: RTCPeerConnection; offer: Promise<RTCSessionDescriptionInit> }
+/** `set`: the offer is in effect, and candidates are being gathered. */
+interface Prepared { pc: RTCPeerConnection; offer: Promise<RTCSessionDescriptionInit>; set: Promise<void> }
+
+let certificate: Promise<RTCCertificate[]> | undefined;
+let spare: Promise<Prepared> | null = null;
+
+/** Makes a call ready for the next viewer of this page: for a page that sees which one a person is about to choose. */
+export function prepareCall(): void {
+  if (!Player.possible || spare) return;
+  const it = spare = ready([]);
+  forgetLater(it, () => {
+    if (spare !== it) return false;
+    spare = null;
+    return true;
+  });
+}
 
 export class Player {
   pc: RTCPeerConnection | null = null;
@@ -33,7 +47,7 @@ export class Player {
   private chain: Promise<unknown> = Promise.resolve();
   private generation = 0;
   private sample: Sample | null = null;
-  private delays: { at: number; ms: number }[] = [];
+  private delays = new Delays();
   private canvas: OffscreenCanvas | HTMLCanvasElement | null = null;
 
   constructor(private readonly hooks: Hooks) {}
@@ -42,24 +56,24 @@ export class Player {
     return typeof RTCPeerConnection === 'function';
   }
 
-  /** Does what can be done before the broker answers: the key, and the offer itself. */
+  /** Does what can be done before the broker answers: the key, the offer, and the candidates. */
   prepare(servers: IceServer[]): void {
     if (this.prepared) return;
-    const prepared = this.prepared = this.ready(servers);
-    const drop = () => {
-      if (this.prepared !== prepared) return;
+    const found = servers.length ? null : spare;
+    if (found) spare = null;
+    const it = this.prepared = found ?? ready(servers);
+    forgetLater(it, () => {
+      if (this.prepared !== it) return false;
       this.prepared = null;
-      prepared.then(({ pc }) => pc.close()).catch(() => {});
-    };
-    prepared.catch(drop);
-    // Nothing is kept for a click that never comes.
-    setTimeout(drop, PREPARED_MS);
+      return true;
+    });
   }
 
   makeOffer(restart: boolean, servers: IceServer[]): void {
     if (restart) {
       this.queue('restart the route', async (pc) => {
-        if (pc.signalingState !== 'stable') return;
+        // An offer that was refused, or that nobody heard, is followed by a new one; what the device offered comes first.
+        if (pc.signalingState === 'have-remote-offer') return;
         pc.setConfiguration({ ...pc.getConfiguration(), iceServers: servers });
         const offer = await pc.createOffer({ iceRestart: true });
         // Published before it takes effect here: the browser works on it while the message travels.
@@ -70,15 +84,17 @@ export class Player {
     }
     this.close();
     const generation = ++this.generation;
-    const prepared = this.prepared ?? this.ready(servers);
+    const prepared = this.prepared ?? ready(servers);
     this.prepared = null;
-    this.chain = prepared.then(async ({ pc, offer }) => {
+    this.chain = prepared.then(async ({ pc, offer, set }) => {
       if (generation !== this.generation) return pc.close();
       this.adopt(pc, generation);
       const description = await offer;
       if (generation !== this.generation) return;
-      this.hooks.offer(description.sdp!, false);
-      await pc.setLocalDescription(description);
+      // What was gathered so far goes along; the rest follows.
+      this.hooks.offer(pc.localDescription?.sdp ?? description.sdp!, false);
+      if (pc.iceGatheringState === 'complete') this.hooks.candidate(null, ufragOf(description.sdp!) ?? '');
+      await set;
     }).catch((error: Error) => {
       if (generation === this.generation) this.hooks.failed('internal', `prepare the call: ${error.message}`);
     });
@@ -100,6 +116,7 @@ export class Player {
       });
     }
     this.queue('take the offer', async (pc) => {
+      if (pc.signalingState === 'have-local-offer') await pc.setLocalDescription({ type: 'rollback' });
       await pc.setRemoteDescription({ type: 'offer', sdp });
       this.hooks.remoteSet();
       const answer = await pc.createAnswer();
@@ -122,7 +139,7 @@ export class Player {
     this.pc = null;
     this.stream = null;
     this.sample = null;
-    this.delays = [];
+    this.delays = new Delays();
     if (!pc) return;
     for (const name of ['onicecandidate', 'ontrack', 'onconnectionstatechange', 'oniceconnectionstatechange'] as const) pc[name] = null;
     pc.close();
@@ -134,6 +151,11 @@ export class Player {
     this.prepared?.then(({ pc }) => pc.close()).catch(() => {});
     this.prepared = null;
     this.close();
+  }
+
+  /** A frame that reached the screen at `shown`. */
+  frame(shown: number, received: number): void {
+    this.delays.frame(shown, received);
   }
 
   /** Reads the picture clock of the frame being shown. */
@@ -148,8 +170,7 @@ export class Player {
     context.drawImage(video, 0, 0, width, side, 0, 0, width, side);
     const value = readClock(context.getImageData(0, 0, width, side).data, width, side);
     const ms = value === null ? null : delayOf(performance.timeOrigin + shownAt, value);
-    this.delays = this.delays.filter((one) => one.at > shownAt - WINDOW_MS);
-    if (ms !== null) this.delays.push({ at: shownAt, ms });
+    if (ms !== null) this.delays.read(shownAt, ms);
   }
 
   async stats(): Promise<ViewerStats | null> {
@@ -157,24 +178,12 @@ export class Player {
     if (!pc) return null;
     const report = await pc.getStats();
     if (pc !== this.pc) return null;
-    const { sample, stats } = readStats(report as unknown as Parameters<typeof readStats>[0], this.sample, performance.now());
+    const { sample, look, stats } = readStats(report as unknown as Parameters<typeof readStats>[0], this.sample, performance.now());
     this.sample = sample;
-    const recent = this.delays.filter((one) => one.at > performance.now() - WINDOW_MS).map((one) => one.ms);
-    if (recent.length) {
-      stats.delayP50Ms = stats.delayMs = percentile(recent, 0.5);
-      stats.delayP95Ms = percentile(recent, 0.95);
-      stats.delayBy = 'clock';
-    }
+    this.delays.look(sample.at, look);
+    const delay = this.delays.summary(sample.at);
+    if (delay) Object.assign(stats, { delayMs: delay.ms, delayBy: delay.by, delayP50Ms: delay.by === 'clock' ? delay.ms : null, delayP95Ms: delay.p95 });
     return stats;
-  }
-
-  private async ready(servers: IceServer[]): Promise<Prepared> {
-    const pc = new RTCPeerConnection(configuration(servers, await keys()));
-    const video = pc.addTransceiver('video', { direction: 'recvonly' });
-    prefer(video, 'video', 'video/H264');
-    const audio = pc.addTransceiver('audio', { direction: 'recvonly' });
-    prefer(audio, 'audio', 'audio/opus');
-    return { pc, offer: pc.createOffer() };
   }
 
   private adopt(pc: RTCPeerConnection, generation: number): void {
@@ -225,6 +234,27 @@ export class Player {
       if (generation === this.generation) this.hooks.failed(name, `${doing}: ${error.message}`);
     });
   }
+}
+
+async function ready(servers: IceServer[]): Promise<Prepared> {
+  const pc = new RTCPeerConnection(configuration(servers, await keys()));
+  const video = pc.addTransceiver('video', { direction: 'recvonly' });
+  prefer(video, 'video', 'video/H264');
+  const audio = pc.addTransceiver('audio', { direction: 'recvonly' });
+  prefer(audio, 'audio', 'audio/opus');
+  const offer = pc.createOffer();
+  const set = offer.then((it) => pc.setLocalDescription(it));
+  set.catch(() => {}); // told to who waits for it
+  return { pc, offer, set };
+}
+
+/** Nothing is kept for a click that never comes. `letGo`: false where it was taken. */
+function forgetLater(prepared: Promise<Prepared>, letGo: () => boolean): void {
+  const drop = () => {
+    if (letGo()) prepared.then(({ pc }) => pc.close()).catch(() => {});
+  };
+  prepared.catch(drop);
+  setTimeout(drop, PREPARED_MS);
 }
 
 // No pool of candidates: with one, about every tenth connection of Chromium 156 that is used at once gathers none at all.

@@ -2,19 +2,32 @@
 
 import type { ViewerStats } from './stats.ts';
 
-/** The figures as people read them. */
-export function rowsOf(stats: ViewerStats, breakdown: string): [string, string, string?][] {
+export interface Row {
+  term: string;
+  value: string;
+  note?: string;
+  /** What the value is made of, in order. */
+  parts?: [name: string, ms: number][];
+}
+
+const CODECS: Record<string, string> = { h264: 'H.264', h265: 'H.265', opus: 'Opus' };
+
+/** The figures as people read them. `steps`: how long each step to the first picture took. */
+export function rowsOf(stats: ViewerStats, steps: [string, number][]): Row[] {
   const ms = (value: number | null) => (value === null ? '–' : `${Math.round(value)} ms`);
   const rate = stats.bitrate === null ? '–' : stats.bitrate >= 1e6 ? `${(stats.bitrate / 1e6).toFixed(2)} Mbit/s` : `${Math.round(stats.bitrate / 1000)} kbit/s`;
-  const p95 = stats.delayBy === 'clock' ? `95 %: ${ms(stats.delayP95Ms)} · picture clock` : stats.delayBy === 'estimate' ? 'estimated' : undefined;
-  const route = stats.route;
+  const by = { clock: 'by the picture clock', capture: 'by the capture time', estimate: 'estimated from here' };
+  const codecs = [stats.videoCodec, stats.audioCodec].filter((it) => it !== null).map((it) => CODECS[it.toLowerCase()] ?? it);
+  const { route } = stats;
+  const row = (term: string, value: string, note = ''): Row => (note ? { term, value, note } : { term, value });
   return [
-    ['First picture', ms(stats.firstPictureMs), breakdown],
-    ['Delay', ms(stats.delayMs), p95],
-    ['Pictures', stats.fps === null ? '–' : `${stats.fps.toFixed(stats.fps < 10 ? 1 : 0)} /s`, stats.width ? `${stats.width} × ${stats.height}` : undefined],
-    ['Bitrate', rate, [stats.videoCodec, stats.audioCodec].filter(Boolean).join(', ') || undefined],
-    ['Loss', stats.loss === null ? '–' : `${(stats.loss * 100).toFixed(1)} %`, `round trip ${ms(stats.roundTripMs)}`],
-    ['Freezes', String(stats.freezes)],
-    ['Route', route ? (route.kind === 'direct' ? 'Direct' : 'Relay') : '–', route ? `${route.local} – ${route.remote}, ${route.protocol.toUpperCase()}` : undefined],
-  ].map((row) => row.filter((cell) => cell !== undefined) as [string, string, string?]);
+    { ...row('First picture', ms(stats.firstPictureMs)), ...(steps.length ? { parts: steps } : {}) },
+    row('Delay', ms(stats.delayMs), stats.delayBy === null ? '' : `${stats.delayP95Ms === null ? '' : `95 % within ${ms(stats.delayP95Ms)}, `}${by[stats.delayBy]}`),
+    row('Frame rate', stats.fps === null ? '–' : `${stats.fps.toFixed(stats.fps < 10 ? 1 : 0)} fps`, stats.width ? `${stats.width} × ${stats.height}` : ''),
+    row('Bitrate', rate, codecs.join(', ')),
+    row('Loss', stats.loss === null ? '–' : `${(stats.loss * 100).toFixed(1)} %`),
+    row('Round trip', ms(stats.roundTripMs)),
+    row('Freezes', String(stats.freezes)),
+    row('Route', route ? (route.kind === 'direct' ? 'Direct' : 'Relay') : '–', route ? `${route.local} – ${route.remote}, ${route.protocol.toUpperCase()}` : ''),
+  ];
 }

@@ -2,6 +2,7 @@
 // done comes out as a list of effects, so that every rule can be tested without a browser or a broker. It is long because
 // a state machine is read in one piece.
 
+import { sha256 } from './digest.ts';
 import { Inbox, Outbox } from './order.ts';
 import { newSession, ufragOf } from './protocol.ts';
 import type { Candidate, FromDevice, IceServer, MediaHealth, Received, Status, Wanted } from './protocol.ts';
@@ -14,7 +15,7 @@ export type Effect =
   | { do: 'take_offer'; sdp: string; servers: IceServer[] }
   | { do: 'take_answer'; sdp: string; servers: IceServer[] }
   | { do: 'take_candidates'; candidates: Candidate[] }
-  | { do: 'hash'; session: string; text: string }
+  | { do: 'digest' }
   | { do: 'close' };
 
 export type Phase =
@@ -35,6 +36,7 @@ const SECURE_MS = 12_000;
 const LOST_MS = 4000;
 const RESTARTS = 5;
 const RESTART_MS = 3000;
+const GIVE_UP_MS = 20_000;
 const RELAY_MS = 3000;
 const EARLY_MS = 5000;
 const EARLY_MESSAGES = 8;
@@ -71,16 +73,21 @@ export class Call {
   private remoteUfrag: string | null = null;
   private nextUfrag: string | null = null;
   private endedUfrag: string | null = null;
-  private offering = false; // an offer of ours waits for its answer
-  private digest: string | null | undefined; // undefined: still being computed
-  private waitingAnswer: (FromDevice & { type: 'answer' }) | null = null;
-  private offerDigest: string | null = null; // of the device's offer, for our answer
+  private offer: { sdp: string; at: number; refused: boolean } | null = null; // ours, waiting for its answer
+  private theirs: string | null = null; // the device's offer, for our answer
+  private digested = { text: '', is: '' };
   private accepted = false; // the device has answered or offered: it keeps this session
   private lastError: (FromDevice & { type: 'error' }) | null = null;
   private leaseS = DEFAULT_LEASE_S;
   private connected = false;
+  private pictured = false;
   private lostAt: number | null = null;
   private restarts = 0;
+
+  /** What the device named last time. */
+  get iceServers(): IceServer[] {
+    return this.servers;
+  }
 
   get mode(): 'offer' | 'request' {
     return this.options.mode;
@@ -177,32 +184,24 @@ export class Call {
 
   localOffer(sdp: string, now: number, restart = false): void {
     if (!this.session) return;
-    this.offering = true;
+    this.offer = { sdp, at: now, refused: false };
     this.out?.say(restart ? { type: 'offer', sdp, restart: true } : { type: 'offer', sdp });
-    this.digest = undefined;
-    this.effects.push({ do: 'hash', session: this.session, text: sdp });
-    this.out?.generation();
+    this.effects.push({ do: 'digest' });
+    this.out?.generation(sdp);
     if (!restart) this.awaitAnswer(now);
   }
 
   localAnswer(sdp: string): void {
     if (!this.session) return;
-    this.out?.say(this.offerDigest ? { type: 'answer', sdp, offer_hash: this.offerDigest } : { type: 'answer', sdp });
-    this.out?.generation();
+    this.out?.say({ type: 'answer', sdp, offer_hash: this.digest() });
+    this.out?.generation(sdp);
   }
 
-  /** SHA-256 (base64url) of the text asked for; null where the page has no crypto (plain http). */
-  hashed(session: string, digest: string | null, now: number): void {
-    if (session !== this.session) return;
-    this.digest = digest;
-    const answer = this.waitingAnswer;
-    this.waitingAnswer = null;
-    if (answer) this.takeAnswer(answer, now);
-  }
-
-  /** The digest of the device's offer, to go into our answer. */
-  offerHashed(session: string, digest: string | null): void {
-    if (session === this.session) this.offerDigest = digest;
+  /** The digest that the next message needs; known beforehand when this was called in an idle moment. */
+  digest(): string {
+    const text = this.offer?.sdp ?? this.theirs ?? '';
+    if (this.digested.text !== text) this.digested = { text, is: sha256(text) };
+    return this.digested.is;
   }
 
   /** A local candidate; null: there are no more. */
@@ -234,7 +233,7 @@ export class Call {
       for (const timer of ['setup', 'answer', 'lost', 'restart', 'relay'] as const) this.timers.delete(timer);
       this.out?.settle();
       if (first) this.step('picture', now);
-      else if (this.phase.at === 'live') this.phase = { at: 'live', restarting: false };
+      if (this.pictured) this.phase = { at: 'live', restarting: false };
     } else if (state === 'lost' && this.connected && this.lostAt === null) {
       this.lostAt = now;
       this.timers.set('lost', now + LOST_MS);
@@ -251,14 +250,17 @@ export class Call {
 
   /** The first picture of this session was shown. */
   shown(now: number): void {
-    if (!this.session || !this.connected) return;
+    if (!this.session) return;
     this.reached.shown ??= now;
-    if (this.phase.at === 'step') this.phase = { at: 'live', restarting: false };
+    this.pictured = true; // the browser may tell of the connection later
+    if (this.connected && this.phase.at === 'step') this.phase = { at: 'live', restarting: false };
   }
 
   /** Something on this side cannot work. */
   localFailed(name: string, message: string, now: number): void {
-    if (this.watching) this.fail(name, message, null, now);
+    // A restart that went wrong here is tried again in its time; what runs goes on.
+    if (this.connected) this.ignored += 1;
+    else if (this.watching) this.fail(name, message, null, now);
   }
 
   /** The network of this machine changed: look for a new route at once. */
@@ -275,13 +277,17 @@ export class Call {
     }
     // Without a number: outside the order, from a device that keeps no session.
     if (it.seq === null) return this.hear(it.body, now);
+    if (it.body.type === 'bye') return this.hear(it.body, now);
     if (this.in.repeated(it.seq)) {
       this.ignored += 1;
       return;
     }
-    if (it.body.type === 'bye') return this.hear(it.body, now);
+    this.in.put(it.seq, it.body);
+    this.takeTurns(now);
+  }
+
+  private takeTurns(now: number): void {
     const { in: box } = this;
-    box.put(it.seq, it.body);
     // A message may end the session, and its order with it.
     for (let body = box.next(); body && box === this.in; body = box.next()) this.hear(body, now);
     if (!this.in.gap) this.timers.delete('gap');
@@ -302,7 +308,11 @@ export class Call {
     switch (timer) {
       case 'batch': return this.out?.flush();
       case 'begin': return this.begin(now);
-      case 'gap': return this.fail('conflict', 'a message of the device is missing', null, now);
+      case 'gap':
+        // A broker that was away longer than a message lives leaves a gap; a running picture does not care.
+        if (!this.connected) return this.fail('conflict', 'a message of the device is missing', null, now);
+        this.in.skip();
+        return this.takeTurns(now);
       case 'answer': {
         const wait = RESEND_MS[this.resends];
         if (wait === undefined) {
@@ -365,11 +375,9 @@ export class Call {
     this.out = null;
     this.in = new Inbox();
     this.early = [];
-    this.remoteUfrag = this.nextUfrag = this.endedUfrag = this.lostAt = this.goaway = this.offerDigest = null;
-    this.offering = this.connected = this.accepted = false;
+    this.remoteUfrag = this.nextUfrag = this.endedUfrag = this.lostAt = this.goaway = this.offer = this.theirs = null;
+    this.connected = this.accepted = this.pictured = false;
     this.lastError = null;
-    this.digest = undefined;
-    this.waitingAnswer = null;
     this.leaseS = DEFAULT_LEASE_S;
   }
 
@@ -423,8 +431,6 @@ export class Call {
   private hear(body: FromDevice, now: number): void {
     switch (body.type) {
       case 'answer':
-        if (!this.offering) return void (this.ignored += 1);
-        if (this.digest === undefined) return void (this.waitingAnswer = body);
         return this.takeAnswer(body, now);
       case 'offer':
         return this.takeOffer(body, now);
@@ -453,10 +459,18 @@ export class Call {
   }
 
   private refused(error: FromDevice & { type: 'error' }, now: number): void {
-    // An error ends no running session: what must end, the device ends with `bye`. A session it does not know is over.
-    if (this.accepted && error.name !== 'no_session' && error.name !== 'gone') {
+    // An error ends nothing by itself: what must end, the device ends with `bye`. Only where the way is lost, a device that
+    // no longer knows the session will not find it again either.
+    const over = (error.name === 'no_session' || error.name === 'gone') && !(this.connected && this.lostAt === null);
+    if (this.accepted && !over) {
       this.lastError = error;
       this.ignored += 1;
+      if (this.offer) {
+        this.offer.refused = true;
+        if (error.retryAfterMs !== null && this.lostAt !== null) {
+          this.timers.set('restart', Math.min(now + error.retryAfterMs, this.lostAt + GIVE_UP_MS));
+        }
+      }
       if (error.retryAfterMs !== null && this.timers.has('lease')) this.timers.set('lease', now + error.retryAfterMs);
       return;
     }
@@ -471,10 +485,12 @@ export class Call {
   }
 
   private takeAnswer(answer: FromDevice & { type: 'answer' }, now: number): void {
-    if (this.digest && answer.offerHash !== null && this.digest !== answer.offerHash) {
-      return this.fail('hash_mismatch', '', null, now);
+    if (!this.offer) return void (this.ignored += 1);
+    if (answer.offerHash !== this.digest()) {
+      // Of a restart it is the answer to an offer that a newer one took over from.
+      return this.accepted ? void (this.ignored += 1) : this.fail('hash_mismatch', '', null, now);
     }
-    this.offering = false;
+    this.offer = null;
     this.servers = answer.iceServers;
     this.nextUfrag = ufragOf(answer.sdp);
     this.effects.push({ do: 'take_answer', sdp: answer.sdp, servers: answer.iceServers });
@@ -487,8 +503,11 @@ export class Call {
   }
 
   private takeOffer(offer: FromDevice & { type: 'offer' }, now: number): void {
-    // On glare the device yields: ours stands.
-    if (this.offering) return void (this.ignored += 1);
+    // On glare the device yields: ours stands, unless it was refused or nobody heard it.
+    if (this.offer && !this.offer.refused && now - this.offer.at < RESTART_MS) return void (this.ignored += 1);
+    this.offer = null;
+    this.theirs = offer.sdp;
+    this.effects.push({ do: 'digest' });
     if (offer.iceServers) this.servers = offer.iceServers;
     this.nextUfrag = ufragOf(offer.sdp);
     this.effects.push({ do: 'take_offer', sdp: offer.sdp, servers: this.servers });
@@ -513,7 +532,7 @@ export class Call {
   private takeCandidates(message: FromDevice & { type: 'candidates' }, now: number): void {
     this.early = this.early.filter((one) => one.at > now - EARLY_MS);
     const { ufrag } = message;
-    if (this.remoteUfrag === null || (ufrag !== null && ufrag !== this.remoteUfrag && (this.offering || ufrag === this.nextUfrag))) {
+    if (this.remoteUfrag === null || (ufrag !== null && ufrag !== this.remoteUfrag && (this.offer || ufrag === this.nextUfrag))) {
       if (this.early.length < EARLY_MESSAGES) this.early.push({ at: now, message });
       else this.ignored += 1;
       return;
@@ -528,7 +547,7 @@ export class Call {
     this.timers.delete('lost');
     if (!this.session || this.lostAt === null) return;
     if (this.phase.at === 'live') this.phase = { at: 'live', restarting: true };
-    if (this.restarts >= RESTARTS || now - this.lostAt > 20_000) return this.fail('ice_failed', '', null, now);
+    if (this.restarts >= RESTARTS || now - this.lostAt >= GIVE_UP_MS) return this.fail('ice_failed', '', null, now);
     this.timers.set('restart', now + RESTART_MS);
     if (!this.brokerUp) return; // it comes back here when the broker does
     this.restarts += 1;

@@ -1,5 +1,7 @@
 // Figures for people from the browser's counters. Pure.
 
+import type { Look } from './delay.ts';
+
 export interface Route {
   /** `direct`: the packets go straight from camera to browser; `relay`: a TURN server passes them on. */
   kind: 'direct' | 'relay';
@@ -13,8 +15,11 @@ export interface ViewerStats {
   firstPictureMs: number | null;
   /** Milliseconds from capture to screen; see `delayBy`. */
   delayMs: number | null;
-  /** `clock`: read from the picture itself. `estimate`: half the round trip, jitter buffer and decoding. */
-  delayBy: 'clock' | 'estimate' | null;
+  /**
+   * `clock`: read from the picture itself. `capture`: from the capture time that the device's sender reports tell.
+   * `estimate`: half the round trip, and from the arrival of a frame to the screen.
+   */
+  delayBy: 'clock' | 'capture' | 'estimate' | null;
   /** 50th and 95th percentile of the last 10 s, picture clock only. */
   delayP50Ms: number | null;
   delayP95Ms: number | null;
@@ -37,8 +42,10 @@ export interface ViewerStats {
 type Entry = Record<string, unknown> & { type: string };
 export interface Sample {
   at: number; bytes: number; packets: number; lost: number; frames: number;
-  decodeS: number; bufferS: number; bufferCount: number;
+  processedS: number;
 }
+
+const NTP_EPOCH_MS = 2_208_988_800_000; // 1900 to 1970
 
 const num = (entry: Entry | undefined, key: string): number => {
   const value = entry?.[key];
@@ -46,7 +53,7 @@ const num = (entry: Entry | undefined, key: string): number => {
 };
 
 /** Reads one report; `before` is the sample of the previous one. */
-export function readStats(report: Map<string, Entry>, before: Sample | null, at: number): { sample: Sample; stats: ViewerStats } {
+export function readStats(report: Map<string, Entry>, before: Sample | null, at: number): { sample: Sample; look: Look; stats: ViewerStats } {
   let video: Entry | undefined;
   let audio: Entry | undefined;
   let transport: Entry | undefined;
@@ -71,20 +78,21 @@ export function readStats(report: Map<string, Entry>, before: Sample | null, at:
     packets: num(video, 'packetsReceived') + num(audio, 'packetsReceived'),
     lost: num(video, 'packetsLost') + num(audio, 'packetsLost'),
     frames: num(video, 'framesDecoded'),
-    decodeS: num(video, 'totalDecodeTime'),
-    bufferS: num(video, 'jitterBufferDelay'),
-    bufferCount: num(video, 'jitterBufferEmittedCount'),
+    processedS: num(video, 'totalProcessingDelay'),
   };
   const seconds = before ? (at - before.at) / 1000 : 0;
   const rate = (now: number, then: number) => (seconds > 0 && now >= then ? (now - then) / seconds : null);
   const rtt = pair && typeof pair['currentRoundTripTime'] === 'number' ? num(pair, 'currentRoundTripTime') * 1000 : null;
 
-  let delayMs: number | null = null;
   const frames = before ? sample.frames - before.frames : 0;
-  const emitted = before ? sample.bufferCount - before.bufferCount : 0;
-  if (before && rtt !== null && frames > 0 && emitted > 0) {
-    delayMs = rtt / 2 + ((sample.bufferS - before.bufferS) / emitted + (sample.decodeS - before.decodeS) / frames) * 1000;
-  }
+  const said = report.get(String(video?.['remoteId']));
+  const playout = num(video, 'estimatedPlayoutTimestamp');
+  const look: Look = {
+    playout: playout > 0 ? num(video, 'timestamp') - (playout - NTP_EPOCH_MS) : null,
+    offset: num(said, 'remoteTimestamp') > 0 ? num(said, 'remoteTimestamp') - num(said, 'timestamp') : null,
+    roundTrip: rtt,
+    processing: before && frames > 0 ? ((sample.processedS - before.processedS) / frames) * 1000 : null,
+  };
   let loss: number | null = null;
   if (before) {
     const lost = Math.max(0, sample.lost - before.lost);
@@ -95,8 +103,9 @@ export function readStats(report: Map<string, Entry>, before: Sample | null, at:
   const bytes = before ? rate(sample.bytes, before.bytes) : null;
   return {
     sample,
+    look,
     stats: {
-      firstPictureMs: null, delayMs, delayBy: delayMs === null ? null : 'estimate', delayP50Ms: null, delayP95Ms: null,
+      firstPictureMs: null, delayMs: null, delayBy: null, delayP50Ms: null, delayP95Ms: null,
       fps, bitrate: bytes === null ? null : bytes * 8,
       width: num(video, 'frameWidth'), height: num(video, 'frameHeight'),
       loss, freezes: num(video, 'freezeCount'), roundTripMs: rtt, route: routeOf(pair, report),

@@ -4,8 +4,9 @@ import css from './viewer.css';
 import { h, icon } from './dom.ts';
 import type { Icon } from './dom.ts';
 import type { MediaHealth } from './protocol.ts';
+import type { Row } from './rows.ts';
 import type { Phase } from './session.ts';
-import { STEPS, pictureWords, soundWords, stepWords, wordsFor } from './words.ts';
+import { STEPS, pictureWords, selfExplaining, soundWords, stepWords, wordsFor } from './words.ts';
 
 export interface Seen {
   name: string;
@@ -25,7 +26,7 @@ export interface Seen {
 
 export interface Actions { toggle(): void; prepare(): void; retry(): void; mute(): void; snapshot(): void; stats(): void; full(): void }
 
-interface Panel { icon: Icon; title: string; text: string; button: string | null; kind: 'calm' | 'trouble' }
+interface Panel { icon: Icon; title: string; text: string; detail?: string; button: string | null; kind: 'calm' | 'trouble' }
 
 export class View {
   readonly video = h('video', { part: 'video', playsinline: true, autoplay: true, disablepictureinpicture: false });
@@ -35,11 +36,12 @@ export class View {
   private readonly panelIcon = h('div', { class: 'glyph' });
   private readonly title = h('h2');
   private readonly text = h('p');
+  private readonly detail = h('p', { class: 'detail' });
   private readonly steps: HTMLElement[] = STEPS.map((step) => h('li', {}, h('i'), h('span', {}, stepWords[step].short)));
   private readonly stepper = h('ol', { class: 'steps', 'aria-hidden': 'true' }, ...this.steps);
   private readonly action = button('action', 'play', '');
   private readonly count = h('p', { class: 'count' });
-  private readonly panel = h('div', { class: 'panel', part: 'panel' }, this.panelIcon, this.title, this.text, this.stepper,
+  private readonly panel = h('div', { class: 'panel', part: 'panel' }, this.panelIcon, this.title, this.text, this.detail, this.stepper,
     h('div', { class: 'doing' }, this.action, this.count));
   private readonly name = h('span', { class: 'name' });
   private readonly badge = h('span', { class: 'badge' });
@@ -62,18 +64,19 @@ export class View {
       this.video, this.last, h('div', { class: 'shade' }), this.panel,
       h('header', { class: 'top' }, this.name, this.badge),
       this.stats,
-      h('div', { class: 'bar', part: 'controls', role: 'toolbar', 'aria-label': 'Picture controls' },
+      h('div', { class: 'bar', part: 'controls', role: 'group', 'aria-label': 'Picture controls' },
         this.toggle, this.sound, h('span', { class: 'gap' }), this.snap, this.chart, this.expand),
       this.toast, this.spoken);
     root.append(this.frame);
     this.toggle.onclick = () => actions.toggle();
     this.action.onclick = () => actions.retry();
     // Whoever points at the button will press it: what can be ready is made ready.
-    this.toggle.onpointerenter = this.action.onpointerenter = () => actions.prepare();
+    for (const one of [this.toggle, this.action]) one.onpointerenter = one.onpointerdown = one.onfocus = () => actions.prepare();
     this.sound.onclick = () => actions.mute();
     this.snap.onclick = () => actions.snapshot();
     this.chart.onclick = () => actions.stats();
     this.expand.onclick = () => actions.full();
+    this.video.ondblclick = this.last.ondblclick = () => { if (this.frame.classList.contains('controls')) actions.full(); };
     const awake = () => {
       this.frame.classList.remove('resting');
       clearTimeout(this.idleTimer);
@@ -114,8 +117,9 @@ export class View {
       this.panelIcon.replaceChildren(icon(panel.icon));
       this.title.textContent = panel.title;
       this.text.textContent = panel.text;
+      this.detail.textContent = panel.detail ?? '';
       this.action.hidden = panel.button === null;
-      label(this.action, phase.at === 'idle' ? 'play' : 'retry', panel.button ?? '', true);
+      label(this.action, phase.at === 'idle' ? 'play' : 'retry', '', panel.button ?? '');
     }
     this.stepper.hidden = step < 0 || panel === null || panel.kind === 'trouble' || panel.icon !== 'camera';
     this.panel.classList.toggle('quiet', !this.stepper.hidden);
@@ -124,8 +128,10 @@ export class View {
     const watching = phase.at !== 'idle';
     label(this.toggle, watching ? 'stop' : 'play', watching ? 'Stop watching (k)' : 'Watch (k)');
     const noSound = it.media.audio === 'ok' ? null : soundWords[it.media.audio];
-    label(this.sound, it.muted ? 'muted' : 'sound', noSound && watching ? noSound : it.muted ? 'Turn the sound on (m)' : 'Turn the sound off (m)');
-    this.sound.classList.toggle('wanted', it.soundBlocked && it.muted && live && noSound === null);
+    // The browser wants a click before it plays sound: say so in words.
+    const asks = it.soundBlocked && it.muted && live && noSound === null;
+    label(this.sound, it.muted ? 'muted' : 'sound', noSound && watching ? noSound : it.muted ? 'Turn the sound on (m)' : 'Turn the sound off (m)', asks ? 'Turn on sound' : '');
+    this.sound.classList.toggle('wanted', asks);
     this.sound.setAttribute('aria-pressed', String(!it.muted));
     this.sound.disabled = !watching || noSound !== null;
     this.snap.disabled = !it.shown || it.media.video === 'privacy';
@@ -142,10 +148,10 @@ export class View {
     this.chart.setAttribute('aria-pressed', String(open));
   }
 
-  drawStats(rows: [string, string, string?][]): void {
+  drawStats(rows: Row[]): void {
     if (this.stats.hidden) return;
-    this.figures.replaceChildren(...rows.map(([term, value, note]) =>
-      h('div', {}, h('dt', {}, term), h('dd', {}, value), note ? h('dd', { class: 'note' }, note) : null)));
+    this.figures.replaceChildren(...rows.map(({ term, value, note, parts }) =>
+      h('div', {}, h('dt', {}, term), h('dd', {}, value), note ? h('dd', { class: 'note' }, note) : null, parts ? partsOf(parts) : null)));
   }
 
   /** Keeps the picture on the screen while there is none. */
@@ -189,7 +195,8 @@ function panelOf(it: Seen): Panel | null {
       const words = wordsFor(phase.name);
       const text = phase.name === 'bad_setting' || (words.text === '' && phase.message) ? phase.message : words.text;
       const glyph: Icon = phase.name === 'privacy' ? 'privacy' : phase.name === 'busy' ? 'people' : phase.name === 'no_media' ? 'noCamera' : phase.next === 'stay' ? 'warning' : 'hourglass';
-      return { icon: glyph, title: words.title, text, button: phase.retryAt === null ? 'Try again' : 'Try now', kind: phase.next === 'stay' ? 'trouble' : 'calm' };
+      const detail = phase.message !== text && !selfExplaining(phase.name) ? { detail: phase.message } : {};
+      return { icon: glyph, title: words.title, text, ...detail, button: phase.retryAt === null ? 'Try again' : 'Try now', kind: phase.next === 'stay' ? 'trouble' : 'calm' };
     }
     case 'step':
       if (phase.step === 'broker' && it.broker !== null) {
@@ -238,16 +245,26 @@ function button(name: string, glyph: Icon, text: string): HTMLButtonElement {
   return it;
 }
 
-function label(it: HTMLButtonElement, glyph: Icon, text: string, written = false): void {
-  const key = `${glyph} ${text}`;
+function label(it: HTMLButtonElement, glyph: Icon, text: string, written = ''): void {
+  const key = `${glyph} ${text} ${written}`;
   if (it.dataset['key'] === key) return;
   it.dataset['key'] = key;
-  it.replaceChildren(icon(glyph), ...(written ? [h('span', {}, text)] : []));
-  if (written) return;
+  it.replaceChildren(icon(glyph), ...(written ? [h('span', {}, written)] : []));
+  if (!text) return;
   it.title = text;
   it.setAttribute('aria-label', text.replace(/ \(.\)$/, ''));
   const shortcut = / \((.)\)$/.exec(text)?.[1];
   if (shortcut) it.setAttribute('aria-keyshortcuts', shortcut);
+}
+
+/** A bar cut in the steps' shares, and what each of them is. */
+function partsOf(parts: [string, number][]): HTMLElement {
+  const bar = h('div', { class: 'parts', 'aria-hidden': 'true' }, ...parts.map(([, ms]) => {
+    const part = h('i');
+    part.style.flexGrow = String(ms);
+    return part;
+  }));
+  return h('dd', { class: 'note' }, bar, h('div', { class: 'names' }, ...parts.flatMap(([name, ms]) => [h('span', {}, `${name} ${ms}`), ' '])));
 }
 
 let shared: CSSStyleSheet | undefined;

@@ -2,7 +2,7 @@
 
 import { Link } from './link.ts';
 import { Player } from './player.ts';
-import { Unusable, base64url, decode, decodeStatus, topics } from './protocol.ts';
+import { Unusable, decode, decodeStatus, topics } from './protocol.ts';
 import type { Received } from './protocol.ts';
 import { Call } from './session.ts';
 import type { Options } from './session.ts';
@@ -19,9 +19,6 @@ export class Watch {
   unusable = 0;
 
   private readonly undo: (() => void)[] = [];
-  // Messages behind an offer of the device wait with it for its digest: none may overtake.
-  private order: Promise<void> = Promise.resolve();
-  private waiting = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private closed = false;
 
@@ -48,7 +45,7 @@ export class Watch {
     this.undo.push(
       () => removeEventListener('online', networkChanged),
       // The reply topic is asked for before anything is said, on the same ordered connection.
-      this.link.subscribe(topics.reply(root, device, viewer), false, (_, payload) => void this.received(payload)),
+      this.link.subscribe(topics.reply(root, device, viewer), false, (_, payload) => this.received(payload)),
       this.link.subscribe(topics.status(root, device), true, (_, payload) => this.status(payload)),
       this.link.onState(() => this.then(() => call.broker(this.link.up, now()))),
     );
@@ -74,7 +71,7 @@ export class Watch {
 
   /** Makes key and offer ready, so that a click costs no time. */
   prepare(): void {
-    if (Player.possible && !this.player.pc && this.call.session === null && this.mode === 'offer') this.player.prepare([]);
+    if (Player.possible && !this.player.pc && this.call.session === null && this.mode === 'offer') this.player.prepare(this.call.iceServers);
   }
 
   shown(): void {
@@ -112,15 +109,7 @@ export class Watch {
       this.unusable += 1;
       return;
     }
-    if (it.body.type !== 'offer' && this.waiting === 0) return this.then(() => this.call.received(it, now()));
-    this.waiting += 1;
-    this.order = this.order.then(async () => {
-      if (it.body.type === 'offer' && it.session) {
-        this.call.offerHashed(it.session, await sha256(it.body.sdp));
-      }
-      this.waiting -= 1;
-      this.then(() => this.call.received(it, now()));
-    });
+    this.then(() => this.call.received(it, now()));
   }
 
   /** Does one thing to the call, then all that follows from it. */
@@ -140,11 +129,8 @@ export class Watch {
         case 'take_offer': player.takeOffer(effect.sdp, effect.servers); break;
         case 'take_answer': player.takeAnswer(effect.sdp, effect.servers); break;
         case 'take_candidates': player.takeCandidates(effect.candidates); break;
-        case 'hash': {
-          const { session } = effect;
-          void sha256(effect.text).then((digest) => this.then(() => call.hashed(session, digest, now())));
-          break;
-        }
+        // Some milliseconds the first time: while the message travels, not before.
+        case 'digest': setTimeout(() => call.digest()); break;
         case 'close': player.close(); break;
       }
     }
@@ -153,11 +139,4 @@ export class Watch {
     if (next !== null) this.timer = setTimeout(() => this.then(() => call.wake(now())), Math.max(0, next - now()));
     this.changed();
   }
-}
-
-/** SHA-256, base64url; null where the browser has no crypto for this page (plain http, other than localhost). */
-async function sha256(text: string): Promise<string | null> {
-  const subtle = globalThis.crypto?.subtle;
-  if (!subtle) return null;
-  return base64url(new Uint8Array(await subtle.digest('SHA-256', new TextEncoder().encode(text))));
 }

@@ -36,6 +36,7 @@ const rows: Record<string, Words> = {
   ice_failed: { title: 'The route broke', text: 'Camera and browser lost each other and found no new way.', next: 'wait' },
   dtls_failed: { title: 'No secure connection', text: 'The encrypted connection could not be set up.', next: 'wait' },
   consent_lost: { title: 'The connection went quiet', text: 'The camera no longer heard from this browser.', next: 'now' },
+  flood: { title: 'A short pause', text: 'This page sent more than the camera could read.', next: 'wait' },
   internal: { title: 'The camera has a problem', text: 'Something went wrong inside the camera.', next: 'wait' },
   busy: { title: 'All places are taken', text: 'As many people are watching as the camera allows.', next: 'wait' },
   out_of_resources: { title: 'The camera is at its limit', text: 'It has no memory or power left for one more viewer.', next: 'wait' },
@@ -46,6 +47,10 @@ const rows: Record<string, Words> = {
   bad_setting: { title: 'A setting is wrong', text: '', next: 'stay' },
   device_left: { title: 'The camera ended the call', text: 'Calling again.', next: 'wait' },
 };
+
+// Nothing that the device adds to these is news to a person.
+const clear = new Set(['busy', 'rate_limited', 'flood', 'privacy', 'replaced', 'shutdown', 'expired', 'stale_nonce', 'no_session', 'conflict', 'gone', 'no_webrtc']);
+export const selfExplaining = (name: string): boolean => clear.has(name);
 
 const unknown: Words = { title: 'Something went wrong', text: 'The camera gave no known reason.', next: 'wait' };
 

@@ -127,6 +127,39 @@ test('a viewer whose network is cut finds its way again by a restart', async () 
   await page.evaluate(() => globalThis.viewer.stop());
 });
 
+test('restarts that nobody hears or that are refused do not keep later ones from working', async () => {
+  await device('deaf', { deafTo: 2, refuseRestarts: 1 });
+  await show({ device: 'deaf' });
+  await state('live');
+  const before = await page.evaluate(() => globalThis.viewer.peerConnection.remoteDescription.sdp);
+  await page.evaluate(() => {
+    globalThis.viewer.watch.call.peer('lost', performance.now());
+    globalThis.dispatchEvent(new Event('online'));
+  });
+  await page.waitForFunction((then) => {
+    const { peerConnection: pc } = globalThis.viewer;
+    return pc.signalingState === 'stable' && pc.remoteDescription.sdp !== then;
+  }, before, { timeout: 20_000, polling: 100 });
+  assert.equal((await heard('deaf')).filter((it) => it.restart).length, 4);
+  await moves();
+  assert.equal(await page.evaluate(() => globalThis.told.some((it) => it.type === 'fanlight-error')), false);
+  await page.evaluate(() => globalThis.viewer.stop());
+});
+
+test('a broker that died without a word is noticed when the page wakes up', async () => {
+  await show({ device: 'one' });
+  await state('live');
+  broker.child.kill('SIGSTOP');
+  await page.evaluate(() => globalThis.dispatchEvent(new Event('online')));
+  await page.waitForFunction(() => !globalThis.viewer.watch.link.up, null, { timeout: 6000 });
+  await moves();
+  broker.child.kill('SIGCONT');
+  await page.waitForFunction(() => globalThis.viewer.watch.link.up, null, { timeout: 30_000 });
+  await page.evaluate(() => globalThis.dispatchEvent(new Event('online')));
+  assert.equal(await page.evaluate(() => new Promise((resolve) => setTimeout(() => resolve(globalThis.viewer.watch.link.up), 3500))), true);
+  await page.evaluate(() => globalThis.viewer.stop());
+});
+
 test('refusals are told by name, with the time of the next try', async () => {
   await device('four', { refuse: { code: 503, name: 'busy', message: 'full', retry_after_ms: 60_000 } });
   await show({ device: 'four' });
@@ -142,6 +175,28 @@ test('an answer for another call is refused', async () => {
   await show({ device: 'five' });
   await state('error');
   assert.equal((await page.evaluate(() => globalThis.told)).at(-1).name, 'hash_mismatch');
+});
+
+test('the page follows a broker that moved, and nobody else’s', async () => {
+  const old = await Broker.start();
+  const settings = { broker: old.url };
+  const home = await serve(settings);
+  const tab = await chromium.newPage();
+  const says = (text) => tab.waitForFunction((it) => document.getElementById('link').textContent === it, text, { timeout: 20_000 });
+  await tab.goto(home.url);
+  await says('Connected');
+  await old.stop();
+  await says('Broker not reachable');
+  settings.broker = broker.url;
+  await says('Connected');
+  await tab.goto(`${home.url}/?broker=${encodeURIComponent(old.url)}`);
+  await says('Broker not reachable');
+  const loads = await tab.evaluate(() => performance.timeOrigin);
+  await tab.waitForResponse((it) => it.url().endsWith('config.json'), { timeout: 10_000 });
+  await tab.waitForResponse((it) => it.url().endsWith('config.json'), { timeout: 10_000 });
+  assert.equal(await tab.evaluate(() => performance.timeOrigin), loads);
+  await tab.close();
+  await home.close();
 });
 
 test('several viewers share one connection, and leave nothing behind', async () => {

@@ -5,6 +5,7 @@ import { MqttClient, browserStreamBuilder } from '../src/mqtt.cjs';
 import type { Candidate, IceServer, MediaHealth } from '../src/protocol.ts';
 import { base64url } from '../src/protocol.ts';
 import { checkOf } from '../src/clock.ts';
+import { drawDoor } from './scene.ts';
 
 interface Settings {
   broker: string; root?: string; device: string;
@@ -18,7 +19,10 @@ interface Settings {
   mute?: boolean;
   /** Answers with the digest of something else. */
   wrongHash?: boolean;
-  scene?: number;
+  /** Does not hear the first restarts. */
+  deafTo?: number;
+  /** Refuses the first restarts. */
+  refuseRestarts?: number;
 }
 interface Session { pc: RTCPeerConnection; seq: number; viewer: string; early: Candidate[]; remote: boolean; offered: string | null }
 
@@ -71,6 +75,12 @@ export class FakeDevice {
     if (reason === 'shutdown') this.each({ type: 'bye', reason: 'shutdown' });
     for (const it of this.sessions.values()) it.pc.close();
     this.sessions.clear();
+    this.client.end();
+  }
+
+  /** Goes away for good: nobody remembers it. */
+  forget(): void {
+    this.client.publish(this.topic('status'), '', { qos: 1, retain: true });
     this.client.end();
   }
 
@@ -130,6 +140,11 @@ export class FakeDevice {
     const session = this.sessions.get(id);
     if (!session) return;
     if (it['type'] === 'offer') {
+      if ((this.settings.deafTo ?? 0) > 0) return void (this.settings.deafTo! -= 1);
+      if ((this.settings.refuseRestarts ?? 0) > 0) {
+        this.settings.refuseRestarts! -= 1;
+        return this.say(session, id, { type: 'error', code: 429, name: 'rate_limited', message: 'no', retry_after_ms: 500 });
+      }
       await session.pc.setRemoteDescription({ type: 'offer', sdp: String(it['sdp']) });
       await this.answer(session, id, String(it['sdp']), false, {});
     } else if (it['type'] === 'answer') {
@@ -166,34 +181,19 @@ export class FakeDevice {
 
 const digest = async (text: string) => base64url(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))));
 
-/** A garden at dusk that moves, with the picture clock on top, and a soft tone. */
+/** A door at dusk, with the picture clock on top, and a soft tone. */
 function scene(): MediaStream {
   if (shared) return shared;
   const canvas = Object.assign(document.createElement('canvas'), { width: 1280, height: 720 });
-  const context = canvas.getContext('2d')!;
+  const context = canvas.getContext('2d', { alpha: false })!;
   const draw = () => {
-    const t = performance.now() / 1000;
-    const sky = context.createLinearGradient(0, 0, 0, 720);
-    for (const [at, colour] of [[0, '#24406e'], [0.45, '#c9755b'], [0.62, '#f3b56a'], [1, '#2b3a2a']] as const) sky.addColorStop(at, colour);
-    context.fillStyle = sky;
-    context.fillRect(0, 0, 1280, 720);
-    context.fillStyle = '#ffe9b8';
-    context.beginPath();
-    context.arc(640 + Math.sin(t / 3) * 260, 330 + Math.cos(t / 3) * 24, 54, 0, 7);
-    context.fill();
-    for (let layer = 0; layer < 3; layer++) {
-      context.fillStyle = ['#4b4258', '#34363f', '#1f2a24'][layer]!;
-      context.beginPath();
-      context.moveTo(0, 720);
-      for (let x = 0; x <= 1280; x += 16) context.lineTo(x, 430 + layer * 74 + Math.sin(x / (150 - layer * 25) + layer * 2 + t * 0.15 * (layer + 1)) * (46 - layer * 10));
-      context.lineTo(1280, 720);
-      context.fill();
-    }
+    drawDoor(context, performance.now() / 1000);
     clock(context);
   };
   draw();
   setInterval(draw, 33);
   const stream = canvas.captureStream(30);
+  for (const track of stream.getVideoTracks()) track.contentHint = 'detail';
   const audio = new AudioContext();
   const tone = new OscillatorNode(audio, { frequency: 440 });
   const to = audio.createMediaStreamDestination();
@@ -215,4 +215,4 @@ function clock(context: CanvasRenderingContext2D): void {
   });
 }
 
-Object.assign(globalThis, { FakeDevice });
+Object.assign(globalThis, { FakeDevice, drawDoor });

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { checkOf, delayOf, readClock } from '../src/clock.ts';
+import { Delays } from '../src/delay.ts';
+import type { Look } from '../src/delay.ts';
 import { percentile, readStats } from '../src/stats.ts';
 import { rowsOf } from '../src/rows.ts';
 
@@ -48,8 +50,9 @@ test('the delay survives the wrap of the clock, and clocks that disagree give no
 });
 
 const report = (frames: number, bytes: number, lost: number, local = 'host') => new Map(Object.entries({
-  v: { type: 'inbound-rtp', kind: 'video', codecId: 'c', bytesReceived: bytes, packetsReceived: frames * 4, packetsLost: lost, framesDecoded: frames, totalDecodeTime: frames * 0.004, jitterBufferDelay: frames * 0.006, jitterBufferEmittedCount: frames, frameWidth: 1280, frameHeight: 720, freezeCount: 1, framesDropped: 2 },
+  v: { type: 'inbound-rtp', kind: 'video', codecId: 'c', bytesReceived: bytes, packetsReceived: frames * 4, packetsLost: lost, framesDecoded: frames, totalProcessingDelay: frames * 0.01, timestamp: 1_700_000_000_014, estimatedPlayoutTimestamp: 1_700_000_000_000 + 2_208_988_800_000, remoteId: 'o', frameWidth: 1280, frameHeight: 720, freezeCount: 1, framesDropped: 2 },
   a: { type: 'inbound-rtp', kind: 'audio', bytesReceived: 1000, packetsReceived: 50, packetsLost: 0 },
+  o: { type: 'remote-outbound-rtp', timestamp: 1_700_000_000_003, remoteTimestamp: 1_700_000_000_000 },
   c: { type: 'codec', mimeType: 'video/H264' },
   t: { type: 'transport', selectedCandidatePairId: 'p' },
   q: { type: 'candidate-pair', currentRoundTripTime: 9 },
@@ -61,11 +64,10 @@ const report = (frames: number, bytes: number, lost: number, local = 'host') => 
 test('figures are differences between two reports', () => {
   const first = readStats(report(30, 250_000, 0), null, 1000);
   assert.deepEqual([first.stats.fps, first.stats.bitrate, first.stats.delayMs, first.stats.loss], [null, null, null, null]);
-  const { stats } = readStats(report(60, 500_000, 12), first.sample, 2000);
+  const { stats, look } = readStats(report(60, 500_000, 12), first.sample, 2000);
   assert.equal(stats.fps, 30);
   assert.equal(stats.bitrate, 2_000_000);
-  assert.ok(Math.abs(stats.delayMs! - 20) < 1e-6); // 10 half trip, 6 buffer, 4 decoding
-  assert.equal(stats.delayBy, 'estimate');
+  assert.deepEqual(look, { playout: 14, offset: -3, roundTrip: 20, processing: 10 });
   assert.ok(Math.abs(stats.loss! - 12 / 132) < 1e-9);
   assert.deepEqual([stats.width, stats.height, stats.freezes, stats.videoCodec], [1280, 720, 1, 'H264']);
   assert.deepEqual(stats.route, { kind: 'direct', local: 'host', remote: 'srflx', protocol: 'udp' });
@@ -76,7 +78,25 @@ test('a relay is named with its own protocol', () => {
 test('nothing connected yet is no figures, and no fault', () => {
   const { stats } = readStats(new Map(), null, 0);
   assert.equal(stats.route, null);
-  assert.deepEqual(rowsOf(stats, '').map((row) => row[1]), ['–', '–', '–', '–', '–', '0', '–']);
+  assert.deepEqual(rowsOf(stats, []).map((row) => row.value), ['–', '–', '–', '–', '–', '–', '0', '–']);
+});
+test('the delay is the surest one that is known, of the last 10 s', () => {
+  const all = new Delays();
+  const look = (at: number, more: Partial<Look> = {}) => all.look(at, { playout: null, offset: null, roundTrip: 20, processing: 9, ...more });
+  assert.equal(all.summary(0), null);
+  for (let i = 1; i <= 100; i++) all.frame(i * 33, i * 33 - 25);
+  all.frame(3300, 3400); // from the future: not believed
+  assert.equal(all.summary(3300), null); // no round trip yet
+  look(3300);
+  assert.deepEqual(all.summary(3300), { ms: 35, by: 'estimate', p95: null });
+  // The device's clock is a minute behind, its reports took 10, 12 and 400 ms: 14 to the playout and 16 to the screen.
+  for (const late of [12, 10, 400]) look(3400 + late, { playout: 60_014, offset: -60_000 - late, roundTrip: late === 400 ? 800 : 20 });
+  assert.deepEqual(all.summary(4000), { ms: 30, by: 'capture', p95: null });
+  look(4000, { playout: 14_000_000, offset: 0 });
+  all.read(4000, 44);
+  all.read(4100, 46);
+  assert.deepEqual(all.summary(4100), { ms: 44, by: 'clock', p95: 46 });
+  assert.equal(all.summary(14_500), null);
 });
 test('percentiles', () => {
   const values = Array.from({ length: 100 }, (_, i) => 100 - i);

@@ -12,7 +12,7 @@ const bare = await serve(null, policy(broker.url));
 const chromium = await browser();
 const stage = await chromium.newPage();
 await stage.goto(`${bare.url}/device.html`);
-stage.on('console', (line) => console.log('device:', line.text()));
+stage.on('console', (line) => { if (!/WebSocket connection/.test(line.text())) console.log('device:', line.text()); });
 const problems = [];
 
 const device = (name, settings = {}) => stage.evaluate(([it]) => {
@@ -46,7 +46,19 @@ async function shot(name, { path = '/', at = site, size = [1280, 800], scheme = 
   await context.close();
 }
 const pause = (page, ms) => page.waitForTimeout(ms);
-const phone = { size: [390, 844], isMobile: true, hasTouch: true };
+const phone = { size: [360, 740], isMobile: true, hasTouch: true };
+/** Puts the call into a state that passes too quickly to be caught. */
+const put = (page, phase, media = {}) => page.evaluate(([it, health]) => {
+  const viewer = document.querySelector('fanlight-viewer');
+  viewer.watch.call.phase = it;
+  Object.assign(viewer.watch.call.media, health);
+  viewer.refresh();
+}, [phase, media]);
+const stepwise = (name, step, settings = {}) => shot(`step-${name}`, { path: '/?device=silent', ...settings }, async (page) => {
+  await pause(page, 500);
+  await put(page, { at: 'step', step });
+  await pause(page, 700);
+});
 
 await device('garden');
 await device('front-door', { viewers: 2 });
@@ -71,11 +83,29 @@ for (const name of ['workshop', 'cellar', 'hall', 'nursery']) await shot(`media-
 await shot('media-phone', { ...phone, path: '/?device=workshop,nursery' }, async (page) => pause(page, 1500));
 await shot('several', { path: '/?device=garden,front-door,workshop,gone', size: [1440, 900] }, async (page) => { await state(page, 'live'); await pause(page, 1200); });
 await shot('several-light-stats', { path: '/?device=garden,front-door&stats', size: [1440, 900], scheme: 'light' }, async (page) => { await state(page, 'live'); await pause(page, 2500); });
+for (const step of ['broker', 'device', 'offer', 'route', 'secure', 'picture']) await stepwise(step, step);
+await stepwise('route-light', 'route', { scheme: 'light' });
+await stepwise('secure-phone', 'secure', { ...phone });
+for (const [name, settings] of [['reconnecting', {}], ['reconnecting-phone', { ...phone, scheme: 'light' }]]) {
+  await shot(name, settings, async (page) => { await state(page, 'live'); await put(page, { at: 'live', restarting: true }); await pause(page, 800); });
+}
+await shot('live-absent', {}, async (page) => { await state(page, 'live'); await put(page, { at: 'live', restarting: false }, { video: 'absent' }); await pause(page, 800); });
+await shot('stands-still', {}, async (page) => {
+  await state(page, 'live');
+  await page.evaluate(() => { const it = document.querySelector('fanlight-viewer'); it.frames += 1; });
+  await page.mouse.move(700, 300);
+  await pause(page, 4500);
+  await page.mouse.move(710, 310);
+  await pause(page, 300);
+});
+await shot('form-over', { scheme: 'light' }, async (page) => { await state(page, 'live'); await page.click('#change'); await pause(page, 500); });
+await shot('focus-list', { scheme: 'light' }, async (page) => { await state(page, 'live'); for (let i = 0; i < 4; i++) await page.keyboard.press('Tab'); await pause(page, 300); });
+await shot('live-phone-resting', { ...phone }, async (page) => { await state(page, 'live'); await pause(page, 4000); });
 await shot('connecting', { path: '/?device=silent' }, async (page) => pause(page, 1200));
 await shot('connecting-phone', { ...phone, scheme: 'light', path: '/?device=silent' }, async (page) => pause(page, 1200));
 await shot('offline', { path: '/?device=gone' }, async (page) => pause(page, 900));
-await shot('unknown', { path: '/?device=nobody' }, async (page) => state(page, 'offline', 25_000));
-await shot('timeout', { path: '/?device=silent' }, async (page) => state(page, 'error', 25_000));
+await shot('unknown', { path: '/?device=nobody' }, async (page) => { await state(page, 'offline', 25_000); await pause(page, 600); });
+await shot('timeout', { path: '/?device=silent' }, async (page) => { await state(page, 'error', 25_000); await pause(page, 600); });
 await shot('choose', { path: '/?device=', before: (page) => page.route('**/config.json', (route) => route.fulfill({ json: { broker: broker.url } })) }, async (page) => pause(page, 700));
 await shot('choose-phone', { ...phone, scheme: 'light', before: (page) => page.route('**/config.json', (route) => route.fulfill({ json: { broker: broker.url } })) }, async (page) => pause(page, 700));
 await shot('no-cameras', { before: (page) => page.route('**/config.json', (route) => route.fulfill({ json: { broker: broker.url, root: 'empty/v1' } })) }, async (page) => pause(page, 700));
@@ -94,14 +124,14 @@ for (const [name, [code, after]] of Object.entries(refusals)) {
     await state(page, 'error');
     await pause(page, 500);
   });
-  if (['busy', 'no_common_codec'].includes(name)) {
+  if (['busy', 'no_common_codec', 'internal'].includes(name)) {
     await shot(`error-${name}-phone`, { ...phone, path: `/?device=${id}` }, async (page) => { await state(page, 'error'); await pause(page, 500); });
   }
-  await to(id, 'leave', 'shutdown');
+  await to(id, 'forget');
 }
 await device('liar', { wrongHash: true });
 await shot('error-hash', { path: '/?device=liar' }, async (page) => { await state(page, 'error'); await pause(page, 500); });
-await to('liar', 'leave', 'shutdown');
+await to('liar', 'forget');
 await shot('error-webrtc', { before: (page) => page.addInitScript(() => { delete globalThis.RTCPeerConnection; }) }, async (page) => { await state(page, 'error'); await pause(page, 500); });
 const component = (name, html, size = [760, 428], wait = 900) => shot(name, { path: '/component.html', size }, async (page) => {
   await page.evaluate((it) => { document.body.innerHTML = it; }, html);
@@ -112,10 +142,12 @@ await component('setting', '<fanlight-viewer broker="mqtt://x" device="garden" c
 await component('no-controls', `<fanlight-viewer broker="${broker.url}" device="garden"></fanlight-viewer>`, [480, 270], 1500);
 await component('tiny', `<div style="width:320px"><fanlight-viewer broker="${broker.url}" device="workshop" controls></fanlight-viewer><fanlight-viewer broker="${broker.url}" device="garden" controls stats></fanlight-viewer><fanlight-viewer broker="${broker.url}" device="silent" controls></fanlight-viewer></div>`, [320, 540], 2500);
 await component('request', `<fanlight-viewer broker="${broker.url}" device="garden" mode="request" controls stats></fanlight-viewer>`, [760, 428], 3000);
-await shot('blocked', { before: (page) => page.addInitScript(() => {
-  const { play } = HTMLMediaElement.prototype;
-  HTMLMediaElement.prototype.play = function () { return this.muted ? play.call(this) : Promise.reject(new DOMException('no click yet', 'NotAllowedError')); };
-}) }, async (page) => { await state(page, 'live'); await page.mouse.move(700, 300); await pause(page, 600); });
+for (const [name, settings] of [['blocked', {}], ['blocked-light', { scheme: 'light' }], ['blocked-phone', { ...phone }]]) {
+  await shot(name, { ...settings, before: (page) => page.addInitScript(() => {
+    const { play } = HTMLMediaElement.prototype;
+    HTMLMediaElement.prototype.play = function () { return this.muted ? play.call(this) : Promise.reject(new DOMException('no click yet', 'NotAllowedError')); };
+  }) }, async (page) => { await state(page, 'live'); await page.mouse.move(700, 300); await pause(page, 600); });
+}
 
 await shot('device-lost', {}, async (page) => {
   await state(page, 'live');
@@ -129,6 +161,13 @@ await shot('broker-down-live', { path: '/?stats' }, async (page) => {
   await pause(page, 2500);
 });
 await broker.stop();
+const open = await serve(null);
+const strict = await Broker.start('', 'allow_anonymous false\n');
+const locked = { before: (page) => page.route('**/config.json', (route) => route.fulfill({ json: { broker: strict.url, user: 'nobody', password: 'x' } })), at: open };
+await shot('refused', locked, async (page) => pause(page, 1500));
+await shot('refused-viewer', { ...locked, path: '/?device=garden', scheme: 'light' }, async (page) => pause(page, 1500));
+await strict.stop();
+await open.close();
 await shot('broker-down', {}, async (page) => pause(page, 2500));
 await shot('broker-down-phone', { ...phone, scheme: 'light' }, async (page) => pause(page, 2500));
 

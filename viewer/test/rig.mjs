@@ -21,13 +21,13 @@ const freePort = () => new Promise((resolve) => {
 });
 
 export class Broker {
-  static async start(extra = '') {
+  static async start(extra = '', access = 'allow_anonymous true\n') {
     const it = new Broker();
     it.port = await freePort();
     mkdirSync(work, { recursive: true });
     it.tcp = await freePort(); // mosquitto 2.0.11 does not start with WebSocket listeners alone
     it.file = join(work, `mosquitto-${it.port}.conf`);
-    writeFileSync(it.file, `listener ${it.tcp} 127.0.0.1\nlistener ${it.port} 127.0.0.1\nprotocol websockets\nallow_anonymous true\npersistence false\nuser root\n${extra}`);
+    writeFileSync(it.file, `listener ${it.tcp} 127.0.0.1\nlistener ${it.port} 127.0.0.1\nprotocol websockets\n${access}persistence false\nuser root\n${extra}`);
     await it.run();
     return it;
   }

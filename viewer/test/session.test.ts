@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import type { FromDevice, Status } from '../src/protocol.ts';
 import { Call } from '../src/session.ts';
 import type { Effect } from '../src/session.ts';
 import { errorNames, wordsFor } from '../src/words.ts';
 
-const HASH = '47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU';
 const OFFER = 'v=0\r\na=ice-ufrag:mine\r\n';
 const ANSWER = 'v=0\r\na=ice-ufrag:them\r\n';
+const hash = (text: string) => createHash('sha256').update(text).digest('base64url');
+const HASH = hash(OFFER);
 const online = (more: Partial<Status & { state: 'online' }> = {}): Status =>
   ({ state: 'online', epoch: 'e1', conn: 1, media: { video: 'ok', audio: 'ok' }, viewers: 0, maxViewers: 8, auth: 'broker', version: '0', ...more });
 
@@ -55,7 +57,7 @@ class Rig {
     return this.do((it) => it.broker(true, this.now)).do((it) => it.deviceStatus(online(), this.now)).do((it) => it.watch(this.now)).offered();
   }
   offered(): this {
-    return this.do((it) => it.localOffer(OFFER, this.now)).do((it) => it.hashed(it.session!, HASH, this.now));
+    return this.do((it) => it.localOffer(OFFER, this.now));
   }
   live(): this {
     return this.started().answer().do((it) => it.remoteSet()).do((it) => it.peer('routed', this.now)).do((it) => it.peer('connected', this.now)).do((it) => it.shown(this.now));
@@ -94,6 +96,16 @@ test('a call goes from broker to picture, step by step', () => {
   assert.equal(rig.call.reached.shown, 1300);
 });
 
+test('a picture that is seen before its connection is told of counts', () => {
+  const rig = new Rig().started().answer().do((it) => it.remoteSet()).do((it) => it.peer('routed', 1050)).do((it) => it.shown(1100));
+  assert.equal(rig.at(), 'secure');
+  rig.do((it) => it.peer('connected', 1120));
+  assert.deepEqual([rig.at(), rig.call.reached.shown], ['live', 1100]);
+  rig.fresh().hear({ type: 'bye', reason: 'expired' }).pass(1000);
+  rig.offered().answer().do((it) => it.remoteSet()).do((it) => it.peer('connected', rig.now));
+  assert.equal(rig.at(), 'picture'); // the next session begins without one
+});
+
 test('candidates go in batches of 20 ms or 8, with an end, numbered', () => {
   const rig = new Rig().started();
   const add = () => rig.do((it) => it.localCandidate({ candidate: 'c' }, 'mine', rig.now));
@@ -112,6 +124,14 @@ test('candidates go in batches of 20 ms or 8, with an end, numbered', () => {
   assert.equal(sent.length, 24); // the device takes no more
   assert.equal(rig.said.at(-1)!['end'], true);
   assert.deepEqual(rig.said.map((it) => it['seq']), rig.said.map((_, i) => i));
+});
+
+test('candidates inside the offer count among those a device takes', () => {
+  const sdp = `${OFFER}${'a=candidate:1 1 UDP 5 192.0.2.1 9 typ host\r\n'.repeat(20)}a=candidate:2 1 tcp 5 192.0.2.1 9 typ host\r\n`;
+  const rig = new Rig().do((it) => it.broker(true, 0)).do((it) => it.watch(0)).do((it) => it.localOffer(sdp, 0));
+  for (let i = 0; i < 9; i++) rig.do((it) => it.localCandidate({ candidate: 'c' }, 'mine', 0));
+  rig.do((it) => it.localCandidate(null, 'mine', 0));
+  assert.equal(rig.said.flatMap((it) => (it['candidates'] as unknown[] | undefined) ?? []).length, 4);
 });
 
 test('early candidates wait for the description; old, late and foreign ones are ignored', () => {
@@ -138,7 +158,7 @@ test('of early candidates eight messages are kept, for five seconds', () => {
   assert.equal(rig.effects().filter((it) => it === 'take_candidates').length, 8);
 });
 
-test('messages are taken in order, repeats are ignored, and a gap is given one second', () => {
+test('messages are taken in order, and repeats are ignored', () => {
   const rig = new Rig().live();
   const media = (video: 'absent' | 'starting' | 'ok', seq: number) => rig.hear({ type: 'media', media: { video, audio: 'ok' } }, seq);
   media('absent', 2);
@@ -147,11 +167,32 @@ test('messages are taken in order, repeats are ignored, and a gap is given one s
   assert.equal(rig.call.media.video, 'absent');
   media('ok', 1);
   assert.equal(rig.call.media.video, 'absent');
-  media('ok', 5);
+});
+
+test('a gap is given one second, and ends no running picture: the order goes on behind it', () => {
+  const rig = new Rig().live();
+  const media = (video: 'absent' | 'starting' | 'stalled', seq: number) => rig.hear({ type: 'media', media: { video, audio: 'ok' } }, seq);
+  media('absent', 5);
+  media('stalled', 9);
   rig.pass(999);
-  assert.equal(rig.at(), 'live');
+  assert.deepEqual([rig.at(), rig.call.media.video], ['live', 'ok']);
   rig.pass(1);
+  assert.deepEqual([rig.at(), rig.call.media.video], ['live', 'absent']);
+  rig.pass(1000);
+  assert.deepEqual([rig.at(), rig.call.media.video], ['live', 'stalled']);
+  media('starting', 4);
+  assert.equal(rig.call.media.video, 'stalled');
+  media('starting', 10);
+  assert.deepEqual([rig.at(), rig.call.media.video], ['live', 'starting']);
+  assert.equal(rig.call.session, 'session-1xxxxxxxxxxxxx');
+});
+
+test('before the picture a gap is a call anew', () => {
+  const rig = new Rig().started().hear({ type: 'candidates', ufrag: 'them', candidates: [], end: false }, 1).pass(1000);
   assert.equal(rig.at(), 'conflict');
+  assert.equal(rig.types().at(-1), 'bye');
+  rig.pass(1000);
+  assert.deepEqual([rig.at(), rig.call.session], ['offer', 'session-2xxxxxxxxxxxxx']);
 });
 
 test('an error in its turn does not hold up what comes after it', () => {
@@ -167,21 +208,23 @@ test('a message of another session is not heard', () => {
   assert.equal(rig.at(), 'live');
 });
 
-test('an answer with the wrong digest is refused; without one, or without crypto, it is taken', () => {
-  const wrong = new Rig().started().answer({ offerHash: 'x' });
-  assert.equal(wrong.at(), 'hash_mismatch');
-  assert.deepEqual(wrong.effects().slice(-1), ['close']);
-  assert.equal(wrong.types().at(-1), 'bye');
-  assert.equal(new Rig().started().answer({ offerHash: null }).at(), 'route');
-  const plain = new Rig().do((it) => it.broker(true, 0)).do((it) => it.watch(0)).do((it) => it.localOffer(OFFER, 0)).do((it) => it.hashed(it.session!, null, 0));
-  assert.equal(plain.answer({ offerHash: 'x' }).at(), 'route');
+test('an answer with the wrong digest, or with none, is refused', () => {
+  for (const offerHash of ['x', hash('another'), null]) {
+    const rig = new Rig().started().answer({ offerHash });
+    assert.equal(rig.at(), 'hash_mismatch');
+    assert.deepEqual(rig.effects().slice(-1), ['close']);
+    assert.equal(rig.types().at(-1), 'bye');
+    assert.ok(!rig.effects().includes('take_answer'));
+  }
 });
 
-test('an answer that overtakes the digest waits for it', () => {
-  const rig = new Rig().do((it) => it.broker(true, 0)).do((it) => it.watch(0)).do((it) => it.localOffer(OFFER, 0)).answer();
-  assert.ok(!rig.effects().includes('take_answer'));
-  rig.do((it) => it.hashed(it.session!, HASH, 1));
-  assert.ok(rig.effects().includes('take_answer'));
+test('an answer to a restart that a newer one took over from is ignored, and the picture goes on', () => {
+  const rig = new Rig().live().do((it) => it.peer('lost', 1000)).pass(4000).do((it) => it.localOffer('first', 5000, true)).pass(3000);
+  rig.do((it) => it.localOffer('second', 8000, true)).answer({ offerHash: hash('first') });
+  assert.equal(rig.at(), 'live');
+  assert.equal(rig.effects().filter((it) => it === 'take_answer').length, 1);
+  rig.answer({ offerHash: hash('second') });
+  assert.equal(rig.effects().filter((it) => it === 'take_answer').length, 2);
 });
 
 test('without an answer the same offer is said again, then the call fails', () => {
@@ -203,11 +246,10 @@ test('where no status was ever seen, silence means that nobody is there', () => 
 test('request mode: the device offers, the answer carries the digest of its offer', () => {
   const rig = new Rig('request').do((it) => it.broker(true, 0)).do((it) => it.deviceStatus(online(), 0)).do((it) => it.watch(0));
   assert.deepEqual(rig.said[0], { v: 1, type: 'request', session: rig.call.session, seq: 0, media: { video: true, audio: true, talk: false } });
-  rig.do((it) => it.offerHashed(it.session!, HASH));
   rig.hear({ type: 'offer', sdp: ANSWER, restart: false, iceServers: [{ urls: ['turn:t'] }], leaseS: 60 });
-  assert.deepEqual(rig.done.at(-1), { do: 'take_offer', sdp: ANSWER, servers: [{ urls: ['turn:t'] }] });
+  assert.deepEqual(rig.done.find((it) => it.do === 'take_offer'), { do: 'take_offer', sdp: ANSWER, servers: [{ urls: ['turn:t'] }] });
   rig.do((it) => it.localAnswer(OFFER));
-  assert.deepEqual(rig.said[1], { v: 1, type: 'answer', session: rig.call.session, seq: 1, sdp: OFFER, offer_hash: HASH });
+  assert.deepEqual(rig.said[1], { v: 1, type: 'answer', session: rig.call.session, seq: 1, sdp: OFFER, offer_hash: hash(ANSWER) });
   rig.do((it) => it.peer('routed', 0)).do((it) => it.peer('connected', 0)).pass(31_000);
   assert.equal(rig.types().at(-1), 'renew');
 });
@@ -218,9 +260,34 @@ test('on glare the device yields: its offer is ignored while ours waits', () => 
   assert.ok(!rig.effects().includes('take_offer'));
 });
 
+test('a restart that was refused, or that nobody heard, stands in nobody’s way', () => {
+  const theirs = { type: 'offer', sdp: ANSWER, restart: true, iceServers: null, leaseS: null } as const;
+  const restarting = () => new Rig().live().do((it) => it.peer('lost', 1000)).pass(4000).do((it) => it.localOffer(OFFER, 5000, true));
+  const refused = restarting().hear({ type: 'error', code: 429, name: 'rate_limited', message: '', retryAfterMs: 5000 });
+  assert.equal(refused.at(), 'live');
+  assert.ok(refused.hear(theirs).effects().includes('take_offer'));
+  const unheard = restarting().pass(3000);
+  assert.equal(unheard.effects().filter((it) => it === 'make_offer').length, 3); // ours, and two restarts
+  assert.ok(unheard.hear(theirs).effects().includes('take_offer'));
+});
+
+test('a refused restart is made again when the device says, but not later than a call anew', () => {
+  const restarts = (rig: Rig) => rig.done.filter((it) => it.do === 'make_offer' && it.restart).length;
+  const limited = (retryAfterMs: number) => ({ type: 'error', code: 429, name: 'rate_limited', message: '', retryAfterMs }) as const;
+  const rig = new Rig().live().do((it) => it.peer('lost', 1000)).pass(4000).do((it) => it.localOffer(OFFER, 5000, true)).hear(limited(8000));
+  assert.equal(restarts(rig.pass(7999)), 1);
+  assert.equal(restarts(rig.pass(1)), 2);
+  assert.equal(rig.do((it) => it.localOffer('again', rig.now, true)).hear(limited(60_000)).pass(8000).at(), 'ice_failed');
+});
+
+test('a restart that goes wrong on this side ends no running call', () => {
+  assert.equal(new Rig().live().do((it) => it.peer('lost', 1000)).do((it) => it.localFailed('bad_sdp', 'take the answer', 1000)).at(), 'live');
+  assert.equal(new Rig().started().do((it) => it.localFailed('bad_sdp', 'take the answer', 1000)).at(), 'bad_sdp');
+});
+
 test('a restart of the device is answered without a stop', () => {
   const rig = new Rig().live().hear({ type: 'offer', sdp: ANSWER, restart: true, iceServers: null, leaseS: null });
-  assert.equal(rig.effects().at(-1), 'take_offer');
+  assert.ok(rig.effects().includes('take_offer'));
   assert.equal(rig.at(), 'live');
 });
 
@@ -339,6 +406,19 @@ test('an error ends no running session, bye does, with its words', () => {
   assert.equal(rig.at(), 'live');
   rig.hear({ type: 'bye', reason: 'ice_failed' });
   assert.deepEqual([rig.at(), (rig.call.phase as { message: string }).message], ['ice_failed', 'no path']);
+});
+
+test('every error is only noted while the picture runs; a session that is gone matters once the route is lost', () => {
+  const error = (name: string) => ({ type: 'error', code: 400, name, message: '', retryAfterMs: null }) as const;
+  for (const name of [...errorNames(), 'something_new']) assert.equal(new Rig().live().hear(error(name), null).pass(2000).at(), 'live', name);
+  const rig = new Rig().live().do((it) => it.peer('lost', 1000)).hear(error('no_session'), null);
+  assert.equal(rig.at(), 'no_session');
+  assert.equal(rig.pass(1000).call.session, 'session-2xxxxxxxxxxxxx');
+});
+
+test('a bye is taken at once, whatever its number', () => {
+  assert.equal(new Rig().live().hear({ type: 'bye', reason: 'internal' }, 40).at(), 'internal');
+  assert.equal(new Rig().live().hear({ type: 'bye', reason: 'flood' }, 0).at(), 'flood');
 });
 
 test('a lost route is restarted after 4 s, every 3 s, five times', () => {
