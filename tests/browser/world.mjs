@@ -12,11 +12,11 @@ import { fileURLToPath } from 'node:url';
 import mqtt from 'mqtt';
 import { chromium } from 'playwright-core';
 
-const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+export const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const target = process.env.CARGO_TARGET_DIR ?? path.join(top, 'target');
 export const daemonBinary = process.env.FANLIGHT ?? path.join(target, 'debug/fanlight');
 export const viewerFiles = process.env.FANLIGHT_VIEWER ?? path.join(top, 'viewer/dist');
-const chromiumBinary = process.env.CHROMIUM ?? '/usr/bin/chromium';
+export const chromiumBinary = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 // The address that daemon and browser meet on: an interface of the namespace the tests run in, else loopback.
 export const host = process.env.FANLIGHT_TEST_ADDRESS ?? '127.0.0.1';
@@ -195,10 +195,10 @@ export async function serve(folders, extra = {}) {
   return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
 }
 
-/** Debian's Chromium, without a screen, without the network. */
-export function browser(more = []) {
+/** Debian's Chromium, without a screen, without the network; `executablePath` may be a script that starts it elsewhere. */
+export function browser(more = [], executablePath = chromiumBinary) {
   return chromium.launch({
-    executablePath: chromiumBinary,
+    executablePath,
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required',
       '--allow-loopback-in-peer-connection', '--disable-features=WebRtcHideLocalIpsWithMdns',
