@@ -28,7 +28,7 @@ after(() => lab?.down());
 
 afterEach(async () => {
   for (const context of lab?.chromium?.contexts() ?? []) await context.close();
-  if (daemon && !daemon.stopped) await daemon.stop().catch(() => {});
+  if (daemon?.pid && !daemon.stopped) await daemon.stop().catch(() => {});
   daemon = undefined;
 });
 
@@ -38,7 +38,7 @@ function check(what, body) {
     try {
       await body();
     } catch (error) {
-      const logs = ['webcam', daemon?.name].filter(Boolean).map((name) => `--- ${name}\n${lab.log(name).slice(-4000)}`);
+      const logs = ['webcam', 'player', 'feeder', daemon?.name].filter((name) => name && lab.log(name)).map((name) => `--- ${name}\n${lab.log(name).slice(-4000)}`);
       throw new Error(`${error.stack}\n${logs.join('\n')}`, { cause: error });
     }
   });
@@ -82,31 +82,29 @@ async function join(page, options) {
   return viewer;
 }
 
-async function start(media) {
-  daemon = await BoardDaemon.start(lab, media);
-  return daemon;
+function start(media) {
+  daemon = new BoardDaemon(lab);
+  return daemon.start(media);
 }
 
 /** Pictures that were seen are those of the file, in its order. */
 async function follows(viewer, file) {
-  const known = pictures(file, COLUMNS, ROWS);
+  const known = pictures(file, [640, 480], COLUMNS, ROWS);
   const seen = (await viewer.grids(12)).map(({ grid }) => {
     const far = known.map((picture) => distance(picture, grid));
     const nearest = far.indexOf(Math.min(...far));
     return { nearest, far: far[nearest] };
   });
   const found = JSON.stringify(seen.map(({ nearest, far }) => [nearest, Math.round(far * 10) / 10]));
-  assert.ok(seen.every(({ far }) => far < 8), `pictures of the file: ${found}`);
-  // Round and round: each step is forward, and all of them are shorter than the file.
-  const steps = seen.slice(1).map(({ nearest }, i) => (nearest - seen[i].nearest + known.length) % known.length);
-  assert.ok(steps.every((step) => step < known.length / 2), `forward: ${found}`);
-  assert.ok(steps.reduce((sum, step) => sum + step, 0) >= 8, `moving: ${found}`);
+  assert.ok(seen.every(({ far }) => far < 3), `pictures of the file: ${found}`);
+  goesRound(seen.map(({ nearest }) => nearest), known.length, 8, 'pictures of the file, in its order');
 }
 
-/** Every value is further round a circle of `modulo` than the one before, by less than half of it. */
-function goesRound(values, modulo, what) {
+/** Values go round a circle of `modulo`: never back, and by so much in all that they do move. */
+function goesRound(values, modulo, least, what) {
   const steps = values.slice(1).map((value, i) => (value - values[i] + modulo) % modulo);
-  assert.ok(steps.every((step) => step > 0 && step < modulo / 2), `${what}: ${JSON.stringify(values)}`);
+  const forward = steps.every((step) => step < modulo / 2) && steps.reduce((sum, step) => sum + step, 0) >= least;
+  assert.ok(forward, `${what}: ${JSON.stringify(values)}`);
 }
 
 const BARS = ['white', 'yellow', 'cyan', 'green', 'magenta', 'red', 'blue', 'black'];
@@ -156,7 +154,7 @@ describe('probe', () => {
     assert.deepEqual(json.microphones.map((m) => [m.name, m.unusable]), [['hw:CARD=Loopback,DEV=0', null], ['hw:CARD=Loopback,DEV=1', null]]);
     const [, microphone] = json.microphones;
     assert.deepEqual([microphone.source, microphone.channels], [LOOPBACK, [1, 32]]);
-    assert.ok(microphone.formats.includes('S16LE') && microphone.rates.includes(48_000), JSON.stringify(microphone));
+    assert.ok(microphone.formats.includes('S16_LE') && microphone.rates.includes(48_000), JSON.stringify(microphone));
 
     for (const device of [nodes.packed, nodes.planar, nodes.webcam]) {
       const lines = printed(text, device) + printed(text, LOOPBACK);
@@ -197,7 +195,7 @@ describe('pictures', () => {
   });
 
   check('of a camera that gives NV12, with its controls set', async () => {
-    await start({ video: { source: nodes.packed, format: 'nv12', size: SIZE, fps: 25, controls: { horizontal_movement: 4 } } });
+    await start({ video: { source: nodes.packed, format: 'nv12', size: SIZE, fps: 25, controls: { horizontal_movement: 5 } } });
     const viewer = await watch({ audio: false });
     const { width, height } = await viewer.moves();
     assert.deepEqual([width, height], [640, 480]);
@@ -211,7 +209,7 @@ describe('pictures', () => {
       assert.ok(far[shift] < 12, `picture ${i} is the first one, turned by ${shift}: ${far[shift]}`);
       return shift;
     });
-    goesRound(shifts, 80, 'to the right');
+    goesRound(shifts, 80, 4, 'to the right');
     await viewer.leave();
   });
 
@@ -254,7 +252,7 @@ describe('pictures', () => {
     const viewer = await watch({ audio: false });
     await viewer.until('a word of what is missing', async () => daemon.output.includes('nothing feeds it yet'));
     assert.deepEqual((await viewer.report()).frames, 0);
-    const feeder = await lab.background('feeder', `ffmpeg -nostdin -v error -re -stream_loop -1 -r 30 -i ${path.join(media, `${SIZE}.h264`)} -c copy -f v4l2 ${nodes.fed}`);
+    const feeder = await lab.background('feeder', `ffmpeg -nostdin -v error -re -r 15 -i ${lab.repeated(`${SIZE}.h264`, 100)} -c copy -f v4l2 ${nodes.fed}`);
     const { width, height } = await viewer.moves();
     assert.deepEqual([width, height], [640, 480]);
     await viewer.leave();
@@ -354,7 +352,7 @@ describe('a camera', () => {
     await viewer.moves();
     assert.deepEqual((await viewer.told()).slice(already), ['stalled', 'ok']);
     await order('freeze');
-    await daemon.said('no picture for');
+    await daemon.said('no picture for 1');
     await order('thaw');
     await viewer.moves();
     const told = await viewer.told();

@@ -113,8 +113,8 @@ export class Lab {
 
   /** Runs a command in the board that goes on; gives its process id there. Its output and its end go to a log of that name. */
   async background(name, command) {
-    await this.guest(`rm -f /run/${name}; { setsid sh -c 'echo $$ > /run/${name}; exec "$@"' sh ${command}; echo "status $?"; } > /board/${name}.log 2>&1 &`);
-    return until(`${name} runs`, async () => Number(await this.guest(`cat /run/${name}; true`)));
+    await this.guest(`rm -f /run/${name}.pid; { setsid sh -c 'echo $$ > /run/${name}.pid; exec "$@"' sh ${command}; echo "status $?"; } > /board/${name}.log 2>&1 &`);
+    return until(`${name} runs`, async () => Number(await this.guest(`cat /run/${name}.pid; true`)));
   }
 
   /** Runs the program under test in the board; what it printed. */
@@ -136,6 +136,12 @@ export class Lab {
     return `/board/${file}`;
   }
 
+  /** A file of `media` many times over; its path in the board. */
+  repeated(name, times) {
+    fs.writeFileSync(path.join(this.share, name), Buffer.concat(Array(times).fill(fs.readFileSync(path.join(media, name)))));
+    return `/board/${name}`;
+  }
+
   log(name) {
     const file = path.join(this.share, `${name}.log`);
     return fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '';
@@ -144,7 +150,7 @@ export class Lab {
   /** A tab in the role of a viewer, which is connected to the broker. */
   async tab(viewer) {
     const context = await this.chromium.newContext();
-    await context.addInitScript(eyes);
+    await context.addInitScript(`${means}\n(${eyes})();`);
     const page = await context.newPage();
     await page.goto('http://127.0.0.1:9000/plain.html', { waitUntil: 'domcontentloaded' });
     await page.waitForFunction(() => window.connect && window.mqtt);
@@ -171,23 +177,30 @@ export class Lab {
 export class BoardDaemon {
   static count = 0;
 
-  /** `media` is what the configuration says of picture and sound: tables as objects, or the text that `probe` prints. */
-  static async start(lab, media) {
-    const daemon = new BoardDaemon();
+  constructor(lab) {
     BoardDaemon.count += 1;
-    Object.assign(daemon, { lab, name: `daemon-${BoardDaemon.count}` });
-    const file = lab.config(daemon.name, media);
-    daemon.pid = await lab.background(daemon.name, `env NO_COLOR=1 '${daemonBinary}' run --config ${file}`);
-    await daemon.said('connected by MQTT');
-    return daemon;
+    Object.assign(this, { lab, name: `daemon-${BoardDaemon.count}` });
+  }
+
+  /** `media` is what the configuration says of picture and sound: tables as objects, or the text that `probe` prints. */
+  async start(media) {
+    const file = this.lab.config(this.name, media);
+    this.pid = await this.lab.background(this.name, `env NO_COLOR=1 '${daemonBinary}' run --config ${file}`);
+    await this.said('connected by MQTT');
   }
 
   get output() {
     return this.lab.log(this.name);
   }
 
-  said(text) {
-    return until(`the daemon says "${text}"`, () => this.output.includes(text));
+  async said(text) {
+    const { output } = await until(`the daemon says "${text}"`, () => (this.output.includes(text) || this.ended !== undefined) && this);
+    assert.ok(output.includes(text), `the daemon ended without "${text}"`);
+  }
+
+  /** Its exit status, once it has one. */
+  get ended() {
+    return /^status (\d+)$/m.exec(this.output)?.[1];
   }
 
   /** What it holds open below /dev, as the board's /proc has it. */
@@ -200,8 +213,7 @@ export class BoardDaemon {
   async stop() {
     this.stopped = true;
     await this.lab.guest(`kill -TERM ${this.pid}`);
-    const [, status] = await until('the daemon ends', () => /^status (\d+)$/m.exec(this.output));
-    return Number(status);
+    return Number(await until('the daemon ends', () => this.ended));
   }
 }
 
@@ -217,12 +229,31 @@ function config(media) {
 }
 
 /** Pictures of a file as Debian's ffmpeg decodes them: each a grid of mean colours. */
-export function pictures(file, columns, rows) {
-  const raw = execFileSync('ffmpeg', ['-nostdin', '-v', 'error', '-i', file, '-vf', `scale=${columns}:${rows}:flags=area`,
-    '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-'], { maxBuffer: 1 << 26 });
-  const size = columns * rows * 3;
+export function pictures(file, [width, height], columns, rows) {
+  // Chromium takes a stream without a word on its colours for BT.709.
+  const filter = file.endsWith('.h264') ? ['-vf', 'scale=in_color_matrix=bt709'] : [];
+  const raw = execFileSync('ffmpeg', ['-nostdin', '-v', 'error', '-i', file, ...filter, '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-'], { maxBuffer: 1 << 28 });
+  const size = width * height * 3;
   assert.ok(raw.length >= size && raw.length % size === 0, `${file}: ${raw.length} bytes`);
-  return Array.from({ length: raw.length / size }, (_, i) => [...raw.subarray(i * size, (i + 1) * size)]);
+  return Array.from({ length: raw.length / size }, (_, i) => means(raw.subarray(i * size, (i + 1) * size), 3, width, height, columns, rows));
+}
+
+/** Mean colours of a grid laid over a picture whose pixels have `step` bytes. */
+function means(pixels, step, width, height, columns, rows) {
+  const [w, h] = [width / columns, height / rows];
+  const all = [];
+  for (let cell = 0; cell < columns * rows; cell += 1) {
+    const sum = [0, 0, 0];
+    const [left, top] = [(cell % columns) * w, Math.floor(cell / columns) * h];
+    for (let y = Math.round(top); y < Math.round(top + h); y += 1) {
+      for (let x = Math.round(left); x < Math.round(left + w); x += 1) {
+        for (let part = 0; part < 3; part += 1) sum[part] += pixels[step * (y * width + x) + part];
+      }
+    }
+    const n = (Math.round(left + w) - Math.round(left)) * (Math.round(top + h) - Math.round(top));
+    all.push(...sum.map((s) => Math.round(s / n)));
+  }
+  return all;
 }
 
 /** How far two grids are apart: the mean difference of a colour's part, of 255. */
@@ -231,32 +262,16 @@ export function distance(a, b) {
   return a.reduce((sum, part, i) => sum + Math.abs(part - b[i]), 0) / a.length;
 }
 
-/** Runs in the page: what plain.js does not look at. */
+/** Runs in the page, with `means`: what plain.js does not look at. */
 function eyes() {
   const canvas = document.createElement('canvas');
   const context = canvas.getContext('2d', { willReadFrequently: true });
 
-  /** Mean colours of a grid laid over the picture. */
   const grid = (element, columns, rows) => {
     const { videoWidth: w, videoHeight: h } = element;
     Object.assign(canvas, { width: w, height: h });
     context.drawImage(element, 0, 0);
-    const pixels = context.getImageData(0, 0, w, h).data;
-    const means = [];
-    for (let row = 0; row < rows; row += 1) {
-      for (let column = 0; column < columns; column += 1) {
-        const sum = [0, 0, 0];
-        let n = 0;
-        for (let y = Math.floor(row * h / rows); y < Math.floor((row + 1) * h / rows); y += 1) {
-          for (let x = Math.floor(column * w / columns); x < Math.floor((column + 1) * w / columns); x += 1) {
-            for (let part = 0; part < 3; part += 1) sum[part] += pixels[4 * (y * w + x) + part];
-            n += 1;
-          }
-        }
-        means.push(...sum.map((s) => Math.round(s / n)));
-      }
-    }
-    return means;
+    return means(context.getImageData(0, 0, w, h).data, 4, w, h, columns, rows);
   };
 
   /** Grids of the next `count` pictures that are shown. */

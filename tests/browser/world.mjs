@@ -23,6 +23,8 @@ export const host = process.env.FANLIGHT_TEST_ADDRESS ?? '127.0.0.1';
 
 const children = new Set();
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+// Playwright closes its browser on SIGTERM and lets the process go on.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
 
 export function freePort() {
   return new Promise((resolve, reject) => {
