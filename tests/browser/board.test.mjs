@@ -30,6 +30,7 @@ afterEach(async () => {
   for (const context of lab?.chromium?.contexts() ?? []) await context.close();
   if (daemon?.pid && !daemon.stopped) await daemon.stop().catch(() => {});
   daemon = undefined;
+  for (const pid of asides) await end(pid);
 });
 
 /** A test whose failure tells what the daemon said. */
@@ -50,9 +51,20 @@ const webcamNode = () => until('the webcam', async () => {
   return found && `/dev/${found.split('\n')[0].split('/')[4]}`;
 });
 
+/** Programs of one test that run in the board beside the daemon. */
+const asides = new Set();
+async function aside(name, command) {
+  const pid = await lab.background(name, command);
+  asides.add(pid);
+  return pid;
+}
+async function end(pid) {
+  asides.delete(pid);
+  await lab.guest(`kill -- -${pid}; true`);
+}
+
 const order = (word) => lab.guest(`echo ${word} > /run/webcam`);
-const play = (file) => lab.background('player', `sh -c 'while aplay -q -D hw:Loopback,0,0 ${file}; do :; done'`);
-const silence = (player) => lab.guest(`kill -- -${player}; true`);
+const play = (file) => aside('player', `sh -c 'while aplay -q -D hw:Loopback,0,0 ${file}; do :; done'`);
 
 let tabs = 0;
 async function watch(options) {
@@ -173,7 +185,7 @@ describe('probe', () => {
     await viewer.moves();
     assert.match(daemon.output, new RegExp(`${nodes.webcam}: .*640x480 H264 at 30/s`));
     await viewer.until('sound', (r) => r.audio?.packetsReceived > 50);
-    await silence(player);
+    await end(player);
     await viewer.leave();
   });
 });
@@ -252,11 +264,11 @@ describe('pictures', () => {
     const viewer = await watch({ audio: false });
     await viewer.until('a word of what is missing', async () => daemon.output.includes('nothing feeds it yet'));
     assert.deepEqual((await viewer.report()).frames, 0);
-    const feeder = await lab.background('feeder', `ffmpeg -nostdin -v error -re -r 15 -i ${lab.repeated(`${SIZE}.h264`, 100)} -c copy -f v4l2 ${nodes.fed}`);
+    const feeder = await aside('feeder', `ffmpeg -nostdin -v error -re -r 15 -i ${lab.repeated(`${SIZE}.h264`, 100)} -c copy -f v4l2 ${nodes.fed}`);
     const { width, height } = await viewer.moves();
     assert.deepEqual([width, height], [640, 480]);
     await viewer.leave();
-    await lab.guest(`kill ${feeder}`);
+    await end(feeder);
   });
 });
 
@@ -275,11 +287,11 @@ describe('sound', () => {
       return true;
     });
     await hears(660);
-    await silence(player);
+    await end(player);
     await until('silence', async () => (await viewer.pitches(1000)).length === 0);
     player = await play(lab.tone(1320));
     await hears(1320);
-    await silence(player);
+    await end(player);
     await viewer.leave();
   });
 });
@@ -362,13 +374,13 @@ describe('a camera', () => {
   });
 
   check('whose driver fails, or that somebody else uses, is tried again', async () => {
-    const busy = await lab.background('other', `v4l2-ctl -d ${nodes.packed} --stream-mmap --stream-count=0`);
+    const busy = await aside('other', `v4l2-ctl -d ${nodes.packed} --stream-mmap --stream-count=0`);
     await start({ video: { source: nodes.packed, format: 'yuyv', size: SIZE, fps: 25 } });
     await until('the other one has it', async () => (await lab.guest(`ls -l /proc/${busy}/fd`)).includes(nodes.packed));
     const viewer = await watch({ audio: false });
     await daemon.said('another program is using it');
-    assert.equal((await viewer.told()).at(-1), 'stalled');
-    await lab.guest(`kill ${busy}`);
+    await viewer.until('the word stalled', async () => (await viewer.told()).at(-1) === 'stalled');
+    await end(busy);
     await viewer.moves();
     await lab.guest(`v4l2-ctl -d ${nodes.packed} -c inject_fatal_streaming_error=1`);
     await daemon.said('Input/output error');
