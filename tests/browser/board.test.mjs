@@ -383,7 +383,7 @@ describe('a camera', () => {
     await end(busy);
     await viewer.moves();
     await lab.guest(`v4l2-ctl -d ${nodes.packed} -c inject_fatal_streaming_error=1`);
-    await daemon.said('Input/output error');
+    await daemon.said(`${nodes.packed}: capture: `);
     await viewer.moves();
     const told = await viewer.told();
     assert.equal(told.at(-1), 'ok');
