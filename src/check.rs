@@ -9,7 +9,10 @@ use crate::{
     config::{AudioSource, Config, Surroundings, VideoSource, load},
     grant,
     protocol::Clock,
-    video::{self, probe::Camera},
+    video::{
+        self,
+        probe::{Camera, Size},
+    },
 };
 
 /// What `check` found.
@@ -113,13 +116,22 @@ impl Probed {
                 camera.driver,
                 camera.bus
             );
-            for format in &camera.formats {
-                let name = format.name.unwrap_or("not used");
-                let modes: Vec<_> =
-                    format.modes.iter().map(|m| format!("{} at {}", m.size, m.fps.join(", "))).collect();
-                let _ = writeln!(out, "  {} [{name}]: {}", format.fourcc, modes.join(" | "));
+            let (used, others): (Vec<_>, Vec<_>) = camera.formats.iter().partition(|f| f.name.is_some());
+            for format in used {
+                let modes: Vec<_> = format.modes.iter().map(mode).collect();
+                let _ =
+                    writeln!(out, "  {} [{}]: {}", format.fourcc, format.name.unwrap_or_default(), modes.join(" | "));
             }
-            let _ = writeln!(out, "  for the configuration:\n\n{}", indent(&camera.config_lines()));
+            if !others.is_empty() {
+                let others: Vec<_> = others.iter().map(|f| f.fourcc.as_str()).collect();
+                let _ = writeln!(out, "  formats not used: {}", others.join(", "));
+            }
+            if !camera.controls.is_empty() {
+                let controls: Vec<_> =
+                    camera.controls.iter().map(|c| format!("{} {} to {}", c.name, c.min, c.max)).collect();
+                let _ = writeln!(out, "  controls: {}", controls.join(", "));
+            }
+            let _ = writeln!(out, "  for the configuration:\n\n{}", indent(&camera.config));
         }
         for camera in useless {
             let _ = writeln!(out, "  not used: {}", camera.refused.as_deref().unwrap_or_default());
@@ -131,13 +143,17 @@ impl Probed {
             let channels = m.channels.map_or_else(String::new, |(few, many)| format!("{few} to {many} channels, "));
             let rates: Vec<_> = m.rates.iter().map(ToString::to_string).collect();
             let _ = writeln!(out, "  {channels}{} Hz, {}", rates.join(" "), m.formats.join(" "));
-            let _ = writeln!(out, "  for the configuration:\n\n{}", indent(&m.config_lines()));
+            let _ = writeln!(out, "  for the configuration:\n\n{}", indent(&m.config));
         }
         for m in useless {
             let _ = writeln!(out, "  not used: {}", m.unusable.as_deref().unwrap_or_default());
         }
         out
     }
+}
+
+fn mode(size: &Size) -> String {
+    if size.fps.is_empty() { size.size.clone() } else { format!("{} at {}", size.size, size.fps.join(", ")) }
 }
 
 fn count(n: usize) -> String {

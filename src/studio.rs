@@ -120,7 +120,7 @@ struct Keeper {
     demand: Demand,
     lingers: watch::Receiver<Duration>,
     thread: Option<Running>,
-    /// The last absence that was logged: told once, then silence until something changes.
+    /// The last fault that was logged: told once, then silence until something changes.
     told: Option<Fault>,
 }
 
@@ -138,7 +138,7 @@ impl Keeper {
                     Err(_) => break,
                 },
                 _ = health.changed() => match *health.borrow_and_update() {
-                    Health::Ok => Event::FirstFrame,
+                    Health::Ok => self.first_frame(),
                     _ => continue,
                 },
                 () = wait_until(deadline) => Event::Tick,
@@ -161,7 +161,8 @@ impl Keeper {
         let (done, ended) = oneshot::channel();
         let (body, writer, flag) = (Arc::clone(&self.body), self.writer.clone(), Arc::clone(&stop));
         self.writer.set_health(match self.told {
-            Some(_) => Health::Absent,
+            Some(Fault::Absent(_)) => Health::Absent,
+            Some(Fault::Failed(_)) => Health::Stalled,
             None => Health::Starting,
         });
         self.on.send_replace(true);
@@ -174,6 +175,14 @@ impl Keeper {
             Err(e) => warn!("{}: start its thread: {e}", self.name),
         }
         self.thread = Some(Running { stop, ended });
+    }
+
+    /// It works: what went wrong before would be news again.
+    fn first_frame(&mut self) -> Event {
+        if self.told.take().is_some() {
+            info!("{}: back", self.name);
+        }
+        Event::FirstFrame
     }
 
     fn tell_stop(&mut self) {
@@ -253,6 +262,24 @@ mod tests {
         on.wait_for(|on| *on).await.unwrap();
         stop.send_replace(true);
         task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_device_that_is_tried_again_is_called_what_it_was_until_it_works() {
+        for (fault, expected) in
+            [(Fault::Absent("unplugged".into()), Health::Absent), (Fault::Failed("no picture".into()), Health::Stalled)]
+        {
+            let (tell, mut seen) = tokio::sync::mpsc::unbounded_channel();
+            let body: Body = Arc::new(move |out, _| {
+                let _ = tell.send(out.health());
+                Err(fault.clone())
+            });
+            let stop = watch::Sender::new(false);
+            let (stage, _task) = Stage::new("test", 4, Duration::ZERO, body, stop.subscribe());
+            let _lease = stage.lease();
+            assert_eq!(seen.recv().await, Some(Health::Starting));
+            assert_eq!(seen.recv().await, Some(expected));
+        }
     }
 
     #[tokio::test]

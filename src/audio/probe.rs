@@ -37,15 +37,8 @@ pub struct Microphone {
     pub opened_as: Option<String>,
     /// Why it cannot be used now.
     pub unusable: Option<String>,
-}
-
-impl Microphone {
-    /// The lines for the config.
-    pub fn config_lines(&self) -> String {
-        // A stereo microphone is worth two channels; an array of microphones is not.
-        let channels = if self.channels == Some((2, 2)) { 2 } else { 1 };
-        format!("[audio]\nsource = \"{}\"\nchannels = {channels}\n", self.source)
-    }
+    /// The exact lines for the configuration; empty if it cannot be used.
+    pub config: String,
 }
 
 /// Looks at all capture devices. Opens each for a moment: not for while the sound is on.
@@ -65,13 +58,23 @@ fn look(card: &Card) -> Microphone {
         period_us: None,
         opened_as: None,
         unusable: None,
+        config: String::new(),
     };
     let asked = ask(&mut seen);
     match asked.and_then(|()| Ear::open(&seen.source, 1).map_err(|fault| fault.to_string())) {
-        Ok(ear) => seen.opened_as = Some(ear.to_string()),
+        Ok(ear) => {
+            seen.opened_as = Some(ear.to_string());
+            seen.config = lines(&seen.source, seen.channels);
+        }
         Err(why) => seen.unusable = Some(why),
     }
     seen
+}
+
+fn lines(source: &str, channels: Option<(u32, u32)>) -> String {
+    // A stereo microphone is worth two channels; an array of microphones is not.
+    let channels = if channels == Some((2, 2)) { 2 } else { 1 };
+    format!("[audio]\nsource = \"{source}\"\nchannels = {channels}\n")
 }
 
 /// Fills in what the hardware offers.
@@ -95,11 +98,11 @@ mod tests {
     #[test]
     fn the_lines_for_the_config_are_toml_that_says_what_was_found() {
         let card = Card { id: "Device".into(), name: "USB Mic".into(), device_name: "USB Audio".into(), device: 1 };
-        let mut seen = look(&card);
+        let seen = look(&card);
         assert!(seen.unusable.as_ref().is_some_and(|why| why.contains("hw:CARD=Device,DEV=1")), "{seen:?}");
+        assert_eq!(seen.config, "");
         for (channels, expected) in [(None, 1), (Some((1, 2)), 1), (Some((2, 2)), 2), (Some((4, 8)), 1)] {
-            seen.channels = channels;
-            let lines: toml::Table = seen.config_lines().parse().unwrap();
+            let lines: toml::Table = lines(&seen.source, channels).parse().unwrap();
             assert_eq!(lines["audio"]["source"].as_str(), Some("plughw:CARD=Device,DEV=1"));
             assert_eq!(lines["audio"]["channels"].as_integer(), Some(expected), "{channels:?}");
         }

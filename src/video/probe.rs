@@ -33,9 +33,8 @@ pub struct Camera {
     pub controls: Vec<Control>,
     /// Why it cannot be used; `None` if it can.
     pub refused: Option<String>,
-    /// The mode that the default configuration leads to.
-    #[serde(skip)]
-    mode: Option<Mode>,
+    /// The exact lines for the configuration, with the mode that its defaults lead to; empty if it cannot be used.
+    pub config: String,
 }
 
 /// A pixel format.
@@ -74,7 +73,7 @@ fn look(node: PathBuf) -> Camera {
         formats: Vec::new(),
         controls: Vec::new(),
         refused: None,
-        mode: None,
+        config: String::new(),
     };
     match camera::find(&empty.node) {
         Err(fault) => {
@@ -93,18 +92,11 @@ fn look(node: PathBuf) -> Camera {
                 formats: node.offers(planarity).iter().map(format).collect(),
                 controls: node.controls(),
                 refused: mode.as_ref().err().map(ToString::to_string),
-                mode: mode.ok(),
+                config: mode
+                    .map_or_else(|_| String::new(), |mode| lines(empty.stable.as_ref().unwrap_or(&empty.node), &mode)),
                 ..empty
             }
         }
-    }
-}
-
-impl Camera {
-    /// The exact lines for the configuration; empty if it cannot be used.
-    pub fn config_lines(&self) -> String {
-        let Some(mode) = &self.mode else { return String::new() };
-        lines(self.stable.as_ref().unwrap_or(&self.node), mode)
     }
 }
 
@@ -184,6 +176,6 @@ mod tests {
     fn a_node_that_is_no_camera_says_why() {
         let camera = look("/dev/null".into());
         assert_eq!(camera.refused.as_deref(), Some("camera /dev/null: not a V4L2 device"));
-        assert_eq!(camera.config_lines(), "");
+        assert_eq!(camera.config, "");
     }
 }

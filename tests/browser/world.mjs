@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import mqtt from 'mqtt';
 import { chromium } from 'playwright-core';
 
-const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+export const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const target = process.env.CARGO_TARGET_DIR ?? path.join(top, 'target');
 export const daemonBinary = process.env.FANLIGHT ?? path.join(target, 'debug/fanlight');
 export const viewerFiles = process.env.FANLIGHT_VIEWER ?? path.join(top, 'viewer/dist');
@@ -23,6 +23,8 @@ export const host = process.env.FANLIGHT_TEST_ADDRESS ?? '127.0.0.1';
 
 const children = new Set();
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+// Playwright closes its browser on SIGTERM and lets the process go on.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
 
 const folders = [];
 process.on('exit', () => folders.forEach((made) => fs.rmSync(made, { recursive: true, force: true })));
