@@ -13,6 +13,7 @@ mod route;
 mod session;
 mod track;
 mod trickle;
+mod watched;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::OnceLock, time::Duration};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::digest;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::mpsc,
     time::{sleep, timeout},
 };
 use tracing::{debug, info, warn};
@@ -13,18 +13,17 @@ use tracing::{debug, info, warn};
 use super::{
     Viewer,
     handler::PeerEvent,
-    health_changed,
     life::{Action, Event, Life, Reason},
     mouth::Mouth,
     opening::{offered, served},
     peer::{Peer, PeerError},
     trickle::{self, Batch, Remote},
+    watched::Watched,
 };
 use crate::{
     clock::Mono,
-    feed::Health,
     protocol::{
-        Candidate, ErrorName, MediaHealth, Refusal, Reply, Request,
+        Candidate, ErrorName, Refusal, Reply, Request,
         candidate::Ledger,
         sdp::{Screened, screen},
         sequence::{Gap, Sequence, Turn},
@@ -60,12 +59,6 @@ struct Session<'a> {
     leases: (Option<Lease>, Option<Lease>),
     restarts: VecDeque<Mono>,
     health: Watched,
-}
-
-/// How picture and sound are doing; `None` where there is none.
-struct Watched {
-    video: Option<watch::Receiver<Health>>,
-    audio: Option<watch::Receiver<Health>>,
 }
 
 /// Lives until the session ends. The peer connection is left in `slot`, for whoever closes it.
@@ -402,21 +395,5 @@ impl Session<'_> {
     async fn tell_media(&mut self) {
         let media = self.health.now();
         self.mouth.say(&Reply::Media(media)).await;
-    }
-}
-
-impl Watched {
-    fn now(&mut self) -> MediaHealth {
-        let of = |health: &mut Option<watch::Receiver<Health>>| {
-            health.as_mut().map_or(Health::Absent, |health| *health.borrow_and_update())
-        };
-        MediaHealth { video: of(&mut self.video), audio: of(&mut self.audio) }
-    }
-
-    async fn changed(&mut self) {
-        tokio::select! {
-            () = health_changed(&mut self.video) => {}
-            () = health_changed(&mut self.audio) => {}
-        }
     }
 }
