@@ -286,8 +286,7 @@ export class FanlightViewer extends HTMLElement {
       && !view.video.paused && now - this.lastFrame > STILL_MS;
     view.draw({
       name: this.getAttribute('name') || this.device || 'Camera', phase, media, shown: this.shown, standsStill,
-      broker: link?.at === 'refused' ? `It refused the login (${link.message}).` : link?.at === 'down' || this.brokerWasDown
-        ? 'This page keeps trying and goes on by itself.' : null,
+      broker: link && (link.at === 'refused' || link.at === 'down' || this.brokerWasDown) ? { refused: link.at === 'refused', message: link.message } : null,
       muted: this.view.video.muted || this.muted, soundBlocked: this.blocked, full: document.fullscreenElement === this,
       goaway: !!watch?.call.goaway, now,
     }, this.controls);

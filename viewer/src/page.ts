@@ -123,7 +123,7 @@ function draw(): void {
   find('hint-title').textContent = devices.size ? 'Choose a camera' : state === 'up' ? 'No cameras yet' : state === 'refused' ? 'The broker refused the login' : state === 'down' ? 'The broker cannot be reached' : 'Looking for cameras';
   find('hint-text').textContent = devices.size ? 'Several at once are fine.'
     : state === 'up' ? 'A camera appears here as soon as its daemon reaches this broker.'
-    : state === 'refused' ? `${listing?.message ?? ''}` : state === 'down' ? 'This page keeps trying and goes on by itself.' : '';
+    : state === 'refused' ? 'Check the user and the password: press “Login refused” above.' : state === 'down' ? 'This page keeps trying and goes on by itself.' : '';
   find('count').textContent = devices.size ? String(devices.size) : '';
 }
 

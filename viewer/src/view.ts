@@ -11,8 +11,8 @@ import { STEPS, pictureWords, selfExplaining, soundWords, stepWords, wordsFor } 
 export interface Seen {
   name: string;
   phase: Phase;
-  /** The broker's state in words, when it is not there. */
-  broker: string | null;
+  /** Why the broker is not there, in its own words if it has any. */
+  broker: { refused: boolean; message: string } | null;
   media: MediaHealth;
   /** A picture was shown in this session. */
   shown: boolean;
@@ -200,7 +200,9 @@ function panelOf(it: Seen): Panel | null {
     }
     case 'step':
       if (phase.step === 'broker' && it.broker !== null) {
-        return { icon: 'offline', title: 'The broker cannot be reached', text: it.broker, button: null, kind: 'calm' };
+        return it.broker.refused
+          ? { icon: 'warning', title: 'The broker refused the login', text: 'Check the user and the password of this page.', detail: it.broker.message, button: null, kind: 'trouble' }
+          : { icon: 'offline', title: 'The broker cannot be reached', text: 'This page keeps trying and goes on by itself.', button: null, kind: 'calm' };
       }
       if (phase.step !== 'picture' || it.media.video === 'ok') {
         return { icon: 'camera', title: stepWords[phase.step].text, text: it.name, button: null, kind: 'calm' };

@@ -112,7 +112,7 @@ await shot('no-cameras', { before: (page) => page.route('**/config.json', (route
 await shot('form-dark', { at: bare }, async (page) => pause(page, 300));
 await shot('form-light', { at: bare, scheme: 'light' }, async (page) => pause(page, 300));
 await shot('form-phone', { at: bare, ...phone, scheme: 'light' }, async (page) => pause(page, 300));
-await shot('form-wrong', { at: bare, scheme: 'light' }, async (page) => { await page.fill('[name=broker]', 'mqtt://host:1883'); await page.click('form button'); await pause(page, 300); });
+await shot('form-wrong', { at: bare, scheme: 'light' }, async (page) => { await page.fill('[name=broker]', 'mqtt://host:1883'); await page.click('form [type=submit]'); await pause(page, 300); });
 
 const refusals = { busy: [503, 5000], unauthorized: [401], no_common_codec: [415], rate_limited: [429, 20_000], no_media: [480], privacy: [451], version: [426], internal: [500], forbidden: [403], out_of_resources: [503, 9000], clock_unsynced: [401], bad_sdp: [400], too_large: [413], auth_required: [401] };
 for (const [name, [code, after]] of Object.entries(refusals)) {
