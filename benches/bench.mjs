@@ -47,7 +47,7 @@ async function page() {
   return page;
 }
 
-async function picture(page, calls = 'request') {
+async function picture(page, calls = 'offer') {
   const session = await page.evaluate((calls) => window.watch({ calls }), calls);
   const report = await until('a picture', async () => {
     const report = await page.evaluate((s) => window.report(s), session);
@@ -137,8 +137,8 @@ let daemon = await Daemon.start(broker, settings);
 await pause(1000);
 const idle = await state(0);
 const first = {};
-for (const calls of ['request', 'offer']) first[calls] = { off: await firstPicture(false, calls), on: await firstPicture(true, calls) };
-const { on, off } = first.request;
+for (const calls of ['offer', 'request']) first[calls] = { off: await firstPicture(false, calls), on: await firstPicture(true, calls) };
+const { on, off } = first.offer;
 await daemon.stop();
 daemon = await Daemon.start(broker, settings);
 const with_ = {};
@@ -173,7 +173,7 @@ console.log(`| memory of each further viewer | ${f(perViewer('memory'), 2)} MiB 
 console.log(`| binary, stripped | ${f(size / 2 ** 20, 1)} MiB |`);
 console.log('\nwhere the time to the first picture goes (medians, ms):\n');
 console.log('| | descriptions | → ICE pair | → DTLS | → picture | all | slowest |\n|---|---|---|---|---|---|---|');
-for (const [calls, who] of [['request', 'the device offers'], ['offer', 'the viewer offers']]) {
+for (const [calls, who] of [['offer', 'the viewer offers'], ['request', 'the device offers']]) {
   for (const state of ['on', 'off']) {
     const list = first[calls][state];
     const row = ['described', 'ice', 'dtls', 'picture', 'all'].map((key) => step(list, key));

@@ -225,8 +225,8 @@ pub static KEYS: &[Key] = &[
         "Uses only these addresses of this board; empty: those of every interface. Holds for sessions from then on."),
     at("webrtc", "loopback", Flag, Is("false"), Live,
         "Whether loopback addresses are used and accepted: for tests on one machine only. Holds for sessions from then on."),
-    at("webrtc", "playout_delay_ms", Pair("[least, most], both 0 to 40950 in steps of 10, or \"viewer\"", "ms"), Is("[0, 0]"), Live,
-        "The delay browsers are asked to keep between arrival and display. `[0, 0]`: the least; `\"viewer\"`: the browser decides. Holds for sessions from then on."),
+    at("webrtc", "playout_delay_ms", Pair("[least, most], both 0 to 40950 in steps of 10, or \"viewer\"", "ms"), Is("[0, 40]"), Live,
+        "The delay browsers are asked to keep between arrival and display. Up to the second number the picture is held back for its sound; `[0, 0]`: the least delay, sound some 70 ms late; `\"viewer\"`: the browser decides. Holds for sessions from then on."),
     at("webrtc", "ice_servers", Inner("one [[webrtc.ice_servers]] for each server, at most 8"), Is("[]"), Live,
         "STUN and TURN servers; each is a table of its own, see below. Holds for sessions from then on."),
 
