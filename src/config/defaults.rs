@@ -56,7 +56,7 @@ impl Default for Webrtc {
             ipv6: true,
             addresses: Vec::new(),
             loopback: false,
-            playout_delay: Some((Duration::ZERO, Duration::ZERO)),
+            playout_delay: Some((Duration::ZERO, Duration::from_millis(40))),
         }
     }
 }
