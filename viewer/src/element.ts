@@ -205,7 +205,7 @@ export class FanlightViewer extends HTMLElement {
         : !isId(viewer) ? `The viewer “${viewer.slice(0, 64)}” has a character other than letters, digits, “-” and “_”, or is longer than 64.`
         : !isRoot(root) ? `The root “${root.slice(0, 64)}” is not a topic.` : null;
       if (this.wrong === null) {
-        this.watch = new Watch(target, { mode: this.mode, wanted: { video: true, audio: true, talk: false } },
+        this.watch = new Watch(target, { mode: this.mode, wanted: { video: true, audio: true, talk: false }, visible: () => document.visibilityState === 'visible' },
           () => this.refresh(), (stream) => this.take(stream));
       }
     } catch (error) {

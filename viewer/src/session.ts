@@ -25,14 +25,15 @@ export type Phase =
   | { at: 'live'; restarting: boolean }
   | { at: 'error'; name: string; message: string; next: Next; retryAt: number | null };
 
-export interface Options { mode: 'offer' | 'request'; wanted: Wanted; random?: () => number; session?: () => string }
+export interface Options { mode: 'offer' | 'request'; wanted: Wanted; visible?: () => boolean; random?: () => number; session?: () => string }
 
-type Timer = 'batch' | 'begin' | 'answer' | 'setup' | 'lease' | 'gap' | 'lost' | 'restart' | 'relay' | 'goaway';
+type Timer = 'batch' | 'begin' | 'answer' | 'setup' | 'lease' | 'gap' | 'lost' | 'restart' | 'relay' | 'goaway' | 'picture';
 
 const BATCH_MS = 20;
 const RESEND_MS = [2500, 5000, 10_000];
 const ROUTE_MS = 17_000; // the device gives up after 15 s and says so; this is for when it cannot
 const SECURE_MS = 12_000;
+const PICTURE_MS = 15_000;
 const LOST_MS = 4000;
 const RESTARTS = 5;
 const RESTART_MS = 3000;
@@ -232,7 +233,10 @@ export class Call {
       this.restarts = 0;
       for (const timer of ['setup', 'answer', 'lost', 'restart', 'relay'] as const) this.timers.delete(timer);
       this.out?.settle();
-      if (first) this.step('picture', now);
+      if (first) {
+        this.step('picture', now);
+        this.timers.set('picture', now + PICTURE_MS);
+      }
       if (this.pictured) this.phase = { at: 'live', restarting: false };
     } else if (state === 'lost' && this.connected && this.lostAt === null) {
       this.lostAt = now;
@@ -331,6 +335,12 @@ export class Call {
       case 'setup':
         return this.fail(this.phase.at === 'step' && this.phase.step === 'secure' ? 'dtls_failed' : 'ice_timeout', '', null, now);
       case 'relay': return this.offerAgain();
+      case 'picture':
+        if (this.pictured) return;
+        // A browser shows nothing to nobody.
+        if (this.media.video === 'ok' && (this.options.visible?.() ?? true)) return this.fail('no_picture', '', null, now);
+        this.timers.set('picture', now + PICTURE_MS);
+        return;
       case 'lost': return this.restart(now);
       case 'restart': return this.restart(now);
       case 'goaway':
@@ -402,7 +412,7 @@ export class Call {
 
   private fail(name: string, message: string, retryAfterMs: number | null, now: number): void {
     const { next } = wordsFor(name);
-    const told = name === 'hash_mismatch' || name === 'ice_failed' || name === 'ice_timeout' || name === 'dtls_failed' || name === 'conflict' || name === 'timeout';
+    const told = name === 'hash_mismatch' || name === 'ice_failed' || name === 'ice_timeout' || name === 'dtls_failed' || name === 'conflict' || name === 'timeout' || name === 'no_picture';
     this.end(told ? name : null);
     if (next === 'wait' && this.status?.state === 'offline') return this.offline(this.status.reason);
     let retryAt: number | null = null;

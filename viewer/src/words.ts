@@ -42,6 +42,7 @@ const rows: Record<string, Words> = {
   out_of_resources: { title: 'The camera is at its limit', text: 'It has no memory or power left for one more viewer.', next: 'wait' },
   // what the viewer finds out by itself
   hash_mismatch: { title: 'The answer was not for this call', text: 'It may have been tampered with on the way, so it was refused.', next: 'wait' },
+  no_picture: { title: 'No picture came', text: 'The connection stands, but it brings no picture. Calling again.', next: 'wait' },
   no_webrtc: { title: 'This browser cannot show live pictures', text: 'It has no WebRTC, or it is switched off.', next: 'stay' },
   publish_refused: { title: 'The broker does not allow this', text: 'This login may not call this camera. The broker’s access list decides that.', next: 'stay' },
   bad_setting: { title: 'A setting is wrong', text: '', next: 'stay' },

@@ -22,8 +22,8 @@ class Rig {
   private sessions = 0;
   private seq = 0;
 
-  constructor(mode: 'offer' | 'request' = 'offer') {
-    this.call = new Call({ mode, wanted: { video: true, audio: true, talk: false }, random: () => 0.5, session: () => `session-${++this.sessions}`.padEnd(22, 'x') });
+  constructor(mode: 'offer' | 'request' = 'offer', visible = true) {
+    this.call = new Call({ mode, wanted: { video: true, audio: true, talk: false }, visible: () => visible, random: () => 0.5, session: () => `session-${++this.sessions}`.padEnd(22, 'x') });
   }
   do(step: (call: Call) => void): this {
     step(this.call);
@@ -104,6 +104,18 @@ test('a picture that is seen before its connection is told of counts', () => {
   rig.fresh().hear({ type: 'bye', reason: 'expired' }).pass(1000);
   rig.offered().answer().do((it) => it.remoteSet()).do((it) => it.peer('connected', rig.now));
   assert.equal(rig.at(), 'picture'); // the next session begins without one
+});
+
+test('a connection that brings no picture is made anew, unless there is a reason or nobody looks', () => {
+  const connected = (media: 'ok' | 'absent', visible = true) => {
+    const rig = new Rig('offer', visible).started().answer().do((it) => it.remoteSet()).do((it) => it.peer('connected', 1000));
+    return rig.hear({ type: 'media', media: { video: media, audio: 'ok' } });
+  };
+  assert.equal(connected('ok').pass(14_999).at(), 'picture');
+  assert.equal(connected('ok').pass(15_000).at(), 'no_picture');
+  assert.equal(connected('ok').do((it) => it.shown(2000)).pass(60_000).at(), 'live');
+  assert.equal(connected('absent').pass(60_000).at(), 'picture');
+  assert.equal(connected('ok', false).pass(60_000).at(), 'picture');
 });
 
 test('candidates go in batches of 20 ms or 8, with an end, numbered', () => {
@@ -250,7 +262,7 @@ test('request mode: the device offers, the answer carries the digest of its offe
   assert.deepEqual(rig.done.find((it) => it.do === 'take_offer'), { do: 'take_offer', sdp: ANSWER, servers: [{ urls: ['turn:t'] }] });
   rig.do((it) => it.localAnswer(OFFER));
   assert.deepEqual(rig.said[1], { v: 1, type: 'answer', session: rig.call.session, seq: 1, sdp: OFFER, offer_hash: hash(ANSWER) });
-  rig.do((it) => it.peer('routed', 0)).do((it) => it.peer('connected', 0)).pass(31_000);
+  rig.do((it) => it.peer('routed', 0)).do((it) => it.peer('connected', 0)).do((it) => it.shown(0)).pass(31_000);
   assert.equal(rig.types().at(-1), 'renew');
 });
 
