@@ -19,8 +19,8 @@ pub fn frugal() {
     }
 }
 
-/// Gives back what is not in use: free heap, and the program's own code, which is read from its file again where it runs
-/// next. To be called when everything has come to rest.
+/// Gives back what is not in use: free heap, and the program's own code and constants, which are read from its file again
+/// where they are needed next. To be called when everything has come to rest.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: releases free pages of the heap; safe at any time, from any thread (malloc_trim(3)).
@@ -28,24 +28,25 @@ pub fn give_back() {
         libc::malloc_trim(0);
     }
     let (Ok(maps), Ok(program)) = (std::fs::read_to_string("/proc/self/maps"), std::env::current_exe()) else { return };
-    for (start, len) in code(&maps, &program) {
-        // SAFETY: the range is a mapping of this process that is private, backed by a file, and cannot be written, so each
+    for (start, len) in unchanged(&maps, &program) {
+        // SAFETY: the range is a mapping of this process that is private, backed by a file, and was never written, so each
         // page of it equals the file's, from which the next access brings it back (madvise(2), MADV_DONTNEED).
         let done = unsafe { libc::madvise(start as *mut libc::c_void, len, libc::MADV_DONTNEED) };
         if done != 0 {
-            debug!("give back code: {}", std::io::Error::last_os_error());
+            debug!("give back memory: {}", std::io::Error::last_os_error());
         }
     }
 }
 
-/// Address and length of each mapping of the program's file that is executable and cannot be written, by
-/// `/proc/self/maps` (proc_pid_maps(5)).
-fn code(maps: &str, program: &Path) -> Vec<(usize, usize)> {
+/// Address and length of each mapping of the program's file that is as the file is, by `/proc/self/maps`
+/// (proc_pid_maps(5)): the code, and what stands before it, the constants. What stands behind was relocated at the start.
+fn unchanged(maps: &str, program: &Path) -> Vec<(usize, usize)> {
     let Some(program) = program.to_str() else { return Vec::new() };
     let one = |line: &str| {
-        let (range, rest) = line.split_once(' ')?;
-        let (flags, rest) = rest.split_once(' ')?;
-        if flags != "r-xp" || !rest.ends_with(program) {
+        let mut words = line.split_ascii_whitespace();
+        let (range, flags, offset) = (words.next()?, words.next()?, words.next()?);
+        let is_first = offset.bytes().all(|b| b == b'0');
+        if !(flags == "r-xp" || flags == "r--p" && is_first) || !line.ends_with(program) {
             return None;
         }
         let (start, end) = range.split_once('-')?;
@@ -61,22 +62,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_code_of_the_program_itself() {
+    fn only_what_is_as_in_the_file_of_the_program_itself() {
         let maps = "\
             55d0a0000000-55d0a0100000 r--p 00000000 fe:00 11  /usr/bin/fanlight\n\
             55d0a0100000-55d0a0180000 r-xp 00100000 fe:00 11  /usr/bin/fanlight\n\
+            55d0a0180000-55d0a0200000 r--p 00180000 fe:00 11  /usr/bin/fanlight\n\
             55d0a0200000-55d0a0210000 rw-p 00200000 fe:00 11  /usr/bin/fanlight\n\
             55d0a0300000-55d0a0310000 rwxp 00000000 00:00 0 \n\
             7f0000000000-7f0000100000 r-xp 00000000 fe:00 12  /usr/lib/libc.so.6\n\
             nonsense\n";
-        assert_eq!(code(maps, Path::new("/usr/bin/fanlight")), [(0x55d0_a010_0000, 0x8_0000)]);
-        assert!(code(maps, Path::new("/usr/bin/other")).is_empty());
+        let given = [(0x55d0_a000_0000, 0x10_0000), (0x55d0_a010_0000, 0x8_0000)];
+        assert_eq!(unchanged(maps, Path::new("/usr/bin/fanlight")), given);
+        assert!(unchanged(maps, Path::new("/usr/bin/other")).is_empty());
     }
 
     #[test]
     fn the_program_goes_on_with_less() {
         let own = std::fs::read_to_string("/proc/self/maps").unwrap();
-        assert!(!code(&own, &std::env::current_exe().unwrap()).is_empty());
+        assert!(!unchanged(&own, &std::env::current_exe().unwrap()).is_empty());
         give_back();
         assert_eq!(format!("{:?}", (1..4).map(|n| n * n).collect::<Vec<_>>()), "[1, 4, 9]");
     }

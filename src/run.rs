@@ -25,6 +25,8 @@ use crate::{
 
 /// How long after the start, or after the last device went off, everything has come to rest.
 const REST: Duration = Duration::from_secs(3);
+/// How often that is looked after.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// Replies that wait for the link; the sessions never wait for it.
 const REPLIES: usize = 64;
 /// How long the last replies may take to reach the link.
@@ -131,20 +133,22 @@ pub async fn run(
     Ok(())
 }
 
-/// Gives memory back whenever nobody watches for a while: what the start needed, or sessions that are over.
+/// Gives memory back while nobody watches: what the start needed, or sessions that are over, and once a minute what a word to
+/// the broker needed.
 async fn keep_house(mut presence: watch::Receiver<Presence>, lingers: Duration) {
     let mut rest = REST;
     loop {
         if presence.wait_for(|presence| presence.viewers == 0).await.is_err() {
             return;
         }
-        if timeout(rest, presence.wait_for(|presence| presence.viewers > 0)).await.is_err() {
+        while timeout(rest, presence.wait_for(|presence| presence.viewers > 0)).await.is_err() {
             memory::give_back();
-            if presence.wait_for(|presence| presence.viewers > 0).await.is_err() {
-                return;
-            }
+            rest = HOUSEKEEPING;
         }
         rest = lingers + REST;
+        if presence.wait_for(|presence| presence.viewers > 0).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -104,7 +104,7 @@ impl Page {
         let origin = websocket.rsplit_once('/').map_or(websocket, |(origin, _)| origin);
         // Styles of a web component stand in the page itself.
         let policy = format!(
-            "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
              media-src 'self' blob: mediastream:; connect-src 'self' {origin}/; base-uri 'none'; form-action 'none'; \
              frame-ancestors 'none'"
         );

@@ -16,8 +16,8 @@ window.connect = async ({ broker, device, viewer, root = 'fanlight/v1' }) => {
   await client.subscribeAsync(`${root}/${device}/rsp/${viewer}`, { qos: 1 });
 };
 
-/** Opens a session; resolves with its handle as soon as it is asked for. */
-window.watch = async ({ calls = 'offer', video = true, audio = true, relay = false, servers = [] } = {}) => {
+/** Opens a session; resolves with its handle as soon as it is asked for. One that is not shown decodes, and draws nothing. */
+window.watch = async ({ calls = 'offer', video = true, audio = true, relay = false, servers = [], show = true } = {}) => {
   const session = id(16);
   const at = { asked: now() };
   let seq = 0;
@@ -26,7 +26,7 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
   const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', iceServers: servers, iceTransportPolicy: relay ? 'relay' : 'all' });
   const element = document.createElement('video');
   Object.assign(element, { autoplay: true, playsInline: true, muted: false, srcObject: new MediaStream() });
-  document.body.append(element);
+  if (show) document.body.append(element);
   const handle = { session, pc, element, at, said: [], say, delays: [], frames: 0, clocks: [] };
   pc.ontrack = ({ track, receiver }) => {
     receiver.jitterBufferTarget = 0;
@@ -80,7 +80,7 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
     }
     element.requestVideoFrameCallback(seen);
   };
-  element.requestVideoFrameCallback(seen);
+  if (show) element.requestVideoFrameCallback(seen);
   if (calls === 'offer') {
     if (video) pc.addTransceiver('video', { direction: 'recvonly' });
     if (audio) pc.addTransceiver('audio', { direction: 'recvonly' });
