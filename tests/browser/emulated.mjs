@@ -100,7 +100,7 @@ export class Lab {
   }
 
   /** Runs a shell command in the board; what it printed. */
-  async guest(command, seconds = 60) {
+  async guest(command, seconds = 120) {
     try {
       const { stdout } = await run(path.join(board, 'ctl'), ['--share', this.share, '--timeout', String(seconds), command], { maxBuffer: 1 << 24 });
       return stdout;
@@ -203,8 +203,8 @@ export class BoardDaemon {
 
   /** What it holds open below /dev, as the board's /proc has it. */
   async devices() {
-    const links = await this.lab.guest(`for fd in /proc/${this.pid}/fd/*; do readlink $fd; done; true`);
-    return links.split('\n').filter((link) => /^\/dev\/(video|snd)/.test(link)).sort();
+    const links = await this.lab.guest(`ls -l /proc/${this.pid}/fd`);
+    return [...links.matchAll(/-> (\/dev\/(?:video|snd).*)/g)].map(([, device]) => device).sort();
   }
 
   /** Tells it to end; its exit status. */
