@@ -1,6 +1,6 @@
 //! Memory that is given back: a board of 512 MB has other things to do than to keep what only a start or a session that is
 //! over needed.
-#![allow(unsafe_code)] // three calls of the C library; each says why it is sound
+#![allow(unsafe_code)] // calls of the C library; each says why it is sound
 
 use std::path::Path;
 
@@ -9,13 +9,18 @@ use tracing::debug;
 /// Arenas of the allocator. Its default, eight a core, keeps what each thread once had.
 #[cfg(target_env = "gnu")]
 const ARENAS: libc::c_int = 2;
+/// From this size on a buffer is a mapping of its own, in bytes. Its default at the start; once set it stays, where else it would
+/// rise with each buffer that is freed, and an encoder's pictures would end up among small things and keep their room for ever.
+#[cfg(target_env = "gnu")]
+const MAPPED: libc::c_int = 128 << 10;
 
 /// Keeps the allocator small. To be called before there are threads.
 pub fn frugal() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: sets a number inside the allocator; it checks it, and there is one thread.
+    // SAFETY: sets numbers inside the allocator; it checks them, and there is one thread.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, ARENAS);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED);
     }
 }
 
