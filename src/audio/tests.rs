@@ -97,7 +97,7 @@ impl Sound {
         self.stop.store(true, Ordering::Release);
         assert_eq!(self.end(), Ok(()));
         let took = Mono::now().since(asked);
-        assert!(took < Duration::from_millis(500), "{took:?} to stop");
+        assert!(took < Duration::from_secs(2), "{took:?} to stop");
     }
 }
 
