@@ -102,7 +102,6 @@ impl Page {
         let config = PageConfig { broker: websocket, root, device: device.as_str() };
         let config = serde_json::to_vec(&config).expect("three strings are JSON");
         let origin = websocket.rsplit_once('/').map_or(websocket, |(origin, _)| origin);
-        // Styles of a web component stand in the page itself.
         let policy = format!(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
              media-src 'self' blob: mediastream:; connect-src 'self' {origin}/; base-uri 'none'; form-action 'none'; \

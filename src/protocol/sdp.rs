@@ -95,6 +95,11 @@ pub fn line(sdp: &str, kind: &str, codec: &str) -> Line {
     found
 }
 
+/// The user fragment, which names the ICE generation of a description.
+pub fn ufrag(sdp: &str) -> Option<&str> {
+    sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).map(str::trim)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -240,22 +240,17 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
 
     fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Error> {
         let now = msg.now;
-        let stream = match &msg.message.packet {
-            Packet::Rtp(packet) => {
-                let index = self.streams.iter().position(|s| s.ssrc == packet.header.ssrc);
-                index.map(|index| (index, packet.header.sequence_number))
-            }
-            _ => None,
-        };
-        let Some((index, sequence)) = stream else {
-            self.write.push_back(msg);
-            return Ok(());
-        };
-        let stream = &mut self.streams[index];
-        if let Packet::Rtp(packet) = &msg.message.packet {
-            stream.remember(packet);
+        let mut sent = None;
+        if let Packet::Rtp(packet) = &msg.message.packet
+            && let Some(index) = self.streams.iter().position(|s| s.ssrc == packet.header.ssrc)
+        {
+            self.streams[index].remember(packet);
+            sent = Some((index, packet.header.sequence_number));
         }
         self.write.push_back(msg);
+        let Some((index, sequence)) = sent else { return Ok(()) };
+        let stream = &mut self.streams[index];
+        // Sound has sequence numbers of its own, and nothing that follows.
         if stream.rate == VIDEO_RATE {
             for packet in self.said.bursts.follow(sequence) {
                 stream.remember(&packet);

@@ -11,6 +11,7 @@ pub mod peer;
 mod pump;
 mod route;
 mod session;
+mod sockets;
 mod track;
 mod trickle;
 mod watched;

@@ -1,9 +1,6 @@
 //! One peer connection: descriptions, candidates, state, and the pumps that carry feeds into it.
-//!
-//! Long: what the stack calls back, and what is asked of it, work on the same few private fields.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -39,7 +36,7 @@ use super::{
     feedback::{Feedback, Said},
     handler::{Handler, presentable},
     pump::{self, Counts, Stage},
-    route,
+    route, sockets,
     track::{Line, Track, playout_delay},
 };
 use crate::{
@@ -182,7 +179,7 @@ impl Peers {
             .with_setting_engine(engine::settings(config.loopback))
             .with_runtime(Arc::new(TokioRuntime))
             .with_handler(Arc::new(handler))
-            .with_udp_addrs(bind_addresses(&config))
+            .with_udp_addrs(sockets::addresses(&config))
             .build();
         // Boxed: the future is 20 kB, which would otherwise be part of each viewer's task for life.
         let connection = Box::pin(opening).await.map_err(internal("open a peer connection"))?;
@@ -286,23 +283,17 @@ impl Peer {
         self.connection.add_ice_candidate(init).await.map_err(|e| PeerError::BadCandidate(e.to_string()))
     }
 
-    /// All own candidates are there, with or without a relay among them.
-    pub fn gathered(&self, relay: bool) {
+    /// All own candidates are there, with or without a relay among them: says once that none is to be had.
+    pub fn tell_relay(&self, relay: bool) {
         if self.relays.is_empty() || self.peers.relay_missed.swap(!relay, Ordering::AcqRel) || relay {
             return;
         }
+        let meanwhile =
+            if self.gathers_at_once { "only direct paths are tried" } else { "nobody can watch (relay_only)" };
         warn!(
-            "no relay from {}: check that the server can be reached, and its user and password; until then only direct \
-             paths are tried",
+            "no relay from {}: check that the server can be reached, and its user and password; until then {meanwhile}",
             self.relays.join(" and ")
         );
-    }
-
-    /// The user fragment of the local description, which names the ICE generation.
-    pub async fn ufrag(&self) -> String {
-        let local = self.connection.local_description().await;
-        let line = |sdp: &str| sdp.lines().find_map(|l| l.strip_prefix("a=ice-ufrag:")).map(|u| u.trim().to_owned());
-        local.and_then(|d| line(&d.sdp)).unwrap_or_default()
     }
 
     /// What the negotiated m-lines carry.
@@ -403,31 +394,7 @@ impl Outgoing {
     }
 }
 
-/// Where the connection binds: each usable interface, or the configured addresses, on a free port of the range.
-fn bind_addresses(config: &Webrtc) -> Vec<SocketAddr> {
-    let mut addresses: Vec<IpAddr> = if config.addresses.is_empty() {
-        vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]
-    } else {
-        config.addresses.clone()
-    };
-    if config.loopback && config.addresses.is_empty() {
-        addresses.extend([IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()]);
-    }
-    addresses.retain(|a| if a.is_ipv4() { config.ipv4 } else { config.ipv6 });
-    addresses.into_iter().map(|a| SocketAddr::new(a, free_port(a, config.ports))).collect()
-}
-
-/// A free UDP port of the range, looked for from a random place; 0 (any) without a range, or when all are taken,
-/// in which case the bind that follows says so.
-fn free_port(address: IpAddr, range: Option<(u16, u16)>) -> u16 {
-    let Some((first, last)) = range else { return 0 };
-    let span = u32::from(last.saturating_sub(first)) + 1;
-    let start = random_u32() % span;
-    let port = |i: u32| first.saturating_add(((start + i) % span) as u16);
-    (0..span).map(port).find(|p| UdpSocket::bind((address, *p)).is_ok()).unwrap_or(first)
-}
-
-fn random_u32() -> u32 {
+pub(super) fn random_u32() -> u32 {
     let mut bytes = [0; 4];
     // The kernel's generator does not fail after boot; a constant would still work, since SSRC collisions are legal.
     let _ = getrandom::fill(&mut bytes);

@@ -25,7 +25,7 @@ use crate::{
     protocol::{
         Candidate, ErrorName, Refusal, Reply, Request,
         candidate::Ledger,
-        sdp::{Screened, screen},
+        sdp::{Screened, screen, ufrag},
         sequence::{Gap, Sequence, Turn},
     },
     stage::{Lease, Stage},
@@ -47,10 +47,9 @@ struct Session<'a> {
     life: Life,
     order: Sequence<Request>,
     local: Batch,
-    /// The own ICE generation, and whether a relay is among its candidates.
-    ufrag: String,
     /// The own description: what candidates it has need not be said again.
-    described: String,
+    own: String,
+    /// Whether a relay is among the candidates of the own ICE generation.
     relayed: bool,
     remote: Remote,
     /// The hash of the own offer that has no answer yet.
@@ -117,8 +116,7 @@ async fn open<'a>(
         life,
         order: Sequence::after(seq),
         local: Batch::default(),
-        ufrag: String::new(),
-        described: String::new(),
+        own: String::new(),
         relayed: false,
         remote: Remote::new(ledger.clone()),
         offered: None,
@@ -265,10 +263,9 @@ impl Session<'_> {
         let sdp = step(self.peer.answer(&screened.sdp)).await?;
         self.offered = None;
         self.local.take();
-        self.ufrag = self.peer.ufrag().await;
         let lease_s = self.life.left(Mono::now()).as_secs();
         let ice_servers = self.viewer.terms.ice_servers.clone();
-        self.described.clone_from(&sdp);
+        self.own.clone_from(&sdp);
         self.mouth.say(&Reply::Answer { sdp, offer_hash: hash(offer), lease_s, ice_servers }).await;
         self.described(screened.ufrag, ledger).await;
         Ok(())
@@ -279,8 +276,7 @@ impl Session<'_> {
         let sdp = step(self.peer.offer(restart)).await?;
         self.offered = Some(hash(&sdp));
         self.local.take();
-        self.ufrag = self.peer.ufrag().await;
-        self.described.clone_from(&sdp);
+        self.own.clone_from(&sdp);
         let lease_s = (!restart).then(|| self.life.left(Mono::now()).as_secs());
         let ice_servers = (!restart).then(|| self.viewer.terms.ice_servers.clone());
         self.mouth.say(&Reply::Offer { sdp, restart, lease_s, ice_servers }).await;
@@ -329,7 +325,7 @@ impl Session<'_> {
         let event = match event {
             PeerEvent::Candidate(candidate) => return self.gathered(candidate).await,
             PeerEvent::GatheringDone => {
-                self.peer.gathered(std::mem::take(&mut self.relayed));
+                self.peer.tell_relay(std::mem::take(&mut self.relayed));
                 self.send_candidates(true).await;
                 return Ok(());
             }
@@ -348,7 +344,7 @@ impl Session<'_> {
     async fn gathered(&mut self, candidate: Candidate) -> Step {
         self.remote.local(&candidate.candidate);
         self.relayed |= candidate.candidate.contains(" typ relay");
-        let is_known = self.described.lines().any(|line| line.strip_prefix("a=") == Some(&candidate.candidate));
+        let is_known = self.own.lines().any(|line| line.strip_prefix("a=") == Some(&candidate.candidate));
         if !is_known && self.local.push(candidate, Mono::now()) {
             self.send_candidates(false).await;
         }
@@ -357,7 +353,8 @@ impl Session<'_> {
 
     async fn send_candidates(&mut self, end: bool) {
         let candidates = self.local.take();
-        self.mouth.say(&Reply::Candidates { ufrag: self.ufrag.clone(), candidates, end }).await;
+        let ufrag = ufrag(&self.own).unwrap_or_default().to_owned();
+        self.mouth.say(&Reply::Candidates { ufrag, candidates, end }).await;
     }
 
     async fn tick(&mut self) -> Step {
