@@ -1,5 +1,4 @@
-// What the daemon costs and how fast it is: Debian's Chromium as the viewer, on the same machine, everything in one
-// network namespace. Prints a table of medians; `--json FILE` keeps every run.
+// What the daemon costs and how fast it is: Debian's Chromium as the viewer, on the same machine, over loopback. Prints a table of medians; `--json FILE` keeps every run.
 
 import fs from 'node:fs';
 import os from 'node:os';

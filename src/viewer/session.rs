@@ -129,6 +129,8 @@ async fn open<'a>(
         Some((sdp, screened)) => session.answer(&sdp, screened, ledger).await?,
         None => session.offer(false).await?,
     }
+    let (who, took) = (&session.viewer.viewer, Mono::now().since(now));
+    debug!("viewer {who}: description said {:.1} ms after it was asked for", took.as_secs_f64() * 1000.0);
     session.tell_media().await;
     let said = session.mouth.take_said();
     session.order.remember(seq, said);
