@@ -1,14 +1,11 @@
-// What the daemon costs and how fast it is: Debian's Chromium as the viewer, on the same machine, over loopback. Prints a table of medians; `--json FILE` keeps every run.
+// What the daemon costs and how fast it is: Debian's Chromium as the viewer, on the same machine, over loopback.
+// Prints a table of medians; `--json FILE` keeps every run.
 
 import fs from 'node:fs';
 import os from 'node:os';
-import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { open, pages } from '../tests/browser/scene.mjs';
 import { Broker, Daemon, browser, serve, until, daemonBinary } from '../tests/browser/world.mjs';
 
-const here = path.dirname(fileURLToPath(import.meta.url));
-const pages = path.resolve(here, '../tests/browser/pages');
-const modules = path.resolve(here, '../tests/browser/node_modules');
 const option = (name, otherwise) => {
   const i = process.argv.indexOf(`--${name}`);
   return i < 0 ? otherwise : process.argv[i + 1];
@@ -31,20 +28,11 @@ const settings = {
 };
 
 const broker = await Broker.start();
-const site = await serve([pages, path.join(modules, 'mqtt/dist')]);
+const site = await serve(pages);
 const chromium = await browser();
 
-let tab = 0;
-async function page() {
-  const context = await chromium.newContext();
-  const page = await context.newPage();
-  page.on('pageerror', (error) => console.error(`page: ${error.message}`));
-  await page.goto(`${site.url}/plain.html`, { waitUntil: 'domcontentloaded' });
-  await page.waitForFunction(() => window.connect && window.mqtt);
-  tab += 1;
-  await page.evaluate((to) => window.connect(to), { broker: broker.url, device: 'cam', viewer: `tab${tab}` });
-  return page;
-}
+let tabs = 0;
+const page = () => open(chromium, site, broker, `tab${(tabs += 1)}`);
 
 async function picture(page, calls = 'offer') {
   const session = await page.evaluate((calls) => window.watch({ calls }), calls);
@@ -103,22 +91,22 @@ function threadCpu(name) {
  * others, in a page of their own, decode without showing: two cores do not draw ten pictures.
  */
 async function state(viewers) {
-  const open = [];
+  const watching = [];
   if (viewers) {
     const p = await page();
-    open.push({ page: p, ...(await picture(p)) });
+    watching.push({ page: p, ...(await picture(p)) });
   }
   const crowd = viewers > 1 ? await page() : null;
   for (let i = 1; i < viewers; i += 1) {
     const session = await crowd.evaluate(() => window.watch({ show: false }));
     await until('a hidden picture', async () => (await crowd.evaluate((s) => window.report(s), session)).video?.framesDecoded > 2);
-    open.push({ page: crowd, session });
+    watching.push({ page: crowd, session });
   }
   await pause(quick ? 2000 : 4000);
   const result = { cpu: [], video: [], audio: [], memory: [], p50: [], p95: [], fps: [], least: [] };
   for (let run = 0; run < runs; run += 1) {
-    const decoded = () => Promise.all(open.map(async ({ page, session }) => (await page.evaluate((s) => window.report(s), session)).video?.framesDecoded ?? 0));
-    for (const { page, session } of open) await page.evaluate((s) => { const h = window.handle(s); h.delays = []; h.frames = 0; }, session);
+    const decoded = () => Promise.all(watching.map(async ({ page, session }) => (await page.evaluate((s) => window.report(s), session)).video?.framesDecoded ?? 0));
+    for (const { page, session } of watching) await page.evaluate((s) => { const h = window.handle(s); h.delays = []; h.frames = 0; }, session);
     const before = await decoded();
     const [cpu, video, audio, t] = [daemon.cpu(), threadCpu('video'), threadCpu('audio'), performance.now()];
     await pause(quick ? 3000 : 6000);
@@ -127,7 +115,7 @@ async function state(viewers) {
     result.video.push(100 * (threadCpu('video') - video) / seconds);
     result.audio.push(100 * (threadCpu('audio') - audio) / seconds);
     result.memory.push(daemon.memory() / 1024);
-    const reports = await Promise.all(open.map(({ page, session }) => page.evaluate((s) => window.report(s), session)));
+    const reports = await Promise.all(watching.map(({ page, session }) => page.evaluate((s) => window.report(s), session)));
     const after = await decoded();
     const delays = reports.flatMap((r) => r.delays);
     if (delays.length) {
@@ -137,8 +125,8 @@ async function state(viewers) {
       result.least.push(Math.min(...after.map((n, i) => n - before[i])) / seconds);
     }
   }
-  for (const { page, session } of open) await page.evaluate((s) => window.leave(s), session);
-  for (const p of new Set(open.map(({ page }) => page))) await p.context().close();
+  for (const { page, session } of watching) await page.evaluate((s) => window.leave(s), session);
+  for (const p of new Set(watching.map(({ page }) => page))) await p.context().close();
   await until('the camera is off', () => !daemon.threads().includes('video'));
   return result;
 }

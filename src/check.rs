@@ -61,21 +61,22 @@ fn devices(config: &Config) -> Vec<String> {
 pub fn missing(config: &Config) -> Vec<String> {
     let gone =
         |what: &str, path: &Path| (!path.exists()).then(|| format!("{what} {} is not there yet", path.display()));
-    let none = |what: &str, folder: &str, node: fn(&str) -> bool| {
-        let there =
-            fs::read_dir(folder).is_ok_and(|nodes| nodes.flatten().any(|n| n.file_name().to_str().is_some_and(node)));
-        (!there).then(|| format!("there is no {what} on this board yet"))
-    };
+    let none = |what: &str| format!("there is no {what} on this board yet");
     let camera = match &config.video.source {
         VideoSource::Camera(path) => gone("camera", path),
         VideoSource::Clip(path) => gone("video file", path),
-        VideoSource::Auto => none("camera", "/dev", |node| node.starts_with("video")),
+        VideoSource::Auto => video::nodes(Path::new("/dev")).is_empty().then(|| none("camera")),
         VideoSource::Test | VideoSource::Off => None,
     };
+    // pcmC0D0c: card 0, device 0, capture.
+    let captures = |name: &str| name.starts_with("pcm") && name.ends_with('c');
     let microphone = match &config.audio.source {
         AudioSource::Clip(path) => gone("sound file", path),
-        // pcmC0D0c: card 0, device 0, capture.
-        AudioSource::Auto => none("microphone", "/dev/snd", |node| node.starts_with("pcm") && node.ends_with('c')),
+        AudioSource::Auto => {
+            let there = fs::read_dir("/dev/snd")
+                .is_ok_and(|nodes| nodes.flatten().any(|node| node.file_name().to_str().is_some_and(captures)));
+            (!there).then(|| none("microphone"))
+        }
         // What a name stands for only alsa-lib knows, by opening it.
         AudioSource::Microphone(_) | AudioSource::Tone | AudioSource::Off => None,
     };

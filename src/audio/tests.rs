@@ -97,7 +97,8 @@ impl Sound {
         self.stop.store(true, Ordering::Release);
         assert_eq!(self.end(), Ok(()));
         let took = Mono::now().since(asked);
-        assert!(took < Duration::from_secs(2), "{took:?} to stop");
+        // The daemon ends within 2 s, of which this is a part.
+        assert!(took < Duration::from_millis(1500), "{took:?} to stop");
     }
 }
 

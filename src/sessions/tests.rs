@@ -110,6 +110,16 @@ impl House {
         }
     }
 
+    /// The next error that is said to `viewer`, after whatever else.
+    async fn error(&mut self, viewer: &str) -> Value {
+        loop {
+            let message = self.next(viewer).await;
+            if message["type"] == "error" {
+                return message;
+            }
+        }
+    }
+
     async fn refused(&mut self, viewer: &str, code: u16, name: &str) -> Value {
         let error = self.hear(viewer, "error").await;
         assert_eq!((&error["code"], &error["name"]), (&json!(code), &json!(name)), "{error}");

@@ -24,6 +24,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use source::nodes;
 pub use source::{Choice, choose};
 
 use crate::{

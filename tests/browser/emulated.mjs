@@ -8,6 +8,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { certificate } from './net.mjs';
 import { Child, browser, daemonBinary, top, until as untilWithin } from './world.mjs';
 
 const board = path.join(top, 'board');
@@ -73,16 +74,12 @@ export class Lab {
 
   /** Debian's mosquitto: TLS for the board, a WebSocket for the browser. The board checks the certificate. */
   async startBroker() {
-    const at = (name) => path.join(this.share, name);
-    const openssl = (...args) => execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
-    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
-    openssl('req', '-x509', ...key, '-subj', '/CN=board CA', '-addext', 'basicConstraints=critical,CA:TRUE', '-keyout', at('ca.key'), '-out', at('ca.pem'));
-    openssl('req', '-x509', ...key, '-subj', '/CN=broker', '-addext', 'subjectAltName=IP:10.77.0.1', '-addext', 'basicConstraints=critical,CA:FALSE',
-      '-CA', at('ca.pem'), '-CAkey', at('ca.key'), '-keyout', at('broker.key'), '-out', at('broker.pem'));
-    fs.writeFileSync(at('mosquitto.conf'), 'user root\nlistener 8883 10.77.0.1\nallow_anonymous true\n' +
-      `certfile ${at('broker.pem')}\nkeyfile ${at('broker.key')}\n` +
+    const { cert, key } = certificate('10.77.0.1', this.share);
+    const file = path.join(this.share, 'mosquitto.conf');
+    fs.writeFileSync(file, 'user root\nlistener 8883 10.77.0.1\nallow_anonymous true\n' +
+      `certfile ${cert}\nkeyfile ${key}\n` +
       'listener 9001 127.0.0.1\nprotocol websockets\nallow_anonymous true\n');
-    this.broker = this.inside(process.env.MOSQUITTO ?? '/usr/sbin/mosquitto', ['-c', at('mosquitto.conf')]);
+    this.broker = this.inside(process.env.MOSQUITTO ?? '/usr/sbin/mosquitto', ['-c', file]);
     await this.broker.said('running');
   }
 

@@ -2,35 +2,17 @@
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { after, before, test } from 'node:test';
-import { Broker, Daemon, browser, serve, until } from './world.mjs';
+import { test } from 'node:test';
+import { report as reportOf, scene } from './scene.mjs';
+import { until } from './world.mjs';
 
-const here = path.dirname(fileURLToPath(import.meta.url));
-let broker, daemon, site, chromium;
-
-before(async () => {
-  broker = await Broker.start();
-  daemon = await Daemon.start(broker, { limits: { viewers: 4 } });
-  site = await serve([path.join(here, 'pages'), path.join(here, 'node_modules/mqtt/dist')]);
-  chromium = await browser();
-});
-
-after(async () => {
-  await chromium?.close();
-  await daemon?.stop();
-  await broker?.stop();
-  site?.close();
-});
+const s = scene({ limits: { viewers: 4 } });
 
 test('a reload changes the bitrate under a viewer who notices nothing else', async () => {
-  const page = await chromium.newPage();
-  await page.goto(`${site.url}/plain.html`, { waitUntil: 'domcontentloaded' });
-  await page.waitForFunction(() => window.connect && window.mqtt);
-  await page.evaluate((to) => window.connect(to), { broker: broker.url, device: 'cam', viewer: 'anna' });
+  const { broker, daemon } = s;
+  const page = await s.tab('anna');
   const session = await page.evaluate(() => window.watch({ calls: 'offer' }));
-  const report = () => page.evaluate((s) => window.report(s), session);
+  const report = () => reportOf(page, session);
   const decoded = (n) => until(`${n} pictures`, async () => {
     const seen = await report();
     return seen.video?.framesDecoded >= n && seen;
@@ -46,7 +28,8 @@ test('a reload changes the bitrate under a viewer who notices nothing else', asy
   const before = await rate();
 
   fs.writeFileSync(daemon.file, daemon.config(broker, {
-    video: { bitrate_kbps: 60, size: '320x180' },
+    video: { bitrate_kbps: 60, size: '320x180', linger_s: 1 },
+    audio: { linger_s: 1 },
     limits: { viewers: 3 },
   }));
   daemon.child.process.kill('SIGHUP');
@@ -65,4 +48,6 @@ test('a reload changes the bitrate under a viewer who notices nothing else', asy
   await until('the sound goes on', async () => (await report()).audio.packetsReceived > sound + 25);
   assert.equal(await daemon.stop(), 0);
   await until('bye', async () => (await report()).said.find((m) => m.type === 'bye' && m.reason === 'shutdown'));
+  daemon.up();
+  await daemon.child.said('connected by MQTT');
 });

@@ -13,6 +13,7 @@ export const pages = [path.join(here, 'pages'), path.join(here, 'node_modules/mq
 /** A page of `site` in its own context, connected to the broker as `viewer`. */
 export async function open(chromium, site, broker, viewer, device = 'cam') {
   const page = await (await chromium.newContext()).newPage();
+  page.on('pageerror', (error) => console.error(`page: ${error.message}`));
   await page.goto(`${site.url}/plain.html`, { waitUntil: 'domcontentloaded' });
   await page.waitForFunction(() => window.connect && window.mqtt);
   await page.evaluate((to) => window.connect(to), { broker: broker.url, device, viewer });

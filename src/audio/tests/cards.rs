@@ -178,6 +178,8 @@ with_alsa!(a_board_that_slept_goes_on, "pcm.mic { type simmic sleep_after_ms 300
     let mut sound = Sound::microphone("mic");
     let packets = sound.packets(40);
     sound.stop();
+    // The sleep is one; a busy machine may have held the reader up besides.
+    assert!(jumps(&packets).len() <= 3, "{:?}", jumps(&packets));
     assert!(apart(&packets).abs() < 3.0, "{} ms", apart(&packets));
 });
 

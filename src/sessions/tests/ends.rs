@@ -4,15 +4,8 @@ use super::{live::Eyes, *};
 
 impl House {
     async fn fails(&mut self, code: u16, name: &str) {
-        let wait = async {
-            loop {
-                let message = self.next("anna").await;
-                if message["type"] == "error" {
-                    return message;
-                }
-            }
-        };
-        let error = timeout(Duration::from_secs(40), wait).await.unwrap_or_else(|_| panic!("no {name}"));
+        let wait = timeout(Duration::from_secs(40), self.error("anna"));
+        let error = wait.await.unwrap_or_else(|_| panic!("no {name}"));
         assert_eq!((&error["code"], &error["name"]), (&json!(code), &json!(name)), "{error}");
         assert_eq!(self.hear("anna", "bye").await["reason"], name);
         self.viewers(0).await;

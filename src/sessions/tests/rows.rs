@@ -262,15 +262,7 @@ async fn more_than_a_session_can_read_ends_it() {
     for seq in 1..=u64::try_from(INBOX).unwrap() * 4 {
         house.say("anna", 'A', seq, "renew", json!({})).await;
     }
-    let wait = async {
-        loop {
-            let message = house.next("anna").await;
-            if message["type"] == "error" {
-                return message;
-            }
-        }
-    };
-    let error = timeout(Duration::from_secs(10), wait).await.unwrap();
+    let error = timeout(Duration::from_secs(10), house.error("anna")).await.unwrap();
     assert_eq!((&error["code"], &error["name"]), (&json!(429), &json!("rate_limited")));
     assert_eq!(house.hear("anna", "bye").await["reason"], "flood");
 }
