@@ -1,6 +1,6 @@
-//! A moving test picture with the picture clock: colour bars, a ramp, and a ball that is drawn anew each time.
+//! A moving test picture with the picture clock: colour bars, a ramp, snow, and a ball that is drawn anew each time.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use openh264::formats::YUVSource;
 
@@ -17,8 +17,13 @@ use crate::{
 const BARS: [[u8; 3]; 7] =
     [[180, 128, 128], [168, 44, 136], [145, 147, 44], [133, 63, 52], [63, 193, 204], [51, 109, 212], [28, 212, 120]];
 
-/// The test picture. The background is drawn once; a picture costs the restoring and drawing of one ball, a sweep and
-/// the picture clock.
+/// The grey of snow: from the ground's, this much brighter at most.
+const SNOW: u32 = 64;
+/// Places in the store of snow that a line can begin at.
+const FLAKES: usize = 1 << 16;
+
+/// The test picture. The background is drawn once; a picture costs the restoring and drawing of one ball, a sweep, the
+/// copying of some lines of snow, and the picture clock.
 #[derive(Debug)]
 pub(crate) struct Pattern {
     background: Planes,
@@ -26,6 +31,9 @@ pub(crate) struct Pattern {
     /// How bright the ball is at each place, or 0 where it is not; `2 * radius` squared.
     ball: Vec<u8>,
     radius: usize,
+    /// What no encoder foresees: without it the picture would need a fifth of the usual bitrate, and leave unused what it
+    /// is given.
+    snow: Vec<u8>,
     /// Rectangles of the canvas that are not background: x, y, width, height, all even.
     dirty: Vec<[usize; 4]>,
     beat: Beat,
@@ -43,6 +51,7 @@ impl Pattern {
             background,
             ball: ball(radius),
             radius,
+            snow: snow(size.0 as usize),
             dirty: Vec::with_capacity(2),
             beat: Beat::new(Rate::whole(fps), start),
             start,
@@ -69,6 +78,7 @@ impl Pattern {
     /// Draws the picture of a time since the start, with this value of the picture clock.
     pub(crate) fn draw(&mut self, time: Duration, clock: u32) -> &mut Planes {
         self.restore();
+        self.draw_snow(time);
         let (width, height) = self.canvas.size();
         let top = strip_height(width);
         let side = 2 * self.radius;
@@ -92,6 +102,17 @@ impl Pattern {
                     target[place.clone()].copy_from_slice(&source[place]);
                 }
             }
+        }
+    }
+
+    /// Lines from anywhere in the store: the same ones at the same time.
+    fn draw_snow(&mut self, time: Duration) {
+        let (width, height) = self.canvas.size();
+        let mut dice = time.as_millis() as u32;
+        let [luma, ..] = self.canvas.split_mut();
+        for line in luma[band(width, height)].chunks_exact_mut(width) {
+            dice = roll(dice);
+            line.copy_from_slice(&self.snow[dice as usize % FLAKES..][..width]);
         }
     }
 
@@ -135,6 +156,29 @@ impl Pattern {
 /// The strip of the picture clock, which nothing is drawn over.
 fn strip_height(width: usize) -> usize {
     2 * (width / 40)
+}
+
+/// The pixels that snow falls on: between the ramp and the sweep.
+fn band(width: usize, height: usize) -> Range<usize> {
+    let first = (height * 87 / 100).max(strip_height(width)).min(height);
+    first * width..(height * 95 / 100).max(first) * width
+}
+
+fn snow(width: usize) -> Vec<u8> {
+    let mut dice = 1;
+    let mut flake = || {
+        dice = roll(dice);
+        28 + (dice % SNOW) as u8
+    };
+    (0..FLAKES + width).map(|_| flake()).collect()
+}
+
+/// The next of a series of numbers that looks like chance: xorshift (Marsaglia, 2003), kept away from zero.
+fn roll(dice: u32) -> u32 {
+    let dice = dice | 1;
+    let dice = dice ^ dice << 13;
+    let dice = dice ^ dice >> 17;
+    dice ^ dice << 5
 }
 
 /// Where the ball is: two sines whose periods (4 s, 3.1 s) make a path that does not repeat soon.

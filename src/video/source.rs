@@ -27,7 +27,7 @@ pub(crate) enum Source {
     /// A V4L2 camera.
     Camera(Box<Camera>),
     /// The test picture.
-    Pattern(Pattern, Rate),
+    Pattern(Box<Pattern>, Rate),
     /// A file.
     Clip(Box<Clip>),
 }
@@ -109,7 +109,7 @@ impl Source {
             VideoSource::Camera(path) => Ok(Self::Camera(Box::new(Camera::open(path, config)?))),
             VideoSource::Test => {
                 let pattern = Pattern::new(config.size, config.fps).map_err(test_fault)?;
-                Ok(Self::Pattern(pattern, Rate::whole(config.fps)))
+                Ok(Self::Pattern(Box::new(pattern), Rate::whole(config.fps)))
             }
             VideoSource::Clip(path) => Ok(Self::Clip(Box::new(Clip::open(path, config.fps)?))),
             VideoSource::Off => Err(Fault::Absent("the picture is switched off in the configuration".into())),

@@ -18,7 +18,7 @@ test('a reload changes the bitrate under a viewer who notices nothing else', asy
     return seen.video?.framesDecoded >= n && seen;
   });
 
-  // The test picture needs about 190 kbit/s at this size. Bits a second over the next 60 pictures, which are 2 s.
+  // Bits a second over the next 60 pictures, which are 2 s.
   const rate = async () => {
     const first = (await report()).video;
     const then = (await decoded(first.framesDecoded + 60)).video;

@@ -175,6 +175,25 @@ mod tests {
     }
 
     #[test]
+    fn the_test_picture_uses_the_bitrate_it_is_given() {
+        for (size, bitrate) in [((1280, 720), 2_000_000), ((640, 360), 1_000_000), ((640, 360), 300_000)] {
+            let mut pattern = Pattern::new(size, 30).unwrap();
+            let mut software = Software::new(pattern.planes(), Rate::whole(30), bitrate, bitrate).unwrap();
+            let mut bytes = 0;
+            for n in 0..90_u32 {
+                let planes = pattern.draw(Duration::from_millis(u64::from(n) * 33), n);
+                let cut = software.encode(planes, false, time(n)).unwrap().unwrap();
+                // The first second is the rate control's to settle in.
+                if n >= 30 {
+                    bytes += cut.payloads.iter().map(bytes::Bytes::len).sum::<usize>();
+                }
+            }
+            let used = bytes as f64 * 8.0 / 2.0 / f64::from(bitrate);
+            assert!((0.8..1.15).contains(&used), "{size:?}: {used:.2} of {bitrate} bit/s");
+        }
+    }
+
+    #[test]
     fn key_frames_come_on_demand_only_and_begin_with_their_parameter_sets() {
         let mut software = Software::new(&busy(0), Rate::whole(30), 1_000_000, 1_000_000).unwrap();
         for n in 0..90 {
