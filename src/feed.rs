@@ -4,7 +4,7 @@
 //! reader that was late pays alone, by going on from the next key frame (video) or the newest packet (audio).
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError, Weak,
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
@@ -73,12 +73,77 @@ pub enum Fault {
     Failed(String),
 }
 
+/// What one reader's network carries, as far as is known, and what follows from it. Written by the reader's viewer and read
+/// by the device thread, and the other way round.
+#[derive(Debug, Default)]
+pub struct Network {
+    id: u64,
+    bits: AtomicU32,
+    /// Of a thousand.
+    loss: AtomicU32,
+    known: AtomicBool,
+    lossy: AtomicBool,
+    thin: AtomicBool,
+}
+
+/// A look at a [`Network`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// Which network.
+    pub id: u64,
+    /// Bits per second that it carries, all headers included.
+    pub bits: u32,
+    /// The fraction that gets lost, 0 to 1.
+    pub loss: f64,
+    /// Whether that was measured, or is a guess.
+    pub known: bool,
+}
+
+impl Network {
+    /// Says what it carries, in bits per second, what fraction gets lost, and whether that was measured.
+    pub fn tell(&self, bits: u32, loss: f64, known: bool) {
+        self.bits.store(bits, Ordering::Relaxed);
+        self.loss.store((loss * 1_000.0) as u32, Ordering::Relaxed);
+        self.known.store(known, Ordering::Release);
+    }
+
+    /// What is known; `None` before the first word.
+    pub fn estimate(&self) -> Option<Estimate> {
+        let known = self.known.load(Ordering::Acquire);
+        let (bits, loss) = (self.bits.load(Ordering::Relaxed), self.loss.load(Ordering::Relaxed));
+        (bits > 0).then(|| Estimate { id: self.id, bits, loss: f64::from(loss) / 1_000.0, known })
+    }
+
+    /// Whether packets got lost in the last while.
+    pub fn is_lossy(&self) -> bool {
+        self.lossy.load(Ordering::Relaxed)
+    }
+
+    /// Says whether packets got lost in the last while.
+    pub fn set_lossy(&self, lossy: bool) {
+        self.lossy.store(lossy, Ordering::Relaxed);
+    }
+
+    /// Whether it is so much weaker than the others that it is given key frames only.
+    pub fn is_thin(&self) -> bool {
+        self.thin.load(Ordering::Relaxed)
+    }
+
+    /// Says whether it is too weak for what the others get.
+    pub fn set_thin(&self, thin: bool) {
+        self.thin.store(thin, Ordering::Relaxed);
+    }
+}
+
 /// What viewers wish of an encoder. Newer replaces older; ten wishes are one.
 #[derive(Debug, Default)]
 pub struct Wishes {
     key: AtomicBool,
     repair: AtomicBool,
     bitrate: AtomicU32,
+    /// Of the readers there are; those who left are found out when the list is read.
+    networks: Mutex<Vec<Weak<Network>>>,
+    ids: AtomicU64,
 }
 
 impl Wishes {
@@ -100,6 +165,21 @@ impl Wishes {
     /// Whether a key frame was wished for since the last call.
     pub fn take_key(&self) -> bool {
         self.key.swap(false, Ordering::AcqRel)
+    }
+
+    /// The readers' networks.
+    pub fn networks(&self) -> Vec<Arc<Network>> {
+        let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        networks.retain(|network| network.strong_count() > 0);
+        networks.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn join(&self) -> Arc<Network> {
+        let network = Arc::new(Network { id: self.ids.fetch_add(1, Ordering::Relaxed), ..Network::default() });
+        let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        networks.retain(|network| network.strong_count() > 0);
+        networks.push(Arc::downgrade(&network));
+        network
     }
 
     /// Asks for a bitrate in bits per second; 0 is the configured one.
@@ -128,6 +208,7 @@ pub struct Writer {
 pub struct Reader {
     frames: broadcast::Receiver<Arc<Frame>>,
     wishes: Arc<Wishes>,
+    network: Arc<Network>,
     health: watch::Receiver<Health>,
 }
 
@@ -184,7 +265,12 @@ impl Writer {
 
     /// A new reader, from the next frame on.
     pub fn subscribe(&self) -> Reader {
-        Reader { frames: self.frames.subscribe(), wishes: Arc::clone(&self.wishes), health: self.health.subscribe() }
+        Reader {
+            frames: self.frames.subscribe(),
+            wishes: Arc::clone(&self.wishes),
+            network: self.wishes.join(),
+            health: self.health.subscribe(),
+        }
     }
 }
 
@@ -206,6 +292,11 @@ impl Reader {
     /// What this reader may wish for.
     pub fn wishes(&self) -> &Arc<Wishes> {
         &self.wishes
+    }
+
+    /// What this reader's network carries.
+    pub fn network(&self) -> &Arc<Network> {
+        &self.network
     }
 
     /// Follows how the source is doing.

@@ -59,6 +59,7 @@ pub async fn run(
     getrandom::fill(&mut epoch).map_err(Error::Random)?;
 
     let peers = Peers::new(&config.webrtc, config.audio.channels == 2)?;
+    peers.set_need(config.video.bitrate, config.audio.bitrate);
     let studio = Studio::new(&config.video, &config.audio);
     let stages = Stages { video: studio.video.clone(), audio: studio.audio.clone() };
     let terms = watch::Sender::new(Arc::new(Terms::new(&config)));
@@ -103,6 +104,7 @@ pub async fn run(
                 let new = reload.borrow_and_update().clone();
                 terms.send_replace(Arc::new(Terms::new(&new)));
                 peers.configure(new.webrtc.clone());
+                peers.set_need(new.video.bitrate, new.audio.bitrate);
                 infos.send_replace(describe(&new));
                 brokers.send_if_modified(|now| std::mem::replace(now, new.broker.clone()) != new.broker);
                 if let Some(video) = &studio.video {

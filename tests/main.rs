@@ -3,8 +3,10 @@
 
 mod rig;
 
+mod adapts;
 mod broker;
 mod daemon;
 mod demo;
 mod house;
+mod links;
 mod process;

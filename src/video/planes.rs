@@ -58,12 +58,46 @@ impl Planes {
         [y, u, &mut v[..luma / 4]]
     }
 
+    /// The same picture with width and height divided by `by`, into `small`, which is made if it does not fit. Each pixel is
+    /// the mean of those it stands for.
+    pub(crate) fn shrink(&self, by: u32, small: &mut Option<Self>) -> Result<(), String> {
+        let size = (self.width as u32 / by, self.height as u32 / by);
+        let fits = |s: &Self| s.size() == (size.0 as usize, size.1 as usize) && s.colour == self.colour;
+        let small = match small.take().filter(fits) {
+            Some(fitting) => small.insert(fitting),
+            None => small.insert(Self::new(size, self.colour)?),
+        };
+        let width = self.width;
+        let widths = [width, width / 2, width / 2];
+        for ((from, to), width) in [self.y(), self.u(), self.v()].into_iter().zip(small.split_mut()).zip(widths) {
+            shrink_plane(from, width, by as usize, to);
+        }
+        Ok(())
+    }
+
     /// The bytes behind the planes, at least `len` of them: for a decoder that first needs more chroma.
     pub(crate) fn bytes_mut(&mut self, len: usize) -> &mut [u8] {
         if self.bytes.len() < len {
             self.bytes.resize(len, 128);
         }
         &mut self.bytes
+    }
+}
+
+/// Means of squares of `by` times `by` pixels.
+fn shrink_plane(from: &[u8], width: usize, by: usize, to: &mut [u8]) {
+    let area = (by * by) as u32;
+    let mut sums = vec![0_u32; width / by];
+    for (rows, line) in from.chunks_exact(width * by).zip(to.chunks_exact_mut(width / by)) {
+        sums.fill(0);
+        for row in rows.chunks_exact(width) {
+            for (sum, pixels) in sums.iter_mut().zip(row.chunks_exact(by)) {
+                *sum += pixels.iter().map(|p| u32::from(*p)).sum::<u32>();
+            }
+        }
+        for (pixel, sum) in line.iter_mut().zip(&sums) {
+            *pixel = ((sum + area / 2) / area) as u8;
+        }
     }
 }
 
@@ -112,6 +146,25 @@ mod tests {
                 (result, _) => panic!("{size:?}: {result:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_smaller_picture_is_the_mean_of_the_large_one() {
+        let mut planes = Planes::new((64, 32), Colour::HD).unwrap();
+        for (n, plane) in planes.split_mut().into_iter().enumerate() {
+            let width = if n == 0 { 64 } else { 32 };
+            plane.iter_mut().enumerate().for_each(|(i, p)| *p = ((i % width) / 2 * 4 + i / width % 2 * 2) as u8);
+        }
+        let mut small = None;
+        planes.shrink(2, &mut small).unwrap();
+        let half = small.as_ref().unwrap();
+        assert_eq!((half.size(), half.colour), ((32, 16), Colour::HD));
+        assert_eq!((&half.y()[..3], &half.u()[..3], half.v()[16]), (&[1, 5, 9][..], &[1, 5, 9][..], 1));
+        let before = half.y().as_ptr();
+        planes.shrink(2, &mut small).unwrap();
+        assert_eq!(small.as_ref().unwrap().y().as_ptr(), before, "its bytes are used again");
+        planes.shrink(1, &mut small).unwrap();
+        assert_eq!(small.unwrap().y(), planes.y());
     }
 
     #[test]

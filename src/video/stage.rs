@@ -7,8 +7,9 @@ use tracing::{debug, info};
 use crate::{
     clock::Mono,
     config::Video,
-    feed::{Fault, Frame, Health, Writer},
+    feed::{Fault, Frame, Health, Wishes, Writer},
     meter::Meter,
+    rate::{Full, Plan, Rate as Rates},
     video::{
         clockstrip,
         encoder::Encoder,
@@ -22,8 +23,12 @@ use crate::{
 
 /// How often the meter speaks.
 const PERIOD: Duration = Duration::from_secs(10);
+/// How often the viewers' networks are looked at.
+const PLANNING: Duration = Duration::from_millis(50);
 /// A source without a picture for this many times its patience is opened anew.
 const GIVE_UP: u32 = 5;
+/// What the sound takes of a viewer's network, in bits per second: Opus at 32 kbit/s in 50 packets with their headers.
+const SOUND: u32 = 60_000;
 /// The media clock of video.
 const CLOCK: u32 = 90_000;
 
@@ -36,6 +41,16 @@ pub(super) struct Stage<'a> {
     out: &'a Writer,
     rate: Rate,
     thinning: Thinning,
+    /// What the viewers' networks allow, and when that was last looked at.
+    rates: Rates,
+    plan: Plan,
+    planned: Mono,
+    /// The picture's size, once there was one; a coded one's is not asked.
+    size: (u32, u32),
+    /// The picture made smaller.
+    small: Option<Planes>,
+    /// Pictures left out since one was coded, by the plan.
+    left_out: u32,
     keys: KeyPolicy,
     encoder: Option<Encoder>,
     /// For a source that codes itself.
@@ -66,6 +81,12 @@ impl<'a> Stage<'a> {
             asked,
             out,
             rate,
+            rates: Rates::default(),
+            plan: Plan { bitrate: config.bitrate, every: 1, shrink: 1 },
+            planned: Mono(0),
+            size: config.size,
+            small: None,
+            left_out: 0,
             thinning: Thinning::new(source.rate(), config.fps),
             keys: KeyPolicy::new(interval),
             encoder: None,
@@ -81,7 +102,7 @@ impl<'a> Stage<'a> {
 
     /// Goes on from a stage whose source was opened anew: time never runs backwards, and counts are not lost.
     pub(super) fn after(self, before: Self) -> Self {
-        Self { ticks: before.ticks, meter: before.meter, ..self }
+        Self { ticks: before.ticks, meter: before.meter, rates: before.rates, plan: before.plan, ..self }
     }
 
     /// Reads the wishes, once for each picture.
@@ -94,23 +115,68 @@ impl<'a> Stage<'a> {
             self.key = true;
             source.make_key();
         }
-        let bitrate = match wishes.bitrate() {
+        let now = Mono::now();
+        if now.since(self.planned) < PLANNING {
+            return;
+        }
+        self.planned = now;
+        let ceiling = match wishes.bitrate() {
             0 => self.config.bitrate,
             bits => bits.min(self.config.bitrate),
         };
-        source.set_bitrate(bitrate);
-        if let Some(encoder) = &mut self.encoder {
-            encoder.set_bitrate(bitrate);
+        let before = self.plan;
+        self.plan = plan(&mut self.rates, wishes, Full { size: self.size, fps: self.rate.fps() }, ceiling, now);
+        if (before.every, before.shrink) != (self.plan.every, self.plan.shrink) && !source.is_coded() {
+            debug!("video: the viewers' networks take {}", self.planned_text());
         }
+        source.set_bitrate(self.plan.bitrate);
+        if let Some(encoder) = &mut self.encoder {
+            encoder.set_bitrate(self.plan.bitrate);
+            encoder.set_rate(self.rate.fps() / f64::from(self.plan.every));
+        }
+    }
+
+    fn planned_text(&self) -> String {
+        let Plan { bitrate, every, shrink } = self.plan;
+        let (width, height) = (self.size.0 / shrink, self.size.1 / shrink);
+        format!("{} kbit/s: {width}x{height}, {:.0}/s", bitrate / 1000, self.rate.fps() / f64::from(every))
     }
 
     /// Codes a picture and sends it.
     pub(super) fn code(&mut self, planes: &mut Planes, at: Mono) -> Result<(), Fault> {
         self.alive = Mono::now();
-        if !self.thinning.takes(at) {
+        if !self.thinning.takes(at) || self.is_left_out() {
             self.meter.counts.thinned += 1;
             return Ok(());
         }
+        let (width, height) = planes.size();
+        self.size = (width as u32, height as u32);
+        if self.plan.shrink > 1 {
+            let mut small = self.small.take();
+            let made = planes.shrink(self.plan.shrink, &mut small);
+            self.small = small;
+            made.map_err(Fault::Failed)?;
+        } else {
+            self.small = None;
+        }
+        // Taken out of `self` for the time: the encoder is asked of `self` with it.
+        let mut small = self.small.take();
+        let coded = self.code_planes(small.as_mut().unwrap_or(planes), at);
+        self.small = small;
+        coded
+    }
+
+    /// Whether the plan leaves this picture out; never one that somebody waits for.
+    fn is_left_out(&mut self) -> bool {
+        self.left_out += 1;
+        if self.left_out < self.plan.every && !self.key {
+            return true;
+        }
+        self.left_out = 0;
+        false
+    }
+
+    fn code_planes(&mut self, planes: &mut Planes, at: Mono) -> Result<(), Fault> {
         if self.config.clock {
             let width = planes.size().0;
             clockstrip::draw(planes.split_mut(), width, clockstrip::value(at.wall()));
@@ -158,13 +224,13 @@ impl<'a> Stage<'a> {
 
     /// The encoder, made anew where the picture has become another.
     fn encoder(&mut self, planes: &Planes) -> Result<&mut Encoder, Fault> {
-        let wished = self.out.wishes().bitrate();
-        let (rate, ceiling) = (self.rate, self.config.bitrate);
+        let (rate, ceiling, bitrate) = (self.rate, self.config.bitrate, self.plan.bitrate);
         let encoder = match self.encoder.take() {
             Some(encoder) if encoder.fits(planes) => encoder,
             _ => {
-                let bitrate = if wished == 0 { ceiling } else { wished };
-                Encoder::new(planes, rate, bitrate, ceiling).map_err(Fault::Failed)?
+                let mut encoder = Encoder::new(planes, rate, bitrate, ceiling).map_err(Fault::Failed)?;
+                encoder.set_rate(rate.fps() / f64::from(self.plan.every));
+                encoder
             }
         };
         Ok(self.encoder.insert(encoder))
@@ -193,4 +259,15 @@ impl<'a> Stage<'a> {
         self.out.send(frame);
         self.out.set_health(Health::Ok);
     }
+}
+
+/// What the viewers' networks allow; tells them whether they are too thin for it.
+fn plan(rates: &mut Rates, wishes: &Wishes, full: Full, ceiling: u32, now: Mono) -> Plan {
+    let networks: Vec<_> = wishes.networks().into_iter().filter_map(|n| Some((n.estimate()?, n))).collect();
+    let estimates: Vec<_> = networks.iter().map(|(estimate, _)| *estimate).collect();
+    let (plan, thin) = rates.plan(&estimates, full, ceiling, SOUND, now);
+    for ((_, network), thin) in networks.iter().zip(thin) {
+        network.set_thin(thin);
+    }
+    plan
 }

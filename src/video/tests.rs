@@ -145,14 +145,15 @@ async fn a_clip_is_coded_with_the_clock_drawn_in_and_thinned_to_the_rate() {
     let first = frame(&mut reader).await;
     assert!(viewer.see(&first).is_some());
     let mut last = first.at;
-    for n in 0..10 {
+    for _ in 0..10 {
         let frame = frame(&mut reader).await;
         let clock = viewer.see(&frame).expect("the clock is drawn in");
         assert!(clock.abs_diff(clockstrip::value(frame.at.wall())) <= 1);
-        let gap = frame.at.since(last);
-        assert!(gap > Duration::from_millis(35), "frame {n}: {gap:?} where 50 ms are wished");
         last = frame.at;
     }
+    // One may be early after one that was late; all together they are not.
+    let took = last.since(first.at);
+    assert!(took > Duration::from_millis(400), "10 pictures in {took:?} where 500 ms are wished");
     assert_eq!(running.stop().0, Ok(()));
 }
 

@@ -19,28 +19,31 @@ const WAITING: usize = 16;
 pub(super) struct Bursts(Mutex<VecDeque<Burst>>);
 
 /// The packets of a picture that follow the one with this sequence number.
-#[derive(Debug)]
-struct Burst {
+#[derive(Debug, Default)]
+pub(super) struct Burst {
     first: u16,
-    rest: Vec<Packet>,
+    /// Whether it is a key frame.
+    pub key: bool,
+    pub rest: Vec<Packet>,
 }
 
 impl Bursts {
     /// Leaves what shall follow the packet `first`; `false` where it is not taken because the driver is stuck.
-    pub(super) fn leave(&self, first: u16, rest: Vec<Packet>) -> bool {
+    pub(super) fn leave(&self, first: u16, key: bool, rest: Vec<Packet>) -> bool {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = waiting.len() < WAITING;
-        if taken && !rest.is_empty() {
-            waiting.push_back(Burst { first, rest });
+        if taken {
+            waiting.push_back(Burst { first, key, rest });
         }
         taken
     }
 
-    /// Takes what follows the packet `first`. What follows packets before it, which then never came, is dropped.
-    pub(super) fn follow(&self, first: u16) -> Vec<Packet> {
+    /// Takes what follows the packet `first`; `None` if that begins no picture. What follows packets before it, which then
+    /// never came, is dropped.
+    pub(super) fn follow(&self, first: u16) -> Option<Burst> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(place) = waiting.iter().position(|burst| burst.first == first) else { return Vec::new() };
-        waiting.drain(..=place).next_back().map(|burst| burst.rest).unwrap_or_default()
+        let place = waiting.iter().position(|burst| burst.first == first)?;
+        waiting.drain(..=place).next_back()
     }
 }
 
@@ -58,15 +61,16 @@ mod tests {
     }
 
     fn follow(bursts: &Bursts, first: u16) -> Vec<u16> {
-        bursts.follow(first).iter().map(|p| p.header.sequence_number).collect()
+        let burst = bursts.follow(first).unwrap_or_default();
+        burst.rest.iter().map(|p| p.header.sequence_number).collect()
     }
 
     #[test]
     fn each_picture_follows_its_own_first_packet() {
         let bursts = Bursts::default();
-        assert!(bursts.leave(65_535, packets(&[0, 1])));
-        assert!(bursts.leave(2, packets(&[])), "a picture of one packet");
-        assert!(bursts.leave(3, packets(&[4])));
+        assert!(bursts.leave(65_535, false, packets(&[0, 1])));
+        assert!(bursts.leave(2, false, packets(&[])), "a picture of one packet");
+        assert!(bursts.leave(3, true, packets(&[4])));
         assert_eq!(follow(&bursts, 65_535), [0, 1]);
         assert!(follow(&bursts, 2).is_empty());
         assert_eq!(follow(&bursts, 3), [4]);
@@ -77,7 +81,7 @@ mod tests {
     fn what_never_entered_is_dropped_with_its_picture() {
         let bursts = Bursts::default();
         for first in [0, 10, 20] {
-            assert!(bursts.leave(first, packets(&[first + 1])));
+            assert!(bursts.leave(first, false, packets(&[first + 1])));
         }
         assert_eq!(follow(&bursts, 10), [11]);
         assert!(follow(&bursts, 0).is_empty());
@@ -87,7 +91,7 @@ mod tests {
     #[test]
     fn a_stuck_driver_takes_no_more() {
         let bursts = Bursts::default();
-        let taken = (0..100).filter(|n| bursts.leave(*n, packets(&[n + 1]))).count();
+        let taken = (0..100).filter(|n| bursts.leave(*n, false, packets(&[n + 1]))).count();
         assert_eq!(taken, WAITING);
     }
 }

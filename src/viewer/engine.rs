@@ -19,7 +19,7 @@ use rtc::{
     shared::error::Result,
 };
 
-use super::feedback::Feedback;
+use super::{feedback::Feedback, numbering::NUMBER};
 
 /// Header extension that asks for a playout delay.
 pub(super) const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
@@ -54,11 +54,9 @@ pub(super) fn media_engine(stereo: bool) -> Result<MediaEngine> {
     }
     engine.register_codec(codec(opus(stereo), 111), RtpCodecKind::Audio)?;
     for kind in [RtpCodecKind::Video, RtpCodecKind::Audio] {
-        engine.register_header_extension(
-            RTCRtpHeaderExtensionCapability { uri: PLAYOUT_DELAY.to_owned() },
-            kind,
-            None,
-        )?;
+        for uri in [PLAYOUT_DELAY, NUMBER] {
+            engine.register_header_extension(RTCRtpHeaderExtensionCapability { uri: uri.to_owned() }, kind, None)?;
+        }
     }
     Ok(engine)
 }
@@ -67,18 +65,22 @@ fn codec(rtp_codec: RTCRtpCodec, payload_type: u8) -> RTCRtpCodecParameters {
     RTCRtpCodecParameters { rtp_codec, payload_type }
 }
 
+fn rtcp(typ: &str, parameter: &str) -> RTCPFeedback {
+    RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() }
+}
+
 fn h264(fmtp: &str) -> RTCRtpCodec {
-    let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() };
     RTCRtpCodec {
         mime_type: MIME_TYPE_H264.to_owned(),
         clock_rate: 90_000,
         channels: 0,
         sdp_fmtp_line: fmtp.to_owned(),
         rtcp_feedback: vec![
-            feedback("nack", ""),
-            feedback("nack", "pli"),
-            feedback("ccm", "fir"),
-            feedback("goog-remb", ""),
+            rtcp("nack", ""),
+            rtcp("nack", "pli"),
+            rtcp("ccm", "fir"),
+            rtcp("transport-cc", ""),
+            rtcp("goog-remb", ""),
         ],
     }
 }
@@ -90,7 +92,7 @@ fn opus(stereo: bool) -> RTCRtpCodec {
         clock_rate: 48_000,
         channels: 2,
         sdp_fmtp_line: format!("minptime=10;useinbandfec=1{more}"),
-        rtcp_feedback: Vec::new(),
+        rtcp_feedback: vec![rtcp("transport-cc", "")],
     }
 }
 

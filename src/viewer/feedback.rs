@@ -1,19 +1,19 @@
-//! RTCP of one viewer, both ways: sender reports that tie sound and picture to the capture clock, retransmissions for
-//! what got lost, and the viewer's wishes for key frames.
+//! What one viewer says back, and what leaves for it: sender reports that tie sound and picture to the capture clock,
+//! wishes for key frames, transport feedback and lost packets for `flow`.
 //!
 //! One interceptor in place of the bundled ones. The bundled sender report maps RTP time to the time of writing, which
-//! puts encoder and queue into the lip-sync; the bundled responder keeps whole packets and answers a repeated NACK each time.
+//! puts encoder and queue into the lip-sync; the bundled responder keeps whole packets and answers a repeated NACK each
+//! time; the bundled pacer puts sound behind pictures, and the bundled estimator fills the queues of the path.
 
 use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
 use rtc::{
     interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket},
     rtcp::{
@@ -23,20 +23,25 @@ use rtc::{
         },
         receiver_report::ReceiverReport,
         sender_report::SenderReport,
-        transport_feedbacks::transport_layer_nack::TransportLayerNack,
+        transport_feedbacks::{transport_layer_cc::TransportLayerCc, transport_layer_nack::TransportLayerNack},
     },
     rtp,
     sansio::Protocol,
     shared::{TransportContext, error::Error},
 };
 
-use super::burst::Bursts;
-use crate::{clock::Mono, feed::Wishes};
+use tracing::debug;
 
-/// Packets kept for retransmission: 2 s at 2 Mbit/s. A power of two, so that the sequence number finds its place.
-const HISTORY: usize = 512;
-/// A packet is sent again at most this often; a viewer that asks more often has not waited for its own round trip.
-const RESEND_PAUSE: Duration = Duration::from_millis(20);
+use super::{
+    burst::Bursts,
+    flow::{Agreed, Bounds, Flow, Leaving},
+    pacer::Dropped,
+};
+use crate::{
+    clock::Mono,
+    feed::{Network, Wishes},
+};
+
 /// Packets sent again for one NACK at most.
 const RESEND_BURST: usize = 64;
 /// The RTP clock that tells the picture from the sound.
@@ -50,18 +55,22 @@ const REPORT_PERIOD: Duration = Duration::from_secs(1);
 /// What the interceptor, inside the connection's driver, shares with the viewer's pumps. Newer replaces older.
 #[derive(Debug, Default)]
 pub(super) struct Said {
+    /// The first guess of what the network carries, bits per second.
+    pub start: u32,
     /// What follows the first packet of a picture.
     pub bursts: Bursts,
-    /// Where key-frame wishes go, once a picture is leased.
-    pub picture: OnceLock<Arc<Wishes>>,
+    /// Where key-frame wishes go, and what is known of this viewer's network, once a picture is leased.
+    pub picture: OnceLock<(Arc<Wishes>, Arc<Network>)>,
+    /// The same network, for the sound.
+    pub sound: OnceLock<Arc<Network>>,
+    /// What the negotiation gave.
+    pub agreed: Mutex<Agreed>,
     /// The latest frame's place on both clocks, per kind.
     pub video: Anchor,
     /// The latest packet's place on both clocks.
     pub audio: Anchor,
-    /// The viewer's own estimate of what it can take (REMB), bits per second; 0: never said.
-    pub remb: AtomicU64,
-    /// Fraction lost in the last receiver report of the picture, of 256.
-    pub lost: AtomicU32,
+    /// Pictures that were dropped because the network does not take them.
+    pub dropped: AtomicU64,
     /// Packets sent again.
     pub resent: AtomicU64,
 }
@@ -84,28 +93,15 @@ impl Anchor {
     }
 }
 
-/// A packet as it has to be sent again.
-#[derive(Debug, Clone)]
-struct Sent {
-    sequence: u16,
-    timestamp: u32,
-    marker: bool,
-    payload: Bytes,
-    resent: Option<Instant>,
-}
-
 /// One outgoing stream.
 #[derive(Debug)]
 struct Stream {
     ssrc: u32,
     rate: u32,
-    rtx: Option<(u32, u8)>,
-    rtx_sequence: u16,
     packets: u32,
     octets: u32,
     reports: u32,
     next_report: Option<Instant>,
-    history: Vec<Option<Sent>>,
 }
 
 /// The interceptor. Sits closest to the application.
@@ -114,14 +110,22 @@ pub(super) struct Feedback {
     /// Wall clock minus monotonic clock, fixed for the session: a wall clock that jumps must not move lip-sync.
     wall: Duration,
     streams: Vec<Stream>,
+    flow: Flow,
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
 }
 
 impl Feedback {
     /// An interceptor that talks to the pumps through `said`.
-    pub(super) fn new(said: Arc<Said>) -> Self {
-        Self { said, wall: Mono(0).wall(), streams: Vec::new(), read: VecDeque::new(), write: VecDeque::new() }
+    pub(super) fn new(said: Arc<Said>, bounds: Bounds, now: Instant) -> Self {
+        Self {
+            said,
+            wall: Mono(0).wall(),
+            streams: Vec::new(),
+            flow: Flow::new(bounds, now),
+            read: VecDeque::new(),
+            write: VecDeque::new(),
+        }
     }
 
     fn report(&mut self, index: usize, now: Instant) {
@@ -145,73 +149,91 @@ impl Feedback {
     fn take_rtcp(&mut self, packet: &dyn rtc::rtcp::Packet, now: Instant) {
         let any = packet.as_any();
         if any.is::<PictureLossIndication>() || any.is::<FullIntraRequest>() {
-            if let Some(wishes) = self.said.picture.get() {
-                wishes.wish_repair();
-            }
+            debug!("the viewer asks for a key frame");
+            self.wish_repair();
         } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
             self.resend(nack, now);
+        } else if let Some(told) = any.downcast_ref::<TransportLayerCc>() {
+            self.flow.feedback(told, now);
         } else if let Some(remb) = any.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
-            self.said.remb.store(remb.bitrate.max(0.0) as u64, Ordering::Relaxed);
+            self.flow.remb(remb.bitrate.max(0.0) as u64, now);
         } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
             for block in &report.reports {
                 if self.streams.iter().any(|s| s.ssrc == block.ssrc && s.rate == VIDEO_RATE) {
-                    self.said.lost.store(block.fraction_lost.into(), Ordering::Relaxed);
+                    self.flow.receiver_report(f64::from(block.fraction_lost) / 256.0, now);
                 }
             }
         }
     }
 
+    fn wish_repair(&self) {
+        if let Some((wishes, network)) = self.said.picture.get()
+            && !network.is_thin()
+        {
+            wishes.wish_repair();
+        }
+    }
+
     fn resend(&mut self, nack: &TransportLayerNack, now: Instant) {
-        let Some(stream) = self.streams.iter_mut().find(|s| s.ssrc == nack.media_ssrc) else { return };
+        if !self.streams.iter().any(|s| s.ssrc == nack.media_ssrc && s.rate == VIDEO_RATE) {
+            return;
+        }
         let wanted = nack.nacks.iter().flat_map(|pair| pair.packet_list()).take(RESEND_BURST);
-        for sequence in wanted {
-            let Some(packet) = stream.again(sequence, now) else { continue };
-            self.said.resent.fetch_add(1, Ordering::Relaxed);
+        let sent = wanted.filter(|sequence| self.flow.again(*sequence, now)).count();
+        self.said.resent.fetch_add(sent as u64, Ordering::Relaxed);
+    }
+
+    /// A picture, by its first packet; what follows it waits in `said`.
+    fn take_picture(&mut self, first: rtp::Packet, now: Instant) {
+        let Some(burst) = self.said.bursts.follow(first.header.sequence_number) else { return };
+        self.flow.set_agreed(*self.said.agreed.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut packets = Vec::with_capacity(1 + burst.rest.len());
+        packets.push(first);
+        packets.extend(burst.rest);
+        if let Some((_, network)) = self.said.picture.get() {
+            self.flow.set_thin(network.is_thin());
+        }
+        let dropped = self.flow.picture(packets, burst.key, now);
+        self.tell_dropped(dropped);
+        self.tell_network(now);
+    }
+
+    fn tell_dropped(&self, dropped: Dropped) {
+        self.said.dropped.fetch_add(dropped.pictures, Ordering::Relaxed);
+        if dropped.breaks {
+            debug!("pictures are dropped up to the next key frame: they would wait too long for the network");
+            self.wish_repair();
+        }
+    }
+
+    fn tell_network(&self, now: Instant) {
+        let (estimate, loss) = (self.flow.estimate(), self.flow.loss());
+        let picture = self.said.picture.get().map(|(_, network)| network);
+        if let Some(network) = picture {
+            network.set_lossy(self.flow.is_lossy(now));
+        }
+        for network in picture.into_iter().chain(self.said.sound.get()) {
+            network.tell(estimate, loss, self.flow.is_told());
+        }
+    }
+
+    /// Lets go what may leave now.
+    fn let_go(&mut self, now: Instant) {
+        let dropped = self.flow.expire(now);
+        self.tell_dropped(dropped);
+        while let Some(Leaving { packet, again }) = self.flow.pop(now) {
+            if !again {
+                self.count(&packet);
+            }
             self.write.push_back(tagged(now, Packet::Rtp(packet)));
         }
     }
-}
 
-impl Stream {
-    fn remember(&mut self, packet: &rtp::Packet) {
-        self.packets = self.packets.wrapping_add(1);
-        self.octets = self.octets.wrapping_add(u32::try_from(packet.payload.len()).unwrap_or(u32::MAX));
-        if self.history.is_empty() {
-            return;
+    fn count(&mut self, packet: &rtp::Packet) {
+        if let Some(stream) = self.streams.iter_mut().find(|s| s.ssrc == packet.header.ssrc) {
+            stream.packets = stream.packets.wrapping_add(1);
+            stream.octets = stream.octets.wrapping_add(u32::try_from(packet.payload.len()).unwrap_or(u32::MAX));
         }
-        let header = &packet.header;
-        self.history[usize::from(header.sequence_number) % HISTORY] = Some(Sent {
-            sequence: header.sequence_number,
-            timestamp: header.timestamp,
-            marker: header.marker,
-            payload: packet.payload.clone(),
-            resent: None,
-        });
-    }
-
-    /// The packet of a retransmission (RFC 4588 section 4), unless it is too old or was sent again just now.
-    fn again(&mut self, sequence: u16, now: Instant) -> Option<rtp::Packet> {
-        let (ssrc, payload_type) = self.rtx?;
-        let sent = self.history.get_mut(usize::from(sequence) % HISTORY)?.as_mut()?;
-        let recent = sent.resent.is_some_and(|at| now.saturating_duration_since(at) < RESEND_PAUSE);
-        if sent.sequence != sequence || recent {
-            return None;
-        }
-        sent.resent = Some(now);
-        let mut payload = BytesMut::with_capacity(2 + sent.payload.len());
-        payload.put_u16(sequence);
-        payload.extend_from_slice(&sent.payload);
-        let header = rtp::Header {
-            version: 2,
-            marker: sent.marker,
-            payload_type,
-            sequence_number: self.rtx_sequence,
-            timestamp: sent.timestamp,
-            ssrc,
-            ..Default::default()
-        };
-        self.rtx_sequence = self.rtx_sequence.wrapping_add(1);
-        Some(rtp::Packet { header, payload: payload.freeze() })
     }
 }
 
@@ -228,6 +250,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
                 for packet in packets {
                     self.take_rtcp(packet.as_ref(), msg.now);
                 }
+                self.let_go(msg.now);
             }
             _ => self.read.push_back(msg),
         }
@@ -238,26 +261,28 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
         self.read.pop_front()
     }
 
-    fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Error> {
+    fn handle_write(&mut self, mut msg: TaggedPacket) -> Result<(), Error> {
         let now = msg.now;
-        let mut sent = None;
-        if let Packet::Rtp(packet) = &msg.message.packet
-            && let Some(index) = self.streams.iter().position(|s| s.ssrc == packet.header.ssrc)
-        {
-            self.streams[index].remember(packet);
-            sent = Some((index, packet.header.sequence_number));
+        let index = match &msg.message.packet {
+            Packet::Rtp(packet) => self.streams.iter().position(|s| s.ssrc == packet.header.ssrc),
+            _ => None,
+        };
+        let (Some(index), Packet::Rtp(packet)) = (index, &mut msg.message.packet) else {
+            self.write.push_back(msg);
+            return Ok(());
+        };
+        if self.streams[index].rate == VIDEO_RATE {
+            let first = std::mem::take(packet);
+            self.take_picture(first, now);
+        } else {
+            self.flow.sound(packet, now);
+            let Packet::Rtp(packet) = &msg.message.packet else { return Ok(()) };
+            let packet = packet.clone();
+            self.count(&packet);
+            self.write.push_back(msg);
         }
-        self.write.push_back(msg);
-        let Some((index, sequence)) = sent else { return Ok(()) };
-        let stream = &mut self.streams[index];
-        // Sound has sequence numbers of its own, and nothing that follows.
-        if stream.rate == VIDEO_RATE {
-            for packet in self.said.bursts.follow(sequence) {
-                stream.remember(&packet);
-                self.write.push_back(tagged(now, Packet::Rtp(packet)));
-            }
-        }
-        if stream.next_report.is_none() {
+        self.let_go(now);
+        if self.streams[index].next_report.is_none() {
             self.report(index, now);
         }
         Ok(())
@@ -273,28 +298,28 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
                 self.report(index, now);
             }
         }
+        self.let_go(now);
         Ok(())
     }
 
     fn poll_timeout(&mut self) -> Option<Instant> {
-        self.streams.iter().filter_map(|s| s.next_report).min()
+        self.streams.iter().filter_map(|s| s.next_report).chain(self.flow.due()).min()
     }
 }
 
 impl Interceptor for Feedback {
     fn bind_local_stream(&mut self, info: &StreamInfo) {
         self.unbind_local_stream(info);
-        let rtx = info.ssrc_rtx.zip(info.payload_type_rtx);
+        if info.clock_rate == VIDEO_RATE {
+            self.flow.set_again(info.ssrc_rtx);
+        }
         self.streams.push(Stream {
             ssrc: info.ssrc,
             rate: info.clock_rate,
-            rtx,
-            rtx_sequence: 1,
             packets: 0,
             octets: 0,
             reports: 0,
             next_report: None,
-            history: if rtx.is_some() { vec![None; HISTORY] } else { Vec::new() },
         });
     }
 

@@ -1,29 +1,50 @@
+use bytes::Bytes;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::nack_pairs_from_sequence_numbers;
 
 use super::*;
 
 const SSRC: u32 = 7;
+const SOUND: u32 = 17;
+const BOUNDS: Bounds = Bounds { start: 1_000_000, ceiling: 3_000_000, known: false };
 
 fn feedback() -> (Feedback, Arc<Said>) {
     let said = Arc::new(Said::default());
-    let mut feedback = Feedback::new(Arc::clone(&said));
+    said.agreed.lock().unwrap().again = 109;
+    let mut feedback = Feedback::new(Arc::clone(&said), BOUNDS, Instant::now());
     feedback.bind_local_stream(&StreamInfo {
         ssrc: SSRC,
         ssrc_rtx: Some(8),
         payload_type: 108,
-        payload_type_rtx: Some(109),
+        // That of another codec: what the stack has here was chosen before the negotiation.
+        payload_type_rtx: Some(103),
         clock_rate: 90_000,
+        ..Default::default()
+    });
+    feedback.bind_local_stream(&StreamInfo {
+        ssrc: SOUND,
+        payload_type: 111,
+        clock_rate: 48_000,
         ..Default::default()
     });
     (feedback, said)
 }
 
-fn send(feedback: &mut Feedback, now: Instant, sequence: u16) -> Vec<Packet> {
-    let header =
-        rtp::Header { version: 2, sequence_number: sequence, timestamp: 1000, ssrc: SSRC, ..Default::default() };
-    let packet = rtp::Packet { header, payload: Bytes::from(sequence.to_be_bytes().to_vec()) };
-    feedback.handle_write(tagged(now, Packet::Rtp(packet))).unwrap();
+fn packet(ssrc: u32, sequence: u16, len: usize) -> rtp::Packet {
+    let header = rtp::Header { version: 2, sequence_number: sequence, timestamp: 1000, ssrc, ..Default::default() };
+    rtp::Packet { header, payload: Bytes::from(vec![sequence as u8; len]) }
+}
+
+/// A picture of so many packets.
+fn send(feedback: &mut Feedback, now: Instant, first: u16, packets: u16, key: bool) -> Vec<Packet> {
+    let rest = (1..packets).map(|n| packet(SSRC, first + n, 1000)).collect();
+    assert!(feedback.said.bursts.leave(first, key, rest));
+    feedback.handle_write(tagged(now, Packet::Rtp(packet(SSRC, first, 1000)))).unwrap();
     drain(feedback)
+}
+
+fn sequences(packets: &[Packet]) -> Vec<u16> {
+    let rtp = |p: &Packet| if let Packet::Rtp(p) = p { Some(p.header.sequence_number) } else { None };
+    packets.iter().filter_map(rtp).collect()
 }
 
 fn nack(feedback: &mut Feedback, now: Instant, sequences: &[u16]) -> Vec<Packet> {
@@ -38,53 +59,89 @@ fn drain(feedback: &mut Feedback) -> Vec<Packet> {
 }
 
 #[test]
-fn what_was_lost_is_sent_again_once_per_pause_and_only_while_it_is_kept() {
+fn a_picture_leaves_whole_and_what_was_lost_of_it_is_sent_again() {
     let (mut feedback, said) = feedback();
     let start = Instant::now();
-    for sequence in 65_500..=65_535 {
-        send(&mut feedback, start, sequence);
-    }
-    let again = nack(&mut feedback, start, &[65_501, 65_503, 3]);
+    let sent = send(&mut feedback, start, 9, 4, true);
+    assert_eq!(sequences(&sent), [9, 10, 11, 12], "nothing speaks against it");
+    let again = nack(&mut feedback, start, &[10, 12, 40]);
     assert_eq!(again.len(), 2, "what was never sent is not answered");
     let Packet::Rtp(first) = &again[0] else { panic!("not RTP") };
     assert_eq!((first.header.ssrc, first.header.payload_type, first.header.timestamp), (8, 109, 1000));
-    assert_eq!(&first.payload[..2], &65_501_u16.to_be_bytes(), "the original sequence number goes in front");
-    assert_eq!(&first.payload[2..], &65_501_u16.to_be_bytes());
-    assert!(nack(&mut feedback, start + RESEND_PAUSE / 2, &[65_501]).is_empty(), "asked again too soon");
-    assert_eq!(nack(&mut feedback, start + RESEND_PAUSE, &[65_501]).len(), 1);
-    assert_eq!(said.resent.load(Ordering::Relaxed), 3);
-    for sequence in 0..600 {
-        send(&mut feedback, start, sequence);
-    }
-    assert!(nack(&mut feedback, start + REPORT_PERIOD, &[65_501]).is_empty(), "overwritten since");
+    assert_eq!(&first.payload[..2], &10_u16.to_be_bytes(), "the original sequence number goes in front");
+    assert!(nack(&mut feedback, start, &[10]).is_empty(), "asked again within a round trip");
+    assert_eq!(said.resent.load(Ordering::Relaxed), 2);
 }
 
 #[test]
-fn the_rest_of_a_picture_follows_its_first_packet_and_is_remembered_too() {
+fn packets_that_follow_no_picture_are_not_sent() {
+    let (mut feedback, _) = feedback();
+    feedback.handle_write(tagged(Instant::now(), Packet::Rtp(packet(SSRC, 1, 100)))).unwrap();
+    assert!(sequences(&drain(&mut feedback)).is_empty());
+}
+
+#[test]
+fn packets_are_numbered_across_streams_where_that_was_agreed_on() {
     let (mut feedback, said) = feedback();
     let start = Instant::now();
-    send(&mut feedback, start, 9);
-    let rest = |n: u16| rtp::Packet {
-        header: rtp::Header { sequence_number: n, ssrc: SSRC, ..Default::default() },
-        payload: Bytes::from_static(b"more"),
+    let number = |p: &Packet| match p {
+        Packet::Rtp(p) => p.header.get_extension(3).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]])),
+        _ => None,
     };
-    assert!(said.bursts.leave(10, vec![rest(11), rest(12)]));
-    let sent: Vec<u16> = send(&mut feedback, start, 10)
-        .iter()
-        .filter_map(|p| if let Packet::Rtp(p) = p { Some(p.header.sequence_number) } else { None })
-        .collect();
-    assert_eq!(sent, [10, 11, 12]);
-    assert_eq!(nack(&mut feedback, start, &[10, 11, 12]).len(), 3);
+    assert!(send(&mut feedback, start, 1, 2, true).iter().all(|p| number(p).is_none()), "not agreed on");
+    *said.agreed.lock().unwrap() = Agreed { picture: 3, sound: 3, again: 109 };
+    let mut numbers: Vec<_> = send(&mut feedback, start, 3, 2, false).iter().filter_map(number).collect();
+    feedback.handle_write(tagged(start, Packet::Rtp(packet(SOUND, 1, 80)))).unwrap();
+    numbers.extend(drain(&mut feedback).iter().filter_map(number));
+    numbers.extend(nack(&mut feedback, start, &[3]).iter().filter_map(number));
+    assert_eq!(numbers, [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_network_that_takes_less_gets_pictures_later_or_not_at_all_and_sound_at_once() {
+    let (mut feedback, said) = feedback();
+    let (wishes, network) = (Arc::new(Wishes::default()), Arc::new(Network::default()));
+    said.picture.set((Arc::clone(&wishes), network)).unwrap();
+    let start = Instant::now();
+    // The viewer's own word, for want of transport feedback.
+    let remb = ReceiverEstimatedMaximumBitrate { bitrate: 200_000.0, ..Default::default() };
+    send(&mut feedback, start, 1, 1, true);
+    feedback.flow.set_unfree(start);
+    feedback.handle_read(tagged(start, Packet::Rtcp(vec![Box::new(remb)]))).unwrap();
+    let sent = send(&mut feedback, start, 2, 20, false);
+    assert!(sent.len() < 5, "spread: {}", sent.len());
+    feedback.handle_write(tagged(start, Packet::Rtp(packet(SOUND, 1, 80)))).unwrap();
+    assert_eq!(sequences(&drain(&mut feedback)), [1], "sound does not wait");
+    let due = feedback.poll_timeout().unwrap();
+    assert!(due > start && due < start + Duration::from_millis(100), "{:?}", due - start);
+    assert!(!wishes.take_repair());
+    assert!(sequences(&send(&mut feedback, start, 22, 5, false)).is_empty());
+    assert_eq!((said.dropped.load(Ordering::Relaxed), wishes.take_repair()), (1, true), "it would wait too long");
+    // What leaves has no holes in its numbers, or the viewer would ask for what was never sent.
+    let mut now = start;
+    let mut left = Vec::new();
+    while now < start + Duration::from_secs(2) {
+        now += Duration::from_millis(5);
+        feedback.handle_timeout(now).unwrap();
+        left.extend(drain(&mut feedback));
+    }
+    left.extend(send(&mut feedback, now, 27, 2, true));
+    let left = sequences(&left);
+    assert!(left.windows(2).all(|pair| pair[1] == pair[0] + 1), "{left:?}");
 }
 
 #[test]
 fn a_wish_for_a_key_frame_reaches_the_encoder() {
     let (mut feedback, said) = feedback();
     let wishes = Arc::new(Wishes::default());
-    said.picture.set(Arc::clone(&wishes)).unwrap();
+    said.picture.set((Arc::clone(&wishes), Arc::default())).unwrap();
     let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: SSRC };
     feedback.handle_read(tagged(Instant::now(), Packet::Rtcp(vec![Box::new(pli)]))).unwrap();
     assert!(wishes.take_repair());
+    said.picture.get().unwrap().1.set_thin(true);
+    let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: SSRC };
+    feedback.handle_read(tagged(Instant::now(), Packet::Rtcp(vec![Box::new(pli)]))).unwrap();
+    assert!(!wishes.take_repair(), "a thin viewer has key frames at its own pace");
 }
 
 #[test]
@@ -93,7 +150,7 @@ fn reports_map_rtp_time_to_capture_time() {
     let start = Instant::now();
     let age = Duration::from_millis(40);
     said.video.set(5000, Mono(Mono::now().0 - age.as_nanos() as u64));
-    let sent = send(&mut feedback, start, 1);
+    let sent = send(&mut feedback, start, 1, 1, true);
     let Packet::Rtcp(report) = &sent[1] else { panic!("the first packet brings a report: {sent:?}") };
     let report = report[0].as_any().downcast_ref::<SenderReport>().unwrap();
     let late = report.rtp_time - 5000;

@@ -1,12 +1,18 @@
 //! One remote viewer, from offer to bye: a task each.
 
+pub mod bandwidth;
 mod burst;
 mod engine;
 mod feedback;
+mod flow;
 mod handler;
+mod history;
 pub mod life;
 mod mouth;
+mod networks;
+mod numbering;
 mod opening;
+pub mod pacer;
 pub mod peer;
 mod pump;
 mod route;
@@ -172,9 +178,13 @@ fn tell(viewer: &Id, session: &SessionId, began: Mono, summary: &Summary, reason
     let seconds = Mono::now().since(began).as_secs_f64();
     let route = if summary.route.is_empty() { "no route" } else { &summary.route };
     let Summary { frames, skipped, packets, .. } = summary;
+    let carries = match summary.carries {
+        0 => String::new(),
+        bits => format!(", network takes {} kbit/s", bits / 1000),
+    };
     info!(
         "viewer {viewer}: ended after {seconds:.1} s: {}; {route}, {frames} frames sent, {skipped} skipped, {packets} \
-         sound packets; session {session}",
+         sound packets{carries}; session {session}",
         reason.word()
     );
 }

@@ -5,7 +5,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rtc::{
@@ -35,9 +35,11 @@ use super::{
     engine,
     feedback::{Feedback, Said},
     handler::{Handler, presentable},
+    networks::Networks,
+    numbering::NUMBER,
     pump::{self, Counts, Stage},
     route, sockets,
-    track::{Line, Track, playout_delay},
+    track::{Line, PATIENCE, Track, playout_delay},
 };
 use crate::{
     config::Webrtc,
@@ -58,6 +60,7 @@ pub struct Peers {
     stereo: bool,
     certificate: RTCCertificate,
     resolver: Resolver,
+    networks: Networks,
     /// That the TURN servers give no relay has been said; once, until one does.
     relay_missed: AtomicBool,
 }
@@ -98,6 +101,8 @@ pub struct Summary {
     pub packets: u64,
     /// Bytes of payload.
     pub bytes: u64,
+    /// What its network was last found to carry, in bits per second; 0: it never said.
+    pub carries: u32,
 }
 
 /// One sender and the track behind it.
@@ -119,10 +124,11 @@ pub struct Peer {
     counts: Arc<Counts>,
     video: Option<Outgoing>,
     audio: Option<Outgoing>,
-    playout_delay: Option<bytes::Bytes>,
+    playout_delay: Option<(bytes::Bytes, bytes::Bytes)>,
     pumps: Mutex<JoinSet<()>>,
     /// The TURN servers it asks.
     relays: Vec<String>,
+    viewer: String,
     peers: Arc<Peers>,
 }
 
@@ -146,6 +152,7 @@ impl Peers {
             stereo,
             certificate,
             resolver: Resolver::default(),
+            networks: Networks::default(),
             relay_missed: AtomicBool::new(false),
         }))
     }
@@ -155,15 +162,27 @@ impl Peers {
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
+    /// Says what picture and sound need at most, in bits per second; for connections that open from now on.
+    pub fn set_need(&self, video: u32, audio: u32) {
+        self.networks.set_need(video, audio);
+    }
+
     /// Opens a peer connection. `media` says what it will carry: with a `request` what was wanted, with an offer all
     /// that the board has.
-    pub async fn open(self: &Arc<Self>, media: Wanted, events: mpsc::Sender<PeerEvent>) -> Result<Peer, PeerError> {
+    /// What is known of the network of `viewer` from an earlier session is where this one begins.
+    pub async fn open(
+        self: &Arc<Self>,
+        viewer: &str,
+        media: Wanted,
+        events: mpsc::Sender<PeerEvent>,
+    ) -> Result<Peer, PeerError> {
         let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let servers = self.resolver.resolve(&config.ice_servers, config.ipv4, config.ipv6).await;
         let relays =
             servers.iter().flat_map(|server| &server.urls).filter(|url| url.starts_with("turn:")).cloned().collect();
         let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
-        let said = Arc::new(Said::default());
+        let bounds = self.networks.bounds(viewer);
+        let said = Arc::new(Said { start: bounds.start, ..Said::default() });
         let stage = watch::Sender::new(Stage::default());
         let gathered = watch::Sender::new(false);
         let handler = Handler::new(events, stage.clone(), gathered.clone());
@@ -175,7 +194,7 @@ impl Peers {
         let opening = PeerConnectionBuilder::new()
             .with_configuration(configuration)
             .with_media_engine(engine::media_engine(self.stereo).map_err(internal("set up the codecs"))?)
-            .with_interceptor_registry(engine::registry(Feedback::new(Arc::clone(&said))))
+            .with_interceptor_registry(engine::registry(Feedback::new(Arc::clone(&said), bounds, Instant::now())))
             .with_setting_engine(engine::settings(config.loopback))
             .with_runtime(Arc::new(TokioRuntime))
             .with_handler(Arc::new(handler))
@@ -192,9 +211,12 @@ impl Peers {
             counts: Arc::default(),
             video: None,
             audio: None,
-            playout_delay: config.playout_delay.map(|(least, most)| playout_delay(least, most)),
+            playout_delay: config
+                .playout_delay
+                .map(|(least, most)| (playout_delay(least, most), playout_delay(least, most.max(PATIENCE)))),
             pumps: Mutex::default(),
             relays,
+            viewer: viewer.to_owned(),
             peers: Arc::clone(self),
         };
         if media.audio {
@@ -318,12 +340,18 @@ impl Peer {
         }
         let parameters = out.sender.get_parameters().await.ok()?.rtp_parameters;
         let codec = parameters.codecs.iter().find(|c| c.rtp_codec.mime_type.eq_ignore_ascii_case(mime))?;
-        let extension = parameters.header_extensions.iter().find(|e| e.uri == engine::PLAYOUT_DELAY);
-        let id = extension.and_then(|e| u8::try_from(e.id).ok());
+        let id = |uri: &str| {
+            let extension = parameters.header_extensions.iter().find(|e| e.uri == uri);
+            extension.and_then(|e| u8::try_from(e.id).ok())
+        };
         Some(Line {
             ssrc: out.ssrc,
             payload_type: codec.payload_type,
-            playout_delay: id.zip(self.playout_delay.clone()),
+            playout_delay: id(engine::PLAYOUT_DELAY)
+                .zip(self.playout_delay.clone())
+                .map(|(id, (usual, longer))| (id, usual, longer)),
+            number: id(NUMBER).unwrap_or(0),
+            again: route::again(&parameters.codecs, codec.payload_type).unwrap_or(0),
         })
     }
 
@@ -332,6 +360,9 @@ impl Peer {
         if let (Some(out), Some(lease)) = (&self.video, video)
             && let Some(line) = self.line(out, "video/H264").await
         {
+            let mut agreed = self.said.agreed.lock().unwrap_or_else(PoisonError::into_inner);
+            (agreed.picture, agreed.again) = (line.number, line.again);
+            drop(agreed);
             let line = out.start(line);
             let pump =
                 pump::video(line, lease, self.stage.subscribe(), Arc::clone(&self.said), Arc::clone(&self.counts));
@@ -340,6 +371,7 @@ impl Peer {
         if let (Some(out), Some(lease)) = (&self.audio, audio)
             && let Some(line) = self.line(out, "audio/opus").await
         {
+            self.said.agreed.lock().unwrap_or_else(PoisonError::into_inner).sound = line.number;
             let line = out.start(line);
             let pump =
                 pump::audio(line, lease, self.stage.subscribe(), Arc::clone(&self.said), Arc::clone(&self.counts));
@@ -350,12 +382,15 @@ impl Peer {
     /// What the session came to so far.
     pub async fn summary(&self) -> Summary {
         let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+        // Counted as handed over by the pump, and dropped after that.
+        let dropped = count(&self.said.dropped);
         Summary {
             route: self.route().await.unwrap_or_default(),
-            frames: count(&self.counts.frames),
-            skipped: count(&self.counts.skipped),
+            frames: count(&self.counts.frames).saturating_sub(dropped),
+            skipped: count(&self.counts.skipped) + dropped,
             packets: count(&self.counts.packets),
             bytes: count(&self.counts.bytes),
+            carries: self.carries().unwrap_or(0),
         }
     }
 
@@ -378,9 +413,18 @@ impl Peer {
         Some(route::name(&pair))
     }
 
+    /// What its network was found to carry, in bits per second.
+    fn carries(&self) -> Option<u32> {
+        let (_, network) = self.said.picture.get()?;
+        network.estimate().filter(|estimate| estimate.known).map(|estimate| estimate.bits)
+    }
+
     /// Stops the pumps and closes the connection; at most 2 s.
     pub async fn close(&self) {
         self.pumps.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        if let Some(bits) = self.carries() {
+            self.peers.networks.remember(&self.viewer, bits);
+        }
         if timeout(CLOSE_DEADLINE, self.connection.close()).await.is_err() {
             debug!("a peer connection took longer than {CLOSE_DEADLINE:?} to close");
         }

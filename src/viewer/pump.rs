@@ -9,7 +9,10 @@ use std::{
 };
 
 use rtc::rtp;
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 use webrtc::media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStaticRTP};
 
 use super::{feedback::Said, track::Track};
@@ -45,6 +48,8 @@ pub(super) struct Counts {
 
 /// Frames held until the connection is live, from a key frame on: a fifth of a second at 30/s.
 const HELD: usize = 6;
+/// A viewer whose network is too thin for the others' picture is shown a key frame each so often.
+const THIN_PAUSE: Duration = Duration::from_secs(4);
 /// The driver takes packets in microseconds. One that does not for so long is stuck; the frame is given up.
 const STUCK: Duration = Duration::from_millis(500);
 
@@ -59,13 +64,14 @@ pub(super) struct Line {
 impl Line {
     /// Sends a picture: its first packet through the driver's queue, the others right behind it.
     async fn picture(&mut self, frame: &Frame, said: &Said) -> bool {
-        let mut packets = self.track.packets(frame, true);
+        let patient = said.picture.get().is_some_and(|(_, network)| network.is_lossy());
+        let mut packets = self.track.packets(frame, true, patient);
         let Some(first) = packets.next() else { return true };
-        said.bursts.leave(first.header.sequence_number, packets.collect()) && write(&self.out, first).await
+        said.bursts.leave(first.header.sequence_number, frame.key, packets.collect()) && write(&self.out, first).await
     }
 
     async fn sound(&mut self, packet: &Frame) {
-        for packet in self.track.packets(packet, false) {
+        for packet in self.track.packets(packet, false, false) {
             write(&self.out, packet).await;
         }
     }
@@ -87,8 +93,11 @@ pub(super) async fn video(
     counts: Arc<Counts>,
 ) {
     let wishes = Arc::clone(lease.reader.wishes());
-    let _ = said.picture.set(Arc::clone(&wishes));
+    let network = Arc::clone(lease.reader.network());
+    let _ = said.picture.set((Arc::clone(&wishes), Arc::clone(&network)));
+    network.tell(said.start, 0.0, false);
     let mut held = Held::default();
+    let mut thin_key = Instant::now();
     // Whether pictures have to be left out up to the next key frame.
     let mut broken = true;
     loop {
@@ -121,6 +130,15 @@ pub(super) async fn video(
                 counts.skipped.fetch_add(n, Ordering::Relaxed);
                 held.take();
                 broken = true;
+            }
+            Some(Next::Frame(frame)) if network.is_thin() && !frame.key => {
+                counts.skipped.fetch_add(1, Ordering::Relaxed);
+                broken = true;
+                if thin_key.elapsed() >= THIN_PAUSE {
+                    thin_key = Instant::now();
+                    wishes.wish_repair();
+                }
+                continue;
             }
             Some(Next::Frame(frame)) if now == Stage::Live && (frame.key || !broken) => {
                 broken = !send_picture(&mut line, &frame, &said, &counts).await;
@@ -185,6 +203,7 @@ pub(super) async fn audio(
     if stage.wait_for(|s| *s == Stage::Live).await.is_err() {
         return;
     }
+    let _ = said.sound.set(Arc::clone(lease.reader.network()));
     lease.reader.skip_to_now();
     loop {
         let next = tokio::select! {

@@ -1,6 +1,6 @@
 //! Reads what the connection is: the route that ICE chose, and what the viewer receives.
 
-use rtc::peer_connection::transport::RTCIceCandidatePair;
+use rtc::{peer_connection::transport::RTCIceCandidatePair, rtp_transceiver::rtp_sender::RTCRtpCodecParameters};
 
 /// A pair as `local-remote protocol`, such as `host-prflx udp`.
 pub(super) fn name(pair: &RTCIceCandidatePair) -> String {
@@ -18,9 +18,36 @@ pub(super) fn receives(sdp: &str, kind: &str) -> bool {
     })
 }
 
+/// The payload type on which what was lost of `payload_type` is sent again (RFC 4588 section 8.6).
+pub(super) fn again(codecs: &[RTCRtpCodecParameters], payload_type: u8) -> Option<u8> {
+    let apt = format!("apt={payload_type}");
+    let is_its = |codec: &&RTCRtpCodecParameters| {
+        let line = &codec.rtp_codec;
+        line.mime_type.eq_ignore_ascii_case("video/rtx") && line.sdp_fmtp_line.split(';').any(|part| part.trim() == apt)
+    };
+    codecs.iter().find(is_its).map(|codec| codec.payload_type)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::receives;
+    use super::{RTCRtpCodecParameters, again, receives};
+
+    #[test]
+    fn what_is_sent_again_has_the_payload_type_of_its_own_codec() {
+        let codec = |payload_type, mime: &str, line: &str| {
+            let mut codec = RTCRtpCodecParameters { payload_type, ..Default::default() };
+            (codec.rtp_codec.mime_type, codec.rtp_codec.sdp_fmtp_line) = (mime.into(), line.into());
+            codec
+        };
+        let codecs = [
+            codec(102, "video/H264", "packetization-mode=1"),
+            codec(103, "video/rtx", "apt=102"),
+            codec(108, "video/H264", "packetization-mode=1"),
+            codec(109, "video/rtx", "apt=108"),
+            codec(110, "video/H264", "packetization-mode=1"),
+        ];
+        assert_eq!((again(&codecs, 102), again(&codecs, 108), again(&codecs, 110)), (Some(103), Some(109), None));
+    }
 
     #[test]
     fn only_an_open_line_that_receives_takes_media() {

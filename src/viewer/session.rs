@@ -106,7 +106,7 @@ async fn open<'a>(
         picture.reader.wishes().wish_key();
     }
     // Boxed: it happens once, and needs more room than all the rest of a session.
-    let peer = step(Box::pin(viewer.peers.open(media, tell))).await?;
+    let peer = step(Box::pin(viewer.peers.open(viewer.viewer.as_str(), media, tell))).await?;
     let peer = slot.get_or_init(|| peer);
     let follow = |stage: &Option<Stage>| stage.as_ref().map(Stage::health);
     let health = Watched { video: follow(&viewer.stages.video), audio: follow(&viewer.stages.audio) };

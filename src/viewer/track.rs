@@ -13,9 +13,17 @@ pub(super) struct Line {
     pub ssrc: u32,
     /// Payload type as negotiated.
     pub payload_type: u8,
-    /// Header extension `playout-delay`: its id and its three bytes.
-    pub playout_delay: Option<(u8, Bytes)>,
+    /// Header extension `playout-delay`: its id and its three bytes; on a network that loses packets, the last three.
+    pub playout_delay: Option<(u8, Bytes, Bytes)>,
+    /// Header extension that numbers packets of all streams: its id; 0 where it was not agreed on.
+    pub number: u8,
+    /// Payload type of what is sent again; 0 where that was not agreed on.
+    pub again: u8,
 }
+
+/// How long pictures may be held back on a network that loses packets: what is lost is there again after a round trip or
+/// two. Browsers choose by what they see; this is the most.
+pub(super) const PATIENCE: std::time::Duration = std::time::Duration::from_millis(400);
 
 /// The state of one outgoing stream.
 #[derive(Debug)]
@@ -38,7 +46,13 @@ impl Track {
     }
 
     /// The packets of one frame. The marker is set on the last one of a picture (RFC 6184 section 5.1), never on sound.
-    pub(super) fn packets<'a>(&'a mut self, frame: &'a Frame, picture: bool) -> impl Iterator<Item = rtp::Packet> + 'a {
+    /// `patient`: the viewer may hold pictures back until what was lost of them has been sent again.
+    pub(super) fn packets<'a>(
+        &'a mut self,
+        frame: &'a Frame,
+        picture: bool,
+        patient: bool,
+    ) -> impl Iterator<Item = rtp::Packet> + 'a {
         let timestamp = self.timestamp(frame.ticks);
         let last = frame.payloads.len().saturating_sub(1);
         frame.payloads.iter().enumerate().map(move |(i, payload)| {
@@ -51,9 +65,9 @@ impl Track {
                 ssrc: self.line.ssrc,
                 ..Default::default()
             };
-            if let (0, Some((id, bytes))) = (i, &self.line.playout_delay) {
+            if let (0, Some((id, usual, longer))) = (i, &self.line.playout_delay) {
                 // Ids that do not fit the one-byte form are not negotiated (RFC 8285 section 4.2).
-                let _ = header.set_extension(*id, bytes.clone());
+                let _ = header.set_extension(*id, if patient { longer } else { usual }.clone());
             }
             self.sequence = self.sequence.wrapping_add(1);
             rtp::Packet { header, payload: payload.clone() }
@@ -75,6 +89,9 @@ mod tests {
     use super::*;
     use crate::clock::Mono;
 
+    const MS_0: Duration = Duration::ZERO;
+    const MS_200: Duration = Duration::from_millis(200);
+
     fn frame(payloads: &[&'static [u8]], ticks: u64) -> Frame {
         let payloads = payloads.iter().map(|p| Bytes::from_static(p)).collect();
         Frame { payloads, key: true, ticks, at: Mono(0) }
@@ -84,7 +101,9 @@ mod tests {
         let line = Line {
             ssrc: 9,
             payload_type: 108,
-            playout_delay: Some((5, playout_delay(Duration::ZERO, Duration::from_millis(200)))),
+            playout_delay: Some((5, playout_delay(MS_0, MS_200), playout_delay(MS_0, PATIENCE))),
+            number: 0,
+            again: 0,
         };
         Track::new(line, 65_535, 0xffff_ff00)
     }
@@ -93,18 +112,27 @@ mod tests {
     fn a_picture_is_one_time_stamp_rising_sequence_and_a_marker_at_its_end() {
         let mut track = track();
         let frame = frame(&[b"a", b"b", b"c"], 0x200);
-        let packets: Vec<_> = track.packets(&frame, true).collect();
+        let packets: Vec<_> = track.packets(&frame, true, false).collect();
         let seen: Vec<_> =
             packets.iter().map(|p| (p.header.sequence_number, p.header.timestamp, p.header.marker)).collect();
         assert_eq!(seen, [(65_535, 0x100, false), (0, 0x100, false), (1, 0x100, true)]);
         assert!(packets[0].header.extension && !packets[1].header.extension, "the extension rides on the first packet");
+        assert_eq!(packets[0].header.get_extension(5).as_deref(), Some(&[0, 0, 20][..]));
         assert_eq!(packets[0].payload.as_ptr(), frame.payloads[0].as_ptr(), "payload bytes are shared, not copied");
+    }
+
+    #[test]
+    fn a_network_that_loses_packets_is_given_time() {
+        let mut track = track();
+        let frame = frame(&[b"a"], 0);
+        let first = track.packets(&frame, true, true).next().unwrap();
+        assert_eq!(first.header.get_extension(5).as_deref(), Some(&[0, 0, 40][..]));
     }
 
     #[test]
     fn sound_has_no_marker() {
         let mut track = track();
-        assert!(track.packets(&frame(&[b"a"], 0), false).all(|p| !p.header.marker));
+        assert!(track.packets(&frame(&[b"a"], 0), false, false).all(|p| !p.header.marker));
     }
 
     #[test]

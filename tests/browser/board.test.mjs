@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { BoardDaemon, Lab, distance, media, pictures, until } from './emulated.mjs';
 
 const SIZE = '640x480';
@@ -21,7 +22,7 @@ before(async () => {
   await lab.guest('modprobe snd-aloop && modprobe vhci-hcd && modprobe uvcvideo');
   await lab.guest('modprobe v4l2loopback video_nr=20 exclusive_caps=1 card_label=Fed');
   const files = ['mjpeg', 'h264'].map((kind) => `--${kind} ${SIZE}=${path.join(media, `${SIZE}.${kind}`)}`).join(' ');
-  await lab.background('webcam', `python3 ${path.resolve(import.meta.dirname, '../../board/webcam.py')} ${files}`);
+  await lab.background('webcam', `python3 ${fileURLToPath(new URL('../../board/webcam.py', import.meta.url))} ${files}`);
   Object.assign(nodes, { packed: '/dev/video0', planar: '/dev/video1', fed: '/dev/video20' });
   nodes.webcam = await webcamNode();
 });

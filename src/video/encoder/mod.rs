@@ -37,6 +37,13 @@ impl Encoder {
         }
     }
 
+    /// Is given so many pictures a second from the next one on.
+    pub(crate) fn set_rate(&mut self, fps: f64) {
+        match self {
+            Self::Software(software) => software.set_rate(fps),
+        }
+    }
+
     /// Codes one picture, as a key frame if asked; `None` where the encoder left it out.
     pub(crate) fn encode(&mut self, planes: &Planes, key: bool, at: Mono) -> Result<Option<Cut>, String> {
         match self {

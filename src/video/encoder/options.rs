@@ -1,12 +1,12 @@
-//! The two run-time options of OpenH264 that its crate does not offer safely.
+//! The run-time options of OpenH264 that its crate does not offer safely.
 #![allow(unsafe_code)] // the crate's `raw_api` is the only way to the encoder's SetOption
 
 use std::os::raw::{c_int, c_void};
 
 use openh264::encoder::Encoder;
 use openh264_sys2::{
-    ENCODER_OPTION, ENCODER_OPTION_BITRATE, ENCODER_OPTION_MAX_BITRATE, ENCODER_OPTION_TRACE_LEVEL, LAYER_NUM,
-    SBitrateInfo, SPATIAL_LAYER_0, SPATIAL_LAYER_ALL, WELS_LOG_QUIET,
+    ENCODER_OPTION, ENCODER_OPTION_BITRATE, ENCODER_OPTION_FRAME_RATE, ENCODER_OPTION_MAX_BITRATE,
+    ENCODER_OPTION_TRACE_LEVEL, LAYER_NUM, SBitrateInfo, SPATIAL_LAYER_0, SPATIAL_LAYER_ALL, WELS_LOG_QUIET,
 };
 
 /// Keeps the library from writing to standard error. Before the first picture: the crate itself asks for silence only
@@ -28,6 +28,12 @@ pub(super) fn set_bitrate(encoder: &mut Encoder, before: u32, bits: u32) -> bool
     let maximum = (ENCODER_OPTION_MAX_BITRATE, SPATIAL_LAYER_0);
     let order = if bits > before { [maximum, target] } else { [target, maximum] };
     order.into_iter().all(|(option, layer)| set(encoder, option, layer, bits))
+}
+
+/// Tells a running encoder how many pictures a second it is given; `false` where the library refuses.
+pub(super) fn set_rate(encoder: &mut Encoder, mut fps: f32) -> bool {
+    // SAFETY: the option takes a pointer to one float, read during the call; the encoder checks its range.
+    unsafe { encoder.raw_api().set_option(ENCODER_OPTION_FRAME_RATE, (&raw mut fps).cast::<c_void>()) == 0 }
 }
 
 fn set(encoder: &mut Encoder, option: ENCODER_OPTION, layer: LAYER_NUM, bits: u32) -> bool {

@@ -30,6 +30,7 @@ pub(crate) struct Software {
     colour: Colour,
     bitrate: u32,
     ceiling: u32,
+    fps: f64,
     /// When the first picture was coded; the library counts time from there.
     start: Option<Mono>,
 }
@@ -65,7 +66,7 @@ impl Software {
             .map_err(|e| format!("encoder for {}x{}: {e}", size.0, size.1))?;
         options::hush(&mut encoder);
         let cutter = Cutter::default();
-        Ok(Self { encoder, cutter, size, colour: planes.colour, bitrate, ceiling, start: None })
+        Ok(Self { encoder, cutter, size, colour: planes.colour, bitrate, ceiling, fps: rate.fps(), start: None })
     }
 
     pub(super) fn fits(&self, planes: &Planes) -> bool {
@@ -82,6 +83,13 @@ impl Software {
             self.bitrate = bits;
         } else {
             debug!("video: encoder refuses {bits} bit/s, stays at {}", self.bitrate);
+        }
+    }
+
+    pub(super) fn set_rate(&mut self, fps: f64) {
+        // As with the bitrate: only after the first picture.
+        if fps != self.fps && self.start.is_some() && options::set_rate(&mut self.encoder, fps as f32) {
+            self.fps = fps;
         }
     }
 

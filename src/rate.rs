@@ -1,0 +1,247 @@
+//! Many networks, one encoder: which bitrate, frame rate and size serve all viewers best. Pure: time is an argument.
+//!
+//! The picture is made for the weakest network, unless that would take more than half from the others and it is in a
+//! minority: then it is *thin*, and given key frames alone. Down at once, up when there has been room for a while.
+
+use std::time::Duration;
+
+use crate::{clock::Mono, feed::Estimate};
+
+/// Of what a network carries, the part that is the picture's own bytes: the rest is headers and room for what is sent again.
+const OWN: f64 = 0.93;
+/// The least bitrate of a picture.
+const LEAST: u32 = 40_000;
+/// Below this share of the others' bitrate a network can be thin.
+const THIN: f64 = 0.5;
+/// A thin network has to reach this share to count again.
+const NOT_THIN: f64 = 0.75;
+/// A network is thin after so long below, and counts again after so long above.
+const THIN_AFTER: Duration = Duration::from_secs(2);
+/// Room for a better step has to last so long, and to be larger by this factor than the step needs.
+const CLIMB_AFTER: Duration = Duration::from_secs(4);
+const CLIMB_ROOM: f64 = 1.2;
+/// Changes smaller than this fraction are not worth telling the encoder.
+const SMALL: f64 = 0.05;
+/// Pictures a second are not halved below this.
+const FEWEST: f64 = 5.0;
+
+/// Steps of quality: bits for each pixel and picture of the full size and rate that a step needs, each how many pictures are
+/// coded, and by what width and height are divided.
+const STEPS: [(f64, u32, u32); 6] =
+    [(0.022, 1, 1), (0.016, 2, 1), (0.0075, 1, 2), (0.004, 2, 2), (0.0025, 3, 2), (0.0, 4, 4)];
+
+/// What the encoder shall make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// Bits per second.
+    pub bitrate: u32,
+    /// Each how many-th picture is coded.
+    pub every: u32,
+    /// What width and height are divided by.
+    pub shrink: u32,
+}
+
+/// What the source gives when nothing is in the way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Full {
+    /// Width and height.
+    pub size: (u32, u32),
+    /// Pictures a second.
+    pub fps: f64,
+}
+
+/// The state between two plans.
+#[derive(Debug, Default)]
+pub struct Rate {
+    step: usize,
+    /// Since when there has been room for the next better step.
+    room: Option<Mono>,
+    bitrate: u32,
+    /// Networks that are thin or about to be: who, since when below or above, whether thin.
+    thin: Vec<(u64, Mono, bool)>,
+}
+
+impl Rate {
+    /// The plan for these networks, with no more than `ceiling` bits per second; and which of them are thin, in their order.
+    /// `sound` is what the sound takes of each, on the wire.
+    pub fn plan(
+        &mut self,
+        networks: &[Estimate],
+        full: Full,
+        ceiling: u32,
+        sound: u32,
+        now: Mono,
+    ) -> (Plan, Vec<bool>) {
+        let share = |e: &Estimate| {
+            let own = OWN - e.loss.min(0.1);
+            ((f64::from(e.bits.saturating_sub(sound)) * own) as u32).min(ceiling)
+        };
+        let known: Vec<(u64, u32)> = networks.iter().filter(|e| e.known).map(|e| (e.id, share(e))).collect();
+        let thin = self.thin(&known, now);
+        let counted = known.iter().filter(|(id, _)| !thin.contains(id)).map(|(_, bits)| *bits).min();
+        // Guesses count where nothing is known: a viewer who joins changes nothing for the others until it has been heard.
+        let guessed = || networks.iter().map(share).min();
+        let bitrate = counted.or_else(guessed).unwrap_or(ceiling).max(LEAST.min(ceiling));
+        let change = f64::from(bitrate.abs_diff(self.bitrate));
+        if change > SMALL * f64::from(self.bitrate) || bitrate == ceiling {
+            self.bitrate = bitrate;
+        }
+        self.climb(f64::from(self.bitrate), full, now);
+        let (_, every, shrink) = STEPS[self.step];
+        let plan =
+            Plan { bitrate: self.bitrate, every: fit_rate(every, full.fps), shrink: fit_size(shrink, full.size) };
+        (plan, networks.iter().map(|e| thin.contains(&e.id)).collect())
+    }
+
+    /// Down at once to the step that the bitrate feeds; up by one when there has been room for a while.
+    fn climb(&mut self, bitrate: f64, full: Full, now: Mono) {
+        let pixels = f64::from(full.size.0) * f64::from(full.size.1) * full.fps;
+        let fed = |step: usize, room: f64| bitrate >= STEPS[step].0 * pixels * room;
+        let first = (0..STEPS.len()).find(|step| fed(*step, 1.0)).unwrap_or(STEPS.len() - 1);
+        if first > self.step {
+            (self.step, self.room) = (first, None);
+        } else if self.step > 0 && fed(self.step - 1, CLIMB_ROOM) {
+            let since = *self.room.get_or_insert(now);
+            if now.since(since) >= CLIMB_AFTER {
+                (self.step, self.room) = (self.step - 1, Some(now));
+            }
+        } else {
+            self.room = None;
+        }
+    }
+
+    /// Who is thin. At most a third of all, so never one of two: both are worth the same.
+    fn thin(&mut self, known: &[(u64, u32)], now: Mono) -> Vec<u64> {
+        let mut sorted: Vec<(u64, u32)> = known.to_vec();
+        sorted.sort_by_key(|(_, bits)| *bits);
+        let most = known.len() / 3;
+        // What the weakest of those has who would be served in any case.
+        let served = sorted.get(most).map_or(0, |(_, bits)| *bits);
+        self.thin.retain(|(id, ..)| sorted[..most].iter().any(|(other, _)| other == id));
+        for (id, bits) in &sorted[..most] {
+            let below = f64::from(*bits) < THIN * f64::from(served);
+            let above = f64::from(*bits) > NOT_THIN * f64::from(served);
+            let place = self.thin.iter().position(|(other, ..)| other == id);
+            match place.map(|place| &mut self.thin[place]) {
+                None if below => self.thin.push((*id, now, false)),
+                None => {}
+                Some((_, since, thin)) => {
+                    // Only a change that lasts is one.
+                    let lasting = if *thin { above } else { below };
+                    if !lasting {
+                        *since = now;
+                    } else if now.since(*since) >= THIN_AFTER {
+                        (*since, *thin) = (now, !*thin);
+                    }
+                }
+            }
+        }
+        self.thin.iter().filter(|(.., thin)| *thin).map(|(id, ..)| *id).collect()
+    }
+}
+
+/// Not so few pictures that nothing moves.
+fn fit_rate(every: u32, fps: f64) -> u32 {
+    (1..=every).rev().find(|n| fps / f64::from(*n) >= FEWEST).unwrap_or(1)
+}
+
+/// Not so small that nothing is seen: sides of 160 and 90 at the least, and even ones.
+fn fit_size(shrink: u32, (width, height): (u32, u32)) -> u32 {
+    let fits = |n: &u32| width / n >= 160 && height / n >= 90 && width % (2 * n) == 0 && height % (2 * n) == 0;
+    [4, 2].into_iter().filter(|n| *n <= shrink).find(fits).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: Full = Full { size: (1280, 720), fps: 30.0 };
+    const CEILING: u32 = 2_000_000;
+    const SOUND: u32 = 60_000;
+
+    fn network(id: u64, bits: u32) -> Estimate {
+        Estimate { id, bits, loss: 0.0, known: true }
+    }
+
+    fn seconds(n: f64) -> Mono {
+        Mono((n * 1e9) as u64)
+    }
+
+    /// Plans each tenth of a second from `from` to `to`; the last one.
+    fn play(rate: &mut Rate, bits: &[u32], from: f64, to: f64) -> (Plan, Vec<bool>) {
+        let networks: Vec<_> = bits.iter().zip(1..).map(|(bits, id)| network(id, *bits)).collect();
+        let mut last = None;
+        for n in (from * 10.0) as u32..=(to * 10.0) as u32 {
+            last = Some(rate.plan(&networks, FULL, CEILING, SOUND, seconds(f64::from(n) / 10.0)));
+        }
+        last.unwrap()
+    }
+
+    #[test]
+    fn the_picture_is_made_for_the_weakest_network() {
+        for (bits, bitrate, every, shrink) in [
+            (&[3_000_000][..], 2_000_000, 1, 1),
+            (&[3_000_000, 1_000_000], 874_200, 1, 1),
+            (&[3_000_000, 600_000], 502_200, 2, 1),
+            (&[500_000], 409_200, 1, 2),
+            (&[300_000], 223_200, 1, 2),
+            (&[200_000], 130_200, 2, 2),
+            (&[150_000], 83_700, 3, 2),
+            (&[60_000], 40_000, 4, 4),
+            (&[], 2_000_000, 1, 1),
+        ] {
+            let (plan, thin) = play(&mut Rate::default(), bits, 0.0, 10.0);
+            assert_eq!(plan, Plan { bitrate, every, shrink }, "{bits:?}");
+            assert!(thin.iter().all(|thin| !thin), "{bits:?}");
+        }
+    }
+
+    #[test]
+    fn a_minority_that_would_take_more_than_half_is_thin() {
+        let mut rate = Rate::default();
+        let (plan, thin) = play(&mut rate, &[3_000_000, 300_000, 3_000_000, 3_000_000], 0.0, 1.0);
+        assert_eq!((plan.bitrate, thin), (223_200, vec![false; 4]), "not at once");
+        let (plan, thin) = play(&mut rate, &[3_000_000, 300_000, 3_000_000, 3_000_000], 1.1, 5.0);
+        assert_eq!((plan.bitrate, thin), (CEILING, vec![false, true, false, false]));
+        let (_, thin) = play(&mut rate, &[3_000_000, 1_200_000, 3_000_000, 3_000_000], 5.1, 9.0);
+        assert!(thin[1], "three quarters are asked of those who come back");
+        let (_, thin) = play(&mut rate, &[3_000_000, 1_900_000, 3_000_000, 3_000_000], 9.1, 13.0);
+        assert!(!thin[1]);
+        let (plan, thin) = play(&mut Rate::default(), &[3_000_000, 300_000], 0.0, 9.0);
+        assert_eq!((plan.bitrate, thin), (223_200, vec![false; 2]), "one of two is no minority");
+        let (_, thin) = play(&mut Rate::default(), &[3_000_000, 300_000, 300_000], 0.0, 9.0);
+        assert_eq!(thin, [false; 3], "nor are two of three");
+    }
+
+    #[test]
+    fn steps_are_climbed_one_by_one_and_fallen_at_once() {
+        let mut rate = Rate::default();
+        play(&mut rate, &[3_000_000], 0.0, 1.0);
+        let (plan, _) = play(&mut rate, &[300_000], 1.1, 1.1);
+        assert_eq!((plan.every, plan.shrink), (1, 2), "at once");
+        let (plan, _) = play(&mut rate, &[3_000_000], 1.2, 5.0);
+        assert_eq!((plan.every, plan.shrink), (1, 2), "not yet");
+        let (plan, _) = play(&mut rate, &[3_000_000], 5.1, 9.1);
+        assert_eq!((plan.every, plan.shrink), (2, 1));
+        let (plan, _) = play(&mut rate, &[3_000_000], 9.2, 13.2);
+        assert_eq!((plan.every, plan.shrink), (1, 1));
+        // Just enough for a better step is not enough room.
+        play(&mut rate, &[600_000], 13.3, 13.4);
+        let (plan, _) = play(&mut rate, &[780_000], 13.5, 30.0);
+        assert_eq!(plan.every, 2);
+    }
+
+    #[test]
+    fn who_has_not_been_heard_counts_only_where_nobody_has() {
+        let guess = Estimate { known: false, ..network(9, 1_000_000) };
+        let plan = |networks: &[Estimate]| Rate::default().plan(networks, FULL, CEILING, SOUND, seconds(0.0)).0.bitrate;
+        assert_eq!(plan(&[guess]), 874_200);
+        assert_eq!(plan(&[guess, network(1, 3_000_000)]), CEILING);
+    }
+
+    #[test]
+    fn small_pictures_and_slow_sources_are_left_as_they_are() {
+        assert_eq!((fit_rate(6, 30.0), fit_rate(6, 15.0), fit_rate(2, 8.0)), (6, 3, 1));
+        assert_eq!((fit_size(4, (1280, 720)), fit_size(4, (640, 360)), fit_size(2, (322, 242))), (4, 4, 1));
+    }
+}

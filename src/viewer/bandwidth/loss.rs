@@ -1,0 +1,113 @@
+//! Lost by congestion, or by the air: how much of the loss a lower rate would cure.
+//!
+//! Google's congestion control (draft-ietf-rmcat-gcc-02 section 6) cuts the rate by half the loss above a tenth. A radio
+//! link loses as much at any rate, and would be cut to nothing. So a cut is an experiment: where the loss stays, it is the
+//! link's own, and only what comes on top of it counts from then on.
+
+use std::time::{Duration, Instant};
+
+/// How long packets are counted before a verdict, at least and at most.
+const WINDOW: Duration = Duration::from_millis(300);
+const WINDOW_MOST: Duration = Duration::from_secs(1);
+/// Fewer packets are a matter of chance, and so few are no sample at all.
+const SAMPLE: u32 = 80;
+const SAMPLE_LEAST: u32 = 12;
+/// Loss above this is cured by a cut.
+const CUT: f64 = 0.1;
+/// Loss above this is no time to grow.
+const HOLD: f64 = 0.04;
+/// How long a cut takes to show: a queue has to empty first.
+const PATIENCE: Duration = Duration::from_millis(600);
+/// So much less has to have been sent for a cut to show.
+const DEEP: f64 = 0.85;
+/// Half of the loss may be believed to be the link's own.
+const OWN_MOST: f64 = 0.5;
+
+/// What is to be done about the loss.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Advice {
+    /// No loss to speak of.
+    Grow,
+    /// Some loss: stay.
+    Hold,
+    /// Multiply the rate with this.
+    Cut(f64),
+}
+
+/// Counts what got lost.
+#[derive(Debug, Default)]
+pub struct Loss {
+    sent: u32,
+    lost: u32,
+    since: Option<Instant>,
+    /// Of the last window, 0 to 1.
+    fraction: f64,
+    /// What this link loses at any rate.
+    own: f64,
+    experiment: Option<Experiment>,
+}
+
+/// Cuts that have to show: the loss and the rate sent before the first of them.
+#[derive(Debug)]
+struct Experiment {
+    since: Instant,
+    loss: f64,
+    sent: f64,
+}
+
+impl Loss {
+    /// The fraction lost of late, 0 to 1.
+    pub fn fraction(&self) -> f64 {
+        self.fraction
+    }
+
+    /// Whether this is a time to grow.
+    pub fn may_grow(&self) -> bool {
+        self.fraction - self.own <= HOLD
+    }
+
+    /// Feedback spoke of so many packets, so many of which did not arrive; `arriving` bits per second do. Gives an advice
+    /// once a window.
+    pub fn count(&mut self, packets: u32, lost: u32, arriving: f64, now: Instant) -> Option<Advice> {
+        self.sent += packets;
+        self.lost += lost;
+        let since = *self.since.get_or_insert(now);
+        let counted = now.saturating_duration_since(since);
+        let enough = if counted < WINDOW_MOST { SAMPLE } else { SAMPLE_LEAST };
+        if counted < WINDOW || self.sent < enough {
+            return None;
+        }
+        self.fraction = f64::from(self.lost) / f64::from(self.sent);
+        (self.sent, self.lost, self.since) = (0, 0, Some(now));
+        Some(self.advise(arriving / (1.0 - self.fraction).max(0.1), now))
+    }
+
+    fn advise(&mut self, sent: f64, now: Instant) -> Advice {
+        if self.fraction < self.own {
+            // It was less than believed; believed again only after a new experiment.
+            self.own = 0.7 * self.own + 0.3 * self.fraction;
+        }
+        if let Some(experiment) = &self.experiment
+            && sent < DEEP * experiment.sent
+            && now.saturating_duration_since(experiment.since) >= PATIENCE
+        {
+            if self.fraction > 0.7 * experiment.loss {
+                self.own = self.fraction.min(OWN_MOST);
+            }
+            self.experiment = None;
+        }
+        let excess = self.fraction - self.own;
+        if excess > CUT {
+            let since = Experiment { since: now, loss: self.fraction, sent };
+            let experiment = self.experiment.get_or_insert(since);
+            // Deep enough already: now it has to show.
+            let waits = sent < DEEP * experiment.sent && now.saturating_duration_since(experiment.since) < PATIENCE;
+            return if waits { Advice::Hold } else { Advice::Cut(1.0 - excess / 2.0) };
+        }
+        if excess > HOLD {
+            return Advice::Hold;
+        }
+        self.experiment = None;
+        Advice::Grow
+    }
+}

@@ -1,0 +1,408 @@
+//! How much one viewer's network carries. Pure: transport feedback in, an estimate out; time is an argument.
+//!
+//! After Google's congestion control (draft-ietf-rmcat-gcc-02) and its successors, of four parts:
+//! - `delay`: a queue that grows on the way says "too much", before anything is lost;
+//! - `loss`: loss says so where a queue is too short to be seen, unless the air loses as much at any rate;
+//! - `train`: the spacing of packets sent at once says how much goes, without trying it for long;
+//! - `acked`: what arrives bounds what may be believed.
+
+mod acked;
+mod delay;
+mod loss;
+mod train;
+
+use std::time::{Duration, Instant};
+
+use self::{
+    acked::Acked,
+    delay::{Delay, Usage},
+    loss::{Advice, Loss},
+    train::{Found, Trains},
+};
+
+/// Below this nothing is a picture; bits per second.
+pub const FLOOR: f64 = 60_000.0;
+/// What is left of the arriving rate when a queue grows (draft, section 5.5).
+const BACK_OFF: f64 = 0.85;
+/// Growth in a second while nothing speaks against it (draft, section 5.5).
+const GROWTH: f64 = 1.08;
+/// Growth may not leave the arriving rate behind by more: what was not tried is not known.
+const TRIED: f64 = 1.5;
+/// After a first feedback, trains are believed in both directions for so long.
+const OPENING: Duration = Duration::from_secs(2);
+/// A queue that stands so long, in ms, is emptied even if it does not grow: it was there first, or the buffer is full.
+const FULL: f64 = 100.0;
+/// How long it may stand.
+const FULL_TIME: Duration = Duration::from_millis(800);
+/// Emptied so often in vain: it is not a queue, the path has become longer.
+const FULL_TRIES: u32 = 3;
+/// A queue of this length in ms is a queue of pictures, not one to be emptied.
+const NO_QUEUE: f64 = 40.0;
+/// Of longer ones: how much longer, in ms, takes the whole rate; but never more than this fraction of it.
+const DRAIN: f64 = 500.0;
+const DRAIN_MOST: f64 = 0.4;
+/// Feedback is missed when it is silent for so long.
+const SILENCE: Duration = Duration::from_millis(800);
+/// A probe each so often, while there is something to find; less and less often, where what was found did not last.
+const PROBE_PAUSE: Duration = Duration::from_secs(4);
+const PROBE_PAUSE_MOST: Duration = Duration::from_secs(32);
+/// What was found has to last for so long.
+const LASTING: Duration = Duration::from_secs(3);
+/// The first probe after congestion.
+const PROBE_CALM: Duration = Duration::from_secs(2);
+/// How long a loss is remembered by those who would send in haste.
+const CAREFUL: Duration = Duration::from_secs(10);
+/// What a probe tries, times the estimate.
+const PROBE_FACTOR: f64 = 2.0;
+/// How long a probe lasts, at the rate it tries.
+const PROBE_TIME: f64 = 0.025;
+
+/// What feedback says of one packet.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// When it was given to the socket.
+    pub sent: Instant,
+    /// Bytes on the wire, all headers included.
+    pub bytes: usize,
+    /// Packets that left as one carry one number; 0: it left alone.
+    pub train: u32,
+    /// When it arrived, on the receiver's clock; `None`: it did not.
+    pub arrived: Option<Duration>,
+}
+
+/// What last changed an estimate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cause {
+    /// Nothing spoke against more.
+    #[default]
+    Calm,
+    /// A queue that grows.
+    Delay,
+    /// A queue that stands.
+    Queue,
+    /// Packets that got lost.
+    Loss,
+    /// A train.
+    Train,
+    /// No feedback.
+    Silence,
+    /// The receiver's own estimate, or its report.
+    Receiver,
+}
+
+/// A train to be sent to see whether more goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probe {
+    /// Bytes of it in all.
+    pub bytes: usize,
+}
+
+/// The estimate of one viewer's network.
+#[derive(Debug)]
+pub struct Estimator {
+    estimate: f64,
+    ceiling: f64,
+    known: bool,
+    delay: Delay,
+    loss: Loss,
+    trains: Trains,
+    acked: Acked,
+    round_trip: Duration,
+    /// The first and the last feedback.
+    first: Option<Instant>,
+    last: Instant,
+    /// Whether feedback was missed since.
+    silent: bool,
+    grown: Instant,
+    /// The last cut, and the rate that arrived then.
+    cut: Option<Instant>,
+    capacity: Option<f64>,
+    full: Option<Instant>,
+    full_tries: (u32, f64),
+    probed: Option<Instant>,
+    probing: bool,
+    pause: Duration,
+    /// When a train last found more.
+    raised: Option<Instant>,
+    /// When packets were last lost.
+    lossy: Option<Instant>,
+    cause: Cause,
+}
+
+impl Estimator {
+    /// An estimator that begins at `start` and wants no more than `ceiling`, in bits per second on the wire; `known` if the
+    /// start is no mere guess.
+    pub fn new(start: u32, ceiling: u32, known: bool, now: Instant) -> Self {
+        let ceiling = f64::from(ceiling).max(FLOOR);
+        Self {
+            estimate: f64::from(start).clamp(FLOOR, ceiling),
+            ceiling,
+            known,
+            delay: Delay::new(now),
+            loss: Loss::default(),
+            trains: Trains::default(),
+            acked: Acked::default(),
+            round_trip: Duration::from_millis(100),
+            first: None,
+            last: now,
+            silent: false,
+            grown: now,
+            cut: None,
+            capacity: None,
+            full: None,
+            full_tries: (0, 0.0),
+            probed: None,
+            probing: false,
+            pause: PROBE_PAUSE,
+            raised: None,
+            lossy: None,
+            cause: Cause::Calm,
+        }
+    }
+
+    /// Bits per second that may be put on the wire: less than what goes, while a queue has to empty.
+    pub fn estimate(&self) -> u32 {
+        let drain = ((self.delay.standing() - NO_QUEUE) / DRAIN).clamp(0.0, DRAIN_MOST);
+        (self.estimate * (1.0 - drain)).max(FLOOR) as u32
+    }
+
+    /// What last changed it.
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// How long the queue is on the way, in ms.
+    pub fn queue(&self) -> f64 {
+        self.delay.standing()
+    }
+
+    /// The fraction lost of late, 0 to 1.
+    pub fn loss(&self) -> f64 {
+        self.loss.fraction()
+    }
+
+    /// There and back, feedback's own delay included.
+    pub fn round_trip(&self) -> Duration {
+        self.round_trip
+    }
+
+    /// How much faster than the estimate a picture may leave: hardly, where a buffer is so short that it overflows.
+    pub fn haste(&self, now: Instant) -> f64 {
+        if self.is_lossy(now) { 1.2 } else { 2.5 }
+    }
+
+    /// Whether packets got lost in the last while: more than one in a hundred, of a second.
+    pub fn is_lossy(&self, now: Instant) -> bool {
+        self.lossy.is_some_and(|at| now.saturating_duration_since(at) < CAREFUL)
+    }
+
+    /// Whether the path gave no sign of an end, so far or of late: what is sent need not be spread. The first picture is the
+    /// first train.
+    pub fn is_free(&self, now: Instant) -> bool {
+        let unheard = self.first.is_none() && !self.known;
+        (unheard || self.estimate >= self.ceiling)
+            && self.cut.is_none_or(|cut| now.saturating_duration_since(cut) > Duration::from_secs(10))
+    }
+
+    /// Takes in what the receiver says of packets, in the order they were sent.
+    pub fn feedback(&mut self, now: Instant, packets: &[Seen]) {
+        let Some(newest) = packets.iter().rev().find(|p| p.arrived.is_some()) else {
+            self.count_loss(now, packets);
+            return;
+        };
+        let late = std::mem::take(&mut self.silent);
+        let first = *self.first.get_or_insert(now);
+        self.last = now;
+        self.round_trip = (self.round_trip * 7 + now.saturating_duration_since(newest.sent)) / 8;
+        let opening = now.saturating_duration_since(first) < OPENING;
+        for packet in packets {
+            if let Some(arrived) = packet.arrived {
+                self.delay.packet(packet.sent, arrived);
+                self.acked.packet(arrived, packet.bytes);
+            }
+            let found = self.trains.packet(packet.train, packet.sent, packet.arrived, packet.bytes);
+            if let Some(found) = found {
+                self.take_train(found, opening, now);
+            }
+        }
+        if opening && let Some(found) = self.trains.so_far() {
+            self.take_train(found, opening, now);
+        }
+        if late {
+            // What piled up meanwhile tells of the silence, not of the path: look anew, and soon.
+            self.grown = now;
+            (self.cut, self.pause, self.probing) = (None, PROBE_PAUSE, true);
+            return;
+        }
+        self.follow_delay(now);
+        self.count_loss(now, packets);
+    }
+
+    /// Takes a receiver's own estimate (REMB), where there is no transport feedback.
+    pub fn remb(&mut self, now: Instant, bits: u64) {
+        if self.first.is_none() || now.saturating_duration_since(self.last) > 4 * SILENCE {
+            self.set(bits as f64, Cause::Receiver);
+        }
+    }
+
+    /// Takes the fraction lost by a receiver report, where there is no transport feedback.
+    pub fn receiver_report(&mut self, now: Instant, lost: f64) {
+        if self.first.is_some() || !self.may_cut(now) {
+            return;
+        }
+        if lost > 0.1 {
+            self.set(self.estimate * (1.0 - lost / 2.0), Cause::Receiver);
+            self.cut = Some(now);
+        } else if lost < 0.02 {
+            self.set(self.estimate * GROWTH, Cause::Receiver);
+        }
+    }
+
+    /// Time passes while packets are on their way: without feedback, less is dared. `sending`: since when packets have
+    /// been on their way without any being spoken of.
+    pub fn tick(&mut self, now: Instant, sending: Option<Instant>) {
+        let Some(sending) = sending else { return };
+        let silent = now.saturating_duration_since(self.last.max(sending));
+        if self.first.is_some() && silent > SILENCE + self.round_trip {
+            self.set(self.estimate * 0.7, Cause::Silence);
+            // Again in half that time.
+            self.last = now.checked_sub(SILENCE / 2 + self.round_trip).unwrap_or(now);
+            self.silent = true;
+        }
+    }
+
+    /// A probe, when it is time for one.
+    pub fn probe(&mut self, now: Instant) -> Option<Probe> {
+        let first = self.first?;
+        let calm = self.delay.usage() == Usage::Normal && self.delay.standing() < 20.0 && self.loss.fraction() < 0.04;
+        let since = |at: Option<Instant>| now.saturating_duration_since(at.unwrap_or(first));
+        let due = self.estimate < self.ceiling
+            && calm
+            && since(self.cut) > PROBE_CALM
+            && (since(self.probed) > self.pause || (self.probing && since(self.probed) > self.round_trip * 2));
+        if !due {
+            return None;
+        }
+        if self.raised.is_some_and(|at| now.saturating_duration_since(at) > LASTING) {
+            self.pause = PROBE_PAUSE;
+        }
+        self.probed = Some(now);
+        self.probing = false;
+        let rate = (self.estimate * PROBE_FACTOR).min(self.ceiling * 1.1);
+        Some(Probe { bytes: (rate * PROBE_TIME / 8.0) as usize })
+    }
+
+    /// A train was seen whole, or as far as it goes.
+    fn take_train(&mut self, found: Found, opening: bool, now: Instant) {
+        let goes = 0.9 * found.arrived.min(found.sent);
+        if opening && found.met_the_end() && goes < self.estimate {
+            // The first guess was too high; no need to wait for a queue.
+            self.set(goes, Cause::Train);
+            self.capacity = Some(found.arrived);
+            self.grown = now;
+            return;
+        }
+        let quiet = self.delay.usage() == Usage::Normal && self.delay.standing() < 20.0 && found.lost == 0;
+        let rested = self.cut.is_none_or(|cut| now.saturating_duration_since(cut) > PROBE_CALM / 2);
+        if goes > self.estimate && quiet && rested {
+            // Once more soon, as long as there is more.
+            self.probing = !found.met_the_end();
+            let most = if opening { f64::MAX } else { PROBE_FACTOR * self.estimate };
+            self.set(goes.min(most), Cause::Train);
+            self.raised = Some(now);
+        }
+    }
+
+    fn follow_delay(&mut self, now: Instant) {
+        let past = now.saturating_duration_since(self.grown).min(Duration::from_secs(1));
+        self.grown = now;
+        let arriving = self.acked.rate();
+        let may_cut = self.may_cut(now);
+        let full = self.is_full(now);
+        if full || (self.delay.usage() == Usage::Over && may_cut) {
+            let arriving = self.acked.rate_now().unwrap_or(self.estimate);
+            let rate = (BACK_OFF * arriving).min(self.estimate);
+            self.capacity = Some(self.capacity.map_or(arriving, |c| 0.9 * c + 0.1 * arriving));
+            self.set(rate, if full { Cause::Queue } else { Cause::Delay });
+            self.was_cut(now);
+            return;
+        }
+        if self.delay.usage() != Usage::Normal || !may_cut || !self.loss.may_grow() {
+            return;
+        }
+        let most = arriving.map_or(self.estimate, |rate| TRIED * rate + 10_000.0);
+        let near = self.capacity.is_some_and(|c| (0.8 * c..1.2 * c).contains(&self.estimate));
+        let grown = if near {
+            // A packet for each response time.
+            self.estimate + 9_600.0 * past.as_secs_f64() / self.response().as_secs_f64()
+        } else {
+            self.capacity = self.capacity.filter(|c| self.estimate < *c);
+            self.estimate * GROWTH.powf(past.as_secs_f64())
+        };
+        if grown <= most {
+            self.set(grown, Cause::Calm);
+        }
+    }
+
+    fn was_cut(&mut self, now: Instant) {
+        self.cut = Some(now);
+        if self.raised.take().is_some_and(|at| now.saturating_duration_since(at) < LASTING) {
+            self.pause = (2 * self.pause).min(PROBE_PAUSE_MOST);
+        }
+    }
+
+    /// How long a change takes to be seen.
+    fn response(&self) -> Duration {
+        self.round_trip + Duration::from_millis(100)
+    }
+
+    fn may_cut(&self, now: Instant) -> bool {
+        self.cut.is_none_or(|cut| now.saturating_duration_since(cut) > self.response())
+    }
+
+    /// Whether a queue stands that does not empty: time to send less for a while.
+    fn is_full(&mut self, now: Instant) -> bool {
+        let standing = self.delay.standing();
+        if standing < FULL {
+            self.full = None;
+            self.full_tries.0 = 0;
+            return false;
+        }
+        let since = *self.full.get_or_insert(now);
+        if now.saturating_duration_since(since) < FULL_TIME {
+            return false;
+        }
+        self.full = Some(now);
+        let (tries, before) = self.full_tries;
+        self.full_tries = if tries > 0 && standing < 0.8 * before { (1, standing) } else { (tries + 1, standing) };
+        if self.full_tries.0 > FULL_TRIES {
+            self.delay.forget_base();
+            self.full_tries.0 = 0;
+            return false;
+        }
+        true
+    }
+
+    fn count_loss(&mut self, now: Instant, packets: &[Seen]) {
+        let lost = packets.iter().filter(|p| p.arrived.is_none()).count();
+        if self.loss.fraction() > 0.01 {
+            self.lossy = Some(now);
+        }
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        match self.loss.count(count(packets.len()), count(lost), self.acked.rate().unwrap_or(0.0), now) {
+            // A queue that was met just now explains what got lost.
+            Some(Advice::Cut(factor)) if self.may_cut(now) => {
+                // From what was sent, which may be less than what was allowed: a cut that changes nothing shows nothing.
+                let sent = self.acked.rate().map_or(self.estimate, |rate| rate / (1.0 - self.loss.fraction()).max(0.1));
+                self.set(self.estimate.min(sent) * factor, Cause::Loss);
+                self.was_cut(now);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn set(&mut self, rate: f64, cause: Cause) {
+        self.estimate = rate.clamp(FLOOR, self.ceiling);
+        self.cause = cause;
+    }
+}

@@ -1,0 +1,103 @@
+//! Packet trains: packets sent faster than the path carries them arrive as fast as it does.
+//!
+//! A picture leaves as a train by itself; a probe is one made for the purpose. The spacing of a train's arrivals measures the
+//! narrowest link at once, where a queue would have to build up to be seen.
+
+use std::time::{Duration, Instant};
+
+/// Fewer packets are a matter of chance.
+const PACKETS: u32 = 5;
+/// The receiver's clock ticks in 250 µs; a span of a few ticks measures the clock.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// What a train found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Found {
+    /// Bits per second at which it left.
+    pub sent: f64,
+    /// Bits per second at which it arrived: at least so much goes.
+    pub arrived: f64,
+    /// Packets of it that got lost.
+    pub lost: u32,
+}
+
+impl Found {
+    /// Whether it was slowed on its way, so that it met the path's end.
+    pub fn met_the_end(&self) -> bool {
+        self.arrived < 0.9 * self.sent
+    }
+}
+
+/// The train that feedback speaks of now.
+#[derive(Debug, Default)]
+pub struct Trains {
+    train: Option<Train>,
+}
+
+#[derive(Debug)]
+struct Train {
+    id: u32,
+    first: Option<(Instant, Duration)>,
+    last: (Instant, Duration),
+    /// Bytes after the first packet.
+    bytes: usize,
+    packets: u32,
+    lost: u32,
+}
+
+impl Trains {
+    /// Feedback on a packet of train `id`; of none, if that is 0. Gives what the train before it found, when a new one begins.
+    pub fn packet(&mut self, id: u32, sent: Instant, arrived: Option<Duration>, bytes: usize) -> Option<Found> {
+        if id == 0 {
+            return None;
+        }
+        let before = match &self.train {
+            Some(train) if train.id == id => None,
+            _ => self.train.replace(Train {
+                id,
+                first: None,
+                last: (sent, Duration::ZERO),
+                bytes: 0,
+                packets: 0,
+                lost: 0,
+            }),
+        };
+        if let Some(train) = &mut self.train {
+            match (arrived, train.first) {
+                (None, _) => train.lost += 1,
+                (Some(arrived), None) => {
+                    train.first = Some((sent, arrived));
+                    train.last = (sent, arrived);
+                    train.packets = 1;
+                }
+                (Some(arrived), Some(_)) => {
+                    train.last = (train.last.0.max(sent), train.last.1.max(arrived));
+                    train.bytes += bytes;
+                    train.packets += 1;
+                }
+            }
+        }
+        before.and_then(|train| train.found())
+    }
+
+    /// What the running train has found so far.
+    pub fn so_far(&self) -> Option<Found> {
+        self.train.as_ref()?.found()
+    }
+}
+
+impl Train {
+    fn found(&self) -> Option<Found> {
+        let (sent, arrived) = self.first?;
+        if self.packets < PACKETS {
+            return None;
+        }
+        let bits = self.bytes as f64 * 8.0;
+        let rate = |span: Duration| bits / span.max(SHORTEST).as_secs_f64();
+        Some(Found {
+            sent: rate(self.last.0.saturating_duration_since(sent)),
+            arrived: rate(self.last.1.saturating_sub(arrived)),
+            lost: self.lost,
+        })
+    }
+}
