@@ -17,6 +17,9 @@ export class Place {
   static async make() {
     const place = new Place();
     place.holder = remember(spawn('unshare', ['--net', 'cat'], { stdio: ['pipe', 'ignore', 'inherit'] }));
+    // A test that fails half-way ends all the same.
+    place.holder.unref();
+    place.holder.stdin.unref();
     await until('a namespace', () => namespaceOf(place.holder.pid) !== namespaceOf('self'));
     place.enter = ['nsenter', '-t', String(place.holder.pid), '-n', '--'];
     place.ip('link set lo up');
@@ -38,7 +41,13 @@ export class Place {
 
   /** Whether it passes on what is for others. */
   forward(on = true) {
-    this.run(['tee', '/proc/sys/net/ipv4/ip_forward'], on ? '1' : '0');
+    this.sysctl('ipv4/ip_forward', on ? 1 : 0);
+    // Absent where the kernel has no IPv6.
+    if (fs.existsSync('/proc/sys/net/ipv6')) this.sysctl('ipv6/conf/all/forwarding', on ? 1 : 0);
+  }
+
+  sysctl(name, value) {
+    this.run(['tee', `/proc/sys/net/${name}`], String(value));
   }
 
   end() {
@@ -53,15 +62,19 @@ function run([command, ...args], input) {
   return execFileSync(command, args, { input, encoding: 'utf8', stdio: ['pipe', 'pipe', 'pipe'] });
 }
 
-/** A cable between two places: `[place, interface, address]` at each end. */
+/** A cable between two places: `[place, interface, address...]` at each end. */
 export function cable(one, other) {
-  here.ip(`link add ${one[1]} type veth peer name ${other[1]}`);
-  for (const [place, name, address] of [one, other]) {
-    if (place.holder) here.ip(`link set ${name} netns ${place.holder.pid}`);
-    place.ip(`addr add ${address} dev ${name}`);
+  // Two places may call their ends the same.
+  const ends = [one, other].map((end) => ({ end, passing: `c${(cables += 1)}` }));
+  here.ip(`link add ${ends[0].passing} type veth peer name ${ends[1].passing}`);
+  for (const { end: [place, name, ...addresses], passing } of ends) {
+    if (place.holder) here.ip(`link set ${passing} netns ${place.holder.pid}`);
+    place.ip(`link set ${passing} name ${name}`);
+    for (const address of addresses.filter(Boolean)) place.ip(`addr add ${address} dev ${name}${address.includes(':') ? ' nodad' : ''}`);
     place.ip(`link set ${name} up`);
   }
 }
+let cables = 0;
 
 /**
  * Makes a router of a place: what leaves through `outer` bears the router's own address.
