@@ -2,6 +2,7 @@
 // process that made it. Needs a namespace of our own to begin with: see `alone`.
 
 import { execFileSync, spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { Child, folder, remember, until } from './world.mjs';
@@ -97,15 +98,16 @@ export function nat(place, outer, kind, inner) {
   }`);
 }
 
-/** Debian's coturn at an address of this namespace, with one login. */
+/** Debian's coturn at an address of this namespace, over UDP and TCP, with one login. `tls`: a certificate, on port 443. */
 export class Turn {
-  static async start(address, { user = 'garden', password = 'hose', realm = 'fanlight.test' } = {}) {
+  static async start(address, { user = 'garden', password = 'hose', realm = 'fanlight.test', tls, secret } = {}) {
     const turn = new Turn();
     turn.dir = folder('turn');
-    Object.assign(turn, { address, port: 3478, user, password });
+    Object.assign(turn, { address, port: 3478, user, password, secret });
     turn.child = new Child(process.env.TURNSERVER ?? '/usr/bin/turnserver', ['-n', '--log-file', 'stdout', '--simple-log', '--verbose',
-      '-L', address, '-E', address, '-p', String(turn.port), '--no-tls', '--no-dtls', '--no-cli', '--no-multicast-peers',
-      '--lt-cred-mech', '-r', realm, '-u', `${user}:${password}`,
+      '-L', address, '-E', address, '-p', String(turn.port), '--no-dtls', '--no-cli', '--no-multicast-peers', '-r', realm,
+      ...(tls ? ['--tls-listening-port', '443', '--cert', tls.cert, '--pkey', tls.key] : ['--no-tls']),
+      ...(secret ? ['--use-auth-secret', '--static-auth-secret', secret] : ['--lt-cred-mech', '-u', `${user}:${password}`]),
       '--pidfile', path.join(turn.dir, 'pid'), '--userdb', path.join(turn.dir, 'db')]);
     await turn.child.said('UDP listener opened on');
     return turn;
@@ -116,14 +118,25 @@ export class Turn {
   }
 
   get url() {
-    return `turn:${this.address}:${this.port}?transport=udp`;
+    return this.over('udp');
+  }
+
+  /** Its URL over `udp`, `tcp` or `tls`. */
+  over(transport) {
+    return transport === 'tls' ? `turns:${this.address}:443?transport=tcp` : `turn:${this.address}:${this.port}?transport=${transport}`;
+  }
+
+  /** A login that ends after `seconds`, as services hand them out. */
+  login(seconds) {
+    const user = `${Math.floor(Date.now() / 1000) + seconds}:board`;
+    return { user, password: createHmac('sha1', this.secret).update(user).digest('base64') };
   }
 
   /** Lines of a daemon's config; the password goes into a file, as everywhere. */
-  config(password = this.password) {
-    const file = path.join(this.dir, `password-${password}`);
+  config(password = this.password, { user = this.user, url = this.url, more = '' } = {}) {
+    const file = path.join(folder('login'), 'password');
     fs.writeFileSync(file, password, { mode: 0o600 });
-    return `[[webrtc.ice_servers]]\nurls = ["${this.url}"]\nuser = "${this.user}"\npassword_file = "${file}"\n`;
+    return `[[webrtc.ice_servers]]\nurls = ["${url}"]\nuser = "${user}"\npassword_file = "${file}"\n${more}`;
   }
 
   stop() {

@@ -1,0 +1,125 @@
+// What a row of the table happens in: the internet (this namespace: broker, page, TURN), a board at home and viewers at
+// home. Each row makes its own, and ends it.
+
+import { home } from '../../tests/browser/home.mjs';
+import { Turn, certificate, here } from '../../tests/browser/net.mjs';
+import { open, pages } from '../../tests/browser/scene.mjs';
+import { Broker, Daemon, browser, serve, until } from '../../tests/browser/world.mjs';
+
+export const PUBLIC = '203.0.113.1', SECOND = '203.0.113.2', PUBLIC6 = '2001:db8::1';
+export const BOARD = { net: '198.51.100' }, VIEWER = { net: '192.0.2' }, WEAK = { net: '100.65.0' };
+export const BOARD6 = { net6: '2001:db8:0:51' }, VIEWER6 = { net6: '2001:db8:0:2' };
+/** The default of the config, made explicit: what a line has to bear. */
+export const FULL = { video: { size: '1280x720', fps: 30, bitrate_kbps: 2000 } };
+/** A session that does not come to a picture by then is one without. */
+const PATIENCE = 30_000;
+
+export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+let addressed = false;
+function internet() {
+  if (addressed) return;
+  addressed = true;
+  here.forward();
+  for (const address of [`${PUBLIC}/32`, `${SECOND}/32`, `${PUBLIC6}/128`]) here.ip(`addr add ${address} dev lo`);
+}
+
+export class World {
+  /** `board`, `viewer`: homes; `at`: where broker and page are; `port`: of the broker, for daemons. */
+  static async make({ board = BOARD, viewer = VIEWER, at = PUBLIC, port } = {}) {
+    internet();
+    const w = Object.assign(new World(), { ends: [], at, tabs: 0 });
+    try {
+      w.tls = certificate(at);
+      w.broker = w.ending(await Broker.start({ at, tls: w.tls, tlsPort: port }), (b) => b.stop());
+      const site = await serve(pages, {}, at);
+      w.site = w.ending(site, (s) => s.close());
+      w.board = await w.home('board', board);
+      w.viewer = viewer && await w.home('viewer', viewer);
+      return w;
+    } catch (error) {
+      await w.end();
+      throw error;
+    }
+  }
+
+  ending(thing, end) {
+    this.ends.unshift(() => end(thing));
+    return thing;
+  }
+
+  async home(name, settings) {
+    return this.ending(await home(name, settings), (h) => h.end());
+  }
+
+  async turn(address, options) {
+    return this.ending(await Turn.start(address, options), (t) => t.stop());
+  }
+
+  async start(settings = {}) {
+    const daemon = await Daemon.start(this.broker, {
+      place: this.board.place, ...settings,
+      video: { linger_s: 0, ...settings.video }, audio: { linger_s: 0 },
+      webrtc: { addresses: [], loopback: false, ...settings.webrtc },
+    });
+    this.daemon = this.ending(daemon, (d) => d.stop());
+    return this;
+  }
+
+  /** A browser in a place; its pages watch. */
+  async eyes(place = this.viewer.place) {
+    const chromium = this.ending(await browser({ enter: place.enter }), (c) => c.close());
+    return { page: () => open(chromium, this.site, this.broker, `tab${(this.tabs += 1)}`) };
+  }
+
+  /** A viewer that asks, and its first picture: how long it took in ms, or `none`. */
+  async watch(page, options = {}) {
+    const session = await page.evaluate((o) => window.watch(o), options);
+    const viewer = new Viewer(page, session);
+    const report = await until('a picture', async () => {
+      const r = await viewer.report();
+      return (r.at.picture || r.said.some((m) => m.type === 'bye' || m.type === 'error')) && r;
+    }, PATIENCE).catch(() => viewer.report());
+    viewer.first = report.at.picture ? report.at.picture - report.at.asked : NaN;
+    viewer.fault = report.said.find((m) => m.type === 'error')?.name;
+    return viewer;
+  }
+
+  /** How the daemon said that sessions ended: `bye; host-host udp`. */
+  endings() {
+    return [...this.daemon.child.output.matchAll(/: ended after [\d.]+ s: ([^,\n]*), /g)].map(([, said]) => said);
+  }
+
+  /** The lines of the daemon's log with a warning. */
+  warnings() {
+    return this.daemon.child.output.split('\n').flatMap((line) => / (?:WARN|ERROR) +(.*)/.exec(line)?.[1] ?? []);
+  }
+
+  async end() {
+    for (const end of this.ends) await Promise.resolve(end()).catch(() => {});
+  }
+}
+
+class Viewer {
+  constructor(page, session) {
+    Object.assign(this, { page, session });
+  }
+
+  report() {
+    return this.page.evaluate((s) => window.report(s), this.session);
+  }
+
+  take() {
+    return this.page.evaluate((s) => window.take(s), this.session);
+  }
+
+  leave() {
+    return this.page.evaluate((s) => window.leave(s), this.session);
+  }
+
+  /** `viewer's candidate-board's candidate protocol`, as the browser sees both. */
+  async route() {
+    const { route, protocol } = await this.report();
+    return route && `${route} ${protocol}`;
+  }
+}
