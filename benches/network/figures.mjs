@@ -78,7 +78,7 @@ export class Findings {
   /** What explains a stretch. */
   explain(f, skip = []) {
     const all = {
-      'frames shown': [f.fps, '/s'], 'longest freeze': [f.longest, 'ms'], 'freezes > 300 ms': [f.over300], 'freezes > 1 s': [f.over1000],
+      'frames shown': [f.fps, '/s'], 'frames decoded': [f.decoded, '/s'], 'longest freeze': [f.longest, 'ms'], 'freezes > 300 ms': [f.over300], 'freezes > 1 s': [f.over1000],
       received: [f.kbps, 'kbit/s'], 'link used': [100 * f.usage, '%'], 'delay p50': [f.p50, 'ms'], 'delay p95': [f.p95, 'ms'],
       'packets lost': [f.lost], 'sent again': [f.resent], 'dropped by the buffer': [f.dropped], 'key frames': [f.keys], QP: [f.qp],
       'sound concealed': [100 * f.concealed, '%'], 'sizes': [f.sizes.join(' ') || undefined],

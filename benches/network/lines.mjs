@@ -38,6 +38,16 @@ function loss(share, least, freeze) {
   });
 }
 
+/** What this machine shows where nothing is in the way: rows are no better than that. */
+async function good(found) {
+  await watched({}, async ({ link, viewer }) => {
+    found.most('first picture', viewer.first, 1000, 'ms');
+    const f = await settled(3000, viewer, link, () => pause(15_000));
+    found.least('frames shown', f.fps, SENT * 0.97, '/s');
+    found.explain(f, ['frames shown']);
+  });
+}
+
 async function step(found) {
   const line = { rate: 500_000, delay: 20 };
   await watched(line, async ({ w, link, page, viewer }) => {
@@ -148,6 +158,7 @@ async function weak(found) {
 }
 
 export const lines = [
+  ['good', 'nothing in the way: what this machine shows at its best', good],
   ['loss-2', '2 % loss with 50 ms of delay, each way', loss(0.02, 0.97, 300)],
   ['loss-5', '5 % loss with 50 ms of delay, each way', loss(0.05, 0.95, 500)],
   ['step-500k', '2 Mbit/s → 500 kbit/s → 2 Mbit/s, 20 ms of delay, 300 ms of buffer', step],

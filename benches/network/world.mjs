@@ -30,8 +30,7 @@ export class World {
     internet();
     const w = Object.assign(new World(), { ends: [], at, tabs: 0 });
     try {
-      w.tls = certificate(at);
-      w.broker = w.ending(await Broker.start({ at, tls: w.tls, tlsPort: port }), (b) => b.stop());
+      w.broker = w.ending(await Broker.start({ at, tls: w.tlsOf(at), tlsPort: port }), (b) => b.stop());
       const site = await serve(pages, {}, at);
       w.site = w.ending(site, (s) => s.close());
       w.board = await w.home('board', board);
@@ -46,6 +45,12 @@ export class World {
   ending(thing, end) {
     this.ends.unshift(() => end(thing));
     return thing;
+  }
+
+  /** The certificate of an address. */
+  tlsOf(address) {
+    this.certificates ??= {};
+    return this.certificates[address] ??= certificate(address);
   }
 
   async home(name, settings) {
