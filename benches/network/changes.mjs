@@ -3,46 +3,16 @@
 
 import { rebind } from '../../tests/browser/home.mjs';
 import { nat } from '../../tests/browser/net.mjs';
-import { until } from '../../tests/browser/world.mjs';
-import { Stretch, gaps, quantile } from './figures.mjs';
-import { BOARD, PUBLIC, SECOND, VIEWER, World, pause } from './world.mjs';
+import { BEHIND, BEHIND_TOO, PUBLIC, SECOND, Situation, back } from '../../tests/browser/situation.mjs';
+import { Stretch, pause, quantile } from './figures.mjs';
 
 const RUNS = 20;
-const FREEZE = 250;
-const BEHIND = { ...BOARD, inside: '192.168.1' }, BEHIND_TOO = { ...VIEWER, inside: '192.168.2' };
-
-const within = async (settings, run) => {
-  const w = await World.make(settings);
-  try {
-    await run(w);
-  } finally {
-    await w.end();
-  }
-};
+const { within } = Situation;
 
 /** Symmetric NAT on both sides: nothing but a relay will do. */
 function relayOnly(w) {
   for (const { router, inner } of [w.board, w.viewer]) nat(router, 'out', 'symmetric', inner);
 }
-
-/** Pictures have come steadily for half a second, half a second or more after `since`, by the viewer's clock. */
-const steady = (shown, since, now) => now - since > 1000 && shown.filter(({ at }) => at > now - 500).length >= 8;
-
-/** From a change at `since` on: the ms until the picture was back, or `undefined` where the session did not live. */
-async function back(viewer, since, patience = 40_000) {
-  const shown = [];
-  let last;
-  await until('the picture is back', async () => {
-    last = await viewer.take();
-    shown.push(...last.shown);
-    return last.said.some((m) => m.type === 'bye' || m.type === 'error') || steady(shown, since, last.now);
-  }, patience).catch(() => {});
-  if (!steady(shown, since, last.now)) return undefined;
-  const freeze = gaps(shown, since, last.now).filter(({ ms }) => ms > FREEZE).at(-1);
-  return freeze ? freeze.end - since : 0;
-}
-
-const clock = async (viewer) => (await viewer.take()).now;
 
 /** Makes a change again and again; `change` resolves when the way is open again. */
 async function rounds(found, w, { runs, limit, servers, change }) {
@@ -51,12 +21,10 @@ async function rounds(found, w, { runs, limit, servers, change }) {
   let viewer = await w.watch(page, { servers }), lost = 0;
   found.note('first picture', viewer.first, 'ms');
   for (let run = 0; run < runs; run += 1) {
-    await until('steady pictures', async () => {
-      const { now, shown } = await viewer.take();
-      return steady(shown, 0, now);
-    }).catch(() => {});
+    // Steady before it is disturbed.
+    await back(viewer, await viewer.now());
     await change(run);
-    const time = await back(viewer, await clock(viewer));
+    const time = await back(viewer, await viewer.now());
     if (time === undefined) {
       lost += 1;
       await viewer.leave().catch(() => {});
@@ -73,12 +41,12 @@ async function rounds(found, w, { runs, limit, servers, change }) {
   found.note('endings', [...new Set(w.endings())].join(', ') || undefined);
 }
 
-const moved = (found, { runs = RUNS } = {}) => within({}, async (w) => {
+const moved = (found, { runs = RUNS }) => within({}, async (w) => {
   await w.start();
   await rounds(found, w, { runs, limit: 5000, change: () => w.board.move() });
 });
 
-const bounced = (found, { runs = RUNS } = {}) => within({}, async (w) => {
+const bounced = (found, { runs = RUNS }) => within({}, async (w) => {
   await w.start();
   await rounds(found, w, {
     runs, limit: 5000, change: async () => {
@@ -91,7 +59,7 @@ const bounced = (found, { runs = RUNS } = {}) => within({}, async (w) => {
 });
 
 /** One home's NAT forgets all its mappings and gives out others. */
-const forgotten = (side) => (found, { runs = 5 } = {}) => within({ board: BEHIND, viewer: BEHIND_TOO }, async (w) => {
+const forgotten = (side) => (found, { runs = 5 }) => within({ board: BEHIND, viewer: BEHIND_TOO }, async (w) => {
   for (const { router, inner } of [w.board, w.viewer]) nat(router, 'out', 'cone', inner);
   const turn = await w.turn(PUBLIC);
   await w.start({ more: `[[webrtc.ice_servers]]\nurls = ["${turn.stun.urls[0]}"]\n` });
@@ -107,7 +75,7 @@ const killed = (found) => within({ board: BEHIND, viewer: BEHIND_TOO }, async (w
   const { remote } = await viewer.report();
   const used = turns.find(({ address }) => address === remote);
   if (!used) throw new Error(`the pair has none of the relays: ${await viewer.route()}, ${remote}`);
-  const since = await clock(viewer);
+  const since = await viewer.now();
   await used.child.stop('SIGKILL');
   found.most('picture back', (await back(viewer, since)) ?? NaN, 8000, 'ms');
   const { remote: now } = await viewer.report();
@@ -116,7 +84,7 @@ const killed = (found) => within({ board: BEHIND, viewer: BEHIND_TOO }, async (w
 });
 
 /** `minutes` may be shorter for a look. */
-const expired = (found, { runs: minutes = 5 } = {}) => within({ board: BEHIND, viewer: BEHIND_TOO }, async (w) => {
+const expired = (found, { runs: minutes = 5 }) => within({ board: BEHIND, viewer: BEHIND_TOO }, async (w) => {
   relayOnly(w);
   const turn = await w.turn(PUBLIC, { secret: 'a secret of tests' });
   const { user, password } = turn.login(60);

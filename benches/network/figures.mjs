@@ -1,15 +1,13 @@
 // From what a viewer saw and counted to figures, and from figures to what was asked of them.
 
+import { gaps } from '../../tests/browser/situation.mjs';
+
+export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
 export const quantile = (list, q) => {
   const sorted = [...list].sort((a, b) => a - b);
   return sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] : NaN;
 };
-
-/** Stretches without a new picture, in ms, with their end; between `from` and `to`, by the viewer's clock. */
-export function gaps(shown, from, to) {
-  const times = [from, ...shown.map(({ at }) => at).filter((at) => at > from && at < to), to];
-  return times.slice(1).map((end, i) => ({ ms: end - times[i], end }));
-}
 
 /** A stretch of watching: begun where it is made, and measured where it is asked. `link` is the line, if there is one. */
 export class Stretch {

@@ -1,20 +1,17 @@
-// What a row of the table happens in: the internet (this namespace: broker, page, TURN), a board at home and viewers at
-// home. Each row makes its own, and ends it.
+// A situation to watch in: the internet (this namespace: broker, page, TURN), a board at home and viewers at home. Who makes
+// one ends it. For the tests, and for the table of `./bench --network`.
 
-import { home } from '../../tests/browser/home.mjs';
-import { Turn, certificate, here } from '../../tests/browser/net.mjs';
-import { open, pages } from '../../tests/browser/scene.mjs';
-import { Broker, Daemon, browser, serve, until } from '../../tests/browser/world.mjs';
+import { home } from './home.mjs';
+import { Turn, certificate, here } from './net.mjs';
+import { open, pages } from './scene.mjs';
+import { Broker, Daemon, browser, serve, until } from './world.mjs';
 
 export const PUBLIC = '203.0.113.1', SECOND = '203.0.113.2', PUBLIC6 = '2001:db8::1';
 export const BOARD = { net: '198.51.100' }, VIEWER = { net: '192.0.2' }, WEAK = { net: '100.65.0' };
+export const BEHIND = { ...BOARD, inside: '192.168.1' }, BEHIND_TOO = { ...VIEWER, inside: '192.168.2' };
 export const BOARD6 = { net6: '2001:db8:0:51' }, VIEWER6 = { net6: '2001:db8:0:2' };
-/** The default of the config, made explicit: what a line has to bear. */
-export const FULL = { video: { size: '1280x720', fps: 30, bitrate_kbps: 2000 } };
 /** A session that does not come to a picture by then is one without. */
 const PATIENCE = 30_000;
-
-export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 let addressed = false;
 function internet() {
@@ -24,11 +21,11 @@ function internet() {
   for (const address of [`${PUBLIC}/32`, `${SECOND}/32`, `${PUBLIC6}/128`]) here.ip(`addr add ${address} dev lo`);
 }
 
-export class World {
+export class Situation {
   /** `board`, `viewer`: homes; `at`: where broker and page are; `port`: of the broker, for daemons. */
   static async make({ board = BOARD, viewer = VIEWER, at = PUBLIC, port } = {}) {
     internet();
-    const w = Object.assign(new World(), { ends: [], at, tabs: 0 });
+    const w = Object.assign(new Situation(), { ends: [], at, tabs: 0 });
     try {
       w.broker = w.ending(await Broker.start({ at, tls: w.tlsOf(at), tlsPort: port }), (b) => b.stop());
       const site = await serve(pages, {}, at);
@@ -100,6 +97,16 @@ export class World {
     return this.daemon.child.output.split('\n').flatMap((line) => / (?:WARN|ERROR) +(.*)/.exec(line)?.[1] ?? []);
   }
 
+  /** Makes one, and ends it after `run`. */
+  static async within(settings, run) {
+    const w = await Situation.make(settings);
+    try {
+      return await run(w);
+    } finally {
+      await w.end();
+    }
+  }
+
   async end() {
     for (const end of this.ends) await Promise.resolve(end()).catch(() => {});
   }
@@ -122,9 +129,43 @@ class Viewer {
     return this.page.evaluate((s) => window.leave(s), this.session);
   }
 
+  /** The time by the viewer's clock. */
+  async now() {
+    return (await this.take()).now;
+  }
+
   /** `viewer's candidate-board's candidate protocol`, as the browser sees both. */
   async route() {
     const { route, protocol } = await this.report();
     return route && `${route} ${protocol}`;
   }
+}
+
+/** Stretches without a new picture, in ms, with their end; between `from` and `to`, by the viewer's clock. */
+export function gaps(shown, from, to) {
+  const times = [from, ...shown.map(({ at }) => at).filter((at) => at > from && at < to), to];
+  return times.slice(1).map((end, i) => ({ ms: end - times[i], end }));
+}
+
+/** A freeze, and no unevenness. */
+const FREEZE = 250;
+
+/** Pictures have come steadily for half a second, a second or more after `since`, by the viewer's clock. */
+const steady = (shown, since, now) => now - since > 1000 && shown.filter(({ at }) => at > now - 500).length >= 8;
+
+/**
+ * From `since` on, by the viewer's clock: the ms until the last freeze ended before pictures came steadily; `undefined` where they
+ * never do, or the session ended.
+ */
+export async function back(viewer, since, patience = 40_000) {
+  const shown = [];
+  let last;
+  await until('steady pictures', async () => {
+    last = await viewer.take();
+    shown.push(...last.shown);
+    return last.said.some(({ type }) => type === 'bye' || type === 'error') || steady(shown, since, last.now);
+  }, patience).catch(() => {});
+  if (!steady(shown, since, last.now)) return undefined;
+  const freeze = gaps(shown, since, last.now).filter(({ ms }) => ms > FREEZE).at(-1);
+  return freeze ? freeze.end - since : 0;
 }
