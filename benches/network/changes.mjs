@@ -2,8 +2,8 @@
 // "Back" is the time from the change to the end of the freeze that it made.
 
 import { rebind } from '../../tests/browser/home.mjs';
-import { nat } from '../../tests/browser/net.mjs';
-import { BEHIND, BEHIND_TOO, PUBLIC, SECOND, Situation, back } from '../../tests/browser/situation.mjs';
+import { here, nat } from '../../tests/browser/net.mjs';
+import { BEHIND, BEHIND_TOO, BOARD, PUBLIC, SECOND, Situation, VIEWER, back } from '../../tests/browser/situation.mjs';
 import { Stretch, pause, quantile } from './figures.mjs';
 
 const RUNS = 20;
@@ -58,29 +58,44 @@ const bounced = (found, { runs = RUNS }) => within({}, async (w) => {
   });
 });
 
-/** One home's NAT forgets all its mappings and gives out others. */
-const forgotten = (side) => (found, { runs = 5 }) => within({ board: BEHIND, viewer: BEHIND_TOO }, async (w) => {
-  for (const { router, inner } of [w.board, w.viewer]) nat(router, 'out', 'cone', inner);
-  const turn = await w.turn(PUBLIC);
-  await w.start({ more: `[[webrtc.ice_servers]]\nurls = ["${turn.stun.urls[0]}"]\n` });
-  await rounds(found, w, { runs, limit: 3000, servers: [turn.stun], change: (run) => rebind(w[side].router, 30_000 + 1000 * run) });
-});
+/** The NAT of `side` forgets; the other side has a public address, or in a `strict` world a NAT that expects nobody else. */
+const forgotten = (side, strict) => (found, { runs = 5 }) => {
+  const homes = { board: strict || side === 'board' ? BEHIND : BOARD, viewer: strict || side === 'viewer' ? BEHIND_TOO : VIEWER };
+  return within(homes, async (w) => {
+    for (const { router } of [w.board, w.viewer]) if (router) rebind(router, 1);
+    const turn = await w.turn(PUBLIC);
+    await w.start({ more: `[[webrtc.ice_servers]]\nurls = ["${turn.stun.urls[0]}"]\n` });
+    await rounds(found, w, { runs, limit: 3000, servers: [turn.stun], change: (run) => rebind(w[side].router, run + 2) });
+  });
+};
 
+/** Which of these addresses media come from, for `ms`. */
+async function speaker(addresses, viewer, ms = 1000) {
+  const rules = addresses.map((address) => `ip saddr ${address} ip daddr ${viewer} udp sport 49152-65535 counter`);
+  here.run(['nft', '-f', '-'], `table ip speaker {\nchain out {\ntype filter hook output priority 0\n${rules.join('\n')}\n}\n}\n`);
+  await pause(ms);
+  const bytes = [...here.run(['nft', 'list', 'table', 'ip', 'speaker']).matchAll(/bytes (\d+)/g)].map(([, n]) => Number(n));
+  here.run(['nft', 'delete', 'table', 'ip', 'speaker']);
+  return addresses[bytes.indexOf(Math.max(...bytes))];
+}
+
+/** Two relays, of which the one that passes on the media is killed: each side has its own mind about that. */
 const killed = (found) => within({ board: BEHIND, viewer: BEHIND_TOO }, async (w) => {
   relayOnly(w);
   const turns = [await w.turn(PUBLIC), await w.turn(SECOND)];
   await w.start({ more: turns.map((turn) => turn.config()).join('') });
   const viewer = await w.watch(await (await w.eyes()).page(), { servers: [turns[0].stun] });
   found.note('first picture', viewer.first, 'ms');
-  const { remote } = await viewer.report();
-  const used = turns.find(({ address }) => address === remote);
-  if (!used) throw new Error(`the pair has none of the relays: ${await viewer.route()}, ${remote}`);
+  found.note('pair', await viewer.route());
+  const used = await speaker([PUBLIC, SECOND], w.viewer.outer);
+  found.note('relay of the media', used);
+  found.note('relay of the viewer', (await viewer.report()).remote);
   const since = await viewer.now();
-  await used.child.stop('SIGKILL');
+  await turns.find(({ address }) => address === used).child.stop('SIGKILL');
   found.most('picture back', (await back(viewer, since)) ?? NaN, 8000, 'ms');
-  const { remote: now } = await viewer.report();
-  found.note('relay before', remote);
-  found.note('relay after', now);
+  found.note('relay afterwards', await speaker([PUBLIC, SECOND], w.viewer.outer));
+  const report = await viewer.report();
+  found.note('ICE restarts', report.said.filter((m) => m.type === 'offer' && m.restart).length);
 });
 
 /** `minutes` may be shorter for a look. */
@@ -114,6 +129,7 @@ export const changes = [
   ['turn-wrong', 'a wrong TURN password; symmetric NATs', wrong],
   ['board-moves', 'the board gets another address, 20 times', moved],
   ['link-bounces', 'the board\'s link is down for 5 s, 20 times', bounced],
-  ['rebind-board', 'the board\'s NAT forgets its mappings', forgotten('board')],
-  ['rebind-viewer', 'the viewer\'s NAT forgets its mappings', forgotten('viewer')],
+  ['rebind-board', 'the board\'s NAT forgets its mappings; the viewer has a public address', forgotten('board')],
+  ['rebind-viewer', 'the viewer\'s NAT forgets its mappings; the board has a public address', forgotten('viewer')],
+  ['rebind-strict', 'the board\'s NAT forgets its mappings; the viewer\'s expects nobody else', forgotten('board', true)],
 ];

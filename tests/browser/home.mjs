@@ -70,18 +70,17 @@ export function firewall(place, allow) {
   place.run(['nft', '-f', '-'], `table inet firewall {\n${chain('output')}\n${chain('forward')}\n}\n`);
 }
 
-// Forgets all connections: a request of the kernel's connection tracking (nfnetlink, IPCTNL_MSG_CT_DELETE for all).
-const FORGET = `
-import socket, struct
-s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
-s.send(struct.pack("=IHHIIBBH", 20, (1 << 8) | 2, 5, 1, 0, 0, 0, 0))
-error = struct.unpack_from("=i", s.recv(4096), 16)[0]
-raise SystemExit(error and f"the kernel says {error}")
-`;
-
-/** A NAT that has lost its memory, and gives out other ports from now on. */
-export function rebind(router, first) {
+/**
+ * A port restricted cone like nat()'s that has forgotten all UDP, and gives out other ports from now on: each `round` has a zone of
+ * connections and a range of ports of its own. TCP keeps its ways, as it does in routers that forget UDP after half a minute.
+ */
+export function rebind(router, round) {
+  const first = 30_000 + 100 * round;
+  router.forward();
   router.nft(`table ip nat {
+    chain zone { type filter hook prerouting priority raw
+      meta l4proto udp ct zone set ${round}
+    }
     chain out { type nat hook postrouting priority 100
       oifname "out" meta l4proto udp masquerade to :${first}-${first + 99}
       oifname "out" masquerade
@@ -90,5 +89,4 @@ export function rebind(router, first) {
       iifname "out" ct state new drop
     }
   }`);
-  router.run(['python3', '-c', FORGET]);
 }

@@ -10,6 +10,8 @@ export const PUBLIC = '203.0.113.1', SECOND = '203.0.113.2', PUBLIC6 = '2001:db8
 export const BOARD = { net: '198.51.100' }, VIEWER = { net: '192.0.2' }, WEAK = { net: '100.65.0' };
 export const BEHIND = { ...BOARD, inside: '192.168.1' }, BEHIND_TOO = { ...VIEWER, inside: '192.168.2' };
 export const BOARD6 = { net6: '2001:db8:0:51' }, VIEWER6 = { net6: '2001:db8:0:2' };
+/** The broker's name: mqtt.js makes no URL of an IPv6 address. */
+const BROKER = 'broker.test';
 /** A session that does not come to a picture by then is one without. */
 const PATIENCE = 30_000;
 
@@ -27,7 +29,7 @@ export class Situation {
     internet();
     const w = Object.assign(new Situation(), { ends: [], at, tabs: 0 });
     try {
-      w.broker = w.ending(await Broker.start({ at, tls: w.tlsOf(at), tlsPort: port }), (b) => b.stop());
+      w.broker = w.ending(await Broker.start({ at, name: BROKER, tls: w.tlsOf(at), tlsPort: port }), (b) => b.stop());
       const site = await serve(pages, {}, at);
       w.site = w.ending(site, (s) => s.close());
       w.board = await w.home('board', board);
@@ -70,7 +72,7 @@ export class Situation {
 
   /** A browser in a place; its pages watch. */
   async eyes(place = this.viewer.place) {
-    const chromium = this.ending(await browser({ enter: place.enter }), (c) => c.close());
+    const chromium = this.ending(await browser({ enter: place.enter, more: [`--host-resolver-rules=MAP ${BROKER} ${this.at.includes(':') ? `[${this.at}]` : this.at}`] }), (c) => c.close());
     return { page: () => open(chromium, this.site, this.broker, `tab${(this.tabs += 1)}`) };
   }
 

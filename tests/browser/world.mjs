@@ -104,9 +104,10 @@ const inUrl = (address) => (address.includes(':') ? `[${address}]` : address);
 
 /** Debian's mosquitto: TCP and WebSocket on loopback. With `at` and `tls`: WebSocket at that address, and TLS for daemons. */
 export class Broker {
-  static async start({ at = '127.0.0.1', tls, tlsPort } = {}) {
+  /** `name`: what browsers call that address; the one who starts them has to tell them. */
+  static async start({ at = '127.0.0.1', name, tls, tlsPort } = {}) {
     const broker = new Broker();
-    Object.assign(broker, { at, tls, tcp: await freePort(), ws: await freePort(), tlsPort: tlsPort ?? (tls && await freePort()) });
+    Object.assign(broker, { at, name, tls, tcp: await freePort(), ws: await freePort(), tlsPort: tlsPort ?? (tls && await freePort()) });
     broker.dir = folder('broker');
     await broker.up();
     return broker;
@@ -127,7 +128,7 @@ export class Broker {
   }
 
   get url() {
-    return `ws://${inUrl(this.at)}:${this.ws}`;
+    return `ws://${this.name ?? inUrl(this.at)}:${this.ws}`;
   }
 
   /** What a daemon's config says of it. */
@@ -150,7 +151,9 @@ export class Daemon {
     daemon.file = path.join(daemon.dir, 'fanlight.toml');
     fs.writeFileSync(daemon.file, daemon.config(broker, settings));
     daemon.up();
-    await daemon.child.said('connected by MQTT');
+    const ended = daemon.child.ended.then((code) => { throw new Error(`the daemon ended with ${code}: ${daemon.child.output.slice(-1000)}`); });
+    await Promise.race([daemon.child.said('connected by MQTT'), ended]);
+    ended.catch(() => {});
     return daemon;
   }
 
