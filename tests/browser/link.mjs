@@ -6,7 +6,7 @@
 // broker, goes past it.
 
 import path from 'node:path';
-import { Place, cable, here } from './net.mjs';
+import { Place, cable, here, ipv6 } from './net.mjs';
 import { Child, top, until } from './world.mjs';
 
 let links = 0;
@@ -42,7 +42,7 @@ export class Link {
       place.ip(`link set ${name} up`);
       // What comes out of the device comes from an address whose way back is another one.
       for (const device of ['all', name, from]) place.sysctl(`ipv4/conf/${device}/rp_filter`, 0);
-      for (const family of ['-4', '-6']) {
+      for (const family of ipv6 ? ['-4', '-6'] : ['-4']) {
         place.ip(`${family} route add default dev ${name} table ${table}`);
         place.ip(`${family} rule add iif ${from} ${this.all ? '' : 'ipproto udp '}pref ${table} lookup ${table}`);
       }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { home } from './home.mjs';
-import { cannot, here } from './net.mjs';
+import { cannot, here, ipv6 } from './net.mjs';
 import { Child, until } from './world.mjs';
 
 const options = { skip: cannot ?? false };
@@ -34,14 +34,14 @@ while len(data := s.recv(2048)) > 4:
     came.append([n, sent, now])
 print(json.dumps(came) + "\\nend", flush=True)
 `;
-const END = 'import socket, sys; socket.socket().close(); socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"end", (sys.argv[1], 9000))';
+const END = 'import socket, sys; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"end", (sys.argv[1], 9000))';
 
 describe('a bad line', () => {
   let place;
   before(async () => {
     if (cannot) return;
     here.forward();
-    place = await home('line', { net: HOME, net6: '2001:db8:0:51', link: {} });
+    place = await home('line', { net: HOME, net6: ipv6 && '2001:db8:0:51', link: {} });
   });
   after(() => place?.end());
 
@@ -76,18 +76,18 @@ describe('a bad line', () => {
     t.diagnostic(`${(rate / 1000).toFixed(1)} kbit/s, ${dropped} dropped, delay ${quantile(delays, 0.5).toFixed(0)} ms, at most ${delays.at(-1).toFixed(0)} ms`);
     assert.ok(Math.abs(rate / 500_000 - 1) < 0.05, `${rate} bit/s`);
     assert.equal(came.length + dropped, 300);
-    assert.ok(dropped > 110 && dropped < 150, `${dropped} dropped`);
+    assert.ok(dropped > 100 && dropped < 170, `${dropped} dropped`);
     assert.ok(quantile(delays, 0.5) > 170 && quantile(delays, 0.5) < 230, `${quantile(delays, 0.5)} ms`);
   });
 
   test('takes another rate while it runs', options, async () => {
     await only({ rate: 250_000, buffer: 5000 });
-    const sent = stream(100, 4_000_000);
-    await until('half of it', async () => (await place.link.counters()).down.queue_bytes < 50 * SIZE && (await place.link.counters()).down.queue_bytes > 0);
+    const sent = stream(150, 4_000_000);
+    await until('a queue', async () => (await place.link.counters()).down.queue_bytes > 110 * SIZE);
     await place.link.both({ rate: 2_000_000 });
     const { came } = await sent;
-    const last = came.slice(-20);
-    const rate = 19 * 8 * SIZE / (last.at(-1).at - last[0].at) * 1000;
+    const last = came.slice(-100);
+    const rate = 99 * 8 * SIZE / (last.at(-1).at - last[0].at) * 1000;
     assert.ok(Math.abs(rate / 2_000_000 - 1) < 0.2, `${rate} bit/s`);
   });
 
@@ -95,7 +95,7 @@ describe('a bad line', () => {
     await only({ delay: 50 });
     const even = await stream(200, 800_000);
     t.diagnostic(`50 ms: ${quantile(even.delays, 0.1).toFixed(1)} to ${quantile(even.delays, 0.9).toFixed(1)} ms`);
-    assert.ok(even.delays[0] >= 50 && quantile(even.delays, 0.5) < 56, `${quantile(even.delays, 0.5)} ms`);
+    assert.ok(even.delays[0] >= 50 && quantile(even.delays, 0.1) < 56, `${quantile(even.delays, 0.1)} ms`);
     await only({ delay: 20, jitter: 40 });
     const uneven = await stream(200, 400_000);
     assert.ok(uneven.came.every(({ n }, i) => n === i), 'in order');
@@ -113,10 +113,13 @@ describe('a bad line', () => {
     assert.ok(lost > 150 && lost < 250, `${lost} of 2000`);
   });
 
-  test('takes IPv6, and lets TCP go past', options, async () => {
+  test('takes IPv6', { skip: options.skip || (!ipv6 && 'no IPv6 here') }, async () => {
     await only({ delay: 30 });
     const { delays } = await stream(50, 800_000, '2001:db8:0:51::2');
     assert.ok(delays[0] >= 30, `${delays[0]} ms`);
+  });
+
+  test('lets TCP go past', options, async () => {
     const { up, down } = await place.link.counters();
     // Refused, for nobody listens: an answer, and no packet on the line.
     assert.throws(() => here.run(['python3', '-c', `import socket; socket.create_connection(("${HOME}.2", 9), 5)`]), /refused/);

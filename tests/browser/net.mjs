@@ -11,6 +11,9 @@ import { Child, folder, remember, until } from './world.mjs';
 export const cannot = process.env.FANLIGHT_TEST_ALONE ? undefined
   : 'makes networks: start it as root with tests/browser/alone';
 
+/** Whether the kernel has IPv6. */
+export const ipv6 = fs.existsSync('/proc/sys/net/ipv6');
+
 const namespaceOf = (pid) => fs.readlinkSync(`/proc/${pid}/ns/net`);
 
 /** A network namespace. It has no name: a process holds it, and it ends with that. */
@@ -24,7 +27,7 @@ export class Place {
     await until('a namespace', () => namespaceOf(place.holder.pid) !== namespaceOf('self'));
     place.enter = ['nsenter', '-t', String(place.holder.pid), '-n', '--'];
     // Addresses are there at once: a browser gives up what it was fetching when one comes late.
-    if (fs.existsSync('/proc/sys/net/ipv6')) for (const group of ['all', 'default']) place.sysctl(`ipv6/conf/${group}/accept_dad`, 0);
+    if (ipv6) for (const group of ['all', 'default']) place.sysctl(`ipv6/conf/${group}/accept_dad`, 0);
     place.ip('link set lo up');
     return place;
   }
@@ -45,8 +48,7 @@ export class Place {
   /** Whether it passes on what is for others. */
   forward(on = true) {
     this.sysctl('ipv4/ip_forward', on ? 1 : 0);
-    // Absent where the kernel has no IPv6.
-    if (fs.existsSync('/proc/sys/net/ipv6')) this.sysctl('ipv6/conf/all/forwarding', on ? 1 : 0);
+    if (ipv6) this.sysctl('ipv6/conf/all/forwarding', on ? 1 : 0);
   }
 
   sysctl(name, value) {

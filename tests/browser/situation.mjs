@@ -2,7 +2,7 @@
 // one ends it. For the tests, and for the table of `./bench --network`.
 
 import { home } from './home.mjs';
-import { Turn, certificate, here } from './net.mjs';
+import { Turn, certificate, here, ipv6 } from './net.mjs';
 import { open, pages } from './scene.mjs';
 import { Broker, Daemon, browser, serve, until } from './world.mjs';
 
@@ -20,7 +20,7 @@ function internet() {
   if (addressed) return;
   addressed = true;
   here.forward();
-  for (const address of [`${PUBLIC}/32`, `${SECOND}/32`, `${PUBLIC6}/128`]) here.ip(`addr add ${address} dev lo`);
+  for (const address of [`${PUBLIC}/32`, `${SECOND}/32`, ...(ipv6 ? [`${PUBLIC6}/128`] : [])]) here.ip(`addr add ${address} dev lo`);
 }
 
 export class Situation {
