@@ -104,7 +104,8 @@ const expired = (found, { runs: minutes = 5 }) => within({ board: BEHIND, viewer
   const turn = await w.turn(PUBLIC, { secret: 'a secret of tests' });
   const { user, password } = turn.login(60);
   await w.start({ more: turn.config(password, { user }) });
-  const viewer = await w.watch(await (await w.eyes()).page());
+  const viewer = await w.watch(await (await w.eyes()).page(), { servers: [turn.stun] });
+  found.note('first picture', viewer.first, 'ms');
   const stretch = await Stretch.begin(viewer);
   await pause(60_000 * minutes);
   const f = await stretch.end();
@@ -118,7 +119,7 @@ const wrong = (found) => within({ board: BEHIND, viewer: BEHIND_TOO }, async (w)
   relayOnly(w);
   const turn = await w.turn(PUBLIC);
   await w.start({ more: turn.config('wrong') });
-  const viewer = await w.watch(await (await w.eyes()).page());
+  const viewer = await w.watch(await (await w.eyes()).page(), { servers: [turn.stun] });
   found.is('the viewer is told', viewer.fault, 'ice_timeout');
   found.is('the log says', w.warnings()[0], /check .*user and password/);
 });
