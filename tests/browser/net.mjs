@@ -2,6 +2,7 @@
 // process that made it. Needs a namespace of our own to begin with: see `alone`.
 
 import { execFileSync, spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { Child, folder, remember, until } from './world.mjs';
@@ -10,6 +11,9 @@ import { Child, folder, remember, until } from './world.mjs';
 export const cannot = process.env.FANLIGHT_TEST_ALONE ? undefined
   : 'makes networks: start it as root with tests/browser/alone';
 
+/** Whether the kernel has IPv6. */
+export const ipv6 = fs.existsSync('/proc/sys/net/ipv6');
+
 const namespaceOf = (pid) => fs.readlinkSync(`/proc/${pid}/ns/net`);
 
 /** A network namespace. It has no name: a process holds it, and it ends with that. */
@@ -17,8 +21,13 @@ export class Place {
   static async make() {
     const place = new Place();
     place.holder = remember(spawn('unshare', ['--net', 'cat'], { stdio: ['pipe', 'ignore', 'inherit'] }));
+    // A test that fails half-way ends all the same.
+    place.holder.unref();
+    place.holder.stdin.unref();
     await until('a namespace', () => namespaceOf(place.holder.pid) !== namespaceOf('self'));
     place.enter = ['nsenter', '-t', String(place.holder.pid), '-n', '--'];
+    // Addresses are there at once: a browser gives up what it was fetching when one comes late.
+    if (ipv6) for (const group of ['all', 'default']) place.sysctl(`ipv6/conf/${group}/accept_dad`, 0);
     place.ip('link set lo up');
     return place;
   }
@@ -38,7 +47,12 @@ export class Place {
 
   /** Whether it passes on what is for others. */
   forward(on = true) {
-    this.run(['tee', '/proc/sys/net/ipv4/ip_forward'], on ? '1' : '0');
+    this.sysctl('ipv4/ip_forward', on ? 1 : 0);
+    if (ipv6) this.sysctl('ipv6/conf/all/forwarding', on ? 1 : 0);
+  }
+
+  sysctl(name, value) {
+    this.run(['tee', `/proc/sys/net/${name}`], String(value));
   }
 
   end() {
@@ -53,15 +67,19 @@ function run([command, ...args], input) {
   return execFileSync(command, args, { input, encoding: 'utf8', stdio: ['pipe', 'pipe', 'pipe'] });
 }
 
-/** A cable between two places: `[place, interface, address]` at each end. */
+/** A cable between two places: `[place, interface, address...]` at each end. */
 export function cable(one, other) {
-  here.ip(`link add ${one[1]} type veth peer name ${other[1]}`);
-  for (const [place, name, address] of [one, other]) {
-    if (place.holder) here.ip(`link set ${name} netns ${place.holder.pid}`);
-    place.ip(`addr add ${address} dev ${name}`);
+  // Two places may call their ends the same.
+  const ends = [one, other].map((end) => ({ end, passing: `c${(cables += 1)}` }));
+  here.ip(`link add ${ends[0].passing} type veth peer name ${ends[1].passing}`);
+  for (const { end: [place, name, ...addresses], passing } of ends) {
+    if (place.holder) here.ip(`link set ${passing} netns ${place.holder.pid}`);
+    place.ip(`link set ${passing} name ${name}`);
+    for (const address of addresses.filter(Boolean)) place.ip(`addr add ${address} dev ${name}${address.includes(':') ? ' nodad' : ''}`);
     place.ip(`link set ${name} up`);
   }
 }
+let cables = 0;
 
 /**
  * Makes a router of a place: what leaves through `outer` bears the router's own address.
@@ -84,15 +102,16 @@ export function nat(place, outer, kind, inner) {
   }`);
 }
 
-/** Debian's coturn at an address of this namespace, with one login. */
+/** Debian's coturn at an address of this namespace, over UDP and TCP, with one login. `tls`: a certificate, on port 443. */
 export class Turn {
-  static async start(address, { user = 'garden', password = 'hose', realm = 'fanlight.test' } = {}) {
+  static async start(address, { user = 'garden', password = 'hose', realm = 'fanlight.test', tls, secret } = {}) {
     const turn = new Turn();
     turn.dir = folder('turn');
-    Object.assign(turn, { address, port: 3478, user, password });
+    Object.assign(turn, { address, port: 3478, user, password, secret });
     turn.child = new Child(process.env.TURNSERVER ?? '/usr/bin/turnserver', ['-n', '--log-file', 'stdout', '--simple-log', '--verbose',
-      '-L', address, '-E', address, '-p', String(turn.port), '--no-tls', '--no-dtls', '--no-cli', '--no-multicast-peers',
-      '--lt-cred-mech', '-r', realm, '-u', `${user}:${password}`,
+      '-L', address, '-E', address, '-p', String(turn.port), '--no-dtls', '--no-cli', '--no-multicast-peers', '-r', realm,
+      ...(tls ? ['--tls-listening-port', '443', '--cert', tls.cert, '--pkey', tls.key] : ['--no-tls']),
+      ...(secret ? ['--use-auth-secret', '--static-auth-secret', secret] : ['--lt-cred-mech', '-u', `${user}:${password}`]),
       '--pidfile', path.join(turn.dir, 'pid'), '--userdb', path.join(turn.dir, 'db')]);
     await turn.child.said('UDP listener opened on');
     return turn;
@@ -103,14 +122,25 @@ export class Turn {
   }
 
   get url() {
-    return `turn:${this.address}:${this.port}?transport=udp`;
+    return this.over('udp');
+  }
+
+  /** Its URL over `udp`, `tcp` or `tls`. */
+  over(transport) {
+    return transport === 'tls' ? `turns:${this.address}:443?transport=tcp` : `turn:${this.address}:${this.port}?transport=${transport}`;
+  }
+
+  /** A login that ends after `seconds`, as services hand them out. */
+  login(seconds) {
+    const user = `${Math.floor(Date.now() / 1000) + seconds}:board`;
+    return { user, password: createHmac('sha1', this.secret).update(user).digest('base64') };
   }
 
   /** Lines of a daemon's config; the password goes into a file, as everywhere. */
-  config(password = this.password) {
-    const file = path.join(this.dir, `password-${password}`);
+  config(password = this.password, { user = this.user, url = this.url, more = '' } = {}) {
+    const file = path.join(folder('login'), 'password');
     fs.writeFileSync(file, password, { mode: 0o600 });
-    return `[[webrtc.ice_servers]]\nurls = ["${this.url}"]\nuser = "${this.user}"\npassword_file = "${file}"\n`;
+    return `[[webrtc.ice_servers]]\nurls = ["${url}"]\nuser = "${user}"\npassword_file = "${file}"\n${more}`;
   }
 
   stop() {

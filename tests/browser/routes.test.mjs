@@ -9,7 +9,8 @@
 import assert from 'node:assert/strict';
 import os from 'node:os';
 import { after, afterEach, before, describe, test } from 'node:test';
-import { Place, Turn, cable, cannot, certificate, here, nat } from './net.mjs';
+import { home } from './home.mjs';
+import { Turn, cannot, certificate, here, nat } from './net.mjs';
 import { leave, open, pages, report, watch } from './scene.mjs';
 import { Broker, Daemon, browser, serve, until } from './world.mjs';
 
@@ -17,19 +18,6 @@ const PUBLIC = '203.0.113.1';
 const withoutIpv6 = !Object.values(os.networkInterfaces()).flat().some(({ address }) => address.startsWith('fd77:')) && 'no IPv6 here';
 const options = { skip: cannot ?? false };
 let broker, site, turn, daemon, tabs = 0;
-
-/** A network of its own at the end of a cable: the board's or the viewer's, with or without a router. */
-async function home(name, net, inside) {
-  const place = await Place.make();
-  const router = inside && await Place.make();
-  cable([here, `to-${name}`, `${net}.1/24`], [router ?? place, 'out', `${net}.2/24`]);
-  (router ?? place).ip(`route add default via ${net}.1`);
-  if (router) {
-    cable([router, 'in', `${inside}.1/24`], [place, 'lan', `${inside}.2/24`]);
-    place.ip(`route add default via ${inside}.1`);
-  }
-  return { place, router, inner: inside && `${inside}.2`, outer: `${net}.2` };
-}
 
 /** Chromium in a place, and pages of it. */
 async function eyes(place) {
@@ -73,12 +61,12 @@ describe('viewer and board who cannot reach each other', () => {
   let board, viewer, look;
   before(async () => {
     if (cannot) return;
-    [board, viewer] = [await home('board', '198.51.100'), await home('viewer', '192.0.2')];
+    [board, viewer] = [await home('board', { net: '198.51.100' }), await home('viewer', { net: '192.0.2' })];
     look = await eyes(viewer.place);
   });
   after(async () => {
     await look?.chromium.close();
-    for (const { place } of [board, viewer].filter(Boolean)) place.end();
+    for (const place of [board, viewer].filter(Boolean)) place.end();
   });
 
   test('have no path without a relay, and are told so', options, async () => {
@@ -120,16 +108,13 @@ describe('viewer and board behind routers', () => {
     if (cannot) return;
     // Here is the internet now: it knows the routers' networks, and none behind them.
     here.forward();
-    [board, viewer] = [await home('board', '198.51.100', '192.168.1'), await home('viewer', '192.0.2', '192.168.2')];
+    [board, viewer] = [await home('board', { net: '198.51.100', inside: '192.168.1' }), await home('viewer', { net: '192.0.2', inside: '192.168.2' })];
     for (const { router } of [board, viewer]) nat(router, 'out', 'cone');
     look = await eyes(viewer.place);
   });
   after(async () => {
     await look?.chromium.close();
-    for (const { place, router } of [board, viewer].filter(Boolean)) {
-      place.end();
-      router.end();
-    }
+    for (const place of [board, viewer].filter(Boolean)) place.end();
   });
 
   const stun = () => `[[webrtc.ice_servers]]\nurls = ["stun:${turn.address}:${turn.port}"]\n`;

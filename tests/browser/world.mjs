@@ -100,11 +100,14 @@ export class Child {
   }
 }
 
+const inUrl = (address) => (address.includes(':') ? `[${address}]` : address);
+
 /** Debian's mosquitto: TCP and WebSocket on loopback. With `at` and `tls`: WebSocket at that address, and TLS for daemons. */
 export class Broker {
-  static async start({ at = '127.0.0.1', tls } = {}) {
+  /** `name`: what browsers call that address; the one who starts them has to tell them. */
+  static async start({ at = '127.0.0.1', name, tls, tlsPort } = {}) {
     const broker = new Broker();
-    Object.assign(broker, { at, tls, tcp: await freePort(), ws: await freePort(), tlsPort: tls && await freePort() });
+    Object.assign(broker, { at, name, tls, tcp: await freePort(), ws: await freePort(), tlsPort: tlsPort ?? (tls && await freePort()) });
     broker.dir = folder('broker');
     await broker.up();
     return broker;
@@ -125,12 +128,12 @@ export class Broker {
   }
 
   get url() {
-    return `ws://${this.at}:${this.ws}`;
+    return `ws://${this.name ?? inUrl(this.at)}:${this.ws}`;
   }
 
   /** What a daemon's config says of it. */
   get config() {
-    return this.tls ? { url: `mqtts://${this.at}:${this.tlsPort}`, ca_file: this.tls.ca } : { url: `mqtt://127.0.0.1:${this.tcp}` };
+    return this.tls ? { url: `mqtts://${inUrl(this.at)}:${this.tlsPort}`, ca_file: this.tls.ca } : { url: `mqtt://127.0.0.1:${this.tcp}` };
   }
 
   async stop() {
@@ -148,7 +151,9 @@ export class Daemon {
     daemon.file = path.join(daemon.dir, 'fanlight.toml');
     fs.writeFileSync(daemon.file, daemon.config(broker, settings));
     daemon.up();
-    await daemon.child.said('connected by MQTT');
+    const ended = daemon.child.ended.then((code) => { throw new Error(`the daemon ended with ${code}: ${daemon.child.output.slice(-1000)}`); });
+    await Promise.race([daemon.child.said('connected by MQTT'), ended]);
+    ended.catch(() => {});
     return daemon;
   }
 
@@ -214,7 +219,7 @@ export async function serve(folders, extra = {}, at = '127.0.0.1') {
     fs.createReadStream(file).pipe(response);
   });
   await new Promise((resolve) => server.listen(0, at, resolve));
-  return { url: `http://${at}:${server.address().port}`, close: () => server.close() };
+  return { url: `http://${inUrl(at)}:${server.address().port}`, close: () => server.close() };
 }
 
 /** Debian's Chromium, without a screen, without the network; in another network namespace where `enter` says so. */

@@ -27,7 +27,8 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
   const element = document.createElement('video');
   Object.assign(element, { autoplay: true, playsInline: true, muted: false, srcObject: new MediaStream() });
   if (show) document.body.append(element);
-  const handle = { session, pc, element, at, said: [], say, delays: [], frames: 0, clocks: [] };
+  const handle = { session, pc, element, at, said: [], say, delays: [], frames: 0, clocks: [], shown: [], sizes: [] };
+  element.onresize = () => handle.sizes.push(`${element.videoWidth}x${element.videoHeight}`);
   pc.ontrack = ({ track, receiver }) => {
     receiver.jitterBufferTarget = 0;
     element.srcObject.addTrack(track);
@@ -72,8 +73,9 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
     at.picture ??= now();
     handle.frames += 1;
     const clock = readClock(element);
+    const delay = clock === null ? null : ((Math.round(now()) >>> 0) - clock) | 0;
+    handle.shown.push({ at: performance.timeOrigin + meta.presentationTime, delay });
     if (clock !== null) {
-      const delay = ((Math.round(now()) >>> 0) - clock) | 0;
       handle.delays.push(delay);
       handle.clocks.push({ clock, media: meta.mediaTime, at: now(), shown: performance.timeOrigin + meta.expectedDisplayTime });
       if (handle.clocks.length > 600) handle.clocks.shift();
@@ -113,8 +115,16 @@ window.report = async (session) => {
     width: element.videoWidth, height: element.videoHeight,
     video: inbound('video'), audio: inbound('audio'),
     route: pair && `${candidate('localCandidateId')?.candidateType}-${candidate('remoteCandidateId')?.candidateType}`,
+    protocol: candidate('localCandidateId')?.relayProtocol ?? candidate('localCandidateId')?.protocol,
     remote: candidate('remoteCandidateId')?.address, pair: pair?.id,
   };
+};
+
+/** What was shown since it was last asked for, with the report of now. */
+window.take = async (session) => {
+  const { shown, sizes } = handles.get(session);
+  const { clocks, delays, ...report } = await window.report(session);
+  return { ...report, now: now(), shown: shown.splice(0), sizes: sizes.splice(0) };
 };
 
 /** Restarts ICE from this side. */

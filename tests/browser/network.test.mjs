@@ -1,0 +1,82 @@
+// Sessions in a network that is not kind: they go on. How well is measured by `./bench --network`; bounds here are those of a
+// machine with other things to do.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { rebind } from './home.mjs';
+import { cannot, ipv6 } from './net.mjs';
+import { BEHIND, BOARD, BOARD6, PUBLIC, PUBLIC6, Situation, VIEWER6, back, gaps } from './situation.mjs';
+import { until } from './world.mjs';
+
+const options = { skip: cannot ?? false, timeout: 100_000 };
+
+/** Somebody who watches, and sees something. */
+async function watching(w, servers = []) {
+  const viewer = await w.watch(await (await w.eyes()).page(), { servers });
+  assert.ok(viewer.first > 0, `no picture: ${viewer.fault}\n${w.daemon.child.output.slice(-3000)}`);
+  assert.ok(await back(viewer, await viewer.now()) !== undefined, 'steady pictures');
+  return viewer;
+}
+
+/** The picture is back, in the session that was there before. */
+async function isBack(w, viewer, t, what) {
+  const ms = await back(viewer, await viewer.now(), 30_000);
+  assert.ok(ms !== undefined, `${what}: no picture within 30 s\n${w.daemon.child.output.slice(-3000)}`);
+  t.diagnostic(`${what}: picture back after ${ms.toFixed(0)} ms`);
+  assert.deepEqual((await viewer.report()).said.filter(({ type }) => type === 'error' || type === 'bye'), []);
+}
+
+test('2 % loss with 50 ms of delay each way: what is lost is sent again, and the picture moves', options, (t) =>
+  Situation.within({ board: { ...BOARD, link: {} } }, async (w) => {
+    await w.board.link.both({ delay: 50, loss: 0.02 });
+    await w.start();
+    const viewer = await watching(w);
+    const from = await viewer.now();
+    const shown = [];
+    const enough = await until('300 pictures, with packets sent again', async () => {
+      const now = await viewer.take();
+      shown.push(...now.shown);
+      return shown.length > 300 && now.video.retransmittedPacketsReceived > 5 && now;
+    }, 40_000);
+    const longest = Math.max(...gaps(shown, from, enough.now).map(({ ms }) => ms));
+    const { up, down } = await w.board.link.counters();
+    t.diagnostic(`${(1000 * shown.length / (enough.now - from)).toFixed(1)} pictures/s, longest freeze ${longest.toFixed(0)} ms, ` +
+      `${up.dropped_loss} of ${up.packets} lost, ${enough.video.retransmittedPacketsReceived} sent again`);
+    assert.ok(up.dropped_loss > 0 && down.dropped_loss > 0, 'the line was a bad one');
+    assert.ok(longest < 5000, `a freeze of ${longest} ms`);
+  }));
+
+test('the board\'s NAT forgets, and gives out another port: the session goes on', options, (t) =>
+  Situation.within({ board: BEHIND }, async (w) => {
+    rebind(w.board.router, 1);
+    const turn = await w.turn(PUBLIC);
+    await w.start({ more: `[[webrtc.ice_servers]]\nurls = ["${turn.stun.urls[0]}"]\n` });
+    const viewer = await watching(w, [turn.stun]);
+    assert.match(await viewer.route(), /-(srflx|prflx) udp$/);
+    rebind(w.board.router, 2);
+    await isBack(w, viewer, t, 'another port');
+  }));
+
+test('the board\'s link is down for five seconds: the session goes on', options, (t) =>
+  Situation.within({}, async (w) => {
+    await w.start();
+    const viewer = await watching(w);
+    const down = await viewer.now();
+    w.board.place.ip('link set out down');
+    let last = down;
+    await until('five seconds without a picture', async () => {
+      const { now, shown } = await viewer.take();
+      last = shown.at(-1)?.at ?? last;
+      return now - last > 5000;
+    });
+    w.board.place.ip('link set out up');
+    w.board.route();
+    await isBack(w, viewer, t, 'link up');
+  }));
+
+test('IPv6 alone is enough, from home to home', { ...options, skip: options.skip || (!ipv6 && 'no IPv6 here') }, () =>
+  Situation.within({ board: BOARD6, viewer: VIEWER6, at: PUBLIC6 }, async (w) => {
+    await w.start();
+    const viewer = await watching(w);
+    assert.match((await viewer.report()).remote, /^2001:db8:0:51:/);
+  }));
