@@ -61,7 +61,12 @@ finish() {
         die "$built asks for $needs, Debian 12 and Raspberry Pi OS 12 have GLIBC_$promised: build it on Debian 12, or with --container"
     mkdir -p dist
     cp "$built" "dist/fanlight-$target"
-    deb=$(package/build --target "$target" --run "$1" | tail -n 1)
+    # Its folder tells whether cargo was given the target.
+    deb=$(case $built in
+        */"$target"/*) package/build --target "$target" --run "$1" ;;
+        *) package/build ;;
+        esac | tail -n 1)
+    [ -f "$deb" ] || die "no package was made: the messages above say why"
     say "$me: dist/fanlight-$target: $(stat -c %s "$built" | awk '{ printf "%.1f MB", $1 / 1e6 }'), asks for $needs (promised: up to GLIBC_$promised)"
     say "$me: $deb: $(stat -c %s "$deb" | awk '{ printf "%.1f MB", $1 / 1e6 }')"
 }
@@ -112,7 +117,9 @@ install_wanted
 if [ -z "$emulator" ]; then
     find_rust
     build_viewer
-    cargo build --release --locked --bin fanlight --target "$target" "$@"
+    # Without --target, so that what ./demo has built is used.
+    built=${CARGO_TARGET_DIR:-target}/release/fanlight
+    cargo build --release --locked --bin fanlight "$@"
     finish ''
     exit
 fi

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, chown},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -18,48 +18,38 @@ const SERVICE: &str = "fanlight";
 pub struct Draft {
     config: PathBuf,
     text: String,
-    /// The draft of the configuration, and that of the password.
-    files: Vec<PathBuf>,
+    draft: PathBuf,
+    secret: Option<PathBuf>,
 }
 
 impl Draft {
     /// Writes the drafts: the configuration names the draft of the password, so that it can be checked as it is.
     pub fn new(config: &Path, answers: &Answers) -> Result<Self, String> {
-        let secret = password_file(config);
-        let mut draft = Self { config: config.to_owned(), text: answers.toml(&secret), files: Vec::new() };
-        let (file, secret) = (beside(config, "new"), beside(&secret, "new"));
-        draft.write(&file, 0o644, &answers.toml(&secret), None)?;
-        if let Some((_, password)) = &answers.login {
-            draft.write(&secret, 0o600, &format!("{}\n", password.expose()), owner())?;
-        }
-        Ok(draft)
-    }
-
-    fn write(&mut self, file: &Path, mode: u32, text: &str, owner: Option<(u32, u32)>) -> Result<(), String> {
-        // What an interrupted run left is of no use; a new file has its mode from the first byte on.
-        let _ = fs::remove_file(file);
-        let created = OpenOptions::new().write(true).create_new(true).mode(mode).open(file);
-        let mut open = created.map_err(|e| wrong("write", file, &e))?;
-        self.files.push(file.to_owned());
-        let written = match owner {
-            Some((user, group)) => chown(file, Some(user), Some(group)),
-            None => Ok(()),
+        let password = password_file(config);
+        let mut made = Self {
+            config: config.to_owned(),
+            text: answers.toml(&password),
+            draft: beside(config, "new"),
+            secret: None,
         };
-        let written = written.and_then(|()| open.write_all(text.as_bytes())).and_then(|()| open.sync_all());
-        written.map_err(|e| wrong("write", file, &e))
+        let secret = beside(&password, "new");
+        write(&made.draft, 0o644, &answers.toml(&secret), None)?;
+        if let Some((_, password)) = &answers.login {
+            made.secret = Some(secret.clone());
+            write(&secret, 0o600, &format!("{}\n", password.expose()), owner())?;
+        }
+        Ok(made)
     }
 
     /// The draft of the configuration.
     pub fn file(&self) -> &Path {
-        &self.files[0]
+        &self.draft
     }
 
     /// Puts everything where it belongs: the password first, so that no configuration ever names a file that is not there.
-    pub fn place(mut self) -> Result<(), String> {
-        let file = self.files[0].clone();
-        let text = std::mem::take(&mut self.text);
-        self.write(&file, 0o644, &text, None)?;
-        if let Some(draft) = self.files.get(1) {
+    pub fn place(self) -> Result<(), String> {
+        write(&self.draft, 0o644, &self.text, None)?;
+        if let Some(draft) = &self.secret {
             let secret = password_file(&self.config);
             fs::rename(draft, &secret).map_err(|e| wrong("write", &secret, &e))?;
         }
@@ -67,16 +57,32 @@ impl Draft {
             let old = beside(&self.config, "old");
             fs::copy(&self.config, &old).map_err(|e| wrong("keep the old configuration as", &old, &e))?;
         }
-        fs::rename(&file, &self.config).map_err(|e| wrong("write", &self.config, &e))?;
+        fs::rename(&self.draft, &self.config).map_err(|e| wrong("write", &self.config, &e))?;
         // A board that loses power now still finds one of the two.
         let folder = self.config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| wrong("write", folder, &e))
     }
 }
 
+/// Writes a new file, and has it on the disk.
+fn write(file: &Path, mode: u32, text: &str, owner: Option<(u32, u32)>) -> Result<(), String> {
+    // What an interrupted run left is of no use; a new file has its mode from the first byte on.
+    let _ = fs::remove_file(file);
+    let created = OpenOptions::new().write(true).create_new(true).mode(mode).open(file);
+    let mut open = created.map_err(|e| wrong("write", file, &e))?;
+    // Whatever the umask of whoever sets up: the service has to read the configuration.
+    let readable = open.set_permissions(fs::Permissions::from_mode(mode));
+    let written = readable.and_then(|()| match owner {
+        Some((user, group)) => chown(file, Some(user), Some(group)),
+        None => Ok(()),
+    });
+    let written = written.and_then(|()| open.write_all(text.as_bytes())).and_then(|()| open.sync_all());
+    written.map_err(|e| wrong("write", file, &e))
+}
+
 impl Drop for Draft {
     fn drop(&mut self) {
-        for file in &self.files {
+        for file in [Some(&self.draft), self.secret.as_ref()].into_iter().flatten() {
             let _ = fs::remove_file(file);
         }
     }
@@ -136,8 +142,6 @@ pub fn tell_service() -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
     use crate::config::{Secret, Surroundings, load};
 
@@ -176,6 +180,15 @@ mod tests {
         let loaded = load(&config, &Surroundings::default()).unwrap();
         assert_eq!(loaded.config.broker.login.unwrap().password.expose(), "s3cret");
         assert!(!fs::read_to_string(&config).unwrap().contains("s3cret"));
+    }
+
+    #[test]
+    fn without_a_login_there_is_no_password() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("fanlight.toml");
+        Draft::new(&config, &Answers { login: None, ..answers() }).unwrap().place().unwrap();
+        assert_eq!(names(dir.path()), ["fanlight.toml"]);
+        assert_eq!(load(&config, &Surroundings::default()).unwrap().config.broker.login, None);
     }
 
     #[test]
