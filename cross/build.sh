@@ -8,24 +8,37 @@ me=cross/build.sh
 
 usage() {
     cat << 'END'
-cross/build.sh TARGET [CARGO ARGUMENTS...]
+cross/build.sh [--container] TARGET [CARGO ARGUMENTS...]
 
-Builds target/TARGET/release/fanlight on an x86-64 Debian machine, with Debian's cross compilers. TARGET is
+Builds the daemon for TARGET and makes its Debian package: dist/fanlight-TARGET (stripped) and dist/fanlight_VERSION_ARCH.deb.
 
   aarch64-unknown-linux-gnu        64-bit boards: Raspberry Pi 3, 4, 5, Zero 2 with a 64-bit system
   armv7-unknown-linux-gnueabihf    32-bit systems on the same boards, and Raspberry Pi 2
+  x86_64-unknown-linux-gnu         PCs
 
-Installs the cross compiler (as root or with sudo). The board's ALSA library and, where rustup is not there or has none,
-Rust's standard library for the board are unpacked below FANLIGHT_CACHE (default ~/.cache/fanlight); no other
-architecture is added to this machine.
+ARMv6 (Raspberry Pi 1, Zero, Zero W) is not supported.
+
+Without --container it needs an x86-64 machine with Debian 12 and installs the cross compiler (as root or with sudo). The board's
+ALSA library and, where rustup is not there or has none, Rust's standard library for the board are unpacked below FANLIGHT_CACHE
+(default ~/.cache/fanlight); no other architecture is added to this machine.
+
+With --container it needs Docker or Podman, and cross (cargo install cross): the compilers are in a container of Debian 12
+(cross/Dockerfile), whatever this machine is. Taken by itself where there is no apt-get.
 END
 }
 
+container=
+if [ "${1:-}" = --container ]; then
+    container=yes
+    shift
+fi
 target=${1:-}
 [ $# = 0 ] || shift
 case $target in
-aarch64-unknown-linux-gnu) arch=arm64 gnu=aarch64-linux-gnu ;;
-armv7-unknown-linux-gnueabihf) arch=armhf gnu=arm-linux-gnueabihf ;;
+aarch64-unknown-linux-gnu) arch=arm64 gnu=aarch64-linux-gnu emulator=qemu-aarch64-static ;;
+armv7-unknown-linux-gnueabihf) arch=armhf gnu=arm-linux-gnueabihf emulator=qemu-arm-static ;;
+x86_64-unknown-linux-gnu) arch=amd64 gnu=x86_64-linux-gnu emulator='' ;;
+arm-unknown-linux-* | armv6*) die "ARMv6 (Raspberry Pi 1, Zero, Zero W) is not supported: too slow to code pictures, and Debian has no compiler for it" ;;
 -h | --help)
     usage
     exit
@@ -35,14 +48,81 @@ armv7-unknown-linux-gnueabihf) arch=armhf gnu=arm-linux-gnueabihf ;;
     exit 2
     ;;
 esac
-[ "$(uname -m)" = x86_64 ] || die "made for an x86-64 machine; on the board itself, ./demo --check builds"
-have apt-get || die "made for Debian: other systems have their own cross compilers and ALSA library"
+have apt-get || container=yes
+built=${CARGO_TARGET_DIR:-target}/$target/release/fanlight
+# The C library of the oldest system that is promised.
+promised=2.36
 
+# finish RUN: what both ways end with. RUN runs a program of the target here.
+finish() {
+    needs=$(objdump_any -T "$built" | grep -oE 'GLIBC_[0-9.]+' | sort -Vu | tail -n 1)
+    [ -n "$needs" ] || die "$built: no objdump here reads its symbols, which tell what C library it needs: install binutils-multiarch or llvm"
+    at_least $promised "${needs#GLIBC_}" ||
+        die "$built asks for $needs, Debian 12 and Raspberry Pi OS 12 have GLIBC_$promised: build it on Debian 12, or with --container"
+    mkdir -p dist
+    cp "$built" "dist/fanlight-$target"
+    # Its folder tells whether cargo was given the target.
+    deb=$(case $built in
+        */"$target"/*) package/build --target "$target" --run "$1" ;;
+        *) package/build ;;
+        esac | tail -n 1)
+    [ -f "$deb" ] || die "no package was made: the messages above say why"
+    say "$me: dist/fanlight-$target: $(stat -c %s "$built" | awk '{ printf "%.1f MB", $1 / 1e6 }'), asks for $needs (promised: up to GLIBC_$promised)"
+    say "$me: $deb: $(stat -c %s "$deb" | awk '{ printf "%.1f MB", $1 / 1e6 }')"
+}
+# Any objdump that knows the target reads its symbols.
+objdump_any() {
+    for tool in "$gnu-objdump" llvm-objdump objdump; do
+        if have "$tool" && "$tool" -f "$built" > /dev/null 2>&1; then
+            "$tool" "$@"
+            return
+        fi
+    done
+}
+
+# --- in a container
+
+if [ -n "$container" ]; then
+    have docker || have podman || die "--container needs Docker or Podman"
+    have cross || die "--container needs cross: cargo install --locked cross"
+    find_rust
+    build_viewer
+    say "$me: $(cross --version 2> /dev/null | head -n 1), in a container of cross/Dockerfile"
+    cross build --release --locked --bin fanlight --target "$target" "$@"
+    # The program writes its manual pages: in the container, where its libraries and an emulator are. cross takes no other
+    # program than the project's own, so a small wrapper stands for it.
+    runner=$(mktemp)
+    trap 'rm -f "$runner"' EXIT
+    cat > "$runner" << END
+#!/bin/sh
+shift
+exec cross run --quiet --release --locked --bin fanlight --target $target -- "\$@"
+END
+    chmod 755 "$runner"
+    finish "$runner"
+    exit
+fi
+
+# --- on this machine
+
+[ "$(uname -m)" = x86_64 ] || die "made for an x86-64 machine; on the board itself, ./demo --check && package/build builds, and anywhere --container"
 want_build
-want "$gnu-gcc" "gcc-$gnu" "compiles C for the board, and links"
-want "$gnu-g++" "g++-$gnu" "compiles C++ for the board"
-want dpkg-deb dpkg "unpacks the board's libraries"
+if [ -n "$emulator" ]; then
+    want "$gnu-gcc" "gcc-$gnu" "compiles C for the board, and links"
+    want "$gnu-g++" "g++-$gnu" "compiles C++ for the board"
+    want dpkg-deb dpkg "unpacks the board's libraries"
+    want "$emulator" qemu-user-static "runs the program once, for its manual pages"
+fi
 install_wanted
+if [ -z "$emulator" ]; then
+    find_rust
+    build_viewer
+    # Without --target, so that what ./demo has built is used.
+    built=${CARGO_TARGET_DIR:-target}/release/fanlight
+    cargo build --release --locked --bin fanlight "$@"
+    finish ''
+    exit
+fi
 
 # --- what is the board's: an apt of its own, so that this machine stays of one architecture
 
@@ -123,6 +203,4 @@ unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 
 cargo build --release --locked --bin fanlight --target "$target" "$@"
 
-built=${CARGO_TARGET_DIR:-target}/$target/release/fanlight
-needs=$("$gnu-objdump" -T "$built" | grep -oE 'GLIBC_[0-9.]+' | sort -Vu | tail -n 1)
-say "$me: $built ($(du -h "$built" | cut -f 1)), for systems with ${needs:-no} or newer (Raspberry Pi OS 12 has GLIBC_2.36)"
+finish "$emulator -L /usr/$gnu -E LD_LIBRARY_PATH=$root/usr/lib/$gnu"

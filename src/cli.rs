@@ -8,7 +8,7 @@ use clap_complete::Shell;
 const EXITS: &str = "Exit codes:\n  0   done, or stopped as asked\n  1   something failed while running\n  2   wrong use of the \
 command line\n  78  wrong configuration: systemd does not start it again (EX_CONFIG of sysexits.h)";
 
-/// A camera peer for Linux boards.
+/// Camera peer for Linux boards.
 #[derive(Debug, Parser)]
 #[command(
     name = "fanlight",
@@ -59,6 +59,14 @@ pub enum Command {
         #[arg(long, value_name = "FILE", default_value = "/etc/fanlight/fanlight.toml")]
         config: PathBuf,
     },
+    /// Ask for what a board needs, test it and write the configuration
+    #[command(
+        long_about = "Asks for broker, login, device id, camera and microphone, of those that are there, tests the answers as \
+                      `check` does, writes the configuration, the password into a file of its own that only the daemon \
+                      can read, and has the service take it over. What is given by an option is not asked; with all of \
+                      them it asks nothing. Nothing is written before everything is right."
+    )]
+    Setup(Setup),
     /// List cameras and microphones, and the lines for the configuration
     #[command(
         long_about = "Lists the cameras and microphones of this board with their formats, sizes and rates, says why one cannot \
@@ -81,6 +89,50 @@ pub enum Command {
         #[arg(value_name = "DIR", default_value = ".")]
         folder: PathBuf,
     },
+}
+
+/// What the setup can be told beforehand.
+#[derive(Debug, Args)]
+pub struct Setup {
+    /// The configuration file to write
+    #[arg(long, value_name = "FILE", default_value = "/etc/fanlight/fanlight.toml")]
+    pub config: PathBuf,
+    /// This board's id, a level of its MQTT topics
+    #[arg(long, value_name = "ID")]
+    pub device: Option<String>,
+    /// What a person calls this board; default: the id
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where the broker is: mqtts://host, wss://host/path, …
+    #[arg(long, value_name = "URL")]
+    pub broker: Option<String>,
+    /// Login name at the broker; empty for none
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// A file with the password at the broker, - for standard input; it is copied
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub password_file: Option<PathBuf>,
+    /// PEM file with the certificate authority of the broker; default: the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Camera: auto, a node such as /dev/video0, test, clip:FILE, or off
+    #[arg(long, value_name = "SOURCE")]
+    pub camera: Option<String>,
+    /// Microphone: auto, default, an ALSA name, tone, clip:FILE.wav, or off
+    #[arg(long, value_name = "SOURCE")]
+    pub microphone: Option<String>,
+    /// Says that you know: whoever controls the broker can watch
+    #[arg(long)]
+    pub the_broker_can_watch: bool,
+    /// Replace a configuration that is there; the old one is kept as FILE.old
+    #[arg(long)]
+    pub replace: bool,
+    /// Print the configuration instead of writing it
+    #[arg(long)]
+    pub print: bool,
+    /// Do not tell the service
+    #[arg(long)]
+    pub no_reload: bool,
 }
 
 /// What the demo can be told.

@@ -6,7 +6,7 @@
 //! Floors; imports go down only:
 //! ```text
 //! 7  main                           – the process
-//! 6  run check demo                 – what it can be told to do
+//! 6  run check demo setup           – what it can be told to do
 //! 5  sessions studio                – owners: they create and end
 //! 4  broker viewer video audio      – threads of execution
 //! 3  grant ice                      – what a session needs: a right, and ways
@@ -33,6 +33,7 @@ pub mod protocol;
 pub mod rate;
 pub mod run;
 pub mod sessions;
+pub mod setup;
 pub mod stage;
 pub mod studio;
 pub mod systemd;

@@ -7,8 +7,8 @@ use clap::{CommandFactory, Parser};
 use fanlight::{
     check,
     cli::{self, Cli, Command},
-    config::{Config, Surroundings, load, reference},
-    demo, log, memory, run,
+    config::{Config, Loaded, Surroundings, load, reference},
+    demo, log, memory, run, setup,
     systemd::{self, Pulse},
 };
 use tokio::{
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Run { config } => serve(&config),
         Command::Demo(wishes) => show(&wishes),
         Command::Check { config } => tell(check::check(&config)),
+        Command::Setup(wishes) => set_up(&wishes),
         Command::Probe { json: true } => print(&serde_json::to_string_pretty(&check::probe()).unwrap_or_default()),
         Command::Probe { json: false } => print(&check::probe().text()),
         Command::Completions { shell } => {
@@ -61,6 +62,47 @@ fn tell(checked: check::Checked) -> ExitCode {
     }
 }
 
+/// Asks, tests, writes, and has the service read it.
+fn set_up(wishes: &cli::Setup) -> ExitCode {
+    let file = &wishes.config;
+    let asked = setup::replaceable(file, wishes.replace).and_then(|()| {
+        let probed = check::probe();
+        let offers = setup::Offers::new(&probed.cameras, &probed.microphones);
+        setup::ask::answers(wishes, &offers, &mut std::io::stdin().lock(), &mut std::io::stderr())
+    });
+    let answers = match asked {
+        Ok(answers) => answers,
+        Err(e) => return failed(format!("setup: {e}")),
+    };
+    if wishes.print {
+        return print(&answers.toml(&setup::password_file(file)));
+    }
+    let draft = match setup::write::Draft::new(file, &answers) {
+        Ok(draft) => draft,
+        Err(e) => return failed(format!("setup: {e}")),
+    };
+    // The draft bears another name than the file it will be.
+    let checked = check::check(draft.file());
+    let name = draft.file().display().to_string();
+    for remark in &checked.remarks {
+        eprintln!("{}", remark.replace(&name, &file.display().to_string()));
+    }
+    if checked.effective.is_none() {
+        return failed("setup: nothing was written: what is wrong is said above");
+    }
+    let told = draft.place().and_then(|()| match wishes.no_reload {
+        true => Ok("the service was not told".to_owned()),
+        false => setup::write::tell_service(),
+    });
+    match told {
+        Ok(told) => {
+            eprintln!("wrote {}; {told}", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(e) => failed(format!("setup: {e}")),
+    }
+}
+
 fn manual(folder: &Path) -> ExitCode {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
@@ -74,40 +116,79 @@ fn manual(folder: &Path) -> ExitCode {
 
 fn serve(file: &Path) -> ExitCode {
     let loaded = match load(file, &Surroundings::of_process(false)) {
-        Ok(loaded) => loaded,
+        Ok(loaded) => Some(loaded),
+        Err(error) if error.blank => None,
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::from(CONFIGURATION);
         }
     };
-    let log = match log::start(&loaded.config.log) {
+    let log = match log::start(&loaded.as_ref().map(|l| l.config.log.clone()).unwrap_or_default()) {
         Ok(log) => log,
         Err(e) => return failed(format!("start the log: {e}")),
     };
-    for warning in &loaded.warnings {
-        warn!("{warning}");
-    }
-    info!("fanlight {} as {}", env!("CARGO_PKG_VERSION"), loaded.config.device);
-    check::missing(&loaded.config).iter().for_each(|missing| info!("{missing}"));
-    let config = loaded.config;
     run_async(async {
-        let (reload, reloads) = watch::channel(config.clone());
         let mut pulse = Pulse::default();
         let beat = pulse.register("runtime", TURN * 2, fanlight::clock::Mono::now());
-        systemd::ready(&format!("device {}", config.device));
         let turning = async move {
             loop {
                 beat.tick(fanlight::clock::Mono::now());
                 tokio::time::sleep(TURN).await;
             }
         };
+        let served = async {
+            let loaded = match loaded {
+                Some(loaded) => Some(loaded),
+                None => blank(file, &log).await,
+            };
+            match loaded {
+                Some(loaded) => watched(file, loaded, log).await,
+                None => Ok(()),
+            }
+        };
         tokio::select! {
-            ended = run::run(config, reloads, stopped()) => ended.map_err(|e| e.to_string()),
-            () = reread(file, reload, log) => Ok(()),
+            ended = served => ended,
             () = systemd::feed_watchdog(pulse) => Ok(()),
             () = turning => Ok(()),
         }
     })
+}
+
+/// Nothing is set up yet: waits for a SIGHUP after which something is. `None` once it is told to stop.
+async fn blank(file: &Path, log: &log::Log) -> Option<Loaded> {
+    const STATUS: &str = "not set up yet: sudo fanlight setup";
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
+    let mut stopped = std::pin::pin!(stopped());
+    info!("{}: nothing is set up yet; waiting for `fanlight setup`, or for SIGHUP", file.display());
+    loop {
+        systemd::ready(STATUS);
+        tokio::select! {
+            () = &mut stopped => return None,
+            _ = hangup.recv() => {}
+        }
+        systemd::reloading();
+        match load(file, &Surroundings::of_process(false)) {
+            Ok(loaded) => {
+                log.apply(&loaded.config.log);
+                return Some(loaded);
+            }
+            Err(e) => error!("configuration read again and refused, still waiting for one:\n{e}"),
+        }
+    }
+}
+
+/// Serves viewers until it is told to stop.
+async fn watched(file: &Path, loaded: Loaded, log: log::Log) -> Result<(), String> {
+    loaded.warnings.iter().for_each(|w| warn!("{w}"));
+    let config = loaded.config;
+    info!("fanlight {} as {}", env!("CARGO_PKG_VERSION"), config.device);
+    check::missing(&config).iter().for_each(|missing| info!("{missing}"));
+    let (reload, reloads) = watch::channel(config.clone());
+    systemd::ready(&format!("device {}", config.device));
+    tokio::select! {
+        ended = run::run(config, reloads, stopped()) => ended.map_err(|e| e.to_string()),
+        () = reread(file, reload, log) => Ok(()),
+    }
 }
 
 /// Reads the file again at each SIGHUP; hands on what can change now and says what needs a restart.

@@ -174,6 +174,17 @@ fn imports_go_down_only_and_siblings_do_not_know_each_other() {
 }
 
 #[test]
+fn the_packaged_access_list_is_the_one_of_the_protocol() {
+    let rules = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| line.starts_with("pattern "));
+        lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    };
+    let (protocol, packaged) = (rules(&read("docs/protocol.md")), rules(&read("package/examples/mosquitto.acl")));
+    assert!(protocol.len() > 8, "{protocol:?}");
+    assert_eq!(protocol, packaged, "docs/protocol.md and package/examples/mosquitto.acl");
+}
+
+#[test]
 fn a_long_file_says_why() {
     let mut wrong = Vec::new();
     for file in sources("src") {

@@ -107,6 +107,79 @@ async fn a_reload_tells_what_changed_and_what_waits() {
     other.watch("fanlight/v1/cam/status").await.next_with("state", "online").await;
 }
 
+#[tokio::test]
+async fn a_board_that_is_not_set_up_waits_for_its_configuration() {
+    let broker = Mosquitto::plain().await;
+    let packaged = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/package/fanlight.toml")).unwrap();
+    let mut daemon = Daemon::run(&packaged);
+    daemon.says("nothing is set up yet").await;
+    daemon.reload("device = \"a b\"\n");
+    daemon.says("refused, still waiting for one").await;
+    let mut watcher = broker.watch("fanlight/v1/cam/status").await;
+    daemon.reload(&config(broker.port(), TEST));
+    watcher.next_with("state", "online").await;
+    daemon.signal(Signal::TERM);
+    let (status, took) = daemon.ends().await;
+    assert!(status.success() && took < STOP, "{status} after {took:?}:\n{}", daemon.log());
+
+    let mut daemon = Daemon::run("");
+    daemon.says("nothing is set up yet").await;
+    daemon.signal(Signal::TERM);
+    let (status, took) = daemon.ends().await;
+    assert!(status.success() && took < STOP, "{status} after {took:?}:\n{}", daemon.log());
+}
+
+#[test]
+fn what_is_commented_out_in_the_packaged_configuration_is_right() {
+    let packaged = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/package/fanlight.toml")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("fanlight.toml");
+    // A line that stands to be used begins with # and no blank.
+    let used: String = packaged
+        .lines()
+        .filter_map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    std::fs::write(dir.path().join("broker-password"), "secret").unwrap();
+    std::fs::write(&file, used.replace("/etc/fanlight", dir.path().to_str().unwrap())).unwrap();
+    let output = fanlight(&["check", "--config", file.to_str().unwrap()]);
+    assert!(output.status.success(), "{used}\n{}", text(&output.stderr));
+}
+
+#[test]
+fn setup_writes_what_check_takes_or_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("fanlight.toml");
+    let (name, password) = (file.to_str().unwrap(), dir.path().join("given"));
+    std::fs::write(&password, "s3cret\n").unwrap();
+    let setup = |broker: &str, more: &[&str]| {
+        let mut words = vec!["setup", "--config", name, "--device", "cam", "--broker", broker, "--user", "cam"];
+        words.extend(["--password-file", password.to_str().unwrap(), "--camera", "test", "--microphone", "off"]);
+        words.extend(["--the-broker-can-watch", "--no-reload"]);
+        words.extend(more);
+        fanlight(&words)
+    };
+    let refused = setup("mqtt://10.0.0.1", &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("--broker mqtt://10.0.0.1"), "{}", text(&refused.stderr));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing was written");
+
+    let printed = setup("mqtts://broker.example.org", &["--print"]);
+    assert!(printed.status.success() && text(&printed.stdout).contains("url = \"mqtts://broker.example.org\""));
+    let written = setup("mqtts://broker.example.org", &[]);
+    assert!(written.status.success(), "{}", text(&written.stderr));
+    assert_eq!(std::fs::read_to_string(&file).unwrap().trim_end(), text(&printed.stdout).trim_end());
+    let checked = fanlight(&["check", "--config", name]);
+    assert!(checked.status.success() && checked.stderr.is_empty(), "{}", text(&checked.stderr));
+    assert!(!text(&checked.stdout).contains("s3cret"));
+
+    let again = setup("mqtts://other.example.org", &[]);
+    assert!(!again.status.success() && text(&again.stderr).contains("--replace"), "{}", text(&again.stderr));
+    assert!(setup("mqtts://other.example.org", &["--replace"]).status.success());
+    assert!(std::fs::read_to_string(&file).unwrap().contains("other.example.org"));
+    assert!(std::fs::read_to_string(dir.path().join("fanlight.toml.old")).unwrap().contains("broker.example.org"));
+}
+
 #[test]
 fn exit_codes_are_as_the_manual_says() {
     let dir = tempfile::tempdir().unwrap();
@@ -139,7 +212,9 @@ fn every_example_passes_check() {
     let top = env!("CARGO_MANIFEST_DIR");
     let boards = std::fs::read_dir(format!("{top}/board")).unwrap().map(|entry| entry.unwrap().path());
     let mut examples: Vec<_> = boards.filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
-    assert!(examples.len() >= 6, "{examples:?}");
+    for board in ["zero-2-w", "pi-3", "pi-4", "pi-5", "generic-arm64-usb", "emulated"] {
+        assert!(examples.iter().any(|path| path.ends_with(format!("{board}.toml"))), "no board/{board}.toml");
+    }
     let readme = std::fs::read_to_string(format!("{top}/README.md")).unwrap();
     for (n, block) in readme.split("```toml\n").skip(1).enumerate() {
         let block = block.split("```").next().unwrap().replace("/etc/fanlight/", &format!("{}/", dir.path().display()));

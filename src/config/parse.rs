@@ -54,19 +54,29 @@ pub fn load(file: &Path, around: &Surroundings) -> Result<Loaded, ConfigError> {
         Err(said) => {
             let message = format!("read it: {said}");
             let problem = Problem { file: file.to_owned(), place: None, key: String::new(), message };
-            Err(ConfigError { problems: vec![problem], warnings: Vec::new() })
+            Err(ConfigError { problems: vec![problem], warnings: Vec::new(), blank: false })
         }
     }
 }
 
 /// Reads the text of a configuration file, and the secrets it names. `file` is only its name in messages.
 pub fn parse(text: &str, file: &Path, around: &Surroundings) -> Result<Loaded, ConfigError> {
+    if matches!(DeTable::parse(text), Ok(document) if document.get_ref().is_empty()) {
+        let message =
+            "nothing is set up yet: `fanlight setup` asks and writes this file; by hand, see fanlight.toml(5)";
+        let problem = Problem { file: file.to_owned(), place: None, key: String::new(), message: message.into() };
+        return Err(ConfigError { problems: vec![problem], warnings: Vec::new(), blank: true });
+    }
     let mut report = Report::new(file, text);
     let (config, _) = read(text, &mut report, around);
     let Report { mut problems, mut warnings, .. } = report;
     problems.sort();
     warnings.sort();
-    if problems.is_empty() { Ok(Loaded { config, warnings }) } else { Err(ConfigError { problems, warnings }) }
+    if problems.is_empty() {
+        Ok(Loaded { config, warnings })
+    } else {
+        Err(ConfigError { problems, warnings, blank: false })
+    }
 }
 
 /// Reads everything; gives the keys that were asked for too.

@@ -48,6 +48,8 @@ pub struct ConfigError {
     pub problems: Vec<Problem>,
     /// What deserves a second look beside that.
     pub warnings: Vec<Problem>,
+    /// Whether the file can be read and says nothing at all: the board is not set up yet.
+    pub blank: bool,
 }
 
 impl std::error::Error for ConfigError {}

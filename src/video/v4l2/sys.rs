@@ -1,6 +1,6 @@
 //! The system calls of V4L2: the only place of the picture where memory and pointers are the kernel's word.
 //!
-//! Numbers and structures are those of the `v4l` crate, the calls its thin `ioctl`, `mmap` and `munmap`. Its `Device` and
+//! Numbers and structures are those of the `v4l` crate, and so are `mmap` and `munmap`. Its `Device` and
 //! `Stream` are not used: they panic when a device is pulled (closing, stopping) or names itself in bytes that are not
 //! UTF-8, and know neither planes nor events.
 #![allow(unsafe_code)] // ioctl, mmap and the unions of V4L2 have no safe form
@@ -119,6 +119,19 @@ pub(super) fn zeroed<T: Plain>() -> T {
     unsafe { mem::zeroed() }
 }
 
+/// One ioctl, through the C library's function: libcamera's compatibility layer stands in front of that one, where the
+/// crate's own makes a bare system call past it.
+///
+/// # Safety
+/// `argument` is what the kernel takes for `number`.
+unsafe fn ioctl(fd: &OwnedFd, number: vidioc::_IOC_TYPE, argument: *mut libc::c_void) -> io::Result<()> {
+    // SAFETY: promised by the caller.
+    match unsafe { libc::ioctl(fd.as_raw_fd(), number, argument) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 /// An open node.
 #[derive(Debug)]
 pub(super) struct Fd(OwnedFd);
@@ -139,7 +152,7 @@ impl Fd {
     pub(super) fn call<T: Plain>(&self, request: &Request<T>, argument: &mut T) -> io::Result<()> {
         // SAFETY: the number carries the size of `T`, so the kernel reads and writes within `argument`. None of the
         // structures paired with a `Request` holds a pointer that the kernel follows.
-        self.retry(|| unsafe { v4l2::ioctl(self.0.as_raw_fd(), request.number, (&raw mut *argument).cast()) })
+        self.retry(|| unsafe { ioctl(&self.0, request.number, (&raw mut *argument).cast()) })
     }
 
     /// One ioctl about a buffer. The planes are used where `buffer.type_` is a multi-planar one.
@@ -161,7 +174,7 @@ impl Fd {
         // SAFETY: the numbers carry the size of v4l2_buffer. The kernel follows `m.planes` only for the multi-planar
         // types and writes at most `length` planes there; the caller's array has that many and outlives the call. Memory
         // is always MMAP, so no user pointer is followed.
-        let result = self.retry(|| unsafe { v4l2::ioctl(self.0.as_raw_fd(), number, (&raw mut *buffer).cast()) });
+        let result = self.retry(|| unsafe { ioctl(&self.0, number, (&raw mut *buffer).cast()) });
         // The pointer must not outlive the borrow it came from.
         if buffer.type_ == raw::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE {
             buffer.m.planes = std::ptr::null_mut();

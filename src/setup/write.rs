@@ -1,0 +1,212 @@
+//! The files of `setup`: whole or not at all, and the password for nobody but the daemon.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use super::{Answers, password_file, wrong};
+
+/// The user of the service, as the package and systemd/fanlight.sysusers make it.
+const SERVICE: &str = "fanlight";
+
+/// Files beside those they will become. Dropped without `place`, they are gone.
+#[derive(Debug)]
+pub struct Draft {
+    config: PathBuf,
+    text: String,
+    draft: PathBuf,
+    secret: Option<PathBuf>,
+}
+
+impl Draft {
+    /// Writes the drafts: the configuration names the draft of the password, so that it can be checked as it is.
+    pub fn new(config: &Path, answers: &Answers) -> Result<Self, String> {
+        let password = password_file(config);
+        let mut made = Self {
+            config: config.to_owned(),
+            text: answers.toml(&password),
+            draft: beside(config, "new"),
+            secret: None,
+        };
+        let secret = beside(&password, "new");
+        write(&made.draft, 0o644, &answers.toml(&secret), None)?;
+        if let Some((_, password)) = &answers.login {
+            made.secret = Some(secret.clone());
+            write(&secret, 0o600, &format!("{}\n", password.expose()), owner())?;
+        }
+        Ok(made)
+    }
+
+    /// The draft of the configuration.
+    pub fn file(&self) -> &Path {
+        &self.draft
+    }
+
+    /// Puts everything where it belongs: the password first, so that no configuration ever names a file that is not there.
+    pub fn place(self) -> Result<(), String> {
+        write(&self.draft, 0o644, &self.text, None)?;
+        if let Some(draft) = &self.secret {
+            let secret = password_file(&self.config);
+            fs::rename(draft, &secret).map_err(|e| wrong("write", &secret, &e))?;
+        }
+        if self.config.exists() {
+            let old = beside(&self.config, "old");
+            fs::copy(&self.config, &old).map_err(|e| wrong("keep the old configuration as", &old, &e))?;
+        }
+        fs::rename(&self.draft, &self.config).map_err(|e| wrong("write", &self.config, &e))?;
+        // A board that loses power now still finds one of the two.
+        let folder = self.config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| wrong("write", folder, &e))
+    }
+}
+
+/// Writes a new file, and has it on the disk.
+fn write(file: &Path, mode: u32, text: &str, owner: Option<(u32, u32)>) -> Result<(), String> {
+    // What an interrupted run left is of no use; a new file has its mode from the first byte on.
+    let _ = fs::remove_file(file);
+    let created = OpenOptions::new().write(true).create_new(true).mode(mode).open(file);
+    let mut open = created.map_err(|e| wrong("write", file, &e))?;
+    // Whatever the umask of whoever sets up: the service has to read the configuration.
+    let readable = open.set_permissions(fs::Permissions::from_mode(mode));
+    let written = readable.and_then(|()| match owner {
+        Some((user, group)) => chown(file, Some(user), Some(group)),
+        None => Ok(()),
+    });
+    let written = written.and_then(|()| open.write_all(text.as_bytes())).and_then(|()| open.sync_all());
+    written.map_err(|e| wrong("write", file, &e))
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        for file in [Some(&self.draft), self.secret.as_ref()].into_iter().flatten() {
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+fn beside(file: &Path, ending: &str) -> PathBuf {
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(ending);
+    file.with_file_name(name)
+}
+
+/// Who shall own the password: the user of the service, where root sets it up; otherwise whoever does.
+fn owner() -> Option<(u32, u32)> {
+    // A process's folder in /proc is owned by its user.
+    if fs::metadata("/proc/self").ok()?.uid() != 0 {
+        return None;
+    }
+    user(&fs::read_to_string("/etc/passwd").ok()?, SERVICE)
+}
+
+/// A user's and its group's number, from the lines of /etc/passwd: system users are there and nowhere else.
+fn user(passwd: &str, name: &str) -> Option<(u32, u32)> {
+    let mut fields = passwd.lines().map(|line| line.split(':')).find_map(|mut fields| {
+        let found = fields.next() == Some(name);
+        found.then_some(fields)
+    })?;
+    Some((fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+/// Has the service take the configuration over; tells how that went.
+pub fn tell_service() -> Result<String, String> {
+    const UNIT: &str = "fanlight.service";
+    if !Path::new("/run/systemd/system").is_dir() {
+        return Ok("there is no systemd here: start it with `fanlight run`".into());
+    }
+    let systemctl = |words: &[&str]| -> io::Result<(bool, String)> {
+        let output = Command::new("systemctl").args(words).stdin(Stdio::null()).output()?;
+        let said = if output.stderr.is_empty() { output.stdout } else { output.stderr };
+        Ok((output.status.success(), String::from_utf8_lossy(&said).trim().to_owned()))
+    };
+    let wrong =
+        |e: io::Error| format!("the configuration is written, but the service was not told: run systemctl: {e}");
+    let (there, _) = systemctl(&["cat", UNIT]).map_err(wrong)?;
+    if !there {
+        return Ok("there is no service here: start it with `fanlight run`, or see systemd/README.md".into());
+    }
+    // A restart and no reload: device, camera and microphone are taken over only by one, and it clears a failure, too.
+    let (done, said) = systemctl(&["restart", UNIT]).map_err(wrong)?;
+    match done {
+        true => Ok("the service runs with it: systemctl status fanlight".into()),
+        false => Err(format!(
+            "the configuration is written, but {UNIT} does not start: {said}; journalctl -u fanlight tells more"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Secret, Surroundings, load};
+
+    fn answers() -> Answers {
+        Answers {
+            device: "cam".into(),
+            broker: "mqtts://b".into(),
+            login: Some(("u".into(), Secret::new("s3cret"))),
+            the_broker_can_watch: true,
+            video: "[video]\nsource = \"test\"\n".into(),
+            audio: "[audio]\nsource = \"off\"\n".into(),
+            ..Answers::default()
+        }
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn files_are_placed_whole_and_the_password_is_for_one_user() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("fanlight.toml");
+        fs::write(&config, "# nothing\n").unwrap();
+        fs::write(dir.path().join("broker-password.new"), "of an interrupted run").unwrap();
+        let draft = Draft::new(&config, &answers()).unwrap();
+        assert!(load(draft.file(), &Surroundings::default()).unwrap().warnings.is_empty());
+        assert_eq!(fs::read_to_string(&config).unwrap(), "# nothing\n", "before it is placed, all is as it was");
+        draft.place().unwrap();
+        assert_eq!(names(dir.path()), ["broker-password", "fanlight.toml", "fanlight.toml.old"]);
+        let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("broker-password"), mode("fanlight.toml")), (0o600, 0o644));
+        let loaded = load(&config, &Surroundings::default()).unwrap();
+        assert_eq!(loaded.config.broker.login.unwrap().password.expose(), "s3cret");
+        assert!(!fs::read_to_string(&config).unwrap().contains("s3cret"));
+    }
+
+    #[test]
+    fn without_a_login_there_is_no_password() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("fanlight.toml");
+        Draft::new(&config, &Answers { login: None, ..answers() }).unwrap().place().unwrap();
+        assert_eq!(names(dir.path()), ["fanlight.toml"]);
+        assert_eq!(load(&config, &Surroundings::default()).unwrap().config.broker.login, None);
+    }
+
+    #[test]
+    fn a_draft_that_is_not_placed_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("fanlight.toml");
+        drop(Draft::new(&config, &answers()).unwrap());
+        assert!(names(dir.path()).is_empty());
+        let nowhere = Draft::new(&dir.path().join("no/fanlight.toml"), &answers()).unwrap_err();
+        assert!(nowhere.contains("is the folder there?"), "{nowhere}");
+    }
+
+    #[test]
+    fn the_owner_is_found_by_name() {
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\nfanlight2:x:7:8::/:\nfanlight:x:997:996:camera:/:/usr/sbin/nologin\n";
+        for (name, expected) in [("fanlight", Some((997, 996))), ("root", Some((0, 0))), ("nobody", None)] {
+            assert_eq!(user(passwd, name), expected, "{name}");
+        }
+    }
+}
