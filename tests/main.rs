@@ -8,3 +8,4 @@ mod daemon;
 mod demo;
 mod house;
 mod process;
+mod turn;

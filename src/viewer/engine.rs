@@ -33,6 +33,9 @@ const KEEPALIVE: Duration = Duration::from_secs(2);
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// Rounds before a pair is given up: 6 s at the interval above.
 const CHECKS: u16 = 300;
+/// How often a relay is refreshed. The stack answers a nonce that has ended only with its next refresh: it has to be one long
+/// before the allocation ends, and before the binding of a channel is renewed (300 s).
+const RELAY_REFRESH: Duration = Duration::from_secs(30);
 
 const H264_FMTP: [(u8, &str); 2] = [
     (102, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"),
@@ -128,6 +131,7 @@ pub(super) fn settings(loopback: bool) -> SettingEngine {
         .with_srflx_acceptance_min_wait(zero)
         .with_prflx_acceptance_min_wait(zero)
         .with_relay_acceptance_min_wait(Some(Duration::from_millis(200)))
+        .with_turn_allocation_refresh_interval_cap(RELAY_REFRESH)
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
         .with_include_loopback_candidate(loopback)
         .with_discard_local_candidates_during_ice_restart(true)

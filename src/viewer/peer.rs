@@ -1,10 +1,8 @@
 //! One peer connection: descriptions, candidates, state, and the pumps that carry feeds into it.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -22,7 +20,7 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
-use tracing::{debug, warn};
+use tracing::debug;
 use webrtc::{
     media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStaticRTP},
     peer_connection::{PeerConnection, PeerConnectionBuilder, transport::DtlsTransport},
@@ -36,12 +34,14 @@ use super::{
     feedback::{Feedback, Said},
     handler::{Handler, presentable},
     pump::{self, Counts, Stage},
-    route, sockets,
+    relays::{Missed, Relays},
+    route,
+    sockets::Places,
     track::{Line, Track, playout_delay},
 };
 use crate::{
     config::Webrtc,
-    ice::Resolver,
+    ice::Ice,
     protocol::{Candidate, Wanted},
     stage::Lease,
 };
@@ -57,9 +57,9 @@ pub struct Peers {
     config: Mutex<Webrtc>,
     stereo: bool,
     certificate: RTCCertificate,
-    resolver: Resolver,
-    /// That the TURN servers give no relay has been said; once, until one does.
-    relay_missed: AtomicBool,
+    pub(super) ice: Ice,
+    /// TURN servers that give no relay.
+    pub(super) missed: Mutex<Missed>,
 }
 
 impl std::fmt::Debug for Peers {
@@ -88,7 +88,7 @@ pub enum PeerError {
 /// What one session came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// The selected pair: `host-host udp`, `relay-srflx udp` …; empty if there never was one.
+    /// The selected pair: `host-host udp`, `relay-srflx tls by turns:host:5349` …; empty if there never was one.
     pub route: String,
     /// Video frames handed to the transport.
     pub frames: u64,
@@ -121,8 +121,9 @@ pub struct Peer {
     audio: Option<Outgoing>,
     playout_delay: Option<bytes::Bytes>,
     pumps: Mutex<JoinSet<()>>,
-    /// The TURN servers it asks.
-    relays: Vec<String>,
+    /// What viewers are told beside the addresses of the board.
+    public: Vec<IpAddr>,
+    relays: Relays,
     peers: Arc<Peers>,
 }
 
@@ -141,13 +142,7 @@ impl Peers {
         let certificate = RTCCertificate::generate(provider.crypto(), SignatureScheme::EcdsaP256Sha256, params)
             .map_err(internal("make the DTLS certificate"))?;
         let config = Mutex::new(config.clone());
-        Ok(Arc::new(Self {
-            config,
-            stereo,
-            certificate,
-            resolver: Resolver::default(),
-            relay_missed: AtomicBool::new(false),
-        }))
+        Ok(Arc::new(Self { config, stereo, certificate, ice: Ice::default(), missed: Mutex::default() }))
     }
 
     /// Takes new settings; connections that are open keep theirs.
@@ -155,18 +150,24 @@ impl Peers {
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
+    /// The settings in force.
+    pub(super) fn config(&self) -> Webrtc {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Opens a peer connection. `media` says what it will carry: with a `request` what was wanted, with an offer all
     /// that the board has.
     pub async fn open(self: &Arc<Self>, media: Wanted, events: mpsc::Sender<PeerEvent>) -> Result<Peer, PeerError> {
-        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let servers = self.resolver.resolve(&config.ice_servers, config.ipv4, config.ipv6).await;
-        let relays =
-            servers.iter().flat_map(|server| &server.urls).filter(|url| url.starts_with("turn:")).cloned().collect();
+        let config = self.config();
+        let mut ways = self.ice.open(&config).await;
         let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
         let said = Arc::new(Said::default());
         let stage = watch::Sender::new(Stage::default());
         let gathered = watch::Sender::new(false);
-        let handler = Handler::new(events, stage.clone(), gathered.clone());
+        let servers = std::mem::take(&mut ways.servers);
+        let relays = Relays { ways, gained: Arc::default() };
+        let (found, public) = (Arc::clone(&relays.gained), config.public_addresses.clone());
+        let handler = Handler::new(events, stage.clone(), gathered.clone(), found, public.clone());
         let configuration = RTCConfigurationBuilder::new()
             .with_ice_servers(servers)
             .with_ice_transport_policy(policy)
@@ -179,7 +180,8 @@ impl Peers {
             .with_setting_engine(engine::settings(config.loopback))
             .with_runtime(Arc::new(TokioRuntime))
             .with_handler(Arc::new(handler))
-            .with_udp_addrs(sockets::addresses(&config))
+            .with_udp_addrs(vec![Places::udp(&config)])
+            .with_tcp_addrs(Places::tcp(&config))
             .build();
         // Boxed: the future is 20 kB, which would otherwise be part of each viewer's task for life.
         let connection = Box::pin(opening).await.map_err(internal("open a peer connection"))?;
@@ -195,6 +197,7 @@ impl Peers {
             playout_delay: config.playout_delay.map(|(least, most)| playout_delay(least, most)),
             pumps: Mutex::default(),
             relays,
+            public,
             peers: Arc::clone(self),
         };
         if media.audio {
@@ -252,7 +255,7 @@ impl Peer {
             let _ = timeout(AT_HAND, gathered.wait_for(|gathered| *gathered)).await;
         }
         let described = self.connection.local_description().await.map_or(bare, |described| described.sdp);
-        Ok(presentable(&described))
+        Ok(presentable(&described, &self.public))
     }
 
     /// Takes the viewer's answer.
@@ -283,17 +286,9 @@ impl Peer {
         self.connection.add_ice_candidate(init).await.map_err(|e| PeerError::BadCandidate(e.to_string()))
     }
 
-    /// All own candidates are there, with or without a relay among them: says once that none is to be had.
-    pub fn tell_relay(&self, relay: bool) {
-        if self.relays.is_empty() || self.peers.relay_missed.swap(!relay, Ordering::AcqRel) || relay {
-            return;
-        }
-        let meanwhile =
-            if self.gathers_at_once { "only direct paths are tried" } else { "nobody can watch (relay_only)" };
-        warn!(
-            "no relay from {}: check that the server can be reached, and its user and password; until then {meanwhile}",
-            self.relays.join(" and ")
-        );
+    /// All own candidates are there: says which TURN servers gave no relay, and why.
+    pub fn tell_relays(&self) {
+        self.relays.tell(&self.peers);
     }
 
     /// What the negotiated m-lines carry.
@@ -375,7 +370,8 @@ impl Peer {
     async fn route(&self) -> Option<String> {
         let transport = self.transport().await?;
         let pair = transport.ice_transport().get_selected_candidate_pair().await.ok()??;
-        Some(route::name(&pair))
+        let relay = pair.local().address.parse().ok().map(|ip| SocketAddr::new(ip, pair.local().port));
+        Some(route::name(&pair, relay.and_then(|relay| self.relays.server(relay))))
     }
 
     /// Stops the pumps and closes the connection; at most 2 s.

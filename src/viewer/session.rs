@@ -49,8 +49,6 @@ struct Session<'a> {
     local: Batch,
     /// The own description: what candidates it has need not be said again.
     own: String,
-    /// Whether a relay is among the candidates of the own ICE generation.
-    relayed: bool,
     remote: Remote,
     /// The hash of the own offer that has no answer yet.
     offered: Option<String>,
@@ -117,7 +115,6 @@ async fn open<'a>(
         order: Sequence::after(seq),
         local: Batch::default(),
         own: String::new(),
-        relayed: false,
         remote: Remote::new(ledger.clone()),
         offered: None,
         leases,
@@ -266,7 +263,7 @@ impl Session<'_> {
         self.offered = None;
         self.local.take();
         let lease_s = self.life.left(Mono::now()).as_secs();
-        let ice_servers = self.viewer.terms.ice_servers.clone();
+        let ice_servers = self.viewer.peers.servers_for(&self.viewer.viewer).await;
         self.own.clone_from(&sdp);
         self.mouth.say(&Reply::Answer { sdp, offer_hash: hash(offer), lease_s, ice_servers }).await;
         self.described(screened.ufrag, ledger).await;
@@ -280,7 +277,10 @@ impl Session<'_> {
         self.local.take();
         self.own.clone_from(&sdp);
         let lease_s = (!restart).then(|| self.life.left(Mono::now()).as_secs());
-        let ice_servers = (!restart).then(|| self.viewer.terms.ice_servers.clone());
+        let ice_servers = match restart {
+            true => None,
+            false => Some(self.viewer.peers.servers_for(&self.viewer.viewer).await),
+        };
         self.mouth.say(&Reply::Offer { sdp, restart, lease_s, ice_servers }).await;
         self.life.on(Event::Offered, Mono::now());
         Ok(())
@@ -327,7 +327,7 @@ impl Session<'_> {
         let event = match event {
             PeerEvent::Candidate(candidate) => return self.gathered(candidate).await,
             PeerEvent::GatheringDone => {
-                self.peer.tell_relay(std::mem::take(&mut self.relayed));
+                self.peer.tell_relays();
                 self.send_candidates(true).await;
                 return Ok(());
             }
@@ -345,7 +345,6 @@ impl Session<'_> {
 
     async fn gathered(&mut self, candidate: Candidate) -> Step {
         self.remote.local(&candidate.candidate);
-        self.relayed |= candidate.candidate.contains(" typ relay");
         let is_known = self.own.lines().any(|line| line.strip_prefix("a=") == Some(&candidate.candidate));
         if !is_known && self.local.push(candidate, Mono::now()) {
             self.send_candidates(false).await;
