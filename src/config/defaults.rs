@@ -59,6 +59,7 @@ impl Default for Webrtc {
             interfaces: Vec::new(),
             public_addresses: Vec::new(),
             ice_tcp: false,
+            mdns: false,
             loopback: false,
             playout_delay: Some((Duration::ZERO, Duration::from_millis(40))),
         }

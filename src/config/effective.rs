@@ -109,6 +109,7 @@ impl Config {
             "interfaces" => Some(Value::Array(w.interfaces.iter().filter_map(text).collect())),
             "public_addresses" => Some(Value::Array(w.public_addresses.iter().filter_map(text).collect())),
             "ice_tcp" => Some(Value::Boolean(w.ice_tcp)),
+            "mdns" => text(if w.mdns { "resolve" } else { "ignore" }),
             "loopback" => Some(Value::Boolean(w.loopback)),
             "playout_delay_ms" => match w.playout_delay {
                 Some((least, most)) => {

@@ -230,6 +230,8 @@ pub static KEYS: &[Key] = &[
         "Addresses under which a router forwards to this board, port for port (1:1 NAT): viewers are told them beside the board's own. Goes with `ports`, for which the router has to forward UDP. Holds for sessions from then on."),
     at("webrtc", "ice_tcp", Flag, Is("false"), Live,
         "Whether viewers may connect by TCP, too, for networks that let no UDP through; on the same ports as UDP. A picture over TCP stands still where UDP would have lost a packet. Holds for sessions from then on."),
+    at("webrtc", "mdns", Choice(&["resolve", "ignore"]), Is("\"ignore\""), Live,
+        "What becomes of the `.local` names behind which browsers hide their addresses. `ignore`: such a viewer is found by what it sends, which is enough where it can reach this board. `resolve`: they are looked up by multicast DNS, for networks in which only the board can reach the viewer. Holds for sessions from then on."),
     at("webrtc", "loopback", Flag, Is("false"), Live,
         "Whether loopback addresses are used and accepted: for tests on one machine only. Holds for sessions from then on."),
     at("webrtc", "playout_delay_ms", Pair("[least, most], both 0 to 40950 in steps of 10, or \"viewer\"", "ms"), Is("[0, 40]"), Live,

@@ -311,6 +311,8 @@ pub struct Webrtc {
     pub public_addresses: Vec<IpAddr>,
     /// Whether viewers may connect by TCP.
     pub ice_tcp: bool,
+    /// Whether the `.local` names of viewers are looked up.
+    pub mdns: bool,
     /// Whether loopback is used and accepted: only for the demo and for tests.
     pub loopback: bool,
     /// Least and most playout delay that a viewer is asked for (RTP header extension); `None`: the viewer decides.

@@ -154,6 +154,7 @@ impl Dice {
                 interfaces,
                 public_addresses: if self.flag() { vec!["203.0.113.9".parse().unwrap()] } else { Vec::new() },
                 ice_tcp: self.flag(),
+                mdns: self.flag(),
                 playout_delay: self.flag().then(|| {
                     (Duration::from_millis(self.roll(100) * 10), Duration::from_millis(self.between(100, 4095) * 10))
                 }),
@@ -254,11 +255,13 @@ fn the_examples_of_the_document_are_right() {
     std::fs::write(&secret, "s3cret").unwrap();
     let document = std::fs::read_to_string(path).unwrap();
     let document = document.replace("/etc/fanlight/turn-password", secret.to_str().unwrap());
+    let document = document.replace("/etc/fanlight/turn-secret", secret.to_str().unwrap());
     let examples: Vec<_> =
         document.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
-    assert_eq!(examples.len(), 2);
+    assert_eq!(examples.len(), 4);
     for example in examples {
-        parse(example, Path::new(NAME), &Surroundings { credentials: None, checking: true })
+        let whole = if example.contains("device =") { example.to_owned() } else { format!("{BASE}{example}") };
+        parse(&whole, Path::new(NAME), &Surroundings { credentials: None, checking: true })
             .unwrap_or_else(|e| panic!("{e}\n{example}"));
     }
 }

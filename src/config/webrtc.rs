@@ -36,6 +36,11 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> 
         text.parse::<IpAddr>().ok().filter(|ip| !ip.is_unspecified() && !ip.is_multicast() && !ip.is_loopback())
     });
     section.flag("ice_tcp", &mut webrtc.ice_tcp);
+    section.text("mdns", &mut webrtc.mdns, |word| match word {
+        "resolve" => Some(true),
+        "ignore" => Some(false),
+        _ => None,
+    });
     section.flag("loopback", &mut webrtc.loopback);
     section.pair("playout_delay_ms", "viewer", &mut webrtc.playout_delay, |least, most| {
         let delay =

@@ -182,15 +182,19 @@ async fn pass<S: AsyncRead + AsyncWrite>(
     let (mut from, mut to) = split(stream);
     let mut dropped = 0;
     let inbound = async {
-        let mut cutter = Cutter::default();
+        let (mut cutter, mut heard) = (Cutter::default(), false);
         loop {
             let count = match timeout(IDLE, from.read(cutter.room())).await {
-                Ok(Ok(0)) => return "closed by the other side".to_owned(),
-                Ok(Ok(count)) => count,
-                Ok(Err(error)) => return explain(&error, &url.host),
+                Ok(Ok(0)) if heard => return "closed by the other side".to_owned(),
+                Ok(Ok(count)) if count > 0 => count,
+                Ok(Err(error)) if heard => return explain(&error, &url.host),
+                Ok(Ok(_) | Err(_)) => {
+                    return "it hung up without a word; is this the port of a TURN server?".to_owned();
+                }
                 Err(_) => return format!("nothing was said for {} s", IDLE.as_secs()),
             };
             cutter.read(count);
+            heard = true;
             loop {
                 match cutter.next() {
                     // A full buffer of loopback is a loss like any other.

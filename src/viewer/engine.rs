@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rtc::{
+    ice::mdns::MulticastDnsMode,
     interceptor::{Registry, Slot},
     media_stream::MediaStreamTrack,
     peer_connection::{
@@ -122,7 +123,7 @@ pub(super) fn registry(feedback: Feedback) -> Registry {
 }
 
 /// Timeouts and roles.
-pub(super) fn settings(loopback: bool) -> SettingEngine {
+pub(super) fn settings(loopback: bool, mdns: MulticastDnsMode) -> SettingEngine {
     let zero = Some(Duration::ZERO);
     SettingEngineBuilder::new()
         .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(FAILED_AFTER), Some(KEEPALIVE))
@@ -132,7 +133,7 @@ pub(super) fn settings(loopback: bool) -> SettingEngine {
         .with_prflx_acceptance_min_wait(zero)
         .with_relay_acceptance_min_wait(Some(Duration::from_millis(200)))
         .with_turn_allocation_refresh_interval_cap(RELAY_REFRESH)
-        .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
+        .with_multicast_dns_mode(mdns)
         .with_include_loopback_candidate(loopback)
         .with_discard_local_candidates_during_ice_restart(true)
         .with_answering_dtls_role(RTCDtlsRole::Client)

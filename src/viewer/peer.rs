@@ -36,7 +36,7 @@ use super::{
     pump::{self, Counts, Stage},
     relays::{Missed, Relays},
     route,
-    sockets::Places,
+    sockets::{self, Places},
     track::{Line, Track, playout_delay},
 };
 use crate::{
@@ -177,7 +177,7 @@ impl Peers {
             .with_configuration(configuration)
             .with_media_engine(engine::media_engine(self.stereo).map_err(internal("set up the codecs"))?)
             .with_interceptor_registry(engine::registry(Feedback::new(Arc::clone(&said))))
-            .with_setting_engine(engine::settings(config.loopback))
+            .with_setting_engine(engine::settings(config.loopback, sockets::names(&config)))
             .with_runtime(Arc::new(TokioRuntime))
             .with_handler(Arc::new(handler))
             .with_udp_addrs(vec![Places::udp(&config)])

@@ -5,7 +5,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket},
 };
 
-use rtc::shared::ifaces::ifaces;
+use rtc::{ice::mdns::MulticastDnsMode, mdns::MulticastSocket, shared::ifaces::ifaces};
+use tracing::debug;
 
 use super::peer::random_u32;
 use crate::config::{InterfaceRule, Webrtc};
@@ -83,6 +84,19 @@ impl ToSocketAddrs for Places {
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         let hosts = self.hosts()?;
         Ok(hosts.into_iter().map(|host| SocketAddr::new(host, self.free_port(host))).collect::<Vec<_>>().into_iter())
+    }
+}
+
+/// Whether the connection asks for `.local` names. Its socket is tried beforehand: one that cannot be had would cost the
+/// connection, and without it only a few viewers are found later.
+pub(super) fn names(config: &Webrtc) -> MulticastDnsMode {
+    match config.mdns.then(|| MulticastSocket::new().into_std()) {
+        Some(Ok(_)) => MulticastDnsMode::QueryOnly,
+        Some(Err(e)) => {
+            debug!("multicast DNS: {e}; this session goes without it");
+            MulticastDnsMode::Disabled
+        }
+        None => MulticastDnsMode::Disabled,
     }
 }
 
