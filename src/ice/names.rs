@@ -85,7 +85,8 @@ impl Names {
             (known.tried, known.under_way) = (Some(now), Some(lookup));
             tokio::spawn(find(Arc::clone(&self.known), host.to_owned(), over));
         }
-        known.under_way.clone().filter(|_| known.addresses.is_empty())
+        // A name that was not found the last time is not waited for: without the internet every session would.
+        known.under_way.clone().filter(|_| known.addresses.is_empty() && !known.complained)
     }
 }
 
@@ -149,6 +150,17 @@ mod tests {
         let asked = names.addresses(&["dead.example", "192.0.2.1"], Duration::from_millis(50)).await;
         assert!(asked[0].is_empty() && asked[1].len() == 1);
         assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_was_not_found_is_not_waited_for_again() {
+        let names = Names::default();
+        let (_over, lookup) = watch::channel(());
+        let dead = Known { under_way: Some(lookup), complained: true, ..Known::default() };
+        names.known.lock().unwrap().insert("dead.example".into(), dead);
+        let asking = names.addresses(&["dead.example"], Duration::from_secs(60));
+        let asked = timeout(Duration::from_secs(10), asking).await.expect("at once");
+        assert!(asked[0].is_empty());
     }
 
     #[tokio::test]

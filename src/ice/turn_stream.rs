@@ -44,7 +44,7 @@ const BATCH: usize = 12 << 10;
 /// How long one write may take.
 const STALLED: Duration = Duration::from_secs(10);
 /// A stream on which nothing is said for so long belongs to a socket that is gone: allocations are refreshed more often.
-const IDLE: Duration = Duration::from_secs(120);
+const IDLE: Duration = Duration::from_secs(60);
 
 /// Where a stream goes to.
 #[derive(Debug, Clone)]

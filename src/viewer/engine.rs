@@ -34,9 +34,9 @@ const KEEPALIVE: Duration = Duration::from_secs(2);
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// Rounds before a pair is given up: 6 s at the interval above.
 const CHECKS: u16 = 300;
-/// How often a relay is refreshed. The stack answers a nonce that has ended only with its next refresh: it has to be one long
-/// before the allocation ends, and before the binding of a channel is renewed (300 s).
-const RELAY_REFRESH: Duration = Duration::from_secs(30);
+/// How often a relay is refreshed. The stack answers a nonce that has ended only with its next refresh: that has to come long
+/// before the allocation ends, and before the new nonce has ended, too.
+const RELAY_REFRESH: Duration = Duration::from_secs(10);
 
 const H264_FMTP: [(u8, &str); 2] = [
     (102, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"),

@@ -367,7 +367,7 @@ impl Peer {
     }
 
     /// The pair that ICE chose; `None` while there is none.
-    async fn route(&self) -> Option<String> {
+    pub async fn route(&self) -> Option<String> {
         let transport = self.transport().await?;
         let pair = transport.ice_transport().get_selected_candidate_pair().await.ok()??;
         let relay = pair.local().address.parse().ok().map(|ip| SocketAddr::new(ip, pair.local().port));

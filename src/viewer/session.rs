@@ -55,6 +55,8 @@ struct Session<'a> {
     /// Held until the viewer's answer says what it takes.
     leases: (Option<Lease>, Option<Lease>),
     restarts: VecDeque<Mono>,
+    /// The way of media that was told last.
+    route: Option<String>,
     health: Watched,
 }
 
@@ -119,6 +121,7 @@ async fn open<'a>(
         offered: None,
         leases,
         restarts: VecDeque::new(),
+        route: None,
         health,
         viewer,
     };
@@ -335,12 +338,24 @@ impl Session<'_> {
             PeerEvent::IceDisconnected if timeout(STEP, self.peer.is_closed()).await == Ok(true) => Event::Closed,
             PeerEvent::IceDisconnected => Event::IceDisconnected,
             PeerEvent::IceFailed => Event::IceFailed,
-            PeerEvent::Connected => Event::Connected,
+            PeerEvent::Connected => {
+                self.tell_route().await;
+                Event::Connected
+            }
             PeerEvent::DtlsFailed => Event::DtlsFailed,
             PeerEvent::Closed => Event::Closed,
         };
         let action = self.life.on(event, Mono::now());
         self.act(action).await
+    }
+
+    /// Which way media goes now: at first, and after each new one that ICE had to find.
+    async fn tell_route(&mut self) {
+        let route = timeout(STEP, self.peer.route()).await.ok().flatten();
+        if let Some(route) = route.filter(|route| self.route.as_ref() != Some(route)) {
+            info!("viewer {}: connected by {route}", self.viewer.viewer);
+            self.route = Some(route);
+        }
     }
 
     async fn gathered(&mut self, candidate: Candidate) -> Step {
