@@ -100,7 +100,8 @@ impl Printed {
             tokio::spawn(ask(Arc::clone(&self.0), command.to_vec(), over));
         }
         let run = state.under_way.clone()?;
-        state.at_hand(now).is_empty().then_some(run)
+        // One that failed the last time is not waited for: each session would.
+        (state.at_hand(now).is_empty() && !state.complained).then_some(run)
     }
 }
 

@@ -107,10 +107,10 @@ export class Turn {
   }
 
   /** Lines of a daemon's config; the password goes into a file, as everywhere. */
-  config(password = this.password) {
+  config(password = this.password, url = this.url) {
     const file = path.join(this.dir, `password-${password}`);
     fs.writeFileSync(file, password, { mode: 0o600 });
-    return `[[webrtc.ice_servers]]\nurls = ["${this.url}"]\nuser = "${this.user}"\npassword_file = "${file}"\n`;
+    return `[[webrtc.ice_servers]]\nurls = ["${url}"]\nuser = "${this.user}"\npassword_file = "${file}"\n`;
   }
 
   stop() {

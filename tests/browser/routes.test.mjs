@@ -104,6 +104,18 @@ describe('viewer and board who cannot reach each other', () => {
     assert.match(daemon.child.output, /: bye; relay-\w+ udp by turn:\S+, /);
   });
 
+  test('meet over a relay that the board reaches by TCP', options, async () => {
+    const url = turn.url.replace('udp', 'tcp');
+    await start(board.place, { webrtc: { relay_only: true }, more: turn.config(turn.password, url) });
+    const page = await look.page();
+    const { session, seen } = await watch(page, {}, daemon);
+    assert.deepEqual([...kinds(seen)], ['relay']);
+    await leave(page, session);
+    await ended('bye');
+    assert.match(daemon.child.output, /: connected by relay-\w+ tcp by turn:\S+transport=tcp/);
+    assert.match(daemon.child.output, /: bye; relay-\w+ tcp by turn:\S+, /);
+  });
+
   test('meet over the relay of the viewer, who has it from the device', options, async () => {
     await start(board.place, { more: turn.config() });
     const page = await look.page();
