@@ -103,14 +103,17 @@ async fn a_relay_is_refreshed_for_as_long_as_it_is_needed() {
     let mut board = End::open(only(turn.server(turn.url("tls", "localhost"), login("hose")), "127.0.0.1")).await;
     let mut viewer = End::open(near("127.0.0.1")).await;
     board.meets(&mut viewer).await;
-    for words in ["REFRESH processed, error 438", "REFRESH processed, success"] {
-        while turn.log().matches(words).count() < 2 {
-            // Nothing is lost meanwhile: not even for as long as ICE takes to notice.
-            if let Ok(Some(event)) = timeout(Duration::from_millis(100), board.tell.recv()).await {
-                assert!(!matches!(event, PeerEvent::IceDisconnected | PeerEvent::IceFailed), "{event:?}");
+    let refreshed = async {
+        for words in ["error 438", "REFRESH processed, success"] {
+            while turn.log().matches(words).count() < 2 {
+                // Nothing is lost meanwhile: not even for as long as ICE takes to notice.
+                if let Ok(Some(event)) = timeout(Duration::from_millis(100), board.tell.recv()).await {
+                    assert!(!matches!(event, PeerEvent::IceDisconnected | PeerEvent::IceFailed), "{event:?}");
+                }
             }
         }
-    }
+    };
+    within(90, "two refreshes of each kind", refreshed).await;
     assert_eq!(turn.log().matches("ALLOCATE processed, success").count(), 1);
 }
 
