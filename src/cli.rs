@@ -52,12 +52,18 @@ pub enum Command {
     #[command(
         long_about = "Tells everything that is wrong with a configuration, one sentence each with file, line, key and what is \
                       accepted. If nothing is wrong it prints the configuration in force, defaults included, with secrets \
-                      masked, and tells which devices are not there at the moment."
+                      masked, and tells which devices are not there at the moment.\n\nWith --network it tries what the configuration \
+                      names: the broker (name, TCP, TLS, login, subscribe, publish), and every URL of every STUN and TURN \
+                      server, with a real relay and a message through it. One line each says what works, what does not, \
+                      and what to do. A daemon that runs meanwhile is not disturbed."
     )]
     Check {
         /// The configuration file
         #[arg(long, value_name = "FILE", default_value = "/etc/fanlight/fanlight.toml")]
         config: PathBuf,
+        /// Try the network instead: the broker by each step, and each STUN and TURN server with a relay of its own
+        #[arg(long)]
+        network: bool,
     },
     /// Ask for what a board needs, test it and write the configuration
     #[command(

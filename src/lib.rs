@@ -12,7 +12,7 @@
 //! 3  grant ice                      – what a session needs: a right, and ways
 //! 2  protocol stage rate            – what is said; a device as its viewers know it; what serves all of them
 //! 1  feed demand meter log systemd  – what travels; when to be on; what is told
-//! 0  clock config cli memory        – leaves
+//! 0  clock config cli memory tls    – leaves
 //! ```
 
 pub mod audio;
@@ -37,5 +37,6 @@ pub mod setup;
 pub mod stage;
 pub mod studio;
 pub mod systemd;
+pub mod tls;
 pub mod video;
 pub mod viewer;

@@ -28,7 +28,8 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run { config } => serve(&config),
         Command::Demo(wishes) => show(&wishes),
-        Command::Check { config } => tell(check::check(&config)),
+        Command::Check { config, network: false } => tell(check::check(&config)),
+        Command::Check { config, network: true } => look_around(&config),
         Command::Setup(wishes) => set_up(&wishes),
         Command::Probe { json: true } => print(&serde_json::to_string_pretty(&check::probe()).unwrap_or_default()),
         Command::Probe { json: false } => print(&check::probe().text()),
@@ -101,6 +102,28 @@ fn set_up(wishes: &cli::Setup) -> ExitCode {
         }
         Err(e) => failed(format!("setup: {e}")),
     }
+}
+
+fn look_around(file: &Path) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    let ended = run_async(async {
+        match check::network(file).await {
+            Ok(lines) => {
+                for line in lines {
+                    println!("{} {}", if line.good { "ok   " } else { "wrong" }, line.text);
+                    if !line.good {
+                        code = ExitCode::from(FAILED);
+                    }
+                }
+            }
+            Err(problems) => {
+                problems.iter().for_each(|problem| eprintln!("{problem}"));
+                code = ExitCode::from(CONFIGURATION);
+            }
+        }
+        Ok(())
+    });
+    if ended == ExitCode::SUCCESS { code } else { ended }
 }
 
 fn manual(folder: &Path) -> ExitCode {

@@ -67,6 +67,8 @@ pub async fn run(
     let (sessions, presence) =
         Sessions::new(Grant::new(config.access, &secret), terms.subscribe(), Arc::clone(&peers), stages, out);
 
+    let keeper = Arc::clone(&peers);
+    let mut keeping = tokio::spawn(async move { keeper.keep().await });
     let lingers = config.video.linger.max(config.audio.linger);
     let housekeeper = tokio::spawn(keep_house(presence.clone(), lingers));
     let (events, heard) = mpsc::channel(EVENTS);
@@ -105,6 +107,9 @@ pub async fn run(
                 terms.send_replace(Arc::new(Terms::new(&new)));
                 peers.configure(new.webrtc.clone());
                 peers.set_need(new.video.bitrate, new.audio.bitrate);
+                keeping.abort();
+                let keeper = Arc::clone(&peers);
+                keeping = tokio::spawn(async move { keeper.keep().await });
                 infos.send_replace(describe(&new));
                 brokers.send_if_modified(|now| std::mem::replace(now, new.broker.clone()) != new.broker);
                 if let Some(video) = &studio.video {
@@ -120,6 +125,7 @@ pub async fn run(
 
     info!("stopping");
     housekeeper.abort();
+    keeping.abort();
     let down = async {
         stop_sessions.send_replace(true);
         report("sessions", sessions.await);

@@ -10,3 +10,4 @@ mod demo;
 mod house;
 mod links;
 mod process;
+mod turn;

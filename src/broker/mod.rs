@@ -11,6 +11,7 @@
 //! pings: neither side can lock the other.
 
 mod backoff;
+pub mod check;
 mod client;
 mod connection;
 mod hearing;

@@ -1,84 +1,45 @@
 //! The TLS side of the link, made anew for each connection: a renewed certificate is taken up without a restart.
 
-use std::{fs, path::Path, sync::Arc};
+use std::sync::Arc;
 
 use tokio_rustls::rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{PrivateKeyDer, pem::PemObject},
 };
 
 use super::trouble::{Kind, Trouble};
-use crate::config;
-
-/// No CA bundle or certificate chain is larger; anything that is, is the wrong file.
-const FILE_MAX: u64 = 4 << 20;
+use crate::{config, tls};
 
 /// Reads CA, certificate and key as configured. Blocks: it reads files.
 pub(super) fn client(config: &config::Broker) -> Result<ClientConfig, Trouble> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| Trouble::new(Kind::Tls, format!("prepare TLS: {e}")))?
-        .with_root_certificates(roots(config.ca_file.as_deref())?);
-    let mut tls = match &config.client_certificate {
+        .with_root_certificates(tls::roots(config.ca_file.as_deref()).map_err(file)?);
+    let mut client = match &config.client_certificate {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
-            let chain = certificates(certificate)?;
-            let secret = PrivateKeyDer::from_pem_slice(&read(key)?)
-                .map_err(|e| file(key, format_args!("no private key in it: {e}")))?;
+            let chain = tls::certificates(certificate).map_err(file)?;
+            let secret = PrivateKeyDer::from_pem_slice(&tls::read(key).map_err(file)?)
+                .map_err(|e| file(tls::about(key, format_args!("no private key in it: {e}"))))?;
             builder
                 .with_client_auth_cert(chain, secret)
-                .map_err(|e| file(key, format_args!("with certificate {}: {e}", certificate.display())))?
+                .map_err(|e| file(tls::about(key, format_args!("with certificate {}: {e}", certificate.display()))))?
         }
     };
-    tls.alpn_protocols = config.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    Ok(tls)
+    client.alpn_protocols = config.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Ok(client)
 }
 
-fn roots(own: Option<&Path>) -> Result<RootCertStore, Trouble> {
-    let mut roots = RootCertStore::empty();
-    if let Some(path) = own {
-        for certificate in certificates(path)? {
-            roots.add(certificate).map_err(|e| file(path, e))?;
-        }
-        return Ok(roots);
-    }
-    // Some systems ship roots that webpki does not take: the others are still good.
-    let native = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(native.certs);
-    if roots.is_empty() {
-        let why = native.errors.first().map_or_else(String::new, |e| format!(": {e}"));
-        return Err(Trouble::new(
-            Kind::Files,
-            format!("this system has no certificate authorities{why}; install ca-certificates or set ca_file"),
-        ));
-    }
-    Ok(roots)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Trouble> {
-    let chain: Vec<_> =
-        CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<_, _>>().map_err(|e| file(path, e))?;
-    if chain.is_empty() {
-        return Err(file(path, "no certificate in it; PEM is expected"));
-    }
-    Ok(chain)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
-    let size = fs::metadata(path).map_err(|e| file(path, e))?.len();
-    if size > FILE_MAX {
-        return Err(file(path, format_args!("{size} bytes are too many for PEM")));
-    }
-    fs::read(path).map_err(|e| file(path, e))
-}
-
-fn file(path: &Path, said: impl std::fmt::Display) -> Trouble {
-    Trouble::new(Kind::Files, format!("read {}: {said}", path.display()))
+fn file(said: impl std::fmt::Display) -> Trouble {
+    Trouble::new(Kind::Files, said.to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use super::*;
 
     fn broker(ca: Option<&Path>, client: Option<(&Path, &Path)>) -> config::Broker {

@@ -6,18 +6,19 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio_rustls::rustls::{AlertDescription, CertificateError, Error as TlsError};
+use tokio_rustls::rustls::{AlertDescription, Error as TlsError};
 use tracing::{debug, warn};
 
 use super::url;
-use crate::config;
+use crate::{
+    config,
+    tls::{self, Flaw},
+};
 
 /// A problem is said again after this long, if it is still there.
 const AGAIN: Duration = Duration::from_secs(60);
 /// No explanation is longer, in characters.
 const TEXT_MAX: usize = 400;
-/// Before this day (2024-01-01) no release of this program existed: a clock that says so was never set.
-const CLOCK_IS_SET: Duration = Duration::from_secs(1_704_067_200);
 
 /// What kind of problem it is: one kind is said once, and then at most once a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,42 +99,21 @@ impl Trouble {
     /// Explains a TLS failure on a link to `host`, at the wall clock's time `now`.
     pub(super) fn tls(error: &TlsError, host: &str, now: SystemTime) -> Self {
         match error {
-            TlsError::InvalidCertificate(fault) => Self::certificate(fault, host, now),
+            TlsError::InvalidCertificate(fault) => {
+                let (flaw, text) = tls::flaw(fault, "the broker's", host, now);
+                let kind = match flaw {
+                    Flaw::Untrusted => Kind::Untrusted,
+                    Flaw::Expired => Kind::Expired,
+                    Flaw::WrongName => Kind::WrongName,
+                };
+                Self::new(kind, format!("TLS handshake: {text}"))
+            }
             TlsError::AlertReceived(alert) => Self::alert(*alert),
             TlsError::InvalidMessage(_) => {
                 Self::new(Kind::Tls, "TLS handshake: the answer is not TLS; is this the broker's TLS port?")
             }
             TlsError::NoApplicationProtocol => Self::new(Kind::Tls, ALPN_REFUSED),
             other => Self::new(Kind::Tls, format!("TLS handshake: {other}")),
-        }
-    }
-
-    fn certificate(fault: &CertificateError, host: &str, now: SystemTime) -> Self {
-        use CertificateError as C;
-        let clock = clock_hint(now);
-        match fault {
-            C::UnknownIssuer => Self::new(
-                Kind::Untrusted,
-                "TLS handshake: the broker's certificate is signed by an authority this board does not know; \
-                 set ca_file if it is your own",
-            ),
-            C::Expired | C::ExpiredContext { .. } => {
-                Self::new(Kind::Expired, format!("TLS handshake: the broker's certificate has expired{clock}"))
-            }
-            C::NotValidYet | C::NotValidYetContext { .. } => {
-                let clock = if clock.is_empty() { "; is this board's clock right?" } else { &clock };
-                Self::new(Kind::Expired, format!("TLS handshake: the broker's certificate is not valid yet{clock}"))
-            }
-            C::NotValidForName | C::NotValidForNameContext { .. } => {
-                let names = match fault {
-                    C::NotValidForNameContext { presented, .. } if !presented.is_empty() => {
-                        format!(", it is for {}", presented.join(", "))
-                    }
-                    _ => String::new(),
-                };
-                Self::new(Kind::WrongName, format!("TLS handshake: the broker's certificate is not for {host}{names}"))
-            }
-            other => Self::new(Kind::Untrusted, format!("TLS handshake: the broker's certificate: {other}")),
         }
     }
 
@@ -162,16 +142,6 @@ impl Trouble {
 }
 
 const ALPN_REFUSED: &str = "TLS handshake: the broker speaks none of the configured alpn names";
-
-/// What a never-set clock does to certificates: all of them are from the future.
-fn clock_hint(now: SystemTime) -> String {
-    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    if since >= CLOCK_IS_SET {
-        return String::new();
-    }
-    let year = 1970 + since.as_secs() / 31_556_952;
-    format!("; this board's clock says {year}: it has to be set (NTP) before certificates can be checked")
-}
 
 /// An I/O error without Rust's `(os error …)`.
 fn plain(error: &io::Error) -> String {
@@ -224,7 +194,10 @@ impl Said {
 
 #[cfg(test)]
 mod tests {
-    use tokio_rustls::rustls::pki_types::{ServerName, UnixTime};
+    use tokio_rustls::rustls::{
+        CertificateError,
+        pki_types::{ServerName, UnixTime},
+    };
 
     use super::*;
 

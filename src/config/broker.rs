@@ -2,7 +2,7 @@
 
 use super::{
     Access, Broker, Login, MqttVersion, Secret, Surroundings, Transport,
-    secret::{absolute, password},
+    secret::{PASSWORD, absolute, secret},
     section::Section,
     values::{Url, is_loopback, is_topic_root, one_line, parse_url},
 };
@@ -58,7 +58,7 @@ pub(super) fn access(section: &mut Section<'_, '_, '_>, broker: &Broker) -> Acce
 /// Reads the user and the password that goes with it.
 pub(super) fn login(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> Option<Login> {
     let user = section.optional("user", |text| one_line(text, 256).then(|| text.to_owned()));
-    let password = password(section, around);
+    let password = secret(section, PASSWORD, around);
     for name in ["password_file", "password_credential"] {
         if section.has(name) && !section.has("user") {
             section.problem(name, "needs user: a password belongs to somebody");

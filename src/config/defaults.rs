@@ -50,11 +50,16 @@ impl Default for Webrtc {
     fn default() -> Self {
         Self {
             ice_servers: Vec::new(),
+            ice_command: Vec::new(),
             relay_only: false,
             ports: None,
             ipv4: true,
             ipv6: true,
             addresses: Vec::new(),
+            interfaces: Vec::new(),
+            public_addresses: Vec::new(),
+            ice_tcp: false,
+            mdns: false,
             loopback: false,
             playout_delay: Some((Duration::ZERO, Duration::from_millis(40))),
         }

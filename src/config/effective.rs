@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use toml::{Table, Value};
 
 use super::{
-    Access, Config, Login, Origin,
+    Access, Config, IceLogin, Login, Origin, Secret,
     keys::{KEYS, TABLES},
+    secret::{Keys, PASSWORD, SHARED},
     values::url_text,
 };
 
@@ -105,6 +106,10 @@ impl Config {
             "ipv4" => Some(Value::Boolean(w.ipv4)),
             "ipv6" => Some(Value::Boolean(w.ipv6)),
             "addresses" => Some(Value::Array(w.addresses.iter().filter_map(text).collect())),
+            "interfaces" => Some(Value::Array(w.interfaces.iter().filter_map(text).collect())),
+            "public_addresses" => Some(Value::Array(w.public_addresses.iter().filter_map(text).collect())),
+            "ice_tcp" => Some(Value::Boolean(w.ice_tcp)),
+            "mdns" => text(if w.mdns { "resolve" } else { "ignore" }),
             "loopback" => Some(Value::Boolean(w.loopback)),
             "playout_delay_ms" => match w.playout_delay {
                 Some((least, most)) => {
@@ -112,6 +117,7 @@ impl Config {
                 }
                 None => text("viewer"),
             },
+            "ice_command" => Some(Value::Array(w.ice_command.iter().filter_map(text).collect())),
             "ice_servers" => Some(Value::Array(ice_servers(self).into_iter().map(Value::Table).collect())),
             _ => None,
         }
@@ -138,8 +144,17 @@ fn ice_servers(config: &Config) -> Vec<Table> {
     let table = |server: &super::IceServer| {
         let mut table = Table::new();
         table.insert("urls".into(), Value::Array(server.urls.iter().map(|url| Value::String(url.clone())).collect()));
-        for name in ["user", "password_file", "password_credential"] {
-            if let Some(value) = server.login.as_ref().and_then(|login| login_value(login, name)) {
+        let keys = KEYS.iter().filter(|key| key.table == "webrtc.ice_servers").map(|key| key.name);
+        for name in keys.filter(|name| *name != "urls") {
+            let value = match (&server.login, name) {
+                (_, "ca_file") => server.ca_file.as_ref().and_then(|path| text(path.display())),
+                (IceLogin::None, _) => None,
+                (IceLogin::Fixed(login), _) => login_value(login, name),
+                (IceLogin::Made { user, .. }, "user") => user.as_ref().and_then(text),
+                (IceLogin::Made { ttl, .. }, "ttl_s") => number(ttl.as_secs()),
+                (IceLogin::Made { secret, .. }, _) => origin_value(secret, name, SHARED),
+            };
+            if let Some(value) = value {
                 table.insert(name.into(), value);
             }
         }
@@ -149,10 +164,14 @@ fn ice_servers(config: &Config) -> Vec<Table> {
 }
 
 fn login_value(login: &Login, name: &str) -> Option<Value> {
-    match (name, login.password.origin()) {
-        ("user", _) => text(&login.user),
-        ("password_file", Some(Origin::File(path))) => text(path.display()),
-        ("password_credential", Some(Origin::Credential(name))) => text(name),
+    if name == "user" { text(&login.user) } else { origin_value(&login.password, name, PASSWORD) }
+}
+
+/// Where a secret comes from, if that is what `name` tells.
+fn origin_value(secret: &Secret, name: &str, (file, credential): Keys) -> Option<Value> {
+    match secret.origin()? {
+        Origin::File(path) if name == file => text(path.display()),
+        Origin::Credential(named) if name == credential => text(named),
         _ => None,
     }
 }
@@ -163,7 +182,11 @@ fn write_table(out: &mut String, header: &str, table: &str, value: impl Fn(&str)
     }
     for key in KEYS.iter().filter(|key| key.table == table && key.path() != "webrtc.ice_servers") {
         if let Some(value) = value(key.name) {
-            let masked = if key.name.starts_with("password_") { "  # read, not shown" } else { "" };
+            let masked = if key.name.starts_with("password_") || key.name.starts_with("secret_") {
+                "  # read, not shown"
+            } else {
+                ""
+            };
             let _ = writeln!(out, "{} = {value}{masked}", key.name);
         }
     }

@@ -145,6 +145,7 @@ const CA: &str = "an absolute path, such as \"/etc/fanlight/ca.pem\"";
 const CERTIFICATE: &str = "an absolute path, such as \"/etc/fanlight/client.pem\"";
 const PRIVATE_KEY: &str = "an absolute path, such as \"/etc/fanlight/client.key\"";
 const SECRET_FILE: &str = "an absolute path, such as \"/etc/fanlight/password\"";
+const SECRET: &str = "an absolute path, such as \"/etc/fanlight/turn-secret\"";
 const CREDENTIAL: &str = "the name of a systemd credential (LoadCredential=name:…)";
 
 /// Every key, in the order of the reference.
@@ -223,21 +224,39 @@ pub static KEYS: &[Key] = &[
         "Whether IPv6 is used. Holds for sessions from then on."),
     at("webrtc", "addresses", Texts("a list of at most 16 of this board's addresses, such as [\"192.168.1.5\"]"), Is("[]"), Live,
         "Uses only these addresses of this board; empty: those of every interface. Holds for sessions from then on."),
+    at("webrtc", "interfaces", Texts("a list of at most 16 names, such as [\"eth0\", \"wlan*\"] or [\"!docker*\"]"), Is("[]"), Live,
+        "Uses only these network interfaces, or all but those with `!` in front; `*` stands for any end of a name; empty: all. Holds for sessions from then on."),
+    at("webrtc", "public_addresses", Texts("a list of at most 4 addresses, such as [\"203.0.113.9\"]"), Is("[]"), Live,
+        "Addresses under which a router forwards to this board, port for port (1:1 NAT): viewers are told them beside the board's own. Goes with `ports`, for which the router has to forward UDP. Holds for sessions from then on."),
+    at("webrtc", "ice_tcp", Flag, Is("false"), Live,
+        "Whether viewers may connect by TCP, too, for networks that let no UDP through; on the same ports as UDP. A picture over TCP stands still where UDP would have lost a packet. Holds for sessions from then on."),
+    at("webrtc", "mdns", Choice(&["resolve", "ignore"]), Is("\"ignore\""), Live,
+        "What becomes of the `.local` names behind which browsers hide their addresses. `ignore`: such a viewer is found by what it sends, which is enough where it can reach this board. `resolve`: they are looked up by multicast DNS, for networks in which only the board can reach the viewer. Holds for sessions from then on."),
     at("webrtc", "loopback", Flag, Is("false"), Live,
         "Whether loopback addresses are used and accepted: for tests on one machine only. Holds for sessions from then on."),
     at("webrtc", "playout_delay_ms", Pair("[least, most], both 0 to 40950 in steps of 10, or \"viewer\"", "ms"), Is("[0, 40]"), Live,
         "The delay browsers are asked to keep between arrival and display. Up to the second number the picture is held back for its sound; `[0, 0]`: the least delay, sound some 70 ms late; `\"viewer\"`: the browser decides. Holds for sessions from then on."),
     at("webrtc", "ice_servers", Inner("one [[webrtc.ice_servers]] for each server, at most 8"), Is("[]"), Live,
         "STUN and TURN servers; each is a table of its own, see below. Holds for sessions from then on."),
+    at("webrtc", "ice_command", Texts("a program by its absolute path, and its arguments"), Is("[]"), Live,
+        "A program that prints further servers as JSON, for services that sell relays by the hour; see below. No shell is between. Holds for sessions from then on."),
 
-    at("webrtc.ice_servers", "urls", Texts("1 to 4 of \"stun:host:port\", \"turn:host:port?transport=udp\" and \"turns:host:port\""), Required, Live,
-        "The URLs of one server. This board itself uses `stun:`, and `turn:` over UDP; the others are for viewers only."),
+    at("webrtc.ice_servers", "urls", Texts("1 to 4 of \"stun:host:port\", \"turn:host:port?transport=udp\" (or tcp) and \"turns:host:port\""), Required, Live,
+        "The URLs of one server, which is reached by UDP, by TCP (`turn:` with `?transport=tcp`) and by TLS (`turns:`). Ports, where none is written: 3478, with TLS 5349."),
     at("webrtc.ice_servers", "user", Text("1 to 256 characters in one line"), Unset("no login"), Live,
-        "The TURN user. Viewers are told it, and the password: give this login no other right."),
+        "The TURN user. Viewers are told it, and the password: give this login no other right. With a secret: what stands behind the expiry in the user name of this board; viewers have their own names there."),
     at("webrtc.ice_servers", "password_file", Text(SECRET_FILE), Unset("no password"), Live,
         "A file that holds the TURN password and nothing else."),
     at("webrtc.ice_servers", "password_credential", Text(CREDENTIAL), Unset("no password"), Live,
         "The systemd credential that holds the TURN password; instead of `password_file`."),
+    at("webrtc.ice_servers", "secret_file", Text(SECRET), Unset("no secret"), Live,
+        "A file that holds the secret shared with the TURN server (coturn: `static-auth-secret`) and nothing else. Instead of a password: for itself, and for each viewer anew, the board makes logins of it that end by themselves. The secret never leaves the board."),
+    at("webrtc.ice_servers", "secret_credential", Text(CREDENTIAL), Unset("no secret"), Live,
+        "The systemd credential that holds the secret; instead of `secret_file`."),
+    at("webrtc.ice_servers", "ttl_s", Number(600, 2_592_000, "s"), Unset("a day, where there is a secret"), Live,
+        "How long a login made of the secret is good. None ends before its session has to (`limits.session_s`), so that no relay is lost for it."),
+    at("webrtc.ice_servers", "ca_file", Text(CA), Unset("the system's roots"), Live,
+        "PEM file with the certificate authorities that may vouch for the server of a `turns:` URL; the system's are not asked then. Viewers ask their own."),
 
     at("limits", "viewers", Number(1, 64, ""), Is("8"), Live,
         "Sessions at the same time, of all viewers together. The next one is answered `busy`."),

@@ -293,6 +293,8 @@ pub enum AudioSource {
 pub struct Webrtc {
     /// STUN and TURN servers, for the board and, in the answer, for the viewer.
     pub ice_servers: Vec<IceServer>,
+    /// The program, with its arguments, that prints further servers as JSON; empty: none.
+    pub ice_command: Vec<String>,
     /// Whether only relayed candidates may be used.
     pub relay_only: bool,
     /// First and last UDP port of host candidates; `None`: any.
@@ -303,19 +305,71 @@ pub struct Webrtc {
     pub ipv6: bool,
     /// Bind only to these addresses; empty: every interface's.
     pub addresses: Vec<IpAddr>,
+    /// Which interfaces are used; empty: all.
+    pub interfaces: Vec<InterfaceRule>,
+    /// Addresses that a router forwards to this board, port for port.
+    pub public_addresses: Vec<IpAddr>,
+    /// Whether viewers may connect by TCP.
+    pub ice_tcp: bool,
+    /// Whether the `.local` names of viewers are looked up.
+    pub mdns: bool,
     /// Whether loopback is used and accepted: only for the demo and for tests.
     pub loopback: bool,
     /// Least and most playout delay that a viewer is asked for (RTP header extension); `None`: the viewer decides.
     pub playout_delay: Option<(Duration, Duration)>,
 }
 
+/// One word of `webrtc.interfaces`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterfaceRule {
+    /// The name, or how it begins.
+    name: String,
+    /// Whether it only begins so.
+    any_end: bool,
+    /// Whether these are refused instead of allowed.
+    refuses: bool,
+}
+
+impl Webrtc {
+    /// Sees to it that no login this board makes ends before its session has to.
+    fn outlive(&mut self, session: Duration) {
+        /// From the login to the end of a session that began a little later.
+        const AIR: Duration = Duration::from_secs(600);
+        for server in &mut self.ice_servers {
+            if let IceLogin::Made { ttl, .. } = &mut server.login {
+                *ttl = (*ttl).max(session + AIR);
+            }
+        }
+    }
+}
+
 /// A STUN or TURN server as viewers know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IceServer {
-    /// `stun:host:port`, `turn:host:port?transport=udp`.
+    /// `stun:host:port`, `turn:host:port?transport=tcp`, `turns:host:port`.
     pub urls: Vec<String>,
     /// TURN user and password.
-    pub login: Option<Login>,
+    pub login: IceLogin,
+    /// Own certificate authority of `turns:`; the system's roots where `None`.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How a TURN server is logged in to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IceLogin {
+    /// Not at all: STUN.
+    None,
+    /// By this user and password.
+    Fixed(Login),
+    /// By logins that this board makes, good for a while each, from a secret it shares with the server.
+    Made {
+        /// The secret.
+        secret: Secret,
+        /// Stands behind the expiry in the board's own user names.
+        user: Option<String>,
+        /// How long one is good.
+        ttl: Duration,
+    },
 }
 
 /// What a viewer, or all of them, may use. Defaults: `docs/protocol.md`, section 7.

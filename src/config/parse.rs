@@ -90,8 +90,9 @@ fn read(text: &str, report: &mut Report<'_>, around: &Surroundings) -> (Config, 
     let (access, _) = tables.section(report, "access", |section| (broker::access(section, &broker), Vec::new()));
     let (video, video_off) = tables.section(report, "video", |section| (media::video(section), Vec::new()));
     let (audio, _) = tables.section(report, "audio", |section| (media::audio(section), Vec::new()));
-    let (webrtc, _) = tables.section(report, "webrtc", |section| webrtc::read(section, around));
+    let (mut webrtc, _) = tables.section(report, "webrtc", |section| webrtc::read(section, around));
     let (limits, _) = tables.section(report, "limits", |section| (webrtc::limits(section), Vec::new()));
+    webrtc.outlive(limits.session);
     let (log, _) = tables.section(report, "log", |section| (webrtc::log(section), Vec::new()));
     if video.source == VideoSource::Off && audio.source == AudioSource::Off {
         report.problem("video.source", &video_off, "\"off\" is not possible together with audio.source = \"off\": there would be nothing to see and nothing to hear");

@@ -32,31 +32,43 @@ pub(super) fn read_bounded(path: &Path, max: u64) -> io::Result<(Vec<u8>, u32)> 
     Ok((bytes, about.permissions().mode()))
 }
 
-/// Reads the keys `password_file` and `password_credential` of a section.
-pub(super) fn password(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> Option<Secret> {
-    let file = section.unshown("password_file", |text| {
-        absolute(text).ok_or_else(|| "not an absolute path; the password itself does not belong in this file".into())
+/// The two keys that name where a secret is: in a file, or in a systemd credential.
+pub(super) type Keys = (&'static str, &'static str);
+/// Those of a password.
+pub(super) const PASSWORD: Keys = ("password_file", "password_credential");
+/// Those of a secret that passwords are made of.
+pub(super) const SHARED: Keys = ("secret_file", "secret_credential");
+
+/// Reads the keys that name a secret.
+pub(super) fn secret(
+    section: &mut Section<'_, '_, '_>,
+    (by_file, by_credential): Keys,
+    around: &Surroundings,
+) -> Option<Secret> {
+    let what = by_file.trim_end_matches("_file");
+    let file = section.unshown(by_file, |text| {
+        absolute(text).ok_or_else(|| format!("not an absolute path; the {what} itself does not belong in this file"))
     });
-    let credential = section.unshown("password_credential", |text| {
+    let credential = section.unshown(by_credential, |text| {
         let fits = (1..=255).contains(&text.len())
             && !text.starts_with('.')
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
         fits.then(|| text.to_owned()).ok_or_else(|| "not the name of a systemd credential: A-Z a-z 0-9 _ - .".into())
     });
-    if section.has("password_file") && section.has("password_credential") {
-        section.problem("password_credential", "does not go with password_file: one of them is enough");
+    if section.has(by_file) && section.has(by_credential) {
+        section.problem(by_credential, format!("does not go with {by_file}: one of them is enough"));
         return None;
     }
     match (file, credential) {
-        (Some(path), _) => read(section, "password_file", &path, Origin::File(path.clone()), around),
+        (Some(path), _) => read(section, by_file, &path, Origin::File(path.clone()), around),
         (_, Some(name)) => match &around.credentials {
             Some(folder) => {
                 let path = folder.join(&name);
-                read(section, "password_credential", &path, Origin::Credential(name), around)
+                read(section, by_credential, &path, Origin::Credential(name), around)
             }
             None => unread(
                 section,
-                "password_credential",
+                by_credential,
                 Origin::Credential(name),
                 "only a service started by systemd has credentials: $CREDENTIALS_DIRECTORY is not set",
                 around.checking,

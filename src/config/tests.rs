@@ -73,7 +73,19 @@ impl Dice {
         let hosts = if transport.is_tls() { ["broker.example", "2001:db8::1"] } else { ["localhost", "::1"] };
         let tls = transport.is_tls();
         let some = |dice: &mut Self| tls && dice.flag();
-        let turn = logins.iter().flatten().next().cloned();
+        let login = logins.iter().flatten().next().cloned().unwrap();
+        // Longer than any session that is rolled.
+        let (secret, ttl) = (login.password.clone(), Duration::from_secs(self.between(700_000, 900_000)));
+        let user = self.flag().then(|| "porch".to_owned());
+        let turn = [IceLogin::Made { secret, user, ttl }, IceLogin::Fixed(login)];
+        let mut addresses = vec!["192.0.2.1".parse().unwrap()];
+        let mut interfaces: Vec<_> = ["!docker*", "eth0"].into_iter().filter_map(InterfaceRule::parse).collect();
+        // One of them at most.
+        match self.roll(3) {
+            0 => addresses.clear(),
+            1 => interfaces.clear(),
+            _ => (addresses, interfaces) = (Vec::new(), Vec::new()),
+        }
         Config {
             device: Id::new(self.pick(&["a", "Z-9_"])).unwrap(),
             name: self.pick(&["Gärten \"hinten\"", "a", "#'\\"]).into(),
@@ -126,14 +138,23 @@ impl Dice {
             },
             webrtc: Webrtc {
                 ice_servers: (0..self.roll(3))
-                    .map(|_| IceServer { urls: vec!["stun:a".into(), "turn:[::1]:3478".into()], login: turn.clone() })
+                    .map(|_| {
+                        let urls = vec!["stun:a".into(), "turns:[::1]:3478".into()];
+                        let ca_file = self.flag().then(|| "/ca.pem".into());
+                        IceServer { urls, login: self.pick(&turn), ca_file }
+                    })
                     .collect(),
+                ice_command: if self.flag() { vec!["/bin/x".into(), "-a b".into()] } else { Vec::new() },
                 relay_only: false,
                 ports: self.flag().then(|| (self.number(1024, 40_000), self.number(40_000, 65_535))),
                 ipv4: true,
                 ipv6: self.flag(),
-                addresses: if self.flag() { vec!["192.0.2.1".parse().unwrap()] } else { Vec::new() },
+                addresses,
                 loopback: self.flag(),
+                interfaces,
+                public_addresses: if self.flag() { vec!["203.0.113.9".parse().unwrap()] } else { Vec::new() },
+                ice_tcp: self.flag(),
+                mdns: self.flag(),
                 playout_delay: self.flag().then(|| {
                     (Duration::from_millis(self.roll(100) * 10), Duration::from_millis(self.between(100, 4095) * 10))
                 }),
@@ -234,11 +255,13 @@ fn the_examples_of_the_document_are_right() {
     std::fs::write(&secret, "s3cret").unwrap();
     let document = std::fs::read_to_string(path).unwrap();
     let document = document.replace("/etc/fanlight/turn-password", secret.to_str().unwrap());
+    let document = document.replace("/etc/fanlight/turn-secret", secret.to_str().unwrap());
     let examples: Vec<_> =
         document.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
-    assert_eq!(examples.len(), 2);
+    assert_eq!(examples.len(), 4);
     for example in examples {
-        parse(example, Path::new(NAME), &Surroundings { credentials: None, checking: true })
+        let whole = if example.contains("device =") { example.to_owned() } else { format!("{BASE}{example}") };
+        parse(&whole, Path::new(NAME), &Surroundings { credentials: None, checking: true })
             .unwrap_or_else(|e| panic!("{e}\n{example}"));
     }
 }

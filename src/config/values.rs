@@ -4,7 +4,9 @@ use std::{fmt, net::IpAddr, path::Path};
 
 use tracing_subscriber::EnvFilter;
 
-use super::{AudioSource, FormatChoice, MqttVersion, PixelFormat, Transport, VideoSource, secret::absolute};
+use super::{
+    AudioSource, FormatChoice, InterfaceRule, MqttVersion, PixelFormat, Transport, VideoSource, secret::absolute,
+};
 
 /// The words of `video.format`.
 const FORMATS: [(&str, PixelFormat); 6] = [
@@ -237,6 +239,32 @@ pub(super) fn ice_kind(text: &str) -> Option<IceKind> {
     }
 }
 
+impl InterfaceRule {
+    /// Reads `eth0`, `wlan*`, `!docker*`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (refuses, rest) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
+        let (any_end, name) = rest.strip_suffix('*').map_or((false, rest), |name| (true, name));
+        // What the kernel takes as a name, and nothing that looks like a pattern of another kind.
+        let fits =
+            (1..=15).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic() && !b"*!/?[".contains(&b));
+        fits.then(|| Self { name: name.to_owned(), any_end, refuses })
+    }
+
+    /// Whether these rules leave an interface of this name.
+    pub fn allow(rules: &[Self], name: &str) -> bool {
+        let means = |rule: &&Self| if rule.any_end { name.starts_with(&rule.name) } else { name == rule.name };
+        let (refusing, allowing): (Vec<_>, Vec<_>) = rules.iter().partition(|rule| rule.refuses);
+        !refusing.iter().any(means) && (allowing.is_empty() || allowing.iter().any(means))
+    }
+}
+
+impl fmt::Display for InterfaceRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (not, end) = (if self.refuses { "!" } else { "" }, if self.any_end { "*" } else { "" });
+        write!(f, "{not}{}{end}", self.name)
+    }
+}
+
 /// Whether a text is 1 to `most` characters without control characters.
 pub(super) fn one_line(text: &str, most: usize) -> bool {
     !text.is_empty() && text.chars().count() <= most && !text.contains(char::is_control)
@@ -320,6 +348,27 @@ mod tests {
         ] {
             assert_eq!(ice_kind(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn interfaces_are_allowed_or_refused() {
+        let rules = |words: &[&str]| words.iter().map(|word| InterfaceRule::parse(word).unwrap()).collect::<Vec<_>>();
+        for (words, name, allowed) in [
+            (&[][..], "eth0", true),
+            (&["eth0"], "eth0", true),
+            (&["eth0"], "eth01", false),
+            (&["eth*", "wlan0"], "eth01", true),
+            (&["!docker*", "!veth*"], "eth0", true),
+            (&["!docker*", "!veth*"], "docker0", false),
+            (&["eth*", "!eth1"], "eth1", false),
+            (&["eth*", "!eth1"], "wlan0", false),
+        ] {
+            assert_eq!(InterfaceRule::allow(&rules(words), name), allowed, "{words:?} {name}");
+        }
+        for text in ["", "*", "!", "eth 0", "et*h", "!!eth", "sixteen-letters-", "eth?"] {
+            assert_eq!(InterfaceRule::parse(text), None, "{text}");
+        }
+        assert_eq!(InterfaceRule::parse("!br-*").unwrap().to_string(), "!br-*");
     }
 
     #[test]

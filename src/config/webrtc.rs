@@ -5,14 +5,18 @@ use std::{net::IpAddr, time::Duration};
 use toml::de::DeValue;
 
 use super::{
-    IceServer, Limits, Log, Surroundings, Webrtc,
+    IceLogin, IceServer, InterfaceRule, Limits, Log, Surroundings, Webrtc,
     broker::login,
+    secret::{PASSWORD, SHARED, absolute, secret},
     section::{Raw, Section},
-    values::{IceKind, ice_kind, is_filter},
+    values::{IceKind, ice_kind, is_filter, one_line},
 };
 
 /// ICE servers travel in every answer, which has to stay small.
 const SERVERS: usize = 8;
+/// How long a login is good that this board makes: longer than the longest session that is usual, so that no relay is
+/// lost because its login ended.
+const TTL: Duration = Duration::from_secs(86_400);
 
 /// Reads `[webrtc]` and its servers; gives the keys that were asked for in them.
 pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> (Webrtc, Vec<String>) {
@@ -27,12 +31,27 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> 
     webrtc.addresses = section.texts("addresses", 16, |text| {
         text.parse::<IpAddr>().ok().filter(|address| !address.is_unspecified() && !address.is_multicast())
     });
+    webrtc.interfaces = section.texts("interfaces", 16, InterfaceRule::parse);
+    webrtc.public_addresses = section.texts("public_addresses", 4, |text| {
+        text.parse::<IpAddr>().ok().filter(|ip| !ip.is_unspecified() && !ip.is_multicast() && !ip.is_loopback())
+    });
+    section.flag("ice_tcp", &mut webrtc.ice_tcp);
+    section.text("mdns", &mut webrtc.mdns, |word| match word {
+        "resolve" => Some(true),
+        "ignore" => Some(false),
+        _ => None,
+    });
     section.flag("loopback", &mut webrtc.loopback);
     section.pair("playout_delay_ms", "viewer", &mut webrtc.playout_delay, |least, most| {
         let delay =
             |n: i64| u64::try_from(n).ok().filter(|ms| *ms <= 40_950 && ms % 10 == 0).map(Duration::from_millis);
         delay(least).zip(delay(most)).filter(|(least, most)| least <= most)
     });
+    webrtc.ice_command = section.texts("ice_command", 16, |word| one_line(word, 1024).then(|| word.to_owned()));
+    let program = webrtc.ice_command.first();
+    if program.is_some_and(|program| absolute(program).is_none()) {
+        section.problem("ice_command", "its first word is not an absolute path: no shell looks for it");
+    }
     let (servers, asked) = servers(section, around);
     webrtc.ice_servers = servers;
     contradictions(section, &webrtc);
@@ -40,12 +59,12 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> 
 }
 
 fn contradictions(section: &mut Section<'_, '_, '_>, webrtc: &Webrtc) {
-    let relay =
-        webrtc.ice_servers.iter().flat_map(|server| &server.urls).any(|url| ice_kind(url) == Some(IceKind::TurnUdp));
-    if webrtc.relay_only && !relay {
+    let mut urls = webrtc.ice_servers.iter().flat_map(|server| &server.urls);
+    let relay = urls.any(|url| ice_kind(url).is_some_and(|kind| kind != IceKind::Stun));
+    if webrtc.relay_only && !relay && webrtc.ice_command.is_empty() {
         section.problem(
             "relay_only",
-            "true is not possible without a relay: no [[webrtc.ice_servers]] has a turn: URL over UDP",
+            "true is not possible without a relay: no [[webrtc.ice_servers]] has a turn: URL, and there is no ice_command",
         );
     }
     if !webrtc.ipv4 && !webrtc.ipv6 {
@@ -59,6 +78,12 @@ fn contradictions(section: &mut Section<'_, '_, '_>, webrtc: &Webrtc) {
         if address.is_loopback() && !webrtc.loopback {
             section.problem("addresses", format!("{address} is not possible without loopback = true"));
         }
+    }
+    if !webrtc.interfaces.is_empty() && !webrtc.addresses.is_empty() {
+        section.problem("interfaces", "does not go with addresses: one of them is enough");
+    }
+    if !webrtc.public_addresses.is_empty() && webrtc.ports.is_none() {
+        section.warning("public_addresses", "without ports the router would have to forward every UDP port");
     }
     if webrtc.loopback {
         section.warning(
@@ -106,21 +131,42 @@ fn server(section: &mut Section<'_, '_, '_>, item: Raw<'_>, around: &Surrounding
     let mut inner = Section::new(section.report, "webrtc.ice_servers", span, table);
     let before = inner.report.problems.len();
     let urls = inner.texts("urls", 4, |url| ice_kind(url).filter(|_| url.len() <= 300).map(|_| url.to_owned()));
-    let login = login(&mut inner, around);
+    let shared = secret(&mut inner, SHARED, around);
+    let mut ttl = TTL;
+    inner.seconds("ttl_s", &mut ttl);
+    let has_shared = inner.has(SHARED.0) || inner.has(SHARED.1);
+    let login = if has_shared {
+        let user = inner.optional("user", |text| one_line(text, 128).then(|| text.to_owned()));
+        for name in [PASSWORD.0, PASSWORD.1] {
+            if inner.take(name).is_some() {
+                inner.problem(name, "does not go with a secret: passwords are made of it");
+            }
+        }
+        shared.map_or(IceLogin::None, |secret| IceLogin::Made { secret, user, ttl })
+    } else {
+        if inner.has("ttl_s") {
+            inner.problem("ttl_s", "needs secret_file or secret_credential: a fixed password has no end");
+        }
+        login(&mut inner, around).map_or(IceLogin::None, IceLogin::Fixed)
+    };
+    let ca_file = inner.optional("ca_file", absolute);
     if urls.is_empty() && inner.report.problems.len() == before {
         inner.problem("urls", "[] is not possible: a server has at least one URL");
     }
     let kinds: Vec<_> = urls.iter().filter_map(|url| ice_kind(url)).collect();
     let turn = kinds.iter().any(|kind| *kind != IceKind::Stun);
     let password = inner.has("password_file") || inner.has("password_credential");
-    if turn && !(inner.has("user") && password) {
-        inner.problem("urls", "a turn: server needs user, and password_file or password_credential");
+    if turn && !has_shared && !(inner.has("user") && password) {
+        inner.problem(
+            "urls",
+            "a turn: server needs user with password_file or password_credential, or else secret_file or secret_credential",
+        );
     }
-    if kinds.contains(&IceKind::TurnStream) {
-        inner.warning("urls", "TURN over TCP and TLS is for viewers only: this board itself uses turn: over UDP");
+    if ca_file.is_some() && !urls.iter().any(|url| url.starts_with("turns:")) {
+        inner.problem("ca_file", "needs a turns: URL: only that shows a certificate");
     }
     let asked = inner.finish();
-    (Some(IceServer { urls, login }), asked)
+    (Some(IceServer { urls, login, ca_file }), asked)
 }
 
 /// Reads `[limits]`.

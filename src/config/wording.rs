@@ -83,7 +83,7 @@ const WORDING: &[(&str, &[&str])] = &[
     (
         "[webrtc]\nrelay_only = true",
         &[
-            "5: webrtc.relay_only: true is not possible without a relay: no [[webrtc.ice_servers]] has a turn: URL over UDP",
+            "5: webrtc.relay_only: true is not possible without a relay: no [[webrtc.ice_servers]] has a turn: URL, and there is no ice_command",
         ],
     ),
     (
@@ -116,19 +116,49 @@ const WORDING: &[(&str, &[&str])] = &[
     ),
     (
         "[[webrtc.ice_servers]]\nurls = [\"turn:a\"]",
-        &["5: webrtc.ice_servers.urls: a turn: server needs user, and password_file or password_credential"],
+        &[
+            "5: webrtc.ice_servers.urls: a turn: server needs user with password_file or password_credential, or else secret_file or secret_credential",
+        ],
     ),
     (
         "[[webrtc.ice_servers]]\nurls = [\"stun:a\", \"stuns:b\"]",
         &[
-            "5: webrtc.ice_servers.urls: \"stuns:b\" is not possible: 1 to 4 of \"stun:host:port\", \"turn:host:port?transport=udp\" and \"turns:host:port\"",
+            "5: webrtc.ice_servers.urls: \"stuns:b\" is not possible: 1 to 4 of \"stun:host:port\", \"turn:host:port?transport=udp\" (or tcp) and \"turns:host:port\"",
         ],
     ),
     (
         "[[webrtc.ice_servers]]\nusername = \"a\"",
         &[
-            "4: webrtc.ice_servers.urls: missing: 1 to 4 of \"stun:host:port\", \"turn:host:port?transport=udp\" and \"turns:host:port\"",
+            "4: webrtc.ice_servers.urls: missing: 1 to 4 of \"stun:host:port\", \"turn:host:port?transport=udp\" (or tcp) and \"turns:host:port\"",
             "5: webrtc.ice_servers.username: unknown key: did you mean `user`?",
+        ],
+    ),
+    (
+        "[[webrtc.ice_servers]]\nurls = [\"turn:a\"]\nsecret_file = \"/nowhere/secret\"\npassword_file = \"/nowhere/password\"",
+        &[
+            "6: webrtc.ice_servers.secret_file: read /nowhere/secret: no such file or directory",
+            "7: webrtc.ice_servers.password_file: does not go with a secret: passwords are made of it",
+        ],
+    ),
+    (
+        "[[webrtc.ice_servers]]\nurls = [\"turn:a\"]\nsecret_file = \"north\"\nca_file = \"/ca.pem\"",
+        &[
+            "6: webrtc.ice_servers.secret_file: not an absolute path; the secret itself does not belong in this file",
+            "7: webrtc.ice_servers.ca_file: needs a turns: URL: only that shows a certificate",
+        ],
+    ),
+    (
+        "[[webrtc.ice_servers]]\nurls = [\"stun:a\"]\nttl_s = 700",
+        &["6: webrtc.ice_servers.ttl_s: needs secret_file or secret_credential: a fixed password has no end"],
+    ),
+    (
+        "[webrtc]\nice_command = [\"turn-login\"]",
+        &["5: webrtc.ice_command: its first word is not an absolute path: no shell looks for it"],
+    ),
+    (
+        "[webrtc]\ninterfaces = [\"eth 0\"]",
+        &[
+            "5: webrtc.interfaces: \"eth 0\" is not possible: a list of at most 16 names, such as [\"eth0\", \"wlan*\"] or [\"!docker*\"]",
         ],
     ),
     ("[limits]\nsession_s = 60", &["4: limits.lease_s: longer than session_s is not possible: at most 60"]),

@@ -18,10 +18,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{
-    config::{self, Id},
-    feed::Health,
-};
+use crate::{config::Id, feed::Health};
 
 /// The protocol version this daemon speaks.
 pub const VERSION: u32 = 1;
@@ -163,16 +160,6 @@ pub struct IceServer {
 impl fmt::Debug for IceServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IceServer").field("urls", &self.urls).finish_non_exhaustive()
-    }
-}
-
-impl From<&config::IceServer> for IceServer {
-    fn from(server: &config::IceServer) -> Self {
-        Self {
-            urls: server.urls.clone(),
-            username: server.login.as_ref().map(|login| login.user.clone()),
-            credential: server.login.as_ref().map(|login| login.password.expose().to_owned()),
-        }
     }
 }
 

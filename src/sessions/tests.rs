@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    config::{Access, Audio, AudioSource, Limits, Video, VideoSource, Webrtc},
+    config::{Access, Audio, AudioSource, IceLogin, IceServer, Limits, Video, VideoSource, Webrtc},
     protocol::contract_tests,
     studio::Studio,
 };
@@ -23,6 +23,7 @@ const OFFER: &str = "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\
 /// A house with a microphone that plays a tone, and nothing but loopback.
 struct House {
     terms: watch::Sender<Arc<Terms>>,
+    peers: Arc<Peers>,
     events: mpsc::Sender<Event>,
     said: mpsc::Receiver<(Id, Bytes)>,
     presence: watch::Receiver<Presence>,
@@ -33,30 +34,37 @@ struct House {
 
 /// What a link gets to carry.
 type Said = mpsc::Receiver<(Id, Bytes)>;
+/// Where new terms come from.
+type Changes = watch::Sender<Arc<Terms>>;
+
+/// Nothing but loopback.
+fn loopback() -> Webrtc {
+    let addresses = vec!["127.0.0.1".parse().unwrap()];
+    Webrtc { addresses, loopback: true, ipv6: false, ..Webrtc::default() }
+}
 
 fn sessions(
     limits: Limits,
     audio: AudioSource,
-) -> (Sessions, Said, watch::Receiver<Presence>, watch::Sender<Arc<Terms>>, Studio) {
+) -> (Sessions, Said, watch::Receiver<Presence>, Changes, Arc<Peers>, Studio) {
     let video = Video { source: VideoSource::Off, ..Video::default() };
     let studio = Studio::new(&video, &Audio { source: audio, ..Audio::default() });
-    let addresses = vec!["127.0.0.1".parse().unwrap()];
-    let webrtc = Webrtc { addresses, loopback: true, ipv6: false, ..Webrtc::default() };
-    let peers = Peers::new(&webrtc, false).unwrap();
+    let peers = Peers::new(&loopback(), false).unwrap();
     let stages = Stages { video: studio.video.clone(), audio: studio.audio.clone() };
-    let (terms, seen) = watch::channel(Arc::new(Terms { limits, ice_servers: Vec::new(), loopback: true }));
+    let (terms, seen) = watch::channel(Arc::new(Terms { limits, loopback: true }));
     let (out, said) = mpsc::channel(64);
-    let (sessions, presence) = Sessions::new(Grant::new(Access::Broker, &[7; 32]), seen, peers, stages, out);
-    (sessions, said, presence, terms, studio)
+    let (sessions, presence) =
+        Sessions::new(Grant::new(Access::Broker, &[7; 32]), seen, Arc::clone(&peers), stages, out);
+    (sessions, said, presence, terms, peers, studio)
 }
 
 impl House {
     fn new(limits: Limits, audio: AudioSource) -> Self {
-        let (sessions, said, presence, terms, studio) = sessions(limits, audio);
+        let (sessions, said, presence, terms, peers, studio) = sessions(limits, audio);
         let (events, heard) = mpsc::channel(32);
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(sessions.run(heard, stopped));
-        Self { terms, events, said, presence, stop, task, _studio: studio }
+        Self { terms, peers, events, said, presence, stop, task, _studio: studio }
     }
 
     fn usual() -> Self {
@@ -378,11 +386,12 @@ async fn new_terms_hold_for_new_sessions() {
     let mut house = House::new(Limits { viewers: 0, ..Limits::default() }, AudioSource::Tone);
     house.say("anna", 'A', 0, "offer", json!({"sdp": OFFER})).await;
     house.refused("anna", 503, "busy").await;
-    let servers = vec![crate::protocol::IceServer { urls: vec!["stun:x".into()], username: None, credential: None }];
-    let terms = Terms { limits: Limits::default(), ice_servers: servers, loopback: true };
+    let terms = Terms { limits: Limits::default(), loopback: true };
     house.terms.send_replace(Arc::new(terms));
     house.presence.wait_for(|presence| presence.max_viewers == 8).await.unwrap();
-    assert_eq!(house.open("anna", 'A').await["ice_servers"], json!([{"urls": ["stun:x"]}]));
+    let server = IceServer { urls: vec!["stun:192.0.2.1".into()], login: IceLogin::None, ca_file: None };
+    house.peers.configure(Webrtc { ice_servers: vec![server], ..loopback() });
+    assert_eq!(house.open("anna", 'A').await["ice_servers"], json!([{"urls": ["stun:192.0.2.1"]}]));
 }
 
 #[tokio::test]

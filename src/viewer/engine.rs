@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rtc::{
+    ice::mdns::MulticastDnsMode,
     interceptor::{Registry, Slot},
     media_stream::MediaStreamTrack,
     peer_connection::{
@@ -33,6 +34,9 @@ const KEEPALIVE: Duration = Duration::from_secs(2);
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// Rounds before a pair is given up: 6 s at the interval above.
 const CHECKS: u16 = 300;
+/// How often a relay is refreshed. The stack answers a nonce that has ended only with its next refresh: that has to come long
+/// before the allocation ends, and before the new nonce has ended, too.
+const RELAY_REFRESH: Duration = Duration::from_secs(10);
 
 const H264_FMTP: [(u8, &str); 2] = [
     (102, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"),
@@ -121,7 +125,7 @@ pub(super) fn registry(feedback: Feedback) -> Registry {
 }
 
 /// Timeouts and roles.
-pub(super) fn settings(loopback: bool) -> SettingEngine {
+pub(super) fn settings(loopback: bool, mdns: MulticastDnsMode) -> SettingEngine {
     let zero = Some(Duration::ZERO);
     SettingEngineBuilder::new()
         .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(FAILED_AFTER), Some(KEEPALIVE))
@@ -130,7 +134,8 @@ pub(super) fn settings(loopback: bool) -> SettingEngine {
         .with_srflx_acceptance_min_wait(zero)
         .with_prflx_acceptance_min_wait(zero)
         .with_relay_acceptance_min_wait(Some(Duration::from_millis(200)))
-        .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
+        .with_turn_allocation_refresh_interval_cap(RELAY_REFRESH)
+        .with_multicast_dns_mode(mdns)
         .with_include_loopback_candidate(loopback)
         .with_discard_local_candidates_during_ice_restart(true)
         .with_answering_dtls_role(RTCDtlsRole::Client)

@@ -1,6 +1,12 @@
 //! What a peer connection tells of itself, on its way from the connection's driver to the viewer's task.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use rtc::peer_connection::{
@@ -11,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::debug;
 use webrtc::peer_connection::PeerConnectionEventHandler;
 
-use super::pump::Stage;
+use super::{pump::Stage, relays::Gained};
 use crate::protocol::{
     Candidate,
     candidate::{Verdict, judge},
@@ -45,16 +51,21 @@ pub(super) struct Handler {
     stage: watch::Sender<Stage>,
     gathered: watch::Sender<bool>,
     secured: AtomicBool,
+    relays: Arc<Gained>,
+    public: Vec<IpAddr>,
 }
 
 impl Handler {
-    /// Tells events to `events`, the connection's progress to `stage`, and to `gathered` that there are candidates.
+    /// Tells events to `events`, the connection's progress to `stage`, and to `gathered` that there are candidates; `relays` learns
+    /// where each relay comes from. `public` are the addresses that a router forwards to this board.
     pub(super) fn new(
         events: mpsc::Sender<PeerEvent>,
         stage: watch::Sender<Stage>,
         gathered: watch::Sender<bool>,
+        relays: Arc<Gained>,
+        public: Vec<IpAddr>,
     ) -> Self {
-        Self { events, stage, gathered, secured: AtomicBool::new(false) }
+        Self { events, stage, gathered, secured: AtomicBool::new(false), relays, public }
     }
 
     fn tell(&self, event: PeerEvent) {
@@ -67,15 +78,16 @@ impl Handler {
 #[async_trait]
 impl PeerConnectionEventHandler for Handler {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        self.relays.note(&event.candidate, &event.url);
         if let Ok(init) = event.candidate.to_json()
             && is_of_use(&init.candidate)
         {
-            let candidate = Candidate {
-                candidate: init.candidate,
-                mid: init.sdp_mid.filter(|m| !m.is_empty()),
-                mline: init.sdp_mline_index.or(Some(0)),
-            };
-            self.tell(PeerEvent::Candidate(candidate));
+            let mid = init.sdp_mid.filter(|m| !m.is_empty());
+            let mline = init.sdp_mline_index.or(Some(0));
+            for candidate in forwarded(&init.candidate, &self.public) {
+                self.tell(PeerEvent::Candidate(Candidate { candidate, mid: mid.clone(), mline }));
+            }
+            self.tell(PeerEvent::Candidate(Candidate { candidate: init.candidate, mid, mline }));
             self.gathered.send_replace(true);
         }
     }
@@ -124,16 +136,48 @@ impl PeerConnectionEventHandler for Handler {
 }
 
 /// A description without the own candidates that are of no use: the stack names each one for RTCP as well, as component 2,
-/// and where there is no interface of a family it makes one of the unspecified address.
-pub(super) fn presentable(sdp: &str) -> String {
-    let kept =
-        |line: &&str| line.strip_prefix("a=").is_none_or(|rest| !rest.starts_with("candidate:") || is_of_use(rest));
-    sdp.split_inclusive('\n').filter(kept).collect()
+/// and where there is no interface of a family it makes one of the unspecified address. With those that a router adds.
+pub(super) fn presentable(sdp: &str, public: &[IpAddr]) -> String {
+    let mut shown = String::with_capacity(sdp.len());
+    for line in sdp.split_inclusive('\n') {
+        match line.strip_prefix("a=").filter(|rest| rest.starts_with("candidate:")) {
+            Some(candidate) if is_of_use(candidate) => {
+                for more in forwarded(candidate.trim_end(), public) {
+                    shown.push_str(&format!("a={more}\r\n"));
+                }
+                shown.push_str(line);
+            }
+            Some(_) => {}
+            None => shown.push_str(line),
+        }
+    }
+    shown
+}
+
+/// The candidates that a router makes of a host candidate, by forwarding to it port for port. The stack need not know of
+/// them: what comes that way arrives at the host candidate.
+fn forwarded(candidate: &str, public: &[IpAddr]) -> Vec<String> {
+    let words: Vec<&str> = candidate.split(' ').collect();
+    let [foundation, component, transport, priority, address, port, "typ", "host", rest @ ..] = &words[..] else {
+        return Vec::new();
+    };
+    let (Ok(address), Ok(priority)) = (address.parse::<IpAddr>(), priority.parse::<u32>()) else { return Vec::new() };
+    let of = |(n, ip): (usize, &IpAddr)| {
+        let mut line = format!("{foundation}{n} {component} {transport} {} {ip} {port} typ host", priority - 1);
+        for word in rest {
+            line.push(' ');
+            line.push_str(word);
+        }
+        line
+    };
+    let same_family = |ip: &&IpAddr| ip.is_ipv4() == address.is_ipv4() && **ip != address;
+    if priority == 0 { Vec::new() } else { public.iter().filter(same_family).enumerate().map(of).collect() }
 }
 
 /// Own candidates obey the rules that hold for others.
 fn is_of_use(candidate: &str) -> bool {
-    matches!(judge(candidate, true), Verdict::Take { .. })
+    // Viewers may be offered TCP where the configuration has it; theirs is not taken, since this side only listens.
+    matches!(judge(&candidate.replacen(" tcp ", " udp ", 1), true), Verdict::Take { .. })
 }
 
 #[cfg(test)]
@@ -146,6 +190,28 @@ mod tests {
         let sdp = format!(
             "{kept}a=candidate:2 1 udp 5 :: 9 typ host\r\na=candidate:3 1 udp 5 0.0.0.0 9 typ host\r\na=candidate:1 2 udp 5 192.0.2.1 9 typ host\r\na=mid:0\r\n"
         );
-        assert_eq!(presentable(&sdp), format!("{kept}a=mid:0\r\n"));
+        assert_eq!(presentable(&sdp, &[]), format!("{kept}a=mid:0\r\n"));
+    }
+
+    #[test]
+    fn a_router_that_forwards_adds_its_address_to_host_candidates_of_its_family() {
+        let public = ["203.0.113.9", "2001:db8::9"].map(|ip| ip.parse().unwrap());
+        let host = "candidate:7 1 udp 2130706431 192.168.1.5 50000 typ host ufrag abcd";
+        let added = "candidate:70 1 udp 2130706430 203.0.113.9 50000 typ host ufrag abcd";
+        assert_eq!(forwarded(host, &public), [added]);
+        assert!(is_of_use(added));
+        let tcp = "candidate:7 1 tcp 5 2001:db8::5 50000 typ host tcptype passive";
+        assert_eq!(forwarded(tcp, &public), ["candidate:70 1 tcp 4 2001:db8::9 50000 typ host tcptype passive"]);
+        assert!(is_of_use(tcp));
+        for other in [
+            "candidate:7 1 udp 5 198.51.100.2 9 typ srflx raddr 192.168.1.5 rport 9",
+            "candidate:7 1 udp 5 203.0.113.1 9 typ relay raddr 192.168.1.5 rport 9",
+            "candidate:7 1 udp 5 203.0.113.9 9 typ host",
+            "candidate:7 1 udp 5 x.local 9 typ host",
+        ] {
+            assert!(forwarded(other, &public).iter().all(|line| !line.contains("203.0.113.9 9 typ host")), "{other}");
+        }
+        let sdp = format!("v=0\r\na={host}\r\na=mid:0\r\n");
+        assert_eq!(presentable(&sdp, &public), format!("v=0\r\na={added}\r\na={host}\r\na=mid:0\r\n"));
     }
 }

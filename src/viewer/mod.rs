@@ -14,7 +14,9 @@ mod numbering;
 mod opening;
 pub mod pacer;
 pub mod peer;
+mod peers;
 mod pump;
+mod relays;
 mod route;
 mod session;
 mod sockets;
@@ -46,7 +48,7 @@ use crate::{
     clock::Mono,
     config::{Config, Id, Limits},
     feed::Health,
-    protocol::{self, Reply, Request, SessionId},
+    protocol::{Reply, Request, SessionId},
     stage::Stage,
 };
 
@@ -62,8 +64,6 @@ const CLOSE: Duration = Duration::from_millis(800);
 pub struct Terms {
     /// Numbers of section 7.
     pub limits: Limits,
-    /// What a viewer is told to use.
-    pub ice_servers: Vec<protocol::IceServer>,
     /// Whether loopback candidates are taken.
     pub loopback: bool,
 }
@@ -71,11 +71,7 @@ pub struct Terms {
 impl Terms {
     /// The terms that the config sets.
     pub fn new(config: &Config) -> Self {
-        Self {
-            limits: config.limits.clone(),
-            ice_servers: config.webrtc.ice_servers.iter().map(Into::into).collect(),
-            loopback: config.webrtc.loopback,
-        }
+        Self { limits: config.limits.clone(), loopback: config.webrtc.loopback }
     }
 }
 
@@ -129,7 +125,7 @@ impl Viewer {
             reason = stopped(&mut stop) => reason,
             reason = unpanicked(session::run(&mut self, &peer, &mut mouth)) => reason,
         };
-        farewell(&mut mouth, reason).await;
+        farewell(&mut mouth, reason, self.peers.without_relays()).await;
         let summary = close(peer.get()).await;
         tell(&self.viewer, &self.session, began, &summary, reason);
         reason
@@ -157,9 +153,12 @@ async fn unpanicked(session: impl Future<Output = Reason>) -> Reason {
     .await
 }
 
-async fn farewell(mouth: &mut Mouth, reason: Reason) {
+async fn farewell(mouth: &mut Mouth, reason: Reason, without_relays: Option<String>) {
     mouth.hurry();
-    if let Some(refusal) = reason.error() {
+    if let Some(mut refusal) = reason.error() {
+        if let (Reason::IceTimeout | Reason::IceFailed, Some(why)) = (reason, without_relays) {
+            refusal.message = format!("{}; {why}", refusal.message);
+        }
         mouth.refuse(refusal).await;
     }
     if reason != Reason::Refused {

@@ -1,49 +1,35 @@
 //! One peer connection: descriptions, candidates, state, and the pumps that carry feeds into it.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
 };
 
-use rtc::{
-    crypto::SignatureScheme,
-    peer_connection::{
-        certificate::{CertificateParams, RTCCertificate},
-        configuration::{RTCConfigurationBuilder, RTCIceTransportPolicy},
-        sdp::RTCSessionDescription,
-        transport::{RTCDtlsTransportState, RTCIceCandidateInit},
-    },
+use rtc::peer_connection::{
+    sdp::RTCSessionDescription,
+    transport::{RTCDtlsTransportState, RTCIceCandidateInit},
 };
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-    time::timeout,
-};
-use tracing::{debug, warn};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+use tracing::debug;
 use webrtc::{
     media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStaticRTP},
-    peer_connection::{PeerConnection, PeerConnectionBuilder, transport::DtlsTransport},
+    peer_connection::{PeerConnection, transport::DtlsTransport},
     rtp_transceiver::RtpSender,
-    runtime::TokioRuntime,
 };
 
-pub use super::handler::PeerEvent;
 use super::{
     engine,
-    feedback::{Feedback, Said},
-    handler::{Handler, presentable},
-    networks::Networks,
+    feedback::Said,
+    handler::presentable,
     numbering::NUMBER,
     pump::{self, Counts, Stage},
-    route, sockets,
-    track::{Line, PATIENCE, Track, playout_delay},
+    relays::Relays,
+    route,
+    track::{Line, Track},
 };
+pub use super::{handler::PeerEvent, peers::Peers};
 use crate::{
-    config::Webrtc,
-    ice::Resolver,
     protocol::{Candidate, Wanted},
     stage::Lease,
 };
@@ -53,23 +39,6 @@ use crate::{
 const AT_HAND: Duration = Duration::from_millis(20);
 /// How long a connection may take to close.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
-
-/// What all peer connections share: settings, certificate, resolved servers.
-pub struct Peers {
-    config: Mutex<Webrtc>,
-    stereo: bool,
-    certificate: RTCCertificate,
-    resolver: Resolver,
-    networks: Networks,
-    /// That the TURN servers give no relay has been said; once, until one does.
-    relay_missed: AtomicBool,
-}
-
-impl std::fmt::Debug for Peers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Peers").finish_non_exhaustive()
-    }
-}
 
 /// Why a description was refused.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +60,7 @@ pub enum PeerError {
 /// What one session came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// The selected pair: `host-host udp`, `relay-srflx udp` …; empty if there never was one.
+    /// The selected pair: `host-host udp`, `relay-srflx tls by turns:host:5349` …; empty if there never was one.
     pub route: String,
     /// Video frames handed to the transport.
     pub frames: u64,
@@ -106,7 +75,7 @@ pub struct Summary {
 }
 
 /// One sender and the track behind it.
-struct Outgoing {
+pub(super) struct Outgoing {
     sender: Arc<dyn RtpSender>,
     track: Arc<TrackLocalStaticRTP>,
     ssrc: u32,
@@ -114,22 +83,23 @@ struct Outgoing {
 
 /// One peer connection.
 pub struct Peer {
-    connection: Arc<dyn PeerConnection>,
-    stage: watch::Sender<Stage>,
+    pub(super) connection: Arc<dyn PeerConnection>,
+    pub(super) stage: watch::Sender<Stage>,
     /// Whether the running generation of ICE has candidates.
-    gathered: watch::Sender<bool>,
+    pub(super) gathered: watch::Sender<bool>,
     /// Whether it has some without asking a server.
-    gathers_at_once: bool,
-    said: Arc<Said>,
-    counts: Arc<Counts>,
-    video: Option<Outgoing>,
-    audio: Option<Outgoing>,
-    playout_delay: Option<(bytes::Bytes, bytes::Bytes)>,
-    pumps: Mutex<JoinSet<()>>,
-    /// The TURN servers it asks.
-    relays: Vec<String>,
-    viewer: String,
-    peers: Arc<Peers>,
+    pub(super) gathers_at_once: bool,
+    pub(super) said: Arc<Said>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) video: Option<Outgoing>,
+    pub(super) audio: Option<Outgoing>,
+    pub(super) playout_delay: Option<(bytes::Bytes, bytes::Bytes)>,
+    pub(super) pumps: Mutex<JoinSet<()>>,
+    pub(super) viewer: String,
+    /// What viewers are told beside the addresses of the board.
+    pub(super) public: Vec<IpAddr>,
+    pub(super) relays: Relays,
+    pub(super) peers: Arc<Peers>,
 }
 
 impl std::fmt::Debug for Peer {
@@ -138,101 +108,12 @@ impl std::fmt::Debug for Peer {
     }
 }
 
-impl Peers {
-    /// Prepares what all connections share; makes the DTLS certificate, so that no viewer waits for it.
-    pub fn new(config: &Webrtc, stereo: bool) -> Result<Arc<Self>, PeerError> {
-        let provider = rtc::crypto::default_provider().map_err(internal("find a crypto provider"))?;
-        let params =
-            CertificateParams::new(vec!["fanlight".to_owned()]).map_err(internal("name the DTLS certificate"))?;
-        let certificate = RTCCertificate::generate(provider.crypto(), SignatureScheme::EcdsaP256Sha256, params)
-            .map_err(internal("make the DTLS certificate"))?;
-        let config = Mutex::new(config.clone());
-        Ok(Arc::new(Self {
-            config,
-            stereo,
-            certificate,
-            resolver: Resolver::default(),
-            networks: Networks::default(),
-            relay_missed: AtomicBool::new(false),
-        }))
-    }
-
-    /// Takes new settings; connections that are open keep theirs.
-    pub fn configure(&self, config: Webrtc) {
-        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
-    }
-
-    /// Says what picture and sound need at most, in bits per second; for connections that open from now on.
-    pub fn set_need(&self, video: u32, audio: u32) {
-        self.networks.set_need(video, audio);
-    }
-
-    /// Opens a peer connection. `media` says what it will carry: with a `request` what was wanted, with an offer all
-    /// that the board has.
-    /// What is known of the network of `viewer` from an earlier session is where this one begins.
-    pub async fn open(
-        self: &Arc<Self>,
-        viewer: &str,
-        media: Wanted,
-        events: mpsc::Sender<PeerEvent>,
-    ) -> Result<Peer, PeerError> {
-        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let servers = self.resolver.resolve(&config.ice_servers, config.ipv4, config.ipv6).await;
-        let relays =
-            servers.iter().flat_map(|server| &server.urls).filter(|url| url.starts_with("turn:")).cloned().collect();
-        let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
-        let bounds = self.networks.bounds(viewer);
-        let said = Arc::new(Said { start: bounds.start, ..Said::default() });
-        let stage = watch::Sender::new(Stage::default());
-        let gathered = watch::Sender::new(false);
-        let handler = Handler::new(events, stage.clone(), gathered.clone());
-        let configuration = RTCConfigurationBuilder::new()
-            .with_ice_servers(servers)
-            .with_ice_transport_policy(policy)
-            .with_certificates(vec![self.certificate.clone()])
-            .build();
-        let opening = PeerConnectionBuilder::new()
-            .with_configuration(configuration)
-            .with_media_engine(engine::media_engine(self.stereo).map_err(internal("set up the codecs"))?)
-            .with_interceptor_registry(engine::registry(Feedback::new(Arc::clone(&said), bounds, Instant::now())))
-            .with_setting_engine(engine::settings(config.loopback))
-            .with_runtime(Arc::new(TokioRuntime))
-            .with_handler(Arc::new(handler))
-            .with_udp_addrs(sockets::addresses(&config))
-            .build();
-        // Boxed: the future is 20 kB, which would otherwise be part of each viewer's task for life.
-        let connection = Box::pin(opening).await.map_err(internal("open a peer connection"))?;
-        let mut peer = Peer {
-            connection: Arc::new(connection),
-            stage,
-            gathered,
-            gathers_at_once: !config.relay_only,
-            said,
-            counts: Arc::default(),
-            video: None,
-            audio: None,
-            playout_delay: config
-                .playout_delay
-                .map(|(least, most)| (playout_delay(least, most), playout_delay(least, most.max(PATIENCE)))),
-            pumps: Mutex::default(),
-            relays,
-            viewer: viewer.to_owned(),
-            peers: Arc::clone(self),
-        };
-        if media.audio {
-            let ssrc = random_u32();
-            peer.audio = Some(peer.add(engine::audio_track(ssrc, self.stereo), ssrc).await?);
-        }
-        if media.video {
-            let (ssrc, rtx) = (random_u32(), random_u32());
-            peer.video = Some(peer.add(engine::video_track(ssrc, rtx), ssrc).await?);
-        }
-        Ok(peer)
-    }
-}
-
 impl Peer {
-    async fn add(&self, track: rtc::media_stream::MediaStreamTrack, ssrc: u32) -> Result<Outgoing, PeerError> {
+    pub(super) async fn add(
+        &self,
+        track: rtc::media_stream::MediaStreamTrack,
+        ssrc: u32,
+    ) -> Result<Outgoing, PeerError> {
         let track = Arc::new(TrackLocalStaticRTP::new(track));
         let local: Arc<dyn TrackLocal> = Arc::clone(&track) as Arc<dyn TrackLocal>;
         let sender = self.connection.add_track(local).await.map_err(internal("add a track"))?;
@@ -274,7 +155,7 @@ impl Peer {
             let _ = timeout(AT_HAND, gathered.wait_for(|gathered| *gathered)).await;
         }
         let described = self.connection.local_description().await.map_or(bare, |described| described.sdp);
-        Ok(presentable(&described))
+        Ok(presentable(&described, &self.public))
     }
 
     /// Takes the viewer's answer.
@@ -305,17 +186,9 @@ impl Peer {
         self.connection.add_ice_candidate(init).await.map_err(|e| PeerError::BadCandidate(e.to_string()))
     }
 
-    /// All own candidates are there, with or without a relay among them: says once that none is to be had.
-    pub fn tell_relay(&self, relay: bool) {
-        if self.relays.is_empty() || self.peers.relay_missed.swap(!relay, Ordering::AcqRel) || relay {
-            return;
-        }
-        let meanwhile =
-            if self.gathers_at_once { "only direct paths are tried" } else { "nobody can watch (relay_only)" };
-        warn!(
-            "no relay from {}: check that the server can be reached, and its user and password; until then {meanwhile}",
-            self.relays.join(" and ")
-        );
+    /// All own candidates are there: says which TURN servers gave no relay, and why.
+    pub fn tell_relays(&self) {
+        self.relays.tell(&self.peers);
     }
 
     /// What the negotiated m-lines carry.
@@ -407,10 +280,11 @@ impl Peer {
     }
 
     /// The pair that ICE chose; `None` while there is none.
-    async fn route(&self) -> Option<String> {
+    pub async fn route(&self) -> Option<String> {
         let transport = self.transport().await?;
         let pair = transport.ice_transport().get_selected_candidate_pair().await.ok()??;
-        Some(route::name(&pair))
+        let relay = pair.local().address.parse().ok().map(|ip| SocketAddr::new(ip, pair.local().port));
+        Some(route::name(&pair, relay.and_then(|relay| self.relays.server(relay))))
     }
 
     /// What its network was found to carry, in bits per second.
@@ -449,6 +323,6 @@ fn bad_sdp(error: impl std::fmt::Display) -> PeerError {
     PeerError::BadSdp(format!("session description: {error}"))
 }
 
-fn internal<E: std::fmt::Display>(doing: &'static str) -> impl Fn(E) -> PeerError {
+pub(super) fn internal<E: std::fmt::Display>(doing: &'static str) -> impl Fn(E) -> PeerError {
     move |error| PeerError::Internal(format!("{doing}: {error}"))
 }

@@ -2,9 +2,16 @@
 
 use rtc::{peer_connection::transport::RTCIceCandidatePair, rtp_transceiver::rtp_sender::RTCRtpCodecParameters};
 
-/// A pair as `local-remote protocol`, such as `host-prflx udp`.
-pub(super) fn name(pair: &RTCIceCandidatePair) -> String {
-    format!("{}-{} {}", pair.local().typ, pair.remote().typ, pair.local().protocol)
+use crate::ice::Url;
+
+/// A pair as `local-remote protocol`, such as `host-prflx udp`; that of an own relay with the way to its server:
+/// `relay-srflx tls by turns:host:5349`.
+pub(super) fn name(pair: &RTCIceCandidatePair, server: Option<&Url>) -> String {
+    let (local, remote) = (pair.local(), pair.remote());
+    match server {
+        Some(url) => format!("{}-{} {} by {url}", local.typ, remote.typ, url.transport()),
+        None => format!("{}-{} {}", local.typ, remote.typ, local.protocol),
+    }
 }
 
 /// Whether the remote description has an m-line of this kind that is not refused and takes media.

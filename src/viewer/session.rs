@@ -49,14 +49,14 @@ struct Session<'a> {
     local: Batch,
     /// The own description: what candidates it has need not be said again.
     own: String,
-    /// Whether a relay is among the candidates of the own ICE generation.
-    relayed: bool,
     remote: Remote,
     /// The hash of the own offer that has no answer yet.
     offered: Option<String>,
     /// Held until the viewer's answer says what it takes.
     leases: (Option<Lease>, Option<Lease>),
     restarts: VecDeque<Mono>,
+    /// The way of media that was told last.
+    route: Option<String>,
     health: Watched,
 }
 
@@ -117,11 +117,11 @@ async fn open<'a>(
         order: Sequence::after(seq),
         local: Batch::default(),
         own: String::new(),
-        relayed: false,
         remote: Remote::new(ledger.clone()),
         offered: None,
         leases,
         restarts: VecDeque::new(),
+        route: None,
         health,
         viewer,
     };
@@ -266,7 +266,7 @@ impl Session<'_> {
         self.offered = None;
         self.local.take();
         let lease_s = self.life.left(Mono::now()).as_secs();
-        let ice_servers = self.viewer.terms.ice_servers.clone();
+        let ice_servers = self.viewer.peers.servers_for(&self.viewer.viewer).await;
         self.own.clone_from(&sdp);
         self.mouth.say(&Reply::Answer { sdp, offer_hash: hash(offer), lease_s, ice_servers }).await;
         self.described(screened.ufrag, ledger).await;
@@ -280,7 +280,10 @@ impl Session<'_> {
         self.local.take();
         self.own.clone_from(&sdp);
         let lease_s = (!restart).then(|| self.life.left(Mono::now()).as_secs());
-        let ice_servers = (!restart).then(|| self.viewer.terms.ice_servers.clone());
+        let ice_servers = match restart {
+            true => None,
+            false => Some(self.viewer.peers.servers_for(&self.viewer.viewer).await),
+        };
         self.mouth.say(&Reply::Offer { sdp, restart, lease_s, ice_servers }).await;
         self.life.on(Event::Offered, Mono::now());
         Ok(())
@@ -327,7 +330,7 @@ impl Session<'_> {
         let event = match event {
             PeerEvent::Candidate(candidate) => return self.gathered(candidate).await,
             PeerEvent::GatheringDone => {
-                self.peer.tell_relay(std::mem::take(&mut self.relayed));
+                self.peer.tell_relays();
                 self.send_candidates(true).await;
                 return Ok(());
             }
@@ -335,7 +338,10 @@ impl Session<'_> {
             PeerEvent::IceDisconnected if timeout(STEP, self.peer.is_closed()).await == Ok(true) => Event::Closed,
             PeerEvent::IceDisconnected => Event::IceDisconnected,
             PeerEvent::IceFailed => Event::IceFailed,
-            PeerEvent::Connected => Event::Connected,
+            PeerEvent::Connected => {
+                self.tell_route().await;
+                Event::Connected
+            }
             PeerEvent::DtlsFailed => Event::DtlsFailed,
             PeerEvent::Closed => Event::Closed,
         };
@@ -343,9 +349,17 @@ impl Session<'_> {
         self.act(action).await
     }
 
+    /// Which way media goes now: at first, and after each new one that ICE had to find.
+    async fn tell_route(&mut self) {
+        let route = timeout(STEP, self.peer.route()).await.ok().flatten();
+        if let Some(route) = route.filter(|route| self.route.as_ref() != Some(route)) {
+            info!("viewer {}: connected by {route}", self.viewer.viewer);
+            self.route = Some(route);
+        }
+    }
+
     async fn gathered(&mut self, candidate: Candidate) -> Step {
         self.remote.local(&candidate.candidate);
-        self.relayed |= candidate.candidate.contains(" typ relay");
         let is_known = self.own.lines().any(|line| line.strip_prefix("a=") == Some(&candidate.candidate));
         if !is_known && self.local.push(candidate, Mono::now()) {
             self.send_candidates(false).await;

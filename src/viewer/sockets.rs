@@ -1,30 +1,148 @@
 //! Where a connection binds.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket},
+};
+
+use rtc::{ice::mdns::MulticastDnsMode, mdns::MulticastSocket, shared::ifaces::ifaces};
+use tracing::debug;
 
 use super::peer::random_u32;
-use crate::config::Webrtc;
+use crate::config::{InterfaceRule, Webrtc};
 
-/// Each usable interface, or the configured addresses, on a free port of the range.
-pub(super) fn addresses(config: &Webrtc) -> Vec<SocketAddr> {
-    let mut addresses: Vec<IpAddr> = if config.addresses.is_empty() {
-        vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]
-    } else {
-        config.addresses.clone()
-    };
-    if config.loopback && config.addresses.is_empty() {
-        addresses.extend([IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()]);
-    }
-    addresses.retain(|a| if a.is_ipv4() { config.ipv4 } else { config.ipv6 });
-    addresses.into_iter().map(|a| SocketAddr::new(a, free_port(a, config.ports))).collect()
+/// What a connection binds to, asked anew at each ICE restart: interfaces come and go.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    addresses: Vec<IpAddr>,
+    interfaces: Vec<InterfaceRule>,
+    ipv4: bool,
+    ipv6: bool,
+    loopback: bool,
+    ports: Option<(u16, u16)>,
+    tcp: bool,
 }
 
-/// A free UDP port of the range, looked for from a random place; 0 (any) without a range, or when all are taken,
-/// in which case the bind that follows says so.
-fn free_port(address: IpAddr, range: Option<(u16, u16)>) -> u16 {
-    let Some((first, last)) = range else { return 0 };
-    let span = u32::from(last.saturating_sub(first)) + 1;
-    let start = random_u32() % span;
-    let port = |i: u32| first.saturating_add(((start + i) % span) as u16);
-    (0..span).map(port).find(|p| UdpSocket::bind((address, *p)).is_ok()).unwrap_or(first)
+impl Places {
+    /// Those of UDP.
+    pub(super) fn udp(config: &Webrtc) -> Self {
+        Self {
+            addresses: config.addresses.clone(),
+            interfaces: config.interfaces.clone(),
+            ipv4: config.ipv4,
+            ipv6: config.ipv6,
+            loopback: config.loopback,
+            ports: config.ports,
+            tcp: false,
+        }
+    }
+
+    /// Those of TCP; none where viewers may not connect by it.
+    pub(super) fn tcp(config: &Webrtc) -> Vec<Self> {
+        config.ice_tcp.then(|| Self { tcp: true, ..Self::udp(config) }).into_iter().collect()
+    }
+
+    /// Each usable interface, or the configured addresses. The unspecified ones stand for those of every interface.
+    fn hosts(&self) -> io::Result<Vec<IpAddr>> {
+        let mut hosts = match (self.addresses.is_empty(), self.interfaces.is_empty()) {
+            (false, _) => self.addresses.clone(),
+            (true, true) => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+            (true, false) => {
+                let all = ifaces()?.into_iter().filter_map(|i| Some((i.name, i.addr?.ip())));
+                let allowed = chosen(&self.interfaces, all);
+                if allowed.is_empty() {
+                    return Err(io::Error::other("none of the interfaces in webrtc.interfaces has an address now"));
+                }
+                allowed
+            }
+        };
+        if self.loopback && self.addresses.is_empty() {
+            hosts.extend([IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()]);
+        }
+        hosts.retain(|host| if host.is_ipv4() { self.ipv4 } else { self.ipv6 });
+        Ok(hosts)
+    }
+
+    /// A free port of the range, looked for from a random place; 0 (any) without a range, or when all are taken, in which
+    /// case the bind that follows says so.
+    fn free_port(&self, address: IpAddr) -> u16 {
+        let Some((first, last)) = self.ports else { return 0 };
+        let span = u32::from(last.saturating_sub(first)) + 1;
+        let start = random_u32() % span;
+        let port = |i: u32| first.saturating_add(((start + i) % span) as u16);
+        let is_free = |port: &u16| match self.tcp {
+            true => TcpListener::bind((address, *port)).is_ok(),
+            false => UdpSocket::bind((address, *port)).is_ok(),
+        };
+        (0..span).map(port).find(is_free).unwrap_or(first)
+    }
+}
+
+impl ToSocketAddrs for Places {
+    type Iter = std::vec::IntoIter<SocketAddr>;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        let hosts = self.hosts()?;
+        Ok(hosts.into_iter().map(|host| SocketAddr::new(host, self.free_port(host))).collect::<Vec<_>>().into_iter())
+    }
+}
+
+/// Whether the connection asks for `.local` names. Its socket is tried beforehand: one that cannot be had would cost the
+/// connection, and without it only a few viewers are found later.
+pub(super) fn names(config: &Webrtc) -> MulticastDnsMode {
+    match config.mdns.then(|| MulticastSocket::new().into_std()) {
+        Some(Ok(_)) => MulticastDnsMode::QueryOnly,
+        Some(Err(e)) => {
+            debug!("multicast DNS: {e}; this session goes without it");
+            MulticastDnsMode::Disabled
+        }
+        None => MulticastDnsMode::Disabled,
+    }
+}
+
+/// The addresses of the allowed interfaces that others can reach: no loopback, and no link-local ones, which mean nothing
+/// without the name of the interface.
+fn chosen(rules: &[InterfaceRule], all: impl Iterator<Item = (String, IpAddr)>) -> Vec<IpAddr> {
+    let is_local = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.segments()[0] & 0xffc0 == 0xfe80,
+    };
+    let allowed = all.filter(|(name, ip)| InterfaceRule::allow(rules, name) && !is_local(ip));
+    allowed.map(|(_, ip)| ip).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_allowed_interfaces_what_others_can_reach_is_used() {
+        let all = [
+            ("lo", "127.0.0.1"),
+            ("eth0", "192.0.2.1"),
+            ("eth0", "2001:db8::1"),
+            ("eth0", "fe80::1"),
+            ("docker0", "172.17.0.1"),
+            ("wlan0", "169.254.1.1"),
+        ];
+        let all = || all.iter().map(|(name, ip)| ((*name).to_owned(), ip.parse().unwrap()));
+        let rules = |word: &str| [InterfaceRule::parse(word).unwrap()];
+        let expected: Vec<IpAddr> = ["192.0.2.1", "2001:db8::1"].map(|ip| ip.parse().unwrap()).to_vec();
+        assert_eq!(chosen(&rules("eth*"), all()), expected);
+        assert_eq!(chosen(&rules("!docker0"), all()), expected);
+        assert!(chosen(&rules("wlan0"), all()).is_empty());
+    }
+
+    #[test]
+    fn ports_are_of_the_range_and_addresses_of_the_family() {
+        let addresses = vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
+        let config =
+            Webrtc { addresses, ipv6: false, ports: Some((40_000, 40_100)), ice_tcp: true, ..Webrtc::default() };
+        for places in [Places::udp(&config), Places::tcp(&config).remove(0)] {
+            let bound: Vec<_> = places.to_socket_addrs().unwrap().collect();
+            assert_eq!(bound.len(), 1);
+            assert!((40_000..=40_100).contains(&bound[0].port()) && bound[0].is_ipv4(), "{bound:?}");
+        }
+        assert!(Places::tcp(&Webrtc::default()).is_empty());
+    }
 }

@@ -89,7 +89,19 @@ describe('viewer and board who cannot reach each other', () => {
     assert.deepEqual(ice_servers, [{ urls: [turn.url], username: turn.user, credential: turn.password }]);
     await leave(page, session);
     await ended('bye');
-    assert.match(daemon.child.output, /: bye; relay-\w+ udp, /);
+    assert.match(daemon.child.output, /: bye; relay-\w+ udp by turn:\S+, /);
+  });
+
+  test('meet over a relay that the board reaches by TCP', options, async () => {
+    const url = turn.url.replace('udp', 'tcp');
+    await start(board.place, { webrtc: { relay_only: true }, more: turn.config(turn.password, { url }) });
+    const page = await look.page();
+    const { session, seen } = await watch(page, {}, daemon);
+    assert.deepEqual([...kinds(seen)], ['relay']);
+    await leave(page, session);
+    await ended('bye');
+    assert.match(daemon.child.output, /: connected by relay-\w+ tcp by turn:\S+transport=tcp/);
+    assert.match(daemon.child.output, /: bye; relay-\w+ tcp by turn:\S+, /);
   });
 
   test('meet over the relay of the viewer, who has it from the device', options, async () => {
@@ -166,7 +178,7 @@ describe('viewer and board behind routers', () => {
     assert.equal(seen.remote, PUBLIC, 'the relay of the board');
     await leave(page, session);
     await ended('bye');
-    assert.match(daemon.child.output, /: bye; relay-\w+ udp, /);
+    assert.match(daemon.child.output, /: bye; relay-\w+ udp by turn:\S+, /);
   });
 
   test('a wrong TURN password is told in a sentence, and costs only the relay', options, async () => {
@@ -177,7 +189,7 @@ describe('viewer and board behind routers', () => {
     assert.equal(seen.remote, board.outer);
     const lines = () => daemon.child.output.split('\n').filter((line) => /WARN|ERROR/.test(line));
     await until('the sentence', () => lines().length);
-    assert.match(lines()[0], new RegExp(`WARN +no relay from ${turn.url.replace('?', '\\?')}: check .* user and password`));
+    assert.match(lines()[0], new RegExp(`WARN +no relay from ${turn.url.replace('?', '\\?')}: it refuses the user or the password`));
     await leave(page, session);
     await ended('bye');
     assert.equal(lines().length, 1, daemon.child.output);

@@ -7,6 +7,7 @@ mod log;
 mod mosquitto;
 mod relay;
 mod schema;
+mod turn;
 
 use std::{future::Future, net::TcpListener, time::Duration};
 
@@ -18,6 +19,7 @@ pub use self::{
     mosquitto::{Listener, Mosquitto, Watcher, mosquitto_pub},
     relay::Relay,
     schema::conforms,
+    turn::{Turn, login},
 };
 
 /// A TCP port on loopback that nobody uses now.

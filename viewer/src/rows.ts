@@ -28,6 +28,6 @@ export function rowsOf(stats: ViewerStats, steps: [string, number][]): Row[] {
     row('Loss', stats.loss === null ? '–' : `${(stats.loss * 100).toFixed(1)} %`),
     row('Round trip', ms(stats.roundTripMs)),
     row('Freezes', String(stats.freezes)),
-    row('Route', route ? (route.kind === 'direct' ? 'Direct' : 'Relay') : '–', route ? `${route.local} – ${route.remote}, ${route.protocol.toUpperCase()}` : ''),
+    row('Route', route ? (route.kind === 'direct' ? 'Direct' : 'Relay') : '–', route ? `${route.local} – ${route.remote}, ${route.protocol.toUpperCase()}${route.server ? ` by ${route.server}` : ''}` : ''),
   ];
 }

@@ -8,6 +8,8 @@ export interface Route {
   local: string;
   remote: string;
   protocol: string;
+  /** The TURN server, where the relay is the browser's own and the browser names it: `turns:turn.example.org:443`. */
+  server?: string;
 }
 
 export interface ViewerStats {
@@ -126,6 +128,7 @@ function routeOf(pair: Entry | undefined, report: Map<string, Entry>): Route | n
   return {
     kind: relayed ? 'relay' : 'direct', local: type(local), remote: type(remote),
     protocol: String(by ?? local['protocol'] ?? 'udp').toLowerCase(),
+    ...(by && typeof local['url'] === 'string' && local['url'] ? { server: local['url'] } : {}),
   };
 }
 

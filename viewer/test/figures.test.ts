@@ -57,7 +57,7 @@ const report = (frames: number, bytes: number, lost: number, local = 'host') => 
   t: { type: 'transport', selectedCandidatePairId: 'p' },
   q: { type: 'candidate-pair', currentRoundTripTime: 9 },
   p: { type: 'candidate-pair', currentRoundTripTime: 0.02, localCandidateId: 'l', remoteCandidateId: 'r' },
-  l: { type: 'local-candidate', candidateType: local, protocol: 'udp', ...(local === 'relay' ? { relayProtocol: 'tls' } : {}) },
+  l: { type: 'local-candidate', candidateType: local, protocol: 'udp', ...(local === 'relay' ? { relayProtocol: 'tls', url: 'turns:turn.example:443' } : {}) },
   r: { type: 'remote-candidate', candidateType: 'srflx', protocol: 'udp' },
 }).map(([id, it]) => [id, { id, ...it }])) as Parameters<typeof readStats>[0];
 
@@ -73,7 +73,9 @@ test('figures are differences between two reports', () => {
   assert.deepEqual(stats.route, { kind: 'direct', local: 'host', remote: 'srflx', protocol: 'udp' });
 });
 test('a relay is named with its own protocol', () => {
-  assert.deepEqual(readStats(report(1, 1, 0, 'relay'), null, 0).stats.route, { kind: 'relay', local: 'relay', remote: 'srflx', protocol: 'tls' });
+  const { stats } = readStats(report(1, 1, 0, 'relay'), null, 0);
+  assert.deepEqual(stats.route, { kind: 'relay', local: 'relay', remote: 'srflx', protocol: 'tls', server: 'turns:turn.example:443' });
+  assert.equal(rowsOf(stats, []).find((row) => row.term === 'Route')?.note, 'relay – srflx, TLS by turns:turn.example:443');
 });
 test('nothing connected yet is no figures, and no fault', () => {
   const { stats } = readStats(new Map(), null, 0);

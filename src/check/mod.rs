@@ -1,9 +1,12 @@
 //! `check` and `probe`: what is wrong, what is there, and what to write down. They give text; `main` prints it.
 
+mod network;
+
 use std::{fmt::Write as _, fs, path::Path};
 
 use serde::Serialize;
 
+pub use self::network::{Line, network};
 use crate::{
     audio::{self, Microphone},
     config::{AudioSource, Config, Surroundings, VideoSource, load},

@@ -1,0 +1,132 @@
+//! One connection made to be looked at: each step from the name to a message that the broker took.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{Notify, mpsc},
+    time::timeout,
+};
+
+use super::{
+    client::{self, Handling, Heard, Setup},
+    hearing::who,
+    trouble::{Kind, Trouble},
+    url, wire,
+};
+use crate::{
+    config::{self, Id},
+    protocol::Topics,
+};
+
+/// What is said on `evt`: nobody has to understand it.
+const WORDS: &[u8] = br#"{"v":1,"type":"check"}"#;
+
+/// What follows at once, or not at all.
+const SOON: Duration = Duration::from_millis(300);
+
+/// What became of the steps.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The broker.
+    pub url: String,
+    /// The steps that were done.
+    pub done: Vec<&'static str>,
+    /// Why the next one was not.
+    pub trouble: Option<String>,
+}
+
+/// Goes through the steps of a connection, as this user, with a client id of its own: a daemon that runs meanwhile is not
+/// disturbed.
+pub async fn check(config: &config::Broker, device: &Id) -> Checked {
+    let config = Arc::new(config.clone());
+    let mut done = vec!["name", "TCP", "TLS", "login", "subscribe", "publish"];
+    if !config.transport.is_tls() {
+        done.retain(|step| *step != "TLS");
+    }
+    let ended = go(&config, device).await;
+    if let Err((step, _)) = &ended {
+        let at = done.iter().position(|known| known == step).unwrap_or_default();
+        done.truncate(at);
+    }
+    Checked { url: url(&config), done, trouble: ended.err().map(|(_, trouble)| trouble.to_string()) }
+}
+
+async fn go(config: &Arc<config::Broker>, device: &Id) -> Result<(), (&'static str, Trouble)> {
+    let topics = Topics::new(&config.root, device);
+    let short: String = device.as_str().chars().take(56).collect();
+    let guise = Id::new(&format!("{short}-check")).unwrap_or_else(|| device.clone());
+    let handling = Handling { retain: false, expiry: Some(60) };
+    let will = Bytes::from_static(WORDS);
+    let setup = Setup { config, device: &guise, will_topic: topics.events(), will, will_expiry: 60 };
+    let (mouth, mut ears) = client::open(setup).map_err(|trouble| ("name", trouble))?;
+    let (logged_in, (refuse, mut refused)) = (Notify::new(), mpsc::channel(1));
+    let hear = async {
+        loop {
+            match ears.poll().await {
+                Ok(Heard::LoggedIn { .. }) => logged_in.notify_one(),
+                Ok(Heard::Refused(said)) => drop(refuse.try_send(said)),
+                Ok(Heard::Message(message)) => mouth.acknowledge(message.receipt),
+                Ok(Heard::Other) => {}
+                Err(trouble) => return trouble,
+            }
+        }
+    };
+    let late = |what: &str| Trouble::new(Kind::TimedOut, format!("{what}: the broker does not answer"));
+    let mut hear = pin!(hear);
+    tokio::select! {
+        trouble = &mut hear => return Err((step(&trouble), trouble)),
+        () = logged_in.notified() => {}
+    }
+    let filter = topics.requests();
+    let granted = tokio::select! {
+        trouble = &mut hear => return Err(("subscribe", trouble)),
+        granted = timeout(wire::DEADLINE, mouth.subscribe(std::slice::from_ref(&filter))) => granted,
+    };
+    match granted.map(|granted| granted.ok().and_then(|granted| granted.into_iter().next())) {
+        Ok(Some(Ok(()))) => {}
+        Ok(Some(Err(said))) => {
+            let text = format!("subscribe to {filter}: {said}; let {} read it in the broker's ACL", who(config));
+            return Err(("subscribe", Trouble::new(Kind::Subscription, text)));
+        }
+        Ok(None) | Err(_) => return Err(("subscribe", late("subscribe"))),
+    }
+    let topic = topics.events();
+    let published = tokio::select! {
+        trouble = &mut hear => return Err(("publish", trouble)),
+        published = timeout(wire::DEADLINE, mouth.publish_surely(topic.clone(), Bytes::from_static(WORDS), handling)) => published,
+    };
+    if !matches!(published, Ok(Ok(()))) {
+        // The reason of a refusal is heard with it, or right after it.
+        let said = tokio::select! {
+            said = refused.recv() => said,
+            _ = timeout(SOON, &mut hear) => refused.try_recv().ok(),
+        };
+        let trouble = match said {
+            Some(said) => Trouble::new(
+                Kind::Publication,
+                format!("publish to {topic}: {said}; let {} write it in the broker's ACL", who(config)),
+            ),
+            None => late("publish"),
+        };
+        return Err(("publish", trouble));
+    }
+    mouth.disconnect();
+    // Its answer is the end of the connection, in time or not.
+    drop(timeout(SOON, hear).await);
+    Ok(())
+}
+
+/// The step in which a connection that was never up failed.
+fn step(trouble: &Trouble) -> &'static str {
+    let said = trouble.to_string();
+    match trouble.kind {
+        _ if said.starts_with("TLS") => "TLS",
+        _ if said.starts_with("connect") => "TCP",
+        _ if said.starts_with("look up") => "name",
+        Kind::Name => "name",
+        Kind::Refused | Kind::Unreachable => "TCP",
+        Kind::Files | Kind::Untrusted | Kind::Expired | Kind::WrongName | Kind::ClientCertificate | Kind::Tls => "TLS",
+        _ => "login",
+    }
+}

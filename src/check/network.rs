@@ -1,0 +1,119 @@
+//! `check --network`: whether the broker and every STUN and TURN server do what they are there for.
+
+use std::path::Path;
+
+use crate::{
+    broker,
+    config::{Config, Surroundings, load},
+    ice::{Finding, Ice},
+};
+
+/// One line of the report.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Whether it works.
+    pub good: bool,
+    /// A sentence.
+    pub text: String,
+}
+
+/// Tries everything that the configuration names; the sentences tell what works, what does not, and what to do. A file that
+/// cannot be used is told as `check` does.
+pub async fn network(file: &Path) -> Result<Vec<Line>, Vec<String>> {
+    // As the daemon would read it: secrets have to be there.
+    let loaded = load(file, &Surroundings::of_process(false));
+    let config = loaded.map_err(|error| error.problems.iter().map(ToString::to_string).collect::<Vec<_>>())?.config;
+    let ice = Ice::default();
+    let (broker, (findings, faults)) = tokio::join!(
+        Box::pin(broker::check::check(&config.broker, &config.device)),
+        ice.examine(&config.webrtc, |_| true)
+    );
+    let mut lines = vec![broker_line(&broker)];
+    lines.extend(findings.iter().map(server_line));
+    lines.extend(faults.into_iter().map(|text| Line { good: false, text }));
+    if let Some(advice) = advice(&config, &findings) {
+        lines.push(Line { good: true, text: advice });
+    }
+    Ok(lines)
+}
+
+fn broker_line(checked: &broker::check::Checked) -> Line {
+    let done = checked.done.join(", ");
+    match &checked.trouble {
+        None => Line { good: true, text: format!("broker {}: {done}", checked.url) },
+        Some(trouble) if done.is_empty() => Line { good: false, text: format!("broker {}: {trouble}", checked.url) },
+        Some(trouble) => Line { good: false, text: format!("broker {}: {trouble}; what works: {done}", checked.url) },
+    }
+}
+
+fn server_line(finding: &Finding) -> Line {
+    let Finding { url, outcome } = finding;
+    match outcome {
+        Ok(proof) => match &proof.but {
+            None if url.turn => Line {
+                good: true,
+                text: format!("{url}: a relay at {}, and a message through it came back", proof.address),
+            },
+            None => Line { good: true, text: format!("{url}: it sees this board as {}", proof.address) },
+            Some(but) => Line { good: false, text: format!("{url}: a relay at {}, but {but}", proof.address) },
+        },
+        Err(why) => Line { good: false, text: format!("{url}: {why}") },
+    }
+}
+
+/// What is missing rather than wrong.
+fn advice(config: &Config, findings: &[Finding]) -> Option<String> {
+    if findings.is_empty() {
+        let text = "no STUN or TURN server: viewers in the same network can watch, others only where this board has a \
+                    public address; add [[webrtc.ice_servers]]";
+        return Some(text.to_owned());
+    }
+    let relays: Vec<_> = findings.iter().filter(|finding| finding.url.turn).collect();
+    if relays.is_empty() {
+        return Some("no TURN server: some pairs of networks will have no path; add a turn: server".to_owned());
+    }
+    let only_udp = relays.iter().all(|finding| finding.url.transport() == "udp");
+    (only_udp && !config.webrtc.relay_only).then(|| {
+        "every TURN server is reached by UDP: a network that lets none through has no path; add ?transport=tcp or turns:"
+            .to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ice::{Proof, Url};
+
+    #[test]
+    fn one_line_each_tells_what_works_and_what_does_not() {
+        let address = "203.0.113.5:4000".parse().unwrap();
+        let proof = |but: Option<&str>| Ok(Proof { address, but: but.map(str::to_owned) });
+        let rows = [
+            ("stun:a", proof(None), true, "stun:a:3478: it sees this board as 203.0.113.5:4000"),
+            (
+                "turns:a",
+                proof(None),
+                true,
+                "turns:a:5349: a relay at 203.0.113.5:4000, and a message through it came back",
+            ),
+            ("turn:a", proof(Some("x")), false, "turn:a:3478?transport=udp: a relay at 203.0.113.5:4000, but x"),
+            ("turn:a", Err("why".to_owned()), false, "turn:a:3478?transport=udp: why"),
+        ];
+        for (url, outcome, good, text) in rows {
+            let finding = Finding { url: Url::parse(url).unwrap(), outcome };
+            assert_eq!(server_line(&finding), Line { good, text: text.to_owned() });
+        }
+        let checked = |done: &[&'static str], trouble: Option<&str>| broker::check::Checked {
+            url: "mqtt://b:1883".into(),
+            done: done.to_vec(),
+            trouble: trouble.map(str::to_owned),
+        };
+        for (checked, good, text) in [
+            (checked(&["name", "TCP"], None), true, "broker mqtt://b:1883: name, TCP"),
+            (checked(&["name"], Some("connect: no")), false, "broker mqtt://b:1883: connect: no; what works: name"),
+            (checked(&[], Some("look up b: no")), false, "broker mqtt://b:1883: look up b: no"),
+        ] {
+            assert_eq!(broker_line(&checked), Line { good, text: text.to_owned() });
+        }
+    }
+}

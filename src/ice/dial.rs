@@ -1,0 +1,148 @@
+//! A byte stream to a server: TCP, or TLS over it, with a deadline, and each failure in words.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use rustix::net::sockopt;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{ClientConfig, Error as TlsError, crypto::ring, pki_types::ServerName},
+};
+
+use super::url::Url;
+use crate::{clock::Mono, tls};
+
+/// From the first SYN to the end of the TLS handshake.
+pub(super) const DEADLINE: Duration = Duration::from_secs(6);
+/// How long the other side may leave bytes unacknowledged.
+const DEAD_AFTER: u32 = 10_000;
+/// Bytes that may wait in the kernel: what is there can no longer be dropped.
+const UNSENT: u32 = 16 << 10;
+/// How long what was read from the files of authorities is good.
+const TRUST_FOR: Duration = Duration::from_secs(3600);
+
+/// A connected stream.
+pub(super) enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// By the file of authorities: what a client needs of it, and when that was read.
+type Read = HashMap<Option<PathBuf>, (Arc<ClientConfig>, Mono)>;
+
+/// Which authorities are trusted; read from their files once in a while and not for each stream.
+#[derive(Default)]
+pub(super) struct Trust(Mutex<Read>);
+
+impl std::fmt::Debug for Trust {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trust").finish_non_exhaustive()
+    }
+}
+
+impl Trust {
+    async fn client(&self, ca: Option<&PathBuf>) -> Result<Arc<ClientConfig>, String> {
+        let key = ca.cloned();
+        let now = Mono::now();
+        let known = |trust: &Read| {
+            trust.get(&key).filter(|(_, read)| now.since(*read) < TRUST_FOR).map(|(client, _)| Arc::clone(client))
+        };
+        if let Some(client) = known(&self.0.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(client);
+        }
+        let file = ca.cloned();
+        let client = tokio::task::spawn_blocking(move || {
+            let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(|e| format!("prepare TLS: {e}"))?;
+            let roots = tls::roots(file.as_deref())?;
+            Ok::<_, String>(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+        });
+        let client = client.await.map_err(|_| "prepare TLS: reading the authorities broke off".to_owned())??;
+        let mut trust = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A reload may name other files: those of the past are not kept for ever.
+        trust.retain(|_, (_, read)| now.since(*read) < TRUST_FOR);
+        trust.insert(key, (Arc::clone(&client), now));
+        Ok(client)
+    }
+}
+
+/// Connects to the server of `url` at one of these addresses; each has its share of the time.
+pub(super) async fn dial(
+    url: &Url,
+    addresses: &[IpAddr],
+    ca: Option<&PathBuf>,
+    trust: &Trust,
+) -> Result<Stream, String> {
+    let began = Instant::now();
+    let tcp = connect(url, addresses).await?;
+    if !url.secure {
+        return Ok(Stream::Tcp(tcp));
+    }
+    let name = ServerName::try_from(url.host.clone())
+        .map_err(|_| format!("{} is no name that a certificate can hold", url.host))?;
+    let client = trust.client(ca).await?;
+    let left = DEADLINE.saturating_sub(began.elapsed()).max(DEADLINE / 3);
+    match timeout(left, TlsConnector::from(client).connect(name, tcp)).await {
+        Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+        Ok(Err(error)) => Err(format!("TLS handshake: {}", explain(&error, &url.host))),
+        Err(_) => Err("TLS handshake: no answer; is this the server's TLS port?".to_owned()),
+    }
+}
+
+async fn connect(url: &Url, addresses: &[IpAddr]) -> Result<TcpStream, String> {
+    let deadline = Instant::now() + DEADLINE * 2 / 3;
+    let mut fault = format!("look up {}: no address; check the name and this board's DNS", url.host);
+    for (i, address) in addresses.iter().enumerate() {
+        let place = SocketAddr::new(*address, url.port);
+        let left = u32::try_from(addresses.len() - i).unwrap_or(u32::MAX);
+        let share = deadline.saturating_duration_since(Instant::now()) / left;
+        fault = match timeout(share, TcpStream::connect(place)).await {
+            Ok(Ok(tcp)) => match tune(&tcp) {
+                Ok(()) => return Ok(tcp),
+                Err(error) => format!("connect to {place}: {}", plain(&error)),
+            },
+            Ok(Err(error)) => format!("connect to {place}: {}", plain(&error)),
+            Err(_) => format!("connect to {place}: no answer; does a firewall stop it?"),
+        };
+    }
+    Err(fault)
+}
+
+fn tune(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    sockopt::set_tcp_user_timeout(tcp, DEAD_AFTER)?;
+    socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT)
+}
+
+/// An error of a TLS stream to `host`, in words.
+pub(super) fn explain(error: &io::Error, host: &str) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
+        Some(TlsError::InvalidCertificate(fault)) => tls::flaw(fault, "the server's", host, SystemTime::now()).1,
+        Some(TlsError::InvalidMessage(_)) => "the answer is not TLS; is this the server's TLS port?".to_owned(),
+        Some(other) => other.to_string(),
+        None => plain(error),
+    }
+}
+
+/// An I/O error without Rust's `(os error …)`.
+pub(super) fn plain(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return "closed by the other side".to_owned();
+    }
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}

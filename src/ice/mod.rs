@@ -1,0 +1,302 @@
+//! The ways out: STUN and TURN servers, as the viewer is told them and as the board's own agent can use them.
+
+mod command;
+mod dial;
+mod framing;
+mod login;
+mod names;
+mod probe;
+mod turn_stream;
+mod url;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use futures_util::future::join_all;
+use rtc::peer_connection::transport::RTCIceServer;
+
+use self::{command::Printed, dial::Trust, login::login, names::Names, turn_stream::Far};
+pub use self::{probe::Proof, turn_stream::TurnStream, url::Url};
+use crate::{
+    config::{IceServer, Webrtc},
+    protocol,
+};
+
+/// How long a session waits, in all, for what is not known yet: a dead name server never costs more.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// Addresses of one name that are used, of each family.
+const ADDRESSES: usize = 2;
+/// How long an examination waits for names, and for the program that prints servers.
+const EXAMINATION: Duration = Duration::from_secs(20);
+/// How soon names are looked for again after the start, until they are found.
+const FIRST: Duration = Duration::from_secs(30);
+
+/// The servers of all sessions.
+#[derive(Debug, Default)]
+pub struct Ice {
+    names: Names,
+    printed: Printed,
+    trust: Arc<Trust>,
+}
+
+/// What one URL of a server came to.
+#[derive(Debug)]
+pub struct Finding {
+    /// Which.
+    pub url: Url,
+    /// What it did, or which step failed and why.
+    pub outcome: Result<Proof, String>,
+}
+
+/// One TURN server as one session uses it.
+#[derive(Debug)]
+pub struct Relay {
+    /// As it was configured.
+    pub url: Url,
+    /// Where the stack asks for it; more than one where its name has more than one address.
+    pub places: Vec<SocketAddr>,
+    /// What stands between, where it is reached by TCP or TLS.
+    pub stream: Option<TurnStream>,
+}
+
+/// What one session's agent is given. The relays by TCP and TLS last as long as this value.
+#[derive(Debug, Default)]
+pub struct Ways {
+    /// For the stack: UDP, by address.
+    pub servers: Vec<RTCIceServer>,
+    /// The TURN servers among them.
+    pub relays: Vec<Relay>,
+    /// Servers that are left out, each with a reason.
+    pub missing: Vec<(Url, String)>,
+}
+
+impl Ice {
+    /// The servers as this viewer is told them: with a login of its own, where logins are made.
+    pub async fn for_viewer(&self, config: &Webrtc, viewer: &str) -> Vec<protocol::IceServer> {
+        let now = SystemTime::now();
+        let of = |server: IceServer| {
+            let login = login(&server.login, Some(viewer), now);
+            let (username, credential) = login.map(|login| (login.user, login.password.expose().to_owned())).unzip();
+            protocol::IceServer { urls: server.urls, username, credential }
+        };
+        let printed = self.printed.servers(&config.ice_command, PATIENCE).await;
+        config.ice_servers.iter().cloned().chain(printed).map(of).collect()
+    }
+
+    /// What the agent of a new session can use, by address. What is not known in time is left out.
+    pub async fn open(&self, config: &Webrtc) -> Ways {
+        let printed = self.printed.servers(&config.ice_command, PATIENCE).await;
+        let servers: Vec<_> = config.ice_servers.iter().cloned().chain(printed.iter().map(sparing)).collect();
+        let urls: Vec<Vec<Url>> =
+            servers.iter().map(|server| server.urls.iter().filter_map(|url| Url::parse(url).ok()).collect()).collect();
+        let hosts: Vec<&str> = urls.iter().flatten().map(|url| url.host.as_str()).collect();
+        let mut addresses = self.names.addresses(&hosts, PATIENCE).await.into_iter();
+        let (mut ways, now) = (Ways::default(), SystemTime::now());
+        for (server, urls) in servers.iter().zip(urls) {
+            let mut found = Vec::new();
+            for (url, addresses) in urls.into_iter().zip(addresses.by_ref()) {
+                let known = !addresses.is_empty();
+                let addresses = usable(addresses, config);
+                let way = match (addresses.is_empty(), known) {
+                    (true, false) => Err(format!("no address is known of {}", url.host)),
+                    (true, true) => Err(format!("{} has no address of a family that is in use", url.host)),
+                    (false, _) => self.way(&url, addresses, server, config),
+                };
+                match way {
+                    Ok((places, stream)) => {
+                        found.extend(places.iter().map(|place| url.at(*place)));
+                        if url.turn {
+                            ways.relays.push(Relay { url, places, stream });
+                        }
+                    }
+                    Err(why) => ways.missing.push((url, why)),
+                }
+            }
+            if !found.is_empty() {
+                let login = login(&server.login, None, now);
+                let (username, credential) =
+                    login.map(|login| (login.user, login.password.expose().to_owned())).unwrap_or_default();
+                ways.servers.push(RTCIceServer { urls: found, username, credential });
+            }
+        }
+        ways
+    }
+
+    /// Asks each server that is wanted by each of its URLs, all at the same time: a real answer of STUN, a real relay of TURN.
+    /// What there is beside, such as a program that fails, comes as sentences.
+    pub async fn examine(&self, config: &Webrtc, wanted: impl Fn(&Url) -> bool) -> (Vec<Finding>, Vec<String>) {
+        let mut faults = Vec::new();
+        let mut servers = config.ice_servers.clone();
+        if !config.ice_command.is_empty() {
+            match command::run(&config.ice_command).await.and_then(|text| command::parse(&text)) {
+                Ok((printed, _)) => servers.extend(printed),
+                Err(fault) => faults.push(format!("ice_command: {fault}")),
+            }
+        }
+        let (mut all, now) = (Vec::new(), SystemTime::now());
+        for server in &servers {
+            let urls = server.urls.iter().filter_map(|url| Url::parse(url).ok());
+            all.extend(urls.filter(|url| wanted(url)).map(|url| (url, server)));
+        }
+        let hosts: Vec<&str> = all.iter().map(|(url, _)| url.host.as_str()).collect();
+        let addresses = self.names.addresses(&hosts, EXAMINATION).await;
+        let asked = all.iter().zip(addresses).map(|((url, server), addresses)| async {
+            let found = !addresses.is_empty();
+            let addresses = usable(addresses, config);
+            let outcome = match (addresses.is_empty(), found) {
+                (true, false) => Err(format!("look up {}: no address; check the name and this board's DNS", url.host)),
+                (true, true) => Err(format!("{} has no address of a family that is in use", url.host)),
+                (false, _) => self.ask(url, addresses, server, config, now).await,
+            };
+            Finding { url: url.clone(), outcome }
+        });
+        (join_all(asked).await, faults)
+    }
+
+    /// One URL: at each of its addresses in turn, until one does.
+    async fn ask(
+        &self,
+        url: &Url,
+        addresses: Vec<IpAddr>,
+        server: &IceServer,
+        config: &Webrtc,
+        now: SystemTime,
+    ) -> Result<Proof, String> {
+        let (places, stream) = self.way(url, addresses, server, config)?;
+        let login = login(&server.login, None, now);
+        let mut outcome = Err("no address".to_owned());
+        for place in places {
+            outcome = match url.turn {
+                true => probe::turn(place, login.as_ref(), stream.as_ref()).await,
+                false => probe::stun(place).await,
+            };
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    /// Where the stack finds a server.
+    fn way(
+        &self,
+        url: &Url,
+        addresses: Vec<IpAddr>,
+        server: &IceServer,
+        config: &Webrtc,
+    ) -> Result<(Vec<SocketAddr>, Option<TurnStream>), String> {
+        if !url.stream && !url.secure {
+            return Ok((addresses.into_iter().map(|address| SocketAddr::new(address, url.port)).collect(), None));
+        }
+        let (ca, trust) = (server.ca_file.clone(), Arc::clone(&self.trust));
+        let far = Far { url: Arc::new(url.clone()), addresses, ca, trust };
+        // The stack asks only servers of a family that it has a socket of.
+        let ipv4 = config.ipv4 && (config.addresses.is_empty() || config.addresses.iter().any(IpAddr::is_ipv4));
+        let stream = TurnStream::open(far, ipv4).map_err(|e| format!("listen on loopback: {e}"))?;
+        Ok((vec![stream.place()], Some(stream)))
+    }
+
+    /// Sees to it that the first session of the day has everything at hand. Never ends; is to be begun anew with each
+    /// configuration.
+    pub async fn keep(&self, config: &Webrtc) {
+        let printed = async {
+            while !config.ice_command.is_empty() {
+                self.printed.servers(&config.ice_command, Duration::MAX).await;
+                tokio::time::sleep(self.printed.pause()).await;
+            }
+        };
+        let names = async {
+            let urls: Vec<_> = config
+                .ice_servers
+                .iter()
+                .flat_map(|server| &server.urls)
+                .filter_map(|url| Url::parse(url).ok())
+                .collect();
+            let hosts: Vec<&str> = urls.iter().map(|url| url.host.as_str()).collect();
+            // Once they were found, an old address is good enough until a session asks for a new one.
+            while self.names.addresses(&hosts, Duration::from_secs(60)).await.iter().any(Vec::is_empty) {
+                tokio::time::sleep(FIRST).await;
+            }
+        };
+        tokio::join!(printed, names);
+        std::future::pending().await
+    }
+}
+
+/// The addresses that may be used, both families mixed as the name server gave them.
+fn usable(addresses: Vec<IpAddr>, config: &Webrtc) -> Vec<IpAddr> {
+    let (v4, v6): (Vec<_>, Vec<_>) = addresses.into_iter().partition(IpAddr::is_ipv4);
+    let some = |list: Vec<IpAddr>, wanted: bool| list.into_iter().filter(move |_| wanted).take(ADDRESSES);
+    some(v4, config.ipv4).chain(some(v6, config.ipv6)).collect()
+}
+
+/// A server that was sold by the hour, with one URL of each kind: services name the same relay by many ports, and each
+/// URL is an allocation that has to be paid.
+fn sparing(server: &IceServer) -> IceServer {
+    let mut kinds = Vec::new();
+    let mut is_news = |url: &&String| {
+        let kind = Url::parse(url).map(|url| (url.turn, url.transport()));
+        let news = kind.as_ref().is_ok_and(|kind| !kinds.contains(kind));
+        kinds.extend(kind);
+        news
+    };
+    IceServer { urls: server.urls.iter().filter(&mut is_news).cloned().collect(), ..server.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{IceLogin, Login, Secret};
+
+    fn config(urls: &[&str]) -> Webrtc {
+        let login = IceLogin::Fixed(Login { user: "u".into(), password: Secret::new("p") });
+        let urls = urls.iter().map(|url| (*url).to_owned()).collect();
+        Webrtc { ice_servers: vec![IceServer { urls, login, ca_file: None }], ..Webrtc::default() }
+    }
+
+    #[tokio::test]
+    async fn the_agent_is_given_addresses_and_udp_only() {
+        let ice = Ice::default();
+        let both = config(&["stun:192.0.2.1", "turn:[2001:db8::1]", "turns:192.0.2.3", "turn:no-such-name.invalid"]);
+        let ways = ice.open(&both).await;
+        let stream = ways.relays[1].places[0];
+        assert!(stream.ip().is_loopback());
+        let expected = [
+            "stun:192.0.2.1:3478".to_owned(),
+            "turn:[2001:db8::1]:3478?transport=udp".to_owned(),
+            format!("turn:{stream}?transport=udp"),
+        ];
+        assert_eq!(ways.servers[0].urls, expected);
+        assert_eq!(ways.missing.len(), 1, "{:?}", ways.missing);
+        let v4 = Webrtc { ipv6: false, ..both };
+        let ways = ice.open(&v4).await;
+        assert_eq!(ways.servers[0].urls.len(), 2, "{:?}", ways.servers[0].urls);
+        assert_eq!(ways.relays[0].url.to_string(), "turns:192.0.2.3:5349");
+    }
+
+    #[tokio::test]
+    async fn each_viewer_has_a_login_of_its_own_where_logins_are_made() {
+        let ice = Ice::default();
+        let mut config = config(&["turn:192.0.2.1"]);
+        let told = ice.for_viewer(&config, "anna").await;
+        assert_eq!(told[0].username.as_deref(), Some("u"));
+        let login = IceLogin::Made { secret: Secret::new("s3cret"), user: None, ttl: Duration::from_secs(600) };
+        config.ice_servers[0].login = login;
+        let told = ice.for_viewer(&config, "anna").await;
+        assert!(told[0].username.as_deref().is_some_and(|user| user.ends_with(":anna")), "{told:?}");
+        let shown = format!("{told:?} {config:?} {:?}", ice.open(&config).await.relays);
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+
+    #[test]
+    fn of_a_server_that_is_paid_for_one_url_of_each_kind_is_used() {
+        let many =
+            ["stun:a:3478", "stun:a:53", "turn:a:3478", "turn:a:53", "turn:a?transport=tcp", "turns:a", "turns:a:443"];
+        let config = config(&many);
+        let spared = sparing(&config.ice_servers[0]);
+        assert_eq!(spared.urls, ["stun:a:3478", "turn:a:3478", "turn:a?transport=tcp", "turns:a"]);
+    }
+}

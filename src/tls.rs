@@ -1,0 +1,112 @@
+//! What every TLS client of this board has in common: whom it trusts, the files it reads, and what is wrong with a
+//! certificate, in words.
+
+use std::{
+    fmt::Display,
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use tokio_rustls::rustls::{
+    CertificateError, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+/// No CA bundle or certificate chain is larger; anything that is, is the wrong file.
+const FILE_MAX: u64 = 4 << 20;
+/// Before this day (2024-01-01) no release of this program existed: a clock that says so was never set.
+const CLOCK_IS_SET: Duration = Duration::from_secs(1_704_067_200);
+
+/// The authorities of this file, or those of the system. Blocks: it reads files.
+pub fn roots(own: Option<&Path>) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = own {
+        for certificate in certificates(path)? {
+            roots.add(certificate).map_err(|e| about(path, e))?;
+        }
+        return Ok(roots);
+    }
+    // Some systems ship roots that webpki does not take: the others are still good.
+    let native = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(native.certs);
+    if roots.is_empty() {
+        let why = native.errors.first().map_or_else(String::new, |e| format!(": {e}"));
+        return Err(format!("this system has no certificate authorities{why}; install ca-certificates or set ca_file"));
+    }
+    Ok(roots)
+}
+
+/// The certificates in a PEM file; at least one.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain: Vec<_> =
+        CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<_, _>>().map_err(|e| about(path, e))?;
+    if chain.is_empty() {
+        return Err(about(path, "no certificate in it; PEM is expected"));
+    }
+    Ok(chain)
+}
+
+/// A file of bounded size.
+pub fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let size = fs::metadata(path).map_err(|e| about(path, e))?.len();
+    if size > FILE_MAX {
+        return Err(about(path, format_args!("{size} bytes are too many for PEM")));
+    }
+    fs::read(path).map_err(|e| about(path, e))
+}
+
+/// What is wrong with a file, with its name.
+pub fn about(path: &Path, said: impl Display) -> String {
+    format!("read {}: {said}", path.display())
+}
+
+/// Which part of a certificate is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// Nobody this board knows vouches for it.
+    Untrusted,
+    /// It is not valid now, by this board's clock.
+    Expired,
+    /// It is for another name.
+    WrongName,
+}
+
+/// What is wrong with the certificate of `host`, at the wall clock's time `now`; `whose` is who showed it: `the broker's`.
+pub fn flaw(fault: &CertificateError, whose: &str, host: &str, now: SystemTime) -> (Flaw, String) {
+    use CertificateError as C;
+    let clock = clock_hint(now);
+    match fault {
+        C::UnknownIssuer => (
+            Flaw::Untrusted,
+            format!(
+                "{whose} certificate is signed by an authority this board does not know; set ca_file if it is your own"
+            ),
+        ),
+        C::Expired | C::ExpiredContext { .. } => (Flaw::Expired, format!("{whose} certificate has expired{clock}")),
+        C::NotValidYet | C::NotValidYetContext { .. } => {
+            let clock = if clock.is_empty() { "; is this board's clock right?" } else { &clock };
+            (Flaw::Expired, format!("{whose} certificate is not valid yet{clock}"))
+        }
+        C::NotValidForName | C::NotValidForNameContext { .. } => {
+            let names = match fault {
+                C::NotValidForNameContext { presented, .. } if !presented.is_empty() => {
+                    format!(", it is for {}", presented.join(", "))
+                }
+                _ => String::new(),
+            };
+            (Flaw::WrongName, format!("{whose} certificate is not for {host}{names}"))
+        }
+        other => (Flaw::Untrusted, format!("{whose} certificate: {other}")),
+    }
+}
+
+/// What a never-set clock does to certificates: all of them are from the future.
+fn clock_hint(now: SystemTime) -> String {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    if since >= CLOCK_IS_SET {
+        return String::new();
+    }
+    let year = 1970 + since.as_secs() / 31_556_952;
+    format!("; this board's clock says {year}: it has to be set (NTP) before certificates can be checked")
+}

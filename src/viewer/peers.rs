@@ -1,0 +1,147 @@
+//! What all peer connections share, and how one is opened.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use rtc::{
+    crypto::SignatureScheme,
+    peer_connection::{
+        certificate::{CertificateParams, RTCCertificate},
+        configuration::{RTCConfigurationBuilder, RTCIceTransportPolicy},
+    },
+};
+use tokio::sync::{mpsc, watch};
+use webrtc::{peer_connection::PeerConnectionBuilder, runtime::TokioRuntime};
+
+use super::{
+    engine,
+    feedback::{Feedback, Said},
+    handler::{Handler, PeerEvent},
+    networks::Networks,
+    peer::{Peer, PeerError, internal, random_u32},
+    pump::Stage,
+    relays::{Missed, Relays},
+    sockets::{self, Places},
+    track::{PATIENCE, playout_delay},
+};
+use crate::{config::Webrtc, ice::Ice, protocol::Wanted};
+
+/// What all peer connections share: settings, certificate, resolved servers.
+pub struct Peers {
+    config: Mutex<Webrtc>,
+    stereo: bool,
+    certificate: RTCCertificate,
+    pub(super) ice: Ice,
+    pub(super) networks: Networks,
+    /// TURN servers that give no relay.
+    pub(super) missed: Mutex<Missed>,
+}
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peers").finish_non_exhaustive()
+    }
+}
+
+impl Peers {
+    /// Prepares what all connections share; makes the DTLS certificate, so that no viewer waits for it.
+    pub fn new(config: &Webrtc, stereo: bool) -> Result<Arc<Self>, PeerError> {
+        let provider = rtc::crypto::default_provider().map_err(internal("find a crypto provider"))?;
+        let params =
+            CertificateParams::new(vec!["fanlight".to_owned()]).map_err(internal("name the DTLS certificate"))?;
+        let certificate = RTCCertificate::generate(provider.crypto(), SignatureScheme::EcdsaP256Sha256, params)
+            .map_err(internal("make the DTLS certificate"))?;
+        let config = Mutex::new(config.clone());
+        Ok(Arc::new(Self {
+            config,
+            stereo,
+            certificate,
+            ice: Ice::default(),
+            networks: Networks::default(),
+            missed: Mutex::default(),
+        }))
+    }
+
+    /// Takes new settings; connections that are open keep theirs.
+    pub fn configure(&self, config: Webrtc) {
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    /// Says what picture and sound need at most, in bits per second; for connections that open from now on.
+    pub fn set_need(&self, video: u32, audio: u32) {
+        self.networks.set_need(video, audio);
+    }
+
+    /// The settings in force.
+    pub(super) fn config(&self) -> Webrtc {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Opens a peer connection. `media` says what it will carry: with a `request` what was wanted, with an offer all
+    /// that the board has.
+    /// What is known of the network of `viewer` from an earlier session is where this one begins.
+    pub async fn open(
+        self: &Arc<Self>,
+        viewer: &str,
+        media: Wanted,
+        events: mpsc::Sender<PeerEvent>,
+    ) -> Result<Peer, PeerError> {
+        let config = self.config();
+        let mut ways = self.ice.open(&config).await;
+        let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
+        let bounds = self.networks.bounds(viewer);
+        let said = Arc::new(Said { start: bounds.start, ..Said::default() });
+        let stage = watch::Sender::new(Stage::default());
+        let gathered = watch::Sender::new(false);
+        let servers = std::mem::take(&mut ways.servers);
+        let relays = Relays { ways, gained: Arc::default() };
+        let (found, public) = (Arc::clone(&relays.gained), config.public_addresses.clone());
+        let handler = Handler::new(events, stage.clone(), gathered.clone(), found, public.clone());
+        let configuration = RTCConfigurationBuilder::new()
+            .with_ice_servers(servers)
+            .with_ice_transport_policy(policy)
+            .with_certificates(vec![self.certificate.clone()])
+            .build();
+        let opening = PeerConnectionBuilder::new()
+            .with_configuration(configuration)
+            .with_media_engine(engine::media_engine(self.stereo).map_err(internal("set up the codecs"))?)
+            .with_interceptor_registry(engine::registry(Feedback::new(Arc::clone(&said), bounds, Instant::now())))
+            .with_setting_engine(engine::settings(config.loopback, sockets::names(&config)))
+            .with_runtime(Arc::new(TokioRuntime))
+            .with_handler(Arc::new(handler))
+            .with_udp_addrs(vec![Places::udp(&config)])
+            .with_tcp_addrs(Places::tcp(&config))
+            .build();
+        // Boxed: the future is 20 kB, which would otherwise be part of each viewer's task for life.
+        let connection = Box::pin(opening).await.map_err(internal("open a peer connection"))?;
+        let mut peer = Peer {
+            connection: Arc::new(connection),
+            stage,
+            gathered,
+            gathers_at_once: !config.relay_only,
+            said,
+            counts: Arc::default(),
+            video: None,
+            audio: None,
+            playout_delay: config
+                .playout_delay
+                .map(|(least, most)| (playout_delay(least, most), playout_delay(least, most.max(PATIENCE)))),
+            pumps: Mutex::default(),
+            relays,
+            viewer: viewer.to_owned(),
+            public,
+            peers: Arc::clone(self),
+        };
+        if media.audio {
+            let ssrc = random_u32();
+            peer.audio = Some(peer.add(engine::audio_track(ssrc, self.stereo), ssrc).await?);
+        }
+        if media.video {
+            let (ssrc, rtx) = (random_u32(), random_u32());
+            peer.video = Some(peer.add(engine::video_track(ssrc, rtx), ssrc).await?);
+        }
+        Ok(peer)
+    }
+}
