@@ -11,10 +11,11 @@
 //! 4  broker viewer video audio      – threads of execution
 //! 3  grant ice                      – what a session needs: a right, and ways
 //! 2  protocol stage rate            – what is said; a device as its viewers know it; what serves all of them
-//! 1  feed demand meter log systemd  – what travels; when to be on; what is told
+//! 1  feed demand meter log systemd addresses – what travels; when to be on; what is told
 //! 0  clock config cli memory tls    – leaves
 //! ```
 
+pub mod addresses;
 pub mod audio;
 pub mod broker;
 pub mod check;

@@ -9,6 +9,17 @@ use crate::{clock::Mono, feed::Estimate};
 
 /// Of what a network carries, the part that is the picture's own bytes: the rest is headers and room for what is sent again.
 const OWN: f64 = 0.93;
+/// What the sound takes on the wire, in bits per second: Opus at 48 kbit/s, and 50 packets with their headers.
+const SOUND: u32 = 75_000;
+/// The same where a network is weak, and how weak it has to be.
+const LITTLE_SOUND: u32 = 51_000;
+const WEAK: u32 = 250_000;
+/// The sound's own bitrate there, and on networks that are weaker still.
+const LITTLE: u32 = 24_000;
+const LEAST_SOUND: u32 = 16_000;
+const WEAKEST: u32 = 120_000;
+/// Loss in per cent that the sound is prepared for at least and at most.
+const LOSS: std::ops::RangeInclusive<f64> = 5.0..=30.0;
 /// The least bitrate of a picture.
 const LEAST: u32 = 40_000;
 /// Below this share of the others' bitrate a network can be thin.
@@ -63,16 +74,9 @@ pub struct Rate {
 
 impl Rate {
     /// The plan for these networks, with no more than `ceiling` bits per second; and which of them are thin, in their order.
-    /// `sound` is what the sound takes of each, on the wire.
-    pub fn plan(
-        &mut self,
-        networks: &[Estimate],
-        full: Full,
-        ceiling: u32,
-        sound: u32,
-        now: Mono,
-    ) -> (Plan, Vec<bool>) {
+    pub fn plan(&mut self, networks: &[Estimate], full: Full, ceiling: u32, now: Mono) -> (Plan, Vec<bool>) {
         let share = |e: &Estimate| {
+            let sound = if e.bits < WEAK { LITTLE_SOUND } else { SOUND };
             let own = OWN - e.loss.min(0.1);
             ((f64::from(e.bits.saturating_sub(sound)) * own) as u32).min(ceiling)
         };
@@ -86,7 +90,7 @@ impl Rate {
         if change > SMALL * f64::from(self.bitrate) || bitrate == ceiling {
             self.bitrate = bitrate;
         }
-        self.climb(f64::from(self.bitrate), full, now);
+        self.climb(f64::from(self.bitrate), f64::from(ceiling), full, now);
         let (_, every, shrink) = STEPS[self.step];
         let plan =
             Plan { bitrate: self.bitrate, every: fit_rate(every, full.fps), shrink: fit_size(shrink, full.size) };
@@ -94,8 +98,11 @@ impl Rate {
     }
 
     /// Down at once to the step that the bitrate feeds; up by one when there has been room for a while.
-    fn climb(&mut self, bitrate: f64, full: Full, now: Mono) {
+    ///
+    /// Whoever wishes a large picture of few bits gets it: what a step needs is measured by the wish.
+    fn climb(&mut self, bitrate: f64, ceiling: f64, full: Full, now: Mono) {
         let pixels = f64::from(full.size.0) * f64::from(full.size.1) * full.fps;
+        let pixels = pixels.min(ceiling / STEPS[0].0 / (1.05 * CLIMB_ROOM));
         let fed = |step: usize, room: f64| bitrate >= STEPS[step].0 * pixels * room;
         let first = (0..STEPS.len()).find(|step| fed(*step, 1.0)).unwrap_or(STEPS.len() - 1);
         if first > self.step {
@@ -140,6 +147,19 @@ impl Rate {
     }
 }
 
+/// How the sound is coded for these networks: bits per second, `full` of them where nothing is in the way, and the loss in per
+/// cent that it is prepared for. Sound is small: nobody is too thin for it.
+pub fn sound(networks: &[Estimate], full: u32) -> (u32, u8) {
+    let known = || networks.iter().filter(|e| e.known);
+    let bits = match known().map(|e| e.bits).min() {
+        Some(bits) if bits < WEAKEST => full.min(LEAST_SOUND),
+        Some(bits) if bits < WEAK => full.min(LITTLE),
+        _ => full,
+    };
+    let loss = known().map(|e| (e.loss * 100.0).ceil()).fold(0.0, f64::max);
+    (bits, loss.clamp(*LOSS.start(), *LOSS.end()) as u8)
+}
+
 /// Not so few pictures that nothing moves.
 fn fit_rate(every: u32, fps: f64) -> u32 {
     (1..=every).rev().find(|n| fps / f64::from(*n) >= FEWEST).unwrap_or(1)
@@ -157,7 +177,6 @@ mod tests {
 
     const FULL: Full = Full { size: (1280, 720), fps: 30.0 };
     const CEILING: u32 = 2_000_000;
-    const SOUND: u32 = 60_000;
 
     fn network(id: u64, bits: u32) -> Estimate {
         Estimate { id, bits, loss: 0.0, known: true }
@@ -172,7 +191,7 @@ mod tests {
         let networks: Vec<_> = bits.iter().zip(1..).map(|(bits, id)| network(id, *bits)).collect();
         let mut last = None;
         for n in (from * 10.0) as u32..=(to * 10.0) as u32 {
-            last = Some(rate.plan(&networks, FULL, CEILING, SOUND, seconds(f64::from(n) / 10.0)));
+            last = Some(rate.plan(&networks, FULL, CEILING, seconds(f64::from(n) / 10.0)));
         }
         last.unwrap()
     }
@@ -181,12 +200,12 @@ mod tests {
     fn the_picture_is_made_for_the_weakest_network() {
         for (bits, bitrate, every, shrink) in [
             (&[3_000_000][..], 2_000_000, 1, 1),
-            (&[3_000_000, 1_000_000], 874_200, 1, 1),
-            (&[3_000_000, 600_000], 502_200, 2, 1),
-            (&[500_000], 409_200, 1, 2),
-            (&[300_000], 223_200, 1, 2),
-            (&[200_000], 130_200, 2, 2),
-            (&[150_000], 83_700, 3, 2),
+            (&[3_000_000, 1_000_000], 860_250, 1, 1),
+            (&[3_000_000, 600_000], 488_250, 2, 1),
+            (&[500_000], 395_250, 1, 2),
+            (&[300_000], 209_250, 1, 2),
+            (&[200_000], 138_570, 2, 2),
+            (&[150_000], 92_070, 3, 2),
             (&[60_000], 40_000, 4, 4),
             (&[], 2_000_000, 1, 1),
         ] {
@@ -200,7 +219,7 @@ mod tests {
     fn a_minority_that_would_take_more_than_half_is_thin() {
         let mut rate = Rate::default();
         let (plan, thin) = play(&mut rate, &[3_000_000, 300_000, 3_000_000, 3_000_000], 0.0, 1.0);
-        assert_eq!((plan.bitrate, thin), (223_200, vec![false; 4]), "not at once");
+        assert_eq!((plan.bitrate, thin), (209_250, vec![false; 4]), "not at once");
         let (plan, thin) = play(&mut rate, &[3_000_000, 300_000, 3_000_000, 3_000_000], 1.1, 5.0);
         assert_eq!((plan.bitrate, thin), (CEILING, vec![false, true, false, false]));
         let (_, thin) = play(&mut rate, &[3_000_000, 1_200_000, 3_000_000, 3_000_000], 5.1, 9.0);
@@ -208,7 +227,7 @@ mod tests {
         let (_, thin) = play(&mut rate, &[3_000_000, 1_900_000, 3_000_000, 3_000_000], 9.1, 13.0);
         assert!(!thin[1]);
         let (plan, thin) = play(&mut Rate::default(), &[3_000_000, 300_000], 0.0, 9.0);
-        assert_eq!((plan.bitrate, thin), (223_200, vec![false; 2]), "one of two is no minority");
+        assert_eq!((plan.bitrate, thin), (209_250, vec![false; 2]), "one of two is no minority");
         let (_, thin) = play(&mut Rate::default(), &[3_000_000, 300_000, 300_000], 0.0, 9.0);
         assert_eq!(thin, [false; 3], "nor are two of three");
     }
@@ -232,11 +251,39 @@ mod tests {
     }
 
     #[test]
+    fn a_large_picture_of_few_bits_is_somebodys_wish() {
+        let mut rate = Rate::default();
+        let plan = |rate: &mut Rate, bits, at| rate.plan(&[network(1, bits)], FULL, 100_000, seconds(at)).0;
+        assert_eq!(plan(&mut rate, 500_000, 0.0), Plan { bitrate: 100_000, every: 1, shrink: 1 });
+        assert_eq!(plan(&mut rate, 90_000, 1.0), Plan { bitrate: 40_000, every: 1, shrink: 2 });
+        plan(&mut rate, 500_000, 2.0);
+        plan(&mut rate, 500_000, 6.1);
+        assert_eq!(plan(&mut rate, 500_000, 10.2), Plan { bitrate: 100_000, every: 1, shrink: 1 });
+    }
+
+    #[test]
     fn who_has_not_been_heard_counts_only_where_nobody_has() {
         let guess = Estimate { known: false, ..network(9, 1_000_000) };
-        let plan = |networks: &[Estimate]| Rate::default().plan(networks, FULL, CEILING, SOUND, seconds(0.0)).0.bitrate;
-        assert_eq!(plan(&[guess]), 874_200);
+        let plan = |networks: &[Estimate]| Rate::default().plan(networks, FULL, CEILING, seconds(0.0)).0.bitrate;
+        assert_eq!(plan(&[guess]), 860_250);
         assert_eq!(plan(&[guess, network(1, 3_000_000)]), CEILING);
+    }
+
+    #[test]
+    fn sound_is_made_for_the_weakest_and_prepared_for_what_gets_lost() {
+        let lossy = Estimate { loss: 0.123, ..network(2, 1_000_000) };
+        let guess = Estimate { known: false, ..network(3, 60_000) };
+        for (networks, expected) in [
+            (&[][..], (48_000, 5)),
+            (&[network(1, 3_000_000), lossy], (48_000, 13)),
+            (&[network(1, 3_000_000), network(2, 200_000)], (24_000, 5)),
+            (&[network(1, 100_000)], (16_000, 5)),
+            (&[network(1, 3_000_000), guess], (48_000, 5)),
+            (&[Estimate { loss: 0.9, ..network(1, 3_000_000) }], (48_000, 30)),
+        ] {
+            assert_eq!(sound(networks, 48_000), expected, "{networks:?}");
+        }
+        assert_eq!(sound(&[network(1, 200_000)], 12_000).0, 12_000, "never more than is wished");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
+    addresses,
     broker::{self, EVENTS, Link},
     config::Config,
     grant::Grant,
@@ -94,10 +95,19 @@ pub async fn run(
     });
     let sessions = tokio::spawn(sessions.run(heard, sessions_stop));
 
+    let follower = tokio::spawn(addresses::follow(peers.moved.clone()));
+    let mut moved = peers.moved.subscribe();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
+            Ok(()) = moved.changed() => {
+                let left = moved.borrow_and_update().left;
+                info!("the board has other addresses: sessions look for new paths{}", if left { ", and so does the broker link" } else { "" });
+                if left {
+                    brokers.send_modify(|_| {});
+                }
+            }
             changed = reload.changed() => {
                 if changed.is_err() {
                     shutdown.await;
@@ -125,6 +135,7 @@ pub async fn run(
 
     info!("stopping");
     housekeeper.abort();
+    follower.abort();
     keeping.abort();
     let down = async {
         stop_sessions.send_replace(true);

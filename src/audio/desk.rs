@@ -8,6 +8,7 @@ use crate::{
     clock::Mono,
     config::Audio,
     feed::{Fault, Frame, Health, Writer},
+    rate,
 };
 
 use super::{
@@ -17,6 +18,9 @@ use super::{
 
 /// How often troubles are told, when there were any.
 const METER_PERIOD: Duration = Duration::from_secs(10);
+
+/// Packets between two looks at the viewers' networks: one second.
+const PLANNING: u64 = 50;
 
 /// The end of every source.
 pub(super) struct Desk<'a> {
@@ -147,12 +151,22 @@ impl<'a> Desk<'a> {
         if self.room() == 0 { self.send() } else { Ok(()) }
     }
 
-    fn send(&mut self) -> Result<(), Fault> {
-        let bitrate = match self.out.wishes().bitrate() {
+    /// Looks at what the viewers' networks carry and lose.
+    fn plan(&mut self) -> opus::Result<()> {
+        let full = match self.out.wishes().bitrate() {
             0 => self.bitrate,
             wished => wished,
         };
-        self.coder.set_bitrate(bitrate).map_err(opus_fault)?;
+        let networks: Vec<_> = self.out.wishes().networks().iter().filter_map(|n| n.estimate()).collect();
+        let (bits, loss) = rate::sound(&networks, full);
+        self.coder.set_bitrate(bits)?;
+        self.coder.set_loss(loss)
+    }
+
+    fn send(&mut self) -> Result<(), Fault> {
+        if self.packets.is_multiple_of(PLANNING) {
+            self.plan().map_err(opus_fault)?;
+        }
         let packet = self.coder.encode(&self.block).map_err(opus_fault)?;
         self.block.clear();
         let heard = self.timeline.at(self.ticks);

@@ -225,7 +225,7 @@ impl Keeper {
             match end {
                 End::Stopped => break,
                 End::Reconfigured => {
-                    info!("broker {}: left, the configuration changed", url(&config));
+                    info!("broker {}: left: the configuration changed, or the board's addresses did", url(&config));
                     backoff.reset();
                     self.state.send_replace(State::Connecting);
                 }

@@ -27,8 +27,6 @@ const PERIOD: Duration = Duration::from_secs(10);
 const PLANNING: Duration = Duration::from_millis(50);
 /// A source without a picture for this many times its patience is opened anew.
 const GIVE_UP: u32 = 5;
-/// What the sound takes of a viewer's network, in bits per second: Opus at 32 kbit/s in 50 packets with their headers.
-const SOUND: u32 = 60_000;
 /// The media clock of video.
 const CLOCK: u32 = 90_000;
 
@@ -265,7 +263,7 @@ impl<'a> Stage<'a> {
 fn plan(rates: &mut Rates, wishes: &Wishes, full: Full, ceiling: u32, now: Mono) -> Plan {
     let networks: Vec<_> = wishes.networks().into_iter().filter_map(|n| Some((n.estimate()?, n))).collect();
     let estimates: Vec<_> = networks.iter().map(|(estimate, _)| *estimate).collect();
-    let (plan, thin) = rates.plan(&estimates, full, ceiling, SOUND, now);
+    let (plan, thin) = rates.plan(&estimates, full, ceiling, now);
     for ((_, network), thin) in networks.iter().zip(thin) {
         network.set_thin(thin);
     }

@@ -150,6 +150,8 @@ pub enum Event {
     DtlsFailed,
     /// The connection was closed from the other side.
     Closed,
+    /// The board has other addresses: the pair may be dead, and what was tried was tried from the old ones.
+    Moved,
     /// The viewer restarts ICE itself: the device's own tries rest.
     ViewerRestarts,
     /// Time passed.
@@ -254,7 +256,7 @@ impl Life {
                 self.lost.get_or_insert(now);
                 None
             }
-            (State::Live, Event::IceFailed) => self.restart(now),
+            (State::Live, Event::IceFailed) | (State::Live | State::Restarting, Event::Moved) => self.restart(now),
             (State::Live | State::Restarting, Event::IceConnected | Event::Connected) => self.enter(State::Live, now),
             (State::Restarting, Event::ViewerRestarts) => {
                 self.retry = None;

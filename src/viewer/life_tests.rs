@@ -62,6 +62,24 @@ fn each_step_of_the_setup_has_its_time_and_its_name() {
 }
 
 #[test]
+fn a_board_that_moves_does_not_wait_for_silence() {
+    let restart = Some(Action::Restart);
+    let steps = [
+        ANSWERED,
+        (1, Event::Moved, None, "ICE looks for a pair anyway"),
+        PAIRED,
+        LIVE,
+        (10, Event::Moved, restart, "at once"),
+        (11, Event::IceConnected, None, "a new pair"),
+        (20, Event::IceFailed, restart, "the new one is lost"),
+        (22, Event::Moved, restart, "what was tried was tried from the old addresses"),
+        (41, Event::Tick, restart, "and it has its time again"),
+        (42, Event::Tick, over(Reason::IceFailed), "all of it"),
+    ];
+    play(&steps, State::Ended);
+}
+
+#[test]
 fn a_pair_that_comes_back_within_five_seconds_was_never_lost() {
     let steps = [
         ANSWERED,

@@ -26,7 +26,7 @@ use super::{
     sockets::{self, Places},
     track::{PATIENCE, playout_delay},
 };
-use crate::{config::Webrtc, ice::Ice, protocol::Wanted};
+use crate::{addresses::Moved, config::Webrtc, ice::Ice, protocol::Wanted};
 
 /// What all peer connections share: settings, certificate, resolved servers.
 pub struct Peers {
@@ -34,6 +34,8 @@ pub struct Peers {
     stereo: bool,
     certificate: RTCCertificate,
     pub(super) ice: Ice,
+    /// Told when the board's addresses change.
+    pub moved: watch::Sender<Moved>,
     pub(super) networks: Networks,
     /// TURN servers that give no relay.
     pub(super) missed: Mutex<Missed>,
@@ -59,6 +61,7 @@ impl Peers {
             stereo,
             certificate,
             ice: Ice::default(),
+            moved: watch::Sender::default(),
             networks: Networks::default(),
             missed: Mutex::default(),
         }))

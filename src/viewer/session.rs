@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::OnceLock, time::Duration};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::digest;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{sleep, timeout},
 };
 use tracing::{debug, info, warn};
@@ -21,6 +21,7 @@ use super::{
     watched::Watched,
 };
 use crate::{
+    addresses::Moved,
     clock::Mono,
     protocol::{
         Candidate, ErrorName, Refusal, Reply, Request,
@@ -58,6 +59,7 @@ struct Session<'a> {
     /// The way of media that was told last.
     route: Option<String>,
     health: Watched,
+    moved: watch::Receiver<Moved>,
 }
 
 /// Lives until the session ends. The peer connection is left in `slot`, for whoever closes it.
@@ -123,6 +125,7 @@ async fn open<'a>(
         restarts: VecDeque::new(),
         route: None,
         health,
+        moved: viewer.peers.moved.subscribe(),
         viewer,
     };
     match offer {
@@ -170,6 +173,10 @@ impl Session<'_> {
                 Some(event) = events.recv() => self.follow(event).await?,
                 () = sleep(wake.since(Mono::now())) => self.tick().await?,
                 () = self.health.changed() => self.tell_media().await,
+                Ok(()) = self.moved.changed() => {
+                    let action = self.life.on(Event::Moved, Mono::now());
+                    self.act(action).await?;
+                }
             }
         }
     }

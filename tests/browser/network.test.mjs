@@ -44,6 +44,33 @@ test('2 % loss with 50 ms of delay each way: what is lost is sent again, and the
       `${up.dropped_loss} of ${up.packets} lost, ${enough.video.retransmittedPacketsReceived} sent again`);
     assert.ok(up.dropped_loss > 0 && down.dropped_loss > 0, 'the line was a bad one');
     assert.ok(longest < 5000, `a freeze of ${longest} ms`);
+    assert.ok(enough.video.keyFramesDecoded <= 5, `${enough.video.keyFramesDecoded} key frames: what is sent again is of no use`);
+  }));
+
+test('500 kbit/s, and then 2 Mbit/s: the picture is made for the line, and grows with it', options, (t) =>
+  Situation.within({ board: { ...BOARD, link: {} } }, async (w) => {
+    const line = (rate) => w.board.link.both({ rate, delay: 20, buffer: 300 });
+    await line(500_000);
+    await w.start({ video: { size: '1280x720', fps: 30, bitrate_kbps: 2000 } });
+    const viewer = await watching(w);
+    const pictures = async (what, n, is = () => true) => {
+      const { video: begun } = await viewer.take();
+      return until(what, async () => {
+        const { video } = await viewer.take();
+        return video.framesDecoded >= begun.framesDecoded + n && is(video) && video;
+      }, 60_000);
+    };
+    await pictures('the picture has found its rate', 30);
+    const before = await w.board.link.counters();
+    const small = await pictures('a picture that moves', 60);
+    const after = await w.board.link.counters();
+    const [sent, full] = [after.up.packets - before.up.packets, after.up.dropped_buffer - before.up.dropped_buffer];
+    assert.ok(full < sent / 5, `${full} packets found no room on the line, ${sent} did`);
+    assert.ok(small.frameHeight < 720, `${small.frameWidth}x${small.frameHeight} in 500 kbit/s`);
+    await line(2_000_000);
+    const large = await pictures('the whole picture', 1, (video) => video.frameHeight === 720);
+    t.diagnostic(`first picture after ${viewer.first.toFixed(0)} ms; ${small.frameWidth}x${small.frameHeight}, ${full} of ${full + sent} packets ` +
+      `without room; then ${large.frameWidth}x${large.frameHeight}`);
   }));
 
 test('the board\'s NAT forgets, and gives out another port: the session goes on', options, (t) =>

@@ -40,7 +40,7 @@ const kinds = (r) => new Set(candidates(r).map((line) => / typ (\S+)/.exec(line)
 before(async () => {
   if (cannot) return;
   // The address is there before anybody is connected: cables come and go.
-  here.ip(`addr add ${PUBLIC}/32 dev lo`);
+  here.ip(`addr replace ${PUBLIC}/32 dev lo`);
   broker = await Broker.start({ at: PUBLIC, tls: certificate(PUBLIC) });
   turn = await Turn.start(PUBLIC);
   site = await serve(pages, {}, PUBLIC);

@@ -20,7 +20,7 @@ function internet() {
   if (addressed) return;
   addressed = true;
   here.forward();
-  for (const address of [`${PUBLIC}/32`, `${SECOND}/32`, ...(ipv6 ? [`${PUBLIC6}/128`] : [])]) here.ip(`addr add ${address} dev lo`);
+  for (const address of [`${PUBLIC}/32`, `${SECOND}/32`, ...(ipv6 ? [`${PUBLIC6}/128`] : [])]) here.ip(`addr replace ${address} dev lo`);
 }
 
 export class Situation {
