@@ -41,6 +41,8 @@ before(async () => {
   if (cannot) return;
   // The address is there before anybody is connected: cables come and go.
   here.ip(`addr replace ${PUBLIC}/32 dev lo`);
+  // Tests before these may have made a router of this place.
+  here.forward(false);
   broker = await Broker.start({ at: PUBLIC, tls: certificate(PUBLIC) });
   turn = await Turn.start(PUBLIC);
   site = await serve(pages, {}, PUBLIC);
