@@ -138,7 +138,7 @@ impl Keeper {
                     Err(_) => break,
                 },
                 _ = health.changed() => match *health.borrow_and_update() {
-                    Health::Ok => self.first_frame(),
+                    Health::Ok | Health::Privacy => self.first_frame(),
                     _ => continue,
                 },
                 () = wait_until(deadline) => Event::Tick,

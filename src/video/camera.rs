@@ -30,6 +30,7 @@ pub(crate) struct Camera {
     unpacker: Unpacker,
     /// Controls of the encoder inside the camera that it has.
     knobs: Vec<u32>,
+    has_shutter: bool,
     bitrate: u32,
 }
 
@@ -92,6 +93,7 @@ impl Camera {
             // Before the start: the Raspberry Pi's encoder takes it only then.
             let _ = node.set_control(v4l2::REPEAT_SEQ_HEADER, 1);
         }
+        let has_shutter = node.has_control(v4l2::PRIVACY);
         let node = Arc::new(node);
         let stream = Stream::start(Arc::clone(&node), planarity).map_err(|e| fault(path, "start capture", &e))?;
         let (width, height) = given.size;
@@ -106,7 +108,7 @@ impl Camera {
         if let Some(trouble) = node.trouble() {
             warn!("{name}: the input {trouble}");
         }
-        Ok(Self { name, node, stream, given, rate, unpacker, knobs, bitrate: 0 })
+        Ok(Self { name, node, stream, given, rate, unpacker, knobs, bitrate: 0, has_shutter })
     }
 
     /// What it is called in messages.
@@ -140,6 +142,11 @@ impl Camera {
             self.bitrate = bits;
             self.turn(v4l2::VIDEO_BITRATE, bits.into());
         }
+    }
+
+    /// Whether its shutter is closed, as far as it tells (`V4L2_CID_PRIVACY`; webcams with a shutter or a switch have it).
+    pub(crate) fn is_covered(&self) -> bool {
+        self.has_shutter && self.node.value(v4l2::PRIVACY) == Some(1)
     }
 
     fn turn(&self, knob: u32, value: i64) {

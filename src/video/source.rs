@@ -174,6 +174,11 @@ impl Source {
         }
     }
 
+    /// Whether a camera's shutter is closed.
+    pub(crate) fn is_covered(&self) -> bool {
+        matches!(self, Self::Camera(camera) if camera.is_covered())
+    }
+
     /// The next picture, waited for at most until then.
     pub(crate) fn next(&mut self, until: Mono, counts: &mut Counts) -> Result<Taken<'_>, Fault> {
         let due = match self {

@@ -25,6 +25,8 @@ use crate::{
 const PERIOD: Duration = Duration::from_secs(10);
 /// How often the viewers' networks are looked at.
 const PLANNING: Duration = Duration::from_millis(50);
+/// How often the shutter is looked at.
+const SHUTTER: Duration = Duration::from_secs(1);
 /// A source without a picture for this many times its patience is opened anew.
 const GIVE_UP: u32 = 5;
 /// The media clock of video.
@@ -43,6 +45,9 @@ pub(super) struct Stage<'a> {
     rates: Rates,
     plan: Plan,
     planned: Mono,
+    /// When the shutter was last looked at, and what pictures are worth since: `Ok`, or `Privacy`.
+    looked: Mono,
+    seen: Health,
     /// The picture's size, once there was one; a coded one's is not asked.
     size: (u32, u32),
     /// The picture made smaller.
@@ -82,6 +87,8 @@ impl<'a> Stage<'a> {
             rates: Rates::default(),
             plan: Plan { bitrate: config.bitrate, every: 1, shrink: 1 },
             planned: Mono(0),
+            looked: Mono(0),
+            seen: Health::Ok,
             size: config.size,
             small: None,
             left_out: 0,
@@ -128,9 +135,18 @@ impl<'a> Stage<'a> {
             debug!("video: the viewers' networks take {}", self.planned_text());
         }
         source.set_bitrate(self.plan.bitrate);
+        self.look_at_shutter(source);
         if let Some(encoder) = &mut self.encoder {
             encoder.set_bitrate(self.plan.bitrate);
             encoder.set_rate(self.rate.fps() / f64::from(self.plan.every));
+        }
+    }
+
+    /// Once a second: a closed shutter is why a picture is black.
+    fn look_at_shutter(&mut self, source: &Source) {
+        if self.planned.since(self.looked) >= SHUTTER {
+            self.looked = self.planned;
+            self.seen = if source.is_covered() { Health::Privacy } else { Health::Ok };
         }
     }
 
@@ -201,7 +217,7 @@ impl<'a> Stage<'a> {
     /// No picture came.
     pub(super) fn nothing(&mut self, source: &Source) -> Result<(), Fault> {
         let (silent, patience) = (Mono::now().since(self.alive), source.patience());
-        if silent >= patience && self.out.health() == Health::Ok {
+        if silent >= patience && matches!(self.out.health(), Health::Ok | Health::Privacy) {
             self.out.set_health(Health::Stalled);
         }
         if silent >= patience * GIVE_UP {
@@ -255,7 +271,7 @@ impl<'a> Stage<'a> {
         counts.keys += u64::from(key);
         counts.bytes += frame.len() as u64;
         self.out.send(frame);
-        self.out.set_health(Health::Ok);
+        self.out.set_health(self.seen);
     }
 }
 

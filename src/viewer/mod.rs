@@ -20,6 +20,7 @@ mod relays;
 mod route;
 mod session;
 mod sockets;
+mod step;
 mod track;
 mod trickle;
 mod watched;

@@ -52,6 +52,9 @@ pub enum PeerError {
     /// A candidate that cannot be applied.
     #[error("{0}")]
     BadCandidate(String),
+    /// The board has no more of what a connection needs: descriptors, memory, ports.
+    #[error("{0}")]
+    OutOfResources(String),
     /// Anything that is not the viewer's fault.
     #[error("{0}")]
     Internal(String),
@@ -324,5 +327,29 @@ fn bad_sdp(error: impl std::fmt::Display) -> PeerError {
 }
 
 pub(super) fn internal<E: std::fmt::Display>(doing: &'static str) -> impl Fn(E) -> PeerError {
-    move |error| PeerError::Internal(format!("{doing}: {error}"))
+    move |error| {
+        let text = format!("{doing}: {error}");
+        // The stack gives the system's word and no number of its own: EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRINUSE.
+        let scarce = [24, 23, 12, 105, 98].iter().any(|errno| text.contains(&format!("(os error {errno})")));
+        if scarce { PeerError::OutOfResources(text) } else { PeerError::Internal(text) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn what_the_board_has_no_more_of_is_told_apart() {
+        let open = |errno| internal("open a peer connection")(io::Error::from_raw_os_error(errno));
+        assert!(
+            matches!(open(libc::EMFILE), PeerError::OutOfResources(why) if why.starts_with("open a peer connection: "))
+        );
+        for errno in [libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::EADDRINUSE] {
+            assert!(matches!(open(errno), PeerError::OutOfResources(_)), "{errno}");
+        }
+        assert!(matches!(open(libc::EACCES), PeerError::Internal(_)));
+    }
 }

@@ -8,7 +8,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::{sleep, timeout},
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use super::{
     Viewer,
@@ -16,7 +16,8 @@ use super::{
     life::{Action, Event, Life, Reason},
     mouth::Mouth,
     opening::{offered, served},
-    peer::{Peer, PeerError},
+    peer::Peer,
+    step::{STEP, step},
     trickle::{self, Batch, Remote},
     watched::Watched,
 };
@@ -34,8 +35,6 @@ use crate::{
 
 /// Events of the peer connection that wait.
 const EVENTS: usize = 64;
-/// How long any one step of the peer connection may take.
-const STEP: Duration = Duration::from_secs(5);
 
 /// How a step ends: it goes on, or the session is over.
 type Step = Result<(), Reason>;
@@ -138,21 +137,6 @@ async fn open<'a>(
     let said = session.mouth.take_said();
     session.order.remember(seq, said);
     Ok(session)
-}
-
-/// One step of the peer connection, within its time.
-async fn step<T>(work: impl Future<Output = Result<T, PeerError>>) -> Result<T, Refusal> {
-    match timeout(STEP, work).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(PeerError::BadSdp(why))) => Err(Refusal::new(ErrorName::BadSdp, why)),
-        Ok(Err(PeerError::NoCommonCodec(why))) => Err(Refusal::new(ErrorName::NoCommonCodec, why)),
-        Ok(Err(PeerError::BadCandidate(why))) => Err(Refusal::new(ErrorName::BadRequest, why)),
-        Ok(Err(PeerError::Internal(why))) => {
-            warn!("peer connection: {why}");
-            Err(Refusal::new(ErrorName::Internal, "a fault of this device: its log says more"))
-        }
-        Err(_) => Err(Refusal::new(ErrorName::Timeout, "the peer connection took longer than 5 s for one step")),
-    }
 }
 
 fn hash(sdp: &str) -> String {

@@ -13,6 +13,9 @@ pub(crate) const REPEAT_SEQ_HEADER: u32 = raw::V4L2_CID_MPEG_VIDEO_REPEAT_SEQ_HE
 /// Its bits per second.
 pub(crate) const VIDEO_BITRATE: u32 = raw::V4L2_CID_MPEG_VIDEO_BITRATE;
 
+/// Whether its lens is covered or its picture switched off.
+pub(crate) const PRIVACY: u32 = raw::V4L2_CID_PRIVACY;
+
 /// Most controls listed.
 const MOST: usize = 512;
 
@@ -78,7 +81,8 @@ impl Node {
         })
     }
 
-    fn value(&self, id: u32) -> Option<i64> {
+    /// The value of a control, where it can be read.
+    pub(crate) fn value(&self, id: u32) -> Option<i64> {
         let mut control = raw::v4l2_control { id, value: 0 };
         self.fd.call(&sys::G_CTRL, &mut control).ok()?;
         Some(control.value.into())

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use v4l::v4l_sys as raw;
 
 pub use controls::Control;
-pub(crate) use controls::{FORCE_KEY_FRAME, REPEAT_SEQ_HEADER, VIDEO_BITRATE};
+pub(crate) use controls::{FORCE_KEY_FRAME, PRIVACY, REPEAT_SEQ_HEADER, VIDEO_BITRATE};
 pub(crate) use stream::{Buffer, Stream};
 
 use super::{
