@@ -102,9 +102,8 @@ pub async fn run(
         tokio::select! {
             () = &mut shutdown => break,
             Ok(()) = moved.changed() => {
-                let left = moved.borrow_and_update().left;
-                info!("the board has other addresses: sessions look for new paths{}", if left { ", and so does the broker link" } else { "" });
-                if left {
+                if moved.borrow_and_update().left {
+                    info!("an address of the board is gone: sessions look for new paths, and the broker link is made anew");
                     brokers.send_modify(|_| {});
                 }
             }

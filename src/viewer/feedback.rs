@@ -186,7 +186,6 @@ impl Feedback {
     /// A picture, by its first packet; what follows it waits in `said`.
     fn take_picture(&mut self, first: rtp::Packet, now: Instant) {
         let Some(burst) = self.said.bursts.follow(first.header.sequence_number) else { return };
-        self.flow.set_agreed(*self.said.agreed.lock().unwrap_or_else(PoisonError::into_inner));
         let mut packets = Vec::with_capacity(1 + burst.rest.len());
         packets.push(first);
         packets.extend(burst.rest);
@@ -222,18 +221,19 @@ impl Feedback {
         let dropped = self.flow.expire(now);
         self.tell_dropped(dropped);
         while let Some(Leaving { packet, again }) = self.flow.pop(now) {
-            if !again {
-                self.count(&packet);
+            if !again && let Some(stream) = self.streams.iter_mut().find(|s| s.ssrc == packet.header.ssrc) {
+                stream.count(packet.payload.len());
             }
             self.write.push_back(tagged(now, Packet::Rtp(packet)));
         }
     }
+}
 
-    fn count(&mut self, packet: &rtp::Packet) {
-        if let Some(stream) = self.streams.iter_mut().find(|s| s.ssrc == packet.header.ssrc) {
-            stream.packets = stream.packets.wrapping_add(1);
-            stream.octets = stream.octets.wrapping_add(u32::try_from(packet.payload.len()).unwrap_or(u32::MAX));
-        }
+impl Stream {
+    /// A packet of so many bytes of payload leaves: sender reports tell of it.
+    fn count(&mut self, payload: usize) {
+        self.packets = self.packets.wrapping_add(1);
+        self.octets = self.octets.wrapping_add(u32::try_from(payload).unwrap_or(u32::MAX));
     }
 }
 
@@ -271,15 +271,15 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
             self.write.push_back(msg);
             return Ok(());
         };
+        self.flow.set_agreed(*self.said.agreed.lock().unwrap_or_else(PoisonError::into_inner));
         if self.streams[index].rate == VIDEO_RATE {
             let first = std::mem::take(packet);
             self.take_picture(first, now);
         } else {
             self.flow.sound(packet, now);
-            let Packet::Rtp(packet) = &msg.message.packet else { return Ok(()) };
-            let packet = packet.clone();
-            self.count(&packet);
+            self.streams[index].count(packet.payload.len());
             self.write.push_back(msg);
+            self.tell_network(now);
         }
         self.let_go(now);
         if self.streams[index].next_report.is_none() {

@@ -98,6 +98,18 @@ fn packets_are_numbered_across_streams_where_that_was_agreed_on() {
 }
 
 #[test]
+fn sound_without_a_picture_is_numbered_and_tells_of_its_network() {
+    let (mut feedback, said) = feedback();
+    *said.agreed.lock().unwrap() = Agreed { picture: 0, sound: 3, again: 0 };
+    let network = Arc::new(Network::default());
+    said.sound.set(Arc::clone(&network)).unwrap();
+    feedback.handle_write(tagged(Instant::now(), Packet::Rtp(packet(SOUND, 1, 80)))).unwrap();
+    let numbered = |p: &Packet| matches!(p, Packet::Rtp(p) if p.header.get_extension(3).is_some());
+    assert!(drain(&mut feedback).iter().any(numbered));
+    assert_eq!(network.estimate().map(|e| (e.bits, e.known)), Some((1_000_000, false)));
+}
+
+#[test]
 fn a_network_that_takes_less_gets_pictures_later_or_not_at_all_and_sound_at_once() {
     let (mut feedback, said) = feedback();
     let (wishes, network) = (Arc::new(Wishes::default()), Arc::new(Network::default()));

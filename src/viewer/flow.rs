@@ -144,6 +144,8 @@ impl Flow {
 
     /// Sound leaves at once, with its number.
     pub(super) fn sound(&mut self, packet: &mut rtp::Packet, now: Instant) {
+        // Where there is no picture, sound alone tells that feedback is missing.
+        self.estimator.tick(now, self.numbering.waiting_since());
         let bytes = packet.payload.len();
         if self.ids.1 != 0 {
             self.numbering.number(&mut packet.header, self.ids.1, bytes, 0, now);

@@ -150,8 +150,11 @@ pub enum Event {
     DtlsFailed,
     /// The connection was closed from the other side.
     Closed,
-    /// The board has other addresses: the pair may be dead, and what was tried was tried from the old ones.
-    Moved,
+    /// The board has other addresses: what was tried was tried from the old ones.
+    Moved {
+        /// An address went away: the pair may have been bound to it.
+        left: bool,
+    },
     /// The viewer restarts ICE itself: the device's own tries rest.
     ViewerRestarts,
     /// Time passed.
@@ -256,7 +259,9 @@ impl Life {
                 self.lost.get_or_insert(now);
                 None
             }
-            (State::Live, Event::IceFailed) | (State::Live | State::Restarting, Event::Moved) => self.restart(now),
+            (State::Live, Event::IceFailed) | (State::Restarting, Event::Moved { .. }) => self.restart(now),
+            // An address more is no reason to give up a pair that works.
+            (State::Live, Event::Moved { left }) if left || self.lost.is_some() => self.restart(now),
             (State::Live | State::Restarting, Event::IceConnected | Event::Connected) => self.enter(State::Live, now),
             (State::Restarting, Event::ViewerRestarts) => {
                 self.retry = None;

@@ -61,18 +61,34 @@ fn each_step_of_the_setup_has_its_time_and_its_name() {
     play(&[ANSWERED, PAIRED, (3, Event::DtlsFailed, over(Reason::DtlsFailed), "a wrong fingerprint")], State::Ended);
 }
 
+const GONE: Event = Event::Moved { left: true };
+const MORE: Event = Event::Moved { left: false };
+
+#[test]
+fn a_pair_that_is_lost_is_looked_for_from_a_new_address() {
+    let steps = [
+        ANSWERED,
+        PAIRED,
+        LIVE,
+        (10, Event::IceDisconnected, None, "lost"),
+        (11, MORE, Some(Action::Restart), "at once"),
+    ];
+    play(&steps, State::Restarting);
+}
+
 #[test]
 fn a_board_that_moves_does_not_wait_for_silence() {
     let restart = Some(Action::Restart);
     let steps = [
         ANSWERED,
-        (1, Event::Moved, None, "ICE looks for a pair anyway"),
+        (1, GONE, None, "ICE looks for a pair anyway"),
         PAIRED,
         LIVE,
-        (10, Event::Moved, restart, "at once"),
+        (9, MORE, None, "an address more is no reason to give up a pair that works"),
+        (10, GONE, restart, "at once"),
         (11, Event::IceConnected, None, "a new pair"),
         (20, Event::IceFailed, restart, "the new one is lost"),
-        (22, Event::Moved, restart, "what was tried was tried from the old addresses"),
+        (22, MORE, restart, "what was tried was tried from the old addresses"),
         (41, Event::Tick, restart, "and it has its time again"),
         (42, Event::Tick, over(Reason::IceFailed), "all of it"),
     ];

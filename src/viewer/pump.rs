@@ -97,7 +97,7 @@ pub(super) async fn video(
     let _ = said.picture.set((Arc::clone(&wishes), Arc::clone(&network)));
     network.tell(said.start, 0.0, false);
     let mut held = Held::default();
-    let mut thin_key = Instant::now();
+    let mut thin = Thin::default();
     // Whether pictures have to be left out up to the next key frame.
     let mut broken = true;
     loop {
@@ -124,21 +124,23 @@ pub(super) async fn video(
             next = lease.reader.next() => next,
         };
         let now = *stage.borrow();
+        if let Some(Next::Frame(frame)) = &next {
+            let turn = thin.on(network.is_thin(), frame.key, Instant::now());
+            if turn == Turn::Wish {
+                wishes.wish_repair();
+            }
+            if turn != Turn::Send {
+                counts.skipped.fetch_add(1, Ordering::Relaxed);
+                broken = true;
+                continue;
+            }
+        }
         match next {
             None => return,
             Some(Next::Missed(n)) => {
                 counts.skipped.fetch_add(n, Ordering::Relaxed);
                 held.take();
                 broken = true;
-            }
-            Some(Next::Frame(frame)) if network.is_thin() && !frame.key => {
-                counts.skipped.fetch_add(1, Ordering::Relaxed);
-                broken = true;
-                if thin_key.elapsed() >= THIN_PAUSE {
-                    thin_key = Instant::now();
-                    wishes.wish_repair();
-                }
-                continue;
             }
             Some(Next::Frame(frame)) if now == Stage::Live && (frame.key || !broken) => {
                 broken = !send_picture(&mut line, &frame, &said, &counts).await;
@@ -151,6 +153,44 @@ pub(super) async fn video(
         }
         if broken && now >= Stage::Securing {
             wishes.wish_repair();
+        }
+    }
+}
+
+/// What a picture's turn is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// It is sent.
+    Send,
+    /// It is left out.
+    Skip,
+    /// It is left out, and a key frame wished for.
+    Wish,
+}
+
+/// Key frames alone, while a network is too thin for more: since when, or since the last one.
+#[derive(Debug, Default)]
+struct Thin(Option<Instant>);
+
+impl Thin {
+    /// A picture comes; `thin` is what is said of the network now.
+    fn on(&mut self, thin: bool, key: bool, now: Instant) -> Turn {
+        match (thin, key) {
+            (_, true) => {
+                self.0 = thin.then_some(now);
+                Turn::Send
+            }
+            (true, false) => {
+                let since = *self.0.get_or_insert(now);
+                if now.saturating_duration_since(since) < THIN_PAUSE {
+                    return Turn::Skip;
+                }
+                self.0 = Some(now);
+                Turn::Wish
+            }
+            // It counts again, and cannot wait for a key frame to come by itself.
+            (false, false) if self.0.take().is_some() => Turn::Wish,
+            (false, false) => Turn::Send,
         }
     }
 }
@@ -230,6 +270,29 @@ mod tests {
 
     use super::*;
     use crate::clock::Mono;
+
+    #[test]
+    fn a_thin_network_has_a_key_frame_each_so_often_and_one_when_it_counts_again() {
+        let start = Instant::now();
+        let mut thin = Thin::default();
+        for (ms, is_thin, key, expected) in [
+            (0, false, false, Turn::Send),
+            (100, true, false, Turn::Skip),
+            (4_050, true, false, Turn::Skip),
+            (4_100, true, false, Turn::Wish),
+            (4_200, true, true, Turn::Send),
+            (8_150, true, false, Turn::Skip),
+            (8_200, true, false, Turn::Wish),
+            (8_300, false, false, Turn::Wish),
+            (8_350, false, false, Turn::Send),
+            (9_000, true, true, Turn::Send),
+            (9_100, false, true, Turn::Send),
+            (9_200, false, false, Turn::Send),
+        ] {
+            let now = start + Duration::from_millis(ms);
+            assert_eq!(thin.on(is_thin, key, now), expected, "{ms} ms");
+        }
+    }
 
     #[test]
     fn what_is_held_begins_with_the_newest_key_frame_and_is_given_up_when_it_is_old() {

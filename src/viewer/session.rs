@@ -158,7 +158,8 @@ impl Session<'_> {
                 () = sleep(wake.since(Mono::now())) => self.tick().await?,
                 () = self.health.changed() => self.tell_media().await,
                 Ok(()) = self.moved.changed() => {
-                    let action = self.life.on(Event::Moved, Mono::now());
+                    let left = self.moved.borrow_and_update().left;
+                    let action = self.life.on(Event::Moved { left }, Mono::now());
                     self.act(action).await?;
                 }
             }

@@ -50,7 +50,7 @@ const PROBE_PAUSE_MOST: Duration = Duration::from_secs(32);
 const LASTING: Duration = Duration::from_secs(3);
 /// The first probe after congestion.
 const PROBE_CALM: Duration = Duration::from_secs(2);
-/// How long a loss is remembered by those who would send in haste.
+/// How long a loss or a cut is remembered by those who would send in haste.
 const CAREFUL: Duration = Duration::from_secs(10);
 /// What a probe tries, times the estimate.
 const PROBE_FACTOR: f64 = 2.0;
@@ -201,7 +201,7 @@ impl Estimator {
     pub fn is_free(&self, now: Instant) -> bool {
         let unheard = self.first.is_none() && !self.known;
         (unheard || self.estimate >= self.ceiling)
-            && self.cut.is_none_or(|cut| now.saturating_duration_since(cut) > Duration::from_secs(10))
+            && self.cut.is_none_or(|cut| now.saturating_duration_since(cut) > CAREFUL)
     }
 
     /// Takes in what the receiver says of packets, in the order they were sent.
