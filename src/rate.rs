@@ -81,8 +81,10 @@ impl Rate {
             ((f64::from(e.bits.saturating_sub(sound)) * own) as u32).min(ceiling)
         };
         let known: Vec<(u64, u32)> = networks.iter().filter(|e| e.known).map(|e| (e.id, share(e))).collect();
-        let thin = self.thin(&known, now);
-        let counted = known.iter().filter(|(id, _)| !thin.contains(id)).map(|(_, bits)| *bits).min();
+        self.judge(&known, now);
+        // Who is about to be thin does not count either: the others would lose pictures for a moment's weakness of one.
+        let spared = |id: u64| self.thin.iter().any(|(other, ..)| *other == id);
+        let counted = known.iter().filter(|(id, _)| !spared(*id)).map(|(_, bits)| *bits).min();
         // Guesses count where nothing is known: a viewer who joins changes nothing for the others until it has been heard.
         let guessed = || networks.iter().map(share).min();
         let bitrate = counted.or_else(guessed).unwrap_or(ceiling).max(LEAST.min(ceiling));
@@ -94,7 +96,8 @@ impl Rate {
         let (_, every, shrink) = STEPS[self.step];
         let plan =
             Plan { bitrate: self.bitrate, every: fit_rate(every, full.fps), shrink: fit_size(shrink, full.size) };
-        (plan, networks.iter().map(|e| thin.contains(&e.id)).collect())
+        let is_thin = |id: u64| self.thin.iter().any(|(other, _, thin)| *other == id && *thin);
+        (plan, networks.iter().map(|e| is_thin(e.id)).collect())
     }
 
     /// Down at once to the step that the bitrate feeds; up by one when there has been room for a while.
@@ -117,33 +120,35 @@ impl Rate {
         }
     }
 
-    /// Who is thin. At most a third of all, so never one of two: both are worth the same.
-    fn thin(&mut self, known: &[(u64, u32)], now: Mono) -> Vec<u64> {
+    /// Finds who is thin, or about to be. At most a third of all, so never one of two: both are worth the same.
+    fn judge(&mut self, known: &[(u64, u32)], now: Mono) {
         let mut sorted: Vec<(u64, u32)> = known.to_vec();
         sorted.sort_by_key(|(_, bits)| *bits);
         let most = known.len() / 3;
         // What the weakest of those has who would be served in any case.
         let served = sorted.get(most).map_or(0, |(_, bits)| *bits);
-        self.thin.retain(|(id, ..)| sorted[..most].iter().any(|(other, _)| other == id));
-        for (id, bits) in &sorted[..most] {
-            let below = f64::from(*bits) < THIN * f64::from(served);
-            let above = f64::from(*bits) > NOT_THIN * f64::from(served);
-            let place = self.thin.iter().position(|(other, ..)| other == id);
-            match place.map(|place| &mut self.thin[place]) {
-                None if below => self.thin.push((*id, now, false)),
-                None => {}
-                Some((_, since, thin)) => {
-                    // Only a change that lasts is one.
-                    let lasting = if *thin { above } else { below };
-                    if !lasting {
-                        *since = now;
-                    } else if now.since(*since) >= THIN_AFTER {
-                        (*since, *thin) = (now, !*thin);
-                    }
+        let weak = &sorted[..most];
+        let bits_of = |id: u64| weak.iter().find(|(other, _)| *other == id).map(|(_, bits)| f64::from(*bits));
+        let (below, above) = (THIN * f64::from(served), NOT_THIN * f64::from(served));
+        // Only a change that lasts is one.
+        self.thin.retain_mut(|(id, since, thin)| {
+            let Some(bits) = bits_of(*id) else { return false };
+            if !*thin {
+                if now.since(*since) >= THIN_AFTER {
+                    (*since, *thin) = (now, true);
                 }
+                return bits < below;
+            }
+            if bits <= above {
+                *since = now;
+            }
+            now.since(*since) < THIN_AFTER
+        });
+        for (id, bits) in weak {
+            if f64::from(*bits) < below && !self.thin.iter().any(|(other, ..)| other == id) {
+                self.thin.push((*id, now, false));
             }
         }
-        self.thin.iter().filter(|(.., thin)| *thin).map(|(id, ..)| *id).collect()
     }
 }
 
@@ -219,13 +224,17 @@ mod tests {
     fn a_minority_that_would_take_more_than_half_is_thin() {
         let mut rate = Rate::default();
         let (plan, thin) = play(&mut rate, &[3_000_000, 300_000, 3_000_000, 3_000_000], 0.0, 1.0);
-        assert_eq!((plan.bitrate, thin), (209_250, vec![false; 4]), "not at once");
+        assert_eq!((plan.bitrate, thin), (CEILING, vec![false; 4]), "not at once, and nobody else pays meanwhile");
         let (plan, thin) = play(&mut rate, &[3_000_000, 300_000, 3_000_000, 3_000_000], 1.1, 5.0);
         assert_eq!((plan.bitrate, thin), (CEILING, vec![false, true, false, false]));
         let (_, thin) = play(&mut rate, &[3_000_000, 1_200_000, 3_000_000, 3_000_000], 5.1, 9.0);
         assert!(thin[1], "three quarters are asked of those who come back");
         let (_, thin) = play(&mut rate, &[3_000_000, 1_900_000, 3_000_000, 3_000_000], 9.1, 13.0);
         assert!(!thin[1]);
+        let mut rate = Rate::default();
+        play(&mut rate, &[3_000_000, 300_000, 3_000_000], 0.0, 1.0);
+        let (plan, thin) = play(&mut rate, &[3_000_000, 1_500_000, 3_000_000], 1.1, 9.0);
+        assert_eq!((plan.bitrate, thin), (1_325_250, vec![false; 3]), "a moment's weakness");
         let (plan, thin) = play(&mut Rate::default(), &[3_000_000, 300_000], 0.0, 9.0);
         assert_eq!((plan.bitrate, thin), (209_250, vec![false; 2]), "one of two is no minority");
         let (_, thin) = play(&mut Rate::default(), &[3_000_000, 300_000, 300_000], 0.0, 9.0);

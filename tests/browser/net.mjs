@@ -74,6 +74,8 @@ export function cable(one, other) {
   here.ip(`link add ${ends[0].passing} type veth peer name ${ends[1].passing}`);
   for (const { end: [place, name, ...addresses], passing } of ends) {
     if (place.holder) here.ip(`link set ${passing} netns ${place.holder.pid}`);
+    // The kernel takes its time to end the cables of a place that is gone, and with them their other ends.
+    else try { here.ip(`link del ${name}`); } catch { /* as a rule there is none */ }
     place.ip(`link set ${passing} name ${name}`);
     for (const address of addresses.filter(Boolean)) place.ip(`addr add ${address} dev ${name}${address.includes(':') ? ' nodad' : ''}`);
     place.ip(`link set ${name} up`);
