@@ -100,6 +100,11 @@ pub fn ufrag(sdp: &str) -> Option<&str> {
     sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).map(str::trim)
 }
 
+/// The ICE password (RFC 8839 5.4): with `BUNDLE` there is one.
+pub fn ice_password(sdp: &str) -> Option<&str> {
+    sdp.lines().find_map(|line| line.strip_prefix("a=ice-pwd:")).map(str::trim)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,6 +39,7 @@ use super::{
 };
 use crate::{
     clock::Mono,
+    config::Secret,
     feed::{Network, Wishes},
 };
 
@@ -63,6 +64,8 @@ pub(super) struct Said {
     pub picture: OnceLock<(Arc<Wishes>, Arc<Network>)>,
     /// The same network, for the sound.
     pub sound: OnceLock<Arc<Network>>,
+    /// What the viewer signs its connectivity checks with.
+    pub password: Mutex<Option<Secret>>,
     /// What the negotiation gave.
     pub agreed: Mutex<Agreed>,
     /// The latest frame's place on both clocks, per kind.
@@ -73,6 +76,23 @@ pub(super) struct Said {
     pub dropped: AtomicU64,
     /// Packets sent again.
     pub resent: AtomicU64,
+}
+
+impl Said {
+    /// Wishes for a picture that mends what is on the screen; a thin viewer has key frames at its own pace.
+    pub(super) fn wish_repair(&self) {
+        if let Some((wishes, network)) = self.picture.get()
+            && !network.is_thin()
+        {
+            wishes.wish_repair();
+        }
+    }
+
+    /// The viewer's ICE password.
+    pub(super) fn password(&self) -> Option<String> {
+        let password = self.password.lock().unwrap_or_else(PoisonError::into_inner);
+        password.as_ref().map(|password| password.expose().to_owned())
+    }
 }
 
 /// Relates RTP time to capture time: the pair of the newest frame.
@@ -150,7 +170,7 @@ impl Feedback {
         let any = packet.as_any();
         if any.is::<PictureLossIndication>() || any.is::<FullIntraRequest>() {
             debug!("the viewer asks for a key frame");
-            self.wish_repair();
+            self.said.wish_repair();
         } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
             self.resend(nack, now);
         } else if let Some(told) = any.downcast_ref::<TransportLayerCc>() {
@@ -163,14 +183,6 @@ impl Feedback {
                     self.flow.receiver_report(f64::from(block.fraction_lost) / 256.0, now);
                 }
             }
-        }
-    }
-
-    fn wish_repair(&self) {
-        if let Some((wishes, network)) = self.said.picture.get()
-            && !network.is_thin()
-        {
-            wishes.wish_repair();
         }
     }
 
@@ -201,7 +213,7 @@ impl Feedback {
         self.said.dropped.fetch_add(dropped.pictures, Ordering::Relaxed);
         if dropped.breaks {
             debug!("pictures are dropped up to the next key frame: they would wait too long for the network");
-            self.wish_repair();
+            self.said.wish_repair();
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Preparing ─answer sent──────────────► Answered ─ICE pair─► Connecting ─DTLS─► Live ◄──────────┐
-//!     └own offer sent─► Offered ─answer──┘ └15 s              └10 s              │ lost for 5 s │ pair
+//!     └own offer sent─► Offered ─answer──┘ └15 s              └10 s              │   lost 0.5 s │ pair
 //!                          └15 s                                                 └─► Restarting ┘
 //!                                                                                     └20 s
 //! ```
@@ -24,9 +24,12 @@ const ICE: Duration = Duration::from_secs(15);
 /// From the pair to the end of the DTLS handshake.
 const DTLS: Duration = Duration::from_secs(10);
 /// How long a lost pair may come back by itself.
-const LOST: Duration = Duration::from_secs(5);
-/// Between two ICE restarts.
-const RETRY: Duration = Duration::from_secs(3);
+/// The stack has heard nothing for 1.5 s when it says that it is lost.
+const LOST: Duration = Duration::from_millis(500);
+/// From an ICE restart that nobody answers to the next.
+const UNANSWERED: Duration = Duration::from_secs(3);
+/// From an answer to the next restart, where no pair comes of it: longer than all checks take.
+const UNPAIRED: Duration = Duration::from_secs(7);
 /// ICE restarts while the pair is lost.
 const RETRIES: u32 = 5;
 /// All of them together.
@@ -263,6 +266,10 @@ impl Life {
             // An address more is no reason to give up a pair that works.
             (State::Live, Event::Moved { left }) if left || self.lost.is_some() => self.restart(now),
             (State::Live | State::Restarting, Event::IceConnected | Event::Connected) => self.enter(State::Live, now),
+            (State::Restarting, Event::Answered) => {
+                self.retry = self.retry.and((self.tries < RETRIES).then_some(now + UNPAIRED));
+                None
+            }
             (State::Restarting, Event::ViewerRestarts) => {
                 self.retry = None;
                 None
@@ -290,7 +297,7 @@ impl Life {
 
     fn try_again(&mut self, now: Mono) -> Action {
         self.tries += 1;
-        self.retry = (self.tries < RETRIES).then_some(now + RETRY);
+        self.retry = (self.tries < RETRIES).then_some(now + UNANSWERED);
         Action::Restart
     }
 

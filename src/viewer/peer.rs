@@ -30,7 +30,8 @@ use super::{
 };
 pub use super::{handler::PeerEvent, peers::Peers};
 use crate::{
-    protocol::{Candidate, Wanted},
+    config::Secret,
+    protocol::{self, Candidate, Wanted},
     stage::Lease,
 };
 
@@ -132,6 +133,7 @@ impl Peer {
             self.connection.set_local_description(rollback).await.map_err(internal("take the own offer back"))?;
         }
         self.connection.set_remote_description(offer).await.map_err(bad_sdp)?;
+        self.know(sdp);
         let answer = self.connection.create_answer(None).await.map_err(bad_sdp)?;
         let sdp = self.describe(answer).await.map_err(bad_sdp)?;
         self.refuse_without_codec().await?;
@@ -165,7 +167,19 @@ impl Peer {
     pub async fn accept(&self, sdp: &str) -> Result<(), PeerError> {
         let answer = RTCSessionDescription::answer(sdp.to_owned()).map_err(bad_sdp)?;
         self.connection.set_remote_description(answer).await.map_err(bad_sdp)?;
+        self.know(sdp);
         self.refuse_without_codec().await
+    }
+
+    /// What the viewer's description says that is needed beside the stack.
+    fn know(&self, sdp: &str) {
+        let password = protocol::sdp::ice_password(sdp).map(|password| Secret::new(password.to_owned()));
+        *self.said.password.lock().unwrap_or_else(PoisonError::into_inner) = password;
+    }
+
+    /// Wishes for a picture that does not need what was lost.
+    pub fn repair(&self) {
+        self.said.wish_repair();
     }
 
     async fn refuse_without_codec(&self) -> Result<(), PeerError> {

@@ -13,7 +13,7 @@ use rtc::{
     },
 };
 use tokio::sync::{mpsc, watch};
-use webrtc::{peer_connection::PeerConnectionBuilder, runtime::TokioRuntime};
+use webrtc::peer_connection::PeerConnectionBuilder;
 
 use super::{
     engine,
@@ -23,6 +23,7 @@ use super::{
     peer::{Peer, PeerError, internal, random_u32},
     pump::Stage,
     relays::{Missed, Relays},
+    runtime::Followed,
     sockets::{self, Places},
     track::{PATIENCE, playout_delay},
 };
@@ -112,7 +113,7 @@ impl Peers {
             .with_media_engine(engine::media_engine(self.stereo).map_err(internal("set up the codecs"))?)
             .with_interceptor_registry(engine::registry(Feedback::new(Arc::clone(&said), bounds, Instant::now())))
             .with_setting_engine(engine::settings(config.loopback, sockets::names(&config)))
-            .with_runtime(Arc::new(TokioRuntime))
+            .with_runtime(Arc::new(Followed { viewer: viewer.to_owned(), said: Arc::clone(&said) }))
             .with_handler(Arc::new(handler))
             .with_udp_addrs(vec![Places::udp(&config)])
             .with_tcp_addrs(Places::tcp(&config))

@@ -13,7 +13,7 @@ use tracing::{debug, info};
 use super::{
     Viewer,
     handler::PeerEvent,
-    life::{Action, Event, Life, Reason},
+    life::{Action, Event, Life, Phase, Reason},
     mouth::Mouth,
     opening::{offered, served},
     peer::Peer,
@@ -326,7 +326,12 @@ impl Session<'_> {
                 self.send_candidates(true).await;
                 return Ok(());
             }
-            PeerEvent::IceConnected => Event::IceConnected,
+            PeerEvent::IceConnected => {
+                if self.life.phase() == Phase::Lost {
+                    self.peer.repair();
+                }
+                Event::IceConnected
+            }
             PeerEvent::IceDisconnected if timeout(STEP, self.peer.is_closed()).await == Ok(true) => Event::Closed,
             PeerEvent::IceDisconnected => Event::IceDisconnected,
             PeerEvent::IceFailed => Event::IceFailed,

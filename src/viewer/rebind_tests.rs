@@ -1,0 +1,165 @@
+use super::*;
+
+const PASSWORD: &str = "the viewer's ICE password";
+
+/// What a table says happens, in ms.
+enum Step {
+    /// The stack sends media to the viewer.
+    Media(u64, u16),
+    /// A consent check of the stack to this port, with the last byte of its transaction; the copy goes to.
+    Check(u64, u16, u8, Option<u16>),
+    /// Media or a report comes from this port; the stack is told this one.
+    Hear(u64, u16, u16),
+    /// A signed answer to that check comes from this port; the stack is told this one.
+    Answer(u64, u16, u8, u16),
+    /// The same, signed by somebody else.
+    Forged(u64, u16, u8),
+}
+use Step::{Answer, Check, Forged, Hear, Media};
+
+fn at(port: u16) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], port))
+}
+
+fn stun(kind: u16, transaction: u8, password: &str) -> Vec<u8> {
+    let mut packet = Vec::new();
+    packet.extend(kind.to_be_bytes());
+    // An attribute of odd length before the signature, and the fingerprint behind it.
+    packet.extend([0, 8 + 24]);
+    packet.extend(MAGIC_COOKIE);
+    packet.extend([transaction; 12]);
+    packet.extend([0x80, 0x22, 0, 3, b'x', b'y', b'z', 0]);
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
+    let signature = hmac::sign(&key, &packet);
+    packet[3] += 8;
+    packet.extend([0, 8, 0, 20]);
+    packet.extend(signature.as_ref());
+    packet.extend([0x80, 0x28, 0, 4, 1, 2, 3, 4]);
+    packet
+}
+
+fn play(steps: &[Step]) -> Latch {
+    let start = Instant::now();
+    let now = |ms: u64| start + Duration::from_millis(ms);
+    let mut latch = Latch::default();
+    for (n, step) in steps.iter().enumerate() {
+        match *step {
+            Media(ms, to) => {
+                let way = latch.outgoing(at(1), &[128, 102], now(ms));
+                assert_eq!(way, Way { to: at(to), also: None }, "step {n}");
+            }
+            Check(ms, to, transaction, also) => {
+                let way = latch.outgoing(at(1), &stun(BINDING_REQUEST, transaction, "its own"), now(ms));
+                assert_eq!(way, Way { to: at(to), also: also.map(at) }, "step {n}");
+            }
+            Hear(ms, from, told) => {
+                let arrival = latch.incoming(at(from), &[129, 201], now(ms), || panic!("no answer"));
+                assert_eq!(arrival, Arrival { from: at(told), found: false }, "step {n}");
+            }
+            Answer(ms, from, transaction, told) => {
+                let packet = stun(BINDING_SUCCESS, transaction, PASSWORD);
+                let arrival = latch.incoming(at(from), &packet, now(ms), || Some(PASSWORD.to_owned()));
+                assert_eq!(arrival, Arrival { from: at(told), found: told != from }, "step {n}");
+            }
+            Forged(ms, from, transaction) => {
+                let packet = stun(BINDING_SUCCESS, transaction, "another");
+                let arrival = latch.incoming(at(from), &packet, now(ms), || Some(PASSWORD.to_owned()));
+                assert_eq!(arrival, Arrival { from: at(from), found: false }, "step {n}");
+            }
+        }
+    }
+    latch
+}
+
+#[test]
+fn a_viewer_that_speaks_from_another_port_is_followed_once_it_proves_itself() {
+    let latch = play(&[
+        Media(0, 1),
+        Hear(100, 1, 1),
+        // The mapping is gone: reports come from another port, and the chosen one is silent.
+        Hear(600, 2, 2),
+        Check(700, 1, 1, None),
+        Check(1200, 1, 2, Some(2)),
+        Answer(1250, 2, 2, 1),
+        Media(1260, 2),
+        Hear(1300, 2, 1),
+        Check(1700, 2, 3, None),
+        // And once more.
+        Hear(2000, 3, 3),
+        Check(2200, 2, 4, Some(3)),
+        Answer(2210, 3, 4, 1),
+        Media(2220, 3),
+    ]);
+    assert_eq!(latch.moved, Some(at(3)));
+}
+
+#[test]
+fn nobody_else_is_followed() {
+    let latch = play(&[
+        Media(0, 1),
+        Hear(1500, 2, 2),
+        Forged(1510, 2, 1),
+        Check(1600, 1, 1, Some(2)),
+        Forged(1610, 2, 1),
+        // The right answer, from a place that was not asked.
+        Answer(1620, 9, 1, 9),
+        Media(1630, 1),
+        // While the viewer speaks, nobody is asked.
+        Hear(1700, 1, 1),
+        Check(2100, 1, 2, None),
+        Answer(2110, 2, 2, 2),
+        // One who has fallen silent is not asked, either.
+        Check(5000, 1, 3, None),
+        Media(5010, 1),
+    ]);
+    assert_eq!(latch.moved, None);
+}
+
+#[test]
+fn one_that_comes_back_is_found_where_it_was() {
+    let latch = play(&[
+        Media(0, 1),
+        Hear(1000, 2, 2),
+        Check(1100, 1, 1, Some(2)),
+        Answer(1110, 2, 1, 1),
+        Hear(2500, 1, 1),
+        Check(2600, 2, 2, Some(1)),
+    ]);
+    let mut latch = latch;
+    let packet = stun(BINDING_SUCCESS, 2, PASSWORD);
+    let arrival = latch.incoming(at(1), &packet, Instant::now(), || Some(PASSWORD.to_owned()));
+    assert!(arrival.found && latch.moved.is_none());
+}
+
+#[test]
+fn another_choice_of_the_stack_begins_anew_and_its_servers_are_left_alone() {
+    let now = Instant::now();
+    let mut latch = play(&[Media(0, 1), Hear(1000, 2, 2), Check(1100, 1, 1, Some(2)), Answer(1110, 2, 1, 1)]);
+    assert_eq!(latch.outgoing(at(7), &[150], now), Way { to: at(7), also: None });
+    assert_eq!(latch.outgoing(at(1), &[150], now), Way { to: at(1), also: None });
+    // To a TURN server: channel data and STUN are not media, whatever they carry.
+    let mut latch = Latch::default();
+    for packet in [&[0x40, 0, 0, 1][..], &stun(BINDING_REQUEST, 1, "")] {
+        latch.outgoing(at(3478), packet, now);
+    }
+    assert_eq!(latch.chosen, None);
+}
+
+#[test]
+fn broken_messages_are_signed_by_nobody() {
+    let whole = stun(BINDING_SUCCESS, 1, PASSWORD);
+    assert!(is_signed(&whole, PASSWORD.as_bytes()));
+    for end in 0..whole.len() - 8 {
+        assert!(!is_signed(&whole[..end], PASSWORD.as_bytes()), "{end}");
+    }
+    for at in 0..whole.len() - 8 {
+        // Its length is not what is signed.
+        if at == 2 || at == 3 {
+            continue;
+        }
+        let mut other = whole.clone();
+        other[at] ^= 0x55;
+        assert!(!is_signed(&other, PASSWORD.as_bytes()), "{at}");
+    }
+    assert!(!is_stun(&whole[..19]) && !is_media(&[]));
+}
