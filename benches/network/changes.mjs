@@ -84,7 +84,7 @@ const killed = (found) => within({ board: BEHIND, viewer: BEHIND_TOO }, async (w
   relayOnly(w);
   const turns = [await w.turn(PUBLIC), await w.turn(SECOND)];
   await w.start({ more: turns.map((turn) => turn.config()).join('') });
-  const viewer = await w.watch(await (await w.eyes()).page(), { servers: [turns[0].stun] });
+  const viewer = await w.watch(await (await w.eyes()).page(), { servers: turns.map((turn) => turn.stun) });
   found.note('first picture', viewer.first, 'ms');
   found.note('pair', await viewer.route());
   const used = await speaker([PUBLIC, SECOND], w.viewer.outer);

@@ -293,6 +293,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
             self.write.push_back(msg);
             self.tell_network(now);
         }
+        if self.flow.take_silence() {
+            self.said.wish_repair();
+        }
         self.let_go(now);
         if self.streams[index].next_report.is_none() {
             self.report(index, now);

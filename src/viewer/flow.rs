@@ -82,6 +82,8 @@ pub(super) struct Flow {
     sequence: Option<u16>,
     train: u32,
     thin: bool,
+    /// The viewer fell silent, which nobody has been told yet.
+    deaf: bool,
     /// The estimate that the log knows.
     told: u32,
 }
@@ -98,6 +100,7 @@ impl Flow {
             sequence: None,
             train: 0,
             thin: false,
+            deaf: false,
             told: 0,
         };
         flow.pace(now);
@@ -120,6 +123,12 @@ impl Flow {
     /// Whether the viewer is given key frames only.
     pub(super) fn set_thin(&mut self, thin: bool) {
         self.thin = thin;
+    }
+
+    /// Whether the viewer fell silent since the last call. What it missed it cannot ask for then, even where packets still
+    /// reach it: its NAT, or that of the board, may let them through one way only until it notices.
+    pub(super) fn take_silence(&mut self) -> bool {
+        std::mem::take(&mut self.deaf)
     }
 
     /// Whether the viewer tells what arrives.
@@ -145,7 +154,7 @@ impl Flow {
     /// Sound leaves at once, with its number.
     pub(super) fn sound(&mut self, packet: &mut rtp::Packet, now: Instant) {
         // Where there is no picture, sound alone tells that feedback is missing.
-        self.estimator.tick(now, self.numbering.waiting_since());
+        self.deaf |= self.estimator.tick(now, self.numbering.waiting_since());
         let bytes = packet.payload.len();
         if self.ids.1 != 0 {
             self.numbering.number(&mut packet.header, self.ids.1, bytes, 0, now);
@@ -155,7 +164,7 @@ impl Flow {
 
     /// A picture wants to leave, as the packets that it was cut into.
     pub(super) fn picture(&mut self, packets: Vec<rtp::Packet>, key: bool, now: Instant) -> Dropped {
-        self.estimator.tick(now, self.numbering.waiting_since());
+        self.deaf |= self.estimator.tick(now, self.numbering.waiting_since());
         self.probe(now);
         self.pace(now);
         self.train = self.train.wrapping_add(1).max(1);
@@ -277,5 +286,31 @@ impl Flow {
             let bytes = packet.payload.len() + AROUND;
             self.pacer.at_once(now, Waiting { packet, train: self.train, kind: Kind::Again }, bytes);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::viewer::bandwidth::Seen;
+
+    #[test]
+    fn a_viewer_that_falls_silent_is_told_of_once() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut flow = Flow::new(Bounds { start: 1_000_000, ceiling: 2_000_000, known: false }, start);
+        flow.set_agreed(Agreed { picture: 0, sound: 3, again: 0 });
+        let sound = |flow: &mut Flow, ms: u64| {
+            flow.sound(&mut rtp::Packet { payload: vec![0; 80].into(), ..Default::default() }, at(ms));
+            flow.take_silence()
+        };
+        let seen = |ms: u64| Seen { sent: at(ms), bytes: 120, train: 0, arrived: Some(Duration::from_millis(ms)) };
+        assert!(!(0..2000).step_by(20).any(|ms| sound(&mut flow, ms)), "it may have no such feedback at all");
+        flow.estimator.feedback(at(2000), &[seen(1980)]);
+        let told: Vec<u64> = (2000..5000).step_by(20).filter(|ms| sound(&mut flow, *ms)).collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!((2800..3000).contains(&told[0]), "{told:?}");
+        flow.estimator.feedback(at(5000), &[seen(4980)]);
+        assert_eq!((5000..8000).step_by(20).filter(|ms| sound(&mut flow, *ms)).count(), 1, "and once more");
     }
 }

@@ -326,12 +326,7 @@ impl Session<'_> {
                 self.send_candidates(true).await;
                 return Ok(());
             }
-            PeerEvent::IceConnected => {
-                if self.life.phase() == Phase::Lost {
-                    self.peer.repair();
-                }
-                Event::IceConnected
-            }
+            PeerEvent::IceConnected => Event::IceConnected,
             PeerEvent::IceDisconnected if timeout(STEP, self.peer.is_closed()).await == Ok(true) => Event::Closed,
             PeerEvent::IceDisconnected => Event::IceDisconnected,
             PeerEvent::IceFailed => Event::IceFailed,
@@ -342,7 +337,11 @@ impl Session<'_> {
             PeerEvent::DtlsFailed => Event::DtlsFailed,
             PeerEvent::Closed => Event::Closed,
         };
+        let was = self.life.phase();
         let action = self.life.on(event, Mono::now());
+        if (was, self.life.phase()) == (Phase::Lost, Phase::Live) {
+            self.peer.repair();
+        }
         self.act(action).await
     }
 

@@ -259,16 +259,17 @@ impl Estimator {
     }
 
     /// Time passes while packets are on their way: without feedback, less is dared. `sending`: since when packets have
-    /// been on their way without any being spoken of.
-    pub fn tick(&mut self, now: Instant, sending: Option<Instant>) {
-        let Some(sending) = sending else { return };
+    /// been on their way without any being spoken of. Whether a silence began just now.
+    pub fn tick(&mut self, now: Instant, sending: Option<Instant>) -> bool {
+        let Some(sending) = sending else { return false };
         let silent = now.saturating_duration_since(self.last.max(sending));
         if self.first.is_some() && silent > SILENCE + self.round_trip {
             self.set(self.estimate * 0.7, Cause::Silence);
             // Again in half that time.
             self.last = now.checked_sub(SILENCE / 2 + self.round_trip).unwrap_or(now);
-            self.silent = true;
+            return !std::mem::replace(&mut self.silent, true);
         }
+        false
     }
 
     /// A probe, when it is time for one.
