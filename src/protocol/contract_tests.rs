@@ -82,7 +82,9 @@ fn every_reply() -> Vec<Reply> {
         Reply::Pong { n: u64::from(u32::MAX) },
     ];
     for health in [H::Ok, H::Starting, H::Stalled, H::Absent, H::Privacy] {
-        all.push(Reply::Media(MediaHealth { video: health, audio: health }));
+        for route in [None, Some("relay-prflx tls by turns:turn.example.org:5349?transport=tcp".to_owned())] {
+            all.push(Reply::Media { health: MediaHealth { video: health, audio: health }, route });
+        }
     }
     all.extend(every_error().into_iter().map(|name| {
         let mut refusal = Refusal::new(name, "why");

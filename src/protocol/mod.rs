@@ -130,8 +130,13 @@ pub enum Reply {
     },
     /// The lease was renewed.
     Renewed { lease_s: u64 },
-    /// Why the picture is black, in a word.
-    Media(MediaHealth),
+    /// Why the picture is black, in a word, and which way media goes.
+    Media {
+        #[serde(flatten)]
+        health: MediaHealth,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        route: Option<String>,
+    },
     /// The session will end soon.
     Goaway { in_s: u64, reason: String },
     /// The session is over.

@@ -178,17 +178,7 @@ async fn close(peer: Option<&Peer>) -> Summary {
 
 fn tell(viewer: &Id, session: &SessionId, began: Mono, summary: &Summary, reason: Reason) {
     let seconds = Mono::now().since(began).as_secs_f64();
-    let route = if summary.route.is_empty() { "no route" } else { &summary.route };
-    let Summary { frames, skipped, packets, .. } = summary;
-    let carries = match summary.carries {
-        0 => String::new(),
-        bits => format!(", network takes {} kbit/s", bits / 1000),
-    };
-    info!(
-        "viewer {viewer}: ended after {seconds:.1} s: {}; {route}, {frames} frames sent, {skipped} skipped, {packets} \
-         sound packets{carries}; session {session}",
-        reason.word()
-    );
+    info!("viewer {viewer}: ended after {seconds:.1} s: {}; {summary}; session {session}", reason.word());
 }
 
 /// The next change of health; never, where there is nothing to follow.

@@ -78,6 +78,18 @@ pub struct Summary {
     pub carries: u32,
 }
 
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { route, frames, skipped, packets, carries, .. } = self;
+        let route = if route.is_empty() { "no route" } else { route };
+        write!(f, "{route}, {frames} frames sent, {skipped} skipped, {packets} sound packets")?;
+        match carries {
+            0 => Ok(()),
+            bits => write!(f, ", network takes {} kbit/s", bits / 1000),
+        }
+    }
+}
+
 /// One sender and the track behind it.
 pub(super) struct Outgoing {
     sender: Arc<dyn RtpSender>,

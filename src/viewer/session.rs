@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::digest;
 use tokio::{
     sync::{mpsc, watch},
-    time::{sleep, timeout},
+    time::{Instant, interval_at, sleep, timeout},
 };
 use tracing::{debug, info};
 
@@ -35,6 +35,8 @@ use crate::{
 
 /// Events of the peer connection that wait.
 const EVENTS: usize = 64;
+/// How often the log is told, for those who want to know, what a session came to so far.
+const METER: Duration = Duration::from_secs(10);
 
 /// How a step ends: it goes on, or the session is over.
 type Step = Result<(), Reason>;
@@ -145,6 +147,7 @@ fn hash(sdp: &str) -> String {
 
 impl Session<'_> {
     async fn watch(mut self, mut events: mpsc::Receiver<PeerEvent>) -> Step {
+        let mut meter = interval_at(Instant::now() + METER, METER);
         loop {
             self.viewer.phase.send_if_modified(|phase| std::mem::replace(phase, self.life.phase()) != *phase);
             let wake = [self.order.deadline(), self.local.deadline()];
@@ -157,6 +160,7 @@ impl Session<'_> {
                 Some(event) = events.recv() => self.follow(event).await?,
                 () = sleep(wake.since(Mono::now())) => self.tick().await?,
                 () = self.health.changed() => self.tell_media().await,
+                _ = meter.tick() => debug!("viewer {}: so far {}", self.viewer.viewer, self.peer.summary().await),
                 Ok(()) = self.moved.changed() => {
                     let left = self.moved.borrow_and_update().left;
                     let action = self.life.on(Event::Moved { left }, Mono::now());
@@ -351,6 +355,7 @@ impl Session<'_> {
         if let Some(route) = route.filter(|route| self.route.as_ref() != Some(route)) {
             info!("viewer {}: connected by {route}", self.viewer.viewer);
             self.route = Some(route);
+            self.tell_media().await;
         }
     }
 
@@ -402,7 +407,7 @@ impl Session<'_> {
     }
 
     async fn tell_media(&mut self) {
-        let media = self.health.now();
-        self.mouth.say(&Reply::Media(media)).await;
+        let (health, route) = (self.health.now(), self.route.clone());
+        self.mouth.say(&Reply::Media { health, route }).await;
     }
 }

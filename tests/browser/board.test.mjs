@@ -391,6 +391,37 @@ describe('a camera', () => {
   });
 });
 
+describe('a clock', () => {
+  /** Sets the board's wall clock to the host's, and so many seconds beside it. */
+  const set = (beside) => lab.guest(`date -s @${Math.round(Date.now() / 1000) + beside}`);
+
+  check('that begins in 1970, is set, and jumps by an hour in the middle of a session changes nothing', async () => {
+    await lab.guest('date -s @1000');
+    try {
+      const starting = start({ video: { source: nodes.packed, format: 'yuyv', size: SIZE, fps: FPS }, audio: { source: LOOPBACK } });
+      await until('it says what to do about 1970', () => daemon.output.includes("this board's clock says 1970"));
+      await set(0);
+      await starting;
+      const viewer = await watch();
+      await viewer.moves();
+      await viewer.until('sound', (r) => r.audio?.packetsReceived > 50);
+      const already = (await viewer.told()).length;
+      for (const beside of [-3600, 3600, 0]) {
+        const { frames, audio } = await viewer.report();
+        await set(beside);
+        const r = await viewer.until('picture and sound go on', (now) => now.frames > frames + 15 && now.audio.packetsReceived > audio.packetsReceived + 150 && now);
+        assert.equal(r.state, 'connected');
+        assert.ok(!r.said.some((m) => ['bye', 'goaway', 'error'].includes(m.type)), JSON.stringify(r.said.map((m) => m.type)));
+      }
+      assert.equal((await viewer.told()).length, already, 'nothing stood still');
+      assert.equal(daemon.output.match(/connected by MQTT/g).length, 1, 'the broker link held');
+      await viewer.leave();
+    } finally {
+      await set(0);
+    }
+  });
+});
+
 check('the daemon ends as it should in the middle of a picture', async () => {
   await start({ video: { source: nodes.packed, format: 'yuyv', size: SIZE, fps: FPS } });
   const viewer = await watch({ audio: false });

@@ -326,7 +326,7 @@ export class FanlightViewer extends HTMLElement {
     if (!stats) return;
     stats.firstPictureMs = this.firstPictureMs;
     this.figures = stats;
-    this.view.drawStats(rowsOf(stats, this.breakdown()));
+    this.view.drawStats(rowsOf(stats, this.breakdown(), this.watch?.call.route ?? null));
     this.emit('fanlight-stats', stats);
   }
 

@@ -33,7 +33,7 @@ export type FromDevice =
   | { type: 'answer'; sdp: string; offerHash: string | null; leaseS: number | null; iceServers: IceServer[] }
   | { type: 'candidates'; ufrag: string | null; candidates: Candidate[]; end: boolean }
   | { type: 'renewed'; leaseS: number }
-  | { type: 'media'; media: MediaHealth }
+  | { type: 'media'; media: MediaHealth; route: string | null }
   | { type: 'goaway'; inS: number; reason: string }
   | { type: 'bye'; reason: string }
   | { type: 'ping' | 'pong'; n: number }
@@ -136,7 +136,7 @@ function bodyOf(it: Record<string, unknown>): FromDevice {
     case 'renewed':
       return { type: 'renewed', leaseS: lease(it) ?? fail('renewed: no lease_s') };
     case 'media':
-      return { type: 'media', media: mediaOf(it) };
+      return { type: 'media', media: mediaOf(it), route: routeOf(it['route']) };
     case 'goaway':
       return { type: 'goaway', inS: number(it, 'in_s', 86_400), reason: text(it, 'reason', 64, '') };
     case 'bye':
@@ -159,6 +159,11 @@ function bodyOf(it: Record<string, unknown>): FromDevice {
 function lease(it: Record<string, unknown>): number | null {
   const s = it['lease_s'];
   return typeof s === 'number' && Number.isFinite(s) && s > 0 ? Math.min(s, 86_400) : null;
+}
+
+/** The way media takes, in the device's words. */
+function routeOf(value: unknown): string | null {
+  return typeof value === 'string' && value.length <= 400 ? value : null;
 }
 
 function mediaOf(value: unknown): MediaHealth {

@@ -49,6 +49,8 @@ const DEFAULT_LEASE_S = 600;
 export class Call {
   phase: Phase = { at: 'idle' };
   media: MediaHealth = { video: 'ok', audio: 'ok' };
+  /** The way media takes, as the device says it. */
+  route: string | null = null;
   status: Status | null = null;
   session: string | null = null;
   /** When each step of the present session was reached. */
@@ -364,6 +366,7 @@ export class Call {
     this.session = this.nextSession();
     this.out = new Outbox(this.session, () => this.brokerUp, (text) => this.effects.push({ do: 'publish', text }));
     this.epoch = this.status?.epoch ?? null;
+    this.route = null;
     this.step(this.status ? 'offer' : 'device', now);
     if (this.options.mode === 'request') {
       this.out.say({ type: 'request', media: this.options.wanted });
@@ -450,6 +453,7 @@ export class Call {
         return this.lease(body.leaseS, now);
       case 'media':
         this.media = body.media;
+        this.route = body.route;
         return;
       case 'goaway':
         this.goaway = { reason: body.reason, at: now + body.inS * 1000 };

@@ -77,6 +77,16 @@ test('a relay is named with its own protocol', () => {
   assert.deepEqual(stats.route, { kind: 'relay', local: 'relay', remote: 'srflx', protocol: 'tls', server: 'turns:turn.example:443' });
   assert.equal(rowsOf(stats, []).find((row) => row.term === 'Route')?.note, 'relay – srflx, TLS by turns:turn.example:443');
 });
+test('the relay of the device is told by the device', () => {
+  const { stats } = readStats(report(1, 1, 0), null, 0);
+  const rows = (way: string | null) => rowsOf(stats, [], way).filter((row) => row.term.endsWith('oute')).map((row) => [row.value, row.note]);
+  const own = 'host – srflx, UDP';
+  assert.deepEqual(rows(null), [['Direct', own]]);
+  assert.deepEqual(rows('host-srflx udp'), [['Direct', own], ['Direct', 'host – srflx, UDP']]);
+  assert.deepEqual(rows('relay-prflx tls by turns:t.example:5349?transport=tcp'),
+    [['Relay', own], ['Relay', 'relay – prflx, TLS by turns:t.example:5349?transport=tcp']]);
+  assert.deepEqual(rows('a word of a device of tomorrow'), [['Direct', own]]);
+});
 test('nothing connected yet is no figures, and no fault', () => {
   const { stats } = readStats(new Map(), null, 0);
   assert.equal(stats.route, null);

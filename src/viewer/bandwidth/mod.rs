@@ -111,8 +111,8 @@ pub struct Estimator {
     /// The first and the last feedback.
     first: Option<Instant>,
     last: Instant,
-    /// Whether feedback was missed since.
-    silent: bool,
+    /// How often less was dared in this silence.
+    silent: u32,
     grown: Instant,
     /// The last cut, and the rate that arrived then.
     cut: Option<Instant>,
@@ -145,7 +145,7 @@ impl Estimator {
             round_trip: Duration::from_millis(100),
             first: None,
             last: now,
-            silent: false,
+            silent: 0,
             grown: now,
             cut: None,
             capacity: None,
@@ -210,7 +210,7 @@ impl Estimator {
             self.count_loss(now, packets);
             return;
         };
-        let late = std::mem::take(&mut self.silent);
+        let late = std::mem::take(&mut self.silent) > 0;
         let first = *self.first.get_or_insert(now);
         self.last = now;
         self.round_trip = (self.round_trip * 7 + now.saturating_duration_since(newest.sent)) / 8;
@@ -259,7 +259,7 @@ impl Estimator {
     }
 
     /// Time passes while packets are on their way: without feedback, less is dared. `sending`: since when packets have
-    /// been on their way without any being spoken of. Whether a silence began just now.
+    /// been on their way without any being spoken of. Whether a silence began just now, or goes on for a second.
     pub fn tick(&mut self, now: Instant, sending: Option<Instant>) -> bool {
         let Some(sending) = sending else { return false };
         let silent = now.saturating_duration_since(self.last.max(sending));
@@ -267,7 +267,8 @@ impl Estimator {
             self.set(self.estimate * 0.7, Cause::Silence);
             // Again in half that time.
             self.last = now.checked_sub(SILENCE / 2 + self.round_trip).unwrap_or(now);
-            return !std::mem::replace(&mut self.silent, true);
+            self.silent += 1;
+            return self.silent == 1 || self.silent == 4;
         }
         false
     }
