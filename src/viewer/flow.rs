@@ -1,7 +1,10 @@
 //! What leaves for one viewer, and when: estimator, pacer, numbers and history behind one door. Pure but for a line in the
 //! log: packets in, packets out, time is an argument.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use rtc::{rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc, rtp};
 use tracing::debug;
@@ -15,6 +18,15 @@ use super::{
 
 /// A packet is sent again at most this often, if the round trip is shorter.
 const RESEND_PAUSE: Duration = Duration::from_millis(20);
+/// From this round trip on a packet that is sent again has a twin where packets get lost without a queue: losing it once more would
+/// cost a freeze.
+const FAR: Duration = Duration::from_millis(60);
+/// How much later the twin leaves: a hiccup of the path should not take both.
+const TWIN: Duration = Duration::from_millis(15);
+/// Twins that wait; what finds no place has none.
+const TWINS: usize = 64;
+/// Queue in ms from which on loss is the queue's.
+const QUEUE: f64 = 50.0;
 /// Of the estimate, what a probe may be: a queue of so many seconds is the most that it makes.
 const PROBE_MOST: f64 = 0.1;
 /// A thin viewer's key frame takes its time: seconds that it may be spread over.
@@ -76,6 +88,8 @@ pub(super) struct Flow {
     pacer: Pacer<Waiting>,
     numbering: Numbering,
     history: Option<History>,
+    /// What leaves a second time, and when.
+    twins: VecDeque<(Instant, u16)>,
     /// The ids of the number's header extension, for pictures and for sound; 0: not agreed on.
     ids: (u8, u8),
     /// The sequence number of the next packet of a picture: given when it leaves, so that what is dropped leaves no hole.
@@ -96,6 +110,7 @@ impl Flow {
             pacer: Pacer::new(now),
             numbering: Numbering::default(),
             history: None,
+            twins: VecDeque::new(),
             ids: (0, 0),
             sequence: None,
             train: 0,
@@ -188,8 +203,24 @@ impl Flow {
         let sent = self.pacer.again(now, Waiting { packet, train: 0, kind: Kind::Again }, bytes);
         if !sent {
             history.not_sent(sequence);
+        } else if self.estimator.round_trip() >= FAR
+            && self.estimator.is_lossy(now)
+            && self.estimator.queue() < QUEUE
+            && self.twins.len() < TWINS
+        {
+            self.twins.push_back((now + TWIN, sequence));
         }
         sent
+    }
+
+    /// Twins whose time has come join what is sent again, within its budget.
+    fn call_twins(&mut self, now: Instant) {
+        while let Some((_, sequence)) = self.twins.pop_front_if(|(due, _)| *due <= now) {
+            if let Some(packet) = self.history.as_mut().and_then(|history| history.twin(sequence)) {
+                let bytes = packet.payload.len() + AROUND;
+                self.pacer.again(now, Waiting { packet, train: 0, kind: Kind::Again }, bytes);
+            }
+        }
     }
 
     /// What has waited too long is dropped.
@@ -199,6 +230,7 @@ impl Flow {
 
     /// The next packet that leaves now.
     pub(super) fn pop(&mut self, now: Instant) -> Option<Leaving> {
+        self.call_twins(now);
         let Waiting { mut packet, train, kind } = self.pacer.pop(now)?;
         if let Kind::Picture { key } = kind {
             let sequence = self.sequence.unwrap_or(packet.header.sequence_number);
@@ -216,7 +248,7 @@ impl Flow {
 
     /// When `pop` should be asked again.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.pacer.due()
+        self.pacer.due().into_iter().chain(self.twins.front().map(|(due, _)| *due)).min()
     }
 
     /// What the viewer says of the packets that were numbered.
@@ -293,6 +325,32 @@ impl Flow {
 mod tests {
     use super::*;
     use crate::viewer::bandwidth::Seen;
+
+    #[test]
+    fn what_is_sent_again_over_a_far_lossy_path_has_a_twin() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        for (trip, loses, copies) in [(100, true, 2), (100, false, 1), (20, true, 1)] {
+            let mut flow = Flow::new(Bounds { start: 2_000_000, ceiling: 2_000_000, known: true }, start);
+            flow.set_again(Some(8));
+            flow.set_agreed(Agreed { picture: 3, sound: 0, again: 109 });
+            let header = |n| rtp::Header { version: 2, sequence_number: n, ..Default::default() };
+            for n in 0..40_u16 {
+                let ms = u64::from(n) * 33;
+                flow.picture(vec![rtp::Packet { header: header(n), payload: vec![1; 900].into() }], n == 0, at(ms));
+                while flow.pop(at(ms)).is_some() {}
+                let arrived = (!loses || n % 8 != 7).then(|| Duration::from_millis(ms));
+                flow.estimator.feedback(at(ms + trip), &[Seen { sent: at(ms), bytes: 960, train: 0, arrived }]);
+            }
+            assert!(flow.again(31, at(2000)));
+            let mut left = Vec::new();
+            for ms in 2000..2100 {
+                left.extend(std::iter::from_fn(|| flow.pop(at(ms))).map(|one| one.packet.header.sequence_number));
+            }
+            assert_eq!(left.len(), copies, "round trip {trip} ms, loss {loses}");
+            assert!(left.windows(2).all(|pair| pair[1] == pair[0] + 1), "each with a number of its own");
+        }
+    }
 
     #[test]
     fn a_viewer_that_falls_silent_is_told_of_twice() {

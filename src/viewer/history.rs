@@ -74,6 +74,12 @@ impl History {
         Some(self.wrap(sequence))
     }
 
+    /// A second copy of a packet that was sent again; nothing where it is not known any more.
+    pub(super) fn twin(&mut self, sequence: u16) -> Option<rtp::Packet> {
+        let sent = self.sent[usize::from(sequence) % HISTORY].as_ref()?;
+        (sent.sequence == sequence && sent.resent.is_some()).then(|| self.wrap(sequence))
+    }
+
     /// Takes back that a packet was sent again: it was not, after all.
     pub(super) fn not_sent(&mut self, sequence: u16) {
         if let Some(sent) = self.sent[usize::from(sequence) % HISTORY].as_mut() {
