@@ -216,7 +216,8 @@ impl Flow {
     /// Twins whose time has come join what is sent again, within its budget.
     fn call_twins(&mut self, now: Instant) {
         while let Some((_, sequence)) = self.twins.pop_front_if(|(due, _)| *due <= now) {
-            if let Some(packet) = self.history.as_mut().and_then(|history| history.twin(sequence)) {
+            let spare = self.pacer.has_spare(now);
+            if let Some(packet) = self.history.as_mut().filter(|_| spare).and_then(|history| history.twin(sequence)) {
                 let bytes = packet.payload.len() + AROUND;
                 self.pacer.again(now, Waiting { packet, train: 0, kind: Kind::Again }, bytes);
             }

@@ -141,6 +141,13 @@ impl<P> Pacer<P> {
         true
     }
 
+    /// Whether the budget of what is sent again is half full or more: what would be nice to send leaves the rest for what is
+    /// needed.
+    pub fn has_spare(&mut self, now: Instant) -> bool {
+        self.pay(now);
+        self.credit >= AGAIN_BURST.min(f64::from(self.pace.estimate)) / 2.0
+    }
+
     /// A packet of a probe, which leaves with its fellows at once.
     pub fn at_once(&mut self, now: Instant, packet: P, bytes: usize) {
         self.pay(now);
