@@ -3,7 +3,7 @@
 use toml::de::DeValue;
 
 use super::{
-    Audio, AudioSource, FormatChoice, PixelFormat, Video, VideoSource,
+    Audio, AudioSource, EncoderChoice, FormatChoice, PixelFormat, Video, VideoSource,
     section::{Section, integer},
     values::parse_size,
 };
@@ -15,6 +15,7 @@ pub(super) fn video(section: &mut Section<'_, '_, '_>) -> Video {
     section.text("format", &mut video.format, FormatChoice::parse);
     section.text("size", &mut video.size, parse_size);
     section.number("fps", &mut video.fps);
+    section.text("encoder", &mut video.encoder, EncoderChoice::parse);
     section.kilobits("bitrate_kbps", &mut video.bitrate);
     section.seconds("key_interval_s", &mut video.key_interval);
     section.flag("clock", &mut video.clock);
