@@ -1,5 +1,7 @@
 //! The tables `[video]` and `[audio]`.
 
+use std::fmt;
+
 use toml::de::DeValue;
 
 use super::{
@@ -86,4 +88,20 @@ pub(super) fn audio(section: &mut Section<'_, '_, '_>) -> Audio {
     section.flag("fec", &mut audio.fec);
     section.seconds("linger_s", &mut audio.linger);
     audio
+}
+
+impl EncoderChoice {
+    const WORDS: [(&str, Self); 3] = [("auto", Self::Auto), ("software", Self::Software), ("hardware", Self::Hardware)];
+
+    /// Reads `auto`, `software` or `hardware`.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice)
+    }
+}
+
+impl fmt::Display for EncoderChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = Self::WORDS.iter().find(|(_, choice)| choice == self).map_or("", |(word, _)| word);
+        f.write_str(word)
+    }
 }

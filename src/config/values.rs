@@ -5,8 +5,7 @@ use std::{fmt, net::IpAddr, path::Path};
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    AudioSource, EncoderChoice, FormatChoice, InterfaceRule, MqttVersion, PixelFormat, Transport, VideoSource,
-    secret::absolute,
+    AudioSource, FormatChoice, InterfaceRule, MqttVersion, PixelFormat, Transport, VideoSource, secret::absolute,
 };
 
 /// The words of `video.format`.
@@ -100,22 +99,6 @@ impl fmt::Display for PixelFormat {
     /// The word of the configuration: `yuyv`, `mjpeg`, …
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = FORMATS.iter().find(|(_, format)| format == self).map_or("", |(word, _)| word);
-        f.write_str(word)
-    }
-}
-
-impl EncoderChoice {
-    const WORDS: [(&str, Self); 3] = [("auto", Self::Auto), ("software", Self::Software), ("hardware", Self::Hardware)];
-
-    /// Reads `auto`, `software` or `hardware`.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::WORDS.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice)
-    }
-}
-
-impl fmt::Display for EncoderChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = Self::WORDS.iter().find(|(_, choice)| choice == self).map_or("", |(word, _)| word);
         f.write_str(word)
     }
 }

@@ -282,11 +282,12 @@ impl Hardware {
     /// What a coded buffer brought.
     fn made(&mut self, done: &Done, now: Mono) -> Result<Option<Coded>, String> {
         let bytes = self.coded.bytes(done);
-        if let Some(set) = h264::sps(bytes) {
-            check(set, self.shape)?;
-        }
+        let set = h264::sps(bytes);
+        set.map_or(Ok(()), |set| check(set, self.shape))?;
+        let told = set.and_then(|set| sps::with_colour(set, self.shape.colour));
         let broken = done.flagged || bytes.is_empty();
-        let units: Vec<&[u8]> = if broken { Vec::new() } else { nals(bytes).collect() };
+        let told = |unit| if Some(unit) == set { told.as_deref().unwrap_or(unit) } else { unit };
+        let units: Vec<&[u8]> = if broken { Vec::new() } else { nals(bytes).map(told).collect() };
         let cut = self.cutter.cut(&units);
         // Parameter sets may come alone. Everything else ends a picture, also one that the encoder left out.
         if cut.is_none() && !broken {

@@ -338,6 +338,8 @@ fn text(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    mod board;
+
     use super::*;
 
     fn identity(capabilities: u32) -> Identity {
