@@ -51,6 +51,8 @@ pub(crate) struct Hardware {
     inside: VecDeque<Inside>,
     /// Pictures that came out since a key frame was wished for that has not come.
     since_wish: Option<u32>,
+    /// Whether a picture came out broken: the next one has to be a key frame.
+    mends: bool,
 }
 
 /// How pictures get to the device.
@@ -166,6 +168,7 @@ impl Hardware {
             cutter: Cutter::default(),
             inside: VecDeque::new(),
             since_wish: None,
+            mends: false,
         })
     }
 
@@ -215,7 +218,8 @@ impl Hardware {
     pub(super) fn put(&mut self, planes: &Planes, key: bool, at: Mono) -> Result<bool, String> {
         let Way::Written { free, .. } = &mut self.way else { return Ok(false) };
         let Some(index) = free.pop() else { return Ok(false) };
-        self.wishes().make(key);
+        let key = key | std::mem::take(&mut self.mends);
+        Wish { node: &self.node, since: &mut self.since_wish }.make(key);
         let stamp = stamp(at);
         let Way::Written { layout, lengths, .. } = &self.way else { return Ok(false) };
         if !layout.write(planes, &mut self.raw.pieces(index)) {
@@ -228,7 +232,6 @@ impl Hardware {
 
     /// Lends it a picture of the camera; gives it back where there is no room.
     pub(super) fn lend(&mut self, loan: Loan, key: bool) -> Result<Option<Loan>, (String, Loan)> {
-        let wishes = Wish { node: &self.node, since: &mut self.since_wish };
         let Way::Lent { lent, camera, lengths } = &mut self.way else { return Ok(Some(loan)) };
         let index = loan.buffer.index;
         let Some(pieces) = camera.buffers.get(index as usize) else { return Ok(Some(loan)) };
@@ -238,17 +241,14 @@ impl Hardware {
             return Ok(Some(loan));
         }
         let stamp = stamp(loan.at);
-        wishes.make(key);
+        let key = key | std::mem::take(&mut self.mends);
+        Wish { node: &self.node, since: &mut self.since_wish }.make(key);
         if let Err(e) = self.raw.lend(index, pieces, lengths, stamp) {
             return Err((format!("take a picture out of the camera's memory: {e}"), loan));
         }
         self.inside.push_back(Inside { stamp, at: loan.at, since: Mono::now() });
         lent.push(loan.buffer);
         Ok(None)
-    }
-
-    fn wishes(&mut self) -> Wish<'_> {
-        Wish { node: &self.node, since: &mut self.since_wish }
     }
 
     /// A picture that is done, `None` where there is none yet; buffers that are the camera's again go to `back`. An error
@@ -294,7 +294,8 @@ impl Hardware {
             return Ok(None);
         }
         let place = self.inside.iter().position(|picture| picture.stamp == done.stamp).unwrap_or(0);
-        let picture = self.inside.drain(..=place.min(self.inside.len().saturating_sub(1))).next_back();
+        let picture = (0..=place).map_while(|_| self.inside.pop_front()).last();
+        self.mends |= done.flagged;
         let (Some(cut), Some(picture)) = (cut, picture) else { return Ok(None) };
         self.since_wish = self.since_wish.map(|since| since + 1).filter(|since| !cut.key && *since < KEY_LAG);
         Ok(Some(Coded { cut, at: picture.at, took: now.since(picture.since) }))
