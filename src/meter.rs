@@ -14,6 +14,8 @@ pub struct Meter {
     since: Mono,
     /// Counts so far.
     pub counts: Counts,
+    /// What codes, where that is known.
+    pub coder: String,
     times: Vec<Duration>,
 }
 
@@ -32,6 +34,8 @@ pub struct Counts {
     pub flagged: u64,
     /// Pictures that could not be decoded.
     pub damaged: u64,
+    /// Pictures left out because the encoder was not done with those before.
+    pub behind: u64,
     /// Pictures coded and sent.
     pub sent: u64,
     /// Key frames among them.
@@ -43,7 +47,7 @@ pub struct Counts {
 impl Counts {
     /// Whether pictures were lost on the way.
     fn is_noteworthy(&self) -> bool {
-        self.overtaken + self.lost + self.flagged + self.damaged > 0
+        self.overtaken + self.lost + self.flagged + self.damaged + self.behind > 0
     }
 }
 
@@ -54,6 +58,8 @@ pub struct Report {
     pub period: Duration,
     /// Its counts.
     pub counts: Counts,
+    /// What coded.
+    pub coder: String,
     /// Median and longest time of coding.
     pub coding: Option<(Duration, Duration)>,
 }
@@ -61,7 +67,7 @@ pub struct Report {
 impl Meter {
     /// Begins a period that is `period` long.
     pub fn new(period: Duration, now: Mono) -> Self {
-        Self { period, since: now, counts: Counts::default(), times: Vec::new() }
+        Self { period, since: now, counts: Counts::default(), coder: String::new(), times: Vec::new() }
     }
 
     /// Notes the time one picture took to be coded.
@@ -81,7 +87,7 @@ impl Meter {
         self.times.sort_unstable();
         let coding = self.times.last().map(|longest| (self.times[self.times.len() / 2], *longest));
         self.times.clear();
-        Some(Report { period, counts: std::mem::take(&mut self.counts), coding })
+        Some(Report { period, counts: std::mem::take(&mut self.counts), coder: self.coder.clone(), coding })
     }
 }
 
@@ -94,13 +100,14 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { taken, overtaken, thinned, lost, flagged, damaged, sent, keys, bytes } = self.counts;
+        let Counts { taken, overtaken, thinned, lost, flagged, damaged, behind, sent, keys, bytes } = self.counts;
         let seconds = self.period.as_secs_f64().max(0.001);
         let kilobits = bytes as f64 * 8.0 / 1000.0 / seconds;
         write!(f, "{taken} pictures in, {sent} sent ({keys} key) in {seconds:.0} s, {kilobits:.0} kbit/s")?;
         if let Some((median, longest)) = self.coding {
             let millis = |time: Duration| time.as_secs_f64() * 1000.0;
-            write!(f, ", coded in {:.1} ms (longest {:.1})", millis(median), millis(longest))?;
+            let by = if self.coder.is_empty() { "" } else { " by " };
+            write!(f, ", coded{by}{} in {:.1} ms (longest {:.1})", self.coder, millis(median), millis(longest))?;
         }
         let losses = [
             (overtaken, "overtaken by newer ones"),
@@ -108,6 +115,7 @@ impl fmt::Display for Report {
             (lost, "lost by the driver"),
             (flagged, "marked broken by the driver"),
             (damaged, "damaged"),
+            (behind, "left out for the encoder"),
         ];
         losses.iter().filter(|(count, _)| *count > 0).try_for_each(|(count, what)| write!(f, ", {count} {what}"))
     }
@@ -131,11 +139,17 @@ mod tests {
             report.to_string(),
             "300 pictures in, 300 sent (1 key) in 10 s, 2000 kbit/s, coded in 1.5 ms (longest 3.0)"
         );
-        meter.counts.lost = 2;
+        (meter.counts.lost, meter.counts.behind) = (2, 1);
+        meter.coder = "the processor".into();
+        meter.coded_in(Duration::from_millis(2));
         assert_eq!(meter.report(Mono(19 * SECOND)), None);
         let report = meter.report(Mono(20 * SECOND)).unwrap();
         assert!(report.is_noteworthy());
-        assert_eq!(report.to_string(), "0 pictures in, 0 sent (0 key) in 10 s, 0 kbit/s, 2 lost by the driver");
+        assert_eq!(
+            report.to_string(),
+            "0 pictures in, 0 sent (0 key) in 10 s, 0 kbit/s, coded by the processor in 2.0 ms (longest 2.0), \
+             2 lost by the driver, 1 left out for the encoder"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     grant,
     protocol::Clock,
     video::{
-        self,
+        self, HardwareEncoder,
         probe::{Camera, Size},
     },
 };
@@ -96,13 +96,15 @@ pub fn missing(config: &Config) -> Vec<String> {
 pub struct Probed {
     /// All V4L2 nodes.
     pub cameras: Vec<Camera>,
+    /// All H.264 encoders of the hardware.
+    pub encoders: Vec<HardwareEncoder>,
     /// All ALSA capture devices.
     pub microphones: Vec<Microphone>,
 }
 
 /// Looks at all devices; opens each for a moment.
 pub fn probe() -> Probed {
-    Probed { cameras: video::probe::probe(), microphones: audio::probe() }
+    Probed { cameras: video::probe::probe(), encoders: video::encoders(), microphones: audio::probe() }
 }
 
 impl Probed {
@@ -139,6 +141,18 @@ impl Probed {
         }
         for camera in useless {
             let _ = writeln!(out, "  not used: {}", camera.refused.as_deref().unwrap_or_default());
+        }
+        let (usable, useless): (Vec<_>, Vec<_>) = self.encoders.iter().partition(|e| e.refused.is_none());
+        let processor = "none in hardware, the processor codes".to_owned();
+        let _ = writeln!(out, "\nEncoders: {}", if usable.is_empty() { processor } else { count(usable.len()) });
+        for e in usable {
+            let _ = writeln!(out, "\n{} ({}, driver {}, {})", e.node.display(), e.card, e.driver, e.bus);
+            let controls: Vec<_> = e.controls.iter().map(|c| format!("{} {} to {}", c.name, c.min, c.max)).collect();
+            let _ = writeln!(out, "  H.264 of {}\n  controls: {}", e.formats.join(", "), controls.join(", "));
+        }
+        for e in useless {
+            let why = e.refused.as_deref().unwrap_or_default();
+            let _ = writeln!(out, "  not used: encoder {}: {why}", e.node.display());
         }
         let (usable, useless): (Vec<_>, Vec<_>) = self.microphones.iter().partition(|m| m.unusable.is_none());
         let _ = writeln!(out, "\nMicrophones: {}", count(usable.len()));
@@ -187,7 +201,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_told_too() {
-        let probed = Probed { cameras: Vec::new(), microphones: Vec::new() };
-        assert_eq!(probed.text(), "Cameras: none that can be used\n\nMicrophones: none that can be used\n");
+        let probed = Probed { cameras: Vec::new(), encoders: Vec::new(), microphones: Vec::new() };
+        assert_eq!(
+            probed.text(),
+            "Cameras: none that can be used\n\nEncoders: none in hardware, the processor codes\n\nMicrophones: none that can be used\n"
+        );
     }
 }

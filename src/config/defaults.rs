@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    Audio, AudioSource, Broker, FormatChoice, Limits, Log, MqttVersion, Transport, Video, VideoSource, Webrtc,
+    Audio, AudioSource, Broker, EncoderChoice, FormatChoice, Limits, Log, MqttVersion, Transport, Video, VideoSource,
+    Webrtc,
 };
 
 impl Default for Broker {
@@ -31,6 +32,7 @@ impl Default for Video {
             format: FormatChoice::Auto,
             size: (1280, 720),
             fps: 30,
+            encoder: EncoderChoice::Auto,
             bitrate: 2_000_000,
             key_interval: Duration::from_secs(10),
             clock: false,

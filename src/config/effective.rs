@@ -86,6 +86,7 @@ impl Config {
             "format" => text(v.format),
             "size" => text(format!("{}x{}", v.size.0, v.size.1)),
             "fps" => number(v.fps),
+            "encoder" => text(v.encoder),
             "bitrate_kbps" => number(v.bitrate / 1000),
             "key_interval_s" => number(v.key_interval.as_secs()),
             "clock" => Some(Value::Boolean(v.clock)),

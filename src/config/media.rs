@@ -1,9 +1,11 @@
 //! The tables `[video]` and `[audio]`.
 
+use std::fmt;
+
 use toml::de::DeValue;
 
 use super::{
-    Audio, AudioSource, FormatChoice, PixelFormat, Video, VideoSource,
+    Audio, AudioSource, EncoderChoice, FormatChoice, PixelFormat, Video, VideoSource,
     section::{Section, integer},
     values::parse_size,
 };
@@ -15,6 +17,7 @@ pub(super) fn video(section: &mut Section<'_, '_, '_>) -> Video {
     section.text("format", &mut video.format, FormatChoice::parse);
     section.text("size", &mut video.size, parse_size);
     section.number("fps", &mut video.fps);
+    section.text("encoder", &mut video.encoder, EncoderChoice::parse);
     section.kilobits("bitrate_kbps", &mut video.bitrate);
     section.seconds("key_interval_s", &mut video.key_interval);
     section.flag("clock", &mut video.clock);
@@ -85,4 +88,20 @@ pub(super) fn audio(section: &mut Section<'_, '_, '_>) -> Audio {
     section.flag("fec", &mut audio.fec);
     section.seconds("linger_s", &mut audio.linger);
     audio
+}
+
+impl EncoderChoice {
+    const WORDS: [(&str, Self); 3] = [("auto", Self::Auto), ("software", Self::Software), ("hardware", Self::Hardware)];
+
+    /// Reads `auto`, `software` or `hardware`.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice)
+    }
+}
+
+impl fmt::Display for EncoderChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = Self::WORDS.iter().find(|(_, choice)| choice == self).map_or("", |(word, _)| word);
+        f.write_str(word)
+    }
 }

@@ -205,6 +205,8 @@ pub struct Video {
     pub size: (u32, u32),
     /// Wanted frames per second.
     pub fps: u32,
+    /// What codes it.
+    pub encoder: EncoderChoice,
     /// Bits per second the encoder aims at.
     pub bitrate: u32,
     /// Longest time between two key frames; key frames also come when a viewer needs one.
@@ -230,6 +232,17 @@ pub enum VideoSource {
     Clip(PathBuf),
     /// No picture at all.
     Off,
+}
+
+/// What codes the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EncoderChoice {
+    /// A hardware encoder that works, or else the processor.
+    Auto,
+    /// The processor.
+    Software,
+    /// A hardware encoder and nothing else.
+    Hardware,
 }
 
 /// Pixel formats a camera may be asked for.

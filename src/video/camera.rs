@@ -12,6 +12,7 @@ use crate::{
     video::{
         Taken,
         jpeg::{Jpeg, Refusal},
+        loan::{Lendable, Loan},
         modes::{self, Mode, Wish},
         pace::Rate,
         picture::{self, Part},
@@ -32,6 +33,8 @@ pub(crate) struct Camera {
     knobs: Vec<u32>,
     has_shutter: bool,
     bitrate: u32,
+    /// Whether raw pictures are lent instead of unpacked.
+    lends: bool,
 }
 
 /// What becomes of a picture.
@@ -108,7 +111,7 @@ impl Camera {
         if let Some(trouble) = node.trouble() {
             warn!("{name}: the input {trouble}");
         }
-        Ok(Self { name, node, stream, given, rate, unpacker, knobs, bitrate: 0, has_shutter })
+        Ok(Self { name, node, stream, given, rate, unpacker, knobs, bitrate: 0, has_shutter, lends: false })
     }
 
     /// What it is called in messages.
@@ -144,6 +147,27 @@ impl Camera {
         }
     }
 
+    /// Its memory, for an encoder that can read it; `None` where pictures are not raw, or the driver does not lend it.
+    pub(crate) fn lendable(&self) -> Option<Lendable> {
+        if !matches!(self.unpacker, Unpacker::Raw(..)) {
+            return None;
+        }
+        let buffers = self.stream.export();
+        let buffers = buffers.inspect_err(|e| debug!("{}: does not lend its memory: {e}", self.name)).ok()?;
+        let Given { fourcc, size, colour, ref strides, .. } = self.given;
+        Some(Lendable { fourcc, size, strides: strides.clone(), colour, buffers })
+    }
+
+    /// Lends the next pictures instead of unpacking them.
+    pub(crate) fn lend(&mut self, lends: bool) {
+        self.lends = lends;
+    }
+
+    /// Takes a buffer back that was lent.
+    pub(crate) fn take_back(&mut self, buffer: Buffer) -> Result<(), Fault> {
+        self.stream.give(buffer).map_err(|e| self.lost("capture", &e))
+    }
+
     /// Whether its shutter is closed, as far as it tells (`V4L2_CID_PRIVACY`; webcams with a shutter or a switch have it).
     pub(crate) fn is_covered(&self) -> bool {
         self.has_shutter && self.node.value(v4l2::PRIVACY) == Some(1)
@@ -158,10 +182,10 @@ impl Camera {
         }
     }
 
-    /// The newest picture, waited for at most until then. Coded pictures are all taken, in order: each needs the one
+    /// The newest picture, waited for at most until then, or until `beside` has something. Coded pictures are all taken, in order: each needs the one
     /// before.
-    pub(crate) fn next(&mut self, until: Mono, counts: &mut Counts) -> Result<Taken<'_>, Fault> {
-        let ready = self.node.wait(until.since(Mono::now())).map_err(|e| self.lost("wait", &e))?;
+    pub(crate) fn next(&mut self, until: Mono, beside: Option<&Node>, counts: &mut Counts) -> Result<Taken<'_>, Fault> {
+        let ready = self.node.wait(until.since(Mono::now()), beside).map_err(|e| self.lost("wait", &e))?;
         if ready.event {
             match self.node.event() {
                 Some(Event::SourceChange) => return Ok(Taken::Changed),
@@ -179,6 +203,9 @@ impl Camera {
         let buffer = self.newest(counts).map_err(|e| self.lost("capture", &e))?;
         let Some(buffer) = buffer else { return Ok(Taken::Nothing) };
         let at = buffer.at;
+        if self.lends {
+            return Ok(Taken::Lent(Loan { buffer, at }));
+        }
         let unpacked = self.unpacker.unpack(&self.stream, &buffer, &self.given, counts);
         self.stream.give(buffer).map_err(|e| self.lost("capture", &e))?;
         match unpacked {

@@ -7,6 +7,7 @@ mod encoder;
 mod h264;
 mod jpeg;
 mod keys;
+mod loan;
 mod modes;
 mod pace;
 mod pattern;
@@ -24,6 +25,7 @@ use std::{
     time::Duration,
 };
 
+pub use encoder::{HardwareEncoder, encoders};
 pub(crate) use source::nodes;
 pub use source::{Choice, choose};
 
@@ -31,7 +33,7 @@ use crate::{
     clock::Mono,
     config::Video,
     feed::{Fault, Health, Writer},
-    video::{planes::Planes, source::Source, stage::Stage},
+    video::{loan::Loan, planes::Planes, source::Source, stage::Stage},
 };
 
 /// How long a wait for a picture may take: a stop is noticed within it.
@@ -43,6 +45,8 @@ enum Taken<'a> {
     Nothing,
     /// A picture to be coded, captured then.
     Planes { planes: &'a mut Planes, at: Mono },
+    /// A picture in the camera's own memory.
+    Lent(Loan),
     /// A picture that is coded already (Annex B), captured then.
     Coded { stream: &'a [u8], at: Mono },
     /// The source has another size or rate now: it has to be opened again.
@@ -55,12 +59,15 @@ pub fn run(config: &Video, out: &Writer, stop: &AtomicBool) -> Result<(), Fault>
     let mut source = Source::open(config)?;
     out.set_health(Health::Starting);
     let mut stage = Stage::new(config, &source, out, asked);
+    stage.meet(&source)?;
     while !stop.load(Ordering::Acquire) {
         stage.steer(&mut source);
         let until = Mono::now() + TICK;
-        match source.next(until, &mut stage.meter.counts)? {
+        let encoder = stage.waited_for();
+        match source.next(until, encoder.as_deref(), &mut stage.meter.counts)? {
             Taken::Nothing => stage.nothing(&source)?,
             Taken::Planes { planes, at } => stage.code(planes, at)?,
+            Taken::Lent(loan) => stage.lend(loan),
             Taken::Coded { stream, at } => stage.pass(stream, at),
             Taken::Changed => {
                 let asked = Mono::now();
@@ -69,8 +76,10 @@ pub fn run(config: &Video, out: &Writer, stop: &AtomicBool) -> Result<(), Fault>
                 source = Source::open(config)?;
                 out.set_health(Health::Starting);
                 stage = Stage::new(config, &source, out, asked).after(stage);
+                stage.meet(&source)?;
             }
         }
+        stage.collect(&mut source)?;
         stage.tell();
     }
     Ok(())

@@ -28,14 +28,18 @@ impl FourCc {
         Self(u32::from_le_bytes(*name))
     }
 
+    pub(crate) const H264: Self = Self::new(b"H264");
     pub(crate) const NV12: Self = Self::new(b"NV12");
+    pub(crate) const YU12: Self = Self::new(b"YU12");
+    /// The same with a piece of memory for each plane.
+    pub(crate) const NM12: Self = Self::new(b"NM12");
+    pub(crate) const YM12: Self = Self::new(b"YM12");
     const KNOWN: [(Self, PixelFormat, u8); 9] = [
-        (Self::new(b"H264"), PixelFormat::H264, 1),
+        (Self::H264, PixelFormat::H264, 1),
         (Self::NV12, PixelFormat::Nv12, 1),
-        // The same with a piece of memory for each plane.
-        (Self::new(b"NM12"), PixelFormat::Nv12, 2),
-        (Self::new(b"YU12"), PixelFormat::Yu12, 1),
-        (Self::new(b"YM12"), PixelFormat::Yu12, 3),
+        (Self::NM12, PixelFormat::Nv12, 2),
+        (Self::YU12, PixelFormat::Yu12, 1),
+        (Self::YM12, PixelFormat::Yu12, 3),
         (Self::new(b"YUYV"), PixelFormat::Yuyv, 1),
         (Self::new(b"UYVY"), PixelFormat::Uyvy, 1),
         (Self::new(b"MJPG"), PixelFormat::Mjpeg, 1),

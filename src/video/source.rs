@@ -2,7 +2,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    thread,
     time::Duration,
 };
 
@@ -17,8 +16,10 @@ use crate::{
         Taken,
         camera::{self, Camera},
         clip::Clip,
+        loan::Lendable,
         pace::Rate,
         pattern::Pattern,
+        v4l2::{self, Buffer, Node},
     },
 };
 
@@ -174,25 +175,46 @@ impl Source {
         }
     }
 
+    /// A camera's memory, where it can be lent.
+    pub(crate) fn lendable(&self) -> Option<Lendable> {
+        if let Self::Camera(camera) = self { camera.lendable() } else { None }
+    }
+
+    /// Lends the next pictures instead of unpacking them.
+    pub(crate) fn lend(&mut self, lends: bool) {
+        if let Self::Camera(camera) = self {
+            camera.lend(lends);
+        }
+    }
+
+    /// Takes buffers back that were lent.
+    pub(crate) fn take_back(&mut self, buffers: Vec<Buffer>) -> Result<(), Fault> {
+        let Self::Camera(camera) = self else { return Ok(()) };
+        buffers.into_iter().try_for_each(|buffer| camera.take_back(buffer))
+    }
+
     /// Whether a camera's shutter is closed.
     pub(crate) fn is_covered(&self) -> bool {
         matches!(self, Self::Camera(camera) if camera.is_covered())
     }
 
-    /// The next picture, waited for at most until then.
-    pub(crate) fn next(&mut self, until: Mono, counts: &mut Counts) -> Result<Taken<'_>, Fault> {
+    /// The next picture, waited for at most until then, or until `beside` has something.
+    pub(crate) fn next(&mut self, until: Mono, beside: Option<&Node>, counts: &mut Counts) -> Result<Taken<'_>, Fault> {
         let due = match self {
-            Self::Camera(camera) => return camera.next(until, counts),
+            Self::Camera(camera) => return camera.next(until, beside, counts),
             Self::Pattern(pattern, _) => pattern.due(),
             Self::Clip(clip) => clip.due(),
         };
         let now = Mono::now();
         if due > until {
-            thread::sleep(until.since(now));
+            v4l2::pause(until.since(now), beside);
             return Ok(Taken::Nothing);
         }
-        thread::sleep(due.since(now));
+        v4l2::pause(due.since(now), beside);
         let now = Mono::now();
+        if now < due {
+            return Ok(Taken::Nothing);
+        }
         let taken = match self {
             Self::Pattern(pattern, _) => Taken::Planes { planes: pattern.next(now), at: now },
             Self::Clip(clip) => clip.next(now, counts)?,

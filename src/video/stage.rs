@@ -1,6 +1,6 @@
 //! From a picture at hand to a frame in the feed: wishes, key frames, rate, encoder, payloads, health.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tracing::{debug, info};
 
@@ -12,12 +12,14 @@ use crate::{
     rate::{Full, Plan, Rate as Rates},
     video::{
         clockstrip,
-        encoder::Encoder,
+        encoder::{Coded, Coder},
         h264::{self, Cut, Cutter},
         keys::KeyPolicy,
+        loan::Loan,
         pace::{Rate, Thinning},
         planes::Planes,
         source::Source,
+        v4l2::Node,
     },
 };
 
@@ -55,7 +57,7 @@ pub(super) struct Stage<'a> {
     /// Pictures left out since one was coded, by the plan.
     left_out: u32,
     keys: KeyPolicy,
-    encoder: Option<Encoder>,
+    coder: Coder<'a>,
     /// For a source that codes itself.
     cutter: Cutter,
     /// Whether the next picture has to be a key frame.
@@ -94,7 +96,7 @@ impl<'a> Stage<'a> {
             left_out: 0,
             thinning: Thinning::new(source.rate(), config.fps),
             keys: KeyPolicy::new(interval),
-            encoder: None,
+            coder: Coder::new(config, rate, config.bitrate),
             cutter: Cutter::default(),
             key: false,
             started: false,
@@ -107,7 +109,25 @@ impl<'a> Stage<'a> {
 
     /// Goes on from a stage whose source was opened anew: time never runs backwards, and counts are not lost.
     pub(super) fn after(self, before: Self) -> Self {
-        Self { ticks: before.ticks, meter: before.meter, rates: before.rates, plan: before.plan, ..self }
+        let coder = self.coder.after(before.coder);
+        Self { ticks: before.ticks, meter: before.meter, rates: before.rates, plan: before.plan, coder, ..self }
+    }
+
+    /// Looks whether a camera and the board's encoder can share memory, before the first picture. Not where something is
+    /// drawn into it.
+    pub(super) fn meet(&mut self, source: &Source) -> Result<(), Fault> {
+        match source.lendable().filter(|_| !self.config.clock) {
+            Some(lendable) => {
+                self.size = lendable.size;
+                self.coder.meet(Arc::new(lendable)).map_err(Fault::Failed)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What has something for [`Stage::collect`], beside the source.
+    pub(super) fn waited_for(&self) -> Option<Arc<Node>> {
+        self.coder.waited_for()
     }
 
     /// Reads the wishes, once for each picture.
@@ -136,10 +156,8 @@ impl<'a> Stage<'a> {
         }
         source.set_bitrate(self.plan.bitrate);
         self.look_at_shutter(source);
-        if let Some(encoder) = &mut self.encoder {
-            encoder.set_bitrate(self.plan.bitrate);
-            encoder.set_rate(self.rate.fps() / f64::from(self.plan.every));
-        }
+        self.coder.steer(self.plan.bitrate, self.rate.fps() / f64::from(self.plan.every));
+        source.lend(self.plan.shrink == 1 && self.coder.borrows());
     }
 
     /// Once a second: a closed shutter is why a picture is black.
@@ -195,14 +213,28 @@ impl<'a> Stage<'a> {
             let width = planes.size().0;
             clockstrip::draw(planes.split_mut(), width, clockstrip::value(at.wall()));
         }
-        let begin = Mono::now();
-        let key = self.key;
-        let cut = self.encoder(planes)?.encode(planes, key, at).map_err(Fault::Failed)?;
-        self.meter.coded_in(Mono::now().since(begin));
-        if let Some(cut) = cut {
+        self.coder.put(planes, self.key, at, &mut self.meter.counts).map_err(Fault::Failed)
+    }
+
+    /// Gives a picture of the camera to the encoder as it is.
+    pub(super) fn lend(&mut self, loan: Loan) {
+        self.alive = Mono::now();
+        if !self.thinning.takes(loan.at) || self.is_left_out() {
+            self.meter.counts.thinned += 1;
+            self.coder.decline(loan);
+            return;
+        }
+        self.coder.lend(loan, self.key, &mut self.meter.counts);
+    }
+
+    /// Sends what the encoder has done; gives the camera back what is its own.
+    pub(super) fn collect(&mut self, source: &mut Source) -> Result<(), Fault> {
+        while let Some(Coded { cut, at, took }) = self.coder.take() {
+            self.meter.coded_in(took);
             self.send(cut, at);
         }
-        Ok(())
+        source.lend(self.plan.shrink == 1 && self.coder.borrows());
+        source.take_back(self.coder.back())
     }
 
     /// Sends a picture that the source has coded.
@@ -228,26 +260,13 @@ impl<'a> Stage<'a> {
 
     /// Says what happened, once a period.
     pub(super) fn tell(&mut self) {
+        self.coder.name().clone_into(&mut self.meter.coder);
         match self.meter.report(Mono::now()) {
             Some(report) if report.is_noteworthy() => info!("video: {report}"),
             Some(report) => debug!("video: {report}"),
             None => return,
         }
         self.lost = 0;
-    }
-
-    /// The encoder, made anew where the picture has become another.
-    fn encoder(&mut self, planes: &Planes) -> Result<&mut Encoder, Fault> {
-        let (rate, ceiling, bitrate) = (self.rate, self.config.bitrate, self.plan.bitrate);
-        let encoder = match self.encoder.take() {
-            Some(encoder) if encoder.fits(planes) => encoder,
-            _ => {
-                let mut encoder = Encoder::new(planes, rate, bitrate, ceiling).map_err(Fault::Failed)?;
-                encoder.set_rate(rate.fps() / f64::from(self.plan.every));
-                encoder
-            }
-        };
-        Ok(self.encoder.insert(encoder))
     }
 
     fn send(&mut self, cut: Cut, at: Mono) {

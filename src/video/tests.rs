@@ -14,8 +14,9 @@ use rtc::rtp::{codec::h264::H264Packet, packetizer::Depacketizer};
 
 use super::*;
 use crate::{
-    config::VideoSource,
+    config::{EncoderChoice, VideoSource},
     feed::{self, Frame, Next, Reader},
+    meter::Counts,
 };
 
 /// A running thread; ended by [`Running::stop`].
@@ -177,10 +178,12 @@ async fn a_missing_camera_is_absent_and_a_broken_clip_failed() {
 async fn a_coded_clip_is_passed_through() {
     let mut pattern = pattern::Pattern::new((320, 180), 60).unwrap();
     let (rate, mut stream) = (pace::Rate::whole(60), Vec::new());
-    let mut encoder = encoder::Encoder::new(pattern.planes(), rate, 300_000, 300_000).unwrap();
+    let config = Video { encoder: EncoderChoice::Software, bitrate: 300_000, ..Video::default() };
+    let mut coder = encoder::Coder::new(&config, rate, 300_000);
     for n in 0..12_u32 {
         let planes = pattern.draw(rate.time_of(n.into()), 1000 + n);
-        let cut = encoder.encode(planes, n == 6, Mono(1) + rate.time_of(n.into())).unwrap().unwrap();
+        coder.put(planes, n == 6, Mono(1) + rate.time_of(n.into()), &mut Counts::default()).unwrap();
+        let cut = coder.take().unwrap().cut;
         let mut receiver = H264Packet::default();
         for payload in cut.payloads {
             let part = receiver.depacketize(&payload).unwrap();

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { encoder } from './encoder.mjs';
 import { BoardDaemon, Lab, distance, media, pictures, until } from './emulated.mjs';
 
 const SIZE = '640x480';
@@ -421,6 +422,8 @@ describe('a clock', () => {
     }
   });
 });
+
+encoder({ lab: () => lab, daemon: () => daemon, nodes, start, watch, check, bars, BARS });
 
 check('the daemon ends as it should in the middle of a picture', async () => {
   await start({ video: { source: nodes.packed, format: 'yuyv', size: SIZE, fps: FPS } });

@@ -6,7 +6,10 @@ use std::{
 use openh264::formats::YUVSource;
 
 use super::*;
-use crate::video::{clockstrip, encoder::Encoder, pattern::Pattern};
+use crate::{
+    config::{EncoderChoice, Video},
+    video::{clockstrip, encoder::Coder, pattern::Pattern},
+};
 
 const SIZE: (u32, u32) = (320, 180);
 
@@ -44,11 +47,13 @@ fn jpeg(planes: &Planes) -> Vec<u8> {
 /// An elementary stream with key frames at these pictures.
 fn h264_stream(count: u32, keys: &[u32]) -> Vec<u8> {
     use rtc::rtp::{codec::h264::H264Packet, packetizer::Depacketizer};
-    let mut encoder: Option<Encoder> = None;
+    let config = Video { encoder: EncoderChoice::Software, bitrate: 300_000, ..Video::default() };
+    let mut coder = Coder::new(&config, Rate::whole(30), 300_000);
     let mut bytes = Vec::new();
     for (n, planes) in (0..).zip(pictures(count)) {
-        let encoder = encoder.get_or_insert_with(|| Encoder::new(&planes, Rate::whole(30), 300_000, 300_000).unwrap());
-        let cut = encoder.encode(&planes, keys.contains(&n), Mono(u64::from(n) * 33_000_000)).unwrap().unwrap();
+        let at = Mono(u64::from(n) * 33_000_000);
+        coder.put(&planes, keys.contains(&n), at, &mut Counts::default()).unwrap();
+        let cut = coder.take().unwrap().cut;
         let mut receiver = H264Packet::default();
         cut.payloads.iter().for_each(|p| bytes.extend_from_slice(&receiver.depacketize(p).unwrap()));
     }

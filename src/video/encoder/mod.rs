@@ -1,53 +1,87 @@
-//! From planes to coded pictures. Closed choice: a hardware encoder becomes a further arm.
+//! From planes to coded pictures. Closed choice: the board's encoder, or the processor.
 
+mod coder;
+mod found;
+mod hardware;
+mod knobs;
+mod layout;
+mod level;
 mod options;
 mod software;
+mod trust;
 
-pub(crate) use software::Software;
+pub(crate) use coder::Coder;
+pub use found::{HardwareEncoder, encoders};
+use hardware::Hardware;
+use software::Software;
+
+use std::time::Duration;
 
 use crate::{
     clock::Mono,
-    video::{h264::Cut, pace::Rate, planes::Planes},
+    video::{h264::Cut, pace::Rate, planes::Colour},
 };
 
+/// The least bitrate asked for: below it a picture is no picture.
+const FLOOR: u32 = 50_000;
+
+/// A coded picture.
+pub(crate) struct Coded {
+    /// Its payloads.
+    pub(crate) cut: Cut,
+    /// When it was captured.
+    pub(crate) at: Mono,
+    /// How long it was in the encoder.
+    pub(crate) took: Duration,
+}
+
+/// What an encoder is made for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Shape {
+    /// Width and height in pixels.
+    size: (usize, usize),
+    colour: Colour,
+    /// Pictures a second at most.
+    rate: Rate,
+    /// Bits a second at first.
+    bitrate: u32,
+    /// Bits a second at most.
+    ceiling: u32,
+}
+
+impl Shape {
+    fn is_of(&self, size: (u32, u32), colour: Colour) -> bool {
+        self.size == (size.0 as usize, size.1 as usize) && self.colour == colour
+    }
+}
+
 /// An H.264 encoder.
-pub(crate) enum Encoder {
-    /// OpenH264, on the processor.
-    Software(Software),
+enum Encoder {
+    /// OpenH264, on the processor, and the picture it has just made.
+    Software(Box<Software>, Option<Coded>),
+    /// The board's.
+    Hardware(Box<Hardware>),
 }
 
 impl Encoder {
-    /// Prepares an encoder for pictures like this one, `rate` of them a second. Never asked for more than `ceiling`
-    /// bits a second.
-    pub(crate) fn new(planes: &Planes, rate: Rate, bitrate: u32, ceiling: u32) -> Result<Self, String> {
-        Software::new(planes, rate, bitrate, ceiling).map(Self::Software)
-    }
-
-    /// Whether it takes pictures like this one.
-    pub(crate) fn fits(&self, planes: &Planes) -> bool {
+    fn fits(&self, shape: Shape) -> bool {
         match self {
-            Self::Software(software) => software.fits(planes),
+            Self::Software(software, _) => software.fits(shape.size, shape.colour),
+            Self::Hardware(hardware) => hardware.fits(shape),
         }
     }
 
-    /// Aims at another bitrate from the next picture on.
-    pub(crate) fn set_bitrate(&mut self, bits: u32) {
+    fn set_bitrate(&mut self, bits: u32) {
         match self {
-            Self::Software(software) => software.set_bitrate(bits),
+            Self::Software(software, _) => software.set_bitrate(bits),
+            Self::Hardware(hardware) => hardware.set_bitrate(bits),
         }
     }
 
-    /// Is given so many pictures a second from the next one on.
-    pub(crate) fn set_rate(&mut self, fps: f64) {
+    fn set_rate(&mut self, fps: f64) {
         match self {
-            Self::Software(software) => software.set_rate(fps),
-        }
-    }
-
-    /// Codes one picture, as a key frame if asked; `None` where the encoder left it out.
-    pub(crate) fn encode(&mut self, planes: &Planes, key: bool, at: Mono) -> Result<Option<Cut>, String> {
-        match self {
-            Self::Software(software) => software.encode(planes, key, at),
+            Self::Software(software, _) => software.set_rate(fps),
+            Self::Hardware(hardware) => hardware.set_rate(fps),
         }
     }
 }

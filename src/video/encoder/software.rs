@@ -9,18 +9,14 @@ use openh264::{
 };
 use tracing::debug;
 
-use super::options;
+use super::{FLOOR, Shape, level, options};
 use crate::{
     clock::Mono,
     video::{
         h264::{Cut, Cutter, nals},
-        pace::Rate,
         planes::{Colour, Planes},
     },
 };
-
-/// The least bitrate asked for: below it a picture is no picture.
-const FLOOR: u32 = 50_000;
 
 /// An encoder for pictures of one size and colour.
 pub(crate) struct Software {
@@ -36,15 +32,15 @@ pub(crate) struct Software {
 }
 
 impl Software {
-    pub(super) fn new(planes: &Planes, rate: Rate, bitrate: u32, ceiling: u32) -> Result<Self, String> {
-        let size = planes.size();
+    pub(super) fn new(shape: Shape) -> Result<Self, String> {
+        let Shape { size, colour: meaning, rate, bitrate, ceiling } = shape;
         let ceiling = ceiling.max(FLOOR);
         let bitrate = bitrate.clamp(FLOOR, ceiling);
-        let colour = if planes.colour.bt709 { VuiConfig::bt709() } else { VuiConfig::bt601() };
+        let colour = if meaning.bt709 { VuiConfig::bt709() } else { VuiConfig::bt601() };
         let config = EncoderConfig::new()
             .usage_type(UsageType::CameraVideoRealTime)
             .profile(Profile::Baseline)
-            .level(level(size, rate, ceiling))
+            .level(named(level::lowest(size, rate, ceiling)))
             .rate_control_mode(RateControlMode::Bitrate)
             .bitrate(BitRate::from_bps(bitrate))
             .max_frame_rate(FrameRate::from_hz(rate.fps() as f32))
@@ -60,17 +56,17 @@ impl Software {
             .background_detection(false)
             .adaptive_quantization(false)
             .num_threads(1)
-            .vui(colour.full_range(planes.colour.full_range))
+            .vui(colour.full_range(meaning.full_range))
             .debug(false);
         let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), config)
             .map_err(|e| format!("encoder for {}x{}: {e}", size.0, size.1))?;
         options::hush(&mut encoder);
         let cutter = Cutter::default();
-        Ok(Self { encoder, cutter, size, colour: planes.colour, bitrate, ceiling, fps: rate.fps(), start: None })
+        Ok(Self { encoder, cutter, size, colour: meaning, bitrate, ceiling, fps: rate.fps(), start: None })
     }
 
-    pub(super) fn fits(&self, planes: &Planes) -> bool {
-        planes.size() == self.size && planes.colour == self.colour
+    pub(super) fn fits(&self, size: (usize, usize), colour: Colour) -> bool {
+        (size, colour) == (self.size, self.colour)
     }
 
     pub(super) fn set_bitrate(&mut self, bits: u32) {
@@ -110,25 +106,18 @@ impl Software {
     }
 }
 
-/// The lowest level that allows size, rate and bitrate (ITU-T H.264, table A-1), at least 3.1, which every WebRTC
-/// peer decodes.
-fn level((width, height): (usize, usize), rate: Rate, bitrate: u32) -> Level {
-    let blocks = (width.div_ceil(16) * height.div_ceil(16)) as f64;
-    let kilobits = f64::from(bitrate) / 1000.0;
-    // Level, macroblocks a picture, macroblocks a second, kbit/s.
+/// The level as the library names it.
+fn named(idc: u8) -> Level {
     let levels = [
-        (Level::Level_3_1, 3_600.0, 108_000.0, 14_000.0),
-        (Level::Level_3_2, 5_120.0, 216_000.0, 20_000.0),
-        (Level::Level_4_0, 8_192.0, 245_760.0, 20_000.0),
-        (Level::Level_4_1, 8_192.0, 245_760.0, 50_000.0),
-        (Level::Level_4_2, 8_704.0, 522_240.0, 50_000.0),
-        (Level::Level_5_0, 22_080.0, 589_824.0, 135_000.0),
-        (Level::Level_5_1, 36_864.0, 983_040.0, 240_000.0),
+        (31, Level::Level_3_1),
+        (32, Level::Level_3_2),
+        (40, Level::Level_4_0),
+        (41, Level::Level_4_1),
+        (42, Level::Level_4_2),
+        (50, Level::Level_5_0),
+        (51, Level::Level_5_1),
     ];
-    levels
-        .into_iter()
-        .find(|&(_, size, speed, bits)| blocks <= size && blocks * rate.fps() <= speed && kilobits <= bits)
-        .map_or(Level::Level_5_2, |(level, ..)| level)
+    levels.into_iter().find(|(known, _)| *known == idc).map_or(Level::Level_5_2, |(_, level)| level)
 }
 
 #[cfg(test)]
@@ -138,7 +127,7 @@ mod tests {
     use openh264::{decoder::Decoder, formats::YUVSource};
 
     use super::*;
-    use crate::video::{clockstrip, pattern::Pattern};
+    use crate::video::{clockstrip, pace::Rate, pattern::Pattern};
 
     const SIZE: (u32, u32) = (640, 360);
 
@@ -155,6 +144,12 @@ mod tests {
         planes
     }
 
+    fn software(planes: &Planes, bitrate: u32) -> Software {
+        let rate = Rate::whole(30);
+        let shape = Shape { size: planes.size(), colour: planes.colour, rate, bitrate, ceiling: bitrate };
+        Software::new(shape).unwrap()
+    }
+
     fn time(n: u32) -> Mono {
         Mono(1_000_000_000) + Rate::whole(30).time_of(u64::from(n))
     }
@@ -169,7 +164,7 @@ mod tests {
     #[test]
     fn what_is_coded_is_decoded_with_its_picture_clock() {
         let mut pattern = Pattern::new(SIZE, 30).unwrap();
-        let mut software = Software::new(pattern.planes(), Rate::whole(30), 500_000, 500_000).unwrap();
+        let mut software = software(pattern.planes(), 500_000);
         let mut decoder = Decoder::new().unwrap();
         for n in 0..20_u32 {
             let value = 0x8765_4321_u32.wrapping_add(n * 33);
@@ -186,7 +181,7 @@ mod tests {
     fn the_test_picture_uses_the_bitrate_it_is_given() {
         for (size, bitrate) in [((1280, 720), 2_000_000), ((640, 360), 1_000_000), ((640, 360), 300_000)] {
             let mut pattern = Pattern::new(size, 30).unwrap();
-            let mut software = Software::new(pattern.planes(), Rate::whole(30), bitrate, bitrate).unwrap();
+            let mut software = software(pattern.planes(), bitrate);
             let mut bytes = 0;
             for n in 0..90_u32 {
                 let planes = pattern.draw(Duration::from_millis(u64::from(n) * 33), n);
@@ -203,7 +198,7 @@ mod tests {
 
     #[test]
     fn key_frames_come_on_demand_only_and_begin_with_their_parameter_sets() {
-        let mut software = Software::new(&busy(0), Rate::whole(30), 1_000_000, 1_000_000).unwrap();
+        let mut software = software(&busy(0), 1_000_000);
         for n in 0..90 {
             // A change of scene is no reason.
             let picture = busy(if n > 45 { n + 4000 } else { n });
@@ -227,7 +222,7 @@ mod tests {
 
     #[test]
     fn the_bitrate_follows_down_and_up_while_running() {
-        let mut software = Software::new(&busy(0), Rate::whole(30), 3_000_000, 3_000_000).unwrap();
+        let mut software = software(&busy(0), 3_000_000);
         let mut n = 0;
         for (wish, expected) in [(3_000_000, 3_000_000), (1_000_000, 1_000_000), (2_000_000, 2_000_000), (0, FLOOR)] {
             software.set_bitrate(wish);
@@ -249,21 +244,5 @@ mod tests {
         }
         software.set_bitrate(u32::MAX);
         assert_eq!(software.bitrate, 3_000_000, "never above the configured");
-    }
-
-    #[test]
-    fn the_level_is_the_lowest_that_suffices() {
-        for (size, fps, bitrate, expected) in [
-            ((320, 240), 30, 300_000, "Level_3_1"),
-            ((1280, 720), 30, 2_000_000, "Level_3_1"),
-            ((1280, 720), 60, 2_000_000, "Level_3_2"),
-            ((1920, 1080), 30, 4_000_000, "Level_4_0"),
-            ((1920, 1080), 30, 30_000_000, "Level_4_1"),
-            ((1920, 1080), 60, 8_000_000, "Level_4_2"),
-            ((3840, 2160), 30, 8_000_000, "Level_5_1"),
-            ((3840, 2160), 60, 8_000_000, "Level_5_2"),
-        ] {
-            assert_eq!(format!("{:?}", level(size, Rate::whole(fps), bitrate)), expected, "{size:?} {fps} {bitrate}");
-        }
     }
 }

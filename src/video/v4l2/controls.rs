@@ -6,7 +6,7 @@ use v4l::v4l_sys as raw;
 
 use super::{Node, sys};
 
-/// Asks an encoder inside the camera for an IDR picture.
+/// Asks an encoder for an IDR picture.
 pub(crate) const FORCE_KEY_FRAME: u32 = raw::V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME;
 /// Makes it repeat its parameter sets.
 pub(crate) const REPEAT_SEQ_HEADER: u32 = raw::V4L2_CID_MPEG_VIDEO_REPEAT_SEQ_HEADER;
@@ -15,6 +15,29 @@ pub(crate) const VIDEO_BITRATE: u32 = raw::V4L2_CID_MPEG_VIDEO_BITRATE;
 
 /// Whether its lens is covered or its picture switched off.
 pub(crate) const PRIVACY: u32 = raw::V4L2_CID_PRIVACY;
+
+/// Controls of encoders, and values of theirs.
+pub(crate) mod codec {
+    use v4l::v4l_sys as raw;
+
+    pub(crate) const BITRATE_MODE: u32 = raw::V4L2_CID_MPEG_VIDEO_BITRATE_MODE;
+    pub(crate) const CONSTANT: u32 = raw::v4l2_mpeg_video_bitrate_mode_V4L2_MPEG_VIDEO_BITRATE_MODE_CBR;
+    pub(crate) const RATE_CONTROL: u32 = raw::V4L2_CID_MPEG_VIDEO_FRAME_RC_ENABLE;
+    pub(crate) const HEADER_MODE: u32 = raw::V4L2_CID_MPEG_VIDEO_HEADER_MODE;
+    pub(crate) const JOINED: u32 = raw::v4l2_mpeg_video_header_mode_V4L2_MPEG_VIDEO_HEADER_MODE_JOINED_WITH_1ST_FRAME;
+    pub(crate) const GROUP: u32 = raw::V4L2_CID_MPEG_VIDEO_GOP_SIZE;
+    pub(crate) const I_PERIOD: u32 = raw::V4L2_CID_MPEG_VIDEO_H264_I_PERIOD;
+    pub(crate) const B_FRAMES: u32 = raw::V4L2_CID_MPEG_VIDEO_B_FRAMES;
+    pub(crate) const SLICES: u32 = raw::V4L2_CID_MPEG_VIDEO_MULTI_SLICE_MODE;
+    pub(crate) const ENTROPY: u32 = raw::V4L2_CID_MPEG_VIDEO_H264_ENTROPY_MODE;
+    pub(crate) const TRANSFORM_8X8: u32 = raw::V4L2_CID_MPEG_VIDEO_H264_8X8_TRANSFORM;
+    pub(crate) const LEVEL: u32 = raw::V4L2_CID_MPEG_VIDEO_H264_LEVEL;
+    pub(crate) const LEVEL_1_0: u32 = raw::v4l2_mpeg_video_h264_level_V4L2_MPEG_VIDEO_H264_LEVEL_1_0;
+    pub(crate) const PROFILE: u32 = raw::V4L2_CID_MPEG_VIDEO_H264_PROFILE;
+    pub(crate) const BASELINE: u32 = raw::v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_BASELINE;
+    pub(crate) const CONSTRAINED: u32 =
+        raw::v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_CONSTRAINED_BASELINE;
+}
 
 /// Most controls listed.
 const MOST: usize = 512;

@@ -1,21 +1,23 @@
 //! V4L2 nodes: what they are, what they offer, and their streams.
 
 mod controls;
+mod m2m;
 mod stream;
 mod sys;
+mod wait;
 
 use std::{
     io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use v4l::v4l_sys as raw;
 
 pub use controls::Control;
-pub(crate) use controls::{FORCE_KEY_FRAME, PRIVACY, REPEAT_SEQ_HEADER, VIDEO_BITRATE};
-pub(crate) use stream::{Buffer, Stream};
+pub(crate) use controls::{FORCE_KEY_FRAME, PRIVACY, REPEAT_SEQ_HEADER, VIDEO_BITRATE, codec};
+pub(crate) use m2m::{Asked, Done, Queue, Side};
+pub(crate) use stream::{Buffer, Shared, Stream};
+pub(crate) use wait::pause;
 
 use super::{
     modes::{FourCc, Offer, Range, Rates, Sizes},
@@ -95,6 +97,8 @@ pub(crate) struct Given {
     pub(crate) size: (u32, u32),
     /// Bytes from one row to the next, for each piece of memory.
     pub(crate) strides: Vec<usize>,
+    /// Bytes of each piece of memory.
+    pub(crate) lengths: Vec<usize>,
     /// What the numbers mean.
     pub(crate) colour: Colour,
     /// Whether rows of two moments are mixed.
@@ -108,17 +112,6 @@ pub(crate) enum Event {
     SourceChange,
     /// No more pictures come.
     EndOfStream,
-}
-
-/// What there is after waiting.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Ready {
-    /// A picture.
-    pub(crate) picture: bool,
-    /// An event.
-    pub(crate) event: bool,
-    /// The node is in trouble; the next call says which.
-    pub(crate) error: bool,
 }
 
 impl Node {
@@ -273,22 +266,6 @@ impl Node {
             _ => None,
         }
     }
-
-    /// Waits for a picture or an event, at most that long.
-    pub(crate) fn wait(&self, time: Duration) -> io::Result<Ready> {
-        let mut fds = [PollFd::new(self.fd.owned(), PollFlags::IN | PollFlags::PRI)];
-        let timeout = Timespec::try_from(time).map_err(io::Error::other)?;
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(e) => return Err(e.into()),
-        }
-        let seen = fds[0].revents();
-        Ok(Ready {
-            picture: seen.contains(PollFlags::IN),
-            event: seen.contains(PollFlags::PRI),
-            error: seen.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL),
-        })
-    }
 }
 
 fn zeroed_pix() -> raw::v4l2_pix_format {
@@ -315,15 +292,20 @@ fn given(layout: &sys::PixelLayout) -> Given {
             fourcc: FourCc(pix.pixelformat),
             size: (pix.width, pix.height),
             strides: vec![pix.bytesperline as usize],
+            lengths: vec![pix.sizeimage as usize],
             colour: colour(pix.colorspace, encoding, pix.quantization),
             interlaced: pix.field > raw::v4l2_field_V4L2_FIELD_NONE,
         },
         sys::PixelLayout::Multi(pix) => {
             let planes = pix.plane_fmt;
+            let each = |value: fn(&raw::v4l2_plane_pix_format) -> u32| {
+                planes.iter().take(pix.num_planes.into()).map(|plane| value(plane) as usize).collect()
+            };
             Given {
                 fourcc: FourCc(pix.pixelformat),
                 size: (pix.width, pix.height),
-                strides: planes.iter().take(pix.num_planes.into()).map(|plane| plane.bytesperline as usize).collect(),
+                strides: each(|plane| plane.bytesperline),
+                lengths: each(|plane| plane.sizeimage),
                 colour: colour(pix.colorspace, encoding, u32::from(pix.quantization)),
                 interlaced: pix.field > raw::v4l2_field_V4L2_FIELD_NONE,
             }
@@ -356,6 +338,8 @@ fn text(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    mod board;
+
     use super::*;
 
     fn identity(capabilities: u32) -> Identity {

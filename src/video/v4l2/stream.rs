@@ -1,12 +1,12 @@
 //! A running capture: buffers of the driver, mapped, and the way they go round.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use v4l::v4l_sys as raw;
 
 use super::{
     Node, Planarity,
-    sys::{self, BufferCall, Mapping},
+    sys::{self, Access, BufferCall, Mapping},
 };
 use crate::clock::Mono;
 
@@ -25,12 +25,21 @@ pub(crate) struct Stream {
     sequence: Option<u32>,
 }
 
+/// A piece of memory that another device may read.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// What the other device is given.
+    pub(crate) fd: OwnedFd,
+    /// Its bytes.
+    pub(crate) length: usize,
+}
+
 /// A buffer that was taken from the driver; it has to be given back.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    index: u32,
+    pub(crate) index: u32,
     /// Where the picture begins and ends in each piece of memory.
-    used: Vec<(usize, usize)>,
+    pub(crate) used: Vec<(usize, usize)>,
     /// Whether the driver says the picture is broken.
     pub(crate) flagged: bool,
     /// Pictures lost between the one before and this one.
@@ -100,6 +109,19 @@ impl Stream {
         pieces.iter().zip(&buffer.used).map(|(piece, &(from, to))| piece.bytes(to).get(from..).unwrap_or(&[]))
     }
 
+    /// The memory of all buffers, for another device to read; an error where the driver does not lend it.
+    pub(crate) fn export(&self) -> io::Result<Vec<Vec<Shared>>> {
+        let export = |index: u32, plane: usize, length: usize| {
+            let mut request: raw::v4l2_exportbuffer = sys::zeroed();
+            (request.type_, request.index, request.plane) = (self.planarity.buffer_type(), index, plane as u32);
+            Ok(Shared { fd: self.node.fd.export(&mut request)?, length })
+        };
+        let buffers = (0_u32..).zip(&self.buffers);
+        buffers
+            .map(|(index, pieces)| pieces.iter().enumerate().map(|(n, piece)| export(index, n, piece.len())).collect())
+            .collect()
+    }
+
     /// Gives a buffer back to the driver.
     pub(crate) fn give(&mut self, buffer: Buffer) -> io::Result<()> {
         self.queue(buffer.index)
@@ -109,11 +131,11 @@ impl Stream {
         let (mut buffer, mut planes) = self.blank(index);
         self.node.fd.buffer(BufferCall::Query, &mut buffer, planes.as_mut())?;
         match planes {
-            None => Ok(vec![self.node.fd.map(sys::offset(&buffer), buffer.length)?]),
+            None => Ok(vec![self.node.fd.map(sys::offset(&buffer), buffer.length, Access::Read)?]),
             Some(planes) => planes
                 .iter()
                 .take(buffer.length as usize)
-                .map(|plane| self.node.fd.map(sys::plane_offset(plane), plane.length))
+                .map(|plane| self.node.fd.map(sys::plane_offset(plane), plane.length, Access::Read))
                 .collect(),
         }
     }

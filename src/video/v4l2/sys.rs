@@ -11,7 +11,7 @@ use std::{
     marker::PhantomData,
     mem,
     os::{
-        fd::{AsRawFd, OwnedFd},
+        fd::{AsRawFd, FromRawFd, OwnedFd},
         unix::fs::OpenOptionsExt,
     },
     path::Path,
@@ -66,13 +66,18 @@ plain!(
     raw::v4l2_control,
     raw::v4l2_event_subscription,
     raw::v4l2_event,
-    raw::v4l2_input
+    raw::v4l2_input,
+    raw::v4l2_selection,
+    raw::v4l2_exportbuffer
 );
 
 /// `_IOR('V', 89, struct v4l2_event)`, which the crate lacks; the size differs between 32 and 64 bits.
 const DQEVENT: vidioc::_IOC_TYPE = number(2, 89, size_of::<raw::v4l2_event>());
 /// `_IOW('V', 90, struct v4l2_event_subscription)`
 const SUBSCRIBE_EVENT: vidioc::_IOC_TYPE = number(1, 90, size_of::<raw::v4l2_event_subscription>());
+
+/// `_IOWR('V', 95, struct v4l2_selection)`
+const SET_SELECTION: vidioc::_IOC_TYPE = number(3, 95, size_of::<raw::v4l2_selection>());
 
 /// An ioctl number of V4L2 (asm-generic/ioctl.h).
 const fn number(direction: u32, nr: u32, size: usize) -> vidioc::_IOC_TYPE {
@@ -94,6 +99,8 @@ requests! {
     QUERY_EXT_CTRL: raw::v4l2_query_ext_ctrl = vidioc::VIDIOC_QUERY_EXT_CTRL;
     G_CTRL: raw::v4l2_control = vidioc::VIDIOC_G_CTRL;
     S_CTRL: raw::v4l2_control = vidioc::VIDIOC_S_CTRL;
+    S_SELECTION: raw::v4l2_selection = SET_SELECTION;
+    EXPBUF: raw::v4l2_exportbuffer = vidioc::VIDIOC_EXPBUF;
     SUBSCRIBE: raw::v4l2_event_subscription = SUBSCRIBE_EVENT;
     EVENT: raw::v4l2_event = DQEVENT;
 }
@@ -173,10 +180,10 @@ impl Fd {
         }
         // SAFETY: the numbers carry the size of v4l2_buffer. The kernel follows `m.planes` only for the multi-planar
         // types and writes at most `length` planes there; the caller's array has that many and outlives the call. Memory
-        // is always MMAP, so no user pointer is followed.
+        // is always MMAP or DMABUF, so no user pointer is followed.
         let result = self.retry(|| unsafe { ioctl(&self.0, number, (&raw mut *buffer).cast()) });
         // The pointer must not outlive the borrow it came from.
-        if buffer.type_ == raw::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE {
+        if is_multi(buffer.type_) {
             buffer.m.planes = std::ptr::null_mut();
         }
         result
@@ -192,29 +199,61 @@ impl Fd {
         }
     }
 
-    /// Maps memory of the driver for reading.
-    pub(super) fn map(&self, offset: u32, length: u32) -> io::Result<Mapping> {
+    /// A descriptor for a buffer's memory, to be given to another device.
+    pub(super) fn export(&self, request: &mut raw::v4l2_exportbuffer) -> io::Result<OwnedFd> {
+        request.flags = (libc::O_RDONLY | libc::O_CLOEXEC) as u32;
+        self.call(&EXPBUF, request)?;
+        // SAFETY: the kernel made this descriptor for us just now; nobody else owns it.
+        Ok(unsafe { OwnedFd::from_raw_fd(request.fd) })
+    }
+
+    /// Maps memory of the driver, for reading or for both.
+    pub(super) fn map(&self, offset: u32, length: u32, access: Access) -> io::Result<Mapping> {
         let offset = libc::off_t::from(i32::try_from(offset).map_err(|_| io::Error::other("buffer offset too large"))?);
         let length = length as usize;
         // SAFETY: a new mapping at an address the kernel chooses touches no memory of ours.
         let start = unsafe {
-            v4l2::mmap(std::ptr::null_mut(), length, libc::PROT_READ, libc::MAP_SHARED, self.0.as_raw_fd(), offset)?
+            v4l2::mmap(std::ptr::null_mut(), length, access.protection(), libc::MAP_SHARED, self.0.as_raw_fd(), offset)?
         };
-        Ok(Mapping { start: start.cast(), length })
+        Ok(Mapping { start: start.cast(), length, access })
+    }
+}
+
+/// What is done with memory of the driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// It is read.
+    Read,
+    /// It is written, too.
+    Write,
+}
+
+impl Access {
+    fn protection(self) -> i32 {
+        match self {
+            Self::Read => libc::PROT_READ,
+            Self::Write => libc::PROT_READ | libc::PROT_WRITE,
+        }
     }
 }
 
 /// Memory of the driver.
 #[derive(Debug)]
 pub(super) struct Mapping {
-    start: *const u8,
+    start: *mut u8,
     length: usize,
+    access: Access,
 }
 
 // SAFETY: the mapping is plain memory that belongs to this value alone; no thread is special to it.
 unsafe impl Send for Mapping {}
 
 impl Mapping {
+    /// How many bytes there are.
+    pub(super) fn len(&self) -> usize {
+        self.length
+    }
+
     /// The first `used` bytes. Only of a buffer that was dequeued and not queued again: `stream` lends it while it holds
     /// the buffer.
     pub(super) fn bytes(&self, used: usize) -> &[u8] {
@@ -222,13 +261,21 @@ impl Mapping {
         // the buffer is dequeued the driver does not write to it.
         unsafe { std::slice::from_raw_parts(self.start, used.min(self.length)) }
     }
+
+    /// All of it, to be written; nothing where it was mapped for reading. Only of a buffer that is not queued.
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        let length = if self.access == Access::Write { self.length } else { 0 };
+        // SAFETY: the mapping is writable for `length` bytes until it is dropped; `self` is borrowed as a whole, and while
+        // the buffer is not queued the driver leaves it alone.
+        unsafe { std::slice::from_raw_parts_mut(self.start, length) }
+    }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: unmaps what `map` mapped, once; slices of it borrow this value and are gone. An error leaves it
         // mapped, which harms nothing.
-        let _ = unsafe { v4l2::munmap(self.start.cast_mut().cast(), self.length) };
+        let _ = unsafe { v4l2::munmap(self.start.cast(), self.length) };
     }
 }
 
@@ -240,12 +287,18 @@ pub(super) enum PixelLayout {
     Multi(raw::v4l2_pix_format_mplane),
 }
 
+/// Whether buffers of this type have planes.
+fn is_multi(kind: u32) -> bool {
+    kind == raw::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE
+        || kind == raw::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE
+}
+
 /// Reads the format union.
 pub(super) fn layout(format: &raw::v4l2_format) -> PixelLayout {
     // SAFETY: every arm is plain numbers, so whichever the kernel wrote can be read; `type_` says which has meaning.
     unsafe {
         match format.type_ {
-            raw::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE => PixelLayout::Multi(format.fmt.pix_mp),
+            multi if is_multi(multi) => PixelLayout::Multi(format.fmt.pix_mp),
             _ => PixelLayout::Single(format.fmt.pix),
         }
     }

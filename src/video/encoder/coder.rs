@@ -1,0 +1,277 @@
+//! Whoever codes at the moment: the board's encoder while it can be trusted, or else the processor.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tracing::{info, warn};
+
+use super::{
+    Coded, Encoder, Hardware, Shape, Software, encoders,
+    trust::{Trust, Turn},
+};
+use crate::{
+    clock::Mono,
+    config::{EncoderChoice, Video},
+    meter::Counts,
+    video::{
+        loan::{Lendable, Loan},
+        pace::Rate,
+        planes::{Colour, Planes},
+        v4l2::{Buffer, Node},
+    },
+};
+
+/// Failed encoders that have not let go of their device yet.
+static LETTING_GO: AtomicUsize = AtomicUsize::new(0);
+
+/// What the processor is called in messages.
+const PROCESSOR: &str = "the processor (OpenH264)";
+
+/// The encoder at work, and who takes over when it fails. Never open before the first picture is near.
+pub(crate) struct Coder<'a> {
+    config: &'a Video,
+    rate: Rate,
+    bitrate: u32,
+    fps: f64,
+    at_work: Option<Encoder>,
+    trust: Trust,
+    /// The board's encoders, once they were looked for.
+    found: Option<Vec<PathBuf>>,
+    /// Memory of the camera.
+    camera: Option<Arc<Lendable>>,
+    /// Buffers that are the camera's again.
+    back: Vec<Buffer>,
+    /// What is at work, as it was said.
+    name: String,
+}
+
+impl<'a> Coder<'a> {
+    /// For pictures that come `rate` a second, `bitrate` bits a second at first.
+    pub(crate) fn new(config: &'a Video, rate: Rate, bitrate: u32) -> Self {
+        Self {
+            config,
+            rate,
+            bitrate,
+            fps: rate.fps(),
+            at_work: None,
+            trust: Trust::default(),
+            found: None,
+            camera: None,
+            back: Vec::new(),
+            name: String::new(),
+        }
+    }
+
+    /// Goes on from one whose source was opened anew: what was learned of the encoder is not forgotten.
+    pub(crate) fn after(self, before: Self) -> Self {
+        Self { trust: before.trust, found: before.found, name: before.name, ..self }
+    }
+
+    /// What codes, for a person; empty before the first picture.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Is told of a camera whose memory can be lent, before its first picture: where the board's encoder takes it, that is
+    /// set up now.
+    pub(crate) fn meet(&mut self, camera: Arc<Lendable>) -> Result<(), String> {
+        let size = (camera.size.0 as usize, camera.size.1 as usize);
+        let shape = self.shape(size, camera.colour);
+        self.camera = Some(camera);
+        if self.config.encoder == EncoderChoice::Software || self.found().is_empty() {
+            return Ok(());
+        }
+        self.open(shape)
+    }
+
+    /// Whether the camera's pictures are best lent.
+    pub(crate) fn borrows(&self) -> bool {
+        matches!(&self.at_work, Some(Encoder::Hardware(hardware)) if hardware.borrows())
+    }
+
+    /// Buffers that go back to the camera.
+    pub(crate) fn back(&mut self) -> Vec<Buffer> {
+        std::mem::take(&mut self.back)
+    }
+
+    /// What to wait for beside the next picture.
+    pub(crate) fn waited_for(&self) -> Option<Arc<Node>> {
+        match &self.at_work {
+            Some(Encoder::Hardware(hardware)) => hardware.waited_for().cloned(),
+            _ => None,
+        }
+    }
+
+    /// Aims at a bitrate, for so many pictures a second.
+    pub(crate) fn steer(&mut self, bitrate: u32, fps: f64) {
+        (self.bitrate, self.fps) = (bitrate, fps);
+        if let Some(encoder) = &mut self.at_work {
+            encoder.set_bitrate(bitrate);
+            encoder.set_rate(fps);
+        }
+    }
+
+    /// Gives it a picture, to be a key frame if asked. One it has no room for is left out and counted.
+    pub(crate) fn put(&mut self, planes: &Planes, key: bool, at: Mono, counts: &mut Counts) -> Result<(), String> {
+        let shape = self.shape(planes.size(), planes.colour);
+        if !self.at_work.as_ref().is_some_and(|encoder| encoder.fits(shape)) {
+            self.open(shape)?;
+        }
+        let taken = match &mut self.at_work {
+            Some(Encoder::Software(software, made)) => {
+                let begin = Mono::now();
+                let cut = software.encode(planes, key, at)?;
+                *made = cut.map(|cut| Coded { cut, at, took: Mono::now().since(begin) });
+                Ok(true)
+            }
+            Some(Encoder::Hardware(hardware)) => hardware.put(planes, key, at),
+            None => Ok(false),
+        };
+        match taken {
+            Ok(taken) => counts.behind += u64::from(!taken),
+            Err(what) => self.fail(&what),
+        }
+        Ok(())
+    }
+
+    /// Does not want a picture of the camera.
+    pub(crate) fn decline(&mut self, loan: Loan) {
+        self.back.push(loan.buffer);
+    }
+
+    /// Lends it a picture of the camera.
+    pub(crate) fn lend(&mut self, loan: Loan, key: bool, counts: &mut Counts) {
+        let left = match &mut self.at_work {
+            Some(Encoder::Hardware(hardware)) => hardware.lend(loan, key),
+            _ => Ok(Some(loan)),
+        };
+        match left {
+            Ok(None) => {}
+            Ok(Some(loan)) => {
+                counts.behind += 1;
+                self.back.push(loan.buffer);
+            }
+            Err((what, loan)) => {
+                // Only the first picture can tell whether the device takes that memory: it is none of its faults.
+                info!("video: {}: {what}: pictures are copied", self.name);
+                counts.behind += 1;
+                self.back.push(loan.buffer);
+                self.camera = None;
+                self.close();
+            }
+        }
+    }
+
+    /// The next picture that is done, `None` where there is none yet.
+    pub(crate) fn take(&mut self) -> Option<Coded> {
+        let made = match &mut self.at_work {
+            Some(Encoder::Software(_, made)) => Ok(made.take()),
+            Some(Encoder::Hardware(hardware)) => hardware.take(&mut self.back, Mono::now()),
+            None => Ok(None),
+        };
+        match made {
+            Ok(made) => made,
+            Err(what) => {
+                self.fail(&what);
+                None
+            }
+        }
+    }
+
+    fn shape(&self, size: (usize, usize), colour: Colour) -> Shape {
+        Shape { size, colour, rate: self.rate, bitrate: self.bitrate, ceiling: self.config.bitrate }
+    }
+
+    fn found(&mut self) -> &[PathBuf] {
+        self.found.get_or_insert_with(|| {
+            encoders().into_iter().filter(|encoder| encoder.refused.is_none()).map(|encoder| encoder.node).collect()
+        })
+    }
+
+    /// Opens whoever's turn it is; nobody where the device is about to be free.
+    fn open(&mut self, shape: Shape) -> Result<(), String> {
+        self.close();
+        let why = match self.config.encoder {
+            EncoderChoice::Software => String::new(),
+            _ => match self.open_hardware(shape) {
+                Ok(opened) => {
+                    self.at_work = opened.map(|hardware| Encoder::Hardware(Box::new(hardware)));
+                    return Ok(());
+                }
+                Err(why) if self.config.encoder == EncoderChoice::Hardware => {
+                    return Err(format!("{why}; the configuration allows no other encoder"));
+                }
+                Err(why) => format!(": {why}"),
+            },
+        };
+        let software = Software::new(shape)?;
+        let mut encoder = Encoder::Software(Box::new(software), None);
+        encoder.set_rate(self.fps);
+        self.at_work = Some(encoder);
+        self.tell(PROCESSOR.to_owned(), &why);
+        Ok(())
+    }
+
+    fn open_hardware(&mut self, shape: Shape) -> Result<Option<Hardware>, String> {
+        let free = LETTING_GO.load(Ordering::Acquire) == 0;
+        match self.trust.turn(Mono::now(), free) {
+            Turn::Nobody => return Ok(None),
+            Turn::Software => return Err("the board's encoder failed".to_owned()),
+            // Of an earlier watch: it would only be the next to hang.
+            Turn::Hardware if !free => return Err("the board's encoder still hangs".to_owned()),
+            Turn::Hardware => {}
+        }
+        let mut why = "no hardware encoder was found".to_owned();
+        for path in self.found().to_vec() {
+            match Hardware::open(&path, shape, self.config, self.camera.as_ref()) {
+                Ok(mut hardware) => {
+                    hardware.set_rate(self.fps);
+                    let how = if hardware.borrows() { ", which takes pictures out of the camera's memory" } else { "" };
+                    self.tell(hardware.name().to_owned(), how);
+                    return Ok(Some(hardware));
+                }
+                Err(what) => why = what,
+            }
+        }
+        self.trust.lose();
+        Err(why)
+    }
+
+    /// Says who codes, when that has changed.
+    fn tell(&mut self, name: String, more: &str) {
+        if self.name != name {
+            info!("video: coded by {name}{more}");
+            self.name = name;
+        }
+    }
+
+    /// Closes an encoder that works.
+    fn close(&mut self) {
+        if let Some(Encoder::Hardware(mut hardware)) = self.at_work.take() {
+            self.back.append(&mut hardware.give_back());
+        }
+    }
+
+    /// Gives up an encoder that does not work any more. Closing such a device may take any time: it is not this thread's.
+    fn fail(&mut self, what: &str) {
+        let Some(Encoder::Hardware(mut hardware)) = self.at_work.take() else { return };
+        warn!("video: {}: {what}", self.name);
+        self.trust.failed(Mono::now());
+        self.back.append(&mut hardware.give_back());
+        self.name.clear();
+        LETTING_GO.fetch_add(1, Ordering::AcqRel);
+        let let_go = move || {
+            drop(hardware);
+            LETTING_GO.fetch_sub(1, Ordering::AcqRel);
+        };
+        // Where no thread is to be had, the closure is dropped here, with the encoder in it.
+        if std::thread::Builder::new().name("encoder".to_owned()).spawn(let_go).is_err() {
+            LETTING_GO.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
