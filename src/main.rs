@@ -204,12 +204,13 @@ async fn blank(file: &Path, log: &log::Log) -> Option<Loaded> {
 async fn watched(file: &Path, loaded: Loaded, log: log::Log) -> Result<(), String> {
     loaded.warnings.iter().for_each(|w| warn!("{w}"));
     let config = loaded.config;
+    let stop = stopped();
     info!("fanlight {} as {}", env!("CARGO_PKG_VERSION"), config.device);
     check::missing(&config).iter().for_each(|missing| info!("{missing}"));
     let (reload, reloads) = watch::channel(config.clone());
     systemd::ready(&format!("device {}", config.device));
     tokio::select! {
-        ended = run::run(config, reloads, stopped()) => ended.map_err(|e| e.to_string()),
+        ended = run::run(config, reloads, stop) => ended.map_err(|e| e.to_string()),
         () = reread(file, reload, log) => Ok(()),
     }
 }
@@ -243,18 +244,19 @@ async fn reread(file: &Path, reload: watch::Sender<Config>, log: log::Log) {
     std::future::pending().await
 }
 
-/// The first SIGTERM or SIGINT; the second one ends the process at once.
-async fn stopped() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        return std::future::pending().await;
-    };
-    let signal = tokio::select! { _ = term.recv() => "SIGTERM", _ = int.recv() => "SIGINT" };
-    info!("{signal}: stopping; again to stop at once");
-    systemd::stopping();
-    tokio::spawn(async move {
-        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-        std::process::exit(130);
-    });
+/// The first SIGTERM or SIGINT; the second one ends the process at once. Heard from the call on, not only once somebody waits.
+fn stopped() -> impl Future<Output = ()> {
+    let heard = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+    async {
+        let Ok((mut term, mut int)) = heard else { return std::future::pending().await };
+        let signal = tokio::select! { _ = term.recv() => "SIGTERM", _ = int.recv() => "SIGINT" };
+        info!("{signal}: stopping; again to stop at once");
+        systemd::stopping();
+        tokio::spawn(async move {
+            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+            std::process::exit(130);
+        });
+    }
 }
 
 fn show(wishes: &cli::Demo) -> ExitCode {

@@ -27,7 +27,7 @@ const DTLS: Duration = Duration::from_secs(10);
 /// The stack has heard nothing for 1.5 s when it says that it is lost.
 const LOST: Duration = Duration::from_millis(500);
 /// From an ICE restart that nobody answers to the next.
-const UNANSWERED: Duration = Duration::from_secs(3);
+const UNANSWERED: Duration = Duration::from_secs(2);
 /// From an answer to the next restart, where no pair comes of it: longer than all checks take.
 const UNPAIRED: Duration = Duration::from_secs(7);
 /// ICE restarts while the pair is lost.

@@ -117,13 +117,13 @@ fn a_lost_pair_is_replaced_by_up_to_five_restarts_in_twenty_seconds() {
         LIVE,
         (10, Event::IceDisconnected, None, "the pair is lost"),
         (11, Event::Tick, Some(Action::Restart), "half a second later: the first restart"),
-        (13, Event::Tick, None, "3 s apart, where nobody answers"),
-        (14, Event::Tick, Some(Action::Restart), "the second"),
-        (14, Event::IceFailed, None, "what ICE says of an older generation changes nothing"),
-        (17, Event::Tick, Some(Action::Restart), "the third"),
-        (20, Event::Tick, Some(Action::Restart), "the fourth"),
-        (23, Event::Tick, Some(Action::Restart), "the fifth"),
-        (26, Event::Tick, None, "and no more"),
+        (12, Event::Tick, None, "2 s apart, where nobody answers"),
+        (13, Event::Tick, Some(Action::Restart), "the second"),
+        (13, Event::IceFailed, None, "what ICE says of an older generation changes nothing"),
+        (15, Event::Tick, Some(Action::Restart), "the third"),
+        (17, Event::Tick, Some(Action::Restart), "the fourth"),
+        (19, Event::Tick, Some(Action::Restart), "the fifth"),
+        (21, Event::Tick, None, "and no more"),
         (30, Event::Tick, None, "the last one has its time"),
         (31, Event::Tick, over(Reason::IceFailed), "20 s after the first"),
     ];
@@ -137,10 +137,10 @@ fn a_restart_that_is_answered_has_the_time_that_checks_take() {
         PAIRED,
         LIVE,
         (10, Event::IceFailed, Some(Action::Restart), "ICE gave up"),
-        (12, Event::Answered, None, "the viewer answers"),
-        (18, Event::Tick, None, "checks run"),
-        (19, Event::Tick, Some(Action::Restart), "and come to nothing"),
-        (20, Event::Answered, None, "answered again"),
+        (11, Event::Answered, None, "the viewer answers"),
+        (17, Event::Tick, None, "checks run"),
+        (18, Event::Tick, Some(Action::Restart), "and come to nothing"),
+        (19, Event::Answered, None, "answered again"),
         (26, Event::IceConnected, None, "a pair is back"),
     ];
     play(&steps, State::Live);
@@ -152,7 +152,7 @@ fn a_restart_that_works_makes_it_live_again_with_all_its_tries() {
     for round in [100, 200] {
         steps.extend([
             (round, Event::IceFailed, Some(Action::Restart), "ICE gave up: restart at once"),
-            (round + 3, Event::Tick, Some(Action::Restart), "the second try"),
+            (round + 2, Event::Tick, Some(Action::Restart), "the second try"),
             (round + 4, Event::IceConnected, None, "a pair is back"),
             (round + 30, Event::Tick, None, "nothing is due"),
         ]);
@@ -224,9 +224,9 @@ fn the_deadline_is_when_the_next_tick_does_something() {
         (Event::IceConnected, 1, 11_000),
         (Event::Connected, 2, 600_000),
         (Event::IceDisconnected, 10, 10_500),
-        (Event::Tick, 11, 14_000),
-        (Event::Tick, 14, 17_000),
-        (Event::Answered, 15, 22_000),
+        (Event::Tick, 11, 13_000),
+        (Event::Tick, 13, 15_000),
+        (Event::Answered, 14, 21_000),
         (Event::ViewerRestarts, 16, 31_000),
         (Event::IceConnected, 20, 600_000),
     ];

@@ -35,6 +35,8 @@ use crate::{
 
 /// Events of the peer connection that wait.
 const EVENTS: usize = 64;
+/// ICE restarts of the device in a minute: a board whose addresses come and go must not keep a viewer from its picture.
+const OWN_RESTARTS: u32 = 20;
 /// How often the log is told, for those who want to know, what a session came to so far.
 const METER: Duration = Duration::from_secs(10);
 
@@ -56,7 +58,9 @@ struct Session<'a> {
     offered: Option<String>,
     /// Held until the viewer's answer says what it takes.
     leases: (Option<Lease>, Option<Lease>),
+    /// ICE restarts of the viewer, and of the device, in the last minute.
     restarts: VecDeque<Mono>,
+    own_restarts: VecDeque<Mono>,
     /// The way of media that was told last.
     route: Option<String>,
     health: Watched,
@@ -124,6 +128,7 @@ async fn open<'a>(
         offered: None,
         leases,
         restarts: VecDeque::new(),
+        own_restarts: VecDeque::new(),
         route: None,
         health,
         moved: viewer.peers.moved.subscribe(),
@@ -143,6 +148,21 @@ async fn open<'a>(
 
 fn hash(sdp: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, sdp.as_bytes()))
+}
+
+/// One more ICE restart, of `most` a minute.
+fn count_restart(restarts: &mut VecDeque<Mono>, most: u32, now: Mono) -> Result<(), Refusal> {
+    const MINUTE: Duration = Duration::from_secs(60);
+    while restarts.front().is_some_and(|at| now.since(*at) >= MINUTE) {
+        restarts.pop_front();
+    }
+    if restarts.len() < usize::try_from(most).unwrap_or(usize::MAX) {
+        restarts.push_back(now);
+        return Ok(());
+    }
+    let pause = restarts.front().map_or(MINUTE, |at| (*at + MINUTE).since(now));
+    let message = format!("more than {most} ICE restarts a minute");
+    Err(Refusal::new(ErrorName::RateLimited, message).retry_after(pause))
 }
 
 impl Session<'_> {
@@ -229,7 +249,8 @@ impl Session<'_> {
             let message = "the session is open already: a further offer must say restart";
             return Err(Refusal::new(ErrorName::Conflict, message));
         }
-        self.count_restart(Mono::now())?;
+        let most = self.viewer.terms.limits.restarts_per_minute;
+        count_restart(&mut self.restarts, most, Mono::now())?;
         let mut ledger = self.ledger();
         let screened = screen(sdp, &mut ledger)?;
         self.answer(sdp, screened, ledger).await?;
@@ -239,21 +260,6 @@ impl Session<'_> {
 
     fn ledger(&self) -> Ledger {
         Ledger::new(self.viewer.terms.limits.candidates, self.viewer.terms.loopback)
-    }
-
-    fn count_restart(&mut self, now: Mono) -> Result<(), Refusal> {
-        const MINUTE: Duration = Duration::from_secs(60);
-        let most = self.viewer.terms.limits.restarts_per_minute;
-        while self.restarts.front().is_some_and(|at| now.since(*at) >= MINUTE) {
-            self.restarts.pop_front();
-        }
-        if self.restarts.len() < usize::try_from(most).unwrap_or(usize::MAX) {
-            self.restarts.push_back(now);
-            return Ok(());
-        }
-        let pause = self.restarts.front().map_or(MINUTE, |at| (*at + MINUTE).since(now));
-        let message = format!("more than {most} ICE restarts a minute");
-        Err(Refusal::new(ErrorName::RateLimited, message).retry_after(pause))
     }
 
     /// Answers an offer: the first one or a later one.
@@ -394,7 +400,7 @@ impl Session<'_> {
                 self.mouth.say(&Reply::Goaway { in_s: within.as_secs(), reason: "expired".to_owned() }).await;
             }
             // A try that is not made is a try less; the deadline of all of them decides.
-            Some(Action::Restart) => match self.count_restart(Mono::now()) {
+            Some(Action::Restart) => match count_restart(&mut self.own_restarts, OWN_RESTARTS, Mono::now()) {
                 Ok(()) => {
                     if let Err(refusal) = self.offer(true).await {
                         debug!("viewer {}: ICE restart: {}", self.viewer.viewer, refusal.message);

@@ -165,7 +165,8 @@ export async function back(viewer, since, patience = 40_000) {
   await until('steady pictures', async () => {
     last = await viewer.take();
     shown.push(...last.shown);
-    return last.said.some(({ type }) => type === 'bye' || type === 'error') || steady(shown, since, last.now);
+    // An `error` ends no session: an answer to an offer that another one followed is one.
+    return last.said.some(({ type }) => type === 'bye') || steady(shown, since, last.now);
   }, patience).catch(() => {});
   if (!steady(shown, since, last.now)) return undefined;
   const freeze = gaps(shown, since, last.now).filter(({ ms }) => ms > FREEZE).at(-1);

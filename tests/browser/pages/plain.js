@@ -3,6 +3,35 @@
 const id = (bytes) => btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(bytes)))).replace(/[+/=]/g, (c) => ({ '+': '-', '/': '_', '=': '' })[c]);
 const now = () => performance.timeOrigin + performance.now();
 
+/** SHA-256 in base64url: the browser's own wants a secure page (FIPS 180-4). */
+const digest = (text) => {
+  const primes = [...Array(312).keys()].filter((n) => n > 1 && ![...Array(n).keys()].some((d) => d > 1 && d * d <= n && n % d === 0));
+  const root = (n, power) => { const r = n ** (1 / power); return Math.floor((r - Math.floor(r)) * 2 ** 32) >>> 0; };
+  const k = primes.slice(0, 64).map((p) => root(p, 3));
+  const h = primes.slice(0, 8).map((p) => root(p, 2));
+  const bytes = [...new TextEncoder().encode(text)];
+  const bits = bytes.length * 8;
+  bytes.push(0x80);
+  while (bytes.length % 64 !== 56) bytes.push(0);
+  for (let shift = 56; shift >= 0; shift -= 8) bytes.push(Math.floor(bits / 2 ** shift) & 255);
+  const turn = (x, n) => (x >>> n) | (x << (32 - n));
+  for (let at = 0; at < bytes.length; at += 64) {
+    const w = [...Array(16).keys()].map((i) => [0, 1, 2, 3].reduce((word, j) => (word << 8) | bytes[at + i * 4 + j], 0));
+    for (let i = 16; i < 64; i += 1) {
+      const [a, b] = [w[i - 15], w[i - 2]];
+      w[i] = (w[i - 16] + w[i - 7] + (turn(a, 7) ^ turn(a, 18) ^ (a >>> 3)) + (turn(b, 17) ^ turn(b, 19) ^ (b >>> 10))) | 0;
+    }
+    let [a, b, c, d, e, f, g, z] = h;
+    for (let i = 0; i < 64; i += 1) {
+      const one = (z + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & f) ^ (~e & g)) + k[i] + w[i]) | 0;
+      const two = ((turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0;
+      [z, g, f, e, d, c, b, a] = [g, f, e, (d + one) | 0, c, b, a, (one + two) | 0];
+    }
+    [a, b, c, d, e, f, g, z].forEach((x, i) => { h[i] = (h[i] + x) | 0; });
+  }
+  return btoa(String.fromCharCode(...h.flatMap((x) => [24, 16, 8, 0].map((n) => (x >>> n) & 255)))).replace(/[+/=]/g, (c) => ({ '+': '-', '/': '_', '=': '' })[c]);
+};
+
 let link;
 
 /** Connects to the broker before anything is asked for, as a page would. */
@@ -48,8 +77,13 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
     for (const candidate of waiting) await pc.addIceCandidate(candidate);
     waiting = [];
   };
-  link.sessions.set(session, async (message) => {
+  // One after the other, as they came: an offer that another one follows is answered all the same, and the device knows by its hash.
+  let turn = Promise.resolve();
+  link.sessions.set(session, (message) => {
     handle.said.push(message);
+    turn = turn.then(() => take(message)).catch((error) => console.error(error.message));
+  });
+  const take = async (message) => {
     if (message.type === 'answer') {
       at.answer ??= now();
       await describe({ type: 'answer', sdp: message.sdp });
@@ -58,7 +92,7 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
       if (message.ice_servers) pc.setConfiguration({ ...pc.getConfiguration(), iceServers: message.ice_servers });
       await describe({ type: 'offer', sdp: message.sdp });
       const answer = await pc.createAnswer();
-      say('answer', { sdp: answer.sdp });
+      say('answer', { sdp: answer.sdp, offer_hash: digest(message.sdp) });
       at.answered = now();
       await pc.setLocalDescription(answer);
     } else if (message.type === 'candidates') {
@@ -68,7 +102,7 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
         else waiting.push(init);
       }
     }
-  });
+  };
   const seen = (time, meta) => {
     at.picture ??= now();
     handle.frames += 1;
