@@ -89,7 +89,7 @@ pub async fn serve(device: &Id, root: &str, ports: Ports) -> Result<Demo, DemoEr
     let mut secret = [0; 16];
     getrandom::fill(&mut secret).map_err(|e| DemoError::Random(e.to_string()))?;
     let path = format!("/mqtt-{}", BASE64_URL_SAFE_NO_PAD.encode(secret));
-    let embedded = broker::start(ports.mqtt, ports.websocket, &path).await?;
+    let embedded = broker::start(ports.mqtt, ports.websocket, &path)?;
     let websocket = format!("ws://127.0.0.1:{}{path}", embedded.websocket);
     let page = page::serve(ports.page, &websocket, root, device)?;
     Ok(Demo {
