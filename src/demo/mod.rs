@@ -62,9 +62,6 @@ pub enum DemoError {
         /// What the system said.
         said: io::Error,
     },
-    /// The embedded broker does not start.
-    #[error("embedded broker: {0}")]
-    Broker(String),
     /// No random numbers.
     #[error("random numbers: {0}; the kernel has to offer getrandom")]
     Random(String),
