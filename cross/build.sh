@@ -88,7 +88,9 @@ if [ -n "$container" ]; then
     find_rust
     build_viewer
     say "$me: $(cross --version 2> /dev/null | head -n 1), in a container of cross/Dockerfile"
-    cross build --release --locked --bin fanlight --target "$target" "$@"
+    # Rust by its number: cross 0.2.5 cannot read the list of today's rustup, takes "stable" for missing and updates it.
+    toolchain=+$(rust_version)
+    cross "$toolchain" build --release --locked --bin fanlight --target "$target" "$@"
     # The program writes its manual pages: in the container, where its libraries and an emulator are. cross takes no other
     # program than the project's own, so a small wrapper stands for it.
     runner=$(mktemp)
@@ -96,7 +98,7 @@ if [ -n "$container" ]; then
     cat > "$runner" << END
 #!/bin/sh
 shift
-exec cross run --quiet --release --locked --bin fanlight --target $target -- "\$@"
+exec cross $toolchain run --quiet --release --locked --bin fanlight --target $target -- "\$@"
 END
     chmod 755 "$runner"
     finish "$runner"

@@ -9,7 +9,8 @@ use std::{
 use tracing::{Event, Level, Subscriber};
 use tracing_log::NormalizeEvent;
 use tracing_subscriber::{
-    EnvFilter, Registry,
+    Registry,
+    filter::{LevelFilter, Targets},
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
     layer::SubscriberExt,
     registry::LookupSpan,
@@ -22,13 +23,12 @@ use crate::config;
 /// Libraries that tell warnings of things that are none (`pingAllCandidates … no candidate pairs`), by the beginning of
 /// their names. The configured filter can say otherwise.
 /// What a TURN server refuses we say ourselves, once.
-const QUIET: &str =
-    "rtc=error,webrtc=error,webrtc::peer_connection::transport::turn_relayer=off,rumqttc=error,mqtt5=error";
+const QUIET: &str = "rtc=error,webrtc=error,webrtc::peer_connection::transport::turn_relayer=off,rumqttc=error";
 
 /// The running log.
 #[derive(Debug)]
 pub struct Log {
-    filter: reload::Handle<EnvFilter, Registry>,
+    filter: reload::Handle<Targets, Registry>,
 }
 
 /// Starts the log of this process. It can be started once.
@@ -49,7 +49,7 @@ impl Log {
         // Fails only once the subscriber is gone, which is after the last line.
         let _ = self.filter.reload(filter(&config.filter));
         // Libraries with the older logging interface ask this level first.
-        let most = tracing::level_filters::LevelFilter::current();
+        let most = LevelFilter::current();
         tracing_log::log::set_max_level(
             most.into_level().map_or(tracing_log::log::LevelFilter::Off, |level| {
                 tracing_log::AsLog::as_log(&level).to_level_filter()
@@ -59,8 +59,10 @@ impl Log {
 }
 
 /// The configured filter behind the one for noisy libraries: of two that name the same, the later holds.
-fn filter(configured: &str) -> EnvFilter {
-    EnvFilter::new(format!("{QUIET},{configured}"))
+fn filter(configured: &str) -> Targets {
+    // The configuration refuses what is no filter.
+    config::log_filter(&format!("{QUIET},{configured}"))
+        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
 }
 
 /// Whether standard error is the journal: systemd says so in `$JOURNAL_STREAM`, as `device:inode`.

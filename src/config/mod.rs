@@ -28,7 +28,7 @@ pub use self::{
     parse::{Loaded, Surroundings, load, parse},
     problem::{ConfigError, Place, Problem},
     reload::Reload,
-    values::parse_size,
+    values::{log_filter, parse_size},
 };
 
 /// Everything the daemon is told.

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr, path::Path};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use super::{
     AudioSource, FormatChoice, InterfaceRule, MqttVersion, PixelFormat, Transport, VideoSource, secret::absolute,
@@ -277,12 +277,18 @@ pub(super) fn is_topic_root(text: &str) -> bool {
         && text.split('/').all(|level| !level.is_empty() && !level.contains(['+', '#']))
 }
 
-/// Whether a text is a log filter. A single word that is no level would be taken as the name of a program part, and
+/// The log filter that a text describes. A single word that is no level would be taken as the name of a program part, and
 /// silence everything else: a typo must not do that.
-pub(super) fn is_filter(text: &str) -> bool {
+pub fn log_filter(text: &str) -> Option<Targets> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    let word = |part: &str| part.contains(['=', '[']) || LEVELS.contains(&part);
-    one_line(text, 1024) && text.split(',').all(|part| word(part.trim())) && EnvFilter::builder().parse(text).is_ok()
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    let known = parts.iter().all(|part| part.contains('=') || LEVELS.contains(part));
+    known.then(|| parts.join(",").parse().ok()).flatten()
+}
+
+/// Whether a text is a log filter.
+pub(super) fn is_filter(text: &str) -> bool {
+    one_line(text, 1024) && log_filter(text).is_some()
 }
 
 fn ends_with(path: &Path, kinds: &[&str]) -> bool {

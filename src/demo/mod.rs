@@ -62,9 +62,6 @@ pub enum DemoError {
         /// What the system said.
         said: io::Error,
     },
-    /// The embedded broker does not start.
-    #[error("embedded broker: {0}")]
-    Broker(String),
     /// No random numbers.
     #[error("random numbers: {0}; the kernel has to offer getrandom")]
     Random(String),
@@ -89,7 +86,7 @@ pub async fn serve(device: &Id, root: &str, ports: Ports) -> Result<Demo, DemoEr
     let mut secret = [0; 16];
     getrandom::fill(&mut secret).map_err(|e| DemoError::Random(e.to_string()))?;
     let path = format!("/mqtt-{}", BASE64_URL_SAFE_NO_PAD.encode(secret));
-    let embedded = broker::start(ports.mqtt, ports.websocket, &path).await?;
+    let embedded = broker::start(ports.mqtt, ports.websocket, &path)?;
     let websocket = format!("ws://127.0.0.1:{}{path}", embedded.websocket);
     let page = page::serve(ports.page, &websocket, root, device)?;
     Ok(Demo {
