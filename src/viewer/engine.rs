@@ -26,11 +26,11 @@ use super::{feedback::Feedback, numbering::NUMBER};
 pub(super) const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
 
 /// Nothing was heard for so long, three answers to checks included: the pair counts as disconnected, and may come back.
-const DISCONNECTED_AFTER: Duration = Duration::from_millis(1500);
+const DISCONNECTED_AFTER: Duration = Duration::from_millis(1200);
 /// Disconnected for so long again: it has failed. Longer than `life` waits, which decides.
 const FAILED_AFTER: Duration = Duration::from_secs(30);
 /// Between two checks of the pair in use, which are consent checks (RFC 7675) as well.
-const KEEPALIVE: Duration = Duration::from_millis(500);
+const KEEPALIVE: Duration = Duration::from_millis(400);
 /// Between two rounds of connectivity checks. The stack's 200 ms would be most of the time to the first picture.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// Rounds before a pair is given up: 6 s at the interval above.

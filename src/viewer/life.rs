@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Preparing ─answer sent──────────────► Answered ─ICE pair─► Connecting ─DTLS─► Live ◄──────────┐
-//!     └own offer sent─► Offered ─answer──┘ └15 s              └10 s              │   lost 0.5 s │ pair
+//!     └own offer sent─► Offered ─answer──┘ └15 s              └10 s              │   lost 0.3 s │ pair
 //!                          └15 s                                                 └─► Restarting ┘
 //!                                                                                     └20 s
 //! ```
@@ -24,8 +24,8 @@ const ICE: Duration = Duration::from_secs(15);
 /// From the pair to the end of the DTLS handshake.
 const DTLS: Duration = Duration::from_secs(10);
 /// How long a lost pair may come back by itself.
-/// The stack has heard nothing for 1.5 s when it says that it is lost.
-const LOST: Duration = Duration::from_millis(500);
+/// The stack has heard nothing for 1.2 s when it says that it is lost.
+const LOST: Duration = Duration::from_millis(300);
 /// From an ICE restart that nobody answers to the next.
 const UNANSWERED: Duration = Duration::from_secs(2);
 /// From an answer to the next restart, where no pair comes of it: longer than all checks take.

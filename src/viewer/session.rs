@@ -36,7 +36,7 @@ use crate::{
 /// Events of the peer connection that wait.
 const EVENTS: usize = 64;
 /// ICE restarts of the device in a minute: a board whose addresses come and go must not keep a viewer from its picture.
-const OWN_RESTARTS: u32 = 20;
+const OWN_RESTARTS: u32 = 60;
 /// How often the log is told, for those who want to know, what a session came to so far.
 const METER: Duration = Duration::from_secs(10);
 
