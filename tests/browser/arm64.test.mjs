@@ -65,11 +65,11 @@ const apt = (words) => lab.guest(`DEBIAN_FRONTEND=noninteractive apt-get -q -y $
 
 /** Memory of the daemon and of the board in MiB, bytes that the daemon and all of the board sent to the disk, lines in the journal. */
 async function figures() {
-  const text = await lab.guest('pid=$(systemctl show -P MainPID fanlight); cat /proc/$pid/status /proc/$pid/smaps_rollup /proc/$pid/io /proc/meminfo; ' +
+  const text = await lab.guest('pid=$(systemctl show -P MainPID fanlight); cat /proc/$pid/smaps_rollup /proc/$pid/io /proc/meminfo; ' +
     'awk \'{ print "sectors: " $7 }\' /sys/block/vda/stat; echo "lines: $(journalctl --no-pager -o cat -u fanlight | wc -l)"');
   const value = (name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? assert.fail(`no ${name} in:\n${text}`));
   const mib = (name) => Math.round(value(name) / 102.4) / 10;
-  return { rss: mib('VmRSS'), pss: mib('Pss'), available: mib('MemAvailable'), total: mib('MemTotal'), written: value('write_bytes'), disk: value('sectors') * 512, lines: value('lines') };
+  return { rss: mib('Rss'), pss: mib('Pss'), available: mib('MemAvailable'), total: mib('MemTotal'), written: value('write_bytes'), disk: value('sectors') * 512, lines: value('lines') };
 }
 
 /** What a minute costs. The interval is what is measured, not a wait for something. */
@@ -139,15 +139,14 @@ check('idle, it costs next to nothing', async (tell) => {
 
 check('a browser outside sees the camera and gets the sound', async (tell) => {
   await watch('anna');
-  const { width, height, video } = await moves(10);
+  const { width, height } = await moves(10);
   assert.deepEqual([width, height], [WIDTH, HEIGHT]);
-  assert.ok(video.framesDecoded >= 10);
   await until('sound', async () => (await report()).audio?.packetsReceived > 50);
   // vivid's test card: bars from white to black, below what is written on it.
   const [{ grid }] = await page.evaluate((s) => window.grids(s, 1, 8, 4), session);
   const parts = Array.from({ length: 8 }, (_, i) => grid.slice(3 * (24 + i), 3 * (24 + i) + 3).map((part) => (part > 120 ? 1 : 0)).join(''));
   assert.deepEqual(parts, ['111', '110', '011', '010', '101', '100', '001', '000']);
-  assert.match(await journal(), new RegExp(`/dev/video0: .*${WIDTH}x${HEIGHT} .*at ${FPS}/s`));
+  assert.match(await journal(), new RegExp(`vivid gives ${WIDTH}x${HEIGHT} .* at ${FPS}/s`));
 
   const before = await report();
   const { rss, pss, available, written, disk, lines } = await minute(tell, 'watched');
