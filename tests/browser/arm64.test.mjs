@@ -116,8 +116,7 @@ check('probe finds camera and sound card, setup writes the configuration, and th
   const found = await lab.guest('fanlight probe');
   assert.match(found, /\/dev\/video0/);
   assert.match(found, /CARD=Loopback/);
-  await lab.guest('install -m 644 /board/ca.pem /etc/fanlight/ca.pem');
-  await lab.guest('fanlight setup --device cam --broker mqtts://10.77.0.1:8883 --user "" --ca-file /etc/fanlight/ca.pem --camera /dev/video0 ' +
+  await lab.guest('fanlight setup --device cam --broker mqtts://10.77.0.1:8883 --user "" --ca-file /board/ca.pem --camera /dev/video0 ' +
     '--microphone plughw:CARD=Loopback,DEV=1 --the-broker-can-watch', 240);
   await connected('0');
   // A picture that fits a processor that is emulated.
