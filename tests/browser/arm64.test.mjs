@@ -116,9 +116,11 @@ check('probe finds camera and sound card, setup writes the configuration, and th
   const found = await lab.guest('fanlight probe');
   assert.match(found, /\/dev\/video0/);
   assert.match(found, /CARD=Loopback/);
-  await lab.guest('fanlight setup --device cam --broker mqtts://10.77.0.1:8883 --user "" --ca-file /board/ca.pem --camera /dev/video0 ' +
+  fs.writeFileSync(path.join(lab.share, 'password'), 'secret\n');
+  await lab.guest('fanlight setup --device cam --broker mqtts://10.77.0.1:8883 --user cam --password-file /board/password --ca-file /board/ca.pem --camera /dev/video0 ' +
     '--microphone plughw:CARD=Loopback,DEV=1 --the-broker-can-watch', 240);
   await connected('0');
+  assert.equal((await lab.guest('stat -c "%U %a" /etc/fanlight/broker-password')).trim(), 'fanlight 600');
   // A picture that fits a processor that is emulated.
   await lab.guest(`sed -i 's/^size = .*/size = "${WIDTH}x${HEIGHT}"/; s/^fps = .*/fps = ${FPS}\\nbitrate_kbps = 200/' /etc/fanlight/fanlight.toml`);
   const pid = await shown('MainPID');
