@@ -194,9 +194,10 @@ export PKG_CONFIG_ALLOW_CROSS=1 "PKG_CONFIG_SYSROOT_DIR_$lower=$root"
 export "PKG_CONFIG_LIBDIR_$lower=$root/usr/lib/$gnu/pkgconfig:$root/usr/share/pkgconfig"
 # bindgen reads the kernel's headers with clang, which knows nothing of Debian's cross compilers.
 export "BINDGEN_EXTRA_CLANG_ARGS_$lower=--sysroot=/usr/$gnu -idirafter /usr/$gnu/include"
-# Where the libraries lie is nobody's business: panics and assertions name their sources.
+# Where the libraries lie is nobody's business: panics and assertions name their sources. Our own are named relatively; and
+# were this folder part of the flags, a build in another one could use nothing of this one's.
 home=$(realpath "${CARGO_HOME:-$HOME/.cargo}")
-flags="$flags --remap-path-prefix=$home=/cargo --remap-path-prefix=$(pwd)=/fanlight"
+flags="$flags --remap-path-prefix=$home=/cargo"
 cflags="-ffile-prefix-map=$home=/cargo"
 if [ "$arch" = armhf ]; then
     # Debian's armhf compiler stops at VFPv3-D16; every ARMv7 Raspberry Pi has NEON, and Opus wants it.
