@@ -197,7 +197,9 @@ export "BINDGEN_EXTRA_CLANG_ARGS_$lower=--sysroot=/usr/$gnu -idirafter /usr/$gnu
 # Where the libraries lie is nobody's business: panics and assertions name their sources. Our own are named relatively; and
 # were this folder part of the flags, a build in another one could use nothing of this one's.
 home=$(realpath "${CARGO_HOME:-$HOME/.cargo}")
-flags="$flags --remap-path-prefix=$home=/cargo"
+# The standard library's sources, where they are installed, are called as they are where they are not.
+commit=$(rustc -vV | sed -n 's/^commit-hash: //p')
+flags="$flags --remap-path-prefix=$home=/cargo --remap-path-prefix=$(rustc --print sysroot)/lib/rustlib/src/rust=/rustc/$commit"
 cflags="-ffile-prefix-map=$home=/cargo"
 if [ "$arch" = armhf ]; then
     # Debian's armhf compiler stops at VFPv3-D16; every ARMv7 Raspberry Pi has NEON, and Opus wants it.
