@@ -159,7 +159,8 @@ check('a browser outside sees the camera and gets the sound', async (tell) => {
   assert.ok(available > 180, `${available} MiB`);
   assert.equal(written, 0, 'the daemon writes nothing to the disk');
   assert.ok(disk < MIB, `${disk} bytes written by all of the board`);
-  assert.ok(lines <= 20, `${lines} lines`);
+  // Two in ten seconds while the emulated processor loses pictures and sound, and a word on the network now and then.
+  assert.ok(lines <= 30, `${lines} lines`);
 });
 
 check('when nobody watches any more, the devices are closed and the memory is given back', async (tell) => {
