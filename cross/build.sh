@@ -5,10 +5,12 @@ cd "$(dirname "$0")/.."
 me=cross/build.sh
 # shellcheck source=.ci/setup.sh
 . ./.ci/setup.sh
+# shellcheck source=cross/foreign.sh
+. ./cross/foreign.sh
 
 usage() {
     cat << 'END'
-cross/build.sh [--container] TARGET [CARGO ARGUMENTS...]
+cross/build.sh [--container] [--profile PROFILE] [--test] TARGET [CARGO ARGUMENTS...]
 
 Builds the daemon for TARGET and makes its Debian package: dist/fanlight-TARGET (stripped) and dist/fanlight_VERSION_ARCH.deb.
 
@@ -17,6 +19,11 @@ Builds the daemon for TARGET and makes its Debian package: dist/fanlight-TARGET 
   x86_64-unknown-linux-gnu         PCs
 
 ARMv6 (Raspberry Pi 1, Zero, Zero W) is not supported.
+
+  --profile PROFILE  another one than release: dev is built in half the time, for tests
+  --test             instead of the package: the unit tests, run under qemu-user (without --container; profile: cargo's for tests)
+
+The same commit gives the same bytes, whatever folder it lies in: cross/reproducible looks.
 
 Without --container it needs an x86-64 machine with Debian 12 and installs the cross compiler (as root or with sudo). The board's
 ALSA library and, where rustup is not there or has none, Rust's standard library for the board are unpacked below FANLIGHT_CACHE
@@ -27,11 +34,20 @@ With --container it needs Docker or Podman, and cross (cargo install cross): the
 END
 }
 
-container=
-if [ "${1:-}" = --container ]; then
-    container=yes
+container='' profile=release tests=''
+while [ $# -gt 0 ]; do
+    case $1 in
+    --container) container=yes ;;
+    --test) tests=yes ;;
+    --profile)
+        [ $# -ge 2 ] || die "--profile needs a value; --help tells which"
+        profile=$2
+        shift
+        ;;
+    *) break ;;
+    esac
     shift
-fi
+done
 target=${1:-}
 [ $# = 0 ] || shift
 case $target in
@@ -49,7 +65,8 @@ arm-unknown-linux-* | armv6*) die "ARMv6 (Raspberry Pi 1, Zero, Zero W) is not s
     ;;
 esac
 have apt-get || container=yes
-built=${CARGO_TARGET_DIR:-target}/$target/release/fanlight
+folder=$([ "$profile" = dev ] && echo debug || echo "$profile")
+built=${CARGO_TARGET_DIR:-target}/$target/$folder/fanlight
 # The C library of the oldest system that is promised.
 promised=2.36
 
@@ -61,15 +78,18 @@ finish() {
         die "$built asks for $needs, Debian 12 and Raspberry Pi OS 12 have GLIBC_$promised: build it on Debian 12, or with --container"
     mkdir -p dist
     cp "$built" "dist/fanlight-$target"
+    # cargo has stripped a release.
+    [ "$profile" = release ] || strip_any "dist/fanlight-$target"
     # Its folder tells whether cargo was given the target.
     deb=$(case $built in
-        */"$target"/*) package/build --target "$target" --run "$1" ;;
-        *) package/build ;;
+        */"$target"/*) package/build --profile "$profile" --target "$target" --run "$1" ;;
+        *) package/build --profile "$profile" ;;
         esac | tail -n 1)
     [ -f "$deb" ] || die "no package was made: the messages above say why"
-    say "$me: dist/fanlight-$target: $(stat -c %s "$built" | awk '{ printf "%.1f MB", $1 / 1e6 }'), asks for $needs (promised: up to GLIBC_$promised)"
+    say "$me: dist/fanlight-$target: $(stat -c %s "dist/fanlight-$target" | awk '{ printf "%.1f MB", $1 / 1e6 }'), asks for $needs (promised: up to GLIBC_$promised)"
     say "$me: $deb: $(stat -c %s "$deb" | awk '{ printf "%.1f MB", $1 / 1e6 }')"
 }
+strip_any() { "$gnu-strip" "$1" 2> /dev/null || llvm-strip "$1" 2> /dev/null || die "no $gnu-strip and no llvm-strip here: install binutils-$gnu"; }
 # Any objdump that knows the target reads its symbols.
 objdump_any() {
     for tool in "$gnu-objdump" llvm-objdump objdump; do
@@ -90,7 +110,7 @@ if [ -n "$container" ]; then
     say "$me: $(cross --version 2> /dev/null | head -n 1), in a container of cross/Dockerfile"
     # Rust by its number: cross 0.2.5 cannot read the list of today's rustup, takes "stable" for missing and updates it.
     toolchain=+$(rust_version)
-    cross "$toolchain" build --release --locked --bin fanlight --target "$target" "$@"
+    cross "$toolchain" build --profile "$profile" --locked --bin fanlight --target "$target" "$@"
     # The program writes its manual pages: in the container, where its libraries and an emulator are. cross takes no other
     # program than the project's own, so a small wrapper stands for it.
     runner=$(mktemp)
@@ -98,7 +118,7 @@ if [ -n "$container" ]; then
     cat > "$runner" << END
 #!/bin/sh
 shift
-exec cross $toolchain run --quiet --release --locked --bin fanlight --target $target -- "\$@"
+exec cross $toolchain run --quiet --profile $profile --locked --bin fanlight --target $target -- "\$@"
 END
     chmod 755 "$runner"
     finish "$runner"
@@ -120,39 +140,20 @@ if [ -z "$emulator" ]; then
     find_rust
     build_viewer
     # Without --target, so that what ./demo has built is used.
-    built=${CARGO_TARGET_DIR:-target}/release/fanlight
-    cargo build --release --locked --bin fanlight "$@"
+    built=${CARGO_TARGET_DIR:-target}/$folder/fanlight
+    if [ -n "$tests" ]; then
+        exec cargo test --locked --lib "$@"
+    fi
+    cargo build --profile "$profile" --locked --bin fanlight "$@"
     finish ''
     exit
 fi
 
 # --- what is the board's: an apt of its own, so that this machine stays of one architecture
 
-cache=${FANLIGHT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/fanlight}/cross-$arch
-root=$cache/root
-mkdir -p "$cache/lists/partial" "$cache/debs" "$root"
-cat > "$cache/apt.conf" << END
-Dir::State::lists "$cache/lists";
-Dir::Cache "$cache";
-APT::Sandbox::User "";
-#clear APT::Architectures;
-APT::Architectures { "$(dpkg --print-architecture)"; "$arch"; };
-END
-
-# unpack PATTERN FOLDER PACKAGE...: unless a file that the pattern matches is there.
-unpack() {
-    for there in $1; do
-        [ ! -e "$there" ] || return 0
-    done
-    folder=$2
-    shift 2
-    say "$me: fetching $*"
-    [ -n "$(find "$cache/lists" -name '*_Packages*' -mtime -1 | head -n 1)" ] ||
-        APT_CONFIG=$cache/apt.conf apt-get -q update > "$cache/update.log" 2>&1 || true
-    (cd "$cache/debs" && rm -f ./*.deb && APT_CONFIG=$cache/apt.conf apt-get -q download "$@" > "$cache/download.log" 2>&1) ||
-        die "apt-get cannot fetch $*: see $cache/update.log and $cache/download.log"
-    for deb in "$cache"/debs/*.deb; do dpkg-deb -x "$deb" "$folder"; done
-}
+foreign $arch
+root=$foreign/root
+mkdir -p "$root"
 
 case $(. /etc/os-release && echo "${VERSION_ID:-0}") in
 12) alsa=libasound2 ;;
@@ -164,7 +165,7 @@ unpack "$root/usr/lib/$gnu/libasound.so" "$root" "$alsa:$arch" "libasound2-dev:$
 
 flags=
 find_rust
-if have rustup && rustup target add "$target" > "$cache/rustup.log" 2>&1; then
+if have rustup && rustup target add "$target" > "$foreign/rustup.log" 2>&1; then
     say "$me: $(rustc --version), with rustup's $target"
 else
     want - rustc-web "Debian's own build of a recent Rust"
@@ -175,7 +176,7 @@ else
     export PATH RUSTC
     version=$(dpkg-query -W -f '${Version}' rustc-web)
     at_least "$version" "$rust_needed" || die "Rust $rust_needed or newer is needed, Debian's is $version"
-    sysroot=$cache/rust-$version
+    sysroot=$foreign/rust-$version
     unpack "$sysroot/usr/lib/rustlib/$target/lib/libstd-*.rlib" "$sysroot" "libstd-rust-web-dev:$arch=$version"
     # Build scripts run here: this machine's own standard library has to be found beside the board's.
     mkdir -p "$sysroot/lib"
@@ -195,14 +196,37 @@ export PKG_CONFIG_ALLOW_CROSS=1 "PKG_CONFIG_SYSROOT_DIR_$lower=$root"
 export "PKG_CONFIG_LIBDIR_$lower=$root/usr/lib/$gnu/pkgconfig:$root/usr/share/pkgconfig"
 # bindgen reads the kernel's headers with clang, which knows nothing of Debian's cross compilers.
 export "BINDGEN_EXTRA_CLANG_ARGS_$lower=--sysroot=/usr/$gnu -idirafter /usr/$gnu/include"
+# Where the libraries lie is nobody's business: panics and assertions name their sources. Our own are named relatively; and
+# were this folder part of the flags, a build in another one could use nothing of this one's.
+home=$(realpath "${CARGO_HOME:-$HOME/.cargo}")
+# The standard library's sources, where they are installed, are called as they are where they are not.
+commit=$(rustc -vV | sed -n 's/^commit-hash: //p')
+flags="$flags --remap-path-prefix=$home=/cargo --remap-path-prefix=$(rustc --print sysroot)/lib/rustlib/src/rust=/rustc/$commit"
+cflags="-ffile-prefix-map=$home=/cargo"
 if [ "$arch" = armhf ]; then
     # Debian's armhf compiler stops at VFPv3-D16; every ARMv7 Raspberry Pi has NEON, and Opus wants it.
-    export "CFLAGS_$lower=-mfpu=neon" "CXXFLAGS_$lower=-mfpu=neon"
+    cflags="$cflags -mfpu=neon"
 fi
+export "CFLAGS_$lower=$cflags" "CXXFLAGS_$lower=$cflags"
 # One from outside would take the place of the one below.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
-[ -z "$flags" ] || export "CARGO_TARGET_${upper}_RUSTFLAGS=$flags"
+export "CARGO_TARGET_${upper}_RUSTFLAGS=$flags"
+run="$emulator -L /usr/$gnu -E LD_LIBRARY_PATH=$root/usr/lib/$gnu"
 
-cargo build --release --locked --bin fanlight --target "$target" "$@"
+if [ -n "$tests" ]; then
+    export "CARGO_TARGET_${upper}_RUNNER=$run"
+    # What qemu-user cannot show, and why:
+    #   cards::             their sound card is a plugin of ALSA that the test compiles, for this machine
+    #   a_program_that_…    a program that is not there: qemu's vfork does not hand the child's error to the parent
+    #   the_program_goes_…  /proc/self/exe and its maps are the emulator's
+    #   what_is_no_camera…  ioctls that qemu does not know end otherwise than in the kernel
+    set -- "$@" --
+    for test in audio::tests::cards:: a_program_that_fails_is_told_by_what_it_says the_program_goes_on_with_less_of_its_code \
+        what_is_no_camera_is_refused_with_a_sentence; do
+        set -- "$@" --skip "$test"
+    done
+    exec cargo test --locked --lib --target "$target" "$@"
+fi
+cargo build --profile "$profile" --locked --bin fanlight --target "$target" "$@"
 
-finish "$emulator -L /usr/$gnu -E LD_LIBRARY_PATH=$root/usr/lib/$gnu"
+finish "$run"

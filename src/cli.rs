@@ -118,7 +118,7 @@ pub struct Setup {
     /// A file with the password at the broker, - for standard input; it is copied
     #[arg(long, value_name = "FILE", requires = "user")]
     pub password_file: Option<PathBuf>,
-    /// PEM file with the certificate authority of the broker; default: the system's
+    /// PEM file with the certificate authority of the broker; it is copied; default: the system's
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// Camera: auto, a node such as /dev/video0, test, clip:FILE, or off

@@ -79,6 +79,11 @@ pub fn password_file(config: &Path) -> PathBuf {
     config.with_file_name("broker-password")
 }
 
+/// Where the broker's certificate authority goes, if it has one of its own.
+pub fn ca_file(config: &Path) -> PathBuf {
+    config.with_file_name("broker-ca.pem")
+}
+
 /// Whether a configuration may be written there: nothing, or nothing but comments, is there, or it may be replaced.
 pub fn replaceable(config: &Path, replace: bool) -> Result<(), String> {
     let blank = match load(config, &Surroundings { checking: true, ..Surroundings::default() }) {

@@ -2,16 +2,18 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use super::{Answers, password_file, wrong};
+use super::{Answers, ca_file, password_file, wrong};
 
 /// The user of the service, as the package and systemd/fanlight.sysusers make it.
 const SERVICE: &str = "fanlight";
+/// The most of a file of certificates that is copied: several times what all of the web's authorities take.
+const CA_MAX: u64 = 1 << 20;
 
 /// Files beside those they will become. Dropped without `place`, they are gone.
 #[derive(Debug)]
@@ -19,24 +21,37 @@ pub struct Draft {
     config: PathBuf,
     text: String,
     draft: PathBuf,
-    secret: Option<PathBuf>,
+    /// What goes beside it: each as a draft, and by its name.
+    others: Vec<[PathBuf; 2]>,
 }
 
 impl Draft {
-    /// Writes the drafts: the configuration names the draft of the password, so that it can be checked as it is.
+    /// Writes the drafts: the configuration names those of password and certificate, so that it can be checked as it is.
     pub fn new(config: &Path, answers: &Answers) -> Result<Self, String> {
-        let password = password_file(config);
+        let [password, ca] = [password_file(config), ca_file(config)];
+        let [secret, copy] = [beside(&password, "new"), beside(&ca, "new")];
+        let text = |password: &Path, ca: &Path| {
+            let named = answers.ca_file.is_some().then(|| ca.to_owned());
+            Answers { ca_file: named, ..answers.clone() }.toml(password)
+        };
         let mut made = Self {
             config: config.to_owned(),
-            text: answers.toml(&password),
+            text: text(&password, &ca),
             draft: beside(config, "new"),
-            secret: None,
+            others: Vec::new(),
         };
-        let secret = beside(&password, "new");
-        write(&made.draft, 0o644, &answers.toml(&secret), None)?;
-        if let Some((_, password)) = &answers.login {
-            made.secret = Some(secret.clone());
-            write(&secret, 0o600, &format!("{}\n", password.expose()), owner())?;
+        write(&made.draft, 0o644, &text(&secret, &copy), None)?;
+        if let Some((_, word)) = &answers.login {
+            made.others.push([secret.clone(), password]);
+            write(&secret, 0o600, &format!("{}\n", word.expose()), owner())?;
+        }
+        if let Some(given) = &answers.ca_file {
+            // Whoever sets up can read it where it lies, the service may not: it has a user of its own, and sees no /home.
+            let mut pem = String::new();
+            let opened = File::open(given).and_then(|file| file.take(CA_MAX).read_to_string(&mut pem));
+            opened.map_err(|e| wrong("read", given, &e))?;
+            made.others.push([copy.clone(), ca]);
+            write(&copy, 0o644, &pem, None)?;
         }
         Ok(made)
     }
@@ -46,12 +61,11 @@ impl Draft {
         &self.draft
     }
 
-    /// Puts everything where it belongs: the password first, so that no configuration ever names a file that is not there.
+    /// Puts everything where it belongs: the configuration last, so that it never names a file that is not there.
     pub fn place(self) -> Result<(), String> {
         write(&self.draft, 0o644, &self.text, None)?;
-        if let Some(draft) = &self.secret {
-            let secret = password_file(&self.config);
-            fs::rename(draft, &secret).map_err(|e| wrong("write", &secret, &e))?;
+        for [draft, file] in &self.others {
+            fs::rename(draft, file).map_err(|e| wrong("write", file, &e))?;
         }
         if self.config.exists() {
             let old = beside(&self.config, "old");
@@ -82,7 +96,7 @@ fn write(file: &Path, mode: u32, text: &str, owner: Option<(u32, u32)>) -> Resul
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        for file in [Some(&self.draft), self.secret.as_ref()].into_iter().flatten() {
+        for file in self.others.iter().map(|[draft, _]| draft).chain([&self.draft]) {
             let _ = fs::remove_file(file);
         }
     }
@@ -180,6 +194,28 @@ mod tests {
         let loaded = load(&config, &Surroundings::default()).unwrap();
         assert_eq!(loaded.config.broker.login.unwrap().password.expose(), "s3cret");
         assert!(!fs::read_to_string(&config).unwrap().contains("s3cret"));
+    }
+
+    #[test]
+    fn the_brokers_authority_is_copied_to_where_the_service_can_read_it() {
+        let [from, to] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let given = from.path().join("ca.pem");
+        write(&given, 0o600, "a certificate", None).unwrap();
+        let config = to.path().join("fanlight.toml");
+        let answers = Answers { ca_file: Some(given.clone()), broker: "mqtts://b".into(), ..answers() };
+        let draft = Draft::new(&config, &answers).unwrap();
+        assert!(fs::read_to_string(draft.file()).unwrap().contains("broker-ca.pem.new"), "checked as it is");
+        draft.place().unwrap();
+        assert_eq!(names(to.path()), ["broker-ca.pem", "broker-password", "fanlight.toml"]);
+        let copy = to.path().join("broker-ca.pem");
+        assert_eq!(fs::read_to_string(&copy).unwrap(), "a certificate");
+        assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(load(&config, &Surroundings::default()).unwrap().config.broker.ca_file, Some(copy));
+
+        fs::remove_file(&given).unwrap();
+        let error = Draft::new(&to.path().join("other.toml"), &answers).unwrap_err();
+        assert!(error.contains("ca.pem"), "{error}");
+        assert_eq!(names(to.path()).len(), 3, "and nothing is left of it");
     }
 
     #[test]

@@ -38,9 +38,9 @@ rm -rf "$2"
 
 /** Namespace, broker, browser and the board that is up in it. */
 export class Lab {
-  static async up() {
-    const lab = new Lab();
-    lab.name = `board-${process.pid}`;
+  /** `program`: what boots the board. `files`: whether its webcam and sound card will play some. */
+  static async up({ program = path.join(board, 'run'), files = true } = {}) {
+    const lab = Object.assign(new Lab(), { program, files, name: `board-${process.pid}` });
     lab.share = fs.mkdtempSync(path.join(os.tmpdir(), 'fanlight-board-'));
     lab.janitor = spawn('sh', ['-c', janitor, 'sh', lab.name, lab.share], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
     try {
@@ -53,9 +53,9 @@ export class Lab {
   }
 
   async start() {
-    execFileSync(path.join(board, 'media'), [media], { stdio: ['ignore', 'ignore', 'inherit'] });
+    if (this.files) execFileSync(path.join(board, 'media'), [media], { stdio: ['ignore', 'ignore', 'inherit'] });
     execFileSync(path.join(board, 'net'), ['up', this.name], { stdio: ['ignore', 'ignore', 'inherit'] });
-    this.guestChild = new Child(path.join(board, 'run'), ['--net', this.name, '--share', this.share, '--serve']);
+    this.guestChild = new Child(this.program, ['--net', this.name, '--share', this.share, '--serve']);
     const [chromium] = await Promise.all([this.startBrowser(), this.startBroker(), this.startSite(), this.boot()]);
     this.chromium = chromium;
   }
@@ -63,7 +63,7 @@ export class Lab {
   async boot() {
     const { guestChild } = this;
     const up = () => guestChild.output.includes('BOARD-UP');
-    await until('the board is up', () => up() || guestChild.process.exitCode !== null, 300_000);
+    await until('the board is up', () => up() || guestChild.process.exitCode !== null, 600_000);
     assert.ok(up(), guestChild.output);
   }
 

@@ -171,8 +171,12 @@ impl Drop for Stream {
     }
 }
 
-/// When a picture was captured: the driver's stamp if it is one of this clock and not absurd, else now.
-fn stamp(flags: u32, (seconds, micros): (i64, i64), now: Mono) -> Mono {
+/// When a picture was captured: the driver's stamp if it is one of this clock and not absurd, else now. Its numbers are as long
+/// as C's `long`: 32 bits on armv7.
+fn stamp<Long>(flags: u32, (seconds, micros): (Long, Long), now: Mono) -> Mono
+where
+    u64: TryFrom<Long>,
+{
     let monotonic = flags & raw::V4L2_BUF_FLAG_TIMESTAMP_MASK == raw::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
     let nanos = u64::try_from(seconds)
         .ok()
@@ -215,6 +219,8 @@ mod tests {
         ] {
             assert_eq!(stamp(flags, time, now), expected, "{why}");
         }
+        assert_eq!(stamp(monotonic, (100_i32, 480_000), now), believed, "of a 32-bit board");
+        assert_eq!(stamp(monotonic, (i32::MIN, -1), now), now, "negative there");
     }
 
     #[test]

@@ -1,0 +1,40 @@
+# shellcheck shell=sh disable=SC2154 # me: the name of the script that sources this
+# Packages of another architecture, fetched by an apt of their own and only unpacked, so that this machine stays of one
+# architecture. Sourced after .ci/setup.sh, not run.
+#
+#   foreign ARCH                          readies that apt; its folder is $foreign
+#   foreign_apt COMMAND...                an apt command that knows ARCH
+#   unpack PATTERN FOLDER PACKAGE...      unpacks them, unless a file that the pattern matches is there
+
+foreign() {
+    foreign=${FANLIGHT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/fanlight}/cross-$1
+    mkdir -p "$foreign/lists/partial" "$foreign/debs"
+    cat > "$foreign/apt.conf" << END
+Dir::State::lists "$foreign/lists";
+Dir::Cache "$foreign";
+APT::Sandbox::User "";
+#clear APT::Architectures;
+APT::Architectures { "$(dpkg --print-architecture)"; "$1"; };
+END
+}
+
+foreign_apt() { APT_CONFIG=$foreign/apt.conf "$@"; }
+
+# Lists of a day ago will do; a fetch that fails tells if they do not.
+foreign_lists() {
+    [ -n "$(find "$foreign/lists" -name '*_Packages*' -mtime -1 | head -n 1)" ] ||
+        foreign_apt apt-get -q update > "$foreign/update.log" 2>&1 || true
+}
+
+unpack() {
+    for there in $1; do
+        [ ! -e "$there" ] || return 0
+    done
+    folder=$2
+    shift 2
+    say "$me: fetching $*"
+    foreign_lists
+    (cd "$foreign/debs" && rm -f ./*.deb && foreign_apt apt-get -q download "$@" > "$foreign/download.log" 2>&1) ||
+        die "apt-get cannot fetch $*: see $foreign/update.log and $foreign/download.log"
+    for deb in "$foreign"/debs/*.deb; do dpkg-deb -x "$deb" "$folder"; done
+}
