@@ -121,7 +121,7 @@ const wrong = (found) => within({ board: BEHIND, viewer: BEHIND_TOO }, async (w)
   await w.start({ more: turn.config('wrong') });
   const viewer = await w.watch(await (await w.eyes()).page(), { servers: [turn.stun] });
   found.is('the viewer is told', viewer.fault, 'ice_timeout');
-  found.is('the log says', w.warnings()[0], /check .*user and password/);
+  found.is('the log says', w.warnings()[0], /refuses the user or the password/);
 });
 
 export const changes = [
