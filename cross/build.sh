@@ -20,10 +20,10 @@ Builds the daemon for TARGET and makes its Debian package: dist/fanlight-TARGET 
 
 ARMv6 (Raspberry Pi 1, Zero, Zero W) is not supported.
 
-  --profile PROFILE  another one than release: dev is built in half the time, for tests
+  --profile PROFILE  another one than release: dev, for tests, is built sooner
   --test             instead of the package: the unit tests, run under qemu-user (without --container; profile: cargo's for tests)
 
-The same commit gives the same bytes, whatever folder it lies in: cross/reproducible looks.
+The same commit is to give the same bytes, whatever folder it lies in: cross/reproducible tells whether it does.
 
 Without --container it needs an x86-64 machine with Debian 12 and installs the cross compiler (as root or with sudo). The board's
 ALSA library and, where rustup is not there or has none, Rust's standard library for the board are unpacked below FANLIGHT_CACHE
