@@ -65,6 +65,13 @@ const walled = (allow, transport, port) => (found, { runs }) => Situation.within
   await sessions(found, w, await (await w.eyes()).page(), { runs, route: RELAY, limit: 3000, servers: [turn.stun] });
 });
 
+/** No UDP at the board, no relay, and a board that can be reached by TCP. */
+const byTcp = (found, { runs }) => Situation.within({}, async (w) => {
+  firewall(w.board.place, 'meta l4proto tcp');
+  await w.start({ webrtc: { ice_tcp: true } });
+  await sessions(found, w, await (await w.eyes()).page(), { runs, route: / tcp$/, limit: 3000 });
+});
+
 /** IPv6 in some of its states. `broken`: what is done to the homes before anybody watches. */
 const six = (homes, limit, broken = () => {}) => (found, { runs }) => Situation.within(homes, async (w) => {
   broken(w);
@@ -91,6 +98,7 @@ export const ways = [
   ['nat-symmetric', 'both behind symmetric NATs', nats('symmetric', 'symmetric', RELAY, 1500)],
   ['udp-blocked', 'UDP blocked at the board: relay by TCP', walled('meta l4proto tcp', 'tcp')],
   ['only-443', 'all but TCP 443 blocked at the board: relay by TLS', walled('tcp dport 443', 'tls', 443)],
+  ['ice-tcp', 'UDP blocked at the board, which takes ICE by TCP (`webrtc.ice_tcp`)', byTcp],
   ['ipv6-only', 'neither side has IPv4', six({ board: BOARD6, viewer: VIEWER6, at: PUBLIC6 }, 1000)],
   ['ipv4-viewer', 'a viewer with IPv4 only, a board with both', six({ board: { ...BOARD, ...BOARD6 } }, 1000)],
   ['ipv6-broken', 'both have both, and IPv6 to the board goes nowhere',
