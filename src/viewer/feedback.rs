@@ -88,6 +88,15 @@ impl Said {
         }
     }
 
+    /// The viewer is reached again: it has a key frame at once, for one that was made in the silence did not arrive.
+    pub(super) fn wish_key(&self) {
+        if let Some((wishes, network)) = self.picture.get()
+            && !network.is_thin()
+        {
+            wishes.wish_key();
+        }
+    }
+
     /// The viewer's ICE password.
     pub(super) fn password(&self) -> Option<String> {
         let password = self.password.lock().unwrap_or_else(PoisonError::into_inner);

@@ -189,9 +189,9 @@ impl Peer {
         *self.said.password.lock().unwrap_or_else(PoisonError::into_inner) = password;
     }
 
-    /// Wishes for a picture that does not need what was lost.
+    /// Wishes for a picture that does not need what was lost, now that the viewer is reached again.
     pub fn repair(&self) {
-        self.said.wish_repair();
+        self.said.wish_key();
     }
 
     async fn refuse_without_codec(&self) -> Result<(), PeerError> {

@@ -93,7 +93,7 @@ impl Socket {
         drop(latch);
         if arrival.found {
             info!("viewer {}: followed to another address of its network", self.viewer);
-            self.said.wish_repair();
+            self.said.wish_key();
         }
         arrival.from
     }
