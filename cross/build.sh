@@ -30,7 +30,7 @@ ALSA library and, where rustup is not there or has none, Rust's standard library
 (default ~/.cache/fanlight); no other architecture is added to this machine.
 
 With --container it needs Docker or Podman, and cross (cargo install cross): the compilers are in a container of Debian 12
-(cross/Dockerfile), whatever this machine is. Taken by itself where there is no apt-get.
+(cross/Dockerfile.*), whatever this machine is. Taken by itself where there is no apt-get.
 END
 }
 
@@ -107,7 +107,7 @@ if [ -n "$container" ]; then
     have cross || die "--container needs cross: cargo install --locked cross"
     find_rust
     build_viewer
-    say "$me: $(cross --version 2> /dev/null | head -n 1), in a container of cross/Dockerfile"
+    say "$me: $(cross --version 2> /dev/null | head -n 1), in a container of cross/Dockerfile.${target%%-*}"
     # Rust by its number: cross 0.2.5 cannot read the list of today's rustup, takes "stable" for missing and updates it.
     toolchain=+$(rust_version)
     cross "$toolchain" build --profile "$profile" --locked --bin fanlight --target "$target" "$@"

@@ -81,20 +81,16 @@ pub(super) struct Said {
 impl Said {
     /// Wishes for a picture that mends what is on the screen; a thin viewer has key frames at its own pace.
     pub(super) fn wish_repair(&self) {
-        if let Some((wishes, network)) = self.picture.get()
-            && !network.is_thin()
-        {
-            wishes.wish_repair();
-        }
+        self.wishes().inspect(|wishes| wishes.wish_repair());
     }
 
     /// The viewer is reached again: it has a key frame at once, for one that was made in the silence did not arrive.
     pub(super) fn wish_key(&self) {
-        if let Some((wishes, network)) = self.picture.get()
-            && !network.is_thin()
-        {
-            wishes.wish_key();
-        }
+        self.wishes().inspect(|wishes| wishes.wish_key());
+    }
+
+    fn wishes(&self) -> Option<&Wishes> {
+        self.picture.get().filter(|(_, network)| !network.is_thin()).map(|(wishes, _)| &**wishes)
     }
 
     /// The viewer's ICE password.

@@ -157,6 +157,19 @@ fn a_wish_for_a_key_frame_reaches_the_encoder() {
 }
 
 #[test]
+fn a_viewer_that_is_reached_again_has_its_key_frame_at_once() {
+    let (_, said) = feedback();
+    said.wish_key();
+    let wishes = Arc::new(Wishes::default());
+    said.picture.set((Arc::clone(&wishes), Arc::default())).unwrap();
+    said.wish_key();
+    assert!(wishes.take_key() && !wishes.take_repair(), "not within a second of the last one");
+    said.picture.get().unwrap().1.set_thin(true);
+    said.wish_key();
+    assert!(!wishes.take_key());
+}
+
+#[test]
 fn reports_map_rtp_time_to_capture_time() {
     let (mut feedback, said) = feedback();
     let start = Instant::now();

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { rebind } from './home.mjs';
 import { cannot, ipv6 } from './net.mjs';
-import { BEHIND, BOARD, BOARD6, PUBLIC, PUBLIC6, Situation, VIEWER6, back, gaps } from './situation.mjs';
+import { BEHIND, BEHIND_TOO, BOARD, BOARD6, PUBLIC, PUBLIC6, Situation, VIEWER6, back, gaps } from './situation.mjs';
 import { until } from './world.mjs';
 
 const options = { skip: cannot ?? false, timeout: 100_000 };
@@ -84,6 +84,17 @@ test('the board\'s NAT forgets, and gives out another port: the session goes on'
     assert.match(await viewer.route(), /-(srflx|prflx) udp$/);
     rebind(w.board.router, 2);
     await isBack(w, viewer, t, 'another port');
+  }));
+
+test('the viewer\'s NAT forgets, and gives out another port: the viewer is followed without a word', options, (t) =>
+  Situation.within({ viewer: BEHIND_TOO }, async (w) => {
+    rebind(w.viewer.router, 1);
+    await w.start();
+    const viewer = await watching(w);
+    rebind(w.viewer.router, 2);
+    await isBack(w, viewer, t, 'another port');
+    assert.match(w.daemon.child.output, /viewer tab\d+: followed to another address/);
+    assert.equal((await viewer.report()).said.filter(({ type }) => type === 'offer').length, 0, 'no ICE restart');
   }));
 
 test('the board\'s link is down for five seconds: the session goes on', options, (t) =>

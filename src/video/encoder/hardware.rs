@@ -216,12 +216,11 @@ impl Hardware {
 
     /// Puts a picture in; `false` where there is no room for it.
     pub(super) fn put(&mut self, planes: &Planes, key: bool, at: Mono) -> Result<bool, String> {
-        let Way::Written { free, .. } = &mut self.way else { return Ok(false) };
+        let Way::Written { layout, lengths, free } = &mut self.way else { return Ok(false) };
         let Some(index) = free.pop() else { return Ok(false) };
         let key = key | std::mem::take(&mut self.mends);
         Wish { node: &self.node, since: &mut self.since_wish }.make(key);
         let stamp = stamp(at);
-        let Way::Written { layout, lengths, .. } = &self.way else { return Ok(false) };
         if !layout.write(planes, &mut self.raw.pieces(index)) {
             return Err("its memory is smaller than it said".to_owned());
         }
