@@ -182,8 +182,8 @@ impl Camera {
         }
     }
 
-    /// The newest picture, waited for at most until then, or until `beside` has something. Coded pictures are all taken, in order: each needs the one
-    /// before.
+    /// The newest picture, waited for at most until then, or until `beside` has something. Coded pictures are all taken, in
+    /// order: each needs the one before.
     pub(crate) fn next(&mut self, until: Mono, beside: Option<&Node>, counts: &mut Counts) -> Result<Taken<'_>, Fault> {
         let ready = self.node.wait(until.since(Mono::now()), beside).map_err(|e| self.lost("wait", &e))?;
         if ready.event {

@@ -116,7 +116,10 @@ impl<'a> Stage<'a> {
     /// Looks whether a camera and the board's encoder can share memory, before the first picture. Not where something is
     /// drawn into it.
     pub(super) fn meet(&mut self, source: &Source) -> Result<(), Fault> {
-        match source.lendable().filter(|_| !self.config.clock) {
+        if self.config.clock || !self.coder.may_borrow() {
+            return Ok(());
+        }
+        match source.lendable() {
             Some(lendable) => {
                 self.size = lendable.size;
                 self.coder.meet(Arc::new(lendable)).map_err(Fault::Failed)

@@ -83,10 +83,12 @@ impl<'a> Coder<'a> {
         let size = (camera.size.0 as usize, camera.size.1 as usize);
         let shape = self.shape(size, camera.colour);
         self.camera = Some(camera);
-        if self.config.encoder == EncoderChoice::Software || self.found().is_empty() {
-            return Ok(());
-        }
         self.open(shape)
+    }
+
+    /// Whether there is an encoder that might take pictures out of a camera's memory.
+    pub(crate) fn may_borrow(&mut self) -> bool {
+        self.config.encoder != EncoderChoice::Software && !self.found().is_empty()
     }
 
     /// Whether the camera's pictures are best lent.
