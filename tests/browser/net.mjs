@@ -115,7 +115,9 @@ export class Turn {
       ...(tls ? ['--tls-listening-port', '443', '--cert', tls.cert, '--pkey', tls.key] : ['--no-tls']),
       ...(secret ? ['--use-auth-secret', '--static-auth-secret', secret] : ['--lt-cred-mech', '-u', `${user}:${password}`]),
       '--pidfile', path.join(turn.dir, 'pid'), '--userdb', path.join(turn.dir, 'db')]);
-    await turn.child.said('UDP listener opened on');
+    // Its threads open these in any order.
+    await turn.child.said(`UDP listener opened on: ${address}:${turn.port}`);
+    for (const port of tls ? [turn.port, 443] : [turn.port]) await turn.child.said(`TCP listener opened on : ${address}:${port}`);
     return turn;
   }
 

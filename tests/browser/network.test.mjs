@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { rebind } from './home.mjs';
-import { cannot, ipv6 } from './net.mjs';
+import { cannot, ipv6, nat } from './net.mjs';
 import { BEHIND, BEHIND_TOO, BOARD, BOARD6, PUBLIC, PUBLIC6, Situation, VIEWER6, back, gaps } from './situation.mjs';
 import { until } from './world.mjs';
 
@@ -120,3 +120,29 @@ test('IPv6 alone is enough, from home to home', { ...options, skip: options.skip
     const viewer = await watching(w);
     assert.match((await viewer.report()).remote, /^2001:db8:0:51:/);
   }));
+
+/** A LAN whose viewer hides its address behind a `.local` name, and whose board hears only whom it has spoken to. */
+const named = (mdns, watched) => Situation.within({ board: BEHIND, viewer: null }, async (w) => {
+  nat(w.board.router, 'out', 'cone');
+  const lan = await w.board.join();
+  w.ending(lan, (place) => place.end());
+  w.board.place.nft(`table inet own {
+    chain in { type filter hook input priority 0
+      udp dport 5353 accept
+      meta l4proto udp ct state new drop
+    }
+  }`);
+  await w.start({ webrtc: { mdns } });
+  const viewer = await w.watch(await (await w.eyes(lan, { names: true })).page());
+  const names = (await viewer.report()).own.filter((candidate) => / \S+\.local /.test(candidate));
+  assert.ok(names.length > 0, 'the browser hides its address');
+  await watched(viewer, w);
+});
+
+test('a `.local` name is looked up where the configuration says so', options, () => named('resolve', async (viewer, w) => {
+  assert.ok(viewer.first > 0, `no picture: ${viewer.fault}\n${w.daemon.child.output.slice(-3000)}`);
+}));
+
+test('a `.local` name is ignored where it does not, and the board finds nobody it cannot hear', options, () => named('ignore', async (viewer) => {
+  assert.equal(viewer.fault, 'ice_timeout');
+}));

@@ -9,11 +9,13 @@
 import assert from 'node:assert/strict';
 import os from 'node:os';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { home } from './home.mjs';
 import { Turn, cannot, certificate, here, nat } from './net.mjs';
 import { leave, open, pages, report, watch } from './scene.mjs';
-import { Broker, Daemon, browser, serve, until } from './world.mjs';
+import { Broker, Child, Daemon, browser, serve, until } from './world.mjs';
 
+const ELSEWHERE = fileURLToPath(new URL('elsewhere.mjs', import.meta.url));
 const PUBLIC = '203.0.113.1';
 const withoutIpv6 = !Object.values(os.networkInterfaces()).flat().some(({ address }) => address.startsWith('fd77:')) && 'no IPv6 here';
 const options = { skip: cannot ?? false };
@@ -29,6 +31,21 @@ async function start(place, settings) {
   daemon = await Daemon.start(broker, {
     place, video: { linger_s: 0 }, audio: { linger_s: 0 }, ...settings, webrtc: { addresses: [], loopback: false, ...settings.webrtc },
   });
+}
+
+/** Another stack than the browser's in a place: what it says when it has pictures and sound. It is gone afterwards. */
+async function stranger(place, options) {
+  const say = { url: broker.url, name: `werift${(tabs += 1)}`, calls: 'offer', servers: [], ...options };
+  const viewer = new Child(process.execPath, [ELSEWHERE, JSON.stringify(say)], { enter: place.enter });
+  try {
+    return await until('pictures and sound in another stack', () => {
+      const told = JSON.parse(viewer.output.trim().split('\n').at(-1));
+      if (told.pictures < 60 || told.sounds < 60) throw new Error(JSON.stringify(told));
+      return told;
+    }, 30_000).catch((error) => { throw new Error(`${error.message}\n${viewer.output.slice(-1000)}\n${daemon.child.output.slice(-3000)}`); });
+  } finally {
+    await viewer.stop();
+  }
 }
 
 const ended = (word) => until(`the end: ${word}`, () => daemon.child.output.includes(`: ${word}; `), 25_000);
@@ -114,6 +131,13 @@ describe('viewer and board who cannot reach each other', () => {
     await leave(page, session);
     await ended('bye');
   });
+
+  test('meet over the relay of the board, whatever the viewer\'s stack', options, async () => {
+    await start(board.place, { webrtc: { relay_only: true }, more: turn.config() });
+    const { route } = await stranger(viewer.place);
+    assert.match(route, /-relay$/);
+    await ended('bye');
+  });
 });
 
 describe('viewer and board behind routers', () => {
@@ -182,6 +206,20 @@ describe('viewer and board behind routers', () => {
     await ended('bye');
     assert.match(daemon.child.output, /: bye; relay-\w+ udp by turn:\S+, /);
   });
+
+  for (const [kind, servers, pair, what] of [
+    ['cone', () => [turn.stun], /^(srflx|prflx|host)-(srflx|prflx)$/, 'are cones: STUN is enough'],
+    ['symmetric', () => [turn.stun, { urls: [turn.url], username: turn.user, credential: turn.password }], /^(relay-(srflx|prflx|host|relay)|\w+-relay)$/, 'are symmetric: only a relay helps'],
+  ]) {
+    test(`that ${what}, for another stack, too`, options, async () => {
+      routers(kind, kind);
+      await start(board.place, { more: kind === 'cone' ? stun() : turn.config() });
+      const { route } = await stranger(viewer.place, { servers: servers(), calls: kind === 'cone' ? 'offer' : 'request' });
+      assert.match(route, pair);
+      await ended('bye');
+      assert.match(daemon.child.output, kind === 'cone' ? /: bye; \w+-(srflx|prflx) udp, / : /: bye; .*relay.* udp/);
+    });
+  }
 
   test('a wrong TURN password is told in a sentence, and costs only the relay', options, async () => {
     routers('cone', 'cone');

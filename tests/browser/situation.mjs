@@ -71,8 +71,8 @@ export class Situation {
   }
 
   /** A browser in a place; its pages watch. */
-  async eyes(place = this.viewer.place) {
-    const chromium = this.ending(await browser({ enter: place.enter, more: [`--host-resolver-rules=MAP ${BROKER} ${this.at.includes(':') ? `[${this.at}]` : this.at}`] }), (c) => c.close());
+  async eyes(place = this.viewer.place, options = {}) {
+    const chromium = this.ending(await browser({ ...options, enter: place.enter, more: [`--host-resolver-rules=MAP ${BROKER} ${this.at.includes(':') ? `[${this.at}]` : this.at}`] }), (c) => c.close());
     return { page: () => open(chromium, this.site, this.broker, `tab${(this.tabs += 1)}`) };
   }
 

@@ -18,8 +18,9 @@ const formats = (sdp) => new Map([...sdp.matchAll(/^a=rtpmap:(\d+) ([^/\r\n]+)/g
 const ufrag = (sdp) => /^a=ice-ufrag:(\S+)/m.exec(sdp)[1];
 
 export class Viewer {
-  static async connect(broker, device, name) {
-    const viewer = new Viewer();
+  /** `servers`: its own STUN and TURN servers. `at`: addresses that it would not show of itself. */
+  static async connect(broker, device, name, { servers = [], at = [host] } = {}) {
+    const viewer = new Viewer(servers, at);
     viewer.line = await Stranger.connect(broker, device, name);
     viewer.line.client.on('message', (topic, payload) => {
       if (topic.includes('/rsp/')) viewer.turn = viewer.turn.then(() => viewer.hear(JSON.parse(payload))).catch((error) => { viewer.failed ??= error; });
@@ -27,11 +28,11 @@ export class Viewer {
     return viewer;
   }
 
-  constructor() {
-    Object.assign(this, { session: sessionId(), seq: 0, turn: Promise.resolve(), said: [], packets: [], reports: [], lose: 0, lost: [], resent: [], sent: [] });
+  constructor(servers, at) {
+    Object.assign(this, { servers, session: sessionId(), seq: 0, turn: Promise.resolve(), said: [], packets: [], reports: [], lose: 0, lost: [], resent: [], sent: [] });
     const feedback = (type, parameter) => ({ type, parameter });
     this.pc = new RTCPeerConnection({
-      iceServers: [], iceAdditionalHostAddresses: [host], bundlePolicy: 'max-bundle',
+      iceServers: servers, iceAdditionalHostAddresses: at, bundlePolicy: 'max-bundle',
       codecs: {
         video: [
           useH264({ rtcpFeedback: [feedback('nack'), feedback('nack', 'pli'), feedback('ccm', 'fir')] }),
@@ -90,6 +91,7 @@ export class Viewer {
 
   /** It asks a public STUN server where none is given. */
   alone() {
+    if (this.servers.some(({ urls }) => urls.startsWith('stun:'))) return;
     for (const { connection } of this.pc.iceTransports) connection.stunServer = undefined;
   }
 
@@ -125,6 +127,12 @@ export class Viewer {
       }
       rtcp(packet);
     };
+  }
+
+  /** The pair in use: the types of its candidates, its own first. */
+  route() {
+    const pair = this.pc.iceTransports[0]?.connection.nominated;
+    return pair && `${pair.localCandidate.type}-${pair.remoteCandidate.type}`;
   }
 
   of(ssrc) {

@@ -225,8 +225,8 @@ export async function serve(folders, extra = {}, at = '127.0.0.1') {
 /** Debian's Chromium, without a screen, without the network; in another network namespace where `enter` says so. */
 export const browser = (options) => chromium.launch(launch(options));
 
-/** How it is launched. */
-export function launch({ more = [], enter = [] } = {}) {
+/** How it is launched. `names`: it hides its addresses behind `.local` names, as browsers at home do. */
+export function launch({ more = [], enter = [], names = false } = {}) {
   let executablePath = chromiumBinary;
   if (enter.length) {
     executablePath = path.join(folder('browser'), 'chromium');
@@ -236,7 +236,7 @@ export function launch({ more = [], enter = [] } = {}) {
     executablePath,
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required',
-      '--allow-loopback-in-peer-connection', '--disable-features=WebRtcHideLocalIpsWithMdns',
+      '--allow-loopback-in-peer-connection', ...(names ? [] : ['--disable-features=WebRtcHideLocalIpsWithMdns']),
       '--disable-background-timer-throttling', '--disable-renderer-backgrounding',
       '--disable-backgrounding-occluded-windows', ...more],
   };
@@ -247,7 +247,8 @@ export class Stranger {
   static async connect(broker, device, viewer, options = {}) {
     const stranger = new Stranger();
     Object.assign(stranger, { device, viewer, heard: [] });
-    stranger.client = await mqtt.connectAsync(`mqtt://127.0.0.1:${broker.tcp}`, { protocolVersion: 5, clientId: `${viewer}-${Math.random()}`, ...options });
+    // On the broker's own machine by TCP, elsewhere as a page would.
+    stranger.client = await mqtt.connectAsync(broker.tcp ? `mqtt://127.0.0.1:${broker.tcp}` : broker.url, { protocolVersion: 5, clientId: `${viewer}-${Math.random()}`, ...options });
     stranger.client.on('message', (topic, payload) => {
       stranger.heard.push({ topic, text: payload.toString(), get json() { return JSON.parse(this.text); } });
     });

@@ -75,7 +75,13 @@ impl Turn {
             }
         });
         let turn = Self { port, tls_port, ca: authority.ca(), log, _child: child, _dir: dir };
-        turn.says("UDP listener opened on", 2).await;
+        // Its threads open these in any order.
+        for address in ["127.0.0.1", "::1"] {
+            turn.says(&format!("UDP listener opened on: {address}:{port}\n"), 1).await;
+            for port in [port, tls_port] {
+                turn.says(&format!("TCP listener opened on : {address}:{port}\n"), 1).await;
+            }
+        }
         turn
     }
 

@@ -146,6 +146,7 @@ window.report = async (session) => {
   return {
     at, said, frames, clocks, delays: delays.slice(-600),
     state: pc.connectionState,
+    own: pc.localDescription?.sdp.match(/candidate:.*$/gm) ?? [],
     width: element.videoWidth, height: element.videoHeight,
     video: inbound('video'), audio: inbound('audio'),
     route: pair && `${candidate('localCandidateId')?.candidateType}-${candidate('remoteCandidateId')?.candidateType}`,
