@@ -10,8 +10,8 @@
 //! 5  sessions studio                – owners: they create and end
 //! 4  broker viewer video audio      – threads of execution
 //! 3  grant ice                      – what a session needs: a right, and ways
-//! 2  protocol stage rate            – what is said; a device as its viewers know it; what serves all of them
-//! 1  feed demand meter log systemd addresses – what travels; when to be on; what is told
+//! 2  protocol stage rate systemd    – what is said; a device as its viewers know it; what serves all of them
+//! 1  feed demand meter log pulse addresses – what travels; when to be on; what is told
 //! 0  clock config cli memory tls    – leaves
 //! ```
 
@@ -31,6 +31,7 @@ pub mod log;
 pub mod memory;
 pub mod meter;
 pub mod protocol;
+pub mod pulse;
 pub mod rate;
 pub mod run;
 pub mod sessions;

@@ -7,9 +7,11 @@ use clap::{CommandFactory, Parser};
 use fanlight::{
     check,
     cli::{self, Cli, Command},
+    clock::Mono,
     config::{Config, Loaded, Surroundings, load, reference},
-    demo, log, memory, run, setup,
-    systemd::{self, Pulse},
+    demo, log, memory,
+    pulse::{Pulse, TURNING},
+    run, setup, systemd,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -20,8 +22,6 @@ use tracing::{error, info, warn};
 const FAILED: u8 = 1;
 /// `EX_CONFIG` of sysexits.h; the unit does not restart on it.
 const CONFIGURATION: u8 = 78;
-/// How often the runtime has to turn for the watchdog to be fed.
-const TURN: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     memory::frugal();
@@ -151,12 +151,12 @@ fn serve(file: &Path) -> ExitCode {
         Err(e) => return failed(format!("start the log: {e}")),
     };
     run_async(async {
-        let mut pulse = Pulse::default();
-        let beat = pulse.register("runtime", TURN * 2, fanlight::clock::Mono::now());
-        let turning = async move {
+        let pulse = Pulse::default();
+        let beat = pulse.register("runtime", TURNING, Mono::now());
+        let turning = async {
             loop {
-                beat.tick(fanlight::clock::Mono::now());
-                tokio::time::sleep(TURN).await;
+                beat.tick(Mono::now());
+                beat.due().await;
             }
         };
         let served = async {
@@ -165,13 +165,13 @@ fn serve(file: &Path) -> ExitCode {
                 None => blank(file, &log).await,
             };
             match loaded {
-                Some(loaded) => watched(file, loaded, log).await,
+                Some(loaded) => watched(file, loaded, log, pulse.clone()).await,
                 None => Ok(()),
             }
         };
         tokio::select! {
             ended = served => ended,
-            () = systemd::feed_watchdog(pulse) => Ok(()),
+            () = systemd::feed_watchdog(pulse.clone()) => Ok(()),
             () = turning => Ok(()),
         }
     })
@@ -201,7 +201,7 @@ async fn blank(file: &Path, log: &log::Log) -> Option<Loaded> {
 }
 
 /// Serves viewers until it is told to stop.
-async fn watched(file: &Path, loaded: Loaded, log: log::Log) -> Result<(), String> {
+async fn watched(file: &Path, loaded: Loaded, log: log::Log, pulse: Pulse) -> Result<(), String> {
     loaded.warnings.iter().for_each(|w| warn!("{w}"));
     let config = loaded.config;
     let stop = stopped();
@@ -210,7 +210,7 @@ async fn watched(file: &Path, loaded: Loaded, log: log::Log) -> Result<(), Strin
     let (reload, reloads) = watch::channel(config.clone());
     systemd::ready(&format!("device {}", config.device));
     tokio::select! {
-        ended = run::run(config, reloads, stop) => ended.map_err(|e| e.to_string()),
+        ended = run::run(config, reloads, stop, &pulse) => ended.map_err(|e| e.to_string()),
         () = reread(file, reload, log) => Ok(()),
     }
 }
@@ -278,7 +278,7 @@ fn show(wishes: &cli::Demo) -> ExitCode {
         config.broker = served.broker.clone();
         println!("\nOpen {} in a browser on this machine. Ctrl-C ends it.\n", served.url);
         let (_reload, reloads) = watch::channel(config.clone());
-        let ended = run::run(config, reloads, stopped()).await.map_err(|e| e.to_string());
+        let ended = run::run(config, reloads, stopped(), &Pulse::default()).await.map_err(|e| e.to_string());
         served.close().await;
         ended
     })

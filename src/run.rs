@@ -5,6 +5,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use tokio::{
     sync::{mpsc, watch},
+    task::JoinHandle,
     time::timeout,
 };
 use tracing::{info, warn};
@@ -12,10 +13,12 @@ use tracing::{info, warn};
 use crate::{
     addresses,
     broker::{self, EVENTS, Link},
+    clock::Mono,
     config::Config,
     grant::Grant,
     memory,
     protocol::{Presence, info::info as describe},
+    pulse::{Pulse, TURNING},
     sessions::Sessions,
     studio::Studio,
     viewer::{
@@ -35,7 +38,7 @@ const CLOSE: Duration = Duration::from_millis(300);
 /// How long the whole way down may take.
 const DOWN: Duration = Duration::from_millis(1900);
 
-/// What ends the daemon before it served anybody.
+/// What ends the daemon by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The kernel gave no random bytes.
@@ -44,6 +47,9 @@ pub enum Error {
     /// The media stack cannot be set up.
     #[error(transparent)]
     Peers(#[from] PeerError),
+    /// A part without which nobody can be served has ended; why was logged.
+    #[error("{0} ended by itself; a new start is the way out")]
+    Part(&'static str),
 }
 
 /// Serves until `shutdown` is done; then says goodbye to all, says `offline`, and closes the devices, within 2 s.
@@ -53,6 +59,7 @@ pub async fn run(
     config: Config,
     mut reload: watch::Receiver<Config>,
     shutdown: impl Future<Output = ()>,
+    pulse: &Pulse,
 ) -> Result<(), Error> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(Error::Random)?;
@@ -61,7 +68,7 @@ pub async fn run(
 
     let peers = Peers::new(&config.webrtc, config.audio.channels == 2)?;
     peers.set_need(config.video.bitrate, config.audio.bitrate);
-    let studio = Studio::new(&config.video, &config.audio);
+    let studio = Studio::new(&config.video, &config.audio, pulse);
     let stages = Stages { video: studio.video.clone(), audio: studio.audio.clone() };
     let terms = watch::Sender::new(Arc::new(Terms::new(&config)));
     let (out, mut replies) = mpsc::channel(REPLIES);
@@ -86,21 +93,29 @@ pub async fn run(
         presence,
         events,
         stop: link_stop,
+        beat: pulse.register("broker link", broker::TURNING, Mono::now()),
     });
-    let link = tokio::spawn(link);
-    let mouth = tokio::spawn(async move {
+    let (over, mut ended) = mpsc::channel(1);
+    let link = essential("the broker link", &over, link);
+    let mouth = essential("replies", &over, async move {
         while let Some((viewer, payload)) = replies.recv().await {
             outbox.say(&viewer, payload).await;
         }
     });
-    let sessions = tokio::spawn(sessions.run(heard, sessions_stop));
+    let beat = pulse.register("sessions", TURNING, Mono::now());
+    let sessions = essential("sessions", &over, sessions.run(heard, sessions_stop, beat));
 
     let follower = tokio::spawn(addresses::follow(peers.moved.clone()));
     let mut moved = peers.moved.subscribe();
     let mut shutdown = std::pin::pin!(shutdown);
+    let mut fault = None;
     loop {
         tokio::select! {
             () = &mut shutdown => break,
+            Some(part) = ended.recv() => {
+                fault = Some(Error::Part(part));
+                break;
+            }
             Ok(()) = moved.changed() => {
                 if moved.borrow_and_update().left {
                     info!("an address of the board is gone: sessions look for new paths, and the broker link is made anew");
@@ -148,7 +163,27 @@ pub async fn run(
     if timeout(DOWN, down).await.is_err() {
         warn!("not everything stopped within {DOWN:?}; the rest is left to the kernel");
     }
-    Ok(())
+    fault.map_or(Ok(()), Err)
+}
+
+/// Runs a part that has to last; its name goes to `over` when it ends, however it does.
+fn essential(
+    name: &'static str,
+    over: &mpsc::Sender<&'static str>,
+    part: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    struct End(&'static str, mpsc::Sender<&'static str>);
+    impl Drop for End {
+        fn drop(&mut self) {
+            // Only the first one matters, and on the way down none does.
+            let _ = self.1.try_send(self.0);
+        }
+    }
+    let end = End(name, over.clone());
+    tokio::spawn(async move {
+        let _end = end;
+        part.await;
+    })
 }
 
 /// Gives memory back while nobody watches: what the start needed, or sessions that are over, and once a minute what a word to
@@ -174,5 +209,20 @@ async fn keep_house(mut presence: watch::Receiver<Presence>, lingers: Duration) 
 fn report(part: &str, ended: Result<(), tokio::task::JoinError>) {
     if let Err(e) = ended {
         warn!("{part}: ended badly: {e}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_ends_is_told_however_it_ends() {
+        let (over, mut ended) = mpsc::channel(1);
+        let one = essential("one", &over, async {});
+        assert_eq!(ended.recv().await, Some("one"));
+        let other = essential("other", &over, async { panic!("of this test") });
+        assert_eq!(ended.recv().await, Some("other"));
+        assert!(one.await.is_ok() && other.await.is_err());
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     demand::{Action, Demand, Event},
     feed::{self, Fault, Health, Writer},
     protocol::MediaHealth,
+    pulse::{Beat, Pulse, TURNING},
     stage::Stage,
 };
 
@@ -40,11 +41,12 @@ pub struct Studio {
 
 impl Studio {
     /// Makes both stages; nothing is opened before somebody asks.
-    pub fn new(video: &config::Video, audio: &config::Audio) -> Self {
+    pub fn new(video: &config::Video, audio: &config::Audio, pulse: &Pulse) -> Self {
         let stop = watch::Sender::new(false);
         let mut tasks = Vec::new();
         let mut stage = |name, ring, linger, body: Body| {
-            let (stage, task) = Stage::new(name, ring, linger, body, stop.subscribe());
+            let (stage, task) =
+                Stage::new(name, ring, linger, body, stop.subscribe(), pulse.register(name, TURNING, Mono::now()));
             tasks.push(task);
             stage
         };
@@ -82,6 +84,7 @@ impl Stage {
         linger: Duration,
         body: Body,
         stop: watch::Receiver<bool>,
+        beat: Beat,
     ) -> (Self, JoinHandle<()>) {
         let writer = feed::feed(ring);
         writer.set_health(Health::Ok);
@@ -90,6 +93,7 @@ impl Stage {
         let demand = Demand::new(linger);
         let (linger, lingers) = watch::channel(linger);
         let keeper = Keeper {
+            beat,
             name,
             body,
             writer: writer.clone(),
@@ -112,6 +116,7 @@ struct Running {
 
 /// The owner of one device.
 struct Keeper {
+    beat: Beat,
     name: &'static str,
     body: Body,
     writer: Writer,
@@ -128,6 +133,7 @@ impl Keeper {
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut health = self.writer.watch_health();
         loop {
+            self.beat.tick(Mono::now());
             let deadline = self.demand.deadline();
             let event = tokio::select! {
                 biased;
@@ -142,6 +148,7 @@ impl Keeper {
                     _ => continue,
                 },
                 () = wait_until(deadline) => Event::Tick,
+                () = self.beat.due() => continue,
             };
             self.demand.set_linger(*self.lingers.borrow());
             match self.demand.on(event, Mono::now()) {
@@ -246,7 +253,7 @@ mod tests {
             Ok(())
         });
         let stop = watch::Sender::new(false);
-        let (stage, task) = Stage::new("test", 4, Duration::ZERO, body, stop.subscribe());
+        let (stage, task) = Stage::new("test", 4, Duration::ZERO, body, stop.subscribe(), Beat::default());
         assert!(!stage.is_on());
         let mut on = stage.on.clone();
         for round in 1..=3 {
@@ -275,7 +282,7 @@ mod tests {
                 Err(fault.clone())
             });
             let stop = watch::Sender::new(false);
-            let (stage, _task) = Stage::new("test", 4, Duration::ZERO, body, stop.subscribe());
+            let (stage, _task) = Stage::new("test", 4, Duration::ZERO, body, stop.subscribe(), Beat::default());
             let _lease = stage.lease();
             assert_eq!(seen.recv().await, Some(Health::Starting));
             assert_eq!(seen.recv().await, Some(expected));
@@ -295,7 +302,7 @@ mod tests {
             Ok(())
         });
         let stop = watch::Sender::new(false);
-        let (stage, _task) = Stage::new("test", 4, Duration::ZERO, body, stop.subscribe());
+        let (stage, _task) = Stage::new("test", 4, Duration::ZERO, body, stop.subscribe(), Beat::default());
         let _lease = stage.lease();
         let mut health = stage.health();
         health.wait_for(|h| *h == Health::Stalled).await.unwrap();

@@ -1,6 +1,11 @@
 //! The whole daemon behind mosquitto: what goes over the wire, held against the published contract.
 
-use fanlight::config::{Access, Audio, AudioSource, Config, Id, Limits, Log, MqttVersion, Video, VideoSource, Webrtc};
+use fanlight::{
+    broker,
+    clock::Mono,
+    config::{Access, Audio, AudioSource, Config, Id, Limits, Log, MqttVersion, Video, VideoSource, Webrtc},
+    pulse::{Pulse, TURNING},
+};
 use serde_json::{Value, json};
 use tokio::{
     sync::{oneshot, watch},
@@ -14,6 +19,7 @@ struct Daemon {
     broker: Mosquitto,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+    pulse: Pulse,
     _reload: watch::Sender<Config>,
 }
 
@@ -33,11 +39,14 @@ impl Daemon {
         };
         let (stop, stopped) = oneshot::channel();
         let (reload, seen) = watch::channel(config.clone());
-        let run = fanlight::run::run(config, seen, async { drop(stopped.await) });
-        let task = tokio::spawn(async { run.await.unwrap() });
+        let pulse = Pulse::default();
+        let felt = pulse.clone();
+        let task = tokio::spawn(async move {
+            fanlight::run::run(config, seen, async { drop(stopped.await) }, &felt).await.unwrap();
+        });
         let mut watcher = broker.watch("fanlight/v1/cam/#").await;
         next(&mut watcher, |m| m["state"] == "online").await;
-        (Self { broker, stop, task, _reload: reload }, watcher)
+        (Self { broker, stop, task, pulse, _reload: reload }, watcher)
     }
 
     async fn say(&self, viewer: &str, message: impl ToString, arguments: &[&str]) {
@@ -112,4 +121,25 @@ async fn a_flood_is_told_rate_limited_and_others_are_served() {
         next(&mut watcher, |m| m["type"] == "welcome").await;
     }
     assert!(!daemon.task.is_finished());
+}
+
+/// What the watchdog is fed for: each loop turns by itself, though nothing happens.
+#[tokio::test]
+async fn every_loop_turns_while_nothing_happens() {
+    let (daemon, _watcher) = Daemon::start().await;
+    let now = Mono::now();
+    // At the end of its period a loop is late if it has not turned since `now`.
+    let waiting = || {
+        let late = |period, names: &[&str]| {
+            daemon.pulse.late(now + period).into_iter().filter(|name| names.contains(name)).count()
+        };
+        late(TURNING, &["audio", "sessions"]) + late(broker::TURNING, &["broker link"])
+    };
+    assert_eq!(waiting(), 3, "they are known, and have not turned: {:?}", daemon.pulse);
+    within(30, "a turn of each loop", async {
+        while waiting() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
 }

@@ -17,6 +17,7 @@ use super::{
     url, wire,
 };
 use crate::{
+    clock::Mono,
     config::{self, MqttVersion},
     protocol::{
         Topics,
@@ -201,6 +202,7 @@ impl Keeper {
         let mut said_at = Instant::now();
         let mut news = false;
         loop {
+            self.link.beat.tick(Mono::now());
             let due = said_at + if news { COALESCE } else { REFRESH };
             tokio::select! {
                 biased;
@@ -224,6 +226,7 @@ impl Keeper {
                     mouth.publish(topics.info(), info, INFO).await?;
                 }
                 Some(word) = self.words.recv() => say(word, topics, mouth).await?,
+                () = self.link.beat.due() => {}
             }
         }
     }

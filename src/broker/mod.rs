@@ -26,7 +26,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -39,14 +39,18 @@ use tracing::{debug, info};
 pub use self::trouble::{Kind, Trouble};
 use self::{backoff::Backoff, connection::End, trouble::Complaints};
 use crate::{
+    clock::Mono,
     config::{self, Access, Id, Transport},
     protocol::Presence,
+    pulse::Beat,
 };
 
 /// Messages from viewers that wait for the sessions; the caller makes that channel.
 pub const EVENTS: usize = 32;
 /// Messages to viewers that wait for the broker; then `say` waits.
 const OUTBOX: usize = 64;
+/// How long the link may take for a turn: the longest pause between two tries, and a try in which every step is slow.
+pub const TURNING: Duration = Duration::from_secs(150);
 /// Largest message a viewer may send, in bytes (protocol, section 7).
 pub const MESSAGE_MAX: usize = 32 << 10;
 
@@ -129,6 +133,8 @@ pub struct Link {
     pub events: mpsc::Sender<Event>,
     /// Ends the link when it turns true, or when its sender is gone.
     pub stop: watch::Receiver<bool>,
+    /// Tells that the link still turns, at least once in `TURNING`.
+    pub beat: Beat,
 }
 
 /// Says things over the link: a cheap handle.
@@ -209,6 +215,7 @@ impl Keeper {
     async fn keep(mut self) {
         let mut backoff = Backoff::default();
         loop {
+            self.link.beat.tick(Mono::now());
             let config = Arc::new(self.link.config.borrow_and_update().clone());
             debug!("broker {}: connecting", url(&config));
             let (end, lasted) = Box::pin(self.connection(&config)).await;

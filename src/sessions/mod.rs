@@ -32,6 +32,7 @@ use crate::{
         envelope,
         parse::{Head, parse},
     },
+    pulse::Beat,
     stage::Stage,
     viewer::{
         INBOX, Message, Stages, Terms, Viewer, health_changed,
@@ -123,12 +124,13 @@ impl Sessions {
     }
 
     /// Serves until `shutdown` is true or the link is dropped; then says goodbye to all, within 1.5 s.
-    pub async fn run(mut self, mut events: mpsc::Receiver<Event>, mut shutdown: watch::Receiver<bool>) {
+    pub async fn run(mut self, mut events: mpsc::Receiver<Event>, mut shutdown: watch::Receiver<bool>, beat: Beat) {
         let mut terms = self.terms.clone();
         let mut video = self.stages.video.as_ref().map(Stage::health);
         let mut audio = self.stages.audio.as_ref().map(Stage::health);
         loop {
             let now = Mono::now();
+            beat.tick(now);
             let wake = self.wake(now);
             tokio::select! {
                 _ = shutdown.wait_for(|stop| *stop) => break,
@@ -140,6 +142,7 @@ impl Sessions {
                 () = health_changed(&mut video) => {}
                 () = health_changed(&mut audio) => {}
                 Ok(()) = terms.changed() => self.admission.configure(terms.borrow_and_update().limits.clone()),
+                () = beat.due() => {}
                 () = sleep(wake.since(now)) => self.give_up_early(Mono::now()),
             }
             self.publish(Mono::now());

@@ -5,6 +5,7 @@ use super::*;
 use crate::{
     config::{Access, Audio, AudioSource, IceLogin, IceServer, Limits, Video, VideoSource, Webrtc},
     protocol::contract_tests,
+    pulse::Pulse,
     studio::Studio,
 };
 
@@ -48,7 +49,7 @@ fn sessions(
     audio: AudioSource,
 ) -> (Sessions, Said, watch::Receiver<Presence>, Changes, Arc<Peers>, Studio) {
     let video = Video { source: VideoSource::Off, ..Video::default() };
-    let studio = Studio::new(&video, &Audio { source: audio, ..Audio::default() });
+    let studio = Studio::new(&video, &Audio { source: audio, ..Audio::default() }, &Pulse::default());
     let peers = Peers::new(&loopback(), false).unwrap();
     let stages = Stages { video: studio.video.clone(), audio: studio.audio.clone() };
     let (terms, seen) = watch::channel(Arc::new(Terms { limits, loopback: true }));
@@ -63,7 +64,7 @@ impl House {
         let (sessions, said, presence, terms, peers, studio) = sessions(limits, audio);
         let (events, heard) = mpsc::channel(32);
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(sessions.run(heard, stopped));
+        let task = tokio::spawn(sessions.run(heard, stopped, Beat::default()));
         Self { terms, peers, events, said, presence, stop, task, _studio: studio }
     }
 

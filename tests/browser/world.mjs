@@ -119,12 +119,15 @@ export class Broker {
       `listener ${this.ws} ${this.at}\nprotocol websockets\nallow_anonymous true\n` +
       (this.tls ? `listener ${this.tlsPort} ${this.at}\ncertfile ${this.tls.cert}\nkeyfile ${this.tls.key}\nallow_anonymous true\n` : ''));
     this.child = new Child(process.env.MOSQUITTO ?? '/usr/sbin/mosquitto', ['-c', file]);
-    const open = () => new Promise((resolve) => {
-      const socket = net.connect(this.tcp, '127.0.0.1');
+    const open = (port, at) => new Promise((resolve) => {
+      const socket = net.connect(port, at);
       socket.on('connect', () => { socket.destroy(); resolve(true); });
       socket.on('error', () => resolve(false));
     });
-    await until('mosquitto listens', open);
+    // It opens one after the other.
+    await until('mosquitto listens', () => open(this.tcp, '127.0.0.1'));
+    await until('mosquitto listens for pages', () => open(this.ws, this.at));
+    if (this.tls) await until('mosquitto listens for daemons', () => open(this.tlsPort, this.at));
   }
 
   get url() {

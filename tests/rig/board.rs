@@ -8,6 +8,7 @@ use fanlight::{
     config::{Access, Broker, Id, MqttVersion, Transport},
     feed::Health,
     protocol::{Clock, MediaHealth, Presence},
+    pulse::Beat,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -68,6 +69,7 @@ impl Board {
             presence: presence.subscribe(),
             events: sender,
             stop: stop.subscribe(),
+            beat: Beat::default(),
         });
         Self { outbox, events, config, info, presence, stop, task: tokio::spawn(link) }
     }
