@@ -33,6 +33,7 @@ impl Default for Video {
             size: (1280, 720),
             fps: 30,
             encoder: EncoderChoice::Auto,
+            openh264_library: None,
             bitrate: 2_000_000,
             key_interval: Duration::from_secs(10),
             clock: false,

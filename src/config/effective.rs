@@ -87,6 +87,7 @@ impl Config {
             "size" => text(format!("{}x{}", v.size.0, v.size.1)),
             "fps" => number(v.fps),
             "encoder" => text(v.encoder),
+            "openh264_library" => text(v.openh264_library.as_ref()?.display()),
             "bitrate_kbps" => number(v.bitrate / 1000),
             "key_interval_s" => number(v.key_interval.as_secs()),
             "clock" => Some(Value::Boolean(v.clock)),

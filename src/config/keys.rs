@@ -194,6 +194,8 @@ pub static KEYS: &[Key] = &[
         "Frames per second; a camera that does not offer it gives its nearest."),
     at("video", "encoder", Choice(&["auto", "software", "hardware"]), Is("\"auto\""), Restart,
         "What codes the picture. `auto`: the board's H.264 encoder, where `fanlight probe` finds one and it works, or else the processor. `software`: the processor. `hardware`: the board's encoder and nothing else. Without effect where the picture comes coded."),
+    at("video", "openh264_library", Text("an absolute path"), Unset("the OpenH264 that is compiled in"), Restart,
+        "Where the processor codes: Cisco's own binary of OpenH264 (2.6.0 for Linux and this processor), fetched from Cisco and unpacked; `docs/licences.md` tells what that is good for. Any other file is refused."),
     at("video", "bitrate_kbps", Number(50, 50_000, "kbit/s"), Is("2000"), Live,
         "What the encoder aims at, at most: it makes less of the picture where the viewers' networks carry less. Without effect where the camera codes and its driver has no such control."),
     at("video", "key_interval_s", Number(1, 600, "s"), Is("10"), Restart,

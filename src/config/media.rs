@@ -6,6 +6,7 @@ use toml::de::DeValue;
 
 use super::{
     Audio, AudioSource, EncoderChoice, FormatChoice, PixelFormat, Video, VideoSource,
+    secret::absolute,
     section::{Section, integer},
     values::parse_size,
 };
@@ -18,6 +19,7 @@ pub(super) fn video(section: &mut Section<'_, '_, '_>) -> Video {
     section.text("size", &mut video.size, parse_size);
     section.number("fps", &mut video.fps);
     section.text("encoder", &mut video.encoder, EncoderChoice::parse);
+    video.openh264_library = section.optional("openh264_library", absolute);
     section.kilobits("bitrate_kbps", &mut video.bitrate);
     section.seconds("key_interval_s", &mut video.key_interval);
     section.flag("clock", &mut video.clock);

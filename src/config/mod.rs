@@ -207,6 +207,8 @@ pub struct Video {
     pub fps: u32,
     /// What codes it.
     pub encoder: EncoderChoice,
+    /// Cisco's binary of OpenH264, in place of the one that is compiled in.
+    pub openh264_library: Option<PathBuf>,
     /// Bits per second the encoder aims at.
     pub bitrate: u32,
     /// Longest time between two key frames; key frames also come when a viewer needs one.

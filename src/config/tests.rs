@@ -118,6 +118,7 @@ impl Dice {
                 size: (self.number::<u32>(32, 2048) * 2, self.number::<u32>(32, 2048) * 2),
                 fps: self.number(1, 120),
                 encoder: self.pick(&[EncoderChoice::Auto, EncoderChoice::Software, EncoderChoice::Hardware]),
+                openh264_library: self.flag().then(|| "/lib/x.so".into()),
                 bitrate: self.number::<u32>(50, 50_000) * 1000,
                 key_interval: self.seconds(1, 600),
                 clock: self.flag(),

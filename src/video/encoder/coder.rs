@@ -11,7 +11,7 @@ use std::{
 use tracing::{info, warn};
 
 use super::{
-    Coded, Encoder, Hardware, Shape, Software, encoders,
+    Coded, Encoder, Hardware, Shape, Software, encoders, library,
     trust::{Trust, Turn},
 };
 use crate::{
@@ -28,9 +28,6 @@ use crate::{
 
 /// Failed encoders that have not let go of their device yet.
 static LETTING_GO: AtomicUsize = AtomicUsize::new(0);
-
-/// What the processor is called in messages.
-const PROCESSOR: &str = "the processor (OpenH264)";
 
 /// The encoder at work, and who takes over when it fails. Never open before the first picture is near.
 pub(crate) struct Coder<'a> {
@@ -211,11 +208,12 @@ impl<'a> Coder<'a> {
                 Err(why) => format!(": {why}"),
             },
         };
-        let software = Software::new(shape)?;
+        let library = self.config.openh264_library.as_deref();
+        let software = Software::new(shape, library)?;
         let mut encoder = Encoder::Software(Box::new(software), None);
         encoder.set_rate(self.fps);
         self.at_work = Some(encoder);
-        self.tell(PROCESSOR.to_owned(), &why);
+        self.tell(library::name(library).to_owned(), &why);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ mod hardware;
 mod knobs;
 mod layout;
 mod level;
+mod library;
 mod options;
 mod software;
 mod trust;

@@ -1,7 +1,9 @@
 //! OpenH264: constrained baseline, one picture in, one picture out.
 
+use std::path::Path;
+
 use openh264::{
-    OpenH264API, Timestamp,
+    Timestamp,
     encoder::{
         BitRate, Complexity, Encoder, EncoderConfig, FrameRate, IntraFramePeriod, Layer, Level, Profile,
         RateControlMode, SpsPpsStrategy, UsageType, VuiConfig,
@@ -9,7 +11,7 @@ use openh264::{
 };
 use tracing::debug;
 
-use super::{FLOOR, Shape, level, options};
+use super::{FLOOR, Shape, level, library, options};
 use crate::{
     clock::Mono,
     video::{
@@ -32,7 +34,7 @@ pub(crate) struct Software {
 }
 
 impl Software {
-    pub(super) fn new(shape: Shape) -> Result<Self, String> {
+    pub(super) fn new(shape: Shape, library: Option<&Path>) -> Result<Self, String> {
         let Shape { size, colour: meaning, rate, bitrate, ceiling } = shape;
         let ceiling = ceiling.max(FLOOR);
         let bitrate = bitrate.clamp(FLOOR, ceiling);
@@ -58,7 +60,7 @@ impl Software {
             .num_threads(1)
             .vui(colour.full_range(meaning.full_range))
             .debug(false);
-        let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), config)
+        let mut encoder = Encoder::with_api_config(library::api(library)?, config)
             .map_err(|e| format!("encoder for {}x{}: {e}", size.0, size.1))?;
         options::hush(&mut encoder);
         let cutter = Cutter::default();
@@ -147,7 +149,7 @@ mod tests {
     fn software(planes: &Planes, bitrate: u32) -> Software {
         let rate = Rate::whole(30);
         let shape = Shape { size: planes.size(), colour: planes.colour, rate, bitrate, ceiling: bitrate };
-        Software::new(shape).unwrap()
+        Software::new(shape, None).unwrap()
     }
 
     fn time(n: u32) -> Mono {
