@@ -15,6 +15,12 @@ die() {
     echo "$me: $*" >&2
     exit 1
 }
+# What a package archive does not give, today or at all, is nobody's mistake here: ends with a status of its own, which ./test
+# tells from a failure.
+cannot_be_had() {
+    echo "$me: $*" >&2
+    exit 75
+}
 have() { command -v "$1" > /dev/null 2>&1; }
 
 # Root for one command: as it is, or through sudo, which asks for a password only on a terminal.
@@ -78,7 +84,7 @@ install_wanted() {
     if [ -z "$done" ]; then
         cat "$log.update" "$log" 2> /dev/null | grep -E '^(E|W|Err)' | head -n 5 >&2
         if grep -qE 'Could not (resolve|connect)|Temporary failure|Unable to connect|Connection (failed|timed out)' "$log" "$log.update" 2> /dev/null; then
-            die "no network: apt-get cannot reach the package archive; connect this machine and start again"
+            cannot_be_had "no network: apt-get cannot reach the package archive; connect this machine and start again"
         fi
         if grep -q 'enough free space' "$log"; then
             die "the disk is full: apt-get has no room for$wanted"

@@ -168,6 +168,7 @@ find_rust
 if have rustup && rustup target add "$target" > "$foreign/rustup.log" 2>&1; then
     say "$me: $(rustc --version), with rustup's $target"
 else
+    ! have rustup || say "$me: rustup has no $target to give: $(tail -n 1 "$foreign/rustup.log")"
     want - rustc-web "Debian's own build of a recent Rust"
     want - cargo-web "builds Rust programs"
     install_wanted

@@ -18,10 +18,11 @@ APT::Architectures { "$(dpkg --print-architecture)"; "$1"; };
 END
 }
 
-foreign_apt() { APT_CONFIG=$foreign/apt.conf "$@"; }
+foreign_apt() { APT_CONFIG=$foreign/apt.conf LC_ALL=C "$@"; }
 
 # Lists of a day ago will do; a fetch that fails tells if they do not.
 foreign_lists() {
+    rm -f "$foreign/update.log"
     [ -n "$(find "$foreign/lists" -name '*_Packages*' -mtime -1 | head -n 1)" ] ||
         foreign_apt apt-get -q update > "$foreign/update.log" 2>&1 || true
 }
@@ -34,7 +35,11 @@ unpack() {
     shift 2
     say "$me: fetching $*"
     foreign_lists
-    (cd "$foreign/debs" && rm -f ./*.deb && foreign_apt apt-get -q download "$@" > "$foreign/download.log" 2>&1) ||
+    (cd "$foreign/debs" && rm -f ./*.deb && foreign_apt apt-get -q download "$@" > "$foreign/download.log" 2>&1) || {
+        # The archive does not answer, or has another version than is needed; all else is a mistake.
+        why=$(grep -hE '^[EW]: (Failed to fetch|Version .* was not found)' "$foreign/download.log" "$foreign/update.log" 2> /dev/null | head -n 1)
+        [ -z "$why" ] || cannot_be_had "$* cannot be had: ${why#?: }"
         die "apt-get cannot fetch $*: see $foreign/update.log and $foreign/download.log"
+    }
     for deb in "$foreign"/debs/*.deb; do dpkg-deb -x "$deb" "$folder"; done
 }
