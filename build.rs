@@ -1,9 +1,10 @@
-//! Embeds the built viewer (`viewer/dist`) for the demo. Without one, a page that says how to build it.
+//! Embeds the built viewer (`viewer/dist`) for the demo, compressed. Without one, a page that says how to build it.
 
 use std::{
     env, fs,
     io::{Error, Result},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// The viewer is some hundred kilobytes; a directory far larger is a mistake, and would end up in every binary.
@@ -30,16 +31,26 @@ fn main() -> Result<()> {
         return Err(Error::other(format!("{}: {total} bytes are too many to embed", dist.display())));
     }
 
+    let out = var("OUT_DIR")?;
     let mut table = String::from("&[\n");
-    for file in &files {
+    for (n, file) in files.iter().enumerate() {
+        let packed = out.join(format!("viewer_{n}.gz"));
+        fs::write(&packed, gzip(file)?)?;
         let name = file.strip_prefix(&dist).map_err(Error::other)?;
-        let (Some(name), Some(path)) = (name.to_str(), file.to_str()) else {
+        let (Some(name), Some(path)) = (name.to_str(), packed.to_str()) else {
             return Err(Error::other(format!("{}: the name is not UTF-8", file.display())));
         };
         table += &format!("    ({name:?}, include_bytes!({path:?})),\n");
     }
     table += "]\n";
-    fs::write(var("OUT_DIR")?.join("viewer_files.rs"), table)
+    fs::write(out.join("viewer_files.rs"), table)
+}
+
+/// A file's bytes as `gzip` packs them, with neither name nor time: every browser unpacks them, and the page takes a third.
+fn gzip(file: &Path) -> Result<Vec<u8>> {
+    let failed = |said: &dyn std::fmt::Display| Error::other(format!("gzip -9nc {}: {said}", file.display()));
+    let done = Command::new("gzip").arg("-9nc").arg(file).output().map_err(|error| failed(&error))?;
+    if done.status.success() { Ok(done.stdout) } else { Err(failed(&String::from_utf8_lossy(&done.stderr).trim())) }
 }
 
 fn walk(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {

@@ -200,10 +200,17 @@ export "BINDGEN_EXTRA_CLANG_ARGS_$lower=--sysroot=/usr/$gnu -idirafter /usr/$gnu
 # Where the libraries lie is nobody's business: panics and assertions name their sources. Our own are named relatively; and
 # were this folder part of the flags, a build in another one could use nothing of this one's.
 home=$(realpath "${CARGO_HOME:-$HOME/.cargo}")
+# Rust's own linker, where it is there: Debian 12's packs no relocations for a board's processor (build.rs) and folds no
+# functions that came out alike, which makes half a megabyte.
+lld=$(rustc --print sysroot)/lib/rustlib/x86_64-unknown-linux-gnu/bin/gcc-ld
+if [ -x "$lld/ld.lld" ]; then
+    flags="$flags -C link-arg=-B$lld -C link-arg=-fuse-ld=lld -C link-arg=-Wl,--icf=all"
+fi
 # The standard library's sources, where they are installed, are called as they are where they are not.
 commit=$(rustc -vV | sed -n 's/^commit-hash: //p')
 flags="$flags --remap-path-prefix=$home=/cargo --remap-path-prefix=$(rustc --print sysroot)/lib/rustlib/src/rust=/rustc/$commit"
-cflags="-ffile-prefix-map=$home=/cargo"
+# No C here is unwound through: what is called back from it ends the program where it panics, and nothing throws.
+cflags="-ffile-prefix-map=$home=/cargo -fno-exceptions -fno-unwind-tables -fno-asynchronous-unwind-tables"
 if [ "$arch" = armhf ]; then
     # Debian's armhf compiler stops at VFPv3-D16; every ARMv7 Raspberry Pi has NEON, and Opus wants it.
     cflags="$cflags -mfpu=neon"

@@ -20,11 +20,13 @@ END
 
 foreign_apt() { APT_CONFIG=$foreign/apt.conf LC_ALL=C "$@"; }
 
-# Lists of a day ago will do; a fetch that fails tells if they do not.
+# Lists of a day ago will do; a fetch that fails tells if they do not. One list that the mirror has broken is no reason to
+# stop: what is wanted may be in another.
 foreign_lists() {
     rm -f "$foreign/update.log"
     [ -n "$(find "$foreign/lists" -name '*_Packages*' -mtime -1 | head -n 1)" ] ||
-        foreign_apt apt-get -q update > "$foreign/update.log" 2>&1 || true
+        foreign_apt apt-get -q update > "$foreign/update.log" 2>&1 ||
+        say "$me: not every package list could be fetched (see $foreign/update.log); going on with those that could"
 }
 
 unpack() {

@@ -16,7 +16,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 use super::{CLOSING, DemoError, listen};
 use crate::config::Id;
 
-/// Names and contents of the built viewer, made by `build.rs`.
+/// Names and contents of the built viewer, made by `build.rs`; the contents are packed by gzip.
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/viewer_files.rs"));
 
 /// What is served where the viewer was not built.
@@ -128,7 +128,11 @@ impl Page {
             other => other.trim_start_matches('/'),
         };
         match self.files.iter().find(|(known, _)| *known == name) {
-            Some((_, content)) => self.respond(StatusCode::OK, content_type(name), Bytes::from_static(content)),
+            Some((_, packed)) => {
+                let mut response = self.respond(StatusCode::OK, content_type(name), Bytes::from_static(packed));
+                response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                response
+            }
             None if name == "index.html" => {
                 self.respond(StatusCode::OK, HTML, Bytes::from_static(NOT_BUILT.as_bytes()))
             }
@@ -220,7 +224,17 @@ mod tests {
             assert_eq!((response.status().as_u16(), header("content-type")), (status, kind), "{method} {path}");
             assert_eq!(header("x-content-type-options"), "nosniff");
             assert!(header("content-security-policy").contains("connect-src 'self' ws://127.0.0.1:18831/;"));
+            let file = status == 200 && path != "/config.json";
+            assert_eq!(response.headers().get("content-encoding").is_some_and(|it| it == "gzip"), file, "{path}");
             assert!(text(response).await.contains(words), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_embedded_is_packed_as_the_answer_says() {
+        for (name, packed) in FILES {
+            // Gzip's mark, deflate, and neither name nor time, so that the same page gives the same program.
+            assert_eq!(packed[..8], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0], "{name}");
         }
     }
 
