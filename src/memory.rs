@@ -70,16 +70,17 @@ mod tests {
 
     #[test]
     fn only_what_is_as_in_the_file_of_the_program_itself() {
+        // Addresses that boards of 32 bits have, too.
         let maps = "\
-            55d0a0000000-55d0a0100000 r--p 00000000 fe:00 11  /usr/bin/fanlight\n\
-            55d0a0100000-55d0a0180000 r-xp 00100000 fe:00 11  /usr/bin/fanlight\n\
-            55d0a0180000-55d0a0200000 r--p 00180000 fe:00 11  /usr/bin/fanlight\n\
-            55d0a0200000-55d0a0210000 rw-p 00200000 fe:00 11  /usr/bin/fanlight\n\
-            55d0a0300000-55d0a0310000 rwxp 00000000 00:00 0 \n\
-            7f0000000000-7f0000100000 r-xp 00000000 fe:00 12  /usr/lib/libc.so.6\n\
-            7f0000200000-7f0000300000 r-xp 00000000 fe:00 13  /other/usr/bin/fanlight\n\
+            a0000000-a0100000 r--p 00000000 fe:00 11  /usr/bin/fanlight\n\
+            a0100000-a0180000 r-xp 00100000 fe:00 11  /usr/bin/fanlight\n\
+            a0180000-a0200000 r--p 00180000 fe:00 11  /usr/bin/fanlight\n\
+            a0200000-a0210000 rw-p 00200000 fe:00 11  /usr/bin/fanlight\n\
+            a0300000-a0310000 rwxp 00000000 00:00 0 \n\
+            b6000000-b6100000 r-xp 00000000 fe:00 12  /usr/lib/libc.so.6\n\
+            b6200000-b6300000 r-xp 00000000 fe:00 13  /other/usr/bin/fanlight\n\
             nonsense\n";
-        let given = [(0x55d0_a000_0000, 0x10_0000), (0x55d0_a010_0000, 0x8_0000)];
+        let given = [(0xa000_0000, 0x10_0000), (0xa010_0000, 0x8_0000)];
         assert_eq!(unchanged(maps, Path::new("/usr/bin/fanlight")), given);
         assert!(unchanged(maps, Path::new("/usr/bin/other")).is_empty());
     }
