@@ -114,6 +114,13 @@ struct Running {
     ended: oneshot::Receiver<Result<(), Fault>>,
 }
 
+impl Drop for Running {
+    /// Whoever forgets a device does not leave it on.
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
 /// The owner of one device.
 struct Keeper {
     beat: Beat,
@@ -269,6 +276,24 @@ mod tests {
         on.wait_for(|on| *on).await.unwrap();
         stop.send_replace(true);
         task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_device_whose_owner_is_gone_goes_off() {
+        let (tell, mut off) = tokio::sync::mpsc::unbounded_channel();
+        let body: Body = Arc::new(move |_, stop| {
+            while !stop.load(Ordering::Acquire) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let _ = tell.send(());
+            Ok(())
+        });
+        let stop = watch::Sender::new(false);
+        let (stage, task) = Stage::new("test", 4, Duration::ZERO, body, stop.subscribe(), Beat::default());
+        let _lease = stage.lease();
+        stage.on.clone().wait_for(|on| *on).await.unwrap();
+        task.abort();
+        off.recv().await.unwrap();
     }
 
     #[tokio::test]
