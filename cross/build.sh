@@ -200,11 +200,10 @@ export "BINDGEN_EXTRA_CLANG_ARGS_$lower=--sysroot=/usr/$gnu -idirafter /usr/$gnu
 # Where the libraries lie is nobody's business: panics and assertions name their sources. Our own are named relatively; and
 # were this folder part of the flags, a build in another one could use nothing of this one's.
 home=$(realpath "${CARGO_HOME:-$HOME/.cargo}")
-# Rust's own linker, where it is there: Debian 12's packs no relocations for a board's processor (build.rs) and folds no
-# functions that came out alike.
+# Rust's own linker, where it is there: Debian 12's packs no relocations for a board's processor (build.rs).
 lld=$(rustc --print sysroot)/lib/rustlib/x86_64-unknown-linux-gnu/bin/gcc-ld
 if [ -x "$lld/ld.lld" ]; then
-    flags="$flags -C link-arg=-B$lld -C link-arg=-fuse-ld=lld -C link-arg=-Wl,--icf=all"
+    flags="$flags -C link-arg=-B$lld -C link-arg=-fuse-ld=lld"
 fi
 # The standard library's sources, where they are installed, are called as they are where they are not.
 commit=$(rustc -vV | sed -n 's/^commit-hash: //p')
