@@ -1,6 +1,10 @@
 //! The demo's servers against strangers: mosquitto's clients, and a browser's kind of request.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{Seek, Write},
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use fanlight::{
     broker::{Event, Kind},
@@ -119,9 +123,22 @@ async fn get(demo: &Demo, request: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port.parse().unwrap())).await.unwrap();
     let request = format!("{request} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let (head, body) = answer.split_at(end);
+    let head = String::from_utf8(head.to_vec()).unwrap();
+    let is_packed = head.contains("content-encoding: gzip") && !body.is_empty();
+    head + &String::from_utf8(if is_packed { unpacked(body) } else { body.to_vec() }).unwrap()
+}
+
+fn unpacked(body: &[u8]) -> Vec<u8> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(body).unwrap();
+    file.rewind().unwrap();
+    let done = Command::new("gzip").arg("-dc").stdin(file).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    done.stdout
 }
 
 #[tokio::test]

@@ -99,8 +99,9 @@ export function encoder(world) {
       assert.deepEqual([width, height], [640, 360]);
       assert.deepEqual(coders(), [NAME]);
       // Cells of the clock are macroblocks here: each picture is told from all others, and is in its place.
-      const clocks = await viewer.page.evaluate((s) => window.handle(s).clocks.map(({ clock }) => clock), viewer.session);
-      assert.ok(clocks.slice(1).every((clock, i) => clock > clocks[i]), `the clock goes forward: ${clocks}`);
+      const clocks = await viewer.page.evaluate((s) => window.handle(s).clocks, viewer.session);
+      const shown = clocks.map(({ clock, media }) => `${clock} at ${media}`);
+      assert.ok(clocks.slice(1).every(({ clock }, i) => clock > clocks[i].clock), `the clock goes forward: ${shown}`);
       const now = await seen();
       assert.ok(now.coded - before.coded >= 20, `${now.coded - before.coded} coded`);
       assert.equal(now.imported, before.imported);

@@ -103,7 +103,12 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
       }
     }
   };
+  let before;
   const seen = (time, meta) => {
+    element.requestVideoFrameCallback(seen);
+    // Chromium may present the first frame once more: its media time tells.
+    if (meta.mediaTime === before) return;
+    before = meta.mediaTime;
     at.picture ??= now();
     handle.frames += 1;
     const clock = readClock(element);
@@ -114,7 +119,6 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
       handle.clocks.push({ clock, media: meta.mediaTime, at: now(), shown: performance.timeOrigin + meta.expectedDisplayTime });
       if (handle.clocks.length > 600) handle.clocks.shift();
     }
-    element.requestVideoFrameCallback(seen);
   };
   if (show) element.requestVideoFrameCallback(seen);
   if (calls === 'offer') {
