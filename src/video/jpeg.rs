@@ -99,7 +99,7 @@ fn is_harmless(complaint: &str) -> bool {
     complaint.contains("extraneous bytes before marker")
 }
 
-/// Averages chroma to half width and height, in place: the target never overtakes its source.
+/// Averages chroma to half width and height, in place: the target never overtakes its source, whose rows at hand are kept aside.
 fn reduce_chroma(planes: &mut Planes, subsamp: Subsamp) {
     let (width, height) = planes.size();
     let luma = width * height;
@@ -112,15 +112,26 @@ fn reduce_chroma(planes: &mut Planes, subsamp: Subsamp) {
     };
     let (source_width, source_size) = (width / 2 * across, luma / 4 * across * down);
     let bytes = planes.bytes_mut(luma + 2 * source_size);
+    let taken = source_width * down;
+    let mut rows = vec![0; taken];
     for plane in 0..2 {
         let (from, to) = (luma + plane * source_size, luma + plane * luma / 4);
         for row in 0..height / 2 {
-            for x in 0..width / 2 {
-                let first = from + row * down * source_width + x * across;
-                // One step to the right, one down; the same sample again where there is no step.
-                let (right, below) = (across - 1, (down - 1) * source_width);
-                let sum: u16 = [0, right, below, right + below].iter().map(|step| u16::from(bytes[first + step])).sum();
-                bytes[to + row * (width / 2) + x] = ((sum + 2) / 4) as u8;
+            rows.copy_from_slice(&bytes[from + row * taken..][..taken]);
+            let upper = &rows[..source_width];
+            let lower = if down == 2 { &rows[source_width..] } else { upper };
+            let target = &mut bytes[to + row * (width / 2)..][..width / 2];
+            // Without an index in the loops, for this is done to every byte of chroma.
+            if across == 1 {
+                for ((to, a), b) in target.iter_mut().zip(upper).zip(lower) {
+                    *to = (u16::from(*a) + u16::from(*b)).div_ceil(2) as u8;
+                }
+            } else {
+                let pairs = upper.chunks_exact(2).zip(lower.chunks_exact(2));
+                for (to, (a, b)) in target.iter_mut().zip(pairs) {
+                    let sum: u16 = a.iter().chain(b).map(|sample| u16::from(*sample)).sum();
+                    *to = ((sum + 2) / 4) as u8;
+                }
             }
         }
     }
