@@ -23,7 +23,7 @@ ARMv6 (Raspberry Pi 1, Zero, Zero W) is not supported.
   --profile PROFILE  another one than release: dev, for tests, is built sooner
   --test             instead of the package: the unit tests, run under qemu-user (without --container; profile: cargo's for tests)
 
-The same commit is to give the same bytes, whatever folder it lies in: cross/reproducible tells whether it does.
+The same commit gives the same bytes, whatever folder it lies in; cross/reproducible builds twice and compares.
 
 Without --container it needs an x86-64 machine with Debian 12 and installs the cross compiler (as root or with sudo). The board's
 ALSA library and, where rustup is not there or has none, Rust's standard library for the board are unpacked below FANLIGHT_CACHE
