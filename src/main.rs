@@ -10,7 +10,7 @@ use fanlight::{
     clock::Mono,
     config::{Config, Loaded, Surroundings, load, reference},
     demo, log, memory,
-    pulse::{Pulse, TURNING},
+    pulse::{Pulse, TURN, TURNING},
     run, setup, systemd,
 };
 use tokio::{
@@ -156,7 +156,7 @@ fn serve(file: &Path) -> ExitCode {
         let turning = async {
             loop {
                 beat.tick(Mono::now());
-                beat.due().await;
+                tokio::time::sleep(TURN).await;
             }
         };
         let served = async {

@@ -11,7 +11,7 @@ use std::{
 use crate::clock::Mono;
 
 /// A loop that nothing else wakes turns so often.
-const TURN: Duration = Duration::from_secs(5);
+pub const TURN: Duration = Duration::from_secs(5);
 /// A loop that waits for nobody may take so long for a turn, on a board that is busy.
 pub const TURNING: Duration = Duration::from_secs(15);
 
@@ -38,11 +38,6 @@ impl Beat {
     /// The loop turned.
     pub fn tick(&self, now: Mono) {
         self.last.fetch_max(now.0, Ordering::Relaxed);
-    }
-
-    /// Ends when the loop has to turn again: one of the things it waits for.
-    pub async fn due(&self) {
-        tokio::time::sleep(TURN).await;
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     demand::{Action, Demand, Event},
     feed::{self, Fault, Health, Writer},
     protocol::MediaHealth,
-    pulse::{Beat, Pulse, TURNING},
+    pulse::{Beat, Pulse, TURN, TURNING},
     stage::Stage,
 };
 
@@ -155,7 +155,7 @@ impl Keeper {
                     _ => continue,
                 },
                 () = wait_until(deadline) => Event::Tick,
-                () = self.beat.due() => continue,
+                () = tokio::time::sleep(TURN) => continue,
             };
             self.demand.set_linger(*self.lingers.borrow());
             match self.demand.on(event, Mono::now()) {

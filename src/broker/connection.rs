@@ -23,6 +23,7 @@ use crate::{
         Topics,
         status::{self, Absence},
     },
+    pulse::TURN,
 };
 
 /// `status` is said anew after this long, and forgotten by the broker after three times as long.
@@ -107,6 +108,14 @@ impl Keeper {
         let mut hear = pin!(hearing.listen(&mut ears, &mouth, config));
         let mut up_since = None;
         let line = Line { config, topics: &topics, mouth: &mouth, conn, contradicted: &contradicted };
+        // A broker that keeps the mouth waiting is the ears' matter, and no loop that stands still.
+        let beat = self.link.beat.clone();
+        let turning = async {
+            loop {
+                beat.tick(Mono::now());
+                sleep(TURN).await;
+            }
+        };
         let speak = self.speak(line, logged_in, up, &mut up_since);
         let end = tokio::select! {
             trouble = &mut hear => End::Lost(trouble),
@@ -119,6 +128,7 @@ impl Keeper {
                 end
             }
             never = carry => match never {},
+            () = turning => End::Stopped,
             () = async { stopped(&mut stop).await; sleep(STOP_DEADLINE).await } => End::Stopped,
         };
         (end, up_since.map(|since: Instant| since.elapsed()))
@@ -202,7 +212,6 @@ impl Keeper {
         let mut said_at = Instant::now();
         let mut news = false;
         loop {
-            self.link.beat.tick(Mono::now());
             let due = said_at + if news { COALESCE } else { REFRESH };
             tokio::select! {
                 biased;
@@ -226,7 +235,6 @@ impl Keeper {
                     mouth.publish(topics.info(), info, INFO).await?;
                 }
                 Some(word) = self.words.recv() => say(word, topics, mouth).await?,
-                () = self.link.beat.due() => {}
             }
         }
     }

@@ -49,8 +49,8 @@ use crate::{
 pub const EVENTS: usize = 32;
 /// Messages to viewers that wait for the broker; then `say` waits.
 const OUTBOX: usize = 64;
-/// How long the link may take for a turn: the longest pause between two tries, and a try in which every step is slow.
-pub const TURNING: Duration = Duration::from_secs(150);
+/// How long the link may take for a turn: the longest pause between two tries, and air.
+pub const TURNING: Duration = Duration::from_secs(90);
 /// Largest message a viewer may send, in bytes (protocol, section 7).
 pub const MESSAGE_MAX: usize = 32 << 10;
 

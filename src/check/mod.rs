@@ -45,7 +45,8 @@ pub fn check(file: &Path) -> Checked {
 
 /// Devices that would not work now: no error, since they may come later.
 fn devices(config: &Config) -> Vec<String> {
-    let mut missing = Vec::new();
+    let mut missing: Vec<_> =
+        config.video.openh264_library.as_deref().and_then(video::library_fault).into_iter().collect();
     if config.video.source != VideoSource::Off
         && let Err(fault) = video::choose(&config.video).source
     {

@@ -32,7 +32,7 @@ use crate::{
         envelope,
         parse::{Head, parse},
     },
-    pulse::Beat,
+    pulse::{Beat, TURN},
     stage::Stage,
     viewer::{
         INBOX, Message, Stages, Terms, Viewer, health_changed,
@@ -142,7 +142,7 @@ impl Sessions {
                 () = health_changed(&mut video) => {}
                 () = health_changed(&mut audio) => {}
                 Ok(()) = terms.changed() => self.admission.configure(terms.borrow_and_update().limits.clone()),
-                () = beat.due() => {}
+                () = sleep(TURN) => {}
                 () = sleep(wake.since(now)) => self.give_up_early(Mono::now()),
             }
             self.publish(Mono::now());

@@ -10,6 +10,8 @@ const SCANS: u32 = 50;
 /// A decoder, used again for every picture.
 pub(crate) struct Jpeg {
     decompressor: Decompressor,
+    /// Room for the rows of chroma at hand.
+    rows: Vec<u8>,
 }
 
 /// Why a picture was not taken.
@@ -24,7 +26,9 @@ pub(crate) enum Refusal {
 impl Jpeg {
     /// Makes a decoder.
     pub(crate) fn new() -> Result<Self, String> {
-        decompressor().map(|decompressor| Self { decompressor }).map_err(|e| format!("JPEG decoder: {e}"))
+        decompressor()
+            .map(|decompressor| Self { decompressor, rows: Vec::new() })
+            .map_err(|e| format!("JPEG decoder: {e}"))
     }
 
     /// Reads what a picture says of itself.
@@ -59,7 +63,7 @@ impl Jpeg {
                 return Err(Refusal::Damaged(text));
             }
         }
-        reduce_chroma(planes, header.subsamp);
+        reduce_chroma(planes, header.subsamp, &mut self.rows);
         planes.colour = Colour::JPEG;
         Ok(())
     }
@@ -100,7 +104,7 @@ fn is_harmless(complaint: &str) -> bool {
 }
 
 /// Averages chroma to half width and height, in place: the target never overtakes its source, whose rows at hand are kept aside.
-fn reduce_chroma(planes: &mut Planes, subsamp: Subsamp) {
+fn reduce_chroma(planes: &mut Planes, subsamp: Subsamp, rows: &mut Vec<u8>) {
     let (width, height) = planes.size();
     let luma = width * height;
     let (across, down) = match subsamp {
@@ -113,7 +117,7 @@ fn reduce_chroma(planes: &mut Planes, subsamp: Subsamp) {
     let (source_width, source_size) = (width / 2 * across, luma / 4 * across * down);
     let bytes = planes.bytes_mut(luma + 2 * source_size);
     let taken = source_width * down;
-    let mut rows = vec![0; taken];
+    rows.resize(taken, 0);
     for plane in 0..2 {
         let (from, to) = (luma + plane * source_size, luma + plane * luma / 4);
         for row in 0..height / 2 {

@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-pub use encoder::{HardwareEncoder, encoders};
+pub use encoder::{HardwareEncoder, encoders, library_fault};
 pub(crate) use source::nodes;
 pub use source::{Choice, choose};
 

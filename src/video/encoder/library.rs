@@ -24,6 +24,11 @@ pub(super) fn api(library: Option<&Path>) -> Result<OpenH264API, String> {
     })
 }
 
+/// Why a library cannot be used, where it cannot.
+pub fn fault(library: &Path) -> Option<String> {
+    api(Some(library)).err()
+}
+
 /// What the processor is called in messages.
 pub(super) fn name(library: Option<&Path>) -> &'static str {
     match library {
@@ -44,6 +49,7 @@ mod tests {
         assert!(said().contains("libopenh264.so: No such file"), "{}", said());
         std::fs::write(&path, b"\x7fELF of somebody else").unwrap();
         assert!(said().contains("no binary of Cisco's") && said().contains("its SHA-256 is "), "{}", said());
+        assert_eq!(fault(&path), Some(said()));
         assert!(api(None).is_ok());
     }
 }

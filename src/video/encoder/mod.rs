@@ -14,6 +14,7 @@ mod trust;
 pub(crate) use coder::Coder;
 pub use found::{HardwareEncoder, encoders};
 use hardware::Hardware;
+pub use library::fault as library_fault;
 use software::Software;
 
 use std::time::Duration;

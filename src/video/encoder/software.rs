@@ -129,7 +129,7 @@ mod tests {
     use openh264::{decoder::Decoder, formats::YUVSource};
 
     use super::*;
-    use crate::video::{clockstrip, pace::Rate, pattern::Pattern};
+    use crate::video::{clockstrip, jpeg::Jpeg, pace::Rate, pattern::Pattern};
 
     const SIZE: (u32, u32) = (640, 360);
 
@@ -246,5 +246,55 @@ mod tests {
         }
         software.set_bitrate(u32::MAX);
         assert_eq!(software.bitrate, 3_000_000, "never above the configured");
+    }
+
+    /// JPEG as cameras give it, moving and with noise.
+    fn camera(n: u32) -> Vec<u8> {
+        let (width, height) = (1280, 720);
+        let mut seed = n.wrapping_mul(0x9e37_79b9) | 1;
+        let mut pixels = Vec::with_capacity(width * height * 3);
+        for y in 0..height {
+            for x in 0..width {
+                seed ^= seed << 13;
+                seed ^= seed >> 17;
+                seed ^= seed << 5;
+                let shade = ((x + 4 * n as usize) / 5 % 100 + y / 6) as u8 + (seed % 16) as u8;
+                pixels.extend([shade, shade / 2 + 40, 200 - shade / 2]);
+            }
+        }
+        let mut compressor = turbojpeg::Compressor::new().unwrap();
+        compressor.set_quality(80).unwrap();
+        compressor.set_subsamp(turbojpeg::Subsamp::Sub2x1).unwrap();
+        let format = turbojpeg::PixelFormat::RGB;
+        compressor
+            .compress_to_vec(turbojpeg::Image { pixels: &pixels[..], width, pitch: width * 3, height, format })
+            .unwrap()
+    }
+
+    #[inline(never)]
+    fn counted_decode(decoder: &mut Jpeg, jpeg: &[u8], planes: &mut Planes) {
+        decoder.decode(jpeg, planes).unwrap();
+    }
+
+    #[inline(never)]
+    fn counted_encode(software: &mut Software, planes: &Planes, n: u32) -> Option<Cut> {
+        software.encode(planes, false, time(n)).unwrap()
+    }
+
+    /// Forty pictures in, forty out; board/README.md tells how their instructions are counted.
+    #[test]
+    fn a_camera_is_taken_in_and_coded_at_the_rate_it_is_given() {
+        let mut decoder = Jpeg::new().unwrap();
+        let mut planes = Planes::new((1280, 720), Colour::default()).unwrap();
+        let (mut coder, mut bytes) = (None, 0);
+        for n in 0..40 {
+            counted_decode(&mut decoder, &camera(n % 8), &mut planes);
+            let coder = coder.get_or_insert_with(|| software(&planes, 2_000_000));
+            let cut = counted_encode(coder, &planes, n).expect("one picture in, one out");
+            assert_eq!(cut.key, n == 0);
+            bytes += cut.payloads.iter().map(|payload| payload.len()).sum::<usize>();
+        }
+        let rate = bytes * 8 * 30 / 40;
+        assert!((500_000..4_000_000).contains(&rate), "{rate} bit/s");
     }
 }
