@@ -93,8 +93,9 @@ impl Drop for Served {
 }
 
 async fn answer(State(page): State<Arc<Page>>, request: Request) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    page.answer(request.method(), host, request.uri().path())
+    let text = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let gzip = text(header::ACCEPT_ENCODING).is_some_and(accepts_gzip);
+    page.answer(request.method(), text(header::HOST), request.uri().path(), gzip)
 }
 
 impl Page {
@@ -111,7 +112,8 @@ impl Page {
         Self { files, config: config.into(), policy }
     }
 
-    fn answer(&self, method: &Method, host: Option<&str>, path: &str) -> Response {
+    /// `gzip`: the client accepts that coding. A client that does not say so gets the plain file.
+    fn answer(&self, method: &Method, host: Option<&str>, path: &str, gzip: bool) -> Response {
         const HTML: &str = "text/html; charset=utf-8";
         // A name that somebody points at 127.0.0.1 makes their page the same origin as this one.
         if !host.is_some_and(is_loopback) {
@@ -128,16 +130,26 @@ impl Page {
             other => other.trim_start_matches('/'),
         };
         match self.files.iter().find(|(known, _)| *known == name) {
-            Some((_, packed)) => {
-                let mut response = self.respond(StatusCode::OK, content_type(name), Bytes::from_static(packed));
-                response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-                response
-            }
+            Some((_, packed)) => self.file(content_type(name), packed, gzip),
             None if name == "index.html" => {
                 self.respond(StatusCode::OK, HTML, Bytes::from_static(NOT_BUILT.as_bytes()))
             }
             None => self.respond(StatusCode::NOT_FOUND, HTML, Bytes::from_static(NOT_FOUND.as_bytes())),
         }
+    }
+
+    /// An embedded file, in the coding that the client accepts.
+    fn file(&self, content_type: &'static str, packed: &'static [u8], gzip: bool) -> Response {
+        let body = if gzip { Some(Bytes::from_static(packed)) } else { unpack(packed).map(Bytes::from) };
+        let Some(body) = body else {
+            return self.respond(StatusCode::INTERNAL_SERVER_ERROR, content_type, Bytes::new());
+        };
+        let mut response = self.respond(StatusCode::OK, content_type, body);
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        if gzip {
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response
     }
 
     fn respond(&self, status: StatusCode, content_type: &'static str, body: Bytes) -> Response {
@@ -159,6 +171,32 @@ impl Page {
         headers.insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
         response
     }
+}
+
+/// Whether an `Accept-Encoding` header accepts gzip (RFC 9110 section 12.5.3).
+fn accepts_gzip(header: &str) -> bool {
+    let mut any = false;
+    for element in header.split(',') {
+        let mut parts = element.split(';').map(str::trim);
+        let coding = parts.next().unwrap_or_default();
+        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        // A weight that is no number is read as "not acceptable": the plain file suits everybody.
+        let accepted = weight.is_none_or(|q| q.trim().parse::<f32>().is_ok_and(|q| q > 0.0));
+        if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") {
+            return accepted;
+        }
+        any |= coding == "*" && accepted;
+    }
+    any
+}
+
+/// The bytes of a gzip file (RFC 1952) that `build.rs` made: a header of ten bytes without optional fields, deflate data,
+/// and a trailer with the length. `None` if it is anything else.
+fn unpack(gzip: &[u8]) -> Option<Vec<u8>> {
+    let data = gzip.strip_prefix(&[0x1f, 0x8b, 8, 0])?.get(6..)?;
+    let (deflate, trailer) = data.split_at_checked(data.len().checked_sub(8)?)?;
+    let length = u32::from_le_bytes(trailer[4..].try_into().ok()?);
+    miniz_oxide::inflate::decompress_to_vec_with_limit(deflate, usize::try_from(length).ok()?).ok()
 }
 
 /// Whether a `Host` header names this machine, on whatever port (an SSH tunnel has its own).
@@ -190,7 +228,11 @@ fn content_type(name: &str) -> &'static str {
 mod tests {
     use super::*;
 
-    const BUILT: &[(&str, &[u8])] = &[("index.html", b"<p>viewer"), ("assets/a.js", b"1"), ("icon.svg", b"<svg/>")];
+    const BUILT: &[(&str, &[u8])] = &[("index.html", INDEX), ("assets/a.js", SCRIPT), ("icon.svg", ICON)];
+    // `printf '<p>viewer' | gzip -9nc`, and so on.
+    const INDEX: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xb3)\xb0+\xcbL-O-\x02\x00\x01e\x9e\xc8\x09\x00\x00\x00";
+    const SCRIPT: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x033\x04\x00\xb7\xef\xdc\x83\x01\x00\x00\x00";
+    const ICON: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xb3).K\xd7\xb7\x03\x00I\xfb\xb9\xac\x06\x00\x00\x00";
 
     fn page(files: &'static [(&'static str, &'static [u8])]) -> Page {
         Page::new(files, "ws://127.0.0.1:18831/mqtt-secret", "fanlight/v1", &Id::new("demo").unwrap())
@@ -219,20 +261,46 @@ mod tests {
             (&get, None, "/config.json", 421, "text/html; charset=utf-8", "Nothing here"),
         ];
         for (method, host, path, status, kind, words) in rows {
-            let response = page(BUILT).answer(method, host, path);
+            let response = page(BUILT).answer(method, host, path, false);
             let header = |name: &str| response.headers()[name].to_str().unwrap();
             assert_eq!((response.status().as_u16(), header("content-type")), (status, kind), "{method} {path}");
             assert_eq!(header("x-content-type-options"), "nosniff");
             assert!(header("content-security-policy").contains("connect-src 'self' ws://127.0.0.1:18831/;"));
-            let file = status == 200 && path != "/config.json";
-            assert_eq!(response.headers().get("content-encoding").is_some_and(|it| it == "gzip"), file, "{path}");
+            assert_eq!(response.headers().get("content-encoding"), None, "{path}: gzip was not asked for");
             assert!(text(response).await.contains(words), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_compressed_only_for_a_client_that_accepts_it() {
+        for (gzip, coding) in [(true, Some("gzip")), (false, None)] {
+            let response = page(BUILT).answer(&Method::GET, Some("localhost"), "/", gzip);
+            assert_eq!(response.headers().get("content-encoding").map(|c| c.to_str().unwrap()), coding);
+            assert_eq!(response.headers()["vary"], "accept-encoding");
+            let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            assert_eq!(body.as_ref(), if gzip { INDEX } else { b"<p>viewer" });
+        }
+        for (header, accepted) in [
+            ("gzip, deflate, br, zstd", true),
+            ("br;q=1.0, GZIP;q=0.5", true),
+            ("*", true),
+            ("x-gzip", true),
+            ("", false),
+            ("identity", false),
+            ("gzip;q=0", false),
+            ("gzip; q=0.000, *", false),
+            ("*;q=0", false),
+            ("deflate", false),
+            ("gzip;q=nonsense", false),
+        ] {
+            assert_eq!(accepts_gzip(header), accepted, "{header:?}");
         }
     }
 
     #[test]
     fn what_is_embedded_is_packed_as_the_answer_says() {
         for (name, packed) in FILES {
+            assert!(unpack(packed).is_some(), "{name} can be unpacked");
             // Gzip's mark, deflate, and neither name nor time, so that the same page gives the same program.
             assert_eq!(packed[..8], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0], "{name}");
         }
@@ -240,7 +308,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_viewer_the_page_says_how_to_build_it() {
-        let response = page(&[]).answer(&Method::GET, Some("127.0.0.1"), "/");
+        let response = page(&[]).answer(&Method::GET, Some("127.0.0.1"), "/", true);
         assert_eq!(response.status(), StatusCode::OK);
         assert!(text(response).await.contains("cd viewer &amp;&amp; npm ci &amp;&amp; npm run build"));
     }
