@@ -12,15 +12,38 @@ rust_needed=1.95
 
 say() { echo "$*" >&2; }
 die() {
+    explained=yes
     echo "$me: $*" >&2
     exit 1
 }
 # What a package archive does not give, today or at all, is nobody's mistake here: ends with a status of its own, which ./test
 # tells from a failure.
 cannot_be_had() {
+    explained=yes
     echo "$me: $*" >&2
     exit 75
 }
+
+# A script that a failed command ends (set -e) says so: a bare message of `rm` or `tar` helps nobody.
+#   doing      what the script is doing now, for that message
+#   explained  not empty: the reason has been printed already
+#   at_end     adds a command that runs at the end of the script, whatever the end is, Ctrl-C included
+doing='' explained='' ending=:
+at_end() { ending="$1; $ending"; }
+ended() {
+    status=$1
+    trap - EXIT
+    eval "$ending" || true
+    case $status in
+    0 | 75 | 130 | 143) ;;
+    *) [ -n "$explained" ] || say "$me: failed with status $status${doing:+ while $doing}: the message above is the failed command's" ;;
+    esac
+    exit "$status"
+}
+trap 'ended $?' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
 have() { command -v "$1" > /dev/null 2>&1; }
 
 # Root for one command: as it is, or through sudo, which asks for a password only on a terminal.
@@ -51,6 +74,23 @@ want() {
     wanted="$wanted $2"
 }
 
+# While packages with services are installed, the services are not started: the tests start their own, elsewhere. Debian's
+# invoke-rc.d asks the program policy-rc.d. This one obeys only as long as the script that made it runs, so that nothing stays
+# behind even where that script is killed; and it is made only where such a package is installed.
+policy=/usr/sbin/policy-rc.d
+keep_services_off() {
+    case "$wanted " in *" mosquitto "* | *" coturn "*) ;; *) return 0 ;; esac
+    if [ -e $policy ] && ! grep -qs '^# fanlight: ' $policy; then
+        return 0 # somebody else's: it stays as it is
+    fi
+    at_end let_services_start
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    as_root sh -c 'printf "#!/bin/sh\n# fanlight: keeps services off while process %s installs packages\n[ -e /proc/%s ] && exit 101\nexit 0\n" "$2" "$2" > "$1" && chmod 755 "$1"' sh $policy $$
+}
+let_services_start() {
+    ! grep -qs "^# fanlight: .* process $$ " $policy || as_root rm -f $policy
+}
+
 install_wanted() {
     [ -n "$wanted" ] || return 0
     have apt-get || die "made for Debian 12, 13 and Raspberry Pi OS; here, install what is named above by hand and start again"
@@ -59,14 +99,7 @@ install_wanted() {
     fi
     say "$me: installing them with apt-get"
     log=$(mktemp)
-    # Services that come with a package are not started: the tests start their own, elsewhere.
-    policy=/usr/sbin/policy-rc.d
-    own_policy=
-    if [ ! -e $policy ]; then
-        own_policy=yes
-        # shellcheck disable=SC2016 # expanded by the inner shell
-        as_root sh -c 'printf "#!/bin/sh\nexit 101\n" > "$1" && chmod 755 "$1"' sh $policy
-    fi
+    keep_services_off
     # shellcheck disable=SC2086 # a list of words
     install() {
         as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
@@ -80,7 +113,7 @@ install_wanted() {
         as_root apt-get -q update < /dev/null > "$log.update" 2>&1 || true
         install && done=yes
     fi
-    [ -z "$own_policy" ] || as_root rm -f $policy
+    let_services_start
     if [ -z "$done" ]; then
         cat "$log.update" "$log" 2> /dev/null | grep -E '^(E|W|Err)' | head -n 5 >&2
         if grep -qE 'Could not (resolve|connect)|Temporary failure|Unable to connect|Connection (failed|timed out)' "$log" "$log.update" 2> /dev/null; then

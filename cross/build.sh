@@ -114,7 +114,7 @@ if [ -n "$container" ]; then
     # The program writes its manual pages: in the container, where its libraries and an emulator are. cross takes no other
     # program than the project's own, so a small wrapper stands for it.
     runner=$(mktemp)
-    trap 'rm -f "$runner"' EXIT
+    at_end 'rm -f "$runner"'
     cat > "$runner" << END
 #!/bin/sh
 shift
