@@ -156,7 +156,7 @@ function fillRow(row: HTMLElement, device: string, status: Status | null): void 
 function describe(status: Status | null): string {
   if (!status) return 'Not heard of yet';
   if (status.state === 'offline') return status.reason === 'shutdown' ? 'Offline: switched off' : 'Offline: connection lost';
-  return { ok: 'Online', starting: 'Camera starting', stalled: 'Camera hangs', absent: 'No camera', privacy: 'Privacy is on' }[status.media.video];
+  return { ok: 'Online', starting: 'Camera starting', stalled: 'Camera hangs', absent: 'No camera', privacy: 'Privacy is on', refused: 'Online' }[status.media.video];
 }
 
 form.addEventListener('submit', (event) => {

@@ -8,7 +8,8 @@ export const MAX_SDP = 24 * 1024;
 export const MAX_CANDIDATES = 24;
 const MAX_DEPTH = 16;
 
-export const HEALTHS = ['ok', 'starting', 'stalled', 'absent', 'privacy'] as const;
+/** `refused`: this viewer does not get it, since it has no codec of the device. Only in a session. */
+export const HEALTHS = ['ok', 'starting', 'stalled', 'absent', 'privacy', 'refused'] as const;
 export type Health = (typeof HEALTHS)[number];
 export interface MediaHealth { video: Health; audio: Health }
 

@@ -150,7 +150,11 @@ export class Call {
   deviceStatus(status: Status | null, now: number): void {
     const before = this.status;
     this.status = status;
-    if (status?.state === 'online') this.media = status.media;
+    if (status?.state === 'online') {
+      // What this session was refused stays refused, whatever the device as a whole is doing.
+      const of = (key: 'video' | 'audio') => (this.session && this.media[key] === 'refused' ? 'refused' : status.media[key]);
+      this.media = { video: of('video'), audio: of('audio') };
+    }
     if (!this.watching) return;
     if (status?.state !== 'online') {
       const waits = this.phase.at === 'error' && this.phase.next === 'wait';
@@ -383,6 +387,8 @@ export class Call {
       this.effects.push({ do: 'close' });
     }
     this.session = null;
+    // What this session was refused says nothing about the next one.
+    if (this.status?.state === 'online') this.media = this.status.media;
     this.timers.clear();
     this.resends = this.restarts = 0;
     this.out = null;

@@ -70,10 +70,11 @@ export const pictureWords: Record<Exclude<Health, 'ok'>, { title: string; text: 
   stalled: { title: 'The camera hangs', text: 'It is connected, but sends no new pictures. The device is trying to restart it.' },
   absent: { title: 'No camera connected', text: 'The device is online. The picture appears as soon as a camera is plugged in.' },
   privacy: { title: 'Privacy is on', text: 'The camera is covered or switched off on purpose.' },
+  refused: { title: 'This browser cannot play the picture', text: 'The camera sends H.264, which this browser does not play. Another browser will.' },
 };
 
 export const soundWords: Record<Exclude<Health, 'ok'>, string> = {
-  starting: 'The microphone is starting', stalled: 'The microphone hangs', absent: 'No microphone connected', privacy: 'The microphone is off on purpose',
+  starting: 'The microphone is starting', stalled: 'The microphone hangs', absent: 'No microphone connected', privacy: 'The microphone is off on purpose', refused: 'This browser cannot play the sound',
 };
 
 /** The steps of a call, in order. */

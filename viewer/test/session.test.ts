@@ -118,6 +118,26 @@ test('a connection that brings no picture is made anew, unless there is a reason
   assert.equal(connected('ok', false).pass(60_000).at(), 'picture');
 });
 
+test('a picture that this viewer was refused stays refused, is not waited for, and is news again in the next session', () => {
+  const rig = new Rig('request').do((it) => it.broker(true, 1000)).do((it) => it.deviceStatus(online(), 1000)).do((it) => it.watch(1000));
+  rig.hear({ type: 'offer', sdp: ANSWER, restart: false, leaseS: 600, iceServers: [] }).do((it) => it.localAnswer(OFFER));
+  rig.do((it) => it.remoteSet()).do((it) => it.peer('connected', 1000));
+  rig.hear({ type: 'media', media: { video: 'refused', audio: 'ok' }, route: null });
+  rig.do((it) => it.deviceStatus(online({ viewers: 1 }), rig.now)).pass(60_000);
+  assert.deepEqual([rig.at(), rig.call.media], ['picture', { video: 'refused', audio: 'ok' }]);
+  assert.equal(rig.said.filter((m) => m['type'] === 'bye').length, 0);
+  rig.do((it) => it.stop());
+  assert.deepEqual(rig.call.media, { video: 'ok', audio: 'ok' });
+});
+
+test('an answer that the device cannot use ends the call with the words for it', () => {
+  const rig = new Rig('request').do((it) => it.broker(true, 1000)).do((it) => it.deviceStatus(online(), 1000)).do((it) => it.watch(1000));
+  rig.hear({ type: 'offer', sdp: ANSWER, restart: false, leaseS: 600, iceServers: [] }).do((it) => it.localAnswer(OFFER));
+  rig.hear({ type: 'error', code: 415, name: 'no_common_codec', message: 'H.264', retryAfterMs: null, supported: null } as unknown as FromDevice);
+  rig.hear({ type: 'bye', reason: 'no_common_codec' }).pass(60_000);
+  assert.deepEqual(rig.call.phase, { at: 'error', name: 'no_common_codec', message: 'H.264', next: 'stay', retryAt: null });
+});
+
 test('candidates go in batches of 20 ms or 8, with an end, numbered', () => {
   const rig = new Rig().started();
   const add = () => rig.do((it) => it.localCandidate({ candidate: 'c' }, 'mine', rig.now));
