@@ -56,7 +56,7 @@ fn examples() -> Vec<(String, String)> {
 }
 
 fn every_reply() -> Vec<Reply> {
-    use crate::feed::Health as H;
+    use MediumState as M;
     let server = |login: bool| IceServer {
         urls: vec!["turn:192.0.2.1:3478".into()],
         username: login.then(|| "user".into()),
@@ -81,9 +81,9 @@ fn every_reply() -> Vec<Reply> {
         Reply::Ping { n: 1 },
         Reply::Pong { n: u64::from(u32::MAX) },
     ];
-    for health in [H::Ok, H::Starting, H::Stalled, H::Absent, H::Privacy] {
+    for state in [M::Ok, M::Starting, M::Stalled, M::Absent, M::Privacy, M::Refused] {
         for route in [None, Some("relay-prflx tls by turns:turn.example.org:5349?transport=tcp".to_owned())] {
-            all.push(Reply::Media { health: MediaHealth { video: health, audio: health }, route });
+            all.push(Reply::Media { media: SessionMedia { video: state, audio: state }, route });
         }
     }
     all.extend(every_error().into_iter().map(|name| {

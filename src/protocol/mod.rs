@@ -133,7 +133,7 @@ pub enum Reply {
     /// Why the picture is black, in a word, and which way media goes.
     Media {
         #[serde(flatten)]
-        health: MediaHealth,
+        media: SessionMedia,
         #[serde(skip_serializing_if = "Option::is_none")]
         route: Option<String>,
     },
@@ -185,6 +185,53 @@ pub struct MediaHealth {
     pub video: Health,
     /// The sound.
     pub audio: Health,
+}
+
+/// How one medium is doing in one session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediumState {
+    /// Frames arrive.
+    Ok,
+    /// Being opened; no frame yet.
+    Starting,
+    /// Open, but no frame for a while.
+    Stalled,
+    /// Not there, or not configured.
+    Absent,
+    /// Covered or switched off on purpose.
+    Privacy,
+    /// This viewer does not get it: it has no codec of the device, or its answer refused the m-line.
+    Refused,
+}
+
+impl From<Health> for MediumState {
+    fn from(health: Health) -> Self {
+        match health {
+            Health::Ok => Self::Ok,
+            Health::Starting => Self::Starting,
+            Health::Stalled => Self::Stalled,
+            Health::Absent => Self::Absent,
+            Health::Privacy => Self::Privacy,
+        }
+    }
+}
+
+/// How picture and sound are doing in one session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SessionMedia {
+    /// The picture.
+    pub video: MediumState,
+    /// The sound.
+    pub audio: MediumState,
+}
+
+impl SessionMedia {
+    /// What the device's health means for a viewer that was `refused` this.
+    pub fn new(health: MediaHealth, refused: Wanted) -> Self {
+        let of = |health: Health, refused| if refused { MediumState::Refused } else { health.into() };
+        Self { video: of(health.video, refused.video), audio: of(health.audio, refused.audio) }
+    }
 }
 
 /// The part of `status` that the daemon knows and the link does not (the link adds epoch and connection count).

@@ -9,6 +9,7 @@ use crate::{
     studio::Studio,
 };
 
+mod descriptions;
 mod ends;
 mod live;
 mod rows;
@@ -38,17 +39,21 @@ type Said = mpsc::Receiver<(Id, Bytes)>;
 /// Where new terms come from.
 type Changes = watch::Sender<Arc<Terms>>;
 
+/// What a house is built of.
+type Parts = (Sessions, Said, watch::Receiver<Presence>, Changes, Arc<Peers>, Studio);
+
 /// Nothing but loopback.
 fn loopback() -> Webrtc {
     let addresses = vec!["127.0.0.1".parse().unwrap()];
     Webrtc { addresses, loopback: true, ipv6: false, ..Webrtc::default() }
 }
 
-fn sessions(
-    limits: Limits,
-    audio: AudioSource,
-) -> (Sessions, Said, watch::Receiver<Presence>, Changes, Arc<Peers>, Studio) {
-    let video = Video { source: VideoSource::Off, ..Video::default() };
+fn sessions(limits: Limits, audio: AudioSource) -> Parts {
+    sessions_with(limits, audio, VideoSource::Off)
+}
+
+fn sessions_with(limits: Limits, audio: AudioSource, video: VideoSource) -> Parts {
+    let video = Video { source: video, ..Video::default() };
     let studio = Studio::new(&video, &Audio { source: audio, ..Audio::default() }, &Pulse::default());
     let peers = Peers::new(&loopback(), false).unwrap();
     let stages = Stages { video: studio.video.clone(), audio: studio.audio.clone() };
@@ -61,7 +66,10 @@ fn sessions(
 
 impl House {
     fn new(limits: Limits, audio: AudioSource) -> Self {
-        let (sessions, said, presence, terms, peers, studio) = sessions(limits, audio);
+        Self::with(sessions(limits, audio))
+    }
+
+    fn with((sessions, said, presence, terms, peers, studio): Parts) -> Self {
         let (events, heard) = mpsc::channel(32);
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(sessions.run(heard, stopped, Beat::default()));

@@ -135,23 +135,16 @@ impl PeerConnectionEventHandler for Handler {
     }
 }
 
-/// A description without the own candidates that are of no use: the stack names each one for RTCP as well, as component 2,
-/// and where there is no interface of a family it makes one of the unspecified address. With those that a router adds.
-pub(super) fn presentable(sdp: &str, public: &[IpAddr]) -> String {
-    let mut shown = String::with_capacity(sdp.len());
-    for line in sdp.split_inclusive('\n') {
-        match line.strip_prefix("a=").filter(|rest| rest.starts_with("candidate:")) {
-            Some(candidate) if is_of_use(candidate) => {
-                for more in forwarded(candidate.trim_end(), public) {
-                    shown.push_str(&format!("a={more}\r\n"));
-                }
-                shown.push_str(line);
-            }
-            Some(_) => {}
-            None => shown.push_str(line),
-        }
+/// What a viewer is told of an own candidate in the stack's description: nothing where it is of no use (the stack names each
+/// one for RTCP as well, as component 2, and where there is no interface of a family it makes one of the unspecified
+/// address), else the candidate, after those that a router adds.
+pub(super) fn shown(candidate: &str, public: &[IpAddr]) -> Vec<String> {
+    if !is_of_use(candidate) {
+        return Vec::new();
     }
-    shown
+    let mut lines = forwarded(candidate, public);
+    lines.push(candidate.to_owned());
+    lines
 }
 
 /// The candidates that a router makes of a host candidate, by forwarding to it port for port. The stack need not know of
@@ -186,11 +179,15 @@ mod tests {
 
     #[test]
     fn a_candidate_of_no_address_or_for_rtcp_is_not_shown() {
-        let kept = "v=0\r\nm=video 9 X 102\r\na=candidate:1 1 udp 5 192.0.2.1 9 typ host\r\n";
-        let sdp = format!(
-            "{kept}a=candidate:2 1 udp 5 :: 9 typ host\r\na=candidate:3 1 udp 5 0.0.0.0 9 typ host\r\na=candidate:1 2 udp 5 192.0.2.1 9 typ host\r\na=mid:0\r\n"
-        );
-        assert_eq!(presentable(&sdp, &[]), format!("{kept}a=mid:0\r\n"));
+        let good = "candidate:1 1 udp 5 192.0.2.1 9 typ host";
+        assert_eq!(shown(good, &[]), [good]);
+        for bad in [
+            "candidate:2 1 udp 5 :: 9 typ host",
+            "candidate:3 1 udp 5 0.0.0.0 9 typ host",
+            "candidate:1 2 udp 5 192.0.2.1 9 typ host",
+        ] {
+            assert_eq!(shown(bad, &[]), Vec::<String>::new());
+        }
     }
 
     #[test]
@@ -211,7 +208,6 @@ mod tests {
         ] {
             assert!(forwarded(other, &public).iter().all(|line| !line.contains("203.0.113.9 9 typ host")), "{other}");
         }
-        let sdp = format!("v=0\r\na={host}\r\na=mid:0\r\n");
-        assert_eq!(presentable(&sdp, &public), format!("v=0\r\na={added}\r\na={host}\r\na=mid:0\r\n"));
+        assert_eq!(shown(host, &public), [added, host]);
     }
 }

@@ -82,6 +82,10 @@ pub enum Reason {
     Flood,
     /// It was refused before it began; the refusal is said by who refused.
     Refused,
+    /// Its answer cannot be used; the refusal that says why was said.
+    BadAnswer,
+    /// Its answer takes no codec of this device; said alike.
+    NoCommonCodec,
     /// The peer connection was not made, or the viewer did not answer, in time.
     Timeout,
     /// No candidate pair in time.
@@ -106,6 +110,8 @@ impl Reason {
             Self::Replaced => "replaced",
             Self::Flood => "flood",
             Self::Refused => "refused",
+            Self::BadAnswer => "bad_sdp",
+            Self::NoCommonCodec => "no_common_codec",
             Self::Timeout => "timeout",
             Self::IceTimeout => "ice_timeout",
             Self::IceFailed => "ice_failed",
@@ -115,10 +121,20 @@ impl Reason {
         }
     }
 
+    /// How a session ends whose first answer was refused by this name; `None` where it may be answered again.
+    pub fn of_answer(refused: ErrorName) -> Option<Self> {
+        match refused {
+            ErrorName::BadSdp => Some(Self::BadAnswer),
+            ErrorName::NoCommonCodec => Some(Self::NoCommonCodec),
+            _ => None,
+        }
+    }
+
     /// The error that goes before `bye`, where the end is a failure.
     pub fn error(self) -> Option<Refusal> {
         let (name, message) = match self {
             Self::Bye | Self::Expired | Self::Shutdown | Self::Replaced | Self::Refused => return None,
+            Self::BadAnswer | Self::NoCommonCodec => return None,
             Self::Flood => (ErrorName::RateLimited, "more messages came than could be read"),
             Self::Timeout => (ErrorName::Timeout, "the session was not set up in time"),
             Self::IceTimeout => (

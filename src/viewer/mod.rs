@@ -9,6 +9,7 @@ mod handler;
 mod history;
 pub mod life;
 mod mouth;
+mod negotiation;
 mod networks;
 mod numbering;
 mod opening;

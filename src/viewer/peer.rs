@@ -21,7 +21,7 @@ use webrtc::{
 use super::{
     engine,
     feedback::Said,
-    handler::presentable,
+    handler,
     numbering::NUMBER,
     pump::{self, Counts, Stage},
     relays::Relays,
@@ -31,7 +31,7 @@ use super::{
 pub use super::{handler::PeerEvent, peers::Peers};
 use crate::{
     config::Secret,
-    protocol::{self, Candidate, Wanted},
+    protocol::{Candidate, sdp::Description},
     stage::Lease,
 };
 
@@ -47,9 +47,6 @@ pub enum PeerError {
     /// Not SDP, or SDP that cannot be applied.
     #[error("{0}")]
     BadSdp(String),
-    /// No H.264 (for a picture) and no Opus (for a sound) in common.
-    #[error("{0}")]
-    NoCommonCodec(String),
     /// A candidate that cannot be applied.
     #[error("{0}")]
     BadCandidate(String),
@@ -136,7 +133,7 @@ impl Peer {
         Ok(Outgoing { sender, track, ssrc })
     }
 
-    /// Takes the viewer's offer (first or ICE restart) and gives the answer; gathering begins.
+    /// Takes an offer (first or ICE restart), in the stack's words, and gives the stack's answer; gathering begins.
     pub async fn answer(&self, sdp: &str) -> Result<String, PeerError> {
         let offer = RTCSessionDescription::offer(sdp.to_owned()).map_err(bad_sdp)?;
         if self.connection.pending_local_description().await.is_some() {
@@ -147,12 +144,10 @@ impl Peer {
         self.connection.set_remote_description(offer).await.map_err(bad_sdp)?;
         self.know(sdp);
         let answer = self.connection.create_answer(None).await.map_err(bad_sdp)?;
-        let sdp = self.describe(answer).await.map_err(bad_sdp)?;
-        self.refuse_without_codec().await?;
-        Ok(sdp)
+        self.describe(answer).await.map_err(bad_sdp)
     }
 
-    /// Makes the device's offer; with `restart` one that restarts ICE. Gathering begins.
+    /// Makes the stack's offer; with `restart` one that restarts ICE. Gathering begins.
     pub async fn offer(&self, restart: bool) -> Result<String, PeerError> {
         if restart {
             self.connection.restart_ice().await.map_err(internal("restart ICE"))?;
@@ -172,36 +167,32 @@ impl Peer {
             let _ = timeout(AT_HAND, gathered.wait_for(|gathered| *gathered)).await;
         }
         let described = self.connection.local_description().await.map_or(bare, |described| described.sdp);
-        Ok(presentable(&described, &self.public))
+        Ok(described)
     }
 
-    /// Takes the viewer's answer.
+    /// What a viewer is told of an own candidate line.
+    pub fn shown(&self, candidate: &str) -> Vec<String> {
+        handler::shown(candidate, &self.public)
+    }
+
+    /// Takes an answer, in the stack's words.
     pub async fn accept(&self, sdp: &str) -> Result<(), PeerError> {
         let answer = RTCSessionDescription::answer(sdp.to_owned()).map_err(bad_sdp)?;
         self.connection.set_remote_description(answer).await.map_err(bad_sdp)?;
         self.know(sdp);
-        self.refuse_without_codec().await
+        Ok(())
     }
 
     /// What the viewer's description says that is needed beside the stack.
     fn know(&self, sdp: &str) {
-        let password = protocol::sdp::ice_password(sdp).map(|password| Secret::new(password.to_owned()));
+        let lines = Description::parse(sdp).map(|description| description.lines).unwrap_or_default();
+        let password = lines.into_iter().find_map(|line| line.password).map(Secret::new);
         *self.said.password.lock().unwrap_or_else(PoisonError::into_inner) = password;
     }
 
     /// Wishes for a picture that does not need what was lost, now that the viewer is reached again.
     pub fn repair(&self) {
         self.said.wish_key();
-    }
-
-    async fn refuse_without_codec(&self) -> Result<(), PeerError> {
-        let media = self.media().await;
-        if media.video || media.audio {
-            return Ok(());
-        }
-        Err(PeerError::NoCommonCodec(
-            "no codec in common: this board sends H.264 (packetization-mode 1) and Opus".into(),
-        ))
     }
 
     /// Adds a remote candidate that passed the limits. Only after `answer` or `accept`.
@@ -220,24 +211,12 @@ impl Peer {
         self.relays.tell(&self.peers);
     }
 
-    /// What the negotiated m-lines carry.
-    pub async fn media(&self) -> Wanted {
-        let video = match &self.video {
-            Some(out) => self.line(out, "video/H264").await.is_some(),
-            None => false,
-        };
-        let audio = match &self.audio {
-            Some(out) => self.line(out, "audio/opus").await.is_some(),
-            None => false,
-        };
-        Wanted { video, audio, talk: false }
-    }
-
     /// What the negotiation gave an outgoing stream; `None` where it was refused.
     async fn line(&self, out: &Outgoing, mime: &str) -> Option<Line> {
         let remote = self.connection.remote_description().await?;
         let kind = mime.split('/').next()?;
-        if !route::receives(&remote.sdp, kind) {
+        let lines = Description::parse(&remote.sdp).ok()?.lines;
+        if !lines.iter().any(|line| line.kind.name() == kind && line.direction.receives()) {
             return None;
         }
         let parameters = out.sender.get_parameters().await.ok()?.rtp_parameters;

@@ -1,4 +1,4 @@
-//! Reads what the connection is: the route that ICE chose, and what the viewer receives.
+//! Reads what the connection is: the route that ICE chose, and how lost packets are sent again.
 
 use rtc::{peer_connection::transport::RTCIceCandidatePair, rtp_transceiver::rtp_sender::RTCRtpCodecParameters};
 
@@ -14,17 +14,6 @@ pub(super) fn name(pair: &RTCIceCandidatePair, server: Option<&Url>) -> String {
     }
 }
 
-/// Whether the remote description has an m-line of this kind that is not refused and takes media.
-pub(super) fn receives(sdp: &str, kind: &str) -> bool {
-    let mut sections = sdp.split("\nm=").skip(1);
-    sections.any(|section| {
-        let mut words = section.split_whitespace();
-        let (media, port) = (words.next(), words.next());
-        let takes = !section.lines().any(|l| matches!(l.trim(), "a=sendonly" | "a=inactive"));
-        media == Some(kind) && port != Some("0") && takes
-    })
-}
-
 /// The payload type on which what was lost of `payload_type` is sent again (RFC 4588 section 8.6).
 pub(super) fn again(codecs: &[RTCRtpCodecParameters], payload_type: u8) -> Option<u8> {
     let apt = format!("apt={payload_type}");
@@ -37,7 +26,7 @@ pub(super) fn again(codecs: &[RTCRtpCodecParameters], payload_type: u8) -> Optio
 
 #[cfg(test)]
 mod tests {
-    use super::{RTCRtpCodecParameters, again, receives};
+    use super::{RTCRtpCodecParameters, again};
 
     #[test]
     fn what_is_sent_again_has_the_payload_type_of_its_own_codec() {
@@ -54,17 +43,5 @@ mod tests {
             codec(110, "video/H264", "packetization-mode=1"),
         ];
         assert_eq!((again(&codecs, 102), again(&codecs, 108), again(&codecs, 110)), (Some(103), Some(109), None));
-    }
-
-    #[test]
-    fn only_an_open_line_that_receives_takes_media() {
-        let sdp = |line: &str, direction: &str| {
-            format!("v=0\r\nm=audio 9 X 111\r\na=inactive\r\n{line}\r\na={direction}\r\n")
-        };
-        assert!(receives(&sdp("m=video 9 UDP/TLS/RTP/SAVPF 102", "recvonly"), "video"));
-        assert!(receives(&sdp("m=video 9 UDP/TLS/RTP/SAVPF 102", "sendrecv"), "video"));
-        assert!(!receives(&sdp("m=video 9 UDP/TLS/RTP/SAVPF 102", "sendonly"), "video"));
-        assert!(!receives(&sdp("m=video 0 UDP/TLS/RTP/SAVPF 102", "recvonly"), "video"), "refused");
-        assert!(!receives(&sdp("m=video 9 UDP/TLS/RTP/SAVPF 102", "recvonly"), "audio"), "inactive");
     }
 }

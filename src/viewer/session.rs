@@ -1,9 +1,9 @@
 //! What a session does with what it hears: from the viewer, from its peer connection, from the clock.
 
+mod descriptions;
+
 use std::{collections::VecDeque, sync::OnceLock, time::Duration};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ring::digest;
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, interval_at, sleep, timeout},
@@ -13,8 +13,9 @@ use tracing::{debug, info};
 use super::{
     Viewer,
     handler::PeerEvent,
-    life::{Action, Event, Life, Phase, Reason},
+    life::{Action, Event, Life, Phase, Reason, State},
     mouth::Mouth,
+    negotiation::Negotiation,
     opening::{offered, served},
     peer::Peer,
     step::{STEP, step},
@@ -25,9 +26,9 @@ use crate::{
     addresses::Moved,
     clock::Mono,
     protocol::{
-        Candidate, ErrorName, Refusal, Reply, Request,
+        Candidate, ErrorName, Refusal, Reply, Request, SessionMedia, Wanted,
         candidate::Ledger,
-        sdp::{Screened, screen, ufrag},
+        sdp::Description,
         sequence::{Gap, Sequence, Turn},
     },
     stage::{Lease, Stage},
@@ -51,8 +52,8 @@ struct Session<'a> {
     life: Life,
     order: Sequence<Request>,
     local: Batch,
-    /// The own description: what candidates it has need not be said again.
-    own: String,
+    /// What the descriptions of both sides come to.
+    negotiation: Negotiation,
     remote: Remote,
     /// The hash of the own offer that has no answer yet.
     offered: Option<String>,
@@ -96,16 +97,24 @@ async fn open<'a>(
     let life = Life::new(limits.lease, limits.session, now);
     let mut ledger = Ledger::new(limits.candidates, viewer.terms.loopback);
     let (seq, opening) = (viewer.opening.0, std::mem::replace(&mut viewer.opening.1, Request::Hello));
-    let (wanted, offer) = match opening {
+    let has = (viewer.stages.video.is_some(), viewer.stages.audio.is_some());
+    let nothing = Wanted { video: false, audio: false, talk: false };
+    let (media, refused, offer) = match opening {
         Request::Offer { sdp, .. } => {
-            let screened = screen(&sdp, &mut ledger)?;
-            (offered(&screened.sdp)?, Some((sdp, screened)))
+            let offer = Description::parse(&sdp)?;
+            let (media, refused) = offered(&offer, has.0, has.1)?;
+            (media, refused, Some((sdp, offer)))
         }
-        Request::Request { media } => (media, None),
+        Request::Request { media } => (served(media, has.0, has.1)?, nothing, None),
         _ => return Err(Refusal::new(ErrorName::BadRequest, "a session begins with offer or request")),
     };
-    let stages = &viewer.stages;
-    let media = served(wanted, stages.video.is_some(), stages.audio.is_some())?;
+    let mut negotiation = Negotiation::new(media);
+    negotiation.refuse(refused);
+    // Read before anything is opened: what cannot work is refused at once.
+    let offer = match offer {
+        Some((sdp, offer)) => Some((sdp, negotiation.take_offer(&offer, &mut ledger)?)),
+        None => None,
+    };
     let lease = |stage: &Option<Stage>, wanted| stage.as_ref().filter(|_| wanted).map(Stage::lease);
     let leases = (lease(&viewer.stages.video, media.video), lease(&viewer.stages.audio, media.audio));
     if let Some(picture) = &leases.0 {
@@ -123,7 +132,7 @@ async fn open<'a>(
         life,
         order: Sequence::after(seq),
         local: Batch::default(),
-        own: String::new(),
+        negotiation,
         remote: Remote::new(ledger.clone()),
         offered: None,
         leases,
@@ -135,7 +144,7 @@ async fn open<'a>(
         viewer,
     };
     match offer {
-        Some((sdp, screened)) => session.answer(&sdp, screened, ledger).await?,
+        Some((sdp, incoming)) => session.answer(&sdp, incoming, ledger).await?,
         None => session.offer(false).await?,
     }
     let (who, took) = (&session.viewer.viewer, Mono::now().since(now));
@@ -144,10 +153,6 @@ async fn open<'a>(
     let said = session.mouth.take_said();
     session.order.remember(seq, said);
     Ok(session)
-}
-
-fn hash(sdp: &str) -> String {
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, sdp.as_bytes()))
 }
 
 /// One more ICE restart, of `most` a minute.
@@ -216,6 +221,8 @@ impl Session<'_> {
     /// Does what the viewer says, and remembers what was said to it.
     async fn obey(&mut self, seq: u64, request: Request) -> Step {
         self.mouth.take_said();
+        // Without a first answer that can be used there is nothing to go on with.
+        let decides = matches!(request, Request::Answer { .. }) && self.life.state() == State::Offered;
         let done = match request {
             Request::Offer { sdp, restart } => self.take_offer(&sdp, restart).await,
             Request::Answer { sdp, offer_hash } => self.take_answer(&sdp, offer_hash).await,
@@ -235,89 +242,16 @@ impl Session<'_> {
             Request::Bye { .. } => return Err(Reason::Bye),
             Request::Hello | Request::Pong { .. } => Ok(()),
         };
+        let ends = match &done {
+            Err(refusal) if decides => Reason::of_answer(refusal.name),
+            _ => None,
+        };
         if let Err(refusal) = done {
             self.mouth.refuse(refusal).await;
         }
         let said = self.mouth.take_said();
         self.order.remember(seq, said);
-        Ok(())
-    }
-
-    /// A further offer of the viewer: an ICE restart, or glare, in which the device yields.
-    async fn take_offer(&mut self, sdp: &str, restart: bool) -> Result<(), Refusal> {
-        if !restart && self.offered.is_none() {
-            let message = "the session is open already: a further offer must say restart";
-            return Err(Refusal::new(ErrorName::Conflict, message));
-        }
-        let most = self.viewer.terms.limits.restarts_per_minute;
-        count_restart(&mut self.restarts, most, Mono::now())?;
-        let mut ledger = self.ledger();
-        let screened = screen(sdp, &mut ledger)?;
-        self.answer(sdp, screened, ledger).await?;
-        self.life.on(Event::ViewerRestarts, Mono::now());
-        Ok(())
-    }
-
-    fn ledger(&self) -> Ledger {
-        Ledger::new(self.viewer.terms.limits.candidates, self.viewer.terms.loopback)
-    }
-
-    /// Answers an offer: the first one or a later one.
-    async fn answer(&mut self, offer: &str, screened: Screened, ledger: Ledger) -> Result<(), Refusal> {
-        let sdp = step(self.peer.answer(&screened.sdp)).await?;
-        self.offered = None;
-        self.local.take();
-        let lease_s = self.life.left(Mono::now()).as_secs();
-        let ice_servers = self.viewer.peers.servers_for(&self.viewer.viewer).await;
-        self.own.clone_from(&sdp);
-        self.mouth.say(&Reply::Answer { sdp, offer_hash: hash(offer), lease_s, ice_servers }).await;
-        self.described(screened.ufrag, ledger).await;
-        Ok(())
-    }
-
-    /// Makes an offer of the device: the first one, or one that restarts ICE.
-    async fn offer(&mut self, restart: bool) -> Result<(), Refusal> {
-        let sdp = step(self.peer.offer(restart)).await?;
-        self.offered = Some(hash(&sdp));
-        self.local.take();
-        self.own.clone_from(&sdp);
-        let lease_s = (!restart).then(|| self.life.left(Mono::now()).as_secs());
-        let ice_servers = match restart {
-            true => None,
-            false => Some(self.viewer.peers.servers_for(&self.viewer.viewer).await),
-        };
-        self.mouth.say(&Reply::Offer { sdp, restart, lease_s, ice_servers }).await;
-        self.life.on(Event::Offered, Mono::now());
-        Ok(())
-    }
-
-    async fn take_answer(&mut self, sdp: &str, offer_hash: Option<String>) -> Result<(), Refusal> {
-        let conflict = |message| Err(Refusal::new(ErrorName::Conflict, message));
-        match (&self.offered, offer_hash) {
-            (None, _) => return conflict("no offer of this device waits for an answer"),
-            (Some(own), Some(said)) if *own != said => return conflict("the answer is to another offer"),
-            (Some(_), _) => {}
-        }
-        let mut ledger = self.ledger();
-        let screened = screen(sdp, &mut ledger)?;
-        step(self.peer.accept(&screened.sdp)).await?;
-        self.offered = None;
-        self.described(screened.ufrag, ledger).await;
-        Ok(())
-    }
-
-    /// Both descriptions are known: media may flow, and what waited for them has its turn.
-    async fn described(&mut self, ufrag: Option<String>, ledger: Ledger) {
-        self.life.on(Event::Answered, Mono::now());
-        let (video, audio) = std::mem::take(&mut self.leases);
-        if video.is_some() || audio.is_some() {
-            self.peer.play(video, audio).await;
-        }
-        for message in self.remote.describe(ufrag, ledger) {
-            if let Err(refusal) = self.take_candidates(message).await {
-                self.mouth.refuse(refusal).await;
-            }
-        }
+        ends.map_or(Ok(()), Err)
     }
 
     async fn take_candidates(&mut self, message: trickle::Message) -> Result<(), Refusal> {
@@ -367,7 +301,9 @@ impl Session<'_> {
 
     async fn gathered(&mut self, candidate: Candidate) -> Step {
         self.remote.local(&candidate.candidate);
-        let is_known = self.own.lines().any(|line| line.strip_prefix("a=") == Some(&candidate.candidate));
+        let is_known = self.negotiation.says(&candidate.candidate);
+        let (mid, mline) = self.negotiation.tagged();
+        let candidate = Candidate { mid, mline, ..candidate };
         if !is_known && self.local.push(candidate, Mono::now()) {
             self.send_candidates(false).await;
         }
@@ -376,7 +312,7 @@ impl Session<'_> {
 
     async fn send_candidates(&mut self, end: bool) {
         let candidates = self.local.take();
-        let ufrag = ufrag(&self.own).unwrap_or_default().to_owned();
+        let ufrag = self.negotiation.own_ufrag().to_owned();
         self.mouth.say(&Reply::Candidates { ufrag, candidates, end }).await;
     }
 
@@ -413,7 +349,7 @@ impl Session<'_> {
     }
 
     async fn tell_media(&mut self) {
-        let (health, route) = (self.health.now(), self.route.clone());
-        self.mouth.say(&Reply::Media { health, route }).await;
+        let (media, route) = (SessionMedia::new(self.health.now(), self.negotiation.refused()), self.route.clone());
+        self.mouth.say(&Reply::Media { media, route }).await;
     }
 }

@@ -18,7 +18,6 @@ pub(super) async fn step<T>(work: impl Future<Output = Result<T, PeerError>>) ->
     match timeout(STEP, work).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(PeerError::BadSdp(why))) => Err(Refusal::new(ErrorName::BadSdp, why)),
-        Ok(Err(PeerError::NoCommonCodec(why))) => Err(Refusal::new(ErrorName::NoCommonCodec, why)),
         Ok(Err(PeerError::BadCandidate(why))) => Err(Refusal::new(ErrorName::BadRequest, why)),
         Ok(Err(PeerError::OutOfResources(why))) => {
             warn!("peer connection: {why}: nobody else can be served now");
@@ -42,7 +41,6 @@ mod tests {
         let fail = |error: PeerError| async move { step(async { Err::<(), _>(error) }).await.unwrap_err() };
         let why = || "why".to_owned();
         assert_eq!(fail(PeerError::BadSdp(why())).await.name, ErrorName::BadSdp);
-        assert_eq!(fail(PeerError::NoCommonCodec(why())).await.name, ErrorName::NoCommonCodec);
         assert_eq!(fail(PeerError::BadCandidate(why())).await.name, ErrorName::BadRequest);
         assert_eq!(fail(PeerError::Internal(why())).await.name, ErrorName::Internal);
         let scarce = fail(PeerError::OutOfResources(why())).await;

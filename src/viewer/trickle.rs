@@ -68,6 +68,8 @@ pub(super) struct Remote {
     described: bool,
     ufrag: Option<String>,
     ended: bool,
+    /// Mids of m-lines with a transport of their own, which is not used.
+    elsewhere: Vec<String>,
     waiting: Vec<Message>,
     /// Candidates that came too late or too early, or of no use here.
     pub(super) ignored: u64,
@@ -76,12 +78,15 @@ pub(super) struct Remote {
 impl Remote {
     /// Before any description of the viewer.
     pub(super) fn new(ledger: Ledger) -> Self {
-        Self { ledger, described: false, ufrag: None, ended: false, waiting: Vec::new(), ignored: 0 }
+        let (elsewhere, waiting) = (Vec::new(), Vec::new());
+        Self { ledger, described: false, ufrag: None, ended: false, elsewhere, waiting, ignored: 0 }
     }
 
-    /// The viewer's description opens a generation; gives the messages that waited for it.
-    pub(super) fn describe(&mut self, ufrag: Option<String>, ledger: Ledger) -> Vec<Message> {
+    /// The viewer's description opens a generation; gives the messages that waited for it. `elsewhere`: the mids of
+    /// m-lines whose transport is not the one that is used (RFC 8843 section 7.1.3).
+    pub(super) fn describe(&mut self, ufrag: Option<String>, elsewhere: Vec<String>, ledger: Ledger) -> Vec<Message> {
         (self.ledger, self.described, self.ufrag, self.ended) = (ledger, true, ufrag, false);
+        self.elsewhere = elsewhere;
         std::mem::take(&mut self.waiting)
     }
 
@@ -104,6 +109,10 @@ impl Remote {
         self.ended = message.end;
         let mut sorted = Sorted::default();
         for candidate in message.candidates {
+            if candidate.mid.as_ref().is_some_and(|mid| self.elsewhere.contains(mid)) {
+                self.ignored += 1;
+                continue;
+            }
             let refusal = match judge(&candidate.candidate, self.ledger.loopback()) {
                 Verdict::Take { line, family } => match self.ledger.admit(family) {
                     Ok(()) => {
@@ -142,7 +151,7 @@ mod tests {
 
     fn described(ufrag: &str) -> Remote {
         let mut remote = Remote::new(ledger());
-        remote.describe(Some(ufrag.into()), ledger());
+        remote.describe(Some(ufrag.into()), Vec::new(), ledger());
         remote
     }
 
@@ -165,7 +174,7 @@ mod tests {
         assert_eq!(remote.sort(message("new", &["192.0.2.1"], true), false).usable.len(), 1);
         assert_eq!(remote.sort(message("new", &["192.0.2.2"], false), false), Sorted::default());
         assert_eq!(remote.ignored, 3);
-        remote.describe(Some("newer".into()), ledger());
+        remote.describe(Some("newer".into()), Vec::new(), ledger());
         assert_eq!(
             remote.sort(message("newer", &["192.0.2.2"], false), false).usable.len(),
             1,
@@ -180,10 +189,14 @@ mod tests {
             assert_eq!(remote.sort(message("abcd", &["192.0.2.1"], false), true), Sorted::default());
         }
         assert_eq!(remote.ignored, 2, "the ninth and the tenth");
-        assert_eq!(remote.describe(Some("abcd".into()), ledger()).len(), 8);
+        assert_eq!(remote.describe(Some("abcd".into()), Vec::new(), ledger()).len(), 8);
         let early = message("next", &["192.0.2.1"], false);
         remote.sort(early.clone(), true);
-        assert_eq!(remote.describe(Some("next".into()), ledger()), [early], "an ICE restart of the device alike");
+        assert_eq!(
+            remote.describe(Some("next".into()), Vec::new(), ledger()),
+            [early],
+            "an ICE restart of the device alike"
+        );
     }
 
     #[test]
@@ -193,6 +206,16 @@ mod tests {
         assert_eq!(sorted.usable, [candidate("192.0.2.1")]);
         assert!(sorted.refused.unwrap().contains("loopback"), "the first one is told");
         assert_eq!(remote.ignored, 2);
+    }
+
+    #[test]
+    fn those_of_an_m_line_with_a_transport_of_its_own_are_ignored() {
+        let mut remote = Remote::new(ledger());
+        remote.describe(Some("abcd".into()), vec!["video-1".into()], ledger());
+        let of = |mid: &str| Candidate { mid: Some(mid.into()), ..candidate("192.0.2.1") };
+        let message = Message { ufrag: None, candidates: vec![of("video-1"), of("audio-0")], end: false };
+        assert_eq!(remote.sort(message, false).usable, [of("audio-0")]);
+        assert_eq!(remote.ignored, 1);
     }
 
     #[test]

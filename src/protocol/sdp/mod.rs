@@ -1,4 +1,14 @@
-//! The bounds of a session description, before anything parses it (sections 5 and 7). Pure.
+//! Session descriptions (SDP): the bounds they must keep, and what they mean. Pure.
+//!
+//! [`Description::parse`] is the only reader: it lets the WebRTC stack's own parser read the text, and turns the result
+//! into what this daemon has to know of it. Nothing else in the crate looks into the text of a description.
+//! [`write`] is its counterpart: the descriptions that go to the stack and to the viewer.
+
+mod codec;
+mod read;
+pub mod write;
+
+pub use codec::{Choice, FEEDBACK_AUDIO, FEEDBACK_VIDEO};
 
 use super::{
     ErrorName, Refusal,
@@ -9,150 +19,370 @@ use super::{
 pub const SDP_MAX: usize = 24 * 1024;
 /// Its lines.
 pub const LINES_MAX: usize = 512;
+/// Bytes of one line.
+pub const LINE_MAX: usize = 2048;
 /// Its m-lines.
 pub const MLINES_MAX: usize = 16;
 
-/// A description that keeps the bounds and holds only candidates that may be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Screened {
-    /// The description.
-    pub sdp: String,
-    /// The ICE generation it names.
-    pub ufrag: Option<String>,
-    /// Candidates taken out of it.
-    pub dropped: usize,
+/// What a viewer can do that offers, or accepts, more than one m-line without BUNDLE.
+const NEED_BUNDLE: &str = "picture and sound travel on one transport here, so their m-lines must be in one BUNDLE group \
+    (RFC 8843). Offer with BUNDLE (GStreamer's webrtcbin: bundle-policy=max-bundle; browsers do it by themselves), or use \
+    picture or sound alone";
+
+/// A refusal with `bad_sdp`.
+pub fn bad(message: impl Into<String>) -> Refusal {
+    Refusal::new(ErrorName::BadSdp, message)
 }
 
-/// Checks the bounds and takes out the candidates that must not be used, so that the candidates inside a description
-/// obey the same rules as those that come after it.
-pub fn screen(sdp: &str, ledger: &mut Ledger) -> Result<Screened, Refusal> {
-    let bad = |message: String| Refusal::new(ErrorName::BadSdp, message);
-    if !sdp.starts_with("v=0") {
-        return Err(bad("the description does not begin with v=0".into()));
-    }
-    let lines = sdp.lines().take(LINES_MAX + 1).count();
-    if lines > LINES_MAX {
-        return Err(bad(format!("the description has more than {LINES_MAX} lines")));
-    }
-    let mlines = sdp.lines().filter(|line| line.starts_with("m=")).count();
-    if !(1..=MLINES_MAX).contains(&mlines) {
-        return Err(bad(format!("the description has {mlines} m-lines: 1 to {MLINES_MAX} are read")));
-    }
-    let mut screened = Screened { sdp: String::with_capacity(sdp.len()), ufrag: None, dropped: 0 };
-    for line in sdp.lines() {
-        let kept = match line.strip_prefix("a=candidate:") {
-            Some(_) => usable(&line[2..], ledger),
-            None => Some(line.to_owned()),
-        };
-        match kept {
-            Some(line) => {
-                screened.sdp.push_str(&line);
-                screened.sdp.push_str("\r\n");
-            }
-            None => screened.dropped += 1,
-        }
-        if let Some(ufrag) = line.strip_prefix("a=ice-ufrag:") {
-            screened.ufrag.get_or_insert_with(|| ufrag.trim().to_owned());
+/// The refusal of m-lines that do not share one transport. `which` names the description.
+pub fn need_bundle(which: &str) -> Refusal {
+    bad(format!("the {which} has no BUNDLE group for its m-lines: {NEED_BUNDLE}"))
+}
+
+/// The kind of an m-line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `m=video`
+    Video,
+    /// `m=audio`
+    Audio,
+    /// Anything else: data channels, text. Never served.
+    Other,
+}
+
+impl Kind {
+    /// As it stands in the m-line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Video => "video",
+            Self::Audio => "audio",
+            Self::Other => "other",
         }
     }
-    Ok(screened)
 }
 
-fn usable(line: &str, ledger: &mut Ledger) -> Option<String> {
-    match candidate::judge(line, ledger.loopback()) {
-        Verdict::Take { line, family } => ledger.admit(family).ok().map(|()| format!("a={line}")),
-        Verdict::Skip | Verdict::Refuse(_) => None,
-    }
-}
-
-/// What a description says of one kind of media.
+/// The direction of an m-line, seen from who wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Line {
-    /// Nothing.
-    Absent,
-    /// Only codecs that this device does not send.
-    Foreign,
-    /// The codec that this device sends.
-    Common,
+pub enum Direction {
+    /// Sends and receives: also what is meant where no direction is written.
+    SendRecv,
+    /// Sends only.
+    SendOnly,
+    /// Receives only.
+    RecvOnly,
+    /// Neither.
+    Inactive,
 }
 
-/// What a description says of `kind` (`video`, `audio`), looking for `codec` (`H264`, `opus`).
-pub fn line(sdp: &str, kind: &str, codec: &str) -> Line {
-    let mut found = Line::Absent;
-    let mut inside = false;
-    for line in sdp.lines() {
-        if let Some(mline) = line.strip_prefix("m=") {
-            inside = mline.split(' ').next() == Some(kind);
-            if inside && found == Line::Absent {
-                found = Line::Foreign;
-            }
-        }
-        let map = line.strip_prefix("a=rtpmap:").filter(|_| inside).and_then(|map| map.split(' ').nth(1));
-        if map.and_then(|map| map.split('/').next()).is_some_and(|name| name.eq_ignore_ascii_case(codec)) {
-            return Line::Common;
+impl Direction {
+    /// Whether media is received.
+    pub fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+}
+
+/// `a=setup`: who opens the DTLS connection (RFC 8842).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setup {
+    /// This side is the DTLS client.
+    Active,
+    /// This side is the DTLS server.
+    Passive,
+    /// Either; only in offers.
+    ActPass,
+    /// Neither, for now. Means nothing with DTLS.
+    HoldConn,
+}
+
+impl Setup {
+    /// As it stands after `a=setup:`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Passive => "passive",
+            Self::ActPass => "actpass",
+            Self::HoldConn => "holdconn",
         }
     }
-    found
+}
+
+/// One payload type of an m-line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Codec {
+    /// Payload type.
+    pub payload_type: u8,
+    /// Encoding name, as written.
+    pub name: String,
+    /// Clock rate.
+    pub clock: u32,
+    /// Channels; 0 where none are written.
+    pub channels: u16,
+    /// Format parameters, as written.
+    pub fmtp: String,
+}
+
+/// What one m-line and its attributes say. What stands at session level counts for every m-line that does not say it
+/// itself.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// Its kind.
+    pub kind: Kind,
+    /// The media word of the m-line.
+    pub media: String,
+    /// Its port: 0 refuses the line, unless it is `bundle_only`.
+    pub port: u16,
+    /// Transport protocol: `UDP/TLS/RTP/SAVPF`.
+    pub protocol: String,
+    /// Formats: payload types, of RTP.
+    pub formats: Vec<String>,
+    /// `a=mid`
+    pub mid: Option<String>,
+    /// `a=bundle-only` (RFC 8843 section 6): port 0 is then no refusal.
+    pub bundle_only: bool,
+    /// Its direction.
+    pub direction: Direction,
+    /// `a=rtcp-mux`
+    pub rtcp_mux: bool,
+    /// `a=rtcp-rsize`
+    pub rtcp_rsize: bool,
+    /// `a=ice-ufrag`
+    pub ufrag: Option<String>,
+    /// `a=ice-pwd`
+    pub password: Option<String>,
+    /// `a=fingerprint`: the hash function in lower case, the value in upper case.
+    pub fingerprints: Vec<(String, String)>,
+    /// `a=setup`
+    pub setup: Option<Setup>,
+    /// `a=crypto`: keys in plain text (SDES), never used.
+    pub sdes: bool,
+    /// Its payload types, in order.
+    pub codecs: Vec<Codec>,
+    /// `a=rtcp-fb`: payload type (none: all) and what it says, in lower case.
+    pub feedback: Vec<(Option<u8>, String)>,
+    /// `a=extmap`: id and URI.
+    pub extensions: Vec<(u16, String)>,
+    /// `candidate:…`
+    pub candidates: Vec<String>,
+}
+
+/// A description that keeps the bounds, and what it says.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// Its m-lines, in order.
+    pub lines: Vec<Line>,
+    /// Its BUNDLE groups: lists of mids.
+    pub groups: Vec<Vec<String>>,
+    /// `a=ice-lite`
+    pub ice_lite: bool,
+}
+
+/// What an m-line can be used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Use {
+    /// Media can be sent on it.
+    Common(Choice),
+    /// It wants media, of codecs that this device does not send.
+    Foreign,
+    /// It wants media, by a transport that this device does not have: a sentence.
+    Unfit(&'static str),
+    /// It wants nothing: refused, or not receiving.
+    Unwanted,
+}
+
+/// ICE and DTLS of the transport that a description is about.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Transport {
+    /// ICE user fragment.
+    pub ufrag: String,
+    /// ICE password.
+    pub password: String,
+    /// SHA-256 of the certificate.
+    pub fingerprint: String,
+    /// Who opens the DTLS connection.
+    pub setup: Option<Setup>,
+}
+
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transport").field("ufrag", &self.ufrag).field("setup", &self.setup).finish_non_exhaustive()
+    }
+}
+
+impl Line {
+    /// Whether the line is refused. Port 0 with `a=bundle-only` is not (RFC 8843 section 6).
+    pub fn is_refused(&self) -> bool {
+        self.port == 0 && !self.bundle_only
+    }
+
+    /// Whether it is RTP over DTLS. Browsers also have to take the short names (RFC 9429 section 5.1.2).
+    pub fn is_dtls_rtp(&self) -> bool {
+        const NAMES: [&str; 6] = [
+            "UDP/TLS/RTP/SAVPF",
+            "UDP/TLS/RTP/SAVP",
+            "TCP/DTLS/RTP/SAVPF",
+            "TCP/DTLS/RTP/SAVP",
+            "RTP/SAVPF",
+            "RTP/SAVP",
+        ];
+        self.kind != Kind::Other && NAMES.iter().any(|name| self.protocol.eq_ignore_ascii_case(name))
+    }
+
+    /// What it can be used for.
+    pub fn usage(&self) -> Use {
+        if self.kind == Kind::Other || self.is_refused() || !self.direction.receives() {
+            return Use::Unwanted;
+        }
+        if !self.is_dtls_rtp() {
+            return Use::Unfit(
+                "its transport is not RTP over DTLS: UDP/TLS/RTP/SAVPF is needed, never plain RTP or SDES",
+            );
+        }
+        if !self.rtcp_mux {
+            return Use::Unfit("it has no a=rtcp-mux: RTCP must share the port of RTP (RFC 8834 section 4.5)");
+        }
+        self.choice().map_or(Use::Foreign, Use::Common)
+    }
+
+    /// Its transport, as far as this line says it.
+    pub fn transport(&self) -> Result<Transport, Refusal> {
+        let (Some(ufrag), Some(password)) = (&self.ufrag, &self.password) else {
+            return Err(bad("the description has no ice-ufrag or no ice-pwd: ICE is needed (RFC 8839)"));
+        };
+        if !(4..=256).contains(&ufrag.len()) {
+            return Err(bad(format!("the ice-ufrag has {} characters: RFC 8839 asks for 4 to 256", ufrag.len())));
+        }
+        if !(22..=256).contains(&password.len()) {
+            return Err(bad(format!("the ice-pwd has {} characters: RFC 8839 asks for 22 to 256", password.len())));
+        }
+        if self.setup == Some(Setup::HoldConn) {
+            return Err(bad("the description says setup:holdconn, so no DTLS connection could be opened; say actpass"));
+        }
+        Ok(Transport {
+            ufrag: ufrag.clone(),
+            password: password.clone(),
+            fingerprint: self.fingerprint()?,
+            setup: self.setup,
+        })
+    }
+
+    fn fingerprint(&self) -> Result<String, Refusal> {
+        let mut strong = self.fingerprints.iter().filter(|(hash, _)| hash == "sha-256").map(|(_, value)| value);
+        let Some(first) = strong.next() else {
+            return Err(bad(match (self.fingerprints.is_empty(), self.sdes) {
+                (true, true) => {
+                    "the description has SDES keys (a=crypto) and no DTLS fingerprint: only DTLS-SRTP is spoken"
+                }
+                (true, false) => "the description has no DTLS fingerprint (a=fingerprint): only DTLS-SRTP is spoken",
+                (false, _) => {
+                    "the description has no SHA-256 fingerprint: weaker and other hash functions are not taken"
+                }
+            }));
+        };
+        if strong.any(|other| other != first) {
+            return Err(bad(
+                "the description has two different SHA-256 fingerprints: which one counts cannot be known",
+            ));
+        }
+        let mut octets = first.split(':');
+        if first.len() != 32 * 3 - 1 || !octets.all(|o| o.len() == 2 && o.bytes().all(|b| b.is_ascii_hexdigit())) {
+            return Err(bad("the SHA-256 fingerprint is not 32 bytes in hexadecimal with colons between them"));
+        }
+        Ok(first.clone())
+    }
+
+    /// The id of a header extension, where it was named and fits a one-byte header.
+    pub fn extension(&self, uri: &str) -> Option<u8> {
+        let found = self.extensions.iter().find(|(_, is)| is == uri)?;
+        u8::try_from(found.0).ok().filter(|id| (1..=14).contains(id))
+    }
+
+    /// The candidates of this line that may be used, and how many may not.
+    pub fn usable_candidates(&self, ledger: &mut Ledger) -> (Vec<String>, usize) {
+        let mut usable = Vec::new();
+        for line in &self.candidates {
+            if let Verdict::Take { line, family } = candidate::judge(line, ledger.loopback())
+                && !usable.contains(&line)
+                && ledger.admit(family).is_ok()
+            {
+                usable.push(line);
+            }
+        }
+        let dropped = self.candidates.len() - usable.len();
+        (usable, dropped)
+    }
+}
+
+impl Description {
+    /// Reads a description. Everything that is wrong with it by itself is refused here.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        read::description(text)
+    }
+
+    /// The first line of a kind that can be used, else the first that says why not.
+    pub fn best(&self, kind: Kind) -> Option<(usize, Use)> {
+        let lines = self.lines.iter().enumerate().filter(|(_, line)| line.kind == kind);
+        let rank = |usage: &Use| match usage {
+            Use::Common(_) => 0,
+            Use::Foreign => 1,
+            Use::Unfit(_) => 2,
+            Use::Unwanted => 3,
+        };
+        lines.map(|(at, line)| (at, line.usage())).min_by_key(|(_, usage)| rank(usage))
+    }
+
+    /// The BUNDLE group that a line is in.
+    pub fn group_of(&self, line: usize) -> Option<&[String]> {
+        let mid = self.lines.get(line)?.mid.as_ref()?;
+        self.groups.iter().find(|group| group.contains(mid)).map(Vec::as_slice)
+    }
+
+    /// The line with this mid.
+    pub fn by_mid(&self, mid: &str) -> Option<usize> {
+        self.lines.iter().position(|line| line.mid.as_deref() == Some(mid))
+    }
+
+    /// The line whose transport counts for all `used` lines, the *tagged* one (RFC 8843 section 7): the first of their
+    /// group that is not refused. `used` must be bundled, or one line.
+    pub fn tagged(&self, used: &[usize]) -> Option<usize> {
+        let first = *used.first()?;
+        let Some(group) = self.group_of(first) else { return Some(first) };
+        let mut lines = group.iter().filter_map(|mid| self.by_mid(mid));
+        let carries = |at: &usize| {
+            let line = &self.lines[*at];
+            line.port != 0 && line.is_dtls_rtp() && line.ufrag.is_some()
+        };
+        lines.find(carries).or(Some(first))
+    }
+
+    /// Whether these lines share one transport.
+    pub fn is_bundled(&self, lines: &[usize]) -> bool {
+        let Some((first, rest)) = lines.split_first() else { return true };
+        let group = self.group_of(*first);
+        rest.is_empty() || group.is_some() && rest.iter().all(|line| self.group_of(*line) == group)
+    }
+
+    /// The transport of the tagged line. Lines that share its ICE credentials must not contradict it.
+    pub fn transport(&self, tagged: usize) -> Result<Transport, Refusal> {
+        let transport = self.lines.get(tagged).ok_or_else(|| bad("no m-line has a transport"))?.transport()?;
+        for line in self.lines.iter().filter(|line| line.ufrag.as_deref() == Some(&transport.ufrag)) {
+            let mut strong = line.fingerprints.iter().filter(|(hash, _)| hash == "sha-256");
+            if strong.any(|(_, value)| *value != transport.fingerprint) {
+                return Err(bad(
+                    "two m-lines of one transport have different fingerprints: which one counts cannot be known",
+                ));
+            }
+            if line.password.as_ref().is_some_and(|password| *password != transport.password) {
+                return Err(bad("two m-lines have the same ice-ufrag and different ice-pwd"));
+            }
+        }
+        Ok(transport)
+    }
 }
 
 /// The user fragment, which names the ICE generation of a description.
-pub fn ufrag(sdp: &str) -> Option<&str> {
-    sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).map(str::trim)
-}
-
-/// The ICE password (RFC 8839 5.4): with `BUNDLE` there is one.
-pub fn ice_password(sdp: &str) -> Option<&str> {
-    sdp.lines().find_map(|line| line.strip_prefix("a=ice-pwd:")).map(str::trim)
+pub fn ufrag(text: &str) -> Option<String> {
+    Description::parse(text).ok()?.lines.into_iter().find_map(|line| line.ufrag)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_an_offer_speaks_of() {
-        let sdp = "v=0\r\nm=audio 9 X 111 0\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\n\
-                   m=video 9 X 96\r\na=rtpmap:96 VP8/90000\r\nm=application 9 X y\r\na=rtpmap:5 h264/90000\r\n";
-        assert_eq!(line(sdp, "audio", "opus"), Line::Common);
-        assert_eq!(line(sdp, "video", "H264"), Line::Foreign, "a codec counts in its own m-line only");
-        assert_eq!(line("v=0\r\nm=audio 9 X 0\r\n", "video", "H264"), Line::Absent);
-        assert_eq!(line(&sdp.replace("VP8", "h264"), "video", "H264"), Line::Common);
-    }
-
-    fn ledger() -> Ledger {
-        Ledger::new(24, false)
-    }
-
-    #[test]
-    fn the_bounds_are_kept_before_anything_is_parsed() {
-        let mlines = |n: usize| format!("v=0\r\n{}", "m=audio 9 X 0\r\n".repeat(n));
-        let table = [
-            (String::new(), "does not begin"),
-            ("hello".into(), "does not begin"),
-            (format!("v=0\r\nm=audio 9 X 0\r\n{}", "a=x\r\n".repeat(LINES_MAX - 1)), "more than 512 lines"),
-            (mlines(0), "0 m-lines"),
-            (mlines(17), "17 m-lines"),
-        ];
-        for (sdp, sentence) in table {
-            let refusal = screen(&sdp, &mut ledger()).unwrap_err();
-            assert_eq!((refusal.code, refusal.name), (400, ErrorName::BadSdp));
-            assert!(refusal.message.contains(sentence), "{}", refusal.message);
-        }
-        assert!(screen(&mlines(16), &mut ledger()).is_ok());
-        assert!(screen(&format!("{}{}", mlines(1), "a=x\r\n".repeat(LINES_MAX - 2)), &mut ledger()).is_ok());
-    }
-
-    #[test]
-    fn candidates_inside_obey_the_same_rules() {
-        let sdp = "v=0\r\na=ice-ufrag:abcd\r\nm=video 9 X 0\r\na=candidate:1 1 udp 5 192.0.2.1 9 typ host\r\n\
-                   a=candidate:2 1 udp 5 127.0.0.1 9 typ host\r\na=candidate:3 1 udp 5 ::ffff:192.0.2.7 9 typ host\r\n\
-                   a=ice-ufrag:later\r\n";
-        let screened = screen(sdp, &mut ledger()).unwrap();
-        assert_eq!((screened.dropped, screened.ufrag.as_deref()), (1, Some("abcd")));
-        assert!(!screened.sdp.contains("127.0.0.1"));
-        assert!(screened.sdp.contains("a=candidate:1 1 udp 5 192.0.2.1 9 typ host\r\n"));
-        assert!(screened.sdp.contains("a=candidate:3 1 udp 5 192.0.2.7 9 typ host\r\n"));
-        let mut one = Ledger::new(1, true);
-        assert_eq!(screen(sdp, &mut one).unwrap().dropped, 2, "and count against the same limit");
-    }
-}
+mod tests;

@@ -27,7 +27,7 @@ impl Eyes {
     /// Offers, takes the answer, and says its candidates.
     pub(super) async fn offer(&mut self, house: &mut House, session: char, sdp: &str) {
         let restart = self.seq > 0;
-        self.ufrag = sdp::ufrag(sdp).map(str::to_owned);
+        self.ufrag = sdp::ufrag(sdp);
         house.say("anna", session, self.seq, "offer", json!({"sdp": sdp, "restart": restart})).await;
         let answer = house.hear("anna", "answer").await;
         self.peer.accept(answer["sdp"].as_str().unwrap()).await.unwrap();

@@ -1,0 +1,122 @@
+//! Which payload type of an m-line is sent: H.264 for the picture, Opus for the sound.
+
+use super::{Codec, Kind, Line};
+
+/// What a picture's line may ask for by `a=rtcp-fb`, and gets.
+pub const FEEDBACK_VIDEO: [&str; 5] = ["nack", "nack pli", "ccm fir", "transport-cc", "goog-remb"];
+/// What a sound's line may ask for.
+pub const FEEDBACK_AUDIO: [&str; 1] = ["transport-cc"];
+
+/// Profiles (`profile_idc`) whose decoders can decode Constrained Baseline: Baseline, Main, Extended, High and above.
+const PROFILES: [u8; 7] = [0x42, 0x4d, 0x58, 0x64, 0x6e, 0x7a, 0xf4];
+
+/// What is sent on an m-line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// Payload type.
+    pub payload_type: u8,
+    /// Payload type of retransmissions (RFC 4588).
+    pub rtx: Option<u8>,
+    /// Format parameters, as an answer has them.
+    pub fmtp: String,
+    /// Feedback that both sides have.
+    pub feedback: Vec<&'static str>,
+}
+
+impl Line {
+    /// The payload type that media is sent with; `None` where the line has no codec of this device.
+    pub fn choice(&self) -> Option<Choice> {
+        self.choice_among(&self.codecs.iter().collect::<Vec<_>>())
+    }
+
+    /// The same, of this payload type alone: whether media that is sent with it can go on.
+    pub fn choice_of(&self, payload_type: u8) -> Option<Choice> {
+        self.choice_among(&self.codecs.iter().filter(|c| c.payload_type == payload_type).collect::<Vec<_>>())
+    }
+
+    fn choice_among(&self, among: &[&Codec]) -> Option<Choice> {
+        let (codec, fmtp, known): (_, _, &'static [&'static str]) = match self.kind {
+            Kind::Video => h264(among).map(|(codec, fmtp)| (codec, fmtp, &FEEDBACK_VIDEO[..]))?,
+            Kind::Audio => opus(among).map(|codec| (codec, spaceless(&codec.fmtp), &FEEDBACK_AUDIO[..]))?,
+            Kind::Other => return None,
+        };
+        let payload_type = codec.payload_type;
+        let asked = |what: &&&str| {
+            let mut lines = self.feedback.iter().filter(|(of, _)| of.is_none_or(|of| of == payload_type));
+            lines.any(|(_, is)| is == **what)
+        };
+        Some(Choice {
+            payload_type,
+            rtx: self.rtx(payload_type),
+            fmtp,
+            feedback: known.iter().filter(asked).copied().collect(),
+        })
+    }
+
+    fn rtx(&self, payload_type: u8) -> Option<u8> {
+        let own = payload_type.to_string();
+        let is_its = |c: &&Codec| {
+            let apt = parameter(&c.fmtp, "apt");
+            c.name.eq_ignore_ascii_case("rtx") && c.clock == 90_000 && apt == Some(own.as_str())
+        };
+        self.codecs.iter().find(is_its).map(|codec| codec.payload_type)
+    }
+}
+
+fn opus<'a>(among: &[&'a Codec]) -> Option<&'a Codec> {
+    among.iter().copied().find(|c| c.name.eq_ignore_ascii_case("opus") && c.clock == 48_000)
+}
+
+/// The best of the line's H.264 formats, and its parameters in an answer. Pictures are cut into fragments, so
+/// `packetization-mode` must be 1; where it is missing, 0 is meant by RFC 6184, but who leaves it out takes fragments
+/// all the same.
+fn h264<'a>(among: &[&'a Codec]) -> Option<(&'a Codec, String)> {
+    let of = |codec: &Codec| {
+        if !codec.name.eq_ignore_ascii_case("H264") || codec.clock != 90_000 {
+            return None;
+        }
+        let mode = match parameter(&codec.fmtp, "packetization-mode") {
+            Some("1") => 0,
+            None => 1,
+            Some(_) => return None,
+        };
+        let level = parameter(&codec.fmtp, "profile-level-id").map(str::to_ascii_lowercase);
+        Some((mode, level.as_deref().map_or(Some(1), profile)?, level))
+    };
+    let fit = among.iter().copied().filter_map(|codec| of(codec).map(|fit| (codec, fit)));
+    let (codec, (_, _, level)) = fit.min_by_key(|(_, (mode, profile, _))| (*mode, *profile))?;
+    let asymmetry = parameter(&codec.fmtp, "level-asymmetry-allowed") == Some("1");
+    let mut fmtp = if asymmetry { "level-asymmetry-allowed=1;".to_owned() } else { String::new() };
+    fmtp.push_str("packetization-mode=1");
+    if let Some(level) = level {
+        fmtp.push_str(";profile-level-id=");
+        fmtp.push_str(&level);
+    }
+    Some((codec, fmtp))
+}
+
+/// How well a `profile-level-id` fits: Constrained Baseline best. `None`: it is none, or of a profile that does not
+/// decode what is sent.
+fn profile(id: &str) -> Option<u8> {
+    if id.len() != 6 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let byte = |at: usize| u8::from_str_radix(id.get(at..at + 2)?, 16).ok();
+    let (idc, constraints) = (byte(0)?, byte(2)?);
+    match idc {
+        0x42 if constraints & 0x40 != 0 => Some(0),
+        0x42 => Some(1),
+        _ => PROFILES.contains(&idc).then_some(2),
+    }
+}
+
+/// A parameter of a format: names are compared without case (RFC 6838 section 4.3).
+fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
+    let pairs = fmtp.split(';').filter_map(|part| part.split_once('='));
+    pairs.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| v)
+}
+
+/// Format parameters as the stack reads them: without spaces.
+fn spaceless(fmtp: &str) -> String {
+    fmtp.split_ascii_whitespace().collect()
+}
