@@ -7,7 +7,10 @@
 //!    │   retry 1..30 s│ while wanted            ▼            │
 //!    └── Stopping ◄───┴──────────────────── Lingering ───────┘
 //! ```
-//! `Stopping` waits for the thread to have ended: a device is never opened twice.
+//! `Stopping` waits for the thread to have ended, or to have been given up: a device is never opened twice.
+//!
+//! The pause before the next try grows with each failure in a row. A row ends when the device has worked for a while, or
+//! was away for so long that somebody must have plugged it in anew. Being away is no failure.
 
 use std::time::Duration;
 
@@ -18,6 +21,10 @@ const FAILED_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// The pause between two looks for a device that is not there: a look is one `open`, and a replugged camera
 /// should be back before anybody wonders.
 const ABSENT_PAUSE: Duration = Duration::from_secs(1);
+/// A device that gave pictures or sound for this long has worked.
+const WORKED: Duration = Duration::from_secs(10);
+/// A device that was away for this long was unplugged. One that crashes and registers again is away for less.
+const UNPLUGGED: Duration = Duration::from_secs(3);
 
 /// Where a device is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +57,12 @@ pub enum Action {
 pub enum Event {
     /// The number of viewers that want it.
     Wanted(usize),
-    /// A frame came, after a start.
+    /// A frame came, after a start or after the device had stalled.
     FirstFrame,
+    /// No frame has come for a while.
+    Stalled,
+    /// A thread that was given up has ended: the device can be had again.
+    Freed,
     /// The thread ended: as told, or because the device failed.
     Ended {
         /// Because it is not there.
@@ -68,12 +79,16 @@ pub struct Demand {
     state: State,
     wanted: usize,
     failures: u32,
+    /// Since when frames come.
+    works: Option<Mono>,
+    /// Since when the device is away.
+    absent: Option<Mono>,
 }
 
 impl Demand {
     /// A device that is off and stays on for `linger` after the last viewer.
     pub fn new(linger: Duration) -> Self {
-        Self { linger, state: State::Off, wanted: 0, failures: 0 }
+        Self { linger, state: State::Off, wanted: 0, failures: 0, works: None, absent: None }
     }
 
     /// Where the device is in its life.
@@ -99,12 +114,21 @@ impl Demand {
         match event {
             Event::Wanted(n) => self.wanted(n, now),
             Event::FirstFrame => {
-                self.failures = 0;
+                self.works.get_or_insert(now);
+                self.absent = None;
                 if self.state == State::Starting {
                     self.state = State::On;
                 }
                 None
             }
+            Event::Stalled => {
+                self.settle(now);
+                None
+            }
+            Event::Freed => match self.state {
+                State::Waiting(_) => self.start(),
+                _ => None,
+            },
             Event::Ended { absent } => self.ended(absent, now),
             Event::Tick => self.tick(now),
         }
@@ -130,7 +154,20 @@ impl Demand {
         }
     }
 
+    /// Frames come no more: forgives former failures if they came for long enough.
+    fn settle(&mut self, now: Mono) {
+        if self.works.take().is_some_and(|since| now.since(since) >= WORKED) {
+            self.failures = 0;
+        }
+    }
+
     fn ended(&mut self, absent: bool, now: Mono) -> Option<Action> {
+        self.settle(now);
+        if absent {
+            self.absent.get_or_insert(now);
+        } else if self.absent.take().is_some_and(|since| now.since(since) >= UNPLUGGED) {
+            self.failures = 0;
+        }
         let asked = self.state == State::Stopping;
         match (asked, self.wanted) {
             (_, 0) => {
@@ -142,9 +179,9 @@ impl Demand {
                 let pause = if absent {
                     ABSENT_PAUSE
                 } else {
-                    Duration::from_secs(1 << self.failures.min(5)).min(FAILED_PAUSE_MAX)
+                    self.failures = self.failures.saturating_add(1);
+                    Duration::from_secs(1 << (self.failures - 1).min(5)).min(FAILED_PAUSE_MAX)
                 };
-                self.failures = self.failures.saturating_add(1);
                 self.state = State::Waiting(now + pause);
                 None
             }
@@ -172,7 +209,7 @@ impl Demand {
 mod tests {
     use super::*;
     use Action::{Start, Stop};
-    use Event::{Ended, FirstFrame, Tick, Wanted};
+    use Event::{Ended, FirstFrame, Freed, Stalled, Tick, Wanted};
 
     /// Plays steps of (seconds, event, expected action) and a last expected state.
     fn play(steps: &[(u64, Event, Option<Action>)], last: State) {
@@ -249,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_device_is_tried_more_and_more_seldom_and_forgiven_after_a_frame() {
+    fn a_broken_device_is_tried_more_and_more_seldom_until_it_has_worked() {
         play(
             &[
                 (0, Wanted(1), Some(Start)),
@@ -261,10 +298,102 @@ mod tests {
                 (3, BROKEN, None),
                 (7, Tick, Some(Start)),
                 (7, FirstFrame, None),
-                (8, BROKEN, None),
-                (9, Tick, Some(Start)),
+                (17, BROKEN, None),
+                (18, Tick, Some(Start)),
             ],
             State::Starting,
+        );
+    }
+
+    /// When a device that always fails is tried, of five minutes; what each try goes through, and how long that takes.
+    fn tries(each: &[(u64, Event)]) -> Vec<u64> {
+        let mut demand = Demand::new(Duration::ZERO);
+        let (mut now, mut tries) = (0, Vec::new());
+        let mut action = demand.on(Wanted(1), seconds(now));
+        while now < 300 {
+            assert_eq!(action, Some(Start));
+            tries.push(now);
+            for &(takes, event) in each {
+                now += takes;
+                assert_eq!(demand.on(event, seconds(now)), None, "{event:?} at {now} s");
+            }
+            let State::Waiting(until) = demand.state() else { panic!("{demand:?}") };
+            now = until.0 / 1_000_000_000;
+            action = demand.on(Tick, seconds(now));
+        }
+        tries
+    }
+
+    #[test]
+    fn one_frame_is_no_success() {
+        let fails = tries(&[(0, BROKEN)]);
+        assert_eq!(fails[..8], [0, 1, 3, 7, 15, 31, 61, 91]);
+        assert_eq!(tries(&[(0, FirstFrame), (0, BROKEN)]), fails, "one frame each time");
+        // Ten seconds without a picture are the end of it; they are no work either.
+        let stalls = tries(&[(0, FirstFrame), (2, Stalled), (8, BROKEN)]);
+        assert_eq!(stalls[..7], [0, 11, 23, 37, 55, 81, 121]);
+        assert_eq!(tries(&[(0, FirstFrame), (10, BROKEN)])[..4], [0, 11, 22, 33], "this one works each time");
+        let crashes = tries(&[(0, BROKEN)]).len();
+        assert!(crashes < 16, "{crashes} tries in five minutes");
+    }
+
+    #[test]
+    fn one_that_crashes_and_comes_back_by_itself_is_not_taken_for_one_that_was_plugged_in_anew() {
+        let mut demand = Demand::new(Duration::ZERO);
+        demand.on(Wanted(1), seconds(0));
+        for (at, pause) in [(0, 1), (10, 2), (20, 4), (30, 8), (40, 16), (60, 30)] {
+            demand.on(GONE, seconds(at));
+            demand.on(Tick, seconds(at + 1));
+            demand.on(BROKEN, seconds(at + 1));
+            assert_eq!(demand.state(), State::Waiting(seconds(at + 1 + pause)));
+            demand.on(Tick, seconds(at + 1 + pause));
+        }
+    }
+
+    #[test]
+    fn being_away_is_no_failure() {
+        let mut demand = Demand::new(Duration::ZERO);
+        demand.on(Wanted(1), seconds(0));
+        for at in 0..60 {
+            demand.on(GONE, seconds(at));
+            assert_eq!(demand.on(Tick, seconds(at + 1)), Some(Start), "looked for at {at} s");
+        }
+        // Plugged in, and for a moment nobody but root may use it.
+        demand.on(BROKEN, seconds(60));
+        assert_eq!(demand.on(Tick, seconds(61)), Some(Start));
+    }
+
+    #[test]
+    fn one_that_is_unplugged_is_begun_with_anew() {
+        let mut demand = Demand::new(Duration::ZERO);
+        demand.on(Wanted(1), seconds(0));
+        for at in [0, 100, 200, 300, 400, 500] {
+            demand.on(BROKEN, seconds(at));
+            demand.on(Tick, seconds(at + 99));
+        }
+        for at in 600..605 {
+            demand.on(GONE, seconds(at));
+            demand.on(Tick, seconds(at + 1));
+        }
+        demand.on(BROKEN, seconds(605));
+        assert_eq!(demand.state(), State::Waiting(seconds(606)));
+    }
+
+    #[test]
+    fn one_that_hung_is_started_as_soon_as_it_is_free() {
+        play(
+            &[
+                (0, Wanted(1), Some(Start)),
+                (0, FirstFrame, None),
+                (1, Freed, None),
+                (20, BROKEN, None),
+                (20, Freed, Some(Start)),
+                (20, Wanted(0), None),
+                (30, Tick, Some(Stop)),
+                (40, BROKEN, None),
+                (41, Freed, None),
+            ],
+            State::Off,
         );
     }
 

@@ -201,6 +201,8 @@ pub struct Writer {
     health: Arc<watch::Sender<Health>>,
     /// Ticks of the last frame, and one more; 0 before the first.
     ticks: Arc<AtomicU64>,
+    /// Whether what is written is no longer wanted.
+    cut: Arc<AtomicBool>,
 }
 
 /// A reading end: one viewer.
@@ -228,12 +230,26 @@ pub fn feed(capacity: usize) -> Writer {
         wishes: Arc::default(),
         health: Arc::new(watch::Sender::new(Health::Starting)),
         ticks: Arc::default(),
+        cut: Arc::default(),
     }
 }
 
 impl Writer {
+    /// A writer of its own for one thread, which can be cut off without the others.
+    pub fn for_thread(&self) -> Self {
+        Self { cut: Arc::default(), ..self.clone() }
+    }
+
+    /// From now on this writer's thread writes nothing any more: it was given up, and may come back at any time.
+    pub fn cut_off(&self) {
+        self.cut.store(true, Ordering::Release);
+    }
+
     /// Hands a frame to all readers; dropped if there are none. Never waits.
     pub fn send(&self, frame: Frame) {
+        if self.cut.load(Ordering::Acquire) {
+            return;
+        }
         self.ticks.store(frame.ticks.saturating_add(1), Ordering::Release);
         let _ = self.frames.send(Arc::new(frame));
     }
@@ -250,6 +266,9 @@ impl Writer {
 
     /// Says how the source is doing.
     pub fn set_health(&self, health: Health) {
+        if self.cut.load(Ordering::Acquire) {
+            return;
+        }
         self.health.send_if_modified(|now| std::mem::replace(now, health) != health);
     }
 
@@ -337,6 +356,25 @@ mod tests {
         (0..10).for_each(|_| reader.wishes().wish_key());
         assert!(writer.wishes().take_key());
         assert!(!writer.wishes().take_key());
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_was_given_up_writes_nothing_any_more() {
+        let writer = feed(4);
+        let mut reader = writer.subscribe();
+        let (old, new) = (writer.for_thread(), writer.for_thread());
+        old.send(frame(1));
+        old.cut_off();
+        writer.set_health(Health::Stalled);
+        old.send(frame(9));
+        old.set_health(Health::Ok);
+        assert_eq!(writer.health(), Health::Stalled);
+        new.send(frame(2));
+        new.set_health(Health::Ok);
+        for expected in [1, 2] {
+            assert!(matches!(reader.next().await, Some(Next::Frame(f)) if f.ticks == expected));
+        }
+        assert_eq!((writer.health(), writer.last_ticks()), (Health::Ok, Some(2)));
     }
 
     #[test]

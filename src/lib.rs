@@ -11,7 +11,7 @@
 //! 4  broker viewer video audio      – threads of execution
 //! 3  grant ice                      – what a session needs: a right, and ways
 //! 2  protocol stage rate systemd    – what is said; a device as its viewers know it; what serves all of them
-//! 1  feed demand meter log pulse addresses – what travels; when to be on; what is told
+//! 1  feed demand meter log pulse addresses lastgood – what travels; when to be on; what is told
 //! 0  clock config cli memory tls    – leaves
 //! ```
 
@@ -27,6 +27,7 @@ pub mod demo;
 pub mod feed;
 pub mod grant;
 pub mod ice;
+pub mod lastgood;
 pub mod log;
 pub mod memory;
 pub mod meter;

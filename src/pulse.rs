@@ -1,4 +1,8 @@
-//! Whether every loop that the daemon cannot do without still turns: what the watchdog wants to know. Pure: time is an argument.
+//! Whether every loop that the daemon cannot do without still turns, and how many device threads hang: what the watchdog wants to
+//! know. Pure but for [`activity`]: time is an argument.
+
+mod activity;
+mod deadline;
 
 use std::{
     sync::{
@@ -8,17 +12,26 @@ use std::{
     time::Duration,
 };
 
+pub use self::{
+    activity::{Activity, Closes, Entered, Helpers, Seen, during, helper, still_hangs, turn},
+    deadline::{Deadline, GIVEN_UP_AFTER, NAMED_AFTER, OPENING, Phase, Verdict},
+};
 use crate::clock::Mono;
 
 /// A loop that nothing else wakes turns so often.
-pub const TURN: Duration = Duration::from_secs(5);
+pub const TURN: Duration = Duration::from_secs(2);
 /// A loop that waits for nobody may take so long for a turn, on a board that is busy.
-pub const TURNING: Duration = Duration::from_secs(15);
+pub const TURNING: Duration = Duration::from_secs(8);
+/// So many device threads may hang at a time; with the last of them the watchdog is no longer fed.
+pub const LEFT_MAX: usize = 3;
+/// A device whose thread hangs for so long is not let go by the kernel or a library any more, unless the process ends.
+pub const LEFT_LONG: Duration = Duration::from_secs(120);
 
 /// All loops. Copies are of the same ones.
 #[derive(Debug, Clone, Default)]
 pub struct Pulse {
     loops: Arc<Mutex<Vec<Loop>>>,
+    left: Arc<Mutex<Vec<Left>>>,
 }
 
 #[derive(Debug)]
@@ -28,7 +41,16 @@ struct Loop {
     last: Arc<AtomicU64>,
 }
 
-/// One loop's end of the pulse. One that was not registered is nobody's.
+/// A thread that was given up.
+#[derive(Debug)]
+struct Left {
+    activity: Activity,
+    since: Mono,
+    /// Whether a device is of no use without it.
+    holds_device: bool,
+}
+
+/// One loop's heartbeat. One that was not registered is ignored.
 #[derive(Debug, Clone, Default)]
 pub struct Beat {
     last: Arc<AtomicU64>,
@@ -50,11 +72,37 @@ impl Pulse {
         Beat { last }
     }
 
-    /// The loops that did not turn within their period.
-    pub fn late(&self, now: Mono) -> Vec<&'static str> {
+    /// Counts a device thread that hangs and was given up. `holds_device`: whether its device is of no use until it ends.
+    pub fn left_behind(&self, activity: Activity, holds_device: bool, now: Mono) {
+        activity.leave_behind();
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.push(Left { activity, since: now, holds_device });
+    }
+
+    /// Whether so many device threads hang that no other may be started.
+    pub fn is_full(&self) -> bool {
+        self.hanging(|left| left.len() >= LEFT_MAX)
+    }
+
+    /// Why the watchdog must not be fed: loops that did not turn within their period, and device threads that hang for good.
+    pub fn late(&self, now: Mono) -> Vec<String> {
         let last = |l: &Loop| Mono(l.last.load(Ordering::Relaxed));
         let loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
-        loops.iter().filter(|l| now.since(last(l)) > l.period).map(|l| l.name).collect()
+        let late = loops.iter().filter(|l| now.since(last(l)) > l.period);
+        let mut late: Vec<String> = late.map(|l| l.name.to_owned()).collect();
+        self.hanging(|left| {
+            let full = left.len() >= LEFT_MAX;
+            let hopeless = |l: &&Left| full || l.holds_device && now.since(l.since) >= LEFT_LONG;
+            late.extend(left.iter().filter(hopeless).map(|l| format!("{}: {}", l.activity.name(), l.activity.seen())));
+        });
+        late
+    }
+
+    /// Looks at the threads that were given up and have not ended.
+    fn hanging<T>(&self, look: impl FnOnce(&[Left]) -> T) -> T {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.retain(|left| !left.activity.is_over());
+        look(&left)
     }
 }
 
@@ -83,5 +131,24 @@ mod tests {
         assert!(pulse.late(seconds(0)).is_empty());
         Beat::default().tick(seconds(500));
         assert_eq!(pulse.clone().late(seconds(500)), ["studio", "broker"], "a copy is of the same loops");
+    }
+
+    #[test]
+    fn threads_that_hang_are_bounded_in_number_and_time() {
+        let (pulse, helpers) = (Pulse::default(), Helpers::default());
+        let threads = ["video", "encoder", "audio"].map(|name| Activity::new(name, helpers.clone(), seconds(10)));
+        pulse.left_behind(threads[0].clone(), true, seconds(20));
+        assert!(pulse.late(seconds(139)).is_empty() && !pulse.is_full(), "it may still end");
+        assert_eq!(pulse.late(seconds(140)), ["video: its thread does not move"]);
+        drop(threads[0].enter());
+        assert!(pulse.late(seconds(500)).is_empty(), "it has ended");
+        pulse.left_behind(threads[1].clone(), false, seconds(20));
+        assert!(pulse.late(seconds(500)).is_empty(), "pictures are coded by another encoder");
+        pulse.left_behind(threads[2].clone(), true, seconds(500));
+        assert!(!pulse.is_full());
+        pulse.left_behind(Activity::new("audio", helpers, seconds(510)), true, seconds(520));
+        assert!(pulse.is_full());
+        let told = ["encoder: its thread does not move", "audio: its thread does not move"];
+        assert_eq!(pulse.late(seconds(521)), [told[0], told[1], told[1]]);
     }
 }

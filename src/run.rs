@@ -1,5 +1,7 @@
 //! The daemon: builds everything, waits, and takes it down in reverse.
 
+mod status;
+
 use std::{future::Future, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -54,12 +56,13 @@ pub enum Error {
 
 /// Serves until `shutdown` is done; then says goodbye to all, says `offline`, and closes the devices, within 2 s.
 /// A new value in `reload` is taken over as far as that is possible without dropping anybody; what needs a
-/// restart has been told by whoever put it there.
+/// restart has been told by whoever put it there. `note` is shown in the service's status; empty is nothing.
 pub async fn run(
     config: Config,
     mut reload: watch::Receiver<Config>,
     shutdown: impl Future<Output = ()>,
     pulse: &Pulse,
+    note: watch::Receiver<String>,
 ) -> Result<(), Error> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(Error::Random)?;
@@ -90,11 +93,14 @@ pub async fn run(
         access: config.access,
         epoch: URL_SAFE_NO_PAD.encode(epoch),
         info: info_seen,
-        presence,
+        presence: presence.clone(),
         events,
         stop: link_stop,
         beat: pulse.register("broker link", broker::TURNING, Mono::now()),
     });
+    let (video, audio) = (studio.video.clone(), studio.audio.clone());
+    let line = status::Line { device: config.device.clone(), broker: outbox.state(), presence, video, audio, note };
+    let status = tokio::spawn(line.tell());
     let (over, mut ended) = mpsc::channel(1);
     let link = essential("the broker link", &over, link);
     let mouth = essential("replies", &over, async move {
@@ -148,6 +154,7 @@ pub async fn run(
     }
 
     info!("stopping");
+    status.abort();
     housekeeper.abort();
     follower.abort();
     keeping.abort();
@@ -186,7 +193,7 @@ fn essential(
     })
 }
 
-/// Gives memory back while nobody watches: what the start needed, or sessions that are over, and once a minute what a word to
+/// Gives free heap back while nobody watches: what the start needed, or sessions that are over, and once a minute what a message to
 /// the broker needed.
 async fn keep_house(mut presence: watch::Receiver<Presence>, lingers: Duration) {
     let mut rest = REST;

@@ -1,6 +1,6 @@
 //! A device as its viewers know it: its feed, and a lease that keeps it on.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
@@ -15,8 +15,12 @@ pub struct Stage {
     pub(crate) wanted: watch::Sender<usize>,
     /// Whether its thread runs.
     pub(crate) on: watch::Receiver<bool>,
+    /// What is wrong with it, for a person; `None` while nothing is.
+    pub(crate) trouble: watch::Receiver<Option<Arc<str>>>,
     /// How long it stays on after the last lease.
     pub(crate) linger: watch::Sender<Duration>,
+    /// Its health, for whoever waits for a change of anything.
+    pub(crate) seen: watch::Receiver<Health>,
 }
 
 /// The right to have a device on, and a reader of its feed. Dropping it lets go.
@@ -58,5 +62,32 @@ impl Stage {
     /// Whether the device's thread runs.
     pub fn is_on(&self) -> bool {
         *self.on.borrow()
+    }
+
+    /// How it is doing, in words: `on`, `off`, or what is wrong.
+    pub fn described(&self) -> String {
+        let trouble = self.trouble.borrow().clone();
+        let because = |what: &str| trouble.as_ref().map_or_else(|| what.to_owned(), |why| format!("{what} ({why})"));
+        match self.writer.health() {
+            Health::Ok if self.is_on() => "on".to_owned(),
+            Health::Ok => "off".to_owned(),
+            Health::Starting => "starting".to_owned(),
+            Health::Privacy => "on, covered".to_owned(),
+            Health::Stalled => because("stalled"),
+            Health::Absent => because("absent"),
+        }
+    }
+
+    /// Waits until [`described`](Self::described) may say something else.
+    pub async fn changed(&mut self) {
+        let ended = tokio::select! {
+            changed = self.seen.changed() => changed,
+            changed = self.on.changed() => changed,
+            changed = self.trouble.changed() => changed,
+        };
+        if ended.is_err() {
+            // Whoever switched the device is gone.
+            std::future::pending::<()>().await;
+        }
     }
 }

@@ -42,7 +42,8 @@ impl Daemon {
         let pulse = Pulse::default();
         let felt = pulse.clone();
         let task = tokio::spawn(async move {
-            fanlight::run::run(config, seen, async { drop(stopped.await) }, &felt).await.unwrap();
+            let (_note, notes) = watch::channel(String::new());
+            fanlight::run::run(config, seen, async { drop(stopped.await) }, &felt, notes).await.unwrap();
         });
         let mut watcher = broker.watch("fanlight/v1/cam/#").await;
         next(&mut watcher, |m| m["state"] == "online").await;
@@ -131,7 +132,7 @@ async fn every_loop_turns_while_nothing_happens() {
     // At the end of its period a loop is late if it has not turned since `now`.
     let waiting = || {
         let late = |period, names: &[&str]| {
-            daemon.pulse.late(now + period).into_iter().filter(|name| names.contains(name)).count()
+            daemon.pulse.late(now + period).into_iter().filter(|name| names.contains(&name.as_str())).count()
         };
         late(TURNING, &["audio", "sessions"]) + late(broker::TURNING, &["broker link"])
     };

@@ -10,4 +10,5 @@ mod demo;
 mod house;
 mod links;
 mod process;
+mod service;
 mod turn;

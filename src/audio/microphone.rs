@@ -4,7 +4,10 @@
 use std::{
     ffi::CString,
     fmt,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -16,7 +19,11 @@ use alsa::{
 };
 use tracing::debug;
 
-use crate::{clock::Mono, feed::Fault};
+use crate::{
+    clock::Mono,
+    feed::Fault,
+    pulse::{self, Closes},
+};
 
 use super::{
     desk::Desk,
@@ -48,9 +55,10 @@ pub(super) enum End {
     Silent,
 }
 
-/// An open microphone.
+/// An open microphone. Calls of alsa-lib are marked as what the thread is doing: each ends in the kernel, or in a plugin that
+/// talks to another program, and may hang there.
 pub(super) struct Ear {
-    pcm: PCM,
+    pcm: Closes<PCM>,
     name: String,
     layout: Layout,
     rate: u32,
@@ -78,9 +86,14 @@ impl Ear {
     pub(super) fn open(name: &str, wanted: usize) -> Result<Self, Fault> {
         let said = Said::catch();
         let c_name = CString::new(name).map_err(|_| Fault::Failed(format!("microphone {name:?}: not a name")))?;
-        let pcm = PCM::open(&c_name, Direction::Capture, true).map_err(|e| fault(name, "open", e, &said))?;
+        let on: Arc<str> = name.into();
+        if let Some(why) = pulse::still_hangs(name) {
+            return Err(Fault::Failed(format!("microphone {name}: {why}")));
+        }
+        let pcm = pulse::during("snd_pcm_open", &on, || PCM::open(&c_name, Direction::Capture, true));
+        let pcm = pcm.map_err(|e| fault(name, "open", e, &said))?;
         let mut ear = Self {
-            pcm,
+            pcm: Closes::new(pcm, "snd_pcm_close", Arc::clone(&on)),
             name: name.to_owned(),
             layout: Layout::S16,
             rate: 0,
@@ -90,8 +103,8 @@ impl Ear {
             wanted,
             started: Mono::default(),
         };
-        ear.negotiate(&said)?;
-        ear.set_wake_up(&said)?;
+        pulse::during("snd_pcm_hw_params", &on, || ear.negotiate(&said))?;
+        pulse::during("snd_pcm_sw_params", &on, || ear.set_wake_up(&said))?;
         drop(said);
         ear.started = Mono::now();
         ear.start()?;
@@ -176,13 +189,14 @@ impl Ear {
         let mut heard_at = Mono::now();
         drop(said);
         while !stop.load(Ordering::Acquire) {
-            match self.read(&mut bytes) {
+            pulse::turn();
+            match pulse::during("snd_pcm_readi", self.pcm.on(), || self.read(&mut bytes)) {
                 Ok(Some(heard)) => {
                     heard_at = Mono::now();
                     run.take(self, &bytes[..heard.frames * frame], &heard, desk)?;
                 }
                 Ok(None) if Mono::now().since(heard_at) > SILENT => return Ok(End::Silent),
-                Ok(None) => self.wait(&mut waiting),
+                Ok(None) => pulse::during("poll", self.pcm.on(), || self.wait(&mut waiting)),
                 Err(_) if Mono::now().since(heard_at) > SILENT => return Ok(End::Silent),
                 Err(e) => {
                     self.recover(e, desk)?;
@@ -265,7 +279,7 @@ impl Ear {
             libc::ESTRPIPE => {
                 desk.suspended();
                 let said = Said::catch();
-                match self.pcm.resume() {
+                match pulse::during("snd_pcm_resume", self.pcm.on(), || self.pcm.resume()) {
                     Ok(()) if self.pcm.state_raw() == State::Running as i32 => Ok(()),
                     // The board is not awake yet.
                     Err(e) if e.errno().abs() == libc::EAGAIN => Ok(()),
@@ -283,7 +297,8 @@ impl Ear {
 
     fn start(&self) -> Result<(), Fault> {
         let said = Said::catch();
-        self.pcm.prepare().and_then(|()| self.pcm.start()).map_err(|e| fault(&self.name, "start", e, &said))
+        let start = || self.pcm.prepare().and_then(|()| self.pcm.start());
+        pulse::during("snd_pcm_start", self.pcm.on(), start).map_err(|e| fault(&self.name, "start", e, &said))
     }
 
     /// How long so many frames last.

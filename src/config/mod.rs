@@ -25,7 +25,7 @@ mod wording;
 use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 pub use self::{
-    parse::{Loaded, Surroundings, load, parse},
+    parse::{Loaded, Surroundings, load, parse, salvage, text},
     problem::{ConfigError, Place, Problem},
     reload::Reload,
     values::{log_filter, parse_size},

@@ -46,17 +46,33 @@ pub struct Loaded {
 
 /// Reads a configuration file, and the secrets it names.
 pub fn load(file: &Path, around: &Surroundings) -> Result<Loaded, ConfigError> {
+    parse(&text(file)?, file, around)
+}
+
+/// The text of a configuration file.
+pub fn text(file: &Path) -> Result<String, ConfigError> {
     let text = read_bounded(file, FILE_MAX).map_err(|e| plain(&e)).and_then(|(bytes, _)| {
         String::from_utf8(bytes).map_err(|e| format!("byte {} is not UTF-8 text", e.utf8_error().valid_up_to() + 1))
     });
-    match text {
-        Ok(text) => parse(&text, file, around),
-        Err(said) => {
-            let message = format!("read it: {said}");
-            let problem = Problem { file: file.to_owned(), place: None, key: String::new(), message };
-            Err(ConfigError { problems: vec![problem], warnings: Vec::new(), blank: false })
-        }
-    }
+    text.map_err(|said| {
+        let message = format!("read it: {said}");
+        let problem = Problem { file: file.to_owned(), place: None, key: String::new(), message };
+        ConfigError { problems: vec![problem], warnings: Vec::new(), blank: false }
+    })
+}
+
+/// Reads the text of a configuration file that worked with an earlier version, without the values that this one refuses: those
+/// are left at their defaults, and given too. `None` where one is refused that `may_miss` does not let go.
+pub fn salvage(
+    text: &str,
+    file: &Path,
+    around: &Surroundings,
+    may_miss: impl Fn(&Problem) -> bool,
+) -> Option<(Loaded, Vec<Problem>)> {
+    let mut report = Report::new(file, text);
+    let (config, _) = read(text, &mut report, around);
+    let Report { problems, warnings, .. } = report;
+    problems.iter().all(may_miss).then_some((Loaded { config, warnings }, problems))
 }
 
 /// Reads the text of a configuration file, and the secrets it names. `file` is only its name in messages.

@@ -33,6 +33,7 @@ use crate::{
     clock::Mono,
     config::Video,
     feed::{Fault, Health, Writer},
+    pulse,
     video::{loan::Loan, planes::Planes, source::Source, stage::Stage},
 };
 
@@ -61,6 +62,7 @@ pub fn run(config: &Video, out: &Writer, stop: &AtomicBool) -> Result<(), Fault>
     let mut stage = Stage::new(config, &source, out, asked);
     stage.meet(&source)?;
     while !stop.load(Ordering::Acquire) {
+        pulse::turn();
         stage.steer(&mut source);
         let until = Mono::now() + TICK;
         let encoder = stage.waited_for();

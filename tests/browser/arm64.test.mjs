@@ -59,7 +59,7 @@ const journal = () => lab.guest('journalctl --no-pager -o cat -u fanlight');
 /** The service runs as another process than `pid`, and that one is at the broker. */
 const connected = (pid) => until('the service is up, and at the broker', async () => {
   const now = await shown('MainPID');
-  return now !== pid && (await shown('StatusText')) === 'device cam' && (await lab.guest(`journalctl --no-pager -o cat _PID=${now}`)).includes('connected by MQTT 5');
+  return now !== pid && (await shown('StatusText')).startsWith('cam: broker ') && (await lab.guest(`journalctl --no-pager -o cat _PID=${now}`)).includes('connected by MQTT 5');
 });
 const apt = (words) => lab.guest(`DEBIAN_FRONTEND=noninteractive apt-get -q -y ${words}`, 300);
 

@@ -1,6 +1,7 @@
 //! The daemon itself, as a process.
 
 use std::{
+    ffi::OsString,
     fs,
     path::PathBuf,
     process::{ExitStatus, Stdio},
@@ -30,6 +31,11 @@ pub struct Daemon {
 impl Daemon {
     /// Runs with this configuration.
     pub fn run(config: &str) -> Self {
+        Self::run_with(config, &[])
+    }
+
+    /// Runs with this configuration, and with these variables in its environment.
+    pub fn run_with(config: &str, settings: &[(&str, OsString)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("fanlight.toml"), config).unwrap();
         let mut child = Command::new(FANLIGHT)
@@ -37,6 +43,9 @@ impl Daemon {
             .arg(dir.path().join("fanlight.toml"))
             .env_remove("JOURNAL_STREAM")
             .env_remove("NOTIFY_SOCKET")
+            .env_remove("WATCHDOG_USEC")
+            .env_remove("STATE_DIRECTORY")
+            .envs(settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)

@@ -190,6 +190,21 @@ impl Watcher {
         within(20, "a message", self.seen.recv()).await.expect("mosquitto_sub goes on")
     }
 
+    /// The next message that is as wished.
+    pub async fn next_until(&mut self, wanted: impl Fn(&serde_json::Value) -> bool) -> Seen {
+        let mut others = Vec::new();
+        loop {
+            let Ok(next) = tokio::time::timeout(Duration::from_secs(20), self.seen.recv()).await else {
+                panic!("not the message that was waited for, but {others:#?}");
+            };
+            let seen = next.expect("mosquitto_sub goes on");
+            if wanted(&seen.json()) {
+                return seen;
+            }
+            others.push(seen);
+        }
+    }
+
     /// The next message whose JSON has `value` at `key`.
     pub async fn next_with(&mut self, key: &str, value: impl Into<serde_json::Value>) -> Seen {
         let value = value.into();

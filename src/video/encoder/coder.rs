@@ -1,17 +1,13 @@
 //! Whoever codes at the moment: the board's encoder while it can be trusted, or else the processor.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tracing::{info, warn};
 
 use super::{
-    Coded, Encoder, Hardware, Shape, Software, encoders, library,
+    Coded, Encoder, Hardware, Shape, Software,
+    closing::{self, CLOSES},
+    encoders, library,
     trust::{Trust, Turn},
 };
 use crate::{
@@ -25,9 +21,6 @@ use crate::{
         v4l2::{Buffer, Node},
     },
 };
-
-/// Failed encoders that have not let go of their device yet.
-static LETTING_GO: AtomicUsize = AtomicUsize::new(0);
 
 /// The encoder at work, and who takes over when it fails. Never open before the first picture is near.
 pub(crate) struct Coder<'a> {
@@ -65,8 +58,11 @@ impl<'a> Coder<'a> {
     }
 
     /// Goes on from one whose source was opened anew: what was learned of the encoder is not forgotten.
-    pub(crate) fn after(self, before: Self) -> Self {
-        Self { trust: before.trust, found: before.found, name: before.name, ..self }
+    pub(crate) fn after(mut self, mut before: Self) -> Self {
+        self.trust = std::mem::take(&mut before.trust);
+        self.found = before.found.take();
+        self.name = std::mem::take(&mut before.name);
+        self
     }
 
     /// What codes, for a person; empty before the first picture.
@@ -218,12 +214,11 @@ impl<'a> Coder<'a> {
     }
 
     fn open_hardware(&mut self, shape: Shape) -> Result<Option<Hardware>, String> {
-        let free = LETTING_GO.load(Ordering::Acquire) == 0;
-        match self.trust.turn(Mono::now(), free) {
+        let closing = closing::since();
+        match self.trust.turn(Mono::now(), closing) {
             Turn::Nobody => return Ok(None),
+            Turn::Software if closing.is_some() => return Err("the board's encoder still hangs".to_owned()),
             Turn::Software => return Err("the board's encoder failed".to_owned()),
-            // Of an earlier watch: it would only be the next to hang.
-            Turn::Hardware if !free => return Err("the board's encoder still hangs".to_owned()),
             Turn::Hardware => {}
         }
         let mut why = "no hardware encoder was found".to_owned();
@@ -250,28 +245,31 @@ impl<'a> Coder<'a> {
         }
     }
 
-    /// Closes an encoder that works.
+    /// Closes an encoder that works, if there is one.
     fn close(&mut self) {
-        if let Some(Encoder::Hardware(mut hardware)) = self.at_work.take() {
-            self.back.append(&mut hardware.give_back());
+        if let Some(Encoder::Hardware(hardware)) = self.at_work.take() {
+            self.let_go(hardware, CLOSES);
         }
     }
 
-    /// Gives up an encoder that does not work any more. Closing such a device may take any time: it is not this thread's.
+    /// Gives up an encoder that does not work any more.
     fn fail(&mut self, what: &str) {
-        let Some(Encoder::Hardware(mut hardware)) = self.at_work.take() else { return };
+        let Some(Encoder::Hardware(hardware)) = self.at_work.take() else { return };
         warn!("video: {}: {what}", self.name);
         self.trust.failed(Mono::now());
-        self.back.append(&mut hardware.give_back());
         self.name.clear();
-        LETTING_GO.fetch_add(1, Ordering::AcqRel);
-        let let_go = move || {
-            drop(hardware);
-            LETTING_GO.fetch_sub(1, Ordering::AcqRel);
-        };
-        // Where no thread is to be had, the closure is dropped here, with the encoder in it.
-        if std::thread::Builder::new().name("encoder".to_owned()).spawn(let_go).is_err() {
-            LETTING_GO.fetch_sub(1, Ordering::AcqRel);
-        }
+        self.let_go(hardware, Duration::ZERO);
+    }
+
+    /// Has an encoder closed, and waits for it so long.
+    fn let_go(&mut self, mut hardware: Box<Hardware>, patience: Duration) {
+        self.back.append(&mut hardware.give_back());
+        closing::close(hardware, patience);
+    }
+}
+
+impl Drop for Coder<'_> {
+    fn drop(&mut self) {
+        self.close();
     }
 }

@@ -1,5 +1,6 @@
 //! From planes to coded pictures. Closed choice: the board's encoder, or the processor.
 
+mod closing;
 mod coder;
 mod found;
 mod hardware;

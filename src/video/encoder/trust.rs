@@ -6,7 +6,7 @@ use crate::clock::Mono;
 
 /// A picture that is not done after this long never will be.
 pub(super) const WEDGED: Duration = Duration::from_millis(1500);
-/// How long one that failed may take to let go of its device, before it is given up.
+/// How long one may take to let go of its device, before it is given up.
 const LETTING_GO: Duration = Duration::from_millis(1000);
 /// One that worked this long is forgiven its last failure.
 const FORGIVEN: Duration = Duration::from_secs(600);
@@ -27,7 +27,6 @@ pub(super) enum Turn {
 #[derive(Debug, Default)]
 pub(super) struct Trust {
     failed: Option<Mono>,
-    letting_go: bool,
     lost: bool,
 }
 
@@ -36,7 +35,6 @@ impl Trust {
     pub(super) fn failed(&mut self, now: Mono) {
         self.lost |= self.failed.is_some_and(|last| now.since(last) < FORGIVEN);
         self.failed = Some(now);
-        self.letting_go = !self.lost;
     }
 
     /// It could not even be set up.
@@ -44,16 +42,12 @@ impl Trust {
         self.lost = true;
     }
 
-    /// Whose turn it is. `gone`: whether one that failed has let go of its device.
-    pub(super) fn turn(&mut self, now: Mono, gone: bool) -> Turn {
-        if self.letting_go {
-            if gone {
-                self.letting_go = false;
-            } else if self.failed.is_some_and(|since| now.since(since) >= LETTING_GO) {
-                self.lost = true;
-            } else {
-                return Turn::Nobody;
-            }
+    /// Whose turn it is. `closing`: since when one is being closed, which failed, or has another size, or was on before.
+    pub(super) fn turn(&mut self, now: Mono, closing: Option<Mono>) -> Turn {
+        match closing {
+            Some(since) if now.since(since) >= LETTING_GO => self.lost = true,
+            Some(_) if !self.lost => return Turn::Nobody,
+            _ => {}
         }
         if self.lost { Turn::Software } else { Turn::Hardware }
     }
@@ -70,36 +64,39 @@ mod tests {
     enum Step {
         Fails,
         CannotBeSetUp,
-        /// Asked whether the device is free, the answer expected.
-        Asked(bool, Turn),
+        /// Asked whose turn it is, since when (ms) one is being closed, the answer expected.
+        Asked(Option<u64>, Turn),
     }
     use Step::{Asked, CannotBeSetUp, Fails};
 
     fn play(steps: &[(u64, Step)]) {
         let mut trust = Trust::default();
         for (i, (millis, step)) in steps.iter().enumerate() {
-            let now = Mono(1_000_000_000 + millis * 1_000_000);
+            let at = |millis: u64| Mono(1_000_000_000 + millis * 1_000_000);
+            let now = at(*millis);
             match step {
                 Fails => trust.failed(now),
                 CannotBeSetUp => trust.lose(),
-                Asked(gone, expected) => assert_eq!(trust.turn(now, *gone), *expected, "step {i} at {millis} ms"),
+                Asked(closing, expected) => {
+                    assert_eq!(trust.turn(now, closing.map(at)), *expected, "step {i} at {millis} ms");
+                }
             }
         }
     }
 
     #[test]
     fn one_that_works_goes_on() {
-        play(&[(0, Asked(true, HARDWARE)), (1_000_000, Asked(true, HARDWARE))]);
+        play(&[(0, Asked(None, HARDWARE)), (1_000_000, Asked(None, HARDWARE))]);
     }
 
     #[test]
     fn one_that_fails_is_built_anew_as_soon_as_its_device_is_free() {
         play(&[
             (0, Fails),
-            (0, Asked(false, NOBODY)),
-            (900, Asked(false, NOBODY)),
-            (950, Asked(true, HARDWARE)),
-            (2_000, Asked(true, HARDWARE)),
+            (0, Asked(Some(0), NOBODY)),
+            (900, Asked(Some(0), NOBODY)),
+            (950, Asked(None, HARDWARE)),
+            (2_000, Asked(None, HARDWARE)),
         ]);
     }
 
@@ -107,32 +104,45 @@ mod tests {
     fn one_that_does_not_let_go_is_replaced_and_stays_so() {
         play(&[
             (0, Fails),
-            (999, Asked(false, NOBODY)),
-            (1_000, Asked(false, SOFTWARE)),
-            (9_000, Asked(true, SOFTWARE)),
+            (999, Asked(Some(0), NOBODY)),
+            (1_000, Asked(Some(0), SOFTWARE)),
+            (9_000, Asked(None, SOFTWARE)),
         ]);
     }
 
     #[test]
     fn one_that_fails_again_is_replaced_at_once() {
-        play(&[(0, Fails), (10, Asked(true, HARDWARE)), (599_000, Fails), (599_000, Asked(false, SOFTWARE))]);
+        play(&[(0, Fails), (10, Asked(None, HARDWARE)), (599_000, Fails), (599_000, Asked(Some(599_000), SOFTWARE))]);
     }
 
     #[test]
     fn a_failure_long_ago_is_forgiven() {
         play(&[
             (0, Fails),
-            (10, Asked(true, HARDWARE)),
+            (10, Asked(None, HARDWARE)),
             (600_000, Fails),
-            (600_010, Asked(true, HARDWARE)),
+            (600_010, Asked(None, HARDWARE)),
             (700_000, Fails),
-            (700_010, Asked(true, SOFTWARE)),
+            (700_010, Asked(None, SOFTWARE)),
         ]);
     }
 
     #[test]
+    fn one_that_is_closed_for_another_size_is_waited_for_and_is_no_failure() {
+        play(&[
+            (0, Asked(None, HARDWARE)),
+            (5_000, Asked(Some(5_000), NOBODY)),
+            (5_300, Asked(None, HARDWARE)),
+            (6_000, Fails),
+            (6_001, Asked(None, HARDWARE)),
+        ]);
+        // It hangs since the watch before: nobody waits for it again.
+        play(&[(60_000, Asked(Some(0), SOFTWARE)), (60_100, Asked(None, SOFTWARE))]);
+    }
+
+    #[test]
     fn one_that_cannot_be_set_up_is_not_tried_again() {
-        play(&[(0, CannotBeSetUp), (10, Asked(true, SOFTWARE))]);
+        play(&[(0, CannotBeSetUp), (10, Asked(None, SOFTWARE))]);
     }
 
     #[test]

@@ -252,14 +252,14 @@ impl Node {
         for event in [raw::V4L2_EVENT_SOURCE_CHANGE, raw::V4L2_EVENT_EOS] {
             let mut subscription: raw::v4l2_event_subscription = sys::zeroed();
             subscription.type_ = event;
-            let _ = self.fd.call(&sys::SUBSCRIBE, &mut subscription);
+            let _ = self.fd.call(&sys::SUBSCRIBE_EVENT, &mut subscription);
         }
     }
 
     /// Takes an event that is waiting.
     pub(crate) fn event(&self) -> Option<Event> {
         let mut event: raw::v4l2_event = sys::zeroed();
-        self.fd.call(&sys::EVENT, &mut event).ok()?;
+        self.fd.call(&sys::DQEVENT, &mut event).ok()?;
         match event.type_ {
             raw::V4L2_EVENT_SOURCE_CHANGE => Some(Event::SourceChange),
             raw::V4L2_EVENT_EOS => Some(Event::EndOfStream),

@@ -15,6 +15,7 @@ use std::{
         unix::fs::OpenOptionsExt,
     },
     path::Path,
+    sync::Arc,
 };
 
 use v4l::{
@@ -22,9 +23,13 @@ use v4l::{
     v4l2::{self, vidioc},
 };
 
+use crate::pulse::{self, Closes};
+
 /// An ioctl number with the structure it takes: the pair is checked by the kernel's own encoding of the size.
 pub(super) struct Request<T> {
     number: vidioc::_IOC_TYPE,
+    /// Its name, for messages.
+    name: &'static str,
     argument: PhantomData<T>,
 }
 
@@ -36,7 +41,8 @@ pub(super) unsafe trait Plain: Copy {}
 
 macro_rules! requests {
     ($($name:ident: $argument:ty = $number:expr;)*) => {
-        $(pub(super) const $name: Request<$argument> = Request { number: $number, argument: PhantomData };)*
+        $(pub(super) const $name: Request<$argument> =
+            Request { number: $number, name: concat!("VIDIOC_", stringify!($name)), argument: PhantomData };)*
         // An ioctl number holds the size of its argument in bits 16 to 29: a mismatch does not compile.
         $(const _: () = assert!(($number as u32 >> 16) & 0x3FFF == size_of::<$argument>() as u32);)*
     };
@@ -72,9 +78,9 @@ plain!(
 );
 
 /// `_IOR('V', 89, struct v4l2_event)`, which the crate lacks; the size differs between 32 and 64 bits.
-const DQEVENT: vidioc::_IOC_TYPE = number(2, 89, size_of::<raw::v4l2_event>());
+const TAKE_EVENT: vidioc::_IOC_TYPE = number(2, 89, size_of::<raw::v4l2_event>());
 /// `_IOW('V', 90, struct v4l2_event_subscription)`
-const SUBSCRIBE_EVENT: vidioc::_IOC_TYPE = number(1, 90, size_of::<raw::v4l2_event_subscription>());
+const SUBSCRIBE: vidioc::_IOC_TYPE = number(1, 90, size_of::<raw::v4l2_event_subscription>());
 
 /// `_IOWR('V', 95, struct v4l2_selection)`
 const SET_SELECTION: vidioc::_IOC_TYPE = number(3, 95, size_of::<raw::v4l2_selection>());
@@ -101,8 +107,8 @@ requests! {
     S_CTRL: raw::v4l2_control = vidioc::VIDIOC_S_CTRL;
     S_SELECTION: raw::v4l2_selection = SET_SELECTION;
     EXPBUF: raw::v4l2_exportbuffer = vidioc::VIDIOC_EXPBUF;
-    SUBSCRIBE: raw::v4l2_event_subscription = SUBSCRIBE_EVENT;
-    EVENT: raw::v4l2_event = DQEVENT;
+    SUBSCRIBE_EVENT: raw::v4l2_event_subscription = SUBSCRIBE;
+    DQEVENT: raw::v4l2_event = TAKE_EVENT;
 }
 
 /// What to do with a buffer: these take a pointer inside and have their own call, [`Fd::buffer`].
@@ -139,15 +145,20 @@ unsafe fn ioctl(fd: &OwnedFd, number: vidioc::_IOC_TYPE, argument: *mut libc::c_
     }
 }
 
-/// An open node.
+/// An open node. Every call is marked as what the thread is doing: any of them may hang, closing included.
 #[derive(Debug)]
-pub(super) struct Fd(OwnedFd);
+pub(super) struct Fd(Closes<OwnedFd>);
 
 impl Fd {
     /// Opens for reading and writing; calls do not block.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file: File = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-        Ok(Self(file.into()))
+        let on: Arc<str> = path.to_string_lossy().into();
+        if let Some(why) = pulse::still_hangs(&on) {
+            return Err(io::Error::other(why));
+        }
+        let open = || OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path);
+        let file: File = pulse::during("open", &on, open)?;
+        Ok(Self(Closes::new(file.into(), "close", on)))
     }
 
     /// The descriptor, to be waited for.
@@ -159,7 +170,7 @@ impl Fd {
     pub(super) fn call<T: Plain>(&self, request: &Request<T>, argument: &mut T) -> io::Result<()> {
         // SAFETY: the number carries the size of `T`, so the kernel reads and writes within `argument`. None of the
         // structures paired with a `Request` holds a pointer that the kernel follows.
-        self.retry(|| unsafe { ioctl(&self.0, request.number, (&raw mut *argument).cast()) })
+        self.retry(request.name, || unsafe { ioctl(&self.0, request.number, (&raw mut *argument).cast()) })
     }
 
     /// One ioctl about a buffer. The planes are used where `buffer.type_` is a multi-planar one.
@@ -169,10 +180,10 @@ impl Fd {
         buffer: &mut raw::v4l2_buffer,
         planes: Option<&mut [raw::v4l2_plane; PLANES]>,
     ) -> io::Result<()> {
-        let number = match call {
-            BufferCall::Query => vidioc::VIDIOC_QUERYBUF,
-            BufferCall::Queue => vidioc::VIDIOC_QBUF,
-            BufferCall::Dequeue => vidioc::VIDIOC_DQBUF,
+        let (name, number) = match call {
+            BufferCall::Query => ("VIDIOC_QUERYBUF", vidioc::VIDIOC_QUERYBUF),
+            BufferCall::Queue => ("VIDIOC_QBUF", vidioc::VIDIOC_QBUF),
+            BufferCall::Dequeue => ("VIDIOC_DQBUF", vidioc::VIDIOC_DQBUF),
         };
         if let Some(planes) = planes {
             buffer.length = PLANES as u32;
@@ -181,7 +192,7 @@ impl Fd {
         // SAFETY: the numbers carry the size of v4l2_buffer. The kernel follows `m.planes` only for the multi-planar
         // types and writes at most `length` planes there; the caller's array has that many and outlives the call. Memory
         // is always MMAP or DMABUF, so no user pointer is followed.
-        let result = self.retry(|| unsafe { ioctl(&self.0, number, (&raw mut *buffer).cast()) });
+        let result = self.retry(name, || unsafe { ioctl(&self.0, number, (&raw mut *buffer).cast()) });
         // The pointer must not outlive the borrow it came from.
         if is_multi(buffer.type_) {
             buffer.m.planes = std::ptr::null_mut();
@@ -190,13 +201,20 @@ impl Fd {
     }
 
     /// Signals that interrupt a call are none of its business.
-    fn retry(&self, mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
-        loop {
-            match call() {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
+    fn retry(&self, name: &'static str, mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+        self.during(name, || {
+            loop {
+                match call() {
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    result => return result,
+                }
             }
-        }
+        })
+    }
+
+    /// Marks a call on this node.
+    pub(super) fn during<T>(&self, name: &'static str, call: impl FnOnce() -> T) -> T {
+        pulse::during(name, self.0.on(), call)
     }
 
     /// A descriptor for a buffer's memory, to be given to another device.
@@ -211,10 +229,11 @@ impl Fd {
     pub(super) fn map(&self, offset: u32, length: u32, access: Access) -> io::Result<Mapping> {
         let offset = libc::off_t::from(i32::try_from(offset).map_err(|_| io::Error::other("buffer offset too large"))?);
         let length = length as usize;
+        let fd = self.0.as_raw_fd();
         // SAFETY: a new mapping at an address the kernel chooses touches no memory of ours.
-        let start = unsafe {
-            v4l2::mmap(std::ptr::null_mut(), length, access.protection(), libc::MAP_SHARED, self.0.as_raw_fd(), offset)?
-        };
+        let start = self.during("mmap", || unsafe {
+            v4l2::mmap(std::ptr::null_mut(), length, access.protection(), libc::MAP_SHARED, fd, offset)
+        })?;
         Ok(Mapping { start: start.cast(), length, access })
     }
 }

@@ -21,7 +21,7 @@ impl Node {
     /// Waits for a picture or an event, at most that long, and no longer than until `beside` has something, too.
     pub(crate) fn wait(&self, time: Duration, beside: Option<&Self>) -> io::Result<Ready> {
         let own = PollFd::new(self.fd.owned(), PollFlags::IN | PollFlags::PRI);
-        let [seen, _] = wait([Some(own), beside.map(Self::picture)], time)?;
+        let [seen, _] = self.fd.during("poll", || wait([Some(own), beside.map(Self::picture)], time))?;
         Ok(Ready {
             picture: seen.contains(PollFlags::IN),
             event: seen.contains(PollFlags::PRI),
@@ -37,7 +37,7 @@ impl Node {
 /// Waits that long, or until `beside` has something.
 pub(crate) fn pause(time: Duration, beside: Option<&Node>) {
     match beside {
-        Some(node) if !time.is_zero() => drop(wait([Some(node.picture()), None], time)),
+        Some(node) if !time.is_zero() => drop(node.fd.during("poll", || wait([Some(node.picture()), None], time))),
         _ => std::thread::sleep(time),
     }
 }

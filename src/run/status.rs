@@ -1,0 +1,122 @@
+//! The line that `systemctl status` shows: how the board is doing, brought up to date when that changes.
+
+use std::time::Duration;
+
+use tokio::{sync::watch, time::sleep};
+
+use crate::{broker, config::Id, protocol::Presence, stage::Stage, systemd};
+
+/// The line changes at most so often.
+const PACE: Duration = Duration::from_secs(1);
+
+/// What the line is made of.
+pub(super) struct Line {
+    pub(super) device: Id,
+    pub(super) broker: watch::Receiver<broker::State>,
+    pub(super) presence: watch::Receiver<Presence>,
+    pub(super) video: Option<Stage>,
+    pub(super) audio: Option<Stage>,
+    /// What a person should know beside that, such as a configuration that was refused; empty: nothing.
+    pub(super) note: watch::Receiver<String>,
+}
+
+impl Line {
+    /// Tells systemd, for ever.
+    pub(super) async fn tell(mut self) {
+        let mut told = String::new();
+        loop {
+            let line = self.text();
+            if line != told {
+                systemd::status(&line);
+                told = line;
+            }
+            sleep(PACE).await;
+            self.changed().await;
+        }
+    }
+
+    fn text(&mut self) -> String {
+        let broker = match &*self.broker.borrow_and_update() {
+            broker::State::Up { .. } => "online",
+            broker::State::Connecting => "connecting",
+            broker::State::Down(_) => "offline",
+            broker::State::Over => "left",
+        };
+        let viewers = self.presence.borrow_and_update().viewers;
+        let described = |stage: &Option<Stage>| stage.as_ref().map(Stage::described);
+        let (video, audio) = (described(&self.video), described(&self.audio));
+        let note = self.note.borrow_and_update();
+        text(&self.device, broker, viewers, video.as_deref(), audio.as_deref(), &note)
+    }
+
+    /// Waits until anything has changed since the text was made.
+    async fn changed(&mut self) {
+        tokio::select! {
+            () = changed(&mut self.broker) => {}
+            () = changed(&mut self.presence) => {}
+            () = changed(&mut self.note) => {}
+            () = stage_changed(&mut self.video) => {}
+            () = stage_changed(&mut self.audio) => {}
+        }
+    }
+}
+
+async fn changed<T>(value: &mut watch::Receiver<T>) {
+    if value.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn stage_changed(stage: &mut Option<Stage>) {
+    match stage {
+        Some(stage) => stage.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn text(device: &Id, broker: &str, viewers: usize, video: Option<&str>, audio: Option<&str>, note: &str) -> String {
+    let viewers = match viewers {
+        0 => "no viewers".to_owned(),
+        1 => "1 viewer".to_owned(),
+        n => format!("{n} viewers"),
+    };
+    let mut line = format!("{device}: broker {broker}, {viewers}");
+    for (what, how) in [("camera", video), ("microphone", audio)] {
+        if let Some(how) = how {
+            line += &format!(", {what} {how}");
+        }
+    }
+    if note.is_empty() { line } else { format!("{line}; {note}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_device_broker_viewers_and_devices() {
+        let device = Id::new("front-door").unwrap();
+        for (broker, viewers, video, audio, note, expected) in [
+            (
+                "online",
+                2,
+                Some("on"),
+                Some("off"),
+                "",
+                "front-door: broker online, 2 viewers, camera on, microphone off",
+            ),
+            ("offline", 0, None, Some("off"), "", "front-door: broker offline, no viewers, microphone off"),
+            (
+                "online",
+                1,
+                Some("stalled (hangs in VIDIOC_STREAMON on /dev/video0)"),
+                None,
+                "the configuration was refused",
+                "front-door: broker online, 1 viewer, camera stalled (hangs in VIDIOC_STREAMON on /dev/video0); \
+                 the configuration was refused",
+            ),
+        ] {
+            assert_eq!(text(&device, broker, viewers, video, audio, note), expected);
+        }
+    }
+}
