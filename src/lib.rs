@@ -5,11 +5,12 @@
 //!
 //! Floors; imports go down only:
 //! ```text
-//! 7  main                           – the process
+//! 8  main                           – the process
+//! 7  service                        – what lives as long as the service
 //! 6  run check demo setup           – what it can be told to do
 //! 5  sessions studio                – owners: they create and end
 //! 4  broker viewer video audio      – threads of execution
-//! 3  grant ice                      – what a session needs: a right, and ways
+//! 3  grant ice signals              – what a session needs: a right, and ways; what the process is told
 //! 2  protocol stage rate systemd    – what is said; a device as its viewers know it; what serves all of them
 //! 1  feed demand meter log pulse addresses lastgood – what travels; when to be on; what is told
 //! 0  clock config cli memory tls    – leaves
@@ -35,8 +36,10 @@ pub mod protocol;
 pub mod pulse;
 pub mod rate;
 pub mod run;
+pub mod service;
 pub mod sessions;
 pub mod setup;
+pub mod signals;
 pub mod stage;
 pub mod studio;
 pub mod systemd;

@@ -14,6 +14,7 @@ use crate::{
     clock::Mono,
     config::{EncoderChoice, Video},
     meter::Counts,
+    pulse,
     video::{
         loan::{Lendable, Loan},
         pace::Rate,
@@ -38,6 +39,8 @@ pub(crate) struct Coder<'a> {
     back: Vec<Buffer>,
     /// What is at work, as it was said.
     name: String,
+    /// The library that codes on the processor, as what its calls are made on.
+    library: Arc<str>,
 }
 
 impl<'a> Coder<'a> {
@@ -54,6 +57,7 @@ impl<'a> Coder<'a> {
             camera: None,
             back: Vec::new(),
             name: String::new(),
+            library: library::name(config.openh264_library.as_deref()).into(),
         }
     }
 
@@ -120,7 +124,7 @@ impl<'a> Coder<'a> {
         let taken = match &mut self.at_work {
             Some(Encoder::Software(software, made)) => {
                 let begin = Mono::now();
-                let cut = software.encode(planes, key, at)?;
+                let cut = pulse::during("encode", &self.library, || software.encode(planes, key, at))?;
                 *made = cut.map(|cut| Coded { cut, at, took: Mono::now().since(begin) });
                 Ok(true)
             }
@@ -205,7 +209,7 @@ impl<'a> Coder<'a> {
             },
         };
         let library = self.config.openh264_library.as_deref();
-        let software = Software::new(shape, library)?;
+        let software = pulse::during("open", &self.library, || Software::new(shape, library))?;
         let mut encoder = Encoder::Software(Box::new(software), None);
         encoder.set_rate(self.fps);
         self.at_work = Some(encoder);
@@ -247,8 +251,10 @@ impl<'a> Coder<'a> {
 
     /// Closes an encoder that works, if there is one.
     fn close(&mut self) {
-        if let Some(Encoder::Hardware(hardware)) = self.at_work.take() {
-            self.let_go(hardware, CLOSES);
+        match self.at_work.take() {
+            Some(Encoder::Hardware(hardware)) => self.let_go(hardware, CLOSES),
+            Some(software) => pulse::during("close", &self.library, || drop(software)),
+            None => {}
         }
     }
 

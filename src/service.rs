@@ -1,0 +1,251 @@
+//! `fanlight run`: what lives as long as the service. Reads the configuration, waits where there is none yet, follows SIGHUP, and
+//! feeds the watchdog.
+
+use std::{
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::timeout};
+use tracing::{error, info, warn};
+
+use crate::{
+    check,
+    clock::Mono,
+    config::{self, Config, ConfigError, Loaded, Surroundings},
+    lastgood::{Kept, Refused},
+    log,
+    pulse::{Pulse, TURN, TURNING},
+    run,
+    signals::Signals,
+    systemd,
+};
+
+/// How long the configuration may take to be read.
+const READ: Duration = Duration::from_secs(10);
+
+/// How the service ends, where it was not told to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The configuration cannot be used: trying again would not help.
+    Refused(String),
+    /// Something else; a new start may help.
+    Failed(String),
+}
+
+/// Runs the service until it is told to stop.
+pub async fn serve(file: &Path) -> Result<(), End> {
+    // First of all: from here on no signal is lost, and none ends the process by itself.
+    let signals = Signals::hear(false).map_err(End::Failed)?;
+    let kept = Kept::of_process();
+    let (text, read) = read(file).await.map_err(End::Failed)?;
+    let start = Start::new(file, text, read, &kept).map_err(End::Refused)?;
+    let settings = start.loaded.as_ref().map(|loaded| loaded.config.log.clone()).unwrap_or_default();
+    let log = log::start(&settings).map_err(|e| End::Failed(format!("start the log: {e}")))?;
+    start.remarks.iter().for_each(|remark| warn!("{remark}"));
+    let pulse = Pulse::default();
+    let beat = pulse.register("runtime", TURNING, Mono::now());
+    let turning = async {
+        loop {
+            beat.tick(Mono::now());
+            tokio::time::sleep(TURN).await;
+        }
+    };
+    let mut service = Service { file, log, kept, signals, note: watch::Sender::new(start.note) };
+    let served = async {
+        let loaded = match start.loaded {
+            Some(loaded) => Some(loaded),
+            None => service.blank().await,
+        };
+        match loaded {
+            Some(loaded) => service.watched(loaded, start.text, pulse.clone()).await.map_err(End::Failed),
+            None => Ok(()),
+        }
+    };
+    tokio::select! {
+        ended = served => ended,
+        () = systemd::feed_watchdog(pulse.clone()) => Ok(()),
+        () = turning => Ok(()),
+    }
+}
+
+/// With what the service starts.
+struct Start {
+    /// `None`: nothing is set up yet.
+    loaded: Option<Loaded>,
+    /// The text to be kept as one that works; `None` where it is not as the file says.
+    text: Option<String>,
+    /// What a person should know, in the log and in the status.
+    remarks: Vec<String>,
+    note: String,
+}
+
+impl Start {
+    /// Decides what to start with; an error ends the service with 78.
+    fn new(file: &Path, text: Option<String>, read: Result<Loaded, ConfigError>, kept: &Kept) -> Result<Self, String> {
+        let error = match read {
+            Ok(loaded) => {
+                let remarks = kept.read().1;
+                return Ok(Self { loaded: Some(loaded), text, remarks, note: String::new() });
+            }
+            Err(error) => error,
+        };
+        if error.blank {
+            let (copy, mut remarks) = kept.read();
+            remarks.extend(copy.and_then(|_| kept.place()).map(|place| {
+                let file = file.display();
+                format!(
+                    "{file} says nothing any more; the last configuration that worked is kept in {}",
+                    place.display()
+                )
+            }));
+            return Ok(Self { loaded: None, text: None, remarks, note: String::new() });
+        }
+        match kept.instead(text.as_deref(), file, &Surroundings::of_process(false), &error) {
+            Refused::GoOn { loaded, told } => {
+                let remarks = vec![error.to_string(), told.clone()];
+                Ok(Self { loaded: Some(*loaded), text: None, remarks, note: told })
+            }
+            Refused::End { hint } => Err(format!("{error}\n{hint}").trim_end().to_owned()),
+        }
+    }
+}
+
+/// Reads the configuration, on a thread of its own: a file system that hangs must not hold up signals and the watchdog. An error
+/// where it does not answer.
+async fn read(file: &Path) -> Result<(Option<String>, Result<Loaded, ConfigError>), String> {
+    static READING: AtomicBool = AtomicBool::new(false);
+    if READING.swap(true, Ordering::AcqRel) {
+        return Err(format!("read {}: the last try has not come back yet", file.display()));
+    }
+    let path = file.to_owned();
+    let reading = tokio::task::spawn_blocking(move || {
+        let read = match config::text(&path) {
+            Ok(text) => {
+                let parsed = config::parse(&text, &path, &Surroundings::of_process(false));
+                (Some(text), parsed)
+            }
+            Err(error) => (None, Err(error)),
+        };
+        READING.store(false, Ordering::Release);
+        read
+    });
+    match timeout(READ, reading).await {
+        Ok(Ok(read)) => Ok(read),
+        Ok(Err(e)) => Err(format!("read {}: {e}", file.display())),
+        Err(_) => Err(format!("read {}: the file system does not answer within {} s", file.display(), READ.as_secs())),
+    }
+}
+
+/// What lives as long as the service.
+struct Service<'a> {
+    file: &'a Path,
+    log: log::Log,
+    kept: Kept,
+    signals: Signals,
+    /// What the status says beside how the board is doing.
+    note: watch::Sender<String>,
+}
+
+impl Service<'_> {
+    /// Nothing is set up yet: waits for a SIGHUP after which something is. `None` once it is told to stop.
+    async fn blank(&mut self) -> Option<Loaded> {
+        const STATUS: &str = "not set up yet: sudo fanlight setup";
+        let file = self.file;
+        info!("{}: nothing is set up yet; waiting for `fanlight setup`, or for SIGHUP", file.display());
+        systemd::status(STATUS);
+        loop {
+            systemd::ready();
+            let mut stop = self.signals.clone();
+            tokio::select! {
+                () = stop.stopped() => return None,
+                () = self.signals.hung_up() => {}
+            }
+            systemd::reloading();
+            match read(file).await {
+                Ok((text, Ok(loaded))) => {
+                    self.log.apply(&loaded.config.log);
+                    self.keep(text);
+                    return Some(loaded);
+                }
+                Ok((_, Err(e))) => {
+                    error!("configuration read again and refused, still waiting for one:\n{e}");
+                    systemd::status(&if e.blank { STATUS.to_owned() } else { format!("not set up yet: {e}") });
+                }
+                Err(e) => error!("configuration: {e}"),
+            }
+        }
+    }
+
+    /// Serves viewers until it is told to stop.
+    async fn watched(&mut self, loaded: Loaded, text: Option<String>, pulse: Pulse) -> Result<(), String> {
+        loaded.warnings.iter().for_each(|w| warn!("{w}"));
+        let config = loaded.config;
+        info!("fanlight {} as {}", env!("CARGO_PKG_VERSION"), config.device);
+        // A file system that hangs holds up nobody.
+        let looked = config.clone();
+        tokio::task::spawn_blocking(move || check::missing(&looked).iter().for_each(|missing| info!("{missing}")));
+        let (reload, reloads) = watch::channel(config.clone());
+        self.keep(text);
+        systemd::ready();
+        let mut stop = self.signals.clone();
+        let stop = async move { stop.stopped().await };
+        let note = self.note.subscribe();
+        tokio::select! {
+            ended = run::run(config, reloads, stop, &pulse, note) => ended.map_err(|e| e.to_string()),
+            () = self.reread(reload) => Ok(()),
+        }
+    }
+
+    /// Reads the file again at each SIGHUP; hands on what can change now and says what needs a restart.
+    async fn reread(&mut self, reload: watch::Sender<Config>) {
+        loop {
+            self.signals.hung_up().await;
+            systemd::reloading();
+            let note = match read(self.file).await {
+                Ok((text, Ok(loaded))) => {
+                    loaded.warnings.iter().for_each(|w| warn!("{w}"));
+                    let old = reload.borrow().clone();
+                    let changes = Config::difference(&old, &loaded.config);
+                    if changes.is_empty() {
+                        info!("configuration read again: nothing changed");
+                    }
+                    if !changes.live.is_empty() {
+                        info!("configuration read again: changed at once: {}", changes.live.join(", "));
+                    }
+                    if !changes.restart.is_empty() {
+                        warn!("configuration read again: needs a restart: {}", changes.restart.join(", "));
+                    }
+                    self.log.apply(&loaded.config.log);
+                    reload.send_replace(old.reloaded(&loaded.config));
+                    self.keep(text);
+                    match changes.restart.as_slice() {
+                        [] => String::new(),
+                        keys => format!("a restart is needed for {}", keys.join(", ")),
+                    }
+                }
+                Ok((_, Err(e))) => {
+                    error!("configuration read again and refused, the old one stays in force:\n{e}");
+                    format!("the configuration was refused, the old one is in force: {e}")
+                }
+                Err(e) => {
+                    error!("configuration: {e}; the old one stays in force");
+                    format!("the old configuration is in force: {e}")
+                }
+            };
+            self.note.send_replace(note);
+            systemd::ready();
+        }
+    }
+
+    /// Keeps a configuration that works, beside everything else.
+    fn keep(&self, text: Option<String>) {
+        let (Some(text), kept) = (text, self.kept.clone()) else { return };
+        tokio::task::spawn_blocking(move || {
+            if let Err(e) = kept.keep(&text, env!("CARGO_PKG_VERSION")) {
+                warn!("{e}");
+            }
+        });
+    }
+}
