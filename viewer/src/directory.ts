@@ -1,54 +1,87 @@
 // The devices of a broker, as their retained status tells.
 
 import { Link } from './link.ts';
-import { Unusable, decodeStatus, topics } from './protocol.ts';
+import { Unusable, decodeInfo, decodeStatus, topics } from './protocol.ts';
 import type { Status } from './protocol.ts';
+import { troubleWords } from './trouble.ts';
 
 export interface DirectoryOptions { root?: string; user?: string; password?: string }
 export interface Listing {
-  /** By name; a device that was forgotten is gone. */
+  /** By id; a device that was forgotten is gone. */
   devices: Map<string, Status>;
+  /** What each device calls itself, where it says so: one line of at most 80 characters. */
+  names: Map<string, string>;
+  /** How many more devices there are than this list takes. */
+  left: number;
+  /** `down` and `refused` stay until the broker is there; what `devices` says is old then. */
   broker: 'connecting' | 'up' | 'down' | 'refused';
+  /** The broker's own words, if it had any. */
   message: string;
+  /** What is wrong and what can be done, in sentences; null while nothing is. */
+  trouble: { title: string; text: string; look: string | null } | null;
 }
 
-const MOST = 500;
+const MOST = 5000;
+const TELL_MS = 100;
 
 /**
- * Tells who is there, now and on each change, until the returned function is called. Throws with a sentence when the
- * broker's address is wrong.
+ * Tells who is there, now and on each change, at most ten times a second, until the returned function is called. Throws with a
+ * sentence when the broker's address is wrong.
  */
 export function watchDevices(broker: string, options: DirectoryOptions, changed: (listing: Listing) => void): () => void {
   const root = options.root ?? 'fanlight/v1';
   const link = Link.use(broker, options.user ?? '', options.password ?? '');
   const devices = new Map<string, Status>();
-  let pending = false;
+  const names = new Map<string, string>();
+  const beyond = new Set<string>();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let told = -Infinity;
   const tell = () => {
-    if (pending) return;
-    pending = true; // a broker sends all retained statuses in one go
-    queueMicrotask(() => {
-      pending = false;
-      changed({ devices: new Map([...devices].sort(([a], [b]) => a.localeCompare(b))), broker: link.state.at, message: link.state.message });
-    });
+    // A broker sends all retained messages in one go.
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      told = performance.now();
+      const { at, message } = link.state;
+      changed({
+        devices: new Map([...devices].sort(([a], [b]) => (a < b ? -1 : 1))), names: new Map(names), left: beyond.size, broker: at, message,
+        trouble: troubleWords(link.state, link.url, location.href, !!options.user),
+      });
+    }, Math.max(0, told + TELL_MS - performance.now()));
+  };
+  /** Reads one retained message; what breaks the contract is not there. */
+  const read = <T>(decode: (payload: Uint8Array) => T, payload: Uint8Array): T | undefined => {
+    try {
+      return decode(payload);
+    } catch (error) {
+      if (!(error instanceof Unusable)) throw error;
+      return undefined;
+    }
   };
   const undo = [
     link.onState(tell),
     link.subscribe(topics.everyStatus(root), true, (topic, payload) => {
       const device = topics.deviceOf(root, topic);
-      if (device === null) return;
-      try {
-        const status = decodeStatus(payload);
-        if (status === null) devices.delete(device);
-        else if (devices.has(device) || devices.size < MOST) devices.set(device, status);
-      } catch (error) {
-        if (!(error instanceof Unusable)) throw error;
-        return;
-      }
+      const status = device === null ? undefined : read(decodeStatus, payload);
+      if (device === null || status === undefined) return;
+      if (status === null) {
+        devices.delete(device);
+        beyond.delete(device);
+      } else if (devices.has(device) || devices.size < MOST) devices.set(device, status);
+      else if (beyond.size < MOST) beyond.add(device);
+      tell();
+    }),
+    link.subscribe(topics.everyInfo(root), true, (topic, payload) => {
+      const device = topics.deviceOf(root, topic, 'info');
+      const info = device === null ? undefined : read(decodeInfo, payload);
+      if (device === null || info === undefined) return;
+      if (!info?.name) names.delete(device);
+      else if (names.has(device) || names.size < MOST) names.set(device, info.name);
       tell();
     }),
   ];
   tell();
   return () => {
+    clearTimeout(timer);
     for (const one of undo) one();
     link.release();
   };

@@ -1,8 +1,13 @@
-// The web component: attributes, properties, methods and events around a `Watch` and a `View`.
+// The web component: methods, state and events around a `Watch` and a `View`. Its attributes are in `attributes.ts`.
 
-import { isId, isRoot, base64url } from './protocol.ts';
+import { Attendance, pauseAfter } from './attendance.ts';
+import { ATTRIBUTES, TARGET, ViewerAttributes, propertyOf } from './attributes.ts';
+import { Freshness } from './freshness.ts';
+import { isId, isRoot, MOST_NAME } from './protocol.ts';
 import type { Phase } from './session.ts';
 import type { ViewerStats } from './stats.ts';
+import { clean } from './texts.ts';
+import { troubleWords } from './trouble.ts';
 import { STEPS } from './words.ts';
 import type { Step } from './words.ts';
 import { rowsOf } from './rows.ts';
@@ -10,70 +15,139 @@ import { View } from './view.ts';
 import { Watch } from './watch.ts';
 import type { Target } from './watch.ts';
 
-export type ViewerState = 'idle' | 'connecting' | 'offline' | 'live' | 'reconnecting' | 'error';
+export type ViewerState = 'idle' | 'connecting' | 'offline' | 'live' | 'reconnecting' | 'paused' | 'error';
 
 export interface StateDetail {
   device: string; state: ViewerState; step: Step | null;
   /** Why there is no picture or no sound although the device is there. */
   video: string; audio: string;
+  /** The picture stands still: no new frame came for a second, or for longer where frames came more slowly than that. */
+  stale: boolean;
 }
 export interface ErrorDetail { device: string; name: string; message: string; retryInMs: number | null }
 
 interface Frames { requestVideoFrameCallback?(call: (now: number, it: { expectedDisplayTime: number; receiveTime?: number }) => void): number }
 
-const TARGET = ['broker', 'root', 'device', 'viewer', 'user', 'password', 'mode'];
-const STILL_MS = 3000;
 const CLOCK_MS = 200;
+const LOOK_MS = 250;
+const BEGIN_MS = 1000;
 
-export class FanlightViewer extends HTMLElement {
-  static readonly observedAttributes = [...TARGET, 'name', 'muted', 'controls', 'stats', 'manual'];
+/**
+ * Shows the picture and plays the sound of one fanlight camera.
+ *
+ * @tag fanlight-viewer
+ * @attr {string} broker - `ws://…`, `wss://…`, or a path on the page's own host such as `/mqtt`; required
+ * @attr {string} device - the id of the device; required
+ * @attr {string} root - the topic root; default `fanlight/v1`
+ * @attr {string} user - the broker login
+ * @attr {string} password - the broker's password; better set as a property
+ * @attr {string} viewer - who watches; default the `user`, or a random id kept for the tab
+ * @attr {"offer"|"request"} mode - who makes the offer; default `offer`, the browser
+ * @attr {string} name - what people call the camera; default what the device calls itself
+ * @attr {string} poster - the address of an image to show while there is no picture yet
+ * @attr {boolean} muted - without sound
+ * @attr {boolean} controls - shows the buttons and listens to the keys
+ * @attr {boolean} stats - shows the statistics
+ * @attr {boolean} manual - waits for `play()` or a click
+ * @attr {boolean} keep-playing - goes on in hidden tabs and out of sight
+ * @fires {CustomEvent<StateDetail>} fanlight-state - anything of the state changed
+ * @fires {CustomEvent<ErrorDetail>} fanlight-error - a call failed
+ * @fires {CustomEvent<ViewerStats>} fanlight-stats - each second while connected
+ * @fires {Event} play - `paused` became false
+ * @fires {Event} playing - the picture moves, at first or again
+ * @fires {Event} waiting - the picture stands still, though it should not
+ * @fires {Event} pause - `paused` became true
+ * @fires {Event} volumechange - `muted` or `volume` changed
+ * @fires {Event} loadedmetadata - the size of the picture is known
+ * @fires {Event} resize - the size of the picture changed
+ * @cssprop --fanlight-accent - the colour of what is active
+ * @cssprop --fanlight-radius - the radius of the corners
+ * @csspart frame - all of it
+ * @csspart video - the picture
+ * @csspart panel - the words in the middle
+ * @csspart stats - the statistics
+ * @csspart controls - the buttons
+ */
+export class FanlightViewer extends ViewerAttributes {
+  static readonly observedAttributes = ATTRIBUTES;
 
   private readonly view: View;
+  private readonly attendance: Attendance;
+  private readonly freshness = new Freshness();
   private watch: Watch | null = null;
   private wrong: string | null = null;
   private pending = false;
   private wanted = false;
+  private held = false; // by pause()
+  private resting = false; // nobody can see it
+  private restTimer: ReturnType<typeof setTimeout> | undefined;
+  private begunAt = 0;
   private shown = false;
-  private lastFrame = 0;
   private lastClock = 0;
+  private lastHealth = '';
   private blocked = false;
+  private loudness = 1;
+  private asking: ((what: 'login' | 'address') => void) | null = null;
+  private waiting: { resolve(): void; reject(error: Error): void }[] = [];
   private ticking: ReturnType<typeof setInterval> | undefined;
+  private looking: ReturnType<typeof setInterval> | undefined;
   private figures: ViewerStats | null = null;
   private toldState = '';
   private toldError = '';
+  private toldPaused = true;
+  private toldPlaying = false;
+  private toldStill = -1;
   private frames = 0;
 
   constructor() {
     super();
     this.view = new View(this.attachShadow({ mode: 'open' }), {
-      toggle: () => (this.wanted ? this.stop() : this.play()),
+      toggle: () => (this.wanted ? this.stop() : void this.play()),
       prepare: () => this.watch?.prepare(),
-      retry: () => this.play(),
+      retry: () => void this.play(),
       mute: () => this.toggleSound(),
       snapshot: () => void this.saveSnapshot(),
       stats: () => this.toggleAttribute('stats'),
       full: () => void this.toggleFull(),
+      float: () => void this.toggleFloat(),
+      ask: (what) => this.asking?.(what),
     });
+    const { video } = this.view;
+    this.attendance = new Attendance(this, (frozen) => this.attend(frozen));
+    for (const type of ['loadedmetadata', 'resize']) video.addEventListener(type, () => this.dispatchEvent(new Event(type)));
+    for (const type of ['enterpictureinpicture', 'leavepictureinpicture']) video.addEventListener(type, () => this.attend(false));
     this.addEventListener('keydown', (event) => this.key(event));
   }
 
   // --- for the page around it
 
-  /** Starts watching, or tries again at once. */
-  play(): void {
+  /** Starts watching, or tries again at once. Resolves with the first picture; rejects when it is stopped or cannot work. */
+  play(): Promise<void> {
     this.wanted = true;
-    if (this.watch) this.watch.start();
-    else this.rebuild();
+    this.held = this.resting = false;
+    const playing = new Promise<void>((resolve, reject) => this.waiting.push({ resolve, reject }));
+    playing.catch(() => {}); // for those who do not wait for it
+    if (!this.watch) this.rebuild();
+    else this.begin();
     // Called from a click the browser allows sound.
     this.sound();
+    if (this.shown && this.state === 'live') this.settle();
+    return playing;
+  }
+
+  /** Ends the call and says so to the device. The last picture stays, dimmed. */
+  pause(): void {
+    if (this.paused && !this.resting) return;
+    this.held = true;
+    this.halt('paused');
+    this.refresh();
   }
 
   /** Ends the call and says so to the device. */
   stop(): void {
-    this.wanted = false;
-    this.watch?.stop();
+    this.held = false;
+    this.halt('left');
     this.view.forgetLast();
-    this.figures = null;
     this.refresh();
   }
 
@@ -94,6 +168,35 @@ export class FanlightViewer extends HTMLElement {
     return phase.at === 'live' && phase.restarting ? 'reconnecting' : phase.at;
   }
 
+  /** Whether it does not play: nobody asked for it, it was stopped, or nobody can see it (see `keepPlaying`). */
+  get paused(): boolean { return !this.wanted || this.resting; }
+  /** The picture stands still: no new frame came for a second, or for longer where frames came more slowly than that. */
+  get stale(): boolean { return this.stillFor() !== null; }
+  /** The loudness, 0 to 1. Telephones may ignore it. */
+  get volume(): number { return this.loudness; }
+  set volume(value: number) {
+    const it = Number(value);
+    if (!Number.isFinite(it)) throw new TypeError(`volume: ${String(value)} is not a number`);
+    if (it < 0 || it > 1) throw new DOMException(`volume: ${it} is not from 0 to 1`, 'IndexSizeError');
+    if (it === this.loudness) return;
+    this.loudness = it;
+    this.view.video.volume = it;
+    this.dispatchEvent(new Event('volumechange'));
+  }
+  /** The size of the picture; 0 while there is none. */
+  get videoWidth(): number { return this.shown ? this.view.video.videoWidth : 0; }
+  get videoHeight(): number { return this.shown ? this.view.video.videoHeight : 0; }
+
+  /** What is shown as its name. */
+  get label(): string { return clean(this.name, MOST_NAME) || this.watch?.info?.name || this.device || 'Camera'; }
+
+  /** Where it is set, the panel has buttons that call it when the broker refuses the login or cannot be reached. */
+  get askFor(): ((what: 'login' | 'address') => void) | null { return this.asking; }
+  set askFor(value: ((what: 'login' | 'address') => void) | null) {
+    this.asking = typeof value === 'function' ? value : null;
+    this.refresh();
+  }
+
   /** The figures of the last second; null while there is no connection. */
   get statistics(): ViewerStats | null { return this.figures; }
   /** Milliseconds from the wish to watch to the first picture. */
@@ -106,61 +209,48 @@ export class FanlightViewer extends HTMLElement {
     const { start = 0, ...reached } = this.watch?.call.reached ?? {};
     return Object.fromEntries(Object.entries(reached).map(([step, at]) => [step, at - start]));
   }
-  /** The browser's own connection and video element, for measuring. */
+  /** The browser's own connection, for measuring. */
   get peerConnection(): RTCPeerConnection | null { return this.watch?.player.pc ?? null; }
+  /** The browser's own video element, for measuring. */
   get video(): HTMLVideoElement { return this.view.video; }
-
-  get broker(): string { return this.getAttribute('broker') ?? ''; }
-  set broker(value: string) { this.setAttribute('broker', value); }
-  get device(): string { return this.getAttribute('device') ?? ''; }
-  set device(value: string) { this.setAttribute('device', value); }
-  get root(): string { return this.getAttribute('root') || 'fanlight/v1'; }
-  set root(value: string) { this.setAttribute('root', value); }
-  get user(): string { return this.getAttribute('user') ?? ''; }
-  set user(value: string) { this.setAttribute('user', value); }
-  private secret: string | null = null;
-  /** As a property the password does not show in the page's tree. */
-  get password(): string { return this.secret ?? this.getAttribute('password') ?? ''; }
-  set password(value: string) { this.secret = value; this.later(); }
-  /** Who watches; must be the broker login where the broker checks it. */
-  get viewer(): string { return this.getAttribute('viewer') || (isId(this.user) ? this.user : ownId()); }
-  set viewer(value: string) { this.setAttribute('viewer', value); }
-  get mode(): 'offer' | 'request' { return this.getAttribute('mode') === 'request' ? 'request' : 'offer'; }
-  set mode(value: 'offer' | 'request') { this.setAttribute('mode', value); }
-  get muted(): boolean { return this.hasAttribute('muted'); }
-  set muted(value: boolean) { this.toggleAttribute('muted', value); }
-  get controls(): boolean { return this.hasAttribute('controls'); }
-  set controls(value: boolean) { this.toggleAttribute('controls', value); }
-  get stats(): boolean { return this.hasAttribute('stats'); }
-  set stats(value: boolean) { this.toggleAttribute('stats', value); }
-  /** Waits for `play()` or a click instead of starting by itself. */
-  get manual(): boolean { return this.hasAttribute('manual'); }
-  set manual(value: boolean) { this.toggleAttribute('manual', value); }
 
   // --- for the browser
 
+  /** @internal */
   connectedCallback(): void {
+    this.takeEarly([...ATTRIBUTES.map(propertyOf), 'volume', 'askFor']);
     addEventListener('pagehide', this.leave);
     addEventListener('pageshow', this.comeBack);
     document.addEventListener('fullscreenchange', this.refresh);
+    this.attendance.begin();
     this.ticking = setInterval(() => void this.tick(), 1000);
+    this.looking = setInterval(() => this.look(), LOOK_MS);
     this.later();
   }
 
+  /** @internal */
   disconnectedCallback(): void {
     removeEventListener('pagehide', this.leave);
     removeEventListener('pageshow', this.comeBack);
     document.removeEventListener('fullscreenchange', this.refresh);
+    this.attendance.end();
     clearInterval(this.ticking);
+    clearInterval(this.looking);
     this.later();
   }
 
+  /** @internal */
   attributeChangedCallback(name: string, before: string | null, after: string | null): void {
     if (before === after) return;
     if (TARGET.includes(name)) this.later();
     else if (name === 'muted') {
       this.blocked = false;
       this.sound();
+      this.dispatchEvent(new Event('volumechange'));
+    } else if (name === 'poster') {
+      this.view.showPoster(this.poster);
+    } else if (name === 'keep-playing') {
+      this.attend(false);
     } else if (name === 'stats') {
       this.view.showStats(this.stats);
       void this.tick();
@@ -170,9 +260,15 @@ export class FanlightViewer extends HTMLElement {
 
   // --- inside
 
-  private get phase(): Phase {
+  private get phase(): Phase | { at: 'paused' } {
     if (this.wrong !== null) return { at: 'error', name: 'bad_setting', message: this.wrong, next: 'stay', retryAt: null };
+    if (this.held || (this.resting && this.wanted)) return { at: 'paused' };
     return this.watch?.call.phase ?? { at: 'idle' };
+  }
+
+  /** @internal */
+  protected targetChanged(): void {
+    this.later();
   }
 
   /** Several attributes set in a row make one new call; a move within the page makes none. */
@@ -199,21 +295,71 @@ export class FanlightViewer extends HTMLElement {
     const { broker, root, device, viewer, user, password } = this;
     const target: Target = { broker, root, device, viewer, user, password };
     try {
+      const id = (what: string, it: string) => `The ${what} “${clean(it, 64)}” has a character other than letters, digits, “-” and “_”, or is longer than 64.`;
       this.wrong = broker === '' ? 'The attribute “broker” is missing.'
         : device === '' ? 'The attribute “device” is missing.'
-        : !isId(device) ? `The device “${device.slice(0, 64)}” has a character other than letters, digits, “-” and “_”, or is longer than 64.`
-        : !isId(viewer) ? `The viewer “${viewer.slice(0, 64)}” has a character other than letters, digits, “-” and “_”, or is longer than 64.`
-        : !isRoot(root) ? `The root “${root.slice(0, 64)}” is not a topic.` : null;
+        : !isId(device) ? id('device', device) : !isId(viewer) ? id('viewer', viewer)
+        : !isRoot(root) ? `The root “${clean(root, 64)}” is not a topic.` : null;
       if (this.wrong === null) {
-        this.watch = new Watch(target, { mode: this.mode, wanted: { video: true, audio: true, talk: false }, visible: () => document.visibilityState === 'visible' },
+        this.watch = new Watch(target, { mode: this.mode, wanted: { video: true, audio: true, talk: false }, visible: () => !this.attendance.pageHidden },
           () => this.refresh(), (stream) => this.take(stream));
       }
     } catch (error) {
       this.wrong = (error as Error).message;
     }
-    if (this.watch && (this.wanted || !this.manual)) {
+    if (this.watch && !this.held && (this.wanted || !this.manual)) {
       this.wanted = true;
-      this.watch.start();
+      this.begin();
+    }
+    this.refresh();
+  }
+
+  private begin(): void {
+    this.begunAt = performance.now();
+    this.resting = pauseAfter(this.presence()) === 0;
+    if (!this.resting) this.watch?.start();
+  }
+
+  /** Ends the call; `reason` is said to the device. */
+  private halt(reason: string): void {
+    this.wanted = this.resting = false;
+    clearTimeout(this.restTimer);
+    this.restTimer = undefined;
+    this.watch?.stop(reason);
+    this.figures = null;
+    for (const { reject } of this.waiting.splice(0)) reject(new DOMException(`play of ${this.device}: it was stopped`, 'AbortError'));
+  }
+
+  private presence() {
+    const { call } = this.watch ?? {};
+    const { video } = this.view;
+    return {
+      keep: this.keepPlaying, pageHidden: this.attendance.pageHidden, outOfSight: this.attendance.outOfSight,
+      pictureInPicture: this.shadowRoot?.pictureInPictureElement === video,
+      soundOnly: call?.media.video === 'absent' && call.media.audio === 'ok' && this.peerConnection?.connectionState === 'connected' && !video.muted && this.loudness > 0,
+      begun: this.shown || performance.now() - this.begunAt > BEGIN_MS,
+    };
+  }
+
+  /** Pauses when nobody has seen it for a while, and goes on at once when somebody does. */
+  private attend(frozen: boolean): void {
+    this.freshness.forgive(performance.now());
+    const after = pauseAfter(this.presence());
+    if (after === null) {
+      clearTimeout(this.restTimer);
+      this.restTimer = undefined;
+      if (this.resting && this.wanted) this.begin();
+    } else if (this.wanted && !this.resting) {
+      const rest = () => {
+        this.restTimer = undefined;
+        if (!this.wanted || this.resting || pauseAfter(this.presence()) === null) return;
+        this.resting = true;
+        this.watch?.stop('hidden');
+        this.figures = null;
+        this.refresh();
+      };
+      if (frozen || after === 0) rest();
+      else this.restTimer ??= setTimeout(rest, after);
     }
     this.refresh();
   }
@@ -222,6 +368,8 @@ export class FanlightViewer extends HTMLElement {
     const { watch } = this;
     this.watch = null;
     this.watchKey = '';
+    clearTimeout(this.restTimer);
+    this.restTimer = undefined;
     watch?.close();
     this.view.forgetLast();
   }
@@ -232,17 +380,20 @@ export class FanlightViewer extends HTMLElement {
     this.shown = false;
     this.figures = null;
     this.frames += 1;
+    this.freshness.begin();
     video.srcObject = stream;
     if (!stream) return;
     this.sound();
     const mine = this.frames;
     const seen = (now: number, at: number) => {
       if (mine !== this.frames) return;
-      this.lastFrame = now;
+      this.freshness.frame(now);
       if (!this.shown) {
         this.shown = true;
         this.watch?.shown();
         this.view.forgetLast();
+      } else if (this.toldStill >= 0) {
+        this.look();
       }
       if (this.stats && now - this.lastClock > CLOCK_MS) {
         this.lastClock = now;
@@ -267,6 +418,7 @@ export class FanlightViewer extends HTMLElement {
   private sound(): void {
     const { video } = this.view;
     video.muted = this.muted || this.blocked;
+    video.volume = this.loudness;
     if (!video.srcObject) return;
     video.play().catch((error: Error) => {
       if (error.name !== 'NotAllowedError' || video.muted) return;
@@ -277,43 +429,83 @@ export class FanlightViewer extends HTMLElement {
     });
   }
 
+  /** For how long the picture has stood still although somebody looks and it should move; null while it moves. */
+  private stillFor(): number | null {
+    const { phase, view, watch } = this;
+    if (!watch || !this.shown || phase.at === 'paused' || this.attendance.pageHidden || this.attendance.outOfSight || view.video.paused) return null;
+    const { video } = watch.call.media;
+    if ((phase.at !== 'live' && phase.at !== 'step') || (video !== 'ok' && video !== 'starting')) return null;
+    return this.freshness.staleFor(performance.now());
+  }
+
+  /** Draws again when the picture has come to stand, each second that it stands, and when it moves again. */
+  private look(): void {
+    const still = this.stillFor();
+    const told = still === null ? -1 : Math.floor(still / 1000);
+    if (told === this.toldStill) return;
+    this.toldStill = told;
+    this.refresh();
+  }
+
   private readonly refresh = (): void => {
     const { phase, view, watch } = this;
-    const link = watch?.link.state;
+    const link = watch?.link;
     const media = watch?.call.media ?? { video: 'ok', audio: 'ok' };
     const now = performance.now();
-    const standsStill = phase.at === 'live' && this.shown && media.video === 'ok' && document.visibilityState === 'visible'
-      && !view.video.paused && now - this.lastFrame > STILL_MS;
+    // A camera that was covered or away a moment ago has had no chance to send a frame yet.
+    if (media.video !== this.lastHealth) this.freshness.forgive(now);
+    this.lastHealth = media.video;
+    const info = watch?.info ?? null;
     view.draw({
-      name: this.getAttribute('name') || this.device || 'Camera', phase, media, shown: this.shown, standsStill,
-      broker: link && (link.at === 'refused' || link.at === 'down' || this.brokerWasDown) ? { refused: link.at === 'refused', message: link.message } : null,
+      name: this.label, phase, media, why: watch?.call.why ?? null, shown: this.shown, stillFor: this.stillFor(),
+      deviceGone: watch?.call.status?.state === 'offline',
+      broker: link ? troubleWords(link.state, link.url, location.href, this.user !== '') : null,
+      refused: link?.state.at === 'refused', canAsk: this.asking !== null,
+      noSound: info?.hasAudio === false || (info === null && media.audio === 'absent'),
       muted: this.view.video.muted || this.muted, soundBlocked: this.blocked, full: document.fullscreenElement === this,
       goaway: !!watch?.call.goaway, now,
     }, this.controls);
-    this.brokerWasDown = link?.at === 'down' || (this.brokerWasDown && link?.at === 'connecting');
     this.tell(media);
   };
 
-  // Between two tries the link is "connecting" for a moment; the words should not jump.
-  private brokerWasDown = false;
-
   private tell(media: { video: string; audio: string }): void {
-    const { phase, device, state } = this;
-    const detail: StateDetail = { device, state, step: phase.at === 'step' ? phase.step : null, ...media };
+    const { phase, device, state, stale, paused } = this;
+    const detail: StateDetail = { device, state, step: phase.at === 'step' ? phase.step : null, video: media.video, audio: media.audio, stale };
     const told = JSON.stringify(detail);
     if (told !== this.toldState) {
       this.toldState = told;
       this.emit('fanlight-state', detail);
     }
+    if (paused !== this.toldPaused) {
+      this.toldPaused = paused;
+      this.dispatchEvent(new Event(paused ? 'pause' : 'play'));
+    }
+    const playing = state === 'live' && this.shown && !stale;
+    if (playing !== this.toldPlaying) {
+      this.toldPlaying = playing;
+      if (playing) {
+        this.settle();
+        this.dispatchEvent(new Event('playing'));
+      } else if (!paused) {
+        this.dispatchEvent(new Event('waiting'));
+      }
+    }
     if (phase.at !== 'error') {
       this.toldError = '';
       return;
+    }
+    if (phase.next === 'stay') {
+      for (const { reject } of this.waiting.splice(0)) reject(new DOMException(`play of ${device}: ${phase.name}${phase.message && `: ${phase.message}`}`, 'NotSupportedError'));
     }
     const error = JSON.stringify(phase);
     if (error === this.toldError) return;
     this.toldError = error;
     const retryInMs = phase.retryAt === null ? null : Math.max(0, phase.retryAt - performance.now());
     this.emit('fanlight-error', { device, name: phase.name, message: phase.message, retryInMs } satisfies ErrorDetail);
+  }
+
+  private settle(): void {
+    for (const { resolve } of this.waiting.splice(0)) resolve();
   }
 
   private emit(type: string, detail: unknown): void {
@@ -363,14 +555,24 @@ export class FanlightViewer extends HTMLElement {
     }
   }
 
+  private async toggleFloat(): Promise<void> {
+    try {
+      if (this.shadowRoot?.pictureInPictureElement) await document.exitPictureInPicture();
+      else await this.view.video.requestPictureInPicture();
+    } catch {
+      this.view.say('The browser does not allow picture-in-picture here');
+    }
+  }
+
   private key(event: KeyboardEvent): void {
     if (!this.controls || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     switch (event.key.toLowerCase()) {
-      case 'k': if (this.wanted) this.stop(); else this.play(); break;
+      case 'k': if (this.wanted) this.stop(); else void this.play(); break;
       case 'm': this.toggleSound(); break;
       case 's': void this.saveSnapshot(); break;
       case 'i': this.toggleAttribute('stats'); break;
       case 'f': void this.toggleFull(); break;
+      case 'p': void this.toggleFloat(); break;
       default: return;
     }
     event.preventDefault();
@@ -387,23 +589,8 @@ export class FanlightViewer extends HTMLElement {
     }
   }
 
-  private readonly leave = (): void => this.watch?.stop();
+  private readonly leave = (): void => this.watch?.stop('left');
   private readonly comeBack = (event: PageTransitionEvent): void => {
-    if (event.persisted && this.wanted) this.watch?.start();
+    if (event.persisted && this.wanted) this.begin();
   };
 }
-
-/** An id for this tab: a reload stays the same viewer. */
-function ownId(): string {
-  const make = () => `web-${base64url(crypto.getRandomValues(new Uint8Array(9)))}`;
-  try {
-    const kept = sessionStorage.getItem('fanlight-viewer');
-    if (kept && isId(kept)) return kept;
-    const made = make();
-    sessionStorage.setItem('fanlight-viewer', made);
-    return made;
-  } catch {
-    return (passing ??= make()); // storage is switched off
-  }
-}
-let passing: string | undefined;

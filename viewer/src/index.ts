@@ -22,4 +22,5 @@ declare global {
   }
 }
 
-if (!customElements.get('fanlight-viewer')) customElements.define('fanlight-viewer', FanlightViewer);
+// On a server there are none: there the page is only rendered.
+if (globalThis.customElements && !customElements.get('fanlight-viewer')) customElements.define('fanlight-viewer', FanlightViewer);

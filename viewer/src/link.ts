@@ -4,8 +4,20 @@ import { MqttClient, browserStreamBuilder } from './mqtt.cjs';
 import type { IClientOptions } from './mqtt.cjs';
 import { brokerUrl } from './address.ts';
 import { base64url } from './protocol.ts';
+import { clean } from './texts.ts';
 
-export type LinkState = { at: 'connecting' | 'up' | 'down' | 'refused'; message: string };
+/** Why there is no broker, as far as a browser lets a page find out. */
+export type Trouble =
+  | { why: 'login' | 'version' | 'unreachable' | 'silent' | 'not_mqtt' | 'mixed' | 'policy' | 'offline' | 'lost' }
+  /** Something answers HTTP there; its status is known on the page's own host only. */
+  | { why: 'path'; status: number | null };
+export interface LinkState {
+  /** `down` and `refused` stay until the broker is there, whatever is being tried meanwhile. */
+  at: 'connecting' | 'up' | 'down' | 'refused';
+  /** The broker's own words, if it had any. */
+  message: string;
+  trouble: Trouble | null;
+}
 type Listener = (topic: string, payload: Uint8Array) => void;
 interface Subscription { filter: string; retained: boolean; listeners: Set<Listener> }
 
@@ -13,7 +25,10 @@ const BASE_MS = 500;
 const CAP_MS = 15_000; // a person is waiting; a device's cap is longer
 const STEADY_MS = 30_000;
 const DOUBT_MS = 3000;
-const KEPT_TOPICS = 1000;
+const KEPT_TOPICS = 12_000;
+const KEPT_BYTES = 8 * 1024 * 1024;
+const CONNECT_MS = 10_000;
+const LOOK_MS = 4000;
 const EXPIRY_S = 15;
 const REFUSED = new Set([4, 5, 0x85, 0x86, 0x87, 0x8a, 0x8c]); // CONNACK: login, identity or banned
 const WRONG_VERSION = new Set([1, 0x84]);
@@ -21,11 +36,12 @@ const WRONG_VERSION = new Set([1, 0x84]);
 const links = new Map<string, Link>();
 
 export class Link {
-  state: LinkState = { at: 'connecting', message: '' };
+  state: LinkState = { at: 'connecting', message: '', trouble: null };
 
   private client: MqttClient | null = null;
   private readonly subscriptions = new Map<string, Subscription>();
   private readonly kept = new Map<string, Uint8Array>();
+  private keptBytes = 0;
   private readonly stateListeners = new Set<() => void>();
   private users = 0;
   private attempts = 0;
@@ -34,10 +50,11 @@ export class Link {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private doubt: ReturnType<typeof setTimeout> | undefined;
   private upSince = 0;
+  private forbidden = false; // by the page's content security policy
   private readonly id = `fanlight-viewer-${base64url(crypto.getRandomValues(new Uint8Array(9)))}`;
 
   private constructor(
-    private readonly key: string, private readonly url: URL, private readonly user: string, private readonly password: string,
+    private readonly key: string, readonly url: URL, private readonly user: string, private readonly password: string,
   ) {}
 
   /** The link to this broker; made on first use. Each call needs one `release`. */
@@ -50,6 +67,7 @@ export class Link {
       links.set(key, link);
       addEventListener('online', link.hurry);
       document.addEventListener('visibilitychange', link.hurry);
+      document.addEventListener('securitypolicyviolation', link.violated);
       link.connect();
     }
     link.users += 1;
@@ -64,6 +82,7 @@ export class Link {
       links.delete(this.key);
       removeEventListener('online', this.hurry);
       document.removeEventListener('visibilitychange', this.hurry);
+      document.removeEventListener('securitypolicyviolation', this.violated);
       clearTimeout(this.timer);
       this.drop();
     }, 1000);
@@ -94,7 +113,7 @@ export class Link {
       if (one.listeners.size || this.subscriptions.get(filter) !== one) return;
       this.subscriptions.delete(filter);
       const wanted = (topic: string) => [...this.subscriptions.values()].some((it) => it.retained && matches(it.filter, topic));
-      for (const topic of this.kept.keys()) if (!wanted(topic)) this.kept.delete(topic);
+      for (const topic of this.kept.keys()) if (!wanted(topic)) this.keep(topic, null);
       if (this.up) this.client?.unsubscribe(filter, () => {});
     };
   }
@@ -121,6 +140,10 @@ export class Link {
     this.connect();
   };
 
+  private readonly violated = (event: SecurityPolicyViolationEvent): void => {
+    if (event.disposition === 'enforce' && (event.blockedURI === this.url.href || event.blockedURI.startsWith(this.url.origin))) this.forbidden = true;
+  };
+
   /** After sleep or a change of network a connection can be dead without knowing: ask, and do not wait for the keep-alive. */
   private probe(): void {
     const { client } = this;
@@ -139,17 +162,18 @@ export class Link {
   private connect(): void {
     this.timer = undefined;
     this.attempts += 1;
-    if (this.state.at !== 'refused') this.enter('connecting', '');
+    this.forbidden = false;
     const { url } = this;
+    const begun = performance.now();
     let opened = false;
-    let fate: { at: 'down' | 'refused'; message: string; again?: boolean } = { at: 'down', message: `no answer from ${url.host}` };
+    let fate: { at: 'down' | 'refused'; message: string; again?: boolean; trouble?: Trouble } = { at: 'down', message: '' };
     const options: IClientOptions = {
       protocol: url.protocol.slice(0, -1) as 'ws' | 'wss',
       hostname: url.hostname, path: url.pathname + url.search,
       port: Number(url.port) || (url.protocol === 'wss:' ? 443 : 80),
       clientId: this.id, protocolVersion: this.version, protocolId: 'MQTT',
       // Pings every half of it: timers of hidden pages run once a minute, and brokers wait 1.5 times as long.
-      keepalive: 60, timerVariant: 'native', connectTimeout: 10_000,
+      keepalive: 60, timerVariant: 'native', connectTimeout: CONNECT_MS,
       reconnectPeriod: 0, resubscribe: false, queueQoSZero: false,
       clean: this.version === 4 || !this.seen,
       createWebsocket: (address: string, protocols: string[]) => {
@@ -166,7 +190,7 @@ export class Link {
     try {
       client = new MqttClient((it) => browserStreamBuilder(it, options), options);
     } catch (error) {
-      this.enter('refused', (error as Error).message); // a page on https may not use ws:
+      this.enter('refused', (error as Error).message, { why: 'mixed' }); // a page on https may not use ws:
       return;
     }
     this.client = client;
@@ -175,15 +199,15 @@ export class Link {
       this.seen = true;
       this.upSince = Date.now();
       for (const one of this.subscriptions.values()) this.ask(one);
-      this.enter('up', '');
+      this.enter('up', '', null);
     });
     client.on('message', (topic, payload) => {
       if (client === this.client) this.deliver(topic, payload);
     });
     client.on('error', (error) => {
       const code = (error as { code?: number }).code ?? -1;
-      if (WRONG_VERSION.has(code)) fate = { at: 'down', message: error.message, again: true };
-      else if (REFUSED.has(code)) fate = { at: 'refused', message: error.message };
+      if (WRONG_VERSION.has(code)) fate = { at: 'down', message: error.message, again: true, trouble: { why: 'version' } };
+      else if (REFUSED.has(code)) fate = { at: 'refused', message: error.message, trouble: { why: 'login' } };
       client.end(true);
     });
     client.on('close', () => {
@@ -193,12 +217,39 @@ export class Link {
       // A broker that only knows 3.1.1 may hang up instead of saying so.
       const silent = opened && this.upSince === 0 && this.attempts % 2 === 0;
       if (fate.again || silent) this.version = this.version === 5 ? 4 : 5;
-      if (this.upSince && Date.now() - this.upSince > STEADY_MS) this.attempts = 0;
+      const lost = this.upSince > 0;
+      if (lost && Date.now() - this.upSince > STEADY_MS) this.attempts = 0;
       this.upSince = 0;
-      this.enter(fate.at, fate.message);
+      const trouble: Trouble = fate.trouble ?? (navigator.onLine === false ? { why: 'offline' }
+        : lost ? { why: 'lost' } : opened ? { why: 'not_mqtt' } : this.forbidden ? { why: 'policy' }
+        : performance.now() - begun > CONNECT_MS - 500 ? { why: 'silent' } : { why: 'unreachable' });
+      // What was found out about an address stays true until something else is.
+      const known = trouble.why === 'unreachable' && this.state.trouble?.why === 'path' ? this.state.trouble : trouble;
+      if (!fate.again) this.enter(fate.at, fate.message, known);
+      if (known.why === 'unreachable' || known.why === 'path') void this.look();
       const most = Math.min(CAP_MS, BASE_MS * 2 ** Math.min(this.attempts, 10));
       this.timer = setTimeout(() => this.connect(), fate.again ? 0 : fate.at === 'refused' ? CAP_MS : Math.random() * most);
     });
+  }
+
+  /** A WebSocket that fails says nothing. Plain HTTP to the same place tells at least whether somebody is there. */
+  private async look(): Promise<void> {
+    const http = new URL(this.url);
+    http.protocol = this.url.protocol === 'wss:' ? 'https:' : 'http:';
+    const own = http.origin === location.origin;
+    let found: Trouble = { why: 'unreachable' };
+    try {
+      const answer = await fetch(http, {
+        mode: own ? 'same-origin' : 'no-cors', cache: 'no-store', credentials: own ? 'same-origin' : 'omit', signal: AbortSignal.timeout(LOOK_MS),
+      });
+      void answer.body?.cancel();
+      found = { why: 'path', status: own ? answer.status : null };
+    } catch {
+      // Nobody there, a certificate that is not trusted, or a policy that forbids it: a page is not told which.
+    }
+    if (this.state.at === 'down' && (this.state.trouble?.why === 'unreachable' || this.state.trouble?.why === 'path')) {
+      this.enter('down', '', this.forbidden && found.why === 'unreachable' ? { why: 'policy' } : found);
+    }
   }
 
   private drop(): void {
@@ -216,16 +267,24 @@ export class Link {
   private deliver(topic: string, payload: Uint8Array): void {
     for (const one of [...this.subscriptions.values()]) {
       if (!matches(one.filter, topic)) continue;
-      if (one.retained) {
-        this.kept.delete(topic);
-        if (payload.length && this.kept.size < KEPT_TOPICS) this.kept.set(topic, payload);
-      }
+      if (one.retained) this.keep(topic, payload);
       for (const listener of [...one.listeners]) listener(topic, payload);
     }
   }
 
-  private enter(at: LinkState['at'], message: string): void {
-    this.state = { at, message };
+  /** Remembers a retained message for who subscribes later; what is too much for this page is not remembered. */
+  private keep(topic: string, payload: Uint8Array | null): void {
+    this.keptBytes -= this.kept.get(topic)?.length ?? 0;
+    this.kept.delete(topic);
+    if (!payload?.length || this.kept.size >= KEPT_TOPICS || this.keptBytes + payload.length > KEPT_BYTES) return;
+    this.kept.set(topic, payload);
+    this.keptBytes += payload.length;
+  }
+
+  private enter(at: LinkState['at'], message: string, trouble: Trouble | null): void {
+    const before = this.state;
+    this.state = { at, message: clean(message, 200), trouble };
+    if (JSON.stringify(before) === JSON.stringify(this.state) && at !== 'up') return;
     for (const listener of [...this.stateListeners]) listener();
   }
 }

@@ -1,48 +1,74 @@
 // The page: who is there, and the pictures of those that were chosen.
 
-import { prepareCall, watchDevices } from './index.ts';
-import type { FanlightViewer, Listing, Status } from './index.ts';
+import { watchDevices } from './index.ts';
+import type { FanlightViewer, Listing } from './index.ts';
+import { ConnectDialog } from './connect.ts';
+import type { Question, Typed } from './connect.ts';
 import { h, icon } from './dom.ts';
-import { settingsOf, settingsTyped } from './settings.ts';
-import type { Config } from './settings.ts';
+import { gridOf } from './grid.ts';
+import { CameraList } from './list.ts';
+import { Logins } from './logins.ts';
+import { configOf, settingsOf, settingsTyped } from './settings.ts';
+import type { Config, Settings } from './settings.ts';
 
 const find = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
-const list = find<HTMLUListElement>('devices');
 const stage = find('stage');
 const hint = find('hint');
-const form = find<HTMLFormElement>('connect');
-const link = find('link');
+const chip = find('change');
 const viewers = new Map<string, FanlightViewer>();
+const GAP = 10;
+const LOOK_MS = 3000;
+const MOST_SHOWN = 64;
+
+const storage = (name: 'sessionStorage' | 'localStorage'): Storage | null => {
+  try {
+    return globalThis[name];
+  } catch {
+    return null; // switched off
+  }
+};
+const logins = new Logins(storage('sessionStorage'), storage('localStorage'), location.href);
+
+let own: Settings = { config: {}, from: null, notes: [] };
 let config: Config = {};
 let listing: Listing | null = null;
+let wrong = '';
 let stop: (() => void) | null = null;
 let looking: ReturnType<typeof setInterval> | undefined;
 
-const LOOK_MS = 3000;
-
-/** The file beside the page; none, or not JSON: the address or the form says it. */
-const file = (): Promise<unknown> => fetch('./config.json', { cache: 'no-store' }).then((answer) => (answer.ok ? answer.json() : null)).catch(() => null);
+/** The file beside the page. Without one the address or the dialog says it. */
+async function file(): Promise<{ config: Config; problems: string[] }> {
+  try {
+    const answer = await fetch('./config.json', { cache: 'no-store' });
+    if (answer.ok) return configOf(await answer.text());
+    return { config: {}, problems: answer.status === 404 ? [] : [`config.json cannot be read: the web server answers HTTP ${answer.status}.`] };
+  } catch {
+    return { config: {}, problems: ['config.json cannot be read: the web server does not answer.'] };
+  }
+}
 
 function start(): void {
   stop?.();
+  stop = null;
   for (const one of viewers.values()) one.remove();
   viewers.clear();
   listing = null;
-  const broker = config.broker;
-  document.body.classList.toggle('unset', !broker);
-  ask(!broker);
-  if (!broker) return draw();
-  try {
-    stop = watchDevices(broker, options(), (it) => {
-      listing = it;
-      lookForMove(it.broker === 'down' || it.broker === 'refused');
-      draw();
-    });
-  } catch (error) {
-    return wrong((error as Error).message);
+  wrong = '';
+  const { broker } = config;
+  if (broker) {
+    try {
+      stop = watchDevices(broker, options(), (it) => {
+        listing = it;
+        lookForMove(it.broker === 'down' || it.broker === 'refused');
+        draw();
+      });
+      for (const device of (config.device ?? '').split(',').map((it) => it.trim()).filter(Boolean).slice(0, MOST_SHOWN)) show(device);
+    } catch (error) {
+      wrong = (error as Error).message;
+    }
   }
-  for (const device of (config.device ?? '').split(',').filter(Boolean)) show(device.trim());
   draw();
+  if (!broker || wrong) ask('address');
 }
 
 const options = () => ({
@@ -52,24 +78,15 @@ const options = () => ({
 /** A broker that is gone may have moved: then the file says where to, and a new page may go there. */
 function lookForMove(gone: boolean): void {
   if (!gone) {
-    if (listing?.broker !== 'up') return; // between two tries
+    if (listing?.broker !== 'up') return; // the first try
     clearInterval(looking);
     looking = undefined;
     return;
   }
   looking ??= setInterval(() => void file().then((now) => {
-    const moved = settingsOf(now, location.search, location.href).broker;
-    if (moved && moved !== config.broker && own.broker === config.broker) location.reload();
+    const moved = now.config.broker;
+    if (moved && moved !== config.broker && own.config.broker === config.broker) location.reload();
   }), LOOK_MS);
-}
-
-function wrong(message: string): void {
-  const { broker, ...rest } = config;
-  config = rest;
-  document.body.classList.add('unset');
-  ask(true);
-  (form.elements.namedItem('broker') as HTMLInputElement).value = broker ?? '';
-  find('wrong').textContent = message;
 }
 
 function show(device: string): void {
@@ -81,18 +98,18 @@ function show(device: string): void {
   viewer.controls = true;
   viewer.muted = viewers.size > 0; // one voice at a time
   viewer.stats = new URLSearchParams(location.search).has('stats');
+  viewer.addEventListener('fanlight-state', () => draw());
   viewers.set(device, viewer);
   stage.append(viewer);
 }
 
-function hide(device: string): void {
-  viewers.get(device)?.remove();
-  viewers.delete(device);
-}
-
 function toggle(device: string): void {
-  if (viewers.has(device)) hide(device);
-  else show(device);
+  if (viewers.has(device)) {
+    viewers.get(device)?.remove();
+    viewers.delete(device);
+  } else if (viewers.size < MOST_SHOWN) {
+    show(device);
+  }
   const address = new URL(location.href);
   if (viewers.size) address.searchParams.set('device', [...viewers.keys()].join(','));
   else address.searchParams.delete('device');
@@ -100,89 +117,128 @@ function toggle(device: string): void {
   draw();
 }
 
+const cameras = new CameraList(toggle, (device) => viewers.get(device) ?? null, () => draw());
+
 function draw(): void {
-  const state = listing?.broker ?? 'connecting';
-  link.dataset['is'] = config.broker ? state : 'none';
-  link.textContent = !config.broker ? 'Not connected' : { connecting: 'Connecting', up: 'Connected', down: 'Broker not reachable', refused: 'Login refused' }[state];
-
-  const devices = new Map<string, Status | null>(listing?.devices ?? []);
-  for (const device of viewers.keys()) if (!devices.has(device)) devices.set(device, null);
-  // Rows are kept, so that the keyboard stays where it is.
-  const rows = new Map([...list.children].map((row) => [(row as HTMLElement).dataset['device']!, row as HTMLElement]));
-  for (const [device, row] of rows) if (!devices.has(device)) row.remove();
-  let at = 0;
-  for (const [device, status] of devices) {
-    const row = rows.get(device) ?? makeRow(device);
-    if (list.children[at] !== row) list.insertBefore(row, list.children[at] ?? null);
-    at += 1;
-    fillRow(row, device, status);
+  const state = !config.broker || wrong ? 'none' : listing?.broker ?? 'connecting';
+  const words = { none: 'No broker', connecting: 'Connecting to the broker', up: 'Broker connected', down: 'Broker not connected', refused: 'Login refused' }[state];
+  if (chip.textContent !== words) {
+    chip.textContent = words;
+    chip.setAttribute('aria-label', `${words}: change the connection`);
+    chip.dataset['is'] = state;
+    find('said').textContent = words;
   }
-  document.body.classList.toggle('empty', devices.size === 0);
-  stage.dataset['count'] = String(Math.min(viewers.size, 5));
-  hint.hidden = viewers.size > 0 || !config.broker;
-  find('hint-title').textContent = devices.size ? 'Choose a camera' : state === 'up' ? 'No cameras yet' : state === 'refused' ? 'The broker refused the login' : state === 'down' ? 'The broker cannot be reached' : 'Looking for cameras';
-  find('hint-text').textContent = devices.size ? 'Several at once are fine.'
-    : state === 'up' ? 'A camera appears here as soon as its daemon reaches this broker.'
-    : state === 'refused' ? 'Check the user and the password: press “Login refused” above.' : state === 'down' ? 'This page keeps trying and goes on by itself.' : '';
-  find('count').textContent = devices.size ? String(devices.size) : '';
+  const all = cameras.draw(listing, [...viewers.keys()]);
+  find('count').textContent = all ? all.toLocaleString('en') : '';
+  document.body.classList.toggle('empty', all === 0);
+  // A list of the one camera that is shown anyway would only take its place.
+  document.body.classList.toggle('solo', all === 1 && viewers.size === 1);
+
+  const trouble = state === 'none' ? null : listing?.trouble ?? null;
+  const alone = viewers.size === 1 ? [...viewers.values()][0]! : null;
+  for (const it of viewers.values()) {
+    const asks = it === alone ? ask : null;
+    if (it.askFor !== asks) it.askFor = asks;
+  }
+  // One picture says it itself, in its own panel; with several, once for all of them.
+  const inPanel = alone !== null && alone.state !== 'live' && alone.state !== 'reconnecting';
+  drawNotices(trouble && viewers.size > 0 && !inPanel ? trouble : null);
+
+  hint.hidden = viewers.size > 0;
+  stage.hidden = viewers.size === 0;
+  const [title, text] = state === 'none' ? [wrong ? 'The broker’s address is wrong' : 'No broker yet', wrong || 'Say at which MQTT broker the cameras are.']
+    : trouble ? [trouble.title, trouble.text]
+    : all ? ['Choose a camera', 'Several at once are fine.']
+    : state === 'up' ? ['No cameras yet', 'A camera appears here as soon as its daemon reaches this broker.'] : ['Looking for cameras', ''];
+  find('hint-title').textContent = title;
+  find('hint-text').textContent = text;
+  const look = find<HTMLAnchorElement>('hint-look');
+  look.hidden = !trouble?.look;
+  if (trouble?.look) Object.assign(look, { href: trouble.look, textContent: `Open ${trouble.look}` });
+  fillDoing(hint.querySelector('.doing')!, state === 'none' ? ['address'] : trouble ? (state === 'refused' ? ['login', 'address'] : ['address']) : []);
+  arrange();
 }
 
-function makeRow(device: string): HTMLElement {
-  const button = h('button', { type: 'button' }, h('span', { class: 'face', 'aria-hidden': 'true' }, icon('camera')),
-    h('span', { class: 'words' }, h('b', {}, device), ' ', h('small')), h('span', { class: 'who' }), h('span', { class: 'mark' }, icon('check')));
-  button.onclick = () => toggle(device);
-  // Whoever points at a camera will watch it.
-  button.onpointerenter = button.onpointerdown = button.onfocus = () => { if (!viewers.has(device)) prepareCall(); };
-  const row = h('li', {}, button);
-  row.dataset['device'] = device;
-  return row;
+/** The buttons that help, made anew only when they change. */
+function fillDoing(place: Element, which: Question[]): void {
+  const key = which.join(' ');
+  if ((place as HTMLElement).dataset['key'] === key) return;
+  (place as HTMLElement).dataset['key'] = key;
+  place.replaceChildren(...which.map((what) => {
+    const button = h('button', { type: 'button', class: what === 'login' || which.length === 1 ? 'main' : '' }, what === 'login' ? 'Log in' : config.broker ? 'Change address' : 'Connect');
+    button.onclick = () => ask(what);
+    return button;
+  }));
 }
 
-function fillRow(row: HTMLElement, device: string, status: Status | null): void {
-  const online = status?.state === 'online';
-  row.dataset['is'] = !online ? 'offline' : status.media.video === 'ok' ? 'online' : 'trouble';
-  row.firstElementChild!.setAttribute('aria-pressed', String(viewers.has(device)));
-  const small = row.querySelector('small')!;
-  const text = describe(status);
-  if (small.textContent !== text) small.textContent = text;
-  const who = row.querySelector<HTMLElement>('.who')!;
-  const count = online ? status.viewers ?? 0 : 0;
-  if (who.dataset['is'] === String(count)) return;
-  who.dataset['is'] = String(count);
-  who.title = `${count} watching`;
-  who.replaceChildren(...(count ? [icon('people'), String(count), h('span', { class: 'spoken' }, ' watching')] : []));
+const read = new Set<string>(); // notices that were closed
+let fileNotes: string[] = [];
+function drawNotices(trouble: Listing['trouble']): void {
+  const notices = find('notices');
+  const notes = fileNotes.filter((it) => !read.has(it));
+  const key = JSON.stringify([notes, trouble, listing?.broker]);
+  if (notices.dataset['key'] === key) return;
+  notices.dataset['key'] = key;
+  notices.replaceChildren();
+  for (const note of notes) {
+    const close = h('button', { type: 'button', 'aria-label': 'Close this message', class: 'close' }, icon('close'));
+    close.onclick = () => {
+      read.add(note);
+      draw();
+    };
+    notices.append(h('div', { class: 'notice', role: 'alert' }, icon('warning'), h('p', {}, note), close));
+  }
+  if (trouble) {
+    const doing = h('div', { class: 'doing' });
+    fillDoing(doing, listing?.broker === 'refused' ? ['login', 'address'] : ['address']);
+    const link = trouble.look ? h('a', { href: trouble.look, target: '_blank', rel: 'noopener noreferrer' }, `Open ${trouble.look}`) : null;
+    notices.append(h('div', { class: 'notice bad', role: 'alert' }, icon('offline'), h('p', {}, h('b', {}, trouble.title), ' ', trouble.text, ' ', link), doing));
+  }
 }
 
-function describe(status: Status | null): string {
-  if (!status) return 'Not heard of yet';
-  if (status.state === 'offline') return status.reason === 'shutdown' ? 'Offline: switched off' : 'Offline: connection lost';
-  return { ok: 'Online', starting: 'Camera starting', stalled: 'Camera hangs', absent: 'No camera', privacy: 'Privacy is on', refused: 'Online' }[status.media.video];
+/** Fills the stage with the pictures, as large as they can be. */
+function arrange(): void {
+  const { width, height } = stage.getBoundingClientRect();
+  if (!viewers.size || !width || !height) return;
+  const grid = gridOf(viewers.size, width, height, GAP);
+  stage.style.setProperty('--tracks', String(grid.tracks));
+  stage.style.setProperty('--row', grid.rowHeight === null ? 'minmax(0, 1fr)' : `${grid.rowHeight}px`);
+  stage.dataset['count'] = String(viewers.size);
+  [...viewers.values()].forEach((it, at) => {
+    it.style.gridColumn = `span ${grid.spans[at]!}`;
+  });
+}
+new ResizeObserver(arrange).observe(stage);
+
+function ask(what: Question): void {
+  const login = config.broker ? logins.get(config.broker) : null;
+  dialog.ask(what, {
+    config, remembered: login?.remembered ?? false, ...(wrong ? { wrong } : {}),
+    fromAddress: own.from === 'address' && config.broker === own.config.broker,
+  });
 }
 
-form.addEventListener('submit', (event) => {
-  event.preventDefault();
-  find('wrong').textContent = '';
-  config = settingsTyped(config, Object.fromEntries(new FormData(form)) as Record<string, string>, location.href);
+function connect(typed: Typed): void {
+  config = settingsTyped(config, typed, location.href);
+  if (config.broker) {
+    logins.keep(config.broker, config.user ?? '', config.password ?? '', typed.remember);
+    if (own.from === null) logins.keepBroker(config.broker, config.root ?? '', typed.remember);
+  }
   start();
-});
-/** Shows the form with what is set; without a broker it is all there is to do. */
-function ask(open: boolean): void {
-  form.hidden = !open;
-  find('wrong').textContent = '';
-  find('cancel').hidden = !config.broker;
-  if (!open) return;
-  for (const key of ['broker', 'root', 'device', 'user'] as const) (form.elements.namedItem(key) as HTMLInputElement).value = config[key] ?? '';
-  (form.elements.namedItem('broker') as HTMLInputElement).focus();
 }
+const dialog = new ConnectDialog(location.href, connect);
+chip.addEventListener('click', () => ask('address'));
 
-find('change').addEventListener('click', () => ask(form.hidden || !config.broker));
-const cancel = (): void => {
-  ask(false);
-  find('change').focus();
-};
-find('cancel').addEventListener('click', cancel);
-form.addEventListener('keydown', (event) => { if (event.key === 'Escape' && config.broker) cancel(); });
-
-const own = settingsOf(await file(), location.search, location.href);
-config = own;
+const found = await file();
+own = settingsOf(found.config, location.search, location.href);
+fileNotes = [...found.problems, ...own.notes];
+config = { ...own.config };
+const typed = config.broker ? null : logins.broker;
+if (typed) config = { ...config, broker: typed.broker, ...(typed.root ? { root: typed.root } : {}) };
+const kept = config.broker ? logins.get(config.broker) : null;
+// What a person typed for this very broker counts more than the file.
+if (kept) {
+  const { viewer, ...rest } = config;
+  config = { ...rest, ...(viewer && config.user === kept.user ? { viewer } : {}), user: kept.user, password: kept.password };
+}
 start();

@@ -1,12 +1,16 @@
 // What is said over the broker: topics and messages. Pure: no clock, no network, no DOM.
 // The contract is docs/protocol.md; section numbers below are its own.
 
+import { clean } from './texts.ts';
+
 export const VERSION = 1;
 /** Section 7. */
 export const MAX_MESSAGE = 32 * 1024;
 export const MAX_SDP = 24 * 1024;
 export const MAX_CANDIDATES = 24;
 const MAX_DEPTH = 16;
+/** Longer names are cut: the config allows 128 characters in one line, a screen does not. */
+export const MOST_NAME = 80;
 
 /** `refused`: this viewer does not get it, since it has no codec of the device. Only in a session. */
 export const HEALTHS = ['ok', 'starting', 'stalled', 'absent', 'privacy', 'refused'] as const;
@@ -34,7 +38,8 @@ export type FromDevice =
   | { type: 'answer'; sdp: string; offerHash: string | null; leaseS: number | null; iceServers: IceServer[] }
   | { type: 'candidates'; ufrag: string | null; candidates: Candidate[]; end: boolean }
   | { type: 'renewed'; leaseS: number }
-  | { type: 'media'; media: MediaHealth; route: string | null }
+  /** `why`: the device's own words for what is wrong with its picture or sound. */
+  | { type: 'media'; media: MediaHealth; route: string | null; why: string | null }
   | { type: 'goaway'; inS: number; reason: string }
   | { type: 'bye'; reason: string }
   | { type: 'ping' | 'pong'; n: number }
@@ -49,6 +54,9 @@ export type Status =
     }
   | { state: 'offline'; epoch: string; conn: number; reason: string };
 
+/** What a device says it is and has; null: not said. */
+export interface Info { name: string | null; hasVideo: boolean | null; hasAudio: boolean | null }
+
 /** A message that cannot be used; the text says why. */
 export class Unusable extends Error {}
 
@@ -61,12 +69,14 @@ export const isRoot = (text: string): boolean => /^[^+#\0/]+(\/[^+#\0/]+)*$/.tes
 export const topics = {
   status: (root: string, device: string) => `${root}/${device}/status`,
   everyStatus: (root: string) => `${root}/+/status`,
+  info: (root: string, device: string) => `${root}/${device}/info`,
+  everyInfo: (root: string) => `${root}/+/info`,
   request: (root: string, device: string, viewer: string) => `${root}/${device}/req/${viewer}`,
   reply: (root: string, device: string, viewer: string) => `${root}/${device}/rsp/${viewer}`,
-  /** The device a status topic speaks of. */
-  deviceOf(root: string, topic: string): string | null {
-    if (!topic.startsWith(`${root}/`) || !topic.endsWith('/status')) return null;
-    const device = topic.slice(root.length + 1, -'/status'.length);
+  /** The device that a topic of this kind speaks of. */
+  deviceOf(root: string, topic: string, kind: 'status' | 'info' = 'status'): string | null {
+    if (!topic.startsWith(`${root}/`) || !topic.endsWith(`/${kind}`)) return null;
+    const device = topic.slice(root.length + 1, -(kind.length + 1));
     return isId(device) ? device : null;
   },
 };
@@ -115,6 +125,19 @@ export function decodeStatus(payload: Uint8Array): Status | null {
   };
 }
 
+/** Reads a retained info. An empty payload is a device that was forgotten: null. */
+export function decodeInfo(payload: Uint8Array): Info | null {
+  if (payload.length === 0) return null;
+  const it = object(readJson(payload), 'info');
+  if (it['v'] !== VERSION) throw new Unusable('version: not 1');
+  const name = typeof it['name'] === 'string' ? clean(it['name'], MOST_NAME) : '';
+  return {
+    name: name || null,
+    hasVideo: Array.isArray(it['cameras']) ? it['cameras'].length > 0 : null,
+    hasAudio: it['audio'] === undefined ? null : it['audio'] !== null,
+  };
+}
+
 function bodyOf(it: Record<string, unknown>): FromDevice {
   switch (it['type']) {
     case 'welcome':
@@ -137,7 +160,7 @@ function bodyOf(it: Record<string, unknown>): FromDevice {
     case 'renewed':
       return { type: 'renewed', leaseS: lease(it) ?? fail('renewed: no lease_s') };
     case 'media':
-      return { type: 'media', media: mediaOf(it), route: routeOf(it['route']) };
+      return { type: 'media', media: mediaOf(it), route: routeOf(it['route']), why: typeof it['reason'] === 'string' ? clean(it['reason'], 300) || null : null };
     case 'goaway':
       return { type: 'goaway', inS: number(it, 'in_s', 86_400), reason: text(it, 'reason', 64, '') };
     case 'bye':
@@ -148,7 +171,7 @@ function bodyOf(it: Record<string, unknown>): FromDevice {
     case 'error': {
       const after = it['retry_after_ms'];
       return {
-        type: 'error', code: number(it, 'code', 999), name: text(it, 'name', 64), message: text(it, 'message', 1024, ''),
+        type: 'error', code: number(it, 'code', 999), name: text(it, 'name', 64), message: clean(text(it, 'message', 1024, ''), 300),
         retryAfterMs: typeof after === 'number' && after >= 0 ? Math.min(after, 3_600_000) : null,
       };
     }
@@ -164,7 +187,7 @@ function lease(it: Record<string, unknown>): number | null {
 
 /** The way media takes, in the device's words. */
 function routeOf(value: unknown): string | null {
-  return typeof value === 'string' && value.length <= 400 ? value : null;
+  return typeof value === 'string' && value.length <= 400 ? clean(value, 400) : null;
 }
 
 function mediaOf(value: unknown): MediaHealth {

@@ -49,6 +49,8 @@ const DEFAULT_LEASE_S = 600;
 export class Call {
   phase: Phase = { at: 'idle' };
   media: MediaHealth = { video: 'ok', audio: 'ok' };
+  /** What the device says about its picture or sound, in a sentence. */
+  why: string | null = null;
   /** The way media takes, as the device says it. */
   route: string | null = null;
   status: Status | null = null;
@@ -370,7 +372,7 @@ export class Call {
     this.session = this.nextSession();
     this.out = new Outbox(this.session, () => this.brokerUp, (text) => this.effects.push({ do: 'publish', text }));
     this.epoch = this.status?.epoch ?? null;
-    this.route = null;
+    this.route = this.why = null;
     this.step(this.status ? 'offer' : 'device', now);
     if (this.options.mode === 'request') {
       this.out.say({ type: 'request', media: this.options.wanted });
@@ -460,6 +462,7 @@ export class Call {
       case 'media':
         this.media = body.media;
         this.route = body.route;
+        this.why = body.why;
         return;
       case 'goaway':
         this.goaway = { reason: body.reason, at: now + body.inS * 1000 };

@@ -6,17 +6,28 @@ import type { Icon } from './dom.ts';
 import type { MediaHealth } from './protocol.ts';
 import type { Row } from './rows.ts';
 import type { Phase } from './session.ts';
-import { STEPS, pictureWords, selfExplaining, soundWords, stepWords, wordsFor } from './words.ts';
+import type { TroubleWords } from './trouble.ts';
+import { STEPS, noSoundWords, pictureWords, selfExplaining, soundWords, stepWords, wordsFor } from './words.ts';
 
 export interface Seen {
   name: string;
-  phase: Phase;
-  /** Why the broker is not there, in its own words if it has any. */
-  broker: { refused: boolean; message: string } | null;
+  phase: Phase | { at: 'paused' };
+  /** Why the broker is not there; null while it is. */
+  broker: TroubleWords | null;
+  refused: boolean;
+  /** Somebody listens to the buttons "Log in" and "Change address". */
+  canAsk: boolean;
   media: MediaHealth;
+  /** What the device says about its picture or sound. */
+  why: string | null;
   /** A picture was shown in this session. */
   shown: boolean;
-  standsStill: boolean;
+  /** For how long the picture has stood still, in milliseconds. */
+  stillFor: number | null;
+  /** The broker says that the device is gone. */
+  deviceGone: boolean;
+  /** The device has no microphone to begin with. */
+  noSound: boolean;
   muted: boolean;
   soundBlocked: boolean;
   full: boolean;
@@ -24,9 +35,12 @@ export interface Seen {
   now: number;
 }
 
-export interface Actions { toggle(): void; prepare(): void; retry(): void; mute(): void; snapshot(): void; stats(): void; full(): void }
+export interface Actions {
+  toggle(): void; prepare(): void; retry(): void; mute(): void; snapshot(): void; stats(): void; full(): void; float(): void;
+  ask(what: 'login' | 'address'): void;
+}
 
-interface Panel { icon: Icon; title: string; text: string; detail?: string; button: string | null; kind: 'calm' | 'trouble' }
+interface Panel { icon: Icon; title: string; text: string; detail?: string; button: string | null; kind: 'calm' | 'trouble'; asks?: boolean; look?: string | null }
 
 export class View {
   readonly video = h('video', { part: 'video', playsinline: true, autoplay: true, disablepictureinpicture: false });
@@ -41,14 +55,22 @@ export class View {
   private readonly stepper = h('ol', { class: 'steps', 'aria-hidden': 'true' }, ...this.steps);
   private readonly action = button('action', 'play', '');
   private readonly count = h('p', { class: 'count' });
-  private readonly panel = h('div', { class: 'panel', part: 'panel' }, this.panelIcon, this.title, this.text, this.detail, this.stepper,
-    h('div', { class: 'doing' }, this.action, this.count));
+  private readonly login = h('button', { class: 'action', type: 'button' }, 'Log in');
+  private readonly address = h('button', { class: 'action second', type: 'button' }, 'Change address');
+  private readonly look = h('a', { class: 'look', target: '_blank', rel: 'noopener noreferrer' });
+  private readonly doing = h('div', { class: 'doing' }, this.action, this.login, this.address, this.count);
+  private readonly panel = h('div', { class: 'panel', part: 'panel' }, this.panelIcon, this.title, this.text, this.detail, this.look, this.stepper, this.doing);
+  private readonly poster = h('img', { class: 'poster', alt: '', hidden: true });
+  private readonly stillTitle = h('b');
+  private readonly stillText = h('span');
+  private readonly still = h('div', { class: 'still', part: 'still', hidden: true }, icon('frozen'), h('p', {}, this.stillTitle, this.stillText));
   private readonly name = h('span', { class: 'name' });
   private readonly badge = h('span', { class: 'badge' });
   private readonly toggle = button('toggle', 'stop', 'Stop watching');
-  private readonly sound = button('sound', 'sound', 'Sound on');
+  private readonly sound = button('sound', 'sound', 'Sound (m)');
   private readonly snap = button('snap', 'snapshot', 'Save a snapshot (s)');
   private readonly chart = button('chart', 'stats', 'Statistics (i)');
+  private readonly float = button('float', 'float', 'Picture in picture (p)');
   private readonly expand = button('expand', 'full', 'Full screen (f)');
   private readonly figures = h('dl');
   private readonly stats = h('section', { class: 'stats', part: 'stats', 'aria-label': 'Statistics', hidden: true }, this.figures);
@@ -61,11 +83,11 @@ export class View {
   constructor(root: ShadowRoot, actions: Actions) {
     root.adoptedStyleSheets = [sheet()];
     this.frame = h('div', { class: 'frame', part: 'frame', role: 'group' },
-      this.video, this.last, h('div', { class: 'shade' }), this.panel,
+      this.poster, this.video, this.last, h('div', { class: 'shade' }), this.panel, this.still,
       h('header', { class: 'top' }, this.name, this.badge),
       this.stats,
       h('div', { class: 'bar', part: 'controls', role: 'group', 'aria-label': 'Picture controls' },
-        this.toggle, this.sound, h('span', { class: 'gap' }), this.snap, this.chart, this.expand),
+        this.toggle, this.sound, h('span', { class: 'gap' }), this.snap, this.chart, this.float, this.expand),
       this.toast, this.spoken);
     root.append(this.frame);
     this.toggle.onclick = () => actions.toggle();
@@ -76,6 +98,10 @@ export class View {
     this.snap.onclick = () => actions.snapshot();
     this.chart.onclick = () => actions.stats();
     this.expand.onclick = () => actions.full();
+    this.float.onclick = () => actions.float();
+    this.float.hidden = !document.pictureInPictureEnabled;
+    this.login.onclick = () => actions.ask('login');
+    this.address.onclick = () => actions.ask('address');
     this.video.ondblclick = this.last.ondblclick = () => { if (this.frame.classList.contains('controls')) actions.full(); };
     const awake = () => {
       this.frame.classList.remove('resting');
@@ -93,23 +119,30 @@ export class View {
     const panel = panelOf(it);
     const state = phase.at === 'step' ? 'connecting' : phase.at === 'live' && phase.restarting ? 'reconnecting' : phase.at;
     const step = phase.at === 'step' ? STEPS.indexOf(phase.step) : -1;
-    const waits = phase.at === 'error' || phase.at === 'offline' ? phase : null;
+    const waits = phase.at === 'error' ? phase : null;
+    const still = panel === null && it.stillFor !== null;
     this.frame.classList.toggle('controls', controls);
-    this.count.textContent = waits?.at === 'error' && waits.retryAt !== null ? countdown(waits.retryAt - it.now) : '';
+    this.count.textContent = waits !== null && waits.retryAt !== null ? countdown(waits.retryAt - it.now) : '';
+    if (still) this.stillText.textContent = `Last picture ${ago(it.stillFor!)} ago`;
 
     // The rest changes rarely; touching it each second would make screen readers and animations start again.
-    const drawn = JSON.stringify([it.name, state, step, panel, it.media, it.muted, it.soundBlocked, it.full, it.standsStill, it.goaway, live, it.shown]);
+    const drawn = JSON.stringify([it.name, state, step, panel, it.media, it.muted, it.soundBlocked, it.full, still, it.deviceGone, it.noSound, it.canAsk, it.goaway, live, it.shown]);
     if (drawn === this.drawn) return;
     this.drawn = drawn;
 
     this.frame.dataset['state'] = state;
     this.frame.dataset['shown'] = String(live && it.shown && it.media.video !== 'privacy');
     this.frame.classList.toggle('dim', panel !== null);
+    this.frame.classList.toggle('stale', still);
     this.frame.setAttribute('aria-label', `Camera ${it.name}`);
-    this.video.setAttribute('aria-label', `Live picture of ${it.name}`);
-    this.name.textContent = it.name;
-    this.badge.dataset['kind'] = badgeKind(it);
-    this.badge.textContent = badgeText(it);
+    this.video.setAttribute('aria-label', still ? `Picture of ${it.name}, standing still` : `Live picture of ${it.name}`);
+    this.name.replaceChildren(h('bdi', {}, it.name));
+    this.name.title = it.name;
+    this.badge.dataset['kind'] = still ? 'bad' : badgeKind(it);
+    this.badge.textContent = still ? 'Not live' : badgeText(it);
+    this.still.hidden = !still;
+    const stillWords = it.deviceGone ? 'The camera is offline' : 'The picture has stopped';
+    this.stillTitle.textContent = stillWords;
 
     this.panel.hidden = panel === null;
     if (panel) {
@@ -119,28 +152,48 @@ export class View {
       this.text.textContent = panel.text;
       this.detail.textContent = panel.detail ?? '';
       this.action.hidden = panel.button === null;
-      label(this.action, phase.at === 'idle' ? 'play' : 'retry', '', panel.button ?? '');
+      label(this.action, phase.at === 'idle' || phase.at === 'paused' ? 'play' : 'retry', '', panel.button ?? '');
+      this.login.hidden = !panel.asks || !it.canAsk || !it.refused;
+      this.address.hidden = !panel.asks || !it.canAsk;
+      this.doing.hidden = panel.button === null && this.address.hidden;
+      this.look.hidden = !panel.look;
+      if (panel.look) {
+        this.look.href = panel.look;
+        this.look.textContent = `Open ${panel.look}`;
+      }
     }
     this.stepper.hidden = step < 0 || panel === null || panel.kind === 'trouble' || panel.icon !== 'camera';
     this.panel.classList.toggle('quiet', !this.stepper.hidden);
     this.steps.forEach((one, i) => { one.dataset['is'] = i < step ? 'done' : i === step ? 'now' : 'next'; });
 
-    const watching = phase.at !== 'idle';
+    const watching = phase.at !== 'idle' && phase.at !== 'paused';
     label(this.toggle, watching ? 'stop' : 'play', watching ? 'Stop watching (k)' : 'Watch (k)');
-    const noSound = it.media.audio === 'ok' ? null : soundWords[it.media.audio];
-    // The browser wants a click before it plays sound: say so in words.
+    const noSound = it.noSound ? noSoundWords : it.media.audio === 'ok' ? null : soundWords[it.media.audio];
+    // The browser wants a click before it plays sound: the button then shows its name, and stays.
     const asks = it.soundBlocked && it.muted && live && noSound === null;
-    label(this.sound, it.muted ? 'muted' : 'sound', noSound && watching ? noSound : it.muted ? 'Turn the sound on (m)' : 'Turn the sound off (m)', asks ? 'Turn on sound' : '');
+    label(this.sound, it.muted || noSound !== null ? 'muted' : 'sound', 'Sound (m)', asks ? 'Sound' : '');
     this.sound.classList.toggle('wanted', asks);
-    this.sound.setAttribute('aria-pressed', String(!it.muted));
+    this.sound.setAttribute('aria-pressed', String(!it.muted && noSound === null));
     this.sound.disabled = !watching || noSound !== null;
+    const soundNote = noSound !== null && watching ? noSound : asks ? 'The browser plays sound only after a click' : '';
+    this.sound.title = soundNote || 'Sound (m)';
+    this.sound.setAttribute('aria-description', soundNote);
     this.snap.disabled = !it.shown || it.media.video === 'privacy';
-    label(this.expand, it.full ? 'small' : 'full', it.full ? 'Leave full screen (f)' : 'Full screen (f)');
+    this.float.disabled = this.snap.disabled;
+    label(this.expand, it.full ? 'small' : 'full', 'Full screen (f)');
+    this.expand.setAttribute('aria-pressed', String(it.full));
 
-    const words = panel ? `${panel.title}. ${panel.text}` : it.standsStill ? 'The picture stands still' : live ? `Live picture of ${it.name}` : '';
+    const words = panel ? `${panel.title}. ${panel.text}` : still ? stillWords : live ? `Live picture of ${it.name}` : '';
     // Steps go by faster than they can be read out.
     const said = step >= 0 && panel?.icon === 'camera' ? `Connecting to ${it.name}` : words;
     if (this.spoken.textContent !== said) this.spoken.textContent = said;
+  }
+
+  /** Shows an image where there is no picture yet. */
+  showPoster(address: string): void {
+    this.poster.hidden = address === '';
+    if (address) this.poster.src = address;
+    else this.poster.removeAttribute('src');
   }
 
   showStats(open: boolean): void {
@@ -198,47 +251,50 @@ function panelOf(it: Seen): Panel | null {
       const detail = phase.message !== text && !selfExplaining(phase.name) ? { detail: phase.message } : {};
       return { icon: glyph, title: words.title, text, ...detail, button: phase.retryAt === null ? 'Try again' : 'Try now', kind: phase.next === 'stay' ? 'trouble' : 'calm' };
     }
+    case 'paused':
+      return { icon: 'camera', title: 'Paused', text: it.name, button: 'Watch', kind: 'calm' };
     case 'step':
       if (phase.step === 'broker' && it.broker !== null) {
-        return it.broker.refused
-          ? { icon: 'warning', title: 'The broker refused the login', text: 'Check the user and the password of this page.', detail: it.broker.message, button: null, kind: 'trouble' }
-          : { icon: 'offline', title: 'The broker cannot be reached', text: 'This page keeps trying and goes on by itself.', button: null, kind: 'calm' };
+        const { title, text, look } = it.broker;
+        return { icon: it.refused ? 'warning' : 'offline', title, text, look, button: null, asks: true, kind: it.refused ? 'trouble' : 'calm' };
       }
       if (phase.step !== 'picture' || it.media.video === 'ok') {
         return { icon: 'camera', title: stepWords[phase.step].text, text: it.name, button: null, kind: 'calm' };
       }
       break;
     case 'live':
-      if (phase.restarting) return { icon: 'hourglass', title: 'Finding a new way', text: 'The connection was lost. The picture goes on as soon as there is a route.', button: null, kind: 'calm' };
+      if (phase.restarting) return { icon: 'hourglass', title: 'Connection lost', text: 'Looking for a new route. The picture goes on as soon as there is one.', button: null, kind: 'calm' };
   }
   if (it.media.video === 'ok' || (it.media.video === 'starting' && it.shown)) return null;
   const words = pictureWords[it.media.video];
   const glyph: Icon = it.media.video === 'absent' ? 'noCamera' : it.media.video === 'privacy' ? 'privacy' : 'hourglass';
-  return { icon: glyph, ...words, button: null, kind: 'calm' };
+  return { icon: glyph, ...words, ...(it.why ? { detail: it.why } : {}), button: null, kind: 'calm' };
 }
 
-function badgeKind({ phase, media, standsStill }: Seen): string {
-  if (phase.at === 'live') return phase.restarting || standsStill || !pictured(media) ? 'busy' : 'live';
+function badgeKind({ phase, media }: Seen): string {
+  if (phase.at === 'live') return phase.restarting || !pictured(media) ? 'busy' : 'live';
   return phase.at === 'step' ? 'busy' : phase.at === 'error' ? (phase.next === 'stay' ? 'bad' : 'busy') : 'off';
 }
 
-function badgeText({ phase, media, standsStill, goaway }: Seen): string {
+function badgeText({ phase, media, goaway }: Seen): string {
+  const without = media.audio === 'ok' ? 'Sound only' : 'No picture';
   switch (phase.at) {
     case 'idle': return '';
+    case 'paused': return 'Paused';
     case 'offline': return 'Offline';
     case 'error': return phase.next === 'stay' ? 'Stopped' : 'Waiting';
-    case 'step': return phase.step === 'picture' && media.video !== 'ok' ? (media.audio === 'ok' ? 'Sound only' : 'Connected') : 'Connecting';
+    case 'step': return phase.step === 'picture' && media.video !== 'ok' ? without : 'Connecting';
     case 'live':
       if (phase.restarting) return 'Reconnecting';
-      if (standsStill) return 'Picture stands still';
       if (goaway) return 'Restarts soon';
-      return pictured(media) ? 'Live' : media.video === 'stalled' ? 'No new picture' : media.audio === 'ok' ? 'Sound only' : 'Connected';
+      return pictured(media) ? 'Live' : media.video === 'stalled' ? 'No new picture' : without;
   }
 }
 
 // Live means shown: a camera that says it is starting has started.
 const pictured = (media: MediaHealth): boolean => media.video === 'ok' || media.video === 'starting';
 
+const ago = (ms: number): string => (ms < 60_000 ? `${Math.max(1, Math.floor(ms / 1000))} s` : ms < 3_600_000 ? `${Math.floor(ms / 60_000)} min` : 'over an hour');
 const countdown = (ms: number): string => (ms > 1500 ? `Again in ${Math.ceil(ms / 1000)} s` : 'Again in a moment');
 
 function button(name: string, glyph: Icon, text: string): HTMLButtonElement {

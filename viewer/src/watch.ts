@@ -2,8 +2,8 @@
 
 import { Link } from './link.ts';
 import { Player } from './player.ts';
-import { Unusable, decode, decodeStatus, topics } from './protocol.ts';
-import type { Received } from './protocol.ts';
+import { Unusable, decode, decodeInfo, decodeStatus, topics } from './protocol.ts';
+import type { Info, Received } from './protocol.ts';
 import { Call } from './session.ts';
 import type { Options } from './session.ts';
 
@@ -15,6 +15,8 @@ export class Watch {
   readonly link: Link;
   readonly call: Call;
   readonly player: Player;
+  /** What the device says it is. */
+  info: Info | null = null;
   /** Messages of the device that broke the contract. */
   unusable = 0;
 
@@ -47,6 +49,7 @@ export class Watch {
       // The reply topic is asked for before anything is said, on the same ordered connection.
       this.link.subscribe(topics.reply(root, device, viewer), false, (_, payload) => this.received(payload)),
       this.link.subscribe(topics.status(root, device), true, (_, payload) => this.status(payload)),
+      this.link.subscribe(topics.info(root, device), true, (_, payload) => this.tellInfo(payload)),
       this.link.onState(() => this.then(() => call.broker(this.link.up, now()))),
     );
     this.call.broker(this.link.up, now());
@@ -64,8 +67,9 @@ export class Watch {
     this.then(() => this.call.watch(now()));
   }
 
-  stop(): void {
-    this.then(() => this.call.stop());
+  /** Ends the call; the reason is said to the device. */
+  stop(reason = 'left'): void {
+    this.then(() => this.call.stop(reason));
     this.player.forget();
   }
 
@@ -94,6 +98,16 @@ export class Watch {
     try {
       const status = decodeStatus(payload);
       this.then(() => this.call.deviceStatus(status, now()));
+    } catch (error) {
+      if (!(error instanceof Unusable)) throw error;
+      this.unusable += 1;
+    }
+  }
+
+  private tellInfo(payload: Uint8Array): void {
+    try {
+      this.info = decodeInfo(payload);
+      this.then(() => {});
     } catch (error) {
       if (!(error instanceof Unusable)) throw error;
       this.unusable += 1;

@@ -74,8 +74,10 @@ export const pictureWords: Record<Exclude<Health, 'ok'>, { title: string; text: 
 };
 
 export const soundWords: Record<Exclude<Health, 'ok'>, string> = {
-  starting: 'The microphone is starting', stalled: 'The microphone hangs', absent: 'No microphone connected', privacy: 'The microphone is off on purpose', refused: 'This browser cannot play the sound',
+  starting: 'The microphone is starting', stalled: 'The microphone hangs', absent: 'The microphone is not connected', privacy: 'The microphone is off on purpose', refused: 'This browser cannot play the sound',
 };
+/** Where the device has no microphone to begin with. */
+export const noSoundWords = 'No sound from this camera';
 
 /** The steps of a call, in order. */
 export const STEPS = ['broker', 'device', 'offer', 'route', 'secure', 'picture'] as const;

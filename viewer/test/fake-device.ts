@@ -13,6 +13,10 @@ interface Settings {
   refuse?: { code: number; name: string; message: string; retry_after_ms?: number };
   media?: MediaHealth;
   viewers?: number;
+  /** What it calls itself, in `info`. */
+  name?: string;
+  /** There is no microphone by configuration. */
+  noAudio?: boolean;
   leaseS?: number;
   iceServers?: IceServer[];
   /** Hears, but does not answer. */
@@ -47,15 +51,44 @@ export class FakeDevice {
     };
     this.client = new MqttClient((it) => browserStreamBuilder(it, options), options);
     this.client.on('connect', () => {
-      this.client.subscribe(`${this.topic('req')}/+`, { qos: 1 }, () => this.status());
+      this.client.subscribe(`${this.topic('req')}/+`, { qos: 1 }, () => {
+        this.info();
+        this.status();
+      });
     });
     this.client.on('message', (topic, payload) => void this.hear(topic.split('/').pop()!, JSON.parse(payload.toString()) as Record<string, unknown>));
   }
 
-  media(media: MediaHealth): void {
-    this.settings.media = media;
+  media(media: MediaHealth & { reason?: string }): void {
+    this.settings.media = { video: media.video, audio: media.audio };
     this.status();
     for (const [id, it] of this.sessions) this.say(it, id, { type: 'media', ...media });
+  }
+
+  /** Dies without a word: no more media, no more messages, and the broker has not noticed yet. */
+  async freeze(): Promise<void> {
+    this.settings.mute = true;
+    for (const { pc } of this.sessions.values()) for (const sender of pc.getSenders()) await sender.replaceTrack(null);
+  }
+
+  /** Sends media again. */
+  async thaw(): Promise<void> {
+    this.settings.mute = false;
+    for (const { pc } of this.sessions.values()) {
+      for (const one of pc.getTransceivers()) {
+        const track = scene().getTracks().find((it) => it.kind === one.receiver.track.kind);
+        if (track) await one.sender.replaceTrack(track);
+      }
+    }
+  }
+
+  info(): void {
+    const { device, name = device, noAudio } = this.settings;
+    this.client.publish(this.topic('info'), JSON.stringify({
+      v: 1, device, name, software: 'fake/1', protocol: [1], auth: 'broker', features: ['offer', 'request'],
+      cameras: [{ id: 'main', codecs: ['h264'], sizes: [[1280, 720]], rates: [30] }],
+      audio: noAudio ? null : { codecs: ['opus'], rate: 48000, channels: 1 }, talk: false, controls: [], limits: {},
+    }), { qos: 1, retain: true });
   }
 
   status(): void {
@@ -81,6 +114,7 @@ export class FakeDevice {
   /** Goes away for good: nobody remembers it. */
   forget(): void {
     this.client.publish(this.topic('status'), '', { qos: 1, retain: true });
+    this.client.publish(this.topic('info'), '', { qos: 1, retain: true });
     this.client.end();
   }
 
@@ -184,15 +218,18 @@ const digest = async (text: string) => base64url(new Uint8Array(await crypto.sub
 /** A door at dusk, with the picture clock on top, and a soft tone. */
 function scene(): MediaStream {
   if (shared) return shared;
-  const canvas = Object.assign(document.createElement('canvas'), { width: 1280, height: 720 });
+  // Nine encoders of this size would need more than a machine that does other things has.
+  const small = new URLSearchParams(location.search).has('small');
+  const canvas = Object.assign(document.createElement('canvas'), small ? { width: 320, height: 180 } : { width: 1280, height: 720 });
   const context = canvas.getContext('2d', { alpha: false })!;
+  if (small) context.scale(0.25, 0.25);
   const draw = () => {
     drawDoor(context, performance.now() / 1000);
     clock(context);
   };
   draw();
-  setInterval(draw, 33);
-  const stream = canvas.captureStream(30);
+  setInterval(draw, small ? 200 : 33);
+  const stream = canvas.captureStream(small ? 5 : 30);
   for (const track of stream.getVideoTracks()) track.contentHint = 'detail';
   const audio = new AudioContext();
   const tone = new OscillatorNode(audio, { frequency: 440 });

@@ -11,7 +11,7 @@ const site = await serve({ broker: broker.url, device: 'garden' }, policy(broker
 const bare = await serve(null, policy(broker.url));
 const chromium = await browser();
 const stage = await chromium.newPage();
-await stage.goto(`${bare.url}/device.html`);
+await stage.goto(`${bare.url}/device.html${only.includes('sharp') ? '' : '?small'}`);
 stage.on('console', (line) => { if (!/WebSocket connection/.test(line.text())) console.log('device:', line.text()); });
 const problems = [];
 
@@ -28,9 +28,10 @@ const state = (page, wanted, timeout = 8000) => page.waitForFunction((it) => {
 
 async function shot(name, { path = '/', at = site, size = [1280, 800], scheme = 'dark', before, ...more } = {}, steps = async () => {}) {
   if (only.length && !only.some((it) => name.startsWith(it))) return;
-  const context = await chromium.newContext({ viewport: { width: size[0], height: size[1] }, colorScheme: scheme, deviceScaleFactor: size[0] < 500 ? 2 : 1, ...more });
+  const { at: _at, ...rest } = more;
+  const context = await chromium.newContext({ viewport: { width: size[0], height: size[1] }, colorScheme: scheme, deviceScaleFactor: size[0] < 500 ? 2 : 1, ...rest });
   const page = await context.newPage();
-  page.on('console', (line) => { if (['error', 'warning'].includes(line.type()) && !/ERR_CONNECTION|404|WebSocket connection/.test(line.text())) problems.push(`${name}: ${line.text()}`); });
+  page.on('console', (line) => { if (['error', 'warning'].includes(line.type()) && !/ERR_CONNECTION|ERR_EMPTY|404|WebSocket connection/.test(line.text())) problems.push(`${name}: ${line.text()}`); });
   page.on('pageerror', (error) => problems.push(`${name}: ${error.stack}`));
   if (before) await before(page);
   try {
@@ -61,7 +62,7 @@ const stepwise = (name, step, settings = {}) => shot(`step-${name}`, { path: '/?
 });
 
 await device('garden');
-await device('front-door', { viewers: 2 });
+await device('front-door', { viewers: 2, name: 'Front door' });
 await device('workshop', { media: { video: 'absent', audio: 'ok' } });
 await device('cellar', { media: { video: 'starting', audio: 'absent' } });
 await device('hall', { media: { video: 'stalled', audio: 'ok' } });
@@ -69,6 +70,36 @@ await device('nursery', { media: { video: 'privacy', audio: 'privacy' } });
 await device('silent', { mute: true });
 await device('gone');
 await to('gone', 'leave', 'lost');
+
+// Every size with every number of pictures, light, dark and in forced colours.
+const names = ['garden', 'front-door', 'yard', 'shed', 'porch', 'gate', 'attic', 'drive', 'pool'];
+const titles = { 'front-door': 'Front door', yard: 'Back yard with the old apple tree and the swing', drive: 'Drive' };
+const wants = (prefix) => !only.length || only.some((it) => prefix.startsWith(it) || it.startsWith(prefix));
+if (wants('grid-')) {
+  for (const name of names.slice(2)) await device(name, { name: titles[name] ?? name });
+  for (const count of [1, 2, 4, 9]) {
+    for (const [width, height] of [[390, 844], [1280, 800], [1920, 1080]]) {
+      for (const scheme of ['dark', 'light', 'forced']) {
+        await shot(`grid-${count}-${width}-${scheme}`, {
+          path: `/?device=${names.slice(0, count).join(',')}`, size: [width, height], scheme: scheme === 'forced' ? 'dark' : scheme, deviceScaleFactor: 1,
+          ...(scheme === 'forced' ? { forcedColors: 'active' } : {}), ...(width < 500 ? { isMobile: true, hasTouch: true } : {}),
+        }, async (page) => {
+          await page.waitForFunction(() => [...document.querySelectorAll('fanlight-viewer')].every((it) => it.state === 'live'), null, { timeout: 20_000 }).catch(() => problems.push(`grid ${count}: not all live`));
+          await pause(page, 3300);
+          const unread = await page.evaluate(() => [...document.querySelectorAll('fanlight-viewer')].filter((it) => {
+            const name = it.shadowRoot.querySelector('.name');
+            const box = name.getBoundingClientRect();
+            const around = it.getBoundingClientRect();
+            const style = getComputedStyle(name);
+            return !(box.width > 30 && box.height > 16 && box.top >= 0 && box.bottom <= innerHeight && box.left >= around.left && box.right <= around.right && Number(style.opacity) === 1 && style.visibility === 'visible');
+          }).map((it) => it.device));
+          if (unread.length) problems.push(`grid ${count} ${width}: no readable name on ${unread}`);
+        });
+      }
+    }
+  }
+  for (const name of names.slice(2)) await to(name, 'forget');
+}
 
 await shot('live-dark', {}, async (page) => { await state(page, 'live'); await page.mouse.move(700, 300); await pause(page, 600); });
 await shot('live-light', { scheme: 'light' }, async (page) => { await state(page, 'live'); await page.mouse.move(700, 300); await pause(page, 600); });
@@ -91,14 +122,16 @@ for (const [name, settings] of [['reconnecting', {}], ['reconnecting-phone', { .
   await shot(name, settings, async (page) => { await state(page, 'live'); await put(page, { at: 'live', restarting: true }); await pause(page, 800); });
 }
 await shot('live-absent', {}, async (page) => { await state(page, 'live'); await put(page, { at: 'live', restarting: false }, { video: 'absent' }); await pause(page, 800); });
-await shot('stands-still', {}, async (page) => {
-  await state(page, 'live');
-  await page.evaluate(() => { const it = document.querySelector('fanlight-viewer'); it.frames += 1; });
-  await page.mouse.move(700, 300);
-  await pause(page, 4500);
-  await page.mouse.move(710, 310);
-  await pause(page, 300);
-});
+for (const [name, settings] of [['stale', {}], ['stale-light', { scheme: 'light' }], ['stale-phone', { ...phone }], ['stale-forced', { forcedColors: 'active' }], ['stale-four', { path: '/?device=garden,garage,front-door,workshop' }]]) {
+  await device('garage', { name: 'Garage' });
+  await shot(name, { path: '/?device=garage', ...settings }, async (page) => {
+    await page.waitForFunction(() => [...document.querySelectorAll('fanlight-viewer')].find((it) => it.device === 'garage')?.state === 'live');
+    await pause(page, 600);
+    await to('garage', 'freeze');
+    await pause(page, 4500); // the controls rest by then
+  });
+  await to('garage', 'forget');
+}
 await shot('form-over', { scheme: 'light' }, async (page) => { await state(page, 'live'); await page.click('#change'); await pause(page, 500); });
 await shot('focus-list', { scheme: 'light' }, async (page) => { await state(page, 'live'); for (let i = 0; i < 4; i++) await page.keyboard.press('Tab'); await pause(page, 300); });
 await shot('live-phone-resting', { ...phone }, async (page) => { await state(page, 'live'); await pause(page, 4000); });
@@ -113,7 +146,19 @@ await shot('no-cameras', { before: (page) => page.route('**/config.json', (route
 await shot('form-dark', { at: bare }, async (page) => pause(page, 300));
 await shot('form-light', { at: bare, scheme: 'light' }, async (page) => pause(page, 300));
 await shot('form-phone', { at: bare, ...phone, scheme: 'light' }, async (page) => pause(page, 300));
-await shot('form-wrong', { at: bare, scheme: 'light' }, async (page) => { await page.fill('[name=broker]', 'mqtt://host:1883'); await page.click('form [type=submit]'); await pause(page, 300); });
+await shot('form-wrong', { at: bare, scheme: 'light' }, async (page) => { await page.fill('[name=broker]', 'https//bad'); await page.click('form [type=submit]'); await pause(page, 300); });
+await shot('form-forced', { at: bare, forcedColors: 'active' }, async (page) => pause(page, 300));
+await shot('form-from-address', { at: bare, path: `/?broker=${encodeURIComponent(broker.url)}` }, async (page) => { await pause(page, 900); await page.click('#change'); await pause(page, 400); });
+const config = (body) => ({ before: (page) => page.route('**/config.json', (route) => route.fulfill({ body, contentType: 'application/json' })) });
+await shot('config-comma', { ...config('{\n  "broker": "/mqtt",\n}') }, async (page) => pause(page, 600));
+await shot('config-comma-behind', { ...config('{\n  "broker": "/mqtt",\n}') }, async (page) => { await pause(page, 600); await page.keyboard.press('Escape'); await pause(page, 300); });
+await shot('config-key', { ...config(JSON.stringify({ broker: broker.url, devise: 'garden', device: 'garden' })) }, async (page) => { await state(page, 'live'); await pause(page, 600); });
+await shot('config-key-phone', { ...phone, scheme: 'light', ...config(JSON.stringify({ broker: broker.url, devise: 'garden', device: 'garden' })) }, async (page) => { await state(page, 'live'); await pause(page, 600); });
+await shot('address-ignored', { path: '/?broker=wss://other.example/mqtt' }, async (page) => { await state(page, 'live'); await pause(page, 600); });
+await shot('paused', {}, async (page) => { await state(page, 'live'); await pause(page, 400); await page.evaluate(() => document.querySelector('fanlight-viewer').pause()); await pause(page, 600); });
+await device('mute', { noAudio: true, media: { video: 'ok', audio: 'absent' }, name: 'No microphone' });
+await shot('no-sound', { path: '/?device=mute' }, async (page) => { await state(page, 'live'); await page.mouse.move(700, 300); await pause(page, 600); });
+await to('mute', 'forget');
 
 const refusals = { busy: [503, 5000], unauthorized: [401], no_common_codec: [415], rate_limited: [429, 20_000], no_media: [480], privacy: [451], version: [426], internal: [500], forbidden: [403], out_of_resources: [503, 9000], clock_unsynced: [401], bad_sdp: [400], too_large: [413], auth_required: [401] };
 for (const [name, [code, after]] of Object.entries(refusals)) {
@@ -156,7 +201,7 @@ await shot('device-lost', {}, async (page) => {
   await pause(page, 700);
 });
 await device('garden');
-await shot('broker-down-live', { path: '/?stats' }, async (page) => {
+await shot('broker-down-live', {}, async (page) => {
   await state(page, 'live');
   await broker.stop();
   await pause(page, 2500);
@@ -168,11 +213,16 @@ const locked = { before: (page) => page.route('**/config.json', (route) => route
 await shot('refused', locked, async (page) => pause(page, 1500));
 await shot('refused-viewer', { ...locked, path: '/?device=garden', scheme: 'light' }, async (page) => pause(page, 1500));
 await strict.stop();
-await open.close();
 await shot('broker-down', {}, async (page) => pause(page, 2500));
+await shot('broker-down-list', { path: '/?device=' }, async (page) => pause(page, 2500));
+await shot('broker-down-four', { path: '/?device=a,b,c,d' }, async (page) => pause(page, 2500));
+const at = (url) => ({ before: (page) => page.route('**/config.json', (route) => route.fulfill({ json: { broker: url, device: 'garden' } })), at: open });
+await shot('wrong-path', { ...at('/nothing') }, async (page) => pause(page, 2500));
+await shot('untrusted', { ...at(`wss://127.0.0.1:${broker.port}/mqtt`) }, async (page) => pause(page, 2500));
 await shot('broker-down-phone', { ...phone, scheme: 'light' }, async (page) => pause(page, 2500));
 
 await chromium.close();
+await open.close();
 await site.close();
 await bare.close();
 console.log(problems.length ? `\nPROBLEMS\n${problems.join('\n')}` : '\nno problems seen');

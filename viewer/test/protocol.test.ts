@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { MAX_MESSAGE, Unusable, decode, decodeStatus, encode, isId, isRoot, newSession, topics, ufragOf } from '../src/protocol.ts';
+import { MAX_MESSAGE, Unusable, decode, decodeInfo, decodeStatus, encode, isId, isRoot, newSession, topics, ufragOf } from '../src/protocol.ts';
 import type { ToDevice } from '../src/protocol.ts';
 import { check } from './schema.ts';
 
@@ -19,8 +19,10 @@ const usable: [string, unknown][] = [
   ['"type":"candidates","ufrag":"u","candidates":[{"candidate":"c","mid":"0","mline":0}],"end":true',
     { type: 'candidates', ufrag: 'u', candidates: [{ candidate: 'c', mid: '0', mline: 0 }], end: true }],
   ['"type":"candidates","candidates":[{"candidate":"c","mid":null,"mline":99}]', { type: 'candidates', ufrag: null, candidates: [{ candidate: 'c' }], end: false }],
-  ['"type":"media","video":"absent","audio":"from the future"', { type: 'media', media: { video: 'absent', audio: 'ok' }, route: null }],
-  ['"type":"media","video":"ok","audio":"ok","route":"relay-prflx tls by turns:t.example:5349"', { type: 'media', media: { video: 'ok', audio: 'ok' }, route: 'relay-prflx tls by turns:t.example:5349' }],
+  ['"type":"media","video":"absent","audio":"from the future"', { type: 'media', media: { video: 'absent', audio: 'ok' }, route: null, why: null }],
+  ['"type":"media","video":"ok","audio":"ok","route":"relay-prflx tls by turns:t.example:5349"', { type: 'media', media: { video: 'ok', audio: 'ok' }, route: 'relay-prflx tls by turns:t.example:5349', why: null }],
+  ['"type":"media","video":"stalled","audio":"ok","reason":"no key frame\\u202e\\u2028 came"', { type: 'media', media: { video: 'stalled', audio: 'ok' }, route: null, why: 'no key frame came' }],
+  ['"type":"media","video":"ok","audio":"ok","reason":7', { type: 'media', media: { video: 'ok', audio: 'ok' }, route: null, why: null }],
   ['"type":"error","code":503,"name":"busy","message":"m","retry_after_ms":5000', { type: 'error', code: 503, name: 'busy', message: 'm', retryAfterMs: 5000 }],
   ['"type":"error","code":503,"name":"busy","message":"m","retry_after_ms":1e99', { type: 'error', code: 503, name: 'busy', message: 'm', retryAfterMs: 3_600_000 }],
   ['"type":"goaway","in_s":30,"reason":"expired"', { type: 'goaway', inS: 30, reason: 'expired' }],
@@ -67,6 +69,19 @@ test('a status says who is there', () => {
   assert.equal(decodeStatus(new Uint8Array()), null);
   assert.deepEqual(decodeStatus(bytes('{"v":1,"state":"offline","reason":"lost","epoch":"e","conn":7}')), { state: 'offline', epoch: 'e', conn: 7, reason: 'lost' });
   assert.throws(() => decodeStatus(bytes('{"v":1,"state":"asleep"}')), Unusable);
+});
+
+test('an info says what the device calls itself and what it has', () => {
+  const read = (text: string) => decodeInfo(bytes(`{"v":1,${text}}`));
+  assert.equal(decodeInfo(new Uint8Array()), null);
+  assert.deepEqual(read('"name":"Front porch","cameras":[{}],"audio":null'), { name: 'Front porch', hasVideo: true, hasAudio: false });
+  assert.deepEqual(read('"cameras":[],"audio":{}'), { name: null, hasVideo: false, hasAudio: true });
+  assert.deepEqual(read('"name":"a\\u202eb\\u2028c"'), { name: 'ab c', hasVideo: null, hasAudio: null });
+  assert.equal(read(`"name":"${'x'.repeat(500)}"`)!.name!.length, 80);
+  assert.equal(read('"name":"\\u200b "')!.name, null);
+  for (const text of ['[]', '{"v":2}', 'x']) assert.throws(() => decodeInfo(bytes(text)), Unusable);
+  assert.deepEqual(topics.deviceOf('r/v1', 'r/v1/door/info', 'info'), 'door');
+  assert.equal(topics.deviceOf('r/v1', 'r/v1/door/status', 'info'), null);
 });
 
 test('ids, roots and topics', () => {

@@ -109,7 +109,7 @@ test('a picture that is seen before its connection is told of counts', () => {
 test('a connection that brings no picture is made anew, unless there is a reason or nobody looks', () => {
   const connected = (media: 'ok' | 'absent', visible = true) => {
     const rig = new Rig('offer', visible).started().answer().do((it) => it.remoteSet()).do((it) => it.peer('connected', 1000));
-    return rig.hear({ type: 'media', media: { video: media, audio: 'ok' }, route: null });
+    return rig.hear({ type: 'media', media: { video: media, audio: 'ok' }, route: null, why: null });
   };
   assert.equal(connected('ok').pass(14_999).at(), 'picture');
   assert.equal(connected('ok').pass(15_000).at(), 'no_picture');
@@ -192,7 +192,7 @@ test('of early candidates eight messages are kept, for five seconds', () => {
 
 test('messages are taken in order, and repeats are ignored', () => {
   const rig = new Rig().live();
-  const media = (video: 'absent' | 'starting' | 'ok', seq: number) => rig.hear({ type: 'media', media: { video, audio: 'ok' }, route: null }, seq);
+  const media = (video: 'absent' | 'starting' | 'ok', seq: number) => rig.hear({ type: 'media', media: { video, audio: 'ok' }, route: null, why: null }, seq);
   media('absent', 2);
   assert.equal(rig.call.media.video, 'ok');
   media('starting', 1);
@@ -203,7 +203,7 @@ test('messages are taken in order, and repeats are ignored', () => {
 
 test('a gap is given one second, and ends no running picture: the order goes on behind it', () => {
   const rig = new Rig().live();
-  const media = (video: 'absent' | 'starting' | 'stalled', seq: number) => rig.hear({ type: 'media', media: { video, audio: 'ok' }, route: null }, seq);
+  const media = (video: 'absent' | 'starting' | 'stalled', seq: number) => rig.hear({ type: 'media', media: { video, audio: 'ok' }, route: null, why: null }, seq);
   media('absent', 5);
   media('stalled', 9);
   rig.pass(999);
@@ -229,7 +229,7 @@ test('before the picture a gap is a call anew', () => {
 
 test('an error in its turn does not hold up what comes after it', () => {
   const rig = new Rig().live();
-  rig.hear({ type: 'media', media: { video: 'absent', audio: 'ok' }, route: null }, 2);
+  rig.hear({ type: 'media', media: { video: 'absent', audio: 'ok' }, route: null, why: null }, 2);
   rig.hear({ type: 'error', code: 429, name: 'rate_limited', message: '', retryAfterMs: null }, 1);
   assert.equal(rig.call.media.video, 'absent');
   assert.equal(rig.pass(2000).at(), 'live');

@@ -1,0 +1,66 @@
+// Whether anybody can see or hear a viewer. Camera and microphone should not be on for nobody.
+
+const HIDDEN_MS = 10_000;
+const OUT_OF_SIGHT_MS = 5000;
+
+export interface Presence {
+  /** The page asks to go on in any case. */
+  keep: boolean;
+  pageHidden: boolean;
+  outOfSight: boolean;
+  pictureInPicture: boolean;
+  /** There is sound to hear, and no picture that could be missed. */
+  soundOnly: boolean;
+  /** A call has begun: ending it and beginning again costs something. */
+  begun: boolean;
+}
+
+/** After how many milliseconds to pause; null: go on. Pure. */
+export function pauseAfter(it: Presence): number | null {
+  if (it.keep || it.pictureInPicture || it.soundOnly) return null;
+  if (it.pageHidden) return it.begun ? HIDDEN_MS : 0;
+  if (it.outOfSight) return it.begun ? OUT_OF_SIGHT_MS : 0;
+  return null;
+}
+
+/** Watches page and place of one element. */
+export class Attendance {
+  outOfSight = false;
+  private observer: IntersectionObserver | null = null;
+  private document: Document | null = null;
+
+  constructor(private readonly element: HTMLElement, private readonly changed: (frozen: boolean) => void) {}
+
+  get pageHidden(): boolean {
+    return this.document?.visibilityState === 'hidden';
+  }
+
+  begin(): void {
+    this.end();
+    this.document = this.element.ownerDocument; // another one within a document picture-in-picture window
+    this.document.addEventListener('visibilitychange', this.told);
+    this.document.addEventListener('freeze', this.freeze);
+    if (typeof IntersectionObserver !== 'function') return;
+    // A little before it scrolls into view, so that the picture is there by then.
+    this.observer = new IntersectionObserver((entries) => {
+      const now = !entries[entries.length - 1]!.isIntersecting;
+      if (now === this.outOfSight) return;
+      this.outOfSight = now;
+      this.changed(false);
+    }, { rootMargin: '25%' });
+    this.observer.observe(this.element);
+  }
+
+  end(): void {
+    this.observer?.disconnect();
+    this.observer = null;
+    this.document?.removeEventListener('visibilitychange', this.told);
+    this.document?.removeEventListener('freeze', this.freeze);
+    this.document = null;
+    this.outOfSight = false;
+  }
+
+  private readonly told = (): void => this.changed(false);
+  /** No timer will run any more until the page is looked at again. */
+  private readonly freeze = (): void => this.changed(true);
+}

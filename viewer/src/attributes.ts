@@ -1,0 +1,90 @@
+// The attributes of the component, each a property of the same name.
+
+import { base64url, isId } from './protocol.ts';
+
+/** What changes whom is called, and how. */
+export const TARGET = ['broker', 'root', 'device', 'viewer', 'user', 'password', 'mode'];
+export const ATTRIBUTES = [...TARGET, 'name', 'poster', 'muted', 'controls', 'stats', 'manual', 'keep-playing'];
+
+/** Where a server renders the page there are no elements; the class is only named there, never made. */
+const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
+
+/** Properties that reflect attributes. */
+export abstract class ViewerAttributes extends Base {
+  private secret: string | null = null;
+
+  /** `ws://…`, `wss://…`, or a path on the page's own host such as `/mqtt`. */
+  get broker(): string { return this.getAttribute('broker') ?? ''; }
+  set broker(value: string) { this.setAttribute('broker', value); }
+  /** The id of the device. */
+  get device(): string { return this.getAttribute('device') ?? ''; }
+  set device(value: string) { this.setAttribute('device', value); }
+  /** The topic root; without one `fanlight/v1`. */
+  get root(): string { return this.getAttribute('root') || 'fanlight/v1'; }
+  set root(value: string) { this.setAttribute('root', value); }
+  /** The broker login. */
+  get user(): string { return this.getAttribute('user') ?? ''; }
+  set user(value: string) { this.setAttribute('user', value); }
+  /** The broker's password. Set as a property it does not show in the page's tree. */
+  get password(): string { return this.secret ?? this.getAttribute('password') ?? ''; }
+  set password(value: string) { this.secret = value; this.targetChanged(); }
+  /** Who watches; must be the broker login where the broker checks it. Without one the `user`, or a random id kept for the tab. */
+  get viewer(): string { return this.getAttribute('viewer') || (isId(this.user) ? this.user : ownId()); }
+  set viewer(value: string) { this.setAttribute('viewer', value); }
+  /** `offer`: the browser calls; `request`: the device is asked to call. */
+  get mode(): 'offer' | 'request' { return this.getAttribute('mode') === 'request' ? 'request' : 'offer'; }
+  set mode(value: 'offer' | 'request') { this.setAttribute('mode', value); }
+  /** What people call the camera. Without one the name that the device gives itself, or its id. */
+  get name(): string { return this.getAttribute('name') ?? ''; }
+  set name(value: string) { this.setAttribute('name', value); }
+  /** The address of an image to show while there is no picture yet. */
+  get poster(): string { return this.getAttribute('poster') ?? ''; }
+  set poster(value: string) { this.setAttribute('poster', value); }
+  /** Without sound. */
+  get muted(): boolean { return this.hasAttribute('muted'); }
+  set muted(value: boolean) { this.toggleAttribute('muted', !!value); }
+  /** Shows the buttons and listens to the keys. */
+  get controls(): boolean { return this.hasAttribute('controls'); }
+  set controls(value: boolean) { this.toggleAttribute('controls', !!value); }
+  /** Shows the statistics. */
+  get stats(): boolean { return this.hasAttribute('stats'); }
+  set stats(value: boolean) { this.toggleAttribute('stats', !!value); }
+  /** Waits for `play()` or a click instead of starting by itself. */
+  get manual(): boolean { return this.hasAttribute('manual'); }
+  set manual(value: boolean) { this.toggleAttribute('manual', !!value); }
+  /** Goes on while nobody can see it: in a hidden tab, or scrolled out of sight. */
+  get keepPlaying(): boolean { return this.hasAttribute('keep-playing'); }
+  set keepPlaying(value: boolean) { this.toggleAttribute('keep-playing', !!value); }
+
+  /** @internal */
+  protected abstract targetChanged(): void;
+
+  /** Properties that were set before the class was there hide those of the class: they are set again. @internal */
+  protected takeEarly(names: readonly string[]): void {
+    for (const name of names) {
+      if (!Object.prototype.hasOwnProperty.call(this, name)) continue;
+      const it = this as unknown as Record<string, unknown>;
+      const value = it[name];
+      delete it[name];
+      it[name] = value;
+    }
+  }
+}
+
+/** The property of an attribute: `keep-playing` is `keepPlaying`. */
+export const propertyOf = (attribute: string): string => attribute.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+
+/** An id for this tab: a reload stays the same viewer. */
+function ownId(): string {
+  const make = () => `web-${base64url(crypto.getRandomValues(new Uint8Array(9)))}`;
+  try {
+    const kept = sessionStorage.getItem('fanlight-viewer');
+    if (kept && isId(kept)) return kept;
+    const made = make();
+    sessionStorage.setItem('fanlight-viewer', made);
+    return made;
+  } catch {
+    return (passing ??= make()); // storage is switched off
+  }
+}
+let passing: string | undefined;
