@@ -5,6 +5,7 @@ import { cpSync, mkdirSync, rmSync, statSync, readdirSync, readFileSync, writeFi
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import { manifestOf } from './manifest.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = join(here, 'dist');
@@ -49,21 +50,28 @@ function notices(inputs) {
   return parts.join('\n');
 }
 
+/** Builds what the package has into `to`: the component, its types, and its description. */
+export async function make(to) {
+  for (const old of ['dist', 'types']) rmSync(join(to, old), { recursive: true, force: true });
+  mkdirSync(join(to, 'dist'), { recursive: true });
+  const { metafile } = await build({ ...options, minify: true, metafile: true, entryPoints: ['src/index.ts'], outfile: join(to, 'dist/fanlight-viewer.js') });
+  writeFileSync(join(to, 'dist/third-party.txt'), notices(Object.keys(metafile.inputs)));
+  const types = join(to, 'types');
+  execFileSync(process.execPath, [join(here, 'node_modules/typescript/bin/tsc'), '-p', join(here, 'tsconfig.types.json'), '--outDir', types], { stdio: 'inherit' });
+  for (const file of readdirSync(types)) {
+    const path = join(types, file);
+    writeFileSync(path, readFileSync(path, 'utf8').replace(/((?:from |import\()'\.\/[a-z]+)\.ts'/g, "$1.js'"));
+  }
+  writeFileSync(join(to, 'custom-elements.json'), `${JSON.stringify(manifestOf(join(here, 'src')), null, 2)}\n`);
+}
+
 async function main() {
-  for (const old of [dist, join(here, 'types')]) rmSync(old, { recursive: true, force: true });
-  mkdirSync(dist, { recursive: true });
-  const { metafile } = await build({ ...options, minify: true, metafile: true, entryPoints: ['src/index.ts'], outfile: 'dist/fanlight-viewer.js' });
-  writeFileSync(join(dist, 'third-party.txt'), notices(Object.keys(metafile.inputs)));
+  await make(here);
   // The page shares the component's file instead of carrying it twice.
   await build({ ...options, minify: true, inject: [], entryPoints: ['src/page.ts'], outfile: 'dist/page.js', external: ['./fanlight-viewer.js'],
     plugins: [{ name: 'share', setup: (it) => it.onResolve({ filter: /^\.\/index\.ts$/ }, () => ({ path: './fanlight-viewer.js', external: true })) }] });
   await build({ ...options, minify: true, inject: [], loader: {}, entryPoints: ['src/page.css'], outfile: 'dist/page.css' });
   for (const file of ['index.html', 'icon.svg']) cpSync(join(here, 'src', file), join(dist, file));
-  execFileSync(process.execPath, [join(here, 'node_modules/typescript/bin/tsc'), '-p', join(here, 'tsconfig.types.json')], { stdio: 'inherit' });
-  for (const file of readdirSync(join(here, 'types'))) {
-    const path = join(here, 'types', file);
-    writeFileSync(path, readFileSync(path, 'utf8').replace(/(from '\.\/[a-z]+)\.ts'/g, "$1.js'"));
-  }
 
   for (const file of readdirSync(dist)) {
     const path = join(dist, file);

@@ -12,6 +12,7 @@ export type { DirectoryOptions, Listing } from './directory.ts';
 export type { Health, MediaHealth, Status } from './protocol.ts';
 export type { Route, ViewerStats } from './stats.ts';
 export type { Step } from './words.ts';
+export type { FanlightViewerProps } from './jsx.ts';
 
 declare global {
   interface HTMLElementTagNameMap { 'fanlight-viewer': FanlightViewer }

@@ -51,6 +51,7 @@ export class Link {
   private doubt: ReturnType<typeof setTimeout> | undefined;
   private upSince = 0;
   private forbidden = false; // by the page's content security policy
+  private mayLook = true;
   private readonly id = `fanlight-viewer-${base64url(crypto.getRandomValues(new Uint8Array(9)))}`;
 
   private constructor(
@@ -142,6 +143,7 @@ export class Link {
 
   private readonly violated = (event: SecurityPolicyViolationEvent): void => {
     if (event.disposition === 'enforce' && (event.blockedURI === this.url.href || event.blockedURI.startsWith(this.url.origin))) this.forbidden = true;
+    else if (event.blockedURI.startsWith(this.url.origin.replace(/^ws/, 'http'))) this.mayLook = false; // once is enough to know
   };
 
   /** After sleep or a change of network a connection can be dead without knowing: ask, and do not wait for the keep-alive. */
@@ -234,6 +236,7 @@ export class Link {
 
   /** A WebSocket that fails says nothing. Plain HTTP to the same place tells at least whether somebody is there. */
   private async look(): Promise<void> {
+    if (!this.mayLook) return;
     const http = new URL(this.url);
     http.protocol = this.url.protocol === 'wss:' ? 'https:' : 'http:';
     const own = http.origin === location.origin;

@@ -8,6 +8,7 @@ import { clean, count } from './texts.ts';
 /** Rows on the screen at most; the others are found by typing. */
 const ROWS = 100;
 const FIND_FROM = 13;
+const MANY = 30;
 
 /** What the page itself sees of a camera that it shows. */
 export interface Watched { state: string; stale: boolean; label: string }
@@ -16,6 +17,7 @@ export class CameraList {
   private readonly list = document.getElementById('devices')!;
   private readonly find = document.getElementById('find') as HTMLInputElement;
   private readonly more = document.getElementById('more')!;
+  private placed = false;
 
   constructor(private readonly toggle: (device: string) => void, private readonly watched: (device: string) => Watched | null, changed: () => void) {
     this.find.addEventListener('input', changed);
@@ -31,7 +33,8 @@ export class CameraList {
     const names = new Map([...devices.keys()].map((device) => [device, nameOf(device)]));
     const times = new Map<string, number>();
     for (const name of names.values()) times.set(name, (times.get(name) ?? 0) + 1);
-    const wanted = [...devices].filter(([device]) => !asked || device.toLowerCase().includes(asked) || names.get(device)!.toLowerCase().includes(asked));
+    const order = new Intl.Collator(undefined, { numeric: true, sensitivity: 'base' });
+    const wanted = [...devices].sort(([a], [b]) => order.compare(names.get(a)!, names.get(b)!) || (a < b ? -1 : 1)).filter(([device]) => !asked || device.toLowerCase().includes(asked) || names.get(device)!.toLowerCase().includes(asked));
     // Those that are shown come first where not all fit.
     const first = wanted.length > ROWS ? [...wanted.filter(([device]) => chosen.includes(device)), ...wanted.filter(([device]) => !chosen.includes(device))].slice(0, ROWS) : wanted;
 
@@ -45,7 +48,15 @@ export class CameraList {
       const name = names.get(device)!;
       this.fill(row, device, name, (times.get(name) ?? 0) > 1 && name !== device, status, old, chosen.includes(device));
     });
-    (this.find.parentElement as HTMLElement).hidden = devices.size < FIND_FROM && !asked;
+    const field = this.find.parentElement as HTMLElement;
+    field.hidden = devices.size < FIND_FROM && !asked;
+    field.toggleAttribute('data-many', devices.size > MANY || !!asked);
+    // A strip begins with what is shown.
+    const pressed = chosen[0] === undefined ? null : this.list.querySelector<HTMLElement>(`[data-device="${CSS.escape(chosen[0])}"]`);
+    if (!this.placed && pressed && listing?.broker === 'up') {
+      this.placed = true;
+      this.list.scrollTo({ left: pressed.offsetLeft - this.list.offsetLeft, top: pressed.offsetTop - this.list.offsetTop - 60 });
+    }
     const hidden = wanted.length - first.length + (listing?.left ?? 0);
     const text = hidden > 0 ? `${hidden.toLocaleString('en')}${(listing?.left ?? 0) >= 5000 ? ' or more' : ''} more are not shown. Type a part of a name to find one.` : wanted.length === 0 && asked ? 'No camera of that name.' : '';
     this.more.hidden = text === '';
@@ -90,9 +101,9 @@ export class CameraList {
 export function describe(status: Status | null, old: boolean, watched: Watched | null): { is: 'online' | 'trouble' | 'offline' | 'unknown'; text: string } {
   // A picture that comes is the surest news of all; the broker may tell of a death only after its time.
   const seen = watched?.state === 'live' && !watched.stale;
-  if (watched?.stale) return { is: 'unknown', text: status?.state === 'offline' ? offlineWords(status.reason) : 'No answer: picture stopped' };
+  if (watched?.stale) return { is: 'unknown', text: status?.state === 'offline' ? offlineWords(status.reason) : 'Picture stopped' };
   if (watched?.state === 'reconnecting') return { is: 'unknown', text: 'Connection lost' };
-  if (old) return seen ? { is: 'unknown', text: 'Live, broker not connected' } : { is: 'unknown', text: !status ? 'Unknown' : status.state === 'online' ? 'Unknown, was online' : 'Unknown, was offline' };
+  if (old) return seen ? { is: 'unknown', text: 'Live, but no broker' } : { is: 'unknown', text: !status ? 'Unknown' : status.state === 'online' ? 'Unknown, was online' : 'Unknown, was offline' };
   if (!status) return { is: 'unknown', text: 'Not heard of yet' };
   if (status.state === 'offline') return { is: 'offline', text: offlineWords(status.reason) };
   const { video } = status.media;

@@ -213,7 +213,7 @@ new ResizeObserver(arrange).observe(stage);
 function ask(what: Question): void {
   const login = config.broker ? logins.get(config.broker) : null;
   dialog.ask(what, {
-    config, remembered: login?.remembered ?? false, ...(wrong ? { wrong } : {}),
+    config, remembered: login?.remembered ?? false, ...(wrong || fileNotes.length ? { wrong: wrong || (config.broker ? '' : fileNotes.join(' ')) } : {}),
     fromAddress: own.from === 'address' && config.broker === own.config.broker,
   });
 }

@@ -52,7 +52,7 @@ export class Broker {
 }
 
 // The policy the README promises is enough.
-export const policy = (broker) => `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self' ${new URL(broker).origin}/; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+export const policy = (broker) => `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self' ${new URL(broker).origin}/ ${new URL(broker).origin.replace(/^ws/, 'http')}/; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 
 export async function serve(config, csp) {
   await build({ ...options, entryPoints: [join(here, 'fake-device.ts')], outfile: join(work, 'fake-device.js') });

@@ -1,0 +1,29 @@
+// What `<fanlight-viewer>` takes in JSX, for every framework.
+
+import type { FanlightViewer } from './element.ts';
+
+type Hears<Detail> = (event: CustomEvent<Detail>) => void;
+
+/** Attributes, and properties of the same names. */
+export interface FanlightViewerProps {
+  broker?: string;
+  device?: string;
+  root?: string;
+  user?: string;
+  password?: string;
+  viewer?: string;
+  mode?: 'offer' | 'request';
+  name?: string;
+  poster?: string;
+  muted?: boolean;
+  controls?: boolean;
+  stats?: boolean;
+  manual?: boolean;
+  'keep-playing'?: boolean;
+  keepPlaying?: boolean;
+  volume?: number;
+  askFor?: FanlightViewer['askFor'];
+  'onfanlight-state'?: Hears<import('./element.ts').StateDetail>;
+  'onfanlight-error'?: Hears<import('./element.ts').ErrorDetail>;
+  'onfanlight-stats'?: Hears<import('./stats.ts').ViewerStats>;
+}
