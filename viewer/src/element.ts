@@ -65,6 +65,7 @@ const BEGIN_MS = 1000;
  * @csspart frame - all of it
  * @csspart video - the picture
  * @csspart panel - the words in the middle
+ * @csspart still - what says that the picture stands still
  * @csspart stats - the statistics
  * @csspart controls - the buttons
  */

@@ -186,7 +186,7 @@ const hide = (hidden) => page.evaluate((it) => {
 }, hidden);
 const sessions = (name, number) => stage.waitForFunction(([it, wanted]) => globalThis.devices[it].sessions.size === wanted, [name, number], { timeout: 20_000 });
 
-test('a picture that stands still is dimmed within 2 s, says so though the controls rest, and recovers', async () => {
+test('a picture that stands still is dimmed, says so though the controls rest, and recovers', async () => {
   await device('frozen', { name: 'Hall\u202e \u2028camera' });
   await show({ device: 'frozen', controls: '' });
   await state('live');
@@ -196,7 +196,7 @@ test('a picture that stands still is dimmed within 2 s, says so though the contr
     for (const type of ['waiting', 'playing']) globalThis.viewer.addEventListener(type, () => globalThis.events.push(type));
   });
   await to('frozen', 'freeze');
-  await page.waitForFunction(() => globalThis.viewer.stale, null, { timeout: 10_000 });
+  await page.waitForFunction(() => globalThis.viewer.stale && !globalThis.viewer.shadowRoot.querySelector('.still').hidden, null, { timeout: 10_000 });
   const seen = await page.evaluate(() => {
     const root = globalThis.viewer.shadowRoot;
     const visible = (query) => root.querySelector(query).checkVisibility({ opacityProperty: true, visibilityProperty: true });
@@ -593,6 +593,7 @@ test('several viewers share one connection, and leave nothing behind', async () 
       const it = document.createElement('fanlight-viewer');
       it.broker = url;
       it.device = name;
+      it.style.width = '320px'; // all in sight
       document.body.append(it);
       return it;
     });

@@ -38,7 +38,7 @@ test('it can be imported where a server renders, and defines nothing there', () 
 
 const types = (name, text, options) => {
   writeFileSync(join(app, name), text);
-  const args = ['--noEmit', '--strict', '--target', 'es2022', '--module', 'esnext', '--moduleResolution', 'bundler', '--types', '', '--skipLibCheck', 'false', ...options, join(app, name)];
+  const args = ['--noEmit', '--strict', '--target', 'es2022', '--module', 'esnext', '--moduleResolution', 'bundler', '--skipLibCheck', 'false', ...options, join(app, name)];
   try {
     return execFileSync(process.execPath, [join(viewer, 'node_modules/typescript/bin/tsc'), ...args], { cwd: app, encoding: 'utf8' });
   } catch (error) {
