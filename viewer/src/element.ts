@@ -337,7 +337,7 @@ export class FanlightViewer extends ViewerAttributes {
     return {
       keep: this.keepPlaying, pageHidden: this.attendance.pageHidden, outOfSight: this.attendance.outOfSight,
       pictureInPicture: this.shadowRoot?.pictureInPictureElement === video,
-      soundOnly: call?.media.video === 'absent' && call.media.audio === 'ok' && this.peerConnection?.connectionState === 'connected' && !video.muted && this.loudness > 0,
+      soundOnly: (call?.media.video === 'absent' || call?.media.video === 'refused') && call.media.audio === 'ok' && this.peerConnection?.connectionState === 'connected' && !video.muted && this.loudness > 0,
       begun: this.shown || performance.now() - this.begunAt > BEGIN_MS,
     };
   }

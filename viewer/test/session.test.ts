@@ -122,7 +122,7 @@ test('a picture that this viewer was refused stays refused, is not waited for, a
   const rig = new Rig('request').do((it) => it.broker(true, 1000)).do((it) => it.deviceStatus(online(), 1000)).do((it) => it.watch(1000));
   rig.hear({ type: 'offer', sdp: ANSWER, restart: false, leaseS: 600, iceServers: [] }).do((it) => it.localAnswer(OFFER));
   rig.do((it) => it.remoteSet()).do((it) => it.peer('connected', 1000));
-  rig.hear({ type: 'media', media: { video: 'refused', audio: 'ok' }, route: null });
+  rig.hear({ type: 'media', media: { video: 'refused', audio: 'ok' }, route: null, why: null });
   rig.do((it) => it.deviceStatus(online({ viewers: 1 }), rig.now)).pass(60_000);
   assert.deepEqual([rig.at(), rig.call.media], ['picture', { video: 'refused', audio: 'ok' }]);
   assert.equal(rig.said.filter((m) => m['type'] === 'bye').length, 0);
