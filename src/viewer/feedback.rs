@@ -36,6 +36,7 @@ use super::{
     burst::Bursts,
     flow::{Agreed, Bounds, Flow, Leaving},
     pacer::Dropped,
+    reporters::Reporters,
 };
 use crate::{
     clock::Mono,
@@ -66,6 +67,8 @@ pub(super) struct Said {
     pub sound: OnceLock<Arc<Network>>,
     /// What the viewer signs its connectivity checks with.
     pub password: Mutex<Option<Secret>>,
+    /// Who sent RTCP that was authentic.
+    pub reporters: Reporters,
     /// What the negotiation gave.
     pub agreed: Mutex<Agreed>,
     /// The latest frame's place on both clocks, per kind.
@@ -264,6 +267,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
     fn handle_read(&mut self, msg: TaggedPacket) -> Result<(), Error> {
         match &msg.message.packet {
             Packet::Rtcp(packets) => {
+                self.said.reporters.heard(packets);
                 for packet in packets {
                     self.take_rtcp(packet.as_ref(), msg.now);
                 }

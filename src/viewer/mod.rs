@@ -2,9 +2,11 @@
 
 pub mod bandwidth;
 mod burst;
+mod checks;
 mod engine;
 mod feedback;
 mod flow;
+mod gate;
 mod handler;
 mod history;
 pub mod life;
@@ -19,11 +21,13 @@ mod peers;
 mod pump;
 mod rebind;
 mod relays;
+mod reporters;
 mod route;
 mod runtime;
 mod session;
 mod sockets;
 mod step;
+mod stun;
 mod track;
 mod trickle;
 mod watched;

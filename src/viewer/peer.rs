@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rtc::peer_connection::{
@@ -11,7 +11,7 @@ use rtc::peer_connection::{
     transport::{RTCDtlsTransportState, RTCIceCandidateInit},
 };
 use tokio::{sync::watch, task::JoinSet, time::timeout};
-use tracing::debug;
+use tracing::{debug, info};
 use webrtc::{
     media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStaticRTP},
     peer_connection::{PeerConnection, transport::DtlsTransport},
@@ -21,6 +21,7 @@ use webrtc::{
 use super::{
     engine,
     feedback::Said,
+    gate::Guard,
     handler,
     numbering::NUMBER,
     pump::{self, Counts, Stage},
@@ -103,6 +104,9 @@ pub struct Peer {
     /// Whether it has some without asking a server.
     pub(super) gathers_at_once: bool,
     pub(super) said: Arc<Said>,
+    pub(super) guard: Arc<Guard>,
+    /// Whether the connection's driver has ended.
+    pub(super) ended: watch::Receiver<bool>,
     pub(super) counts: Arc<Counts>,
     pub(super) video: Option<Outgoing>,
     pub(super) audio: Option<Outgoing>,
@@ -160,6 +164,10 @@ impl Peer {
     /// its wait; gathering goes on.
     async fn describe(&self, own: RTCSessionDescription) -> Result<String, webrtc::error::Error> {
         let bare = own.sdp.clone();
+        // Before the stack takes checks to it.
+        if let Some((ufrag, password)) = protocol::sdp::ufrag(&bare).zip(protocol::sdp::ice_password(&bare)) {
+            self.guard.gate().describe(ufrag, password, Instant::now());
+        }
         self.gathered.send_replace(false);
         self.connection.set_local_description(own).await?;
         if self.gathers_at_once {
@@ -188,6 +196,14 @@ impl Peer {
         let lines = Description::parse(sdp).map(|description| description.lines).unwrap_or_default();
         let password = lines.into_iter().find_map(|line| line.password).map(Secret::new);
         *self.said.password.lock().unwrap_or_else(PoisonError::into_inner) = password;
+    }
+
+    /// Waits until the connection's driver has ended, which it does by itself only if something broke: nothing moves any more.
+    pub async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        if ended.wait_for(|ended| *ended).await.is_err() {
+            debug!("a peer connection was never driven");
+        }
     }
 
     /// Wishes for a picture that does not need what was lost, now that the viewer is reached again.
@@ -304,6 +320,10 @@ impl Peer {
     /// Stops the pumps and closes the connection; at most 2 s.
     pub async fn close(&self) {
         self.pumps.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        let refused = self.guard.gate().refused();
+        if refused.is_some() {
+            info!("viewer {}: {refused}", self.viewer);
+        }
         if let Some(bits) = self.carries() {
             self.peers.networks.remember(&self.viewer, bits);
         }

@@ -16,8 +16,10 @@ use tokio::sync::{mpsc, watch};
 use webrtc::peer_connection::PeerConnectionBuilder;
 
 use super::{
+    checks::Logins,
     engine,
     feedback::{Feedback, Said},
+    gate::Guard,
     handler::{Handler, PeerEvent},
     networks::Networks,
     peer::{Peer, PeerError, internal, random_u32},
@@ -40,6 +42,8 @@ pub struct Peers {
     pub(super) networks: Networks,
     /// TURN servers that give no relay.
     pub(super) missed: Mutex<Missed>,
+    /// What each login may send in connectivity checks.
+    checks: Mutex<Logins>,
 }
 
 impl std::fmt::Debug for Peers {
@@ -65,6 +69,7 @@ impl Peers {
             moved: watch::Sender::default(),
             networks: Networks::default(),
             missed: Mutex::default(),
+            checks: Mutex::default(),
         }))
     }
 
@@ -97,6 +102,8 @@ impl Peers {
         let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
         let bounds = self.networks.bounds(viewer);
         let said = Arc::new(Said { start: bounds.start, ..Said::default() });
+        let login = self.checks.lock().unwrap_or_else(PoisonError::into_inner).of(viewer, Instant::now());
+        let (guard, ended) = (Arc::new(Guard::new(login)), watch::Sender::new(false));
         let stage = watch::Sender::new(Stage::default());
         let gathered = watch::Sender::new(false);
         let servers = std::mem::take(&mut ways.servers);
@@ -113,7 +120,12 @@ impl Peers {
             .with_media_engine(engine::media_engine(self.stereo).map_err(internal("set up the codecs"))?)
             .with_interceptor_registry(engine::registry(Feedback::new(Arc::clone(&said), bounds, Instant::now())))
             .with_setting_engine(engine::settings(config.loopback, sockets::names(&config)))
-            .with_runtime(Arc::new(Followed { viewer: viewer.to_owned(), said: Arc::clone(&said) }))
+            .with_runtime(Arc::new(Followed::new(
+                viewer.to_owned(),
+                Arc::clone(&said),
+                Arc::clone(&guard),
+                ended.clone(),
+            )))
             .with_handler(Arc::new(handler))
             .with_udp_addrs(vec![Places::udp(&config)])
             .with_tcp_addrs(Places::tcp(&config))
@@ -126,6 +138,8 @@ impl Peers {
             gathered,
             gathers_at_once: !config.relay_only,
             said,
+            guard,
+            ended: ended.subscribe(),
             counts: Arc::default(),
             video: None,
             audio: None,

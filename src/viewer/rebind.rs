@@ -10,21 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ring::hmac;
+use super::{
+    gate::Claim,
+    stun::{BINDING_REQUEST, BINDING_SUCCESS, Stun, Transaction, is_media},
+};
 
 /// An address that said nothing for so long is looked for elsewhere: answers to consent checks, and reports, come more often.
 const SILENCE: Duration = Duration::from_millis(700);
 /// A stranger who said nothing for so long is not asked any more.
 const STALE: Duration = Duration::from_secs(2);
-
-const MAGIC_COOKIE: [u8; 4] = 0x2112_A442_u32.to_be_bytes();
-const BINDING_REQUEST: u16 = 0x0001;
-const BINDING_SUCCESS: u16 = 0x0101;
-const MESSAGE_INTEGRITY: u16 = 0x0008;
-const HEADER: usize = 20;
-
-/// A STUN transaction.
-type Transaction = [u8; 12];
 
 /// Where one socket's viewer is.
 #[derive(Debug, Default)]
@@ -35,8 +29,8 @@ pub(super) struct Latch {
     moved: Option<SocketAddr>,
     /// When it was last heard.
     heard: Option<Instant>,
-    /// Who else speaks to this socket, and when last.
-    stranger: Option<(SocketAddr, Instant)>,
+    /// Who else speaks to this socket as the viewer would, when last, and how.
+    stranger: Option<(SocketAddr, Instant, Claim)>,
     /// The check that went to the stranger as well.
     asked: Option<Transaction>,
 }
@@ -72,7 +66,7 @@ impl Latch {
         let mut way = Way { to: at, also: None };
         if let Some(transaction) = transaction(packet, BINDING_REQUEST)
             && self.is_silent(now)
-            && let Some((stranger, said)) = self.stranger
+            && let Some((stranger, said, _)) = self.stranger
             && now.saturating_duration_since(said) < STALE
         {
             self.asked = Some(transaction);
@@ -81,11 +75,13 @@ impl Latch {
         way
     }
 
-    /// A packet from `from`; `password` is the viewer's ICE password, asked for only if this may be its answer.
+    /// A packet from `from`, and what it claims; `password` is the viewer's ICE password, asked for only if this may be its
+    /// answer. Only who claims something is asked back: nobody is kept from being followed by others who send rubbish.
     pub(super) fn incoming(
         &mut self,
         from: SocketAddr,
         packet: &[u8],
+        claim: Claim,
         now: Instant,
         password: impl FnOnce() -> Option<String>,
     ) -> Arrival {
@@ -95,20 +91,22 @@ impl Latch {
             self.heard = Some(now);
             return Arrival { from: chosen, found: false };
         }
-        if !is_media(packet) && !is_stun(packet) {
-            return as_it_is;
-        }
         let is_answer = transaction(packet, BINDING_SUCCESS).is_some_and(|one| Some(one) == self.asked)
-            && self.stranger.is_some_and(|(stranger, _)| stranger == from);
-        if is_answer && password().is_some_and(|password| is_signed(packet, password.as_bytes())) {
+            && self.stranger.is_some_and(|(stranger, ..)| stranger == from);
+        let is_signed = |password: String| Stun::read(packet).is_some_and(|m| m.is_signed(password.as_bytes()));
+        if is_answer && password().is_some_and(is_signed) {
             self.moved = (from != chosen).then_some(from);
             (self.heard, self.stranger, self.asked) = (Some(now), None, None);
             return Arrival { from: chosen, found: true };
         }
-        // A stranger that still speaks is not pushed aside by another one while it may be the viewer.
-        if self.stranger.is_none_or(|(stranger, said)| stranger == from || now.saturating_duration_since(said) >= STALE)
-        {
-            self.stranger = Some((from, now));
+        // A stranger that still speaks is not pushed aside by another one while it may be the viewer, unless that one claims
+        // more.
+        let gives_way = |(stranger, said, claimed): (SocketAddr, Instant, Claim)| {
+            stranger == from || claim > claimed || now.saturating_duration_since(said) >= STALE
+        };
+        if claim != Claim::Nothing && self.stranger.is_none_or(gives_way) {
+            let before = self.stranger.filter(|(stranger, ..)| *stranger == from);
+            self.stranger = Some((from, now, before.map_or(claim, |(.., claimed)| claimed.max(claim))));
         }
         as_it_is
     }
@@ -118,39 +116,9 @@ impl Latch {
     }
 }
 
-/// DTLS or SRTP (RFC 7983), which go to nobody but the chosen address. What goes through a TURN channel does not count: its
-/// address is the server's.
-fn is_media(packet: &[u8]) -> bool {
-    matches!(packet.first(), Some(20..=63 | 128..=191))
-}
-
-fn is_stun(packet: &[u8]) -> bool {
-    packet.len() >= HEADER && packet[0] < 4 && packet[4..8] == MAGIC_COOKIE
-}
-
 /// The transaction of a STUN message of this type.
 fn transaction(packet: &[u8], kind: u16) -> Option<Transaction> {
-    let matches = is_stun(packet) && packet[..2] == kind.to_be_bytes();
-    matches.then(|| packet[8..HEADER].try_into().ok()).flatten()
-}
-
-/// Whether a STUN message is signed with this password (RFC 8489 14.5: HMAC-SHA1 over what stands before it, with the length as if
-/// the message ended with it).
-fn is_signed(packet: &[u8], password: &[u8]) -> bool {
-    let mut at = HEADER;
-    while let Some([a, b, c, d]) = packet.get(at..at + 4) {
-        let (kind, length) = (u16::from_be_bytes([*a, *b]), usize::from(u16::from_be_bytes([*c, *d])));
-        if kind == MESSAGE_INTEGRITY {
-            let Some(signature) = packet.get(at + 4..at + 24).filter(|_| length == 20) else { return false };
-            let Ok(ends) = u16::try_from(at + 24 - HEADER) else { return false };
-            let mut signed = packet[..at].to_vec();
-            signed[2..4].copy_from_slice(&ends.to_be_bytes());
-            let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password);
-            return hmac::verify(&key, &signed, signature).is_ok();
-        }
-        at += 4 + length.next_multiple_of(4);
-    }
-    false
+    Stun::read(packet).filter(|message| message.kind() == kind).map(Stun::transaction)
 }
 
 #[cfg(test)]

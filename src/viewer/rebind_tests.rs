@@ -1,4 +1,5 @@
 use super::*;
+use crate::viewer::stun::tests::stun;
 
 const PASSWORD: &str = "the viewer's ICE password";
 
@@ -21,23 +22,6 @@ fn at(port: u16) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 1], port))
 }
 
-fn stun(kind: u16, transaction: u8, password: &str) -> Vec<u8> {
-    let mut packet = Vec::new();
-    packet.extend(kind.to_be_bytes());
-    // An attribute of odd length before the signature, and the fingerprint behind it.
-    packet.extend([0, 8 + 24]);
-    packet.extend(MAGIC_COOKIE);
-    packet.extend([transaction; 12]);
-    packet.extend([0x80, 0x22, 0, 3, b'x', b'y', b'z', 0]);
-    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
-    let signature = hmac::sign(&key, &packet);
-    packet[3] += 8;
-    packet.extend([0, 8, 0, 20]);
-    packet.extend(signature.as_ref());
-    packet.extend([0x80, 0x28, 0, 4, 1, 2, 3, 4]);
-    packet
-}
-
 fn play(steps: &[Step]) -> Latch {
     let start = Instant::now();
     let now = |ms: u64| start + Duration::from_millis(ms);
@@ -53,17 +37,17 @@ fn play(steps: &[Step]) -> Latch {
                 assert_eq!(way, Way { to: at(to), also: also.map(at) }, "step {n}");
             }
             Hear(ms, from, told) => {
-                let arrival = latch.incoming(at(from), &[129, 201], now(ms), || panic!("no answer"));
+                let arrival = latch.incoming(at(from), &[129, 201], Claim::Report, now(ms), || panic!("no answer"));
                 assert_eq!(arrival, Arrival { from: at(told), found: false }, "step {n}");
             }
             Answer(ms, from, transaction, told) => {
                 let packet = stun(BINDING_SUCCESS, transaction, PASSWORD);
-                let arrival = latch.incoming(at(from), &packet, now(ms), || Some(PASSWORD.to_owned()));
+                let arrival = latch.incoming(at(from), &packet, Claim::Nothing, now(ms), || Some(PASSWORD.to_owned()));
                 assert_eq!(arrival, Arrival { from: at(told), found: told != from }, "step {n}");
             }
             Forged(ms, from, transaction) => {
                 let packet = stun(BINDING_SUCCESS, transaction, "another");
-                let arrival = latch.incoming(at(from), &packet, now(ms), || Some(PASSWORD.to_owned()));
+                let arrival = latch.incoming(at(from), &packet, Claim::Nothing, now(ms), || Some(PASSWORD.to_owned()));
                 assert_eq!(arrival, Arrival { from: at(from), found: false }, "step {n}");
             }
         }
@@ -127,7 +111,7 @@ fn one_that_comes_back_is_found_where_it_was() {
     ]);
     let mut latch = latch;
     let packet = stun(BINDING_SUCCESS, 2, PASSWORD);
-    let arrival = latch.incoming(at(1), &packet, Instant::now(), || Some(PASSWORD.to_owned()));
+    let arrival = latch.incoming(at(1), &packet, Claim::Nothing, Instant::now(), || Some(PASSWORD.to_owned()));
     assert!(arrival.found && latch.moved.is_none());
 }
 
@@ -146,20 +130,27 @@ fn another_choice_of_the_stack_begins_anew_and_its_servers_are_left_alone() {
 }
 
 #[test]
-fn broken_messages_are_signed_by_nobody() {
-    let whole = stun(BINDING_SUCCESS, 1, PASSWORD);
-    assert!(is_signed(&whole, PASSWORD.as_bytes()));
-    for end in 0..whole.len() - 8 {
-        assert!(!is_signed(&whole[..end], PASSWORD.as_bytes()), "{end}");
+fn who_only_sends_rubbish_keeps_nobody_from_being_followed() {
+    let start = Instant::now();
+    let mut latch = Latch::default();
+    latch.outgoing(at(1), &[128, 102], start);
+    let ms = |ms| start + Duration::from_millis(ms);
+    let mut say = |latch: &mut Latch, from, claim, now| {
+        latch.incoming(at(from), &[129, 201], claim, now, || panic!("no answer"));
+        latch.outgoing(at(1), &stun(BINDING_REQUEST, 1, "its own"), now).also
+    };
+    assert_eq!(say(&mut latch, 2, Claim::Nothing, ms(1000)), None);
+    assert_eq!(say(&mut latch, 3, Claim::Report, ms(1100)), Some(at(3)));
+    // Rubbish and another report change nothing, a signed check does, and then a report does not.
+    for (from, claim, asked) in [
+        (4, Claim::Nothing, 3),
+        (5, Claim::Report, 3),
+        (6, Claim::Signed, 6),
+        (7, Claim::Signed, 6),
+        (3, Claim::Report, 6),
+        (6, Claim::Report, 6),
+        (8, Claim::Signed, 6),
+    ] {
+        assert_eq!(say(&mut latch, from, claim, ms(1200)), Some(at(asked)), "{from}");
     }
-    for at in 0..whole.len() - 8 {
-        // Its length is not what is signed.
-        if at == 2 || at == 3 {
-            continue;
-        }
-        let mut other = whole.clone();
-        other[at] ^= 0x55;
-        assert!(!is_signed(&other, PASSWORD.as_bytes()), "{at}");
-    }
-    assert!(!is_stun(&whole[..19]) && !is_media(&[]));
 }

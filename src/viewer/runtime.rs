@@ -1,4 +1,5 @@
-//! The stack's way to the sockets: tokio's own, with a `Latch` in front of each UDP socket.
+//! The stack's way to the sockets: tokio's own, with the `Gate` and a `Latch` in front of each UDP socket and the gate in
+//! front of each TCP stream (`tcp.rs`).
 
 use std::{
     future::Future,
@@ -6,18 +7,30 @@ use std::{
     io::IoSliceMut,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
+use tokio::sync::watch;
 use tracing::info;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime, TokioRuntime,
     Transmit,
 };
 
-use super::{feedback::Said, rebind::Latch};
+use super::{
+    checks::{Path, Transport},
+    feedback::Said,
+    gate::{Guard, Leaving, is_mdns, is_mdns_answer},
+    rebind::Latch,
+};
+
+/// Packets that are not let in are read on at once, up to so many: the stack's loop would look at everything else for each.
+const READ_ON: usize = 16;
 
 type Waiting<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -25,19 +38,47 @@ type Waiting<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Debug)]
 pub(super) struct Followed {
     /// Who is followed, for the log.
-    pub(super) viewer: String,
-    pub(super) said: Arc<Said>,
+    viewer: String,
+    said: Arc<Said>,
+    guard: Arc<Guard>,
+    ended: watch::Sender<bool>,
+    /// Whether the connection's driver, the first task of all, runs already.
+    drives: AtomicBool,
+}
+
+impl Followed {
+    /// `ended` is told when the connection's driver ends, whatever it ended of.
+    pub(super) fn new(viewer: String, said: Arc<Said>, guard: Arc<Guard>, ended: watch::Sender<bool>) -> Self {
+        Self { viewer, said, guard, ended, drives: AtomicBool::new(false) }
+    }
+}
+
+/// Tells that it is gone.
+struct Ended(watch::Sender<bool>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
 }
 
 impl Runtime for Followed {
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        let local = socket.local_addr()?;
         let socket = TokioRuntime.wrap_udp_socket(socket)?;
-        let (viewer, said) = (self.viewer.clone(), Arc::clone(&self.said));
-        Ok(Arc::new(Socket { socket, viewer, said, latch: Mutex::default() }))
+        let (viewer, said, guard) = (self.viewer.clone(), Arc::clone(&self.said), Arc::clone(&self.guard));
+        Ok(Arc::new(Socket { socket, local, viewer, said, guard, latch: Mutex::default() }))
     }
 
     fn spawn(&self, future: Waiting<'static, ()>) -> Box<dyn JoinHandle> {
-        TokioRuntime.spawn(future)
+        if self.drives.swap(true, Ordering::AcqRel) {
+            return TokioRuntime.spawn(future);
+        }
+        let ended = Ended(self.ended.clone());
+        TokioRuntime.spawn(Box::pin(async move {
+            let _ended = ended;
+            future.await;
+        }))
     }
 
     fn spawn_reactor(&self, size: usize, future: Waiting<'static, ()>) -> Box<dyn JoinHandle> {
@@ -80,22 +121,86 @@ impl Runtime for Followed {
 #[derive(Debug)]
 struct Socket {
     socket: Arc<dyn AsyncUdpSocket>,
+    local: SocketAddr,
     viewer: String,
     said: Arc<Said>,
+    guard: Arc<Guard>,
     /// Of the connection's driver alone: never waited for.
     latch: Mutex<Latch>,
 }
 
 impl Socket {
-    fn arrived(&self, from: SocketAddr, packet: &[u8], now: Instant) -> SocketAddr {
+    fn path(&self, peer: SocketAddr) -> Path {
+        Path { local: self.local, transport: Transport::Udp, peer }
+    }
+
+    /// Whom the stack is told that a packet came from; `None` where it is not let in.
+    fn arrived(&self, from: SocketAddr, packet: &[u8], now: Instant) -> Option<SocketAddr> {
+        if is_mdns(self.local) {
+            return is_mdns_answer(from, packet).then_some(from);
+        }
+        let mut gate = self.guard.gate();
+        let (answer, claim) = gate.incoming(self.local, Transport::Udp, from, packet, now, &*self.said);
         let mut latch = self.latch.lock().unwrap_or_else(PoisonError::into_inner);
-        let arrival = latch.incoming(from, packet, now, || self.said.password());
+        let arrival = latch.incoming(from, packet, claim, now, || self.said.password());
         drop(latch);
+        if arrival.found {
+            gate.found(self.path(from), now);
+        }
+        drop(gate);
         if arrival.found {
             info!("viewer {}: followed to another address of its network", self.viewer);
             self.said.wish_key();
         }
-        arrival.from
+        (answer.is_ok() || arrival.found).then_some(arrival.from)
+    }
+
+    /// What the kernel handed over as one is of one sender: what is let in of it is moved together. Whom it came from, and
+    /// how much is left.
+    fn sift(&self, buffer: &mut [u8], from: SocketAddr, stride: usize, now: Instant) -> (SocketAddr, usize) {
+        let (mut told, mut kept, mut at) = (from, 0, 0);
+        while at < buffer.len() {
+            let end = buffer.len().min(at + stride);
+            if let Some(from) = self.arrived(from, &buffer[at..end], now) {
+                told = from;
+                buffer.copy_within(at..end, kept);
+                kept += end - at;
+            }
+            at = end;
+        }
+        (told, kept)
+    }
+
+    /// One datagram, or several of one size for the same address.
+    fn send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        let now = Instant::now();
+        if is_mdns(self.local) {
+            return self.socket.poll_send(cx, transmit);
+        }
+        let mut latch = self.latch.lock().unwrap_or_else(PoisonError::into_inner);
+        let way = latch.outgoing(transmit.destination, transmit.contents, now);
+        drop(latch);
+        let mut gate = self.guard.gate();
+        let leaving = gate.outgoing(self.local, Transport::Udp, way.to, transmit.contents, now);
+        if let Some(also) = way.also {
+            gate.expect(self.path(also), transmit.contents, now);
+        }
+        drop(gate);
+        let sending = |destination| Transmit { destination, ..*transmit };
+        if let Some(also) = way.also {
+            // A check like others: one that is lost is followed by the next.
+            let _ = self.socket.poll_send(cx, &sending(also));
+        }
+        match leaving {
+            Leaving::HeldBack => Poll::Ready(Ok(transmit.contents.len())),
+            Leaving::ToServer => self.socket.poll_send(cx, &sending(way.to)),
+            // What a dead network does not take is lost, as it is on a network that lives: nobody is to write a line for
+            // each packet.
+            Leaving::ToViewer => match self.socket.poll_send(cx, &sending(way.to)) {
+                Poll::Ready(Err(_)) => Poll::Ready(Ok(transmit.contents.len())),
+                polled => polled,
+            },
+        }
     }
 }
 
@@ -105,15 +210,21 @@ impl AsyncUdpSocket for Socket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        let mut latch = self.latch.lock().unwrap_or_else(PoisonError::into_inner);
-        let way = latch.outgoing(transmit.destination, transmit.contents, Instant::now());
-        drop(latch);
-        let sending = |destination| Transmit { destination, ..*transmit };
-        if let Some(also) = way.also {
-            // A check like others: one that is lost is followed by the next.
-            let _ = self.socket.poll_send(cx, &sending(also));
+        let Some(size) = transmit.segment_size.filter(|size| *size > 0 && matches!(transmit.contents, [0..=3, ..]))
+        else {
+            return self.send(cx, transmit);
+        };
+        // Checks are looked at one by one.
+        for contents in transmit.contents.chunks(size) {
+            let one = Transmit { contents, segment_size: None, ..*transmit };
+            match self.send(cx, &one) {
+                // Those that went before are not sent twice: the rest is lost.
+                Poll::Pending => break,
+                polled if matches!(polled, Poll::Ready(Err(_))) => return polled,
+                Poll::Ready(_) => {}
+            }
         }
-        self.socket.poll_send(cx, &sending(way.to))
+        Poll::Ready(Ok(transmit.contents.len()))
     }
 
     fn poll_recv(
@@ -122,18 +233,24 @@ impl AsyncUdpSocket for Socket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let polled = self.socket.poll_recv(cx, bufs, meta);
-        if let Poll::Ready(Ok(n)) = polled {
-            let now = Instant::now();
-            for (buf, meta) in bufs.iter().zip(meta.iter_mut()).take(n) {
-                // Packets that the kernel handed over as one are of one sender.
-                let (from, packets) = (meta.addr, buf.get(..meta.len).unwrap_or_default());
-                for packet in packets.chunks(meta.stride.max(1)) {
-                    meta.addr = self.arrived(from, packet, now);
-                }
+        for _ in 0..READ_ON {
+            let Poll::Ready(read) = self.socket.poll_recv(cx, bufs, meta) else { return Poll::Pending };
+            let (count, now) = (read?, Instant::now());
+            let mut kept = 0;
+            for (buffer, meta) in bufs.iter_mut().zip(meta.iter_mut()).take(count) {
+                let Some(datagrams) = buffer.get_mut(..meta.len) else { continue };
+                (meta.addr, meta.len) = self.sift(datagrams, meta.addr, meta.stride.max(1), now);
+                kept += meta.len;
+            }
+            if kept > 0 {
+                return Poll::Ready(Ok(count));
             }
         }
-        polled
+        // What was read so far is nothing; there may be more.
+        for meta in meta.iter_mut() {
+            meta.len = 0;
+        }
+        Poll::Ready(Ok(1))
     }
 
     fn max_gso_segments(&self) -> usize {

@@ -8,7 +8,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Instant, interval_at, sleep, timeout},
 };
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::{
     Viewer,
@@ -184,6 +184,10 @@ impl Session<'_> {
                 },
                 Some(event) = events.recv() => self.follow(event).await?,
                 () = sleep(wake.since(Mono::now())) => self.tick().await?,
+                () = self.peer.ended() => {
+                    warn!("viewer {}: its connection ended by itself: the session ends with it", self.viewer.viewer);
+                    return Err(Reason::Internal);
+                }
                 () = self.health.changed() => self.tell_media().await,
                 _ = meter.tick() => debug!("viewer {}: so far {}", self.viewer.viewer, self.peer.summary().await),
                 Ok(()) = self.moved.changed() => {
