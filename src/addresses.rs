@@ -1,7 +1,7 @@
 //! When the board's addresses change: the kernel's own word, by rtnetlink (rtnetlink(7)), so that nobody has to wait for a
 //! silence to be noticed.
 
-use std::{collections::BTreeSet, io, net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, io, net::IpAddr, sync::Arc, time::Duration};
 
 use rtc::shared::ifaces::ifaces;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, netlink::SocketAddrNetlink, socket_with};
@@ -15,17 +15,36 @@ const SHOWER: Duration = Duration::from_millis(250);
 /// Messages read at once, at most: what they say is not looked into.
 const MESSAGES: usize = 256;
 
-/// What changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Moved {
-    /// How many changes there were.
-    pub times: u64,
-    /// Whether an address went away with the last one: what is bound to it is dead.
-    pub left: bool,
+/// The addresses that others can reach this board by.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Present(Arc<BTreeSet<(String, IpAddr)>>);
+
+impl Present {
+    /// Those of now.
+    pub fn now() -> Self {
+        Self(Arc::new(addresses()))
+    }
+
+    /// Each with the interface that has it.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, IpAddr)> {
+        self.0.iter().map(|(interface, ip)| (interface.as_str(), *ip))
+    }
+
+    /// Whether what is bound to this address lives. Nothing is told of loopback and of addresses that mean something on one
+    /// link only: they count as present.
+    pub fn has(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        !is_of_use(&ip) || ip.is_unspecified() || self.0.iter().any(|(_, known)| *known == ip)
+    }
+
+    /// Whether one is there that was not there before.
+    pub fn gained(&self, before: &Self) -> bool {
+        self.0.iter().any(|(_, ip)| !before.0.iter().any(|(_, known)| known == ip))
+    }
 }
 
 /// Tells `moved` of each change, for ever; ends only if the kernel does not tell.
-pub async fn follow(moved: watch::Sender<Moved>) {
+pub async fn follow(moved: watch::Sender<Present>) {
     let socket = match listen() {
         Ok(socket) => socket,
         Err(e) => {
@@ -33,22 +52,21 @@ pub async fn follow(moved: watch::Sender<Moved>) {
             return;
         }
     };
-    let mut known = addresses();
-    while heard(&socket).await.is_ok() {
-        sleep(SHOWER).await;
-        let now = addresses();
-        if now == known {
-            continue;
+    loop {
+        let now = Present::now();
+        moved.send_if_modified(|known| {
+            let changed = *known != now;
+            if changed {
+                debug!("addresses: {known:?} → {now:?}");
+                known.clone_from(&now);
+            }
+            changed
+        });
+        if heard(&socket).await.is_err() {
+            return;
         }
-        let change = change(&known, &now, moved.borrow().times);
-        debug!("addresses: {known:?} → {now:?}");
-        known = now;
-        moved.send_replace(change);
+        sleep(SHOWER).await;
     }
-}
-
-fn change(before: &BTreeSet<IpAddr>, now: &BTreeSet<IpAddr>, times: u64) -> Moved {
-    Moved { times: times + 1, left: !before.is_subset(now) }
 }
 
 /// A socket of the kernel's. It is a datagram socket to the runtime, which asks nothing of its family to read from one.
@@ -76,27 +94,47 @@ async fn heard(socket: &UnixDatagram) -> io::Result<()> {
     Ok(())
 }
 
-/// What others can reach this board by: no loopback, and nothing that means something on one link only.
-fn addresses() -> BTreeSet<IpAddr> {
-    let is_of_use = |ip: &IpAddr| match ip {
+/// No loopback, and nothing that means something on one link only.
+fn is_of_use(ip: &IpAddr) -> bool {
+    match ip {
         IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
         IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
-    };
+    }
+}
+
+fn addresses() -> BTreeSet<(String, IpAddr)> {
     let all = ifaces().unwrap_or_default();
-    all.into_iter().filter_map(|interface| Some(interface.addr?.ip())).filter(is_of_use).collect()
+    let named = all.into_iter().filter_map(|interface| Some((interface.name, interface.addr?.ip())));
+    named.filter(|(_, ip)| is_of_use(ip)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    impl Present {
+        /// Of these, as `interface address`.
+        pub(crate) fn of(list: &[&str]) -> Self {
+            let one = |text: &&str| {
+                let (interface, ip) = text.split_once(' ').unwrap();
+                (interface.to_owned(), ip.parse().unwrap())
+            };
+            Self(Arc::new(list.iter().map(one).collect()))
+        }
+    }
+
     #[test]
     fn an_address_that_went_is_told_apart_from_one_that_came() {
-        let set = |list: &[&str]| list.iter().map(|text| text.parse().unwrap()).collect::<BTreeSet<IpAddr>>();
-        let (one, both, other) = (set(&["192.0.2.1"]), set(&["192.0.2.1", "2001:db8::1"]), set(&["192.0.2.2"]));
-        assert_eq!(change(&one, &both, 0), Moved { times: 1, left: false });
-        assert_eq!(change(&both, &one, 1), Moved { times: 2, left: true });
-        assert!(change(&one, &other, 2).left);
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let one = Present::of(&["eth0 192.0.2.1"]);
+        let both = Present::of(&["eth0 192.0.2.1", "wlan0 2001:db8::1"]);
+        let moved = Present::of(&["wlan0 192.0.2.1"]);
+        assert!(both.gained(&one) && !one.gained(&both) && !moved.gained(&one) && !one.gained(&one));
+        assert!(one.has(ip("192.0.2.1")) && one.has(ip("::ffff:192.0.2.1")) && !one.has(ip("2001:db8::1")));
+        for always in ["127.0.0.1", "::1", "169.254.7.7", "fe80::1", "0.0.0.0", "::"] {
+            assert!(Present::default().has(ip(always)), "{always}");
+        }
+        assert_eq!(both.iter().collect::<Vec<_>>(), [("eth0", ip("192.0.2.1")), ("wlan0", ip("2001:db8::1"))]);
     }
 
     #[tokio::test]

@@ -103,6 +103,7 @@ pub async fn run(
     let status = tokio::spawn(line.tell());
     let (over, mut ended) = mpsc::channel(1);
     let link = essential("the broker link", &over, link);
+    let link_outbox = outbox.clone();
     let mouth = essential("replies", &over, async move {
         while let Some((viewer, payload)) = replies.recv().await {
             outbox.say(&viewer, payload).await;
@@ -113,6 +114,7 @@ pub async fn run(
 
     let follower = tokio::spawn(addresses::follow(peers.moved.clone()));
     let mut moved = peers.moved.subscribe();
+    let mut present = moved.borrow_and_update().clone();
     let mut shutdown = std::pin::pin!(shutdown);
     let mut fault = None;
     loop {
@@ -123,9 +125,16 @@ pub async fn run(
                 break;
             }
             Ok(()) = moved.changed() => {
-                if moved.borrow_and_update().left {
-                    info!("an address of the board is gone: sessions look for new paths, and the broker link is made anew");
-                    brokers.send_modify(|_| {});
+                let now = moved.borrow_and_update().clone();
+                let before = std::mem::replace(&mut present, now.clone());
+                match link_outbox.local() {
+                    Some(local) if !now.has(local) => {
+                        info!("the board's address {local} is gone: the broker link is made again");
+                        brokers.send_modify(|_| {});
+                    }
+                    // It waits to try again; this is what it waits for.
+                    None if now.gained(&before) => brokers.send_modify(|_| {}),
+                    _ => {}
                 }
             }
             changed = reload.changed() => {

@@ -9,6 +9,7 @@ mod daemon;
 mod demo;
 mod house;
 mod links;
+mod port;
 mod process;
 mod service;
 mod turn;

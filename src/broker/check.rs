@@ -58,7 +58,8 @@ async fn go(config: &Arc<config::Broker>, device: &Id) -> Result<(), (&'static s
     let guise = Id::new(&format!("{short}-check")).unwrap_or_else(|| device.clone());
     let handling = Handling { retain: false, expiry: Some(60) };
     let will = Bytes::from_static(WORDS);
-    let setup = Setup { config, device: &guise, will_topic: topics.events(), will, will_expiry: 60 };
+    let setup =
+        Setup { config, device: &guise, will_topic: topics.events(), will, will_expiry: 60, local: Arc::default() };
     let (mouth, mut ears) = client::open(setup).map_err(|trouble| ("name", trouble))?;
     let (logged_in, (refuse, mut refused)) = (Notify::new(), mpsc::channel(1));
     let hear = async {

@@ -84,6 +84,7 @@ impl Keeper {
             will_topic: topics.status(),
             will: status::offline(Absence::Lost, &self.link.epoch, conn),
             will_expiry: STATUS.expiry.unwrap_or(0),
+            local: Arc::clone(&self.local),
         };
         let (mouth, mut ears) = match client::open(setup) {
             Ok(both) => both,

@@ -22,8 +22,9 @@ mod wire;
 
 use std::{
     future::{Future, pending},
+    net::IpAddr,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -37,7 +38,7 @@ use tokio::{
 use tracing::{debug, info};
 
 pub use self::trouble::{Kind, Trouble};
-use self::{backoff::Backoff, connection::End, trouble::Complaints};
+use self::{backoff::Backoff, connection::End, trouble::Complaints, wire::Local};
 use crate::{
     clock::Mono,
     config::{self, Access, Id, Transport},
@@ -143,6 +144,7 @@ pub struct Outbox {
     queue: mpsc::Sender<Word>,
     state: watch::Receiver<State>,
     counts: Arc<Counts>,
+    local: Arc<Local>,
 }
 
 /// One message on its way out.
@@ -176,6 +178,11 @@ impl Outbox {
         self.state.clone()
     }
 
+    /// The address of the board that the link is bound to, while there is one.
+    pub fn local(&self) -> Option<IpAddr> {
+        *self.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What was not handed on so far.
     pub fn dropped(&self) -> Dropped {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -197,8 +204,9 @@ pub fn link(link: Link) -> (Outbox, impl Future<Output = ()> + Send) {
     let (queue, words) = mpsc::channel(OUTBOX);
     let (state, following) = watch::channel(State::Connecting);
     let counts = Arc::new(Counts::default());
-    let outbox = Outbox { queue, state: following, counts: Arc::clone(&counts) };
-    (outbox, Keeper { link, words, state, counts, complaints: Arc::default(), conn: 0 }.keep())
+    let local = Arc::default();
+    let outbox = Outbox { queue, state: following, counts: Arc::clone(&counts), local: Arc::clone(&local) };
+    (outbox, Keeper { link, words, state, counts, complaints: Arc::default(), conn: 0, local }.keep())
 }
 
 /// Keeps one connection after the other.
@@ -209,6 +217,7 @@ struct Keeper {
     counts: Arc<Counts>,
     complaints: Arc<Complaints>,
     conn: u64,
+    local: Arc<Local>,
 }
 
 impl Keeper {
@@ -219,6 +228,7 @@ impl Keeper {
             let config = Arc::new(self.link.config.borrow_and_update().clone());
             debug!("broker {}: connecting", url(&config));
             let (end, lasted) = Box::pin(self.connection(&config)).await;
+            *self.local.lock().unwrap_or_else(PoisonError::into_inner) = None;
             let good = lasted.is_some_and(|lasted| backoff.was_up(lasted));
             if good || matches!(end, End::Reconfigured) {
                 self.complaints.forget();

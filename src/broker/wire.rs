@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    net::IpAddr,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
@@ -30,9 +31,12 @@ use crate::config;
 /// All of it, from the name to the broker's answer to the login, takes at most this long.
 pub(super) const DEADLINE: Duration = Duration::from_secs(15);
 
+/// The address of the board that the connection is bound to, while there is one.
+pub(super) type Local = Mutex<Option<IpAddr>>;
+
 /// What happened below MQTT, for whoever has to explain a failure.
-#[derive(Debug, Default)]
-pub(super) struct Notes(Mutex<Noted>);
+#[derive(Debug)]
+pub(super) struct Notes(Mutex<Noted>, Arc<Local>);
 
 #[derive(Debug, Default)]
 struct Noted {
@@ -45,6 +49,11 @@ struct Noted {
 }
 
 impl Notes {
+    /// Notes of a new connection; `local` is told what it is bound to.
+    pub(super) fn new(local: Arc<Local>) -> Self {
+        Self(Mutex::default(), local)
+    }
+
     fn with<T>(&self, f: impl FnOnce(&mut Noted) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -114,6 +123,7 @@ pub(super) async fn dial(config: Arc<config::Broker>, notes: Arc<Notes>) -> io::
 
 async fn reach(config: &Arc<config::Broker>, notes: &Notes) -> Result<Stream, Trouble> {
     let tcp = connect(config, notes).await?;
+    *notes.1.lock().unwrap_or_else(PoisonError::into_inner) = tcp.local_addr().ok().map(|local| local.ip());
     if !config.transport.is_tls() {
         return Ok(Stream::Tcp(tcp));
     }

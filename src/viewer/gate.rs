@@ -17,6 +17,7 @@ use std::{
 
 use super::{
     checks::{Bucket, Checks, Path, Transport},
+    refused::{Refused, Why},
     stun::{BINDING_REQUEST, BINDING_SUCCESS, CHANNEL_BIND, Class, DATA, SEND, Stun, Transaction, channel_data, class},
 };
 use crate::config::Secret;
@@ -50,19 +51,6 @@ const CHANNELS: usize = 256;
 /// Own descriptions that are known: the running one, and the one of an ICE restart.
 const DESCRIPTIONS: usize = 2;
 
-/// Why a packet is not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
-    /// Its sender proved nothing.
-    Stranger,
-    /// RTP: nobody asked for media.
-    Media,
-    /// DTLS application data: nobody asked for data channels.
-    Data,
-    /// More than anybody needs.
-    TooMuch,
-}
-
 /// What becomes of a packet of the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leaving {
@@ -82,44 +70,6 @@ pub(super) enum Claim {
     Report,
     /// A check that is signed.
     Signed,
-}
-
-/// Packets that were not let in, by reason, and checks that were held back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Refused {
-    pub(super) strangers: u64,
-    pub(super) media: u64,
-    pub(super) data: u64,
-    pub(super) too_much: u64,
-    pub(super) held_back: u64,
-}
-
-impl Refused {
-    fn count(&mut self, why: Why) {
-        let count = match why {
-            Why::Stranger => &mut self.strangers,
-            Why::Media => &mut self.media,
-            Why::Data => &mut self.data,
-            Why::TooMuch => &mut self.too_much,
-        };
-        *count += 1;
-    }
-
-    /// Whether anything was refused that a viewer or a stranger sent.
-    pub(super) fn is_some(&self) -> bool {
-        Self { held_back: 0, ..*self } != Self::default()
-    }
-}
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { strangers, media, data, too_much, held_back } = self;
-        write!(
-            f,
-            "{strangers} packets of strangers, {media} of media, {data} of data channels and {too_much} above the "
-        )?;
-        write!(f, "limits were not let in, {held_back} connectivity checks were held back")
-    }
 }
 
 /// What the viewer signs with, and which senders of its RTCP were authentic.
@@ -245,6 +195,8 @@ impl Gate {
                     }
                 }
             }
+            // What would ask for data channels, where the viewer wanted some.
+            Class::DtlsData => Leaving::HeldBack,
             _ => Leaving::ToViewer,
         }
     }

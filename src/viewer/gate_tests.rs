@@ -306,6 +306,8 @@ fn checks_through_a_turn_server_are_held_back_like_others() {
     let media = unsigned(SEND, [1; 12], &[(0x0012, &[0, 1, 0, 1, 1, 2, 3, 4]), (0x0013, &[0x80; 30])]);
     assert_eq!(scene.send(server, &media), Leaving::ToViewer);
     assert_eq!(scene.send(at(1), &report(1)), Leaving::ToViewer);
+    assert_eq!(scene.send(at(1), &record(22, 100)), Leaving::ToViewer);
+    assert_eq!(scene.send(at(1), &record(23, 100)), Leaving::HeldBack, "no data channels");
     assert_eq!(scene.send(at(1), &stun(BINDING_SUCCESS, 1, OWN)), Leaving::ToViewer);
     assert_eq!(scene.send(at(1), &own), Leaving::HeldBack);
 }

@@ -27,10 +27,12 @@ use super::{
     pump::{self, Counts, Stage},
     relays::Relays,
     route,
+    sockets::Places,
     track::{Line, Track},
 };
 pub use super::{handler::PeerEvent, peers::Peers};
 use crate::{
+    addresses::Present,
     config::Secret,
     protocol::{Candidate, sdp::Description},
     stage::Lease,
@@ -107,6 +109,10 @@ pub struct Peer {
     pub(super) guard: Arc<Guard>,
     /// Whether the connection's driver has ended.
     pub(super) ended: watch::Receiver<bool>,
+    /// What it may bind to, and the board's addresses when it last looked.
+    pub(super) places: Places,
+    pub(super) present: Mutex<Present>,
+    pub(super) mdns: bool,
     pub(super) counts: Arc<Counts>,
     pub(super) video: Option<Outgoing>,
     pub(super) audio: Option<Outgoing>,
@@ -140,6 +146,9 @@ impl Peer {
     /// Takes an offer (first or ICE restart), in the stack's words, and gives the stack's answer; gathering begins.
     pub async fn answer(&self, sdp: &str) -> Result<String, PeerError> {
         let offer = RTCSessionDescription::offer(sdp.to_owned()).map_err(bad_sdp)?;
+        if self.connection.current_local_description().await.is_some() {
+            self.can_restart()?;
+        }
         if self.connection.pending_local_description().await.is_some() {
             // Glare: the device yields and forgets its own offer.
             let rollback = RTCSessionDescription::rollback(None).map_err(internal("take the own offer back"))?;
@@ -154,6 +163,7 @@ impl Peer {
     /// Makes the stack's offer; with `restart` one that restarts ICE. Gathering begins.
     pub async fn offer(&self, restart: bool) -> Result<String, PeerError> {
         if restart {
+            self.can_restart()?;
             self.connection.restart_ice().await.map_err(internal("restart ICE"))?;
         }
         let offer = self.connection.create_offer(None).await.map_err(internal("make an offer"))?;
@@ -196,14 +206,6 @@ impl Peer {
         let lines = Description::parse(sdp).map(|description| description.lines).unwrap_or_default();
         let password = lines.into_iter().find_map(|line| line.password).map(Secret::new);
         *self.said.password.lock().unwrap_or_else(PoisonError::into_inner) = password;
-    }
-
-    /// Waits until the connection's driver has ended, which it does by itself only if something broke: nothing moves any more.
-    pub async fn ended(&self) {
-        let mut ended = self.ended.clone();
-        if ended.wait_for(|ended| *ended).await.is_err() {
-            debug!("a peer connection was never driven");
-        }
     }
 
     /// Wishes for a picture that does not need what was lost, now that the viewer is reached again.
@@ -299,7 +301,7 @@ impl Peer {
         }
     }
 
-    async fn transport(&self) -> Option<Arc<dyn DtlsTransport>> {
+    pub(super) async fn transport(&self) -> Option<Arc<dyn DtlsTransport>> {
         self.video.as_ref().or(self.audio.as_ref())?.sender.transport().await.ok()?
     }
 

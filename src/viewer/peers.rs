@@ -29,7 +29,7 @@ use super::{
     sockets::{self, Places},
     track::{PATIENCE, playout_delay},
 };
-use crate::{addresses::Moved, config::Webrtc, ice::Ice, protocol::Wanted};
+use crate::{addresses::Present, config::Webrtc, ice::Ice, protocol::Wanted};
 
 /// What all peer connections share: settings, certificate, resolved servers.
 pub struct Peers {
@@ -38,7 +38,7 @@ pub struct Peers {
     certificate: RTCCertificate,
     pub(super) ice: Ice,
     /// Told when the board's addresses change.
-    pub moved: watch::Sender<Moved>,
+    pub moved: watch::Sender<Present>,
     pub(super) networks: Networks,
     /// TURN servers that give no relay.
     pub(super) missed: Mutex<Missed>,
@@ -66,7 +66,7 @@ impl Peers {
             stereo,
             certificate,
             ice: Ice::default(),
-            moved: watch::Sender::default(),
+            moved: watch::Sender::new(Present::now()),
             networks: Networks::default(),
             missed: Mutex::default(),
             checks: Mutex::default(),
@@ -140,6 +140,9 @@ impl Peers {
             said,
             guard,
             ended: ended.subscribe(),
+            places: Places::udp(&config),
+            present: Mutex::new(self.moved.borrow().clone()),
+            mdns: config.mdns,
             counts: Arc::default(),
             video: None,
             audio: None,

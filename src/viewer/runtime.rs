@@ -27,6 +27,7 @@ use super::{
     feedback::Said,
     gate::{Guard, Leaving, is_mdns, is_mdns_answer},
     rebind::Latch,
+    tcp::{Listener, Silent},
 };
 
 /// Packets that are not let in are read on at once, up to so many: the stack's loop would look at everything else for each.
@@ -41,6 +42,8 @@ pub(super) struct Followed {
     viewer: String,
     said: Arc<Said>,
     guard: Arc<Guard>,
+    /// TCP streams that nobody has proved anything on.
+    silent: Arc<Silent>,
     ended: watch::Sender<bool>,
     /// Whether the connection's driver, the first task of all, runs already.
     drives: AtomicBool,
@@ -49,7 +52,7 @@ pub(super) struct Followed {
 impl Followed {
     /// `ended` is told when the connection's driver ends, whatever it ended of.
     pub(super) fn new(viewer: String, said: Arc<Said>, guard: Arc<Guard>, ended: watch::Sender<bool>) -> Self {
-        Self { viewer, said, guard, ended, drives: AtomicBool::new(false) }
+        Self { viewer, said, guard, silent: Arc::default(), ended, drives: AtomicBool::new(false) }
     }
 }
 
@@ -86,7 +89,9 @@ impl Runtime for Followed {
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
-        TokioRuntime.wrap_tcp_listener(listener)
+        let listener = TokioRuntime.wrap_tcp_listener(listener)?;
+        let (guard, said, silent) = (Arc::clone(&self.guard), Arc::clone(&self.said), Arc::clone(&self.silent));
+        Ok(Arc::new(Listener { listener, guard, said, silent }))
     }
 
     fn connect_tcp<'a>(&'a self, remote: SocketAddr) -> Waiting<'a, io::Result<Arc<dyn AsyncTcpStream>>> {
@@ -259,5 +264,39 @@ impl AsyncUdpSocket for Socket {
 
     fn max_gro_segments(&self) -> usize {
         self.socket.max_gro_segments()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::viewer::checks::Logins;
+
+    fn runtime() -> (Followed, watch::Receiver<bool>) {
+        let (ended, seen) = watch::channel(false);
+        let login = Logins::default().of("anna", Instant::now());
+        (Followed::new("anna".into(), Arc::default(), Arc::new(Guard::new(login)), ended), seen)
+    }
+
+    #[tokio::test]
+    async fn a_driver_that_ends_is_noticed_whatever_it_ends_of() {
+        let panics = async { panic!("on purpose") };
+        for driver in [Box::pin(async {}) as Waiting<'static, ()>, Box::pin(panics)] {
+            let (runtime, mut seen) = runtime();
+            assert!(!*seen.borrow());
+            runtime.spawn(driver);
+            seen.wait_for(|ended| *ended).await.unwrap();
+        }
+        let (runtime, mut seen) = runtime();
+        let driver = runtime.spawn(Box::pin(std::future::pending()));
+        // Other tasks of the connection may end.
+        let (done, mut is_done) = watch::channel(false);
+        runtime.spawn(Box::pin(async move {
+            done.send_replace(true);
+        }));
+        is_done.wait_for(|done| *done).await.unwrap();
+        assert!(!*seen.borrow());
+        driver.abort();
+        seen.wait_for(|ended| *ended).await.unwrap();
     }
 }

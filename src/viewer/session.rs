@@ -8,7 +8,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Instant, interval_at, sleep, timeout},
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use super::{
     Viewer,
@@ -23,7 +23,7 @@ use super::{
     watched::Watched,
 };
 use crate::{
-    addresses::Moved,
+    addresses::Present,
     clock::Mono,
     protocol::{
         Candidate, ErrorName, Refusal, Reply, Request, SessionMedia, Wanted,
@@ -65,7 +65,7 @@ struct Session<'a> {
     /// The way of media that was told last.
     route: Option<String>,
     health: Watched,
-    moved: watch::Receiver<Moved>,
+    moved: watch::Receiver<Present>,
 }
 
 /// Lives until the session ends. The peer connection is left in `slot`, for whoever closes it.
@@ -184,15 +184,12 @@ impl Session<'_> {
                 },
                 Some(event) = events.recv() => self.follow(event).await?,
                 () = sleep(wake.since(Mono::now())) => self.tick().await?,
-                () = self.peer.ended() => {
-                    warn!("viewer {}: its connection ended by itself: the session ends with it", self.viewer.viewer);
-                    return Err(Reason::Internal);
-                }
+                () = self.peer.ended() => return Err(Reason::Internal),
                 () = self.health.changed() => self.tell_media().await,
                 _ = meter.tick() => debug!("viewer {}: so far {}", self.viewer.viewer, self.peer.summary().await),
                 Ok(()) = self.moved.changed() => {
-                    let left = self.moved.borrow_and_update().left;
-                    let action = self.life.on(Event::Moved { left }, Mono::now());
+                    let concern = self.peer.moved(&mut self.moved).await;
+                    let action = concern.and_then(|left| self.life.on(Event::Moved { left }, Mono::now()));
                     self.act(action).await?;
                 }
             }

@@ -3,13 +3,20 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rtc::{ice::mdns::MulticastDnsMode, mdns::MulticastSocket, shared::ifaces::ifaces};
 use tracing::debug;
 
 use super::peer::random_u32;
-use crate::config::{InterfaceRule, Webrtc};
+use crate::{
+    addresses::Present,
+    config::{InterfaceRule, Webrtc},
+};
 
 /// What a connection binds to, asked anew at each ICE restart: interfaces come and go.
 #[derive(Debug, Clone)]
@@ -21,6 +28,8 @@ pub(super) struct Places {
     loopback: bool,
     ports: Option<(u16, u16)>,
     tcp: bool,
+    /// Whether it was bound before.
+    bound: Arc<AtomicBool>,
 }
 
 impl Places {
@@ -34,6 +43,7 @@ impl Places {
             loopback: config.loopback,
             ports: config.ports,
             tcp: false,
+            bound: Arc::default(),
         }
     }
 
@@ -49,11 +59,7 @@ impl Places {
             (true, true) => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             (true, false) => {
                 let all = ifaces()?.into_iter().filter_map(|i| Some((i.name, i.addr?.ip())));
-                let allowed = chosen(&self.interfaces, all);
-                if allowed.is_empty() {
-                    return Err(io::Error::other("none of the interfaces in webrtc.interfaces has an address now"));
-                }
-                allowed
+                chosen(&self.interfaces, all)
             }
         };
         if self.loopback && self.addresses.is_empty() {
@@ -61,6 +67,17 @@ impl Places {
         }
         hosts.retain(|host| if host.is_ipv4() { self.ipv4 } else { self.ipv6 });
         Ok(hosts)
+    }
+
+    /// Those of the board's addresses that may be bound to.
+    pub(super) fn usable(&self, present: &Present) -> Vec<IpAddr> {
+        let named = present.iter().map(|(name, ip)| (name.to_owned(), ip));
+        let mut usable = match self.addresses.is_empty() {
+            true => chosen(&self.interfaces, named),
+            false => named.map(|(_, ip)| ip).filter(|ip| self.addresses.contains(ip)).collect(),
+        };
+        usable.retain(|ip| if ip.is_ipv4() { self.ipv4 } else { self.ipv6 });
+        usable
     }
 
     /// A free port of the range, looked for from a random place; 0 (any) without a range, or when all are taken, in which
@@ -81,9 +98,30 @@ impl Places {
 impl ToSocketAddrs for Places {
     type Iter = std::vec::IntoIter<SocketAddr>;
 
+    /// A connection that begins needs an address. One that runs and has none left gets a socket that reaches nobody: the stack
+    /// would end without any, and the address may be back within the second.
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
-        let hosts = self.hosts()?;
-        Ok(hosts.into_iter().map(|host| SocketAddr::new(host, self.free_port(host))).collect::<Vec<_>>().into_iter())
+        let again = self.bound.swap(true, Ordering::AcqRel);
+        let hosts = match self.hosts() {
+            Err(_) if again || self.tcp => Vec::new(),
+            hosts => hosts?,
+        };
+        let mut places: Vec<_> = hosts.into_iter().map(|host| SocketAddr::new(host, self.free_port(host))).collect();
+        if self.tcp {
+            return Ok(places.into_iter());
+        }
+        if places.is_empty() && !again {
+            let why = match self.interfaces.is_empty() {
+                false => "none of the interfaces in webrtc.interfaces has an address now",
+                true => "no address of webrtc.addresses is of a family that is in use",
+            };
+            return Err(io::Error::other(why));
+        }
+        if again && !places.iter().any(|place| UdpSocket::bind(place).is_ok()) {
+            debug!("none of {places:?} can be bound now: the connection waits for an address");
+            places.push(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        }
+        Ok(places.into_iter())
     }
 }
 
@@ -97,6 +135,14 @@ pub(super) fn names(config: &Webrtc) -> MulticastDnsMode {
             MulticastDnsMode::Disabled
         }
         None => MulticastDnsMode::Disabled,
+    }
+}
+
+/// Whether the socket of multicast DNS can be had, where there is one.
+pub(super) fn names_at_hand(wanted: bool) -> io::Result<()> {
+    match wanted {
+        true => MulticastSocket::new().into_std().map(drop),
+        false => Ok(()),
     }
 }
 
@@ -131,6 +177,39 @@ mod tests {
         assert_eq!(chosen(&rules("eth*"), all()), expected);
         assert_eq!(chosen(&rules("!docker0"), all()), expected);
         assert!(chosen(&rules("wlan0"), all()).is_empty());
+    }
+
+    #[test]
+    fn a_connection_that_runs_outlives_its_addresses() {
+        let gone = Webrtc { addresses: vec!["192.0.2.77".parse().unwrap()], ..Webrtc::default() };
+        let nowhere = InterfaceRule::parse("nothing*").unwrap();
+        for config in [gone, Webrtc { interfaces: vec![nowhere], ice_tcp: true, ..Webrtc::default() }] {
+            let places = Places::udp(&config);
+            match config.interfaces.is_empty() {
+                // It is the stack that finds that it cannot be bound.
+                true => assert_eq!(places.to_socket_addrs().unwrap().next().unwrap().ip(), config.addresses[0]),
+                false => assert!(places.to_socket_addrs().unwrap_err().to_string().contains("webrtc.interfaces")),
+            }
+            let again: Vec<_> = places.to_socket_addrs().unwrap().collect();
+            assert!(again.iter().any(|place| UdpSocket::bind(place).is_ok()), "{again:?}");
+            assert!(again.last().unwrap().ip().is_loopback());
+            for tcp in Places::tcp(&config) {
+                assert_eq!(tcp.to_socket_addrs().unwrap().count(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn of_the_addresses_that_come_only_those_count_that_may_be_used() {
+        let present = Present::of(&["eth0 192.0.2.1", "eth0 2001:db8::1", "docker0 172.17.0.1"]);
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let usable = |config: Webrtc| Places::udp(&config).usable(&present);
+        assert_eq!(usable(Webrtc::default()).len(), 3);
+        assert_eq!(usable(Webrtc { ipv6: false, ..Webrtc::default() }).len(), 2);
+        let interfaces = vec![InterfaceRule::parse("!docker*").unwrap()];
+        assert_eq!(usable(Webrtc { interfaces, ..Webrtc::default() }), [ip("192.0.2.1"), ip("2001:db8::1")]);
+        let addresses = vec![ip("172.17.0.1"), ip("192.0.2.9")];
+        assert_eq!(usable(Webrtc { addresses, ..Webrtc::default() }), [ip("172.17.0.1")]);
     }
 
     #[test]

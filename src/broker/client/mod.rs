@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{
     backoff::GOOD,
     trouble::{Kind, Trouble},
-    wire::Notes,
+    wire::{Local, Notes},
 };
 use crate::config::{self, Id, MqttVersion, Transport};
 
@@ -37,6 +37,8 @@ pub(super) struct Setup<'a> {
     pub(super) will_topic: String,
     pub(super) will: Bytes,
     pub(super) will_expiry: u32,
+    /// Told which of the board's addresses the connection is bound to.
+    pub(super) local: Arc<Local>,
 }
 
 /// The side that says. Cheap to clone; every method only queues.
@@ -94,7 +96,7 @@ pub(super) struct Over;
 
 /// Prepares a connection; it is made by the first `poll`.
 pub(super) fn open(setup: Setup<'_>) -> Result<(Mouth, Ears), Trouble> {
-    let notes = Arc::new(Notes::default());
+    let notes = Arc::new(Notes::new(Arc::clone(&setup.local)));
     Ok(match setup.config.version {
         MqttVersion::V5 => {
             let (mouth, ears) = v5::open(setup, notes)?;
