@@ -81,9 +81,14 @@ fn host(address: &str, loopback: bool) -> Result<Family, &'static str> {
     let Ok(ip) = address.parse::<IpAddr>().map(|ip| ip.to_canonical()) else {
         return name(address);
     };
-    if ip.is_loopback() && loopback {
-        // Only the demo and tests say so.
-    } else if ip.is_loopback() {
+    reachable(ip, loopback)?;
+    Ok(if ip.is_ipv4() { Family::V4 } else { Family::V6 })
+}
+
+/// Whether this board may send anything to an address, or a sentence why not. Only the demo and tests allow loopback.
+pub fn reachable(ip: IpAddr, loopback: bool) -> Result<(), &'static str> {
+    let ip = inner(ip);
+    if ip.is_loopback() && !loopback {
         return Err("the address is loopback");
     }
     if ip.is_unspecified() || matches!(ip, IpAddr::V4(v4) if v4.octets()[0] == 0) {
@@ -92,10 +97,28 @@ fn host(address: &str, loopback: bool) -> Result<Family, &'static str> {
     if ip.is_multicast() {
         return Err("the address is multicast");
     }
-    if ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
-        return Err("the address is broadcast");
+    match ip {
+        IpAddr::V4(Ipv4Addr::BROADCAST) => Err("the address is broadcast"),
+        IpAddr::V4(v4) if v4.octets()[0] >= 240 => Err("the address is reserved"),
+        _ => Ok(()),
     }
-    Ok(if ip.is_ipv4() { Family::V4 } else { Family::V6 })
+}
+
+/// The IPv4 address that an IPv6 address stands for: mapped (RFC 4291), translated by a NAT64 (RFC 6052, RFC 8215), 6to4
+/// (RFC 3056), or compatible, which is no longer used. A router on the way may send there what is sent to it.
+fn inner(ip: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = ip.to_canonical() else { return ip.to_canonical() };
+    let words = v6.segments();
+    let four = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        IpAddr::from([a, b, c, d])
+    };
+    match words {
+        [0x64, 0xff9b, 0 | 1, .., high, low] => four(high, low),
+        [0x2002, high, low, ..] => four(high, low),
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => four(high, low),
+        _ => ip,
+    }
 }
 
 /// One label and `.local`, as browsers hide their addresses: a name that no DNS server is asked for.
@@ -203,8 +226,13 @@ mod tests {
             ("192.168.1.7", Family::V4),
             ("169.254.3.4", Family::V4),
             ("203.0.113.9", Family::V4),
+            ("100.64.0.1", Family::V4),
+            ("223.255.255.254", Family::V4),
             ("fe80::1", Family::V6),
             ("2001:db8::7", Family::V6),
+            ("64:ff9b::c000:201", Family::V6),
+            ("2002:c000:201::1", Family::V6),
+            ("fd00::1", Family::V6),
             ("4ec3f6ab-1a2b-4c5d-8e9f-0123456789ab.local", Family::Name),
             ("A.LOCAL", Family::Name),
         ];
@@ -233,6 +261,37 @@ mod tests {
             ("::ffff:239.1.1.1", "multicast"),
             ("255.255.255.255", "broadcast"),
             ("::ffff:255.255.255.255", "broadcast"),
+            ("240.0.0.1", "reserved"),
+            ("255.0.0.1", "reserved"),
+            ("::ffff:240.1.2.3", "reserved"),
+            ("64:ff9b::127.0.0.1", "loopback"),
+            ("64:ff9b::7f00:1", "loopback"),
+            ("64:ff9b::e000:fb", "multicast"),
+            ("64:ff9b::0.0.0.0", "unspecified"),
+            ("64:ff9b::ffff:ffff", "broadcast"),
+            ("64:ff9b:1::7f00:1", "loopback"),
+            ("64:ff9b:1:2:3:4:127.0.0.1", "loopback"),
+            ("2002:7f00:1::", "loopback"),
+            ("2002:e000:fb::1", "multicast"),
+            ("2002:0:1::1", "unspecified"),
+            ("2002:ffff:ffff::", "broadcast"),
+            ("::127.0.0.1", "loopback"),
+            ("::224.0.0.1", "multicast"),
+            ("0:0:0:0:0:0:0:0", "unspecified"),
+            ("0:0:0:0:0:0:0:1", "loopback"),
+            ("0000:0000:0000:0000:0000:ffff:127.0.0.1", "loopback"),
+            ("::FFFF:7F00:0001", "loopback"),
+            ("ff01::1", "multicast"),
+            ("ff0e::1", "multicast"),
+            ("239.255.255.255", "multicast"),
+            ("127.1", "neither"),
+            ("0177.0.0.1", "neither"),
+            ("127.0.0.1.", "neither"),
+            ("[::1]", "neither"),
+            ("::1%lo", "neither"),
+            ("localhost", "neither"),
+            ("127.0.0.1.local", "neither"),
+            ("\u{ff11}27.0.0.1", "neither"),
             ("example.com", "neither"),
             ("router.lan", "neither"),
             ("a.b.local", "neither"),

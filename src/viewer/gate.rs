@@ -18,12 +18,13 @@ use std::{
 use super::{
     checks::{Bucket, Checks, Path, Transport},
     refused::{Refused, Why},
-    stun::{BINDING_REQUEST, BINDING_SUCCESS, CHANNEL_BIND, Class, DATA, SEND, Stun, Transaction, channel_data, class},
+    stun::{
+        BINDING_REQUEST, BINDING_SUCCESS, CHANNEL_BIND, Class, DATA, SEND, Stun, Transaction, channel_data, class,
+        is_mdns,
+    },
 };
-use crate::config::Secret;
+use crate::{config::Secret, protocol::candidate::reachable};
 
-/// Where mDNS speaks (RFC 6762 section 2).
-const MDNS: u16 = 5353;
 /// Addresses that signed checks come from: the 24 candidates that a viewer may name and the ports its NATs make of them.
 /// Then one more each 20 s, for those whose NAT moves.
 const ADDRESSES: (f64, f64) = (32.0, 0.05);
@@ -100,6 +101,8 @@ pub(super) struct Gate {
     servers: VecDeque<(SocketAddr, SocketAddr)>,
     channels: VecDeque<((SocketAddr, SocketAddr, u16), SocketAddr)>,
     refused: Refused,
+    /// Whether anything may be sent to loopback.
+    loopback: bool,
 }
 
 /// Puts in at the end; what is too many is forgotten at the front.
@@ -112,8 +115,9 @@ fn push<T>(queue: &mut VecDeque<T>, most: usize, item: T) {
 
 impl Gate {
     /// A session that begins; `login` is what its login may send in checks.
-    pub(super) fn new(login: Arc<Mutex<Bucket>>) -> Self {
+    pub(super) fn new(login: Arc<Mutex<Bucket>>, loopback: bool) -> Self {
         Self {
+            loopback,
             checks: Checks::new(login),
             own: VecDeque::new(),
             addresses: Bucket::new(ADDRESSES),
@@ -221,7 +225,8 @@ impl Gate {
         let Some(message) = Stun::read(packet).filter(|m| m.kind() == BINDING_REQUEST) else {
             return Leaving::ToViewer;
         };
-        if !self.checks.may_leave(path, now) {
+        // A name under .local, or a server, may have answered with anything.
+        if reachable(path.peer.ip(), self.loopback).is_err() || !self.checks.may_leave(path, now) {
             self.refused.held_back += 1;
             return Leaving::HeldBack;
         }
@@ -248,7 +253,7 @@ impl Gate {
         let is_server = transport == Transport::Udp && self.servers.contains(&(local, from));
         let answer = match class {
             // An mDNS answer belongs to another socket; the stack would take it here as well.
-            _ if from.port() == MDNS => Err(Why::Stranger),
+            _ if is_mdns(from) => Err(Why::Stranger),
             Class::Channel if is_server => match channel_data(packet) {
                 Some((channel, inner)) => match self.peer_of(local, from, channel) {
                     Some(peer) => return self.take_inner(local, from, peer, inner, now, viewer),
@@ -262,7 +267,14 @@ impl Gate {
                     _ => Err(Why::Stranger),
                 },
                 // A server may have more than one address: its answers are known by what they answer.
-                Some(message) if message.is_response() && self.was_served(message.transaction(), now) => Ok(()),
+                Some(message) if message.is_response() && self.was_served(message.transaction(), now) => {
+                    // A relay that is the board itself, or nowhere, would take every packet of the session with it.
+                    let is_good = |relay: SocketAddr| relay != local && reachable(relay.ip(), self.loopback).is_ok();
+                    match message.relay() {
+                        Some(relay) if !is_good(relay) => Err(Why::Stranger),
+                        _ => Ok(()),
+                    }
+                }
                 _ => return self.take(path, class, packet, now, viewer),
             },
             _ => return self.take(path, class, packet, now, viewer),
@@ -391,24 +403,13 @@ impl Gate {
     }
 }
 
-/// Whether a packet on the socket of mDNS is an answer of mDNS (RFC 6762): the stack tells classes apart by the first
-/// byte alone, whatever socket they come from.
-pub(super) fn is_mdns_answer(from: SocketAddr, packet: &[u8]) -> bool {
-    matches!(packet, [0..=3, _, 0x80..=0xff, ..]) && packet.len() >= 12 && from.port() == MDNS
-}
-
-/// Whether a socket is the one of mDNS.
-pub(super) fn is_mdns(local: SocketAddr) -> bool {
-    local.port() == MDNS
-}
-
 /// The gate of one session, for its sockets and whoever describes it.
 #[derive(Debug)]
 pub(super) struct Guard(Mutex<Gate>);
 
 impl Guard {
-    pub(super) fn new(login: Arc<Mutex<Bucket>>) -> Self {
-        Self(Mutex::new(Gate::new(login)))
+    pub(super) fn new(login: Arc<Mutex<Bucket>>, loopback: bool) -> Self {
+        Self(Mutex::new(Gate::new(login, loopback)))
     }
 
     /// Of the connection's driver, but for a moment now and then: never waited for.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::viewer::{
     checks::CONSENT,
+    stun::is_mdns_answer,
     stun::tests::{record, signed, stun, unsigned},
 };
 
@@ -49,7 +50,7 @@ fn report(ssrc: u32) -> Vec<u8> {
 impl Scene {
     fn new() -> Self {
         let login = Arc::new(Mutex::new(Bucket::new((1e6, 0.0))));
-        let mut gate = Gate::new(login);
+        let mut gate = Gate::new(login, false);
         let now = Instant::now();
         gate.describe("own", OWN, now);
         Self { gate, now, viewer: Viewer(Some(THEIRS), vec![7]) }
@@ -313,8 +314,42 @@ fn checks_through_a_turn_server_are_held_back_like_others() {
 }
 
 #[test]
+fn no_check_leaves_for_an_address_that_is_nobodys() {
+    let mut scene = Scene::new();
+    let own = check(5, b"viewer:own", THEIRS);
+    for to in ["127.0.0.1:9", "[::1]:9", "224.0.0.251:5353", "0.0.0.0:9", "255.255.255.255:9", "[64:ff9b::7f00:1]:9"] {
+        assert_eq!(scene.send(to.parse().unwrap(), &own), Leaving::HeldBack, "{to}");
+    }
+    let loopback = [0, 1, 0x21, 0x12, 0x7f ^ 0x21, 0x12, 0xa4, 1 ^ 0x42];
+    let relayed = unsigned(SEND, [1; 12], &[(0x0012, &loopback), (0x0013, &own)]);
+    assert_eq!(scene.send(at(3478), &relayed), Leaving::HeldBack);
+    assert_eq!(scene.send(at(9), &own), Leaving::ToViewer);
+}
+
+#[test]
+fn a_relay_that_is_nowhere_or_the_board_itself_is_no_relay() {
+    let mut scene = Scene::new();
+    let masked = |ip: [u8; 4], port: u16| {
+        let [a, b] = (port ^ 0x2112).to_be_bytes();
+        [0, 1, a, b, ip[0] ^ 0x21, ip[1] ^ 0x12, ip[2] ^ 0xa4, ip[3] ^ 0x42]
+    };
+    assert_eq!(scene.send(at(3478), &unsigned(0x0003, [8; 12], &[])), Leaving::ToServer);
+    for (ip, port, expected) in [
+        ([0, 0, 0, 0], 9, Err(Why::Stranger)),
+        ([127, 0, 0, 1], 9, Err(Why::Stranger)),
+        ([224, 0, 0, 1], 9, Err(Why::Stranger)),
+        (LOCAL.0, LOCAL.1, Err(Why::Stranger)),
+        (LOCAL.0, 9, Ok(())),
+        ([203, 0, 113, 5], 50_000, Ok(())),
+    ] {
+        let answer = unsigned(0x0103, [8; 12], &[(0x0016, &masked(ip, port))]);
+        assert_eq!(scene.take(at(3478), &answer), expected, "{ip:?}");
+    }
+}
+
+#[test]
 fn mdns_is_taken_on_its_own_socket_and_nowhere_else() {
-    let (from, mut answer) = (SocketAddr::from(([192, 0, 2, 9], MDNS)), vec![0; 40]);
+    let (from, mut answer) = (SocketAddr::from(([192, 0, 2, 9], 5353)), vec![0; 40]);
     answer[2] = 0x84;
     assert!(is_mdns_answer(from, &answer));
     assert!(!is_mdns_answer(at(1), &answer));

@@ -103,7 +103,7 @@ impl Peers {
         let bounds = self.networks.bounds(viewer);
         let said = Arc::new(Said { start: bounds.start, ..Said::default() });
         let login = self.checks.lock().unwrap_or_else(PoisonError::into_inner).of(viewer, Instant::now());
-        let (guard, ended) = (Arc::new(Guard::new(login)), watch::Sender::new(false));
+        let (guard, ended) = (Arc::new(Guard::new(login, config.loopback)), watch::Sender::new(false));
         let stage = watch::Sender::new(Stage::default());
         let gathered = watch::Sender::new(false);
         let servers = std::mem::take(&mut ways.servers);

@@ -135,7 +135,7 @@ fn who_only_sends_rubbish_keeps_nobody_from_being_followed() {
     let mut latch = Latch::default();
     latch.outgoing(at(1), &[128, 102], start);
     let ms = |ms| start + Duration::from_millis(ms);
-    let mut say = |latch: &mut Latch, from, claim, now| {
+    let say = |latch: &mut Latch, from, claim, now| {
         latch.incoming(at(from), &[129, 201], claim, now, || panic!("no answer"));
         latch.outgoing(at(1), &stun(BINDING_REQUEST, 1, "its own"), now).also
     };

@@ -25,8 +25,9 @@ use webrtc::runtime::{
 use super::{
     checks::{Path, Transport},
     feedback::Said,
-    gate::{Guard, Leaving, is_mdns, is_mdns_answer},
+    gate::{Guard, Leaving},
     rebind::Latch,
+    stun::{is_mdns, is_mdns_answer},
     tcp::{Listener, Silent},
 };
 
@@ -275,7 +276,7 @@ mod tests {
     fn runtime() -> (Followed, watch::Receiver<bool>) {
         let (ended, seen) = watch::channel(false);
         let login = Logins::default().of("anna", Instant::now());
-        (Followed::new("anna".into(), Arc::default(), Arc::new(Guard::new(login)), ended), seen)
+        (Followed::new("anna".into(), Arc::default(), Arc::new(Guard::new(login, true)), ended), seen)
     }
 
     #[tokio::test]

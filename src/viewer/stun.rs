@@ -17,6 +17,7 @@ const MESSAGE_INTEGRITY: u16 = 0x0008;
 const CHANNEL_NUMBER: u16 = 0x000C;
 const XOR_PEER_ADDRESS: u16 = 0x0012;
 const DATA_ATTRIBUTE: u16 = 0x0013;
+const XOR_RELAYED_ADDRESS: u16 = 0x0016;
 
 const COOKIE: [u8; 4] = 0x2112_A442_u32.to_be_bytes();
 const HEADER: usize = 20;
@@ -144,7 +145,16 @@ impl<'a> Stun<'a> {
 
     /// The peer behind a TURN server.
     pub(super) fn peer(self) -> Option<SocketAddr> {
-        let (_, value) = self.attribute(XOR_PEER_ADDRESS)?;
+        self.address(XOR_PEER_ADDRESS)
+    }
+
+    /// The relay that a TURN server gives.
+    pub(super) fn relay(self) -> Option<SocketAddr> {
+        self.address(XOR_RELAYED_ADDRESS)
+    }
+
+    fn address(self, attribute: u16) -> Option<SocketAddr> {
+        let (_, value) = self.attribute(attribute)?;
         let port = u16::from_be_bytes([*value.get(2)?, *value.get(3)?]) ^ u16::from_be_bytes([COOKIE[0], COOKIE[1]]);
         let mask = &self.0[4..HEADER];
         let ip: IpAddr = match (value.get(1)?, &value[4..]) {
@@ -172,6 +182,17 @@ pub(super) fn channel_data(packet: &[u8]) -> Option<(u16, &[u8])> {
     let [a, b, c, d, rest @ ..] = packet else { return None };
     let length = usize::from(u16::from_be_bytes([*c, *d]));
     Some((u16::from_be_bytes([*a, *b]), rest.get(..length)?))
+}
+
+/// Whether a packet on the socket of mDNS is an answer of mDNS (RFC 6762): the stack tells classes apart by the first
+/// byte alone, whatever socket they come from.
+pub(super) fn is_mdns_answer(from: SocketAddr, packet: &[u8]) -> bool {
+    matches!(packet, [0..=3, _, 0x80..=0xff, ..]) && packet.len() >= 12 && is_mdns(from)
+}
+
+/// Whether an address is one of mDNS (RFC 6762 section 2), here or elsewhere.
+pub(super) fn is_mdns(address: SocketAddr) -> bool {
+    address.port() == 5353
 }
 
 #[cfg(test)]

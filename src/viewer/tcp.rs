@@ -298,7 +298,7 @@ mod tests {
         let login = crate::viewer::checks::Logins::default().of("anna", Instant::now());
         let listener = Listener {
             listener: Arc::clone(&exhausted) as Arc<dyn AsyncTcpListener>,
-            guard: Arc::new(Guard::new(login)),
+            guard: Arc::new(Guard::new(login, true)),
             said: Arc::default(),
             silent: Arc::default(),
         };
