@@ -18,6 +18,7 @@ use std::{
 use super::{
     checks::{Bucket, Checks, Path, Transport},
     refused::{Refused, Why},
+    reporters::Known,
     stun::{
         BINDING_REQUEST, BINDING_SUCCESS, CHANNEL_BIND, Class, DATA, SEND, Stun, Transaction, channel_data, class,
         is_mdns,
@@ -71,12 +72,6 @@ pub(super) enum Claim {
     Report,
     /// A check that is signed.
     Signed,
-}
-
-/// What the viewer signs with, and which senders of its RTCP were authentic.
-pub(super) trait Known {
-    fn password(&self) -> Option<String>;
-    fn is_authentic(&self, ssrc: u32) -> bool;
 }
 
 /// One session's media port.

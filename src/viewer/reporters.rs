@@ -13,10 +13,16 @@ use rtc::rtcp::{
     transport_feedbacks::{transport_layer_cc::TransportLayerCc, transport_layer_nack::TransportLayerNack},
 };
 
-use super::{feedback::Said, gate::Known};
+use super::feedback::Said;
 
 /// Senders that are remembered. A browser has one or two; those beyond count as unknown.
 const SENDERS: usize = 32;
+
+/// What the viewer signs with, and which senders of its RTCP were authentic.
+pub(super) trait Known {
+    fn password(&self) -> Option<String>;
+    fn is_authentic(&self, ssrc: u32) -> bool;
+}
 
 /// The senders whose RTCP was authentic.
 #[derive(Debug, Default)]
