@@ -1,6 +1,8 @@
 // Strangers who keep to no rule, against the daemon as it runs; the exact refusal of each message is tested in Rust.
 
 import assert from 'node:assert/strict';
+import crypto from 'node:crypto';
+import dgram from 'node:dgram';
 import { test } from 'node:test';
 import { leave, report, scene } from './scene.mjs';
 import { Stranger, sessionId, until } from './world.mjs';
@@ -50,4 +52,40 @@ test('nonsense of all kinds and floods cost memory nothing and an honest viewer 
   await leave(honest, session);
   assert.ok(s.daemon.memory() - memory < 20_000, `grew from ${memory} to ${s.daemon.memory()} KiB`);
   assert.ok(!s.daemon.child.output.includes('panicked'));
+});
+
+test('strangers at the media port cost neither memory nor a log line, and are told nothing', async () => {
+  const ear = await Stranger.connect(s.broker, 'cam', 'flooded');
+  const honest = await s.tab('flooded');
+  const { session } = await s.watch(honest);
+  const { sdp } = await ear.reply((m) => m.type === 'answer' || m.type === 'offer');
+  const ports = [...sdp.matchAll(/^a=candidate:\S+ 1 udp \d+ 127\.0\.0\.1 (\d+) /gim)].map(([, port]) => Number(port));
+  assert.ok(ports.length > 0, sdp);
+  const before = { frames: (await report(honest, session)).frames, memory: s.daemon.memory(), log: s.daemon.child.output.length };
+  const socket = dgram.createSocket('udp4');
+  let told = 0;
+  socket.on('message', () => { told += 1; });
+  const random = (begin, length) => Buffer.concat([Buffer.from(begin), crypto.randomBytes(length - begin.length)]);
+  const kinds = [
+    () => random([0x80, 111], 40), // RTP of ever other senders
+    () => random([0x80, 201, 0, 7], 40), // RTCP of ever other senders
+    () => random([22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 1, 0, 87], 100), // a DTLS handshake
+    () => random([23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 1, 0, 87], 100), // data channels
+    () => random([0, 1, 0, 80, 0x21, 0x12, 0xa4, 0x42], 100), // a STUN check
+  ];
+  for (let round = 0; round < 400; round += 1) {
+    for (const kind of kinds) {
+      await Promise.all(Array.from({ length: 25 }, () => new Promise((done) => { socket.send(kind(), ports[0], '127.0.0.1', done); })));
+    }
+  }
+  await until('the honest viewer goes on', async () => (await report(honest, session)).frames > before.frames + 60);
+  const grown = s.daemon.memory() - before.memory;
+  assert.ok(grown < 5_000, `grew by ${grown} KiB for 50,000 packets`);
+  const lines = s.daemon.child.output.slice(before.log).split('\n');
+  assert.ok(lines.length < 10, lines.slice(0, 20).join('\n'));
+  assert.equal(told, 0);
+  await leave(honest, session);
+  await until('how many there were', () => /\d{3,} packets of strangers/.test(s.daemon.child.output));
+  socket.close();
+  await ear.close();
 });
