@@ -175,8 +175,8 @@ impl Peer {
     async fn describe(&self, own: RTCSessionDescription) -> Result<String, webrtc::error::Error> {
         let bare = own.sdp.clone();
         // Before the stack takes checks to it.
-        if let Some((ufrag, password)) = protocol::sdp::ufrag(&bare).zip(protocol::sdp::ice_password(&bare)) {
-            self.guard.gate().describe(ufrag, password, Instant::now());
+        if let Some((ufrag, password)) = credentials(&bare) {
+            self.guard.gate().describe(&ufrag, &password, Instant::now());
         }
         self.gathered.send_replace(false);
         self.connection.set_local_description(own).await?;
@@ -203,8 +203,7 @@ impl Peer {
 
     /// What the viewer's description says that is needed beside the stack.
     fn know(&self, sdp: &str) {
-        let lines = Description::parse(sdp).map(|description| description.lines).unwrap_or_default();
-        let password = lines.into_iter().find_map(|line| line.password).map(Secret::new);
+        let password = credentials(sdp).map(|(_, password)| Secret::new(password));
         *self.said.password.lock().unwrap_or_else(PoisonError::into_inner) = password;
     }
 
@@ -340,6 +339,12 @@ impl Outgoing {
         let track = Track::new(line, random_u32() as u16, random_u32());
         pump::Line { track, out: Arc::clone(&self.track) }
     }
+}
+
+/// ICE fragment and password of a description.
+fn credentials(sdp: &str) -> Option<(String, String)> {
+    let lines = Description::parse(sdp).map(|description| description.lines).unwrap_or_default();
+    lines.into_iter().find_map(|line| line.ufrag.zip(line.password))
 }
 
 pub(super) fn random_u32() -> u32 {
