@@ -201,15 +201,14 @@ impl Pair {
         codecs
             .register_codec(RTCRtpCodecParameters { rtp_codec: opus.clone(), payload_type: 111 }, RtpCodecKind::Audio)
             .unwrap();
-        let viewer = PeerConnectionBuilder::new()
+        let opening = PeerConnectionBuilder::new()
             .with_media_engine(codecs)
             .with_setting_engine(SettingEngineBuilder::new().with_include_loopback_candidate(true).build())
             .with_runtime(Arc::new(Tapped(Arc::clone(&tap))))
             .with_handler(Arc::new(Heard { candidates: told, state: changed }))
             .with_udp_addrs(vec!["127.0.0.1:0"])
-            .build()
-            .await
-            .unwrap();
+            .build();
+        let viewer = Box::pin(opening).await.unwrap();
         let coding = RTCRtpCodingParameters { ssrc: Some(4711), ..Default::default() };
         let encoding = RTCRtpEncodingParameters { rtp_coding_parameters: coding, codec: opus, ..Default::default() };
         let track = MediaStreamTrack::new("v".into(), "v".into(), "v".into(), RtpCodecKind::Audio, vec![encoding]);
