@@ -164,10 +164,10 @@ export class Daemon {
     this.child = new Child(daemonBinary, ['run', '--config', this.file], { env: { ...process.env, NO_COLOR: '1' }, enter: this.place?.enter });
   }
 
-  config(broker, { device = 'cam', video = {}, audio = {}, webrtc = {}, limits = {}, more = '' }) {
+  config(broker, { device = 'cam', name, video = {}, audio = {}, webrtc = {}, limits = {}, more = '' }) {
     const table = (name, entries) => `[${name}]\n` +
       Object.entries(entries).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`).join('');
-    return `device = "${device}"\n` +
+    return `device = "${device}"\n` + (name ? `name = ${JSON.stringify(name)}\n` : '') +
       table('broker', broker.config) +
       table('access', { mode: 'broker', the_broker_can_watch: true }) +
       table('video', { source: 'test', size: '640x360', fps: 30, bitrate_kbps: 1000, ...video }) +

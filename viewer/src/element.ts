@@ -458,7 +458,7 @@ export class FanlightViewer extends ViewerAttributes {
     this.lastHealth = media.video;
     const info = watch?.info ?? null;
     view.draw({
-      name: this.label, phase, media, why: watch?.call.why ?? null, shown: this.shown, stillFor: this.stillFor(),
+      name: this.label, phase, media, why: watch?.call.why ?? { video: null, audio: null }, shown: this.shown, stillFor: this.stillFor(),
       deviceGone: watch?.call.status?.state === 'offline',
       broker: link ? troubleWords(link.state, link.url, location.href, this.user !== '') : null,
       refused: link?.state.at === 'refused', canAsk: this.asking !== null,

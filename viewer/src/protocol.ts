@@ -17,6 +17,9 @@ export const HEALTHS = ['ok', 'starting', 'stalled', 'absent', 'privacy', 'refus
 export type Health = (typeof HEALTHS)[number];
 export interface MediaHealth { video: Health; audio: Health }
 
+/** The device's own words for what is wrong with its picture and sound. */
+export interface Why { video: string | null; audio: string | null }
+
 export interface Candidate { candidate: string; mid?: string; mline?: number }
 export interface IceServer { urls: string[]; username?: string; credential?: string }
 export interface Wanted { video: boolean; audio: boolean; talk: boolean }
@@ -38,8 +41,7 @@ export type FromDevice =
   | { type: 'answer'; sdp: string; offerHash: string | null; leaseS: number | null; iceServers: IceServer[] }
   | { type: 'candidates'; ufrag: string | null; candidates: Candidate[]; end: boolean }
   | { type: 'renewed'; leaseS: number }
-  /** `why`: the device's own words for what is wrong with its picture or sound. */
-  | { type: 'media'; media: MediaHealth; route: string | null; why: string | null }
+  | { type: 'media'; media: MediaHealth; route: string | null; why: Why }
   | { type: 'goaway'; inS: number; reason: string }
   | { type: 'bye'; reason: string }
   | { type: 'ping' | 'pong'; n: number }
@@ -160,7 +162,7 @@ function bodyOf(it: Record<string, unknown>): FromDevice {
     case 'renewed':
       return { type: 'renewed', leaseS: lease(it) ?? fail('renewed: no lease_s') };
     case 'media':
-      return { type: 'media', media: mediaOf(it), route: routeOf(it['route']), why: typeof it['reason'] === 'string' ? clean(it['reason'], 300) || null : null };
+      return { type: 'media', media: mediaOf(it), route: routeOf(it['route']), why: { video: reasonOf(it['video_reason']), audio: reasonOf(it['audio_reason']) } };
     case 'goaway':
       return { type: 'goaway', inS: number(it, 'in_s', 86_400), reason: text(it, 'reason', 64, '') };
     case 'bye':
@@ -184,6 +186,9 @@ function lease(it: Record<string, unknown>): number | null {
   const s = it['lease_s'];
   return typeof s === 'number' && Number.isFinite(s) && s > 0 ? Math.min(s, 86_400) : null;
 }
+
+/** What is wrong, in the device's words; what is no text says nothing. */
+const reasonOf = (value: unknown): string | null => (typeof value === 'string' ? clean(value, 300) || null : null);
 
 /** The way media takes, in the device's words. */
 function routeOf(value: unknown): string | null {

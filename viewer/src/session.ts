@@ -5,7 +5,7 @@
 import { sha256 } from './digest.ts';
 import { Inbox, Outbox } from './order.ts';
 import { newSession, ufragOf } from './protocol.ts';
-import type { Candidate, FromDevice, IceServer, MediaHealth, Received, Status, Wanted } from './protocol.ts';
+import type { Candidate, FromDevice, IceServer, MediaHealth, Received, Status, Wanted, Why } from './protocol.ts';
 import { STEPS, byeName, wordsFor } from './words.ts';
 import type { Next, Step } from './words.ts';
 
@@ -49,8 +49,8 @@ const DEFAULT_LEASE_S = 600;
 export class Call {
   phase: Phase = { at: 'idle' };
   media: MediaHealth = { video: 'ok', audio: 'ok' };
-  /** What the device says about its picture or sound, in a sentence. */
-  why: string | null = null;
+  /** What the device says about its picture and its sound, in sentences. */
+  why: Why = { video: null, audio: null };
   /** The way media takes, as the device says it. */
   route: string | null = null;
   status: Status | null = null;
@@ -372,7 +372,8 @@ export class Call {
     this.session = this.nextSession();
     this.out = new Outbox(this.session, () => this.brokerUp, (text) => this.effects.push({ do: 'publish', text }));
     this.epoch = this.status?.epoch ?? null;
-    this.route = this.why = null;
+    this.route = null;
+    this.why = { video: null, audio: null };
     this.step(this.status ? 'offer' : 'device', now);
     if (this.options.mode === 'request') {
       this.out.say({ type: 'request', media: this.options.wanted });

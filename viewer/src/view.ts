@@ -3,7 +3,7 @@
 import css from './viewer.css';
 import { h, icon } from './dom.ts';
 import type { Icon } from './dom.ts';
-import type { MediaHealth } from './protocol.ts';
+import type { MediaHealth, Why } from './protocol.ts';
 import type { Row } from './rows.ts';
 import type { Phase } from './session.ts';
 import type { TroubleWords } from './trouble.ts';
@@ -18,8 +18,8 @@ export interface Seen {
   /** Somebody listens to the buttons "Log in" and "Change address". */
   canAsk: boolean;
   media: MediaHealth;
-  /** What the device says about its picture or sound. */
-  why: string | null;
+  /** What the device says about its picture and its sound. */
+  why: Why;
   /** A picture was shown in this session. */
   shown: boolean;
   /** For how long the picture has stood still, in milliseconds. */
@@ -126,7 +126,7 @@ export class View {
     if (still) this.stillText.textContent = `Last picture ${ago(it.stillFor!)} ago`;
 
     // The rest changes rarely; touching it each second would make screen readers and animations start again.
-    const drawn = JSON.stringify([it.name, state, step, panel, it.media, it.muted, it.soundBlocked, it.full, still, it.deviceGone, it.noSound, it.canAsk, it.goaway, live, it.shown]);
+    const drawn = JSON.stringify([it.name, state, step, panel, it.media, it.why, it.muted, it.soundBlocked, it.full, still, it.deviceGone, it.noSound, it.canAsk, it.goaway, live, it.shown]);
     if (drawn === this.drawn) return;
     this.drawn = drawn;
 
@@ -168,7 +168,7 @@ export class View {
 
     const watching = phase.at !== 'idle' && phase.at !== 'paused';
     label(this.toggle, watching ? 'stop' : 'play', watching ? 'Stop watching (k)' : 'Watch (k)');
-    const noSound = it.noSound ? noSoundWords : it.media.audio === 'ok' ? null : soundWords[it.media.audio];
+    const noSound = it.noSound ? noSoundWords : it.media.audio === 'ok' ? null : it.why.audio ? `${soundWords[it.media.audio]}: ${it.why.audio}` : soundWords[it.media.audio];
     // The browser wants a click before it plays sound: the button then shows its name, and stays.
     const asks = it.soundBlocked && it.muted && live && noSound === null;
     label(this.sound, it.muted || noSound !== null ? 'muted' : 'sound', 'Sound (m)', asks ? 'Sound' : '');
@@ -268,7 +268,7 @@ function panelOf(it: Seen): Panel | null {
   if (it.media.video === 'ok' || (it.media.video === 'starting' && it.shown)) return null;
   const words = pictureWords[it.media.video];
   const glyph: Icon = it.media.video === 'absent' ? 'noCamera' : it.media.video === 'privacy' ? 'privacy' : 'hourglass';
-  return { icon: glyph, ...words, ...(it.why ? { detail: it.why } : {}), button: null, kind: 'calm' };
+  return { icon: glyph, title: words.title, text: it.why.video ? sentence(it.why.video) : words.text, button: null, kind: 'calm' };
 }
 
 function badgeKind({ phase, media }: Seen): string {
@@ -293,6 +293,9 @@ function badgeText({ phase, media, goaway }: Seen): string {
 
 // Live means shown: a camera that says it is starting has started.
 const pictured = (media: MediaHealth): boolean => media.video === 'ok' || media.video === 'starting';
+
+/** The device speaks in halves of sentences. */
+const sentence = (text: string): string => `${text[0]!.toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? '' : '.'}`;
 
 const ago = (ms: number): string => (ms < 60_000 ? `${Math.max(1, Math.floor(ms / 1000))} s` : ms < 3_600_000 ? `${Math.floor(ms / 60_000)} min` : 'over an hour');
 const countdown = (ms: number): string => (ms > 1500 ? `Again in ${Math.ceil(ms / 1000)} s` : 'Again in a moment');

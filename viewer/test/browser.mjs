@@ -390,8 +390,9 @@ test('what the device says about its picture is shown on it', async () => {
   await device('odd');
   await show({ device: 'odd' });
   await state('live');
-  await to('odd', 'media', { video: 'stalled', audio: 'ok', reason: 'the camera sends no key frame' });
-  await page.waitForFunction(() => globalThis.viewer.shadowRoot.querySelector('.panel').innerText.includes('the camera sends no key frame'));
+  await to('odd', 'media', { video: 'stalled', audio: 'stalled', video_reason: 'its H.264 pictures come out of order (B-frames)', audio_reason: 'nothing comes from it' });
+  await page.waitForFunction(() => globalThis.viewer.shadowRoot.querySelector('.panel').innerText.includes('Its H.264 pictures come out of order (B-frames).'));
+  assert.equal(await page.evaluate(() => globalThis.viewer.shadowRoot.querySelector('.sound').getAttribute('aria-description')), 'The microphone hangs: nothing comes from it');
   await page.evaluate(() => globalThis.viewer.stop());
 });
 

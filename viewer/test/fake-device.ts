@@ -59,7 +59,7 @@ export class FakeDevice {
     this.client.on('message', (topic, payload) => void this.hear(topic.split('/').pop()!, JSON.parse(payload.toString()) as Record<string, unknown>));
   }
 
-  media(media: MediaHealth & { reason?: string }): void {
+  media(media: MediaHealth & { video_reason?: string; audio_reason?: string }): void {
     this.settings.media = { video: media.video, audio: media.audio };
     this.status();
     for (const [id, it] of this.sessions) this.say(it, id, { type: 'media', ...media });

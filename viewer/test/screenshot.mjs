@@ -26,6 +26,7 @@ for (let i = 0; i < FRAMES; i++) {
 }
 execFileSync('ffmpeg', ['-v', 'error', '-framerate', '30', '-i', join(work, '%03d.jpg'), '-c:v', 'copy', join(work, 'door.mjpeg')]);
 writeFileSync(join(work, 'fanlight.toml'), `device = "front-door"
+name = "Front door"
 [broker]
 url = "mqtt://127.0.0.1:${broker.tcp}"
 [access]
@@ -44,7 +45,7 @@ loopback = true
 const child = spawn(daemon, ['run', '--config', join(work, 'fanlight.toml')], { stdio: ['ignore', 'inherit', 'inherit'] });
 const gone = new Promise((resolve) => child.once('exit', resolve));
 try {
-  for (const [device, settings] of [['garden', {}], ['workshop', { viewers: 1 }], ['cellar', { media: { video: 'absent', audio: 'ok' } }], ['garage', {}]]) {
+  for (const [device, settings] of [['garden', { name: 'Garden' }], ['workshop', { name: 'Workshop', viewers: 1 }], ['cellar', { name: 'Cellar', media: { video: 'absent', audio: 'ok' } }], ['garage', { name: 'Garage' }]]) {
     await stage.evaluate(([it]) => new Promise((resolve) => new FakeDevice(it).client.once('connect', resolve)), [{ broker: broker.url, device, ...settings }]);
   }
   const context = await chromium.newContext({ viewport: { width: 1280, height: 632 }, colorScheme: 'dark' });

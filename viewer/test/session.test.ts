@@ -109,7 +109,7 @@ test('a picture that is seen before its connection is told of counts', () => {
 test('a connection that brings no picture is made anew, unless there is a reason or nobody looks', () => {
   const connected = (media: 'ok' | 'absent', visible = true) => {
     const rig = new Rig('offer', visible).started().answer().do((it) => it.remoteSet()).do((it) => it.peer('connected', 1000));
-    return rig.hear({ type: 'media', media: { video: media, audio: 'ok' }, route: null, why: null });
+    return rig.hear({ type: 'media', media: { video: media, audio: 'ok' }, route: null, why: { video: null, audio: null } });
   };
   assert.equal(connected('ok').pass(14_999).at(), 'picture');
   assert.equal(connected('ok').pass(15_000).at(), 'no_picture');
@@ -122,7 +122,7 @@ test('a picture that this viewer was refused stays refused, is not waited for, a
   const rig = new Rig('request').do((it) => it.broker(true, 1000)).do((it) => it.deviceStatus(online(), 1000)).do((it) => it.watch(1000));
   rig.hear({ type: 'offer', sdp: ANSWER, restart: false, leaseS: 600, iceServers: [] }).do((it) => it.localAnswer(OFFER));
   rig.do((it) => it.remoteSet()).do((it) => it.peer('connected', 1000));
-  rig.hear({ type: 'media', media: { video: 'refused', audio: 'ok' }, route: null, why: null });
+  rig.hear({ type: 'media', media: { video: 'refused', audio: 'ok' }, route: null, why: { video: null, audio: null } });
   rig.do((it) => it.deviceStatus(online({ viewers: 1 }), rig.now)).pass(60_000);
   assert.deepEqual([rig.at(), rig.call.media], ['picture', { video: 'refused', audio: 'ok' }]);
   assert.equal(rig.said.filter((m) => m['type'] === 'bye').length, 0);
@@ -192,7 +192,7 @@ test('of early candidates eight messages are kept, for five seconds', () => {
 
 test('messages are taken in order, and repeats are ignored', () => {
   const rig = new Rig().live();
-  const media = (video: 'absent' | 'starting' | 'ok', seq: number) => rig.hear({ type: 'media', media: { video, audio: 'ok' }, route: null, why: null }, seq);
+  const media = (video: 'absent' | 'starting' | 'ok', seq: number) => rig.hear({ type: 'media', media: { video, audio: 'ok' }, route: null, why: { video: null, audio: null } }, seq);
   media('absent', 2);
   assert.equal(rig.call.media.video, 'ok');
   media('starting', 1);
@@ -203,7 +203,7 @@ test('messages are taken in order, and repeats are ignored', () => {
 
 test('a gap is given one second, and ends no running picture: the order goes on behind it', () => {
   const rig = new Rig().live();
-  const media = (video: 'absent' | 'starting' | 'stalled', seq: number) => rig.hear({ type: 'media', media: { video, audio: 'ok' }, route: null, why: null }, seq);
+  const media = (video: 'absent' | 'starting' | 'stalled', seq: number) => rig.hear({ type: 'media', media: { video, audio: 'ok' }, route: null, why: { video: null, audio: null } }, seq);
   media('absent', 5);
   media('stalled', 9);
   rig.pass(999);
@@ -229,7 +229,7 @@ test('before the picture a gap is a call anew', () => {
 
 test('an error in its turn does not hold up what comes after it', () => {
   const rig = new Rig().live();
-  rig.hear({ type: 'media', media: { video: 'absent', audio: 'ok' }, route: null, why: null }, 2);
+  rig.hear({ type: 'media', media: { video: 'absent', audio: 'ok' }, route: null, why: { video: null, audio: null } }, 2);
   rig.hear({ type: 'error', code: 429, name: 'rate_limited', message: '', retryAfterMs: null }, 1);
   assert.equal(rig.call.media.video, 'absent');
   assert.equal(rig.pass(2000).at(), 'live');
