@@ -5,6 +5,7 @@ mod certificates;
 mod daemon;
 mod log;
 mod mosquitto;
+mod mqtt;
 mod relay;
 mod schema;
 mod turn;
@@ -17,6 +18,7 @@ pub use self::{
     daemon::{Daemon, FANLIGHT},
     log::Log,
     mosquitto::{Listener, Mosquitto, Watcher, mosquitto_pub},
+    mqtt::{Client, Version},
     relay::Relay,
     schema::conforms,
     turn::{Turn, login},

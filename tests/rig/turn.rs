@@ -38,22 +38,22 @@ impl Turn {
 
     /// With these arguments, and a certificate that is good until the end of this year.
     pub async fn with(arguments: &[&str], until: i32) -> Self {
+        Self::run(&[&["-n", "--lt-cred-mech"], arguments].concat(), until).await
+    }
+
+    /// With this file of settings, and arguments that add to it.
+    pub async fn configured(file: &Path, arguments: &[&str]) -> Self {
+        Self::run(&[&["-c", file.to_str().unwrap()], arguments].concat(), 2099).await
+    }
+
+    async fn run(arguments: &[&str], until: i32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::new(dir.path());
         let (certificate, key) = authority.issue("localhost", until);
         let (port, tls_port) = (free_port(), free_port());
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         let mut child = Command::new("turnserver")
-            .args([
-                "-n",
-                "--log-file",
-                "stdout",
-                "--simple-log",
-                "--verbose",
-                "--no-cli",
-                "--no-dtls",
-                "--lt-cred-mech",
-            ])
+            .args(["--log-file", "stdout", "--simple-log", "--verbose", "--no-cli", "--no-dtls"])
             .args(["-L", "127.0.0.1", "-L", "::1", "-E", "127.0.0.1", "-E", "::1", "--allow-loopback-peers"])
             .args(["--relay-threads", "1", "-r", "fanlight.test"])
             .args(["-p", &port.to_string(), "--tls-listening-port", &tls_port.to_string()])
