@@ -1,16 +1,33 @@
-//! Counts of one period, told in one line, and loudly only when there is something to say. Pure: time is an argument.
+//! Counts of one period, told in one line, and loudly only when there is something to say. Pure: time is an argument; only the
+//! length of a period (`log.meter_period_s`) is one for the whole process, as the log's filter is.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use crate::clock::Mono;
 
 /// Times kept for the percentiles: 10 s at 100 pictures a second.
 const TIMES: usize = 1000;
 
+/// How often figures are logged, in milliseconds.
+static PERIOD: AtomicU64 = AtomicU64::new(10_000);
+
+/// Sets how often figures are logged, by everything that does so, from now on.
+pub fn set_period(period: Duration) {
+    PERIOD.store(u64::try_from(period.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+}
+
+/// How often figures are logged.
+pub fn period() -> Duration {
+    Duration::from_millis(PERIOD.load(Ordering::Relaxed))
+}
+
 /// What happened since the last report.
 #[derive(Debug)]
 pub struct Meter {
-    period: Duration,
     since: Mono,
     /// Counts so far.
     pub counts: Counts,
@@ -65,9 +82,9 @@ pub struct Report {
 }
 
 impl Meter {
-    /// Begins a period that is `period` long.
-    pub fn new(period: Duration, now: Mono) -> Self {
-        Self { period, since: now, counts: Counts::default(), coder: String::new(), times: Vec::new() }
+    /// Begins a period.
+    pub fn new(now: Mono) -> Self {
+        Self { since: now, counts: Counts::default(), coder: String::new(), times: Vec::new() }
     }
 
     /// Notes the time one picture took to be coded.
@@ -77,10 +94,10 @@ impl Meter {
         }
     }
 
-    /// The report, once a period.
-    pub fn report(&mut self, now: Mono) -> Option<Report> {
+    /// The report, once a period, which is `length` long.
+    pub fn report(&mut self, now: Mono, length: Duration) -> Option<Report> {
         let period = now.since(self.since);
-        if period < self.period {
+        if period < length {
             return None;
         }
         self.since = now;
@@ -126,14 +143,15 @@ mod tests {
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
+    const TEN: Duration = Duration::from_secs(10);
 
     #[test]
     fn one_report_a_period_and_each_count_once() {
-        let mut meter = Meter::new(Duration::from_secs(10), Mono(0));
+        let mut meter = Meter::new(Mono(0));
         meter.counts = Counts { taken: 300, sent: 300, keys: 1, bytes: 2_500_000, ..Counts::default() };
         (1..=300).for_each(|i| meter.coded_in(Duration::from_micros(i * 10)));
-        assert_eq!(meter.report(Mono(9 * SECOND)), None);
-        let report = meter.report(Mono(10 * SECOND)).unwrap();
+        assert_eq!(meter.report(Mono(9 * SECOND), TEN), None);
+        let report = meter.report(Mono(10 * SECOND), TEN).unwrap();
         assert!(!report.is_noteworthy());
         assert_eq!(
             report.to_string(),
@@ -142,8 +160,8 @@ mod tests {
         (meter.counts.lost, meter.counts.behind) = (2, 1);
         meter.coder = "the processor".into();
         meter.coded_in(Duration::from_millis(2));
-        assert_eq!(meter.report(Mono(19 * SECOND)), None);
-        let report = meter.report(Mono(20 * SECOND)).unwrap();
+        assert_eq!(meter.report(Mono(19 * SECOND), TEN), None);
+        let report = meter.report(Mono(20 * SECOND), TEN).unwrap();
         assert!(report.is_noteworthy());
         assert_eq!(
             report.to_string(),
@@ -154,7 +172,7 @@ mod tests {
 
     #[test]
     fn times_are_bounded() {
-        let mut meter = Meter::new(Duration::from_secs(10), Mono(0));
+        let mut meter = Meter::new(Mono(0));
         (0..100_000).for_each(|_| meter.coded_in(Duration::from_millis(1)));
         assert_eq!(meter.times.len(), TIMES);
     }

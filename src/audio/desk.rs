@@ -8,16 +8,13 @@ use crate::{
     clock::Mono,
     config::Audio,
     feed::{Fault, Frame, Health, Writer},
-    rate,
+    meter, rate,
 };
 
 use super::{
     coder::{BLOCK, Coder},
     timeline::{RATE, Timeline},
 };
-
-/// How often troubles are told, when there were any.
-const METER_PERIOD: Duration = Duration::from_secs(10);
 
 /// Packets between two looks at the viewers' networks: one second.
 const PLANNING: u64 = 50;
@@ -174,7 +171,7 @@ impl<'a> Desk<'a> {
         self.out.send(Frame { payloads: vec![packet], key: true, ticks: self.ticks, at });
         self.out.set_health(Health::Ok);
         self.packets += 1;
-        if heard.since(self.told) >= METER_PERIOD {
+        if heard.since(self.told) >= meter::period() {
             self.told = heard;
             self.tell();
         }

@@ -8,7 +8,7 @@ use crate::{
     clock::Mono,
     config::Video,
     feed::{Fault, Frame, Health, Wishes, Writer},
-    meter::Meter,
+    meter::{self, Meter},
     rate::{Full, Plan, Rate as Rates},
     video::{
         clockstrip,
@@ -23,8 +23,6 @@ use crate::{
     },
 };
 
-/// How often the meter speaks.
-const PERIOD: Duration = Duration::from_secs(10);
 /// How often the viewers' networks are looked at.
 const PLANNING: Duration = Duration::from_millis(50);
 /// How often the shutter is looked at.
@@ -103,7 +101,7 @@ impl<'a> Stage<'a> {
             ticks: 0,
             alive: now,
             lost: 0,
-            meter: Meter::new(PERIOD, now),
+            meter: Meter::new(now),
         }
     }
 
@@ -264,7 +262,7 @@ impl<'a> Stage<'a> {
     /// Says what happened, once a period.
     pub(super) fn tell(&mut self) {
         self.coder.name().clone_into(&mut self.meter.coder);
-        match self.meter.report(Mono::now()) {
+        match self.meter.report(Mono::now(), meter::period()) {
             Some(report) if report.is_noteworthy() => info!("video: {report}"),
             Some(report) => debug!("video: {report}"),
             None => return,

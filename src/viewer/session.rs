@@ -6,7 +6,7 @@ use std::{collections::VecDeque, sync::OnceLock, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, interval_at, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tracing::{debug, info};
 
@@ -25,6 +25,7 @@ use super::{
 use crate::{
     addresses::Present,
     clock::Mono,
+    meter,
     protocol::{
         Candidate, ErrorName, Refusal, Reply, Request, SessionMedia, Wanted,
         candidate::Ledger,
@@ -38,8 +39,6 @@ use crate::{
 const EVENTS: usize = 64;
 /// ICE restarts of the device in a minute: a board whose addresses come and go must not keep a viewer from its picture.
 const OWN_RESTARTS: u32 = 60;
-/// How often the log is told, for those who want to know, what a session came to so far.
-const METER: Duration = Duration::from_secs(10);
 
 /// How a step ends: it goes on, or the session is over.
 type Step = Result<(), Reason>;
@@ -172,11 +171,11 @@ fn count_restart(restarts: &mut VecDeque<Mono>, most: u32, now: Mono) -> Result<
 
 impl Session<'_> {
     async fn watch(mut self, mut events: mpsc::Receiver<PeerEvent>) -> Step {
-        let mut meter = interval_at(Instant::now() + METER, METER);
+        let mut told = Instant::now();
         loop {
             self.viewer.phase.send_if_modified(|phase| std::mem::replace(phase, self.life.phase()) != *phase);
-            let wake = [self.order.deadline(), self.local.deadline()];
-            let wake = wake.into_iter().flatten().fold(self.life.deadline(), Mono::min);
+            let others = [self.order.deadline(), self.local.deadline()].into_iter().flatten();
+            let wake = others.fold(self.life.deadline(), Mono::min);
             tokio::select! {
                 message = self.viewer.inbox.recv() => match message {
                     Some((seq, request)) => self.hear(seq, request).await?,
@@ -186,7 +185,10 @@ impl Session<'_> {
                 () = sleep(wake.since(Mono::now())) => self.tick().await?,
                 () = self.peer.ended() => return Err(Reason::Internal),
                 () = self.health.changed() => self.tell_media().await,
-                _ = meter.tick() => debug!("viewer {}: so far {}", self.viewer.viewer, self.peer.summary().await),
+                () = sleep_until(told + meter::period()) => {
+                    debug!("viewer {}: so far {}", self.viewer.viewer, self.peer.summary().await);
+                    told = Instant::now();
+                }
                 Ok(()) = self.moved.changed() => {
                     let concern = self.peer.moved(&mut self.moved).await;
                     let action = concern.and_then(|left| self.life.on(Event::Moved { left }, Mono::now()));
