@@ -12,8 +12,8 @@
 //! 4  broker viewer video audio      – threads of execution
 //! 3  grant ice signals              – what a session needs: a right, and ways; what the process is told
 //! 2  protocol stage rate systemd    – what is said; a device as its viewers know it; what serves all of them
-//! 1  feed demand meter log pulse addresses lastgood – what travels; when to be on; what is told
-//! 0  clock config cli memory tls    – leaves
+//! 1  feed demand meter log pulse addresses lastgood tls – what travels; when to be on; what is told
+//! 0  clock config cli memory    – leaves
 //! ```
 
 pub mod addresses;

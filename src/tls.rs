@@ -3,7 +3,6 @@
 
 use std::{
     fmt::Display,
-    fs,
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -12,6 +11,8 @@ use tokio_rustls::rustls::{
     CertificateError, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
+
+use crate::config;
 
 /// No CA bundle or certificate chain is larger; anything that is, is the wrong file.
 const FILE_MAX: u64 = 4 << 20;
@@ -47,13 +48,15 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String>
     Ok(chain)
 }
 
-/// A file of bounded size.
+/// A regular file of bounded size with PEM in it, or whatever else the caller takes. Never waits for a pipe or a device.
 pub fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let size = fs::metadata(path).map_err(|e| about(path, e))?.len();
-    if size > FILE_MAX {
-        return Err(about(path, format_args!("{size} bytes are too many for PEM")));
+    let (bytes, _) = config::read_bounded(path, FILE_MAX).map_err(|e| about(path, e))?;
+    // PEM is text. What is none is left to the reader of PEM, which says so.
+    match config::text_of(bytes.clone()) {
+        Ok(text) => Ok(text.into_bytes()),
+        Err(said) if said.starts_with("UTF-16") => Err(about(path, said)),
+        Err(_) => Ok(bytes),
     }
-    fs::read(path).map_err(|e| about(path, e))
 }
 
 /// What is wrong with a file, with its name.
@@ -97,6 +100,14 @@ pub fn flaw(fault: &CertificateError, whose: &str, host: &str, now: SystemTime) 
             };
             (Flaw::WrongName, format!("{whose} certificate is not for {host}{names}"))
         }
+        // As after an authority was made again under its old name.
+        C::BadSignature => (
+            Flaw::Untrusted,
+            format!(
+                "{whose} certificate is signed by an authority this board does not know, but knows another one of the same \
+                 name; set ca_file to the right one"
+            ),
+        ),
         other => (Flaw::Untrusted, format!("{whose} certificate: {other}")),
     }
 }
@@ -109,4 +120,40 @@ fn clock_hint(now: SystemTime) -> String {
     }
     let year = 1970 + since.as_secs() / 31_556_952;
     format!("; this board's clock says {year}: it has to be set (NTP) before certificates can be checked")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_of_certificates_are_read_with_or_without_a_mark() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let pem = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
+        std::fs::write(path("plain"), &pem).unwrap();
+        std::fs::write(path("marked"), format!("\u{feff}{}", pem.replace('\n', "\r\n"))).unwrap();
+        let wide: Vec<u8> = [0xff, 0xfe].into_iter().chain(pem.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+        std::fs::write(path("wide"), wide).unwrap();
+        std::fs::write(path("binary"), [0x30, 0x82, 1, 2]).unwrap();
+        std::fs::File::create(path("huge")).unwrap().set_len(FILE_MAX + 1).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        for (name, said) in [
+            (path("plain"), None),
+            (path("marked"), None),
+            (path("wide"), Some("UTF-16 text")),
+            (path("binary"), Some("no certificate in it; PEM is expected")),
+            (path("huge"), Some("longer than")),
+            (path("pipe"), Some("not a regular file")),
+            ("/dev/zero".into(), Some("not a regular file")),
+            (dir.path().to_owned(), Some("not a regular file")),
+            (path("none"), Some("No such file")),
+        ] {
+            match (certificates(&name), said) {
+                (Ok(found), None) => assert_eq!(found.len(), 1, "{}", name.display()),
+                (Err(error), Some(said)) => assert!(error.contains(said), "{error}"),
+                (other, _) => panic!("{}: {other:?}", name.display()),
+            }
+        }
+    }
 }

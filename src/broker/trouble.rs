@@ -136,6 +136,9 @@ impl Trouble {
                 format!("TLS: the broker refused this board's certificate: {alert:?}"),
             ),
             A::NoApplicationProtocol => Self::new(Kind::Tls, ALPN_REFUSED),
+            A::ProtocolVersion => {
+                Self::new(Kind::Tls, "TLS: the broker takes neither TLS 1.2 nor TLS 1.3; older versions are not safe")
+            }
             other => Self::new(Kind::Tls, format!("TLS: the broker said {other:?}")),
         }
     }
@@ -234,6 +237,12 @@ mod tests {
             ),
             (TlsError::AlertReceived(AlertDescription::UnknownCA), today, Kind::ClientCertificate, "UnknownCA"),
             (TlsError::AlertReceived(AlertDescription::NoApplicationProtocol), today, Kind::Tls, "alpn"),
+            (
+                TlsError::AlertReceived(AlertDescription::ProtocolVersion),
+                today,
+                Kind::Tls,
+                "neither TLS 1.2 nor TLS 1.3",
+            ),
         ];
         for (error, now, kind, words) in rows {
             let trouble = Trouble::tls(&error, "mq.example", at(now));

@@ -2,16 +2,21 @@
 
 mod network;
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 
 pub use self::network::{Line, network};
 use crate::{
     audio::{self, Microphone},
-    config::{AudioSource, Config, Surroundings, VideoSource, load},
+    config::{AudioSource, Config, Problem, Surroundings, VideoSource, load},
     grant,
     protocol::Clock,
+    tls,
     video::{
         self, HardwareEncoder,
         probe::{Camera, Size},
@@ -21,6 +26,8 @@ use crate::{
 /// What `check` found.
 #[derive(Debug)]
 pub struct Checked {
+    /// The file.
+    pub file: PathBuf,
     /// The configuration in force; `None` if the file cannot be used.
     pub effective: Option<String>,
     /// One sentence each: what is wrong, or deserves a second look.
@@ -29,18 +36,41 @@ pub struct Checked {
 
 /// Checks a configuration file, and looks whether the devices it names are there.
 pub fn check(file: &Path) -> Checked {
-    match load(file, &Surroundings::of_process(true)) {
+    let loaded = load(file, &Surroundings::of_process(true));
+    let file = file.to_owned();
+    match loaded {
         Ok(loaded) => {
-            let mut remarks: Vec<String> = loaded.warnings.iter().map(|w| format!("warning: {w}")).collect();
-            remarks.extend(devices(&loaded.config).into_iter().map(|d| format!("warning: {d}")));
-            Checked { effective: Some(loaded.config.to_toml()), remarks }
+            let mut remarks: Vec<String> = loaded.warnings.iter().map(warning).collect();
+            let others = certificates(&loaded.config).into_iter().chain(devices(&loaded.config));
+            remarks.extend(others.map(|other| format!("warning: {other}")));
+            Checked { file, effective: Some(loaded.config.to_toml()), remarks }
         }
         Err(error) => {
-            let mut remarks: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
-            remarks.extend(error.warnings.iter().map(|w| format!("warning: {w}")));
-            Checked { effective: None, remarks }
+            let mut remarks: Vec<String> = error.problems.iter().map(Problem::with_excerpt).collect();
+            remarks.extend(error.warnings.iter().map(warning));
+            Checked { file, effective: None, remarks }
         }
     }
+}
+
+fn warning(problem: &Problem) -> String {
+    format!("warning: {}", problem.with_excerpt())
+}
+
+/// Files of certificates and keys that would not work now: no error, since they may come later.
+fn certificates(config: &Config) -> Vec<String> {
+    let (mut files, mut wrong) = (Vec::new(), Vec::new());
+    files.extend(config.broker.ca_file.as_ref().map(|file| ("broker.ca_file", file)));
+    if let Some((certificate, key)) = &config.broker.client_certificate {
+        files.push(("broker.certificate_file", certificate));
+        wrong.extend(tls::read(key).err().map(|said| format!("broker.key_file: {said}")));
+    }
+    let servers = config.webrtc.ice_servers.iter().filter_map(|server| server.ca_file.as_ref());
+    files.extend(servers.map(|file| ("webrtc.ice_servers.ca_file", file)));
+    wrong.extend(
+        files.iter().filter_map(|(key, file)| tls::certificates(file).err().map(|said| format!("{key}: {said}"))),
+    );
+    wrong
 }
 
 /// Devices that would not work now: no error, since they may come later.
@@ -113,7 +143,9 @@ impl Probed {
     pub fn text(&self) -> String {
         let mut out = String::new();
         let (usable, useless): (Vec<_>, Vec<_>) = self.cameras.iter().partition(|c| c.refused.is_none());
-        let _ = writeln!(out, "Cameras: {}", count(usable.len()));
+        let none = "; there is no /dev/video*: plug one in, and see `dmesg` for what its driver says";
+        let why = if self.cameras.is_empty() { none } else { "" };
+        let _ = writeln!(out, "Cameras: {}{why}", count(usable.len()));
         for camera in usable {
             let _ = writeln!(
                 out,
@@ -156,7 +188,7 @@ impl Probed {
             let _ = writeln!(out, "  not used: encoder {}: {why}", e.node.display());
         }
         let (usable, useless): (Vec<_>, Vec<_>) = self.microphones.iter().partition(|m| m.unusable.is_none());
-        let _ = writeln!(out, "\nMicrophones: {}", count(usable.len()));
+        let _ = writeln!(out, "\nMicrophones: {}{}", count(usable.len()), no_microphone(self.microphones.is_empty()));
         for m in usable {
             let _ = writeln!(out, "\n{} ({}, {})", m.source, m.card, m.device);
             let channels = m.channels.map_or_else(String::new, |(few, many)| format!("{few} to {many} channels, "));
@@ -168,6 +200,15 @@ impl Probed {
             let _ = writeln!(out, "  not used: {}", m.unusable.as_deref().unwrap_or_default());
         }
         out
+    }
+}
+
+/// Why there is no microphone.
+fn no_microphone(none: bool) -> &'static str {
+    match (none, Path::new("/dev/snd").exists()) {
+        (false, _) => "",
+        (true, false) => "; there is no /dev/snd: no sound card, or its driver is not loaded (`dmesg`)",
+        (true, true) => "; no sound card here can record, or this user may not open them (the group audio)",
     }
 }
 
@@ -195,17 +236,18 @@ mod tests {
         let checked = check(&file);
         assert!(checked.effective.is_none());
         let text = checked.remarks.join("\n");
-        assert!(text.contains("fanlight.toml:1: device:"), "{text}");
-        assert!(text.contains("fanlight.toml:3: broker.url"), "{text}");
-        assert!(text.contains("fanlight.toml:5: video.fsp: unknown key"), "{text}");
+        assert!(text.contains("fanlight.toml:1:10: device:"), "{text}");
+        assert!(text.contains("fanlight.toml:3:7: broker.url"), "{text}");
+        assert!(text.contains("fanlight.toml:5:1: video.fsp: unknown key"), "{text}");
     }
 
     #[test]
     fn what_cannot_be_used_is_told_too() {
         let probed = Probed { cameras: Vec::new(), encoders: Vec::new(), microphones: Vec::new() };
-        assert_eq!(
-            probed.text(),
-            "Cameras: none that can be used\n\nEncoders: none in hardware, the processor codes\n\nMicrophones: none that can be used\n"
-        );
+        let text = probed.text();
+        let parts: Vec<_> = text.split("\n\n").collect();
+        assert!(parts[0].starts_with("Cameras: none that can be used; there is no /dev/video*: plug one in"), "{text}");
+        assert_eq!(parts[1], "Encoders: none in hardware, the processor codes");
+        assert!(parts[2].starts_with("Microphones: none that can be used; "), "{text}");
     }
 }

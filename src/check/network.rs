@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{
     broker,
-    config::{Config, Surroundings, load},
+    config::{Config, Problem, Surroundings, load},
     ice::{Finding, Ice},
 };
 
@@ -22,7 +22,7 @@ pub struct Line {
 pub async fn network(file: &Path) -> Result<Vec<Line>, Vec<String>> {
     // As the daemon would read it: secrets have to be there.
     let loaded = load(file, &Surroundings::of_process(false));
-    let config = loaded.map_err(|error| error.problems.iter().map(ToString::to_string).collect::<Vec<_>>())?.config;
+    let config = loaded.map_err(|error| error.problems.iter().map(Problem::with_excerpt).collect::<Vec<_>>())?.config;
     let ice = Ice::default();
     let (broker, (findings, faults)) = tokio::join!(
         Box::pin(broker::check::check(&config.broker, &config.device)),
@@ -107,6 +107,7 @@ mod tests {
             url: "mqtt://b:1883".into(),
             done: done.to_vec(),
             trouble: trouble.map(str::to_owned),
+            kind: None,
         };
         for (checked, good, text) in [
             (checked(&["name", "TCP"], None), true, "broker mqtt://b:1883: name, TCP"),

@@ -2,9 +2,10 @@
 
 use super::{
     Access, Broker, Login, MqttVersion, Secret, Surroundings, Transport,
-    secret::{PASSWORD, absolute, secret},
+    secret::{PASSWORD, absolute, private_key, secret},
     section::Section,
-    values::{Url, is_loopback, is_topic_root, one_line, parse_url},
+    url::{Url, parse_url},
+    values::{is_loopback, is_topic_root, one_line},
 };
 
 /// Reads `[broker]`.
@@ -22,6 +23,9 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> 
         if section.has(one) && !section.has(other) {
             section.problem(one, format!("needs {other}: a client certificate is of no use without its key, and a key without its certificate"));
         }
+    }
+    if let Some(key) = &key {
+        private_key(section, "key_file", key);
     }
     broker.client_certificate = certificate.zip(key);
     broker.alpn = section.texts("alpn", 8, |name| ((1..=255).contains(&name.len())).then(|| name.to_owned()));
@@ -49,7 +53,7 @@ pub(super) fn access(section: &mut Section<'_, '_, '_>, broker: &Broker) -> Acce
     if mode.is_some() && known && !broker.transport.is_tls() && !is_loopback(&broker.host) {
         section.problem(
             "mode",
-            "\"broker\" is not possible over a link that others can listen in: broker.url begins with mqtts:// or wss://, or names a broker on this board (127.0.0.1)",
+            "\"broker\" needs a link on which nobody else can listen in: mqtts:// or wss:// in broker.url, or a broker on this board (mqtt://127.0.0.1)",
         );
     }
     mode.unwrap_or(Access::Broker)

@@ -9,7 +9,7 @@ use super::{
     Access, Config, IceLogin, Login, Origin, Secret,
     keys::{KEYS, TABLES},
     secret::{Keys, PASSWORD, SHARED},
-    values::url_text,
+    url::url_text,
 };
 
 impl Config {
@@ -19,12 +19,16 @@ impl Config {
         for &table in TABLES {
             match table {
                 "webrtc.ice_servers" => {
-                    for server in ice_servers(self) {
-                        write_table(&mut out, "[[webrtc.ice_servers]]", table, |name| server.get(name).cloned());
+                    for (server, read) in ice_servers(self).into_iter().zip(&self.webrtc.ice_servers) {
+                        let value = |name: &str| server.get(name).cloned();
+                        write_table(&mut out, "[[webrtc.ice_servers]]", table, is_unread(&read.login), value);
                     }
                 }
-                "" => write_table(&mut out, "", table, |name| self.value("", name)),
-                _ => write_table(&mut out, &format!("[{table}]"), table, |name| self.value(table, name)),
+                "" => write_table(&mut out, "", table, false, |name| self.value("", name)),
+                _ => {
+                    let unread = self.broker.login.as_ref().is_some_and(|login| login.password.unread);
+                    write_table(&mut out, &format!("[{table}]"), table, unread, |name| self.value(table, name));
+                }
             }
         }
         out
@@ -165,6 +169,14 @@ fn ice_servers(config: &Config) -> Vec<Table> {
     config.webrtc.ice_servers.iter().map(table).collect()
 }
 
+fn is_unread(login: &IceLogin) -> bool {
+    match login {
+        IceLogin::None => false,
+        IceLogin::Fixed(login) => login.password.unread,
+        IceLogin::Made { secret, .. } => secret.unread,
+    }
+}
+
 fn login_value(login: &Login, name: &str) -> Option<Value> {
     if name == "user" { text(&login.user) } else { origin_value(&login.password, name, PASSWORD) }
 }
@@ -178,16 +190,16 @@ fn origin_value(secret: &Secret, name: &str, (file, credential): Keys) -> Option
     }
 }
 
-fn write_table(out: &mut String, header: &str, table: &str, value: impl Fn(&str) -> Option<Value>) {
+fn write_table(out: &mut String, header: &str, table: &str, unread: bool, value: impl Fn(&str) -> Option<Value>) {
     if !header.is_empty() {
         let _ = writeln!(out, "\n{header}");
     }
     for key in KEYS.iter().filter(|key| key.table == table && key.path() != "webrtc.ice_servers") {
         if let Some(value) = value(key.name) {
-            let masked = if key.name.starts_with("password_") || key.name.starts_with("secret_") {
-                "  # read, not shown"
-            } else {
-                ""
+            let masked = match key.name.starts_with("password_") || key.name.starts_with("secret_") {
+                true if unread => "  # not read: see the warning",
+                true => "  # read, not shown",
+                false => "",
             };
             let _ = writeln!(out, "{} = {value}{masked}", key.name);
         }

@@ -123,8 +123,9 @@ fn one_of(words: &[&str]) -> String {
 pub(super) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     /// Found by trial: `brokr`, `linger`, `frames` are near, `name` and `fps` are not.
     const NEAR: f64 = 0.8;
+    let word = word.to_lowercase();
     names
-        .map(|name| (strsim::jaro_winkler(word, name), name))
+        .map(|name| (strsim::jaro_winkler(&word, name), name))
         .filter(|(score, _)| *score >= NEAR)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
@@ -312,6 +313,7 @@ mod tests {
             ("bitrate", Some("bitrate_kbps")),
             ("framt", Some("format")),
             ("scource", Some("source")),
+            ("Fps", Some("fps")),
             ("device", None),
             ("", None),
         ] {

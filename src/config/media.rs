@@ -1,6 +1,10 @@
 //! The tables `[video]` and `[audio]`.
 
-use std::fmt;
+use std::{
+    fmt,
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::Path,
+};
 
 use toml::de::DeValue;
 
@@ -25,10 +29,35 @@ pub(super) fn video(section: &mut Section<'_, '_, '_>) -> Video {
     section.flag("clock", &mut video.clock);
     section.seconds("linger_s", &mut video.linger);
     controls(section, &mut video);
+    if let Some(message) = wrong_kind(&video.source) {
+        section.problem("source", message);
+    }
     if video.clock && is_coded(&video) {
         section.problem("clock", "true is not possible here: a picture that comes coded as H.264 is passed through untouched; choose another format or source");
     }
     video
+}
+
+/// What is wrong with a file that is there and can never be a source: opening it may wait for ever, or do harm. What is not
+/// there may come later.
+fn wrong_kind(source: &VideoSource) -> Option<String> {
+    /// The number of V4L2's devices, in every kernel (Documentation/admin-guide/devices.txt).
+    const VIDEO: u32 = 81;
+    match source {
+        VideoSource::Camera(path) => {
+            let about = std::fs::metadata(path).ok()?;
+            let video = about.file_type().is_char_device() && rustix::fs::major(about.rdev()) == VIDEO;
+            let message = "is there and is no camera: a V4L2 device is possible, such as /dev/video0; `fanlight probe` lists them";
+            (!video).then(|| format!("{} {message}", path.display()))
+        }
+        VideoSource::Clip(path) => not_a_file(path),
+        VideoSource::Auto | VideoSource::Test | VideoSource::Off => None,
+    }
+}
+
+fn not_a_file(path: &Path) -> Option<String> {
+    let about = std::fs::metadata(path).ok()?;
+    (!about.is_file()).then(|| format!("{} is there and is no regular file", path.display()))
 }
 
 /// Whether the picture is known to come coded.
@@ -85,6 +114,11 @@ fn controls(section: &mut Section<'_, '_, '_>, video: &mut Video) {
 pub(super) fn audio(section: &mut Section<'_, '_, '_>) -> Audio {
     let mut audio = Audio::default();
     section.text("source", &mut audio.source, AudioSource::parse);
+    if let AudioSource::Clip(path) = &audio.source
+        && let Some(message) = not_a_file(path)
+    {
+        section.problem("source", message);
+    }
     section.number("channels", &mut audio.channels);
     section.kilobits("bitrate_kbps", &mut audio.bitrate);
     section.flag("fec", &mut audio.fec);

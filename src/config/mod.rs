@@ -7,6 +7,8 @@
 mod broker;
 mod defaults;
 mod effective;
+#[cfg(test)]
+mod excerpt_tests;
 pub mod keys;
 mod media;
 mod parse;
@@ -15,8 +17,10 @@ pub mod reference;
 mod reload;
 mod secret;
 mod section;
+mod syntax;
 #[cfg(test)]
 mod tests;
+mod url;
 mod values;
 mod webrtc;
 #[cfg(test)]
@@ -28,6 +32,7 @@ pub use self::{
     parse::{Loaded, Surroundings, load, parse, salvage, text},
     problem::{ConfigError, Place, Problem},
     reload::Reload,
+    secret::{Origin, Secret, read_bounded, secret_text, text_of},
     values::{log_filter, parse_size},
 };
 
@@ -75,50 +80,6 @@ impl Id {
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// A value that never reaches a log, a `Debug` output or MQTT in the clear.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Secret {
-    text: String,
-    origin: Option<Origin>,
-}
-
-/// Where a secret was read from: this may be shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// A file.
-    File(PathBuf),
-    /// A systemd credential, by name.
-    Credential(String),
-}
-
-impl Secret {
-    /// Wraps a secret text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), origin: None }
-    }
-
-    /// Wraps a secret text that was read from somewhere.
-    pub(crate) fn from_origin(text: impl Into<String>, origin: Origin) -> Self {
-        Self { text: text.into(), origin: Some(origin) }
-    }
-
-    /// The secret itself: for the one place that has to send it.
-    pub fn expose(&self) -> &str {
-        &self.text
-    }
-
-    /// Where it was read from; `None` if it was made in memory.
-    pub fn origin(&self) -> Option<&Origin> {
-        self.origin.as_ref()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
     }
 }
 

@@ -1,6 +1,7 @@
 //! The file, turned into values that cannot be wrong; everything wrong with it is found at once.
 
 use std::{
+    io,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -10,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::{
     AudioSource, Config, ConfigError, Id, Problem, VideoSource, broker, media,
     problem::Report,
-    secret::{plain, read_bounded},
+    secret::{plain, read_bounded, text_of},
     section::Section,
     values::one_line,
     webrtc,
@@ -24,14 +25,20 @@ const FILE_MAX: u64 = 256 * 1024;
 pub struct Surroundings {
     /// Where systemd put this service's credentials.
     pub credentials: Option<PathBuf>,
+    /// Where they are looked for outside of the service: folders, and what is put in front of a credential's name there.
+    pub stores: Vec<(PathBuf, &'static str)>,
     /// Whether the file is only looked at: a secret that only the service may read is a warning then.
     pub checking: bool,
 }
 
 impl Surroundings {
-    /// Those of this process: `$CREDENTIALS_DIRECTORY`.
+    /// Those of this process: `$CREDENTIALS_DIRECTORY`, or what the service is given (systemd.exec(5), `LoadCredential=`).
     pub fn of_process(checking: bool) -> Self {
-        Self { credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from), checking }
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        let stores = ["/etc/credstore", "/run/credstore", "/usr/local/lib/credstore", "/usr/lib/credstore"];
+        let stores = stores.map(|folder| (PathBuf::from(folder), "fanlight."));
+        let given = (PathBuf::from("/run/credentials/fanlight.service"), "");
+        Self { credentials, stores: [given].into_iter().chain(stores).collect(), checking }
     }
 }
 
@@ -51,12 +58,18 @@ pub fn load(file: &Path, around: &Surroundings) -> Result<Loaded, ConfigError> {
 
 /// The text of a configuration file.
 pub fn text(file: &Path) -> Result<String, ConfigError> {
-    let text = read_bounded(file, FILE_MAX).map_err(|e| plain(&e)).and_then(|(bytes, _)| {
-        String::from_utf8(bytes).map_err(|e| format!("byte {} is not UTF-8 text", e.utf8_error().valid_up_to() + 1))
-    });
+    let text = match read_bounded(file, FILE_MAX) {
+        Ok((bytes, _)) => text_of(bytes),
+        Err(e) => Err(match e.kind() {
+            io::ErrorKind::NotFound => {
+                "there is no such file: `sudo fanlight setup` asks and writes it, --config names another".to_owned()
+            }
+            io::ErrorKind::PermissionDenied => format!("{}; try it with sudo", plain(&e)),
+            _ => plain(&e),
+        }),
+    };
     text.map_err(|said| {
-        let message = format!("read it: {said}");
-        let problem = Problem { file: file.to_owned(), place: None, key: String::new(), message };
+        let problem = Problem::of_file(file, format!("read it: {said}"));
         ConfigError { problems: vec![problem], warnings: Vec::new(), blank: false }
     })
 }
@@ -80,7 +93,7 @@ pub fn parse(text: &str, file: &Path, around: &Surroundings) -> Result<Loaded, C
     if matches!(DeTable::parse(text), Ok(document) if document.get_ref().is_empty()) {
         let message =
             "nothing is set up yet: `fanlight setup` asks and writes this file; by hand, see fanlight.toml(5)";
-        let problem = Problem { file: file.to_owned(), place: None, key: String::new(), message: message.into() };
+        let problem = Problem::of_file(file, message);
         return Err(ConfigError { problems: vec![problem], warnings: Vec::new(), blank: true });
     }
     let mut report = Report::new(file, text);
@@ -127,7 +140,7 @@ fn read(text: &str, report: &mut Report<'_>, around: &Surroundings) -> (Config, 
             .problems
             .retain(|p| !p.message.starts_with("missing") && !p.place.is_some_and(|at| broken.contains(&at.line)));
         for (at, message) in syntax {
-            report.problem("", &at, format!("not TOML: {message}"));
+            report.syntax(&at, &message);
         }
     }
     (Config { device, name, broker, access, video, audio, webrtc, limits, log }, asked)

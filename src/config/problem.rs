@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::syntax;
+
 /// One thing that is wrong, or that deserves a second look.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
@@ -17,6 +19,23 @@ pub struct Problem {
     pub key: String,
     /// What was said, and what is possible.
     pub message: String,
+    /// The line of the file with a mark below the place; `None` where it may hold a secret.
+    pub excerpt: Option<String>,
+}
+
+impl Problem {
+    /// Something about the file as a whole.
+    pub(super) fn of_file(file: &Path, message: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), place: None, key: String::new(), message: message.into(), excerpt: None }
+    }
+
+    /// The sentence, and below it the line of the file: for a terminal.
+    pub fn with_excerpt(&self) -> String {
+        match &self.excerpt {
+            Some(excerpt) => format!("{self}\n{excerpt}"),
+            None => self.to_string(),
+        }
+    }
 }
 
 /// A place in a text file, counted from 1.
@@ -32,7 +51,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file.display())?;
         if let Some(place) = self.place {
-            write!(f, ":{}", place.line)?;
+            write!(f, ":{}:{}", place.line, place.column)?;
         }
         if !self.key.is_empty() {
             write!(f, ": {}", self.key)?;
@@ -50,6 +69,13 @@ pub struct ConfigError {
     pub warnings: Vec<Problem>,
     /// Whether the file can be read and says nothing at all: the board is not set up yet.
     pub blank: bool,
+}
+
+impl ConfigError {
+    /// Everything that is wrong, each with its line of the file: for a terminal.
+    pub fn with_excerpts(&self) -> String {
+        self.problems.iter().map(Problem::with_excerpt).collect::<Vec<_>>().join("\n")
+    }
 }
 
 impl std::error::Error for ConfigError {}
@@ -93,7 +119,14 @@ impl<'a> Report<'a> {
     }
 
     fn told(&self, key: String, at: &Range<usize>, message: String) -> Problem {
-        Problem { file: self.file.to_owned(), place: Some(self.place(at.start)), key, message }
+        let excerpt = excerpt(self.text, at);
+        Problem { file: self.file.to_owned(), place: Some(self.place(at.start)), key, message, excerpt }
+    }
+
+    /// Explains a line that is not TOML.
+    pub(super) fn syntax(&mut self, at: &Range<usize>, said: &str) {
+        let (key, message) = syntax::explain(self.text, at, said);
+        self.problem(key, at, message);
     }
 
     /// The line in which a place begins.
@@ -102,10 +135,10 @@ impl<'a> Report<'a> {
     }
 
     fn place(&self, offset: usize) -> Place {
+        let (line, start) = line_at(self.text, offset);
         // Spans come from the parser, but an offset beyond the text or inside a character must not panic.
-        let before = (0..=offset.min(self.text.len())).rev().find_map(|end| self.text.get(..end)).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+        let end = (start..=offset.min(self.text.len())).rev().find(|end| self.text.is_char_boundary(*end));
+        let column = self.text[start..end.unwrap_or(start)].chars().count() + 1;
         Place { line, column }
     }
 
@@ -118,9 +151,59 @@ impl<'a> Report<'a> {
     }
 }
 
+/// The line in which `at` begins, with its number and a mark below: as compilers show it. `None` where the line may hold a
+/// secret, which belongs on no screen and in no log.
+fn excerpt(text: &str, at: &Range<usize>) -> Option<String> {
+    /// A line is shown up to here, in characters, and a place that is further on not at all.
+    const WIDEST: usize = 160;
+    let (number, start) = line_at(text, at.start);
+    let line = text.get(start..)?.lines().next().unwrap_or_default();
+    if syntax::may_hold_a_secret(line) {
+        return None;
+    }
+    let before = line.get(..at.start.checked_sub(start)?).map_or(line.chars().count(), |before| before.chars().count());
+    if before >= WIDEST {
+        return None;
+    }
+    let length = line.chars().count();
+    let marked = text.get(at.clone()).unwrap_or_default().lines().next().unwrap_or_default().chars().count();
+    let marks = marked.min(length.saturating_sub(before)).min(WIDEST - before).max(1);
+    let mut shown: String = line.chars().take(WIDEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if length > WIDEST {
+        shown.push('…');
+    }
+    let (number, mark) = (number.to_string(), "^".repeat(marks));
+    let gutter = " ".repeat(number.len());
+    Some(format!("{gutter} |\n{number} | {shown}\n{gutter} | {}{mark}", " ".repeat(before)))
+}
+
+/// The number of the line of an offset, from 1, and where it starts.
+pub(super) fn line_at(text: &str, offset: usize) -> (usize, usize) {
+    let before = (0..=offset.min(text.len())).rev().find_map(|end| text.get(..end)).unwrap_or_default();
+    (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_excerpt_shows_the_place_and_no_secret() {
+        for (text, at, expected) in [
+            ("a = 1\n\tfps = 300\n", 13..16, Some("  |\n2 |  fps = 300\n  |        ^^^")),
+            ("x = \"ü\" 3", 9..10, Some("  |\n1 | x = \"ü\" 3\n  |         ^")),
+            ("a =\n", 3..4, Some("  |\n1 | a =\n  |    ^")),
+            ("a = [\n1,\n2]", 4..12, Some("  |\n1 | a = [\n  |     ^")),
+            ("", 0..0, Some("  |\n1 | \n  | ^")),
+            ("password = \"hunter2", 11..19, None),
+            ("url = \"mqtts://me:hunter2@host\"", 0..3, None),
+        ] {
+            assert_eq!(excerpt(text, &at).as_deref(), expected, "{text}");
+        }
+        let long = format!("x = \"{}\"", "y".repeat(300));
+        assert!(excerpt(&long, &(4..306)).unwrap().lines().all(|line| line.chars().count() < 170));
+        assert_eq!(excerpt(&long, &(250..251)), None);
+    }
 
     #[test]
     fn places_are_counted_from_one_in_characters() {

@@ -1,8 +1,9 @@
-//! Files that are read at start: always bounded, never a pipe or a device, and secrets with an eye on who else could
-//! read them.
+//! Files that are read at start: always bounded, never a pipe or a device, without the marks that Windows' editors add, and
+//! secrets with an eye on who else could read them.
 
 use std::{
-    fs::OpenOptions,
+    fmt,
+    fs::{self, OpenOptions},
     io::{self, Read},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -10,13 +11,64 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use super::{Origin, Secret, Surroundings, section::Section};
+use super::{Surroundings, section::Section};
 
 /// A secret file holds a password, not a novel.
 const SECRET_MAX: u64 = 4096;
 
+/// A value that never reaches a log, a `Debug` output or MQTT in the clear.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Secret {
+    text: String,
+    origin: Option<Origin>,
+    /// Whether it is only known where it is: whoever checks may not read it.
+    pub(super) unread: bool,
+}
+
+/// Where a secret was read from: this may be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// A systemd credential, by name.
+    Credential(String),
+}
+
+impl Secret {
+    /// Wraps a secret text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+
+    /// Wraps a secret text that was read from somewhere.
+    pub(crate) fn from_origin(text: impl Into<String>, origin: Origin) -> Self {
+        Self { text: text.into(), origin: Some(origin), unread: false }
+    }
+
+    /// Stands for a secret that whoever checks the configuration may not read.
+    pub(crate) fn unread(origin: Origin) -> Self {
+        Self { text: String::new(), origin: Some(origin), unread: true }
+    }
+
+    /// The secret itself: for the one place that has to send it.
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// Where it was read from; `None` if it was made in memory.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// Reads a regular file of at most `max` bytes; gives its permission bits too.
-pub(super) fn read_bounded(path: &Path, max: u64) -> io::Result<(Vec<u8>, u32)> {
+pub fn read_bounded(path: &Path, max: u64) -> io::Result<(Vec<u8>, u32)> {
     let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     // Without it, opening a pipe that nobody writes to would wait for ever.
     let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path)?;
@@ -30,6 +82,21 @@ pub(super) fn read_bounded(path: &Path, max: u64) -> io::Result<(Vec<u8>, u32)> 
         return Err(io::Error::other(format!("longer than {max} bytes")));
     }
     Ok((bytes, about.permissions().mode()))
+}
+
+/// The text of a file, without the byte order mark that some editors put in front; an error says what it is instead.
+pub fn text_of(bytes: Vec<u8>) -> Result<String, String> {
+    const WIDE: &str = "UTF-16 text, as Windows' editors and PowerShell write it: save it as UTF-8";
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(WIDE.into());
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|e| format!("not UTF-8 text, at byte {}", e.utf8_error().valid_up_to() + 1))?;
+    // Without its mark, every other byte of such a text is zero.
+    if text.as_bytes().get(1) == Some(&0) || text.starts_with('\0') {
+        return Err(WIDE.into());
+    }
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// The two keys that name where a secret is: in a file, or in a systemd credential.
@@ -61,20 +128,41 @@ pub(super) fn secret(
     }
     match (file, credential) {
         (Some(path), _) => read(section, by_file, &path, Origin::File(path.clone()), around),
-        (_, Some(name)) => match &around.credentials {
-            Some(folder) => {
-                let path = folder.join(&name);
-                read(section, by_credential, &path, Origin::Credential(name), around)
-            }
-            None => unread(
-                section,
-                by_credential,
-                Origin::Credential(name),
-                "only a service started by systemd has credentials: $CREDENTIALS_DIRECTORY is not set",
-                around.checking,
-            ),
-        },
+        (_, Some(name)) => credential_of(section, by_credential, name, around),
         _ => None,
+    }
+}
+
+/// Reads a credential: as the service is given it, or, outside of the service, from where systemd would take it.
+fn credential_of(section: &mut Section<'_, '_, '_>, key: &str, name: String, around: &Surroundings) -> Option<Secret> {
+    let cure = format!("put it into /etc/credstore/fanlight.{name} and restart the service, or name a file");
+    if let Some(folder) = &around.credentials {
+        let path = folder.join(&name);
+        if fs::symlink_metadata(&path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+            section.problem(key, format!("the service was given no credential {name}: {cure}"));
+            return None;
+        }
+        return read(section, key, &path, Origin::Credential(name), around);
+    }
+    let places = around.stores.iter().map(|(folder, prefix)| folder.join(format!("{prefix}{name}")));
+    let mut closed = None;
+    for path in places {
+        match fs::symlink_metadata(&path) {
+            Ok(_) => return read(section, key, &path, Origin::Credential(name), around),
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => closed = Some(path),
+            Err(_) => {}
+        }
+    }
+    match closed {
+        Some(path) if around.checking => {
+            let why = format!("not looked at: only root may read {}; sudo fanlight check does", path.display());
+            section.warning(key, why);
+            Some(Secret::unread(Origin::Credential(name)))
+        }
+        _ => {
+            section.problem(key, format!("there is no credential {name} that can be read here: {cure}"));
+            None
+        }
     }
 }
 
@@ -85,34 +173,47 @@ fn read(
     origin: Origin,
     around: &Surroundings,
 ) -> Option<Secret> {
-    match read_bounded(path, SECRET_MAX).and_then(|(bytes, mode)| Ok((secret_text(bytes)?, mode))) {
+    let error = match read_bounded(path, SECRET_MAX).and_then(|(bytes, mode)| Ok((secret_text(bytes)?, mode))) {
         Ok((text, mode)) => {
-            if mode & 0o004 != 0 && matches!(origin, Origin::File(_)) {
-                let told = format!("everybody on this board can read {0}: chmod o= {0}", path.display());
-                section.warning(key, told);
+            if matches!(origin, Origin::File(_)) {
+                open_to_all(section, key, path, mode);
             }
-            Some(Secret::from_origin(text, origin))
+            return Some(Secret::from_origin(text, origin));
         }
-        Err(e) => {
-            let lenient = around.checking && e.kind() == io::ErrorKind::PermissionDenied;
-            unread(section, key, origin, &format!("read {}: {}", path.display(), plain(&e)), lenient)
+        Err(error) => error,
+    };
+    let mut why = format!("read {}: {}", path.display(), plain(&error));
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        why += "; only root and the user of the service may read it: use sudo, or if this is the service, sudo chown fanlight ";
+        why += &path.display().to_string();
+        // A secret that only the service can read is no fault of the file when somebody else checks it.
+        if around.checking {
+            section.warning(key, why);
+            return Some(Secret::unread(origin));
         }
-    }
-}
-
-/// A secret that only the service can read is no fault of the file when somebody else checks it.
-fn unread(section: &mut Section<'_, '_, '_>, key: &str, origin: Origin, why: &str, lenient: bool) -> Option<Secret> {
-    if lenient {
-        section.warning(key, why);
-        return Some(Secret::from_origin("not read", origin));
     }
     section.problem(key, why);
     None
 }
 
-/// The secret in a file: UTF-8, without the line end that editors add.
-fn secret_text(bytes: Vec<u8>) -> io::Result<String> {
-    let mut text = String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8 text"))?;
+/// Warns of a secret that is none.
+fn open_to_all(section: &mut Section<'_, '_, '_>, key: &str, path: &Path, mode: u32) {
+    if mode & 0o004 != 0 {
+        section.warning(key, format!("everybody on this board can read {0}: chmod o= {0}", path.display()));
+    }
+}
+
+/// Warns of the file of a private key that everybody can read; whether it can be used is seen when it is.
+pub(super) fn private_key(section: &mut Section<'_, '_, '_>, key: &str, path: &Path) {
+    // Not opened: it may be anything.
+    if let Ok(about) = fs::metadata(path) {
+        open_to_all(section, key, path, about.permissions().mode());
+    }
+}
+
+/// The secret in a file: UTF-8, without a byte order mark and without the line end that editors add.
+pub fn secret_text(bytes: Vec<u8>) -> io::Result<String> {
+    let mut text = text_of(bytes).map_err(io::Error::other)?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
@@ -121,7 +222,8 @@ fn secret_text(bytes: Vec<u8>) -> io::Result<String> {
     }
     match text.as_str() {
         "" => Err(io::Error::other("empty")),
-        t if t.contains(char::is_control) => Err(io::Error::other("more than one line, or control characters")),
+        t if t.contains('\n') => Err(io::Error::other("more than one line")),
+        t if t.contains(char::is_control) => Err(io::Error::other("control characters in it")),
         _ => Ok(text),
     }
 }
@@ -156,16 +258,31 @@ mod tests {
             (b"", None),
             (b"\n", None),
             (b"\xff", None),
+            (b"\xef\xbb\xbfs3cret\r\n", Some("s3cret")),
+            (b"\xef\xbb\xbf", None),
+            (b"\xff\xfes\x003\x00\r\x00\n\x00", None),
+            (b"\xfe\xff\x00s\x003", None),
+            (b"s\x003\x00", None),
+            (b"\x00s\x003", None),
         ] {
             assert_eq!(secret_text(bytes.to_vec()).ok().as_deref(), expected, "{bytes:?}");
         }
     }
 
     #[test]
+    fn text_of_another_encoding_is_named() {
+        for bytes in [&b"\xff\xfes\x00"[..], b"\xfe\xff\x00s", b"s\x003\x00", b"\x00s\x003"] {
+            assert!(text_of(bytes.to_vec()).unwrap_err().starts_with("UTF-16 text"), "{bytes:?}");
+        }
+        assert_eq!(text_of(b"ab\xff".to_vec()).unwrap_err(), "not UTF-8 text, at byte 3");
+        assert_eq!(text_of(b"\xef\xbb\xbfx".to_vec()).unwrap(), "x");
+    }
+
+    #[test]
     fn only_short_regular_files_are_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        std::fs::write(&path, [b'x'; 10]).unwrap();
+        fs::write(&path, [b'x'; 10]).unwrap();
         assert_eq!(read_bounded(&path, 10).unwrap().0.len(), 10);
         assert_eq!(read_bounded(&path, 9).unwrap_err().to_string(), "longer than 9 bytes");
         assert_eq!(read_bounded(dir.path(), 9).unwrap_err().to_string(), "not a regular file");

@@ -156,7 +156,11 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
         for item in list.iter() {
             match item.get_ref().as_str().and_then(&parse) {
                 Some(parsed) => taken.push(parsed),
-                None => self.refuse(key, item),
+                None => {
+                    let shown = self.report.shown(&item.span());
+                    let message = format!("{shown} is not possible: {}", key.accepts());
+                    self.report.problem(key.path(), &item.span(), message);
+                }
             }
         }
         taken
@@ -212,12 +216,19 @@ pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
 }
 
 /// A right value in wrong clothes is the most frequent fault of all.
-fn hint(key: &Key, value: &DeValue<'_>) -> &'static str {
+fn hint(key: &Key, value: &DeValue<'_>) -> String {
     match (key.kind, value) {
-        (Kind::Number(..), DeValue::String(text)) if text.parse::<i64>().is_ok() => ", without quotes",
-        (Kind::Flag, DeValue::String(text)) if matches!(text.as_ref(), "true" | "false") => ", without quotes",
-        (Kind::Choice(_) | Kind::Text(_), v) if !v.is_str() && !v.is_table() && !v.is_array() => ", in quotes",
-        _ => "",
+        (Kind::Number(..), DeValue::String(text)) if text.parse::<i64>().is_ok() => ", without quotes".into(),
+        (Kind::Flag, DeValue::String(text)) if matches!(text.as_ref(), "true" | "false") => ", without quotes".into(),
+        (Kind::Choice(words), DeValue::String(text)) => match nearest(text, words.iter().copied()) {
+            Some(word) => format!("; did you mean {word:?}?"),
+            None => String::new(),
+        },
+        (Kind::Choice(_) | Kind::Text(_), v) if v.is_array() => ", without brackets".into(),
+        (Kind::Choice(_) | Kind::Text(_), v) if !v.is_str() && !v.is_table() => ", in quotes".into(),
+        (Kind::Texts(_), v) if v.is_str() => ", in brackets: [\"…\"]".into(),
+        (Kind::Pair(..), v) if !v.is_array() && !v.is_table() => ", in brackets and without quotes".into(),
+        _ => String::new(),
     }
 }
 

@@ -183,7 +183,7 @@ impl Dice {
 #[test]
 fn what_is_written_out_reads_back_the_same_and_reloads_tell_all() {
     let dir = tempfile::tempdir().unwrap();
-    let around = Surroundings { credentials: Some(dir.path().to_owned()), checking: false };
+    let around = Surroundings { credentials: Some(dir.path().to_owned()), ..Surroundings::default() };
     let file = dir.path().join("broker");
     std::fs::write(&file, "s3cret\n").unwrap();
     let login = |origin| Some(Login { user: "me".into(), password: Secret::from_origin("s3cret", origin) });
@@ -233,20 +233,118 @@ fn a_secret_that_everybody_can_read_is_a_warning() {
 }
 
 #[test]
-fn every_example_for_a_board_is_right() {
+fn a_private_key_that_everybody_can_read_is_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("key.pem");
+    std::fs::write(&file, "x").unwrap();
+    let text = format!("{BASE}broker.certificate_file = \"/c.pem\"\nbroker.key_file = \"{}\"", file.display());
+    for (mode, warnings) in [(0o600, 0), (0o640, 0), (0o604, 1)] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let found = parse(&text, Path::new(NAME), &Surroundings::default()).unwrap().warnings;
+        assert_eq!(found.iter().filter(|w| w.key == "broker.key_file").count(), warnings, "{found:?}");
+    }
+}
+
+#[test]
+fn a_credential_is_read_as_the_service_reads_it() {
+    let [given, store, empty] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    std::fs::write(given.path().join("pw"), "of the service\n").unwrap();
+    std::fs::write(store.path().join("fanlight.pw"), "of the store\r\n").unwrap();
+    let stores = || vec![(empty.path().to_owned(), ""), (store.path().to_owned(), "fanlight.")];
+    let text = format!("{BASE}broker.user = \"me\"\nbroker.password_credential = \"pw\"");
+    for checking in [false, true] {
+        for (credentials, stores, expected) in [
+            (Some(given.path()), stores(), Ok("of the service")),
+            (None, stores(), Ok("of the store")),
+            (
+                Some(empty.path()),
+                stores(),
+                Err("the service was given no credential pw: put it into /etc/credstore/fanlight.pw"),
+            ),
+            (None, Vec::new(), Err("there is no credential pw that can be read here: put it into")),
+        ] {
+            let around = Surroundings { credentials: credentials.map(Path::to_owned), stores, checking };
+            match (parse(&text, Path::new(NAME), &around), expected) {
+                (Ok(loaded), Ok(password)) => {
+                    assert_eq!(loaded.config.broker.login.as_ref().unwrap().password.expose(), password);
+                    assert!(loaded.config.to_toml().contains("password_credential = \"pw\"  # read, not shown"));
+                }
+                (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{error}"),
+                (other, _) => panic!("{other:?}, expected {expected:?}"),
+            }
+        }
+    }
+    let unread = Secret::unread(Origin::Credential("pw".into()));
+    let mut config = parse(BASE, Path::new(NAME), &Surroundings::default()).unwrap().config;
+    config.broker.login = Some(Login { user: "me".into(), password: unread });
+    assert!(config.to_toml().contains("password_credential = \"pw\"  # not read: see the warning"));
+}
+
+#[test]
+fn every_example_for_a_board_works_with_what_setup_writes() {
     let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/board"));
-    let around = Surroundings { credentials: None, checking: true };
+    let secrets = tempfile::tempdir().unwrap();
+    let password = secrets.path().join("broker-password");
+    std::fs::write(&password, "s3cret\n").unwrap();
+    std::fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let mut seen = 0;
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|e| e == "toml") {
-            let loaded = load(&path, &around).unwrap_or_else(|e| panic!("{e}"));
-            let other = loaded.warnings.iter().find(|w| !w.key.ends_with("password_credential"));
-            assert_eq!(other, None);
+            let text = std::fs::read_to_string(&path).unwrap();
+            let text = text.replace("/etc/fanlight/broker-password", password.to_str().unwrap());
+            let loaded = parse(&text, &path, &Surroundings::default()).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(loaded.warnings, [], "{}", path.display());
+            let login = loaded.config.broker.login;
+            assert!(login.is_none_or(|login| login.password.expose() == "s3cret"), "{}", path.display());
             seen += 1;
         }
     }
     assert!(seen >= 6, "{seen} examples");
+}
+
+/// A key that is read, checked and shown, and that nothing uses, is worse than none.
+#[test]
+fn every_key_is_used_outside_of_this_module() {
+    fn sources(folder: &Path, into: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                if !path.ends_with("src/config") {
+                    sources(&path, into);
+                }
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                *into += text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut code, mut fields) = (String::new(), std::fs::read_to_string(root.join("src/config/mod.rs")).unwrap());
+    sources(&root.join("src"), &mut code);
+    // The fields that hold the values of keys: those of the structs that a configuration is made of.
+    fields.retain(|c| c != '\r');
+    let mut seen = 0;
+    for part in ["Config", "Broker", "Login", "Video", "Audio", "Webrtc", "IceServer", "Limits", "Log"] {
+        let from = fields.find(&format!("pub struct {part} {{")).unwrap_or_else(|| panic!("no struct {part}"));
+        let body = fields[from..].split("\n}").next().unwrap();
+        for field in body.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':')) {
+            let name = field.0;
+            if name.starts_with("struct ") {
+                continue;
+            }
+            seen += 1;
+            // `.name`, or in a pattern that takes the struct apart.
+            let read = code.match_indices(name).any(|(at, _)| {
+                let (before, after) = (&code[..at], &code[at + name.len()..]);
+                let whole = !after.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+                whole && before.ends_with('.') && !after.trim_start().starts_with("= ")
+            });
+            assert!(read || (part == "Config" && name == "access"), "{part}.{name} is read by nothing but the parser");
+        }
+    }
+    assert!(seen > 50, "{seen} fields");
 }
 
 #[test]
@@ -256,14 +354,14 @@ fn the_examples_of_the_document_are_right() {
     let secret = dir.path().join("turn");
     std::fs::write(&secret, "s3cret").unwrap();
     let document = std::fs::read_to_string(path).unwrap();
-    let document = document.replace("/etc/fanlight/turn-password", secret.to_str().unwrap());
-    let document = document.replace("/etc/fanlight/turn-secret", secret.to_str().unwrap());
+    let secrets = ["turn-password", "turn-secret", "broker-password"].map(|name| format!("/etc/fanlight/{name}"));
+    let document = secrets.iter().fold(document, |text, path| text.replace(path, secret.to_str().unwrap()));
     let examples: Vec<_> =
         document.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default()).collect();
     assert_eq!(examples.len(), 4);
     for example in examples {
         let whole = if example.contains("device =") { example.to_owned() } else { format!("{BASE}{example}") };
-        parse(&whole, Path::new(NAME), &Surroundings { credentials: None, checking: true })
+        parse(&whole, Path::new(NAME), &Surroundings { checking: true, ..Surroundings::default() })
             .unwrap_or_else(|e| panic!("{e}\n{example}"));
     }
 }

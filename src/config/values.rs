@@ -4,9 +4,7 @@ use std::{fmt, net::IpAddr, path::Path};
 
 use tracing_subscriber::filter::Targets;
 
-use super::{
-    AudioSource, FormatChoice, InterfaceRule, MqttVersion, PixelFormat, Transport, VideoSource, secret::absolute,
-};
+use super::{AudioSource, FormatChoice, InterfaceRule, MqttVersion, PixelFormat, VideoSource, secret::absolute};
 
 /// The words of `video.format`.
 const FORMATS: [(&str, PixelFormat); 6] = [
@@ -134,109 +132,9 @@ pub fn parse_size(text: &str) -> Option<(u32, u32)> {
     Some((side(width)?, side(height)?))
 }
 
-/// The parts of a broker's URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Url {
-    pub(super) transport: Transport,
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) path: String,
-}
-
-/// Reads the URL of a broker. The error never shows it, for it may hold a password.
-pub(super) fn parse_url(text: &str) -> Result<Url, String> {
-    let (scheme, rest) = text.split_once("://").ok_or("no scheme: mqtt://, mqtts://, ws:// or wss:// is possible")?;
-    let (transport, port) = match scheme {
-        "mqtt" => (Transport::Tcp, 1883),
-        "mqtts" => (Transport::Tls, 8883),
-        "ws" => (Transport::WebSocket, 80),
-        "wss" => (Transport::WebSocketTls, 443),
-        _ => return Err("unknown scheme: mqtt://, mqtts://, ws:// or wss:// is possible".into()),
-    };
-    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
-    if authority.contains('@') {
-        return Err(
-            "secrets do not belong in a URL: write the keys user and password_file or password_credential".into()
-        );
-    }
-    let (host, port) =
-        parse_authority(authority, port).ok_or("no host, or not one: host, host:port or [address]:port is possible")?;
-    let path = match (transport, path) {
-        (Transport::Tcp | Transport::Tls, "" | "/") => String::new(),
-        (Transport::Tcp | Transport::Tls, _) => return Err("only ws:// and wss:// have a path".into()),
-        (_, "") => "/".into(),
-        (_, path) if path.len() <= 512 && path.bytes().all(|b| b.is_ascii_graphic() && b != b'#') => path.into(),
-        _ => return Err("a path of at most 512 characters without spaces and # is possible".into()),
-    };
-    Ok(Url { transport, host, port, path })
-}
-
-/// The URL that `parse_url` reads as these parts.
-pub(super) fn url_text(transport: Transport, host: &str, port: u16, path: &str) -> String {
-    let scheme = match transport {
-        Transport::Tcp => "mqtt",
-        Transport::Tls => "mqtts",
-        Transport::WebSocket => "ws",
-        Transport::WebSocketTls => "wss",
-    };
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    format!("{scheme}://{host}:{port}{path}")
-}
-
-/// `host`, `host:port`, `[::1]`, `[::1]:port`.
-fn parse_authority(text: &str, default_port: u16) -> Option<(String, u16)> {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (address, port) = rest.split_once(']')?;
-            address.parse::<std::net::Ipv6Addr>().ok()?;
-            (address, port.strip_prefix(':').or(port.is_empty().then_some("")).map(|p| (p, port.is_empty()))?)
-        }
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, (port, false)),
-            None => (text, ("", true)),
-        },
-    };
-    let name = (1..=253).contains(&host.len())
-        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
-        && !host.starts_with(['-', '.']);
-    if !name && !host.contains(':') {
-        return None;
-    }
-    let port = match port {
-        (_, true) => default_port,
-        (digits, false) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok().filter(|p| *p != 0)?,
-        _ => return None,
-    };
-    Some((host.to_owned(), port))
-}
-
 /// Whether this host is certainly this machine.
 pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// How an ICE server is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum IceKind {
-    /// `stun:`
-    Stun,
-    /// `turn:` over UDP.
-    TurnUdp,
-    /// `turn:` over TCP, or `turns:`.
-    TurnStream,
-}
-
-/// Reads an ICE server's URL: RFC 7064 and RFC 7065.
-pub(super) fn ice_kind(text: &str) -> Option<IceKind> {
-    let (scheme, rest) = text.split_once(':')?;
-    let (authority, query) = rest.split_once('?').map_or((rest, None), |(authority, query)| (authority, Some(query)));
-    parse_authority(authority, 3478)?;
-    match (scheme, query) {
-        ("stun", None) => Some(IceKind::Stun),
-        ("turn", None | Some("transport=udp")) => Some(IceKind::TurnUdp),
-        ("turn" | "turns", Some("transport=tcp")) | ("turns", None) => Some(IceKind::TurnStream),
-        _ => None,
-    }
 }
 
 impl InterfaceRule {
@@ -298,63 +196,6 @@ fn ends_with(path: &Path, kinds: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn broker_urls() {
-        for (text, expected) in [
-            ("mqtt://host", Some((Transport::Tcp, "host", 1883, ""))),
-            ("mqtts://host/", Some((Transport::Tls, "host", 8883, ""))),
-            ("ws://host", Some((Transport::WebSocket, "host", 80, "/"))),
-            ("wss://a.b-c.example:9001/mqtt?x=1", Some((Transport::WebSocketTls, "a.b-c.example", 9001, "/mqtt?x=1"))),
-            ("mqtt://[::1]", Some((Transport::Tcp, "::1", 1883, ""))),
-            ("mqtts://[2001:db8::2]:443", Some((Transport::Tls, "2001:db8::2", 443, ""))),
-            ("mqtt://host:0", None),
-            ("mqtt://host:65536", None),
-            ("mqtt://host:", None),
-            ("mqtt://[::1]x", None),
-            ("mqtt://[::1", None),
-            ("mqtt://::1", None),
-            ("mqtt://", None),
-            ("mqtt://ho st", None),
-            ("mqtt://host/path", None),
-            ("wss://host/a#b", None),
-            ("http://host", None),
-            ("host", None),
-            ("mqtt://me:secret@host", None),
-        ] {
-            let expected = expected.map(|(transport, host, port, path)| Url {
-                transport,
-                host: host.into(),
-                port,
-                path: path.into(),
-            });
-            assert_eq!(parse_url(text).ok(), expected, "{text}");
-            if let Some(u) = expected {
-                assert_eq!(parse_url(&url_text(u.transport, &u.host, u.port, &u.path)), Ok(u));
-            }
-        }
-        assert!(!parse_url("mqtt://me:secret@host").unwrap_err().contains("me:"));
-    }
-
-    #[test]
-    fn ice_urls() {
-        for (text, expected) in [
-            ("stun:stun.example.org", Some(IceKind::Stun)),
-            ("stun:[2001:db8::1]:3478", Some(IceKind::Stun)),
-            ("turn:host:3478", Some(IceKind::TurnUdp)),
-            ("turn:host:3478?transport=udp", Some(IceKind::TurnUdp)),
-            ("turn:host?transport=tcp", Some(IceKind::TurnStream)),
-            ("turns:host:5349", Some(IceKind::TurnStream)),
-            ("stun:host?transport=udp", None),
-            ("turns:host?transport=udp", None),
-            ("stun://host", None),
-            ("turn:", None),
-            ("stuns:host", None),
-            ("turn:user@host", None),
-        ] {
-            assert_eq!(ice_kind(text), expected, "{text}");
-        }
-    }
 
     #[test]
     fn interfaces_are_allowed_or_refused() {

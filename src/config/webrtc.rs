@@ -9,7 +9,8 @@ use super::{
     broker::login,
     secret::{PASSWORD, SHARED, absolute, secret},
     section::{Raw, Section},
-    values::{IceKind, ice_kind, is_filter, one_line},
+    url::{IceKind, ice_kind},
+    values::{is_filter, one_line},
 };
 
 /// ICE servers travel in every answer, which has to stay small.

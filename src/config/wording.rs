@@ -7,10 +7,20 @@ use super::{
     tests::{BASE, NAME},
 };
 
+/// The sentences with their lines; the columns are held by tests of their own.
 fn said(text: &str) -> Vec<String> {
+    let line = |sentence: String| {
+        let mut parts = sentence.splitn(4, ':');
+        match [(); 4].map(|()| parts.next().unwrap_or_default()) {
+            [NAME, line, column, rest] if column.parse::<usize>().is_ok_and(|column| column > 0) => {
+                format!("{line}:{rest}")
+            }
+            _ => sentence.clone(),
+        }
+    };
     match parse(text, Path::new(NAME), &Surroundings::default()) {
         Ok(_) => Vec::new(),
-        Err(e) => e.problems.iter().map(|p| p.to_string().replace("fanlight.toml:", "")).collect(),
+        Err(e) => e.problems.iter().map(|p| line(p.to_string())).collect(),
     }
 }
 
@@ -23,6 +33,45 @@ const WORDING: &[(&str, &[&str])] = &[
     (
         "[video]\nfps = 99999999999999999999",
         &["5: video.fps: 99999999999999999999 is not possible: a whole number, 1 to 120"],
+    ),
+    ("[video]\nFps = 30", &["5: video.Fps: unknown key: did you mean `fps`?"]),
+    (
+        "[video]\nformat = \"MJPG\"",
+        &[
+            "5: video.format: \"MJPG\" is not possible: \"auto\", \"yuyv\", \"uyvy\", \"nv12\", \"yu12\", \"mjpeg\" or \"h264\"; did you mean \"mjpeg\"?",
+        ],
+    ),
+    (
+        "[video]\nclock = yes",
+        &[
+            "5: video.clock: not TOML: string values must be quoted, expected literal string; possible: true or false; write clock = true",
+        ],
+    ),
+    (
+        "[video]\nsize = 1280x720",
+        &[
+            "5: video.size: not TOML: string values must be quoted, expected literal string; possible: \"WIDTHxHEIGHT\" in pixels, both even and 64 to 4096, such as \"1280x720\"; in quotes: size = \"1280x720\"",
+        ],
+    ),
+    (
+        "[video]\nfps = 30\n[log]\n[video]\nfps = 25",
+        &["7: not TOML: twice in this file: it is in line 4 already; take one of them out"],
+    ),
+    (
+        "[video]\nfps = 30\nclock = true\nfps = 25",
+        &["7: video.fps: twice in this file: it is in line 5 already; take one of them out"],
+    ),
+    (
+        "[[webrtc.ice_servers]]\nurls = \"stun:a\"",
+        &[
+            "5: webrtc.ice_servers.urls: \"stun:a\" is not possible: 1 to 4 of \"stun:host:port\", \"turn:host:port?transport=udp\" (or tcp) and \"turns:host:port\", in brackets: [\"…\"]",
+        ],
+    ),
+    (
+        "[webrtc]\nports = 50000",
+        &[
+            "5: webrtc.ports: 50000 is not possible: [first, last], both 1024 to 65535, or \"any\", in brackets and without quotes",
+        ],
     ),
     ("[video]\nlinger = 10", &["5: video.linger: unknown key: did you mean `linger_s`?"]),
     ("[video]\nviewers = 3", &["5: video.viewers: unknown key: `viewers` belongs into `[limits]`"]),
@@ -50,6 +99,30 @@ const WORDING: &[(&str, &[&str])] = &[
         "[video]\nsource = \"video0\"",
         &[
             "5: video.source: \"video0\" is not possible: \"auto\", \"/dev/video0\" or another node, \"test\", \"clip:/path/file.mjpeg\" (.h264, .mjpeg, .y4m) or \"off\"",
+        ],
+    ),
+    (
+        "[video]\nsource = \"/dev/null\"",
+        &[
+            "5: video.source: /dev/null is there and is no camera: a V4L2 device is possible, such as /dev/video0; `fanlight probe` lists them",
+        ],
+    ),
+    (
+        "[video]\nsource = \"/tmp/../etc\"",
+        &[
+            "5: video.source: /tmp/../etc is there and is no camera: a V4L2 device is possible, such as /dev/video0; `fanlight probe` lists them",
+        ],
+    ),
+    (
+        "[video]\nsource = \"../video0\"",
+        &[
+            "5: video.source: \"../video0\" is not possible: \"auto\", \"/dev/video0\" or another node, \"test\", \"clip:/path/file.mjpeg\" (.h264, .mjpeg, .y4m) or \"off\"",
+        ],
+    ),
+    (
+        "[video]\nsource = \"/dev/video0\\u0000\"",
+        &[
+            "5: video.source: \"/dev/video0\\u0000\" is not possible: \"auto\", \"/dev/video0\" or another node, \"test\", \"clip:/path/file.mjpeg\" (.h264, .mjpeg, .y4m) or \"off\"",
         ],
     ),
     (
@@ -177,7 +250,7 @@ const WORDING: &[(&str, &[&str])] = &[
     (
         "[log]\nfilter =\nqqq = 3",
         &[
-            "5: not TOML: string values must be quoted, expected literal string",
+            "5: log.filter: not TOML: string values must be quoted, expected literal string; possible: off, error, warn, info, debug, trace, or a list such as \"info,fanlight::broker=debug\"; a string stands in quotes",
             "6: log.qqq: unknown key: filter, meter_period_s are possible",
         ],
     ),
@@ -221,7 +294,7 @@ fn faults_of_broker_and_access_have_theirs() {
         ),
         (
             "url = \"mqtts://h\"\nuser = \"me\"\npassword_credential = \"x\"",
-            "5: broker.password_credential: only a service started by systemd has credentials: $CREDENTIALS_DIRECTORY is not set",
+            "5: broker.password_credential: there is no credential x that can be read here: put it into /etc/credstore/fanlight.x and restart the service, or name a file",
         ),
         (
             "url = \"mqtts://h\"\nkey_file = \"/k.pem\"",
@@ -237,7 +310,7 @@ fn faults_of_broker_and_access_have_theirs() {
         ),
         (
             "url = \"mqtt://192.168.1.2\"",
-            "2: access.mode: \"broker\" is not possible over a link that others can listen in: broker.url begins with mqtts:// or wss://, or names a broker on this board (127.0.0.1)",
+            "2: access.mode: \"broker\" needs a link on which nobody else can listen in: mqtts:// or wss:// in broker.url, or a broker on this board (mqtt://127.0.0.1)",
         ),
     ] {
         let head = "device = \"garden\"\naccess = { mode = \"broker\", the_broker_can_watch = true }\n";
@@ -282,7 +355,10 @@ fn everything_is_said_at_once() {
 #[test]
 fn a_file_that_is_not_there_is_one_problem() {
     let e = load(Path::new("/nowhere/fanlight.toml"), &Surroundings::default()).unwrap_err();
-    assert_eq!(e.to_string(), "/nowhere/fanlight.toml: read it: no such file or directory");
+    assert_eq!(
+        e.to_string(),
+        "/nowhere/fanlight.toml: read it: there is no such file: `sudo fanlight setup` asks and writes it, --config names another"
+    );
 }
 
 #[test]

@@ -209,7 +209,9 @@ impl Login {
 
 fn version_refused(ours: MqttVersion) -> Trouble {
     let text = match ours {
-        MqttVersion::V5 => "log in: the broker does not speak MQTT 5; set version = \"3.1.1\"",
+        MqttVersion::V5 => {
+            "log in: the answer is not MQTT 5; set version = \"3.1.1\", or write wss:// or ws:// if this port is the one for browsers"
+        }
         MqttVersion::V311 => "log in: the broker does not speak MQTT 3.1.1; set version = \"5\"",
     };
     Trouble::new(Kind::Version, text)

@@ -1,0 +1,154 @@
+//! Lines that are not TOML, explained by what the key in them takes. Pure.
+
+use std::ops::Range;
+
+use super::{
+    keys::{self, Key, Kind},
+    problem::line_at,
+};
+
+/// What the author of a line most probably wrote.
+#[derive(Debug, PartialEq, Eq)]
+struct Written<'t> {
+    /// The full name of the key: `video.fps`.
+    path: String,
+    /// What stands behind the `=`, without a comment.
+    value: &'t str,
+}
+
+/// The key, as far as it is known, and the message for a syntax error that the TOML parser found at `at`.
+pub(super) fn explain(text: &str, at: &Range<usize>, said: &str) -> (String, String) {
+    let (_, start) = line_at(text, at.start);
+    let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    let written = written(text, start, line);
+    if said.contains("duplicate key") {
+        let path = written.map(|written| written.path).unwrap_or_default();
+        return match first(text, start, line) {
+            Some(first) => (path, format!("twice in this file: it is in line {first} already; take one of them out")),
+            None => (path, format!("not TOML: {said}")),
+        };
+    }
+    let key = written.as_ref().and_then(|written| key(&written.path));
+    match (written, key) {
+        (Some(written), Some(key)) if !written.value.is_empty() || said.contains("value") => {
+            let cure = if may_hold_a_secret(line) { String::new() } else { cure(key, written.value) };
+            (key.path(), format!("not TOML: {said}; possible: {}{cure}", key.accepts()))
+        }
+        (Some(written), None) if !written.path.is_empty() => (String::new(), format!("not TOML: {said}")),
+        _ => (String::new(), format!("not TOML: {said}")),
+    }
+}
+
+/// The line as it would be right, where that is plain to see.
+fn cure(key: &Key, value: &str) -> String {
+    let bare = !value.is_empty() && value.len() <= 64 && !value.contains(['"', '\'', '[', ']', '{', '}', '=']);
+    match key.kind {
+        Kind::Flag => match value.to_ascii_lowercase().as_str() {
+            "yes" | "on" | "y" | "1" | "true" => format!("; write {} = true", key.name),
+            "no" | "off" | "n" | "0" | "false" => format!("; write {} = false", key.name),
+            _ => String::new(),
+        },
+        Kind::Choice(_) | Kind::Text(_) if bare => format!("; in quotes: {} = \"{value}\"", key.name),
+        Kind::Texts(_) if bare => format!("; in brackets and quotes: {} = [\"{value}\"]", key.name),
+        Kind::Choice(_) | Kind::Text(_) => "; a string stands in quotes".into(),
+        _ => String::new(),
+    }
+}
+
+fn key(path: &str) -> Option<&'static Key> {
+    let (table, name) = path.rsplit_once('.').unwrap_or(("", path));
+    keys::key(table, name)
+}
+
+fn written<'t>(text: &str, start: usize, line: &'t str) -> Option<Written<'t>> {
+    let (name, value) = line.split_once('=')?;
+    let table = table_above(text.get(..start).unwrap_or_default());
+    let name = plain_name(name);
+    let path = if table.is_empty() { name } else { format!("{table}.{name}") };
+    Some(Written { path, value: value.split('#').next().unwrap_or_default().trim() })
+}
+
+/// The table of the last header in these lines.
+fn table_above(text: &str) -> String {
+    text.lines().rev().find_map(header).unwrap_or_default()
+}
+
+fn header(line: &str) -> Option<String> {
+    let inner = line.split('#').next().unwrap_or_default().trim().strip_prefix('[')?.strip_suffix(']')?;
+    Some(plain_name(inner.trim_start_matches('[').trim_end_matches(']')))
+}
+
+fn plain_name(name: &str) -> String {
+    name.split('.').map(|part| part.trim().trim_matches(['"', '\''])).collect::<Vec<_>>().join(".")
+}
+
+/// The line in which a key or a table stands for the first time, if the line at `start` says it again.
+fn first(text: &str, start: usize, line: &str) -> Option<usize> {
+    let above = text.get(..start)?;
+    if let Some(table) = header(line) {
+        let below = format!("{table}.");
+        let dotted = |l: &str| l.split_once('=').is_some_and(|(name, _)| plain_name(name).starts_with(&below));
+        let begins = |l: &str| header(l).is_some_and(|other| other == table) || written_at(l, "", &table) || dotted(l);
+        return above.lines().position(begins).map(|index| index + 1);
+    }
+    let path = written(text, start, line)?.path;
+    let mut table = String::new();
+    for (index, other) in above.lines().enumerate() {
+        if let Some(new) = header(other) {
+            table = new;
+        } else if written_at(other, &table, &path) {
+            return Some(index + 1);
+        }
+    }
+    None
+}
+
+/// Whether a line below the header of `table` gives `path` a value.
+fn written_at(line: &str, table: &str, path: &str) -> bool {
+    let Some((name, _)) = line.split_once('=') else { return false };
+    let name = plain_name(name);
+    if table.is_empty() {
+        name == path
+    } else {
+        path.strip_prefix(table).and_then(|p| p.strip_prefix('.')) == Some(&name)
+    }
+}
+
+/// Whether a line may hold what belongs on no screen: a password, or a URL with one in it.
+pub(super) fn may_hold_a_secret(line: &str) -> bool {
+    let lower = line.to_lowercase();
+    let named = ["pass", "secret", "token", "credential", "pwd"].iter().any(|word| lower.contains(word));
+    named || lower.contains('@') || lower.split("://").skip(1).any(|rest| rest.matches(':').count() > 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_and_the_key_of_a_line_are_found() {
+        let text = "device = \"a\"\n[ video ] # x\nfps = 3\n[[webrtc.ice_servers]]\nurls = stun:a # here\n";
+        for (line, path, value) in [
+            ("device = \"a\"", "device", "\"a\""),
+            ("fps = 3", "video.fps", "3"),
+            ("urls = stun:a # here", "webrtc.ice_servers.urls", "stun:a"),
+        ] {
+            let start = text.find(line).unwrap();
+            assert_eq!(written(text, start, line), Some(Written { path: path.into(), value }));
+        }
+    }
+
+    #[test]
+    fn lines_with_secrets_are_known() {
+        for (line, secret) in [
+            ("url = \"mqtts://me:pw@host\"", true),
+            ("url = \"mqtts://me:pw:1883\"", true),
+            ("PassWord = 3", true),
+            ("secret_file = \"hunter2\"", true),
+            ("url = \"mqtts://host:8883\"", false),
+            ("fps = 30", false),
+        ] {
+            assert_eq!(may_hold_a_secret(line), secret, "{line}");
+        }
+    }
+}

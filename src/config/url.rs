@@ -1,0 +1,181 @@
+//! URLs of brokers, and of STUN and TURN servers. No error shows any part of one: it may hold a password. Pure.
+
+use super::Transport;
+
+/// The parts of a broker's URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Url {
+    pub(super) transport: Transport,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) path: String,
+}
+
+/// Reads the URL of a broker. The error never shows it, for it may hold a password.
+pub(super) fn parse_url(text: &str) -> Result<Url, String> {
+    let (scheme, rest) = text.split_once("://").ok_or("no scheme: mqtt://, mqtts://, ws:// or wss:// is possible")?;
+    let (transport, port) = match scheme {
+        "mqtt" => (Transport::Tcp, 1883),
+        "mqtts" => (Transport::Tls, 8883),
+        "ws" => (Transport::WebSocket, 80),
+        "wss" => (Transport::WebSocketTls, 443),
+        _ => return Err("unknown scheme: mqtt://, mqtts://, ws:// or wss:// is possible".into()),
+    };
+    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    if authority.contains('@') {
+        return Err(
+            "secrets do not belong in a URL: write the keys user and password_file or password_credential".into()
+        );
+    }
+    let (host, port) = parse_authority(authority, port)?;
+    let path = match (transport, path) {
+        (Transport::Tcp | Transport::Tls, "" | "/") => String::new(),
+        (Transport::Tcp | Transport::Tls, _) => return Err("only ws:// and wss:// have a path".into()),
+        (_, "") => "/".into(),
+        (_, path) if path.len() <= 512 && path.bytes().all(|b| b.is_ascii_graphic() && b != b'#') => path.into(),
+        _ => return Err("a path of at most 512 characters without spaces and # is possible".into()),
+    };
+    Ok(Url { transport, host, port, path })
+}
+
+/// The URL that `parse_url` reads as these parts.
+pub(super) fn url_text(transport: Transport, host: &str, port: u16, path: &str) -> String {
+    let scheme = match transport {
+        Transport::Tcp => "mqtt",
+        Transport::Tls => "mqtts",
+        Transport::WebSocket => "ws",
+        Transport::WebSocketTls => "wss",
+    };
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    format!("{scheme}://{host}:{port}{path}")
+}
+
+/// `host`, `host:port`, `[::1]`, `[::1]:port`. The error shows no part of it: it may be a password in the wrong place.
+fn parse_authority(text: &str, default_port: u16) -> Result<(String, u16), &'static str> {
+    const POSSIBLE: &str = "no host, or not one: host, host:port or [address]:port is possible";
+    const PORT: &str = "the port behind the host is none: 1 to 65535 is possible";
+    const BRACKETS: &str = "an IPv6 address stands in brackets: [address] or [address]:port is possible";
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']').ok_or(BRACKETS)?;
+            address.parse::<std::net::Ipv6Addr>().map_err(|_| BRACKETS)?;
+            match (port, port.strip_prefix(':')) {
+                ("", _) => (address, None),
+                (_, Some(port)) => (address, Some(port)),
+                _ => return Err(BRACKETS),
+            }
+        }
+        None if text.matches(':').count() > 1 => return Err(BRACKETS),
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    let name = (1..=253).contains(&host.len())
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+        && !host.starts_with(['-', '.']);
+    if !name && !host.contains(':') {
+        return Err(POSSIBLE);
+    }
+    let port = match port {
+        None => default_port,
+        // `parse` would take a sign, too.
+        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+            digits.parse().ok().filter(|port| *port != 0).ok_or(PORT)?
+        }
+        Some(_) => return Err(PORT),
+    };
+    Ok((host.to_owned(), port))
+}
+
+/// How an ICE server is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IceKind {
+    /// `stun:`
+    Stun,
+    /// `turn:` over UDP.
+    TurnUdp,
+    /// `turn:` over TCP, or `turns:`.
+    TurnStream,
+}
+
+/// Reads an ICE server's URL: RFC 7064 and RFC 7065.
+pub(super) fn ice_kind(text: &str) -> Option<IceKind> {
+    let (scheme, rest) = text.split_once(':')?;
+    let (authority, query) = rest.split_once('?').map_or((rest, None), |(authority, query)| (authority, Some(query)));
+    parse_authority(authority, 3478).ok()?;
+    match (scheme, query) {
+        ("stun", None) => Some(IceKind::Stun),
+        ("turn", None | Some("transport=udp")) => Some(IceKind::TurnUdp),
+        ("turn" | "turns", Some("transport=tcp")) | ("turns", None) => Some(IceKind::TurnStream),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broker_urls() {
+        for (text, expected) in [
+            ("mqtt://host", Some((Transport::Tcp, "host", 1883, ""))),
+            ("mqtts://host/", Some((Transport::Tls, "host", 8883, ""))),
+            ("ws://host", Some((Transport::WebSocket, "host", 80, "/"))),
+            ("wss://a.b-c.example:9001/mqtt?x=1", Some((Transport::WebSocketTls, "a.b-c.example", 9001, "/mqtt?x=1"))),
+            ("mqtt://[::1]", Some((Transport::Tcp, "::1", 1883, ""))),
+            ("mqtts://[2001:db8::2]:443", Some((Transport::Tls, "2001:db8::2", 443, ""))),
+            ("mqtt://host:0", None),
+            ("mqtt://host:65536", None),
+            ("mqtt://host:", None),
+            ("mqtt://[::1]x", None),
+            ("mqtt://[::1", None),
+            ("mqtt://::1", None),
+            ("mqtt://", None),
+            ("mqtt://ho st", None),
+            ("mqtt://host/path", None),
+            ("wss://host/a#b", None),
+            ("http://host", None),
+            ("host", None),
+            ("mqtt://me:secret@host", None),
+        ] {
+            let expected = expected.map(|(transport, host, port, path)| Url {
+                transport,
+                host: host.into(),
+                port,
+                path: path.into(),
+            });
+            assert_eq!(parse_url(text).ok(), expected, "{text}");
+            if let Some(u) = expected {
+                assert_eq!(parse_url(&url_text(u.transport, &u.host, u.port, &u.path)), Ok(u));
+            }
+        }
+        for (text, words) in [
+            ("mqtt://me:secret@host", "secrets do not belong"),
+            ("mqtt://me:secret", "the port"),
+            ("mqtt://host:88888", "the port"),
+            ("mqtt://:1883", "no host"),
+            ("mqtt://::1", "in brackets"),
+        ] {
+            let error = parse_url(text).unwrap_err();
+            assert!(error.contains(words) && !error.contains("me:"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn ice_urls() {
+        for (text, expected) in [
+            ("stun:stun.example.org", Some(IceKind::Stun)),
+            ("stun:[2001:db8::1]:3478", Some(IceKind::Stun)),
+            ("turn:host:3478", Some(IceKind::TurnUdp)),
+            ("turn:host:3478?transport=udp", Some(IceKind::TurnUdp)),
+            ("turn:host?transport=tcp", Some(IceKind::TurnStream)),
+            ("turns:host:5349", Some(IceKind::TurnStream)),
+            ("stun:host?transport=udp", None),
+            ("turns:host?transport=udp", None),
+            ("stun://host", None),
+            ("turn:", None),
+            ("stuns:host", None),
+            ("turn:user@host", None),
+        ] {
+            assert_eq!(ice_kind(text), expected, "{text}");
+        }
+    }
+}
