@@ -67,10 +67,11 @@ pub enum Command {
     },
     /// Ask for what a board needs, test it and write the configuration
     #[command(
-        long_about = "Asks for broker, login, device id, camera and microphone, of those that are there, tests the answers as \
-                      `check` does, writes the configuration, the password into a file of its own that only the daemon \
-                      can read, and has the service take it over. What is given by an option is not asked; with all of \
-                      them it asks nothing. Nothing is written before everything is right."
+        long_about = "Asks for the device id, the broker, the login there, camera and microphone. Then it tries them at the broker, \
+                      as `check --network` does, and asks again for what does not work. It writes the configuration, \
+                      puts the password into a file of its own that only the daemon can read, and restarts the service. \
+                      What is given by an option is not asked. With all of them it asks nothing: if the broker does not \
+                      work, it says why and writes nothing."
     )]
     Setup(Setup),
     /// List cameras and microphones, and the lines for the configuration
@@ -136,6 +137,9 @@ pub struct Setup {
     /// Print the configuration instead of writing it
     #[arg(long)]
     pub print: bool,
+    /// Write the configuration without trying it at the broker
+    #[arg(long)]
+    pub untested: bool,
     /// Do not tell the service
     #[arg(long)]
     pub no_reload: bool,

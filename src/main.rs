@@ -1,7 +1,13 @@
 //! The process: arguments and exit code.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // the only place that talks to a terminal
 
-use std::{future::Future, io::Write as _, path::Path, process::ExitCode, time::Duration};
+use std::{
+    future::Future,
+    io::Write as _,
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{CommandFactory, Parser};
 use fanlight::{
@@ -18,6 +24,8 @@ use fanlight::{
 use tokio::sync::watch;
 
 const FAILED: u8 = 1;
+/// Wrong use of the command line, as clap ends, too.
+const USAGE: u8 = 2;
 /// `EX_CONFIG` of sysexits.h; the unit does not restart on it.
 const CONFIGURATION: u8 = 78;
 
@@ -56,7 +64,16 @@ fn tell(checked: check::Checked) -> ExitCode {
         eprintln!("{remark}");
     }
     match checked.effective {
-        Some(toml) => print(&toml),
+        Some(toml) => {
+            print(&toml);
+            let warnings = match checked.remarks.len() {
+                0 => String::new(),
+                1 => ", with the warning above".to_owned(),
+                n => format!(", with the {n} warnings above"),
+            };
+            eprintln!("ok: {} can be used{warnings}", checked.file.display());
+            ExitCode::SUCCESS
+        }
         None => ExitCode::from(CONFIGURATION),
     }
 }
@@ -64,12 +81,24 @@ fn tell(checked: check::Checked) -> ExitCode {
 /// Asks, tests, writes, and has the service read it.
 fn set_up(wishes: &cli::Setup) -> ExitCode {
     let file = &wishes.config;
-    let asked = setup::replaceable(file, wishes.replace).and_then(|()| {
+    // Before anybody has answered in vain.
+    let may_write = if wishes.print { Ok(()) } else { setup::write::writable(file) };
+    let asked = may_write.and_then(|()| setup::replaceable(file, wishes.replace)).and_then(|()| {
         let probed = check::probe();
         let offers = setup::Offers::new(&probed.cameras, &probed.microphones);
-        setup::ask::answers(wishes, &offers, &mut std::io::stdin().lock(), &mut std::io::stderr())
+        let (mut input, mut output) = (std::io::stdin().lock(), std::io::stderr());
+        let mut answers =
+            setup::ask::answers(wishes, &offers, &mut input, &mut output).map_err(|end| end.to_string())?;
+        if wishes.print {
+            return Ok((answers, true));
+        }
+        let runtime = runtime().map_err(|e| format!("start the runtime: {e}"))?;
+        let attempt = |answers: &setup::Answers| runtime.block_on(Box::pin(setup::settle::attempt(answers)));
+        let works = setup::settle::settle(wishes, &mut answers, attempt, &mut input, &mut output)?;
+        runtime.shutdown_timeout(Duration::from_millis(100));
+        Ok((answers, works))
     });
-    let answers = match asked {
+    let (answers, works) = match asked {
         Ok(answers) => answers,
         Err(e) => return failed(format!("setup: {e}")),
     };
@@ -95,7 +124,8 @@ fn set_up(wishes: &cli::Setup) -> ExitCode {
     });
     match told {
         Ok(told) => {
-            eprintln!("wrote {}; {told}", file.display());
+            let untested = if works { "" } else { "; it was not tried: fanlight check --network does that" };
+            eprintln!("wrote {}; {told}{untested}", file.display());
             ExitCode::SUCCESS
         }
         Err(e) => failed(format!("setup: {e}")),
@@ -161,7 +191,7 @@ fn show(wishes: &cli::Demo) -> ExitCode {
         Ok(plan) => plan,
         Err(e) => {
             eprintln!("fanlight demo: {e}");
-            return ExitCode::from(CONFIGURATION);
+            return ExitCode::from(USAGE);
         }
     };
     if let Err(e) = log::start(&plan.config.log) {
@@ -175,6 +205,9 @@ fn show(wishes: &cli::Demo) -> ExitCode {
         let served = demo::serve(&config.device, &config.broker.root, ports).await.map_err(|e| e.to_string())?;
         config.broker = served.broker.clone();
         println!("\nOpen {} in a browser on this machine. Ctrl-C ends it.\n", served.url);
+        if let Some(line) = served.from_elsewhere() {
+            println!("{line}\n");
+        }
         let (_reload, reloads) = watch::channel(config.clone());
         let (_note, notes) = watch::channel(String::new());
         let stopped = signals.stopped();
@@ -184,11 +217,13 @@ fn show(wishes: &cli::Demo) -> ExitCode {
     })
 }
 
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("fanlight").enable_all().build()
+}
+
 /// Two workers: one connection's driver never stands in the way of another, and a board has cores to spare for one more.
 fn run_async(work: impl Future<Output = Result<(), String>>) -> ExitCode {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("fanlight").enable_all().build();
-    let runtime = match runtime {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(e) => return failed(format!("start the runtime: {e}")),
     };

@@ -15,7 +15,7 @@ use crate::{
     clock::Mono,
     config::{self, Config, ConfigError, Loaded, Surroundings},
     lastgood::{Kept, Refused},
-    log,
+    log, meter,
     pulse::{Pulse, TURN, TURNING},
     run,
     signals::Signals,
@@ -43,6 +43,7 @@ pub async fn serve(file: &Path) -> Result<(), End> {
     let start = Start::new(file, text, read, &kept).map_err(End::Refused)?;
     let settings = start.loaded.as_ref().map(|loaded| loaded.config.log.clone()).unwrap_or_default();
     let log = log::start(&settings).map_err(|e| End::Failed(format!("start the log: {e}")))?;
+    meter::set_period(settings.meter_period);
     start.remarks.iter().for_each(|remark| warn!("{remark}"));
     let pulse = Pulse::default();
     let beat = pulse.register("runtime", TURNING, Mono::now());
@@ -166,6 +167,7 @@ impl Service<'_> {
             match read(file).await {
                 Ok((text, Ok(loaded))) => {
                     self.log.apply(&loaded.config.log);
+                    meter::set_period(loaded.config.log.meter_period);
                     self.keep(text);
                     return Some(loaded);
                 }
@@ -218,6 +220,7 @@ impl Service<'_> {
                         warn!("configuration read again: needs a restart: {}", changes.restart.join(", "));
                     }
                     self.log.apply(&loaded.config.log);
+                    meter::set_period(loaded.config.log.meter_period);
                     reload.send_replace(old.reloaded(&loaded.config));
                     self.keep(text);
                     match changes.restart.as_slice() {

@@ -12,4 +12,7 @@ mod links;
 mod port;
 mod process;
 mod service;
+mod setup;
+mod shipped;
+mod templates;
 mod turn;

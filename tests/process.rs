@@ -99,7 +99,7 @@ async fn a_reload_tells_what_changed_and_what_waits() {
 
     daemon.reload(&config(broker.port(), "[video]\nsource = \"tset\"\n"));
     daemon.says("configuration read again and refused, the old one stays in force").await;
-    assert!(daemon.log().contains("fanlight.toml:8: video.source"), "{}", daemon.log());
+    assert!(daemon.log().contains("fanlight.toml:8:10: video.source"), "{}", daemon.log());
 
     // Elsewhere: the old broker is told, the new one finds the device.
     daemon.reload(&config(other.port(), more));
@@ -155,7 +155,7 @@ fn setup_writes_what_check_takes_or_nothing() {
     let setup = |broker: &str, more: &[&str]| {
         let mut words = vec!["setup", "--config", name, "--device", "cam", "--broker", broker, "--user", "cam"];
         words.extend(["--password-file", password.to_str().unwrap(), "--camera", "test", "--microphone", "off"]);
-        words.extend(["--the-broker-can-watch", "--no-reload"]);
+        words.extend(["--the-broker-can-watch", "--no-reload", "--untested"]);
         words.extend(more);
         fanlight(&words)
     };
@@ -170,7 +170,8 @@ fn setup_writes_what_check_takes_or_nothing() {
     assert!(written.status.success(), "{}", text(&written.stderr));
     assert_eq!(std::fs::read_to_string(&file).unwrap().trim_end(), text(&printed.stdout).trim_end());
     let checked = fanlight(&["check", "--config", name]);
-    assert!(checked.status.success() && checked.stderr.is_empty(), "{}", text(&checked.stderr));
+    let verdict = format!("ok: {name} can be used\n");
+    assert!(checked.status.success() && text(&checked.stderr) == verdict, "{}", text(&checked.stderr));
     assert!(!text(&checked.stdout).contains("s3cret"));
 
     let again = setup("mqtts://other.example.org", &[]);
@@ -206,9 +207,11 @@ fn exit_codes_are_as_the_manual_says() {
 
 #[test]
 fn every_example_passes_check() {
-    // Devices and files that are not here are warnings, and a credential is handed over by systemd.
+    // Devices and files that are not here are warnings.
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("broker-password"), "secret").unwrap();
+    let password = dir.path().join("broker-password");
+    std::fs::write(&password, "secret").unwrap();
+    std::fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let top = env!("CARGO_MANIFEST_DIR");
     let boards = std::fs::read_dir(format!("{top}/board")).unwrap().map(|entry| entry.unwrap().path());
     let mut examples: Vec<_> = boards.filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
@@ -217,22 +220,113 @@ fn every_example_passes_check() {
     }
     let readme = std::fs::read_to_string(format!("{top}/README.md")).unwrap();
     for (n, block) in readme.split("```toml\n").skip(1).enumerate() {
-        let block = block.split("```").next().unwrap().replace("/etc/fanlight/", &format!("{}/", dir.path().display()));
         let file = dir.path().join(format!("readme-{n}.toml"));
-        std::fs::write(&file, block).unwrap();
+        std::fs::write(&file, block.split("```").next().unwrap()).unwrap();
         examples.push(file);
+    }
+    // With the password where setup puts it.
+    for example in &mut examples {
+        let here = std::fs::read_to_string(&*example)
+            .unwrap()
+            .replace("/etc/fanlight/", &format!("{}/", dir.path().display()));
+        *example = dir.path().join(example.file_name().unwrap());
+        std::fs::write(&*example, here).unwrap();
     }
     assert!(examples.iter().any(|path| path.ends_with("readme-0.toml")), "README has an example");
     for example in examples {
-        let output = Command::new(FANLIGHT)
-            .args(["check", "--config"])
-            .arg(&example)
-            .env("CREDENTIALS_DIRECTORY", dir.path())
-            .output()
-            .unwrap();
+        let output = fanlight(&["check", "--config", example.to_str().unwrap()]);
         let told = text(&output.stderr);
         assert!(output.status.success(), "{}: {told}", example.display());
-        assert!(told.lines().all(|line| line.starts_with("warning: ")), "{}: {told}", example.display());
+        let expected = |line: &str| line.starts_with("warning: ") || line.starts_with("ok: ");
+        assert!(told.lines().all(expected), "{}: {told}", example.display());
         assert!(!text(&output.stdout).contains("secret"), "{}: a secret is shown", example.display());
+    }
+}
+
+#[tokio::test]
+async fn figures_are_logged_as_often_as_the_configuration_says() {
+    let broker = Mosquitto::plain().await;
+    let more = "[video]\nsource = \"test\"\nsize = \"320x240\"\n[audio]\nsource = \"off\"\n[webrtc]\nloopback = true\n\
+                [log]\nfilter = \"debug\"\nmeter_period_s = 1\n";
+    let daemon = Daemon::run(&config(broker.port(), more));
+    daemon.says("connected by MQTT").await;
+    // A viewer that asks and then does nothing: the camera is on for as long as it has to connect.
+    let request = format!(
+        r#"{{"v":1,"type":"request","session":"{}","seq":0,"media":{{"audio":false,"video":true}}}}"#,
+        "A".repeat(22)
+    );
+    broker.publish("fanlight/v1/cam/req/anna", request, &[]).await;
+    daemon.says(" pictures in, ").await;
+    let log = daemon.log();
+    let line = log.lines().find(|line| line.contains(" pictures in, ")).unwrap();
+    let seconds: u32 = line.split(" key) in ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!(seconds < 8, "every 10 s is the default: {line}");
+}
+
+#[test]
+fn whatever_stands_in_place_of_a_file_ends_it_with_a_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    // Somebody listens: the files are read once the broker is reached.
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let base = config(port, "[video]\nsource = \"test\"\n[audio]\nsource = \"off\"\n").replace("mqtt://", "mqtts://");
+    let with = |name: &str, key: &str, path: &std::path::Path| {
+        let file = dir.path().join(name);
+        let line = format!("[broker]\n{key} = \"{}\"\n", path.display());
+        std::fs::write(&file, base.replace("[broker]\n", &line)).unwrap();
+        file
+    };
+    let [pipe, zero, folder] = [pipe.as_path(), "/dev/zero".as_ref(), dir.path()];
+    for (at, code) in [(pipe, 78), (zero, 78), (folder, 78)] {
+        for command in ["run", "check"] {
+            let output = fanlight(&[command, "--config", at.to_str().unwrap()]);
+            assert_eq!(output.status.code(), Some(code), "{command} {}: {}", at.display(), text(&output.stderr));
+            assert!(text(&output.stderr).contains("not a regular file"), "{}", text(&output.stderr));
+        }
+    }
+    for at in [pipe, zero, folder] {
+        let password = with("password.toml", "user = \"me\"\npassword_file", at);
+        let output = fanlight(&["run", "--config", password.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(78), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("broker.password_file: read "), "{}", text(&output.stderr));
+        let authority = with("ca.toml", "ca_file", at);
+        let output = fanlight(&["check", "--config", authority.to_str().unwrap()]);
+        assert!(text(&output.stderr).contains("warning: broker.ca_file: read "), "{}", text(&output.stderr));
+        let output = fanlight(&["check", "--network", "--config", authority.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("not a regular file"), "{}", text(&output.stdout));
+    }
+}
+
+#[test]
+fn nonsense_on_the_command_line_and_in_the_environment_is_a_clean_error() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let (broken, huge) = (OsStr::from_bytes(b"\xff\xfe"), "x".repeat(100_000));
+    let huge = OsStr::new(&huge);
+    for (words, code) in [
+        (vec![OsStr::new("demo"), OsStr::new("--video"), broken], 2),
+        (vec![OsStr::new("demo"), OsStr::new("--video"), huge], 2),
+        (vec![OsStr::new("demo"), OsStr::new("--size"), OsStr::new("big")], 2),
+        (vec![OsStr::new("demo"), OsStr::new("--log"), huge], 2),
+        (vec![OsStr::new("demo"), OsStr::new("--video"), OsStr::new("/dev/no-such-camera")], 2),
+        (vec![OsStr::new("check"), OsStr::new("--config"), broken], 78),
+        (vec![OsStr::new("check"), OsStr::new("--config"), huge], 78),
+        (vec![OsStr::new("setup"), OsStr::new("--print"), OsStr::new("--device"), huge], 1),
+        (vec![broken], 2),
+    ] {
+        let output = Command::new(FANLIGHT)
+            .args(&words)
+            .env("CREDENTIALS_DIRECTORY", broken)
+            .env("SSH_CONNECTION", broken)
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(!said.is_empty() && !said.contains("panicked"), "{said}");
+        // A file's name is a person's to read in full.
+        assert!(said.len() < 2000 || words.contains(&OsStr::new("--config")), "{} bytes", said.len());
     }
 }

@@ -34,6 +34,8 @@ pub struct Checked {
     pub done: Vec<&'static str>,
     /// Why the next one was not.
     pub trouble: Option<String>,
+    /// What kind of trouble that is.
+    pub kind: Option<Kind>,
 }
 
 /// Goes through the steps of a connection, as this user, with a client id of its own: a daemon that runs meanwhile is not
@@ -49,7 +51,9 @@ pub async fn check(config: &config::Broker, device: &Id) -> Checked {
         let at = done.iter().position(|known| known == step).unwrap_or_default();
         done.truncate(at);
     }
-    Checked { url: url(&config), done, trouble: ended.err().map(|(_, trouble)| trouble.to_string()) }
+    let trouble = ended.err().map(|(_, trouble)| trouble);
+    let kind = trouble.as_ref().map(|trouble| trouble.kind);
+    Checked { url: url(&config), done, trouble: trouble.map(|trouble| trouble.to_string()), kind }
 }
 
 async fn go(config: &Arc<config::Broker>, device: &Id) -> Result<(), (&'static str, Trouble)> {

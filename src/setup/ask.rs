@@ -1,14 +1,23 @@
 //! The questions of `setup`. What was given on the command line is not asked.
 
 use std::{
-    fs,
+    fmt, fs,
     io::{self, BufRead, IsTerminal, Write},
     path::Path,
     process::{Command, Stdio},
 };
 
-use super::{Answers, Offer, Offers, id_of, lines};
-use crate::{cli::Setup, config::Secret};
+use super::{Answers, Offer, Offers, id_of, lines, settle::UNTESTED};
+use crate::{
+    cli::Setup,
+    config::{Secret, read_bounded, secret_text},
+};
+
+/// What stands for the id and the URL until they were answered.
+const UNNAMED: &str = "board";
+const NOWHERE: &str = "mqtts://broker";
+/// The daemon takes no longer file.
+const PASSWORD_MAX: u64 = 4096;
 
 /// All answers; an error says which one is missing, and how it can be given.
 pub fn answers(
@@ -16,54 +25,29 @@ pub fn answers(
     offers: &Offers,
     input: &mut impl BufRead,
     output: &mut impl Write,
-) -> Result<Answers, String> {
+) -> Result<Answers, End> {
     let mut talk = Talk { input, output };
     // Complete and right from the start, so that whatever the parser says is said of the answer that came last.
     let mut so_far = Answers {
-        device: "board".into(),
-        broker: "mqtts://broker".into(),
+        device: UNNAMED.into(),
+        broker: NOWHERE.into(),
         the_broker_can_watch: true,
         video: lines("video", "auto", &[]),
         audio: lines("audio", "auto", &[]),
         ..Answers::default()
     };
 
-    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let text = "What is this board called? An id, a level of its MQTT topics";
-    talk.put("--device", given.device.as_deref(), text, id_of(&host).as_deref(), |answer| {
-        so_far.device = answer.to_owned();
-        so_far.fault("device")
-    })?;
+    talk.device(&mut so_far, given.device.as_deref())?;
     if let Some(name) = &given.name {
         so_far.name = Some(name.clone());
         said("--name", name, so_far.fault("name"))?;
     }
-    let text = "Where is the broker? mqtts://host, wss://host/path; mqtt://127.0.0.1 if it is on this board";
-    talk.put("--broker", given.broker.as_deref(), text, None, |answer| {
-        so_far.broker = answer.to_owned();
-        so_far.fault("broker.url").or_else(|| so_far.fault("access.mode"))
-    })?;
+    talk.broker(&mut so_far, given.broker.as_deref())?;
     if let Some(file) = &given.ca_file {
-        let file = fs::canonicalize(file).map_err(|e| format!("--ca-file: read {}: {e}", file.display()))?;
-        so_far.ca_file = Some(file.clone());
-        said("--ca-file", &file.display().to_string(), so_far.fault("broker.ca_file"))?;
+        let fault = so_far.take_authority(file);
+        said("--ca-file", &file.display().to_string(), fault)?;
     }
-    let mut user = String::new();
-    talk.put(
-        "--user",
-        given.user.as_deref(),
-        "Its login for this board: the user; empty for none",
-        Some(""),
-        |answer| {
-            user = answer.to_owned();
-            let fits = answer.len() <= 256 && !answer.contains(char::is_control);
-            (!fits).then(|| "up to 256 characters in one line are possible".to_owned())
-        },
-    )?;
-    if !user.is_empty() {
-        let password = talk.password(given.password_file.as_deref(), &user)?;
-        so_far.login = Some((user, password));
-    }
+    talk.login(&mut so_far, given.user.as_deref(), given.password_file.as_deref())?;
 
     let devices = [
         ("--camera", &given.camera, "video", "camera", &offers.cameras),
@@ -95,19 +79,115 @@ pub fn answers(
             (!known).then(|| "yes or no are possible".to_owned())
         })?;
         if !all_right {
-            return Err("nothing was written: the only way there is so far lets the broker watch (SECURITY.md)".into());
+            let why = "nothing was written: the only way there is so far lets the broker watch (SECURITY.md)";
+            return Err(End::Fault(why.into()));
         }
     }
     Ok(so_far)
 }
 
+/// Whether everything was given on the command line, so that nothing is to be asked.
+pub(super) fn is_complete(given: &Setup) -> bool {
+    let user = given.user.as_deref().is_some_and(|user| user.is_empty() || given.password_file.is_some());
+    let texts = [&given.device, &given.broker, &given.camera, &given.microphone];
+    texts.iter().all(|text| text.is_some()) && user && given.the_broker_can_watch
+}
+
+/// Why a question has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// A fault that is said.
+    Fault(String),
+    /// The word for it: the configuration is to be written untried.
+    Untested,
+}
+
+impl From<String> for End {
+    fn from(fault: String) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(fault) => f.write_str(fault),
+            Self::Untested => {
+                write!(f, "{UNTESTED} is an answer only once something was tried; as an option it comes first")
+            }
+        }
+    }
+}
+
 /// The two ends of the conversation.
-struct Talk<'a, R, W> {
-    input: &'a mut R,
-    output: &'a mut W,
+pub(super) struct Talk<'a, R, W> {
+    pub(super) input: &'a mut R,
+    pub(super) output: &'a mut W,
 }
 
 impl<R: BufRead, W: Write> Talk<'_, R, W> {
+    /// The board's id.
+    pub(super) fn device(&mut self, answers: &mut Answers, given: Option<&str>) -> Result<(), End> {
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let proposal = if answers.device == UNNAMED { id_of(&host) } else { Some(answers.device.clone()) };
+        let text = "What is this board called? An id, a level of its MQTT topics";
+        self.put("--device", given, text, proposal.as_deref(), |answer| {
+            answers.device = answer.to_owned();
+            answers.fault("device")
+        })
+    }
+
+    /// Where the broker is.
+    pub(super) fn broker(&mut self, answers: &mut Answers, given: Option<&str>) -> Result<(), End> {
+        let proposal = (answers.broker != NOWHERE).then(|| answers.broker.clone());
+        let text = "Where is the broker? mqtts://host, wss://host/path; mqtt://127.0.0.1 if it is on this board";
+        self.put("--broker", given, text, proposal.as_deref(), |answer| {
+            answers.broker = answer.to_owned();
+            // An authority is of no use without TLS: it goes when the URL says so.
+            if answers.fault("broker.ca_file").is_some() {
+                answers.ca_file = None;
+            }
+            answers.fault("broker.url").or_else(|| answers.fault("access.mode"))
+        })
+    }
+
+    /// The file with the broker's authority; empty: the same as before.
+    pub(super) fn authority(&mut self, answers: &mut Answers) -> Result<(), End> {
+        let text = "A PEM file with the certificate of the broker's authority (ca.crt)";
+        let proposal = answers.ca_file.as_ref().map_or_else(String::new, |file| file.display().to_string());
+        self.put("--ca-file", None, text, Some(&proposal), |answer| match answer {
+            "" => None,
+            file => answers.take_authority(Path::new(file)),
+        })
+    }
+
+    /// User and password; an empty password: the same as before.
+    pub(super) fn login(
+        &mut self,
+        answers: &mut Answers,
+        given: Option<&str>,
+        password: Option<&Path>,
+    ) -> Result<(), End> {
+        let known = answers.login.clone();
+        let proposal = known.as_ref().map_or("", |(user, _)| user.as_str());
+        let text = "Its login for this board: the user; empty for none";
+        let mut user = String::new();
+        self.put("--user", given, text, Some(proposal), |answer| {
+            user = answer.to_owned();
+            let fits = answer.len() <= 256 && !answer.contains(char::is_control);
+            (!fits).then(|| "up to 256 characters in one line are possible".to_owned())
+        })?;
+        answers.login = match user.as_str() {
+            "" => None,
+            _ => {
+                let before = known.filter(|(known, _)| *known == user).map(|(_, password)| password);
+                let password = self.password(password, &user, before)?;
+                Some((user, password))
+            }
+        };
+        Ok(())
+    }
+
     /// Has one answer taken: the one given by an option, or one that is asked for until `take` has nothing against it.
     fn put(
         &mut self,
@@ -116,9 +196,9 @@ impl<R: BufRead, W: Write> Talk<'_, R, W> {
         question: &str,
         proposal: Option<&str>,
         mut take: impl FnMut(&str) -> Option<String>,
-    ) -> Result<(), String> {
+    ) -> Result<(), End> {
         if let Some(given) = given {
-            return said(option, given, take(given));
+            return said(option, given, take(given)).map_err(End::Fault);
         }
         loop {
             match proposal {
@@ -126,6 +206,9 @@ impl<R: BufRead, W: Write> Talk<'_, R, W> {
                 _ => self.say(&format!("{question}: "))?,
             }
             let line = self.line(option)?;
+            if line == UNTESTED {
+                return Err(End::Untested);
+            }
             let answer = match (line.as_str(), proposal) {
                 ("", Some(proposal)) => proposal,
                 ("", None) => continue,
@@ -150,23 +233,30 @@ impl<R: BufRead, W: Write> Talk<'_, R, W> {
         Ok(text + "  a number, a name, auto, or off")
     }
 
-    fn password(&mut self, given: Option<&Path>, user: &str) -> Result<Secret, String> {
-        let text = match given {
+    fn password(&mut self, given: Option<&Path>, user: &str, before: Option<Secret>) -> Result<Secret, End> {
+        let bytes = match given {
             Some(file) if file != Path::new("-") => {
-                fs::read_to_string(file).map_err(|e| format!("--password-file: read {}: {e}", file.display()))?
+                read_bounded(file, PASSWORD_MAX)
+                    .map_err(|e| format!("--password-file: read {}: {e}", file.display()))?
+                    .0
             }
-            Some(_) => self.line("--password-file")?,
+            Some(_) => self.line("--password-file")?.into_bytes(),
             None => loop {
                 self.say(&format!("The password of {user} there: "))?;
                 let line = if io::stdin().is_terminal() { self.hidden()? } else { self.line("--password-file")? };
-                if !line.is_empty() {
-                    break line;
+                match (line.as_str(), &before) {
+                    (UNTESTED, _) => return Err(End::Untested),
+                    ("", Some(before)) => return Ok(before.clone()),
+                    ("", None) => {}
+                    _ => break line.into_bytes(),
                 }
             },
         };
-        let text = text.trim_end_matches(['\r', '\n']);
-        match text.is_empty() || text.contains(char::is_control) || text.len() > 4000 {
-            true => Err("--password-file: one line of 1 to 4000 characters is possible".into()),
+        // As the daemon reads the file that it is written to.
+        let text =
+            secret_text(bytes).map_err(|e| format!("--password-file: {e}; one line of 1 to 4000 bytes is possible"))?;
+        match text.len() > 4000 {
+            true => Err(End::Fault("--password-file: one line of 1 to 4000 bytes is possible".into())),
             false => Ok(Secret::new(text)),
         }
     }
@@ -194,13 +284,19 @@ impl<R: BufRead, W: Write> Talk<'_, R, W> {
         }
     }
 
-    fn say(&mut self, text: &str) -> Result<(), String> {
+    pub(super) fn say(&mut self, text: &str) -> Result<(), String> {
         self.output.write_all(text.as_bytes()).and_then(|()| self.output.flush()).map_err(|e| format!("ask: {e}"))
     }
 }
 
 fn said(option: &str, given: &str, fault: Option<String>) -> Result<(), String> {
-    fault.map_or(Ok(()), |fault| Err(format!("{option} {given}: {fault}")))
+    /// Whatever was given, the sentence stays one.
+    const SHOWN: usize = 80;
+    let mut shown: String = given.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect();
+    if given.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    fault.map_or(Ok(()), |fault| Err(format!("{option} {shown}: {fault}")))
 }
 
 #[cfg(test)]
@@ -219,7 +315,7 @@ mod tests {
         };
         let offers = Offers { cameras: vec![camera], microphones: Vec::new() };
         let mut output = Vec::new();
-        let answers = answers(&given, &offers, &mut typed.as_bytes(), &mut output);
+        let answers = answers(&given, &offers, &mut typed.as_bytes(), &mut output).map_err(|end| end.to_string());
         (answers, String::from_utf8(output).unwrap())
     }
 
@@ -259,7 +355,7 @@ mod tests {
             (
                 &["--device", "a", "--broker", "mqtt://10.0.0.1"],
                 "",
-                "--broker mqtt://10.0.0.1: \"broker\" is not possible",
+                "--broker mqtt://10.0.0.1: \"broker\" needs a link",
             ),
             (
                 &["--device", "a", "--broker", "mqtts://b", "--user", "u", "--password-file", "/no/such"],
@@ -269,8 +365,15 @@ mod tests {
             (
                 &["--device", "a", "--broker", "mqtts://b", "--user", "u", "--password-file", "-"],
                 "\n",
-                "one line of 1 to",
+                "empty; one line of 1 to",
             ),
+            (
+                &["--device", "a", "--broker", "mqtts://b", "--ca-file", "/no/such"],
+                "",
+                "--ca-file /no/such: read /no/such",
+            ),
+            (&["--device", "a", "--broker", "mqtts://b", "--ca-file", "/dev/zero"], "", "not a regular file"),
+            (&["--device", "a", "--broker", "mqtt://127.0.0.1", "--ca-file", "/no/such"], "", "needs TLS"),
         ] {
             let error = asked(arguments, typed).0.unwrap_err();
             assert!(error.contains(expected), "{arguments:?}: {error}");

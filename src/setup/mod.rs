@@ -1,17 +1,19 @@
 //! `setup`: from answers to a configuration. This file is pure; the questions are in `ask`, the files in `write`.
 
 pub mod ask;
+pub mod settle;
 pub mod write;
 
 use std::{
     fmt::Write as _,
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use crate::{
     audio::Microphone,
     config::{Secret, Surroundings, load, parse},
+    tls,
     video::probe::Camera,
 };
 
@@ -28,6 +30,8 @@ pub struct Answers {
     pub login: Option<(String, Secret)>,
     /// The broker's own certificate authority.
     pub ca_file: Option<PathBuf>,
+    /// Whether the broker speaks MQTT 3.1.1 only.
+    pub old_mqtt: bool,
     /// Whether it was said that the broker can watch.
     pub the_broker_can_watch: bool,
     /// The lines of `[video]`.
@@ -48,6 +52,9 @@ impl Answers {
             line(format_args!("name = {}", quoted(name)));
         }
         line(format_args!("\n[broker]\nurl = {}", quoted(&self.broker)));
+        if self.old_mqtt {
+            line(format_args!("version = \"3.1.1\""));
+        }
         if let Some((user, _)) = &self.login {
             line(format_args!("user = {}", quoted(user)));
             line(format_args!("password_file = {}", quoted(&password_file.to_string_lossy())));
@@ -58,6 +65,17 @@ impl Answers {
         line(format_args!("\n[access]\nmode = \"broker\"\nthe_broker_can_watch = {}", self.the_broker_can_watch));
         line(format_args!("\n{}\n{}", self.video, self.audio.trim_end()));
         out
+    }
+
+    /// Takes a file with the broker's authority; tells what is against it.
+    fn take_authority(&mut self, file: &Path) -> Option<String> {
+        let whole = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+        self.ca_file = Some(whole.clone());
+        let fault = self.fault("broker.ca_file").or_else(|| tls::certificates(&whole).err());
+        if fault.is_some() {
+            self.ca_file = None;
+        }
+        fault
     }
 
     /// What the parser has against one key, with the other answers as they are so far.
@@ -195,7 +213,7 @@ mod tests {
     fn what_is_written_is_what_was_answered() {
         let dir = tempfile::tempdir().unwrap();
         let password = dir.path().join("a \"password\"");
-        std::fs::write(&password, "s3cret\n").unwrap();
+        fs::write(&password, "s3cret\n").unwrap();
         let camera = "[video]\nsource = \"/dev/video2\"\nformat = \"mjpeg\"\nsize = \"1280x720\"\nfps = 25\n";
         for (given, expected) in [
             (answers(), ("garden", None, VideoSource::Auto, AudioSource::Off)),
@@ -295,10 +313,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("fanlight.toml");
         assert_eq!(replaceable(&file, false), Ok(()));
-        std::fs::write(&file, "# comments\n\n#device = \"x\"\n").unwrap();
+        fs::write(&file, "# comments\n\n#device = \"x\"\n").unwrap();
         assert_eq!(replaceable(&file, false), Ok(()));
         for written in ["device = \"x\"\n", "broken", &answers().toml(Path::new(""))] {
-            std::fs::write(&file, written).unwrap();
+            fs::write(&file, written).unwrap();
             assert!(replaceable(&file, false).unwrap_err().contains("--replace"), "{written}");
             assert_eq!(replaceable(&file, true), Ok(()));
         }

@@ -2,13 +2,14 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use super::{Answers, ca_file, password_file, wrong};
+use crate::config::{read_bounded, text_of};
 
 /// The user of the service, as the package and systemd/fanlight.sysusers make it.
 const SERVICE: &str = "fanlight";
@@ -47,9 +48,8 @@ impl Draft {
         }
         if let Some(given) = &answers.ca_file {
             // Whoever sets up can read it where it lies, the service may not: it has a user of its own, and sees no /home.
-            let mut pem = String::new();
-            let opened = File::open(given).and_then(|file| file.take(CA_MAX).read_to_string(&mut pem));
-            opened.map_err(|e| wrong("read", given, &e))?;
+            let pem = read_bounded(given, CA_MAX).and_then(|(bytes, _)| text_of(bytes).map_err(io::Error::other));
+            let pem = pem.map_err(|e| wrong("read", given, &e))?;
             made.others.push([copy.clone(), ca]);
             write(&copy, 0o644, &pem, None)?;
         }
@@ -76,6 +76,13 @@ impl Draft {
         let folder = self.config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| wrong("write", folder, &e))
     }
+}
+
+/// Whether files can be written beside this configuration: asked before anything else is.
+pub fn writable(config: &Path) -> Result<(), String> {
+    let trial = beside(config, "new");
+    write(&trial, 0o600, "", None)?;
+    fs::remove_file(&trial).map_err(|e| wrong("write", &trial, &e))
 }
 
 /// Writes a new file, and has it on the disk.

@@ -1,0 +1,219 @@
+//! The answers are tried at the broker before anything is written; what fails there is asked again.
+
+use std::{
+    io::{BufRead, Write},
+    path::Path,
+};
+
+use super::{
+    Answers,
+    ask::{self, Talk},
+};
+use crate::{
+    broker::{self, Kind},
+    cli::Setup,
+    config::{Config, Login, Surroundings, parse},
+};
+
+/// Typed in place of an answer: writes the configuration although it was not tried with success.
+pub const UNTESTED: &str = "--untested";
+
+/// Why the answers do not work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Which answer is to be asked again.
+    pub about: About,
+    /// A sentence.
+    pub text: String,
+}
+
+/// The answers that a broker can have something against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// Its URL.
+    Broker,
+    /// The file with its authority.
+    Authority,
+    /// User and password.
+    Login,
+    /// The board's id, or what its login may do with it.
+    Device,
+    /// The version of MQTT: nobody has to be asked.
+    Version,
+}
+
+impl About {
+    /// The answer to ask again after this kind of trouble.
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Untrusted | Kind::Files => Self::Authority,
+            Kind::Login => Self::Login,
+            Kind::Subscription | Kind::Publication => Self::Device,
+            Kind::Version => Self::Version,
+            _ => Self::Broker,
+        }
+    }
+}
+
+/// The configuration that the answers come to, with the password that is in no file yet.
+pub fn config(answers: &Answers) -> Result<Config, String> {
+    let text = Answers { login: None, ..answers.clone() }.toml(Path::new(""));
+    let loaded = parse(&text, Path::new("the answers"), &Surroundings::default()).map_err(|e| e.to_string())?;
+    let mut config = loaded.config;
+    config.broker.login =
+        answers.login.as_ref().map(|(user, password)| Login { user: user.clone(), password: password.clone() });
+    Ok(config)
+}
+
+/// Tries the answers as `check --network` does: each step up to a message that the broker takes. Gives the steps.
+pub async fn attempt(answers: &Answers) -> Result<String, Failure> {
+    let config = config(answers).map_err(|text| Failure { about: About::Broker, text })?;
+    let checked = broker::check::check(&config.broker, &config.device).await;
+    let done = checked.done.join(", ");
+    match checked.trouble {
+        None => Ok(done),
+        Some(text) => {
+            let text = if done.is_empty() { text } else { format!("{text}; what works: {done}") };
+            Err(Failure { about: checked.kind.map_or(About::Broker, About::of), text })
+        }
+    }
+}
+
+/// Tries the answers until they work; asks again for what does not. `Ok(false)`: they are to be written untried. An error says
+/// why nothing is written.
+pub fn settle(
+    given: &Setup,
+    answers: &mut Answers,
+    mut attempt: impl FnMut(&Answers) -> Result<String, Failure>,
+    input: &mut impl BufRead,
+    output: &mut impl Write,
+) -> Result<bool, String> {
+    if given.untested {
+        return Ok(false);
+    }
+    let mut talk = Talk { input, output };
+    loop {
+        talk.say(&format!("trying {} …\n", answers.broker))?;
+        let failure = match attempt(answers) {
+            Ok(done) => {
+                talk.say(&format!("  works: {done}\n"))?;
+                return Ok(true);
+            }
+            Err(failure) => failure,
+        };
+        if failure.about == About::Version && !answers.old_mqtt {
+            talk.say("  this broker speaks MQTT 3.1.1 only: version = \"3.1.1\"\n")?;
+            answers.old_mqtt = true;
+            continue;
+        }
+        let Failure { about, text } = failure;
+        if ask::is_complete(given) {
+            return Err(format!("nothing was written: {text}; {UNTESTED} writes it all the same"));
+        }
+        talk.say(&format!("  {text}\n  Enter tries the same again; {UNTESTED} writes it without having worked\n"))?;
+        let asked = match about {
+            About::Broker | About::Version => talk.broker(answers, None),
+            About::Authority => talk.authority(answers),
+            About::Login => talk.login(answers, None, None),
+            About::Device => talk.device(answers, None),
+        };
+        match asked {
+            Ok(()) => {}
+            Err(ask::End::Untested) => return Ok(false),
+            Err(ask::End::Fault(why)) => return Err(format!("nothing was written: {text}; {why}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::{
+        cli::{Cli, Command},
+        config::Secret,
+    };
+
+    fn answers() -> Answers {
+        Answers {
+            device: "cam".into(),
+            broker: "mqtts://b".into(),
+            login: Some(("u".into(), Secret::new("wrong"))),
+            the_broker_can_watch: true,
+            video: "[video]\nsource = \"test\"\n".into(),
+            audio: "[audio]\nsource = \"off\"\n".into(),
+            ..Answers::default()
+        }
+    }
+
+    fn settled(
+        arguments: &[&str],
+        typed: &str,
+        attempt: impl FnMut(&Answers) -> Result<String, Failure>,
+    ) -> (Result<bool, String>, Answers, String) {
+        let words = ["fanlight", "setup"].iter().chain(arguments);
+        let Command::Setup(given) = Cli::parse_from(words).command else { panic!("not setup") };
+        let (mut answers, mut output) = (answers(), Vec::new());
+        let ended = settle(&given, &mut answers, attempt, &mut typed.as_bytes(), &mut output);
+        (ended, answers, String::from_utf8(output).unwrap())
+    }
+
+    fn fails(about: About) -> Failure {
+        Failure { about, text: "it does not work".into() }
+    }
+
+    #[test]
+    fn what_fails_is_asked_again_until_it_works() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = dir.path().join("ca.pem");
+        std::fs::write(&ca, rcgen::generate_simple_self_signed(["b".to_owned()]).unwrap().cert.pem()).unwrap();
+        let file = ca.to_str().unwrap();
+        let rows: [(About, String, fn(&Answers) -> bool); 5] = [
+            (About::Broker, "ftp://x\nmqtts://other\n".into(), |a| a.broker == "mqtts://other"),
+            (About::Login, "\nright\n".into(), |a| a.login.as_ref().is_some_and(|l| l.1.expose() == "right")),
+            (About::Device, "a b\nhall\n".into(), |a| a.device == "hall"),
+            (About::Authority, format!("/no/such\n{file}\n"), |a| a.ca_file.is_some()),
+            (About::Version, String::new(), |a| a.old_mqtt),
+        ];
+        for (about, typed, right) in rows {
+            let try_it = |a: &Answers| if right(a) { Ok("name".to_owned()) } else { Err(fails(about)) };
+            let (ended, answers, told) = settled(&[], &typed, try_it);
+            assert_eq!(ended, Ok(true), "{about:?}: {told}");
+            assert!(right(&answers) && told.ends_with("works: name\n"), "{about:?}: {told}");
+            assert!(!told.contains("right"), "a password is shown: {told}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_after_a_failure_unless_that_is_wanted() {
+        for about in [About::Broker, About::Authority, About::Login, About::Device] {
+            let (ended, _, told) = settled(&[], "", |_| Err(fails(about)));
+            let why = ended.unwrap_err();
+            assert!(
+                why.starts_with("nothing was written: it does not work; no answer came"),
+                "{about:?}: {why}\n{told}"
+            );
+            let typed = format!("{UNTESTED}\n");
+            assert_eq!(settled(&[], &typed, |_| Err(fails(about))).0, Ok(false), "{about:?}");
+            // Enter: the same again.
+            let mut tries = 0;
+            let again = |_: &Answers| {
+                tries += 1;
+                if tries < 3 { Err(fails(about)) } else { Ok(String::new()) }
+            };
+            let ended = settled(&[], "\n\n\n\n\n\n", again).0;
+            assert_eq!(ended, Ok(true), "{about:?}");
+        }
+        assert_eq!(settled(&[UNTESTED], "", |_| panic!("not tried")).0, Ok(false));
+    }
+
+    #[test]
+    fn a_script_is_not_asked() {
+        let all = "--device a --broker mqtts://b --user u --password-file f --camera test --microphone off --the-broker-can-watch";
+        let words: Vec<_> = all.split(' ').collect();
+        let (ended, _, told) = settled(&words, "typed ahead\n", |_| Err(fails(About::Login)));
+        assert_eq!(ended, Err("nothing was written: it does not work; --untested writes it all the same".into()));
+        assert!(!told.contains(": "), "{told}");
+    }
+}

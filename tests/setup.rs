@@ -1,0 +1,168 @@
+//! `setup` against a real broker with its own authority, logins and the packaged access list: what does not work is asked
+//! again, or ends it before anything is written.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::rig::{Authority, FANLIGHT, Listener, Mosquitto, free_port};
+
+const PASSWORD: &str = "hose";
+
+/// A broker as the templates make it; the board `garden` and the viewer `anna` may log in.
+async fn broker() -> (Mosquitto, Authority) {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new(dir.path());
+    let identity = authority.issue("localhost", 2099);
+    let passwords = dir.path().join("passwd");
+    fs::write(&passwords, format!("garden:{PASSWORD}\nanna:{PASSWORD}\n")).unwrap();
+    assert!(Command::new("mosquitto_passwd").arg("-U").arg(&passwords).status().unwrap().success());
+    let acl = concat!(env!("CARGO_MANIFEST_DIR"), "/package/examples/mosquitto.acl");
+    let general = format!("allow_anonymous false\npassword_file {}\nacl_file {acl}\n", passwords.display());
+    let broker = Mosquitto::start(dir, &general, [Listener::tcp().with_tls(&identity, None)]).await;
+    (broker, authority)
+}
+
+/// Runs `setup` with these options, and types the lines; gives the exit code and what was said.
+fn setup(place: &TempDir, options: &[(&str, &str)], typed: &str) -> (Option<i32>, String) {
+    let config = place.path().join("fanlight.toml");
+    let mut command = Command::new(FANLIGHT);
+    command.args(["setup", "--no-reload", "--the-broker-can-watch", "--config"]).arg(&config);
+    for (option, value) in options {
+        command.args([option, value]);
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // It may have ended before it read everything.
+    let _ = child.stdin.take().unwrap().write_all(typed.as_bytes());
+    let done = child.wait_with_output().unwrap();
+    (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
+}
+
+fn written(place: &TempDir) -> Vec<String> {
+    let names = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
+}
+
+/// The answers that are right, as options.
+fn right<'a>(url: &'a str, ca: &'a str, password: &'a str) -> Vec<(&'static str, &'a str)> {
+    vec![
+        ("--device", "garden"),
+        ("--broker", url),
+        ("--ca-file", ca),
+        ("--user", "garden"),
+        ("--password-file", password),
+        ("--camera", "test"),
+        ("--microphone", "off"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_work_is_asked_again_and_never_written() {
+    let (broker, authority) = broker().await;
+    let given = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &[u8]| {
+        let path = given.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (good, wrong) = (file("good", b"\xef\xbb\xbfhose\r\n"), file("wrong", b"spade\n"));
+    let other = tempfile::tempdir().unwrap();
+    let stranger = Authority::new(other.path()).ca();
+    let url = format!("mqtts://localhost:{}", broker.port());
+    let closed = format!("mqtts://localhost:{}", free_port());
+    let (ca, stranger) = (authority.ca(), stranger.to_str().unwrap().to_owned());
+    let ca = ca.to_str().unwrap();
+
+    let with = |changed: &[(&'static str, &'static str, String)]| -> Vec<(&'static str, String)> {
+        let mut options: Vec<_> = right(&url, ca, &good).into_iter().map(|(o, v)| (o, v.to_owned())).collect();
+        for (option, _, value) in changed {
+            options.retain(|(known, _)| known != option);
+            options.push((option, value.clone()));
+        }
+        options
+    };
+    let lines = |words: &[&str]| words.iter().map(|word| format!("{word}\n")).collect::<String>();
+    // What is wrong, what is said of it, and what has to be typed to mend it.
+    let rows: [(&str, Vec<(&'static str, String)>, &str, String); 7] = [
+        ("password", with(&[("--password-file", "", wrong)]), "log in with user garden", lines(&["", PASSWORD])),
+        ("user", with(&[("--user", "", "nobody".into())]), "log in with user nobody", lines(&["garden", PASSWORD])),
+        ("port", with(&[("--broker", "", closed)]), "connection refused", lines(&[&url])),
+        (
+            "host",
+            with(&[("--broker", "", "mqtts://no-such-host.invalid".into())]),
+            "look up no-such-host.invalid",
+            lines(&[&url]),
+        ),
+        ("authority", with(&[("--ca-file", "", stranger)]), "an authority this board does not know", lines(&[ca])),
+        ("id", with(&[("--device", "", "hall".into())]), "broker's ACL", lines(&["garden"])),
+        (
+            "name",
+            with(&[("--broker", "", url.replace("localhost", "127.0.0.1"))]),
+            "is not for 127.0.0.1",
+            lines(&[&url]),
+        ),
+    ];
+    for (what, options, words, typed) in rows {
+        let options: Vec<(&str, &str)> = options.iter().map(|(option, value)| (*option, value.as_str())).collect();
+        // A script is told, and nothing is there.
+        let place = tempfile::tempdir().unwrap();
+        let (code, said) = setup(&place, &options, "");
+        assert_eq!(code, Some(1), "{what}: {said}");
+        assert!(said.contains(words) && said.contains("nothing was written"), "{what}: {said}");
+        assert!(written(&place).is_empty(), "{what}: {:?}", written(&place));
+        // A person is asked again: without one of the options it is one.
+        let asked: Vec<_> = options.iter().copied().filter(|(option, _)| *option != "--microphone").collect();
+        let (code, said) = setup(&place, &asked, &format!("off\n{typed}"));
+        assert_eq!(code, Some(0), "{what}: {said}");
+        assert!(
+            said.contains(words) && said.contains("works: name, TCP, TLS, login, subscribe, publish"),
+            "{what}: {said}"
+        );
+        assert_eq!(written(&place), ["broker-ca.pem", "broker-password", "fanlight.toml"], "{what}");
+        assert!(!said.contains(PASSWORD) && !said.contains("spade"), "{what}: a password is shown: {said}");
+        let told = check_network(&place.path().join("fanlight.toml"));
+        assert!(told.contains("login, subscribe, publish"), "{what}: {told}");
+    }
+}
+
+fn check_network(file: &Path) -> String {
+    let done = Command::new(FANLIGHT).args(["check", "--network", "--config"]).arg(file).output().unwrap();
+    String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_is_asked_for_when_the_broker_has_its_own() {
+    let (broker, authority) = broker().await;
+    let place = tempfile::tempdir().unwrap();
+    let url = format!("mqtts://localhost:{}", broker.port());
+    let none = place.path().join("../none.pem");
+    let none = none.to_str().unwrap();
+    let typed = format!(
+        "garden\n{url}\ngarden\n{PASSWORD}\ntest\noff\n{none}\n/dev/zero\n{}\n",
+        authority.ca().to_str().unwrap()
+    );
+    let (code, said) = setup(&place, &[], &typed);
+    assert_eq!(code, Some(0), "{said}");
+    for words in ["an authority this board does not know", "No such file", "not a regular file", "works: name"] {
+        assert!(said.contains(words), "{words} is not in: {said}");
+    }
+    assert!(place.path().join("broker-ca.pem").exists());
+}
+
+#[test]
+fn whoever_may_not_write_is_told_before_the_first_question() {
+    let place = tempfile::tempdir().unwrap();
+    let config = place.path().join("no-such-folder/fanlight.toml");
+    let done = Command::new(FANLIGHT).args(["setup", "--config"]).arg(&config).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(said.contains("is the folder there?") && !said.contains("What is this board called"), "{said}");
+}
