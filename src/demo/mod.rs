@@ -104,7 +104,29 @@ pub async fn serve(device: &Id, root: &str, ports: Ports) -> Result<Demo, DemoEr
     })
 }
 
+/// How the demo of a machine without a screen is watched from another one. `connection` is `$SSH_CONNECTION`: its third word is
+/// the address by which this machine was reached.
+pub fn from_elsewhere(page: u16, websocket: u16, user: &str, host: &str, connection: Option<&str>) -> String {
+    let host = connection.and_then(|words| words.split_whitespace().nth(2)).unwrap_or(host);
+    format!(
+        "From another machine: ssh -L {page}:127.0.0.1:{page} -L {websocket}:127.0.0.1:{websocket} {user}@{host} and then open \
+         http://127.0.0.1:{page}/ there. Picture and sound do not go through ssh: they come by UDP from this machine to that one."
+    )
+}
+
 impl Demo {
+    /// The line for another machine, from what this process knows of itself; `None` where there is a screen.
+    pub fn from_elsewhere(&self) -> Option<String> {
+        let word = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let connection = word("SSH_CONNECTION");
+        if connection.is_none() && (word("DISPLAY").is_some() || word("WAYLAND_DISPLAY").is_some()) {
+            return None;
+        }
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let user = word("USER").unwrap_or_else(|| "USER".into());
+        Some(from_elsewhere(self.page.port, self.embedded.websocket, &user, host.trim(), connection.as_deref()))
+    }
+
     /// Ends both servers, within 1 s; nothing is left behind.
     pub async fn close(self) {
         tokio::join!(self.page.close(), self.embedded.close());
@@ -127,6 +149,19 @@ fn listen(what: &'static str, first: u16) -> Result<(TcpListener, u16), DemoErro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_ports_are_forwarded_to_whoever_watches_from_elsewhere() {
+        for (connection, host) in
+            [(None, "board"), (Some("192.0.2.7 50000 192.0.2.9 22"), "192.0.2.9"), (Some("x"), "board")]
+        {
+            let line = from_elsewhere(8081, 18832, "pi", "board", connection);
+            let command = format!(
+                "ssh -L 8081:127.0.0.1:8081 -L 18832:127.0.0.1:18832 pi@{host} and then open http://127.0.0.1:8081/"
+            );
+            assert!(line.contains(&command), "{line}");
+        }
+    }
 
     #[test]
     fn a_port_in_use_is_passed_over_and_twenty_are_too_many() {

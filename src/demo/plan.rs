@@ -17,7 +17,17 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
-/// Plans the demo. An error says which wish is not possible, and what is.
+/// The options behind the keys that the demo's configuration is made of.
+const OPTIONS: [(&str, &str); 6] = [
+    ("video.source", "--video"),
+    ("video.size", "--size"),
+    ("video.fps", "--fps"),
+    ("video.bitrate_kbps", "--bitrate-kbps"),
+    ("audio.source", "--audio"),
+    ("log.filter", "--log"),
+];
+
+/// Plans the demo. An error names the option that is not possible, and says what is.
 pub fn plan(wishes: &cli::Demo) -> Result<Plan, String> {
     let quote = |text: &str| toml::Value::String(text.to_owned()).to_string();
     // The config's own parser judges the wishes, so that flags and file agree on what is possible.
@@ -33,9 +43,21 @@ pub fn plan(wishes: &cli::Demo) -> Result<Plan, String> {
         quote(&wishes.log),
     );
     let loaded = parse(&text, Path::new("demo"), &Surroundings::default())
-        .map_err(|e| e.problems.iter().map(|p| format!("{}: {}", p.key, p.message)).collect::<Vec<_>>().join("\n"))?;
+        .map_err(|e| e.problems.iter().map(|p| told(&p.key, &p.message)).collect::<Vec<_>>().join("\n"))?;
     let mut config = loaded.config;
     let mut notes = Vec::new();
+    // What was named has to be there: nobody waits for it as a service does.
+    if !matches!(config.video.source, VideoSource::Auto | VideoSource::Off)
+        && let Err(fault) = video::choose(&config.video).source
+    {
+        return Err(format!("--video {}: {fault}", config.video.source));
+    }
+    if !matches!(config.audio.source, AudioSource::Auto | AudioSource::Off) {
+        let choice = audio::choose(&config.audio);
+        if choice.taken.is_none() {
+            return Err(format!("--audio {}: {}", config.audio.source, choice.reasons("it cannot be used")));
+        }
+    }
     if config.video.source == VideoSource::Auto {
         let choice = video::choose(&config.video);
         notes.extend(choice.refused.iter().map(|why| format!("not taken: {why}")));
@@ -68,6 +90,12 @@ pub fn plan(wishes: &cli::Demo) -> Result<Plan, String> {
     Ok(Plan { config, notes })
 }
 
+/// A fault of a key, told of the option that gave it.
+fn told(key: &str, message: &str) -> String {
+    let option = OPTIONS.iter().find(|(known, _)| *known == key).map_or(key, |(_, option)| option);
+    format!("{option}: {message}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,8 +114,21 @@ mod tests {
 
     #[test]
     fn a_wish_that_is_not_possible_is_answered_with_what_is() {
-        let error = plan(&wishes("test", "wide")).unwrap_err();
-        assert!(error.starts_with("video.size:"), "{error}");
+        for (wishes, words) in [
+            (wishes("test", "wide"), "--size: \"wide\" is not possible"),
+            (wishes("video7", "640x360"), "--video: \"video7\" is not possible"),
+            (wishes("/dev/no-such-camera", "640x360"), "--video /dev/no-such-camera: "),
+            (wishes("clip:/no/such.mjpeg", "640x360"), "--video clip:/no/such.mjpeg: "),
+            (
+                cli::Demo { audio: "clip:/no/such.wav".into(), ..wishes("test", "640x360") },
+                "--audio clip:/no/such.wav: ",
+            ),
+            (cli::Demo { fps: 1000, ..wishes("test", "640x360") }, "--fps: 1000 is not possible"),
+            (cli::Demo { log: "infoo".into(), ..wishes("test", "640x360") }, "--log: \"infoo\" is not possible"),
+        ] {
+            let error = plan(&wishes).unwrap_err();
+            assert!(error.starts_with(words), "{error}, expected {words}");
+        }
     }
 
     #[test]
