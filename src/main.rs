@@ -1,13 +1,7 @@
 //! The process: arguments and exit code.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // the only place that talks to a terminal
 
-use std::{
-    future::Future,
-    io::Write as _,
-    path::Path,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{future::Future, io::Write as _, path::Path, process::ExitCode, time::Duration};
 
 use clap::{CommandFactory, Parser};
 use fanlight::{
