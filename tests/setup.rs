@@ -14,6 +14,9 @@ use crate::rig::{Authority, FANLIGHT, Listener, Mosquitto, free_port};
 
 const PASSWORD: &str = "hose";
 
+/// Options of the command line with their values.
+type Options = Vec<(&'static str, String)>;
+
 /// A broker as the templates make it; the board `garden` and the viewer `anna` may log in.
 async fn broker() -> (Mosquitto, Authority) {
     let dir = tempfile::tempdir().unwrap();
@@ -81,7 +84,7 @@ async fn what_does_not_work_is_asked_again_and_never_written() {
     let (ca, stranger) = (authority.ca(), stranger.to_str().unwrap().to_owned());
     let ca = ca.to_str().unwrap();
 
-    let with = |changed: &[(&'static str, &'static str, String)]| -> Vec<(&'static str, String)> {
+    let with = |changed: &[(&'static str, &'static str, String)]| -> Options {
         let mut options: Vec<_> = right(&url, ca, &good).into_iter().map(|(o, v)| (o, v.to_owned())).collect();
         for (option, _, value) in changed {
             options.retain(|(known, _)| known != option);
@@ -91,7 +94,7 @@ async fn what_does_not_work_is_asked_again_and_never_written() {
     };
     let lines = |words: &[&str]| words.iter().map(|word| format!("{word}\n")).collect::<String>();
     // What is wrong, what is said of it, and what has to be typed to mend it.
-    let rows: [(&str, Vec<(&'static str, String)>, &str, String); 7] = [
+    let rows: [(&str, Options, &str, String); 7] = [
         ("password", with(&[("--password-file", "", wrong)]), "log in with user garden", lines(&["", PASSWORD])),
         ("user", with(&[("--user", "", "nobody".into())]), "log in with user nobody", lines(&["garden", PASSWORD])),
         ("port", with(&[("--broker", "", closed)]), "connection refused", lines(&[&url])),

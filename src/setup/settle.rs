@@ -169,7 +169,8 @@ mod tests {
         let ca = dir.path().join("ca.pem");
         std::fs::write(&ca, rcgen::generate_simple_self_signed(["b".to_owned()]).unwrap().cert.pem()).unwrap();
         let file = ca.to_str().unwrap();
-        let rows: [(About, String, fn(&Answers) -> bool); 5] = [
+        type Right = fn(&Answers) -> bool;
+        let rows: [(About, String, Right); 5] = [
             (About::Broker, "ftp://x\nmqtts://other\n".into(), |a| a.broker == "mqtts://other"),
             (About::Login, "\nright\n".into(), |a| a.login.as_ref().is_some_and(|l| l.1.expose() == "right")),
             (About::Device, "a b\nhall\n".into(), |a| a.device == "hall"),
