@@ -5,7 +5,7 @@
 //!
 //! Floors; imports go down only:
 //! ```text
-//! 8  main                           – the process
+//! 8  main fuzz                      – the process; what feeds hostile bytes to the parts below
 //! 7  service                        – what lives as long as the service
 //! 6  run check demo setup           – what it can be told to do
 //! 5  sessions studio                – owners: they create and end
@@ -26,6 +26,8 @@ pub mod config;
 pub mod demand;
 pub mod demo;
 pub mod feed;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod grant;
 pub mod ice;
 pub mod lastgood;

@@ -13,6 +13,7 @@ mod choose;
 mod clip;
 mod coder;
 mod desk;
+pub(crate) mod fuzz;
 mod microphone;
 mod pace;
 mod probe;

@@ -1,6 +1,7 @@
 //! What the demo needs besides the daemon: a broker and the viewer page, on loopback, in memory, gone when it ends.
 
 mod broker;
+pub(crate) mod fuzz;
 mod page;
 pub mod plan;
 

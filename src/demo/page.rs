@@ -36,7 +36,7 @@ pub(super) struct Served {
 }
 
 /// What all answers are made from.
-struct Page {
+pub(super) struct Page {
     files: &'static [(&'static str, &'static [u8])],
     /// `/config.json`: where the page finds its broker.
     config: Bytes,
@@ -99,7 +99,7 @@ async fn answer(State(page): State<Arc<Page>>, request: Request) -> Response {
 }
 
 impl Page {
-    fn new(files: &'static [(&'static str, &'static [u8])], websocket: &str, root: &str, device: &Id) -> Self {
+    pub(super) fn new(files: &'static [(&'static str, &'static [u8])], websocket: &str, root: &str, device: &Id) -> Self {
         let config = PageConfig { broker: websocket, root, device: device.as_str() };
         let config = serde_json::to_vec(&config).expect("three strings are JSON");
         let origin = websocket.rsplit_once('/').map_or(websocket, |(origin, _)| origin);
@@ -113,7 +113,7 @@ impl Page {
     }
 
     /// `gzip`: the client accepts that coding. A client that does not say so gets the plain file.
-    fn answer(&self, method: &Method, host: Option<&str>, path: &str, gzip: bool) -> Response {
+    pub(super) fn answer(&self, method: &Method, host: Option<&str>, path: &str, gzip: bool) -> Response {
         const HTML: &str = "text/html; charset=utf-8";
         // A name that somebody points at 127.0.0.1 makes their page the same origin as this one.
         if !host.is_some_and(is_loopback) {
@@ -174,7 +174,7 @@ impl Page {
 }
 
 /// Whether an `Accept-Encoding` header accepts gzip (RFC 9110 section 12.5.3).
-fn accepts_gzip(header: &str) -> bool {
+pub(super) fn accepts_gzip(header: &str) -> bool {
     let mut any = false;
     for element in header.split(',') {
         let mut parts = element.split(';').map(str::trim);

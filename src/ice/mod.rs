@@ -3,6 +3,7 @@
 mod command;
 mod dial;
 mod framing;
+pub(crate) mod fuzz;
 mod login;
 mod names;
 mod probe;

@@ -4,6 +4,7 @@ mod camera;
 mod clip;
 pub mod clockstrip;
 mod encoder;
+pub(crate) mod fuzz;
 mod h264;
 mod jpeg;
 mod keys;

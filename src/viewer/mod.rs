@@ -6,6 +6,7 @@ mod checks;
 mod engine;
 mod feedback;
 mod flow;
+pub(crate) mod fuzz;
 mod gate;
 mod handler;
 mod history;

@@ -2,10 +2,10 @@
 //! over TCP and WebSocket. A library made for this is a fifth of the whole program; the packets are the client's.
 
 mod connection;
-mod router;
+pub(super) mod router;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub(super) mod wire;
 
 use std::{
     future::ready,

@@ -33,7 +33,7 @@ const WAITING_BYTES: usize = 1 << 20;
 const UNACKNOWLEDGED: u16 = 64;
 
 #[derive(Default)]
-pub(super) struct Router {
+pub(in crate::demo) struct Router {
     sessions: HashMap<String, Session>,
     retained: HashMap<Bytes, Message>,
     /// Connections so far: the number of the last one.
@@ -67,26 +67,26 @@ struct Session {
 }
 
 /// What a connection needs to know of its session.
-pub(super) struct Welcome {
-    pub(super) id: String,
-    pub(super) number: u64,
-    pub(super) wake: Arc<Notify>,
+pub(in crate::demo) struct Welcome {
+    pub(in crate::demo) id: String,
+    pub(in crate::demo) number: u64,
+    pub(in crate::demo) wake: Arc<Notify>,
     /// There was one already.
-    pub(super) present: bool,
-    pub(super) kept: Duration,
+    pub(in crate::demo) present: bool,
+    pub(in crate::demo) kept: Duration,
     /// What the client may or may not have got before.
-    pub(super) again: Vec<Publish>,
+    pub(in crate::demo) again: Vec<Publish>,
 }
 
 /// How long the session of a connection that ended is kept, and when its will is said.
-pub(super) struct Rest {
-    pub(super) will: Duration,
-    pub(super) kept: Duration,
+pub(in crate::demo) struct Rest {
+    pub(in crate::demo) will: Duration,
+    pub(in crate::demo) kept: Duration,
 }
 
 impl Router {
     /// A client logs in. None where there is no room.
-    pub(super) fn connect(&mut self, connect: Connect, will: Option<LastWill>) -> Option<Welcome> {
+    pub(in crate::demo) fn connect(&mut self, connect: Connect, will: Option<LastWill>) -> Option<Welcome> {
         self.connections += 1;
         let number = self.connections;
         let id = match connect.client_id.is_empty() {
@@ -135,12 +135,12 @@ impl Router {
     }
 
     /// Whether that connection was the last of its session.
-    pub(super) fn belongs(&mut self, id: &str, number: u64) -> bool {
+    pub(in crate::demo) fn belongs(&mut self, id: &str, number: u64) -> bool {
         self.session(id, number).is_some()
     }
 
     /// What is to be sent now. None where another connection has taken the session over.
-    pub(super) fn due(&mut self, id: &str, number: u64) -> Option<Vec<Packet>> {
+    pub(in crate::demo) fn due(&mut self, id: &str, number: u64) -> Option<Vec<Packet>> {
         let session = self.session(id, number)?;
         let mut due = Vec::new();
         while let Some(message) = session.waiting.front() {
@@ -165,7 +165,7 @@ impl Router {
         Some(due)
     }
 
-    pub(super) fn acknowledged(&mut self, id: &str, number: u64, packet: u16) {
+    pub(in crate::demo) fn acknowledged(&mut self, id: &str, number: u64, packet: u16) {
         if let Some(session) = self.session(id, number) {
             session.unacknowledged.retain(|publish| publish.pkid != packet);
             session.wake.notify_one();
@@ -173,7 +173,7 @@ impl Router {
     }
 
     /// Hands a message to everybody who asked for such.
-    pub(super) fn publish(&mut self, from: &str, mut publish: Publish) -> PubAckReason {
+    pub(in crate::demo) fn publish(&mut self, from: &str, mut publish: Publish) -> PubAckReason {
         let Ok(topic) = std::str::from_utf8(&publish.topic).map(str::to_owned) else {
             return PubAckReason::TopicNameInvalid;
         };
@@ -212,7 +212,7 @@ impl Router {
     }
 
     /// Answers for each filter; what is kept for it is put into the queue.
-    pub(super) fn subscribe(
+    pub(in crate::demo) fn subscribe(
         &mut self,
         id: &str,
         number: u64,
@@ -258,7 +258,7 @@ impl Router {
     }
 
     /// Whether each of the filters was there.
-    pub(super) fn unsubscribe(&mut self, id: &str, number: u64, filters: &[String]) -> Vec<bool> {
+    pub(in crate::demo) fn unsubscribe(&mut self, id: &str, number: u64, filters: &[String]) -> Vec<bool> {
         let Some(session) = self.session(id, number) else { return Vec::new() };
         let mut gone = |path: &String| {
             let before = session.filters.len();
@@ -269,7 +269,7 @@ impl Router {
     }
 
     /// A connection ended, with a farewell or without. None where nothing of it is left to be cared for.
-    pub(super) fn ended(&mut self, id: &str, number: u64, farewell: Option<DisconnectReasonCode>) -> Option<Rest> {
+    pub(in crate::demo) fn ended(&mut self, id: &str, number: u64, farewell: Option<DisconnectReasonCode>) -> Option<Rest> {
         let session = self.session(id, number)?;
         session.connected = false;
         if farewell == Some(DisconnectReasonCode::NormalDisconnection) {
@@ -284,14 +284,14 @@ impl Router {
     }
 
     /// Says the will of a session whose client did not come back.
-    pub(super) fn say_will(&mut self, id: &str, number: u64) {
+    pub(in crate::demo) fn say_will(&mut self, id: &str, number: u64) {
         if let Some(will) = self.session(id, number).and_then(|session| session.will.take()) {
             self.publish(id, spoken(will));
         }
     }
 
     /// Ends a session whose client did not come back.
-    pub(super) fn forget(&mut self, id: &str, number: u64) {
+    pub(in crate::demo) fn forget(&mut self, id: &str, number: u64) {
         self.say_will(id, number);
         if self.session(id, number).is_some() {
             self.sessions.remove(id);

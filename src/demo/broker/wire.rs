@@ -18,14 +18,14 @@ use super::PACKET;
 
 /// What a client speaks; its first packet tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Version {
+pub(in crate::demo) enum Version {
     V311,
     V5,
 }
 
 /// Why there is no further packet.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(in crate::demo) enum Ended {
     /// The stream is over, or broken.
     Closed,
     /// What came is no MQTT.
@@ -39,20 +39,20 @@ impl From<io::Error> for Ended {
 }
 
 /// The packets that a client sends.
-pub(super) struct Reader {
+pub(in crate::demo) struct Reader {
     stream: Box<dyn AsyncRead + Send + Unpin>,
     buffer: BytesMut,
     /// Known from the first packet on.
-    pub(super) version: Option<Version>,
+    pub(in crate::demo) version: Option<Version>,
 }
 
 impl Reader {
-    pub(super) fn new(stream: Box<dyn AsyncRead + Send + Unpin>) -> Self {
+    pub(in crate::demo) fn new(stream: Box<dyn AsyncRead + Send + Unpin>) -> Self {
         Self { stream, buffer: BytesMut::new(), version: None }
     }
 
     /// The next packet. Nothing is lost where this is given up halfway.
-    pub(super) async fn next(&mut self) -> Result<Packet, Ended> {
+    pub(in crate::demo) async fn next(&mut self) -> Result<Packet, Ended> {
         loop {
             if let Some(packet) = self.parse()? {
                 return Ok(packet);
@@ -153,7 +153,7 @@ fn upgraded(packet: v4::v4::Packet) -> Result<Packet, Ended> {
 }
 
 /// Appends a packet for a client. What 3.1.1 has no packet for is left out.
-pub(super) fn write(packet: Packet, version: Version, out: &mut BytesMut) -> Result<(), Error> {
+pub(in crate::demo) fn write(packet: Packet, version: Version, out: &mut BytesMut) -> Result<(), Error> {
     if version == Version::V5 {
         return packet.write(out, None).map(drop);
     }
@@ -189,6 +189,6 @@ pub(super) fn write(packet: Packet, version: Version, out: &mut BytesMut) -> Res
 }
 
 /// The lower of two.
-pub(super) fn lower(a: QoS, b: QoS) -> QoS {
+pub(in crate::demo) fn lower(a: QoS, b: QoS) -> QoS {
     if (a as u8) < (b as u8) { a } else { b }
 }

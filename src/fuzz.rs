@@ -1,0 +1,140 @@
+//! Bodies of the fuzz targets: each gives bytes that came from outside to the code that reads them, and must return.
+//!
+//! `tests/fuzz/` holds the programs around them and the seeds; `./fuzz` runs them; a test replays the seeds and mutations of
+//! them in every run of the test suite. No part of the daemon uses this module, so the linker leaves it out.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process,
+};
+
+use crate::{
+    audio, config, demo, ice,
+    protocol::{
+        self,
+        candidate::{Ledger, Verdict, judge},
+        envelope::{Envelope, open},
+    },
+    video, viewer,
+};
+
+/// One target: its name, and what it does with the bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    ("candidates", candidates),
+    ("config", config),
+    ("h264", h264),
+    ("jpeg", jpeg),
+    ("messages", messages),
+    ("mjpeg", mjpeg),
+    ("mqtt", mqtt),
+    ("page", page),
+    ("rtcp", rtcp),
+    ("sdp", sdp),
+    ("turn_stream", turn_stream),
+    ("wav", wav),
+    ("y4m", y4m),
+];
+
+/// A message of a viewer: the envelope, the JSON, and the request in it.
+pub fn messages(data: &[u8]) {
+    let Ok(Envelope::Plain(text)) = open(data) else { return };
+    if let Ok((head, request)) = protocol::parse::parse(text) {
+        // What was accepted can be printed, in bounds.
+        assert!(format!("{head:?} {request:?}").len() <= 64 * data.len() + 4096);
+    }
+}
+
+/// Candidate lines: what is accepted can be used and is not longer than what came.
+pub fn candidates(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut ledger = Ledger::new(24, false);
+    let mut admitted = 0;
+    for line in text.lines() {
+        if let Verdict::Take { line: accepted, family } = judge(line, false) {
+            assert!(accepted.len() <= line.len() + 64);
+            assert_ne!(judge(&accepted, false), Verdict::Skip, "what is accepted once is accepted again");
+            admitted += usize::from(ledger.admit(family).is_ok());
+        }
+    }
+    assert!(admitted <= 24, "{admitted} candidates were admitted");
+}
+
+/// A configuration file: each problem is one sentence that names the file.
+pub fn config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let around = config::Surroundings::default();
+    match config::parse(text, Path::new("fuzz.toml"), &around) {
+        Ok(loaded) => drop(format!("{loaded:?}")),
+        Err(error) => assert!(error.to_string().contains("fuzz.toml")),
+    }
+}
+
+/// Packets of an MQTT client, as the demo's broker reads and writes them.
+pub fn mqtt(data: &[u8]) {
+    demo::fuzz::mqtt(data);
+}
+
+/// A request to the demo's page server: method, host, path and accepted codings, one a line.
+pub fn page(data: &[u8]) {
+    demo::fuzz::page(data);
+}
+
+/// A stream that should be TURN by TCP.
+pub fn turn_stream(data: &[u8]) {
+    ice::fuzz::turn_stream(data);
+}
+
+/// RTCP of a viewer into the send path.
+pub fn rtcp(data: &[u8]) {
+    viewer::fuzz::rtcp(data);
+}
+
+/// A viewer's session description, through the answerer.
+pub fn sdp(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    viewer::fuzz::sdp(text);
+}
+
+/// One JPEG picture of a camera.
+pub fn jpeg(data: &[u8]) {
+    video::fuzz::jpeg(data);
+}
+
+/// A stream of H.264 access units: parameter sets, packets, and the file that holds them.
+pub fn h264(data: &[u8]) {
+    video::fuzz::h264(data);
+    file(data, "h264", video::fuzz::clip);
+}
+
+/// A file of JPEG pictures.
+pub fn mjpeg(data: &[u8]) {
+    file(data, "mjpeg", video::fuzz::clip);
+}
+
+/// A YUV4MPEG2 file.
+pub fn y4m(data: &[u8]) {
+    file(data, "y4m", video::fuzz::clip);
+}
+
+/// A WAV file.
+pub fn wav(data: &[u8]) {
+    file(data, "wav", audio::fuzz::clip);
+}
+
+/// Gives the bytes to code that reads files. The file lies in memory where the system has such a folder.
+fn file(data: &[u8], extension: &str, read: fn(&Path)) {
+    let folder = [PathBuf::from("/dev/shm"), std::env::temp_dir()].into_iter().find(|folder| folder.is_dir());
+    let Some(folder) = folder else { return };
+    let thread = std::thread::current().id();
+    let path = folder.join(format!("fanlight-fuzz-{}-{thread:?}.{extension}", process::id()));
+    let written = fs::File::create(&path).and_then(|mut file| file.write_all(data));
+    if written.is_ok() {
+        read(&path);
+    }
+    let _ = fs::remove_file(&path);
+}

@@ -1,0 +1,99 @@
+//! Bodies of fuzz targets: what one viewer sends back.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use rtc::{
+    ice::mdns::MulticastDnsMode,
+    interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket},
+    peer_connection::{RTCPeerConnectionBuilder, sdp::RTCSessionDescription},
+    rtcp, rtp,
+    sansio::Protocol,
+    shared::{TransportContext, error::Error},
+};
+
+use super::{
+    engine,
+    feedback::{Feedback, Said},
+    flow::Bounds,
+    negotiation::Negotiation,
+};
+use crate::protocol::{Wanted, candidate::Ledger, sdp::Description};
+
+const VIDEO: u32 = 7;
+
+/// A viewer's offer: read, decided, answered by the stack that answers in a session, without sockets; and the same offer again,
+/// as a restart of ICE. The own answer is checked before it is given out, so an answer that comes is one that fits.
+pub(crate) fn sdp(text: &str) {
+    let Ok(offer) = Description::parse(text) else { return };
+    let mut negotiation = Negotiation::new(Wanted { video: true, audio: true, talk: false });
+    for _ in 0..2 {
+        let mut ledger = Ledger::new(24, false);
+        let Ok(incoming) = negotiation.take_offer(&offer, &mut ledger) else { return };
+        let Ok(stack) = answer(incoming.stack.clone()) else { return };
+        if let Ok(text) = negotiation.own_answer(&stack, incoming, |line| vec![line.to_owned()]) {
+            let own = Description::parse(&text).expect("the own answer can be read");
+            assert_eq!(own.lines.len(), offer.lines.len(), "an answer has the m-lines of its offer (RFC 3264 section 6)");
+        }
+    }
+}
+
+/// What the stack answers.
+fn answer(sdp: String) -> Result<String, Error> {
+    let now = Instant::now();
+    let feedback = Feedback::new(Arc::default(), Bounds { start: 1_000_000, ceiling: 3_000_000, known: false }, now);
+    let mut connection = RTCPeerConnectionBuilder::new()
+        .with_media_engine(engine::media_engine(false)?)
+        .with_setting_engine(engine::settings(false, MulticastDnsMode::Disabled))
+        .with_interceptor_registry(engine::registry(feedback))
+        .build(now)?;
+    connection.add_track(engine::video_track(1, 2))?;
+    connection.add_track(engine::audio_track(3, false))?;
+    connection.set_remote_description(now, RTCSessionDescription::offer(sdp)?)?;
+    let answer = connection.create_answer(None)?;
+    let sdp = answer.sdp.clone();
+    connection.set_local_description(now, answer)?;
+    Ok(sdp)
+}
+
+/// RTCP of a viewer, into a send path that has some packets on their way.
+pub(crate) fn rtcp(data: &[u8]) {
+    let bounds = Bounds { start: 1_000_000, ceiling: 3_000_000, known: false };
+    let (mut now, said) = (Instant::now(), Arc::new(Said::default()));
+    let mut feedback = Feedback::new(Arc::clone(&said), bounds, now);
+    let stream = StreamInfo {
+        ssrc: VIDEO,
+        ssrc_rtx: Some(8),
+        payload_type: 108,
+        payload_type_rtx: Some(109),
+        clock_rate: 90_000,
+        ..Default::default()
+    };
+    feedback.bind_local_stream(&stream);
+    for sequence in 0..8 {
+        let header =
+            rtp::Header { version: 2, sequence_number: sequence, timestamp: 1000, ssrc: VIDEO, ..Default::default() };
+        let packet = rtp::Packet { header, payload: Bytes::from_static(&[0x65; 600]) };
+        said.bursts.leave(sequence, sequence == 0, Vec::new());
+        let _ = feedback.handle_write(tagged(now, Packet::Rtp(packet)));
+    }
+    // Several reports, each some milliseconds later.
+    for piece in data.chunks(1200) {
+        let mut piece = Bytes::copy_from_slice(piece);
+        if let Ok(packets) = rtcp::packet::unmarshal(&mut piece) {
+            let _ = feedback.handle_read(tagged(now, Packet::Rtcp(packets)));
+        }
+        now += std::time::Duration::from_millis(30);
+        let _ = feedback.handle_timeout(now);
+        let mut sent = 0;
+        while let Some(packet) = feedback.poll_write() {
+            drop(packet);
+            sent += 1;
+            assert!(sent < 10_000, "one report makes the board send for ever");
+        }
+    }
+}
+
+fn tagged(now: Instant, packet: Packet) -> TaggedPacket {
+    TaggedPacket { now, transport: TransportContext::default(), message: AttributedPacket::new(packet) }
+}

@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+"""tests/fuzz/seeds.py FOLDER: writes the first inputs of every fuzz target, a folder each. All of them are made here, by this script.
+
+./fuzz and the test suite call it; nothing but Python's own library is needed.
+"""
+
+import base64
+import json
+import os
+import struct
+import sys
+
+OUT = sys.argv[1]
+
+
+def put(target, name, data):
+    os.makedirs(f"{OUT}/{target}", exist_ok=True)
+    with open(f"{OUT}/{target}/{name}", "wb") as f:
+        f.write(data if isinstance(data, bytes) else data.encode())
+
+
+SESSION = base64.urlsafe_b64encode(bytes(range(16))).decode().rstrip("=")
+
+
+def candidate(n, address, kind="host", transport="udp", more=""):
+    return f"candidate:{n} 1 {transport} {2130706431 - n} {address} {50000 + n} typ {kind}{more}"
+
+
+CANDIDATES = [
+    candidate(1, "192.0.2.1"),
+    candidate(2, "2001:db8::1"),
+    candidate(3, "::ffff:192.0.2.7"),
+    candidate(4, "0af1c2d3-4455-6677-8899-aabbccddeeff.local"),
+    candidate(5, "203.0.113.9", "srflx", more=" raddr 192.168.1.5 rport 9"),
+    candidate(6, "198.51.100.2", "relay", more=" raddr 0.0.0.0 rport 0 generation 0 ufrag abcd network-cost 999"),
+    candidate(7, "192.0.2.1", transport="tcp", more=" tcptype active"),
+    candidate(8, "127.0.0.1"),
+    candidate(9, "fe80::1%eth0"),
+]
+
+
+def h264_line(mid, direction="recvonly", port=9, more=""):
+    return (
+        f"m=video {port} UDP/TLS/RTP/SAVPF 102 103\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\n{transport()}a=mid:{mid}\r\n"
+        "a=extmap:4 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n"
+        f"a={direction}\r\na=rtcp-mux\r\na=rtcp-rsize\r\na=rtpmap:102 H264/90000\r\na=rtcp-fb:102 goog-remb\r\n"
+        "a=rtcp-fb:102 transport-cc\r\na=rtcp-fb:102 ccm fir\r\na=rtcp-fb:102 nack\r\na=rtcp-fb:102 nack pli\r\n"
+        "a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n"
+        f"a=rtpmap:103 rtx/90000\r\na=fmtp:103 apt=102\r\n{more}"
+    )
+
+
+def opus_line(mid, direction="recvonly", port=9, more=""):
+    return (
+        f"m=audio {port} UDP/TLS/RTP/SAVPF 111 0\r\nc=IN IP4 0.0.0.0\r\n{transport()}a=mid:{mid}\r\na={direction}\r\na=rtcp-mux\r\n"
+        f"a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\na=rtpmap:0 PCMU/8000\r\n{more}"
+    )
+
+
+def transport(setup="actpass", digest="sha-256"):
+    print_ = ":".join(f"{n:02X}" for n in range(32))
+    return f"a=ice-ufrag:abcd\r\na=ice-pwd:0123456789abcdef01234567\r\na=ice-options:trickle\r\na=fingerprint:{digest} {print_}\r\na=setup:{setup}\r\n"
+
+
+def sdp(*lines, bundle="0 1", head=""):
+    group = f"a=group:BUNDLE {bundle}\r\n" if bundle else ""
+    return f"v=0\r\no=- 46117317 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{group}a=msid-semantic: WMS\r\n{head}" + "".join(lines)
+
+
+DATA_LINE = (
+    "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n"
+    f"{transport()}a=mid:2\r\na=sctp-port:5000\r\na=max-message-size:262144\r\n"
+)
+BOTH = sdp(h264_line(0), opus_line(1))
+DESCRIPTIONS = {
+    "both": BOTH,
+    "bundle-only": sdp(h264_line(0), opus_line(1, port=0, more="a=bundle-only\r\n")),
+    "no-bundle": sdp(h264_line(0), bundle=""),
+    "sendrecv": sdp(h264_line(0, "sendrecv"), opus_line(1, "sendrecv")),
+    "data": sdp(h264_line(0), opus_line(1), DATA_LINE, bundle="0 1 2"),
+    "candidates": sdp(h264_line(0, more="".join(f"a={c}\r\n" for c in CANDIDATES)), bundle="0"),
+    "active": BOTH.replace("actpass", "active"),
+    "upper": BOTH.replace("sha-256", "SHA-256"),
+    "newlines": BOTH.replace("\r\n", "\n"),
+    "refused": sdp(h264_line(0, port=0), opus_line(1), bundle="1"),
+    "vp8": BOTH.replace("H264/90000", "VP8/90000"),
+    "lite": sdp(h264_line(0), opus_line(1), head="a=ice-lite\r\n"),
+}
+
+
+def messages():
+    def message(kind, **fields):
+        return json.dumps({"v": 1, "type": kind, "session": SESSION, "seq": 0, **fields})
+
+    yield "hello", message("hello")
+    yield "offer", message("offer", sdp=BOTH, nonce="abc")
+    yield "restart", message("offer", sdp=BOTH, restart=True)
+    yield "request", message("request", media={"video": True, "audio": True, "talk": False})
+    yield "answer", message("answer", sdp=BOTH, offer_hash="x" * 43)
+    yield "candidates", message("candidates", ufrag="abcd", candidates=[{"candidate": c, "mid": "0"} for c in CANDIDATES], end=True)
+    yield "ping", message("ping")
+    yield "renew", message("renew")
+    yield "bye", message("bye", reason="user")
+    yield "deep", "[" * 40 + "]" * 40
+    yield "numbers", '{"v":1e400,"seq":-0,"type":"\\ud800","session":null}'
+    yield "twice", '{"v":1,"v":2}'
+    yield "signed", "eyJhbGciOiJFUzI1NiJ9.e30.AAAA"
+
+
+def mqtt_string(text):
+    return struct.pack(">H", len(text)) + text.encode()
+
+
+def packet(head, body):
+    length, out = len(body), bytearray([head])
+    while True:
+        out.append(length % 128 | (128 if length > 127 else 0))
+        length //= 128
+        if not length:
+            return bytes(out) + body
+
+
+def mqtt(version):
+    properties = b"\0" if version == 5 else b""
+    will = properties + mqtt_string("a/status") + mqtt_string("gone")
+    flags = 0x06
+    connect = packet(0x10, mqtt_string("MQTT") + bytes([version, flags]) + b"\0\x3c" + properties + mqtt_string("c") + will)
+    subscribe = packet(0x82, b"\0\1" + properties + mqtt_string("a/+/req/#") + b"\1")
+    publish = packet(0x33, mqtt_string("a/b/req/c") + b"\0\2" + properties + b"{}")
+    unsubscribe = packet(0xA2, b"\0\3" + properties + mqtt_string("a/+/req/#"))
+    return connect + subscribe + publish + packet(0x40, b"\0\1") + b"\xc0\0" + unsubscribe + b"\xe0\0"
+
+
+def rtcp():
+    def head(count, kind, body, ssrc=1):
+        return struct.pack(">BBHI", 0x80 | count, kind, len(body) // 4 + 1, ssrc) + body
+
+    report = struct.pack(">IIIIII", 7, 0x10000003, 5, 9, 0, 0)
+    yield "receiver-report", head(1, 201, report)
+    yield "nack", head(1, 205, struct.pack(">IHHHH", 7, 2, 0b101, 6, 0xFFFF))
+    yield "pli", head(1, 206, struct.pack(">I", 7))
+    yield "fir", head(4, 206, struct.pack(">IIBBH", 7, 7, 1, 0, 0))
+    yield "remb", head(15, 206, struct.pack(">I4sBBHI", 0, b"REMB", 1, 0x08, 0x1234, 7))
+    yield "remb-huge", head(15, 206, struct.pack(">I4sBBHI", 0, b"REMB", 1, 0xFF, 0xFFFF, 7))
+    # transport-cc: base 0, 8 packets, reference time, run length of "small delta", deltas.
+    twcc = struct.pack(">IHHBBBBH", 7, 0, 8, 0, 0, 1, 0, 0x2008) + bytes([4] * 8) + b"\0\0"
+    yield "twcc", head(15, 205, twcc)
+    yield "twcc-many", head(15, 205, struct.pack(">IHHBBBBHH", 7, 0, 0xFFFF, 0, 0, 1, 1, 0x1FFF, 0x1FFF))
+    yield "bye", head(1, 203, b"")
+    yield "compound", head(1, 201, report) + head(1, 202, struct.pack(">IBB6s", 1, 1, 4, b"name\0\0")[4:] + b"\0\0\0\0")
+
+
+# A grey picture of 16x16 in the baseline process, with the example tables of the JPEG standard's Annex K cut to what it needs.
+def jpeg():
+    def segment(marker, body):
+        return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+
+    table = segment(0xDB, b"\0" + bytes([16] * 64))
+    frame = segment(0xC0, struct.pack(">BHHB", 8, 16, 16, 1) + bytes([1, 0x11, 0]))
+    dc = segment(0xC4, b"\0" + bytes([0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0]) + bytes(range(12)))
+    ac = segment(0xC4, b"\x10" + bytes([1] + [0] * 15) + b"\0")
+    scan = segment(0xDA, bytes([1, 1, 0, 0, 63, 0]))
+    # Four blocks: difference 0 (code 00), end of block (code 0); 12 bits, filled up with ones.
+    return b"\xff\xd8" + table + frame + dc + ac + scan + b"\x00\x0f" + b"\xff\xd9"
+
+
+def h264():
+    start = b"\0\0\0\1"
+    sps = bytes.fromhex("6742c01ed901417ec05a8080") + b"\xa0"
+    pps = bytes.fromhex("68cb83cb20")
+    idr = b"\x65\x88\x84" + bytes(range(64))
+    inter = b"\x41\x9a\x24" + bytes(range(32))
+    return start + b"\x09\x10" + start + sps + start + pps + start + idr + start + inter + start + b"\x06\x05\x01\x00\x80" + start + inter
+
+
+def wav(data_length=None, form=1, bits=16):
+    data = struct.pack("<480h", *[(n * 641) % 2000 - 1000 for n in range(480)])
+    body = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, form, 1, 48000, 48000 * bits // 8, bits // 8, bits)
+    body += b"LIST" + struct.pack("<I", 4) + b"INFO" + b"data" + struct.pack("<I", len(data) if data_length is None else data_length) + data
+    return b"RIFF" + struct.pack("<I", len(body) & 0xFFFFFFFF) + body
+
+
+def y4m():
+    head = b"YUV4MPEG2 W32 H16 F30:1 Ip A1:1 C420jpeg XCOLORRANGE=FULL\n"
+    return head + 2 * (b"FRAME\n" + bytes(32 * 16 * 3 // 2))
+
+
+CONFIG = """device = "front-door"
+name = "Front door"
+[broker]
+url = "mqtts://broker.example.org"
+user = "front-door"
+[access]
+mode = "broker"
+the_broker_can_watch = true
+[video]
+source = "test"
+size = "1280x720"
+fps = 30
+bitrate_kbps = 2000
+[audio]
+source = "off"
+[webrtc]
+interfaces = ["eth*", "!docker0"]
+[[webrtc.servers]]
+urls = ["stun:stun.example.org", "turns:turn.example.org:5349?transport=tcp"]
+[limits]
+viewers = 4
+lease_s = 600
+[log]
+level = "info"
+"""
+
+
+def main():
+    put("candidates", "all", "\n".join(CANDIDATES))
+    put("config", "full", CONFIG)
+    put("config", "wrong", 'device = 1\nFps = 2\n[video]\nsize = 1280x720\n[video]\n')
+    put("h264", "units", h264())
+    put("jpeg", "grey", jpeg())
+    put("mjpeg", "two", jpeg() + b"\0\0\0" + jpeg() + b"--part\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg())
+    for name, text in messages():
+        put("messages", name, text)
+    put("mqtt", "v5", mqtt(5))
+    put("mqtt", "v311", mqtt(4))
+    put("page", "index", "GET\nlocalhost:8080\n/\ngzip, br")
+    put("page", "config", "HEAD\n127.0.0.1\n/config.json\n")
+    put("page", "else", "POST\nevil.example\n/../x\n*;q=0")
+    for name, data in rtcp():
+        put("rtcp", name, data)
+    for name, text in DESCRIPTIONS.items():
+        put("sdp", name, text)
+    binding = struct.pack(">HHI12s", 1, 0, 0x2112A442, b"transaction1")
+    error = struct.pack(">HHI12sHHHBB", 0x0113, 8, 0x2112A442, b"transaction1", 9, 4, 0, 4, 1)
+    put("turn_stream", "messages", b"\x07" + binding + error + b"\x40\x01\x00\x05hello\0\0\0")
+    put("wav", "plain", wav())
+    put("wav", "endless", wav(0xFFFFFFFF))
+    put("wav", "float", wav(None, 3, 32))
+    put("y4m", "two", y4m())
+
+
+main()
