@@ -99,7 +99,12 @@ async fn answer(State(page): State<Arc<Page>>, request: Request) -> Response {
 }
 
 impl Page {
-    pub(super) fn new(files: &'static [(&'static str, &'static [u8])], websocket: &str, root: &str, device: &Id) -> Self {
+    pub(super) fn new(
+        files: &'static [(&'static str, &'static [u8])],
+        websocket: &str,
+        root: &str,
+        device: &Id,
+    ) -> Self {
         let config = PageConfig { broker: websocket, root, device: device.as_str() };
         let config = serde_json::to_vec(&config).expect("three strings are JSON");
         let origin = websocket.rsplit_once('/').map_or(websocket, |(origin, _)| origin);

@@ -33,7 +33,11 @@ pub(crate) fn sdp(text: &str) {
         let Ok(stack) = answer(incoming.stack.clone()) else { return };
         if let Ok(text) = negotiation.own_answer(&stack, incoming, |line| vec![line.to_owned()]) {
             let own = Description::parse(&text).expect("the own answer can be read");
-            assert_eq!(own.lines.len(), offer.lines.len(), "an answer has the m-lines of its offer (RFC 3264 section 6)");
+            assert_eq!(
+                own.lines.len(),
+                offer.lines.len(),
+                "an answer has the m-lines of its offer (RFC 3264 section 6)"
+            );
         }
     }
 }

@@ -69,7 +69,11 @@ fn every_target_survives_its_seeds_and_what_is_made_of_them() {
             for n in 0..=MUTATIONS {
                 let data = if n == 0 { seed.clone() } else { mutate(seed, &seeds, &mut numbers) };
                 if catch_unwind(AssertUnwindSafe(|| target(&data))).is_err() {
-                    told.push(format!("{name}, {}, mutation {n}: {:?}", file.display(), String::from_utf8_lossy(&data)));
+                    told.push(format!(
+                        "{name}, {}, mutation {n}: {:?}",
+                        file.display(),
+                        String::from_utf8_lossy(&data)
+                    ));
                     break;
                 }
             }

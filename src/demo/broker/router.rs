@@ -269,7 +269,12 @@ impl Router {
     }
 
     /// A connection ended, with a farewell or without. None where nothing of it is left to be cared for.
-    pub(in crate::demo) fn ended(&mut self, id: &str, number: u64, farewell: Option<DisconnectReasonCode>) -> Option<Rest> {
+    pub(in crate::demo) fn ended(
+        &mut self,
+        id: &str,
+        number: u64,
+        farewell: Option<DisconnectReasonCode>,
+    ) -> Option<Rest> {
         let session = self.session(id, number)?;
         session.connected = false;
         if farewell == Some(DisconnectReasonCode::NormalDisconnection) {
