@@ -11,7 +11,7 @@ use std::{
 use fanlight::fuzz::TARGETS;
 
 /// Mutations of each seed.
-const MUTATIONS: u64 = 150;
+const MUTATIONS: u64 = 100;
 
 /// A generator that gives the same numbers in every run (xorshift64).
 struct Numbers(u64);
