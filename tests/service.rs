@@ -26,7 +26,7 @@ fn config(port: u16, more: &str) -> String {
     )
 }
 
-const TEST: &str = "[video]\nsource = \"test\"\n[audio]\nsource = \"tone\"\n";
+const TEST: &str = "[video]\nsource = \"test\"\nlinger_s = 0\n[audio]\nsource = \"tone\"\nlinger_s = 0\n";
 
 /// A service manager: the socket that a service talks to.
 struct Manager(UnixDatagram);
@@ -71,38 +71,42 @@ async fn systemd_is_told_how_it_goes_from_the_start_to_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("notify");
     let name = format!("fanlight-service-{}", std::process::id());
-    for (manager, address) in [
-        (Manager::at(&socket), socket.clone().into_os_string()),
-        (Manager::abstracted(&name), format!("@{name}").into()),
-    ] {
-        let broker = Mosquitto::plain().await;
-        let settings = [("NOTIFY_SOCKET", address), ("WATCHDOG_USEC", "3000000".into())];
-        let mut daemon = Daemon::run_with(&config(broker.port(), TEST), &settings);
-        let heard = manager.hears("READY=1").await;
-        assert!(heard.iter().all(|told| !told.contains("WATCHDOG=1")), "{heard:?}");
-        manager.hears("STATUS=cam: broker online, no viewers, camera off, microphone off\n").await;
-        manager.hears("WATCHDOG=1").await;
+    let (manager, abstracted) = (Manager::at(&socket), Manager::abstracted(&name));
+    let broker = Mosquitto::plain().await;
 
-        let media = json!({"audio": true, "video": true});
-        broker.publish("fanlight/v1/cam/req/anna", request('A', media), &[]).await;
-        manager.hears("1 viewer, camera on, microphone on").await;
+    let other = [("NOTIFY_SOCKET", format!("@{name}").into())];
+    let mut daemon = Daemon::run_with(&config(broker.port(), TEST), &other);
+    abstracted.hears("READY=1").await;
+    daemon.signal(Signal::TERM);
+    abstracted.hears("STOPPING=1").await;
+    assert!(daemon.ends().await.0.success());
 
-        daemon.reload(&config(broker.port(), "[video]\nsource = \"tset\"\n"));
-        manager.hears("RELOADING=1\nMONOTONIC_USEC=").await;
-        manager.hears("; the configuration was refused, the old one is in force: ").await;
-        daemon.reload(&config(broker.port(), &TEST.replace("\"test\"", "\"test\"\nsize = \"320x240\"")));
-        manager.hears("; a restart is needed for video.size").await;
-        daemon.reload(&config(broker.port(), TEST));
-        manager.hears("RELOADING=1").await;
-        manager.hears("READY=1").await;
-        // Once nobody watches, nothing is left to be said.
-        manager.hears("no viewers, camera off, microphone off\n").await;
+    let settings = [("NOTIFY_SOCKET", socket.into_os_string()), ("WATCHDOG_USEC", "3000000".into())];
+    let mut daemon = Daemon::run_with(&config(broker.port(), TEST), &settings);
+    let heard = manager.hears("READY=1").await;
+    assert!(heard.iter().all(|told| !told.contains("WATCHDOG=1")), "{heard:?}");
+    manager.hears("STATUS=cam: broker online, no viewers, camera off, microphone off\n").await;
+    manager.hears("WATCHDOG=1").await;
 
-        daemon.signal(Signal::TERM);
-        manager.hears("STOPPING=1").await;
-        let (status, took) = daemon.ends().await;
-        assert!(status.success() && took < STOP, "{status} after {took:?}:\n{}", daemon.log());
-    }
+    let media = json!({"audio": true, "video": true});
+    broker.publish("fanlight/v1/cam/req/anna", request('A', media), &[]).await;
+    manager.hears("1 viewer, camera on, microphone on").await;
+
+    daemon.reload(&config(broker.port(), "[video]\nsource = \"tset\"\n"));
+    manager.hears("RELOADING=1\nMONOTONIC_USEC=").await;
+    manager.hears("; the configuration was refused, the old one is in force: ").await;
+    daemon.reload(&config(broker.port(), &TEST.replace("\"test\"", "\"test\"\nsize = \"320x240\"")));
+    manager.hears("; a restart is needed for video.size").await;
+    daemon.reload(&config(broker.port(), TEST));
+    manager.hears("RELOADING=1").await;
+    manager.hears("READY=1").await;
+    // Once nobody watches, nothing is left to be said.
+    manager.hears("no viewers, camera off, microphone off\n").await;
+
+    daemon.signal(Signal::TERM);
+    manager.hears("STOPPING=1").await;
+    let (status, took) = daemon.ends().await;
+    assert!(status.success() && took < STOP, "{status} after {took:?}:\n{}", daemon.log());
 }
 
 #[tokio::test]
@@ -136,10 +140,14 @@ async fn without_a_service_manager_it_is_a_plain_process() {
 #[tokio::test]
 async fn no_signal_is_lost() {
     let dir = tempfile::tempdir().unwrap();
-    let socket = dir.path().join("notify");
-    let manager = Manager::at(&socket);
-    for _ in 0..5 {
-        let mut daemon = Daemon::run_with(&config(9, TEST), &[("NOTIFY_SOCKET", socket.clone().into_os_string())]);
+    // A socket for each: what one daemon said last must not be taken for the next one's word.
+    let manager = |n: usize| {
+        let socket = dir.path().join(n.to_string());
+        (Manager::at(&socket), [("NOTIFY_SOCKET", socket.into_os_string())])
+    };
+    for n in 0..5 {
+        let (manager, settings) = manager(n);
+        let mut daemon = Daemon::run_with(&config(9, TEST), &settings);
         manager.hears("READY=1").await;
         for signal in [Signal::HUP, Signal::HUP, Signal::TERM] {
             daemon.signal(signal);
@@ -149,7 +157,8 @@ async fn no_signal_is_lost() {
         manager.hears("STOPPING=1").await;
     }
     // Not set up yet, and then it is: it has to hear between the two.
-    let mut daemon = Daemon::run_with("", &[("NOTIFY_SOCKET", socket.clone().into_os_string())]);
+    let (manager, settings) = manager(5);
+    let mut daemon = Daemon::run_with("", &settings);
     manager.hears("STATUS=not set up yet: sudo fanlight setup").await;
     manager.hears("READY=1").await;
     daemon.reload(&config(9, TEST));
@@ -209,7 +218,7 @@ impl Hung {
 async fn a_camera_that_hangs_is_named_to_everybody_and_holds_up_no_goodbye() {
     let mut hung = Hung::start().await;
     let mut status = hung.broker.watch("fanlight/v1/cam/status").await;
-    let mut replies = hung.broker.watch("fanlight/v1/cam/res/bert").await;
+    let mut replies = hung.broker.watch("fanlight/v1/cam/rsp/bert").await;
     hung.asks("anna", 'A').await;
     hung.manager.hears("camera stalled (hangs in VIDIOC_QUERYCAP on /dev/null)").await;
     hung.daemon.says("video: hangs in VIDIOC_QUERYCAP on /dev/null for 5 s").await;

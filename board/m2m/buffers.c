@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 /* The two queues: pictures, and what they are coded as. */
+#include <linux/delay.h>
 #include "encoder.h"
 
 static int queue_setup(struct vb2_queue *queue, unsigned int *buffers, unsigned int *planes, unsigned int sizes[],
@@ -44,6 +45,7 @@ static int start_streaming(struct vb2_queue *queue, unsigned int count)
 		return 0;
 	}
 	context->sequence[0] = 0;
+	msleep(does.start_ms);
 	if (!coding_begin(context))
 		return 0;
 	while (v4l2_m2m_num_src_bufs_ready(context->fh.m2m_ctx))
@@ -56,6 +58,8 @@ static void stop_streaming(struct vb2_queue *queue)
 	struct context *context = vb2_get_drv_priv(queue);
 	struct vb2_v4l2_buffer *buffer;
 
+	if (V4L2_TYPE_IS_OUTPUT(queue->type))
+		msleep(does.stop_ms);
 	for (;;) {
 		buffer = V4L2_TYPE_IS_OUTPUT(queue->type) ? v4l2_m2m_src_buf_remove(context->fh.m2m_ctx) :
 							     v4l2_m2m_dst_buf_remove(context->fh.m2m_ctx);

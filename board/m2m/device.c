@@ -19,6 +19,10 @@ module_param_named(wedges, does.wedges, int, 0644);
 MODULE_PARM_DESC(wedges, "so many more pictures are never done");
 module_param_named(let_go_ms, does.let_go_ms, int, 0644);
 MODULE_PARM_DESC(let_go_ms, "how long STREAMOFF takes of one that is wedged");
+module_param_named(start_ms, does.start_ms, int, 0644);
+MODULE_PARM_DESC(start_ms, "how long STREAMON of raw pictures takes, whatever signals come");
+module_param_named(stop_ms, does.stop_ms, int, 0644);
+MODULE_PARM_DESC(stop_ms, "how long STREAMOFF of raw pictures takes, whatever signals come");
 
 #define SAW(what) module_param_named(what, saw.what, int, 0444)
 SAW(open_now);

@@ -28,7 +28,7 @@
 
 /* What it does. */
 extern struct does {
-	int delay_ms, wedges, let_go_ms;
+	int delay_ms, wedges, let_go_ms, start_ms, stop_ms;
 	bool header_alone, import_allowed;
 } does;
 

@@ -159,5 +159,34 @@ export function encoder(world) {
       await viewer.leave();
       await set({ let_go_ms: 0 });
     });
+
+    check('that hangs while it is closed is named, and a viewer who comes meanwhile sees a picture', async () => {
+      await set({ stop_ms: 8000 });
+      await start({ video: camera({ source: world.nodes.planar, encoder: 'auto', linger_s: 0 }) });
+      const viewer = await watch({ audio: false });
+      await viewer.moves();
+      await viewer.leave();
+      await daemon().said(`video: encoder: hangs in VIDIOC_STREAMOFF on ${NODE} for 5 s`);
+      await daemon().said('video: off');
+      const next = await watch({ audio: false });
+      await next.moves();
+      await shows(next);
+      await next.leave();
+      await set({ stop_ms: 0 });
+      await until('it has let go', async () => (await seen()).open_now === 0);
+    });
+
+    check('that hangs while it is started is named and given up, and the picture comes when it lets go', async () => {
+      await set({ start_ms: 14_000 });
+      await start({ video: camera({ source: world.nodes.planar, encoder: 'auto' }) });
+      const viewer = await watch({ audio: false });
+      await daemon().said(`video: hangs in VIDIOC_STREAMON on ${NODE} for 5 s`);
+      await daemon().said(`video: hangs in VIDIOC_STREAMON on ${NODE} for 10 s: given up; its thread is left behind`);
+      await set({ start_ms: 0 });
+      await daemon().said(`video: the thread that was given up (hangs in VIDIOC_STREAMON on ${NODE}) ended`);
+      await viewer.moves();
+      await shows(viewer);
+      await viewer.leave();
+    });
   });
 }

@@ -21,6 +21,8 @@
  * pause_after_ms N, pause_ms M: hears nothing for M ms after N ms of running, and says nothing about it
  * stall_after_ms N: gives no samples any more after N ms of running, and no error
  * rush 1: no clock paces it; there is always another period
+ * hang_after_ms N: whatever asks where it is after N ms of running does not come back
+ * hangs_at_close 1: closing it does not come back
  * gone_after_ms N: is unplugged N ms after it was opened
  * fails "NAME": opening fails with EBUSY, EACCES or ENODEV
  */
@@ -38,7 +40,7 @@ struct mic {
 	int timer;
 	snd_pcm_format_t format;
 	long rate, channels, hz, ppm;
-	long xrun_every, sleep_after, pause_after, pause, stall_after, gone_after, rush;
+	long xrun_every, sleep_after, pause_after, pause, stall_after, gone_after, rush, hang_after, hangs_at_close;
 	int slept;
 	int64_t opened, started; /* ns of CLOCK_MONOTONIC */
 	uint64_t heard; /* frames since `started`; those read are alsa-lib's `appl_ptr` */
@@ -93,6 +95,8 @@ static snd_pcm_sframes_t mic_pointer(snd_pcm_ioplug_t *io)
 	}
 	if (io->state != SND_PCM_STATE_RUNNING)
 		return (snd_pcm_sframes_t)(m->heard % io->buffer_size);
+	while (m->hang_after && ms >= m->hang_after)
+		usleep(100000);
 	if (m->xrun_every && ms >= m->xrun_every)
 		return -EPIPE;
 	if (m->sleep_after && ms >= m->sleep_after && !m->slept) {
@@ -164,6 +168,8 @@ static int mic_revents(snd_pcm_ioplug_t *io, struct pollfd *fd, unsigned int cou
 static int mic_close(snd_pcm_ioplug_t *io)
 {
 	struct mic *m = io->private_data;
+	while (m->hangs_at_close)
+		usleep(100000);
 	close(m->timer);
 	free(m);
 	return 0;
@@ -206,6 +212,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(simmic)
 		{ "pause_after_ms", &m->pause_after }, { "pause_ms", &m->pause },
 		{ "stall_after_ms", &m->stall_after }, { "gone_after_ms", &m->gone_after },
 		{ "rush", &m->rush },
+		{ "hang_after_ms", &m->hang_after }, { "hangs_at_close", &m->hangs_at_close },
 	};
 	snd_config_for_each(i, next, conf) {
 		snd_config_t *n = snd_config_iterator_entry(i);

@@ -229,6 +229,41 @@ with_alsa!(
     }
 );
 
+with_alsa!(
+    a_driver_that_hangs_is_seen_from_outside,
+    "pcm.mic { type simmic hang_after_ms 300 }\npcm.shut { type simmic hangs_at_close 1 }",
+    {
+        use crate::pulse::{Activity, Helpers};
+        for (name, operations) in
+            [("mic", &["snd_pcm_readi on mic", "poll on mic"][..]), ("shut", &["snd_pcm_close on shut"])]
+        {
+            let (out, stop) = (feed::feed(50), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+            let activity = Activity::new("audio", Helpers::default(), Mono::now());
+            let (writer, told, own) = (out.clone(), Arc::clone(&stop), activity.clone());
+            let config = Audio { source: AudioSource::Microphone(name.into()), channels: 1, ..Audio::default() };
+            // It never ends: the process does, with this test.
+            thread::spawn(move || {
+                let _entered = own.enter();
+                run(&config, &writer, &told)
+            });
+            let mut health = out.watch_health();
+            wait(async { health.wait_for(|h| *h == Health::Ok).await.unwrap() });
+            stop.store(name == "shut", Ordering::Release);
+            let end = std::time::Instant::now() + Duration::from_secs(20);
+            loop {
+                let seen = activity.seen();
+                let hangs = seen.stuck(Mono::now()) > Duration::from_millis(900);
+                if hangs && seen.operation.as_deref().is_some_and(|now| operations.contains(&now)) {
+                    assert!(seen.turned);
+                    break;
+                }
+                assert!(std::time::Instant::now() < end, "{seen:?}");
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+);
+
 with_alsa!(an_unplugged_card_is_absent, "pcm.mic { type simmic gone_after_ms 300 }", {
     let mut sound = Sound::microphone("mic");
     sound.packets(10);
