@@ -7,9 +7,10 @@ import { cannot } from '../tests/browser/net.mjs';
 import { Findings, show } from './network/figures.mjs';
 import { changes } from './network/changes.mjs';
 import { lines } from './network/lines.mjs';
+import { viewers } from './network/viewers.mjs';
 import { ways } from './network/ways.mjs';
 
-const rows = [...lines, ...ways, ...changes];
+const rows = [...lines, ...viewers, ...ways, ...changes];
 const words = process.argv.slice(2);
 const option = (name) => {
   const i = words.indexOf(`--${name}`);

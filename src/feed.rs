@@ -3,6 +3,8 @@
 //! One writer, many readers, a ring between them. The writer never waits: the oldest frame is overwritten, and a
 //! reader that was late pays alone, by going on from the next key frame (video) or the newest packet (audio).
 
+mod network;
+
 use std::sync::{
     Arc, Mutex, PoisonError, Weak,
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -11,7 +13,11 @@ use std::sync::{
 use bytes::Bytes;
 use tokio::sync::{broadcast, watch};
 
+pub use self::network::{Estimate, Evidence, Network, Word};
 use crate::clock::Mono;
+
+/// The share of the configured bitrate, in per cent, that other viewers' networks leave where nobody said otherwise.
+pub const FLOOR_PERCENT: u32 = 33;
 
 /// Frames the video ring holds: one second at 30/s.
 pub const VIDEO_RING: usize = 32;
@@ -73,74 +79,14 @@ pub enum Fault {
     Failed(String),
 }
 
-/// What one reader's network carries, as far as is known, and what follows from it. Written by the reader's viewer and read
-/// by the device thread, and the other way round.
-#[derive(Debug, Default)]
-pub struct Network {
-    id: u64,
-    bits: AtomicU32,
-    /// Of a thousand.
-    loss: AtomicU32,
-    known: AtomicBool,
-    lossy: AtomicBool,
-    thin: AtomicBool,
-}
-
-/// A look at a [`Network`].
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Estimate {
-    /// Which network.
-    pub id: u64,
-    /// Bits per second that it carries, all headers included.
-    pub bits: u32,
-    /// The fraction that gets lost, 0 to 1.
-    pub loss: f64,
-    /// Whether that was measured, or is a guess.
-    pub known: bool,
-}
-
-impl Network {
-    /// Says what it carries, in bits per second, what fraction gets lost, and whether that was measured.
-    pub fn tell(&self, bits: u32, loss: f64, known: bool) {
-        self.bits.store(bits, Ordering::Relaxed);
-        self.loss.store((loss * 1_000.0) as u32, Ordering::Relaxed);
-        self.known.store(known, Ordering::Release);
-    }
-
-    /// What is known; `None` before the first word.
-    pub fn estimate(&self) -> Option<Estimate> {
-        let known = self.known.load(Ordering::Acquire);
-        let (bits, loss) = (self.bits.load(Ordering::Relaxed), self.loss.load(Ordering::Relaxed));
-        (bits > 0).then(|| Estimate { id: self.id, bits, loss: f64::from(loss) / 1_000.0, known })
-    }
-
-    /// Whether packets got lost in the last while.
-    pub fn is_lossy(&self) -> bool {
-        self.lossy.load(Ordering::Relaxed)
-    }
-
-    /// Says whether packets got lost in the last while.
-    pub fn set_lossy(&self, lossy: bool) {
-        self.lossy.store(lossy, Ordering::Relaxed);
-    }
-
-    /// Whether it is so much weaker than the others that it is given key frames only.
-    pub fn is_thin(&self) -> bool {
-        self.thin.load(Ordering::Relaxed)
-    }
-
-    /// Says whether it is too weak for what the others get.
-    pub fn set_thin(&self, thin: bool) {
-        self.thin.store(thin, Ordering::Relaxed);
-    }
-}
-
 /// What viewers wish of an encoder. Newer replaces older; ten wishes are one.
 #[derive(Debug, Default)]
 pub struct Wishes {
     key: AtomicBool,
     repair: AtomicBool,
     bitrate: AtomicU32,
+    /// In per cent, and one more; 0: nobody said.
+    floor: AtomicU32,
     /// Of the readers there are; those who left are found out when the list is read.
     networks: Mutex<Vec<Weak<Network>>>,
     ids: AtomicU64,
@@ -175,7 +121,7 @@ impl Wishes {
     }
 
     fn join(&self) -> Arc<Network> {
-        let network = Arc::new(Network { id: self.ids.fetch_add(1, Ordering::Relaxed), ..Network::default() });
+        let network = Arc::new(Network::new(self.ids.fetch_add(1, Ordering::Relaxed)));
         let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
         networks.retain(|network| network.strong_count() > 0);
         networks.push(Arc::downgrade(&network));
@@ -190,6 +136,17 @@ impl Wishes {
     /// The bitrate wished for; 0 is the configured one.
     pub fn bitrate(&self) -> u32 {
         self.bitrate.load(Ordering::Acquire)
+    }
+
+    /// Sets the share of the configured bitrate, in per cent, below which one viewer's network does not lower the picture
+    /// of the others.
+    pub fn set_floor(&self, percent: u32) {
+        self.floor.store(percent.min(100) + 1, Ordering::Release);
+    }
+
+    /// That share, 0 to 1.
+    pub fn floor(&self) -> f64 {
+        f64::from(self.floor.load(Ordering::Acquire).checked_sub(1).unwrap_or(FLOOR_PERCENT)) / 100.0
     }
 }
 

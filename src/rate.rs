@@ -1,11 +1,22 @@
 //! Many networks, one encoder: which bitrate, frame rate and size serve all viewers best. Pure: time is an argument.
 //!
-//! The picture is made for the weakest network, unless that would take more than half from the others and it is in a
-//! minority: then it is *thin*, and given key frames alone. Down at once, up when there has been room for a while.
+//! The picture is made for the weakest network that is *measured*. A viewer that says nothing, has lost its path, or has
+//! not reported yet does not count beside one that reports: silence tells nothing of a network.
+//!
+//! A network is *thin*, and given key frames alone, where serving it would cost the others too much:
+//! - it is in a minority of a third and would take more than half from the others, or
+//! - it carries less than the floor, a share of the configured bitrate, and at least as many logins carry the floor as do
+//!   not. So one login, true or lying, never lowers the picture of another one below the floor, or below three quarters of
+//!   what that other one's own network carries, whichever is less.
+//!
+//! Down at once, up when there has been room for a while; up at once when whoever held the picture down is gone.
 
 use std::time::Duration;
 
-use crate::{clock::Mono, feed::Estimate};
+use crate::{
+    clock::Mono,
+    feed::{Estimate, Evidence},
+};
 
 /// Of what a network carries, the part that is the picture's own bytes: the rest is headers and room for what is sent again.
 const OWN: f64 = 0.93;
@@ -26,6 +37,10 @@ const LEAST: u32 = 40_000;
 const THIN: f64 = 0.5;
 /// A thin network has to reach this share to count again.
 const NOT_THIN: f64 = 0.75;
+/// One that was below the floor has to exceed it by this factor.
+const NOT_BELOW: f64 = 1.1;
+/// Who carries this share of what the best network carries is served with it, whatever the floor is.
+const NEARLY: f64 = 0.75;
 /// A network is thin after so long below, and counts again after so long above.
 const THIN_AFTER: Duration = Duration::from_secs(2);
 /// Room for a better step has to last so long, and to be larger by this factor than the step needs.
@@ -61,55 +76,93 @@ pub struct Full {
     pub fps: f64,
 }
 
+/// What the configuration asks for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Wanted {
+    /// Bits per second at most.
+    pub ceiling: u32,
+    /// The share of that, 0 to 1, below which one viewer's network does not lower the picture of the others.
+    pub floor: f64,
+}
+
+/// One network that counts.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    id: u64,
+    login: u64,
+    /// Bits per second that it leaves for the picture.
+    bits: u32,
+}
+
+/// A network that is thin or about to be.
+#[derive(Debug)]
+struct Thin {
+    id: u64,
+    /// Since when it has been below its bound, or, once it is thin, above it.
+    since: Mono,
+    thin: bool,
+}
+
 /// The state between two plans.
 #[derive(Debug, Default)]
 pub struct Rate {
     step: usize,
+    /// The network that the last plan was made for.
+    weakest: Option<u64>,
     /// Since when there has been room for the next better step.
     room: Option<Mono>,
     bitrate: u32,
-    /// Networks that are thin or about to be: who, since when below or above, whether thin.
-    thin: Vec<(u64, Mono, bool)>,
+    thin: Vec<Thin>,
 }
 
 impl Rate {
-    /// The plan for these networks, with no more than `ceiling` bits per second; and which of them are thin, in their order.
-    pub fn plan(&mut self, networks: &[Estimate], full: Full, ceiling: u32, now: Mono) -> (Plan, Vec<bool>) {
-        let share = |e: &Estimate| {
-            let sound = if e.bits < WEAK { LITTLE_SOUND } else { SOUND };
-            let own = OWN - e.loss.min(0.1);
-            ((f64::from(e.bits.saturating_sub(sound)) * own) as u32).min(ceiling)
+    /// The plan for these networks; and which of them are thin, in their order.
+    pub fn plan(&mut self, networks: &[Estimate], full: Full, wanted: Wanted, now: Mono) -> (Plan, Vec<bool>) {
+        let ceiling = wanted.ceiling;
+        let with = |evidence| -> Vec<Share> {
+            networks.iter().filter(|e| e.evidence == evidence).map(|e| share(e, ceiling)).collect()
         };
-        let known: Vec<(u64, u32)> = networks.iter().filter(|e| e.known).map(|e| (e.id, share(e))).collect();
-        self.judge(&known, now);
-        // Who is about to be thin does not count either: the others would lose pictures for a moment's weakness of one.
-        let spared = |id: u64| self.thin.iter().any(|(other, ..)| *other == id);
-        let counted = known.iter().filter(|(id, _)| !spared(*id)).map(|(_, bits)| *bits).min();
+        let measured = with(Evidence::Measured);
+        self.judge(&measured, wanted, now);
         // Guesses count where nothing is known: a viewer who joins changes nothing for the others until it has been heard.
-        let guessed = || networks.iter().map(share).min();
-        let bitrate = counted.or_else(guessed).unwrap_or(ceiling).max(LEAST.min(ceiling));
+        let counted = if measured.is_empty() { with(Evidence::Guessed) } else { measured };
+        // Who is about to be thin does not count either: the others would lose pictures for a moment's weakness of one.
+        let spared = |id: u64| self.thin.iter().any(|other| other.id == id);
+        let weakest = counted.iter().filter(|share| !spared(share.id)).min_by_key(|share| share.bits);
+        // Where all are silent nothing is known that was not known before: the plan stays.
+        let held = || if networks.is_empty() || self.bitrate == 0 { ceiling } else { self.bitrate.min(ceiling) };
+        let bitrate = weakest.map_or_else(held, |share| share.bits).max(LEAST.min(ceiling));
         let change = f64::from(bitrate.abs_diff(self.bitrate));
         if change > SMALL * f64::from(self.bitrate) || bitrate == ceiling {
             self.bitrate = bitrate;
         }
-        self.climb(f64::from(self.bitrate), f64::from(ceiling), full, now);
+        let released = self.weakest.is_some_and(|id| counted.iter().all(|share| share.id != id) || spared(id));
+        if weakest.is_some() || networks.is_empty() {
+            self.weakest = weakest.map(|share| share.id);
+            self.climb(released, f64::from(ceiling), full, now);
+        }
         let (_, every, shrink) = STEPS[self.step];
         let plan =
             Plan { bitrate: self.bitrate, every: fit_rate(every, full.fps), shrink: fit_size(shrink, full.size) };
-        let is_thin = |id: u64| self.thin.iter().any(|(other, _, thin)| *other == id && *thin);
+        let is_thin = |id: u64| self.thin.iter().any(|other| other.id == id && other.thin);
         (plan, networks.iter().map(|e| is_thin(e.id)).collect())
     }
 
-    /// Down at once to the step that the bitrate feeds; up by one when there has been room for a while.
+    /// Down at once to the step that the bitrate feeds; up by one when there has been room for a while, since a network that
+    /// grew may shrink again. Where the network that held the picture down is gone (`released`), up at once as far as there
+    /// is room.
     ///
     /// Whoever wishes a large picture of few bits gets it: what a step needs is measured by the wish.
-    fn climb(&mut self, bitrate: f64, ceiling: f64, full: Full, now: Mono) {
+    fn climb(&mut self, released: bool, ceiling: f64, full: Full, now: Mono) {
+        let bitrate = f64::from(self.bitrate);
         let pixels = f64::from(full.size.0) * f64::from(full.size.1) * full.fps;
         let pixels = pixels.min(ceiling / STEPS[0].0 / (1.05 * CLIMB_ROOM));
         let fed = |step: usize, room: f64| bitrate >= STEPS[step].0 * pixels * room;
-        let first = (0..STEPS.len()).find(|step| fed(*step, 1.0)).unwrap_or(STEPS.len() - 1);
-        if first > self.step {
-            (self.step, self.room) = (first, None);
+        let first = |room: f64| (0..STEPS.len()).find(|step| fed(*step, room)).unwrap_or(STEPS.len() - 1);
+        if first(1.0) > self.step {
+            (self.step, self.room) = (first(1.0), None);
+        } else if released && first(CLIMB_ROOM) < self.step {
+            (self.step, self.room) = (first(CLIMB_ROOM), None);
         } else if self.step > 0 && fed(self.step - 1, CLIMB_ROOM) {
             let since = *self.room.get_or_insert(now);
             if now.since(since) >= CLIMB_AFTER {
@@ -120,42 +173,101 @@ impl Rate {
         }
     }
 
-    /// Finds who is thin, or about to be. At most a third of all, so never one of two: both are worth the same.
-    fn judge(&mut self, known: &[(u64, u32)], now: Mono) {
-        let mut sorted: Vec<(u64, u32)> = known.to_vec();
-        sorted.sort_by_key(|(_, bits)| *bits);
-        let most = known.len() / 3;
-        // What the weakest of those has who would be served in any case.
-        let served = sorted.get(most).map_or(0, |(_, bits)| *bits);
-        let weak = &sorted[..most];
-        let bits_of = |id: u64| weak.iter().find(|(other, _)| *other == id).map(|(_, bits)| f64::from(*bits));
-        let (below, above) = (THIN * f64::from(served), NOT_THIN * f64::from(served));
+    /// Finds who is thin, or about to be.
+    fn judge(&mut self, measured: &[Share], wanted: Wanted, now: Mono) {
+        let bounds = bounds(measured, wanted);
+        let of = |id: u64| {
+            let place = measured.iter().position(|share| share.id == id)?;
+            Some((f64::from(measured[place].bits), bounds[place]?))
+        };
         // Only a change that lasts is one.
-        self.thin.retain_mut(|(id, since, thin)| {
-            let Some(bits) = bits_of(*id) else { return false };
+        self.thin.retain_mut(|Thin { id, since, thin }| {
+            let Some((bits, Bound { below, above })) = of(*id) else { return false };
             if !*thin {
                 if now.since(*since) >= THIN_AFTER {
                     (*since, *thin) = (now, true);
                 }
                 return bits < below;
             }
-            if bits <= above {
+            if bits < above {
                 *since = now;
             }
             now.since(*since) < THIN_AFTER
         });
-        for (id, bits) in weak {
-            if f64::from(*bits) < below && !self.thin.iter().any(|(other, ..)| other == id) {
-                self.thin.push((*id, now, false));
+        for Share { id, .. } in measured {
+            if of(*id).is_some_and(|(bits, bound)| bits < bound.below) && !self.thin.iter().any(|other| other.id == *id)
+            {
+                self.thin.push(Thin { id: *id, since: now, thin: false });
             }
         }
     }
 }
 
+/// Below what a network can be thin, and from where on it counts again.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    below: f64,
+    above: f64,
+}
+
+/// The bound of each network; `None` where it counts whatever it carries.
+fn bounds(measured: &[Share], wanted: Wanted) -> Vec<Option<Bound>> {
+    let mut sorted: Vec<&Share> = measured.iter().collect();
+    sorted.sort_by_key(|share| share.bits);
+    let best = sorted.last().map_or(0, |share| share.bits);
+    // At most a third of all, so never one of two.
+    let most = measured.len() / 3;
+    // What the weakest of those has who would be served in any case.
+    let served = sorted.get(most).map_or(0.0, |share| f64::from(share.bits));
+    let minority = Bound { below: THIN * served, above: NOT_THIN * served };
+    // Where nobody carries much more than the floor, a little less for all is better than nothing for one.
+    let floor = (wanted.floor * f64::from(wanted.ceiling)).min(NEARLY * f64::from(best));
+    let logins = |carries: bool| {
+        let mut logins: Vec<_> =
+            measured.iter().filter(|s| (f64::from(s.bits) >= floor) == carries).map(Share::who).collect();
+        logins.sort_unstable();
+        logins.dedup();
+        logins
+    };
+    let (above, mut below) = (logins(true), logins(false));
+    // A login that is on both sides has one bad network of its own; it is no other viewer.
+    below.retain(|login| !above.contains(login));
+    let floored = below.len() <= above.len();
+    let bound = |share: &Share| {
+        let in_minority = sorted.iter().take(most).any(|other| other.id == share.id);
+        let floor = Bound { below: floor, above: NOT_BELOW * floor };
+        match (in_minority, floored) {
+            (true, true) => {
+                Some(Bound { below: minority.below.max(floor.below), above: minority.above.max(floor.above) })
+            }
+            (true, false) => Some(minority),
+            (false, true) => Some(floor),
+            (false, false) => None,
+        }
+    };
+    measured.iter().map(bound).collect()
+}
+
+impl Share {
+    /// Whose it is; a network of an unknown login is a viewer of its own.
+    fn who(&self) -> (u64, u64) {
+        if self.login == 0 { (0, self.id) } else { (self.login, 0) }
+    }
+}
+
+/// What a network leaves for the picture.
+fn share(estimate: &Estimate, ceiling: u32) -> Share {
+    let sound = if estimate.bits < WEAK { LITTLE_SOUND } else { SOUND };
+    let own = OWN - estimate.loss.min(0.1);
+    let bits = ((f64::from(estimate.bits.saturating_sub(sound)) * own) as u32).min(ceiling);
+    Share { id: estimate.id, login: estimate.login, bits }
+}
+
 /// How the sound is coded for these networks: bits per second, `full` of them where nothing is in the way, and the loss in per
-/// cent that it is prepared for. Sound is small: nobody is too thin for it.
+/// cent that it is prepared for. Sound is small: nobody is too thin for it, and nobody lowers it below what is good to
+/// understand. Only viewers that report count.
 pub fn sound(networks: &[Estimate], full: u32) -> (u32, u8) {
-    let known = || networks.iter().filter(|e| e.known);
+    let known = || networks.iter().filter(|e| e.evidence == Evidence::Measured);
     let bits = match known().map(|e| e.bits).min() {
         Some(bits) if bits < WEAKEST => full.min(LEAST_SOUND),
         Some(bits) if bits < WEAK => full.min(LITTLE),
@@ -177,127 +289,5 @@ fn fit_size(shrink: u32, (width, height): (u32, u32)) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FULL: Full = Full { size: (1280, 720), fps: 30.0 };
-    const CEILING: u32 = 2_000_000;
-
-    fn network(id: u64, bits: u32) -> Estimate {
-        Estimate { id, bits, loss: 0.0, known: true }
-    }
-
-    fn seconds(n: f64) -> Mono {
-        Mono((n * 1e9) as u64)
-    }
-
-    /// Plans each tenth of a second from `from` to `to`; the last one.
-    fn play(rate: &mut Rate, bits: &[u32], from: f64, to: f64) -> (Plan, Vec<bool>) {
-        let networks: Vec<_> = bits.iter().zip(1..).map(|(bits, id)| network(id, *bits)).collect();
-        let mut last = None;
-        for n in (from * 10.0) as u32..=(to * 10.0) as u32 {
-            last = Some(rate.plan(&networks, FULL, CEILING, seconds(f64::from(n) / 10.0)));
-        }
-        last.unwrap()
-    }
-
-    #[test]
-    fn the_picture_is_made_for_the_weakest_network() {
-        for (bits, bitrate, every, shrink) in [
-            (&[3_000_000][..], 2_000_000, 1, 1),
-            (&[3_000_000, 1_000_000], 860_250, 1, 1),
-            (&[3_000_000, 600_000], 488_250, 2, 1),
-            (&[500_000], 395_250, 1, 2),
-            (&[300_000], 209_250, 1, 2),
-            (&[200_000], 138_570, 2, 2),
-            (&[150_000], 92_070, 3, 2),
-            (&[60_000], 40_000, 4, 4),
-            (&[], 2_000_000, 1, 1),
-        ] {
-            let (plan, thin) = play(&mut Rate::default(), bits, 0.0, 10.0);
-            assert_eq!(plan, Plan { bitrate, every, shrink }, "{bits:?}");
-            assert!(thin.iter().all(|thin| !thin), "{bits:?}");
-        }
-    }
-
-    #[test]
-    fn a_minority_that_would_take_more_than_half_is_thin() {
-        let mut rate = Rate::default();
-        let (plan, thin) = play(&mut rate, &[3_000_000, 300_000, 3_000_000, 3_000_000], 0.0, 1.0);
-        assert_eq!((plan.bitrate, thin), (CEILING, vec![false; 4]), "not at once, and nobody else pays meanwhile");
-        let (plan, thin) = play(&mut rate, &[3_000_000, 300_000, 3_000_000, 3_000_000], 1.1, 5.0);
-        assert_eq!((plan.bitrate, thin), (CEILING, vec![false, true, false, false]));
-        let (_, thin) = play(&mut rate, &[3_000_000, 1_200_000, 3_000_000, 3_000_000], 5.1, 9.0);
-        assert!(thin[1], "three quarters are asked of those who come back");
-        let (_, thin) = play(&mut rate, &[3_000_000, 1_900_000, 3_000_000, 3_000_000], 9.1, 13.0);
-        assert!(!thin[1]);
-        let mut rate = Rate::default();
-        play(&mut rate, &[3_000_000, 300_000, 3_000_000], 0.0, 1.0);
-        let (plan, thin) = play(&mut rate, &[3_000_000, 1_500_000, 3_000_000], 1.1, 9.0);
-        assert_eq!((plan.bitrate, thin), (1_325_250, vec![false; 3]), "a moment's weakness");
-        let (plan, thin) = play(&mut Rate::default(), &[3_000_000, 300_000], 0.0, 9.0);
-        assert_eq!((plan.bitrate, thin), (209_250, vec![false; 2]), "one of two is no minority");
-        let (_, thin) = play(&mut Rate::default(), &[3_000_000, 300_000, 300_000], 0.0, 9.0);
-        assert_eq!(thin, [false; 3], "nor are two of three");
-    }
-
-    #[test]
-    fn steps_are_climbed_one_by_one_and_fallen_at_once() {
-        let mut rate = Rate::default();
-        play(&mut rate, &[3_000_000], 0.0, 1.0);
-        let (plan, _) = play(&mut rate, &[300_000], 1.1, 1.1);
-        assert_eq!((plan.every, plan.shrink), (1, 2), "at once");
-        let (plan, _) = play(&mut rate, &[3_000_000], 1.2, 5.0);
-        assert_eq!((plan.every, plan.shrink), (1, 2), "not yet");
-        let (plan, _) = play(&mut rate, &[3_000_000], 5.1, 9.1);
-        assert_eq!((plan.every, plan.shrink), (2, 1));
-        let (plan, _) = play(&mut rate, &[3_000_000], 9.2, 13.2);
-        assert_eq!((plan.every, plan.shrink), (1, 1));
-        // Just enough for a better step is not enough room.
-        play(&mut rate, &[600_000], 13.3, 13.4);
-        let (plan, _) = play(&mut rate, &[780_000], 13.5, 30.0);
-        assert_eq!(plan.every, 2);
-    }
-
-    #[test]
-    fn a_large_picture_of_few_bits_is_somebodys_wish() {
-        let mut rate = Rate::default();
-        let plan = |rate: &mut Rate, bits, at| rate.plan(&[network(1, bits)], FULL, 100_000, seconds(at)).0;
-        assert_eq!(plan(&mut rate, 500_000, 0.0), Plan { bitrate: 100_000, every: 1, shrink: 1 });
-        assert_eq!(plan(&mut rate, 90_000, 1.0), Plan { bitrate: 40_000, every: 1, shrink: 2 });
-        plan(&mut rate, 500_000, 2.0);
-        plan(&mut rate, 500_000, 6.1);
-        assert_eq!(plan(&mut rate, 500_000, 10.2), Plan { bitrate: 100_000, every: 1, shrink: 1 });
-    }
-
-    #[test]
-    fn who_has_not_been_heard_counts_only_where_nobody_has() {
-        let guess = Estimate { known: false, ..network(9, 1_000_000) };
-        let plan = |networks: &[Estimate]| Rate::default().plan(networks, FULL, CEILING, seconds(0.0)).0.bitrate;
-        assert_eq!(plan(&[guess]), 860_250);
-        assert_eq!(plan(&[guess, network(1, 3_000_000)]), CEILING);
-    }
-
-    #[test]
-    fn sound_is_made_for_the_weakest_and_prepared_for_what_gets_lost() {
-        let lossy = Estimate { loss: 0.123, ..network(2, 1_000_000) };
-        let guess = Estimate { known: false, ..network(3, 60_000) };
-        for (networks, expected) in [
-            (&[][..], (48_000, 5)),
-            (&[network(1, 3_000_000), lossy], (48_000, 13)),
-            (&[network(1, 3_000_000), network(2, 200_000)], (24_000, 5)),
-            (&[network(1, 100_000)], (16_000, 5)),
-            (&[network(1, 3_000_000), guess], (48_000, 5)),
-            (&[Estimate { loss: 0.9, ..network(1, 3_000_000) }], (48_000, 30)),
-        ] {
-            assert_eq!(sound(networks, 48_000), expected, "{networks:?}");
-        }
-        assert_eq!(sound(&[network(1, 200_000)], 12_000).0, 12_000, "never more than is wished");
-    }
-
-    #[test]
-    fn small_pictures_and_slow_sources_are_left_as_they_are() {
-        assert_eq!((fit_rate(6, 30.0), fit_rate(6, 15.0), fit_rate(2, 8.0)), (6, 3, 1));
-        assert_eq!((fit_size(4, (1280, 720)), fit_size(4, (640, 360)), fit_size(2, (322, 242))), (4, 4, 1));
-    }
-}
+#[path = "rate_tests.rs"]
+mod tests;

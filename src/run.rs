@@ -72,6 +72,9 @@ pub async fn run(
     let peers = Peers::new(&config.webrtc, config.audio.channels == 2)?;
     peers.set_need(config.video.bitrate, config.audio.bitrate);
     let studio = Studio::new(&config.video, &config.audio, pulse);
+    if let Some(video) = &studio.video {
+        video.set_floor(config.video.floor);
+    }
     let stages = Stages { video: studio.video.clone(), audio: studio.audio.clone() };
     let terms = watch::Sender::new(Arc::new(Terms::new(&config)));
     let (out, mut replies) = mpsc::channel(REPLIES);
@@ -154,6 +157,7 @@ pub async fn run(
                 if let Some(video) = &studio.video {
                     video.set_linger(new.video.linger);
                     video.set_bitrate(new.video.bitrate);
+                    video.set_floor(new.video.floor);
                 }
                 if let Some(audio) = &studio.audio {
                     audio.set_linger(new.audio.linger);

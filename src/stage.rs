@@ -59,6 +59,12 @@ impl Stage {
         self.writer.wishes().wish_bitrate(bits);
     }
 
+    /// Sets the share of the configured bitrate, in per cent, below which one viewer's network does not lower the picture of
+    /// the others.
+    pub fn set_floor(&self, percent: u32) {
+        self.writer.wishes().set_floor(percent);
+    }
+
     /// Whether the device's thread runs.
     pub fn is_on(&self) -> bool {
         *self.on.borrow()

@@ -154,7 +154,8 @@ impl<'a> Desk<'a> {
             0 => self.bitrate,
             wished => wished,
         };
-        let networks: Vec<_> = self.out.wishes().networks().iter().filter_map(|n| n.estimate()).collect();
+        let now = Mono::now();
+        let networks: Vec<_> = self.out.wishes().networks().iter().filter_map(|n| n.estimate(now)).collect();
         let (bits, loss) = rate::sound(&networks, full);
         self.coder.set_bitrate(bits)?;
         self.coder.set_loss(loss)

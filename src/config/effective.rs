@@ -93,6 +93,7 @@ impl Config {
             "encoder" => text(v.encoder),
             "openh264_library" => text(v.openh264_library.as_ref()?.display()),
             "bitrate_kbps" => number(v.bitrate / 1000),
+            "floor_percent" => number(v.floor),
             "key_interval_s" => number(v.key_interval.as_secs()),
             "clock" => Some(Value::Boolean(v.clock)),
             "linger_s" => number(v.linger.as_secs()),

@@ -199,6 +199,8 @@ pub static KEYS: &[Key] = &[
         "Where the processor codes: Cisco's own binary of OpenH264 (2.6.0 for Linux and this processor), fetched from Cisco and unpacked; `docs/licences.md` tells what that is good for. Any other file is refused."),
     at("video", "bitrate_kbps", Number(50, 50_000, "kbit/s"), Is("2000"), Live,
         "What the encoder aims at, at most: it makes less of the picture where the viewers' networks carry less. Without effect where the camera codes and its driver has no such control."),
+    at("video", "floor_percent", Number(0, 100, "%"), Is("33"), Live,
+        "One viewer's network lowers the picture of the others to this share of `bitrate_kbps` at most. A viewer whose network carries less gets key frames only, as long as at least as many other viewers carry more. 0: the picture is made for the weaker one of two viewers, whatever its network carries."),
     at("video", "key_interval_s", Number(1, 600, "s"), Is("10"), Restart,
         "Longest time between two key frames. They also come when a viewer joins or needs one, so there is little reason to shorten it."),
     at("video", "clock", Flag, Is("false"), Restart,

@@ -9,7 +9,7 @@ use std::{
 use toml::de::DeValue;
 
 use super::{
-    Audio, AudioSource, EncoderChoice, FormatChoice, PixelFormat, Video, VideoSource,
+    Audio, AudioSource, FormatChoice, PixelFormat, Video, VideoSource,
     secret::absolute,
     section::{Section, integer},
     values::parse_size,
@@ -25,6 +25,7 @@ pub(super) fn video(section: &mut Section<'_, '_, '_>) -> Video {
     section.text("encoder", &mut video.encoder, EncoderChoice::parse);
     video.openh264_library = section.optional("openh264_library", absolute);
     section.kilobits("bitrate_kbps", &mut video.bitrate);
+    section.number("floor_percent", &mut video.floor);
     section.seconds("key_interval_s", &mut video.key_interval);
     section.flag("clock", &mut video.clock);
     section.seconds("linger_s", &mut video.linger);
@@ -124,6 +125,17 @@ pub(super) fn audio(section: &mut Section<'_, '_, '_>) -> Audio {
     section.flag("fec", &mut audio.fec);
     section.seconds("linger_s", &mut audio.linger);
     audio
+}
+
+/// What codes the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EncoderChoice {
+    /// A hardware encoder that works, or else the processor.
+    Auto,
+    /// The processor.
+    Software,
+    /// A hardware encoder and nothing else.
+    Hardware,
 }
 
 impl EncoderChoice {

@@ -1,8 +1,7 @@
 //! The configuration, as values that cannot be wrong.
 //!
-//! `parse` turns the TOML file into these types and collects every fault at once; nothing
-//! behind this module ever sees a string that still has to be checked. Each part of the daemon is given
-//! only its own section. The reference for users is `docs/config.md`; a test holds the two together.
+//! `parse` turns the TOML file into these types and collects every fault at once; nothing behind this module ever
+//! sees a string that still has to be checked. The reference for users is `docs/config.md`; a test holds the two together.
 
 mod broker;
 mod defaults;
@@ -29,6 +28,7 @@ mod wording;
 use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 pub use self::{
+    media::EncoderChoice,
     parse::{Loaded, Surroundings, load, parse, salvage, text},
     problem::{ConfigError, Place, Problem},
     reload::Reload,
@@ -172,6 +172,8 @@ pub struct Video {
     pub openh264_library: Option<PathBuf>,
     /// Bits per second the encoder aims at.
     pub bitrate: u32,
+    /// The share of that, in per cent, which one viewer's network leaves to the others.
+    pub floor: u32,
     /// Longest time between two key frames; key frames also come when a viewer needs one.
     pub key_interval: Duration,
     /// Draw the picture clock into every encoded frame.
@@ -195,17 +197,6 @@ pub enum VideoSource {
     Clip(PathBuf),
     /// No picture at all.
     Off,
-}
-
-/// What codes the picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EncoderChoice {
-    /// A hardware encoder that works, or else the processor.
-    Auto,
-    /// The processor.
-    Software,
-    /// A hardware encoder and nothing else.
-    Hardware,
 }
 
 /// Pixel formats a camera may be asked for.

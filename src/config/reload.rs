@@ -53,7 +53,12 @@ impl Config {
             name: self.name.clone(),
             broker: super::Broker { root: self.broker.root.clone(), ..new.broker },
             access: self.access,
-            video: Video { bitrate: new.video.bitrate, linger: new.video.linger, ..self.video.clone() },
+            video: Video {
+                bitrate: new.video.bitrate,
+                floor: new.video.floor,
+                linger: new.video.linger,
+                ..self.video.clone()
+            },
             audio: super::Audio { linger: new.audio.linger, ..self.audio.clone() },
             webrtc: new.webrtc,
             limits: new.limits,

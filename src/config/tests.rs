@@ -120,6 +120,7 @@ impl Dice {
                 encoder: self.pick(&[EncoderChoice::Auto, EncoderChoice::Software, EncoderChoice::Hardware]),
                 openh264_library: self.flag().then(|| "/lib/x.so".into()),
                 bitrate: self.number::<u32>(50, 50_000) * 1000,
+                floor: self.number(0, 100),
                 key_interval: self.seconds(1, 600),
                 clock: self.flag(),
                 controls: (0..self.roll(4)).map(|n| (format!("control_{n}"), i64::try_from(n).unwrap() - 2)).collect(),

@@ -9,7 +9,7 @@ use crate::{
     config::Video,
     feed::{Fault, Frame, Health, Wishes, Writer},
     meter::{self, Meter},
-    rate::{Full, Plan, Rate as Rates},
+    rate::{Full, Plan, Rate as Rates, Wanted},
     video::{
         clockstrip,
         encoder::{Coded, Coder},
@@ -146,17 +146,15 @@ impl<'a> Stage<'a> {
             return;
         }
         self.planned = now;
-        let ceiling = match wishes.bitrate() {
-            0 => self.config.bitrate,
-            bits => bits.min(self.config.bitrate),
-        };
+        let wanted = wanted(self.config.bitrate, wishes);
         let before = self.plan;
-        self.plan = plan(&mut self.rates, wishes, Full { size: self.size, fps: self.rate.fps() }, ceiling, now);
+        self.plan = plan(&mut self.rates, wishes, Full { size: self.size, fps: self.rate.fps() }, wanted, now);
         if (before.every, before.shrink) != (self.plan.every, self.plan.shrink) && !source.is_coded() {
             debug!("video: the viewers' networks take {}", self.planned_text());
         }
         source.set_bitrate(self.plan.bitrate);
         self.look_at_shutter(source);
+        self.coder.set_ceiling(wanted.ceiling);
         self.coder.steer(self.plan.bitrate, self.rate.fps() / f64::from(self.plan.every));
         source.lend(self.plan.shrink == 1 && self.coder.borrows());
     }
@@ -295,13 +293,70 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// What the configuration asks for now: `bitrate` is what it was at the start, a reload may have raised or lowered it since.
+fn wanted(bitrate: u32, wishes: &Wishes) -> Wanted {
+    let ceiling = match wishes.bitrate() {
+        0 => bitrate,
+        bits => bits,
+    };
+    Wanted { ceiling, floor: wishes.floor() }
+}
+
 /// What the viewers' networks allow; tells them whether they are too thin for it.
-fn plan(rates: &mut Rates, wishes: &Wishes, full: Full, ceiling: u32, now: Mono) -> Plan {
-    let networks: Vec<_> = wishes.networks().into_iter().filter_map(|n| Some((n.estimate()?, n))).collect();
+fn plan(rates: &mut Rates, wishes: &Wishes, full: Full, wanted: Wanted, now: Mono) -> Plan {
+    let networks: Vec<_> = wishes.networks().into_iter().filter_map(|n| Some((n.estimate(now)?, n))).collect();
     let estimates: Vec<_> = networks.iter().map(|(estimate, _)| *estimate).collect();
-    let (plan, thin) = rates.plan(&estimates, full, ceiling, now);
+    let (plan, thin) = rates.plan(&estimates, full, wanted, now);
     for ((_, network), thin) in networks.iter().zip(thin) {
         network.set_thin(thin);
     }
     plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::{Evidence, Word, feed};
+
+    const FULL: Full = Full { size: (1280, 720), fps: 30.0 };
+
+    #[test]
+    fn a_reload_raises_and_lowers_what_the_start_asked_for() {
+        let writer = feed(4);
+        let wishes = writer.wishes();
+        assert_eq!(wanted(2_000_000, wishes), Wanted { ceiling: 2_000_000, floor: 0.33 });
+        for (bits, percent) in [(6_000_000, 50), (300_000, 0), (2_000_000, 100)] {
+            wishes.wish_bitrate(bits);
+            wishes.set_floor(percent);
+            assert_eq!(wanted(2_000_000, wishes), Wanted { ceiling: bits, floor: f64::from(percent) / 100.0 });
+        }
+    }
+
+    #[test]
+    fn the_plan_is_made_of_what_viewers_say_and_tells_them_who_is_thin() {
+        let writer = feed(4);
+        let (good, weak, new) = (writer.subscribe(), writer.subscribe(), writer.subscribe());
+        let wanted = Wanted { ceiling: 2_000_000, floor: 0.33 };
+        let at = |ms: u64| Mono(ms * 1_000_000);
+        let say = |reader: &crate::feed::Reader, bits| {
+            reader.network().tell(Word { bits, loss: 0.0, evidence: Evidence::Measured, until: at(60_000) });
+        };
+        let mut rates = Rates::default();
+        let mut play = |from: u64, to: u64| {
+            let times = (from..=to).step_by(50);
+            times.map(|ms| plan(&mut rates, writer.wishes(), FULL, wanted, at(ms))).last().unwrap()
+        };
+        say(&good, 3_000_000);
+        say(&weak, 300_000);
+        let thin = || [&good, &weak, &new].map(|reader| reader.network().is_thin());
+        assert_eq!(
+            (play(0, 3_000).bitrate, thin()),
+            (2_000_000, [false, true, false]),
+            "who said nothing is not asked"
+        );
+        say(&weak, 1_500_000);
+        assert_eq!((play(3_050, 6_000).bitrate, thin()), (1_325_250, [false; 3]));
+        weak.network().set_lost(true);
+        assert_eq!(play(6_050, 6_100).bitrate, 2_000_000);
+    }
 }

@@ -9,7 +9,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -41,7 +41,7 @@ use super::{
 use crate::{
     clock::Mono,
     config::Secret,
-    feed::{Network, Wishes},
+    feed::{Evidence, Network, Wishes, Word},
 };
 
 /// Packets sent again for one NACK at most.
@@ -59,6 +59,12 @@ const REPORT_PERIOD: Duration = Duration::from_secs(1);
 pub(super) struct Said {
     /// The first guess of what the network carries, bits per second.
     pub start: u32,
+    /// The most that is looked for, bits per second on the wire; follows the configuration. 0: not set.
+    pub ceiling: Arc<AtomicU32>,
+    /// A number that stands for the viewer's login; 0: not known.
+    pub login: u64,
+    /// Whether delay or loss said that more than the estimate does not go.
+    pub limited: AtomicBool,
     /// What follows the first packet of a picture.
     pub bursts: Bursts,
     /// Where key-frame wishes go, and what is known of this viewer's network, once a picture is leased.
@@ -188,7 +194,7 @@ impl Feedback {
         } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
             for block in &report.reports {
                 if self.streams.iter().any(|s| s.ssrc == block.ssrc && s.rate == VIDEO_RATE) {
-                    self.flow.receiver_report(f64::from(block.fraction_lost) / 256.0, now);
+                    self.flow.receiver_report(block.fraction_lost, block.last_sequence_number as u16, now);
                 }
             }
         }
@@ -213,33 +219,38 @@ impl Feedback {
             self.flow.set_thin(network.is_thin());
         }
         let dropped = self.flow.picture(packets, burst.key, now);
-        self.tell_dropped(dropped);
+        self.tell_dropped(dropped, now);
         self.tell_network(now);
     }
 
-    fn tell_dropped(&self, dropped: Dropped) {
+    fn tell_dropped(&self, dropped: Dropped, now: Instant) {
         self.said.dropped.fetch_add(dropped.pictures, Ordering::Relaxed);
-        if dropped.breaks {
+        // A key frame is everybody's: none is made for somebody who may be gone.
+        if dropped.breaks && self.flow.evidence(now).0 != Evidence::Silent {
             debug!("pictures are dropped up to the next key frame: they would wait too long for the network");
             self.said.wish_repair();
         }
     }
 
-    fn tell_network(&self, now: Instant) {
-        let (estimate, loss) = (self.flow.estimate(), self.flow.loss());
+    fn tell_network(&mut self, now: Instant) {
+        self.flow.set_ceiling(self.said.ceiling.load(Ordering::Relaxed));
+        let (evidence, until) = self.flow.evidence(now);
+        let until = Mono::now() + until.saturating_duration_since(now);
+        let word = Word { bits: self.flow.estimate(), loss: self.flow.loss(), evidence, until };
+        self.said.limited.store(self.flow.is_limited(), Ordering::Relaxed);
         let picture = self.said.picture.get().map(|(_, network)| network);
         if let Some(network) = picture {
             network.set_lossy(self.flow.is_lossy(now));
         }
         for network in picture.into_iter().chain(self.said.sound.get()) {
-            network.tell(estimate, loss, self.flow.is_told());
+            network.tell(word);
         }
     }
 
     /// Lets go what may leave now.
     fn let_go(&mut self, now: Instant) {
         let dropped = self.flow.expire(now);
-        self.tell_dropped(dropped);
+        self.tell_dropped(dropped, now);
         while let Some(Leaving { packet, again }) = self.flow.pop(now) {
             if !again && let Some(stream) = self.streams.iter_mut().find(|s| s.ssrc == packet.header.ssrc) {
                 stream.count(packet.payload.len());
@@ -271,6 +282,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
                 for packet in packets {
                     self.take_rtcp(packet.as_ref(), msg.now);
                 }
+                self.tell_network(msg.now);
                 self.let_go(msg.now);
             }
             _ => self.read.push_back(msg),

@@ -7,14 +7,15 @@ use std::{
 };
 
 use rtc::{rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc, rtp};
-use tracing::debug;
+use tracing::{debug, trace};
 
 use super::{
     bandwidth::Estimator,
     history::History,
-    numbering::{AROUND, Numbering},
+    numbering::{AROUND, Heard, Numbering},
     pacer::{Dropped, Pace, Pacer},
 };
+use crate::feed::Evidence;
 
 /// A packet is sent again at most this often, if the round trip is shorter.
 const RESEND_PAUSE: Duration = Duration::from_millis(20);
@@ -36,7 +37,7 @@ const SPREAD: f64 = 0.5;
 
 /// What a viewer's network may be given, in bits per second on the wire.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
+pub struct Bounds {
     /// The first guess.
     pub start: u32,
     /// More is never needed.
@@ -47,7 +48,7 @@ pub(super) struct Bounds {
 
 /// What the negotiation gave; 0 is what was refused.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Agreed {
+pub struct Agreed {
     /// Id of the header extension that numbers packets of the picture.
     pub picture: u8,
     /// The same for the sound.
@@ -75,7 +76,8 @@ enum Kind {
 
 /// A packet that leaves now.
 #[derive(Debug)]
-pub(super) struct Leaving {
+pub struct Leaving {
+    /// What leaves.
     pub packet: rtp::Packet,
     /// Whether it was sent before.
     pub again: bool,
@@ -83,7 +85,7 @@ pub(super) struct Leaving {
 
 /// The way of pictures and sound to one viewer.
 #[derive(Debug)]
-pub(super) struct Flow {
+pub struct Flow {
     estimator: Estimator,
     pacer: Pacer<Waiting>,
     numbering: Numbering,
@@ -96,6 +98,10 @@ pub(super) struct Flow {
     sequence: Option<u16>,
     train: u32,
     thin: bool,
+    /// Since when packets have left that no receiver report has followed.
+    unanswered: Option<Instant>,
+    /// The highest sequence number of a picture's packet that a receiver report told of.
+    reported: Option<u16>,
     /// The viewer fell silent, which nobody has been told yet.
     deaf: bool,
     /// The estimate that the log knows.
@@ -104,7 +110,7 @@ pub(super) struct Flow {
 
 impl Flow {
     /// A way of which nothing is known.
-    pub(super) fn new(bounds: Bounds, now: Instant) -> Self {
+    pub fn new(bounds: Bounds, now: Instant) -> Self {
         let mut flow = Self {
             estimator: Estimator::new(bounds.start, bounds.ceiling, bounds.known, now),
             pacer: Pacer::new(now),
@@ -115,6 +121,8 @@ impl Flow {
             sequence: None,
             train: 0,
             thin: false,
+            unanswered: None,
+            reported: None,
             deaf: false,
             told: 0,
         };
@@ -123,12 +131,12 @@ impl Flow {
     }
 
     /// The stream on which what was lost is sent again.
-    pub(super) fn set_again(&mut self, ssrc: Option<u32>) {
+    pub fn set_again(&mut self, ssrc: Option<u32>) {
         self.history = ssrc.map(History::new);
     }
 
     /// What the negotiation gave.
-    pub(super) fn set_agreed(&mut self, agreed: Agreed) {
+    pub fn set_agreed(&mut self, agreed: Agreed) {
         self.ids = (agreed.picture, agreed.sound);
         if let Some(history) = &mut self.history {
             history.set_payload_type(agreed.again);
@@ -136,50 +144,74 @@ impl Flow {
     }
 
     /// Whether the viewer is given key frames only.
-    pub(super) fn set_thin(&mut self, thin: bool) {
+    pub fn set_thin(&mut self, thin: bool) {
         self.thin = thin;
     }
 
     /// Whether the viewer fell silent since the last call. What it missed it cannot ask for then, even where packets still
     /// reach it: its NAT, or that of the board, may let them through one way only until it notices.
-    pub(super) fn take_silence(&mut self) -> bool {
+    pub fn take_silence(&mut self) -> bool {
         std::mem::take(&mut self.deaf)
     }
 
-    /// Whether the viewer tells what arrives.
-    pub(super) fn is_told(&self) -> bool {
-        self.numbering.heard
+    /// How far the estimate can be trusted; and until when, if nothing more is heard.
+    pub fn evidence(&self, now: Instant) -> (Evidence, Instant) {
+        self.estimator.evidence(now, self.sending())
+    }
+
+    /// Whether delay or loss said that more than the estimate does not go.
+    pub fn is_limited(&self) -> bool {
+        self.estimator.is_limited()
+    }
+
+    /// Takes another bound of what is needed, in bits per second on the wire; 0: none was set.
+    pub fn set_ceiling(&mut self, ceiling: u32) {
+        if ceiling != 0 {
+            self.estimator.set_ceiling(ceiling);
+        }
+    }
+
+    /// Since when packets have been under way of which the viewer has said nothing.
+    fn sending(&self) -> Option<Instant> {
+        self.numbering.waiting_since().or(self.unanswered)
+    }
+
+    fn left(&mut self, now: Instant) {
+        self.unanswered.get_or_insert(now);
     }
 
     /// What goes, in bits per second on the wire.
-    pub(super) fn estimate(&self) -> u32 {
+    pub fn estimate(&self) -> u32 {
         self.estimator.estimate()
     }
 
     /// The fraction lost of late, 0 to 1.
-    pub(super) fn loss(&self) -> f64 {
+    pub fn loss(&self) -> f64 {
         self.estimator.loss()
     }
 
     /// Whether packets got lost in the last while.
-    pub(super) fn is_lossy(&self, now: Instant) -> bool {
+    pub fn is_lossy(&self, now: Instant) -> bool {
         self.estimator.is_lossy(now)
     }
 
     /// Sound leaves at once, with its number.
-    pub(super) fn sound(&mut self, packet: &mut rtp::Packet, now: Instant) {
+    pub fn sound(&mut self, packet: &mut rtp::Packet, now: Instant) {
         // Where there is no picture, sound alone tells that feedback is missing.
-        self.deaf |= self.estimator.tick(now, self.numbering.waiting_since());
+        self.deaf |= self.estimator.tick(now, self.sending());
         let bytes = packet.payload.len();
         if self.ids.1 != 0 {
             self.numbering.number(&mut packet.header, self.ids.1, bytes, 0, now);
         }
+        self.left(now);
         self.pacer.sent_beside(now, bytes + AROUND);
+        // Sound comes often: where pictures are rare, it is what a probe waits for.
+        self.probe(now);
     }
 
     /// A picture wants to leave, as the packets that it was cut into.
-    pub(super) fn picture(&mut self, packets: Vec<rtp::Packet>, key: bool, now: Instant) -> Dropped {
-        self.deaf |= self.estimator.tick(now, self.numbering.waiting_since());
+    pub fn picture(&mut self, packets: Vec<rtp::Packet>, key: bool, now: Instant) -> Dropped {
+        self.deaf |= self.estimator.tick(now, self.sending());
         self.probe(now);
         self.pace(now);
         self.train = self.train.wrapping_add(1).max(1);
@@ -195,7 +227,7 @@ impl Flow {
     }
 
     /// The viewer misses a packet of a picture; whether it will be sent again.
-    pub(super) fn again(&mut self, sequence: u16, now: Instant) -> bool {
+    pub fn again(&mut self, sequence: u16, now: Instant) -> bool {
         let pause = self.estimator.round_trip().max(RESEND_PAUSE);
         let Some(history) = &mut self.history else { return false };
         let Some(packet) = history.again(sequence, pause, now) else { return false };
@@ -225,12 +257,12 @@ impl Flow {
     }
 
     /// What has waited too long is dropped.
-    pub(super) fn expire(&mut self, now: Instant) -> Dropped {
+    pub fn expire(&mut self, now: Instant) -> Dropped {
         self.pacer.expire(now)
     }
 
     /// The next packet that leaves now.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<Leaving> {
+    pub fn pop(&mut self, now: Instant) -> Option<Leaving> {
         self.call_twins(now);
         let Waiting { mut packet, train, kind } = self.pacer.pop(now)?;
         if let Kind::Picture { key } = kind {
@@ -244,34 +276,51 @@ impl Flow {
         if self.ids.0 != 0 {
             self.numbering.number(&mut packet.header, self.ids.0, packet.payload.len(), train, now);
         }
+        self.left(now);
         Some(Leaving { packet, again: kind == Kind::Again })
     }
 
     /// When `pop` should be asked again.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub fn due(&self) -> Option<Instant> {
         self.pacer.due().into_iter().chain(self.twins.front().map(|(due, _)| *due)).min()
     }
 
     /// What the viewer says of the packets that were numbered.
-    pub(super) fn feedback(&mut self, said: &TransportLayerCc, now: Instant) {
-        let seen = self.numbering.read(said);
+    pub fn feedback(&mut self, said: &TransportLayerCc, now: Instant) {
+        let Some(Heard { seen, skipped }) = self.numbering.read(said, now) else {
+            trace!("transport feedback that cannot be true is left aside");
+            return;
+        };
+        self.unanswered = None;
+        self.estimator.skipped(u32::try_from(skipped).unwrap_or(u32::MAX));
         self.estimator.feedback(now, &seen);
         self.tell();
         self.pace(now);
     }
 
     /// The viewer's own estimate (REMB), used where it does not speak of packets.
-    pub(super) fn remb(&mut self, bits: u64, now: Instant) {
+    pub fn remb(&mut self, bits: u64, now: Instant) {
+        self.unanswered = None;
         self.estimator.remb(now, bits);
         self.pace(now);
     }
 
-    /// The fraction lost by a receiver report, used where the viewer does not speak of packets.
-    pub(super) fn receiver_report(&mut self, lost: f64, now: Instant) {
-        if !self.numbering.heard {
-            self.estimator.receiver_report(now, lost);
-            self.pace(now);
+    /// A receiver report of the picture: the fraction lost in 256ths, and the highest sequence number that arrived. Used
+    /// where the viewer does not speak of packets.
+    pub fn receiver_report(&mut self, lost: u8, highest: u16, now: Instant) {
+        let Some(next) = self.sequence else { return };
+        // Nothing arrives that was not sent; and of those expected since the last report the highest did arrive.
+        let ahead = next.wrapping_sub(1).wrapping_sub(highest) >= 0x8000;
+        let expected = self.reported.map_or(u16::MAX, |before| highest.wrapping_sub(before));
+        let most = u32::from(expected.saturating_sub(1)) * 256 / u32::from(expected.max(1));
+        if ahead || u32::from(lost) > most {
+            trace!("a receiver report that cannot be true is left aside");
+            return;
         }
+        self.reported = Some(highest);
+        self.unanswered = None;
+        self.estimator.receiver_report(now, f64::from(lost) / 256.0);
+        self.pace(now);
     }
 
     /// As if the path's end had been met.
@@ -323,53 +372,5 @@ impl Flow {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::viewer::bandwidth::Seen;
-
-    #[test]
-    fn what_is_sent_again_over_a_far_lossy_path_has_a_twin() {
-        let start = Instant::now();
-        let at = |ms: u64| start + Duration::from_millis(ms);
-        for (trip, loses, copies) in [(100, true, 2), (100, false, 1), (20, true, 1)] {
-            let mut flow = Flow::new(Bounds { start: 2_000_000, ceiling: 2_000_000, known: true }, start);
-            flow.set_again(Some(8));
-            flow.set_agreed(Agreed { picture: 3, sound: 0, again: 109 });
-            let header = |n| rtp::Header { version: 2, sequence_number: n, ..Default::default() };
-            for n in 0..40_u16 {
-                let ms = u64::from(n) * 33;
-                flow.picture(vec![rtp::Packet { header: header(n), payload: vec![1; 900].into() }], n == 0, at(ms));
-                while flow.pop(at(ms)).is_some() {}
-                let arrived = (!loses || n % 8 != 7).then(|| Duration::from_millis(ms));
-                flow.estimator.feedback(at(ms + trip), &[Seen { sent: at(ms), bytes: 960, train: 0, arrived }]);
-            }
-            assert!(flow.again(31, at(2000)));
-            let mut left = Vec::new();
-            for ms in 2000..2100 {
-                left.extend(std::iter::from_fn(|| flow.pop(at(ms))).map(|one| one.packet.header.sequence_number));
-            }
-            assert_eq!(left.len(), copies, "round trip {trip} ms, loss {loses}");
-            assert!(left.windows(2).all(|pair| pair[1] == pair[0] + 1), "each with a number of its own");
-        }
-    }
-
-    #[test]
-    fn a_viewer_that_falls_silent_is_told_of_twice() {
-        let start = Instant::now();
-        let at = |ms: u64| start + Duration::from_millis(ms);
-        let mut flow = Flow::new(Bounds { start: 1_000_000, ceiling: 2_000_000, known: false }, start);
-        flow.set_agreed(Agreed { picture: 0, sound: 3, again: 0 });
-        let sound = |flow: &mut Flow, ms: u64| {
-            flow.sound(&mut rtp::Packet { payload: vec![0; 80].into(), ..Default::default() }, at(ms));
-            flow.take_silence()
-        };
-        let seen = |ms: u64| Seen { sent: at(ms), bytes: 120, train: 0, arrived: Some(Duration::from_millis(ms)) };
-        assert!(!(0..2000).step_by(20).any(|ms| sound(&mut flow, ms)), "it may have no such feedback at all");
-        flow.estimator.feedback(at(2000), &[seen(1980)]);
-        let told: Vec<u64> = (2000..5000).step_by(20).filter(|ms| sound(&mut flow, *ms)).collect();
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert!((2800..3000).contains(&told[0]) && (4000..4300).contains(&told[1]), "{told:?}");
-        flow.estimator.feedback(at(5000), &[seen(4980)]);
-        assert_eq!((5000..8000).step_by(20).filter(|ms| sound(&mut flow, *ms)).count(), 2, "and again");
-    }
-}
+#[path = "flow_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@ mod burst;
 mod checks;
 mod engine;
 mod feedback;
-mod flow;
+pub mod flow;
 pub(crate) mod fuzz;
 mod gate;
 mod handler;

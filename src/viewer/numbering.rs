@@ -24,21 +24,40 @@ pub(super) const AROUND: usize = 28 + 12 + 12 + 16;
 const REFERENCE: i64 = 64_000;
 /// The reference time's range, in its units.
 const RANGE: i64 = 1 << 24;
+/// How far a viewer's clock may be ahead of where it was in the beginning: the first report may have been late by this.
+const AHEAD: Duration = Duration::from_secs(2);
+/// How much faster than ours it may run: one part of so many.
+const DRIFT: u32 = 1000;
+/// A clock that is ahead for so long has leapt.
+const LEAP: Duration = Duration::from_secs(5);
 
 /// Numbers packets, and reads what is said of them.
 #[derive(Debug, Default)]
 pub(super) struct Numbering {
     next: u16,
+    /// Numbers given so far.
+    sent: u64,
+    /// Packets of consecutive numbers, up to the last one.
     waiting: VecDeque<Sent>,
     /// The last reference time, unwrapped, in its units.
     reference: Option<i64>,
-    /// Whether the viewer ever spoke.
-    pub(super) heard: bool,
+    clock: Clock,
+    /// How often a packet was looked for.
+    #[cfg(test)]
+    looked_at: std::sync::atomic::AtomicUsize,
+}
+
+/// What a report came to.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// What the viewer says of packets, in the order they left.
+    pub seen: Vec<Seen>,
+    /// Packets up to these of which it will not say anything any more.
+    pub skipped: usize,
 }
 
 #[derive(Debug)]
 struct Sent {
-    number: u16,
     bytes: u16,
     train: u32,
     at: Instant,
@@ -53,11 +72,12 @@ impl Numbering {
             return;
         }
         self.next = number.wrapping_add(1);
+        self.sent += 1;
         if self.waiting.len() == WAITING {
             self.waiting.pop_front();
         }
         let bytes = u16::try_from(payload + AROUND).unwrap_or(u16::MAX);
-        self.waiting.push_back(Sent { number, bytes, train, at: now });
+        self.waiting.push_back(Sent { bytes, train, at: now });
     }
 
     /// Since when packets have been waiting to be spoken of.
@@ -65,65 +85,119 @@ impl Numbering {
         self.waiting.front().map(|sent| sent.at)
     }
 
-    /// What the viewer says of packets, in the order they left. Packets before those it speaks of are forgotten: a report
-    /// about them was lost.
-    pub(super) fn read(&mut self, said: &TransportLayerCc) -> Vec<Seen> {
-        let mut time = self.unwrap(said.reference_time) * REFERENCE;
-        self.heard = true;
+    /// What the viewer says of packets, in the order they left; `None` where that cannot be true, and counts for nothing.
+    /// Packets before those it speaks of are forgotten: a report about them was lost.
+    ///
+    /// A report costs no more than the packets that wait and the times that it brings, however many it says it is about.
+    pub(super) fn read(&mut self, said: &TransportLayerCc, now: Instant) -> Option<Heard> {
+        let back = self.next.wrapping_sub(said.base_sequence_number);
+        // Only what was sent can have arrived or got lost.
+        if said.packet_status_count == 0 || said.packet_status_count > back || u64::from(back) > self.sent {
+            return None;
+        }
+        let reference = self.unwrap(said.reference_time);
+        let mut time = reference * REFERENCE;
+        let mut newest = None;
         let mut deltas = said.recv_deltas.iter();
+        let mut left = usize::from(said.packet_status_count);
+        // The place in `waiting` that is spoken of; before its beginning are packets that were spoken of before.
+        let mut place = self.waiting.len() as isize - back as isize;
         let mut seen = Vec::new();
-        let mut number = said.base_sequence_number;
-        let statuses = said.packet_chunks.iter().flat_map(statuses).take(usize::from(said.packet_status_count));
-        for status in statuses {
-            let arrived = match status {
+        for (status, run) in said.packet_chunks.iter().flat_map(runs) {
+            let run = run.min(left);
+            let places = place..place + run as isize;
+            match status {
                 SymbolTypeTcc::PacketReceivedSmallDelta | SymbolTypeTcc::PacketReceivedLargeDelta => {
-                    let Some(delta) = deltas.next() else { break };
-                    time += delta.delta;
-                    Some(Duration::from_micros(u64::try_from(time).unwrap_or(0)))
+                    for place in places.clone() {
+                        time += deltas.next()?.delta;
+                        newest = newest.max(Some(time));
+                        let arrived = Some(Duration::from_micros(u64::try_from(time).unwrap_or(0)));
+                        seen.extend(self.waiting_at(place).map(|sent| sent.seen(arrived)));
+                    }
                 }
                 // Received, but nobody knows when: as good as not spoken of.
-                SymbolTypeTcc::PacketReceivedWithoutDelta => {
-                    number = number.wrapping_add(1);
-                    continue;
+                SymbolTypeTcc::PacketReceivedWithoutDelta => {}
+                SymbolTypeTcc::PacketNotReceived => {
+                    let waiting = self.waiting.len() as isize;
+                    let known = places.start.clamp(0, waiting)..places.end.clamp(0, waiting);
+                    seen.extend(known.filter_map(|place| self.waiting_at(place)).map(|sent| sent.seen(None)));
                 }
-                SymbolTypeTcc::PacketNotReceived => None,
-            };
-            // Distances on the ring of numbers; those ahead of what waits were spoken of before.
-            while self.waiting.front().is_some_and(|sent| (1..0x8000).contains(&number.wrapping_sub(sent.number))) {
-                self.waiting.pop_front();
             }
-            if self.waiting.front().is_some_and(|sent| sent.number == number)
-                && let Some(sent) = self.waiting.pop_front()
-            {
-                seen.push(Seen { sent: sent.at, bytes: sent.bytes.into(), train: sent.train, arrived });
+            (place, left) = (places.end, left - run);
+            if left == 0 {
+                break;
             }
-            number = number.wrapping_add(1);
         }
-        seen
+        // A receiver reports because something arrived, and it cannot have arrived in the future.
+        if !self.clock.can_be(newest?, now) {
+            return None;
+        }
+        self.reference = Some(reference);
+        let spoken_of = usize::try_from(place).unwrap_or(0).min(self.waiting.len());
+        self.waiting.drain(..spoken_of);
+        Some(Heard { skipped: spoken_of.saturating_sub(seen.len()), seen })
+    }
+
+    fn waiting_at(&self, place: isize) -> Option<&Sent> {
+        #[cfg(test)]
+        self.looked_at.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.waiting.get(usize::try_from(place).ok()?)
     }
 
     /// The reference time without its wrap: the value nearest to the last one. Starts in the middle of nowhere, so that it
     /// never becomes negative.
-    fn unwrap(&mut self, reference: u32) -> i64 {
+    fn unwrap(&self, reference: u32) -> i64 {
         let reference = i64::from(reference);
-        let unwrapped = match self.reference {
+        match self.reference {
             None => RANGE + reference,
             Some(last) => last + (reference - last).wrapping_add(RANGE / 2).rem_euclid(RANGE) - RANGE / 2,
-        };
-        self.reference = Some(unwrapped);
-        unwrapped
+        }
     }
 }
 
-/// The statuses of a chunk, one for each packet.
-fn statuses(chunk: &PacketStatusChunk) -> impl Iterator<Item = SymbolTypeTcc> + '_ {
-    let (run, list) = match chunk {
-        PacketStatusChunk::RunLengthChunk(run) => ((run.packet_status_symbol, run.run_length), [].as_slice()),
-        PacketStatusChunk::StatusVectorChunk(vector) => {
-            ((SymbolTypeTcc::PacketNotReceived, 0), vector.symbol_list.as_slice())
+impl Sent {
+    fn seen(&self, arrived: Option<Duration>) -> Seen {
+        Seen { sent: self.at, bytes: self.bytes.into(), train: self.train, arrived }
+    }
+}
+
+/// The viewer's clock beside ours. Packets cannot arrive faster than time passes: a viewer that claims it is wrong about
+/// time, by a fault or on purpose.
+#[derive(Debug, Default)]
+struct Clock {
+    /// The first report, and the newest arrival it told of, in microseconds.
+    first: Option<(Instant, i64)>,
+    /// Since when all reports have been ahead of time.
+    ahead: Option<Instant>,
+}
+
+impl Clock {
+    /// Whether a report of an arrival at `arrived` can be true now.
+    fn can_be(&mut self, arrived: i64, now: Instant) -> bool {
+        let (at, first) = *self.first.get_or_insert((now, arrived));
+        let passed = now.saturating_duration_since(at);
+        let most = i64::try_from((passed + passed / DRIFT + AHEAD).as_micros()).unwrap_or(i64::MAX);
+        if arrived.saturating_sub(first) <= most {
+            self.ahead = None;
+            return true;
         }
+        // A clock that has leapt and goes on from there is one to be used.
+        if now.saturating_duration_since(*self.ahead.get_or_insert(now)) > LEAP {
+            (self.first, self.ahead) = (Some((now, arrived)), None);
+        }
+        false
+    }
+}
+
+/// The statuses of a chunk, and for how many packets each holds.
+fn runs(chunk: &PacketStatusChunk) -> impl Iterator<Item = (SymbolTypeTcc, usize)> + '_ {
+    let (run, list) = match chunk {
+        PacketStatusChunk::RunLengthChunk(run) => {
+            (Some((run.packet_status_symbol, usize::from(run.run_length))), [].as_slice())
+        }
+        PacketStatusChunk::StatusVectorChunk(vector) => (None, vector.symbol_list.as_slice()),
     };
-    std::iter::repeat_n(run.0, run.1.into()).chain(list.iter().copied())
+    run.into_iter().chain(list.iter().map(|symbol| (*symbol, 1)))
 }
 
 #[cfg(test)]
@@ -171,7 +245,13 @@ mod tests {
     /// Train numbers and arrivals in ms after the first, -1 for what did not arrive.
     fn read(numbering: &mut Numbering, said: &TransportLayerCc, zero: i64) -> Vec<(u32, i64)> {
         let millis = |d: Duration| d.as_millis() as i64 - zero;
-        numbering.read(said).iter().map(|s| (s.train, s.arrived.map_or(-1, millis))).collect()
+        numbering
+            .read(said, Instant::now())
+            .unwrap_or_default()
+            .seen
+            .iter()
+            .map(|s| (s.train, s.arrived.map_or(-1, millis)))
+            .collect()
     }
 
     #[test]
@@ -183,7 +263,8 @@ mod tests {
         assert_eq!(read(&mut numbering, &said, zero), [(0, 1), (1, -1), (2, 3), (3, 2)]);
         assert!(read(&mut numbering, &said, zero).is_empty(), "a report that comes twice says nothing");
         // The report on number 2 got lost.
-        assert_eq!(read(&mut numbering, &report(3, 6, &[Some(0)]), zero), [(5, 64)]);
+        let heard = numbering.read(&report(3, 6, &[Some(0)]), Instant::now()).unwrap();
+        assert_eq!((heard.seen[0].train, heard.seen.len(), heard.skipped), (5, 1, 1));
         assert_eq!(numbering.waiting_since(), None);
     }
 
@@ -191,30 +272,113 @@ mod tests {
     fn the_viewers_clock_wraps() {
         let mut numbering = Numbering::default();
         sent(&mut numbering, 2, Instant::now());
-        let before = numbering.read(&report(0, (RANGE - 1) as u32, &[Some(0)]));
-        let after = numbering.read(&report(1, 0, &[Some(0)]));
-        let step = after[0].arrived.unwrap() - before[0].arrived.unwrap();
+        let now = Instant::now();
+        let before = numbering.read(&report(0, (RANGE - 1) as u32, &[Some(0)]), now).unwrap();
+        let after = numbering.read(&report(1, 0, &[Some(0)]), now).unwrap();
+        let step = after.seen[0].arrived.unwrap() - before.seen[0].arrived.unwrap();
         assert_eq!(step, Duration::from_micros(REFERENCE as u64));
     }
 
-    #[test]
-    fn nonsense_is_survived_and_nothing_grows() {
-        let mut numbering = Numbering::default();
-        sent(&mut numbering, 5_000, Instant::now());
-        assert_eq!(numbering.waiting.len(), WAITING);
-        let run = RunLengthChunk {
-            type_tcc: StatusChunkTypeTcc::RunLengthChunk,
-            packet_status_symbol: SymbolTypeTcc::PacketReceivedSmallDelta,
-            run_length: 8_191,
+    /// Runs of packets, and times for those that came.
+    fn report_of_runs(base: u16, count: u16, runs: &[(SymbolTypeTcc, u16)], times: usize) -> TransportLayerCc {
+        let chunk = |(symbol, length): &(SymbolTypeTcc, u16)| {
+            PacketStatusChunk::RunLengthChunk(RunLengthChunk {
+                type_tcc: StatusChunkTypeTcc::RunLengthChunk,
+                packet_status_symbol: *symbol,
+                run_length: *length,
+            })
         };
-        let said = TransportLayerCc {
-            base_sequence_number: 60_000,
-            packet_status_count: 65_535,
-            packet_chunks: vec![PacketStatusChunk::RunLengthChunk(run); 9],
-            recv_deltas: Vec::new(),
+        let delta = RecvDelta { type_tcc_packet: SymbolTypeTcc::PacketReceivedSmallDelta, delta: 250 };
+        TransportLayerCc {
+            base_sequence_number: base,
+            packet_status_count: count,
+            packet_chunks: runs.iter().map(chunk).collect(),
+            recv_deltas: vec![delta; times],
             ..Default::default()
-        };
-        assert!(numbering.read(&said).is_empty(), "no times");
-        assert_eq!(numbering.read(&report(4_990, 0, &[None; 20])).len(), 10);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_true_counts_for_nothing() {
+        use SymbolTypeTcc::{PacketNotReceived as Lost, PacketReceivedSmallDelta as Came};
+        for (name, said, expected) in [
+            ("all that was sent", report_of_runs(0, 50, &[(Came, 50)], 50), Some(50)),
+            ("all but one got lost", report_of_runs(0, 50, &[(Lost, 49), (Came, 1)], 1), Some(50)),
+            ("nothing arrived, and yet there is a report", report_of_runs(0, 50, &[(Lost, 50)], 0), None),
+            ("more than was sent", report_of_runs(0, 51, &[(Came, 51)], 51), None),
+            ("what will be sent", report_of_runs(50, 1, &[(Came, 1)], 1), None),
+            ("what was never sent", report_of_runs(60_000, 5, &[(Came, 5)], 5), None),
+            ("the whole ring", report_of_runs(50, 65_535, &[(Lost, 8_191); 8], 0), None),
+            ("times are missing", report_of_runs(0, 50, &[(Came, 50)], 20), None),
+            ("no packets at all", report_of_runs(0, 0, &[], 0), None),
+        ] {
+            let mut numbering = Numbering::default();
+            let start = Instant::now();
+            sent(&mut numbering, 50, start);
+            let before = numbering.waiting.len();
+            let seen = numbering.read(&said, start + Duration::from_secs(1));
+            assert_eq!(seen.map(|heard| heard.seen.len()), expected, "{name}");
+            assert_eq!(numbering.waiting.len(), if expected.is_some() { 0 } else { before }, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_report_on_the_whole_ring_costs_no_more_than_what_waits() {
+        use SymbolTypeTcc::{PacketNotReceived as Lost, PacketReceivedSmallDelta as Came};
+        let mut numbering = Numbering::default();
+        let start = Instant::now();
+        (0..20).for_each(|_| sent(&mut numbering, 5_000, start));
+        assert_eq!(numbering.waiting.len(), WAITING, "nothing grows");
+        let looked_at = |numbering: &Numbering| numbering.looked_at.load(std::sync::atomic::Ordering::Relaxed);
+        let next = numbering.next;
+        // Fills the ring but for what was sent last, so that the packets stay and it can be said again.
+        let lost = [(Lost, 8_191); 7];
+        let said =
+            report_of_runs(next.wrapping_add(1), 65_535 - 10, &[&lost[..], &[(Lost, 8_187), (Came, 1)]].concat(), 1);
+        let heard = numbering.read(&said, start).unwrap();
+        assert_eq!(heard.seen.len(), WAITING - 10, "each that waited, once");
+        assert!(looked_at(&numbering) <= WAITING + 1, "{}", looked_at(&numbering));
+        assert_eq!(numbering.read(&said, start).map(|heard| heard.seen.len()), Some(0), "said again");
+        assert!(looked_at(&numbering) <= WAITING + 2, "{}", looked_at(&numbering));
+        assert_eq!(numbering.waiting.len(), 10);
+    }
+
+    #[test]
+    fn packets_do_not_arrive_faster_than_time_passes() {
+        // For each second: how much later than the last one packets are said to have arrived, in ms; and what is believed.
+        for (name, steps) in [
+            ("a clock as ours", vec![(1_000, true); 20]),
+            ("a clock that runs fast", vec![(1_001, true); 20]),
+            ("a report that was late, and then in time", vec![(1_000, true), (0, true), (0, true), (3_000, true)]),
+            (
+                "all is late, and later",
+                vec![(1_500, true), (1_500, true), (1_500, true), (1_500, true), (1_500, false)],
+            ),
+            ("a leap, and on from there", {
+                let leap = [vec![(1_000, true), (60_000, false)], vec![(1_000, false); 6], vec![(1_000, true); 3]];
+                leap.concat()
+            }),
+        ] {
+            let mut clock = Clock::default();
+            let start = Instant::now();
+            assert!(clock.can_be(0, start));
+            let (mut arrived, mut now) = (0, start);
+            for (n, (step, believed)) in steps.into_iter().enumerate() {
+                arrived += step * 1_000;
+                now += Duration::from_secs(1);
+                assert_eq!(clock.can_be(arrived, now), believed, "{name}, report {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn times_at_the_ends_of_what_can_be_said_are_survived() {
+        let mut numbering = Numbering::default();
+        let start = Instant::now();
+        sent(&mut numbering, 4, start);
+        let ends = [-32_768 * 250, 32_767 * 250, -32_768 * 250, -32_768 * 250].map(Some);
+        assert_eq!(numbering.read(&report(0, 0, &ends), start).map(|heard| heard.seen.len()), Some(4));
+        sent(&mut numbering, 1, start);
+        assert!(numbering.read(&report(4, (RANGE - 1) as u32, &[Some(-8_192_000)]), start).is_some());
     }
 }

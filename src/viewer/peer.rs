@@ -23,6 +23,7 @@ use super::{
     feedback::Said,
     gate::Guard,
     handler,
+    networks::Found,
     numbering::NUMBER,
     pump::{self, Counts, Stage},
     relays::Relays,
@@ -33,7 +34,9 @@ use super::{
 pub use super::{handler::PeerEvent, peers::Peers};
 use crate::{
     addresses::Present,
+    clock::Mono,
     config::Secret,
+    feed::Evidence,
     protocol::{Candidate, sdp::Description},
     stage::Lease,
 };
@@ -74,7 +77,7 @@ pub struct Summary {
     pub packets: u64,
     /// Bytes of payload.
     pub bytes: u64,
-    /// What its network was last found to carry, in bits per second; 0: it never said.
+    /// What its network was last found to carry, in bits per second; 0: the viewer did not say so up to the end.
     pub carries: u32,
 }
 
@@ -312,10 +315,18 @@ impl Peer {
         Some(route::name(&pair, relay.and_then(|relay| self.relays.server(relay))))
     }
 
-    /// What its network was found to carry, in bits per second.
+    /// The viewer's path is lost, or there is one again.
+    pub fn set_lost(&self, lost: bool) {
+        for network in self.said.picture.get().map(|(_, network)| network).into_iter().chain(self.said.sound.get()) {
+            network.set_lost(lost);
+        }
+    }
+
+    /// What its network was found to carry, in bits per second; `None` unless the viewer reports it up to now.
     fn carries(&self) -> Option<u32> {
         let (_, network) = self.said.picture.get()?;
-        network.estimate().filter(|estimate| estimate.known).map(|estimate| estimate.bits)
+        let estimate = network.estimate(Mono::now())?;
+        (estimate.evidence == Evidence::Measured).then_some(estimate.bits)
     }
 
     /// Stops the pumps and closes the connection; at most 2 s.
@@ -326,7 +337,8 @@ impl Peer {
             info!("viewer {}: {refused}", self.viewer);
         }
         if let Some(bits) = self.carries() {
-            self.peers.networks.remember(&self.viewer, bits);
+            let limited = self.said.limited.load(Ordering::Relaxed);
+            self.peers.networks.remember(&self.viewer, Found { bits, limited }, Mono::now());
         }
         if timeout(CLOSE_DEADLINE, self.connection.close()).await.is_err() {
             debug!("a peer connection took longer than {CLOSE_DEADLINE:?} to close");

@@ -1,6 +1,7 @@
 //! What all peer connections share, and how one is opened.
 
 use std::{
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -29,7 +30,7 @@ use super::{
     sockets::{self, Places},
     track::{PATIENCE, playout_delay},
 };
-use crate::{addresses::Present, config::Webrtc, ice::Ice, protocol::Wanted};
+use crate::{addresses::Present, clock::Mono, config::Webrtc, ice::Ice, protocol::Wanted};
 
 /// What all peer connections share: settings, certificate, resolved servers.
 pub struct Peers {
@@ -78,7 +79,7 @@ impl Peers {
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    /// Says what picture and sound need at most, in bits per second; for connections that open from now on.
+    /// Says what picture and sound need at most, in bits per second. Holds for open connections too.
     pub fn set_need(&self, video: u32, audio: u32) {
         self.networks.set_need(video, audio);
     }
@@ -100,8 +101,9 @@ impl Peers {
         let config = self.config();
         let mut ways = self.ice.open(&config).await;
         let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
-        let bounds = self.networks.bounds(viewer);
-        let said = Arc::new(Said { start: bounds.start, ..Said::default() });
+        let bounds = self.networks.bounds(viewer, Mono::now());
+        let (ceiling, number) = (self.networks.ceiling(), login_number(viewer));
+        let said = Arc::new(Said { start: bounds.start, ceiling, login: number, ..Said::default() });
         let login = self.checks.lock().unwrap_or_else(PoisonError::into_inner).of(viewer, Instant::now());
         let (guard, ended) = (Arc::new(Guard::new(login, config.loopback)), watch::Sender::new(false));
         let stage = watch::Sender::new(Stage::default());
@@ -165,4 +167,11 @@ impl Peers {
         }
         Ok(peer)
     }
+}
+
+/// A number that stands for a login: the same for each of its sessions, never 0.
+fn login_number(viewer: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    viewer.hash(&mut hasher);
+    hasher.finish().max(1)
 }

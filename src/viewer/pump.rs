@@ -17,7 +17,8 @@ use webrtc::media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStatic
 
 use super::{feedback::Said, track::Track};
 use crate::{
-    feed::{Frame, Next},
+    clock::Mono,
+    feed::{Evidence, Frame, Network, Next, Word},
     stage::Lease,
 };
 
@@ -95,7 +96,8 @@ pub(super) async fn video(
     let wishes = Arc::clone(lease.reader.wishes());
     let network = Arc::clone(lease.reader.network());
     let _ = said.picture.set((Arc::clone(&wishes), Arc::clone(&network)));
-    network.tell(said.start, 0.0, false);
+    network.set_login(said.login);
+    network.tell(Word { bits: said.start, loss: 0.0, evidence: Evidence::Guessed, until: Mono::now() });
     let mut held = Held::default();
     let mut thin = Thin::default();
     // Whether pictures have to be left out up to the next key frame.
@@ -151,10 +153,15 @@ pub(super) async fn video(
             }
             Some(Next::Frame(frame)) => broken = !held.push(frame),
         }
-        if broken && now >= Stage::Securing {
+        if broken && now >= Stage::Securing && !is_silent(&network) {
             wishes.wish_repair();
         }
     }
+}
+
+/// Whether the viewer may be gone: a key frame is everybody's, and none is made for nobody.
+fn is_silent(network: &Network) -> bool {
+    network.estimate(Mono::now()).is_some_and(|estimate| estimate.evidence == Evidence::Silent)
 }
 
 /// What a picture's turn is.
@@ -243,6 +250,7 @@ pub(super) async fn audio(
     if stage.wait_for(|s| *s == Stage::Live).await.is_err() {
         return;
     }
+    lease.reader.network().set_login(said.login);
     let _ = said.sound.set(Arc::clone(lease.reader.network()));
     lease.reader.skip_to_now();
     loop {
@@ -269,7 +277,6 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::clock::Mono;
 
     #[test]
     fn a_thin_network_has_a_key_frame_each_so_often_and_one_when_it_counts_again() {

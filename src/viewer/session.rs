@@ -286,6 +286,7 @@ impl Session<'_> {
         };
         let was = self.life.phase();
         let action = self.life.on(event, Mono::now());
+        self.peer.set_lost(self.life.phase() == Phase::Lost);
         if (was, self.life.phase()) == (Phase::Lost, Phase::Live) {
             self.peer.repair();
         }

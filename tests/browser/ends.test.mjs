@@ -1,37 +1,22 @@
 // How watching ends, and what it does not end with: a viewer that is killed, a daemon and a broker that go and come.
 
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
 import { test } from 'node:test';
-import { chromium } from 'playwright-core';
+import { Mortal } from './mortal.mjs';
 import { leave, open, report, scene } from './scene.mjs';
-import { Stranger, launch, until } from './world.mjs';
+import { Stranger, until } from './world.mjs';
 
 const s = scene();
 
-/** A process and all that it started. */
-function family(pid) {
-  const parents = fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((name) => {
-    try {
-      return [[Number(name), Number(fs.readFileSync(`/proc/${name}/stat`, 'utf8').split(') ').at(-1).split(' ')[1])]];
-    } catch {
-      return []; // it ended meanwhile
-    }
-  });
-  const of = (parent) => [parent, ...parents.filter(([, p]) => p === parent).flatMap(([child]) => of(child))];
-  return of(pid);
-}
-
 test('a viewer that is killed ends within 35 s, and the camera after it', async () => {
-  const server = await chromium.launchServer(launch());
-  const own = await chromium.connect(server.wsEndpoint());
+  const own = await Mortal.start();
   const page = await open(own, s.site, s.broker, 'victim');
   await s.watch(page);
   // Hears what is said to the one who cannot hear it any more.
   const stranger = await Stranger.connect(s.broker, 'cam', 'victim');
   await stranger.status((status) => status.viewers === 1);
   const killed = performance.now();
-  for (const pid of family(server.process().pid).reverse()) process.kill(pid, 'SIGKILL');
+  own.kill();
   const end = await until('the session ends', () => /viewer victim: ended after [\d.]+ s: (\w+);/.exec(s.daemon.child.output), 40_000);
   assert.ok(performance.now() - killed < 35_000, `after ${performance.now() - killed} ms`);
   assert.match(end[1], /^(consent_lost|ice_failed)$/);

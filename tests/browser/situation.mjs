@@ -2,6 +2,7 @@
 // one ends it. For the tests, and for the table of `./bench --network`.
 
 import { home } from './home.mjs';
+import { Mortal } from './mortal.mjs';
 import { Turn, certificate, here, ipv6 } from './net.mjs';
 import { open, pages } from './scene.mjs';
 import { Broker, Daemon, browser, serve, until } from './world.mjs';
@@ -70,10 +71,24 @@ export class Situation {
     return this;
   }
 
-  /** A browser in a place; its pages watch. */
+  /** A browser in a place; its pages watch, each as the login that it is given or one of its own. */
   async eyes(place = this.viewer.place, options = {}) {
-    const chromium = this.ending(await browser({ ...options, enter: place.enter, more: [`--host-resolver-rules=MAP ${BROKER} ${this.at.includes(':') ? `[${this.at}]` : this.at}`] }), (c) => c.close());
-    return { page: () => open(chromium, this.site, this.broker, `tab${(this.tabs += 1)}`) };
+    return this.pagesOf(await browser(this.seeing(place, options)));
+  }
+
+  /** One that can be killed and frozen. */
+  async mortal(place = this.viewer.place, options = {}) {
+    const mortal = await Mortal.start(this.seeing(place, options));
+    return Object.assign(mortal, this.pagesOf(mortal));
+  }
+
+  seeing(place, options) {
+    return { ...options, enter: place.enter, more: [`--host-resolver-rules=MAP ${BROKER} ${this.at.includes(':') ? `[${this.at}]` : this.at}`] };
+  }
+
+  pagesOf(chromium) {
+    this.ending(chromium, (c) => c.close());
+    return { page: (login = `tab${(this.tabs += 1)}`) => open(chromium, this.site, this.broker, login) };
   }
 
   /** A viewer that asks, and its first picture: how long it took in ms, or `none`. */

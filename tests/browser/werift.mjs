@@ -1,6 +1,6 @@
 // A viewer that is no browser: werift, a WebRTC stack in JavaScript of its own making. It shows each packet as it came.
 
-import { RTCPeerConnection, RTCRtpCodecParameters, RtcpSrPacket, useH264, useOPUS } from 'werift';
+import { RTCPeerConnection, RTCRtpCodecParameters, RtcpSrPacket, useH264, useOPUS, useTransportWideCC } from 'werift';
 import { Stranger, host, sessionId, until } from './world.mjs';
 
 /** The types of the NAL units that begin in an RTP payload (RFC 6184 sections 5.2 to 5.8). */
@@ -18,9 +18,12 @@ const formats = (sdp) => new Map([...sdp.matchAll(/^a=rtpmap:(\d+) ([^/\r\n]+)/g
 const ufrag = (sdp) => /^a=ice-ufrag:(\S+)/m.exec(sdp)[1];
 
 export class Viewer {
-  /** `servers`: its own STUN and TURN servers. `at`: addresses that it would not show of itself. */
-  static async connect(broker, device, name, { servers = [], at = [host] } = {}) {
-    const viewer = new Viewer(servers, at);
+  /**
+   * `servers`: its own STUN and TURN servers. `at`: addresses that it would not show of itself. `transport`: it asks for numbers
+   * across streams, and says when each packet came.
+   */
+  static async connect(broker, device, name, { servers = [], at = [host], transport = false } = {}) {
+    const viewer = new this(servers, at, transport);
     viewer.line = await Stranger.connect(broker, device, name);
     viewer.line.client.on('message', (topic, payload) => {
       if (topic.includes('/rsp/')) viewer.turn = viewer.turn.then(() => viewer.hear(JSON.parse(payload))).catch((error) => { viewer.failed ??= error; });
@@ -28,19 +31,19 @@ export class Viewer {
     return viewer;
   }
 
-  constructor(servers, at) {
+  constructor(servers, at, transport) {
     Object.assign(this, { servers, session: sessionId(), seq: 0, turn: Promise.resolve(), said: [], packets: [], reports: [], lose: 0, lost: [], resent: [], sent: [] });
     const feedback = (type, parameter) => ({ type, parameter });
     this.pc = new RTCPeerConnection({
       iceServers: servers, iceAdditionalHostAddresses: at, bundlePolicy: 'max-bundle',
       codecs: {
         video: [
-          useH264({ rtcpFeedback: [feedback('nack'), feedback('nack', 'pli'), feedback('ccm', 'fir')] }),
+          useH264({ rtcpFeedback: [feedback('nack'), feedback('nack', 'pli'), feedback('ccm', 'fir'), ...(transport ? [feedback('transport-cc')] : [])] }),
           new RTCRtpCodecParameters({ mimeType: 'video/rtx', clockRate: 90000 }),
         ],
         audio: [useOPUS()],
       },
-      headerExtensions: { audio: [], video: [] },
+      headerExtensions: { audio: transport ? [useTransportWideCC()] : [], video: transport ? [useTransportWideCC()] : [] },
     });
     this.pc.onIceCandidate.subscribe((candidate) => {
       const fields = { ufrag: ufrag(this.pc.localDescription.sdp), candidates: [] };

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use rtc::rtp;
+
 use super::scenarios::Scenario;
 
 /// Numbers that look like chance, the same ones each time (xorshift, Marsaglia 2003).
@@ -28,31 +30,13 @@ impl Chance {
     }
 }
 
-/// A packet on its way.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Packet {
-    /// Its number on the path.
-    pub number: u64,
-    /// Its number in the stream of pictures, which part of a picture it is, and of how many.
-    pub sequence: u64,
-    pub part: usize,
-    pub parts: usize,
-    pub key: bool,
-    pub train: u32,
-    /// On the wire.
-    pub bytes: usize,
-    /// When its picture was made, ms.
-    pub made: u64,
-    /// Sound, a probe or cross traffic: nothing to be shown.
-    pub sound: bool,
-}
-
 /// The link from camera to viewer.
 pub struct Link<'a> {
     scenario: &'a Scenario,
     /// Until when the packets at hand keep it busy, ms.
     busy: f64,
-    way: VecDeque<(f64, Packet)>,
+    /// What is on its way: when it arrives, the packet, and its bytes on the wire.
+    way: VecDeque<(f64, rtp::Packet, usize)>,
     last: f64,
     cross: f64,
 }
@@ -63,8 +47,8 @@ impl<'a> Link<'a> {
         Self { scenario, busy: 0.0, way: VecDeque::new(), last: 0.0, cross: 0.0 }
     }
 
-    /// A packet enters; `false` where it is lost.
-    pub fn take(&mut self, packet: Packet, ms: u64, chance: &mut Chance) -> bool {
+    /// A packet of so many bytes enters; `false` where it is lost.
+    pub fn take(&mut self, packet: rtp::Packet, bytes: usize, ms: u64, chance: &mut Chance) -> bool {
         let (now, seconds) = (ms as f64, ms as f64 / 1_000.0);
         let rate = (self.scenario.capacity)(seconds).max(1.0);
         // What others send through the same buffer.
@@ -74,7 +58,7 @@ impl<'a> Link<'a> {
         if chance.next() < (self.scenario.loss)(seconds) {
             return false;
         }
-        let takes = packet.bytes as f64 * 8_000.0 / rate;
+        let takes = bytes as f64 * 8_000.0 / rate;
         if self.busy - now + takes > self.scenario.buffer {
             self.busy = self.busy.min(now + self.scenario.buffer);
             return false;
@@ -83,14 +67,14 @@ impl<'a> Link<'a> {
         let jitter = chance.between(0.0, self.scenario.jitter);
         // A queue does not let packets overtake each other.
         self.last = (self.busy + self.scenario.delay + jitter).max(self.last);
-        self.way.push_back((self.last, packet));
+        self.way.push_back((self.last, packet, bytes));
         true
     }
 
-    /// What arrives by now.
-    pub fn give(&mut self, ms: u64) -> Vec<Packet> {
-        let arrived = self.way.iter().take_while(|(at, _)| *at <= ms as f64).count();
-        self.way.drain(..arrived).map(|(_, packet)| packet).collect()
+    /// What arrives by now, with its bytes on the wire.
+    pub fn give(&mut self, ms: u64) -> Vec<(rtp::Packet, usize)> {
+        let arrived = self.way.iter().take_while(|(at, ..)| *at <= ms as f64).count();
+        self.way.drain(..arrived).map(|(_, packet, bytes)| (packet, bytes)).collect()
     }
 
     /// How long a packet would wait, ms.

@@ -1,23 +1,19 @@
-//! A camera, a link and a viewer, simulated: the test bench of estimator and pacer. Deterministic: the same figures each time.
+//! A camera, a link and a viewer, simulated around the daemon's own send path (`viewer::flow`): estimator, pacer, numbers and
+//! history are the real ones. Deterministic: the same figures each time.
 
 pub mod link;
 pub mod scenarios;
 pub mod viewer;
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use fanlight::viewer::{
-    bandwidth::{Estimator, Seen},
-    pacer::{Pace, Pacer},
-};
+use fanlight::viewer::flow::{Agreed, Bounds, Flow, Leaving};
+use rtc::rtp;
 
 use self::{
-    link::{Chance, Link, Packet},
+    link::{Chance, Link},
     scenarios::Scenario,
-    viewer::{Report, Viewer},
+    viewer::{Part, Report, Viewer},
 };
 
 /// Bits per second that the sound takes on the wire.
@@ -26,8 +22,16 @@ const SOUND: f64 = 62_000.0;
 const SOUND_BYTES: usize = 155;
 /// Bytes of a full packet of picture on the wire.
 const FULL: usize = 1_260;
+/// What a packet has around its payload: IP, UDP, RTP with extensions, the tag of SRTP.
+const AROUND: usize = 68;
 /// A key frame is this many times a picture.
 const KEY: f64 = 5.0;
+/// The header extension that numbers packets, the streams, and the payload type of what is sent again.
+pub const NUMBER: u8 = 3;
+pub const PICTURE: u32 = 1;
+pub const AGAIN: u32 = 2;
+const HEARD: u32 = 3;
+const AGAIN_TYPE: u8 = 109;
 
 /// What happened in a tenth of a second.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,29 +61,22 @@ pub struct Run {
     pub made: usize,
 }
 
-/// Plays a scenario.
-pub fn play(scenario: &Scenario) -> Run {
-    let epoch = Instant::now();
-    let at = |ms: u64| epoch + Duration::from_millis(ms);
-    let mut chance = Chance::new(scenario.seed);
-    let mut link = Link::new(scenario);
-    let mut viewer = Viewer::new(scenario);
-    let mut estimator = Estimator::new(scenario.start, scenario.ceiling, false, epoch);
-    let mut pacer: Pacer<Packet> = Pacer::new(epoch);
-    let mut log: VecDeque<(u64, Instant, usize, u32)> = VecDeque::new();
-    // What was sent of pictures, for those who miss it.
-    let mut history: Vec<Packet> = Vec::new();
-    let (mut number, mut train) = (0_u64, 0_u32);
-    let mut next_picture = 0.0;
-    let mut wanted_key = true;
-    let mut last_key = -10_000.0_f64;
-    let mut run = Run { moments: Vec::new(), shown: Vec::new(), made: 0 };
-    let (mut arrived_bytes, mut lost, mut count) = (0, 0, 0);
-    for ms in 0..(scenario.seconds * 1_000.0) as u64 {
-        let (now, seconds) = (at(ms), ms as f64 / 1_000.0);
-        // The camera and its encoder.
-        let share = (f64::from(estimator.estimate()) - SOUND) * (0.93 - estimator.loss().min(0.1));
-        let video = share.clamp(30_000.0, (scenario.video)(seconds));
+/// A camera and its encoder, which follow one estimate.
+struct Camera {
+    next_picture: f64,
+    wanted_key: bool,
+    last_key: f64,
+    sequence: u16,
+}
+
+impl Camera {
+    /// The packets of a picture, where it is time for one, and whether it is a key frame.
+    fn picture(&mut self, ms: u64, flow: &Flow, most: f64, chance: &mut Chance) -> Option<(Vec<rtp::Packet>, bool)> {
+        if (ms as f64) < self.next_picture {
+            return None;
+        }
+        let share = (f64::from(flow.estimate()) - SOUND) * (0.93 - flow.loss().min(0.1));
+        let video = share.clamp(30_000.0, most);
         let fps = if video < 150_000.0 {
             8.0
         } else if video < 600_000.0 {
@@ -87,87 +84,82 @@ pub fn play(scenario: &Scenario) -> Run {
         } else {
             30.0
         };
-        if ms as f64 >= next_picture {
-            next_picture += 1_000.0 / fps;
-            let key = wanted_key && ms as f64 - last_key >= 1_000.0;
-            let scale = if key { KEY } else { chance.between(0.7, 1.3) };
-            let bytes = ((video / fps / 8.0 * scale) as usize).max(60);
-            train += 1;
-            let parts = bytes.div_ceil(FULL - 64);
-            let part =
-                |n| Packet { part: n, parts, key, train, bytes: bytes / parts + 64, made: ms, ..Packet::default() };
-            let packets = (0..parts).map(|n| (part(n), bytes / parts + 64)).collect();
-            let dropped = pacer.picture(now, key, packets);
+        self.next_picture += 1_000.0 / fps;
+        let key = self.wanted_key && ms as f64 - self.last_key >= 1_000.0;
+        if key {
+            (self.wanted_key, self.last_key) = (false, ms as f64);
+        }
+        let scale = if key { KEY } else { chance.between(0.7, 1.3) };
+        let bytes = ((video / fps / 8.0 * scale) as usize).max(60);
+        let parts = bytes.div_ceil(FULL - AROUND);
+        let packet = |part| {
+            self.sequence = self.sequence.wrapping_add(1);
+            let payload = Part { part, parts, key, made: ms }.payload(bytes / parts);
+            rtp::Packet { header: header(PICTURE, self.sequence), payload }
+        };
+        Some(((0..parts).map(packet).collect(), key))
+    }
+}
+
+fn header(ssrc: u32, sequence_number: u16) -> rtp::Header {
+    rtp::Header { version: 2, ssrc, sequence_number, ..Default::default() }
+}
+
+/// Plays a scenario.
+pub fn play(scenario: &Scenario) -> Run {
+    let epoch = Instant::now();
+    let at = |ms: u64| epoch + Duration::from_millis(ms);
+    let mut chance = Chance::new(scenario.seed);
+    let mut link = Link::new(scenario);
+    let mut viewer = Viewer::new(scenario);
+    let mut flow = Flow::new(Bounds { start: scenario.start, ceiling: scenario.ceiling, known: false }, epoch);
+    flow.set_again(Some(AGAIN));
+    flow.set_agreed(Agreed { picture: NUMBER, sound: NUMBER, again: AGAIN_TYPE });
+    let mut camera = Camera { next_picture: 0.0, wanted_key: true, last_key: -10_000.0, sequence: 0 };
+    let mut run = Run { moments: Vec::new(), shown: Vec::new(), made: 0 };
+    let (mut sounds, mut arrived_bytes, mut lost, mut count) = (0_u16, 0, 0, 0);
+    for ms in 0..(scenario.seconds * 1_000.0) as u64 {
+        let (now, seconds) = (at(ms), ms as f64 / 1_000.0);
+        if let Some((packets, key)) = camera.picture(ms, &flow, (scenario.video)(seconds), &mut chance) {
             run.made += 1;
-            if key {
-                (wanted_key, last_key) = (false, ms as f64);
-            }
-            wanted_key |= dropped.breaks;
+            camera.wanted_key |= flow.picture(packets, key, now).breaks;
         }
-        wanted_key |= pacer.expire(now).breaks;
-        let mut leave: Vec<Packet> = Vec::new();
+        camera.wanted_key |= flow.expire(now).breaks;
+        let mut leave = Vec::new();
         if ms % 20 == 0 {
-            pacer.sent_beside(now, SOUND_BYTES);
-            leave.push(Packet { bytes: SOUND_BYTES, sound: true, made: ms, ..Packet::default() });
-        }
-        if let Some(probe) = estimator.probe(now) {
-            train += 1;
-            // Pictures sent again, as long as that makes no queue to speak of.
-            let bytes = (estimator.estimate() as usize / 8 / 50).clamp(300, FULL);
-            let count = probe.bytes.div_ceil(bytes).max(5);
-            if count * bytes <= estimator.estimate() as usize / 80 {
-                (0..count).for_each(|_| {
-                    pacer.at_once(now, Packet { train, bytes, sound: true, made: ms, ..Packet::default() }, bytes)
-                });
-            }
-        }
-        while let Some(mut packet) = pacer.pop(now) {
-            if packet.sequence == 0 && !packet.sound {
-                packet.sequence = history.len() as u64 + 1;
-                history.push(packet);
-            }
+            sounds = sounds.wrapping_add(1);
+            let payload = vec![0; SOUND_BYTES - AROUND].into();
+            let mut packet = rtp::Packet { header: header(HEARD, sounds), payload };
+            flow.sound(&mut packet, now);
             leave.push(packet);
         }
-        for mut packet in leave {
-            packet.number = number;
-            log.push_back((number, now, packet.bytes, packet.train));
-            number += 1;
+        leave.extend(std::iter::from_fn(|| flow.pop(now)).map(|Leaving { packet, .. }| packet));
+        camera.wanted_key |= flow.take_silence();
+        for packet in leave {
             count += 1;
-            lost += u32::from(!link.take(packet, ms, &mut chance));
+            let bytes = packet.payload.len() + AROUND;
+            lost += u32::from(!link.take(packet, bytes, ms, &mut chance));
         }
         // The viewer's end, and what it says back.
-        for packet in link.give(ms) {
-            arrived_bytes += packet.bytes;
-            viewer.take(packet, ms);
+        for (packet, bytes) in link.give(ms) {
+            arrived_bytes += bytes;
+            viewer.take(&packet, ms);
         }
         for report in viewer.says(ms) {
             match report {
-                Report::Feedback(first, arrivals) => {
-                    let mut seen = Vec::new();
-                    let end = first + arrivals.len() as u64;
-                    while let Some((n, sent, bytes, train)) = log.pop_front_if(|sent| sent.0 < end) {
-                        let Some(index) = n.checked_sub(first) else { continue };
-                        seen.push(Seen { sent, bytes, train, arrived: arrivals[index as usize] });
-                    }
-                    estimator.feedback(now, &seen);
-                    pacer.set_pace(pace(&estimator, now));
-                }
-                Report::Lost(packets) => {
-                    for sequence in packets {
-                        let packet = history[sequence as usize - 1];
-                        pacer.again(now, packet, packet.bytes);
-                    }
-                }
-                Report::Key => wanted_key = true,
+                Report::Feedback(said) => flow.feedback(&said, now),
+                Report::Receiver(lost, highest) => flow.receiver_report(lost, highest, now),
+                Report::Lost(sequences) => sequences.into_iter().for_each(|sequence| {
+                    flow.again(sequence, now);
+                }),
+                Report::Key => camera.wanted_key = true,
             }
         }
-        estimator.tick(now, log.front().map(|sent| sent.1));
-        pacer.set_pace(pace(&estimator, now));
         if ms % 100 == 99 {
             run.moments.push(Moment {
                 at: seconds,
                 capacity: (scenario.capacity)(seconds),
-                estimate: f64::from(estimator.estimate()),
+                estimate: f64::from(flow.estimate()),
                 arrived: arrived_bytes as f64 * 80.0,
                 queue: link.queue(ms),
                 lost: f64::from(lost) / f64::from(count.max(1)),
@@ -177,10 +169,6 @@ pub fn play(scenario: &Scenario) -> Run {
     }
     run.shown = viewer.shown;
     run
-}
-
-fn pace(estimator: &Estimator, now: Instant) -> Pace {
-    Pace { estimate: estimator.estimate(), haste: estimator.haste(now), spread: 0.5, free: estimator.is_free(now) }
 }
 
 impl Run {

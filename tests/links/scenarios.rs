@@ -24,8 +24,10 @@ pub struct Scenario {
     pub others: fn(f64) -> f64,
     /// The most that the encoder makes of the picture.
     pub video: fn(f64) -> f64,
-    /// Whether reports get lost.
+    /// Whether all reports get lost.
     pub deaf: fn(f64) -> bool,
+    /// Whether there is no transport feedback, while receiver reports go on.
+    pub unnumbered: fn(f64) -> bool,
     /// How much faster the viewer's clock runs.
     pub drift: f64,
     /// The first estimate, and the most.
@@ -50,6 +52,7 @@ const PLAIN: Scenario = Scenario {
     others: NOTHING,
     video: |_| 2e6,
     deaf: |_| false,
+    unnumbered: |_| false,
     drift: 0.0,
     start: 1_000_000,
     ceiling: 3_000_000,
@@ -202,6 +205,46 @@ pub const SCENARIOS: &[Scenario] = &[
         holds: |run| {
             check("slower", run.mean(17.5, 18.0, |m| m.estimate), run.mean(17.5, 18.0, |m| m.estimate) < 1.0e6)?;
             check("used after", used(run, 28.0, 40.0), used(run, 28.0, 40.0) > 0.75)
+        },
+        ..PLAIN
+    },
+    Scenario {
+        name: "gone and back",
+        says: "A viewer that was away for ten seconds has half of its rate at once, and all of it within five seconds.",
+        deaf: |t| (15.0..25.0).contains(&t),
+        holds: |run| {
+            check(
+                "dared while away",
+                run.mean(23.0, 25.0, |m| m.estimate),
+                run.mean(23.0, 25.0, |m| m.estimate) < 0.1e6,
+            )?;
+            check("at once", run.mean(25.3, 26.3, |m| m.estimate), run.mean(25.3, 26.3, |m| m.estimate) > 1.4e6)?;
+            check("after", run.mean(30.0, 40.0, |m| m.estimate), run.mean(30.0, 40.0, |m| m.estimate) > 2.8e6)?;
+            check("fps after", run.fps(27.0, 40.0), run.fps(27.0, 40.0) > 29.0)
+        },
+        ..PLAIN
+    },
+    Scenario {
+        name: "no transport feedback",
+        says: "Where transport feedback ceases for good, receiver reports keep the rate and find the end of the link.",
+        unnumbered: |t| t >= 10.0,
+        capacity: |t| if t < 30.0 { 20e6 } else { 800e3 },
+        seconds: 60.0,
+        holds: |run| {
+            check("kept", run.mean(15.0, 30.0, |m| m.estimate), run.mean(15.0, 30.0, |m| m.estimate) > 2.7e6)?;
+            check("fps", run.fps(15.0, 30.0), run.fps(15.0, 30.0) > 29.0)?;
+            check("found", run.mean(45.0, 60.0, |m| m.estimate), run.mean(45.0, 60.0, |m| m.estimate) < 1.1e6)?;
+            check("fps at the end", run.fps(45.0, 60.0), run.fps(45.0, 60.0) > 5.0)
+        },
+        ..PLAIN
+    },
+    Scenario {
+        name: "never any transport feedback",
+        says: "Receiver reports alone find the full rate of a wide link within half a minute.",
+        unnumbered: |_| true,
+        holds: |run| {
+            check("rate", run.mean(30.0, 40.0, |m| m.estimate), run.mean(30.0, 40.0, |m| m.estimate) > 2.5e6)?;
+            check("fps", run.fps(5.0, 40.0), run.fps(5.0, 40.0) > 29.0)
         },
         ..PLAIN
     },

@@ -28,6 +28,8 @@ pub(crate) struct Coder<'a> {
     config: &'a Video,
     rate: Rate,
     bitrate: u32,
+    /// Bits a second at most, and the level that was promised with them.
+    ceiling: u32,
     fps: f64,
     at_work: Option<Encoder>,
     trust: Trust,
@@ -50,6 +52,7 @@ impl<'a> Coder<'a> {
             config,
             rate,
             bitrate,
+            ceiling: config.bitrate,
             fps: rate.fps(),
             at_work: None,
             trust: Trust::default(),
@@ -103,6 +106,23 @@ impl<'a> Coder<'a> {
         match &self.at_work {
             Some(Encoder::Hardware(hardware)) => hardware.waited_for().cloned(),
             _ => None,
+        }
+    }
+
+    /// Takes another bound of the bitrate. An encoder at work goes on with it where its stream may have that much; otherwise
+    /// another one is opened for the next picture.
+    pub(crate) fn set_ceiling(&mut self, ceiling: u32) {
+        if ceiling == self.ceiling {
+            return;
+        }
+        self.ceiling = ceiling;
+        if self.at_work.as_mut().is_some_and(|encoder| !encoder.set_ceiling(ceiling)) {
+            info!("video: {}: opened anew for up to {} kbit/s", self.name, ceiling / 1000);
+            self.close();
+            if let Some(camera) = self.camera.clone() {
+                // Where it fails, the next picture finds out.
+                let _ = self.meet(camera);
+            }
         }
     }
 
@@ -183,7 +203,7 @@ impl<'a> Coder<'a> {
     }
 
     fn shape(&self, size: (usize, usize), colour: Colour) -> Shape {
-        Shape { size, colour, rate: self.rate, bitrate: self.bitrate, ceiling: self.config.bitrate }
+        Shape { size, colour, rate: self.rate, bitrate: self.bitrate, ceiling: self.ceiling }
     }
 
     fn found(&mut self) -> &[PathBuf] {

@@ -191,6 +191,16 @@ impl Hardware {
         (!self.inside.is_empty()).then_some(&self.node)
     }
 
+    /// Takes another bound of the bitrate, as far as the level in its parameter sets allows it.
+    pub(super) fn set_ceiling(&mut self, ceiling: u32) -> bool {
+        let level = |ceiling| level::lowest(self.shape.size, self.shape.rate, ceiling);
+        let fits = level(ceiling) <= level(self.shape.ceiling);
+        if fits {
+            self.shape.ceiling = ceiling;
+        }
+        fits
+    }
+
     pub(super) fn set_bitrate(&mut self, bits: u32) {
         let bits = knobs::within(&self.knob, bits.clamp(FLOOR, self.shape.ceiling.max(FLOOR)).into());
         if bits == self.bitrate {

@@ -74,6 +74,14 @@ impl Encoder {
         }
     }
 
+    /// Takes another bound of the bitrate; `false` where what the stream promises does not allow it.
+    fn set_ceiling(&mut self, ceiling: u32) -> bool {
+        match self {
+            Self::Software(software, _) => software.set_ceiling(ceiling),
+            Self::Hardware(hardware) => hardware.set_ceiling(ceiling),
+        }
+    }
+
     fn set_bitrate(&mut self, bits: u32) {
         match self {
             Self::Software(software, _) => software.set_bitrate(bits),

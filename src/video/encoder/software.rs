@@ -16,6 +16,7 @@ use crate::{
     clock::Mono,
     video::{
         h264::{Cut, Cutter, nals},
+        pace::Rate,
         planes::{Colour, Planes},
     },
 };
@@ -28,6 +29,9 @@ pub(crate) struct Software {
     colour: Colour,
     bitrate: u32,
     ceiling: u32,
+    rate: Rate,
+    /// That of its parameter sets.
+    level: u8,
     fps: f64,
     /// When the first picture was coded; the library counts time from there.
     start: Option<Mono>,
@@ -38,11 +42,12 @@ impl Software {
         let Shape { size, colour: meaning, rate, bitrate, ceiling } = shape;
         let ceiling = ceiling.max(FLOOR);
         let bitrate = bitrate.clamp(FLOOR, ceiling);
+        let level = level::lowest(size, rate, ceiling);
         let colour = if meaning.bt709 { VuiConfig::bt709() } else { VuiConfig::bt601() };
         let config = EncoderConfig::new()
             .usage_type(UsageType::CameraVideoRealTime)
             .profile(Profile::Baseline)
-            .level(named(level::lowest(size, rate, ceiling)))
+            .level(named(level))
             .rate_control_mode(RateControlMode::Bitrate)
             .bitrate(BitRate::from_bps(bitrate))
             .max_frame_rate(FrameRate::from_hz(rate.fps() as f32))
@@ -64,11 +69,22 @@ impl Software {
             .map_err(|e| format!("encoder for {}x{}: {e}", size.0, size.1))?;
         options::hush(&mut encoder);
         let cutter = Cutter::default();
-        Ok(Self { encoder, cutter, size, colour: meaning, bitrate, ceiling, fps: rate.fps(), start: None })
+        let fps = rate.fps();
+        Ok(Self { encoder, cutter, size, colour: meaning, bitrate, ceiling, rate, level, fps, start: None })
     }
 
     pub(super) fn fits(&self, size: (usize, usize), colour: Colour) -> bool {
         (size, colour) == (self.size, self.colour)
+    }
+
+    /// Takes another bound of the bitrate, as far as the level in its parameter sets allows it.
+    pub(super) fn set_ceiling(&mut self, ceiling: u32) -> bool {
+        let ceiling = ceiling.max(FLOOR);
+        let fits = level::lowest(self.size, self.rate, ceiling) <= self.level;
+        if fits {
+            self.ceiling = ceiling;
+        }
+        fits
     }
 
     pub(super) fn set_bitrate(&mut self, bits: u32) {
@@ -129,7 +145,7 @@ mod tests {
     use openh264::{decoder::Decoder, formats::YUVSource};
 
     use super::*;
-    use crate::video::{clockstrip, jpeg::Jpeg, pace::Rate, pattern::Pattern};
+    use crate::video::{clockstrip, jpeg::Jpeg, pattern::Pattern};
 
     const SIZE: (u32, u32) = (640, 360);
 
@@ -216,6 +232,30 @@ mod tests {
                 assert!(Decoder::new().unwrap().decode(&bytes).unwrap().is_some(), "a decoder starts at picture {n}");
             }
         }
+    }
+
+    #[test]
+    fn a_bound_that_is_raised_is_used_as_far_as_the_level_allows() {
+        let mut software = software(&busy(0), 400_000);
+        let mut n = 0;
+        let mut rate = |software: &mut Software| {
+            let mut bytes = 0;
+            for i in 0..75 {
+                let cut = software.encode(&busy(n), false, time(n)).unwrap().unwrap();
+                n += 1;
+                if i >= 15 {
+                    bytes += cut.payloads.iter().map(bytes::Bytes::len).sum::<usize>();
+                }
+            }
+            bytes as f64 * 8.0 / 2.0
+        };
+        software.set_bitrate(3_000_000);
+        assert!(rate(&mut software) < 600_000.0, "not above its bound");
+        assert!(software.set_ceiling(3_000_000));
+        software.set_bitrate(3_000_000);
+        let raised = rate(&mut software);
+        assert!((1_200_000.0..3_500_000.0).contains(&raised), "{raised}");
+        assert!(!software.set_ceiling(50_000_000), "level 3.1 ends at 14 Mbit/s");
     }
 
     fn sps_size(sps: &[u8]) -> (u32, u32) {

@@ -52,3 +52,54 @@ impl Acked {
         (span >= LEAST).then(|| bits / span.as_secs_f64())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MBIT: usize = 1_250;
+
+    /// Packets of 10 000 bits that arrive at these times in ms; the rates then, in kbit/s.
+    fn rates(arrivals: impl IntoIterator<Item = u64>) -> (Option<u32>, Option<u32>) {
+        let mut acked = Acked::default();
+        arrivals.into_iter().for_each(|ms| acked.packet(Duration::from_millis(ms), MBIT));
+        let kbit = |rate: Option<f64>| rate.map(|rate| (rate / 1_000.0).round() as u32);
+        (kbit(acked.rate()), kbit(acked.rate_now()))
+    }
+
+    #[test]
+    fn the_rate_is_what_arrived_in_the_last_half_second() {
+        for (name, arrivals, expected) in [
+            ("nothing", vec![], (None, None)),
+            ("a moment is too short", (0..=14).map(|n| n * 10).collect(), (None, None)),
+            ("one each 10 ms", (0..=100).map(|n| n * 10).collect(), (Some(1_000), Some(1_000))),
+            (
+                "it was more before",
+                (0..=1_000).chain((1..=50).map(|n| 1_000 + n * 10)).collect(),
+                (Some(1_000), Some(1_000)),
+            ),
+            (
+                "it has just become less",
+                (0..=300).map(|n| n * 10 / 3).chain((1..=4).map(|n| 1_000 + n * 50)).collect(),
+                (Some(1_880), Some(200)),
+            ),
+            (
+                "the clock went back",
+                (5_000..5_400).chain((0..=20).map(|n| n * 10)).collect(),
+                (Some(1_000), Some(1_000)),
+            ),
+        ] {
+            assert_eq!(rates(arrivals), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_more_than_so_many_packets_are_remembered() {
+        let mut acked = Acked::default();
+        (0..10_000).for_each(|_| acked.packet(Duration::from_secs(1), 100));
+        assert_eq!(acked.arrivals.len(), MOST);
+        acked.packet(Duration::from_micros(u64::MAX / 2), 100);
+        acked.packet(Duration::ZERO, 100);
+        assert!(acked.arrivals.len() <= 2);
+    }
+}

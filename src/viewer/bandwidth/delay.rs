@@ -240,3 +240,81 @@ impl Lows {
 fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Packets each 10 ms whose delay in ms is `of(n)`; the detector after the last one, and whether it ever saw a queue grow.
+    fn play(packets: u32, of: impl Fn(u32) -> f64) -> (Delay, bool) {
+        let epoch = Instant::now();
+        let (mut delay, mut over) = (Delay::new(epoch), false);
+        for n in 0..packets {
+            let sent = f64::from(n) * 10.0;
+            let arrived = Duration::from_secs_f64((5_000.0 + sent + of(n)) / 1_000.0);
+            delay.packet(epoch + Duration::from_secs_f64(sent / 1_000.0), arrived);
+            over |= delay.usage() == Usage::Over;
+        }
+        (delay, over)
+    }
+
+    #[test]
+    fn a_queue_that_grows_is_told_from_other_delays() {
+        for (name, of, grows, standing) in [
+            ("nothing in the way", (|_| 20.0) as fn(u32) -> f64, false, 0.0),
+            ("a queue that grows", |n| 20.0 + f64::from(n.saturating_sub(200)) * 2.0, true, 366.0),
+            ("a queue that stands", |n| if n < 200 { 20.0 } else { 90.0 }, true, 70.0),
+            ("one packet in ten is late", |n| if n % 10 == 0 { 60.0 } else { 20.0 }, false, 0.0),
+            ("jitter", |n| 20.0 + f64::from(n * 7 % 20), false, 0.0),
+            ("the receiver slept for a moment", |n| 20.0 + (f64::from(n % 100) * -10.0 + 60.0).max(0.0), false, 0.0),
+            ("a clock that drifts", |n| 20.0 + f64::from(n) * 0.002, false, 0.0),
+            ("a path that got shorter", |n| if n < 200 { 90.0 } else { 20.0 }, false, 0.0),
+        ] {
+            let (delay, over) = play(400, of);
+            assert_eq!(over, grows, "{name}");
+            assert!((delay.standing() - standing).abs() < 3.0, "{name}: {} ms stand", delay.standing());
+        }
+    }
+
+    #[test]
+    fn a_queue_that_empties_is_under_use_and_what_stands_can_be_taken_for_the_path() {
+        let (mut delay, _) = play(230, |n| 20.0 + f64::from(100 - n.saturating_sub(200).min(20) * 5));
+        assert_eq!(delay.usage(), Usage::Under);
+        let (mut stands, _) = play(400, |n| if n < 200 { 20.0 } else { 90.0 });
+        stands.forget_base();
+        assert!(stands.standing() < 1.0, "{}", stands.standing());
+        delay.forget_base();
+        assert!(delay.standing() < 1.0);
+    }
+
+    #[test]
+    fn a_clock_that_leaps_and_numbers_out_of_order_are_survived() {
+        for (name, of) in [
+            ("forwards", (|n| if n < 200 { 20.0 } else { 3_600_000.0 }) as fn(u32) -> f64),
+            ("backwards", |n| if n < 200 { 3_600_000.0 } else { 20.0 }),
+            ("all at once", |n| -f64::from(n) * 10.0),
+        ] {
+            let (delay, over) = play(400, of);
+            assert!(!over && delay.usage() != Usage::Over, "{name}");
+        }
+        let (mut delay, _) = play(100, |_| 20.0);
+        let epoch = delay.epoch;
+        delay.packet(epoch, Duration::from_micros(u64::MAX / 2));
+        delay.packet(epoch, Duration::ZERO);
+        assert!(delay.standing() >= 0.0);
+    }
+
+    #[test]
+    fn the_least_of_a_stretch_of_time() {
+        let mut lows = Lows::new(100.0);
+        assert_eq!(lows.least(), None);
+        for (at, value, least) in
+            [(0.0, 5.0, 5.0), (50.0, 3.0, 3.0), (60.0, 9.0, 3.0), (140.0, 8.0, 3.0), (151.0, 9.0, 8.0)]
+        {
+            lows.add(at, value);
+            assert_eq!(lows.least(), Some(least), "at {at}");
+        }
+        (0..5_000).for_each(|n| lows.add(152.0, 10.0 + f64::from(n)));
+        assert!(lows.values.len() <= 1025);
+    }
+}

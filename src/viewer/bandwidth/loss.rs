@@ -111,3 +111,61 @@ impl Loss {
         Advice::Grow
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Windows of 100 packets each 400 ms: lost ones of each, and bits per second that arrive; the advice after each.
+    fn advice(windows: &[(u32, f64)]) -> Vec<Advice> {
+        let (start, mut loss) = (Instant::now(), Loss::default());
+        assert_eq!(loss.count(0, 0, 0.0, start), None, "nothing is known yet");
+        let each = windows.iter().zip(1_u32..);
+        let mut count = |((lost, arriving), n): (&(u32, f64), u32)| {
+            loss.count(100, *lost, *arriving, start + n * Duration::from_millis(400))
+        };
+        each.map(&mut count).map(|advice| advice.expect("a full window")).collect()
+    }
+
+    #[test]
+    fn loss_is_cut_held_or_left_alone() {
+        use Advice::{Cut, Grow, Hold};
+        for (name, windows, expected) in [
+            ("none", &[(0, 1e6), (1, 1e6), (4, 1e6)][..], vec![Grow, Grow, Grow]),
+            ("some", &[(5, 1e6), (10, 1e6)], vec![Hold, Hold]),
+            ("much, and it is cured", &[(20, 1e6), (20, 0.5e6), (0, 0.5e6)], vec![Cut(0.9), Hold, Grow]),
+            (
+                "much, and it is the air's",
+                &[(20, 1e6), (20, 0.6e6), (20, 0.6e6), (20, 0.6e6), (20, 1e6)],
+                vec![Cut(0.9), Hold, Grow, Grow, Grow],
+            ),
+            (
+                "the air's, and more on top",
+                &[(20, 1e6), (20, 0.6e6), (20, 0.6e6), (40, 0.6e6)],
+                vec![Cut(0.9), Hold, Grow, Cut(0.9)],
+            ),
+            ("a cut that nobody followed is repeated", &[(20, 1e6), (20, 1e6), (20, 1e6)], vec![Cut(0.9); 3]),
+            ("all", &[(100, 0.0)], vec![Cut(0.5)]),
+        ] {
+            let found = advice(windows);
+            let same = |(one, other): (&Advice, &Advice)| match (one, other) {
+                (Cut(one), Cut(other)) => (one - other).abs() < 1e-9,
+                _ => one == other,
+            };
+            assert!(found.len() == expected.len() && found.iter().zip(&expected).all(same), "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_verdict_takes_enough_packets_or_a_second() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut loss = Loss::default();
+        assert_eq!(loss.count(79, 20, 1e6, at(0)), None);
+        assert_eq!(loss.count(0, 0, 1e6, at(900)), None, "79 are too few for less than a second");
+        assert_eq!(loss.count(1, 0, 1e6, at(901)), Some(Advice::Cut(0.875)));
+        assert!((loss.fraction() - 0.25).abs() < 1e-9 && !loss.may_grow());
+        assert_eq!(loss.count(11, 11, 1e6, at(3_000)), None, "eleven are none at any time");
+        assert!(loss.count(1, 1, 1e6, at(3_001)).is_some());
+    }
+}

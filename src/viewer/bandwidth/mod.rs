@@ -1,22 +1,31 @@
 //! How much one viewer's network carries. Pure: transport feedback in, an estimate out; time is an argument.
 //!
-//! After Google's congestion control (draft-ietf-rmcat-gcc-02) and its successors, of four parts:
+//! After Google's congestion control (draft-ietf-rmcat-gcc-02) and its successors, of six parts:
 //! - `delay`: a queue that grows on the way says "too much", before anything is lost;
 //! - `loss`: loss says so where a queue is too short to be seen, unless the air loses as much at any rate;
 //! - `train`: the spacing of packets sent at once says how much goes, without trying it for long;
-//! - `acked`: what arrives bounds what may be believed.
+//! - `acked`: what arrives bounds what may be believed;
+//! - `sources`: which feedback is listened to, and when its absence is a silence;
+//! - `crosscheck`: whether what a viewer says in two ways can both be true.
 
 mod acked;
+mod crosscheck;
 mod delay;
 mod loss;
+mod reports;
+mod sources;
+#[cfg(test)]
+mod tests;
 mod train;
 
 use std::time::{Duration, Instant};
 
 use self::{
     acked::Acked,
+    crosscheck::Crosscheck,
     delay::{Delay, Usage},
     loss::{Advice, Loss},
+    sources::{Missed, Sources},
     train::{Found, Trains},
 };
 
@@ -41,8 +50,8 @@ const NO_QUEUE: f64 = 40.0;
 /// Of longer ones: how much longer, in ms, takes the whole rate; but never more than this fraction of it.
 const DRAIN: f64 = 500.0;
 const DRAIN_MOST: f64 = 0.4;
-/// Feedback is missed when it is silent for so long.
-const SILENCE: Duration = Duration::from_millis(800);
+/// What is tried again of the estimate before a silence, when it is over.
+const RESUME: f64 = 0.5;
 /// A probe each so often, while there is something to find; less and less often, where what was found did not last.
 const PROBE_PAUSE: Duration = Duration::from_secs(4);
 const PROBE_PAUSE_MOST: Duration = Duration::from_secs(32);
@@ -108,11 +117,17 @@ pub struct Estimator {
     trains: Trains,
     acked: Acked,
     round_trip: Duration,
-    /// The first and the last feedback.
+    sources: Sources,
+    crosscheck: Crosscheck,
+    /// The first feedback, and the first one after a silence.
     first: Option<Instant>,
-    last: Instant,
-    /// How often less was dared in this silence.
-    silent: u32,
+    opened: Option<Instant>,
+    /// The estimate when the viewer's reports last agreed with each other.
+    agreed: f64,
+    /// The receiver's own estimate, while it is listened to.
+    most: f64,
+    /// Whether the path's end was met: more does not go.
+    limited: bool,
     grown: Instant,
     /// The last cut, and the rate that arrived then.
     cut: Option<Instant>,
@@ -143,9 +158,13 @@ impl Estimator {
             trains: Trains::default(),
             acked: Acked::default(),
             round_trip: Duration::from_millis(100),
+            sources: Sources::default(),
+            crosscheck: Crosscheck::default(),
             first: None,
-            last: now,
-            silent: 0,
+            opened: None,
+            agreed: f64::from(start).clamp(FLOOR, ceiling),
+            most: f64::MAX,
+            limited: false,
             grown: now,
             cut: None,
             capacity: None,
@@ -206,29 +225,42 @@ impl Estimator {
 
     /// Takes in what the receiver says of packets, in the order they were sent.
     pub fn feedback(&mut self, now: Instant, packets: &[Seen]) {
+        let lost = packets.iter().filter(|p| p.arrived.is_none()).count();
+        self.crosscheck.transport(count(packets.len()), count(lost));
+        if self.crosscheck.is_contradicted() {
+            return;
+        }
         let Some(newest) = packets.iter().rev().find(|p| p.arrived.is_some()) else {
             self.count_loss(now, packets);
             return;
         };
-        let late = std::mem::take(&mut self.silent) > 0;
-        let first = *self.first.get_or_insert(now);
-        self.last = now;
+        let before = self.sources.transport(now);
+        self.first.get_or_insert(now);
+        let opened = *self.opened.get_or_insert(now);
+        self.most = f64::MAX;
         self.round_trip = (self.round_trip * 7 + now.saturating_duration_since(newest.sent)) / 8;
-        let opening = now.saturating_duration_since(first) < OPENING;
+        if let Some(before) = before {
+            self.opened = Some(now);
+            self.set(self.estimate.max(RESUME * before), Cause::Silence);
+        }
+        let opening = before.is_some() || now.saturating_duration_since(opened) < OPENING;
         for packet in packets {
             if let Some(arrived) = packet.arrived {
                 self.delay.packet(packet.sent, arrived);
                 self.acked.packet(arrived, packet.bytes);
             }
             let found = self.trains.packet(packet.train, packet.sent, packet.arrived, packet.bytes);
-            if let Some(found) = found {
+            if let Some(found) = found.filter(|_| before.is_none()) {
                 self.take_train(found, opening, now);
             }
         }
-        if opening && let Some(found) = self.trains.so_far() {
+        if opening
+            && before.is_none()
+            && let Some(found) = self.trains.so_far()
+        {
             self.take_train(found, opening, now);
         }
-        if late {
+        if before.is_some() {
             // What piled up meanwhile tells of the silence, not of the path: look anew, and soon.
             self.grown = now;
             (self.cut, self.pause, self.probing) = (None, PROBE_PAUSE, true);
@@ -236,41 +268,6 @@ impl Estimator {
         }
         self.follow_delay(now);
         self.count_loss(now, packets);
-    }
-
-    /// Takes a receiver's own estimate (REMB), where there is no transport feedback.
-    pub fn remb(&mut self, now: Instant, bits: u64) {
-        if self.first.is_none() || now.saturating_duration_since(self.last) > 4 * SILENCE {
-            self.set(bits as f64, Cause::Receiver);
-        }
-    }
-
-    /// Takes the fraction lost by a receiver report, where there is no transport feedback.
-    pub fn receiver_report(&mut self, now: Instant, lost: f64) {
-        if self.first.is_some() || !self.may_cut(now) {
-            return;
-        }
-        if lost > 0.1 {
-            self.set(self.estimate * (1.0 - lost / 2.0), Cause::Receiver);
-            self.cut = Some(now);
-        } else if lost < 0.02 {
-            self.set(self.estimate * GROWTH, Cause::Receiver);
-        }
-    }
-
-    /// Time passes while packets are on their way: without feedback, less is dared. `sending`: since when packets have
-    /// been on their way without any being spoken of. Whether a silence began just now, or goes on for a second.
-    pub fn tick(&mut self, now: Instant, sending: Option<Instant>) -> bool {
-        let Some(sending) = sending else { return false };
-        let silent = now.saturating_duration_since(self.last.max(sending));
-        if self.first.is_some() && silent > SILENCE + self.round_trip {
-            self.set(self.estimate * 0.7, Cause::Silence);
-            // Again in half that time.
-            self.last = now.checked_sub(SILENCE / 2 + self.round_trip).unwrap_or(now);
-            self.silent += 1;
-            return self.silent == 1 || self.silent == 4;
-        }
-        false
     }
 
     /// A probe, when it is time for one.
@@ -300,7 +297,7 @@ impl Estimator {
         if opening && found.met_the_end() && goes < self.estimate {
             // The first guess was too high; no need to wait for a queue.
             self.set(goes, Cause::Train);
-            self.capacity = Some(found.arrived);
+            (self.capacity, self.limited) = (Some(found.arrived), true);
             self.grown = now;
             return;
         }
@@ -311,7 +308,7 @@ impl Estimator {
             self.probing = !found.met_the_end();
             let most = if opening { f64::MAX } else { PROBE_FACTOR * self.estimate };
             self.set(goes.min(most), Cause::Train);
-            self.raised = Some(now);
+            (self.raised, self.limited) = (Some(now), found.met_the_end());
         }
     }
 
@@ -347,7 +344,7 @@ impl Estimator {
     }
 
     fn was_cut(&mut self, now: Instant) {
-        self.cut = Some(now);
+        (self.cut, self.limited) = (Some(now), true);
         if self.raised.take().is_some_and(|at| now.saturating_duration_since(at) < LASTING) {
             self.pause = (2 * self.pause).min(PROBE_PAUSE_MOST);
         }
@@ -390,7 +387,6 @@ impl Estimator {
         if self.loss.fraction() > 0.01 {
             self.lossy = Some(now);
         }
-        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         match self.loss.count(count(packets.len()), count(lost), self.acked.rate().unwrap_or(0.0), now) {
             // A queue that was met just now explains what got lost.
             Some(Advice::Cut(factor)) if self.may_cut(now) => {
@@ -407,4 +403,8 @@ impl Estimator {
         self.estimate = rate.clamp(FLOOR, self.ceiling);
         self.cause = cause;
     }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }

@@ -101,3 +101,53 @@ impl Train {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A train of packets of 1000 bytes that leave `sent` apart and arrive `arrived` apart, in µs; what the next one tells of
+    /// it, in kbit/s.
+    fn found(packets: u64, sent: u64, arrived: u64, lost: &[u64]) -> Option<(u32, u32, u32)> {
+        let (start, mut trains) = (Instant::now(), Trains::default());
+        for n in 0..packets {
+            let at = (!lost.contains(&n)).then(|| Duration::from_micros(1_000_000 + n * arrived));
+            assert_eq!(
+                trains.packet(7, start + Duration::from_micros(n * sent), at, 1_000),
+                None,
+                "not before its end"
+            );
+        }
+        let so_far = trains.so_far();
+        let end = trains.packet(8, start + Duration::from_secs(1), Some(Duration::from_secs(2)), 1_000);
+        assert_eq!(so_far, end, "the same before its end is known");
+        let kbit = |rate: f64| (rate / 1_000.0).round() as u32;
+        end.map(|found| (kbit(found.sent), kbit(found.arrived), found.lost))
+    }
+
+    #[test]
+    fn the_spacing_of_arrivals_is_what_goes() {
+        for (name, packets, sent, arrived, lost, expected) in [
+            ("it met the end", 10, 500, 4_000, &[][..], Some((16_000, 2_000, 0))),
+            ("it did not", 10, 4_000, 4_000, &[], Some((2_000, 2_000, 0))),
+            ("a part of it got lost", 10, 500, 4_000, &[4, 5], Some((12_444, 1_556, 2))),
+            ("its first packet got lost", 10, 1_000, 4_000, &[0], Some((8_000, 2_000, 1))),
+            ("too few", 4, 500, 4_000, &[], None),
+            ("too few of it arrived", 10, 500, 4_000, &[0, 1, 2, 3, 4, 5], None),
+            ("all at once: the clock's grain", 10, 0, 0, &[], Some((72_000, 72_000, 0))),
+        ] {
+            assert_eq!(found(packets, sent, arrived, lost), expected, "{name}");
+        }
+        let found = |sent, arrived| Found { sent, arrived, lost: 0 };
+        assert!(found(2e6, 1.7e6).met_the_end() && !found(2e6, 1.9e6).met_the_end());
+    }
+
+    #[test]
+    fn packets_that_left_alone_are_no_train() {
+        let (start, mut trains) = (Instant::now(), Trains::default());
+        for n in 0..20 {
+            assert_eq!(trains.packet(0, start, Some(Duration::from_millis(n)), 1_000), None);
+        }
+        assert_eq!(trains.so_far(), None);
+    }
+}

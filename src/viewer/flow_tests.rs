@@ -1,0 +1,100 @@
+use super::*;
+use crate::viewer::bandwidth::Seen;
+
+#[test]
+fn what_is_sent_again_over_a_far_lossy_path_has_a_twin() {
+    let start = Instant::now();
+    let at = |ms: u64| start + Duration::from_millis(ms);
+    for (trip, loses, copies) in [(100, true, 2), (100, false, 1), (20, true, 1)] {
+        let mut flow = Flow::new(Bounds { start: 2_000_000, ceiling: 2_000_000, known: true }, start);
+        flow.set_again(Some(8));
+        flow.set_agreed(Agreed { picture: 3, sound: 0, again: 109 });
+        let header = |n| rtp::Header { version: 2, sequence_number: n, ..Default::default() };
+        for n in 0..40_u16 {
+            let ms = u64::from(n) * 33;
+            flow.picture(vec![rtp::Packet { header: header(n), payload: vec![1; 900].into() }], n == 0, at(ms));
+            while flow.pop(at(ms)).is_some() {}
+            let arrived = (!loses || n % 8 != 7).then(|| Duration::from_millis(ms));
+            flow.estimator.feedback(at(ms + trip), &[Seen { sent: at(ms), bytes: 960, train: 0, arrived }]);
+        }
+        assert!(flow.again(31, at(2000)));
+        let mut left = Vec::new();
+        for ms in 2000..2100 {
+            left.extend(std::iter::from_fn(|| flow.pop(at(ms))).map(|one| one.packet.header.sequence_number));
+        }
+        assert_eq!(left.len(), copies, "round trip {trip} ms, loss {loses}");
+        assert!(left.windows(2).all(|pair| pair[1] == pair[0] + 1), "each with a number of its own");
+    }
+}
+
+#[test]
+fn a_viewer_that_falls_silent_is_told_of_twice() {
+    let start = Instant::now();
+    let at = |ms: u64| start + Duration::from_millis(ms);
+    let mut flow = Flow::new(Bounds { start: 1_000_000, ceiling: 2_000_000, known: false }, start);
+    flow.set_agreed(Agreed { picture: 0, sound: 3, again: 0 });
+    let sound = |flow: &mut Flow, ms: u64| {
+        flow.sound(&mut rtp::Packet { payload: vec![0; 80].into(), ..Default::default() }, at(ms));
+        flow.take_silence()
+    };
+    let seen = |ms: u64| Seen { sent: at(ms), bytes: 120, train: 0, arrived: Some(Duration::from_millis(ms)) };
+    assert!(!(0..2000).step_by(20).any(|ms| sound(&mut flow, ms)), "it may have no such feedback at all");
+    flow.estimator.feedback(at(2000), &[seen(1980)]);
+    let told: Vec<u64> = (2000..5000).step_by(20).filter(|ms| sound(&mut flow, *ms)).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!((2800..3000).contains(&told[0]) && (4000..4300).contains(&told[1]), "{told:?}");
+    flow.estimator.feedback(at(5000), &[seen(4980)]);
+    assert_eq!((5000..8000).step_by(20).filter(|ms| sound(&mut flow, *ms)).count(), 2, "and again");
+}
+
+/// A flow that has sent pictures of one packet, with sequence numbers up to `last`, one each ms.
+fn sent(last: u16, start: Instant) -> Flow {
+    let mut flow = Flow::new(Bounds { start: 1_000_000, ceiling: 2_000_000, known: false }, start);
+    for n in 0..=last {
+        let now = start + Duration::from_millis(n.into());
+        let header = rtp::Header { version: 2, sequence_number: n, ..Default::default() };
+        flow.picture(vec![rtp::Packet { header, payload: vec![1; 100].into() }], n == 0, now);
+        while flow.pop(now).is_some() {}
+    }
+    assert_eq!(flow.sequence, Some(last + 1), "all of them have left");
+    flow
+}
+
+#[test]
+fn receiver_reports_that_cannot_be_true_count_for_nothing() {
+    // Lost ones in 256ths and the highest number, report by report; and whether the last one is believed.
+    for (name, reports, believed) in [
+        ("half got lost", &[(0, 100), (128, 200)][..], true),
+        ("all but the highest got lost", &[(0, 100), (253, 200)], true),
+        ("all got lost, the highest too", &[(0, 100), (255, 200)], false),
+        ("something got lost, and nothing was expected", &[(0, 200), (128, 200)], false),
+        ("what was never sent arrived", &[(0, 100), (128, 300)], false),
+        ("what was never sent arrived, long ago", &[(0, 100), (128, 40_000)], false),
+    ] {
+        let start = Instant::now();
+        let mut flow = sent(200, start);
+        let last = reports.len() - 1;
+        for (n, (lost, highest)) in reports.iter().enumerate() {
+            let before = flow.estimate();
+            flow.receiver_report(*lost, *highest, start + Duration::from_secs(1 + n as u64));
+            assert_eq!(flow.estimate() != before, n < last || believed, "{name}, report {n}");
+        }
+    }
+}
+
+#[test]
+fn a_viewer_without_transport_feedback_falls_silent_too() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let mut flow = sent(20, start);
+    assert_eq!(flow.evidence(at(20)).0, Evidence::Guessed, "it never spoke");
+    flow.receiver_report(0, 20, at(20));
+    assert_eq!(flow.evidence(at(90)).0, Evidence::Measured, "nothing has left since");
+    let header = rtp::Header { version: 2, sequence_number: 21, ..Default::default() };
+    flow.picture(vec![rtp::Packet { header, payload: vec![1; 100].into() }], true, at(21));
+    while flow.pop(at(21)).is_some() {}
+    assert_eq!(flow.evidence(at(28)).0, Evidence::Measured);
+    assert_eq!(flow.evidence(at(30)).0, Evidence::Silent);
+    flow.remb(500_000, at(31));
+    assert_eq!((flow.estimate(), flow.evidence(at(31)).0), (500_000, Evidence::Measured));
+}

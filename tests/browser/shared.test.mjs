@@ -1,0 +1,103 @@
+// One viewer's network is not another one's: who dies, sleeps or lies takes nothing from those beside it.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Liar, lies } from './liar.mjs';
+import { Mortal } from './mortal.mjs';
+import { open, report, scene } from './scene.mjs';
+import { until } from './world.mjs';
+
+const s = scene({ video: { size: '640x360', bitrate_kbps: 1000 } });
+const SIZE = '640x360';
+const seconds = (n) => new Promise((done) => setTimeout(done, 1000 * n));
+
+/** What a viewer gets: frames and bits per second, and all sizes that there were. */
+async function stretch(page, session, wait) {
+  const take = () => page.evaluate((id) => window.take(id), session);
+  const before = await take();
+  await wait;
+  const after = await take();
+  const per = (key) => (1000 * (after.video[key] - before.video[key])) / (after.now - before.now);
+  return { frames: per('framesDecoded'), bits: 8 * per('bytesReceived'), sizes: [...after.sizes, `${after.width}x${after.height}`] };
+}
+
+/** Nothing was taken: a machine that is busy decodes fewer frames, and not a third of them. */
+function whole(now, before, what) {
+  assert.ok(now.sizes.every((size) => size === SIZE), `${what}: sizes ${now.sizes}`);
+  assert.ok(now.frames > 0.7 * before.frames, `${what}: ${now.frames} frames/s, ${before.frames} before`);
+  assert.ok(now.bits > 0.6 * before.bits, `${what}: ${now.bits} bit/s, ${before.bits} before`);
+}
+
+/** A viewer whose network was measured: the full picture comes, and has for a while. */
+async function settled(viewer) {
+  const page = await s.tab(viewer);
+  const { session } = await s.watch(page);
+  await until('the full picture', async () => {
+    const { frames, width } = await report(page, session);
+    return frames > 60 && width === 640;
+  });
+  return { page, session };
+}
+
+test('a viewer that is killed takes nothing from the other one, and comes back to the full picture', async () => {
+  const { page, session } = await settled('witness');
+  const own = await Mortal.start();
+  const victim = await open(own, s.site, s.broker, 'victim');
+  await s.watch(victim);
+  const before = await stretch(page, session, seconds(4));
+  own.kill();
+  // Longer than its estimate needs to fall to nothing, and shorter than its session lives.
+  whole(await stretch(page, session, seconds(12)), before, 'after the kill');
+  const again = await open(s.chromium, s.site, s.broker, 'victim');
+  const back = await s.watch(again);
+  whole(await stretch(again, back.session, seconds(3)), before, 'who comes back');
+  whole(await stretch(page, session, seconds(1)), before, 'beside who comes back');
+});
+
+test('a viewer that sleeps takes nothing from the other one, and goes on when it wakes', async () => {
+  const { page, session } = await settled('witness');
+  const own = await Mortal.start();
+  try {
+    const sleeper = await open(own, s.site, s.broker, 'sleeper');
+    const slept = await s.watch(sleeper);
+    const before = await stretch(page, session, seconds(4));
+    own.freeze();
+    whole(await stretch(page, session, seconds(8)), before, 'while it sleeps');
+    const waking = stretch(page, session, seconds(5));
+    own.thaw();
+    whole(await waking, before, 'while it wakes');
+    const { frames } = await report(sleeper, slept.session);
+    await until('pictures go on', async () => (await report(sleeper, slept.session)).frames > frames + 30);
+  } finally {
+    await own.close();
+  }
+});
+
+for (const kind of lies) {
+  test(`a viewer that lies takes nothing from the other one: ${kind}`, async () => {
+    const { page, session } = await settled('witness');
+    const before = await stretch(page, session, seconds(3));
+    const liar = await Liar.start(s.broker, 'cam', 'liar', kind);
+    try {
+      whole(await stretch(page, session, seconds(9)), before, kind);
+    } finally {
+      await liar.close();
+    }
+  });
+}
+
+for (const kind of ['honest', 'broken']) {
+  test(`a viewer that is alone gets the full picture with transport feedback that is ${kind}`, async () => {
+    const liar = await Liar.start(s.broker, 'cam', kind, kind);
+    try {
+      const pictures = (from, to) => new Set(liar.pictures().filter(({ at }) => at > from && at <= to).map((p) => p.timestamp)).size;
+      await until('three seconds with the full picture', () => {
+        const now = performance.now();
+        const bits = liar.pictures().filter(({ at }) => at > now - 3000).reduce((sum, { payload }) => sum + 8 * payload.length, 0) / 3;
+        return pictures(now - 3000, now) > 70 && bits > 700_000;
+      }, 60_000);
+    } finally {
+      await liar.close();
+    }
+  });
+}
