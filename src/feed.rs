@@ -16,8 +16,8 @@ use tokio::sync::{broadcast, watch};
 pub use self::network::{Estimate, Evidence, Network, Word};
 use crate::clock::Mono;
 
-/// The share of the configured bitrate, in per cent, that other viewers' networks leave where nobody said otherwise.
-pub const FLOOR_PERCENT: u32 = 33;
+/// The share of the configured bitrate, in per cent, that one viewer's network leaves to the others where nobody said otherwise.
+const FLOOR_PERCENT: u32 = 33;
 
 /// Frames the video ring holds: one second at 30/s.
 pub const VIDEO_RING: usize = 32;

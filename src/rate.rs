@@ -264,13 +264,14 @@ fn share(estimate: &Estimate, ceiling: u32) -> Share {
 }
 
 /// How the sound is coded for these networks: bits per second, `full` of them where nothing is in the way, and the loss in per
-/// cent that it is prepared for. Sound is small: nobody is too thin for it, and nobody lowers it below what is good to
-/// understand. Only viewers that report count.
+/// cent that it is prepared for. Sound is small: nobody is too thin for it. But nobody lowers it for somebody better off
+/// below 24 kbit/s, which still fits into the least that an estimate can be. Only viewers that report count.
 pub fn sound(networks: &[Estimate], full: u32) -> (u32, u8) {
     let known = || networks.iter().filter(|e| e.evidence == Evidence::Measured);
-    let bits = match known().map(|e| e.bits).min() {
-        Some(bits) if bits < WEAKEST => full.min(LEAST_SOUND),
-        Some(bits) if bits < WEAK => full.min(LITTLE),
+    let (weakest, best) = (known().map(|e| e.bits).min(), known().map(|e| e.bits).max());
+    let bits = match weakest.zip(best) {
+        Some((weakest, best)) if weakest < WEAKEST && best < WEAK => full.min(LEAST_SOUND),
+        Some((weakest, _)) if weakest < WEAK => full.min(LITTLE),
         _ => full,
     };
     let loss = known().map(|e| (e.loss * 100.0).ceil()).fold(0.0, f64::max);
@@ -289,5 +290,4 @@ fn fit_size(shrink: u32, (width, height): (u32, u32)) -> u32 {
 }
 
 #[cfg(test)]
-#[path = "rate_tests.rs"]
 mod tests;

@@ -35,7 +35,7 @@ impl Default for Video {
             encoder: EncoderChoice::Auto,
             openh264_library: None,
             bitrate: 2_000_000,
-            floor: crate::feed::FLOOR_PERCENT,
+            floor: 33,
             key_interval: Duration::from_secs(10),
             clock: false,
             controls: BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! The picture: newest picture → coded frame → feed. One thread, alive only while somebody watches.
 
+mod budget;
 mod camera;
 mod clip;
 pub mod clockstrip;

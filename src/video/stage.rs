@@ -11,6 +11,7 @@ use crate::{
     meter::{self, Meter},
     rate::{Full, Plan, Rate as Rates, Wanted},
     video::{
+        budget::Budget,
         clockstrip,
         encoder::{Coded, Coder},
         h264::{self, Cut, Cutter},
@@ -45,6 +46,8 @@ pub(super) struct Stage<'a> {
     rates: Rates,
     plan: Plan,
     planned: Mono,
+    /// How far the encoder keeps to its bitrate.
+    budget: Budget,
     /// When the shutter was last looked at, and what pictures are worth since: `Ok`, or `Privacy`.
     looked: Mono,
     seen: Health,
@@ -87,6 +90,7 @@ impl<'a> Stage<'a> {
             rates: Rates::default(),
             plan: Plan { bitrate: config.bitrate, every: 1, shrink: 1 },
             planned: Mono(0),
+            budget: Budget::default(),
             looked: Mono(0),
             seen: Health::Ok,
             size: config.size,
@@ -152,10 +156,11 @@ impl<'a> Stage<'a> {
         if (before.every, before.shrink) != (self.plan.every, self.plan.shrink) && !source.is_coded() {
             debug!("video: the viewers' networks take {}", self.planned_text());
         }
-        source.set_bitrate(self.plan.bitrate);
+        let aim = self.budget.aim(self.plan.bitrate, now);
+        source.set_bitrate(aim);
         self.look_at_shutter(source);
         self.coder.set_ceiling(wanted.ceiling);
-        self.coder.steer(self.plan.bitrate, self.rate.fps() / f64::from(self.plan.every));
+        self.coder.steer(aim, self.rate.fps() / f64::from(self.plan.every));
         source.lend(self.plan.shrink == 1 && self.coder.borrows());
     }
 
@@ -288,6 +293,7 @@ impl<'a> Stage<'a> {
         counts.sent += 1;
         counts.keys += u64::from(key);
         counts.bytes += frame.len() as u64;
+        self.budget.sent(frame.len(), Mono::now());
         self.out.send(frame);
         self.out.set_health(self.seen);
     }

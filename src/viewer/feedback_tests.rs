@@ -1,5 +1,14 @@
 use bytes::Bytes;
-use rtc::rtcp::transport_feedbacks::transport_layer_nack::nack_pairs_from_sequence_numbers;
+use rtc::rtcp::{
+    goodbye::Goodbye,
+    reception_report::ReceptionReport,
+    transport_feedbacks::{
+        transport_layer_cc::{
+            PacketStatusChunk, RecvDelta, RunLengthChunk, StatusChunkTypeTcc, SymbolTypeTcc, TransportLayerCc,
+        },
+        transport_layer_nack::{NackPair, nack_pairs_from_sequence_numbers},
+    },
+};
 
 use super::*;
 
@@ -190,4 +199,99 @@ fn reports_map_rtp_time_to_capture_time() {
     feedback.handle_timeout(start + SECOND_REPORT).unwrap();
     assert_eq!(drain(&mut feedback).len(), 1);
     assert_eq!(feedback.poll_timeout(), Some(start + SECOND_REPORT + REPORT_PERIOD));
+}
+
+#[test]
+fn what_hostile_reports_claim_is_clamped_and_costs_little() {
+    let remb = |bitrate| -> Box<dyn rtc::rtcp::Packet> {
+        Box::new(ReceiverEstimatedMaximumBitrate { bitrate, ssrcs: vec![SSRC], ..Default::default() })
+    };
+    let loss = |fraction_lost, last_sequence_number| -> Box<dyn rtc::rtcp::Packet> {
+        let block = ReceptionReport { ssrc: SSRC, fraction_lost, last_sequence_number, ..Default::default() };
+        Box::new(ReceiverReport { reports: vec![block], ..Default::default() })
+    };
+    let nacks = || (0..4_000).map(|n| NackPair { packet_id: n * 17, lost_packets: 0xffff }).collect();
+    let run = |packet_status_symbol| {
+        PacketStatusChunk::RunLengthChunk(RunLengthChunk {
+            type_tcc: StatusChunkTypeTcc::RunLengthChunk,
+            packet_status_symbol,
+            run_length: 8_191,
+        })
+    };
+    let transport = |symbol, deltas: &[i64]| -> Box<dyn rtc::rtcp::Packet> {
+        let delta = |delta: &i64| RecvDelta { type_tcc_packet: SymbolTypeTcc::PacketReceivedLargeDelta, delta: *delta };
+        Box::new(TransportLayerCc {
+            packet_status_count: u16::MAX,
+            packet_chunks: vec![run(symbol); 9],
+            recv_deltas: deltas.iter().map(delta).collect(),
+            ..Default::default()
+        })
+    };
+    let claims: [(&str, Box<dyn Fn() -> Box<dyn rtc::rtcp::Packet>>); 12] = [
+        ("REMB of nothing", Box::new(|| remb(0.0))),
+        ("REMB of 2^63", Box::new(|| remb(9.2e18))),
+        ("REMB of no number", Box::new(|| remb(f32::NAN))),
+        ("REMB without end", Box::new(|| remb(f32::INFINITY))),
+        ("all lost", Box::new(|| loss(255, 20))),
+        ("all lost of what was never sent", Box::new(|| loss(255, u32::MAX))),
+        ("nothing lost", Box::new(|| loss(0, 20))),
+        (
+            "each number is missed",
+            Box::new(|| Box::new(TransportLayerNack { sender_ssrc: 1, media_ssrc: SSRC, nacks: nacks() })),
+        ),
+        ("everything lost, by transport feedback", Box::new(|| transport(SymbolTypeTcc::PacketNotReceived, &[]))),
+        (
+            "times at their ends",
+            Box::new(|| transport(SymbolTypeTcc::PacketReceivedLargeDelta, &[-8_192_000, 8_191_750, -8_192_000])),
+        ),
+        ("others say goodbye", Box::new(|| Box::new(Goodbye { sources: vec![SSRC, SOUND, 99], ..Default::default() }))),
+        ("a key frame is asked for", Box::new(|| Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc: SSRC }))),
+    ];
+    for (name, claim) in claims {
+        let (mut feedback, said) = feedback();
+        *said.agreed.lock().unwrap() = Agreed { picture: 3, sound: 3, again: 109 };
+        let start = Instant::now();
+        send(&mut feedback, start, 1, 20, true);
+        for n in 0..200 {
+            let now = start + Duration::from_millis(100 * n);
+            feedback.handle_read(tagged(now, Packet::Rtcp(vec![claim()]))).unwrap();
+            assert!(drain(&mut feedback).len() <= RESEND_BURST, "{name}");
+            let estimate = feedback.flow.estimate();
+            assert!((60_000..=BOUNDS.ceiling).contains(&estimate), "{name}: {estimate}");
+        }
+        let later = start + Duration::from_secs(30);
+        assert!(!send(&mut feedback, later, 40, 1, true).is_empty(), "{name}: pictures go on");
+    }
+}
+
+#[test]
+fn pictures_that_a_silent_viewer_does_not_take_wish_for_no_key_frame() {
+    let (mut feedback, said) = feedback();
+    let (wishes, network) = (Arc::new(Wishes::default()), Arc::new(Network::default()));
+    said.picture.set((Arc::clone(&wishes), Arc::clone(&network))).unwrap();
+    let start = Instant::now();
+    send(&mut feedback, start, 1, 1, true);
+    feedback.flow.set_unfree(start);
+    let remb = ReceiverEstimatedMaximumBitrate { bitrate: 100_000.0, ..Default::default() };
+    feedback.handle_read(tagged(start, Packet::Rtcp(vec![Box::new(remb)]))).unwrap();
+    let mut wished = 0;
+    for n in 1..600 {
+        let now = start + Duration::from_millis(33 * n);
+        send(&mut feedback, now, n as u16 * 20, 20, false);
+        let silent = network.estimate(Mono::now()).is_some_and(|e| e.evidence == Evidence::Silent);
+        wished += u32::from(wishes.take_repair() && silent);
+    }
+    assert!(network.estimate(Mono::now()).is_some_and(|e| e.evidence == Evidence::Silent));
+    assert!(wished <= 2, "{wished} in a silence of ten seconds");
+    assert!(said.dropped.load(Ordering::Relaxed) > 100);
+}
+
+#[test]
+fn the_ceiling_follows_the_configuration() {
+    let (mut feedback, said) = feedback();
+    let start = Instant::now();
+    send(&mut feedback, start, 1, 2, true);
+    said.ceiling.store(400_000, Ordering::Relaxed);
+    send(&mut feedback, start, 3, 2, false);
+    assert_eq!(feedback.flow.estimate(), 400_000);
 }

@@ -69,7 +69,6 @@ fn receiver_reports_that_cannot_be_true_count_for_nothing() {
         ("all got lost, the highest too", &[(0, 100), (255, 200)], false),
         ("something got lost, and nothing was expected", &[(0, 200), (128, 200)], false),
         ("what was never sent arrived", &[(0, 100), (128, 300)], false),
-        ("what was never sent arrived, long ago", &[(0, 100), (128, 40_000)], false),
     ] {
         let start = Instant::now();
         let mut flow = sent(200, start);

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { Liar, lies } from './liar.mjs';
 import { Mortal } from './mortal.mjs';
 import { open, report, scene } from './scene.mjs';
+import { Viewer, units } from './werift.mjs';
 import { until } from './world.mjs';
 
 const s = scene({ video: { size: '640x360', bitrate_kbps: 1000 } });
@@ -101,3 +102,24 @@ for (const kind of ['honest', 'broken']) {
     }
   });
 }
+
+test('a storm of requests for key frames makes one a second, and no more bits than were asked for', async () => {
+  const viewer = await Viewer.connect(s.broker, 'cam', 'storm');
+  try {
+    await viewer.offer();
+    await viewer.until('a picture', () => viewer.pictures().length > 100);
+    const ssrc = viewer.pictures()[0].ssrc;
+    const since = performance.now();
+    while (performance.now() - since < 6000) {
+      for (let i = 0; i < 10; i += 1) await viewer.receiver('video').sendRtcpPLI(ssrc);
+      await seconds(0.01);
+    }
+    const [took, pictures] = [(performance.now() - since) / 1000, viewer.pictures().filter(({ at }) => at > since)];
+    const keys = new Set(pictures.filter((p) => units(p.payload).includes(5)).map((p) => p.timestamp)).size;
+    const bits = pictures.reduce((sum, { payload }) => sum + 8 * payload.length, 0) / took;
+    assert.ok(keys >= 2 && keys <= took + 1, `${keys} key frames in ${took} s`);
+    assert.ok(bits < 1.1 * 1_000_000, `${bits} bit/s`);
+  } finally {
+    await viewer.close();
+  }
+});

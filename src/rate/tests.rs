@@ -222,6 +222,8 @@ fn sound_is_made_for_the_weakest_and_prepared_for_what_gets_lost() {
         (&[network(1, 3_000_000), lossy], (48_000, 13)),
         (&[network(1, 3_000_000), network(2, 200_000)], (24_000, 5)),
         (&[network(1, 100_000)], (16_000, 5)),
+        (&[network(1, 100_000), network(2, 200_000)], (16_000, 5)),
+        (&[network(1, 3_000_000), network(2, 60_000)], (24_000, 5)),
         (&[network(1, 3_000_000), guess(3, 60_000)], (48_000, 5)),
         (&[network(1, 3_000_000), Estimate { loss: 0.9, ..silent(3, 60_000) }], (48_000, 5)),
         (&[Estimate { loss: 0.9, ..network(1, 3_000_000) }], (48_000, 30)),
