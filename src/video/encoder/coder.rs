@@ -299,3 +299,60 @@ impl Drop for Coder<'_> {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn config(encoder: EncoderChoice) -> Video {
+        Video { encoder, bitrate: 400_000, ..Video::default() }
+    }
+
+    /// Puts a picture in, the n-th, and says whether a key frame came out.
+    fn is_key(coder: &mut Coder<'_>, n: u64, size: (u32, u32)) -> bool {
+        let planes = Planes::new(size, Colour::default()).unwrap();
+        let at = Mono(1_000_000_000) + n as u32 * Duration::from_millis(33);
+        coder.put(&planes, false, at, &mut Counts::default()).unwrap();
+        coder.take().expect("the processor is done at once").cut.key
+    }
+
+    #[test]
+    fn another_encoder_is_opened_only_where_the_stream_at_hand_does_not_allow_what_is_asked_for() {
+        let config = config(EncoderChoice::Software);
+        let mut coder = Coder::new(&config, Rate::whole(30), config.bitrate);
+        // What is asked for before each picture, its size, and whether it begins a stream.
+        let small = (320, 180);
+        for (n, (ceiling, size, begins)) in [
+            (400_000, small, true),
+            (400_000, small, false),
+            (3_000_000, small, false),
+            (200_000, small, false),
+            (50_000_000, small, true),
+            (50_000_000, small, false),
+            (50_000_000, (640, 360), true),
+            (50_000_000, small, true),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            coder.set_ceiling(ceiling);
+            coder.steer(ceiling, 30.0);
+            assert_eq!(is_key(&mut coder, n as u64, size), begins, "picture {n}");
+        }
+        assert!(!coder.name().is_empty() && coder.back().is_empty() && !coder.borrows());
+    }
+
+    #[test]
+    fn what_an_earlier_source_taught_is_kept() {
+        let config = config(EncoderChoice::Software);
+        let mut before = Coder::new(&config, Rate::whole(30), config.bitrate);
+        is_key(&mut before, 0, (320, 180));
+        let name = before.name().to_owned();
+        let mut after = Coder::new(&config, Rate::whole(30), config.bitrate).after(before);
+        assert_eq!(after.name(), name);
+        assert!(is_key(&mut after, 1, (320, 180)), "and its stream is a new one");
+        assert!(!after.may_borrow() && after.waited_for().is_none(), "the processor takes no camera's memory");
+    }
+}
