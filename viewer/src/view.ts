@@ -94,7 +94,7 @@ export class View {
     this.action.onclick = () => actions.retry();
     // Whoever points at the button will press it: what can be ready is made ready.
     for (const one of [this.toggle, this.action]) one.onpointerenter = one.onpointerdown = one.onfocus = () => actions.prepare();
-    this.sound.onclick = () => actions.mute();
+    this.sound.onclick = () => (this.sound.getAttribute('aria-disabled') === 'true' ? this.say(this.sound.title) : actions.mute());
     this.snap.onclick = () => actions.snapshot();
     this.chart.onclick = () => actions.stats();
     this.expand.onclick = () => actions.full();
@@ -174,7 +174,9 @@ export class View {
     label(this.sound, it.muted || noSound !== null ? 'muted' : 'sound', 'Sound (m)', asks ? 'Sound' : '');
     this.sound.classList.toggle('wanted', asks);
     this.sound.setAttribute('aria-pressed', String(!it.muted && noSound === null));
-    this.sound.disabled = !watching || noSound !== null;
+    this.sound.disabled = !watching;
+    // It can be pressed all the same: fingers have no tooltip, so the reason is said then.
+    this.sound.setAttribute('aria-disabled', String(watching && noSound !== null));
     const soundNote = noSound !== null && watching ? noSound : asks ? 'The browser plays sound only after a click' : '';
     this.sound.title = soundNote || 'Sound (m)';
     this.sound.setAttribute('aria-description', soundNote);
@@ -254,7 +256,8 @@ function panelOf(it: Seen): Panel | null {
     case 'paused':
       return { icon: 'camera', title: 'Paused', text: it.name, button: 'Watch', kind: 'calm' };
     case 'step':
-      if (phase.step === 'broker' && it.broker !== null) {
+      // Until the device has answered, nothing goes on without the broker.
+      if (STEPS.indexOf(phase.step) <= STEPS.indexOf('offer') && it.broker !== null) {
         const { title, text, look } = it.broker;
         return { icon: it.refused ? 'warning' : 'offline', title, text, look, button: null, asks: true, kind: it.refused ? 'trouble' : 'calm' };
       }

@@ -180,6 +180,16 @@ test('an answer for another call is refused', async () => {
   assert.equal((await page.evaluate(() => globalThis.told)).at(-1).name, 'hash_mismatch');
 });
 
+test('a broker that is lost while the camera is called is said instead of the step', async () => {
+  const brief = await Broker.start();
+  await device('asleep', { mute: true, broker: brief.url });
+  await show({ device: 'asleep', broker: brief.url });
+  await page.waitForFunction(() => globalThis.told.some((it) => it.step === 'offer'));
+  await brief.stop();
+  await page.waitForFunction(() => /The connection to the broker was lost|The broker cannot be reached/.test(globalThis.viewer.shadowRoot.querySelector('.panel').innerText));
+  await page.evaluate(() => globalThis.viewer.stop());
+});
+
 const hide = (hidden) => page.evaluate((it) => {
   Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => (it ? 'hidden' : 'visible') });
   document.dispatchEvent(new Event('visibilitychange'));
@@ -197,17 +207,17 @@ test('a picture that stands still is dimmed, says so though the controls rest, a
   });
   await to('frozen', 'freeze');
   await page.waitForFunction(() => globalThis.viewer.stale && !globalThis.viewer.shadowRoot.querySelector('.still').hidden, null, { timeout: 10_000 });
+  await page.waitForFunction(() => ['.still', '.name', '.badge'].every((it) => Number(getComputedStyle(globalThis.viewer.shadowRoot.querySelector(it)).opacity) === 1));
   const seen = await page.evaluate(() => {
     const root = globalThis.viewer.shadowRoot;
-    const visible = (query) => root.querySelector(query).checkVisibility({ opacityProperty: true, visibilityProperty: true });
     return {
-      note: root.querySelector('.still').innerText, visible: visible('.still') && visible('.name') && visible('.badge'), badge: root.querySelector('.badge').textContent,
+      note: root.querySelector('.still').innerText, resting: root.querySelector('.frame').classList.contains('resting'), badge: root.querySelector('.badge').textContent,
       filter: getComputedStyle(root.querySelector('video')).filter, name: root.querySelector('.name').textContent, spoken: root.querySelector('.spoken').textContent,
       age: performance.now() - globalThis.viewer.freshness.last, limit: globalThis.viewer.freshness.limit,
     };
   });
   assert.match(seen.note, /The picture has stopped\s+Last picture \d+ s ago/);
-  assert.deepEqual([seen.visible, seen.badge, seen.name, seen.spoken], [true, 'Not live', 'Hall camera', 'The picture has stopped']);
+  assert.deepEqual([seen.resting, seen.badge, seen.name, seen.spoken], [true, 'Not live', 'Hall camera', 'The picture has stopped']);
   assert.notEqual(seen.filter, 'none');
   assert.ok(seen.age >= seen.limit && seen.limit === 1000, JSON.stringify(seen));
   await to('frozen', 'thaw');
@@ -342,6 +352,7 @@ test('it behaves as media elements do', async () => {
     const before = [viewer.paused, viewer.muted, viewer.volume, viewer.poster, viewer.videoWidth];
     const poster = viewer.shadowRoot.querySelector('img.poster').getAttribute('src');
     await viewer.play();
+    if (!events.includes('loadedmetadata')) await new Promise((resolve) => viewer.addEventListener('loadedmetadata', resolve, { once: true }));
     const playing = [viewer.paused, viewer.state, viewer.videoWidth > 0];
     viewer.volume = 0.25;
     viewer.volume = 0.25;
@@ -374,15 +385,18 @@ test('buttons keep their names, tell their state by aria-pressed, and a camera w
   await state('live');
   const sound = () => page.evaluate(() => {
     const it = globalThis.viewer.shadowRoot.querySelector('.sound');
-    return [it.getAttribute('aria-label'), it.getAttribute('aria-pressed'), it.disabled, it.title];
+    return [it.getAttribute('aria-label'), it.getAttribute('aria-pressed'), it.getAttribute('aria-disabled') === 'true', it.title];
   });
   assert.deepEqual(await sound(), ['Sound', 'true', false, 'Sound (m)']);
   await page.evaluate(() => globalThis.viewer.shadowRoot.querySelector('.sound').click());
   assert.deepEqual(await sound(), ['Sound', 'false', false, 'Sound (m)']);
   await show({ device: 'quiet', controls: '' });
   await state('live');
-  await page.waitForFunction(() => globalThis.viewer.shadowRoot.querySelector('.sound').disabled);
+  await page.waitForFunction(() => globalThis.viewer.shadowRoot.querySelector('.sound').getAttribute('aria-disabled') === 'true');
   assert.deepEqual(await sound(), ['Sound', 'false', true, 'No sound from this camera']);
+  // A finger has no tooltip.
+  await page.evaluate(() => globalThis.viewer.shadowRoot.querySelector('.sound').click());
+  assert.deepEqual(await page.evaluate(() => [globalThis.viewer.shadowRoot.querySelector('.toast').textContent, globalThis.viewer.muted]), ['No sound from this camera', false]);
   await page.evaluate(() => globalThis.viewer.stop());
 });
 
