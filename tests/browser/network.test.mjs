@@ -114,6 +114,40 @@ test('the board\'s link is down for five seconds: the session goes on', options,
     await isBack(w, viewer, t, 'link up');
   }));
 
+test('the one interface that may be used loses its address, and gets it back: the session goes on', options, (t) =>
+  Situation.within({}, async (w) => {
+    await w.start({ webrtc: { interfaces: ['out'] } });
+    const viewer = await watching(w);
+    const gone = await viewer.now();
+    w.board.place.ip(`addr del ${w.board.outer}/24 dev out`);
+    let last = gone;
+    await until('two seconds without a picture', async () => {
+      const { now, shown } = await viewer.take();
+      last = shown.at(-1)?.at ?? last;
+      return now - last > 2000;
+    });
+    w.board.place.ip(`addr add ${w.board.outer}/24 dev out`);
+    w.board.route();
+    await isBack(w, viewer, t, 'the address is back');
+    assert.ok(!w.daemon.child.output.includes('broke off by itself'), w.daemon.child.output.slice(-3000));
+  }));
+
+test('an address that nobody uses comes and goes, as a container does: nobody notices', options, () =>
+  Situation.within({}, async (w) => {
+    await w.start();
+    const viewer = await watching(w);
+    for (let round = 0; round < 3; round += 1) {
+      for (const command of ['link add container type dummy', 'link set container up', 'addr add 172.17.0.1/16 dev container']) w.board.place.ip(command);
+      const { video: with_it } = await viewer.take();
+      await until('pictures with it', async () => (await viewer.take()).video.framesDecoded > with_it.framesDecoded + 20);
+      w.board.place.ip('link del container');
+      const { video: without } = await viewer.take();
+      await until('pictures without it', async () => (await viewer.take()).video.framesDecoded > without.framesDecoded + 20);
+    }
+    assert.equal((await viewer.report()).said.filter(({ type }) => type === 'offer').length, 0, 'no ICE restart');
+    assert.equal([...w.daemon.child.output.matchAll(/connected by MQTT/g)].length, 1, 'one broker connection');
+  }));
+
 test('IPv6 alone is enough, from home to home', { ...options, skip: options.skip || (!ipv6 && 'no IPv6 here') }, () =>
   Situation.within({ board: BOARD6, viewer: VIEWER6, at: PUBLIC6 }, async (w) => {
     await w.start();
