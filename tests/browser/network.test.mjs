@@ -137,7 +137,7 @@ test('an address that nobody uses comes and goes, as a container does: nobody no
     await w.start();
     const viewer = await watching(w);
     for (let round = 0; round < 3; round += 1) {
-      for (const command of ['link add container type dummy', 'link set container up', 'addr add 172.17.0.1/16 dev container']) w.board.place.ip(command);
+      for (const command of ['link add container type veth peer name inside', 'link set container up', 'addr add 172.17.0.1/16 dev container']) w.board.place.ip(command);
       const { video: with_it } = await viewer.take();
       await until('pictures with it', async () => (await viewer.take()).video.framesDecoded > with_it.framesDecoded + 20);
       w.board.place.ip('link del container');
