@@ -40,13 +40,13 @@ function check(what, body) {
   });
 }
 
-/** The same package one version on, its default configuration changed. gzip, for unpacking xz takes long in there. */
+/** The same package one version on, its template of a configuration changed. gzip, for unpacking xz takes long in there. */
 function newer(deb, to) {
   const tree = path.join(folder('deb'), 'tree');
   execFileSync('dpkg-deb', ['-R', deb, tree]);
   const control = path.join(tree, 'DEBIAN/control');
   fs.writeFileSync(control, fs.readFileSync(control, 'utf8').replace(/^Version: .*/m, '$&.1'));
-  fs.appendFileSync(path.join(tree, 'etc/fanlight/fanlight.toml'), '# newer\n');
+  fs.appendFileSync(path.join(tree, 'usr/share/fanlight/fanlight.toml'), '# newer\n');
   execFileSync('dpkg-deb', ['--root-owner-group', '-Zgzip', '-z1', '-b', tree, to]);
 }
 
