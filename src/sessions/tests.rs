@@ -9,6 +9,7 @@ use crate::{
     studio::Studio,
 };
 
+mod clients;
 mod descriptions;
 mod ends;
 mod live;

@@ -367,17 +367,27 @@ pub(super) fn random_u32() -> u32 {
 }
 
 fn bad_sdp(error: impl std::fmt::Display) -> PeerError {
-    PeerError::BadSdp(format!("session description: {error}"))
+    let text = format!("session description: {error}");
+    if is_scarce(&text) { PeerError::OutOfResources(text) } else { PeerError::BadSdp(text) }
 }
 
 pub(super) fn internal<E: std::fmt::Display>(doing: &'static str) -> impl Fn(E) -> PeerError {
     move |error| {
         let text = format!("{doing}: {error}");
-        // The stack gives the system's word and no number of its own: EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRINUSE.
-        let scarce = [24, 23, 12, 105, 98].iter().any(|errno| text.contains(&format!("(os error {errno})")));
-        if scarce { PeerError::OutOfResources(text) } else { PeerError::Internal(text) }
+        if is_scarce(&text) { PeerError::OutOfResources(text) } else { PeerError::Internal(text) }
     }
 }
+
+/// Whether an error of the stack says that the board has run out of something: EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRINUSE. The
+/// stack gives the system's word and no number of its own.
+fn is_scarce(text: &str) -> bool {
+    let said = [24, 23, 12, 105, 98].iter().any(|errno| text.contains(&format!("(os error {errno})")));
+    said || text.contains(NO_SOCKET) && std::net::UdpSocket::bind(("127.0.0.1", 0)).is_err()
+}
+
+/// What the stack says when it could bind no socket at all. It logs why and does not pass it on: a board without an
+/// address says the same as one without a descriptor, so another socket is tried.
+const NO_SOCKET: &str = "no udp_sockets or tcp_listeners";
 
 #[cfg(test)]
 mod tests {

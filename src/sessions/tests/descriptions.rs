@@ -69,7 +69,7 @@ fn sdp(group: &str, lines: &[M]) -> String {
 }
 
 /// A house with test picture and tone.
-fn both() -> House {
+pub(super) fn both() -> House {
     House::with(sessions_with(limits(), AudioSource::Tone, VideoSource::Test))
 }
 
@@ -85,7 +85,7 @@ fn limits() -> Limits {
 }
 
 /// What a description of the device says of each line: `video send`, `video inactive`, `video refused`.
-fn lines(description: &Description) -> Vec<String> {
+pub(super) fn lines(description: &Description) -> Vec<String> {
     let what = |line: &crate::protocol::sdp::Line| match (line.port, line.direction) {
         (0, _) => "refused",
         (_, Direction::SendOnly) => "send",
@@ -96,7 +96,7 @@ fn lines(description: &Description) -> Vec<String> {
 }
 
 /// Everything that holds of every answer.
-fn holds(offer: &str, answer: &str) -> Description {
+pub(super) fn holds(offer: &str, answer: &str) -> Description {
     let (offer, own) = (Description::parse(offer).unwrap(), Description::parse(answer).unwrap());
     assert_eq!(own.lines.len(), offer.lines.len(), "{answer}");
     for (own, offered) in own.lines.iter().zip(&offer.lines) {

@@ -46,7 +46,7 @@ window.connect = async ({ broker, device, viewer, root = 'fanlight/v1' }) => {
 };
 
 /** Opens a session; resolves with its handle as soon as it is asked for. One that is not shown decodes, and draws nothing. */
-window.watch = async ({ calls = 'offer', video = true, audio = true, relay = false, servers = [], show = true } = {}) => {
+window.watch = async ({ calls = 'offer', video = true, audio = true, relay = false, servers = [], show = true, without } = {}) => {
   const session = id(16);
   const at = { asked: now() };
   let seq = 0;
@@ -91,6 +91,7 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
       at.offer ??= now();
       if (message.ice_servers) pc.setConfiguration({ ...pc.getConfiguration(), iceServers: message.ice_servers });
       await describe({ type: 'offer', sdp: message.sdp });
+      omit();
       const answer = await pc.createAnswer();
       say('answer', { sdp: answer.sdp, offer_hash: digest(message.sdp) });
       at.answered = now();
@@ -101,6 +102,13 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
         if (described) await pc.addIceCandidate(init);
         else waiting.push(init);
       }
+    }
+  };
+  // A browser that has no such codec: `without` is a part of its name.
+  const omit = () => {
+    for (const transceiver of without ? pc.getTransceivers() : []) {
+      const { codecs } = RTCRtpReceiver.getCapabilities(transceiver.receiver.track.kind);
+      transceiver.setCodecPreferences(codecs.filter((codec) => !codec.mimeType.includes(without)));
     }
   };
   let before;
@@ -124,6 +132,7 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
   if (calls === 'offer') {
     if (video) pc.addTransceiver('video', { direction: 'recvonly' });
     if (audio) pc.addTransceiver('audio', { direction: 'recvonly' });
+    omit();
     const offer = await pc.createOffer();
     say('offer', { sdp: offer.sdp });
     at.offered = now();
@@ -165,6 +174,9 @@ window.take = async (session) => {
   const { clocks, delays, ...report } = await window.report(session);
   return { ...report, now: now(), shown: shown.splice(0), sizes: sizes.splice(0) };
 };
+
+/** The picture clock of what is shown now. */
+window.clock = (session) => readClock(handles.get(session).element);
 
 /** Restarts ICE from this side. */
 window.restart = async (session) => {
