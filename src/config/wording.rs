@@ -55,7 +55,10 @@ const WORDING: &[(&str, &[&str])] = &[
     ),
     (
         "[video]\nfps = 30\n[log]\n[video]\nfps = 25",
-        &["7: not TOML: twice in this file: it is in line 4 already; take one of them out"],
+        &[
+            "7: twice in this file: it is in line 4 already; take one of them out",
+            "8: video.fps: twice in this file: it is in line 5 already; take one of them out",
+        ],
     ),
     (
         "[video]\nfps = 30\nclock = true\nfps = 25",
@@ -92,7 +95,7 @@ const WORDING: &[(&str, &[&str])] = &[
     (
         "[video]\nformat = \"jpeg\"",
         &[
-            "5: video.format: \"jpeg\" is not possible: \"auto\", \"yuyv\", \"uyvy\", \"nv12\", \"yu12\", \"mjpeg\" or \"h264\"",
+            "5: video.format: \"jpeg\" is not possible: \"auto\", \"yuyv\", \"uyvy\", \"nv12\", \"yu12\", \"mjpeg\" or \"h264\"; did you mean \"mjpeg\"?",
         ],
     ),
     (
