@@ -1,10 +1,6 @@
 //! The tables `[video]` and `[audio]`.
 
-use std::{
-    fmt,
-    os::unix::fs::{FileTypeExt, MetadataExt},
-    path::Path,
-};
+use std::{fmt, os::unix::fs::FileTypeExt, path::Path};
 
 use toml::de::DeValue;
 
@@ -40,16 +36,13 @@ pub(super) fn video(section: &mut Section<'_, '_, '_>) -> Video {
 }
 
 /// What is wrong with a file that is there and can never be a source: opening it may wait for ever, or do harm. What is not
-/// there may come later.
+/// there may come later; whether a character device is a camera its driver tells when it is opened.
 fn wrong_kind(source: &VideoSource) -> Option<String> {
-    /// The number of V4L2's devices, in every kernel (Documentation/admin-guide/devices.txt).
-    const VIDEO: u32 = 81;
     match source {
         VideoSource::Camera(path) => {
-            let about = std::fs::metadata(path).ok()?;
-            let video = about.file_type().is_char_device() && rustix::fs::major(about.rdev()) == VIDEO;
+            let device = std::fs::metadata(path).ok()?.file_type().is_char_device();
             let message = "is there and is no camera: a V4L2 device is possible, such as /dev/video0; `fanlight probe` lists them";
-            (!video).then(|| format!("{} {message}", path.display()))
+            (!device).then(|| format!("{} {message}", path.display()))
         }
         VideoSource::Clip(path) => not_a_file(path),
         VideoSource::Auto | VideoSource::Test | VideoSource::Off => None,

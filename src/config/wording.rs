@@ -105,9 +105,9 @@ const WORDING: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "[video]\nsource = \"/dev/null\"",
+        "[video]\nsource = \"/proc/version\"",
         &[
-            "5: video.source: /dev/null is there and is no camera: a V4L2 device is possible, such as /dev/video0; `fanlight probe` lists them",
+            "5: video.source: /proc/version is there and is no camera: a V4L2 device is possible, such as /dev/video0; `fanlight probe` lists them",
         ],
     ),
     (
