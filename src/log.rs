@@ -1,46 +1,118 @@
-//! What is written for whoever runs the daemon: to the journal under systemd, else as lines to the terminal.
+//! What is written for whoever runs the daemon, line by line to standard error: a terminal, a file, or the journal.
+//!
+//! ```text
+//! event ─ filter ─ throttle ─ text ─ queue (1024 lines) ─► thread `log` ─► standard error
+//! ```
+//! Nobody waits for the log: a queue that is full drops lines and counts them. Nobody fills it: each source of lines has an
+//! allowance, and what is beyond it is counted. And no content of packets gets into it: of what libraries say, only names and
+//! sentences are written.
+
+mod text;
+mod throttle;
+mod writer;
 
 use std::{
-    fmt,
+    fmt::{self, Write},
+    hash::{DefaultHasher, Hash, Hasher},
     io::{self, IsTerminal},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tracing::{Event, Level, Subscriber};
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
 use tracing_log::NormalizeEvent;
 use tracing_subscriber::{
-    Registry,
+    Layer, Registry,
     filter::{LevelFilter, Targets},
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
-    layer::SubscriberExt,
-    registry::LookupSpan,
+    layer::{Context, SubscriberExt},
     reload,
     util::SubscriberInitExt,
 };
 
-use crate::config;
+pub use self::text::{Outside, sentence};
+use self::{
+    text::Bounded,
+    throttle::{Class, Throttle},
+    writer::{Queue, StandardError},
+};
+use crate::{clock::Mono, config};
 
 /// Libraries that tell warnings of things that are none (`pingAllCandidates … no candidate pairs`), by the beginning of
 /// their names. The configured filter can say otherwise.
 /// What a TURN server refuses we say ourselves, once.
 const QUIET: &str = "rtc=error,webrtc=error,webrtc::peer_connection::transport::turn_relayer=off,rumqttc=error";
+/// Bytes of one message.
+const MESSAGE: usize = 1000;
+/// Bytes of a message of the program itself: a refused configuration has many lines.
+const LINES_MESSAGE: usize = 4000;
+/// The target of what the program's own file says: nothing in it comes from outside.
+const PROGRAM: &str = env!("CARGO_PKG_NAME");
+/// Bytes of a library's message that are looked at.
+const LIBRARY_MESSAGE: usize = 1000;
+/// How often the counts of what was left out are written.
+const SUMMARY: Duration = Duration::from_secs(10);
+/// How long the end of the process waits for the last lines.
+const FLUSH: Duration = Duration::from_millis(300);
 
-/// The running log.
+/// The running log. Dropped, it waits for its last lines, for a moment.
 #[derive(Debug)]
 pub struct Log {
     filter: reload::Handle<Targets, Registry>,
+    queue: Arc<Queue>,
+}
+
+/// What stands before the message of a line.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    /// A person reads along: the time of day, and colours.
+    Terminal,
+    /// Date and time.
+    File,
+    /// The level as systemd reads it (sd-daemon(3)); the journal knows the time.
+    Journal,
 }
 
 /// Starts the log of this process. It can be started once.
 pub fn start(config: &config::Log) -> Result<Log, tracing_subscriber::util::TryInitError> {
+    let form = match (writes_to_journal(), io::stderr().is_terminal()) {
+        (true, _) => Form::Journal,
+        (false, true) => Form::Terminal,
+        (false, false) => Form::File,
+    };
+    let lines = Lines::new(form);
     let (filter, handle) = reload::Layer::new(filter(&config.filter));
-    let journal = writes_to_journal().then(tracing_journald::layer).and_then(Result::ok);
-    let lines = journal.is_none().then(|| {
-        let terminal = io::stderr().is_terminal();
-        tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(terminal).event_format(Lines { terminal })
-    });
-    tracing_subscriber::registry().with(filter).with(journal).with(lines).try_init()?;
-    Ok(Log { filter: handle })
+    tracing_subscriber::registry().with(filter).with(lines.clone()).try_init()?;
+    let queue = Arc::clone(&lines.queue);
+    let write = move || {
+        let dropped = |n: u64| lines.line(Level::WARN, &format!("{n} log lines dropped: nobody read them in time"));
+        writer::run(&lines.queue, StandardError, SUMMARY, dropped, || lines.summarise());
+    };
+    // Without the thread nothing is written, and everything else goes on: better than no daemon.
+    drop(thread::Builder::new().name("log".into()).spawn(write));
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        panicked(info);
+        if std::env::var_os("RUST_BACKTRACE").is_some() {
+            usual(info);
+        }
+    }));
+    Ok(Log { filter: handle, queue })
+}
+
+/// A panic is a line like any other: the usual hook writes to standard error itself, and would wait for it.
+fn panicked(info: &std::panic::PanicHookInfo<'_>) {
+    let message = info.payload_as_str().unwrap_or("no message");
+    let name = thread::current().name().unwrap_or("without a name").to_owned();
+    let (place, message) = match info.location() {
+        Some(place) if place.file().starts_with("src/") => (place.to_string(), text::own(message, false)),
+        Some(place) => (place.to_string(), text::library(message)),
+        None => (String::new(), text::library(message)),
+    };
+    tracing::error!("thread {name} panicked at {place}: {message}");
 }
 
 impl Log {
@@ -58,6 +130,12 @@ impl Log {
     }
 }
 
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.queue.flush(FLUSH);
+    }
+}
+
 /// The configured filter behind the one for noisy libraries: of two that name the same, the later holds.
 fn filter(configured: &str) -> Targets {
     // The configuration refuses what is no filter.
@@ -72,42 +150,106 @@ fn writes_to_journal() -> bool {
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
 
-/// One line an event: time, level, what happened. The names of our own modules are left out: they tell a user nothing.
+/// Makes lines of events, as far as there is an allowance for them.
+#[derive(Debug, Clone)]
 struct Lines {
-    /// A person reads along: the time of day is enough.
-    terminal: bool,
+    form: Form,
+    throttle: Arc<Mutex<Throttle>>,
+    queue: Arc<Queue>,
 }
 
-impl<S, N> FormatEvent<S, N> for Lines
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let normal = event.normalized_metadata();
         let about = normal.as_ref().unwrap_or_else(|| event.metadata());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (colour, level) = level_word(*about.level());
-        match out.has_ansi_escapes() {
-            true => write!(out, "\x1b[2m{}\x1b[0m \x1b[{colour}m{level:5}\x1b[0m ", stamp(now, self.terminal))?,
-            false => write!(out, "{} {level:5} ", stamp(now, self.terminal))?,
+        let (level, target) = (*about.level(), about.target());
+        let is_own = target.starts_with(env!("CARGO_CRATE_NAME"));
+        let class = match (level, is_own) {
+            (Level::DEBUG | Level::TRACE, _) => Class::Detail,
+            (_, true) => Class::Own,
+            (_, false) => Class::Library,
+        };
+        let mut key = DefaultHasher::new();
+        (target, about.file(), about.line(), level.as_str()).hash(&mut key);
+        let key = key.finish();
+        if !self.with_throttle(|throttle| throttle.admit(key, class, level, Mono::now())) {
+            return;
         }
-        if !about.target().starts_with(env!("CARGO_CRATE_NAME")) {
-            write!(out, "{}: ", about.target())?;
-        }
-        ctx.format_fields(out.by_ref(), event)?;
-        writeln!(out)
+        let message = match is_own {
+            true if target == PROGRAM => text::own(&told(event, LINES_MESSAGE, true), true),
+            true => text::own(&told(event, MESSAGE, true), false),
+            false => format!("{target}: {}", text::library(&told(event, LIBRARY_MESSAGE, false))),
+        };
+        self.with_throttle(|throttle| throttle.written(key, class, &message));
+        self.queue.push(self.line(level, &message));
     }
 }
 
-/// A level's colour on a terminal (ECMA-48) and its word.
-fn level_word(level: Level) -> (u8, &'static str) {
+impl Lines {
+    fn new(form: Form) -> Self {
+        Self { form, throttle: Arc::new(Mutex::new(Throttle::new(Mono::now()))), queue: Arc::default() }
+    }
+
+    fn with_throttle<T>(&self, f: impl FnOnce(&mut Throttle) -> T) -> T {
+        f(&mut self.throttle.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Writes how much was left out.
+    fn summarise(&self) {
+        for said in self.with_throttle(|throttle| throttle.summaries(Mono::now())) {
+            self.queue.push(self.line(said.level, &said.text));
+        }
+    }
+
+    /// One line with its line end; in the journal, a message of more lines is as many entries of the same level.
+    fn line(&self, level: Level, message: &str) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (colour, priority, word) = level_word(level);
+        let head = match self.form {
+            Form::Terminal => format!("\x1b[2m{}\x1b[0m \x1b[{colour}m{word:5}\x1b[0m ", stamp(now, true)),
+            Form::File => format!("{} {word:5} ", stamp(now, false)),
+            Form::Journal => {
+                let prefix = format!("\n<{priority}>");
+                return format!("<{priority}>{}\n", message.replace('\n', &prefix));
+            }
+        };
+        format!("{head}{message}\n")
+    }
+}
+
+/// What an event says: its message, and its fields where they are wanted.
+fn told(event: &Event<'_>, most: usize, fields: bool) -> String {
+    let mut told = Told { message: Bounded::new(most), others: Bounded::new(most), fields };
+    event.record(&mut told);
+    told.message.text + &told.others.text
+}
+
+struct Told {
+    message: Bounded,
+    others: Bounded,
+    fields: bool,
+}
+
+impl Visit for Told {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // An error is a text that was cut, which is the purpose.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            // Of the older logging interface: where the line is from.
+            name if name.starts_with("log.") || !self.fields => Ok(()),
+            name => write!(self.others, " {name}={value:?}"),
+        };
+    }
+}
+
+/// A level's colour on a terminal (ECMA-48), its priority in the journal (syslog(3)), and its word.
+fn level_word(level: Level) -> (u8, u8, &'static str) {
     match level {
-        Level::ERROR => (31, "ERROR"),
-        Level::WARN => (33, "WARN"),
-        Level::INFO => (32, "INFO"),
-        Level::DEBUG => (34, "DEBUG"),
-        Level::TRACE => (35, "TRACE"),
+        Level::ERROR => (31, 3, "ERROR"),
+        Level::WARN => (33, 4, "WARN"),
+        Level::INFO => (32, 6, "INFO"),
+        Level::DEBUG => (34, 7, "DEBUG"),
+        Level::TRACE => (35, 7, "TRACE"),
     }
 }
 
@@ -137,8 +279,6 @@ fn date(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use super::*;
 
     #[test]
@@ -156,43 +296,67 @@ mod tests {
         assert_eq!(stamp(Duration::from_millis(1_709_251_200_042), true), "00:00:00.042");
     }
 
-    #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
+    /// The lines that `log` writes, in the form of a file, without the time.
+    fn lines(configured: &str, work: impl FnOnce(&Log)) -> Vec<String> {
+        let lines = Lines::new(Form::File);
+        let (filter, handle) = reload::Layer::new(filter(configured));
+        let subscriber = tracing_subscriber::registry().with(filter).with(lines.clone());
+        let log = Log { filter: handle, queue: Arc::default() };
+        tracing::subscriber::with_default(subscriber, || work(&log));
+        lines.summarise();
+        lines.queue.drain().iter().map(|line| line.split_once(' ').unwrap().1.trim_end().to_owned()).collect()
     }
 
     #[test]
     fn own_lines_are_short_libraries_are_named_and_the_noisy_ones_are_quiet() {
-        let written = Written::default();
-        let out = written.clone();
-        let lines = tracing_subscriber::fmt::layer()
-            .with_writer(move || out.clone())
-            .with_ansi(false)
-            .event_format(Lines { terminal: true });
-        let (filter, handle) = reload::Layer::new(filter("info"));
-        let subscriber = tracing_subscriber::registry().with(filter).with(lines);
-        tracing::subscriber::with_default(subscriber, || {
+        let told = lines("info", |log| {
             tracing::info!(viewer = "anna", "joined");
             tracing::debug!("not at this level");
             tracing::warn!(target: "rtc_ice::agent", "noise");
             tracing::error!(target: "rtc_ice::agent", "trouble");
-            let log = Log { filter: handle };
             log.apply(&config::Log { filter: "warn,rtc_ice=debug".into(), ..config::Log::default() });
             tracing::info!("not any more");
             tracing::debug!(target: "rtc_ice::agent", "asked for");
         });
-        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
-        let told: Vec<_> = text.lines().map(|line| line.split_once(' ').unwrap().1).collect();
-        assert_eq!(
-            told,
-            ["INFO  joined viewer=\"anna\"", "ERROR rtc_ice::agent: trouble", "DEBUG rtc_ice::agent: asked for"]
-        );
+        let expected =
+            ["INFO  joined viewer=\"anna\"", "ERROR rtc_ice::agent: trouble", "DEBUG rtc_ice::agent: asked for"];
+        assert_eq!(told, expected);
+    }
+
+    /// What the media stack logs for each packet that nobody reads, with the packet in it.
+    #[test]
+    fn a_flood_of_packets_is_a_few_lines_without_a_payload() {
+        let payload = vec![0x5a; 1100];
+        let told = lines("trace", |_| {
+            for n in 0..10_000_u32 {
+                let packet = format!("Full(OnRtpPacket(Packet {{ sequence: {n}, payload: {payload:?} }}))");
+                tracing::error!(target: "webrtc::peer_connection::driver", "Failed to send RtpPacket to track remote t: {packet}");
+                tracing::error!(target: "webrtc::peer_connection::driver", packet = ?payload, "of a field");
+            }
+        });
+        assert!(told.len() <= 20, "{} lines", told.len());
+        assert!(told.iter().any(|line| line.contains("9995 similar messages suppressed")), "{told:#?}");
+        let (all, longest) = (told.join("\n"), told.iter().map(String::len).max());
+        assert!(!all.contains("90") && longest < Some(200), "{all}");
+    }
+
+    #[test]
+    fn a_line_cannot_be_forged_or_be_longer_than_a_page() {
+        let evil = "x\n2026-01-01T00:00:00.000Z ERROR forged\r\u{202e}";
+        let told = lines("info", |_| {
+            tracing::warn!("{}", Outside(evil));
+            tracing::warn!("{evil}");
+            tracing::warn!("{}", "y".repeat(20_000));
+        });
+        assert_eq!(told[0], "WARN  x\\n2026-01-01T00:00:00.000Z ERROR forged\\r\\u{202e}");
+        assert_eq!(told[1], "WARN  x\\n2026-01-01T00:00:00.000Z ERROR forged\\r\\u{202e}");
+        assert!(told[2].len() < MESSAGE + 20);
+    }
+
+    #[test]
+    fn in_the_journal_each_line_has_its_level() {
+        let lines = Lines::new(Form::Journal);
+        assert_eq!(lines.line(Level::ERROR, "refused:\n    3: x"), "<3>refused:\n<3>    3: x\n");
+        assert_eq!(lines.line(Level::TRACE, "x"), "<7>x\n");
     }
 }

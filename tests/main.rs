@@ -10,6 +10,7 @@ mod demo;
 mod fuzz;
 mod house;
 mod links;
+mod logging;
 mod port;
 mod process;
 mod service;

@@ -1,43 +1,87 @@
 //! How long to wait before the next try. Pure: chance is an argument.
 //!
-//! Full jitter: anything between nothing and a bound that doubles. A thousand boards that lost one broker at the same
-//! moment come back spread out, not in step.
+//! Full jitter: a thousand boards that lost one broker at the same moment come back spread out, not in step. After a link
+//! that worked for long the first tries are close together, since a broker that restarts is back soon; one that takes
+//! connections and drops them is tried ever less often. Two failures have a pace of their own, because trying again soon
+//! makes them worse or cannot help: a client id that another client took over, and a login that was refused.
 
 use std::time::Duration;
 
-/// The first bound.
-const BASE: Duration = Duration::from_millis(500);
-/// The last bound.
-const CAP: Duration = Duration::from_secs(60);
+use super::Kind;
+
 /// A connection that lasted this long was a good one: the next try starts small again.
 pub(super) const GOOD: Duration = Duration::from_secs(30);
+/// The first try comes within this time.
+const FIRST: Duration = Duration::from_secs(2);
+/// From the second one on, tries are at least so far from each other.
+const APART: Duration = Duration::from_secs(1);
+/// The bound of the tries that are close together.
+const CLOSE: Duration = Duration::from_secs(4);
+/// How many of them there are: about a minute's worth.
+const CLOSE_TRIES: u32 = 24;
+/// The last bound.
+const CAP: Duration = Duration::from_secs(60);
+/// After a takeover, at least and at most: the other client is left alone for a minute.
+const HOLD_OFF: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(90));
+/// After a refused login, at least; and at most after the first, second and every further one.
+const REFUSED: (Duration, [Duration; 3]) =
+    (Duration::from_secs(60), [Duration::from_secs(90), Duration::from_secs(180), Duration::from_secs(300)]);
 
 /// The pauses between tries.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
+    /// Tries that failed since there was a connection.
     tries: u32,
+    /// Connections in a row that did not last.
+    flaps: u32,
+    /// Logins in a row that were refused.
+    refused: usize,
 }
 
 impl Backoff {
-    /// The next pause; `chance` is uniform over its whole range.
-    pub(super) fn pause(&mut self, chance: u32) -> Duration {
-        let bound = BASE.saturating_mul(1 << self.tries.min(16)).min(CAP);
+    /// The pause after this failure; `chance` is uniform over its whole range.
+    pub(super) fn pause(&mut self, kind: Kind, chance: u32) -> Duration {
+        let (least, most) = self.bounds(kind);
         self.tries = self.tries.saturating_add(1);
-        bound.mul_f64(f64::from(chance) / f64::from(u32::MAX))
+        least + (most - least).mul_f64(f64::from(chance) / f64::from(u32::MAX))
+    }
+
+    fn bounds(&mut self, kind: Kind) -> (Duration, Duration) {
+        match kind {
+            Kind::TakenOver => return HOLD_OFF,
+            Kind::Login => {
+                let most = REFUSED.1[self.refused.min(REFUSED.1.len() - 1)];
+                self.refused = self.refused.saturating_add(1);
+                return (REFUSED.0, most);
+            }
+            _ => self.refused = 0,
+        }
+        if self.tries == 0 && self.flaps == 0 {
+            return (Duration::ZERO, FIRST);
+        }
+        let doubled = |base: Duration, times: u32| base.saturating_mul(1 << times.min(16)).min(CAP);
+        let most = match kind {
+            // Nobody is there: a broker that restarts is back soon.
+            Kind::Name | Kind::Refused | Kind::Unreachable | Kind::TimedOut => {
+                doubled(CLOSE, self.tries.saturating_sub(CLOSE_TRIES)).min(doubled(FIRST, self.tries))
+            }
+            // Somebody is there, and does not serve.
+            _ => doubled(FIRST, self.tries),
+        };
+        (APART, most.max(doubled(FIRST, self.flaps)))
     }
 
     /// Takes in that a connection was up for `lasted`; tells whether it was a good one.
     pub(super) fn was_up(&mut self, lasted: Duration) -> bool {
         let good = lasted >= GOOD;
-        if good {
-            self.tries = 0;
-        }
+        (self.tries, self.refused) = (0, 0);
+        self.flaps = if good { 0 } else { self.flaps.saturating_add(1) };
         good
     }
 
     /// Starts over: what is tried next has nothing to do with what failed.
     pub(super) fn reset(&mut self) {
-        self.tries = 0;
+        *self = Self::default();
     }
 }
 
@@ -45,38 +89,109 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    fn millis(n: u64) -> Duration {
-        Duration::from_millis(n)
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
     }
 
-    #[test]
-    fn the_bound_doubles_up_to_a_minute() {
-        let mut backoff = Backoff::default();
-        let bounds: Vec<_> = (0..10).map(|_| backoff.pause(u32::MAX)).collect();
-        let expected = [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000].map(millis);
-        assert_eq!(bounds, expected);
-    }
-
-    #[test]
-    fn chance_spreads_over_the_whole_range() {
-        for (chance, expected) in [(0, 0), (u32::MAX / 4, 250), (u32::MAX / 2, 500), (u32::MAX, 1000)] {
-            let mut backoff = Backoff { tries: 1 };
-            assert!(backoff.pause(chance).abs_diff(millis(expected)) < millis(1), "chance {chance}");
+    /// Chance, the same in each run.
+    fn chances() -> impl FnMut() -> u32 {
+        let mut seed = 0x9e37_79b9_u32;
+        move || {
+            seed ^= seed << 13;
+            seed ^= seed >> 17;
+            seed ^= seed << 5;
+            seed
         }
     }
 
     #[test]
-    fn only_a_connection_that_lasted_starts_over() {
-        let mut backoff = Backoff { tries: 5 };
-        assert!(!backoff.was_up(GOOD - millis(1)));
-        assert_eq!(backoff.pause(u32::MAX), millis(16_000));
+    fn the_first_tries_are_close_together_and_then_a_minute_apart() {
+        let mut backoff = Backoff::default();
         assert!(backoff.was_up(GOOD));
-        assert_eq!(backoff.pause(u32::MAX), BASE);
+        let bounds: Vec<u64> = (0..32).map(|_| backoff.pause(Kind::Refused, u32::MAX).as_secs()).collect();
+        assert_eq!(bounds[..4], [2, 4, 4, 4]);
+        assert_eq!(bounds[4..25], [4; 21]);
+        assert_eq!(bounds[25..], [8, 16, 32, 60, 60, 60, 60]);
+    }
+
+    #[test]
+    fn a_broker_that_comes_back_is_found_within_five_seconds() {
+        let mut chance = chances();
+        for down in [1.0, 10.0, 30.0] {
+            let mut late = 0;
+            for _ in 0..1000 {
+                let (mut backoff, mut at) = (Backoff::default(), 0.0);
+                backoff.was_up(GOOD);
+                while at < down {
+                    at += backoff.pause(Kind::Refused, chance()).as_secs_f64();
+                }
+                late += u32::from(at > down + 5.0);
+            }
+            assert_eq!(late, 0, "after {down} s");
+        }
+    }
+
+    #[test]
+    fn a_broker_that_drops_its_connections_is_tried_ever_less_often_and_never_twice_a_second() {
+        let mut backoff = Backoff::default();
+        let mut bounds = Vec::new();
+        for _ in 0..8 {
+            assert!(!backoff.was_up(seconds(1)));
+            bounds.push(backoff.bounds(Kind::Lost).1.as_secs());
+            assert!(backoff.pause(Kind::Lost, 0) >= seconds(1), "with the worst of chances");
+            assert!(backoff.pause(Kind::Refused, 0) >= seconds(1));
+        }
+        assert_eq!(bounds, [4, 8, 16, 32, 60, 60, 60, 60]);
+        assert!(backoff.was_up(GOOD));
+        assert_eq!(backoff.bounds(Kind::Lost), (Duration::ZERO, FIRST));
+    }
+
+    #[test]
+    fn a_broker_that_takes_no_login_is_tried_ever_less_often() {
+        let mut backoff = Backoff::default();
+        let bounds: Vec<u64> = (0..7).map(|_| backoff.pause(Kind::Busy, u32::MAX).as_secs()).collect();
+        assert_eq!(bounds, [2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[test]
+    fn two_hundred_boards_that_lost_one_broker_come_back_spread_out() {
+        let mut chance = chances();
+        let mut tenths = [0; 21];
+        for _ in 0..200 {
+            let mut backoff = Backoff::default();
+            backoff.was_up(GOOD);
+            let pause = backoff.pause(Kind::Lost, chance()).as_secs_f64();
+            tenths[(pause * 10.0) as usize] += 1;
+        }
+        assert!(tenths.iter().all(|n| *n <= 20), "at most a tenth of them in any 100 ms: {tenths:?}");
+    }
+
+    #[test]
+    fn a_takeover_is_held_off_for_a_minute_however_often() {
+        let mut backoff = Backoff::default();
+        for (chance, expected) in [(0, 60), (u32::MAX, 90), (0, 60)] {
+            backoff.was_up(seconds(2));
+            assert_eq!(backoff.pause(Kind::TakenOver, chance), seconds(expected));
+        }
+    }
+
+    #[test]
+    fn a_refused_login_is_tried_at_most_once_a_minute_and_at_least_every_five() {
+        let mut backoff = Backoff::default();
+        for expected in [90, 180, 300, 300, 300] {
+            assert_eq!(backoff.bounds(Kind::Login), (seconds(60), seconds(expected)));
+        }
+        backoff.was_up(GOOD);
+        assert_eq!(backoff.bounds(Kind::Login).1, seconds(90));
+        backoff.reset();
+        assert_eq!(backoff.bounds(Kind::Lost), (Duration::ZERO, FIRST), "other credentials are tried at once");
     }
 
     #[test]
     fn years_of_failure_overflow_nothing() {
-        let mut backoff = Backoff { tries: u32::MAX };
-        assert_eq!(backoff.pause(u32::MAX), CAP);
+        let mut backoff = Backoff { tries: u32::MAX, flaps: u32::MAX, refused: usize::MAX };
+        assert_eq!(backoff.pause(Kind::Login, u32::MAX), seconds(300));
+        assert_eq!(backoff.pause(Kind::Lost, u32::MAX), CAP);
+        backoff.was_up(seconds(1));
     }
 }

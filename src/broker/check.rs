@@ -64,14 +64,17 @@ async fn go(config: &Arc<config::Broker>, device: &Id) -> Result<(), (&'static s
     let will = Bytes::from_static(WORDS);
     let setup =
         Setup { config, device: &guise, will_topic: topics.events(), will, will_expiry: 60, local: Arc::default() };
-    let (mouth, mut ears) = client::open(setup).map_err(|trouble| ("name", trouble))?;
+    let (mouth, mut ears, _) = client::open(setup).map_err(|trouble| ("name", trouble))?;
     let (logged_in, (refuse, mut refused)) = (Notify::new(), mpsc::channel(1));
     let hear = async {
         loop {
             match ears.poll().await {
                 Ok(Heard::LoggedIn { .. }) => logged_in.notify_one(),
                 Ok(Heard::Refused(said)) => drop(refuse.try_send(said)),
-                Ok(Heard::Message(message)) => mouth.acknowledge(message.receipt),
+                Ok(Heard::Message(message)) => {
+                    // One that is not acknowledged is only sent again.
+                    let _ = message.receipt.is_none_or(|receipt| mouth.acknowledge(&receipt));
+                }
                 Ok(Heard::Other) => {}
                 Err(trouble) => return trouble,
             }

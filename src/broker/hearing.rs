@@ -1,9 +1,10 @@
 //! What a connection hears: sorted, counted, and handed on to the sessions without ever holding up the link.
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     future::pending,
-    sync::{Mutex, PoisonError, atomic::Ordering},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use super::{
     Counts, Event, MESSAGE_MAX,
     client::{self, Ears, Heard, Message, Mouth},
     held::Held,
+    receipts::{Receipts, Ticket},
     trouble::{Complaints, Kind, Trouble},
 };
 use crate::{
@@ -25,21 +27,64 @@ use crate::{
 #[derive(Debug, PartialEq, Eq)]
 enum Sorted {
     Request(Event),
-    /// Our own `status`, saying `offline`.
-    Contradiction,
-    /// Our own `status`, as we said it.
+    /// On our own `status`, and not what we said.
+    Status,
+    /// On our own `info`, and not what we said.
+    Info,
+    /// What we said ourselves, or what stood there before we said anything.
     Echo,
     Retained,
     Foreign,
 }
 
+/// Messages on one of our own topics that may still come back to us: they come in order, a moment later.
+const ECHOES: usize = 8;
+
+/// What this connection said on its own topics.
+#[derive(Debug, Default)]
+pub(super) struct Published(Mutex<[VecDeque<Bytes>; 2]>);
+
+/// One of the retained topics of this device.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Own {
+    Status,
+    Info,
+}
+
+impl Published {
+    /// Something is said now.
+    pub(super) fn add(&self, own: Own, payload: &Bytes) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = &mut said[own as usize];
+        if said.len() == ECHOES {
+            said.pop_front();
+        }
+        said.push_back(payload.clone());
+    }
+
+    fn is_empty(&self, own: Own) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[own as usize].is_empty()
+    }
+
+    fn has(&self, own: Own, payload: &Bytes) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[own as usize].contains(payload)
+    }
+}
+
+/// Somebody else said something on a topic of ours.
+#[derive(Debug, Default)]
+pub(super) struct Contradicted {
+    pub(super) status: Notify,
+    pub(super) info: Notify,
+}
+
 /// What the ears need to know what they hear.
 pub(super) struct Hearing<'a> {
     pub(super) topics: &'a Topics,
-    pub(super) status_topic: String,
+    pub(super) published: &'a Published,
     pub(super) counts: &'a Counts,
     pub(super) complaints: &'a Complaints,
-    pub(super) contradicted: &'a Notify,
+    pub(super) contradicted: &'a Contradicted,
     pub(super) login: Option<oneshot::Sender<bool>>,
     pub(super) hold: &'a Hold,
 }
@@ -47,8 +92,32 @@ pub(super) struct Hearing<'a> {
 /// Between ears and carrier, who are never in it at the same time: they share a task.
 #[derive(Default)]
 pub(super) struct Hold {
-    held: Mutex<Held<client::Receipt>>,
+    waiting: Mutex<Waiting>,
     filled: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    held: Held<Option<Ticket>>,
+    receipts: Receipts<client::Receipt>,
+}
+
+impl Hold {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A message needs nothing more: it is acknowledged once those before it are.
+    fn done(&self, ticket: Option<Ticket>) {
+        if let Some(ticket) = ticket {
+            self.lock().receipts.done(ticket);
+        }
+    }
+
+    /// Gives the broker the receipts that are due, as far as the client has room for them.
+    fn release(&self, mouth: &Mouth) {
+        self.lock().receipts.release(|receipt| mouth.acknowledge(receipt));
+    }
 }
 
 impl Hearing<'_> {
@@ -62,52 +131,68 @@ impl Hearing<'_> {
                         let _ = login.send(retains);
                     }
                 }
-                Ok(Heard::Message(message)) => self.take(message, mouth, config),
+                Ok(Heard::Message(message)) => self.take(message, config),
                 Ok(Heard::Refused(said)) => {
                     let text = format!(
                         "publish: the broker refused a message: {said}; let {} write status, info, evt and rsp/+ below \
                          {} in the broker's ACL",
                         who(config),
-                        self.status_topic.trim_end_matches("/status"),
+                        self.topics.status().trim_end_matches("/status"),
                     );
                     self.complaints.about(config, &Trouble::new(Kind::Publication, text));
                 }
                 Ok(Heard::Other) => {}
                 Err(trouble) => return trouble,
             }
+            self.hold.release(mouth);
         }
     }
 
-    fn take(&self, message: Message, mouth: &Mouth, config: &config::Broker) {
-        let Message { topic, payload, retain, receipt } = message;
-        let count = match sort(self.topics, &self.status_topic, &topic, payload, retain) {
+    fn take(&self, message: Message, config: &config::Broker) {
+        let Message { topic, payload, skipped, retain, receipt } = message;
+        let ticket = receipt.and_then(|receipt| self.hold.lock().receipts.add(receipt));
+        let length = skipped.unwrap_or(payload.len());
+        let sorted = sort(self.topics, self.published, &topic, payload, skipped, retain);
+        let shown = topic.escape_ascii();
+        match sorted {
             Sorted::Request(event) => {
-                let whose = topic.escape_ascii().to_string();
-                let full = self.hold.held.lock().unwrap_or_else(PoisonError::into_inner).push(event, receipt);
-                match full {
-                    Ok(()) => self.hold.filled.notify_one(),
-                    Err(receipt) => {
-                        mouth.acknowledge(receipt);
-                        self.counts.overflow.fetch_add(1, Ordering::Relaxed);
-                        let text = format!("more messages on {whose} than can be looked at; some are dropped");
-                        self.complaints.about(config, &Trouble::new(Kind::Busy, text));
-                    }
+                if matches!(event, Event::Oversize { .. }) {
+                    let text = format!(
+                        "a message of {length} bytes came on {shown} and was not read: a viewer's has at most {MESSAGE_MAX}"
+                    );
+                    self.complaints.about(config, &Trouble::new(Kind::Oversize, text));
+                }
+                let full = self.hold.lock().held.push(event, ticket);
+                if let Err(ticket) = full {
+                    self.hold.done(ticket);
+                    self.counts.overflow.fetch_add(1, Ordering::Relaxed);
+                    let text = format!("more messages on {shown} than can be looked at; some are dropped");
+                    self.complaints.about(config, &Trouble::new(Kind::Busy, text));
+                } else {
+                    self.hold.filled.notify_one();
                 }
                 return;
             }
-            Sorted::Contradiction => {
-                self.contradicted.notify_one();
-                None
+            Sorted::Status => self.contradicted.status.notify_one(),
+            Sorted::Info => self.contradicted.info.notify_one(),
+            Sorted::Echo => {}
+            Sorted::Retained => {
+                self.counts.retained.fetch_add(1, Ordering::Relaxed);
+                debug!("broker: dropped a retained message on {shown}");
             }
-            Sorted::Echo => None,
-            Sorted::Retained => Some(&self.counts.retained),
-            Sorted::Foreign => Some(&self.counts.foreign),
-        };
-        mouth.acknowledge(receipt);
-        if let Some(count) = count {
-            count.fetch_add(1, Ordering::Relaxed);
-            debug!("broker: dropped a message on {}", topic.escape_ascii());
+            Sorted::Foreign => {
+                self.counts.foreign.fetch_add(1, Ordering::Relaxed);
+                debug!("broker: dropped a message on {shown}");
+            }
         }
+        if retain && skipped.is_some() && sorted != Sorted::Foreign {
+            let text = format!(
+                "a retained message of {length} bytes stands on {shown}; it is not read, and may come again with each \
+                 connection; to remove it: mosquitto_pub -t {shown} -r -n"
+            );
+            self.complaints.about(config, &Trouble::new(Kind::Retained, text));
+        }
+        self.hold.done(ticket);
     }
 }
 
@@ -123,11 +208,12 @@ pub(super) async fn carry(
         // An error means that the sessions are gone, and the link is about to be stopped.
         drop(events.send(Event::Up { conn }).await);
         loop {
-            let next = hold.held.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let next = hold.lock().held.pop();
             match next {
-                Some((event, receipt)) => {
+                Some((event, ticket)) => {
                     drop(events.send(event).await);
-                    mouth.acknowledge(receipt);
+                    hold.done(ticket);
+                    hold.release(mouth);
                 }
                 None => hold.filled.notified().await,
             }
@@ -136,16 +222,29 @@ pub(super) async fn carry(
     pending().await
 }
 
-fn sort(topics: &Topics, status_topic: &str, topic: &[u8], payload: Bytes, retain: bool) -> Sorted {
+fn sort(
+    topics: &Topics,
+    published: &Published,
+    topic: &[u8],
+    payload: Bytes,
+    skipped: Option<usize>,
+    retain: bool,
+) -> Sorted {
     let Ok(topic) = str::from_utf8(topic) else { return Sorted::Foreign };
-    if topic == status_topic {
-        return if status::says_offline(&payload) { Sorted::Contradiction } else { Sorted::Echo };
+    for (own, name, contradiction) in
+        [(Own::Status, topics.status(), Sorted::Status), (Own::Info, topics.info(), Sorted::Info)]
+    {
+        if topic == name {
+            // In MQTT 3.1.1 what stood there comes first; what we say next replaces it.
+            let stood = retain && !status::says_offline(&payload) && published.is_empty(own);
+            return if stood || published.has(own, &payload) { Sorted::Echo } else { contradiction };
+        }
     }
     let Some(viewer) = topics.viewer(topic) else { return Sorted::Foreign };
     if retain {
         return Sorted::Retained;
     }
-    Sorted::Request(match payload.len() {
+    Sorted::Request(match skipped.unwrap_or(payload.len()) {
         0..=MESSAGE_MAX => Event::Message { viewer, payload },
         len => Event::Oversize { viewer, len },
     })
@@ -171,6 +270,10 @@ mod tests {
         let request =
             |payload: &Bytes| Sorted::Request(Event::Message { viewer: viewer.clone(), payload: payload.clone() });
         let offline = Bytes::from_static(br#"{"state":"offline"}"#);
+        let published = Published::default();
+        let said = Bytes::from_static(br#"{"state":"online"}"#);
+        published.add(Own::Status, &said);
+        published.add(Own::Info, &small);
         let rows = [
             ("fanlight/v1/cam/req/anna", &small, false, request(&small)),
             ("fanlight/v1/cam/req/anna", &limit, false, request(&limit)),
@@ -184,14 +287,43 @@ mod tests {
             ("fanlight/v1/cam/req/an na", &small, false, Sorted::Foreign),
             ("fanlight/v1/cam/req/anna/x", &small, false, Sorted::Foreign),
             ("fanlight/v1/camera/req/anna", &small, false, Sorted::Foreign),
-            ("fanlight/v1/cam/status", &small, false, Sorted::Echo),
-            ("fanlight/v1/cam/status", &offline, false, Sorted::Contradiction),
+            ("fanlight/v1/cam/status", &said, false, Sorted::Echo),
+            ("fanlight/v1/cam/status", &small, false, Sorted::Status),
+            ("fanlight/v1/cam/status", &small, true, Sorted::Status),
+            ("fanlight/v1/cam/status", &offline, false, Sorted::Status),
+            ("fanlight/v1/cam/status", &large, true, Sorted::Status),
+            ("fanlight/v1/cam/info", &small, true, Sorted::Echo),
+            ("fanlight/v1/cam/info", &said, false, Sorted::Info),
             ("fanlight/v1/other/status", &offline, false, Sorted::Foreign),
         ];
         for (topic, payload, retain, expected) in rows {
-            let sorted = sort(&topics, &topics.status(), topic.as_bytes(), payload.clone(), retain);
+            let sorted = sort(&topics, &published, topic.as_bytes(), payload.clone(), None, retain);
             assert_eq!(sorted, expected, "{topic}");
         }
-        assert_eq!(sort(&topics, &topics.status(), b"\xff", small, false), Sorted::Foreign);
+        let sort = |topic: &[u8], skipped| sort(&topics, &published, topic, small.clone(), skipped, false);
+        assert_eq!(sort(b"\xff", None), Sorted::Foreign);
+        let skipped = Sorted::Request(Event::Oversize { viewer, len: 1_200_000 });
+        assert_eq!(sort(b"fanlight/v1/cam/req/anna", Some(1_200_000)), skipped);
+    }
+
+    #[test]
+    fn what_stood_there_before_is_no_contradiction_unless_it_says_offline() {
+        let topics = Topics::new("fanlight/v1", &Id::new("cam").unwrap());
+        let sort = |payload: &'static [u8], retain| {
+            let none = Published::default();
+            sort(&topics, &none, topics.status().as_bytes(), Bytes::from_static(payload), None, retain)
+        };
+        assert_eq!(sort(br#"{"state":"online","conn":1}"#, true), Sorted::Echo);
+        assert_eq!(sort(br#"{"state":"offline"}"#, true), Sorted::Status);
+        assert_eq!(sort(br#"{"state":"online","conn":1}"#, false), Sorted::Status);
+    }
+
+    #[test]
+    fn only_the_last_words_are_known_again() {
+        let published = Published::default();
+        let word = |n: u32| Bytes::from(n.to_string());
+        (0..100).for_each(|n| published.add(Own::Status, &word(n)));
+        assert_eq!((0..100).filter(|n| published.has(Own::Status, &word(*n))).count(), ECHOES);
+        assert!(!published.has(Own::Info, &word(99)));
     }
 }

@@ -16,8 +16,11 @@ mod client;
 mod connection;
 mod hearing;
 mod held;
+mod receipts;
+mod skip;
 mod tls;
 mod trouble;
+mod websocket;
 mod wire;
 
 use std::{
@@ -33,7 +36,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     sync::{mpsc, watch},
-    time::sleep,
+    time::sleep_until,
 };
 use tracing::{debug, info};
 
@@ -43,7 +46,7 @@ use crate::{
     clock::Mono,
     config::{self, Access, Id, Transport},
     protocol::Presence,
-    pulse::Beat,
+    pulse::{Beat, TURN},
 };
 
 /// Messages from viewers that wait for the sessions; the caller makes that channel.
@@ -206,7 +209,7 @@ pub fn link(link: Link) -> (Outbox, impl Future<Output = ()> + Send) {
     let counts = Arc::new(Counts::default());
     let local = Arc::default();
     let outbox = Outbox { queue, state: following, counts: Arc::clone(&counts), local: Arc::clone(&local) };
-    (outbox, Keeper { link, words, state, counts, complaints: Arc::default(), conn: 0, local }.keep())
+    (outbox, Keeper { link, words, state, counts, complaints: Arc::default(), conn: 0, taken_over: false, local }.keep())
 }
 
 /// Keeps one connection after the other.
@@ -218,6 +221,8 @@ struct Keeper {
     complaints: Arc<Complaints>,
     conn: u64,
     local: Arc<Local>,
+    /// Another client had logged in with this device's id, and nobody was told yet.
+    taken_over: bool,
 }
 
 impl Keeper {
@@ -248,11 +253,13 @@ impl Keeper {
                 }
                 End::Lost(trouble) => {
                     self.complaints.about(&config, &trouble);
+                    let kind = trouble.kind;
+                    self.taken_over |= kind == Kind::TakenOver;
                     self.state.send_replace(State::Down(trouble));
-                    let pause = backoff.pause(getrandom::u32().unwrap_or(u32::MAX / 2));
+                    let pause = backoff.pause(kind, getrandom::u32().unwrap_or(u32::MAX / 2));
                     debug!("broker {}: again in {} ms", url(&config), pause.as_millis());
                     tokio::select! {
-                        () = sleep(pause) => {}
+                        () = ticking(&self.link.beat, pause) => {}
                         () = stopped(&mut self.link.stop) => break,
                         () = changed(&mut self.link.config) => backoff.reset(),
                     }
@@ -267,6 +274,15 @@ impl Keeper {
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that the sender is gone.
     drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// A pause, however long, in which the link tells that it still turns.
+async fn ticking(beat: &Beat, pause: Duration) {
+    let until = tokio::time::Instant::now() + pause;
+    while tokio::time::Instant::now() < until {
+        beat.tick(Mono::now());
+        sleep_until(until.min(tokio::time::Instant::now() + TURN)).await;
+    }
 }
 
 /// Ends at the next change. Without a sender there is none.

@@ -12,13 +12,12 @@ use tracing::{debug, warn};
 use super::url;
 use crate::{
     config,
+    log::sentence,
     tls::{self, Flaw},
 };
 
 /// A problem is said again after this long, if it is still there.
 const AGAIN: Duration = Duration::from_secs(60);
-/// No explanation is longer, in characters.
-const TEXT_MAX: usize = 400;
 
 /// What kind of problem it is: one kind is said once, and then at most once a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +56,10 @@ pub enum Kind {
     Publication,
     /// Another client with the same id took the session.
     TakenOver,
-    /// A message larger than was announced.
+    /// A message or packet that is too large.
     Oversize,
+    /// A retained message that comes again with each connection.
+    Retained,
     /// The connection broke.
     Lost,
     /// The other side broke the rules of MQTT, or this program did.
@@ -77,8 +78,7 @@ pub struct Trouble {
 impl Trouble {
     pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
         // Part of it may be the broker's own words: one line, and not a long one.
-        let text = text.into().chars().filter(|c| !c.is_control()).take(TEXT_MAX).collect();
-        Self { kind, text }
+        Self { kind, text: sentence(&text.into()) }
     }
 
     /// Explains a failed `connect`, or a connection that broke later; `doing` names which.

@@ -1,5 +1,6 @@
 //! The byte stream under MQTT: name, TCP, TLS. Done here and not by the MQTT client, so that each failure is known
-//! for what it is, an address that answers nothing does not hide the next one, and a dead peer is noticed.
+//! for what it is, an address that answers nothing does not hide the next one, and a dead peer is noticed. WebSocket
+//! frames are read here too, and messages that are too large are skipped (`skip.rs`), before the MQTT client sees them.
 
 use std::{
     io,
@@ -23,10 +24,13 @@ use tokio_rustls::{
 };
 
 use super::{
+    client::{PACKET_MAX, websocket_refused, websocket_url},
+    skip::{Marks, Skipper},
     tls,
     trouble::{Kind, Trouble},
+    websocket::{self, Frames},
 };
-use crate::config;
+use crate::config::{self, MqttVersion, Transport};
 
 /// All of it, from the name to the broker's answer to the login, takes at most this long.
 pub(super) const DEADLINE: Duration = Duration::from_secs(15);
@@ -34,9 +38,23 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(15);
 /// The address of the board that the connection is bound to, while there is one.
 pub(super) type Local = Mutex<Option<IpAddr>>;
 
+/// Bytes that are read at once.
+const READ: usize = 8 << 10;
+/// While a large message is skipped, the client is told so often that the broker is alive: its ping waits behind the
+/// message.
+const ALIVE: Duration = Duration::from_millis(500);
+/// A broker that sent nothing of a message for so long does not send any more of it.
+const STALLED: Duration = Duration::from_secs(10);
+/// The answer to a ping (MQTT 3.1.1 and 5, section 3.13).
+const PINGRESP: [u8; 2] = [0xd0, 0];
+
 /// What happened below MQTT, for whoever has to explain a failure.
 #[derive(Debug)]
-pub(super) struct Notes(Mutex<Noted>, Arc<Local>);
+pub(super) struct Notes {
+    noted: Mutex<Noted>,
+    marks: Marks,
+    local: Arc<Local>,
+}
 
 #[derive(Debug, Default)]
 struct Noted {
@@ -46,16 +64,21 @@ struct Noted {
     trouble: Option<Trouble>,
     /// The last bytes that were read.
     tail: [u8; 3],
+    /// When the last byte of a message came that is skipped.
+    skipping: Option<Instant>,
 }
 
 impl Notes {
     /// Notes of a new connection; `local` is told what it is bound to.
     pub(super) fn new(local: Arc<Local>) -> Self {
-        Self(Mutex::default(), local)
+        let mut random = [0; 16];
+        // Without random numbers somebody could make a small message look like a skipped one, and gains nothing.
+        let _ = getrandom::fill(&mut random);
+        Self { noted: Mutex::default(), marks: Marks::new(random), local }
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Noted) -> T) -> T {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.noted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn doing(&self, what: impl Into<String>) {
@@ -72,6 +95,16 @@ impl Notes {
                 noted.tail = [noted.tail[1], noted.tail[2], *byte];
             }
         });
+    }
+
+    /// The true length of a message whose payload was skipped.
+    pub(super) fn skipped(&self, payload: &[u8]) -> Option<usize> {
+        self.marks.length(payload)
+    }
+
+    /// Whether a large message is on its way and what follows it has to wait.
+    pub(super) fn is_skipping(&self) -> bool {
+        self.with(|noted| noted.skipping.is_some_and(|at| at.elapsed() < STALLED))
     }
 
     /// The reason of a DISCONNECT without properties that ended the stream. The MQTT client takes this short form
@@ -107,25 +140,46 @@ pub(super) struct Wire {
     stream: Stream,
     host: String,
     notes: Arc<Notes>,
+    skipper: Skipper,
+    /// When the client was last told that the broker is alive.
+    alive: Option<Instant>,
 }
 
 enum Stream {
+    Plain(Socket),
+    WebSocket(Box<Frames<Socket>>),
+}
+
+enum Socket {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// Connects as configured. Of a failure, the trouble is inside the error.
 pub(super) async fn dial(config: Arc<config::Broker>, notes: Arc<Notes>) -> io::Result<Wire> {
-    let stream = reach(&config, &notes).await.map_err(io::Error::other)?;
+    let socket = reach(&config, &notes).await.map_err(io::Error::other)?;
+    let stream = match config.transport {
+        Transport::Tcp | Transport::Tls => Stream::Plain(socket),
+        Transport::WebSocket | Transport::WebSocketTls => {
+            notes.doing("open the WebSocket");
+            let opened = websocket::open(&websocket_url(&config), socket).await;
+            Stream::WebSocket(Box::new(opened.map_err(|said| io::Error::other(websocket_refused(&config, said)))?))
+        }
+    };
     notes.doing("log in");
-    Ok(Wire { stream, host: config.host.clone(), notes })
+    let most = usize::try_from(PACKET_MAX).unwrap_or(usize::MAX);
+    let skipper = Skipper::new(notes.marks, most - PACKET_FRAME, config.version == MqttVersion::V5);
+    Ok(Wire { stream, host: config.host.clone(), notes, skipper, alive: None })
 }
 
-async fn reach(config: &Arc<config::Broker>, notes: &Notes) -> Result<Stream, Trouble> {
+/// Bytes of a packet before what its remaining length counts.
+const PACKET_FRAME: usize = 5;
+
+async fn reach(config: &Arc<config::Broker>, notes: &Notes) -> Result<Socket, Trouble> {
     let tcp = connect(config, notes).await?;
-    *notes.1.lock().unwrap_or_else(PoisonError::into_inner) = tcp.local_addr().ok().map(|local| local.ip());
+    *notes.local.lock().unwrap_or_else(PoisonError::into_inner) = tcp.local_addr().ok().map(|local| local.ip());
     if !config.transport.is_tls() {
-        return Ok(Stream::Tcp(tcp));
+        return Ok(Socket::Tcp(tcp));
     }
     notes.doing("TLS handshake");
     let files = Arc::clone(config);
@@ -135,7 +189,7 @@ async fn reach(config: &Arc<config::Broker>, notes: &Notes) -> Result<Stream, Tr
     let name = ServerName::try_from(config.host.clone())
         .map_err(|_| Trouble::new(Kind::Name, format!("{} is no name that a certificate can hold", config.host)))?;
     match TlsConnector::from(Arc::new(tls)).connect(name, tcp).await {
-        Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+        Ok(stream) => Ok(Socket::Tls(Box::new(stream))),
         Err(error) => Err(explain("TLS handshake", &error, &config.host)),
     }
 }
@@ -197,38 +251,104 @@ impl Wire {
     }
 }
 
+impl Wire {
+    /// What the client is given while a large message passes by, so that it does not give up the broker.
+    fn skip(&mut self, came: usize) {
+        let now = self.skipper.is_skipping().then(Instant::now);
+        if came > 0 || now.is_none() {
+            self.notes.with(|noted| noted.skipping = now);
+        }
+        let Some(now) = now else {
+            self.alive = None;
+            return;
+        };
+        let since = *self.alive.get_or_insert(now);
+        if now.saturating_duration_since(since) >= ALIVE {
+            self.alive = Some(now);
+            self.skipper.ready().extend_from_slice(&PINGRESP);
+        }
+    }
+}
+
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let done = match &mut self.stream {
-            Stream::Tcp(s) => ready!(Pin::new(s).poll_read(cx, buf)),
-            Stream::Tls(s) => ready!(Pin::new(s).poll_read(cx, buf)),
-        };
-        self.notes.read(&buf.filled()[before..]);
-        Poll::Ready(self.noted(done))
+        loop {
+            let ready = self.skipper.ready();
+            if !ready.is_empty() {
+                let piece = ready.split_to(ready.len().min(buf.remaining()));
+                buf.put_slice(&piece);
+                return Poll::Ready(Ok(()));
+            }
+            let mut bytes = [0; READ];
+            let mut read = ReadBuf::new(&mut bytes);
+            let done = match &mut self.stream {
+                Stream::Plain(s) => ready!(Pin::new(s).poll_read(cx, &mut read)),
+                Stream::WebSocket(s) => ready!(Pin::new(&mut **s).poll_read(cx, &mut read)),
+            };
+            self.noted(done)?;
+            let came = read.filled();
+            if came.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.notes.read(came);
+            self.skipper.take(came);
+            self.skip(came.len());
+        }
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let done = match &mut self.stream {
-            Stream::Tcp(s) => ready!(Pin::new(s).poll_write(cx, buf)),
-            Stream::Tls(s) => ready!(Pin::new(s).poll_write(cx, buf)),
+            Stream::Plain(s) => ready!(Pin::new(s).poll_write(cx, buf)),
+            Stream::WebSocket(s) => ready!(Pin::new(&mut **s).poll_write(cx, buf)),
         };
         Poll::Ready(self.noted(done))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
-            Stream::Tcp(s) => Pin::new(s).poll_flush(cx),
-            Stream::Tls(s) => Pin::new(s).poll_flush(cx),
+            Stream::Plain(s) => Pin::new(s).poll_flush(cx),
+            Stream::WebSocket(s) => Pin::new(&mut **s).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
-            Stream::Tcp(s) => Pin::new(s).poll_shutdown(cx),
-            Stream::Tls(s) => Pin::new(s).poll_shutdown(cx),
+            Stream::Plain(s) => Pin::new(s).poll_shutdown(cx),
+            Stream::WebSocket(s) => Pin::new(&mut **s).poll_shutdown(cx),
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(s) => Pin::new(s).poll_read(cx, buf),
+            Self::Tls(s) => Pin::new(&mut **s).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Tcp(s) => Pin::new(s).poll_write(cx, buf),
+            Self::Tls(s) => Pin::new(&mut **s).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(s) => Pin::new(s).poll_flush(cx),
+            Self::Tls(s) => Pin::new(&mut **s).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(s) => Pin::new(s).poll_shutdown(cx),
+            Self::Tls(s) => Pin::new(&mut **s).poll_shutdown(cx),
         }
     }
 }

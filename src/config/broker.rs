@@ -31,6 +31,13 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> 
     broker.alpn = section.texts("alpn", 8, |name| ((1..=255).contains(&name.len())).then(|| name.to_owned()));
     section.text("root", &mut broker.root, |text| is_topic_root(text).then(|| text.to_owned()));
     section.seconds("keep_alive_s", &mut broker.keep_alive);
+    if !broker.transport.is_tls() && is_loopback(&broker.host) && broker.login.is_none() && !section.has("user") {
+        section.warning(
+            "url",
+            "there is no user: where this broker takes clients without a login, every program on this board can watch; \
+             give the broker users and passwords, and set user and password_file",
+        );
+    }
     if !broker.transport.is_tls() {
         for name in ["ca_file", "certificate_file", "key_file", "alpn"] {
             if section.has(name) && (name != "alpn" || !broker.alpn.is_empty()) {

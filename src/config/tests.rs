@@ -296,7 +296,10 @@ fn every_example_for_a_board_works_with_what_setup_writes() {
             let text = std::fs::read_to_string(&path).unwrap();
             let text = text.replace("/etc/fanlight/broker-password", password.to_str().unwrap());
             let loaded = parse(&text, &path, &Surroundings::default()).unwrap_or_else(|e| panic!("{e}"));
-            assert_eq!(loaded.warnings, [], "{}", path.display());
+            // The test picture shows nothing that is private, and needs no login.
+            let known = |key: &str| key == "broker.url" && path.ends_with("test-picture.toml");
+            let other = loaded.warnings.iter().find(|w| !known(&w.key));
+            assert_eq!(other, None, "{}", path.display());
             let login = loaded.config.broker.login;
             assert!(login.is_none_or(|login| login.password.expose() == "s3cret"), "{}", path.display());
             seen += 1;

@@ -17,7 +17,7 @@ use super::{
 const SERVERS: usize = 8;
 /// How long a login is good that this board makes: longer than the longest session that is usual, so that no relay is
 /// lost because its login ended.
-const TTL: Duration = Duration::from_secs(86_400);
+const TTL: Duration = Duration::ZERO;
 
 /// Reads `[webrtc]` and its servers; gives the keys that were asked for in them.
 pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> (Webrtc, Vec<String>) {

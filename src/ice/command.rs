@@ -19,6 +19,7 @@ use super::url::Url;
 use crate::{
     clock::Mono,
     config::{IceLogin, IceServer, Login, Secret},
+    log::Outside,
 };
 
 /// How long the program may take.
@@ -161,7 +162,7 @@ pub(super) async fn run(command: &[String]) -> Result<Vec<u8>, String> {
             return Ok(printed);
         }
         let said = String::from_utf8_lossy(&complaint).split_whitespace().collect::<Vec<_>>().join(" ");
-        Err(format!("{program}: {status}{}{said}", if said.is_empty() { "" } else { "; it says: " }))
+        Err(format!("{program}: {status}{}{}", if said.is_empty() { "" } else { "; it says: " }, Outside(said)))
     };
     let done = timeout(DEADLINE, all).await;
     done.unwrap_or_else(|_| Err(format!("{program} was not done after {} s", DEADLINE.as_secs())))

@@ -1,6 +1,7 @@
-//! JSON as strictly as the contract wants it: an object, no key twice at any level, nesting bounded.
+//! JSON as strictly as the contract wants it: an object, no key twice at any level, no NUL in texts, nesting and number of
+//! values bounded.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -8,10 +9,15 @@ use serde_json::{Map, Number, Value};
 /// Objects and arrays inside each other, the message itself counted.
 pub(super) const NESTING: usize = 16;
 
+/// Values in one message, at any level: an honest one has fewer than two hundred.
+const VALUES: usize = 1024;
+
 /// Reads one JSON object. The error is a sentence for the sender.
 pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = Strict { room: NESTING }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    let values = Cell::new(VALUES);
+    let strict = Strict { room: NESTING, values: &values };
+    let value = strict.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     match value {
         Ok(Value::Object(map)) => Ok(map),
         Ok(_) => Err("the message must be a JSON object".into()),
@@ -22,26 +28,37 @@ pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {
 /// Builds a value while counting the levels that may still be opened: what is too deep is never built, and the
 /// reader's own recursion is bounded by the same count.
 #[derive(Clone, Copy)]
-struct Strict {
+struct Strict<'a> {
     room: usize,
+    /// Values that may still come.
+    values: &'a Cell<usize>,
 }
 
-impl Strict {
+impl Strict<'_> {
     fn inside<E: Error>(self) -> Result<Self, E> {
         let room = self.room.checked_sub(1);
-        room.map(|room| Self { room }).ok_or_else(|| E::custom(format_args!("nested deeper than {NESTING} levels")))
+        room.map(|room| Self { room, ..self })
+            .ok_or_else(|| E::custom(format_args!("nested deeper than {NESTING} levels")))
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+fn text<E: Error>(text: &str) -> Result<&str, E> {
+    if text.contains('\0') { Err(E::custom("a NUL in a text")) } else { Ok(text) }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+        match self.values.get().checked_sub(1) {
+            Some(left) => self.values.set(left),
+            None => return Err(D::Error::custom(format_args!("more than {VALUES} values"))),
+        }
         reader.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,8 +85,8 @@ impl<'de> Visitor<'de> for Strict {
         Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(text(value)?.to_owned()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
@@ -85,7 +102,7 @@ impl<'de> Visitor<'de> for Strict {
         let inside = self.inside()?;
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            if map.contains_key(&key) {
+            if map.contains_key(text(&key)?) {
                 return Err(A::Error::custom("a key occurs twice"));
             }
             let value = entries.next_value_seed(inside)?;
@@ -106,6 +123,18 @@ mod tests {
         assert!(object(&deep(17)).unwrap_err().contains("deeper than 16"));
         assert!(object(&"[".repeat(30_000)).is_err());
         assert!(object(&format!("{{\"a\":{}", "[".repeat(30_000))).unwrap_err().contains("deeper"));
+    }
+
+    #[test]
+    fn values_are_bounded_and_texts_have_no_nul() {
+        let list = |n: usize| format!(r#"{{"a":[{}]}}"#, vec!["0"; n].join(","));
+        assert!(object(&list(VALUES - 2)).is_ok());
+        for text in [list(VALUES - 1), list(16_000), format!(r#"{{"a":[{}]}}"#, vec!["[]"; 10_000].join(","))] {
+            assert!(object(&text).unwrap_err().contains("more than 1024 values"));
+        }
+        for text in [r#"{"a":"x\u0000"}"#, r#"{"a\u0000":1}"#, r#"{"a":[{"b":"\u0000"}]}"#, "{\"a\":\"\0\"}"] {
+            assert!(object(text).is_err(), "{text}");
+        }
     }
 
     #[test]

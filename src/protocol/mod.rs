@@ -18,7 +18,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{config::Id, feed::Health};
+use crate::{config::Id, feed::Health, log::sentence};
 
 /// The protocol version this daemon speaks.
 pub const VERSION: u32 = 1;
@@ -334,7 +334,9 @@ impl Refusal {
 
     /// A refusal with a sentence: doing what, on which thing, what was said, what is possible.
     pub fn new(name: ErrorName, message: impl Into<String>) -> Self {
-        Self { code: name.code(), name, message: message.into(), retry_after_ms: None, supported: None }
+        // It may quote what the sender said, and is written to the log as well: one line, and not a long one.
+        let message = sentence(&message.into());
+        Self { code: name.code(), name, message, retry_after_ms: None, supported: None }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::log::sentence;
+
 use super::{
     Candidate, ErrorName, Refusal, Request, SessionId, VERSION, Wanted, envelope::Rejected, json, sdp::SDP_MAX,
 };
@@ -116,7 +118,7 @@ impl Fields {
                 self.credentials()?;
                 Request::Renew
             }
-            Kind::Bye => Request::Bye { reason: printable(&self.text("reason", WORD_MAX)?.unwrap_or_default()) },
+            Kind::Bye => Request::Bye { reason: sentence(&self.text("reason", WORD_MAX)?.unwrap_or_default()) },
             Kind::Ping => Request::Ping { n: self.number("n")? },
             Kind::Pong => Request::Pong { n: self.number("n")? },
         })
@@ -214,11 +216,6 @@ fn candidate(value: Value) -> Result<Candidate, Refusal> {
         mid: fields.text("mid", WORD_MAX)?,
         mline,
     })
-}
-
-/// A stranger's word, fit for a log line.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ fn every_type_a_viewer_may_send_is_read() {
         ),
         (message("candidates", r#","end":true"#), Request::Candidates { ufrag: None, candidates: vec![], end: true }),
         (message("renew", r#","token":null"#), Request::Renew),
-        (message("bye", r#","reason":"done\u001b[31m\n""#), Request::Bye { reason: "done [31m ".into() }),
+        (message("bye", r#","reason":"done\u001b[31m\n""#), Request::Bye { reason: "done\\u{1b}[31m\\n".into() }),
         (message("bye", ""), Request::Bye { reason: String::new() }),
         (message("ping", r#","n":9007199254740991"#), Request::Ping { n: NUMBER_MAX }),
         (message("pong", r#","n":0"#), Request::Pong { n: 0 }),
@@ -119,6 +119,63 @@ fn what_is_wrong_is_a_bad_request_with_a_sentence() {
         assert_eq!((refusal.code, refusal.name), (400, ErrorName::BadRequest), "{text}");
         assert!(refusal.message.contains(sentence), "{text}: {}", refusal.message);
     }
+}
+
+/// What is meant to exhaust a reader ends at its size, its depth or its number of values, and the time it takes is that of
+/// 32 KiB.
+#[test]
+fn what_is_meant_to_exhaust_the_reader_is_a_bad_request() {
+    let odd = |value: &str| message("hello", &format!(r#","x":{value}"#));
+    let in_place = |field: &str, value: &str| {
+        format!(r#"{{"v":1,"type":"ping","session":"{SESSION}","seq":0,"n":0}}"#)
+            .replace(&format!(r#""{field}":0"#), &format!(r#""{field}":{value}"#))
+    };
+    let table = [
+        odd(&"[".repeat(10_000)),
+        odd(&format!("{}{}", "[".repeat(10_000), "]".repeat(10_000))),
+        odd(&format!("{}1{}", r#"{"a":"#.repeat(3000), "}".repeat(3000))),
+        odd(&format!("[{}0]", "0,".repeat(15_000))),
+        odd("1e400"),
+        odd("-1e400"),
+        odd(r#""\ud800""#),
+        odd(r#""\udc00\ud800""#),
+        odd(r#""\u0000""#),
+        odd("\"\0\""),
+        odd(r#"{"a":1,"a":2}"#),
+        odd("NaN"),
+        odd("01"),
+        odd("'a'"),
+        in_place("seq", "-0"),
+        in_place("seq", "-1"),
+        in_place("seq", "1e3"),
+        in_place("seq", "1e300"),
+        in_place("n", "18446744073709551616"),
+        in_place("n", "9007199254740992"),
+        in_place("n", "0.5"),
+        in_place("n", "[0]"),
+        message("hello", r#","seq":1"#),
+        message("hello", r#","\u0073eq":1"#),
+    ];
+    for text in table {
+        let opened = envelope::open(text.as_bytes());
+        let refusal = match &opened {
+            Ok(envelope::Envelope::Plain(plain)) => refused(plain).refusal,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((refusal.code, refusal.name), (400, ErrorName::BadRequest), "{text:.100}");
+        assert!(refusal.message.chars().count() <= 401, "{}", refusal.message);
+    }
+    let long = message("bye", &format!(r#","reason":"{}""#, "x".repeat(1 << 20)));
+    assert_eq!(envelope::open(long.as_bytes()).unwrap_err().refusal.name, ErrorName::TooLarge);
+}
+
+/// A refusal quotes what came, and nobody can make it two lines, a long one, or one that reads backwards.
+#[test]
+fn a_refusal_is_one_short_line() {
+    let mut evil = Refusal::new(ErrorName::BadSdp, format!("line \r\n\u{202e}{}", "x".repeat(20_000))).message;
+    assert!(evil.starts_with("line \\r\\n\\u{202e}xxx") && evil.chars().count() == 401, "{evil}");
+    evil = refused(&format!("{{\"v\":1e5,\"type\":\"{}\"}}", "\u{2028}".repeat(3000))).refusal.message;
+    assert!(!evil.contains('\u{2028}') && evil.chars().count() <= 401, "{evil}");
 }
 
 #[test]

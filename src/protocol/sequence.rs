@@ -16,6 +16,8 @@ use crate::clock::Mono;
 pub const GAP: Duration = Duration::from_secs(1);
 /// Messages held behind a gap.
 pub const HELD: usize = 8;
+/// A number further ahead than this is nobody's next one: taking it would use up the session's numbers.
+const AHEAD: u64 = 65_536;
 /// Messages whose replies are remembered.
 const REMEMBERED: usize = 8;
 
@@ -65,6 +67,9 @@ impl<T> Sequence<T> {
         if seq == self.next {
             self.advance(now);
             return Turn::Now(message);
+        }
+        if seq - self.next > AHEAD {
+            return Turn::Conflict(Gap { missing: self.next, next: self.next });
         }
         if self.held.len() >= HELD && !self.held.contains_key(&seq) {
             return Turn::Conflict(self.resume(seq));
@@ -178,12 +183,23 @@ mod tests {
     }
 
     #[test]
+    fn a_number_far_ahead_does_not_use_up_the_order() {
+        let mut order = Sequence::after(0);
+        assert_eq!(order.on(2, 'b', START), Turn::Held);
+        for far in [AHEAD + 2, (1 << 53) - 1, u64::MAX] {
+            assert_eq!(order.on(far, 'x', START), Turn::Conflict(Gap { missing: 1, next: 1 }));
+        }
+        assert_eq!(order.on(1, 'a', START), Turn::Now('a'));
+        assert_eq!(order.take(START), Some((2, 'b')));
+    }
+
+    #[test]
     fn no_more_than_eight_are_held() {
         let mut order = Sequence::after(0);
         for n in 2..10 {
             assert_eq!(order.on(n, n, START), Turn::Held);
         }
-        assert_eq!(order.on(u64::MAX, 0, START), Turn::Conflict(Gap { missing: 1, next: u64::MAX }));
+        assert_eq!(order.on(AHEAD, 0, START), Turn::Conflict(Gap { missing: 1, next: AHEAD + 1 }));
         assert_eq!(order.held.len(), 0);
     }
 }

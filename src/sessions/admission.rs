@@ -22,10 +22,18 @@ const REMEMBERED: Duration = Duration::from_secs(30);
 const MINUTE: Duration = Duration::from_secs(60);
 /// A burst of messages, in seconds' worth.
 const BURST: u32 = 3;
-/// Unauthorised messages looked at a second, in all.
+/// Unauthorised messages of one viewer that are looked at: a second, and at once.
+const UNAUTHORISED_OF_ONE: (u32, u32) = (2, 10);
+/// The same a second, of all viewers who sent such messages before.
 const UNAUTHORISED: u32 = 50;
-/// Refusals said a second to who has no session, in all.
-const REFUSALS: u32 = 50;
+/// Refusals said to one viewer who has no session: a second, and at once.
+const REFUSALS_OF_ONE: (u32, u32) = (2, 10);
+/// The same a second, to all.
+const REFUSALS: u32 = 100;
+/// How long a session is held against its viewer that ended without ever having had a connection.
+const GHOST_MEMORY: Duration = Duration::from_secs(60);
+/// With so many of them, a viewer may set up one session at a time, and takes nobody's place.
+const GHOSTS: usize = 2;
 /// What a viewer is told to wait when the device is full.
 const BUSY_PAUSE: Duration = Duration::from_secs(5);
 /// And when only others stand in the door.
@@ -51,6 +59,8 @@ pub(super) struct Running {
     pub(super) own: usize,
     /// That have not been live yet.
     pub(super) setups: usize,
+    /// Those of the viewer who asks.
+    pub(super) own_setups: usize,
 }
 
 /// An allowance that refills.
@@ -93,8 +103,23 @@ struct Account {
     messages: Bucket,
     /// The refusal for saying too much, once a second.
     told: Bucket,
+    /// Whether it ever sent something unauthorised, and how much more of that is looked at.
+    suspect: bool,
+    unauthorised: Bucket,
+    refusals: Bucket,
     starts: VecDeque<Mono>,
+    /// When sessions of it ended that never had a connection.
+    ghosts: VecDeque<Mono>,
     seen: Mono,
+}
+
+impl Account {
+    fn ghosts(&mut self, now: Mono) -> usize {
+        while self.ghosts.front().is_some_and(|at| now.since(*at) >= GHOST_MEMORY) {
+            self.ghosts.pop_front();
+        }
+        self.ghosts.len()
+    }
 }
 
 /// Keeps the limits.
@@ -125,13 +150,15 @@ impl Admission {
         self.limits = limits;
     }
 
-    /// A message of `viewer` came in; `seated` says whether it has a session.
+    /// A message of `viewer` came in; `seated` says whether it has a session. Each viewer uses up its own allowance first, and
+    /// what those used up who said something unauthorised is counted only against them: nobody is kept out by what others say.
     pub(super) fn message(&mut self, viewer: &Id, seated: bool, now: Mono) -> Entry {
-        if !seated && self.unauthorised.is_empty(now) {
+        let rate = self.limits.messages_per_second;
+        let spent = self.unauthorised.is_empty(now);
+        let account = self.account(viewer, now);
+        if !seated && account.suspect && (spent || account.unauthorised.is_empty(now)) {
             return Entry::Dropped;
         }
-        let rate = self.limits.messages_per_second;
-        let account = self.account(viewer, now);
         if account.messages.take(now) {
             return Entry::Read;
         }
@@ -143,14 +170,43 @@ impl Admission {
     }
 
     /// A message was not authorised; whether that is said. Once a second in all, so that asking tells nothing.
-    pub(super) fn unauthorised(&mut self, now: Mono) -> bool {
+    pub(super) fn unauthorised(&mut self, viewer: &Id, now: Mono) -> bool {
+        let account = self.account(viewer, now);
+        account.suspect = true;
+        account.unauthorised.take(now);
         self.unauthorised.take(now);
         self.unauthorised_told.take(now)
     }
 
-    /// Whether a refusal may be said to who has no session.
-    pub(super) fn refusal(&mut self, now: Mono) -> bool {
-        self.refusals.take(now)
+    /// Whether a refusal may be said to a viewer who has no session.
+    pub(super) fn refusal(&mut self, viewer: &Id, now: Mono) -> bool {
+        self.account(viewer, now).refusals.take(now) && self.refusals.take(now)
+    }
+
+    /// A session of `viewer` ended that never had a connection.
+    pub(super) fn ghost(&mut self, viewer: &Id, now: Mono) {
+        let account = self.account(viewer, now);
+        if account.ghosts.len() == GHOSTS {
+            account.ghosts.pop_front();
+        }
+        account.ghosts.push_back(now);
+    }
+
+    /// A session of `viewer` connected: what was before is forgotten.
+    pub(super) fn connected(&mut self, viewer: &Id) {
+        if let Some(account) = self.accounts.get_mut(viewer) {
+            account.ghosts.clear();
+        }
+    }
+
+    /// How many such sessions of `viewer` are remembered.
+    pub(super) fn ghosts(&mut self, viewer: &Id, now: Mono) -> usize {
+        self.accounts.get_mut(viewer).map_or(0, |account| account.ghosts(now))
+    }
+
+    /// Whether `viewer` may take the place of a session that does not get a connection.
+    pub(super) fn displaces(&mut self, viewer: &Id, now: Mono) -> bool {
+        self.ghosts(viewer, now) < GHOSTS
     }
 
     /// Whether `viewer` may start a session now. Only a start that is allowed counts, so that who waits for a place
@@ -167,6 +223,12 @@ impl Admission {
             let free = account.starts.front().map_or(MINUTE, |start| (*start + MINUTE).since(now));
             let message = format!("more than {starts_per_minute} session starts a minute");
             return Err(Refusal::new(ErrorName::RateLimited, message).retry_after(free));
+        }
+        if running.own_setups > 0 && account.ghosts(now) >= GHOSTS {
+            return busy(
+                "a session of this viewer is being set up, and those before it never connected".into(),
+                BUSY_PAUSE,
+            );
         }
         if running.own >= sessions_per_viewer {
             return busy(format!("this viewer has {sessions_per_viewer} sessions, which is the most"), BUSY_PAUSE);
@@ -206,6 +268,10 @@ impl Admission {
         let account = self.accounts.entry(viewer.clone()).or_insert_with(|| Account {
             messages: Bucket::new(rate, rate.saturating_mul(BURST), now),
             told: Bucket::new(1, 1, now),
+            suspect: false,
+            unauthorised: Bucket::new(UNAUTHORISED_OF_ONE.0, UNAUTHORISED_OF_ONE.1, now),
+            refusals: Bucket::new(REFUSALS_OF_ONE.0, REFUSALS_OF_ONE.1, now),
+            ghosts: VecDeque::new(),
             starts: VecDeque::new(),
             seen: now,
         });
@@ -274,10 +340,10 @@ mod tests {
     #[test]
     fn a_full_device_is_busy_and_says_when_to_try_again() {
         let table = [
-            (Running { all: 7, own: 1, setups: 7 }, None),
-            (Running { all: 8, own: 0, setups: 0 }, Some(5000)),
-            (Running { all: 2, own: 2, setups: 0 }, Some(5000)),
-            (Running { all: 7, own: 0, setups: 8 }, Some(1000)),
+            (Running { all: 7, own: 1, setups: 7, own_setups: 1 }, None),
+            (Running { all: 8, own: 0, setups: 0, own_setups: 0 }, Some(5000)),
+            (Running { all: 2, own: 2, setups: 0, own_setups: 0 }, Some(5000)),
+            (Running { all: 7, own: 0, setups: 8, own_setups: 0 }, Some(1000)),
         ];
         for (running, expected) in table {
             let refusal = admission().start(&id("anna"), running, ms(0)).err();
@@ -297,22 +363,69 @@ mod tests {
     }
 
     #[test]
-    fn fifty_unauthorised_messages_a_second_in_all_and_one_word_about_them() {
+    fn who_sends_unauthorised_messages_uses_up_its_own_allowance() {
         let mut admission = admission();
-        let told = (0..50).filter(|_| admission.unauthorised(ms(0))).count();
-        assert_eq!(told, 1);
-        assert_eq!(admission.message(&id("new"), false, ms(0)), Entry::Dropped, "strangers are not read any more");
-        assert_eq!(admission.message(&id("anna"), true, ms(0)), Entry::Read, "who has a session is");
-        assert_eq!(admission.message(&id("new"), false, ms(100)), Entry::Read);
-        assert!(!admission.unauthorised(ms(999)));
-        assert!(admission.unauthorised(ms(1000)));
+        let mut read = 0;
+        for n in 0..1000 {
+            if admission.message(&id("mallory"), false, ms(n)) == Entry::Read {
+                read += 1;
+                admission.unauthorised(&id("mallory"), ms(n));
+            }
+        }
+        assert!((10..=12).contains(&read), "{read}");
+        admission.unauthorised(&id("anna"), ms(1000));
+        assert_eq!(admission.message(&id("anna"), true, ms(1000)), Entry::Read, "who has a session is read");
+        assert!(!admission.unauthorised(&id("bert"), ms(1001)), "it is said once a second in all");
+        assert!(admission.unauthorised(&id("bert"), ms(2001)));
+    }
+
+    /// Payloads that look signed, 200 a second from each of 4, 40 and 300 logins: whoever comes new is read.
+    #[test]
+    fn newcomers_are_read_whatever_others_send() {
+        for logins in [4, 40, 300] {
+            let mut admission = admission();
+            for n in 0..10_000 {
+                for login in 0..logins / 4 {
+                    let flood = id(&format!("flood-{}", (n as usize + login * 4) % logins));
+                    if admission.message(&flood, false, ms(n)) == Entry::Read {
+                        admission.unauthorised(&flood, ms(n));
+                        let _ = admission.refusal(&flood, ms(n));
+                    }
+                }
+                if n % 500 == 499 {
+                    let newcomer = id(&format!("new-{n}"));
+                    assert_eq!(admission.message(&newcomer, false, ms(n)), Entry::Read, "{logins} logins at {n} ms");
+                    assert!(logins > 40 || admission.refusal(&newcomer, ms(n)), "and may be refused with a word");
+                }
+            }
+        }
     }
 
     #[test]
-    fn refusals_are_bounded_in_all() {
+    fn refusals_are_bounded_for_each_and_in_all() {
         let mut admission = admission();
-        assert_eq!((0..1000).filter(|_| admission.refusal(ms(0))).count(), 50);
-        assert_eq!((0..1000).filter(|_| admission.refusal(ms(1000))).count(), 50);
+        assert_eq!((0..1000).filter(|_| admission.refusal(&id("anna"), ms(0))).count(), 10);
+        assert_eq!((0..1000).filter(|_| admission.refusal(&id("anna"), ms(1000))).count(), 2);
+        let all = (0..1000).filter(|n| admission.refusal(&id(&format!("v{n}")), ms(5000))).count();
+        assert_eq!(all, 100);
+    }
+
+    #[test]
+    fn a_viewer_whose_sessions_never_connect_sets_up_one_at_a_time() {
+        let mut admission = admission();
+        let busy = Running { all: 1, own: 1, setups: 1, own_setups: 1 };
+        let start = |admission: &mut Admission, now| admission.start(&id("mallory"), busy, now).map_err(|r| r.name);
+        assert_eq!(start(&mut admission, ms(0)), Ok(()));
+        admission.ghost(&id("mallory"), ms(15_000));
+        assert_eq!(start(&mut admission, ms(15_000)), Ok(()), "once may happen to anybody");
+        admission.ghost(&id("mallory"), ms(16_000));
+        assert_eq!(start(&mut admission, ms(16_000)), Err(ErrorName::Busy));
+        assert!(!admission.displaces(&id("mallory"), ms(16_000)) && admission.displaces(&id("anna"), ms(16_000)));
+        assert_eq!(admission.start(&id("mallory"), Running::default(), ms(16_000)), Ok(()), "but one it may");
+        assert_eq!(start(&mut admission, ms(75_000)), Ok(()), "a minute later it is forgotten");
+        admission.ghost(&id("mallory"), ms(75_000));
+        admission.connected(&id("mallory"));
+        assert_eq!(admission.ghosts(&id("mallory"), ms(75_000)), 0);
     }
 
     #[test]

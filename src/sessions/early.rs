@@ -14,7 +14,9 @@ const WAIT: Duration = Duration::from_secs(5);
 const PER_SESSION: usize = 8;
 /// Messages of one viewer: two sessions' worth.
 const PER_VIEWER: usize = 16;
-/// Messages in all: at 32 KiB each, 2 MiB at the very most.
+/// Bytes of candidates of one session.
+const BYTES_PER_SESSION: usize = 8 << 10;
+/// Messages in all: of at most 64 sessions, half a mebibyte at the very most.
 const IN_ALL: usize = 64;
 
 /// A message that waits.
@@ -36,9 +38,15 @@ impl Early {
     /// Keeps a message; `false` where there is no room for it.
     pub(super) fn keep(&mut self, viewer: &Id, head: Head, request: Request, now: Mono) -> bool {
         let own = self.waiting.iter().filter(|w| w.viewer == *viewer);
-        let (all, same) =
-            own.fold((0, 0), |(all, same), w| (all + 1, same + usize::from(w.head.session == head.session)));
-        let room = self.waiting.len() < IN_ALL && all < PER_VIEWER && same < PER_SESSION;
+        let (mut all, mut same, mut bytes) = (0, 0, size(&request));
+        for w in own {
+            all += 1;
+            if w.head.session == head.session {
+                same += 1;
+                bytes += size(&w.request);
+            }
+        }
+        let room = self.waiting.len() < IN_ALL && all < PER_VIEWER && same < PER_SESSION && bytes <= BYTES_PER_SESSION;
         if room {
             self.waiting.push_back(Waiting { viewer: viewer.clone(), head, request, until: now + WAIT });
         }
@@ -72,10 +80,18 @@ impl Early {
     }
 }
 
+/// Bytes of the candidates in a message.
+fn size(request: &Request) -> usize {
+    match request {
+        Request::Candidates { candidates, .. } => candidates.iter().map(|c| c.candidate.len()).sum(),
+        _ => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::SessionId;
+    use crate::protocol::{Candidate, SessionId};
 
     fn id(text: &str) -> Id {
         Id::new(text).unwrap()
@@ -111,6 +127,17 @@ mod tests {
         assert_eq!(early.expire(Mono(5_000_000_000)), Some((id("anna"), head('A', 1))));
         assert_eq!(early.expire(Mono(5_000_000_000)), None);
         assert_eq!(early.deadline(), Some(Mono(6_000_000_000)));
+    }
+
+    #[test]
+    fn eight_kibibytes_of_candidates_wait_for_one_offer() {
+        let mut early = Early::default();
+        let mut keep = |session, seq| {
+            let candidate = Candidate { candidate: "c".repeat(512), mid: None, mline: None };
+            let request = Request::Candidates { ufrag: None, candidates: vec![candidate; 6], end: false };
+            early.keep(&id("anna"), head(session, seq), request, Mono(0))
+        };
+        assert_eq!([keep('A', 1), keep('A', 2), keep('A', 3), keep('B', 1)], [true, true, false, true]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod admission;
 mod early;
+mod room;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -17,8 +18,9 @@ use tokio::{
 use tracing::{debug, error, info};
 
 use self::{
-    admission::{Admission, Entry, Running},
+    admission::{Admission, Entry},
     early::Early,
+    room::{Room, Seated},
 };
 use crate::{
     broker::Event,
@@ -200,7 +202,7 @@ impl Sessions {
         };
         let text = match self.grant.authorise(viewer, opened) {
             Ok(text) => text,
-            Err(refusal) if self.admission.unauthorised(now) => return self.refuse(viewer, None, refusal, now),
+            Err(refusal) if self.admission.unauthorised(viewer, now) => return self.refuse(viewer, None, refusal, now),
             Err(_) => return,
         };
         match parse(text) {
@@ -260,9 +262,14 @@ impl Sessions {
     fn start(&mut self, viewer: &Id, head: Head, request: Request, now: Mono) {
         let early = self.early.take(viewer, &head);
         let terms = self.terms.borrow().clone();
-        self.make_room(viewer, terms.limits.sessions_per_viewer);
-        if let Err(refusal) = self.admission.start(viewer, self.running(viewer), now) {
+        let Room { running, ends } = self.room(viewer, now);
+        if let Err(refusal) = self.admission.start(viewer, running, now) {
             return self.refuse(viewer, Some(&head.session), refusal, now);
+        }
+        for (key, reason) in ends {
+            if let Some(seat) = self.seats.get(&key) {
+                seat.end(reason);
+            }
         }
         let (inbox, heard) = mpsc::channel(INBOX);
         early.into_iter().for_each(|message| drop(inbox.try_send(message)));
@@ -286,29 +293,25 @@ impl Sessions {
         self.seats.insert(key, Seat { inbox, stop, phase: seen, since: now });
     }
 
-    /// A viewer at its limit that has a session which was lost (a tab that crashed, a telephone that changed its
-    /// network) gives that one up for the new one; sessions that work are never touched.
-    fn make_room(&self, viewer: &Id, most: usize) {
-        if self.running(viewer).own < most {
-            return;
-        }
-        let lost = self.own(viewer).filter(|seat| *seat.phase.borrow() == Phase::Lost);
-        if let Some(seat) = lost.min_by_key(|seat| seat.since) {
-            seat.end(Reason::Replaced);
-        }
-    }
-
-    fn own(&self, viewer: &Id) -> impl Iterator<Item = &Seat> {
-        self.seats.iter().filter(move |((v, _), seat)| v == viewer && !seat.is_leaving()).map(|(_, seat)| seat)
-    }
-
-    fn running(&self, viewer: &Id) -> Running {
-        let staying = || self.seats.values().filter(|seat| !seat.is_leaving());
-        Running {
-            all: staying().count(),
-            own: self.own(viewer).count(),
-            setups: staying().filter(|seat| *seat.phase.borrow() == Phase::Setup).count(),
-        }
+    /// What has to end so that a new session of `viewer` can begin. It does not end before that one is admitted.
+    fn room(&mut self, viewer: &Id, now: Mono) -> Room<Key> {
+        let Self { seats, admission, terms, .. } = self;
+        let mut seated: Vec<_> = seats
+            .iter()
+            .filter(|(_, seat)| !seat.is_leaving())
+            .map(|(key, seat)| Seated {
+                key,
+                viewer: &key.0,
+                phase: *seat.phase.borrow(),
+                since: seat.since,
+                ghosts: admission.ghosts(&key.0, now),
+            })
+            .collect();
+        // Of sessions that began at one moment always the same one.
+        seated.sort_unstable_by_key(|seat| seat.key);
+        let displaces = admission.displaces(viewer, now);
+        let Room { running, ends } = room::make(&seated, viewer, displaces, &terms.borrow().limits, now);
+        Room { running, ends: ends.into_iter().map(|(key, reason)| (key.clone(), reason)).collect() }
     }
 
     fn is_seated(&self, viewer: &Id) -> bool {
@@ -319,11 +322,17 @@ impl Sessions {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some((viewer, session)) = self.names.remove(&id) else { return };
         self.seats.remove(&(viewer.clone(), session.clone()));
-        if let Err(e) = ended {
-            error!("viewer {viewer}: its task panicked: {e}");
-            self.say_last(&viewer, &session, Reason::Internal);
+        let now = Mono::now();
+        match ended {
+            Err(e) => {
+                error!("viewer {viewer}: its task panicked: {e}");
+                self.say_last(&viewer, &session, Reason::Internal);
+            }
+            Ok((_, Reason::Timeout | Reason::IceTimeout | Reason::GaveWay)) => self.admission.ghost(&viewer, now),
+            Ok((_, Reason::Refused)) => {}
+            Ok(_) => self.admission.connected(&viewer),
         }
-        self.admission.bury(viewer, session, Mono::now());
+        self.admission.bury(viewer, session, now);
     }
 
     fn say_last(&mut self, viewer: &Id, session: &SessionId, reason: Reason) {
@@ -335,7 +344,7 @@ impl Sessions {
 
     fn refuse(&mut self, viewer: &Id, session: Option<&SessionId>, refusal: Refusal, now: Mono) {
         debug!("viewer {viewer}: refused: {}", refusal.message);
-        if self.admission.refusal(now) {
+        if self.admission.refusal(viewer, now) {
             self.say(viewer, session, &Reply::Error(refusal));
         }
     }

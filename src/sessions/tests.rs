@@ -12,6 +12,7 @@ use crate::{
 mod clients;
 mod descriptions;
 mod ends;
+mod floods;
 mod live;
 mod rows;
 mod seats;

@@ -59,8 +59,10 @@ pub enum State {
 /// What others have to know of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// It has not been live yet.
+    /// ICE has no pair yet.
     Setup,
+    /// ICE has a pair, and the handshake is going on.
+    Connecting,
     /// Media flows.
     Live,
     /// It was live, and the other side does not answer.
@@ -78,6 +80,8 @@ pub enum Reason {
     Shutdown,
     /// A newer session of the same viewer took the place of one that was lost.
     Replaced,
+    /// Another viewer needed the place, and this session had no candidate pair yet.
+    GaveWay,
     /// The viewer said more than it let be read.
     Flood,
     /// It was refused before it began; the refusal is said by who refused.
@@ -113,7 +117,7 @@ impl Reason {
             Self::BadAnswer => "bad_sdp",
             Self::NoCommonCodec => "no_common_codec",
             Self::Timeout => "timeout",
-            Self::IceTimeout => "ice_timeout",
+            Self::IceTimeout | Self::GaveWay => "ice_timeout",
             Self::IceFailed => "ice_failed",
             Self::DtlsFailed => "dtls_failed",
             Self::ConsentLost => "consent_lost",
@@ -140,6 +144,10 @@ impl Reason {
             Self::IceTimeout => (
                 ErrorName::IceTimeout,
                 "no network path was found within 15 s: without a TURN server some networks have none",
+            ),
+            Self::GaveWay => (
+                ErrorName::IceTimeout,
+                "no network path was found within 5 s, and another viewer needed the place: try again",
             ),
             Self::IceFailed => (ErrorName::IceFailed, "the network path was lost and none was found again"),
             Self::DtlsFailed => (ErrorName::DtlsFailed, "the encryption handshake failed or took longer than 10 s"),
@@ -234,7 +242,8 @@ impl Life {
     /// What others have to know of it.
     pub fn phase(&self) -> Phase {
         match self.state {
-            State::Preparing | State::Offered | State::Answered | State::Connecting => Phase::Setup,
+            State::Preparing | State::Offered | State::Answered => Phase::Setup,
+            State::Connecting => Phase::Connecting,
             State::Live if self.lost.is_none() => Phase::Live,
             State::Live | State::Restarting | State::Ended => Phase::Lost,
         }

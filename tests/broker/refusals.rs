@@ -68,7 +68,7 @@ async fn each_refusal_is_told_for_what_it_is() {
         // No MQTT at all.
         (V5, &[b"HTTP/1.1 400 Bad Request\r\n\r\n", &[]], Kind::Lost, "closed the connection without an answer"),
         (V5, &[WELCOME_5, b"\xff\xff\xff\xff\xff"], Kind::Protocol, "MQTT: "),
-        (V311, &[WELCOME_311, b"\x30\xff\xff\xff\x7f"], Kind::Oversize, "a message of 268435455 bytes"),
+        (V311, &[WELCOME_311, b"\x90\xff\xff\xff\x7f"], Kind::Oversize, "a packet of 268435455 bytes"),
     ];
     for &(version, answers, kind, words) in rows {
         let (port, task) = server(answers).await;

@@ -8,6 +8,7 @@ mod mosquitto;
 mod mqtt;
 mod relay;
 mod schema;
+mod script;
 mod turn;
 
 use std::{future::Future, net::TcpListener, time::Duration};
@@ -21,6 +22,7 @@ pub use self::{
     mqtt::{Client, Version},
     relay::Relay,
     schema::conforms,
+    script::{Script, publish},
     turn::{Turn, login},
 };
 

@@ -111,6 +111,11 @@ impl Mosquitto {
         self.ports[0]
     }
 
+    /// All its ports, in the order of the listeners.
+    pub fn ports(&self) -> &[u16] {
+        &self.ports
+    }
+
     /// What it wrote to its log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()

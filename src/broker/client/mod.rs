@@ -20,11 +20,11 @@ const INFLIGHT: u16 = 64;
 const UNACKNOWLEDGED: u16 = 32;
 /// Requests between mouth and MQTT client. Holds every acknowledgement that can be due, so none is ever refused.
 const REQUESTS: usize = 256;
-/// Largest packet taken with MQTT 5, which announces it: a broker sends nothing larger.
-const PACKET_MAX: u32 = 64 << 10;
-/// Largest packet taken with MQTT 3.1.1, which cannot announce it: a larger one ends the connection, so there is room
-/// for a blunder; what is too large for a message is still refused by name.
-const PACKET_MAX_V311: usize = 1 << 20;
+/// Largest packet that is read. MQTT 5 announces it, and a broker sends nothing larger; of a larger PUBLISH the payload is
+/// skipped (`skip.rs`), and any other packet of that size ends the connection.
+pub(super) const PACKET_MAX: u32 = 64 << 10;
+/// Largest packet of ours with MQTT 3.1.1.
+const SENT_MAX: usize = 1 << 20;
 /// How long the broker keeps the session of a board that is gone, with the requests that come meanwhile.
 const SESSION_EXPIRY_S: u32 = 30;
 /// How long the broker waits with the Will: a short break in the radio is not news.
@@ -70,13 +70,16 @@ pub(super) enum Heard {
 pub(super) struct Message {
     pub(super) topic: Bytes,
     pub(super) payload: Bytes,
+    /// The true length of the payload, where it was too large and skipped.
+    pub(super) skipped: Option<usize>,
     pub(super) retain: bool,
-    pub(super) receipt: Receipt,
+    /// With QoS 0 the broker wants none.
+    pub(super) receipt: Option<Receipt>,
 }
 
 /// What is given back to the broker once a message was handed on.
+#[derive(Debug, Clone)]
 pub(super) enum Receipt {
-    None,
     V5(mqtt_v5::ManualAck),
     V311(mqtt_v4::ManualAck),
 }
@@ -95,16 +98,16 @@ pub(super) struct Handling {
 pub(super) struct Over;
 
 /// Prepares a connection; it is made by the first `poll`.
-pub(super) fn open(setup: Setup<'_>) -> Result<(Mouth, Ears), Trouble> {
+pub(super) fn open(setup: Setup<'_>) -> Result<(Mouth, Ears, Arc<Notes>), Trouble> {
     let notes = Arc::new(Notes::new(Arc::clone(&setup.local)));
     Ok(match setup.config.version {
         MqttVersion::V5 => {
-            let (mouth, ears) = v5::open(setup, notes)?;
-            (Mouth::V5(mouth), Ears::V5(ears))
+            let (mouth, ears) = v5::open(setup, Arc::clone(&notes))?;
+            (Mouth::V5(mouth), Ears::V5(ears), notes)
         }
         MqttVersion::V311 => {
-            let (mouth, ears) = v311::open(setup, notes)?;
-            (Mouth::V311(mouth), Ears::V311(ears))
+            let (mouth, ears) = v311::open(setup, Arc::clone(&notes))?;
+            (Mouth::V311(mouth), Ears::V311(ears), notes)
         }
     })
 }
@@ -150,13 +153,13 @@ impl Mouth {
         }
     }
 
-    /// Tells the broker that a message was taken.
-    pub(super) fn acknowledge(&self, receipt: Receipt) {
-        // A receipt that is refused belongs to a connection that is over: the broker sends the message again.
+    /// Tells the broker that a message was taken. `false` where the client has no room for that now, or its connection is
+    /// over; in that case the broker sends the message again.
+    pub(super) fn acknowledge(&self, receipt: &Receipt) -> bool {
         match (self, receipt) {
-            (Self::V5(client), Receipt::V5(ack)) => drop(client.try_manual_ack(ack)),
-            (Self::V311(client), Receipt::V311(ack)) => drop(client.try_manual_ack(ack)),
-            _ => {}
+            (Self::V5(client), Receipt::V5(ack)) => client.try_manual_ack(ack.clone()).is_ok(),
+            (Self::V311(client), Receipt::V311(ack)) => client.try_manual_ack(ack.clone()).is_ok(),
+            _ => true,
         }
     }
 
@@ -169,8 +172,8 @@ impl Mouth {
     }
 }
 
-/// The URL that the MQTT client is given for a WebSocket. Always `ws`: TLS is done below it.
-fn websocket_url(config: &config::Broker) -> String {
+/// The URL of a WebSocket's handshake. Always `ws`: TLS is done below it.
+pub(super) fn websocket_url(config: &config::Broker) -> String {
     let host = if config.host.contains(':') { format!("[{}]", config.host) } else { config.host.clone() };
     format!("ws://{host}:{}{}", config.port, if config.path.is_empty() { "/" } else { &config.path })
 }
@@ -238,7 +241,7 @@ fn closed(config: &config::Broker, device: &Id, lasted: Option<Duration>) -> Tro
     Trouble::new(Kind::Lost, text)
 }
 
-fn websocket_refused(config: &config::Broker, said: impl std::fmt::Display) -> Trouble {
+pub(super) fn websocket_refused(config: &config::Broker, said: impl std::fmt::Display) -> Trouble {
     Trouble::new(
         Kind::WebSocket,
         format!("open the WebSocket at path {}: {said}; is it the broker's WebSocket port and path?", config.path),
@@ -252,7 +255,9 @@ fn silent(keep_alive: Duration) -> Trouble {
 fn oversize(bytes: usize) -> Trouble {
     Trouble::new(
         Kind::Oversize,
-        format!("a message of {bytes} bytes came, more than any viewer has to say; limit their size at the broker"),
+        format!(
+            "the broker sent a packet of {bytes} bytes that is no message: this is not MQTT, or the broker is broken"
+        ),
     )
 }
 

@@ -9,15 +9,15 @@ use mqtt_v4::{
 };
 
 use super::{
-    Handling, Heard, INFLIGHT, Login, Message, Over, PACKET_MAX_V311, REQUESTS, Receipt, Setup, closed, keep_alive_s,
-    oversize, silent, version_refused, websocket_refused, websocket_url,
+    Handling, Heard, INFLIGHT, Login, Message, Over, PACKET_MAX, REQUESTS, Receipt, SENT_MAX, Setup, closed,
+    keep_alive_s, oversize, silent, version_refused,
 };
 use crate::{
     broker::{
         trouble::{Kind, Trouble},
         wire::{self, Notes},
     },
-    config::{self, Id, Transport},
+    config::{self, Id},
 };
 
 pub(in crate::broker) struct Ears {
@@ -30,17 +30,13 @@ pub(in crate::broker) struct Ears {
 
 pub(super) fn open(setup: Setup<'_>, notes: Arc<Notes>) -> Result<(AsyncClient, Ears), Trouble> {
     let config = Arc::clone(setup.config);
-    let broker = match config.transport {
-        Transport::Tcp | Transport::Tls => Broker::tcp(config.host.clone(), config.port),
-        Transport::WebSocket | Transport::WebSocketTls => {
-            Broker::websocket(websocket_url(&config)).map_err(|e| websocket_refused(&config, e))?
-        }
-    };
+    // TLS and WebSocket are done below (`wire.rs`): for the client every broker is a TCP one.
+    let broker = Broker::tcp(config.host.clone(), config.port);
     let mut options = MqttOptions::new(setup.device.as_str(), broker);
     options
         .set_keep_alive(keep_alive_s(&config))
         .set_clean_session(true)
-        .set_max_packet_size(PACKET_MAX_V311, PACKET_MAX_V311)
+        .set_max_packet_size(usize::try_from(PACKET_MAX).unwrap_or(usize::MAX), SENT_MAX)
         .set_inflight(INFLIGHT)
         .set_ack_mode(AckMode::Manual)
         .set_last_will(LastWill::new(setup.will_topic, setup.will, QoS::AtLeastOnce, true));
@@ -88,15 +84,16 @@ impl Ears {
             }
             Event::Incoming(Packet::Publish(publish)) => {
                 let receipt = match publish.qos {
-                    QoS::AtMostOnce => Receipt::None,
-                    QoS::AtLeastOnce => Receipt::V311(mqtt_v4::ManualAck::PubAck(mqtt_v4::PubAck::new(publish.pkid))),
-                    QoS::ExactlyOnce => Receipt::V311(mqtt_v4::ManualAck::PubRec(mqtt_v4::PubRec::new(publish.pkid))),
+                    QoS::AtMostOnce => None,
+                    QoS::AtLeastOnce => Some(mqtt_v4::ManualAck::PubAck(mqtt_v4::PubAck::new(publish.pkid))),
+                    QoS::ExactlyOnce => Some(mqtt_v4::ManualAck::PubRec(mqtt_v4::PubRec::new(publish.pkid))),
                 };
                 Heard::Message(Message {
                     topic: publish.topic,
+                    skipped: self.notes.skipped(&publish.payload),
                     payload: publish.payload,
                     retain: publish.retain,
-                    receipt,
+                    receipt: receipt.map(Receipt::V311),
                 })
             }
             _ => Heard::Other,
@@ -129,8 +126,6 @@ impl Ears {
             ConnectionError::MqttState(StateError::Deserialization(_)) if self.logged_in.is_none() => {
                 version_refused(self.config.version)
             }
-            ConnectionError::Websocket(e) => websocket_refused(&self.config, e),
-            ConnectionError::ResponseValidation(e) => websocket_refused(&self.config, e),
             other => Trouble::new(Kind::Protocol, format!("MQTT: {other}")),
         }
     }

@@ -12,15 +12,14 @@ use mqtt_v5::{
 
 use super::{
     Handling, Heard, INFLIGHT, Login, Message, Over, PACKET_MAX, REQUESTS, Receipt, SESSION_EXPIRY_S, Setup,
-    UNACKNOWLEDGED, WILL_DELAY_S, closed, keep_alive_s, oversize, silent, version_refused, websocket_refused,
-    websocket_url,
+    UNACKNOWLEDGED, WILL_DELAY_S, closed, keep_alive_s, oversize, silent, version_refused,
 };
 use crate::{
     broker::{
         trouble::{Kind, Trouble},
         wire::{self, Notes},
     },
-    config::{self, Id, Transport},
+    config::{self, Id},
 };
 
 pub(in crate::broker) struct Ears {
@@ -33,12 +32,8 @@ pub(in crate::broker) struct Ears {
 
 pub(super) fn open(setup: Setup<'_>, notes: Arc<Notes>) -> Result<(AsyncClient, Ears), Trouble> {
     let config = Arc::clone(setup.config);
-    let broker = match config.transport {
-        Transport::Tcp | Transport::Tls => Broker::tcp(config.host.clone(), config.port),
-        Transport::WebSocket | Transport::WebSocketTls => {
-            Broker::websocket(websocket_url(&config)).map_err(|e| websocket_refused(&config, e))?
-        }
-    };
+    // TLS and WebSocket are done below (`wire.rs`): for the client every broker is a TCP one.
+    let broker = Broker::tcp(config.host.clone(), config.port);
     let mut options = MqttOptions::new(setup.device.as_str(), broker);
     options
         .set_keep_alive(keep_alive_s(&config))
@@ -117,11 +112,12 @@ impl Ears {
             }
             Event::Incoming(Packet::Publish(publish)) => {
                 let receipt = match publish.qos {
-                    QoS::AtMostOnce => Receipt::None,
-                    _ => ack(&publish),
+                    QoS::AtMostOnce => None,
+                    _ => Some(ack(&publish)),
                 };
                 Heard::Message(Message {
                     topic: publish.topic,
+                    skipped: self.notes.skipped(&publish.payload),
                     payload: publish.payload,
                     retain: publish.retain,
                     receipt,
@@ -166,8 +162,6 @@ impl Ears {
             ConnectionError::MqttState(StateError::Deserialization(_)) if self.logged_in.is_none() => {
                 version_refused(self.config.version)
             }
-            ConnectionError::Websocket(e) => websocket_refused(&self.config, e),
-            ConnectionError::ResponseValidation(e) => websocket_refused(&self.config, e),
             other => Trouble::new(Kind::Protocol, format!("MQTT: {other}")),
         }
     }

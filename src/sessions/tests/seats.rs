@@ -16,20 +16,56 @@ fn ending(sessions: &Sessions, key: &Key) -> Option<Reason> {
     *sessions.seats[key].stop.borrow()
 }
 
+fn opening() -> Request {
+    Request::Request { media: crate::protocol::Wanted { video: false, audio: true, talk: false } }
+}
+
+impl Sessions {
+    fn asks(&mut self, viewer: &str, session: char, now: Mono) {
+        let session = SessionId::new(&session.to_string().repeat(22)).unwrap();
+        self.start(&Id::new(viewer).unwrap(), Head { session, seq: 0 }, opening(), now);
+    }
+}
+
 #[tokio::test]
 async fn a_lost_session_makes_room_for_a_new_one_of_the_same_viewer() {
-    let (mut sessions, ..) = sessions(Limits::default(), AudioSource::Off);
-    let anna = Id::new("anna").unwrap();
+    let (mut sessions, ..) = sessions(Limits::default(), AudioSource::Tone);
     let (_live, live) = seat(&mut sessions, "anna", 'A', Phase::Live);
     let (_other, other) = seat(&mut sessions, "bert", 'B', Phase::Lost);
-    sessions.make_room(&anna, 2);
-    let (_old, old) = seat(&mut sessions, "anna", 'C', Phase::Live);
-    sessions.make_room(&anna, 2);
-    assert_eq!([&live, &other, &old].map(|key| ending(&sessions, key)), [None; 3], "what works is not touched");
     let (_lost, lost) = seat(&mut sessions, "anna", 'C', Phase::Lost);
-    sessions.make_room(&anna, 2);
+    sessions.asks("anna", 'D', Mono::now());
     assert_eq!([&live, &other, &lost].map(|key| ending(&sessions, key)), [None, None, Some(Reason::Replaced)]);
-    assert_eq!(sessions.running(&anna).own, 1);
+    assert_eq!(sessions.seats.len(), 4);
+}
+
+#[tokio::test]
+async fn nothing_ends_for_a_session_that_is_refused() {
+    let limits = Limits { starts_per_minute: 1, ..Limits::default() };
+    let (mut sessions, mut said, ..) = sessions(limits, AudioSource::Tone);
+    let now = Mono::now();
+    sessions.asks("anna", 'A', now);
+    let (_lost, lost) = seat(&mut sessions, "anna", 'B', Phase::Lost);
+    sessions.asks("anna", 'C', now);
+    let refusal: Value = serde_json::from_slice(&said.try_recv().unwrap().1).unwrap();
+    assert_eq!((&refusal["name"], ending(&sessions, &lost)), (&json!("rate_limited"), None));
+}
+
+#[tokio::test]
+async fn a_newcomer_takes_the_place_of_the_oldest_that_never_connected() {
+    let (mut sessions, mut said, ..) = sessions(Limits::default(), AudioSource::Tone);
+    let now = Mono(1_000_000_000_000);
+    let ghosts: Vec<Key> = ('A'..='H').map(|c| seat(&mut sessions, &format!("v{c}"), c, Phase::Setup).1).collect();
+    sessions.asks("anna", 'Z', now);
+    assert_eq!(ending(&sessions, &ghosts[0]), Some(Reason::GaveWay), "the oldest");
+    assert!(ghosts[1..].iter().all(|key| ending(&sessions, key).is_none()));
+    assert!(said.try_recv().is_err(), "anna is not refused");
+    // Whose sessions never connect displaces nobody.
+    for _ in 0..2 {
+        sessions.admission.ghost(&Id::new("mallory").unwrap(), now);
+    }
+    sessions.asks("mallory", 'Y', now);
+    let refusal: Value = serde_json::from_slice(&said.try_recv().unwrap().1).unwrap();
+    assert_eq!(refusal["name"], "busy");
 }
 
 #[tokio::test]

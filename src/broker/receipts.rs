@@ -1,0 +1,104 @@
+//! Acknowledgements in the order in which the messages came (MQTT-4.6.0-2). Pure.
+//!
+//! A message that waits for the sessions holds back the receipts of those that came after it, even of those that were
+//! dropped at once.
+
+use std::collections::VecDeque;
+
+/// Receipts that wait. A broker that keeps to the rules has at most 65535 messages unacknowledged, one that keeps to Receive
+/// Maximum 32; what is beyond this bound is never acknowledged, and comes again with the next connection.
+const MOST: usize = 4096;
+
+/// Which receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ticket(u64);
+
+/// The receipts of one connection.
+#[derive(Debug)]
+pub(super) struct Receipts<R> {
+    /// The ticket of the oldest.
+    first: u64,
+    waiting: VecDeque<(R, bool)>,
+}
+
+impl<R> Default for Receipts<R> {
+    fn default() -> Self {
+        Self { first: 0, waiting: VecDeque::new() }
+    }
+}
+
+impl<R> Receipts<R> {
+    /// A message came. `None` where too many wait already.
+    pub(super) fn add(&mut self, receipt: R) -> Option<Ticket> {
+        if self.waiting.len() >= MOST {
+            return None;
+        }
+        self.waiting.push_back((receipt, false));
+        Some(Ticket(self.first + self.waiting.len() as u64 - 1))
+    }
+
+    /// A message was handed on, or dropped.
+    pub(super) fn done(&mut self, ticket: Ticket) {
+        let at = ticket.0.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
+        if let Some((_, done)) = at.and_then(|at| self.waiting.get_mut(at)) {
+            *done = true;
+        }
+    }
+
+    /// Gives back what is due, as long as `give` takes it.
+    pub(super) fn release(&mut self, mut give: impl FnMut(&R) -> bool) {
+        while let Some((receipt, true)) = self.waiting.front() {
+            if !give(receipt) {
+                return;
+            }
+            self.waiting.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn released(receipts: &mut Receipts<u32>, room: usize) -> Vec<u32> {
+        let mut out = Vec::new();
+        receipts.release(|n| {
+            let taken = out.len() < room;
+            out.extend(taken.then_some(*n));
+            taken
+        });
+        out
+    }
+
+    #[test]
+    fn what_came_first_is_acknowledged_first() {
+        let mut receipts = Receipts::default();
+        let tickets: Vec<_> = (0..4).map(|n| receipts.add(n).unwrap()).collect();
+        receipts.done(tickets[1]);
+        receipts.done(tickets[3]);
+        assert!(released(&mut receipts, 9).is_empty());
+        receipts.done(tickets[0]);
+        assert_eq!(released(&mut receipts, 9), [0, 1]);
+        receipts.done(tickets[0]);
+        receipts.done(tickets[2]);
+        assert_eq!(released(&mut receipts, 9), [2, 3]);
+    }
+
+    #[test]
+    fn what_the_client_does_not_take_is_given_later() {
+        let mut receipts = Receipts::default();
+        for n in 0..5 {
+            let ticket = receipts.add(n).unwrap();
+            receipts.done(ticket);
+        }
+        assert_eq!(released(&mut receipts, 2), [0, 1]);
+        assert_eq!(released(&mut receipts, 9), [2, 3, 4]);
+    }
+
+    #[test]
+    fn a_broker_without_bounds_meets_one() {
+        let mut receipts = Receipts::default();
+        assert_eq!((0..100_000).filter(|n| receipts.add(*n).is_some()).count(), MOST);
+    }
+}

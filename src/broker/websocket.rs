@@ -1,0 +1,395 @@
+//! MQTT over WebSocket (RFC 6455): the handshake is a library's, the frames are read here.
+//!
+//! The libraries hand out whole frames, and a broker may put a whole message into one, however large it is. Here the bytes of
+//! a frame are handed on as they come, so that a message that is skipped needs no memory.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use async_tungstenite::{tokio::client_async, tungstenite::client::IntoClientRequest};
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes in one frame of ours.
+const PIECE: usize = 16 << 10;
+/// Answers to pings wait behind at most so much; more pings than that are not answered.
+const PENDING: usize = 64 << 10;
+/// Bytes of a control frame (section 5.5).
+const CONTROL: usize = 125;
+
+/// Frames of data, ends and questions.
+const CONTINUATION: u8 = 0;
+const BINARY: u8 = 2;
+const CLOSE: u8 = 8;
+const PING: u8 = 9;
+const PONG: u8 = 10;
+
+/// Asks for MQTT at this URL, over a stream that is connected. The error is what the other side said instead.
+pub(super) async fn open<S>(url: &str, stream: S) -> Result<Frames<S>, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut request = url.into_client_request().map_err(|e| e.to_string())?;
+    let mqtt = "mqtt".parse().map_err(|_| "no header".to_owned())?;
+    request.headers_mut().insert("Sec-WebSocket-Protocol", mqtt);
+    let (socket, response) = client_async(request, Careful(stream)).await.map_err(|e| e.to_string())?;
+    match response.headers().get("Sec-WebSocket-Protocol") {
+        Some(name) if name.as_bytes() == b"mqtt" => {}
+        _ => return Err("the server does not offer MQTT (no subprotocol mqtt in its answer)".to_owned()),
+    }
+    Ok(Frames { stream: socket.into_inner().into_inner().0, place: START, control: Vec::new(), out: BytesMut::new() })
+}
+
+/// Hands out one byte at a time: what follows the handshake must not get lost in its buffer.
+struct Careful<S>(S);
+
+impl<S: AsyncRead + Unpin> AsyncRead for Careful<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut byte = [0];
+        let mut one = ReadBuf::new(&mut byte);
+        ready!(Pin::new(&mut self.0).poll_read(cx, &mut one))?;
+        buf.put_slice(one.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Careful<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// Where in the stream of frames the next byte belongs.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// In a frame's header: what is known of it.
+    Header { bytes: [u8; 10], known: usize },
+    /// In the payload of a frame of this kind.
+    Payload { kind: u8, left: u64 },
+    /// The other side has closed.
+    Closed,
+}
+
+const START: Place = Place::Header { bytes: [0; 10], known: 0 };
+
+/// The byte stream inside of a WebSocket's binary frames.
+#[derive(Debug)]
+pub(super) struct Frames<S> {
+    stream: S,
+    place: Place,
+    /// The payload of the control frame that is being read.
+    control: Vec<u8>,
+    /// Frames of ours on their way.
+    out: BytesMut,
+}
+
+fn broken(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("WebSocket: {what}"))
+}
+
+impl<S> Frames<S> {
+    /// Bytes that may be read into the payload of data from here, at once.
+    fn data_left(&self) -> Option<u64> {
+        match self.place {
+            Place::Payload { kind: CONTINUATION | BINARY, left } => Some(left),
+            _ => None,
+        }
+    }
+
+    /// One byte outside of data.
+    fn take(&mut self, byte: u8) -> io::Result<()> {
+        match self.place {
+            Place::Header { mut bytes, known } => {
+                bytes[known] = byte;
+                self.place = self.header(bytes, known + 1)?;
+            }
+            Place::Payload { kind, left } => {
+                self.control.push(byte);
+                self.place = Place::Payload { kind, left: left - 1 };
+            }
+            Place::Closed => {}
+        }
+        self.finish();
+        Ok(())
+    }
+
+    fn header(&mut self, bytes: [u8; 10], known: usize) -> io::Result<Place> {
+        let size = match (known, bytes[1] & 0x7f) {
+            (..2, _) => return Ok(Place::Header { bytes, known }),
+            (_, 126) => 4,
+            (_, 127) => 10,
+            _ => 2,
+        };
+        let (kind, is_last) = (bytes[0] & 0x0f, bytes[0] & 0x80 != 0);
+        let is_control = matches!(kind, CLOSE | PING | PONG);
+        if bytes[0] & 0x70 != 0 || bytes[1] & 0x80 != 0 {
+            return Err(broken("the server's frames are masked or extended"));
+        }
+        if !is_control && !matches!(kind, CONTINUATION | BINARY) {
+            return Err(broken("a frame that is not binary"));
+        }
+        if is_control && (!is_last || size != 2) {
+            return Err(broken("a control frame in pieces"));
+        }
+        if known < size {
+            return Ok(Place::Header { bytes, known });
+        }
+        let left = match size {
+            2 => u64::from(bytes[1]),
+            4 => u64::from(u16::from_be_bytes([bytes[2], bytes[3]])),
+            _ => bytes[2..].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+        };
+        Ok(Place::Payload { kind, left })
+    }
+
+    /// Does what a frame asks for that has ended.
+    fn finish(&mut self) {
+        let Place::Payload { kind, left: 0 } = self.place else { return };
+        let control = std::mem::take(&mut self.control);
+        self.place = START;
+        match kind {
+            PING if self.out.len() < PENDING => self.frame(PONG, &control),
+            CLOSE => {
+                self.frame(CLOSE, &control[..control.len().min(2)]);
+                self.place = Place::Closed;
+            }
+            _ => {}
+        }
+    }
+
+    /// Puts a frame behind those that wait. Clients mask what they say (section 5.3).
+    fn frame(&mut self, kind: u8, payload: &[u8]) {
+        // Without random numbers the mask is known, which harms only proxies that are broken.
+        let mask = getrandom::u32().unwrap_or(0x5a5a_5a5a).to_be_bytes();
+        let length = payload.len();
+        self.out.extend_from_slice(&[0x80 | kind]);
+        match u16::try_from(length) {
+            Ok(short) if length <= CONTROL => self.out.extend_from_slice(&[0x80 | short.to_be_bytes()[1]]),
+            Ok(short) => {
+                self.out.extend_from_slice(&[0x80 | 126]);
+                self.out.extend_from_slice(&short.to_be_bytes());
+            }
+            Err(_) => {
+                self.out.extend_from_slice(&[0x80 | 127]);
+                self.out.extend_from_slice(&(length as u64).to_be_bytes());
+            }
+        }
+        self.out.extend_from_slice(&mask);
+        self.out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Frames<S> {
+    /// Sends what waits.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.out.is_empty() {
+            let n = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.out))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.out.advance(n);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Frames<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if matches!(self.place, Place::Closed) {
+                // The answer to the close; whether it arrives makes no difference any more.
+                drop(self.poll_send(cx));
+                return Poll::Ready(Ok(()));
+            }
+            let Some(left) = self.data_left() else {
+                let mut byte = [0];
+                let mut one = ReadBuf::new(&mut byte);
+                ready!(Pin::new(&mut self.stream).poll_read(cx, &mut one))?;
+                let Some(byte) = one.filled().first().copied() else { return Poll::Ready(Ok(())) };
+                self.take(byte)?;
+                if !self.out.is_empty()
+                    && let Poll::Ready(Err(error)) = self.poll_send(cx)
+                {
+                    return Poll::Ready(Err(error));
+                }
+                continue;
+            };
+            if buf.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(buf.remaining());
+            let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
+            let n = part.filled().len();
+            buf.advance(n);
+            if n == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            if let Place::Payload { left, .. } = &mut self.place {
+                *left -= n as u64;
+            }
+            self.finish();
+            return Poll::Ready(Ok(()));
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Frames<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_send(cx))?;
+        let piece = &bytes[..bytes.len().min(PIECE)];
+        self.frame(BINARY, piece);
+        // What does not go now goes with the next write or flush.
+        if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+            return Poll::Ready(Err(error));
+        }
+        Poll::Ready(Ok(piece.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !matches!(self.place, Place::Closed) {
+            self.frame(CLOSE, &1000_u16.to_be_bytes());
+            self.place = Place::Closed;
+        }
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    fn frames(room: usize) -> (Frames<DuplexStream>, DuplexStream) {
+        let (near, far) = duplex(room);
+        (Frames { stream: near, place: START, control: Vec::new(), out: BytesMut::new() }, far)
+    }
+
+    /// A frame of a server.
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let length = match payload.len() {
+            n @ 0..126 => vec![u8::try_from(n).unwrap()],
+            n @ 126..65_536 => [&[126][..], &u16::try_from(n).unwrap().to_be_bytes()].concat(),
+            n => [&[127][..], &(n as u64).to_be_bytes()].concat(),
+        };
+        [&[first][..], &length, payload].concat()
+    }
+
+    /// What the client is given of what a server says before it hangs up, and how that ends.
+    async fn heard(said: &[u8]) -> (Vec<u8>, Result<(), String>) {
+        let (mut frames, mut far) = frames(said.len().max(1));
+        far.write_all(said).await.unwrap();
+        far.shutdown().await.unwrap();
+        let mut all = Vec::new();
+        let ended = frames.read_to_end(&mut all).await.map(drop).map_err(|e| e.to_string());
+        (all, ended)
+    }
+
+    #[tokio::test]
+    async fn data_is_handed_on_whatever_frames_it_comes_in() {
+        let long = vec![b'x'; 70_000];
+        for (said, expected) in [
+            (frame(0x82, b"abc"), b"abc".to_vec()),
+            ([frame(0x02, b"a"), frame(0x00, b""), frame(0x80, b"bc")].concat(), b"abc".to_vec()),
+            ([frame(0x02, b"a"), frame(0x89, b"ping"), frame(0x80, b"bc")].concat(), b"abc".to_vec()),
+            ([frame(0x82, b""), frame(0x8a, b"pong"), frame(0x82, &[7; 200])].concat(), vec![7; 200]),
+            (frame(0x82, &long), long.clone()),
+            ([frame(0x82, b"a"), frame(0x88, &[3, 232]), frame(0x82, b"after the end")].concat(), b"a".to_vec()),
+        ] {
+            assert_eq!(heard(&said).await, (expected, Ok(())));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_breaks_the_rules_ends_the_connection() {
+        for (said, words) in [
+            (frame(0x81, b"text"), "not binary"),
+            (frame(0x83, b"reserved"), "not binary"),
+            (frame(0xc2, b"extended"), "masked or extended"),
+            (vec![0x82, 0x81, 1, 2, 3, 4, 5], "masked or extended"),
+            (frame(0x09, b"a part of a ping"), "control frame in pieces"),
+            (frame(0x89, &[0; 126]), "control frame in pieces"),
+        ] {
+            let (all, ended) = heard(&said).await;
+            assert!(all.is_empty() && ended.as_ref().is_err_and(|e| e.contains(words)), "{said:x?}: {ended:?}");
+        }
+    }
+
+    /// A frame of ours, unmasked: its first byte and its payload.
+    async fn said(far: &mut DuplexStream) -> (u8, Vec<u8>) {
+        let (first, length) = (far.read_u8().await.unwrap(), far.read_u8().await.unwrap());
+        assert!(length & 0x80 != 0, "clients mask");
+        let length = match length & 0x7f {
+            126 => usize::from(far.read_u16().await.unwrap()),
+            127 => usize::try_from(far.read_u64().await.unwrap()).unwrap(),
+            n => usize::from(n),
+        };
+        let mut mask = [0; 4];
+        far.read_exact(&mut mask).await.unwrap();
+        let mut payload = vec![0; length];
+        far.read_exact(&mut payload).await.unwrap();
+        payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
+        (first, payload)
+    }
+
+    #[tokio::test]
+    async fn what_is_written_comes_in_masked_frames() {
+        let (mut frames, mut far) = frames(1 << 20);
+        let long: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        frames.write_all(b"short").await.unwrap();
+        frames.write_all(&long).await.unwrap();
+        frames.flush().await.unwrap();
+        assert_eq!(said(&mut far).await, (0x82, b"short".to_vec()));
+        let mut all = Vec::new();
+        while all.len() < long.len() {
+            let (first, payload) = said(&mut far).await;
+            assert!(first == 0x82 && payload.len() <= PIECE);
+            all.extend(payload);
+        }
+        assert_eq!(all, long);
+        frames.shutdown().await.unwrap();
+        assert_eq!(said(&mut far).await, (0x88, vec![3, 232]));
+    }
+
+    #[tokio::test]
+    async fn pings_and_the_end_are_answered_without_a_word_of_ours() {
+        let (mut frames, mut far) = frames(1 << 20);
+        far.write_all(&[frame(0x89, b"are you there"), frame(0x88, &[3, 233, b'x'])].concat()).await.unwrap();
+        assert_eq!(frames.read(&mut [0; 10]).await.unwrap(), 0);
+        assert_eq!(said(&mut far).await, (0x8a, b"are you there".to_vec()));
+        assert_eq!(said(&mut far).await, (0x88, vec![3, 233]));
+    }
+
+    #[tokio::test]
+    async fn pings_that_nobody_takes_answers_to_cost_no_memory() {
+        let (mut frames, mut far) = frames(1000);
+        let flood = async {
+            for _ in 0..20_000 {
+                far.write_all(&frame(0x89, &[1; 125])).await.unwrap();
+            }
+            far.write_all(&frame(0x82, b"x")).await.unwrap();
+            far
+        };
+        let mut byte = [0];
+        let (_far, read) = tokio::join!(flood, frames.read_exact(&mut byte));
+        assert!(read.is_ok() && frames.out.len() <= PENDING + 200, "{}", frames.out.len());
+    }
+}

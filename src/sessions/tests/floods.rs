@@ -1,0 +1,119 @@
+//! Many who ask at once, and those who come while they do.
+
+use super::*;
+
+impl House {
+    /// Offers until the answer comes, as often as the refusals say; how many refusals there were.
+    async fn insists(&mut self, viewer: &str, session: char) -> usize {
+        let offer = json!({"v": 1, "type": "offer", "session": session.to_string().repeat(22), "seq": 0, "sdp": OFFER});
+        let wait = async {
+            let mut refused = 0;
+            loop {
+                self.send(viewer, offer.to_string()).await;
+                let said = self.next(viewer).await;
+                match said["type"].as_str() {
+                    Some("answer") => return refused,
+                    _ => assert_eq!(said["name"], "busy", "{said}"),
+                }
+                refused += 1;
+                sleep(Duration::from_millis(said["retry_after_ms"].as_u64().unwrap())).await;
+            }
+        };
+        timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("{viewer} never gets in"))
+    }
+
+    /// Sends a message as each of so many viewers, while what is said is heard.
+    async fn crowd(&mut self, n: usize, message: impl Fn(usize) -> Value) -> Vec<Value> {
+        let events = self.events.clone();
+        let messages: Vec<_> = (0..n).map(|i| (format!("crowd-{i}"), message(i).to_string())).collect();
+        let sending = tokio::spawn(async move {
+            for (viewer, payload) in messages {
+                let viewer = Id::new(&viewer).unwrap();
+                events.send(Event::Message { viewer, payload: payload.into() }).await.unwrap();
+            }
+        });
+        let mut heard = Vec::new();
+        while !sending.is_finished() || heard.len() < 50 && heard.len() < n {
+            heard.extend(timeout(Duration::from_millis(100), self.next_of_all()).await.map(|(_, message)| message));
+        }
+        heard
+    }
+}
+
+fn offer(n: usize) -> Value {
+    json!({"v": 1, "type": "offer", "session": format!("{n:022}"), "seq": 0, "sdp": OFFER})
+}
+
+#[tokio::test]
+async fn fifty_offers_at_once_where_four_have_room() {
+    let mut house = House::new(Limits { viewers: 4, ..Limits::default() }, AudioSource::Tone);
+    let mut heard = house.crowd(50, offer).await;
+    let count = |heard: &[Value], key: &str, value: &str| heard.iter().filter(|m| m[key] == value).count();
+    let rest = async {
+        while count(&heard, "type", "answer") + count(&heard, "name", "busy") < 50 {
+            heard.push(house.next_of_all().await.1);
+        }
+    };
+    timeout(Duration::from_secs(20), rest).await.expect("each is told something");
+    assert_eq!((count(&heard, "type", "answer"), count(&heard, "name", "busy")), (4, 46));
+    assert!(heard.iter().filter(|m| m["name"] == "busy").all(|m| m["retry_after_ms"].is_u64()));
+    house.viewers(4).await;
+}
+
+/// All within their limits: they take every place, never answer, and come again under other names.
+#[tokio::test]
+async fn ten_thousand_who_never_answer_keep_nobody_out() {
+    let mut house = House::usual();
+    house.crowd(10_000, offer).await;
+    house.viewers(8).await;
+    let refused = house.insists("anna", 'A').await;
+    assert!(refused <= 8, "refused {refused} times");
+    assert!(house.presence.borrow().viewers <= 8);
+}
+
+/// A whole exchange that somebody recorded and says again.
+#[tokio::test]
+async fn a_recorded_exchange_opens_nothing() {
+    let mut house = House::usual();
+    let exchange: Vec<(u64, &str, Value)> = vec![
+        (0, "offer", json!({"sdp": OFFER})),
+        (1, "candidates", json!({"candidates": [], "end": true})),
+        (2, "renew", json!({})),
+    ];
+    let answer = house.open("anna", 'A').await;
+    // While the session runs: what was answered is answered again, and no second session begins.
+    for (seq, kind, fields) in exchange.clone() {
+        house.say("anna", 'A', seq, kind, fields).await;
+    }
+    assert_eq!(house.hear("anna", "answer").await, answer);
+    house.hear("anna", "renewed").await;
+    house.viewers(1).await;
+    house.say("anna", 'A', 3, "bye", json!({})).await;
+    house.hear("anna", "bye").await;
+    house.viewers(0).await;
+    // Afterwards the session is over, and its id is used up.
+    for (seq, kind, fields) in exchange {
+        house.say("anna", 'A', seq, kind, fields).await;
+        if kind != "candidates" {
+            house.refused("anna", 410, "gone").await;
+        }
+    }
+    house.viewers(0).await;
+}
+
+/// 1000 messages a second of one viewer: the others are answered as ever.
+#[tokio::test]
+async fn who_floods_is_told_and_the_others_are_heard() {
+    let mut house = House::usual();
+    house.open("anna", 'A').await;
+    for seq in 1..=20 {
+        for n in 0..50 {
+            house.say("mallory", 'M', n, "renew", json!({})).await;
+            while house.said.len() > 32 {
+                house.next_of_all().await;
+            }
+        }
+        house.say("anna", 'A', seq, "ping", json!({"n": seq})).await;
+        assert_eq!(house.hear("anna", "pong").await["n"], seq);
+    }
+}

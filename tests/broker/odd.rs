@@ -1,0 +1,203 @@
+//! Brokers and viewers that do what the rules do not foresee.
+
+use bytes::Bytes;
+use fanlight::{
+    broker::{Event, State},
+    config::{Id, MqttVersion},
+};
+use serde_json::json;
+
+use crate::rig::{Board, Mosquitto, Script, at, publish, request, within};
+
+const REQ: &str = "fanlight/v1/cam/req/anna";
+
+/// MQTT-4.6.0-2: acknowledgements go out in the order in which the messages came, also of those that are dropped at once
+/// while earlier ones wait for the sessions.
+#[tokio::test]
+async fn acknowledgements_keep_the_order_of_arrival() {
+    for version in [MqttVersion::V5, MqttVersion::V311] {
+        let script = Script::new(version).await;
+        let mut board = Board::with_room_for(1, at(script.port, version));
+        let mut peer = script.welcome().await;
+        board.up().await;
+        for identifier in 1..=3 {
+            peer.publish(REQ, identifier, b"waits").await;
+        }
+        peer.publish("fanlight/v1/other/req/anna", 4, b"foreign").await;
+        peer.publish("fanlight/v1/cam/status", 5, b"{}").await;
+        peer.say(&publish(version, 0x33, REQ, 6, b"retained")).await;
+        peer.publish(REQ, 7, b"waits").await;
+        let dropped = async {
+            while board.outbox.dropped().retained == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(20, "all was heard", dropped).await;
+        for _ in 0..4 {
+            assert_eq!(board.event().await, request("waits"));
+        }
+        let mut order = Vec::new();
+        while order.len() < 7 {
+            let body = peer.next(4).await.expect("the link goes on");
+            order.push(u16::from_be_bytes([body[0], body[1]]));
+        }
+        assert_eq!(order, [1, 2, 3, 4, 5, 6, 7], "{version:?}");
+        board.stop().await;
+    }
+}
+
+/// Whatever a broker sends, the link goes on or ends with a reason and is made anew.
+#[tokio::test]
+async fn packets_out_of_place_end_the_connection_with_a_reason_at_most() {
+    use MqttVersion::{V5, V311};
+    let rows: &[(MqttVersion, &[u8])] = &[
+        (V5, &[0x40, 2, 0, 99]),
+        (V311, &[0x40, 2, 0, 99]),
+        (V5, &[0x90, 4, 0, 99, 0, 1]),
+        (V311, &[0x90, 3, 0, 99, 1]),
+        (V5, &[0x50, 2, 0, 99]),
+        (V5, &[0x62, 2, 0, 99]),
+        (V5, &[0x70, 2, 0, 99]),
+        (V5, &[0x20, 3, 0, 0, 0]),
+        (V311, &[0x20, 2, 0, 0]),
+        (V5, &[0x10, 0]),
+        (V311, &[0x82, 0]),
+        (V5, &[0xf0, 0]),
+        (V5, &[0, 0]),
+        // Messages: identifier 0, QoS 3, no topic, a filter for a topic, an alias that was never offered, no end.
+        (V5, &[0x32, 6, 0, 1, b'a', 0, 0, 0]),
+        (V311, &[0x32, 5, 0, 1, b'a', 0, 0]),
+        (V311, &[0x36, 5, 0, 1, b'a', 0, 1]),
+        (V5, &[0x30, 3, 0, 0, 0]),
+        (V311, &[0x30, 3, 0, 1, b'#']),
+        (V5, &[0x30, 7, 0, 1, b'a', 3, 0x23, 0, 5]),
+        (V5, &[0x30, 6, 0, 1, b'a', 0x80, 0x80, 0x80]),
+        (V311, &[0x30, 2, 0xff, 0xff]),
+        // Another server is to be used; too many messages; an answer to a ping nobody sent.
+        (V5, &[0xe0, 11, 0x9d, 9, 0x1c, 0, 6, b'o', b't', b'h', b'e', b'r', b'.']),
+        (V5, &[0xe0, 2, 0x93, 0]),
+        (V5, &[0xd0, 0]),
+        (V5, b"\xff\xff\xff\xff\xff"),
+        (V311, b"GET / HTTP/1.1\r\n\r\n"),
+        (V311, &[0x90, 0xff, 0xff, 0xff, 0x7f]),
+        (V5, &[0x40, 0xff, 0xff, 0xff, 0x7f]),
+    ];
+    let mut ended = 0;
+    for &(version, bytes) in rows {
+        let script = Script::new(version).await;
+        let mut board = Board::start(at(script.port, version));
+        let mut peer = script.welcome().await;
+        board.up().await;
+        peer.say(bytes).await;
+        peer.publish(REQ, 77, b"still there").await;
+        match board.event().await {
+            Event::Down => {
+                ended += 1;
+                let mut state = board.outbox.state();
+                let said = state.wait_for(|state| matches!(state, State::Down(_)));
+                let said = format!("{:?}", *within(5, "a reason", said).await.unwrap());
+                assert!(said.len() < 600, "{bytes:x?}: {said}");
+            }
+            event => assert_eq!(event, request("still there"), "{bytes:x?}"),
+        }
+        board.stop().await;
+    }
+    assert!(ended > 10, "{ended} connections ended");
+}
+
+/// A broker that takes one message at a time gets them one at a time.
+#[tokio::test]
+async fn a_receive_maximum_of_one_is_kept() {
+    let script = Script::new(MqttVersion::V5).await;
+    let mut board = Board::start(at(script.port, MqttVersion::V5));
+    let mut peer = script.accept().await;
+    peer.packet().await.unwrap();
+    peer.say(&[0x20, 6, 0, 0, 3, 0x21, 0, 1]).await;
+    peer.grant().await;
+    for _ in 0..3 {
+        board.outbox.say(&Id::new("anna").unwrap(), Bytes::from_static(b"{}")).await;
+    }
+    let mut topics = Vec::new();
+    while topics.len() < 5 {
+        let (first, body) = peer.packet().await.expect("the link goes on");
+        if first >> 4 != 3 {
+            continue;
+        }
+        let topic = usize::from(u16::from_be_bytes([body[0], body[1]]));
+        topics.push(String::from_utf8(body[2..2 + topic].to_vec()).unwrap());
+        peer.say(&[0x40, 2, body[2 + topic], body[3 + topic]]).await;
+    }
+    board.up().await;
+    topics.sort();
+    assert_eq!(topics[..2], ["fanlight/v1/cam/info", "fanlight/v1/cam/rsp/anna"]);
+    board.stop().await;
+}
+
+/// Response Topic, Correlation Data, user properties and topic aliases change nothing.
+#[tokio::test]
+async fn properties_of_a_request_are_ignored() {
+    let broker = Mosquitto::plain().await;
+    let mut board = Board::start(at(broker.port(), MqttVersion::V5));
+    board.up().await;
+    let mut watcher = broker.watch("#").await;
+    let data = "c".repeat(60_000);
+    let mut arguments = vec!["-D", "publish", "response-topic", "fanlight/v1/cam/status"];
+    arguments.extend(["-D", "publish", "topic-alias", "1", "-D", "publish", "content-type", "text/evil"]);
+    for _ in 0..100 {
+        arguments.extend(["-D", "publish", "user-property", "seq", "1"]);
+    }
+    broker.publish(REQ, "plain", &arguments).await;
+    assert_eq!(board.event().await, request("plain"));
+    // More of it than a packet holds that the board announced: the broker drops the message.
+    broker
+        .publish(REQ, "much", &["-D", "publish", "correlation-data", &data, "-D", "publish", "response-topic", &data])
+        .await;
+    broker.publish(REQ, "next", &[]).await;
+    assert_eq!(board.event().await, request("next"));
+    board.outbox.say(&Id::new("anna").unwrap(), Bytes::from_static(br#"{"n":1}"#)).await;
+    let reply = loop {
+        let seen = watcher.next().await;
+        if seen.payload == r#"{"n":1}"# {
+            break seen;
+        }
+    };
+    assert_eq!(reply.topic, "fanlight/v1/cam/rsp/anna");
+    board.stop().await;
+}
+
+/// Somebody whom the broker lets write on the board's own topics: the board says its own again.
+async fn contradicted(version: MqttVersion) {
+    let broker = Mosquitto::plain().await;
+    let mut board = Board::start(at(broker.port(), version));
+    board.up().await;
+    let mut status = broker.watch("fanlight/v1/cam/status").await;
+    let mut info = broker.watch("fanlight/v1/cam/info").await;
+    status.next_with("state", "online").await;
+    info.next_with("name", "Camera").await;
+    for forged in [json!({"state": "online", "viewers": 7}), json!({"state": "offline"}), json!([1])] {
+        broker.publish("fanlight/v1/cam/status", forged.to_string(), &["-r"]).await;
+        assert_eq!(status.next().await.json(), forged);
+        assert_eq!(status.next_with("state", "online").await.json()["epoch"], "epoch-1");
+    }
+    broker.publish("fanlight/v1/cam/info", r#"{"name":"Forged"}"#, &["-r"]).await;
+    info.next_with("name", "Forged").await;
+    info.next_with("name", "Camera").await;
+    // Its own words are no contradiction: it comes to rest.
+    board.viewers(3);
+    status.next_with("viewers", 3).await;
+    // A list of what is revoked has to be signed; this one is not even looked at.
+    broker.publish("fanlight/v1/cam/deny", r#"{"viewer":"anna"}"#, &["-r"]).await;
+    broker.publish(REQ, "hello", &[]).await;
+    assert_eq!(board.event().await, request("hello"));
+    board.stop().await;
+}
+
+#[tokio::test]
+async fn what_others_say_in_its_name_is_contradicted_mqtt_5() {
+    contradicted(MqttVersion::V5).await;
+}
+
+#[tokio::test]
+async fn what_others_say_in_its_name_is_contradicted_mqtt_3_1_1() {
+    contradicted(MqttVersion::V311).await;
+}
