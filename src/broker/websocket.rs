@@ -17,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const PIECE: usize = 16 << 10;
 /// Answers to pings wait behind at most so much; more pings than that are not answered.
 const PENDING: usize = 64 << 10;
+/// Bytes of an answer to the handshake.
+const ANSWER: usize = 16 << 10;
 /// Bytes of a control frame (section 5.5).
 const CONTROL: usize = 125;
 
@@ -35,38 +37,73 @@ where
     let mut request = url.into_client_request().map_err(|e| e.to_string())?;
     let mqtt = "mqtt".parse().map_err(|_| "no header".to_owned())?;
     request.headers_mut().insert("Sec-WebSocket-Protocol", mqtt);
-    let (socket, response) = client_async(request, Careful(stream)).await.map_err(|e| e.to_string())?;
+    let (socket, response) = client_async(request, Careful::new(stream)).await.map_err(|e| e.to_string())?;
     match response.headers().get("Sec-WebSocket-Protocol") {
         Some(name) if name.as_bytes() == b"mqtt" => {}
         _ => return Err("the server does not offer MQTT (no subprotocol mqtt in its answer)".to_owned()),
     }
-    Ok(Frames { stream: socket.into_inner().into_inner().0, place: START, control: Vec::new(), out: BytesMut::new() })
+    Ok(Frames { stream: socket.into_inner().into_inner(), place: START, control: Vec::new(), out: BytesMut::new() })
 }
 
-/// Hands out one byte at a time: what follows the handshake must not get lost in its buffer.
-struct Careful<S>(S);
+/// Hands out the answer to the handshake by itself, whole: what follows it must not get lost in the library's buffer.
+#[derive(Debug)]
+struct Careful<S> {
+    stream: S,
+    /// What was read and not handed out.
+    buffer: BytesMut,
+    /// Bytes of the answer among it; not known before it is whole.
+    answer: Option<usize>,
+}
+
+impl<S> Careful<S> {
+    fn new(stream: S) -> Self {
+        Self { stream, buffer: BytesMut::new(), answer: None }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Careful<S> {
+    /// Reads until the answer is whole.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            if let Some(answer) = self.answer {
+                return Poll::Ready(Ok(answer));
+            }
+            let mut bytes = [0; 1024];
+            let mut read = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+            self.buffer.extend_from_slice(read.filled());
+            let end = self.buffer.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4);
+            let over = read.filled().is_empty() || self.buffer.len() > ANSWER;
+            self.answer = end.or(over.then_some(self.buffer.len()));
+        }
+    }
+}
 
 impl<S: AsyncRead + Unpin> AsyncRead for Careful<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut byte = [0];
-        let mut one = ReadBuf::new(&mut byte);
-        ready!(Pin::new(&mut self.0).poll_read(cx, &mut one))?;
-        buf.put_slice(one.filled());
+        let answer = ready!(self.poll_answer(cx))?;
+        let most = if answer > 0 { answer } else { self.buffer.len() };
+        if most == 0 {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let piece = self.buffer.split_to(most.min(buf.remaining()));
+        buf.put_slice(&piece);
+        self.answer = Some(answer.saturating_sub(piece.len()));
         Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Careful<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -86,7 +123,7 @@ const START: Place = Place::Header { bytes: [0; 10], known: 0 };
 /// The byte stream inside of a WebSocket's binary frames.
 #[derive(Debug)]
 pub(super) struct Frames<S> {
-    stream: S,
+    stream: Careful<S>,
     place: Place,
     /// The payload of the control frame that is being read.
     control: Vec<u8>,
@@ -273,123 +310,5 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Frames<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-
-    use super::*;
-
-    fn frames(room: usize) -> (Frames<DuplexStream>, DuplexStream) {
-        let (near, far) = duplex(room);
-        (Frames { stream: near, place: START, control: Vec::new(), out: BytesMut::new() }, far)
-    }
-
-    /// A frame of a server.
-    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-        let length = match payload.len() {
-            n @ 0..126 => vec![u8::try_from(n).unwrap()],
-            n @ 126..65_536 => [&[126][..], &u16::try_from(n).unwrap().to_be_bytes()].concat(),
-            n => [&[127][..], &(n as u64).to_be_bytes()].concat(),
-        };
-        [&[first][..], &length, payload].concat()
-    }
-
-    /// What the client is given of what a server says before it hangs up, and how that ends.
-    async fn heard(said: &[u8]) -> (Vec<u8>, Result<(), String>) {
-        let (mut frames, mut far) = frames(said.len().max(1));
-        far.write_all(said).await.unwrap();
-        far.shutdown().await.unwrap();
-        let mut all = Vec::new();
-        let ended = frames.read_to_end(&mut all).await.map(drop).map_err(|e| e.to_string());
-        (all, ended)
-    }
-
-    #[tokio::test]
-    async fn data_is_handed_on_whatever_frames_it_comes_in() {
-        let long = vec![b'x'; 70_000];
-        for (said, expected) in [
-            (frame(0x82, b"abc"), b"abc".to_vec()),
-            ([frame(0x02, b"a"), frame(0x00, b""), frame(0x80, b"bc")].concat(), b"abc".to_vec()),
-            ([frame(0x02, b"a"), frame(0x89, b"ping"), frame(0x80, b"bc")].concat(), b"abc".to_vec()),
-            ([frame(0x82, b""), frame(0x8a, b"pong"), frame(0x82, &[7; 200])].concat(), vec![7; 200]),
-            (frame(0x82, &long), long.clone()),
-            ([frame(0x82, b"a"), frame(0x88, &[3, 232]), frame(0x82, b"after the end")].concat(), b"a".to_vec()),
-        ] {
-            assert_eq!(heard(&said).await, (expected, Ok(())));
-        }
-    }
-
-    #[tokio::test]
-    async fn what_breaks_the_rules_ends_the_connection() {
-        for (said, words) in [
-            (frame(0x81, b"text"), "not binary"),
-            (frame(0x83, b"reserved"), "not binary"),
-            (frame(0xc2, b"extended"), "masked or extended"),
-            (vec![0x82, 0x81, 1, 2, 3, 4, 5], "masked or extended"),
-            (frame(0x09, b"a part of a ping"), "control frame in pieces"),
-            (frame(0x89, &[0; 126]), "control frame in pieces"),
-        ] {
-            let (all, ended) = heard(&said).await;
-            assert!(all.is_empty() && ended.as_ref().is_err_and(|e| e.contains(words)), "{said:x?}: {ended:?}");
-        }
-    }
-
-    /// A frame of ours, unmasked: its first byte and its payload.
-    async fn said(far: &mut DuplexStream) -> (u8, Vec<u8>) {
-        let (first, length) = (far.read_u8().await.unwrap(), far.read_u8().await.unwrap());
-        assert!(length & 0x80 != 0, "clients mask");
-        let length = match length & 0x7f {
-            126 => usize::from(far.read_u16().await.unwrap()),
-            127 => usize::try_from(far.read_u64().await.unwrap()).unwrap(),
-            n => usize::from(n),
-        };
-        let mut mask = [0; 4];
-        far.read_exact(&mut mask).await.unwrap();
-        let mut payload = vec![0; length];
-        far.read_exact(&mut payload).await.unwrap();
-        payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
-        (first, payload)
-    }
-
-    #[tokio::test]
-    async fn what_is_written_comes_in_masked_frames() {
-        let (mut frames, mut far) = frames(1 << 20);
-        let long: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
-        frames.write_all(b"short").await.unwrap();
-        frames.write_all(&long).await.unwrap();
-        frames.flush().await.unwrap();
-        assert_eq!(said(&mut far).await, (0x82, b"short".to_vec()));
-        let mut all = Vec::new();
-        while all.len() < long.len() {
-            let (first, payload) = said(&mut far).await;
-            assert!(first == 0x82 && payload.len() <= PIECE);
-            all.extend(payload);
-        }
-        assert_eq!(all, long);
-        frames.shutdown().await.unwrap();
-        assert_eq!(said(&mut far).await, (0x88, vec![3, 232]));
-    }
-
-    #[tokio::test]
-    async fn pings_and_the_end_are_answered_without_a_word_of_ours() {
-        let (mut frames, mut far) = frames(1 << 20);
-        far.write_all(&[frame(0x89, b"are you there"), frame(0x88, &[3, 233, b'x'])].concat()).await.unwrap();
-        assert_eq!(frames.read(&mut [0; 10]).await.unwrap(), 0);
-        assert_eq!(said(&mut far).await, (0x8a, b"are you there".to_vec()));
-        assert_eq!(said(&mut far).await, (0x88, vec![3, 233]));
-    }
-
-    #[tokio::test]
-    async fn pings_that_nobody_takes_answers_to_cost_no_memory() {
-        let (mut frames, mut far) = frames(1000);
-        let flood = async {
-            for _ in 0..20_000 {
-                far.write_all(&frame(0x89, &[1; 125])).await.unwrap();
-            }
-            far.write_all(&frame(0x82, b"x")).await.unwrap();
-            far
-        };
-        let mut byte = [0];
-        let (_far, read) = tokio::join!(flood, frames.read_exact(&mut byte));
-        assert!(read.is_ok() && frames.out.len() <= PENDING + 200, "{}", frames.out.len());
-    }
-}
+#[path = "websocket_tests.rs"]
+mod tests;

@@ -59,8 +59,8 @@ async fn each_refusal_is_told_for_what_it_is() {
         (V311, &[&[0x20, 2, 0, 3]], Kind::Busy, "no room"),
         (V5, &[&[0x20, 3, 0, 0x8a, 0]], Kind::Login, "Banned"),
         // Subscriptions: the first filter is the requests'.
-        (V5, &[WELCOME_5, &[0x90, 5, 0, 1, 0, 0x87, 1]], Kind::Subscription, "fanlight/v1/cam/req/+: NotAuthorized"),
-        (V311, &[WELCOME_311, &[0x90, 4, 0, 1, 0x80, 1]], Kind::Subscription, "fanlight/v1/cam/req/+: refused; let"),
+        (V5, &[WELCOME_5, &[0x90, 6, 0, 1, 0, 0x87, 1, 1]], Kind::Subscription, "fanlight/v1/cam/req/+: NotAuthorized"),
+        (V311, &[WELCOME_311, &[0x90, 5, 0, 1, 0x80, 1, 1]], Kind::Subscription, "fanlight/v1/cam/req/+: refused; let"),
         // Dismissed later.
         (V5, &[WELCOME_5, &[0xe0, 2, 0x8b, 0]], Kind::Lost, "the broker shuts down"),
         (V5, &[WELCOME_5, &[0xe0, 2, 0x8e, 0]], Kind::TakenOver, "another client"),
