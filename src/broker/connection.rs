@@ -31,7 +31,7 @@ use crate::{
 const REFRESH: Duration = Duration::from_secs(60);
 /// Changes of `status` that come closer together are said as one.
 const COALESCE: Duration = Duration::from_millis(200);
-/// What others say on `info` is contradicted at most so often.
+/// What others say on `status` or `info` is contradicted at most so often.
 const AGAINST: Duration = Duration::from_secs(1);
 /// A reply that is older finds nobody waiting.
 const REPLY_LIFE: Duration = Duration::from_secs(15);
@@ -240,9 +240,14 @@ impl Keeper {
         let Line { config, topics, mouth, contradicted, .. } = line;
         let mut said_at = Instant::now();
         let (mut info_said_at, mut info_news) = (said_at, false);
-        let mut news = false;
+        let (mut news, mut against) = (false, false);
         loop {
-            let due = said_at + if news { COALESCE } else { REFRESH };
+            let due = said_at
+                + match (news, against) {
+                    (true, _) => COALESCE,
+                    (false, true) => AGAINST,
+                    (false, false) => REFRESH,
+                };
             let info_due = info_said_at + AGAINST;
             tokio::select! {
                 biased;
@@ -257,10 +262,10 @@ impl Keeper {
                 }
                 () = sleep_until(due) => {
                     self.say_status(line).await?;
-                    (said_at, news) = (Instant::now(), false);
+                    (said_at, news, against) = (Instant::now(), false, false);
                 }
                 () = changed(&mut self.link.presence), if !news => news = true,
-                () = contradicted.status.notified(), if !news => news = true,
+                () = contradicted.status.notified(), if !against => against = true,
                 () = contradicted.info.notified(), if !info_news => info_news = true,
                 () = sleep_until(info_due), if info_news => {
                     self.say_info(line).await?;

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     future::pending,
+    hash::{BuildHasher, RandomState},
     sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
@@ -19,7 +20,7 @@ use super::{
     trouble::{Complaints, Kind, Trouble},
 };
 use crate::{
-    config,
+    config::{self, MqttVersion},
     protocol::{Topics, status},
 };
 
@@ -37,12 +38,15 @@ enum Sorted {
     Foreign,
 }
 
-/// Messages on one of our own topics that may still come back to us: they come in order, a moment later.
-const ECHOES: usize = 8;
+/// Messages on one of our own topics that may still come back to us: they come in order, and on a slow network late.
+const ECHOES: usize = 64;
 
-/// What this connection said on its own topics.
+/// What this connection said on its own topics, as keyed hashes.
 #[derive(Debug, Default)]
-pub(super) struct Published(Mutex<[VecDeque<Bytes>; 2]>);
+pub(super) struct Published {
+    key: RandomState,
+    said: Mutex<[VecDeque<u64>; 2]>,
+}
 
 /// One of the retained topics of this device.
 #[derive(Debug, Clone, Copy)]
@@ -54,20 +58,17 @@ pub(super) enum Own {
 impl Published {
     /// Something is said now.
     pub(super) fn add(&self, own: Own, payload: &Bytes) {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let said = &mut said[own as usize];
         if said.len() == ECHOES {
             said.pop_front();
         }
-        said.push_back(payload.clone());
-    }
-
-    fn is_empty(&self, own: Own) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)[own as usize].is_empty()
+        said.push_back(self.key.hash_one(payload));
     }
 
     fn has(&self, own: Own, payload: &Bytes) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)[own as usize].contains(payload)
+        let hash = self.key.hash_one(payload);
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)[own as usize].contains(&hash)
     }
 }
 
@@ -152,7 +153,9 @@ impl Hearing<'_> {
         let Message { topic, payload, skipped, retain, receipt } = message;
         let ticket = receipt.and_then(|receipt| self.hold.lock().receipts.add(receipt));
         let length = skipped.unwrap_or(payload.len());
-        let sorted = sort(self.topics, self.published, &topic, payload, skipped, retain);
+        // In MQTT 3.1.1 only what stood there before we subscribed has the flag; what we say next replaces it.
+        let stood = retain && config.version == MqttVersion::V311;
+        let sorted = sort(self.topics, self.published, &topic, payload, skipped, (retain, stood));
         let shown = topic.escape_ascii();
         match sorted {
             Sorted::Request(event) => {
@@ -228,15 +231,14 @@ fn sort(
     topic: &[u8],
     payload: Bytes,
     skipped: Option<usize>,
-    retain: bool,
+    (retain, stood): (bool, bool),
 ) -> Sorted {
     let Ok(topic) = str::from_utf8(topic) else { return Sorted::Foreign };
     for (own, name, contradiction) in
         [(Own::Status, topics.status(), Sorted::Status), (Own::Info, topics.info(), Sorted::Info)]
     {
         if topic == name {
-            // In MQTT 3.1.1 what stood there comes first; what we say next replaces it.
-            let stood = retain && !status::says_offline(&payload) && published.is_empty(own);
+            let stood = stood && !status::says_offline(&payload);
             return if stood || published.has(own, &payload) { Sorted::Echo } else { contradiction };
         }
     }
@@ -297,10 +299,10 @@ mod tests {
             ("fanlight/v1/other/status", &offline, false, Sorted::Foreign),
         ];
         for (topic, payload, retain, expected) in rows {
-            let sorted = sort(&topics, &published, topic.as_bytes(), payload.clone(), None, retain);
+            let sorted = sort(&topics, &published, topic.as_bytes(), payload.clone(), None, (retain, false));
             assert_eq!(sorted, expected, "{topic}");
         }
-        let sort = |topic: &[u8], skipped| sort(&topics, &published, topic, small.clone(), skipped, false);
+        let sort = |topic: &[u8], skipped| sort(&topics, &published, topic, small.clone(), skipped, (false, false));
         assert_eq!(sort(b"\xff", None), Sorted::Foreign);
         let skipped = Sorted::Request(Event::Oversize { viewer, len: 1_200_000 });
         assert_eq!(sort(b"fanlight/v1/cam/req/anna", Some(1_200_000)), skipped);
@@ -309,9 +311,9 @@ mod tests {
     #[test]
     fn what_stood_there_before_is_no_contradiction_unless_it_says_offline() {
         let topics = Topics::new("fanlight/v1", &Id::new("cam").unwrap());
-        let sort = |payload: &'static [u8], retain| {
+        let sort = |payload: &'static [u8], stood| {
             let none = Published::default();
-            sort(&topics, &none, topics.status().as_bytes(), Bytes::from_static(payload), None, retain)
+            sort(&topics, &none, topics.status().as_bytes(), Bytes::from_static(payload), None, (stood, stood))
         };
         assert_eq!(sort(br#"{"state":"online","conn":1}"#, true), Sorted::Echo);
         assert_eq!(sort(br#"{"state":"offline"}"#, true), Sorted::Status);

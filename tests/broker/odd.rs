@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fanlight::{
-    broker::{Event, State},
+    broker::{Event, Kind, State},
     config::{Id, MqttVersion},
 };
 use serde_json::json;
@@ -131,6 +131,27 @@ async fn a_receive_maximum_of_one_is_kept() {
     board.up().await;
     topics.sort();
     assert_eq!(topics[..2], ["fanlight/v1/cam/info", "fanlight/v1/cam/rsp/anna"]);
+    board.stop().await;
+}
+
+/// A takeover is told once the board is back, which it is at once when its configuration changes.
+#[tokio::test]
+async fn a_takeover_is_told_as_an_event() {
+    let script = Script::new(MqttVersion::V5).await;
+    let mut board = Board::start(at(script.port, MqttVersion::V5));
+    let mut peer = script.welcome().await;
+    board.up().await;
+    peer.say(&[0xe0, 2, 0x8e, 0]).await;
+    board.trouble(Kind::TakenOver).await;
+    board.config.send_modify(|_| {});
+    let mut peer = script.welcome().await;
+    let event = loop {
+        let body = peer.next(3).await.expect("the link goes on");
+        if body[2..].starts_with(b"fanlight/v1/cam/evt") {
+            break body;
+        }
+    };
+    assert!(event.ends_with(br#"{"v":1,"type":"identity_conflict"}"#));
     board.stop().await;
 }
 
