@@ -209,7 +209,10 @@ pub fn link(link: Link) -> (Outbox, impl Future<Output = ()> + Send) {
     let counts = Arc::new(Counts::default());
     let local = Arc::default();
     let outbox = Outbox { queue, state: following, counts: Arc::clone(&counts), local: Arc::clone(&local) };
-    (outbox, Keeper { link, words, state, counts, complaints: Arc::default(), conn: 0, taken_over: false, local }.keep())
+    (
+        outbox,
+        Keeper { link, words, state, counts, complaints: Arc::default(), conn: 0, taken_over: false, local }.keep(),
+    )
 }
 
 /// Keeps one connection after the other.

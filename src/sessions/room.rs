@@ -86,13 +86,13 @@ mod tests {
 
     const NOW: Mono = Mono(100_000_000_000);
 
+    /// A session: whose, in which phase, how many seconds old, and how many ghosts this viewer had.
+    type Session<'a> = (&'a str, Phase, u64, usize);
+    /// Sessions, who asks, whether it may displace others, and which of the sessions end.
+    type Row<'a> = (&'a [Session<'a>], &'a str, bool, &'a [(usize, Reason)]);
+
     /// `anna setup 3`: whose, in which phase, and how many seconds old; then how many ghosts this viewer had.
-    fn decide(
-        seats: &[(&str, Phase, u64, usize)],
-        viewer: &str,
-        displaces: bool,
-        limits: &Limits,
-    ) -> Vec<(usize, Reason)> {
+    fn decide(seats: &[Session<'_>], viewer: &str, displaces: bool, limits: &Limits) -> Vec<(usize, Reason)> {
         let ids: Vec<Id> = seats.iter().map(|(viewer, ..)| Id::new(viewer).unwrap()).collect();
         let seated: Vec<_> = seats
             .iter()
@@ -115,7 +115,7 @@ mod tests {
     fn who_gives_way_to_whom() {
         use Phase::{Connecting, Live, Lost, Setup};
         let limits = Limits { viewers: 3, setups: 3, sessions_per_viewer: 2, ..Limits::default() };
-        let rows: [(&[(&str, Phase, u64, usize)], &str, bool, &[(usize, Reason)]); 12] = [
+        let rows: [Row<'_>; 12] = [
             // There is room.
             (&[("anna", Lost, 9, 0), ("bert", Setup, 9, 0)], "anna", true, &[]),
             // The own limit: lost ones go, then ghosts; what works stays.
