@@ -6,7 +6,7 @@
 mod network;
 
 use std::sync::{
-    Arc, Mutex, PoisonError, Weak,
+    Arc, Mutex, MutexGuard, PoisonError, Weak,
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
@@ -23,6 +23,8 @@ const FLOOR_PERCENT: u32 = 33;
 pub const VIDEO_RING: usize = 32;
 /// Packets the audio ring holds: one second of 20 ms packets.
 pub const AUDIO_RING: usize = 50;
+/// Characters of a sentence that says why a source is not well.
+pub const REASON: usize = 300;
 
 /// One coded frame, cut into RTP payloads once for all viewers.
 #[derive(Debug)]
@@ -156,6 +158,8 @@ pub struct Writer {
     frames: broadcast::Sender<Arc<Frame>>,
     wishes: Arc<Wishes>,
     health: Arc<watch::Sender<Health>>,
+    /// Why the source is not well, for a person.
+    reason: Arc<Mutex<Option<Arc<str>>>>,
     /// Ticks of the last frame, and one more; 0 before the first.
     ticks: Arc<AtomicU64>,
     /// Whether what is written is no longer wanted.
@@ -186,6 +190,7 @@ pub fn feed(capacity: usize) -> Writer {
         frames: broadcast::Sender::new(capacity),
         wishes: Arc::default(),
         health: Arc::new(watch::Sender::new(Health::Starting)),
+        reason: Arc::default(),
         ticks: Arc::default(),
         cut: Arc::default(),
     }
@@ -226,7 +231,32 @@ impl Writer {
         if self.cut.load(Ordering::Acquire) {
             return;
         }
+        if matches!(health, Health::Ok | Health::Starting | Health::Privacy) {
+            *self.reason() = None;
+        }
         self.health.send_if_modified(|now| std::mem::replace(now, health) != health);
+    }
+
+    /// Says that the source is not well, and why: a sentence for viewers, of which [`REASON`] characters are kept. The
+    /// sentence stays until `set_health` says that the source works or starts.
+    pub fn set_trouble(&self, health: Health, why: &str) {
+        if self.cut.load(Ordering::Acquire) {
+            return;
+        }
+        let why: String = why.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON).collect();
+        let why: Arc<str> = why.into();
+        let changed = *self.reason() != Some(Arc::clone(&why));
+        *self.reason() = Some(why);
+        self.health.send_if_modified(|now| std::mem::replace(now, health) != health || changed);
+    }
+
+    /// Why the source is not well, where that is known.
+    pub fn trouble(&self) -> Option<Arc<str>> {
+        self.reason().clone()
+    }
+
+    fn reason(&self) -> MutexGuard<'_, Option<Arc<str>>> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How the source is doing.
@@ -282,66 +312,4 @@ impl Reader {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame(n: u64) -> Frame {
-        Frame { payloads: vec![Bytes::from_static(b"x")], key: n == 0, ticks: n, at: Mono(n) }
-    }
-
-    #[tokio::test]
-    async fn a_late_reader_pays_alone_and_the_writer_never_waits() {
-        let writer = feed(4);
-        let (mut late, mut prompt) = (writer.subscribe(), writer.subscribe());
-        for n in 0..10 {
-            writer.send(frame(n));
-            assert!(matches!(prompt.next().await, Some(Next::Frame(f)) if f.ticks == n));
-        }
-        assert!(matches!(late.next().await, Some(Next::Missed(6))));
-        assert!(matches!(late.next().await, Some(Next::Frame(f)) if f.ticks == 6));
-        late.skip_to_now();
-        writer.send(frame(11));
-        assert!(matches!(late.next().await, Some(Next::Frame(f)) if f.ticks == 11));
-        drop(writer);
-        assert!(late.next().await.is_none());
-    }
-
-    #[test]
-    fn ten_wishes_are_one() {
-        let writer = feed(4);
-        let reader = writer.subscribe();
-        (0..10).for_each(|_| reader.wishes().wish_key());
-        assert!(writer.wishes().take_key());
-        assert!(!writer.wishes().take_key());
-    }
-
-    #[tokio::test]
-    async fn a_thread_that_was_given_up_writes_nothing_any_more() {
-        let writer = feed(4);
-        let mut reader = writer.subscribe();
-        let (old, new) = (writer.for_thread(), writer.for_thread());
-        old.send(frame(1));
-        old.cut_off();
-        writer.set_health(Health::Stalled);
-        old.send(frame(9));
-        old.set_health(Health::Ok);
-        assert_eq!(writer.health(), Health::Stalled);
-        new.send(frame(2));
-        new.set_health(Health::Ok);
-        for expected in [1, 2] {
-            assert!(matches!(reader.next().await, Some(Next::Frame(f)) if f.ticks == expected));
-        }
-        assert_eq!((writer.health(), writer.last_ticks()), (Health::Ok, Some(2)));
-    }
-
-    #[test]
-    fn health_wakes_only_on_change() {
-        let writer = feed(4);
-        let mut health = writer.watch_health();
-        writer.set_health(Health::Starting);
-        assert!(!health.has_changed().unwrap());
-        writer.set_health(Health::Ok);
-        assert!(health.has_changed().unwrap());
-        assert_eq!(*health.borrow_and_update(), Health::Ok);
-    }
-}
+mod tests;

@@ -49,8 +49,12 @@ pub struct Counts {
     pub lost: u64,
     /// Pictures the driver marked as broken.
     pub flagged: u64,
-    /// Pictures that could not be decoded.
+    /// Pictures that could not be used: cut short, or of a kind that cannot be decoded.
     pub damaged: u64,
+    /// Why the last of them could not be used.
+    pub why: String,
+    /// Bytes between pictures that belong to none.
+    pub rubbish: u64,
     /// Pictures left out because the encoder was not done with those before.
     pub behind: u64,
     /// Pictures coded and sent.
@@ -62,6 +66,12 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Counts a picture that could not be used.
+    pub fn refuse(&mut self, why: impl Into<String>) {
+        self.damaged += 1;
+        self.why = why.into();
+    }
+
     /// Whether pictures were lost on the way.
     fn is_noteworthy(&self) -> bool {
         self.overtaken + self.lost + self.flagged + self.damaged + self.behind > 0
@@ -117,7 +127,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { taken, overtaken, thinned, lost, flagged, damaged, behind, sent, keys, bytes } = self.counts;
+        let Counts { taken, overtaken, thinned, lost, flagged, damaged, behind, sent, keys, bytes, rubbish, ref why } =
+            self.counts;
+        let refused = if why.is_empty() { "refused".to_owned() } else { format!("refused ({why})") };
         let seconds = self.period.as_secs_f64().max(0.001);
         let kilobits = bytes as f64 * 8.0 / 1000.0 / seconds;
         write!(f, "{taken} pictures in, {sent} sent ({keys} key) in {seconds:.0} s, {kilobits:.0} kbit/s")?;
@@ -131,8 +143,9 @@ impl fmt::Display for Report {
             (thinned, "left out for the rate"),
             (lost, "lost by the driver"),
             (flagged, "marked broken by the driver"),
-            (damaged, "damaged"),
+            (damaged, refused.as_str()),
             (behind, "left out for the encoder"),
+            (rubbish, "bytes between pictures skipped"),
         ];
         losses.iter().filter(|(count, _)| *count > 0).try_for_each(|(count, what)| write!(f, ", {count} {what}"))
     }
@@ -157,7 +170,8 @@ mod tests {
             report.to_string(),
             "300 pictures in, 300 sent (1 key) in 10 s, 2000 kbit/s, coded in 1.5 ms (longest 3.0)"
         );
-        (meter.counts.lost, meter.counts.behind) = (2, 1);
+        (meter.counts.lost, meter.counts.behind, meter.counts.rubbish) = (2, 1, 36);
+        meter.counts.refuse("no JPEG");
         meter.coder = "the processor".into();
         meter.coded_in(Duration::from_millis(2));
         assert_eq!(meter.report(Mono(19 * SECOND), TEN), None);
@@ -166,7 +180,7 @@ mod tests {
         assert_eq!(
             report.to_string(),
             "0 pictures in, 0 sent (0 key) in 10 s, 0 kbit/s, coded by the processor in 2.0 ms (longest 2.0), \
-             2 lost by the driver, 1 left out for the encoder"
+             2 lost by the driver, 1 refused (no JPEG), 1 left out for the encoder, 36 bytes between pictures skipped"
         );
     }
 

@@ -49,6 +49,11 @@ impl Stage {
         self.writer.watch_health()
     }
 
+    /// Why the device is not well, where that is known.
+    pub fn trouble(&self) -> Option<Arc<str>> {
+        self.writer.trouble()
+    }
+
     /// Changes how long the device stays on after the last viewer.
     pub fn set_linger(&self, linger: Duration) {
         self.linger.send_replace(linger);

@@ -2,18 +2,16 @@
 
 use std::{
     fs::File,
-    io::{BufReader, Seek as _},
+    io::{Read as _, Seek as _, SeekFrom},
     path::Path,
 };
-
-use hound::{SampleFormat, WavReader};
 
 use crate::feed::Fault;
 
 use super::{
     resample::Resampler,
-    samples::{mix, of_i32, sane},
     timeline::RATE,
+    wav::{self, Problem, Wav},
 };
 
 /// Frames read from the file at a time.
@@ -22,12 +20,16 @@ const PIECE: usize = 480;
 /// An open file.
 pub(super) struct Clip {
     name: String,
-    /// Taken out and put back at the end of the file, where it is rewound.
-    reader: Option<WavReader<BufReader<File>>>,
+    file: File,
+    wav: Wav,
+    /// Bytes of sound that were not read yet in this round, and whether any was.
+    left: u64,
+    heard: bool,
     channels: usize,
     resampler: Option<Resampler>,
-    /// One piece as read, in the file's channels.
-    raw: Vec<f32>,
+    /// One piece as read, and the same in the wanted channels.
+    raw: Vec<u8>,
+    mixed: Vec<f32>,
     /// Samples at 48 kHz that wait to be played.
     ready: Vec<f32>,
 }
@@ -36,29 +38,28 @@ impl Clip {
     /// Opens `path` to be played in `channels` channels.
     pub(super) fn open(path: &Path, channels: usize) -> Result<Self, Fault> {
         let name = format!("sound file {}", path.display());
-        let file = File::open(path).map_err(|e| match e.kind() {
+        let mut file = open(path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => Fault::Absent(format!("{name}: no such file")),
             _ => Fault::Failed(format!("{name}: open: {e}")),
         })?;
-        let reader = WavReader::new(BufReader::new(file)).map_err(|e| wrong(&name, &e))?;
-        let spec = reader.spec();
-        if reader.duration() == 0 {
+        let wav = wav::read(&mut file).map_err(|e| wrong(&name, e))?;
+        if wav.length == 0 {
             return Err(Fault::Failed(format!("{name}: there is no sound in it")));
         }
-        let resampler = match spec.sample_rate {
+        let resampler = match wav.format.rate {
             RATE => None,
             rate => Some(Resampler::new(rate, channels).map_err(|e| Fault::Failed(format!("{name}: {e}")))?),
         };
-        Ok(Self { name, reader: Some(reader), channels, resampler, raw: Vec::new(), ready: Vec::new() })
+        let (raw, mixed, ready) = (Vec::new(), Vec::new(), Vec::new());
+        let mut clip = Self { name, file, wav, left: 0, heard: false, channels, resampler, raw, mixed, ready };
+        clip.begin()?;
+        Ok(clip)
     }
 
     /// What it is, for a person.
     pub(super) fn describe(&self) -> String {
-        let spec = self.reader.as_ref().map(WavReader::spec);
-        spec.map_or_else(
-            || self.name.clone(),
-            |s| format!("{}: {} Hz, {} bits, {} channels", self.name, s.sample_rate, s.bits_per_sample, s.channels),
-        )
+        let format = self.wav.format;
+        format!("{}: {} Hz, {} bits, {} channels", self.name, format.rate, format.bits, format.channels)
     }
 
     /// Fills `out`, interleaved, with what comes next.
@@ -73,63 +74,64 @@ impl Clip {
 
     /// Reads one piece, or goes back to the start.
     fn read(&mut self) -> Result<(), Fault> {
-        let Some(reader) = &mut self.reader else {
-            return Err(Fault::Failed(format!("{}: could not be rewound", self.name)));
-        };
-        let spec = reader.spec();
-        let from = usize::from(spec.channels);
+        let (frame, layout, from) =
+            (self.wav.format.frame(), self.wav.format.layout, usize::from(self.wav.format.channels));
+        let want = self.left.min((PIECE * frame) as u64);
         self.raw.clear();
-        let read = match spec.sample_format {
-            SampleFormat::Float => {
-                let samples = reader.samples::<f32>().take(PIECE * from);
-                samples.map(|s| s.map(sane)).try_for_each(|s| s.map(|s| self.raw.push(s)))
-            }
-            SampleFormat::Int => {
-                let shift = 32 - u32::from(spec.bits_per_sample.clamp(1, 32));
-                let samples = reader.samples::<i32>().take(PIECE * from);
-                samples.map(|s| s.map(|s| of_i32(s << shift))).try_for_each(|s| s.map(|s| self.raw.push(s)))
-            }
-        };
-        read.map_err(|e| wrong(&self.name, &e))?;
-        if self.raw.is_empty() {
+        let read = (&self.file).take(want).read_to_end(&mut self.raw);
+        let read = read.map_err(|e| wrong(&self.name, e.into()))? as u64;
+        // A file that has become shorter is played to where it ends now.
+        self.left = if read < want { 0 } else { self.left - read };
+        if read < frame as u64 {
             return self.rewind();
         }
-        let mut mixed = Vec::with_capacity(PIECE * self.channels);
-        for frame in self.raw.chunks_exact(from) {
-            mix(|n| frame.get(n).copied().unwrap_or(0.0), from, self.channels, &mut mixed);
-        }
+        self.heard = true;
+        self.mixed.clear();
+        layout.decode(&self.raw, from, self.channels, &mut self.mixed);
         match &mut self.resampler {
-            None => self.ready.extend_from_slice(&mixed),
+            None => self.ready.extend_from_slice(&self.mixed),
             Some(resampler) => resampler
-                .push(&mixed, &mut self.ready)
+                .push(&self.mixed, &mut self.ready)
                 .map_err(|e| Fault::Failed(format!("{}: resample: {e}", self.name)))?,
         }
         Ok(())
     }
 
-    /// Back to the first sample. The header is read anew: the file may have been written over meanwhile, and what it
-    /// says now has to be what it said then.
+    /// Back to the first sample. The header is read again: the file may have been written over meanwhile, or grown, and
+    /// samples have to look as they did.
     fn rewind(&mut self) -> Result<(), Fault> {
-        let Some(reader) = self.reader.take() else { return Ok(()) };
-        let spec = reader.spec();
-        let mut file = reader.into_inner();
-        file.rewind().map_err(|e| Fault::Failed(format!("{}: rewind: {e}", self.name)))?;
-        let reader = WavReader::new(file).map_err(|e| wrong(&self.name, &e))?;
-        if reader.spec() != spec || reader.duration() == 0 {
+        let wav = wav::read(&mut self.file).map_err(|e| wrong(&self.name, e))?;
+        if wav.format != self.wav.format || wav.length == 0 || !self.heard {
             return Err(Fault::Failed(format!("{}: changed while it was played", self.name)));
         }
-        self.reader = Some(reader);
+        self.wav = wav;
+        self.begin()
+    }
+
+    /// To the first sample.
+    fn begin(&mut self) -> Result<(), Fault> {
+        let begin = self.file.seek(SeekFrom::Start(self.wav.begin));
+        begin.map_err(|e| Fault::Failed(format!("{}: rewind: {e}", self.name)))?;
+        (self.left, self.heard) = (self.wav.length, false);
         Ok(())
     }
 }
 
-fn wrong(name: &str, e: &hound::Error) -> Fault {
-    Fault::Failed(match e {
-        hound::Error::Unsupported => {
+/// Opens a regular file: a pipe or a device could block for ever.
+fn open(path: &Path) -> std::io::Result<File> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("not a regular file"));
+    }
+    File::open(path)
+}
+
+fn wrong(name: &str, problem: Problem) -> Fault {
+    Fault::Failed(match problem {
+        Problem::Unsupported => {
             format!("{name}: this kind of WAV is not supported: PCM of 8, 16, 24 or 32 bits or 32-bit float is")
         }
-        hound::Error::IoError(e) => format!("{name}: read: {e}"),
-        e => format!("{name}: not a WAV file that can be read: {e}"),
+        Problem::Io(e) => format!("{name}: read: {e}"),
+        Problem::Not(why) => format!("{name}: not a WAV file that can be read: {why}"),
     })
 }
 
@@ -137,7 +139,7 @@ fn wrong(name: &str, e: &hound::Error) -> Fault {
 mod tests {
     use std::path::PathBuf;
 
-    use hound::{WavSpec, WavWriter};
+    use hound::{SampleFormat, WavSpec, WavWriter};
 
     use super::*;
 
@@ -204,6 +206,51 @@ mod tests {
         }
     }
 
+    /// Half a second of what a clip plays, mono.
+    fn played(path: &Path) -> Vec<f32> {
+        let mut clip = Clip::open(path, 1).unwrap_or_else(|e| panic!("{e}"));
+        let mut sound = vec![0.0; 24_000];
+        clip.render(&mut sound).unwrap();
+        sound
+    }
+
+    #[test]
+    fn lengths_that_are_wrong_are_played_to_the_end_and_round_without_a_gap() {
+        let dir = tempfile::tempdir().unwrap();
+        // A tenth of a second: whole waves, so that the loop has no seam.
+        let path = wav(dir.path(), spec(48_000, 1, 16, SampleFormat::Int), 4_800);
+        let (whole, expected) = (std::fs::read(&path).unwrap(), played(&path));
+        let at = whole.windows(4).position(|id| id == b"data").unwrap() + 4;
+        let list = b"LIST\x1A\0\0\0INFOISFT\x0E\0\0\0Lavf60.16.100\0";
+        for told in [9_600, 0, u32::MAX, 0x7FFF_FFFF, 9_602, 10_001, 4_801] {
+            for behind in [&b""[..], list, b"\x01"] {
+                let mut odd = [&whole[..], behind].concat();
+                odd[at..at + 4].copy_from_slice(&told.to_le_bytes());
+                // With a wrong length nobody can tell what stands behind the sound from sound.
+                if told == 9_600 || behind != list {
+                    std::fs::write(&path, &odd).unwrap();
+                    assert!(played(&path) == expected, "{told} told, {} bytes behind", behind.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_ffmpeg_writes_into_a_pipe_is_played() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, pipe) = (dir.path().join("file.wav"), dir.path().join("pipe.wav"));
+        for codec in ["pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_u8"] {
+            let make = |to: &str| {
+                let mut ffmpeg = std::process::Command::new("ffmpeg");
+                ffmpeg.args(["-v", "error", "-y", "-f", "lavfi", "-i", "sine=500:r=48000:d=0.1", "-ac", "2"]);
+                ffmpeg.args(["-c:a", codec, "-f", "wav", to]).output().expect("ffmpeg is installed").stdout
+            };
+            make(file.to_str().unwrap());
+            std::fs::write(&pipe, make("pipe:1")).unwrap();
+            assert!(played(&pipe) == played(&file), "{codec}");
+        }
+    }
+
     #[test]
     fn what_cannot_be_played_is_told() {
         let dir = tempfile::tempdir().unwrap();
@@ -223,6 +270,7 @@ mod tests {
     fn no_byte_of_a_broken_file_panics() {
         let dir = tempfile::tempdir().unwrap();
         let whole = std::fs::read(wav(dir.path(), spec(44_100, 2, 16, SampleFormat::Int), 40)).unwrap();
+        let begin = whole.windows(4).position(|id| id == b"data").unwrap() + 8;
         let path = dir.path().join("broken.wav");
         let mut block = [0.0; 960];
         for at in 0..whole.len().min(60) {
@@ -234,8 +282,9 @@ mod tests {
                     let _ = clip.render(&mut block);
                 }
                 std::fs::write(&path, &whole[..at]).unwrap();
-                // Cut in its header it does not open; cut in its sound it cannot be played.
-                assert!(Clip::open(&path, 1).and_then(|mut clip| clip.render(&mut block)).is_err(), "cut at {at}");
+                // Cut in its header or its first frame it cannot be played; cut behind that, what is there is.
+                let played = Clip::open(&path, 1).and_then(|mut clip| clip.render(&mut block));
+                assert_eq!(played.is_ok(), at >= begin + 4, "cut at {at}");
             }
         }
     }

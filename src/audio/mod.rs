@@ -21,6 +21,7 @@ mod resample;
 mod samples;
 mod timeline;
 mod tone;
+mod wav;
 mod wording;
 
 #[cfg(test)]
@@ -56,12 +57,11 @@ pub fn run(config: &Audio, out: &Writer, stop: &AtomicBool) -> Result<(), Fault>
                 Ok(())
             })
         }
-        AudioSource::Clip(path) => {
-            let mut clip = clip::Clip::open(path, channels)?;
+        AudioSource::Clip(path) => clip::Clip::open(path, channels).and_then(|mut clip| {
             info!("audio: {}", clip.describe());
             out.set_health(Health::Starting);
             pace::play(&mut desk, stop, |_, block| clip.render(block))
-        }
+        }),
         AudioSource::Microphone(name) => listen(&mut desk, stop, || Ear::open(name, channels)),
         AudioSource::Auto => listen(&mut desk, stop, || {
             let (ear, refused) = choose::first(channels)?;
@@ -70,6 +70,10 @@ pub fn run(config: &Audio, out: &Writer, stop: &AtomicBool) -> Result<(), Fault>
         }),
     };
     desk.tell();
+    if let Err(fault) = &ended {
+        let health = if matches!(fault, Fault::Absent(_)) { Health::Absent } else { Health::Stalled };
+        out.set_trouble(health, &fault.to_string());
+    }
     ended
 }
 

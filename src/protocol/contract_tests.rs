@@ -83,7 +83,10 @@ fn every_reply() -> Vec<Reply> {
     ];
     for state in [M::Ok, M::Starting, M::Stalled, M::Absent, M::Privacy, M::Refused] {
         for route in [None, Some("relay-prflx tls by turns:turn.example.org:5349?transport=tcp".to_owned())] {
-            all.push(Reply::Media { media: SessionMedia { video: state, audio: state }, route });
+            let why = |said: bool| said.then(|| "é".repeat(crate::feed::REASON));
+            let (video_reason, audio_reason) = (why(state == M::Stalled), why(state == M::Absent));
+            let media = SessionMedia { video: state, audio: state };
+            all.push(Reply::Media { media, video_reason, audio_reason, route });
         }
     }
     all.extend(every_error().into_iter().map(|name| {

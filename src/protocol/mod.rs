@@ -130,10 +130,14 @@ pub enum Reply {
     },
     /// The lease was renewed.
     Renewed { lease_s: u64 },
-    /// Why the picture is black, in a word, and which way media goes.
+    /// Why the picture is black, in a word and a sentence, and which way media goes.
     Media {
         #[serde(flatten)]
         media: SessionMedia,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        video_reason: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        audio_reason: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         route: Option<String>,
     },

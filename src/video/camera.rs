@@ -6,17 +6,18 @@ use tracing::{debug, info, warn};
 
 use crate::{
     clock::Mono,
-    config::{PixelFormat, Video},
+    config::{FormatChoice, PixelFormat, Video},
     feed::Fault,
     meter::Counts,
     video::{
-        Taken,
+        Taken, h264,
         jpeg::{Jpeg, Refusal},
         loan::{Lendable, Loan},
         modes::{self, Mode, Wish},
         pace::Rate,
         picture::{self, Part},
-        planes::{Colour, Planes},
+        planes::Planes,
+        shutter::Shutter,
         v4l2::{self, Buffer, Control, Event, Given, Identity, Node, Planarity, Stream},
     },
 };
@@ -31,7 +32,9 @@ pub(crate) struct Camera {
     unpacker: Unpacker,
     /// Controls of the encoder inside the camera that it has.
     knobs: Vec<u32>,
-    has_shutter: bool,
+    shutter: Shutter,
+    /// Whether it has formats other than H.264 that the configuration allows.
+    has_raw: bool,
     bitrate: u32,
     /// Whether raw pictures are lent instead of unpacked.
     lends: bool,
@@ -42,7 +45,7 @@ enum Unpacker {
     /// Raw pixels.
     Raw(PixelFormat, Planes),
     /// JPEGs.
-    Jpeg(Jpeg, Planes),
+    Jpeg(Box<Jpeg>, Option<Planes>),
     /// Sent as it is; the bytes of the last one.
     Coded(Vec<u8>),
 }
@@ -68,16 +71,24 @@ pub(crate) fn find(path: &Path) -> Result<Found, Fault> {
 
 /// Which of a camera's modes the config leads to.
 pub(crate) fn mode(found: &Found, config: &Video) -> Result<Mode, Fault> {
-    let wish = Wish { format: config.format, size: config.size, fps: config.fps, drawn: config.clock };
+    choose(found, config, true).map(|(mode, _)| mode)
+}
+
+/// The mode, with or without those that come coded, and whether there is one that does not.
+fn choose(found: &Found, config: &Video, coded: bool) -> Result<(Mode, bool), Fault> {
+    let wish = Wish { format: config.format, size: config.size, fps: config.fps, drawn: config.clock || !coded };
     let offers = found.node.offers(found.planarity);
-    modes::choose(&offers, &wish).map_err(|what| Fault::Failed(format!("camera {}: {what}", found.node.path.display())))
+    let mode = modes::choose(&offers, &wish);
+    let mode = mode.map_err(|what| Fault::Failed(format!("camera {}: {what}", found.node.path.display())))?;
+    let raw = config.format == FormatChoice::Auto && modes::choose(&offers, &Wish { drawn: true, ..wish }).is_ok();
+    Ok((mode, raw))
 }
 
 impl Camera {
-    /// Opens a camera, sets it up as configured and starts it.
-    pub(crate) fn open(path: &Path, config: &Video) -> Result<Self, Fault> {
+    /// Opens a camera, sets it up as configured and starts it; with `coded`, H.264 of its own is taken, too.
+    pub(crate) fn open(path: &Path, config: &Video, coded: bool) -> Result<Self, Fault> {
         let found = find(path)?;
-        let mode = mode(&found, config)?;
+        let (mode, has_raw) = choose(&found, config, coded)?;
         let Found { node, identity, planarity } = found;
         let name = format!("camera {}", path.display());
         let asked = format!("set {}x{} {}", mode.size.0, mode.size.1, mode.fourcc);
@@ -96,7 +107,7 @@ impl Camera {
             // Before the start: the Raspberry Pi's encoder takes it only then.
             let _ = node.set_control(v4l2::REPEAT_SEQ_HEADER, 1);
         }
-        let has_shutter = node.has_control(v4l2::PRIVACY);
+        let shutter = Shutter::new(&node);
         let node = Arc::new(node);
         let stream = Stream::start(Arc::clone(&node), planarity).map_err(|e| fault(path, "start capture", &e))?;
         let (width, height) = given.size;
@@ -111,7 +122,7 @@ impl Camera {
         if let Some(trouble) = node.trouble() {
             warn!("{name}: the input {trouble}");
         }
-        Ok(Self { name, node, stream, given, rate, unpacker, knobs, bitrate: 0, has_shutter, lends: false })
+        Ok(Self { name, node, stream, given, rate, unpacker, knobs, bitrate: 0, shutter, has_raw, lends: false })
     }
 
     /// What it is called in messages.
@@ -168,9 +179,14 @@ impl Camera {
         self.stream.give(buffer).map_err(|e| self.lost("capture", &e))
     }
 
-    /// Whether its shutter is closed, as far as it tells (`V4L2_CID_PRIVACY`; webcams with a shutter or a switch have it).
-    pub(crate) fn is_covered(&self) -> bool {
-        self.has_shutter && self.node.value(v4l2::PRIVACY) == Some(1)
+    /// Whether its shutter is closed, as far as it tells.
+    pub(crate) fn is_covered(&mut self) -> bool {
+        self.shutter.is_closed(&self.node)
+    }
+
+    /// Whether it can deliver pictures that are not H.264.
+    pub(crate) fn has_raw(&self) -> bool {
+        self.has_raw
     }
 
     fn turn(&self, knob: u32, value: i64) {
@@ -190,7 +206,8 @@ impl Camera {
             match self.node.event() {
                 Some(Event::SourceChange) => return Ok(Taken::Changed),
                 Some(Event::EndOfStream) => return Err(Fault::Failed(format!("{}: it ended the stream", self.name))),
-                None => {}
+                Some(Event::Control { id: v4l2::PRIVACY, value }) => self.shutter.told(value),
+                Some(Event::Control { .. }) | None => {}
             }
         }
         if !ready.picture {
@@ -206,12 +223,14 @@ impl Camera {
         if self.lends {
             return Ok(Taken::Lent(Loan { buffer, at }));
         }
-        let unpacked = self.unpacker.unpack(&self.stream, &buffer, &self.given, counts);
+        let unpacked = self.unpacker.unpack(&self.stream, &buffer, &self.given);
         self.stream.give(buffer).map_err(|e| self.lost("capture", &e))?;
         match unpacked {
-            Ok(true) => Ok(self.unpacker.taken(at)),
-            Ok(false) => Ok(Taken::Nothing),
-            Err(what) => Err(Fault::Failed(format!("{}: {what}", self.name))),
+            Ok(()) => Ok(self.unpacker.taken(at)),
+            Err(Refusal(why)) => {
+                counts.refuse(why);
+                Ok(Taken::Nothing)
+            }
         }
     }
 
@@ -226,6 +245,7 @@ impl Camera {
             }
             if buffer.flagged {
                 counts.flagged += 1;
+                counts.why = "the driver marked it as broken".into();
                 self.stream.give(buffer)?;
                 continue;
             }
@@ -256,41 +276,41 @@ impl Unpacker {
     fn new(format: PixelFormat, given: &Given) -> Result<Self, String> {
         match format {
             PixelFormat::H264 => Ok(Self::Coded(Vec::new())),
-            PixelFormat::Mjpeg => Ok(Self::Jpeg(Jpeg::new()?, Planes::new(given.size, Colour::JPEG)?)),
+            PixelFormat::Mjpeg => Ok(Self::Jpeg(Box::new(Jpeg::new(Some(given.size))?), None)),
             raw => Ok(Self::Raw(raw, Planes::new(given.size, given.colour)?)),
         }
     }
 
-    /// Unpacks a picture; `false` where it was damaged, an error where all will be.
-    fn unpack(&mut self, stream: &Stream, buffer: &Buffer, given: &Given, counts: &mut Counts) -> Result<bool, String> {
-        let taken = match self {
+    /// Unpacks a picture, or says why it cannot be used.
+    fn unpack(&mut self, stream: &Stream, buffer: &Buffer, given: &Given) -> Result<(), Refusal> {
+        match self {
             Self::Coded(bytes) => {
                 bytes.clear();
-                stream.pieces(buffer).for_each(|piece| bytes.extend_from_slice(piece));
-                !bytes.is_empty()
-            }
-            Self::Jpeg(jpeg, planes) => {
-                let Some(piece) = stream.pieces(buffer).next() else { return Ok(false) };
-                match jpeg.decode(piece, planes) {
-                    Ok(()) => true,
-                    Err(Refusal::Damaged(_)) => false,
-                    Err(Refusal::Unfit(what)) => return Err(what),
+                let length = stream.pieces(buffer).map(<[u8]>::len).fold(0, usize::saturating_add);
+                match length {
+                    0 => return Err(Refusal("empty".into())),
+                    length if length > h264::LONGEST => return Err(h264::too_long(length)),
+                    _ => stream.pieces(buffer).for_each(|piece| bytes.extend_from_slice(piece)),
                 }
+                Ok(())
             }
+            Self::Jpeg(jpeg, planes) => jpeg.decode(stream.pieces(buffer).next().unwrap_or_default(), planes),
             Self::Raw(format, planes) => {
                 let parts = stream.pieces(buffer).zip(&given.strides).map(|(bytes, &stride)| Part { bytes, stride });
                 let mut list = [Part { bytes: &[], stride: 0 }; 3];
                 let count = list.iter_mut().zip(parts).map(|(place, part)| *place = part).count();
-                picture::unpack(*format, &list[..count], planes)
+                match picture::unpack(*format, &list[..count], planes) {
+                    true => Ok(()),
+                    false => Err(Refusal("shorter than its format".into())),
+                }
             }
-        };
-        counts.damaged += u64::from(!taken);
-        Ok(taken)
+        }
     }
 
     fn taken(&mut self, at: Mono) -> Taken<'_> {
         match self {
-            Self::Raw(_, planes) | Self::Jpeg(_, planes) => Taken::Planes { planes, at },
+            Self::Raw(_, planes) | Self::Jpeg(_, Some(planes)) => Taken::Planes { planes, at },
+            Self::Jpeg(_, None) => Taken::Nothing,
             Self::Coded(stream) => Taken::Coded { stream, at },
         }
     }
@@ -390,7 +410,7 @@ mod tests {
     fn what_is_no_camera_is_refused_with_a_sentence() {
         let config = Video::default();
         for (path, part) in [("/dev/null", "not a V4L2 device"), ("/etc/shadow-of-nothing", "not there")] {
-            let Err(Fault::Absent(text) | Fault::Failed(text)) = Camera::open(Path::new(path), &config) else {
+            let Err(Fault::Absent(text) | Fault::Failed(text)) = Camera::open(Path::new(path), &config, true) else {
                 panic!("{path} is a camera")
             };
             assert!(text.contains(part), "{text}");

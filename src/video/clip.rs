@@ -1,5 +1,6 @@
 //! A file in place of a camera, played round and round: `.h264` (Annex B), `.mjpeg` (JPEGs one after the other) and
-//! `.y4m` (4:2:0). Read as it is played, so a clip may be of any length.
+//! `.y4m` (4:2:0). Read as it is played, so a clip may be of any length. What lies between its pictures is skipped, and a
+//! picture that is damaged is left out.
 //!
 //! The rate of `.y4m` is its own, that of `.h264` what its parameter set says or else the configured one, that of
 //! `.mjpeg` the configured one. An `.h264` clip is sent as it is: it cannot make a key frame when a viewer joins, so it
@@ -12,17 +13,22 @@ use std::{
     path::Path,
 };
 
+use tracing::info;
+
 use crate::{
     clock::Mono,
     feed::Fault,
     meter::Counts,
     video::{
-        Taken, h264,
-        jpeg::{Jpeg, Refusal},
+        Taken,
+        h264::{self, Sets, Watch},
+        jpeg::{self, Jpeg, Refusal},
         pace::{Beat, Rate},
-        picture::{self, Part},
+        picture,
         planes::Planes,
-        sps, y4m,
+        sps,
+        unit::Found,
+        y4m,
     },
 };
 
@@ -40,15 +46,31 @@ pub(crate) struct Clip {
     kind: Kind,
     beat: Beat,
     rate: Rate,
-    /// Whether any picture was found since the file was begun.
-    found: bool,
+    /// What was found since the file was begun.
+    round: Round,
+    /// Whether it was said that bytes are skipped.
+    told: bool,
     /// Whether everything up to the next key frame is left out.
     searching: bool,
 }
 
+/// What one round through the file has found.
+#[derive(Debug, Default)]
+struct Round {
+    /// Pictures that were shown, and those that were refused.
+    shown: u64,
+    refused: u64,
+    /// Why the last one was.
+    why: String,
+    /// Bytes that belong to no picture.
+    rubbish: u64,
+    /// The time of the pictures so far, by the clip's own rate.
+    watch: Watch,
+}
+
 /// What is in the file.
 enum Kind {
-    H264,
+    H264(Sets),
     Mjpeg { jpeg: Jpeg, planes: Option<Planes> },
     Y4m { header: y4m::Header, planes: Planes },
 }
@@ -67,21 +89,24 @@ impl Clip {
         let (kind, rate) = match path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase).as_deref() {
             Some("h264" | "264") => {
                 let told = h264::sps(&reader.buffer).and_then(sps::parse).and_then(|sps| sps.rate);
-                (Kind::H264, told.unwrap_or(Rate::whole(fps)))
+                (Kind::H264(Sets::default()), told.unwrap_or(Rate::whole(fps)))
             }
             Some("mjpeg" | "mjpg") => {
-                (Kind::Mjpeg { jpeg: Jpeg::new().map_err(&failed)?, planes: None }, Rate::whole(fps))
+                (Kind::Mjpeg { jpeg: Jpeg::new(None).map_err(&failed)?, planes: None }, Rate::whole(fps))
             }
             Some("y4m") => {
                 let (header, length) = y4m::header(&reader.buffer).map_err(&failed)?;
                 (reader.first, reader.begin) = (length as u64, length);
-                let planes = Planes::new(header.size, header.colour).map_err(&failed)?;
+                // Encoders take even sizes only.
+                let size = (header.size.0 & !1, header.size.1 & !1);
+                let planes = Planes::new(size, header.colour).map_err(&failed)?;
                 let rate = header.rate.unwrap_or(Rate::whole(fps));
                 (Kind::Y4m { header, planes }, rate)
             }
             _ => return Err(failed("clips are .h264, .mjpeg or .y4m".into())),
         };
-        Ok(Self { name, reader, kind, beat: Beat::new(rate, Mono::now()), rate, found: false, searching: true })
+        let (beat, round) = (Beat::new(rate, Mono::now()), Round::default());
+        Ok(Self { name, reader, kind, beat, rate, round, told: false, searching: true })
     }
 
     /// What it is called in messages.
@@ -91,7 +116,7 @@ impl Clip {
 
     /// Whether its pictures are sent as they are.
     pub(crate) fn is_coded(&self) -> bool {
-        matches!(self.kind, Kind::H264)
+        matches!(self.kind, Kind::H264(_))
     }
 
     /// Pictures a second.
@@ -123,7 +148,7 @@ impl Clip {
 
     fn taken(&mut self, at: Mono) -> Taken<'_> {
         match &mut self.kind {
-            Kind::H264 => Taken::Coded { stream: self.reader.unit(), at },
+            Kind::H264(_) => Taken::Coded { stream: self.reader.unit(), at },
             Kind::Y4m { planes, .. } | Kind::Mjpeg { planes: Some(planes), .. } => Taken::Planes { planes, at },
             Kind::Mjpeg { planes: None, .. } => Taken::Nothing,
         }
@@ -132,60 +157,88 @@ impl Clip {
     /// Reads one picture; `false` where none was found yet.
     fn read(&mut self, counts: &mut Counts) -> Result<bool, String> {
         for _ in 0..SEARCH {
-            let end_of = match &self.kind {
-                Kind::H264 => &(h264::unit_end as fn(&[u8]) -> Option<usize>) as &dyn Fn(&[u8]) -> Option<usize>,
-                Kind::Mjpeg { .. } => &jpeg_end,
-                Kind::Y4m { header, .. } => &|stream: &[u8]| header.frame_end(stream),
+            let find = match &self.kind {
+                Kind::H264(_) => &(h264::find as fn(&[u8], bool) -> Found) as &dyn Fn(&[u8], bool) -> Found,
+                Kind::Mjpeg { .. } => &jpeg::find,
+                Kind::Y4m { header, .. } => &|stream: &[u8], ended| header.find(stream, ended),
             };
-            if !self.reader.advance(end_of)? {
-                if !self.found {
-                    return Err("no picture in it".into());
-                }
-                self.found = false;
-                // What follows the end is the beginning: before its key frame nothing can be decoded.
-                self.searching = true;
-                self.reader.rewind()?;
+            let mut rubbish = 0;
+            let found = self.reader.advance(find, &mut rubbish)?;
+            counts.rubbish += rubbish;
+            self.round.rubbish += rubbish;
+            if !found {
+                self.begin_again()?;
                 continue;
             }
             match self.picture() {
-                Ok(taken) => {
-                    self.found |= taken;
-                    if taken {
-                        return Ok(true);
-                    }
+                Ok(true) => {
+                    counts.taken += 1;
+                    self.round.shown += 1;
+                    return Ok(true);
                 }
-                Err(Refusal::Damaged(_)) => counts.damaged += 1,
-                Err(Refusal::Unfit(what)) => return Err(what),
+                Ok(false) => {}
+                Err(Refusal(why)) => {
+                    counts.taken += 1;
+                    counts.refuse(&why);
+                    self.round.refused += 1;
+                    self.round.why = why;
+                }
             }
         }
         Ok(false)
+    }
+
+    /// Back to the first picture; an error where there is none in the whole file.
+    fn begin_again(&mut self) -> Result<(), String> {
+        let round = std::mem::take(&mut self.round);
+        if round.shown == 0 {
+            return Err(round.nothing(matches!(self.kind, Kind::H264(_))));
+        }
+        if round.rubbish > 0 && !std::mem::replace(&mut self.told, true) {
+            info!("video: {}: {} bytes of it belong to no picture and are skipped", self.name, round.rubbish);
+        }
+        // What follows the end is the beginning: before its key frame nothing can be decoded.
+        self.searching = true;
+        self.reader.rewind()
     }
 
     /// Takes the unit that was read as a picture; `false` where it is passed over.
     fn picture(&mut self) -> Result<bool, Refusal> {
         let unit = self.reader.unit();
         match &mut self.kind {
-            Kind::H264 => {
-                let key = h264::has_idr(unit);
+            Kind::H264(sets) => {
+                if unit.len() > h264::LONGEST {
+                    return Err(h264::too_long(unit.len()));
+                }
+                let nals: Vec<&[u8]> = h264::nals(unit).collect();
+                let key = sets.take_in(&nals);
+                if !h264::has_picture(&nals) {
+                    // Parameter sets alone: whoever gets the pictures needs them.
+                    return Ok(false);
+                }
+                self.round.watch.unit(&nals, sets, key, Mono(0));
                 self.searching &= !key;
-                // A clip without any key frame is told as "no picture in it".
                 Ok(!self.searching)
             }
-            Kind::Mjpeg { jpeg, planes } => {
-                let planes = match planes {
-                    Some(planes) => planes,
-                    None => planes.insert(Planes::new(jpeg.size(unit)?, Default::default()).map_err(Refusal::Unfit)?),
-                };
-                jpeg.decode(unit, planes)?;
-                Ok(true)
-            }
+            Kind::Mjpeg { jpeg, planes } => jpeg.decode(unit, planes).map(|()| true),
             Kind::Y4m { header, planes } => {
-                let Some(samples) = header.samples(unit) else {
-                    return Err(Refusal::Damaged("cut short".into()));
-                };
-                let part = Part { bytes: samples, stride: planes.size().0 };
-                Ok(picture::unpack(crate::config::PixelFormat::Yu12, &[part], planes))
+                let parts = header.planes(unit).ok_or_else(|| Refusal("cut short".into()))?;
+                match picture::unpack(crate::config::PixelFormat::Yu12, &parts, planes) {
+                    true => Ok(true),
+                    false => Err(Refusal("cut short".into())),
+                }
             }
+        }
+    }
+}
+
+impl Round {
+    /// Why there is nothing to show in the whole file.
+    fn nothing(&self, coded: bool) -> String {
+        match self.refused {
+            0 if coded && self.watch.has_pictures() => self.watch.no_beginning(),
+            0 => "no picture in it".to_owned(),
+            refused => format!("no picture in it that can be shown: {refused} were refused: {}", self.why),
         }
     }
 }
@@ -216,20 +269,30 @@ impl Reader {
         &self.buffer[..self.begin]
     }
 
-    /// Goes on to the next unit, whose end `end_of` finds; `false` at the end of the file.
-    fn advance(&mut self, end_of: &dyn Fn(&[u8]) -> Option<usize>) -> Result<bool, String> {
+    /// Goes on to the next unit, which `find` finds; `false` at the end of the file. Counts the bytes that belong to none.
+    fn advance(&mut self, find: &dyn Fn(&[u8], bool) -> Found, rubbish: &mut u64) -> Result<bool, String> {
         self.buffer.drain(..self.begin);
         self.begin = 0;
         loop {
-            if let Some(end) = end_of(&self.buffer).filter(|end| *end > 0) {
-                self.begin = end.min(self.buffer.len());
-                return Ok(true);
+            if self.ended && self.buffer.is_empty() {
+                return Ok(false);
             }
-            if self.ended {
-                self.begin = self.buffer.len();
-                return Ok(self.begin > 0);
+            match find(&self.buffer, self.ended) {
+                Found::Unit(end) if end > 0 => {
+                    self.begin = end.min(self.buffer.len());
+                    return Ok(true);
+                }
+                Found::Rubbish(length) => {
+                    let length = length.clamp(1, self.buffer.len());
+                    self.buffer.drain(..length);
+                    *rubbish += length as u64;
+                }
+                Found::Unit(_) | Found::Nothing if self.ended => {
+                    *rubbish += self.buffer.len() as u64;
+                    self.buffer.clear();
+                }
+                Found::Unit(_) | Found::Nothing => self.fill()?,
             }
-            self.fill()?;
         }
     }
 
@@ -248,33 +311,6 @@ impl Reader {
         self.buffer.clear();
         (self.begin, self.ended) = (0, false);
         Ok(())
-    }
-}
-
-/// The end of the first JPEG in `stream`, found by its markers (ITU-T T.81, B.1.1), so that a thumbnail inside is not
-/// taken for the end.
-fn jpeg_end(stream: &[u8]) -> Option<usize> {
-    let begin = stream.windows(2).position(|pair| pair == [0xFF, 0xD8])?;
-    let mut at = begin + 2;
-    let mut coded = false;
-    loop {
-        let (&first, &marker) = (stream.get(at)?, stream.get(at + 1)?);
-        if first != 0xFF {
-            // Coded data, or rubbish between segments.
-            at += stream[at..].iter().position(|&byte| byte == 0xFF)?;
-            continue;
-        }
-        match marker {
-            0xD9 => return Some(at + 2),
-            // A picture without an end, followed by the next one.
-            0xD8 if coded => return Some(at),
-            0xFF => at += 1,
-            0x00 | 0x01 | 0xD0..=0xD8 => at += 2,
-            _ => {
-                coded |= marker == 0xDA;
-                at += 2 + usize::from(u16::from_be_bytes([*stream.get(at + 2)?, *stream.get(at + 3)?])).max(2);
-            }
-        }
     }
 }
 

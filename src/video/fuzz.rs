@@ -7,7 +7,7 @@ use super::{
     clip::Clip,
     h264::{Cutter, nals},
     jpeg::Jpeg,
-    planes::{Colour, Planes},
+    planes::Colour,
     sps,
 };
 use crate::meter::Counts;
@@ -19,13 +19,16 @@ const PIXELS: u32 = 640 * 480;
 
 /// One JPEG picture of a camera.
 pub(crate) fn jpeg(data: &[u8]) {
-    let Ok(mut decoder) = Jpeg::new() else { return };
-    let Ok(size) = decoder.size(data) else { return };
-    if size.0.saturating_mul(size.1) > PIXELS {
+    // Whatever could be the head of a frame, with its height and width.
+    let is_large = |head: &[u8]| {
+        let side = |at: usize| u32::from(u16::from_be_bytes([head[at], head[at + 1]]));
+        head[0] == 0xFF && (0xC0..=0xCF).contains(&head[1]) && side(5) * side(7) > PIXELS
+    };
+    if data.windows(9).any(is_large) {
         return;
     }
-    let Ok(mut planes) = Planes::new(size, Colour::default()) else { return };
-    let _ = decoder.decode(data, &mut planes);
+    let Ok(mut decoder) = Jpeg::new(None) else { return };
+    let _ = decoder.decode(data, &mut None);
 }
 
 /// Access units: parameter sets are read, and each unit is cut into RTP payloads.

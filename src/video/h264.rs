@@ -3,15 +3,24 @@
 //! All payloads of a picture are slices of one allocation, written once; fragmentation headers are written between the
 //! parts, so nothing is copied again for any viewer.
 
-use bytes::{Bytes, BytesMut};
+mod payload;
+mod sets;
+mod slice;
+mod watch;
+
+use bytes::Bytes;
+
+use crate::video::{jpeg::Refusal, unit::Found};
+use payload::packetize;
+pub(crate) use sets::Sets;
+pub(crate) use watch::Watch;
 
 /// The largest RTP payload: with RTP header (12), header extensions (up to 16) and SRTP tag (up to 16) a packet stays
 /// within 1200 bytes, which every path on the internet carries.
 pub(crate) const PAYLOAD_LIMIT: usize = 1156;
 
-/// What is remembered of parameter sets: more than any real stream has.
-const SETS: usize = 16;
-const SET_LENGTH: usize = 1024;
+/// The longest coded picture that is taken.
+pub(crate) const LONGEST: usize = 4 << 20;
 
 const SLICE: u8 = 1;
 const IDR: u8 = 5;
@@ -22,8 +31,6 @@ const DELIMITER: u8 = 9;
 const END_OF_SEQUENCE: u8 = 10;
 const END_OF_STREAM: u8 = 11;
 const FILLER: u8 = 12;
-const STAP_A: u8 = 24;
-const FU_A: u8 = 28;
 
 /// The index of the next start code (00 00 01) at or after `from`.
 fn start_code(stream: &[u8], from: usize) -> Option<usize> {
@@ -62,8 +69,28 @@ fn is_slice(nal: &[u8]) -> bool {
 }
 
 /// Whether a byte stream holds a slice of an IDR picture.
+#[cfg(test)]
 pub(crate) fn has_idr(stream: &[u8]) -> bool {
     nals(stream).any(|nal| kind(nal) == IDR)
+}
+
+/// Whether there is a slice of a picture among these NAL units.
+pub(crate) fn has_picture(nals: &[&[u8]]) -> bool {
+    nals.iter().any(|nal| is_slice(nal))
+}
+
+/// Why a picture longer than [`LONGEST`] is not taken.
+pub(crate) fn too_long(length: usize) -> Refusal {
+    Refusal(format!("a coded picture of {} KiB; {} KiB are possible", length >> 10, LONGEST >> 10))
+}
+
+/// Finds the first access unit of `stream`; `ended` says that nothing follows.
+pub(crate) fn find(stream: &[u8], ended: bool) -> Found {
+    match unit_end(stream) {
+        Some(end) => Found::Unit(end),
+        None if ended => Found::Unit(stream.len()),
+        None => Found::Nothing,
+    }
 }
 
 /// The sequence parameter set in a byte stream.
@@ -109,100 +136,30 @@ pub(crate) struct Cut {
 /// joins has never seen them.
 #[derive(Debug, Default)]
 pub(crate) struct Cutter {
-    sets: Vec<Vec<u8>>,
+    sets: Sets,
 }
 
 impl Cutter {
     /// Cuts one access unit; `None` where it holds no slice.
     pub(crate) fn cut(&mut self, nals: &[&[u8]]) -> Option<Cut> {
-        for nal in nals {
-            self.learn(nal);
-        }
-        if !nals.iter().any(|nal| is_slice(nal)) {
+        let key = self.sets.take_in(nals);
+        if !has_picture(nals) {
             return None;
         }
         let idr = nals.iter().any(|nal| kind(nal) == IDR);
-        let sent = |nal: &&&[u8]| match kind(nal) {
-            DELIMITER | END_OF_SEQUENCE | END_OF_STREAM | FILLER => false,
-            SPS | PPS => !idr,
-            _ => true,
-        };
-        let sets = self.sets.iter().map(Vec::as_slice).filter(|_| idr);
+        let left_out = [DELIMITER, END_OF_SEQUENCE, END_OF_STREAM, FILLER, SPS, PPS];
+        let sent = |nal: &&&[u8]| !left_out.contains(&kind(nal));
+        // In front of an IDR picture all sets, of each id the last one that came; in front of another those that are new.
+        let sets = self.sets.all(idr);
         let whole: Vec<&[u8]> = sets.chain(nals.iter().filter(sent).copied()).collect();
-        Some(Cut { payloads: packetize(&whole, PAYLOAD_LIMIT), key: idr && self.complete() })
+        let payloads = packetize(&whole, PAYLOAD_LIMIT);
+        self.sets.sent();
+        Some(Cut { payloads, key })
     }
 
-    /// Whether a decoder could start with what is known.
-    fn complete(&self) -> bool {
-        [SPS, PPS].iter().all(|wanted| self.sets.iter().any(|set| kind(set) == *wanted))
-    }
-
-    fn learn(&mut self, nal: &[u8]) {
-        let parameter_set = matches!(kind(nal), SPS | PPS) && nal.len() <= SET_LENGTH;
-        if !parameter_set || self.sets.iter().any(|set| set == nal) {
-            return;
-        }
-        // Another sequence: what belonged to the one before is void.
-        if kind(nal) == SPS || self.sets.len() == SETS {
-            self.sets.clear();
-        }
-        self.sets.push(nal.to_vec());
-    }
-}
-
-/// Cuts NAL units into RTP payloads of at most `limit` bytes: small units without slices share one packet (STAP-A), a
-/// unit that fits is sent as it is, a larger one in fragments of equal size (FU-A).
-fn packetize(nals: &[&[u8]], limit: usize) -> Vec<Bytes> {
-    let room = nals.iter().map(|nal| nal.len() + 4 + 2 * nal.len().div_ceil(limit - 2)).sum();
-    let mut bytes = BytesMut::with_capacity(room);
-    let mut ends = Vec::new();
-    let mut rest = nals;
-    while let [nal, ..] = rest {
-        let together = shared(rest, limit);
-        if together > 1 {
-            let group = &rest[..together];
-            let importance = group.iter().map(|nal| nal[0] & 0x60).max().unwrap_or(0);
-            bytes.extend_from_slice(&[importance | STAP_A]);
-            for nal in group {
-                // Fits: the whole packet is within the limit.
-                bytes.extend_from_slice(&(nal.len() as u16).to_be_bytes());
-                bytes.extend_from_slice(nal);
-            }
-            ends.push(bytes.len());
-        } else if nal.len() <= limit {
-            bytes.extend_from_slice(nal);
-            ends.push(bytes.len());
-        } else {
-            fragment(nal, limit, &mut bytes, &mut ends);
-        }
-        rest = &rest[together.max(1)..];
-    }
-    let bytes = bytes.freeze();
-    let begins = std::iter::once(0).chain(ends.iter().copied());
-    begins.zip(&ends).map(|(begin, &end)| bytes.slice(begin..end)).collect()
-}
-
-/// How many of the first units go into one packet.
-fn shared(nals: &[&[u8]], limit: usize) -> usize {
-    let small = nals.iter().take_while(|nal| matches!(kind(nal), SEI | SPS | PPS));
-    let sizes = small.scan(1, |size, nal| {
-        *size += 2 + nal.len();
-        Some(*size)
-    });
-    sizes.take_while(|&size| size <= limit).count()
-}
-
-fn fragment(nal: &[u8], limit: usize, bytes: &mut BytesMut, ends: &mut Vec<usize>) {
-    let (header, body) = (nal[0], &nal[1..]);
-    let count = body.len().div_ceil(limit - 2);
-    let parts = body.chunks(body.len().div_ceil(count));
-    let last = parts.len() - 1;
-    for (i, part) in parts.enumerate() {
-        let start = if i == 0 { 0x80 } else { 0 };
-        let end = if i == last { 0x40 } else { 0 };
-        bytes.extend_from_slice(&[header & 0xE0 | FU_A, start | end | header & 0x1F]);
-        bytes.extend_from_slice(part);
-        ends.push(bytes.len());
+    /// The parameter sets so far.
+    pub(crate) fn sets(&self) -> &Sets {
+        &self.sets
     }
 }
 
@@ -216,8 +173,11 @@ mod tests {
     const THE_PPS: &[u8] = &[0x68, 0xCE, 0x3C, 0x80];
 
     /// A unit whose body holds no start code.
-    fn unit(header: u8, length: usize) -> Vec<u8> {
-        std::iter::once(header).chain((1..length).map(|i| (i % 251) as u8 | 0x80)).collect()
+    pub(super) fn unit(header: u8, length: usize) -> Vec<u8> {
+        let mut unit: Vec<u8> = std::iter::once(header).chain((1..length).map(|i| (i % 251) as u8 | 0x80)).collect();
+        // A slice that begins a picture, is of type I and belongs to parameter set 0.
+        unit.iter_mut().skip(1).zip([0x88, 0x80]).for_each(|(byte, head)| *byte = head);
+        unit
     }
 
     fn annex_b(units: &[&[u8]]) -> Vec<u8> {
@@ -225,7 +185,7 @@ mod tests {
     }
 
     /// What a receiver of another make puts together.
-    fn received(payloads: &[Bytes]) -> Vec<Vec<u8>> {
+    pub(super) fn received(payloads: &[Bytes]) -> Vec<Vec<u8>> {
         let mut receiver = H264Packet::default();
         let stream: Vec<u8> = payloads.iter().flat_map(|p| receiver.depacketize(p).unwrap().to_vec()).collect();
         nals(&stream).map(<[u8]>::to_vec).collect()
@@ -243,35 +203,12 @@ mod tests {
     }
 
     #[test]
-    fn every_size_arrives_whole_within_the_limit() {
-        for length in [1, 2, 1155, 1156, 1157, 1158, 2309, 2310, 2311, 50_000] {
-            let nal = unit(0x61, length);
-            let payloads = packetize(&[&nal], PAYLOAD_LIMIT);
-            assert!(payloads.iter().all(|p| p.len() <= PAYLOAD_LIMIT), "{length}");
-            assert_eq!(payloads.len() == 1, length <= PAYLOAD_LIMIT, "{length}");
-            if length > 2 {
-                assert_eq!(received(&payloads), [nal], "{length}");
-            }
-        }
-    }
-
-    #[test]
-    fn fragments_are_marked_and_of_equal_size() {
-        let payloads = packetize(&[&unit(0x65, 3000)], 1002);
-        assert_eq!(payloads.iter().map(Bytes::len).collect::<Vec<_>>(), [1002, 1002, 1001]);
-        let headers: Vec<_> = payloads.iter().map(|p| [p[0], p[1]]).collect();
-        assert_eq!(headers, [[0x7C, 0x85], [0x7C, 0x05], [0x7C, 0x45]]);
-        let begin = payloads[0].as_ptr();
-        assert_eq!(payloads[1].as_ptr(), begin.wrapping_add(1002), "one allocation for all");
-    }
-
-    #[test]
     fn parameter_sets_share_a_packet_in_front_of_every_idr() {
         let mut cutter = Cutter::default();
         let idr = unit(0x65, 3000);
         let first = cutter.cut(&[&[9, 0xF0], THE_SPS, THE_PPS, &idr]).unwrap();
         assert!(first.key);
-        assert_eq!(first.payloads[0][0] & 0x1F, STAP_A);
+        assert_eq!(first.payloads[0][0] & 0x1F, 24, "in one packet");
         assert_eq!(received(&first.payloads), [THE_SPS, THE_PPS, &idr], "without the delimiter");
         let slice = unit(0x41, 100);
         let between = cutter.cut(&[&slice]).unwrap();
@@ -293,11 +230,6 @@ mod tests {
         let other: &[u8] = &[0x67, 0x42, 0xC0, 0x28, 0xBB];
         let cut = cutter.cut(&[other, THE_PPS, &idr]).unwrap();
         assert_eq!(received(&cut.payloads), [other, THE_PPS, &idr]);
-        for i in 0..1000_u16 {
-            let [a, b] = i.to_be_bytes();
-            let _ = cutter.cut(&[&[0x68, a, b, 1]]);
-        }
-        assert!(cutter.sets.len() <= SETS, "a stream cannot make it remember more and more");
     }
 
     #[test]

@@ -17,15 +17,16 @@ pub(crate) struct Part<'a> {
 impl<'a> Part<'a> {
     /// `rows` rows of `width` bytes, without the padding behind each; `None` where they are not all there.
     fn rows(self, rows: usize, width: usize) -> Option<impl Iterator<Item = &'a [u8]>> {
-        // The padding behind the last row may be missing.
-        let whole = self.stride >= width && self.bytes.len() >= self.stride * (rows - 1) + width;
+        // The padding behind the last row may be missing. Strides are the driver's word: they may be any number.
+        let needed = self.stride.checked_mul(rows.checked_sub(1)?)?.checked_add(width)?;
+        let whole = self.stride >= width && self.bytes.len() >= needed;
         whole.then(|| self.bytes.chunks(self.stride).take(rows).map(move |row| &row[..width]))
     }
 
     /// Splits a picture whose planes follow each other into the first `rows` rows, and what is behind them as rows of
     /// `stride` bytes.
     fn split(self, rows: usize, stride: usize) -> Option<(Self, Self)> {
-        let (first, rest) = self.bytes.split_at_checked(self.stride * rows)?;
+        let (first, rest) = self.bytes.split_at_checked(self.stride.checked_mul(rows)?)?;
         Some((Self { bytes: first, ..self }, Self { bytes: rest, stride }))
     }
 }
@@ -57,10 +58,11 @@ fn unpack_some(format: PixelFormat, parts: &[Part<'_>], planes: &mut Planes) -> 
 
 fn unpack_422(format: PixelFormat, packed: Part<'_>, planes: &mut Planes) -> Option<()> {
     let (width, height) = planes.size();
-    if packed.stride < 2 * width || packed.bytes.len() < packed.stride * height {
+    if packed.stride < 2 * width || packed.bytes.len() < packed.stride.checked_mul(height)? {
         return None;
     }
-    let [size, chroma, stride] = [(width, height), (width / 2, 0), (packed.stride, 0)].map(|(n, _)| n as u32);
+    let [size, chroma] = [width, width / 2].map(|n| n as u32);
+    let stride = u32::try_from(packed.stride).ok()?;
     let source = YuvPackedImage { yuy: packed.bytes, yuy_stride: stride, width: size, height: height as u32 };
     let [y, u, v] = planes.split_mut();
     let mut target = YuvPlanarImageMut {
@@ -205,7 +207,9 @@ mod tests {
                 let part = Part { bytes: &bytes[..length], stride };
                 assert_eq!(unpack(format, &[part], &mut planes), fits, "{format:?} {length}");
             }
-            for stride in [0, 1, stride - 1] {
+            // Some are so large that a product of them is beyond all numbers, or comes round to a small one.
+            let beyond = [usize::MAX, usize::MAX / 2 + 1, usize::MAX / HEIGHT + 2, (usize::MAX >> 4) + 1];
+            for stride in [0, 1, stride - 1].into_iter().chain(beyond) {
                 assert!(!unpack(format, &[Part { bytes: &bytes, stride }], &mut planes), "{format:?} stride {stride}");
             }
             assert!(!unpack(format, &[], &mut planes));

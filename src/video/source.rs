@@ -103,11 +103,11 @@ pub(crate) fn nodes(folder: &Path) -> Vec<PathBuf> {
 }
 
 impl Source {
-    /// Opens the configured source.
-    pub(crate) fn open(config: &Video) -> Result<Self, Fault> {
+    /// Opens the configured source; with `coded`, a camera's own H.264 is taken, too.
+    pub(crate) fn open(config: &Video, coded: bool) -> Result<Self, Fault> {
         match &config.source {
-            VideoSource::Auto => Self::open_first(config),
-            VideoSource::Camera(path) => Ok(Self::Camera(Box::new(Camera::open(path, config)?))),
+            VideoSource::Auto => Self::open_first(config, coded),
+            VideoSource::Camera(path) => Ok(Self::Camera(Box::new(Camera::open(path, config, coded)?))),
             VideoSource::Test => {
                 let pattern = Pattern::new(config.size, config.fps).map_err(test_fault)?;
                 Ok(Self::Pattern(Box::new(pattern), Rate::whole(config.fps)))
@@ -118,10 +118,10 @@ impl Source {
     }
 
     /// The first camera that can be started: one that is in use by somebody else is passed over like any other.
-    fn open_first(config: &Video) -> Result<Self, Fault> {
+    fn open_first(config: &Video, coded: bool) -> Result<Self, Fault> {
         let mut refused = Vec::new();
         for path in nodes(Path::new("/dev")) {
-            match Camera::open(&path, config) {
+            match Camera::open(&path, config, coded) {
                 Ok(camera) => {
                     refused.iter().for_each(|reason| info!("passed over: {reason}"));
                     return Ok(Self::Camera(Box::new(camera)));
@@ -193,9 +193,19 @@ impl Source {
         buffers.into_iter().try_for_each(|buffer| camera.take_back(buffer))
     }
 
+    /// Whether it is a camera, which begins anew with a keyframe when it is opened again.
+    pub(crate) fn is_camera(&self) -> bool {
+        matches!(self, Self::Camera(_))
+    }
+
+    /// Whether it is a camera that can deliver pictures that are not H.264.
+    pub(crate) fn has_raw(&self) -> bool {
+        matches!(self, Self::Camera(camera) if camera.has_raw())
+    }
+
     /// Whether a camera's shutter is closed.
-    pub(crate) fn is_covered(&self) -> bool {
-        matches!(self, Self::Camera(camera) if camera.is_covered())
+    pub(crate) fn is_covered(&mut self) -> bool {
+        if let Self::Camera(camera) = self { camera.is_covered() } else { false }
     }
 
     /// The next picture, waited for at most until then, or until `beside` has something.
@@ -215,13 +225,14 @@ impl Source {
         if now < due {
             return Ok(Taken::Nothing);
         }
-        let taken = match self {
-            Self::Pattern(pattern, _) => Taken::Planes { planes: pattern.next(now), at: now },
-            Self::Clip(clip) => clip.next(now, counts)?,
-            Self::Camera(_) => Taken::Nothing,
-        };
-        counts.taken += u64::from(!matches!(taken, Taken::Nothing));
-        Ok(taken)
+        match self {
+            Self::Pattern(pattern, _) => {
+                counts.taken += 1;
+                Ok(Taken::Planes { planes: pattern.next(now), at: now })
+            }
+            Self::Clip(clip) => clip.next(now, counts),
+            Self::Camera(_) => Ok(Taken::Nothing),
+        }
     }
 
     /// After how long without a picture something is wrong.

@@ -8,11 +8,12 @@ use crate::{
     clock::Mono,
     config::Video,
     feed::{Fault, Frame, Health, Wishes, Writer},
-    meter::{self, Meter},
+    meter::{self, Counts, Meter},
     rate::{Full, Plan, Rate as Rates, Wanted},
     video::{
         budget::Budget,
         clockstrip,
+        condition::{Again, Condition},
         encoder::{Coded, Coder},
         h264::{self, Cut, Cutter},
         keys::KeyPolicy,
@@ -28,8 +29,6 @@ use crate::{
 const PLANNING: Duration = Duration::from_millis(50);
 /// How often the shutter is looked at.
 const SHUTTER: Duration = Duration::from_secs(1);
-/// A source without a picture for this many times its patience is opened anew.
-const GIVE_UP: u32 = 5;
 /// The media clock of video.
 const CLOCK: u32 = 90_000;
 
@@ -66,9 +65,8 @@ pub(super) struct Stage<'a> {
     /// Whether a key frame was sent: before one, nothing is.
     started: bool,
     ticks: u64,
-    /// When the source last gave a picture.
-    alive: Mono,
-    /// Pictures the driver had lost when that was last looked at.
+    condition: Condition,
+    /// Pictures that a coded stream lacked when that was last looked at.
     lost: u64,
     pub(super) meter: Meter,
 }
@@ -103,7 +101,7 @@ impl<'a> Stage<'a> {
             key: false,
             started: false,
             ticks: 0,
-            alive: now,
+            condition: Condition::new(source, &Counts::default(), now),
             lost: 0,
             meter: Meter::new(now),
         }
@@ -112,7 +110,18 @@ impl<'a> Stage<'a> {
     /// Goes on from a stage whose source was opened anew: time never runs backwards, and counts are not lost.
     pub(super) fn after(self, before: Self) -> Self {
         let coder = self.coder.after(before.coder);
-        Self { ticks: before.ticks, meter: before.meter, rates: before.rates, plan: before.plan, coder, ..self }
+        let condition = self.condition.after(&before.condition, &before.meter.counts);
+        let lost = holes(&before.meter.counts);
+        Self {
+            condition,
+            lost,
+            ticks: before.ticks,
+            meter: before.meter,
+            rates: before.rates,
+            plan: before.plan,
+            coder,
+            ..self
+        }
     }
 
     /// Looks whether a camera and the board's encoder can share memory, before the first picture. Not where something is
@@ -139,17 +148,19 @@ impl<'a> Stage<'a> {
     pub(super) fn steer(&mut self, source: &mut Source) {
         let wishes = self.out.wishes();
         // A hole in what a camera has coded is mended like one that a viewer saw.
-        let lost = std::mem::replace(&mut self.lost, self.meter.counts.lost);
-        let hole = source.is_coded() && self.meter.counts.lost > lost;
-        if self.keys.due(wishes.take_key(), wishes.take_repair() || hole, Mono::now()) {
+        let holes = holes(&self.meter.counts);
+        let hole = source.is_coded() && holes > std::mem::replace(&mut self.lost, holes);
+        let (joined, broken, now) = (wishes.take_key(), wishes.take_repair() || hole, Mono::now());
+        self.condition.reopen.wish(joined, broken, now);
+        if self.keys.due(joined, broken, now) {
             self.key = true;
             source.make_key();
         }
-        let now = Mono::now();
         if now.since(self.planned) < PLANNING {
             return;
         }
         self.planned = now;
+        self.condition.look(source, self.out, now);
         let wanted = wanted(self.config.bitrate, wishes);
         let before = self.plan;
         self.plan = plan(&mut self.rates, wishes, Full { size: self.size, fps: self.rate.fps() }, wanted, now);
@@ -165,7 +176,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Once a second: a closed shutter is why a picture is black.
-    fn look_at_shutter(&mut self, source: &Source) {
+    fn look_at_shutter(&mut self, source: &mut Source) {
         if self.planned.since(self.looked) >= SHUTTER {
             self.looked = self.planned;
             self.seen = if source.is_covered() { Health::Privacy } else { Health::Ok };
@@ -180,7 +191,7 @@ impl<'a> Stage<'a> {
 
     /// Codes a picture and sends it.
     pub(super) fn code(&mut self, planes: &mut Planes, at: Mono) -> Result<(), Fault> {
-        self.alive = Mono::now();
+        self.condition.shown(&self.meter.counts, Mono::now());
         if !self.thinning.takes(at) || self.is_left_out() {
             self.meter.counts.thinned += 1;
             return Ok(());
@@ -222,7 +233,7 @@ impl<'a> Stage<'a> {
 
     /// Gives a picture of the camera to the encoder as it is.
     pub(super) fn lend(&mut self, loan: Loan) {
-        self.alive = Mono::now();
+        self.condition.shown(&self.meter.counts, Mono::now());
         if !self.thinning.takes(loan.at) || self.is_left_out() {
             self.meter.counts.thinned += 1;
             self.coder.decline(loan);
@@ -243,23 +254,28 @@ impl<'a> Stage<'a> {
 
     /// Sends a picture that the source has coded.
     pub(super) fn pass(&mut self, stream: &[u8], at: Mono) {
-        self.alive = Mono::now();
+        let now = Mono::now();
+        self.condition.shown(&self.meter.counts, now);
         let nals: Vec<&[u8]> = h264::nals(stream).collect();
-        if let Some(cut) = self.cutter.cut(&nals) {
+        let cut = self.cutter.cut(&nals);
+        let key = cut.as_ref().is_some_and(|cut| cut.key);
+        self.condition.watch.unit(&nals, self.cutter.sets(), key, now);
+        if key {
+            self.condition.reopen.key(now);
+        }
+        if let Some(cut) = cut {
             self.send(cut, at);
         }
     }
 
-    /// No picture came.
+    /// No picture came that can be used.
     pub(super) fn nothing(&mut self, source: &Source) -> Result<(), Fault> {
-        let (silent, patience) = (Mono::now().since(self.alive), source.patience());
-        if silent >= patience && matches!(self.out.health(), Health::Ok | Health::Privacy) {
-            self.out.set_health(Health::Stalled);
-        }
-        if silent >= patience * GIVE_UP {
-            return Err(Fault::Failed(format!("{source}: no picture for {} s", silent.as_secs())));
-        }
-        Ok(())
+        self.condition.nothing(source, &self.meter.counts, self.out, Mono::now())
+    }
+
+    /// Whether the source has to be opened again, for viewers who wait or because of what it sends.
+    pub(super) fn again(&self, source: &Source) -> Result<Option<Again>, Fault> {
+        self.condition.again(source, Mono::now())
     }
 
     /// Says what happened, once a period.
@@ -271,6 +287,7 @@ impl<'a> Stage<'a> {
             None => return,
         }
         self.lost = 0;
+        self.condition.restart();
     }
 
     fn send(&mut self, cut: Cut, at: Mono) {
@@ -295,7 +312,7 @@ impl<'a> Stage<'a> {
         counts.bytes += frame.len() as u64;
         self.budget.sent(frame.len(), Mono::now());
         self.out.send(frame);
-        self.out.set_health(self.seen);
+        self.condition.sent(self.out, self.seen);
     }
 }
 
@@ -306,6 +323,11 @@ fn wanted(bitrate: u32, wishes: &Wishes) -> Wanted {
         bits => bits,
     };
     Wanted { ceiling, floor: wishes.floor() }
+}
+
+/// Pictures that a stream of coded ones lacks: those the driver lost, and those that were refused.
+fn holes(counts: &Counts) -> u64 {
+    counts.lost + counts.flagged + counts.damaged
 }
 
 /// What the viewers' networks allow; tells them whether they are too thin for it.

@@ -211,3 +211,76 @@ async fn a_coded_clip_is_passed_through() {
     assert_eq!(clocks, (1000..1012).chain(1000..1012).collect::<Vec<_>>());
     assert_eq!(running.stop().0, Ok(()));
 }
+
+/// A coded clip made by x264 with these options.
+fn x264(folder: &std::path::Path, options: &str) -> std::path::PathBuf {
+    let path = folder.join("a.h264");
+    let mut ffmpeg = std::process::Command::new("ffmpeg");
+    ffmpeg.args([
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=128x96:rate=25:duration=2",
+        "-c:v",
+        "libx264",
+    ]);
+    ffmpeg.args(["-preset", "ultrafast", "-pix_fmt", "yuv420p", "-x264-params", options]).arg(&path);
+    let made = ffmpeg.output().expect("ffmpeg is installed");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    path
+}
+
+/// Waits until the source is so, or for a while.
+async fn healthy(reader: &Reader, health: Health) {
+    let mut seen = reader.health();
+    let wait = tokio::time::timeout(Duration::from_secs(20), seen.wait_for(|seen| *seen == health));
+    wait.await.unwrap_or_else(|_| panic!("never {health:?}")).unwrap();
+}
+
+#[tokio::test]
+async fn a_coded_clip_that_viewers_cannot_show_is_not_told_as_ok() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Video { source: VideoSource::Clip(x264(folder.path(), "bframes=3:b-adapt=0")), ..test_picture() };
+    let (running, mut reader) = Running::start(&config);
+    assert!(frame(&mut reader).await.key, "it is sent as it is");
+    healthy(&reader, Health::Stalled).await;
+    let why = running.out.trouble().unwrap();
+    assert!(why.contains("out of order (B-frames)"), "{why}");
+    assert_eq!(running.stop().0, Ok(()));
+
+    let config = Video { source: VideoSource::Clip(x264(folder.path(), "bframes=0")), ..test_picture() };
+    let (running, mut reader) = Running::start(&config);
+    for _ in 0..30 {
+        frame(&mut reader).await;
+    }
+    assert_eq!((running.out.health(), running.out.trouble()), (Health::Ok, None));
+    assert_eq!(running.stop().0, Ok(()));
+}
+
+#[tokio::test]
+async fn a_clip_of_which_nearly_nothing_can_be_shown_says_how_much() {
+    let mut pattern = pattern::Pattern::new((320, 180), 60).unwrap();
+    let planes = pattern.draw(Duration::ZERO, 7).clone();
+    let pixels = [planes.y(), planes.u(), planes.v()].concat();
+    let image = turbojpeg::YuvImage {
+        pixels: &pixels[..],
+        width: 320,
+        align: 1,
+        height: 180,
+        subsamp: turbojpeg::Subsamp::Sub2x2,
+    };
+    let jpeg = turbojpeg::compress_yuv(image, 90).unwrap().to_vec();
+    let clip = [&jpeg[..], &jpeg[..jpeg.len() / 2].repeat(30)].concat();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mjpeg");
+    std::fs::write(&path, clip).unwrap();
+    let (running, mut reader) = Running::start(&Video { source: VideoSource::Clip(path), ..test_picture() });
+    frame(&mut reader).await;
+    healthy(&reader, Health::Stalled).await;
+    let why = running.out.trouble().unwrap();
+    assert!(why.contains("were refused: its coded data is cut short"), "{why}");
+    assert_eq!(running.stop().0, Ok(()));
+}

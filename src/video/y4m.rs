@@ -1,9 +1,11 @@
 //! The heads of YUV4MPEG2 files: one line for the file, one for each picture. Pure.
 
-use crate::video::{pace::Rate, planes::Colour};
+use crate::video::{pace::Rate, picture::Part, planes::Colour, unit::Found};
 
 /// The longest line that is read.
 const LINE: usize = 1024;
+/// How a picture's line begins.
+const FRAME: &[u8] = b"FRAME";
 
 /// What the first line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +34,8 @@ pub(crate) fn header(stream: &[u8]) -> Result<(Header, usize), String> {
             "H" => header.size.1 = value.parse().unwrap_or(0),
             "F" => {
                 let rate = value.split_once(':').and_then(|(n, d)| Rate::checked(n.parse().ok()?, d.parse().ok()?));
-                header.rate = Some(rate.ok_or_else(|| format!("frame rate {value:?}"))?);
+                // 0:0 is a rate that the writer did not know.
+                header.rate = if value == "0:0" { None } else { Some(rate.ok_or(format!("frame rate {value:?}"))?) };
             }
             "C" if !matches!(value, "420" | "420jpeg" | "420mpeg2" | "420paldv") => {
                 return Err(format!("colour space {value:?}; 420, 420jpeg, 420mpeg2 and 420paldv can be used"));
@@ -46,25 +49,52 @@ pub(crate) fn header(stream: &[u8]) -> Result<(Header, usize), String> {
 }
 
 impl Header {
-    fn samples_length(&self) -> usize {
-        self.size.0 as usize * self.size.1 as usize * 3 / 2
+    /// Width and height of a plane of chroma: half of those of luma, rounded up.
+    fn chroma(&self) -> (usize, usize) {
+        (self.size.0.div_ceil(2) as usize, self.size.1.div_ceil(2) as usize)
     }
 
-    /// The end of the first picture of `stream`, `None` where it is not in sight.
-    pub(crate) fn frame_end(&self, stream: &[u8]) -> Option<usize> {
-        let end = match line_end(stream) {
-            Some(line) => line + self.samples_length(),
-            // Never a picture: all of it is passed over.
-            None if stream.len() > LINE => stream.len(),
-            None => return None,
-        };
-        (end <= stream.len()).then_some(end)
+    /// Bytes of luma and of one plane of chroma; `None` beyond all numbers.
+    fn lengths(&self) -> Option<(usize, usize)> {
+        let luma = (self.size.0 as usize).checked_mul(self.size.1 as usize)?;
+        Some((luma, self.chroma().0.checked_mul(self.chroma().1)?))
     }
 
-    /// The samples of a picture that begins with its line.
-    pub(crate) fn samples<'a>(&self, picture: &'a [u8]) -> Option<&'a [u8]> {
-        let samples = &picture[line_end(picture)?..];
-        (picture.starts_with(b"FRAME") && samples.len() == self.samples_length()).then_some(samples)
+    fn samples_length(&self) -> Option<usize> {
+        let (luma, chroma) = self.lengths()?;
+        luma.checked_add(chroma.checked_mul(2)?)
+    }
+
+    /// Finds the first picture of `stream`; `ended` says that nothing follows. What is not a picture's line is skipped up to
+    /// the next one, and so is a last picture that is cut.
+    pub(crate) fn find(&self, stream: &[u8], ended: bool) -> Found {
+        if stream.starts_with(FRAME) {
+            let end = line_end(stream).and_then(|line| line.checked_add(self.samples_length()?));
+            return match end {
+                Some(end) if end <= stream.len() => Found::Unit(end),
+                _ if ended => Found::Rubbish(stream.len()),
+                None if stream.len() > LINE => Found::Rubbish(FRAME.len()),
+                _ => Found::Nothing,
+            };
+        }
+        match stream.windows(FRAME.len()).position(|bytes| bytes == FRAME) {
+            Some(begin) => Found::Rubbish(begin),
+            None if ended => Found::Rubbish(stream.len()),
+            // The last bytes may begin a line.
+            None => match stream.len().saturating_sub(FRAME.len() - 1) {
+                0 => Found::Nothing,
+                rubbish => Found::Rubbish(rubbish),
+            },
+        }
+    }
+
+    /// The planes of a picture that begins with its line.
+    pub(crate) fn planes<'a>(&self, picture: &'a [u8]) -> Option<[Part<'a>; 3]> {
+        let (luma, chroma) = self.lengths()?;
+        let (y, rest) = picture.get(line_end(picture)?..)?.split_at_checked(luma)?;
+        let (u, v) = rest.split_at_checked(chroma)?;
+        let stride = self.chroma().0;
+        Some([Part { bytes: y, stride: self.size.0 as usize }, Part { bytes: u, stride }, Part { bytes: v, stride }])
     }
 }
 
@@ -86,7 +116,7 @@ mod tests {
             ("RIFF....AVI \n", "not a YUV4MPEG2"),
             ("YUV4MPEG2 W640 H360", "not a YUV4MPEG2"),
             ("YUV4MPEG2 W640 H360 C444\n", "\"444\""),
-            ("YUV4MPEG2 W640 H360 F0:0\n", "\"0:0\""),
+            ("YUV4MPEG2 W640 H360 F0:1\n", "\"0:1\""),
             ("YUV4MPEG2 W640 H360 It\n", "interlaced"),
         ] {
             let error = super::header(line.as_bytes()).unwrap_err();
@@ -95,15 +125,32 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_cut_by_their_length() {
-        let header = Header { size: (16, 16), rate: None, colour: Colour::default() };
+    fn pictures_are_cut_by_their_length_and_found_again() {
+        let header = Header { size: (17, 15), rate: None, colour: Colour::default() };
+        let samples = 17 * 15 + 2 * 9 * 8;
         let mut stream = b"FRAME Xa\n".to_vec();
-        stream.extend([0xFF; 384]);
-        assert_eq!(header.frame_end(&stream[..392]), None);
+        stream.extend([0xFF; 17 * 15 + 2 * 9 * 8]);
+        let one = stream.len();
+        assert_eq!(header.find(&stream[..one - 1], false), Found::Nothing);
+        assert_eq!(header.find(&stream[..one - 1], true), Found::Rubbish(one - 1), "the last one is cut");
         stream.extend(b"FRAME\n");
-        assert_eq!(header.frame_end(&stream), Some(393));
-        assert_eq!(header.samples(&stream[..393]).unwrap().len(), 384);
-        assert_eq!(header.samples(b"GARBAGE\n123"), None);
-        assert_eq!(header.frame_end(&[1; 2000]), Some(2000));
+        assert_eq!(header.find(&stream, false), Found::Unit(one));
+        let [y, u, v] = header.planes(&stream[..one]).unwrap();
+        assert_eq!((y.bytes.len(), u.bytes.len(), v.bytes.len()), (255, 72, 72));
+        assert_eq!((y.stride, u.stride, y.bytes.len() + 144), (17, 9, samples));
+        assert!(header.planes(b"FRAME\n123").is_none());
+        for (stream, ended, expected) in [
+            (&b"junkFRAME\n"[..], false, Found::Rubbish(4)),
+            (b"FRA", false, Found::Nothing),
+            (b"FRA", true, Found::Rubbish(3)),
+            (b"junkFRAM", false, Found::Rubbish(4)),
+            (b"", false, Found::Nothing),
+        ] {
+            assert_eq!(header.find(stream, ended), expected, "{stream:?}");
+        }
+        let endless = [FRAME, &[b'x'; 2000]].concat();
+        assert_eq!(header.find(&endless, false), Found::Rubbish(5));
+        let huge = Header { size: (u32::MAX, u32::MAX), ..header };
+        assert_eq!(huge.find(b"FRAME\n", false), Found::Nothing);
     }
 }

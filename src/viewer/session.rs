@@ -123,8 +123,7 @@ async fn open<'a>(
     // Boxed: it happens once, and needs more room than all the rest of a session.
     let peer = step(Box::pin(viewer.peers.open(viewer.viewer.as_str(), media, tell))).await?;
     let peer = slot.get_or_init(|| peer);
-    let follow = |stage: &Option<Stage>| stage.as_ref().map(Stage::health);
-    let health = Watched { video: follow(&viewer.stages.video), audio: follow(&viewer.stages.audio) };
+    let health = Watched::new(viewer.stages.video.as_ref(), viewer.stages.audio.as_ref());
     let mut session = Session {
         peer,
         mouth,
@@ -354,6 +353,7 @@ impl Session<'_> {
 
     async fn tell_media(&mut self) {
         let (media, route) = (SessionMedia::new(self.health.now(), self.negotiation.refused()), self.route.clone());
-        self.mouth.say(&Reply::Media { media, route }).await;
+        let (video_reason, audio_reason) = self.health.reasons();
+        self.mouth.say(&Reply::Media { media, video_reason, audio_reason, route }).await;
     }
 }

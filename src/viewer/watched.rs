@@ -3,26 +3,37 @@
 use tokio::sync::watch;
 
 use super::health_changed;
-use crate::{feed::Health, protocol::MediaHealth};
+use crate::{feed::Health, protocol::MediaHealth, stage::Stage};
 
 /// How picture and sound are doing; `None` where there is none.
 pub(super) struct Watched {
-    pub(super) video: Option<watch::Receiver<Health>>,
-    pub(super) audio: Option<watch::Receiver<Health>>,
+    video: (Option<watch::Receiver<Health>>, Option<Stage>),
+    audio: (Option<watch::Receiver<Health>>, Option<Stage>),
 }
 
 impl Watched {
+    pub(super) fn new(video: Option<&Stage>, audio: Option<&Stage>) -> Self {
+        let follow = |stage: Option<&Stage>| (stage.map(Stage::health), stage.cloned());
+        Self { video: follow(video), audio: follow(audio) }
+    }
+
     pub(super) fn now(&mut self) -> MediaHealth {
         let of = |health: &mut Option<watch::Receiver<Health>>| {
             health.as_mut().map_or(Health::Absent, |health| *health.borrow_and_update())
         };
-        MediaHealth { video: of(&mut self.video), audio: of(&mut self.audio) }
+        MediaHealth { video: of(&mut self.video.0), audio: of(&mut self.audio.0) }
+    }
+
+    /// Why they are not well, where that is known.
+    pub(super) fn reasons(&self) -> (Option<String>, Option<String>) {
+        let of = |stage: &Option<Stage>| stage.as_ref().and_then(Stage::trouble).map(|why| why.as_ref().to_owned());
+        (of(&self.video.1), of(&self.audio.1))
     }
 
     pub(super) async fn changed(&mut self) {
         tokio::select! {
-            () = health_changed(&mut self.video) => {}
-            () = health_changed(&mut self.audio) => {}
+            () = health_changed(&mut self.video.0) => {}
+            () = health_changed(&mut self.audio.0) => {}
         }
     }
 }

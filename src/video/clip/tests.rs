@@ -151,14 +151,15 @@ fn what_is_no_clip_is_refused_with_a_sentence() {
     for (name, bytes, part) in [
         ("a.mp4", &b"ftyp"[..], "clips are .h264, .mjpeg or .y4m"),
         ("a.y4m", b"RIFF", "not a YUV4MPEG2 file"),
-        ("a.y4m", b"YUV4MPEG2 W321 H180 F30:1\n", "even"),
-        ("a.y4m", b"YUV4MPEG2 W320 H180 F30:1\n", "no picture"),
+        ("a.y4m", b"YUV4MPEG2 W8 H180 F30:1\n", "16x16 to 3840x2160"),
+        ("a.y4m", b"YUV4MPEG2 W99999999 H99999999 F30:1\n", "16x16 to 3840x2160"),
+        ("a.y4m", b"YUV4MPEG2 W321 H180 F30:1\n", "no picture"),
         ("a.y4m", cut_short, "no picture"),
         ("a.mjpeg", b"", "no picture"),
         ("a.mjpeg", &[0x55; 5000], "no picture"),
         ("a.h264", b"", "no picture"),
         ("a.h264", b"nothing like a stream", "no picture"),
-        ("a.h264", &h264_stream(3, &[])[400..], "no picture"),
+        ("a.h264", &h264_stream(3, &[])[400..], "2 H.264 pictures came and none can be begun with"),
     ] {
         let (_folder, path) = file(name, bytes);
         let result = Clip::open(&path, 30).and_then(|mut clip| {
@@ -188,15 +189,94 @@ fn a_stream_without_end_is_given_up_in_bounded_memory() {
 }
 
 #[test]
-fn the_end_of_a_jpeg_is_found_past_a_thumbnail() {
-    let thumbnail = [0xFF, 0xE1, 0, 8, 0xFF, 0xD8, 1, 2, 0xFF, 0xD9];
-    let picture =
-        [&[0xFF, 0xD8][..], &thumbnail, &[0xFF, 0xDA, 0, 2, 5, 0xFF, 0, 6, 0xFF, 0xD3, 7, 0xFF, 0xD9]].concat();
-    let stream = [&[9, 9][..], &picture, &picture].concat();
-    assert_eq!(jpeg_end(&stream), Some(2 + picture.len()));
-    for length in 0..2 + picture.len() {
-        assert_eq!(jpeg_end(&stream[..length]), None, "{length}");
+fn what_lies_between_pictures_is_skipped() {
+    let jpegs: Vec<Vec<u8>> = pictures(4).map(|planes| jpeg(&planes)).collect();
+    let header = |jpeg: &[u8]| format!("--x\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", jpeg.len());
+    let open = |jpeg: &[u8]| jpeg[..jpeg.len() - 2].to_vec();
+    type Way<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+    let ways: [(&str, Way<'_>); 8] = [
+        ("nothing", &<[u8]>::to_vec),
+        ("padding", &|jpeg| [jpeg, &[0; 3]].concat()),
+        ("two ends", &|jpeg| [jpeg, &[0xFF, 0xD9]].concat()),
+        ("two beginnings", &|jpeg| [&[0xFF, 0xD8], jpeg].concat()),
+        ("headers of a stream", &|jpeg| [header(jpeg).as_bytes(), jpeg, b"\r\n"].concat()),
+        ("no end", &open),
+        ("no end, and headers", &|jpeg| [header(jpeg).as_bytes(), &open(jpeg), b"\r\n"].concat()),
+        ("a lot of rubbish", &|jpeg| [jpeg, &vec![0x55; 2 * CHUNK]].concat()),
+    ];
+    for (what, way) in ways {
+        let stream: Vec<u8> = jpegs.iter().flat_map(|jpeg| way(jpeg)).collect();
+        let (_folder, path) = file("a.mjpeg", &stream);
+        let mut clip = Clip::open(&path, 30).unwrap();
+        assert_eq!(clocks(&mut clip, 10), [0, 1, 2, 3, 0, 1, 2, 3, 0, 1], "{what}");
+        let mut counts = Counts::default();
+        for _ in 0..4 {
+            let _ = next(&mut clip, &mut counts);
+        }
+        assert_eq!((counts.taken, counts.damaged), (4, 0), "{what}: {}", counts.why);
+        let around = stream.len().saturating_sub(jpegs.concat().len());
+        // What follows a picture without an end is part of it.
+        assert_eq!(counts.rubbish > 0, around > 0, "{what}: {}", counts.rubbish);
     }
-    let without_end = [&picture[..picture.len() - 2], &picture].concat();
-    assert_eq!(jpeg_end(&without_end), Some(picture.len() - 2));
+}
+
+#[test]
+fn a_clip_of_which_nothing_can_be_shown_says_what_came() {
+    let cut: Vec<u8> = pictures(3).flat_map(|planes| jpeg(&planes)[..900].to_vec()).collect();
+    let keys = h264_stream(6, &[2]);
+    let without = |kinds: &[u8]| -> Vec<u8> {
+        let kept = h264::nals(&keys).filter(|nal| !kinds.contains(&(nal[0] & 31)));
+        kept.flat_map(|nal| [&[0, 0, 0, 1], nal].concat()).collect()
+    };
+    for (name, bytes, part) in [
+        ("a.mjpeg", cut, "no picture in it that can be shown: 3 were refused: its coded data is cut"),
+        ("a.h264", without(&[7, 8]), "2 keyframes among them, and no parameter sets"),
+        ("a.h264", without(&[8]), "2 keyframes among them, and no parameter sets"),
+        ("a.h264", without(&[5]), "4 H.264 pictures came and none can be begun with: no keyframe"),
+    ] {
+        let (_folder, path) = file(name, &bytes);
+        let mut clip = Clip::open(&path, 30).unwrap();
+        match clip.next(Mono::now(), &mut Counts::default()) {
+            Err(Fault::Failed(text)) => assert!(text.contains(part), "{text}"),
+            _ => panic!("{name}: {part}"),
+        }
+    }
+}
+
+#[test]
+fn a_coded_picture_that_is_too_long_is_left_out() {
+    let mut stream = h264_stream(2, &[]);
+    stream.extend([0, 0, 0, 1, 0x41, 0x9A]);
+    stream.resize(stream.len() + h264::LONGEST, 0x55);
+    let (_folder, path) = file("a.h264", &stream);
+    let mut clip = Clip::open(&path, 30).unwrap();
+    let mut counts = Counts::default();
+    for _ in 0..4 {
+        assert!(matches!(next(&mut clip, &mut counts), Taken::Coded { stream, .. } if stream.len() < 100_000));
+    }
+    assert_eq!(counts.damaged, 1);
+    assert!(counts.why.contains("4096 KiB are possible"), "{}", counts.why);
+}
+
+#[test]
+fn raw_clips_of_odd_sizes_and_with_a_cut_end_are_played() {
+    let mut bytes = b"YUV4MPEG2 W33 H19 F0:0 Ip\n".to_vec();
+    for n in 0..3_u8 {
+        bytes.extend(b"FRAME\n");
+        bytes.extend(vec![n * 40; 33 * 19]);
+        bytes.extend(vec![n * 40 + 1; 17 * 10]);
+        bytes.extend(vec![n * 40 + 2; 17 * 10]);
+    }
+    bytes.extend(b"rubbishFRAME\n12345");
+    let (_folder, path) = file("a.y4m", &bytes);
+    let mut clip = Clip::open(&path, 25).unwrap();
+    assert_eq!(clip.rate(), Rate::whole(25));
+    let mut counts = Counts::default();
+    for n in [0, 1, 2, 0, 1, 2, 0_u8] {
+        let Taken::Planes { planes, .. } = next(&mut clip, &mut counts) else { panic!("no picture") };
+        assert_eq!(planes.size(), (32, 18));
+        let all = |plane: &[u8], value| plane.iter().all(|&byte| byte == value);
+        assert!(all(planes.y(), n * 40) && all(planes.u(), n * 40 + 1) && all(planes.v(), n * 40 + 2), "{n}");
+    }
+    assert_eq!((counts.damaged, counts.rubbish), (0, 2 * 18));
 }

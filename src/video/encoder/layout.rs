@@ -50,7 +50,9 @@ impl Layout {
             for plane in 0..planes {
                 let stride = if plane == 0 { first } else { chroma };
                 places.push(Place { piece: 0, offset, stride });
-                offset += stride * rows(plane);
+                // Strides are the driver's word: they may be any number.
+                offset =
+                    stride.checked_mul(rows(plane)).and_then(|size| offset.checked_add(size)).ok_or_else(strange)?;
             }
         } else {
             let strides = given.strides.iter().enumerate();
@@ -58,8 +60,9 @@ impl Layout {
         }
         let wide = |plane: usize| if plane == 0 || pairs { size.0 } else { size.0 / 2 };
         let fits = |(plane, place): (usize, &Place)| {
-            let end = place.offset + place.stride * rows(plane);
-            place.stride >= wide(plane) && given.lengths.get(place.piece).is_some_and(|length| end <= *length)
+            let end = place.stride.checked_mul(rows(plane)).and_then(|size| place.offset.checked_add(size));
+            let length = given.lengths.get(place.piece);
+            place.stride >= wide(plane) && end.zip(length).is_some_and(|(end, length)| end <= *length)
         };
         if places.len() != planes || !places.iter().enumerate().all(fits) {
             return Err(strange());
@@ -184,6 +187,10 @@ mod tests {
             (FourCc::YU12, (36, 20), vec![35], vec![4096]),
             (FourCc::YU12, (36, 20), vec![36], vec![36 * 30 - 1]),
             (FourCc::NV12, (36, 20), vec![0], vec![0]),
+            (FourCc::NV12, (36, 20), vec![usize::MAX], vec![4096]),
+            (FourCc::YU12, (36, 20), vec![usize::MAX / 20], vec![usize::MAX]),
+            (FourCc::NV12, (36, 20), vec![usize::MAX / 20 + 1], vec![usize::MAX]),
+            (FourCc::NM12, (36, 20), vec![usize::MAX, usize::MAX / 2], vec![usize::MAX, usize::MAX]),
             (FourCc::NV12, (36, 20), vec![], vec![]),
             (FourCc::NM12, (36, 20), vec![36, 36, 36], vec![720, 360, 360]),
             (FourCc::NM12, (36, 20), vec![36, 36], vec![720, 359]),

@@ -106,9 +106,14 @@ impl Node {
 
     /// The value of a control, where it can be read.
     pub(crate) fn value(&self, id: u32) -> Option<i64> {
+        self.read_control(id).ok()
+    }
+
+    /// The value of a control, or why it cannot be read.
+    pub(crate) fn read_control(&self, id: u32) -> io::Result<i64> {
         let mut control = raw::v4l2_control { id, value: 0 };
-        self.fd.call(&sys::G_CTRL, &mut control).ok()?;
-        Some(control.value.into())
+        self.fd.call(&sys::G_CTRL, &mut control)?;
+        Ok(control.value.into())
     }
 
     /// Whether there is a control, of whatever kind.

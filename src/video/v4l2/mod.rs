@@ -25,8 +25,10 @@ use super::{
     planes::Colour,
 };
 
-/// What is enumerated at most, of anything: a driver that never ends its list must not hold us.
+/// Formats that are enumerated at most: a driver that never ends its list must not hold us.
 const MOST: u32 = 256;
+/// Sizes of a format, and rates of a size.
+const MOST_SIZES: u32 = 64;
 
 /// An open node.
 #[derive(Debug)]
@@ -112,6 +114,13 @@ pub(crate) enum Event {
     SourceChange,
     /// No more pictures come.
     EndOfStream,
+    /// A control has another value.
+    Control {
+        /// Which.
+        id: u32,
+        /// The value.
+        value: i64,
+    },
 }
 
 impl Node {
@@ -144,6 +153,10 @@ impl Node {
                 break;
             }
             let fourcc = FourCc(format.pixelformat);
+            if offers.iter().any(|offer: &Offer| offer.fourcc == fourcc) {
+                // Said twice, and its sizes would be, too.
+                continue;
+            }
             // Sizes of formats that are of no use would only cost time.
             let sizes = if fourcc.format().is_some() { self.sizes(fourcc) } else { Sizes::Unknown };
             offers.push(Offer { fourcc, sizes });
@@ -153,7 +166,7 @@ impl Node {
 
     fn sizes(&self, fourcc: FourCc) -> Sizes {
         let mut listed = Vec::new();
-        for index in 0..MOST {
+        for index in 0..MOST_SIZES {
             let mut size: raw::v4l2_frmsizeenum = sys::zeroed();
             (size.index, size.pixel_format) = (index, fourcc.0);
             if self.fd.call(&sys::ENUM_FRAMESIZES, &mut size).is_err() {
@@ -174,7 +187,7 @@ impl Node {
 
     fn rates(&self, fourcc: FourCc, (width, height): (u32, u32)) -> Rates {
         let mut listed = Vec::new();
-        for index in 0..MOST {
+        for index in 0..MOST_SIZES {
             let mut interval: raw::v4l2_frmivalenum = sys::zeroed();
             (interval.index, interval.pixel_format) = (index, fourcc.0);
             (interval.width, interval.height) = (width, height);
@@ -256,6 +269,14 @@ impl Node {
         }
     }
 
+    /// Asks to be told when a control changes, and of its value now; drivers that cannot refuse, which is fine.
+    pub(crate) fn subscribe_to(&self, control: u32) {
+        let mut subscription: raw::v4l2_event_subscription = sys::zeroed();
+        (subscription.type_, subscription.id) = (raw::V4L2_EVENT_CTRL, control);
+        subscription.flags = raw::V4L2_EVENT_SUB_FL_SEND_INITIAL;
+        let _ = self.fd.call(&sys::SUBSCRIBE_EVENT, &mut subscription);
+    }
+
     /// Takes an event that is waiting.
     pub(crate) fn event(&self) -> Option<Event> {
         let mut event: raw::v4l2_event = sys::zeroed();
@@ -263,6 +284,7 @@ impl Node {
         match event.type_ {
             raw::V4L2_EVENT_SOURCE_CHANGE => Some(Event::SourceChange),
             raw::V4L2_EVENT_EOS => Some(Event::EndOfStream),
+            raw::V4L2_EVENT_CTRL => Some(Event::Control { id: event.id, value: sys::control_value(&event).into() }),
             _ => None,
         }
     }

@@ -376,6 +376,12 @@ pub(super) fn settled_interval(parm: &raw::v4l2_streamparm) -> Option<(u32, u32)
         .then_some((capture.timeperframe.numerator, capture.timeperframe.denominator))
 }
 
+/// The new value of a control whose value is a number of 32 bits, out of an event of type `V4L2_EVENT_CTRL`.
+pub(super) fn control_value(event: &raw::v4l2_event) -> i32 {
+    // SAFETY: all arms are plain memory of the size of the union, and the kernel wrote the one of controls.
+    unsafe { event.u.ctrl.__bindgen_anon_1.value }
+}
+
 /// Where a buffer of a single-planar type is to be mapped.
 pub(super) fn offset(buffer: &raw::v4l2_buffer) -> u32 {
     // SAFETY: all arms are plain memory; for MMAP buffers of single-planar types the kernel wrote the offset.

@@ -1,0 +1,294 @@
+//! Where the samples of a WAV file are and what they look like. Lengths in its header are hints: programs that write into a
+//! pipe do not know them, and recorders that lost their power never wrote them.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use super::samples::Layout;
+
+/// Chunks that are looked at in front of the sound.
+const CHUNKS: usize = 1024;
+/// What programs put behind the sound. One of these ends it whatever its own length says.
+const TRAILERS: [&[u8; 4]; 16] = [
+    b"LIST", b"id3 ", b"ID3 ", b"fact", b"bext", b"cue ", b"smpl", b"JUNK", b"junk", b"PEAK", b"iXML", b"axml",
+    b"inst", b"afsp", b"_PMX", b"PAD ",
+];
+/// `WAVE_FORMAT_PCM`, `WAVE_FORMAT_IEEE_FLOAT` and `WAVE_FORMAT_EXTENSIBLE`.
+const PCM: u16 = 1;
+const FLOAT: u16 = 3;
+const EXTENSIBLE: u16 = 0xFFFE;
+
+/// A WAV file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wav {
+    pub(super) format: Format,
+    /// Where the first sample is in the file.
+    pub(super) begin: u64,
+    /// Bytes of sound: whole frames.
+    pub(super) length: u64,
+}
+
+/// What samples look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Format {
+    /// Samples a second and channel.
+    pub(super) rate: u32,
+    pub(super) channels: u16,
+    pub(super) bits: u16,
+    pub(super) layout: Layout,
+}
+
+impl Format {
+    /// Bytes of one sample of each channel.
+    pub(super) fn frame(self) -> usize {
+        self.layout.width() * usize::from(self.channels)
+    }
+}
+
+/// Why a file cannot be played.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// It is no WAV file, or its header is damaged.
+    Not(&'static str),
+    /// Samples of another kind.
+    Unsupported,
+    /// The system said so.
+    Io(String),
+}
+
+impl From<io::Error> for Problem {
+    fn from(e: io::Error) -> Self {
+        Self::Io(e.to_string())
+    }
+}
+
+/// Reads the header.
+pub(super) fn read(file: &mut (impl Read + Seek)) -> Result<Wav, Problem> {
+    let total = file.seek(SeekFrom::End(0))?;
+    let head: [u8; 12] = bytes(file, 0)?.ok_or(Problem::Not("it is too short"))?;
+    if !matches!(&head[..4], b"RIFF" | b"RF64" | b"BW64") || &head[8..] != b"WAVE" {
+        return Err(Problem::Not("it does not begin with RIFF and WAVE"));
+    }
+    let (mut format, mut large, mut at) = (None, None, 12);
+    for _ in 0..CHUNKS {
+        let Some((id, length)) = chunk(file, at)? else { break };
+        let body = at + 8;
+        match &id {
+            b"fmt " => format = Some(parse_format(file, body, length)?),
+            // The lengths of files beyond 4 GiB (EBU Tech 3306): of the file, then of the sound.
+            b"ds64" => large = bytes(file, body + 8)?.map(u64::from_le_bytes),
+            b"data" => {
+                let format = format.ok_or(Problem::Not("its format is not told in front of the sound"))?;
+                let told = large.filter(|_| length == u32::MAX).unwrap_or(length.into());
+                let length = sound_length(file, body, told, total)?;
+                let frame = format.frame() as u64;
+                return Ok(Wav { format, begin: body, length: length / frame * frame });
+            }
+            _ => {}
+        }
+        at = next(file, body, length.into(), total)?.unwrap_or(u64::MAX);
+    }
+    Err(Problem::Not("there is no sound in it"))
+}
+
+/// So many bytes from there; `None` where the file ends before.
+fn bytes<const N: usize>(file: &mut (impl Read + Seek), at: u64) -> Result<Option<[u8; N]>, Problem> {
+    file.seek(SeekFrom::Start(at))?;
+    let mut bytes = [0; N];
+    match file.read_exact(&mut bytes) {
+        Ok(()) => Ok(Some(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The name and length of the chunk that begins there.
+fn chunk(file: &mut (impl Read + Seek), at: u64) -> Result<Option<([u8; 4], u32)>, Problem> {
+    if at > i64::MAX as u64 {
+        return Ok(None);
+    }
+    let head: Option<[u8; 8]> = bytes(file, at)?;
+    Ok(head.map(|[a, b, c, d, length @ ..]| ([a, b, c, d], u32::from_le_bytes(length))))
+}
+
+fn is_name(id: &[u8; 4]) -> bool {
+    id.iter().all(|byte| (b' '..=b'~').contains(byte))
+}
+
+/// Where the chunk behind this one begins. An odd length is filled up with a byte, which some programs forget.
+fn next(file: &mut (impl Read + Seek), body: u64, length: u64, total: u64) -> Result<Option<u64>, Problem> {
+    let Some(end) = body.checked_add(length).filter(|end| *end <= total) else { return Ok(None) };
+    for at in [end + length % 2, end] {
+        if chunk(file, at)?.is_some_and(|(id, _)| is_name(&id)) {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
+}
+
+/// The length of sound that begins at `begin`: what the header says where that can be, or all the rest.
+fn sound_length(file: &mut (impl Read + Seek), begin: u64, told: u64, total: u64) -> Result<u64, Problem> {
+    let rest = total.saturating_sub(begin);
+    if told >= rest || told > 0 && rest - told <= 1 {
+        return Ok(rest.min(told.max(1)));
+    }
+    let Some(mut at) = next(file, begin, told, total)? else { return Ok(rest) };
+    // Samples may look like a chunk. A known name is believed, others where they lead to the end of the file.
+    for _ in 0..CHUNKS {
+        let Some((id, length)) = chunk(file, at)? else { return Ok(rest) };
+        if TRAILERS.contains(&&id) {
+            return Ok(told);
+        }
+        let end = (at + 8).saturating_add(length.into());
+        if end == total || end + 1 == total {
+            return Ok(told);
+        }
+        match next(file, at + 8, length.into(), total)? {
+            Some(next) => at = next,
+            None => return Ok(rest),
+        }
+    }
+    Ok(rest)
+}
+
+fn parse_format(file: &mut (impl Read + Seek), body: u64, length: u32) -> Result<Format, Problem> {
+    let cut = Problem::Not("its format is cut short");
+    let Some(head) = bytes::<16>(file, body)?.filter(|_| length >= 16) else { return Err(cut) };
+    let number = |at: usize| u16::from_le_bytes([head[at], head[at + 1]]);
+    let (mut tag, channels, block, bits) = (number(0), number(2), number(12), number(14));
+    let rate = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
+    if tag == EXTENSIBLE {
+        // The first bytes of the sub-format are a tag as above.
+        tag = match bytes::<40>(file, body)?.filter(|_| length >= 40) {
+            Some(all) => u16::from_le_bytes([all[24], all[25]]),
+            None => PCM,
+        };
+    }
+    if !(1..=64).contains(&channels) {
+        return Err(Problem::Not("it has no channels, or more than 64"));
+    }
+    // The bytes of a frame say how wide a sample is; where they cannot be, its bits do.
+    let width = match block / channels {
+        width if block % channels == 0 && width <= 8 && width * 8 >= bits => width,
+        _ => bits.div_ceil(8),
+    };
+    let layout = match (tag, width) {
+        (PCM, 1) => Layout::U8,
+        (PCM, 2) => Layout::S16,
+        (PCM, 3) => Layout::S24In3,
+        (PCM, 4) => Layout::S32,
+        (FLOAT, 4) => Layout::F32,
+        _ => return Err(Problem::Unsupported),
+    };
+    Ok(Format { rate, channels, bits, layout })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// A file of 16-bit mono whose chunk of sound says this length, with this many bytes of it and this behind it.
+    fn file(told: u32, sound: usize, behind: &[u8]) -> Vec<u8> {
+        let format = [1, 0, 1, 0, 0x80, 0xBB, 0, 0, 0, 0x77, 1, 0, 2, 0, 16, 0];
+        let mut file = [&b"RIFF\xFF\xFF\xFF\xFFWAVEfmt \x10\0\0\0"[..], &format, b"data"].concat();
+        file.extend(told.to_le_bytes());
+        file.extend((0..sound).map(|n| (n * 7) as u8 | 0x80));
+        file.extend(behind);
+        file
+    }
+
+    fn length(file: &[u8]) -> Result<u64, Problem> {
+        read(&mut Cursor::new(file)).map(|wav| wav.length)
+    }
+
+    #[test]
+    fn a_length_is_believed_only_where_it_can_be() {
+        let list = b"LIST\x04\0\0\0INFO";
+        let unknown = b"what\x03\0\0\0abc\0";
+        for (told, sound, behind, expected) in [
+            (100, 100, &b""[..], 100),
+            (0, 100, b"", 100),
+            (u32::MAX, 100, b"", 100),
+            (0x7FFF_FFFF, 100, b"", 100),
+            (u32::MAX - 36, 100, b"", 100),
+            (102, 100, b"", 100),
+            (101, 101, b"", 100),
+            (99, 100, b"", 98),
+            (99, 99, b"\0", 98),
+            // Something stands behind the sound.
+            (100, 100, list, 100),
+            (100, 100, unknown, 100),
+            (100, 100, b"LIST\xFF\xFF\0\0cut", 100),
+            (99, 99, b"\0LIST\x04\0\0\0INFO", 98),
+            (99, 99, list, 98),
+            (0, 0, list, 0),
+            // Too short: what follows is sound, too.
+            (40, 100, b"", 100),
+            (2, 100, b"", 100),
+        ] {
+            assert_eq!(length(&file(told, sound, behind)), Ok(expected), "{told} told, {sound} and {behind:?} there");
+        }
+    }
+
+    #[test]
+    fn the_large_kinds_of_the_format_are_read() {
+        for name in [b"RF64", b"BW64"] {
+            for (sound, expected) in [(100_u64, 100), (0, 100), (u64::MAX, 100), (1 << 40, 100)] {
+                let mut large = file(u32::MAX, 100, b"LIST\x04\0\0\0INFO");
+                large[..4].copy_from_slice(name);
+                let sizes = [&[0; 8][..], &sound.to_le_bytes(), &[0; 12]].concat();
+                large.splice(12..12, [b"ds64\x1C\0\0\0", &sizes[..]].concat());
+                let rest = if sound == 100 { expected } else { expected + 12 };
+                assert_eq!(length(&large), Ok(rest), "{sound}");
+            }
+        }
+    }
+
+    #[test]
+    fn formats_are_told_by_the_width_of_a_sample() {
+        let of = |tag: u16, channels: u16, block: u16, bits: u16| {
+            let mut wav = file(100, 100, b"");
+            for (at, value) in [(20, tag), (22, channels), (32, block), (34, bits)] {
+                wav[at..at + 2].copy_from_slice(&value.to_le_bytes());
+            }
+            read(&mut Cursor::new(wav)).map(|wav| wav.format.layout)
+        };
+        for (tag, channels, block, bits, expected) in [
+            (1, 2, 2, 8, Ok(Layout::U8)),
+            (1, 2, 4, 16, Ok(Layout::S16)),
+            (1, 2, 4, 12, Ok(Layout::S16)),
+            (1, 2, 6, 24, Ok(Layout::S24In3)),
+            (1, 2, 6, 20, Ok(Layout::S24In3)),
+            (1, 2, 8, 24, Ok(Layout::S32)),
+            (1, 2, 8, 32, Ok(Layout::S32)),
+            (3, 1, 4, 32, Ok(Layout::F32)),
+            (0xFFFE, 1, 2, 16, Ok(Layout::S16)),
+            // A frame that cannot be.
+            (1, 2, 0, 16, Ok(Layout::S16)),
+            (1, 2, 3, 16, Ok(Layout::S16)),
+            (1, 1, 1, 16, Ok(Layout::S16)),
+            (1, 1, 8, 64, Err(Problem::Unsupported)),
+            (1, 1, 0, 0, Err(Problem::Unsupported)),
+            (85, 2, 4, 16, Err(Problem::Unsupported)),
+            (1, 0, 4, 16, Err(Problem::Not("it has no channels, or more than 64"))),
+        ] {
+            assert_eq!(of(tag, channels, block, bits), expected, "{tag} {channels} {block} {bits}");
+        }
+    }
+
+    #[test]
+    fn no_header_makes_it_panic_or_read_for_ever() {
+        let whole = file(100, 100, b"LIST\x04\0\0\0INFO");
+        for at in 0..whole.len() {
+            let _ = length(&whole[..at]);
+            for value in [0, 1, 0x7F, 0xFF] {
+                let mut broken = whole.clone();
+                broken[at] = value;
+                let _ = length(&broken);
+            }
+        }
+        let endless = [b"RIFF\0\0\0\0WAVE".to_vec(), b"JUNK\0\0\0\0".repeat(100_000)].concat();
+        assert!(matches!(length(&endless), Err(Problem::Not(_))));
+    }
+}

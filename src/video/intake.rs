@@ -1,0 +1,173 @@
+//! Whether what a source gives can be shown. Pure: time is an argument.
+
+use std::time::Duration;
+
+use crate::{clock::Mono, meter::Counts};
+
+/// How often what came is judged.
+const WINDOW: Duration = Duration::from_secs(4);
+/// Fewer pictures than this say nothing.
+const FEW: u64 = 8;
+
+/// What came of a source, and how much of it was refused.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    /// Since the last picture that was shown.
+    came: u64,
+    refused: u64,
+    why: String,
+    /// In this window.
+    since: Mono,
+    seen: Seen,
+    /// Counts of the meter when they were last looked at.
+    before: Seen,
+    /// Nearly all of the last window was refused.
+    trouble: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Seen {
+    came: u64,
+    refused: u64,
+}
+
+impl Intake {
+    pub(crate) fn new(counts: &Counts, now: Mono) -> Self {
+        let seen = Seen::default();
+        Self { came: 0, refused: 0, why: String::new(), since: now, seen, before: Seen::of(counts), trouble: None }
+    }
+
+    /// Looks at the counts again; `shown` says that a picture could be used.
+    pub(crate) fn look(&mut self, counts: &Counts, shown: bool, now: Mono) {
+        let total = Seen::of(counts);
+        let new = total.after(self.before);
+        self.before = total;
+        self.came += new.came;
+        self.refused += new.refused;
+        self.seen = Seen { came: self.seen.came + new.came, refused: self.seen.refused + new.refused };
+        if new.refused > 0 {
+            self.why.clone_from(&counts.why);
+        }
+        if now.since(self.since) >= WINDOW {
+            let Seen { came, refused } = std::mem::take(&mut self.seen);
+            self.since = now;
+            let nearly_all = came >= FEW && refused * 10 >= came * 9;
+            self.trouble = match (&self.trouble, nearly_all) {
+                // The sentence stays the same: other numbers are no news.
+                (Some(text), true) => Some(text.clone()),
+                (None, true) => Some(format!("of {came} pictures that came {refused} were refused: {}", self.why)),
+                (_, false) => None,
+            };
+        }
+        if shown {
+            (self.came, self.refused) = (0, 0);
+        }
+    }
+
+    /// The meter's counts begin again from 0.
+    pub(crate) fn restart(&mut self) {
+        self.before = Seen::default();
+    }
+
+    /// Why viewers see next to nothing new.
+    pub(crate) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// What became of the pictures since the last one that was shown.
+    pub(crate) fn silence(&self, silent: Duration) -> String {
+        let text = format!("no picture for {} s", silent.as_secs());
+        match (self.came, self.refused) {
+            (0, _) => format!("{text}: nothing comes from it; look at its power, its cable and the hub"),
+            (came, 0) => format!("{text}: {came} came and none was coded"),
+            (came, refused) => format!("{text}: {came} came and {refused} were refused: {}", self.why),
+        }
+    }
+}
+
+impl Seen {
+    fn of(counts: &Counts) -> Self {
+        Self { came: counts.taken, refused: counts.damaged + counts.flagged }
+    }
+
+    /// What is new; counts that went back began again.
+    fn after(self, before: Self) -> Self {
+        let new = |now: u64, before: u64| if now >= before { now - before } else { now };
+        Self { came: new(self.came, before.came), refused: new(self.refused, before.refused) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Mono {
+        Mono(1_000_000_000 + millis * 1_000_000)
+    }
+
+    /// Ten pictures a second for so many seconds, of which every `nth` is shown.
+    fn play(intake: &mut Intake, counts: &mut Counts, from: u64, seconds: u64, nth: u64) {
+        for n in 0..seconds * 10 {
+            counts.taken += 1;
+            let shown = nth > 0 && n % nth == 0;
+            if !shown {
+                counts.refuse("cut short");
+            }
+            intake.look(counts, shown, at(from + n * 100));
+        }
+    }
+
+    #[test]
+    fn refused_pictures_are_counted_and_named_until_one_is_shown() {
+        let mut counts = Counts { taken: 7, damaged: 7, ..Counts::default() };
+        let mut intake = Intake::new(&counts, at(0));
+        let silence = |intake: &Intake| intake.silence(Duration::from_millis(2_900));
+        assert_eq!(
+            silence(&intake),
+            "no picture for 2 s: nothing comes from it; look at its power, its cable and the hub"
+        );
+        play(&mut intake, &mut counts, 0, 2, 0);
+        assert_eq!(silence(&intake), "no picture for 2 s: 20 came and 20 were refused: cut short");
+        counts.taken += 1;
+        intake.look(&counts, true, at(2_000));
+        counts.taken += 1;
+        intake.look(&counts, false, at(2_100));
+        assert_eq!(silence(&intake), "no picture for 2 s: 1 came and none was coded");
+        counts = Counts { taken: 3, flagged: 2, why: "broken".into(), ..Counts::default() };
+        intake.look(&counts, false, at(2_200));
+        assert_eq!(silence(&intake), "no picture for 2 s: 4 came and 2 were refused: broken", "the meter began again");
+    }
+
+    #[test]
+    fn a_source_of_which_next_to_nothing_can_be_shown_is_in_trouble() {
+        for (nth, expected) in [(0, true), (12, true), (2, false), (1, false)] {
+            let mut counts = Counts::default();
+            let mut intake = Intake::new(&counts, at(0));
+            play(&mut intake, &mut counts, 0, 5, nth);
+            assert_eq!(intake.trouble().is_some(), expected, "one of {nth} shown");
+            if expected {
+                let text = intake.trouble().unwrap().to_owned();
+                assert!(
+                    text.starts_with("of 41 pictures that came ") && text.ends_with("refused: cut short"),
+                    "{text}"
+                );
+                play(&mut intake, &mut counts, 5_000, 20, nth);
+                assert_eq!(intake.trouble(), Some(text.as_str()), "it is said once");
+                play(&mut intake, &mut counts, 25_000, 9, 1);
+                assert_eq!(intake.trouble(), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_few_pictures_say_nothing() {
+        let mut counts = Counts::default();
+        let mut intake = Intake::new(&counts, at(0));
+        for n in 0..7 {
+            counts.taken += 1;
+            counts.refuse("cut short");
+            intake.look(&counts, false, at(n * 1_000));
+        }
+        assert_eq!(intake.trouble(), None);
+    }
+}

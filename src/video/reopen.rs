@@ -1,0 +1,153 @@
+//! When a camera that codes by itself is opened again, because a viewer waits for a keyframe that does not come. A camera
+//! begins with one. Pure: time is an argument.
+
+use std::time::Duration;
+
+use crate::clock::Mono;
+
+/// A viewer that joined waits so long, at least and at most; in between, one and a half of the camera's own intervals.
+const JOIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5));
+/// One whose picture broke waits so long.
+const REPAIR: Duration = Duration::from_secs(5);
+/// The least time from one opening to the next; twice as long each time, up to sixteen times.
+const PAUSE: Duration = Duration::from_secs(5);
+/// After so long without another opening the pause is short again.
+const FORGIVEN: Duration = Duration::from_secs(120);
+
+/// Follows wishes and keyframes of one camera.
+#[derive(Debug)]
+pub(crate) struct Reopen {
+    opened: Mono,
+    /// How often it was opened again, one shortly after the other.
+    times: u32,
+    /// Since when a viewer waits that joined, and one whose picture broke.
+    joined: Option<Mono>,
+    broken: Option<Mono>,
+    last: Option<Mono>,
+    interval: Option<Duration>,
+}
+
+impl Reopen {
+    /// For a camera that was just opened.
+    pub(crate) fn new(now: Mono) -> Self {
+        Self { opened: now, times: 0, joined: None, broken: None, last: None, interval: None }
+    }
+
+    /// Goes on after an opening.
+    pub(crate) fn again(&self, now: Mono) -> Self {
+        let times = if now.since(self.opened) < FORGIVEN { self.times + 1 } else { 1 };
+        Self { times, ..Self::new(now) }
+    }
+
+    /// Takes in what viewers wish for.
+    pub(crate) fn wish(&mut self, joined: bool, broken: bool, now: Mono) {
+        if joined {
+            self.joined.get_or_insert(now);
+        }
+        if broken {
+            self.broken.get_or_insert(now);
+        }
+    }
+
+    /// A keyframe came: everybody is served.
+    pub(crate) fn key(&mut self, now: Mono) {
+        self.interval = self.last.map(|last| now.since(last));
+        (self.last, self.joined, self.broken) = (Some(now), None, None);
+    }
+
+    /// Whether it has to be opened again now. Before its first keyframe, that would help nobody.
+    pub(crate) fn is_due(&self, now: Mono) -> bool {
+        let join = self.interval.map_or(JOIN.0, |interval| (interval * 3 / 2).clamp(JOIN.0, JOIN.1));
+        let over = |since: Option<Mono>, wait: Duration| since.is_some_and(|since| now.since(since) >= wait);
+        let pause = PAUSE * (1 << self.times.min(4));
+        let waited = over(self.joined, join) || over(self.broken, REPAIR);
+        self.last.is_some() && waited && now.since(self.opened) >= pause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Mono {
+        Mono(1_000_000_000 + millis * 1_000_000)
+    }
+
+    #[derive(Clone, Copy)]
+    enum Step {
+        Key,
+        Join,
+        Broken,
+        Again,
+        Due(bool),
+    }
+    use Step::{Again, Broken, Due, Join, Key};
+
+    fn play(steps: &[(u64, Step)]) {
+        let mut reopen = Reopen::new(at(0));
+        for (i, &(ms, step)) in steps.iter().enumerate() {
+            match step {
+                Key => reopen.key(at(ms)),
+                Join => reopen.wish(true, false, at(ms)),
+                Broken => reopen.wish(false, true, at(ms)),
+                Again => reopen = reopen.again(at(ms)),
+                Due(expected) => assert_eq!(reopen.is_due(at(ms)), expected, "step {i} at {ms} ms"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_second_viewer_of_a_camera_with_one_keyframe_gets_another_one() {
+        play(&[(100, Key), (20_000, Due(false)), (20_000, Join), (21_900, Due(false)), (22_000, Due(true))]);
+        play(&[(100, Key), (1_000, Join), (4_900, Due(false)), (5_000, Due(true))]);
+    }
+
+    #[test]
+    fn a_camera_with_keyframes_of_its_own_is_left_alone() {
+        play(&[(100, Key), (2_100, Key), (2_200, Join), (4_100, Key), (9_000, Due(false)), (9_000, Join)]);
+        play(&[
+            (0, Key),
+            (3_000, Key),
+            (6_000, Key),
+            (6_100, Join),
+            (9_000, Due(false)),
+            (9_100, Key),
+            (20_000, Due(false)),
+        ]);
+        // Ten seconds are too long for somebody who looks at a black picture.
+        play(&[(0, Key), (10_000, Key), (10_100, Join), (15_000, Due(false)), (15_100, Due(true))]);
+    }
+
+    #[test]
+    fn a_broken_picture_is_mended_later_than_a_viewer_is_served() {
+        play(&[(0, Key), (10_000, Broken), (14_900, Due(false)), (15_000, Due(true))]);
+    }
+
+    #[test]
+    fn openings_come_more_and_more_seldom_and_that_is_forgiven() {
+        play(&[
+            (0, Key),
+            (6_000, Join),
+            (8_000, Due(true)),
+            (8_000, Again),
+            (8_100, Key),
+            (9_000, Join),
+            (17_900, Due(false)),
+            (18_000, Due(true)),
+            (18_000, Again),
+            (18_100, Key),
+            (19_000, Broken),
+            (37_900, Due(false)),
+            (38_000, Due(true)),
+            (180_000, Again),
+            (180_100, Key),
+            (181_000, Join),
+            (190_000, Due(true)),
+        ]);
+    }
+
+    #[test]
+    fn before_the_first_keyframe_nothing_is_gained_by_it() {
+        play(&[(0, Join), (60_000, Due(false))]);
+    }
+}
