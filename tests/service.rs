@@ -197,12 +197,12 @@ impl Hung {
         fs::write(dir.path().join("hang"), "").unwrap();
         let settings: [(&str, OsString); 5] = [
             ("LD_PRELOAD", hang(dir.path()).into()),
-            ("HANG_NODE", "/dev/null".into()),
+            ("HANG_NODE", "/dev/video-hangs".into()),
             ("HANG_WHILE", dir.path().join("hang").into()),
             ("NOTIFY_SOCKET", socket.into()),
             ("WATCHDOG_USEC", "15000000".into()),
         ];
-        let camera = "[video]\nsource = \"/dev/null\"\nlinger_s = 0\n[audio]\nsource = \"tone\"\n";
+        let camera = "[video]\nsource = \"/dev/video-hangs\"\nlinger_s = 0\n[audio]\nsource = \"tone\"\n";
         let daemon = Daemon::run_with(&config(broker.port(), camera), &settings);
         manager.hears("broker online").await;
         Self { dir, broker, daemon, manager }
@@ -220,8 +220,8 @@ async fn a_camera_that_hangs_is_named_to_everybody_and_holds_up_no_goodbye() {
     let mut status = hung.broker.watch("fanlight/v1/cam/status").await;
     let mut replies = hung.broker.watch("fanlight/v1/cam/rsp/bert").await;
     hung.asks("anna", 'A').await;
-    hung.manager.hears("camera stalled (hangs in VIDIOC_QUERYCAP on /dev/null)").await;
-    hung.daemon.says("video: hangs in VIDIOC_QUERYCAP on /dev/null for 5 s").await;
+    hung.manager.hears("camera stalled (hangs in VIDIOC_QUERYCAP on /dev/video-hangs)").await;
+    hung.daemon.says("video: hangs in VIDIOC_QUERYCAP on /dev/video-hangs for 5 s").await;
     status.next_until(|told| told["media"]["video"] == "stalled").await;
     // The rest goes on: another viewer is answered.
     hung.asks("bert", 'B').await;
@@ -238,16 +238,16 @@ async fn a_camera_that_hangs_is_given_up_and_taken_back_when_it_lets_go() {
     let hung = Hung::start().await;
     hung.asks("anna", 'A').await;
     hung.daemon
-        .says("video: hangs in VIDIOC_QUERYCAP on /dev/null for 10 s: given up; its thread is left behind")
+        .says("video: hangs in VIDIOC_QUERYCAP on /dev/video-hangs for 10 s: given up; its thread is left behind")
         .await;
     // Whoever still watches: a new thread tries the device, and keeps away from what the old one hangs on.
     hung.asks("bert", 'B').await;
-    hung.daemon.says("camera /dev/null: open: an earlier use of it still hangs in VIDIOC_QUERYCAP").await;
+    hung.daemon.says("camera /dev/video-hangs: open: an earlier use of it still hangs in VIDIOC_QUERYCAP").await;
     hung.manager.hears("WATCHDOG=1").await;
     fs::remove_file(hung.dir.path().join("hang")).unwrap();
-    hung.daemon.says("video: the thread that was given up (hangs in VIDIOC_QUERYCAP on /dev/null) ended").await;
+    hung.daemon.says("video: the thread that was given up (hangs in VIDIOC_QUERYCAP on /dev/video-hangs) ended").await;
     hung.asks("carl", 'C').await;
-    hung.daemon.says("camera /dev/null: not a V4L2 device").await;
+    hung.daemon.says("camera /dev/video-hangs: not a V4L2 device").await;
 }
 
 #[tokio::test]

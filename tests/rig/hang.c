@@ -1,13 +1,14 @@
 /* hang: a device call that never comes back, for tests on machines without a driver that hangs.
  *
- * Preloaded, it stands in front of the C library's ioctl(), as libcamera's compatibility layer does. An ioctl on the node
- * $HANG_NODE hangs for as long as the file $HANG_WHILE exists, also against signals. All others go to the kernel.
+ * Preloaded, it stands in front of the C library. The node $HANG_NODE, which need not exist, opens as /dev/full, and an ioctl
+ * on it hangs for as long as the file $HANG_WHILE exists, also against signals. All else goes to the kernel.
  *
  *   cc -shared -fPIC -O2 hang.c -o hang.so
- *   LD_PRELOAD=./hang.so HANG_NODE=/dev/null HANG_WHILE=/tmp/hang fanlight run …
+ *   LD_PRELOAD=./hang.so HANG_NODE=/dev/video-hangs HANG_WHILE=/tmp/hang fanlight run …
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,20 +16,35 @@
 #include <string.h>
 #include <unistd.h>
 
+static const char device[] = "/dev/full";
+
 static int hangs(int fd)
 {
-	const char *node = getenv("HANG_NODE");
 	char link[64], path[PATH_MAX];
 	ssize_t length;
 
-	if (!node)
-		return 0;
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
 	length = readlink(link, path, sizeof path - 1);
 	if (length < 0)
 		return 0;
 	path[length] = 0;
-	return !strcmp(path, node);
+	return !strcmp(path, device);
+}
+
+/* What Rust's standard library opens files with. */
+int open64(const char *path, int flags, ...)
+{
+	static int (*real)(const char *, int, ...);
+	const char *node = getenv("HANG_NODE");
+	va_list list;
+	mode_t mode;
+
+	va_start(list, flags);
+	mode = va_arg(list, mode_t);
+	va_end(list);
+	if (!real)
+		real = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open64");
+	return real(node && !strcmp(path, node) ? device : path, flags, mode);
 }
 
 int ioctl(int fd, unsigned long request, ...)
