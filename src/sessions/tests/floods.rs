@@ -10,7 +10,8 @@ impl House {
             let mut refused = 0;
             loop {
                 self.send(viewer, offer.to_string()).await;
-                let said = self.next(viewer).await;
+                // A refusal is dropped where too many are refused: who hears nothing asks again, as viewers do.
+                let Ok(said) = timeout(Duration::from_secs(1), self.next(viewer)).await else { continue };
                 match said["type"].as_str() {
                     Some("answer") => return refused,
                     _ => assert_eq!(said["name"], "busy", "{said}"),
