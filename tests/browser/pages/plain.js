@@ -141,7 +141,6 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
     say('request', { media: { video, audio, talk: false } });
   }
   handles.set(session, handle);
-  window.opened = (window.opened ?? 0) + 1;
   return session;
 };
 
