@@ -333,7 +333,7 @@ impl Peer {
     pub async fn close(&self) {
         self.pumps.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         let refused = self.guard.gate().refused();
-        if refused.is_some() {
+        if refused.is_notable() {
             info!("viewer {}: {refused}", self.viewer);
         }
         if let Some(bits) = self.carries() {

@@ -13,6 +13,9 @@ pub(super) enum Why {
     TooMuch,
 }
 
+/// Packets that are worth a line in the log.
+const NOTABLE: u64 = 100;
+
 /// Packets that were not let in, by reason, and checks that were held back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Refused {
@@ -34,9 +37,9 @@ impl Refused {
         *count += 1;
     }
 
-    /// Whether anything was refused that a viewer or a stranger sent.
-    pub(super) fn is_some(&self) -> bool {
-        Self { held_back: 0, ..*self } != Self::default()
+    /// Whether more was refused than an honest session has: a few packets come before the viewer's address is known.
+    pub(super) fn is_notable(&self) -> bool {
+        self.strangers + self.media + self.data + self.too_much >= NOTABLE
     }
 }
 
@@ -45,8 +48,28 @@ impl std::fmt::Display for Refused {
         let Self { strangers, media, data, too_much, held_back } = self;
         write!(
             f,
-            "{strangers} packets of strangers, {media} of media, {data} of data channels and {too_much} above the "
+            "the media port refused {strangers} packets of strangers, {media} of media, {data} of data channels "
         )?;
-        write!(f, "limits were not let in, {held_back} connectivity checks were held back")
+        write!(f, "and {too_much} above the limits, and held back {held_back} connectivity checks")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_honest_session_has_no_line() {
+        let mut refused = Refused { held_back: 1000, ..Refused::default() };
+        for n in 1..=NOTABLE {
+            assert!(!refused.is_notable());
+            refused.count([Why::Stranger, Why::Media, Why::Data, Why::TooMuch][n as usize % 4]);
+        }
+        assert!(refused.is_notable());
+        assert_eq!(
+            refused.to_string(),
+            "the media port refused 25 packets of strangers, 25 of media, 25 of data channels and 25 above the limits, \
+             and held back 1000 connectivity checks"
+        );
     }
 }
