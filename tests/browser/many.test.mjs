@@ -13,6 +13,7 @@ test('a daemon is back where it started after a hundred sessions', async (t) => 
   const page = await s.tab();
   // The status counts the sessions; the log leaves out lines where one source writes many.
   const status = await Stranger.connect(s.broker, 'cam', 'counter');
+  t.after(() => status.close());
   const once = async (calls) => {
     const session = await page.evaluate((o) => window.watch(o), { calls });
     await until('connected', async () => (await report(page, session)).state === 'connected');
@@ -36,15 +37,15 @@ test('a daemon is back where it started after a hundred sessions', async (t) => 
     await once(round % 2 ? 'offer' : 'request');
     if (round % 10 === 0) memory.push(await settled());
   }
-  const after = await until('what was there before', async () => {
-    const now = await state();
-    return now.descriptors <= before.descriptors && now.threads.length <= before.threads.length && now;
+  // Threads of the runtime's pool, of which there may be fewer now, end by themselves when they had nothing to do for 10 s.
+  await until('no more than was there before', async () => {
+    const { descriptors, threads } = await state();
+    const count = (list, name) => list.filter((other) => other === name).length;
+    return descriptors <= before.descriptors && threads.every((name) => count(threads, name) <= count(before.threads, name));
   }, 30_000);
-  assert.deepEqual(after, before);
   // An allocator keeps some of what it once had: the first half shows how much. The second adds nothing of note.
   const [first, second] = [memory.slice(0, ROUNDS / 20), memory.slice(ROUNDS / 20)].map((half) => Math.max(...half));
   t.diagnostic(`memory after each 10 sessions: ${memory.join(', ')} KiB`);
   assert.ok(second - first < 2048, `from ${first} to ${second} KiB in the second half`);
-  await status.close();
   await page.context().close();
 });
