@@ -23,6 +23,37 @@ export function pauseAfter(it: Presence): number | null {
   return null;
 }
 
+/** Pauses a viewer that nobody sees or hears, after the time of `pauseAfter`. */
+export class Pausing {
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(private readonly presence: () => Presence, private readonly pause: () => void) {}
+
+  /** A call must not even begin. */
+  get mustWait(): boolean {
+    return pauseAfter(this.presence()) === 0;
+  }
+
+  /** Looks again. `frozen`: no timer will run any more. True where somebody sees or hears the viewer. */
+  update(playing: boolean, frozen: boolean): boolean {
+    const after = pauseAfter(this.presence());
+    if (after === null) this.cancel();
+    else if (playing && (frozen || after === 0)) this.now();
+    else if (playing) this.timer ??= setTimeout(() => this.now(), after);
+    return after === null;
+  }
+
+  cancel(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+  }
+
+  private now(): void {
+    this.timer = undefined;
+    if (pauseAfter(this.presence()) !== null) this.pause();
+  }
+}
+
 /** Watches page and place of one element. */
 export class Attendance {
   outOfSight = false;

@@ -1,8 +1,6 @@
 // How old a picture is when it is seen. Three ways, the surest first: the picture clock in the picture itself; the sender
 // reports, which tie RTP time to the device's clock and let it be compared with ours; what can be seen from here alone. Pure.
 
-import { percentile } from './stats.ts';
-
 /** What one look at the browser's counters tells, in milliseconds; null: not known. */
 export interface Look {
   /** By our clock, how far the picture being played lies behind the moment by the device's clock. */
@@ -79,4 +77,11 @@ class Window {
   private drop(now: number): void {
     while (this.list[0] && this.list[0].at <= now - WINDOW_MS) this.list.shift();
   }
+}
+
+/** The p-th percentile (0 to 1) of some numbers; null of none. */
+export function percentile(values: number[], p: number): number | null {
+  if (!values.length) return null;
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.ceil(p * sorted.length) - 1)] ?? sorted[0]!;
 }

@@ -1,36 +1,26 @@
 // The web component: methods, state and events around a `Watch` and a `View`. Its attributes are in `attributes.ts`.
 
-import { Attendance, pauseAfter } from './attendance.ts';
+import { Announcer } from './announcer.ts';
+import type { ViewerState } from './announcer.ts';
+import { Attendance } from './attendance.ts';
 import { ATTRIBUTES, TARGET, ViewerAttributes, propertyOf } from './attributes.ts';
-import { Freshness } from './freshness.ts';
-import { isId, isRoot, MOST_NAME } from './protocol.ts';
-import type { Phase } from './session.ts';
+import { operationOf } from './keys.ts';
+import type { Operation } from './keys.ts';
+import { Lifecycle } from './lifecycle.ts';
+import { saveSnapshot, toggleFullScreen, togglePictureInPicture } from './operate.ts';
+import type { Phase, Step } from './phase.ts';
+import { Playback } from './playback.ts';
+import { MOST_NAME } from './protocol.ts';
+import { rowsOf, stepTimes } from './rows.ts';
 import type { ViewerStats } from './stats.ts';
 import { clean } from './texts.ts';
 import { troubleWords } from './trouble.ts';
-import { STEPS } from './words.ts';
-import type { Step } from './words.ts';
-import { rowsOf } from './rows.ts';
 import { View } from './view.ts';
-import { Watch } from './watch.ts';
-import type { Target } from './watch.ts';
-
-export type ViewerState = 'idle' | 'connecting' | 'offline' | 'live' | 'reconnecting' | 'paused' | 'error';
-
-export interface StateDetail {
-  device: string; state: ViewerState; step: Step | null;
-  /** Why there is no picture or no sound although the device is there. */
-  video: string; audio: string;
-  /** The picture stands still: no new frame came for a second, or for longer where frames came more slowly than that. */
-  stale: boolean;
-}
-export interface ErrorDetail { device: string; name: string; message: string; retryInMs: number | null }
-
-interface Frames { requestVideoFrameCallback?(call: (now: number, it: { expectedDisplayTime: number; receiveTime?: number }) => void): number }
+import { messageOf } from './words.ts';
+import type { Watch } from './watch.ts';
 
 const CLOCK_MS = 200;
 const LOOK_MS = 250;
-const BEGIN_MS = 1000;
 
 /**
  * Shows the picture and plays the sound of one fanlight camera.
@@ -74,119 +64,106 @@ export class FanlightViewer extends ViewerAttributes {
 
   private readonly view: View;
   private readonly attendance: Attendance;
-  private readonly freshness = new Freshness();
-  private watch: Watch | null = null;
-  private wrong: string | null = null;
-  private pending = false;
-  private wanted = false;
-  private held = false; // by pause()
-  private resting = false; // nobody can see it
-  private restTimer: ReturnType<typeof setTimeout> | undefined;
-  private begunAt = 0;
-  private shown = false;
+  private readonly lifecycle: Lifecycle;
+  private readonly playback: Playback;
+  private readonly announcer = new Announcer(this);
   private lastClock = 0;
   private lastHealth = '';
-  private blocked = false;
-  private loudness = 1;
   private asking: ((what: 'login' | 'address') => void) | null = null;
-  private waiting: { resolve(): void; reject(error: Error): void }[] = [];
   private ticking: ReturnType<typeof setInterval> | undefined;
   private looking: ReturnType<typeof setInterval> | undefined;
   private figures: ViewerStats | null = null;
-  private toldState = '';
-  private toldError = '';
-  private toldPaused = true;
-  private toldPlaying = false;
   private toldStill = -1;
-  private frames = 0;
 
   constructor() {
     super();
     this.view = new View(this.attachShadow({ mode: 'open' }), {
-      toggle: () => (this.wanted ? this.stop() : void this.play()),
+      operate: (it) => this.operate(it),
       prepare: () => this.watch?.prepare(),
       retry: () => void this.play(),
-      mute: () => this.toggleSound(),
-      snapshot: () => void this.saveSnapshot(),
-      stats: () => this.toggleAttribute('stats'),
-      full: () => void this.toggleFull(),
-      float: () => void this.toggleFloat(),
       ask: (what) => this.asking?.(what),
     });
     const { video } = this.view;
+    this.playback = new Playback(video, {
+      firstFrame: () => {
+        this.watch?.shown();
+        this.view.forgetLast();
+      },
+      frame: (shown, received) => this.frame(shown, received),
+      ending: () => this.view.keepLast(),
+      changed: () => this.refresh(),
+    });
     this.attendance = new Attendance(this, (frozen) => this.attend(frozen));
+    this.lifecycle = this.makeLifecycle();
     for (const type of ['loadedmetadata', 'resize']) video.addEventListener(type, () => this.dispatchEvent(new Event(type)));
     for (const type of ['enterpictureinpicture', 'leavepictureinpicture']) video.addEventListener(type, () => this.attend(false));
-    this.addEventListener('keydown', (event) => this.key(event));
+    this.addEventListener('keydown', (event) => {
+      const operation = this.controls ? operationOf(event) : null;
+      if (operation === null) return;
+      this.operate(operation);
+      event.preventDefault();
+    });
   }
 
   // --- for the page around it
 
   /** Starts watching, or tries again at once. Resolves with the first picture; rejects when it is stopped or cannot work. */
   play(): Promise<void> {
-    this.wanted = true;
-    this.held = this.resting = false;
-    const playing = new Promise<void>((resolve, reject) => this.waiting.push({ resolve, reject }));
-    playing.catch(() => {}); // for those who do not wait for it
-    if (!this.watch) this.rebuild();
-    else this.begin();
+    const playing = this.announcer.promise();
+    this.lifecycle.play();
     // Called from a click the browser allows sound.
-    this.sound();
-    if (this.shown && this.state === 'live') this.settle();
+    this.playback.sound(this.muted);
+    if (this.playback.shown && this.state === 'live') this.announcer.resolve();
     return playing;
   }
 
   /** Ends the call and says so to the device. The last picture stays, dimmed. */
   pause(): void {
-    if (this.paused && !this.resting) return;
-    this.held = true;
-    this.halt('paused');
+    if (!this.lifecycle.pause()) return;
+    this.aborted();
     this.refresh();
   }
 
   /** Ends the call and says so to the device. */
   stop(): void {
-    this.held = false;
-    this.halt('left');
+    this.lifecycle.stop();
+    this.aborted();
     this.view.forgetLast();
     this.refresh();
   }
 
   /** The picture being shown, as PNG in its own size. Rejects where there is none. */
-  snapshot(): Promise<Blob> {
-    const { video } = this.view;
-    if (!this.shown || !video.videoWidth || this.watch?.call.media.video === 'privacy') return Promise.reject(new Error(`snapshot of ${this.device}: there is no picture`));
-    const canvas = document.createElement('canvas');
-    Object.assign(canvas, { width: video.videoWidth, height: video.videoHeight });
-    canvas.getContext('2d')!.drawImage(video, 0, 0);
-    return new Promise((resolve, reject) =>
-      canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error(`snapshot of ${this.device}: no PNG`))), 'image/png'));
+  async snapshot(): Promise<Blob> {
+    if (!this.videoWidth || this.watch?.call.media.video === 'privacy') throw new Error(`snapshot of ${this.device}: there is no picture`);
+    const blob = await this.playback.snapshot();
+    if (!blob) throw new Error(`snapshot of ${this.device}: the browser made no PNG`);
+    return blob;
   }
 
   get state(): ViewerState {
     const { phase } = this;
-    if (phase.at === 'step') return phase.step === 'picture' && this.shown ? 'live' : 'connecting';
+    if (phase.at === 'step') return phase.step === 'picture' && this.playback.shown ? 'live' : 'connecting';
     return phase.at === 'live' && phase.restarting ? 'reconnecting' : phase.at;
   }
 
   /** Whether it does not play: nobody asked for it, it was stopped, or nobody can see it (see `keepPlaying`). */
-  get paused(): boolean { return !this.wanted || this.resting; }
+  get paused(): boolean { return this.lifecycle.paused; }
   /** The picture stands still: no new frame came for a second, or for longer where frames came more slowly than that. */
   get stale(): boolean { return this.stillFor() !== null; }
   /** The loudness, 0 to 1. Telephones may ignore it. */
-  get volume(): number { return this.loudness; }
+  get volume(): number { return this.playback.volume; }
   set volume(value: number) {
     const it = Number(value);
     if (!Number.isFinite(it)) throw new TypeError(`volume: ${String(value)} is not a number`);
     if (it < 0 || it > 1) throw new DOMException(`volume: ${it} is not from 0 to 1`, 'IndexSizeError');
-    if (it === this.loudness) return;
-    this.loudness = it;
+    if (it === this.volume) return;
+    this.playback.volume = it;
     this.view.video.volume = it;
     this.dispatchEvent(new Event('volumechange'));
   }
   /** The size of the picture; 0 while there is none. */
-  get videoWidth(): number { return this.shown ? this.view.video.videoWidth : 0; }
-  get videoHeight(): number { return this.shown ? this.view.video.videoHeight : 0; }
+  get videoWidth(): number { return this.playback.shown ? this.view.video.videoWidth : 0; }
+  get videoHeight(): number { return this.playback.shown ? this.view.video.videoHeight : 0; }
 
   /** What is shown as its name. */
   get label(): string { return clean(this.name, MOST_NAME) || this.watch?.info?.name || this.device || 'Camera'; }
@@ -226,7 +203,7 @@ export class FanlightViewer extends ViewerAttributes {
     this.attendance.begin();
     this.ticking = setInterval(() => void this.tick(), 1000);
     this.looking = setInterval(() => this.look(), LOOK_MS);
-    this.later();
+    this.lifecycle.changed();
   }
 
   /** @internal */
@@ -237,16 +214,16 @@ export class FanlightViewer extends ViewerAttributes {
     this.attendance.end();
     clearInterval(this.ticking);
     clearInterval(this.looking);
-    this.later();
+    this.lifecycle.changed();
   }
 
   /** @internal */
   attributeChangedCallback(name: string, before: string | null, after: string | null): void {
     if (before === after) return;
-    if (TARGET.includes(name)) this.later();
+    if (TARGET.includes(name)) this.lifecycle.changed();
     else if (name === 'muted') {
-      this.blocked = false;
-      this.sound();
+      this.playback.blocked = false;
+      this.playback.sound(this.muted);
       this.dispatchEvent(new Event('volumechange'));
     } else if (name === 'poster') {
       this.view.showPoster(this.poster);
@@ -261,182 +238,70 @@ export class FanlightViewer extends ViewerAttributes {
 
   // --- inside
 
-  private get phase(): Phase | { at: 'paused' } {
-    if (this.wrong !== null) return { at: 'error', name: 'bad_setting', message: this.wrong, next: 'stay', retryAt: null };
-    if (this.held || (this.resting && this.wanted)) return { at: 'paused' };
-    return this.watch?.call.phase ?? { at: 'idle' };
-  }
+  private get watch(): Watch | null { return this.lifecycle.watch; }
+  private get phase(): Phase | { at: 'paused' } { return this.lifecycle.phase; }
 
   /** @internal */
   protected targetChanged(): void {
-    this.later();
+    this.lifecycle.changed();
   }
 
-  /** Several attributes set in a row make one new call; a move within the page makes none. */
-  private later(): void {
-    if (this.pending) return;
-    this.pending = true;
-    queueMicrotask(() => {
-      this.pending = false;
-      if (!this.isConnected) this.dismantle();
-      else if (!this.watch || this.watchKey !== this.settings()) this.rebuild();
+  private makeLifecycle(): Lifecycle {
+    const it = this;
+    return new Lifecycle({
+      get isConnected() { return it.isConnected; },
+      get manual() { return it.manual; },
+      get mode() { return it.mode; },
+      get target() { return { broker: it.broker, root: it.root, device: it.device, viewer: it.viewer, user: it.user, password: it.password }; },
+      get pageHidden() { return it.attendance.pageHidden; },
+      presence: (begun) => ({
+        keep: it.keepPlaying, pageHidden: it.attendance.pageHidden, outOfSight: it.attendance.outOfSight,
+        pictureInPicture: it.shadowRoot?.pictureInPictureElement === it.view.video, soundOnly: it.isHeardOnly, begun: it.playback.shown || begun,
+      }),
+      stream: (stream) => it.take(stream),
+      refresh: () => it.refresh(),
+      dismantled: () => it.view.forgetLast(),
     });
   }
 
-  private watchKey = '';
-  private settings(): string {
-    const { broker, root, device, viewer, user, password, mode } = this;
-    return JSON.stringify([broker, root, device, viewer, user, password, mode]);
+  /** There is sound to hear, and no picture that could be missed. */
+  private get isHeardOnly(): boolean {
+    const media = this.watch?.call.media;
+    return (media?.video === 'absent' || media?.video === 'refused') && media.audio === 'ok' && this.peerConnection?.connectionState === 'connected'
+      && !this.view.video.muted && this.volume > 0;
   }
 
-  private rebuild(): void {
-    this.dismantle();
-    if (!this.isConnected) return;
-    this.watchKey = this.settings();
-    const { broker, root, device, viewer, user, password } = this;
-    const target: Target = { broker, root, device, viewer, user, password };
-    try {
-      const id = (what: string, it: string) => `The ${what} “${clean(it, 64)}” has a character other than letters, digits, “-” and “_”, or is longer than 64.`;
-      this.wrong = broker === '' ? 'The attribute “broker” is missing.'
-        : device === '' ? 'The attribute “device” is missing.'
-        : !isId(device) ? id('device', device) : !isId(viewer) ? id('viewer', viewer)
-        : !isRoot(root) ? `The root “${clean(root, 64)}” is not a topic.` : null;
-      if (this.wrong === null) {
-        this.watch = new Watch(target, { mode: this.mode, wanted: { video: true, audio: true, talk: false }, visible: () => !this.attendance.pageHidden },
-          () => this.refresh(), (stream) => this.take(stream));
-      }
-    } catch (error) {
-      this.wrong = (error as Error).message;
-    }
-    if (this.watch && !this.held && (this.wanted || !this.manual)) {
-      this.wanted = true;
-      this.begin();
-    }
-    this.refresh();
+  private aborted(): void {
+    this.announcer.reject(new DOMException(`play of ${this.device}: it was stopped`, 'AbortError'));
   }
 
-  private begin(): void {
-    this.begunAt = performance.now();
-    this.resting = pauseAfter(this.presence()) === 0;
-    if (!this.resting) this.watch?.start();
-  }
-
-  /** Ends the call; `reason` is said to the device. */
-  private halt(reason: string): void {
-    this.wanted = this.resting = false;
-    clearTimeout(this.restTimer);
-    this.restTimer = undefined;
-    this.watch?.stop(reason);
-    this.figures = null;
-    for (const { reject } of this.waiting.splice(0)) reject(new DOMException(`play of ${this.device}: it was stopped`, 'AbortError'));
-  }
-
-  private presence() {
-    const { call } = this.watch ?? {};
-    const { video } = this.view;
-    return {
-      keep: this.keepPlaying, pageHidden: this.attendance.pageHidden, outOfSight: this.attendance.outOfSight,
-      pictureInPicture: this.shadowRoot?.pictureInPictureElement === video,
-      soundOnly: (call?.media.video === 'absent' || call?.media.video === 'refused') && call.media.audio === 'ok' && this.peerConnection?.connectionState === 'connected' && !video.muted && this.loudness > 0,
-      begun: this.shown || performance.now() - this.begunAt > BEGIN_MS,
-    };
-  }
-
-  /** Pauses when nobody has seen it for a while, and goes on at once when somebody does. */
   private attend(frozen: boolean): void {
-    this.freshness.forgive(performance.now());
-    const after = pauseAfter(this.presence());
-    if (after === null) {
-      clearTimeout(this.restTimer);
-      this.restTimer = undefined;
-      if (this.resting && this.wanted) this.begin();
-    } else if (this.wanted && !this.resting) {
-      const rest = () => {
-        this.restTimer = undefined;
-        if (!this.wanted || this.resting || pauseAfter(this.presence()) === null) return;
-        this.resting = true;
-        this.watch?.stop('hidden');
-        this.figures = null;
-        this.refresh();
-      };
-      if (frozen || after === 0) rest();
-      else this.restTimer ??= setTimeout(rest, after);
-    }
+    this.playback.freshness.forgive(performance.now());
+    this.lifecycle.attend(frozen);
     this.refresh();
-  }
-
-  private dismantle(): void {
-    const { watch } = this;
-    this.watch = null;
-    this.watchKey = '';
-    clearTimeout(this.restTimer);
-    this.restTimer = undefined;
-    watch?.close();
-    this.view.forgetLast();
   }
 
   private take(stream: MediaStream | null): void {
-    const { video } = this.view;
-    if (!stream && this.shown) this.view.keepLast();
-    this.shown = false;
     this.figures = null;
-    this.frames += 1;
-    this.freshness.begin();
-    video.srcObject = stream;
-    if (!stream) return;
-    this.sound();
-    const mine = this.frames;
-    const seen = (now: number, at: number) => {
-      if (mine !== this.frames) return;
-      this.freshness.frame(now);
-      if (!this.shown) {
-        this.shown = true;
-        this.watch?.shown();
-        this.view.forgetLast();
-      } else if (this.toldStill >= 0) {
-        this.look();
-      }
-      if (this.stats && now - this.lastClock > CLOCK_MS) {
-        this.lastClock = now;
-        this.watch?.player.readDelay(video, at);
-      }
-    };
-    const each = video as unknown as Frames;
-    if (each.requestVideoFrameCallback) {
-      const again = () => each.requestVideoFrameCallback!((now, { expectedDisplayTime, receiveTime }) => {
-        const at = Math.max(now, expectedDisplayTime);
-        seen(now, at);
-        if (mine === this.frames && receiveTime !== undefined) this.watch?.player.frame(at, receiveTime);
-        if (mine === this.frames) again();
-      });
-      again();
-    } else {
-      video.onloadeddata = video.ontimeupdate = () => seen(performance.now(), performance.now());
-    }
+    this.playback.take(stream);
   }
 
-  /** Plays with sound where that is wanted and allowed; the picture never waits for it. */
-  private sound(): void {
-    const { video } = this.view;
-    video.muted = this.muted || this.blocked;
-    video.volume = this.loudness;
-    if (!video.srcObject) return;
-    video.play().catch((error: Error) => {
-      if (error.name !== 'NotAllowedError' || video.muted) return;
-      this.blocked = true;
-      video.muted = true;
-      video.play().catch(() => {});
-      this.refresh();
-    });
+  private frame(shown: number, received: number | undefined): void {
+    if (this.toldStill >= 0) this.look();
+    if (this.stats && shown - this.lastClock > CLOCK_MS) {
+      this.lastClock = shown;
+      this.watch?.player.readDelay(this.view.video, shown);
+    }
+    if (received !== undefined) this.watch?.player.frame(shown, received);
   }
 
   /** For how long the picture has stood still although somebody looks and it should move; null while it moves. */
   private stillFor(): number | null {
     const { phase, view, watch } = this;
-    if (!watch || !this.shown || phase.at === 'paused' || this.attendance.pageHidden || this.attendance.outOfSight || view.video.paused) return null;
+    if (!watch || !this.playback.shown || phase.at === 'paused' || this.attendance.pageHidden || this.attendance.outOfSight || view.video.paused) return null;
     const { video } = watch.call.media;
     if ((phase.at !== 'live' && phase.at !== 'step') || (video !== 'ok' && video !== 'starting')) return null;
-    return this.freshness.staleFor(performance.now());
+    return this.playback.freshness.staleFor(performance.now());
   }
 
   /** Draws again when the picture has come to stand, each second that it stands, and when it moves again. */
@@ -454,64 +319,24 @@ export class FanlightViewer extends ViewerAttributes {
     const media = watch?.call.media ?? { video: 'ok', audio: 'ok' };
     const now = performance.now();
     // A camera that was covered or away a moment ago has had no chance to send a frame yet.
-    if (media.video !== this.lastHealth) this.freshness.forgive(now);
+    if (media.video !== this.lastHealth) this.playback.freshness.forgive(now);
     this.lastHealth = media.video;
     const info = watch?.info ?? null;
     view.draw({
-      name: this.label, phase, media, why: watch?.call.why ?? { video: null, audio: null }, shown: this.shown, stillFor: this.stillFor(),
+      name: this.label, phase, media, why: watch?.call.why ?? { video: null, audio: null }, shown: this.playback.shown, stillFor: this.stillFor(),
       deviceGone: watch?.call.status?.state === 'offline',
       broker: link ? troubleWords(link.state, link.url, location.href, this.user !== '') : null,
       refused: link?.state.at === 'refused', canAsk: this.asking !== null,
       noSound: info?.hasAudio === false || (info === null && media.audio === 'absent'),
-      muted: this.view.video.muted || this.muted, soundBlocked: this.blocked, full: document.fullscreenElement === this,
-      goaway: !!watch?.call.goaway, now,
+      muted: this.view.video.muted || this.muted, soundBlocked: this.playback.blocked, full: document.fullscreenElement === this,
+      goaway: watch?.call.goaway ?? false, now,
     }, this.controls);
-    this.tell(media);
+    const { device, state, stale, paused } = this;
+    this.announcer.tell({
+      detail: { device, state, step: phase.at === 'step' ? phase.step : null, video: media.video, audio: media.audio, stale },
+      phase, message: phase.at === 'error' ? messageOf(phase) : '', paused, shown: this.playback.shown,
+    });
   };
-
-  private tell(media: { video: string; audio: string }): void {
-    const { phase, device, state, stale, paused } = this;
-    const detail: StateDetail = { device, state, step: phase.at === 'step' ? phase.step : null, video: media.video, audio: media.audio, stale };
-    const told = JSON.stringify(detail);
-    if (told !== this.toldState) {
-      this.toldState = told;
-      this.emit('fanlight-state', detail);
-    }
-    if (paused !== this.toldPaused) {
-      this.toldPaused = paused;
-      this.dispatchEvent(new Event(paused ? 'pause' : 'play'));
-    }
-    const playing = state === 'live' && this.shown && !stale;
-    if (playing !== this.toldPlaying) {
-      this.toldPlaying = playing;
-      if (playing) {
-        this.settle();
-        this.dispatchEvent(new Event('playing'));
-      } else if (!paused) {
-        this.dispatchEvent(new Event('waiting'));
-      }
-    }
-    if (phase.at !== 'error') {
-      this.toldError = '';
-      return;
-    }
-    if (phase.next === 'stay') {
-      for (const { reject } of this.waiting.splice(0)) reject(new DOMException(`play of ${device}: ${phase.name}${phase.message && `: ${phase.message}`}`, 'NotSupportedError'));
-    }
-    const error = JSON.stringify(phase);
-    if (error === this.toldError) return;
-    this.toldError = error;
-    const retryInMs = phase.retryAt === null ? null : Math.max(0, phase.retryAt - performance.now());
-    this.emit('fanlight-error', { device, name: phase.name, message: phase.message, retryInMs } satisfies ErrorDetail);
-  }
-
-  private settle(): void {
-    for (const { resolve } of this.waiting.splice(0)) resolve();
-  }
-
-  private emit(type: string, detail: unknown): void {
-    this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
-  }
 
   private async tick(): Promise<void> {
     this.refresh();
@@ -519,79 +344,34 @@ export class FanlightViewer extends ViewerAttributes {
     if (!stats) return;
     stats.firstPictureMs = this.firstPictureMs;
     this.figures = stats;
-    this.view.drawStats(rowsOf(stats, this.breakdown(), this.watch?.call.route ?? null));
-    this.emit('fanlight-stats', stats);
+    this.view.drawStats(rowsOf(stats, stepTimes(this.timings), this.watch?.call.route ?? null));
+    this.announcer.emit('fanlight-stats', stats);
   }
 
-  /** How long each step to the first picture took. */
-  private breakdown(): [Step, number][] {
-    const { shown, ...reached } = this.timings;
-    if (shown === undefined) return [];
-    const at = STEPS.filter((step) => reached[step] !== undefined).map((step) => [step, reached[step]!] as const);
-    return at.map(([step, from], i) => [step, Math.round((at[i + 1]?.[1] ?? shown) - from)] as [Step, number]).filter(([, ms]) => ms > 0);
-  }
-
-  private async saveSnapshot(): Promise<void> {
-    try {
-      const url = URL.createObjectURL(await this.snapshot());
-      const link = document.createElement('a');
-      link.href = url;
-      link.download = `${this.device}-${new Date().toISOString().slice(0, 19).replace(/:/g, '-')}.png`;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(url), 10_000);
-      this.view.flash();
-      this.view.say('Snapshot saved');
-    } catch {
-      this.view.say('There is no picture to save');
+  private operate(operation: Operation): void {
+    switch (operation) {
+      case 'watch': return this.lifecycle.wanted ? this.stop() : void this.play();
+      case 'sound': return this.toggleSound();
+      case 'snapshot': return void saveSnapshot(this, this.view);
+      case 'stats': return void this.toggleAttribute('stats');
+      case 'full': return void toggleFullScreen(this, this.view);
+      case 'float': return void togglePictureInPicture(this, this.view);
     }
-  }
-
-  private async toggleFull(): Promise<void> {
-    try {
-      if (document.fullscreenElement) await document.exitFullscreen();
-      else if (this.requestFullscreen) await this.requestFullscreen();
-      else (this.view.video as HTMLVideoElement & { webkitEnterFullscreen?(): void }).webkitEnterFullscreen?.(); // iPhone
-    } catch {
-      this.view.say('The browser does not allow full screen here');
-    }
-  }
-
-  private async toggleFloat(): Promise<void> {
-    try {
-      if (this.shadowRoot?.pictureInPictureElement) await document.exitPictureInPicture();
-      else await this.view.video.requestPictureInPicture();
-    } catch {
-      this.view.say('The browser does not allow picture-in-picture here');
-    }
-  }
-
-  private key(event: KeyboardEvent): void {
-    if (!this.controls || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    switch (event.key.toLowerCase()) {
-      case 'k': if (this.wanted) this.stop(); else void this.play(); break;
-      case 'm': this.toggleSound(); break;
-      case 's': void this.saveSnapshot(); break;
-      case 'i': this.toggleAttribute('stats'); break;
-      case 'f': void this.toggleFull(); break;
-      case 'p': void this.toggleFloat(); break;
-      default: return;
-    }
-    event.preventDefault();
   }
 
   private toggleSound(): void {
     // The browser muted it, not a person: a click may turn it on.
-    if (this.blocked && !this.muted) {
-      this.blocked = false;
-      this.sound();
+    if (this.playback.blocked && !this.muted) {
+      this.playback.blocked = false;
+      this.playback.sound(false);
       this.refresh();
     } else {
       this.muted = !this.muted;
     }
   }
 
-  private readonly leave = (): void => this.watch?.stop('left');
+  private readonly leave = (): void => this.lifecycle.leave();
   private readonly comeBack = (event: PageTransitionEvent): void => {
-    if (event.persisted && this.wanted) this.begin();
+    if (event.persisted) this.lifecycle.comeBack();
   };
 }

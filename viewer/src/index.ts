@@ -1,17 +1,17 @@
 // The package: importing it defines <fanlight-viewer>.
 
 import { FanlightViewer } from './element.ts';
-import type { ErrorDetail, StateDetail } from './element.ts';
+import type { ErrorDetail, StateDetail } from './announcer.ts';
 import type { ViewerStats } from './stats.ts';
 
 export { FanlightViewer };
-export type { ErrorDetail, StateDetail, ViewerState } from './element.ts';
+export type { ErrorDetail, StateDetail, ViewerState } from './announcer.ts';
 export { watchDevices } from './directory.ts';
 export { prepareCall } from './player.ts';
 export type { DirectoryOptions, Listing } from './directory.ts';
 export type { Health, MediaHealth, Status } from './protocol.ts';
 export type { Route, ViewerStats } from './stats.ts';
-export type { Step } from './words.ts';
+export type { Step } from './phase.ts';
 export type { FanlightViewerProps } from './jsx.ts';
 
 declare global {

@@ -23,7 +23,7 @@ export interface FanlightViewerProps {
   keepPlaying?: boolean;
   volume?: number;
   askFor?: FanlightViewer['askFor'];
-  'onfanlight-state'?: Hears<import('./element.ts').StateDetail>;
-  'onfanlight-error'?: Hears<import('./element.ts').ErrorDetail>;
+  'onfanlight-state'?: Hears<import('./announcer.ts').StateDetail>;
+  'onfanlight-error'?: Hears<import('./announcer.ts').ErrorDetail>;
   'onfanlight-stats'?: Hears<import('./stats.ts').ViewerStats>;
 }

@@ -4,6 +4,7 @@ import type { Candidate, IceServer } from './protocol.ts';
 import { ufragOf } from './protocol.ts';
 import { readClock, delayOf } from './clock.ts';
 import { Delays } from './delay.ts';
+import type { Doing } from './phase.ts';
 import { readStats } from './stats.ts';
 import type { Sample, ViewerStats } from './stats.ts';
 
@@ -17,7 +18,7 @@ export interface Hooks {
   remoteSet(): void;
   peer(state: PeerState): void;
   stream(stream: MediaStream | null): void;
-  failed(name: string, message: string): void;
+  failed(name: string, doing: Doing, message: string): void;
 }
 
 const PREPARED_MS = 20_000;
@@ -71,7 +72,7 @@ export class Player {
 
   makeOffer(restart: boolean, servers: IceServer[]): void {
     if (restart) {
-      this.queue('restart the route', async (pc) => {
+      this.queue('restart', async (pc) => {
         // An offer that was refused, or that nobody heard, is followed by a new one; what the device offered comes first.
         if (pc.signalingState === 'have-remote-offer') return;
         pc.setConfiguration({ ...pc.getConfiguration(), iceServers: servers });
@@ -96,12 +97,12 @@ export class Player {
       if (pc.iceGatheringState === 'complete') this.hooks.candidate(null, ufragOf(description.sdp!) ?? '');
       await set;
     }).catch((error: Error) => {
-      if (generation === this.generation) this.hooks.failed('internal', `prepare the call: ${error.message}`);
+      if (generation === this.generation) this.hooks.failed('internal', 'prepare', error.message);
     });
   }
 
   takeAnswer(sdp: string, servers: IceServer[]): void {
-    this.queue('take the answer', async (pc) => {
+    this.queue('take_answer', async (pc) => {
       if (servers.length) pc.setConfiguration({ ...pc.getConfiguration(), iceServers: servers });
       await pc.setRemoteDescription({ type: 'answer', sdp });
       this.hooks.remoteSet();
@@ -115,7 +116,7 @@ export class Player {
         if (generation === this.generation) this.adopt(new RTCPeerConnection(configuration(servers, certificates)), generation);
       });
     }
-    this.queue('take the offer', async (pc) => {
+    this.queue('take_offer', async (pc) => {
       if (pc.signalingState === 'have-local-offer') await pc.setLocalDescription({ type: 'rollback' });
       await pc.setRemoteDescription({ type: 'offer', sdp });
       this.hooks.remoteSet();
@@ -126,7 +127,7 @@ export class Player {
   }
 
   takeCandidates(candidates: Candidate[]): void {
-    this.queue('take candidates', async (pc) => {
+    this.queue('take_candidates', async (pc) => {
       await Promise.all(candidates.map((one) => pc.addIceCandidate({
         candidate: one.candidate, sdpMid: one.mid ?? null, sdpMLineIndex: one.mid === undefined ? (one.mline ?? 0) : (one.mline ?? null),
       }).catch(() => {}))); // one bad candidate is no reason to end a call
@@ -226,12 +227,12 @@ export class Player {
   }
 
   /** Steps of one connection run one after the other, and not at all once it is closed. */
-  private queue(doing: string, step: (pc: RTCPeerConnection) => Promise<void>, name = 'internal'): void {
+  private queue(doing: Doing, step: (pc: RTCPeerConnection) => Promise<void>, name = 'internal'): void {
     const { generation } = this;
     this.chain = this.chain.then(async () => {
       if (generation === this.generation && this.pc) await step(this.pc);
     }).catch((error: Error) => {
-      if (generation === this.generation) this.hooks.failed(name, `${doing}: ${error.message}`);
+      if (generation === this.generation) this.hooks.failed(name, doing, error.message);
     });
   }
 }

@@ -1,5 +1,7 @@
 // Figures in the words and units of people. Pure.
 
+import { STEPS } from './phase.ts';
+import type { Step } from './phase.ts';
 import type { ViewerStats } from './stats.ts';
 
 export interface Row {
@@ -35,4 +37,11 @@ export function rowsOf(stats: ViewerStats, steps: [string, number][], way: strin
     row('Route', route ? (route.kind === 'direct' && !theirs?.includes('relay') ? 'Direct' : 'Relay') : '–', route ? `${route.local} – ${route.remote}, ${route.protocol.toUpperCase()}${route.server ? ` by ${route.server}` : ''}` : ''),
     ...(theirs ? [row('The camera’s route', theirs[0] === 'relay' ? 'Relay' : 'Direct', `${theirs[0]} – ${theirs[1]}, ${theirs[2]!.toUpperCase()}${theirs[3] ? ` by ${theirs[3]}` : ''}`)] : []),
   ];
+}
+
+/** How long each step to the first picture took, in milliseconds; `timings`: when each was reached. */
+export function stepTimes({ shown, ...reached }: Partial<Record<Step | 'shown', number>>): [Step, number][] {
+  if (shown === undefined) return [];
+  const at = STEPS.filter((step) => reached[step] !== undefined).map((step) => [step, reached[step]!] as const);
+  return at.map(([step, from], i) => [step, Math.round((at[i + 1]?.[1] ?? shown) - from)] as [Step, number]).filter(([, ms]) => ms > 0);
 }

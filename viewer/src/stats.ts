@@ -131,10 +131,3 @@ function routeOf(pair: Entry | undefined, report: Map<string, Entry>): Route | n
     ...(by && typeof local['url'] === 'string' && local['url'] ? { server: local['url'] } : {}),
   };
 }
-
-/** The p-th percentile (0 to 1) of some numbers; null of none. */
-export function percentile(values: number[], p: number): number | null {
-  if (!values.length) return null;
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.ceil(p * sorted.length) - 1)] ?? sorted[0]!;
-}

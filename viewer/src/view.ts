@@ -2,12 +2,15 @@
 
 import css from './viewer.css';
 import { h, icon } from './dom.ts';
+import { selfExplaining } from './errors.ts';
 import type { Icon } from './dom.ts';
 import type { MediaHealth, Why } from './protocol.ts';
 import type { Row } from './rows.ts';
-import type { Phase } from './session.ts';
+import type { Operation } from './keys.ts';
+import { STEPS } from './phase.ts';
+import type { Phase } from './phase.ts';
 import type { TroubleWords } from './trouble.ts';
-import { STEPS, noSoundWords, pictureWords, selfExplaining, soundWords, stepWords, wordsFor } from './words.ts';
+import { messageOf, noSoundWords, pictureWords, soundWords, stepWords, wordsFor } from './words.ts';
 
 export interface Seen {
   name: string;
@@ -36,8 +39,7 @@ export interface Seen {
 }
 
 export interface Actions {
-  toggle(): void; prepare(): void; retry(): void; mute(): void; snapshot(): void; stats(): void; full(): void; float(): void;
-  ask(what: 'login' | 'address'): void;
+  operate(operation: Operation): void; prepare(): void; retry(): void; ask(what: 'login' | 'address'): void;
 }
 
 interface Panel { icon: Icon; title: string; text: string; detail?: string; button: string | null; kind: 'calm' | 'trouble'; asks?: boolean; look?: string | null }
@@ -90,19 +92,19 @@ export class View {
         this.toggle, this.sound, h('span', { class: 'gap' }), this.snap, this.chart, this.float, this.expand),
       this.toast, this.spoken);
     root.append(this.frame);
-    this.toggle.onclick = () => actions.toggle();
+    this.toggle.onclick = () => actions.operate('watch');
     this.action.onclick = () => actions.retry();
     // Whoever points at the button will press it: what can be ready is made ready.
     for (const one of [this.toggle, this.action]) one.onpointerenter = one.onpointerdown = one.onfocus = () => actions.prepare();
-    this.sound.onclick = () => (this.sound.getAttribute('aria-disabled') === 'true' ? this.say(this.sound.title) : actions.mute());
-    this.snap.onclick = () => actions.snapshot();
-    this.chart.onclick = () => actions.stats();
-    this.expand.onclick = () => actions.full();
-    this.float.onclick = () => actions.float();
+    this.sound.onclick = () => (this.sound.getAttribute('aria-disabled') === 'true' ? this.say(this.sound.title) : actions.operate('sound'));
+    this.snap.onclick = () => actions.operate('snapshot');
+    this.chart.onclick = () => actions.operate('stats');
+    this.expand.onclick = () => actions.operate('full');
+    this.float.onclick = () => actions.operate('float');
     this.float.hidden = !document.pictureInPictureEnabled;
     this.login.onclick = () => actions.ask('login');
     this.address.onclick = () => actions.ask('address');
-    this.video.ondblclick = this.last.ondblclick = () => { if (this.frame.classList.contains('controls')) actions.full(); };
+    this.video.ondblclick = this.last.ondblclick = () => { if (this.frame.classList.contains('controls')) actions.operate('full'); };
     const awake = () => {
       this.frame.classList.remove('resting');
       clearTimeout(this.idleTimer);
@@ -250,7 +252,8 @@ function panelOf(it: Seen): Panel | null {
       const words = wordsFor(phase.name);
       const text = phase.name === 'bad_setting' || (words.text === '' && phase.message) ? phase.message : words.text;
       const glyph: Icon = phase.name === 'privacy' ? 'privacy' : phase.name === 'busy' ? 'people' : phase.name === 'no_media' ? 'noCamera' : phase.next === 'stay' ? 'warning' : 'hourglass';
-      const detail = phase.message !== text && !selfExplaining(phase.name) ? { detail: phase.message } : {};
+      const message = messageOf(phase);
+      const detail = message !== text && !selfExplaining(phase.name) ? { detail: message } : {};
       return { icon: glyph, title: words.title, text, ...detail, button: phase.retryAt === null ? 'Try again' : 'Try now', kind: phase.next === 'stay' ? 'trouble' : 'calm' };
     }
     case 'paused':

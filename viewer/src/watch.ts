@@ -1,13 +1,12 @@
 // Joins the three parts of a viewer: the link to the broker, the rules of a call, and the peer connection.
 
+import { Call } from './call.ts';
+import type { Options } from './effect.ts';
 import { Link } from './link.ts';
 import { Player } from './player.ts';
 import { Unusable, decode, decodeInfo, decodeStatus, topics } from './protocol.ts';
 import type { Info, Received } from './protocol.ts';
-import { Call } from './session.ts';
-import type { Options } from './session.ts';
-
-export interface Target { broker: string; root: string; device: string; viewer: string; user: string; password: string }
+import type { Target } from './target.ts';
 
 const now = () => performance.now();
 
@@ -40,7 +39,7 @@ export class Watch {
       remoteSet: () => this.then(() => call.remoteSet()),
       peer: (state) => this.then(() => call.peer(state, now())),
       stream: (it) => this.stream(it),
-      failed: (name, message) => this.then(() => call.localFailed(name, message, now())),
+      failed: (name, doing, message) => this.then(() => call.localFailed(name, now(), doing, message)),
     });
     const networkChanged = () => this.then(() => call.networkChanged(now()));
     addEventListener('online', networkChanged);
@@ -59,7 +58,7 @@ export class Watch {
     if (!Player.possible) {
       this.then(() => {
         this.call.watch(now());
-        this.call.localFailed('no_webrtc', '', now());
+        this.call.localFailed('no_webrtc', now());
       });
       return;
     }
@@ -75,7 +74,7 @@ export class Watch {
 
   /** Makes key and offer ready, so that a click costs no time. */
   prepare(): void {
-    if (Player.possible && !this.player.pc && this.call.session === null && this.mode === 'offer') this.player.prepare(this.call.iceServers);
+    if (Player.possible && !this.player.pc && this.call.session === null && this.call.options.mode === 'offer') this.player.prepare(this.call.servers);
   }
 
   shown(): void {
@@ -88,10 +87,6 @@ export class Watch {
     clearTimeout(this.timer);
     for (const one of this.undo.splice(0)) one();
     this.link.release();
-  }
-
-  private get mode(): string {
-    return this.call.mode;
   }
 
   private status(payload: Uint8Array): void {

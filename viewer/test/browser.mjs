@@ -213,7 +213,7 @@ test('a picture that stands still is dimmed, says so though the controls rest, a
     return {
       note: root.querySelector('.still').innerText, resting: root.querySelector('.frame').classList.contains('resting'), badge: root.querySelector('.badge').textContent,
       filter: getComputedStyle(root.querySelector('video')).filter, name: root.querySelector('.name').textContent, spoken: root.querySelector('.spoken').textContent,
-      age: performance.now() - globalThis.viewer.freshness.last, limit: globalThis.viewer.freshness.limit,
+      age: performance.now() - globalThis.viewer.playback.freshness.last, limit: globalThis.viewer.playback.freshness.limit,
     };
   });
   assert.match(seen.note, /The picture has stopped\s+Last picture \d+ s ago/);

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { checkOf, delayOf, readClock } from '../src/clock.ts';
-import { Delays } from '../src/delay.ts';
+import { Delays, percentile } from '../src/delay.ts';
 import type { Look } from '../src/delay.ts';
-import { percentile, readStats } from '../src/stats.ts';
+import { readStats } from '../src/stats.ts';
 import { rowsOf } from '../src/rows.ts';
 
 /** A strip as the test picture draws it, limited-range grey already turned to RGB by the browser. */

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import type { FromDevice, Status } from '../src/protocol.ts';
-import { Call } from '../src/session.ts';
-import type { Effect } from '../src/session.ts';
-import { errorNames, wordsFor } from '../src/words.ts';
+import { Call } from '../src/call.ts';
+import type { Effect } from '../src/effect.ts';
+import { ERROR_NAMES, nextAfter } from '../src/errors.ts';
 
 const OFFER = 'v=0\r\na=ice-ufrag:mine\r\n';
 const ANSWER = 'v=0\r\na=ice-ufrag:them\r\n';
@@ -135,7 +135,7 @@ test('an answer that the device cannot use ends the call with the words for it',
   rig.hear({ type: 'offer', sdp: ANSWER, restart: false, leaseS: 600, iceServers: [] }).do((it) => it.localAnswer(OFFER));
   rig.hear({ type: 'error', code: 415, name: 'no_common_codec', message: 'H.264', retryAfterMs: null, supported: null } as unknown as FromDevice);
   rig.hear({ type: 'bye', reason: 'no_common_codec' }).pass(60_000);
-  assert.deepEqual(rig.call.phase, { at: 'error', name: 'no_common_codec', message: 'H.264', next: 'stay', retryAt: null });
+  assert.deepEqual(rig.call.phase, { at: 'error', name: 'no_common_codec', doing: null, message: 'H.264', next: 'stay', retryAt: null });
 });
 
 test('candidates go in batches of 20 ms or 8, with an end, numbered', () => {
@@ -313,8 +313,8 @@ test('a refused restart is made again when the device says, but not later than a
 });
 
 test('a restart that goes wrong on this side ends no running call', () => {
-  assert.equal(new Rig().live().do((it) => it.peer('lost', 1000)).do((it) => it.localFailed('bad_sdp', 'take the answer', 1000)).at(), 'live');
-  assert.equal(new Rig().started().do((it) => it.localFailed('bad_sdp', 'take the answer', 1000)).at(), 'bad_sdp');
+  assert.equal(new Rig().live().do((it) => it.peer('lost', 1000)).do((it) => it.localFailed('bad_sdp', 1000)).at(), 'live');
+  assert.equal(new Rig().started().do((it) => it.localFailed('bad_sdp', 1000)).at(), 'bad_sdp');
 });
 
 test('a restart of the device is answered without a stop', () => {
@@ -383,10 +383,10 @@ test('shutdown, then offline: waits, and comes back', () => {
   assert.equal(rig.at(), 'offline');
 });
 
-for (const name of errorNames()) {
+for (const name of ERROR_NAMES) {
   test(`a refusal with ${name} does what its row says`, () => {
     const rig = new Rig().started().fresh().hear({ type: 'error', code: 400, name, message: 'why', retryAfterMs: null }, null).pass(1500);
-    const { next } = wordsFor(name);
+    const next = nextAfter(name);
     if (next === 'stay') {
       assert.equal(rig.at(), name);
       rig.pass(3_600_000);
@@ -442,7 +442,7 @@ test('an error ends no running session, bye does, with its words', () => {
 
 test('every error is only noted while the picture runs; a session that is gone matters once the route is lost', () => {
   const error = (name: string) => ({ type: 'error', code: 400, name, message: '', retryAfterMs: null }) as const;
-  for (const name of [...errorNames(), 'something_new']) assert.equal(new Rig().live().hear(error(name), null).pass(2000).at(), 'live', name);
+  for (const name of [...ERROR_NAMES, 'something_new']) assert.equal(new Rig().live().hear(error(name), null).pass(2000).at(), 'live', name);
   const rig = new Rig().live().do((it) => it.peer('lost', 1000)).hear(error('no_session'), null);
   assert.equal(rig.at(), 'no_session');
   assert.equal(rig.pass(1000).call.session, 'session-2xxxxxxxxxxxxx');

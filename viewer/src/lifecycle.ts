@@ -1,0 +1,155 @@
+// Whether a viewer watches: what a person asked for, whether anybody can see it, and the `Watch` that follows from both.
+
+import { Pausing } from './attendance.ts';
+import type { Presence } from './attendance.ts';
+import type { Phase } from './phase.ts';
+import { faultOf } from './target.ts';
+import type { Target } from './target.ts';
+import { Watch } from './watch.ts';
+
+/** The viewer around it. */
+export interface Host {
+  readonly isConnected: boolean;
+  readonly manual: boolean;
+  readonly mode: 'offer' | 'request';
+  readonly target: Target;
+  readonly pageHidden: boolean;
+  presence(begun: boolean): Presence;
+  stream(stream: MediaStream | null): void;
+  /** What is to be shown changed. */
+  refresh(): void;
+  /** There is no call any more, and its last picture goes too. */
+  dismantled(): void;
+}
+
+const BEGIN_MS = 1000;
+
+export class Lifecycle {
+  watch: Watch | null = null;
+  /** Somebody asked for it, and did not stop it. */
+  wanted = false;
+
+  private wrong: string | null = null;
+  private held = false; // by pause()
+  private resting = false; // nobody can see it
+  private pending = false;
+  private begunAt = 0;
+  private built = ''; // what the watch was made for
+  private readonly pausing: Pausing;
+
+  constructor(private readonly host: Host) {
+    this.pausing = new Pausing(() => host.presence(performance.now() - this.begunAt > BEGIN_MS), () => this.rest());
+  }
+
+  get phase(): Phase | { at: 'paused' } {
+    if (this.wrong !== null) return { at: 'error', name: 'bad_setting', doing: null, message: this.wrong, next: 'stay', retryAt: null };
+    if (this.held || (this.resting && this.wanted)) return { at: 'paused' };
+    return this.watch?.call.phase ?? { at: 'idle' };
+  }
+
+  /** It does not play: nobody asked for it, it was stopped, or nobody can see it. */
+  get paused(): boolean {
+    return !this.wanted || this.resting;
+  }
+
+  play(): void {
+    this.wanted = true;
+    this.held = this.resting = false;
+    if (!this.watch) this.rebuild();
+    else this.begin();
+  }
+
+  /** False where it was paused already. */
+  pause(): boolean {
+    if (this.paused && !this.resting) return false;
+    this.held = true;
+    this.halt('paused');
+    return true;
+  }
+
+  stop(): void {
+    this.held = false;
+    this.halt('left');
+  }
+
+  /** The viewer was put into the page, moved, taken out, or calls somebody else. Several changes in a row make one new call. */
+  changed(): void {
+    if (this.pending) return;
+    this.pending = true;
+    queueMicrotask(() => {
+      this.pending = false;
+      if (!this.host.isConnected) this.dismantle();
+      else if (!this.watch || this.built !== this.settings()) this.rebuild();
+    });
+  }
+
+  /** Pauses when nobody has seen it for a while, and goes on at once when somebody does. `frozen`: no timer will run any more. */
+  attend(frozen: boolean): void {
+    const seen = this.pausing.update(!this.paused, frozen);
+    if (seen && this.resting && this.wanted) this.begin();
+  }
+
+  /** The page goes away. */
+  leave(): void {
+    this.watch?.stop('left');
+  }
+
+  /** The page is back, from the browser's cache. */
+  comeBack(): void {
+    if (this.wanted) this.begin();
+  }
+
+  private settings(): string {
+    return JSON.stringify([this.host.target, this.host.mode]);
+  }
+
+  private rebuild(): void {
+    const { host } = this;
+    this.dismantle();
+    if (!host.isConnected) return;
+    this.built = this.settings();
+    try {
+      this.wrong = faultOf(host.target);
+      if (this.wrong === null) {
+        this.watch = new Watch(host.target, { mode: host.mode, wanted: { video: true, audio: true, talk: false }, visible: () => !host.pageHidden },
+          () => host.refresh(), (stream) => host.stream(stream));
+      }
+    } catch (error) {
+      this.wrong = (error as Error).message;
+    }
+    if (this.watch && !this.held && (this.wanted || !host.manual)) {
+      this.wanted = true;
+      this.begin();
+    }
+    host.refresh();
+  }
+
+  private begin(): void {
+    this.begunAt = performance.now();
+    this.resting = this.pausing.mustWait;
+    if (!this.resting) this.watch?.start();
+  }
+
+  /** Ends the call; `reason` is said to the device. */
+  private halt(reason: string): void {
+    this.wanted = this.resting = false;
+    this.pausing.cancel();
+    this.watch?.stop(reason);
+  }
+
+  private rest(): void {
+    if (this.paused) return;
+    this.resting = true;
+    this.watch?.stop('hidden');
+    this.host.refresh();
+  }
+
+  private dismantle(): void {
+    const { watch } = this;
+    this.watch = null;
+    this.built = '';
+    this.pausing.cancel();
+    watch?.close();
+    this.host.dismantled();
+  }
+}

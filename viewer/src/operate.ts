@@ -1,0 +1,37 @@
+// What buttons and keys do beyond a viewer's own methods: save a snapshot, full screen, picture-in-picture.
+
+import type { View } from './view.ts';
+
+export async function saveSnapshot(viewer: { device: string; snapshot(): Promise<Blob> }, view: View): Promise<void> {
+  try {
+    const url = URL.createObjectURL(await viewer.snapshot());
+    const link = document.createElement('a');
+    link.href = url;
+    link.download = `${viewer.device}-${new Date().toISOString().slice(0, 19).replace(/:/g, '-')}.png`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+    view.flash();
+    view.say('Snapshot saved');
+  } catch {
+    view.say('There is no picture to save');
+  }
+}
+
+export async function toggleFullScreen(viewer: HTMLElement, view: View): Promise<void> {
+  try {
+    if (document.fullscreenElement) await document.exitFullscreen();
+    else if (viewer.requestFullscreen) await viewer.requestFullscreen();
+    else (view.video as HTMLVideoElement & { webkitEnterFullscreen?(): void }).webkitEnterFullscreen?.(); // iPhone
+  } catch {
+    view.say('The browser does not allow full screen here');
+  }
+}
+
+export async function togglePictureInPicture(viewer: HTMLElement, view: View): Promise<void> {
+  try {
+    if (viewer.shadowRoot?.pictureInPictureElement) await document.exitPictureInPicture();
+    else await view.video.requestPictureInPicture();
+  } catch {
+    view.say('The browser does not allow picture-in-picture here');
+  }
+}

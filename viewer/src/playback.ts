@@ -1,0 +1,93 @@
+// The stream of a call in its `<video>`: frames, sound, and whether the picture still moves.
+
+import { Freshness } from './freshness.ts';
+
+interface Frames { requestVideoFrameCallback?(call: (now: number, it: { expectedDisplayTime: number; receiveTime?: number }) => void): number }
+
+/** What the owner of a playback is told. */
+export interface PlaybackHooks {
+  /** The first picture of a stream is on the screen. */
+  firstFrame(): void;
+  /** A frame was put on the screen at `shown`; `received`: when it arrived, where the browser knows. */
+  frame(shown: number, received: number | undefined): void;
+  /** The stream goes while its picture is still on the screen. */
+  ending(): void;
+  /** What is to be shown may have changed. */
+  changed(): void;
+}
+
+export class Playback {
+  readonly freshness = new Freshness();
+  /** A picture of the present stream was shown. */
+  shown = false;
+  /** The browser allows no sound before a click. */
+  blocked = false;
+  /** 0 to 1. */
+  volume = 1;
+
+  private generation = 0;
+  private wantsMuted = false;
+
+  constructor(private readonly video: HTMLVideoElement, private readonly hooks: PlaybackHooks) {}
+
+  take(stream: MediaStream | null): void {
+    const { video } = this;
+    if (!stream && this.shown) this.hooks.ending();
+    this.shown = false;
+    this.generation += 1;
+    this.freshness.begin();
+    video.srcObject = stream;
+    if (!stream) return;
+    this.sound(this.wantsMuted);
+    this.followFrames(this.generation);
+  }
+
+  /** Plays with sound where that is wanted and allowed; the picture never waits for it. */
+  sound(muted: boolean): void {
+    const { video } = this;
+    this.wantsMuted = muted;
+    video.muted = muted || this.blocked;
+    video.volume = this.volume;
+    if (!video.srcObject) return;
+    video.play().catch((error: Error) => {
+      if (error.name !== 'NotAllowedError' || video.muted) return;
+      this.blocked = true;
+      video.muted = true;
+      video.play().catch(() => {});
+      this.hooks.changed();
+    });
+  }
+
+  /** The picture being shown, as PNG in its own size; null where the browser makes none. */
+  snapshot(): Promise<Blob | null> {
+    const { video } = this;
+    const canvas = document.createElement('canvas');
+    Object.assign(canvas, { width: video.videoWidth, height: video.videoHeight });
+    canvas.getContext('2d')!.drawImage(video, 0, 0);
+    return new Promise((resolve) => canvas.toBlob(resolve, 'image/png'));
+  }
+
+  private followFrames(mine: number): void {
+    const { video } = this;
+    const each = video as unknown as Frames;
+    if (!each.requestVideoFrameCallback) {
+      video.onloadeddata = video.ontimeupdate = () => this.seen(mine, performance.now(), performance.now(), undefined);
+      return;
+    }
+    const again = () => each.requestVideoFrameCallback!((now, { expectedDisplayTime, receiveTime }) => {
+      this.seen(mine, now, Math.max(now, expectedDisplayTime), receiveTime);
+      if (mine === this.generation) again();
+    });
+    again();
+  }
+
+  private seen(mine: number, now: number, shown: number, received: number | undefined): void {
+    if (mine !== this.generation) return;
+    this.freshness.frame(now);
+    if (!this.shown) {
+      this.shown = true;
+      this.hooks.firstFrame();
+    }
+    if (mine === this.generation) this.hooks.frame(shown, received);
+  }
+}
