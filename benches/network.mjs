@@ -1,5 +1,5 @@
 // The table of network situations: each made of namespaces, NAT and a bad line, with Debian's Chromium as the viewer.
-// Run by `./bench --network [NAME...]`; as root, in a namespace of its own (tests/browser/alone). See docs/network.md.
+// Run by `./bench --network [NAME...]`; as root, in a namespace of its own (tests/browser/alone). See docs/design/network.md.
 
 import fs from 'node:fs';
 import os from 'node:os';

@@ -37,7 +37,7 @@ pub enum Command {
                       SIGINT say goodbye to all viewers and end within 2 s; a second one ends at once."
     )]
     Run {
-        /// The configuration file; docs/config.md and fanlight.toml(5) describe it
+        /// The configuration file; docs/reference/config.md and fanlight.toml(5) describe it
         #[arg(long, value_name = "FILE", default_value = "/etc/fanlight/fanlight.toml")]
         config: PathBuf,
     },

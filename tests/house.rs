@@ -1,4 +1,4 @@
-//! The house rules of `docs/design.md`, held: imports go down only, siblings do not know each other, files stay short.
+//! The house rules of `docs/design/design.md`, held: imports go down only, siblings do not know each other, files stay short.
 
 use std::{
     collections::BTreeMap,
@@ -135,8 +135,8 @@ fn heads(path: &str) -> Vec<(usize, String)> {
 
 #[test]
 fn the_plan_names_every_part_and_both_plans_are_one() {
-    let (design, library) = (floors(&read("docs/design.md")), floors(&read("src/lib.rs")));
-    assert_eq!(design, library, "the floors in docs/design.md and those in src/lib.rs");
+    let (design, library) = (floors(&read("docs/design/design.md")), floors(&read("src/lib.rs")));
+    assert_eq!(design, library, "the floors in docs/design/design.md and those in src/lib.rs");
     let mut parts: Vec<String> = sources("src").iter().filter_map(|file| module(file).into_iter().next()).collect();
     parts.sort();
     parts.dedup();
@@ -182,9 +182,9 @@ fn the_packaged_access_list_is_the_one_of_the_protocol() {
     };
     let packaged = rules(&read("package/examples/mosquitto.acl"));
     assert!(packaged.len() > 12 && packaged.iter().all(|rule| !rule.starts_with("pattern ")), "{packaged:?}");
-    assert_eq!(rules(&read("docs/protocol.md")), packaged, "docs/protocol.md and package/examples/mosquitto.acl");
-    let viewer = rules(&read("docs/viewer.md"));
-    assert!(viewer.len() > 3 && viewer.iter().all(|rule| packaged.contains(rule)), "docs/viewer.md: {viewer:?}");
+    assert_eq!(rules(&read("docs/reference/protocol.md")), packaged, "protocol.md and mosquitto.acl");
+    let viewer = rules(&read("docs/guide/viewer.md"));
+    assert!(viewer.len() > 3 && viewer.iter().all(|rule| packaged.contains(rule)), "docs/guide/viewer.md: {viewer:?}");
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn the_shipped_documents_lead_to_shipped_ones() {
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
     assert!(seen > 10, "only {seen} links were found");
-    for page in ["docs/boards.md", "docs/install.md", "docs/config.md", "SECURITY.md"] {
+    for page in ["docs/guide/boards.md", "docs/guide/install.md", "docs/reference/config.md", "SECURITY.md"] {
         assert!(shipped.contains_key(Path::new(page)), "{page} is not shipped");
     }
 }
@@ -93,7 +93,7 @@ fn page_configs(document: &str) -> Vec<String> {
 
 #[test]
 fn every_example_of_the_pages_configuration_is_the_same_and_fits_the_templates() {
-    let documents = ["README.md", "docs/install.md", "docs/viewer.md"];
+    let documents = ["README.md", "docs/guide/install.md", "docs/guide/viewer.md"];
     let examples: Vec<_> = documents.iter().flat_map(|document| page_configs(document)).collect();
     assert_eq!(examples.len(), documents.len(), "{examples:?}");
     assert!(examples.iter().all(|example| *example == examples[0]), "{examples:#?}");
@@ -113,7 +113,7 @@ fn every_example_of_the_pages_configuration_is_the_same_and_fits_the_templates()
     assert!(template.contains(&format!("# Browsers: {broker}\n")), "{template}");
     assert_eq!(json["root"], "fanlight/v1");
     let board = json["device"].as_str().unwrap();
-    for document in ["README.md", "docs/install.md", "docs/config.md"] {
+    for document in ["README.md", "docs/guide/install.md", "docs/reference/config.md"] {
         let text = read(document);
         assert!(
             text.contains(&format!("device = \"{board}\"")) || text.contains(&format!("--device {board}")),

@@ -1,5 +1,5 @@
 //! Every key there is, in one table: the parser takes names, ranges and choices from it, and the reference in
-//! `docs/config.md` and the manual page are made of it.
+//! `docs/reference/config.md` and the manual page are made of it.
 
 use self::{
     Apply::{Live, Restart},
@@ -196,7 +196,7 @@ pub static KEYS: &[Key] = &[
     at("video", "encoder", Choice(&["auto", "software", "hardware"]), Is("\"auto\""), Restart,
         "What codes the picture. `auto`: the board's H.264 encoder, where `fanlight probe` finds one and it works, or else the processor. `software`: the processor. `hardware`: the board's encoder and nothing else. Without effect where the picture comes coded."),
     at("video", "openh264_library", Text("an absolute path"), Unset("the OpenH264 that is compiled in"), Restart,
-        "Where the processor codes: Cisco's own binary of OpenH264 (2.6.0 for Linux and this processor), fetched from Cisco and unpacked; `docs/licences.md` tells what that is good for. Any other file is refused."),
+        "Where the processor codes: Cisco's own binary of OpenH264 (2.6.0 for Linux and this processor), fetched from Cisco and unpacked; `docs/reference/licences.md` tells what that is good for. Any other file is refused."),
     at("video", "bitrate_kbps", Number(50, 50_000, "kbit/s"), Is("2000"), Live,
         "What the encoder aims at, at most: it makes less of the picture where the viewers' networks carry less. Without effect where the camera codes and its driver has no such control."),
     at("video", "floor_percent", Number(0, 100, "%"), Is("33"), Live,

@@ -1,7 +1,7 @@
 //! The configuration, as values that cannot be wrong.
 //!
 //! `parse` turns the TOML file into these types and collects every fault at once; nothing behind this module ever
-//! sees a string that still has to be checked. The reference for users is `docs/config.md`; a test holds the two together.
+//! sees a string that still has to be checked. The reference for users is `docs/reference/config.md`; a test holds the two together.
 
 mod broker;
 mod defaults;
@@ -247,7 +247,7 @@ pub enum AudioSource {
     Auto,
     /// An ALSA PCM by name (`default`, `hw:1,0`, `plughw:CARD=Device`).
     Microphone(String),
-    /// A test tone, told in `docs/config.md`.
+    /// A test tone, told in `docs/reference/config.md`.
     Tone,
     /// A WAV file played round and round.
     Clip(PathBuf),
@@ -339,7 +339,7 @@ pub enum IceLogin {
     },
 }
 
-/// What a viewer, or all of them, may use. Defaults: `docs/protocol.md`, section 7.
+/// What a viewer, or all of them, may use. Defaults: `docs/reference/protocol.md`, section 7.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     /// Viewers' sessions at the same time.

@@ -1,4 +1,4 @@
-//! The reference of all keys, made of the table in `keys`: for `docs/config.md` and for the manual page.
+//! The reference of all keys, made of the table in `keys`: for `docs/reference/config.md` and for the manual page.
 
 use std::fmt::Write as _;
 
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_document_says_what_the_parser_does() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config.md");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/config.md");
         let mut document = std::fs::read_to_string(path).unwrap();
         for table in TABLES {
             let (begin, end) = (format!("<!-- keys: {table} -->\n"), "<!-- end -->");
@@ -100,7 +100,7 @@ mod tests {
                 std::fs::write(path, &document).unwrap();
             }
             let written = &document[from..from + document[from..].find(end).unwrap()];
-            assert_eq!(written, markdown(table), "UPDATE_DOCS=1 cargo test writes this part of docs/config.md");
+            assert_eq!(written, markdown(table), "UPDATE_DOCS=1 cargo test writes this part of config.md");
         }
         let rows = document.lines().filter(|line| line.starts_with("| `")).count();
         assert_eq!(rows, KEYS.len(), "rows outside of the parts that are held to the parser");

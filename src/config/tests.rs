@@ -353,7 +353,7 @@ fn every_key_is_used_outside_of_this_module() {
 
 #[test]
 fn the_examples_of_the_document_are_right() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/config.md");
     let dir = tempfile::tempdir().unwrap();
     let secret = dir.path().join("turn");
     std::fs::write(&secret, "s3cret").unwrap();

@@ -1,4 +1,4 @@
-//! Holds the code, `docs/schemas/` and the examples in `docs/protocol.md` together.
+//! Holds the code, `docs/reference/schemas/` and the examples in `docs/reference/protocol.md` together.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use super::*;
 use crate::config::{Access, Audio, AudioSource, Broker, Config, Limits, Log, Video, VideoSource, Webrtc};
 
 fn docs() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/reference")
 }
 
 fn schema(name: &str) -> Value {

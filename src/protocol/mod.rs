@@ -1,6 +1,6 @@
 //! What is said over the broker: topics and messages. Pure: no clock, no channel.
 //!
-//! The contract is `docs/protocol.md`; the section numbers below are its own.
+//! The contract is `docs/reference/protocol.md`; the section numbers below are its own.
 
 pub mod candidate;
 pub mod compose;
@@ -76,7 +76,7 @@ pub struct Wanted {
 
 /// What a viewer says.
 ///
-/// The fields bear the names that `docs/protocol.md`, section 3, explains.
+/// The fields bear the names that `docs/reference/protocol.md`, section 3, explains.
 #[allow(missing_docs)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
@@ -102,7 +102,7 @@ pub enum Request {
 
 /// What the device says.
 ///
-/// The fields bear the names that `docs/protocol.md`, section 3, explains.
+/// The fields bear the names that `docs/reference/protocol.md`, section 3, explains.
 #[allow(missing_docs)]
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]

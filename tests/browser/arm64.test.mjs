@@ -1,4 +1,4 @@
-// From the package to a picture, on an emulated arm64 board with 384 MiB: what docs/install.md tells a person to do, the
+// From the package to a picture, on an emulated arm64 board with 384 MiB: what docs/guide/install.md tells a person to do, the
 // package that cross/build.sh made, Debian's systemd and kernel; broker and browser outside of it. One boot, in which each
 // test goes on from where the last one ended. Figures are printed and held to bounds.
 

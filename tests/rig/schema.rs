@@ -1,4 +1,4 @@
-//! The published schemas, `docs/schemas/`.
+//! The published schemas, `docs/reference/schemas/`.
 
 use std::{fs, path::Path};
 
@@ -6,7 +6,7 @@ use jsonschema::Resource;
 use serde_json::Value;
 
 fn schema(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/schemas/{name}.schema.json"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/reference/schemas/{name}.schema.json"));
     serde_json::from_slice(&fs::read(path).unwrap_or_else(|e| panic!("{name}: {e}"))).unwrap()
 }
 

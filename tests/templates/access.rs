@@ -54,7 +54,7 @@ fn topics() -> Vec<String> {
     topics
 }
 
-/// What the protocol asks for: section 2 of docs/protocol.md.
+/// What the protocol asks for: section 2 of docs/reference/protocol.md.
 fn may(login: &str, topic: &str, writes: bool) -> bool {
     let levels: Vec<_> = topic.split('/').collect();
     let board = BOARDS.contains(&login);

@@ -1,5 +1,5 @@
 // What is said over the broker: topics and messages. Pure: no clock, no network, no DOM.
-// The contract is docs/protocol.md; section numbers below are its own.
+// The contract is docs/reference/protocol.md; section numbers below are its own.
 
 import { clean } from './texts.ts';
 

@@ -9,7 +9,7 @@ declare const HERE: string;
 const bytes = (text: string) => new TextEncoder().encode(text);
 const SESSION = 'q83vEjRWeJCrze8SNFZ4kA';
 const wrap = (rest: string) => `{"v":1,"session":"${SESSION}","seq":3,${rest}}`;
-const documents = `${HERE}/../../docs`;
+const documents = `${HERE}/../../docs/reference`;
 
 const usable: [string, unknown][] = [
   ['"type":"answer","sdp":"v=0","offer_hash":"h","lease_s":600,"ice_servers":[{"urls":["stun:a"]},{"urls":["http:b"]}]',
@@ -108,7 +108,7 @@ test('a message that is too long is not said', () => {
 
 const examples = (kind: string) => [...readFileSync(`${documents}/protocol.md`, 'utf8').matchAll(new RegExp('```json ' + kind + '\\n(.*?)```', 'gs'))].map((it) => it[1]!.trim());
 
-test('every example of a device in docs/protocol.md is understood', () => {
+test('every example of a device in docs/reference/protocol.md is understood', () => {
   const device = examples('device');
   assert.ok(device.length >= 8);
   for (const text of device) assert.equal(decode(bytes(text)).body.type, (JSON.parse(text) as { type: string }).type);

@@ -1,5 +1,5 @@
 //! Which OpenH264 the processor codes with: the one that is compiled in, or Cisco's own binary, for which Cisco pays the patent
-//! pool (`docs/licences.md`).
+//! pool (`docs/reference/licences.md`).
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-// A viewer written from docs/protocol.md alone, without the web component: the tests' and the benchmark's own eyes.
+// A viewer written from docs/reference/protocol.md alone, without the web component: the tests' and the benchmark's own eyes.
 
 const id = (bytes) => btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(bytes)))).replace(/[+/=]/g, (c) => ({ '+': '-', '/': '_', '=': '' })[c]);
 const now = () => performance.timeOrigin + performance.now();
