@@ -1,4 +1,4 @@
-//! Holds the code, `docs/reference/schemas/` and the examples in `docs/reference/protocol.md` together.
+//! Holds the code, `docs/reference/schemas/` and the examples beside `docs/reference/protocol.md` together.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -50,7 +50,8 @@ fn names() -> impl Iterator<Item = String> {
 
 /// The examples of the contract: for whom they stand, and what they say.
 fn examples() -> Vec<(String, String)> {
-    let text = fs::read_to_string(docs().join("protocol.md")).unwrap();
+    let text =
+        ["protocol.md", "protocol-examples.md"].map(|page| fs::read_to_string(docs().join(page)).unwrap()).concat();
     let blocks = text.split("```json ").skip(1).map(|block| block.split("```").next().unwrap());
     blocks.map(|block| block.split_once('\n').unwrap()).map(|(who, json)| (who.into(), json.trim().into())).collect()
 }

@@ -106,9 +106,10 @@ test('a message that is too long is not said', () => {
 
 // --- the published contract
 
-const examples = (kind: string) => [...readFileSync(`${documents}/protocol.md`, 'utf8').matchAll(new RegExp('```json ' + kind + '\\n(.*?)```', 'gs'))].map((it) => it[1]!.trim());
+const contract = ['protocol.md', 'protocol-examples.md'].map((page) => readFileSync(`${documents}/${page}`, 'utf8')).join('');
+const examples = (kind: string) => [...contract.matchAll(new RegExp('```json ' + kind + '\\n(.*?)```', 'gs'))].map((it) => it[1]!.trim());
 
-test('every example of a device in docs/reference/protocol.md is understood', () => {
+test('every example of a device in docs/reference is understood', () => {
   const device = examples('device');
   assert.ok(device.length >= 8);
   for (const text of device) assert.equal(decode(bytes(text)).body.type, (JSON.parse(text) as { type: string }).type);
