@@ -1,7 +1,7 @@
 //! fanlight: a camera peer for Linux boards.
 //!
 //! One camera and one microphone, one encode, many viewers by WebRTC, asked for over MQTT. This file is the map of the
-//! house; `docs/design/design.md` tells why it is so.
+//! house; `docs/design/decisions.md` tells why it is so.
 //!
 //! Floors; imports go down only:
 //! ```text

@@ -120,7 +120,7 @@ fn track(name: &str, kind: RtpCodecKind, coding: RTCRtpCodingParameters, codec: 
     MediaStreamTrack::new("fanlight".to_owned(), name.to_owned(), name.to_owned(), kind, vec![encoding])
 }
 
-/// The interceptor chain: ours alone. No pacer and no estimator of the stack: see `docs/design/design.md`.
+/// The interceptor chain: ours alone. No pacer and no estimator of the stack: see `docs/design/decisions.md`.
 pub(super) fn registry(feedback: Feedback) -> Registry {
     Registry::new().with(Slot::SenderReport, feedback)
 }
