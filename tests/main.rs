@@ -7,6 +7,7 @@ mod adapts;
 mod broker;
 mod daemon;
 mod demo;
+mod documents;
 mod fuzz;
 mod house;
 mod links;
