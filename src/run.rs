@@ -25,7 +25,7 @@ use crate::{
     studio::Studio,
     viewer::{
         Stages, Terms,
-        peer::{PeerError, Peers},
+        peer::{PeerError, PeerFactory},
     },
 };
 
@@ -48,7 +48,7 @@ pub enum Error {
     Random(getrandom::Error),
     /// The media stack cannot be set up.
     #[error(transparent)]
-    Peers(#[from] PeerError),
+    PeerFactory(#[from] PeerError),
     /// A part without which nobody can be served has ended; why was logged.
     #[error("{0} ended by itself; a new start is the way out")]
     Part(&'static str),
@@ -69,7 +69,7 @@ pub async fn run(
     let mut epoch = [0; 16];
     getrandom::fill(&mut epoch).map_err(Error::Random)?;
 
-    let peers = Peers::new(&config.webrtc, config.audio.channels == 2)?;
+    let peers = PeerFactory::new(&config.webrtc, config.audio.channels == 2)?;
     peers.set_need(config.video.bitrate, config.audio.bitrate);
     let studio = Studio::new(&config.video, &config.audio, pulse);
     if let Some(video) = &studio.video {

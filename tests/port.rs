@@ -18,7 +18,7 @@ use bytes::BytesMut;
 use fanlight::{
     config::Webrtc,
     protocol::{Candidate, Wanted},
-    viewer::peer::{Peer, PeerEvent, Peers},
+    viewer::peer::{Peer, PeerEvent, PeerFactory},
 };
 use ring::hmac;
 use rtc::{
@@ -176,7 +176,7 @@ fn loopback() -> Webrtc {
 async fn device(config: Webrtc) -> (Peer, mpsc::Receiver<PeerEvent>) {
     let (tell, events) = mpsc::channel(64);
     let wanted = Wanted { video: false, audio: true, talk: false };
-    let peer = Box::pin(Peers::new(&config, false).unwrap().open("anna", wanted, tell)).await.unwrap();
+    let peer = Box::pin(PeerFactory::new(&config, false).unwrap().open("anna", wanted, tell)).await.unwrap();
     (peer, events)
 }
 

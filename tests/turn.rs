@@ -6,7 +6,7 @@ use fanlight::{
     config::{IceLogin, IceServer, Login, Secret, Webrtc},
     ice::Ice,
     protocol::Wanted,
-    viewer::peer::{Peer, PeerEvent, Peers},
+    viewer::peer::{Peer, PeerEvent, PeerFactory},
 };
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
@@ -22,7 +22,7 @@ impl End {
     async fn open(webrtc: Webrtc) -> Self {
         let (events, tell) = mpsc::channel(64);
         let wanted = Wanted { video: false, audio: true, talk: false };
-        let peer = Box::pin(Peers::new(&webrtc, false).unwrap().open("anna", wanted, events)).await.unwrap();
+        let peer = Box::pin(PeerFactory::new(&webrtc, false).unwrap().open("anna", wanted, events)).await.unwrap();
         Self { peer, tell }
     }
 

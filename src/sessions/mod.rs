@@ -38,8 +38,8 @@ use crate::{
     stage::Stage,
     viewer::{
         INBOX, Message, Stages, Terms, Viewer, health_changed,
-        life::{Phase, Reason},
-        peer::Peers,
+        peer::PeerFactory,
+        session::lifecycle::{EndReason, SessionPhase},
     },
 };
 
@@ -53,8 +53,8 @@ type Key = (Id, SessionId);
 #[derive(Debug)]
 struct Seat {
     inbox: mpsc::Sender<Message>,
-    stop: watch::Sender<Option<Reason>>,
-    phase: watch::Receiver<Phase>,
+    stop: watch::Sender<Option<EndReason>>,
+    phase: watch::Receiver<SessionPhase>,
     since: Mono,
 }
 
@@ -63,7 +63,7 @@ impl Seat {
         self.stop.borrow().is_some()
     }
 
-    fn end(&self, reason: Reason) {
+    fn end(&self, reason: EndReason) {
         self.stop.send_if_modified(|stop| stop.replace(reason).is_none());
     }
 }
@@ -73,7 +73,7 @@ impl Seat {
 pub struct Sessions {
     grant: Grant,
     terms: watch::Receiver<Arc<Terms>>,
-    peers: Arc<Peers>,
+    peers: Arc<PeerFactory>,
     stages: Stages,
     out: mpsc::Sender<(Id, Bytes)>,
     presence: watch::Sender<Presence>,
@@ -81,7 +81,7 @@ pub struct Sessions {
     early: Early,
     seats: HashMap<Key, Seat>,
     names: HashMap<TaskId, Key>,
-    tasks: JoinSet<Reason>,
+    tasks: JoinSet<EndReason>,
     /// Candidates and last words for sessions that are not there (any more).
     late: u64,
     /// Refusals that the link did not take.
@@ -93,7 +93,7 @@ impl Sessions {
     pub fn new(
         grant: Grant,
         terms: watch::Receiver<Arc<Terms>>,
-        peers: Arc<Peers>,
+        peers: Arc<PeerFactory>,
         stages: Stages,
         out: mpsc::Sender<(Id, Bytes)>,
     ) -> (Self, watch::Receiver<Presence>) {
@@ -219,7 +219,7 @@ impl Sessions {
         if let Some(seat) = self.seats.get(&(viewer.clone(), head.session.clone())) {
             match seat.inbox.try_send((head.seq, request)) {
                 Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(_)) => seat.end(Reason::Flood),
+                Err(mpsc::error::TrySendError::Full(_)) => seat.end(EndReason::Flood),
                 Err(mpsc::error::TrySendError::Closed(_)) => self.late += 1,
             }
             return;
@@ -274,7 +274,7 @@ impl Sessions {
         let (inbox, heard) = mpsc::channel(INBOX);
         early.into_iter().for_each(|message| drop(inbox.try_send(message)));
         let (stop, stopped) = watch::channel(None);
-        let (phase, seen) = watch::channel(Phase::Setup);
+        let (phase, seen) = watch::channel(SessionPhase::Setup);
         let task = Viewer {
             viewer: viewer.clone(),
             session: head.session.clone(),
@@ -318,7 +318,7 @@ impl Sessions {
         self.seats.keys().any(|(v, _)| v == viewer)
     }
 
-    fn reap(&mut self, ended: Result<(TaskId, Reason), JoinError>) {
+    fn reap(&mut self, ended: Result<(TaskId, EndReason), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some((viewer, session)) = self.names.remove(&id) else { return };
         self.seats.remove(&(viewer.clone(), session.clone()));
@@ -326,16 +326,18 @@ impl Sessions {
         match ended {
             Err(e) => {
                 error!("viewer {viewer}: its task panicked: {e}");
-                self.say_last(&viewer, &session, Reason::Internal);
+                self.say_last(&viewer, &session, EndReason::Internal);
             }
-            Ok((_, Reason::Timeout | Reason::IceTimeout | Reason::GaveWay)) => self.admission.ghost(&viewer, now),
-            Ok((_, Reason::Refused)) => {}
+            Ok((_, EndReason::Timeout | EndReason::IceTimeout | EndReason::GaveWay)) => {
+                self.admission.ghost(&viewer, now)
+            }
+            Ok((_, EndReason::Refused)) => {}
             Ok(_) => self.admission.connected(&viewer),
         }
         self.admission.bury(viewer, session, now);
     }
 
-    fn say_last(&mut self, viewer: &Id, session: &SessionId, reason: Reason) {
+    fn say_last(&mut self, viewer: &Id, session: &SessionId, reason: EndReason) {
         if let Some(refusal) = reason.error() {
             self.say(viewer, Some(session), &Reply::Error(refusal));
         }
@@ -372,7 +374,7 @@ impl Sessions {
     }
 
     async fn leave(mut self) {
-        self.seats.values().for_each(|seat| seat.end(Reason::Shutdown));
+        self.seats.values().for_each(|seat| seat.end(EndReason::Shutdown));
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(LEAVE, all).await.is_err() {
             info!("sessions: {} did not end within {LEAVE:?}", self.tasks.len());

@@ -27,7 +27,7 @@ const OFFER: &str = "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\
 /// A house with a microphone that plays a tone, and nothing but loopback.
 struct House {
     terms: watch::Sender<Arc<Terms>>,
-    peers: Arc<Peers>,
+    peers: Arc<PeerFactory>,
     events: mpsc::Sender<Event>,
     said: mpsc::Receiver<(Id, Bytes)>,
     presence: watch::Receiver<Presence>,
@@ -42,7 +42,7 @@ type Said = mpsc::Receiver<(Id, Bytes)>;
 type Changes = watch::Sender<Arc<Terms>>;
 
 /// What a house is built of.
-type Parts = (Sessions, Said, watch::Receiver<Presence>, Changes, Arc<Peers>, Studio);
+type Parts = (Sessions, Said, watch::Receiver<Presence>, Changes, Arc<PeerFactory>, Studio);
 
 /// Nothing but loopback.
 fn loopback() -> Webrtc {
@@ -57,7 +57,7 @@ fn sessions(limits: Limits, audio: AudioSource) -> Parts {
 fn sessions_with(limits: Limits, audio: AudioSource, video: VideoSource) -> Parts {
     let video = Video { source: video, ..Video::default() };
     let studio = Studio::new(&video, &Audio { source: audio, ..Audio::default() }, &Pulse::default());
-    let peers = Peers::new(&loopback(), false).unwrap();
+    let peers = PeerFactory::new(&loopback(), false).unwrap();
     let stages = Stages { video: studio.video.clone(), audio: studio.audio.clone() };
     let (terms, seen) = watch::channel(Arc::new(Terms { limits, loopback: true }));
     let (out, said) = mpsc::channel(64);

@@ -12,13 +12,17 @@ use rtc::{
     shared::{TransportContext, error::Error},
 };
 
-use super::{
-    engine,
-    feedback::{Feedback, Said},
-    flow::Bounds,
-    negotiation::Negotiation,
+use crate::{
+    protocol::{Wanted, candidate::Ledger, sdp::Description},
+    viewer::{
+        peer::media_engine,
+        send::{
+            interceptor::{SendInterceptor, SendShared},
+            send_path::RateBounds,
+        },
+        session::negotiation::Negotiation,
+    },
 };
-use crate::protocol::{Wanted, candidate::Ledger, sdp::Description};
 
 const VIDEO: u32 = 7;
 
@@ -45,14 +49,15 @@ pub(crate) fn sdp(text: &str) {
 /// What the stack answers.
 fn answer(sdp: String) -> Result<String, Error> {
     let now = Instant::now();
-    let feedback = Feedback::new(Arc::default(), Bounds { start: 1_000_000, ceiling: 3_000_000, known: false }, now);
+    let feedback =
+        SendInterceptor::new(Arc::default(), RateBounds { start: 1_000_000, ceiling: 3_000_000, known: false }, now);
     let mut connection = RTCPeerConnectionBuilder::new()
-        .with_media_engine(engine::media_engine(false)?)
-        .with_setting_engine(engine::settings(false, MulticastDnsMode::Disabled))
-        .with_interceptor_registry(engine::registry(feedback))
+        .with_media_engine(media_engine::media_engine(false)?)
+        .with_setting_engine(media_engine::settings(false, MulticastDnsMode::Disabled))
+        .with_interceptor_registry(media_engine::registry(feedback))
         .build(now)?;
-    connection.add_track(engine::video_track(1, 2))?;
-    connection.add_track(engine::audio_track(3, false))?;
+    connection.add_track(media_engine::video_track(1, 2))?;
+    connection.add_track(media_engine::audio_track(3, false))?;
     connection.set_remote_description(now, RTCSessionDescription::offer(sdp)?)?;
     let answer = connection.create_answer(None)?;
     let sdp = answer.sdp.clone();
@@ -62,9 +67,9 @@ fn answer(sdp: String) -> Result<String, Error> {
 
 /// RTCP of a viewer, into a send path that has some packets on their way.
 pub(crate) fn rtcp(data: &[u8]) {
-    let bounds = Bounds { start: 1_000_000, ceiling: 3_000_000, known: false };
-    let (mut now, said) = (Instant::now(), Arc::new(Said::default()));
-    let mut feedback = Feedback::new(Arc::clone(&said), bounds, now);
+    let bounds = RateBounds { start: 1_000_000, ceiling: 3_000_000, known: false };
+    let (mut now, shared) = (Instant::now(), Arc::new(SendShared::default()));
+    let mut feedback = SendInterceptor::new(Arc::clone(&shared), bounds, now);
     let stream = StreamInfo {
         ssrc: VIDEO,
         ssrc_rtx: Some(8),
@@ -78,7 +83,7 @@ pub(crate) fn rtcp(data: &[u8]) {
         let header =
             rtp::Header { version: 2, sequence_number: sequence, timestamp: 1000, ssrc: VIDEO, ..Default::default() };
         let packet = rtp::Packet { header, payload: Bytes::from_static(&[0x65; 600]) };
-        said.bursts.leave(sequence, sequence == 0, Vec::new());
+        shared.bursts.push(sequence, sequence == 0, Vec::new());
         let _ = feedback.handle_write(tagged(now, Packet::Rtp(packet)));
     }
     // Several reports, each some milliseconds later.

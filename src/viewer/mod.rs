@@ -1,40 +1,11 @@
 //! One remote viewer, from offer to bye: a task each.
 
 pub mod bandwidth;
-mod burst;
-mod checks;
-mod engine;
-mod feedback;
-pub mod flow;
 pub(crate) mod fuzz;
-mod gate;
-mod handler;
-mod history;
-pub mod life;
-mod mouth;
-mod negotiation;
-mod networks;
-mod numbering;
-mod opening;
-pub mod pacer;
 pub mod peer;
-mod peers;
-mod pump;
-mod rebind;
-mod refused;
-mod relays;
-mod reporters;
-mod route;
-mod runtime;
-mod session;
-mod sockets;
-mod standing;
-mod step;
-mod stun;
-mod tcp;
-mod track;
-mod trickle;
-mod watched;
+pub mod send;
+pub mod session;
+pub(crate) mod sockets;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -52,9 +23,11 @@ use tokio::{
 use tracing::{error, info};
 
 use self::{
-    life::{Phase, Reason},
-    mouth::Mouth,
-    peer::{Peer, Peers, Summary},
+    peer::{Peer, PeerFactory, PeerSummary},
+    session::{
+        lifecycle::{EndReason, SessionPhase},
+        replies::ReplySender,
+    },
 };
 use crate::{
     clock::Mono,
@@ -111,7 +84,7 @@ pub struct Viewer {
     /// What it is held to.
     pub terms: Arc<Terms>,
     /// What makes its peer connection.
-    pub peers: Arc<Peers>,
+    pub peers: Arc<PeerFactory>,
     /// What it watches.
     pub stages: Stages,
     /// The way out.
@@ -119,73 +92,73 @@ pub struct Viewer {
     /// What it says; [`INBOX`] messages.
     pub inbox: mpsc::Receiver<Message>,
     /// Set once, by the owner, to end it.
-    pub stop: watch::Receiver<Option<Reason>>,
+    pub stop: watch::Receiver<Option<EndReason>>,
     /// How far it is, for the owner.
-    pub phase: watch::Sender<Phase>,
+    pub phase: watch::Sender<SessionPhase>,
 }
 
 impl Viewer {
     /// Lives from the opening to the end, whatever the end is.
-    pub async fn run(mut self) -> Reason {
+    pub async fn run(mut self) -> EndReason {
         let began = Mono::now();
-        let mut mouth = Mouth::new(self.viewer.clone(), self.session.clone(), self.out.clone());
+        let mut replies = ReplySender::new(self.viewer.clone(), self.session.clone(), self.out.clone());
         let mut stop = self.stop.clone();
         // Outside of what may be cut off or panic: the connection has to be closed in any case.
         let peer = OnceLock::new();
         let reason = tokio::select! {
             biased;
             reason = stopped(&mut stop) => reason,
-            reason = unpanicked(session::run(&mut self, &peer, &mut mouth)) => reason,
+            reason = catch_panic(session::run(&mut self, &peer, &mut replies)) => reason,
         };
-        farewell(&mut mouth, reason, self.peers.without_relays()).await;
+        send_goodbye(&mut replies, reason, self.peers.without_relays()).await;
         let summary = close(peer.get()).await;
-        tell(&self.viewer, &self.session, began, &summary, reason);
+        log_end(&self.viewer, &self.session, began, &summary, reason);
         reason
     }
 }
 
 /// Whether and why the owner ends the session.
-async fn stopped(stop: &mut watch::Receiver<Option<Reason>>) -> Reason {
+async fn stopped(stop: &mut watch::Receiver<Option<EndReason>>) -> EndReason {
     match stop.wait_for(Option::is_some).await {
-        Ok(reason) => reason.unwrap_or(Reason::Shutdown),
-        Err(_) => Reason::Shutdown,
+        Ok(reason) => reason.unwrap_or(EndReason::Shutdown),
+        Err(_) => EndReason::Shutdown,
     }
 }
 
 /// A session that panics ends like any other, for an internal reason.
-async fn unpanicked(session: impl Future<Output = Reason>) -> Reason {
+async fn catch_panic(session: impl Future<Output = EndReason>) -> EndReason {
     let mut session = pin!(session);
     std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| session.as_mut().poll(cx))) {
         Ok(poll) => poll,
         Err(_) => {
             error!("a session panicked; the others go on");
-            Poll::Ready(Reason::Internal)
+            Poll::Ready(EndReason::Internal)
         }
     })
     .await
 }
 
-async fn farewell(mouth: &mut Mouth, reason: Reason, without_relays: Option<String>) {
-    mouth.hurry();
+async fn send_goodbye(replies: &mut ReplySender, reason: EndReason, without_relays: Option<String>) {
+    replies.set_closing();
     if let Some(mut refusal) = reason.error() {
-        if let (Reason::IceTimeout | Reason::IceFailed, Some(why)) = (reason, without_relays) {
+        if let (EndReason::IceTimeout | EndReason::IceFailed, Some(why)) = (reason, without_relays) {
             refusal.message = format!("{}; {why}", refusal.message);
         }
-        mouth.refuse(refusal).await;
+        replies.refuse(refusal).await;
     }
-    if reason != Reason::Refused {
-        mouth.say(&Reply::Bye { reason: reason.word().to_owned() }).await;
+    if reason != EndReason::Refused {
+        replies.send(&Reply::Bye { reason: reason.word().to_owned() }).await;
     }
 }
 
-async fn close(peer: Option<&Peer>) -> Summary {
-    let Some(peer) = peer else { return Summary::default() };
+async fn close(peer: Option<&Peer>) -> PeerSummary {
+    let Some(peer) = peer else { return PeerSummary::default() };
     let summary = timeout(SUMMARY, peer.summary()).await.unwrap_or_default();
     let _ = timeout(CLOSE, peer.close()).await;
     summary
 }
 
-fn tell(viewer: &Id, session: &SessionId, began: Mono, summary: &Summary, reason: Reason) {
+fn log_end(viewer: &Id, session: &SessionId, began: Mono, summary: &PeerSummary, reason: EndReason) {
     let seconds = Mono::now().since(began).as_secs_f64();
     info!("viewer {viewer}: ended after {seconds:.1} s: {}; {summary}; session {session}", reason.word());
 }
@@ -208,7 +181,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_internal_reason() {
         let sudden = async { panic!("on purpose") };
-        assert_eq!(unpanicked(sudden).await, Reason::Internal);
-        assert_eq!(unpanicked(async { Reason::Bye }).await, Reason::Bye);
+        assert_eq!(catch_panic(sudden).await, EndReason::Internal);
+        assert_eq!(catch_panic(async { EndReason::Bye }).await, EndReason::Bye);
     }
 }

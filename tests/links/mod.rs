@@ -1,4 +1,4 @@
-//! A camera, a link and a viewer, simulated around the daemon's own send path (`viewer::flow`): estimator, pacer, numbers and
+//! A camera, a link and a viewer, simulated around the daemon's own send path (`viewer::path`): estimator, pacer, numbers and
 //! history are the real ones. Deterministic: the same figures each time.
 
 pub mod link;
@@ -7,7 +7,7 @@ pub mod viewer;
 
 use std::time::{Duration, Instant};
 
-use fanlight::viewer::flow::{Agreed, Bounds, Flow, Leaving};
+use fanlight::viewer::send::send_path::{NegotiatedIds, OutgoingPacket, RateBounds, SendPath};
 use rtc::rtp;
 
 use self::{
@@ -71,11 +71,17 @@ struct Camera {
 
 impl Camera {
     /// The packets of a picture, where it is time for one, and whether it is a key frame.
-    fn picture(&mut self, ms: u64, flow: &Flow, most: f64, chance: &mut Chance) -> Option<(Vec<rtp::Packet>, bool)> {
+    fn picture(
+        &mut self,
+        ms: u64,
+        path: &SendPath,
+        most: f64,
+        chance: &mut Chance,
+    ) -> Option<(Vec<rtp::Packet>, bool)> {
         if (ms as f64) < self.next_picture {
             return None;
         }
-        let share = (f64::from(flow.estimate()) - SOUND) * (0.93 - flow.loss().min(0.1));
+        let share = (f64::from(path.estimate()) - SOUND) * (0.93 - path.loss().min(0.1));
         let video = share.clamp(30_000.0, most);
         let fps = if video < 150_000.0 {
             8.0
@@ -112,29 +118,29 @@ pub fn play(scenario: &Scenario) -> Run {
     let mut chance = Chance::new(scenario.seed);
     let mut link = Link::new(scenario);
     let mut viewer = Viewer::new(scenario);
-    let mut flow = Flow::new(Bounds { start: scenario.start, ceiling: scenario.ceiling, known: false }, epoch);
-    flow.set_again(Some(AGAIN));
-    flow.set_agreed(Agreed { picture: NUMBER, sound: NUMBER, again: AGAIN_TYPE });
+    let mut path = SendPath::new(RateBounds { start: scenario.start, ceiling: scenario.ceiling, known: false }, epoch);
+    path.set_rtx_ssrc(Some(AGAIN));
+    path.set_negotiated(NegotiatedIds { picture: NUMBER, sound: NUMBER, retransmission: AGAIN_TYPE });
     let mut camera = Camera { next_picture: 0.0, wanted_key: true, last_key: -10_000.0, sequence: 0 };
     let mut run = Run { moments: Vec::new(), shown: Vec::new(), made: 0 };
     let (mut sounds, mut arrived_bytes, mut lost, mut count) = (0_u16, 0, 0, 0);
     for ms in 0..(scenario.seconds * 1_000.0) as u64 {
         let (now, seconds) = (at(ms), ms as f64 / 1_000.0);
-        if let Some((packets, key)) = camera.picture(ms, &flow, (scenario.video)(seconds), &mut chance) {
+        if let Some((packets, key)) = camera.picture(ms, &path, (scenario.video)(seconds), &mut chance) {
             run.made += 1;
-            camera.wanted_key |= flow.picture(packets, key, now).breaks;
+            camera.wanted_key |= path.enqueue_access_unit(packets, key, now).breaks;
         }
-        camera.wanted_key |= flow.expire(now).breaks;
+        camera.wanted_key |= path.expire(now).breaks;
         let mut leave = Vec::new();
         if ms % 20 == 0 {
             sounds = sounds.wrapping_add(1);
             let payload = vec![0; SOUND_BYTES - AROUND].into();
             let mut packet = rtp::Packet { header: header(HEARD, sounds), payload };
-            flow.sound(&mut packet, now);
+            path.send_audio(&mut packet, now);
             leave.push(packet);
         }
-        leave.extend(std::iter::from_fn(|| flow.pop(now)).map(|Leaving { packet, .. }| packet));
-        camera.wanted_key |= flow.take_silence();
+        leave.extend(std::iter::from_fn(|| path.pop(now)).map(|OutgoingPacket { packet, .. }| packet));
+        camera.wanted_key |= path.take_feedback_lost();
         for packet in leave {
             count += 1;
             let bytes = packet.payload.len() + AROUND;
@@ -147,10 +153,10 @@ pub fn play(scenario: &Scenario) -> Run {
         }
         for report in viewer.says(ms) {
             match report {
-                Report::Feedback(said) => flow.feedback(&said, now),
-                Report::Receiver(lost, highest) => flow.receiver_report(lost, highest, now),
+                Report::Feedback(said) => path.handle_twcc(&said, now),
+                Report::Receiver(lost, highest) => path.handle_receiver_report(lost, highest, now),
                 Report::Lost(sequences) => sequences.into_iter().for_each(|sequence| {
-                    flow.again(sequence, now);
+                    path.retransmit(sequence, now);
                 }),
                 Report::Key => camera.wanted_key = true,
             }
@@ -159,7 +165,7 @@ pub fn play(scenario: &Scenario) -> Run {
             run.moments.push(Moment {
                 at: seconds,
                 capacity: (scenario.capacity)(seconds),
-                estimate: f64::from(flow.estimate()),
+                estimate: f64::from(path.estimate()),
                 arrived: arrived_bytes as f64 * 80.0,
                 queue: link.queue(ms),
                 lost: f64::from(lost) / f64::from(count.max(1)),

@@ -20,7 +20,7 @@ impl Eyes {
         let webrtc = Webrtc { addresses, loopback: true, ipv6: false, ..Webrtc::default() };
         let (events, tell) = mpsc::channel(64);
         let wanted = Wanted { video: false, audio: true, talk: false };
-        let peer = Box::pin(Peers::new(&webrtc, false).unwrap().open("anna", wanted, events)).await.unwrap();
+        let peer = Box::pin(PeerFactory::new(&webrtc, false).unwrap().open("anna", wanted, events)).await.unwrap();
         Self { peer, tell, seq: 0, ufrag: None }
     }
 

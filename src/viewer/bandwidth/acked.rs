@@ -12,11 +12,11 @@ const MOST: usize = 4096;
 
 /// Arrivals of the last half second, on the receiver's clock.
 #[derive(Debug, Default)]
-pub struct Acked {
+pub struct AckedBitrate {
     arrivals: VecDeque<(Duration, usize)>,
 }
 
-impl Acked {
+impl AckedBitrate {
     /// A packet of so many bytes arrived.
     pub fn packet(&mut self, arrived: Duration, bytes: usize) {
         if self.arrivals.back().is_some_and(|(last, _)| arrived + WINDOW < *last) {
@@ -61,7 +61,7 @@ mod tests {
 
     /// Packets of 10 000 bits that arrive at these times in ms; the rates then, in kbit/s.
     fn rates(arrivals: impl IntoIterator<Item = u64>) -> (Option<u32>, Option<u32>) {
-        let mut acked = Acked::default();
+        let mut acked = AckedBitrate::default();
         arrivals.into_iter().for_each(|ms| acked.packet(Duration::from_millis(ms), MBIT));
         let kbit = |rate: Option<f64>| rate.map(|rate| (rate / 1_000.0).round() as u32);
         (kbit(acked.rate()), kbit(acked.rate_now()))
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn no_more_than_so_many_packets_are_remembered() {
-        let mut acked = Acked::default();
+        let mut acked = AckedBitrate::default();
         (0..10_000).for_each(|_| acked.packet(Duration::from_secs(1), 100));
         assert_eq!(acked.arrivals.len(), MOST);
         acked.packet(Duration::from_micros(u64::MAX / 2), 100);

@@ -49,45 +49,45 @@ pub enum Usage {
 
 /// The detector.
 #[derive(Debug)]
-pub struct Delay {
+pub struct DelayEstimator {
     epoch: Instant,
-    group: Option<Group>,
-    before: Option<Group>,
-    line: Line,
+    group: Option<PacketGroup>,
+    before: Option<PacketGroup>,
+    line: TrendLine,
     threshold: f64,
     /// How long the slope has been over the threshold, in ms, and how often it was seen there.
     over: (f64, u32),
     trend: f64,
     last: Option<f64>,
     usage: Usage,
-    base: Lows,
-    recent: Lows,
+    base: LowestDelays,
+    recent: LowestDelays,
 }
 
 /// Packets sent as one: first and last departure, first and last arrival, in ms.
 #[derive(Debug, Clone, Copy)]
-struct Group {
+struct PacketGroup {
     first_sent: f64,
     sent: f64,
     first_arrived: f64,
     arrived: f64,
 }
 
-impl Delay {
+impl DelayEstimator {
     /// A path of which nothing is known. Times of departure count from `epoch`.
     pub fn new(epoch: Instant) -> Self {
         Self {
             epoch,
             group: None,
             before: None,
-            line: Line::default(),
+            line: TrendLine::default(),
             threshold: 12.5,
             over: (0.0, 0),
             trend: 0.0,
             last: None,
             usage: Usage::Normal,
-            base: Lows::new(BASE_MEMORY),
-            recent: Lows::new(STANDING),
+            base: LowestDelays::new(BASE_MEMORY),
+            recent: LowestDelays::new(STANDING),
         }
     }
 
@@ -98,7 +98,7 @@ impl Delay {
         self.base.add(arrived, arrived - sent);
         self.recent.add(arrived, arrived - sent);
         let Some(group) = &mut self.group else {
-            self.group = Some(Group { first_sent: sent, sent, first_arrived: arrived, arrived });
+            self.group = Some(PacketGroup { first_sent: sent, sent, first_arrived: arrived, arrived });
             return;
         };
         if sent < group.first_sent {
@@ -113,7 +113,7 @@ impl Delay {
             group.arrived = group.arrived.max(arrived);
             return;
         }
-        let done = std::mem::replace(group, Group { first_sent: sent, sent, first_arrived: arrived, arrived });
+        let done = std::mem::replace(group, PacketGroup { first_sent: sent, sent, first_arrived: arrived, arrived });
         if let Some(before) = self.before.replace(done) {
             self.step(done.sent - before.sent, done.arrived - before.arrived, done.arrived);
         }
@@ -140,7 +140,7 @@ impl Delay {
     fn step(&mut self, sent: f64, arrived: f64, now: f64) {
         // A receiver's clock that jumped, or a pause, says nothing.
         if !(-3_000.0..=3_000.0).contains(&(arrived - sent)) || arrived < 0.0 {
-            self.line = Line::default();
+            self.line = TrendLine::default();
             self.usage = Usage::Normal;
             return;
         }
@@ -175,14 +175,14 @@ impl Delay {
 
 /// The line through the smoothed delay.
 #[derive(Debug, Default)]
-struct Line {
+struct TrendLine {
     points: VecDeque<(f64, f64)>,
     sum: f64,
     smoothed: f64,
     count: f64,
 }
 
-impl Line {
+impl TrendLine {
     fn add(&mut self, at: f64, difference: f64) {
         self.count += 1.0;
         self.sum += difference;
@@ -208,12 +208,12 @@ impl Line {
 
 /// The least value of a stretch of time: a queue whose values only rise.
 #[derive(Debug)]
-struct Lows {
+struct LowestDelays {
     window: f64,
     values: VecDeque<(f64, f64)>,
 }
 
-impl Lows {
+impl LowestDelays {
     fn new(window: f64) -> Self {
         Self { window, values: VecDeque::new() }
     }
@@ -246,9 +246,9 @@ mod tests {
     use super::*;
 
     /// Packets each 10 ms whose delay in ms is `of(n)`; the detector after the last one, and whether it ever saw a queue grow.
-    fn play(packets: u32, of: impl Fn(u32) -> f64) -> (Delay, bool) {
+    fn play(packets: u32, of: impl Fn(u32) -> f64) -> (DelayEstimator, bool) {
         let epoch = Instant::now();
-        let (mut delay, mut over) = (Delay::new(epoch), false);
+        let (mut delay, mut over) = (DelayEstimator::new(epoch), false);
         for n in 0..packets {
             let sent = f64::from(n) * 10.0;
             let arrived = Duration::from_secs_f64((5_000.0 + sent + of(n)) / 1_000.0);
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn the_least_of_a_stretch_of_time() {
-        let mut lows = Lows::new(100.0);
+        let mut lows = LowestDelays::new(100.0);
         assert_eq!(lows.least(), None);
         for (at, value, least) in
             [(0.0, 5.0, 5.0), (50.0, 3.0, 3.0), (60.0, 9.0, 3.0), (140.0, 8.0, 3.0), (151.0, 9.0, 8.0)]

@@ -36,7 +36,7 @@ pub enum Advice {
 
 /// Counts what got lost.
 #[derive(Debug, Default)]
-pub struct Loss {
+pub struct LossEstimator {
     sent: u32,
     lost: u32,
     since: Option<Instant>,
@@ -55,7 +55,7 @@ struct Experiment {
     sent: f64,
 }
 
-impl Loss {
+impl LossEstimator {
     /// The fraction lost of late, 0 to 1.
     pub fn fraction(&self) -> f64 {
         self.fraction
@@ -118,7 +118,7 @@ mod tests {
 
     /// Windows of 100 packets each 400 ms: lost ones of each, and bits per second that arrive; the advice after each.
     fn advice(windows: &[(u32, f64)]) -> Vec<Advice> {
-        let (start, mut loss) = (Instant::now(), Loss::default());
+        let (start, mut loss) = (Instant::now(), LossEstimator::default());
         assert_eq!(loss.count(0, 0, 0.0, start), None, "nothing is known yet");
         let each = windows.iter().zip(1_u32..);
         let mut count = |((lost, arriving), n): (&(u32, f64), u32)| {
@@ -160,7 +160,7 @@ mod tests {
     fn a_verdict_takes_enough_packets_or_a_second() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut loss = Loss::default();
+        let mut loss = LossEstimator::default();
         assert_eq!(loss.count(79, 20, 1e6, at(0)), None);
         assert_eq!(loss.count(0, 0, 1e6, at(900)), None, "79 are too few for less than a second");
         assert_eq!(loss.count(1, 0, 1e6, at(901)), Some(Advice::Cut(0.875)));

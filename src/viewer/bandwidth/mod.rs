@@ -21,12 +21,12 @@ mod train;
 use std::time::{Duration, Instant};
 
 use self::{
-    acked::Acked,
+    acked::AckedBitrate,
     crosscheck::Crosscheck,
-    delay::{Delay, Usage},
-    loss::{Advice, Loss},
-    sources::{Missed, Sources},
-    train::{Found, Trains},
+    delay::{DelayEstimator, Usage},
+    loss::{Advice, LossEstimator},
+    sources::{FeedbackSources, Missed},
+    train::{PacketTrains, TrainRate},
 };
 
 /// Below this nothing is a picture; bits per second.
@@ -68,7 +68,7 @@ const PROBE_TIME: f64 = 0.025;
 
 /// What feedback says of one packet.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen {
+pub struct PacketResult {
     /// When it was given to the socket.
     pub sent: Instant,
     /// Bytes on the wire, all headers included.
@@ -86,13 +86,13 @@ pub enum Cause {
     #[default]
     Calm,
     /// A queue that grows.
-    Delay,
+    DelayEstimator,
     /// A queue that stands.
     Queue,
     /// Packets that got lost.
-    Loss,
+    LossEstimator,
     /// A train.
-    Train,
+    PacketTrain,
     /// No feedback.
     Silence,
     /// The receiver's own estimate, or its report.
@@ -108,16 +108,16 @@ pub struct Probe {
 
 /// The estimate of one viewer's network.
 #[derive(Debug)]
-pub struct Estimator {
+pub struct BandwidthEstimator {
     estimate: f64,
     ceiling: f64,
     known: bool,
-    delay: Delay,
-    loss: Loss,
-    trains: Trains,
-    acked: Acked,
+    delay: DelayEstimator,
+    loss: LossEstimator,
+    trains: PacketTrains,
+    acked: AckedBitrate,
     round_trip: Duration,
-    sources: Sources,
+    sources: FeedbackSources,
     crosscheck: Crosscheck,
     /// The first feedback, and the first one after a silence.
     first: Option<Instant>,
@@ -144,7 +144,7 @@ pub struct Estimator {
     cause: Cause,
 }
 
-impl Estimator {
+impl BandwidthEstimator {
     /// An estimator that begins at `start` and wants no more than `ceiling`, in bits per second on the wire; `known` if the
     /// start is no mere guess.
     pub fn new(start: u32, ceiling: u32, known: bool, now: Instant) -> Self {
@@ -153,12 +153,12 @@ impl Estimator {
             estimate: f64::from(start).clamp(FLOOR, ceiling),
             ceiling,
             known,
-            delay: Delay::new(now),
-            loss: Loss::default(),
-            trains: Trains::default(),
-            acked: Acked::default(),
+            delay: DelayEstimator::new(now),
+            loss: LossEstimator::default(),
+            trains: PacketTrains::default(),
+            acked: AckedBitrate::default(),
             round_trip: Duration::from_millis(100),
-            sources: Sources::default(),
+            sources: FeedbackSources::default(),
             crosscheck: Crosscheck::default(),
             first: None,
             opened: None,
@@ -206,7 +206,7 @@ impl Estimator {
     }
 
     /// How much faster than the estimate a picture may leave: hardly, where a buffer is so short that it overflows.
-    pub fn haste(&self, now: Instant) -> f64 {
+    pub fn pacing_factor(&self, now: Instant) -> f64 {
         if self.is_lossy(now) { 1.2 } else { 2.5 }
     }
 
@@ -217,14 +217,14 @@ impl Estimator {
 
     /// Whether the path gave no sign of an end, so far or of late: what is sent need not be spread. The first picture is the
     /// first train.
-    pub fn is_free(&self, now: Instant) -> bool {
+    pub fn is_unconstrained(&self, now: Instant) -> bool {
         let unheard = self.first.is_none() && !self.known;
         (unheard || self.estimate >= self.ceiling)
             && self.cut.is_none_or(|cut| now.saturating_duration_since(cut) > CAREFUL)
     }
 
     /// Takes in what the receiver says of packets, in the order they were sent.
-    pub fn feedback(&mut self, now: Instant, packets: &[Seen]) {
+    pub fn feedback(&mut self, now: Instant, packets: &[PacketResult]) {
         let lost = packets.iter().filter(|p| p.arrived.is_none()).count();
         self.crosscheck.transport(count(packets.len()), count(lost));
         if self.crosscheck.is_contradicted() {
@@ -292,11 +292,11 @@ impl Estimator {
     }
 
     /// A train was seen whole, or as far as it goes.
-    fn take_train(&mut self, found: Found, opening: bool, now: Instant) {
+    fn take_train(&mut self, found: TrainRate, opening: bool, now: Instant) {
         let goes = 0.9 * found.arrived.min(found.sent);
         if opening && found.met_the_end() && goes < self.estimate {
             // The first guess was too high; no need to wait for a queue.
-            self.set(goes, Cause::Train);
+            self.set(goes, Cause::PacketTrain);
             (self.capacity, self.limited) = (Some(found.arrived), true);
             self.grown = now;
             return;
@@ -307,7 +307,7 @@ impl Estimator {
             // Once more soon, as long as there is more.
             self.probing = !found.met_the_end();
             let most = if opening { f64::MAX } else { PROBE_FACTOR * self.estimate };
-            self.set(goes.min(most), Cause::Train);
+            self.set(goes.min(most), Cause::PacketTrain);
             (self.raised, self.limited) = (Some(now), found.met_the_end());
         }
     }
@@ -322,7 +322,7 @@ impl Estimator {
             let arriving = self.acked.rate_now().unwrap_or(self.estimate);
             let rate = (BACK_OFF * arriving).min(self.estimate);
             self.capacity = Some(self.capacity.map_or(arriving, |c| 0.9 * c + 0.1 * arriving));
-            self.set(rate, if full { Cause::Queue } else { Cause::Delay });
+            self.set(rate, if full { Cause::Queue } else { Cause::DelayEstimator });
             self.was_cut(now);
             return;
         }
@@ -382,7 +382,7 @@ impl Estimator {
         true
     }
 
-    fn count_loss(&mut self, now: Instant, packets: &[Seen]) {
+    fn count_loss(&mut self, now: Instant, packets: &[PacketResult]) {
         let lost = packets.iter().filter(|p| p.arrived.is_none()).count();
         if self.loss.fraction() > 0.01 {
             self.lossy = Some(now);
@@ -392,7 +392,7 @@ impl Estimator {
             Some(Advice::Cut(factor)) if self.may_cut(now) => {
                 // From what was sent, which may be less than what was allowed: a cut that changes nothing shows nothing.
                 let sent = self.acked.rate().map_or(self.estimate, |rate| rate / (1.0 - self.loss.fraction()).max(0.1));
-                self.set(self.estimate.min(sent) * factor, Cause::Loss);
+                self.set(self.estimate.min(sent) * factor, Cause::LossEstimator);
                 self.was_cut(now);
             }
             Some(_) | None => {}

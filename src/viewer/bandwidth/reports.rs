@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use super::{Cause, Delay, Estimator, FLOOR, GROWTH, Loss, Missed, crosscheck::Verdict};
+use super::{BandwidthEstimator, Cause, DelayEstimator, FLOOR, GROWTH, LossEstimator, Missed, crosscheck::Verdict};
 use crate::feed::Evidence;
 
 /// What is left of the estimate each time that feedback is missed.
 const SILENT: f64 = 0.7;
 
-impl Estimator {
+impl BandwidthEstimator {
     /// Takes another ceiling, in bits per second on the wire.
     pub fn set_ceiling(&mut self, ceiling: u32) {
         let ceiling = f64::from(ceiling).max(FLOOR);
@@ -55,8 +55,8 @@ impl Estimator {
             Verdict::Agrees => self.agreed = self.estimate,
             Verdict::Contradicted if !contradicted => {
                 self.sources.drop_transport();
-                (self.loss, self.lossy, self.cut) = (Loss::default(), None, None);
-                self.delay = Delay::new(now);
+                (self.loss, self.lossy, self.cut) = (LossEstimator::default(), None, None);
+                self.delay = DelayEstimator::new(now);
                 self.set(self.agreed, Cause::Receiver);
             }
             Verdict::Doubtful | Verdict::Contradicted => {}

@@ -23,7 +23,7 @@ const IDLE: Duration = Duration::from_secs(5);
 
 /// What is known of a viewer's feedback.
 #[derive(Debug, Default)]
-pub struct Sources {
+pub struct FeedbackSources {
     /// The last transport feedback.
     transport: Option<Instant>,
     /// The last report or REMB that was listened to.
@@ -52,7 +52,7 @@ pub enum Missed {
     CutAndTell,
 }
 
-impl Sources {
+impl FeedbackSources {
     /// Transport feedback came. The estimate before the silence that it ends, if it ends one.
     pub fn transport(&mut self, now: Instant) -> Option<f64> {
         self.transport = Some(now);
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn reports_are_listened_to_where_transport_feedback_is_missing() {
         let start = Instant::now();
-        let mut sources = Sources::default();
+        let mut sources = FeedbackSources::default();
         assert!(sources.until(start, Some(start), TRIP).is_none(), "it never spoke");
         assert!(sources.report(start).is_some(), "there never was any");
         assert_eq!(sources.until(start, Some(start), TRIP), Some(start + REPORTS));
@@ -147,7 +147,7 @@ mod tests {
             ("nothing is under way", false, None, u64::MAX),
         ] {
             let start = Instant::now();
-            let mut sources = Sources::default();
+            let mut sources = FeedbackSources::default();
             if reports {
                 assert!(sources.report(start).is_some());
             } else {
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn who_speaks_again_counts_after_a_while_and_is_remembered_as_it_was() {
         let start = Instant::now();
-        let mut sources = Sources::default();
+        let mut sources = FeedbackSources::default();
         sources.transport(start);
         assert!(sources.is_steady(start));
         assert_eq!(sources.tick(start + ms(2_000), Some(start), TRIP, 1e6), Missed::CutAndTell);
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn a_round_trip_that_is_claimed_is_not_waited_for_without_end() {
         let start = Instant::now();
-        let mut sources = Sources::default();
+        let mut sources = FeedbackSources::default();
         sources.transport(start);
         let until = sources.until(start, Some(start), Duration::from_secs(60));
         assert_eq!(until, Some(start + SILENCE + TRIP_MOST));

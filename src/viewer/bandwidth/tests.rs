@@ -10,7 +10,7 @@ const FRAME: u64 = 33;
 struct Path {
     start: Instant,
     ms: u64,
-    estimator: Estimator,
+    estimator: BandwidthEstimator,
     /// Bits per second that go.
     capacity: f64,
     /// Each how many-th packet gets lost; 0: none.
@@ -21,14 +21,14 @@ struct Path {
     reports: Option<f64>,
     /// Until when the packets under way keep the path busy, in ms.
     busy: f64,
-    waiting: Vec<Seen>,
+    waiting: Vec<PacketResult>,
     packets: u64,
 }
 
 impl Path {
     fn new(capacity: f64) -> Self {
         let start = Instant::now();
-        let estimator = Estimator::new(1_000_000, CEILING, false, start);
+        let estimator = BandwidthEstimator::new(1_000_000, CEILING, false, start);
         let (waiting, packets) = (Vec::new(), 0);
         Self { start, ms: 0, estimator, capacity, lose: 0, told: true, reports: None, busy: 0.0, waiting, packets }
     }
@@ -47,9 +47,9 @@ impl Path {
             }
             if self.ms.is_multiple_of(100) && self.told {
                 let here = (self.ms as f64 - 20.0) / 1_000.0;
-                let come = |seen: &Seen| seen.arrived.is_none_or(|at| at.as_secs_f64() <= 1_000.0 + here);
+                let come = |seen: &PacketResult| seen.arrived.is_none_or(|at| at.as_secs_f64() <= 1_000.0 + here);
                 let until = self.waiting.iter().position(|seen| !come(seen)).unwrap_or(self.waiting.len());
-                let seen: Vec<Seen> = self.waiting.drain(..until).collect();
+                let seen: Vec<PacketResult> = self.waiting.drain(..until).collect();
                 self.estimator.feedback(now, &seen);
             }
             if self.ms.is_multiple_of(1_000)
@@ -72,7 +72,7 @@ impl Path {
             self.busy = self.busy.max(self.ms as f64) + bytes as f64 * 8_000.0 / self.capacity;
             let lost = self.lose > 0 && self.packets.is_multiple_of(self.lose);
             let arrived = (!lost).then(|| Duration::from_secs_f64(1_000.0 + (self.busy + 20.0) / 1_000.0));
-            self.waiting.push(Seen { sent: now, bytes, train: self.packets as u32 / 1_000 + 1, arrived });
+            self.waiting.push(PacketResult { sent: now, bytes, train: self.packets as u32 / 1_000 + 1, arrived });
         }
     }
 
@@ -191,7 +191,7 @@ impl Path {
                 self.send(now);
             }
             if self.ms.is_multiple_of(100) {
-                let seen: Vec<Seen> = self.waiting.drain(..).collect();
+                let seen: Vec<PacketResult> = self.waiting.drain(..).collect();
                 self.estimator.feedback(now, &seen);
             }
             if self.ms.is_multiple_of(1_000) {
@@ -206,12 +206,12 @@ impl Path {
 fn whatever_a_viewer_claims_the_estimate_stays_within_its_bounds() {
     let start = Instant::now();
     for bits in [0, 1, 59_999, 60_000, 1 << 40, 1 << 63, u64::MAX] {
-        let mut estimator = Estimator::new(1_000_000, CEILING, false, start);
+        let mut estimator = BandwidthEstimator::new(1_000_000, CEILING, false, start);
         estimator.remb(start, bits);
         assert_eq!(u64::from(estimator.estimate()), bits.clamp(FLOOR as u64, CEILING.into()), "REMB {bits}");
     }
     for lost in [1.0, 0.999, 0.0] {
-        let mut estimator = Estimator::new(1_000_000, CEILING, false, start);
+        let mut estimator = BandwidthEstimator::new(1_000_000, CEILING, false, start);
         for n in 0..200 {
             estimator.receiver_report(start + Duration::from_secs(n), lost);
             assert!((FLOOR as u32..=CEILING).contains(&estimator.estimate()), "{lost}");

@@ -12,7 +12,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 
 /// What a train found.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Found {
+pub struct TrainRate {
     /// Bits per second at which it left.
     pub sent: f64,
     /// Bits per second at which it arrived: at least so much goes.
@@ -21,7 +21,7 @@ pub struct Found {
     pub lost: u32,
 }
 
-impl Found {
+impl TrainRate {
     /// Whether it was slowed on its way, so that it met the path's end.
     pub fn met_the_end(&self) -> bool {
         self.arrived < 0.9 * self.sent
@@ -30,12 +30,12 @@ impl Found {
 
 /// The train that feedback speaks of now.
 #[derive(Debug, Default)]
-pub struct Trains {
-    train: Option<Train>,
+pub struct PacketTrains {
+    train: Option<PacketTrain>,
 }
 
 #[derive(Debug)]
-struct Train {
+struct PacketTrain {
     id: u32,
     first: Option<(Instant, Duration)>,
     last: (Instant, Duration),
@@ -45,15 +45,15 @@ struct Train {
     lost: u32,
 }
 
-impl Trains {
+impl PacketTrains {
     /// Feedback on a packet of train `id`; of none, if that is 0. Gives what the train before it found, when a new one begins.
-    pub fn packet(&mut self, id: u32, sent: Instant, arrived: Option<Duration>, bytes: usize) -> Option<Found> {
+    pub fn packet(&mut self, id: u32, sent: Instant, arrived: Option<Duration>, bytes: usize) -> Option<TrainRate> {
         if id == 0 {
             return None;
         }
         let before = match &self.train {
             Some(train) if train.id == id => None,
-            _ => self.train.replace(Train {
+            _ => self.train.replace(PacketTrain {
                 id,
                 first: None,
                 last: (sent, Duration::ZERO),
@@ -81,20 +81,20 @@ impl Trains {
     }
 
     /// What the running train has found so far.
-    pub fn so_far(&self) -> Option<Found> {
+    pub fn so_far(&self) -> Option<TrainRate> {
         self.train.as_ref()?.found()
     }
 }
 
-impl Train {
-    fn found(&self) -> Option<Found> {
+impl PacketTrain {
+    fn found(&self) -> Option<TrainRate> {
         let (sent, arrived) = self.first?;
         if self.packets < PACKETS {
             return None;
         }
         let bits = self.bytes as f64 * 8.0;
         let rate = |span: Duration| bits / span.max(SHORTEST).as_secs_f64();
-        Some(Found {
+        Some(TrainRate {
             sent: rate(self.last.0.saturating_duration_since(sent)),
             arrived: rate(self.last.1.saturating_sub(arrived)),
             lost: self.lost,
@@ -109,7 +109,7 @@ mod tests {
     /// A train of packets of 1000 bytes that leave `sent` apart and arrive `arrived` apart, in µs; what the next one tells of
     /// it, in kbit/s.
     fn found(packets: u64, sent: u64, arrived: u64, lost: &[u64]) -> Option<(u32, u32, u32)> {
-        let (start, mut trains) = (Instant::now(), Trains::default());
+        let (start, mut trains) = (Instant::now(), PacketTrains::default());
         for n in 0..packets {
             let at = (!lost.contains(&n)).then(|| Duration::from_micros(1_000_000 + n * arrived));
             assert_eq!(
@@ -138,13 +138,13 @@ mod tests {
         ] {
             assert_eq!(found(packets, sent, arrived, lost), expected, "{name}");
         }
-        let found = |sent, arrived| Found { sent, arrived, lost: 0 };
+        let found = |sent, arrived| TrainRate { sent, arrived, lost: 0 };
         assert!(found(2e6, 1.7e6).met_the_end() && !found(2e6, 1.9e6).met_the_end());
     }
 
     #[test]
     fn packets_that_left_alone_are_no_train() {
-        let (start, mut trains) = (Instant::now(), Trains::default());
+        let (start, mut trains) = (Instant::now(), PacketTrains::default());
         for n in 0..20 {
             assert_eq!(trains.packet(0, start, Some(Duration::from_millis(n)), 1_000), None);
         }

@@ -9,7 +9,7 @@ use super::{Session, count_restart};
 use crate::{
     clock::Mono,
     protocol::{ErrorName, Refusal, Reply, Wanted, candidate::Ledger, sdp::Description},
-    viewer::{life::Event, negotiation::Incoming, step::step},
+    viewer::session::{lifecycle::LifecycleEvent, negotiation::RemoteDescription, step::step},
 };
 
 fn hash(sdp: &str) -> String {
@@ -18,7 +18,7 @@ fn hash(sdp: &str) -> String {
 
 impl Session<'_> {
     /// A further offer of the viewer: an ICE restart, or glare, in which the device yields.
-    pub(super) async fn take_offer(&mut self, sdp: &str, restart: bool) -> Result<(), Refusal> {
+    pub(crate) async fn take_offer(&mut self, sdp: &str, restart: bool) -> Result<(), Refusal> {
         if !restart && self.offered.is_none() {
             let message = "the session is open already: a further offer must say restart";
             return Err(Refusal::new(ErrorName::Conflict, message));
@@ -28,7 +28,7 @@ impl Session<'_> {
         let mut ledger = self.ledger();
         let incoming = self.negotiation.take_offer(&Description::parse(sdp)?, &mut ledger)?;
         self.answer(sdp, incoming, ledger).await?;
-        self.life.on(Event::ViewerRestarts, Mono::now());
+        self.life.handle(LifecycleEvent::ViewerRestarts, Mono::now());
         Ok(())
     }
 
@@ -37,7 +37,12 @@ impl Session<'_> {
     }
 
     /// Answers an offer: the first one or a later one.
-    pub(super) async fn answer(&mut self, offer: &str, incoming: Incoming, ledger: Ledger) -> Result<(), Refusal> {
+    pub(crate) async fn answer(
+        &mut self,
+        offer: &str,
+        incoming: RemoteDescription,
+        ledger: Ledger,
+    ) -> Result<(), Refusal> {
         let generation = self.heard(&incoming);
         let stack = step(self.peer.answer(&incoming.stack)).await?;
         let sdp = self.negotiation.own_answer(&stack, incoming, |line| self.peer.shown(line))?;
@@ -45,13 +50,13 @@ impl Session<'_> {
         self.local.take();
         let lease_s = self.life.left(Mono::now()).as_secs();
         let ice_servers = self.viewer.peers.servers_for(&self.viewer.viewer).await;
-        self.mouth.say(&Reply::Answer { sdp, offer_hash: hash(offer), lease_s, ice_servers }).await;
+        self.replies.send(&Reply::Answer { sdp, offer_hash: hash(offer), lease_s, ice_servers }).await;
         self.described(generation, ledger).await;
         Ok(())
     }
 
     /// The ICE generation that the viewer's description opens, and the m-lines that are not of its transport.
-    fn heard(&self, incoming: &Incoming) -> (String, Vec<String>) {
+    fn heard(&self, incoming: &RemoteDescription) -> (String, Vec<String>) {
         if incoming.dropped > 0 {
             debug!("viewer {}: {} candidates of its description are not used", self.viewer.viewer, incoming.dropped);
         }
@@ -59,7 +64,7 @@ impl Session<'_> {
     }
 
     /// Makes an offer of the device: the first one, or one that restarts ICE.
-    pub(super) async fn offer(&mut self, restart: bool) -> Result<(), Refusal> {
+    pub(crate) async fn offer(&mut self, restart: bool) -> Result<(), Refusal> {
         let stack = step(self.peer.offer(restart)).await?;
         let sdp = self.negotiation.own_offer(&stack, |line| self.peer.shown(line))?;
         self.offered = Some(hash(&sdp));
@@ -69,12 +74,12 @@ impl Session<'_> {
             true => None,
             false => Some(self.viewer.peers.servers_for(&self.viewer.viewer).await),
         };
-        self.mouth.say(&Reply::Offer { sdp, restart, lease_s, ice_servers }).await;
-        self.life.on(Event::Offered, Mono::now());
+        self.replies.send(&Reply::Offer { sdp, restart, lease_s, ice_servers }).await;
+        self.life.handle(LifecycleEvent::Offered, Mono::now());
         Ok(())
     }
 
-    pub(super) async fn take_answer(&mut self, sdp: &str, offer_hash: Option<String>) -> Result<(), Refusal> {
+    pub(crate) async fn take_answer(&mut self, sdp: &str, offer_hash: Option<String>) -> Result<(), Refusal> {
         let conflict = |message| Err(Refusal::new(ErrorName::Conflict, message));
         match (&self.offered, offer_hash) {
             (None, _) => return conflict("no offer of this device waits for an answer"),
@@ -92,21 +97,21 @@ impl Session<'_> {
         if video || audio {
             let what = if video { "picture" } else { "sound" };
             info!("viewer {}: its answer takes no {what}", self.viewer.viewer);
-            self.tell_media().await;
+            self.send_media().await;
         }
         Ok(())
     }
 
     /// Both descriptions are known: media may flow, and what waited for them has its turn.
     async fn described(&mut self, (ufrag, elsewhere): (String, Vec<String>), ledger: Ledger) {
-        self.life.on(Event::Answered, Mono::now());
+        self.life.handle(LifecycleEvent::Answered, Mono::now());
         let (video, audio) = std::mem::take(&mut self.leases);
         if video.is_some() || audio.is_some() {
             self.peer.play(video, audio).await;
         }
         for message in self.remote.describe(Some(ufrag), elsewhere, ledger) {
             if let Err(refusal) = self.take_candidates(message).await {
-                self.mouth.refuse(refusal).await;
+                self.replies.refuse(refusal).await;
             }
         }
     }

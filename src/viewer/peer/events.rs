@@ -1,0 +1,215 @@
+//! What a peer connection tells of itself, on its way from the connection's driver to the viewer's task.
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use rtc::peer_connection::{
+    event::RTCPeerConnectionIceEvent,
+    state::{RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionState},
+};
+use tokio::sync::{mpsc, watch};
+use tracing::debug;
+use webrtc::peer_connection::PeerConnectionEventHandler;
+
+use crate::{
+    protocol::{
+        Candidate,
+        candidate::{Verdict, judge},
+    },
+    viewer::{peer::relays::RelayOrigins, send::pump::TransportState},
+};
+
+/// What a peer connection tells its viewer task, through a queue that the driver never waits for: a queue that is full
+/// means a viewer that no longer works, and the event is lost with it.
+#[derive(Debug)]
+pub enum PeerEvent {
+    /// A local candidate.
+    Candidate(Candidate),
+    /// No more local candidates in this generation.
+    GatheringDone,
+    /// ICE has a pair; DTLS goes on from here.
+    IceConnected,
+    /// ICE lost its pair; it may come back.
+    IceDisconnected,
+    /// ICE has no pair and gave up.
+    IceFailed,
+    /// DTLS is up: media flows.
+    Connected,
+    /// DTLS failed.
+    DtlsFailed,
+    /// The connection was closed from the other side.
+    Closed,
+}
+
+/// The connection's events. Called on its driver: nothing here may wait.
+pub(crate) struct PeerEventHandler {
+    events: mpsc::Sender<PeerEvent>,
+    stage: watch::Sender<TransportState>,
+    gathered: watch::Sender<bool>,
+    secured: AtomicBool,
+    relays: Arc<RelayOrigins>,
+    public: Vec<IpAddr>,
+}
+
+impl PeerEventHandler {
+    /// Tells events to `events`, the connection's progress to `stage`, and to `gathered` that there are candidates; `relays` learns
+    /// where each relay comes from. `public` are the addresses that a router forwards to this board.
+    pub(crate) fn new(
+        events: mpsc::Sender<PeerEvent>,
+        stage: watch::Sender<TransportState>,
+        gathered: watch::Sender<bool>,
+        relays: Arc<RelayOrigins>,
+        public: Vec<IpAddr>,
+    ) -> Self {
+        Self { events, stage, gathered, secured: AtomicBool::new(false), relays, public }
+    }
+
+    fn tell(&self, event: PeerEvent) {
+        if let Err(e) = self.events.try_send(event) {
+            debug!("an event of a peer connection was dropped: {e}");
+        }
+    }
+}
+
+#[async_trait]
+impl PeerConnectionEventHandler for PeerEventHandler {
+    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        self.relays.note(&event.candidate, &event.url);
+        if let Ok(init) = event.candidate.to_json()
+            && is_of_use(&init.candidate)
+        {
+            let mid = init.sdp_mid.filter(|m| !m.is_empty());
+            let mline = init.sdp_mline_index.or(Some(0));
+            for candidate in forwarded(&init.candidate, &self.public) {
+                self.tell(PeerEvent::Candidate(Candidate { candidate, mid: mid.clone(), mline }));
+            }
+            self.tell(PeerEvent::Candidate(Candidate { candidate: init.candidate, mid, mline }));
+            self.gathered.send_replace(true);
+        }
+    }
+
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        if state == RTCIceGatheringState::Complete {
+            self.tell(PeerEvent::GatheringDone);
+            self.gathered.send_replace(true);
+        }
+    }
+
+    async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
+        match state {
+            RTCIceConnectionState::Connected => {
+                self.stage.send_if_modified(|stage| {
+                    let first = *stage == TransportState::Connecting;
+                    if first {
+                        *stage = TransportState::DtlsHandshake;
+                    }
+                    first
+                });
+                self.tell(PeerEvent::IceConnected);
+            }
+            RTCIceConnectionState::Disconnected => self.tell(PeerEvent::IceDisconnected),
+            RTCIceConnectionState::Failed => self.tell(PeerEvent::IceFailed),
+            _ => {}
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        match state {
+            RTCPeerConnectionState::Connected => {
+                if !self.secured.swap(true, Ordering::AcqRel) {
+                    self.stage.send_replace(TransportState::Connected);
+                }
+                self.tell(PeerEvent::Connected);
+            }
+            // ICE failures are told as such above; what fails with a pair in place is DTLS.
+            RTCPeerConnectionState::Failed if *self.stage.borrow() == TransportState::DtlsHandshake => {
+                self.tell(PeerEvent::DtlsFailed)
+            }
+            RTCPeerConnectionState::Closed => self.tell(PeerEvent::Closed),
+            _ => {}
+        }
+    }
+}
+
+/// What a viewer is told of an own candidate in the stack's description: nothing where it is of no use (the stack names each
+/// one for RTCP as well, as component 2, and where there is no interface of a family it makes one of the unspecified
+/// address), else the candidate, after those that a router adds.
+pub(crate) fn shown(candidate: &str, public: &[IpAddr]) -> Vec<String> {
+    if !is_of_use(candidate) {
+        return Vec::new();
+    }
+    let mut lines = forwarded(candidate, public);
+    lines.push(candidate.to_owned());
+    lines
+}
+
+/// The candidates that a router makes of a host candidate, by forwarding to it port for port. The stack need not know of
+/// them: what comes that way arrives at the host candidate.
+fn forwarded(candidate: &str, public: &[IpAddr]) -> Vec<String> {
+    let words: Vec<&str> = candidate.split(' ').collect();
+    let [foundation, component, transport, priority, address, port, "typ", "host", rest @ ..] = &words[..] else {
+        return Vec::new();
+    };
+    let (Ok(address), Ok(priority)) = (address.parse::<IpAddr>(), priority.parse::<u32>()) else { return Vec::new() };
+    let of = |(n, ip): (usize, &IpAddr)| {
+        let mut line = format!("{foundation}{n} {component} {transport} {} {ip} {port} typ host", priority - 1);
+        for word in rest {
+            line.push(' ');
+            line.push_str(word);
+        }
+        line
+    };
+    let same_family = |ip: &&IpAddr| ip.is_ipv4() == address.is_ipv4() && **ip != address;
+    if priority == 0 { Vec::new() } else { public.iter().filter(same_family).enumerate().map(of).collect() }
+}
+
+/// Own candidates obey the rules that hold for others.
+fn is_of_use(candidate: &str) -> bool {
+    // Viewers may be offered TCP where the configuration has it; theirs is not taken, since this side only listens.
+    matches!(judge(&candidate.replacen(" tcp ", " udp ", 1), true), Verdict::Take { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candidate_of_no_address_or_for_rtcp_is_not_shown() {
+        let good = "candidate:1 1 udp 5 192.0.2.1 9 typ host";
+        assert_eq!(shown(good, &[]), [good]);
+        for bad in [
+            "candidate:2 1 udp 5 :: 9 typ host",
+            "candidate:3 1 udp 5 0.0.0.0 9 typ host",
+            "candidate:1 2 udp 5 192.0.2.1 9 typ host",
+        ] {
+            assert_eq!(shown(bad, &[]), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn a_router_that_forwards_adds_its_address_to_host_candidates_of_its_family() {
+        let public = ["203.0.113.9", "2001:db8::9"].map(|ip| ip.parse().unwrap());
+        let host = "candidate:7 1 udp 2130706431 192.168.1.5 50000 typ host ufrag abcd";
+        let added = "candidate:70 1 udp 2130706430 203.0.113.9 50000 typ host ufrag abcd";
+        assert_eq!(forwarded(host, &public), [added]);
+        assert!(is_of_use(added));
+        let tcp = "candidate:7 1 tcp 5 2001:db8::5 50000 typ host tcptype passive";
+        assert_eq!(forwarded(tcp, &public), ["candidate:70 1 tcp 4 2001:db8::9 50000 typ host tcptype passive"]);
+        assert!(is_of_use(tcp));
+        for other in [
+            "candidate:7 1 udp 5 198.51.100.2 9 typ srflx raddr 192.168.1.5 rport 9",
+            "candidate:7 1 udp 5 203.0.113.1 9 typ relay raddr 192.168.1.5 rport 9",
+            "candidate:7 1 udp 5 203.0.113.9 9 typ host",
+            "candidate:7 1 udp 5 x.local 9 typ host",
+        ] {
+            assert!(forwarded(other, &public).iter().all(|line| !line.contains("203.0.113.9 9 typ host")), "{other}");
+        }
+        assert_eq!(shown(host, &public), [added, host]);
+    }
+}

@@ -1,0 +1,193 @@
+//! What all peer connections share, and how one is opened.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use rtc::{
+    crypto::SignatureScheme,
+    peer_connection::{
+        certificate::{CertificateParams, RTCCertificate},
+        configuration::{RTCConfigurationBuilder, RTCIceTransportPolicy},
+    },
+};
+use tokio::sync::{mpsc, watch};
+use webrtc::peer_connection::PeerConnectionBuilder;
+
+use crate::{
+    addresses::Present,
+    clock::Mono,
+    config::Webrtc,
+    ice::Ice,
+    protocol::Wanted,
+    viewer::{
+        peer::{
+            Peer, PeerError,
+            events::{PeerEvent, PeerEventHandler},
+            internal, media_engine, random_u32,
+            relays::{MissingRelays, Relays},
+        },
+        send::{
+            interceptor::{SendInterceptor, SendShared},
+            pump::TransportState,
+            rtp_stream::{MAX_PLAYOUT_DELAY, playout_delay},
+            start_rate::StartRates,
+        },
+        sockets::{
+            bind::{self, BindAddrs},
+            checks::LoginBuckets,
+            filter::SharedFilter,
+            runtime::RebindRuntime,
+        },
+    },
+};
+
+/// What all peer connections share: settings, certificate, resolved servers.
+pub struct PeerFactory {
+    config: Mutex<Webrtc>,
+    stereo: bool,
+    certificate: RTCCertificate,
+    pub(crate) ice: Ice,
+    /// Told when the board's addresses change.
+    pub moved: watch::Sender<Present>,
+    pub(crate) networks: StartRates,
+    /// TURN servers that give no relay.
+    pub(crate) missed: Mutex<MissingRelays>,
+    /// What each login may send in connectivity checks.
+    checks: Mutex<LoginBuckets>,
+}
+
+impl std::fmt::Debug for PeerFactory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peers").finish_non_exhaustive()
+    }
+}
+
+impl PeerFactory {
+    /// Prepares what all connections share; makes the DTLS certificate, so that no viewer waits for it.
+    pub fn new(config: &Webrtc, stereo: bool) -> Result<Arc<Self>, PeerError> {
+        let provider = rtc::crypto::default_provider().map_err(internal("find a crypto provider"))?;
+        let params =
+            CertificateParams::new(vec!["fanlight".to_owned()]).map_err(internal("name the DTLS certificate"))?;
+        let certificate = RTCCertificate::generate(provider.crypto(), SignatureScheme::EcdsaP256Sha256, params)
+            .map_err(internal("make the DTLS certificate"))?;
+        let config = Mutex::new(config.clone());
+        Ok(Arc::new(Self {
+            config,
+            stereo,
+            certificate,
+            ice: Ice::default(),
+            moved: watch::Sender::new(Present::now()),
+            networks: StartRates::default(),
+            missed: Mutex::default(),
+            checks: Mutex::default(),
+        }))
+    }
+
+    /// Takes new settings; connections that are open keep theirs.
+    pub fn configure(&self, config: Webrtc) {
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    /// Says what picture and sound need at most, in bits per second. Holds for open connections too.
+    pub fn set_need(&self, video: u32, audio: u32) {
+        self.networks.set_need(video, audio);
+    }
+
+    /// The settings in force.
+    pub(crate) fn config(&self) -> Webrtc {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Opens a peer connection. `media` says what it will carry: with a `request` what was wanted, with an offer all
+    /// that the board has.
+    /// What is known of the network of `viewer` from an earlier session is where this one begins.
+    pub async fn open(
+        self: &Arc<Self>,
+        viewer: &str,
+        media: Wanted,
+        events: mpsc::Sender<PeerEvent>,
+    ) -> Result<Peer, PeerError> {
+        let config = self.config();
+        let mut ways = self.ice.open(&config).await;
+        let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
+        let bounds = self.networks.bounds(viewer, Mono::now());
+        let (ceiling, number) = (self.networks.ceiling(), login_number(viewer));
+        let shared = Arc::new(SendShared { start: bounds.start, ceiling, login: number, ..SendShared::default() });
+        let login = self.checks.lock().unwrap_or_else(PoisonError::into_inner).of(viewer, Instant::now());
+        let (filter, ended) = (Arc::new(SharedFilter::new(login, config.loopback)), watch::Sender::new(false));
+        let stage = watch::Sender::new(TransportState::default());
+        let gathered = watch::Sender::new(false);
+        let servers = std::mem::take(&mut ways.servers);
+        let relays = Relays { ways, gained: Arc::default() };
+        let (found, public) = (Arc::clone(&relays.gained), config.public_addresses.clone());
+        let handler = PeerEventHandler::new(events, stage.clone(), gathered.clone(), found, public.clone());
+        let configuration = RTCConfigurationBuilder::new()
+            .with_ice_servers(servers)
+            .with_ice_transport_policy(policy)
+            .with_certificates(vec![self.certificate.clone()])
+            .build();
+        let opening = PeerConnectionBuilder::new()
+            .with_configuration(configuration)
+            .with_media_engine(media_engine::media_engine(self.stereo).map_err(internal("set up the codecs"))?)
+            .with_interceptor_registry(media_engine::registry(SendInterceptor::new(
+                Arc::clone(&shared),
+                bounds,
+                Instant::now(),
+            )))
+            .with_setting_engine(media_engine::settings(config.loopback, bind::names(&config)))
+            .with_runtime(Arc::new(RebindRuntime::new(
+                viewer.to_owned(),
+                Arc::clone(&shared),
+                Arc::clone(&filter),
+                ended.clone(),
+            )))
+            .with_handler(Arc::new(handler))
+            .with_udp_addrs(vec![BindAddrs::udp(&config)])
+            .with_tcp_addrs(BindAddrs::tcp(&config))
+            .build();
+        // Boxed: the future is 20 kB, which would otherwise be part of each viewer's task for life.
+        let connection = Box::pin(opening).await.map_err(internal("open a peer connection"))?;
+        let mut peer = Peer {
+            connection: Arc::new(connection),
+            stage,
+            gathered,
+            gathers_at_once: !config.relay_only,
+            shared,
+            filter,
+            ended: ended.subscribe(),
+            places: BindAddrs::udp(&config),
+            present: Mutex::new(self.moved.borrow().clone()),
+            mdns: config.mdns,
+            counts: Arc::default(),
+            video: None,
+            audio: None,
+            playout_delay: config
+                .playout_delay
+                .map(|(least, most)| (playout_delay(least, most), playout_delay(least, most.max(MAX_PLAYOUT_DELAY)))),
+            pumps: Mutex::default(),
+            relays,
+            viewer: viewer.to_owned(),
+            public,
+            peers: Arc::clone(self),
+        };
+        if media.audio {
+            let ssrc = random_u32();
+            peer.audio = Some(peer.add(media_engine::audio_track(ssrc, self.stereo), ssrc).await?);
+        }
+        if media.video {
+            let (ssrc, rtx) = (random_u32(), random_u32());
+            peer.video = Some(peer.add(media_engine::video_track(ssrc, rtx), ssrc).await?);
+        }
+        Ok(peer)
+    }
+}
+
+/// A number that stands for a login: the same for each of its sessions, never 0.
+fn login_number(viewer: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    viewer.hash(&mut hasher);
+    hasher.finish().max(1)
+}

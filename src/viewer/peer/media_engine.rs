@@ -1,0 +1,144 @@
+//! What every peer connection is built from: codecs, header extensions, feedback, timeouts. Decided once, here.
+
+use std::time::Duration;
+
+use rtc::{
+    ice::mdns::MulticastDnsMode,
+    interceptor::{Registry, Slot},
+    media_stream::MediaStreamTrack,
+    peer_connection::{
+        configuration::{
+            media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine},
+            setting_engine::{SettingEngine, SettingEngineBuilder},
+        },
+        transport::RTCDtlsRole,
+    },
+    rtp_transceiver::rtp_sender::{
+        RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
+        RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
+    },
+    shared::error::Result,
+};
+
+use crate::viewer::send::{interceptor::SendInterceptor, twcc::TWCC_URI};
+
+/// Header extension that asks for a playout delay.
+pub(crate) const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
+
+/// Nothing was heard for so long, three answers to checks included: the pair counts as disconnected, and may come back.
+const DISCONNECTED_AFTER: Duration = Duration::from_millis(1200);
+/// Disconnected for so long again: it has failed. Longer than `life` waits, which decides.
+const FAILED_AFTER: Duration = Duration::from_secs(30);
+/// Between two checks of the pair in use, which are consent checks (RFC 7675) as well.
+const KEEPALIVE: Duration = Duration::from_millis(400);
+/// Between two rounds of connectivity checks. The stack's 200 ms would be most of the time to the first picture.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
+/// Rounds before a pair is given up: 6 s at the interval above.
+const CHECKS: u16 = 300;
+/// How often a relay is refreshed. The stack answers a nonce that has ended only with its next refresh: that has to come long
+/// before the allocation ends, and before the new nonce has ended, too.
+const RELAY_REFRESH: Duration = Duration::from_secs(10);
+
+const H264_FMTP: [(u8, &str); 2] = [
+    (102, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"),
+    (104, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f"),
+];
+
+/// The codecs and header extensions the board can send.
+pub(crate) fn media_engine(stereo: bool) -> Result<MediaEngine> {
+    let mut engine = MediaEngine::default();
+    for (payload_type, fmtp) in H264_FMTP {
+        engine.register_codec(codec(h264(fmtp), payload_type), RtpCodecKind::Video)?;
+        let rtx = RTCRtpCodec {
+            mime_type: MIME_TYPE_RTX.to_owned(),
+            clock_rate: 90_000,
+            sdp_fmtp_line: format!("apt={payload_type}"),
+            ..Default::default()
+        };
+        engine.register_codec(codec(rtx, payload_type + 1), RtpCodecKind::Video)?;
+    }
+    engine.register_codec(codec(opus(stereo), 111), RtpCodecKind::Audio)?;
+    for kind in [RtpCodecKind::Video, RtpCodecKind::Audio] {
+        for uri in [PLAYOUT_DELAY, TWCC_URI] {
+            engine.register_header_extension(RTCRtpHeaderExtensionCapability { uri: uri.to_owned() }, kind, None)?;
+        }
+    }
+    Ok(engine)
+}
+
+fn codec(rtp_codec: RTCRtpCodec, payload_type: u8) -> RTCRtpCodecParameters {
+    RTCRtpCodecParameters { rtp_codec, payload_type }
+}
+
+fn rtcp(typ: &str, parameter: &str) -> RTCPFeedback {
+    RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() }
+}
+
+fn h264(fmtp: &str) -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_H264.to_owned(),
+        clock_rate: 90_000,
+        channels: 0,
+        sdp_fmtp_line: fmtp.to_owned(),
+        rtcp_feedback: vec![
+            rtcp("nack", ""),
+            rtcp("nack", "pli"),
+            rtcp("ccm", "fir"),
+            rtcp("transport-cc", ""),
+            rtcp("goog-remb", ""),
+        ],
+    }
+}
+
+fn opus(stereo: bool) -> RTCRtpCodec {
+    let more = if stereo { ";stereo=1;sprop-stereo=1" } else { "" };
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_OPUS.to_owned(),
+        clock_rate: 48_000,
+        channels: 2,
+        sdp_fmtp_line: format!("minptime=10;useinbandfec=1{more}"),
+        rtcp_feedback: vec![rtcp("transport-cc", "")],
+    }
+}
+
+/// The outgoing picture.
+pub(crate) fn video_track(ssrc: u32, rtx: u32) -> MediaStreamTrack {
+    let coding =
+        RTCRtpCodingParameters { ssrc: Some(ssrc), rtx: Some(RTCRtpRtxParameters { ssrc: rtx }), ..Default::default() };
+    track("video", RtpCodecKind::Video, coding, h264(H264_FMTP[0].1))
+}
+
+/// The outgoing sound.
+pub(crate) fn audio_track(ssrc: u32, stereo: bool) -> MediaStreamTrack {
+    let coding = RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() };
+    track("audio", RtpCodecKind::Audio, coding, opus(stereo))
+}
+
+/// Both tracks share a stream id: that is what makes a browser keep lips and voice together.
+fn track(name: &str, kind: RtpCodecKind, coding: RTCRtpCodingParameters, codec: RTCRtpCodec) -> MediaStreamTrack {
+    let encoding = RTCRtpEncodingParameters { rtp_coding_parameters: coding, codec, ..Default::default() };
+    MediaStreamTrack::new("fanlight".to_owned(), name.to_owned(), name.to_owned(), kind, vec![encoding])
+}
+
+/// The interceptor chain: ours alone. No pacer and no estimator of the stack: see `docs/design/decisions.md`.
+pub(crate) fn registry(feedback: SendInterceptor) -> Registry {
+    Registry::new().with(Slot::SenderReport, feedback)
+}
+
+/// Timeouts and roles.
+pub(crate) fn settings(loopback: bool, mdns: MulticastDnsMode) -> SettingEngine {
+    let zero = Some(Duration::ZERO);
+    SettingEngineBuilder::new()
+        .with_ice_timeouts(Some(DISCONNECTED_AFTER), Some(FAILED_AFTER), Some(KEEPALIVE))
+        .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(CHECKS))
+        .with_host_acceptance_min_wait(zero)
+        .with_srflx_acceptance_min_wait(zero)
+        .with_prflx_acceptance_min_wait(zero)
+        .with_relay_acceptance_min_wait(Some(Duration::from_millis(200)))
+        .with_turn_allocation_refresh_interval_cap(RELAY_REFRESH)
+        .with_multicast_dns_mode(mdns)
+        .with_include_loopback_candidate(loopback)
+        .with_discard_local_candidates_during_ice_restart(true)
+        .with_answering_dtls_role(RTCDtlsRole::Client)
+        .build()
+}

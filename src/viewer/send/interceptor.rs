@@ -1,0 +1,384 @@
+//! What one viewer says back, and what leaves for it: sender reports that tie sound and picture to the capture clock,
+//! wishes for key frames, transport feedback and lost packets for `path`.
+//!
+//! One interceptor in place of the bundled ones. The bundled sender report maps RTP time to the time of writing, which
+//! puts encoder and queue into the lip-sync; the bundled responder keeps whole packets and answers a repeated NACK each
+//! time; the bundled pacer puts sound behind pictures, and the bundled estimator fills the queues of the path.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rtc::{
+    interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket},
+    rtcp::{
+        payload_feedbacks::{
+            full_intra_request::FullIntraRequest, picture_loss_indication::PictureLossIndication,
+            receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate,
+        },
+        receiver_report::ReceiverReport,
+        sender_report::SenderReport,
+        transport_feedbacks::{transport_layer_cc::TransportLayerCc, transport_layer_nack::TransportLayerNack},
+    },
+    rtp,
+    sansio::Protocol,
+    shared::{TransportContext, error::Error},
+};
+
+use tracing::debug;
+
+use crate::{
+    clock::Mono,
+    config::Secret,
+    feed::{Evidence, Network, Wishes, Word},
+    viewer::send::{
+        burst::PendingBursts,
+        pacer::Dropped,
+        rtcp_senders::RtcpSenders,
+        send_path::{NegotiatedIds, OutgoingPacket, RateBounds, SendPath},
+    },
+};
+
+/// Packets sent again for one NACK at most.
+const RESEND_BURST: usize = 64;
+/// The RTP clock that tells the picture from the sound.
+const VIDEO_RATE: u32 = 90_000;
+/// Seconds from 1900 (NTP) to 1970 (Unix).
+const NTP_EPOCH: u64 = 2_208_988_800;
+/// A second report soon after the first lets the viewer relate both clocks at once; then one a second.
+const SECOND_REPORT: Duration = Duration::from_millis(200);
+const REPORT_PERIOD: Duration = Duration::from_secs(1);
+
+/// What the interceptor, inside the connection's driver, shares with the viewer's pumps. Newer replaces older.
+#[derive(Debug, Default)]
+pub(crate) struct SendShared {
+    /// The first guess of what the network carries, bits per second.
+    pub start: u32,
+    /// The most that is looked for, bits per second on the wire; follows the configuration. 0: not set.
+    pub ceiling: Arc<AtomicU32>,
+    /// A number that stands for the viewer's login; 0: not known.
+    pub login: u64,
+    /// Whether delay or loss said that more than the estimate does not go.
+    pub limited: AtomicBool,
+    /// What follows the first packet of a picture.
+    pub bursts: PendingBursts,
+    /// Where key-frame wishes go, and what is known of this viewer's network, once a picture is leased.
+    pub picture: OnceLock<(Arc<Wishes>, Arc<Network>)>,
+    /// The same network, for the sound.
+    pub sound: OnceLock<Arc<Network>>,
+    /// What the viewer signs its connectivity checks with.
+    pub password: Mutex<Option<Secret>>,
+    /// Who sent RTCP that was authentic.
+    pub rtcp_senders: RtcpSenders,
+    /// What the negotiation gave.
+    pub agreed: Mutex<NegotiatedIds>,
+    /// The latest frame's place on both clocks, per kind.
+    pub video: RtpClockAnchor,
+    /// The latest packet's place on both clocks.
+    pub audio: RtpClockAnchor,
+    /// Pictures that were dropped because the network does not take them.
+    pub dropped: AtomicU64,
+    /// Packets sent again.
+    pub resent: AtomicU64,
+}
+
+impl SendShared {
+    /// Wishes for a picture that mends what is on the screen; a thin viewer has key frames at its own pace.
+    pub(crate) fn wish_repair(&self) {
+        self.wishes().inspect(|wishes| wishes.wish_repair());
+    }
+
+    /// The viewer is reached again: it has a key frame at once, for one that was made in the silence did not arrive.
+    pub(crate) fn wish_key(&self) {
+        self.wishes().inspect(|wishes| wishes.wish_key());
+    }
+
+    fn wishes(&self) -> Option<&Wishes> {
+        self.picture.get().filter(|(_, network)| !network.is_thin()).map(|(wishes, _)| &**wishes)
+    }
+
+    /// The viewer's ICE password.
+    pub(crate) fn password(&self) -> Option<String> {
+        let password = self.password.lock().unwrap_or_else(PoisonError::into_inner);
+        password.as_ref().map(|password| password.expose().to_owned())
+    }
+}
+
+/// Relates RTP time to capture time: the pair of the newest frame.
+#[derive(Debug, Default)]
+pub(crate) struct RtpClockAnchor(Mutex<Option<(u32, Mono)>>);
+
+impl RtpClockAnchor {
+    /// Sets the newest frame's RTP time stamp and capture time.
+    pub(crate) fn set(&self, rtp: u32, at: Mono) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((rtp, at));
+    }
+
+    /// The RTP time stamp that belongs to `now`.
+    fn rtp_at(&self, now: Mono, rate: u32) -> Option<u32> {
+        let (rtp, at) = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        // Frames are never captured in the future, so the difference is the frame's age.
+        Some(rtp.wrapping_add(now.since(at).as_nanos().saturating_mul(rate.into()).div_euclid(1_000_000_000) as u32))
+    }
+}
+
+/// One outgoing stream.
+#[derive(Debug)]
+struct SentStream {
+    ssrc: u32,
+    rate: u32,
+    packets: u32,
+    octets: u32,
+    reports: u32,
+    next_report: Option<Instant>,
+}
+
+/// The interceptor. Sits closest to the application.
+pub(crate) struct SendInterceptor {
+    shared: Arc<SendShared>,
+    /// Wall clock minus monotonic clock, fixed for the session: a wall clock that jumps must not move lip-sync.
+    wall: Duration,
+    streams: Vec<SentStream>,
+    path: SendPath,
+    read: VecDeque<TaggedPacket>,
+    write: VecDeque<TaggedPacket>,
+}
+
+impl SendInterceptor {
+    /// An interceptor that talks to the pumps through `shared`.
+    pub(crate) fn new(shared: Arc<SendShared>, bounds: RateBounds, now: Instant) -> Self {
+        Self {
+            shared,
+            wall: Mono(0).wall(),
+            streams: Vec::new(),
+            path: SendPath::new(bounds, now),
+            read: VecDeque::new(),
+            write: VecDeque::new(),
+        }
+    }
+
+    fn send_report(&mut self, index: usize, now: Instant) {
+        let stream = &mut self.streams[index];
+        let mono = Mono::now();
+        let anchor = if stream.rate == VIDEO_RATE { &self.shared.video } else { &self.shared.audio };
+        let Some(rtp_time) = anchor.rtp_at(mono, stream.rate) else { return };
+        stream.reports += 1;
+        stream.next_report = Some(now + if stream.reports == 1 { SECOND_REPORT } else { REPORT_PERIOD });
+        let report = SenderReport {
+            ssrc: stream.ssrc,
+            ntp_time: ntp(self.wall + Duration::from_nanos(mono.0)),
+            rtp_time,
+            packet_count: stream.packets,
+            octet_count: stream.octets,
+            ..Default::default()
+        };
+        self.write.push_back(tagged(now, Packet::Rtcp(vec![Box::new(report)])));
+    }
+
+    fn handle_rtcp(&mut self, packet: &dyn rtc::rtcp::Packet, now: Instant) {
+        let any = packet.as_any();
+        if any.is::<PictureLossIndication>() || any.is::<FullIntraRequest>() {
+            debug!("the viewer asks for a key frame");
+            self.shared.wish_repair();
+        } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
+            self.answer_nack(nack, now);
+        } else if let Some(told) = any.downcast_ref::<TransportLayerCc>() {
+            self.path.handle_twcc(told, now);
+        } else if let Some(remb) = any.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
+            self.path.handle_remb(remb.bitrate.max(0.0) as u64, now);
+        } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
+            for block in &report.reports {
+                if self.streams.iter().any(|s| s.ssrc == block.ssrc && s.rate == VIDEO_RATE) {
+                    self.path.handle_receiver_report(block.fraction_lost, block.last_sequence_number as u16, now);
+                }
+            }
+        }
+    }
+
+    fn answer_nack(&mut self, nack: &TransportLayerNack, now: Instant) {
+        if !self.streams.iter().any(|s| s.ssrc == nack.media_ssrc && s.rate == VIDEO_RATE) {
+            return;
+        }
+        let wanted = nack.nacks.iter().flat_map(|pair| pair.packet_list()).take(RESEND_BURST);
+        let sent = wanted.filter(|sequence| self.path.retransmit(*sequence, now)).count();
+        self.shared.resent.fetch_add(sent as u64, Ordering::Relaxed);
+    }
+
+    /// A picture, by its first packet; what follows it waits in `shared`.
+    fn enqueue_access_unit(&mut self, first: rtp::Packet, now: Instant) {
+        let Some(burst) = self.shared.bursts.take_after(first.header.sequence_number) else { return };
+        let mut packets = Vec::with_capacity(1 + burst.rest.len());
+        packets.push(first);
+        packets.extend(burst.rest);
+        if let Some((_, network)) = self.shared.picture.get() {
+            self.path.set_thin(network.is_thin());
+        }
+        let dropped = self.path.enqueue_access_unit(packets, burst.key, now);
+        self.report_dropped(dropped, now);
+        self.publish_estimate(now);
+    }
+
+    fn report_dropped(&self, dropped: Dropped, now: Instant) {
+        self.shared.dropped.fetch_add(dropped.pictures, Ordering::Relaxed);
+        // A key frame is everybody's: none is made for somebody who may be gone.
+        if dropped.breaks && self.path.evidence(now).0 != Evidence::Silent {
+            debug!("pictures are dropped up to the next key frame: they would wait too long for the network");
+            self.shared.wish_repair();
+        }
+    }
+
+    fn publish_estimate(&mut self, now: Instant) {
+        self.path.set_ceiling(self.shared.ceiling.load(Ordering::Relaxed));
+        let (evidence, until) = self.path.evidence(now);
+        let until = Mono::now() + until.saturating_duration_since(now);
+        let word = Word { bits: self.path.estimate(), loss: self.path.loss(), evidence, until };
+        self.shared.limited.store(self.path.is_limited(), Ordering::Relaxed);
+        let picture = self.shared.picture.get().map(|(_, network)| network);
+        if let Some(network) = picture {
+            network.set_lossy(self.path.is_lossy(now));
+        }
+        for network in picture.into_iter().chain(self.shared.sound.get()) {
+            network.tell(word);
+        }
+    }
+
+    /// Lets go what may leave now.
+    fn send_due(&mut self, now: Instant) {
+        let dropped = self.path.expire(now);
+        self.report_dropped(dropped, now);
+        while let Some(OutgoingPacket { packet, retransmission }) = self.path.pop(now) {
+            if !retransmission && let Some(stream) = self.streams.iter_mut().find(|s| s.ssrc == packet.header.ssrc) {
+                stream.count(packet.payload.len());
+            }
+            self.write.push_back(tagged(now, Packet::Rtp(packet)));
+        }
+    }
+}
+
+impl SentStream {
+    /// A packet of so many bytes of payload leaves: sender reports tell of it.
+    fn count(&mut self, payload: usize) {
+        self.packets = self.packets.wrapping_add(1);
+        self.octets = self.octets.wrapping_add(u32::try_from(payload).unwrap_or(u32::MAX));
+    }
+}
+
+impl Protocol<TaggedPacket, TaggedPacket, ()> for SendInterceptor {
+    type Rout = TaggedPacket;
+    type Wout = TaggedPacket;
+    type Eout = ();
+    type Error = Error;
+    type Time = Instant;
+
+    fn handle_read(&mut self, msg: TaggedPacket) -> Result<(), Error> {
+        match &msg.message.packet {
+            Packet::Rtcp(packets) => {
+                self.shared.rtcp_senders.heard(packets);
+                for packet in packets {
+                    self.handle_rtcp(packet.as_ref(), msg.now);
+                }
+                self.publish_estimate(msg.now);
+                self.send_due(msg.now);
+            }
+            _ => self.read.push_back(msg),
+        }
+        Ok(())
+    }
+
+    fn poll_read(&mut self) -> Option<TaggedPacket> {
+        self.read.pop_front()
+    }
+
+    fn handle_write(&mut self, mut msg: TaggedPacket) -> Result<(), Error> {
+        let now = msg.now;
+        let index = match &msg.message.packet {
+            Packet::Rtp(packet) => self.streams.iter().position(|s| s.ssrc == packet.header.ssrc),
+            _ => None,
+        };
+        let (Some(index), Packet::Rtp(packet)) = (index, &mut msg.message.packet) else {
+            self.write.push_back(msg);
+            return Ok(());
+        };
+        self.path.set_negotiated(*self.shared.agreed.lock().unwrap_or_else(PoisonError::into_inner));
+        if self.streams[index].rate == VIDEO_RATE {
+            let first = std::mem::take(packet);
+            self.enqueue_access_unit(first, now);
+        } else {
+            self.path.send_audio(packet, now);
+            self.streams[index].count(packet.payload.len());
+            self.write.push_back(msg);
+            self.publish_estimate(now);
+        }
+        if self.path.take_feedback_lost() {
+            self.shared.wish_repair();
+        }
+        self.send_due(now);
+        if self.streams[index].next_report.is_none() {
+            self.send_report(index, now);
+        }
+        Ok(())
+    }
+
+    fn poll_write(&mut self) -> Option<TaggedPacket> {
+        self.write.pop_front()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        for index in 0..self.streams.len() {
+            if self.streams[index].next_report.is_some_and(|due| now >= due) {
+                self.send_report(index, now);
+            }
+        }
+        self.send_due(now);
+        Ok(())
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        self.streams.iter().filter_map(|s| s.next_report).chain(self.path.due()).min()
+    }
+}
+
+impl Interceptor for SendInterceptor {
+    fn bind_local_stream(&mut self, info: &StreamInfo) {
+        self.unbind_local_stream(info);
+        if info.clock_rate == VIDEO_RATE {
+            self.path.set_rtx_ssrc(info.ssrc_rtx);
+        }
+        self.streams.push(SentStream {
+            ssrc: info.ssrc,
+            rate: info.clock_rate,
+            packets: 0,
+            octets: 0,
+            reports: 0,
+            next_report: None,
+        });
+    }
+
+    fn unbind_local_stream(&mut self, info: &StreamInfo) {
+        self.streams.retain(|s| s.ssrc != info.ssrc);
+    }
+
+    fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
+
+    fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
+}
+
+fn tagged(now: Instant, packet: Packet) -> TaggedPacket {
+    TaggedPacket { now, transport: TransportContext::default(), message: AttributedPacket::new(packet) }
+}
+
+/// A time since 1970 as the 64 bits of RFC 3550 section 4.
+fn ntp(wall: Duration) -> u64 {
+    let seconds = wall.as_secs().wrapping_add(NTP_EPOCH) & 0xffff_ffff;
+    let fraction = (u64::from(wall.subsec_nanos()) << 32) / 1_000_000_000;
+    (seconds << 32) | fraction
+}
+
+#[cfg(test)]
+#[path = "interceptor_tests.rs"]
+mod tests;

@@ -1,0 +1,297 @@
+use bytes::Bytes;
+use rtc::rtcp::{
+    goodbye::Goodbye,
+    reception_report::ReceptionReport,
+    transport_feedbacks::{
+        transport_layer_cc::{
+            PacketStatusChunk, RecvDelta, RunLengthChunk, StatusChunkTypeTcc, SymbolTypeTcc, TransportLayerCc,
+        },
+        transport_layer_nack::{NackPair, nack_pairs_from_sequence_numbers},
+    },
+};
+
+use super::*;
+
+const SSRC: u32 = 7;
+const SOUND: u32 = 17;
+const BOUNDS: RateBounds = RateBounds { start: 1_000_000, ceiling: 3_000_000, known: false };
+
+fn feedback() -> (SendInterceptor, Arc<SendShared>) {
+    let shared = Arc::new(SendShared::default());
+    shared.agreed.lock().unwrap().retransmission = 109;
+    let mut feedback = SendInterceptor::new(Arc::clone(&shared), BOUNDS, Instant::now());
+    feedback.bind_local_stream(&StreamInfo {
+        ssrc: SSRC,
+        ssrc_rtx: Some(8),
+        payload_type: 108,
+        // That of another codec: what the stack has here was chosen before the negotiation.
+        payload_type_rtx: Some(103),
+        clock_rate: 90_000,
+        ..Default::default()
+    });
+    feedback.bind_local_stream(&StreamInfo {
+        ssrc: SOUND,
+        payload_type: 111,
+        clock_rate: 48_000,
+        ..Default::default()
+    });
+    (feedback, shared)
+}
+
+fn packet(ssrc: u32, sequence: u16, len: usize) -> rtp::Packet {
+    let header = rtp::Header { version: 2, sequence_number: sequence, timestamp: 1000, ssrc, ..Default::default() };
+    rtp::Packet { header, payload: Bytes::from(vec![sequence as u8; len]) }
+}
+
+/// A picture of so many packets.
+fn send(feedback: &mut SendInterceptor, now: Instant, first: u16, packets: u16, key: bool) -> Vec<Packet> {
+    let rest = (1..packets).map(|n| packet(SSRC, first + n, 1000)).collect();
+    assert!(feedback.shared.bursts.push(first, key, rest));
+    feedback.handle_write(tagged(now, Packet::Rtp(packet(SSRC, first, 1000)))).unwrap();
+    drain(feedback)
+}
+
+fn sequences(packets: &[Packet]) -> Vec<u16> {
+    let rtp = |p: &Packet| if let Packet::Rtp(p) = p { Some(p.header.sequence_number) } else { None };
+    packets.iter().filter_map(rtp).collect()
+}
+
+fn nack(feedback: &mut SendInterceptor, now: Instant, sequences: &[u16]) -> Vec<Packet> {
+    let nack =
+        TransportLayerNack { sender_ssrc: 1, media_ssrc: SSRC, nacks: nack_pairs_from_sequence_numbers(sequences) };
+    feedback.handle_read(tagged(now, Packet::Rtcp(vec![Box::new(nack)]))).unwrap();
+    drain(feedback)
+}
+
+fn drain(feedback: &mut SendInterceptor) -> Vec<Packet> {
+    std::iter::from_fn(|| feedback.poll_write()).map(|m| m.message.packet).collect()
+}
+
+#[test]
+fn a_picture_leaves_whole_and_what_was_lost_of_it_is_sent_again() {
+    let (mut feedback, shared) = feedback();
+    let start = Instant::now();
+    let sent = send(&mut feedback, start, 9, 4, true);
+    assert_eq!(sequences(&sent), [9, 10, 11, 12], "nothing speaks against it");
+    let again = nack(&mut feedback, start, &[10, 12, 40]);
+    assert_eq!(again.len(), 2, "what was never sent is not answered");
+    let Packet::Rtp(first) = &again[0] else { panic!("not RTP") };
+    assert_eq!((first.header.ssrc, first.header.payload_type, first.header.timestamp), (8, 109, 1000));
+    assert_eq!(&first.payload[..2], &10_u16.to_be_bytes(), "the original sequence number goes in front");
+    assert!(nack(&mut feedback, start, &[10]).is_empty(), "asked again within a round trip");
+    assert_eq!(shared.resent.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn packets_that_follow_no_picture_are_not_sent() {
+    let (mut feedback, _) = feedback();
+    feedback.handle_write(tagged(Instant::now(), Packet::Rtp(packet(SSRC, 1, 100)))).unwrap();
+    assert!(sequences(&drain(&mut feedback)).is_empty());
+}
+
+#[test]
+fn packets_are_numbered_across_streams_where_that_was_agreed_on() {
+    let (mut feedback, shared) = feedback();
+    let start = Instant::now();
+    let number = |p: &Packet| match p {
+        Packet::Rtp(p) => p.header.get_extension(3).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]])),
+        _ => None,
+    };
+    assert!(send(&mut feedback, start, 1, 2, true).iter().all(|p| number(p).is_none()), "not agreed on");
+    *shared.agreed.lock().unwrap() = NegotiatedIds { picture: 3, sound: 3, retransmission: 109 };
+    let mut numbers: Vec<_> = send(&mut feedback, start, 3, 2, false).iter().filter_map(number).collect();
+    feedback.handle_write(tagged(start, Packet::Rtp(packet(SOUND, 1, 80)))).unwrap();
+    numbers.extend(drain(&mut feedback).iter().filter_map(number));
+    numbers.extend(nack(&mut feedback, start, &[3]).iter().filter_map(number));
+    assert_eq!(numbers, [0, 1, 2, 3]);
+}
+
+#[test]
+fn sound_without_a_picture_is_numbered_and_tells_of_its_network() {
+    let (mut feedback, shared) = feedback();
+    *shared.agreed.lock().unwrap() = NegotiatedIds { picture: 0, sound: 3, retransmission: 0 };
+    let network = Arc::new(Network::default());
+    shared.sound.set(Arc::clone(&network)).unwrap();
+    feedback.handle_write(tagged(Instant::now(), Packet::Rtp(packet(SOUND, 1, 80)))).unwrap();
+    let numbered = |p: &Packet| matches!(p, Packet::Rtp(p) if p.header.get_extension(3).is_some());
+    assert!(drain(&mut feedback).iter().any(numbered));
+    assert_eq!(network.estimate(Mono::now()).map(|e| (e.bits, e.evidence)), Some((1_000_000, Evidence::Guessed)));
+}
+
+#[test]
+fn a_network_that_takes_less_gets_pictures_later_or_not_at_all_and_sound_at_once() {
+    let (mut feedback, shared) = feedback();
+    let (wishes, network) = (Arc::new(Wishes::default()), Arc::new(Network::default()));
+    shared.picture.set((Arc::clone(&wishes), network)).unwrap();
+    let start = Instant::now();
+    // The viewer's own word, for want of transport feedback.
+    let remb = ReceiverEstimatedMaximumBitrate { bitrate: 200_000.0, ..Default::default() };
+    send(&mut feedback, start, 1, 1, true);
+    feedback.path.set_constrained(start);
+    feedback.handle_read(tagged(start, Packet::Rtcp(vec![Box::new(remb)]))).unwrap();
+    let sent = send(&mut feedback, start, 2, 20, false);
+    assert!(sent.len() < 5, "spread: {}", sent.len());
+    feedback.handle_write(tagged(start, Packet::Rtp(packet(SOUND, 1, 80)))).unwrap();
+    assert_eq!(sequences(&drain(&mut feedback)), [1], "sound does not wait");
+    let due = feedback.poll_timeout().unwrap();
+    assert!(due > start && due < start + Duration::from_millis(100), "{:?}", due - start);
+    assert!(!wishes.take_repair());
+    assert!(sequences(&send(&mut feedback, start, 22, 5, false)).is_empty());
+    assert_eq!((shared.dropped.load(Ordering::Relaxed), wishes.take_repair()), (1, true), "it would wait too long");
+    // What leaves has no holes in its numbers, or the viewer would ask for what was never sent.
+    let mut now = start;
+    let mut left = Vec::new();
+    while now < start + Duration::from_secs(2) {
+        now += Duration::from_millis(5);
+        feedback.handle_timeout(now).unwrap();
+        left.extend(drain(&mut feedback));
+    }
+    left.extend(send(&mut feedback, now, 27, 2, true));
+    let left = sequences(&left);
+    assert!(left.windows(2).all(|pair| pair[1] == pair[0] + 1), "{left:?}");
+}
+
+#[test]
+fn a_wish_for_a_key_frame_reaches_the_encoder() {
+    let (mut feedback, shared) = feedback();
+    let wishes = Arc::new(Wishes::default());
+    shared.picture.set((Arc::clone(&wishes), Arc::default())).unwrap();
+    let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: SSRC };
+    feedback.handle_read(tagged(Instant::now(), Packet::Rtcp(vec![Box::new(pli)]))).unwrap();
+    assert!(wishes.take_repair());
+    shared.picture.get().unwrap().1.set_thin(true);
+    let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: SSRC };
+    feedback.handle_read(tagged(Instant::now(), Packet::Rtcp(vec![Box::new(pli)]))).unwrap();
+    assert!(!wishes.take_repair(), "a thin viewer has key frames at its own pace");
+}
+
+#[test]
+fn a_viewer_that_is_reached_again_has_its_key_frame_at_once() {
+    let (_, shared) = feedback();
+    shared.wish_key();
+    let wishes = Arc::new(Wishes::default());
+    shared.picture.set((Arc::clone(&wishes), Arc::default())).unwrap();
+    shared.wish_key();
+    assert!(wishes.take_key() && !wishes.take_repair(), "not within a second of the last one");
+    shared.picture.get().unwrap().1.set_thin(true);
+    shared.wish_key();
+    assert!(!wishes.take_key());
+}
+
+#[test]
+fn reports_map_rtp_time_to_capture_time() {
+    let (mut feedback, shared) = feedback();
+    let start = Instant::now();
+    let age = Duration::from_millis(40);
+    let captured = Mono(Mono::now().0 - age.as_nanos() as u64);
+    shared.video.set(5000, captured);
+    let sent = send(&mut feedback, start, 1, 1, true);
+    let Packet::Rtcp(report) = &sent[1] else { panic!("the first packet brings a report: {sent:?}") };
+    let report = report[0].as_any().downcast_ref::<SenderReport>().unwrap();
+    let late = report.rtp_time - 5000;
+    // However long this test was kept waiting.
+    let most = Mono::now().since(captured).as_millis() as u32 * 90 + 90;
+    assert!((3600..most).contains(&late), "a frame captured 40 ms ago is 3600 ticks old, said {late}");
+    let said_unix = (report.ntp_time >> 32) - NTP_EPOCH;
+    let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert!(said_unix.abs_diff(unix) <= 1);
+    assert_eq!(feedback.poll_timeout(), Some(start + SECOND_REPORT));
+    feedback.handle_timeout(start + SECOND_REPORT).unwrap();
+    assert_eq!(drain(&mut feedback).len(), 1);
+    assert_eq!(feedback.poll_timeout(), Some(start + SECOND_REPORT + REPORT_PERIOD));
+}
+
+#[test]
+fn what_hostile_reports_claim_is_clamped_and_costs_little() {
+    let remb = |bitrate| -> Box<dyn rtc::rtcp::Packet> {
+        Box::new(ReceiverEstimatedMaximumBitrate { bitrate, ssrcs: vec![SSRC], ..Default::default() })
+    };
+    let loss = |fraction_lost, last_sequence_number| -> Box<dyn rtc::rtcp::Packet> {
+        let block = ReceptionReport { ssrc: SSRC, fraction_lost, last_sequence_number, ..Default::default() };
+        Box::new(ReceiverReport { reports: vec![block], ..Default::default() })
+    };
+    let nacks = || (0..u16::MAX).step_by(17).map(|n| NackPair { packet_id: n, lost_packets: 0xffff });
+    let run = |packet_status_symbol| {
+        PacketStatusChunk::RunLengthChunk(RunLengthChunk {
+            type_tcc: StatusChunkTypeTcc::RunLengthChunk,
+            packet_status_symbol,
+            run_length: 8_191,
+        })
+    };
+    let transport = |symbol, deltas: &[i64]| -> Box<dyn rtc::rtcp::Packet> {
+        let delta = |delta: &i64| RecvDelta { type_tcc_packet: SymbolTypeTcc::PacketReceivedLargeDelta, delta: *delta };
+        Box::new(TransportLayerCc {
+            packet_status_count: u16::MAX,
+            packet_chunks: vec![run(symbol); 9],
+            recv_deltas: deltas.iter().map(delta).collect(),
+            ..Default::default()
+        })
+    };
+    let claims: [(&str, Box<dyn rtc::rtcp::Packet>); 12] = [
+        ("REMB of nothing", remb(0.0)),
+        ("REMB of 2^63", remb(9.2e18)),
+        ("REMB of no number", remb(f32::NAN)),
+        ("REMB without end", remb(f32::INFINITY)),
+        ("all lost", loss(255, 20)),
+        ("all lost of what was never sent", loss(255, u32::MAX)),
+        ("nothing lost", loss(0, 20)),
+        (
+            "each number is missed",
+            Box::new(TransportLayerNack { sender_ssrc: 1, media_ssrc: SSRC, nacks: nacks().collect() }),
+        ),
+        ("everything lost, by transport feedback", transport(SymbolTypeTcc::PacketNotReceived, &[])),
+        (
+            "times at their ends",
+            transport(SymbolTypeTcc::PacketReceivedLargeDelta, &[-8_192_000, 8_191_750, -8_192_000]),
+        ),
+        ("others say goodbye", Box::new(Goodbye { sources: vec![SSRC, SOUND, 99], ..Default::default() })),
+        ("a key frame is asked for", Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc: SSRC })),
+    ];
+    for (name, claim) in claims {
+        let (mut feedback, shared) = feedback();
+        *shared.agreed.lock().unwrap() = NegotiatedIds { picture: 3, sound: 3, retransmission: 109 };
+        let start = Instant::now();
+        send(&mut feedback, start, 1, 20, true);
+        for n in 0..200 {
+            let now = start + Duration::from_millis(100 * n);
+            feedback.handle_read(tagged(now, Packet::Rtcp(vec![claim.cloned()]))).unwrap();
+            assert!(drain(&mut feedback).len() <= RESEND_BURST, "{name}");
+            let estimate = feedback.path.estimate();
+            assert!((60_000..=BOUNDS.ceiling).contains(&estimate), "{name}: {estimate}");
+        }
+        let later = start + Duration::from_secs(30);
+        assert!(!send(&mut feedback, later, 40, 1, true).is_empty(), "{name}: pictures go on");
+    }
+}
+
+#[test]
+fn pictures_that_a_silent_viewer_does_not_take_wish_for_no_key_frame() {
+    let (mut feedback, shared) = feedback();
+    let (wishes, network) = (Arc::new(Wishes::default()), Arc::new(Network::default()));
+    shared.picture.set((Arc::clone(&wishes), Arc::clone(&network))).unwrap();
+    let start = Instant::now();
+    send(&mut feedback, start, 1, 1, true);
+    feedback.path.set_constrained(start);
+    let remb = ReceiverEstimatedMaximumBitrate { bitrate: 100_000.0, ..Default::default() };
+    feedback.handle_read(tagged(start, Packet::Rtcp(vec![Box::new(remb)]))).unwrap();
+    let mut wished = 0;
+    for n in 1..600 {
+        let now = start + Duration::from_millis(33 * n);
+        send(&mut feedback, now, n as u16 * 20, 20, false);
+        let silent = network.estimate(Mono::now()).is_some_and(|e| e.evidence == Evidence::Silent);
+        wished += u32::from(wishes.take_repair() && silent);
+    }
+    assert!(network.estimate(Mono::now()).is_some_and(|e| e.evidence == Evidence::Silent));
+    assert!(wished <= 2, "{wished} in a silence of ten seconds");
+    assert!(shared.dropped.load(Ordering::Relaxed) > 100);
+}
+
+#[test]
+fn the_ceiling_follows_the_configuration() {
+    let (mut feedback, shared) = feedback();
+    let start = Instant::now();
+    send(&mut feedback, start, 1, 2, true);
+    shared.ceiling.store(400_000, Ordering::Relaxed);
+    send(&mut feedback, start, 3, 2, false);
+    assert_eq!(feedback.path.estimate(), 400_000);
+}

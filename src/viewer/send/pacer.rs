@@ -1,0 +1,361 @@
+//! When packets leave. Pure: time is an argument.
+//!
+//! Sound leaves at once, what was lost leaves before what is new, and a picture is spread so that it does not fill the
+//! queues on the way. What would wait too long is not sent at all: pictures up to the next key frame are dropped whole.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// A picture that would wait for so long is dropped.
+const MAX_WAIT: Duration = Duration::from_millis(300);
+/// What may leave at once: the timer's grain at the rate, or these bits on a path without an end in sight.
+const TIMER_STEP: f64 = 0.004;
+const UNCONSTRAINED_BURST: f64 = 128_000.0;
+/// Bits per second at least on such a path.
+const UNCONSTRAINED_RATE: f64 = 20_000_000.0;
+/// Of the estimate, what may be sent again.
+const RTX_SHARE: f64 = 0.1;
+/// Bits that may be sent again before that counts: a first picture that lost its middle is worth it.
+const RTX_BURST: f64 = 150_000.0;
+/// Pictures and packets that wait at most; more were never foreseen.
+const PICTURES: usize = 64;
+const PACKETS: usize = 256;
+
+/// How fast packets may leave.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pacing {
+    /// What goes, in bits per second.
+    pub estimate: u32,
+    /// Pictures leave faster than that by this factor, so that they are not late by their own length.
+    pub pacing_factor: f64,
+    /// A key frame is spread over so many seconds at the most, whatever the estimate says.
+    pub spread: f64,
+    /// Whether the path has no end in sight.
+    pub unconstrained: bool,
+}
+
+/// A packet and its size in bytes on the wire.
+pub type Queued<P> = (P, usize);
+
+/// The queue of one viewer.
+#[derive(Debug)]
+pub struct Pacer<P> {
+    pictures: VecDeque<Picture<P>>,
+    /// What is sent again.
+    retransmissions: VecDeque<Queued<P>>,
+    /// What leaves before all others, however much that is: probes.
+    probes: VecDeque<Queued<P>>,
+    pacing: Pacing,
+    /// Bits that left and have not been paid for by time.
+    debt: f64,
+    /// Bits that may be sent again.
+    credit: f64,
+    at: Instant,
+    /// Pictures are dropped up to the next key frame.
+    broken: bool,
+}
+
+#[derive(Debug)]
+struct Picture<P> {
+    key: bool,
+    since: Instant,
+    packets: VecDeque<Queued<P>>,
+    /// Whether a part of it has left.
+    begun: bool,
+    /// Bits per second at which it leaves at least.
+    spread: f64,
+}
+
+/// What became of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Dropped {
+    /// Pictures that will not be sent.
+    pub pictures: u64,
+    /// Whether that is news: a key frame is needed.
+    pub breaks: bool,
+}
+
+impl<P> Pacer<P> {
+    /// An empty queue.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            pictures: VecDeque::new(),
+            retransmissions: VecDeque::new(),
+            probes: VecDeque::new(),
+            pacing: Pacing { estimate: 1_000_000, pacing_factor: 2.5, spread: 0.5, unconstrained: true },
+            debt: 0.0,
+            credit: RTX_BURST,
+            at: now,
+            broken: false,
+        }
+    }
+
+    /// How fast packets may leave from now on.
+    pub fn set_pacing(&mut self, pacing: Pacing) {
+        self.pacing = pacing;
+    }
+
+    /// A picture wants to leave. What is dropped for it is told; its packets may be among that.
+    pub fn enqueue(&mut self, now: Instant, key: bool, packets: Vec<Queued<P>>) -> Dropped {
+        let mut dropped = Dropped::default();
+        if key {
+            // What waits before a key frame would only delay it.
+            dropped = self.drop_waiting();
+            self.broken = false;
+        } else if self.broken || self.wait(now) > MAX_WAIT || self.pictures.len() >= PICTURES {
+            return Dropped { pictures: 1, breaks: !std::mem::replace(&mut self.broken, true) };
+        }
+        let spread = if key { bits(&packets) / self.pacing.spread.max(0.01) } else { 0.0 };
+        self.pictures.push_back(Picture { key, since: now, packets: packets.into(), begun: false, spread });
+        dropped
+    }
+
+    /// Drops what has become too old, where the estimate fell after it was taken.
+    pub fn expire(&mut self, now: Instant) -> Dropped {
+        let old = |p: &Picture<P>| !p.key && !p.begun && now.saturating_duration_since(p.since) > MAX_WAIT;
+        if !self.pictures.iter().any(old) {
+            return Dropped::default();
+        }
+        let kept = self.pictures.iter().rposition(|p| p.key).map_or(0, |place| place + 1);
+        let mut dropped = Dropped::default();
+        // Only what follows the last key frame: before one, `picture` has dropped already.
+        while self.pictures.len() > kept && self.pictures.back().is_some_and(|p| !p.begun) {
+            self.pictures.pop_back();
+            dropped.pictures += 1;
+        }
+        dropped.breaks = dropped.pictures > 0 && !std::mem::replace(&mut self.broken, true);
+        dropped
+    }
+
+    /// A packet is to be sent again; `false` where the budget does not allow it.
+    pub fn enqueue_retransmission(&mut self, now: Instant, packet: P, bytes: usize) -> bool {
+        self.refill(now);
+        let bits = bytes as f64 * 8.0;
+        if self.credit < bits || self.retransmissions.len() >= PACKETS {
+            return false;
+        }
+        self.credit -= bits;
+        self.retransmissions.push_back((packet, bytes));
+        true
+    }
+
+    /// Whether the budget of what is sent again is half full or more: what would be nice to send leaves the rest for what is
+    /// needed.
+    pub fn has_spare(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        self.credit >= RTX_BURST.min(f64::from(self.pacing.estimate)) / 2.0
+    }
+
+    /// A packet of a probe, which leaves with its fellows at once.
+    pub fn enqueue_probe(&mut self, now: Instant, packet: P, bytes: usize) {
+        self.refill(now);
+        if self.probes.len() < PACKETS {
+            self.probes.push_back((packet, bytes));
+        }
+    }
+
+    /// A packet left that did not wait here.
+    pub fn count_audio(&mut self, now: Instant, bytes: usize) {
+        self.refill(now);
+        self.debt += bytes as f64 * 8.0;
+    }
+
+    /// The next packet that may leave now.
+    pub fn pop(&mut self, now: Instant) -> Option<P> {
+        self.refill(now);
+        if let Some((packet, bytes)) = self.probes.pop_front() {
+            self.debt += bytes as f64 * 8.0;
+            return Some(packet);
+        }
+        if self.debt > self.burst() {
+            return None;
+        }
+        let (packet, bytes) = match self.retransmissions.pop_front() {
+            Some(packet) => packet,
+            None => self.pop_picture()?,
+        };
+        self.debt += bytes as f64 * 8.0;
+        Some(packet)
+    }
+
+    /// When `pop` should be asked again; `None` while nothing waits.
+    pub fn due(&self) -> Option<Instant> {
+        if !self.probes.is_empty() {
+            return Some(self.at);
+        }
+        if self.retransmissions.is_empty() && self.pictures.is_empty() {
+            return None;
+        }
+        let over = (self.debt - self.burst()).max(0.0);
+        Some(self.at + Duration::from_secs_f64(over / self.rate()))
+    }
+
+    /// How long what comes now would wait.
+    pub fn wait(&self, now: Instant) -> Duration {
+        let waiting = (self.debt - self.burst()).max(0.0) + self.waiting();
+        let paid = now.saturating_duration_since(self.at).as_secs_f64() * self.rate();
+        Duration::from_secs_f64(((waiting - paid) / self.rate()).clamp(0.0, 3600.0))
+    }
+
+    fn pop_picture(&mut self) -> Option<Queued<P>> {
+        let picture = self.pictures.front_mut()?;
+        picture.begun = true;
+        let packet = picture.packets.pop_front();
+        if picture.packets.is_empty() {
+            self.pictures.pop_front();
+        }
+        packet
+    }
+
+    fn drop_waiting(&mut self) -> Dropped {
+        let mut dropped = Dropped::default();
+        while self.pictures.back().is_some_and(|p| !p.begun) {
+            self.pictures.pop_back();
+            dropped.pictures += 1;
+        }
+        dropped
+    }
+
+    /// Time pays debts.
+    fn refill(&mut self, now: Instant) {
+        let past = now.saturating_duration_since(self.at).as_secs_f64();
+        self.at = now.max(self.at);
+        self.debt = (self.debt - past * self.rate()).max(0.0);
+        let estimate = f64::from(self.pacing.estimate);
+        self.credit = (self.credit + past * RTX_SHARE * estimate).min(RTX_BURST.min(estimate));
+    }
+
+    /// Bits per second at which pictures leave.
+    fn rate(&self) -> f64 {
+        let spread = self.pictures.iter().map(|p| p.spread).fold(0.0, f64::max);
+        let rate = (self.pacing.pacing_factor * f64::from(self.pacing.estimate)).max(spread);
+        if self.pacing.unconstrained { rate.max(UNCONSTRAINED_RATE) } else { rate }
+    }
+
+    fn burst(&self) -> f64 {
+        if self.pacing.unconstrained { UNCONSTRAINED_BURST } else { TIMER_STEP * self.rate() }
+    }
+
+    fn waiting(&self) -> f64 {
+        bits(self.pictures.iter().flat_map(|p| &p.packets).chain(&self.retransmissions))
+    }
+}
+
+fn bits<'a, P: 'a>(packets: impl IntoIterator<Item = &'a Queued<P>>) -> f64 {
+    packets.into_iter().map(|packet| packet.1 as f64 * 8.0).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THIN: Pacing = Pacing { estimate: 400_000, pacing_factor: 2.5, spread: 0.5, unconstrained: false };
+
+    fn pacer(pacing: Pacing) -> (Pacer<u32>, Instant) {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start);
+        pacer.set_pacing(pacing);
+        (pacer, start)
+    }
+
+    fn picture(first: u32, packets: u32) -> Vec<Queued<u32>> {
+        (first..first + packets).map(|n| (n, 1_250)).collect()
+    }
+
+    /// What leaves up to `ms`, with the time of each.
+    fn leave(pacer: &mut Pacer<u32>, start: Instant, from: u64, to: u64) -> Vec<(u64, u32)> {
+        let at = |ms| start + Duration::from_millis(ms);
+        (from..=to)
+            .flat_map(|ms| std::iter::from_fn(|| pacer.pop(at(ms))).map(|n| (ms, n)).collect::<Vec<_>>())
+            .collect()
+    }
+
+    #[test]
+    fn a_picture_is_spread_and_no_more_than_its_haste() {
+        let (mut pacer, start) = pacer(THIN);
+        assert_eq!(pacer.enqueue(start, false, picture(0, 10)), Dropped::default());
+        // 10 000 bits each at 1 Mbit/s: one each 10 ms.
+        let left = leave(&mut pacer, start, 0, 200);
+        assert_eq!(left.iter().map(|l| l.1).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+        assert!((75..=100).contains(&left[9].0), "{left:?}");
+        assert_eq!(pacer.due(), None);
+    }
+
+    #[test]
+    fn a_path_without_an_end_in_sight_takes_a_picture_at_once() {
+        let (mut pacer, start) = pacer(Pacing { unconstrained: true, ..THIN });
+        pacer.enqueue(start, true, picture(0, 13));
+        assert_eq!(leave(&mut pacer, start, 0, 0).len(), 13);
+    }
+
+    #[test]
+    fn a_key_frame_takes_half_a_second_at_the_most() {
+        let (mut pacer, start) = pacer(Pacing { estimate: 60_000, ..THIN });
+        pacer.enqueue(start, true, picture(0, 50));
+        let left = leave(&mut pacer, start, 0, 600);
+        assert!(left.len() == 50 && (450..=500).contains(&left[49].0), "{}: {:?}", left.len(), left.last());
+    }
+
+    #[test]
+    fn what_would_wait_too_long_is_dropped_up_to_the_next_key_frame() {
+        let (mut pacer, start) = pacer(THIN);
+        assert_eq!(pacer.enqueue(start, false, picture(0, 32)).pictures, 0);
+        assert_eq!(pacer.enqueue(start, false, picture(100, 2)), Dropped { pictures: 1, breaks: true });
+        leave(&mut pacer, start, 0, 400);
+        let later = start + Duration::from_millis(400);
+        assert_eq!(
+            pacer.enqueue(later, false, picture(200, 2)),
+            Dropped { pictures: 1, breaks: false },
+            "still broken"
+        );
+        assert_eq!(pacer.enqueue(later, true, picture(300, 2)).pictures, 0);
+        assert_eq!(leave(&mut pacer, start, 400, 500).iter().map(|l| l.1).collect::<Vec<_>>(), [300, 301]);
+    }
+
+    #[test]
+    fn a_key_frame_overtakes_whole_pictures_only() {
+        let (mut pacer, start) = pacer(THIN);
+        pacer.enqueue(start, false, picture(0, 5));
+        pacer.enqueue(start, false, picture(100, 5));
+        assert_eq!(leave(&mut pacer, start, 0, 0).len(), 1);
+        assert_eq!(pacer.enqueue(start, true, picture(200, 2)), Dropped { pictures: 1, breaks: false });
+        let left: Vec<u32> = leave(&mut pacer, start, 1, 200).iter().map(|l| l.1).collect();
+        assert_eq!(left, [1, 2, 3, 4, 200, 201]);
+    }
+
+    #[test]
+    fn an_estimate_that_falls_lets_what_waits_expire() {
+        let (mut pacer, start) = pacer(THIN);
+        (0..3).for_each(|n| assert_eq!(pacer.enqueue(start, false, picture(n * 100, 9)).pictures, 0));
+        pacer.set_pacing(Pacing { estimate: 60_000, ..THIN });
+        leave(&mut pacer, start, 0, 290);
+        assert_eq!(pacer.expire(start + Duration::from_millis(290)).pictures, 0);
+        let dropped = pacer.expire(start + Duration::from_millis(310));
+        assert_eq!(dropped, Dropped { pictures: 2, breaks: true }, "the one that has begun is finished");
+    }
+
+    #[test]
+    fn what_is_sent_again_goes_first_and_has_a_budget() {
+        let (mut pacer, start) = pacer(THIN);
+        pacer.enqueue(start, false, picture(0, 20));
+        let taken = (0..100).filter(|n| pacer.enqueue_retransmission(start, 1000 + n, 1_250)).count();
+        assert_eq!(taken, 15, "the first burst");
+        let left = leave(&mut pacer, start, 0, 100);
+        assert_eq!(left[0].1, 1000);
+        // A tenth of 400 kbit/s is a packet of 10 000 bits each 250 ms.
+        let later = start + Duration::from_secs(1);
+        assert_eq!((0..100).filter(|n| pacer.enqueue_retransmission(later, 2000 + n, 1_250)).count(), 4);
+    }
+
+    #[test]
+    fn a_probe_leaves_at_once_and_is_paid_for() {
+        let (mut pacer, start) = pacer(THIN);
+        pacer.enqueue(start, false, picture(0, 3));
+        (0..6).for_each(|n| pacer.enqueue_probe(start, 500 + n, 1_250));
+        let left = leave(&mut pacer, start, 0, 50);
+        assert_eq!(left.iter().map(|l| l.1).collect::<Vec<_>>(), [500, 501, 502, 503, 504, 505]);
+        assert!(pacer.due().is_some_and(|due| due > start + Duration::from_millis(50)));
+    }
+}

@@ -1,0 +1,320 @@
+//! Carries the feeds into one peer connection. One task a viewer; a slow one loses frames of its own only.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use rtc::rtp;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+use webrtc::media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStaticRTP};
+
+use crate::{
+    clock::Mono,
+    feed::{Evidence, Frame, Network, Next, Word},
+    stage::Lease,
+    viewer::send::{interceptor::SendShared, rtp_stream::RtpStream},
+};
+
+/// How far the connection is; the pumps follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum TransportState {
+    /// ICE is looking for a pair.
+    #[default]
+    Connecting,
+    /// ICE has a pair, DTLS shakes hands: time to have a key frame made.
+    DtlsHandshake,
+    /// Media flows.
+    Connected,
+}
+
+/// What the pumps counted.
+#[derive(Debug, Default)]
+pub(crate) struct SendCounters {
+    /// Pictures handed to the transport.
+    pub frames: AtomicU64,
+    /// Pictures left out because this viewer was late.
+    pub skipped: AtomicU64,
+    /// Packets of sound handed to the transport.
+    pub packets: AtomicU64,
+    /// Bytes of payload.
+    pub bytes: AtomicU64,
+}
+
+/// Frames held until the connection is live, from a key frame on: a fifth of a second at 30/s.
+const MAX_PREBUFFERED: usize = 6;
+/// A viewer whose network is too thin for the others' picture is shown a key frame each so often.
+const KEYFRAME_ONLY_PERIOD: Duration = Duration::from_secs(4);
+/// The driver takes packets in microseconds. One that does not for so long is stuck; the frame is given up.
+const STUCK: Duration = Duration::from_millis(500);
+
+/// One outgoing stream and where its packets go.
+pub(crate) struct OutgoingStream {
+    /// The RTP state.
+    pub track: RtpStream,
+    /// The connection's end.
+    pub out: Arc<TrackLocalStaticRTP>,
+}
+
+impl OutgoingStream {
+    /// Sends a picture: its first packet through the driver's queue, the others right behind it.
+    async fn picture(&mut self, frame: &Frame, shared: &SendShared) -> bool {
+        let patient = shared.picture.get().is_some_and(|(_, network)| network.is_lossy());
+        let mut packets = self.track.packets(frame, true, patient);
+        let Some(first) = packets.next() else { return true };
+        shared.bursts.push(first.header.sequence_number, frame.key, packets.collect()) && write(&self.out, first).await
+    }
+
+    async fn sound(&mut self, packet: &Frame) {
+        for packet in self.track.packets(packet, false, false) {
+            write(&self.out, packet).await;
+        }
+    }
+}
+
+async fn write(out: &TrackLocalStaticRTP, packet: rtp::Packet) -> bool {
+    matches!(timeout(STUCK, out.write_rtp(packet)).await, Ok(Ok(())))
+}
+
+/// Sends the picture until the feed or the connection ends.
+///
+/// A key frame was wished for when the session began. It, and what follows it, is held until the connection is live, so
+/// that the first picture is there when the handshakes are.
+pub(crate) async fn video(
+    mut line: OutgoingStream,
+    mut lease: Lease,
+    mut stage: watch::Receiver<TransportState>,
+    shared: Arc<SendShared>,
+    counts: Arc<SendCounters>,
+) {
+    let wishes = Arc::clone(lease.reader.wishes());
+    let network = Arc::clone(lease.reader.network());
+    let _ = shared.picture.set((Arc::clone(&wishes), Arc::clone(&network)));
+    network.set_login(shared.login);
+    network.tell(Word { bits: shared.start, loss: 0.0, evidence: Evidence::Guessed, until: Mono::now() });
+    let mut held = Prebuffer::default();
+    let mut thin = KeyframeOnly::default();
+    // Whether pictures have to be left out up to the next key frame.
+    let mut broken = true;
+    loop {
+        let next = tokio::select! {
+            biased;
+            changed = stage.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let reached = *stage.borrow_and_update();
+                match reached {
+                    TransportState::Connecting => {}
+                    // Looking for a pair took longer than pictures are held: one more, in time for the end of DTLS.
+                    TransportState::DtlsHandshake if held.is_empty() => wishes.wish_key(),
+                    TransportState::DtlsHandshake => {}
+                    TransportState::Connected => {
+                        for frame in held.take() {
+                            broken |= !send_picture(&mut line, &frame, &shared, &counts).await;
+                        }
+                    }
+                }
+                continue;
+            }
+            next = lease.reader.next() => next,
+        };
+        let now = *stage.borrow();
+        if let Some(Next::Frame(frame)) = &next {
+            let turn = thin.on(network.is_thin(), frame.key, Instant::now());
+            if turn == FrameDecision::SkipAndRequestKeyframe {
+                wishes.wish_repair();
+            }
+            if turn != FrameDecision::Send {
+                counts.skipped.fetch_add(1, Ordering::Relaxed);
+                broken = true;
+                continue;
+            }
+        }
+        match next {
+            None => return,
+            Some(Next::Missed(n)) => {
+                counts.skipped.fetch_add(n, Ordering::Relaxed);
+                held.take();
+                broken = true;
+            }
+            Some(Next::Frame(frame)) if now == TransportState::Connected && (frame.key || !broken) => {
+                broken = !send_picture(&mut line, &frame, &shared, &counts).await;
+            }
+            Some(Next::Frame(_)) if now == TransportState::Connected => {
+                counts.skipped.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            Some(Next::Frame(frame)) => broken = !held.push(frame),
+        }
+        if broken && now >= TransportState::DtlsHandshake && !is_silent(&network) {
+            wishes.wish_repair();
+        }
+    }
+}
+
+/// Whether the viewer may be gone: a key frame is everybody's, and none is made for nobody.
+fn is_silent(network: &Network) -> bool {
+    network.estimate(Mono::now()).is_some_and(|estimate| estimate.evidence == Evidence::Silent)
+}
+
+/// What a picture's turn is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FrameDecision {
+    /// It is sent.
+    Send,
+    /// It is left out.
+    Skip,
+    /// It is left out, and a key frame wished for.
+    SkipAndRequestKeyframe,
+}
+
+/// Key frames alone, while a network is too thin for more: since when, or since the last one.
+#[derive(Debug, Default)]
+struct KeyframeOnly(Option<Instant>);
+
+impl KeyframeOnly {
+    /// A picture comes; `thin` is what is said of the network now.
+    fn on(&mut self, thin: bool, key: bool, now: Instant) -> FrameDecision {
+        match (thin, key) {
+            (_, true) => {
+                self.0 = thin.then_some(now);
+                FrameDecision::Send
+            }
+            (true, false) => {
+                let since = *self.0.get_or_insert(now);
+                if now.saturating_duration_since(since) < KEYFRAME_ONLY_PERIOD {
+                    return FrameDecision::Skip;
+                }
+                self.0 = Some(now);
+                FrameDecision::SkipAndRequestKeyframe
+            }
+            // It counts again, and cannot wait for a key frame to come by itself.
+            (false, false) if self.0.take().is_some() => FrameDecision::SkipAndRequestKeyframe,
+            (false, false) => FrameDecision::Send,
+        }
+    }
+}
+
+/// A key frame and what follows it, until they can be sent.
+#[derive(Debug, Default)]
+struct Prebuffer(Vec<Arc<Frame>>);
+
+impl Prebuffer {
+    /// Keeps a frame, if a decoder could get to it; `false` where none can any more. More than [`MAX_PREBUFFERED`] would be a burst
+    /// of old pictures, so that many are given up.
+    fn push(&mut self, frame: Arc<Frame>) -> bool {
+        if frame.key || self.0.len() == MAX_PREBUFFERED {
+            self.0.clear();
+        }
+        if frame.key || !self.0.is_empty() {
+            self.0.push(frame);
+        }
+        !self.0.is_empty()
+    }
+
+    fn take(&mut self) -> Vec<Arc<Frame>> {
+        std::mem::take(&mut self.0)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+async fn send_picture(line: &mut OutgoingStream, frame: &Frame, shared: &SendShared, counts: &SendCounters) -> bool {
+    shared.video.set(line.track.timestamp(frame.ticks), frame.at);
+    let whole = line.picture(frame, shared).await;
+    if whole {
+        counts.bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
+    }
+    let count = if whole { &counts.frames } else { &counts.skipped };
+    count.fetch_add(1, Ordering::Relaxed);
+    whole
+}
+
+/// Sends the sound until the feed or the connection ends.
+pub(crate) async fn audio(
+    mut line: OutgoingStream,
+    mut lease: Lease,
+    mut stage: watch::Receiver<TransportState>,
+    shared: Arc<SendShared>,
+    counts: Arc<SendCounters>,
+) {
+    if stage.wait_for(|s| *s == TransportState::Connected).await.is_err() {
+        return;
+    }
+    lease.reader.network().set_login(shared.login);
+    let _ = shared.sound.set(Arc::clone(lease.reader.network()));
+    lease.reader.skip_to_now();
+    loop {
+        let next = tokio::select! {
+            next = lease.reader.next() => next,
+            gone = stage.changed() => if gone.is_err() { return } else { continue },
+        };
+        match next {
+            None => return,
+            // The gap is in the time stamps; the viewer's jitter buffer conceals it.
+            Some(Next::Missed(_)) => {}
+            Some(Next::Frame(packet)) => {
+                shared.audio.set(line.track.timestamp(packet.ticks), packet.at);
+                line.sound(&packet).await;
+                counts.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
+                counts.packets.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_thin_network_has_a_key_frame_each_so_often_and_one_when_it_counts_again() {
+        let start = Instant::now();
+        let mut thin = KeyframeOnly::default();
+        for (ms, is_thin, key, expected) in [
+            (0, false, false, FrameDecision::Send),
+            (100, true, false, FrameDecision::Skip),
+            (4_050, true, false, FrameDecision::Skip),
+            (4_100, true, false, FrameDecision::SkipAndRequestKeyframe),
+            (4_200, true, true, FrameDecision::Send),
+            (8_150, true, false, FrameDecision::Skip),
+            (8_200, true, false, FrameDecision::SkipAndRequestKeyframe),
+            (8_300, false, false, FrameDecision::SkipAndRequestKeyframe),
+            (8_350, false, false, FrameDecision::Send),
+            (9_000, true, true, FrameDecision::Send),
+            (9_100, false, true, FrameDecision::Send),
+            (9_200, false, false, FrameDecision::Send),
+        ] {
+            let now = start + Duration::from_millis(ms);
+            assert_eq!(thin.on(is_thin, key, now), expected, "{ms} ms");
+        }
+    }
+
+    #[test]
+    fn what_is_held_begins_with_the_newest_key_frame_and_is_given_up_when_it_is_old() {
+        let frame = |ticks, key| Arc::new(Frame { payloads: vec![Bytes::new()], key, ticks, at: Mono(0) });
+        let ticks = |held: &Prebuffer| held.0.iter().map(|f| f.ticks).collect::<Vec<_>>();
+        let mut held = Prebuffer::default();
+        assert!(!held.push(frame(1, false)), "before a key frame nothing is of use");
+        assert!(held.push(frame(2, true)) && held.push(frame(3, false)));
+        assert_eq!(ticks(&held), [2, 3]);
+        assert!(held.push(frame(4, true)));
+        assert_eq!(ticks(&held), [4]);
+        assert!((5..9).all(|n| held.push(frame(n, false))));
+        assert!(held.push(frame(9, false)) && !held.push(frame(10, false)), "too many");
+        assert!(held.is_empty() && !held.push(frame(11, false)));
+        assert!(held.push(frame(12, true)));
+        assert_eq!(ticks(&Prebuffer(held.take())), [12]);
+    }
+}

@@ -1,0 +1,80 @@
+//! Who sends the viewer's RTCP. The stack decrypts, so what arrives here is authentic; the gate in front of the socket asks.
+
+use std::sync::{Mutex, PoisonError};
+
+use rtc::rtcp::{
+    Packet,
+    payload_feedbacks::{
+        full_intra_request::FullIntraRequest, picture_loss_indication::PictureLossIndication,
+        receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate,
+    },
+    receiver_report::ReceiverReport,
+    sender_report::SenderReport,
+    transport_feedbacks::{transport_layer_cc::TransportLayerCc, transport_layer_nack::TransportLayerNack},
+};
+
+use crate::viewer::send::interceptor::SendShared;
+
+/// Senders that are remembered. A browser has one or two; those beyond count as unknown.
+const SENDERS: usize = 32;
+
+/// What the viewer signs with, and which senders of its RTCP were authentic.
+pub(crate) trait ViewerIdentity {
+    fn password(&self) -> Option<String>;
+    fn is_authentic(&self, ssrc: u32) -> bool;
+}
+
+/// The senders whose RTCP was authentic.
+#[derive(Debug, Default)]
+pub(crate) struct RtcpSenders(Mutex<Vec<u32>>);
+
+impl RtcpSenders {
+    /// Remembers who sent these, by their first: SRTCP is keyed by it.
+    pub(crate) fn heard(&self, packets: &[Box<dyn Packet>]) {
+        let Some(ssrc) = packets.first().and_then(|packet| sender(packet.as_ref())) else { return };
+        let mut senders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if senders.len() < SENDERS && !senders.contains(&ssrc) {
+            senders.push(ssrc);
+        }
+    }
+}
+
+impl ViewerIdentity for SendShared {
+    fn password(&self) -> Option<String> {
+        Self::password(self)
+    }
+
+    fn is_authentic(&self, ssrc: u32) -> bool {
+        self.rtcp_senders.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&ssrc)
+    }
+}
+
+/// Whose packet it is, as far as its kind is one that viewers send.
+fn sender(packet: &dyn Packet) -> Option<u32> {
+    let any = packet.as_any();
+    None.or_else(|| any.downcast_ref::<ReceiverReport>().map(|packet| packet.ssrc))
+        .or_else(|| any.downcast_ref::<SenderReport>().map(|packet| packet.ssrc))
+        .or_else(|| any.downcast_ref::<TransportLayerCc>().map(|packet| packet.sender_ssrc))
+        .or_else(|| any.downcast_ref::<TransportLayerNack>().map(|packet| packet.sender_ssrc))
+        .or_else(|| any.downcast_ref::<PictureLossIndication>().map(|packet| packet.sender_ssrc))
+        .or_else(|| any.downcast_ref::<FullIntraRequest>().map(|packet| packet.sender_ssrc))
+        .or_else(|| any.downcast_ref::<ReceiverEstimatedMaximumBitrate>().map(|packet| packet.sender_ssrc))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_sent_the_first_packet_is_known_and_no_more_than_so_many() {
+        let shared = SendShared::default();
+        let report = |ssrc| Box::new(ReceiverReport { ssrc, ..Default::default() }) as Box<dyn Packet>;
+        let loss = |ssrc| Box::new(PictureLossIndication { sender_ssrc: ssrc, media_ssrc: 9 }) as Box<dyn Packet>;
+        shared.rtcp_senders.heard(&[]);
+        shared.rtcp_senders.heard(&[report(1), loss(2)]);
+        shared.rtcp_senders.heard(&[loss(3), report(1)]);
+        assert_eq!([1, 2, 3, 9].map(|ssrc| shared.is_authentic(ssrc)), [true, false, true, false]);
+        (0..1000).for_each(|ssrc| shared.rtcp_senders.heard(&[report(ssrc)]));
+        assert_eq!((0..1000).filter(|ssrc| shared.is_authentic(*ssrc)).count(), SENDERS);
+    }
+}

@@ -1,0 +1,157 @@
+//! What is known of viewers' networks from earlier sessions: where a new one begins.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{clock::Mono, viewer::send::send_path::RateBounds};
+
+/// Viewers remembered; the one that was not seen for longest is forgotten.
+const VIEWERS: usize = 64;
+/// The first guess of an unknown network, in bits per second: what most carry.
+const GUESS: u32 = 1_000_000;
+/// An estimate is never sure to a third: so much more than the need is looked for.
+const ROOM: f64 = 1.35;
+/// After so long the memory is half way back to the first guess: people move, and neighbours stop downloading.
+const HALF_LIFE: Duration = Duration::from_secs(300);
+/// After so long nothing is left of it.
+const FORGOTTEN: Duration = Duration::from_secs(3600);
+/// Within this time the path's end is where it was found.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// What a session found out about its network. Only one whose viewer reported up to the end found out anything.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct LastEstimate {
+    /// Bits per second that it carried.
+    pub bits: u32,
+    /// Whether delay or loss said that more does not go. Otherwise it was never tried.
+    pub limited: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    viewer: String,
+    found: LastEstimate,
+    at: Mono,
+}
+
+/// The memory.
+#[derive(Debug)]
+pub(crate) struct StartRates {
+    /// Bits per second on the wire that are looked for at most: picture and sound, and some room. Connections follow it.
+    ceiling: Arc<AtomicU32>,
+    known: Mutex<VecDeque<Entry>>,
+}
+
+impl Default for StartRates {
+    fn default() -> Self {
+        let networks = Self { ceiling: Arc::default(), known: Mutex::default() };
+        networks.set_need(2_000_000, 100_000);
+        networks
+    }
+}
+
+impl StartRates {
+    /// Says what picture and sound need at most. Holds for open connections too.
+    pub(crate) fn set_need(&self, video: u32, audio: u32) {
+        let need = f64::from(video.saturating_add(audio));
+        self.ceiling.store((need * ROOM) as u32, Ordering::Relaxed);
+    }
+
+    /// What connections follow.
+    pub(crate) fn ceiling(&self) -> Arc<AtomicU32> {
+        Arc::clone(&self.ceiling)
+    }
+
+    /// Where a session of this viewer begins, and what it may come to.
+    pub(crate) fn bounds(&self, viewer: &str, now: Mono) -> RateBounds {
+        let ceiling = self.ceiling.load(Ordering::Relaxed);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.iter().find(|known| known.viewer == viewer).map(|known| (known.found, now.since(known.at)));
+        let start = known.map_or(GUESS, |(found, age)| found.after(age)).min(ceiling);
+        let known = known.is_some_and(|(found, age)| found.limited && age < FRESH);
+        RateBounds { start, ceiling, known }
+    }
+
+    /// Remembers what a viewer's session found.
+    pub(crate) fn remember(&self, viewer: &str, found: LastEstimate, now: Mono) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|known| known.viewer != viewer);
+        if known.len() == VIEWERS {
+            known.pop_front();
+        }
+        known.push_back(Entry { viewer: viewer.to_owned(), found, at: now });
+    }
+}
+
+impl LastEstimate {
+    /// What to begin with so long after the session. Never less than the first guess, unless delay or loss said so.
+    fn after(self, age: Duration) -> u32 {
+        if age >= FORGOTTEN {
+            return GUESS;
+        }
+        let bits = if self.limited { self.bits } else { self.bits.max(GUESS) };
+        let left = 0.5_f64.powf(age.as_secs_f64() / HALF_LIFE.as_secs_f64());
+        (f64::from(GUESS) + (f64::from(bits) - f64::from(GUESS)) * left) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Mono = Mono(0);
+
+    fn limited(bits: u32) -> LastEstimate {
+        LastEstimate { bits, limited: true }
+    }
+
+    #[test]
+    fn a_viewer_begins_where_it_ended_and_a_stranger_with_a_guess() {
+        let networks = StartRates::default();
+        networks.set_need(2_000_000, 100_000);
+        let bounds = networks.bounds("anna", START);
+        assert_eq!((bounds.start, bounds.known, bounds.ceiling), (GUESS, false, 2_835_000));
+        networks.remember("anna", limited(300_000), START);
+        let bounds = networks.bounds("anna", START);
+        assert_eq!((bounds.start, bounds.known), (300_000, true));
+        (0..VIEWERS).for_each(|n| networks.remember(&n.to_string(), limited(9_000_000), START));
+        assert!(!networks.bounds("anna", START).known, "others came since");
+        assert_eq!(networks.bounds("5", START).start, 2_835_000, "more than is needed is not wanted");
+        networks.set_need(300_000, 30_000);
+        assert_eq!(networks.bounds("bert", START).start, 445_500, "a small need is a small guess");
+        assert_eq!(networks.ceiling().load(Ordering::Relaxed), 445_500);
+    }
+
+    #[test]
+    fn memory_fades_and_is_never_worse_than_a_guess_without_a_reason() {
+        for (name, found, age, start, known) in [
+            ("a thin network", limited(200_000), 0, 200_000, true),
+            ("a minute later", limited(200_000), 60, 303_559, false),
+            ("five minutes later", limited(200_000), 300, 600_000, false),
+            ("an hour later", limited(200_000), 3600, GUESS, false),
+            ("a wide one", limited(2_000_000), 0, 2_000_000, true),
+            ("a wide one, five minutes later", limited(2_000_000), 300, 1_500_000, false),
+            ("one that was not tried", LastEstimate { bits: 60_000, limited: false }, 0, GUESS, false),
+            ("one of which more was not needed", LastEstimate { bits: 2_500_000, limited: false }, 0, 2_500_000, false),
+        ] {
+            let networks = StartRates::default();
+            networks.remember("anna", found, START);
+            let bounds = networks.bounds("anna", START + Duration::from_secs(age));
+            assert_eq!((bounds.start, bounds.known), (start, known), "{name}");
+        }
+    }
+
+    #[test]
+    fn who_comes_again_is_remembered_once() {
+        let networks = StartRates::default();
+        (0..100).for_each(|n| networks.remember("anna", limited(200_000 + n), START));
+        assert_eq!(networks.bounds("anna", START).start, 200_099);
+        assert_eq!(networks.known.lock().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,38 @@
+//! How picture and sound are doing, as one session follows it.
+
+use tokio::sync::watch;
+
+use crate::{feed::Health, protocol::MediaHealth, stage::Stage, viewer::health_changed};
+
+/// How picture and sound are doing; `None` where there is none.
+pub(crate) struct MediaHealthWatch {
+    video: (Option<watch::Receiver<Health>>, Option<Stage>),
+    audio: (Option<watch::Receiver<Health>>, Option<Stage>),
+}
+
+impl MediaHealthWatch {
+    pub(crate) fn new(video: Option<&Stage>, audio: Option<&Stage>) -> Self {
+        let follow = |stage: Option<&Stage>| (stage.map(Stage::health), stage.cloned());
+        Self { video: follow(video), audio: follow(audio) }
+    }
+
+    pub(crate) fn now(&mut self) -> MediaHealth {
+        let of = |health: &mut Option<watch::Receiver<Health>>| {
+            health.as_mut().map_or(Health::Absent, |health| *health.borrow_and_update())
+        };
+        MediaHealth { video: of(&mut self.video.0), audio: of(&mut self.audio.0) }
+    }
+
+    /// Why they are not well, where that is known.
+    pub(crate) fn reasons(&self) -> (Option<String>, Option<String>) {
+        let of = |stage: &Option<Stage>| stage.as_ref().and_then(Stage::trouble).map(|why| why.as_ref().to_owned());
+        (of(&self.video.1), of(&self.audio.1))
+    }
+
+    pub(crate) async fn changed(&mut self) {
+        tokio::select! {
+            () = health_changed(&mut self.video.0) => {}
+            () = health_changed(&mut self.audio.0) => {}
+        }
+    }
+}

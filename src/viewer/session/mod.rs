@@ -1,0 +1,370 @@
+//! What a session does with what it hears: from the viewer, from its peer connection, from the clock.
+
+pub mod lifecycle;
+mod media_health;
+pub(crate) mod negotiation;
+mod opening;
+pub(crate) mod replies;
+mod step;
+mod trickle;
+
+mod descriptions;
+
+use std::{collections::VecDeque, sync::OnceLock, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tracing::{debug, info};
+
+use crate::{
+    addresses::Present,
+    clock::Mono,
+    meter,
+    protocol::{
+        Candidate, ErrorName, Refusal, Reply, Request, SessionMedia, Wanted,
+        candidate::Ledger,
+        sdp::Description,
+        sequence::{Gap, Sequence, Turn},
+    },
+    stage::{Lease, Stage},
+    viewer::{
+        Viewer,
+        peer::{Peer, events::PeerEvent},
+        session::{
+            lifecycle::{EndReason, Lifecycle, LifecycleAction, LifecycleEvent, SessionPhase, SessionState},
+            media_health::MediaHealthWatch,
+            negotiation::Negotiation,
+            opening::{offered, served},
+            replies::ReplySender,
+            step::{STEP, step},
+            trickle::{CandidateBatch, RemoteCandidates},
+        },
+    },
+};
+
+/// Events of the peer connection that wait.
+const EVENTS: usize = 64;
+/// ICE restarts of the device in a minute: a board whose addresses come and go must not keep a viewer from its picture.
+const OWN_RESTARTS: u32 = 60;
+
+/// How a step ends: it goes on, or the session is over.
+type Step = Result<(), EndReason>;
+
+/// A running session.
+struct Session<'a> {
+    viewer: &'a mut Viewer,
+    peer: &'a Peer,
+    replies: &'a mut ReplySender,
+    life: Lifecycle,
+    order: Sequence<Request>,
+    local: CandidateBatch,
+    /// What the descriptions of both sides come to.
+    negotiation: Negotiation,
+    remote: RemoteCandidates,
+    /// The hash of the own offer that has no answer yet.
+    offered: Option<String>,
+    /// Held until the viewer's answer says what it takes.
+    leases: (Option<Lease>, Option<Lease>),
+    /// ICE restarts of the viewer, and of the device, in the last minute.
+    restarts: VecDeque<Mono>,
+    own_restarts: VecDeque<Mono>,
+    /// The way of media that was told last.
+    route: Option<String>,
+    health: MediaHealthWatch,
+    moved: watch::Receiver<Present>,
+}
+
+/// Lives until the session ends. The peer connection is left in `slot`, for whoever closes it.
+pub(crate) async fn run(viewer: &mut Viewer, slot: &OnceLock<Peer>, replies: &mut ReplySender) -> EndReason {
+    let (tell, events) = mpsc::channel(EVENTS);
+    match open(viewer, slot, replies, tell).await {
+        Ok(session) => match session.watch(events).await {
+            Err(reason) => reason,
+            Ok(()) => EndReason::Shutdown,
+        },
+        Err(refusal) => {
+            info!("viewer {}: refused: {}", viewer.viewer, refusal.message);
+            replies.refuse(refusal).await;
+            EndReason::Refused
+        }
+    }
+}
+
+/// From the opening message to the description that goes out. The devices are asked for first, so that they start
+/// while the connection is made.
+async fn open<'a>(
+    viewer: &'a mut Viewer,
+    slot: &'a OnceLock<Peer>,
+    replies: &'a mut ReplySender,
+    tell: mpsc::Sender<PeerEvent>,
+) -> Result<Session<'a>, Refusal> {
+    let now = Mono::now();
+    let limits = &viewer.terms.limits;
+    let life = Lifecycle::new(limits.lease, limits.session, now);
+    let mut ledger = Ledger::new(limits.candidates, viewer.terms.loopback);
+    let (seq, opening) = (viewer.opening.0, std::mem::replace(&mut viewer.opening.1, Request::Hello));
+    let has = (viewer.stages.video.is_some(), viewer.stages.audio.is_some());
+    let nothing = Wanted { video: false, audio: false, talk: false };
+    let (media, refused, offer) = match opening {
+        Request::Offer { sdp, .. } => {
+            let offer = Description::parse(&sdp)?;
+            let (media, refused) = offered(&offer, has.0, has.1)?;
+            (media, refused, Some((sdp, offer)))
+        }
+        Request::Request { media } => (served(media, has.0, has.1)?, nothing, None),
+        _ => return Err(Refusal::new(ErrorName::BadRequest, "a session begins with offer or request")),
+    };
+    let mut negotiation = Negotiation::new(media);
+    negotiation.refuse(refused);
+    // Read before anything is opened: what cannot work is refused at once.
+    let offer = match offer {
+        Some((sdp, offer)) => Some((sdp, negotiation.take_offer(&offer, &mut ledger)?)),
+        None => None,
+    };
+    let lease = |stage: &Option<Stage>, wanted| stage.as_ref().filter(|_| wanted).map(Stage::lease);
+    let leases = (lease(&viewer.stages.video, media.video), lease(&viewer.stages.audio, media.audio));
+    if let Some(picture) = &leases.0 {
+        // Where the camera runs already, its next picture is one to begin with.
+        picture.reader.wishes().wish_key();
+    }
+    // Boxed: it happens once, and needs more room than all the rest of a session.
+    let peer = step(Box::pin(viewer.peers.open(viewer.viewer.as_str(), media, tell))).await?;
+    let peer = slot.get_or_init(|| peer);
+    let health = MediaHealthWatch::new(viewer.stages.video.as_ref(), viewer.stages.audio.as_ref());
+    let mut session = Session {
+        peer,
+        replies,
+        life,
+        order: Sequence::after(seq),
+        local: CandidateBatch::default(),
+        negotiation,
+        remote: RemoteCandidates::new(ledger.clone()),
+        offered: None,
+        leases,
+        restarts: VecDeque::new(),
+        own_restarts: VecDeque::new(),
+        route: None,
+        health,
+        moved: viewer.peers.moved.subscribe(),
+        viewer,
+    };
+    match offer {
+        Some((sdp, incoming)) => session.answer(&sdp, incoming, ledger).await?,
+        None => session.offer(false).await?,
+    }
+    let (who, took) = (&session.viewer.viewer, Mono::now().since(now));
+    debug!("viewer {who}: description said {:.1} ms after it was asked for", took.as_secs_f64() * 1000.0);
+    session.send_media().await;
+    let said = session.replies.take_sent();
+    session.order.remember(seq, said);
+    Ok(session)
+}
+
+/// One more ICE restart, of `most` a minute.
+fn count_restart(restarts: &mut VecDeque<Mono>, most: u32, now: Mono) -> Result<(), Refusal> {
+    const MINUTE: Duration = Duration::from_secs(60);
+    while restarts.front().is_some_and(|at| now.since(*at) >= MINUTE) {
+        restarts.pop_front();
+    }
+    if restarts.len() < usize::try_from(most).unwrap_or(usize::MAX) {
+        restarts.push_back(now);
+        return Ok(());
+    }
+    let pause = restarts.front().map_or(MINUTE, |at| (*at + MINUTE).since(now));
+    let message = format!("more than {most} ICE restarts a minute");
+    Err(Refusal::new(ErrorName::RateLimited, message).retry_after(pause))
+}
+
+impl Session<'_> {
+    async fn watch(mut self, mut events: mpsc::Receiver<PeerEvent>) -> Step {
+        let mut told = Instant::now();
+        loop {
+            self.viewer.phase.send_if_modified(|phase| std::mem::replace(phase, self.life.phase()) != *phase);
+            let others = [self.order.deadline(), self.local.deadline()].into_iter().flatten();
+            let wake = others.fold(self.life.deadline(), Mono::min);
+            tokio::select! {
+                message = self.viewer.inbox.recv() => match message {
+                    Some((seq, request)) => self.receive(seq, request).await?,
+                    None => return Err(EndReason::Shutdown),
+                },
+                Some(event) = events.recv() => self.handle_peer_event(event).await?,
+                () = sleep(wake.since(Mono::now())) => self.tick().await?,
+                () = self.peer.ended() => return Err(EndReason::Internal),
+                () = self.health.changed() => self.send_media().await,
+                () = sleep_until(told + meter::period()) => {
+                    debug!("viewer {}: so far {}", self.viewer.viewer, self.peer.summary().await);
+                    told = Instant::now();
+                }
+                Ok(()) = self.moved.changed() => {
+                    let concern = self.peer.moved(&mut self.moved).await;
+                    let action = concern.and_then(|left| self.life.handle(LifecycleEvent::Moved { left }, Mono::now()));
+                    self.apply(action).await?;
+                }
+            }
+        }
+    }
+
+    async fn receive(&mut self, seq: u64, request: Request) -> Step {
+        // The last word counts whatever came before it.
+        if let Request::Bye { reason } = request {
+            debug!("viewer {}: bye: {reason}", self.viewer.viewer);
+            return Err(EndReason::Bye);
+        }
+        match self.order.on(seq, request, Mono::now()) {
+            Turn::Now(request) => self.handle_request(seq, request).await?,
+            Turn::Again(said) => self.replies.resend(said).await,
+            Turn::Held => {}
+            Turn::Conflict(gap) => self.refuse_gap(gap).await,
+        }
+        while let Some((seq, request)) = self.order.take(Mono::now()) {
+            self.handle_request(seq, request).await?;
+        }
+        Ok(())
+    }
+
+    async fn refuse_gap(&mut self, Gap { missing, next }: Gap) {
+        let message = format!("message {missing} never came: what came after it was not read, go on with {next}");
+        self.replies.refuse(Refusal::new(ErrorName::Conflict, message)).await;
+    }
+
+    /// Does what the viewer says, and remembers what was said to it.
+    async fn handle_request(&mut self, seq: u64, request: Request) -> Step {
+        self.replies.take_sent();
+        // Without a first answer that can be used there is nothing to go on with.
+        let decides = matches!(request, Request::Answer { .. }) && self.life.state() == SessionState::Offered;
+        let done = match request {
+            Request::Offer { sdp, restart } => self.take_offer(&sdp, restart).await,
+            Request::Answer { sdp, offer_hash } => self.take_answer(&sdp, offer_hash).await,
+            Request::Candidates { ufrag, candidates, end } => {
+                self.take_candidates(trickle::CandidateMessage { ufrag, candidates, end }).await
+            }
+            Request::Renew => {
+                let lease_s = self.life.renew(Mono::now()).as_secs();
+                self.replies.send(&Reply::Renewed { lease_s }).await;
+                Ok(())
+            }
+            Request::Ping { n } => {
+                self.replies.send(&Reply::Pong { n }).await;
+                Ok(())
+            }
+            Request::Request { .. } => Err(Refusal::new(ErrorName::Conflict, "the session is open already")),
+            Request::Bye { .. } => return Err(EndReason::Bye),
+            Request::Hello | Request::Pong { .. } => Ok(()),
+        };
+        let ends = match &done {
+            Err(refusal) if decides => EndReason::of_answer(refusal.name),
+            _ => None,
+        };
+        if let Err(refusal) = done {
+            self.replies.refuse(refusal).await;
+        }
+        let said = self.replies.take_sent();
+        self.order.remember(seq, said);
+        ends.map_or(Ok(()), Err)
+    }
+
+    async fn take_candidates(&mut self, message: trickle::CandidateMessage) -> Result<(), Refusal> {
+        let sorted = self.remote.sort(message, self.offered.is_some());
+        for candidate in sorted.usable {
+            step(self.peer.add_candidate(&candidate)).await?;
+        }
+        sorted.refused.map_or(Ok(()), |why| Err(Refusal::new(ErrorName::BadRequest, why)))
+    }
+
+    async fn handle_peer_event(&mut self, event: PeerEvent) -> Step {
+        let event = match event {
+            PeerEvent::Candidate(candidate) => return self.add_local_candidate(candidate).await,
+            PeerEvent::GatheringDone => {
+                self.peer.log_missing_relays();
+                self.send_candidates(true).await;
+                return Ok(());
+            }
+            PeerEvent::IceConnected => LifecycleEvent::IceConnected,
+            PeerEvent::IceDisconnected if timeout(STEP, self.peer.is_closed()).await == Ok(true) => {
+                LifecycleEvent::Closed
+            }
+            PeerEvent::IceDisconnected => LifecycleEvent::IceDisconnected,
+            PeerEvent::IceFailed => LifecycleEvent::IceFailed,
+            PeerEvent::Connected => {
+                self.send_route().await;
+                LifecycleEvent::Connected
+            }
+            PeerEvent::DtlsFailed => LifecycleEvent::DtlsFailed,
+            PeerEvent::Closed => LifecycleEvent::Closed,
+        };
+        let was = self.life.phase();
+        let action = self.life.handle(event, Mono::now());
+        self.peer.set_lost(self.life.phase() == SessionPhase::Lost);
+        if (was, self.life.phase()) == (SessionPhase::Lost, SessionPhase::Live) {
+            self.peer.repair();
+        }
+        self.apply(action).await
+    }
+
+    /// Which way media goes now: at first, and after each new one that ICE had to find.
+    async fn send_route(&mut self) {
+        let route = timeout(STEP, self.peer.route()).await.ok().flatten();
+        if let Some(route) = route.filter(|route| self.route.as_ref() != Some(route)) {
+            info!("viewer {}: connected by {route}", self.viewer.viewer);
+            self.route = Some(route);
+            self.send_media().await;
+        }
+    }
+
+    async fn add_local_candidate(&mut self, candidate: Candidate) -> Step {
+        self.remote.local(&candidate.candidate);
+        let is_known = self.negotiation.says(&candidate.candidate);
+        let (mid, mline) = self.negotiation.tagged();
+        let candidate = Candidate { mid, mline, ..candidate };
+        if !is_known && self.local.push(candidate, Mono::now()) {
+            self.send_candidates(false).await;
+        }
+        Ok(())
+    }
+
+    async fn send_candidates(&mut self, end: bool) {
+        let candidates = self.local.take();
+        let ufrag = self.negotiation.own_ufrag().to_owned();
+        self.replies.send(&Reply::Candidates { ufrag, candidates, end }).await;
+    }
+
+    async fn tick(&mut self) -> Step {
+        let now = Mono::now();
+        if let Some(gap) = self.order.expire(now) {
+            self.refuse_gap(gap).await;
+        }
+        if self.local.deadline().is_some_and(|at| at <= now) {
+            self.send_candidates(false).await;
+        }
+        let action = self.life.handle(LifecycleEvent::Tick, now);
+        self.apply(action).await
+    }
+
+    async fn apply(&mut self, action: Option<LifecycleAction>) -> Step {
+        match action {
+            None => {}
+            Some(LifecycleAction::End(reason)) => return Err(reason),
+            Some(LifecycleAction::Goaway { within }) => {
+                self.replies.send(&Reply::Goaway { in_s: within.as_secs(), reason: "expired".to_owned() }).await;
+            }
+            // A try that is not made is a try less; the deadline of all of them decides.
+            Some(LifecycleAction::Restart) => match count_restart(&mut self.own_restarts, OWN_RESTARTS, Mono::now()) {
+                Ok(()) => {
+                    if let Err(refusal) = self.offer(true).await {
+                        debug!("viewer {}: ICE restart: {}", self.viewer.viewer, refusal.message);
+                    }
+                }
+                Err(refusal) => debug!("viewer {}: ICE restart: {}", self.viewer.viewer, refusal.message),
+            },
+        }
+        Ok(())
+    }
+
+    async fn send_media(&mut self) {
+        let (media, route) = (SessionMedia::new(self.health.now(), self.negotiation.refused()), self.route.clone());
+        let (video_reason, audio_reason) = self.health.reasons();
+        self.replies.send(&Reply::Media { media, video_reason, audio_reason, route }).await;
+    }
+}

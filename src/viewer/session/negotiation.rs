@@ -1,0 +1,420 @@
+//! Offer and answer of one session (RFC 3264, RFC 8843): what the viewer's description comes to, what is said to it, and what
+//! must not change later. Pure.
+
+use crate::{
+    protocol::{
+        ErrorName, Refusal, Wanted,
+        candidate::Ledger,
+        sdp::{
+            Choice, Description, Kind, Line, Setup, Transport, Use, bad, need_bundle,
+            write::{self, Layout, Purpose, Received, Slot},
+        },
+    },
+    viewer::{peer::media_engine::PLAYOUT_DELAY, send::twcc::TWCC_URI},
+};
+
+/// A description of the viewer that was understood.
+#[derive(Debug)]
+pub(crate) struct RemoteDescription {
+    /// The same for the stack.
+    pub(crate) stack: String,
+    /// The ICE generation it names.
+    pub(crate) ufrag: String,
+    /// Candidates of it that are not used.
+    pub(crate) dropped: usize,
+    /// The mids of m-lines with a transport of their own, which is not used.
+    pub(crate) elsewhere: Vec<String>,
+    agreed: Agreed,
+}
+
+/// What both sides have agreed on. The ICE credentials are not part of it: a restart brings new ones.
+#[derive(Debug, Clone)]
+struct Agreed {
+    layout: Layout,
+    /// Of the viewer's certificate.
+    fingerprint: String,
+    /// Which side of DTLS this device is.
+    setup: Setup,
+    lines: Vec<Agreement>,
+}
+
+/// What is sent on one m-line.
+#[derive(Debug, Clone)]
+struct Agreement {
+    line: usize,
+    kind: Kind,
+    choice: Choice,
+    extensions: Vec<(u8, String)>,
+}
+
+/// What the peer connection is for, and how far its negotiation is.
+#[derive(Debug)]
+pub(crate) struct Negotiation {
+    /// What this device sends in this session if the viewer takes it.
+    media: Wanted,
+    agreed: Option<Agreed>,
+    /// The layout of the own first offer.
+    offered: Option<Layout>,
+    /// The mids by which the stack knows its lines, where it made the first offer.
+    mids: Vec<(Kind, String)>,
+    /// Asked for, offered, and refused or not understood by the viewer.
+    refused: Wanted,
+    /// The own description that is out.
+    own: Option<Description>,
+}
+
+impl Negotiation {
+    pub(crate) fn new(media: Wanted) -> Self {
+        let none = Wanted { video: false, audio: false, talk: false };
+        Self { media, agreed: None, offered: None, mids: Vec::new(), refused: none, own: None }
+    }
+
+    /// Media that is not sent although it was asked for, since the viewer takes none of its codecs or refused its line.
+    pub(crate) fn refused(&self) -> Wanted {
+        self.refused
+    }
+
+    /// Notes that a medium is not sent, as `refused` tells.
+    pub(crate) fn refuse(&mut self, refused: Wanted) {
+        self.refused = refused;
+    }
+
+    /// The user fragment of the own description: the ICE generation of own candidates.
+    pub(crate) fn own_ufrag(&self) -> &str {
+        let lines = self.own.iter().flat_map(|own| &own.lines);
+        lines.filter_map(|line| line.ufrag.as_deref()).next().unwrap_or_default()
+    }
+
+    /// Whether the own description says this candidate.
+    pub(crate) fn says(&self, candidate: &str) -> bool {
+        self.own.iter().flat_map(|own| &own.lines).any(|line| line.candidates.iter().any(|is| is == candidate))
+    }
+
+    /// The m-line that own candidates belong to: its mid and its index.
+    pub(crate) fn tagged(&self) -> (Option<String>, Option<u16>) {
+        let layout = self.agreed.as_ref().map(|agreed| &agreed.layout).or(self.offered.as_ref());
+        let Some(layout) = layout else { return (None, Some(0)) };
+        let mid = layout.slots.get(layout.tagged).and_then(|slot| slot.mid.clone());
+        (mid, u16::try_from(layout.tagged).ok())
+    }
+
+    /// The viewer's offer: the first, or one that restarts ICE.
+    pub(crate) fn take_offer(&self, offer: &Description, ledger: &mut Ledger) -> Result<RemoteDescription, Refusal> {
+        if let Some(agreed) = &self.agreed {
+            return self.again(agreed, offer, ledger, "offer");
+        }
+        let wanted = |kind| match kind {
+            Kind::Video => self.media.video,
+            Kind::Audio => self.media.audio,
+            Kind::Other => false,
+        };
+        let mut lines = Vec::new();
+        for kind in [Kind::Video, Kind::Audio] {
+            if let (true, Some((line, Use::Common(choice)))) = (wanted(kind), offer.best(kind)) {
+                lines.push(Agreement { line, kind, choice, extensions: extensions(&offer.lines[line]) });
+            }
+        }
+        lines.sort_by_key(|agreement| agreement.line);
+        let used: Vec<usize> = lines.iter().map(|agreement| agreement.line).collect();
+        if !offer.is_bundled(&used) {
+            return Err(need_bundle("offer"));
+        }
+        let tagged = offer.tagged(&used).ok_or_else(|| bad("the offer has no m-line that this device serves"))?;
+        let transport = offer.transport(tagged)?;
+        // Who leaves `setup` out is active in an offer (RFC 4145 section 4.1).
+        let setup = match transport.setup {
+            Some(Setup::ActPass | Setup::Passive) => Setup::Active,
+            _ => Setup::Passive,
+        };
+        let purpose = |at: usize| match lines.iter().find(|agreement| agreement.line == at) {
+            Some(Agreement { kind: Kind::Video, choice, .. }) => {
+                Purpose::Send(Some((choice.payload_type, choice.fmtp.clone())))
+            }
+            Some(_) => Purpose::Send(None),
+            None if at == tagged => Purpose::Carry,
+            None => Purpose::Refuse,
+        };
+        let slots = offer.lines.iter().enumerate().map(|(at, line)| slot(line, purpose(at))).collect();
+        let layout = Layout { slots, tagged, bundled: offer.group_of(tagged).is_some() };
+        let agreed = Agreed { layout, fingerprint: transport.fingerprint.clone(), setup, lines };
+        Ok(self.incoming(agreed, offer, &transport, ledger))
+    }
+
+    /// The own answer, for the viewer: made of the stack's. It is what both sides have agreed on from now on.
+    pub(crate) fn own_answer(
+        &mut self,
+        stack: &str,
+        incoming: RemoteDescription,
+        candidates: impl Fn(&str) -> Vec<String>,
+    ) -> Result<String, Refusal> {
+        let Agreed { layout, setup, .. } = &incoming.agreed;
+        let (text, own) = self.own(stack, layout, *setup, candidates, "answer")?;
+        self.own = Some(own);
+        self.agreed = Some(incoming.agreed);
+        Ok(text)
+    }
+
+    /// The own offer, for the viewer.
+    pub(crate) fn own_offer(
+        &mut self,
+        stack: &str,
+        candidates: impl Fn(&str) -> Vec<String>,
+    ) -> Result<String, Refusal> {
+        let layout = match &self.agreed {
+            Some(agreed) => agreed.layout.clone(),
+            None => {
+                self.mids = write::stack_mids(stack).map_err(|why| unfit("offer", &why))?;
+                Layout::of_stack(stack).map_err(|why| unfit("offer", &why))?
+            }
+        };
+        let (text, own) = self.own(stack, &layout, Setup::ActPass, candidates, "offer")?;
+        (self.own, self.offered) = (Some(own), Some(layout));
+        Ok(text)
+    }
+
+    /// The viewer's answer to the own offer. `accept` makes it count.
+    pub(crate) fn take_answer(&self, answer: &Description, ledger: &mut Ledger) -> Result<RemoteDescription, Refusal> {
+        if let Some(agreed) = &self.agreed {
+            return self.again(agreed, answer, ledger, "answer");
+        }
+        let layout = self.offered.as_ref().ok_or_else(|| Refusal::new(ErrorName::Conflict, "nothing was offered"))?;
+        same_lines(layout, answer, "answer").map_err(bad)?;
+        let mut lines = Vec::new();
+        let mut layout = layout.clone();
+        for (at, line) in answer.lines.iter().enumerate() {
+            match line.usage() {
+                Use::Common(choice) => {
+                    lines.push(Agreement { line: at, kind: line.kind, choice, extensions: extensions(line) });
+                }
+                Use::Unfit(why) => return Err(bad(format!("the answer's m-line {at}: {why}"))),
+                Use::Foreign | Use::Unwanted => layout.slots[at].purpose = Purpose::Refuse,
+            }
+        }
+        let used: Vec<usize> = lines.iter().map(|agreement| agreement.line).collect();
+        if used.is_empty() {
+            let message =
+                "the answer takes none of what was offered: this device sends H.264 (packetization-mode 1) and Opus";
+            return Err(Refusal::new(ErrorName::NoCommonCodec, message));
+        }
+        if !answer.is_bundled(&used) {
+            return Err(need_bundle("answer"));
+        }
+        let tagged = answer.tagged(&used).unwrap_or_default();
+        let transport = answer.transport(tagged)?;
+        // Who leaves `setup` out is passive in an answer (RFC 4145 section 4.1).
+        let setup = match transport.setup {
+            Some(Setup::Active) => Setup::Passive,
+            Some(Setup::Passive) | None => Setup::Active,
+            Some(_) => {
+                return Err(bad("the answer must say setup:active or setup:passive: the offer left it to choose"));
+            }
+        };
+        if layout.slots[tagged].purpose == Purpose::Refuse {
+            layout.slots[tagged].purpose = Purpose::Carry;
+            layout.slots[tagged].first = first(&answer.lines[tagged]);
+        }
+        layout.tagged = tagged;
+        let agreed = Agreed { layout, fingerprint: transport.fingerprint.clone(), setup, lines };
+        Ok(self.incoming(agreed, answer, &transport, ledger))
+    }
+
+    /// The stack has taken the viewer's answer.
+    pub(crate) fn accept(&mut self, incoming: RemoteDescription) {
+        let sent = |kind| incoming.agreed.lines.iter().any(|agreement| agreement.kind == kind);
+        if self.agreed.is_none() {
+            let Wanted { video, audio, .. } = self.media;
+            self.refused.video = video && !sent(Kind::Video);
+            self.refused.audio = audio && !sent(Kind::Audio);
+        }
+        self.agreed = Some(incoming.agreed);
+    }
+
+    /// A later description must leave everything but ICE as it is.
+    fn again(
+        &self,
+        agreed: &Agreed,
+        description: &Description,
+        ledger: &mut Ledger,
+        which: &str,
+    ) -> Result<RemoteDescription, Refusal> {
+        let conflict =
+            |why: String| Refusal::new(ErrorName::Conflict, format!("{why}: an ICE restart changes ICE alone"));
+        same_lines(&agreed.layout, description, which).map_err(conflict)?;
+        for agreement in &agreed.lines {
+            let (line, kind) = (&description.lines[agreement.line], agreement.kind.name());
+            let pt = agreement.choice.payload_type;
+            if line.is_refused() || !line.direction.receives() {
+                return Err(conflict(format!("the {which} no longer takes the {kind}")));
+            }
+            let choice = line.choice_of(pt).ok_or_else(|| {
+                conflict(format!("the {which} no longer has the codec of the {kind} with the payload type {pt}"))
+            })?;
+            if agreement.choice.rtx.is_some() && choice.rtx != agreement.choice.rtx {
+                return Err(conflict(format!("the {which} has another payload type for what is sent again")));
+            }
+            for (id, uri) in &agreement.extensions {
+                if line.extensions.iter().any(|(other, is)| (is == uri) != (*other == u16::from(*id))) {
+                    return Err(conflict(format!("the {which} has other ids for header extensions")));
+                }
+            }
+        }
+        let used: Vec<usize> = agreed.lines.iter().map(|agreement| agreement.line).collect();
+        if !description.is_bundled(&used) {
+            return Err(conflict(format!("the {which} no longer has its m-lines in one BUNDLE group")));
+        }
+        let tagged = description.tagged(&used).unwrap_or(agreed.layout.tagged);
+        let transport = description.transport(tagged)?;
+        if transport.fingerprint != agreed.fingerprint {
+            return Err(conflict(format!("the {which} has the fingerprint of another certificate")));
+        }
+        let fits = match transport.setup {
+            None => true,
+            Some(Setup::ActPass) => which == "offer",
+            Some(Setup::Active) => agreed.setup == Setup::Passive,
+            Some(Setup::Passive) => agreed.setup == Setup::Active,
+            Some(Setup::HoldConn) => false,
+        };
+        if !fits {
+            return Err(conflict(format!("the {which} changes who is the DTLS client")));
+        }
+        Ok(self.incoming(agreed.clone(), description, &transport, ledger))
+    }
+
+    fn incoming(
+        &self,
+        agreed: Agreed,
+        description: &Description,
+        transport: &Transport,
+        ledger: &mut Ledger,
+    ) -> RemoteDescription {
+        let mid = |kind: Kind| {
+            let known = self.mids.iter().find(|(of, _)| *of == kind).map(|(_, mid)| mid.as_str());
+            known.unwrap_or(kind.name()).to_owned()
+        };
+        let lines: Vec<Received> = agreed
+            .lines
+            .iter()
+            .map(|Agreement { kind, choice, extensions, .. }| Received {
+                kind: *kind,
+                mid: mid(*kind),
+                choice: choice.clone(),
+                extensions: extensions.clone(),
+            })
+            .collect();
+        // The viewer's role, as it follows from the own one: an offer that leaves it open means the same.
+        let setup = if agreed.setup == Setup::Active { Setup::Passive } else { Setup::Active };
+        let tagged = description.tagged(&agreed.lines.iter().map(|line| line.line).collect::<Vec<_>>());
+        let (candidates, dropped) =
+            tagged.map_or((Vec::new(), 0), |tagged| description.lines[tagged].usable_candidates(ledger));
+        let stack = write::for_stack(transport, setup, description.ice_lite, &lines, &candidates);
+        let own = |line: &&Line| line.ufrag.as_ref().is_some_and(|ufrag| *ufrag != transport.ufrag);
+        let elsewhere = description.lines.iter().filter(own).filter_map(|line| line.mid.clone()).collect();
+        RemoteDescription { stack, ufrag: transport.ufrag.clone(), dropped, elsewhere, agreed }
+    }
+
+    /// Writes an own description and reads it again: what cannot work must not go out.
+    fn own(
+        &self,
+        stack: &str,
+        layout: &Layout,
+        setup: Setup,
+        candidates: impl Fn(&str) -> Vec<String>,
+        which: &str,
+    ) -> Result<(String, Description), Refusal> {
+        let text = write::for_viewer(stack, layout, setup, candidates).map_err(|why| unfit(which, &why))?;
+        let own = Description::parse(&text).map_err(|refusal| unfit(which, &refusal.message))?;
+        fits(&own, layout, setup).map_err(|why| unfit(which, &why))?;
+        Ok((text, own))
+    }
+}
+
+/// The refusal of an own description, which is a fault of this device.
+fn unfit(which: &str, why: &str) -> Refusal {
+    tracing::warn!("the {which} that was to be sent would not work: {why}");
+    Refusal::new(ErrorName::Internal, format!("this device could not make an {which} that works: {why}"))
+}
+
+/// Whether an own description says what it is meant to say.
+fn fits(own: &Description, layout: &Layout, setup: Setup) -> Result<(), String> {
+    same_lines(layout, own, "description")?;
+    let mut used = Vec::new();
+    for (at, (line, slot)) in own.lines.iter().zip(&layout.slots).enumerate() {
+        if slot.purpose == Purpose::Refuse {
+            if line.port != 0 {
+                return Err(format!("m-line {at} is not refused"));
+            }
+            continue;
+        }
+        used.push(at);
+        if line.is_refused() || line.direction.receives() {
+            return Err(format!("m-line {at} has port {} and the direction {:?}", line.port, line.direction));
+        }
+        if line.setup != Some(setup) {
+            return Err(format!("m-line {at} has the setup {:?}", line.setup));
+        }
+        if !line.rtcp_mux || line.codecs.is_empty() {
+            return Err(format!("m-line {at} has no a=rtcp-mux or no codec"));
+        }
+        // An answer has no codec that was not offered.
+        let own_offer = matches!(slot.purpose, Purpose::Send(_)) && setup == Setup::ActPass;
+        if !own_offer && line.formats.iter().any(|format| !slot.formats.contains(format)) {
+            return Err(format!("m-line {at} has a format that was not offered"));
+        }
+        if matches!(slot.purpose, Purpose::Send(_)) && line.choice().is_none() {
+            return Err(format!("m-line {at} has no codec of this device"));
+        }
+    }
+    if used.len() > 1 && !own.is_bundled(&used) || used.is_empty() {
+        return Err("its m-lines are not in one BUNDLE group".into());
+    }
+    own.transport(layout.tagged).map(drop).map_err(|refusal| refusal.message)
+}
+
+/// Whether a description has the lines of the session: as many, of the same kinds and mids, in the same order.
+fn same_lines(layout: &Layout, description: &Description, which: &str) -> Result<(), String> {
+    let (has, wants) = (description.lines.len(), layout.slots.len());
+    if has != wants {
+        return Err(format!("the {which} has {has} m-lines where the session has {wants}"));
+    }
+    for (at, (line, slot)) in description.lines.iter().zip(&layout.slots).enumerate() {
+        if line.kind != slot.kind || line.media != slot.media {
+            return Err(format!("m-line {at} of the {which} is {} where it was {}", line.media, slot.media));
+        }
+        // A refused line may leave its mid out, and one without BUNDLE does not need any.
+        if line.mid.is_some() && slot.mid.is_some() && line.mid != slot.mid {
+            return Err(format!("m-line {at} of the {which} has another mid than before"));
+        }
+    }
+    Ok(())
+}
+
+fn slot(line: &Line, purpose: Purpose) -> Slot {
+    Slot {
+        kind: line.kind,
+        media: line.media.clone(),
+        protocol: line.protocol.clone(),
+        formats: line.formats.clone(),
+        first: first(line),
+        mid: line.mid.clone(),
+        rtcp_rsize: line.rtcp_rsize,
+        purpose,
+    }
+}
+
+/// The first format of a line as attributes, for a line that only carries.
+fn first(line: &Line) -> Vec<(String, String)> {
+    let Some(codec) = line.codecs.first().filter(|codec| !codec.name.is_empty()) else { return Vec::new() };
+    let channels = if codec.channels > 0 { format!("/{}", codec.channels) } else { String::new() };
+    let map = format!("{} {}/{}{channels}", codec.payload_type, codec.name, codec.clock);
+    let mut attributes = vec![("rtpmap".to_owned(), map)];
+    if !codec.fmtp.is_empty() {
+        attributes.push(("fmtp".to_owned(), format!("{} {}", codec.payload_type, codec.fmtp)));
+    }
+    attributes
+}
+
+/// The header extensions that this device fills in, with the viewer's ids.
+fn extensions(line: &Line) -> Vec<(u8, String)> {
+    let known = [PLAYOUT_DELAY, TWCC_URI];
+    known.into_iter().filter_map(|uri| line.extension(uri).map(|id| (id, uri.to_owned()))).collect()
+}

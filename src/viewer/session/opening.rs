@@ -1,0 +1,94 @@
+//! What a session is about, decided before anything is opened for it. Pure.
+
+use crate::protocol::{
+    ErrorName, Refusal, Wanted,
+    sdp::{Description, Kind, Use, bad},
+};
+
+/// What an offer can be answered with by a device that sends `video` and `audio`: what is sent, and what was asked for
+/// and has no codec in common.
+pub(crate) fn offered(offer: &Description, video: bool, audio: bool) -> Result<(Wanted, Wanted), Refusal> {
+    let kinds = [Kind::Video, Kind::Audio].map(|kind| offer.best(kind).map(|(_, usage)| usage));
+    let common = kinds.each_ref().map(|usage| matches!(usage, Some(Use::Common(_))));
+    let foreign = kinds.each_ref().map(|usage| *usage == Some(Use::Foreign));
+    let wanted = |[video, audio]: [bool; 2]| Wanted { video, audio, talk: false };
+    let refused = wanted([foreign[0] && video, foreign[1] && audio]);
+    let served = served(wanted(common), video, audio);
+    if served.is_ok() {
+        return served.map(|served| (served, refused));
+    }
+    if refused.video || refused.audio {
+        let message = "no codec in common: this device sends H.264 (packetization-mode 1) and Opus";
+        return Err(Refusal::new(ErrorName::NoCommonCodec, message));
+    }
+    for (kind, usage) in [Kind::Video, Kind::Audio].iter().zip(&kinds) {
+        if let Some(Use::Unfit(why)) = usage {
+            return Err(bad(format!("the m-line of the {} cannot be served: {why}", kind.name())));
+        }
+    }
+    served.map(|served| (served, refused))
+}
+
+/// What of the wanted media this device has.
+pub(crate) fn served(wanted: Wanted, video: bool, audio: bool) -> Result<Wanted, Refusal> {
+    let media = Wanted { video: wanted.video && video, audio: wanted.audio && audio, talk: false };
+    if media.video || media.audio {
+        return Ok(media);
+    }
+    let message = match (video, audio) {
+        (false, false) => "this device is configured to send neither picture nor sound",
+        (true, false) => "this device sends a picture only",
+        (false, true) => "this device sends sound only",
+        (true, true) => "neither picture nor sound was asked for",
+    };
+    Err(Refusal::new(ErrorName::NoMedia, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn wanted(video: bool, audio: bool) -> Wanted {
+        Wanted { video, audio, talk: false }
+    }
+
+    fn description(lines: &[&str]) -> Description {
+        let lines = lines.iter().map(|line| format!("{line}\r\na=rtcp-mux\r\n")).collect::<String>();
+        Description::parse(&format!("v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{lines}")).unwrap()
+    }
+
+    const OPUS: &str = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2";
+    const H264: &str = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 H264/90000";
+    const VP8: &str = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000";
+    const PLAIN: &str = "m=video 9 RTP/AVP 96\r\na=rtpmap:96 H264/90000";
+    const DATA: &str = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel";
+
+    #[test]
+    fn an_offer_is_about_what_has_a_codec_in_common() {
+        let all = |lines: &[&str]| offered(&description(lines), true, true);
+        assert_eq!(all(&[OPUS, H264]), Ok((wanted(true, true), wanted(false, false))));
+        assert_eq!(all(&[OPUS, VP8]), Ok((wanted(false, true), wanted(true, false))), "half is better than none");
+        assert_eq!(all(&[VP8, H264]), Ok((wanted(true, false), wanted(false, false))), "the first that can be used");
+        let name = |lines: &[&str], video, audio| offered(&description(lines), video, audio).unwrap_err().name;
+        assert_eq!(name(&[VP8], true, true), ErrorName::NoCommonCodec);
+        assert_eq!(name(&[VP8, OPUS], true, false), ErrorName::NoCommonCodec, "its only medium has no codec in common");
+        assert_eq!(name(&[VP8], false, true), ErrorName::NoMedia);
+        assert_eq!(name(&[PLAIN], true, true), ErrorName::BadSdp);
+        assert_eq!(name(&[DATA], true, true), ErrorName::NoMedia);
+    }
+
+    #[test]
+    fn what_the_device_has_not_is_left_out_and_nothing_is_no_media() {
+        assert_eq!(served(wanted(true, true), true, true), Ok(wanted(true, true)));
+        assert_eq!(served(wanted(true, true), false, true), Ok(wanted(false, true)));
+        for (asked, video, audio) in [
+            (wanted(true, true), false, false),
+            (wanted(true, false), false, true),
+            (wanted(false, true), true, false),
+            (wanted(false, false), true, true),
+        ] {
+            let refusal = served(asked, video, audio).unwrap_err();
+            assert_eq!((refusal.code, refusal.name), (480, ErrorName::NoMedia));
+        }
+    }
+}

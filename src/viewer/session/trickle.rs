@@ -1,0 +1,239 @@
+//! Candidates that trickle: the own ones in batches, the viewer's by the rules. Pure: time is an argument.
+
+use std::time::Duration;
+
+use crate::{
+    clock::Mono,
+    protocol::{
+        Candidate,
+        candidate::{Ledger, Verdict, judge},
+    },
+};
+
+/// How long the first of a batch waits for others.
+const BATCH_TIME: Duration = Duration::from_millis(20);
+/// Candidates in a batch.
+const BATCH: usize = 8;
+/// Messages of a viewer that wait for its description.
+const WAITING: usize = 8;
+
+/// Own candidates on their way out.
+#[derive(Debug, Default)]
+pub(crate) struct CandidateBatch {
+    waiting: Vec<Candidate>,
+    since: Option<Mono>,
+}
+
+impl CandidateBatch {
+    /// Takes a candidate; whether the batch is full.
+    pub(crate) fn push(&mut self, candidate: Candidate, now: Mono) -> bool {
+        self.waiting.push(candidate);
+        self.since.get_or_insert(now);
+        self.waiting.len() >= BATCH
+    }
+
+    /// When the batch has waited long enough.
+    pub(crate) fn deadline(&self) -> Option<Mono> {
+        self.since.map(|since| since + BATCH_TIME)
+    }
+
+    /// Takes the batch out.
+    pub(crate) fn take(&mut self) -> Vec<Candidate> {
+        self.since = None;
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+/// One message of the viewer's candidates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CandidateMessage {
+    pub(crate) ufrag: Option<String>,
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) end: bool,
+}
+
+/// What becomes of a message of candidates.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct SortedCandidates {
+    /// To be used.
+    pub(crate) usable: Vec<Candidate>,
+    /// The first one that must not be used: a sentence why.
+    pub(crate) refused: Option<String>,
+}
+
+/// The viewer's candidates of the running ICE generation.
+#[derive(Debug)]
+pub(crate) struct RemoteCandidates {
+    ledger: Ledger,
+    described: bool,
+    ufrag: Option<String>,
+    ended: bool,
+    /// Mids of m-lines with a transport of their own, which is not used.
+    elsewhere: Vec<String>,
+    waiting: Vec<CandidateMessage>,
+    /// Candidates that came too late or too early, or of no use here.
+    pub(crate) ignored: u64,
+}
+
+impl RemoteCandidates {
+    /// Before any description of the viewer.
+    pub(crate) fn new(ledger: Ledger) -> Self {
+        let (elsewhere, waiting) = (Vec::new(), Vec::new());
+        Self { ledger, described: false, ufrag: None, ended: false, elsewhere, waiting, ignored: 0 }
+    }
+
+    /// The viewer's description opens a generation; gives the messages that waited for it. `elsewhere`: the mids of
+    /// m-lines whose transport is not the one that is used (RFC 8843 section 7.1.3).
+    pub(crate) fn describe(
+        &mut self,
+        ufrag: Option<String>,
+        elsewhere: Vec<String>,
+        ledger: Ledger,
+    ) -> Vec<CandidateMessage> {
+        (self.ledger, self.described, self.ufrag, self.ended) = (ledger, true, ufrag, false);
+        self.elsewhere = elsewhere;
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Counts an own candidate, for the limit of pairs.
+    pub(crate) fn local(&mut self, line: &str) {
+        self.ledger.local(line);
+    }
+
+    /// Sorts a message. `awaiting` says that an answer of the viewer is due, which may open another generation.
+    pub(crate) fn sort(&mut self, message: CandidateMessage, awaiting: bool) -> SortedCandidates {
+        let current = self.described && (message.ufrag.is_none() || message.ufrag == self.ufrag);
+        if !current && awaiting && self.waiting.len() < WAITING {
+            self.waiting.push(message);
+            return SortedCandidates::default();
+        }
+        if !current || self.ended {
+            self.ignored += message.candidates.len() as u64;
+            return SortedCandidates::default();
+        }
+        self.ended = message.end;
+        let mut sorted = SortedCandidates::default();
+        for candidate in message.candidates {
+            if candidate.mid.as_ref().is_some_and(|mid| self.elsewhere.contains(mid)) {
+                self.ignored += 1;
+                continue;
+            }
+            let refusal = match judge(&candidate.candidate, self.ledger.loopback()) {
+                Verdict::Take { line, family } => match self.ledger.admit(family) {
+                    Ok(()) => {
+                        sorted.usable.push(Candidate { candidate: line, ..candidate });
+                        continue;
+                    }
+                    Err(sentence) => Some(sentence),
+                },
+                Verdict::Refuse(sentence) => Some(sentence),
+                Verdict::Skip => None,
+            };
+            self.ignored += 1;
+            sorted.refused = sorted.refused.or(refusal);
+        }
+        sorted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Mono = Mono(0);
+
+    fn candidate(address: &str) -> Candidate {
+        Candidate { candidate: format!("candidate:1 1 udp 5 {address} 9 typ host"), mid: None, mline: Some(0) }
+    }
+
+    fn message(ufrag: &str, addresses: &[&str], end: bool) -> CandidateMessage {
+        CandidateMessage {
+            ufrag: Some(ufrag.into()),
+            candidates: addresses.iter().copied().map(candidate).collect(),
+            end,
+        }
+    }
+
+    fn ledger() -> Ledger {
+        Ledger::new(24, false)
+    }
+
+    fn described(ufrag: &str) -> RemoteCandidates {
+        let mut remote = RemoteCandidates::new(ledger());
+        remote.describe(Some(ufrag.into()), Vec::new(), ledger());
+        remote
+    }
+
+    #[test]
+    fn a_batch_is_eight_candidates_or_twenty_milliseconds() {
+        let mut batch = CandidateBatch::default();
+        assert_eq!(batch.deadline(), None);
+        assert!((0..7).all(|n| !batch.push(candidate("192.0.2.1"), Mono(n))));
+        assert_eq!(batch.deadline(), Some(Mono(20_000_000)), "counted from the first");
+        assert!(batch.push(candidate("192.0.2.1"), NOW));
+        assert_eq!(batch.take().len(), 8);
+        assert_eq!(batch.deadline(), None);
+    }
+
+    #[test]
+    fn those_after_the_end_and_those_of_an_old_generation_are_ignored_and_counted() {
+        let mut remote = described("new");
+        assert_eq!(remote.sort(message("old", &["192.0.2.1", "192.0.2.2"], true), false), SortedCandidates::default());
+        assert_eq!(remote.ignored, 2);
+        assert_eq!(remote.sort(message("new", &["192.0.2.1"], true), false).usable.len(), 1);
+        assert_eq!(remote.sort(message("new", &["192.0.2.2"], false), false), SortedCandidates::default());
+        assert_eq!(remote.ignored, 3);
+        remote.describe(Some("newer".into()), Vec::new(), ledger());
+        assert_eq!(
+            remote.sort(message("newer", &["192.0.2.2"], false), false).usable.len(),
+            1,
+            "a restart begins anew"
+        );
+    }
+
+    #[test]
+    fn those_that_overtake_the_answer_wait_for_it() {
+        let mut remote = RemoteCandidates::new(ledger());
+        for _ in 0..10 {
+            assert_eq!(remote.sort(message("abcd", &["192.0.2.1"], false), true), SortedCandidates::default());
+        }
+        assert_eq!(remote.ignored, 2, "the ninth and the tenth");
+        assert_eq!(remote.describe(Some("abcd".into()), Vec::new(), ledger()).len(), 8);
+        let early = message("next", &["192.0.2.1"], false);
+        remote.sort(early.clone(), true);
+        assert_eq!(
+            remote.describe(Some("next".into()), Vec::new(), ledger()),
+            [early],
+            "an ICE restart of the device alike"
+        );
+    }
+
+    #[test]
+    fn a_bad_one_is_refused_and_the_others_of_its_message_are_used() {
+        let mut remote = described("abcd");
+        let sorted = remote.sort(message("abcd", &["127.0.0.1", "192.0.2.1", "0.0.0.0"], false), false);
+        assert_eq!(sorted.usable, [candidate("192.0.2.1")]);
+        assert!(sorted.refused.unwrap().contains("loopback"), "the first one is told");
+        assert_eq!(remote.ignored, 2);
+    }
+
+    #[test]
+    fn those_of_an_m_line_with_a_transport_of_its_own_are_ignored() {
+        let mut remote = RemoteCandidates::new(ledger());
+        remote.describe(Some("abcd".into()), vec!["video-1".into()], ledger());
+        let of = |mid: &str| Candidate { mid: Some(mid.into()), ..candidate("192.0.2.1") };
+        let message = CandidateMessage { ufrag: None, candidates: vec![of("video-1"), of("audio-0")], end: false };
+        assert_eq!(remote.sort(message, false).usable, [of("audio-0")]);
+        assert_eq!(remote.ignored, 1);
+    }
+
+    #[test]
+    fn no_more_than_the_limit_in_a_generation() {
+        let mut remote = described("abcd");
+        let many = vec!["192.0.2.1"; 20];
+        assert_eq!(remote.sort(message("abcd", &many, false), false).usable.len(), 20);
+        let sorted = remote.sort(message("abcd", &many, false), false);
+        assert_eq!(sorted.usable.len(), 4);
+        assert!(sorted.refused.unwrap().contains("the 24"));
+    }
+}

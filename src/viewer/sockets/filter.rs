@@ -1,0 +1,439 @@
+//! What the media port takes in, and which connectivity checks it lets out. Pure: packets and times in, yes or no out.
+//!
+//! The stack keeps a state for every SSRC before it authenticates a packet, hands DTLS of any address to its one
+//! connection, and remembers every address that a signed check comes from. So nothing reaches it here but
+//! - STUN: answers to requests of its own, and checks that are signed with its own password, from so many addresses;
+//! - DTLS handshakes, alerts and RTCP, from where the viewer proved to be: it signed a check or an answer within 30 s
+//!   (RFC 7675). Of RTCP so many senders: those whose packets were authentic, and a few that are still to prove it.
+//!
+//! RTP and DTLS application data are never expected: the device receives no media and has no data channels.
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    config::Secret,
+    protocol::candidate::reachable,
+    viewer::{
+        send::rtcp_senders::ViewerIdentity,
+        sockets::{
+            checks::{CheckPacer, PacketPath, TokenBucket, Transport},
+            refused::{RefusedPackets, RefusedReason},
+            stun::{
+                BINDING_REQUEST, BINDING_SUCCESS, CHANNEL_BIND, DATA, PacketClass, SEND, StunMessage, Transaction,
+                channel_data, class, is_mdns,
+            },
+        },
+    },
+};
+
+/// Addresses that signed checks come from: the 24 candidates that a viewer may name and the ports its NATs make of them.
+/// Then one more each 20 s, for those whose NAT moves.
+const ADDRESSES: (f64, f64) = (32.0, 0.05);
+/// Signed checks. A browser sends 20 a second for all its pairs.
+const REQUESTS: (f64, f64) = (200.0, 100.0);
+/// Bytes of DTLS that come in for a handshake, several repeats included; later an alert now and then.
+const HANDSHAKE: (f64, f64) = (49_152.0, 16.0);
+/// RTCP of senders that are known. Ten browsers send less.
+const REPORTS: (f64, f64) = (500.0, 500.0);
+/// RTCP of senders that are yet to prove that they are authentic.
+const STRANGE_REPORTS: (f64, f64) = (50.0, 50.0);
+/// How many such senders there may be: at first, more each second, and in all. The stack keeps each one.
+const SENDERS: (f64, f64) = (16.0, 2.0);
+const SENDERS_IN_ALL: u32 = 512;
+/// Of those, how many are known by their number.
+const SENDERS_KNOWN: usize = 16;
+/// SRTCP that is shorter has no room for its header, index and tag (RFC 3711 section 3.4).
+const SHORTEST_REPORT: usize = 8 + 4 + 10;
+/// Own requests that wait for an answer, and how long.
+const WAITING: usize = 512;
+const ANSWER: Duration = Duration::from_secs(10);
+/// TURN and STUN servers that are spoken to, and channels of TURN. When there are more, the oldest is forgotten.
+const SERVERS: usize = 64;
+const CHANNELS: usize = 256;
+/// Own descriptions that are known: the running one, and the one of an ICE restart.
+const DESCRIPTIONS: usize = 2;
+
+/// What becomes of a packet of the stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OutboundVerdict {
+    /// It leaves for the viewer, or where one may be.
+    ToViewer,
+    /// It leaves for a STUN or TURN server.
+    ToServer,
+    /// It is a check that may not leave now.
+    HeldBack,
+}
+
+/// What a sender says of itself, where it is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum SenderClaim {
+    Nothing,
+    /// A report whose sender number is the viewer's.
+    Report,
+    /// A check that is signed.
+    Signed,
+}
+
+/// One session's media port.
+#[derive(Debug)]
+pub(crate) struct PacketFilter {
+    checks: CheckPacer,
+    /// Fragment and password of the own descriptions, the newest first.
+    own: VecDeque<(String, Secret)>,
+    addresses: TokenBucket,
+    requests: TokenBucket,
+    handshake: TokenBucket,
+    reports: TokenBucket,
+    strange_reports: TokenBucket,
+    senders: TokenBucket,
+    senders_left: u32,
+    senders_known: VecDeque<u32>,
+    /// Own checks that wait for an answer.
+    asked: VecDeque<(Transaction, PacketPath, Instant)>,
+    /// Own requests to servers that wait for one.
+    served: VecDeque<(Transaction, Instant)>,
+    /// Own socket and server.
+    servers: VecDeque<(SocketAddr, SocketAddr)>,
+    channels: VecDeque<((SocketAddr, SocketAddr, u16), SocketAddr)>,
+    refused: RefusedPackets,
+    /// Whether anything may be sent to loopback.
+    loopback: bool,
+}
+
+/// Puts in at the end; what is too many is forgotten at the front.
+fn push<T>(queue: &mut VecDeque<T>, most: usize, item: T) {
+    if queue.len() >= most {
+        queue.pop_front();
+    }
+    queue.push_back(item);
+}
+
+impl PacketFilter {
+    /// A session that begins; `login` is what its login may send in checks.
+    pub(crate) fn new(login: Arc<Mutex<TokenBucket>>, loopback: bool) -> Self {
+        Self {
+            loopback,
+            checks: CheckPacer::new(login),
+            own: VecDeque::new(),
+            addresses: TokenBucket::new(ADDRESSES),
+            requests: TokenBucket::new(REQUESTS),
+            handshake: TokenBucket::new(HANDSHAKE),
+            reports: TokenBucket::new(REPORTS),
+            strange_reports: TokenBucket::new(STRANGE_REPORTS),
+            senders: TokenBucket::new(SENDERS),
+            senders_left: SENDERS_IN_ALL,
+            senders_known: VecDeque::new(),
+            asked: VecDeque::new(),
+            served: VecDeque::new(),
+            servers: VecDeque::new(),
+            channels: VecDeque::new(),
+            refused: RefusedPackets::default(),
+        }
+    }
+
+    /// An own description is about to be used: with other credentials than before, ICE begins again.
+    pub(crate) fn describe(&mut self, ufrag: &str, password: &str, now: Instant) {
+        if self.own.front().is_some_and(|(known, _)| known == ufrag) {
+            return;
+        }
+        if !self.own.is_empty() {
+            self.checks.restart(now);
+            self.addresses = TokenBucket::new(ADDRESSES);
+        }
+        self.own.push_front((ufrag.to_owned(), Secret::new(password.to_owned())));
+        self.own.truncate(DESCRIPTIONS);
+    }
+
+    /// What was refused so far.
+    pub(crate) fn refused(&self) -> RefusedPackets {
+        self.refused
+    }
+
+    /// The viewer proved to be at this address in another way.
+    pub(crate) fn found(&mut self, path: PacketPath, now: Instant) {
+        self.checks.answered(path, now);
+    }
+
+    /// A packet of the stack to `to`.
+    pub(crate) fn outgoing(
+        &mut self,
+        local: SocketAddr,
+        transport: Transport,
+        to: SocketAddr,
+        packet: &[u8],
+        now: Instant,
+    ) -> OutboundVerdict {
+        let relayed = |peer| PacketPath { local, transport: Transport::Relay(to), peer };
+        match class(packet) {
+            PacketClass::Channel => {
+                let inside = channel_data(packet);
+                match inside.and_then(|(channel, inner)| Some((self.peer_of(local, to, channel)?, inner))) {
+                    Some((peer, inner)) => self.check(relayed(peer), inner, now),
+                    None => OutboundVerdict::ToServer,
+                }
+            }
+            PacketClass::StunMessage => {
+                let Some(message) = StunMessage::read(packet) else { return OutboundVerdict::ToViewer };
+                match message.kind() {
+                    SEND => match message.peer().zip(message.data()) {
+                        Some((peer, inner)) => self.check(relayed(peer), inner, now),
+                        None => OutboundVerdict::ToServer,
+                    },
+                    BINDING_REQUEST if message.username().is_some() => {
+                        self.check(PacketPath { local, transport, peer: to }, packet, now)
+                    }
+                    _ if message.is_response() => OutboundVerdict::ToViewer,
+                    kind => {
+                        if let (CHANNEL_BIND, Some(channel), Some(peer)) = (kind, message.channel(), message.peer()) {
+                            let key = (local, to, channel);
+                            self.channels.retain(|(known, _)| *known != key);
+                            push(&mut self.channels, CHANNELS, (key, peer));
+                        }
+                        self.serve(local, to, message.transaction(), now);
+                        OutboundVerdict::ToServer
+                    }
+                }
+            }
+            // What would ask for data channels, where the viewer wanted some.
+            PacketClass::DtlsData => OutboundVerdict::HeldBack,
+            _ => OutboundVerdict::ToViewer,
+        }
+    }
+
+    /// A copy of a check goes to `path` as well: its answer is expected from there, too.
+    pub(crate) fn expect(&mut self, path: PacketPath, packet: &[u8], now: Instant) {
+        if let Some(message) = StunMessage::read(packet) {
+            push(&mut self.asked, WAITING, (message.transaction(), path, now));
+        }
+    }
+
+    /// A request to a STUN or TURN server leaves.
+    fn serve(&mut self, local: SocketAddr, to: SocketAddr, transaction: Transaction, now: Instant) {
+        push(&mut self.served, WAITING, (transaction, now));
+        if !self.servers.contains(&(local, to)) {
+            push(&mut self.servers, SERVERS, (local, to));
+        }
+    }
+
+    /// Whatever is not a connectivity check leaves. A check that does is remembered.
+    fn check(&mut self, path: PacketPath, packet: &[u8], now: Instant) -> OutboundVerdict {
+        let Some(message) = StunMessage::read(packet).filter(|m| m.kind() == BINDING_REQUEST) else {
+            return OutboundVerdict::ToViewer;
+        };
+        // A name under .local, or a server, may have answered with anything.
+        if reachable(path.peer.ip(), self.loopback).is_err() || !self.checks.may_leave(path, now) {
+            self.refused.held_back += 1;
+            return OutboundVerdict::HeldBack;
+        }
+        push(&mut self.asked, WAITING, (message.transaction(), path, now));
+        OutboundVerdict::ToViewer
+    }
+
+    fn peer_of(&self, local: SocketAddr, server: SocketAddr, channel: u16) -> Option<SocketAddr> {
+        let key = (local, server, channel);
+        self.channels.iter().find(|(known, _)| *known == key).map(|(_, peer)| *peer)
+    }
+
+    /// A packet from `from`: whether it is let in, and what it claims if not.
+    pub(crate) fn incoming(
+        &mut self,
+        local: SocketAddr,
+        transport: Transport,
+        from: SocketAddr,
+        packet: &[u8],
+        now: Instant,
+        viewer: &impl ViewerIdentity,
+    ) -> (Result<(), RefusedReason>, SenderClaim) {
+        let (path, class) = (PacketPath { local, transport, peer: from }, class(packet));
+        let is_server = transport == Transport::Udp && self.servers.contains(&(local, from));
+        let answer = match class {
+            // An mDNS answer belongs to another socket; the stack would take it here as well.
+            _ if is_mdns(from) => Err(RefusedReason::Stranger),
+            PacketClass::Channel if is_server => match channel_data(packet) {
+                Some((channel, inner)) => match self.peer_of(local, from, channel) {
+                    Some(peer) => return self.take_inner(local, from, peer, inner, now, viewer),
+                    None => Err(RefusedReason::Stranger),
+                },
+                None => Err(RefusedReason::Stranger),
+            },
+            PacketClass::StunMessage => match StunMessage::read(packet) {
+                Some(message) if is_server && message.kind() == DATA => match (message.peer(), message.data()) {
+                    (Some(peer), Some(inner)) => return self.take_inner(local, from, peer, inner, now, viewer),
+                    _ => Err(RefusedReason::Stranger),
+                },
+                // A server may have more than one address: its answers are known by what they answer.
+                Some(message) if message.is_response() && self.was_served(message.transaction(), now) => {
+                    // A relay that is the board itself, or nowhere, would take every packet of the session with it.
+                    let is_good = |relay: SocketAddr| relay != local && reachable(relay.ip(), self.loopback).is_ok();
+                    match message.relay() {
+                        Some(relay) if !is_good(relay) => Err(RefusedReason::Stranger),
+                        _ => Ok(()),
+                    }
+                }
+                _ => return self.take(path, class, packet, now, viewer),
+            },
+            _ => return self.take(path, class, packet, now, viewer),
+        };
+        self.judged(answer, SenderClaim::Nothing)
+    }
+
+    /// What a TURN server hands on for a peer.
+    fn take_inner(
+        &mut self,
+        local: SocketAddr,
+        server: SocketAddr,
+        peer: SocketAddr,
+        inner: &[u8],
+        now: Instant,
+        viewer: &impl ViewerIdentity,
+    ) -> (Result<(), RefusedReason>, SenderClaim) {
+        self.take(PacketPath { local, transport: Transport::Relay(server), peer }, class(inner), inner, now, viewer)
+    }
+
+    fn take(
+        &mut self,
+        path: PacketPath,
+        class: PacketClass,
+        packet: &[u8],
+        now: Instant,
+        viewer: &impl ViewerIdentity,
+    ) -> (Result<(), RefusedReason>, SenderClaim) {
+        let mut claim = SenderClaim::Nothing;
+        let is_heard = self.checks.is_heard(&path, now);
+        let answer = match class {
+            PacketClass::StunMessage => match StunMessage::read(packet) {
+                Some(message) if message.kind() == BINDING_REQUEST => {
+                    let answer = self.request(path, message, is_heard, now);
+                    if answer.is_ok() {
+                        claim = SenderClaim::Signed;
+                    }
+                    answer
+                }
+                Some(message) if message.kind() == BINDING_SUCCESS => self.response(path, message, now, viewer),
+                _ => Err(RefusedReason::Stranger),
+            },
+            PacketClass::Dtls if !is_heard => Err(RefusedReason::Stranger),
+            PacketClass::Dtls if self.handshake.take(packet.len() as f64, now) => Ok(()),
+            PacketClass::Dtls => Err(RefusedReason::TooMuch),
+            PacketClass::DtlsData => Err(if is_heard { RefusedReason::Data } else { RefusedReason::Stranger }),
+            PacketClass::Rtp => Err(if is_heard { RefusedReason::Media } else { RefusedReason::Stranger }),
+            PacketClass::Rtcp(_) if packet.len() < SHORTEST_REPORT => Err(RefusedReason::Stranger),
+            PacketClass::Rtcp(ssrc) => {
+                let is_authentic = viewer.is_authentic(ssrc);
+                if is_authentic && !is_heard {
+                    claim = SenderClaim::Report;
+                }
+                match is_heard {
+                    true => self.report(ssrc, is_authentic, now),
+                    false => Err(RefusedReason::Stranger),
+                }
+            }
+            PacketClass::Channel | PacketClass::Other => Err(RefusedReason::Stranger),
+        };
+        self.judged(answer, claim)
+    }
+
+    fn judged(
+        &mut self,
+        answer: Result<(), RefusedReason>,
+        claim: SenderClaim,
+    ) -> (Result<(), RefusedReason>, SenderClaim) {
+        if let Err(why) = answer {
+            self.refused.count(why);
+        }
+        (answer, claim)
+    }
+
+    /// A connectivity check: it must be for this side and signed. Whatever is wrong with it, nobody is told.
+    fn request(
+        &mut self,
+        path: PacketPath,
+        message: StunMessage<'_>,
+        is_heard: bool,
+        now: Instant,
+    ) -> Result<(), RefusedReason> {
+        let name = message.username().ok_or(RefusedReason::Stranger)?;
+        let is_own = |own: &&(String, Secret)| {
+            name.strip_prefix(own.0.as_bytes()).is_some_and(|rest| rest.first() == Some(&b':'))
+        };
+        let (_, password) = self.own.iter().find(is_own).ok_or(RefusedReason::Stranger)?;
+        if !message.is_signed(password.expose().as_bytes()) {
+            return Err(RefusedReason::Stranger);
+        }
+        if !is_heard && !self.addresses.take(1.0, now) || !self.requests.take(1.0, now) {
+            return Err(RefusedReason::TooMuch);
+        }
+        self.checks.asked(path, now);
+        Ok(())
+    }
+
+    /// An answer to a check: it must come from where the check went, and be signed by the viewer.
+    fn response(
+        &mut self,
+        path: PacketPath,
+        message: StunMessage<'_>,
+        now: Instant,
+        viewer: &impl ViewerIdentity,
+    ) -> Result<(), RefusedReason> {
+        let transaction = message.transaction();
+        let is_its = |(known, to, _): &(Transaction, PacketPath, Instant)| *known == transaction && *to == path;
+        let at = self.asked.iter().position(is_its).ok_or(RefusedReason::Stranger)?;
+        if !viewer.password().is_some_and(|password| message.is_signed(password.as_bytes())) {
+            return Err(RefusedReason::Stranger);
+        }
+        self.asked.remove(at);
+        self.checks.answered(path, now);
+        Ok(())
+    }
+
+    fn was_served(&mut self, transaction: Transaction, now: Instant) -> bool {
+        while self.served.front().is_some_and(|(_, at)| now.saturating_duration_since(*at) >= ANSWER) {
+            self.served.pop_front();
+        }
+        self.served.iter().any(|(known, _)| *known == transaction)
+    }
+
+    /// RTCP from where the viewer is. It may still be forged, as long as its sender number was never authentic.
+    fn report(&mut self, ssrc: u32, is_authentic: bool, now: Instant) -> Result<(), RefusedReason> {
+        let room = match is_authentic {
+            true => self.reports.take(1.0, now),
+            false => self.strange_reports.take(1.0, now),
+        };
+        if !room {
+            return Err(RefusedReason::TooMuch);
+        }
+        if is_authentic || self.senders_known.contains(&ssrc) {
+            return Ok(());
+        }
+        if self.senders_left == 0 || !self.senders.take(1.0, now) {
+            return Err(RefusedReason::TooMuch);
+        }
+        self.senders_left -= 1;
+        push(&mut self.senders_known, SENDERS_KNOWN, ssrc);
+        Ok(())
+    }
+}
+
+/// The gate of one session, for its sockets and whoever describes it.
+#[derive(Debug)]
+pub(crate) struct SharedFilter(Mutex<PacketFilter>);
+
+impl SharedFilter {
+    pub(crate) fn new(login: Arc<Mutex<TokenBucket>>, loopback: bool) -> Self {
+        Self(Mutex::new(PacketFilter::new(login, loopback)))
+    }
+
+    /// Of the connection's driver, but for a moment now and then: never waited for.
+    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, PacketFilter> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[path = "filter_tests.rs"]
+mod tests;

@@ -1,0 +1,18 @@
+//! The media port: the sockets of one peer connection, and what passes them. Pure deciders, and the I/O around them.
+//!
+//! - `bind`: which addresses and ports a connection binds.
+//! - `runtime`: the stack's UDP sockets; each packet passes `filter` and `rebind` first.
+//! - `tcp`: the same for ICE-TCP streams (RFC 6544).
+//! - `stun`: reads packet classes (RFC 7983) and STUN and TURN messages.
+//! - `filter`: which packets come in; `refused` counts the others.
+//! - `checks`: how fast connectivity checks leave.
+//! - `rebind`: follows a viewer whose NAT gave it another port.
+
+pub(crate) mod bind;
+pub(crate) mod checks;
+pub(crate) mod filter;
+pub(crate) mod rebind;
+pub(crate) mod refused;
+pub(crate) mod runtime;
+pub(crate) mod stun;
+pub(crate) mod tcp;
