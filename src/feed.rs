@@ -13,7 +13,7 @@ use std::sync::{
 use bytes::Bytes;
 use tokio::sync::{broadcast, watch};
 
-pub use self::network::{Estimate, Evidence, Network, Word};
+pub use self::network::{Estimate, Evidence, Network, NetworkReport};
 use crate::clock::Mono;
 
 /// The share of the configured bitrate, in per cent, that one viewer's network leaves to the others where nobody said otherwise.
@@ -83,7 +83,7 @@ pub enum Fault {
 
 /// What viewers wish of an encoder. Newer replaces older; ten wishes are one.
 #[derive(Debug, Default)]
-pub struct Wishes {
+pub struct EncoderRequests {
     key: AtomicBool,
     repair: AtomicBool,
     bitrate: AtomicU32,
@@ -94,14 +94,14 @@ pub struct Wishes {
     ids: AtomicU64,
 }
 
-impl Wishes {
+impl EncoderRequests {
     /// Asks for a key frame as soon as possible: a viewer joins.
-    pub fn wish_key(&self) {
+    pub fn request_keyframe(&self) {
         self.key.store(true, Ordering::Release);
     }
 
     /// Asks for a key frame because a picture broke (PLI, FIR, a viewer that fell behind); at most one a second is made.
-    pub fn wish_repair(&self) {
+    pub fn request_repair(&self) {
         self.repair.store(true, Ordering::Release);
     }
 
@@ -131,7 +131,7 @@ impl Wishes {
     }
 
     /// Asks for a bitrate in bits per second; 0 is the configured one.
-    pub fn wish_bitrate(&self, bits: u32) {
+    pub fn request_bitrate(&self, bits: u32) {
         self.bitrate.store(bits, Ordering::Release);
     }
 
@@ -154,9 +154,9 @@ impl Wishes {
 
 /// The writing end: one device thread.
 #[derive(Debug, Clone)]
-pub struct Writer {
+pub struct FeedWriter {
     frames: broadcast::Sender<Arc<Frame>>,
-    wishes: Arc<Wishes>,
+    requests: Arc<EncoderRequests>,
     health: Arc<watch::Sender<Health>>,
     /// Why the source is not well, for a person.
     reason: Arc<Mutex<Option<Arc<str>>>>,
@@ -168,16 +168,16 @@ pub struct Writer {
 
 /// A reading end: one viewer.
 #[derive(Debug)]
-pub struct Reader {
+pub struct FeedReader {
     frames: broadcast::Receiver<Arc<Frame>>,
-    wishes: Arc<Wishes>,
+    requests: Arc<EncoderRequests>,
     network: Arc<Network>,
     health: watch::Receiver<Health>,
 }
 
 /// What a reader is given.
 #[derive(Debug)]
-pub enum Next {
+pub enum FeedItem {
     /// The next frame.
     Frame(Arc<Frame>),
     /// This many frames were overwritten before they were read.
@@ -185,10 +185,10 @@ pub enum Next {
 }
 
 /// Makes a feed whose ring holds `capacity` frames.
-pub fn feed(capacity: usize) -> Writer {
-    Writer {
+pub fn feed(capacity: usize) -> FeedWriter {
+    FeedWriter {
         frames: broadcast::Sender::new(capacity),
-        wishes: Arc::default(),
+        requests: Arc::default(),
         health: Arc::new(watch::Sender::new(Health::Starting)),
         reason: Arc::default(),
         ticks: Arc::default(),
@@ -196,7 +196,7 @@ pub fn feed(capacity: usize) -> Writer {
     }
 }
 
-impl Writer {
+impl FeedWriter {
     /// A writer of its own for one thread, which can be cut off without the others.
     pub fn for_thread(&self) -> Self {
         Self { cut: Arc::default(), ..self.clone() }
@@ -222,8 +222,8 @@ impl Writer {
     }
 
     /// What the readers wish for.
-    pub fn wishes(&self) -> &Wishes {
-        &self.wishes
+    pub fn requests(&self) -> &EncoderRequests {
+        &self.requests
     }
 
     /// Says how the source is doing.
@@ -270,22 +270,22 @@ impl Writer {
     }
 
     /// A new reader, from the next frame on.
-    pub fn subscribe(&self) -> Reader {
-        Reader {
+    pub fn subscribe(&self) -> FeedReader {
+        FeedReader {
             frames: self.frames.subscribe(),
-            wishes: Arc::clone(&self.wishes),
-            network: self.wishes.join(),
+            requests: Arc::clone(&self.requests),
+            network: self.requests.join(),
             health: self.health.subscribe(),
         }
     }
 }
 
-impl Reader {
+impl FeedReader {
     /// The next frame, or how many were missed; `None` once the source is gone for good. Cancel safe.
-    pub async fn next(&mut self) -> Option<Next> {
+    pub async fn next(&mut self) -> Option<FeedItem> {
         match self.frames.recv().await {
-            Ok(frame) => Some(Next::Frame(frame)),
-            Err(broadcast::error::RecvError::Lagged(n)) => Some(Next::Missed(n)),
+            Ok(frame) => Some(FeedItem::Frame(frame)),
+            Err(broadcast::error::RecvError::Lagged(n)) => Some(FeedItem::Missed(n)),
             Err(broadcast::error::RecvError::Closed) => None,
         }
     }
@@ -296,8 +296,8 @@ impl Reader {
     }
 
     /// What this reader may wish for.
-    pub fn wishes(&self) -> &Arc<Wishes> {
-        &self.wishes
+    pub fn requests(&self) -> &Arc<EncoderRequests> {
+        &self.requests
     }
 
     /// What this reader's network carries.

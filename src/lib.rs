@@ -8,11 +8,11 @@
 //! 8  main fuzz                      – the process; what feeds hostile bytes to the parts below
 //! 7  service                        – what lives as long as the service
 //! 6  run check demo setup           – what it can be told to do
-//! 5  sessions studio                – owners: they create and end
+//! 5  sessions devices                – owners: they create and end
 //! 4  broker viewer video audio      – threads of execution
 //! 3  grant ice signals              – what a session needs: a right, and ways; what the process is told
-//! 2  protocol stage rate systemd    – what is said; a device as its viewers know it; what serves all of them
-//! 1  feed demand meter log pulse addresses lastgood tls – what travels; when to be on; what is told
+//! 2  protocol media_source rate systemd    – what is said; a device as its viewers know it; what serves all of them
+//! 1  feed demand meter log liveness addresses lastgood tls – what travels; when to be on; what is told
 //! 0  clock config cli memory    – leaves
 //! ```
 
@@ -25,25 +25,25 @@ pub mod clock;
 pub mod config;
 pub mod demand;
 pub mod demo;
+pub mod devices;
 pub mod feed;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod grant;
 pub mod ice;
 pub mod lastgood;
+pub mod liveness;
 pub mod log;
+pub mod media_source;
 pub mod memory;
 pub mod meter;
 pub mod protocol;
-pub mod pulse;
 pub mod rate;
 pub mod run;
 pub mod service;
 pub mod sessions;
 pub mod setup;
 pub mod signals;
-pub mod stage;
-pub mod studio;
 pub mod systemd;
 pub mod tls;
 pub mod video;

@@ -8,9 +8,9 @@ use fanlight::{
     check,
     cli::{self, Cli, Command},
     config::reference,
-    demo, log, memory,
-    pulse::Pulse,
-    run,
+    demo,
+    liveness::Liveness,
+    log, memory, run,
     service::{self, End},
     setup,
     signals::Signals,
@@ -27,10 +27,10 @@ fn main() -> ExitCode {
     memory::frugal();
     match Cli::parse().command {
         Command::Run { config } => serve(&config),
-        Command::Demo(wishes) => show(&wishes),
+        Command::Demo(requests) => show(&requests),
         Command::Check { config, network: false } => tell(check::check(&config)),
         Command::Check { config, network: true } => look_around(&config),
-        Command::Setup(wishes) => set_up(&wishes),
+        Command::Setup(requests) => set_up(&requests),
         Command::Probe { json: true } => print(&serde_json::to_string_pretty(&check::probe()).unwrap_or_default()),
         Command::Probe { json: false } => print(&check::probe().text()),
         Command::Completions { shell } => {
@@ -73,22 +73,22 @@ fn tell(checked: check::Checked) -> ExitCode {
 }
 
 /// Asks, tests, writes, and has the service read it.
-fn set_up(wishes: &cli::Setup) -> ExitCode {
-    let file = &wishes.config;
+fn set_up(requests: &cli::Setup) -> ExitCode {
+    let file = &requests.config;
     // Before anybody has answered in vain.
-    let may_write = if wishes.print { Ok(()) } else { setup::write::writable(file) };
-    let asked = may_write.and_then(|()| setup::replaceable(file, wishes.replace)).and_then(|()| {
+    let may_write = if requests.print { Ok(()) } else { setup::write::writable(file) };
+    let asked = may_write.and_then(|()| setup::replaceable(file, requests.replace)).and_then(|()| {
         let probed = check::probe();
         let offers = setup::Offers::new(&probed.cameras, &probed.microphones);
         let (mut input, mut output) = (std::io::stdin().lock(), std::io::stderr());
         let mut answers =
-            setup::ask::answers(wishes, &offers, &mut input, &mut output).map_err(|end| end.to_string())?;
-        if wishes.print {
+            setup::ask::answers(requests, &offers, &mut input, &mut output).map_err(|end| end.to_string())?;
+        if requests.print {
             return Ok((answers, true));
         }
         let runtime = runtime().map_err(|e| format!("start the runtime: {e}"))?;
         let attempt = |answers: &setup::Answers| runtime.block_on(Box::pin(setup::settle::attempt(answers)));
-        let works = setup::settle::settle(wishes, &mut answers, attempt, &mut input, &mut output)?;
+        let works = setup::settle::settle(requests, &mut answers, attempt, &mut input, &mut output)?;
         runtime.shutdown_timeout(Duration::from_millis(100));
         Ok((answers, works))
     });
@@ -96,7 +96,7 @@ fn set_up(wishes: &cli::Setup) -> ExitCode {
         Ok(answers) => answers,
         Err(e) => return failed(format!("setup: {e}")),
     };
-    if wishes.print {
+    if requests.print {
         return print(&answers.toml(&setup::password_file(file)));
     }
     let draft = match setup::write::Draft::new(file, &answers) {
@@ -112,7 +112,7 @@ fn set_up(wishes: &cli::Setup) -> ExitCode {
     if checked.effective.is_none() {
         return failed("setup: nothing was written: what is wrong is said above");
     }
-    let told = draft.place().and_then(|()| match wishes.no_reload {
+    let told = draft.place().and_then(|()| match requests.no_reload {
         true => Ok("the service was not told".to_owned()),
         false => setup::write::tell_service(),
     });
@@ -180,8 +180,8 @@ fn serve(file: &Path) -> ExitCode {
     }
 }
 
-fn show(wishes: &cli::Demo) -> ExitCode {
-    let plan = match demo::plan::plan(wishes) {
+fn show(requests: &cli::Demo) -> ExitCode {
+    let plan = match demo::plan::plan(requests) {
         Ok(plan) => plan,
         Err(e) => {
             eprintln!("fanlight demo: {e}");
@@ -195,7 +195,7 @@ fn show(wishes: &cli::Demo) -> ExitCode {
     run_async(async {
         let mut signals = Signals::hear(true)?;
         let mut config = plan.config;
-        let ports = demo::Ports { page: wishes.port, ..demo::Ports::default() };
+        let ports = demo::Ports { page: requests.port, ..demo::Ports::default() };
         let served = demo::serve(&config.device, &config.broker.root, ports).await.map_err(|e| e.to_string())?;
         config.broker = served.broker.clone();
         println!("\nOpen {} in a browser on this machine. Ctrl-C ends it.\n", served.url);
@@ -205,7 +205,7 @@ fn show(wishes: &cli::Demo) -> ExitCode {
         let (_reload, reloads) = watch::channel(config.clone());
         let (_note, notes) = watch::channel(String::new());
         let stopped = signals.stopped();
-        let ended = run::run(config, reloads, stopped, &Pulse::default(), notes).await.map_err(|e| e.to_string());
+        let ended = run::run(config, reloads, stopped, &Liveness::default(), notes).await.map_err(|e| e.to_string());
         served.close().await;
         ended
     })

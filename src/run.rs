@@ -17,14 +17,14 @@ use crate::{
     broker::{self, EVENTS, Link},
     clock::Mono,
     config::Config,
+    devices::Devices,
     grant::Grant,
+    liveness::{Liveness, MAX_TURN},
     memory,
     protocol::{Presence, info::info as describe},
-    pulse::{Pulse, TURNING},
     sessions::Sessions,
-    studio::Studio,
     viewer::{
-        Stages, Terms,
+        MediaSources, Terms,
         peer::{PeerError, PeerFactory},
     },
 };
@@ -61,7 +61,7 @@ pub async fn run(
     config: Config,
     mut reload: watch::Receiver<Config>,
     shutdown: impl Future<Output = ()>,
-    pulse: &Pulse,
+    liveness: &Liveness,
     note: watch::Receiver<String>,
 ) -> Result<(), Error> {
     let mut secret = [0; 32];
@@ -71,15 +71,15 @@ pub async fn run(
 
     let peers = PeerFactory::new(&config.webrtc, config.audio.channels == 2)?;
     peers.set_need(config.video.bitrate, config.audio.bitrate);
-    let studio = Studio::new(&config.video, &config.audio, pulse);
-    if let Some(video) = &studio.video {
+    let devices = Devices::new(&config.video, &config.audio, liveness);
+    if let Some(video) = &devices.video {
         video.set_floor(config.video.floor);
     }
-    let stages = Stages { video: studio.video.clone(), audio: studio.audio.clone() };
+    let sources = MediaSources { video: devices.video.clone(), audio: devices.audio.clone() };
     let terms = watch::Sender::new(Arc::new(Terms::new(&config)));
     let (out, mut replies) = mpsc::channel(REPLIES);
     let (sessions, presence) =
-        Sessions::new(Grant::new(config.access, &secret), terms.subscribe(), Arc::clone(&peers), stages, out);
+        Sessions::new(Grant::new(config.access, &secret), terms.subscribe(), Arc::clone(&peers), sources, out);
 
     let keeper = Arc::clone(&peers);
     let mut keeping = tokio::spawn(async move { keeper.keep().await });
@@ -99,9 +99,9 @@ pub async fn run(
         presence: presence.clone(),
         events,
         stop: link_stop,
-        beat: pulse.register("broker link", broker::TURNING, Mono::now()),
+        heartbeat: liveness.register("broker link", broker::MAX_TURN, Mono::now()),
     });
-    let (video, audio) = (studio.video.clone(), studio.audio.clone());
+    let (video, audio) = (devices.video.clone(), devices.audio.clone());
     let line = status::Line { device: config.device.clone(), broker: outbox.state(), presence, video, audio, note };
     let status = tokio::spawn(line.tell());
     let (over, mut ended) = mpsc::channel(1);
@@ -112,8 +112,8 @@ pub async fn run(
             outbox.say(&viewer, payload).await;
         }
     });
-    let beat = pulse.register("sessions", TURNING, Mono::now());
-    let sessions = essential("sessions", &over, sessions.run(heard, sessions_stop, beat));
+    let heartbeat = liveness.register("sessions", MAX_TURN, Mono::now());
+    let sessions = essential("sessions", &over, sessions.run(heard, sessions_stop, heartbeat));
 
     let follower = tokio::spawn(addresses::follow(peers.moved.clone()));
     let mut moved = peers.moved.subscribe();
@@ -154,12 +154,12 @@ pub async fn run(
                 keeping = tokio::spawn(async move { keeper.keep().await });
                 infos.send_replace(describe(&new));
                 brokers.send_if_modified(|now| std::mem::replace(now, new.broker.clone()) != new.broker);
-                if let Some(video) = &studio.video {
+                if let Some(video) = &devices.video {
                     video.set_linger(new.video.linger);
                     video.set_bitrate(new.video.bitrate);
                     video.set_floor(new.video.floor);
                 }
-                if let Some(audio) = &studio.audio {
+                if let Some(audio) = &devices.audio {
                     audio.set_linger(new.audio.linger);
                 }
             }
@@ -178,7 +178,7 @@ pub async fn run(
         report("replies", timeout(CLOSE, mouth).await.unwrap_or(Ok(())));
         stop_link.send_replace(true);
         report("broker link", link.await);
-        studio.close().await;
+        devices.close().await;
     };
     if timeout(DOWN, down).await.is_err() {
         warn!("not everything stopped within {DOWN:?}; the rest is left to the kernel");

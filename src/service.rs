@@ -15,9 +15,8 @@ use crate::{
     clock::Mono,
     config::{self, Config, ConfigError, Loaded, Surroundings},
     lastgood::{Kept, Refused},
-    log, meter,
-    pulse::{Pulse, TURN, TURNING},
-    run,
+    liveness::{Liveness, MAX_TURN, TURN},
+    log, meter, run,
     signals::Signals,
     systemd,
 };
@@ -45,11 +44,11 @@ pub async fn serve(file: &Path) -> Result<(), End> {
     let log = log::start(&settings).map_err(|e| End::Failed(format!("start the log: {e}")))?;
     meter::set_period(settings.meter_period);
     start.remarks.iter().for_each(|remark| warn!("{remark}"));
-    let pulse = Pulse::default();
-    let beat = pulse.register("runtime", TURNING, Mono::now());
+    let liveness = Liveness::default();
+    let heartbeat = liveness.register("runtime", MAX_TURN, Mono::now());
     let turning = async {
         loop {
-            beat.tick(Mono::now());
+            heartbeat.tick(Mono::now());
             tokio::time::sleep(TURN).await;
         }
     };
@@ -60,13 +59,13 @@ pub async fn serve(file: &Path) -> Result<(), End> {
             None => service.blank().await,
         };
         match loaded {
-            Some(loaded) => service.watched(loaded, start.text, pulse.clone()).await.map_err(End::Failed),
+            Some(loaded) => service.watched(loaded, start.text, liveness.clone()).await.map_err(End::Failed),
             None => Ok(()),
         }
     };
     tokio::select! {
         ended = served => ended,
-        () = systemd::feed_watchdog(pulse.clone()) => Ok(()),
+        () = systemd::feed_watchdog(liveness.clone()) => Ok(()),
         () = turning => Ok(()),
     }
 }
@@ -181,7 +180,7 @@ impl Service<'_> {
     }
 
     /// Serves viewers until it is told to stop.
-    async fn watched(&mut self, loaded: Loaded, text: Option<String>, pulse: Pulse) -> Result<(), String> {
+    async fn watched(&mut self, loaded: Loaded, text: Option<String>, liveness: Liveness) -> Result<(), String> {
         loaded.warnings.iter().for_each(|w| warn!("{w}"));
         let config = loaded.config;
         info!("fanlight {} as {}", env!("CARGO_PKG_VERSION"), config.device);
@@ -195,7 +194,7 @@ impl Service<'_> {
         let stop = async move { stop.stopped().await };
         let note = self.note.subscribe();
         tokio::select! {
-            ended = run::run(config, reloads, stop, &pulse, note) => ended.map_err(|e| e.to_string()),
+            ended = run::run(config, reloads, stop, &liveness, note) => ended.map_err(|e| e.to_string()),
             () = self.reread(reload) => Ok(()),
         }
     }

@@ -20,7 +20,7 @@ use tracing::{debug, error, warn};
 
 use crate::{
     clock::Mono,
-    pulse::{Pulse, TURN},
+    liveness::{Liveness, TURN},
 };
 
 /// A status longer than this is cut: it is one line of a terminal, or two.
@@ -87,7 +87,7 @@ fn feeding(within: Option<Duration>) -> Option<Duration> {
 
 /// Feeds systemd's watchdog while every loop turns; once one stands still it is named, and systemd restarts the service.
 /// Never ends; without a watchdog it only names.
-pub async fn feed_watchdog(pulse: Pulse) {
+pub async fn feed_watchdog(liveness: Liveness) {
     let fed = feeding(sd_notify::watchdog_enabled());
     let period = fed.unwrap_or(TURN);
     let mut told = Vec::new();
@@ -99,7 +99,7 @@ pub async fn feed_watchdog(pulse: Pulse) {
             tokio::time::sleep(TURN).await;
         }
         last = Mono::now();
-        let late = pulse.late(last);
+        let late = liveness.late(last);
         if late.is_empty() {
             if !told.is_empty() {
                 warn!("watchdog: everything moves again");

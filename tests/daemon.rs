@@ -4,7 +4,7 @@ use fanlight::{
     broker,
     clock::Mono,
     config::{Access, Audio, AudioSource, Config, Id, Limits, Log, MqttVersion, Video, VideoSource, Webrtc},
-    pulse::{Pulse, TURNING},
+    liveness::{Liveness, MAX_TURN},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -19,7 +19,7 @@ struct Daemon {
     broker: Mosquitto,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
-    pulse: Pulse,
+    liveness: Liveness,
     _reload: watch::Sender<Config>,
 }
 
@@ -39,15 +39,15 @@ impl Daemon {
         };
         let (stop, stopped) = oneshot::channel();
         let (reload, seen) = watch::channel(config.clone());
-        let pulse = Pulse::default();
-        let felt = pulse.clone();
+        let liveness = Liveness::default();
+        let felt = liveness.clone();
         let task = tokio::spawn(async move {
             let (_note, notes) = watch::channel(String::new());
             fanlight::run::run(config, seen, async { drop(stopped.await) }, &felt, notes).await.unwrap();
         });
         let mut watcher = broker.watch("fanlight/v1/cam/#").await;
         next(&mut watcher, |m| m["state"] == "online").await;
-        (Self { broker, stop, task, pulse, _reload: reload }, watcher)
+        (Self { broker, stop, task, liveness, _reload: reload }, watcher)
     }
 
     async fn say(&self, viewer: &str, message: impl ToString, arguments: &[&str]) {
@@ -132,11 +132,11 @@ async fn every_loop_turns_while_nothing_happens() {
     // At the end of its period a loop is late if it has not turned since `now`.
     let waiting = || {
         let late = |period, names: &[&str]| {
-            daemon.pulse.late(now + period).into_iter().filter(|name| names.contains(&name.as_str())).count()
+            daemon.liveness.late(now + period).into_iter().filter(|name| names.contains(&name.as_str())).count()
         };
-        late(TURNING, &["audio", "sessions"]) + late(broker::TURNING, &["broker link"])
+        late(MAX_TURN, &["audio", "sessions"]) + late(broker::MAX_TURN, &["broker link"])
     };
-    assert_eq!(waiting(), 3, "they are known, and have not turned: {:?}", daemon.pulse);
+    assert_eq!(waiting(), 3, "they are known, and have not turned: {:?}", daemon.liveness);
     within(30, "a turn of each loop", async {
         while waiting() > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;

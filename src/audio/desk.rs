@@ -7,7 +7,7 @@ use tracing::info;
 use crate::{
     clock::Mono,
     config::Audio,
-    feed::{Fault, Frame, Health, Writer},
+    feed::{Fault, FeedWriter, Frame, Health},
     meter, rate,
 };
 
@@ -21,7 +21,7 @@ const PLANNING: u64 = 50;
 
 /// The end of every source.
 pub(super) struct Desk<'a> {
-    out: &'a Writer,
+    out: &'a FeedWriter,
     coder: Coder,
     delay: Duration,
     bitrate: u32,
@@ -46,7 +46,7 @@ struct Troubles {
 
 impl<'a> Desk<'a> {
     /// A desk that codes as configured and goes on in `out` after everything sent there before.
-    pub(super) fn new(config: &Audio, out: &'a Writer) -> Result<Self, Fault> {
+    pub(super) fn new(config: &Audio, out: &'a FeedWriter) -> Result<Self, Fault> {
         let channels = if config.channels == 1 { 1 } else { 2 };
         let mut coder = Coder::new(channels, config.bitrate, config.fec).map_err(opus_fault)?;
         Ok(Self {
@@ -150,12 +150,12 @@ impl<'a> Desk<'a> {
 
     /// Looks at what the viewers' networks carry and lose.
     fn plan(&mut self) -> opus::Result<()> {
-        let full = match self.out.wishes().bitrate() {
+        let full = match self.out.requests().bitrate() {
             0 => self.bitrate,
             wished => wished,
         };
         let now = Mono::now();
-        let networks: Vec<_> = self.out.wishes().networks().iter().filter_map(|n| n.estimate(now)).collect();
+        let networks: Vec<_> = self.out.requests().networks().iter().filter_map(|n| n.estimate(now)).collect();
         let (bits, loss) = rate::sound(&networks, full);
         self.coder.set_bitrate(bits)?;
         self.coder.set_loss(loss)
@@ -189,21 +189,21 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::feed::{self, Next, Reader};
+    use crate::feed::{self, FeedItem, FeedReader};
 
     const MS: u64 = 1_000_000;
 
     /// Ticks and time of all packets that wait.
-    fn frames(reader: &mut Reader) -> Vec<(u64, u64)> {
+    fn frames(reader: &mut FeedReader) -> Vec<(u64, u64)> {
         let next = || match reader.next().now_or_never() {
-            Some(Some(Next::Frame(f))) => Some((f.ticks, f.at.0)),
+            Some(Some(FeedItem::Frame(f))) => Some((f.ticks, f.at.0)),
             Some(other) => panic!("{other:?}"),
             None => None,
         };
         std::iter::from_fn(next).collect()
     }
 
-    fn desk(out: &Writer, channels: u8) -> Desk<'_> {
+    fn desk(out: &FeedWriter, channels: u8) -> Desk<'_> {
         Desk::new(&Audio { channels, ..Audio::default() }, out).unwrap()
     }
 

@@ -22,7 +22,7 @@ use tracing::debug;
 use crate::{
     clock::Mono,
     feed::Fault,
-    pulse::{self, Closes},
+    liveness::{self, Closes},
 };
 
 use super::{
@@ -87,10 +87,10 @@ impl Ear {
         let said = Said::catch();
         let c_name = CString::new(name).map_err(|_| Fault::Failed(format!("microphone {name:?}: not a name")))?;
         let on: Arc<str> = name.into();
-        if let Some(why) = pulse::still_hangs(name) {
+        if let Some(why) = liveness::still_hangs(name) {
             return Err(Fault::Failed(format!("microphone {name}: {why}")));
         }
-        let pcm = pulse::during("snd_pcm_open", &on, || PCM::open(&c_name, Direction::Capture, true));
+        let pcm = liveness::during("snd_pcm_open", &on, || PCM::open(&c_name, Direction::Capture, true));
         let pcm = pcm.map_err(|e| fault(name, "open", e, &said))?;
         let mut ear = Self {
             pcm: Closes::new(pcm, "snd_pcm_close", Arc::clone(&on)),
@@ -103,8 +103,8 @@ impl Ear {
             wanted,
             started: Mono::default(),
         };
-        pulse::during("snd_pcm_hw_params", &on, || ear.negotiate(&said))?;
-        pulse::during("snd_pcm_sw_params", &on, || ear.set_wake_up(&said))?;
+        liveness::during("snd_pcm_hw_params", &on, || ear.negotiate(&said))?;
+        liveness::during("snd_pcm_sw_params", &on, || ear.set_wake_up(&said))?;
         drop(said);
         ear.started = Mono::now();
         ear.start()?;
@@ -189,14 +189,14 @@ impl Ear {
         let mut heard_at = Mono::now();
         drop(said);
         while !stop.load(Ordering::Acquire) {
-            pulse::turn();
-            match pulse::during("snd_pcm_readi", self.pcm.on(), || self.read(&mut bytes)) {
+            liveness::turn();
+            match liveness::during("snd_pcm_readi", self.pcm.on(), || self.read(&mut bytes)) {
                 Ok(Some(heard)) => {
                     heard_at = Mono::now();
                     run.take(self, &bytes[..heard.frames * frame], &heard, desk)?;
                 }
                 Ok(None) if Mono::now().since(heard_at) > SILENT => return Ok(End::Silent),
-                Ok(None) => pulse::during("poll", self.pcm.on(), || self.wait(&mut waiting)),
+                Ok(None) => liveness::during("poll", self.pcm.on(), || self.wait(&mut waiting)),
                 Err(_) if Mono::now().since(heard_at) > SILENT => return Ok(End::Silent),
                 Err(e) => {
                     self.recover(e, desk)?;
@@ -279,7 +279,7 @@ impl Ear {
             libc::ESTRPIPE => {
                 desk.suspended();
                 let said = Said::catch();
-                match pulse::during("snd_pcm_resume", self.pcm.on(), || self.pcm.resume()) {
+                match liveness::during("snd_pcm_resume", self.pcm.on(), || self.pcm.resume()) {
                     Ok(()) if self.pcm.state_raw() == State::Running as i32 => Ok(()),
                     // The board is not awake yet.
                     Err(e) if e.errno().abs() == libc::EAGAIN => Ok(()),
@@ -298,7 +298,7 @@ impl Ear {
     fn start(&self) -> Result<(), Fault> {
         let said = Said::catch();
         let start = || self.pcm.prepare().and_then(|()| self.pcm.start());
-        pulse::during("snd_pcm_start", self.pcm.on(), start).map_err(|e| fault(&self.name, "start", e, &said))
+        liveness::during("snd_pcm_start", self.pcm.on(), start).map_err(|e| fault(&self.name, "start", e, &said))
     }
 
     /// How long so many frames last.

@@ -33,7 +33,7 @@ use tracing::{debug, info};
 
 use crate::{
     config::{Audio, AudioSource},
-    feed::{Fault, Health, Writer},
+    feed::{Fault, FeedWriter, Health},
 };
 
 pub use choose::{Choice, Refusal, choose};
@@ -44,7 +44,7 @@ use microphone::{Ear, End};
 
 /// Captures and encodes until `stop` is set or the source fails. Blocks: it is the body of the thread `audio`. Notices
 /// `stop` within 100 ms.
-pub fn run(config: &Audio, out: &Writer, stop: &AtomicBool) -> Result<(), Fault> {
+pub fn run(config: &Audio, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault> {
     let mut desk = Desk::new(config, out)?;
     let channels = desk.channels();
     let ended = match &config.source {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{clock::Mono, feed::Fault, pulse};
+use crate::{clock::Mono, feed::Fault, liveness};
 
 use super::{coder::BLOCK, desk::Desk};
 
@@ -26,7 +26,7 @@ pub(super) fn play(
     let mut at = Mono::now();
     desk.begin(at)?;
     while !stop.load(Ordering::Acquire) {
-        pulse::turn();
+        liveness::turn();
         let due = at + PERIOD;
         thread::sleep(due.since(Mono::now()));
         if Mono::now().since(due) > LATE {

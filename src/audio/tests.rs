@@ -14,13 +14,13 @@ use super::{coder::BLOCK, run, timeline::RATE};
 use crate::{
     clock::Mono,
     config::{Audio, AudioSource},
-    feed::{self, Fault, Frame, Health, Next, Reader},
+    feed::{self, Fault, FeedItem, FeedReader, Frame, Health},
 };
 
 /// A running source, and what it sends.
 struct Sound {
-    reader: Reader,
-    out: feed::Writer,
+    reader: FeedReader,
+    out: feed::FeedWriter,
     stop: Arc<std::sync::atomic::AtomicBool>,
     thread: Option<JoinHandle<Result<(), Fault>>>,
 }
@@ -51,7 +51,7 @@ impl Sound {
             while frames.len() < n {
                 tokio::select! {
                     next = self.reader.next() => match next {
-                        Some(Next::Frame(frame)) => frames.push((frame, Mono::now())),
+                        Some(FeedItem::Frame(frame)) => frames.push((frame, Mono::now())),
                         other => panic!("{other:?}"),
                     },
                     () = tokio::time::sleep(Duration::from_secs(5)) => {

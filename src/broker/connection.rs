@@ -20,11 +20,11 @@ use super::{
 use crate::{
     clock::Mono,
     config::{self, MqttVersion},
+    liveness::TURN,
     protocol::{
         Topics,
         status::{self, Absence},
     },
-    pulse::TURN,
 };
 
 /// `status` is said anew after this long, and forgotten by the broker after three times as long.
@@ -127,10 +127,10 @@ impl Keeper {
             contradicted: &contradicted,
         };
         // A broker that keeps the mouth waiting is the ears' matter, and no loop that stands still.
-        let beat = self.link.beat.clone();
+        let heartbeat = self.link.heartbeat.clone();
         let turning = async {
             loop {
-                beat.tick(Mono::now());
+                heartbeat.tick(Mono::now());
                 sleep(TURN).await;
             }
         };

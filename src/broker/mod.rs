@@ -45,8 +45,8 @@ use self::{backoff::Backoff, connection::End, trouble::Complaints, wire::Local};
 use crate::{
     clock::Mono,
     config::{self, Access, Id, Transport},
+    liveness::{Heartbeat, TURN},
     protocol::Presence,
-    pulse::{Beat, TURN},
 };
 
 /// Messages from viewers that wait for the sessions; the caller makes that channel.
@@ -54,7 +54,7 @@ pub const EVENTS: usize = 32;
 /// Messages to viewers that wait for the broker; then `say` waits.
 const OUTBOX: usize = 64;
 /// How long the link may take for a turn: the longest pause between two tries, and air.
-pub const TURNING: Duration = Duration::from_secs(90);
+pub const MAX_TURN: Duration = Duration::from_secs(90);
 /// Largest message a viewer may send, in bytes (protocol, section 7).
 pub const MESSAGE_MAX: usize = 32 << 10;
 
@@ -137,8 +137,8 @@ pub struct Link {
     pub events: mpsc::Sender<Event>,
     /// Ends the link when it turns true, or when its sender is gone.
     pub stop: watch::Receiver<bool>,
-    /// Tells that the link still turns, at least once in `TURNING`.
-    pub beat: Beat,
+    /// Tells that the link still turns, at least once in `MAX_TURN`.
+    pub heartbeat: Heartbeat,
 }
 
 /// Says things over the link: a cheap handle.
@@ -232,7 +232,7 @@ impl Keeper {
     async fn keep(mut self) {
         let mut backoff = Backoff::default();
         loop {
-            self.link.beat.tick(Mono::now());
+            self.link.heartbeat.tick(Mono::now());
             let config = Arc::new(self.link.config.borrow_and_update().clone());
             debug!("broker {}: connecting", url(&config));
             let (end, lasted) = Box::pin(self.connection(&config)).await;
@@ -262,7 +262,7 @@ impl Keeper {
                     let pause = backoff.pause(kind, getrandom::u32().unwrap_or(u32::MAX / 2));
                     debug!("broker {}: again in {} ms", url(&config), pause.as_millis());
                     tokio::select! {
-                        () = ticking(&self.link.beat, pause) => {}
+                        () = ticking(&self.link.heartbeat, pause) => {}
                         () = stopped(&mut self.link.stop) => break,
                         () = changed(&mut self.link.config) => backoff.reset(),
                     }
@@ -280,10 +280,10 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// A pause, however long, in which the link tells that it still turns.
-async fn ticking(beat: &Beat, pause: Duration) {
+async fn ticking(heartbeat: &Heartbeat, pause: Duration) {
     let until = tokio::time::Instant::now() + pause;
     while tokio::time::Instant::now() < until {
-        beat.tick(Mono::now());
+        heartbeat.tick(Mono::now());
         sleep_until(until.min(tokio::time::Instant::now() + TURN)).await;
     }
 }

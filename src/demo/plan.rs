@@ -28,19 +28,19 @@ const OPTIONS: [(&str, &str); 6] = [
 ];
 
 /// Plans the demo. An error names the option that is not possible, and says what is.
-pub fn plan(wishes: &cli::Demo) -> Result<Plan, String> {
+pub fn plan(requests: &cli::Demo) -> Result<Plan, String> {
     let quote = |text: &str| toml::Value::String(text.to_owned()).to_string();
     // The config's own parser judges the wishes, so that flags and file agree on what is possible.
     let text = format!(
         "device = \"demo\"\nname = \"Demo\"\n[broker]\nurl = \"mqtt://127.0.0.1\"\n[access]\nmode = \"broker\"\n\
          the_broker_can_watch = true\n[video]\nsource = {}\nsize = {}\nfps = {}\nbitrate_kbps = {}\n[audio]\nsource = {}\n\
          [webrtc]\nloopback = true\n[limits]\nstarts_per_minute = 60\n[log]\nfilter = {}\n",
-        quote(&wishes.video),
-        quote(&wishes.size),
-        wishes.fps,
-        wishes.bitrate_kbps,
-        quote(&wishes.audio),
-        quote(&wishes.log),
+        quote(&requests.video),
+        quote(&requests.size),
+        requests.fps,
+        requests.bitrate_kbps,
+        quote(&requests.audio),
+        quote(&requests.log),
     );
     let loaded = parse(&text, Path::new("demo"), &Surroundings::default())
         .map_err(|e| e.problems.iter().map(|p| told(&p.key, &p.message)).collect::<Vec<_>>().join("\n"))?;
@@ -100,7 +100,7 @@ fn told(key: &str, message: &str) -> String {
 mod tests {
     use super::*;
 
-    fn wishes(video: &str, size: &str) -> cli::Demo {
+    fn requests(video: &str, size: &str) -> cli::Demo {
         cli::Demo {
             video: video.into(),
             audio: "tone".into(),
@@ -114,26 +114,26 @@ mod tests {
 
     #[test]
     fn a_wish_that_is_not_possible_is_answered_with_what_is() {
-        for (wishes, words) in [
-            (wishes("test", "wide"), "--size: \"wide\" is not possible"),
-            (wishes("video7", "640x360"), "--video: \"video7\" is not possible"),
-            (wishes("/dev/no-such-camera", "640x360"), "--video /dev/no-such-camera: "),
-            (wishes("clip:/no/such.mjpeg", "640x360"), "--video clip:/no/such.mjpeg: "),
+        for (requests, words) in [
+            (requests("test", "wide"), "--size: \"wide\" is not possible"),
+            (requests("video7", "640x360"), "--video: \"video7\" is not possible"),
+            (requests("/dev/no-such-camera", "640x360"), "--video /dev/no-such-camera: "),
+            (requests("clip:/no/such.mjpeg", "640x360"), "--video clip:/no/such.mjpeg: "),
             (
-                cli::Demo { audio: "clip:/no/such.wav".into(), ..wishes("test", "640x360") },
+                cli::Demo { audio: "clip:/no/such.wav".into(), ..requests("test", "640x360") },
                 "--audio clip:/no/such.wav: ",
             ),
-            (cli::Demo { fps: 1000, ..wishes("test", "640x360") }, "--fps: 1000 is not possible"),
-            (cli::Demo { log: "infoo".into(), ..wishes("test", "640x360") }, "--log: \"infoo\" is not possible"),
+            (cli::Demo { fps: 1000, ..requests("test", "640x360") }, "--fps: 1000 is not possible"),
+            (cli::Demo { log: "infoo".into(), ..requests("test", "640x360") }, "--log: \"infoo\" is not possible"),
         ] {
-            let error = plan(&wishes).unwrap_err();
+            let error = plan(&requests).unwrap_err();
             assert!(error.starts_with(words), "{error}, expected {words}");
         }
     }
 
     #[test]
     fn what_is_asked_for_is_taken() {
-        let plan = plan(&wishes("test", "640x360")).unwrap();
+        let plan = plan(&requests("test", "640x360")).unwrap();
         assert_eq!((plan.config.video.source, plan.config.video.size), (VideoSource::Test, (640, 360)));
         assert!(plan.config.webrtc.loopback && plan.notes.is_empty());
     }

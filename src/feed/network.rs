@@ -18,7 +18,7 @@ pub enum Evidence {
 
 /// What a viewer's connection says of its network.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Word {
+pub struct NetworkReport {
     /// Bits per second that the network carries, all headers included.
     pub bits: u32,
     /// The fraction of packets that gets lost, 0 to 1.
@@ -70,11 +70,11 @@ impl Network {
     }
 
     /// Says what it carries.
-    pub fn tell(&self, word: Word) {
-        self.bits.store(word.bits, Ordering::Relaxed);
-        self.loss.store((word.loss * 1_000.0) as u32, Ordering::Relaxed);
-        self.until.store(word.until.0, Ordering::Relaxed);
-        self.evidence.store(word.evidence as u8, Ordering::Release);
+    pub fn update(&self, report: NetworkReport) {
+        self.bits.store(report.bits, Ordering::Relaxed);
+        self.loss.store((report.loss * 1_000.0) as u32, Ordering::Relaxed);
+        self.until.store(report.until.0, Ordering::Relaxed);
+        self.evidence.store(report.evidence as u8, Ordering::Release);
     }
 
     /// What is known at this time; `None` before the first word.
@@ -132,17 +132,17 @@ mod tests {
         let network = Network::default();
         assert_eq!(network.estimate(Mono(0)), None, "nothing was said yet");
         let evidence = |at: u64| network.estimate(Mono(at)).map(|estimate| estimate.evidence);
-        let word = Word { bits: 1_000_000, loss: 0.01, evidence: Evidence::Guessed, until: Mono(0) };
-        network.tell(word);
+        let report = NetworkReport { bits: 1_000_000, loss: 0.01, evidence: Evidence::Guessed, until: Mono(0) };
+        network.update(report);
         assert_eq!(evidence(5), Some(Evidence::Guessed), "a guess does not grow old");
-        network.tell(Word { evidence: Evidence::Measured, until: Mono(10), ..word });
+        network.update(NetworkReport { evidence: Evidence::Measured, until: Mono(10), ..report });
         assert_eq!((evidence(10), evidence(11)), (Some(Evidence::Measured), Some(Evidence::Silent)));
-        network.tell(Word { evidence: Evidence::Measured, until: Mono(20), ..word });
+        network.update(NetworkReport { evidence: Evidence::Measured, until: Mono(20), ..report });
         assert_eq!(evidence(11), Some(Evidence::Measured));
         network.set_lost(true);
         assert_eq!(evidence(11), Some(Evidence::Silent), "its path is lost");
         network.set_lost(false);
-        network.tell(Word { evidence: Evidence::Silent, until: Mono(90), ..word });
+        network.update(NetworkReport { evidence: Evidence::Silent, until: Mono(90), ..report });
         assert_eq!(evidence(11), Some(Evidence::Silent));
     }
 }

@@ -10,13 +10,13 @@ async fn a_late_reader_pays_alone_and_the_writer_never_waits() {
     let (mut late, mut prompt) = (writer.subscribe(), writer.subscribe());
     for n in 0..10 {
         writer.send(frame(n));
-        assert!(matches!(prompt.next().await, Some(Next::Frame(f)) if f.ticks == n));
+        assert!(matches!(prompt.next().await, Some(FeedItem::Frame(f)) if f.ticks == n));
     }
-    assert!(matches!(late.next().await, Some(Next::Missed(6))));
-    assert!(matches!(late.next().await, Some(Next::Frame(f)) if f.ticks == 6));
+    assert!(matches!(late.next().await, Some(FeedItem::Missed(6))));
+    assert!(matches!(late.next().await, Some(FeedItem::Frame(f)) if f.ticks == 6));
     late.skip_to_now();
     writer.send(frame(11));
-    assert!(matches!(late.next().await, Some(Next::Frame(f)) if f.ticks == 11));
+    assert!(matches!(late.next().await, Some(FeedItem::Frame(f)) if f.ticks == 11));
     drop(writer);
     assert!(late.next().await.is_none());
 }
@@ -25,9 +25,9 @@ async fn a_late_reader_pays_alone_and_the_writer_never_waits() {
 fn ten_wishes_are_one() {
     let writer = feed(4);
     let reader = writer.subscribe();
-    (0..10).for_each(|_| reader.wishes().wish_key());
-    assert!(writer.wishes().take_key());
-    assert!(!writer.wishes().take_key());
+    (0..10).for_each(|_| reader.requests().request_keyframe());
+    assert!(writer.requests().take_key());
+    assert!(!writer.requests().take_key());
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn a_thread_that_was_given_up_writes_nothing_any_more() {
     new.send(frame(2));
     new.set_health(Health::Ok);
     for expected in [1, 2] {
-        assert!(matches!(reader.next().await, Some(Next::Frame(f)) if f.ticks == expected));
+        assert!(matches!(reader.next().await, Some(FeedItem::Frame(f)) if f.ticks == expected));
     }
     assert_eq!((writer.health(), writer.last_ticks()), (Health::Ok, Some(2)));
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::{sync::watch, time::sleep};
 
-use crate::{broker, config::Id, protocol::Presence, stage::Stage, systemd};
+use crate::{broker, config::Id, media_source::MediaSource, protocol::Presence, systemd};
 
 /// The line changes at most so often.
 const PACE: Duration = Duration::from_secs(1);
@@ -14,8 +14,8 @@ pub(super) struct Line {
     pub(super) device: Id,
     pub(super) broker: watch::Receiver<broker::State>,
     pub(super) presence: watch::Receiver<Presence>,
-    pub(super) video: Option<Stage>,
-    pub(super) audio: Option<Stage>,
+    pub(super) video: Option<MediaSource>,
+    pub(super) audio: Option<MediaSource>,
     /// What a person should know beside that, such as a configuration that was refused; empty: nothing.
     pub(super) note: watch::Receiver<String>,
 }
@@ -43,7 +43,7 @@ impl Line {
             broker::State::Over => "left",
         };
         let viewers = self.presence.borrow_and_update().viewers;
-        let described = |stage: &Option<Stage>| stage.as_ref().map(Stage::described);
+        let described = |source: &Option<MediaSource>| source.as_ref().map(MediaSource::described);
         let (video, audio) = (described(&self.video), described(&self.audio));
         let note = self.note.borrow_and_update();
         text(&self.device, broker, viewers, video.as_deref(), audio.as_deref(), &note)
@@ -55,8 +55,8 @@ impl Line {
             () = changed(&mut self.broker) => {}
             () = changed(&mut self.presence) => {}
             () = changed(&mut self.note) => {}
-            () = stage_changed(&mut self.video) => {}
-            () = stage_changed(&mut self.audio) => {}
+            () = source_changed(&mut self.video) => {}
+            () = source_changed(&mut self.audio) => {}
         }
     }
 }
@@ -67,9 +67,9 @@ async fn changed<T>(value: &mut watch::Receiver<T>) {
     }
 }
 
-async fn stage_changed(stage: &mut Option<Stage>) {
-    match stage {
-        Some(stage) => stage.changed().await,
+async fn source_changed(source: &mut Option<MediaSource>) {
+    match source {
+        Some(source) => source.changed().await,
         None => std::future::pending().await,
     }
 }

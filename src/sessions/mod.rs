@@ -28,16 +28,16 @@ use crate::{
     config::Id,
     feed::Health,
     grant::{self, Grant},
+    liveness::{Heartbeat, TURN},
+    media_source::MediaSource,
     protocol::{
         ErrorName, MediaHealth, Presence, Refusal, Reply, Request, SessionId,
         compose::compose,
         envelope,
         parse::{Head, parse},
     },
-    pulse::{Beat, TURN},
-    stage::Stage,
     viewer::{
-        INBOX, Message, Stages, Terms, Viewer, health_changed,
+        INBOX, MediaSources, Message, Terms, Viewer, health_changed,
         peer::PeerFactory,
         session::lifecycle::{EndReason, SessionPhase},
     },
@@ -74,7 +74,7 @@ pub struct Sessions {
     grant: Grant,
     terms: watch::Receiver<Arc<Terms>>,
     peers: Arc<PeerFactory>,
-    stages: Stages,
+    sources: MediaSources,
     out: mpsc::Sender<(Id, Bytes)>,
     presence: watch::Sender<Presence>,
     admission: Admission,
@@ -94,13 +94,13 @@ impl Sessions {
         grant: Grant,
         terms: watch::Receiver<Arc<Terms>>,
         peers: Arc<PeerFactory>,
-        stages: Stages,
+        sources: MediaSources,
         out: mpsc::Sender<(Id, Bytes)>,
     ) -> (Self, watch::Receiver<Presence>) {
         let now = Mono::now();
         let limits = terms.borrow().limits.clone();
         let presence = Presence {
-            media: health(&stages),
+            media: health(&sources),
             viewers: 0,
             max_viewers: limits.viewers,
             clock: grant::clock(),
@@ -111,7 +111,7 @@ impl Sessions {
             grant,
             terms,
             peers,
-            stages,
+            sources,
             out,
             presence,
             admission: Admission::new(limits, now),
@@ -126,13 +126,18 @@ impl Sessions {
     }
 
     /// Serves until `shutdown` is true or the link is dropped; then says goodbye to all, within 1.5 s.
-    pub async fn run(mut self, mut events: mpsc::Receiver<Event>, mut shutdown: watch::Receiver<bool>, beat: Beat) {
+    pub async fn run(
+        mut self,
+        mut events: mpsc::Receiver<Event>,
+        mut shutdown: watch::Receiver<bool>,
+        heartbeat: Heartbeat,
+    ) {
         let mut terms = self.terms.clone();
-        let mut video = self.stages.video.as_ref().map(Stage::health);
-        let mut audio = self.stages.audio.as_ref().map(Stage::health);
+        let mut video = self.sources.video.as_ref().map(MediaSource::health);
+        let mut audio = self.sources.audio.as_ref().map(MediaSource::health);
         loop {
             let now = Mono::now();
-            beat.tick(now);
+            heartbeat.tick(now);
             let wake = self.wake(now);
             tokio::select! {
                 _ = shutdown.wait_for(|stop| *stop) => break,
@@ -281,7 +286,7 @@ impl Sessions {
             opening: (head.seq, request),
             terms,
             peers: Arc::clone(&self.peers),
-            stages: self.stages.clone(),
+            sources: self.sources.clone(),
             out: self.out.clone(),
             inbox: heard,
             stop: stopped,
@@ -360,7 +365,7 @@ impl Sessions {
 
     fn publish(&self, now: Mono) {
         let next = Presence {
-            media: health(&self.stages),
+            media: health(&self.sources),
             viewers: self.seats.values().filter(|seat| !seat.is_leaving()).count(),
             max_viewers: self.terms.borrow().limits.viewers,
             clock: grant::clock(),
@@ -384,9 +389,9 @@ impl Sessions {
     }
 }
 
-fn health(stages: &Stages) -> MediaHealth {
-    let of = |stage: &Option<Stage>| stage.as_ref().map_or(Health::Absent, |s| *s.health().borrow());
-    MediaHealth { video: of(&stages.video), audio: of(&stages.audio) }
+fn health(sources: &MediaSources) -> MediaHealth {
+    let of = |source: &Option<MediaSource>| source.as_ref().map_or(Health::Absent, |s| *s.health().borrow());
+    MediaHealth { video: of(&sources.video), audio: of(&sources.audio) }
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     config::{Access, Audio, AudioSource, IceLogin, IceServer, Limits, Video, VideoSource, Webrtc},
+    devices::Devices,
+    liveness::Liveness,
     protocol::contract_tests,
-    pulse::Pulse,
-    studio::Studio,
 };
 
 mod clients;
@@ -33,7 +33,7 @@ struct House {
     presence: watch::Receiver<Presence>,
     stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
-    _studio: Studio,
+    _studio: Devices,
 }
 
 /// What a link gets to carry.
@@ -42,7 +42,7 @@ type Said = mpsc::Receiver<(Id, Bytes)>;
 type Changes = watch::Sender<Arc<Terms>>;
 
 /// What a house is built of.
-type Parts = (Sessions, Said, watch::Receiver<Presence>, Changes, Arc<PeerFactory>, Studio);
+type Parts = (Sessions, Said, watch::Receiver<Presence>, Changes, Arc<PeerFactory>, Devices);
 
 /// Nothing but loopback.
 fn loopback() -> Webrtc {
@@ -56,14 +56,14 @@ fn sessions(limits: Limits, audio: AudioSource) -> Parts {
 
 fn sessions_with(limits: Limits, audio: AudioSource, video: VideoSource) -> Parts {
     let video = Video { source: video, ..Video::default() };
-    let studio = Studio::new(&video, &Audio { source: audio, ..Audio::default() }, &Pulse::default());
+    let devices = Devices::new(&video, &Audio { source: audio, ..Audio::default() }, &Liveness::default());
     let peers = PeerFactory::new(&loopback(), false).unwrap();
-    let stages = Stages { video: studio.video.clone(), audio: studio.audio.clone() };
+    let sources = MediaSources { video: devices.video.clone(), audio: devices.audio.clone() };
     let (terms, seen) = watch::channel(Arc::new(Terms { limits, loopback: true }));
     let (out, said) = mpsc::channel(64);
     let (sessions, presence) =
-        Sessions::new(Grant::new(Access::Broker, &[7; 32]), seen, Arc::clone(&peers), stages, out);
-    (sessions, said, presence, terms, peers, studio)
+        Sessions::new(Grant::new(Access::Broker, &[7; 32]), seen, Arc::clone(&peers), sources, out);
+    (sessions, said, presence, terms, peers, devices)
 }
 
 impl House {
@@ -71,11 +71,11 @@ impl House {
         Self::with(sessions(limits, audio))
     }
 
-    fn with((sessions, said, presence, terms, peers, studio): Parts) -> Self {
+    fn with((sessions, said, presence, terms, peers, devices): Parts) -> Self {
         let (events, heard) = mpsc::channel(32);
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(sessions.run(heard, stopped, Beat::default()));
-        Self { terms, peers, events, said, presence, stop, task, _studio: studio }
+        let task = tokio::spawn(sessions.run(heard, stopped, Heartbeat::default()));
+        Self { terms, peers, events, said, presence, stop, task, _studio: devices }
     }
 
     fn usual() -> Self {

@@ -23,7 +23,7 @@ use crate::{
         Taken,
         h264::{self, Sets, Watch},
         jpeg::{self, Jpeg, Refusal},
-        pace::{Beat, Rate},
+        pace::{Heartbeat, Rate},
         picture,
         planes::Planes,
         sps,
@@ -44,7 +44,7 @@ pub(crate) struct Clip {
     name: String,
     reader: Reader,
     kind: Kind,
-    beat: Beat,
+    heartbeat: Heartbeat,
     rate: Rate,
     /// What was found since the file was begun.
     round: Round,
@@ -105,8 +105,8 @@ impl Clip {
             }
             _ => return Err(failed("clips are .h264, .mjpeg or .y4m".into())),
         };
-        let (beat, round) = (Beat::new(rate, Mono::now()), Round::default());
-        Ok(Self { name, reader, kind, beat, rate, round, told: false, searching: true })
+        let (heartbeat, round) = (Heartbeat::new(rate, Mono::now()), Round::default());
+        Ok(Self { name, reader, kind, heartbeat, rate, round, told: false, searching: true })
     }
 
     /// What it is called in messages.
@@ -126,7 +126,7 @@ impl Clip {
 
     /// When the next picture is due.
     pub(crate) fn due(&self) -> Mono {
-        self.beat.due()
+        self.heartbeat.due()
     }
 
     /// A viewer needs a key frame: a coded clip goes on from its next one.
@@ -138,7 +138,7 @@ impl Clip {
     pub(crate) fn next(&mut self, now: Mono, counts: &mut Counts) -> Result<Taken<'_>, Fault> {
         match self.read(counts) {
             Ok(true) => {
-                self.beat.advance(now);
+                self.heartbeat.advance(now);
                 Ok(self.taken(now))
             }
             Ok(false) => Ok(Taken::Nothing),

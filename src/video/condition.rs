@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use crate::{
     clock::Mono,
-    feed::{Fault, Health, Writer},
+    feed::{Fault, FeedWriter, Health},
     meter::Counts,
     video::{h264::Watch, intake::Intake, reopen::Reopen, source::Source},
 };
@@ -68,7 +68,7 @@ impl Condition {
     }
 
     /// A picture was sent.
-    pub(super) fn sent(&mut self, out: &Writer, seen: Health) {
+    pub(super) fn sent(&mut self, out: &FeedWriter, seen: Health) {
         self.started = true;
         if self.trouble.is_none() {
             out.set_health(seen);
@@ -81,7 +81,13 @@ impl Condition {
     }
 
     /// Nothing came that can be used; an error where that has lasted too long.
-    pub(super) fn nothing(&mut self, source: &Source, counts: &Counts, out: &Writer, now: Mono) -> Result<(), Fault> {
+    pub(super) fn nothing(
+        &mut self,
+        source: &Source,
+        counts: &Counts,
+        out: &FeedWriter,
+        now: Mono,
+    ) -> Result<(), Fault> {
         self.intake.look(counts, false, now);
         let silent = now.since(self.alive);
         let patience = source.patience();
@@ -96,7 +102,7 @@ impl Condition {
     }
 
     /// Looks, now and then, whether viewers see what they should.
-    pub(super) fn look(&mut self, source: &Source, out: &Writer, now: Mono) {
+    pub(super) fn look(&mut self, source: &Source, out: &FeedWriter, now: Mono) {
         if let Some(news) = self.watch.news() {
             warn!("video: {}: {news}", self.name);
         }
@@ -110,7 +116,7 @@ impl Condition {
         }
     }
 
-    fn say(&mut self, out: &Writer, text: String) {
+    fn say(&mut self, out: &FeedWriter, text: String) {
         warn!("video: {}: {text}", self.name);
         out.set_trouble(Health::Stalled, &text);
         self.trouble = Some(text);

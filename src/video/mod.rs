@@ -16,13 +16,13 @@ mod modes;
 mod pace;
 mod pattern;
 mod picture;
+mod pipeline;
 mod planes;
 pub mod probe;
 mod reopen;
 mod shutter;
 mod source;
 mod sps;
-mod stage;
 mod unit;
 mod v4l2;
 mod y4m;
@@ -41,9 +41,9 @@ use tracing::{info, warn};
 use crate::{
     clock::Mono,
     config::Video,
-    feed::{Fault, Health, Writer},
-    pulse,
-    video::{condition::Again, loan::Loan, planes::Planes, source::Source, stage::Stage},
+    feed::{Fault, FeedWriter, Health},
+    liveness,
+    video::{condition::Again, loan::Loan, pipeline::VideoPipeline, planes::Planes, source::Source},
 };
 
 /// How long a wait for a picture may take: a stop is noticed within it.
@@ -64,7 +64,7 @@ enum Taken<'a> {
 }
 
 /// Captures and encodes until `stop` is set or the source fails. Blocks: it is the body of the thread `video`.
-pub fn run(config: &Video, out: &Writer, stop: &AtomicBool) -> Result<(), Fault> {
+pub fn run(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault> {
     let ended = play(config, out, stop);
     if let Err(fault) = &ended {
         let health = if matches!(fault, Fault::Absent(_)) { Health::Absent } else { Health::Stalled };
@@ -73,33 +73,33 @@ pub fn run(config: &Video, out: &Writer, stop: &AtomicBool) -> Result<(), Fault>
     ended
 }
 
-fn play(config: &Video, out: &Writer, stop: &AtomicBool) -> Result<(), Fault> {
+fn play(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault> {
     let asked = Mono::now();
     // Whether a camera's own H.264 is taken.
     let mut coded = true;
     let mut source = Source::open(config, coded)?;
     out.set_health(Health::Starting);
-    let mut stage = Stage::new(config, &source, out, asked);
-    stage.meet(&source)?;
+    let mut pipeline = VideoPipeline::new(config, &source, out, asked);
+    pipeline.meet(&source)?;
     while !stop.load(Ordering::Acquire) {
-        pulse::turn();
-        stage.steer(&mut source);
+        liveness::turn();
+        pipeline.steer(&mut source);
         let until = Mono::now() + TICK;
-        let encoder = stage.waited_for();
-        let changed = match source.next(until, encoder.as_deref(), &mut stage.meter.counts)? {
-            Taken::Nothing => stage.nothing(&source).map(|()| false)?,
-            Taken::Planes { planes, at } => stage.code(planes, at).map(|()| false)?,
+        let encoder = pipeline.waited_for();
+        let changed = match source.next(until, encoder.as_deref(), &mut pipeline.meter.counts)? {
+            Taken::Nothing => pipeline.nothing(&source).map(|()| false)?,
+            Taken::Planes { planes, at } => pipeline.code(planes, at).map(|()| false)?,
             Taken::Lent(loan) => {
-                stage.lend(loan);
+                pipeline.lend(loan);
                 false
             }
             Taken::Coded { stream, at } => {
-                stage.pass(stream, at);
+                pipeline.pass(stream, at);
                 false
             }
             Taken::Changed => true,
         };
-        let again = stage.again(&source)?;
+        let again = pipeline.again(&source)?;
         match again {
             Some(Again::Key) => {
                 info!("video: {source}: a viewer waits for a keyframe: opened again, it begins with one")
@@ -116,11 +116,11 @@ fn play(config: &Video, out: &Writer, stop: &AtomicBool) -> Result<(), Fault> {
             if changed {
                 out.set_health(Health::Starting);
             }
-            stage = Stage::new(config, &source, out, asked).after(stage);
-            stage.meet(&source)?;
+            pipeline = VideoPipeline::new(config, &source, out, asked).after(pipeline);
+            pipeline.meet(&source)?;
         }
-        stage.collect(&mut source)?;
-        stage.tell();
+        pipeline.collect(&mut source)?;
+        pipeline.tell();
     }
     Ok(())
 }

@@ -83,13 +83,13 @@ impl Thinning {
 
 /// Due times on an absolute grid: lateness of one picture does not move the next.
 #[derive(Debug)]
-pub(crate) struct Beat {
+pub(crate) struct Heartbeat {
     rate: Rate,
     start: Mono,
     count: u64,
 }
 
-impl Beat {
+impl Heartbeat {
     /// The first picture is due at `start`.
     pub(crate) fn new(rate: Rate, start: Mono) -> Self {
         Self { rate, start, count: 0 }
@@ -152,14 +152,14 @@ mod tests {
     #[test]
     fn due_times_do_not_drift_and_a_long_pause_is_not_made_up_for() {
         let ntsc = Rate::checked(30_000, 1001).unwrap();
-        let mut beat = Beat::new(ntsc, Mono(0));
+        let mut heartbeat = Heartbeat::new(ntsc, Mono(0));
         for _ in 0..30_000 {
-            beat.advance(beat.due() + Duration::from_millis(9));
+            heartbeat.advance(heartbeat.due() + Duration::from_millis(9));
         }
-        assert_eq!(beat.due(), Mono(1_001_000_000_000));
-        let late = beat.due() + Duration::from_secs(5);
-        beat.advance(late);
-        assert_eq!(beat.due(), late + ntsc.time_of(1));
+        assert_eq!(heartbeat.due(), Mono(1_001_000_000_000));
+        let late = heartbeat.due() + Duration::from_secs(5);
+        heartbeat.advance(late);
+        assert_eq!(heartbeat.due(), late + ntsc.time_of(1));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
     clock::Mono,
     video::{
         clockstrip,
-        pace::{Beat, Rate},
+        pace::{Heartbeat, Rate},
         planes::{Colour, Planes},
     },
 };
@@ -36,7 +36,7 @@ pub(crate) struct Pattern {
     snow: Vec<u8>,
     /// Rectangles of the canvas that are not background: x, y, width, height, all even.
     dirty: Vec<[usize; 4]>,
-    beat: Beat,
+    heartbeat: Heartbeat,
     start: Mono,
 }
 
@@ -53,19 +53,19 @@ impl Pattern {
             radius,
             snow: snow(size.0 as usize),
             dirty: Vec::with_capacity(2),
-            beat: Beat::new(Rate::whole(fps), start),
+            heartbeat: Heartbeat::new(Rate::whole(fps), start),
             start,
         })
     }
 
     /// When the next picture is due.
     pub(crate) fn due(&self) -> Mono {
-        self.beat.due()
+        self.heartbeat.due()
     }
 
     /// Draws the picture that is due now: its time of capture is now.
     pub(crate) fn next(&mut self, now: Mono) -> &mut Planes {
-        self.beat.advance(now);
+        self.heartbeat.advance(now);
         self.draw(now.since(self.start), clockstrip::value(now.wall()))
     }
 

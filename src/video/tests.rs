@@ -15,19 +15,19 @@ use rtc::rtp::{codec::h264::H264Packet, packetizer::Depacketizer};
 use super::*;
 use crate::{
     config::{EncoderChoice, VideoSource},
-    feed::{self, Frame, Next, Reader},
+    feed::{self, FeedItem, FeedReader, Frame},
     meter::Counts,
 };
 
 /// A running thread; ended by [`Running::stop`].
 struct Running {
-    out: Writer,
+    out: FeedWriter,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Result<(), Fault>>,
 }
 
 impl Running {
-    fn start(config: &Video) -> (Self, Reader) {
+    fn start(config: &Video) -> (Self, FeedReader) {
         let (out, stop) = (feed::feed(feed::VIDEO_RING), Arc::new(AtomicBool::new(false)));
         let reader = out.subscribe();
         let (config, writer, flag) = (config.clone(), out.clone(), Arc::clone(&stop));
@@ -47,11 +47,11 @@ fn test_picture() -> Video {
     Video { source: VideoSource::Test, size: (320, 180), fps: 60, bitrate: 400_000, ..Video::default() }
 }
 
-async fn frame(reader: &mut Reader) -> Arc<Frame> {
+async fn frame(reader: &mut FeedReader) -> Arc<Frame> {
     loop {
         match tokio::time::timeout(Duration::from_secs(20), reader.next()).await.expect("a frame in time") {
-            Some(Next::Frame(frame)) => return frame,
-            Some(Next::Missed(_)) => {}
+            Some(FeedItem::Frame(frame)) => return frame,
+            Some(FeedItem::Missed(_)) => {}
             None => panic!("the feed ended"),
         }
     }
@@ -104,7 +104,7 @@ async fn wishes_become_key_frames() {
     let start = frame(&mut reader).await;
     assert!(start.key);
     for round in 0..3 {
-        reader.wishes().wish_key();
+        reader.requests().request_keyframe();
         // The wish may come while a picture is being made: the second one at the latest.
         let mut frames = Vec::new();
         while frames.last() != Some(&true) && frames.len() < 4 {
@@ -116,7 +116,7 @@ async fn wishes_become_key_frames() {
     let mut keys = Vec::new();
     let begin = frame(&mut reader).await.at;
     loop {
-        reader.wishes().wish_repair();
+        reader.requests().request_repair();
         let frame = frame(&mut reader).await;
         if frame.key {
             keys.push(frame.at);
@@ -234,7 +234,7 @@ fn x264(folder: &std::path::Path, options: &str) -> std::path::PathBuf {
 }
 
 /// Waits until the source is so, or for a while.
-async fn healthy(reader: &Reader, health: Health) {
+async fn healthy(reader: &FeedReader, health: Health) {
     let mut seen = reader.health();
     let wait = tokio::time::timeout(Duration::from_secs(20), seen.wait_for(|seen| *seen == health));
     wait.await.unwrap_or_else(|_| panic!("never {health:?}")).unwrap();

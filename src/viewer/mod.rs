@@ -33,8 +33,8 @@ use crate::{
     clock::Mono,
     config::{Config, Id, Limits},
     feed::Health,
+    media_source::MediaSource,
     protocol::{Reply, Request, SessionId},
-    stage::Stage,
 };
 
 /// Messages that wait for one viewer. When it is full, that viewer ends: `flood`.
@@ -62,11 +62,11 @@ impl Terms {
 
 /// Camera and microphone, as far as there are any.
 #[derive(Debug, Clone)]
-pub struct Stages {
+pub struct MediaSources {
     /// The picture.
-    pub video: Option<Stage>,
+    pub video: Option<MediaSource>,
     /// The sound.
-    pub audio: Option<Stage>,
+    pub audio: Option<MediaSource>,
 }
 
 /// A message for one session: its number, and what it says.
@@ -86,7 +86,7 @@ pub struct Viewer {
     /// What makes its peer connection.
     pub peers: Arc<PeerFactory>,
     /// What it watches.
-    pub stages: Stages,
+    pub sources: MediaSources,
     /// The way out.
     pub out: mpsc::Sender<(Id, Bytes)>,
     /// What it says; [`INBOX`] messages.

@@ -7,8 +7,8 @@ use fanlight::{
     broker::{self, EVENTS, Event, Kind, Link, Outbox, State},
     config::{Access, Broker, Id, MqttVersion, Transport},
     feed::Health,
+    liveness::Heartbeat,
     protocol::{Clock, MediaHealth, Presence},
-    pulse::Beat,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -69,7 +69,7 @@ impl Board {
             presence: presence.subscribe(),
             events: sender,
             stop: stop.subscribe(),
-            beat: Beat::default(),
+            heartbeat: Heartbeat::default(),
         });
         Self { outbox, events, config, info, presence, stop, task: tokio::spawn(link) }
     }

@@ -233,7 +233,7 @@ with_alsa!(
     a_driver_that_hangs_is_seen_from_outside,
     "pcm.mic { type simmic hang_after_ms 300 }\npcm.shut { type simmic hangs_at_close 1 }",
     {
-        use crate::pulse::{Activity, Helpers};
+        use crate::liveness::{Activity, Helpers};
         for (name, operations) in
             [("mic", &["snd_pcm_readi on mic", "poll on mic"][..]), ("shut", &["snd_pcm_close on shut"])]
         {

@@ -1,5 +1,5 @@
 //! Encoders are closed by threads of their own: STREAMOFF and close() of a device that is in trouble may take any time, and
-//! the video thread has pictures to code. Whoever watches the video thread watches these, too (`pulse::helper`).
+//! the video thread has pictures to code. Whoever watches the video thread watches these, too (`liveness::helper`).
 
 use std::{
     sync::{Mutex, PoisonError, mpsc},
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{clock::Mono, pulse};
+use crate::{clock::Mono, liveness};
 
 /// How long an encoder that works is waited for while it is closed: most take less, and no picture is left out then.
 pub(super) const CLOSES: Duration = Duration::from_millis(100);
@@ -19,7 +19,7 @@ static CLOSING: Mutex<Vec<(u64, Mono)>> = Mutex::new(Vec::new());
 pub(super) fn close<T: Send + 'static>(encoder: T, patience: Duration) {
     let (done, closed) = mpsc::channel();
     let closing = Closing::new(done);
-    let helper = pulse::helper("encoder");
+    let helper = liveness::helper("encoder");
     let close = move || {
         let _entered = helper.enter();
         drop(encoder);
@@ -68,14 +68,14 @@ mod tests {
 
     impl Drop for Hangs {
         fn drop(&mut self) {
-            pulse::during("VIDIOC_STREAMOFF", &"/dev/video-closing".into(), || self.0.recv().is_ok());
+            liveness::during("VIDIOC_STREAMOFF", &"/dev/video-closing".into(), || self.0.recv().is_ok());
         }
     }
 
     #[test]
     fn one_that_hangs_holds_up_nobody_and_is_known_until_it_lets_go() {
-        let helpers = pulse::Helpers::default();
-        let activity = pulse::Activity::new("video", helpers.clone(), Mono::now());
+        let helpers = liveness::Helpers::default();
+        let activity = liveness::Activity::new("video", helpers.clone(), Mono::now());
         let _entered = activity.enter();
         assert_eq!(since(), None);
         let (go, gate) = mpsc::channel();

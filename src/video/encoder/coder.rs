@@ -13,8 +13,8 @@ use super::{
 use crate::{
     clock::Mono,
     config::{EncoderChoice, Video},
+    liveness,
     meter::Counts,
-    pulse,
     video::{
         loan::{Lendable, Loan},
         pace::Rate,
@@ -144,7 +144,7 @@ impl<'a> Coder<'a> {
         let taken = match &mut self.at_work {
             Some(Encoder::Software(software, made)) => {
                 let begin = Mono::now();
-                let cut = pulse::during("encode", &self.library, || software.encode(planes, key, at))?;
+                let cut = liveness::during("encode", &self.library, || software.encode(planes, key, at))?;
                 *made = cut.map(|cut| Coded { cut, at, took: Mono::now().since(begin) });
                 Ok(true)
             }
@@ -229,7 +229,7 @@ impl<'a> Coder<'a> {
             },
         };
         let library = self.config.openh264_library.as_deref();
-        let software = pulse::during("open", &self.library, || Software::new(shape, library))?;
+        let software = liveness::during("open", &self.library, || Software::new(shape, library))?;
         let mut encoder = Encoder::Software(Box::new(software), None);
         encoder.set_rate(self.fps);
         self.at_work = Some(encoder);
@@ -273,7 +273,7 @@ impl<'a> Coder<'a> {
     fn close(&mut self) {
         match self.at_work.take() {
             Some(Encoder::Hardware(hardware)) => self.let_go(hardware, CLOSES),
-            Some(software) => pulse::during("close", &self.library, || drop(software)),
+            Some(software) => liveness::during("close", &self.library, || drop(software)),
             None => {}
         }
     }

@@ -22,7 +22,7 @@ pub(super) fn plan(controls: &[Control], bitrate: u32, level: u8, config: &Video
     let period = 2 * config.key_interval.as_secs() * u64::from(config.fps);
     let period = i64::try_from(period).unwrap_or(i64::MAX).max(2);
     let [constrained, baseline] = [codec::CONSTRAINED, codec::BASELINE].map(i64::from);
-    let wishes = [
+    let requests = [
         (codec::RATE_CONTROL, vec![1]),
         (codec::BITRATE_MODE, vec![codec::CONSTANT.into()]),
         (VIDEO_BITRATE, vec![bitrate.into()]),
@@ -38,7 +38,7 @@ pub(super) fn plan(controls: &[Control], bitrate: u32, level: u8, config: &Video
         // Before the start: bcm2835-codec takes it only then.
         (REPEAT_SEQ_HEADER, vec![1]),
     ];
-    let settings = wishes.into_iter().filter_map(|(id, values)| {
+    let settings = requests.into_iter().filter_map(|(id, values)| {
         let control = controls.iter().find(|control| control.id == id)?;
         let values = values.into_iter().map(|value| within(control, value)).collect();
         Some(Setting { id, values })

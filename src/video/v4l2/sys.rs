@@ -23,7 +23,7 @@ use v4l::{
     v4l2::{self, vidioc},
 };
 
-use crate::pulse::{self, Closes};
+use crate::liveness::{self, Closes};
 
 /// An ioctl number with the structure it takes: the pair is checked by the kernel's own encoding of the size.
 pub(super) struct Request<T> {
@@ -153,11 +153,11 @@ impl Fd {
     /// Opens for reading and writing; calls do not block.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let on: Arc<str> = path.to_string_lossy().into();
-        if let Some(why) = pulse::still_hangs(&on) {
+        if let Some(why) = liveness::still_hangs(&on) {
             return Err(io::Error::other(why));
         }
         let open = || OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path);
-        let file: File = pulse::during("open", &on, open)?;
+        let file: File = liveness::during("open", &on, open)?;
         Ok(Self(Closes::new(file.into(), "close", on)))
     }
 
@@ -214,7 +214,7 @@ impl Fd {
 
     /// Marks a call on this node.
     pub(super) fn during<T>(&self, name: &'static str, call: impl FnOnce() -> T) -> T {
-        pulse::during(name, self.0.on(), call)
+        liveness::during(name, self.0.on(), call)
     }
 
     /// A descriptor for a buffer's memory, to be given to another device.

@@ -50,7 +50,7 @@ pub enum PeerEvent {
 /// The connection's events. Called on its driver: nothing here may wait.
 pub(crate) struct PeerEventHandler {
     events: mpsc::Sender<PeerEvent>,
-    stage: watch::Sender<TransportState>,
+    transport_state: watch::Sender<TransportState>,
     gathered: watch::Sender<bool>,
     secured: AtomicBool,
     relays: Arc<RelayOrigins>,
@@ -58,16 +58,16 @@ pub(crate) struct PeerEventHandler {
 }
 
 impl PeerEventHandler {
-    /// Tells events to `events`, the connection's progress to `stage`, and to `gathered` that there are candidates; `relays` learns
+    /// Tells events to `events`, the connection's progress to `transport_state`, and to `gathered` that there are candidates; `relays` learns
     /// where each relay comes from. `public` are the addresses that a router forwards to this board.
     pub(crate) fn new(
         events: mpsc::Sender<PeerEvent>,
-        stage: watch::Sender<TransportState>,
+        transport_state: watch::Sender<TransportState>,
         gathered: watch::Sender<bool>,
         relays: Arc<RelayOrigins>,
         public: Vec<IpAddr>,
     ) -> Self {
-        Self { events, stage, gathered, secured: AtomicBool::new(false), relays, public }
+        Self { events, transport_state, gathered, secured: AtomicBool::new(false), relays, public }
     }
 
     fn tell(&self, event: PeerEvent) {
@@ -104,10 +104,10 @@ impl PeerConnectionEventHandler for PeerEventHandler {
     async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
         match state {
             RTCIceConnectionState::Connected => {
-                self.stage.send_if_modified(|stage| {
-                    let first = *stage == TransportState::Connecting;
+                self.transport_state.send_if_modified(|state| {
+                    let first = *state == TransportState::Connecting;
                     if first {
-                        *stage = TransportState::DtlsHandshake;
+                        *state = TransportState::DtlsHandshake;
                     }
                     first
                 });
@@ -123,12 +123,12 @@ impl PeerConnectionEventHandler for PeerEventHandler {
         match state {
             RTCPeerConnectionState::Connected => {
                 if !self.secured.swap(true, Ordering::AcqRel) {
-                    self.stage.send_replace(TransportState::Connected);
+                    self.transport_state.send_replace(TransportState::Connected);
                 }
                 self.tell(PeerEvent::Connected);
             }
             // ICE failures are told as such above; what fails with a pair in place is DTLS.
-            RTCPeerConnectionState::Failed if *self.stage.borrow() == TransportState::DtlsHandshake => {
+            RTCPeerConnectionState::Failed if *self.transport_state.borrow() == TransportState::DtlsHandshake => {
                 self.tell(PeerEvent::DtlsFailed)
             }
             RTCPeerConnectionState::Closed => self.tell(PeerEvent::Closed),

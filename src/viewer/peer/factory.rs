@@ -118,12 +118,12 @@ impl PeerFactory {
         let shared = Arc::new(SendShared { start: bounds.start, ceiling, login: number, ..SendShared::default() });
         let login = self.checks.lock().unwrap_or_else(PoisonError::into_inner).of(viewer, Instant::now());
         let (filter, ended) = (Arc::new(SharedFilter::new(login, config.loopback)), watch::Sender::new(false));
-        let stage = watch::Sender::new(TransportState::default());
+        let transport_state = watch::Sender::new(TransportState::default());
         let gathered = watch::Sender::new(false);
         let servers = std::mem::take(&mut ways.servers);
         let relays = Relays { ways, gained: Arc::default() };
         let (found, public) = (Arc::clone(&relays.gained), config.public_addresses.clone());
-        let handler = PeerEventHandler::new(events, stage.clone(), gathered.clone(), found, public.clone());
+        let handler = PeerEventHandler::new(events, transport_state.clone(), gathered.clone(), found, public.clone());
         let configuration = RTCConfigurationBuilder::new()
             .with_ice_servers(servers)
             .with_ice_transport_policy(policy)
@@ -152,7 +152,7 @@ impl PeerFactory {
         let connection = Box::pin(opening).await.map_err(internal("open a peer connection"))?;
         let mut peer = Peer {
             connection: Arc::new(connection),
-            stage,
+            transport_state,
             gathered,
             gathers_at_once: !config.relay_only,
             shared,

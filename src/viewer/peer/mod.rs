@@ -32,8 +32,8 @@ use crate::{
     clock::Mono,
     config::Secret,
     feed::Evidence,
+    media_source::Lease,
     protocol::{Candidate, sdp::Description},
-    stage::Lease,
     viewer::{
         peer::relays::Relays,
         send::{
@@ -109,7 +109,7 @@ pub(crate) struct OutgoingTrack {
 /// One peer connection.
 pub struct Peer {
     pub(crate) connection: Arc<dyn PeerConnection>,
-    pub(crate) stage: watch::Sender<TransportState>,
+    pub(crate) transport_state: watch::Sender<TransportState>,
     /// Whether the running generation of ICE has candidates.
     pub(crate) gathered: watch::Sender<bool>,
     /// Whether it has some without asking a server.
@@ -136,7 +136,7 @@ pub struct Peer {
 
 impl std::fmt::Debug for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Peer").field("stage", &*self.stage.borrow()).finish_non_exhaustive()
+        f.debug_struct("Peer").field("stage", &*self.transport_state.borrow()).finish_non_exhaustive()
     }
 }
 
@@ -218,7 +218,7 @@ impl Peer {
 
     /// Wishes for a picture that does not need what was lost, now that the viewer is reached again.
     pub fn repair(&self) {
-        self.shared.wish_key();
+        self.shared.request_keyframe();
     }
 
     /// Adds a remote candidate that passed the limits. Only after `answer` or `accept`.
@@ -271,8 +271,13 @@ impl Peer {
             (agreed.picture, agreed.retransmission) = (line.number, line.retransmission);
             drop(agreed);
             let line = out.start(line);
-            let pump =
-                pump::video(line, lease, self.stage.subscribe(), Arc::clone(&self.shared), Arc::clone(&self.counts));
+            let pump = pump::video(
+                line,
+                lease,
+                self.transport_state.subscribe(),
+                Arc::clone(&self.shared),
+                Arc::clone(&self.counts),
+            );
             self.pumps.lock().unwrap_or_else(PoisonError::into_inner).spawn(pump);
         }
         if let (Some(out), Some(lease)) = (&self.audio, audio)
@@ -280,8 +285,13 @@ impl Peer {
         {
             self.shared.agreed.lock().unwrap_or_else(PoisonError::into_inner).sound = line.number;
             let line = out.start(line);
-            let pump =
-                pump::audio(line, lease, self.stage.subscribe(), Arc::clone(&self.shared), Arc::clone(&self.counts));
+            let pump = pump::audio(
+                line,
+                lease,
+                self.transport_state.subscribe(),
+                Arc::clone(&self.shared),
+                Arc::clone(&self.counts),
+            );
             self.pumps.lock().unwrap_or_else(PoisonError::into_inner).spawn(pump);
         }
     }

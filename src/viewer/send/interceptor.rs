@@ -35,7 +35,7 @@ use tracing::debug;
 use crate::{
     clock::Mono,
     config::Secret,
-    feed::{Evidence, Network, Wishes, Word},
+    feed::{EncoderRequests, Evidence, Network, NetworkReport},
     viewer::send::{
         burst::PendingBursts,
         pacer::Dropped,
@@ -68,7 +68,7 @@ pub(crate) struct SendShared {
     /// What follows the first packet of a picture.
     pub bursts: PendingBursts,
     /// Where key-frame wishes go, and what is known of this viewer's network, once a picture is leased.
-    pub picture: OnceLock<(Arc<Wishes>, Arc<Network>)>,
+    pub picture: OnceLock<(Arc<EncoderRequests>, Arc<Network>)>,
     /// The same network, for the sound.
     pub sound: OnceLock<Arc<Network>>,
     /// What the viewer signs its connectivity checks with.
@@ -89,17 +89,17 @@ pub(crate) struct SendShared {
 
 impl SendShared {
     /// Wishes for a picture that mends what is on the screen; a thin viewer has key frames at its own pace.
-    pub(crate) fn wish_repair(&self) {
-        self.wishes().inspect(|wishes| wishes.wish_repair());
+    pub(crate) fn request_repair(&self) {
+        self.requests().inspect(|requests| requests.request_repair());
     }
 
     /// The viewer is reached again: it has a key frame at once, for one that was made in the silence did not arrive.
-    pub(crate) fn wish_key(&self) {
-        self.wishes().inspect(|wishes| wishes.wish_key());
+    pub(crate) fn request_keyframe(&self) {
+        self.requests().inspect(|requests| requests.request_keyframe());
     }
 
-    fn wishes(&self) -> Option<&Wishes> {
-        self.picture.get().filter(|(_, network)| !network.is_thin()).map(|(wishes, _)| &**wishes)
+    fn requests(&self) -> Option<&EncoderRequests> {
+        self.picture.get().filter(|(_, network)| !network.is_thin()).map(|(requests, _)| &**requests)
     }
 
     /// The viewer's ICE password.
@@ -184,7 +184,7 @@ impl SendInterceptor {
         let any = packet.as_any();
         if any.is::<PictureLossIndication>() || any.is::<FullIntraRequest>() {
             debug!("the viewer asks for a key frame");
-            self.shared.wish_repair();
+            self.shared.request_repair();
         } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
             self.answer_nack(nack, now);
         } else if let Some(told) = any.downcast_ref::<TransportLayerCc>() {
@@ -228,7 +228,7 @@ impl SendInterceptor {
         // A key frame is everybody's: none is made for somebody who may be gone.
         if dropped.breaks && self.path.evidence(now).0 != Evidence::Silent {
             debug!("pictures are dropped up to the next key frame: they would wait too long for the network");
-            self.shared.wish_repair();
+            self.shared.request_repair();
         }
     }
 
@@ -236,14 +236,14 @@ impl SendInterceptor {
         self.path.set_ceiling(self.shared.ceiling.load(Ordering::Relaxed));
         let (evidence, until) = self.path.evidence(now);
         let until = Mono::now() + until.saturating_duration_since(now);
-        let word = Word { bits: self.path.estimate(), loss: self.path.loss(), evidence, until };
+        let word = NetworkReport { bits: self.path.estimate(), loss: self.path.loss(), evidence, until };
         self.shared.limited.store(self.path.is_limited(), Ordering::Relaxed);
         let picture = self.shared.picture.get().map(|(_, network)| network);
         if let Some(network) = picture {
             network.set_lossy(self.path.is_lossy(now));
         }
         for network in picture.into_iter().chain(self.shared.sound.get()) {
-            network.tell(word);
+            network.update(word);
         }
     }
 
@@ -315,7 +315,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for SendInterceptor {
             self.publish_estimate(now);
         }
         if self.path.take_feedback_lost() {
-            self.shared.wish_repair();
+            self.shared.request_repair();
         }
         self.send_due(now);
         if self.streams[index].next_report.is_none() {

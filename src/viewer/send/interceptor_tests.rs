@@ -121,8 +121,8 @@ fn sound_without_a_picture_is_numbered_and_tells_of_its_network() {
 #[test]
 fn a_network_that_takes_less_gets_pictures_later_or_not_at_all_and_sound_at_once() {
     let (mut feedback, shared) = feedback();
-    let (wishes, network) = (Arc::new(Wishes::default()), Arc::new(Network::default()));
-    shared.picture.set((Arc::clone(&wishes), network)).unwrap();
+    let (requests, network) = (Arc::new(EncoderRequests::default()), Arc::new(Network::default()));
+    shared.picture.set((Arc::clone(&requests), network)).unwrap();
     let start = Instant::now();
     // The viewer's own word, for want of transport feedback.
     let remb = ReceiverEstimatedMaximumBitrate { bitrate: 200_000.0, ..Default::default() };
@@ -135,9 +135,9 @@ fn a_network_that_takes_less_gets_pictures_later_or_not_at_all_and_sound_at_once
     assert_eq!(sequences(&drain(&mut feedback)), [1], "sound does not wait");
     let due = feedback.poll_timeout().unwrap();
     assert!(due > start && due < start + Duration::from_millis(100), "{:?}", due - start);
-    assert!(!wishes.take_repair());
+    assert!(!requests.take_repair());
     assert!(sequences(&send(&mut feedback, start, 22, 5, false)).is_empty());
-    assert_eq!((shared.dropped.load(Ordering::Relaxed), wishes.take_repair()), (1, true), "it would wait too long");
+    assert_eq!((shared.dropped.load(Ordering::Relaxed), requests.take_repair()), (1, true), "it would wait too long");
     // What leaves has no holes in its numbers, or the viewer would ask for what was never sent.
     let mut now = start;
     let mut left = Vec::new();
@@ -154,28 +154,28 @@ fn a_network_that_takes_less_gets_pictures_later_or_not_at_all_and_sound_at_once
 #[test]
 fn a_wish_for_a_key_frame_reaches_the_encoder() {
     let (mut feedback, shared) = feedback();
-    let wishes = Arc::new(Wishes::default());
-    shared.picture.set((Arc::clone(&wishes), Arc::default())).unwrap();
+    let requests = Arc::new(EncoderRequests::default());
+    shared.picture.set((Arc::clone(&requests), Arc::default())).unwrap();
     let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: SSRC };
     feedback.handle_read(tagged(Instant::now(), Packet::Rtcp(vec![Box::new(pli)]))).unwrap();
-    assert!(wishes.take_repair());
+    assert!(requests.take_repair());
     shared.picture.get().unwrap().1.set_thin(true);
     let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: SSRC };
     feedback.handle_read(tagged(Instant::now(), Packet::Rtcp(vec![Box::new(pli)]))).unwrap();
-    assert!(!wishes.take_repair(), "a thin viewer has key frames at its own pace");
+    assert!(!requests.take_repair(), "a thin viewer has key frames at its own pace");
 }
 
 #[test]
 fn a_viewer_that_is_reached_again_has_its_key_frame_at_once() {
     let (_, shared) = feedback();
-    shared.wish_key();
-    let wishes = Arc::new(Wishes::default());
-    shared.picture.set((Arc::clone(&wishes), Arc::default())).unwrap();
-    shared.wish_key();
-    assert!(wishes.take_key() && !wishes.take_repair(), "not within a second of the last one");
+    shared.request_keyframe();
+    let requests = Arc::new(EncoderRequests::default());
+    shared.picture.set((Arc::clone(&requests), Arc::default())).unwrap();
+    shared.request_keyframe();
+    assert!(requests.take_key() && !requests.take_repair(), "not within a second of the last one");
     shared.picture.get().unwrap().1.set_thin(true);
-    shared.wish_key();
-    assert!(!wishes.take_key());
+    shared.request_keyframe();
+    assert!(!requests.take_key());
 }
 
 #[test]
@@ -267,8 +267,8 @@ fn what_hostile_reports_claim_is_clamped_and_costs_little() {
 #[test]
 fn pictures_that_a_silent_viewer_does_not_take_wish_for_no_key_frame() {
     let (mut feedback, shared) = feedback();
-    let (wishes, network) = (Arc::new(Wishes::default()), Arc::new(Network::default()));
-    shared.picture.set((Arc::clone(&wishes), Arc::clone(&network))).unwrap();
+    let (requests, network) = (Arc::new(EncoderRequests::default()), Arc::new(Network::default()));
+    shared.picture.set((Arc::clone(&requests), Arc::clone(&network))).unwrap();
     let start = Instant::now();
     send(&mut feedback, start, 1, 1, true);
     feedback.path.set_constrained(start);
@@ -279,7 +279,7 @@ fn pictures_that_a_silent_viewer_does_not_take_wish_for_no_key_frame() {
         let now = start + Duration::from_millis(33 * n);
         send(&mut feedback, now, n as u16 * 20, 20, false);
         let silent = network.estimate(Mono::now()).is_some_and(|e| e.evidence == Evidence::Silent);
-        wished += u32::from(wishes.take_repair() && silent);
+        wished += u32::from(requests.take_repair() && silent);
     }
     assert!(network.estimate(Mono::now()).is_some_and(|e| e.evidence == Evidence::Silent));
     assert!(wished <= 2, "{wished} in a silence of ten seconds");

@@ -17,8 +17,8 @@ use webrtc::media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStatic
 
 use crate::{
     clock::Mono,
-    feed::{Evidence, Frame, Network, Next, Word},
-    stage::Lease,
+    feed::{Evidence, FeedItem, Frame, Network, NetworkReport},
+    media_source::Lease,
     viewer::send::{interceptor::SendShared, rtp_stream::RtpStream},
 };
 
@@ -89,15 +89,15 @@ async fn write(out: &TrackLocalStaticRTP, packet: rtp::Packet) -> bool {
 pub(crate) async fn video(
     mut line: OutgoingStream,
     mut lease: Lease,
-    mut stage: watch::Receiver<TransportState>,
+    mut transport_state: watch::Receiver<TransportState>,
     shared: Arc<SendShared>,
     counts: Arc<SendCounters>,
 ) {
-    let wishes = Arc::clone(lease.reader.wishes());
+    let requests = Arc::clone(lease.reader.requests());
     let network = Arc::clone(lease.reader.network());
-    let _ = shared.picture.set((Arc::clone(&wishes), Arc::clone(&network)));
+    let _ = shared.picture.set((Arc::clone(&requests), Arc::clone(&network)));
     network.set_login(shared.login);
-    network.tell(Word { bits: shared.start, loss: 0.0, evidence: Evidence::Guessed, until: Mono::now() });
+    network.update(NetworkReport { bits: shared.start, loss: 0.0, evidence: Evidence::Guessed, until: Mono::now() });
     let mut held = Prebuffer::default();
     let mut thin = KeyframeOnly::default();
     // Whether pictures have to be left out up to the next key frame.
@@ -105,15 +105,15 @@ pub(crate) async fn video(
     loop {
         let next = tokio::select! {
             biased;
-            changed = stage.changed() => {
+            changed = transport_state.changed() => {
                 if changed.is_err() {
                     return;
                 }
-                let reached = *stage.borrow_and_update();
+                let reached = *transport_state.borrow_and_update();
                 match reached {
                     TransportState::Connecting => {}
                     // Looking for a pair took longer than pictures are held: one more, in time for the end of DTLS.
-                    TransportState::DtlsHandshake if held.is_empty() => wishes.wish_key(),
+                    TransportState::DtlsHandshake if held.is_empty() => requests.request_keyframe(),
                     TransportState::DtlsHandshake => {}
                     TransportState::Connected => {
                         for frame in held.take() {
@@ -125,11 +125,11 @@ pub(crate) async fn video(
             }
             next = lease.reader.next() => next,
         };
-        let now = *stage.borrow();
-        if let Some(Next::Frame(frame)) = &next {
+        let now = *transport_state.borrow();
+        if let Some(FeedItem::Frame(frame)) = &next {
             let turn = thin.on(network.is_thin(), frame.key, Instant::now());
             if turn == FrameDecision::SkipAndRequestKeyframe {
-                wishes.wish_repair();
+                requests.request_repair();
             }
             if turn != FrameDecision::Send {
                 counts.skipped.fetch_add(1, Ordering::Relaxed);
@@ -139,22 +139,22 @@ pub(crate) async fn video(
         }
         match next {
             None => return,
-            Some(Next::Missed(n)) => {
+            Some(FeedItem::Missed(n)) => {
                 counts.skipped.fetch_add(n, Ordering::Relaxed);
                 held.take();
                 broken = true;
             }
-            Some(Next::Frame(frame)) if now == TransportState::Connected && (frame.key || !broken) => {
+            Some(FeedItem::Frame(frame)) if now == TransportState::Connected && (frame.key || !broken) => {
                 broken = !send_picture(&mut line, &frame, &shared, &counts).await;
             }
-            Some(Next::Frame(_)) if now == TransportState::Connected => {
+            Some(FeedItem::Frame(_)) if now == TransportState::Connected => {
                 counts.skipped.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
-            Some(Next::Frame(frame)) => broken = !held.push(frame),
+            Some(FeedItem::Frame(frame)) => broken = !held.push(frame),
         }
         if broken && now >= TransportState::DtlsHandshake && !is_silent(&network) {
-            wishes.wish_repair();
+            requests.request_repair();
         }
     }
 }
@@ -243,11 +243,11 @@ async fn send_picture(line: &mut OutgoingStream, frame: &Frame, shared: &SendSha
 pub(crate) async fn audio(
     mut line: OutgoingStream,
     mut lease: Lease,
-    mut stage: watch::Receiver<TransportState>,
+    mut transport_state: watch::Receiver<TransportState>,
     shared: Arc<SendShared>,
     counts: Arc<SendCounters>,
 ) {
-    if stage.wait_for(|s| *s == TransportState::Connected).await.is_err() {
+    if transport_state.wait_for(|s| *s == TransportState::Connected).await.is_err() {
         return;
     }
     lease.reader.network().set_login(shared.login);
@@ -256,13 +256,13 @@ pub(crate) async fn audio(
     loop {
         let next = tokio::select! {
             next = lease.reader.next() => next,
-            gone = stage.changed() => if gone.is_err() { return } else { continue },
+            gone = transport_state.changed() => if gone.is_err() { return } else { continue },
         };
         match next {
             None => return,
             // The gap is in the time stamps; the viewer's jitter buffer conceals it.
-            Some(Next::Missed(_)) => {}
-            Some(Next::Frame(packet)) => {
+            Some(FeedItem::Missed(_)) => {}
+            Some(FeedItem::Frame(packet)) => {
                 shared.audio.set(line.track.timestamp(packet.ticks), packet.at);
                 line.sound(&packet).await;
                 counts.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);

@@ -259,8 +259,8 @@ mod tests {
         let mut twcc = TwccSender { next: 65_534, ..Default::default() };
         sent(&mut twcc, 6, Instant::now());
         let feedback = report(65_534, 5, &[Some(1_000), None, Some(2_000), Some(-1_000)]);
-        assert_eq!(read(&mut twcc, &report, zero), [(0, 1), (1, -1), (2, 3), (3, 2)]);
-        assert!(read(&mut twcc, &report, zero).is_empty(), "a report that comes twice says nothing");
+        assert_eq!(read(&mut twcc, &feedback, zero), [(0, 1), (1, -1), (2, 3), (3, 2)]);
+        assert!(read(&mut twcc, &feedback, zero).is_empty(), "a report that comes twice says nothing");
         // The report on number 2 got lost.
         let heard = twcc.handle_report(&report(3, 6, &[Some(0)]), Instant::now()).unwrap();
         assert_eq!((heard.seen[0].train, heard.seen.len(), heard.skipped), (5, 1, 1));

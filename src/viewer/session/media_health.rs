@@ -2,17 +2,17 @@
 
 use tokio::sync::watch;
 
-use crate::{feed::Health, protocol::MediaHealth, stage::Stage, viewer::health_changed};
+use crate::{feed::Health, media_source::MediaSource, protocol::MediaHealth, viewer::health_changed};
 
 /// How picture and sound are doing; `None` where there is none.
 pub(crate) struct MediaHealthWatch {
-    video: (Option<watch::Receiver<Health>>, Option<Stage>),
-    audio: (Option<watch::Receiver<Health>>, Option<Stage>),
+    video: (Option<watch::Receiver<Health>>, Option<MediaSource>),
+    audio: (Option<watch::Receiver<Health>>, Option<MediaSource>),
 }
 
 impl MediaHealthWatch {
-    pub(crate) fn new(video: Option<&Stage>, audio: Option<&Stage>) -> Self {
-        let follow = |stage: Option<&Stage>| (stage.map(Stage::health), stage.cloned());
+    pub(crate) fn new(video: Option<&MediaSource>, audio: Option<&MediaSource>) -> Self {
+        let follow = |source: Option<&MediaSource>| (source.map(MediaSource::health), source.cloned());
         Self { video: follow(video), audio: follow(audio) }
     }
 
@@ -25,7 +25,9 @@ impl MediaHealthWatch {
 
     /// Why they are not well, where that is known.
     pub(crate) fn reasons(&self) -> (Option<String>, Option<String>) {
-        let of = |stage: &Option<Stage>| stage.as_ref().and_then(Stage::trouble).map(|why| why.as_ref().to_owned());
+        let of = |source: &Option<MediaSource>| {
+            source.as_ref().and_then(MediaSource::trouble).map(|why| why.as_ref().to_owned())
+        };
         (of(&self.video.1), of(&self.audio.1))
     }
 

@@ -21,6 +21,7 @@ use tracing::{debug, info};
 use crate::{
     addresses::Present,
     clock::Mono,
+    media_source::{Lease, MediaSource},
     meter,
     protocol::{
         Candidate, ErrorName, Refusal, Reply, Request, SessionMedia, Wanted,
@@ -28,7 +29,6 @@ use crate::{
         sdp::Description,
         sequence::{Gap, Sequence, Turn},
     },
-    stage::{Lease, Stage},
     viewer::{
         Viewer,
         peer::{Peer, events::PeerEvent},
@@ -105,7 +105,7 @@ async fn open<'a>(
     let life = Lifecycle::new(limits.lease, limits.session, now);
     let mut ledger = Ledger::new(limits.candidates, viewer.terms.loopback);
     let (seq, opening) = (viewer.opening.0, std::mem::replace(&mut viewer.opening.1, Request::Hello));
-    let has = (viewer.stages.video.is_some(), viewer.stages.audio.is_some());
+    let has = (viewer.sources.video.is_some(), viewer.sources.audio.is_some());
     let nothing = Wanted { video: false, audio: false, talk: false };
     let (media, refused, offer) = match opening {
         Request::Offer { sdp, .. } => {
@@ -123,16 +123,16 @@ async fn open<'a>(
         Some((sdp, offer)) => Some((sdp, negotiation.take_offer(&offer, &mut ledger)?)),
         None => None,
     };
-    let lease = |stage: &Option<Stage>, wanted| stage.as_ref().filter(|_| wanted).map(Stage::lease);
-    let leases = (lease(&viewer.stages.video, media.video), lease(&viewer.stages.audio, media.audio));
+    let lease = |source: &Option<MediaSource>, wanted| source.as_ref().filter(|_| wanted).map(MediaSource::lease);
+    let leases = (lease(&viewer.sources.video, media.video), lease(&viewer.sources.audio, media.audio));
     if let Some(picture) = &leases.0 {
         // Where the camera runs already, its next picture is one to begin with.
-        picture.reader.wishes().wish_key();
+        picture.reader.requests().request_keyframe();
     }
     // Boxed: it happens once, and needs more room than all the rest of a session.
     let peer = step(Box::pin(viewer.peers.open(viewer.viewer.as_str(), media, tell))).await?;
     let peer = slot.get_or_init(|| peer);
-    let health = MediaHealthWatch::new(viewer.stages.video.as_ref(), viewer.stages.audio.as_ref());
+    let health = MediaHealthWatch::new(viewer.sources.video.as_ref(), viewer.sources.audio.as_ref());
     let mut session = Session {
         peer,
         replies,

@@ -163,7 +163,7 @@ impl FilteredSocket {
         drop(gate);
         if arrival.found {
             info!("viewer {}: followed to another address of its network", self.viewer);
-            self.shared.wish_key();
+            self.shared.request_keyframe();
         }
         (answer.is_ok() || arrival.found).then_some(arrival.from)
     }

@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use crate::feed::{Health, Reader, Writer};
+use crate::feed::{FeedReader, FeedWriter, Health};
 
 /// One device and its feed: a cheap handle, made by whoever switches the device.
 #[derive(Debug, Clone)]
-pub struct Stage {
+pub struct MediaSource {
     /// Where its frames come from.
-    pub(crate) writer: Writer,
+    pub(crate) writer: FeedWriter,
     /// How many leases there are.
     pub(crate) wanted: watch::Sender<usize>,
     /// Whether its thread runs.
@@ -27,7 +27,7 @@ pub struct Stage {
 #[derive(Debug)]
 pub struct Lease {
     /// The feed.
-    pub reader: Reader,
+    pub reader: FeedReader,
     wanted: watch::Sender<usize>,
 }
 
@@ -37,7 +37,7 @@ impl Drop for Lease {
     }
 }
 
-impl Stage {
+impl MediaSource {
     /// Asks for the device, which starts if it was off.
     pub fn lease(&self) -> Lease {
         self.wanted.send_modify(|n| *n += 1);
@@ -61,13 +61,13 @@ impl Stage {
 
     /// Changes the bitrate of the encoder while it runs.
     pub fn set_bitrate(&self, bits: u32) {
-        self.writer.wishes().wish_bitrate(bits);
+        self.writer.requests().request_bitrate(bits);
     }
 
     /// Sets the share of the configured bitrate, in per cent, below which one viewer's network does not lower the picture of
     /// the others.
     pub fn set_floor(&self, percent: u32) {
-        self.writer.wishes().set_floor(percent);
+        self.writer.requests().set_floor(percent);
     }
 
     /// Whether the device's thread runs.

@@ -7,7 +7,7 @@ use tracing::{debug, info};
 use crate::{
     clock::Mono,
     config::Video,
-    feed::{Fault, Frame, Health, Wishes, Writer},
+    feed::{EncoderRequests, Fault, FeedWriter, Frame, Health},
     meter::{self, Counts, Meter},
     rate::{Full, Plan, Rate as Rates, Wanted},
     video::{
@@ -33,12 +33,12 @@ const SHUTTER: Duration = Duration::from_secs(1);
 const CLOCK: u32 = 90_000;
 
 /// What one run of a source needs.
-pub(super) struct Stage<'a> {
+pub(super) struct VideoPipeline<'a> {
     config: &'a Video,
     /// The source as a person calls it, and when it was asked for.
     name: String,
     asked: Mono,
-    out: &'a Writer,
+    out: &'a FeedWriter,
     rate: Rate,
     thinning: Thinning,
     /// What the viewers' networks allow, and when that was last looked at.
@@ -71,9 +71,9 @@ pub(super) struct Stage<'a> {
     pub(super) meter: Meter,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> VideoPipeline<'a> {
     /// For a source that was asked for at `asked`, and is open now.
-    pub(super) fn new(config: &'a Video, source: &Source, out: &'a Writer, asked: Mono) -> Self {
+    pub(super) fn new(config: &'a Video, source: &Source, out: &'a FeedWriter, asked: Mono) -> Self {
         let now = Mono::now();
         let interval = if source.makes_keys() { config.key_interval } else { Duration::MAX };
         let wished = Rate::whole(config.fps);
@@ -139,18 +139,18 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// What has something for [`Stage::collect`], beside the source.
+    /// What has something for [`VideoPipeline::collect`], beside the source.
     pub(super) fn waited_for(&self) -> Option<Arc<Node>> {
         self.coder.waited_for()
     }
 
     /// Reads the wishes, once for each picture.
     pub(super) fn steer(&mut self, source: &mut Source) {
-        let wishes = self.out.wishes();
+        let requests = self.out.requests();
         // A hole in what a camera has coded is mended like one that a viewer saw.
         let holes = holes(&self.meter.counts);
         let hole = source.is_coded() && holes > std::mem::replace(&mut self.lost, holes);
-        let (joined, broken, now) = (wishes.take_key(), wishes.take_repair() || hole, Mono::now());
+        let (joined, broken, now) = (requests.take_key(), requests.take_repair() || hole, Mono::now());
         self.condition.reopen.wish(joined, broken, now);
         if self.keys.due(joined, broken, now) {
             self.key = true;
@@ -161,9 +161,9 @@ impl<'a> Stage<'a> {
         }
         self.planned = now;
         self.condition.look(source, self.out, now);
-        let wanted = wanted(self.config.bitrate, wishes);
+        let wanted = wanted(self.config.bitrate, requests);
         let before = self.plan;
-        self.plan = plan(&mut self.rates, wishes, Full { size: self.size, fps: self.rate.fps() }, wanted, now);
+        self.plan = plan(&mut self.rates, requests, Full { size: self.size, fps: self.rate.fps() }, wanted, now);
         if (before.every, before.shrink) != (self.plan.every, self.plan.shrink) && !source.is_coded() {
             debug!("video: the viewers' networks take {}", self.planned_text());
         }
@@ -317,12 +317,12 @@ impl<'a> Stage<'a> {
 }
 
 /// What the configuration asks for now: `bitrate` is what it was at the start, a reload may have raised or lowered it since.
-fn wanted(bitrate: u32, wishes: &Wishes) -> Wanted {
-    let ceiling = match wishes.bitrate() {
+fn wanted(bitrate: u32, requests: &EncoderRequests) -> Wanted {
+    let ceiling = match requests.bitrate() {
         0 => bitrate,
         bits => bits,
     };
-    Wanted { ceiling, floor: wishes.floor() }
+    Wanted { ceiling, floor: requests.floor() }
 }
 
 /// Pictures that a stream of coded ones lacks: those the driver lost, and those that were refused.
@@ -331,8 +331,8 @@ fn holes(counts: &Counts) -> u64 {
 }
 
 /// What the viewers' networks allow; tells them whether they are too thin for it.
-fn plan(rates: &mut Rates, wishes: &Wishes, full: Full, wanted: Wanted, now: Mono) -> Plan {
-    let networks: Vec<_> = wishes.networks().into_iter().filter_map(|n| Some((n.estimate(now)?, n))).collect();
+fn plan(rates: &mut Rates, requests: &EncoderRequests, full: Full, wanted: Wanted, now: Mono) -> Plan {
+    let networks: Vec<_> = requests.networks().into_iter().filter_map(|n| Some((n.estimate(now)?, n))).collect();
     let estimates: Vec<_> = networks.iter().map(|(estimate, _)| *estimate).collect();
     let (plan, thin) = rates.plan(&estimates, full, wanted, now);
     for ((_, network), thin) in networks.iter().zip(thin) {
@@ -344,19 +344,19 @@ fn plan(rates: &mut Rates, wishes: &Wishes, full: Full, wanted: Wanted, now: Mon
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feed::{Evidence, Word, feed};
+    use crate::feed::{Evidence, NetworkReport, feed};
 
     const FULL: Full = Full { size: (1280, 720), fps: 30.0 };
 
     #[test]
     fn a_reload_raises_and_lowers_what_the_start_asked_for() {
         let writer = feed(4);
-        let wishes = writer.wishes();
-        assert_eq!(wanted(2_000_000, wishes), Wanted { ceiling: 2_000_000, floor: 0.33 });
+        let requests = writer.requests();
+        assert_eq!(wanted(2_000_000, requests), Wanted { ceiling: 2_000_000, floor: 0.33 });
         for (bits, percent) in [(6_000_000, 50), (300_000, 0), (2_000_000, 100)] {
-            wishes.wish_bitrate(bits);
-            wishes.set_floor(percent);
-            assert_eq!(wanted(2_000_000, wishes), Wanted { ceiling: bits, floor: f64::from(percent) / 100.0 });
+            requests.request_bitrate(bits);
+            requests.set_floor(percent);
+            assert_eq!(wanted(2_000_000, requests), Wanted { ceiling: bits, floor: f64::from(percent) / 100.0 });
         }
     }
 
@@ -366,13 +366,13 @@ mod tests {
         let (good, weak, new) = (writer.subscribe(), writer.subscribe(), writer.subscribe());
         let wanted = Wanted { ceiling: 2_000_000, floor: 0.33 };
         let at = |ms: u64| Mono(ms * 1_000_000);
-        let say = |reader: &crate::feed::Reader, bits| {
-            reader.network().tell(Word { bits, loss: 0.0, evidence: Evidence::Measured, until: at(60_000) });
+        let say = |reader: &crate::feed::FeedReader, bits| {
+            reader.network().update(NetworkReport { bits, loss: 0.0, evidence: Evidence::Measured, until: at(60_000) });
         };
         let mut rates = Rates::default();
         let mut play = |from: u64, to: u64| {
             let times = (from..=to).step_by(50);
-            times.map(|ms| plan(&mut rates, writer.wishes(), FULL, wanted, at(ms))).last().unwrap()
+            times.map(|ms| plan(&mut rates, writer.requests(), FULL, wanted, at(ms))).last().unwrap()
         };
         say(&good, 3_000_000);
         say(&weak, 300_000);

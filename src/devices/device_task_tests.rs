@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     clock::Mono,
     feed::Frame,
-    pulse::{self, LEFT_MAX},
+    liveness::{self, LEFT_MAX},
 };
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn a_device_runs_only_while_leased() {
         Ok(())
     });
     let stop = watch::Sender::new(false);
-    let (stage, task) = stage("test", 4, Duration::ZERO, body, stop.subscribe(), &Pulse::default());
+    let (stage, task) = stage("test", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
     assert!(!stage.is_on());
     let mut on = stage.on.clone();
     for round in 1..=3 {
@@ -51,7 +51,7 @@ async fn a_device_whose_owner_is_gone_goes_off() {
         Ok(())
     });
     let stop = watch::Sender::new(false);
-    let (stage, task) = stage("test", 4, Duration::ZERO, body, stop.subscribe(), &Pulse::default());
+    let (stage, task) = stage("test", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
     let _lease = stage.lease();
     stage.on.clone().wait_for(|on| *on).await.unwrap();
     task.abort();
@@ -69,7 +69,7 @@ async fn a_device_that_is_tried_again_is_called_what_it_was_until_it_works() {
             Err(fault.clone())
         });
         let stop = watch::Sender::new(false);
-        let (stage, _task) = stage("test", 4, Duration::ZERO, body, stop.subscribe(), &Pulse::default());
+        let (stage, _task) = stage("test", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
         let _lease = stage.lease();
         assert_eq!(seen.recv().await, Some(Health::Starting));
         assert_eq!(seen.recv().await, Some(expected));
@@ -89,7 +89,7 @@ async fn a_panicking_device_is_a_fault_and_is_started_again() {
         Ok(())
     });
     let stop = watch::Sender::new(false);
-    let (stage, _task) = stage("test", 4, Duration::ZERO, body, stop.subscribe(), &Pulse::default());
+    let (stage, _task) = stage("test", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
     let _lease = stage.lease();
     let mut health = stage.health();
     health.wait_for(|h| *h == Health::Stalled).await.unwrap();
@@ -98,10 +98,10 @@ async fn a_panicking_device_is_a_fault_and_is_started_again() {
 }
 
 /// A body that turns its loop until it is told to stop.
-fn works(out: &Writer, stop: &AtomicBool) -> Result<(), Fault> {
+fn works(out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault> {
     out.set_health(Health::Ok);
     while !stop.load(Ordering::Acquire) {
-        pulse::turn();
+        liveness::turn();
         thread::sleep(Duration::from_millis(5));
     }
     Ok(())
@@ -114,14 +114,14 @@ fn hangs_once(on: &'static str) -> (Body, mpsc::Sender<()>, Arc<AtomicUsize>) {
     let counted = Arc::clone(&starts);
     let body: Body = Arc::new(move |out, stop| {
         if counted.fetch_add(1, Ordering::SeqCst) > 0 {
-            if let Some(why) = pulse::still_hangs(on) {
+            if let Some(why) = liveness::still_hangs(on) {
                 return Err(Fault::Failed(why));
             }
             return works(out, stop);
         }
         out.set_health(Health::Ok);
-        pulse::turn();
-        pulse::during("VIDIOC_DQBUF", &on.into(), || gate.lock().unwrap().recv().is_ok());
+        liveness::turn();
+        liveness::during("VIDIOC_DQBUF", &on.into(), || gate.lock().unwrap().recv().is_ok());
         out.send(Frame { payloads: Vec::new(), key: true, ticks: 77, at: Mono(77) });
         out.set_health(Health::Privacy);
         Ok(())
@@ -132,8 +132,8 @@ fn hangs_once(on: &'static str) -> (Body, mpsc::Sender<()>, Arc<AtomicUsize>) {
 #[tokio::test]
 async fn a_thread_that_hangs_is_named_given_up_and_cut_off_and_the_device_is_back_when_it_lets_go() {
     let (body, go, starts) = hangs_once("/dev/video-hangs");
-    let (stop, pulse) = (watch::Sender::new(false), Pulse::default());
-    let (mut stage, task) = stage("video", 4, Duration::ZERO, body, stop.subscribe(), &pulse);
+    let (stop, liveness) = (watch::Sender::new(false), Liveness::default());
+    let (mut stage, task) = stage("video", 4, Duration::ZERO, body, stop.subscribe(), &liveness);
     let _lease = stage.lease();
     stage.on.clone().wait_for(|on| *on).await.unwrap();
     let mut health = stage.health();
@@ -141,14 +141,16 @@ async fn a_thread_that_hangs_is_named_given_up_and_cut_off_and_the_device_is_bac
     assert_eq!(stage.described(), "on");
     health.wait_for(|h| *h == Health::Stalled).await.unwrap();
     assert_eq!(stage.described(), "stalled (hangs in VIDIOC_DQBUF on /dev/video-hangs)");
-    assert!(stage.is_on() && pulse.late(Mono::now()).is_empty(), "named, and not given up yet");
+    assert!(stage.is_on() && liveness.late(Mono::now()).is_empty(), "named, and not given up yet");
     // Given up, and tried again by a thread that keeps away from what hangs.
     let mut told = stage.trouble.clone();
     let why = "an earlier use of it still hangs in VIDIOC_DQBUF";
     told.wait_for(|told| told.as_deref() == Some(why)).await.unwrap();
     assert!(starts.load(Ordering::SeqCst) >= 2 && !stage.is_on());
     assert_eq!(*health.borrow_and_update(), Health::Stalled);
-    assert!(pulse.late(Mono::now() + pulse::LEFT_LONG).iter().any(|late| late.starts_with("video: hangs in VIDIOC")));
+    assert!(
+        liveness.late(Mono::now() + liveness::LEFT_LONG).iter().any(|late| late.starts_with("video: hangs in VIDIOC"))
+    );
     go.send(()).unwrap();
     health.wait_for(|h| *h == Health::Ok).await.unwrap();
     assert_eq!(stage.writer.last_ticks(), None, "what the lost thread writes is not wanted any more");
@@ -162,7 +164,7 @@ async fn a_thread_that_hangs_is_named_given_up_and_cut_off_and_the_device_is_bac
 async fn a_thread_that_hangs_holds_up_no_stop() {
     let (body, _go, _) = hangs_once("/dev/video-stops");
     let stop = watch::Sender::new(false);
-    let (stage, task) = stage("video", 4, Duration::ZERO, body, stop.subscribe(), &Pulse::default());
+    let (stage, task) = stage("video", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
     let _lease = stage.lease();
     stage.on.clone().wait_for(|on| *on).await.unwrap();
     stage.health().wait_for(|h| *h == Health::Ok).await.unwrap();
@@ -177,33 +179,33 @@ async fn a_helper_that_hangs_is_counted_and_the_device_goes_on() {
     let gate = std::sync::Mutex::new(Some(gate));
     let body: Body = Arc::new(move |out, stop| {
         if let Some(gate) = gate.lock().unwrap().take() {
-            let helper = pulse::helper("encoder");
+            let helper = liveness::helper("encoder");
             thread::spawn(move || {
                 let _entered = helper.enter();
-                pulse::during("close", &"/dev/video-encodes".into(), || gate.recv().is_ok());
+                liveness::during("close", &"/dev/video-encodes".into(), || gate.recv().is_ok());
             });
         }
         works(out, stop)
     });
-    let (stop, pulse) = (watch::Sender::new(false), Pulse::default());
+    let (stop, liveness) = (watch::Sender::new(false), Liveness::default());
     // With two others that hang: only if the helper is counted, too, are there too many.
     for name in ["video", "audio"] {
-        pulse.left_behind(Activity::new(name, Helpers::default(), Mono::now()), false, Mono::now());
+        liveness.left_behind(Activity::new(name, Helpers::default(), Mono::now()), false, Mono::now());
     }
     assert_eq!(LEFT_MAX, 3);
-    let (stage, task) = stage("video", 4, Duration::ZERO, body, stop.subscribe(), &pulse);
+    let (stage, task) = stage("video", 4, Duration::ZERO, body, stop.subscribe(), &liveness);
     let _lease = stage.lease();
     let end = tokio::time::Instant::now() + GIVEN_UP_AFTER * 6;
-    while !pulse.is_full() {
-        assert!(tokio::time::Instant::now() < end, "{pulse:?}");
+    while !liveness.is_full() {
+        assert!(tokio::time::Instant::now() < end, "{liveness:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let late = pulse.late(Mono::now());
+    let late = liveness.late(Mono::now());
     assert!(late.contains(&"encoder: hangs in close on /dev/video-encodes".to_owned()), "{late:?}");
     assert_eq!(stage.described(), "on");
     drop(go);
-    while pulse.is_full() {
-        assert!(tokio::time::Instant::now() < end, "{pulse:?}");
+    while liveness.is_full() {
+        assert!(tokio::time::Instant::now() < end, "{liveness:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     stop.send_replace(true);
@@ -212,13 +214,13 @@ async fn a_helper_that_hangs_is_counted_and_the_device_goes_on() {
 
 #[tokio::test]
 async fn no_thread_is_started_beside_too_many_that_hang() {
-    let pulse = Pulse::default();
+    let liveness = Liveness::default();
     for _ in 0..LEFT_MAX {
-        pulse.left_behind(Activity::new("video", Helpers::default(), Mono::now()), true, Mono::now());
+        liveness.left_behind(Activity::new("video", Helpers::default(), Mono::now()), true, Mono::now());
     }
     let body: Body = Arc::new(|_, _| panic!("no thread was to be started"));
     let stop = watch::Sender::new(false);
-    let (stage, task) = stage("video", 4, Duration::ZERO, body, stop.subscribe(), &pulse);
+    let (stage, task) = stage("video", 4, Duration::ZERO, body, stop.subscribe(), &liveness);
     let _lease = stage.lease();
     stage.health().wait_for(|h| *h == Health::Stalled).await.unwrap();
     assert!(stage.described().starts_with("stalled (too many threads hang"), "{}", stage.described());

@@ -1,39 +1,39 @@
-//! Switches camera and microphone on and off. One task per device ([`keeper`]); it alone starts, watches and ends the device's
+//! Switches camera and microphone on and off. One task per device ([`device_task`]); it alone starts, watches and ends the device's
 //! thread.
 
-mod keeper;
+mod device_task;
 
 use std::time::Duration;
 
 use tokio::{sync::watch, task::JoinHandle};
 
-use self::keeper::Body;
 use crate::{
     config,
+    devices::device_task::Body,
     feed::{self, Health},
+    liveness::Liveness,
+    media_source::MediaSource,
     protocol::MediaHealth,
-    pulse::Pulse,
-    stage::Stage,
 };
 
 /// Camera and microphone.
 #[derive(Debug)]
-pub struct Studio {
+pub struct Devices {
     /// The picture; `None` where it is switched off in the config.
-    pub video: Option<Stage>,
+    pub video: Option<MediaSource>,
     /// The sound; `None` where it is switched off in the config.
-    pub audio: Option<Stage>,
+    pub audio: Option<MediaSource>,
     tasks: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
 }
 
-impl Studio {
+impl Devices {
     /// Makes both stages; nothing is opened before somebody asks.
-    pub fn new(video: &config::Video, audio: &config::Audio, pulse: &Pulse) -> Self {
+    pub fn new(video: &config::Video, audio: &config::Audio, liveness: &Liveness) -> Self {
         let stop = watch::Sender::new(false);
         let mut tasks = Vec::new();
         let mut stage = |name, ring, linger: Duration, body: Body| {
-            let (stage, task) = keeper::stage(name, ring, linger, body, stop.subscribe(), pulse);
+            let (stage, task) = device_task::stage(name, ring, linger, body, stop.subscribe(), liveness);
             tasks.push(task);
             stage
         };
@@ -51,7 +51,7 @@ impl Studio {
 
     /// How picture and sound are doing now.
     pub fn health(&self) -> MediaHealth {
-        let of = |stage: &Option<Stage>| stage.as_ref().map_or(Health::Absent, |s| s.writer.health());
+        let of = |stage: &Option<MediaSource>| stage.as_ref().map_or(Health::Absent, |s| s.writer.health());
         MediaHealth { video: of(&self.video), audio: of(&self.audio) }
     }
 

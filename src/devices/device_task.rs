@@ -2,7 +2,7 @@
 //!
 //! A thread that hangs in the kernel or in a library cannot be ended. It is named after `NAMED_AFTER`, given up after
 //! `GIVEN_UP_AFTER`, and cut off from the feed; the device is tried again by a new thread, which does not touch what the old one
-//! hangs on. The `Pulse` bounds how many there may be.
+//! hangs on. The `Liveness` bounds how many there may be.
 
 use std::{
     sync::{
@@ -22,13 +22,13 @@ use tracing::{error, info, warn};
 use crate::{
     clock::Mono,
     demand::{Action, Demand, Event},
-    feed::{self, Fault, Health, Writer},
-    pulse::{Activity, Beat, Deadline, GIVEN_UP_AFTER, Helpers, Phase, Pulse, TURN, TURNING, Verdict},
-    stage::Stage,
+    feed::{self, Fault, FeedWriter, Health},
+    liveness::{Activity, Deadline, GIVEN_UP_AFTER, Heartbeat, Helpers, Liveness, MAX_TURN, Phase, TURN, Verdict},
+    media_source::MediaSource,
 };
 
 /// The body of a device thread.
-pub(super) type Body = Arc<dyn Fn(&Writer, &AtomicBool) -> Result<(), Fault> + Send + Sync>;
+pub(super) type Body = Arc<dyn Fn(&FeedWriter, &AtomicBool) -> Result<(), Fault> + Send + Sync>;
 
 /// How often threads are looked at, while there are any.
 const LOOK: Duration = Duration::from_millis(500);
@@ -42,8 +42,8 @@ pub(super) fn stage(
     linger: Duration,
     body: Body,
     stop: watch::Receiver<bool>,
-    pulse: &Pulse,
-) -> (Stage, JoinHandle<()>) {
+    liveness: &Liveness,
+) -> (MediaSource, JoinHandle<()>) {
     let writer = feed::feed(ring);
     writer.set_health(Health::Ok);
     let (on, on_seen) = watch::channel(false);
@@ -51,9 +51,9 @@ pub(super) fn stage(
     let wanted = watch::Sender::new(0);
     let demand = Demand::new(linger);
     let (linger, lingers) = watch::channel(linger);
-    let keeper = Keeper {
-        beat: pulse.register(name, TURNING, Mono::now()),
-        pulse: pulse.clone(),
+    let device_task = DeviceTask {
+        heartbeat: liveness.register(name, MAX_TURN, Mono::now()),
+        liveness: liveness.clone(),
         name,
         body,
         writer: writer.clone(),
@@ -69,7 +69,10 @@ pub(super) fn stage(
         told: None,
     };
     let seen = writer.watch_health();
-    (Stage { writer, wanted, on: on_seen, trouble: trouble_seen, linger, seen }, tokio::spawn(keeper.run(stop)))
+    (
+        MediaSource { writer, wanted, on: on_seen, trouble: trouble_seen, linger, seen },
+        tokio::spawn(device_task.run(stop)),
+    )
 }
 
 /// A running device thread.
@@ -77,7 +80,7 @@ struct Running {
     stop: Arc<AtomicBool>,
     ended: oneshot::Receiver<Result<(), Fault>>,
     /// Its own end of the feed.
-    writer: Writer,
+    writer: FeedWriter,
     activity: Activity,
     deadline: Deadline,
     /// When it was told to stop.
@@ -109,12 +112,12 @@ struct Left {
 }
 
 /// The owner of one device.
-struct Keeper {
-    beat: Beat,
-    pulse: Pulse,
+struct DeviceTask {
+    heartbeat: Heartbeat,
+    liveness: Liveness,
     name: &'static str,
     body: Body,
-    writer: Writer,
+    writer: FeedWriter,
     wanted: watch::Receiver<usize>,
     on: watch::Sender<bool>,
     trouble: watch::Sender<Option<Arc<str>>>,
@@ -130,14 +133,14 @@ struct Keeper {
     told: Option<Fault>,
 }
 
-impl Keeper {
+impl DeviceTask {
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut health = self.writer.watch_health();
         let mut looked = Mono::now();
         loop {
             let now = Mono::now();
             if self.moves(now) {
-                self.beat.tick(now);
+                self.heartbeat.tick(now);
             }
             let deadline = self.demand.deadline();
             let event = tokio::select! {
@@ -236,7 +239,7 @@ impl Keeper {
         };
         let spent = seconds(now.since(seen.moved.min(thread.stopping.unwrap_or(seen.moved))));
         error!("{}: {why} for {spent} s: given up; its thread is left behind", self.name);
-        self.pulse.left_behind(thread.activity.clone(), true, now);
+        self.liveness.left_behind(thread.activity.clone(), true, now);
         self.left.push(Left { activity: thread.activity.clone(), why: why.clone(), since: now });
         self.on.send_replace(false);
         // That was told just now.
@@ -270,7 +273,7 @@ impl Keeper {
                 self.watched.push((helper, Deadline::default()));
             }
         }
-        let (name, pulse) = (self.name, &self.pulse);
+        let (name, liveness) = (self.name, &self.liveness);
         self.watched.retain_mut(|(helper, deadline)| {
             let seen = helper.seen();
             if helper.is_over() {
@@ -281,7 +284,7 @@ impl Keeper {
                 Some(Verdict::Name) => warn!("{name}: {}: {seen} for {} s", helper.name(), seconds(seen.stuck(now))),
                 Some(Verdict::GiveUp) => {
                     error!("{name}: {}: {seen}: given up; its thread is left behind", helper.name());
-                    pulse.left_behind(helper.clone(), false, now);
+                    liveness.left_behind(helper.clone(), false, now);
                 }
                 _ => {}
             }
@@ -303,7 +306,7 @@ impl Keeper {
         let deadline = Deadline::default();
         let thread =
             Running { stop: Arc::clone(&stop), ended, writer: writer.clone(), activity, deadline, stopping: None };
-        if self.pulse.is_full() {
+        if self.liveness.is_full() {
             let told = "too many threads hang; no other is started before one of them ends".to_owned();
             let _ = done.send(Err(Fault::Failed(told)));
         } else {
@@ -398,5 +401,5 @@ async fn wait_until(deadline: Option<Mono>) {
 }
 
 #[cfg(test)]
-#[path = "keeper_tests.rs"]
+#[path = "device_task_tests.rs"]
 mod tests;

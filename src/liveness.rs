@@ -12,16 +12,16 @@ use std::{
     time::Duration,
 };
 
-pub use self::{
+use crate::clock::Mono;
+pub use crate::liveness::{
     activity::{Activity, Closes, Entered, Helpers, Seen, during, helper, still_hangs, turn},
     deadline::{Deadline, GIVEN_UP_AFTER, NAMED_AFTER, OPENING, Phase, Verdict},
 };
-use crate::clock::Mono;
 
 /// A loop that nothing else wakes turns so often.
 pub const TURN: Duration = Duration::from_secs(2);
 /// A loop that waits for nobody may take so long for a turn, on a board that is busy.
-pub const TURNING: Duration = Duration::from_secs(8);
+pub const MAX_TURN: Duration = Duration::from_secs(8);
 /// So many device threads may hang at a time; with the last of them the watchdog is no longer fed.
 pub const LEFT_MAX: usize = 3;
 /// A device whose thread hangs for so long is not let go by the kernel or a library any more, unless the process ends.
@@ -29,7 +29,7 @@ pub const LEFT_LONG: Duration = Duration::from_secs(120);
 
 /// All loops. Copies are of the same ones.
 #[derive(Debug, Clone, Default)]
-pub struct Pulse {
+pub struct Liveness {
     loops: Arc<Mutex<Vec<Loop>>>,
     left: Arc<Mutex<Vec<Left>>>,
 }
@@ -52,24 +52,24 @@ struct Left {
 
 /// One loop's heartbeat. One that was not registered is ignored.
 #[derive(Debug, Clone, Default)]
-pub struct Beat {
+pub struct Heartbeat {
     last: Arc<AtomicU64>,
 }
 
-impl Beat {
+impl Heartbeat {
     /// The loop turned.
     pub fn tick(&self, now: Mono) {
         self.last.fetch_max(now.0, Ordering::Relaxed);
     }
 }
 
-impl Pulse {
+impl Liveness {
     /// Adds a loop that promises to turn at least once in every `period`, from `now` on.
-    pub fn register(&self, name: &'static str, period: Duration, now: Mono) -> Beat {
+    pub fn register(&self, name: &'static str, period: Duration, now: Mono) -> Heartbeat {
         let last = Arc::new(AtomicU64::new(now.0));
         let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         loops.push(Loop { name, period, last: Arc::clone(&last) });
-        Beat { last }
+        Heartbeat { last }
     }
 
     /// Counts a device thread that hangs and was given up. `holds_device`: whether its device is of no use until it ends.
@@ -116,39 +116,39 @@ mod tests {
 
     #[test]
     fn every_loop_has_to_turn_within_its_own_period() {
-        let pulse = Pulse::default();
-        assert!(pulse.late(seconds(99)).is_empty());
-        let studio = pulse.register("studio", Duration::from_secs(2), seconds(10));
-        let broker = pulse.register("broker", Duration::from_secs(60), seconds(10));
+        let liveness = Liveness::default();
+        assert!(liveness.late(seconds(99)).is_empty());
+        let studio = liveness.register("studio", Duration::from_secs(2), seconds(10));
+        let broker = liveness.register("broker", Duration::from_secs(60), seconds(10));
         for (now, expected) in [(10, &[][..]), (12, &[]), (13, &["studio"]), (71, &["studio", "broker"])] {
-            assert_eq!(pulse.late(seconds(now)), expected, "at {now} s");
+            assert_eq!(liveness.late(seconds(now)), expected, "at {now} s");
         }
         studio.tick(seconds(71));
-        assert_eq!(pulse.late(seconds(72)), ["broker"]);
+        assert_eq!(liveness.late(seconds(72)), ["broker"]);
         broker.tick(seconds(72));
         broker.tick(seconds(11));
-        assert!(pulse.late(seconds(73)).is_empty(), "an older tick takes nothing back");
-        assert!(pulse.late(seconds(0)).is_empty());
-        Beat::default().tick(seconds(500));
-        assert_eq!(pulse.clone().late(seconds(500)), ["studio", "broker"], "a copy is of the same loops");
+        assert!(liveness.late(seconds(73)).is_empty(), "an older tick takes nothing back");
+        assert!(liveness.late(seconds(0)).is_empty());
+        Heartbeat::default().tick(seconds(500));
+        assert_eq!(liveness.clone().late(seconds(500)), ["studio", "broker"], "a copy is of the same loops");
     }
 
     #[test]
     fn threads_that_hang_are_bounded_in_number_and_time() {
-        let (pulse, helpers) = (Pulse::default(), Helpers::default());
+        let (liveness, helpers) = (Liveness::default(), Helpers::default());
         let threads = ["video", "encoder", "audio"].map(|name| Activity::new(name, helpers.clone(), seconds(10)));
-        pulse.left_behind(threads[0].clone(), true, seconds(20));
-        assert!(pulse.late(seconds(139)).is_empty() && !pulse.is_full(), "it may still end");
-        assert_eq!(pulse.late(seconds(140)), ["video: its thread does not move"]);
+        liveness.left_behind(threads[0].clone(), true, seconds(20));
+        assert!(liveness.late(seconds(139)).is_empty() && !liveness.is_full(), "it may still end");
+        assert_eq!(liveness.late(seconds(140)), ["video: its thread does not move"]);
         drop(threads[0].enter());
-        assert!(pulse.late(seconds(500)).is_empty(), "it has ended");
-        pulse.left_behind(threads[1].clone(), false, seconds(20));
-        assert!(pulse.late(seconds(500)).is_empty(), "pictures are coded by another encoder");
-        pulse.left_behind(threads[2].clone(), true, seconds(500));
-        assert!(!pulse.is_full());
-        pulse.left_behind(Activity::new("audio", helpers, seconds(510)), true, seconds(520));
-        assert!(pulse.is_full());
+        assert!(liveness.late(seconds(500)).is_empty(), "it has ended");
+        liveness.left_behind(threads[1].clone(), false, seconds(20));
+        assert!(liveness.late(seconds(500)).is_empty(), "pictures are coded by another encoder");
+        liveness.left_behind(threads[2].clone(), true, seconds(500));
+        assert!(!liveness.is_full());
+        liveness.left_behind(Activity::new("audio", helpers, seconds(510)), true, seconds(520));
+        assert!(liveness.is_full());
         let told = ["encoder: its thread does not move", "audio: its thread does not move"];
-        assert_eq!(pulse.late(seconds(521)), [told[0], told[1], told[1]]);
+        assert_eq!(liveness.late(seconds(521)), [told[0], told[1], told[1]]);
     }
 }
