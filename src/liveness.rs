@@ -118,19 +118,19 @@ mod tests {
     fn every_loop_has_to_turn_within_its_own_period() {
         let liveness = Liveness::default();
         assert!(liveness.late(seconds(99)).is_empty());
-        let studio = liveness.register("studio", Duration::from_secs(2), seconds(10));
+        let devices = liveness.register("devices", Duration::from_secs(2), seconds(10));
         let broker = liveness.register("broker", Duration::from_secs(60), seconds(10));
-        for (now, expected) in [(10, &[][..]), (12, &[]), (13, &["studio"]), (71, &["studio", "broker"])] {
+        for (now, expected) in [(10, &[][..]), (12, &[]), (13, &["devices"]), (71, &["devices", "broker"])] {
             assert_eq!(liveness.late(seconds(now)), expected, "at {now} s");
         }
-        studio.tick(seconds(71));
+        devices.tick(seconds(71));
         assert_eq!(liveness.late(seconds(72)), ["broker"]);
         broker.tick(seconds(72));
         broker.tick(seconds(11));
         assert!(liveness.late(seconds(73)).is_empty(), "an older tick takes nothing back");
         assert!(liveness.late(seconds(0)).is_empty());
         Heartbeat::default().tick(seconds(500));
-        assert_eq!(liveness.clone().late(seconds(500)), ["studio", "broker"], "a copy is of the same loops");
+        assert_eq!(liveness.clone().late(seconds(500)), ["devices", "broker"], "a copy is of the same loops");
     }
 
     #[test]

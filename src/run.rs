@@ -81,8 +81,8 @@ pub async fn run(
     let (sessions, presence) =
         Sessions::new(Grant::new(config.access, &secret), terms.subscribe(), Arc::clone(&peers), sources, out);
 
-    let keeper = Arc::clone(&peers);
-    let mut keeping = tokio::spawn(async move { keeper.keep().await });
+    let factory = Arc::clone(&peers);
+    let mut keeping = tokio::spawn(async move { factory.keep().await });
     let lingers = config.video.linger.max(config.audio.linger);
     let housekeeper = tokio::spawn(keep_house(presence.clone(), lingers));
     let (events, heard) = mpsc::channel(EVENTS);
@@ -150,8 +150,8 @@ pub async fn run(
                 peers.configure(new.webrtc.clone());
                 peers.set_need(new.video.bitrate, new.audio.bitrate);
                 keeping.abort();
-                let keeper = Arc::clone(&peers);
-                keeping = tokio::spawn(async move { keeper.keep().await });
+                let factory = Arc::clone(&peers);
+                keeping = tokio::spawn(async move { factory.keep().await });
                 infos.send_replace(describe(&new));
                 brokers.send_if_modified(|now| std::mem::replace(now, new.broker.clone()) != new.broker);
                 if let Some(video) = &devices.video {

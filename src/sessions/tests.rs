@@ -33,7 +33,7 @@ struct House {
     presence: watch::Receiver<Presence>,
     stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
-    _studio: Devices,
+    _devices: Devices,
 }
 
 /// What a link gets to carry.
@@ -75,7 +75,7 @@ impl House {
         let (events, heard) = mpsc::channel(32);
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(sessions.run(heard, stopped, Heartbeat::default()));
-        Self { terms, peers, events, said, presence, stop, task, _studio: devices }
+        Self { terms, peers, events, said, presence, stop, task, _devices: devices }
     }
 
     fn usual() -> Self {

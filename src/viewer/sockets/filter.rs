@@ -23,6 +23,7 @@ use crate::{
         sockets::{
             checks::{CheckPacer, PacketPath, TokenBucket, Transport},
             refused::{RefusedPackets, RefusedReason},
+            rtcp_budget::RtcpBudget,
             stun::{
                 BINDING_REQUEST, BINDING_SUCCESS, CHANNEL_BIND, DATA, PacketClass, SEND, StunMessage, Transaction,
                 channel_data, class, is_mdns,
@@ -38,15 +39,6 @@ const ADDRESSES: (f64, f64) = (32.0, 0.05);
 const REQUESTS: (f64, f64) = (200.0, 100.0);
 /// Bytes of DTLS that come in for a handshake, several repeats included; later an alert now and then.
 const HANDSHAKE: (f64, f64) = (49_152.0, 16.0);
-/// RTCP of senders that are known. Ten browsers send less.
-const REPORTS: (f64, f64) = (500.0, 500.0);
-/// RTCP of senders that are yet to prove that they are authentic.
-const STRANGE_REPORTS: (f64, f64) = (50.0, 50.0);
-/// How many such senders there may be: at first, more each second, and in all. The stack keeps each one.
-const SENDERS: (f64, f64) = (16.0, 2.0);
-const SENDERS_IN_ALL: u32 = 512;
-/// Of those, how many are known by their number.
-const SENDERS_KNOWN: usize = 16;
 /// SRTCP that is shorter has no room for its header, index and tag (RFC 3711 section 3.4).
 const SHORTEST_REPORT: usize = 8 + 4 + 10;
 /// Own requests that wait for an answer, and how long.
@@ -88,11 +80,7 @@ pub(crate) struct PacketFilter {
     addresses: TokenBucket,
     requests: TokenBucket,
     handshake: TokenBucket,
-    reports: TokenBucket,
-    strange_reports: TokenBucket,
-    senders: TokenBucket,
-    senders_left: u32,
-    senders_known: VecDeque<u32>,
+    rtcp: RtcpBudget,
     /// Own checks that wait for an answer.
     asked: VecDeque<(Transaction, PacketPath, Instant)>,
     /// Own requests to servers that wait for one.
@@ -123,11 +111,7 @@ impl PacketFilter {
             addresses: TokenBucket::new(ADDRESSES),
             requests: TokenBucket::new(REQUESTS),
             handshake: TokenBucket::new(HANDSHAKE),
-            reports: TokenBucket::new(REPORTS),
-            strange_reports: TokenBucket::new(STRANGE_REPORTS),
-            senders: TokenBucket::new(SENDERS),
-            senders_left: SENDERS_IN_ALL,
-            senders_known: VecDeque::new(),
+            rtcp: RtcpBudget::new(),
             asked: VecDeque::new(),
             served: VecDeque::new(),
             servers: VecDeque::new(),
@@ -329,7 +313,7 @@ impl PacketFilter {
                     claim = SenderClaim::Report;
                 }
                 match is_heard {
-                    true => self.report(ssrc, is_authentic, now),
+                    true => self.rtcp.admit(ssrc, is_authentic, now),
                     false => Err(RefusedReason::Stranger),
                 }
             }
@@ -397,29 +381,9 @@ impl PacketFilter {
         }
         self.served.iter().any(|(known, _)| *known == transaction)
     }
-
-    /// RTCP from where the viewer is. It may still be forged, as long as its sender number was never authentic.
-    fn report(&mut self, ssrc: u32, is_authentic: bool, now: Instant) -> Result<(), RefusedReason> {
-        let room = match is_authentic {
-            true => self.reports.take(1.0, now),
-            false => self.strange_reports.take(1.0, now),
-        };
-        if !room {
-            return Err(RefusedReason::TooMuch);
-        }
-        if is_authentic || self.senders_known.contains(&ssrc) {
-            return Ok(());
-        }
-        if self.senders_left == 0 || !self.senders.take(1.0, now) {
-            return Err(RefusedReason::TooMuch);
-        }
-        self.senders_left -= 1;
-        push(&mut self.senders_known, SENDERS_KNOWN, ssrc);
-        Ok(())
-    }
 }
 
-/// The gate of one session, for its sockets and whoever describes it.
+/// The filter of one session, for its sockets and whoever describes it.
 #[derive(Debug)]
 pub(crate) struct SharedFilter(Mutex<PacketFilter>);
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::viewer::sockets::rtcp_budget;
 use crate::viewer::sockets::{
     checks::CONSENT,
     stun::{
@@ -249,10 +250,10 @@ fn forged_reports_neither_fill_the_stack_nor_keep_the_real_ones_out() {
         scene.prove(1);
         scene.now += Duration::from_secs(1);
     }
-    assert_eq!(forged, SENDERS_IN_ALL);
+    assert_eq!(forged, rtcp_budget::SENDERS_IN_ALL);
     // A flood of real ones is cut.
     let taken = (0..100_000).filter(|_| scene.take(at(1), &report(7)).is_ok()).count();
-    assert_eq!(taken, REPORTS.0 as usize);
+    assert_eq!(taken, rtcp_budget::REPORTS.0 as usize);
 }
 
 #[test]

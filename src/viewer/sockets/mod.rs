@@ -4,7 +4,7 @@
 //! - `runtime`: the stack's UDP sockets; each packet passes `filter` and `rebind` first.
 //! - `tcp`: the same for ICE-TCP streams (RFC 6544).
 //! - `stun`: reads packet classes (RFC 7983) and STUN and TURN messages.
-//! - `filter`: which packets come in; `refused` counts the others.
+//! - `filter`: which packets come in; `rtcp_budget` bounds RTCP, `refused` counts what was refused.
 //! - `checks`: how fast connectivity checks leave.
 //! - `rebind`: follows a viewer whose NAT gave it another port.
 
@@ -13,6 +13,7 @@ pub(crate) mod checks;
 pub(crate) mod filter;
 pub(crate) mod rebind;
 pub(crate) mod refused;
+mod rtcp_budget;
 pub(crate) mod runtime;
 pub(crate) mod stun;
 pub(crate) mod tcp;
