@@ -3,11 +3,10 @@
 use std::fmt;
 
 use crate::{
+    audio::{capture::Ear, cards, clip::Clip},
     config::{Audio, AudioSource},
     feed::Fault,
 };
-
-use super::{cards, clip::Clip, microphone::Ear};
 
 /// A source that was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]

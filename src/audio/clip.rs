@@ -6,12 +6,13 @@ use std::{
     path::Path,
 };
 
-use crate::feed::Fault;
-
-use super::{
-    resample::Resampler,
-    timeline::RATE,
-    wav::{self, Problem, Wav},
+use crate::{
+    audio::{
+        resample::Resampler,
+        sample_clock::RATE,
+        wav::{self, Problem, Wav},
+    },
+    feed::Fault,
 };
 
 /// Frames read from the file at a time.

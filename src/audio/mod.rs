@@ -8,18 +8,18 @@
 //! `Frame::ticks` counts samples at 48 kHz and `Frame::at` is when the first sample that a decoder makes of the packet
 //! was heard: the drift of a card is in `at`, never in `ticks`, and lost sound is a gap in both.
 
+mod capture;
 mod cards;
 mod choose;
 mod clip;
-mod coder;
-mod desk;
+mod encoder;
 pub(crate) mod fuzz;
-mod microphone;
-mod pace;
+mod pacing;
+mod pipeline;
 mod probe;
 mod resample;
+mod sample_clock;
 mod samples;
-mod timeline;
 mod tone;
 mod wav;
 mod wording;
@@ -39,8 +39,8 @@ use crate::{
 pub use choose::{Choice, Refusal, choose};
 pub use probe::{Microphone, probe};
 
-use desk::Desk;
-use microphone::{Ear, End};
+use capture::{Ear, End};
+use pipeline::Desk;
 
 /// Captures and encodes until `stop` is set or the source fails. Blocks: it is the body of the thread `audio`. Notices
 /// `stop` within 100 ms.
@@ -52,7 +52,7 @@ pub fn run(config: &Audio, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fa
         AudioSource::Tone => {
             out.set_health(Health::Starting);
             let mut tone = tone::Tone::default();
-            pace::play(&mut desk, stop, |at, block| {
+            pacing::play(&mut desk, stop, |at, block| {
                 tone.render(at.wall(), block, channels);
                 Ok(())
             })
@@ -60,7 +60,7 @@ pub fn run(config: &Audio, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fa
         AudioSource::Clip(path) => clip::Clip::open(path, channels).and_then(|mut clip| {
             info!("audio: {}", clip.describe());
             out.set_health(Health::Starting);
-            pace::play(&mut desk, stop, |_, block| clip.render(block))
+            pacing::play(&mut desk, stop, |_, block| clip.render(block))
         }),
         AudioSource::Microphone(name) => listen(&mut desk, stop, || Ear::open(name, channels)),
         AudioSource::Auto => listen(&mut desk, stop, || {

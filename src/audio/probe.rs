@@ -5,9 +5,9 @@ use std::ffi::CString;
 use alsa::{Direction, PCM, pcm::HwParams};
 use serde::Serialize;
 
-use super::{
+use crate::audio::{
+    capture::{Ear, formats},
     cards::{self, Card},
-    microphone::{Ear, formats},
     wording::{Said, fault},
 };
 

@@ -9,7 +9,7 @@ use rubato::{
     audioadapter_buffers::direct::InterleavedSlice,
 };
 
-use super::timeline::RATE;
+use crate::audio::sample_clock::RATE;
 
 /// Output frames of one step.
 const STEP: usize = 120;

@@ -10,7 +10,7 @@ use std::{
 
 use opus::{Channels, Decoder};
 
-use super::{coder::BLOCK, run, timeline::RATE};
+use super::{encoder::BLOCK, run, sample_clock::RATE};
 use crate::{
     clock::Mono,
     config::{Audio, AudioSource},

@@ -3,7 +3,7 @@
 
 use std::{f64::consts::TAU, time::Duration};
 
-use super::timeline::RATE;
+use crate::audio::sample_clock::RATE;
 
 /// How long the beep lasts, in nanoseconds from the whole second.
 const BEEP: u64 = 60_000_000;

@@ -8,13 +8,13 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    client::{self, Handling, Heard, Setup},
-    hearing::who,
-    trouble::{Kind, Trouble},
-    url, wire,
-};
 use crate::{
+    broker::{
+        client::{self, Handling, Heard, Setup},
+        inbound::who,
+        link_error::{Kind, Trouble},
+        transport, url,
+    },
     config::{self, Id},
     protocol::Topics,
 };
@@ -89,7 +89,7 @@ async fn go(config: &Arc<config::Broker>, device: &Id) -> Result<(), (&'static s
     let filter = topics.requests();
     let granted = tokio::select! {
         trouble = &mut hear => return Err(("subscribe", trouble)),
-        granted = timeout(wire::DEADLINE, mouth.subscribe(std::slice::from_ref(&filter))) => granted,
+        granted = timeout(transport::DEADLINE, mouth.subscribe(std::slice::from_ref(&filter))) => granted,
     };
     match granted.map(|granted| granted.ok().and_then(|granted| granted.into_iter().next())) {
         Ok(Some(Ok(()))) => {}
@@ -102,7 +102,7 @@ async fn go(config: &Arc<config::Broker>, device: &Id) -> Result<(), (&'static s
     let topic = topics.events();
     let published = tokio::select! {
         trouble = &mut hear => return Err(("publish", trouble)),
-        published = timeout(wire::DEADLINE, mouth.publish_surely(topic.clone(), Bytes::from_static(WORDS), handling)) => published,
+        published = timeout(transport::DEADLINE, mouth.publish_surely(topic.clone(), Bytes::from_static(WORDS), handling)) => published,
     };
     if !matches!(published, Ok(Ok(()))) {
         // The reason of a refusal is heard with it, or right after it.

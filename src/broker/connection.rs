@@ -9,15 +9,14 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-use super::{
-    Keeper, OUTBOX, State, Topic, Word, changed,
-    client::{self, Handling, Mouth, Over, Setup},
-    hearing::{Contradicted, Hearing, Hold, Own, Published, carry, who},
-    stopped,
-    trouble::{Kind, Trouble},
-    url, wire,
-};
 use crate::{
+    broker::{
+        Keeper, OUTBOX, State, Topic, Word, changed,
+        client::{self, Handling, Mouth, Over, Setup},
+        inbound::{Contradicted, Hearing, Hold, Own, Published, carry, who},
+        link_error::{Kind, Trouble},
+        stopped, transport, url,
+    },
     clock::Mono,
     config::{self, MqttVersion},
     liveness::TURN,
@@ -74,7 +73,7 @@ struct Line<'a> {
     config: &'a config::Broker,
     topics: &'a Topics,
     mouth: &'a Mouth,
-    notes: &'a wire::Notes,
+    notes: &'a transport::Notes,
     conn: u64,
     /// What was said on our own topics.
     published: &'a Published,
@@ -200,7 +199,7 @@ impl Keeper {
         let filters = [topics.requests(), topics.status(), topics.info()];
         let mut subscribing = pin!(mouth.subscribe(&filters));
         let granted = loop {
-            match timeout(wire::DEADLINE, &mut subscribing).await {
+            match timeout(transport::DEADLINE, &mut subscribing).await {
                 Ok(Ok(granted)) => break granted,
                 Ok(Err(Over)) => return pending().await,
                 // Some brokers send what is retained before their answer: on a slow network that takes its time.

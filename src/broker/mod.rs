@@ -10,18 +10,18 @@
 //! spite of that is held up to a bound, then dropped and counted), while the ears go on to hear acknowledgements and
 //! pings: neither side can lock the other.
 
+mod acks;
 mod backoff;
 pub mod check;
 mod client;
 mod connection;
-mod hearing;
-mod held;
-mod receipts;
-mod skip;
+mod inbound;
+mod inbound_queue;
+mod link_error;
+mod oversized;
 mod tls;
-mod trouble;
+mod transport;
 mod websocket;
-mod wire;
 
 use std::{
     future::{Future, pending},
@@ -40,8 +40,8 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-pub use self::trouble::{Kind, Trouble};
-use self::{backoff::Backoff, connection::End, trouble::Complaints, wire::Local};
+pub use self::link_error::{Kind, Trouble};
+use self::{backoff::Backoff, connection::End, link_error::Complaints, transport::Local};
 use crate::{
     clock::Mono,
     config::{self, Access, Id, Transport},

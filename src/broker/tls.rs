@@ -8,8 +8,10 @@ use tokio_rustls::rustls::{
     pki_types::{PrivateKeyDer, pem::PemObject},
 };
 
-use super::trouble::{Kind, Trouble};
-use crate::{config, tls};
+use crate::{
+    broker::link_error::{Kind, Trouble},
+    config, tls,
+};
 
 /// Reads CA, certificate and key as configured. Blocks: it reads files.
 pub(super) fn client(config: &config::Broker) -> Result<ClientConfig, Trouble> {

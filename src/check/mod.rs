@@ -19,7 +19,7 @@ use crate::{
     tls,
     video::{
         self, HardwareEncoder,
-        probe::{Camera, Size},
+        capture::probe::{Camera, Size},
     },
 };
 
@@ -135,7 +135,7 @@ pub struct Probed {
 
 /// Looks at all devices; opens each for a moment.
 pub fn probe() -> Probed {
-    Probed { cameras: video::probe::probe(), encoders: video::encoders(), microphones: audio::probe() }
+    Probed { cameras: video::capture::probe::probe(), encoders: video::encoders(), microphones: audio::probe() }
 }
 
 impl Probed {

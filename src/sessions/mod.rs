@@ -4,8 +4,8 @@
 //! counted.
 
 mod admission;
-mod early;
-mod room;
+mod early_candidates;
+mod eviction;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -19,8 +19,8 @@ use tracing::{debug, error, info};
 
 use self::{
     admission::{Admission, Entry},
-    early::Early,
-    room::{Room, Seated},
+    early_candidates::Early,
+    eviction::{Room, Seated},
 };
 use crate::{
     broker::Event,
@@ -315,7 +315,7 @@ impl Sessions {
         // Of sessions that began at one moment always the same one.
         seated.sort_unstable_by_key(|seat| seat.key);
         let displaces = admission.displaces(viewer, now);
-        let Room { running, ends } = room::make(&seated, viewer, displaces, &terms.borrow().limits, now);
+        let Room { running, ends } = eviction::make(&seated, viewer, displaces, &terms.borrow().limits, now);
         Room { running, ends: ends.into_iter().map(|(key, reason)| (key.clone(), reason)).collect() }
     }
 

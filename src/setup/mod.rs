@@ -14,7 +14,7 @@ use crate::{
     audio::Microphone,
     config::{Secret, Surroundings, load, parse},
     tls,
-    video::probe::Camera,
+    video::capture::probe::Camera,
 };
 
 /// What a configuration is made of.

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use super::{
-    Taken,
-    clip::Clip,
-    h264::{Cutter, nals},
-    jpeg::Jpeg,
-    planes::Colour,
-    sps,
+use crate::{
+    meter::Counts,
+    video::{
+        Taken,
+        decode::{jpeg::Jpeg, planes::Colour},
+        h264::{Cutter, nals, sps},
+        sources::clip::Clip,
+    },
 };
-use crate::meter::Counts;
 
 /// Pictures of a file that are read.
 const PICTURES: usize = 40;

@@ -3,17 +3,18 @@
 //! All payloads of a picture are slices of one allocation, written once; fragmentation headers are written between the
 //! parts, so nothing is copied again for any viewer.
 
-mod payload;
-mod sets;
-mod slice;
-mod watch;
+pub(crate) mod inspector;
+mod packetizer;
+pub(crate) mod parameter_sets;
+mod slice_header;
+pub(crate) mod sps;
 
 use bytes::Bytes;
 
-use crate::video::{jpeg::Refusal, unit::Found};
-use payload::packetize;
-pub(crate) use sets::Sets;
-pub(crate) use watch::Watch;
+use crate::video::{decode::jpeg::Refusal, sources::unit::Found};
+pub(crate) use inspector::Watch;
+use packetizer::packetize;
+pub(crate) use parameter_sets::Sets;
 
 /// The largest RTP payload: with RTP header (12), header extensions (up to 16) and SRTP tag (up to 16) a packet stays
 /// within 1200 bytes, which every path on the internet carries.
@@ -173,7 +174,7 @@ mod tests {
     const THE_PPS: &[u8] = &[0x68, 0xCE, 0x3C, 0x80];
 
     /// A unit whose body holds no start code.
-    pub(super) fn unit(header: u8, length: usize) -> Vec<u8> {
+    pub(crate) fn unit(header: u8, length: usize) -> Vec<u8> {
         let mut unit: Vec<u8> = std::iter::once(header).chain((1..length).map(|i| (i % 251) as u8 | 0x80)).collect();
         // A slice that begins a picture, is of type I and belongs to parameter set 0.
         unit.iter_mut().skip(1).zip([0x88, 0x80]).for_each(|(byte, head)| *byte = head);
@@ -185,7 +186,7 @@ mod tests {
     }
 
     /// What a receiver of another make puts together.
-    pub(super) fn received(payloads: &[Bytes]) -> Vec<Vec<u8>> {
+    pub(crate) fn received(payloads: &[Bytes]) -> Vec<Vec<u8>> {
         let mut receiver = H264Packet::default();
         let stream: Vec<u8> = payloads.iter().flat_map(|p| receiver.depacketize(p).unwrap().to_vec()).collect();
         nals(&stream).map(<[u8]>::to_vec).collect()

@@ -1,40 +1,24 @@
 //! The picture: newest picture → coded frame → feed. One thread, alive only while somebody watches.
 
-mod budget;
-mod camera;
-mod clip;
-pub mod clockstrip;
-mod condition;
-mod encoder;
+pub mod capture;
+mod decode;
+mod encode;
+mod frame_pace;
 pub(crate) mod fuzz;
 mod h264;
-mod intake;
-mod jpeg;
-mod keys;
-mod loan;
-mod modes;
-mod pace;
-mod pattern;
-mod picture;
 mod pipeline;
-mod planes;
-pub mod probe;
-mod reopen;
-mod shutter;
-mod source;
-mod sps;
-mod unit;
+mod source_health;
+pub mod sources;
 mod v4l2;
-mod y4m;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-pub use encoder::{HardwareEncoder, encoders, library_fault};
-pub(crate) use source::nodes;
-pub use source::{Choice, choose};
+pub use encode::{HardwareEncoder, encoders, library_fault};
+pub(crate) use sources::nodes;
+pub use sources::{Choice, choose};
 
 use tracing::{info, warn};
 
@@ -43,7 +27,9 @@ use crate::{
     config::Video,
     feed::{Fault, FeedWriter, Health},
     liveness,
-    video::{condition::Again, loan::Loan, pipeline::VideoPipeline, planes::Planes, source::Source},
+    video::{
+        capture::dmabuf::Loan, decode::planes::Planes, pipeline::VideoPipeline, source_health::Again, sources::Source,
+    },
 };
 
 /// How long a wait for a picture may take: a stop is noticed within it.

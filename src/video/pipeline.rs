@@ -11,16 +11,13 @@ use crate::{
     meter::{self, Counts, Meter},
     rate::{Full, Plan, Rate as Rates, Wanted},
     video::{
-        budget::Budget,
-        clockstrip,
-        condition::{Again, Condition},
-        encoder::{Coded, Coder},
+        capture::dmabuf::Loan,
+        decode::planes::Planes,
+        encode::{Coded, Coder, budget::Budget, keyframes::KeyPolicy},
+        frame_pace::{Rate, Thinning},
         h264::{self, Cut, Cutter},
-        keys::KeyPolicy,
-        loan::Loan,
-        pace::{Rate, Thinning},
-        planes::Planes,
-        source::Source,
+        source_health::{Again, Condition},
+        sources::{Source, clockstrip},
         v4l2::Node,
     },
 };
@@ -33,7 +30,7 @@ const SHUTTER: Duration = Duration::from_secs(1);
 const CLOCK: u32 = 90_000;
 
 /// What one run of a source needs.
-pub(super) struct VideoPipeline<'a> {
+pub(crate) struct VideoPipeline<'a> {
     config: &'a Video,
     /// The source as a person calls it, and when it was asked for.
     name: String,
@@ -68,12 +65,12 @@ pub(super) struct VideoPipeline<'a> {
     condition: Condition,
     /// Pictures that a coded stream lacked when that was last looked at.
     lost: u64,
-    pub(super) meter: Meter,
+    pub(crate) meter: Meter,
 }
 
 impl<'a> VideoPipeline<'a> {
     /// For a source that was asked for at `asked`, and is open now.
-    pub(super) fn new(config: &'a Video, source: &Source, out: &'a FeedWriter, asked: Mono) -> Self {
+    pub(crate) fn new(config: &'a Video, source: &Source, out: &'a FeedWriter, asked: Mono) -> Self {
         let now = Mono::now();
         let interval = if source.makes_keys() { config.key_interval } else { Duration::MAX };
         let wished = Rate::whole(config.fps);
@@ -108,7 +105,7 @@ impl<'a> VideoPipeline<'a> {
     }
 
     /// Goes on from a stage whose source was opened anew: time never runs backwards, and counts are not lost.
-    pub(super) fn after(self, before: Self) -> Self {
+    pub(crate) fn after(self, before: Self) -> Self {
         let coder = self.coder.after(before.coder);
         let condition = self.condition.after(&before.condition, &before.meter.counts);
         let lost = holes(&before.meter.counts);
@@ -126,7 +123,7 @@ impl<'a> VideoPipeline<'a> {
 
     /// Looks whether a camera and the board's encoder can share memory, before the first picture. Not where something is
     /// drawn into it.
-    pub(super) fn meet(&mut self, source: &Source) -> Result<(), Fault> {
+    pub(crate) fn meet(&mut self, source: &Source) -> Result<(), Fault> {
         if self.config.clock || !self.coder.may_borrow() {
             return Ok(());
         }
@@ -140,12 +137,12 @@ impl<'a> VideoPipeline<'a> {
     }
 
     /// What has something for [`VideoPipeline::collect`], beside the source.
-    pub(super) fn waited_for(&self) -> Option<Arc<Node>> {
+    pub(crate) fn waited_for(&self) -> Option<Arc<Node>> {
         self.coder.waited_for()
     }
 
     /// Reads the wishes, once for each picture.
-    pub(super) fn steer(&mut self, source: &mut Source) {
+    pub(crate) fn steer(&mut self, source: &mut Source) {
         let requests = self.out.requests();
         // A hole in what a camera has coded is mended like one that a viewer saw.
         let holes = holes(&self.meter.counts);
@@ -190,7 +187,7 @@ impl<'a> VideoPipeline<'a> {
     }
 
     /// Codes a picture and sends it.
-    pub(super) fn code(&mut self, planes: &mut Planes, at: Mono) -> Result<(), Fault> {
+    pub(crate) fn code(&mut self, planes: &mut Planes, at: Mono) -> Result<(), Fault> {
         self.condition.shown(&self.meter.counts, Mono::now());
         if !self.thinning.takes(at) || self.is_left_out() {
             self.meter.counts.thinned += 1;
@@ -232,7 +229,7 @@ impl<'a> VideoPipeline<'a> {
     }
 
     /// Gives a picture of the camera to the encoder as it is.
-    pub(super) fn lend(&mut self, loan: Loan) {
+    pub(crate) fn lend(&mut self, loan: Loan) {
         self.condition.shown(&self.meter.counts, Mono::now());
         if !self.thinning.takes(loan.at) || self.is_left_out() {
             self.meter.counts.thinned += 1;
@@ -243,7 +240,7 @@ impl<'a> VideoPipeline<'a> {
     }
 
     /// Sends what the encoder has done; gives the camera back what is its own.
-    pub(super) fn collect(&mut self, source: &mut Source) -> Result<(), Fault> {
+    pub(crate) fn collect(&mut self, source: &mut Source) -> Result<(), Fault> {
         while let Some(Coded { cut, at, took }) = self.coder.take() {
             self.meter.coded_in(took);
             self.send(cut, at);
@@ -253,7 +250,7 @@ impl<'a> VideoPipeline<'a> {
     }
 
     /// Sends a picture that the source has coded.
-    pub(super) fn pass(&mut self, stream: &[u8], at: Mono) {
+    pub(crate) fn pass(&mut self, stream: &[u8], at: Mono) {
         let now = Mono::now();
         self.condition.shown(&self.meter.counts, now);
         let nals: Vec<&[u8]> = h264::nals(stream).collect();
@@ -269,17 +266,17 @@ impl<'a> VideoPipeline<'a> {
     }
 
     /// No picture came that can be used.
-    pub(super) fn nothing(&mut self, source: &Source) -> Result<(), Fault> {
+    pub(crate) fn nothing(&mut self, source: &Source) -> Result<(), Fault> {
         self.condition.nothing(source, &self.meter.counts, self.out, Mono::now())
     }
 
     /// Whether the source has to be opened again, for viewers who wait or because of what it sends.
-    pub(super) fn again(&self, source: &Source) -> Result<Option<Again>, Fault> {
+    pub(crate) fn again(&self, source: &Source) -> Result<Option<Again>, Fault> {
         self.condition.again(source, Mono::now())
     }
 
     /// Says what happened, once a period.
-    pub(super) fn tell(&mut self) {
+    pub(crate) fn tell(&mut self) {
         self.coder.name().clone_into(&mut self.meter.coder);
         match self.meter.report(Mono::now(), meter::period()) {
             Some(report) if report.is_noteworthy() => info!("video: {report}"),

@@ -177,9 +177,9 @@ async fn a_missing_camera_is_absent_and_a_broken_clip_failed() {
 #[tokio::test]
 async fn a_coded_clip_is_passed_through() {
     let mut pattern = pattern::Pattern::new((320, 180), 60).unwrap();
-    let (rate, mut stream) = (pace::Rate::whole(60), Vec::new());
+    let (rate, mut stream) = (frame_pace::Rate::whole(60), Vec::new());
     let config = Video { encoder: EncoderChoice::Software, bitrate: 300_000, ..Video::default() };
-    let mut coder = encoder::Coder::new(&config, rate, 300_000);
+    let mut coder = encode::Coder::new(&config, rate, 300_000);
     for n in 0..12_u32 {
         let planes = pattern.draw(rate.time_of(n.into()), 1000 + n);
         coder.put(planes, n == 6, Mono(1) + rate.time_of(n.into()), &mut Counts::default()).unwrap();

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::*;
-use crate::audio::{choose::choose, microphone::Ear};
+use crate::audio::{capture::Ear, choose::choose};
 
 const CHILD: &str = "FANLIGHT_ALSA_TEST";
 

@@ -7,12 +7,14 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{
-    backoff::GOOD,
-    trouble::{Kind, Trouble},
-    wire::{Local, Notes},
+use crate::{
+    broker::{
+        backoff::GOOD,
+        link_error::{Kind, Trouble},
+        transport::{Local, Notes},
+    },
+    config::{self, Id, MqttVersion, Transport},
 };
-use crate::config::{self, Id, MqttVersion, Transport};
 
 /// Messages of ours that the broker has not acknowledged, at most; then the mouth waits.
 const INFLIGHT: u16 = 64;

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     broker::{
-        trouble::{Kind, Trouble},
-        wire::{self, Notes},
+        link_error::{Kind, Trouble},
+        transport::{self, Notes},
     },
     config::{self, Id},
 };
@@ -44,13 +44,13 @@ pub(super) fn open(setup: Setup<'_>, notes: Arc<Notes>) -> Result<(AsyncClient, 
         options.set_credentials(login.user.as_str(), login.password.expose().to_owned());
     }
     let (dialled, noted) = (Arc::clone(&config), Arc::clone(&notes));
-    options.set_socket_connector(move |_, _| wire::dial(Arc::clone(&dialled), Arc::clone(&noted)));
+    options.set_socket_connector(move |_, _| transport::dial(Arc::clone(&dialled), Arc::clone(&noted)));
     let (client, mut events) = AsyncClient::builder(options)
         .capacity(REQUESTS)
         .try_build()
         .map_err(|e| Trouble::new(Kind::Protocol, format!("prepare MQTT: {e}")))?;
     let mut network = NetworkOptions::new();
-    network.set_connection_timeout(wire::DEADLINE.as_secs());
+    network.set_connection_timeout(transport::DEADLINE.as_secs());
     events.set_network_options(network);
     Ok((client, Ears { events: Box::new(events), config, device: setup.device.clone(), notes, logged_in: None }))
 }

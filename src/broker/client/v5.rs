@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     broker::{
-        trouble::{Kind, Trouble},
-        wire::{self, Notes},
+        link_error::{Kind, Trouble},
+        transport::{self, Notes},
     },
     config::{self, Id},
 };
@@ -37,7 +37,7 @@ pub(super) fn open(setup: Setup<'_>, notes: Arc<Notes>) -> Result<(AsyncClient, 
     let mut options = MqttOptions::new(setup.device.as_str(), broker);
     options
         .set_keep_alive(keep_alive_s(&config))
-        .set_connect_timeout(wire::DEADLINE)
+        .set_connect_timeout(transport::DEADLINE)
         .set_clean_start(false)
         .set_session_expiry_interval(Some(SESSION_EXPIRY_S))
         .set_session_store(NothingOwed)
@@ -64,7 +64,7 @@ pub(super) fn open(setup: Setup<'_>, notes: Arc<Notes>) -> Result<(AsyncClient, 
         options.set_credentials(login.user.as_str(), Bytes::copy_from_slice(login.password.expose().as_bytes()));
     }
     let (dialled, noted) = (Arc::clone(&config), Arc::clone(&notes));
-    options.set_socket_connector(move |_, _| wire::dial(Arc::clone(&dialled), Arc::clone(&noted)));
+    options.set_socket_connector(move |_, _| transport::dial(Arc::clone(&dialled), Arc::clone(&noted)));
     let (client, events) = AsyncClient::builder(options)
         .capacity(REQUESTS)
         .try_build()

@@ -8,7 +8,7 @@ use super::{
     FourCc, Given, Identity, MOST, Node, Shared, given,
     sys::{self, Access, BufferCall, Mapping},
 };
-use crate::video::{pace::Rate, planes::Colour};
+use crate::video::{decode::planes::Colour, frame_pace::Rate};
 
 /// A queue of a memory-to-memory device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,10 +19,10 @@ pub(crate) use m2m::{Asked, Done, Queue, Side};
 pub(crate) use stream::{Buffer, Shared, Stream};
 pub(crate) use wait::pause;
 
-use super::{
-    modes::{FourCc, Offer, Range, Rates, Sizes},
-    pace::Rate,
-    planes::Colour,
+use crate::video::{
+    capture::modes::{FourCc, Offer, Range, Rates, Sizes},
+    decode::planes::Colour,
+    frame_pace::Rate,
 };
 
 /// Formats that are enumerated at most: a driver that never ends its list must not hold us.

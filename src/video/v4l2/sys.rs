@@ -26,7 +26,7 @@ use v4l::{
 use crate::liveness::{self, Closes};
 
 /// An ioctl number with the structure it takes: the pair is checked by the kernel's own encoding of the size.
-pub(super) struct Request<T> {
+pub(crate) struct Request<T> {
     number: vidioc::_IOC_TYPE,
     /// Its name, for messages.
     name: &'static str,
@@ -37,11 +37,11 @@ pub(super) struct Request<T> {
 ///
 /// # Safety
 /// No field may be a reference, a function or another type that zero is no value of.
-pub(super) unsafe trait Plain: Copy {}
+pub(crate) unsafe trait Plain: Copy {}
 
 macro_rules! requests {
     ($($name:ident: $argument:ty = $number:expr;)*) => {
-        $(pub(super) const $name: Request<$argument> =
+        $(pub(crate) const $name: Request<$argument> =
             Request { number: $number, name: concat!("VIDIOC_", stringify!($name)), argument: PhantomData };)*
         // An ioctl number holds the size of its argument in bits 16 to 29: a mismatch does not compile.
         $(const _: () = assert!(($number as u32 >> 16) & 0x3FFF == size_of::<$argument>() as u32);)*
@@ -113,7 +113,7 @@ requests! {
 
 /// What to do with a buffer: these take a pointer inside and have their own call, [`Fd::buffer`].
 #[derive(Debug, Clone, Copy)]
-pub(super) enum BufferCall {
+pub(crate) enum BufferCall {
     /// Where it is and how long.
     Query,
     /// Give it to the driver.
@@ -124,10 +124,10 @@ pub(super) enum BufferCall {
 
 const _: () = assert!(raw::VIDEO_MAX_PLANES as usize == PLANES);
 /// Most planes of a picture.
-pub(super) const PLANES: usize = 8;
+pub(crate) const PLANES: usize = 8;
 
 /// A structure of zeros.
-pub(super) fn zeroed<T: Plain>() -> T {
+pub(crate) fn zeroed<T: Plain>() -> T {
     // SAFETY: `Plain` promises that all zeros is a value.
     unsafe { mem::zeroed() }
 }
@@ -147,11 +147,11 @@ unsafe fn ioctl(fd: &OwnedFd, number: vidioc::_IOC_TYPE, argument: *mut libc::c_
 
 /// An open node. Every call is marked as what the thread is doing: any of them may hang, closing included.
 #[derive(Debug)]
-pub(super) struct Fd(Closes<OwnedFd>);
+pub(crate) struct Fd(Closes<OwnedFd>);
 
 impl Fd {
     /// Opens for reading and writing; calls do not block.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let on: Arc<str> = path.to_string_lossy().into();
         if let Some(why) = liveness::still_hangs(&on) {
             return Err(io::Error::other(why));
@@ -162,19 +162,19 @@ impl Fd {
     }
 
     /// The descriptor, to be waited for.
-    pub(super) fn owned(&self) -> &OwnedFd {
+    pub(crate) fn owned(&self) -> &OwnedFd {
         &self.0
     }
 
     /// One ioctl.
-    pub(super) fn call<T: Plain>(&self, request: &Request<T>, argument: &mut T) -> io::Result<()> {
+    pub(crate) fn call<T: Plain>(&self, request: &Request<T>, argument: &mut T) -> io::Result<()> {
         // SAFETY: the number carries the size of `T`, so the kernel reads and writes within `argument`. None of the
         // structures paired with a `Request` holds a pointer that the kernel follows.
         self.retry(request.name, || unsafe { ioctl(&self.0, request.number, (&raw mut *argument).cast()) })
     }
 
     /// One ioctl about a buffer. The planes are used where `buffer.type_` is a multi-planar one.
-    pub(super) fn buffer(
+    pub(crate) fn buffer(
         &self,
         call: BufferCall,
         buffer: &mut raw::v4l2_buffer,
@@ -213,12 +213,12 @@ impl Fd {
     }
 
     /// Marks a call on this node.
-    pub(super) fn during<T>(&self, name: &'static str, call: impl FnOnce() -> T) -> T {
+    pub(crate) fn during<T>(&self, name: &'static str, call: impl FnOnce() -> T) -> T {
         liveness::during(name, self.0.on(), call)
     }
 
     /// A descriptor for a buffer's memory, to be given to another device.
-    pub(super) fn export(&self, request: &mut raw::v4l2_exportbuffer) -> io::Result<OwnedFd> {
+    pub(crate) fn export(&self, request: &mut raw::v4l2_exportbuffer) -> io::Result<OwnedFd> {
         request.flags = (libc::O_RDONLY | libc::O_CLOEXEC) as u32;
         self.call(&EXPBUF, request)?;
         // SAFETY: the kernel made this descriptor for us just now; nobody else owns it.
@@ -226,7 +226,7 @@ impl Fd {
     }
 
     /// Maps memory of the driver, for reading or for both.
-    pub(super) fn map(&self, offset: u32, length: u32, access: Access) -> io::Result<Mapping> {
+    pub(crate) fn map(&self, offset: u32, length: u32, access: Access) -> io::Result<Mapping> {
         let offset = libc::off_t::from(i32::try_from(offset).map_err(|_| io::Error::other("buffer offset too large"))?);
         let length = length as usize;
         let fd = self.0.as_raw_fd();
@@ -240,7 +240,7 @@ impl Fd {
 
 /// What is done with memory of the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
+pub(crate) enum Access {
     /// It is read.
     Read,
     /// It is written, too.
@@ -258,7 +258,7 @@ impl Access {
 
 /// Memory of the driver.
 #[derive(Debug)]
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     start: *mut u8,
     length: usize,
     access: Access,
@@ -269,20 +269,20 @@ unsafe impl Send for Mapping {}
 
 impl Mapping {
     /// How many bytes there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.length
     }
 
     /// The first `used` bytes. Only of a buffer that was dequeued and not queued again: `stream` lends it while it holds
     /// the buffer.
-    pub(super) fn bytes(&self, used: usize) -> &[u8] {
+    pub(crate) fn bytes(&self, used: usize) -> &[u8] {
         // SAFETY: the mapping is readable for `length` bytes until it is dropped, also after the device is gone. While
         // the buffer is dequeued the driver does not write to it.
         unsafe { std::slice::from_raw_parts(self.start, used.min(self.length)) }
     }
 
     /// All of it, to be written; nothing where it was mapped for reading. Only of a buffer that is not queued.
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         let length = if self.access == Access::Write { self.length } else { 0 };
         // SAFETY: the mapping is writable for `length` bytes until it is dropped; `self` is borrowed as a whole, and while
         // the buffer is not queued the driver leaves it alone.
@@ -299,7 +299,7 @@ impl Drop for Mapping {
 }
 
 /// The two arms of the format union, by the type beside it.
-pub(super) enum PixelLayout {
+pub(crate) enum PixelLayout {
     /// All planes in one buffer.
     Single(raw::v4l2_pix_format),
     /// A buffer for each plane.
@@ -313,7 +313,7 @@ fn is_multi(kind: u32) -> bool {
 }
 
 /// Reads the format union.
-pub(super) fn layout(format: &raw::v4l2_format) -> PixelLayout {
+pub(crate) fn layout(format: &raw::v4l2_format) -> PixelLayout {
     // SAFETY: every arm is plain numbers, so whichever the kernel wrote can be read; `type_` says which has meaning.
     unsafe {
         match format.type_ {
@@ -324,7 +324,7 @@ pub(super) fn layout(format: &raw::v4l2_format) -> PixelLayout {
 }
 
 /// Colour encoding of a format: its union has two names for one number.
-pub(super) fn encoding(layout: &PixelLayout) -> u32 {
+pub(crate) fn encoding(layout: &PixelLayout) -> u32 {
     // SAFETY: both arms are the same integer.
     unsafe {
         match layout {
@@ -335,7 +335,7 @@ pub(super) fn encoding(layout: &PixelLayout) -> u32 {
 }
 
 /// Width, height and, unless the driver is free, steps: (min, max, step) of both.
-pub(super) fn frame_size(size: &raw::v4l2_frmsizeenum) -> [[u32; 3]; 2] {
+pub(crate) fn frame_size(size: &raw::v4l2_frmsizeenum) -> [[u32; 3]; 2] {
     // SAFETY: both arms are plain numbers; `type_` says which has meaning.
     unsafe {
         match size.type_ {
@@ -355,7 +355,7 @@ pub(super) fn frame_size(size: &raw::v4l2_frmsizeenum) -> [[u32; 3]; 2] {
 }
 
 /// Shortest and longest interval between pictures, as (numerator, denominator) of a second.
-pub(super) fn interval(interval: &raw::v4l2_frmivalenum) -> [(u32, u32); 2] {
+pub(crate) fn interval(interval: &raw::v4l2_frmivalenum) -> [(u32, u32); 2] {
     // SAFETY: both arms are plain numbers; `type_` says which has meaning.
     let (min, max) = unsafe {
         match interval.type_ {
@@ -369,7 +369,7 @@ pub(super) fn interval(interval: &raw::v4l2_frmivalenum) -> [(u32, u32); 2] {
 }
 
 /// The interval a driver has settled on, where it can say.
-pub(super) fn settled_interval(parm: &raw::v4l2_streamparm) -> Option<(u32, u32)> {
+pub(crate) fn settled_interval(parm: &raw::v4l2_streamparm) -> Option<(u32, u32)> {
     // SAFETY: the capture arm is plain numbers, and the one that belongs to the capture types this is called for.
     let capture = unsafe { parm.parm.capture };
     (capture.capability & raw::V4L2_CAP_TIMEPERFRAME != 0)
@@ -377,19 +377,19 @@ pub(super) fn settled_interval(parm: &raw::v4l2_streamparm) -> Option<(u32, u32)
 }
 
 /// The new value of a control whose value is a number of 32 bits, out of an event of type `V4L2_EVENT_CTRL`.
-pub(super) fn control_value(event: &raw::v4l2_event) -> i32 {
+pub(crate) fn control_value(event: &raw::v4l2_event) -> i32 {
     // SAFETY: all arms are plain memory of the size of the union, and the kernel wrote the one of controls.
     unsafe { event.u.ctrl.__bindgen_anon_1.value }
 }
 
 /// Where a buffer of a single-planar type is to be mapped.
-pub(super) fn offset(buffer: &raw::v4l2_buffer) -> u32 {
+pub(crate) fn offset(buffer: &raw::v4l2_buffer) -> u32 {
     // SAFETY: all arms are plain memory; for MMAP buffers of single-planar types the kernel wrote the offset.
     unsafe { buffer.m.offset }
 }
 
 /// Where a plane is to be mapped.
-pub(super) fn plane_offset(plane: &raw::v4l2_plane) -> u32 {
+pub(crate) fn plane_offset(plane: &raw::v4l2_plane) -> u32 {
     // SAFETY: all arms are plain memory; for MMAP buffers the kernel wrote the offset.
     unsafe { plane.m.mem_offset }
 }

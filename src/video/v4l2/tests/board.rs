@@ -4,7 +4,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, sync::Arc, time::Duration};
 
 use super::super::*;
-use crate::{clock::Mono, video::source};
+use crate::{clock::Mono, video::sources};
 
 /// Set where this program runs in the board.
 const INSIDE: &str = "FANLIGHT_INSIDE_BOARD";
@@ -80,7 +80,7 @@ const FWHT: FourCc = FourCc(u32::from_le_bytes(*b"FWHT"));
 fn inside() {
     let find = |what: &dyn Fn(&Node, &Identity) -> bool| {
         let is = |path: &PathBuf| Node::open(path).is_ok_and(|node| node.identity().is_ok_and(|id| what(&node, &id)));
-        source::nodes(Path::new("/dev")).into_iter().find(is).unwrap()
+        sources::nodes(Path::new("/dev")).into_iter().find(is).unwrap()
     };
     let encoder = find(&|node, identity| identity.is_m2m() && node.formats(Side::Coded).contains(&FWHT));
     from_memory(&encoder);

@@ -1,0 +1,263 @@
+//! Where samples of any source become packets: cut into blocks, stamped, coded, handed to the feed.
+
+use std::time::Duration;
+
+use tracing::info;
+
+use crate::{
+    audio::{
+        encoder::{BLOCK, Coder},
+        sample_clock::{RATE, Timeline},
+    },
+    clock::Mono,
+    config::Audio,
+    feed::{Fault, FeedWriter, Frame, Health},
+    meter, rate,
+};
+
+/// Packets between two looks at the viewers' networks: one second.
+const PLANNING: u64 = 50;
+
+/// The end of every source.
+pub(super) struct Desk<'a> {
+    out: &'a FeedWriter,
+    coder: Coder,
+    delay: Duration,
+    bitrate: u32,
+    channels: usize,
+    timeline: Timeline,
+    /// The block being filled, interleaved, and the ticks of its first sample.
+    block: Vec<f32>,
+    ticks: u64,
+    packets: u64,
+    troubles: Troubles,
+    told: Mono,
+}
+
+/// What went wrong since it was last told.
+#[derive(Debug, Default)]
+struct Troubles {
+    overruns: u32,
+    suspends: u32,
+    gaps: u32,
+    lost: u64,
+}
+
+impl<'a> Desk<'a> {
+    /// A desk that codes as configured and goes on in `out` after everything sent there before.
+    pub(super) fn new(config: &Audio, out: &'a FeedWriter) -> Result<Self, Fault> {
+        let channels = if config.channels == 1 { 1 } else { 2 };
+        let mut coder = Coder::new(channels, config.bitrate, config.fec).map_err(opus_fault)?;
+        Ok(Self {
+            out,
+            delay: coder.delay(),
+            coder,
+            bitrate: config.bitrate,
+            channels,
+            timeline: Timeline::new(out.last_ticks().map_or(0, |last| last + BLOCK as u64)),
+            block: Vec::with_capacity(BLOCK * channels),
+            ticks: 0,
+            packets: 0,
+            troubles: Troubles::default(),
+            told: Mono::now(),
+        })
+    }
+
+    /// 1 or 2: what `push` takes.
+    pub(super) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Packets sent so far.
+    pub(super) fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// Says how the source is doing; `Ok` comes by itself with each packet.
+    pub(super) fn set_health(&self, health: Health) {
+        self.out.set_health(health);
+    }
+
+    /// A run of samples starts; the next one pushed was captured at `at`. What was lost since the last one is a gap.
+    pub(super) fn begin(&mut self, at: Mono) -> Result<(), Fault> {
+        let lost = self.timeline.begin(at);
+        self.lose(lost)
+    }
+
+    /// The sample `position` (at 48 kHz) after the start of this run was captured at `at`.
+    pub(super) fn observe(&mut self, position: f64, at: Mono) -> Result<(), Fault> {
+        let lost = self.timeline.observe(position, at);
+        self.lose(lost)
+    }
+
+    /// Counts an overrun of the card's buffer.
+    pub(super) fn overrun(&mut self) {
+        self.troubles.overruns += 1;
+    }
+
+    /// Counts a sleep of the card.
+    pub(super) fn suspended(&mut self) {
+        self.troubles.suspends += 1;
+    }
+
+    /// Takes interleaved samples at 48 kHz.
+    pub(super) fn push(&mut self, mut samples: &[f32]) -> Result<(), Fault> {
+        while !samples.is_empty() {
+            if self.block.is_empty() {
+                self.ticks = self.timeline.next();
+            }
+            let (now, later) = samples.split_at(samples.len().min(self.room()));
+            self.block.extend_from_slice(now);
+            self.timeline.write((now.len() / self.channels) as u64);
+            samples = later;
+            if self.room() == 0 {
+                self.send()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the troubles of the last period, if there were any.
+    pub(super) fn tell(&mut self) {
+        let Troubles { overruns, suspends, gaps, lost } = std::mem::take(&mut self.troubles);
+        if overruns + suspends + gaps > 0 {
+            let ms = lost * 1000 / u64::from(RATE);
+            info!("audio: {overruns} overruns, {suspends} sleeps, {gaps} gaps, {ms} ms of sound lost");
+        }
+    }
+
+    /// Samples that still fit into the block.
+    fn room(&self) -> usize {
+        BLOCK * self.channels - self.block.len()
+    }
+
+    /// Leaves out `lost` ticks. A block that was begun is filled up with silence, so that what it holds is not lost too.
+    fn lose(&mut self, lost: u64) -> Result<(), Fault> {
+        if lost == 0 {
+            return Ok(());
+        }
+        self.troubles.gaps += 1;
+        self.troubles.lost += lost;
+        self.timeline.write(lost);
+        if self.block.is_empty() {
+            return Ok(());
+        }
+        let fill = usize::try_from(lost).unwrap_or(usize::MAX).min(self.room() / self.channels);
+        self.block.resize(self.block.len() + fill * self.channels, 0.0);
+        if self.room() == 0 { self.send() } else { Ok(()) }
+    }
+
+    /// Looks at what the viewers' networks carry and lose.
+    fn plan(&mut self) -> opus::Result<()> {
+        let full = match self.out.requests().bitrate() {
+            0 => self.bitrate,
+            wished => wished,
+        };
+        let now = Mono::now();
+        let networks: Vec<_> = self.out.requests().networks().iter().filter_map(|n| n.estimate(now)).collect();
+        let (bits, loss) = rate::sound(&networks, full);
+        self.coder.set_bitrate(bits)?;
+        self.coder.set_loss(loss)
+    }
+
+    fn send(&mut self) -> Result<(), Fault> {
+        if self.packets.is_multiple_of(PLANNING) {
+            self.plan().map_err(opus_fault)?;
+        }
+        let packet = self.coder.encode(&self.block).map_err(opus_fault)?;
+        self.block.clear();
+        let heard = self.timeline.at(self.ticks);
+        let at = Mono(heard.0.saturating_sub(u64::try_from(self.delay.as_nanos()).unwrap_or(0)));
+        self.out.send(Frame { payloads: vec![packet], key: true, ticks: self.ticks, at });
+        self.out.set_health(Health::Ok);
+        self.packets += 1;
+        if heard.since(self.told) >= meter::period() {
+            self.told = heard;
+            self.tell();
+        }
+        Ok(())
+    }
+}
+
+fn opus_fault(e: opus::Error) -> Fault {
+    Fault::Failed(format!("opus: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::feed::{self, FeedItem, FeedReader};
+
+    const MS: u64 = 1_000_000;
+
+    /// Ticks and time of all packets that wait.
+    fn frames(reader: &mut FeedReader) -> Vec<(u64, u64)> {
+        let next = || match reader.next().now_or_never() {
+            Some(Some(FeedItem::Frame(f))) => Some((f.ticks, f.at.0)),
+            Some(other) => panic!("{other:?}"),
+            None => None,
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    fn desk(out: &FeedWriter, channels: u8) -> Desk<'_> {
+        Desk::new(&Audio { channels, ..Audio::default() }, out).unwrap()
+    }
+
+    #[test]
+    fn blocks_follow_each_other_whatever_the_pieces() {
+        for channels in [1, 2] {
+            let out = feed::feed(50);
+            let mut reader = out.subscribe();
+            let mut desk = desk(&out, channels);
+            desk.begin(Mono(1000 * MS)).unwrap();
+            for piece in [1, 959, 960, 100, 1_820] {
+                desk.push(&vec![0.1; piece * usize::from(channels)]).unwrap();
+            }
+            let expected: Vec<_> = (0..4).map(|n| (48_000 + n * 960, (1000 + n * 20) * MS - 6_500_000)).collect();
+            assert_eq!(frames(&mut reader), expected);
+            assert_eq!(out.health(), Health::Ok);
+        }
+    }
+
+    #[test]
+    fn a_gap_is_silence_up_to_the_end_of_the_block_and_a_jump_from_there() {
+        // samples pushed, samples lost, then ticks of all packets, relative
+        let table: [(usize, u64, &[u64]); 5] = [
+            (960, 500, &[0, 1_460, 2_420]),
+            (480, 100, &[0, 960]),
+            (480, 480, &[0, 960, 1_920]),
+            (480, 48_000, &[0, 48_480, 49_440]),
+            (0, 48_000, &[0, 960]),
+        ];
+        for (pushed, lost, expected) in table {
+            let out = feed::feed(50);
+            let mut reader = out.subscribe();
+            let mut desk = desk(&out, 1);
+            desk.begin(Mono(1000 * MS)).unwrap();
+            desk.push(&vec![0.1; pushed]).unwrap();
+            let resumed = 1000 * MS + (pushed as u64 + lost) * MS * 125 / 6000 + 1;
+            if pushed > 0 {
+                desk.begin(Mono(resumed)).unwrap();
+            }
+            desk.push(&[0.1; 2_000]).unwrap();
+            let ticks: Vec<u64> = frames(&mut reader).iter().map(|f| f.0 - 48_000).collect();
+            assert_eq!(ticks, expected, "{pushed} pushed, {lost} lost");
+        }
+    }
+
+    #[test]
+    fn a_new_desk_goes_on_after_the_old_one() {
+        let out = feed::feed(50);
+        let mut reader = out.subscribe();
+        for _ in 0..2 {
+            let mut desk = desk(&out, 1);
+            desk.begin(Mono(1000 * MS)).unwrap();
+            desk.push(&[0.1; 1_920]).unwrap();
+        }
+        let ticks: Vec<u64> = frames(&mut reader).iter().map(|f| f.0 - 48_000).collect();
+        assert_eq!(ticks, [0, 960, 1_920, 2_880], "the same time again, and yet never the same ticks");
+    }
+}

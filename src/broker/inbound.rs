@@ -1,0 +1,331 @@
+//! What a connection hears: sorted, counted, and handed on to the sessions without ever holding up the link.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    future::pending,
+    hash::{BuildHasher, RandomState},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
+};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tracing::debug;
+
+use crate::{
+    broker::{
+        Counts, Event, MESSAGE_MAX,
+        acks::{Receipts, Ticket},
+        client::{self, Ears, Heard, Message, Mouth},
+        inbound_queue::Held,
+        link_error::{Complaints, Kind, Trouble},
+    },
+    config::{self, MqttVersion},
+    protocol::{Topics, status},
+};
+
+/// What a message is, by its topic and flags.
+#[derive(Debug, PartialEq, Eq)]
+enum Sorted {
+    Request(Event),
+    /// On our own `status`, and not what we said.
+    Status,
+    /// On our own `info`, and not what we said.
+    Info,
+    /// What we said ourselves, or what stood there before we said anything.
+    Echo,
+    Retained,
+    Foreign,
+}
+
+/// Messages on one of our own topics that may still come back to us: they come in order, and on a slow network late.
+const ECHOES: usize = 64;
+
+/// What this connection said on its own topics, as keyed hashes.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    key: RandomState,
+    said: Mutex<[VecDeque<u64>; 2]>,
+}
+
+/// One of the retained topics of this device.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Own {
+    Status,
+    Info,
+}
+
+impl Published {
+    /// Something is said now.
+    pub(super) fn add(&self, own: Own, payload: &Bytes) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = &mut said[own as usize];
+        if said.len() == ECHOES {
+            said.pop_front();
+        }
+        said.push_back(self.key.hash_one(payload));
+    }
+
+    fn has(&self, own: Own, payload: &Bytes) -> bool {
+        let hash = self.key.hash_one(payload);
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)[own as usize].contains(&hash)
+    }
+}
+
+/// Somebody else said something on a topic of ours.
+#[derive(Debug, Default)]
+pub(super) struct Contradicted {
+    pub(super) status: Notify,
+    pub(super) info: Notify,
+}
+
+/// What the ears need to know what they hear.
+pub(super) struct Hearing<'a> {
+    pub(super) topics: &'a Topics,
+    pub(super) published: &'a Published,
+    pub(super) counts: &'a Counts,
+    pub(super) complaints: &'a Complaints,
+    pub(super) contradicted: &'a Contradicted,
+    pub(super) login: Option<oneshot::Sender<bool>>,
+    pub(super) hold: &'a Hold,
+}
+
+/// Between ears and carrier, who are never in it at the same time: they share a task.
+#[derive(Default)]
+pub(super) struct Hold {
+    waiting: Mutex<Waiting>,
+    filled: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    held: Held<Option<Ticket>>,
+    receipts: Receipts<client::Receipt>,
+}
+
+impl Hold {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A message needs nothing more: it is acknowledged once those before it are.
+    fn done(&self, ticket: Option<Ticket>) {
+        if let Some(ticket) = ticket {
+            self.lock().receipts.done(ticket);
+        }
+    }
+
+    /// Gives the broker the receipts that are due, as far as the client has room for them.
+    fn release(&self, mouth: &Mouth) {
+        self.lock().receipts.release(|receipt| mouth.acknowledge(receipt));
+    }
+}
+
+impl Hearing<'_> {
+    /// The ears: hear until the connection is over, and never wait for anybody else.
+    pub(super) async fn listen(mut self, ears: &mut Ears, mouth: &Mouth, config: &config::Broker) -> Trouble {
+        loop {
+            match ears.poll().await {
+                Ok(Heard::LoggedIn { retains }) => {
+                    if let Some(login) = self.login.take() {
+                        // Whoever waited may have left already.
+                        let _ = login.send(retains);
+                    }
+                }
+                Ok(Heard::Message(message)) => self.take(message, config),
+                Ok(Heard::Refused(said)) => {
+                    let text = format!(
+                        "publish: the broker refused a message: {said}; let {} write status, info, evt and rsp/+ below \
+                         {} in the broker's ACL",
+                        who(config),
+                        self.topics.status().trim_end_matches("/status"),
+                    );
+                    self.complaints.about(config, &Trouble::new(Kind::Publication, text));
+                }
+                Ok(Heard::Other) => {}
+                Err(trouble) => return trouble,
+            }
+            self.hold.release(mouth);
+        }
+    }
+
+    fn take(&self, message: Message, config: &config::Broker) {
+        let Message { topic, payload, skipped, retain, receipt } = message;
+        let ticket = receipt.and_then(|receipt| self.hold.lock().receipts.add(receipt));
+        let length = skipped.unwrap_or(payload.len());
+        // In MQTT 3.1.1 only what stood there before we subscribed has the flag; what we say next replaces it.
+        let stood = retain && config.version == MqttVersion::V311;
+        let sorted = sort(self.topics, self.published, &topic, payload, skipped, (retain, stood));
+        let shown = topic.escape_ascii();
+        match sorted {
+            Sorted::Request(event) => {
+                if matches!(event, Event::Oversize { .. }) {
+                    let text = format!(
+                        "a message of {length} bytes came on {shown} and was not read: a viewer's has at most {MESSAGE_MAX}"
+                    );
+                    self.complaints.about(config, &Trouble::new(Kind::Oversize, text));
+                }
+                let full = self.hold.lock().held.push(event, ticket);
+                if let Err(ticket) = full {
+                    self.hold.done(ticket);
+                    self.counts.overflow.fetch_add(1, Ordering::Relaxed);
+                    let text = format!("more messages on {shown} than can be looked at; some are dropped");
+                    self.complaints.about(config, &Trouble::new(Kind::Busy, text));
+                } else {
+                    self.hold.filled.notify_one();
+                }
+                return;
+            }
+            Sorted::Status => self.contradicted.status.notify_one(),
+            Sorted::Info => self.contradicted.info.notify_one(),
+            Sorted::Echo => {}
+            Sorted::Retained => {
+                self.counts.retained.fetch_add(1, Ordering::Relaxed);
+                debug!("broker: dropped a retained message on {shown}");
+            }
+            Sorted::Foreign => {
+                self.counts.foreign.fetch_add(1, Ordering::Relaxed);
+                debug!("broker: dropped a message on {shown}");
+            }
+        }
+        if retain && skipped.is_some() && sorted != Sorted::Foreign {
+            let text = format!(
+                "a retained message of {length} bytes stands on {shown}; it is not read, and may come again with each \
+                 connection; to remove it: mosquitto_pub -t {shown} -r -n"
+            );
+            self.complaints.about(config, &Trouble::new(Kind::Retained, text));
+        }
+        self.hold.done(ticket);
+    }
+}
+
+/// Hands on what was heard. Here, and only here, the link waits for the sessions; the broker gets its receipt after.
+pub(super) async fn carry(
+    hold: &Hold,
+    up: oneshot::Receiver<()>,
+    events: mpsc::Sender<Event>,
+    mouth: &Mouth,
+    conn: u64,
+) -> Infallible {
+    if up.await.is_ok() {
+        // An error means that the sessions are gone, and the link is about to be stopped.
+        drop(events.send(Event::Up { conn }).await);
+        loop {
+            let next = hold.lock().held.pop();
+            match next {
+                Some((event, ticket)) => {
+                    drop(events.send(event).await);
+                    hold.done(ticket);
+                    hold.release(mouth);
+                }
+                None => hold.filled.notified().await,
+            }
+        }
+    }
+    pending().await
+}
+
+fn sort(
+    topics: &Topics,
+    published: &Published,
+    topic: &[u8],
+    payload: Bytes,
+    skipped: Option<usize>,
+    (retain, stood): (bool, bool),
+) -> Sorted {
+    let Ok(topic) = str::from_utf8(topic) else { return Sorted::Foreign };
+    for (own, name, contradiction) in
+        [(Own::Status, topics.status(), Sorted::Status), (Own::Info, topics.info(), Sorted::Info)]
+    {
+        if topic == name {
+            let stood = stood && !status::says_offline(&payload);
+            return if stood || published.has(own, &payload) { Sorted::Echo } else { contradiction };
+        }
+    }
+    let Some(viewer) = topics.viewer(topic) else { return Sorted::Foreign };
+    if retain {
+        return Sorted::Retained;
+    }
+    Sorted::Request(match skipped.unwrap_or(payload.len()) {
+        0..=MESSAGE_MAX => Event::Message { viewer, payload },
+        len => Event::Oversize { viewer, len },
+    })
+}
+
+/// Whose access list it is about.
+pub(super) fn who(config: &config::Broker) -> String {
+    config.login.as_ref().map_or_else(|| "anonymous clients".to_owned(), |login| format!("user {}", login.user))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Id;
+
+    #[test]
+    fn messages_are_sorted_by_topic_flag_and_size() {
+        let topics = Topics::new("fanlight/v1", &Id::new("cam").unwrap());
+        let viewer = Id::new("anna").unwrap();
+        let small = Bytes::from_static(b"{}");
+        let limit = Bytes::from(vec![b' '; MESSAGE_MAX]);
+        let large = Bytes::from(vec![b' '; MESSAGE_MAX + 1]);
+        let request =
+            |payload: &Bytes| Sorted::Request(Event::Message { viewer: viewer.clone(), payload: payload.clone() });
+        let offline = Bytes::from_static(br#"{"state":"offline"}"#);
+        let published = Published::default();
+        let said = Bytes::from_static(br#"{"state":"online"}"#);
+        published.add(Own::Status, &said);
+        published.add(Own::Info, &small);
+        let rows = [
+            ("fanlight/v1/cam/req/anna", &small, false, request(&small)),
+            ("fanlight/v1/cam/req/anna", &limit, false, request(&limit)),
+            (
+                "fanlight/v1/cam/req/anna",
+                &large,
+                false,
+                Sorted::Request(Event::Oversize { viewer: viewer.clone(), len: MESSAGE_MAX + 1 }),
+            ),
+            ("fanlight/v1/cam/req/anna", &small, true, Sorted::Retained),
+            ("fanlight/v1/cam/req/an na", &small, false, Sorted::Foreign),
+            ("fanlight/v1/cam/req/anna/x", &small, false, Sorted::Foreign),
+            ("fanlight/v1/camera/req/anna", &small, false, Sorted::Foreign),
+            ("fanlight/v1/cam/status", &said, false, Sorted::Echo),
+            ("fanlight/v1/cam/status", &small, false, Sorted::Status),
+            ("fanlight/v1/cam/status", &small, true, Sorted::Status),
+            ("fanlight/v1/cam/status", &offline, false, Sorted::Status),
+            ("fanlight/v1/cam/status", &large, true, Sorted::Status),
+            ("fanlight/v1/cam/info", &small, true, Sorted::Echo),
+            ("fanlight/v1/cam/info", &said, false, Sorted::Info),
+            ("fanlight/v1/other/status", &offline, false, Sorted::Foreign),
+        ];
+        for (topic, payload, retain, expected) in rows {
+            let sorted = sort(&topics, &published, topic.as_bytes(), payload.clone(), None, (retain, false));
+            assert_eq!(sorted, expected, "{topic}");
+        }
+        let sort = |topic: &[u8], skipped| sort(&topics, &published, topic, small.clone(), skipped, (false, false));
+        assert_eq!(sort(b"\xff", None), Sorted::Foreign);
+        let skipped = Sorted::Request(Event::Oversize { viewer, len: 1_200_000 });
+        assert_eq!(sort(b"fanlight/v1/cam/req/anna", Some(1_200_000)), skipped);
+    }
+
+    #[test]
+    fn what_stood_there_before_is_no_contradiction_unless_it_says_offline() {
+        let topics = Topics::new("fanlight/v1", &Id::new("cam").unwrap());
+        let sort = |payload: &'static [u8], stood| {
+            let none = Published::default();
+            sort(&topics, &none, topics.status().as_bytes(), Bytes::from_static(payload), None, (stood, stood))
+        };
+        assert_eq!(sort(br#"{"state":"online","conn":1}"#, true), Sorted::Echo);
+        assert_eq!(sort(br#"{"state":"offline"}"#, true), Sorted::Status);
+        assert_eq!(sort(br#"{"state":"online","conn":1}"#, false), Sorted::Status);
+    }
+
+    #[test]
+    fn only_the_last_words_are_known_again() {
+        let published = Published::default();
+        let word = |n: u32| Bytes::from(n.to_string());
+        (0..100).for_each(|n| published.add(Own::Status, &word(n)));
+        assert_eq!((0..100).filter(|n| published.has(Own::Status, &word(*n))).count(), ECHOES);
+        assert!(!published.has(Own::Info, &word(99)));
+    }
+}

@@ -1,0 +1,288 @@
+//! What goes wrong on the way to a broker, in words for the person who has to mend it.
+
+use std::{
+    io,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio_rustls::rustls::{AlertDescription, Error as TlsError};
+use tracing::{debug, warn};
+
+use crate::{
+    broker::url,
+    config,
+    log::sentence,
+    tls::{self, Flaw},
+};
+
+/// A problem is said again after this long, if it is still there.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// What kind of problem it is: one kind is said once, and then at most once a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The host's name was not found.
+    Name,
+    /// Nobody listens on that port.
+    Refused,
+    /// No way to the host.
+    Unreachable,
+    /// No answer in time.
+    TimedOut,
+    /// A CA, certificate or key file of this board cannot be used.
+    Files,
+    /// The broker's certificate is of no known authority.
+    Untrusted,
+    /// The broker's certificate is not valid now, by this board's clock.
+    Expired,
+    /// The broker's certificate is for another name.
+    WrongName,
+    /// The broker refused this board's certificate.
+    ClientCertificate,
+    /// Any other failure of TLS.
+    Tls,
+    /// No MQTT behind this WebSocket URL.
+    WebSocket,
+    /// The broker refused user, password or client id.
+    Login,
+    /// The broker does not speak this MQTT version.
+    Version,
+    /// The broker is there and has no time.
+    Busy,
+    /// The broker refused a subscription.
+    Subscription,
+    /// The broker refused a message of this board.
+    Publication,
+    /// Another client with the same id took the session.
+    TakenOver,
+    /// A message or packet that is too large.
+    Oversize,
+    /// A retained message that comes again with each connection.
+    Retained,
+    /// The connection broke.
+    Lost,
+    /// The other side broke the rules of MQTT, or this program did.
+    Protocol,
+}
+
+/// One problem: its kind, and a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Trouble {
+    /// What kind of problem it is.
+    pub kind: Kind,
+    text: String,
+}
+
+impl Trouble {
+    pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
+        // Part of it may be the broker's own words: one line, and not a long one.
+        Self { kind, text: sentence(&text.into()) }
+    }
+
+    /// Explains a failed `connect`, or a connection that broke later; `doing` names which.
+    pub(super) fn io(doing: &str, error: &io::Error) -> Self {
+        use io::ErrorKind as E;
+        let (kind, advice) = match error.kind() {
+            E::ConnectionRefused => (Kind::Refused, "; does the broker listen on this port?"),
+            E::NetworkUnreachable | E::HostUnreachable | E::AddrNotAvailable | E::NetworkDown => {
+                (Kind::Unreachable, "; is the network up?")
+            }
+            E::TimedOut => (Kind::TimedOut, ""),
+            E::UnexpectedEof => return Self::new(Kind::Lost, format!("{doing}: closed by the other side")),
+            _ => (Kind::Lost, ""),
+        };
+        Self::new(kind, format!("{doing}: {}{advice}", plain(error)))
+    }
+
+    /// Explains a TLS failure on a link to `host`, at the wall clock's time `now`.
+    pub(super) fn tls(error: &TlsError, host: &str, now: SystemTime) -> Self {
+        match error {
+            TlsError::InvalidCertificate(fault) => {
+                let (flaw, text) = tls::flaw(fault, "the broker's", host, now);
+                let kind = match flaw {
+                    Flaw::Untrusted => Kind::Untrusted,
+                    Flaw::Expired => Kind::Expired,
+                    Flaw::WrongName => Kind::WrongName,
+                };
+                Self::new(kind, format!("TLS handshake: {text}"))
+            }
+            TlsError::AlertReceived(alert) => Self::alert(*alert),
+            TlsError::InvalidMessage(_) => {
+                Self::new(Kind::Tls, "TLS handshake: the answer is not TLS; is this the broker's TLS port?")
+            }
+            TlsError::NoApplicationProtocol => Self::new(Kind::Tls, ALPN_REFUSED),
+            other => Self::new(Kind::Tls, format!("TLS handshake: {other}")),
+        }
+    }
+
+    fn alert(alert: AlertDescription) -> Self {
+        use AlertDescription as A;
+        match alert {
+            A::CertificateRequired => Self::new(
+                Kind::ClientCertificate,
+                "TLS: the broker asks for a client certificate; set certificate_file and key_file",
+            ),
+            A::BadCertificate
+            | A::UnsupportedCertificate
+            | A::CertificateRevoked
+            | A::CertificateExpired
+            | A::CertificateUnknown
+            | A::UnknownCA
+            | A::AccessDenied
+            | A::DecryptError => Self::new(
+                Kind::ClientCertificate,
+                format!("TLS: the broker refused this board's certificate: {alert:?}"),
+            ),
+            A::NoApplicationProtocol => Self::new(Kind::Tls, ALPN_REFUSED),
+            A::ProtocolVersion => {
+                Self::new(Kind::Tls, "TLS: the broker takes neither TLS 1.2 nor TLS 1.3; older versions are not safe")
+            }
+            other => Self::new(Kind::Tls, format!("TLS: the broker said {other:?}")),
+        }
+    }
+}
+
+const ALPN_REFUSED: &str = "TLS handshake: the broker speaks none of the configured alpn names";
+
+/// An I/O error without Rust's `(os error …)`.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    words.chars().take(1).flat_map(char::to_lowercase).chain(words.chars().skip(1)).collect()
+}
+
+/// What was complained about already, so that a broken link does not fill the log.
+#[derive(Debug, Default)]
+pub(super) struct Complaints(Mutex<Said>);
+
+impl Complaints {
+    /// Complains to the log, unless it was just done.
+    pub(super) fn about(&self, config: &config::Broker, trouble: &Trouble) {
+        let news = self.0.lock().unwrap_or_else(PoisonError::into_inner).is_news(trouble.kind, Instant::now());
+        if news {
+            warn!("broker {}: {trouble}", url(config));
+        } else {
+            debug!("broker {}: {trouble}", url(config));
+        }
+    }
+
+    /// All is well: whatever comes next is news.
+    pub(super) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.clear();
+    }
+}
+
+/// Which kinds were said, and when. Pure.
+#[derive(Debug, Default)]
+struct Said(Vec<(Kind, Instant)>);
+
+impl Said {
+    /// Whether to say it now: the first time, and then once a minute.
+    fn is_news(&mut self, kind: Kind, now: Instant) -> bool {
+        match self.0.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, at)) if now.saturating_duration_since(*at) < AGAIN => false,
+            Some((_, at)) => {
+                *at = now;
+                true
+            }
+            None => {
+                self.0.push((kind, now));
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_rustls::rustls::{
+        CertificateError,
+        pki_types::{ServerName, UnixTime},
+    };
+
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn each_tls_failure_says_what_to_do() {
+        let today = 1_800_000_000;
+        let name = |presented: &[&str]| {
+            TlsError::InvalidCertificate(CertificateError::NotValidForNameContext {
+                expected: ServerName::try_from("mq.example").unwrap(),
+                presented: presented.iter().map(|s| (*s).to_owned()).collect(),
+            })
+        };
+        let expired = TlsError::InvalidCertificate(CertificateError::ExpiredContext {
+            time: UnixTime::since_unix_epoch(Duration::from_secs(today)),
+            not_after: UnixTime::since_unix_epoch(Duration::from_secs(1)),
+        });
+        let early = || TlsError::InvalidCertificate(CertificateError::NotValidYet);
+        let rows = [
+            (TlsError::InvalidCertificate(CertificateError::UnknownIssuer), today, Kind::Untrusted, "set ca_file"),
+            (expired, today, Kind::Expired, "certificate has expired"),
+            (early(), today, Kind::Expired, "not valid yet; is this board's clock right?"),
+            (early(), 86_400, Kind::Expired, "clock says 1970: it has to be set (NTP)"),
+            (name(&["a.example", "b.example"]), today, Kind::WrongName, "not for mq.example, it is for a.example, b"),
+            (name(&[]), today, Kind::WrongName, "not for mq.example"),
+            (
+                TlsError::AlertReceived(AlertDescription::CertificateRequired),
+                today,
+                Kind::ClientCertificate,
+                "asks for a client certificate",
+            ),
+            (TlsError::AlertReceived(AlertDescription::UnknownCA), today, Kind::ClientCertificate, "UnknownCA"),
+            (TlsError::AlertReceived(AlertDescription::NoApplicationProtocol), today, Kind::Tls, "alpn"),
+            (
+                TlsError::AlertReceived(AlertDescription::ProtocolVersion),
+                today,
+                Kind::Tls,
+                "neither TLS 1.2 nor TLS 1.3",
+            ),
+        ];
+        for (error, now, kind, words) in rows {
+            let trouble = Trouble::tls(&error, "mq.example", at(now));
+            assert_eq!(trouble.kind, kind, "{error:?}");
+            assert!(trouble.to_string().contains(words), "{error:?}: {trouble}");
+        }
+    }
+
+    #[test]
+    fn a_failed_connect_is_told_by_its_errno() {
+        let rows = [
+            (111, Kind::Refused, "connect to [::1]:1883: connection refused; does the broker listen on this port?"),
+            (101, Kind::Unreachable, "connect to [::1]:1883: network is unreachable; is the network up?"),
+            (113, Kind::Unreachable, "connect to [::1]:1883: no route to host; is the network up?"),
+            (110, Kind::TimedOut, "connect to [::1]:1883: connection timed out"),
+            (104, Kind::Lost, "connect to [::1]:1883: connection reset by peer"),
+        ];
+        for (errno, kind, text) in rows {
+            let trouble = Trouble::io("connect to [::1]:1883", &io::Error::from_raw_os_error(errno));
+            assert_eq!((trouble.kind, trouble.to_string().as_str()), (kind, text));
+        }
+    }
+
+    #[test]
+    fn each_kind_is_said_once_and_then_once_a_minute() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut said = Said::default();
+        let rows = [
+            (0, Kind::Refused, true),
+            (1, Kind::Refused, false),
+            (2, Kind::Name, true),
+            (59, Kind::Refused, false),
+            (60, Kind::Refused, true),
+            (61, Kind::Name, false),
+            (119, Kind::Refused, false),
+        ];
+        for (seconds, kind, expected) in rows {
+            assert_eq!(said.is_news(kind, after(seconds)), expected, "{kind:?} at {seconds} s");
+        }
+        assert!(said.is_news(Kind::Refused, after(120)));
+    }
+}

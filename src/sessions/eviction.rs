@@ -1,0 +1,146 @@
+//! Which sessions end so that a new one may begin. Pure: it only decides; nothing ends before the new one is admitted.
+//!
+//! A session that works is never touched. A viewer at its own limit gives up one of its own that was lost, or that never got
+//! a connection. When every place is taken, a newcomer takes the place of a session that has been set up for a while and of
+//! which ICE has no pair: somebody who opens sessions and never answers keeps nobody else out.
+
+use std::{cmp::Reverse, time::Duration};
+
+use crate::{
+    clock::Mono,
+    config::{Id, Limits},
+    sessions::admission::Running,
+    viewer::session::lifecycle::{EndReason, SessionPhase},
+};
+
+/// A session that has no candidate pair after this time may have to give way. A pair is usually found within a second.
+pub(super) const GRACE: Duration = Duration::from_secs(5);
+
+/// A session that runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seated<'a, K> {
+    pub(super) key: K,
+    pub(super) viewer: &'a Id,
+    pub(super) phase: SessionPhase,
+    pub(super) since: Mono,
+    /// How many sessions of this viewer ended lately without ever having had a pair.
+    pub(super) ghosts: usize,
+}
+
+/// What is running once room was made, and what has to end for that.
+#[derive(Debug)]
+pub(super) struct Room<K> {
+    pub(super) running: Running,
+    pub(super) ends: Vec<(K, EndReason)>,
+}
+
+/// Decides for a session that `viewer` wants to start. `displaces`: whether it may take the place of another viewer's session.
+pub(super) fn make<K: Copy>(
+    seats: &[Seated<'_, K>],
+    viewer: &Id,
+    displaces: bool,
+    limits: &Limits,
+    now: Mono,
+) -> Room<K> {
+    let mut staying: Vec<_> = seats.iter().collect();
+    let mut ends = Vec::new();
+    let mut end = |staying: &mut Vec<&Seated<'_, K>>, at: Option<usize>, reason| {
+        ends.extend(at.map(|at| (staying.swap_remove(at).key, reason)));
+    };
+    let is_ghost = |seat: &Seated<'_, K>| seat.phase == SessionPhase::Setup && now.since(seat.since) >= GRACE;
+    if running(&staying, viewer).own >= limits.sessions_per_viewer {
+        let own = |seat: &&Seated<'_, K>| seat.viewer == viewer;
+        let lost = oldest(&staying, |seat| own(&seat) && seat.phase == SessionPhase::Lost);
+        let spare = lost.or_else(|| oldest(&staying, |seat| own(&seat) && is_ghost(seat)));
+        end(&mut staying, spare, EndReason::Replaced);
+    }
+    let now_running = running(&staying, viewer);
+    let full = now_running.all >= limits.viewers || now_running.setups >= limits.setups;
+    if full && displaces && now_running.own < limits.sessions_per_viewer {
+        let ghost = oldest(&staying, |seat| seat.viewer != viewer && is_ghost(seat));
+        end(&mut staying, ghost, EndReason::GaveWay);
+    }
+    Room { running: running(&staying, viewer), ends }
+}
+
+/// The oldest of those that fit; before it come those of viewers that did not connect before.
+fn oldest<K>(seats: &[&Seated<'_, K>], fits: impl Fn(&Seated<'_, K>) -> bool) -> Option<usize> {
+    let fitting = seats.iter().enumerate().filter(|(_, seat)| fits(seat));
+    fitting.min_by_key(|(_, seat)| (Reverse(seat.ghosts), seat.since)).map(|(at, _)| at)
+}
+
+fn running<K>(seats: &[&Seated<'_, K>], viewer: &Id) -> Running {
+    let is_setup = |seat: &&&Seated<'_, K>| matches!(seat.phase, SessionPhase::Setup | SessionPhase::Connecting);
+    let own = || seats.iter().filter(|seat| seat.viewer == viewer);
+    Running {
+        all: seats.len(),
+        own: own().count(),
+        setups: seats.iter().filter(is_setup).count(),
+        own_setups: own().filter(is_setup).count(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Mono = Mono(100_000_000_000);
+
+    /// A session: whose, in which phase, how many seconds old, and how many ghosts this viewer had.
+    type Session<'a> = (&'a str, SessionPhase, u64, usize);
+    /// Sessions, who asks, whether it may displace others, and which of the sessions end.
+    type Row<'a> = (&'a [Session<'a>], &'a str, bool, &'a [(usize, EndReason)]);
+
+    /// `anna setup 3`: whose, in which phase, and how many seconds old; then how many ghosts this viewer had.
+    fn decide(seats: &[Session<'_>], viewer: &str, displaces: bool, limits: &Limits) -> Vec<(usize, EndReason)> {
+        let ids: Vec<Id> = seats.iter().map(|(viewer, ..)| Id::new(viewer).unwrap()).collect();
+        let seated: Vec<_> = seats
+            .iter()
+            .zip(&ids)
+            .enumerate()
+            .map(|(key, ((_, phase, age, ghosts), viewer))| Seated {
+                key,
+                viewer,
+                phase: *phase,
+                since: Mono(NOW.0 - age * 1_000_000_000),
+                ghosts: *ghosts,
+            })
+            .collect();
+        let room = make(&seated, &Id::new(viewer).unwrap(), displaces, limits, NOW);
+        assert_eq!(room.running.all, seats.len() - room.ends.len());
+        room.ends
+    }
+
+    #[test]
+    fn who_gives_way_to_whom() {
+        use SessionPhase::{Connecting, Live, Lost, Setup};
+        let limits = Limits { viewers: 3, setups: 3, sessions_per_viewer: 2, ..Limits::default() };
+        let rows: [Row<'_>; 12] = [
+            // There is room.
+            (&[("anna", Lost, 9, 0), ("bert", Setup, 9, 0)], "anna", true, &[]),
+            // The own limit: lost ones go, then ghosts; what works stays.
+            (&[("anna", Live, 9, 0), ("anna", Lost, 8, 0)], "anna", true, &[(1, EndReason::Replaced)]),
+            (&[("anna", Lost, 8, 0), ("anna", Lost, 9, 0)], "anna", true, &[(1, EndReason::Replaced)]),
+            (&[("anna", Live, 9, 0), ("anna", Setup, 5, 0)], "anna", true, &[(1, EndReason::Replaced)]),
+            (&[("anna", Live, 9, 0), ("anna", Setup, 4, 0)], "anna", true, &[]),
+            (&[("anna", Live, 9, 0), ("anna", Live, 8, 0), ("bert", Setup, 9, 0)], "anna", true, &[]),
+            // All places taken: the oldest ghost goes, of who did not connect before, before all others.
+            (&[("a", Setup, 6, 0), ("b", Setup, 9, 0), ("c", Live, 99, 0)], "new", true, &[(1, EndReason::GaveWay)]),
+            (&[("a", Setup, 6, 2), ("b", Setup, 9, 0), ("c", Live, 99, 0)], "new", true, &[(0, EndReason::GaveWay)]),
+            (&[("a", Setup, 4, 9), ("b", Connecting, 9, 9), ("c", Lost, 99, 9)], "new", true, &[]),
+            (&[("a", Setup, 6, 0), ("b", Setup, 9, 0), ("c", Live, 99, 0)], "new", false, &[]),
+            // One that goes for its own viewer frees a place for it, and nobody else has to go.
+            (&[("a", Setup, 9, 0), ("new", Lost, 9, 0), ("new", Live, 9, 0)], "new", true, &[(1, EndReason::Replaced)]),
+            // Who only takes turns with itself displaces nobody.
+            (
+                &[("new", Setup, 9, 3), ("new", Setup, 8, 3), ("c", Setup, 9, 0)],
+                "new",
+                false,
+                &[(0, EndReason::Replaced)],
+            ),
+        ];
+        for (seats, viewer, displaces, expected) in rows {
+            assert_eq!(decide(seats, viewer, displaces, &limits), expected, "{viewer} at {seats:?}");
+        }
+    }
+}

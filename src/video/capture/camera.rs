@@ -1,0 +1,424 @@
+//! A V4L2 camera: opened, set up, and its newest picture.
+
+use std::{io, path::Path, sync::Arc};
+
+use tracing::{debug, info, warn};
+
+use crate::{
+    clock::Mono,
+    config::{FormatChoice, PixelFormat, Video},
+    feed::Fault,
+    meter::Counts,
+    video::{
+        Taken,
+        capture::{
+            dmabuf::{Lendable, Loan},
+            modes::{self, Mode, Wish},
+            privacy::Shutter,
+        },
+        decode::{
+            jpeg::{Jpeg, Refusal},
+            pixel_formats::{self, Part},
+            planes::Planes,
+        },
+        frame_pace::Rate,
+        h264,
+        v4l2::{self, Buffer, Control, Event, Given, Identity, Node, Planarity, Stream},
+    },
+};
+
+/// A camera that delivers.
+pub(crate) struct Camera {
+    name: String,
+    node: Arc<Node>,
+    stream: Stream,
+    given: Given,
+    rate: Option<Rate>,
+    unpacker: Unpacker,
+    /// Controls of the encoder inside the camera that it has.
+    knobs: Vec<u32>,
+    shutter: Shutter,
+    /// Whether it has formats other than H.264 that the configuration allows.
+    has_raw: bool,
+    bitrate: u32,
+    /// Whether raw pictures are lent instead of unpacked.
+    lends: bool,
+}
+
+/// What becomes of a picture.
+enum Unpacker {
+    /// Raw pixels.
+    Raw(PixelFormat, Planes),
+    /// JPEGs.
+    Jpeg(Box<Jpeg>, Option<Planes>),
+    /// Sent as it is; the bytes of the last one.
+    Coded(Vec<u8>),
+}
+
+/// What a node is, and how pictures come from it.
+pub(crate) struct Found {
+    pub(crate) node: Node,
+    pub(crate) identity: Identity,
+    pub(crate) planarity: Planarity,
+}
+
+/// Opens a node far enough to know whether it is a camera.
+pub(crate) fn find(path: &Path) -> Result<Found, Fault> {
+    let node = Node::open(path).map_err(|e| fault(path, "open", &e))?;
+    let refuse = |what: &str| Fault::Failed(format!("camera {}: {what}", path.display()));
+    let identity = node.identity().map_err(|e| match e.raw_os_error() {
+        Some(libc::ENOTTY | libc::EINVAL) => refuse("not a V4L2 device"),
+        _ => fault(path, "ask what it is", &e),
+    })?;
+    let planarity = identity.capture().map_err(refuse)?;
+    Ok(Found { node, identity, planarity })
+}
+
+/// Which of a camera's modes the config leads to.
+pub(crate) fn mode(found: &Found, config: &Video) -> Result<Mode, Fault> {
+    choose(found, config, true).map(|(mode, _)| mode)
+}
+
+/// The mode, with or without those that come coded, and whether there is one that does not.
+fn choose(found: &Found, config: &Video, coded: bool) -> Result<(Mode, bool), Fault> {
+    let wish = Wish { format: config.format, size: config.size, fps: config.fps, drawn: config.clock || !coded };
+    let offers = found.node.offers(found.planarity);
+    let mode = modes::choose(&offers, &wish);
+    let mode = mode.map_err(|what| Fault::Failed(format!("camera {}: {what}", found.node.path.display())))?;
+    let raw = config.format == FormatChoice::Auto && modes::choose(&offers, &Wish { drawn: true, ..wish }).is_ok();
+    Ok((mode, raw))
+}
+
+impl Camera {
+    /// Opens a camera, sets it up as configured and starts it; with `coded`, H.264 of its own is taken, too.
+    pub(crate) fn open(path: &Path, config: &Video, coded: bool) -> Result<Self, Fault> {
+        let found = find(path)?;
+        let (mode, has_raw) = choose(&found, config, coded)?;
+        let Found { node, identity, planarity } = found;
+        let name = format!("camera {}", path.display());
+        let asked = format!("set {}x{} {}", mode.size.0, mode.size.1, mode.fourcc);
+        let given = node.set_format(planarity, mode.fourcc, mode.size).map_err(|e| fault(path, &asked, &e))?;
+        if given.fourcc != mode.fourcc {
+            return Err(Fault::Failed(format!("{name}: {asked}: device gives {} instead", given.fourcc)));
+        }
+        let unpacker = Unpacker::new(mode.format, &given).map_err(|what| Fault::Failed(format!("{name}: {what}")))?;
+        // Some cameras forget their rate when the format changes: it comes second. Without it some start at 5/s.
+        let rate = node.set_rate(planarity, mode.rate.unwrap_or(Rate::whole(config.fps))).or(mode.rate);
+        let controls = node.controls();
+        set_controls(&node, &controls, config, &name);
+        node.subscribe();
+        let knobs = if mode.format == PixelFormat::H264 { knobs(&node) } else { Vec::new() };
+        if knobs.contains(&v4l2::REPEAT_SEQ_HEADER) {
+            // Before the start: the Raspberry Pi's encoder takes it only then.
+            let _ = node.set_control(v4l2::REPEAT_SEQ_HEADER, 1);
+        }
+        let shutter = Shutter::new(&node);
+        let node = Arc::new(node);
+        let stream = Stream::start(Arc::clone(&node), planarity).map_err(|e| fault(path, "start capture", &e))?;
+        let (width, height) = given.size;
+        let shown = rate.map_or("at a rate it does not tell".to_owned(), |rate| format!("at {rate}/s"));
+        info!("{name}: {} gives {width}x{height} {} {shown}", identity.card, given.fourcc);
+        if given.size != mode.size {
+            info!("{name}: {}x{} was asked for", mode.size.0, mode.size.1);
+        }
+        if given.interlaced {
+            warn!("{name}: the picture is interlaced, moving edges will look like combs");
+        }
+        if let Some(trouble) = node.trouble() {
+            warn!("{name}: the input {trouble}");
+        }
+        Ok(Self { name, node, stream, given, rate, unpacker, knobs, bitrate: 0, shutter, has_raw, lends: false })
+    }
+
+    /// What it is called in messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Pictures a second, where the driver says.
+    pub(crate) fn rate(&self) -> Option<Rate> {
+        self.rate
+    }
+
+    /// Whether pictures come coded.
+    pub(crate) fn is_coded(&self) -> bool {
+        matches!(self.unpacker, Unpacker::Coded(_))
+    }
+
+    /// Whether the encoder inside the camera makes key frames on demand.
+    pub(crate) fn can_make_key(&self) -> bool {
+        self.knobs.contains(&v4l2::FORCE_KEY_FRAME)
+    }
+
+    /// Asks the encoder inside the camera for a key frame.
+    pub(crate) fn make_key(&mut self) {
+        self.turn(v4l2::FORCE_KEY_FRAME, 1);
+    }
+
+    /// Tells the encoder inside the camera its bitrate.
+    pub(crate) fn set_bitrate(&mut self, bits: u32) {
+        if self.bitrate != bits {
+            self.bitrate = bits;
+            self.turn(v4l2::VIDEO_BITRATE, bits.into());
+        }
+    }
+
+    /// Its memory, for an encoder that can read it; `None` where pictures are not raw, or the driver does not lend it.
+    pub(crate) fn lendable(&self) -> Option<Lendable> {
+        if !matches!(self.unpacker, Unpacker::Raw(..)) {
+            return None;
+        }
+        let buffers = self.stream.export();
+        let buffers = buffers.inspect_err(|e| debug!("{}: does not lend its memory: {e}", self.name)).ok()?;
+        let Given { fourcc, size, colour, ref strides, .. } = self.given;
+        Some(Lendable { fourcc, size, strides: strides.clone(), colour, buffers })
+    }
+
+    /// Lends the next pictures instead of unpacking them.
+    pub(crate) fn lend(&mut self, lends: bool) {
+        self.lends = lends;
+    }
+
+    /// Takes a buffer back that was lent.
+    pub(crate) fn take_back(&mut self, buffer: Buffer) -> Result<(), Fault> {
+        self.stream.give(buffer).map_err(|e| self.lost("capture", &e))
+    }
+
+    /// Whether its shutter is closed, as far as it tells.
+    pub(crate) fn is_covered(&mut self) -> bool {
+        self.shutter.is_closed(&self.node)
+    }
+
+    /// Whether it can deliver pictures that are not H.264.
+    pub(crate) fn has_raw(&self) -> bool {
+        self.has_raw
+    }
+
+    fn turn(&self, knob: u32, value: i64) {
+        if !self.knobs.contains(&knob) {
+            return;
+        }
+        if let Err(e) = self.node.set_control(knob, value) {
+            debug!("{}: its encoder refuses {value} for control {knob:#x}: {e}", self.name);
+        }
+    }
+
+    /// The newest picture, waited for at most until then, or until `beside` has something. Coded pictures are all taken, in
+    /// order: each needs the one before.
+    pub(crate) fn next(&mut self, until: Mono, beside: Option<&Node>, counts: &mut Counts) -> Result<Taken<'_>, Fault> {
+        let ready = self.node.wait(until.since(Mono::now()), beside).map_err(|e| self.lost("wait", &e))?;
+        if ready.event {
+            match self.node.event() {
+                Some(Event::SourceChange) => return Ok(Taken::Changed),
+                Some(Event::EndOfStream) => return Err(Fault::Failed(format!("{}: it ended the stream", self.name))),
+                Some(Event::Control { id: v4l2::PRIVACY, value }) => self.shutter.told(value),
+                Some(Event::Control { .. }) | None => {}
+            }
+        }
+        if !ready.picture {
+            if ready.error {
+                let gone = self.node.identity().err();
+                return Err(self.lost("capture", &gone.unwrap_or_else(|| io::Error::other("it stopped"))));
+            }
+            return Ok(Taken::Nothing);
+        }
+        let buffer = self.newest(counts).map_err(|e| self.lost("capture", &e))?;
+        let Some(buffer) = buffer else { return Ok(Taken::Nothing) };
+        let at = buffer.at;
+        if self.lends {
+            return Ok(Taken::Lent(Loan { buffer, at }));
+        }
+        let unpacked = self.unpacker.unpack(&self.stream, &buffer, &self.given);
+        self.stream.give(buffer).map_err(|e| self.lost("capture", &e))?;
+        match unpacked {
+            Ok(()) => Ok(self.unpacker.taken(at)),
+            Err(Refusal(why)) => {
+                counts.refuse(why);
+                Ok(Taken::Nothing)
+            }
+        }
+    }
+
+    /// Takes all filled buffers, keeps the newest good one and gives the others back; of coded pictures, the oldest.
+    fn newest(&mut self, counts: &mut Counts) -> io::Result<Option<Buffer>> {
+        let mut kept: Option<Buffer> = None;
+        while let Some(buffer) = self.stream.take()? {
+            counts.taken += 1;
+            counts.lost += u64::from(buffer.lost);
+            if buffer.last {
+                return Err(io::Error::other("it ended the stream"));
+            }
+            if buffer.flagged {
+                counts.flagged += 1;
+                counts.why = "the driver marked it as broken".into();
+                self.stream.give(buffer)?;
+                continue;
+            }
+            if self.is_coded() {
+                return Ok(Some(buffer));
+            }
+            if let Some(older) = kept.replace(buffer) {
+                counts.overtaken += 1;
+                self.stream.give(older)?;
+            }
+        }
+        Ok(kept)
+    }
+
+    /// What an error of a running capture means. A camera that was pulled answers with various errors (uvcvideo with
+    /// EINVAL, others with ENODEV or EIO), but no pulled one says who it is.
+    fn lost(&self, doing: &str, error: &io::Error) -> Fault {
+        match self.node.identity() {
+            Err(gone) if matches!(gone.raw_os_error(), Some(libc::ENODEV | libc::ENXIO)) => {
+                Fault::Absent(format!("{}: unplugged", self.name))
+            }
+            _ => fault(&self.node.path, doing, error),
+        }
+    }
+}
+
+impl Unpacker {
+    fn new(format: PixelFormat, given: &Given) -> Result<Self, String> {
+        match format {
+            PixelFormat::H264 => Ok(Self::Coded(Vec::new())),
+            PixelFormat::Mjpeg => Ok(Self::Jpeg(Box::new(Jpeg::new(Some(given.size))?), None)),
+            raw => Ok(Self::Raw(raw, Planes::new(given.size, given.colour)?)),
+        }
+    }
+
+    /// Unpacks a picture, or says why it cannot be used.
+    fn unpack(&mut self, stream: &Stream, buffer: &Buffer, given: &Given) -> Result<(), Refusal> {
+        match self {
+            Self::Coded(bytes) => {
+                bytes.clear();
+                let length = stream.pieces(buffer).map(<[u8]>::len).fold(0, usize::saturating_add);
+                match length {
+                    0 => return Err(Refusal("empty".into())),
+                    length if length > h264::LONGEST => return Err(h264::too_long(length)),
+                    _ => stream.pieces(buffer).for_each(|piece| bytes.extend_from_slice(piece)),
+                }
+                Ok(())
+            }
+            Self::Jpeg(jpeg, planes) => jpeg.decode(stream.pieces(buffer).next().unwrap_or_default(), planes),
+            Self::Raw(format, planes) => {
+                let parts = stream.pieces(buffer).zip(&given.strides).map(|(bytes, &stride)| Part { bytes, stride });
+                let mut list = [Part { bytes: &[], stride: 0 }; 3];
+                let count = list.iter_mut().zip(parts).map(|(place, part)| *place = part).count();
+                match pixel_formats::unpack(*format, &list[..count], planes) {
+                    true => Ok(()),
+                    false => Err(Refusal("shorter than its format".into())),
+                }
+            }
+        }
+    }
+
+    fn taken(&mut self, at: Mono) -> Taken<'_> {
+        match self {
+            Self::Raw(_, planes) | Self::Jpeg(_, Some(planes)) => Taken::Planes { planes, at },
+            Self::Jpeg(_, None) => Taken::Nothing,
+            Self::Coded(stream) => Taken::Coded { stream, at },
+        }
+    }
+}
+
+/// An error of the system, as a person needs it.
+pub(crate) fn fault(path: &Path, doing: &str, error: &io::Error) -> Fault {
+    let name = format!("camera {}", path.display());
+    match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => Fault::Absent(format!("{name}: not there")),
+        Some(libc::EBUSY) => Fault::Failed(format!("{name}: {doing}: another program is using it")),
+        Some(libc::EACCES | libc::EPERM) => {
+            Fault::Failed(format!("{name}: {doing}: no permission; the user has to be in the group video"))
+        }
+        Some(libc::ENOMEM) => Fault::Failed(format!("{name}: {doing}: no memory for buffers; try a smaller size")),
+        Some(libc::ENOSPC) => Fault::Failed(format!(
+            "{name}: {doing}: not enough USB bandwidth; try MJPEG, a smaller size or another port"
+        )),
+        _ => Fault::Failed(format!("{name}: {doing}: {error}")),
+    }
+}
+
+/// Sets the configured controls. What cannot be set is told and left: the picture matters more.
+fn set_controls(node: &Node, controls: &[Control], config: &Video, name: &str) {
+    for (control, value) in &config.controls {
+        match find_control(controls, control, *value) {
+            Ok(id) => {
+                if let Err(e) = node.set_control(id, *value) {
+                    warn!("{name}: set control {control} to {value}: {e}");
+                }
+            }
+            Err(what) => warn!("{name}: {what}"),
+        }
+    }
+}
+
+/// The control of this name, if it takes the value; the error says what is possible.
+fn find_control(controls: &[Control], name: &str, value: i64) -> Result<u32, String> {
+    let Some(control) = controls.iter().find(|control| control.name == name) else {
+        let names: Vec<&str> = controls.iter().map(|control| control.name.as_str()).collect();
+        let names = if names.is_empty() { "no controls".to_owned() } else { names.join(", ") };
+        return Err(format!("set control {name}: device has {names}"));
+    };
+    if !(control.min..=control.max).contains(&value) {
+        return Err(format!("set control {name} to {value}: device takes {} to {}", control.min, control.max));
+    }
+    Ok(control.id)
+}
+
+/// The controls of an encoder inside a camera that it has.
+fn knobs(node: &Node) -> Vec<u32> {
+    let all = [v4l2::FORCE_KEY_FRAME, v4l2::VIDEO_BITRATE, v4l2::REPEAT_SEQ_HEADER];
+    all.into_iter().filter(|id| node.has_control(*id)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn control(name: &str, min: i64, max: i64) -> Control {
+        Control { id: 7, name: name.into(), min, max, step: 1, default: 0, value: None }
+    }
+
+    #[test]
+    fn controls_are_found_or_the_possible_is_told() {
+        let controls = [control("brightness", -64, 64), control("gain", 0, 100)];
+        for (name, value, expected) in [
+            ("gain", 100, Ok(7)),
+            ("gain", 101, Err("set control gain to 101: device takes 0 to 100")),
+            ("brightness", -65, Err("set control brightness to -65: device takes -64 to 64")),
+            ("zoom", 1, Err("set control zoom: device has brightness, gain")),
+        ] {
+            assert_eq!(find_control(&controls, name, value), expected.map_err(str::to_owned));
+        }
+        assert_eq!(find_control(&[], "zoom", 1), Err("set control zoom: device has no controls".into()));
+    }
+
+    #[test]
+    fn errors_say_what_to_do_and_absence_is_told_apart() {
+        let path = Path::new("/dev/video0");
+        let of = |errno| fault(path, "start capture", &io::Error::from_raw_os_error(errno));
+        assert_eq!(of(libc::ENODEV), Fault::Absent("camera /dev/video0: not there".into()));
+        for (errno, part) in [
+            (libc::EBUSY, "another program"),
+            (libc::EACCES, "group video"),
+            (libc::ENOSPC, "USB bandwidth"),
+            (libc::EIO, "start capture: Input/output error"),
+        ] {
+            match of(errno) {
+                Fault::Failed(text) => assert!(text.contains(part), "{text}"),
+                Fault::Absent(text) => panic!("{text}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_camera_is_refused_with_a_sentence() {
+        let config = Video::default();
+        for (path, part) in [("/dev/null", "not a V4L2 device"), ("/etc/shadow-of-nothing", "not there")] {
+            let Err(Fault::Absent(text) | Fault::Failed(text)) = Camera::open(Path::new(path), &config, true) else {
+                panic!("{path} is a camera")
+            };
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}

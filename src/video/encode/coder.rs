@@ -1,0 +1,358 @@
+//! Whoever codes at the moment: the board's encoder while it can be trusted, or else the processor.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tracing::{info, warn};
+
+use crate::{
+    clock::Mono,
+    config::{EncoderChoice, Video},
+    liveness,
+    meter::Counts,
+    video::{
+        capture::dmabuf::{Lendable, Loan},
+        decode::planes::{Colour, Planes},
+        encode::{
+            Coded, Encoder, Hardware, Shape, Software,
+            closing::{self, CLOSES},
+            encoders, library,
+            trust::{Trust, Turn},
+        },
+        frame_pace::Rate,
+        v4l2::{Buffer, Node},
+    },
+};
+
+/// The encoder at work, and who takes over when it fails. Never open before the first picture is near.
+pub(crate) struct Coder<'a> {
+    config: &'a Video,
+    rate: Rate,
+    bitrate: u32,
+    /// Bits a second at most, and the level that was promised with them.
+    ceiling: u32,
+    fps: f64,
+    at_work: Option<Encoder>,
+    trust: Trust,
+    /// The board's encoders, once they were looked for.
+    found: Option<Vec<PathBuf>>,
+    /// Memory of the camera.
+    camera: Option<Arc<Lendable>>,
+    /// Buffers that are the camera's again.
+    back: Vec<Buffer>,
+    /// What is at work, as it was said.
+    name: String,
+    /// The library that codes on the processor, as what its calls are made on.
+    library: Arc<str>,
+}
+
+impl<'a> Coder<'a> {
+    /// For pictures that come `rate` a second, `bitrate` bits a second at first.
+    pub(crate) fn new(config: &'a Video, rate: Rate, bitrate: u32) -> Self {
+        Self {
+            config,
+            rate,
+            bitrate,
+            ceiling: config.bitrate,
+            fps: rate.fps(),
+            at_work: None,
+            trust: Trust::default(),
+            found: None,
+            camera: None,
+            back: Vec::new(),
+            name: String::new(),
+            library: library::name(config.openh264_library.as_deref()).into(),
+        }
+    }
+
+    /// Goes on from one whose source was opened anew: what was learned of the encoder is not forgotten.
+    pub(crate) fn after(mut self, mut before: Self) -> Self {
+        self.trust = std::mem::take(&mut before.trust);
+        self.found = before.found.take();
+        self.name = std::mem::take(&mut before.name);
+        self
+    }
+
+    /// What codes, for a person; empty before the first picture.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Is told of a camera whose memory can be lent, before its first picture: where the board's encoder takes it, that is
+    /// set up now.
+    pub(crate) fn meet(&mut self, camera: Arc<Lendable>) -> Result<(), String> {
+        let size = (camera.size.0 as usize, camera.size.1 as usize);
+        let shape = self.shape(size, camera.colour);
+        self.camera = Some(camera);
+        self.open(shape)
+    }
+
+    /// Whether there is an encoder that might take pictures out of a camera's memory.
+    pub(crate) fn may_borrow(&mut self) -> bool {
+        self.config.encoder != EncoderChoice::Software && !self.found().is_empty()
+    }
+
+    /// Whether the camera's pictures are best lent.
+    pub(crate) fn borrows(&self) -> bool {
+        matches!(&self.at_work, Some(Encoder::Hardware(hardware)) if hardware.borrows())
+    }
+
+    /// Buffers that go back to the camera.
+    pub(crate) fn back(&mut self) -> Vec<Buffer> {
+        std::mem::take(&mut self.back)
+    }
+
+    /// What to wait for beside the next picture.
+    pub(crate) fn waited_for(&self) -> Option<Arc<Node>> {
+        match &self.at_work {
+            Some(Encoder::Hardware(hardware)) => hardware.waited_for().cloned(),
+            _ => None,
+        }
+    }
+
+    /// Takes another bound of the bitrate. An encoder at work goes on with it where its stream may have that much; otherwise
+    /// another one is opened for the next picture.
+    pub(crate) fn set_ceiling(&mut self, ceiling: u32) {
+        if ceiling == self.ceiling {
+            return;
+        }
+        self.ceiling = ceiling;
+        if self.at_work.as_mut().is_some_and(|encoder| !encoder.set_ceiling(ceiling)) {
+            info!("video: {}: opened anew for up to {} kbit/s", self.name, ceiling / 1000);
+            self.close();
+            if let Some(camera) = self.camera.clone() {
+                // Where it fails, the next picture finds out.
+                let _ = self.meet(camera);
+            }
+        }
+    }
+
+    /// Aims at a bitrate, for so many pictures a second.
+    pub(crate) fn steer(&mut self, bitrate: u32, fps: f64) {
+        (self.bitrate, self.fps) = (bitrate, fps);
+        if let Some(encoder) = &mut self.at_work {
+            encoder.set_bitrate(bitrate);
+            encoder.set_rate(fps);
+        }
+    }
+
+    /// Gives it a picture, to be a key frame if asked. One it has no room for is left out and counted.
+    pub(crate) fn put(&mut self, planes: &Planes, key: bool, at: Mono, counts: &mut Counts) -> Result<(), String> {
+        let shape = self.shape(planes.size(), planes.colour);
+        if !self.at_work.as_ref().is_some_and(|encoder| encoder.fits(shape)) {
+            self.open(shape)?;
+        }
+        let taken = match &mut self.at_work {
+            Some(Encoder::Software(software, made)) => {
+                let begin = Mono::now();
+                let cut = liveness::during("encode", &self.library, || software.encode(planes, key, at))?;
+                *made = cut.map(|cut| Coded { cut, at, took: Mono::now().since(begin) });
+                Ok(true)
+            }
+            Some(Encoder::Hardware(hardware)) => hardware.put(planes, key, at),
+            None => Ok(false),
+        };
+        match taken {
+            Ok(taken) => counts.behind += u64::from(!taken),
+            Err(what) => self.fail(&what),
+        }
+        Ok(())
+    }
+
+    /// Does not want a picture of the camera.
+    pub(crate) fn decline(&mut self, loan: Loan) {
+        self.back.push(loan.buffer);
+    }
+
+    /// Lends it a picture of the camera.
+    pub(crate) fn lend(&mut self, loan: Loan, key: bool, counts: &mut Counts) {
+        let left = match &mut self.at_work {
+            Some(Encoder::Hardware(hardware)) => hardware.lend(loan, key),
+            _ => Ok(Some(loan)),
+        };
+        match left {
+            Ok(None) => {}
+            Ok(Some(loan)) => {
+                counts.behind += 1;
+                self.back.push(loan.buffer);
+            }
+            Err((what, loan)) => {
+                // Only the first picture can tell whether the device takes that memory: it is none of its faults.
+                info!("video: {}: {what}: pictures are copied", self.name);
+                counts.behind += 1;
+                self.back.push(loan.buffer);
+                self.camera = None;
+                self.close();
+            }
+        }
+    }
+
+    /// The next picture that is done, `None` where there is none yet.
+    pub(crate) fn take(&mut self) -> Option<Coded> {
+        let made = match &mut self.at_work {
+            Some(Encoder::Software(_, made)) => Ok(made.take()),
+            Some(Encoder::Hardware(hardware)) => hardware.take(&mut self.back, Mono::now()),
+            None => Ok(None),
+        };
+        match made {
+            Ok(made) => made,
+            Err(what) => {
+                self.fail(&what);
+                None
+            }
+        }
+    }
+
+    fn shape(&self, size: (usize, usize), colour: Colour) -> Shape {
+        Shape { size, colour, rate: self.rate, bitrate: self.bitrate, ceiling: self.ceiling }
+    }
+
+    fn found(&mut self) -> &[PathBuf] {
+        self.found.get_or_insert_with(|| {
+            encoders().into_iter().filter(|encoder| encoder.refused.is_none()).map(|encoder| encoder.node).collect()
+        })
+    }
+
+    /// Opens whoever's turn it is; nobody where the device is about to be free.
+    fn open(&mut self, shape: Shape) -> Result<(), String> {
+        self.close();
+        let why = match self.config.encoder {
+            EncoderChoice::Software => String::new(),
+            _ => match self.open_hardware(shape) {
+                Ok(opened) => {
+                    self.at_work = opened.map(|hardware| Encoder::Hardware(Box::new(hardware)));
+                    return Ok(());
+                }
+                Err(why) if self.config.encoder == EncoderChoice::Hardware => {
+                    return Err(format!("{why}; the configuration allows no other encoder"));
+                }
+                Err(why) => format!(": {why}"),
+            },
+        };
+        let library = self.config.openh264_library.as_deref();
+        let software = liveness::during("open", &self.library, || Software::new(shape, library))?;
+        let mut encoder = Encoder::Software(Box::new(software), None);
+        encoder.set_rate(self.fps);
+        self.at_work = Some(encoder);
+        self.tell(library::name(library).to_owned(), &why);
+        Ok(())
+    }
+
+    fn open_hardware(&mut self, shape: Shape) -> Result<Option<Hardware>, String> {
+        let closing = closing::since();
+        match self.trust.turn(Mono::now(), closing) {
+            Turn::Nobody => return Ok(None),
+            Turn::Software if closing.is_some() => return Err("the board's encoder still hangs".to_owned()),
+            Turn::Software => return Err("the board's encoder failed".to_owned()),
+            Turn::Hardware => {}
+        }
+        let mut why = "no hardware encoder was found".to_owned();
+        for path in self.found().to_vec() {
+            match Hardware::open(&path, shape, self.config, self.camera.as_ref()) {
+                Ok(mut hardware) => {
+                    hardware.set_rate(self.fps);
+                    let how = if hardware.borrows() { ", which takes pictures out of the camera's memory" } else { "" };
+                    self.tell(hardware.name().to_owned(), how);
+                    return Ok(Some(hardware));
+                }
+                Err(what) => why = what,
+            }
+        }
+        self.trust.lose();
+        Err(why)
+    }
+
+    /// Says who codes, when that has changed.
+    fn tell(&mut self, name: String, more: &str) {
+        if self.name != name {
+            info!("video: coded by {name}{more}");
+            self.name = name;
+        }
+    }
+
+    /// Closes an encoder that works, if there is one.
+    fn close(&mut self) {
+        match self.at_work.take() {
+            Some(Encoder::Hardware(hardware)) => self.let_go(hardware, CLOSES),
+            Some(software) => liveness::during("close", &self.library, || drop(software)),
+            None => {}
+        }
+    }
+
+    /// Gives up an encoder that does not work any more.
+    fn fail(&mut self, what: &str) {
+        let Some(Encoder::Hardware(hardware)) = self.at_work.take() else { return };
+        warn!("video: {}: {what}", self.name);
+        self.trust.failed(Mono::now());
+        self.name.clear();
+        self.let_go(hardware, Duration::ZERO);
+    }
+
+    /// Has an encoder closed, and waits for it so long.
+    fn let_go(&mut self, mut hardware: Box<Hardware>, patience: Duration) {
+        self.back.append(&mut hardware.give_back());
+        closing::close(hardware, patience);
+    }
+}
+
+impl Drop for Coder<'_> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn config(encoder: EncoderChoice) -> Video {
+        Video { encoder, bitrate: 400_000, ..Video::default() }
+    }
+
+    /// Puts a picture in, the n-th, and says whether a key frame came out.
+    fn is_key(coder: &mut Coder<'_>, n: u64, size: (u32, u32)) -> bool {
+        let planes = Planes::new(size, Colour::default()).unwrap();
+        let at = Mono(1_000_000_000) + n as u32 * Duration::from_millis(33);
+        coder.put(&planes, false, at, &mut Counts::default()).unwrap();
+        coder.take().expect("the processor is done at once").cut.key
+    }
+
+    #[test]
+    fn another_encoder_is_opened_only_where_the_stream_at_hand_does_not_allow_what_is_asked_for() {
+        let config = config(EncoderChoice::Software);
+        let mut coder = Coder::new(&config, Rate::whole(30), config.bitrate);
+        // What is asked for before each picture, its size, and whether it begins a stream.
+        let small = (320, 180);
+        for (n, (ceiling, size, begins)) in [
+            (400_000, small, true),
+            (400_000, small, false),
+            (3_000_000, small, false),
+            (200_000, small, false),
+            (50_000_000, small, true),
+            (50_000_000, small, false),
+            (50_000_000, (640, 360), true),
+            (50_000_000, small, true),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            coder.set_ceiling(ceiling);
+            coder.steer(ceiling, 30.0);
+            assert_eq!(is_key(&mut coder, n as u64, size), begins, "picture {n}");
+        }
+        assert!(!coder.name().is_empty() && coder.back().is_empty() && !coder.borrows());
+    }
+
+    #[test]
+    fn what_an_earlier_source_taught_is_kept() {
+        let config = config(EncoderChoice::Software);
+        let mut before = Coder::new(&config, Rate::whole(30), config.bitrate);
+        is_key(&mut before, 0, (320, 180));
+        let name = before.name().to_owned();
+        let mut after = Coder::new(&config, Rate::whole(30), config.bitrate).after(before);
+        assert_eq!(after.name(), name);
+        assert!(is_key(&mut after, 1, (320, 180)), "and its stream is a new one");
+        assert!(!after.may_borrow() && after.waited_for().is_none(), "the processor takes no camera's memory");
+    }
+}

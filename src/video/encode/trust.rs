@@ -1,0 +1,152 @@
+//! Whether a hardware encoder is trusted with the next picture. Pure.
+
+use std::time::Duration;
+
+use crate::clock::Mono;
+
+/// A picture that is not done after this long never will be.
+pub(crate) const WEDGED: Duration = Duration::from_millis(1500);
+/// How long one may take to let go of its device, before it is given up.
+const LETTING_GO: Duration = Duration::from_millis(1000);
+/// One that worked this long is forgiven its last failure.
+const FORGIVEN: Duration = Duration::from_secs(600);
+
+/// What is to code the next picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The hardware.
+    Hardware,
+    /// Nobody yet: the device is about to be free again.
+    Nobody,
+    /// The processor, from now on.
+    Software,
+}
+
+/// The first failure is answered with the encoder built anew, a second one in the next ten minutes with software, until
+/// the camera is switched on the next time. Both within three seconds of the last picture.
+#[derive(Debug, Default)]
+pub(crate) struct Trust {
+    failed: Option<Mono>,
+    lost: bool,
+}
+
+impl Trust {
+    /// It failed while it worked.
+    pub(crate) fn failed(&mut self, now: Mono) {
+        self.lost |= self.failed.is_some_and(|last| now.since(last) < FORGIVEN);
+        self.failed = Some(now);
+    }
+
+    /// It could not even be set up.
+    pub(crate) fn lose(&mut self) {
+        self.lost = true;
+    }
+
+    /// Whose turn it is. `closing`: since when one is being closed, which failed, or has another size, or was on before.
+    pub(crate) fn turn(&mut self, now: Mono, closing: Option<Mono>) -> Turn {
+        match closing {
+            Some(since) if now.since(since) >= LETTING_GO => self.lost = true,
+            Some(_) if !self.lost => return Turn::Nobody,
+            _ => {}
+        }
+        if self.lost { Turn::Software } else { Turn::Hardware }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HARDWARE: Turn = Turn::Hardware;
+    const NOBODY: Turn = Turn::Nobody;
+    const SOFTWARE: Turn = Turn::Software;
+
+    enum Step {
+        Fails,
+        CannotBeSetUp,
+        /// Asked whose turn it is, since when (ms) one is being closed, the answer expected.
+        Asked(Option<u64>, Turn),
+    }
+    use Step::{Asked, CannotBeSetUp, Fails};
+
+    fn play(steps: &[(u64, Step)]) {
+        let mut trust = Trust::default();
+        for (i, (millis, step)) in steps.iter().enumerate() {
+            let at = |millis: u64| Mono(1_000_000_000 + millis * 1_000_000);
+            let now = at(*millis);
+            match step {
+                Fails => trust.failed(now),
+                CannotBeSetUp => trust.lose(),
+                Asked(closing, expected) => {
+                    assert_eq!(trust.turn(now, closing.map(at)), *expected, "step {i} at {millis} ms");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_that_works_goes_on() {
+        play(&[(0, Asked(None, HARDWARE)), (1_000_000, Asked(None, HARDWARE))]);
+    }
+
+    #[test]
+    fn one_that_fails_is_built_anew_as_soon_as_its_device_is_free() {
+        play(&[
+            (0, Fails),
+            (0, Asked(Some(0), NOBODY)),
+            (900, Asked(Some(0), NOBODY)),
+            (950, Asked(None, HARDWARE)),
+            (2_000, Asked(None, HARDWARE)),
+        ]);
+    }
+
+    #[test]
+    fn one_that_does_not_let_go_is_replaced_and_stays_so() {
+        play(&[
+            (0, Fails),
+            (999, Asked(Some(0), NOBODY)),
+            (1_000, Asked(Some(0), SOFTWARE)),
+            (9_000, Asked(None, SOFTWARE)),
+        ]);
+    }
+
+    #[test]
+    fn one_that_fails_again_is_replaced_at_once() {
+        play(&[(0, Fails), (10, Asked(None, HARDWARE)), (599_000, Fails), (599_000, Asked(Some(599_000), SOFTWARE))]);
+    }
+
+    #[test]
+    fn a_failure_long_ago_is_forgiven() {
+        play(&[
+            (0, Fails),
+            (10, Asked(None, HARDWARE)),
+            (600_000, Fails),
+            (600_010, Asked(None, HARDWARE)),
+            (700_000, Fails),
+            (700_010, Asked(None, SOFTWARE)),
+        ]);
+    }
+
+    #[test]
+    fn one_that_is_closed_for_another_size_is_waited_for_and_is_no_failure() {
+        play(&[
+            (0, Asked(None, HARDWARE)),
+            (5_000, Asked(Some(5_000), NOBODY)),
+            (5_300, Asked(None, HARDWARE)),
+            (6_000, Fails),
+            (6_001, Asked(None, HARDWARE)),
+        ]);
+        // It hangs since the watch before: nobody waits for it again.
+        play(&[(60_000, Asked(Some(0), SOFTWARE)), (60_100, Asked(None, SOFTWARE))]);
+    }
+
+    #[test]
+    fn one_that_cannot_be_set_up_is_not_tried_again() {
+        play(&[(0, CannotBeSetUp), (10, Asked(None, SOFTWARE))]);
+    }
+
+    #[test]
+    fn pictures_are_back_within_three_seconds() {
+        assert!(WEDGED + LETTING_GO < Duration::from_secs(3));
+    }
+}

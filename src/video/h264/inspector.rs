@@ -1,0 +1,274 @@
+//! Looks at a coded stream that is passed on as it is, and says what viewers will not be able to do with it. Pure.
+
+use std::time::Duration;
+
+use crate::{
+    clock::Mono,
+    video::h264::{IDR, SEI, SPS, Sets, is_slice, kind, slice_header, sps::Sps},
+};
+
+/// So long after its first picture a stream should have had one to begin with.
+const BEGIN: Duration = Duration::from_secs(5);
+/// Pictures that came out of order are remembered for so long.
+const DISORDER: Duration = Duration::from_secs(5);
+/// SEI payload that says where decoding may begin without an IDR picture.
+const RECOVERY_POINT: u8 = 6;
+
+/// What was seen of a stream since its source was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// When the first picture came.
+    first: Option<Mono>,
+    begun: bool,
+    pictures: u64,
+    idr: u64,
+    recovery_points: u64,
+    /// `pic_order_cnt_lsb` of the picture before.
+    order: Option<u32>,
+    disorder: Option<Mono>,
+    /// What has been said, so that it is said once.
+    said_disorder: bool,
+    said_samples: bool,
+    samples: Option<String>,
+    /// Why a parameter set was not taken.
+    refused: Option<String>,
+    /// A sentence that was not logged yet.
+    news: Option<String>,
+}
+
+impl Watch {
+    /// Takes in an access unit; `key` says whether viewers can begin with it.
+    pub(crate) fn unit(&mut self, nals: &[&[u8]], sets: &Sets, key: bool, now: Mono) {
+        for nal in nals.iter().filter(|nal| kind(nal) == SEI) {
+            self.recovery_points += u64::from(has_recovery_point(nal));
+        }
+        if nals.iter().any(|nal| kind(nal) == SPS) {
+            self.parameters(sets);
+        }
+        let Some(slice) = nals.iter().find(|nal| is_slice(nal)) else { return };
+        self.first.get_or_insert(now);
+        self.pictures += 1;
+        self.idr += u64::from(kind(slice) == IDR);
+        self.begun |= key;
+        self.follow_order(nals, slice, sets, now);
+    }
+
+    /// What sequence parameter sets promise.
+    fn parameters(&mut self, sets: &Sets) {
+        if let Some(reorder) = sets.every_sps().filter_map(|sps| sps.reorder).max().filter(|n| *n > 0) {
+            self.say_disorder(&format!("its parameter set says so: max_num_reorder_frames {reorder}"));
+        }
+        self.refused = sets.refused().map(str::to_owned);
+        self.samples = sets.every_sps().find_map(samples);
+        if let Some(text) = self.samples.as_ref().filter(|_| !self.said_samples) {
+            self.said_samples = true;
+            self.news = Some(text.clone());
+        }
+    }
+
+    fn follow_order(&mut self, nals: &[&[u8]], slice: &[u8], sets: &Sets, now: Mono) {
+        let Some(head) = slice_header::parse(slice) else { return };
+        let Some(sps) = sets.sps(head.set) else { return };
+        let before = self.order.take();
+        self.order = slice_header::order(slice, &sps.head);
+        let back = match (before, self.order) {
+            _ if kind(slice) == IDR => false,
+            // The number wraps: less than half way round is forwards.
+            (Some(before), Some(now)) => {
+                let mask = (1 << sps.head.order.1) - 1;
+                (now.wrapping_sub(before) & mask) > mask / 2
+            }
+            // Without numbers, pictures of type B are the only sign. Type 2 has none that are out of order.
+            _ => head.is_b && sps.head.order.0 == 1,
+        };
+        if back {
+            self.disorder = Some(now);
+        }
+        if back || nals.iter().any(|nal| is_slice(nal) && slice_header::parse(nal).is_some_and(|slice| slice.is_b)) {
+            self.say_disorder("there are pictures of type B in it");
+        }
+    }
+
+    fn say_disorder(&mut self, sign: &str) {
+        if !std::mem::replace(&mut self.said_disorder, true) {
+            self.news = Some(format!("{}; {sign}", disorder()));
+        }
+    }
+
+    /// What is new, once, for the log.
+    pub(crate) fn news(&mut self) -> Option<String> {
+        self.news.take()
+    }
+
+    /// Why viewers see nothing of it, or not what they should.
+    pub(crate) fn trouble(&self, now: Mono) -> Option<String> {
+        if let Some(text) = self.refused.as_ref().filter(|_| !self.begun) {
+            return Some(text.clone());
+        }
+        if !self.begun && self.first.is_some_and(|first| now.since(first) >= BEGIN) {
+            return Some(self.no_beginning());
+        }
+        let disorder = self.disorder.filter(|at| now.since(*at) < DISORDER).map(|_| disorder());
+        disorder.or_else(|| self.samples.clone())
+    }
+
+    /// How long pictures have come that nobody can begin with.
+    pub(crate) fn without_beginning(&self, now: Mono) -> Duration {
+        self.first.filter(|_| !self.begun).map_or(Duration::ZERO, |first| now.since(first))
+    }
+
+    /// Whether pictures came in another order than they are shown.
+    pub(crate) fn is_out_of_order(&self) -> bool {
+        self.disorder.is_some()
+    }
+
+    /// Whether any picture came.
+    pub(crate) fn has_pictures(&self) -> bool {
+        self.pictures > 0
+    }
+
+    /// Why nobody can begin with what came so far.
+    pub(crate) fn no_beginning(&self) -> String {
+        let why = match (self.idr, self.recovery_points) {
+            (0, 0) => "no keyframe (IDR picture) among them; set a keyframe interval in the encoder".to_owned(),
+            (0, _) => "no keyframe (IDR picture) among them, only recovery points of an intra refresh, which browsers \
+                       cannot begin with; set the encoder to keyframes"
+                .to_owned(),
+            (idr, _) => format!(
+                "{idr} keyframes among them, and no parameter sets (SPS and PPS) that belong to them; set the encoder \
+                 to repeat its headers"
+            ),
+        };
+        format!("{} H.264 pictures came and none can be begun with: {why}", self.pictures)
+    }
+}
+
+fn disorder() -> String {
+    "its H.264 pictures come out of order (B-frames), which browsers cannot show smoothly; switch B-frames off in the \
+     encoder (x264: bframes=0)"
+        .to_owned()
+}
+
+/// What is wrong with the kind of samples.
+fn samples(sps: &Sps) -> Option<String> {
+    let kind = match (sps.head.chroma, sps.head.depth) {
+        (0 | 1, 8) => return None,
+        (2, 8) => "4:2:2".to_owned(),
+        (3, 8) => "4:4:4".to_owned(),
+        (_, depth) => format!("{depth} bits a sample"),
+    };
+    Some(format!("its H.264 has {kind}, which most browsers cannot decode; set the encoder to 4:2:0 (yuv420p)"))
+}
+
+/// Whether supplemental information names a recovery point (D.1.8).
+fn has_recovery_point(nal: &[u8]) -> bool {
+    let mut rest = nal.get(1..).unwrap_or_default();
+    // Type and length are sums of bytes; 80 stands behind the last message.
+    while rest.len() > 1 {
+        let kind = rest[0];
+        let sum = |bytes: &[u8]| {
+            let full = bytes.iter().take_while(|&&byte| byte == 0xFF).count();
+            Some((full * 255 + usize::from(*bytes.get(full)?), full + 1))
+        };
+        let Some((_, first)) = sum(rest) else { return false };
+        let Some((length, second)) = rest.get(first..).and_then(sum) else { return false };
+        if kind == RECOVERY_POINT {
+            return true;
+        }
+        rest = rest.get(first + second + length..).unwrap_or_default();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::video::h264::{Cutter, nals, unit_end};
+
+    /// What ffmpeg and x264 make of a second of its test picture, with these options.
+    fn stream(options: &[&str]) -> Vec<u8> {
+        let mut ffmpeg = std::process::Command::new("ffmpeg");
+        ffmpeg.args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25:duration=2", "-c:v", "libx264"]);
+        ffmpeg.args(["-preset", "ultrafast", "-pix_fmt", "yuv420p"]).args(options).args(["-f", "h264", "-"]);
+        let made = ffmpeg.output().expect("ffmpeg is installed");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        made.stdout
+    }
+
+    /// Watches a stream at 25 pictures a second; gives its watch, what was said, and the time.
+    fn watched(stream: &[u8]) -> (Watch, Vec<String>, Mono) {
+        let (mut cutter, mut watch, mut news, mut now) = (Cutter::default(), Watch::default(), Vec::new(), Mono(1));
+        let mut rest = stream;
+        while !rest.is_empty() {
+            let end = unit_end(rest).unwrap_or(rest.len());
+            let units: Vec<&[u8]> = nals(&rest[..end]).collect();
+            let key = cutter.cut(&units).is_some_and(|cut| cut.key);
+            watch.unit(&units, cutter.sets(), key, now);
+            news.extend(watch.news());
+            now = now + Duration::from_millis(40);
+            rest = &rest[end..];
+        }
+        (watch, news, now)
+    }
+
+    #[test]
+    fn pictures_out_of_order_are_told_once_and_while_they_come() {
+        for (options, expected) in [
+            (&["-x264-params", "bframes=3:b-adapt=0"][..], true),
+            (&["-x264-params", "bframes=1:b-pyramid=none:b-adapt=0"], true),
+            (&["-x264-params", "bframes=0"], false),
+            (&["-x264-params", "bframes=0:keyint=5"], false),
+            (&["-x264-params", "bframes=0:slices=3"], false),
+            (&["-profile:v", "baseline"], false),
+        ] {
+            let (watch, news, now) = watched(&stream(options));
+            assert_eq!(news.len(), usize::from(expected), "{options:?}: {news:?}");
+            assert_eq!(watch.trouble(now).is_some_and(|text| text.contains("B-frames")), expected, "{options:?}");
+            assert_eq!(watch.trouble(now + DISORDER), None, "{options:?}: long ago");
+        }
+        // Where the parameter set does not tell, the pictures do.
+        let stream = stream(&["-x264-params", "bframes=2:b-adapt=0", "-bsf:v", "filter_units=remove_types=6"]);
+        let (_, news, _) = watched(&stream);
+        assert!(news[0].contains("max_num_reorder_frames 2"), "{news:?}");
+    }
+
+    #[test]
+    fn samples_that_browsers_cannot_decode_are_told() {
+        let (watch, news, now) = watched(&stream(&["-pix_fmt", "yuv444p"]));
+        assert!(news.len() == 1 && news[0].contains("4:4:4"), "{news:?}");
+        assert_eq!(watch.trouble(now), Some(news[0].clone()));
+    }
+
+    #[test]
+    fn a_stream_that_cannot_be_begun_with_says_what_it_lacks() {
+        let refresh = &["-x264-params", "intra-refresh=1:keyint=10:bframes=0"][..];
+        for (options, filter, part) in [
+            (refresh, "filter_units=remove_types=5", "recovery points"),
+            (&["-x264-params", "bframes=0"], "filter_units=remove_types=5|6", "no keyframe"),
+            (&["-x264-params", "bframes=0:keyint=10"], "filter_units=remove_types=7", "no parameter sets"),
+            (&["-x264-params", "bframes=0:keyint=10"], "filter_units=remove_types=7|8", "no parameter sets"),
+        ] {
+            let (watch, _, now) = watched(&stream(&[options, &["-bsf:v", filter]].concat()));
+            assert_eq!(watch.trouble(now), None, "{part}: not yet");
+            let text = watch.trouble(Mono(1) + BEGIN).unwrap();
+            assert!(text.contains(part), "{part}: {text}");
+            assert!(watch.without_beginning(Mono(1) + BEGIN * 2) == BEGIN * 2);
+        }
+        let (watch, _, now) = watched(&stream(&["-x264-params", "bframes=0"]));
+        assert_eq!((watch.trouble(now + BEGIN), watch.without_beginning(now)), (None, Duration::ZERO));
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let stream = stream(&["-x264-params", "bframes=2:keyint=10:slices=2"]);
+        let begin = &stream[..stream.len().min(3000)];
+        for i in 0..begin.len() {
+            let mut damaged = begin.to_vec();
+            damaged[i] = !damaged[i];
+            let _ = watched(&damaged);
+        }
+        for sei in [&[6][..], &[6, 255], &[6, 255, 255, 255], &[6, 1, 255], &[6, 5, 200, 1], &[6, 6, 1, 0x84, 0x80]] {
+            assert_eq!(has_recovery_point(sei), sei.len() == 5, "{sei:?}");
+        }
+    }
+}

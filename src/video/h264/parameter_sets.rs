@@ -1,0 +1,198 @@
+//! Parameter sets, kept by their id: of each, the last one that came counts (ITU-T H.264, 7.4.1.2.1). Pure.
+
+use crate::video::h264::{
+    IDR, PPS, SPS, is_slice, kind, slice_header,
+    sps::{self, Bits, Sps},
+};
+
+/// What is remembered: more than any real stream has.
+const MOST: usize = 32;
+const LENGTH: usize = 1024;
+/// The largest picture that is passed on: what the project's own encoders make at most. A decoder of a viewer makes room
+/// for whatever a parameter set says.
+const LARGEST: (u32, u32) = (3840, 2160);
+
+/// Parameter sets of a stream.
+#[derive(Debug, Default)]
+pub(crate) struct Sets {
+    /// In the order in which they came.
+    list: Vec<Set>,
+    /// Why one was not taken.
+    refused: Option<String>,
+}
+
+#[derive(Debug)]
+struct Set {
+    kind: u8,
+    id: u32,
+    /// The id of the sequence parameter set that a picture parameter set belongs to.
+    of: u32,
+    bytes: Vec<u8>,
+    sps: Option<Sps>,
+    /// Whether it was sent as it is now.
+    sent: bool,
+}
+
+impl Sets {
+    /// Takes in the NAL units of an access unit; whether a decoder can begin with it.
+    pub(crate) fn take_in(&mut self, nals: &[&[u8]]) -> bool {
+        nals.iter().for_each(|nal| self.learn(nal));
+        nals.iter().find(|nal| is_slice(nal)).is_some_and(|slice| kind(slice) == IDR && self.has_those_of(slice))
+    }
+
+    /// Takes in a NAL unit, if it is a parameter set.
+    pub(crate) fn learn(&mut self, nal: &[u8]) {
+        if nal.len() > LENGTH {
+            return;
+        }
+        let (sps, ids) = match kind(nal) {
+            SPS => (sps::parse(nal), sps::id(nal).map(|id| (id, id))),
+            PPS => (None, pps_ids(nal)),
+            _ => return,
+        };
+        let Some((id, of)) = ids else { return };
+        let same = |set: &Set| set.kind == kind(nal) && set.id == id;
+        if self.list.iter().any(|set| same(set) && set.bytes == nal) {
+            return;
+        }
+        self.list.retain(|set| !same(set));
+        if let Some(refused) = sps.and_then(|sps| too_large(sps.size)) {
+            // The slices that come are not those of the set before: without any, nothing is taken for a beginning.
+            self.refused = Some(refused);
+            return;
+        }
+        if self.list.len() == MOST {
+            self.list.remove(0);
+        }
+        self.list.push(Set { kind: kind(nal), id, of, bytes: nal.to_vec(), sps, sent: false });
+    }
+
+    /// Those to be sent in front of a picture: all, or those that changed; sequence parameter sets first.
+    pub(crate) fn all(&self, all: bool) -> impl Iterator<Item = &[u8]> {
+        let of = move |kind: u8| self.list.iter().filter(move |set| set.kind == kind && (all || !set.sent));
+        of(SPS).chain(of(PPS)).map(|set| set.bytes.as_slice())
+    }
+
+    /// What was to be sent is on its way.
+    pub(crate) fn sent(&mut self) {
+        self.list.iter_mut().for_each(|set| set.sent = true);
+    }
+
+    /// Whether a decoder that has all sets can read this slice.
+    pub(crate) fn has_those_of(&self, nal: &[u8]) -> bool {
+        slice_header::parse(nal).is_some_and(|slice| self.sps_of(slice.set).is_some())
+    }
+
+    fn sps_of(&self, pps: u32) -> Option<&Set> {
+        let of = self.list.iter().find(|set| set.kind == PPS && set.id == pps)?.of;
+        self.list.iter().find(|set| set.kind == SPS && set.id == of)
+    }
+
+    /// What the sequence parameter set of this slice says, as far as it is known.
+    pub(crate) fn sps(&self, pps: u32) -> Option<&Sps> {
+        self.sps_of(pps)?.sps.as_ref()
+    }
+
+    /// All sequence parameter sets.
+    pub(crate) fn every_sps(&self) -> impl Iterator<Item = &Sps> {
+        self.list.iter().filter_map(|set| set.sps.as_ref())
+    }
+
+    /// Why a set was not taken, if one was not.
+    pub(crate) fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
+    }
+}
+
+fn too_large((width, height): (u32, u32)) -> Option<String> {
+    let (long, short) = (width.max(height), width.min(height));
+    (long > LARGEST.0 || short > LARGEST.1)
+        .then(|| format!("its parameter set says {width}x{height}, and {}x{} can be sent", LARGEST.0, LARGEST.1))
+}
+
+fn pps_ids(nal: &[u8]) -> Option<(u32, u32)> {
+    let rbsp = sps::without_emulation(nal.get(1..nal.len().min(16))?);
+    let mut bits = Bits { bytes: &rbsp, at: 0 };
+    let id = bits.golomb().filter(|id| *id < 256)?;
+    Some((id, bits.golomb().filter(|id| *id < 32)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sps(id: u8, rest: u8) -> Vec<u8> {
+        // `1`, `010`, `011`: ids 0, 1 and 2.
+        vec![0x67, 0x42, 0xC0, 0x1F, [0x80, 0x40, 0x60][usize::from(id)] | 1, rest, 1]
+    }
+
+    fn pps(id: u8, rest: u8) -> Vec<u8> {
+        // The id, then `1`: it belongs to sequence parameter set 0.
+        vec![0x68, [0xC0, 0x50, 0x70][usize::from(id)], rest]
+    }
+
+    fn sent(sets: &mut Sets, all: bool) -> Vec<Vec<u8>> {
+        let list = sets.all(all).map(<[u8]>::to_vec).collect();
+        sets.sent();
+        list
+    }
+
+    #[test]
+    fn of_each_id_the_last_one_counts() {
+        let mut sets = Sets::default();
+        for set in [pps(0, 1), sps(0, 1), pps(1, 1), pps(0, 2), sps(1, 1), pps(0, 1)] {
+            sets.learn(&set);
+        }
+        assert_eq!(sent(&mut sets, true), [sps(0, 1), sps(1, 1), pps(1, 1), pps(0, 1)]);
+        assert!(sent(&mut sets, false).is_empty(), "nothing new");
+        // Another content of a set that others belong to: they still do.
+        sets.learn(&sps(0, 2));
+        sets.learn(&pps(1, 1));
+        assert_eq!(sent(&mut sets, false), [sps(0, 2)]);
+        assert_eq!(sent(&mut sets, true), [sps(1, 1), sps(0, 2), pps(1, 1), pps(0, 1)]);
+    }
+
+    #[test]
+    fn a_slice_needs_its_own_sets() {
+        let mut sets = Sets::default();
+        // first_mb 0, type 7, set 0: `1 0001000 1`; set 1: `1 0001000 010`.
+        let (of_0, of_1) = ([0x65, 0x88, 0x80], [0x65, 0x88, 0x40]);
+        assert!(!sets.has_those_of(&of_0));
+        sets.learn(&pps(0, 1));
+        assert!(!sets.has_those_of(&of_0));
+        sets.learn(&sps(1, 1));
+        assert!(!sets.has_those_of(&of_0), "of another id");
+        sets.learn(&sps(0, 1));
+        assert!(sets.has_those_of(&of_0));
+        assert!(!sets.has_those_of(&of_1));
+        assert!(!sets.has_those_of(&[0x65]), "half a slice");
+    }
+
+    #[test]
+    fn a_stream_cannot_make_it_remember_more_and_more() {
+        let mut sets = Sets::default();
+        for i in 0..60_000_u16 {
+            let [a, b] = i.to_be_bytes();
+            sets.learn(&[0x68, a, b, 1]);
+            sets.learn(&[0x67, a, b, b, a, 1]);
+        }
+        assert!(sets.list.len() <= MOST);
+        sets.learn(&[0x67; LENGTH + 1]);
+        assert!(sets.list.iter().all(|set| set.bytes.len() <= LENGTH));
+        for empty in [&[][..], &[0x67], &[0x68], &[0x67, 0, 0, 0], &[0x68, 0]] {
+            sets.learn(empty);
+        }
+    }
+
+    #[test]
+    fn a_size_beyond_all_decoders_is_not_passed_on() {
+        let mut sets = Sets::default();
+        let huge = sps::tests::bare((16_384, 16_384));
+        assert_eq!(sps::parse(&huge).unwrap().size, (16_384, 16_384));
+        sets.learn(&pps(0, 1));
+        sets.learn(&huge);
+        assert!(!sets.has_those_of(&[0x65, 0x88, 0x80]));
+        assert_eq!(sent(&mut sets, true), [pps(0, 1)]);
+        assert!(sets.refused().unwrap().contains("16384x16384"), "{:?}", sets.refused());
+    }
+}

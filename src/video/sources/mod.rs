@@ -1,0 +1,286 @@
+//! Where pictures come from: a camera, the test picture or a clip; and which camera, where that is left to us.
+
+pub(crate) mod clip;
+pub mod clockstrip;
+pub(crate) mod pattern;
+pub(crate) mod unit;
+mod y4m;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tracing::info;
+
+use crate::{
+    clock::Mono,
+    config::{Video, VideoSource},
+    feed::Fault,
+    meter::Counts,
+    video::{
+        Taken,
+        capture::{
+            camera::{self, Camera},
+            dmabuf::Lendable,
+        },
+        frame_pace::Rate,
+        sources::{clip::Clip, pattern::Pattern},
+        v4l2::{self, Buffer, Node},
+    },
+};
+
+/// An open source.
+pub(crate) enum Source {
+    /// A V4L2 camera.
+    Camera(Box<Camera>),
+    /// The test picture.
+    Pattern(Box<Pattern>, Rate),
+    /// A file.
+    Clip(Box<Clip>),
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Camera(camera) => f.write_str(camera.name()),
+            Self::Pattern(..) => f.write_str("test picture"),
+            Self::Clip(clip) => f.write_str(clip.name()),
+        }
+    }
+}
+
+/// Which source a configuration leads to, and which cameras were passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The source, or why there is none. Never `Auto`.
+    pub source: Result<VideoSource, Fault>,
+    /// What was passed over, one sentence each.
+    pub refused: Vec<String>,
+}
+
+/// Says which source is taken and why others are not. Looks, but does not start anything.
+pub fn choose(config: &Video) -> Choice {
+    let given = match &config.source {
+        VideoSource::Auto => return choose_camera(config),
+        VideoSource::Camera(path) => look(path, config),
+        VideoSource::Test => Pattern::new(config.size, config.fps).map(drop).map_err(test_fault),
+        VideoSource::Clip(path) => Clip::open(path, config.fps).map(drop),
+        VideoSource::Off => Ok(()),
+    };
+    Choice { source: given.map(|()| config.source.clone()), refused: Vec::new() }
+}
+
+fn choose_camera(config: &Video) -> Choice {
+    let mut refused = Vec::new();
+    for path in nodes(Path::new("/dev")) {
+        match look(&path, config) {
+            Ok(()) => return Choice { source: Ok(VideoSource::Camera(path)), refused },
+            Err(fault) => refused.push(fault.to_string()),
+        }
+    }
+    Choice { source: Err(Fault::Absent(no_camera(&refused))), refused }
+}
+
+/// Whether a node is a camera with a mode of use.
+fn look(path: &Path, config: &Video) -> Result<(), Fault> {
+    let found = camera::find(path)?;
+    camera::mode(&found, config).map(drop)
+}
+
+fn no_camera(refused: &[String]) -> String {
+    match refused {
+        [] => "no camera: there is no /dev/video*".to_owned(),
+        refused => format!("no camera: {}", refused.join("; ")),
+    }
+}
+
+fn test_fault(what: String) -> Fault {
+    Fault::Failed(format!("test picture {what}"))
+}
+
+/// The nodes `videoN` of a folder in the order of their numbers.
+pub(crate) fn nodes(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let number = |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix("video")?.parse::<u32>().ok();
+    let mut nodes: Vec<(u32, PathBuf)> =
+        entries.filter_map(|entry| Some((number(&entry.path())?, entry.path()))).collect();
+    nodes.sort();
+    nodes.into_iter().map(|(_, path)| path).collect()
+}
+
+impl Source {
+    /// Opens the configured source; with `coded`, a camera's own H.264 is taken, too.
+    pub(crate) fn open(config: &Video, coded: bool) -> Result<Self, Fault> {
+        match &config.source {
+            VideoSource::Auto => Self::open_first(config, coded),
+            VideoSource::Camera(path) => Ok(Self::Camera(Box::new(Camera::open(path, config, coded)?))),
+            VideoSource::Test => {
+                let pattern = Pattern::new(config.size, config.fps).map_err(test_fault)?;
+                Ok(Self::Pattern(Box::new(pattern), Rate::whole(config.fps)))
+            }
+            VideoSource::Clip(path) => Ok(Self::Clip(Box::new(Clip::open(path, config.fps)?))),
+            VideoSource::Off => Err(Fault::Absent("the picture is switched off in the configuration".into())),
+        }
+    }
+
+    /// The first camera that can be started: one that is in use by somebody else is passed over like any other.
+    fn open_first(config: &Video, coded: bool) -> Result<Self, Fault> {
+        let mut refused = Vec::new();
+        for path in nodes(Path::new("/dev")) {
+            match Camera::open(&path, config, coded) {
+                Ok(camera) => {
+                    refused.iter().for_each(|reason| info!("passed over: {reason}"));
+                    return Ok(Self::Camera(Box::new(camera)));
+                }
+                Err(fault) => refused.push(fault.to_string()),
+            }
+        }
+        Err(Fault::Absent(no_camera(&refused)))
+    }
+
+    /// Pictures a second, where they are known.
+    pub(crate) fn rate(&self) -> Option<Rate> {
+        match self {
+            Self::Camera(camera) => camera.rate(),
+            Self::Pattern(_, rate) => Some(*rate),
+            Self::Clip(clip) => Some(clip.rate()),
+        }
+    }
+
+    /// Whether its pictures come coded.
+    pub(crate) fn is_coded(&self) -> bool {
+        match self {
+            Self::Camera(camera) => camera.is_coded(),
+            Self::Pattern(..) => false,
+            Self::Clip(clip) => clip.is_coded(),
+        }
+    }
+
+    /// Whether key frames come when they are asked for. Where not, they are asked for only when a viewer needs one: a
+    /// clip goes on from another place for it.
+    pub(crate) fn makes_keys(&self) -> bool {
+        match self {
+            Self::Camera(camera) => !camera.is_coded() || camera.can_make_key(),
+            other => !other.is_coded(),
+        }
+    }
+
+    /// Asks a source that codes itself for a key frame.
+    pub(crate) fn make_key(&mut self) {
+        match self {
+            Self::Camera(camera) => camera.make_key(),
+            Self::Pattern(..) => {}
+            Self::Clip(clip) => clip.seek_key(),
+        }
+    }
+
+    /// Tells a source that codes itself its bitrate.
+    pub(crate) fn set_bitrate(&mut self, bits: u32) {
+        if let Self::Camera(camera) = self {
+            camera.set_bitrate(bits);
+        }
+    }
+
+    /// A camera's memory, where it can be lent.
+    pub(crate) fn lendable(&self) -> Option<Lendable> {
+        if let Self::Camera(camera) = self { camera.lendable() } else { None }
+    }
+
+    /// Lends the next pictures instead of unpacking them.
+    pub(crate) fn lend(&mut self, lends: bool) {
+        if let Self::Camera(camera) = self {
+            camera.lend(lends);
+        }
+    }
+
+    /// Takes buffers back that were lent.
+    pub(crate) fn take_back(&mut self, buffers: Vec<Buffer>) -> Result<(), Fault> {
+        let Self::Camera(camera) = self else { return Ok(()) };
+        buffers.into_iter().try_for_each(|buffer| camera.take_back(buffer))
+    }
+
+    /// Whether it is a camera, which begins anew with a keyframe when it is opened again.
+    pub(crate) fn is_camera(&self) -> bool {
+        matches!(self, Self::Camera(_))
+    }
+
+    /// Whether it is a camera that can deliver pictures that are not H.264.
+    pub(crate) fn has_raw(&self) -> bool {
+        matches!(self, Self::Camera(camera) if camera.has_raw())
+    }
+
+    /// Whether a camera's shutter is closed.
+    pub(crate) fn is_covered(&mut self) -> bool {
+        if let Self::Camera(camera) = self { camera.is_covered() } else { false }
+    }
+
+    /// The next picture, waited for at most until then, or until `beside` has something.
+    pub(crate) fn next(&mut self, until: Mono, beside: Option<&Node>, counts: &mut Counts) -> Result<Taken<'_>, Fault> {
+        let due = match self {
+            Self::Camera(camera) => return camera.next(until, beside, counts),
+            Self::Pattern(pattern, _) => pattern.due(),
+            Self::Clip(clip) => clip.due(),
+        };
+        let now = Mono::now();
+        if due > until {
+            v4l2::pause(until.since(now), beside);
+            return Ok(Taken::Nothing);
+        }
+        v4l2::pause(due.since(now), beside);
+        let now = Mono::now();
+        if now < due {
+            return Ok(Taken::Nothing);
+        }
+        match self {
+            Self::Pattern(pattern, _) => {
+                counts.taken += 1;
+                Ok(Taken::Planes { planes: pattern.next(now), at: now })
+            }
+            Self::Clip(clip) => clip.next(now, counts),
+            Self::Camera(_) => Ok(Taken::Nothing),
+        }
+    }
+
+    /// After how long without a picture something is wrong.
+    pub(crate) fn patience(&self) -> Duration {
+        let usual = self.rate().map_or(Duration::ZERO, |rate| rate.time_of(3));
+        usual.max(Duration::from_secs(2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_taken_by_number() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["video10", "video2", "video0", "video", "videotape", "vbi0", "video1x"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let names: Vec<_> =
+            nodes(folder.path()).iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+        assert_eq!(names, ["video0", "video2", "video10"]);
+        assert!(nodes(&folder.path().join("nothing")).is_empty());
+    }
+
+    #[test]
+    fn every_refusal_is_told() {
+        assert_eq!(no_camera(&[]), "no camera: there is no /dev/video*");
+        let reasons = ["camera /dev/video0: delivers metadata".to_owned(), "camera /dev/video1: busy".to_owned()];
+        assert_eq!(no_camera(&reasons), "no camera: camera /dev/video0: delivers metadata; camera /dev/video1: busy");
+    }
+
+    #[test]
+    fn the_choice_is_the_configured_source_or_the_reason() {
+        let of = |source| choose(&Video { source, ..Video::default() });
+        assert_eq!(of(VideoSource::Test), Choice { source: Ok(VideoSource::Test), refused: vec![] });
+        assert_eq!(of(VideoSource::Off).source, Ok(VideoSource::Off));
+        let missing = of(VideoSource::Camera("/dev/no-such-camera".into())).source;
+        assert_eq!(missing, Err(Fault::Absent("camera /dev/no-such-camera: not there".into())));
+        assert!(matches!(of(VideoSource::Clip("/no/such.y4m".into())).source, Err(Fault::Absent(_))));
+        let odd = choose(&Video { source: VideoSource::Test, size: (641, 480), ..Video::default() });
+        assert!(matches!(odd.source, Err(Fault::Failed(text)) if text.contains("even")));
+    }
+}
