@@ -17,9 +17,9 @@ const MESSAGES: usize = 256;
 
 /// The addresses that others can reach this board by.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Present(Arc<BTreeSet<(String, IpAddr)>>);
+pub struct BoardAddresses(Arc<BTreeSet<(String, IpAddr)>>);
 
-impl Present {
+impl BoardAddresses {
     /// Those of now.
     pub fn now() -> Self {
         Self(Arc::new(addresses()))
@@ -44,7 +44,7 @@ impl Present {
 }
 
 /// Tells `moved` of each change, for ever; ends only if the kernel does not tell.
-pub async fn follow(moved: watch::Sender<Present>) {
+pub async fn follow(moved: watch::Sender<BoardAddresses>) {
     let socket = match listen() {
         Ok(socket) => socket,
         Err(e) => {
@@ -53,7 +53,7 @@ pub async fn follow(moved: watch::Sender<Present>) {
         }
     };
     loop {
-        let now = Present::now();
+        let now = BoardAddresses::now();
         moved.send_if_modified(|known| {
             let changed = *known != now;
             if changed {
@@ -112,7 +112,7 @@ fn addresses() -> BTreeSet<(String, IpAddr)> {
 mod tests {
     use super::*;
 
-    impl Present {
+    impl BoardAddresses {
         /// Of these, as `interface address`.
         pub(crate) fn of(list: &[&str]) -> Self {
             let one = |text: &&str| {
@@ -126,13 +126,13 @@ mod tests {
     #[test]
     fn an_address_that_went_is_told_apart_from_one_that_came() {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        let one = Present::of(&["eth0 192.0.2.1"]);
-        let both = Present::of(&["eth0 192.0.2.1", "wlan0 2001:db8::1"]);
-        let moved = Present::of(&["wlan0 192.0.2.1"]);
+        let one = BoardAddresses::of(&["eth0 192.0.2.1"]);
+        let both = BoardAddresses::of(&["eth0 192.0.2.1", "wlan0 2001:db8::1"]);
+        let moved = BoardAddresses::of(&["wlan0 192.0.2.1"]);
         assert!(both.gained(&one) && !one.gained(&both) && !moved.gained(&one) && !one.gained(&one));
         assert!(one.has(ip("192.0.2.1")) && one.has(ip("::ffff:192.0.2.1")) && !one.has(ip("2001:db8::1")));
         for always in ["127.0.0.1", "::1", "169.254.7.7", "fe80::1", "0.0.0.0", "::"] {
-            assert!(Present::default().has(ip(always)), "{always}");
+            assert!(BoardAddresses::default().has(ip(always)), "{always}");
         }
         assert_eq!(both.iter().collect::<Vec<_>>(), [("eth0", ip("192.0.2.1")), ("wlan0", ip("2001:db8::1"))]);
     }

@@ -14,7 +14,7 @@ use crate::{
     audio, config, demo, ice,
     protocol::{
         self,
-        candidate::{Ledger, Verdict, judge},
+        candidate::{CandidateBudget, Verdict, judge},
         envelope::{Envelope, open},
     },
     video, viewer,
@@ -52,7 +52,7 @@ pub fn messages(data: &[u8]) {
 /// Candidate lines: what is accepted can be used and is not longer than what came.
 pub fn candidates(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let mut ledger = Ledger::new(24, false);
+    let mut ledger = CandidateBudget::new(24, false);
     let mut admitted = 0;
     for line in text.lines() {
         if let Verdict::Take { line: accepted, family } = judge(line, false) {

@@ -27,9 +27,9 @@ fn main() -> ExitCode {
     memory::frugal();
     match Cli::parse().command {
         Command::Run { config } => serve(&config),
-        Command::Demo(requests) => show(&requests),
+        Command::Demo(requests) => run_demo(&requests),
         Command::Check { config, network: false } => tell(check::check(&config)),
-        Command::Check { config, network: true } => look_around(&config),
+        Command::Check { config, network: true } => check_network(&config),
         Command::Setup(requests) => set_up(&requests),
         Command::Probe { json: true } => print(&serde_json::to_string_pretty(&check::probe()).unwrap_or_default()),
         Command::Probe { json: false } => print(&check::probe().text()),
@@ -126,7 +126,7 @@ fn set_up(requests: &cli::Setup) -> ExitCode {
     }
 }
 
-fn look_around(file: &Path) -> ExitCode {
+fn check_network(file: &Path) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     let ended = run_async(async {
         match check::network(file).await {
@@ -180,7 +180,7 @@ fn serve(file: &Path) -> ExitCode {
     }
 }
 
-fn show(requests: &cli::Demo) -> ExitCode {
+fn run_demo(requests: &cli::Demo) -> ExitCode {
     let plan = match demo::plan::plan(requests) {
         Ok(plan) => plan,
         Err(e) => {

@@ -96,7 +96,7 @@ struct Share {
 
 /// A network that is thin or about to be.
 #[derive(Debug)]
-struct Thin {
+struct KeyframeOnlyViewer {
     id: u64,
     /// Since when it has been below its bound, or, once it is thin, above it.
     since: Mono,
@@ -112,7 +112,7 @@ pub struct Rate {
     /// Since when there has been room for the next better step.
     room: Option<Mono>,
     bitrate: u32,
-    thin: Vec<Thin>,
+    thin: Vec<KeyframeOnlyViewer>,
 }
 
 impl Rate {
@@ -144,8 +144,8 @@ impl Rate {
         let (_, every, shrink) = STEPS[self.step];
         let plan =
             Plan { bitrate: self.bitrate, every: fit_rate(every, full.fps), shrink: fit_size(shrink, full.size) };
-        let is_thin = |id: u64| self.thin.iter().any(|other| other.id == id && other.thin);
-        (plan, networks.iter().map(|e| is_thin(e.id)).collect())
+        let is_keyframe_only = |id: u64| self.thin.iter().any(|other| other.id == id && other.thin);
+        (plan, networks.iter().map(|e| is_keyframe_only(e.id)).collect())
     }
 
     /// Down at once to the step that the bitrate feeds; up by one when there has been room for a while, since a network that
@@ -181,7 +181,7 @@ impl Rate {
             Some((f64::from(measured[place].bits), bounds[place]?))
         };
         // Only a change that lasts is one.
-        self.thin.retain_mut(|Thin { id, since, thin }| {
+        self.thin.retain_mut(|KeyframeOnlyViewer { id, since, thin }| {
             let Some((bits, Bound { below, above })) = of(*id) else { return false };
             if !*thin {
                 if now.since(*since) >= THIN_AFTER {
@@ -197,7 +197,7 @@ impl Rate {
         for Share { id, .. } in measured {
             if of(*id).is_some_and(|(bits, bound)| bits < bound.below) && !self.thin.iter().any(|other| other.id == *id)
             {
-                self.thin.push(Thin { id: *id, since: now, thin: false });
+                self.thin.push(KeyframeOnlyViewer { id: *id, since: now, thin: false });
             }
         }
     }

@@ -21,11 +21,11 @@ use tracing::debug;
 
 use crate::{
     audio::{
-        pipeline::Desk,
+        pipeline::AudioPipeline,
         resample::{RATES, Resampler},
         sample_clock::RATE,
         samples::Layout,
-        wording::{Said, fault},
+        wording::{AlsaMessages, fault},
     },
     clock::Mono,
     feed::Fault,
@@ -56,7 +56,7 @@ pub(super) enum End {
 
 /// An open microphone. Calls of alsa-lib are marked as what the thread is doing: each ends in the kernel, or in a plugin that
 /// talks to another program, and may hang there.
-pub(super) struct Ear {
+pub(super) struct Capture {
     pcm: Closes<PCM>,
     name: String,
     layout: Layout,
@@ -73,25 +73,25 @@ pub(super) struct Ear {
 }
 
 /// What one look at the card gave.
-struct Heard {
+struct CapturedPeriod {
     frames: usize,
     /// When the first of them was captured.
     at: Mono,
 }
 
-impl Ear {
+impl Capture {
     /// Opens the PCM `name`, agrees with it on format, rate, channels and period, and starts it: what it hears until
     /// `listen` waits in its buffer.
     pub(super) fn open(name: &str, wanted: usize) -> Result<Self, Fault> {
-        let said = Said::catch();
+        let messages = AlsaMessages::catch();
         let c_name = CString::new(name).map_err(|_| Fault::Failed(format!("microphone {name:?}: not a name")))?;
         let on: Arc<str> = name.into();
         if let Some(why) = liveness::still_hangs(name) {
             return Err(Fault::Failed(format!("microphone {name}: {why}")));
         }
         let pcm = liveness::during("snd_pcm_open", &on, || PCM::open(&c_name, Direction::Capture, true));
-        let pcm = pcm.map_err(|e| fault(name, "open", e, &said))?;
-        let mut ear = Self {
+        let pcm = pcm.map_err(|e| fault(name, "open", e, &messages))?;
+        let mut capture = Self {
             pcm: Closes::new(pcm, "snd_pcm_close", Arc::clone(&on)),
             name: name.to_owned(),
             layout: Layout::S16,
@@ -102,17 +102,17 @@ impl Ear {
             wanted,
             started: Mono::default(),
         };
-        liveness::during("snd_pcm_hw_params", &on, || ear.negotiate(&said))?;
-        liveness::during("snd_pcm_sw_params", &on, || ear.set_wake_up(&said))?;
-        drop(said);
-        ear.started = Mono::now();
-        ear.start()?;
+        liveness::during("snd_pcm_hw_params", &on, || capture.negotiate(&messages))?;
+        liveness::during("snd_pcm_sw_params", &on, || capture.set_wake_up(&messages))?;
+        drop(messages);
+        capture.started = Mono::now();
+        capture.start()?;
         // What nothing paces is full at once. A thread held up for as long as the buffer lasts cannot tell, and does not.
-        let full = ear.pcm.status().is_ok_and(|status| status.get_avail() >= ear.buffer);
-        if full && Mono::now().since(ear.started) < ear.time(ear.buffer) / 2 {
-            return Err(Fault::Failed(format!("{}: {NO_CLOCK}", ear.name())));
+        let full = capture.pcm.status().is_ok_and(|status| status.get_avail() >= capture.buffer);
+        if full && Mono::now().since(capture.started) < capture.time(capture.buffer) / 2 {
+            return Err(Fault::Failed(format!("{}: {NO_CLOCK}", capture.name())));
         }
-        Ok(ear)
+        Ok(capture)
     }
 
     /// ALSA's name for it.
@@ -126,9 +126,9 @@ impl Ear {
     }
 
     /// Settles on what the card has that is nearest to 48 kHz and the wanted channels, in periods of 10 ms.
-    fn negotiate(&mut self, said: &Said) -> Result<(), Fault> {
+    fn negotiate(&mut self, messages: &AlsaMessages) -> Result<(), Fault> {
         let name = self.name.as_str();
-        let wrong = |doing: &'static str| move |e| fault(name, doing, e, said);
+        let wrong = |doing: &'static str| move |e| fault(name, doing, e, messages);
         let hw = HwParams::any(&self.pcm).map_err(wrong("ask what it offers"))?;
         // ALSA's own resampler interpolates linearly; ours does better. Where it cannot be switched off, so be it.
         let _ = hw.set_rate_resample(false);
@@ -162,9 +162,9 @@ impl Ear {
     }
 
     /// Wakes after each period, and stamps with the monotonic clock where it can.
-    fn set_wake_up(&self, said: &Said) -> Result<(), Fault> {
+    fn set_wake_up(&self, messages: &AlsaMessages) -> Result<(), Fault> {
         let name = self.name.as_str();
-        let wrong = |e| fault(name, "set its wake-ups", e, said);
+        let wrong = |e| fault(name, "set its wake-ups", e, messages);
         let sw = self.pcm.sw_params_current().map_err(wrong)?;
         sw.set_avail_min(self.period).map_err(wrong)?;
         self.pcm.sw_params(&sw).map_err(wrong)?;
@@ -178,27 +178,27 @@ impl Ear {
         Ok(())
     }
 
-    /// Hands everything it hears to `desk`, until `stop` or the card's end.
-    pub(super) fn listen(&self, stop: &AtomicBool, desk: &mut Desk<'_>) -> Result<End, Fault> {
-        let said = Said::catch();
-        let mut waiting = self.pcm.get().map_err(|e| fault(&self.name, "wait for it", e, &said))?;
+    /// Hands everything it hears to `pipeline`, until `stop` or the card's end.
+    pub(super) fn listen(&self, stop: &AtomicBool, pipeline: &mut AudioPipeline<'_>) -> Result<End, Fault> {
+        let messages = AlsaMessages::catch();
+        let mut waiting = self.pcm.get().map_err(|e| fault(&self.name, "wait for it", e, &messages))?;
         let frame = self.layout.width() * self.channels;
         let mut bytes = vec![0; frame * usize::try_from(self.buffer.clamp(64, frames(self.rate))).unwrap_or(64)];
         let mut run = Run::new(self)?;
         let mut heard_at = Mono::now();
-        drop(said);
+        drop(messages);
         while !stop.load(Ordering::Acquire) {
             liveness::turn();
             match liveness::during("snd_pcm_readi", self.pcm.on(), || self.read(&mut bytes)) {
                 Ok(Some(heard)) => {
                     heard_at = Mono::now();
-                    run.take(self, &bytes[..heard.frames * frame], &heard, desk)?;
+                    run.take(self, &bytes[..heard.frames * frame], &heard, pipeline)?;
                 }
                 Ok(None) if Mono::now().since(heard_at) > SILENT => return Ok(End::Silent),
                 Ok(None) => liveness::during("poll", self.pcm.on(), || self.wait(&mut waiting)),
                 Err(_) if Mono::now().since(heard_at) > SILENT => return Ok(End::Silent),
                 Err(e) => {
-                    self.recover(e, desk)?;
+                    self.recover(e, pipeline)?;
                     run.broken();
                     // Half a period: nothing is late by it, and a card that fails at once again cannot make it spin.
                     thread::sleep(Duration::from_millis(5));
@@ -209,7 +209,7 @@ impl Ear {
     }
 
     /// What there is to read now, if anything.
-    fn read(&self, bytes: &mut [u8]) -> alsa::Result<Option<Heard>> {
+    fn read(&self, bytes: &mut [u8]) -> alsa::Result<Option<CapturedPeriod>> {
         let status = self.pcm.status()?;
         let now = Mono::now();
         // Compared as numbers: the crate's enum panics on a state it does not know.
@@ -235,7 +235,7 @@ impl Ear {
         let at = self.captured(&status, now);
         match self.pcm.io_bytes().readi(&mut bytes[..room]) {
             Ok(0) => Ok(None),
-            Ok(frames) => Ok(Some(Heard { frames, at })),
+            Ok(frames) => Ok(Some(CapturedPeriod { frames, at })),
             Err(e) if matches!(e.errno().abs(), libc::EAGAIN | libc::EINTR) => Ok(None),
             Err(e) => Err(e),
         }
@@ -269,35 +269,35 @@ impl Ear {
     }
 
     /// Gets over an error, or says why it is the end.
-    fn recover(&self, error: alsa::Error, desk: &mut Desk<'_>) -> Result<(), Fault> {
+    fn recover(&self, error: alsa::Error, pipeline: &mut AudioPipeline<'_>) -> Result<(), Fault> {
         match error.errno().abs() {
             libc::EPIPE | libc::EBADFD => {
-                desk.overrun();
+                pipeline.overrun();
                 self.start()
             }
             libc::ESTRPIPE => {
-                desk.suspended();
-                let said = Said::catch();
+                pipeline.suspended();
+                let messages = AlsaMessages::catch();
                 match liveness::during("snd_pcm_resume", self.pcm.on(), || self.pcm.resume()) {
                     Ok(()) if self.pcm.state_raw() == State::Running as i32 => Ok(()),
                     // The board is not awake yet.
                     Err(e) if e.errno().abs() == libc::EAGAIN => Ok(()),
                     // Cards that cannot go on where they were are started anew.
                     Ok(()) | Err(_) => {
-                        drop(said);
+                        drop(messages);
                         self.start()
                     }
                 }
             }
             libc::ENODEV | libc::ENXIO => Err(Fault::Absent(format!("{}: unplugged", self.name()))),
-            _ => Err(fault(&self.name, "read", error, &Said::catch())),
+            _ => Err(fault(&self.name, "read", error, &AlsaMessages::catch())),
         }
     }
 
     fn start(&self) -> Result<(), Fault> {
-        let said = Said::catch();
+        let messages = AlsaMessages::catch();
         let start = || self.pcm.prepare().and_then(|()| self.pcm.start());
-        liveness::during("snd_pcm_start", self.pcm.on(), start).map_err(|e| fault(&self.name, "start", e, &said))
+        liveness::during("snd_pcm_start", self.pcm.on(), start).map_err(|e| fault(&self.name, "start", e, &messages))
     }
 
     /// How long so many frames last.
@@ -306,7 +306,7 @@ impl Ear {
     }
 }
 
-impl fmt::Display for Ear {
+impl fmt::Display for Capture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |n: Frames| self.time(n).as_millis();
         let (format, period, buffer) = (self.layout.format(), ms(self.period), ms(self.buffer));
@@ -329,36 +329,43 @@ struct Run {
 }
 
 impl Run {
-    fn new(ear: &Ear) -> Result<Self, Fault> {
-        let resampler = match ear.rate {
+    fn new(capture: &Capture) -> Result<Self, Fault> {
+        let resampler = match capture.rate {
             RATE => None,
             rate => Some(
-                Resampler::new(rate, ear.wanted).map_err(|e| Fault::Failed(format!("{}: resample {e}", ear.name())))?,
+                Resampler::new(rate, capture.wanted)
+                    .map_err(|e| Fault::Failed(format!("{}: resample {e}", capture.name())))?,
             ),
         };
-        Ok(Self { resampler, read: None, started: ear.started, samples: Vec::new(), resampled: Vec::new() })
+        Ok(Self { resampler, read: None, started: capture.started, samples: Vec::new(), resampled: Vec::new() })
     }
 
-    fn take(&mut self, ear: &Ear, bytes: &[u8], heard: &Heard, desk: &mut Desk<'_>) -> Result<(), Fault> {
+    fn take(
+        &mut self,
+        capture: &Capture,
+        bytes: &[u8],
+        heard: &CapturedPeriod,
+        pipeline: &mut AudioPipeline<'_>,
+    ) -> Result<(), Fault> {
         match self.read {
-            None => desk.begin(heard.at)?,
+            None => pipeline.begin(heard.at)?,
             // Exact: a double counts the samples of a thousand years.
-            Some(read) => desk.observe(read as f64 * f64::from(RATE) / f64::from(ear.rate), heard.at)?,
+            Some(read) => pipeline.observe(read as f64 * f64::from(RATE) / f64::from(capture.rate), heard.at)?,
         }
         let read = self.read.unwrap_or(0) + heard.frames as u64;
         self.read = Some(read);
         let time = Mono::now().since(self.started).as_secs_f64() * FASTEST + AHEAD.as_secs_f64();
-        if read as f64 / f64::from(ear.rate) > time {
-            return Err(Fault::Failed(format!("{}: {NO_CLOCK}", ear.name())));
+        if read as f64 / f64::from(capture.rate) > time {
+            return Err(Fault::Failed(format!("{}: {NO_CLOCK}", capture.name())));
         }
         self.samples.clear();
-        ear.layout.decode(bytes, ear.channels, ear.wanted, &mut self.samples);
-        let Some(resampler) = &mut self.resampler else { return desk.push(&self.samples) };
+        capture.layout.decode(bytes, capture.channels, capture.wanted, &mut self.samples);
+        let Some(resampler) = &mut self.resampler else { return pipeline.push(&self.samples) };
         self.resampled.clear();
         resampler
             .push(&self.samples, &mut self.resampled)
-            .map_err(|e| Fault::Failed(format!("{}: resample: {e}", ear.name())))?;
-        desk.push(&self.resampled)
+            .map_err(|e| Fault::Failed(format!("{}: resample: {e}", capture.name())))?;
+        pipeline.push(&self.resampled)
     }
 
     /// What comes next does not follow what came before.

@@ -4,7 +4,7 @@ use std::{fs, io};
 
 use alsa::{Ctl, Direction, card, ctl::DeviceIter};
 
-use super::wording::Said;
+use super::wording::AlsaMessages;
 
 /// One capture device of one card.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Card {
 
 /// All capture devices, in the kernel's order.
 pub(super) fn list() -> alsa::Result<Vec<Card>> {
-    let _said = Said::catch();
+    let _said = AlsaMessages::catch();
     let mut found = Vec::new();
     // An error is told again and again by this iterator: it ends the list.
     for card in card::Iter::new().map_while(Result::ok) {

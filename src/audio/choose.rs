@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    audio::{capture::Ear, cards, clip::Clip},
+    audio::{capture::Capture, cards, clip::Clip},
     config::{Audio, AudioSource},
     feed::Fault,
 };
@@ -53,10 +53,10 @@ pub fn choose(config: &Audio) -> Choice {
         AudioSource::Clip(path) => {
             one(&path.display().to_string(), Clip::open(path, channels).map(|clip| clip.describe()))
         }
-        AudioSource::Microphone(name) => one(name, Ear::open(name, channels).map(|ear| ear.to_string())),
+        AudioSource::Microphone(name) => one(name, Capture::open(name, channels).map(|capture| capture.to_string())),
         AudioSource::Auto => match look(channels) {
-            (Some(ear), refused) => {
-                let taken = Some((AudioSource::Microphone(ear.alsa_name().to_owned()), ear.to_string()));
+            (Some(capture), refused) => {
+                let taken = Some((AudioSource::Microphone(capture.alsa_name().to_owned()), capture.to_string()));
                 Choice { taken, refused }
             }
             (None, refused) => Choice { taken: None, refused },
@@ -65,9 +65,9 @@ pub fn choose(config: &Audio) -> Choice {
 }
 
 /// Opens the first capture device that works.
-pub(super) fn first(channels: usize) -> Result<(Ear, Vec<Refusal>), Fault> {
+pub(super) fn first(channels: usize) -> Result<(Capture, Vec<Refusal>), Fault> {
     match look(channels) {
-        (Some(ear), refused) => Ok((ear, refused)),
+        (Some(capture), refused) => Ok((capture, refused)),
         (None, refused) => {
             let choice = Choice { taken: None, refused };
             Err(Fault::Absent(choice.reasons("no microphone can be used")))
@@ -76,12 +76,12 @@ pub(super) fn first(channels: usize) -> Result<(Ear, Vec<Refusal>), Fault> {
 }
 
 /// `default`, which is what a person set up or a sound server offers, and then each card.
-fn look(channels: usize) -> (Option<Ear>, Vec<Refusal>) {
+fn look(channels: usize) -> (Option<Capture>, Vec<Refusal>) {
     let cards = cards::list().unwrap_or_default();
     let mut refused = Vec::new();
     for name in std::iter::once("default".to_owned()).chain(cards.iter().map(cards::Card::plug)) {
-        match Ear::open(&name, channels) {
-            Ok(ear) => return (Some(ear), refused),
+        match Capture::open(&name, channels) {
+            Ok(capture) => return (Some(capture), refused),
             Err(fault) => refused.push(refusal(&name, &fault)),
         }
     }

@@ -26,13 +26,13 @@ const COMPLEXITY: i32 = 5;
 
 /// An Opus encoder.
 #[derive(Debug)]
-pub(super) struct Coder {
+pub(super) struct AudioEncoder {
     encoder: Encoder,
     bitrate: u32,
     buffer: Box<[u8; PACKET_MAX]>,
 }
 
-impl Coder {
+impl AudioEncoder {
     /// For `channels` 1 or 2, and `bitrate` bits per second.
     pub(super) fn new(channels: usize, bitrate: u32, fec: bool) -> opus::Result<Self> {
         let channels = if channels == 1 { Channels::Mono } else { Channels::Stereo };
@@ -101,7 +101,7 @@ pub(super) mod tests {
     }
 
     fn packets(channels: usize, bitrate: u32, fec: bool) -> Vec<Bytes> {
-        let mut coder = Coder::new(channels, bitrate, fec).unwrap();
+        let mut coder = AudioEncoder::new(channels, bitrate, fec).unwrap();
         voice(100, channels).chunks(BLOCK * channels).map(|block| coder.encode(block).unwrap()).collect()
     }
 
@@ -142,7 +142,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_bitrate_changes_while_running_and_a_packet_always_fits() {
-        let mut coder = Coder::new(2, 24_000, true).unwrap();
+        let mut coder = AudioEncoder::new(2, 24_000, true).unwrap();
         let mut sizes = Vec::new();
         for (n, block) in voice(150, 2).chunks(BLOCK * 2).enumerate() {
             match n {
@@ -160,7 +160,7 @@ pub(super) mod tests {
     #[test]
     fn the_delay_is_what_the_head_of_this_file_says() {
         for fec in [true, false] {
-            assert_eq!(Coder::new(1, 48_000, fec).unwrap().delay(), Duration::from_micros(6_500));
+            assert_eq!(AudioEncoder::new(1, 48_000, fec).unwrap().delay(), Duration::from_micros(6_500));
         }
     }
 }

@@ -39,20 +39,20 @@ use crate::{
 pub use choose::{Choice, Refusal, choose};
 pub use probe::{Microphone, probe};
 
-use capture::{Ear, End};
-use pipeline::Desk;
+use capture::{Capture, End};
+use pipeline::AudioPipeline;
 
 /// Captures and encodes until `stop` is set or the source fails. Blocks: it is the body of the thread `audio`. Notices
 /// `stop` within 100 ms.
 pub fn run(config: &Audio, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault> {
-    let mut desk = Desk::new(config, out)?;
-    let channels = desk.channels();
+    let mut pipeline = AudioPipeline::new(config, out)?;
+    let channels = pipeline.channels();
     let ended = match &config.source {
         AudioSource::Off => Err(Fault::Absent("sound is switched off".into())),
         AudioSource::Tone => {
             out.set_health(Health::Starting);
             let mut tone = tone::Tone::default();
-            pacing::play(&mut desk, stop, |at, block| {
+            pacing::play(&mut pipeline, stop, |at, block| {
                 tone.render(at.wall(), block, channels);
                 Ok(())
             })
@@ -60,16 +60,16 @@ pub fn run(config: &Audio, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fa
         AudioSource::Clip(path) => clip::Clip::open(path, channels).and_then(|mut clip| {
             info!("audio: {}", clip.describe());
             out.set_health(Health::Starting);
-            pacing::play(&mut desk, stop, |_, block| clip.render(block))
+            pacing::play(&mut pipeline, stop, |_, block| clip.render(block))
         }),
-        AudioSource::Microphone(name) => listen(&mut desk, stop, || Ear::open(name, channels)),
-        AudioSource::Auto => listen(&mut desk, stop, || {
-            let (ear, refused) = choose::first(channels)?;
+        AudioSource::Microphone(name) => listen(&mut pipeline, stop, || Capture::open(name, channels)),
+        AudioSource::Auto => listen(&mut pipeline, stop, || {
+            let (capture, refused) = choose::first(channels)?;
             refused.iter().for_each(|r| debug!("audio: not {r}"));
-            Ok(ear)
+            Ok(capture)
         }),
     };
-    desk.tell();
+    pipeline.tell();
     if let Err(fault) = &ended {
         let health = if matches!(fault, Fault::Absent(_)) { Health::Absent } else { Health::Stalled };
         out.set_trouble(health, &fault.to_string());
@@ -81,23 +81,30 @@ pub fn run(config: &Audio, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fa
 const HELPED: u64 = 10;
 
 /// Listens to a microphone. One that falls silent is opened anew; where that does not help, it has failed.
-fn listen(desk: &mut Desk<'_>, stop: &AtomicBool, open: impl Fn() -> Result<Ear, Fault>) -> Result<(), Fault> {
+fn listen(
+    pipeline: &mut AudioPipeline<'_>,
+    stop: &AtomicBool,
+    open: impl Fn() -> Result<Capture, Fault>,
+) -> Result<(), Fault> {
     let mut before: Option<u64> = None;
     loop {
-        let ear = open()?;
-        info!("audio: {ear}");
+        let capture = open()?;
+        info!("audio: {capture}");
         if before.is_none() {
-            desk.set_health(Health::Starting);
+            pipeline.set_health(Health::Starting);
         }
-        match ear.listen(stop, desk)? {
+        match capture.listen(stop, pipeline)? {
             End::Told => return Ok(()),
             End::Silent => {
-                desk.set_health(Health::Stalled);
-                if before.is_some_and(|before| desk.packets() < before + HELPED) {
-                    return Err(Fault::Failed(format!("{}: no sound comes, even after opening it anew", ear.name())));
+                pipeline.set_health(Health::Stalled);
+                if before.is_some_and(|before| pipeline.packets() < before + HELPED) {
+                    return Err(Fault::Failed(format!(
+                        "{}: no sound comes, even after opening it anew",
+                        capture.name()
+                    )));
                 }
-                before = Some(desk.packets());
-                info!("audio: {}: no sound for 2 s, opening it anew", ear.name());
+                before = Some(pipeline.packets());
+                info!("audio: {}: no sound for 2 s, opening it anew", capture.name());
             }
         }
     }

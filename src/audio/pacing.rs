@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    audio::{encoder::BLOCK, pipeline::Desk},
+    audio::{encoder::BLOCK, pipeline::AudioPipeline},
     clock::Mono,
     feed::Fault,
     liveness,
@@ -21,24 +21,24 @@ const LATE: Duration = Duration::from_millis(200);
 /// Has `render` fill block after block until `stop`; it is given when the first sample is heard. Like a microphone's,
 /// a block is ready when its last sample has been heard.
 pub(super) fn play(
-    desk: &mut Desk<'_>,
+    pipeline: &mut AudioPipeline<'_>,
     stop: &AtomicBool,
     mut render: impl FnMut(Mono, &mut [f32]) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let mut block = vec![0.0; BLOCK * desk.channels()];
+    let mut block = vec![0.0; BLOCK * pipeline.channels()];
     let mut at = Mono::now();
-    desk.begin(at)?;
+    pipeline.begin(at)?;
     while !stop.load(Ordering::Acquire) {
         liveness::turn();
         let due = at + PERIOD;
         thread::sleep(due.since(Mono::now()));
         if Mono::now().since(due) > LATE {
             at = Mono::now();
-            desk.begin(at)?;
+            pipeline.begin(at)?;
             continue;
         }
         render(at, &mut block)?;
-        desk.push(&block)?;
+        pipeline.push(&block)?;
         at = due;
     }
     Ok(())

@@ -6,8 +6,8 @@ use tracing::info;
 
 use crate::{
     audio::{
-        encoder::{BLOCK, Coder},
-        sample_clock::{RATE, Timeline},
+        encoder::{AudioEncoder, BLOCK},
+        sample_clock::{RATE, SampleClock},
     },
     clock::Mono,
     config::Audio,
@@ -19,46 +19,46 @@ use crate::{
 const PLANNING: u64 = 50;
 
 /// The end of every source.
-pub(super) struct Desk<'a> {
+pub(super) struct AudioPipeline<'a> {
     out: &'a FeedWriter,
-    coder: Coder,
+    coder: AudioEncoder,
     delay: Duration,
     bitrate: u32,
     channels: usize,
-    timeline: Timeline,
+    timeline: SampleClock,
     /// The block being filled, interleaved, and the ticks of its first sample.
     block: Vec<f32>,
     ticks: u64,
     packets: u64,
-    troubles: Troubles,
+    troubles: Complaints,
     told: Mono,
 }
 
 /// What went wrong since it was last told.
 #[derive(Debug, Default)]
-struct Troubles {
+struct Complaints {
     overruns: u32,
     suspends: u32,
     gaps: u32,
     lost: u64,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> AudioPipeline<'a> {
     /// A desk that codes as configured and goes on in `out` after everything sent there before.
     pub(super) fn new(config: &Audio, out: &'a FeedWriter) -> Result<Self, Fault> {
         let channels = if config.channels == 1 { 1 } else { 2 };
-        let mut coder = Coder::new(channels, config.bitrate, config.fec).map_err(opus_fault)?;
+        let mut coder = AudioEncoder::new(channels, config.bitrate, config.fec).map_err(opus_fault)?;
         Ok(Self {
             out,
             delay: coder.delay(),
             coder,
             bitrate: config.bitrate,
             channels,
-            timeline: Timeline::new(out.last_ticks().map_or(0, |last| last + BLOCK as u64)),
+            timeline: SampleClock::new(out.last_ticks().map_or(0, |last| last + BLOCK as u64)),
             block: Vec::with_capacity(BLOCK * channels),
             ticks: 0,
             packets: 0,
-            troubles: Troubles::default(),
+            troubles: Complaints::default(),
             told: Mono::now(),
         })
     }
@@ -119,7 +119,7 @@ impl<'a> Desk<'a> {
 
     /// Tells the troubles of the last period, if there were any.
     pub(super) fn tell(&mut self) {
-        let Troubles { overruns, suspends, gaps, lost } = std::mem::take(&mut self.troubles);
+        let Complaints { overruns, suspends, gaps, lost } = std::mem::take(&mut self.troubles);
         if overruns + suspends + gaps > 0 {
             let ms = lost * 1000 / u64::from(RATE);
             info!("audio: {overruns} overruns, {suspends} sleeps, {gaps} gaps, {ms} ms of sound lost");
@@ -202,8 +202,8 @@ mod tests {
         std::iter::from_fn(next).collect()
     }
 
-    fn desk(out: &FeedWriter, channels: u8) -> Desk<'_> {
-        Desk::new(&Audio { channels, ..Audio::default() }, out).unwrap()
+    fn pipeline(out: &FeedWriter, channels: u8) -> AudioPipeline<'_> {
+        AudioPipeline::new(&Audio { channels, ..Audio::default() }, out).unwrap()
     }
 
     #[test]
@@ -211,10 +211,10 @@ mod tests {
         for channels in [1, 2] {
             let out = feed::feed(50);
             let mut reader = out.subscribe();
-            let mut desk = desk(&out, channels);
-            desk.begin(Mono(1000 * MS)).unwrap();
+            let mut pipeline = pipeline(&out, channels);
+            pipeline.begin(Mono(1000 * MS)).unwrap();
             for piece in [1, 959, 960, 100, 1_820] {
-                desk.push(&vec![0.1; piece * usize::from(channels)]).unwrap();
+                pipeline.push(&vec![0.1; piece * usize::from(channels)]).unwrap();
             }
             let expected: Vec<_> = (0..4).map(|n| (48_000 + n * 960, (1000 + n * 20) * MS - 6_500_000)).collect();
             assert_eq!(frames(&mut reader), expected);
@@ -235,14 +235,14 @@ mod tests {
         for (pushed, lost, expected) in table {
             let out = feed::feed(50);
             let mut reader = out.subscribe();
-            let mut desk = desk(&out, 1);
-            desk.begin(Mono(1000 * MS)).unwrap();
-            desk.push(&vec![0.1; pushed]).unwrap();
+            let mut pipeline = pipeline(&out, 1);
+            pipeline.begin(Mono(1000 * MS)).unwrap();
+            pipeline.push(&vec![0.1; pushed]).unwrap();
             let resumed = 1000 * MS + (pushed as u64 + lost) * MS * 125 / 6000 + 1;
             if pushed > 0 {
-                desk.begin(Mono(resumed)).unwrap();
+                pipeline.begin(Mono(resumed)).unwrap();
             }
-            desk.push(&[0.1; 2_000]).unwrap();
+            pipeline.push(&[0.1; 2_000]).unwrap();
             let ticks: Vec<u64> = frames(&mut reader).iter().map(|f| f.0 - 48_000).collect();
             assert_eq!(ticks, expected, "{pushed} pushed, {lost} lost");
         }
@@ -253,9 +253,9 @@ mod tests {
         let out = feed::feed(50);
         let mut reader = out.subscribe();
         for _ in 0..2 {
-            let mut desk = desk(&out, 1);
-            desk.begin(Mono(1000 * MS)).unwrap();
-            desk.push(&[0.1; 1_920]).unwrap();
+            let mut pipeline = pipeline(&out, 1);
+            pipeline.begin(Mono(1000 * MS)).unwrap();
+            pipeline.push(&[0.1; 1_920]).unwrap();
         }
         let ticks: Vec<u64> = frames(&mut reader).iter().map(|f| f.0 - 48_000).collect();
         assert_eq!(ticks, [0, 960, 1_920, 2_880], "the same time again, and yet never the same ticks");

@@ -6,9 +6,9 @@ use alsa::{Direction, PCM, pcm::HwParams};
 use serde::Serialize;
 
 use crate::audio::{
-    capture::{Ear, formats},
+    capture::{Capture, formats},
     cards::{self, Card},
-    wording::{Said, fault},
+    wording::{AlsaMessages, fault},
 };
 
 /// Rates that are asked for, in Hz.
@@ -61,9 +61,9 @@ fn look(card: &Card) -> Microphone {
         config: String::new(),
     };
     let asked = ask(&mut seen);
-    match asked.and_then(|()| Ear::open(&seen.source, 1).map_err(|fault| fault.to_string())) {
-        Ok(ear) => {
-            seen.opened_as = Some(ear.to_string());
+    match asked.and_then(|()| Capture::open(&seen.source, 1).map_err(|fault| fault.to_string())) {
+        Ok(capture) => {
+            seen.opened_as = Some(capture.to_string());
             seen.config = lines(&seen.source, seen.channels);
         }
         Err(why) => seen.unusable = Some(why),
@@ -79,7 +79,7 @@ fn lines(source: &str, channels: Option<(u32, u32)>) -> String {
 
 /// Fills in what the hardware offers.
 fn ask(seen: &mut Microphone) -> Result<(), String> {
-    let said = Said::catch();
+    let said = AlsaMessages::catch();
     let wrong = |doing: &'static str, e| fault(&seen.name, doing, e, &said).to_string();
     let name = CString::new(seen.name.as_str()).map_err(|e| e.to_string())?;
     let pcm = PCM::open(&name, Direction::Capture, true).map_err(|e| wrong("open", e))?;

@@ -32,19 +32,19 @@ const OMEGA_FIRST: f64 = 0.6;
 
 /// Ticks and times of one stream of samples.
 #[derive(Debug)]
-pub(super) struct Timeline {
+pub(super) struct SampleClock {
     /// Ticks are never below this.
     floor: u64,
     /// Ticks of the next sample to be written.
     next: u64,
-    line: Option<Line>,
+    line: Option<ClockFit>,
     /// The last time stamp given out: time never goes back.
     last: u64,
 }
 
 /// The fitted line, and what is collected to correct it.
 #[derive(Debug)]
-struct Line {
+struct ClockFit {
     /// Ticks of the first sample since the last `begin`.
     origin: u64,
     /// A point on the line: ticks, and nanoseconds.
@@ -66,7 +66,7 @@ struct LateRun {
     least: f64,
 }
 
-impl Timeline {
+impl SampleClock {
     /// A timeline whose ticks do not fall below `floor`.
     pub(super) fn new(floor: u64) -> Self {
         Self { floor, next: floor, line: None, last: 0 }
@@ -83,7 +83,7 @@ impl Timeline {
                 (self.next, NOMINAL)
             }
         };
-        self.line = Some(Line::new(origin, now, slope));
+        self.line = Some(ClockFit::new(origin, now, slope));
         origin - self.next
     }
 
@@ -111,7 +111,7 @@ impl Timeline {
     }
 }
 
-impl Line {
+impl ClockFit {
     fn new(origin: u64, at: f64, slope: f64) -> Self {
         let start = exact(origin);
         Self { origin, point: (start, at), slope, windows: 0, window_start: start, best: None, late: None }
@@ -215,7 +215,7 @@ mod tests {
         }
 
         /// Plays for `packets`; returns ticks and time-stamp error (ns) of each.
-        fn play(&mut self, line: &mut Timeline, packets: u64, late: impl Fn(u64) -> f64) -> Vec<(u64, f64)> {
+        fn play(&mut self, line: &mut SampleClock, packets: u64, late: impl Fn(u64) -> f64) -> Vec<(u64, f64)> {
             let mut told = Vec::new();
             for _ in 0..packets {
                 for half in [0, 1] {
@@ -240,8 +240,8 @@ mod tests {
         exact(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) / exact(1 << 24)
     }
 
-    fn started(ppm: f64) -> (Card, Timeline) {
-        let mut line = Timeline::new(0);
+    fn started(ppm: f64) -> (Card, SampleClock) {
+        let mut line = SampleClock::new(0);
         assert_eq!(line.begin(Mono(START)), 0);
         assert_eq!(line.next(), Mono(START).ticks(RATE));
         (Card::new(ppm), line)
@@ -345,10 +345,10 @@ mod tests {
 
     #[test]
     fn a_restart_jumps_forward_and_never_back() {
-        let mut line = Timeline::new(1_000_000_000_000);
+        let mut line = SampleClock::new(1_000_000_000_000);
         line.begin(Mono(START));
         assert_eq!(line.next(), 1_000_000_000_000, "a card that ran fast had already used up these ticks");
-        let mut line = Timeline::new(7);
+        let mut line = SampleClock::new(7);
         line.begin(Mono(START));
         assert_eq!(line.next(), Mono(START).ticks(RATE));
     }

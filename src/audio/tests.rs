@@ -204,14 +204,14 @@ fn cost_of_a_packet() {
     };
     for (channels, fec) in [(1, true), (1, false), (2, true), (2, false)] {
         let out = feed::feed(50);
-        let mut desk = super::Desk::new(&Audio { channels, fec, ..Audio::default() }, &out).unwrap();
+        let mut pipeline = super::AudioPipeline::new(&Audio { channels, fec, ..Audio::default() }, &out).unwrap();
         let mut tone = super::tone::Tone::default();
         let mut block = vec![0.0; BLOCK * usize::from(channels)];
-        desk.begin(Mono::now()).unwrap();
+        pipeline.begin(Mono::now()).unwrap();
         let start = cpu();
         for n in 0..2_000 {
             tone.render(Duration::from_millis(20 * n), &mut block, usize::from(channels));
-            desk.push(&block).unwrap();
+            pipeline.push(&block).unwrap();
         }
         println!("tone and Opus, {channels} channels, fec {fec}: {:.3} ms a packet", (cpu() - start) / 2_000.0);
         let mut resampler = super::resample::Resampler::new(44_100, usize::from(channels)).unwrap();

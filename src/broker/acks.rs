@@ -15,25 +15,25 @@ pub(super) struct Ticket(u64);
 
 /// The receipts of one connection.
 #[derive(Debug)]
-pub(super) struct Receipts<R> {
+pub(super) struct AckOrder<R> {
     /// The ticket of the oldest.
     first: u64,
     waiting: VecDeque<(R, bool)>,
 }
 
-impl<R> Default for Receipts<R> {
+impl<R> Default for AckOrder<R> {
     fn default() -> Self {
         Self { first: 0, waiting: VecDeque::new() }
     }
 }
 
-impl<R> Receipts<R> {
+impl<R> AckOrder<R> {
     /// A message came. `None` where too many wait already.
-    pub(super) fn add(&mut self, receipt: R) -> Option<Ticket> {
+    pub(super) fn add(&mut self, ack: R) -> Option<Ticket> {
         if self.waiting.len() >= MOST {
             return None;
         }
-        self.waiting.push_back((receipt, false));
+        self.waiting.push_back((ack, false));
         Some(Ticket(self.first + self.waiting.len() as u64 - 1))
     }
 
@@ -47,8 +47,8 @@ impl<R> Receipts<R> {
 
     /// Gives back what is due, as long as `give` takes it.
     pub(super) fn release(&mut self, mut give: impl FnMut(&R) -> bool) {
-        while let Some((receipt, true)) = self.waiting.front() {
-            if !give(receipt) {
+        while let Some((ack, true)) = self.waiting.front() {
+            if !give(ack) {
                 return;
             }
             self.waiting.pop_front();
@@ -61,9 +61,9 @@ impl<R> Receipts<R> {
 mod tests {
     use super::*;
 
-    fn released(receipts: &mut Receipts<u32>, room: usize) -> Vec<u32> {
+    fn released(acks: &mut AckOrder<u32>, room: usize) -> Vec<u32> {
         let mut out = Vec::new();
-        receipts.release(|n| {
+        acks.release(|n| {
             let taken = out.len() < room;
             out.extend(taken.then_some(*n));
             taken
@@ -73,32 +73,32 @@ mod tests {
 
     #[test]
     fn what_came_first_is_acknowledged_first() {
-        let mut receipts = Receipts::default();
-        let tickets: Vec<_> = (0..4).map(|n| receipts.add(n).unwrap()).collect();
-        receipts.done(tickets[1]);
-        receipts.done(tickets[3]);
-        assert!(released(&mut receipts, 9).is_empty());
-        receipts.done(tickets[0]);
-        assert_eq!(released(&mut receipts, 9), [0, 1]);
-        receipts.done(tickets[0]);
-        receipts.done(tickets[2]);
-        assert_eq!(released(&mut receipts, 9), [2, 3]);
+        let mut acks = AckOrder::default();
+        let tickets: Vec<_> = (0..4).map(|n| acks.add(n).unwrap()).collect();
+        acks.done(tickets[1]);
+        acks.done(tickets[3]);
+        assert!(released(&mut acks, 9).is_empty());
+        acks.done(tickets[0]);
+        assert_eq!(released(&mut acks, 9), [0, 1]);
+        acks.done(tickets[0]);
+        acks.done(tickets[2]);
+        assert_eq!(released(&mut acks, 9), [2, 3]);
     }
 
     #[test]
     fn what_the_client_does_not_take_is_given_later() {
-        let mut receipts = Receipts::default();
+        let mut acks = AckOrder::default();
         for n in 0..5 {
-            let ticket = receipts.add(n).unwrap();
-            receipts.done(ticket);
+            let ticket = acks.add(n).unwrap();
+            acks.done(ticket);
         }
-        assert_eq!(released(&mut receipts, 2), [0, 1]);
-        assert_eq!(released(&mut receipts, 9), [2, 3, 4]);
+        assert_eq!(released(&mut acks, 2), [0, 1]);
+        assert_eq!(released(&mut acks, 9), [2, 3, 4]);
     }
 
     #[test]
     fn a_broker_without_bounds_meets_one() {
-        let mut receipts = Receipts::default();
-        assert_eq!((0..100_000).filter(|n| receipts.add(*n).is_some()).count(), MOST);
+        let mut acks = AckOrder::default();
+        assert_eq!((0..100_000).filter(|n| acks.add(*n).is_some()).count(), MOST);
     }
 }

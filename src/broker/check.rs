@@ -10,9 +10,9 @@ use tokio::{
 
 use crate::{
     broker::{
-        client::{self, Handling, Heard, Setup},
+        client::{self, Handling, Inbound, Setup},
         inbound::who,
-        link_error::{Kind, Trouble},
+        link_error::{Kind, LinkError},
         transport, url,
     },
     config::{self, Id},
@@ -33,7 +33,7 @@ pub struct Checked {
     /// The steps that were done.
     pub done: Vec<&'static str>,
     /// Why the next one was not.
-    pub trouble: Option<String>,
+    pub link_error: Option<String>,
     /// What kind of trouble that is.
     pub kind: Option<Kind>,
 }
@@ -46,17 +46,17 @@ pub async fn check(config: &config::Broker, device: &Id) -> Checked {
     if !config.transport.is_tls() {
         done.retain(|step| *step != "TLS");
     }
-    let ended = go(&config, device).await;
+    let ended = run_steps(&config, device).await;
     if let Err((step, _)) = &ended {
         let at = done.iter().position(|known| known == step).unwrap_or_default();
         done.truncate(at);
     }
-    let trouble = ended.err().map(|(_, trouble)| trouble);
-    let kind = trouble.as_ref().map(|trouble| trouble.kind);
-    Checked { url: url(&config), done, trouble: trouble.map(|trouble| trouble.to_string()), kind }
+    let link_error = ended.err().map(|(_, link_error)| link_error);
+    let kind = link_error.as_ref().map(|link_error| link_error.kind);
+    Checked { url: url(&config), done, link_error: link_error.map(|link_error| link_error.to_string()), kind }
 }
 
-async fn go(config: &Arc<config::Broker>, device: &Id) -> Result<(), (&'static str, Trouble)> {
+async fn run_steps(config: &Arc<config::Broker>, device: &Id) -> Result<(), (&'static str, LinkError)> {
     let topics = Topics::new(&config.root, device);
     let short: String = device.as_str().chars().take(56).collect();
     let guise = Id::new(&format!("{short}-check")).unwrap_or_else(|| device.clone());
@@ -64,45 +64,45 @@ async fn go(config: &Arc<config::Broker>, device: &Id) -> Result<(), (&'static s
     let will = Bytes::from_static(WORDS);
     let setup =
         Setup { config, device: &guise, will_topic: topics.events(), will, will_expiry: 60, local: Arc::default() };
-    let (mouth, mut ears, _) = client::open(setup).map_err(|trouble| ("name", trouble))?;
+    let (publisher, mut incoming, _) = client::open(setup).map_err(|link_error| ("name", link_error))?;
     let (logged_in, (refuse, mut refused)) = (Notify::new(), mpsc::channel(1));
     let hear = async {
         loop {
-            match ears.poll().await {
-                Ok(Heard::LoggedIn { .. }) => logged_in.notify_one(),
-                Ok(Heard::Refused(said)) => drop(refuse.try_send(said)),
-                Ok(Heard::Message(message)) => {
+            match incoming.poll().await {
+                Ok(Inbound::LoggedIn { .. }) => logged_in.notify_one(),
+                Ok(Inbound::Refused(said)) => drop(refuse.try_send(said)),
+                Ok(Inbound::Message(message)) => {
                     // One that is not acknowledged is only sent again.
-                    let _ = message.receipt.is_none_or(|receipt| mouth.acknowledge(&receipt));
+                    let _ = message.ack.is_none_or(|ack| publisher.acknowledge(&ack));
                 }
-                Ok(Heard::Other) => {}
-                Err(trouble) => return trouble,
+                Ok(Inbound::Other) => {}
+                Err(link_error) => return link_error,
             }
         }
     };
-    let late = |what: &str| Trouble::new(Kind::TimedOut, format!("{what}: the broker does not answer"));
+    let late = |what: &str| LinkError::new(Kind::TimedOut, format!("{what}: the broker does not answer"));
     let mut hear = pin!(hear);
     tokio::select! {
-        trouble = &mut hear => return Err((step(&trouble), trouble)),
+        link_error = &mut hear => return Err((step(&link_error), link_error)),
         () = logged_in.notified() => {}
     }
     let filter = topics.requests();
     let granted = tokio::select! {
-        trouble = &mut hear => return Err(("subscribe", trouble)),
-        granted = timeout(transport::DEADLINE, mouth.subscribe(std::slice::from_ref(&filter))) => granted,
+        link_error = &mut hear => return Err(("subscribe", link_error)),
+        granted = timeout(transport::DEADLINE, publisher.subscribe(std::slice::from_ref(&filter))) => granted,
     };
     match granted.map(|granted| granted.ok().and_then(|granted| granted.into_iter().next())) {
         Ok(Some(Ok(()))) => {}
         Ok(Some(Err(said))) => {
             let text = format!("subscribe to {filter}: {said}; let {} read it in the broker's ACL", who(config));
-            return Err(("subscribe", Trouble::new(Kind::Subscription, text)));
+            return Err(("subscribe", LinkError::new(Kind::Subscription, text)));
         }
         Ok(None) | Err(_) => return Err(("subscribe", late("subscribe"))),
     }
     let topic = topics.events();
     let published = tokio::select! {
-        trouble = &mut hear => return Err(("publish", trouble)),
-        published = timeout(transport::DEADLINE, mouth.publish_surely(topic.clone(), Bytes::from_static(WORDS), handling)) => published,
+        link_error = &mut hear => return Err(("publish", link_error)),
+        published = timeout(transport::DEADLINE, publisher.publish_surely(topic.clone(), Bytes::from_static(WORDS), handling)) => published,
     };
     if !matches!(published, Ok(Ok(()))) {
         // The reason of a refusal is heard with it, or right after it.
@@ -110,25 +110,25 @@ async fn go(config: &Arc<config::Broker>, device: &Id) -> Result<(), (&'static s
             said = refused.recv() => said,
             _ = timeout(SOON, &mut hear) => refused.try_recv().ok(),
         };
-        let trouble = match said {
-            Some(said) => Trouble::new(
+        let link_error = match said {
+            Some(said) => LinkError::new(
                 Kind::Publication,
                 format!("publish to {topic}: {said}; let {} write it in the broker's ACL", who(config)),
             ),
             None => late("publish"),
         };
-        return Err(("publish", trouble));
+        return Err(("publish", link_error));
     }
-    mouth.disconnect();
+    publisher.disconnect();
     // Its answer is the end of the connection, in time or not.
     drop(timeout(SOON, hear).await);
     Ok(())
 }
 
 /// The step in which a connection that was never up failed.
-fn step(trouble: &Trouble) -> &'static str {
-    let said = trouble.to_string();
-    match trouble.kind {
+fn step(link_error: &LinkError) -> &'static str {
+    let said = link_error.to_string();
+    match link_error.kind {
         _ if said.starts_with("TLS") => "TLS",
         _ if said.starts_with("connect") => "TCP",
         _ if said.starts_with("look up") => "name",

@@ -11,10 +11,10 @@ use tracing::{debug, info};
 
 use crate::{
     broker::{
-        Keeper, OUTBOX, State, Topic, Word, changed,
-        client::{self, Handling, Mouth, Over, Setup},
-        inbound::{Contradicted, Hearing, Hold, Own, Published, carry, who},
-        link_error::{Kind, Trouble},
+        LinkTask, OUTBOX, OutboundMessage, State, Topic, changed,
+        client::{self, Disconnected, Handling, Publisher, Setup},
+        inbound::{Contradicted, InboundRouter, Own, PendingAcks, Published, deliver, who},
+        link_error::{Kind, LinkError},
         stopped, transport, url,
     },
     clock::Mono,
@@ -56,11 +56,11 @@ pub(super) enum End {
     /// The configuration changed.
     Reconfigured,
     /// For this reason.
-    Lost(Trouble),
+    Lost(LinkError),
 }
 
 /// How the mouth leaves.
-struct Leave {
+struct Goodbye {
     end: End,
     /// With a DISCONNECT, so that the broker forgets the Will. Without one it says `lost`, unless this device is back
     /// before the Will is due.
@@ -69,11 +69,11 @@ struct Leave {
 
 /// One connection, as those see it who speak on it.
 #[derive(Clone, Copy)]
-struct Line<'a> {
+struct Connected<'a> {
     config: &'a config::Broker,
     topics: &'a Topics,
-    mouth: &'a Mouth,
-    notes: &'a transport::Notes,
+    publisher: &'a Publisher,
+    notes: &'a transport::TransportNotes,
     conn: u64,
     /// What was said on our own topics.
     published: &'a Published,
@@ -81,7 +81,7 @@ struct Line<'a> {
     contradicted: &'a Contradicted,
 }
 
-impl Keeper {
+impl LinkTask {
     /// Makes one connection and lives it. Also tells how long it was up, if it was.
     pub(super) async fn connection(&mut self, config: &Arc<config::Broker>) -> (End, Option<Duration>) {
         let topics = Topics::new(&config.root, &self.link.device);
@@ -94,16 +94,16 @@ impl Keeper {
             will_expiry: STATUS.expiry.unwrap_or(0),
             local: Arc::clone(&self.local),
         };
-        let (mouth, mut ears, notes) = match client::open(setup) {
+        let (publisher, mut incoming, notes) = match client::open(setup) {
             Ok(both) => both,
-            Err(trouble) => return (End::Lost(trouble), None),
+            Err(link_error) => return (End::Lost(link_error), None),
         };
-        let hold = Hold::default();
+        let hold = PendingAcks::default();
         let (login, logged_in) = oneshot::channel();
         let (up, is_up) = oneshot::channel();
         let (published, contradicted) = (Published::default(), Contradicted::default());
         let (counts, complaints) = (Arc::clone(&self.counts), Arc::clone(&self.complaints));
-        let hearing = Hearing {
+        let inbound = InboundRouter {
             topics: &topics,
             published: &published,
             counts: &counts,
@@ -113,13 +113,13 @@ impl Keeper {
             hold: &hold,
         };
         let mut stop = self.link.stop.clone();
-        let carry = carry(&hold, is_up, self.link.events.clone(), &mouth, conn);
-        let mut hear = pin!(hearing.listen(&mut ears, &mouth, config));
+        let deliver = deliver(&hold, is_up, self.link.events.clone(), &publisher, conn);
+        let mut receiving = pin!(inbound.receive(&mut incoming, &publisher, config));
         let mut up_since = None;
-        let line = Line {
+        let line = Connected {
             config,
             topics: &topics,
-            mouth: &mouth,
+            publisher: &publisher,
             notes: &notes,
             conn,
             published: &published,
@@ -135,16 +135,16 @@ impl Keeper {
         };
         let speak = self.speak(line, logged_in, up, &mut up_since);
         let end = tokio::select! {
-            trouble = &mut hear => End::Lost(trouble),
-            Leave { end, politely } = speak => {
+            link_error = &mut receiving => End::Lost(link_error),
+            Goodbye { end, politely } = speak => {
                 if politely {
-                    mouth.disconnect();
+                    publisher.disconnect();
                     // Its answer is the end of the connection, in time or not.
-                    drop(timeout(HANG_UP, &mut hear).await);
+                    drop(timeout(HANG_UP, &mut receiving).await);
                 }
                 end
             }
-            never = carry => match never {},
+            never = deliver => match never {},
             () = turning => End::Stopped,
             () = async { stopped(&mut stop).await; sleep(STOP_DEADLINE).await } => End::Stopped,
         };
@@ -154,24 +154,24 @@ impl Keeper {
     /// The mouth: says what has to be said, until there is a reason to leave.
     async fn speak(
         &mut self,
-        line: Line<'_>,
+        line: Connected<'_>,
         logged_in: oneshot::Receiver<bool>,
         up: oneshot::Sender<()>,
         up_since: &mut Option<Instant>,
-    ) -> Leave {
-        let Line { config, conn, .. } = line;
+    ) -> Goodbye {
+        let Connected { config, conn, .. } = line;
         let mut stop = self.link.stop.clone();
         let mut reload = self.link.config.clone();
         tokio::select! {
             () = stopped(&mut stop) => {
                 // The `online` of an earlier connection may still stand.
-                let said = self.conn == conn && self.farewell(line).await.unwrap_or(false);
-                return Leave { end: End::Stopped, politely: said };
+                let said = self.conn == conn && self.publish_offline(line).await.unwrap_or(false);
+                return Goodbye { end: End::Stopped, politely: said };
             }
-            () = changed(&mut reload) => return Leave { end: End::Reconfigured, politely: false },
-            greeted = self.greet(line, logged_in) => {
-                if let Err(trouble) = greeted {
-                    return Leave { end: End::Lost(trouble), politely: true };
+            () = changed(&mut reload) => return Goodbye { end: End::Reconfigured, politely: false },
+            greeted = self.log_in(line, logged_in) => {
+                if let Err(link_error) = greeted {
+                    return Goodbye { end: End::Lost(link_error), politely: true };
                 }
             }
         }
@@ -180,63 +180,63 @@ impl Keeper {
         let _ = up.send(());
         self.state.send_replace(State::Up { conn });
         info!("broker {}: connected by MQTT {}, connection {conn}", url(config), spoken(config.version));
-        match self.converse(line).await {
+        match self.run_connected(line).await {
             Ok(leave) => leave,
             // The ears know why.
-            Err(Over) => pending().await,
+            Err(Disconnected) => pending().await,
         }
     }
 
     /// Login, subscribe, `info`, `online`: a device is never online before it can hear.
-    async fn greet(&mut self, line: Line<'_>, logged_in: oneshot::Receiver<bool>) -> Result<(), Trouble> {
-        let Line { config, topics, mouth, conn, .. } = line;
+    async fn log_in(&mut self, line: Connected<'_>, logged_in: oneshot::Receiver<bool>) -> Result<(), LinkError> {
+        let Connected { config, topics, publisher, conn, .. } = line;
         let Ok(retains) = logged_in.await else { return pending().await };
         self.conn = conn;
         if !retains {
             let text = "this broker keeps no retained messages: viewers cannot see whether this device is online";
-            self.complaints.about(config, &Trouble::new(Kind::Publication, text));
+            self.complaints.about(config, &LinkError::new(Kind::Publication, text));
         }
         let filters = [topics.requests(), topics.status(), topics.info()];
-        let mut subscribing = pin!(mouth.subscribe(&filters));
+        let mut subscribing = pin!(publisher.subscribe(&filters));
         let granted = loop {
             match timeout(transport::DEADLINE, &mut subscribing).await {
                 Ok(Ok(granted)) => break granted,
-                Ok(Err(Over)) => return pending().await,
+                Ok(Err(Disconnected)) => return pending().await,
                 // Some brokers send what is retained before their answer: on a slow network that takes its time.
                 Err(_) if line.notes.is_skipping() => {}
-                Err(_) => return Err(Trouble::new(Kind::TimedOut, "subscribe: the broker does not answer")),
+                Err(_) => return Err(LinkError::new(Kind::TimedOut, "subscribe: the broker does not answer")),
             }
         };
         for (filter, granted) in filters.iter().zip(granted) {
             let Err(said) = granted else { continue };
             let text = format!("subscribe to {filter}: {said}; let {} read it in the broker's ACL", who(config));
-            let trouble = Trouble::new(Kind::Subscription, text);
+            let link_error = LinkError::new(Kind::Subscription, text);
             // Without its own topics a device only fails to contradict a late Will, and others.
             match filter {
-                _ if *filter == filters[0] => return Err(trouble),
-                _ if *filter == filters[1] => self.complaints.about(config, &trouble),
-                _ => debug!("broker {}: {trouble}", url(config)),
+                _ if *filter == filters[0] => return Err(link_error),
+                _ if *filter == filters[1] => self.complaints.about(config, &link_error),
+                _ => debug!("broker {}: {link_error}", url(config)),
             }
         }
-        match self.say_info(line).await {
+        match self.publish_info(line).await {
             Ok(()) => {}
-            Err(Over) => return pending().await,
+            Err(Disconnected) => return pending().await,
         }
         if std::mem::take(&mut self.taken_over) {
-            let event = mouth.publish(topics.events(), Bytes::from_static(IDENTITY_CONFLICT), EVT);
+            let event = publisher.publish(topics.events(), Bytes::from_static(IDENTITY_CONFLICT), EVT);
             if event.await.is_err() {
                 return pending().await;
             }
         }
-        match self.say_status(line).await {
+        match self.publish_status(line).await {
             Ok(()) => Ok(()),
-            Err(Over) => pending().await,
+            Err(Disconnected) => pending().await,
         }
     }
 
     /// Everything that is said while the connection is up.
-    async fn converse(&mut self, line: Line<'_>) -> Result<Leave, Over> {
-        let Line { config, topics, mouth, contradicted, .. } = line;
+    async fn run_connected(&mut self, line: Connected<'_>) -> Result<Goodbye, Disconnected> {
+        let Connected { config, topics, publisher, contradicted, .. } = line;
         let mut said_at = Instant::now();
         let (mut info_said_at, mut info_news) = (said_at, false);
         let (mut news, mut against) = (false, false);
@@ -251,54 +251,54 @@ impl Keeper {
             tokio::select! {
                 biased;
                 () = stopped(&mut self.link.stop) => {
-                    let politely = self.farewell(line).await?;
-                    return Ok(Leave { end: End::Stopped, politely });
+                    let politely = self.publish_offline(line).await?;
+                    return Ok(Goodbye { end: End::Stopped, politely });
                 }
                 () = changed(&mut self.link.config) => {
                     let moved = moved(config, &self.link.config.borrow());
-                    let politely = moved && self.farewell(line).await?;
-                    return Ok(Leave { end: End::Reconfigured, politely });
+                    let politely = moved && self.publish_offline(line).await?;
+                    return Ok(Goodbye { end: End::Reconfigured, politely });
                 }
                 () = sleep_until(due) => {
-                    self.say_status(line).await?;
+                    self.publish_status(line).await?;
                     (said_at, news, against) = (Instant::now(), false, false);
                 }
                 () = changed(&mut self.link.presence), if !news => news = true,
                 () = contradicted.status.notified(), if !against => against = true,
                 () = contradicted.info.notified(), if !info_news => info_news = true,
                 () = sleep_until(info_due), if info_news => {
-                    self.say_info(line).await?;
+                    self.publish_info(line).await?;
                     (info_said_at, info_news) = (Instant::now(), false);
                 }
-                () = changed(&mut self.link.info) => self.say_info(line).await?,
-                Some(word) = self.words.recv() => say(word, topics, mouth).await?,
+                () = changed(&mut self.link.info) => self.publish_info(line).await?,
+                Some(word) = self.words.recv() => say(word, topics, publisher).await?,
             }
         }
     }
 
-    async fn say_status(&mut self, line: Line<'_>) -> Result<(), Over> {
+    async fn publish_status(&mut self, line: Connected<'_>) -> Result<(), Disconnected> {
         let online =
             status::online(&self.link.epoch, line.conn, &self.link.presence.borrow_and_update(), self.link.access);
         line.published.add(Own::Status, &online);
-        line.mouth.publish(line.topics.status(), online, STATUS).await
+        line.publisher.publish(line.topics.status(), online, STATUS).await
     }
 
-    async fn say_info(&mut self, line: Line<'_>) -> Result<(), Over> {
+    async fn publish_info(&mut self, line: Connected<'_>) -> Result<(), Disconnected> {
         let info = self.link.info.borrow_and_update().clone();
         line.published.add(Own::Info, &info);
-        line.mouth.publish(line.topics.info(), info, INFO).await
+        line.publisher.publish(line.topics.info(), info, INFO).await
     }
 
     /// What is still to be said to viewers, then `offline`; tells whether the broker has it.
-    async fn farewell(&mut self, line: Line<'_>) -> Result<bool, Over> {
-        let Line { topics, mouth, conn, .. } = line;
+    async fn publish_offline(&mut self, line: Connected<'_>) -> Result<bool, Disconnected> {
+        let Connected { topics, publisher, conn, .. } = line;
         let offline = status::offline(Absence::Shutdown, &self.link.epoch, conn);
         let last_words = async {
             for _ in 0..OUTBOX {
                 let Ok(word) = self.words.try_recv() else { break };
-                say(word, topics, mouth).await?;
+                say(word, topics, publisher).await?;
             }
-            mouth.publish_surely(topics.status(), offline, STATUS).await
+            publisher.publish_surely(topics.status(), offline, STATUS).await
         };
         match timeout(FAREWELL, last_words).await {
             Ok(said) => said.map(|()| true),
@@ -307,10 +307,10 @@ impl Keeper {
     }
 }
 
-async fn say(word: Word, topics: &Topics, mouth: &Mouth) -> Result<(), Over> {
-    let Word { topic, payload, at } = word;
+async fn say(word: OutboundMessage, topics: &Topics, publisher: &Publisher) -> Result<(), Disconnected> {
+    let OutboundMessage { topic, payload, at } = word;
     match topic {
-        Topic::Event => mouth.publish(topics.events(), payload, EVT).await,
+        Topic::Event => publisher.publish(topics.events(), payload, EVT).await,
         Topic::Reply(viewer) => {
             let left = REPLY_LIFE.saturating_sub(at.elapsed());
             if left.is_zero() {
@@ -318,7 +318,7 @@ async fn say(word: Word, topics: &Topics, mouth: &Mouth) -> Result<(), Over> {
                 return Ok(());
             }
             let seconds = u32::try_from(left.as_secs()).unwrap_or(0).max(1);
-            mouth.publish(topics.reply(&viewer), payload, Handling { retain: false, expiry: Some(seconds) }).await
+            publisher.publish(topics.reply(&viewer), payload, Handling { retain: false, expiry: Some(seconds) }).await
         }
     }
 }

@@ -15,10 +15,10 @@ use tracing::debug;
 use crate::{
     broker::{
         Counts, Event, MESSAGE_MAX,
-        acks::{Receipts, Ticket},
-        client::{self, Ears, Heard, Message, Mouth},
-        inbound_queue::Held,
-        link_error::{Complaints, Kind, Trouble},
+        acks::{AckOrder, Ticket},
+        client::{self, Inbound, Message, MessageStream, Publisher},
+        inbound_queue::InboundQueue,
+        link_error::{ErrorLog, Kind, LinkError},
     },
     config::{self, MqttVersion},
     protocol::{Topics, status},
@@ -80,30 +80,30 @@ pub(super) struct Contradicted {
 }
 
 /// What the ears need to know what they hear.
-pub(super) struct Hearing<'a> {
+pub(super) struct InboundRouter<'a> {
     pub(super) topics: &'a Topics,
     pub(super) published: &'a Published,
     pub(super) counts: &'a Counts,
-    pub(super) complaints: &'a Complaints,
+    pub(super) complaints: &'a ErrorLog,
     pub(super) contradicted: &'a Contradicted,
     pub(super) login: Option<oneshot::Sender<bool>>,
-    pub(super) hold: &'a Hold,
+    pub(super) hold: &'a PendingAcks,
 }
 
 /// Between ears and carrier, who are never in it at the same time: they share a task.
 #[derive(Default)]
-pub(super) struct Hold {
+pub(super) struct PendingAcks {
     waiting: Mutex<Waiting>,
     filled: Notify,
 }
 
 #[derive(Default)]
 struct Waiting {
-    held: Held<Option<Ticket>>,
-    receipts: Receipts<client::Receipt>,
+    held: InboundQueue<Option<Ticket>>,
+    acks: AckOrder<client::Ack>,
 }
 
-impl Hold {
+impl PendingAcks {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -111,47 +111,52 @@ impl Hold {
     /// A message needs nothing more: it is acknowledged once those before it are.
     fn done(&self, ticket: Option<Ticket>) {
         if let Some(ticket) = ticket {
-            self.lock().receipts.done(ticket);
+            self.lock().acks.done(ticket);
         }
     }
 
     /// Gives the broker the receipts that are due, as far as the client has room for them.
-    fn release(&self, mouth: &Mouth) {
-        self.lock().receipts.release(|receipt| mouth.acknowledge(receipt));
+    fn release(&self, publisher: &Publisher) {
+        self.lock().acks.release(|ack| publisher.acknowledge(ack));
     }
 }
 
-impl Hearing<'_> {
+impl InboundRouter<'_> {
     /// The ears: hear until the connection is over, and never wait for anybody else.
-    pub(super) async fn listen(mut self, ears: &mut Ears, mouth: &Mouth, config: &config::Broker) -> Trouble {
+    pub(super) async fn receive(
+        mut self,
+        incoming: &mut MessageStream,
+        publisher: &Publisher,
+        config: &config::Broker,
+    ) -> LinkError {
         loop {
-            match ears.poll().await {
-                Ok(Heard::LoggedIn { retains }) => {
+            match incoming.poll().await {
+                Ok(Inbound::LoggedIn { retains }) => {
                     if let Some(login) = self.login.take() {
                         // Whoever waited may have left already.
                         let _ = login.send(retains);
                     }
                 }
-                Ok(Heard::Message(message)) => self.take(message, config),
-                Ok(Heard::Refused(said)) => {
+                Ok(Inbound::Message(message)) => self.take(message, config),
+                Ok(Inbound::Refused(said)) => {
                     let text = format!(
                         "publish: the broker refused a message: {said}; let {} write status, info, evt and rsp/+ below \
                          {} in the broker's ACL",
                         who(config),
                         self.topics.status().trim_end_matches("/status"),
                     );
-                    self.complaints.about(config, &Trouble::new(Kind::Publication, text));
+                    self.complaints.about(config, &LinkError::new(Kind::Publication, text));
                 }
-                Ok(Heard::Other) => {}
-                Err(trouble) => return trouble,
+                Ok(Inbound::Other) => {}
+                Err(link_error) => return link_error,
             }
-            self.hold.release(mouth);
+            self.hold.release(publisher);
         }
     }
 
     fn take(&self, message: Message, config: &config::Broker) {
-        let Message { topic, payload, skipped, retain, receipt } = message;
-        let ticket = receipt.and_then(|receipt| self.hold.lock().receipts.add(receipt));
+        let Message { topic, payload, skipped, retain, ack } = message;
+        let ticket = ack.and_then(|ack| self.hold.lock().acks.add(ack));
         let length = skipped.unwrap_or(payload.len());
         // In MQTT 3.1.1 only what stood there before we subscribed has the flag; what we say next replaces it.
         let stood = retain && config.version == MqttVersion::V311;
@@ -163,14 +168,14 @@ impl Hearing<'_> {
                     let text = format!(
                         "a message of {length} bytes came on {shown} and was not read: a viewer's has at most {MESSAGE_MAX}"
                     );
-                    self.complaints.about(config, &Trouble::new(Kind::Oversize, text));
+                    self.complaints.about(config, &LinkError::new(Kind::Oversize, text));
                 }
                 let full = self.hold.lock().held.push(event, ticket);
                 if let Err(ticket) = full {
                     self.hold.done(ticket);
                     self.counts.overflow.fetch_add(1, Ordering::Relaxed);
                     let text = format!("more messages on {shown} than can be looked at; some are dropped");
-                    self.complaints.about(config, &Trouble::new(Kind::Busy, text));
+                    self.complaints.about(config, &LinkError::new(Kind::Busy, text));
                 } else {
                     self.hold.filled.notify_one();
                 }
@@ -193,18 +198,18 @@ impl Hearing<'_> {
                 "a retained message of {length} bytes stands on {shown}; it is not read, and may come again with each \
                  connection; to remove it: mosquitto_pub -t {shown} -r -n"
             );
-            self.complaints.about(config, &Trouble::new(Kind::Retained, text));
+            self.complaints.about(config, &LinkError::new(Kind::Retained, text));
         }
         self.hold.done(ticket);
     }
 }
 
 /// Hands on what was heard. Here, and only here, the link waits for the sessions; the broker gets its receipt after.
-pub(super) async fn carry(
-    hold: &Hold,
+pub(super) async fn deliver(
+    hold: &PendingAcks,
     up: oneshot::Receiver<()>,
     events: mpsc::Sender<Event>,
-    mouth: &Mouth,
+    publisher: &Publisher,
     conn: u64,
 ) -> Infallible {
     if up.await.is_ok() {
@@ -216,7 +221,7 @@ pub(super) async fn carry(
                 Some((event, ticket)) => {
                     drop(events.send(event).await);
                     hold.done(ticket);
-                    hold.release(mouth);
+                    hold.release(publisher);
                 }
                 None => hold.filled.notified().await,
             }

@@ -16,37 +16,37 @@ const BYTES: usize = 1 << 20;
 
 /// A queue of events, each with what is given back to the broker once it is handed on.
 #[derive(Debug)]
-pub(super) struct Held<R> {
+pub(super) struct InboundQueue<R> {
     queue: VecDeque<(Event, R)>,
     of_viewer: HashMap<Id, usize>,
     bytes: usize,
 }
 
-impl<R> Default for Held<R> {
+impl<R> Default for InboundQueue<R> {
     fn default() -> Self {
         Self { queue: VecDeque::new(), of_viewer: HashMap::new(), bytes: 0 }
     }
 }
 
-impl<R> Held<R> {
+impl<R> InboundQueue<R> {
     /// Puts an event at the end, or gives back the receipt of one that is too much.
-    pub(super) fn push(&mut self, event: Event, receipt: R) -> Result<(), R> {
+    pub(super) fn push(&mut self, event: Event, ack: R) -> Result<(), R> {
         let (viewer, bytes) = measure(&event);
         let theirs = viewer.and_then(|viewer| self.of_viewer.get(viewer)).copied().unwrap_or(0);
         if theirs >= OF_ONE_VIEWER || self.queue.len() >= OF_ALL || self.bytes + bytes > BYTES {
-            return Err(receipt);
+            return Err(ack);
         }
         if let Some(viewer) = viewer {
             self.of_viewer.insert(viewer.clone(), theirs + 1);
         }
         self.bytes += bytes;
-        self.queue.push_back((event, receipt));
+        self.queue.push_back((event, ack));
         Ok(())
     }
 
     /// Takes the oldest.
     pub(super) fn pop(&mut self) -> Option<(Event, R)> {
-        let (event, receipt) = self.queue.pop_front()?;
+        let (event, ack) = self.queue.pop_front()?;
         let (viewer, bytes) = measure(&event);
         self.bytes -= bytes;
         if let Some(viewer) = viewer {
@@ -55,7 +55,7 @@ impl<R> Held<R> {
                 _ => drop(self.of_viewer.remove(viewer)),
             }
         }
-        Some((event, receipt))
+        Some((event, ack))
     }
 }
 
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_flood_leaves_room_for_others_and_order_is_kept() {
-        let mut held = Held::default();
+        let mut held = InboundQueue::default();
         let taken = (0..500).filter(|n| held.push(message("mallory", 10), *n).is_ok()).count();
         assert_eq!(taken, OF_ONE_VIEWER);
         assert_eq!(held.push(message("anna", 10), 1000), Ok(()));
@@ -92,11 +92,11 @@ mod tests {
 
     #[test]
     fn many_viewers_and_many_bytes_are_bounded_too() {
-        let mut held = Held::default();
+        let mut held = InboundQueue::default();
         let taken = (0..100_000).filter(|n| held.push(message(&format!("v{n}"), 1), ()).is_ok()).count();
         assert_eq!(taken, OF_ALL);
 
-        let mut held = Held::default();
+        let mut held = InboundQueue::default();
         let taken = (0..100).filter(|n| held.push(message(&format!("v{n}"), 32 << 10), ()).is_ok()).count();
         assert_eq!(taken, 32);
         let oversize = Event::Oversize { viewer: Id::new("anna").unwrap(), len: 1 << 30 };

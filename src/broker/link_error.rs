@@ -69,13 +69,13 @@ pub enum Kind {
 /// One problem: its kind, and a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
-pub struct Trouble {
+pub struct LinkError {
     /// What kind of problem it is.
     pub kind: Kind,
     text: String,
 }
 
-impl Trouble {
+impl LinkError {
     pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
         // Part of it may be the broker's own words: one line, and not a long one.
         Self { kind, text: sentence(&text.into()) }
@@ -155,16 +155,16 @@ fn plain(error: &io::Error) -> String {
 
 /// What was complained about already, so that a broken link does not fill the log.
 #[derive(Debug, Default)]
-pub(super) struct Complaints(Mutex<Said>);
+pub(super) struct ErrorLog(Mutex<LoggedErrors>);
 
-impl Complaints {
+impl ErrorLog {
     /// Complains to the log, unless it was just done.
-    pub(super) fn about(&self, config: &config::Broker, trouble: &Trouble) {
-        let news = self.0.lock().unwrap_or_else(PoisonError::into_inner).is_news(trouble.kind, Instant::now());
+    pub(super) fn about(&self, config: &config::Broker, link_error: &LinkError) {
+        let news = self.0.lock().unwrap_or_else(PoisonError::into_inner).is_news(link_error.kind, Instant::now());
         if news {
-            warn!("broker {}: {trouble}", url(config));
+            warn!("broker {}: {link_error}", url(config));
         } else {
-            debug!("broker {}: {trouble}", url(config));
+            debug!("broker {}: {link_error}", url(config));
         }
     }
 
@@ -176,9 +176,9 @@ impl Complaints {
 
 /// Which kinds were said, and when. Pure.
 #[derive(Debug, Default)]
-struct Said(Vec<(Kind, Instant)>);
+struct LoggedErrors(Vec<(Kind, Instant)>);
 
-impl Said {
+impl LoggedErrors {
     /// Whether to say it now: the first time, and then once a minute.
     fn is_news(&mut self, kind: Kind, now: Instant) -> bool {
         match self.0.iter_mut().find(|(known, _)| *known == kind) {
@@ -245,9 +245,9 @@ mod tests {
             ),
         ];
         for (error, now, kind, words) in rows {
-            let trouble = Trouble::tls(&error, "mq.example", at(now));
-            assert_eq!(trouble.kind, kind, "{error:?}");
-            assert!(trouble.to_string().contains(words), "{error:?}: {trouble}");
+            let link_error = LinkError::tls(&error, "mq.example", at(now));
+            assert_eq!(link_error.kind, kind, "{error:?}");
+            assert!(link_error.to_string().contains(words), "{error:?}: {link_error}");
         }
     }
 
@@ -261,8 +261,8 @@ mod tests {
             (104, Kind::Lost, "connect to [::1]:1883: connection reset by peer"),
         ];
         for (errno, kind, text) in rows {
-            let trouble = Trouble::io("connect to [::1]:1883", &io::Error::from_raw_os_error(errno));
-            assert_eq!((trouble.kind, trouble.to_string().as_str()), (kind, text));
+            let link_error = LinkError::io("connect to [::1]:1883", &io::Error::from_raw_os_error(errno));
+            assert_eq!((link_error.kind, link_error.to_string().as_str()), (kind, text));
         }
     }
 
@@ -270,7 +270,7 @@ mod tests {
     fn each_kind_is_said_once_and_then_once_a_minute() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let mut said = Said::default();
+        let mut said = LoggedErrors::default();
         let rows = [
             (0, Kind::Refused, true),
             (1, Kind::Refused, false),

@@ -40,8 +40,8 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-pub use self::link_error::{Kind, Trouble};
-use self::{backoff::Backoff, connection::End, link_error::Complaints, transport::Local};
+pub use self::link_error::{Kind, LinkError};
+use self::{backoff::Backoff, connection::End, link_error::ErrorLog, transport::Local};
 use crate::{
     clock::Mono,
     config::{self, Access, Id, Transport},
@@ -95,9 +95,9 @@ pub enum State {
         conn: u64,
     },
     /// Not connected, for this reason; tried again soon.
-    Down(Trouble),
+    Down(LinkError),
     /// Stopped for good.
-    Over,
+    Closed,
 }
 
 /// Messages that were not handed on, since start.
@@ -144,7 +144,7 @@ pub struct Link {
 /// Says things over the link: a cheap handle.
 #[derive(Debug, Clone)]
 pub struct Outbox {
-    queue: mpsc::Sender<Word>,
+    queue: mpsc::Sender<OutboundMessage>,
     state: watch::Receiver<State>,
     counts: Arc<Counts>,
     local: Arc<Local>,
@@ -152,7 +152,7 @@ pub struct Outbox {
 
 /// One message on its way out.
 #[derive(Debug)]
-struct Word {
+struct OutboundMessage {
     topic: Topic,
     payload: Bytes,
     at: Instant,
@@ -198,7 +198,7 @@ impl Outbox {
 
     async fn put(&self, topic: Topic, payload: Bytes) {
         // An error means that the link has ended, and with it everybody who would hear this.
-        drop(self.queue.send(Word { topic, payload, at: Instant::now() }).await);
+        drop(self.queue.send(OutboundMessage { topic, payload, at: Instant::now() }).await);
     }
 }
 
@@ -211,24 +211,24 @@ pub fn link(link: Link) -> (Outbox, impl Future<Output = ()> + Send) {
     let outbox = Outbox { queue, state: following, counts: Arc::clone(&counts), local: Arc::clone(&local) };
     (
         outbox,
-        Keeper { link, words, state, counts, complaints: Arc::default(), conn: 0, taken_over: false, local }.keep(),
+        LinkTask { link, words, state, counts, complaints: Arc::default(), conn: 0, taken_over: false, local }.keep(),
     )
 }
 
 /// Keeps one connection after the other.
-struct Keeper {
+struct LinkTask {
     link: Link,
-    words: mpsc::Receiver<Word>,
+    words: mpsc::Receiver<OutboundMessage>,
     state: watch::Sender<State>,
     counts: Arc<Counts>,
-    complaints: Arc<Complaints>,
+    complaints: Arc<ErrorLog>,
     conn: u64,
     local: Arc<Local>,
     /// Another client had logged in with this device's id, and nobody was told yet.
     taken_over: bool,
 }
 
-impl Keeper {
+impl LinkTask {
     async fn keep(mut self) {
         let mut backoff = Backoff::default();
         loop {
@@ -254,11 +254,11 @@ impl Keeper {
                     backoff.reset();
                     self.state.send_replace(State::Connecting);
                 }
-                End::Lost(trouble) => {
-                    self.complaints.about(&config, &trouble);
-                    let kind = trouble.kind;
+                End::Lost(link_error) => {
+                    self.complaints.about(&config, &link_error);
+                    let kind = link_error.kind;
                     self.taken_over |= kind == Kind::TakenOver;
-                    self.state.send_replace(State::Down(trouble));
+                    self.state.send_replace(State::Down(link_error));
                     let pause = backoff.pause(kind, getrandom::u32().unwrap_or(u32::MAX / 2));
                     debug!("broker {}: again in {} ms", url(&config), pause.as_millis());
                     tokio::select! {
@@ -269,7 +269,7 @@ impl Keeper {
                 }
             }
         }
-        self.state.send_replace(State::Over);
+        self.state.send_replace(State::Closed);
     }
 }
 

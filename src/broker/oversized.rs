@@ -14,9 +14,9 @@ const LENGTH: usize = 4;
 
 /// Recognises the marks of one connection. Nobody else can make one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Marks([u8; 16]);
+pub(super) struct SkipMarks([u8; 16]);
 
-impl Marks {
+impl SkipMarks {
     /// Marks with this random number.
     pub(super) fn new(random: [u8; 16]) -> Self {
         Self(random)
@@ -55,9 +55,9 @@ const START: Place = Place::Header { bytes: [0; 1 + LENGTH], known: 0 };
 
 /// Looks at the stream of one connection.
 #[derive(Debug)]
-pub(super) struct Skipper {
+pub(super) struct OversizedSkipper {
     place: Place,
-    marks: Marks,
+    marks: SkipMarks,
     /// A packet with more bytes behind its fixed header is skipped.
     most: usize,
     /// MQTT 5 has properties in its packets.
@@ -65,9 +65,9 @@ pub(super) struct Skipper {
     out: BytesMut,
 }
 
-impl Skipper {
+impl OversizedSkipper {
     /// For a connection in MQTT 5 (with `properties`) or 3.1.1.
-    pub(super) fn new(marks: Marks, most: usize, properties: bool) -> Self {
+    pub(super) fn new(marks: SkipMarks, most: usize, properties: bool) -> Self {
         Self { place: START, marks, most, properties, out: BytesMut::new() }
     }
 
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     const MOST: usize = 100;
-    const MARKS: Marks = Marks([7; 16]);
+    const MARKS: SkipMarks = SkipMarks([7; 16]);
 
     fn packet(first: u8, body: &[u8]) -> Vec<u8> {
         let mut packet = vec![first];
@@ -233,7 +233,7 @@ mod tests {
     fn through(stream: &[u8], properties: bool) -> Vec<u8> {
         let mut all = Vec::new();
         for piece in [1, 2, 3, 7, 64, stream.len().max(1)] {
-            let mut skipper = Skipper::new(MARKS, MOST, properties);
+            let mut skipper = OversizedSkipper::new(MARKS, MOST, properties);
             let mut out = Vec::new();
             for bytes in stream.chunks(piece) {
                 skipper.take(bytes);
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_quarter_of_a_gigabyte_is_skipped_in_no_memory() {
-        let mut skipper = Skipper::new(MARKS, MOST, false);
+        let mut skipper = OversizedSkipper::new(MARKS, MOST, false);
         skipper.take(&[0x30, 0xff, 0xff, 0xff, 0x7f, 0, 1, b'a']);
         let (mut left, piece) = (268_435_455 - 3, vec![0; 1 << 20]);
         while left > 0 {
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn only_marks_of_the_connection_tell_a_length() {
         assert_eq!(MARKS.length(&MARKS.payload(1_200_000)), Some(1_200_000));
-        for other in [&Marks([8; 16]).payload(5)[..], &[7; 16], &[7; 25], b""] {
+        for other in [&SkipMarks([8; 16]).payload(5)[..], &[7; 16], &[7; 25], b""] {
             assert_eq!(MARKS.length(other), None);
         }
     }

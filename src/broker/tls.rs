@@ -9,15 +9,15 @@ use tokio_rustls::rustls::{
 };
 
 use crate::{
-    broker::link_error::{Kind, Trouble},
+    broker::link_error::{Kind, LinkError},
     config, tls,
 };
 
 /// Reads CA, certificate and key as configured. Blocks: it reads files.
-pub(super) fn client(config: &config::Broker) -> Result<ClientConfig, Trouble> {
+pub(super) fn client(config: &config::Broker) -> Result<ClientConfig, LinkError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|e| Trouble::new(Kind::Tls, format!("prepare TLS: {e}")))?
+        .map_err(|e| LinkError::new(Kind::Tls, format!("prepare TLS: {e}")))?
         .with_root_certificates(tls::roots(config.ca_file.as_deref()).map_err(file)?);
     let mut client = match &config.client_certificate {
         None => builder.with_no_client_auth(),
@@ -34,8 +34,8 @@ pub(super) fn client(config: &config::Broker) -> Result<ClientConfig, Trouble> {
     Ok(client)
 }
 
-fn file(said: impl std::fmt::Display) -> Trouble {
-    Trouble::new(Kind::Files, said.to_string())
+fn file(said: impl std::fmt::Display) -> LinkError {
+    LinkError::new(Kind::Files, said.to_string())
 }
 
 #[cfg(test)]
@@ -77,9 +77,9 @@ mod tests {
             (broker(Some(&ca), Some((&ca, &path("other.pem")))), "other.pem: with certificate"),
         ];
         for (config, words) in rows {
-            let trouble = client(&config).expect_err(words);
-            assert_eq!(trouble.kind, Kind::Files);
-            assert!(trouble.to_string().contains(words), "{trouble}");
+            let link_error = client(&config).expect_err(words);
+            assert_eq!(link_error.kind, Kind::Files);
+            assert!(link_error.to_string().contains(words), "{link_error}");
         }
     }
 }

@@ -26,8 +26,8 @@ use tokio_rustls::{
 use crate::{
     broker::{
         client::{PACKET_MAX, websocket_refused, websocket_url},
-        link_error::{Kind, Trouble},
-        oversized::{Marks, Skipper},
+        link_error::{Kind, LinkError},
+        oversized::{OversizedSkipper, SkipMarks},
         tls,
         websocket::{self, Frames},
     },
@@ -52,9 +52,9 @@ const PINGRESP: [u8; 2] = [0xd0, 0];
 
 /// What happened below MQTT, for whoever has to explain a failure.
 #[derive(Debug)]
-pub(super) struct Notes {
+pub(super) struct TransportNotes {
     noted: Mutex<Noted>,
-    marks: Marks,
+    marks: SkipMarks,
     local: Arc<Local>,
 }
 
@@ -63,20 +63,20 @@ struct Noted {
     /// What is being done now.
     doing: String,
     /// The first failure: what follows is its consequence.
-    trouble: Option<Trouble>,
+    link_error: Option<LinkError>,
     /// The last bytes that were read.
     tail: [u8; 3],
     /// When the last byte of a message came that is skipped.
     skipping: Option<Instant>,
 }
 
-impl Notes {
+impl TransportNotes {
     /// Notes of a new connection; `local` is told what it is bound to.
     pub(super) fn new(local: Arc<Local>) -> Self {
         let mut random = [0; 16];
         // Without random numbers somebody could make a small message look like a skipped one, and gains nothing.
         let _ = getrandom::fill(&mut random);
-        Self { noted: Mutex::default(), marks: Marks::new(random), local }
+        Self { noted: Mutex::default(), marks: SkipMarks::new(random), local }
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Noted) -> T) -> T {
@@ -125,24 +125,24 @@ impl Notes {
 
     /// What the stream below knows about an I/O error that came up through MQTT: the failure of `dial`, or one of TLS.
     /// That a stream ended says nothing; whoever knows what was going on can tell more.
-    pub(super) fn cause(&self, error: Option<&io::Error>) -> Option<Trouble> {
-        let dialling = error.and_then(|error| error.get_ref()?.downcast_ref::<Trouble>());
-        let noted = || self.with(|noted| noted.trouble.clone());
-        dialling.cloned().or_else(|| noted().filter(|trouble| trouble.kind != Kind::Lost))
+    pub(super) fn cause(&self, error: Option<&io::Error>) -> Option<LinkError> {
+        let dialling = error.and_then(|error| error.get_ref()?.downcast_ref::<LinkError>());
+        let noted = || self.with(|noted| noted.link_error.clone());
+        dialling.cloned().or_else(|| noted().filter(|link_error| link_error.kind != Kind::Lost))
     }
 
     /// Nothing failed, but time is over.
-    pub(super) fn timed_out(&self) -> Trouble {
-        Trouble::new(Kind::TimedOut, format!("{}: no answer within {} s", self.now(), DEADLINE.as_secs()))
+    pub(super) fn timed_out(&self) -> LinkError {
+        LinkError::new(Kind::TimedOut, format!("{}: no answer within {} s", self.now(), DEADLINE.as_secs()))
     }
 }
 
 /// A connected stream.
-pub(super) struct Wire {
+pub(super) struct BrokerStream {
     stream: Stream,
     host: String,
-    notes: Arc<Notes>,
-    skipper: Skipper,
+    notes: Arc<TransportNotes>,
+    skipper: OversizedSkipper,
     /// When the client was last told that the broker is alive.
     alive: Option<Instant>,
 }
@@ -158,7 +158,7 @@ enum Socket {
 }
 
 /// Connects as configured. Of a failure, the trouble is inside the error.
-pub(super) async fn dial(config: Arc<config::Broker>, notes: Arc<Notes>) -> io::Result<Wire> {
+pub(super) async fn dial(config: Arc<config::Broker>, notes: Arc<TransportNotes>) -> io::Result<BrokerStream> {
     let socket = reach(&config, &notes).await.map_err(io::Error::other)?;
     let stream = match config.transport {
         Transport::Tcp | Transport::Tls => Stream::Plain(socket),
@@ -170,14 +170,14 @@ pub(super) async fn dial(config: Arc<config::Broker>, notes: Arc<Notes>) -> io::
     };
     notes.doing("log in");
     let most = usize::try_from(PACKET_MAX).unwrap_or(usize::MAX);
-    let skipper = Skipper::new(notes.marks, most - PACKET_FRAME, config.version == MqttVersion::V5);
-    Ok(Wire { stream, host: config.host.clone(), notes, skipper, alive: None })
+    let skipper = OversizedSkipper::new(notes.marks, most - PACKET_FRAME, config.version == MqttVersion::V5);
+    Ok(BrokerStream { stream, host: config.host.clone(), notes, skipper, alive: None })
 }
 
 /// Bytes of a packet before what its remaining length counts.
 const PACKET_FRAME: usize = 5;
 
-async fn reach(config: &Arc<config::Broker>, notes: &Notes) -> Result<Socket, Trouble> {
+async fn reach(config: &Arc<config::Broker>, notes: &TransportNotes) -> Result<Socket, LinkError> {
     let tcp = connect(config, notes).await?;
     *notes.local.lock().unwrap_or_else(PoisonError::into_inner) = tcp.local_addr().ok().map(|local| local.ip());
     if !config.transport.is_tls() {
@@ -187,9 +187,9 @@ async fn reach(config: &Arc<config::Broker>, notes: &Notes) -> Result<Socket, Tr
     let files = Arc::clone(config);
     let tls = tokio::task::spawn_blocking(move || tls::client(&files))
         .await
-        .map_err(|_| Trouble::new(Kind::Tls, "prepare TLS: reading the certificate files broke off"))??;
+        .map_err(|_| LinkError::new(Kind::Tls, "prepare TLS: reading the certificate files broke off"))??;
     let name = ServerName::try_from(config.host.clone())
-        .map_err(|_| Trouble::new(Kind::Name, format!("{} is no name that a certificate can hold", config.host)))?;
+        .map_err(|_| LinkError::new(Kind::Name, format!("{} is no name that a certificate can hold", config.host)))?;
     match TlsConnector::from(Arc::new(tls)).connect(name, tcp).await {
         Ok(stream) => Ok(Socket::Tls(Box::new(stream))),
         Err(error) => Err(explain("TLS handshake", &error, &config.host)),
@@ -198,7 +198,7 @@ async fn reach(config: &Arc<config::Broker>, notes: &Notes) -> Result<Socket, Tr
 
 /// Tries each address in turn, each with its share of the time that is left: a board with an IPv6 address and no IPv6
 /// route is nothing special.
-async fn connect(config: &config::Broker, notes: &Notes) -> Result<TcpStream, Trouble> {
+async fn connect(config: &config::Broker, notes: &TransportNotes) -> Result<TcpStream, LinkError> {
     let deadline = Instant::now() + DEADLINE * 2 / 3;
     notes.doing(format!("look up {}", config.host));
     let addresses: Vec<_> = lookup_host((config.host.as_str(), config.port))
@@ -207,22 +207,22 @@ async fn connect(config: &config::Broker, notes: &Notes) -> Result<TcpStream, Tr
             let said = e.to_string();
             let said = said.strip_prefix("failed to lookup address information: ").unwrap_or(&said);
             let text = format!("look up {}: {said}; check the host name and this board's DNS", config.host);
-            Trouble::new(Kind::Name, text)
+            LinkError::new(Kind::Name, text)
         })?
         .collect();
-    let mut trouble = Trouble::new(Kind::Name, format!("look up {}: no address", config.host));
+    let mut link_error = LinkError::new(Kind::Name, format!("look up {}: no address", config.host));
     for (i, address) in addresses.iter().enumerate() {
         let doing = format!("connect to {address}");
         notes.doing(doing.as_str());
         let left = u32::try_from(addresses.len() - i).unwrap_or(u32::MAX);
         let share = deadline.saturating_duration_since(Instant::now()) / left;
-        trouble = match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(tcp)) => return tune(tcp, config.keep_alive).map_err(|e| Trouble::io(&doing, &e)),
-            Ok(Err(error)) => Trouble::io(&doing, &error),
-            Err(_) => Trouble::io(&doing, &io::ErrorKind::TimedOut.into()),
+        link_error = match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => return tune(tcp, config.keep_alive).map_err(|e| LinkError::io(&doing, &e)),
+            Ok(Err(error)) => LinkError::io(&doing, &error),
+            Err(_) => LinkError::io(&doing, &io::ErrorKind::TimedOut.into()),
         };
     }
-    Err(trouble)
+    Err(link_error)
 }
 
 fn tune(tcp: TcpStream, keep_alive: Duration) -> io::Result<TcpStream> {
@@ -233,27 +233,27 @@ fn tune(tcp: TcpStream, keep_alive: Duration) -> io::Result<TcpStream> {
     Ok(tcp)
 }
 
-fn explain(doing: &str, error: &io::Error, host: &str) -> Trouble {
+fn explain(doing: &str, error: &io::Error, host: &str) -> LinkError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(error) => Trouble::tls(error, host, SystemTime::now()),
-        None => Trouble::io(doing, error),
+        Some(error) => LinkError::tls(error, host, SystemTime::now()),
+        None => LinkError::io(doing, error),
     }
 }
 
-impl Wire {
+impl BrokerStream {
     /// In TLS 1.3 the broker's verdict on a client certificate comes with the first read after the handshake.
     fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &done {
-            let trouble = explain(&self.notes.now(), error, &self.host);
+            let link_error = explain(&self.notes.now(), error, &self.host);
             self.notes.with(|noted| {
-                noted.trouble.get_or_insert(trouble);
+                noted.link_error.get_or_insert(link_error);
             });
         }
         done
     }
 }
 
-impl Wire {
+impl BrokerStream {
     /// What the client is given while a large message passes by, so that it does not give up the broker.
     fn skip(&mut self, came: usize) {
         let now = self.skipper.is_skipping().then(Instant::now);
@@ -272,7 +272,7 @@ impl Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for BrokerStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             let ready = self.skipper.ready();
@@ -299,7 +299,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for BrokerStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let done = match &mut self.stream {
             Stream::Plain(s) => ready!(Pin::new(s).poll_write(cx, buf)),

@@ -39,7 +39,7 @@ pub async fn network(file: &Path) -> Result<Vec<Line>, Vec<String>> {
 
 fn broker_line(checked: &broker::check::Checked) -> Line {
     let done = checked.done.join(", ");
-    match &checked.trouble {
+    match &checked.link_error {
         None => Line { good: true, text: format!("broker {}: {done}", checked.url) },
         Some(trouble) if done.is_empty() => Line { good: false, text: format!("broker {}: {trouble}", checked.url) },
         Some(trouble) => Line { good: false, text: format!("broker {}: {trouble}; what works: {done}", checked.url) },
@@ -103,10 +103,10 @@ mod tests {
             let finding = Finding { url: Url::parse(url).unwrap(), outcome };
             assert_eq!(server_line(&finding), Line { good, text: text.to_owned() });
         }
-        let checked = |done: &[&'static str], trouble: Option<&str>| broker::check::Checked {
+        let checked = |done: &[&'static str], link_error: Option<&str>| broker::check::Checked {
             url: "mqtt://b:1883".into(),
             done: done.to_vec(),
-            trouble: trouble.map(str::to_owned),
+            link_error: link_error.map(str::to_owned),
             kind: None,
         };
         for (checked, good, text) in [

@@ -45,7 +45,7 @@ pub struct Network {
     /// Whether the connection has lost its path.
     lost: AtomicBool,
     lossy: AtomicBool,
-    thin: AtomicBool,
+    keyframe_only: AtomicBool,
 }
 
 /// A look at a [`Network`].
@@ -113,13 +113,13 @@ impl Network {
     }
 
     /// Whether it is so much weaker than the others that it is given key frames only.
-    pub fn is_thin(&self) -> bool {
-        self.thin.load(Ordering::Relaxed)
+    pub fn is_keyframe_only(&self) -> bool {
+        self.keyframe_only.load(Ordering::Relaxed)
     }
 
     /// Says whether it is too weak for what the others get.
-    pub fn set_thin(&self, thin: bool) {
-        self.thin.store(thin, Ordering::Relaxed);
+    pub fn set_keyframe_only(&self, keyframe_only: bool) {
+        self.keyframe_only.store(keyframe_only, Ordering::Relaxed);
     }
 }
 

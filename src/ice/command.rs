@@ -68,9 +68,9 @@ impl State {
 
 /// The servers that the program printed last.
 #[derive(Debug, Default)]
-pub(super) struct Printed(Arc<Mutex<State>>);
+pub(super) struct CommandServers(Arc<Mutex<State>>);
 
-impl Printed {
+impl CommandServers {
     /// What is good now. Where nothing is, the program is waited for at most this long.
     pub(super) async fn servers(&self, command: &[String], patience: Duration) -> Vec<IceServer> {
         if command.is_empty() {
@@ -284,7 +284,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let script =
             format!("echo x >> {0}/asked; echo '{{\"urls\": \"stun:a\", \"ttl\": 3600}}'", dir.path().display());
-        let printed = Printed::default();
+        let printed = CommandServers::default();
         for _ in 0..3 {
             let servers = printed.servers(&sh(&script), Duration::from_secs(20)).await;
             assert_eq!(servers.len(), 1);

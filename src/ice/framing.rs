@@ -93,7 +93,7 @@ pub(super) fn error_code(message: &[u8]) -> Option<u16> {
 
 /// Cuts a stream into messages, in a fixed space; what is longer than any message is passed over.
 #[derive(Debug)]
-pub(super) struct Cutter {
+pub(super) struct StreamFramer {
     space: Box<[u8; MESSAGE_MAX * 2]>,
     from: usize,
     to: usize,
@@ -102,13 +102,13 @@ pub(super) struct Cutter {
     begun: bool,
 }
 
-impl Default for Cutter {
+impl Default for StreamFramer {
     fn default() -> Self {
         Self { space: Box::new([0; MESSAGE_MAX * 2]), from: 0, to: 0, skip: 0, begun: false }
     }
 }
 
-impl Cutter {
+impl StreamFramer {
     /// Where to read to; never empty.
     pub(super) fn room(&mut self) -> &mut [u8] {
         self.space.copy_within(self.from..self.to, 0);
@@ -165,17 +165,17 @@ mod tests {
 
     /// All messages of a stream that comes in pieces of this size.
     fn cut(stream: &[u8], size: usize) -> Result<Vec<Vec<u8>>, NotTurn> {
-        let (mut cutter, mut found) = (Cutter::default(), Vec::new());
+        let (mut framer, mut found) = (StreamFramer::default(), Vec::new());
         for piece in stream.chunks(size) {
             let mut piece = piece;
             while !piece.is_empty() {
-                let room = cutter.room();
+                let room = framer.room();
                 let count = room.len().min(piece.len());
                 assert!(count > 0);
                 room[..count].copy_from_slice(&piece[..count]);
-                cutter.read(count);
+                framer.read(count);
                 piece = &piece[count..];
-                while let Some(message) = cutter.next()? {
+                while let Some(message) = framer.next()? {
                     found.push(message.to_vec());
                 }
             }

@@ -1,21 +1,21 @@
 //! Body of a fuzz target: a stream that should be TURN by TCP (RFC 8656 section 12.5).
 
-use super::framing::{Cutter, error_code, is_request, opens, put, refusal};
+use super::framing::{StreamFramer, error_code, is_request, opens, put, refusal};
 
 /// Reads the stream in pieces whose sizes its first byte chooses. What is read can be written again.
 pub(crate) fn turn_stream(data: &[u8]) {
     let Some((size, mut stream)) = data.split_first() else { return };
     let size = usize::from(*size) + 1;
-    let mut cutter = Cutter::default();
+    let mut framer = StreamFramer::default();
     while !stream.is_empty() {
-        let room = cutter.room();
+        let room = framer.room();
         let count = room.len().min(stream.len()).min(size);
         assert!(count > 0, "there is always room to read to");
         room[..count].copy_from_slice(&stream[..count]);
-        cutter.read(count);
+        framer.read(count);
         stream = &stream[count..];
         loop {
-            match cutter.next() {
+            match framer.next() {
                 Ok(Some(message)) => {
                     let mut again = Vec::new();
                     assert!(put(message, &mut again) && again.starts_with(message));

@@ -19,7 +19,7 @@ use std::{
 use futures_util::future::join_all;
 use rtc::peer_connection::transport::RTCIceServer;
 
-use self::{command::Printed, dial::Trust, login::login, names::Names, turn_stream::Far};
+use self::{command::CommandServers, dial::Trust, login::login, names::Names, turn_stream::TurnServer};
 pub use self::{probe::Proof, turn_stream::TurnStream, url::Url};
 use crate::{
     config::{IceServer, Webrtc},
@@ -39,7 +39,7 @@ const FIRST: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub struct Ice {
     names: Names,
-    printed: Printed,
+    printed: CommandServers,
     trust: Arc<Trust>,
 }
 
@@ -65,7 +65,7 @@ pub struct Relay {
 
 /// What one session's agent is given. The relays by TCP and TLS last as long as this value.
 #[derive(Debug, Default)]
-pub struct Ways {
+pub struct ResolvedServers {
     /// For the stack: UDP, by address.
     pub servers: Vec<RTCIceServer>,
     /// The TURN servers among them.
@@ -88,14 +88,14 @@ impl Ice {
     }
 
     /// What the agent of a new session can use, by address. What is not known in time is left out.
-    pub async fn open(&self, config: &Webrtc) -> Ways {
+    pub async fn open(&self, config: &Webrtc) -> ResolvedServers {
         let printed = self.printed.servers(&config.ice_command, PATIENCE).await;
         let servers: Vec<_> = config.ice_servers.iter().cloned().chain(printed.iter().map(sparing)).collect();
         let urls: Vec<Vec<Url>> =
             servers.iter().map(|server| server.urls.iter().filter_map(|url| Url::parse(url).ok()).collect()).collect();
         let hosts: Vec<&str> = urls.iter().flatten().map(|url| url.host.as_str()).collect();
         let mut addresses = self.names.addresses(&hosts, PATIENCE).await.into_iter();
-        let (mut ways, now) = (Ways::default(), SystemTime::now());
+        let (mut resolved, now) = (ResolvedServers::default(), SystemTime::now());
         for (server, urls) in servers.iter().zip(urls) {
             let mut found = Vec::new();
             for (url, addresses) in urls.into_iter().zip(addresses.by_ref()) {
@@ -110,20 +110,20 @@ impl Ice {
                     Ok((places, stream)) => {
                         found.extend(places.iter().map(|place| url.at(*place)));
                         if url.turn {
-                            ways.relays.push(Relay { url, places, stream });
+                            resolved.relays.push(Relay { url, places, stream });
                         }
                     }
-                    Err(why) => ways.missing.push((url, why)),
+                    Err(why) => resolved.missing.push((url, why)),
                 }
             }
             if !found.is_empty() {
                 let login = login(&server.login, None, now);
                 let (username, credential) =
                     login.map(|login| (login.user, login.password.expose().to_owned())).unwrap_or_default();
-                ways.servers.push(RTCIceServer { urls: found, username, credential });
+                resolved.servers.push(RTCIceServer { urls: found, username, credential });
             }
         }
-        ways
+        resolved
     }
 
     /// Asks each server that is wanted by each of its URLs, all at the same time: a real answer of STUN, a real relay of TURN.
@@ -193,7 +193,7 @@ impl Ice {
             return Ok((addresses.into_iter().map(|address| SocketAddr::new(address, url.port)).collect(), None));
         }
         let (ca, trust) = (server.ca_file.clone(), Arc::clone(&self.trust));
-        let far = Far { url: Arc::new(url.clone()), addresses, ca, trust };
+        let far = TurnServer { url: Arc::new(url.clone()), addresses, ca, trust };
         // The stack asks only servers of a family that it has a socket of.
         let ipv4 = config.ipv4 && (config.addresses.is_empty() || config.addresses.iter().any(IpAddr::is_ipv4));
         let stream = TurnStream::open(far, ipv4).map_err(|e| format!("listen on loopback: {e}"))?;
@@ -262,20 +262,20 @@ mod tests {
     async fn the_agent_is_given_addresses_and_udp_only() {
         let ice = Ice::default();
         let both = config(&["stun:192.0.2.1", "turn:[2001:db8::1]", "turns:192.0.2.3", "turn:no-such-name.invalid"]);
-        let ways = ice.open(&both).await;
-        let stream = ways.relays[1].places[0];
+        let resolved = ice.open(&both).await;
+        let stream = resolved.relays[1].places[0];
         assert!(stream.ip().is_loopback());
         let expected = [
             "stun:192.0.2.1:3478".to_owned(),
             "turn:[2001:db8::1]:3478?transport=udp".to_owned(),
             format!("turn:{stream}?transport=udp"),
         ];
-        assert_eq!(ways.servers[0].urls, expected);
-        assert_eq!(ways.missing.len(), 1, "{:?}", ways.missing);
+        assert_eq!(resolved.servers[0].urls, expected);
+        assert_eq!(resolved.missing.len(), 1, "{:?}", resolved.missing);
         let v4 = Webrtc { ipv6: false, ..both };
-        let ways = ice.open(&v4).await;
-        assert_eq!(ways.servers[0].urls.len(), 2, "{:?}", ways.servers[0].urls);
-        assert_eq!(ways.relays[0].url.to_string(), "turns:192.0.2.3:5349");
+        let resolved = ice.open(&v4).await;
+        assert_eq!(resolved.servers[0].urls.len(), 2, "{:?}", resolved.servers[0].urls);
+        assert_eq!(resolved.relays[0].url.to_string(), "turns:192.0.2.3:5349");
     }
 
     #[tokio::test]

@@ -23,7 +23,7 @@ const NAMES: usize = 64;
 
 /// What is known of one name.
 #[derive(Debug, Default)]
-struct Known {
+struct CachedName {
     addresses: Vec<IpAddr>,
     found: Option<Mono>,
     tried: Option<Mono>,
@@ -36,7 +36,7 @@ struct Known {
 /// Names and their addresses.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    known: Arc<Mutex<HashMap<String, Known>>>,
+    known: Arc<Mutex<HashMap<String, CachedName>>>,
 }
 
 impl Names {
@@ -91,7 +91,7 @@ impl Names {
 }
 
 /// One lookup. It is left to end by itself: the C library has its own deadline, and its thread cannot be called back.
-async fn find(names: Arc<Mutex<HashMap<String, Known>>>, host: String, _over: watch::Sender<()>) {
+async fn find(names: Arc<Mutex<HashMap<String, CachedName>>>, host: String, _over: watch::Sender<()>) {
     let found = lookup_host((host.as_str(), 0)).await;
     let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(known) = names.get_mut(&host) else { return };
@@ -144,7 +144,7 @@ mod tests {
         let names = Names::default();
         // A lookup that never ends.
         let (_over, lookup) = watch::channel(());
-        let dead = Known { under_way: Some(lookup), ..Known::default() };
+        let dead = CachedName { under_way: Some(lookup), ..CachedName::default() };
         names.known.lock().unwrap().insert("dead.example".into(), dead);
         let began = Instant::now();
         let asked = names.addresses(&["dead.example", "192.0.2.1"], Duration::from_millis(50)).await;
@@ -156,7 +156,7 @@ mod tests {
     async fn a_name_that_was_not_found_is_not_waited_for_again() {
         let names = Names::default();
         let (_over, lookup) = watch::channel(());
-        let dead = Known { under_way: Some(lookup), complained: true, ..Known::default() };
+        let dead = CachedName { under_way: Some(lookup), complained: true, ..CachedName::default() };
         names.known.lock().unwrap().insert("dead.example".into(), dead);
         let asking = names.addresses(&["dead.example"], Duration::from_secs(60));
         let asked = timeout(Duration::from_secs(10), asking).await.expect("at once");
@@ -168,7 +168,7 @@ mod tests {
         let names = Names::default();
         let old: IpAddr = "192.0.2.7".parse().unwrap();
         let long_ago = Mono(Mono::now().0.saturating_sub(400_000_000_000));
-        let known = Known { addresses: vec![old], found: Some(long_ago), ..Known::default() };
+        let known = CachedName { addresses: vec![old], found: Some(long_ago), ..CachedName::default() };
         names.known.lock().unwrap().insert("localhost".into(), known);
         let asked = names.addresses(&["localhost"], Duration::from_secs(10)).await;
         assert_eq!(asked[0], [old]);

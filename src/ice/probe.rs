@@ -37,7 +37,7 @@ pub struct Proof {
 }
 
 /// A conversation with one server.
-struct Talk<'a> {
+struct TurnClient<'a> {
     socket: UdpSocket,
     place: SocketAddr,
     client: Client,
@@ -48,7 +48,7 @@ struct Talk<'a> {
 
 /// Asks a STUN server for the own address.
 pub(super) async fn stun(place: SocketAddr) -> Result<Proof, String> {
-    let mut talk = Talk::open(place, None, None).await?;
+    let mut talk = TurnClient::open(place, None, None).await?;
     talk.client.send_binding_request_to(Instant::now(), place).map_err(|e| format!("ask: {e}"))?;
     let told = talk.until(Instant::now() + ANSWER, |event| match event {
         Event::BindingResponse(_, address) => Some(Ok(address)),
@@ -66,7 +66,7 @@ pub(super) async fn turn(
     login: Option<&Login>,
     stream: Option<&TurnStream>,
 ) -> Result<Proof, String> {
-    let mut talk = Talk::open(place, login, stream).await?;
+    let mut talk = TurnClient::open(place, login, stream).await?;
     talk.client.allocate(Instant::now()).map_err(|e| format!("ask for a relay: {e}"))?;
     let told = talk.until(Instant::now() + ANSWER, |event| match event {
         Event::AllocateResponse(_, address) => Some(Ok(address)),
@@ -88,7 +88,7 @@ pub(super) async fn turn(
     Ok(Proof { address, but })
 }
 
-impl<'a> Talk<'a> {
+impl<'a> TurnClient<'a> {
     async fn open(place: SocketAddr, login: Option<&Login>, stream: Option<&'a TurnStream>) -> Result<Self, String> {
         let any: IpAddr = if place.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let opened = async {

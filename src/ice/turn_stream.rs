@@ -29,7 +29,7 @@ use tracing::debug;
 
 use super::{
     dial::{Stream, Trust, dial, explain},
-    framing::{Cutter, MESSAGE_MAX, is_request, opens, put, refusal},
+    framing::{MESSAGE_MAX, StreamFramer, is_request, opens, put, refusal},
     url::Url,
 };
 
@@ -48,7 +48,7 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// Where a stream goes to.
 #[derive(Debug, Clone)]
-pub(super) struct Far {
+pub(super) struct TurnServer {
     pub(super) url: Arc<Url>,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) ca: Option<PathBuf>,
@@ -65,14 +65,14 @@ pub struct TurnStream {
 
 impl TurnStream {
     /// Listens on loopback; the server is only connected to when somebody asks for it there.
-    pub(super) fn open(far: Far, ipv4: bool) -> io::Result<Self> {
+    pub(super) fn open(far: TurnServer, ipv4: bool) -> io::Result<Self> {
         let loopback: IpAddr = if ipv4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
         let socket = std::net::UdpSocket::bind((loopback, 0))?;
         socket.set_nonblocking(true)?;
         let socket = Arc::new(UdpSocket::from_std(socket)?);
         let place = socket.local_addr()?;
         let fault = Arc::default();
-        let near = Near { socket, fault: Arc::clone(&fault) };
+        let near = LocalEnd { socket, fault: Arc::clone(&fault) };
         Ok(Self { place, fault, task: tokio::spawn(serve(near, far)) })
     }
 
@@ -96,12 +96,12 @@ impl Drop for TurnStream {
 
 /// The stack's side.
 #[derive(Clone)]
-struct Near {
+struct LocalEnd {
     socket: Arc<UdpSocket>,
     fault: Arc<Mutex<Option<String>>>,
 }
 
-impl Near {
+impl LocalEnd {
     fn note(&self, fault: Option<String>) {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
@@ -110,7 +110,7 @@ impl Near {
 /// A datagram, and when it came.
 type Queued = (Instant, Bytes);
 
-async fn serve(near: Near, far: Far) {
+async fn serve(near: LocalEnd, far: TurnServer) {
     let mut sources: Vec<(SocketAddr, mpsc::Sender<Queued>)> = Vec::new();
     let mut streams = JoinSet::new();
     let mut space = vec![0; MESSAGE_MAX];
@@ -144,7 +144,7 @@ async fn serve(near: Near, far: Far) {
 }
 
 /// One stream, from its first message to its end.
-async fn carry(near: &Near, far: &Far, source: SocketAddr, mut queued: mpsc::Receiver<Queued>) {
+async fn carry(near: &LocalEnd, far: &TurnServer, source: SocketAddr, mut queued: mpsc::Receiver<Queued>) {
     let url = &far.url;
     let dropped = match dial(url, &far.addresses, far.ca.as_ref(), &far.trust).await {
         Ok(stream) => {
@@ -173,7 +173,7 @@ async fn carry(near: &Near, far: &Far, source: SocketAddr, mut queued: mpsc::Rec
 
 /// Carries messages both ways until the stream ends; gives why, and how many messages were too old to be sent.
 async fn pass<S: AsyncRead + AsyncWrite>(
-    near: &Near,
+    near: &LocalEnd,
     url: &Url,
     source: SocketAddr,
     queued: &mut mpsc::Receiver<Queued>,
@@ -182,9 +182,9 @@ async fn pass<S: AsyncRead + AsyncWrite>(
     let (mut from, mut to) = split(stream);
     let mut dropped = 0;
     let inbound = async {
-        let (mut cutter, mut heard) = (Cutter::default(), false);
+        let (mut framer, mut heard) = (StreamFramer::default(), false);
         loop {
-            let count = match timeout(IDLE, from.read(cutter.room())).await {
+            let count = match timeout(IDLE, from.read(framer.room())).await {
                 Ok(Ok(0)) if heard => return "closed by the other side".to_owned(),
                 Ok(Ok(count)) if count > 0 => count,
                 Ok(Err(error)) if heard => return explain(&error, &url.host),
@@ -193,10 +193,10 @@ async fn pass<S: AsyncRead + AsyncWrite>(
                 }
                 Err(_) => return format!("nothing was said for {} s", IDLE.as_secs()),
             };
-            cutter.read(count);
+            framer.read(count);
             heard = true;
             loop {
-                match cutter.next() {
+                match framer.next() {
                     // A full buffer of loopback is a loss like any other.
                     Ok(Some(message)) => drop(near.socket.try_send_to(message, source)),
                     Ok(None) => break,
@@ -239,9 +239,9 @@ mod tests {
 
     use super::*;
 
-    fn far(port: u16) -> Far {
+    fn far(port: u16) -> TurnServer {
         let url = Url::parse(&format!("turn:127.0.0.1:{port}?transport=tcp")).unwrap();
-        Far { url: Arc::new(url), addresses: vec![Ipv4Addr::LOCALHOST.into()], ca: None, trust: Arc::default() }
+        TurnServer { url: Arc::new(url), addresses: vec![Ipv4Addr::LOCALHOST.into()], ca: None, trust: Arc::default() }
     }
 
     /// An Allocate request.

@@ -146,7 +146,7 @@ fn unmapped(address: &str) -> Option<Ipv4Addr> {
 
 /// Counts the candidates of one session and generation.
 #[derive(Debug, Clone)]
-pub struct Ledger {
+pub struct CandidateBudget {
     max: usize,
     loopback: bool,
     remote: Families,
@@ -174,7 +174,7 @@ impl Families {
     }
 }
 
-impl Ledger {
+impl CandidateBudget {
     /// At most `max` remote candidates; whether loopback may be used.
     pub fn new(max: usize, loopback: bool) -> Self {
         Self { max, loopback, remote: Families::default(), local: Families::default() }
@@ -357,11 +357,11 @@ mod tests {
 
     #[test]
     fn no_more_candidates_and_no_more_pairs_than_the_limits_say() {
-        let mut ledger = Ledger::new(24, false);
-        assert!((0..24).all(|_| ledger.admit(Family::V4).is_ok()));
-        assert!(ledger.admit(Family::V4).unwrap_err().contains("the 24"));
+        let mut budget = CandidateBudget::new(24, false);
+        assert!((0..24).all(|_| budget.admit(Family::V4).is_ok()));
+        assert!(budget.admit(Family::V4).unwrap_err().contains("the 24"));
 
-        let mut many = Ledger::new(24, false);
+        let mut many = CandidateBudget::new(24, false);
         (0..10).for_each(|_| many.local("candidate:1 1 udp 5 192.0.2.1 9 typ host"));
         many.local("candidate:1 1 udp 5 198.51.100.1 9 typ srflx raddr 192.0.2.1 rport 9");
         assert_eq!((0..24).filter(|_| many.admit(Family::V4).is_ok()).count(), 10, "10 × 10 pairs, and no more");

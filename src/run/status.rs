@@ -40,7 +40,7 @@ impl Line {
             broker::State::Up { .. } => "online",
             broker::State::Connecting => "connecting",
             broker::State::Down(_) => "offline",
-            broker::State::Over => "left",
+            broker::State::Closed => "left",
         };
         let viewers = self.presence.borrow_and_update().viewers;
         let described = |source: &Option<MediaSource>| source.as_ref().map(MediaSource::described);

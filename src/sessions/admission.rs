@@ -65,14 +65,14 @@ pub(super) struct Running {
 
 /// An allowance that refills.
 #[derive(Debug, Clone)]
-struct Bucket {
+struct MessageBucket {
     level: f64,
     per_second: f64,
     size: f64,
     seen: Mono,
 }
 
-impl Bucket {
+impl MessageBucket {
     fn new(per_second: u32, size: u32, now: Mono) -> Self {
         Self { level: f64::from(size), per_second: f64::from(per_second), size: f64::from(size), seen: now }
     }
@@ -100,25 +100,25 @@ impl Bucket {
 /// What is remembered of one viewer.
 #[derive(Debug)]
 struct Account {
-    messages: Bucket,
+    messages: MessageBucket,
     /// The refusal for saying too much, once a second.
-    told: Bucket,
+    told: MessageBucket,
     /// Whether it ever sent something unauthorised, and how much more of that is looked at.
     suspect: bool,
-    unauthorised: Bucket,
-    refusals: Bucket,
+    unauthorised: MessageBucket,
+    refusals: MessageBucket,
     starts: VecDeque<Mono>,
     /// When sessions of it ended that never had a connection.
-    ghosts: VecDeque<Mono>,
+    unconnected: VecDeque<Mono>,
     seen: Mono,
 }
 
 impl Account {
-    fn ghosts(&mut self, now: Mono) -> usize {
-        while self.ghosts.front().is_some_and(|at| now.since(*at) >= GHOST_MEMORY) {
-            self.ghosts.pop_front();
+    fn unconnected(&mut self, now: Mono) -> usize {
+        while self.unconnected.front().is_some_and(|at| now.since(*at) >= GHOST_MEMORY) {
+            self.unconnected.pop_front();
         }
-        self.ghosts.len()
+        self.unconnected.len()
     }
 }
 
@@ -127,10 +127,10 @@ impl Account {
 pub(super) struct Admission {
     limits: Limits,
     accounts: HashMap<Id, Account>,
-    tombs: VecDeque<(Id, SessionId, Mono)>,
-    unauthorised: Bucket,
-    unauthorised_told: Bucket,
-    refusals: Bucket,
+    ended_sessions: VecDeque<(Id, SessionId, Mono)>,
+    unauthorised: MessageBucket,
+    unauthorised_told: MessageBucket,
+    refusals: MessageBucket,
 }
 
 impl Admission {
@@ -138,10 +138,10 @@ impl Admission {
         Self {
             limits,
             accounts: HashMap::new(),
-            tombs: VecDeque::new(),
-            unauthorised: Bucket::new(UNAUTHORISED, UNAUTHORISED, now),
-            unauthorised_told: Bucket::new(1, 1, now),
-            refusals: Bucket::new(REFUSALS, REFUSALS, now),
+            ended_sessions: VecDeque::new(),
+            unauthorised: MessageBucket::new(UNAUTHORISED, UNAUTHORISED, now),
+            unauthorised_told: MessageBucket::new(1, 1, now),
+            refusals: MessageBucket::new(REFUSALS, REFUSALS, now),
         }
     }
 
@@ -150,13 +150,13 @@ impl Admission {
         self.limits = limits;
     }
 
-    /// A message of `viewer` came in; `seated` says whether it has a session. Each viewer uses up its own allowance first, and
+    /// A message of `viewer` came in; `has_session` says whether it has a session. Each viewer uses up its own allowance first, and
     /// what those used up who said something unauthorised is counted only against them: nobody is kept out by what others say.
-    pub(super) fn message(&mut self, viewer: &Id, seated: bool, now: Mono) -> Entry {
+    pub(super) fn message(&mut self, viewer: &Id, has_session: bool, now: Mono) -> Entry {
         let rate = self.limits.messages_per_second;
         let spent = self.unauthorised.is_empty(now);
         let account = self.account(viewer, now);
-        if !seated && account.suspect && (spent || account.unauthorised.is_empty(now)) {
+        if !has_session && account.suspect && (spent || account.unauthorised.is_empty(now)) {
             return Entry::Dropped;
         }
         if account.messages.take(now) {
@@ -184,29 +184,29 @@ impl Admission {
     }
 
     /// A session of `viewer` ended that never had a connection.
-    pub(super) fn ghost(&mut self, viewer: &Id, now: Mono) {
+    pub(super) fn count_unconnected(&mut self, viewer: &Id, now: Mono) {
         let account = self.account(viewer, now);
-        if account.ghosts.len() == GHOSTS {
-            account.ghosts.pop_front();
+        if account.unconnected.len() == GHOSTS {
+            account.unconnected.pop_front();
         }
-        account.ghosts.push_back(now);
+        account.unconnected.push_back(now);
     }
 
     /// A session of `viewer` connected: what was before is forgotten.
     pub(super) fn connected(&mut self, viewer: &Id) {
         if let Some(account) = self.accounts.get_mut(viewer) {
-            account.ghosts.clear();
+            account.unconnected.clear();
         }
     }
 
     /// How many such sessions of `viewer` are remembered.
-    pub(super) fn ghosts(&mut self, viewer: &Id, now: Mono) -> usize {
-        self.accounts.get_mut(viewer).map_or(0, |account| account.ghosts(now))
+    pub(super) fn unconnected(&mut self, viewer: &Id, now: Mono) -> usize {
+        self.accounts.get_mut(viewer).map_or(0, |account| account.unconnected(now))
     }
 
     /// Whether `viewer` may take the place of a session that does not get a connection.
     pub(super) fn displaces(&mut self, viewer: &Id, now: Mono) -> bool {
-        self.ghosts(viewer, now) < GHOSTS
+        self.unconnected(viewer, now) < GHOSTS
     }
 
     /// Whether `viewer` may start a session now. Only a start that is allowed counts, so that who waits for a place
@@ -224,7 +224,7 @@ impl Admission {
             let message = format!("more than {starts_per_minute} session starts a minute");
             return Err(Refusal::new(ErrorName::RateLimited, message).retry_after(free));
         }
-        if running.own_setups > 0 && account.ghosts(now) >= GHOSTS {
+        if running.own_setups > 0 && account.unconnected(now) >= GHOSTS {
             return busy(
                 "a session of this viewer is being set up, and those before it never connected".into(),
                 BUSY_PAUSE,
@@ -244,19 +244,19 @@ impl Admission {
     }
 
     /// Remembers a session that ended.
-    pub(super) fn bury(&mut self, viewer: Id, session: SessionId, now: Mono) {
-        if self.tombs.len() == TOMBS {
-            self.tombs.pop_front();
+    pub(super) fn remember_ended(&mut self, viewer: Id, session: SessionId, now: Mono) {
+        if self.ended_sessions.len() == TOMBS {
+            self.ended_sessions.pop_front();
         }
-        self.tombs.push_back((viewer, session, now + REMEMBERED));
+        self.ended_sessions.push_back((viewer, session, now + REMEMBERED));
     }
 
     /// Whether a session ended lately.
-    pub(super) fn is_buried(&mut self, viewer: &Id, session: &SessionId, now: Mono) -> bool {
-        while self.tombs.front().is_some_and(|(_, _, until)| *until <= now) {
-            self.tombs.pop_front();
+    pub(super) fn has_ended(&mut self, viewer: &Id, session: &SessionId, now: Mono) -> bool {
+        while self.ended_sessions.front().is_some_and(|(_, _, until)| *until <= now) {
+            self.ended_sessions.pop_front();
         }
-        self.tombs.iter().any(|(v, s, _)| (v, s) == (viewer, session))
+        self.ended_sessions.iter().any(|(v, s, _)| (v, s) == (viewer, session))
     }
 
     fn account(&mut self, viewer: &Id, now: Mono) -> &mut Account {
@@ -266,12 +266,12 @@ impl Admission {
         }
         let rate = self.limits.messages_per_second;
         let account = self.accounts.entry(viewer.clone()).or_insert_with(|| Account {
-            messages: Bucket::new(rate, rate.saturating_mul(BURST), now),
-            told: Bucket::new(1, 1, now),
+            messages: MessageBucket::new(rate, rate.saturating_mul(BURST), now),
+            told: MessageBucket::new(1, 1, now),
             suspect: false,
-            unauthorised: Bucket::new(UNAUTHORISED_OF_ONE.0, UNAUTHORISED_OF_ONE.1, now),
-            refusals: Bucket::new(REFUSALS_OF_ONE.0, REFUSALS_OF_ONE.1, now),
-            ghosts: VecDeque::new(),
+            unauthorised: MessageBucket::new(UNAUTHORISED_OF_ONE.0, UNAUTHORISED_OF_ONE.1, now),
+            refusals: MessageBucket::new(REFUSALS_OF_ONE.0, REFUSALS_OF_ONE.1, now),
+            unconnected: VecDeque::new(),
             starts: VecDeque::new(),
             seen: now,
         });

@@ -132,26 +132,26 @@ fn a_viewer_whose_sessions_never_connect_sets_up_one_at_a_time() {
     let busy = Running { all: 1, own: 1, setups: 1, own_setups: 1 };
     let start = |admission: &mut Admission, now| admission.start(&id("mallory"), busy, now).map_err(|r| r.name);
     assert_eq!(start(&mut admission, ms(0)), Ok(()));
-    admission.ghost(&id("mallory"), ms(15_000));
+    admission.count_unconnected(&id("mallory"), ms(15_000));
     assert_eq!(start(&mut admission, ms(15_000)), Ok(()), "once may happen to anybody");
-    admission.ghost(&id("mallory"), ms(16_000));
+    admission.count_unconnected(&id("mallory"), ms(16_000));
     assert_eq!(start(&mut admission, ms(16_000)), Err(ErrorName::Busy));
     assert!(!admission.displaces(&id("mallory"), ms(16_000)) && admission.displaces(&id("anna"), ms(16_000)));
     assert_eq!(admission.start(&id("mallory"), Running::default(), ms(16_000)), Ok(()), "but one it may");
     assert_eq!(start(&mut admission, ms(75_000)), Ok(()), "a minute later it is forgotten");
-    admission.ghost(&id("mallory"), ms(75_000));
+    admission.count_unconnected(&id("mallory"), ms(75_000));
     admission.connected(&id("mallory"));
-    assert_eq!(admission.ghosts(&id("mallory"), ms(75_000)), 0);
+    assert_eq!(admission.unconnected(&id("mallory"), ms(75_000)), 0);
 }
 
 #[test]
 fn the_dead_are_remembered_for_thirty_seconds() {
     let mut admission = admission();
     let session = SessionId::new("AAAAAAAAAAAAAAAAAAAAAA").unwrap();
-    admission.bury(id("anna"), session.clone(), ms(0));
-    assert!(admission.is_buried(&id("anna"), &session, ms(29_999)));
-    assert!(!admission.is_buried(&id("bert"), &session, ms(0)), "a session belongs to its viewer");
-    assert!(!admission.is_buried(&id("anna"), &session, ms(30_000)));
+    admission.remember_ended(id("anna"), session.clone(), ms(0));
+    assert!(admission.has_ended(&id("anna"), &session, ms(29_999)));
+    assert!(!admission.has_ended(&id("bert"), &session, ms(0)), "a session belongs to its viewer");
+    assert!(!admission.has_ended(&id("anna"), &session, ms(30_000)));
 }
 
 #[test]
@@ -162,8 +162,8 @@ fn somebody_with_many_names_costs_no_memory() {
         let viewer = id(&format!("viewer-{n}"));
         admission.message(&viewer, false, ms(n));
         let _ = admission.start(&viewer, Running::default(), ms(n));
-        admission.bury(viewer, session.clone(), ms(n));
+        admission.remember_ended(viewer, session.clone(), ms(n));
     }
-    assert_eq!((admission.accounts.len(), admission.tombs.len()), (VIEWERS, TOMBS));
+    assert_eq!((admission.accounts.len(), admission.ended_sessions.len()), (VIEWERS, TOMBS));
     assert!(admission.accounts.contains_key(&id("viewer-9999")));
 }

@@ -30,11 +30,11 @@ struct Waiting {
 
 /// What waits for its offer; oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Early {
+pub(super) struct EarlyCandidates {
     waiting: VecDeque<Waiting>,
 }
 
-impl Early {
+impl EarlyCandidates {
     /// Keeps a message; `false` where there is no room for it.
     pub(super) fn keep(&mut self, viewer: &Id, head: Head, request: Request, now: Mono) -> bool {
         let own = self.waiting.iter().filter(|w| w.viewer == *viewer);
@@ -101,14 +101,14 @@ mod tests {
         Head { session: SessionId::new(&session.to_string().repeat(22)).unwrap(), seq }
     }
 
-    fn keep(early: &mut Early, viewer: &str, session: char, seq: u64, second: u64) -> bool {
+    fn keep(early: &mut EarlyCandidates, viewer: &str, session: char, seq: u64, second: u64) -> bool {
         let request = Request::Candidates { ufrag: None, candidates: vec![], end: false };
         early.keep(&id(viewer), head(session, seq), request, Mono(second * 1_000_000_000))
     }
 
     #[test]
     fn they_wait_for_their_own_offer_and_keep_their_order() {
-        let mut early = Early::default();
+        let mut early = EarlyCandidates::default();
         assert!(keep(&mut early, "anna", 'A', 1, 0));
         assert!(keep(&mut early, "bert", 'A', 1, 0));
         assert!(keep(&mut early, "anna", 'A', 2, 0));
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn they_wait_for_five_seconds() {
-        let mut early = Early::default();
+        let mut early = EarlyCandidates::default();
         keep(&mut early, "anna", 'A', 1, 0);
         keep(&mut early, "anna", 'B', 1, 1);
         assert_eq!(early.expire(Mono(4_999_999_999)), None);
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn eight_kibibytes_of_candidates_wait_for_one_offer() {
-        let mut early = Early::default();
+        let mut early = EarlyCandidates::default();
         let mut keep = |session, seq| {
             let candidate = Candidate { candidate: "c".repeat(512), mid: None, mline: None };
             let request = Request::Candidates { ufrag: None, candidates: vec![candidate; 6], end: false };
@@ -142,9 +142,10 @@ mod tests {
 
     #[test]
     fn the_room_is_bounded_by_session_by_viewer_and_in_all() {
-        let mut early = Early::default();
-        let fill =
-            |early: &mut Early, viewer: &str, session| (0..20).filter(|n| keep(early, viewer, session, *n, 0)).count();
+        let mut early = EarlyCandidates::default();
+        let fill = |early: &mut EarlyCandidates, viewer: &str, session| {
+            (0..20).filter(|n| keep(early, viewer, session, *n, 0)).count()
+        };
         assert_eq!(fill(&mut early, "anna", 'A'), 8);
         assert_eq!(fill(&mut early, "anna", 'B'), 8);
         assert_eq!(fill(&mut early, "anna", 'C'), 0);

@@ -18,64 +18,64 @@ pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// A session that runs.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seated<'a, K> {
+pub(super) struct Evictable<'a, K> {
     pub(super) key: K,
     pub(super) viewer: &'a Id,
     pub(super) phase: SessionPhase,
     pub(super) since: Mono,
     /// How many sessions of this viewer ended lately without ever having had a pair.
-    pub(super) ghosts: usize,
+    pub(super) unconnected: usize,
 }
 
 /// What is running once room was made, and what has to end for that.
 #[derive(Debug)]
-pub(super) struct Room<K> {
+pub(super) struct Eviction<K> {
     pub(super) running: Running,
     pub(super) ends: Vec<(K, EndReason)>,
 }
 
 /// Decides for a session that `viewer` wants to start. `displaces`: whether it may take the place of another viewer's session.
 pub(super) fn make<K: Copy>(
-    seats: &[Seated<'_, K>],
+    handles: &[Evictable<'_, K>],
     viewer: &Id,
     displaces: bool,
     limits: &Limits,
     now: Mono,
-) -> Room<K> {
-    let mut staying: Vec<_> = seats.iter().collect();
+) -> Eviction<K> {
+    let mut staying: Vec<_> = handles.iter().collect();
     let mut ends = Vec::new();
-    let mut end = |staying: &mut Vec<&Seated<'_, K>>, at: Option<usize>, reason| {
+    let mut end = |staying: &mut Vec<&Evictable<'_, K>>, at: Option<usize>, reason| {
         ends.extend(at.map(|at| (staying.swap_remove(at).key, reason)));
     };
-    let is_ghost = |seat: &Seated<'_, K>| seat.phase == SessionPhase::Setup && now.since(seat.since) >= GRACE;
+    let is_ghost = |handle: &Evictable<'_, K>| handle.phase == SessionPhase::Setup && now.since(handle.since) >= GRACE;
     if running(&staying, viewer).own >= limits.sessions_per_viewer {
-        let own = |seat: &&Seated<'_, K>| seat.viewer == viewer;
-        let lost = oldest(&staying, |seat| own(&seat) && seat.phase == SessionPhase::Lost);
-        let spare = lost.or_else(|| oldest(&staying, |seat| own(&seat) && is_ghost(seat)));
+        let own = |handle: &&Evictable<'_, K>| handle.viewer == viewer;
+        let lost = oldest(&staying, |handle| own(&handle) && handle.phase == SessionPhase::Lost);
+        let spare = lost.or_else(|| oldest(&staying, |handle| own(&handle) && is_ghost(handle)));
         end(&mut staying, spare, EndReason::Replaced);
     }
     let now_running = running(&staying, viewer);
     let full = now_running.all >= limits.viewers || now_running.setups >= limits.setups;
     if full && displaces && now_running.own < limits.sessions_per_viewer {
-        let ghost = oldest(&staying, |seat| seat.viewer != viewer && is_ghost(seat));
+        let ghost = oldest(&staying, |handle| handle.viewer != viewer && is_ghost(handle));
         end(&mut staying, ghost, EndReason::GaveWay);
     }
-    Room { running: running(&staying, viewer), ends }
+    Eviction { running: running(&staying, viewer), ends }
 }
 
 /// The oldest of those that fit; before it come those of viewers that did not connect before.
-fn oldest<K>(seats: &[&Seated<'_, K>], fits: impl Fn(&Seated<'_, K>) -> bool) -> Option<usize> {
-    let fitting = seats.iter().enumerate().filter(|(_, seat)| fits(seat));
-    fitting.min_by_key(|(_, seat)| (Reverse(seat.ghosts), seat.since)).map(|(at, _)| at)
+fn oldest<K>(handles: &[&Evictable<'_, K>], fits: impl Fn(&Evictable<'_, K>) -> bool) -> Option<usize> {
+    let fitting = handles.iter().enumerate().filter(|(_, handle)| fits(handle));
+    fitting.min_by_key(|(_, handle)| (Reverse(handle.unconnected), handle.since)).map(|(at, _)| at)
 }
 
-fn running<K>(seats: &[&Seated<'_, K>], viewer: &Id) -> Running {
-    let is_setup = |seat: &&&Seated<'_, K>| matches!(seat.phase, SessionPhase::Setup | SessionPhase::Connecting);
-    let own = || seats.iter().filter(|seat| seat.viewer == viewer);
+fn running<K>(handles: &[&Evictable<'_, K>], viewer: &Id) -> Running {
+    let is_setup = |handle: &&&Evictable<'_, K>| matches!(handle.phase, SessionPhase::Setup | SessionPhase::Connecting);
+    let own = || handles.iter().filter(|handle| handle.viewer == viewer);
     Running {
-        all: seats.len(),
+        all: handles.len(),
         own: own().count(),
-        setups: seats.iter().filter(is_setup).count(),
+        setups: handles.iter().filter(is_setup).count(),
         own_setups: own().filter(is_setup).count(),
     }
 }
@@ -92,22 +92,22 @@ mod tests {
     type Row<'a> = (&'a [Session<'a>], &'a str, bool, &'a [(usize, EndReason)]);
 
     /// `anna setup 3`: whose, in which phase, and how many seconds old; then how many ghosts this viewer had.
-    fn decide(seats: &[Session<'_>], viewer: &str, displaces: bool, limits: &Limits) -> Vec<(usize, EndReason)> {
-        let ids: Vec<Id> = seats.iter().map(|(viewer, ..)| Id::new(viewer).unwrap()).collect();
-        let seated: Vec<_> = seats
+    fn decide(handles: &[Session<'_>], viewer: &str, displaces: bool, limits: &Limits) -> Vec<(usize, EndReason)> {
+        let ids: Vec<Id> = handles.iter().map(|(viewer, ..)| Id::new(viewer).unwrap()).collect();
+        let has_session: Vec<_> = handles
             .iter()
             .zip(&ids)
             .enumerate()
-            .map(|(key, ((_, phase, age, ghosts), viewer))| Seated {
+            .map(|(key, ((_, phase, age, unconnected), viewer))| Evictable {
                 key,
                 viewer,
                 phase: *phase,
                 since: Mono(NOW.0 - age * 1_000_000_000),
-                ghosts: *ghosts,
+                unconnected: *unconnected,
             })
             .collect();
-        let room = make(&seated, &Id::new(viewer).unwrap(), displaces, limits, NOW);
-        assert_eq!(room.running.all, seats.len() - room.ends.len());
+        let room = make(&has_session, &Id::new(viewer).unwrap(), displaces, limits, NOW);
+        assert_eq!(room.running.all, handles.len() - room.ends.len());
         room.ends
     }
 
@@ -139,8 +139,8 @@ mod tests {
                 &[(0, EndReason::Replaced)],
             ),
         ];
-        for (seats, viewer, displaces, expected) in rows {
-            assert_eq!(decide(seats, viewer, displaces, &limits), expected, "{viewer} at {seats:?}");
+        for (handles, viewer, displaces, expected) in rows {
+            assert_eq!(decide(handles, viewer, displaces, &limits), expected, "{viewer} at {handles:?}");
         }
     }
 }

@@ -19,8 +19,8 @@ use tracing::{debug, error, info};
 
 use self::{
     admission::{Admission, Entry},
-    early_candidates::Early,
-    eviction::{Room, Seated},
+    early_candidates::EarlyCandidates,
+    eviction::{Evictable, Eviction},
 };
 use crate::{
     broker::Event,
@@ -51,14 +51,14 @@ type Key = (Id, SessionId);
 
 /// What is kept of a session that runs.
 #[derive(Debug)]
-struct Seat {
+struct SessionHandle {
     inbox: mpsc::Sender<Message>,
     stop: watch::Sender<Option<EndReason>>,
     phase: watch::Receiver<SessionPhase>,
     since: Mono,
 }
 
-impl Seat {
+impl SessionHandle {
     fn is_leaving(&self) -> bool {
         self.stop.borrow().is_some()
     }
@@ -78,8 +78,8 @@ pub struct Sessions {
     out: mpsc::Sender<(Id, Bytes)>,
     presence: watch::Sender<Presence>,
     admission: Admission,
-    early: Early,
-    seats: HashMap<Key, Seat>,
+    early: EarlyCandidates,
+    handles: HashMap<Key, SessionHandle>,
     names: HashMap<TaskId, Key>,
     tasks: JoinSet<EndReason>,
     /// Candidates and last words for sessions that are not there (any more).
@@ -115,8 +115,8 @@ impl Sessions {
             out,
             presence,
             admission: Admission::new(limits, now),
-            early: Early::default(),
-            seats: HashMap::new(),
+            early: EarlyCandidates::default(),
+            handles: HashMap::new(),
             names: HashMap::new(),
             tasks: JoinSet::new(),
             late: 0,
@@ -138,19 +138,19 @@ impl Sessions {
         loop {
             let now = Mono::now();
             heartbeat.tick(now);
-            let wake = self.wake(now);
+            let next_deadline = self.next_deadline(now);
             tokio::select! {
                 _ = shutdown.wait_for(|stop| *stop) => break,
                 Some(ended) = self.tasks.join_next_with_id() => self.reap(ended),
                 event = events.recv() => match event {
-                    Some(event) => self.hear_link(event),
+                    Some(event) => self.handle_link_event(event),
                     None => break,
                 },
                 () = health_changed(&mut video) => {}
                 () = health_changed(&mut audio) => {}
                 Ok(()) = terms.changed() => self.admission.configure(terms.borrow_and_update().limits.clone()),
                 () = sleep(TURN) => {}
-                () = sleep(wake.since(now)) => self.give_up_early(Mono::now()),
+                () = sleep(next_deadline.since(now)) => self.expire_early(Mono::now()),
             }
             self.publish(Mono::now());
         }
@@ -158,23 +158,23 @@ impl Sessions {
     }
 
     /// When the next nonce or the next candidate without an offer is due.
-    fn wake(&self, now: Mono) -> Mono {
+    fn next_deadline(&self, now: Mono) -> Mono {
         let slot = u64::try_from(grant::SLOT.as_nanos()).unwrap_or(u64::MAX);
         let next = Mono((now.0 / slot + 1) * slot);
         self.early.deadline().map_or(next, |early| early.min(next))
     }
 
-    fn hear_link(&mut self, event: Event) {
+    fn handle_link_event(&mut self, event: Event) {
         let now = Mono::now();
         match event {
-            Event::Message { viewer, payload } => self.hear(&viewer, &payload, now),
-            Event::Oversize { viewer, len } => self.hear_oversize(&viewer, len, now),
+            Event::Message { viewer, payload } => self.handle_payload(&viewer, &payload, now),
+            Event::Oversize { viewer, len } => self.handle_oversized(&viewer, len, now),
             // Media outlives signalling: the link may come and go.
             Event::Up { .. } | Event::Down => {}
         }
     }
 
-    fn hear_oversize(&mut self, viewer: &Id, len: usize, now: Mono) {
+    fn handle_oversized(&mut self, viewer: &Id, len: usize, now: Mono) {
         if self.is_read(viewer, now) {
             self.refuse(viewer, None, envelope::too_large(len), now);
         }
@@ -183,10 +183,10 @@ impl Sessions {
     /// Whether a message of this viewer is looked at; if not, it is told so once a second. That word does not count among
     /// the refusals: it would be lost with those that the flood itself used up.
     fn is_read(&mut self, viewer: &Id, now: Mono) -> bool {
-        match self.admission.message(viewer, self.is_seated(viewer), now) {
+        match self.admission.message(viewer, self.has_session(viewer), now) {
             Entry::Read => true,
             Entry::Refused(refusal) => {
-                self.say(viewer, None, &Reply::Error(refusal));
+                self.send(viewer, None, &Reply::Error(refusal));
                 false
             }
             Entry::Dropped => false,
@@ -194,9 +194,9 @@ impl Sessions {
     }
 
     /// Size, rate, envelope, authority, shape: the cheapest first. Whatever fails ends here.
-    fn hear(&mut self, viewer: &Id, payload: &[u8], now: Mono) {
+    fn handle_payload(&mut self, viewer: &Id, payload: &[u8], now: Mono) {
         if payload.len() > envelope::MESSAGE_MAX {
-            return self.hear_oversize(viewer, payload.len(), now);
+            return self.handle_oversized(viewer, payload.len(), now);
         }
         if !self.is_read(viewer, now) {
             return;
@@ -219,18 +219,18 @@ impl Sessions {
     fn route(&mut self, viewer: &Id, head: Head, request: Request, now: Mono) {
         if request == Request::Hello {
             let welcome = Reply::Welcome { nonce: self.grant.nonce(now), clock: grant::clock() };
-            return self.say(viewer, Some(&head.session), &welcome);
+            return self.send(viewer, Some(&head.session), &welcome);
         }
-        if let Some(seat) = self.seats.get(&(viewer.clone(), head.session.clone())) {
-            match seat.inbox.try_send((head.seq, request)) {
+        if let Some(handle) = self.handles.get(&(viewer.clone(), head.session.clone())) {
+            match handle.inbox.try_send((head.seq, request)) {
                 Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(_)) => seat.end(EndReason::Flood),
+                Err(mpsc::error::TrySendError::Full(_)) => handle.end(EndReason::Flood),
                 Err(mpsc::error::TrySendError::Closed(_)) => self.late += 1,
             }
             return;
         }
-        if self.admission.is_buried(viewer, &head.session, now) {
-            return self.answer_for_the_dead(viewer, &head, &request, now);
+        if self.admission.has_ended(viewer, &head.session, now) {
+            return self.answer_for_ended(viewer, &head, &request, now);
         }
         match request {
             Request::Offer { restart: false, .. } | Request::Request { .. } => self.start(viewer, head, request, now),
@@ -244,7 +244,7 @@ impl Sessions {
         }
     }
 
-    fn answer_for_the_dead(&mut self, viewer: &Id, head: &Head, request: &Request, now: Mono) {
+    fn answer_for_ended(&mut self, viewer: &Id, head: &Head, request: &Request, now: Mono) {
         if matches!(request, Request::Candidates { .. } | Request::Bye { .. } | Request::Pong { .. }) {
             self.late += 1;
             return;
@@ -258,7 +258,7 @@ impl Sessions {
         self.refuse(viewer, Some(&head.session), refusal, now);
     }
 
-    fn give_up_early(&mut self, now: Mono) {
+    fn expire_early(&mut self, now: Mono) {
         while let Some((viewer, head)) = self.early.expire(now) {
             self.refuse_unknown(&viewer, &head, now);
         }
@@ -267,13 +267,13 @@ impl Sessions {
     fn start(&mut self, viewer: &Id, head: Head, request: Request, now: Mono) {
         let early = self.early.take(viewer, &head);
         let terms = self.terms.borrow().clone();
-        let Room { running, ends } = self.room(viewer, now);
+        let Eviction { running, ends } = self.room(viewer, now);
         if let Err(refusal) = self.admission.start(viewer, running, now) {
             return self.refuse(viewer, Some(&head.session), refusal, now);
         }
         for (key, reason) in ends {
-            if let Some(seat) = self.seats.get(&key) {
-                seat.end(reason);
+            if let Some(handle) = self.handles.get(&key) {
+                handle.end(reason);
             }
         }
         let (inbox, heard) = mpsc::channel(INBOX);
@@ -295,69 +295,69 @@ impl Sessions {
         let key = (viewer.clone(), head.session);
         let task = self.tasks.spawn(task.run());
         self.names.insert(task.id(), key.clone());
-        self.seats.insert(key, Seat { inbox, stop, phase: seen, since: now });
+        self.handles.insert(key, SessionHandle { inbox, stop, phase: seen, since: now });
     }
 
     /// What has to end so that a new session of `viewer` can begin. It does not end before that one is admitted.
-    fn room(&mut self, viewer: &Id, now: Mono) -> Room<Key> {
-        let Self { seats, admission, terms, .. } = self;
-        let mut seated: Vec<_> = seats
+    fn room(&mut self, viewer: &Id, now: Mono) -> Eviction<Key> {
+        let Self { handles, admission, terms, .. } = self;
+        let mut has_session: Vec<_> = handles
             .iter()
-            .filter(|(_, seat)| !seat.is_leaving())
-            .map(|(key, seat)| Seated {
+            .filter(|(_, handle)| !handle.is_leaving())
+            .map(|(key, handle)| Evictable {
                 key,
                 viewer: &key.0,
-                phase: *seat.phase.borrow(),
-                since: seat.since,
-                ghosts: admission.ghosts(&key.0, now),
+                phase: *handle.phase.borrow(),
+                since: handle.since,
+                unconnected: admission.unconnected(&key.0, now),
             })
             .collect();
         // Of sessions that began at one moment always the same one.
-        seated.sort_unstable_by_key(|seat| seat.key);
+        has_session.sort_unstable_by_key(|handle| handle.key);
         let displaces = admission.displaces(viewer, now);
-        let Room { running, ends } = eviction::make(&seated, viewer, displaces, &terms.borrow().limits, now);
-        Room { running, ends: ends.into_iter().map(|(key, reason)| (key.clone(), reason)).collect() }
+        let Eviction { running, ends } = eviction::make(&has_session, viewer, displaces, &terms.borrow().limits, now);
+        Eviction { running, ends: ends.into_iter().map(|(key, reason)| (key.clone(), reason)).collect() }
     }
 
-    fn is_seated(&self, viewer: &Id) -> bool {
-        self.seats.keys().any(|(v, _)| v == viewer)
+    fn has_session(&self, viewer: &Id) -> bool {
+        self.handles.keys().any(|(v, _)| v == viewer)
     }
 
     fn reap(&mut self, ended: Result<(TaskId, EndReason), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some((viewer, session)) = self.names.remove(&id) else { return };
-        self.seats.remove(&(viewer.clone(), session.clone()));
+        self.handles.remove(&(viewer.clone(), session.clone()));
         let now = Mono::now();
         match ended {
             Err(e) => {
                 error!("viewer {viewer}: its task panicked: {e}");
-                self.say_last(&viewer, &session, EndReason::Internal);
+                self.send_last(&viewer, &session, EndReason::Internal);
             }
             Ok((_, EndReason::Timeout | EndReason::IceTimeout | EndReason::GaveWay)) => {
-                self.admission.ghost(&viewer, now)
+                self.admission.count_unconnected(&viewer, now)
             }
             Ok((_, EndReason::Refused)) => {}
             Ok(_) => self.admission.connected(&viewer),
         }
-        self.admission.bury(viewer, session, now);
+        self.admission.remember_ended(viewer, session, now);
     }
 
-    fn say_last(&mut self, viewer: &Id, session: &SessionId, reason: EndReason) {
+    fn send_last(&mut self, viewer: &Id, session: &SessionId, reason: EndReason) {
         if let Some(refusal) = reason.error() {
-            self.say(viewer, Some(session), &Reply::Error(refusal));
+            self.send(viewer, Some(session), &Reply::Error(refusal));
         }
-        self.say(viewer, Some(session), &Reply::Bye { reason: reason.word().to_owned() });
+        self.send(viewer, Some(session), &Reply::Bye { reason: reason.word().to_owned() });
     }
 
     fn refuse(&mut self, viewer: &Id, session: Option<&SessionId>, refusal: Refusal, now: Mono) {
         debug!("viewer {viewer}: refused: {}", refusal.message);
         if self.admission.refusal(viewer, now) {
-            self.say(viewer, session, &Reply::Error(refusal));
+            self.send(viewer, session, &Reply::Error(refusal));
         }
     }
 
     /// Says something outside the order of a session. Never waits: a link that is full takes no refusals.
-    fn say(&mut self, viewer: &Id, session: Option<&SessionId>, reply: &Reply) {
+    fn send(&mut self, viewer: &Id, session: Option<&SessionId>, reply: &Reply) {
         if self.out.try_send((viewer.clone(), compose(reply, session, None))).is_err() {
             self.unsaid += 1;
         }
@@ -366,7 +366,7 @@ impl Sessions {
     fn publish(&self, now: Mono) {
         let next = Presence {
             media: health(&self.sources),
-            viewers: self.seats.values().filter(|seat| !seat.is_leaving()).count(),
+            viewers: self.handles.values().filter(|handle| !handle.is_leaving()).count(),
             max_viewers: self.terms.borrow().limits.viewers,
             clock: grant::clock(),
             nonce: self.grant.nonce(now),
@@ -379,7 +379,7 @@ impl Sessions {
     }
 
     async fn leave(mut self) {
-        self.seats.values().for_each(|seat| seat.end(EndReason::Shutdown));
+        self.handles.values().for_each(|handle| handle.end(EndReason::Shutdown));
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(LEAVE, all).await.is_err() {
             info!("sessions: {} did not end within {LEAVE:?}", self.tasks.len());

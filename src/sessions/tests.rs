@@ -13,9 +13,9 @@ mod clients;
 mod descriptions;
 mod ends;
 mod floods;
+mod handles;
 mod live;
 mod rows;
-mod seats;
 
 /// What a browser offers, cut down to one m-line of sound.
 const OFFER: &str = "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\

@@ -70,7 +70,7 @@ pub async fn attempt(answers: &Answers) -> Result<String, Failure> {
     let config = config(answers).map_err(|text| Failure { about: About::Broker, text })?;
     let checked = broker::check::check(&config.broker, &config.device).await;
     let done = checked.done.join(", ");
-    match checked.trouble {
+    match checked.link_error {
         None => Ok(done),
         Some(text) => {
             let text = if done.is_empty() { text } else { format!("{text}; what works: {done}") };

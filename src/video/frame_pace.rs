@@ -48,12 +48,12 @@ impl std::fmt::Display for Rate {
 
 /// Leaves out pictures of a source that is faster than wished, evenly.
 #[derive(Debug)]
-pub(crate) struct Thinning {
+pub(crate) struct FrameDropper {
     step: Option<Duration>,
     next: Option<Mono>,
 }
 
-impl Thinning {
+impl FrameDropper {
     /// A source that is at most a tenth too fast is left alone: a picture missing now and then is seen, 31 pictures
     /// a second in place of 30 are not.
     pub(crate) fn new(source: Option<Rate>, wished: u32) -> Self {
@@ -83,13 +83,13 @@ impl Thinning {
 
 /// Due times on an absolute grid: lateness of one picture does not move the next.
 #[derive(Debug)]
-pub(crate) struct Heartbeat {
+pub(crate) struct FrameClock {
     rate: Rate,
     start: Mono,
     count: u64,
 }
 
-impl Heartbeat {
+impl FrameClock {
     /// The first picture is due at `start`.
     pub(crate) fn new(rate: Rate, start: Mono) -> Self {
         Self { rate, start, count: 0 }
@@ -115,7 +115,7 @@ mod tests {
 
     /// How many of `n` pictures of a source with this rate are taken, and the longest run of left out ones.
     fn taken(source: f64, wished: u32, n: u32) -> (u32, u32) {
-        let mut thinning = Thinning::new(None, wished);
+        let mut thinning = FrameDropper::new(None, wished);
         let (mut count, mut run, mut longest) = (0, 0, 0);
         for i in 0..n {
             let jitter = f64::from(i * 7919 % 5) * 0.4e6;
@@ -145,14 +145,14 @@ mod tests {
     fn a_source_that_is_slow_enough_is_left_alone() {
         assert_eq!(taken(30.0, 30, 600), (600, 0));
         assert_eq!(taken(12.5, 30, 600), (600, 0));
-        let mut exact = Thinning::new(Rate::checked(31, 1), 30);
+        let mut exact = FrameDropper::new(Rate::checked(31, 1), 30);
         assert!((0..1000).all(|i| exact.takes(Mono(i * 32_000_000))));
     }
 
     #[test]
     fn due_times_do_not_drift_and_a_long_pause_is_not_made_up_for() {
         let ntsc = Rate::checked(30_000, 1001).unwrap();
-        let mut heartbeat = Heartbeat::new(ntsc, Mono(0));
+        let mut heartbeat = FrameClock::new(ntsc, Mono(0));
         for _ in 0..30_000 {
             heartbeat.advance(heartbeat.due() + Duration::from_millis(9));
         }

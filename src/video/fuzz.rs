@@ -5,9 +5,9 @@ use std::path::Path;
 use crate::{
     meter::Counts,
     video::{
-        Taken,
+        SourceFrame,
         decode::{jpeg::Jpeg, planes::Colour},
-        h264::{Cutter, nals, sps},
+        h264::{H264Packetizer, nals, sps},
         sources::clip::Clip,
     },
 };
@@ -38,9 +38,9 @@ pub(crate) fn h264(data: &[u8]) {
         let _ = sps::parse(unit);
         let _ = sps::with_colour(unit, Colour::JPEG);
     }
-    let mut packetizer = Cutter::default();
+    let mut packetizer = H264Packetizer::default();
     for unit in units.chunks(4) {
-        if let Some(cut) = packetizer.cut(unit) {
+        if let Some(cut) = packetizer.packetize(unit) {
             assert!(cut.payloads.iter().all(|payload| (1..=1200).contains(&payload.len())));
         }
     }
@@ -52,7 +52,7 @@ pub(crate) fn clip(path: &Path) {
     let mut counts = Counts::default();
     for _ in 0..PICTURES {
         match clip.next(clip.due(), &mut counts) {
-            Ok(Taken::Planes { planes, .. }) => assert!(planes.size().0 > 0),
+            Ok(SourceFrame::Planes { planes, .. }) => assert!(planes.size().0 > 0),
             Ok(_) => {}
             Err(_) => return,
         }

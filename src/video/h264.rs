@@ -12,9 +12,9 @@ pub(crate) mod sps;
 use bytes::Bytes;
 
 use crate::video::{decode::jpeg::Refusal, sources::unit::Found};
-pub(crate) use inspector::Watch;
+pub(crate) use inspector::StreamInspector;
 use packetizer::packetize;
-pub(crate) use parameter_sets::Sets;
+pub(crate) use parameter_sets::ParameterSets;
 
 /// The largest RTP payload: with RTP header (12), header extensions (up to 16) and SRTP tag (up to 16) a packet stays
 /// within 1200 bytes, which every path on the internet carries.
@@ -95,7 +95,7 @@ pub(crate) fn find(stream: &[u8], ended: bool) -> Found {
 }
 
 /// The sequence parameter set in a byte stream.
-pub(crate) fn sps(stream: &[u8]) -> Option<&[u8]> {
+pub(crate) fn find_sps(stream: &[u8]) -> Option<&[u8]> {
     nals(stream).find(|nal| kind(nal) == SPS)
 }
 
@@ -126,7 +126,7 @@ fn zeros_before(stream: &[u8], at: usize) -> usize {
 
 /// One picture, cut for RTP.
 #[derive(Debug)]
-pub(crate) struct Cut {
+pub(crate) struct AccessUnit {
     /// Payloads in order.
     pub(crate) payloads: Vec<Bytes>,
     /// Whether a decoder can start here.
@@ -136,13 +136,13 @@ pub(crate) struct Cut {
 /// Cuts pictures into payloads and keeps the parameter sets, to put them in front of every IDR picture: a viewer that
 /// joins has never seen them.
 #[derive(Debug, Default)]
-pub(crate) struct Cutter {
-    sets: Sets,
+pub(crate) struct H264Packetizer {
+    sets: ParameterSets,
 }
 
-impl Cutter {
+impl H264Packetizer {
     /// Cuts one access unit; `None` where it holds no slice.
-    pub(crate) fn cut(&mut self, nals: &[&[u8]]) -> Option<Cut> {
+    pub(crate) fn packetize(&mut self, nals: &[&[u8]]) -> Option<AccessUnit> {
         let key = self.sets.take_in(nals);
         if !has_picture(nals) {
             return None;
@@ -155,11 +155,11 @@ impl Cutter {
         let whole: Vec<&[u8]> = sets.chain(nals.iter().filter(sent).copied()).collect();
         let payloads = packetize(&whole, PAYLOAD_LIMIT);
         self.sets.sent();
-        Some(Cut { payloads, key })
+        Some(AccessUnit { payloads, key })
     }
 
     /// The parameter sets so far.
-    pub(crate) fn sets(&self) -> &Sets {
+    pub(crate) fn sets(&self) -> &ParameterSets {
         &self.sets
     }
 }
@@ -205,31 +205,31 @@ mod tests {
 
     #[test]
     fn parameter_sets_share_a_packet_in_front_of_every_idr() {
-        let mut cutter = Cutter::default();
+        let mut packetizer = H264Packetizer::default();
         let idr = unit(0x65, 3000);
-        let first = cutter.cut(&[&[9, 0xF0], THE_SPS, THE_PPS, &idr]).unwrap();
+        let first = packetizer.packetize(&[&[9, 0xF0], THE_SPS, THE_PPS, &idr]).unwrap();
         assert!(first.key);
         assert_eq!(first.payloads[0][0] & 0x1F, 24, "in one packet");
         assert_eq!(received(&first.payloads), [THE_SPS, THE_PPS, &idr], "without the delimiter");
         let slice = unit(0x41, 100);
-        let between = cutter.cut(&[&slice]).unwrap();
+        let between = packetizer.packetize(&[&slice]).unwrap();
         assert!(!between.key);
         assert_eq!(received(&between.payloads), [&slice[..]]);
-        let bare = cutter.cut(&[&idr]).unwrap();
+        let bare = packetizer.packetize(&[&idr]).unwrap();
         assert!(bare.key);
         assert_eq!(received(&bare.payloads), [THE_SPS, THE_PPS, &idr], "repeated");
     }
 
     #[test]
     fn new_parameter_sets_replace_old_ones_and_unknown_ones_are_no_start() {
-        let mut cutter = Cutter::default();
+        let mut packetizer = H264Packetizer::default();
         let idr = unit(0x65, 30);
-        assert!(!cutter.cut(&[&idr]).unwrap().key, "no decoder can start without parameter sets");
-        assert!(cutter.cut(&[THE_SPS]).is_none(), "no picture in it");
-        assert!(!cutter.cut(&[&idr]).unwrap().key, "half of them");
-        assert!(cutter.cut(&[THE_PPS, &idr]).unwrap().key);
+        assert!(!packetizer.packetize(&[&idr]).unwrap().key, "no decoder can start without parameter sets");
+        assert!(packetizer.packetize(&[THE_SPS]).is_none(), "no picture in it");
+        assert!(!packetizer.packetize(&[&idr]).unwrap().key, "half of them");
+        assert!(packetizer.packetize(&[THE_PPS, &idr]).unwrap().key);
         let other: &[u8] = &[0x67, 0x42, 0xC0, 0x28, 0xBB];
-        let cut = cutter.cut(&[other, THE_PPS, &idr]).unwrap();
+        let cut = packetizer.packetize(&[other, THE_PPS, &idr]).unwrap();
         assert_eq!(received(&cut.payloads), [other, THE_PPS, &idr]);
     }
 

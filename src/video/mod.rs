@@ -28,7 +28,8 @@ use crate::{
     feed::{Fault, FeedWriter, Health},
     liveness,
     video::{
-        capture::dmabuf::Loan, decode::planes::Planes, pipeline::VideoPipeline, source_health::Again, sources::Source,
+        capture::dmabuf::BorrowedFrame, decode::planes::Planes, pipeline::VideoPipeline, source_health::Reopening,
+        sources::Source,
     },
 };
 
@@ -36,13 +37,13 @@ use crate::{
 const TICK: Duration = Duration::from_millis(50);
 
 /// What a source gave.
-enum Taken<'a> {
+pub(crate) enum SourceFrame<'a> {
     /// Nothing yet.
     Nothing,
     /// A picture to be coded, captured then.
     Planes { planes: &'a mut Planes, at: Mono },
     /// A picture in the camera's own memory.
-    Lent(Loan),
+    Lent(BorrowedFrame),
     /// A picture that is coded already (Annex B), captured then.
     Coded { stream: &'a [u8], at: Mono },
     /// The source has another size or rate now: it has to be opened again.
@@ -66,34 +67,36 @@ fn play(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault
     let mut source = Source::open(config, coded)?;
     out.set_health(Health::Starting);
     let mut pipeline = VideoPipeline::new(config, &source, out, asked);
-    pipeline.meet(&source)?;
+    pipeline.import_from(&source)?;
     while !stop.load(Ordering::Acquire) {
         liveness::turn();
         pipeline.steer(&mut source);
         let until = Mono::now() + TICK;
         let encoder = pipeline.waited_for();
         let changed = match source.next(until, encoder.as_deref(), &mut pipeline.meter.counts)? {
-            Taken::Nothing => pipeline.nothing(&source).map(|()| false)?,
-            Taken::Planes { planes, at } => pipeline.code(planes, at).map(|()| false)?,
-            Taken::Lent(loan) => {
+            SourceFrame::Nothing => pipeline.nothing(&source).map(|()| false)?,
+            SourceFrame::Planes { planes, at } => pipeline.code(planes, at).map(|()| false)?,
+            SourceFrame::Lent(loan) => {
                 pipeline.lend(loan);
                 false
             }
-            Taken::Coded { stream, at } => {
+            SourceFrame::Coded { stream, at } => {
                 pipeline.pass(stream, at);
                 false
             }
-            Taken::Changed => true,
+            SourceFrame::Changed => true,
         };
         let again = pipeline.again(&source)?;
         match again {
-            Some(Again::Key) => {
+            Some(Reopening::Key) => {
                 info!("video: {source}: a viewer waits for a keyframe: opened again, it begins with one")
             }
-            Some(Again::Raw) => warn!("video: {source}: viewers cannot use its H.264: opened again in another format"),
+            Some(Reopening::Raw) => {
+                warn!("video: {source}: viewers cannot use its H.264: opened again in another format")
+            }
             None => {}
         }
-        coded &= again != Some(Again::Raw);
+        coded &= again != Some(Reopening::Raw);
         if changed || again.is_some() {
             let asked = Mono::now();
             // Closed before it is opened again: a device is never open twice.
@@ -103,7 +106,7 @@ fn play(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault
                 out.set_health(Health::Starting);
             }
             pipeline = VideoPipeline::new(config, &source, out, asked).after(pipeline);
-            pipeline.meet(&source)?;
+            pipeline.import_from(&source)?;
         }
         pipeline.collect(&mut source)?;
         pipeline.tell();

@@ -11,12 +11,12 @@ use crate::{
     meter::{self, Counts, Meter},
     rate::{Full, Plan, Rate as Rates, Wanted},
     video::{
-        capture::dmabuf::Loan,
+        capture::dmabuf::BorrowedFrame,
         decode::planes::Planes,
-        encode::{Coded, Coder, budget::Budget, keyframes::KeyPolicy},
-        frame_pace::{Rate, Thinning},
-        h264::{self, Cut, Cutter},
-        source_health::{Again, Condition},
+        encode::{Coded, VideoEncoder, budget::Budget, keyframes::KeyframePolicy},
+        frame_pace::{FrameDropper, Rate},
+        h264::{self, AccessUnit, H264Packetizer},
+        source_health::{Reopening, SourceHealth},
         sources::{Source, clockstrip},
         v4l2::Node,
     },
@@ -37,7 +37,7 @@ pub(crate) struct VideoPipeline<'a> {
     asked: Mono,
     out: &'a FeedWriter,
     rate: Rate,
-    thinning: Thinning,
+    thinning: FrameDropper,
     /// What the viewers' networks allow, and when that was last looked at.
     rates: Rates,
     plan: Plan,
@@ -53,16 +53,16 @@ pub(crate) struct VideoPipeline<'a> {
     small: Option<Planes>,
     /// Pictures left out since one was coded, by the plan.
     left_out: u32,
-    keys: KeyPolicy,
-    coder: Coder<'a>,
+    keys: KeyframePolicy,
+    coder: VideoEncoder<'a>,
     /// For a source that codes itself.
-    cutter: Cutter,
+    packetizer: H264Packetizer,
     /// Whether the next picture has to be a key frame.
     key: bool,
     /// Whether a key frame was sent: before one, nothing is.
     started: bool,
     ticks: u64,
-    condition: Condition,
+    condition: SourceHealth,
     /// Pictures that a coded stream lacked when that was last looked at.
     lost: u64,
     pub(crate) meter: Meter,
@@ -72,7 +72,7 @@ impl<'a> VideoPipeline<'a> {
     /// For a source that was asked for at `asked`, and is open now.
     pub(crate) fn new(config: &'a Video, source: &Source, out: &'a FeedWriter, asked: Mono) -> Self {
         let now = Mono::now();
-        let interval = if source.makes_keys() { config.key_interval } else { Duration::MAX };
+        let interval = if source.makes_keyframes() { config.key_interval } else { Duration::MAX };
         let wished = Rate::whole(config.fps);
         // What the encoder will be given; a rate that is not known is hoped to be the wished one.
         let rate = source.rate().filter(|rate| rate.fps() <= wished.fps() * 1.1).unwrap_or(wished);
@@ -91,14 +91,14 @@ impl<'a> VideoPipeline<'a> {
             size: config.size,
             small: None,
             left_out: 0,
-            thinning: Thinning::new(source.rate(), config.fps),
-            keys: KeyPolicy::new(interval),
-            coder: Coder::new(config, rate, config.bitrate),
-            cutter: Cutter::default(),
+            thinning: FrameDropper::new(source.rate(), config.fps),
+            keys: KeyframePolicy::new(interval),
+            coder: VideoEncoder::new(config, rate, config.bitrate),
+            packetizer: H264Packetizer::default(),
             key: false,
             started: false,
             ticks: 0,
-            condition: Condition::new(source, &Counts::default(), now),
+            condition: SourceHealth::new(source, &Counts::default(), now),
             lost: 0,
             meter: Meter::new(now),
         }
@@ -123,14 +123,14 @@ impl<'a> VideoPipeline<'a> {
 
     /// Looks whether a camera and the board's encoder can share memory, before the first picture. Not where something is
     /// drawn into it.
-    pub(crate) fn meet(&mut self, source: &Source) -> Result<(), Fault> {
-        if self.config.clock || !self.coder.may_borrow() {
+    pub(crate) fn import_from(&mut self, source: &Source) -> Result<(), Fault> {
+        if self.config.clock || !self.coder.may_import_dmabuf() {
             return Ok(());
         }
-        match source.lendable() {
-            Some(lendable) => {
-                self.size = lendable.size;
-                self.coder.meet(Arc::new(lendable)).map_err(Fault::Failed)
+        match source.dmabuf_export() {
+            Some(dmabuf_export) => {
+                self.size = dmabuf_export.size;
+                self.coder.import_from(Arc::new(dmabuf_export)).map_err(Fault::Failed)
             }
             None => Ok(()),
         }
@@ -151,7 +151,7 @@ impl<'a> VideoPipeline<'a> {
         self.condition.reopen.wish(joined, broken, now);
         if self.keys.due(joined, broken, now) {
             self.key = true;
-            source.make_key();
+            source.force_keyframe();
         }
         if now.since(self.planned) < PLANNING {
             return;
@@ -169,7 +169,7 @@ impl<'a> VideoPipeline<'a> {
         self.look_at_shutter(source);
         self.coder.set_ceiling(wanted.ceiling);
         self.coder.steer(aim, self.rate.fps() / f64::from(self.plan.every));
-        source.lend(self.plan.shrink == 1 && self.coder.borrows());
+        source.lend(self.plan.shrink == 1 && self.coder.imports_dmabuf());
     }
 
     /// Once a second: a closed shutter is why a picture is black.
@@ -229,7 +229,7 @@ impl<'a> VideoPipeline<'a> {
     }
 
     /// Gives a picture of the camera to the encoder as it is.
-    pub(crate) fn lend(&mut self, loan: Loan) {
+    pub(crate) fn lend(&mut self, loan: BorrowedFrame) {
         self.condition.shown(&self.meter.counts, Mono::now());
         if !self.thinning.takes(loan.at) || self.is_left_out() {
             self.meter.counts.thinned += 1;
@@ -245,7 +245,7 @@ impl<'a> VideoPipeline<'a> {
             self.meter.coded_in(took);
             self.send(cut, at);
         }
-        source.lend(self.plan.shrink == 1 && self.coder.borrows());
+        source.lend(self.plan.shrink == 1 && self.coder.imports_dmabuf());
         source.take_back(self.coder.back())
     }
 
@@ -254,9 +254,9 @@ impl<'a> VideoPipeline<'a> {
         let now = Mono::now();
         self.condition.shown(&self.meter.counts, now);
         let nals: Vec<&[u8]> = h264::nals(stream).collect();
-        let cut = self.cutter.cut(&nals);
+        let cut = self.packetizer.packetize(&nals);
         let key = cut.as_ref().is_some_and(|cut| cut.key);
-        self.condition.watch.unit(&nals, self.cutter.sets(), key, now);
+        self.condition.watch.unit(&nals, self.packetizer.sets(), key, now);
         if key {
             self.condition.reopen.key(now);
         }
@@ -271,7 +271,7 @@ impl<'a> VideoPipeline<'a> {
     }
 
     /// Whether the source has to be opened again, for viewers who wait or because of what it sends.
-    pub(crate) fn again(&self, source: &Source) -> Result<Option<Again>, Fault> {
+    pub(crate) fn again(&self, source: &Source) -> Result<Option<Reopening>, Fault> {
         self.condition.again(source, Mono::now())
     }
 
@@ -287,8 +287,8 @@ impl<'a> VideoPipeline<'a> {
         self.condition.restart();
     }
 
-    fn send(&mut self, cut: Cut, at: Mono) {
-        let Cut { payloads, key } = cut;
+    fn send(&mut self, cut: AccessUnit, at: Mono) {
+        let AccessUnit { payloads, key } = cut;
         if key {
             self.keys.seen(Mono::now());
             self.key = false;
@@ -333,7 +333,7 @@ fn plan(rates: &mut Rates, requests: &EncoderRequests, full: Full, wanted: Wante
     let estimates: Vec<_> = networks.iter().map(|(estimate, _)| *estimate).collect();
     let (plan, thin) = rates.plan(&estimates, full, wanted, now);
     for ((_, network), thin) in networks.iter().zip(thin) {
-        network.set_thin(thin);
+        network.set_keyframe_only(thin);
     }
     plan
 }
@@ -373,7 +373,7 @@ mod tests {
         };
         say(&good, 3_000_000);
         say(&weak, 300_000);
-        let thin = || [&good, &weak, &new].map(|reader| reader.network().is_thin());
+        let thin = || [&good, &weak, &new].map(|reader| reader.network().is_keyframe_only());
         assert_eq!(
             (play(0, 3_000).bitrate, thin()),
             (2_000_000, [false, true, false]),

@@ -8,7 +8,7 @@ use crate::{
     clock::Mono,
     feed::{Fault, FeedWriter, Health},
     meter::Counts,
-    video::{capture::reopen::Reopen, decode::intake::Intake, h264::Watch, sources::Source},
+    video::{capture::reopen::Reopen, decode::intake::Intake, h264::StreamInspector, sources::Source},
 };
 
 /// A source without a picture for this many times its patience is opened again.
@@ -20,7 +20,7 @@ const NO_BEGINNING: Duration = Duration::from_secs(10);
 
 /// Why a source has to be opened again now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Again {
+pub(crate) enum Reopening {
     /// For the keyframe it begins with.
     Key,
     /// In another format than H.264.
@@ -28,7 +28,7 @@ pub(crate) enum Again {
 }
 
 /// What is known of a source since it was opened.
-pub(crate) struct Condition {
+pub(crate) struct SourceHealth {
     /// The source, as a person calls it.
     name: String,
     /// When it last gave a picture that could be used.
@@ -36,20 +36,20 @@ pub(crate) struct Condition {
     started: bool,
     intake: Intake,
     /// For a source that codes itself.
-    pub(crate) watch: Watch,
+    pub(crate) watch: StreamInspector,
     pub(crate) reopen: Reopen,
     /// What was said last.
     trouble: Option<String>,
 }
 
-impl Condition {
+impl SourceHealth {
     pub(crate) fn new(source: &Source, counts: &Counts, now: Mono) -> Self {
         Self {
             name: source.to_string(),
             alive: now,
             started: false,
             intake: Intake::new(counts, now),
-            watch: Watch::default(),
+            watch: StreamInspector::default(),
             reopen: Reopen::new(now),
             trouble: None,
         }
@@ -123,15 +123,15 @@ impl Condition {
     }
 
     /// Whether the source has to be opened again for its viewers, or given up.
-    pub(crate) fn again(&self, source: &Source, now: Mono) -> Result<Option<Again>, Fault> {
+    pub(crate) fn again(&self, source: &Source, now: Mono) -> Result<Option<Reopening>, Fault> {
         if !source.is_coded() || !source.is_camera() {
             return Ok(None);
         }
         let lost = self.watch.without_beginning(now) >= NO_BEGINNING;
         match (lost || self.watch.is_out_of_order(), source.has_raw()) {
-            (true, true) => Ok(Some(Again::Raw)),
+            (true, true) => Ok(Some(Reopening::Raw)),
             _ if lost => Err(Fault::Failed(format!("{}: {}", self.name, self.watch.no_beginning()))),
-            _ => Ok(self.reopen.is_due(now).then_some(Again::Key)),
+            _ => Ok(self.reopen.is_due(now).then_some(Reopening::Key)),
         }
     }
 }

@@ -71,7 +71,7 @@ impl Viewer {
         let decoder = self.decoder.get_or_insert_with(|| Decoder::new().unwrap());
         let picture = decoder.decode(&stream).ok()??;
         let ((width, _), (stride, ..)) = (picture.dimensions(), picture.strides());
-        clockstrip::read(picture.y(), stride, width)
+        sources::clockstrip::read(picture.y(), stride, width)
     }
 }
 
@@ -85,7 +85,7 @@ async fn a_viewer_sees_pictures_with_their_time_of_capture() {
         assert_eq!(frame.key, n == 0, "frame {n}");
         assert!(frame.payloads.iter().all(|p| p.len() <= 1160));
         let clock = viewer.see(&frame).expect("decoded, with its clock");
-        assert!(clock.abs_diff(clockstrip::value(frame.at.wall())) <= 1, "frame {n}");
+        assert!(clock.abs_diff(sources::clockstrip::value(frame.at.wall())) <= 1, "frame {n}");
         assert_eq!(frame.ticks, frame.at.ticks(90_000));
         if let Some((ticks, at)) = last {
             assert!(frame.ticks > ticks && frame.at > at);
@@ -149,7 +149,7 @@ async fn a_clip_is_coded_with_the_clock_drawn_in_and_thinned_to_the_rate() {
     for _ in 0..10 {
         let frame = frame(&mut reader).await;
         let clock = viewer.see(&frame).expect("the clock is drawn in");
-        assert!(clock.abs_diff(clockstrip::value(frame.at.wall())) <= 1);
+        assert!(clock.abs_diff(sources::clockstrip::value(frame.at.wall())) <= 1);
         last = frame.at;
     }
     // One may be early after one that was late; all together they are not.
@@ -176,10 +176,10 @@ async fn a_missing_camera_is_absent_and_a_broken_clip_failed() {
 /// A camera that codes itself, played from a file: sent as it is, its parameter sets repeated.
 #[tokio::test]
 async fn a_coded_clip_is_passed_through() {
-    let mut pattern = pattern::Pattern::new((320, 180), 60).unwrap();
+    let mut pattern = sources::pattern::Pattern::new((320, 180), 60).unwrap();
     let (rate, mut stream) = (frame_pace::Rate::whole(60), Vec::new());
     let config = Video { encoder: EncoderChoice::Software, bitrate: 300_000, ..Video::default() };
-    let mut coder = encode::Coder::new(&config, rate, 300_000);
+    let mut coder = encode::VideoEncoder::new(&config, rate, 300_000);
     for n in 0..12_u32 {
         let planes = pattern.draw(rate.time_of(n.into()), 1000 + n);
         coder.put(planes, n == 6, Mono(1) + rate.time_of(n.into()), &mut Counts::default()).unwrap();
@@ -188,7 +188,7 @@ async fn a_coded_clip_is_passed_through() {
         for payload in cut.payloads {
             let part = receiver.depacketize(&payload).unwrap();
             // Only the first key frame has parameter sets, as with many cameras.
-            let is_sets = h264::sps(&part).is_some();
+            let is_sets = h264::find_sps(&part).is_some();
             if !(n == 6 && is_sets) {
                 stream.extend_from_slice(&part);
             }
@@ -262,7 +262,7 @@ async fn a_coded_clip_that_viewers_cannot_show_is_not_told_as_ok() {
 
 #[tokio::test]
 async fn a_clip_of_which_nearly_nothing_can_be_shown_says_how_much() {
-    let mut pattern = pattern::Pattern::new((320, 180), 60).unwrap();
+    let mut pattern = sources::pattern::Pattern::new((320, 180), 60).unwrap();
     let planes = pattern.draw(Duration::ZERO, 7).clone();
     let pixels = [planes.y(), planes.u(), planes.v()].concat();
     let image = turbojpeg::YuvImage {

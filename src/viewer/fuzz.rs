@@ -13,7 +13,7 @@ use rtc::{
 };
 
 use crate::{
-    protocol::{Wanted, candidate::Ledger, sdp::Description},
+    protocol::{Wanted, candidate::CandidateBudget, sdp::Description},
     viewer::{
         peer::media_engine,
         send::{
@@ -32,8 +32,8 @@ pub(crate) fn sdp(text: &str) {
     let Ok(offer) = Description::parse(text) else { return };
     let mut negotiation = Negotiation::new(Wanted { video: true, audio: true, talk: false });
     for _ in 0..2 {
-        let mut ledger = Ledger::new(24, false);
-        let Ok(incoming) = negotiation.take_offer(&offer, &mut ledger) else { return };
+        let mut budget = CandidateBudget::new(24, false);
+        let Ok(incoming) = negotiation.take_offer(&offer, &mut budget) else { return };
         let Ok(stack) = answer(incoming.stack.clone()) else { return };
         if let Ok(text) = negotiation.own_answer(&stack, incoming, |line| vec![line.to_owned()]) {
             let own = Description::parse(&text).expect("the own answer can be read");

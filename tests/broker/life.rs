@@ -205,7 +205,7 @@ async fn nobody_waits_for_a_link_that_never_was() {
     );
     let state = board.outbox.state();
     board.stop().await;
-    assert_eq!(*state.borrow(), State::Over);
+    assert_eq!(*state.borrow(), State::Closed);
 }
 
 #[tokio::test]

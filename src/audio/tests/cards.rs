@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::*;
-use crate::audio::{capture::Ear, choose::choose};
+use crate::audio::{capture::Capture, choose::choose};
 
 const CHILD: &str = "FANLIGHT_ALSA_TEST";
 
@@ -214,7 +214,7 @@ with_alsa!(
     pcm.rush { type simmic rush 1 }
     "#,
     {
-        let open = |name: &str| Ear::open(name, 1).err().unwrap().to_string();
+        let open = |name: &str| Capture::open(name, 1).err().unwrap().to_string();
         for name in ["default", "file"] {
             assert!(open(name).contains("faster than time"), "{}", open(name));
         }
@@ -279,7 +279,7 @@ with_alsa!(
     pcm.slow { type simmic rate 2000 }
     "#,
     {
-        let open = |name: &str| Ear::open(name, 1).err().unwrap();
+        let open = |name: &str| Capture::open(name, 1).err().unwrap();
         assert!(
             matches!(open("busy"), Fault::Failed(s) if s.starts_with("microphone busy: open: busy: another program"))
         );

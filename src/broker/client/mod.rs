@@ -10,8 +10,8 @@ use bytes::Bytes;
 use crate::{
     broker::{
         backoff::GOOD,
-        link_error::{Kind, Trouble},
-        transport::{Local, Notes},
+        link_error::{Kind, LinkError},
+        transport::{Local, TransportNotes},
     },
     config::{self, Id, MqttVersion, Transport},
 };
@@ -45,19 +45,19 @@ pub(super) struct Setup<'a> {
 
 /// The side that says. Cheap to clone; every method only queues.
 #[derive(Clone)]
-pub(super) enum Mouth {
+pub(super) enum Publisher {
     V5(mqtt_v5::AsyncClient),
     V311(mqtt_v4::AsyncClient),
 }
 
 /// The side that hears, and that does the work of both. Its `poll` must not be given up half-way.
-pub(super) enum Ears {
-    V5(v5::Ears),
-    V311(v311::Ears),
+pub(super) enum MessageStream {
+    V5(v5::MessageStream),
+    V311(v311::MessageStream),
 }
 
 /// What the ears hear.
-pub(super) enum Heard {
+pub(super) enum Inbound {
     /// The broker took the login; whether it keeps retained messages.
     LoggedIn { retains: bool },
     /// A message on a subscribed topic.
@@ -76,12 +76,12 @@ pub(super) struct Message {
     pub(super) skipped: Option<usize>,
     pub(super) retain: bool,
     /// With QoS 0 the broker wants none.
-    pub(super) receipt: Option<Receipt>,
+    pub(super) ack: Option<Ack>,
 }
 
 /// What is given back to the broker once a message was handed on.
 #[derive(Debug, Clone)]
-pub(super) enum Receipt {
+pub(super) enum Ack {
     V5(mqtt_v5::ManualAck),
     V311(mqtt_v4::ManualAck),
 }
@@ -97,36 +97,36 @@ pub(super) struct Handling {
 
 /// The connection is over: what was asked for will not happen.
 #[derive(Debug)]
-pub(super) struct Over;
+pub(super) struct Disconnected;
 
 /// Prepares a connection; it is made by the first `poll`.
-pub(super) fn open(setup: Setup<'_>) -> Result<(Mouth, Ears, Arc<Notes>), Trouble> {
-    let notes = Arc::new(Notes::new(Arc::clone(&setup.local)));
+pub(super) fn open(setup: Setup<'_>) -> Result<(Publisher, MessageStream, Arc<TransportNotes>), LinkError> {
+    let notes = Arc::new(TransportNotes::new(Arc::clone(&setup.local)));
     Ok(match setup.config.version {
         MqttVersion::V5 => {
-            let (mouth, ears) = v5::open(setup, Arc::clone(&notes))?;
-            (Mouth::V5(mouth), Ears::V5(ears), notes)
+            let (publisher, incoming) = v5::open(setup, Arc::clone(&notes))?;
+            (Publisher::V5(publisher), MessageStream::V5(incoming), notes)
         }
         MqttVersion::V311 => {
-            let (mouth, ears) = v311::open(setup, Arc::clone(&notes))?;
-            (Mouth::V311(mouth), Ears::V311(ears), notes)
+            let (publisher, incoming) = v311::open(setup, Arc::clone(&notes))?;
+            (Publisher::V311(publisher), MessageStream::V311(incoming), notes)
         }
     })
 }
 
-impl Ears {
+impl MessageStream {
     /// Goes on with the connection until something is heard. After an error the connection is over.
-    pub(super) async fn poll(&mut self) -> Result<Heard, Trouble> {
+    pub(super) async fn poll(&mut self) -> Result<Inbound, LinkError> {
         match self {
-            Self::V5(ears) => ears.poll().await,
-            Self::V311(ears) => ears.poll().await,
+            Self::V5(incoming) => incoming.poll().await,
+            Self::V311(incoming) => incoming.poll().await,
         }
     }
 }
 
-impl Mouth {
+impl Publisher {
     /// Subscribes with QoS 1; tells what the broker said to each filter, and waits for that.
-    pub(super) async fn subscribe(&self, filters: &[String]) -> Result<Vec<Result<(), String>>, Over> {
+    pub(super) async fn subscribe(&self, filters: &[String]) -> Result<Vec<Result<(), String>>, Disconnected> {
         match self {
             Self::V5(client) => v5::subscribe(client, filters).await,
             Self::V311(client) => v311::subscribe(client, filters).await,
@@ -134,33 +134,40 @@ impl Mouth {
     }
 
     /// Publishes with QoS 1. Waits while the broker owes too many acknowledgements.
-    pub(super) async fn publish(&self, topic: String, payload: Bytes, handling: Handling) -> Result<(), Over> {
+    pub(super) async fn publish(&self, topic: String, payload: Bytes, handling: Handling) -> Result<(), Disconnected> {
         match self {
-            Self::V5(c) => c.publish(topic, payload, v5::handling(handling)).await.map_err(|_| Over),
-            Self::V311(c) => c.publish(topic, payload, v311::handling(handling)).await.map_err(|_| Over),
+            Self::V5(c) => c.publish(topic, payload, v5::handling(handling)).await.map_err(|_| Disconnected),
+            Self::V311(c) => c.publish(topic, payload, v311::handling(handling)).await.map_err(|_| Disconnected),
         }
     }
 
     /// As `publish`, and waits for the broker's acknowledgement.
-    pub(super) async fn publish_surely(&self, topic: String, payload: Bytes, handling: Handling) -> Result<(), Over> {
+    pub(super) async fn publish_surely(
+        &self,
+        topic: String,
+        payload: Bytes,
+        handling: Handling,
+    ) -> Result<(), Disconnected> {
         match self {
             Self::V5(c) => {
-                let notice = c.publish_tracked(topic, payload, v5::handling(handling)).await.map_err(|_| Over)?;
-                notice.wait_completion_async().await.map_err(|_| Over)
+                let notice =
+                    c.publish_tracked(topic, payload, v5::handling(handling)).await.map_err(|_| Disconnected)?;
+                notice.wait_completion_async().await.map_err(|_| Disconnected)
             }
             Self::V311(c) => {
-                let notice = c.publish_tracked(topic, payload, v311::handling(handling)).await.map_err(|_| Over)?;
-                notice.wait_completion_async().await.map_err(|_| Over)
+                let notice =
+                    c.publish_tracked(topic, payload, v311::handling(handling)).await.map_err(|_| Disconnected)?;
+                notice.wait_completion_async().await.map_err(|_| Disconnected)
             }
         }
     }
 
     /// Tells the broker that a message was taken. `false` where the client has no room for that now, or its connection is
     /// over; in that case the broker sends the message again.
-    pub(super) fn acknowledge(&self, receipt: &Receipt) -> bool {
-        match (self, receipt) {
-            (Self::V5(client), Receipt::V5(ack)) => client.try_manual_ack(ack.clone()).is_ok(),
-            (Self::V311(client), Receipt::V311(ack)) => client.try_manual_ack(ack.clone()).is_ok(),
+    pub(super) fn acknowledge(&self, ack: &Ack) -> bool {
+        match (self, ack) {
+            (Self::V5(client), Ack::V5(ack)) => client.try_manual_ack(ack.clone()).is_ok(),
+            (Self::V311(client), Ack::V311(ack)) => client.try_manual_ack(ack.clone()).is_ok(),
             _ => true,
         }
     }
@@ -194,37 +201,37 @@ enum Login {
 }
 
 impl Login {
-    fn explain(self, setup: &config::Broker, device: &Id) -> Trouble {
+    fn explain(self, setup: &config::Broker, device: &Id) -> LinkError {
         let user = match &setup.login {
             Some(login) => format!("user {}", login.user),
             None => "no user".to_owned(),
         };
         match self {
-            Self::Credentials => Trouble::new(
+            Self::Credentials => LinkError::new(
                 Kind::Login,
                 format!("log in with {user}: refused; check user, password and the broker's ACL"),
             ),
-            Self::ClientId => Trouble::new(Kind::Login, format!("log in: the broker refuses the client id {device}")),
+            Self::ClientId => LinkError::new(Kind::Login, format!("log in: the broker refuses the client id {device}")),
             Self::Version => version_refused(setup.version),
-            Self::Busy => Trouble::new(Kind::Busy, "log in: the broker has no room now"),
-            Self::Other(said) => Trouble::new(Kind::Login, format!("log in with {user}: the broker said {said}")),
+            Self::Busy => LinkError::new(Kind::Busy, "log in: the broker has no room now"),
+            Self::Other(said) => LinkError::new(Kind::Login, format!("log in with {user}: the broker said {said}")),
         }
     }
 }
 
-fn version_refused(ours: MqttVersion) -> Trouble {
+fn version_refused(ours: MqttVersion) -> LinkError {
     let text = match ours {
         MqttVersion::V5 => {
             "log in: the answer is not MQTT 5; set version = \"3.1.1\", or write wss:// or ws:// if this port is the one for browsers"
         }
         MqttVersion::V311 => "log in: the broker does not speak MQTT 3.1.1; set version = \"5\"",
     };
-    Trouble::new(Kind::Version, text)
+    LinkError::new(Kind::Version, text)
 }
 
 /// The stream ended. Before the login that is how brokers say that they expected something else: TLS, or an older
 /// version, whose refusal is no valid MQTT 5.
-fn closed(config: &config::Broker, device: &Id, lasted: Option<Duration>) -> Trouble {
+fn closed(config: &config::Broker, device: &Id, lasted: Option<Duration>) -> LinkError {
     let text = match (lasted, config.transport, config.port, config.version) {
         // What MQTT 3.1.1 has no word for, and some MQTT 5 brokers do not say.
         (Some(lasted), ..) if lasted < GOOD => format!(
@@ -240,22 +247,22 @@ fn closed(config: &config::Broker, device: &Id, lasted: Option<Duration>) -> Tro
             .to_owned(),
         (None, ..) => "log in: the broker closed the connection without an answer".to_owned(),
     };
-    Trouble::new(Kind::Lost, text)
+    LinkError::new(Kind::Lost, text)
 }
 
-pub(super) fn websocket_refused(config: &config::Broker, said: impl std::fmt::Display) -> Trouble {
-    Trouble::new(
+pub(super) fn websocket_refused(config: &config::Broker, said: impl std::fmt::Display) -> LinkError {
+    LinkError::new(
         Kind::WebSocket,
         format!("open the WebSocket at path {}: {said}; is it the broker's WebSocket port and path?", config.path),
     )
 }
 
-fn silent(keep_alive: Duration) -> Trouble {
-    Trouble::new(Kind::Lost, format!("no answer to a ping within {} s", keep_alive.as_secs()))
+fn silent(keep_alive: Duration) -> LinkError {
+    LinkError::new(Kind::Lost, format!("no answer to a ping within {} s", keep_alive.as_secs()))
 }
 
-fn oversize(bytes: usize) -> Trouble {
-    Trouble::new(
+fn oversize(bytes: usize) -> LinkError {
+    LinkError::new(
         Kind::Oversize,
         format!(
             "the broker sent a packet of {bytes} bytes that is no message: this is not MQTT, or the broker is broken"
@@ -294,9 +301,12 @@ mod tests {
             (Login::Other("Banned".into()), Kind::Login, "Banned"),
         ];
         for (login, kind, words) in rows {
-            let trouble = login.explain(&config, &device);
-            assert_eq!(trouble.kind, kind);
-            assert!(trouble.to_string().contains(words) && !trouble.to_string().contains("hunter2"), "{trouble}");
+            let link_error = login.explain(&config, &device);
+            assert_eq!(link_error.kind, kind);
+            assert!(
+                link_error.to_string().contains(words) && !link_error.to_string().contains("hunter2"),
+                "{link_error}"
+            );
         }
     }
 }

@@ -9,26 +9,26 @@ use mqtt_v4::{
 };
 
 use super::{
-    Handling, Heard, INFLIGHT, Login, Message, Over, PACKET_MAX, REQUESTS, Receipt, SENT_MAX, Setup, closed,
+    Ack, Disconnected, Handling, INFLIGHT, Inbound, Login, Message, PACKET_MAX, REQUESTS, SENT_MAX, Setup, closed,
     keep_alive_s, oversize, silent, version_refused,
 };
 use crate::{
     broker::{
-        link_error::{Kind, Trouble},
-        transport::{self, Notes},
+        link_error::{Kind, LinkError},
+        transport::{self, TransportNotes},
     },
     config::{self, Id},
 };
 
-pub(in crate::broker) struct Ears {
+pub(in crate::broker) struct MessageStream {
     events: Box<EventLoop>,
     config: Arc<config::Broker>,
     device: Id,
-    notes: Arc<Notes>,
+    notes: Arc<TransportNotes>,
     logged_in: Option<Instant>,
 }
 
-pub(super) fn open(setup: Setup<'_>, notes: Arc<Notes>) -> Result<(AsyncClient, Ears), Trouble> {
+pub(super) fn open(setup: Setup<'_>, notes: Arc<TransportNotes>) -> Result<(AsyncClient, MessageStream), LinkError> {
     let config = Arc::clone(setup.config);
     // TLS and WebSocket are done below (`wire.rs`): for the client every broker is a TCP one.
     let broker = Broker::tcp(config.host.clone(), config.port);
@@ -48,17 +48,23 @@ pub(super) fn open(setup: Setup<'_>, notes: Arc<Notes>) -> Result<(AsyncClient, 
     let (client, mut events) = AsyncClient::builder(options)
         .capacity(REQUESTS)
         .try_build()
-        .map_err(|e| Trouble::new(Kind::Protocol, format!("prepare MQTT: {e}")))?;
+        .map_err(|e| LinkError::new(Kind::Protocol, format!("prepare MQTT: {e}")))?;
     let mut network = NetworkOptions::new();
     network.set_connection_timeout(transport::DEADLINE.as_secs());
     events.set_network_options(network);
-    Ok((client, Ears { events: Box::new(events), config, device: setup.device.clone(), notes, logged_in: None }))
+    Ok((
+        client,
+        MessageStream { events: Box::new(events), config, device: setup.device.clone(), notes, logged_in: None },
+    ))
 }
 
-pub(super) async fn subscribe(client: &AsyncClient, filters: &[String]) -> Result<Vec<Result<(), String>>, Over> {
+pub(super) async fn subscribe(
+    client: &AsyncClient,
+    filters: &[String],
+) -> Result<Vec<Result<(), String>>, Disconnected> {
     let filters = filters.iter().map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce));
-    let notice = client.subscribe_many_tracked(filters).await.map_err(|_| Over)?;
-    let answer = notice.wait_async().await.map_err(|_| Over)?;
+    let notice = client.subscribe_many_tracked(filters).await.map_err(|_| Disconnected)?;
+    let answer = notice.wait_async().await.map_err(|_| Disconnected)?;
     let said = answer.return_codes.iter().map(|code| match code {
         SubscribeReasonCode::Success(_) => Ok(()),
         SubscribeReasonCode::Failure => Err("refused".to_owned()),
@@ -70,8 +76,8 @@ pub(super) fn handling(handling: Handling) -> PublishOptions {
     PublishOptions::at_least_once().retain(handling.retain)
 }
 
-impl Ears {
-    pub(super) async fn poll(&mut self) -> Result<Heard, Trouble> {
+impl MessageStream {
+    pub(super) async fn poll(&mut self) -> Result<Inbound, LinkError> {
         let event = match self.events.poll().await {
             Ok(event) => event,
             Err(error) => return Err(self.explain(&error)),
@@ -80,27 +86,27 @@ impl Ears {
             Event::Incoming(Packet::ConnAck(_)) => {
                 self.logged_in = Some(Instant::now());
                 self.notes.logged_in();
-                Heard::LoggedIn { retains: true }
+                Inbound::LoggedIn { retains: true }
             }
             Event::Incoming(Packet::Publish(publish)) => {
-                let receipt = match publish.qos {
+                let ack = match publish.qos {
                     QoS::AtMostOnce => None,
                     QoS::AtLeastOnce => Some(mqtt_v4::ManualAck::PubAck(mqtt_v4::PubAck::new(publish.pkid))),
                     QoS::ExactlyOnce => Some(mqtt_v4::ManualAck::PubRec(mqtt_v4::PubRec::new(publish.pkid))),
                 };
-                Heard::Message(Message {
+                Inbound::Message(Message {
                     topic: publish.topic,
                     skipped: self.notes.skipped(&publish.payload),
                     payload: publish.payload,
                     retain: publish.retain,
-                    receipt: receipt.map(Receipt::V311),
+                    ack: ack.map(Ack::V311),
                 })
             }
-            _ => Heard::Other,
+            _ => Inbound::Other,
         })
     }
 
-    fn explain(&self, error: &ConnectionError) -> Trouble {
+    fn explain(&self, error: &ConnectionError) -> LinkError {
         match error {
             ConnectionError::ConnectionRefused(code) => login(*code).explain(&self.config, &self.device),
             ConnectionError::NetworkTimeout => self.notes.timed_out(),
@@ -112,7 +118,7 @@ impl Ears {
         }
     }
 
-    fn broken(&self, error: &ConnectionError) -> Trouble {
+    fn broken(&self, error: &ConnectionError) -> LinkError {
         match error {
             ConnectionError::MqttState(StateError::AwaitPingResp) | ConnectionError::FlushTimeout => {
                 silent(self.config.keep_alive)
@@ -126,7 +132,7 @@ impl Ears {
             ConnectionError::MqttState(StateError::Deserialization(_)) if self.logged_in.is_none() => {
                 version_refused(self.config.version)
             }
-            other => Trouble::new(Kind::Protocol, format!("MQTT: {other}")),
+            other => LinkError::new(Kind::Protocol, format!("MQTT: {other}")),
         }
     }
 }

@@ -11,26 +11,26 @@ use mqtt_v5::{
 };
 
 use super::{
-    Handling, Heard, INFLIGHT, Login, Message, Over, PACKET_MAX, REQUESTS, Receipt, SESSION_EXPIRY_S, Setup,
+    Ack, Disconnected, Handling, INFLIGHT, Inbound, Login, Message, PACKET_MAX, REQUESTS, SESSION_EXPIRY_S, Setup,
     UNACKNOWLEDGED, WILL_DELAY_S, closed, keep_alive_s, oversize, silent, version_refused,
 };
 use crate::{
     broker::{
-        link_error::{Kind, Trouble},
-        transport::{self, Notes},
+        link_error::{Kind, LinkError},
+        transport::{self, TransportNotes},
     },
     config::{self, Id},
 };
 
-pub(in crate::broker) struct Ears {
+pub(in crate::broker) struct MessageStream {
     events: Box<EventLoop>,
     config: Arc<config::Broker>,
     device: Id,
-    notes: Arc<Notes>,
+    notes: Arc<TransportNotes>,
     logged_in: Option<Instant>,
 }
 
-pub(super) fn open(setup: Setup<'_>, notes: Arc<Notes>) -> Result<(AsyncClient, Ears), Trouble> {
+pub(super) fn open(setup: Setup<'_>, notes: Arc<TransportNotes>) -> Result<(AsyncClient, MessageStream), LinkError> {
     let config = Arc::clone(setup.config);
     // TLS and WebSocket are done below (`wire.rs`): for the client every broker is a TCP one.
     let broker = Broker::tcp(config.host.clone(), config.port);
@@ -68,11 +68,17 @@ pub(super) fn open(setup: Setup<'_>, notes: Arc<Notes>) -> Result<(AsyncClient, 
     let (client, events) = AsyncClient::builder(options)
         .capacity(REQUESTS)
         .try_build()
-        .map_err(|e| Trouble::new(Kind::Protocol, format!("prepare MQTT: {e}")))?;
-    Ok((client, Ears { events: Box::new(events), config, device: setup.device.clone(), notes, logged_in: None }))
+        .map_err(|e| LinkError::new(Kind::Protocol, format!("prepare MQTT: {e}")))?;
+    Ok((
+        client,
+        MessageStream { events: Box::new(events), config, device: setup.device.clone(), notes, logged_in: None },
+    ))
 }
 
-pub(super) async fn subscribe(client: &AsyncClient, filters: &[String]) -> Result<Vec<Result<(), String>>, Over> {
+pub(super) async fn subscribe(
+    client: &AsyncClient,
+    filters: &[String],
+) -> Result<Vec<Result<(), String>>, Disconnected> {
     let filters = filters.iter().map(|filter| {
         let mut filter = SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce);
         // A retained request is dropped, which takes the flag to know it by; and old ones are not even sent.
@@ -80,8 +86,8 @@ pub(super) async fn subscribe(client: &AsyncClient, filters: &[String]) -> Resul
         filter.retain_forward_rule = RetainForwardRule::Never;
         filter
     });
-    let notice = client.subscribe_many_tracked(filters).await.map_err(|_| Over)?;
-    let answer = notice.wait_async().await.map_err(|_| Over)?;
+    let notice = client.subscribe_many_tracked(filters).await.map_err(|_| Disconnected)?;
+    let answer = notice.wait_async().await.map_err(|_| Disconnected)?;
     let said = answer.return_codes.iter().map(|code| match code {
         SubscribeReasonCode::Success(_) => Ok(()),
         refused => Err(format!("{refused:?}")),
@@ -97,8 +103,8 @@ pub(super) fn handling(handling: Handling) -> PublishOptions {
     })
 }
 
-impl Ears {
-    pub(super) async fn poll(&mut self) -> Result<Heard, Trouble> {
+impl MessageStream {
+    pub(super) async fn poll(&mut self) -> Result<Inbound, LinkError> {
         let event = match self.events.poll().await {
             Ok(event) => event,
             Err(error) => return Err(self.explain(&error)),
@@ -108,31 +114,31 @@ impl Ears {
                 self.logged_in = Some(Instant::now());
                 self.notes.logged_in();
                 let retains = ack.properties.and_then(|p| p.retain_available) != Some(0);
-                Heard::LoggedIn { retains }
+                Inbound::LoggedIn { retains }
             }
             Event::Incoming(Packet::Publish(publish)) => {
-                let receipt = match publish.qos {
+                let ack = match publish.qos {
                     QoS::AtMostOnce => None,
                     _ => Some(ack(&publish)),
                 };
-                Heard::Message(Message {
+                Inbound::Message(Message {
                     topic: publish.topic,
                     skipped: self.notes.skipped(&publish.payload),
                     payload: publish.payload,
                     retain: publish.retain,
-                    receipt,
+                    ack,
                 })
             }
             Event::Incoming(Packet::PubAck(ack))
                 if !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) =>
             {
-                Heard::Refused(format!("{:?}", ack.reason))
+                Inbound::Refused(format!("{:?}", ack.reason))
             }
-            _ => Heard::Other,
+            _ => Inbound::Other,
         })
     }
 
-    fn explain(&self, error: &ConnectionError) -> Trouble {
+    fn explain(&self, error: &ConnectionError) -> LinkError {
         match error {
             ConnectionError::ConnectionRefused(code) => login(*code).explain(&self.config, &self.device),
             ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }) => {
@@ -148,7 +154,7 @@ impl Ears {
         }
     }
 
-    fn broken(&self, error: &ConnectionError) -> Trouble {
+    fn broken(&self, error: &ConnectionError) -> LinkError {
         match error {
             ConnectionError::MqttState(StateError::AwaitPingResp) => silent(self.config.keep_alive),
             ConnectionError::MqttState(
@@ -162,11 +168,11 @@ impl Ears {
             ConnectionError::MqttState(StateError::Deserialization(_)) if self.logged_in.is_none() => {
                 version_refused(self.config.version)
             }
-            other => Trouble::new(Kind::Protocol, format!("MQTT: {other}")),
+            other => LinkError::new(Kind::Protocol, format!("MQTT: {other}")),
         }
     }
 
-    fn dismissed(&self, reason: Reason, words: Option<&str>) -> Trouble {
+    fn dismissed(&self, reason: Reason, words: Option<&str>) -> LinkError {
         let words = words.map_or_else(String::new, |words| format!(" ({words})"));
         match reason {
             Reason::SessionTakenOver => {
@@ -175,17 +181,17 @@ impl Ears {
                      give each its own device id",
                     self.device
                 );
-                Trouble::new(Kind::TakenOver, text)
+                LinkError::new(Kind::TakenOver, text)
             }
-            Reason::ServerShuttingDown => Trouble::new(Kind::Lost, format!("the broker shuts down{words}")),
-            Reason::ServerBusy => Trouble::new(Kind::Busy, format!("the broker has no room now{words}")),
-            other => Trouble::new(Kind::Lost, format!("the broker ended the connection: {other:?}{words}")),
+            Reason::ServerShuttingDown => LinkError::new(Kind::Lost, format!("the broker shuts down{words}")),
+            Reason::ServerBusy => LinkError::new(Kind::Busy, format!("the broker has no room now{words}")),
+            other => LinkError::new(Kind::Lost, format!("the broker ended the connection: {other:?}{words}")),
         }
     }
 }
 
-fn ack(publish: &mqtt_v5::Publish) -> Receipt {
-    Receipt::V5(match publish.qos {
+fn ack(publish: &mqtt_v5::Publish) -> Ack {
+    Ack::V5(match publish.qos {
         QoS::ExactlyOnce => mqtt_v5::ManualAck::PubRec(mqtt_v5::PubRec::new(publish.pkid, None)),
         _ => mqtt_v5::ManualAck::PubAck(mqtt_v5::PubAck::new(publish.pkid, None)),
     })

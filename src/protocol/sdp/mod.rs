@@ -12,7 +12,7 @@ pub use codec::{Choice, FEEDBACK_AUDIO, FEEDBACK_VIDEO};
 
 use super::{
     ErrorName, Refusal,
-    candidate::{self, Ledger, Verdict},
+    candidate::{self, CandidateBudget, Verdict},
 };
 
 /// Bytes of a session description.
@@ -297,12 +297,12 @@ impl Line {
     }
 
     /// The candidates of this line that may be used, and how many may not.
-    pub fn usable_candidates(&self, ledger: &mut Ledger) -> (Vec<String>, usize) {
+    pub fn usable_candidates(&self, budget: &mut CandidateBudget) -> (Vec<String>, usize) {
         let mut usable = Vec::new();
         for line in &self.candidates {
-            if let Verdict::Take { line, family } = candidate::judge(line, ledger.loopback())
+            if let Verdict::Take { line, family } = candidate::judge(line, budget.loopback())
                 && !usable.contains(&line)
-                && ledger.admit(family).is_ok()
+                && budget.admit(family).is_ok()
             {
                 usable.push(line);
             }

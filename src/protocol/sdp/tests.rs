@@ -257,10 +257,14 @@ fn candidates_inside_obey_the_same_rules() {
          a=candidate:3 1 UDP 5 ::ffff:192.0.2.7 9 typ host\r\na=candidate:1 1 udp 5 192.0.2.1 9 typ host",
     );
     let line = &parse(&text).lines[0];
-    let (usable, dropped) = line.usable_candidates(&mut Ledger::new(24, false));
+    let (usable, dropped) = line.usable_candidates(&mut CandidateBudget::new(24, false));
     assert_eq!(usable, ["candidate:1 1 udp 5 192.0.2.1 9 typ host", "candidate:3 1 UDP 5 192.0.2.7 9 typ host"]);
     assert_eq!(dropped, 2);
-    assert_eq!(line.usable_candidates(&mut Ledger::new(1, true)).0.len(), 1, "and count against the same limit");
+    assert_eq!(
+        line.usable_candidates(&mut CandidateBudget::new(1, true)).0.len(),
+        1,
+        "and count against the same limit"
+    );
 }
 
 /// Cut off anywhere, and with any byte changed to one that means something, a description is read or refused.

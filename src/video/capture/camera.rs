@@ -10,11 +10,11 @@ use crate::{
     feed::Fault,
     meter::Counts,
     video::{
-        Taken,
+        SourceFrame,
         capture::{
-            dmabuf::{Lendable, Loan},
+            dmabuf::{BorrowedFrame, DmabufExport},
             modes::{self, Mode, Wish},
-            privacy::Shutter,
+            privacy::PrivacySwitch,
         },
         decode::{
             jpeg::{Jpeg, Refusal},
@@ -37,7 +37,7 @@ pub(crate) struct Camera {
     unpacker: Unpacker,
     /// Controls of the encoder inside the camera that it has.
     knobs: Vec<u32>,
-    shutter: Shutter,
+    shutter: PrivacySwitch,
     /// Whether it has formats other than H.264 that the configuration allows.
     has_raw: bool,
     bitrate: u32,
@@ -112,7 +112,7 @@ impl Camera {
             // Before the start: the Raspberry Pi's encoder takes it only then.
             let _ = node.set_control(v4l2::REPEAT_SEQ_HEADER, 1);
         }
-        let shutter = Shutter::new(&node);
+        let shutter = PrivacySwitch::new(&node);
         let node = Arc::new(node);
         let stream = Stream::start(Arc::clone(&node), planarity).map_err(|e| fault(path, "start capture", &e))?;
         let (width, height) = given.size;
@@ -151,7 +151,7 @@ impl Camera {
     }
 
     /// Asks the encoder inside the camera for a key frame.
-    pub(crate) fn make_key(&mut self) {
+    pub(crate) fn force_keyframe(&mut self) {
         self.turn(v4l2::FORCE_KEY_FRAME, 1);
     }
 
@@ -164,14 +164,14 @@ impl Camera {
     }
 
     /// Its memory, for an encoder that can read it; `None` where pictures are not raw, or the driver does not lend it.
-    pub(crate) fn lendable(&self) -> Option<Lendable> {
+    pub(crate) fn dmabuf_export(&self) -> Option<DmabufExport> {
         if !matches!(self.unpacker, Unpacker::Raw(..)) {
             return None;
         }
         let buffers = self.stream.export();
         let buffers = buffers.inspect_err(|e| debug!("{}: does not lend its memory: {e}", self.name)).ok()?;
         let Given { fourcc, size, colour, ref strides, .. } = self.given;
-        Some(Lendable { fourcc, size, strides: strides.clone(), colour, buffers })
+        Some(DmabufExport { fourcc, size, strides: strides.clone(), colour, buffers })
     }
 
     /// Lends the next pictures instead of unpacking them.
@@ -205,11 +205,16 @@ impl Camera {
 
     /// The newest picture, waited for at most until then, or until `beside` has something. Coded pictures are all taken, in
     /// order: each needs the one before.
-    pub(crate) fn next(&mut self, until: Mono, beside: Option<&Node>, counts: &mut Counts) -> Result<Taken<'_>, Fault> {
+    pub(crate) fn next(
+        &mut self,
+        until: Mono,
+        beside: Option<&Node>,
+        counts: &mut Counts,
+    ) -> Result<SourceFrame<'_>, Fault> {
         let ready = self.node.wait(until.since(Mono::now()), beside).map_err(|e| self.lost("wait", &e))?;
         if ready.event {
             match self.node.event() {
-                Some(Event::SourceChange) => return Ok(Taken::Changed),
+                Some(Event::SourceChange) => return Ok(SourceFrame::Changed),
                 Some(Event::EndOfStream) => return Err(Fault::Failed(format!("{}: it ended the stream", self.name))),
                 Some(Event::Control { id: v4l2::PRIVACY, value }) => self.shutter.told(value),
                 Some(Event::Control { .. }) | None => {}
@@ -220,13 +225,13 @@ impl Camera {
                 let gone = self.node.identity().err();
                 return Err(self.lost("capture", &gone.unwrap_or_else(|| io::Error::other("it stopped"))));
             }
-            return Ok(Taken::Nothing);
+            return Ok(SourceFrame::Nothing);
         }
         let buffer = self.newest(counts).map_err(|e| self.lost("capture", &e))?;
-        let Some(buffer) = buffer else { return Ok(Taken::Nothing) };
+        let Some(buffer) = buffer else { return Ok(SourceFrame::Nothing) };
         let at = buffer.at;
         if self.lends {
-            return Ok(Taken::Lent(Loan { buffer, at }));
+            return Ok(SourceFrame::Lent(BorrowedFrame { buffer, at }));
         }
         let unpacked = self.unpacker.unpack(&self.stream, &buffer, &self.given);
         self.stream.give(buffer).map_err(|e| self.lost("capture", &e))?;
@@ -234,7 +239,7 @@ impl Camera {
             Ok(()) => Ok(self.unpacker.taken(at)),
             Err(Refusal(why)) => {
                 counts.refuse(why);
-                Ok(Taken::Nothing)
+                Ok(SourceFrame::Nothing)
             }
         }
     }
@@ -312,11 +317,11 @@ impl Unpacker {
         }
     }
 
-    fn taken(&mut self, at: Mono) -> Taken<'_> {
+    fn taken(&mut self, at: Mono) -> SourceFrame<'_> {
         match self {
-            Self::Raw(_, planes) | Self::Jpeg(_, Some(planes)) => Taken::Planes { planes, at },
-            Self::Jpeg(_, None) => Taken::Nothing,
-            Self::Coded(stream) => Taken::Coded { stream, at },
+            Self::Raw(_, planes) | Self::Jpeg(_, Some(planes)) => SourceFrame::Planes { planes, at },
+            Self::Jpeg(_, None) => SourceFrame::Nothing,
+            Self::Coded(stream) => SourceFrame::Coded { stream, at },
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 
 /// Memory of a camera that can be lent, and how a picture lies in it.
 #[derive(Debug)]
-pub(crate) struct Lendable {
+pub(crate) struct DmabufExport {
     /// Pixel format.
     pub(crate) fourcc: FourCc,
     /// Width and height in pixels.
@@ -26,7 +26,7 @@ pub(crate) struct Lendable {
 
 /// A picture that was lent; its buffer has to come back to the camera.
 #[derive(Debug)]
-pub(crate) struct Loan {
+pub(crate) struct BorrowedFrame {
     /// The camera's buffer.
     pub(crate) buffer: Buffer,
     /// When it was captured.

@@ -17,13 +17,13 @@ const SLOW: Duration = Duration::from_millis(100);
 
 /// What is known of a shutter.
 #[derive(Debug, Default)]
-pub(crate) struct Shutter {
+pub(crate) struct PrivacySwitch {
     closed: bool,
     /// Whether the camera is asked.
     asks: bool,
 }
 
-impl Shutter {
+impl PrivacySwitch {
     /// Asks for events of a camera that has a shutter.
     pub(crate) fn new(node: &Node) -> Self {
         let has = node.has_control(v4l2::PRIVACY);
@@ -78,7 +78,7 @@ mod tests {
             (Ok(1), Duration::from_secs(5), false, true),
             (Err(io::Error::from_raw_os_error(libc::EIO)), quick, false, false),
         ] {
-            let mut shutter = Shutter { closed: false, asks: true };
+            let mut shutter = PrivacySwitch { closed: false, asks: true };
             assert_eq!(shutter.answered(answer, took).is_none(), asks);
             assert_eq!((shutter.asks, shutter.closed), (asks, closed));
             for value in [1, 0] {
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn what_has_no_shutter_is_never_asked() {
         let node = Node::open(std::path::Path::new("/dev/null")).unwrap();
-        let mut shutter = Shutter::new(&node);
+        let mut shutter = PrivacySwitch::new(&node);
         assert!(!shutter.asks && !shutter.is_closed(&node));
         shutter.asks = true;
         assert!(!shutter.is_closed(&node) && !shutter.asks, "an error is the last answer");

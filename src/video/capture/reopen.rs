@@ -78,10 +78,10 @@ mod tests {
         Key,
         Join,
         Broken,
-        Again,
+        Reopening,
         Due(bool),
     }
-    use Step::{Again, Broken, Due, Join, Key};
+    use Step::{Broken, Due, Join, Key, Reopening};
 
     fn play(steps: &[(u64, Step)]) {
         let mut reopen = Reopen::new(at(0));
@@ -90,7 +90,7 @@ mod tests {
                 Key => reopen.key(at(ms)),
                 Join => reopen.wish(true, false, at(ms)),
                 Broken => reopen.wish(false, true, at(ms)),
-                Again => reopen = reopen.again(at(ms)),
+                Reopening => reopen = reopen.again(at(ms)),
                 Due(expected) => assert_eq!(reopen.is_due(at(ms)), expected, "step {i} at {ms} ms"),
             }
         }
@@ -129,17 +129,17 @@ mod tests {
             (0, Key),
             (6_000, Join),
             (8_000, Due(true)),
-            (8_000, Again),
+            (8_000, Reopening),
             (8_100, Key),
             (9_000, Join),
             (17_900, Due(false)),
             (18_000, Due(true)),
-            (18_000, Again),
+            (18_000, Reopening),
             (18_100, Key),
             (19_000, Broken),
             (37_900, Due(false)),
             (38_000, Due(true)),
-            (180_000, Again),
+            (180_000, Reopening),
             (180_100, Key),
             (181_000, Join),
             (190_000, Due(true)),

@@ -10,13 +10,13 @@ use crate::{
     liveness,
     meter::Counts,
     video::{
-        capture::dmabuf::{Lendable, Loan},
+        capture::dmabuf::{BorrowedFrame, DmabufExport},
         decode::planes::{Colour, Planes},
         encode::{
             Coded, Encoder, Hardware, Shape, Software,
             closing::{self, CLOSES},
             encoders, library,
-            trust::{Trust, Turn},
+            trust::{EncoderTurn, Trust},
         },
         frame_pace::Rate,
         v4l2::{Buffer, Node},
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The encoder at work, and who takes over when it fails. Never open before the first picture is near.
-pub(crate) struct Coder<'a> {
+pub(crate) struct VideoEncoder<'a> {
     config: &'a Video,
     rate: Rate,
     bitrate: u32,
@@ -36,7 +36,7 @@ pub(crate) struct Coder<'a> {
     /// The board's encoders, once they were looked for.
     found: Option<Vec<PathBuf>>,
     /// Memory of the camera.
-    camera: Option<Arc<Lendable>>,
+    camera: Option<Arc<DmabufExport>>,
     /// Buffers that are the camera's again.
     back: Vec<Buffer>,
     /// What is at work, as it was said.
@@ -45,7 +45,7 @@ pub(crate) struct Coder<'a> {
     library: Arc<str>,
 }
 
-impl<'a> Coder<'a> {
+impl<'a> VideoEncoder<'a> {
     /// For pictures that come `rate` a second, `bitrate` bits a second at first.
     pub(crate) fn new(config: &'a Video, rate: Rate, bitrate: u32) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl<'a> Coder<'a> {
 
     /// Is told of a camera whose memory can be lent, before its first picture: where the board's encoder takes it, that is
     /// set up now.
-    pub(crate) fn meet(&mut self, camera: Arc<Lendable>) -> Result<(), String> {
+    pub(crate) fn import_from(&mut self, camera: Arc<DmabufExport>) -> Result<(), String> {
         let size = (camera.size.0 as usize, camera.size.1 as usize);
         let shape = self.shape(size, camera.colour);
         self.camera = Some(camera);
@@ -87,13 +87,13 @@ impl<'a> Coder<'a> {
     }
 
     /// Whether there is an encoder that might take pictures out of a camera's memory.
-    pub(crate) fn may_borrow(&mut self) -> bool {
+    pub(crate) fn may_import_dmabuf(&mut self) -> bool {
         self.config.encoder != EncoderChoice::Software && !self.found().is_empty()
     }
 
     /// Whether the camera's pictures are best lent.
-    pub(crate) fn borrows(&self) -> bool {
-        matches!(&self.at_work, Some(Encoder::Hardware(hardware)) if hardware.borrows())
+    pub(crate) fn imports_dmabuf(&self) -> bool {
+        matches!(&self.at_work, Some(Encoder::Hardware(hardware)) if hardware.imports_dmabuf())
     }
 
     /// Buffers that go back to the camera.
@@ -121,7 +121,7 @@ impl<'a> Coder<'a> {
             self.close();
             if let Some(camera) = self.camera.clone() {
                 // Where it fails, the next picture finds out.
-                let _ = self.meet(camera);
+                let _ = self.import_from(camera);
             }
         }
     }
@@ -159,12 +159,12 @@ impl<'a> Coder<'a> {
     }
 
     /// Does not want a picture of the camera.
-    pub(crate) fn decline(&mut self, loan: Loan) {
+    pub(crate) fn decline(&mut self, loan: BorrowedFrame) {
         self.back.push(loan.buffer);
     }
 
     /// Lends it a picture of the camera.
-    pub(crate) fn lend(&mut self, loan: Loan, key: bool, counts: &mut Counts) {
+    pub(crate) fn lend(&mut self, loan: BorrowedFrame, key: bool, counts: &mut Counts) {
         let left = match &mut self.at_work {
             Some(Encoder::Hardware(hardware)) => hardware.lend(loan, key),
             _ => Ok(Some(loan)),
@@ -240,17 +240,21 @@ impl<'a> Coder<'a> {
     fn open_hardware(&mut self, shape: Shape) -> Result<Option<Hardware>, String> {
         let closing = closing::since();
         match self.trust.turn(Mono::now(), closing) {
-            Turn::Nobody => return Ok(None),
-            Turn::Software if closing.is_some() => return Err("the board's encoder still hangs".to_owned()),
-            Turn::Software => return Err("the board's encoder failed".to_owned()),
-            Turn::Hardware => {}
+            EncoderTurn::Nobody => return Ok(None),
+            EncoderTurn::Software if closing.is_some() => return Err("the board's encoder still hangs".to_owned()),
+            EncoderTurn::Software => return Err("the board's encoder failed".to_owned()),
+            EncoderTurn::Hardware => {}
         }
         let mut why = "no hardware encoder was found".to_owned();
         for path in self.found().to_vec() {
             match Hardware::open(&path, shape, self.config, self.camera.as_ref()) {
                 Ok(mut hardware) => {
                     hardware.set_rate(self.fps);
-                    let how = if hardware.borrows() { ", which takes pictures out of the camera's memory" } else { "" };
+                    let how = if hardware.imports_dmabuf() {
+                        ", which takes pictures out of the camera's memory"
+                    } else {
+                        ""
+                    };
                     self.tell(hardware.name().to_owned(), how);
                     return Ok(Some(hardware));
                 }
@@ -294,7 +298,7 @@ impl<'a> Coder<'a> {
     }
 }
 
-impl Drop for Coder<'_> {
+impl Drop for VideoEncoder<'_> {
     fn drop(&mut self) {
         self.close();
     }
@@ -311,7 +315,7 @@ mod tests {
     }
 
     /// Puts a picture in, the n-th, and says whether a key frame came out.
-    fn is_key(coder: &mut Coder<'_>, n: u64, size: (u32, u32)) -> bool {
+    fn is_key(coder: &mut VideoEncoder<'_>, n: u64, size: (u32, u32)) -> bool {
         let planes = Planes::new(size, Colour::default()).unwrap();
         let at = Mono(1_000_000_000) + n as u32 * Duration::from_millis(33);
         coder.put(&planes, false, at, &mut Counts::default()).unwrap();
@@ -321,7 +325,7 @@ mod tests {
     #[test]
     fn another_encoder_is_opened_only_where_the_stream_at_hand_does_not_allow_what_is_asked_for() {
         let config = config(EncoderChoice::Software);
-        let mut coder = Coder::new(&config, Rate::whole(30), config.bitrate);
+        let mut coder = VideoEncoder::new(&config, Rate::whole(30), config.bitrate);
         // What is asked for before each picture, its size, and whether it begins a stream.
         let small = (320, 180);
         for (n, (ceiling, size, begins)) in [
@@ -341,18 +345,18 @@ mod tests {
             coder.steer(ceiling, 30.0);
             assert_eq!(is_key(&mut coder, n as u64, size), begins, "picture {n}");
         }
-        assert!(!coder.name().is_empty() && coder.back().is_empty() && !coder.borrows());
+        assert!(!coder.name().is_empty() && coder.back().is_empty() && !coder.imports_dmabuf());
     }
 
     #[test]
     fn what_an_earlier_source_taught_is_kept() {
         let config = config(EncoderChoice::Software);
-        let mut before = Coder::new(&config, Rate::whole(30), config.bitrate);
+        let mut before = VideoEncoder::new(&config, Rate::whole(30), config.bitrate);
         is_key(&mut before, 0, (320, 180));
         let name = before.name().to_owned();
-        let mut after = Coder::new(&config, Rate::whole(30), config.bitrate).after(before);
+        let mut after = VideoEncoder::new(&config, Rate::whole(30), config.bitrate).after(before);
         assert_eq!(after.name(), name);
         assert!(is_key(&mut after, 1, (320, 180)), "and its stream is a new one");
-        assert!(!after.may_borrow() && after.waited_for().is_none(), "the processor takes no camera's memory");
+        assert!(!after.may_import_dmabuf() && after.waited_for().is_none(), "the processor takes no camera's memory");
     }
 }

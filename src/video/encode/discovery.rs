@@ -35,7 +35,7 @@ pub struct HardwareEncoder {
 struct Facts {
     raw: Vec<FourCc>,
     coded: Vec<FourCc>,
-    makes_keys: bool,
+    makes_keyframes: bool,
     has_bitrate: bool,
 }
 
@@ -58,7 +58,7 @@ fn verdict(facts: &Facts) -> Verdict {
     if !facts.raw.iter().any(|fourcc| WRITTEN.contains(fourcc)) {
         return Verdict::Refused("takes no format that pictures are turned into (YU12, NV12, YM12, NM12)");
     }
-    if !facts.makes_keys {
+    if !facts.makes_keyframes {
         return Verdict::Refused("makes no key frames on demand: who joins would see nothing");
     }
     if !facts.has_bitrate {
@@ -81,7 +81,7 @@ fn look(path: PathBuf) -> Option<HardwareEncoder> {
     let facts = Facts {
         raw: node.formats(Side::Raw),
         coded: node.formats(Side::Coded),
-        makes_keys: node.has_control(FORCE_KEY_FRAME),
+        makes_keyframes: node.has_control(FORCE_KEY_FRAME),
         has_bitrate: node.has_control(VIDEO_BITRATE),
     };
     let refused = match verdict(&facts) {
@@ -110,10 +110,10 @@ mod tests {
 
     #[test]
     fn encoders_are_known_by_what_they_can_do() {
-        let facts = |raw: &[&[u8; 4]], coded: &[&[u8; 4]], makes_keys, has_bitrate| Facts {
+        let facts = |raw: &[&[u8; 4]], coded: &[&[u8; 4]], makes_keyframes, has_bitrate| Facts {
             raw: raw.iter().map(|name| fourcc(name)).collect(),
             coded: coded.iter().map(|name| fourcc(name)).collect(),
-            makes_keys,
+            makes_keyframes,
             has_bitrate,
         };
         for (facts, expected, what) in [

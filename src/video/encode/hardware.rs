@@ -10,7 +10,7 @@ use crate::{
     config::Video,
     video::{
         capture::{
-            dmabuf::{Lendable, Loan},
+            dmabuf::{BorrowedFrame, DmabufExport},
             modes::FourCc,
         },
         decode::planes::Planes,
@@ -20,7 +20,7 @@ use crate::{
             level, trust,
         },
         frame_pace::Rate,
-        h264::{self, Cutter, nals, sps},
+        h264::{self, H264Packetizer, nals, sps},
         v4l2::{Asked, Buffer, Control, Done, FORCE_KEY_FRAME, Node, Queue, Side, VIDEO_BITRATE},
     },
 };
@@ -47,7 +47,7 @@ pub(crate) struct Hardware {
     knob: Control,
     bitrate: i64,
     fps: f64,
-    cutter: Cutter,
+    packetizer: H264Packetizer,
     /// Pictures that are inside, in their order.
     inside: VecDeque<Inside>,
     /// Pictures that came out since a key frame was wished for that has not come.
@@ -61,7 +61,7 @@ enum Way {
     /// They are written into its memory; the numbers of buffers that are free.
     Written { layout: Layout, lengths: Vec<usize>, free: Vec<u32> },
     /// It reads them from the camera's; those that it has now.
-    Lent { camera: Arc<Lendable>, lengths: Vec<usize>, lent: Vec<Buffer> },
+    Lent { camera: Arc<DmabufExport>, lengths: Vec<usize>, lent: Vec<Buffer> },
 }
 
 /// A picture that was put in.
@@ -78,7 +78,7 @@ impl Hardware {
         path: &Path,
         shape: Shape,
         config: &Video,
-        camera: Option<&Arc<Lendable>>,
+        camera: Option<&Arc<DmabufExport>>,
     ) -> Result<Self, String> {
         if let Some(camera) = camera.filter(|c| shape.is_of(c.size, c.colour)) {
             match Self::start(path, shape, config, Some(camera)) {
@@ -89,7 +89,7 @@ impl Hardware {
         Self::start(path, shape, config, None)
     }
 
-    fn start(path: &Path, shape: Shape, config: &Video, camera: Option<&Arc<Lendable>>) -> Result<Self, String> {
+    fn start(path: &Path, shape: Shape, config: &Video, camera: Option<&Arc<DmabufExport>>) -> Result<Self, String> {
         let text = |doing: &str| format!("encoder {}: {doing}", path.display());
         let failed = |doing: &str| {
             let text = text(doing);
@@ -166,7 +166,7 @@ impl Hardware {
             bitrate: controls::within(&knob, shape.bitrate.into()),
             knob,
             fps: shape.rate.fps(),
-            cutter: Cutter::default(),
+            packetizer: H264Packetizer::default(),
             inside: VecDeque::new(),
             since_wish: None,
             mends: false,
@@ -179,7 +179,7 @@ impl Hardware {
     }
 
     /// Whether it takes pictures out of the camera's memory.
-    pub(crate) fn borrows(&self) -> bool {
+    pub(crate) fn imports_dmabuf(&self) -> bool {
         matches!(self.way, Way::Lent { .. })
     }
 
@@ -241,7 +241,11 @@ impl Hardware {
     }
 
     /// Lends it a picture of the camera; gives it back where there is no room.
-    pub(crate) fn lend(&mut self, loan: Loan, key: bool) -> Result<Option<Loan>, (String, Loan)> {
+    pub(crate) fn lend(
+        &mut self,
+        loan: BorrowedFrame,
+        key: bool,
+    ) -> Result<Option<BorrowedFrame>, (String, BorrowedFrame)> {
         let Way::Lent { lent, camera, lengths } = &mut self.way else { return Ok(Some(loan)) };
         let index = loan.buffer.index;
         let Some(pieces) = camera.buffers.get(index as usize) else { return Ok(Some(loan)) };
@@ -292,13 +296,13 @@ impl Hardware {
     /// What a coded buffer brought.
     fn made(&mut self, done: &Done, now: Mono) -> Result<Option<Coded>, String> {
         let bytes = self.coded.bytes(done);
-        let set = h264::sps(bytes);
+        let set = h264::find_sps(bytes);
         set.map_or(Ok(()), |set| check(set, self.shape))?;
         let told = set.and_then(|set| sps::with_colour(set, self.shape.colour));
         let broken = done.flagged || bytes.is_empty();
         let told = |unit| if Some(unit) == set { told.as_deref().unwrap_or(unit) } else { unit };
         let units: Vec<&[u8]> = if broken { Vec::new() } else { nals(bytes).map(told).collect() };
-        let cut = self.cutter.cut(&units);
+        let cut = self.packetizer.packetize(&units);
         // Parameter sets may come alone. Everything else ends a picture, also one that the encoder left out.
         if cut.is_none() && !broken {
             return Ok(None);

@@ -10,13 +10,13 @@ const REPAIR_PAUSE: Duration = Duration::from_secs(1);
 /// Merges every reason for a key frame into one answer per picture: the first picture, a viewer that joined, a
 /// picture that was lost, and the longest interval.
 #[derive(Debug)]
-pub(crate) struct KeyPolicy {
+pub(crate) struct KeyframePolicy {
     interval: Duration,
     last: Option<Mono>,
     repair: bool,
 }
 
-impl KeyPolicy {
+impl KeyframePolicy {
     /// `interval` is the longest time between two key frames.
     pub(crate) fn new(interval: Duration) -> Self {
         Self { interval, last: None, repair: false }
@@ -59,7 +59,7 @@ mod tests {
 
     /// Plays (milliseconds, wishes, expected answer) with an interval of 10 s.
     fn play(steps: &[(u64, (bool, bool), bool)]) {
-        let mut keys = KeyPolicy::new(Duration::from_secs(10));
+        let mut keys = KeyframePolicy::new(Duration::from_secs(10));
         for (i, &(ms, (joined, repair), expected)) in steps.iter().enumerate() {
             assert_eq!(keys.due(joined, repair, at(ms)), expected, "step {i} at {ms} ms");
         }
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn an_unasked_key_frame_answers_everything() {
-        let mut keys = KeyPolicy::new(Duration::from_secs(10));
+        let mut keys = KeyframePolicy::new(Duration::from_secs(10));
         assert!(keys.due(false, false, at(0)));
         assert!(!keys.due(false, true, at(500)));
         keys.seen(at(600));

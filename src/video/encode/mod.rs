@@ -14,7 +14,7 @@ mod options;
 mod software;
 mod trust;
 
-pub(crate) use coder::Coder;
+pub(crate) use coder::VideoEncoder;
 pub use discovery::{HardwareEncoder, encoders};
 use hardware::Hardware;
 pub use library::fault as library_fault;
@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crate::{
     clock::Mono,
-    video::{decode::planes::Colour, frame_pace::Rate, h264::Cut},
+    video::{decode::planes::Colour, frame_pace::Rate, h264::AccessUnit},
 };
 
 /// The least bitrate asked for: below it a picture is no picture.
@@ -33,7 +33,7 @@ const FLOOR: u32 = 50_000;
 /// A coded picture.
 pub(crate) struct Coded {
     /// Its payloads.
-    pub(crate) cut: Cut,
+    pub(crate) cut: AccessUnit,
     /// When it was captured.
     pub(crate) at: Mono,
     /// How long it was in the encoder.

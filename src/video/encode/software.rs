@@ -17,14 +17,14 @@ use crate::{
         decode::planes::{Colour, Planes},
         encode::{FLOOR, Shape, level, library, options},
         frame_pace::Rate,
-        h264::{Cut, Cutter, nals},
+        h264::{AccessUnit, H264Packetizer, nals},
     },
 };
 
 /// An encoder for pictures of one size and colour.
 pub(crate) struct Software {
     encoder: Encoder,
-    cutter: Cutter,
+    packetizer: H264Packetizer,
     size: (usize, usize),
     colour: Colour,
     bitrate: u32,
@@ -53,7 +53,7 @@ impl Software {
             .max_frame_rate(FrameRate::from_hz(rate.fps() as f32))
             // A picture left out is worse than one of a few more bytes.
             .skip_frames(false)
-            // Key frames come when `KeyPolicy` says so, never by the encoder's own mind.
+            // Key frames come when `KeyframePolicy` says so, never by the encoder's own mind.
             .intra_frame_period(IntraFramePeriod::from_num_frames(0))
             .scene_change_detect(false)
             .sps_pps_strategy(SpsPpsStrategy::ConstantId)
@@ -68,9 +68,9 @@ impl Software {
         let mut encoder = Encoder::with_api_config(library::api(library)?, config)
             .map_err(|e| format!("encoder for {}x{}: {e}", size.0, size.1))?;
         options::hush(&mut encoder);
-        let cutter = Cutter::default();
+        let packetizer = H264Packetizer::default();
         let fps = rate.fps();
-        Ok(Self { encoder, cutter, size, colour: meaning, bitrate, ceiling, rate, level, fps, start: None })
+        Ok(Self { encoder, packetizer, size, colour: meaning, bitrate, ceiling, rate, level, fps, start: None })
     }
 
     pub(crate) fn fits(&self, size: (usize, usize), colour: Colour) -> bool {
@@ -107,7 +107,7 @@ impl Software {
         }
     }
 
-    pub(crate) fn encode(&mut self, planes: &Planes, key: bool, at: Mono) -> Result<Option<Cut>, String> {
+    pub(crate) fn encode(&mut self, planes: &Planes, key: bool, at: Mono) -> Result<Option<AccessUnit>, String> {
         let start = *self.start.get_or_insert(at);
         if key {
             self.encoder.force_intra_frame();
@@ -120,7 +120,7 @@ impl Software {
             .flat_map(|layer| (0..layer.nal_count()).filter_map(|i| layer.nal_unit(i)))
             .flat_map(nals)
             .collect();
-        Ok(self.cutter.cut(&units))
+        Ok(self.packetizer.packetize(&units))
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
     }
 
     /// The pictures' bytes, put together again by a receiver's rules.
-    fn stream(cut: &Cut) -> Vec<u8> {
+    fn stream(cut: &AccessUnit) -> Vec<u8> {
         use rtc::rtp::{codec::h264::H264Packet, packetizer::Depacketizer};
         let mut receiver = H264Packet::default();
         cut.payloads.iter().flat_map(|p| receiver.depacketize(p).unwrap().to_vec()).collect()
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[inline(never)]
-    fn counted_encode(software: &mut Software, planes: &Planes, n: u32) -> Option<Cut> {
+    fn counted_encode(software: &mut Software, planes: &Planes, n: u32) -> Option<AccessUnit> {
         software.encode(planes, false, time(n)).unwrap()
     }
 

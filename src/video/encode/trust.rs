@@ -13,7 +13,7 @@ const FORGIVEN: Duration = Duration::from_secs(600);
 
 /// What is to code the next picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum EncoderTurn {
     /// The hardware.
     Hardware,
     /// Nobody yet: the device is about to be free again.
@@ -43,13 +43,13 @@ impl Trust {
     }
 
     /// Whose turn it is. `closing`: since when one is being closed, which failed, or has another size, or was on before.
-    pub(crate) fn turn(&mut self, now: Mono, closing: Option<Mono>) -> Turn {
+    pub(crate) fn turn(&mut self, now: Mono, closing: Option<Mono>) -> EncoderTurn {
         match closing {
             Some(since) if now.since(since) >= LETTING_GO => self.lost = true,
-            Some(_) if !self.lost => return Turn::Nobody,
+            Some(_) if !self.lost => return EncoderTurn::Nobody,
             _ => {}
         }
-        if self.lost { Turn::Software } else { Turn::Hardware }
+        if self.lost { EncoderTurn::Software } else { EncoderTurn::Hardware }
     }
 }
 
@@ -57,15 +57,15 @@ impl Trust {
 mod tests {
     use super::*;
 
-    const HARDWARE: Turn = Turn::Hardware;
-    const NOBODY: Turn = Turn::Nobody;
-    const SOFTWARE: Turn = Turn::Software;
+    const HARDWARE: EncoderTurn = EncoderTurn::Hardware;
+    const NOBODY: EncoderTurn = EncoderTurn::Nobody;
+    const SOFTWARE: EncoderTurn = EncoderTurn::Software;
 
     enum Step {
         Fails,
         CannotBeSetUp,
         /// Asked whose turn it is, since when (ms) one is being closed, the answer expected.
-        Asked(Option<u64>, Turn),
+        Asked(Option<u64>, EncoderTurn),
     }
     use Step::{Asked, CannotBeSetUp, Fails};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     clock::Mono,
-    video::h264::{IDR, SEI, SPS, Sets, is_slice, kind, slice_header, sps::Sps},
+    video::h264::{IDR, ParameterSets, SEI, SPS, is_slice, kind, slice_header, sps::Sps},
 };
 
 /// So long after its first picture a stream should have had one to begin with.
@@ -16,7 +16,7 @@ const RECOVERY_POINT: u8 = 6;
 
 /// What was seen of a stream since its source was opened.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
+pub(crate) struct StreamInspector {
     /// When the first picture came.
     first: Option<Mono>,
     begun: bool,
@@ -36,9 +36,9 @@ pub(crate) struct Watch {
     news: Option<String>,
 }
 
-impl Watch {
+impl StreamInspector {
     /// Takes in an access unit; `key` says whether viewers can begin with it.
-    pub(crate) fn unit(&mut self, nals: &[&[u8]], sets: &Sets, key: bool, now: Mono) {
+    pub(crate) fn unit(&mut self, nals: &[&[u8]], sets: &ParameterSets, key: bool, now: Mono) {
         for nal in nals.iter().filter(|nal| kind(nal) == SEI) {
             self.recovery_points += u64::from(has_recovery_point(nal));
         }
@@ -54,7 +54,7 @@ impl Watch {
     }
 
     /// What sequence parameter sets promise.
-    fn parameters(&mut self, sets: &Sets) {
+    fn parameters(&mut self, sets: &ParameterSets) {
         if let Some(reorder) = sets.every_sps().filter_map(|sps| sps.reorder).max().filter(|n| *n > 0) {
             self.say_disorder(&format!("its parameter set says so: max_num_reorder_frames {reorder}"));
         }
@@ -66,7 +66,7 @@ impl Watch {
         }
     }
 
-    fn follow_order(&mut self, nals: &[&[u8]], slice: &[u8], sets: &Sets, now: Mono) {
+    fn follow_order(&mut self, nals: &[&[u8]], slice: &[u8], sets: &ParameterSets, now: Mono) {
         let Some(head) = slice_header::parse(slice) else { return };
         let Some(sps) = sets.sps(head.set) else { return };
         let before = self.order.take();
@@ -183,7 +183,7 @@ fn has_recovery_point(nal: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::video::h264::{Cutter, nals, unit_end};
+    use crate::video::h264::{H264Packetizer, nals, unit_end};
 
     /// What ffmpeg and x264 make of a second of its test picture, with these options.
     fn stream(options: &[&str]) -> Vec<u8> {
@@ -196,14 +196,15 @@ mod tests {
     }
 
     /// Watches a stream at 25 pictures a second; gives its watch, what was said, and the time.
-    fn watched(stream: &[u8]) -> (Watch, Vec<String>, Mono) {
-        let (mut cutter, mut watch, mut news, mut now) = (Cutter::default(), Watch::default(), Vec::new(), Mono(1));
+    fn watched(stream: &[u8]) -> (StreamInspector, Vec<String>, Mono) {
+        let (mut packetizer, mut watch, mut news, mut now) =
+            (H264Packetizer::default(), StreamInspector::default(), Vec::new(), Mono(1));
         let mut rest = stream;
         while !rest.is_empty() {
             let end = unit_end(rest).unwrap_or(rest.len());
             let units: Vec<&[u8]> = nals(&rest[..end]).collect();
-            let key = cutter.cut(&units).is_some_and(|cut| cut.key);
-            watch.unit(&units, cutter.sets(), key, now);
+            let key = packetizer.packetize(&units).is_some_and(|cut| cut.key);
+            watch.unit(&units, packetizer.sets(), key, now);
             news.extend(watch.news());
             now = now + Duration::from_millis(40);
             rest = &rest[end..];

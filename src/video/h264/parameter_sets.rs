@@ -14,15 +14,15 @@ const LARGEST: (u32, u32) = (3840, 2160);
 
 /// Parameter sets of a stream.
 #[derive(Debug, Default)]
-pub(crate) struct Sets {
+pub(crate) struct ParameterSets {
     /// In the order in which they came.
-    list: Vec<Set>,
+    list: Vec<ParameterSet>,
     /// Why one was not taken.
     refused: Option<String>,
 }
 
 #[derive(Debug)]
-struct Set {
+struct ParameterSet {
     kind: u8,
     id: u32,
     /// The id of the sequence parameter set that a picture parameter set belongs to.
@@ -33,7 +33,7 @@ struct Set {
     sent: bool,
 }
 
-impl Sets {
+impl ParameterSets {
     /// Takes in the NAL units of an access unit; whether a decoder can begin with it.
     pub(crate) fn take_in(&mut self, nals: &[&[u8]]) -> bool {
         nals.iter().for_each(|nal| self.learn(nal));
@@ -51,7 +51,7 @@ impl Sets {
             _ => return,
         };
         let Some((id, of)) = ids else { return };
-        let same = |set: &Set| set.kind == kind(nal) && set.id == id;
+        let same = |set: &ParameterSet| set.kind == kind(nal) && set.id == id;
         if self.list.iter().any(|set| same(set) && set.bytes == nal) {
             return;
         }
@@ -64,7 +64,7 @@ impl Sets {
         if self.list.len() == MOST {
             self.list.remove(0);
         }
-        self.list.push(Set { kind: kind(nal), id, of, bytes: nal.to_vec(), sps, sent: false });
+        self.list.push(ParameterSet { kind: kind(nal), id, of, bytes: nal.to_vec(), sps, sent: false });
     }
 
     /// Those to be sent in front of a picture: all, or those that changed; sequence parameter sets first.
@@ -83,7 +83,7 @@ impl Sets {
         slice_header::parse(nal).is_some_and(|slice| self.sps_of(slice.set).is_some())
     }
 
-    fn sps_of(&self, pps: u32) -> Option<&Set> {
+    fn sps_of(&self, pps: u32) -> Option<&ParameterSet> {
         let of = self.list.iter().find(|set| set.kind == PPS && set.id == pps)?.of;
         self.list.iter().find(|set| set.kind == SPS && set.id == of)
     }
@@ -131,7 +131,7 @@ mod tests {
         vec![0x68, [0xC0, 0x50, 0x70][usize::from(id)], rest]
     }
 
-    fn sent(sets: &mut Sets, all: bool) -> Vec<Vec<u8>> {
+    fn sent(sets: &mut ParameterSets, all: bool) -> Vec<Vec<u8>> {
         let list = sets.all(all).map(<[u8]>::to_vec).collect();
         sets.sent();
         list
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn of_each_id_the_last_one_counts() {
-        let mut sets = Sets::default();
+        let mut sets = ParameterSets::default();
         for set in [pps(0, 1), sps(0, 1), pps(1, 1), pps(0, 2), sps(1, 1), pps(0, 1)] {
             sets.learn(&set);
         }
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_slice_needs_its_own_sets() {
-        let mut sets = Sets::default();
+        let mut sets = ParameterSets::default();
         // first_mb 0, type 7, set 0: `1 0001000 1`; set 1: `1 0001000 010`.
         let (of_0, of_1) = ([0x65, 0x88, 0x80], [0x65, 0x88, 0x40]);
         assert!(!sets.has_those_of(&of_0));
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_stream_cannot_make_it_remember_more_and_more() {
-        let mut sets = Sets::default();
+        let mut sets = ParameterSets::default();
         for i in 0..60_000_u16 {
             let [a, b] = i.to_be_bytes();
             sets.learn(&[0x68, a, b, 1]);
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_size_beyond_all_decoders_is_not_passed_on() {
-        let mut sets = Sets::default();
+        let mut sets = ParameterSets::default();
         let huge = sps::tests::bare((16_384, 16_384));
         assert_eq!(sps::parse(&huge).unwrap().size, (16_384, 16_384));
         sets.learn(&pps(0, 1));

@@ -20,14 +20,14 @@ use crate::{
     feed::Fault,
     meter::Counts,
     video::{
-        Taken,
+        SourceFrame,
         decode::{
             jpeg::{self, Jpeg, Refusal},
             pixel_formats,
             planes::Planes,
         },
-        frame_pace::{Heartbeat, Rate},
-        h264::{self, Sets, Watch, sps},
+        frame_pace::{FrameClock, Rate},
+        h264::{self, ParameterSets, StreamInspector, sps},
         sources::{unit::Found, y4m},
     },
 };
@@ -44,7 +44,7 @@ pub(crate) struct Clip {
     name: String,
     reader: Reader,
     kind: Kind,
-    heartbeat: Heartbeat,
+    heartbeat: FrameClock,
     rate: Rate,
     /// What was found since the file was begun.
     round: Round,
@@ -65,12 +65,12 @@ struct Round {
     /// Bytes that belong to no picture.
     rubbish: u64,
     /// The time of the pictures so far, by the clip's own rate.
-    watch: Watch,
+    watch: StreamInspector,
 }
 
 /// What is in the file.
 enum Kind {
-    H264(Sets),
+    H264(ParameterSets),
     Mjpeg { jpeg: Jpeg, planes: Option<Planes> },
     Y4m { header: y4m::Header, planes: Planes },
 }
@@ -88,8 +88,8 @@ impl Clip {
         reader.fill().map_err(&failed)?;
         let (kind, rate) = match path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase).as_deref() {
             Some("h264" | "264") => {
-                let told = h264::sps(&reader.buffer).and_then(sps::parse).and_then(|sps| sps.rate);
-                (Kind::H264(Sets::default()), told.unwrap_or(Rate::whole(fps)))
+                let told = h264::find_sps(&reader.buffer).and_then(sps::parse).and_then(|sps| sps.rate);
+                (Kind::H264(ParameterSets::default()), told.unwrap_or(Rate::whole(fps)))
             }
             Some("mjpeg" | "mjpg") => {
                 (Kind::Mjpeg { jpeg: Jpeg::new(None).map_err(&failed)?, planes: None }, Rate::whole(fps))
@@ -105,7 +105,7 @@ impl Clip {
             }
             _ => return Err(failed("clips are .h264, .mjpeg or .y4m".into())),
         };
-        let (heartbeat, round) = (Heartbeat::new(rate, Mono::now()), Round::default());
+        let (heartbeat, round) = (FrameClock::new(rate, Mono::now()), Round::default());
         Ok(Self { name, reader, kind, heartbeat, rate, round, told: false, searching: true })
     }
 
@@ -135,22 +135,22 @@ impl Clip {
     }
 
     /// The picture that is due now: its time of capture is now.
-    pub(crate) fn next(&mut self, now: Mono, counts: &mut Counts) -> Result<Taken<'_>, Fault> {
+    pub(crate) fn next(&mut self, now: Mono, counts: &mut Counts) -> Result<SourceFrame<'_>, Fault> {
         match self.read(counts) {
             Ok(true) => {
                 self.heartbeat.advance(now);
                 Ok(self.taken(now))
             }
-            Ok(false) => Ok(Taken::Nothing),
+            Ok(false) => Ok(SourceFrame::Nothing),
             Err(what) => Err(Fault::Failed(format!("{}: {what}", self.name))),
         }
     }
 
-    fn taken(&mut self, at: Mono) -> Taken<'_> {
+    fn taken(&mut self, at: Mono) -> SourceFrame<'_> {
         match &mut self.kind {
-            Kind::H264(_) => Taken::Coded { stream: self.reader.unit(), at },
-            Kind::Y4m { planes, .. } | Kind::Mjpeg { planes: Some(planes), .. } => Taken::Planes { planes, at },
-            Kind::Mjpeg { planes: None, .. } => Taken::Nothing,
+            Kind::H264(_) => SourceFrame::Coded { stream: self.reader.unit(), at },
+            Kind::Y4m { planes, .. } | Kind::Mjpeg { planes: Some(planes), .. } => SourceFrame::Planes { planes, at },
+            Kind::Mjpeg { planes: None, .. } => SourceFrame::Nothing,
         }
     }
 

@@ -19,10 +19,10 @@ use crate::{
     feed::Fault,
     meter::Counts,
     video::{
-        Taken,
+        SourceFrame,
         capture::{
             camera::{self, Camera},
-            dmabuf::Lendable,
+            dmabuf::DmabufExport,
         },
         frame_pace::Rate,
         sources::{clip::Clip, pattern::Pattern},
@@ -159,7 +159,7 @@ impl Source {
 
     /// Whether key frames come when they are asked for. Where not, they are asked for only when a viewer needs one: a
     /// clip goes on from another place for it.
-    pub(crate) fn makes_keys(&self) -> bool {
+    pub(crate) fn makes_keyframes(&self) -> bool {
         match self {
             Self::Camera(camera) => !camera.is_coded() || camera.can_make_key(),
             other => !other.is_coded(),
@@ -167,9 +167,9 @@ impl Source {
     }
 
     /// Asks a source that codes itself for a key frame.
-    pub(crate) fn make_key(&mut self) {
+    pub(crate) fn force_keyframe(&mut self) {
         match self {
-            Self::Camera(camera) => camera.make_key(),
+            Self::Camera(camera) => camera.force_keyframe(),
             Self::Pattern(..) => {}
             Self::Clip(clip) => clip.seek_key(),
         }
@@ -183,8 +183,8 @@ impl Source {
     }
 
     /// A camera's memory, where it can be lent.
-    pub(crate) fn lendable(&self) -> Option<Lendable> {
-        if let Self::Camera(camera) = self { camera.lendable() } else { None }
+    pub(crate) fn dmabuf_export(&self) -> Option<DmabufExport> {
+        if let Self::Camera(camera) = self { camera.dmabuf_export() } else { None }
     }
 
     /// Lends the next pictures instead of unpacking them.
@@ -216,7 +216,12 @@ impl Source {
     }
 
     /// The next picture, waited for at most until then, or until `beside` has something.
-    pub(crate) fn next(&mut self, until: Mono, beside: Option<&Node>, counts: &mut Counts) -> Result<Taken<'_>, Fault> {
+    pub(crate) fn next(
+        &mut self,
+        until: Mono,
+        beside: Option<&Node>,
+        counts: &mut Counts,
+    ) -> Result<SourceFrame<'_>, Fault> {
         let due = match self {
             Self::Camera(camera) => return camera.next(until, beside, counts),
             Self::Pattern(pattern, _) => pattern.due(),
@@ -225,20 +230,20 @@ impl Source {
         let now = Mono::now();
         if due > until {
             v4l2::pause(until.since(now), beside);
-            return Ok(Taken::Nothing);
+            return Ok(SourceFrame::Nothing);
         }
         v4l2::pause(due.since(now), beside);
         let now = Mono::now();
         if now < due {
-            return Ok(Taken::Nothing);
+            return Ok(SourceFrame::Nothing);
         }
         match self {
             Self::Pattern(pattern, _) => {
                 counts.taken += 1;
-                Ok(Taken::Planes { planes: pattern.next(now), at: now })
+                Ok(SourceFrame::Planes { planes: pattern.next(now), at: now })
             }
             Self::Clip(clip) => clip.next(now, counts),
-            Self::Camera(_) => Ok(Taken::Nothing),
+            Self::Camera(_) => Ok(SourceFrame::Nothing),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     clock::Mono,
     video::{
         decode::planes::{Colour, Planes},
-        frame_pace::{Heartbeat, Rate},
+        frame_pace::{FrameClock, Rate},
         sources::clockstrip,
     },
 };
@@ -36,7 +36,7 @@ pub(crate) struct Pattern {
     snow: Vec<u8>,
     /// Rectangles of the canvas that are not background: x, y, width, height, all even.
     dirty: Vec<[usize; 4]>,
-    heartbeat: Heartbeat,
+    heartbeat: FrameClock,
     start: Mono,
 }
 
@@ -53,7 +53,7 @@ impl Pattern {
             radius,
             snow: snow(size.0 as usize),
             dirty: Vec::with_capacity(2),
-            heartbeat: Heartbeat::new(Rate::whole(fps), start),
+            heartbeat: FrameClock::new(Rate::whole(fps), start),
             start,
         })
     }

@@ -6,7 +6,7 @@ use tokio::{sync::watch, time::timeout};
 use tracing::warn;
 
 use crate::{
-    addresses::Present,
+    addresses::BoardAddresses,
     viewer::{
         peer::{Peer, PeerError, internal},
         sockets::bind,
@@ -27,11 +27,11 @@ impl Peer {
 
     /// Whether the newest change of the board's addresses is this connection's concern: there is one more that it may use, or
     /// its pair is bound to one that is gone, which is what `Some(true)` says.
-    pub async fn moved(&self, moved: &mut watch::Receiver<Present>) -> Option<bool> {
+    pub async fn moved(&self, moved: &mut watch::Receiver<BoardAddresses>) -> Option<bool> {
         let now = moved.borrow_and_update().clone();
         let before = std::mem::replace(&mut *self.present.lock().unwrap_or_else(PoisonError::into_inner), now.clone());
         let left = self.bound_to().await.is_some_and(|ip| !now.has(ip));
-        let usable = |present: &Present| self.places.usable(present);
+        let usable = |present: &BoardAddresses| self.places.usable(present);
         (left || usable(&now).iter().any(|ip| !usable(&before).contains(ip))).then_some(left)
     }
 

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use webrtc::peer_connection::PeerConnectionBuilder;
 
 use crate::{
-    addresses::Present,
+    addresses::BoardAddresses,
     clock::Mono,
     config::Webrtc,
     ice::Ice,
@@ -51,7 +51,7 @@ pub struct PeerFactory {
     certificate: RTCCertificate,
     pub(crate) ice: Ice,
     /// Told when the board's addresses change.
-    pub moved: watch::Sender<Present>,
+    pub moved: watch::Sender<BoardAddresses>,
     pub(crate) networks: StartRates,
     /// TURN servers that give no relay.
     pub(crate) missed: Mutex<MissingRelays>,
@@ -79,7 +79,7 @@ impl PeerFactory {
             stereo,
             certificate,
             ice: Ice::default(),
-            moved: watch::Sender::new(Present::now()),
+            moved: watch::Sender::new(BoardAddresses::now()),
             networks: StartRates::default(),
             missed: Mutex::default(),
             checks: Mutex::default(),
@@ -111,7 +111,7 @@ impl PeerFactory {
         events: mpsc::Sender<PeerEvent>,
     ) -> Result<Peer, PeerError> {
         let config = self.config();
-        let mut ways = self.ice.open(&config).await;
+        let mut resolved = self.ice.open(&config).await;
         let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
         let bounds = self.networks.bounds(viewer, Mono::now());
         let (ceiling, number) = (self.networks.ceiling(), login_number(viewer));
@@ -120,8 +120,8 @@ impl PeerFactory {
         let (filter, ended) = (Arc::new(SharedFilter::new(login, config.loopback)), watch::Sender::new(false));
         let transport_state = watch::Sender::new(TransportState::default());
         let gathered = watch::Sender::new(false);
-        let servers = std::mem::take(&mut ways.servers);
-        let relays = Relays { ways, gained: Arc::default() };
+        let servers = std::mem::take(&mut resolved.servers);
+        let relays = Relays { resolved, gained: Arc::default() };
         let (found, public) = (Arc::clone(&relays.gained), config.public_addresses.clone());
         let handler = PeerEventHandler::new(events, transport_state.clone(), gathered.clone(), found, public.clone());
         let configuration = RTCConfigurationBuilder::new()

@@ -30,7 +30,7 @@ impl PeerFactory {
             missed.servers.clone_from(&missing);
         }
         let factory = Arc::clone(self);
-        let some = missing.len() < relays.ways.relays.len() + relays.ways.missing.len();
+        let some = missing.len() < relays.resolved.relays.len() + relays.resolved.missing.len();
         tokio::spawn(async move {
             let config = factory.config();
             let (findings, _) = factory.ice.examine(&config, |url| missing.contains(&url.to_string())).await;

@@ -31,7 +31,7 @@ use self::error::bad_sdp;
 pub(crate) use self::error::internal;
 pub use self::{error::PeerError, events::PeerEvent, factory::PeerFactory};
 use crate::{
-    addresses::Present,
+    addresses::BoardAddresses,
     clock::Mono,
     config::Secret,
     feed::Evidence,
@@ -106,7 +106,7 @@ pub struct Peer {
     pub(crate) ended: watch::Receiver<bool>,
     /// What it may bind to, and the board's addresses when it last looked.
     pub(crate) places: BindAddrs,
-    pub(crate) present: Mutex<Present>,
+    pub(crate) present: Mutex<BoardAddresses>,
     pub(crate) mdns: bool,
     pub(crate) counts: Arc<SendCounters>,
     pub(crate) video: Option<OutgoingTrack>,

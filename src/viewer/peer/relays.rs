@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::ice::{Relay, Url, Ways};
+use crate::ice::{Relay, ResolvedServers, Url};
 use rtc::peer_connection::transport::{RTCIceCandidate, RTCIceCandidateType};
 
 /// Relays that are remembered; a connection has a few in each generation of ICE.
@@ -49,7 +49,7 @@ pub(crate) struct MissingRelays {
 /// The servers of one connection. The relays by TCP and TLS live as long as this value.
 #[derive(Debug)]
 pub(crate) struct Relays {
-    pub(crate) ways: Ways,
+    pub(crate) resolved: ResolvedServers,
     pub(crate) gained: Arc<RelayOrigins>,
 }
 
@@ -58,14 +58,14 @@ impl Relays {
     pub(crate) fn server(&self, relay: SocketAddr) -> Option<&Url> {
         let asked = self.gained.place(relay)?;
         let is_it = |relay: &&Relay| relay.places.iter().any(|place| relay.url.at(*place) == asked);
-        self.ways.relays.iter().find(is_it).map(|relay| &relay.url)
+        self.resolved.relays.iter().find(is_it).map(|relay| &relay.url)
     }
 
     /// Those that gave none.
     pub(crate) fn missing(&self) -> Vec<String> {
         let gave = |relay: &&Relay| relay.places.iter().any(|place| self.gained.has(&relay.url.at(*place)));
-        let asked = self.ways.relays.iter().filter(|relay| !gave(relay)).map(|relay| relay.url.to_string());
-        asked.chain(self.ways.missing.iter().filter(|(url, _)| url.turn).map(|(url, _)| url.to_string())).collect()
+        let asked = self.resolved.relays.iter().filter(|relay| !gave(relay)).map(|relay| relay.url.to_string());
+        asked.chain(self.resolved.missing.iter().filter(|(url, _)| url.turn).map(|(url, _)| url.to_string())).collect()
     }
 }
 

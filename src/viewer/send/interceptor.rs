@@ -99,7 +99,7 @@ impl SendShared {
     }
 
     fn requests(&self) -> Option<&EncoderRequests> {
-        self.picture.get().filter(|(_, network)| !network.is_thin()).map(|(requests, _)| &**requests)
+        self.picture.get().filter(|(_, network)| !network.is_keyframe_only()).map(|(requests, _)| &**requests)
     }
 
     /// The viewer's ICE password.
@@ -216,7 +216,7 @@ impl SendInterceptor {
         packets.push(first);
         packets.extend(burst.rest);
         if let Some((_, network)) = self.shared.picture.get() {
-            self.path.set_thin(network.is_thin());
+            self.path.set_keyframe_only(network.is_keyframe_only());
         }
         let dropped = self.path.enqueue_access_unit(packets, burst.key, now);
         self.report_dropped(dropped, now);

@@ -159,7 +159,7 @@ fn a_wish_for_a_key_frame_reaches_the_encoder() {
     let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: SSRC };
     feedback.handle_read(tagged(Instant::now(), Packet::Rtcp(vec![Box::new(pli)]))).unwrap();
     assert!(requests.take_repair());
-    shared.picture.get().unwrap().1.set_thin(true);
+    shared.picture.get().unwrap().1.set_keyframe_only(true);
     let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: SSRC };
     feedback.handle_read(tagged(Instant::now(), Packet::Rtcp(vec![Box::new(pli)]))).unwrap();
     assert!(!requests.take_repair(), "a thin viewer has key frames at its own pace");
@@ -173,7 +173,7 @@ fn a_viewer_that_is_reached_again_has_its_key_frame_at_once() {
     shared.picture.set((Arc::clone(&requests), Arc::default())).unwrap();
     shared.request_keyframe();
     assert!(requests.take_key() && !requests.take_repair(), "not within a second of the last one");
-    shared.picture.get().unwrap().1.set_thin(true);
+    shared.picture.get().unwrap().1.set_keyframe_only(true);
     shared.request_keyframe();
     assert!(!requests.take_key());
 }

@@ -99,7 +99,7 @@ pub(crate) async fn video(
     network.set_login(shared.login);
     network.update(NetworkReport { bits: shared.start, loss: 0.0, evidence: Evidence::Guessed, until: Mono::now() });
     let mut held = Prebuffer::default();
-    let mut thin = KeyframeOnly::default();
+    let mut keyframe_only = KeyframeOnly::default();
     // Whether pictures have to be left out up to the next key frame.
     let mut broken = true;
     loop {
@@ -127,7 +127,7 @@ pub(crate) async fn video(
         };
         let now = *transport_state.borrow();
         if let Some(FeedItem::Frame(frame)) = &next {
-            let turn = thin.on(network.is_thin(), frame.key, Instant::now());
+            let turn = keyframe_only.on(network.is_keyframe_only(), frame.key, Instant::now());
             if turn == FrameDecision::SkipAndRequestKeyframe {
                 requests.request_repair();
             }
@@ -180,11 +180,11 @@ enum FrameDecision {
 struct KeyframeOnly(Option<Instant>);
 
 impl KeyframeOnly {
-    /// A picture comes; `thin` is what is said of the network now.
-    fn on(&mut self, thin: bool, key: bool, now: Instant) -> FrameDecision {
-        match (thin, key) {
+    /// A picture comes; `keyframe_only` is what is said of the network now.
+    fn on(&mut self, keyframe_only: bool, key: bool, now: Instant) -> FrameDecision {
+        match (keyframe_only, key) {
             (_, true) => {
-                self.0 = thin.then_some(now);
+                self.0 = keyframe_only.then_some(now);
                 FrameDecision::Send
             }
             (true, false) => {
@@ -281,8 +281,8 @@ mod tests {
     #[test]
     fn a_thin_network_has_a_key_frame_each_so_often_and_one_when_it_counts_again() {
         let start = Instant::now();
-        let mut thin = KeyframeOnly::default();
-        for (ms, is_thin, key, expected) in [
+        let mut keyframe_only = KeyframeOnly::default();
+        for (ms, is_keyframe_only, key, expected) in [
             (0, false, false, FrameDecision::Send),
             (100, true, false, FrameDecision::Skip),
             (4_050, true, false, FrameDecision::Skip),
@@ -297,7 +297,7 @@ mod tests {
             (9_200, false, false, FrameDecision::Send),
         ] {
             let now = start + Duration::from_millis(ms);
-            assert_eq!(thin.on(is_thin, key, now), expected, "{ms} ms");
+            assert_eq!(keyframe_only.on(is_keyframe_only, key, now), expected, "{ms} ms");
         }
     }
 

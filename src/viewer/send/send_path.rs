@@ -101,7 +101,7 @@ pub struct SendPath {
     /// The sequence number of the next packet of a picture: given when it leaves, so that what is dropped leaves no hole.
     sequence: Option<u16>,
     train: u32,
-    thin: bool,
+    keyframe_only: bool,
     /// Since when packets have left that no receiver report has followed.
     unanswered: Option<Instant>,
     /// The highest sequence number of a picture's packet that a receiver report told of.
@@ -124,7 +124,7 @@ impl SendPath {
             ids: (0, 0),
             sequence: None,
             train: 0,
-            thin: false,
+            keyframe_only: false,
             unanswered: None,
             reported: None,
             feedback_lost: false,
@@ -148,8 +148,8 @@ impl SendPath {
     }
 
     /// Whether the viewer is given key frames only.
-    pub fn set_thin(&mut self, thin: bool) {
-        self.thin = thin;
+    pub fn set_keyframe_only(&mut self, keyframe_only: bool) {
+        self.keyframe_only = keyframe_only;
     }
 
     /// Whether the viewer fell silent since the last call. What it missed it cannot ask for then, even where packets still
@@ -361,8 +361,8 @@ impl SendPath {
         let estimator = &self.estimator;
         self.pacer.set_pacing(Pacing {
             estimate: estimator.estimate(),
-            pacing_factor: if self.thin { 1.0 } else { estimator.pacing_factor(now) },
-            spread: if self.thin { THIN_SPREAD } else { SPREAD },
+            pacing_factor: if self.keyframe_only { 1.0 } else { estimator.pacing_factor(now) },
+            spread: if self.keyframe_only { THIN_SPREAD } else { SPREAD },
             unconstrained: estimator.is_unconstrained(now),
         });
     }

@@ -8,7 +8,7 @@ use tracing::{debug, info};
 use super::{Session, count_restart};
 use crate::{
     clock::Mono,
-    protocol::{ErrorName, Refusal, Reply, Wanted, candidate::Ledger, sdp::Description},
+    protocol::{ErrorName, Refusal, Reply, Wanted, candidate::CandidateBudget, sdp::Description},
     viewer::session::{lifecycle::LifecycleEvent, negotiation::RemoteDescription, step::step},
 };
 
@@ -25,15 +25,15 @@ impl Session<'_> {
         }
         let most = self.viewer.terms.limits.restarts_per_minute;
         count_restart(&mut self.restarts, most, Mono::now())?;
-        let mut ledger = self.ledger();
-        let incoming = self.negotiation.take_offer(&Description::parse(sdp)?, &mut ledger)?;
-        self.answer(sdp, incoming, ledger).await?;
+        let mut budget = self.budget();
+        let incoming = self.negotiation.take_offer(&Description::parse(sdp)?, &mut budget)?;
+        self.answer(sdp, incoming, budget).await?;
         self.life.handle(LifecycleEvent::ViewerRestarts, Mono::now());
         Ok(())
     }
 
-    fn ledger(&self) -> Ledger {
-        Ledger::new(self.viewer.terms.limits.candidates, self.viewer.terms.loopback)
+    fn budget(&self) -> CandidateBudget {
+        CandidateBudget::new(self.viewer.terms.limits.candidates, self.viewer.terms.loopback)
     }
 
     /// Answers an offer: the first one or a later one.
@@ -41,7 +41,7 @@ impl Session<'_> {
         &mut self,
         offer: &str,
         incoming: RemoteDescription,
-        ledger: Ledger,
+        budget: CandidateBudget,
     ) -> Result<(), Refusal> {
         let generation = self.heard(&incoming);
         let stack = step(self.peer.answer(&incoming.stack)).await?;
@@ -51,7 +51,7 @@ impl Session<'_> {
         let lease_s = self.life.left(Mono::now()).as_secs();
         let ice_servers = self.viewer.peers.servers_for(&self.viewer.viewer).await;
         self.replies.send(&Reply::Answer { sdp, offer_hash: hash(offer), lease_s, ice_servers }).await;
-        self.described(generation, ledger).await;
+        self.described(generation, budget).await;
         Ok(())
     }
 
@@ -86,13 +86,13 @@ impl Session<'_> {
             (Some(own), Some(said)) if *own != said => return conflict("the answer is to another offer"),
             (Some(_), _) => {}
         }
-        let mut ledger = self.ledger();
-        let incoming = self.negotiation.take_answer(&Description::parse(sdp)?, &mut ledger)?;
+        let mut budget = self.budget();
+        let incoming = self.negotiation.take_answer(&Description::parse(sdp)?, &mut budget)?;
         let generation = self.heard(&incoming);
         step(self.peer.accept(&incoming.stack)).await?;
         self.offered = None;
         self.negotiation.accept(incoming);
-        self.described(generation, ledger).await;
+        self.described(generation, budget).await;
         let Wanted { video, audio, .. } = self.negotiation.refused();
         if video || audio {
             let what = if video { "picture" } else { "sound" };
@@ -103,13 +103,13 @@ impl Session<'_> {
     }
 
     /// Both descriptions are known: media may flow, and what waited for them has its turn.
-    async fn described(&mut self, (ufrag, elsewhere): (String, Vec<String>), ledger: Ledger) {
+    async fn described(&mut self, (ufrag, elsewhere): (String, Vec<String>), budget: CandidateBudget) {
         self.life.handle(LifecycleEvent::Answered, Mono::now());
         let (video, audio) = std::mem::take(&mut self.leases);
         if video.is_some() || audio.is_some() {
             self.peer.play(video, audio).await;
         }
-        for message in self.remote.describe(Some(ufrag), elsewhere, ledger) {
+        for message in self.remote.describe(Some(ufrag), elsewhere, budget) {
             if let Err(refusal) = self.take_candidates(message).await {
                 self.replies.refuse(refusal).await;
             }

@@ -19,13 +19,13 @@ use tokio::{
 use tracing::{debug, info};
 
 use crate::{
-    addresses::Present,
+    addresses::BoardAddresses,
     clock::Mono,
     media_source::{Lease, MediaSource},
     meter,
     protocol::{
         Candidate, ErrorName, Refusal, Reply, Request, SessionMedia, Wanted,
-        candidate::Ledger,
+        candidate::CandidateBudget,
         sdp::Description,
         sequence::{Gap, Sequence, Turn},
     },
@@ -73,7 +73,7 @@ struct Session<'a> {
     /// The way of media that was told last.
     route: Option<String>,
     health: MediaHealthWatch,
-    moved: watch::Receiver<Present>,
+    moved: watch::Receiver<BoardAddresses>,
 }
 
 /// Lives until the session ends. The peer connection is left in `slot`, for whoever closes it.
@@ -103,7 +103,7 @@ async fn open<'a>(
     let now = Mono::now();
     let limits = &viewer.terms.limits;
     let life = Lifecycle::new(limits.lease, limits.session, now);
-    let mut ledger = Ledger::new(limits.candidates, viewer.terms.loopback);
+    let mut budget = CandidateBudget::new(limits.candidates, viewer.terms.loopback);
     let (seq, opening) = (viewer.opening.0, std::mem::replace(&mut viewer.opening.1, Request::Hello));
     let has = (viewer.sources.video.is_some(), viewer.sources.audio.is_some());
     let nothing = Wanted { video: false, audio: false, talk: false };
@@ -120,7 +120,7 @@ async fn open<'a>(
     negotiation.refuse(refused);
     // Read before anything is opened: what cannot work is refused at once.
     let offer = match offer {
-        Some((sdp, offer)) => Some((sdp, negotiation.take_offer(&offer, &mut ledger)?)),
+        Some((sdp, offer)) => Some((sdp, negotiation.take_offer(&offer, &mut budget)?)),
         None => None,
     };
     let lease = |source: &Option<MediaSource>, wanted| source.as_ref().filter(|_| wanted).map(MediaSource::lease);
@@ -140,7 +140,7 @@ async fn open<'a>(
         order: Sequence::after(seq),
         local: CandidateBatch::default(),
         negotiation,
-        remote: RemoteCandidates::new(ledger.clone()),
+        remote: RemoteCandidates::new(budget.clone()),
         offered: None,
         leases,
         restarts: VecDeque::new(),
@@ -151,7 +151,7 @@ async fn open<'a>(
         viewer,
     };
     match offer {
-        Some((sdp, incoming)) => session.answer(&sdp, incoming, ledger).await?,
+        Some((sdp, incoming)) => session.answer(&sdp, incoming, budget).await?,
         None => session.offer(false).await?,
     }
     let (who, took) = (&session.viewer.viewer, Mono::now().since(now));

@@ -4,7 +4,7 @@
 use crate::{
     protocol::{
         ErrorName, Refusal, Wanted,
-        candidate::Ledger,
+        candidate::CandidateBudget,
         sdp::{
             Choice, Description, Kind, Line, Setup, Transport, Use, bad, need_bundle,
             write::{self, Layout, Purpose, Received, Slot},
@@ -99,9 +99,13 @@ impl Negotiation {
     }
 
     /// The viewer's offer: the first, or one that restarts ICE.
-    pub(crate) fn take_offer(&self, offer: &Description, ledger: &mut Ledger) -> Result<RemoteDescription, Refusal> {
+    pub(crate) fn take_offer(
+        &self,
+        offer: &Description,
+        budget: &mut CandidateBudget,
+    ) -> Result<RemoteDescription, Refusal> {
         if let Some(agreed) = &self.agreed {
-            return self.again(agreed, offer, ledger, "offer");
+            return self.again(agreed, offer, budget, "offer");
         }
         let wanted = |kind| match kind {
             Kind::Video => self.media.video,
@@ -137,7 +141,7 @@ impl Negotiation {
         let slots = offer.lines.iter().enumerate().map(|(at, line)| slot(line, purpose(at))).collect();
         let layout = Layout { slots, tagged, bundled: offer.group_of(tagged).is_some() };
         let agreed = Agreed { layout, fingerprint: transport.fingerprint.clone(), setup, lines };
-        Ok(self.incoming(agreed, offer, &transport, ledger))
+        Ok(self.incoming(agreed, offer, &transport, budget))
     }
 
     /// The own answer, for the viewer: made of the stack's. It is what both sides have agreed on from now on.
@@ -173,9 +177,13 @@ impl Negotiation {
     }
 
     /// The viewer's answer to the own offer. `accept` makes it count.
-    pub(crate) fn take_answer(&self, answer: &Description, ledger: &mut Ledger) -> Result<RemoteDescription, Refusal> {
+    pub(crate) fn take_answer(
+        &self,
+        answer: &Description,
+        budget: &mut CandidateBudget,
+    ) -> Result<RemoteDescription, Refusal> {
         if let Some(agreed) = &self.agreed {
-            return self.again(agreed, answer, ledger, "answer");
+            return self.again(agreed, answer, budget, "answer");
         }
         let layout = self.offered.as_ref().ok_or_else(|| Refusal::new(ErrorName::Conflict, "nothing was offered"))?;
         same_lines(layout, answer, "answer").map_err(bad)?;
@@ -215,7 +223,7 @@ impl Negotiation {
         }
         layout.tagged = tagged;
         let agreed = Agreed { layout, fingerprint: transport.fingerprint.clone(), setup, lines };
-        Ok(self.incoming(agreed, answer, &transport, ledger))
+        Ok(self.incoming(agreed, answer, &transport, budget))
     }
 
     /// The stack has taken the viewer's answer.
@@ -234,7 +242,7 @@ impl Negotiation {
         &self,
         agreed: &Agreed,
         description: &Description,
-        ledger: &mut Ledger,
+        budget: &mut CandidateBudget,
         which: &str,
     ) -> Result<RemoteDescription, Refusal> {
         let conflict =
@@ -277,7 +285,7 @@ impl Negotiation {
         if !fits {
             return Err(conflict(format!("the {which} changes who is the DTLS client")));
         }
-        Ok(self.incoming(agreed.clone(), description, &transport, ledger))
+        Ok(self.incoming(agreed.clone(), description, &transport, budget))
     }
 
     fn incoming(
@@ -285,7 +293,7 @@ impl Negotiation {
         agreed: Agreed,
         description: &Description,
         transport: &Transport,
-        ledger: &mut Ledger,
+        budget: &mut CandidateBudget,
     ) -> RemoteDescription {
         let mid = |kind: Kind| {
             let known = self.mids.iter().find(|(of, _)| *of == kind).map(|(_, mid)| mid.as_str());
@@ -305,7 +313,7 @@ impl Negotiation {
         let setup = if agreed.setup == Setup::Active { Setup::Passive } else { Setup::Active };
         let tagged = description.tagged(&agreed.lines.iter().map(|line| line.line).collect::<Vec<_>>());
         let (candidates, dropped) =
-            tagged.map_or((Vec::new(), 0), |tagged| description.lines[tagged].usable_candidates(ledger));
+            tagged.map_or((Vec::new(), 0), |tagged| description.lines[tagged].usable_candidates(budget));
         let stack = write::for_stack(transport, setup, description.ice_lite, &lines, &candidates);
         let own = |line: &&Line| line.ufrag.as_ref().is_some_and(|ufrag| *ufrag != transport.ufrag);
         let elsewhere = description.lines.iter().filter(own).filter_map(|line| line.mid.clone()).collect();

@@ -6,7 +6,7 @@ use crate::{
     clock::Mono,
     protocol::{
         Candidate,
-        candidate::{Ledger, Verdict, judge},
+        candidate::{CandidateBudget, Verdict, judge},
     },
 };
 
@@ -64,7 +64,7 @@ pub(crate) struct SortedCandidates {
 /// The viewer's candidates of the running ICE generation.
 #[derive(Debug)]
 pub(crate) struct RemoteCandidates {
-    ledger: Ledger,
+    budget: CandidateBudget,
     described: bool,
     ufrag: Option<String>,
     ended: bool,
@@ -77,9 +77,9 @@ pub(crate) struct RemoteCandidates {
 
 impl RemoteCandidates {
     /// Before any description of the viewer.
-    pub(crate) fn new(ledger: Ledger) -> Self {
+    pub(crate) fn new(budget: CandidateBudget) -> Self {
         let (elsewhere, waiting) = (Vec::new(), Vec::new());
-        Self { ledger, described: false, ufrag: None, ended: false, elsewhere, waiting, ignored: 0 }
+        Self { budget, described: false, ufrag: None, ended: false, elsewhere, waiting, ignored: 0 }
     }
 
     /// The viewer's description opens a generation; gives the messages that waited for it. `elsewhere`: the mids of
@@ -88,16 +88,16 @@ impl RemoteCandidates {
         &mut self,
         ufrag: Option<String>,
         elsewhere: Vec<String>,
-        ledger: Ledger,
+        budget: CandidateBudget,
     ) -> Vec<CandidateMessage> {
-        (self.ledger, self.described, self.ufrag, self.ended) = (ledger, true, ufrag, false);
+        (self.budget, self.described, self.ufrag, self.ended) = (budget, true, ufrag, false);
         self.elsewhere = elsewhere;
         std::mem::take(&mut self.waiting)
     }
 
     /// Counts an own candidate, for the limit of pairs.
     pub(crate) fn local(&mut self, line: &str) {
-        self.ledger.local(line);
+        self.budget.local(line);
     }
 
     /// Sorts a message. `awaiting` says that an answer of the viewer is due, which may open another generation.
@@ -118,8 +118,8 @@ impl RemoteCandidates {
                 self.ignored += 1;
                 continue;
             }
-            let refusal = match judge(&candidate.candidate, self.ledger.loopback()) {
-                Verdict::Take { line, family } => match self.ledger.admit(family) {
+            let refusal = match judge(&candidate.candidate, self.budget.loopback()) {
+                Verdict::Take { line, family } => match self.budget.admit(family) {
                     Ok(()) => {
                         sorted.usable.push(Candidate { candidate: line, ..candidate });
                         continue;
@@ -154,13 +154,13 @@ mod tests {
         }
     }
 
-    fn ledger() -> Ledger {
-        Ledger::new(24, false)
+    fn budget() -> CandidateBudget {
+        CandidateBudget::new(24, false)
     }
 
     fn described(ufrag: &str) -> RemoteCandidates {
-        let mut remote = RemoteCandidates::new(ledger());
-        remote.describe(Some(ufrag.into()), Vec::new(), ledger());
+        let mut remote = RemoteCandidates::new(budget());
+        remote.describe(Some(ufrag.into()), Vec::new(), budget());
         remote
     }
 
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(remote.sort(message("new", &["192.0.2.1"], true), false).usable.len(), 1);
         assert_eq!(remote.sort(message("new", &["192.0.2.2"], false), false), SortedCandidates::default());
         assert_eq!(remote.ignored, 3);
-        remote.describe(Some("newer".into()), Vec::new(), ledger());
+        remote.describe(Some("newer".into()), Vec::new(), budget());
         assert_eq!(
             remote.sort(message("newer", &["192.0.2.2"], false), false).usable.len(),
             1,
@@ -193,16 +193,16 @@ mod tests {
 
     #[test]
     fn those_that_overtake_the_answer_wait_for_it() {
-        let mut remote = RemoteCandidates::new(ledger());
+        let mut remote = RemoteCandidates::new(budget());
         for _ in 0..10 {
             assert_eq!(remote.sort(message("abcd", &["192.0.2.1"], false), true), SortedCandidates::default());
         }
         assert_eq!(remote.ignored, 2, "the ninth and the tenth");
-        assert_eq!(remote.describe(Some("abcd".into()), Vec::new(), ledger()).len(), 8);
+        assert_eq!(remote.describe(Some("abcd".into()), Vec::new(), budget()).len(), 8);
         let early = message("next", &["192.0.2.1"], false);
         remote.sort(early.clone(), true);
         assert_eq!(
-            remote.describe(Some("next".into()), Vec::new(), ledger()),
+            remote.describe(Some("next".into()), Vec::new(), budget()),
             [early],
             "an ICE restart of the device alike"
         );
@@ -219,8 +219,8 @@ mod tests {
 
     #[test]
     fn those_of_an_m_line_with_a_transport_of_its_own_are_ignored() {
-        let mut remote = RemoteCandidates::new(ledger());
-        remote.describe(Some("abcd".into()), vec!["video-1".into()], ledger());
+        let mut remote = RemoteCandidates::new(budget());
+        remote.describe(Some("abcd".into()), vec!["video-1".into()], budget());
         let of = |mid: &str| Candidate { mid: Some(mid.into()), ..candidate("192.0.2.1") };
         let message = CandidateMessage { ufrag: None, candidates: vec![of("video-1"), of("audio-0")], end: false };
         assert_eq!(remote.sort(message, false).usable, [of("audio-0")]);

@@ -13,7 +13,7 @@ use rtc::{ice::mdns::MulticastDnsMode, mdns::MulticastSocket, shared::ifaces::if
 use tracing::debug;
 
 use crate::{
-    addresses::Present,
+    addresses::BoardAddresses,
     config::{InterfaceRule, Webrtc},
     viewer::peer::random_u32,
 };
@@ -70,7 +70,7 @@ impl BindAddrs {
     }
 
     /// Those of the board's addresses that may be bound to.
-    pub(crate) fn usable(&self, present: &Present) -> Vec<IpAddr> {
+    pub(crate) fn usable(&self, present: &BoardAddresses) -> Vec<IpAddr> {
         let named = present.iter().map(|(name, ip)| (name.to_owned(), ip));
         let mut usable = match self.addresses.is_empty() {
             true => chosen(&self.interfaces, named),
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn of_the_addresses_that_come_only_those_count_that_may_be_used() {
-        let present = Present::of(&["eth0 192.0.2.1", "eth0 2001:db8::1", "docker0 172.17.0.1"]);
+        let present = BoardAddresses::of(&["eth0 192.0.2.1", "eth0 2001:db8::1", "docker0 172.17.0.1"]);
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let usable = |config: Webrtc| BindAddrs::udp(&config).usable(&present);
         assert_eq!(usable(Webrtc::default()).len(), 3);

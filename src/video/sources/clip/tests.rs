@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     config::{EncoderChoice, Video},
     video::{
-        encode::Coder,
+        encode::VideoEncoder,
         sources::{clockstrip, pattern::Pattern},
     },
 };
@@ -51,7 +51,7 @@ fn jpeg(planes: &Planes) -> Vec<u8> {
 fn h264_stream(count: u32, keys: &[u32]) -> Vec<u8> {
     use rtc::rtp::{codec::h264::H264Packet, packetizer::Depacketizer};
     let config = Video { encoder: EncoderChoice::Software, bitrate: 300_000, ..Video::default() };
-    let mut coder = Coder::new(&config, Rate::whole(30), 300_000);
+    let mut coder = VideoEncoder::new(&config, Rate::whole(30), 300_000);
     let mut bytes = Vec::new();
     for (n, planes) in (0..).zip(pictures(count)) {
         let at = Mono(u64::from(n) * 33_000_000);
@@ -64,7 +64,7 @@ fn h264_stream(count: u32, keys: &[u32]) -> Vec<u8> {
 }
 
 /// The next picture that is found, whenever it is due.
-fn next<'a>(clip: &'a mut Clip, counts: &mut Counts) -> Taken<'a> {
+fn next<'a>(clip: &'a mut Clip, counts: &mut Counts) -> SourceFrame<'a> {
     let due = clip.due();
     clip.next(due, counts).unwrap()
 }
@@ -73,7 +73,7 @@ fn next<'a>(clip: &'a mut Clip, counts: &mut Counts) -> Taken<'a> {
 fn clocks(clip: &mut Clip, count: usize) -> Vec<u32> {
     let mut counts = Counts::default();
     let read = |_| match next(clip, &mut counts) {
-        Taken::Planes { planes, .. } => {
+        SourceFrame::Planes { planes, .. } => {
             clockstrip::read(planes.y(), planes.size().0, planes.size().0).expect("the clock can be read")
         }
         _ => panic!("no picture"),
@@ -124,7 +124,7 @@ fn coded_clips_come_unit_by_unit_and_begin_with_a_key_frame() {
     let mut units = Vec::new();
     for _ in 0..14 {
         match next(&mut clip, &mut counts) {
-            Taken::Coded { stream, .. } => units.push(stream.to_vec()),
+            SourceFrame::Coded { stream, .. } => units.push(stream.to_vec()),
             _ => panic!("no unit"),
         }
     }
@@ -139,7 +139,7 @@ fn a_viewer_that_joins_a_coded_clip_gets_its_next_key_frame() {
     let (_folder, path) = file("a.h264", &h264_stream(9, &[6]));
     let mut clip = Clip::open(&path, 30).unwrap();
     let mut counts = Counts::default();
-    let is_key = |taken: Taken<'_>| matches!(taken, Taken::Coded { stream, .. } if h264::has_idr(stream));
+    let is_key = |taken: SourceFrame<'_>| matches!(taken, SourceFrame::Coded { stream, .. } if h264::has_idr(stream));
     assert!(is_key(next(&mut clip, &mut counts)));
     assert!(!is_key(next(&mut clip, &mut counts)));
     clip.seek_key();
@@ -255,7 +255,7 @@ fn a_coded_picture_that_is_too_long_is_left_out() {
     let mut clip = Clip::open(&path, 30).unwrap();
     let mut counts = Counts::default();
     for _ in 0..4 {
-        assert!(matches!(next(&mut clip, &mut counts), Taken::Coded { stream, .. } if stream.len() < 100_000));
+        assert!(matches!(next(&mut clip, &mut counts), SourceFrame::Coded { stream, .. } if stream.len() < 100_000));
     }
     assert_eq!(counts.damaged, 1);
     assert!(counts.why.contains("4096 KiB are possible"), "{}", counts.why);
@@ -276,7 +276,7 @@ fn raw_clips_of_odd_sizes_and_with_a_cut_end_are_played() {
     assert_eq!(clip.rate(), Rate::whole(25));
     let mut counts = Counts::default();
     for n in [0, 1, 2, 0, 1, 2, 0_u8] {
-        let Taken::Planes { planes, .. } = next(&mut clip, &mut counts) else { panic!("no picture") };
+        let SourceFrame::Planes { planes, .. } = next(&mut clip, &mut counts) else { panic!("no picture") };
         assert_eq!(planes.size(), (32, 18));
         let all = |plane: &[u8], value| plane.iter().all(|&byte| byte == value);
         assert!(all(planes.y(), n * 40) && all(planes.u(), n * 40 + 1) && all(planes.v(), n * 40 + 2), "{n}");

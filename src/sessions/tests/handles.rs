@@ -3,17 +3,17 @@
 use super::*;
 
 /// Puts a seat there without a task behind it.
-fn seat(sessions: &mut Sessions, viewer: &str, session: char, phase: SessionPhase) -> (mpsc::Receiver<Message>, Key) {
+fn handle(sessions: &mut Sessions, viewer: &str, session: char, phase: SessionPhase) -> (mpsc::Receiver<Message>, Key) {
     let (inbox, heard) = mpsc::channel(INBOX);
     let key = (Id::new(viewer).unwrap(), SessionId::new(&session.to_string().repeat(22)).unwrap());
     let since = Mono(u64::from(u32::from(session)));
-    let seat = Seat { inbox, stop: watch::channel(None).0, phase: watch::channel(phase).1, since };
-    sessions.seats.insert(key.clone(), seat);
+    let handle = SessionHandle { inbox, stop: watch::channel(None).0, phase: watch::channel(phase).1, since };
+    sessions.handles.insert(key.clone(), handle);
     (heard, key)
 }
 
 fn ending(sessions: &Sessions, key: &Key) -> Option<EndReason> {
-    *sessions.seats[key].stop.borrow()
+    *sessions.handles[key].stop.borrow()
 }
 
 fn opening() -> Request {
@@ -30,12 +30,12 @@ impl Sessions {
 #[tokio::test]
 async fn a_lost_session_makes_room_for_a_new_one_of_the_same_viewer() {
     let (mut sessions, ..) = sessions(Limits::default(), AudioSource::Tone);
-    let (_live, live) = seat(&mut sessions, "anna", 'A', SessionPhase::Live);
-    let (_other, other) = seat(&mut sessions, "bert", 'B', SessionPhase::Lost);
-    let (_lost, lost) = seat(&mut sessions, "anna", 'C', SessionPhase::Lost);
+    let (_live, live) = handle(&mut sessions, "anna", 'A', SessionPhase::Live);
+    let (_other, other) = handle(&mut sessions, "bert", 'B', SessionPhase::Lost);
+    let (_lost, lost) = handle(&mut sessions, "anna", 'C', SessionPhase::Lost);
     sessions.asks("anna", 'D', Mono::now());
     assert_eq!([&live, &other, &lost].map(|key| ending(&sessions, key)), [None, None, Some(EndReason::Replaced)]);
-    assert_eq!(sessions.seats.len(), 4);
+    assert_eq!(sessions.handles.len(), 4);
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn nothing_ends_for_a_session_that_is_refused() {
     let (mut sessions, mut said, ..) = sessions(limits, AudioSource::Tone);
     let now = Mono::now();
     sessions.asks("anna", 'A', now);
-    let (_lost, lost) = seat(&mut sessions, "anna", 'B', SessionPhase::Lost);
+    let (_lost, lost) = handle(&mut sessions, "anna", 'B', SessionPhase::Lost);
     sessions.asks("anna", 'C', now);
     let refusal: Value = serde_json::from_slice(&said.try_recv().unwrap().1).unwrap();
     assert_eq!((&refusal["name"], ending(&sessions, &lost)), (&json!("rate_limited"), None));
@@ -55,14 +55,14 @@ async fn a_newcomer_takes_the_place_of_the_oldest_that_never_connected() {
     let (mut sessions, mut said, ..) = sessions(Limits::default(), AudioSource::Tone);
     let now = Mono(1_000_000_000_000);
     let ghosts: Vec<Key> =
-        ('A'..='H').map(|c| seat(&mut sessions, &format!("v{c}"), c, SessionPhase::Setup).1).collect();
+        ('A'..='H').map(|c| handle(&mut sessions, &format!("v{c}"), c, SessionPhase::Setup).1).collect();
     sessions.asks("anna", 'Z', now);
     assert_eq!(ending(&sessions, &ghosts[0]), Some(EndReason::GaveWay), "the oldest");
     assert!(ghosts[1..].iter().all(|key| ending(&sessions, key).is_none()));
     assert!(said.try_recv().is_err(), "anna is not refused");
     // Whose sessions never connect displaces nobody.
     for _ in 0..2 {
-        sessions.admission.ghost(&Id::new("mallory").unwrap(), now);
+        sessions.admission.count_unconnected(&Id::new("mallory").unwrap(), now);
     }
     sessions.asks("mallory", 'Y', now);
     let refusal: Value = serde_json::from_slice(&said.try_recv().unwrap().1).unwrap();
@@ -72,8 +72,8 @@ async fn a_newcomer_takes_the_place_of_the_oldest_that_never_connected() {
 #[tokio::test]
 async fn who_is_not_read_fast_enough_ends_alone() {
     let (mut sessions, ..) = sessions(Limits::default(), AudioSource::Off);
-    let (_heard, key) = seat(&mut sessions, "anna", 'A', SessionPhase::Live);
-    let (_other, other) = seat(&mut sessions, "bert", 'A', SessionPhase::Live);
+    let (_heard, key) = handle(&mut sessions, "anna", 'A', SessionPhase::Live);
+    let (_other, other) = handle(&mut sessions, "bert", 'A', SessionPhase::Live);
     for seq in 0..=INBOX as u64 {
         assert_eq!(ending(&sessions, &key), None);
         let head = Head { session: key.1.clone(), seq };
@@ -85,14 +85,14 @@ async fn who_is_not_read_fast_enough_ends_alone() {
 #[tokio::test]
 async fn a_task_that_panics_is_reaped_and_its_viewer_told() {
     let (mut sessions, mut said, ..) = sessions(Limits::default(), AudioSource::Off);
-    let (_heard, key) = seat(&mut sessions, "anna", 'A', SessionPhase::Live);
+    let (_heard, key) = handle(&mut sessions, "anna", 'A', SessionPhase::Live);
     let task = sessions.tasks.spawn(async { panic!("on purpose") });
     sessions.names.insert(task.id(), key.clone());
     let ended = sessions.tasks.join_next_with_id().await.unwrap();
     sessions.reap(ended);
-    assert!(sessions.seats.is_empty() && sessions.names.is_empty());
+    assert!(sessions.handles.is_empty() && sessions.names.is_empty());
     let mut next = || serde_json::from_slice::<Value>(&said.try_recv().unwrap().1).unwrap();
     assert_eq!(next()["name"], "internal");
     assert_eq!(next()["reason"], "internal");
-    assert!(sessions.admission.is_buried(&key.0, &key.1, Mono::now()));
+    assert!(sessions.admission.has_ended(&key.0, &key.1, Mono::now()));
 }
