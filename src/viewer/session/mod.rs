@@ -1,5 +1,6 @@
 //! What a session does with what it hears: from the viewer, from its peer connection, from the clock.
 
+mod description_checks;
 pub mod lifecycle;
 mod media_health;
 pub(crate) mod negotiation;

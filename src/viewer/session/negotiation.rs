@@ -1,6 +1,7 @@
 //! Offer and answer of one session (RFC 3264, RFC 8843): what the viewer's description comes to, what is said to it, and what
 //! must not change later. Pure.
 
+use super::description_checks::{fits, same_lines};
 use crate::{
     protocol::{
         ErrorName, Refusal, Wanted,
@@ -340,60 +341,6 @@ impl Negotiation {
 fn unfit(which: &str, why: &str) -> Refusal {
     tracing::warn!("the {which} that was to be sent would not work: {why}");
     Refusal::new(ErrorName::Internal, format!("this device could not make an {which} that works: {why}"))
-}
-
-/// Whether an own description says what it is meant to say.
-fn fits(own: &Description, layout: &Layout, setup: Setup) -> Result<(), String> {
-    same_lines(layout, own, "description")?;
-    let mut used = Vec::new();
-    for (at, (line, slot)) in own.lines.iter().zip(&layout.slots).enumerate() {
-        if slot.purpose == Purpose::Refuse {
-            if line.port != 0 {
-                return Err(format!("m-line {at} is not refused"));
-            }
-            continue;
-        }
-        used.push(at);
-        if line.is_refused() || line.direction.receives() {
-            return Err(format!("m-line {at} has port {} and the direction {:?}", line.port, line.direction));
-        }
-        if line.setup != Some(setup) {
-            return Err(format!("m-line {at} has the setup {:?}", line.setup));
-        }
-        if !line.rtcp_mux || line.codecs.is_empty() {
-            return Err(format!("m-line {at} has no a=rtcp-mux or no codec"));
-        }
-        // An answer has no codec that was not offered.
-        let own_offer = matches!(slot.purpose, Purpose::Send(_)) && setup == Setup::ActPass;
-        if !own_offer && line.formats.iter().any(|format| !slot.formats.contains(format)) {
-            return Err(format!("m-line {at} has a format that was not offered"));
-        }
-        if matches!(slot.purpose, Purpose::Send(_)) && line.choice().is_none() {
-            return Err(format!("m-line {at} has no codec of this device"));
-        }
-    }
-    if used.len() > 1 && !own.is_bundled(&used) || used.is_empty() {
-        return Err("its m-lines are not in one BUNDLE group".into());
-    }
-    own.transport(layout.tagged).map(drop).map_err(|refusal| refusal.message)
-}
-
-/// Whether a description has the lines of the session: as many, of the same kinds and mids, in the same order.
-fn same_lines(layout: &Layout, description: &Description, which: &str) -> Result<(), String> {
-    let (has, wants) = (description.lines.len(), layout.slots.len());
-    if has != wants {
-        return Err(format!("the {which} has {has} m-lines where the session has {wants}"));
-    }
-    for (at, (line, slot)) in description.lines.iter().zip(&layout.slots).enumerate() {
-        if line.kind != slot.kind || line.media != slot.media {
-            return Err(format!("m-line {at} of the {which} is {} where it was {}", line.media, slot.media));
-        }
-        // A refused line may leave its mid out, and one without BUNDLE does not need any.
-        if line.mid.is_some() && slot.mid.is_some() && line.mid != slot.mid {
-            return Err(format!("m-line {at} of the {which} has another mid than before"));
-        }
-    }
-    Ok(())
 }
 
 fn slot(line: &Line, purpose: Purpose) -> Slot {
