@@ -75,6 +75,7 @@ pub(crate) fn rtcp(data: &[u8]) {
         ssrc_rtx: Some(8),
         payload_type: 108,
         payload_type_rtx: Some(109),
+        mime_type: "video/H264".into(),
         clock_rate: 90_000,
         ..Default::default()
     };

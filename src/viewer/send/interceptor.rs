@@ -22,7 +22,6 @@ use rtc::{
             receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate,
         },
         receiver_report::ReceiverReport,
-        sender_report::SenderReport,
         transport_feedbacks::{transport_layer_cc::TransportLayerCc, transport_layer_nack::TransportLayerNack},
     },
     rtp,
@@ -41,18 +40,12 @@ use crate::{
         pacer::Dropped,
         rtcp_senders::RtcpSenders,
         send_path::{NegotiatedIds, OutgoingPacket, RateBounds, SendPath},
+        sender_report::{RtpClockAnchor, SentStream, StreamKind},
     },
 };
 
 /// Packets sent again for one NACK at most.
 const RESEND_BURST: usize = 64;
-/// The RTP clock that tells the picture from the sound.
-const VIDEO_RATE: u32 = 90_000;
-/// Seconds from 1900 (NTP) to 1970 (Unix).
-const NTP_EPOCH: u64 = 2_208_988_800;
-/// A second report soon after the first lets the viewer relate both clocks at once; then one a second.
-const SECOND_REPORT: Duration = Duration::from_millis(200);
-const REPORT_PERIOD: Duration = Duration::from_secs(1);
 
 /// What the interceptor, inside the connection's driver, shares with the viewer's pumps. Newer replaces older.
 #[derive(Debug, Default)]
@@ -109,35 +102,6 @@ impl SendShared {
     }
 }
 
-/// Relates RTP time to capture time: the pair of the newest frame.
-#[derive(Debug, Default)]
-pub(crate) struct RtpClockAnchor(Mutex<Option<(u32, Mono)>>);
-
-impl RtpClockAnchor {
-    /// Sets the newest frame's RTP time stamp and capture time.
-    pub(crate) fn set(&self, rtp: u32, at: Mono) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((rtp, at));
-    }
-
-    /// The RTP time stamp that belongs to `now`.
-    fn rtp_at(&self, now: Mono, rate: u32) -> Option<u32> {
-        let (rtp, at) = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
-        // Frames are never captured in the future, so the difference is the frame's age.
-        Some(rtp.wrapping_add(now.since(at).as_nanos().saturating_mul(rate.into()).div_euclid(1_000_000_000) as u32))
-    }
-}
-
-/// One outgoing stream.
-#[derive(Debug)]
-struct SentStream {
-    ssrc: u32,
-    rate: u32,
-    packets: u32,
-    octets: u32,
-    reports: u32,
-    next_report: Option<Instant>,
-}
-
 /// The interceptor. Sits closest to the application.
 pub(crate) struct SendInterceptor {
     shared: Arc<SendShared>,
@@ -164,20 +128,18 @@ impl SendInterceptor {
 
     fn send_report(&mut self, index: usize, now: Instant) {
         let stream = &mut self.streams[index];
-        let mono = Mono::now();
-        let anchor = if stream.rate == VIDEO_RATE { &self.shared.video } else { &self.shared.audio };
-        let Some(rtp_time) = anchor.rtp_at(mono, stream.rate) else { return };
-        stream.reports += 1;
-        stream.next_report = Some(now + if stream.reports == 1 { SECOND_REPORT } else { REPORT_PERIOD });
-        let report = SenderReport {
-            ssrc: stream.ssrc,
-            ntp_time: ntp(self.wall + Duration::from_nanos(mono.0)),
-            rtp_time,
-            packet_count: stream.packets,
-            octet_count: stream.octets,
-            ..Default::default()
+        let anchor = match stream.kind {
+            StreamKind::Video => &self.shared.video,
+            StreamKind::Audio => &self.shared.audio,
         };
-        self.write.push_back(tagged(now, Packet::Rtcp(vec![Box::new(report)])));
+        if let Some(report) = stream.report(anchor, self.wall, now) {
+            self.write.push_back(tagged(now, Packet::Rtcp(vec![Box::new(report)])));
+        }
+    }
+
+    /// Whether this SSRC is that of the picture.
+    fn is_video(&self, ssrc: u32) -> bool {
+        self.streams.iter().any(|stream| stream.ssrc == ssrc && stream.kind == StreamKind::Video)
     }
 
     fn handle_rtcp(&mut self, packet: &dyn rtc::rtcp::Packet, now: Instant) {
@@ -193,7 +155,7 @@ impl SendInterceptor {
             self.path.handle_remb(remb.bitrate.max(0.0) as u64, now);
         } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
             for block in &report.reports {
-                if self.streams.iter().any(|s| s.ssrc == block.ssrc && s.rate == VIDEO_RATE) {
+                if self.is_video(block.ssrc) {
                     self.path.handle_receiver_report(block.fraction_lost, block.last_sequence_number as u16, now);
                 }
             }
@@ -201,7 +163,7 @@ impl SendInterceptor {
     }
 
     fn answer_nack(&mut self, nack: &TransportLayerNack, now: Instant) {
-        if !self.streams.iter().any(|s| s.ssrc == nack.media_ssrc && s.rate == VIDEO_RATE) {
+        if !self.is_video(nack.media_ssrc) {
             return;
         }
         let wanted = nack.nacks.iter().flat_map(|pair| pair.packet_list()).take(RESEND_BURST);
@@ -260,14 +222,6 @@ impl SendInterceptor {
     }
 }
 
-impl SentStream {
-    /// A packet of so many bytes of payload leaves: sender reports tell of it.
-    fn count(&mut self, payload: usize) {
-        self.packets = self.packets.wrapping_add(1);
-        self.octets = self.octets.wrapping_add(u32::try_from(payload).unwrap_or(u32::MAX));
-    }
-}
-
 impl Protocol<TaggedPacket, TaggedPacket, ()> for SendInterceptor {
     type Rout = TaggedPacket;
     type Wout = TaggedPacket;
@@ -305,7 +259,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for SendInterceptor {
             return Ok(());
         };
         self.path.set_negotiated(*self.shared.agreed.lock().unwrap_or_else(PoisonError::into_inner));
-        if self.streams[index].rate == VIDEO_RATE {
+        if self.streams[index].kind == StreamKind::Video {
             let first = std::mem::take(packet);
             self.enqueue_access_unit(first, now);
         } else {
@@ -346,17 +300,11 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for SendInterceptor {
 impl Interceptor for SendInterceptor {
     fn bind_local_stream(&mut self, info: &StreamInfo) {
         self.unbind_local_stream(info);
-        if info.clock_rate == VIDEO_RATE {
+        let kind = StreamKind::of(&info.mime_type);
+        if kind == StreamKind::Video {
             self.path.set_rtx_ssrc(info.ssrc_rtx);
         }
-        self.streams.push(SentStream {
-            ssrc: info.ssrc,
-            rate: info.clock_rate,
-            packets: 0,
-            octets: 0,
-            reports: 0,
-            next_report: None,
-        });
+        self.streams.push(SentStream::new(info.ssrc, kind, info.clock_rate));
     }
 
     fn unbind_local_stream(&mut self, info: &StreamInfo) {
@@ -370,13 +318,6 @@ impl Interceptor for SendInterceptor {
 
 fn tagged(now: Instant, packet: Packet) -> TaggedPacket {
     TaggedPacket { now, transport: TransportContext::default(), message: AttributedPacket::new(packet) }
-}
-
-/// A time since 1970 as the 64 bits of RFC 3550 section 4.
-fn ntp(wall: Duration) -> u64 {
-    let seconds = wall.as_secs().wrapping_add(NTP_EPOCH) & 0xffff_ffff;
-    let fraction = (u64::from(wall.subsec_nanos()) << 32) / 1_000_000_000;
-    (seconds << 32) | fraction
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use rtc::rtcp::{
 };
 
 use super::*;
+use crate::viewer::send::sender_report::{NTP_EPOCH, REPORT_PERIOD, SECOND_REPORT};
 
 const SSRC: u32 = 7;
 const SOUND: u32 = 17;
@@ -26,12 +27,14 @@ fn feedback() -> (SendInterceptor, Arc<SendShared>) {
         payload_type: 108,
         // That of another codec: what the stack has here was chosen before the negotiation.
         payload_type_rtx: Some(103),
+        mime_type: "video/H264".into(),
         clock_rate: 90_000,
         ..Default::default()
     });
     feedback.bind_local_stream(&StreamInfo {
         ssrc: SOUND,
         payload_type: 111,
+        mime_type: "audio/opus".into(),
         clock_rate: 48_000,
         ..Default::default()
     });
@@ -187,7 +190,7 @@ fn reports_map_rtp_time_to_capture_time() {
     shared.video.set(5000, captured);
     let sent = send(&mut feedback, start, 1, 1, true);
     let Packet::Rtcp(report) = &sent[1] else { panic!("the first packet brings a report: {sent:?}") };
-    let report = report[0].as_any().downcast_ref::<SenderReport>().unwrap();
+    let report = report[0].as_any().downcast_ref::<rtc::rtcp::sender_report::SenderReport>().unwrap();
     let late = report.rtp_time - 5000;
     // However long this test was kept waiting.
     let most = Mono::now().since(captured).as_millis() as u32 * 90 + 90;

@@ -10,7 +10,7 @@
 //! 7. `twcc`: transport-wide sequence numbers, and the reports about them.
 //! 8. `rtx`: the packets that can be sent again.
 //!
-//! `start_rate` remembers where a viewer's estimate should begin. `rtcp_senders` remembers who sent authentic RTCP.
+//! `sender_report` relates RTP time to capture time. `start_rate` remembers where a viewer's estimate should begin. `rtcp_senders` remembers who sent authentic RTCP.
 
 pub(crate) mod burst;
 pub(crate) mod interceptor;
@@ -20,5 +20,6 @@ pub(crate) mod rtcp_senders;
 pub(crate) mod rtp_stream;
 pub(crate) mod rtx;
 pub mod send_path;
+pub(crate) mod sender_report;
 pub(crate) mod start_rate;
 pub(crate) mod twcc;

@@ -1,23 +1,25 @@
-//! What travels from a device thread to its viewers: coded frames, the wishes that flow back, and health.
+//! The fan-out from one device thread to its viewers: coded frames and health. What viewers ask of the encoder goes the
+//! other way, through [`EncoderRequests`].
 //!
 //! One writer, many readers, a ring between them. The writer never waits: the oldest frame is overwritten, and a
 //! reader that was late pays alone, by going on from the next key frame (video) or the newest packet (audio).
 
 mod network;
+mod requests;
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, Weak,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
 use tokio::sync::{broadcast, watch};
 
-pub use self::network::{Estimate, Evidence, Network, NetworkReport};
+pub use self::{
+    network::{Estimate, Evidence, Network, NetworkReport},
+    requests::EncoderRequests,
+};
 use crate::clock::Mono;
-
-/// The share of the configured bitrate, in per cent, that one viewer's network leaves to the others where nobody said otherwise.
-const FLOOR_PERCENT: u32 = 33;
 
 /// Frames the video ring holds: one second at 30/s.
 pub const VIDEO_RING: usize = 32;
@@ -79,77 +81,6 @@ pub enum Fault {
     /// The device is there and does not work; tried again, more and more seldom.
     #[error("{0}")]
     Failed(String),
-}
-
-/// What viewers wish of an encoder. Newer replaces older; ten wishes are one.
-#[derive(Debug, Default)]
-pub struct EncoderRequests {
-    key: AtomicBool,
-    repair: AtomicBool,
-    bitrate: AtomicU32,
-    /// In per cent, and one more; 0: nobody said.
-    floor: AtomicU32,
-    /// Of the readers there are; those who left are found out when the list is read.
-    networks: Mutex<Vec<Weak<Network>>>,
-    ids: AtomicU64,
-}
-
-impl EncoderRequests {
-    /// Asks for a key frame as soon as possible: a viewer joins.
-    pub fn request_keyframe(&self) {
-        self.key.store(true, Ordering::Release);
-    }
-
-    /// Asks for a key frame because a picture broke (PLI, FIR, a viewer that fell behind); at most one a second is made.
-    pub fn request_repair(&self) {
-        self.repair.store(true, Ordering::Release);
-    }
-
-    /// Whether a repair was wished for since the last call.
-    pub fn take_repair(&self) -> bool {
-        self.repair.swap(false, Ordering::AcqRel)
-    }
-
-    /// Whether a key frame was wished for since the last call.
-    pub fn take_key(&self) -> bool {
-        self.key.swap(false, Ordering::AcqRel)
-    }
-
-    /// The readers' networks.
-    pub fn networks(&self) -> Vec<Arc<Network>> {
-        let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
-        networks.retain(|network| network.strong_count() > 0);
-        networks.iter().filter_map(Weak::upgrade).collect()
-    }
-
-    fn join(&self) -> Arc<Network> {
-        let network = Arc::new(Network::new(self.ids.fetch_add(1, Ordering::Relaxed)));
-        let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
-        networks.retain(|network| network.strong_count() > 0);
-        networks.push(Arc::downgrade(&network));
-        network
-    }
-
-    /// Asks for a bitrate in bits per second; 0 is the configured one.
-    pub fn request_bitrate(&self, bits: u32) {
-        self.bitrate.store(bits, Ordering::Release);
-    }
-
-    /// The bitrate wished for; 0 is the configured one.
-    pub fn bitrate(&self) -> u32 {
-        self.bitrate.load(Ordering::Acquire)
-    }
-
-    /// Sets the share of the configured bitrate, in per cent, below which one viewer's network does not lower the picture
-    /// of the others.
-    pub fn set_floor(&self, percent: u32) {
-        self.floor.store(percent.min(100) + 1, Ordering::Release);
-    }
-
-    /// That share, 0 to 1.
-    pub fn floor(&self) -> f64 {
-        f64::from(self.floor.load(Ordering::Acquire).checked_sub(1).unwrap_or(FLOOR_PERCENT)) / 100.0
-    }
 }
 
 /// The writing end: one device thread.
