@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_millis(700);
 
 /// Makes a device whose thread does `body`, and the task that keeps it until `stop`.
-pub(super) fn stage(
+pub(super) fn spawn(
     name: &'static str,
     ring: usize,
     linger: Duration,
@@ -149,8 +149,8 @@ impl DeviceTask {
                 // Comes first: whatever else happens, the threads are looked at.
                 () = wait_until(Some(looked + self.pause())) => {
                     looked = Mono::now();
-                    self.look_at_helpers(looked);
-                    match self.look_at_left().or_else(|| self.look_at_thread(looked)) {
+                    self.check_helpers(looked);
+                    match self.check_abandoned_threads().or_else(|| self.check_thread_deadline(looked)) {
                         Some(event) => event,
                         None => continue,
                     }
@@ -170,11 +170,11 @@ impl DeviceTask {
             self.demand.set_linger(*self.lingers.borrow());
             match self.demand.on(event, Mono::now()) {
                 Some(Action::Start) => self.start(),
-                Some(Action::Stop) => self.tell_stop(),
+                Some(Action::Stop) => self.request_stop(),
                 None => {}
             }
         }
-        self.tell_stop();
+        self.request_stop();
         self.end().await;
     }
 
@@ -205,12 +205,12 @@ impl DeviceTask {
         self.thread.as_ref().is_none_or(|thread| thread.activity.seen().stuck(now) < GIVEN_UP_AFTER + TURN)
     }
 
-    fn look_at_thread(&mut self, now: Mono) -> Option<Event> {
+    fn check_thread_deadline(&mut self, now: Mono) -> Option<Event> {
         let name = self.name;
         let thread = self.thread.as_mut()?;
         let seen = thread.activity.seen();
         let phase = thread.phase();
-        match thread.deadline.look(phase, seen.moved, now)? {
+        match thread.deadline.check(phase, seen.moved, now)? {
             Verdict::Name => {
                 let asked = if matches!(phase, Phase::Stopping(_)) { ", and was told to stop" } else { "" };
                 warn!("{name}: {seen} for {} s{asked}", seconds(seen.stuck(now)));
@@ -223,12 +223,12 @@ impl DeviceTask {
                 self.trouble.send_replace(None);
                 None
             }
-            Verdict::GiveUp => Some(self.give_up(now)),
+            Verdict::GiveUp => Some(self.abandon_thread(now)),
         }
     }
 
     /// Leaves a thread behind.
-    fn give_up(&mut self, now: Mono) -> Event {
+    fn abandon_thread(&mut self, now: Mono) -> Event {
         let Some(thread) = self.thread.take() else { return Event::Tick };
         thread.writer.cut_off();
         let seen = thread.activity.seen();
@@ -249,7 +249,7 @@ impl DeviceTask {
     }
 
     /// Threads that were given up and have ended after all.
-    fn look_at_left(&mut self) -> Option<Event> {
+    fn check_abandoned_threads(&mut self) -> Option<Event> {
         let (name, now, before) = (self.name, Mono::now(), self.left.len());
         self.left.retain(|left| {
             let over = left.activity.is_over();
@@ -266,7 +266,7 @@ impl DeviceTask {
     }
 
     /// Threads that close something have the same deadlines; nobody waits for them.
-    fn look_at_helpers(&mut self, now: Mono) {
+    fn check_helpers(&mut self, now: Mono) {
         for helper in self.helpers.running() {
             let known = self.watched.iter().any(|(watched, _)| watched.is(&helper));
             if !known {
@@ -280,7 +280,7 @@ impl DeviceTask {
                 return false;
             }
             // One that was given up is looked at no more, and so stays in the list until it ends.
-            match deadline.look(Phase::Stopping(helper.begun()), seen.moved, now) {
+            match deadline.check(Phase::Stopping(helper.begun()), seen.moved, now) {
                 Some(Verdict::Name) => warn!("{name}: {}: {seen} for {} s", helper.name(), seconds(seen.stuck(now))),
                 Some(Verdict::GiveUp) => {
                     error!("{name}: {}: {seen}: given up; its thread is left behind", helper.name());
@@ -333,7 +333,7 @@ impl DeviceTask {
         Event::FirstFrame
     }
 
-    fn tell_stop(&mut self) {
+    fn request_stop(&mut self) {
         if let Some(thread) = &mut self.thread {
             thread.stop.store(true, Ordering::Release);
             thread.stopping.get_or_insert(Mono::now());

@@ -22,19 +22,19 @@ async fn a_device_runs_only_while_leased() {
         Ok(())
     });
     let stop = watch::Sender::new(false);
-    let (stage, task) = stage("test", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
-    assert!(!stage.is_on());
-    let mut on = stage.on.clone();
+    let (source, task) = spawn("test", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
+    assert!(!source.is_on());
+    let mut on = source.on.clone();
     for round in 1..=3 {
-        let (one, two) = (stage.lease(), stage.lease());
+        let (one, two) = (source.lease(), source.lease());
         on.wait_for(|on| *on).await.unwrap();
         drop(one);
-        assert!(stage.is_on());
+        assert!(source.is_on());
         drop(two);
         on.wait_for(|on| !*on).await.unwrap();
         assert_eq!(starts.load(Ordering::SeqCst), round);
     }
-    let _held = stage.lease();
+    let _held = source.lease();
     on.wait_for(|on| *on).await.unwrap();
     stop.send_replace(true);
     task.await.unwrap();
@@ -51,9 +51,9 @@ async fn a_device_whose_owner_is_gone_goes_off() {
         Ok(())
     });
     let stop = watch::Sender::new(false);
-    let (stage, task) = stage("test", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
-    let _lease = stage.lease();
-    stage.on.clone().wait_for(|on| *on).await.unwrap();
+    let (source, task) = spawn("test", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
+    let _lease = source.lease();
+    source.on.clone().wait_for(|on| *on).await.unwrap();
     task.abort();
     off.recv().await.unwrap();
 }
@@ -69,8 +69,8 @@ async fn a_device_that_is_tried_again_is_called_what_it_was_until_it_works() {
             Err(fault.clone())
         });
         let stop = watch::Sender::new(false);
-        let (stage, _task) = stage("test", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
-        let _lease = stage.lease();
+        let (source, _task) = spawn("test", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
+        let _lease = source.lease();
         assert_eq!(seen.recv().await, Some(Health::Starting));
         assert_eq!(seen.recv().await, Some(expected));
     }
@@ -89,9 +89,9 @@ async fn a_panicking_device_is_a_fault_and_is_started_again() {
         Ok(())
     });
     let stop = watch::Sender::new(false);
-    let (stage, _task) = stage("test", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
-    let _lease = stage.lease();
-    let mut health = stage.health();
+    let (source, _task) = spawn("test", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
+    let _lease = source.lease();
+    let mut health = source.health();
     health.wait_for(|h| *h == Health::Stalled).await.unwrap();
     health.wait_for(|h| *h == Health::Ok).await.unwrap();
     assert_eq!(starts.load(Ordering::SeqCst), 2);
@@ -133,29 +133,29 @@ fn hangs_once(on: &'static str) -> (Body, mpsc::Sender<()>, Arc<AtomicUsize>) {
 async fn a_thread_that_hangs_is_named_given_up_and_cut_off_and_the_device_is_back_when_it_lets_go() {
     let (body, go, starts) = hangs_once("/dev/video-hangs");
     let (stop, liveness) = (watch::Sender::new(false), Liveness::default());
-    let (mut stage, task) = stage("video", 4, Duration::ZERO, body, stop.subscribe(), &liveness);
-    let _lease = stage.lease();
-    stage.on.clone().wait_for(|on| *on).await.unwrap();
-    let mut health = stage.health();
+    let (mut source, task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), &liveness);
+    let _lease = source.lease();
+    source.on.clone().wait_for(|on| *on).await.unwrap();
+    let mut health = source.health();
     health.wait_for(|h| *h == Health::Ok).await.unwrap();
-    assert_eq!(stage.described(), "on");
+    assert_eq!(source.described(), "on");
     health.wait_for(|h| *h == Health::Stalled).await.unwrap();
-    assert_eq!(stage.described(), "stalled (hangs in VIDIOC_DQBUF on /dev/video-hangs)");
-    assert!(stage.is_on() && liveness.late(Mono::now()).is_empty(), "named, and not given up yet");
+    assert_eq!(source.described(), "stalled (hangs in VIDIOC_DQBUF on /dev/video-hangs)");
+    assert!(source.is_on() && liveness.late(Mono::now()).is_empty(), "named, and not given up yet");
     // Given up, and tried again by a thread that keeps away from what hangs.
-    let mut told = stage.trouble.clone();
+    let mut told = source.trouble.clone();
     let why = "an earlier use of it still hangs in VIDIOC_DQBUF";
     told.wait_for(|told| told.as_deref() == Some(why)).await.unwrap();
-    assert!(starts.load(Ordering::SeqCst) >= 2 && !stage.is_on());
+    assert!(starts.load(Ordering::SeqCst) >= 2 && !source.is_on());
     assert_eq!(*health.borrow_and_update(), Health::Stalled);
     assert!(
         liveness.late(Mono::now() + liveness::LEFT_LONG).iter().any(|late| late.starts_with("video: hangs in VIDIOC"))
     );
     go.send(()).unwrap();
     health.wait_for(|h| *h == Health::Ok).await.unwrap();
-    assert_eq!(stage.writer.last_ticks(), None, "what the lost thread writes is not wanted any more");
-    assert_eq!(stage.described(), "on");
-    stage.changed().await;
+    assert_eq!(source.writer.last_ticks(), None, "what the lost thread writes is not wanted any more");
+    assert_eq!(source.described(), "on");
+    source.changed().await;
     stop.send_replace(true);
     task.await.unwrap();
 }
@@ -164,10 +164,10 @@ async fn a_thread_that_hangs_is_named_given_up_and_cut_off_and_the_device_is_bac
 async fn a_thread_that_hangs_holds_up_no_stop() {
     let (body, _go, _) = hangs_once("/dev/video-stops");
     let stop = watch::Sender::new(false);
-    let (stage, task) = stage("video", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
-    let _lease = stage.lease();
-    stage.on.clone().wait_for(|on| *on).await.unwrap();
-    stage.health().wait_for(|h| *h == Health::Ok).await.unwrap();
+    let (source, task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
+    let _lease = source.lease();
+    source.on.clone().wait_for(|on| *on).await.unwrap();
+    source.health().wait_for(|h| *h == Health::Ok).await.unwrap();
     stop.send_replace(true);
     // Before it would be given up, and though it never ends.
     tokio::time::timeout(GIVEN_UP_AFTER / 2, task).await.unwrap().unwrap();
@@ -193,8 +193,8 @@ async fn a_helper_that_hangs_is_counted_and_the_device_goes_on() {
         liveness.left_behind(Activity::new(name, Helpers::default(), Mono::now()), false, Mono::now());
     }
     assert_eq!(LEFT_MAX, 3);
-    let (stage, task) = stage("video", 4, Duration::ZERO, body, stop.subscribe(), &liveness);
-    let _lease = stage.lease();
+    let (source, task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), &liveness);
+    let _lease = source.lease();
     let end = tokio::time::Instant::now() + GIVEN_UP_AFTER * 6;
     while !liveness.is_full() {
         assert!(tokio::time::Instant::now() < end, "{liveness:?}");
@@ -202,7 +202,7 @@ async fn a_helper_that_hangs_is_counted_and_the_device_goes_on() {
     }
     let late = liveness.late(Mono::now());
     assert!(late.contains(&"encoder: hangs in close on /dev/video-encodes".to_owned()), "{late:?}");
-    assert_eq!(stage.described(), "on");
+    assert_eq!(source.described(), "on");
     drop(go);
     while liveness.is_full() {
         assert!(tokio::time::Instant::now() < end, "{liveness:?}");
@@ -220,10 +220,10 @@ async fn no_thread_is_started_beside_too_many_that_hang() {
     }
     let body: Body = Arc::new(|_, _| panic!("no thread was to be started"));
     let stop = watch::Sender::new(false);
-    let (stage, task) = stage("video", 4, Duration::ZERO, body, stop.subscribe(), &liveness);
-    let _lease = stage.lease();
-    stage.health().wait_for(|h| *h == Health::Stalled).await.unwrap();
-    assert!(stage.described().starts_with("stalled (too many threads hang"), "{}", stage.described());
+    let (source, task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), &liveness);
+    let _lease = source.lease();
+    source.health().wait_for(|h| *h == Health::Stalled).await.unwrap();
+    assert!(source.described().starts_with("stalled (too many threads hang"), "{}", source.described());
     stop.send_replace(true);
     task.await.unwrap();
 }

@@ -32,26 +32,26 @@ impl Devices {
     pub fn new(video: &config::Video, audio: &config::Audio, liveness: &Liveness) -> Self {
         let stop = watch::Sender::new(false);
         let mut tasks = Vec::new();
-        let mut stage = |name, ring, linger: Duration, body: Body| {
-            let (stage, task) = device_task::stage(name, ring, linger, body, stop.subscribe(), liveness);
+        let mut source = |name, ring, linger: Duration, body: Body| {
+            let (source, task) = device_task::spawn(name, ring, linger, body, stop.subscribe(), liveness);
             tasks.push(task);
-            stage
+            source
         };
         let (v, a) = (video.clone(), audio.clone());
         let video = (video.source != config::VideoSource::Off).then(|| {
             let body: Body = std::sync::Arc::new(move |out, stop| crate::video::run(&v, out, stop));
-            stage("video", feed::VIDEO_RING, video.linger, body)
+            source("video", feed::VIDEO_RING, video.linger, body)
         });
         let audio = (audio.source != config::AudioSource::Off).then(|| {
             let body: Body = std::sync::Arc::new(move |out, stop| crate::audio::run(&a, out, stop));
-            stage("audio", feed::AUDIO_RING, audio.linger, body)
+            source("audio", feed::AUDIO_RING, audio.linger, body)
         });
         Self { video, audio, tasks, stop }
     }
 
     /// How picture and sound are doing now.
     pub fn health(&self) -> MediaHealth {
-        let of = |stage: &Option<MediaSource>| stage.as_ref().map_or(Health::Absent, |s| s.writer.health());
+        let of = |source: &Option<MediaSource>| source.as_ref().map_or(Health::Absent, |s| s.writer.health());
         MediaHealth { video: of(&self.video), audio: of(&self.audio) }
     }
 

@@ -49,7 +49,7 @@ pub struct Deadline {
 
 impl Deadline {
     /// What to do about a thread that last moved at `moved`. It is given up once.
-    pub fn look(&mut self, phase: Phase, moved: Mono, now: Mono) -> Option<Verdict> {
+    pub fn check(&mut self, phase: Phase, moved: Mono, now: Mono) -> Option<Verdict> {
         if self.looked.replace(now).is_some_and(|last| now.since(last) >= ASLEEP) {
             self.woke = now;
         }
@@ -93,7 +93,7 @@ mod tests {
     fn watch(phase: Phase, moved: fn(u64) -> u64, asleep: std::ops::Range<u64>) -> Vec<(u64, Verdict)> {
         let (mut deadline, mut told) = (Deadline::default(), Vec::new());
         for now in (0..60_000).step_by(500).filter(|now| !asleep.contains(now)) {
-            let verdict = deadline.look(phase, ms(moved(now)), ms(now));
+            let verdict = deadline.check(phase, ms(moved(now)), ms(now));
             told.extend(verdict.map(|verdict| (now, verdict)));
         }
         told

@@ -211,7 +211,7 @@ impl Admission {
 
     /// Whether `viewer` may start a session now. Only a start that is allowed counts, so that who waits for a place
     /// does not use up its tries by asking.
-    pub(super) fn start(&mut self, viewer: &Id, running: Running, now: Mono) -> Result<(), Refusal> {
+    pub(super) fn admit(&mut self, viewer: &Id, running: Running, now: Mono) -> Result<(), Refusal> {
         let Limits { viewers, sessions_per_viewer, setups, starts_per_minute, .. } = self.limits;
         let busy = |message: String, pause| Err(Refusal::new(ErrorName::Busy, message).retry_after(pause));
         let starts = usize::try_from(starts_per_minute).unwrap_or(usize::MAX);

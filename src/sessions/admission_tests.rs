@@ -41,7 +41,7 @@ fn who_says_too_much_is_told_once_a_second() {
 #[test]
 fn five_starts_a_minute_and_viewer() {
     let mut admission = admission();
-    let mut start = |viewer: &str, second: u64| admission.start(&id(viewer), Running::default(), ms(second * 1000));
+    let mut start = |viewer: &str, second: u64| admission.admit(&id(viewer), Running::default(), ms(second * 1000));
     for second in 0..5 {
         assert_eq!(start("anna", second), Ok(()));
     }
@@ -62,7 +62,7 @@ fn a_full_device_is_busy_and_says_when_to_try_again() {
         (Running { all: 7, own: 0, setups: 8, own_setups: 0 }, Some(1000)),
     ];
     for (running, expected) in table {
-        let refusal = admission().start(&id("anna"), running, ms(0)).err();
+        let refusal = admission().admit(&id("anna"), running, ms(0)).err();
         assert_eq!(refusal.as_ref().and_then(|r| r.retry_after_ms), expected, "{running:?}");
         assert!(refusal.is_none_or(|r| (r.code, r.name) == (503, ErrorName::Busy)));
     }
@@ -73,9 +73,9 @@ fn asking_at_a_full_device_uses_up_no_starts() {
     let mut admission = admission();
     let full = Running { all: 8, ..Running::default() };
     for _ in 0..20 {
-        assert_eq!(admission.start(&id("anna"), full, ms(0)).unwrap_err().name, ErrorName::Busy);
+        assert_eq!(admission.admit(&id("anna"), full, ms(0)).unwrap_err().name, ErrorName::Busy);
     }
-    assert_eq!(admission.start(&id("anna"), Running::default(), ms(0)), Ok(()));
+    assert_eq!(admission.admit(&id("anna"), Running::default(), ms(0)), Ok(()));
 }
 
 #[test]
@@ -130,14 +130,14 @@ fn refusals_are_bounded_for_each_and_in_all() {
 fn a_viewer_whose_sessions_never_connect_sets_up_one_at_a_time() {
     let mut admission = admission();
     let busy = Running { all: 1, own: 1, setups: 1, own_setups: 1 };
-    let start = |admission: &mut Admission, now| admission.start(&id("mallory"), busy, now).map_err(|r| r.name);
+    let start = |admission: &mut Admission, now| admission.admit(&id("mallory"), busy, now).map_err(|r| r.name);
     assert_eq!(start(&mut admission, ms(0)), Ok(()));
     admission.count_unconnected(&id("mallory"), ms(15_000));
     assert_eq!(start(&mut admission, ms(15_000)), Ok(()), "once may happen to anybody");
     admission.count_unconnected(&id("mallory"), ms(16_000));
     assert_eq!(start(&mut admission, ms(16_000)), Err(ErrorName::Busy));
     assert!(!admission.displaces(&id("mallory"), ms(16_000)) && admission.displaces(&id("anna"), ms(16_000)));
-    assert_eq!(admission.start(&id("mallory"), Running::default(), ms(16_000)), Ok(()), "but one it may");
+    assert_eq!(admission.admit(&id("mallory"), Running::default(), ms(16_000)), Ok(()), "but one it may");
     assert_eq!(start(&mut admission, ms(75_000)), Ok(()), "a minute later it is forgotten");
     admission.count_unconnected(&id("mallory"), ms(75_000));
     admission.connected(&id("mallory"));
@@ -161,7 +161,7 @@ fn somebody_with_many_names_costs_no_memory() {
     for n in 0..10_000 {
         let viewer = id(&format!("viewer-{n}"));
         admission.message(&viewer, false, ms(n));
-        let _ = admission.start(&viewer, Running::default(), ms(n));
+        let _ = admission.admit(&viewer, Running::default(), ms(n));
         admission.remember_ended(viewer, session.clone(), ms(n));
     }
     assert_eq!((admission.accounts.len(), admission.ended_sessions.len()), (VIEWERS, TOMBS));

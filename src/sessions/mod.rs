@@ -268,7 +268,7 @@ impl Sessions {
         let early = self.early.take(viewer, &head);
         let terms = self.terms.borrow().clone();
         let Eviction { running, ends } = self.room(viewer, now);
-        if let Err(refusal) = self.admission.start(viewer, running, now) {
+        if let Err(refusal) = self.admission.admit(viewer, running, now) {
             return self.refuse(viewer, Some(&head.session), refusal, now);
         }
         for (key, reason) in ends {
