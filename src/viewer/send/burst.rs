@@ -1,8 +1,8 @@
-//! A picture enters the connection whole.
+//! Hands all packets of a frame to the connection together.
 //!
-//! The stack takes packets one at a time through the queue of its driver, which turns once for each and builds its
-//! sender's whole parameters anew to check it. So only the first packet of a picture goes that way; the others wait here, and
-//! the interceptor lets them follow the first one.
+//! The stack takes packets one at a time through its driver's queue. For each packet the driver runs once and copies
+//! all parameters of the sender. So only the first packet of a frame goes through that queue. The others wait here,
+//! and the interceptor sends them behind the first one.
 
 use std::{
     collections::VecDeque,
@@ -11,24 +11,24 @@ use std::{
 
 use rtc::rtp::Packet;
 
-/// Pictures that may wait. The driver takes one in microseconds: when so many wait, it is stuck.
+/// Frames that may wait. The driver takes one within microseconds: with this many it is stuck.
 const WAITING: usize = 16;
 
-/// What follows the first packets on their way through the driver's queue, in their order.
+/// The packets that follow each first packet in the driver's queue, in the same order.
 #[derive(Debug, Default)]
 pub(crate) struct PendingBursts(Mutex<VecDeque<Burst>>);
 
-/// The packets of a picture that follow the one with this sequence number.
+/// The packets of a frame that follow the packet with this sequence number.
 #[derive(Debug, Default)]
 pub(crate) struct Burst {
     first: u16,
-    /// Whether it is a key frame.
+    /// Whether it is a keyframe.
     pub key: bool,
     pub rest: Vec<Packet>,
 }
 
 impl PendingBursts {
-    /// Leaves what shall follow the packet `first`; `false` where it is not taken because the driver is stuck.
+    /// Adds the packets that follow `first`; `false` if the driver is stuck.
     pub(crate) fn push(&self, first: u16, key: bool, rest: Vec<Packet>) -> bool {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = waiting.len() < WAITING;
@@ -38,8 +38,8 @@ impl PendingBursts {
         taken
     }
 
-    /// Takes what follows the packet `first`; `None` if that begins no picture. What follows packets before it, which then
-    /// never came, is dropped.
+    /// Takes the packets that follow `first`; `None` if `first` does not begin a frame. Packets of earlier frames,
+    /// whose first packet never came, are dropped.
     pub(crate) fn take_after(&self, first: u16) -> Option<Burst> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = waiting.iter().position(|burst| burst.first == first)?;

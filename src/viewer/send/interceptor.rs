@@ -1,9 +1,9 @@
-//! What one viewer says back, and what leaves for it: sender reports that tie sound and picture to the capture clock,
-//! wishes for key frames, transport feedback and lost packets for `path`.
+//! The interceptor: the last stop of RTP before SRTP, and the first of decrypted RTCP. It answers NACK and PLI,
+//! passes TWCC, REMB and receiver reports to the send path, and writes sender reports.
 //!
-//! One interceptor in place of the bundled ones. The bundled sender report maps RTP time to the time of writing, which
-//! puts encoder and queue into the lip-sync; the bundled responder keeps whole packets and answers a repeated NACK each
-//! time; the bundled pacer puts sound behind pictures, and the bundled estimator fills the queues of the path.
+//! It replaces the bundled interceptors, for these reasons. The bundled sender report uses the time of writing, which
+//! adds the encoder and the queue to the lip-sync error. The bundled NACK responder keeps whole packets and answers
+//! each repeated NACK. The bundled pacer puts audio behind video. The bundled estimator fills the queues of the path.
 
 use std::{
     collections::VecDeque,
@@ -44,49 +44,50 @@ use crate::{
     },
 };
 
-/// Packets sent again for one NACK at most.
+/// The most packets that one NACK can make us send again.
 const RESEND_BURST: usize = 64;
 
-/// What the interceptor, inside the connection's driver, shares with the viewer's pumps. Newer replaces older.
+/// State that the interceptor, inside the connection's driver, shares with the pumps and the session.
 #[derive(Debug, Default)]
 pub(crate) struct SendShared {
-    /// The first guess of what the network carries, bits per second.
+    /// The start rate, in bits per second.
     pub start: u32,
-    /// The most that is looked for, bits per second on the wire; follows the configuration. 0: not set.
+    /// The highest bitrate that the estimator looks for, in bits per second on the wire; follows the configuration.
+    /// 0: not set.
     pub ceiling: Arc<AtomicU32>,
-    /// A number that stands for the viewer's login; 0: not known.
+    /// A number that stands for the viewer's login; 0: unknown.
     pub login: u64,
-    /// Whether delay or loss said that more than the estimate does not go.
+    /// Whether delay or loss showed that the path carries no more than the estimate.
     pub limited: AtomicBool,
-    /// What follows the first packet of a picture.
+    /// The packets that follow the first packet of a frame.
     pub bursts: PendingBursts,
-    /// Where key-frame wishes go, and what is known of this viewer's network, once a picture is leased.
+    /// The encoder's requests and the state of this viewer's network, once video is leased.
     pub picture: OnceLock<(Arc<EncoderRequests>, Arc<Network>)>,
-    /// The same network, for the sound.
+    /// The same network state for audio.
     pub sound: OnceLock<Arc<Network>>,
-    /// What the viewer signs its connectivity checks with.
+    /// The password of the viewer's connectivity checks.
     pub password: Mutex<Option<Secret>>,
-    /// Who sent RTCP that was authentic.
+    /// The senders of authentic RTCP.
     pub rtcp_senders: RtcpSenders,
-    /// What the negotiation gave.
+    /// What was negotiated.
     pub agreed: Mutex<NegotiatedIds>,
-    /// The latest frame's place on both clocks, per kind.
+    /// RTP time and capture time of the newest video frame.
     pub video: RtpClockAnchor,
-    /// The latest packet's place on both clocks.
+    /// RTP time and capture time of the newest audio packet.
     pub audio: RtpClockAnchor,
-    /// Pictures that were dropped because the network does not take them.
+    /// Frames that were dropped because the network was too slow.
     pub dropped: AtomicU64,
-    /// Packets sent again.
+    /// Packets that were sent again.
     pub resent: AtomicU64,
 }
 
 impl SendShared {
-    /// Wishes for a picture that mends what is on the screen; a thin viewer has key frames at its own pace.
+    /// Requests a keyframe because the picture broke. A keyframe-only viewer gets keyframes at its own pace.
     pub(crate) fn request_repair(&self) {
         self.requests().inspect(|requests| requests.request_repair());
     }
 
-    /// The viewer is reached again: it has a key frame at once, for one that was made in the silence did not arrive.
+    /// Requests a keyframe at once, because the viewer is reached again: a keyframe from before did not arrive.
     pub(crate) fn request_keyframe(&self) {
         self.requests().inspect(|requests| requests.request_keyframe());
     }
@@ -102,7 +103,7 @@ impl SendShared {
     }
 }
 
-/// The interceptor. Sits closest to the application.
+/// The interceptor.
 pub(crate) struct SendInterceptor {
     shared: Arc<SendShared>,
     /// Wall clock minus monotonic clock, fixed for the session: a wall clock that jumps must not move lip-sync.
@@ -114,7 +115,7 @@ pub(crate) struct SendInterceptor {
 }
 
 impl SendInterceptor {
-    /// An interceptor that talks to the pumps through `shared`.
+    /// An interceptor that shares state with the pumps through `shared`.
     pub(crate) fn new(shared: Arc<SendShared>, bounds: RateBounds, now: Instant) -> Self {
         Self {
             shared,
@@ -137,7 +138,7 @@ impl SendInterceptor {
         }
     }
 
-    /// Whether this SSRC is that of the picture.
+    /// Whether this SSRC is that of the video stream.
     fn is_video(&self, ssrc: u32) -> bool {
         self.streams.iter().any(|stream| stream.ssrc == ssrc && stream.kind == StreamKind::Video)
     }
@@ -171,7 +172,7 @@ impl SendInterceptor {
         self.shared.resent.fetch_add(sent as u64, Ordering::Relaxed);
     }
 
-    /// A picture, by its first packet; what follows it waits in `shared`.
+    /// Queues the access unit that begins with this packet; the packets after it wait in `shared`.
     fn enqueue_access_unit(&mut self, first: rtp::Packet, now: Instant) {
         let Some(burst) = self.shared.bursts.take_after(first.header.sequence_number) else { return };
         let mut packets = Vec::with_capacity(1 + burst.rest.len());
@@ -187,7 +188,7 @@ impl SendInterceptor {
 
     fn report_dropped(&self, dropped: Dropped, now: Instant) {
         self.shared.dropped.fetch_add(dropped.pictures, Ordering::Relaxed);
-        // A key frame is everybody's: none is made for somebody who may be gone.
+        // A keyframe costs all viewers. None is requested for a viewer that may be gone.
         if dropped.breaks && self.path.evidence(now).0 != Evidence::Silent {
             debug!("pictures are dropped up to the next key frame: they would wait too long for the network");
             self.shared.request_repair();
@@ -209,7 +210,7 @@ impl SendInterceptor {
         }
     }
 
-    /// Lets go what may leave now.
+    /// Sends the packets that may leave now.
     fn send_due(&mut self, now: Instant) {
         let dropped = self.path.expire(now);
         self.report_dropped(dropped, now);

@@ -1,59 +1,59 @@
-//! When packets leave. Pure: time is an argument.
+//! The pacer: when each packet leaves. Pure: time is an argument.
 //!
-//! Sound leaves at once, what was lost leaves before what is new, and a picture is spread so that it does not fill the
-//! queues on the way. What would wait too long is not sent at all: pictures up to the next key frame are dropped whole.
+//! Audio leaves at once, retransmissions leave before video, and a frame is spread so that it does not fill queues on
+//! the path. Frames that would wait too long are dropped whole, up to the next keyframe.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// A picture that would wait for so long is dropped.
+/// A frame that would wait this long is dropped.
 const MAX_WAIT: Duration = Duration::from_millis(300);
-/// What may leave at once: the timer's grain at the rate, or these bits on a path without an end in sight.
+/// Bits that may leave at once: a timer step at the pacing rate, or this many on an unconstrained path.
 const TIMER_STEP: f64 = 0.004;
 const UNCONSTRAINED_BURST: f64 = 128_000.0;
-/// Bits per second at least on such a path.
+/// The lowest pacing rate on an unconstrained path, in bits per second.
 const UNCONSTRAINED_RATE: f64 = 20_000_000.0;
-/// Of the estimate, what may be sent again.
+/// The share of the estimate that retransmissions may use.
 const RTX_SHARE: f64 = 0.1;
-/// Bits that may be sent again before that counts: a first picture that lost its middle is worth it.
+/// Bits of retransmissions that are allowed beyond that share, so that a first picture with a hole can be repaired.
 const RTX_BURST: f64 = 150_000.0;
-/// Pictures and packets that wait at most; more were never foreseen.
+/// The most frames and packets in the queue.
 const PICTURES: usize = 64;
 const PACKETS: usize = 256;
 
 /// How fast packets may leave.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pacing {
-    /// What goes, in bits per second.
+    /// The bandwidth estimate, in bits per second.
     pub estimate: u32,
-    /// Pictures leave faster than that by this factor, so that they are not late by their own length.
+    /// Frames leave faster than the estimate by this factor, so that they are not late by their own length.
     pub pacing_factor: f64,
-    /// A key frame is spread over so many seconds at the most, whatever the estimate says.
+    /// A keyframe is spread over this many seconds at most, whatever the estimate.
     pub spread: f64,
-    /// Whether the path has no end in sight.
+    /// Whether the path has shown no limit yet.
     pub unconstrained: bool,
 }
 
-/// A packet and its size in bytes on the wire.
+/// A packet and its size on the wire, in bytes.
 pub type Queued<P> = (P, usize);
 
 /// The queue of one viewer.
 #[derive(Debug)]
 pub struct Pacer<P> {
     pictures: VecDeque<Picture<P>>,
-    /// What is sent again.
+    /// Retransmissions.
     retransmissions: VecDeque<Queued<P>>,
-    /// What leaves before all others, however much that is: probes.
+    /// Probes; they leave before all others.
     probes: VecDeque<Queued<P>>,
     pacing: Pacing,
-    /// Bits that left and have not been paid for by time.
+    /// Bits that left ahead of the pacing rate.
     debt: f64,
-    /// Bits that may be sent again.
+    /// Bits that retransmissions may still use.
     credit: f64,
     at: Instant,
-    /// Pictures are dropped up to the next key frame.
+    /// Frames are dropped until the next keyframe.
     broken: bool,
 }
 
@@ -64,16 +64,16 @@ struct Picture<P> {
     packets: VecDeque<Queued<P>>,
     /// Whether a part of it has left.
     begun: bool,
-    /// Bits per second at which it leaves at least.
+    /// The lowest rate at which it leaves, in bits per second.
     spread: f64,
 }
 
-/// What became of a picture.
+/// What was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dropped {
-    /// Pictures that will not be sent.
+    /// Frames that will not be sent.
     pub pictures: u64,
-    /// Whether that is news: a key frame is needed.
+    /// Whether the stream breaks here, so that a keyframe is needed.
     pub breaks: bool,
 }
 
@@ -92,16 +92,16 @@ impl<P> Pacer<P> {
         }
     }
 
-    /// How fast packets may leave from now on.
+    /// Sets how fast packets may leave.
     pub fn set_pacing(&mut self, pacing: Pacing) {
         self.pacing = pacing;
     }
 
-    /// A picture wants to leave. What is dropped for it is told; its packets may be among that.
+    /// Queues the packets of a frame. Returns what was dropped for it; the frame itself may be part of that.
     pub fn enqueue(&mut self, now: Instant, key: bool, packets: Vec<Queued<P>>) -> Dropped {
         let mut dropped = Dropped::default();
         if key {
-            // What waits before a key frame would only delay it.
+            // Frames that wait before a keyframe would only delay it.
             dropped = self.drop_waiting();
             self.broken = false;
         } else if self.broken || self.wait(now) > MAX_WAIT || self.pictures.len() >= PICTURES {
@@ -112,7 +112,7 @@ impl<P> Pacer<P> {
         dropped
     }
 
-    /// Drops what has become too old, where the estimate fell after it was taken.
+    /// Drops frames that became too old because the estimate fell.
     pub fn expire(&mut self, now: Instant) -> Dropped {
         let old = |p: &Picture<P>| !p.key && !p.begun && now.saturating_duration_since(p.since) > MAX_WAIT;
         if !self.pictures.iter().any(old) {
@@ -120,7 +120,7 @@ impl<P> Pacer<P> {
         }
         let kept = self.pictures.iter().rposition(|p| p.key).map_or(0, |place| place + 1);
         let mut dropped = Dropped::default();
-        // Only what follows the last key frame: before one, `picture` has dropped already.
+        // Only frames after the last keyframe: `enqueue` has dropped those before it.
         while self.pictures.len() > kept && self.pictures.back().is_some_and(|p| !p.begun) {
             self.pictures.pop_back();
             dropped.pictures += 1;
@@ -129,7 +129,7 @@ impl<P> Pacer<P> {
         dropped
     }
 
-    /// A packet is to be sent again; `false` where the budget does not allow it.
+    /// Queues a retransmission; `false` if the budget does not allow it.
     pub fn enqueue_retransmission(&mut self, now: Instant, packet: P, bytes: usize) -> bool {
         self.refill(now);
         let bits = bytes as f64 * 8.0;
@@ -141,14 +141,13 @@ impl<P> Pacer<P> {
         true
     }
 
-    /// Whether the budget of what is sent again is half full or more: what would be nice to send leaves the rest for what is
-    /// needed.
+    /// Whether at least half of the retransmission budget is free. Optional packets leave the rest to necessary ones.
     pub fn has_spare(&mut self, now: Instant) -> bool {
         self.refill(now);
         self.credit >= RTX_BURST.min(f64::from(self.pacing.estimate)) / 2.0
     }
 
-    /// A packet of a probe, which leaves with its fellows at once.
+    /// Queues a packet of a probe; all of them leave at once.
     pub fn enqueue_probe(&mut self, now: Instant, packet: P, bytes: usize) {
         self.refill(now);
         if self.probes.len() < PACKETS {
@@ -156,7 +155,7 @@ impl<P> Pacer<P> {
         }
     }
 
-    /// A packet left that did not wait here.
+    /// Counts an audio packet, which does not wait here.
     pub fn count_audio(&mut self, now: Instant, bytes: usize) {
         self.refill(now);
         self.debt += bytes as f64 * 8.0;
@@ -180,7 +179,7 @@ impl<P> Pacer<P> {
         Some(packet)
     }
 
-    /// When `pop` should be asked again; `None` while nothing waits.
+    /// When `pop` should be called again; `None` if the queue is empty.
     pub fn due(&self) -> Option<Instant> {
         if !self.probes.is_empty() {
             return Some(self.at);
@@ -192,7 +191,7 @@ impl<P> Pacer<P> {
         Some(self.at + Duration::from_secs_f64(over / self.rate()))
     }
 
-    /// How long what comes now would wait.
+    /// How long a new packet would wait.
     pub fn wait(&self, now: Instant) -> Duration {
         let waiting = (self.debt - self.burst()).max(0.0) + self.waiting();
         let paid = now.saturating_duration_since(self.at).as_secs_f64() * self.rate();
@@ -218,7 +217,7 @@ impl<P> Pacer<P> {
         dropped
     }
 
-    /// Time pays debts.
+    /// Lets time reduce the debt and refill the retransmission budget.
     fn refill(&mut self, now: Instant) {
         let past = now.saturating_duration_since(self.at).as_secs_f64();
         self.at = now.max(self.at);
@@ -227,7 +226,7 @@ impl<P> Pacer<P> {
         self.credit = (self.credit + past * RTX_SHARE * estimate).min(RTX_BURST.min(estimate));
     }
 
-    /// Bits per second at which pictures leave.
+    /// The pacing rate of frames, in bits per second.
     fn rate(&self) -> f64 {
         let spread = self.pictures.iter().map(|p| p.spread).fold(0.0, f64::max);
         let rate = (self.pacing.pacing_factor * f64::from(self.pacing.estimate)).max(spread);

@@ -1,4 +1,5 @@
-//! Carries the feeds into one peer connection. One task a viewer; a slow one loses frames of its own only.
+//! Pumps: tasks that write frames from the feeds into one peer connection. Each viewer has its own, so a slow viewer
+//! loses only its own frames.
 
 use std::{
     sync::{
@@ -22,48 +23,48 @@ use crate::{
     viewer::send::{interceptor::SendShared, rtp_stream::RtpStream},
 };
 
-/// How far the connection is; the pumps follow it.
+/// The state of the transport; the pumps follow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) enum TransportState {
-    /// ICE is looking for a pair.
+    /// ICE looks for a pair.
     #[default]
     Connecting,
-    /// ICE has a pair, DTLS shakes hands: time to have a key frame made.
+    /// ICE has a pair and DTLS starts: time to request a keyframe.
     DtlsHandshake,
-    /// Media flows.
+    /// Media can flow.
     Connected,
 }
 
-/// What the pumps counted.
+/// Counters of the pumps.
 #[derive(Debug, Default)]
 pub(crate) struct SendCounters {
-    /// Pictures handed to the transport.
+    /// Video frames handed to the transport.
     pub frames: AtomicU64,
-    /// Pictures left out because this viewer was late.
+    /// Video frames left out because this viewer was late.
     pub skipped: AtomicU64,
-    /// Packets of sound handed to the transport.
+    /// Audio packets handed to the transport.
     pub packets: AtomicU64,
     /// Bytes of payload.
     pub bytes: AtomicU64,
 }
 
-/// Frames held until the connection is live, from a key frame on: a fifth of a second at 30/s.
+/// Frames that are kept until the connection is up, from a keyframe on: a fifth of a second at 30/s.
 const MAX_PREBUFFERED: usize = 6;
-/// A viewer whose network is too thin for the others' picture is shown a key frame each so often.
+/// A keyframe-only viewer gets one keyframe in this time.
 const KEYFRAME_ONLY_PERIOD: Duration = Duration::from_secs(4);
-/// The driver takes packets in microseconds. One that does not for so long is stuck; the frame is given up.
+/// The driver takes a packet within microseconds. If it needs this long, it is stuck, and the frame is dropped.
 const STUCK: Duration = Duration::from_millis(500);
 
-/// One outgoing stream and where its packets go.
+/// One outgoing stream and the track that it is written to.
 pub(crate) struct OutgoingStream {
     /// The RTP state.
     pub track: RtpStream,
-    /// The connection's end.
+    /// The track of the peer connection.
     pub out: Arc<TrackLocalStaticRTP>,
 }
 
 impl OutgoingStream {
-    /// Sends a picture: its first packet through the driver's queue, the others right behind it.
+    /// Sends a frame: its first packet through the driver's queue, the others directly behind it (`burst`).
     async fn picture(&mut self, frame: &Frame, shared: &SendShared) -> bool {
         let patient = shared.picture.get().is_some_and(|(_, network)| network.is_lossy());
         let mut packets = self.track.packets(frame, true, patient);
@@ -82,10 +83,10 @@ async fn write(out: &TrackLocalStaticRTP, packet: rtp::Packet) -> bool {
     matches!(timeout(STUCK, out.write_rtp(packet)).await, Ok(Ok(())))
 }
 
-/// Sends the picture until the feed or the connection ends.
+/// Sends video until the feed or the connection ends.
 ///
-/// A key frame was wished for when the session began. It, and what follows it, is held until the connection is live, so
-/// that the first picture is there when the handshakes are.
+/// The session requested a keyframe when it began. The pump keeps that keyframe and the frames after it until the
+/// connection is up, so that the first picture is there when the handshakes are done.
 pub(crate) async fn video(
     mut line: OutgoingStream,
     mut lease: Lease,
@@ -100,7 +101,7 @@ pub(crate) async fn video(
     network.update(NetworkReport { bits: shared.start, loss: 0.0, evidence: Evidence::Guessed, until: Mono::now() });
     let mut held = Prebuffer::default();
     let mut keyframe_only = KeyframeOnly::default();
-    // Whether pictures have to be left out up to the next key frame.
+    // Whether frames are left out until the next keyframe.
     let mut broken = true;
     loop {
         let next = tokio::select! {
@@ -112,7 +113,7 @@ pub(crate) async fn video(
                 let reached = *transport_state.borrow_and_update();
                 match reached {
                     TransportState::Connecting => {}
-                    // Looking for a pair took longer than pictures are held: one more, in time for the end of DTLS.
+                    // ICE took longer than frames are kept: request another keyframe, in time for the end of DTLS.
                     TransportState::DtlsHandshake if held.is_empty() => requests.request_keyframe(),
                     TransportState::DtlsHandshake => {}
                     TransportState::Connected => {
@@ -159,28 +160,28 @@ pub(crate) async fn video(
     }
 }
 
-/// Whether the viewer may be gone: a key frame is everybody's, and none is made for nobody.
+/// Whether the viewer may be gone. A keyframe costs all viewers, so none is requested for it.
 fn is_silent(network: &Network) -> bool {
     network.estimate(Mono::now()).is_some_and(|estimate| estimate.evidence == Evidence::Silent)
 }
 
-/// What a picture's turn is.
+/// What happens to a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FrameDecision {
     /// It is sent.
     Send,
     /// It is left out.
     Skip,
-    /// It is left out, and a key frame wished for.
+    /// It is left out, and a keyframe is requested.
     SkipAndRequestKeyframe,
 }
 
-/// Key frames alone, while a network is too thin for more: since when, or since the last one.
+/// Keyframe-only mode: since when, or when the last keyframe was sent.
 #[derive(Debug, Default)]
 struct KeyframeOnly(Option<Instant>);
 
 impl KeyframeOnly {
-    /// A picture comes; `keyframe_only` is what is said of the network now.
+    /// Decides about a frame; `keyframe_only` is the current state of the network.
     fn on(&mut self, keyframe_only: bool, key: bool, now: Instant) -> FrameDecision {
         match (keyframe_only, key) {
             (_, true) => {
@@ -195,20 +196,20 @@ impl KeyframeOnly {
                 self.0 = Some(now);
                 FrameDecision::SkipAndRequestKeyframe
             }
-            // It counts again, and cannot wait for a key frame to come by itself.
+            // The viewer gets all frames again and cannot wait for the next regular keyframe.
             (false, false) if self.0.take().is_some() => FrameDecision::SkipAndRequestKeyframe,
             (false, false) => FrameDecision::Send,
         }
     }
 }
 
-/// A key frame and what follows it, until they can be sent.
+/// A keyframe and the frames after it, until they can be sent.
 #[derive(Debug, Default)]
 struct Prebuffer(Vec<Arc<Frame>>);
 
 impl Prebuffer {
-    /// Keeps a frame, if a decoder could get to it; `false` where none can any more. More than [`MAX_PREBUFFERED`] would be a burst
-    /// of old pictures, so that many are given up.
+    /// Keeps a frame if a decoder could use it; `false` if not. More than [`MAX_PREBUFFERED`] frames would be a burst
+    /// of old pictures, so all of them are given up.
     fn push(&mut self, frame: Arc<Frame>) -> bool {
         if frame.key || self.0.len() == MAX_PREBUFFERED {
             self.0.clear();
@@ -239,7 +240,7 @@ async fn send_picture(line: &mut OutgoingStream, frame: &Frame, shared: &SendSha
     whole
 }
 
-/// Sends the sound until the feed or the connection ends.
+/// Sends audio until the feed or the connection ends.
 pub(crate) async fn audio(
     mut line: OutgoingStream,
     mut lease: Lease,
@@ -260,7 +261,7 @@ pub(crate) async fn audio(
         };
         match next {
             None => return,
-            // The gap is in the time stamps; the viewer's jitter buffer conceals it.
+            // The gap is visible in the time stamps; the viewer's jitter buffer conceals it.
             Some(FeedItem::Missed(_)) => {}
             Some(FeedItem::Frame(packet)) => {
                 shared.audio.set(line.track.timestamp(packet.ticks), packet.at);

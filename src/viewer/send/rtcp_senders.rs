@@ -1,4 +1,5 @@
-//! Who sends the viewer's RTCP. The stack decrypts, so what arrives here is authentic; the gate in front of the socket asks.
+//! The senders of the viewer's authentic RTCP. The stack has decrypted and checked what arrives here. The packet
+//! filter in front of the socket asks for the senders.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,21 +16,21 @@ use rtc::rtcp::{
 
 use crate::viewer::send::interceptor::SendShared;
 
-/// Senders that are remembered. A browser has one or two; those beyond count as unknown.
+/// Senders that are remembered. A browser has one or two; further ones count as unknown.
 const SENDERS: usize = 32;
 
-/// What the viewer signs with, and which senders of its RTCP were authentic.
+/// What identifies a viewer: the password of its connectivity checks, and the senders of its authentic RTCP.
 pub(crate) trait ViewerIdentity {
     fn password(&self) -> Option<String>;
     fn is_authentic(&self, ssrc: u32) -> bool;
 }
 
-/// The senders whose RTCP was authentic.
+/// The senders of authentic RTCP.
 #[derive(Debug, Default)]
 pub(crate) struct RtcpSenders(Mutex<Vec<u32>>);
 
 impl RtcpSenders {
-    /// Remembers who sent these, by their first: SRTCP is keyed by it.
+    /// Remembers the sender of the first packet in a compound packet: SRTCP uses its SSRC.
     pub(crate) fn heard(&self, packets: &[Box<dyn Packet>]) {
         let Some(ssrc) = packets.first().and_then(|packet| sender(packet.as_ref())) else { return };
         let mut senders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +50,7 @@ impl ViewerIdentity for SendShared {
     }
 }
 
-/// Whose packet it is, as far as its kind is one that viewers send.
+/// The sender of a packet, if its type is one that viewers send.
 fn sender(packet: &dyn Packet) -> Option<u32> {
     let any = packet.as_any();
     None.or_else(|| any.downcast_ref::<ReceiverReport>().map(|packet| packet.ssrc))

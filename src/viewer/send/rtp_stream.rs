@@ -1,31 +1,32 @@
-//! Coded frame → RTP packets of one viewer. Pure: what is private to a viewer (SSRC, sequence, payload type, offset of
-//! its RTP clock) meets what all share (payloads, capture time).
+//! From a coded frame to the RTP packets of one viewer. Pure: it joins what is private to a viewer (SSRC, sequence
+//! number, payload type, RTP time offset) with what all viewers share (payloads, capture time).
 
 use bytes::Bytes;
 use rtc::rtp;
 
 use crate::feed::Frame;
 
-/// What the negotiation gave one outgoing stream.
+/// The parameters of one outgoing stream, from the negotiation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StreamParameters {
     /// Synchronisation source.
     pub ssrc: u32,
-    /// Payload type as negotiated.
+    /// Payload type.
     pub payload_type: u8,
-    /// Header extension `playout-delay`: its id and its three bytes; on a network that loses packets, the last three.
+    /// Header extension `playout-delay`: its id and its three bytes. The last three are for a network that loses
+    /// packets.
     pub playout_delay: Option<(u8, Bytes, Bytes)>,
-    /// Header extension that numbers packets of all streams: its id; 0 where it was not agreed on.
+    /// Id of the TWCC header extension; 0: not negotiated.
     pub number: u8,
-    /// Payload type of what is sent again; 0 where that was not agreed on.
+    /// Payload type of retransmissions; 0: not negotiated.
     pub retransmission: u8,
 }
 
-/// How long pictures may be held back on a network that loses packets: what is lost is there again after a round trip or
-/// two. Browsers choose by what they see; this is the most.
+/// The longest playout delay on a network that loses packets. A lost packet is there again after one or two round
+/// trips. Browsers choose their delay themselves, up to this.
 pub(crate) const MAX_PLAYOUT_DELAY: std::time::Duration = std::time::Duration::from_millis(400);
 
-/// The state of one outgoing stream.
+/// The RTP state of one outgoing stream.
 #[derive(Debug)]
 pub(crate) struct RtpStream {
     line: StreamParameters,
@@ -34,7 +35,7 @@ pub(crate) struct RtpStream {
 }
 
 impl RtpStream {
-    /// A stream that starts at random places, as RFC 3550 section 5.1 asks.
+    /// A stream that starts at random numbers (RFC 3550 section 5.1).
     pub(crate) fn new(line: StreamParameters, sequence: u16, offset: u32) -> Self {
         Self { line, sequence, offset }
     }
@@ -45,8 +46,8 @@ impl RtpStream {
         self.offset.wrapping_add(ticks as u32)
     }
 
-    /// The packets of one frame. The marker is set on the last one of a picture (RFC 6184 section 5.1), never on sound.
-    /// `patient`: the viewer may hold pictures back until what was lost of them has been sent again.
+    /// The packets of one frame. The last packet of a picture has the marker bit (RFC 6184 section 5.1); audio has
+    /// none. `patient`: the viewer may delay playout until lost packets are repeated.
     pub(crate) fn packets<'a>(
         &'a mut self,
         frame: &'a Frame,
@@ -75,7 +76,8 @@ impl RtpStream {
     }
 }
 
-/// The three bytes of the header extension `playout-delay`: twelve bits each of least and most delay, in 10 ms.
+/// The three bytes of the header extension `playout-delay`: twelve bits each for the least and the most delay, in 10
+/// ms.
 pub(crate) fn playout_delay(least: std::time::Duration, most: std::time::Duration) -> Bytes {
     let units = |d: std::time::Duration| u32::try_from(d.as_millis() / 10).unwrap_or(u32::MAX).min(0xfff);
     let bits = (units(least) << 12) | units(most);

@@ -1,14 +1,15 @@
-//! What was sent of a stream, for those who miss it. Payload bytes are shared with all viewers; only the index is private.
+//! The retransmission buffer (RFC 4588): packets that were sent, for viewers that miss them. Payload bytes are shared
+//! with all viewers; each viewer has an index of its own.
 
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rtc::rtp;
 
-/// Packets kept: 2 s at 2 Mbit/s. A power of two, so that the sequence number finds its place.
+/// Packets in the buffer: 2 s at 2 Mbit/s. A power of two, so that the sequence number gives the place.
 pub(crate) const CAPACITY: usize = 512;
 
-/// A packet as it has to be sent again.
+/// A packet as it can be sent again.
 #[derive(Debug, Clone)]
 struct SentPacket {
     sequence: u16,
@@ -18,38 +19,39 @@ struct SentPacket {
     resent: Option<Instant>,
 }
 
-/// The last packets of a stream, and the stream they are sent again on (RFC 4588).
+/// The newest packets of a stream, and the RTX stream that repeats them (RFC 4588).
 #[derive(Debug)]
 pub(crate) struct RtxBuffer {
     ssrc: u32,
-    /// 0: the viewer takes nothing again.
+    /// 0: the viewer accepts no retransmissions.
     payload_type: u8,
     sequence: u16,
     sent: Vec<Option<SentPacket>>,
-    /// The newest sequence number, and the first one of the last key frame: what is before it, nobody needs.
+    /// The newest sequence number, and the first one of the last keyframe. Packets before that keyframe are not
+    /// needed.
     newest: u16,
     key: Option<u16>,
 }
 
 impl RtxBuffer {
-    /// An empty history that sends again on this stream.
+    /// An empty buffer that repeats packets on this SSRC.
     pub(crate) fn new(ssrc: u32) -> Self {
         Self { ssrc, payload_type: 0, sequence: 1, sent: vec![None; CAPACITY], newest: 0, key: None }
     }
 
-    /// The payload type of what is sent again; 0 if nothing is.
+    /// Sets the payload type of retransmissions; 0: none.
     pub(crate) fn set_payload_type(&mut self, payload_type: u8) {
         self.payload_type = payload_type;
     }
 
-    /// Keeps a packet; `key` marks the first one of a key frame.
+    /// Stores a packet; `key` marks the first packet of a keyframe.
     pub(crate) fn store(&mut self, packet: &rtp::Packet, key: bool) {
         let header = &packet.header;
         self.newest = header.sequence_number;
         if key {
             self.key = Some(header.sequence_number);
         }
-        // The ring of numbers is larger than the history: a key frame this far back is not in it any more.
+        // Sequence numbers have a larger range than the buffer: a keyframe this far back is no longer in it.
         if self.key.is_some_and(|key| usize::from(self.newest.wrapping_sub(key)) >= CAPACITY) {
             self.key = None;
         }
@@ -62,7 +64,8 @@ impl RtxBuffer {
         });
     }
 
-    /// The packet of a retransmission, unless it is unknown, of no use any more, or was sent again within `pause`.
+    /// The retransmission of a packet. `None` if the packet is unknown, is before the last keyframe, or was repeated
+    /// within `pause`.
     pub(crate) fn retransmit(&mut self, sequence: u16, pause: Duration, now: Instant) -> Option<rtp::Packet> {
         let obsolete = self.key.is_some_and(|key| sequence.wrapping_sub(key) >= 0x8000);
         let sent = self.sent.get_mut(usize::from(sequence) % CAPACITY)?.as_mut()?;
@@ -74,28 +77,28 @@ impl RtxBuffer {
         Some(self.rtx_packet(sequence))
     }
 
-    /// A second copy of a packet that was sent again; nothing where it is not known any more.
+    /// A second copy of a packet that was repeated; `None` if it is no longer known.
     pub(crate) fn duplicate(&mut self, sequence: u16) -> Option<rtp::Packet> {
         let sent = self.sent[usize::from(sequence) % CAPACITY].as_ref()?;
         (sent.sequence == sequence && sent.resent.is_some()).then(|| self.rtx_packet(sequence))
     }
 
-    /// Takes back that a packet was sent again: it was not, after all.
+    /// Takes a retransmission back that was not sent.
     pub(crate) fn undo_retransmit(&mut self, sequence: u16) {
         if let Some(sent) = self.sent[usize::from(sequence) % CAPACITY].as_mut() {
             sent.resent = None;
         }
     }
 
-    /// Packets sent again unasked, newest first, `bytes` of payload of them at least: a probe that is of use where something
-    /// was lost. Nothing where so few packets are known that it would be no train.
+    /// Repeats the newest packets as a probe, at least `bytes` of payload: they help if something was lost. Empty if
+    /// there are too few packets for a train.
     pub(crate) fn probe(&mut self, bytes: usize, most: usize) -> Vec<rtp::Packet> {
         let recent = |back: u16| {
             let sent = self.sent[usize::from(self.newest.wrapping_sub(back)) % CAPACITY].as_ref()?;
             Some((sent.sequence, sent.payload.len()))
         };
         let mut chosen: Vec<(u16, usize)> = (0..32).filter_map(recent).collect();
-        // Small ones make more of a train of the same bytes.
+        // Small packets make a longer train of the same bytes.
         chosen.sort_by_key(|(_, len)| *len);
         let enough = (5..=chosen.len()).find(|n| chosen[..*n].iter().map(|c| c.1).sum::<usize>() >= bytes);
         chosen.truncate(enough.unwrap_or(chosen.len()));
@@ -105,7 +108,7 @@ impl RtxBuffer {
         chosen.into_iter().map(|(sequence, _)| self.rtx_packet(sequence)).collect()
     }
 
-    /// A kept packet on the stream of retransmissions (RFC 4588 section 4).
+    /// A stored packet on the RTX stream (RFC 4588 section 4).
     fn rtx_packet(&mut self, sequence: u16) -> rtp::Packet {
         let (timestamp, marker, payload) = match &self.sent[usize::from(sequence) % CAPACITY] {
             Some(sent) => (sent.timestamp, sent.marker, sent.payload.clone()),

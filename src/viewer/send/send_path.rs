@@ -1,5 +1,5 @@
-//! What leaves for one viewer, and when: estimator, pacer, numbers and history behind one door. Pure but for a line in the
-//! log: packets in, packets out, time is an argument.
+//! The send path of one viewer: bandwidth estimator, pacer, TWCC numbers and retransmission buffer together. Pure
+//! except for a log line: packets in, packets out, time is an argument.
 
 use std::{
     collections::VecDeque,
@@ -21,48 +21,48 @@ use crate::{
     },
 };
 
-/// A packet is sent again at most this often, if the round trip is shorter.
+/// The shortest time between two retransmissions of one packet, if the round trip is shorter.
 const RESEND_PAUSE: Duration = Duration::from_millis(20);
-/// From this round trip on a packet that is sent again has a twin where packets get lost without a queue: losing it once more would
-/// cost a freeze.
+/// From this round trip on, a retransmitted packet gets a duplicate, if packets are lost without a queue. Losing it a
+/// second time would freeze the picture.
 const LONG_ROUND_TRIP: Duration = Duration::from_millis(60);
-/// How much later the twin leaves: a hiccup of the path should not take both.
+/// The duplicate leaves this much later, so that one short interruption does not take both.
 const DUPLICATE_DELAY: Duration = Duration::from_millis(15);
-/// Twins that wait; what finds no place has none.
+/// The most duplicates that wait. Above this a packet gets none.
 const MAX_DUPLICATES: usize = 64;
-/// Queue in ms from which on loss is the queue's.
+/// A queue of this many ms and more explains the loss: then there are no duplicates.
 const QUEUE: f64 = 50.0;
-/// Of the estimate, what a probe may be: a queue of so many seconds is the most that it makes.
+/// The largest probe as a share of the estimate, in seconds: the queue that it makes at most.
 const PROBE_MOST: f64 = 0.1;
-/// A thin viewer's key frame takes its time: seconds that it may be spread over.
+/// A keyframe for a keyframe-only viewer is spread over this many seconds at most.
 const THIN_SPREAD: f64 = 4.0;
-/// A key frame is spread over this at the most, whatever the estimate says.
+/// Any other keyframe is spread over this many seconds at most, whatever the estimate.
 const SPREAD: f64 = 0.5;
 
-/// What a viewer's network may be given, in bits per second on the wire.
+/// The limits of a viewer's estimate, in bits per second on the wire.
 #[derive(Debug, Clone, Copy)]
 pub struct RateBounds {
     /// The first guess.
     pub start: u32,
-    /// More is never needed.
+    /// The most that picture and sound can need.
     pub ceiling: u32,
     /// Whether the guess comes from an earlier session.
     pub known: bool,
 }
 
-/// What the negotiation gave; 0 is what was refused.
+/// Header extensions and payload types from the negotiation; 0 means refused.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NegotiatedIds {
-    /// Id of the header extension that numbers packets of the picture.
+    /// Id of the TWCC header extension on video packets.
     pub picture: u8,
-    /// The same for the sound.
+    /// The same on audio packets.
     pub sound: u8,
-    /// The payload type of what is sent again. Each codec has its own (RFC 4588 section 8.6): by that of another one, a
-    /// browser takes the packet for that other codec's, and begins a new decoder in the middle of the stream.
+    /// Payload type of retransmissions. Each codec has its own (RFC 4588 section 8.6). With the one of another codec,
+    /// a browser starts a new decoder in the middle of the stream.
     pub retransmission: u8,
 }
 
-/// A packet that waits to leave.
+/// A packet in the pacer's queue.
 #[derive(Debug)]
 struct QueuedPacket {
     packet: rtp::Packet,
@@ -72,48 +72,49 @@ struct QueuedPacket {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// Of a picture; the first one of a key frame is marked.
+    /// Video; `key` marks the first packet of a keyframe.
     Video { key: bool },
-    /// Sent again.
+    /// A retransmission, a duplicate or a probe.
     Retransmission,
 }
 
 /// A packet that leaves now.
 #[derive(Debug)]
 pub struct OutgoingPacket {
-    /// What leaves.
+    /// The packet.
     pub packet: rtp::Packet,
     /// Whether it was sent before.
     pub retransmission: bool,
 }
 
-/// The way of pictures and sound to one viewer.
+/// The send path of one viewer.
 #[derive(Debug)]
 pub struct SendPath {
     estimator: BandwidthEstimator,
     pacer: Pacer<QueuedPacket>,
     twcc: TwccSender,
     rtx: Option<RtxBuffer>,
-    /// What leaves a second time, and when.
+    /// Duplicates: when each leaves, and its sequence number.
     duplicates: VecDeque<(Instant, u16)>,
-    /// The ids of the number's header extension, for pictures and for sound; 0: not agreed on.
+    /// Ids of the TWCC header extension for video and audio; 0: not negotiated.
     ids: (u8, u8),
-    /// The sequence number of the next packet of a picture: given when it leaves, so that what is dropped leaves no hole.
+    /// The sequence number of the next video packet. It is given when the packet leaves, so that dropped packets
+    /// leave no gap.
     sequence: Option<u16>,
     train: u32,
     keyframe_only: bool,
-    /// Since when packets have left that no receiver report has followed.
+    /// Since when packets have left without a receiver report.
     unanswered: Option<Instant>,
-    /// The highest sequence number of a picture's packet that a receiver report told of.
+    /// The highest sequence number of video in a receiver report.
     reported: Option<u16>,
-    /// The viewer fell silent, which nobody has been told yet.
+    /// The viewer's feedback stopped, and nobody has been told yet.
     feedback_lost: bool,
-    /// The estimate that the log knows.
+    /// The estimate in the newest log line.
     logged: u32,
 }
 
 impl SendPath {
-    /// A way of which nothing is known.
+    /// A send path of an unknown network.
     pub fn new(bounds: RateBounds, now: Instant) -> Self {
         let mut path = Self {
             estimator: BandwidthEstimator::new(bounds.start, bounds.ceiling, bounds.known, now),
@@ -134,12 +135,12 @@ impl SendPath {
         path
     }
 
-    /// The stream on which what was lost is sent again.
+    /// Sets the SSRC of retransmissions.
     pub fn set_rtx_ssrc(&mut self, ssrc: Option<u32>) {
         self.rtx = ssrc.map(RtxBuffer::new);
     }
 
-    /// What the negotiation gave.
+    /// Sets what was negotiated.
     pub fn set_negotiated(&mut self, agreed: NegotiatedIds) {
         self.ids = (agreed.picture, agreed.sound);
         if let Some(rtx) = &mut self.rtx {
@@ -147,35 +148,35 @@ impl SendPath {
         }
     }
 
-    /// Whether the viewer is given key frames only.
+    /// Sets whether the viewer gets keyframes only.
     pub fn set_keyframe_only(&mut self, keyframe_only: bool) {
         self.keyframe_only = keyframe_only;
     }
 
-    /// Whether the viewer fell silent since the last call. What it missed it cannot ask for then, even where packets still
-    /// reach it: its NAT, or that of the board, may let them through one way only until it notices.
+    /// Whether the feedback stopped since the last call. The viewer cannot ask for missing packets then, even if
+    /// packets reach it: a NAT may pass them in one direction only.
     pub fn take_feedback_lost(&mut self) -> bool {
         std::mem::take(&mut self.feedback_lost)
     }
 
-    /// How far the estimate can be trusted; and until when, if nothing more is heard.
+    /// How far the estimate can be trusted, and until when if no report comes.
     pub fn evidence(&self, now: Instant) -> (Evidence, Instant) {
         self.estimator.evidence(now, self.sending())
     }
 
-    /// Whether delay or loss said that more than the estimate does not go.
+    /// Whether delay or loss showed that the path carries no more than the estimate.
     pub fn is_limited(&self) -> bool {
         self.estimator.is_limited()
     }
 
-    /// Takes another bound of what is needed, in bits per second on the wire; 0: none was set.
+    /// Sets another ceiling, in bits per second on the wire; 0 changes nothing.
     pub fn set_ceiling(&mut self, ceiling: u32) {
         if ceiling != 0 {
             self.estimator.set_ceiling(ceiling);
         }
     }
 
-    /// Since when packets have been under way of which the viewer has said nothing.
+    /// Since when packets have been in flight without feedback.
     fn sending(&self) -> Option<Instant> {
         self.twcc.in_flight_since().or(self.unanswered)
     }
@@ -184,24 +185,24 @@ impl SendPath {
         self.unanswered.get_or_insert(now);
     }
 
-    /// What goes, in bits per second on the wire.
+    /// The estimate, in bits per second on the wire.
     pub fn estimate(&self) -> u32 {
         self.estimator.estimate()
     }
 
-    /// The fraction lost of late, 0 to 1.
+    /// The recent loss fraction, 0 to 1.
     pub fn loss(&self) -> f64 {
         self.estimator.loss()
     }
 
-    /// Whether packets got lost in the last while.
+    /// Whether packets were lost recently.
     pub fn is_lossy(&self, now: Instant) -> bool {
         self.estimator.is_lossy(now)
     }
 
-    /// Sound leaves at once, with its number.
+    /// Sends an audio packet at once, with its TWCC number.
     pub fn send_audio(&mut self, packet: &mut rtp::Packet, now: Instant) {
-        // Where there is no picture, sound alone tells that feedback is missing.
+        // Without video, only audio shows that feedback is missing.
         self.feedback_lost |= self.estimator.tick(now, self.sending());
         let bytes = packet.payload.len();
         if self.ids.1 != 0 {
@@ -209,11 +210,11 @@ impl SendPath {
         }
         self.count_sent(now);
         self.pacer.count_audio(now, bytes + PACKET_OVERHEAD);
-        // Sound comes often: where pictures are rare, it is what a probe waits for.
+        // Audio is frequent. Where frames are rare, a probe can go with it.
         self.send_probe(now);
     }
 
-    /// A picture wants to leave, as the packets that it was cut into.
+    /// Queues the packets of one access unit.
     pub fn enqueue_access_unit(&mut self, packets: Vec<rtp::Packet>, key: bool, now: Instant) -> Dropped {
         self.feedback_lost |= self.estimator.tick(now, self.sending());
         self.send_probe(now);
@@ -230,7 +231,7 @@ impl SendPath {
         self.pacer.enqueue(now, key, packets.into_iter().enumerate().map(waiting).collect())
     }
 
-    /// The viewer misses a packet of a picture; whether it will be sent again.
+    /// Answers one lost video packet of a NACK. Returns whether the packet is sent again.
     pub fn retransmit(&mut self, sequence: u16, now: Instant) -> bool {
         let pause = self.estimator.round_trip().max(RESEND_PAUSE);
         let Some(rtx) = &mut self.rtx else { return false };
@@ -253,7 +254,7 @@ impl SendPath {
         sent
     }
 
-    /// Twins whose time has come join what is sent again, within its budget.
+    /// Queues the duplicates that are due, within the retransmission budget.
     fn send_duplicates(&mut self, now: Instant) {
         while let Some((_, sequence)) = self.duplicates.pop_front_if(|(due, _)| *due <= now) {
             let spare = self.pacer.has_spare(now);
@@ -268,7 +269,7 @@ impl SendPath {
         }
     }
 
-    /// What has waited too long is dropped.
+    /// Drops what has waited too long.
     pub fn expire(&mut self, now: Instant) -> Dropped {
         self.pacer.expire(now)
     }
@@ -292,12 +293,12 @@ impl SendPath {
         Some(OutgoingPacket { packet, retransmission: kind == Purpose::Retransmission })
     }
 
-    /// When `pop` should be asked again.
+    /// When `pop` should be called again.
     pub fn due(&self) -> Option<Instant> {
         self.pacer.due().into_iter().chain(self.duplicates.front().map(|(due, _)| *due)).min()
     }
 
-    /// What the viewer says of the packets that were numbered.
+    /// Reads a TWCC report.
     pub fn handle_twcc(&mut self, report: &TransportLayerCc, now: Instant) {
         let Some(TwccReport { seen, skipped }) = self.twcc.handle_report(report, now) else {
             trace!("transport feedback that cannot be true is left aside");
@@ -310,18 +311,18 @@ impl SendPath {
         self.update_pacing(now);
     }
 
-    /// The viewer's own estimate (REMB), used where it does not speak of packets.
+    /// Reads the viewer's own estimate (REMB). It is used if the viewer sends no TWCC.
     pub fn handle_remb(&mut self, bits: u64, now: Instant) {
         self.unanswered = None;
         self.estimator.remb(now, bits);
         self.update_pacing(now);
     }
 
-    /// A receiver report of the picture: the fraction lost in 256ths, and the highest sequence number that arrived. Used
-    /// where the viewer does not speak of packets.
+    /// Reads a receiver report of the video stream: the fraction lost in 256ths, and the highest sequence number that
+    /// arrived. It is used if the viewer sends no TWCC.
     pub fn handle_receiver_report(&mut self, lost: u8, highest: u16, now: Instant) {
         let Some(next) = self.sequence else { return };
-        // Nothing arrives that was not sent; and of those expected since the last report the highest did arrive.
+        // Only packets that were sent can arrive, and the highest one of a report did arrive.
         let ahead = next.wrapping_sub(1).wrapping_sub(highest) >= 0x8000;
         let expected = self.reported.map_or(u16::MAX, |before| highest.wrapping_sub(before));
         let most = u32::from(expected.saturating_sub(1)) * 256 / u32::from(expected.max(1));
@@ -335,14 +336,14 @@ impl SendPath {
         self.update_pacing(now);
     }
 
-    /// As if the path's end had been met.
+    /// Behaves as if the estimator had met the end of the path.
     #[cfg(test)]
     pub(crate) fn set_constrained(&mut self, now: Instant) {
         self.estimator = BandwidthEstimator::new(200_000, 3_000_000, true, now);
         self.update_pacing(now);
     }
 
-    /// For those who wonder why a picture is as it is: each change of a tenth.
+    /// Logs each change of the estimate by a tenth or more.
     fn log_estimate(&mut self) {
         let bits = self.estimator.estimate();
         if bits.abs_diff(self.logged) > self.logged / 10 {
@@ -367,7 +368,7 @@ impl SendPath {
         });
     }
 
-    /// Sends again, unasked, what makes a train fast enough to see whether more goes.
+    /// Sends known packets again as a packet train, fast enough to show whether the path carries more.
     fn send_probe(&mut self, now: Instant) {
         let Some(rtx) = &mut self.rtx else { return };
         if self.ids.0 == 0 {

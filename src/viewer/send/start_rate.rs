@@ -1,4 +1,4 @@
-//! What is known of viewers' networks from earlier sessions: where a new one begins.
+//! Start rates: what earlier sessions measured of each viewer's network, and where a new session begins.
 
 use std::{
     collections::VecDeque,
@@ -11,25 +11,26 @@ use std::{
 
 use crate::{clock::Mono, viewer::send::send_path::RateBounds};
 
-/// Viewers remembered; the one that was not seen for longest is forgotten.
+/// Viewers in the memory; the one that was not seen for the longest time is forgotten.
 const VIEWERS: usize = 64;
-/// The first guess of an unknown network, in bits per second: what most carry.
+/// The first guess for an unknown network, in bits per second: most carry it.
 const GUESS: u32 = 1_000_000;
-/// An estimate is never sure to a third: so much more than the need is looked for.
+/// An estimate is uncertain by up to a third, so the estimator looks for this much more than is needed.
 const ROOM: f64 = 1.35;
-/// After so long the memory is half way back to the first guess: people move, and neighbours stop downloading.
+/// After this time a remembered rate is halfway back to the first guess, because people move and neighbours stop
+/// downloading.
 const HALF_LIFE: Duration = Duration::from_secs(300);
-/// After so long nothing is left of it.
+/// After this time nothing is left of it.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
-/// Within this time the path's end is where it was found.
+/// Within this time the limit of the path is assumed to be unchanged.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// What a session found out about its network. Only one whose viewer reported up to the end found out anything.
+/// What a session measured. It counts only if the viewer reported until the end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct LastEstimate {
-    /// Bits per second that it carried.
+    /// The bitrate that the network carried, in bits per second.
     pub bits: u32,
-    /// Whether delay or loss said that more does not go. Otherwise it was never tried.
+    /// Whether delay or loss showed that the path carries no more. Otherwise more was never tried.
     pub limited: bool,
 }
 
@@ -40,10 +41,11 @@ struct Entry {
     at: Mono,
 }
 
-/// The memory.
+/// The memory of all viewers.
 #[derive(Debug)]
 pub(crate) struct StartRates {
-    /// Bits per second on the wire that are looked for at most: picture and sound, and some room. Connections follow it.
+    /// The highest bitrate that the estimator looks for: video, audio and some room, in bits per second on the wire.
+    /// Open connections follow it.
     ceiling: Arc<AtomicU32>,
     known: Mutex<VecDeque<Entry>>,
 }
@@ -57,18 +59,18 @@ impl Default for StartRates {
 }
 
 impl StartRates {
-    /// Says what picture and sound need at most. Holds for open connections too.
+    /// Sets what video and audio need at most. Open connections follow.
     pub(crate) fn set_need(&self, video: u32, audio: u32) {
         let need = f64::from(video.saturating_add(audio));
         self.ceiling.store((need * ROOM) as u32, Ordering::Relaxed);
     }
 
-    /// What connections follow.
+    /// The value that open connections follow.
     pub(crate) fn ceiling(&self) -> Arc<AtomicU32> {
         Arc::clone(&self.ceiling)
     }
 
-    /// Where a session of this viewer begins, and what it may come to.
+    /// Where a session of this viewer begins, and its limits.
     pub(crate) fn bounds(&self, viewer: &str, now: Mono) -> RateBounds {
         let ceiling = self.ceiling.load(Ordering::Relaxed);
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,7 +80,7 @@ impl StartRates {
         RateBounds { start, ceiling, known }
     }
 
-    /// Remembers what a viewer's session found.
+    /// Remembers what a session of this viewer measured.
     pub(crate) fn remember(&self, viewer: &str, found: LastEstimate, now: Mono) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|known| known.viewer != viewer);
@@ -90,7 +92,8 @@ impl StartRates {
 }
 
 impl LastEstimate {
-    /// What to begin with so long after the session. Never less than the first guess, unless delay or loss said so.
+    /// The start rate this long after the session. It is never below the first guess, unless delay or loss proved a
+    /// lower rate.
     fn after(self, age: Duration) -> u32 {
         if age >= FORGOTTEN {
             return GUESS;

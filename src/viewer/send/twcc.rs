@@ -1,5 +1,5 @@
-//! Transport-wide numbers (draft-holmer-rmcat-transport-wide-cc-extensions-01): each packet that leaves gets one, whatever
-//! its stream, and the viewer says when each arrived. Pure.
+//! Transport-wide congestion control, the sender's side (draft-holmer-rmcat-transport-wide-cc-extensions-01). Each
+//! packet gets a number, whatever its stream, and the viewer reports when each arrived. Pure.
 
 use std::{
     collections::VecDeque,
@@ -14,45 +14,45 @@ use rtc::{
 
 use crate::viewer::bandwidth::PacketResult;
 
-/// The header extension that carries the number.
+/// The URI of the header extension.
 pub(crate) const TWCC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
-/// Packets that wait to be spoken of: ten seconds at 2 Mbit/s. Older ones are forgotten.
+/// Packets in flight without a report: ten seconds at 2 Mbit/s. Older ones are forgotten.
 const MAX_IN_FLIGHT: usize = 2048;
-/// What a packet has around its payload, in bytes: IP and UDP, the RTP header with extensions, and the tag of SRTP.
+/// Bytes around a payload: IP and UDP, RTP header with extensions, SRTP tag.
 pub(crate) const PACKET_OVERHEAD: usize = 28 + 12 + 12 + 16;
-/// A unit of the reference time.
+/// The unit of the reference time, in microseconds.
 const REFERENCE: i64 = 64_000;
-/// The reference time's range, in its units.
+/// The range of the reference time, in units.
 const RANGE: i64 = 1 << 24;
-/// How far a viewer's clock may be ahead of where it was in the beginning: the first report may have been late by this.
+/// How far a viewer's clock may be ahead of its start: the first report may have been late by this much.
 const AHEAD: Duration = Duration::from_secs(2);
-/// How much faster than ours it may run: one part of so many.
+/// How much faster than ours it may run: one part in this many.
 const DRIFT: u32 = 1000;
-/// A clock that is ahead for so long has leapt.
+/// A clock that was ahead for this long has jumped.
 const LEAP: Duration = Duration::from_secs(5);
 
-/// Numbers packets, and reads what is said of them.
+/// Numbers packets and reads the reports about them.
 #[derive(Debug, Default)]
 pub(crate) struct TwccSender {
     next: u16,
-    /// Numbers given so far.
+    /// How many numbers were given.
     sent: u64,
-    /// Packets of consecutive numbers, up to the last one.
+    /// Packets with consecutive numbers, up to the newest one.
     in_flight: VecDeque<SentPacket>,
-    /// The last reference time, unwrapped, in its units.
+    /// The last reference time, unwrapped, in units.
     reference: Option<i64>,
     clock: Clock,
-    /// How often a packet was looked for.
+    /// How often a packet was looked up.
     #[cfg(test)]
     looked_at: std::sync::atomic::AtomicUsize,
 }
 
-/// What a report came to.
+/// The result of one report.
 #[derive(Debug, Default)]
 pub(crate) struct TwccReport {
-    /// What the viewer says of packets, in the order they left.
+    /// Sent and lost packets, in the order in which they left.
     pub seen: Vec<PacketResult>,
-    /// Packets up to these of which it will not say anything any more.
+    /// How many packets in flight will get no report any more.
     pub skipped: usize,
 }
 
@@ -64,7 +64,7 @@ struct SentPacket {
 }
 
 impl TwccSender {
-    /// Gives a packet of `payload` bytes its number, in the extension with this id, and remembers when it left.
+    /// Gives a packet of `payload` bytes its number, in the header extension `id`, and remembers when it left.
     pub(crate) fn assign(&mut self, header: &mut Header, id: u8, payload: usize, train: u32, now: Instant) {
         let number = self.next;
         // Ids that do not fit the one-byte form are not negotiated (RFC 8285 section 4.2).
@@ -80,18 +80,19 @@ impl TwccSender {
         self.in_flight.push_back(SentPacket { bytes, train, at: now });
     }
 
-    /// Since when packets have been waiting to be spoken of.
+    /// Since when packets have been without a report.
     pub(crate) fn in_flight_since(&self) -> Option<Instant> {
         self.in_flight.front().map(|sent| sent.at)
     }
 
-    /// What the viewer says of packets, in the order they left; `None` where that cannot be true, and counts for nothing.
-    /// Packets before those it speaks of are forgotten: a report about them was lost.
+    /// Reads a report: what became of the packets, in the order in which they left. `None` if the report cannot be
+    /// true; it is then ignored. Packets before the reported ones are forgotten, because a report about them was
+    /// lost.
     ///
-    /// A report costs no more than the packets that wait and the times that it brings, however many it says it is about.
+    /// A report costs no more than the packets in flight and its own arrival times, whatever count it claims.
     pub(crate) fn handle_report(&mut self, report: &TransportLayerCc, now: Instant) -> Option<TwccReport> {
         let back = self.next.wrapping_sub(report.base_sequence_number);
-        // Only what was sent can have arrived or got lost.
+        // Only packets that were sent can have arrived or been lost.
         if report.packet_status_count == 0 || report.packet_status_count > back || u64::from(back) > self.sent {
             return None;
         }
@@ -100,7 +101,7 @@ impl TwccSender {
         let mut newest = None;
         let mut deltas = report.recv_deltas.iter();
         let mut left = usize::from(report.packet_status_count);
-        // The place in `in_flight` that is spoken of; before its beginning are packets that were spoken of before.
+        // The reported place in `in_flight`. Packets before its start were reported earlier.
         let mut place = self.in_flight.len() as isize - back as isize;
         let mut seen = Vec::new();
         for (status, run) in report.packet_chunks.iter().flat_map(runs) {
@@ -115,7 +116,7 @@ impl TwccSender {
                         seen.extend(self.in_flight_at(place).map(|sent| sent.seen(arrived)));
                     }
                 }
-                // Received, but nobody knows when: as good as not spoken of.
+                // Received at an unknown time: treated as not reported.
                 SymbolTypeTcc::PacketReceivedWithoutDelta => {}
                 SymbolTypeTcc::PacketNotReceived => {
                     let in_flight = self.in_flight.len() as isize;
@@ -128,7 +129,7 @@ impl TwccSender {
                 break;
             }
         }
-        // A receiver reports because something arrived, and it cannot have arrived in the future.
+        // A receiver reports because a packet arrived, and it cannot have arrived in the future.
         if !self.clock.can_be(newest?, now) {
             return None;
         }
@@ -144,8 +145,8 @@ impl TwccSender {
         self.in_flight.get(usize::try_from(place).ok()?)
     }
 
-    /// The reference time without its wrap: the value nearest to the last one. Starts in the middle of nowhere, so that it
-    /// never becomes negative.
+    /// The reference time without its wrap: the value nearest to the last one. It starts in the middle of the range,
+    /// so that it never becomes negative.
     fn unwrap(&self, reference: u32) -> i64 {
         let reference = i64::from(reference);
         match self.reference {
@@ -161,11 +162,11 @@ impl SentPacket {
     }
 }
 
-/// The viewer's clock beside ours. Packets cannot arrive faster than time passes: a viewer that claims it is wrong about
-/// time, by a fault or on purpose.
+/// Compares the viewer's clock with ours. Packets cannot arrive faster than time passes. A viewer that claims it has
+/// a wrong clock, or lies.
 #[derive(Debug, Default)]
 struct Clock {
-    /// The first report, and the newest arrival it told of, in microseconds.
+    /// The first report, and the newest arrival in it, in microseconds.
     first: Option<(Instant, i64)>,
     /// Since when all reports have been ahead of time.
     ahead: Option<Instant>,
@@ -181,7 +182,7 @@ impl Clock {
             self.ahead = None;
             return true;
         }
-        // A clock that has leapt and goes on from there is one to be used.
+        // A clock that jumped and then runs on can be used.
         if now.saturating_duration_since(*self.ahead.get_or_insert(now)) > LEAP {
             (self.first, self.ahead) = (Some((now, arrived)), None);
         }
@@ -189,7 +190,7 @@ impl Clock {
     }
 }
 
-/// The statuses of a chunk, and for how many packets each holds.
+/// The statuses of a chunk, and how many packets each covers.
 fn runs(chunk: &PacketStatusChunk) -> impl Iterator<Item = (SymbolTypeTcc, usize)> + '_ {
     let (run, list) = match chunk {
         PacketStatusChunk::RunLengthChunk(run) => {
