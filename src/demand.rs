@@ -1,4 +1,4 @@
-//! When a device is on. Pure: time is an argument.
+//! When a device is open. Pure: time is an argument.
 //!
 //! ```text
 //!         wanted                 first frame
@@ -7,10 +7,10 @@
 //!    │   retry 1..30 s│ while wanted            ▼            │
 //!    └── Stopping ◄───┴──────────────────── Lingering ───────┘
 //! ```
-//! `Stopping` waits for the thread to have ended, or to have been given up: a device is never opened twice.
+//! `Stopping` waits until the thread has ended or was abandoned: a device is never opened twice.
 //!
-//! The pause before the next try grows with each failure in a row. A row ends when the device has worked for a while, or
-//! was away for so long that somebody must have plugged it in anew. Being away is no failure.
+//! The pause before the next try grows with each failure in a row. The row ends when the device has worked for a
+//! while, or was missing for so long that somebody must have plugged it in again. A missing device is not a failure.
 
 use std::time::Duration;
 
@@ -18,28 +18,28 @@ use crate::clock::Mono;
 
 /// The longest pause between two tries of a device that is there and does not work.
 const FAILED_PAUSE_MAX: Duration = Duration::from_secs(30);
-/// The pause between two looks for a device that is not there: a look is one `open`, and a replugged camera
-/// should be back before anybody wonders.
+/// The pause between two tries of a missing device. A try is one `open`, and a camera that is plugged in should be
+/// back before anybody wonders.
 const ABSENT_PAUSE: Duration = Duration::from_secs(1);
-/// A device that gave pictures or sound for this long has worked.
+/// A device that delivered for this long has worked.
 const WORKED: Duration = Duration::from_secs(10);
-/// A device that was away for this long was unplugged. One that crashes and registers again is away for less.
+/// A device that was missing for this long was unplugged. One that crashes and registers again is missing for less.
 const UNPLUGGED: Duration = Duration::from_secs(3);
 
-/// Where a device is in its life.
+/// The state of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Off, and nobody wants it.
+    /// Closed; nobody wants it.
     Off,
     /// The thread runs; no frame yet.
     Starting,
     /// Frames come.
     On,
-    /// On for nobody, until then.
+    /// Open without viewers, until that time.
     Lingering(Mono),
-    /// Told to stop; the thread has not ended yet.
+    /// Asked to stop; the thread has not ended yet.
     Stopping,
-    /// It ended by itself; tried again then.
+    /// It ended by itself; tried again at that time.
     Waiting(Mono),
 }
 
@@ -48,7 +48,7 @@ pub enum State {
 pub enum Action {
     /// Start the thread.
     Start,
-    /// Tell the thread to stop.
+    /// Ask the thread to stop.
     Stop,
 }
 
@@ -57,22 +57,22 @@ pub enum Action {
 pub enum Event {
     /// The number of viewers that want it.
     Wanted(usize),
-    /// A frame came, after a start or after the device had stalled.
+    /// A frame came, after a start or a stall.
     FirstFrame,
     /// No frame has come for a while.
     Stalled,
-    /// A thread that was given up has ended: the device can be had again.
+    /// An abandoned thread has ended: the device can be opened again.
     Freed,
-    /// The thread ended: as told, or because the device failed.
+    /// The thread ended, as requested or because the device failed.
     Ended {
-        /// Because it is not there.
+        /// Whether the device is missing.
         absent: bool,
     },
     /// Time passed.
     Tick,
 }
 
-/// Decides when one device is on.
+/// Decides when one device is open.
 #[derive(Debug)]
 pub struct Demand {
     linger: Duration,
@@ -81,22 +81,23 @@ pub struct Demand {
     failures: u32,
     /// Since when frames come.
     works: Option<Mono>,
-    /// Since when the device is away.
+    /// Since when the device is missing.
     absent: Option<Mono>,
 }
 
 impl Demand {
-    /// A device that is off and stays on for `linger` after the last viewer.
+    /// A closed device that stays open for `linger` after the last viewer.
     pub fn new(linger: Duration) -> Self {
         Self { linger, state: State::Off, wanted: 0, failures: 0, works: None, absent: None }
     }
 
-    /// Where the device is in its life.
+    /// The state of the device.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Changes how long the device stays on after the last viewer; holds from the next leaving on.
+    /// Changes how long the device stays open after the last viewer. It counts from the next time that all viewers
+    /// leave.
     pub fn set_linger(&mut self, linger: Duration) {
         self.linger = linger;
     }
@@ -109,7 +110,7 @@ impl Demand {
         }
     }
 
-    /// Takes in what happened; tells what to do.
+    /// Takes an event; returns what to do.
     pub fn on(&mut self, event: Event, now: Mono) -> Option<Action> {
         match event {
             Event::Wanted(n) => self.wanted(n, now),
@@ -154,7 +155,7 @@ impl Demand {
         }
     }
 
-    /// Frames come no more: forgives former failures if they came for long enough.
+    /// Frames have stopped: forgives earlier failures if they came for long enough.
     fn settle(&mut self, now: Mono) {
         if self.works.take().is_some_and(|since| now.since(since) >= WORKED) {
             self.failures = 0;

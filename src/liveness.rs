@@ -1,5 +1,5 @@
-//! Whether every loop that the daemon cannot do without still turns, and how many device threads hang: what the watchdog wants to
-//! know. Pure but for [`activity`]: time is an argument.
+//! Liveness: whether every essential loop of the daemon runs, and how many device threads hang. The watchdog depends
+//! on it. Pure except for [`activity`]: time is an argument.
 
 mod activity;
 mod deadline;
@@ -18,16 +18,16 @@ pub use crate::liveness::{
     deadline::{Deadline, GIVEN_UP_AFTER, NAMED_AFTER, OPENING, Phase, Verdict},
 };
 
-/// A loop that nothing else wakes turns so often.
+/// A loop without other work wakes up this often.
 pub const TURN: Duration = Duration::from_secs(2);
-/// A loop that waits for nobody may take so long for a turn, on a board that is busy.
+/// A loop that waits for nobody may take this long for one turn on a busy board.
 pub const MAX_TURN: Duration = Duration::from_secs(8);
-/// So many device threads may hang at a time; with the last of them the watchdog is no longer fed.
+/// The most device threads that may hang at a time. With the last of them the watchdog is no longer fed.
 pub const LEFT_MAX: usize = 3;
-/// A device whose thread hangs for so long is not let go by the kernel or a library any more, unless the process ends.
+/// A device whose thread hangs for this long is released only when the process ends.
 pub const LEFT_LONG: Duration = Duration::from_secs(120);
 
-/// All loops. Copies are of the same ones.
+/// All essential loops. Clones share the same loops.
 #[derive(Debug, Clone, Default)]
 pub struct Liveness {
     loops: Arc<Mutex<Vec<Loop>>>,
@@ -41,30 +41,30 @@ struct Loop {
     last: Arc<AtomicU64>,
 }
 
-/// A thread that was given up.
+/// An abandoned thread.
 #[derive(Debug)]
 struct Left {
     activity: Activity,
     since: Mono,
-    /// Whether a device is of no use without it.
+    /// Whether its device cannot be used until the thread ends.
     holds_device: bool,
 }
 
-/// One loop's heartbeat. One that was not registered is ignored.
+/// The heartbeat of one loop. An unregistered heartbeat is ignored.
 #[derive(Debug, Clone, Default)]
 pub struct Heartbeat {
     last: Arc<AtomicU64>,
 }
 
 impl Heartbeat {
-    /// The loop turned.
+    /// The loop ran at this time.
     pub fn tick(&self, now: Mono) {
         self.last.fetch_max(now.0, Ordering::Relaxed);
     }
 }
 
 impl Liveness {
-    /// Adds a loop that promises to turn at least once in every `period`, from `now` on.
+    /// Registers a loop that promises to run at least once per `period`, from `now` on.
     pub fn register(&self, name: &'static str, period: Duration, now: Mono) -> Heartbeat {
         let last = Arc::new(AtomicU64::new(now.0));
         let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,19 +72,20 @@ impl Liveness {
         Heartbeat { last }
     }
 
-    /// Counts a device thread that hangs and was given up. `holds_device`: whether its device is of no use until it ends.
+    /// Counts an abandoned thread. `holds_device`: whether its device cannot be used until the thread ends.
     pub fn left_behind(&self, activity: Activity, holds_device: bool, now: Mono) {
         activity.leave_behind();
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.push(Left { activity, since: now, holds_device });
     }
 
-    /// Whether so many device threads hang that no other may be started.
+    /// Whether no other device thread may be started, because too many hang.
     pub fn is_full(&self) -> bool {
         self.hanging(|left| left.len() >= LEFT_MAX)
     }
 
-    /// Why the watchdog must not be fed: loops that did not turn within their period, and device threads that hang for good.
+    /// Why the watchdog must not be fed: loops that did not run within their period, and device threads that hang for
+    /// good.
     pub fn late(&self, now: Mono) -> Vec<String> {
         let last = |l: &Loop| Mono(l.last.load(Ordering::Relaxed));
         let loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,7 +99,7 @@ impl Liveness {
         late
     }
 
-    /// Looks at the threads that were given up and have not ended.
+    /// Looks at abandoned threads that have not ended.
     fn hanging<T>(&self, look: impl FnOnce(&[Left]) -> T) -> T {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.retain(|left| !left.activity.is_over());

@@ -1,4 +1,4 @@
-//! A device as its viewers know it: its feed, and a lease that keeps it on.
+//! A camera or microphone as its viewers see it: its feed, and a lease that keeps it open.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,24 +6,24 @@ use tokio::sync::watch;
 
 use crate::feed::{FeedReader, FeedWriter, Health};
 
-/// One device and its feed: a cheap handle, made by whoever switches the device.
+/// One device and its feed. A cheap handle, made by the device's task.
 #[derive(Debug, Clone)]
 pub struct MediaSource {
-    /// Where its frames come from.
+    /// The writing end of its feed.
     pub(crate) writer: FeedWriter,
-    /// How many leases there are.
+    /// The number of leases.
     pub(crate) wanted: watch::Sender<usize>,
-    /// Whether its thread runs.
+    /// Whether the device's thread runs.
     pub(crate) on: watch::Receiver<bool>,
-    /// What is wrong with it, for a person; `None` while nothing is.
+    /// What is wrong with the device, for a person; `None` if nothing is.
     pub(crate) trouble: watch::Receiver<Option<Arc<str>>>,
-    /// How long it stays on after the last lease.
+    /// How long the device stays open after the last lease.
     pub(crate) linger: watch::Sender<Duration>,
-    /// Its health, for whoever waits for a change of anything.
+    /// Its health, for those who wait for any change.
     pub(crate) seen: watch::Receiver<Health>,
 }
 
-/// The right to have a device on, and a reader of its feed. Dropping it lets go.
+/// Keeps a device open, and reads its feed. Dropping it releases the device.
 #[derive(Debug)]
 pub struct Lease {
     /// The feed.
@@ -38,34 +38,34 @@ impl Drop for Lease {
 }
 
 impl MediaSource {
-    /// Asks for the device, which starts if it was off.
+    /// Asks for the device. It starts if it was closed.
     pub fn lease(&self) -> Lease {
         self.wanted.send_modify(|n| *n += 1);
         Lease { reader: self.writer.subscribe(), wanted: self.wanted.clone() }
     }
 
-    /// Follows how the device is doing.
+    /// Follows the health of the device.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.writer.watch_health()
     }
 
-    /// Why the device is not well, where that is known.
+    /// Why the device does not work, if that is known.
     pub fn trouble(&self) -> Option<Arc<str>> {
         self.writer.trouble()
     }
 
-    /// Changes how long the device stays on after the last viewer.
+    /// Changes how long the device stays open after the last viewer.
     pub fn set_linger(&self, linger: Duration) {
         self.linger.send_replace(linger);
     }
 
-    /// Changes the bitrate of the encoder while it runs.
+    /// Changes the bitrate of the encoder while it runs, in bits per second.
     pub fn set_bitrate(&self, bits: u32) {
         self.writer.requests().request_bitrate(bits);
     }
 
-    /// Sets the share of the configured bitrate, in per cent, below which one viewer's network does not lower the picture of
-    /// the others.
+    /// Sets the floor: the share of the configured bitrate, in per cent, that one slow viewer cannot take from the
+    /// others.
     pub fn set_floor(&self, percent: u32) {
         self.writer.requests().set_floor(percent);
     }
@@ -75,7 +75,7 @@ impl MediaSource {
         *self.on.borrow()
     }
 
-    /// How it is doing, in words: `on`, `off`, or what is wrong.
+    /// The state of the device, for a person: `on`, `off`, or what is wrong.
     pub fn described(&self) -> String {
         let trouble = self.trouble.borrow().clone();
         let because = |what: &str| trouble.as_ref().map_or_else(|| what.to_owned(), |why| format!("{what} ({why})"));
@@ -89,7 +89,7 @@ impl MediaSource {
         }
     }
 
-    /// Waits until [`described`](Self::described) may say something else.
+    /// Waits until [`described`](Self::described) may have changed.
     pub async fn changed(&mut self) {
         let ended = tokio::select! {
             changed = self.seen.changed() => changed,
@@ -97,7 +97,7 @@ impl MediaSource {
             changed = self.trouble.changed() => changed,
         };
         if ended.is_err() {
-            // Whoever switched the device is gone.
+            // The device's task is gone.
             std::future::pending::<()>().await;
         }
     }

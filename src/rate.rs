@@ -1,15 +1,17 @@
-//! Many networks, one encoder: which bitrate, frame rate and size serve all viewers best. Pure: time is an argument.
+//! Rate control for many networks and one encoder: the bitrate, frame rate and size that serve all viewers best.
+//! Pure: time is an argument.
 //!
-//! The picture is made for the weakest network that is *measured*. A viewer that says nothing, has lost its path, or has
-//! not reported yet does not count beside one that reports: silence tells nothing of a network.
+//! The picture is made for the slowest network that is *measured*. A viewer that is silent, has lost its path, or has
+//! not reported yet does not count beside one that reports. Silence says nothing about a network.
 //!
-//! A network is *thin*, and given key frames alone, where serving it would cost the others too much:
-//! - it is in a minority of a third and would take more than half from the others, or
-//! - it carries less than the floor, a share of the configured bitrate, and at least as many logins carry the floor as do
-//!   not. So one login, true or lying, never lowers the picture of another one below the floor, or below three quarters of
-//!   what that other one's own network carries, whichever is less.
+//! A viewer gets *keyframes only* if serving it would cost the others too much:
+//! - its network is in a minority of at most a third, and would take more than half from the others, or
+//! - its network carries less than the floor (a share of the configured bitrate), and at least as many logins carry
+//! the floor as do not. So one login, honest or lying, never lowers the picture of another one below the floor, or
+//! below three quarters of what that other network carries, whichever is less.
 //!
-//! Down at once, up when there has been room for a while; up at once when whoever held the picture down is gone.
+//! The rate goes down at once. It goes up when there has been room for a while, and at once when the viewer that held
+//! it down is gone.
 
 use std::time::Duration;
 
@@ -18,70 +20,70 @@ use crate::{
     feed::{Estimate, Evidence},
 };
 
-/// Of what a network carries, the part that is the picture's own bytes: the rest is headers and room for what is sent again.
+/// The share of an estimate that is left for the picture. The rest is for headers and retransmissions.
 const OWN: f64 = 0.93;
-/// What the sound takes on the wire, in bits per second: Opus at 48 kbit/s, and 50 packets with their headers.
+/// What audio takes on the wire, in bits per second: Opus at 48 kbit/s, and 50 packets with their headers.
 const SOUND: u32 = 75_000;
-/// The same where a network is weak, and how weak it has to be.
+/// The same on a slow network, and how slow it has to be.
 const LITTLE_SOUND: u32 = 51_000;
 const WEAK: u32 = 250_000;
-/// The sound's own bitrate there, and on networks that are weaker still.
+/// The bitrate of audio there, and on even slower networks.
 const LITTLE: u32 = 24_000;
 const LEAST_SOUND: u32 = 16_000;
 const WEAKEST: u32 = 120_000;
-/// Loss in per cent that the sound is prepared for at least and at most.
+/// The least and the most loss, in per cent, that audio is prepared for.
 const LOSS: std::ops::RangeInclusive<f64> = 5.0..=30.0;
 /// The least bitrate of a picture.
 const LEAST: u32 = 40_000;
-/// Below this share of the others' bitrate a network can be thin.
+/// Below this share of the others' bitrate a viewer can become keyframe-only.
 const THIN: f64 = 0.5;
-/// A thin network has to reach this share to count again.
+/// A keyframe-only viewer has to reach this share to count again.
 const NOT_THIN: f64 = 0.75;
 /// One that was below the floor has to exceed it by this factor.
 const NOT_BELOW: f64 = 1.1;
-/// Who carries this share of what the best network carries is served with it, whatever the floor is.
+/// A network that carries this share of the best one is always served, whatever the floor.
 const NEARLY: f64 = 0.75;
-/// A network is thin after so long below, and counts again after so long above.
+/// A viewer becomes keyframe-only after this long below its bound, and counts again after this long above it.
 const THIN_AFTER: Duration = Duration::from_secs(2);
-/// Room for a better step has to last so long, and to be larger by this factor than the step needs.
+/// Room for a better step has to last this long, and has to exceed its need by this factor.
 const CLIMB_AFTER: Duration = Duration::from_secs(4);
 const CLIMB_ROOM: f64 = 1.2;
-/// Changes smaller than this fraction are not worth telling the encoder.
+/// Smaller changes than this fraction are not passed to the encoder.
 const SMALL: f64 = 0.05;
-/// Pictures a second are not halved below this.
+/// The frame rate is not halved below this.
 const FEWEST: f64 = 5.0;
 
-/// Steps of quality: bits for each pixel and picture of the full size and rate that a step needs, each how many pictures are
-/// coded, and by what width and height are divided.
+/// Steps of quality: the bits per pixel and frame (of the full size and rate) that a step needs, its divisor of the
+/// frame rate, and its divisor of width and height.
 const STEPS: [(f64, u32, u32); 6] =
     [(0.022, 1, 1), (0.016, 2, 1), (0.0075, 1, 2), (0.004, 2, 2), (0.0025, 3, 2), (0.0, 4, 4)];
 
-/// What the encoder shall make.
+/// What the encoder should make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
     /// Bits per second.
     pub bitrate: u32,
-    /// Each how many-th picture is coded.
+    /// One frame in this many is coded.
     pub every: u32,
-    /// What width and height are divided by.
+    /// The divisor of width and height.
     pub shrink: u32,
 }
 
-/// What the source gives when nothing is in the way.
+/// What the source delivers without limits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Full {
     /// Width and height.
     pub size: (u32, u32),
-    /// Pictures a second.
+    /// Frames per second.
     pub fps: f64,
 }
 
 /// What the configuration asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Wanted {
-    /// Bits per second at most.
+    /// The most bits per second.
     pub ceiling: u32,
-    /// The share of that, 0 to 1, below which one viewer's network does not lower the picture of the others.
+    /// The floor, 0 to 1: the share of that bitrate that one slow viewer cannot take from the others.
     pub floor: f64,
 }
 
@@ -94,11 +96,11 @@ struct Share {
     bits: u32,
 }
 
-/// A network that is thin or about to be.
+/// A viewer that is keyframe-only, or about to be.
 #[derive(Debug)]
 struct KeyframeOnlyViewer {
     id: u64,
-    /// Since when it has been below its bound, or, once it is thin, above it.
+    /// Since when its network has been below its bound; once it is keyframe-only, above it.
     since: Mono,
     thin: bool,
 }
@@ -116,7 +118,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// The plan for these networks; and which of them are thin, in their order.
+    /// The plan for these networks, and which of them get keyframes only, in their order.
     pub fn plan(&mut self, networks: &[Estimate], full: Full, wanted: Wanted, now: Mono) -> (Plan, Vec<bool>) {
         let ceiling = wanted.ceiling;
         let with = |evidence| -> Vec<Share> {
@@ -124,12 +126,14 @@ impl Rate {
         };
         let measured = with(Evidence::Measured);
         self.judge(&measured, wanted, now);
-        // Guesses count where nothing is known: a viewer who joins changes nothing for the others until it has been heard.
+        // Guesses count only if nothing is measured: a viewer that joins changes nothing for the others until it
+        // reports.
         let counted = if measured.is_empty() { with(Evidence::Guessed) } else { measured };
-        // Who is about to be thin does not count either: the others would lose pictures for a moment's weakness of one.
+        // A viewer that is about to become keyframe-only does not count either. Otherwise one short weakness would
+        // cost the others frames.
         let spared = |id: u64| self.thin.iter().any(|other| other.id == id);
         let weakest = counted.iter().filter(|share| !spared(share.id)).min_by_key(|share| share.bits);
-        // Where all are silent nothing is known that was not known before: the plan stays.
+        // If all are silent, nothing new is known: the plan stays.
         let held = || if networks.is_empty() || self.bitrate == 0 { ceiling } else { self.bitrate.min(ceiling) };
         let bitrate = weakest.map_or_else(held, |share| share.bits).max(LEAST.min(ceiling));
         let change = f64::from(bitrate.abs_diff(self.bitrate));
@@ -148,11 +152,12 @@ impl Rate {
         (plan, networks.iter().map(|e| is_keyframe_only(e.id)).collect())
     }
 
-    /// Down at once to the step that the bitrate feeds; up by one when there has been room for a while, since a network that
-    /// grew may shrink again. Where the network that held the picture down is gone (`released`), up at once as far as there
-    /// is room.
+    /// Goes down at once to the step that the bitrate allows. Goes up by one step when there has been room for a
+    /// while, because a network that grew may shrink again. If the network that held the rate down is gone
+    /// (`released`), goes up at once as far as there is room.
     ///
-    /// Whoever wishes a large picture of few bits gets it: what a step needs is measured by the wish.
+    /// The need of a step is relative to the configured bitrate. So an owner who configures a large picture with few
+    /// bits gets it.
     fn climb(&mut self, released: bool, ceiling: f64, full: Full, now: Mono) {
         let bitrate = f64::from(self.bitrate);
         let pixels = f64::from(full.size.0) * f64::from(full.size.1) * full.fps;
@@ -173,14 +178,14 @@ impl Rate {
         }
     }
 
-    /// Finds who is thin, or about to be.
+    /// Finds the viewers that are keyframe-only, or about to be.
     fn judge(&mut self, measured: &[Share], wanted: Wanted, now: Mono) {
         let bounds = bounds(measured, wanted);
         let of = |id: u64| {
             let place = measured.iter().position(|share| share.id == id)?;
             Some((f64::from(measured[place].bits), bounds[place]?))
         };
-        // Only a change that lasts is one.
+        // Only a change that lasts counts.
         self.thin.retain_mut(|KeyframeOnlyViewer { id, since, thin }| {
             let Some((bits, Bound { below, above })) = of(*id) else { return false };
             if !*thin {
@@ -203,24 +208,24 @@ impl Rate {
     }
 }
 
-/// Below what a network can be thin, and from where on it counts again.
+/// The value below which a viewer can become keyframe-only, and from which on it counts again.
 #[derive(Debug, Clone, Copy)]
 struct Bound {
     below: f64,
     above: f64,
 }
 
-/// The bound of each network; `None` where it counts whatever it carries.
+/// The bound of each network; `None` if it always counts.
 fn bounds(measured: &[Share], wanted: Wanted) -> Vec<Option<Bound>> {
     let mut sorted: Vec<&Share> = measured.iter().collect();
     sorted.sort_by_key(|share| share.bits);
     let best = sorted.last().map_or(0, |share| share.bits);
     // At most a third of all, so never one of two.
     let most = measured.len() / 3;
-    // What the weakest of those has who would be served in any case.
+    // What the slowest network carries among those that are served in any case.
     let served = sorted.get(most).map_or(0.0, |share| f64::from(share.bits));
     let minority = Bound { below: THIN * served, above: NOT_THIN * served };
-    // Where nobody carries much more than the floor, a little less for all is better than nothing for one.
+    // If no network carries much more than the floor, a little less for all is better than nothing for one.
     let floor = (wanted.floor * f64::from(wanted.ceiling)).min(NEARLY * f64::from(best));
     let logins = |carries: bool| {
         let mut logins: Vec<_> =
@@ -230,7 +235,7 @@ fn bounds(measured: &[Share], wanted: Wanted) -> Vec<Option<Bound>> {
         logins
     };
     let (above, mut below) = (logins(true), logins(false));
-    // A login that is on both sides has one bad network of its own; it is no other viewer.
+    // A login that is on both sides has one slow network of its own; it is not another viewer.
     below.retain(|login| !above.contains(login));
     let floored = below.len() <= above.len();
     let bound = |share: &Share| {
@@ -249,7 +254,7 @@ fn bounds(measured: &[Share], wanted: Wanted) -> Vec<Option<Bound>> {
 }
 
 impl Share {
-    /// Whose it is; a network of an unknown login is a viewer of its own.
+    /// The owner of a network. A network of an unknown login is a viewer of its own.
     fn who(&self) -> (u64, u64) {
         if self.login == 0 { (0, self.id) } else { (self.login, 0) }
     }
@@ -263,9 +268,9 @@ fn share(estimate: &Estimate, ceiling: u32) -> Share {
     Share { id: estimate.id, login: estimate.login, bits }
 }
 
-/// How the sound is coded for these networks: bits per second, `full` of them where nothing is in the way, and the loss in per
-/// cent that it is prepared for. Sound is small: nobody is too thin for it. But nobody lowers it for somebody better off
-/// below 24 kbit/s, which still fits into the least that an estimate can be. Only viewers that report count.
+/// How audio is coded for these networks: bits per second (`full` without limits), and the loss in per cent that it
+/// is prepared for. Audio is small, so every viewer gets it. No viewer lowers it below 24 kbit/s for a faster one;
+/// that still fits into the least estimate. Only viewers that report count.
 pub fn sound(networks: &[Estimate], full: u32) -> (u32, u8) {
     let known = || networks.iter().filter(|e| e.evidence == Evidence::Measured);
     let (weakest, best) = (known().map(|e| e.bits).min(), known().map(|e| e.bits).max());
@@ -278,12 +283,12 @@ pub fn sound(networks: &[Estimate], full: u32) -> (u32, u8) {
     (bits, loss.clamp(*LOSS.start(), *LOSS.end()) as u8)
 }
 
-/// Not so few pictures that nothing moves.
+/// Not so few frames that nothing moves.
 fn fit_rate(every: u32, fps: f64) -> u32 {
     (1..=every).rev().find(|n| fps / f64::from(*n) >= FEWEST).unwrap_or(1)
 }
 
-/// Not so small that nothing is seen: sides of 160 and 90 at the least, and even ones.
+/// Not so small that nothing can be seen: the sides are at least 160 and 90, and even.
 fn fit_size(shrink: u32, (width, height): (u32, u32)) -> u32 {
     let fits = |n: &u32| width / n >= 160 && height / n >= 90 && width % (2 * n) == 0 && height % (2 * n) == 0;
     [4, 2].into_iter().filter(|n| *n <= shrink).find(fits).unwrap_or(1)

@@ -1,8 +1,8 @@
-//! The owner of one device: starts its thread, watches it, ends it, and leaves it behind where it hangs.
+//! The owner of one device: starts its thread, watches it, ends it, and abandons it if it hangs.
 //!
-//! A thread that hangs in the kernel or in a library cannot be ended. It is named after `NAMED_AFTER`, given up after
-//! `GIVEN_UP_AFTER`, and cut off from the feed; the device is tried again by a new thread, which does not touch what the old one
-//! hangs on. The `Liveness` bounds how many there may be.
+//! A thread that hangs in the kernel or in a library cannot be ended. It is named in the log after `NAMED_AFTER`.
+//! After `GIVEN_UP_AFTER` it is abandoned and cut off from the feed, and a new thread tries the device again without
+//! touching what the old one hangs on. `Liveness` limits how many abandoned threads there may be.
 
 use std::{
     sync::{
@@ -30,12 +30,12 @@ use crate::{
 /// The body of a device thread.
 pub(super) type Body = Arc<dyn Fn(&FeedWriter, &AtomicBool) -> Result<(), Fault> + Send + Sync>;
 
-/// How often threads are looked at, while there are any.
+/// How often running threads are checked.
 const LOOK: Duration = Duration::from_millis(500);
-/// On the way down, a thread that has not moved for this long is not waited for.
+/// At shutdown, a thread that has not moved for this long is not waited for.
 const PATIENCE: Duration = Duration::from_millis(700);
 
-/// Makes a device whose thread does `body`, and the task that keeps it until `stop`.
+/// Makes a media source whose thread runs `body`, and the task that owns it until `stop`.
 pub(super) fn spawn(
     name: &'static str,
     ring: usize,
@@ -83,7 +83,7 @@ struct Running {
     writer: FeedWriter,
     activity: Activity,
     deadline: Deadline,
-    /// When it was told to stop.
+    /// When it was asked to stop.
     stopping: Option<Mono>,
 }
 
@@ -98,13 +98,13 @@ impl Running {
 }
 
 impl Drop for Running {
-    /// Whoever forgets a device does not leave it on.
+    /// A task that is dropped does not leave its device open.
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
     }
 }
 
-/// A thread that was given up.
+/// An abandoned thread.
 struct Left {
     activity: Activity,
     why: String,
@@ -124,12 +124,12 @@ struct DeviceTask {
     demand: Demand,
     lingers: watch::Receiver<Duration>,
     thread: Option<Running>,
-    /// Threads that hang.
+    /// Abandoned threads.
     left: Vec<Left>,
-    /// Threads that close something for the device's thread, and those of them that are watched.
+    /// Helper threads that close something for the device's thread, and the deadlines of those that are watched.
     helpers: Helpers,
     watched: Vec<(Activity, Deadline)>,
-    /// The last fault that was logged: told once, then silence until something changes.
+    /// The last fault in the log. It is logged once, and again only after a change.
     told: Option<Fault>,
 }
 
@@ -146,7 +146,7 @@ impl DeviceTask {
             let event = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
-                // Comes first: whatever else happens, the threads are looked at.
+                // First in the order: threads are checked whatever else happens.
                 () = wait_until(Some(looked + self.pause())) => {
                     looked = Mono::now();
                     self.check_helpers(looked);
@@ -178,7 +178,7 @@ impl DeviceTask {
         self.end().await;
     }
 
-    /// Waits for the thread to end, but not for one that hangs.
+    /// Waits for the thread to end, unless it hangs.
     async fn end(&mut self) {
         let asked = Mono::now();
         while let Some(thread) = &self.thread {
@@ -194,13 +194,13 @@ impl DeviceTask {
         }
     }
 
-    /// How long until threads are looked at again.
+    /// The time until the next check.
     fn pause(&self) -> Duration {
         let idle = self.thread.is_none() && self.left.is_empty() && self.watched.is_empty();
         if idle && self.helpers.running().is_empty() { TURN } else { LOOK }
     }
 
-    /// Whether the device's own thread moves, or is none any more: without that the watchdog is not fed.
+    /// Whether the device's thread moves, or has ended. Without that the watchdog is not fed.
     fn moves(&self, now: Mono) -> bool {
         self.thread.as_ref().is_none_or(|thread| thread.activity.seen().stuck(now) < GIVEN_UP_AFTER + TURN)
     }
@@ -227,7 +227,7 @@ impl DeviceTask {
         }
     }
 
-    /// Leaves a thread behind.
+    /// Abandons the thread.
     fn abandon_thread(&mut self, now: Mono) -> Event {
         let Some(thread) = self.thread.take() else { return Event::Tick };
         thread.writer.cut_off();
@@ -242,13 +242,13 @@ impl DeviceTask {
         self.liveness.left_behind(thread.activity.clone(), true, now);
         self.left.push(Left { activity: thread.activity.clone(), why: why.clone(), since: now });
         self.on.send_replace(false);
-        // That was told just now.
+        // That was logged just now.
         self.told = Some(Fault::Failed(why.clone()));
         self.fail(Fault::Failed(why));
         Event::Ended { absent: false }
     }
 
-    /// Threads that were given up and have ended after all.
+    /// Removes abandoned threads that have ended after all.
     fn check_abandoned_threads(&mut self) -> Option<Event> {
         let (name, now, before) = (self.name, Mono::now(), self.left.len());
         self.left.retain(|left| {
@@ -265,7 +265,7 @@ impl DeviceTask {
         (self.left.len() < before).then_some(Event::Freed)
     }
 
-    /// Threads that close something have the same deadlines; nobody waits for them.
+    /// Helper threads have the same deadlines; nobody waits for them.
     fn check_helpers(&mut self, now: Mono) {
         for helper in self.helpers.running() {
             let known = self.watched.iter().any(|(watched, _)| watched.is(&helper));
@@ -279,7 +279,7 @@ impl DeviceTask {
             if helper.is_over() {
                 return false;
             }
-            // One that was given up is looked at no more, and so stays in the list until it ends.
+            // An abandoned helper is no longer checked; it stays in the list until it ends.
             match deadline.check(Phase::Stopping(helper.begun()), seen.moved, now) {
                 Some(Verdict::Name) => warn!("{name}: {}: {seen} for {} s", helper.name(), seconds(seen.stuck(now))),
                 Some(Verdict::GiveUp) => {
@@ -313,7 +313,7 @@ impl DeviceTask {
             self.on.send_replace(true);
             let (body, own) = (Arc::clone(&self.body), thread.activity.clone());
             let spawned = thread::Builder::new().name(self.name.to_owned()).spawn(move || {
-                // The end is told before the activity is over, and also by a panic, which drops `done`.
+                // The end is reported before the activity is over, also after a panic, which drops `done`.
                 let _entered = own.enter();
                 let _ = done.send(body(&writer, &stop));
             });
@@ -324,7 +324,7 @@ impl DeviceTask {
         self.thread = Some(thread);
     }
 
-    /// It works: what went wrong before would be news again.
+    /// The device works: later faults are logged again.
     fn first_frame(&mut self) -> Event {
         if self.told.take().is_some() {
             info!("{}: back", self.name);
@@ -358,7 +358,7 @@ impl DeviceTask {
         Event::Ended { absent }
     }
 
-    /// A device that is busy, because a thread that hangs has it, is not another program's.
+    /// If an abandoned thread keeps the device busy, then no other program does.
     fn with_cause(&self, fault: Fault) -> Fault {
         match (fault, self.left.last()) {
             (Fault::Failed(what), Some(left)) if !what.contains("still hangs") => {
@@ -368,7 +368,7 @@ impl DeviceTask {
         }
     }
 
-    /// Says what went wrong, once.
+    /// Logs a fault once.
     fn fail(&mut self, fault: Fault) {
         let absent = matches!(fault, Fault::Absent(_));
         self.trouble.send_replace(Some(fault.to_string().into()));
@@ -385,7 +385,7 @@ fn seconds(time: Duration) -> u64 {
     (time.as_millis() as u64 + 500) / 1000
 }
 
-/// The end of the device thread; a thread that panicked is a fault like any other.
+/// The end of the device thread. A panic of the thread is a fault like any other.
 async fn wait_end(thread: &mut Option<Running>) -> Result<(), Fault> {
     let Some(running) = thread else { return std::future::pending().await };
     let result = (&mut running.ended).await.unwrap_or_else(|_| Err(Fault::Failed("its thread panicked".into())));

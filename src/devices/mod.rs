@@ -1,5 +1,5 @@
-//! Switches camera and microphone on and off. One task per device ([`device_task`]); it alone starts, watches and ends the device's
-//! thread.
+//! Opens and closes camera and microphone. One task per device ([`device_task`]) starts, watches and ends the
+//! device's thread; nothing else does.
 
 mod device_task;
 
@@ -19,16 +19,16 @@ use crate::{
 /// Camera and microphone.
 #[derive(Debug)]
 pub struct Devices {
-    /// The picture; `None` where it is switched off in the config.
+    /// The camera; `None` if the configuration switches it off.
     pub video: Option<MediaSource>,
-    /// The sound; `None` where it is switched off in the config.
+    /// The microphone; `None` if the configuration switches it off.
     pub audio: Option<MediaSource>,
     tasks: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
 }
 
 impl Devices {
-    /// Makes both stages; nothing is opened before somebody asks.
+    /// Makes both media sources. No device is opened before somebody asks for it.
     pub fn new(video: &config::Video, audio: &config::Audio, liveness: &Liveness) -> Self {
         let stop = watch::Sender::new(false);
         let mut tasks = Vec::new();
@@ -49,13 +49,13 @@ impl Devices {
         Self { video, audio, tasks, stop }
     }
 
-    /// How picture and sound are doing now.
+    /// The health of picture and sound now.
     pub fn health(&self) -> MediaHealth {
         let of = |source: &Option<MediaSource>| source.as_ref().map_or(Health::Absent, |s| s.writer.health());
         MediaHealth { video: of(&self.video), audio: of(&self.audio) }
     }
 
-    /// Ends both devices and waits until their threads have ended; not for those that hang.
+    /// Closes both devices and waits for their threads, except for threads that hang.
     pub async fn close(self) {
         self.stop.send_replace(true);
         for task in self.tasks {

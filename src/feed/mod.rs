@@ -1,8 +1,9 @@
 //! The fan-out from one device thread to its viewers: coded frames and health. What viewers ask of the encoder goes the
 //! other way, through [`EncoderRequests`].
 //!
-//! One writer, many readers, a ring between them. The writer never waits: the oldest frame is overwritten, and a
-//! reader that was late pays alone, by going on from the next key frame (video) or the newest packet (audio).
+//! One writer, many readers, and a ring between them. The writer never waits: it overwrites the oldest frame. A
+//! reader that is late loses frames of its own, and continues with the next keyframe (video) or the newest packet
+//! (audio).
 
 mod network;
 mod requests;
@@ -21,24 +22,24 @@ pub use self::{
 };
 use crate::clock::Mono;
 
-/// Frames the video ring holds: one second at 30/s.
+/// Frames in the video ring: one second at 30/s.
 pub const VIDEO_RING: usize = 32;
-/// Packets the audio ring holds: one second of 20 ms packets.
+/// Packets in the audio ring: one second of 20 ms packets.
 pub const AUDIO_RING: usize = 50;
-/// Characters of a sentence that says why a source is not well.
+/// The most characters of a sentence that says why a source does not work.
 pub const REASON: usize = 300;
 
-/// One coded frame, cut into RTP payloads once for all viewers.
+/// One coded frame (an access unit, or an Opus packet), cut into RTP payloads once for all viewers.
 #[derive(Debug)]
 pub struct Frame {
-    /// RTP payloads in order (RFC 6184 for H.264, RFC 7587 for Opus); shared, never copied for fan-out.
+    /// RTP payloads in order (RFC 6184 for H.264, RFC 7587 for Opus). They are shared and never copied for fan-out.
     pub payloads: Vec<Bytes>,
     /// Whether a decoder can start here.
     pub key: bool,
-    /// Media time in ticks of the codec's RTP clock (90 kHz video, 48 kHz audio), not wrapped. For audio it
-    /// counts samples, so a lost stretch of sound is a gap here.
+    /// Media time in ticks of the codec's RTP clock (90 kHz video, 48 kHz audio), not wrapped. For audio it counts
+    /// samples, so lost audio is a gap here.
     pub ticks: u64,
-    /// When the first sample or line was captured.
+    /// The capture time of the first sample or line.
     pub at: Mono,
 }
 
@@ -54,31 +55,31 @@ impl Frame {
     }
 }
 
-/// How a source is doing; told to viewers and in `status`.
+/// The health of a source, as viewers and `status` see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     /// Frames arrive, or would if somebody watched.
     #[default]
     Ok,
-    /// Being opened; no frame yet.
+    /// The device is being opened; no frame yet.
     Starting,
-    /// Open, but no frame for a while.
+    /// The device is open, but no frame has come for a while.
     Stalled,
-    /// Not there, or not configured.
+    /// The device is missing, or not configured.
     Absent,
-    /// Covered or switched off on purpose.
+    /// The lens is covered, or the device is switched off on purpose.
     Privacy,
 }
 
-/// Why a device thread ended by itself. The text is for a person: doing what, on which thing, what was said, what
-/// is possible.
+/// Why a device thread ended by itself. The text is for a person: what was being done, to what, what was reported,
+/// what is possible.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// The device is not there; looked for again while somebody watches.
+    /// The device is missing. It is tried again while somebody watches.
     #[error("{0}")]
     Absent(String),
-    /// The device is there and does not work; tried again, more and more seldom.
+    /// The device is there and does not work. It is tried again, with growing pauses.
     #[error("{0}")]
     Failed(String),
 }
@@ -89,15 +90,15 @@ pub struct FeedWriter {
     frames: broadcast::Sender<Arc<Frame>>,
     requests: Arc<EncoderRequests>,
     health: Arc<watch::Sender<Health>>,
-    /// Why the source is not well, for a person.
+    /// Why the source does not work, for a person.
     reason: Arc<Mutex<Option<Arc<str>>>>,
-    /// Ticks of the last frame, and one more; 0 before the first.
+    /// Ticks of the last frame plus one; 0 before the first frame.
     ticks: Arc<AtomicU64>,
-    /// Whether what is written is no longer wanted.
+    /// Whether this writer is cut off.
     cut: Arc<AtomicBool>,
 }
 
-/// A reading end: one viewer.
+/// The reading end: one viewer.
 #[derive(Debug)]
 pub struct FeedReader {
     frames: broadcast::Receiver<Arc<Frame>>,
@@ -106,7 +107,7 @@ pub struct FeedReader {
     health: watch::Receiver<Health>,
 }
 
-/// What a reader is given.
+/// What a reader receives.
 #[derive(Debug)]
 pub enum FeedItem {
     /// The next frame.
@@ -128,17 +129,17 @@ pub fn feed(capacity: usize) -> FeedWriter {
 }
 
 impl FeedWriter {
-    /// A writer of its own for one thread, which can be cut off without the others.
+    /// A writer for one thread. It can be cut off without the others.
     pub fn for_thread(&self) -> Self {
         Self { cut: Arc::default(), ..self.clone() }
     }
 
-    /// From now on this writer's thread writes nothing any more: it was given up, and may come back at any time.
+    /// Cuts this writer off: its thread was abandoned and may come back at any time. Nothing that it writes is sent.
     pub fn cut_off(&self) {
         self.cut.store(true, Ordering::Release);
     }
 
-    /// Hands a frame to all readers; dropped if there are none. Never waits.
+    /// Sends a frame to all readers; without readers it is dropped. Never waits.
     pub fn send(&self, frame: Frame) {
         if self.cut.load(Ordering::Acquire) {
             return;
@@ -147,17 +148,18 @@ impl FeedWriter {
         let _ = self.frames.send(Arc::new(frame));
     }
 
-    /// Ticks of the last frame sent, by this device thread or one before it: a new one must not go back behind it.
+    /// Ticks of the last frame sent, by this device thread or an earlier one. A new thread must not go back behind
+    /// it.
     pub fn last_ticks(&self) -> Option<u64> {
         self.ticks.load(Ordering::Acquire).checked_sub(1)
     }
 
-    /// What the readers wish for.
+    /// The requests of the readers.
     pub fn requests(&self) -> &EncoderRequests {
         &self.requests
     }
 
-    /// Says how the source is doing.
+    /// Sets the health of the source.
     pub fn set_health(&self, health: Health) {
         if self.cut.load(Ordering::Acquire) {
             return;
@@ -168,8 +170,8 @@ impl FeedWriter {
         self.health.send_if_modified(|now| std::mem::replace(now, health) != health);
     }
 
-    /// Says that the source is not well, and why: a sentence for viewers, of which [`REASON`] characters are kept. The
-    /// sentence stays until `set_health` says that the source works or starts.
+    /// Sets a bad health of the source, and the reason: a sentence for viewers, cut at [`REASON`] characters. The
+    /// sentence stays until `set_health` reports that the source works or starts.
     pub fn set_trouble(&self, health: Health, why: &str) {
         if self.cut.load(Ordering::Acquire) {
             return;
@@ -181,7 +183,7 @@ impl FeedWriter {
         self.health.send_if_modified(|now| std::mem::replace(now, health) != health || changed);
     }
 
-    /// Why the source is not well, where that is known.
+    /// Why the source does not work, if that is known.
     pub fn trouble(&self) -> Option<Arc<str>> {
         self.reason().clone()
     }
@@ -190,12 +192,12 @@ impl FeedWriter {
         self.reason.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How the source is doing.
+    /// The health of the source.
     pub fn health(&self) -> Health {
         *self.health.borrow()
     }
 
-    /// Follows how the source is doing.
+    /// Follows the health of the source.
     pub fn watch_health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()
     }
@@ -212,7 +214,7 @@ impl FeedWriter {
 }
 
 impl FeedReader {
-    /// The next frame, or how many were missed; `None` once the source is gone for good. Cancel safe.
+    /// The next frame, or how many were missed; `None` when the source has ended for good. Cancel safe.
     pub async fn next(&mut self) -> Option<FeedItem> {
         match self.frames.recv().await {
             Ok(frame) => Some(FeedItem::Frame(frame)),
@@ -221,22 +223,22 @@ impl FeedReader {
         }
     }
 
-    /// Forgets what is waiting: the reader goes on with the next frame sent.
+    /// Skips the frames in the ring: the reader continues with the next frame sent.
     pub fn skip_to_now(&mut self) {
         self.frames = self.frames.resubscribe();
     }
 
-    /// What this reader may wish for.
+    /// The requests that this reader can make.
     pub fn requests(&self) -> &Arc<EncoderRequests> {
         &self.requests
     }
 
-    /// What this reader's network carries.
+    /// The network of this reader.
     pub fn network(&self) -> &Arc<Network> {
         &self.network
     }
 
-    /// Follows how the source is doing.
+    /// Follows the health of the source.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.health.clone()
     }

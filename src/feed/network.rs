@@ -1,44 +1,44 @@
-//! What one viewer's network carries, and how far that figure can be trusted.
+//! The state of one viewer's network, and how far it can be trusted.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use crate::clock::Mono;
 
-/// How far the figures of a network can be trusted.
+/// How far an estimate can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Evidence {
-    /// The viewer has not reported anything yet: the figures are a guess.
+    /// The viewer has not reported yet: the estimate is a guess.
     #[default]
     Guessed,
-    /// The viewer reports what arrives.
+    /// The viewer reports which packets arrive.
     Measured,
-    /// The viewer reported, and no longer does; or it has only just begun again. Silence tells nothing of a network.
+    /// The viewer has stopped reporting, or has only just begun again. Silence says nothing about a network.
     Silent,
 }
 
-/// What a viewer's connection says of its network.
+/// What a viewer's connection reports about its network.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NetworkReport {
-    /// Bits per second that the network carries, all headers included.
+    /// The bandwidth estimate in bits per second, all headers included.
     pub bits: u32,
-    /// The fraction of packets that gets lost, 0 to 1.
+    /// The loss fraction, 0 to 1.
     pub loss: f64,
     /// How far to trust this.
     pub evidence: Evidence,
-    /// `Measured` turns into `Silent` at this time, unless a newer word comes: the reader finds out by itself, even where
-    /// the connection that should have said so is stuck or gone.
+    /// `Measured` turns into `Silent` at this time, unless a newer report comes. So the reader notices even if the
+    /// connection that should report is stuck or gone.
     pub until: Mono,
 }
 
-/// What one reader's network carries, as far as is known, and what follows from it. Written by the reader's viewer and read
-/// by the device thread, and the other way round.
+/// The network of one reader, as far as it is known. The viewer's connection writes estimate and loss, and the device
+/// thread reads them. The device thread writes whether the viewer gets keyframes only.
 #[derive(Debug, Default)]
 pub struct Network {
     id: u64,
-    /// Which login it belongs to: sessions of one login are one viewer. 0: not known.
+    /// The login that it belongs to: all sessions of one login count as one viewer. 0: unknown.
     login: AtomicU64,
     bits: AtomicU32,
-    /// Of a thousand.
+    /// In thousandths.
     loss: AtomicU32,
     evidence: AtomicU8,
     until: AtomicU64,
@@ -48,28 +48,28 @@ pub struct Network {
     keyframe_only: AtomicBool,
 }
 
-/// A look at a [`Network`].
+/// A snapshot of a [`Network`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
     /// Which network.
     pub id: u64,
-    /// Which login it belongs to.
+    /// The login that it belongs to.
     pub login: u64,
-    /// Bits per second that it carries, all headers included.
+    /// The bandwidth estimate in bits per second, all headers included.
     pub bits: u32,
-    /// The fraction that gets lost, 0 to 1.
+    /// The loss fraction, 0 to 1.
     pub loss: f64,
     /// How far to trust this.
     pub evidence: Evidence,
 }
 
 impl Network {
-    /// One of which nothing is known.
+    /// An unknown network.
     pub(super) fn new(id: u64) -> Self {
         Self { id, ..Self::default() }
     }
 
-    /// Says what it carries.
+    /// Stores a report.
     pub fn update(&self, report: NetworkReport) {
         self.bits.store(report.bits, Ordering::Relaxed);
         self.loss.store((report.loss * 1_000.0) as u32, Ordering::Relaxed);
@@ -77,7 +77,7 @@ impl Network {
         self.evidence.store(report.evidence as u8, Ordering::Release);
     }
 
-    /// What is known at this time; `None` before the first word.
+    /// The state at this time; `None` before the first report.
     pub fn estimate(&self, now: Mono) -> Option<Estimate> {
         let evidence = match self.evidence.load(Ordering::Acquire) {
             said if said == Evidence::Guessed as u8 => Evidence::Guessed,
@@ -92,32 +92,32 @@ impl Network {
         (bits > 0).then(|| Estimate { id: self.id, login, bits, loss: f64::from(loss) / 1_000.0, evidence })
     }
 
-    /// Says which login it belongs to, by a number that stands for it.
+    /// Sets the login, as a number that stands for it.
     pub fn set_login(&self, login: u64) {
         self.login.store(login, Ordering::Relaxed);
     }
 
-    /// Says whether the connection has lost its path: what was measured on it does not count until there is one again.
+    /// Sets whether the connection has lost its path. Until it has one again, earlier measurements do not count.
     pub fn set_lost(&self, lost: bool) {
         self.lost.store(lost, Ordering::Relaxed);
     }
 
-    /// Whether packets got lost in the last while.
+    /// Whether packets were lost recently.
     pub fn is_lossy(&self) -> bool {
         self.lossy.load(Ordering::Relaxed)
     }
 
-    /// Says whether packets got lost in the last while.
+    /// Sets whether packets were lost recently.
     pub fn set_lossy(&self, lossy: bool) {
         self.lossy.store(lossy, Ordering::Relaxed);
     }
 
-    /// Whether it is so much weaker than the others that it is given key frames only.
+    /// Whether the viewer gets keyframes only, because its network is much slower than the others.
     pub fn is_keyframe_only(&self) -> bool {
         self.keyframe_only.load(Ordering::Relaxed)
     }
 
-    /// Says whether it is too weak for what the others get.
+    /// Sets whether the viewer gets keyframes only.
     pub fn set_keyframe_only(&self, keyframe_only: bool) {
         self.keyframe_only.store(keyframe_only, Ordering::Relaxed);
     }

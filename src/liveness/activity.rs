@@ -1,8 +1,9 @@
-//! What a device thread is doing now, as others can see it.
+//! What a device thread is doing, as other threads see it.
 //!
-//! A thread cannot report that it hangs: whoever watches it has to see since when it has not moved, and in which system call or
-//! library call. Device operations mark themselves with [`during`], loops with [`turn`]; both find the thread's own
-//! [`Activity`] by a thread-local, so that no code between them has to hand it on. On threads without one both do nothing.
+//! A thread cannot report that it hangs. Its watcher has to see when it last moved, and in which system call or
+//! library call it is. Device operations mark themselves with [`during`], loops with [`turn`]. Both find the thread's
+//! [`Activity`] in a thread-local, so that no code in between passes it on. On a thread without an activity both do
+//! nothing.
 
 use std::{
     cell::RefCell,
@@ -14,12 +15,12 @@ use std::{
 
 use crate::clock::Mono;
 
-/// Threads that were given up and have not ended: their devices must not be opened again.
+/// Abandoned threads that have not ended: their devices must not be opened again.
 static LEFT_BEHIND: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
 thread_local!(static CURRENT: RefCell<Option<Activity>> = const { RefCell::new(None) });
 
-/// One thread's activity. Copies are of the same thread.
+/// The activity of one thread. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Activity(Arc<Shared>);
 
@@ -37,10 +38,10 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    /// When it last began or ended an operation, or turned its loop.
+    /// When it last began or ended an operation, or its loop ran.
     moved: Mono,
     operation: Option<Operation>,
-    /// Whether its loop has turned: before, the device is being opened.
+    /// Whether its loop has run. Before that, the device is being opened.
     turned: bool,
     over: bool,
 }
@@ -52,14 +53,14 @@ struct Operation {
     on: Arc<str>,
 }
 
-/// A look at a thread.
+/// A snapshot of a thread's activity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// When it last moved.
     pub moved: Mono,
-    /// The operation that it is in, such as `VIDIOC_STREAMON on /dev/video0`; `None` outside of all that are marked.
+    /// The marked operation that it is in, such as `VIDIOC_STREAMON on /dev/video0`; `None` if it is in none.
     pub operation: Option<String>,
-    /// Whether its loop has turned at least once.
+    /// Whether its loop has run at least once.
     pub turned: bool,
 }
 
@@ -70,7 +71,7 @@ impl fmt::Display for Operation {
 }
 
 impl fmt::Display for Seen {
-    /// What it hangs in, for a sentence that begins with the thread's name.
+    /// Where it hangs, for a sentence that begins with the thread's name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.operation {
             Some(operation) => write!(f, "hangs in {operation}"),
@@ -80,7 +81,7 @@ impl fmt::Display for Seen {
 }
 
 impl Seen {
-    /// For how long it has not moved.
+    /// How long it has not moved.
     pub fn stuck(&self, now: Mono) -> Duration {
         now.since(self.moved)
     }
@@ -98,7 +99,7 @@ impl Activity {
         self.0.name
     }
 
-    /// Whether both are of the same thread.
+    /// Whether both belong to the same thread.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -108,13 +109,13 @@ impl Activity {
         self.0.begun
     }
 
-    /// Makes this the calling thread's activity, until the guard is dropped: then the thread is over.
+    /// Makes this the activity of the calling thread. Dropping the guard ends it.
     pub fn enter(&self) -> Entered {
         CURRENT.with(|current| *current.borrow_mut() = Some(self.clone()));
         Entered(self.clone())
     }
 
-    /// A look at the thread.
+    /// A snapshot of the thread's activity.
     pub fn seen(&self) -> Seen {
         let state = self.lock();
         let operation = state.operation.as_ref().map(ToString::to_string);
@@ -126,7 +127,7 @@ impl Activity {
         self.lock().over
     }
 
-    /// Says that nobody waits for this thread any more. What it hangs on is not opened again before it has ended.
+    /// Marks the thread as abandoned. The device it hangs on is not opened again before the thread has ended.
     pub fn leave_behind(&self) {
         let mut left = LEFT_BEHIND.lock().unwrap_or_else(PoisonError::into_inner);
         left.retain(|other| other.strong_count() > 0);
@@ -163,7 +164,7 @@ impl Drop for Entered {
 }
 
 impl Helpers {
-    /// Those that have not ended.
+    /// The threads that have not ended.
     pub fn running(&self) -> Vec<Activity> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|helper| !helper.is_over());
@@ -171,7 +172,7 @@ impl Helpers {
     }
 }
 
-/// An activity for a thread that helps the calling one: whoever watches this thread watches that one, too.
+/// The activity of a thread that helps the calling one. The watcher of this thread watches that one, too.
 pub fn helper(name: &'static str) -> Activity {
     let helpers = CURRENT.with(|current| current.borrow().as_ref().map(|own| own.0.helpers.clone()));
     let helpers = helpers.unwrap_or_default();
@@ -180,7 +181,7 @@ pub fn helper(name: &'static str) -> Activity {
     helper
 }
 
-/// The loop of the calling thread turns.
+/// The loop of the calling thread ran.
 pub fn turn() {
     CURRENT.with(|current| {
         if let Some(own) = &*current.borrow() {
@@ -190,8 +191,8 @@ pub fn turn() {
     });
 }
 
-/// Does something that may hang, marked as what the calling thread is doing. Inside of another operation it takes that
-/// one's place.
+/// Runs an operation that may hang, and marks it as what the calling thread is doing. Inside another operation it
+/// replaces that mark.
 pub fn during<T>(what: &'static str, on: &Arc<str>, work: impl FnOnce() -> T) -> T {
     struct Guard(Option<Activity>);
     impl Drop for Guard {
@@ -205,7 +206,7 @@ pub fn during<T>(what: &'static str, on: &Arc<str>, work: impl FnOnce() -> T) ->
     work()
 }
 
-/// Why a device must not be opened: a thread that was given up still hangs on it.
+/// Why a device must not be opened: an abandoned thread still hangs on it.
 pub fn still_hangs(on: &str) -> Option<String> {
     let mut left = LEFT_BEHIND.lock().unwrap_or_else(PoisonError::into_inner);
     left.retain(|thread| thread.strong_count() > 0);
@@ -216,7 +217,7 @@ pub fn still_hangs(on: &str) -> Option<String> {
     })
 }
 
-/// Something whose closing is an operation that may hang.
+/// A value whose drop is an operation that may hang.
 #[derive(Debug)]
 pub struct Closes<T> {
     /// `None` only while it is being dropped.
@@ -226,12 +227,12 @@ pub struct Closes<T> {
 }
 
 impl<T> Closes<T> {
-    /// Marks the closing of `inner` as `what`, done to `on`.
+    /// Marks the drop of `inner` as the operation `what` on `on`.
     pub fn new(inner: T, what: &'static str, on: Arc<str>) -> Self {
         Self { inner: Some(inner), what, on }
     }
 
-    /// What is closed.
+    /// The value.
     pub fn on(&self) -> &Arc<str> {
         &self.on
     }

@@ -1,54 +1,56 @@
-//! How long a device thread may stay in each state of its life, before it is named and before it is given up. Pure.
+//! Deadlines of a device thread: how long it may stay in each state before the log names it, and before it is
+//! abandoned. Pure.
 
 use std::time::Duration;
 
 use crate::clock::Mono;
 
-/// A thread that has not moved for this long is named: in the log, and in `status` as `stalled`. Below five seconds, so that
-/// whoever looks finds it within five. A USB control transfer of a camera that is in trouble takes five by itself.
+/// A thread that has not moved for this long is named in the log, and its health is `stalled`. The time is below five
+/// seconds, so that people see it within five. A USB control transfer of a failing camera takes five seconds by
+/// itself.
 pub const NAMED_AFTER: Duration = Duration::from_millis(4_500);
-/// A thread that has not moved for this long, or has not stopped this long after it was told to, is given up.
+/// A thread is abandoned if it has not moved for this long, or has not stopped this long after the request.
 pub const GIVEN_UP_AFTER: Duration = Duration::from_millis(9_500);
-/// Opening a device may take this long in all, as long as its operations end one after the other.
+/// Opening a device may take this long in all, as long as each operation ends.
 pub const OPENING: Duration = Duration::from_secs(30);
-/// Between two looks lies less. After more the whole process stood still (SIGSTOP, a board that slept, a machine that was
-/// overloaded), and the time of it counts for nobody.
+/// Checks are closer together than this. After a longer pause the whole process stood still (SIGSTOP, suspend,
+/// overload), and that time counts for no thread.
 const ASLEEP: Duration = Duration::from_secs(2);
 
-/// Where a thread is in its life.
+/// The state of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// It opens the device, since then.
+    /// It has been opening the device since then.
     Opening(Mono),
-    /// Its loop turns.
+    /// Its loop runs.
     Running,
-    /// It was told to stop, then.
+    /// It was asked to stop at that time.
     Stopping(Mono),
 }
 
 /// What to do about a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Say what it hangs in.
+    /// Log where it hangs.
     Name,
-    /// Leave it behind.
+    /// Abandon it.
     GiveUp,
-    /// Say that it moves again.
+    /// Log that it moves again.
     Moves,
 }
 
-/// The deadlines of one thread. To be looked at twice a second.
+/// The deadlines of one thread. Check them twice a second.
 #[derive(Debug, Default)]
 pub struct Deadline {
     named: bool,
     given_up: bool,
     looked: Option<Mono>,
-    /// When the process last went on after it had stood still.
+    /// When the process last continued after it had stood still.
     woke: Mono,
 }
 
 impl Deadline {
-    /// What to do about a thread that last moved at `moved`. It is given up once.
+    /// What to do about a thread that last moved at `moved`. A thread is abandoned once.
     pub fn check(&mut self, phase: Phase, moved: Mono, now: Mono) -> Option<Verdict> {
         if self.looked.replace(now).is_some_and(|last| now.since(last) >= ASLEEP) {
             self.woke = now;
