@@ -7,8 +7,8 @@
 //! A viewer gets *keyframes only* if serving it would cost the others too much:
 //! - its network is in a minority of at most a third, and would take more than half from the others, or
 //! - its network carries less than the floor (a share of the configured bitrate), and at least as many logins carry
-//! the floor as do not. So one login, honest or lying, never lowers the picture of another one below the floor, or
-//! below three quarters of what that other network carries, whichever is less.
+//!   the floor as do not. So one login, honest or lying, never lowers the picture of another one below the floor, or
+//!   below three quarters of what that other network carries, whichever is less.
 //!
 //! The rate goes down at once. It goes up when there has been room for a while, and at once when the viewer that held
 //! it down is gone.
