@@ -9,11 +9,18 @@ device with a bulk endpoint, brightness and contrast controls, and one format fo
 MJPEG files are pictures one after another; H.264 is an Annex B stream (frame-based UVC format, as webcams with a
 hardware encoder offer it); YUYV is raw frames. A file repeats, and begins anew when a stream starts. Rates: 30, 15, 5.
 
+--shutter gives it a privacy shutter, which tells its changes at an interrupt endpoint (UVC 1.1, 2.4.2.2); each question
+for it is printed. A second webcam needs another --port of vhci_hcd, --name and --orders.
+
 Orders, one a line, go into the FIFO named by --orders (/run/webcam):
-  unplug        the device goes, as if the cable was pulled
-  plug          it is back
-  freeze, thaw  no more pictures, and no error either; pictures again
-  quit          unplug and end
+  unplug          the device goes, as if the cable was pulled
+  plug            it is back
+  freeze, thaw    no more pictures, and no error either; pictures again
+  cover, uncover  closes the shutter; opens it
+  mute            it tells no more changes of the shutter
+  slow            its answers about the shutter take a second
+  odd, even       of four frames one is empty, one longer than the camera said, one cut short; all as they are
+  quit            unplug and end
 Modules: modprobe vhci-hcd; modprobe uvcvideo. Run as root.
 """
 
@@ -40,8 +47,11 @@ DEVID, HIGH_SPEED = 0x10002, 3
 
 # UVC 1.1: requests, and the units of the control interface.
 SET_CUR, GET_CUR, GET_MIN, GET_MAX, GET_RES, GET_LEN, GET_INFO, GET_DEF = 1, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87
-PROCESSING = 2
+TERMINAL, PROCESSING = 1, 2
 CONTROLS = {2: 128, 3: 32}  # selector: default; brightness and contrast, 0 to 255
+PRIVACY = 0x11  # a control of the camera terminal
+BULK, INTERRUPT = 1, 2  # endpoints
+LAG = 1.0  # seconds that a slow answer takes
 
 
 def jpegs(data):
@@ -117,33 +127,38 @@ class Format:
         return bytes((length, 0x24, kind, index, 0)) + fields + intervals
 
 
-def configuration(formats):
+def configuration(formats, shutter):
     streams = b"".join(f.descriptor(i + 1) for i, f in enumerate(formats))
     n = len(formats)
     head = struct.pack("<BBBBHBBBBBBB", 13 + n, 0x24, 1, n, 13 + n + len(streams), 0x81, 0, 3, 0, 0, 0, 1) + bytes(n)
-    units = bytes((18, 0x24, 2, 1, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0))  # camera terminal, no controls
+    units = bytes((18, 0x24, 2, TERMINAL, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 4 * shutter))  # bit 18: privacy
     units += bytes((11, 0x24, 5, PROCESSING, 1, 0, 0, 2, 3, 0, 0))  # bits 0 and 1: brightness, contrast
     units += bytes((9, 0x24, 3, 3, 1, 1, 0, PROCESSING, 0))  # output terminal
     control = struct.pack("<BBBHHIBB", 13, 0x24, 1, 0x0110, 13 + len(units), 48_000_000, 1, 1) + units
     body = bytes((8, 11, 0, 2, 14, 3, 0, 0))  # one function: interfaces 0 and 1
-    body += bytes((9, 4, 0, 0, 0, 14, 1, 0, 0)) + control
+    body += bytes((9, 4, 0, 0, int(shutter), 14, 1, 0, 0)) + control
+    if shutter:
+        body += struct.pack("<BBBBHB", 7, 5, 0x80 | INTERRUPT, 3, 16, 8) + struct.pack("<BBBH", 5, 0x25, 3, 16)
     body += bytes((9, 4, 1, 0, 1, 14, 2, 0, 0)) + head + streams
-    body += struct.pack("<BBBBHB", 7, 5, 0x81, 2, 512, 0)  # bulk in
+    body += struct.pack("<BBBBHB", 7, 5, 0x80 | BULK, 2, 512, 0)
     return struct.pack("<BBHBBBBB", 9, 2, 9 + len(body), 2, 1, 0, 0x80, 250) + body
 
 
 DEVICE = struct.pack("<BBHBBBBHHHBBBB", 18, 1, 0x0200, 0xEF, 2, 1, 64, 0x1209, 0x0001, 0x0100, 1, 2, 3, 1)
 QUALIFIER = struct.pack("<BBHBBBBBB", 10, 6, 0x0200, 0xEF, 2, 1, 64, 1, 0)
-STRINGS = {1: "Fanlight", 2: "Emulated webcam", 3: "0001"}
+MAKER, SERIAL = "Fanlight", "0001"
 
 
 class Camera:
-    """What the device knows: negotiated stream, controls, position in the file. No I/O."""
+    """What the device knows: negotiated stream, controls, shutter. No I/O but for a line for each question."""
 
-    def __init__(self, formats):
+    def __init__(self, formats, name, shutter):
         self.formats = formats
-        self.config = configuration(formats)
+        self.strings = {1: MAKER, 2: name, 3: SERIAL}
+        self.config = configuration(formats, shutter)
         self.controls = dict(CONTROLS)
+        self.shutter = shutter
+        self.closed = self.mute = self.slow = self.odd = False
         self.interval = 1.0
         self.frames = [b""]
         self.negotiate(bytes(26))
@@ -162,7 +177,18 @@ class Camera:
         self.state = struct.pack(
             "<HBBIHHHHHIIIBBBB", 1, form, frame, interval, 0, 0, 0, 0, 0, most, PAYLOAD, 48_000_000, 3, 0, 0, 0
         )
-        self.interval, self.frames = interval / 1e7, frames
+        self.interval, self.frames, self.most = interval / 1e7, frames, most
+
+    def frame(self, position):
+        """The frame at this position, as it is sent."""
+        frame = self.frames[position % len(self.frames)]
+        if not self.odd:
+            return frame
+        return (frame, b"", frame + bytes(self.most), frame[: len(frame) // 2])[position % 4]
+
+    def news(self):
+        """What it tells of its shutter: a control change (UVC 1.1 table 2-2)."""
+        return bytes((1, TERMINAL, 0, PRIVACY, 0, self.closed))
 
     def control(self, setup, data):
         """A control request: (status, what to send)."""
@@ -175,6 +201,12 @@ class Camera:
                 self.negotiate(data)
                 return 0, b""
             return 0, {GET_LEN: struct.pack("<H", len(self.state)), GET_INFO: b"\x03"}.get(request, self.state)
+        if interface == 0 and unit == TERMINAL and selector == PRIVACY and self.shutter:
+            if request == GET_CUR:
+                print("webcam: asked for its shutter", flush=True)
+            # Can be read, changes by itself, says so.
+            known = {GET_CUR: bytes((self.closed,)), GET_LEN: b"\x01\0", GET_INFO: b"\x19"}
+            return (0, known[request]) if request in known else (STALL, b"")
         if interface == 0 and unit == PROCESSING and selector in self.controls:
             if request == SET_CUR and len(data) == 2:
                 self.controls[selector] = struct.unpack("<h", data)[0]
@@ -192,7 +224,7 @@ class Camera:
         if request == 6:  # GET_DESCRIPTOR
             kind, index = value >> 8, value & 255
             if kind == 3:
-                text = STRINGS.get(index, "").encode("utf-16-le") if index else b"\x09\x04"
+                text = self.strings.get(index, "").encode("utf-16-le") if index else b"\x09\x04"
                 return 0, bytes((len(text) + 2, 3)) + text
             found = {1: DEVICE, 2: self.config, 6: QUALIFIER}.get(kind)
             return (STALL, b"") if found is None else (0, found)
@@ -202,13 +234,16 @@ class Camera:
 class Cable:
     """One plugging-in: the USB/IP conversation, and the pace of the pictures."""
 
-    def __init__(self, camera):
+    def __init__(self, camera, port):
         self.camera = camera
         self.frozen = False
         self.link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with other, open(ATTACH, "w", encoding="ascii") as f:
-            f.write(f"0 {other.fileno()} {DEVID} {HIGH_SPEED}")
+            f.write(f"{port} {other.fileno()} {DEVID} {HIGH_SPEED}")
         self.waiting = collections.deque()  # sequence numbers of URBs that want a payload
+        self.listening = collections.deque()  # and of those that want news
+        self.news = collections.deque()
+        self.late = collections.deque()  # answers that are slow, each with its time
         self.payloads = collections.deque()
         self.restart()
 
@@ -232,39 +267,57 @@ class Cable:
     def request(self):
         command, seq, _, inward, endpoint, *rest = struct.unpack(">IIIIIIIIII8s", self.receive(48))
         if command == CMD_UNLINK:
-            found = rest[0] in self.waiting
-            if found:
-                self.waiting.remove(rest[0])
+            found = [urbs for urbs in (self.waiting, self.listening) if rest[0] in urbs]
+            for urbs in found:
+                urbs.remove(rest[0])
             self.link.sendall(struct.pack(">IIIIIi24x", RET_UNLINK, seq, 0, 0, 0, GONE if found else 0))
             return
         length, setup = rest[1], rest[5]
         data = self.receive(length) if not inward else b""
         if endpoint:
-            self.waiting.append(seq)
+            (self.listening if endpoint == INTERRUPT else self.waiting).append(seq)
+            self.tell()
             return
         status, reply = self.camera.control(setup, data)
         reply = reply[:length] if inward else b""
+        if self.camera.slow and setup[1:6] == bytes((GET_CUR, 0, PRIVACY, 0, TERMINAL)):
+            self.late.append((time.monotonic() + LAG, seq, reply))
+            return
         self.answer(seq, status, reply, None if inward else len(data))
         # A commit starts a stream, CLEAR_FEATURE on the endpoint ends it: the file begins anew.
         if setup[:2] == b"\x02\x01" or (setup[:2] == b"\x21\x01" and setup[3] == 2):
             self.restart()
 
+    def tell(self, news=None):
+        """Sends news, or keeps them until the kernel listens."""
+        if news:
+            self.news.append(news)
+        while self.listening and self.news:
+            self.answer(self.listening.popleft(), 0, self.news.popleft())
+
     def pace(self):
         """Sends what is due; the seconds until something is."""
+        now = time.monotonic()
+        while self.late and self.late[0][0] <= now:
+            self.answer(self.late[0][1], 0, self.late.popleft()[2])
+        waits = [self.picture(now), self.late[0][0] - now if self.late else None]
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def picture(self, now):
+        """Sends of the pictures what is due; the seconds until one is."""
         if self.frozen or not self.waiting:
             return None
-        now = time.monotonic()
         if not self.payloads:
             if self.due is None or now - self.due > 1:
                 self.due = now
             if now < self.due:
                 return self.due - now
             self.due += self.camera.interval
-            frame = self.camera.frames[self.position % len(self.camera.frames)]
+            frame = self.camera.frame(self.position)
             toggle = self.position & 1
             self.position += 1
             step = PAYLOAD - HEADER
-            for at in range(0, len(frame), step):
+            for at in range(0, max(len(frame), 1), step):
                 last = 2 if at + step >= len(frame) else 0
                 self.payloads.append(bytes((HEADER, 0x80 | last | toggle)) + frame[at : at + step])
         while self.waiting and self.payloads:
@@ -272,7 +325,7 @@ class Cable:
         return 0 if self.waiting else None
 
 
-def obey(orders, camera, cable):
+def obey(orders, camera, cable, port):
     """Reads the orders that have come; the cable afterwards. Ends the program on `quit`."""
     for order in os.read(orders, 4096).decode("ascii", "replace").split():
         if order in ("unplug", "quit"):
@@ -282,9 +335,17 @@ def obey(orders, camera, cable):
             if order == "quit":
                 sys.exit(0)
         elif order == "plug":
-            cable = cable or Cable(camera)
+            cable = cable or Cable(camera, port)
         elif order in ("freeze", "thaw") and cable:
             cable.frozen = order == "freeze"
+        elif order in ("cover", "uncover"):
+            camera.closed = order == "cover"
+            if cable and camera.shutter and not camera.mute:
+                cable.tell(camera.news())
+        elif order in ("mute", "slow"):
+            setattr(camera, order, True)
+        elif order in ("odd", "even"):
+            camera.odd = order == "odd"
         print(f"webcam: {order}", flush=True)
     return cable
 
@@ -294,6 +355,9 @@ def main():
     for kind in (MJPEG, H264, YUYV):
         p.add_argument(f"--{kind}", action="append", default=[], metavar="WxH=FILE")
     p.add_argument("--orders", default="/run/webcam")
+    p.add_argument("--port", type=int, default=0)
+    p.add_argument("--name", default="Emulated webcam")
+    p.add_argument("--shutter", action="store_true")
     a = p.parse_args()
     formats = []
     for kind in (MJPEG, H264, YUYV):
@@ -305,11 +369,11 @@ def main():
             formats[-1].add(tuple(map(int, size.split("x"))), path)
     if not formats:
         p.error("at least one file")
-    camera = Camera(formats)
+    camera = Camera(formats, a.name, a.shutter)
     if not os.path.exists(a.orders):
         os.mkfifo(a.orders)
     orders = os.open(a.orders, os.O_RDWR)  # held open for writing too, so that it never ends
-    cable = Cable(camera)
+    cable = Cable(camera, a.port)
     while True:
         wait = cable.pace() if cable else None
         ready, _, _ = select.select([orders] + ([cable.link] if cable else []), [], [], wait)
@@ -321,7 +385,7 @@ def main():
             cable.link.close()
             cable = None
         if orders in ready:
-            cable = obey(orders, camera, cable)
+            cable = obey(orders, camera, cable, a.port)
 
 
 if __name__ == "__main__":

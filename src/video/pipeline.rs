@@ -112,6 +112,7 @@ impl<'a> VideoPipeline<'a> {
         Self {
             condition,
             lost,
+            seen: before.seen,
             ticks: before.ticks,
             meter: before.meter,
             rates: before.rates,
@@ -172,11 +173,17 @@ impl<'a> VideoPipeline<'a> {
         source.lend(self.plan.shrink == 1 && self.coder.imports_dmabuf());
     }
 
-    /// Once a second: a closed shutter is why a picture is black.
+    /// Once a second: a closed shutter is why a picture is black, or why none comes.
     fn look_at_shutter(&mut self, source: &mut Source) {
-        if self.planned.since(self.looked) >= SHUTTER {
-            self.looked = self.planned;
-            self.seen = if source.is_covered() { Health::Privacy } else { Health::Ok };
+        if self.planned.since(self.looked) < SHUTTER {
+            return;
+        }
+        self.looked = self.planned;
+        let covered = source.is_covered();
+        let seen = if covered { Health::Privacy } else { Health::Ok };
+        if std::mem::replace(&mut self.seen, seen) != seen {
+            let news = if covered { "its shutter is closed: privacy" } else { "its shutter is open again" };
+            info!("video: {}: {news}", self.name);
         }
     }
 
@@ -267,6 +274,10 @@ impl<'a> VideoPipeline<'a> {
 
     /// No picture came that can be used.
     pub(crate) fn nothing(&mut self, source: &Source) -> Result<(), Fault> {
+        if self.seen == Health::Privacy {
+            self.condition.covered(&self.meter.counts, self.out, Mono::now());
+            return Ok(());
+        }
         self.condition.nothing(source, &self.meter.counts, self.out, Mono::now())
     }
 

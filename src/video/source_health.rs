@@ -80,6 +80,13 @@ impl SourceHealth {
         self.intake.restart();
     }
 
+    /// Nothing came, and the shutter is closed: some cameras stop then.
+    pub(crate) fn covered(&mut self, counts: &Counts, out: &FeedWriter, now: Mono) {
+        self.shown(counts, now);
+        self.trouble = None;
+        out.set_health(Health::Privacy);
+    }
+
     /// Nothing came that can be used; an error where that has lasted too long.
     pub(crate) fn nothing(
         &mut self,

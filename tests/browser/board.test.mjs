@@ -6,12 +6,14 @@ import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { encoder } from './encoder.mjs';
+import { oddCamera } from './oddcamera.mjs';
 import { BoardDaemon, Lab, distance, media, pictures, until } from './emulated.mjs';
 
 const SIZE = '640x480';
 /** Few: coding them is dear under emulation, and the tests have to pass on a busy machine. */
 const FPS = 5;
 const LOOPBACK = 'plughw:CARD=Loopback,DEV=1';
+const board = fileURLToPath(new URL('../../board', import.meta.url));
 const [COLUMNS, ROWS] = [16, 12];
 let lab, daemon;
 /** Paths of the nodes, by what is behind them. */
@@ -23,7 +25,7 @@ before(async () => {
   await lab.guest('modprobe snd-aloop && modprobe vhci-hcd && modprobe uvcvideo');
   await lab.guest('modprobe v4l2loopback video_nr=20 exclusive_caps=1 card_label=Fed');
   const files = ['mjpeg', 'h264'].map((kind) => `--${kind} ${SIZE}=${path.join(media, `${SIZE}.${kind}`)}`).join(' ');
-  await lab.background('webcam', `python3 ${fileURLToPath(new URL('../../board/webcam.py', import.meta.url))} ${files}`);
+  await lab.background('webcam', `python3 ${path.join(board, 'webcam.py')} ${files}`);
   Object.assign(nodes, { packed: '/dev/video0', planar: '/dev/video1', fed: '/dev/video20' });
   nodes.webcam = await webcamNode();
 });
@@ -43,7 +45,7 @@ function check(what, body) {
     try {
       await body();
     } catch (error) {
-      const logs = ['webcam', 'player', 'feeder', daemon?.name].filter((name) => name && lab.log(name)).map((name) => `--- ${name}\n${lab.log(name).slice(-4000)}`);
+      const logs = ['webcam', 'odd', 'player', 'feeder', daemon?.name].filter((name) => name && lab.log(name)).map((name) => `--- ${name}\n${lab.log(name).slice(-4000)}`);
       throw new Error(`${error.stack}\n${logs.join('\n')}`, { cause: error });
     }
   });
@@ -423,6 +425,7 @@ describe('a clock', () => {
   });
 });
 
+oddCamera({ lab: () => lab, daemon: () => daemon, board, start, watch, check, follows });
 encoder({ lab: () => lab, daemon: () => daemon, nodes, start, watch, check, bars, BARS });
 
 check('the daemon ends as it should in the middle of a picture', async () => {

@@ -269,10 +269,11 @@ function eyes() {
     return means(context.getImageData(0, 0, w, h).data, 4, w, h, columns, rows);
   };
 
-  /** Grids of the next `count` pictures that are shown. */
-  window.grids = (session, count, columns, rows) => new Promise((resolve) => {
+  /** Grids of the next `count` pictures that are shown, within two minutes. */
+  window.grids = (session, count, columns, rows) => new Promise((resolve, reject) => {
     const { element } = window.handle(session);
     const seen = [];
+    setTimeout(() => reject(new Error(`${seen.length} of ${count} pictures were shown`)), 120_000);
     const look = (_, { presentedFrames }) => {
       seen.push({ grid: grid(element, columns, rows), presented: presentedFrames });
       if (seen.length === count) resolve(seen);

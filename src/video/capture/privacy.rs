@@ -1,7 +1,8 @@
 //! Whether a camera's lens is covered, as far as it tells (`V4L2_CID_PRIVACY`: webcams with a shutter or a switch have it).
 //!
-//! The driver reports changes by events. Cameras whose driver has none, or never sends one, are asked. An answer may take
-//! seconds, and the picture waits for it: after one that was slow, or an error, this camera is not asked again.
+//! The driver reports changes by events. Cameras whose driver has none, or never sent one, are asked. An answer may take
+//! seconds, and the picture waits for it: after one that was slow, after an error, and once a change was reported, this
+//! camera is not asked again.
 
 use std::{io, time::Duration};
 
@@ -21,6 +22,8 @@ pub(crate) struct PrivacySwitch {
     closed: bool,
     /// Whether the camera is asked.
     asks: bool,
+    /// Whether an event came: the first one tells how it was when we asked for events (`V4L2_EVENT_SUB_FL_SEND_INITIAL`).
+    heard: bool,
 }
 
 impl PrivacySwitch {
@@ -30,12 +33,14 @@ impl PrivacySwitch {
         if has {
             node.subscribe_to(v4l2::PRIVACY);
         }
-        Self { closed: false, asks: has }
+        Self { closed: false, asks: has, heard: false }
     }
 
     /// Takes in an event.
     pub(crate) fn told(&mut self, value: i64) {
         self.closed = value == 1;
+        // The second one is a change: this driver reports them.
+        self.asks &= !std::mem::replace(&mut self.heard, true);
     }
 
     /// Whether it is closed; asks the camera where that is quick.
@@ -58,7 +63,7 @@ impl PrivacySwitch {
             Ok(_) => None,
         };
         if let Ok(value) = answer {
-            self.told(value);
+            self.closed = value == 1;
         }
         self.asks &= why.is_none();
         why
@@ -78,13 +83,24 @@ mod tests {
             (Ok(1), Duration::from_secs(5), false, true),
             (Err(io::Error::from_raw_os_error(libc::EIO)), quick, false, false),
         ] {
-            let mut shutter = PrivacySwitch { closed: false, asks: true };
+            let mut shutter = PrivacySwitch { asks: true, ..PrivacySwitch::default() };
             assert_eq!(shutter.answered(answer, took).is_none(), asks);
             assert_eq!((shutter.asks, shutter.closed), (asks, closed));
             for value in [1, 0] {
                 shutter.told(value);
                 assert_eq!(shutter.closed, value == 1, "events count whatever was asked");
             }
+        }
+    }
+
+    #[test]
+    fn a_camera_that_reports_a_change_is_not_asked_again() {
+        let mut shutter = PrivacySwitch { asks: true, ..PrivacySwitch::default() };
+        shutter.told(1);
+        assert!(shutter.asks && shutter.closed, "how it was when we began to listen: every driver tells that");
+        for (value, closed) in [(0, false), (1, true)] {
+            shutter.told(value);
+            assert_eq!((shutter.asks, shutter.closed), (false, closed));
         }
     }
 
