@@ -1,13 +1,13 @@
-//! What arrives: the rate at which the receiver got what was sent, over the last half second.
+//! Acknowledged bitrate: the rate that arrived at the receiver in the last half second.
 
 use std::{collections::VecDeque, time::Duration};
 
 const WINDOW: Duration = Duration::from_millis(500);
-/// "Now".
+/// The window for "now".
 const MOMENT: Duration = Duration::from_millis(200);
-/// Less than this tells nothing.
+/// Less than this shows nothing.
 const LEAST: Duration = Duration::from_millis(150);
-/// Packets remembered at most.
+/// The most packets in the window.
 const MOST: usize = 4096;
 
 /// Arrivals of the last half second, on the receiver's clock.
@@ -17,10 +17,10 @@ pub struct AckedBitrate {
 }
 
 impl AckedBitrate {
-    /// A packet of so many bytes arrived.
+    /// A packet of this many bytes arrived.
     pub fn packet(&mut self, arrived: Duration, bytes: usize) {
         if self.arrivals.back().is_some_and(|(last, _)| arrived + WINDOW < *last) {
-            // The receiver's clock went back: begin anew.
+            // The receiver's clock went back: start again.
             *self = Self::default();
         }
         self.arrivals.push_back((arrived, bytes));
@@ -30,12 +30,12 @@ impl AckedBitrate {
         }
     }
 
-    /// Bits per second; `None` before there is enough to tell.
+    /// Bits per second; `None` before there is enough data.
     pub fn rate(&self) -> Option<f64> {
         self.rate_over(WINDOW)
     }
 
-    /// The lower of the rate and that of the last moments: what goes now, where that has just become less.
+    /// The lower of this rate and the rate of the last moments: the current rate, if it has just fallen.
     pub fn rate_now(&self) -> Option<f64> {
         let rate = self.rate()?;
         Some(self.rate_over(MOMENT).map_or(rate, |now| now.min(rate)))
@@ -45,7 +45,7 @@ impl AckedBitrate {
         let (last, _) = self.arrivals.back()?;
         let old = last.saturating_sub(window);
         let mut recent = self.arrivals.iter().skip_while(|(at, _)| *at < old);
-        // The first packet's bytes arrived before the span began.
+        // The bytes of the first packet arrived before the span began.
         let (first, _) = recent.next()?;
         let span = last.saturating_sub(*first);
         let bits = recent.map(|(_, bytes)| *bytes as f64 * 8.0).sum::<f64>();

@@ -1,57 +1,57 @@
-//! Whether a viewer's transport feedback and its receiver reports can both be true. Pure.
+//! Whether a viewer's TWCC reports and its receiver reports can both be true. Pure.
 //!
-//! Both come from the same receiver, the same way. Heavy loss in the one that is not in the other is a fault of that receiver
-//! or a lie: what is sent again is a tenth of the rate at most, so it cannot mend a third. And where receiver reports come
-//! back, most of the transport feedback has to: a stack that writes it wrongly leaves holes, since what cannot be read is
-//! dropped, and the times of the rest are not to be relied on.
+//! Both come from the same receiver over the same path. Heavy loss in one that is not in the other is a fault of the
+//! receiver, or a lie: retransmissions are a tenth of the rate at most, so they cannot repair a third. If receiver
+//! reports arrive, most TWCC reports have to arrive, too. A stack that writes them wrongly leaves gaps, because
+//! unreadable reports are dropped, and the times in the others cannot be trusted.
 
-/// Loss in transport feedback above this has to show in receiver reports too.
+/// Loss in TWCC reports above this has to show in receiver reports, too.
 const HEAVY: f64 = 0.3;
 /// At least this share of it.
 const SHOWS: f64 = 0.25;
-/// More than this share of the packets is never spoken of: the feedback is broken.
+/// If more than this share of packets is never reported, TWCC is broken.
 const HOLES: f64 = 0.5;
-/// Fewer packets between two reports tell nothing.
+/// Fewer packets between two receiver reports show nothing.
 const SAMPLE: u32 = 20;
-/// So many reports in a row decide, in both directions: the two speak of slightly different times.
+/// This many reports in a row decide, in both directions: the two kinds cover slightly different times.
 const REPORTS: u32 = 2;
 
-/// The two, side by side.
+/// Both kinds of feedback, side by side.
 #[derive(Debug, Default)]
 pub struct Crosscheck {
-    /// What transport feedback said since the last receiver report.
+    /// Packets in TWCC reports since the last receiver report.
     packets: u32,
     lost: u32,
-    /// Packets that it left out.
+    /// Packets that TWCC left out.
     skipped: u32,
     /// Reports in a row that speak against the present verdict.
     against: u32,
     contradicted: bool,
 }
 
-/// What the comparison comes to.
+/// The result of the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing speaks against transport feedback.
+    /// Nothing speaks against TWCC.
     Agrees,
     /// This report speaks against it; one is not enough.
     Doubtful,
-    /// It is not to be believed.
+    /// TWCC cannot be believed.
     Contradicted,
 }
 
 impl Crosscheck {
-    /// Transport feedback left out so many packets.
+    /// TWCC left out this many packets.
     pub fn skipped(&mut self, packets: u32) {
         self.skipped = self.skipped.saturating_add(packets);
     }
 
-    /// Transport feedback spoke of so many packets, so many of which got lost.
+    /// TWCC reported this many packets, and this many of them as lost.
     pub fn transport(&mut self, packets: u32, lost: u32) {
         (self.packets, self.lost) = (self.packets.saturating_add(packets), self.lost.saturating_add(lost));
     }
 
-    /// A receiver report of the picture says that this fraction got lost.
+    /// A receiver report of the video stream, with this loss fraction.
     pub fn report(&mut self, lost: f64) -> Verdict {
         let (packets, transport, skipped) = (self.packets, self.lost, self.skipped);
         (self.packets, self.lost, self.skipped) = (0, 0, 0);
@@ -72,7 +72,7 @@ impl Crosscheck {
         }
     }
 
-    /// Whether transport feedback is contradicted, and not to be believed.
+    /// Whether TWCC is contradicted and must not be believed.
     pub fn is_contradicted(&self) -> bool {
         self.contradicted
     }

@@ -1,44 +1,45 @@
-//! Queue or no queue: reads from the times of departure and arrival whether a queue grows on the way.
+//! Delay-based estimation: whether a queue grows on the path, from departure and arrival times.
 //!
-//! After draft-ietf-rmcat-gcc-02 sections 5.1 to 5.4, with the line fit of its successors in place of the Kalman filter, and
-//! with one thing more: a growing delay is believed only where a queue *stands*. A receiver that was not scheduled for a
-//! moment delays packets as a queue does, but not the least delayed ones of the moment.
+//! It follows draft-ietf-rmcat-gcc-02 sections 5.1 to 5.4, with the trend line of its successors instead of the
+//! Kalman filter, and with one change. A growing delay is believed only if a queue *stands*. A receiver that was not
+//! scheduled for a moment delays packets as a queue does, but not the least delayed ones of that moment.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// Packets that left within this time are one group: what a pacer or a network card sends at once tells nothing of queues.
+/// Packets that left within this time are one group. What a pacer or a network card sends together says nothing about
+/// queues.
 const GROUP: Duration = Duration::from_millis(5);
-/// Packets that arrive closer than this to each other, and nearer than they left, were set free by the same event.
+/// Packets that arrive closer together than this, and closer together than they were sent, belong to one burst.
 const BURST: f64 = 5.0;
 /// The longest such burst, in ms.
 const BURST_MAX: f64 = 100.0;
-/// Points of the line fit.
+/// Points of the trend line.
 const WINDOW: usize = 20;
-/// How slowly the delay is smoothed.
+/// The smoothing factor of the delay.
 const SMOOTHING: f64 = 0.9;
-/// What the slope is multiplied with before it meets the threshold.
+/// The gain of the slope before it is compared with the threshold.
 const GAIN: f64 = 4.0;
-/// Groups that make a slope fully believed.
+/// The number of groups from which on a slope counts fully.
 const BELIEF: f64 = 60.0;
 /// How fast the threshold rises towards the slope, and falls (draft, section 5.4).
 const UP: f64 = 0.0087;
 const DOWN: f64 = 0.039;
-/// Over the threshold for this long, in ms, before it counts.
+/// The slope has to exceed the threshold for this long, in ms.
 const OVERUSE_TIME: f64 = 10.0;
-/// How long the least delay is remembered: against clocks that drift and paths that change.
+/// How long the least delay is remembered, because clocks drift and paths change.
 const BASE_MEMORY: f64 = 30_000.0;
 /// A queue stands if even the least delayed packet of this time, in ms, was delayed.
 const STANDING: f64 = 200.0;
-/// A queue below this, in ms, is the jitter of machines.
+/// A queue shorter than this, in ms, is jitter of machines.
 const NO_QUEUE: f64 = 10.0;
 
-/// What the path does.
+/// The state of the path (GCC: over-use detector).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Usage {
-    /// Delay stays as it is.
+    /// The delay does not change.
     #[default]
     Normal,
     /// A queue grows.
@@ -64,7 +65,7 @@ pub struct DelayEstimator {
     recent: LowestDelays,
 }
 
-/// Packets sent as one: first and last departure, first and last arrival, in ms.
+/// A group of packets: first and last departure, first and last arrival, in ms.
 #[derive(Debug, Clone, Copy)]
 struct PacketGroup {
     first_sent: f64,
@@ -74,7 +75,7 @@ struct PacketGroup {
 }
 
 impl DelayEstimator {
-    /// A path of which nothing is known. Times of departure count from `epoch`.
+    /// A detector for an unknown path. Departure times count from `epoch`.
     pub fn new(epoch: Instant) -> Self {
         Self {
             epoch,
@@ -91,7 +92,7 @@ impl DelayEstimator {
         }
     }
 
-    /// A packet left and arrived then; `arrived` is the receiver's clock, whose zero does not matter.
+    /// A packet left and arrived at these times. `arrived` is on the receiver's clock, whose zero does not matter.
     pub fn packet(&mut self, sent: Instant, arrived: Duration) {
         let sent = millis(sent.saturating_duration_since(self.epoch));
         let arrived = millis(arrived);
@@ -102,7 +103,7 @@ impl DelayEstimator {
             return;
         };
         if sent < group.first_sent {
-            // Sent again, or overtaken: of an older group.
+            // A retransmission, or a packet that was overtaken: it belongs to an older group.
             return;
         }
         let together = sent - group.first_sent <= millis(GROUP);
@@ -119,12 +120,12 @@ impl DelayEstimator {
         }
     }
 
-    /// What the path does.
+    /// The state of the path.
     pub fn usage(&self) -> Usage {
         self.usage
     }
 
-    /// How long the queue is that has not emptied of late, in ms.
+    /// The length of the queue that has not emptied recently, in ms.
     pub fn standing(&self) -> f64 {
         match (self.recent.least(), self.base.least()) {
             (Some(recent), Some(base)) => (recent - base).max(0.0),
@@ -132,13 +133,13 @@ impl DelayEstimator {
         }
     }
 
-    /// Takes what stands now for the path's own delay.
+    /// Takes the present delay as the delay of the path itself.
     pub fn forget_base(&mut self) {
         self.base.clear();
     }
 
     fn step(&mut self, sent: f64, arrived: f64, now: f64) {
-        // A receiver's clock that jumped, or a pause, says nothing.
+        // A jump of the receiver's clock, or a pause, says nothing.
         if !(-3_000.0..=3_000.0).contains(&(arrived - sent)) || arrived < 0.0 {
             self.line = TrendLine::default();
             self.usage = Usage::Normal;
@@ -161,7 +162,7 @@ impl DelayEstimator {
         self.adapt(trend, now);
     }
 
-    /// Lets the threshold follow the slope, so that cross traffic does not starve us; not the slope of a leap.
+    /// Moves the threshold towards the slope, so that cross traffic does not starve us. A jump does not move it.
     fn adapt(&mut self, trend: f64, now: f64) {
         let past = now - self.last.replace(now).unwrap_or(now);
         if trend.abs() > self.threshold + 15.0 {
@@ -173,7 +174,7 @@ impl DelayEstimator {
     }
 }
 
-/// The line through the smoothed delay.
+/// The trend line through the smoothed delay.
 #[derive(Debug, Default)]
 struct TrendLine {
     points: VecDeque<(f64, f64)>,
@@ -206,7 +207,7 @@ impl TrendLine {
     }
 }
 
-/// The least value of a stretch of time: a queue whose values only rise.
+/// The least value of a stretch of time, as a queue of rising values.
 #[derive(Debug)]
 struct LowestDelays {
     window: f64,

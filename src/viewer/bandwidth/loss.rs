@@ -1,53 +1,53 @@
-//! Lost by congestion, or by the air: how much of the loss a lower rate would cure.
+//! Loss-based estimation: how much of the loss a lower rate would cure.
 //!
-//! Google's congestion control (draft-ietf-rmcat-gcc-02 section 6) cuts the rate by half the loss above a tenth. A radio
-//! link loses as much at any rate, and would be cut to nothing. So a cut is an experiment: where the loss stays, it is the
-//! link's own, and only what comes on top of it counts from then on.
+//! Google congestion control (draft-ietf-rmcat-gcc-02 section 6) lowers the rate by half of the loss above a tenth. A
+//! radio link loses as much at any rate, and would be cut to nothing. So we lower the rate once. If the loss stays,
+//! it is radio loss, and only additional loss counts from then on.
 
 use std::time::{Duration, Instant};
 
 /// How long packets are counted before a verdict, at least and at most.
 const WINDOW: Duration = Duration::from_millis(300);
 const WINDOW_MOST: Duration = Duration::from_secs(1);
-/// Fewer packets are a matter of chance, and so few are no sample at all.
+/// Fewer packets are a matter of chance; this few are no sample at all.
 const SAMPLE: u32 = 80;
 const SAMPLE_LEAST: u32 = 12;
-/// Loss above this is cured by a cut.
+/// Loss above this leads to a cut.
 const CUT: f64 = 0.1;
-/// Loss above this is no time to grow.
+/// Loss above this stops growth.
 const HOLD: f64 = 0.04;
 /// How long a cut takes to show: a queue has to empty first.
 const PATIENCE: Duration = Duration::from_millis(600);
-/// So much less has to have been sent for a cut to show.
+/// The sent rate has to fall by this much for a cut to show.
 const DEEP: f64 = 0.85;
-/// Half of the loss may be believed to be the link's own.
+/// At most this share of the loss is taken as the link's own.
 const OWN_MOST: f64 = 0.5;
 
-/// What is to be done about the loss.
+/// What to do about the loss.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Advice {
-    /// No loss to speak of.
+    /// No loss that matters.
     Grow,
-    /// Some loss: stay.
+    /// Some loss: keep the rate.
     Hold,
-    /// Multiply the rate with this.
+    /// Multiply the rate by this.
     Cut(f64),
 }
 
-/// Counts what got lost.
+/// Counts lost packets.
 #[derive(Debug, Default)]
 pub struct LossEstimator {
     sent: u32,
     lost: u32,
     since: Option<Instant>,
-    /// Of the last window, 0 to 1.
+    /// Loss in the last window, 0 to 1.
     fraction: f64,
-    /// What this link loses at any rate.
+    /// The loss of this link at any rate.
     own: f64,
     experiment: Option<Experiment>,
 }
 
-/// Cuts that have to show: the loss and the rate sent before the first of them.
+/// Cuts that have to show: the loss and the sent rate before the first of them.
 #[derive(Debug)]
 struct Experiment {
     since: Instant,
@@ -56,18 +56,18 @@ struct Experiment {
 }
 
 impl LossEstimator {
-    /// The fraction lost of late, 0 to 1.
+    /// The recent loss fraction, 0 to 1.
     pub fn fraction(&self) -> f64 {
         self.fraction
     }
 
-    /// Whether this is a time to grow.
+    /// Whether the rate may grow.
     pub fn may_grow(&self) -> bool {
         self.fraction - self.own <= HOLD
     }
 
-    /// Feedback spoke of so many packets, so many of which did not arrive; `arriving` bits per second do. Gives an advice
-    /// once a window.
+    /// Feedback reported this many packets, and this many of them as lost; `arriving` is the acknowledged bitrate in
+    /// bits per second. Gives advice once per window.
     pub fn count(&mut self, packets: u32, lost: u32, arriving: f64, now: Instant) -> Option<Advice> {
         self.sent += packets;
         self.lost += lost;
@@ -84,7 +84,7 @@ impl LossEstimator {
 
     fn advise(&mut self, sent: f64, now: Instant) -> Advice {
         if self.fraction < self.own {
-            // It was less than believed; believed again only after a new experiment.
+            // It was less than believed. It is believed again only after another cut.
             self.own = 0.7 * self.own + 0.3 * self.fraction;
         }
         if let Some(experiment) = &self.experiment
@@ -100,7 +100,7 @@ impl LossEstimator {
         if excess > CUT {
             let since = Experiment { since: now, loss: self.fraction, sent };
             let experiment = self.experiment.get_or_insert(since);
-            // Deep enough already: now it has to show.
+            // The cuts are deep enough: now the effect has to show.
             let waits = sent < DEEP * experiment.sent && now.saturating_duration_since(experiment.since) < PATIENCE;
             return if waits { Advice::Hold } else { Advice::Cut(1.0 - excess / 2.0) };
         }

@@ -1,12 +1,12 @@
-//! How much one viewer's network carries. Pure: transport feedback in, an estimate out; time is an argument.
+//! Bandwidth estimation for one viewer's network. Pure: feedback in, an estimate out; time is an argument.
 //!
-//! After Google's congestion control (draft-ietf-rmcat-gcc-02) and its successors, of six parts:
-//! - `delay`: a queue that grows on the way says "too much", before anything is lost;
-//! - `loss`: loss says so where a queue is too short to be seen, unless the air loses as much at any rate;
-//! - `train`: the spacing of packets sent at once says how much goes, without trying it for long;
-//! - `acked`: what arrives bounds what may be believed;
-//! - `sources`: which feedback is listened to, and when its absence is a silence;
-//! - `crosscheck`: whether what a viewer says in two ways can both be true.
+//! It follows Google congestion control (draft-ietf-rmcat-gcc-02) and its successors, in six parts:
+//! - `delay`: a growing queue on the path, before anything is lost;
+//! - `loss`: loss, if a queue is too short to be seen, unless the radio link loses as much at any rate;
+//! - `train`: the spacing of packets that left together shows the capacity, without a long test;
+//! - `acked`: the rate that arrives limits what may be believed;
+//! - `sources`: which feedback is used, and when its absence is a silence;
+//! - `crosscheck`: whether two kinds of feedback of one viewer can both be true.
 
 mod acked;
 mod crosscheck;
@@ -29,57 +29,58 @@ use self::{
     train::{PacketTrains, TrainRate},
 };
 
-/// Below this nothing is a picture; bits per second.
+/// The lowest useful bitrate of a picture, in bits per second.
 pub const FLOOR: f64 = 60_000.0;
-/// What is left of the arriving rate when a queue grows (draft, section 5.5).
+/// The share of the arriving rate that is left when a queue grows (draft, section 5.5).
 const BACK_OFF: f64 = 0.85;
-/// Growth in a second while nothing speaks against it (draft, section 5.5).
+/// Growth per second while nothing speaks against it (draft, section 5.5).
 const GROWTH: f64 = 1.08;
-/// Growth may not leave the arriving rate behind by more: what was not tried is not known.
+/// The estimate may exceed the arriving rate by this factor at most: a rate that was not tried is not known.
 const TRIED: f64 = 1.5;
-/// After a first feedback, trains are believed in both directions for so long.
+/// For this long after the first feedback, trains may lower the estimate, too.
 const OPENING: Duration = Duration::from_secs(2);
-/// A queue that stands so long, in ms, is emptied even if it does not grow: it was there first, or the buffer is full.
+/// A queue that stands at this length, in ms, is emptied even if it does not grow: it was there first, or the buffer
+/// is full.
 const FULL: f64 = 100.0;
 /// How long it may stand.
 const FULL_TIME: Duration = Duration::from_millis(800);
-/// Emptied so often in vain: it is not a queue, the path has become longer.
+/// After this many useless attempts it is not a queue: the path has become longer.
 const FULL_TRIES: u32 = 3;
-/// A queue of this length in ms is a queue of pictures, not one to be emptied.
+/// A shorter queue than this, in ms, comes from the frames themselves and is not emptied.
 const NO_QUEUE: f64 = 40.0;
-/// Of longer ones: how much longer, in ms, takes the whole rate; but never more than this fraction of it.
+/// For longer ones: the extra length, in ms, that takes the whole rate; but never more than this fraction of it.
 const DRAIN: f64 = 500.0;
 const DRAIN_MOST: f64 = 0.4;
-/// What is tried again of the estimate before a silence, when it is over.
+/// The share of the earlier estimate that is tried after a silence.
 const RESUME: f64 = 0.5;
-/// A probe each so often, while there is something to find; less and less often, where what was found did not last.
+/// The time between probes while the path may carry more; it grows if the results did not last.
 const PROBE_PAUSE: Duration = Duration::from_secs(4);
 const PROBE_PAUSE_MOST: Duration = Duration::from_secs(32);
-/// What was found has to last for so long.
+/// How long a result has to last.
 const LASTING: Duration = Duration::from_secs(3);
 /// The first probe after congestion.
 const PROBE_CALM: Duration = Duration::from_secs(2);
-/// How long a loss or a cut is remembered by those who would send in haste.
+/// How long a loss or a cut limits the pacing factor.
 const CAREFUL: Duration = Duration::from_secs(10);
-/// What a probe tries, times the estimate.
+/// What a probe tries, as a multiple of the estimate.
 const PROBE_FACTOR: f64 = 2.0;
-/// How long a probe lasts, at the rate it tries.
+/// How long a probe lasts at the rate that it tries.
 const PROBE_TIME: f64 = 0.025;
 
-/// What feedback says of one packet.
+/// What feedback says about one packet.
 #[derive(Debug, Clone, Copy)]
 pub struct PacketResult {
     /// When it was given to the socket.
     pub sent: Instant,
     /// Bytes on the wire, all headers included.
     pub bytes: usize,
-    /// Packets that left as one carry one number; 0: it left alone.
+    /// Packets that left together have the same number; 0: it left alone.
     pub train: u32,
-    /// When it arrived, on the receiver's clock; `None`: it did not.
+    /// When it arrived, on the receiver's clock; `None` if it was lost.
     pub arrived: Option<Duration>,
 }
 
-/// What last changed an estimate.
+/// What last changed the estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Cause {
     /// Nothing spoke against more.
@@ -89,24 +90,24 @@ pub enum Cause {
     DelayEstimator,
     /// A queue that stands.
     Queue,
-    /// Packets that got lost.
+    /// Lost packets.
     LossEstimator,
-    /// A train.
+    /// A packet train.
     PacketTrain,
     /// No feedback.
     Silence,
-    /// The receiver's own estimate, or its report.
+    /// The receiver's own estimate (REMB), or its receiver report.
     Receiver,
 }
 
-/// A train to be sent to see whether more goes.
+/// A packet train that should be sent, to see whether the path carries more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Probe {
-    /// Bytes of it in all.
+    /// Its size in bytes.
     pub bytes: usize,
 }
 
-/// The estimate of one viewer's network.
+/// The bandwidth estimate for one viewer's network.
 #[derive(Debug)]
 pub struct BandwidthEstimator {
     estimate: f64,
@@ -124,12 +125,12 @@ pub struct BandwidthEstimator {
     opened: Option<Instant>,
     /// The estimate when the viewer's reports last agreed with each other.
     agreed: f64,
-    /// The receiver's own estimate, while it is listened to.
+    /// The receiver's own estimate, while it is used.
     most: f64,
-    /// Whether the path's end was met: more does not go.
+    /// Whether the limit of the path was met.
     limited: bool,
     grown: Instant,
-    /// The last cut, and the rate that arrived then.
+    /// The last cut, and the arriving rate at that time.
     cut: Option<Instant>,
     capacity: Option<f64>,
     full: Option<Instant>,
@@ -145,8 +146,8 @@ pub struct BandwidthEstimator {
 }
 
 impl BandwidthEstimator {
-    /// An estimator that begins at `start` and wants no more than `ceiling`, in bits per second on the wire; `known` if the
-    /// start is no mere guess.
+    /// An estimator that begins at `start` and looks for no more than `ceiling`, in bits per second on the wire;
+    /// `known` if the start comes from an earlier session.
     pub fn new(start: u32, ceiling: u32, known: bool, now: Instant) -> Self {
         let ceiling = f64::from(ceiling).max(FLOOR);
         Self {
@@ -179,51 +180,52 @@ impl BandwidthEstimator {
         }
     }
 
-    /// Bits per second that may be put on the wire: less than what goes, while a queue has to empty.
+    /// Bits per second that may be put on the wire. While a queue has to empty, this is less than the path carries.
     pub fn estimate(&self) -> u32 {
         let drain = ((self.delay.standing() - NO_QUEUE) / DRAIN).clamp(0.0, DRAIN_MOST);
         (self.estimate * (1.0 - drain)).max(FLOOR) as u32
     }
 
-    /// What last changed it.
+    /// What last changed the estimate.
     pub fn cause(&self) -> Cause {
         self.cause
     }
 
-    /// How long the queue is on the way, in ms.
+    /// The length of the queue on the path, in ms.
     pub fn queue(&self) -> f64 {
         self.delay.standing()
     }
 
-    /// The fraction lost of late, 0 to 1.
+    /// The recent loss fraction, 0 to 1.
     pub fn loss(&self) -> f64 {
         self.loss.fraction()
     }
 
-    /// There and back, feedback's own delay included.
+    /// The round-trip time, with the delay of the feedback itself.
     pub fn round_trip(&self) -> Duration {
         self.round_trip
     }
 
-    /// How much faster than the estimate a picture may leave: hardly, where a buffer is so short that it overflows.
+    /// The pacing factor: how much faster than the estimate a frame may leave. It is near 1 if the buffer on the path
+    /// is so short that it overflows.
     pub fn pacing_factor(&self, now: Instant) -> f64 {
         if self.is_lossy(now) { 1.2 } else { 2.5 }
     }
 
-    /// Whether packets got lost in the last while: more than one in a hundred, of a second.
+    /// Whether packets were lost recently: more than one in a hundred, within a second.
     pub fn is_lossy(&self, now: Instant) -> bool {
         self.lossy.is_some_and(|at| now.saturating_duration_since(at) < CAREFUL)
     }
 
-    /// Whether the path gave no sign of an end, so far or of late: what is sent need not be spread. The first picture is the
-    /// first train.
+    /// Whether the path has shown no limit, so far or recently. Then frames need not be spread. The first picture is
+    /// the first packet train.
     pub fn is_unconstrained(&self, now: Instant) -> bool {
         let unheard = self.first.is_none() && !self.known;
         (unheard || self.estimate >= self.ceiling)
             && self.cut.is_none_or(|cut| now.saturating_duration_since(cut) > CAREFUL)
     }
 
-    /// Takes in what the receiver says of packets, in the order they were sent.
+    /// Reads what the receiver says about packets, in the order in which they left.
     pub fn feedback(&mut self, now: Instant, packets: &[PacketResult]) {
         let lost = packets.iter().filter(|p| p.arrived.is_none()).count();
         self.crosscheck.transport(count(packets.len()), count(lost));
@@ -261,7 +263,7 @@ impl BandwidthEstimator {
             self.take_train(found, opening, now);
         }
         if before.is_some() {
-            // What piled up meanwhile tells of the silence, not of the path: look anew, and soon.
+            // What piled up in the silence says nothing about the path: start again, and soon.
             self.grown = now;
             (self.cut, self.pause, self.probing) = (None, PROBE_PAUSE, true);
             return;
@@ -270,7 +272,7 @@ impl BandwidthEstimator {
         self.count_loss(now, packets);
     }
 
-    /// A probe, when it is time for one.
+    /// A probe, if it is time for one.
     pub fn probe(&mut self, now: Instant) -> Option<Probe> {
         let first = self.first?;
         let calm = self.delay.usage() == Usage::Normal && self.delay.standing() < 20.0 && self.loss.fraction() < 0.04;
@@ -291,11 +293,11 @@ impl BandwidthEstimator {
         Some(Probe { bytes: (rate * PROBE_TIME / 8.0) as usize })
     }
 
-    /// A train was seen whole, or as far as it goes.
+    /// A train was seen completely, or as far as it arrived.
     fn take_train(&mut self, found: TrainRate, opening: bool, now: Instant) {
         let goes = 0.9 * found.arrived.min(found.sent);
         if opening && found.met_the_end() && goes < self.estimate {
-            // The first guess was too high; no need to wait for a queue.
+            // The first guess was too high; there is no need to wait for a queue.
             self.set(goes, Cause::PacketTrain);
             (self.capacity, self.limited) = (Some(found.arrived), true);
             self.grown = now;
@@ -304,7 +306,7 @@ impl BandwidthEstimator {
         let quiet = self.delay.usage() == Usage::Normal && self.delay.standing() < 20.0 && found.lost == 0;
         let rested = self.cut.is_none_or(|cut| now.saturating_duration_since(cut) > PROBE_CALM / 2);
         if goes > self.estimate && quiet && rested {
-            // Once more soon, as long as there is more.
+            // Probe again soon, as long as there is more.
             self.probing = !found.met_the_end();
             let most = if opening { f64::MAX } else { PROBE_FACTOR * self.estimate };
             self.set(goes.min(most), Cause::PacketTrain);
@@ -332,7 +334,7 @@ impl BandwidthEstimator {
         let most = arriving.map_or(self.estimate, |rate| TRIED * rate + 10_000.0);
         let near = self.capacity.is_some_and(|c| (0.8 * c..1.2 * c).contains(&self.estimate));
         let grown = if near {
-            // A packet for each response time.
+            // One packet per response time.
             self.estimate + 9_600.0 * past.as_secs_f64() / self.response().as_secs_f64()
         } else {
             self.capacity = self.capacity.filter(|c| self.estimate < *c);
@@ -359,7 +361,7 @@ impl BandwidthEstimator {
         self.cut.is_none_or(|cut| now.saturating_duration_since(cut) > self.response())
     }
 
-    /// Whether a queue stands that does not empty: time to send less for a while.
+    /// Whether a queue stands and does not empty: time to send less for a while.
     fn is_full(&mut self, now: Instant) -> bool {
         let standing = self.delay.standing();
         if standing < FULL {
@@ -388,9 +390,10 @@ impl BandwidthEstimator {
             self.lossy = Some(now);
         }
         match self.loss.count(count(packets.len()), count(lost), self.acked.rate().unwrap_or(0.0), now) {
-            // A queue that was met just now explains what got lost.
+            // A queue that was met just now explains the loss.
             Some(Advice::Cut(factor)) if self.may_cut(now) => {
-                // From what was sent, which may be less than what was allowed: a cut that changes nothing shows nothing.
+                // Based on the rate that was sent, which may be below the estimate: a cut that changes nothing shows
+                // nothing.
                 let sent = self.acked.rate().map_or(self.estimate, |rate| rate / (1.0 - self.loss.fraction()).max(0.1));
                 self.set(self.estimate.min(sent) * factor, Cause::LossEstimator);
                 self.was_cut(now);

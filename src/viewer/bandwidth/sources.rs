@@ -1,32 +1,32 @@
-//! Which feedback is listened to, and when its absence is a silence. Pure.
+//! Which feedback is used, and when its absence is a silence. Pure.
 //!
-//! Transport feedback tells most and comes often, so it is preferred. A viewer whose transport feedback ceases, or never
-//! made sense, while its receiver reports or REMB go on is alive: those are listened to then.
+//! TWCC says most and comes often, so it is preferred. If a viewer's TWCC stops, or never made sense, while its
+//! receiver reports or REMB go on, the viewer is alive, and those are used.
 
 use std::time::{Duration, Instant};
 
-/// Transport feedback is missed when it is silent for so long, and for a round trip on top.
+/// TWCC is missed after this long, plus a round trip.
 const SILENCE: Duration = Duration::from_millis(800);
-/// The most of a round trip that is waited for on top: what the viewer says of it may be false.
+/// The most of a round trip that is added: the viewer's figure may be false.
 const TRIP_MOST: Duration = Duration::from_secs(1);
-/// Receiver reports and REMB are listened to when transport feedback has been silent for so long.
+/// Receiver reports and REMB are used after TWCC has been silent for this long.
 const FALLBACK: Duration = Duration::from_secs(2);
-/// These are missed when they are silent for so long: RTCP packets of a session are 5 s apart, and half of that more
-/// (RFC 3550 section 6.2).
+/// These are missed after this long: RTCP packets of a session are 5 s apart, with a random part of half of that (RFC
+/// 3550 section 6.2).
 const REPORTS: Duration = Duration::from_secs(8);
-/// A viewer that speaks again counts after so long: what piled up in a silence tells of the silence.
+/// A viewer that reports again counts after this long: what piled up in a silence says nothing about the network.
 const RECOVERY: Duration = Duration::from_secs(1);
-/// In a silence, less is dared each so often.
+/// During a silence the estimate is lowered once in this time.
 const CUT_PAUSE: Duration = Duration::from_millis(400);
-/// A viewer of whose packets none is under way is not expected to say anything; it is believed for so long.
+/// A viewer without packets in flight need not report; its last report is believed for this long.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// What is known of a viewer's feedback.
+/// What is known about a viewer's feedback.
 #[derive(Debug, Default)]
 pub struct FeedbackSources {
-    /// The last transport feedback.
+    /// The last TWCC report.
     transport: Option<Instant>,
-    /// The last report or REMB that was listened to.
+    /// The last receiver report or REMB that was used.
     report: Option<Instant>,
     silence: Option<Silence>,
     /// When a silence ended.
@@ -41,32 +41,32 @@ struct Silence {
     before: f64,
 }
 
-/// What has to be done about a silence.
+/// What to do about a silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missed {
     /// Nothing.
     Nothing,
-    /// Dare less.
+    /// Lower the estimate.
     Cut,
-    /// Dare less; and the silence began just now, or has lasted for a second.
+    /// Lower the estimate; the silence began just now, or has lasted for a second.
     CutAndTell,
 }
 
 impl FeedbackSources {
-    /// Transport feedback came. The estimate before the silence that it ends, if it ends one.
+    /// A TWCC report came. Returns the estimate before the silence, if it ends one.
     pub fn transport(&mut self, now: Instant) -> Option<f64> {
         self.transport = Some(now);
         self.report = None;
         self.end_silence(now)
     }
 
-    /// Transport feedback is not to be believed: as if none had ever come.
+    /// TWCC cannot be believed: treated as if none had ever come.
     pub fn drop_transport(&mut self) {
         self.transport = None;
     }
 
-    /// A receiver report or REMB came: `None` where it is not listened to; or else the estimate before the silence that it
-    /// ends, if it ends one.
+    /// A receiver report or REMB came. `None` if it is not used; otherwise the estimate before the silence, if it
+    /// ends one.
     pub fn report(&mut self, now: Instant) -> Option<Option<f64>> {
         if self.transport.is_some_and(|at| now.saturating_duration_since(at) < FALLBACK) {
             return None;
@@ -81,8 +81,8 @@ impl FeedbackSources {
         Some(silence.before)
     }
 
-    /// From when on the viewer is silent unless it says something; `None` where it never spoke. `sending`: since when
-    /// packets have been under way of which it has said nothing.
+    /// From when on the viewer is silent if no report comes; `None` if it never reported. `sending`: since when
+    /// packets have been in flight without a report.
     pub fn until(&self, now: Instant, sending: Option<Instant>, round_trip: Duration) -> Option<Instant> {
         let (last, patience) = match (self.report, self.transport) {
             (Some(at), _) => (at, REPORTS),
@@ -92,7 +92,7 @@ impl FeedbackSources {
         Some(sending.map_or(now + IDLE, |sending| last.max(sending) + patience))
     }
 
-    /// Whether what is known counts for other viewers too: the viewer speaks, and has done so for a while.
+    /// Whether the estimate counts for other viewers: the viewer reports, and has done so for a while.
     pub fn is_steady(&self, now: Instant) -> bool {
         self.silence.is_none() && self.resumed.is_none_or(|at| now.saturating_duration_since(at) >= RECOVERY)
     }

@@ -1,34 +1,34 @@
-//! Packet trains: packets sent faster than the path carries them arrive as fast as it does.
+//! Packet trains: packets that leave faster than the path carries them arrive at the speed of the path.
 //!
-//! A picture leaves as a train by itself; a probe is one made for the purpose. The spacing of a train's arrivals measures the
-//! narrowest link at once, where a queue would have to build up to be seen.
+//! A frame is a train by itself; a probe is a train made for this purpose. The spacing of the arrivals measures the
+//! narrowest link at once. Otherwise a queue would have to build up first.
 
 use std::time::{Duration, Instant};
 
 /// Fewer packets are a matter of chance.
 const PACKETS: u32 = 5;
-/// The receiver's clock ticks in 250 µs; a span of a few ticks measures the clock.
+/// The receiver's clock ticks in 250 µs; a span of a few ticks measures only the clock.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// What a train found.
+/// The result of a train.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrainRate {
-    /// Bits per second at which it left.
+    /// The rate at which it left, in bits per second.
     pub sent: f64,
-    /// Bits per second at which it arrived: at least so much goes.
+    /// The rate at which it arrived, in bits per second: the path carries at least this much.
     pub arrived: f64,
-    /// Packets of it that got lost.
+    /// How many of its packets were lost.
     pub lost: u32,
 }
 
 impl TrainRate {
-    /// Whether it was slowed on its way, so that it met the path's end.
+    /// Whether the path slowed it down, so that it met the limit.
     pub fn met_the_end(&self) -> bool {
         self.arrived < 0.9 * self.sent
     }
 }
 
-/// The train that feedback speaks of now.
+/// The train of the newest feedback.
 #[derive(Debug, Default)]
 pub struct PacketTrains {
     train: Option<PacketTrain>,
@@ -46,7 +46,8 @@ struct PacketTrain {
 }
 
 impl PacketTrains {
-    /// Feedback on a packet of train `id`; of none, if that is 0. Gives what the train before it found, when a new one begins.
+    /// Feedback on a packet of train `id`, or of no train if that is 0. When a new train begins, returns the result
+    /// of the one before.
     pub fn packet(&mut self, id: u32, sent: Instant, arrived: Option<Duration>, bytes: usize) -> Option<TrainRate> {
         if id == 0 {
             return None;
@@ -80,7 +81,7 @@ impl PacketTrains {
         before.and_then(|train| train.found())
     }
 
-    /// What the running train has found so far.
+    /// The result of the running train so far.
     pub fn so_far(&self) -> Option<TrainRate> {
         self.train.as_ref()?.found()
     }
