@@ -1,8 +1,8 @@
 // Builds dist/: the page, the component, and its types. `node build.mjs`
-import { build } from 'esbuild';
+import { build, transform } from 'esbuild';
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, rmSync, statSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { manifestOf } from './manifest.mjs';
@@ -16,15 +16,23 @@ const unused = {
   debug: 'module.exports = () => Object.assign(() => {}, { extend: () => () => {} })',
   'worker-timers': 'module.exports = {}',
   'lru-cache': 'module.exports = { LRUCache: class extends Map { constructor() { super(); } } }',
+  // readable-stream: `map`, `filter` and so on of streams, and joining streams to one.
+  operators: 'module.exports = { streamReturningOperators: {}, promiseReturningOperators: {} }',
+  compose: 'module.exports = {}',
 };
 export const trim = {
   name: 'trim',
   setup(it) {
     it.onResolve({ filter: /^(ws|debug|worker-timers|lru-cache)$/ }, ({ path }) => ({ path, namespace: 'unused' }));
+    it.onResolve({ filter: /^\.\/internal\/streams\/(operators|compose)$/ }, ({ path }) => ({ path: basename(path), namespace: 'unused' }));
     it.onLoad({ filter: /.*/, namespace: 'unused' }, ({ path }) => ({ contents: unused[path], loader: 'js' }));
     // mqtt.js reads its own version from its whole package.json.
     it.onLoad({ filter: /node_modules[\\/]mqtt[\\/]package\.json$/ }, ({ path }) => ({
       contents: JSON.stringify({ version: JSON.parse(readFileSync(path, 'utf8')).version }), loader: 'json',
+    }));
+    // The component carries its style sheet as a text.
+    it.onLoad({ filter: /src[\\/]viewer\.css$/ }, async ({ path }) => ({
+      contents: (await transform(readFileSync(path, 'utf8'), { loader: 'css', minify: true, target: ['es2022'] })).code, loader: 'text',
     }));
   },
 };
@@ -50,6 +58,9 @@ function notices(inputs) {
   return parts.join('\n');
 }
 
+const filesIn = (folder) => readdirSync(folder, { withFileTypes: true })
+  .flatMap((it) => (it.isDirectory() ? filesIn(join(folder, it.name)) : [join(folder, it.name)]));
+
 /** Builds what the package has into `to`: the component, its types, and its description. */
 export async function make(to) {
   for (const old of ['dist', 'types']) rmSync(join(to, old), { recursive: true, force: true });
@@ -58,9 +69,8 @@ export async function make(to) {
   writeFileSync(join(to, 'dist/third-party.txt'), notices(Object.keys(metafile.inputs)));
   const types = join(to, 'types');
   execFileSync(process.execPath, [join(here, 'node_modules/typescript/bin/tsc'), '-p', join(here, 'tsconfig.types.json'), '--outDir', types], { stdio: 'inherit' });
-  for (const file of readdirSync(types)) {
-    const path = join(types, file);
-    writeFileSync(path, readFileSync(path, 'utf8').replace(/((?:from |import\()'\.\/[a-z]+)\.ts'/g, "$1.js'"));
+  for (const path of filesIn(types)) {
+    writeFileSync(path, readFileSync(path, 'utf8').replace(/((?:from |import\()'\.{1,2}\/[a-z/]+)\.ts'/g, "$1.js'"));
   }
   writeFileSync(join(to, 'custom-elements.json'), `${JSON.stringify(manifestOf(join(here, 'src')), null, 2)}\n`);
 }

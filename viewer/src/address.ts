@@ -1,21 +1,40 @@
 // The address of a broker. Pure.
 
-const HOW = 'Write wss://host:port/path, or a path of this page’s own host such as /mqtt.';
+import { addressWords } from './words/languages.ts';
+import type { AddressWords } from './words/languages.ts';
+
+/** Why an address is refused, in the language that is asked for. */
+type Why = (words: AddressWords) => string;
+
+/** An address that cannot be used. Its message is English; `in` says it in another language. */
+export class WrongAddress extends Error {
+  constructor(private readonly broker: string, private readonly why: Why) {
+    super(addressWords.en.fault(broker, why(addressWords.en)));
+  }
+
+  in(words: AddressWords): string {
+    return words.fault(this.broker, this.why(words));
+  }
+}
+
+/** What is wrong with an address or with something else, as far as there are texts for it. */
+export const addressFault = (error: unknown, words: AddressWords): string => (error instanceof WrongAddress ? error.in(words) : (error as Error).message);
 
 /**
- * A broker's address: `ws://…`, `wss://…`, or a path on the page's own host, which begins with one slash. Throws with a
- * sentence. The URL parser repairs almost anything, so that a typing error would become a path or another host: what is not
- * plainly an address is refused before it gets there.
+ * A broker's address: `ws://…`, `wss://…`, or a path on the page's own host, which begins with one slash. Throws
+ * `WrongAddress`. The URL parser repairs almost anything, so that a typing error would become a path or another host: what is
+ * not plainly an address is refused before it gets there.
  */
 export function brokerUrl(broker: string, page: string): URL {
   const text = broker.trim();
-  const wrong = (why: string): never => { throw new Error(`broker “${shorten(text)}”: ${why}`); };
-  if (text === '') wrong(`there is no address. ${HOW}`);
+  const wrong = (why: Why): never => { throw new WrongAddress(shorten(text), why); };
+  const notAnAddress: Why = (words) => `${words.notAnAddress} ${words.how}`;
+  if (text === '') wrong((words) => `${words.empty} ${words.how}`);
   const own = new URL(page);
   if (text.startsWith('/') && !text.startsWith('//')) {
-    if (own.protocol !== 'http:' && own.protocol !== 'https:') wrong('a path needs a page that comes from a web server. Write ws://host:port/path or wss://…');
-    const url = parse(text, page) ?? wrong(`not an address. ${HOW}`);
-    if (url.origin !== own.origin) wrong(`not a path of this host. ${HOW}`);
+    if (own.protocol !== 'http:' && own.protocol !== 'https:') wrong((words) => words.noServer);
+    const url = parse(text, page) ?? wrong(notAnAddress);
+    if (url.origin !== own.origin) wrong((words) => `${words.notThisHost} ${words.how}`);
     url.protocol = own.protocol === 'https:' ? 'wss:' : 'ws:';
     url.hash = '';
     return url;
@@ -23,13 +42,13 @@ export function brokerUrl(broker: string, page: string): URL {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\/(?![/\\])/i.exec(text)?.[1]?.toLowerCase();
   if (!scheme) {
     const misspelt = /^(wss?|https?)[:/\\]+(?=[^:/\\])/i.exec(text);
-    if (misspelt) wrong(`not an address: the scheme ends with “://”. Did you mean ${misspelt[1]!.toLowerCase()}://${shorten(text.slice(misspelt[0].length))}?`);
-    if (/^[a-z0-9_.-]+\.[a-z0-9-]+(:\d+)?(\/\S*)?$/i.test(text) || /^[a-z0-9-]+:\d+(\/\S*)?$/i.test(text)) wrong(`not an address: the scheme is missing. Did you mean wss://${shorten(text)}?`);
-    wrong(`not an address. ${HOW}`);
+    if (misspelt) wrong((words) => words.misspelt(`${misspelt[1]!.toLowerCase()}://${shorten(text.slice(misspelt[0].length))}`));
+    const bare = /^[a-z0-9_.-]+\.[a-z0-9-]+(:\d+)?(\/\S*)?$/i.test(text) || /^[a-z0-9-]+:\d+(\/\S*)?$/i.test(text);
+    wrong(bare ? (words) => words.noScheme(`wss://${shorten(text)}`) : notAnAddress);
   }
-  if (scheme !== 'ws' && scheme !== 'wss' && scheme !== 'http' && scheme !== 'https') wrong(`a browser reaches a broker by ws:// or wss:// only. ${HOW}`);
-  const url = parse(text) ?? wrong(`not an address. ${HOW}`);
-  if (url.username || url.password) wrong('user and password do not belong into the address; they have fields of their own.');
+  if (scheme !== 'ws' && scheme !== 'wss' && scheme !== 'http' && scheme !== 'https') wrong((words) => `${words.scheme} ${words.how}`);
+  const url = parse(text) ?? wrong(notAnAddress);
+  if (url.username || url.password) wrong((words) => words.login);
   url.protocol = scheme === 'ws' || scheme === 'http' ? 'ws:' : 'wss:';
   url.hash = '';
   return url;

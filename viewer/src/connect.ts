@@ -1,8 +1,10 @@
 // The dialog that asks where the broker is and who one is there.
 
-import { brokerOrigin, brokerUrl } from './address.ts';
+import { addressFault, brokerOrigin, brokerUrl } from './address.ts';
+import type { Language } from './language.ts';
 import type { Config } from './settings.ts';
 import { clean } from './texts.ts';
+import { addressWords, pageWords } from './words/languages.ts';
 
 export type Question = 'login' | 'address';
 export interface Typed { broker: string; root: string; device: string; user: string; password: string; remember: boolean }
@@ -13,7 +15,7 @@ export interface Asked {
   /** The broker comes from the address of the page, which anybody may have written. */
   fromAddress: boolean;
   /** What is wrong with what is set. */
-  wrong?: string;
+  wrong: string;
 }
 
 export class ConnectDialog {
@@ -23,15 +25,16 @@ export class ConnectDialog {
   private readonly warning = document.getElementById('warning')!;
   /** The broker that the password in the form is meant for. */
   private meant: string | null = null;
+  private about = { login: false, broker: '', place: '', fromAddress: false };
 
-  constructor(private readonly page: string, done: (typed: Typed) => void) {
+  constructor(private readonly page: string, private readonly language: () => Language, done: (typed: Typed) => void) {
     this.form.addEventListener('submit', (event) => {
       event.preventDefault();
       const typed = this.typed();
       try {
         brokerUrl(typed.broker, page);
       } catch (error) {
-        this.wrong.textContent = (error as Error).message;
+        this.wrong.textContent = addressFault(error, addressWords[this.language().tag]);
         this.field('broker').focus();
         return;
       }
@@ -58,12 +61,8 @@ export class ConnectDialog {
     const origin = brokerOrigin(broker, this.page);
     const login = question === 'login' && origin !== null;
     const place = origin === null ? broker : new URL(origin).host;
-    document.getElementById('connect-title')!.textContent = login ? 'Log in' : broker ? 'Change the connection' : 'Connect to a broker';
-    document.getElementById('connect-text')!.textContent = login
-      ? `User and password are sent to the broker at ${place} and to nobody else.`
-      : 'The cameras and this page meet at an MQTT broker, reached by WebSocket.';
-    this.warning.hidden = !fromAddress;
-    this.warning.textContent = fromAddress ? `The link that you opened names the broker ${clean(place, 80)}. Give a password only if you know that broker.` : '';
+    this.about = { login, broker, place, fromAddress };
+    this.draw();
     for (const key of ['broker', 'root', 'device', 'user'] as const) this.field(key).value = config[key] ?? '';
     this.field('password').value = '';
     // A browser fills in passwords by the page's address: not for a broker that somebody else named.
@@ -72,7 +71,7 @@ export class ConnectDialog {
     this.field('broker').readOnly = login;
     this.form.querySelector('details')!.open = !login && (!!config.root || (config.device ?? '').includes(','));
     this.meant = origin;
-    this.wrong.textContent = wrong ?? '';
+    this.wrong.textContent = wrong;
     if (!this.dialog.open) this.dialog.showModal();
     const first = login ? (config.user ? 'password' : 'user') : 'broker';
     this.field(first).focus();
@@ -80,6 +79,16 @@ export class ConnectDialog {
 
   close(): void {
     this.dialog.close();
+  }
+
+  /** Writes what the dialog is about, in the present language. */
+  draw(): void {
+    const { login, broker, place, fromAddress } = this.about;
+    const words = pageWords[this.language().tag].dialog;
+    document.getElementById('connect-title')!.textContent = login ? words.logIn : broker ? words.change : words.connect;
+    document.getElementById('connect-text')!.textContent = login ? words.sentTo(place) : words.meet;
+    this.warning.hidden = !fromAddress;
+    this.warning.textContent = fromAddress ? words.fromLink(clean(place, 80)) : '';
   }
 
   private typed(): Typed {

@@ -1,11 +1,17 @@
 // The devices of a broker, as their retained status tells.
 
+import { followLanguage, languageAmong, languageOf } from './language.ts';
 import { Link } from './link.ts';
 import { Unusable, decodeInfo, decodeStatus, topics } from './protocol.ts';
 import type { Status } from './protocol.ts';
 import { troubleWords } from './trouble.ts';
+import { componentWords } from './words/languages.ts';
 
-export interface DirectoryOptions { root?: string; user?: string; password?: string }
+export interface DirectoryOptions {
+  root?: string; user?: string; password?: string;
+  /** The language of `trouble`, as a BCP 47 tag; without one that of the document. */
+  lang?: string;
+}
 export interface Listing {
   /** By id; a device that was forgotten is gone. */
   devices: Map<string, Status>;
@@ -42,9 +48,11 @@ export function watchDevices(broker: string, options: DirectoryOptions, changed:
       timer = undefined;
       told = performance.now();
       const { at, message } = link.state;
+      const format = options.lang === undefined ? languageOf(document.documentElement) : languageAmong([options.lang]);
+      const asker = { url: link.url, page: location.href, loginGiven: !!options.user, format, words: componentWords[format.tag] };
       changed({
         devices: new Map([...devices].sort(([a], [b]) => (a < b ? -1 : 1))), names: new Map(names), left: beyond.size, broker: at, message,
-        trouble: troubleWords(link.state, link.url, location.href, !!options.user),
+        trouble: troubleWords(link.state, asker),
       });
     }, Math.max(0, told + TELL_MS - performance.now()));
   };
@@ -59,6 +67,7 @@ export function watchDevices(broker: string, options: DirectoryOptions, changed:
   };
   const undo = [
     link.onState(tell),
+    followLanguage(document.documentElement, tell),
     link.subscribe(topics.everyStatus(root), true, (topic, payload) => {
       const device = topics.deviceOf(root, topic);
       const status = device === null ? undefined : read(decodeStatus, payload);

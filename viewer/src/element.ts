@@ -6,17 +6,20 @@ import { Attendance } from './attendance.ts';
 import { ATTRIBUTES, TARGET, ViewerAttributes, propertyOf } from './attributes.ts';
 import { operationOf } from './keys.ts';
 import type { Operation } from './keys.ts';
+import { followLanguage, languageAmong, languageOf } from './language.ts';
+import type { Language } from './language.ts';
 import { Lifecycle } from './lifecycle.ts';
+import { messageOf } from './panel.ts';
 import { saveSnapshot, toggleFullScreen, togglePictureInPicture } from './operate.ts';
 import type { Phase, Step } from './phase.ts';
 import { Playback } from './playback.ts';
 import { MOST_NAME } from './protocol.ts';
-import { rowsOf, stepTimes } from './rows.ts';
+import { stepTimes } from './rows.ts';
 import type { ViewerStats } from './stats.ts';
 import { clean } from './texts.ts';
 import { troubleWords } from './trouble.ts';
 import { View } from './view.ts';
-import { messageOf } from './words.ts';
+import { componentWords } from './words/languages.ts';
 import type { Watch } from './watch.ts';
 
 const CLOCK_MS = 200;
@@ -67,6 +70,8 @@ export class FanlightViewer extends ViewerAttributes {
   private readonly lifecycle: Lifecycle;
   private readonly playback: Playback;
   private readonly announcer = new Announcer(this);
+  private language: Language = languageAmong([]);
+  private unfollow = (): void => {};
   private lastClock = 0;
   private lastHealth = '';
   private asking: ((what: 'login' | 'address') => void) | null = null;
@@ -166,7 +171,7 @@ export class FanlightViewer extends ViewerAttributes {
   get videoHeight(): number { return this.playback.shown ? this.view.video.videoHeight : 0; }
 
   /** What is shown as its name. */
-  get label(): string { return clean(this.name, MOST_NAME) || this.watch?.info?.name || this.device || 'Camera'; }
+  get label(): string { return clean(this.name, MOST_NAME) || this.watch?.info?.name || this.device || componentWords[this.language.tag].camera; }
 
   /** Where it is set, the panel has buttons that call it when the broker refuses the login or cannot be reached. */
   get askFor(): ((what: 'login' | 'address') => void) | null { return this.asking; }
@@ -201,6 +206,8 @@ export class FanlightViewer extends ViewerAttributes {
     addEventListener('pageshow', this.comeBack);
     document.addEventListener('fullscreenchange', this.refresh);
     this.attendance.begin();
+    this.unfollow = followLanguage(this, this.speak);
+    this.speak();
     this.ticking = setInterval(() => void this.tick(), 1000);
     this.looking = setInterval(() => this.look(), LOOK_MS);
     this.lifecycle.changed();
@@ -212,6 +219,7 @@ export class FanlightViewer extends ViewerAttributes {
     removeEventListener('pageshow', this.comeBack);
     document.removeEventListener('fullscreenchange', this.refresh);
     this.attendance.end();
+    this.unfollow();
     clearInterval(this.ticking);
     clearInterval(this.looking);
     this.lifecycle.changed();
@@ -253,6 +261,7 @@ export class FanlightViewer extends ViewerAttributes {
       get manual() { return it.manual; },
       get mode() { return it.mode; },
       get target() { return { broker: it.broker, root: it.root, device: it.device, viewer: it.viewer, user: it.user, password: it.password }; },
+      get language() { return it.language; },
       get pageHidden() { return it.attendance.pageHidden; },
       presence: (begun) => ({
         keep: it.keepPlaying, pageHidden: it.attendance.pageHidden, outOfSight: it.attendance.outOfSight,
@@ -315,6 +324,7 @@ export class FanlightViewer extends ViewerAttributes {
 
   private readonly refresh = (): void => {
     const { phase, view, watch } = this;
+    const words = componentWords[this.language.tag];
     const link = watch?.link;
     const media = watch?.call.media ?? { video: 'ok', audio: 'ok' };
     const now = performance.now();
@@ -325,7 +335,7 @@ export class FanlightViewer extends ViewerAttributes {
     view.draw({
       name: this.label, phase, media, why: watch?.call.why ?? { video: null, audio: null }, shown: this.playback.shown, stillFor: this.stillFor(),
       deviceGone: watch?.call.status?.state === 'offline',
-      broker: link ? troubleWords(link.state, link.url, location.href, this.user !== '') : null,
+      broker: link ? troubleWords(link.state, { url: link.url, page: location.href, loginGiven: this.user !== '', format: this.language, words }) : null,
       refused: link?.state.at === 'refused', canAsk: this.asking !== null,
       noSound: info?.hasAudio === false || (info === null && media.audio === 'absent'),
       muted: this.view.video.muted || this.muted, soundBlocked: this.playback.blocked, full: document.fullscreenElement === this,
@@ -334,8 +344,16 @@ export class FanlightViewer extends ViewerAttributes {
     const { device, state, stale, paused } = this;
     this.announcer.tell({
       detail: { device, state, step: phase.at === 'step' ? phase.step : null, video: media.video, audio: media.audio, stale },
-      phase, message: phase.at === 'error' ? messageOf(phase) : '', paused, shown: this.playback.shown,
+      phase, message: phase.at === 'error' ? messageOf(phase, words) : '', paused, shown: this.playback.shown,
     });
+  };
+
+  private readonly speak = (): void => {
+    const language = languageOf(this);
+    if (language.locale === this.language.locale) return;
+    this.language = language;
+    this.view.speak(language);
+    this.refresh();
   };
 
   private async tick(): Promise<void> {
@@ -344,7 +362,7 @@ export class FanlightViewer extends ViewerAttributes {
     if (!stats) return;
     stats.firstPictureMs = this.firstPictureMs;
     this.figures = stats;
-    this.view.drawStats(rowsOf(stats, stepTimes(this.timings), this.watch?.call.route ?? null));
+    this.view.drawStats({ stats, steps: stepTimes(this.timings), way: this.watch?.call.route ?? null });
     this.announcer.emit('fanlight-stats', stats);
   }
 

@@ -1,5 +1,5 @@
-// What a viewer does after an error: one row for each name of docs/protocol.md section 6, for each reason of `bye`, and for
-// what the viewer finds out by itself. The texts for them are in `words/`. Pure.
+// What a viewer does after an error: one row for each name of docs/reference/protocol.md section 6, for each reason of
+// `bye`, and for what the viewer finds out by itself. The texts for them are in `words/`. Pure.
 
 /**
  * What follows an error: `now` = a new session at once (with jitter), `wait` = a new session after a growing delay or

@@ -1,11 +1,14 @@
 // Whether a viewer watches: what a person asked for, whether anybody can see it, and the `Watch` that follows from both.
 
+import { WrongAddress, addressFault } from './address.ts';
 import { Pausing } from './attendance.ts';
 import type { Presence } from './attendance.ts';
 import type { Phase } from './phase.ts';
+import type { Language } from './language.ts';
 import { faultOf } from './target.ts';
-import type { Target } from './target.ts';
+import type { Fault, Target } from './target.ts';
 import { Watch } from './watch.ts';
+import { addressWords, componentWords } from './words/languages.ts';
 
 /** The viewer around it. */
 export interface Host {
@@ -13,6 +16,7 @@ export interface Host {
   readonly manual: boolean;
   readonly mode: 'offer' | 'request';
   readonly target: Target;
+  readonly language: Language;
   readonly pageHidden: boolean;
   presence(begun: boolean): Presence;
   stream(stream: MediaStream | null): void;
@@ -29,7 +33,7 @@ export class Lifecycle {
   /** Somebody asked for it, and did not stop it. */
   wanted = false;
 
-  private wrong: string | null = null;
+  private wrong: Fault | WrongAddress | null = null;
   private held = false; // by pause()
   private resting = false; // nobody can see it
   private pending = false;
@@ -42,7 +46,7 @@ export class Lifecycle {
   }
 
   get phase(): Phase | { at: 'paused' } {
-    if (this.wrong !== null) return { at: 'error', name: 'bad_setting', doing: null, message: this.wrong, next: 'stay', retryAt: null };
+    if (this.wrong !== null) return { at: 'error', name: 'bad_setting', doing: null, message: this.fault(this.wrong), next: 'stay', retryAt: null };
     if (this.held || (this.resting && this.wanted)) return { at: 'paused' };
     return this.watch?.call.phase ?? { at: 'idle' };
   }
@@ -99,6 +103,11 @@ export class Lifecycle {
     if (this.wanted) this.begin();
   }
 
+  private fault(wrong: Fault | WrongAddress): string {
+    const { tag } = this.host.language;
+    return wrong instanceof WrongAddress ? addressFault(wrong, addressWords[tag]) : wrong(componentWords[tag]);
+  }
+
   private settings(): string {
     return JSON.stringify([this.host.target, this.host.mode]);
   }
@@ -115,7 +124,8 @@ export class Lifecycle {
           () => host.refresh(), (stream) => host.stream(stream));
       }
     } catch (error) {
-      this.wrong = (error as Error).message;
+      if (!(error instanceof WrongAddress)) throw error;
+      this.wrong = error;
     }
     if (this.watch && !this.held && (this.wanted || !host.manual)) {
       this.wanted = true;

@@ -8,7 +8,9 @@ import { clean } from './texts.ts';
 
 /** Why there is no broker, as far as a browser lets a page find out. */
 export type Trouble =
-  | { why: 'login' | 'version' | 'unreachable' | 'silent' | 'not_mqtt' | 'mixed' | 'policy' | 'offline' | 'lost' }
+  | { why: 'login' | 'version' | 'unreachable' | 'not_mqtt' | 'mixed' | 'policy' | 'offline' | 'lost' }
+  /** No answer within this time, in milliseconds. */
+  | { why: 'silent'; afterMs: number }
   /** Something answers HTTP there; its status is known on the page's own host only. */
   | { why: 'path'; status: number | null };
 export interface LinkState {
@@ -224,7 +226,7 @@ export class Link {
       this.upSince = 0;
       const trouble: Trouble = fate.trouble ?? (navigator.onLine === false ? { why: 'offline' }
         : lost ? { why: 'lost' } : opened ? { why: 'not_mqtt' } : this.forbidden ? { why: 'policy' }
-        : performance.now() - begun > CONNECT_MS - 500 ? { why: 'silent' } : { why: 'unreachable' });
+        : performance.now() - begun > CONNECT_MS - 500 ? { why: 'silent', afterMs: CONNECT_MS } : { why: 'unreachable' });
       // What was found out about an address stays true until something else is.
       const known = trouble.why === 'unreachable' && this.state.trouble?.why === 'path' ? this.state.trouble : trouble;
       if (!fate.again) this.enter(fate.at, fate.message, known);

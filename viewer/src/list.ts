@@ -3,12 +3,17 @@
 import { prepareCall } from './index.ts';
 import type { Listing, Status } from './index.ts';
 import { h, icon } from './dom.ts';
-import { clean, count } from './texts.ts';
+import type { Language } from './language.ts';
+import { clean } from './texts.ts';
+import { pageWords } from './words/languages.ts';
+import type { PageWords } from './words/languages.ts';
 
 /** Rows on the screen at most; the others are found by typing. */
 const ROWS = 100;
 const FIND_FROM = 13;
 const MANY = 30;
+/** A device may claim any number of viewers; a row shows `99+` at most. */
+const MOST_WATCHING = 99;
 
 /** What the page itself sees of a camera that it shows. */
 export interface Watched { state: string; stale: boolean; label: string }
@@ -19,12 +24,15 @@ export class CameraList {
   private readonly more = document.getElementById('more')!;
   private placed = false;
 
-  constructor(private readonly toggle: (device: string) => void, private readonly watched: (device: string) => Watched | null, changed: () => void) {
+  constructor(private readonly toggle: (device: string) => void, private readonly watched: (device: string) => Watched | null,
+    private readonly language: () => Language, changed: () => void) {
     this.find.addEventListener('input', changed);
   }
 
   /** Draws what is known; returns how many cameras there are. */
   draw(listing: Listing | null, chosen: string[]): number {
+    const language = this.language();
+    const words = pageWords[language.tag].list;
     const devices = new Map<string, Status | null>(listing?.devices ?? []);
     for (const device of chosen) if (!devices.has(device)) devices.set(device, null);
     const old = listing !== null && listing.broker !== 'up';
@@ -33,7 +41,7 @@ export class CameraList {
     const names = new Map([...devices.keys()].map((device) => [device, nameOf(device)]));
     const times = new Map<string, number>();
     for (const name of names.values()) times.set(name, (times.get(name) ?? 0) + 1);
-    const order = new Intl.Collator(undefined, { numeric: true, sensitivity: 'base' });
+    const order = new Intl.Collator(language.locale, { numeric: true, sensitivity: 'base' });
     const wanted = [...devices].sort(([a], [b]) => order.compare(names.get(a)!, names.get(b)!) || (a < b ? -1 : 1)).filter(([device]) => !asked || device.toLowerCase().includes(asked) || names.get(device)!.toLowerCase().includes(asked));
     // Those that are shown come first where not all fit.
     const first = wanted.length > ROWS ? [...wanted.filter(([device]) => chosen.includes(device)), ...wanted.filter(([device]) => !chosen.includes(device))].slice(0, ROWS) : wanted;
@@ -55,10 +63,15 @@ export class CameraList {
     const pressed = chosen[0] === undefined ? null : this.list.querySelector<HTMLElement>(`[data-device="${CSS.escape(chosen[0])}"]`);
     if (!this.placed && pressed && listing?.broker === 'up') {
       this.placed = true;
-      this.list.scrollTo({ left: pressed.offsetLeft - this.list.offsetLeft, top: pressed.offsetTop - this.list.offsetTop - 60 });
+      const [row, list] = [pressed.getBoundingClientRect(), this.list.getBoundingClientRect()];
+      const fromRight = getComputedStyle(this.list).direction === 'rtl';
+      this.list.scrollBy({ left: fromRight ? row.right - list.right : row.left - list.left, top: row.top - list.top - 60 });
     }
     const hidden = wanted.length - first.length + (listing?.left ?? 0);
-    const text = hidden > 0 ? `${hidden.toLocaleString('en')}${(listing?.left ?? 0) >= 5000 ? ' or more' : ''} more are not shown. Type a part of a name to find one.` : wanted.length === 0 && asked ? 'No camera of that name.' : '';
+    // What this page does not count any more is at least that much.
+    const atLeast = (listing?.left ?? 0) >= 5000 ? '+' : '';
+    const hiddenCount = { ...language.count(hidden), text: `${language.number(hidden)}${atLeast}` };
+    const text = hidden > 0 ? words.hidden(hiddenCount) : wanted.length === 0 && asked ? words.noneFound : '';
     this.more.hidden = text === '';
     if (this.more.textContent !== text) this.more.textContent = text;
     return devices.size + (listing?.left ?? 0);
@@ -76,7 +89,9 @@ export class CameraList {
   }
 
   private fill(row: HTMLElement, device: string, name: string, alike: boolean, status: Status | null, old: boolean, pressed: boolean): void {
-    const { is, text } = describe(status, old, this.watched(device));
+    const language = this.language();
+    const { list: words } = pageWords[language.tag];
+    const { is, text } = describe(status, old, this.watched(device), words);
     const button = row.firstElementChild as HTMLElement;
     row.dataset['is'] = is;
     button.setAttribute('aria-pressed', String(pressed));
@@ -90,24 +105,29 @@ export class CameraList {
     if (small.textContent !== text) small.textContent = text;
     const who = row.querySelector<HTMLElement>('.who')!;
     const watching = status?.state === 'online' && !old && is !== 'unknown' ? status.viewers ?? 0 : 0;
-    if (who.dataset['is'] === String(watching)) return;
-    who.dataset['is'] = String(watching);
-    who.title = watching ? `${count(watching)} watching` : '';
-    who.replaceChildren(...(watching ? [icon('people'), count(watching), h('span', { class: 'spoken' }, ' watching')] : []));
+    const viewers = language.count(watching, MOST_WATCHING);
+    const said = watching ? words.watching(viewers) : '';
+    if (who.title === said) return;
+    who.title = said;
+    who.replaceChildren(...(watching ? [icon('people'), h('span', { 'aria-hidden': 'true' }, viewers.text), h('span', { class: 'spoken' }, said)] : []));
   }
 }
 
+type ListWords = PageWords['list'];
+
 /** What is known of a camera, and how surely. Pure. */
-export function describe(status: Status | null, old: boolean, watched: Watched | null): { is: 'online' | 'trouble' | 'offline' | 'unknown'; text: string } {
+export function describe(status: Status | null, old: boolean, watched: Watched | null, words: ListWords): { is: 'online' | 'trouble' | 'offline' | 'unknown'; text: string } {
+  const unknown = (text: string) => ({ is: 'unknown', text }) as const;
   // A picture that comes is the surest news of all; the broker may tell of a death only after its time.
-  const seen = watched?.state === 'live' && !watched.stale;
-  if (watched?.stale) return { is: 'unknown', text: status?.state === 'offline' ? offlineWords(status.reason) : 'Picture stopped' };
-  if (watched?.state === 'reconnecting') return { is: 'unknown', text: 'Connection lost' };
-  if (old) return seen ? { is: 'unknown', text: 'Live, but no broker' } : { is: 'unknown', text: !status ? 'Unknown' : status.state === 'online' ? 'Unknown, was online' : 'Unknown, was offline' };
-  if (!status) return { is: 'unknown', text: 'Not heard of yet' };
-  if (status.state === 'offline') return { is: 'offline', text: offlineWords(status.reason) };
+  if (watched?.stale) return unknown(status?.state === 'offline' ? offlineText(status.reason, words) : words.pictureStopped);
+  if (watched?.state === 'reconnecting') return unknown(words.connectionLost);
+  if (old && watched?.state === 'live') return unknown(words.liveNoBroker);
+  if (old) return unknown(!status ? words.unknown : status.state === 'online' ? words.wasOnline : words.wasOffline);
+  if (!status) return unknown(words.unheard);
+  if (status.state === 'offline') return { is: 'offline', text: offlineText(status.reason, words) };
   const { video } = status.media;
-  return { is: video === 'ok' ? 'online' : 'trouble', text: { ok: 'Online', starting: 'Camera starting', stalled: 'Camera hangs', absent: 'No camera', privacy: 'Privacy is on', refused: 'Online' }[video] };
+  return { is: video === 'ok' ? 'online' : 'trouble', text: video === 'ok' || video === 'refused' ? words.online : words[video] };
 }
 
-const offlineWords = (reason: string): string => (reason === 'shutdown' ? 'Offline: switched off' : reason === 'lost' || reason === '' ? 'Offline: connection lost' : `Offline: ${clean(reason, 40)}`);
+const offlineText = (reason: string, words: ListWords): string =>
+  (reason === 'shutdown' ? words.switchedOff : reason === 'lost' || reason === '' ? words.offlineLost : words.offline(clean(reason, 40)));

@@ -11,9 +11,9 @@ export async function saveSnapshot(viewer: { device: string; snapshot(): Promise
     link.click();
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
     view.flash();
-    view.say('Snapshot saved');
+    view.note('saved');
   } catch {
-    view.say('There is no picture to save');
+    view.note('nothingToSave');
   }
 }
 
@@ -23,7 +23,7 @@ export async function toggleFullScreen(viewer: HTMLElement, view: View): Promise
     else if (viewer.requestFullscreen) await viewer.requestFullscreen();
     else (view.video as HTMLVideoElement & { webkitEnterFullscreen?(): void }).webkitEnterFullscreen?.(); // iPhone
   } catch {
-    view.say('The browser does not allow full screen here');
+    view.note('noFull');
   }
 }
 
@@ -32,6 +32,6 @@ export async function togglePictureInPicture(viewer: HTMLElement, view: View): P
     if (viewer.shadowRoot?.pictureInPictureElement) await document.exitPictureInPicture();
     else await view.video.requestPictureInPicture();
   } catch {
-    view.say('The browser does not allow picture-in-picture here');
+    view.note('noFloat');
   }
 }

@@ -2,14 +2,19 @@
 
 import { watchDevices } from './index.ts';
 import type { FanlightViewer, Listing } from './index.ts';
+import { WrongAddress, addressFault, brokerUrl } from './address.ts';
 import { ConnectDialog } from './connect.ts';
 import type { Question, Typed } from './connect.ts';
 import { h, icon } from './dom.ts';
 import { gridOf } from './grid.ts';
+import { followLanguage, languageAmong, langOf } from './language.ts';
+import type { Language } from './language.ts';
 import { CameraList } from './list.ts';
 import { Logins } from './logins.ts';
 import { configOf, settingsOf, settingsTyped } from './settings.ts';
-import type { Config, Settings } from './settings.ts';
+import type { Config, Note, Settings } from './settings.ts';
+import { addressWords, pageWords } from './words/languages.ts';
+import type { PageWords } from './words/languages.ts';
 
 const find = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
 const stage = find('stage');
@@ -32,18 +37,35 @@ const logins = new Logins(storage('sessionStorage'), storage('localStorage'), lo
 let own: Settings = { config: {}, from: null, notes: [] };
 let config: Config = {};
 let listing: Listing | null = null;
-let wrong = '';
+let wrong: WrongAddress | null = null;
 let stop: (() => void) | null = null;
 let looking: ReturnType<typeof setInterval> | undefined;
 
+let language: Language = languageAmong([]);
+let direction = '';
+const words = (): PageWords => pageWords[language.tag];
+
+/** Shows the page in the language of `<html lang>`, else in one that the browser asks for, and says so in `lang` and `dir`. */
+function speak(): void {
+  const html = document.documentElement;
+  language = languageAmong([langOf(html), ...navigator.languages]);
+  if (html.lang !== language.locale) html.lang = language.locale;
+  // Who wrote another direction into the page wants it.
+  if (html.dir === direction) html.dir = direction = words().direction;
+  for (const it of document.querySelectorAll<HTMLElement>('[data-words]')) it.textContent = fixed(it.dataset['words']!);
+  for (const it of document.querySelectorAll<HTMLInputElement>('[data-placeholder]')) it.placeholder = fixed(it.dataset['placeholder']!);
+}
+
+const fixed = (key: string): string => words().fixed[key as keyof PageWords['fixed']];
+
 /** The file beside the page. Without one the address or the dialog says it. */
-async function file(): Promise<{ config: Config; problems: string[] }> {
+async function file(): Promise<{ config: Config; problems: Note[] }> {
   try {
     const answer = await fetch('./config.json', { cache: 'no-store' });
     if (answer.ok) return configOf(await answer.text());
-    return { config: {}, problems: answer.status === 404 ? [] : [`config.json cannot be read: the web server answers HTTP ${answer.status}.`] };
+    return { config: {}, problems: answer.status === 404 ? [] : [({ config: it }) => it.unreadable(it.http(String(answer.status)))] };
   } catch {
-    return { config: {}, problems: ['config.json cannot be read: the web server does not answer.'] };
+    return { config: {}, problems: [({ config: it }) => it.unreadable(it.noServer)] };
   }
 }
 
@@ -53,10 +75,11 @@ function start(): void {
   for (const one of viewers.values()) one.remove();
   viewers.clear();
   listing = null;
-  wrong = '';
+  wrong = null;
   const { broker } = config;
   if (broker) {
     try {
+      brokerUrl(broker, location.href);
       stop = watchDevices(broker, options(), (it) => {
         listing = it;
         lookForMove(it.broker === 'down' || it.broker === 'refused');
@@ -64,7 +87,8 @@ function start(): void {
       });
       for (const device of (config.device ?? '').split(',').map((it) => it.trim()).filter(Boolean).slice(0, MOST_SHOWN)) show(device);
     } catch (error) {
-      wrong = (error as Error).message;
+      if (!(error instanceof WrongAddress)) throw error;
+      wrong = error;
     }
   }
   draw();
@@ -117,19 +141,20 @@ function toggle(device: string): void {
   draw();
 }
 
-const cameras = new CameraList(toggle, (device) => viewers.get(device) ?? null, () => draw());
+const cameras = new CameraList(toggle, (device) => viewers.get(device) ?? null, () => language, () => draw());
 
 function draw(): void {
   const state = !config.broker || wrong ? 'none' : listing?.broker ?? 'connecting';
-  const words = { none: 'No broker', connecting: 'Connecting to the broker', up: 'Broker connected', down: 'Broker not connected', refused: 'Login refused' }[state];
-  if (chip.textContent !== words) {
-    chip.textContent = words;
-    chip.setAttribute('aria-label', `${words}: change the connection`);
+  const { broker, hint: hints, open, change, changeFrom } = words();
+  chip.title = change;
+  if (chip.textContent !== broker[state]) {
+    chip.textContent = broker[state];
+    chip.setAttribute('aria-label', changeFrom(broker[state]));
     chip.dataset['is'] = state;
-    find('said').textContent = words;
+    find('said').textContent = broker[state];
   }
   const all = cameras.draw(listing, [...viewers.keys()]);
-  find('count').textContent = all ? all.toLocaleString('en') : '';
+  find('count').textContent = all ? language.number(all) : '';
   document.body.classList.toggle('empty', all === 0);
   // A list of the one camera that is shown anyway would only take its place.
   document.body.classList.toggle('solo', all === 1 && viewers.size === 1);
@@ -146,53 +171,53 @@ function draw(): void {
 
   hint.hidden = viewers.size > 0;
   stage.hidden = viewers.size === 0;
-  const [title, text] = state === 'none' ? [wrong ? 'The broker’s address is wrong' : 'No broker yet', wrong || 'Say at which MQTT broker the cameras are.']
-    : trouble ? [trouble.title, trouble.text]
-    : all ? ['Choose a camera', 'Several at once are fine.']
-    : state === 'up' ? ['No cameras yet', 'A camera appears here as soon as its daemon reaches this broker.'] : ['Looking for cameras', ''];
+  const { title, text } = wrong ? { title: hints.wrong, text: addressFault(wrong, addressWords[language.tag]) }
+    : state === 'none' ? hints.noBroker : trouble ?? (all ? hints.choose : state === 'up' ? hints.empty : { title: hints.looking, text: '' });
   find('hint-title').textContent = title;
   find('hint-text').textContent = text;
   const look = find<HTMLAnchorElement>('hint-look');
   look.hidden = !trouble?.look;
-  if (trouble?.look) Object.assign(look, { href: trouble.look, textContent: `Open ${trouble.look}` });
+  if (trouble?.look) Object.assign(look, { href: trouble.look, textContent: open(trouble.look) });
   fillDoing(hint.querySelector('.doing')!, state === 'none' ? ['address'] : trouble ? (state === 'refused' ? ['login', 'address'] : ['address']) : []);
   arrange();
 }
 
-/** The buttons that help, made anew only when they change. */
+/** The buttons that help, replaced only when they change. */
 function fillDoing(place: Element, which: Question[]): void {
-  const key = which.join(' ');
+  const { logIn, changeAddress, connect: first } = words();
+  const key = `${language.tag} ${which.join(' ')}`;
   if ((place as HTMLElement).dataset['key'] === key) return;
   (place as HTMLElement).dataset['key'] = key;
   place.replaceChildren(...which.map((what) => {
-    const button = h('button', { type: 'button', class: what === 'login' || which.length === 1 ? 'main' : '' }, what === 'login' ? 'Log in' : config.broker ? 'Change address' : 'Connect');
+    const button = h('button', { type: 'button', class: what === 'login' || which.length === 1 ? 'main' : '' }, what === 'login' ? logIn : config.broker ? changeAddress : first);
     button.onclick = () => ask(what);
     return button;
   }));
 }
 
-const read = new Set<string>(); // notices that were closed
-let fileNotes: string[] = [];
+const read = new Set<Note>(); // notices that were closed
+let fileNotes: Note[] = [];
 function drawNotices(trouble: Listing['trouble']): void {
   const notices = find('notices');
   const notes = fileNotes.filter((it) => !read.has(it));
-  const key = JSON.stringify([notes, trouble, listing?.broker]);
+  const { close: closeText, open } = words();
+  const key = JSON.stringify([language.tag, notes.map((it) => it(words())), trouble, listing?.broker]);
   if (notices.dataset['key'] === key) return;
   notices.dataset['key'] = key;
   notices.replaceChildren();
   for (const note of notes) {
-    const close = h('button', { type: 'button', 'aria-label': 'Close this message', class: 'close' }, icon('close'));
+    const close = h('button', { type: 'button', 'aria-label': closeText, class: 'close' }, icon('close'));
     close.onclick = () => {
       read.add(note);
       draw();
     };
-    notices.append(h('div', { class: 'notice', role: 'alert' }, icon('warning'), h('p', {}, note), close));
+    notices.append(h('div', { class: 'notice', role: 'alert' }, icon('warning'), h('p', { dir: 'auto' }, note(words())), close));
   }
   if (trouble) {
     const doing = h('div', { class: 'doing' });
     fillDoing(doing, listing?.broker === 'refused' ? ['login', 'address'] : ['address']);
-    const link = trouble.look ? h('a', { href: trouble.look, target: '_blank', rel: 'noopener noreferrer' }, `Open ${trouble.look}`) : null;
-    notices.append(h('div', { class: 'notice bad', role: 'alert' }, icon('offline'), h('p', {}, h('b', {}, trouble.title), ' ', trouble.text, ' ', link), doing));
+    const link = trouble.look ? h('a', { href: trouble.look, target: '_blank', rel: 'noopener noreferrer' }, open(trouble.look)) : null;
+    notices.append(h('div', { class: 'notice bad', role: 'alert' }, icon('offline'), h('p', { dir: 'auto' }, h('b', {}, trouble.title), ' ', trouble.text, ' ', link), doing));
   }
 }
 
@@ -213,7 +238,7 @@ new ResizeObserver(arrange).observe(stage);
 function ask(what: Question): void {
   const login = config.broker ? logins.get(config.broker) : null;
   dialog.ask(what, {
-    config, remembered: login?.remembered ?? false, ...(wrong || fileNotes.length ? { wrong: wrong || (config.broker ? '' : fileNotes.join(' ')) } : {}),
+    config, remembered: login?.remembered ?? false, wrong: wrong ? addressFault(wrong, addressWords[language.tag]) : config.broker ? '' : fileNotes.map((it) => it(words())).join(' '),
     fromAddress: own.from === 'address' && config.broker === own.config.broker,
   });
 }
@@ -226,13 +251,20 @@ function connect(typed: Typed): void {
   }
   start();
 }
-const dialog = new ConnectDialog(location.href, connect);
+const dialog = new ConnectDialog(location.href, () => language, connect);
 chip.addEventListener('click', () => ask('address'));
 
 const found = await file();
 own = settingsOf(found.config, location.search, location.href);
 fileNotes = [...found.problems, ...own.notes];
 config = { ...own.config };
+if (config.lang) document.documentElement.lang = config.lang;
+speak();
+followLanguage(document.documentElement, () => {
+  speak();
+  dialog.draw();
+  draw();
+});
 const typed = config.broker ? null : logins.broker;
 if (typed) config = { ...config, broker: typed.broker, ...(typed.root ? { root: typed.root } : {}) };
 const kept = config.broker ? logins.get(config.broker) : null;

@@ -1,15 +1,26 @@
-// Figures in the words and units of people. Pure.
+// Figures with the names and units of a language. Pure.
 
+import { NO_FIGURE } from './format.ts';
+import type { Format } from './format.ts';
 import { STEPS } from './phase.ts';
 import type { Step } from './phase.ts';
 import type { ViewerStats } from './stats.ts';
+import type { ComponentWords } from './words/languages.ts';
+
+export interface Figures {
+  stats: ViewerStats;
+  /** How long each step to the first picture took, in milliseconds. */
+  steps: [Step, number][];
+  /** The route in the device's words. */
+  way: string | null;
+}
 
 export interface Row {
   term: string;
   value: string;
   note?: string;
   /** What the value is made of, in order. */
-  parts?: [name: string, ms: number][];
+  parts?: [name: string, ms: number, text: string][];
 }
 
 const CODECS: Record<string, string> = { h264: 'H.264', h265: 'H.265', opus: 'Opus' };
@@ -17,26 +28,37 @@ const CODECS: Record<string, string> = { h264: 'H.264', h265: 'H.265', opus: 'Op
 /** What the device says of the way, as `relay-prflx tls by turns:turn.example.org:5349`. */
 const WAY = /^(\w+)-(\w+) (\w+)(?: by (\S+))?$/;
 
-/** The figures as people read them. `steps`: how long each step to the first picture took; `way`: the route in the device's words. */
-export function rowsOf(stats: ViewerStats, steps: [string, number][], way: string | null = null): Row[] {
-  const ms = (value: number | null) => (value === null ? '–' : `${Math.round(value)} ms`);
-  const rate = stats.bitrate === null ? '–' : stats.bitrate >= 1e6 ? `${(stats.bitrate / 1e6).toFixed(2)} Mbit/s` : `${Math.round(stats.bitrate / 1000)} kbit/s`;
-  const by = { clock: 'by the picture clock', capture: 'by the capture time', estimate: 'estimated from here' };
-  const codecs = [stats.videoCodec, stats.audioCodec].filter((it) => it !== null).map((it) => CODECS[it.toLowerCase()] ?? it);
-  const { route } = stats;
+/** The figures as people read them. */
+export function rowsOf({ stats, steps, way }: Figures, format: Format, { stats: words, steps: names }: ComponentWords): Row[] {
+  const { bitrate, fps, loss, route } = stats;
   const theirs = way === null ? undefined : WAY.exec(way)?.slice(1);
   const row = (term: string, value: string, note = ''): Row => (note ? { term, value, note } : { term, value });
+  const routeText = (local: string, remote: string, protocol: string, server?: string) => {
+    const pair = `${local} – ${remote}, ${protocol.toUpperCase()}`;
+    return server ? words.by(pair, server) : pair;
+  };
+  const rate = bitrate === null ? NO_FIGURE
+    : bitrate >= 1e6 ? words.mbit(format.number(bitrate / 1e6, 2)) : words.kbit(format.number(bitrate / 1000));
+  const codecs = [stats.videoCodec, stats.audioCodec].filter((it) => it !== null).map((it) => CODECS[it.toLowerCase()] ?? it);
+  const parts = steps.map(([step, ms]) => [names[step].short, ms, format.number(ms)] as [string, number, string]);
+  const kind = (relayed: boolean) => (relayed ? words.relay : words.direct);
   return [
-    { ...row('First picture', ms(stats.firstPictureMs)), ...(steps.length ? { parts: steps } : {}) },
-    row('Delay', ms(stats.delayMs), stats.delayBy === null ? '' : `${stats.delayP95Ms === null ? '' : `95 % within ${ms(stats.delayP95Ms)}, `}${by[stats.delayBy]}`),
-    row('Frame rate', stats.fps === null ? '–' : `${stats.fps.toFixed(stats.fps < 10 ? 1 : 0)} fps`, stats.width ? `${stats.width} × ${stats.height}` : ''),
-    row('Bitrate', rate, codecs.join(', ')),
-    row('Loss', stats.loss === null ? '–' : `${(stats.loss * 100).toFixed(1)} %`),
-    row('Round trip', ms(stats.roundTripMs)),
-    row('Freezes', String(stats.freezes)),
-    row('Route', route ? (route.kind === 'direct' && !theirs?.includes('relay') ? 'Direct' : 'Relay') : '–', route ? `${route.local} – ${route.remote}, ${route.protocol.toUpperCase()}${route.server ? ` by ${route.server}` : ''}` : ''),
-    ...(theirs ? [row('The camera’s route', theirs[0] === 'relay' ? 'Relay' : 'Direct', `${theirs[0]} – ${theirs[1]}, ${theirs[2]!.toUpperCase()}${theirs[3] ? ` by ${theirs[3]}` : ''}`)] : []),
+    { ...row(words.first, format.ms(stats.firstPictureMs)), ...(parts.length ? { parts } : {}) },
+    row(words.delay, format.ms(stats.delayMs), delayNote(stats, format, words)),
+    row(words.rate, fps === null ? NO_FIGURE : words.fps(format.number(fps, fps < 10 ? 1 : 0)), stats.width ? `${stats.width} × ${stats.height}` : ''),
+    row(words.bitrate, rate, codecs.join(', ')),
+    row(words.loss, loss === null ? NO_FIGURE : format.percent(loss, 1)),
+    row(words.roundTrip, format.ms(stats.roundTripMs)),
+    row(words.freezes, format.number(stats.freezes)),
+    row(words.route, route ? kind(route.kind === 'relay' || theirs?.includes('relay') === true) : NO_FIGURE,
+      route ? routeText(route.local, route.remote, route.protocol, route.server) : ''),
+    ...(theirs ? [row(words.ownRoute, kind(theirs[0] === 'relay'), routeText(theirs[0]!, theirs[1]!, theirs[2]!, theirs[3]))] : []),
   ];
+}
+
+function delayNote({ delayBy, delayP95Ms }: ViewerStats, format: Format, words: ComponentWords['stats']): string {
+  if (delayBy === null) return '';
+  return delayP95Ms === null ? words[delayBy] : words.within(format.percent(0.95), format.ms(delayP95Ms), words[delayBy]);
 }
 
 /** How long each step to the first picture took, in milliseconds; `timings`: when each was reached. */

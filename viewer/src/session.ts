@@ -1,5 +1,5 @@
-// One session of a call (docs/protocol.md section 3): set-up, lease, ICE restarts and end, driven by messages, timers and the
-// peer connection. Pure: time is an argument, and what is to be done comes out as effects.
+// One session of a call (docs/reference/protocol.md section 3): set-up, lease, ICE restarts and end, driven by messages,
+// timers and the peer connection. Pure: time is an argument, and what is to be done comes out as effects.
 
 import type { Effect, Options } from './effect.ts';
 import { byeName } from './errors.ts';

@@ -2,35 +2,40 @@
 
 import { brokerOrigin, sameBroker } from './address.ts';
 import { clean } from './texts.ts';
+import type { PageWords } from './words/languages.ts';
 
-export interface Config { broker?: string; root?: string; device?: string; user?: string; password?: string; viewer?: string; mode?: string }
+export interface Config { broker?: string; root?: string; device?: string; user?: string; password?: string; viewer?: string; mode?: string; lang?: string }
 
-const KEYS = ['broker', 'root', 'device', 'user', 'password', 'viewer', 'mode'] as const;
+const KEYS = ['broker', 'root', 'device', 'user', 'password', 'viewer', 'mode', 'lang'] as const;
 /** Who one is at a broker: what belongs to one broker is never said to another. */
 const LOGIN = ['user', 'password', 'viewer'] as const;
 
+/** A sentence for a person, in the language that is asked for. */
+export type Note = (words: PageWords) => string;
+
 /** Reads `config.json`. What is wrong with it is told in sentences; what is right in it is taken. */
-export function configOf(text: string): { config: Config; problems: string[] } {
+export function configOf(text: string): { config: Config; problems: Note[] } {
   const source = text.replace(/^\ufeff/, '');
   let value: unknown;
   try {
     value = JSON.parse(source);
   } catch (error) {
-    return { config: {}, problems: [`config.json cannot be read: ${whyNotJson(source, error as Error)}`] };
+    const why = whyNotJson(source, error as Error);
+    return { config: {}, problems: [(words) => words.config.unreadable(why(words))] };
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    return { config: {}, problems: ['config.json must be one object: { "broker": "wss://…" }'] };
+    return { config: {}, problems: [({ config }) => config.notAnObject] };
   }
   const config: Config = {};
-  const problems: string[] = [];
+  const problems: Note[] = [];
   for (const [key, it] of Object.entries(value)) {
     if (!(KEYS as readonly string[]).includes(key)) {
       const near = KEYS.find((known) => distance(known, key.toLowerCase()) <= 2);
-      problems.push(`config.json: the key “${clean(key, 40)}” is unknown${near ? `; did you mean “${near}”?` : `. Possible are ${KEYS.join(', ')}.`}`);
+      problems.push((words) => (near ? words.config.near(clean(key, 40), near) : words.config.unknown(clean(key, 40), KEYS.join(', '))));
     } else if (typeof it !== 'string') {
-      problems.push(`config.json: the value of “${key}” must be a text in quotes.`);
+      problems.push((words) => words.config.notText(key));
     } else if (key === 'mode' && it !== '' && it !== 'offer' && it !== 'request') {
-      problems.push(`config.json: “mode” is “${clean(it, 40)}”; possible are “offer” and “request”.`);
+      problems.push((words) => words.config.mode(clean(it, 40)));
     } else if (it !== '') {
       config[key as keyof Config] = it;
     }
@@ -39,27 +44,31 @@ export function configOf(text: string): { config: Config; problems: string[] } {
 }
 
 /** The most frequent faults of files that are written by hand, with the line. */
-function whyNotJson(source: string, error: Error): string {
-  if (source.trim() === '') return 'the file is empty.';
-  if (/^\s*</.test(source)) return 'the web server sent a web page (HTML) in its place.';
-  const line = (at: number): string => `line ${source.slice(0, at).split('\n').length}`;
+function whyNotJson(source: string, error: Error): Note {
+  if (source.trim() === '') return ({ config }) => config.empty;
+  if (/^\s*</.test(source)) return ({ config }) => config.html;
+  const at = (index: number, why: Note): Note => {
+    const line = String(source.slice(0, index).split('\n').length);
+    return (words) => words.config.line(line, why(words));
+  };
   // Texts are walked over, so that what is in them is not taken for a fault.
   const token = /"(?:[^"\\\n]|\\.)*"|\/\/|\/\*|#|'|[\u201c\u201d\u2018\u2019]|,(?=\s*[}\]])|"(?=\s*\n\s*")|[a-zA-Z_]\w*(?=\s*:)/g;
   let before = '';
   for (let found = token.exec(source); found; found = token.exec(source)) {
     const [it] = found;
-    const where = line(found.index);
-    if (it === ',') return `${where}: the comma before the closing bracket is one too many.`;
-    if (it === '//' || it === '/*' || it === '#') return `${where}: JSON has no comments.`;
-    if (it === '\'' || /[\u201c\u201d\u2018\u2019]/.test(it)) return `${where}: texts stand in straight double quotes ("), not in ${it}.`;
-    if (/^[a-zA-Z_]/.test(it)) return `${where}: the key ${clean(it, 40)} must stand in double quotes.`;
-    if (before && /^\s+$/.test(before)) return `${where}: a comma is missing before ${clean(it, 40)}.`;
+    const here = (why: Note) => at(found!.index, why);
+    if (it === ',') return here(({ config }) => config.comma);
+    if (it === '//' || it === '/*' || it === '#') return here(({ config }) => config.comment);
+    if (it === '\'' || /[\u201c\u201d\u2018\u2019]/.test(it)) return here(({ config }) => config.quotes(it));
+    if (/^[a-zA-Z_]/.test(it)) return here(({ config }) => config.bareKey(clean(it, 40)));
+    if (before && /^\s+$/.test(before)) return here(({ config }) => config.missingComma(clean(it, 40)));
     const rest = source.slice(token.lastIndex);
     before = /^\s*(?=")/.exec(rest)?.[0] ?? '';
     if (/^"/.test(rest)) before = ' ';
   }
-  const at = /position (\d+)/.exec(error.message)?.[1];
-  return `${at === undefined ? '' : `${line(Number(at))}: `}it is not JSON (${clean(error.message, 120)}).`;
+  const position = /position (\d+)/.exec(error.message)?.[1];
+  const why: Note = ({ config }) => config.notJson(clean(error.message, 120));
+  return position === undefined ? why : at(Number(position), why);
 }
 
 /** How many letters two words differ by. */
@@ -79,7 +88,7 @@ export interface Settings {
   /** Who named the broker. A link can be written by anybody. */
   from: 'file' | 'address' | null;
   /** What a person should know about it. */
-  notes: string[];
+  notes: Note[];
 }
 
 /**
@@ -88,12 +97,12 @@ export interface Settings {
  */
 export function settingsOf(file: Config, search: string, page: string): Settings {
   const config: Config = { ...file };
-  const notes: string[] = [];
+  const notes: Note[] = [];
   const address = new URLSearchParams(search);
   const named = address.get('broker');
   const own = config.broker !== undefined;
   if (own && named && !sameBroker(named, config.broker!, page)) {
-    notes.push(`The address of this page names another broker (${clean(named, 60)}). It is ignored: config.json names the broker of this page.`);
+    notes.push(({ config: words }) => words.otherBroker(clean(named, 60)));
   }
   if (!own) for (const key of LOGIN) delete config[key];
   for (const key of KEYS) {
@@ -107,7 +116,7 @@ export function settingsOf(file: Config, search: string, page: string): Settings
 
 /** What was typed takes over; a password that was not typed again is kept for the same login at the same broker. */
 export function settingsTyped(before: Config, typed: Pick<Config, 'broker' | 'root' | 'device' | 'user' | 'password'>, page: string): Config {
-  const after: Config = before.mode ? { mode: before.mode } : {};
+  const after: Config = { ...(before.mode ? { mode: before.mode } : {}), ...(before.lang ? { lang: before.lang } : {}) };
   for (const key of ['broker', 'root', 'device', 'user', 'password'] as const) {
     const value = key === 'password' ? typed[key] : typed[key]?.trim(); // a password may begin with a space
     if (value) after[key] = value;

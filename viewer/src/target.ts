@@ -2,14 +2,18 @@
 
 import { isId, isRoot } from './protocol.ts';
 import { clean } from './texts.ts';
+import type { ComponentWords } from './words/languages.ts';
 
 export interface Target { broker: string; root: string; device: string; viewer: string; user: string; password: string }
 
-/** What is wrong with a target, apart from the broker's address, in a sentence. */
-export function faultOf({ broker, root, device, viewer }: Target): string | null {
-  const id = (what: string, it: string) => `The ${what} “${clean(it, 64)}” has a character other than letters, digits, “-” and “_”, or is longer than 64.`;
-  return broker === '' ? 'The attribute “broker” is missing.'
-    : device === '' ? 'The attribute “device” is missing.'
-    : !isId(device) ? id('device', device) : !isId(viewer) ? id('viewer', viewer)
-    : !isRoot(root) ? `The root “${clean(root, 64)}” is not a topic.` : null;
+/** A sentence about what is wrong with a setting, in the language that is asked for. */
+export type Fault = (words: ComponentWords) => string;
+
+/** What is wrong with a target, apart from the broker's address; null: nothing. */
+export function faultOf({ broker, root, device, viewer }: Target): Fault | null {
+  for (const [attribute, value] of Object.entries({ broker, device })) if (value === '') return ({ settings }) => settings.missing(attribute);
+  for (const [attribute, value] of Object.entries({ device, viewer })) {
+    if (!isId(value)) return ({ settings }) => settings.badId(attribute, clean(value, 64));
+  }
+  return isRoot(root) ? null : ({ settings }) => settings.badRoot(clean(root, 64));
 }

@@ -1,4 +1,4 @@
-// Texts and numbers from outside, made fit to be shown. Pure.
+// Texts from outside, made fit to be shown. Pure.
 
 // Control characters, line and paragraph separators, and what turns the direction of the text around it or cannot be seen:
 // with these a name can look like another one, or move the words beside it.
@@ -12,6 +12,3 @@ export function clean(text: string, most: number): string {
   const letters = [...line];
   return letters.length <= most ? line : `${letters.slice(0, most - 1).join('').trimEnd()}…`;
 }
-
-/** A count that stays short, whatever a device says. */
-export const count = (it: number): string => (it > 99 ? '99+' : String(it));

@@ -2,29 +2,22 @@
 
 import css from './viewer.css';
 import { h, icon } from './dom.ts';
-import { selfExplaining } from './errors.ts';
 import type { Icon } from './dom.ts';
-import type { MediaHealth, Why } from './protocol.ts';
-import type { Row } from './rows.ts';
 import type { Operation } from './keys.ts';
+import { languageAmong } from './language.ts';
+import type { Language } from './language.ts';
+import { badgeKind, badgeText, panelOf } from './panel.ts';
+import type { Panel, Situation } from './panel.ts';
 import { STEPS } from './phase.ts';
-import type { Phase } from './phase.ts';
-import type { TroubleWords } from './trouble.ts';
-import { messageOf, noSoundWords, pictureWords, soundWords, stepWords, wordsFor } from './words.ts';
+import { rowsOf } from './rows.ts';
+import type { Figures } from './rows.ts';
+import { componentWords } from './words/languages.ts';
+import type { ComponentWords } from './words/languages.ts';
 
-export interface Seen {
-  name: string;
-  phase: Phase | { at: 'paused' };
-  /** Why the broker is not there; null while it is. */
-  broker: TroubleWords | null;
-  refused: boolean;
+/** All that is drawn. */
+export interface Seen extends Situation {
   /** Somebody listens to the buttons "Log in" and "Change address". */
   canAsk: boolean;
-  media: MediaHealth;
-  /** What the device says about its picture and its sound. */
-  why: Why;
-  /** A picture was shown in this session. */
-  shown: boolean;
   /** For how long the picture has stood still, in milliseconds. */
   stillFor: number | null;
   /** The broker says that the device is gone. */
@@ -34,7 +27,6 @@ export interface Seen {
   muted: boolean;
   soundBlocked: boolean;
   full: boolean;
-  goaway: boolean;
   now: number;
 }
 
@@ -42,45 +34,46 @@ export interface Actions {
   operate(operation: Operation): void; prepare(): void; retry(): void; ask(what: 'login' | 'address'): void;
 }
 
-interface Panel { icon: Icon; title: string; text: string; detail?: string; button: string | null; kind: 'calm' | 'trouble'; asks?: boolean; look?: string | null }
-
 export class View {
   readonly video = h('video', { part: 'video', playsinline: true, autoplay: true, disablepictureinpicture: false });
   readonly frame: HTMLElement;
 
   private readonly last = h('canvas', { class: 'last', 'aria-hidden': 'true' });
   private readonly panelIcon = h('div', { class: 'glyph' });
-  private readonly title = h('h2');
-  private readonly text = h('p');
-  private readonly detail = h('p', { class: 'detail' });
-  private readonly steps: HTMLElement[] = STEPS.map((step) => h('li', {}, h('i'), h('span', {}, stepWords[step].short)));
+  private readonly title = h('h2', { dir: 'auto' });
+  private readonly text = h('p', { dir: 'auto' });
+  private readonly detail = h('p', { class: 'detail', dir: 'auto', lang: 'en' });
+  private readonly steps: HTMLElement[] = STEPS.map(() => h('li', {}, h('i'), h('span', { dir: 'auto' })));
   private readonly stepper = h('ol', { class: 'steps', 'aria-hidden': 'true' }, ...this.steps);
-  private readonly action = button('action', 'play', '');
-  private readonly count = h('p', { class: 'count' });
-  private readonly login = h('button', { class: 'action', type: 'button' }, 'Log in');
-  private readonly address = h('button', { class: 'action second', type: 'button' }, 'Change address');
-  private readonly look = h('a', { class: 'look', target: '_blank', rel: 'noopener noreferrer' });
+  private readonly action = button('action', 'play');
+  private readonly count = h('p', { class: 'count', dir: 'auto' });
+  private readonly login = h('button', { class: 'action', type: 'button' });
+  private readonly address = h('button', { class: 'action second', type: 'button' });
+  private readonly look = h('a', { class: 'look', dir: 'auto', target: '_blank', rel: 'noopener noreferrer' });
   private readonly doing = h('div', { class: 'doing' }, this.action, this.login, this.address, this.count);
   private readonly panel = h('div', { class: 'panel', part: 'panel' }, this.panelIcon, this.title, this.text, this.detail, this.look, this.stepper, this.doing);
   private readonly poster = h('img', { class: 'poster', alt: '', hidden: true });
-  private readonly stillTitle = h('b');
-  private readonly stillText = h('span');
+  private readonly stillTitle = h('b', { dir: 'auto' });
+  private readonly stillText = h('span', { dir: 'auto' });
   private readonly still = h('div', { class: 'still', part: 'still', hidden: true }, icon('frozen'), h('p', {}, this.stillTitle, this.stillText));
   private readonly name = h('span', { class: 'name' });
-  private readonly badge = h('span', { class: 'badge' });
-  private readonly toggle = button('toggle', 'stop', 'Stop watching');
-  private readonly sound = button('sound', 'sound', 'Sound (m)');
-  private readonly snap = button('snap', 'snapshot', 'Save a snapshot (s)');
-  private readonly chart = button('chart', 'stats', 'Statistics (i)');
-  private readonly float = button('float', 'float', 'Picture in picture (p)');
-  private readonly expand = button('expand', 'full', 'Full screen (f)');
+  private readonly badge = h('span', { class: 'badge', dir: 'auto' });
+  private readonly toggle = button('toggle', 'stop');
+  private readonly sound = button('sound', 'sound');
+  private readonly snap = button('snap', 'snapshot');
+  private readonly chart = button('chart', 'stats');
+  private readonly float = button('float', 'float');
+  private readonly expand = button('expand', 'full');
+  private readonly bar = h('div', { class: 'bar', part: 'controls', role: 'group' },
+    this.toggle, this.sound, h('span', { class: 'gap' }), this.snap, this.chart, this.float, this.expand);
   private readonly figures = h('dl');
-  private readonly stats = h('section', { class: 'stats', part: 'stats', 'aria-label': 'Statistics', hidden: true }, this.figures);
-  private readonly toast = h('p', { class: 'toast', role: 'status' });
+  private readonly stats = h('section', { class: 'stats', part: 'stats', hidden: true }, this.figures);
+  private readonly toast = h('p', { class: 'toast', dir: 'auto', role: 'status' });
   private readonly spoken = h('p', { class: 'spoken', 'aria-live': 'polite' });
   private toastTimer: ReturnType<typeof setTimeout> | undefined;
   private idleTimer: ReturnType<typeof setTimeout> | undefined;
   private drawn = '';
+  private language: Language = languageAmong([]);
 
   constructor(root: ShadowRoot, actions: Actions) {
     root.adoptedStyleSheets = [sheet()];
@@ -88,9 +81,7 @@ export class View {
       this.poster, this.video, this.last, h('div', { class: 'shade' }), this.panel, this.still,
       h('header', { class: 'top' }, this.name, this.badge),
       this.stats,
-      h('div', { class: 'bar', part: 'controls', role: 'group', 'aria-label': 'Picture controls' },
-        this.toggle, this.sound, h('span', { class: 'gap' }), this.snap, this.chart, this.float, this.expand),
-      this.toast, this.spoken);
+      this.bar, this.toast, this.spoken);
     root.append(this.frame);
     this.toggle.onclick = () => actions.operate('watch');
     this.action.onclick = () => actions.retry();
@@ -113,19 +104,41 @@ export class View {
     for (const event of ['pointermove', 'pointerdown', 'focusin', 'keydown']) this.frame.addEventListener(event, awake, { passive: true });
     this.frame.addEventListener('pointerleave', () => this.frame.classList.add('resting'));
     awake();
+    this.speak(this.language);
+  }
+
+  /** Shows everything in this language from now on; what depends on the call changes with the next `draw`. */
+  speak(language: Language): void {
+    this.language = language;
+    this.drawn = '';
+    this.frame.lang = language.locale;
+    const { steps, panel, buttons } = this.words;
+    this.steps.forEach((one, i) => { one.querySelector('span')!.textContent = steps[STEPS[i]!].short; });
+    this.login.textContent = panel.logIn;
+    this.address.textContent = panel.changeAddress;
+    this.bar.setAttribute('aria-label', buttons.all);
+    this.stats.setAttribute('aria-label', buttons.stats);
+    label(this.snap, 'snapshot', buttons.snapshot, 's');
+    label(this.chart, 'stats', buttons.stats, 'i');
+    label(this.float, 'float', buttons.float, 'p');
+  }
+
+  private get words(): ComponentWords {
+    return componentWords[this.language.tag];
   }
 
   draw(it: Seen, controls: boolean): void {
+    const { language, words } = this;
     const { phase } = it;
     const live = phase.at === 'live' || (phase.at === 'step' && phase.step === 'picture' && it.shown);
-    const panel = panelOf(it);
+    const panel = panelOf(it, words);
     const state = phase.at === 'step' ? 'connecting' : phase.at === 'live' && phase.restarting ? 'reconnecting' : phase.at;
     const step = phase.at === 'step' ? STEPS.indexOf(phase.step) : -1;
     const waits = phase.at === 'error' ? phase : null;
     const still = panel === null && it.stillFor !== null;
     this.frame.classList.toggle('controls', controls);
-    this.count.textContent = waits !== null && waits.retryAt !== null ? countdown(waits.retryAt - it.now) : '';
-    if (still) this.stillText.textContent = `Last picture ${ago(it.stillFor!)} ago`;
+    this.count.textContent = waits !== null && waits.retryAt !== null ? countdown(waits.retryAt - it.now, language, words) : '';
+    if (still) this.stillText.textContent = words.still.last(language.ago(it.stillFor!));
 
     // The rest changes rarely; touching it each second would make screen readers and animations start again.
     const drawn = JSON.stringify([it.name, state, step, panel, it.media, it.why, it.muted, it.soundBlocked, it.full, still, it.deviceGone, it.noSound, it.canAsk, it.goaway, live, it.shown]);
@@ -136,61 +149,70 @@ export class View {
     this.frame.dataset['shown'] = String(live && it.shown && it.media.video !== 'privacy');
     this.frame.classList.toggle('dim', panel !== null);
     this.frame.classList.toggle('stale', still);
-    this.frame.setAttribute('aria-label', `Camera ${it.name}`);
-    this.video.setAttribute('aria-label', still ? `Picture of ${it.name}, standing still` : `Live picture of ${it.name}`);
+    this.frame.setAttribute('aria-label', words.spoken.frame(it.name));
+    this.video.setAttribute('aria-label', still ? words.spoken.still(it.name) : words.spoken.live(it.name));
     this.name.replaceChildren(h('bdi', {}, it.name));
     this.name.title = it.name;
     this.badge.dataset['kind'] = still ? 'bad' : badgeKind(it);
-    this.badge.textContent = still ? 'Not live' : badgeText(it);
+    this.badge.textContent = still ? words.badge.notLive : badgeText(it, words);
     this.still.hidden = !still;
-    const stillWords = it.deviceGone ? 'The camera is offline' : 'The picture has stopped';
+    const stillWords = it.deviceGone ? words.still.offline : words.still.stopped;
     this.stillTitle.textContent = stillWords;
 
     this.panel.hidden = panel === null;
-    if (panel) {
-      this.panel.dataset['kind'] = panel.kind;
-      this.panelIcon.replaceChildren(icon(panel.icon));
-      this.title.textContent = panel.title;
-      this.text.textContent = panel.text;
-      this.detail.textContent = panel.detail ?? '';
-      this.action.hidden = panel.button === null;
-      label(this.action, phase.at === 'idle' || phase.at === 'paused' ? 'play' : 'retry', '', panel.button ?? '');
-      this.login.hidden = !panel.asks || !it.canAsk || !it.refused;
-      this.address.hidden = !panel.asks || !it.canAsk;
-      this.doing.hidden = panel.button === null && this.address.hidden;
-      this.look.hidden = !panel.look;
-      if (panel.look) {
-        this.look.href = panel.look;
-        this.look.textContent = `Open ${panel.look}`;
-      }
-    }
+    if (panel) this.drawPanel(panel, it);
     this.stepper.hidden = step < 0 || panel === null || panel.kind === 'trouble' || panel.icon !== 'camera';
     this.panel.classList.toggle('quiet', !this.stepper.hidden);
     this.steps.forEach((one, i) => { one.dataset['is'] = i < step ? 'done' : i === step ? 'now' : 'next'; });
 
     const watching = phase.at !== 'idle' && phase.at !== 'paused';
-    label(this.toggle, watching ? 'stop' : 'play', watching ? 'Stop watching (k)' : 'Watch (k)');
-    const noSound = it.noSound ? noSoundWords : it.media.audio === 'ok' ? null : it.why.audio ? `${soundWords[it.media.audio]}: ${it.why.audio}` : soundWords[it.media.audio];
+    label(this.toggle, watching ? 'stop' : 'play', watching ? words.buttons.stop : words.buttons.watch, 'k');
+    this.drawSound(it, watching, live);
+    this.snap.disabled = !it.shown || it.media.video === 'privacy';
+    this.float.disabled = this.snap.disabled;
+    label(this.expand, it.full ? 'small' : 'full', words.buttons.full, 'f');
+    this.expand.setAttribute('aria-pressed', String(it.full));
+
+    const told = panel ? `${panel.title}. ${panel.text}` : still ? stillWords : live ? words.spoken.live(it.name) : '';
+    // Steps go by faster than they can be read out.
+    const said = step >= 0 && panel?.icon === 'camera' ? words.spoken.connecting(it.name) : told;
+    if (this.spoken.textContent !== said) this.spoken.textContent = said;
+  }
+
+  private drawPanel(panel: Panel, { phase, canAsk, refused }: Seen): void {
+    this.panel.dataset['kind'] = panel.kind;
+    this.panelIcon.replaceChildren(icon(panel.icon));
+    this.title.textContent = panel.title;
+    this.text.textContent = panel.text;
+    this.text.lang = panel.foreign ? 'en' : this.language.locale;
+    this.detail.textContent = panel.detail ?? '';
+    this.action.hidden = panel.button === null;
+    label(this.action, phase.at === 'idle' || phase.at === 'paused' ? 'play' : 'retry', '', '', panel.button ?? '');
+    this.login.hidden = !panel.asks || !canAsk || !refused;
+    this.address.hidden = !panel.asks || !canAsk;
+    this.doing.hidden = panel.button === null && this.address.hidden;
+    this.look.hidden = !panel.look;
+    if (!panel.look) return;
+    this.look.href = panel.look;
+    this.look.textContent = this.words.panel.open(panel.look);
+  }
+
+  private drawSound(it: Seen, watching: boolean, live: boolean): void {
+    const { words } = this;
+    const { audio } = it.media;
+    const noSound = it.noSound ? words.noSound
+      : audio === 'ok' ? null : it.why.audio ? words.soundBecause(words.sound[audio], it.why.audio) : words.sound[audio];
     // The browser wants a click before it plays sound: the button then shows its name, and stays.
     const asks = it.soundBlocked && it.muted && live && noSound === null;
-    label(this.sound, it.muted || noSound !== null ? 'muted' : 'sound', 'Sound (m)', asks ? 'Sound' : '');
+    label(this.sound, it.muted || noSound !== null ? 'muted' : 'sound', words.buttons.sound, 'm', asks ? words.buttons.sound : '');
     this.sound.classList.toggle('wanted', asks);
     this.sound.setAttribute('aria-pressed', String(!it.muted && noSound === null));
     this.sound.disabled = !watching;
     // It can be pressed all the same: fingers have no tooltip, so the reason is said then.
     this.sound.setAttribute('aria-disabled', String(watching && noSound !== null));
-    const soundNote = noSound !== null && watching ? noSound : asks ? 'The browser plays sound only after a click' : '';
-    this.sound.title = soundNote || 'Sound (m)';
-    this.sound.setAttribute('aria-description', soundNote);
-    this.snap.disabled = !it.shown || it.media.video === 'privacy';
-    this.float.disabled = this.snap.disabled;
-    label(this.expand, it.full ? 'small' : 'full', 'Full screen (f)');
-    this.expand.setAttribute('aria-pressed', String(it.full));
-
-    const words = panel ? `${panel.title}. ${panel.text}` : still ? stillWords : live ? `Live picture of ${it.name}` : '';
-    // Steps go by faster than they can be read out.
-    const said = step >= 0 && panel?.icon === 'camera' ? `Connecting to ${it.name}` : words;
-    if (this.spoken.textContent !== said) this.spoken.textContent = said;
+    const note = noSound !== null && watching ? noSound : asks ? words.buttons.clickForSound : '';
+    if (note) this.sound.title = note;
+    this.sound.setAttribute('aria-description', note);
   }
 
   /** Shows an image where there is no picture yet. */
@@ -205,10 +227,11 @@ export class View {
     this.chart.setAttribute('aria-pressed', String(open));
   }
 
-  drawStats(rows: Row[]): void {
+  drawStats(figures: Figures): void {
     if (this.stats.hidden) return;
-    this.figures.replaceChildren(...rows.map(({ term, value, note, parts }) =>
-      h('div', {}, h('dt', {}, term), h('dd', {}, value), note ? h('dd', { class: 'note' }, note) : null, parts ? partsOf(parts) : null)));
+    const rows = rowsOf(figures, this.language, this.words);
+    this.figures.replaceChildren(...rows.map(({ term, value, note, parts }) => h('div', {}, h('dt', { dir: 'auto' }, term), h('dd', { dir: 'auto' }, value),
+      note ? h('dd', { class: 'note', dir: 'auto' }, note) : null, parts ? partsOf(parts) : null)));
   }
 
   /** Keeps the picture on the screen while there is none. */
@@ -225,7 +248,11 @@ export class View {
     this.last.width = this.last.height = 0;
   }
 
-  say(text: string): void {
+  note(which: keyof ComponentWords['notes']): void {
+    this.say(this.words.notes[which]);
+  }
+
+  private say(text: string): void {
     this.toast.textContent = text;
     this.toast.classList.add('open');
     clearTimeout(this.toastTimer);
@@ -239,99 +266,34 @@ export class View {
   }
 }
 
-function panelOf(it: Seen): Panel | null {
-  const { phase } = it;
-  switch (phase.at) {
-    case 'idle':
-      return { icon: 'camera', title: it.name, text: 'Not watching', button: 'Watch', kind: 'calm' };
-    case 'offline':
-      return phase.reason === 'unknown' || phase.reason === ''
-        ? { icon: 'offline', title: 'This camera is not known here', text: `Nothing named “${it.name}” answers on this broker. The picture starts by itself when it does.`, button: null, kind: 'calm' }
-        : { icon: 'offline', title: 'The camera is offline', text: `${phase.reason === 'shutdown' ? 'It was switched off.' : 'It lost its power or its network.'} The picture starts by itself when it is back.`, button: null, kind: 'calm' };
-    case 'error': {
-      const words = wordsFor(phase.name);
-      const text = phase.name === 'bad_setting' || (words.text === '' && phase.message) ? phase.message : words.text;
-      const glyph: Icon = phase.name === 'privacy' ? 'privacy' : phase.name === 'busy' ? 'people' : phase.name === 'no_media' ? 'noCamera' : phase.next === 'stay' ? 'warning' : 'hourglass';
-      const message = messageOf(phase);
-      const detail = message !== text && !selfExplaining(phase.name) ? { detail: message } : {};
-      return { icon: glyph, title: words.title, text, ...detail, button: phase.retryAt === null ? 'Try again' : 'Try now', kind: phase.next === 'stay' ? 'trouble' : 'calm' };
-    }
-    case 'paused':
-      return { icon: 'camera', title: 'Paused', text: it.name, button: 'Watch', kind: 'calm' };
-    case 'step':
-      // Until the device has answered, nothing goes on without the broker.
-      if (STEPS.indexOf(phase.step) <= STEPS.indexOf('offer') && it.broker !== null) {
-        const { title, text, look } = it.broker;
-        return { icon: it.refused ? 'warning' : 'offline', title, text, look, button: null, asks: true, kind: it.refused ? 'trouble' : 'calm' };
-      }
-      if (phase.step !== 'picture' || it.media.video === 'ok') {
-        return { icon: 'camera', title: stepWords[phase.step].text, text: it.name, button: null, kind: 'calm' };
-      }
-      break;
-    case 'live':
-      if (phase.restarting) return { icon: 'hourglass', title: 'Connection lost', text: 'Looking for a new route. The picture goes on as soon as there is one.', button: null, kind: 'calm' };
+const countdown = (ms: number, language: Language, { panel }: ComponentWords): string =>
+  (ms > 1500 ? panel.retryIn(language.later(ms)) : panel.retrySoon);
+
+function button(name: string, glyph: Icon): HTMLButtonElement {
+  return h('button', { class: name, type: 'button' }, icon(glyph));
+}
+
+/** `written`: the text beside the icon; without one `text` is the name, and the tooltip with the key. */
+function label(it: HTMLButtonElement, glyph: Icon, text: string, shortcut = '', written = ''): void {
+  if (text) {
+    it.title = shortcut ? `${text} (${shortcut})` : text;
+    it.setAttribute('aria-label', text);
+    if (shortcut) it.setAttribute('aria-keyshortcuts', shortcut);
   }
-  if (it.media.video === 'ok' || (it.media.video === 'starting' && it.shown)) return null;
-  const words = pictureWords[it.media.video];
-  const glyph: Icon = it.media.video === 'absent' ? 'noCamera' : it.media.video === 'privacy' ? 'privacy' : 'hourglass';
-  return { icon: glyph, title: words.title, text: it.why.video ? sentence(it.why.video) : words.text, button: null, kind: 'calm' };
-}
-
-function badgeKind({ phase, media }: Seen): string {
-  if (phase.at === 'live') return phase.restarting || !pictured(media) ? 'busy' : 'live';
-  return phase.at === 'step' ? 'busy' : phase.at === 'error' ? (phase.next === 'stay' ? 'bad' : 'busy') : 'off';
-}
-
-function badgeText({ phase, media, goaway }: Seen): string {
-  const without = media.audio === 'ok' ? 'Sound only' : 'No picture';
-  switch (phase.at) {
-    case 'idle': return '';
-    case 'paused': return 'Paused';
-    case 'offline': return 'Offline';
-    case 'error': return phase.next === 'stay' ? 'Stopped' : 'Waiting';
-    case 'step': return phase.step === 'picture' && media.video !== 'ok' ? without : 'Connecting';
-    case 'live':
-      if (phase.restarting) return 'Reconnecting';
-      if (goaway) return 'Restarts soon';
-      return pictured(media) ? 'Live' : media.video === 'stalled' ? 'No new picture' : without;
-  }
-}
-
-// Live means shown: a camera that says it is starting has started.
-const pictured = (media: MediaHealth): boolean => media.video === 'ok' || media.video === 'starting';
-
-/** The device speaks in halves of sentences. */
-const sentence = (text: string): string => `${text[0]!.toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? '' : '.'}`;
-
-const ago = (ms: number): string => (ms < 60_000 ? `${Math.max(1, Math.floor(ms / 1000))} s` : ms < 3_600_000 ? `${Math.floor(ms / 60_000)} min` : 'over an hour');
-const countdown = (ms: number): string => (ms > 1500 ? `Again in ${Math.ceil(ms / 1000)} s` : 'Again in a moment');
-
-function button(name: string, glyph: Icon, text: string): HTMLButtonElement {
-  const it = h('button', { class: name, type: 'button' });
-  label(it, glyph, text);
-  return it;
-}
-
-function label(it: HTMLButtonElement, glyph: Icon, text: string, written = ''): void {
-  const key = `${glyph} ${text} ${written}`;
+  const key = `${glyph} ${written}`;
   if (it.dataset['key'] === key) return;
   it.dataset['key'] = key;
-  it.replaceChildren(icon(glyph), ...(written ? [h('span', {}, written)] : []));
-  if (!text) return;
-  it.title = text;
-  it.setAttribute('aria-label', text.replace(/ \(.\)$/, ''));
-  const shortcut = / \((.)\)$/.exec(text)?.[1];
-  if (shortcut) it.setAttribute('aria-keyshortcuts', shortcut);
+  it.replaceChildren(icon(glyph), ...(written ? [h('span', { dir: 'auto' }, written)] : []));
 }
 
 /** A bar cut in the steps' shares, and what each of them is. */
-function partsOf(parts: [string, number][]): HTMLElement {
+function partsOf(parts: [name: string, ms: number, text: string][]): HTMLElement {
   const bar = h('div', { class: 'parts', 'aria-hidden': 'true' }, ...parts.map(([, ms]) => {
     const part = h('i');
     part.style.flexGrow = String(ms);
     return part;
   }));
-  return h('dd', { class: 'note' }, bar, h('div', { class: 'names' }, ...parts.flatMap(([name, ms]) => [h('span', {}, `${name} ${ms}`), ' '])));
+  return h('dd', { class: 'note' }, bar, h('div', { class: 'names' }, ...parts.flatMap(([name, , text]) => [h('span', { dir: 'auto' }, `${name} ${text}`), ' '])));
 }
 
 let shared: CSSStyleSheet | undefined;

@@ -4,7 +4,10 @@ import { checkOf, delayOf, readClock } from '../src/clock.ts';
 import { Delays, percentile } from '../src/delay.ts';
 import type { Look } from '../src/delay.ts';
 import { readStats } from '../src/stats.ts';
-import { rowsOf } from '../src/rows.ts';
+import { languageAmong } from '../src/language.ts';
+import { rowsOf, stepTimes } from '../src/rows.ts';
+import type { ViewerStats } from '../src/stats.ts';
+import { componentWords } from '../src/words/languages.ts';
 
 /** A strip as the test picture draws it, limited-range grey already turned to RGB by the browser. */
 function strip(value: number, width = 1280, white = 255, black = 0, flip = -1): { rgba: Uint8ClampedArray; side: number } {
@@ -49,6 +52,10 @@ test('the delay survives the wrap of the clock, and clocks that disagree give no
   assert.equal(delayOf(now, (now - 60_000) % 2 ** 32), null);
 });
 
+const rows = (stats: ViewerStats, way: string | null = null, lang = 'en') => {
+  const language = languageAmong([lang]);
+  return rowsOf({ stats, steps: [['broker', 1012], ['picture', 88]], way }, language, componentWords[language.tag]);
+};
 const report = (frames: number, bytes: number, lost: number, local = 'host') => new Map(Object.entries({
   v: { type: 'inbound-rtp', kind: 'video', codecId: 'c', bytesReceived: bytes, packetsReceived: frames * 4, packetsLost: lost, framesDecoded: frames, totalProcessingDelay: frames * 0.01, timestamp: 1_700_000_000_014, estimatedPlayoutTimestamp: 1_700_000_000_000 + 2_208_988_800_000, remoteId: 'o', frameWidth: 1280, frameHeight: 720, freezeCount: 1, framesDropped: 2 },
   a: { type: 'inbound-rtp', kind: 'audio', bytesReceived: 1000, packetsReceived: 50, packetsLost: 0 },
@@ -75,22 +82,33 @@ test('figures are differences between two reports', () => {
 test('a relay is named with its own protocol', () => {
   const { stats } = readStats(report(1, 1, 0, 'relay'), null, 0);
   assert.deepEqual(stats.route, { kind: 'relay', local: 'relay', remote: 'srflx', protocol: 'tls', server: 'turns:turn.example:443' });
-  assert.equal(rowsOf(stats, []).find((row) => row.term === 'Route')?.note, 'relay – srflx, TLS by turns:turn.example:443');
+  assert.equal(rows(stats).find((row) => row.term === 'Route')?.note, 'relay – srflx, TLS by turns:turn.example:443');
 });
 test('the relay of the device is told by the device', () => {
   const { stats } = readStats(report(1, 1, 0), null, 0);
-  const rows = (way: string | null) => rowsOf(stats, [], way).filter((row) => row.term.endsWith('oute')).map((row) => [row.value, row.note]);
+  const told = (way: string | null) => rows(stats, way).filter((row) => row.term.endsWith('oute')).map((row) => [row.value, row.note]);
   const own = 'host – srflx, UDP';
-  assert.deepEqual(rows(null), [['Direct', own]]);
-  assert.deepEqual(rows('host-srflx udp'), [['Direct', own], ['Direct', 'host – srflx, UDP']]);
-  assert.deepEqual(rows('relay-prflx tls by turns:t.example:5349?transport=tcp'),
+  assert.deepEqual(told(null), [['Direct', own]]);
+  assert.deepEqual(told('host-srflx udp'), [['Direct', own], ['Direct', 'host – srflx, UDP']]);
+  assert.deepEqual(told('relay-prflx tls by turns:t.example:5349?transport=tcp'),
     [['Relay', own], ['Relay', 'relay – prflx, TLS by turns:t.example:5349?transport=tcp']]);
-  assert.deepEqual(rows('a word of a device of tomorrow'), [['Direct', own]]);
+  assert.deepEqual(told('a word of a device of tomorrow'), [['Direct', own]]);
+});
+test('figures are written as the language writes them', () => {
+  const stats: ViewerStats = {
+    ...readStats(new Map(), null, 0).stats, firstPictureMs: 1100.4, delayMs: 44, delayP95Ms: 46, delayBy: 'clock', fps: 7.25, bitrate: 2_345_678, loss: 0.012,
+    freezes: 1200, route: { kind: 'relay', local: 'relay', remote: 'host', protocol: 'udp', server: 'turn:t.example:3478' }, videoCodec: 'H264',
+  };
+  const values = (lang: string) => rows(stats, null, lang).map(({ value, note }) => (note ? `${value} | ${note}` : value).replace(/\u00a0/g, ' '));
+  assert.deepEqual(values('en'), ['1,100 ms', '44 ms | 95% within 46 ms, by the picture clock', '7.3 fps', '2.35 Mbit/s | H.264', '1.2%', '–', '1,200', 'Relay | relay – host, UDP by turn:t.example:3478']);
+  assert.deepEqual(values('de-AT').slice(1, 5), ['44 ms | 95 % unter 46 ms, nach der Bilduhr', '7,3 Bilder/s', '2,35 Mbit/s | H.264', '1,2 %']);
+  assert.deepEqual(rows(stats, null, 'de')[0]!.parts, [['Broker', 1012, '1.012'], ['Bild', 88, '88']]);
+  assert.deepEqual(stepTimes({ broker: 0, offer: 40, picture: 40.4, shown: 90 }), [['broker', 40], ['picture', 50]]);
 });
 test('nothing connected yet is no figures, and no fault', () => {
   const { stats } = readStats(new Map(), null, 0);
   assert.equal(stats.route, null);
-  assert.deepEqual(rowsOf(stats, []).map((row) => row.value), ['–', '–', '–', '–', '–', '–', '0', '–']);
+  assert.deepEqual(rows(stats).map((row) => row.value), ['–', '–', '–', '–', '–', '–', '0', '–']);
 });
 test('the delay is the surest one that is known, of the last 10 s', () => {
   const all = new Delays();

@@ -40,6 +40,10 @@ test('no file imports itself by way of others', () => {
   for (const to of [...imports.values()].flat()) assert.ok(files.includes(to) || to === 'css.d.ts', to);
   assert.deepEqual(cycle(imports), null);
 });
+test('lines of the texts are short', () => {
+  const long = files.filter((file) => file.startsWith('words')).flatMap((file) => read(file).split('\n')).filter((line) => line.length > 120);
+  assert.deepEqual(long, []);
+});
 test('files are short', () => {
   const lengths = files.map((file) => [file, read(file).split('\n').length - 1] as const);
   assert.ok(lengths.length > 30);

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { brokerUrl } from '../src/address.ts';
+import { addressFault, brokerUrl } from '../src/address.ts';
 import { Logins } from '../src/logins.ts';
 import { configOf, settingsOf, settingsTyped } from '../src/settings.ts';
 import type { Config } from '../src/settings.ts';
+import { addressWords, pageWords } from '../src/words/languages.ts';
 
 const PAGE = 'https://cameras.example.org/fanlight/';
 const FILE = { broker: '/mqtt', user: 'hall', password: 'secret', viewer: 'hall', root: 'home/v1', device: 'door', mode: 'request' };
@@ -15,7 +16,7 @@ test('a broker that the file names is not changed by the address, and that is sa
   for (const broker of ['wss://evil.example/mqtt', '//evil.example/mqtt', '/other', 'wss://cameras.example.org:444/mqtt', 'ws://cameras.example.org/mqtt', 'nonsense://x']) {
     const it = settingsOf(FILE, `?broker=${encodeURIComponent(broker)}&user=eve&viewer=eve&password=x`, PAGE);
     assert.deepEqual(it.config, FILE, broker);
-    assert.match(it.notes.join(), /names another broker/);
+    assert.match(it.notes.map((note) => note(pageWords.en)).join(), /names another broker/);
   }
   assert.deepEqual(settingsOf(FILE, '?broker=wss://cameras.example.org/mqtt', PAGE).notes, []);
 });
@@ -35,28 +36,28 @@ for (const [what, text, config, problem] of [
   ['a good file', '{"broker": "/mqtt", "device": "a"}', { broker: '/mqtt', device: 'a' }, null],
   ['a byte order mark', '\ufeff{"broker": "/mqtt"}', { broker: '/mqtt' }, null],
   ['empty values', '{"broker": "/mqtt", "user": ""}', { broker: '/mqtt' }, null],
-  ['a trailing comma', '{\n  "broker": "/mqtt",\n}', {}, /line 2: the comma before the closing bracket is one too many/],
-  ['a comma in a text before it', '{\n  "device": "a,}",\n  "broker": "/mqtt",\n\n}', {}, /line 3: the comma/],
+  ['a trailing comma', '{\n  "broker": "/mqtt",\n}', {}, /line 2: remove the comma before the closing bracket/],
+  ['a comma in a text before it', '{\n  "device": "a,}",\n  "broker": "/mqtt",\n\n}', {}, /line 3: remove the comma/],
   ['a comment', '{\n  // here\n  "broker": "/mqtt"\n}', {}, /line 2: JSON has no comments/],
-  ['an address is no comment', '{\n  "broker": "wss://b/",\n}', {}, /line 2: the comma/],
+  ['an address is no comment', '{\n  "broker": "wss://b/",\n}', {}, /line 2: remove the comma/],
   ['single quotes', "{'broker': '/mqtt'}", {}, /straight double quotes/],
   ['typographic quotes', '{\u201cbroker\u201d: \u201c/mqtt\u201d}', {}, /straight double quotes/],
-  ['a bare key', '{broker: "/mqtt"}', {}, /the key broker must stand in double quotes/],
+  ['a bare key', '{broker: "/mqtt"}', {}, /put the key broker in double quotes/],
   ['a missing comma', '{\n  "broker": "/mqtt"\n  "device": "a"\n}', {}, /line 3: a comma is missing before "device"/],
-  ['an unclosed object', '{"broker": "/mqtt"', {}, /it is not JSON/],
+  ['an unclosed object', '{"broker": "/mqtt"', {}, /this is not JSON/],
   ['nothing', ' \n', {}, /the file is empty/],
   ['a web page', '<!doctype html><title>Not found</title>', {}, /a web page \(HTML\)/],
   ['a list', '["/mqtt"]', {}, /must be one object/],
-  ['a misspelt key', '{"brokr": "/mqtt"}', {}, /“brokr” is unknown; did you mean “broker”\?/],
-  ['an unknown key', '{"broker": "/mqtt", "colour": "red"}', { broker: '/mqtt' }, /“colour” is unknown\. Possible are broker, root/],
+  ['a misspelt key', '{"brokr": "/mqtt"}', {}, /“\u2068brokr\u2069” is unknown; did you mean “broker”\?/],
+  ['an unknown key', '{"broker": "/mqtt", "colour": "red"}', { broker: '/mqtt' }, /“\u2068colour\u2069” is unknown\. Possible are broker, root/],
   ['a number', '{"broker": 1, "device": "a"}', { device: 'a' }, /“broker” must be a text in quotes/],
-  ['another mode', '{"mode": "call"}', {}, /“mode” is “call”; possible are “offer” and “request”/],
+  ['another mode', '{"mode": "call"}', {}, /“mode” is “\u2068call\u2069”; possible are “offer” and “request”/],
 ] as const) {
   test(`config.json: ${what}`, () => {
     const it = configOf(text);
     assert.deepEqual(it.config, config);
     if (problem === null) assert.deepEqual(it.problems, []);
-    else assert.match(it.problems.join('\n'), problem);
+    else assert.match(it.problems.map((note) => note(pageWords.en)).join('\n'), problem);
   });
 }
 
@@ -120,13 +121,14 @@ test('a broker is an address, or a path on the page’s own host', () => {
 });
 
 for (const [broker, why] of [
-  ['', /there is no address/], ['wss://', /not an address/], ['https//bad', /not an address.*Did you mean https:\/\/bad\?/], ['wss:/bad/mqtt', /Did you mean wss:\/\/bad\/mqtt\?/],
+  ['', /the address is missing/], ['wss://', /not an address/], ['https//bad', /not an address.*Did you mean https:\/\/bad\?/], ['wss:/bad/mqtt', /Did you mean wss:\/\/bad\/mqtt\?/],
   ['wss:bad', /Did you mean wss:\/\/bad\?/], ['wss//bad:8884/mqtt', /Did you mean wss:\/\/bad:8884\/mqtt/], ['wss:///bad', /Did you mean wss:\/\/bad/], ['broker.example.org', /Did you mean wss:\/\/broker.example.org\?/],
-  ['broker:8083/mqtt', /scheme is missing.*wss:\/\/broker:8083\/mqtt/], ['//evil.example/mqtt', /not an address/], ['/\\evil.example/', /not a path of this host/], ['/\t/evil.example/', /not a path of this host/],
-  ['mqtt', /not an address/], ['./mqtt', /not an address/], ['mqtt://host:1883', /by ws:\/\/ or wss:\/\/ only/], ['mqtts://host', /only/], ['tcp://host', /only/], ['javascript:alert(1)', /not an address/],
+  ['broker:8083/mqtt', /scheme is missing.*wss:\/\/broker:8083\/mqtt/], ['//evil.example/mqtt', /not an address/], ['/\\evil.example/', /not a path on this host/], ['/\t/evil.example/', /not a path on this host/],
+  ['mqtt', /not an address/], ['./mqtt', /not an address/], ['mqtt://host:1883', /only at ws:\/\/ or wss:\/\//], ['mqtts://host', /only/], ['tcp://host', /only/], ['javascript:alert(1)', /not an address/],
   ['wss://anna:pw@host/', /fields of their own/], ['wss://host:99999/', /not an address/], ['wss://a b/', /not an address/], ['http:\\\\bad', /Did you mean http:\/\/bad/],
 ] as const) {
-  test(`the broker ${JSON.stringify(broker)} is refused in words`, () => assert.throws(() => brokerUrl(broker, PAGE), (error: Error) => why.test(error.message) && /^broker “/.test(error.message) && !/pw/.test(error.message.replace(broker, ''))));
+  test(`the broker ${JSON.stringify(broker)} is refused in words`, () => assert.throws(() => brokerUrl(broker, PAGE), (error: Error) => why.test(error.message) && /^Broker “/.test(error.message) && !/pw/.test(error.message.replace(broker, ''))
+    && /^Broker „/.test(addressFault(error, addressWords.de))));
 }
 
 test('a path needs a page from a web server', () => assert.throws(() => brokerUrl('/mqtt', 'file:///home/me/index.html'), /web server/));

@@ -4,8 +4,10 @@ import { pauseAfter } from '../src/attendance.ts';
 import { Freshness } from '../src/freshness.ts';
 import { gridOf } from '../src/grid.ts';
 import type { LinkState, Trouble } from '../src/link.ts';
-import { clean, count } from '../src/texts.ts';
+import { languageAmong } from '../src/language.ts';
+import { clean } from '../src/texts.ts';
 import { troubleWords } from '../src/trouble.ts';
+import { componentWords } from '../src/words/languages.ts';
 
 test('texts from outside are one line, of a bounded length, and turn nothing around', () => {
   for (const [text, is] of [
@@ -18,7 +20,7 @@ test('texts from outside are one line, of a bounded length, and turn nothing aro
   assert.ok(clean('\u202e'.repeat(1e6), 40).length <= 40);
 });
 
-test('counts stay short', () => assert.deepEqual([0, 7, 99, 100, 2 ** 53 - 1].map(count), ['0', '7', '99', '99+', '99+']));
+test('counts stay short', () => assert.deepEqual([0, 7, 99, 100, 2 ** 53 - 1].map((it) => languageAmong([]).count(it, 99).text), ['0', '7', '99', '99+', '99+']));
 
 /** Frames each `every` ms from 0 to `until`. */
 const fed = (every: number, until: number): Freshness => {
@@ -106,8 +108,10 @@ test('what does not fit on one screen scrolls, and stays readable', () => {
   assert.deepEqual([gridOf(0, 370, 600, 10).spans, gridOf(1, 100, 50, 10).columns], [[], 1]);
 });
 
-const words = (trouble: Trouble, address = 'wss://b.example:8884/mqtt', page = 'https://cameras.example.org/', at: LinkState['at'] = 'down', login = false) =>
-  troubleWords({ at, message: '', trouble }, new URL(address), page, login)!;
+const words = (trouble: Trouble, address = 'wss://b.example:8884/mqtt', page = 'https://cameras.example.org/', at: LinkState['at'] = 'down', login = false, lang = 'en') => {
+  const format = languageAmong([lang]);
+  return troubleWords({ at, message: '', trouble }, { url: new URL(address), page, loginGiven: login, format, words: componentWords[format.tag] })!;
+};
 
 for (const [what, trouble, title, text] of [
   ['a wrong login', { why: 'login' }, /refused the login/, /asks for a user and a password/],
@@ -116,8 +120,8 @@ for (const [what, trouble, title, text] of [
   ['a broker that is off behind a proxy', { why: 'path', status: 502 }, /cannot be reached/, /the broker behind it does not \(HTTP 502\)/],
   ['another service', { why: 'not_mqtt' }, /cannot be reached/, /does not speak MQTT/],
   ['nobody there, or an unknown certificate', { why: 'unreachable' }, /cannot be reached/, /does not trust its certificate/],
-  ['no answer', { why: 'silent' }, /cannot be reached/, /no answer within 10 s.*firewall/],
-  ['plain from HTTPS', { why: 'mixed' }, /cannot be reached/, /wss:\/\/ only/],
+  ['no answer', { why: 'silent', afterMs: 10_000 }, /cannot be reached/, /did not answer within 10 seconds.*firewall/],
+  ['plain from HTTPS', { why: 'mixed' }, /cannot be reached/, /only brokers at wss:\/\//],
   ['a policy', { why: 'policy' }, /cannot be reached/, /content security policy.*connect-src/],
   ['no network', { why: 'offline' }, /offline/, /no network/],
   ['a broker that went away', { why: 'lost' }, /was lost/, /keeps trying/],
@@ -133,9 +137,10 @@ for (const [what, trouble, title, text] of [
 
 test('a certificate is suspected only where there is one that is not the page’s own', () => {
   assert.equal(words({ why: 'unreachable' }).look, 'https://b.example:8884/');
-  assert.match(words({ why: 'unreachable' }, 'ws://b.example:9001/').text, /host or port wrong/);
+  assert.match(words({ why: 'unreachable' }, 'ws://b.example:9001/').text, /host or port may be wrong/);
   assert.equal(words({ why: 'unreachable' }, 'ws://b.example:9001/').look, null);
   assert.equal(words({ why: 'unreachable' }, 'wss://cameras.example.org/mqtt').look, null);
   assert.match(words({ why: 'login' }, 'wss://b/', 'https://c/', 'refused', true).text, /does not accept this user with this password/);
-  for (const at of ['up', 'connecting'] as const) assert.equal(troubleWords({ at, message: '', trouble: null }, new URL('wss://b/'), 'https://c/', false), null);
+  for (const at of ['up', 'connecting'] as const) assert.equal(words({ why: 'lost' }, 'wss://b/', 'https://c/', at), null);
+  assert.match(words({ why: 'silent', afterMs: 10_000 }, 'wss://b/', 'https://c/', 'down', false, 'de').text, /wss:\/\/b hat innerhalb von 10 Sekunden nicht geantwortet/);
 });

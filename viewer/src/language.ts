@@ -1,0 +1,70 @@
+// Which language a viewer or a page speaks: `lang` of the element or of what is around it, else the browser's languages.
+
+import { Format } from './format.ts';
+import { TAGS } from './words/languages.ts';
+import type { Tag } from './words/languages.ts';
+
+/** A language that there are texts for, and how it is written where the person is (`de` and `de-CH`). */
+export class Language extends Format {
+  constructor(readonly tag: Tag, locale: string) {
+    super(locale);
+  }
+}
+
+/** The first of these languages that there are texts for (BCP 47 lookup, RFC 4647 section 3.4); English where there is none. */
+export function languageAmong(wanted: readonly string[]): Language {
+  for (const one of wanted) {
+    for (let range = one.toLowerCase(); range; range = range.slice(0, Math.max(0, range.lastIndexOf('-')))) {
+      const tag = TAGS.find((known) => known === range);
+      if (tag) return new Language(tag, localeOf(one) ?? tag);
+    }
+  }
+  return new Language('en', 'en');
+}
+
+/** A language tag as `Intl` takes it; null: it is malformed. */
+function localeOf(tag: string): string | null {
+  try {
+    return Intl.getCanonicalLocales(tag)[0] ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** The `lang` that applies to an element: its own, or the nearest around it, out of shadow trees too. Empty: nobody says. */
+export function langOf(element: Element): string {
+  for (let at: Element | null = element; at;) {
+    const near: Element | null = at.closest('[lang]');
+    if (near) return near.getAttribute('lang')!.trim();
+    const root: Node = at.getRootNode();
+    at = root instanceof ShadowRoot ? root.host : null;
+  }
+  return '';
+}
+
+/** The language of an element: its `lang`, else that of the document, else what the browser is set to. */
+export const languageOf = (element: Element): Language =>
+  languageAmong([langOf(element), document.documentElement.lang, ...navigator.languages]);
+
+const followers = new Set<() => void>();
+let observer: MutationObserver | undefined;
+const tell = (): void => {
+  for (const follower of [...followers]) follower();
+};
+
+/** Calls `changed` when the language of an element may be another one, until the returned function is called. */
+export function followLanguage(element: Element, changed: () => void): () => void {
+  if (!observer) addEventListener('languagechange', tell);
+  observer ??= new MutationObserver(tell);
+  followers.add(changed);
+  for (let root: Node | null = element.getRootNode(); root; root = root instanceof ShadowRoot ? root.host.getRootNode() : null) {
+    observer.observe(root, { subtree: true, attributes: true, attributeFilter: ['lang'] });
+  }
+  return () => {
+    followers.delete(changed);
+    if (followers.size) return;
+    observer?.disconnect();
+    observer = undefined;
+    removeEventListener('languagechange', tell);
+  };
+}

@@ -1,0 +1,120 @@
+// What a viewer says in each state: the panel in the middle, and the badge beside the name. Pure.
+
+import type { Icon } from './dom.ts';
+import { isErrorName, selfExplaining } from './errors.ts';
+import type { Doing, Phase } from './phase.ts';
+import { STEPS } from './phase.ts';
+import type { MediaHealth, Why } from './protocol.ts';
+import type { TroubleWords } from './trouble.ts';
+import type { ComponentWords } from './words/languages.ts';
+
+/** What is known of a call, as far as texts depend on it. */
+export interface Situation {
+  name: string;
+  phase: Phase | { at: 'paused' };
+  /** Why the broker is not there; null while it is. */
+  broker: TroubleWords | null;
+  /** The broker refused the login. */
+  refused: boolean;
+  media: MediaHealth;
+  /** What the device says about its picture and its sound. */
+  why: Why;
+  /** A picture was shown in this session. */
+  shown: boolean;
+  /** The device announced that it will end the session. */
+  goaway: boolean;
+}
+
+export interface Panel {
+  icon: Icon;
+  title: string;
+  text: string;
+  /** What device, broker or browser say themselves, mostly in English. */
+  detail?: string;
+  button: string | null;
+  kind: 'calm' | 'trouble';
+  asks?: boolean;
+  look?: string | null;
+  /** `text` is a sentence of the device, in English. */
+  foreign?: boolean;
+}
+
+/** The panel over the picture; null: the picture speaks for itself. */
+export function panelOf(it: Situation, words: ComponentWords): Panel | null {
+  const { phase } = it;
+  const { panel } = words;
+  const calm = { button: null, kind: 'calm' } as const;
+  switch (phase.at) {
+    case 'idle':
+      return { ...calm, icon: 'camera', title: it.name, text: panel.notWatching, button: panel.watch };
+    case 'paused':
+      return { ...calm, icon: 'camera', title: panel.paused, text: it.name, button: panel.watch };
+    case 'offline':
+      return { ...calm, icon: 'offline', ...offline(phase.reason, it.name, words) };
+    case 'error':
+      return failed(phase, words);
+    case 'step':
+      // Until the device has answered, nothing continues without the broker.
+      if (STEPS.indexOf(phase.step) <= STEPS.indexOf('offer') && it.broker !== null) {
+        const kind = it.refused ? 'trouble' : 'calm';
+        return { ...it.broker, icon: it.refused ? 'warning' : 'offline', button: null, asks: true, kind };
+      }
+      if (phase.step !== 'picture' || it.media.video === 'ok') {
+        return { ...calm, icon: 'camera', title: words.steps[phase.step].text, text: it.name };
+      }
+      break;
+    case 'live':
+      if (phase.restarting) return { ...calm, icon: 'hourglass', ...panel.rerouting };
+  }
+  const { video } = it.media;
+  if (video === 'ok' || (video === 'starting' && it.shown)) return null;
+  const icon = video === 'absent' ? 'noCamera' : video === 'privacy' ? 'privacy' : 'hourglass';
+  const said = it.why.video === null ? {} : { text: sentence(it.why.video), foreign: true };
+  return { ...calm, icon, ...words.picture[video], ...said };
+}
+
+function offline(reason: string, name: string, { panel }: ComponentWords): { title: string; text: string } {
+  const { unknown, offline: known } = panel;
+  if (reason === 'unknown' || reason === '') return { title: unknown.title, text: unknown.text(name) };
+  return { title: known.title, text: reason === 'shutdown' ? known.switchedOff : known.lost };
+}
+
+function failed(phase: Phase & { at: 'error' }, words: ComponentWords): Panel {
+  const { name, next, retryAt } = phase;
+  const { title, text: known } = isErrorName(name) ? words.errors[name] : words.unknownError;
+  const message = messageOf(phase, words);
+  const text = known || message;
+  const icon: Icon = name === 'privacy' ? 'privacy' : name === 'busy' ? 'people' : name === 'no_media' ? 'noCamera' : next === 'stay' ? 'warning' : 'hourglass';
+  const button = retryAt === null ? words.panel.tryAgain : words.panel.tryNow;
+  return { icon, title, text, ...(message !== text && !selfExplaining(name) ? { detail: message } : {}), button, kind: next === 'stay' ? 'trouble' : 'calm' };
+}
+
+/** What is said about an error besides the text for its name. */
+export const messageOf = ({ doing, message }: { doing: Doing | null; message: string }, words: ComponentWords): string =>
+  (doing === null ? message : words.doing[doing](message));
+
+export function badgeKind({ phase, media }: Situation): string {
+  if (phase.at === 'live') return phase.restarting || !pictured(media) ? 'busy' : 'live';
+  return phase.at === 'step' ? 'busy' : phase.at === 'error' ? (phase.next === 'stay' ? 'bad' : 'busy') : 'off';
+}
+
+export function badgeText({ phase, media, goaway }: Situation, { badge }: ComponentWords): string {
+  const without = media.audio === 'ok' ? badge.soundOnly : badge.noPicture;
+  switch (phase.at) {
+    case 'idle': return '';
+    case 'paused': return badge.paused;
+    case 'offline': return badge.offline;
+    case 'error': return phase.next === 'stay' ? badge.stopped : badge.waiting;
+    case 'step': return phase.step === 'picture' && media.video !== 'ok' ? without : badge.connecting;
+    case 'live':
+      if (phase.restarting) return badge.reconnecting;
+      if (goaway) return badge.restarts;
+      return pictured(media) ? badge.live : media.video === 'stalled' ? badge.stalled : without;
+  }
+}
+
+// Live means shown: a camera that says it is starting has started.
+const pictured = (media: MediaHealth): boolean => media.video === 'ok' || media.video === 'starting';
+
+/** The device writes half sentences. */
+const sentence = (text: string): string => `${text[0]!.toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? '' : '.'}`;

@@ -1,0 +1,362 @@
+// Deutsch. Was fehlt oder zu viel ist, meldet der Typ; die Regeln stehen in `en.ts`.
+
+import { isolated } from '../format.ts';
+import type * as en from './en.ts';
+
+const privacy = { title: 'Privatsphäre ist an', text: 'Die Kamera wurde absichtlich abgedeckt oder ausgeschaltet.' };
+const unreached = 'Der Broker ist nicht erreichbar';
+
+export const component: typeof en.component = {
+  camera: 'Kamera',
+
+  steps: {
+    broker: { short: 'Broker', text: 'Verbindung zum Broker wird aufgebaut' },
+    device: { short: 'Gerät', text: 'Kamera wird gesucht' },
+    offer: { short: 'Anfrage', text: 'Kamera wird angefragt' },
+    route: { short: 'Weg', text: 'Netzwerkweg wird gesucht' },
+    secure: { short: 'Schlüssel', text: 'Verschlüsselung wird aufgebaut' },
+    picture: { short: 'Bild', text: 'Warten auf das erste Bild' },
+  },
+
+  errors: {
+    bad_request: {
+      title: 'Die Kamera hat die Anfrage nicht verstanden',
+      text: 'Seite und Kamera passen vielleicht nicht zusammen. Am besten beide aktualisieren.',
+    },
+    bad_sdp: {
+      title: 'Kamera und Browser verstehen sich nicht',
+      text: 'Die Sitzungsbeschreibung (SDP) ist für einen von beiden nicht lesbar. Browser oder Kamera aktualisieren.',
+    },
+    unauthorized: {
+      title: 'Zuschauen nicht erlaubt',
+      text: 'Die Kamera lässt diesen Zuschauer nicht zu. Zugang gibt es beim Besitzer der Kamera.',
+    },
+    auth_required: {
+      title: 'Zugangstoken fehlt',
+      text: 'Die Kamera verlangt ein Token, und diese Seite hat keines. Zugang gibt es beim Besitzer der Kamera.',
+    },
+    stale_nonce: { title: 'Neue Anfrage', text: 'Das Zugangstoken kam zu spät.' },
+    clock_unsynced: {
+      title: 'Die Uhr der Kamera ist noch nicht gestellt',
+      text: 'Ohne Uhrzeit kann die Kamera keinen Zugang prüfen. Das dauert meist weniger als eine Minute.',
+    },
+    forbidden: {
+      title: 'Nicht erlaubt', text: 'Das Zugangstoken reicht dafür nicht aus. Zugang gibt es beim Besitzer der Kamera.',
+    },
+    no_session: { title: 'Neuer Versuch', text: 'Die Kamera kennt diese Sitzung nicht mehr.' },
+    timeout: { title: 'Keine Antwort', text: 'Die Kamera hat nicht rechtzeitig geantwortet.' },
+    ice_timeout: {
+      title: 'Kein Weg zur Kamera',
+      text: 'Zwischen Kamera und Browser fand sich kein Netzwerkweg. Vielleicht blockiert ihn eine Firewall.',
+    },
+    conflict: { title: 'Neuer Versuch', text: 'Nachrichten gingen verloren oder kamen in falscher Reihenfolge an.' },
+    gone: { title: 'Neuer Versuch', text: 'Diese Sitzung ist bereits beendet.' },
+    too_large: {
+      title: 'Die Anfrage ist zu groß', text: 'Das Angebot des Browsers ist größer, als die Kamera erlaubt.',
+    },
+    no_common_codec: {
+      title: 'Dieser Browser kann das nicht abspielen',
+      text: 'Die Kamera sendet H.264. Das spielt dieser Browser nicht ab, ein anderer schon.',
+    },
+    version: {
+      title: 'Die Versionen passen nicht zusammen',
+      text: 'Die Kamera verwendet eine andere Version des Protokolls. Kamera oder Seite aktualisieren.',
+    },
+    rate_limited: { title: 'Kurze Pause', text: 'Es gab zu viele Versuche in kurzer Zeit.' },
+    privacy,
+    no_media: { title: 'Weder Kamera noch Mikrofon', text: 'Das Gerät ist online, hat aber nichts zu senden.' },
+    replaced: { title: 'Anderswo geöffnet', text: 'Ein anderes Fenster hat dieses Bild übernommen.' },
+    shutdown: { title: 'Die Kamera schaltet sich aus', text: 'Das Bild kommt zurück, sobald sie wieder da ist.' },
+    expired: { title: 'Die Sitzung ist abgelaufen', text: 'Eine neue wird angefragt.' },
+    ice_failed: {
+      title: 'Der Weg ist unterbrochen', text: 'Der Netzwerkweg ging verloren, und ein anderer fand sich nicht.',
+    },
+    dtls_failed: { title: 'Keine verschlüsselte Verbindung', text: 'Die Verschlüsselung (DTLS) kam nicht zustande.' },
+    consent_lost: {
+      title: 'Die Verbindung wurde geschlossen', text: 'Die Kamera hat von diesem Browser nichts mehr empfangen.',
+    },
+    flood: { title: 'Kurze Pause', text: 'Diese Seite hat mehr Nachrichten gesendet, als die Kamera annimmt.' },
+    internal: { title: 'Die Kamera hat eine Störung', text: 'In der Kamera ist etwas schiefgegangen.' },
+    busy: { title: 'Alle Plätze sind belegt', text: 'Es sehen schon so viele zu, wie die Kamera erlaubt.' },
+    out_of_resources: {
+      title: 'Die Kamera ist ausgelastet', text: 'Für einen weiteren Zuschauer fehlt ihr Speicher oder Rechenleistung.',
+    },
+    hash_mismatch: {
+      title: 'Die Antwort gehört zu einer anderen Anfrage',
+      text: 'Vielleicht wurde sie unterwegs verändert. Deshalb wurde sie abgelehnt.',
+    },
+    no_picture: {
+      title: 'Es kommt kein Bild', text: 'Die Verbindung steht, bringt aber kein Bild. Sie wird neu aufgebaut.',
+    },
+    no_webrtc: {
+      title: 'Dieser Browser kann kein Live-Bild zeigen',
+      text: 'Er unterstützt WebRTC nicht, oder es ist abgeschaltet.',
+    },
+    publish_refused: {
+      title: 'Der Broker erlaubt das nicht',
+
+      text: 'Mit diesem Login darf diese Kamera nicht angefragt werden. Das bestimmt die Zugriffsliste des Brokers.',
+    },
+    bad_setting: { title: 'Eine Einstellung stimmt nicht', text: '' },
+    device_left: { title: 'Die Kamera hat die Sitzung beendet', text: 'Die Verbindung wird neu aufgebaut.' },
+  },
+  unknownError: { title: 'Etwas ist schiefgegangen', text: 'Die Kamera nennt einen unbekannten Grund.' },
+
+  doing: {
+    prepare: (said) => `Die Verbindung ließ sich nicht vorbereiten: ${said}`,
+    restart: (said) => `Der ICE-Neustart ist fehlgeschlagen: ${said}`,
+    take_answer: (said) => `Der Browser lehnt die Antwort der Kamera ab: ${said}`,
+    take_offer: (said) => `Der Browser lehnt das Angebot der Kamera ab: ${said}`,
+    take_candidates: (said) => `Der Browser lehnt die Kandidaten der Kamera ab: ${said}`,
+  },
+
+  picture: {
+    starting: { title: 'Die Kamera startet', text: 'Das Bild erscheint gleich.' },
+    stalled: {
+      title: 'Die Kamera reagiert nicht',
+      text: 'Sie ist angeschlossen, liefert aber keine neuen Bilder. Das Gerät versucht, sie neu zu starten.',
+    },
+    absent: {
+      title: 'Keine Kamera angeschlossen',
+      text: 'Das Gerät ist online. Das Bild erscheint, sobald eine Kamera angesteckt wird.',
+    },
+    privacy,
+    refused: {
+      title: 'Dieser Browser kann das Bild nicht abspielen',
+      text: 'Die Kamera sendet H.264. Das spielt dieser Browser nicht ab, ein anderer schon.',
+    },
+  },
+
+  sound: {
+    starting: 'Das Mikrofon startet',
+    stalled: 'Das Mikrofon reagiert nicht',
+    absent: 'Kein Mikrofon angeschlossen',
+    privacy: 'Das Mikrofon wurde absichtlich ausgeschaltet',
+    refused: 'Dieser Browser kann den Ton nicht abspielen',
+  },
+  soundBecause: (what, said) => `${what}: ${isolated(said)}`,
+  noSound: 'Diese Kamera hat keinen Ton',
+
+  panel: {
+    notWatching: 'Das Bild ist aus',
+    paused: 'Pausiert',
+    watch: 'Ansehen',
+    tryAgain: 'Noch einmal versuchen',
+    tryNow: 'Jetzt versuchen',
+    retryIn: (when) => `Nächster Versuch ${when}`,
+    retrySoon: 'Nächster Versuch gleich',
+    logIn: 'Anmelden',
+    changeAddress: 'Adresse ändern',
+    open: (url) => `${url} öffnen`,
+    unknown: {
+      title: 'Diese Kamera ist hier nicht bekannt',
+      text: (name) =>
+        `Auf diesem Broker antwortet keine Kamera „${isolated(name)}“. Das Bild startet, sobald sie sich meldet.`,
+    },
+    offline: {
+      title: 'Die Kamera ist offline',
+      switchedOff: 'Sie wurde ausgeschaltet. Das Bild startet, sobald sie wieder da ist.',
+      lost: 'Sie hat keinen Strom oder kein Netz mehr. Das Bild startet, sobald sie wieder da ist.',
+    },
+    rerouting: {
+      title: 'Verbindung unterbrochen',
+      text: 'Ein neuer Weg wird gesucht. Das Bild läuft weiter, sobald er gefunden ist.',
+    },
+  },
+
+  badge: {
+    paused: 'Pausiert', offline: 'Offline', stopped: 'Beendet', waiting: 'Wartet', connecting: 'Verbindet',
+    reconnecting: 'Verbindet neu',
+    restarts: 'Startet bald neu', live: 'Live', notLive: 'Nicht live', soundOnly: 'Nur Ton', noPicture: 'Kein Bild',
+    stalled: 'Kein neues Bild',
+  },
+
+  still: {
+    stopped: 'Das Bild steht',
+    offline: 'Die Kamera ist offline',
+    last: (ago) => `Letztes Bild ${ago}`,
+  },
+
+  spoken: {
+    frame: (name) => `Kamera ${isolated(name)}`,
+    live: (name) => `Live-Bild von ${isolated(name)}`,
+    still: (name) => `Stehendes Bild von ${isolated(name)}`,
+    connecting: (name) => `Verbindung zu ${isolated(name)} wird aufgebaut`,
+  },
+
+  buttons: {
+    all: 'Bedienung',
+    watch: 'Ansehen',
+    stop: 'Beenden',
+    sound: 'Ton',
+    clickForSound: 'Der Browser spielt den Ton erst nach einem Klick',
+    snapshot: 'Bild speichern',
+    stats: 'Statistik',
+    float: 'Bild im Bild',
+    full: 'Vollbild',
+  },
+
+  notes: {
+    saved: 'Bild gespeichert',
+    nothingToSave: 'Kein Bild zum Speichern da',
+    noFull: 'Der Browser erlaubt hier kein Vollbild',
+    noFloat: 'Der Browser erlaubt hier kein Bild im Bild',
+  },
+
+  stats: {
+    first: 'Erstes Bild', delay: 'Verzögerung', rate: 'Bildrate', bitrate: 'Bitrate', loss: 'Paketverlust',
+    roundTrip: 'Umlaufzeit',
+    freezes: 'Aussetzer', route: 'Weg', ownRoute: 'Weg der Kamera', direct: 'Direkt', relay: 'Relay',
+    clock: 'nach der Bilduhr', capture: 'nach der Aufnahmezeit', estimate: 'geschätzt',
+    within: (share, time, by) => `${share} unter ${time}, ${by}`,
+    fps: (frames) => `${frames} Bilder/s`,
+    mbit: (rate) => `${rate} Mbit/s`,
+    kbit: (rate) => `${rate} kbit/s`,
+    by: (route, server) => `${route} über ${server}`,
+  },
+
+  settings: {
+    missing: (attribute) => `Das Attribut „${attribute}“ fehlt.`,
+    badId: (attribute, value) =>
+      `Das Attribut „${attribute}“ ist „${isolated(value)}“. `
+      + 'Erlaubt sind nur Buchstaben ohne Umlaute, Ziffern, „-“ und „_“, höchstens 64.',
+    badRoot: (value) => `Das Attribut „root“ ist „${isolated(value)}“, und das ist kein Topic.`,
+  },
+
+  trouble: {
+    login: {
+      title: 'Der Broker hat das Login abgelehnt',
+      wrong: (place) => `${place} akzeptiert diesen Benutzer mit diesem Passwort nicht.`,
+      needed: (place) => `${place} verlangt Benutzer und Passwort.`,
+    },
+    version: { title: 'Der Broker ist zu alt', text: (place) => `${place} unterstützt weder MQTT 5 noch MQTT 3.1.1.` },
+    offline: {
+      title: 'Dieses Gerät ist offline',
+      text: (place) => `Ohne Netz ist ${place} nicht erreichbar. Sobald es wieder da ist, verbindet sich die Seite.`,
+    },
+    lost: {
+      title: 'Die Verbindung zum Broker ist abgebrochen',
+      text: (place) => `${place} antwortet nicht mehr. Die Seite versucht es weiter.`,
+    },
+    unreached,
+    mixed: (place) =>
+      `Diese Seite kam über HTTPS. Browser erlauben dann nur Broker mit wss://. Die Adresse ist ${place}.`,
+    policy: (place) =>
+      `Die Content-Security-Policy dieser Seite erlaubt ${place} nicht. `
+      + 'Auf dem Webserver gehört die Adresse zu connect-src.',
+    silent: (place, time) =>
+      `${place} hat innerhalb von ${time} nicht geantwortet. `
+      + 'Vielleicht ist die Adresse falsch, oder eine Firewall blockiert die Verbindung. '
+      + 'Die Seite versucht es weiter.',
+    notMqtt: (place) =>
+      `Unter ${place} antwortet ein Server, der kein MQTT spricht. `
+      + 'Port oder Pfad gehören wohl zu einem anderen Dienst.',
+    behind: (place, status) =>
+      `Der Webserver antwortet unter ${place}, der Broker dahinter aber nicht (HTTP ${status}). Läuft der Broker?`,
+    path: (place, status) =>
+      `Unter ${place} antwortet ein Webserver, aber kein Broker${status === null ? '' : ` (HTTP ${status})`}. `
+      + 'Wahrscheinlich stimmt der Pfad oder der Port nicht. Viele Broker verwenden den Pfad /mqtt.',
+    untrusted: (place) =>
+      `Keine Verbindung zu ${place}. `
+      + 'Vielleicht ist der Broker aus, die Adresse falsch oder das Zertifikat für den Browser nicht vertrauenswürdig. '
+      + 'Liegt es am Zertifikat, warnt der Browser beim Öffnen des Links unten. Die Seite versucht es weiter.',
+    unreachable: (place) =>
+      `Keine Verbindung zu ${place}. Vielleicht ist der Broker aus, oder Host oder Port sind falsch. `
+      + 'Es muss der Port für WebSocket sein. Die Seite versucht es weiter.',
+  },
+};
+
+export const address: typeof en.address = {
+  fault: (broker, why) => `Broker „${isolated(broker)}“: ${why}`,
+  how: 'Möglich sind wss://host:port/pfad oder ein Pfad auf dem Host dieser Seite wie /mqtt.',
+  empty: 'Die Adresse fehlt.',
+  notAnAddress: 'Das ist keine Adresse.',
+  noServer: 'Ein Pfad geht nur auf einer Seite von einem Webserver. Sonst ws://host:port/pfad oder wss://… angeben.',
+  notThisHost: 'Das ist kein Pfad auf diesem Host.',
+  misspelt: (better) => `Das ist keine Adresse, denn nach dem Schema muss „://“ stehen. Vielleicht ${better}?`,
+  noScheme: (better) => `Das ist keine Adresse, denn das Schema fehlt. Vielleicht ${better}?`,
+  scheme: 'Ein Browser erreicht einen Broker nur über ws:// oder wss://.',
+  login: 'Benutzer und Passwort gehören nicht in die Adresse. Sie haben eigene Felder.',
+};
+
+export const page: typeof en.page = {
+  direction: 'ltr',
+
+  fixed: {
+    skip: 'Zu den Bildern', cameras: 'Kameras', find: 'Kamera suchen', broker: 'Broker', user: 'Benutzer',
+    password: 'Passwort',
+    remember: 'Auf diesem Gerät merken', rememberNote: 'Sonst gilt das Login, bis dieser Tab geschlossen wird.',
+    more: 'Mehr',
+    camera: 'Kamera', any: 'alle', root: 'Topic-Wurzel', cancel: 'Abbrechen', connect: 'Verbinden',
+  },
+
+  broker: {
+    none: 'Kein Broker', connecting: 'Verbindet mit Broker', up: 'Broker verbunden', down: 'Broker nicht verbunden',
+    refused: 'Login abgelehnt',
+  },
+  change: 'Verbindung ändern',
+  changeFrom: (state) => `${state}: Verbindung ändern`,
+  logIn: 'Anmelden',
+  changeAddress: 'Adresse ändern',
+  connect: 'Verbinden',
+  open: (url) => `${url} öffnen`,
+  close: 'Meldung schließen',
+
+  hint: {
+    wrong: 'Die Adresse des Brokers stimmt nicht',
+    noBroker: { title: 'Noch kein Broker', text: 'Es fehlt die Adresse des MQTT-Brokers, bei dem die Kameras sind.' },
+    choose: { title: 'Kamera auswählen', text: 'Es gehen auch mehrere zugleich.' },
+    empty: {
+      title: 'Noch keine Kameras', text: 'Eine Kamera erscheint hier, sobald ihr Daemon diesen Broker erreicht.',
+    },
+    looking: 'Kameras werden gesucht',
+  },
+
+  dialog: {
+    logIn: 'Anmelden', change: 'Verbindung ändern', connect: 'Mit einem Broker verbinden',
+    sentTo: (place) => `Benutzer und Passwort gehen an den Broker ${place} und an niemanden sonst.`,
+    meet: 'Kameras und Seite treffen sich bei einem MQTT-Broker. Die Seite erreicht ihn über WebSocket.',
+    fromLink: (place) =>
+      `Der geöffnete Link nennt den Broker ${isolated(place)}. `
+      + 'Ein Passwort nur eingeben, wenn dieser Broker bekannt ist.',
+  },
+
+  list: {
+    watching: (viewers) => viewers.of({ one: `${viewers.text} sieht zu`, other: `${viewers.text} sehen zu` }),
+    hidden: (cameras) =>
+      `${cameras.text} weitere ${cameras.of({ one: 'ist', other: 'sind' })} ausgeblendet.`
+      + ' Ein Teil des Namens genügt zum Finden.',
+    noneFound: 'Keine Kamera heißt so.',
+    online: 'Online', starting: 'Kamera startet', stalled: 'Kamera reagiert nicht', absent: 'Keine Kamera',
+    privacy: 'Privatsphäre ist an',
+    pictureStopped: 'Bild steht', connectionLost: 'Verbindung unterbrochen', liveNoBroker: 'Live, aber ohne Broker',
+    unknown: 'Unbekannt',
+    wasOnline: 'Unbekannt, war online', wasOffline: 'Unbekannt, war offline', unheard: 'Noch kein Status',
+    switchedOff: 'Offline: ausgeschaltet', offlineLost: 'Offline: Verbindung verloren',
+    offline: (said) => `Offline: ${isolated(said)}`,
+  },
+
+  config: {
+    unreadable: (why) => `config.json ist nicht lesbar: ${why}`,
+    http: (status) => `Der Webserver antwortet mit HTTP ${status}.`,
+    noServer: 'Der Webserver antwortet nicht.',
+    notAnObject: 'config.json muss genau ein Objekt sein: { "broker": "wss://…" }',
+    near: (key, known) => `config.json: Den Schlüssel „${isolated(key)}“ gibt es nicht. Vielleicht „${known}“?`,
+    unknown: (key, all) => `config.json: Den Schlüssel „${isolated(key)}“ gibt es nicht. Möglich sind ${all}.`,
+    notText: (key) => `config.json: Der Wert von „${key}“ muss ein Text in Anführungszeichen sein.`,
+    mode: (value) => `config.json: „mode“ ist „${isolated(value)}“. Möglich sind „offer“ und „request“.`,
+    empty: 'Die Datei ist leer.',
+    html: 'Der Webserver hat stattdessen eine Webseite (HTML) geschickt.',
+    line: (line, why) => `Zeile ${line}: ${why}`,
+    comma: 'Das Komma vor der schließenden Klammer muss weg.',
+    comment: 'JSON kennt keine Kommentare.',
+    quotes: (mark) => `Texte stehen in geraden doppelten Anführungszeichen ("), nicht in ${mark}.`,
+    bareKey: (key) => `Der Schlüssel ${key} gehört in doppelte Anführungszeichen.`,
+    missingComma: (before) => `Vor ${before} fehlt ein Komma.`,
+    notJson: (said) => `Das ist kein JSON (${said}).`,
+    otherBroker: (named) =>
+      `Die Adresse dieser Seite nennt einen anderen Broker (${isolated(named)}). Es gilt aber der aus config.json.`,
+  },
+};
+
+export const noScript = 'Diese Seite braucht JavaScript, um Live-Bilder zu zeigen.';
