@@ -10,7 +10,7 @@ use super::{
 
 /// Reads `[broker]`.
 pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> Broker {
-    // What follows from a URL that nobody knows would be noise: nothing is said against this one.
+    // A wrong URL is reported once. This placeholder causes no further problems.
     let unknown = || Url { transport: Transport::Tls, host: String::new(), port: 0, path: String::new() };
     let Url { transport, host, port, path } = section.unshown("url", parse_url).unwrap_or_else(unknown);
     let mut broker = Broker { transport, host, port, path, ..Broker::default() };
@@ -21,7 +21,8 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> 
     let key = section.optional("key_file", absolute);
     for (one, other) in [("certificate_file", "key_file"), ("key_file", "certificate_file")] {
         if section.has(one) && !section.has(other) {
-            section.problem(one, format!("needs {other}: a client certificate is of no use without its key, and a key without its certificate"));
+            let why = "a client certificate and its key work only together";
+            section.problem(one, format!("needs {other}: {why}"));
         }
     }
     if let Some(key) = &key {
@@ -34,45 +35,49 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> 
     if !broker.transport.is_tls() && is_loopback(&broker.host) && broker.login.is_none() && !section.has("user") {
         section.warning(
             "url",
-            "there is no user: where this broker takes clients without a login, every program on this board can watch; \
+            "no user is set: if this broker accepts clients without a login, every program on this board can watch; \
              give the broker users and passwords, and set user and password_file",
         );
     }
     if !broker.transport.is_tls() {
         for name in ["ca_file", "certificate_file", "key_file", "alpn"] {
             if section.has(name) && (name != "alpn" || !broker.alpn.is_empty()) {
-                section.problem(name, "needs TLS: broker.url begins with mqtts:// or wss:// then");
+                section.problem(name, "needs TLS: use mqtts:// or wss:// in broker.url");
             }
         }
     }
     broker
 }
 
-/// Reads `[access]`; the link decides what is possible.
+/// Reads `[access]`. What it allows depends on the broker's URL.
 pub(super) fn access(section: &mut Section<'_, '_, '_>, broker: &Broker) -> Access {
     let mode = section.optional("mode", |text| (text == "broker").then_some(Access::Broker));
     let mut written = true;
     section.flag("the_broker_can_watch", &mut written);
     if !written {
-        section.problem("the_broker_can_watch", "false is not possible with mode = \"broker\": whoever controls the broker can watch; true says that you know");
+        section.problem(
+            "the_broker_can_watch",
+            "false is not possible with mode = \"broker\": whoever controls the broker can watch; true accepts this",
+        );
     }
     let known = !broker.host.is_empty();
     if mode.is_some() && known && !broker.transport.is_tls() && !is_loopback(&broker.host) {
         section.problem(
             "mode",
-            "\"broker\" needs a link on which nobody else can listen in: mqtts:// or wss:// in broker.url, or a broker on this board (mqtt://127.0.0.1)",
+            "\"broker\" needs a link that nobody can eavesdrop on: mqtts:// or wss:// in broker.url, \
+             or a broker on this board (mqtt://127.0.0.1)",
         );
     }
     mode.unwrap_or(Access::Broker)
 }
 
-/// Reads the user and the password that goes with it.
+/// Reads a user and its password.
 pub(super) fn login(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> Option<Login> {
     let user = section.optional("user", |text| one_line(text, 256).then(|| text.to_owned()));
     let password = secret(section, PASSWORD, around);
     for name in ["password_file", "password_credential"] {
         if section.has(name) && !section.has("user") {
-            section.problem(name, "needs user: a password belongs to somebody");
+            section.problem(name, "needs user: a password belongs to a user");
         }
     }
     user.map(|user| Login { user, password: password.unwrap_or_else(|| Secret::new("")) })

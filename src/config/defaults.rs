@@ -1,4 +1,4 @@
-//! What holds where the file says nothing; the table in `keys` says the same to users, and a test holds both together.
+//! The default values. The table in `keys` documents them, and a test compares the two.
 
 use std::{collections::BTreeMap, time::Duration};
 

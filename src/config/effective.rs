@@ -1,5 +1,4 @@
-//! A configuration, written out as the file that says the same. Secrets are named by where they were read from, never
-//! shown.
+//! Writes a configuration as TOML. Secrets are never shown: their keys name the file or credential they came from.
 
 use std::fmt::Write as _;
 
@@ -8,12 +7,12 @@ use toml::{Table, Value};
 use super::{
     Access, Config, IceLogin, Login, Origin, Secret,
     keys::{KEYS, TABLES},
-    secret::{Keys, PASSWORD, SHARED},
+    secret::{PASSWORD, SHARED, SecretKeys},
     url::url_text,
 };
 
 impl Config {
-    /// Every key that is set, defaults included, as TOML that reads back as this same configuration.
+    /// Every key with a value, including defaults, as TOML. Reading it gives this configuration again.
     pub fn to_toml(&self) -> String {
         let mut out = String::new();
         for &table in TABLES {
@@ -34,7 +33,7 @@ impl Config {
         out
     }
 
-    /// What a key says, as it would be written; `None`: nothing is set. ICE servers are one list.
+    /// The value of a key as TOML. `None` if it has none. The ICE servers are one list.
     pub(super) fn value(&self, table: &str, name: &str) -> Option<Value> {
         match table {
             "" => match name {
@@ -182,8 +181,8 @@ fn login_value(login: &Login, name: &str) -> Option<Value> {
     if name == "user" { text(&login.user) } else { origin_value(&login.password, name, PASSWORD) }
 }
 
-/// Where a secret comes from, if that is what `name` tells.
-fn origin_value(secret: &Secret, name: &str, (file, credential): Keys) -> Option<Value> {
+/// The place of a secret, if `name` is the key of a place of this kind.
+fn origin_value(secret: &Secret, name: &str, (file, credential): SecretKeys) -> Option<Value> {
     match secret.origin()? {
         Origin::File(path) if name == file => text(path.display()),
         Origin::Credential(named) if name == credential => text(named),

@@ -1,4 +1,4 @@
-//! Where a fault is, as a terminal shows it; and files that are no configuration at all.
+//! The excerpt that shows the place of a fault, and files that are not a configuration.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::{
 };
 
 #[test]
-fn the_place_is_shown_as_compilers_do_it() {
+fn the_place_of_a_fault_is_shown_as_compilers_do() {
     for (snippet, expected) in [
         (
             "[video]\nfps = 300",
@@ -16,16 +16,18 @@ fn the_place_is_shown_as_compilers_do_it() {
         ),
         (
             "[video]\nclock = yes # please",
-            "fanlight.toml:5:9: video.clock: not TOML: string values must be quoted, expected literal string; possible: true or false; write clock = true\n  |\n5 | clock = yes # please\n  |         ^^^",
+            "fanlight.toml:5:9: video.clock: not TOML: string values must be quoted, expected literal string; \
+             possible: true or false; write clock = true\n  |\n5 | clock = yes # please\n  |         ^^^",
         ),
         ("[vidoe]", "fanlight.toml:4:2: vidoe: unknown table: did you mean `[video]`?\n  |\n4 | [vidoe]\n  |  ^^^^^"),
         (
             "[log]\nx = 3",
-            "fanlight.toml:5:1: log.x: unknown key: filter, meter_period_s are possible\n  |\n5 | x = 3\n  | ^",
+            "fanlight.toml:5:1: log.x: unknown key: possible are filter, meter_period_s\n  |\n5 | x = 3\n  | ^",
         ),
         (
             "[broker]\nroot = \"x\"",
-            "fanlight.toml:4:2: twice in this file: it is in line 3 already; take one of them out\n  |\n4 | [broker]\n  |  ^^^^^^",
+            "fanlight.toml:4:2: appears twice in this file, first in line 3: remove one of them\n  |\n4 | \
+             [broker]\n  |  ^^^^^^",
         ),
     ] {
         let text = format!("{BASE}{snippet}");
@@ -50,7 +52,7 @@ fn no_excerpt_shows_a_secret() {
 }
 
 #[test]
-fn files_that_are_no_configuration_are_one_problem_each() {
+fn a_file_that_is_not_a_configuration_is_one_problem() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     std::fs::write(path("wide"), [0xff, 0xfe, b'd', 0]).unwrap();

@@ -30,18 +30,23 @@ pub(super) fn video(section: &mut Section<'_, '_, '_>) -> Video {
         section.problem("source", message);
     }
     if video.clock && is_coded(&video) {
-        section.problem("clock", "true is not possible here: a picture that comes coded as H.264 is passed through untouched; choose another format or source");
+        section.problem(
+            "clock",
+            "true is not possible with a source that delivers H.264, which is sent unchanged; \
+             choose another format or source",
+        );
     }
     video
 }
 
-/// What is wrong with a file that is there and can never be a source: opening it may wait for ever, or do harm. What is not
-/// there may come later; whether a character device is a camera its driver tells when it is opened.
+/// The fault of an existing file that can never be a source. Opening such a file might block for ever or do harm. A
+/// missing file is no fault, because it may come later. A character device is tested when it is opened.
 fn wrong_kind(source: &VideoSource) -> Option<String> {
     match source {
         VideoSource::Camera(path) => {
             let device = std::fs::metadata(path).ok()?.file_type().is_char_device();
-            let message = "is there and is no camera: a V4L2 device is possible, such as /dev/video0; `fanlight probe` lists them";
+            let message =
+                "is not a camera: a V4L2 device is possible, such as /dev/video0; `fanlight probe` lists them";
             (!device).then(|| format!("{} {message}", path.display()))
         }
         VideoSource::Clip(path) => not_a_file(path),
@@ -51,10 +56,10 @@ fn wrong_kind(source: &VideoSource) -> Option<String> {
 
 fn not_a_file(path: &Path) -> Option<String> {
     let about = std::fs::metadata(path).ok()?;
-    (!about.is_file()).then(|| format!("{} is there and is no regular file", path.display()))
+    (!about.is_file()).then(|| format!("{} is not a regular file", path.display()))
 }
 
-/// Whether the picture is known to come coded.
+/// Whether the source is known to deliver H.264.
 fn is_coded(video: &Video) -> bool {
     match &video.source {
         VideoSource::Auto | VideoSource::Camera(_) => video.format == FormatChoice::Only(PixelFormat::H264),
@@ -80,7 +85,7 @@ fn controls(section: &mut Section<'_, '_, '_>, video: &mut Video) {
             section.report.problem(
                 key.path(),
                 &name.span(),
-                format!("{shown} is not the name of a control: a-z 0-9 _ are possible, as in `fanlight probe`"),
+                format!("{shown} is not the name of a control: a-z 0-9 _ are possible; `fanlight probe` lists them"),
             );
             continue;
         }
@@ -120,14 +125,14 @@ pub(super) fn audio(section: &mut Section<'_, '_, '_>) -> Audio {
     audio
 }
 
-/// What codes the picture.
+/// Which H.264 encoder to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EncoderChoice {
-    /// A hardware encoder that works, or else the processor.
+    /// A hardware encoder that works, otherwise software.
     Auto,
-    /// The processor.
+    /// Software, on the CPU.
     Software,
-    /// A hardware encoder and nothing else.
+    /// Only a hardware encoder.
     Hardware,
 }
 

@@ -1,7 +1,7 @@
-//! The configuration, as values that cannot be wrong.
+//! The configuration, as checked values.
 //!
-//! `parse` turns the TOML file into these types and collects every fault at once; nothing behind this module ever
-//! sees a string that still has to be checked. The reference for users is `docs/reference/config.md`; a test holds the two together.
+//! `parse` turns the TOML file into these types and reports every fault at once. No other module has to check a value
+//! again. The reference for users is `docs/reference/config.md`; a test compares it with the parser.
 
 mod broker;
 mod defaults;
@@ -36,12 +36,12 @@ pub use self::{
     values::{log_filter, parse_size},
 };
 
-/// Everything the daemon is told.
+/// The whole configuration of the daemon.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// This board's id: a topic level and the MQTT client id.
+    /// The id of this board: a topic level and the MQTT client id.
     pub device: Id,
-    /// What a person calls this board; shown by viewers. Defaults to the id.
+    /// The name of this board for people; viewers show it. Defaults to the id.
     pub name: String,
     /// The MQTT link.
     pub broker: Broker,
@@ -51,11 +51,11 @@ pub struct Config {
     pub video: Video,
     /// The sound.
     pub audio: Audio,
-    /// Traversal and transport of media.
+    /// ICE and the transport of media.
     pub webrtc: Webrtc,
-    /// What a viewer, or all of them, may use.
+    /// What one viewer, or all of them, may use.
     pub limits: Limits,
-    /// What is written to the log.
+    /// The log.
     pub log: Log,
 }
 
@@ -83,7 +83,7 @@ impl fmt::Display for Id {
     }
 }
 
-/// How the broker is reached.
+/// The MQTT broker and the login there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Broker {
     /// Plain TCP, TLS, WebSocket or WebSocket over TLS.
@@ -92,13 +92,13 @@ pub struct Broker {
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// Path of the WebSocket URL, with its leading slash; empty for TCP and TLS.
+    /// Path of the WebSocket URL, with its leading slash. Empty for TCP and TLS.
     pub path: String,
-    /// The MQTT version spoken.
+    /// The MQTT version.
     pub version: MqttVersion,
     /// Login name and password.
     pub login: Option<Login>,
-    /// Own certificate authority; the system's roots where `None`.
+    /// The trusted certificate authorities, PEM. `None`: the system's.
     pub ca_file: Option<PathBuf>,
     /// Client certificate chain and private key, PEM.
     pub client_certificate: Option<(PathBuf, PathBuf)>,
@@ -110,7 +110,7 @@ pub struct Broker {
     pub keep_alive: Duration,
 }
 
-/// What carries MQTT.
+/// The transport below MQTT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// `mqtt://`
@@ -148,225 +148,225 @@ pub struct Login {
     pub password: Secret,
 }
 
-/// Who decides who may watch. The signed modes of the protocol become further arms.
+/// Who decides who may watch. The signed modes of the protocol will be further variants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// The broker's ACL decides; the broker itself could watch.
+    /// The broker's ACL decides. Whoever controls the broker could watch.
     Broker,
 }
 
-/// The picture: where it comes from and how it is coded.
+/// The source of the picture and its encoding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Video {
-    /// Where pictures come from.
+    /// The source of the picture.
     pub source: VideoSource,
-    /// Wanted pixel format of a camera.
+    /// Requested pixel format of a camera.
     pub format: FormatChoice,
-    /// Wanted width and height in pixels, both even.
+    /// Requested width and height in pixels, both even.
     pub size: (u32, u32),
-    /// Wanted frames per second.
+    /// Requested frames per second.
     pub fps: u32,
-    /// What codes it.
+    /// The H.264 encoder.
     pub encoder: EncoderChoice,
-    /// Cisco's binary of OpenH264, in place of the one that is compiled in.
+    /// Cisco's binary of OpenH264, instead of the one that is compiled in.
     pub openh264_library: Option<PathBuf>,
-    /// Bits per second the encoder aims at.
+    /// Highest video bitrate, in bit/s.
     pub bitrate: u32,
-    /// The share of that, in per cent, which one viewer's network leaves to the others.
+    /// How far one viewer's network can lower the bitrate for the others, in percent of `bitrate`.
     pub floor: u32,
-    /// Longest time between two key frames; key frames also come when a viewer needs one.
+    /// Longest time between two key frames. There are more when a viewer needs one.
     pub key_interval: Duration,
-    /// Draw the picture clock into every encoded frame.
+    /// Whether the picture clock is drawn into every encoded frame.
     pub clock: bool,
-    /// V4L2 controls set after opening, by the driver's name in lower case (`brightness`, `exposure_auto`, …).
+    /// V4L2 controls to set after opening, by the driver's name in lower case (`brightness`, `exposure_auto`, …).
     pub controls: BTreeMap<String, i64>,
-    /// How long the camera stays on after the last viewer left.
+    /// How long the camera stays on after the last viewer has left.
     pub linger: Duration,
 }
 
-/// Where pictures come from.
+/// The source of the picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VideoSource {
-    /// The first camera that can be used.
+    /// The first usable camera.
     Auto,
     /// This V4L2 node, or a stable link to it (`/dev/v4l/by-id/…`).
     Camera(PathBuf),
     /// A moving test picture with the picture clock.
     Test,
-    /// A file played round and round: `.h264`, `.mjpeg` or `.y4m`.
+    /// A file, repeated: `.h264`, `.mjpeg` or `.y4m`.
     Clip(PathBuf),
-    /// No picture at all.
+    /// No picture.
     Off,
 }
 
-/// Pixel formats a camera may be asked for.
+/// The pixel format to request from a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FormatChoice {
-    /// The cheapest that the camera offers at the wanted size and rate.
+    /// The format that costs the least CPU at the requested size and frame rate.
     Auto,
-    /// Only this one.
+    /// Only this format.
     Only(PixelFormat),
 }
 
-/// Pixel formats the daemon can take from a camera.
+/// The pixel formats that the daemon accepts from a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PixelFormat {
     /// Packed 4:2:2, Y0 U Y1 V.
     Yuyv,
     /// Packed 4:2:2, U Y0 V Y1.
     Uyvy,
-    /// 4:2:0, a Y plane and one of interleaved U and V.
+    /// 4:2:0, a Y plane and a plane of interleaved U and V.
     Nv12,
     /// 4:2:0, three planes.
     Yu12,
     /// Motion JPEG.
     Mjpeg,
-    /// H.264, Annex B, coded by the camera.
+    /// H.264 in Annex B format, encoded by the camera.
     H264,
 }
 
-/// The sound: where it comes from and how it is coded.
+/// The source of the sound and its encoding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Audio {
-    /// Where sound comes from.
+    /// The source of the sound.
     pub source: AudioSource,
-    /// 1 or 2.
+    /// Channels: 1 or 2.
     pub channels: u8,
-    /// Opus bits per second.
+    /// Opus bitrate, in bit/s.
     pub bitrate: u32,
-    /// In-band forward error correction.
+    /// In-band forward error correction (RFC 6716 section 2.1.7).
     pub fec: bool,
-    /// How long the microphone stays on after the last viewer left.
+    /// How long the microphone stays on after the last viewer has left.
     pub linger: Duration,
 }
 
-/// Where sound comes from.
+/// The source of the sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AudioSource {
-    /// The first capture device that can be used.
+    /// The first usable capture device.
     Auto,
     /// An ALSA PCM by name (`default`, `hw:1,0`, `plughw:CARD=Device`).
     Microphone(String),
-    /// A test tone, told in `docs/reference/config.md`.
+    /// A test tone, described in `docs/reference/config.md`.
     Tone,
-    /// A WAV file played round and round.
+    /// A WAV file, repeated.
     Clip(PathBuf),
-    /// No sound at all.
+    /// No sound.
     Off,
 }
 
-/// Traversal and transport of media.
+/// ICE and the transport of media.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Webrtc {
-    /// STUN and TURN servers, for the board and, in the answer, for the viewer.
+    /// STUN and TURN servers, for the board and, through the answer, for the viewer.
     pub ice_servers: Vec<IceServer>,
-    /// The program, with its arguments, that prints further servers as JSON; empty: none.
+    /// The program that prints further servers as JSON, with its arguments. Empty: none.
     pub ice_command: Vec<String>,
-    /// Whether only relayed candidates may be used.
+    /// Whether only relay candidates are used.
     pub relay_only: bool,
-    /// First and last UDP port of host candidates; `None`: any.
+    /// First and last UDP port of host candidates. `None`: any.
     pub ports: Option<(u16, u16)>,
     /// Whether IPv4 is used.
     pub ipv4: bool,
     /// Whether IPv6 is used.
     pub ipv6: bool,
-    /// Bind only to these addresses; empty: every interface's.
+    /// Bind only to these addresses. Empty: the addresses of all interfaces.
     pub addresses: Vec<IpAddr>,
-    /// Which interfaces are used; empty: all.
+    /// Which interfaces are used. Empty: all.
     pub interfaces: Vec<InterfaceRule>,
-    /// Addresses that a router forwards to this board, port for port.
+    /// Addresses that a router forwards to this board without changing ports (1:1 NAT).
     pub public_addresses: Vec<IpAddr>,
-    /// Whether viewers may connect by TCP.
+    /// Whether viewers may connect by TCP (ICE-TCP, RFC 6544).
     pub ice_tcp: bool,
-    /// Whether the `.local` names of viewers are looked up.
+    /// Whether the `.local` names of viewers are looked up by multicast DNS.
     pub mdns: bool,
-    /// Whether loopback is used and accepted: only for the demo and for tests.
+    /// Whether loopback addresses are used and accepted, for the demo and for tests.
     pub loopback: bool,
-    /// Least and most playout delay that a viewer is asked for (RTP header extension); `None`: the viewer decides.
+    /// Minimum and maximum of the RTP header extension playout-delay. `None`: the viewer decides.
     pub playout_delay: Option<(Duration, Duration)>,
 }
 
-/// One word of `webrtc.interfaces`.
+/// One entry of `webrtc.interfaces`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InterfaceRule {
-    /// The name, or how it begins.
+    /// The name, or its beginning.
     name: String,
-    /// Whether it only begins so.
+    /// Whether `name` is only the beginning.
     any_end: bool,
-    /// Whether these are refused instead of allowed.
+    /// Whether matching interfaces are excluded instead of allowed.
     refuses: bool,
 }
 
 impl Webrtc {
-    /// Sees to it that no login this board makes ends before its session has to.
+    /// Raises the lifetime of TURN logins so that none expires during a session of at most this duration.
     fn outlive(&mut self, session: Duration) {
-        /// From the login to the end of a session that began a little later.
-        const AIR: Duration = Duration::from_secs(600);
+        /// A session begins a little later than its login was made.
+        const MARGIN: Duration = Duration::from_secs(600);
         for server in &mut self.ice_servers {
             if let IceLogin::Made { ttl, .. } = &mut server.login {
-                *ttl = (*ttl).max(session + AIR);
+                *ttl = (*ttl).max(session + MARGIN);
             }
         }
     }
 }
 
-/// A STUN or TURN server as viewers know it.
+/// A STUN or TURN server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IceServer {
     /// `stun:host:port`, `turn:host:port?transport=tcp`, `turns:host:port`.
     pub urls: Vec<String>,
     /// TURN user and password.
     pub login: IceLogin,
-    /// Own certificate authority of `turns:`; the system's roots where `None`.
+    /// The certificate authorities trusted for `turns:`, PEM. `None`: the system's.
     pub ca_file: Option<PathBuf>,
 }
 
-/// How a TURN server is logged in to.
+/// The login at a TURN server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IceLogin {
-    /// Not at all: STUN.
+    /// No login: STUN.
     None,
-    /// By this user and password.
+    /// This user and password.
     Fixed(Login),
-    /// By logins that this board makes, good for a while each, from a secret it shares with the server.
+    /// Logins that expire, made from a secret shared with the server (draft-uberti-behave-turn-rest-00).
     Made {
         /// The secret.
         secret: Secret,
-        /// Stands behind the expiry in the board's own user names.
+        /// The part after the expiry time in the board's own user names.
         user: Option<String>,
-        /// How long one is good.
+        /// How long a login is valid.
         ttl: Duration,
     },
 }
 
-/// What a viewer, or all of them, may use. Defaults: `docs/reference/protocol.md`, section 7.
+/// What one viewer, or all of them, may use. Defaults: `docs/reference/protocol.md`, section 7.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
-    /// Viewers' sessions at the same time.
+    /// Sessions of all viewers at the same time.
     pub viewers: usize,
     /// Sessions of one viewer at the same time.
     pub sessions_per_viewer: usize,
     /// Sessions that have not reached `live` yet.
     pub setups: usize,
-    /// Session starts a minute and viewer.
+    /// Session starts per minute and viewer.
     pub starts_per_minute: u32,
-    /// Signalling messages a second and viewer; a burst of three times as many is taken.
+    /// Signalling messages per second and viewer. A burst of three times as many is accepted.
     pub messages_per_second: u32,
-    /// Remote candidates a session and ICE generation.
+    /// Remote candidates per session and ICE generation.
     pub candidates: usize,
-    /// ICE restarts a minute and session.
+    /// ICE restarts per minute and session.
     pub restarts_per_minute: u32,
-    /// Longest life of a session.
+    /// Longest duration of a session.
     pub session: Duration,
-    /// Lease of a session; a viewer renews it from half-time.
+    /// Lease of a session. A viewer renews it after half of this time.
     pub lease: Duration,
 }
 
-/// What is written to the log.
+/// The settings of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
     /// A level (`error` … `trace`) or a `tracing` filter.
     pub filter: String,
-    /// How often meters speak, when there is something to say.
+    /// How often figures are logged, if there is something to report.
     pub meter_period: Duration,
 }

@@ -1,4 +1,4 @@
-//! The file, turned into values that cannot be wrong; everything wrong with it is found at once.
+//! Turns the file into checked values, and reports every fault in it at once.
 
 use std::{
     io,
@@ -17,22 +17,23 @@ use super::{
     webrtc,
 };
 
-/// A configuration file is a page or two.
+/// Largest configuration file, in bytes. A usual one has a page or two.
 const FILE_MAX: u64 = 256 * 1024;
 
-/// What a configuration depends on beside its own text.
+/// What the reading of a configuration depends on, apart from its text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Surroundings {
-    /// Where systemd put this service's credentials.
+    /// The folder with the credentials that systemd passes to this service.
     pub credentials: Option<PathBuf>,
-    /// Where they are looked for outside of the service: folders, and what is put in front of a credential's name there.
+    /// Where to look for credentials outside of the service: folders, and the prefix of a credential's name there.
     pub stores: Vec<(PathBuf, &'static str)>,
-    /// Whether the file is only looked at: a secret that only the service may read is a warning then.
+    /// Whether the file is only checked. A secret that only the service may read is then a warning.
     pub checking: bool,
 }
 
 impl Surroundings {
-    /// Those of this process: `$CREDENTIALS_DIRECTORY`, or what the service is given (systemd.exec(5), `LoadCredential=`).
+    /// Those of this process: `$CREDENTIALS_DIRECTORY`, or the places from which systemd loads the service's
+    /// credentials (systemd.exec(5), `LoadCredential=`).
     pub fn of_process(checking: bool) -> Self {
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         let stores = ["/etc/credstore", "/run/credstore", "/usr/local/lib/credstore", "/usr/lib/credstore"];
@@ -45,9 +46,9 @@ impl Surroundings {
 /// A configuration that can be used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
-    /// What it says.
+    /// The configuration.
     pub config: Config,
-    /// What deserves a second look.
+    /// Values that are valid but doubtful.
     pub warnings: Vec<Problem>,
 }
 
@@ -62,20 +63,20 @@ pub fn text(file: &Path) -> Result<String, ConfigError> {
         Ok((bytes, _)) => text_of(bytes),
         Err(e) => Err(match e.kind() {
             io::ErrorKind::NotFound => {
-                "there is no such file: `sudo fanlight setup` asks and writes it, --config names another".to_owned()
+                "no such file; `sudo fanlight setup` writes one, --config names another".to_owned()
             }
             io::ErrorKind::PermissionDenied => format!("{}; try it with sudo", plain(&e)),
             _ => plain(&e),
         }),
     };
     text.map_err(|said| {
-        let problem = Problem::of_file(file, format!("read it: {said}"));
+        let problem = Problem::of_file(file, format!("read the file: {said}"));
         ConfigError { problems: vec![problem], warnings: Vec::new(), blank: false }
     })
 }
 
-/// Reads the text of a configuration file that worked with an earlier version, without the values that this one refuses: those
-/// are left at their defaults, and given too. `None` where one is refused that `may_miss` does not let go.
+/// Reads the text of a configuration file that worked with an earlier version. Values that this version refuses get
+/// their defaults and are returned as problems. `None` if `may_miss` is false for one of them.
 pub fn salvage(
     text: &str,
     file: &Path,
@@ -91,8 +92,7 @@ pub fn salvage(
 /// Reads the text of a configuration file, and the secrets it names. `file` is only its name in messages.
 pub fn parse(text: &str, file: &Path, around: &Surroundings) -> Result<Loaded, ConfigError> {
     if matches!(DeTable::parse(text), Ok(document) if document.get_ref().is_empty()) {
-        let message =
-            "nothing is set up yet: `fanlight setup` asks and writes this file; by hand, see fanlight.toml(5)";
+        let message = "not set up yet: `fanlight setup` writes this file; to write it by hand, see fanlight.toml(5)";
         let problem = Problem::of_file(file, message);
         return Err(ConfigError { problems: vec![problem], warnings: Vec::new(), blank: true });
     }
@@ -108,7 +108,7 @@ pub fn parse(text: &str, file: &Path, around: &Surroundings) -> Result<Loaded, C
     }
 }
 
-/// Reads everything; gives the keys that were asked for too.
+/// Reads everything. Also returns the keys that were looked up.
 fn read(text: &str, report: &mut Report<'_>, around: &Surroundings) -> (Config, Vec<String>) {
     let (document, errors) = DeTable::parse_recoverable(text);
     let syntax: Vec<_> = errors.iter().map(|e| (e.span().unwrap_or(0..0), e.message().replace('\n', ", "))).collect();
@@ -124,7 +124,11 @@ fn read(text: &str, report: &mut Report<'_>, around: &Surroundings) -> (Config, 
     webrtc.outlive(limits.session);
     let (log, _) = tables.section(report, "log", |section| (webrtc::log(section), Vec::new()));
     if video.source == VideoSource::Off && audio.source == AudioSource::Off {
-        report.problem("video.source", &video_off, "\"off\" is not possible together with audio.source = \"off\": there would be nothing to see and nothing to hear");
+        report.problem(
+            "video.source",
+            &video_off,
+            "\"off\" is not possible together with audio.source = \"off\": viewers would get neither picture nor sound",
+        );
     }
 
     let Tables { root, mut asked } = tables;
@@ -134,7 +138,7 @@ fn read(text: &str, report: &mut Report<'_>, around: &Surroundings) -> (Config, 
     asked.append(&mut top.finish());
 
     if !syntax.is_empty() {
-        // What a broken line leaves out looks missing or wrong a second time: the first sentence is enough.
+        // A broken line also causes "missing" and other problems. The syntax error is enough.
         let broken: Vec<_> = syntax.iter().map(|(at, _)| report.line(at)).collect();
         report
             .problems
@@ -146,14 +150,14 @@ fn read(text: &str, report: &mut Report<'_>, around: &Surroundings) -> (Config, 
     (Config { device, name, broker, access, video, audio, webrtc, limits, log }, asked)
 }
 
-/// The tables of the file that were not read yet.
+/// The tables of the file that have not been read yet.
 struct Tables<'i> {
     root: DeTable<'i>,
     asked: Vec<String>,
 }
 
 impl<'i> Tables<'i> {
-    /// Reads one table; an absent one is read as if it were empty. Gives where its `source` stands too.
+    /// Reads one table. An absent one is read as an empty one. Also returns the place of its key `source`.
     fn section<T>(
         &mut self,
         report: &mut Report<'_>,
@@ -168,7 +172,7 @@ impl<'i> Tables<'i> {
                     report.problem(
                         name,
                         &key.span(),
-                        format!("not a value but a table: write [{name}] in a line of its own"),
+                        format!("must be a table, not a value: write [{name}] on a line of its own"),
                     );
                     (key.span(), DeTable::new())
                 }
@@ -183,7 +187,7 @@ impl<'i> Tables<'i> {
     }
 }
 
-/// Every key the parser looks for in this text, absent ones included.
+/// Every key that the parser looks up in this text, including absent ones.
 #[cfg(test)]
 pub(super) fn keys_asked_for(text: &str) -> Vec<String> {
     read(text, &mut Report::new(Path::new(""), text), &Surroundings::default()).1

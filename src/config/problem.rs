@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, and where: one sentence each.
+//! Faults and warnings of a configuration: one sentence each, with its place in the file.
 
 use std::{
     fmt,
@@ -8,28 +8,28 @@ use std::{
 
 use super::syntax;
 
-/// One thing that is wrong, or that deserves a second look.
+/// A fault or a warning.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// The file, as it was named.
     pub file: PathBuf,
-    /// Where in the file; `None`: the file as a whole.
+    /// The place in the file. `None` for the file as a whole.
     pub place: Option<Place>,
-    /// The key (`video.fps`) or table (`[video]`); empty: no particular one.
+    /// The key (`video.fps`) or table (`[video]`). Empty if the problem belongs to none.
     pub key: String,
-    /// What was said, and what is possible.
+    /// What is wrong, and what is possible.
     pub message: String,
-    /// The line of the file with a mark below the place; `None` where it may hold a secret.
+    /// The line of the file with the place marked below it. `None` if the line may contain a secret.
     pub excerpt: Option<String>,
 }
 
 impl Problem {
-    /// Something about the file as a whole.
+    /// A problem of the file as a whole.
     pub(super) fn of_file(file: &Path, message: impl Into<String>) -> Self {
         Self { file: file.to_owned(), place: None, key: String::new(), message: message.into(), excerpt: None }
     }
 
-    /// The sentence, and below it the line of the file: for a terminal.
+    /// The sentence, followed by the line of the file, for a terminal.
     pub fn with_excerpt(&self) -> String {
         match &self.excerpt {
             Some(excerpt) => format!("{self}\n{excerpt}"),
@@ -60,19 +60,19 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A configuration that cannot be used: exit code 78, and no use in trying again.
+/// A configuration that cannot be used. The daemon then exits with code 78, because a restart would not help.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Everything that is wrong, in the order of the file; never empty.
+    /// All faults, in the order of the file. Never empty.
     pub problems: Vec<Problem>,
-    /// What deserves a second look beside that.
+    /// All warnings.
     pub warnings: Vec<Problem>,
-    /// Whether the file can be read and says nothing at all: the board is not set up yet.
+    /// Whether the file sets no key at all: the board is not set up yet.
     pub blank: bool,
 }
 
 impl ConfigError {
-    /// Everything that is wrong, each with its line of the file: for a terminal.
+    /// All faults, each followed by its line of the file, for a terminal.
     pub fn with_excerpts(&self) -> String {
         self.problems.iter().map(Problem::with_excerpt).collect::<Vec<_>>().join("\n")
     }
@@ -92,7 +92,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// The text under inspection and what was found in it so far.
+/// The text of a file and the problems found in it so far.
 #[derive(Debug)]
 pub(super) struct Report<'a> {
     file: &'a Path,
@@ -106,43 +106,43 @@ impl<'a> Report<'a> {
         Self { file, text, problems: Vec::new(), warnings: Vec::new() }
     }
 
-    /// Notes something that is wrong.
+    /// Adds a fault.
     pub(super) fn problem(&mut self, key: impl Into<String>, at: &Range<usize>, message: impl Into<String>) {
-        let problem = self.told(key.into(), at, message.into());
+        let problem = self.make(key.into(), at, message.into());
         self.problems.push(problem);
     }
 
-    /// Notes something that deserves a second look.
+    /// Adds a warning.
     pub(super) fn warning(&mut self, key: impl Into<String>, at: &Range<usize>, message: impl Into<String>) {
-        let warning = self.told(key.into(), at, message.into());
+        let warning = self.make(key.into(), at, message.into());
         self.warnings.push(warning);
     }
 
-    fn told(&self, key: String, at: &Range<usize>, message: String) -> Problem {
+    fn make(&self, key: String, at: &Range<usize>, message: String) -> Problem {
         let excerpt = excerpt(self.text, at);
         Problem { file: self.file.to_owned(), place: Some(self.place(at.start)), key, message, excerpt }
     }
 
-    /// Explains a line that is not TOML.
+    /// Adds a syntax error, with an explanation.
     pub(super) fn syntax(&mut self, at: &Range<usize>, said: &str) {
         let (key, message) = syntax::explain(self.text, at, said);
         self.problem(key, at, message);
     }
 
-    /// The line in which a place begins.
+    /// The number of the line in which a place begins.
     pub(super) fn line(&self, at: &Range<usize>) -> usize {
         self.place(at.start).line
     }
 
     fn place(&self, offset: usize) -> Place {
         let (line, start) = line_at(self.text, offset);
-        // Spans come from the parser, but an offset beyond the text or inside a character must not panic.
+        // Spans come from the parser. An offset after the text or inside a character must not panic.
         let end = (start..=offset.min(self.text.len())).rev().find(|end| self.text.is_char_boundary(*end));
         let column = self.text[start..end.unwrap_or(start)].chars().count() + 1;
         Place { line, column }
     }
 
-    /// The source text of a value, fit to be shown inside one line.
+    /// The source text of a value, shortened to fit in one line.
     pub(super) fn shown(&self, at: &Range<usize>) -> String {
         const LONGEST: usize = 48;
         let source = self.text.get(at.clone()).unwrap_or_default();
@@ -151,10 +151,10 @@ impl<'a> Report<'a> {
     }
 }
 
-/// The line in which `at` begins, with its number and a mark below: as compilers show it. `None` where the line may hold a
-/// secret, which belongs on no screen and in no log.
+/// The line in which `at` begins, with its number and a mark below, as compilers show it. `None` if the line may
+/// contain a secret, which must reach no screen and no log.
 fn excerpt(text: &str, at: &Range<usize>) -> Option<String> {
-    /// A line is shown up to here, in characters, and a place that is further on not at all.
+    /// The most characters shown of a line. There is no excerpt for a place after them.
     const WIDEST: usize = 160;
     let (number, start) = line_at(text, at.start);
     let line = text.get(start..)?.lines().next().unwrap_or_default();
@@ -177,7 +177,7 @@ fn excerpt(text: &str, at: &Range<usize>) -> Option<String> {
     Some(format!("{gutter} |\n{number} | {shown}\n{gutter} | {}{mark}", " ".repeat(before)))
 }
 
-/// The number of the line of an offset, from 1, and where it starts.
+/// The number of the line that contains an offset, from 1, and the offset at which the line starts.
 pub(super) fn line_at(text: &str, offset: usize) -> (usize, usize) {
     let before = (0..=offset.min(text.len())).rev().find_map(|end| text.get(..end)).unwrap_or_default();
     (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1))

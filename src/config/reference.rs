@@ -1,4 +1,4 @@
-//! The reference of all keys, made of the table in `keys`: for `docs/reference/config.md` and for the manual page.
+//! The reference of all keys, generated from the table in `keys`, for `docs/reference/config.md` and the manual page.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ pub fn markdown(table: &str) -> String {
         let default = match key.fallback {
             Fallback::Required => "**required**".to_owned(),
             Fallback::Is(value) => format!("`{value}`"),
-            Fallback::Unset(told) => told.to_owned(),
+            Fallback::Unset(meaning) => meaning.to_owned(),
         };
         let _ = writeln!(
             out,
@@ -35,10 +35,10 @@ pub fn manual() -> String {
     page.control("TH", ["fanlight.toml", "5"]);
     page.control("SH", ["NAME"]).text([roman("fanlight.toml - the configuration of fanlight")]);
     page.control("SH", ["DESCRIPTION"]).text([roman(
-        "A TOML file. Unknown keys are refused. Secrets stand in files of their own or in systemd credentials. \
-         `fanlight check --config FILE` says everything that is wrong with a file and shows what it comes to. \
-         On SIGHUP the daemon reads its file again; what cannot change without dropping viewers is named and waits \
-         for the next start.",
+        "A TOML file. Unknown keys are refused. Secrets are in separate files or in systemd credentials. \
+         `fanlight check --config FILE` reports every fault in a file and prints the configuration in force. \
+         On SIGHUP the daemon reads its file again. Some keys cannot change without dropping viewers: the daemon logs \
+         them, and they take effect on the next start.",
     )]);
     for &table in TABLES {
         let title = match table {
@@ -51,7 +51,7 @@ pub fn manual() -> String {
             let default = match key.fallback {
                 Fallback::Required => "required".to_owned(),
                 Fallback::Is(value) => format!("default {value}"),
-                Fallback::Unset(told) => format!("default: {told}"),
+                Fallback::Unset(meaning) => format!("default: {meaning}"),
             };
             page.control("TP", []);
             page.text([bold(key.name), roman(" ("), italic(key.type_name()), roman(format!(", {default})"))]);
@@ -69,7 +69,7 @@ fn applies(key: &Key) -> &'static str {
     }
 }
 
-/// Puts the quoted parts of a sentence into code marks, so that Markdown leaves them alone.
+/// Marks the quoted parts of a sentence as code, so Markdown does not interpret them.
 fn code(sentence: &str) -> String {
     let mut out = String::new();
     for (i, part) in sentence.split('"').enumerate() {
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_document_says_what_the_parser_does() {
+    fn the_document_matches_the_parser() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/config.md");
         let mut document = std::fs::read_to_string(path).unwrap();
         for table in TABLES {
@@ -103,7 +103,7 @@ mod tests {
             assert_eq!(written, markdown(table), "UPDATE_DOCS=1 cargo test writes this part of config.md");
         }
         let rows = document.lines().filter(|line| line.starts_with("| `")).count();
-        assert_eq!(rows, KEYS.len(), "rows outside of the parts that are held to the parser");
+        assert_eq!(rows, KEYS.len(), "rows outside of the parts that are compared with the parser");
     }
 
     #[test]

@@ -1,16 +1,16 @@
-//! What a changed file changes: at once, or on the next start. Pure.
+//! Compares two configurations: which changed keys take effect at once, and which on the next start. Pure.
 
 use super::{
     Config, Login, Video,
     keys::{Apply, KEYS},
 };
 
-/// The keys in which two configurations differ, by when the change takes effect.
+/// The keys in which two configurations differ, grouped by when the change takes effect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reload {
-    /// Changed at once; nobody who watches is disturbed.
+    /// These take effect at once, without disturbing viewers.
     pub live: Vec<String>,
-    /// Changed on the next start.
+    /// These take effect on the next start.
     pub restart: Vec<String>,
 }
 
@@ -22,16 +22,16 @@ impl Reload {
 }
 
 impl Config {
-    /// In which keys `new` differs from `old`.
+    /// The keys in which `new` differs from `old`.
     pub fn difference(old: &Self, new: &Self) -> Reload {
         let mut reload = Reload::default();
         for key in KEYS {
             let changed = match key.path().as_str() {
-                // A password can change behind the same name.
+                // The password in the same file can change.
                 "broker.password_file" | "broker.password_credential" => {
                     let value = new.value(key.table, key.name);
-                    let told = value.is_some() && password(&old.broker.login) != password(&new.broker.login);
-                    told || old.value(key.table, key.name) != value
+                    let other = value.is_some() && password(&old.broker.login) != password(&new.broker.login);
+                    other || old.value(key.table, key.name) != value
                 }
                 "webrtc.ice_servers" => old.webrtc.ice_servers != new.webrtc.ice_servers,
                 _ => old.value(key.table, key.name) != new.value(key.table, key.name),
@@ -45,7 +45,7 @@ impl Config {
         reload
     }
 
-    /// This configuration with everything from `new` that takes effect at once: what runs after a reload.
+    /// This configuration with those values of `new` that take effect at once: the one in force after a reload.
     pub fn reloaded(&self, new: &Self) -> Self {
         let new = new.clone();
         Self {

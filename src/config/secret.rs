@@ -1,5 +1,5 @@
-//! Files that are read at start: always bounded, never a pipe or a device, without the marks that Windows' editors add, and
-//! secrets with an eye on who else could read them.
+//! Reads the files of a configuration: size-limited regular files only, without the byte order marks of Windows
+//! editors. Reads secrets from files and systemd credentials, and warns if others can read them.
 
 use std::{
     fmt,
@@ -13,19 +13,19 @@ use rustix::fs::OFlags;
 
 use super::{Surroundings, section::Section};
 
-/// A secret file holds a password, not a novel.
+/// Largest file of a secret, in bytes.
 const SECRET_MAX: u64 = 4096;
 
-/// A value that never reaches a log, a `Debug` output or MQTT in the clear.
+/// A secret text. It never reaches a log, `Debug` output, or MQTT in the clear.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret {
     text: String,
     origin: Option<Origin>,
-    /// Whether it is only known where it is: whoever checks may not read it.
+    /// Whether only its place is known, because this process may not read it.
     pub(super) unread: bool,
 }
 
-/// Where a secret was read from: this may be shown.
+/// Where a secret was read from. This may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// A file.
@@ -45,17 +45,17 @@ impl Secret {
         Self { text: text.into(), origin: Some(origin), unread: false }
     }
 
-    /// Stands for a secret that whoever checks the configuration may not read.
+    /// A placeholder for a secret that the user who checks the configuration may not read.
     pub(crate) fn unread(origin: Origin) -> Self {
         Self { text: String::new(), origin: Some(origin), unread: true }
     }
 
-    /// The secret itself: for the one place that has to send it.
+    /// The secret itself, for the code that sends it.
     pub fn expose(&self) -> &str {
         &self.text
     }
 
-    /// Where it was read from; `None` if it was made in memory.
+    /// Where it was read from. `None` if it was made in memory.
     pub fn origin(&self) -> Option<&Origin> {
         self.origin.as_ref()
     }
@@ -67,10 +67,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Reads a regular file of at most `max` bytes; gives its permission bits too.
+/// Reads a regular file of at most `max` bytes. Also returns its permission bits.
 pub fn read_bounded(path: &Path, max: u64) -> io::Result<(Vec<u8>, u32)> {
     let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    // Without it, opening a pipe that nobody writes to would wait for ever.
+    // Without this flag, opening a pipe without a writer would block for ever.
     let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path)?;
     let about = file.metadata()?;
     if !about.is_file() {
@@ -84,32 +84,32 @@ pub fn read_bounded(path: &Path, max: u64) -> io::Result<(Vec<u8>, u32)> {
     Ok((bytes, about.permissions().mode()))
 }
 
-/// The text of a file, without the byte order mark that some editors put in front; an error says what it is instead.
+/// The text of a file, without the byte order mark that some editors add. The error names the encoding found.
 pub fn text_of(bytes: Vec<u8>) -> Result<String, String> {
-    const WIDE: &str = "UTF-16 text, as Windows' editors and PowerShell write it: save it as UTF-8";
+    const UTF16: &str = "UTF-16 text, as Windows editors and PowerShell write it: save it as UTF-8";
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(WIDE.into());
+        return Err(UTF16.into());
     }
     let text = String::from_utf8(bytes)
         .map_err(|e| format!("not UTF-8 text, at byte {}", e.utf8_error().valid_up_to() + 1))?;
-    // Without its mark, every other byte of such a text is zero.
+    // In UTF-16 without a byte order mark, every other byte of ASCII text is zero.
     if text.as_bytes().get(1) == Some(&0) || text.starts_with('\0') {
-        return Err(WIDE.into());
+        return Err(UTF16.into());
     }
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-/// The two keys that name where a secret is: in a file, or in a systemd credential.
-pub(super) type Keys = (&'static str, &'static str);
-/// Those of a password.
-pub(super) const PASSWORD: Keys = ("password_file", "password_credential");
-/// Those of a secret that passwords are made of.
-pub(super) const SHARED: Keys = ("secret_file", "secret_credential");
+/// The two keys that give the place of a secret: a file, or a systemd credential.
+pub(super) type SecretKeys = (&'static str, &'static str);
+/// The keys of a password.
+pub(super) const PASSWORD: SecretKeys = ("password_file", "password_credential");
+/// The keys of a secret shared with a TURN server, from which passwords are made.
+pub(super) const SHARED: SecretKeys = ("secret_file", "secret_credential");
 
-/// Reads the keys that name a secret.
+/// Reads the secret that one of two keys gives the place of.
 pub(super) fn secret(
     section: &mut Section<'_, '_, '_>,
-    (by_file, by_credential): Keys,
+    (by_file, by_credential): SecretKeys,
     around: &Surroundings,
 ) -> Option<Secret> {
     let what = by_file.trim_end_matches("_file");
@@ -120,10 +120,11 @@ pub(super) fn secret(
         let fits = (1..=255).contains(&text.len())
             && !text.starts_with('.')
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
-        fits.then(|| text.to_owned()).ok_or_else(|| "not the name of a systemd credential: A-Z a-z 0-9 _ - .".into())
+        fits.then(|| text.to_owned())
+            .ok_or_else(|| "not the name of a systemd credential: A-Z a-z 0-9 _ - . are possible".into())
     });
     if section.has(by_file) && section.has(by_credential) {
-        section.problem(by_credential, format!("does not go with {by_file}: one of them is enough"));
+        section.problem(by_credential, format!("cannot be combined with {by_file}: remove one of them"));
         return None;
     }
     match (file, credential) {
@@ -133,13 +134,14 @@ pub(super) fn secret(
     }
 }
 
-/// Reads a credential: as the service is given it, or, outside of the service, from where systemd would take it.
+/// Reads a systemd credential: the one passed to the service, or, outside of the service, the file that systemd would
+/// load.
 fn credential_of(section: &mut Section<'_, '_, '_>, key: &str, name: String, around: &Surroundings) -> Option<Secret> {
-    let cure = format!("put it into /etc/credstore/fanlight.{name} and restart the service, or name a file");
+    let cure = format!("put it into /etc/credstore/fanlight.{name} and restart the service, or use a file");
     if let Some(folder) = &around.credentials {
         let path = folder.join(&name);
         if fs::symlink_metadata(&path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
-            section.problem(key, format!("the service was given no credential {name}: {cure}"));
+            section.problem(key, format!("systemd passed no credential {name} to the service: {cure}"));
             return None;
         }
         return read(section, key, &path, Origin::Credential(name), around);
@@ -155,12 +157,12 @@ fn credential_of(section: &mut Section<'_, '_, '_>, key: &str, name: String, aro
     }
     match closed {
         Some(path) if around.checking => {
-            let why = format!("not looked at: only root may read {}; sudo fanlight check does", path.display());
+            let why = format!("not checked: only root may read {}; use sudo fanlight check", path.display());
             section.warning(key, why);
             Some(Secret::unread(Origin::Credential(name)))
         }
         _ => {
-            section.problem(key, format!("there is no credential {name} that can be read here: {cure}"));
+            section.problem(key, format!("credential {name} was not found or cannot be read: {cure}"));
             None
         }
     }
@@ -184,9 +186,9 @@ fn read(
     };
     let mut why = format!("read {}: {}", path.display(), plain(&error));
     if error.kind() == io::ErrorKind::PermissionDenied {
-        why += "; only root and the user of the service may read it: use sudo, or if this is the service, sudo chown fanlight ";
-        why += &path.display().to_string();
-        // A secret that only the service can read is no fault of the file when somebody else checks it.
+        why += "; only root and the user of the service may read it: use sudo, or if this is the service, ";
+        why += &format!("sudo chown fanlight {}", path.display());
+        // If another user checks the file, a secret that only the service can read is not a fault.
         if around.checking {
             section.warning(key, why);
             return Some(Secret::unread(origin));
@@ -196,22 +198,22 @@ fn read(
     None
 }
 
-/// Warns of a secret that is none.
+/// Warns about a secret that every user of this board can read.
 fn open_to_all(section: &mut Section<'_, '_, '_>, key: &str, path: &Path, mode: u32) {
     if mode & 0o004 != 0 {
-        section.warning(key, format!("everybody on this board can read {0}: chmod o= {0}", path.display()));
+        section.warning(key, format!("every user of this board can read {0}: chmod o= {0}", path.display()));
     }
 }
 
-/// Warns of the file of a private key that everybody can read; whether it can be used is seen when it is.
+/// Warns about a private key file that every user can read. Its contents are checked when it is used.
 pub(super) fn private_key(section: &mut Section<'_, '_, '_>, key: &str, path: &Path) {
-    // Not opened: it may be anything.
+    // Do not open it: it may be a pipe or a device.
     if let Ok(about) = fs::metadata(path) {
         open_to_all(section, key, path, about.permissions().mode());
     }
 }
 
-/// The secret in a file: UTF-8, without a byte order mark and without the line end that editors add.
+/// The secret in a file: UTF-8, without a byte order mark and without one line end, which editors add.
 pub fn secret_text(bytes: Vec<u8>) -> io::Result<String> {
     let mut text = text_of(bytes).map_err(io::Error::other)?;
     if text.ends_with('\n') {
@@ -223,18 +225,18 @@ pub fn secret_text(bytes: Vec<u8>) -> io::Result<String> {
     match text.as_str() {
         "" => Err(io::Error::other("empty")),
         t if t.contains('\n') => Err(io::Error::other("more than one line")),
-        t if t.contains(char::is_control) => Err(io::Error::other("control characters in it")),
+        t if t.contains(char::is_control) => Err(io::Error::other("contains control characters")),
         _ => Ok(text),
     }
 }
 
-/// An absolute path in one line.
+/// Reads an absolute path without control characters.
 pub(super) fn absolute(text: &str) -> Option<PathBuf> {
     let fits = text.starts_with('/') && text.len() <= 1024 && !text.contains(char::is_control);
     fits.then(|| PathBuf::from(text))
 }
 
-/// An error without the number that the standard library adds to it.
+/// The text of an error in lower case, without the error number that the standard library adds.
 pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let cut = text.find(" (os error").unwrap_or(text.len());

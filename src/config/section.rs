@@ -1,5 +1,5 @@
-//! One table of the file, read key by key. A value that does not fit is noted and left at its default, so that reading
-//! goes on and everything wrong is found at once.
+//! Reads one table of the file, key by key. A wrong value is reported and replaced by its default, so reading continues
+//! and one run finds every fault.
 
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 
@@ -9,21 +9,21 @@ use toml::{
 };
 
 use super::{
-    keys::{self, KEYS, Key, Kind, TABLES, nearest},
+    keys::{self, KEYS, Key, TABLES, ValueKind, nearest},
     problem::Report,
 };
 
-/// A value as it stands in the file.
+/// A value as the TOML parser returns it, with its place in the file.
 pub(super) type Raw<'i> = Spanned<DeValue<'i>>;
 
-/// One table being read.
+/// A table that is being read.
 pub(super) struct Section<'r, 'a, 'i> {
     pub(super) report: &'r mut Report<'a>,
     name: &'static str,
     at: Range<usize>,
     entries: DeTable<'i>,
     places: BTreeMap<&'static str, Range<usize>>,
-    /// Every key asked for, for the test that holds the parser and the table of keys together.
+    /// Every key that was looked up, for the test that compares the parser with the table of keys.
     asked: Vec<String>,
 }
 
@@ -32,11 +32,11 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
         Self { report, name, at, entries, places: BTreeMap::new(), asked: Vec::new() }
     }
 
-    /// Takes a value out of the table; notes a required one that is missing.
+    /// Takes a value out of the table. Reports a required one that is missing.
     pub(super) fn take(&mut self, name: &'static str) -> Option<(&'static Key, Raw<'i>)> {
         let key = keys::key(self.name, name).expect("a test holds that every key that is read is in KEYS");
         self.asked.push(key.path());
-        // `Spanned` is found by its value alone.
+        // `Spanned` borrows and hashes as its value, so the name alone finds the entry.
         let Some(value) = self.entries.remove(name) else {
             if matches!(key.fallback, keys::Fallback::Required) {
                 self.report.problem(key.path(), &self.at, format!("missing: {}", key.accepts()));
@@ -47,23 +47,23 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
         Some((key, value))
     }
 
-    /// Where the value of a key stands, if it was written.
+    /// The place of a key's value in the file. `None` if the file does not have the key.
     pub(super) fn place(&self, name: &str) -> Option<Range<usize>> {
         self.places.get(name).cloned()
     }
 
-    /// Whether the key was written, right or wrong.
+    /// Whether the file has the key, with a right or a wrong value.
     pub(super) fn has(&self, name: &str) -> bool {
         self.places.contains_key(name)
     }
 
-    /// Notes that a value of this table does not go with another.
+    /// Reports a fault of a key in this table.
     pub(super) fn problem(&mut self, name: &str, message: impl Into<String>) {
         let at = self.place(name).unwrap_or_else(|| self.at.clone());
         self.report.problem(path(self.name, name), &at, message);
     }
 
-    /// Notes that a value of this table deserves a second look.
+    /// Reports a warning about a key in this table.
     pub(super) fn warning(&mut self, name: &str, message: impl Into<String>) {
         let at = self.place(name).unwrap_or_else(|| self.at.clone());
         self.report.warning(path(self.name, name), &at, message);
@@ -74,10 +74,10 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
         self.report.problem(key.path(), &value.span(), format!("{shown} is not possible: {}{hint}", key.accepts()));
     }
 
-    /// A whole number within the range that the table of keys gives.
+    /// Reads a whole number within the range in the table of keys.
     pub(super) fn number<T: TryFrom<i64>>(&mut self, name: &'static str, into: &mut T) {
         let Some((key, value)) = self.take(name) else { return };
-        let Kind::Number(min, max, _) = key.kind else { return self.refuse(key, &value) };
+        let ValueKind::Number(min, max, _) = key.kind else { return self.refuse(key, &value) };
         match integer(value.get_ref()) {
             Some(n) if (min..=max).contains(&n) => match T::try_from(n) {
                 Ok(n) => *into = n,
@@ -91,21 +91,21 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
         }
     }
 
-    /// A number of seconds.
+    /// Reads a number of seconds.
     pub(super) fn seconds(&mut self, name: &'static str, into: &mut Duration) {
         let mut seconds = into.as_secs();
         self.number(name, &mut seconds);
         *into = Duration::from_secs(seconds);
     }
 
-    /// A number of kilobits, given in bits.
+    /// Reads a number of kilobits into a number of bits.
     pub(super) fn kilobits(&mut self, name: &'static str, into: &mut u32) {
         let mut kilobits = *into / 1000;
         self.number(name, &mut kilobits);
         *into = kilobits.saturating_mul(1000);
     }
 
-    /// `true` or `false`.
+    /// Reads `true` or `false`.
     pub(super) fn flag(&mut self, name: &'static str, into: &mut bool) {
         let Some((key, value)) = self.take(name) else { return };
         match value.get_ref() {
@@ -114,14 +114,14 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
         }
     }
 
-    /// A string that `parse` accepts.
+    /// Reads a string that `parse` accepts.
     pub(super) fn text<T>(&mut self, name: &'static str, into: &mut T, parse: impl FnOnce(&str) -> Option<T>) {
         if let Some(parsed) = self.optional(name, parse) {
             *into = parsed;
         }
     }
 
-    /// A string that `parse` accepts, or nothing.
+    /// Reads a string that `parse` accepts. `None` if the key is absent or wrong.
     pub(super) fn optional<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let (key, value) = self.take(name)?;
         let parsed = value.get_ref().as_str().and_then(parse);
@@ -131,7 +131,8 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
         parsed
     }
 
-    /// A string whose refusal has words of its own, and that is never shown: it may hold a secret by mistake.
+    /// Reads a string that no error may show, because it may contain a secret by mistake. `parse` returns the error
+    /// text.
     pub(super) fn unshown<T>(
         &mut self,
         name: &'static str,
@@ -145,7 +146,7 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
         parsed.map_err(|message| self.report.problem(key.path(), &value.span(), message)).ok()
     }
 
-    /// A list of at most `most` strings, each of which `parse` accepts.
+    /// Reads a list of at most `most` strings. `parse` must accept each of them.
     pub(super) fn texts<T>(&mut self, name: &'static str, most: usize, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
         let Some((key, value)) = self.take(name) else { return Vec::new() };
         let Some(list) = value.get_ref().as_array().filter(|list| list.len() <= most) else {
@@ -166,7 +167,7 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
         taken
     }
 
-    /// Two numbers `[a, b]` that `parse` accepts; or, as `None`, the word that stands for neither.
+    /// Reads two numbers `[a, b]` that `parse` accepts. The word `word` means `None`.
     pub(super) fn pair<T>(
         &mut self,
         name: &'static str,
@@ -190,7 +191,7 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
         }
     }
 
-    /// Ends the reading: what is left is unknown. Gives the keys that were asked for.
+    /// Reports what is left in the table as unknown. Returns the keys that were looked up.
     pub(super) fn finish(mut self) -> Vec<String> {
         for (name, value) in std::mem::take(&mut self.entries) {
             let (word, at) = (name.get_ref().as_ref(), name.span());
@@ -215,19 +216,23 @@ pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
     i64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
-/// A right value in wrong clothes is the most frequent fault of all.
+/// A hint for a right value in the wrong notation, which is the most frequent fault.
 fn hint(key: &Key, value: &DeValue<'_>) -> String {
     match (key.kind, value) {
-        (Kind::Number(..), DeValue::String(text)) if text.parse::<i64>().is_ok() => ", without quotes".into(),
-        (Kind::Flag, DeValue::String(text)) if matches!(text.as_ref(), "true" | "false") => ", without quotes".into(),
-        (Kind::Choice(words), DeValue::String(text)) => match nearest(text, words.iter().copied()) {
+        (ValueKind::Number(..), DeValue::String(text)) if text.parse::<i64>().is_ok() => {
+            "; write it without quotes".into()
+        }
+        (ValueKind::Flag, DeValue::String(text)) if matches!(text.as_ref(), "true" | "false") => {
+            "; write it without quotes".into()
+        }
+        (ValueKind::Choice(words), DeValue::String(text)) => match nearest(text, words.iter().copied()) {
             Some(word) => format!("; did you mean {word:?}?"),
             None => String::new(),
         },
-        (Kind::Choice(_) | Kind::Text(_), v) if v.is_array() => ", without brackets".into(),
-        (Kind::Choice(_) | Kind::Text(_), v) if !v.is_str() && !v.is_table() => ", in quotes".into(),
-        (Kind::Texts(_), v) if v.is_str() => ", in brackets: [\"…\"]".into(),
-        (Kind::Pair(..), v) if !v.is_array() && !v.is_table() => ", in brackets and without quotes".into(),
+        (ValueKind::Choice(_) | ValueKind::Text(_), v) if v.is_array() => "; write it without brackets".into(),
+        (ValueKind::Choice(_) | ValueKind::Text(_), v) if !v.is_str() && !v.is_table() => "; write it in quotes".into(),
+        (ValueKind::Texts(_), v) if v.is_str() => "; write it in brackets: [\"…\"]".into(),
+        (ValueKind::Pair(..), v) if !v.is_array() && !v.is_table() => "; write it in brackets, without quotes".into(),
         _ => String::new(),
     }
 }
@@ -235,7 +240,7 @@ fn hint(key: &Key, value: &DeValue<'_>) -> String {
 fn unknown_table(word: &str) -> String {
     match nearest(word, TABLES.iter().copied().filter(|table| !table.is_empty())) {
         Some(table) => format!("unknown table: did you mean `[{table}]`?"),
-        None => format!("unknown table: {} are possible", TABLES[1..].join(", ")),
+        None => format!("unknown table: possible are {}", TABLES[1..].join(", ")),
     }
 }
 
@@ -249,7 +254,7 @@ fn unknown_key(table: &str, word: &str) -> String {
     if let Some(elsewhere) = KEYS.iter().find(|key| key.name == word) {
         return match elsewhere.table {
             "" => format!("unknown key: `{word}` belongs above the first table"),
-            table => format!("unknown key: `{word}` belongs into `[{table}]`"),
+            table => format!("unknown key: `{word}` belongs in `[{table}]`"),
         };
     }
     if let Some(name) = nearest(word, names()) {
@@ -260,5 +265,5 @@ fn unknown_key(table: &str, word: &str) -> String {
     {
         return format!("unknown key: did you mean `{}`?", key.path());
     }
-    format!("unknown key: {} are possible", names().collect::<Vec<_>>().join(", "))
+    format!("unknown key: possible are {}", names().collect::<Vec<_>>().join(", "))
 }

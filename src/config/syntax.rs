@@ -1,22 +1,22 @@
-//! Lines that are not TOML, explained by what the key in them takes. Pure.
+//! Explains a TOML syntax error by the key on that line and the values it accepts. Pure.
 
 use std::ops::Range;
 
 use super::{
-    keys::{self, Key, Kind},
+    keys::{self, Key, ValueKind},
     problem::line_at,
 };
 
-/// What the author of a line most probably wrote.
+/// A line that is not TOML, read as `key = value`.
 #[derive(Debug, PartialEq, Eq)]
 struct Written<'t> {
     /// The full name of the key: `video.fps`.
     path: String,
-    /// What stands behind the `=`, without a comment.
+    /// The text after the `=`, without a comment.
     value: &'t str,
 }
 
-/// The key, as far as it is known, and the message for a syntax error that the TOML parser found at `at`.
+/// The key (empty if unknown) and the message for the syntax error `said` that the TOML parser found at `at`.
 pub(super) fn explain(text: &str, at: &Range<usize>, said: &str) -> (String, String) {
     let (_, start) = line_at(text, at.start);
     let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
@@ -24,7 +24,7 @@ pub(super) fn explain(text: &str, at: &Range<usize>, said: &str) -> (String, Str
     if said.contains("duplicate key") {
         let path = written.map(|written| written.path).unwrap_or_default();
         return match first(text, start, line) {
-            Some(first) => (path, format!("twice in this file: it is in line {first} already; take one of them out")),
+            Some(first) => (path, format!("appears twice in this file, first in line {first}: remove one of them")),
             None => (path, format!("not TOML: {said}")),
         };
     }
@@ -39,18 +39,20 @@ pub(super) fn explain(text: &str, at: &Range<usize>, said: &str) -> (String, Str
     }
 }
 
-/// The line as it would be right, where that is plain to see.
+/// The correct line, if it can be guessed.
 fn cure(key: &Key, value: &str) -> String {
     let bare = !value.is_empty() && value.len() <= 64 && !value.contains(['"', '\'', '[', ']', '{', '}', '=']);
     match key.kind {
-        Kind::Flag => match value.to_ascii_lowercase().as_str() {
+        ValueKind::Flag => match value.to_ascii_lowercase().as_str() {
             "yes" | "on" | "y" | "1" | "true" => format!("; write {} = true", key.name),
             "no" | "off" | "n" | "0" | "false" => format!("; write {} = false", key.name),
             _ => String::new(),
         },
-        Kind::Choice(_) | Kind::Text(_) if bare => format!("; in quotes: {} = \"{value}\"", key.name),
-        Kind::Texts(_) if bare => format!("; in brackets and quotes: {} = [\"{value}\"]", key.name),
-        Kind::Choice(_) | Kind::Text(_) => "; a string stands in quotes".into(),
+        ValueKind::Choice(_) | ValueKind::Text(_) if bare => {
+            format!("; write it in quotes: {} = \"{value}\"", key.name)
+        }
+        ValueKind::Texts(_) if bare => format!("; write it in brackets and quotes: {} = [\"{value}\"]", key.name),
+        ValueKind::Choice(_) | ValueKind::Text(_) => "; write strings in quotes".into(),
         _ => String::new(),
     }
 }
@@ -82,7 +84,7 @@ fn plain_name(name: &str) -> String {
     name.split('.').map(|part| part.trim().trim_matches(['"', '\''])).collect::<Vec<_>>().join(".")
 }
 
-/// The line in which a key or a table stands for the first time, if the line at `start` says it again.
+/// The line in which a key or a table first appears, if the line at `start` repeats it.
 fn first(text: &str, start: usize, line: &str) -> Option<usize> {
     let above = text.get(..start)?;
     if let Some(table) = header(line) {
@@ -103,7 +105,7 @@ fn first(text: &str, start: usize, line: &str) -> Option<usize> {
     None
 }
 
-/// Whether a line below the header of `table` gives `path` a value.
+/// Whether a line below the header of `table` sets `path`.
 fn written_at(line: &str, table: &str, path: &str) -> bool {
     let Some((name, _)) = line.split_once('=') else { return false };
     let name = plain_name(name);
@@ -114,7 +116,7 @@ fn written_at(line: &str, table: &str, path: &str) -> bool {
     }
 }
 
-/// Whether a line may hold what belongs on no screen: a password, or a URL with one in it.
+/// Whether a line may contain a secret, which must not be shown: a password, or a URL with one in it.
 pub(super) fn may_hold_a_secret(line: &str) -> bool {
     let lower = line.to_lowercase();
     let named = ["pass", "secret", "token", "credential", "pwd"].iter().any(|word| lower.contains(word));
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_with_secrets_are_known() {
+    fn lines_that_may_hold_a_secret_are_recognised() {
         for (line, secret) in [
             ("url = \"mqtts://me:pw@host\"", true),
             ("url = \"mqtts://me:pw:1883\"", true),

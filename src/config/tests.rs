@@ -1,4 +1,4 @@
-//! What holds between the parser, the table of keys, the file written back and the examples.
+//! Tests that the parser, the table of keys, the written configuration and the examples agree.
 
 use std::{path::Path, time::Duration};
 
@@ -8,8 +8,9 @@ use super::{
 };
 
 pub(super) const NAME: &str = "fanlight.toml";
-/// The least that makes a configuration, in three lines.
-pub(super) const BASE: &str = "device = \"garden\"\naccess = { mode = \"broker\", the_broker_can_watch = true }\nbroker.url = \"mqtts://broker.example\"\n";
+/// The smallest configuration, in three lines.
+pub(super) const BASE: &str = "device = \"garden\"\naccess = { mode = \"broker\", the_broker_can_watch = true \
+     }\nbroker.url = \"mqtts://broker.example\"\n";
 
 #[test]
 fn the_parser_reads_exactly_the_keys_of_the_table() {
@@ -22,7 +23,7 @@ fn the_parser_reads_exactly_the_keys_of_the_table() {
 }
 
 #[test]
-fn defaults_are_as_the_table_says() {
+fn the_defaults_match_the_table() {
     let config = parse(BASE, Path::new(NAME), &Surroundings::default()).unwrap().config;
     for key in KEYS {
         if let Fallback::Is(expected) = key.fallback {
@@ -74,13 +75,13 @@ impl Dice {
         let tls = transport.is_tls();
         let some = |dice: &mut Self| tls && dice.flag();
         let login = logins.iter().flatten().next().cloned().unwrap();
-        // Longer than any session that is rolled.
+        // Longer than any session that this generator makes.
         let (secret, ttl) = (login.password.clone(), Duration::from_secs(self.between(700_000, 900_000)));
         let user = self.flag().then(|| "porch".to_owned());
         let turn = [IceLogin::Made { secret, user, ttl }, IceLogin::Fixed(login)];
         let mut addresses = vec!["192.0.2.1".parse().unwrap()];
         let mut interfaces: Vec<_> = ["!docker*", "eth0"].into_iter().filter_map(InterfaceRule::parse).collect();
-        // One of them at most.
+        // At most one of them.
         match self.roll(3) {
             0 => addresses.clear(),
             1 => interfaces.clear(),
@@ -182,7 +183,7 @@ impl Dice {
 }
 
 #[test]
-fn what_is_written_out_reads_back_the_same_and_reloads_tell_all() {
+fn a_written_configuration_reads_back_and_a_reload_names_every_change() {
     let dir = tempfile::tempdir().unwrap();
     let around = Surroundings { credentials: Some(dir.path().to_owned()), ..Surroundings::default() };
     let file = dir.path().join("broker");
@@ -199,7 +200,7 @@ fn what_is_written_out_reads_back_the_same_and_reloads_tell_all() {
         assert_eq!(read, config, "{text}");
         assert!(Config::difference(&read, &config).is_empty());
 
-        // What takes effect at once, and what is left for the next start, are together all that changed.
+        // Each change takes effect either at once or on the next start.
         if let Some(old) = before.replace(config.clone()) {
             let (all, running) = (Config::difference(&old, &config), old.reloaded(&config));
             assert_eq!(Config::difference(&old, &running), Reload { live: all.live, restart: Vec::new() });
@@ -209,7 +210,7 @@ fn what_is_written_out_reads_back_the_same_and_reloads_tell_all() {
 }
 
 #[test]
-fn a_password_that_changes_in_its_file_is_a_change() {
+fn a_changed_password_in_the_same_file_is_a_change() {
     let login =
         |text: &str| Some(Login { user: "me".into(), password: Secret::from_origin(text, Origin::File("/p".into())) });
     let old = parse(BASE, Path::new(NAME), &Surroundings::default()).unwrap().config;
@@ -219,7 +220,7 @@ fn a_password_that_changes_in_its_file_is_a_change() {
 }
 
 #[test]
-fn a_secret_that_everybody_can_read_is_a_warning() {
+fn a_secret_that_every_user_can_read_is_a_warning() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("p");
@@ -234,7 +235,7 @@ fn a_secret_that_everybody_can_read_is_a_warning() {
 }
 
 #[test]
-fn a_private_key_that_everybody_can_read_is_a_warning() {
+fn a_private_key_that_every_user_can_read_is_a_warning() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("key.pem");
@@ -261,9 +262,9 @@ fn a_credential_is_read_as_the_service_reads_it() {
             (
                 Some(empty.path()),
                 stores(),
-                Err("the service was given no credential pw: put it into /etc/credstore/fanlight.pw"),
+                Err("systemd passed no credential pw to the service: put it into /etc/credstore/fanlight.pw"),
             ),
-            (None, Vec::new(), Err("there is no credential pw that can be read here: put it into")),
+            (None, Vec::new(), Err("credential pw was not found or cannot be read: put it into")),
         ] {
             let around = Surroundings { credentials: credentials.map(Path::to_owned), stores, checking };
             match (parse(&text, Path::new(NAME), &around), expected) {
@@ -283,7 +284,7 @@ fn a_credential_is_read_as_the_service_reads_it() {
 }
 
 #[test]
-fn every_example_for_a_board_works_with_what_setup_writes() {
+fn every_example_for_a_board_works_with_the_files_of_setup() {
     let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/board"));
     let secrets = tempfile::tempdir().unwrap();
     let password = secrets.path().join("broker-password");
@@ -296,7 +297,7 @@ fn every_example_for_a_board_works_with_what_setup_writes() {
             let text = std::fs::read_to_string(&path).unwrap();
             let text = text.replace("/etc/fanlight/broker-password", password.to_str().unwrap());
             let loaded = parse(&text, &path, &Surroundings::default()).unwrap_or_else(|e| panic!("{e}"));
-            // The test picture shows nothing that is private, and needs no login.
+            // The test picture is not private and needs no login.
             let known = |key: &str| key == "broker.url" && path.ends_with("test-picture.toml");
             let other = loaded.warnings.iter().find(|w| !known(&w.key));
             assert_eq!(other, None, "{}", path.display());
@@ -308,7 +309,7 @@ fn every_example_for_a_board_works_with_what_setup_writes() {
     assert!(seen >= 6, "{seen} examples");
 }
 
-/// A key that is read, checked and shown, and that nothing uses, is worse than none.
+/// Every key must have an effect: code outside of this module reads its field.
 #[test]
 fn every_key_is_used_outside_of_this_module() {
     fn sources(folder: &Path, into: &mut String) {
@@ -327,7 +328,7 @@ fn every_key_is_used_outside_of_this_module() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut code, mut fields) = (String::new(), std::fs::read_to_string(root.join("src/config/mod.rs")).unwrap());
     sources(&root.join("src"), &mut code);
-    // The fields that hold the values of keys: those of the structs that a configuration is made of.
+    // The fields of the structs that make up a configuration.
     fields.retain(|c| c != '\r');
     let mut seen = 0;
     for part in ["Config", "Broker", "Login", "Video", "Audio", "Webrtc", "IceServer", "Limits", "Log"] {
@@ -339,13 +340,13 @@ fn every_key_is_used_outside_of_this_module() {
                 continue;
             }
             seen += 1;
-            // `.name`, or in a pattern that takes the struct apart.
+            // `.name` that is not assigned to.
             let read = code.match_indices(name).any(|(at, _)| {
                 let (before, after) = (&code[..at], &code[at + name.len()..]);
                 let whole = !after.starts_with(|c: char| c.is_alphanumeric() || c == '_');
                 whole && before.ends_with('.') && !after.trim_start().starts_with("= ")
             });
-            assert!(read || (part == "Config" && name == "access"), "{part}.{name} is read by nothing but the parser");
+            assert!(read || (part == "Config" && name == "access"), "{part}.{name} is read only by the parser");
         }
     }
     assert!(seen > 50, "{seen} fields");

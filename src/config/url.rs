@@ -1,4 +1,5 @@
-//! URLs of brokers, and of STUN and TURN servers. No error shows any part of one: it may hold a password. Pure.
+//! URLs of brokers, and of STUN and TURN servers. No error shows any part of a URL, because it may contain a password.
+//! Pure.
 
 use super::Transport;
 
@@ -11,7 +12,7 @@ pub(super) struct Url {
     pub(super) path: String,
 }
 
-/// Reads the URL of a broker. The error never shows it, for it may hold a password.
+/// Reads the URL of a broker.
 pub(super) fn parse_url(text: &str) -> Result<Url, String> {
     let (scheme, rest) = text.split_once("://").ok_or("no scheme: mqtt://, mqtts://, ws:// or wss:// is possible")?;
     let (transport, port) = match scheme {
@@ -23,9 +24,7 @@ pub(super) fn parse_url(text: &str) -> Result<Url, String> {
     };
     let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
     if authority.contains('@') {
-        return Err(
-            "secrets do not belong in a URL: write the keys user and password_file or password_credential".into()
-        );
+        return Err("secrets do not belong in a URL: use the keys user and password_file or password_credential".into());
     }
     let (host, port) = parse_authority(authority, port)?;
     let path = match (transport, path) {
@@ -33,12 +32,12 @@ pub(super) fn parse_url(text: &str) -> Result<Url, String> {
         (Transport::Tcp | Transport::Tls, _) => return Err("only ws:// and wss:// have a path".into()),
         (_, "") => "/".into(),
         (_, path) if path.len() <= 512 && path.bytes().all(|b| b.is_ascii_graphic() && b != b'#') => path.into(),
-        _ => return Err("a path of at most 512 characters without spaces and # is possible".into()),
+        _ => return Err("the path must have at most 512 characters, without spaces and #".into()),
     };
     Ok(Url { transport, host, port, path })
 }
 
-/// The URL that `parse_url` reads as these parts.
+/// The URL of these parts; the reverse of `parse_url`.
 pub(super) fn url_text(transport: Transport, host: &str, port: u16, path: &str) -> String {
     let scheme = match transport {
         Transport::Tcp => "mqtt",
@@ -50,11 +49,12 @@ pub(super) fn url_text(transport: Transport, host: &str, port: u16, path: &str) 
     format!("{scheme}://{host}:{port}{path}")
 }
 
-/// `host`, `host:port`, `[::1]`, `[::1]:port`. The error shows no part of it: it may be a password in the wrong place.
+/// Reads the authority of a URL: `host`, `host:port`, `[::1]` or `[::1]:port` (RFC 3986 section 3.2). The error shows
+/// no part of it, because it may be a password in the wrong place.
 fn parse_authority(text: &str, default_port: u16) -> Result<(String, u16), &'static str> {
-    const POSSIBLE: &str = "no host, or not one: host, host:port or [address]:port is possible";
-    const PORT: &str = "the port behind the host is none: 1 to 65535 is possible";
-    const BRACKETS: &str = "an IPv6 address stands in brackets: [address] or [address]:port is possible";
+    const HOST: &str = "no host, or an invalid one: host, host:port or [address]:port is possible";
+    const PORT: &str = "the port after the host is invalid: 1 to 65535 is possible";
+    const BRACKETS: &str = "an IPv6 address needs brackets: [address] or [address]:port is possible";
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']').ok_or(BRACKETS)?;
@@ -72,11 +72,11 @@ fn parse_authority(text: &str, default_port: u16) -> Result<(String, u16), &'sta
         && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
         && !host.starts_with(['-', '.']);
     if !name && !host.contains(':') {
-        return Err(POSSIBLE);
+        return Err(HOST);
     }
     let port = match port {
         None => default_port,
-        // `parse` would take a sign, too.
+        // `parse` would also accept a sign.
         Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
             digits.parse().ok().filter(|port| *port != 0).ok_or(PORT)?
         }
@@ -85,7 +85,7 @@ fn parse_authority(text: &str, default_port: u16) -> Result<(String, u16), &'sta
     Ok((host.to_owned(), port))
 }
 
-/// How an ICE server is reached.
+/// The kind of an ICE server and its transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IceKind {
     /// `stun:`
@@ -152,7 +152,7 @@ mod tests {
             ("mqtt://me:secret", "the port"),
             ("mqtt://host:88888", "the port"),
             ("mqtt://:1883", "no host"),
-            ("mqtt://::1", "in brackets"),
+            ("mqtt://::1", "needs brackets"),
         ] {
             let error = parse_url(text).unwrap_err();
             assert!(error.contains(words) && !error.contains("me:"), "{text}: {error}");

@@ -1,4 +1,4 @@
-//! Values that are written as text, in the file and on the command line alike.
+//! Values that are written as text, both in the file and on the command line.
 
 use std::{fmt, net::IpAddr, path::Path};
 
@@ -53,7 +53,7 @@ impl AudioSource {
             _ => match text.strip_prefix("clip:") {
                 Some(path) => absolute(path).filter(|p| ends_with(p, &["wav"])).map(Self::Clip),
                 None => {
-                    // A path is a mistake: ALSA knows its devices by name.
+                    // A path is a mistake: ALSA devices have names.
                     let fits = one_line(text, 128) && !text.starts_with('/');
                     fits.then(|| Self::Microphone(text.to_owned()))
                 }
@@ -94,7 +94,7 @@ impl fmt::Display for FormatChoice {
 }
 
 impl fmt::Display for PixelFormat {
-    /// The word of the configuration: `yuyv`, `mjpeg`, …
+    /// The name in the configuration: `yuyv`, `mjpeg`, …
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = FORMATS.iter().find(|(_, format)| format == self).map_or("", |(word, _)| word);
         f.write_str(word)
@@ -132,7 +132,7 @@ pub fn parse_size(text: &str) -> Option<(u32, u32)> {
     Some((side(width)?, side(height)?))
 }
 
-/// Whether this host is certainly this machine.
+/// Whether this host is certainly this machine: `localhost` or a loopback address.
 pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
@@ -142,17 +142,17 @@ impl InterfaceRule {
     pub fn parse(text: &str) -> Option<Self> {
         let (refuses, rest) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
         let (any_end, name) = rest.strip_suffix('*').map_or((false, rest), |name| (true, name));
-        // What the kernel takes as a name, and nothing that looks like a pattern of another kind.
+        // The names that the kernel accepts (at most 15 bytes), without characters of other kinds of patterns.
         let fits =
             (1..=15).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic() && !b"*!/?[".contains(&b));
         fits.then(|| Self { name: name.to_owned(), any_end, refuses })
     }
 
-    /// Whether these rules leave an interface of this name.
+    /// Whether these rules allow an interface of this name.
     pub fn allow(rules: &[Self], name: &str) -> bool {
-        let means = |rule: &&Self| if rule.any_end { name.starts_with(&rule.name) } else { name == rule.name };
+        let matches = |rule: &&Self| if rule.any_end { name.starts_with(&rule.name) } else { name == rule.name };
         let (refusing, allowing): (Vec<_>, Vec<_>) = rules.iter().partition(|rule| rule.refuses);
-        !refusing.iter().any(means) && (allowing.is_empty() || allowing.iter().any(means))
+        !refusing.iter().any(matches) && (allowing.is_empty() || allowing.iter().any(matches))
     }
 }
 
@@ -163,20 +163,20 @@ impl fmt::Display for InterfaceRule {
     }
 }
 
-/// Whether a text is 1 to `most` characters without control characters.
+/// Whether a text has 1 to `most` characters, none of them a control character.
 pub(super) fn one_line(text: &str, most: usize) -> bool {
     !text.is_empty() && text.chars().count() <= most && !text.contains(char::is_control)
 }
 
-/// Whether a text can stand in front of every topic.
+/// Whether a text can be the first levels of every topic.
 pub(super) fn is_topic_root(text: &str) -> bool {
     one_line(text, 128)
         && !text.starts_with('$')
         && text.split('/').all(|level| !level.is_empty() && !level.contains(['+', '#']))
 }
 
-/// The log filter that a text describes. A single word that is no level would be taken as the name of a program part, and
-/// silence everything else: a typo must not do that.
+/// Reads a `tracing` filter. The library reads a single unknown word as the name of a module and turns all other
+/// modules off, so a typo such as `infoo` is refused here.
 pub fn log_filter(text: &str) -> Option<Targets> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let parts: Vec<&str> = text.split(',').map(str::trim).collect();
@@ -184,7 +184,7 @@ pub fn log_filter(text: &str) -> Option<Targets> {
     known.then(|| parts.join(",").parse().ok()).flatten()
 }
 
-/// Whether a text is a log filter.
+/// Whether a text is a valid log filter.
 pub(super) fn is_filter(text: &str) -> bool {
     one_line(text, 1024) && log_filter(text).is_some()
 }

@@ -13,13 +13,12 @@ use super::{
     values::{is_filter, one_line},
 };
 
-/// ICE servers travel in every answer, which has to stay small.
+/// Most ICE servers. Every answer contains them, and must stay small.
 const SERVERS: usize = 8;
-/// How long a login is good that this board makes: longer than the longest session that is usual, so that no relay is
-/// lost because its login ended.
+/// Lifetime of a TURN login if `ttl_s` is absent. `Webrtc::outlive` raises it above the longest session.
 const TTL: Duration = Duration::ZERO;
 
-/// Reads `[webrtc]` and its servers; gives the keys that were asked for in them.
+/// Reads `[webrtc]` and its servers. Also returns the keys that were looked up in the servers.
 pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> (Webrtc, Vec<String>) {
     let mut webrtc = Webrtc::default();
     section.flag("relay_only", &mut webrtc.relay_only);
@@ -51,7 +50,7 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> 
     webrtc.ice_command = section.texts("ice_command", 16, |word| one_line(word, 1024).then(|| word.to_owned()));
     let program = webrtc.ice_command.first();
     if program.is_some_and(|program| absolute(program).is_none()) {
-        section.problem("ice_command", "its first word is not an absolute path: no shell looks for it");
+        section.problem("ice_command", "the first word must be an absolute path: no shell searches PATH for it");
     }
     let (servers, asked) = servers(section, around);
     webrtc.ice_servers = servers;
@@ -65,11 +64,12 @@ fn contradictions(section: &mut Section<'_, '_, '_>, webrtc: &Webrtc) {
     if webrtc.relay_only && !relay && webrtc.ice_command.is_empty() {
         section.problem(
             "relay_only",
-            "true is not possible without a relay: no [[webrtc.ice_servers]] has a turn: URL, and there is no ice_command",
+            "true is not possible without a relay: no [[webrtc.ice_servers]] has a turn: URL, and ice_command is not \
+             set",
         );
     }
     if !webrtc.ipv4 && !webrtc.ipv6 {
-        section.problem("ipv6", "false is not possible together with ipv4 = false: one of them has to stay");
+        section.problem("ipv6", "false is not possible together with ipv4 = false: one of them must be true");
     }
     for address in &webrtc.addresses {
         let family = if address.is_ipv4() { ("ipv4", webrtc.ipv4) } else { ("ipv6", webrtc.ipv6) };
@@ -81,15 +81,15 @@ fn contradictions(section: &mut Section<'_, '_, '_>, webrtc: &Webrtc) {
         }
     }
     if !webrtc.interfaces.is_empty() && !webrtc.addresses.is_empty() {
-        section.problem("interfaces", "does not go with addresses: one of them is enough");
+        section.problem("interfaces", "cannot be combined with addresses: remove one of them");
     }
     if !webrtc.public_addresses.is_empty() && webrtc.ports.is_none() {
-        section.warning("public_addresses", "without ports the router would have to forward every UDP port");
+        section.warning("public_addresses", "ports is not set, so the router must forward every UDP port");
     }
     if webrtc.loopback {
         section.warning(
             "loopback",
-            "true is for tests on one machine: it tells viewers of addresses that only this machine can reach",
+            "true is for tests on one machine: viewers get addresses that only this machine can reach",
         );
     }
 }
@@ -140,19 +140,19 @@ fn server(section: &mut Section<'_, '_, '_>, item: Raw<'_>, around: &Surrounding
         let user = inner.optional("user", |text| one_line(text, 128).then(|| text.to_owned()));
         for name in [PASSWORD.0, PASSWORD.1] {
             if inner.take(name).is_some() {
-                inner.problem(name, "does not go with a secret: passwords are made of it");
+                inner.problem(name, "cannot be combined with a secret: the board makes passwords from the secret");
             }
         }
         shared.map_or(IceLogin::None, |secret| IceLogin::Made { secret, user, ttl })
     } else {
         if inner.has("ttl_s") {
-            inner.problem("ttl_s", "needs secret_file or secret_credential: a fixed password has no end");
+            inner.problem("ttl_s", "needs secret_file or secret_credential: a fixed password does not expire");
         }
         login(&mut inner, around).map_or(IceLogin::None, IceLogin::Fixed)
     };
     let ca_file = inner.optional("ca_file", absolute);
     if urls.is_empty() && inner.report.problems.len() == before {
-        inner.problem("urls", "[] is not possible: a server has at least one URL");
+        inner.problem("urls", "[] is not possible: a server needs at least one URL");
     }
     let kinds: Vec<_> = urls.iter().filter_map(|url| ice_kind(url)).collect();
     let turn = kinds.iter().any(|kind| *kind != IceKind::Stun);
@@ -160,11 +160,11 @@ fn server(section: &mut Section<'_, '_, '_>, item: Raw<'_>, around: &Surrounding
     if turn && !has_shared && !(inner.has("user") && password) {
         inner.problem(
             "urls",
-            "a turn: server needs user with password_file or password_credential, or else secret_file or secret_credential",
+            "a turn: server needs user with password_file or password_credential, or secret_file or secret_credential",
         );
     }
     if ca_file.is_some() && !urls.iter().any(|url| url.starts_with("turns:")) {
-        inner.problem("ca_file", "needs a turns: URL: only that shows a certificate");
+        inner.problem("ca_file", "needs a turns: URL: only TLS uses certificates");
     }
     let asked = inner.finish();
     (Some(IceServer { urls, login, ca_file }), asked)
@@ -183,8 +183,7 @@ pub(super) fn limits(section: &mut Section<'_, '_, '_>) -> Limits {
     section.seconds("session_s", &mut limits.session);
     section.seconds("lease_s", &mut limits.lease);
     if limits.lease > limits.session {
-        section
-            .problem("lease_s", format!("longer than session_s is not possible: at most {}", limits.session.as_secs()));
+        section.problem("lease_s", format!("must not be longer than session_s: at most {}", limits.session.as_secs()));
     }
     limits
 }

@@ -1,4 +1,4 @@
-//! What is said about wrong files, word by word.
+//! The text of every configuration error.
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use super::{
     tests::{BASE, NAME},
 };
 
-/// The sentences with their lines; the columns are held by tests of their own.
-fn said(text: &str) -> Vec<String> {
+/// The problems of a text, each with its line. Other tests check the columns.
+fn problems(text: &str) -> Vec<String> {
     let line = |sentence: String| {
         let mut parts = sentence.splitn(4, ':');
         match [(); 4].map(|()| parts.next().unwrap_or_default()) {
@@ -24,11 +24,14 @@ fn said(text: &str) -> Vec<String> {
     }
 }
 
-/// Snippets below the base and the whole of what is said about them.
+/// Snippets to append to the base, and all their problems.
 const WORDING: &[(&str, &[&str])] = &[
     ("", &[]),
     ("[video]\nfps = 300", &["5: video.fps: 300 is not possible: 1 to 120"]),
-    ("[video]\nfps = \"30\"", &["5: video.fps: \"30\" is not possible: a whole number, 1 to 120, without quotes"]),
+    (
+        "[video]\nfps = \"30\"",
+        &["5: video.fps: \"30\" is not possible: a whole number, 1 to 120; write it without quotes"],
+    ),
     ("[video]\nfps = 29.97", &["5: video.fps: 29.97 is not possible: a whole number, 1 to 120"]),
     (
         "[video]\nfps = 99999999999999999999",
@@ -37,130 +40,119 @@ const WORDING: &[(&str, &[&str])] = &[
     ("[video]\nFps = 30", &["5: video.Fps: unknown key: did you mean `fps`?"]),
     (
         "[video]\nformat = \"MJPG\"",
-        &[
-            "5: video.format: \"MJPG\" is not possible: \"auto\", \"yuyv\", \"uyvy\", \"nv12\", \"yu12\", \"mjpeg\" or \"h264\"; did you mean \"mjpeg\"?",
-        ],
+        &["5: video.format: \"MJPG\" is not possible: \"auto\", \"yuyv\", \"uyvy\", \"nv12\", \"yu12\", \"mjpeg\" \
+             or \"h264\"; did you mean \"mjpeg\"?"],
     ),
     (
         "[video]\nclock = yes",
-        &[
-            "5: video.clock: not TOML: string values must be quoted, expected literal string; possible: true or false; write clock = true",
-        ],
+        &["5: video.clock: not TOML: string values must be quoted, expected literal string; possible: true or \
+             false; write clock = true"],
     ),
     (
         "[video]\nsize = 1280x720",
-        &[
-            "5: video.size: not TOML: string values must be quoted, expected literal string; possible: \"WIDTHxHEIGHT\" in pixels, both even and 64 to 4096, such as \"1280x720\"; in quotes: size = \"1280x720\"",
-        ],
+        &["5: video.size: not TOML: string values must be quoted, expected literal string; possible: \
+             \"WIDTHxHEIGHT\" in pixels, both even and 64 to 4096, such as \"1280x720\"; write it in quotes: size = \
+             \"1280x720\""],
     ),
     (
         "[video]\nfps = 30\n[log]\n[video]\nfps = 25",
         &[
-            "7: twice in this file: it is in line 4 already; take one of them out",
-            "8: video.fps: twice in this file: it is in line 5 already; take one of them out",
+            "7: appears twice in this file, first in line 4: remove one of them",
+            "8: video.fps: appears twice in this file, first in line 5: remove one of them",
         ],
     ),
     (
         "[video]\nfps = 30\nclock = true\nfps = 25",
-        &["7: video.fps: twice in this file: it is in line 5 already; take one of them out"],
+        &["7: video.fps: appears twice in this file, first in line 5: remove one of them"],
     ),
     (
         "[[webrtc.ice_servers]]\nurls = \"stun:a\"",
-        &[
-            "5: webrtc.ice_servers.urls: \"stun:a\" is not possible: 1 to 4 of \"stun:host:port\", \"turn:host:port?transport=udp\" (or tcp) and \"turns:host:port\", in brackets: [\"…\"]",
-        ],
+        &["5: webrtc.ice_servers.urls: \"stun:a\" is not possible: 1 to 4 of \"stun:host:port\", \
+             \"turn:host:port?transport=udp\" (or tcp) and \"turns:host:port\"; write it in brackets: [\"…\"]"],
     ),
     (
         "[webrtc]\nports = 50000",
-        &[
-            "5: webrtc.ports: 50000 is not possible: [first, last], both 1024 to 65535, or \"any\", in brackets and without quotes",
-        ],
+        &["5: webrtc.ports: 50000 is not possible: [first, last], both 1024 to 65535, or \"any\"; write it in \
+             brackets, without quotes"],
     ),
     ("[video]\nlinger = 10", &["5: video.linger: unknown key: did you mean `linger_s`?"]),
-    ("[video]\nviewers = 3", &["5: video.viewers: unknown key: `viewers` belongs into `[limits]`"]),
+    ("[video]\nviewers = 3", &["5: video.viewers: unknown key: `viewers` belongs in `[limits]`"]),
     ("[video]\ndevice = \"/dev/video0\"", &["5: video.device: unknown key: `device` belongs above the first table"]),
-    ("[log]\nqqq = 1", &["5: log.qqq: unknown key: filter, meter_period_s are possible"]),
+    ("[log]\nqqq = 1", &["5: log.qqq: unknown key: possible are filter, meter_period_s"]),
     ("[vidoe]\nfps = 3", &["4: vidoe: unknown table: did you mean `[video]`?"]),
     (
         "[qqq]",
-        &["4: qqq: unknown table: broker, access, video, audio, webrtc, webrtc.ice_servers, limits, log are possible"],
+        &["4: qqq: unknown table: possible are broker, access, video, audio, webrtc, webrtc.ice_servers, limits, log"],
     ),
-    ("video = 3", &["4: video: not a value but a table: write [video] in a line of its own"]),
+    ("video = 3", &["4: video: must be a table, not a value: write [video] on a line of its own"]),
     (
         "[video]\nsize = \"1281x720\"",
-        &[
-            "5: video.size: \"1281x720\" is not possible: \"WIDTHxHEIGHT\" in pixels, both even and 64 to 4096, such as \"1280x720\"",
-        ],
+        &["5: video.size: \"1281x720\" is not possible: \"WIDTHxHEIGHT\" in pixels, both even and 64 to 4096, such \
+             as \"1280x720\""],
     ),
     (
         "[video]\nformat = \"jpeg\"",
-        &[
-            "5: video.format: \"jpeg\" is not possible: \"auto\", \"yuyv\", \"uyvy\", \"nv12\", \"yu12\", \"mjpeg\" or \"h264\"; did you mean \"mjpeg\"?",
-        ],
+        &["5: video.format: \"jpeg\" is not possible: \"auto\", \"yuyv\", \"uyvy\", \"nv12\", \"yu12\", \"mjpeg\" \
+             or \"h264\"; did you mean \"mjpeg\"?"],
     ),
     (
         "[video]\nsource = \"video0\"",
-        &[
-            "5: video.source: \"video0\" is not possible: \"auto\", \"/dev/video0\" or another node, \"test\", \"clip:/path/file.mjpeg\" (.h264, .mjpeg, .y4m) or \"off\"",
-        ],
+        &["5: video.source: \"video0\" is not possible: \"auto\", \"/dev/video0\" or another node, \"test\", \
+             \"clip:/path/file.mjpeg\" (.h264, .mjpeg, .y4m) or \"off\""],
     ),
     (
         "[video]\nsource = \"/proc/version\"",
-        &[
-            "5: video.source: /proc/version is there and is no camera: a V4L2 device is possible, such as /dev/video0; `fanlight probe` lists them",
-        ],
+        &["5: video.source: /proc/version is not a camera: a V4L2 device is possible, such as /dev/video0; \
+             `fanlight probe` lists them"],
     ),
     (
         "[video]\nsource = \"/tmp/../etc\"",
-        &[
-            "5: video.source: /tmp/../etc is there and is no camera: a V4L2 device is possible, such as /dev/video0; `fanlight probe` lists them",
-        ],
+        &["5: video.source: /tmp/../etc is not a camera: a V4L2 device is possible, such as /dev/video0; `fanlight \
+             probe` lists them"],
     ),
     (
         "[video]\nsource = \"../video0\"",
-        &[
-            "5: video.source: \"../video0\" is not possible: \"auto\", \"/dev/video0\" or another node, \"test\", \"clip:/path/file.mjpeg\" (.h264, .mjpeg, .y4m) or \"off\"",
-        ],
+        &["5: video.source: \"../video0\" is not possible: \"auto\", \"/dev/video0\" or another node, \"test\", \
+             \"clip:/path/file.mjpeg\" (.h264, .mjpeg, .y4m) or \"off\""],
     ),
     (
         "[video]\nsource = \"/dev/video0\\u0000\"",
-        &[
-            "5: video.source: \"/dev/video0\\u0000\" is not possible: \"auto\", \"/dev/video0\" or another node, \"test\", \"clip:/path/file.mjpeg\" (.h264, .mjpeg, .y4m) or \"off\"",
-        ],
+        &["5: video.source: \"/dev/video0\\u0000\" is not possible: \"auto\", \"/dev/video0\" or another node, \
+             \"test\", \"clip:/path/file.mjpeg\" (.h264, .mjpeg, .y4m) or \"off\""],
     ),
     (
         "[video]\nclock = true\nformat = \"h264\"",
-        &[
-            "5: video.clock: true is not possible here: a picture that comes coded as H.264 is passed through untouched; choose another format or source",
-        ],
+        &["5: video.clock: true is not possible with a source that delivers H.264, which is sent unchanged; choose \
+             another format or source"],
     ),
-    ("[video]\nclock = \"true\"", &["5: video.clock: \"true\" is not possible: true or false, without quotes"]),
+    (
+        "[video]\nclock = \"true\"",
+        &["5: video.clock: \"true\" is not possible: true or false; write it without quotes"],
+    ),
     (
         "[video.controls]\nbrightness = \"high\"",
         &["5: video.controls.brightness: \"high\" is not possible: a whole number, true or false"],
     ),
     (
         "[video.controls]\nBrightness = 3",
-        &["5: video.controls: Brightness is not the name of a control: a-z 0-9 _ are possible, as in `fanlight probe`"],
+        &["5: video.controls: Brightness is not the name of a control: a-z 0-9 _ are possible; `fanlight probe` \
+             lists them"],
     ),
     (
         "[audio]\nsource = \"off\"\n[video]\nsource = \"off\"",
-        &[
-            "7: video.source: \"off\" is not possible together with audio.source = \"off\": there would be nothing to see and nothing to hear",
-        ],
+        &["7: video.source: \"off\" is not possible together with audio.source = \"off\": viewers would get neither \
+             picture nor sound"],
     ),
     (
         "[audio]\nsource = \"/dev/snd/pcmC0D0c\"",
-        &[
-            "5: audio.source: \"/dev/snd/pcmC0D0c\" is not possible: \"auto\", \"default\" or another ALSA name, \"tone\", \"clip:/path/file.wav\" or \"off\"",
-        ],
+        &["5: audio.source: \"/dev/snd/pcmC0D0c\" is not possible: \"auto\", \"default\" or another ALSA name, \
+             \"tone\", \"clip:/path/file.wav\" or \"off\""],
     ),
     ("[audio]\nchannels = 3", &["5: audio.channels: 3 is not possible: 1 to 2"]),
     (
         "[webrtc]\nrelay_only = true",
-        &[
-            "5: webrtc.relay_only: true is not possible without a relay: no [[webrtc.ice_servers]] has a turn: URL, and there is no ice_command",
-        ],
+        &["5: webrtc.relay_only: true is not possible without a relay: no [[webrtc.ice_servers]] has a turn: URL, \
+             and ice_command is not set"],
     ),
     (
         "[webrtc]\nports = [60000, 50000]",
@@ -168,13 +160,12 @@ const WORDING: &[(&str, &[&str])] = &[
     ),
     (
         "[webrtc]\nplayout_delay_ms = [0, 15]",
-        &[
-            "5: webrtc.playout_delay_ms: [0, 15] is not possible: [least, most], both 0 to 40950 in steps of 10, or \"viewer\"",
-        ],
+        &["5: webrtc.playout_delay_ms: [0, 15] is not possible: [least, most], both 0 to 40950 in steps of 10, or \
+             \"viewer\""],
     ),
     (
         "[webrtc]\nipv4 = false\nipv6 = false",
-        &["6: webrtc.ipv6: false is not possible together with ipv4 = false: one of them has to stay"],
+        &["6: webrtc.ipv6: false is not possible together with ipv4 = false: one of them must be true"],
     ),
     (
         "[webrtc]\nipv6 = false\naddresses = [\"2001:db8::1\"]",
@@ -186,106 +177,107 @@ const WORDING: &[(&str, &[&str])] = &[
     ),
     (
         "[webrtc.ice_servers]\nurls = [\"stun:a\"]",
-        &[
-            "4: webrtc.ice_servers: a single table is not possible: write [[webrtc.ice_servers]] in double brackets, once for each server",
-        ],
+        &["4: webrtc.ice_servers: a single table is not possible: write [[webrtc.ice_servers]] in double brackets, \
+             once for each server"],
     ),
     (
         "[[webrtc.ice_servers]]\nurls = [\"turn:a\"]",
-        &[
-            "5: webrtc.ice_servers.urls: a turn: server needs user with password_file or password_credential, or else secret_file or secret_credential",
-        ],
+        &["5: webrtc.ice_servers.urls: a turn: server needs user with password_file or password_credential, or \
+             secret_file or secret_credential"],
     ),
     (
         "[[webrtc.ice_servers]]\nurls = [\"stun:a\", \"stuns:b\"]",
-        &[
-            "5: webrtc.ice_servers.urls: \"stuns:b\" is not possible: 1 to 4 of \"stun:host:port\", \"turn:host:port?transport=udp\" (or tcp) and \"turns:host:port\"",
-        ],
+        &["5: webrtc.ice_servers.urls: \"stuns:b\" is not possible: 1 to 4 of \"stun:host:port\", \
+             \"turn:host:port?transport=udp\" (or tcp) and \"turns:host:port\""],
     ),
     (
         "[[webrtc.ice_servers]]\nusername = \"a\"",
         &[
-            "4: webrtc.ice_servers.urls: missing: 1 to 4 of \"stun:host:port\", \"turn:host:port?transport=udp\" (or tcp) and \"turns:host:port\"",
+            "4: webrtc.ice_servers.urls: missing: 1 to 4 of \"stun:host:port\", \"turn:host:port?transport=udp\" (or \
+             tcp) and \"turns:host:port\"",
             "5: webrtc.ice_servers.username: unknown key: did you mean `user`?",
         ],
     ),
     (
-        "[[webrtc.ice_servers]]\nurls = [\"turn:a\"]\nsecret_file = \"/nowhere/secret\"\npassword_file = \"/nowhere/password\"",
+        "[[webrtc.ice_servers]]\nurls = [\"turn:a\"]\nsecret_file = \"/nowhere/secret\"\npassword_file = \
+         \"/nowhere/password\"",
         &[
             "6: webrtc.ice_servers.secret_file: read /nowhere/secret: no such file or directory",
-            "7: webrtc.ice_servers.password_file: does not go with a secret: passwords are made of it",
+            "7: webrtc.ice_servers.password_file: cannot be combined with a secret: the board makes passwords from \
+             the secret",
         ],
     ),
     (
         "[[webrtc.ice_servers]]\nurls = [\"turn:a\"]\nsecret_file = \"north\"\nca_file = \"/ca.pem\"",
         &[
             "6: webrtc.ice_servers.secret_file: not an absolute path; the secret itself does not belong in this file",
-            "7: webrtc.ice_servers.ca_file: needs a turns: URL: only that shows a certificate",
+            "7: webrtc.ice_servers.ca_file: needs a turns: URL: only TLS uses certificates",
         ],
     ),
     (
         "[[webrtc.ice_servers]]\nurls = [\"stun:a\"]\nttl_s = 700",
-        &["6: webrtc.ice_servers.ttl_s: needs secret_file or secret_credential: a fixed password has no end"],
+        &["6: webrtc.ice_servers.ttl_s: needs secret_file or secret_credential: a fixed password does not expire"],
     ),
     (
         "[webrtc]\nice_command = [\"turn-login\"]",
-        &["5: webrtc.ice_command: its first word is not an absolute path: no shell looks for it"],
+        &["5: webrtc.ice_command: the first word must be an absolute path: no shell searches PATH for it"],
     ),
     (
         "[webrtc]\ninterfaces = [\"eth 0\"]",
-        &[
-            "5: webrtc.interfaces: \"eth 0\" is not possible: a list of at most 16 names, such as [\"eth0\", \"wlan*\"] or [\"!docker*\"]",
-        ],
+        &["5: webrtc.interfaces: \"eth 0\" is not possible: a list of at most 16 names, such as [\"eth0\", \
+             \"wlan*\"] or [\"!docker*\"]"],
     ),
-    ("[limits]\nsession_s = 60", &["4: limits.lease_s: longer than session_s is not possible: at most 60"]),
+    ("[limits]\nsession_s = 60", &["4: limits.lease_s: must not be longer than session_s: at most 60"]),
     (
         "[log]\nfilter = \"infoo\"",
-        &[
-            "5: log.filter: \"infoo\" is not possible: off, error, warn, info, debug, trace, or a list such as \"info,fanlight::broker=debug\"",
-        ],
+        &["5: log.filter: \"infoo\" is not possible: off, error, warn, info, debug, trace, or a list such as \
+             \"info,fanlight::broker=debug\""],
     ),
     (
         "[log]\nfilter = 3",
-        &[
-            "5: log.filter: 3 is not possible: off, error, warn, info, debug, trace, or a list such as \"info,fanlight::broker=debug\", in quotes",
-        ],
+        &["5: log.filter: 3 is not possible: off, error, warn, info, debug, trace, or a list such as \
+             \"info,fanlight::broker=debug\"; write it in quotes"],
     ),
     (
         "[log]\nfilter =\nqqq = 3",
         &[
-            "5: log.filter: not TOML: string values must be quoted, expected literal string; possible: off, error, warn, info, debug, trace, or a list such as \"info,fanlight::broker=debug\"; a string stands in quotes",
-            "6: log.qqq: unknown key: filter, meter_period_s are possible",
+            "5: log.filter: not TOML: string values must be quoted, expected literal string; possible: off, error, \
+             warn, info, debug, trace, or a list such as \"info,fanlight::broker=debug\"; write strings in quotes",
+            "6: log.qqq: unknown key: possible are filter, meter_period_s",
         ],
     ),
 ];
 
 #[test]
-fn every_fault_has_its_sentence() {
+fn each_fault_has_its_message() {
     for (snippet, expected) in WORDING {
-        assert_eq!(said(&format!("{BASE}{snippet}")), *expected, "{snippet}");
+        assert_eq!(problems(&format!("{BASE}{snippet}")), *expected, "{snippet}");
     }
 }
 
 #[test]
-fn faults_of_broker_and_access_have_theirs() {
+fn faults_of_broker_and_access_have_their_messages() {
     let secret = "hunter2";
     for (broker, expected) in [
         ("url = \"http://host\"", "3: broker.url: unknown scheme: mqtt://, mqtts://, ws:// or wss:// is possible"),
         (
             "url = \"mqtts://me:hunter2@host\"",
-            "3: broker.url: secrets do not belong in a URL: write the keys user and password_file or password_credential",
+            "3: broker.url: secrets do not belong in a URL: use the keys user and password_file or password_credential",
         ),
         (
             "url = 3",
-            "3: broker.url: not a string: \"mqtt://host\", \"mqtts://host\", \"ws://host/path\" or \"wss://host/path\", each with or without \":port\"",
+            "3: broker.url: not a string: \"mqtt://host\", \"mqtts://host\", \"ws://host/path\" or \
+             \"wss://host/path\", each with or without \":port\"",
         ),
         (
             "root = \"x\"",
-            "3: broker.url: missing: \"mqtt://host\", \"mqtts://host\", \"ws://host/path\" or \"wss://host/path\", each with or without \":port\"",
+            "3: broker.url: missing: \"mqtt://host\", \"mqtts://host\", \"ws://host/path\" or \"wss://host/path\", \
+             each with or without \":port\"",
         ),
         (
             "url = \"mqtts://h\"\npassword = \"hunter2\"",
-            "4: broker.password: secrets do not belong in this file: write password_file = \"/path\" or password_credential = \"name\"",
+            "4: broker.password: secrets do not belong in this file: write password_file = \"/path\" or \
+             password_credential = \"name\"",
         ),
         (
             "url = \"mqtts://h\"\nuser = \"me\"\npassword_file = \"hunter2\"",
@@ -297,49 +289,53 @@ fn faults_of_broker_and_access_have_theirs() {
         ),
         (
             "url = \"mqtts://h\"\nuser = \"me\"\npassword_credential = \"x\"",
-            "5: broker.password_credential: there is no credential x that can be read here: put it into /etc/credstore/fanlight.x and restart the service, or name a file",
+            "5: broker.password_credential: credential x was not found or cannot be read: put it into \
+             /etc/credstore/fanlight.x and restart the service, or use a file",
         ),
         (
             "url = \"mqtts://h\"\nkey_file = \"/k.pem\"",
-            "4: broker.key_file: needs certificate_file: a client certificate is of no use without its key, and a key without its certificate",
+            "4: broker.key_file: needs certificate_file: a client certificate and its key work only together",
         ),
         (
             "url = \"mqtt://127.0.0.1\"\nalpn = [\"mqtt\"]",
-            "4: broker.alpn: needs TLS: broker.url begins with mqtts:// or wss:// then",
+            "4: broker.alpn: needs TLS: use mqtts:// or wss:// in broker.url",
         ),
         (
             "url = \"mqtts://h\"\nroot = \"a/#\"",
-            "4: broker.root: \"a/#\" is not possible: topic levels without +, # and empty ones, at most 128 characters, such as \"fanlight/v1\"",
+            "4: broker.root: \"a/#\" is not possible: topic levels, none empty, without + and #, at most 128 \
+             characters, such as \"fanlight/v1\"",
         ),
         (
             "url = \"mqtt://192.168.1.2\"",
-            "2: access.mode: \"broker\" needs a link on which nobody else can listen in: mqtts:// or wss:// in broker.url, or a broker on this board (mqtt://127.0.0.1)",
+            "2: access.mode: \"broker\" needs a link that nobody can eavesdrop on: mqtts:// or wss:// in broker.url, \
+             or a broker on this board (mqtt://127.0.0.1)",
         ),
     ] {
         let head = "device = \"garden\"\naccess = { mode = \"broker\", the_broker_can_watch = true }\n";
         let text = format!("{head}{}", broker.lines().map(|line| format!("broker.{line}\n")).collect::<String>());
-        let told = said(&text);
-        assert_eq!(told, [expected], "{broker}");
-        assert!(!told.concat().contains(secret));
+        let found = problems(&text);
+        assert_eq!(found, [expected], "{broker}");
+        assert!(!found.concat().contains(secret));
     }
     let url = "device = \"garden\"\nbroker.url = \"wss://h\"\n";
     assert_eq!(
-        said(&format!("{url}[access]\nmode = \"token\"\nthe_broker_can_watch = false")),
+        problems(&format!("{url}[access]\nmode = \"token\"\nthe_broker_can_watch = false")),
         [
             "4: access.mode: \"token\" is not possible: \"broker\"",
-            "5: access.the_broker_can_watch: false is not possible with mode = \"broker\": whoever controls the broker can watch; true says that you know",
+            "5: access.the_broker_can_watch: false is not possible with mode = \"broker\": whoever controls the \
+             broker can watch; true accepts this",
         ]
     );
     assert_eq!(
-        said(&format!("{url}[access]\nmode = \"broker\"")),
+        problems(&format!("{url}[access]\nmode = \"broker\"")),
         ["3: access.the_broker_can_watch: missing: true or false"]
     );
 }
 
 #[test]
-fn everything_is_said_at_once() {
-    let told = said("device = \"a b\"\n[video]\nfps = 0\nsize = \"\"\n[limits]\nviewers = -1\nx = 1");
-    let keys: Vec<_> = told.iter().map(|line| line.split(": ").nth(1).unwrap()).collect();
+fn all_faults_are_reported_at_once() {
+    let found = problems("device = \"a b\"\n[video]\nfps = 0\nsize = \"\"\n[limits]\nviewers = -1\nx = 1");
+    let keys: Vec<_> = found.iter().map(|line| line.split(": ").nth(1).unwrap()).collect();
     assert_eq!(
         keys,
         [
@@ -356,11 +352,11 @@ fn everything_is_said_at_once() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_one_problem() {
+fn a_missing_file_is_one_problem() {
     let e = load(Path::new("/nowhere/fanlight.toml"), &Surroundings::default()).unwrap_err();
     assert_eq!(
         e.to_string(),
-        "/nowhere/fanlight.toml: read it: there is no such file: `sudo fanlight setup` asks and writes it, --config names another"
+        "/nowhere/fanlight.toml: read the file: no such file; `sudo fanlight setup` writes one, --config names another"
     );
 }
 
@@ -379,8 +375,8 @@ fn nonsense_never_panics() {
         "[broker]\n\"\"=1",
         "a=[[[[[[{b={}}]]]]]]",
     ] {
-        assert!(!said(text).is_empty(), "{text}");
+        assert!(!problems(text).is_empty(), "{text}");
     }
-    assert!(!said(&"[".repeat(10_000)).is_empty());
-    assert!(!said(&format!("{BASE}x={}", "[".repeat(10_000))).is_empty());
+    assert!(!problems(&"[".repeat(10_000)).is_empty());
+    assert!(!problems(&format!("{BASE}x={}", "[".repeat(10_000))).is_empty());
 }
