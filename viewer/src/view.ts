@@ -230,8 +230,8 @@ export class View {
   drawStats(figures: Figures): void {
     if (this.stats.hidden) return;
     const rows = rowsOf(figures, this.language, this.words);
-    this.figures.replaceChildren(...rows.map(({ term, value, note, parts }) => h('div', {}, h('dt', { dir: 'auto' }, term), h('dd', { dir: 'auto' }, value),
-      note ? h('dd', { class: 'note', dir: 'auto' }, note) : null, parts ? partsOf(parts) : null)));
+    this.figures.replaceChildren(...rows.map(({ term, value, note, parts }) => h('div', {}, h('dt', {}, h('bdi', {}, term)), h('dd', {}, h('bdi', {}, value)),
+      note ? h('dd', { class: 'note' }, h('bdi', {}, note)) : null, parts ? partsOf(parts) : null)));
   }
 
   /** Keeps the picture on the screen while there is none. */

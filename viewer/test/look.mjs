@@ -1,6 +1,7 @@
 // Takes a picture of every state of the viewer: `npm run look [name…]`, into test/.work/shots. For people to look at.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { layoutFaults } from './layout.mjs';
 import { Broker, browser, here, policy, serve } from './rig.mjs';
 
 const shots = join(here, '.work/shots');
@@ -9,6 +10,7 @@ const only = process.argv.slice(2);
 const broker = await Broker.start();
 const site = await serve({ broker: broker.url, device: 'garden' }, policy(broker.url));
 const bare = await serve(null, policy(broker.url));
+const anywhere = await serve(null); // its page may try any broker
 const chromium = await browser();
 const stage = await chromium.newPage();
 await stage.goto(`${bare.url}/device.html${only.includes('sharp') ? '' : '?small'}`);
@@ -26,7 +28,7 @@ const state = (page, wanted, timeout = 8000) => page.waitForFunction((it) => {
   return viewer?.state === it;
 }, wanted, { timeout }).catch(() => problems.push(`state ${wanted} not reached`));
 
-async function shot(name, { path = '/', at = site, size = [1280, 800], scheme = 'dark', before, ...more } = {}, steps = async () => {}) {
+async function shot(name, { path = '/', at = site, size = [1280, 800], scheme = 'dark', dir, before, ...more } = {}, steps = async () => {}) {
   if (only.length && !only.some((it) => name.startsWith(it))) return;
   const { at: _at, ...rest } = more;
   const context = await chromium.newContext({ viewport: { width: size[0], height: size[1] }, colorScheme: scheme, deviceScaleFactor: size[0] < 500 ? 2 : 1, ...rest });
@@ -37,7 +39,9 @@ async function shot(name, { path = '/', at = site, size = [1280, 800], scheme = 
   try {
     await page.goto(at.url + path, { waitUntil: 'domcontentloaded' });
     await steps(page);
+    if (dir) await page.evaluate((it) => { document.documentElement.dir = it; }, dir);
     await page.screenshot({ path: join(shots, `${name}.png`) });
+    problems.push(...(await page.evaluate(layoutFaults)).map((it) => `${name}: ${it}`));
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     if (wide > 0) problems.push(`${name}: ${wide} px too wide`);
     console.log(name);
@@ -195,6 +199,25 @@ for (const [name, settings] of [['blocked', {}], ['blocked-light', { scheme: 'li
   }) }, async (page) => { await state(page, 'live'); await page.mouse.move(700, 300); await pause(page, 600); });
 }
 
+// Another language, and the other direction of writing, with a name that has its own.
+await device('entry', { name: 'כניסה ראשית' });
+for (const [prefix, settings] of [['de', { locale: 'de-DE' }], ['rtl', { locale: 'en', dir: 'rtl' }], ['rtl-de', { locale: 'de-DE', dir: 'rtl' }]]) {
+  if (!wants(`${prefix}-`)) continue;
+  const live = async (page) => { await state(page, 'live'); await page.mouse.move(700, 300); await pause(page, 1200); };
+  for (const [size, more] of [['desk', { size: [1280, 800] }], ['phone', { size: [390, 844], isMobile: true, hasTouch: true }]]) {
+    for (const scheme of ['dark', 'light']) {
+      await shot(`${prefix}-live-${size}-${scheme}`, { ...settings, ...more, scheme, path: '/?device=entry' }, live);
+    }
+    await shot(`${prefix}-stats-${size}`, { ...settings, ...more, path: '/?device=garden&stats' }, async (page) => { await live(page); await byRelay(); await pause(page, 3000); });
+    await shot(`${prefix}-several-${size}`, { ...settings, ...more, path: '/?device=workshop,entry,nursery,gone' }, async (page) => pause(page, 2500));
+    await shot(`${prefix}-dialog-${size}`, { ...settings, ...more, scheme: 'light' }, async (page) => { await live(page); await page.click('#change'); await page.click('summary'); await pause(page, 500); });
+    await shot(`${prefix}-step-${size}`, { ...settings, ...more, path: '/?device=silent' }, async (page) => { await pause(page, 500); await put(page, { at: 'step', step: 'secure' }); await pause(page, 700); });
+    await shot(`${prefix}-choose-${size}`, { ...settings, ...more, scheme: 'light', path: '/?device=' , before: (page) => page.route('**/config.json', (route) => route.fulfill({ json: { broker: broker.url, devise: 'x' } })) }, async (page) => pause(page, 900));
+    await shot(`${prefix}-refused-${size}`, { ...settings, ...more, before: (page) => page.route('**/config.json', (route) => route.fulfill({ json: { broker: 'wss://127.0.0.1:9/mqtt', device: 'garden' } })), at: anywhere }, async (page) => pause(page, 2500));
+  }
+}
+await to('entry', 'forget');
+
 await shot('device-lost', {}, async (page) => {
   await state(page, 'live');
   await to('garden', 'leave', 'shutdown');
@@ -225,5 +248,6 @@ await chromium.close();
 await open.close();
 await site.close();
 await bare.close();
+await anywhere.close();
 console.log(problems.length ? `\nPROBLEMS\n${problems.join('\n')}` : '\nno problems seen');
 process.exit(problems.length ? 1 : 0);

@@ -305,7 +305,7 @@ export const page: typeof en.page = {
   hint: {
     wrong: 'Die Adresse des Brokers stimmt nicht',
     noBroker: { title: 'Noch kein Broker', text: 'Es fehlt die Adresse des MQTT-Brokers, bei dem die Kameras sind.' },
-    choose: { title: 'Kamera auswählen', text: 'Es gehen auch mehrere zugleich.' },
+    choose: { title: 'Kamera auswählen', text: 'Mehrere gleichzeitig sind möglich.' },
     empty: {
       title: 'Noch keine Kameras', text: 'Eine Kamera erscheint hier, sobald ihr Daemon diesen Broker erreicht.',
     },
