@@ -1,32 +1,38 @@
-//! The one clock of media: `CLOCK_MONOTONIC`, which V4L2 and ALSA stamp with and which no NTP step moves.
+//! Clocks. Media uses `CLOCK_MONOTONIC` (clock_gettime(2)): V4L2 and ALSA stamp with it, and no NTP step moves it. The
+//! wall clock is read only for other machines.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
+
+/// 2026-01-01, in seconds since 1970. A wall clock before this date has not been set since power-on.
+const PLAUSIBLE: Duration = Duration::from_secs(1_767_225_600);
+/// The folder in which systemd-timesyncd creates `synchronized` once it has set the clock.
+const TIMESYNC: &str = "/run/systemd/timesync";
 
 /// A point in time, in nanoseconds of `CLOCK_MONOTONIC`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
 pub struct Mono(pub u64);
 
 impl Mono {
-    /// Now.
+    /// The time now.
     pub fn now() -> Self {
         Self(nanos(ClockId::Monotonic))
     }
 
-    /// Time since `earlier`; zero if `earlier` is later.
+    /// Time since `earlier`. Zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// This time in ticks of a media clock of `rate` Hz, not wrapped.
+    /// This time in ticks of a media clock of `rate` Hz. RTP timestamps are its low 32 bits (RFC 3550 section 5.1).
     pub fn ticks(self, rate: u32) -> u64 {
         let ticks = u128::from(self.0) * u128::from(rate) / 1_000_000_000;
         u64::try_from(ticks).unwrap_or(u64::MAX)
     }
 
-    /// The wall clock's time at this point: for what other machines read (RTCP NTP time, the picture clock).
-    /// Asked anew each time, since the wall clock of a board jumps when NTP first answers.
+    /// The wall clock's time at this point, since 1970, for times that other machines read: RTCP NTP time and the
+    /// picture clock. Each call reads the wall clock again, because it jumps when NTP first answers.
     pub fn wall(self) -> Duration {
         let (mono, wall) = (nanos(ClockId::Monotonic), nanos(ClockId::Realtime));
         Duration::from_nanos(wall.saturating_sub(mono.saturating_sub(self.0)))
@@ -38,6 +44,17 @@ impl std::ops::Add<Duration> for Mono {
     fn add(self, d: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)))
     }
+}
+
+/// Whether the wall clock is right, as far as this is known without the kernel's NTP state. If systemd-timesyncd runs,
+/// it decides: without an RTC, a board resumes at the time at which it was switched off, which is plausible but wrong.
+/// Otherwise any time from 2026 on counts as right.
+pub fn is_synced() -> bool {
+    judge(Mono::now().wall(), Path::new(TIMESYNC))
+}
+
+fn judge(wall: Duration, timesync: &Path) -> bool {
+    if timesync.is_dir() { timesync.join("synchronized").exists() } else { wall >= PLAUSIBLE }
 }
 
 fn nanos(clock: ClockId) -> u64 {
@@ -56,7 +73,18 @@ mod tests {
     }
 
     #[test]
-    fn wall_time_of_now_is_now() {
+    fn a_wall_clock_that_is_not_set_is_recognised() {
+        let dir = tempfile::tempdir().unwrap();
+        let absent = dir.path().join("no");
+        assert!(!judge(Duration::from_secs(60), &absent));
+        assert!(judge(PLAUSIBLE, &absent));
+        assert!(!judge(PLAUSIBLE, dir.path()), "timesyncd has not set it yet");
+        std::fs::write(dir.path().join("synchronized"), "").unwrap();
+        assert!(judge(PLAUSIBLE, dir.path()));
+    }
+
+    #[test]
+    fn the_wall_time_of_now_is_now() {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let wall = Mono::now().wall();
         assert!(wall.abs_diff(now) < Duration::from_secs(1));

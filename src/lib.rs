@@ -1,18 +1,18 @@
 //! fanlight: a camera peer for Linux boards.
 //!
-//! One camera and one microphone, one encode, many viewers by WebRTC, asked for over MQTT. This file is the map of the
-//! house; `docs/design/decisions.md` tells why it is so.
+//! One camera, one microphone and one encode serve many viewers by WebRTC. Signalling runs over MQTT.
+//! `docs/design/design.md` describes the modules, and `docs/design/decisions.md` gives the reasons.
 //!
-//! Floors; imports go down only:
+//! Modules are on floors. A module imports only from lower floors; `tests/house.rs` checks this.
 //! ```text
-//! 8  main fuzz                      – the process; what feeds hostile bytes to the parts below
-//! 7  service                        – what lives as long as the service
-//! 6  run check demo setup           – what it can be told to do
+//! 8  main fuzz                      – the process; hostile bytes for the parts below
+//! 7  service                        – lives as long as the service
+//! 6  run check demo setup           – the commands
 //! 5  sessions devices                – owners: they create and end
 //! 4  broker viewer video audio      – threads of execution
-//! 3  grant ice signals              – what a session needs: a right, and ways; what the process is told
-//! 2  protocol media_source rate systemd    – what is said; a device as its viewers know it; what serves all of them
-//! 1  feed demand meter log liveness addresses lastgood tls – what travels; when to be on; what is told
+//! 3  grant ice signals              – what a session needs: permission and paths; signals to the process
+//! 2  protocol media_source rate systemd    – messages; a device as its viewers see it; what serves all of them
+//! 1  feed demand meter log liveness addresses lastgood tls – transport of frames; when to be on; reports
 //! 0  clock config cli memory    – leaves
 //! ```
 

@@ -13,9 +13,8 @@ use serde::Serialize;
 pub use self::network::{Line, network};
 use crate::{
     audio::{self, Microphone},
+    clock,
     config::{AudioSource, Config, Problem, Surroundings, VideoSource, load},
-    grant,
-    protocol::Clock,
     tls,
     video::{
         self, HardwareEncoder,
@@ -116,7 +115,7 @@ pub fn missing(config: &Config) -> Vec<String> {
     };
     let devices = camera.into_iter().chain(microphone);
     let mut missing: Vec<String> = devices.map(|m| format!("{m}; it is looked for while somebody watches")).collect();
-    if grant::clock() == Clock::Unsynced {
+    if !clock::is_synced() {
         missing.push("the clock of this board is not set yet; TLS may refuse certificates until it is".into());
     }
     missing

@@ -182,6 +182,13 @@ pub enum Clock {
     Unsynced,
 }
 
+impl Clock {
+    /// `synced`: whether the wall clock is known to be right.
+    pub fn new(synced: bool) -> Self {
+        if synced { Self::Synced } else { Self::Unsynced }
+    }
+}
+
 /// How picture and sound are doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct MediaHealth {

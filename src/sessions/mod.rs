@@ -24,14 +24,14 @@ use self::{
 };
 use crate::{
     broker::Event,
-    clock::Mono,
+    clock::{self, Mono},
     config::Id,
     feed::Health,
     grant::{self, Grant},
     liveness::{Heartbeat, TURN},
     media_source::MediaSource,
     protocol::{
-        ErrorName, MediaHealth, Presence, Refusal, Reply, Request, SessionId,
+        Clock, ErrorName, MediaHealth, Presence, Refusal, Reply, Request, SessionId,
         compose::compose,
         envelope,
         parse::{Head, parse},
@@ -103,7 +103,7 @@ impl Sessions {
             media: health(&sources),
             viewers: 0,
             max_viewers: limits.viewers,
-            clock: grant::clock(),
+            clock: Clock::new(clock::is_synced()),
             nonce: grant.nonce(now),
         };
         let (presence, seen) = watch::channel(presence);
@@ -218,7 +218,7 @@ impl Sessions {
 
     fn route(&mut self, viewer: &Id, head: Head, request: Request, now: Mono) {
         if request == Request::Hello {
-            let welcome = Reply::Welcome { nonce: self.grant.nonce(now), clock: grant::clock() };
+            let welcome = Reply::Welcome { nonce: self.grant.nonce(now), clock: Clock::new(clock::is_synced()) };
             return self.send(viewer, Some(&head.session), &welcome);
         }
         if let Some(handle) = self.handles.get(&(viewer.clone(), head.session.clone())) {
@@ -368,7 +368,7 @@ impl Sessions {
             media: health(&self.sources),
             viewers: self.handles.values().filter(|handle| !handle.is_leaving()).count(),
             max_viewers: self.terms.borrow().limits.viewers,
-            clock: grant::clock(),
+            clock: Clock::new(clock::is_synced()),
             nonce: self.grant.nonce(now),
         };
         self.presence.send_if_modified(|presence| {
