@@ -55,6 +55,8 @@ pub(super) enum End {
     Stopped,
     /// The configuration changed.
     Reconfigured,
+    /// The board's addresses changed.
+    AddressesChanged,
     /// For this reason.
     Lost(LinkError),
 }
@@ -161,7 +163,7 @@ impl LinkTask {
     ) -> Goodbye {
         let Connected { config, conn, .. } = line;
         let mut stop = self.link.stop.clone();
-        let mut reload = self.link.config.clone();
+        let (mut reload, mut reconnect) = (self.link.config.clone(), self.reconnect.clone());
         tokio::select! {
             () = stopped(&mut stop) => {
                 // The `online` of an earlier connection may still stand.
@@ -169,6 +171,7 @@ impl LinkTask {
                 return Goodbye { end: End::Stopped, politely: said };
             }
             () = changed(&mut reload) => return Goodbye { end: End::Reconfigured, politely: false },
+            () = changed(&mut reconnect) => return Goodbye { end: End::AddressesChanged, politely: false },
             greeted = self.log_in(line, logged_in) => {
                 if let Err(link_error) = greeted {
                     return Goodbye { end: End::Lost(link_error), politely: true };
@@ -258,6 +261,9 @@ impl LinkTask {
                     let moved = moved(config, &self.link.config.borrow());
                     let politely = moved && self.publish_offline(line).await?;
                     return Ok(Goodbye { end: End::Reconfigured, politely });
+                }
+                () = changed(&mut self.reconnect) => {
+                    return Ok(Goodbye { end: End::AddressesChanged, politely: false });
                 }
                 () = sleep_until(due) => {
                     self.publish_status(line).await?;

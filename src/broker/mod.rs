@@ -148,6 +148,7 @@ pub struct Outbox {
     state: watch::Receiver<State>,
     counts: Arc<Counts>,
     local: Arc<Local>,
+    reconnect: watch::Sender<()>,
 }
 
 /// One message on its way out.
@@ -186,6 +187,12 @@ impl Outbox {
         *self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Requests a new connection, because the board's addresses changed. A link that waits for its next try connects at
+    /// once.
+    pub fn reconnect(&self) {
+        self.reconnect.send_replace(());
+    }
+
     /// What was not handed on so far.
     pub fn dropped(&self) -> Dropped {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -208,11 +215,12 @@ pub fn link(link: Link) -> (Outbox, impl Future<Output = ()> + Send) {
     let (state, following) = watch::channel(State::Connecting);
     let counts = Arc::new(Counts::default());
     let local = Arc::default();
-    let outbox = Outbox { queue, state: following, counts: Arc::clone(&counts), local: Arc::clone(&local) };
-    (
-        outbox,
-        LinkTask { link, words, state, counts, complaints: Arc::default(), conn: 0, taken_over: false, local }.keep(),
-    )
+    let (request, reconnect) = watch::channel(());
+    let outbox =
+        Outbox { queue, state: following, counts: Arc::clone(&counts), local: Arc::clone(&local), reconnect: request };
+    let complaints = Arc::default();
+    let task = LinkTask { link, words, state, counts, complaints, conn: 0, taken_over: false, local, reconnect };
+    (outbox, task.keep())
 }
 
 /// Keeps one connection after the other.
@@ -224,6 +232,8 @@ struct LinkTask {
     complaints: Arc<ErrorLog>,
     conn: u64,
     local: Arc<Local>,
+    /// Changes when a new connection is requested.
+    reconnect: watch::Receiver<()>,
     /// Another client had logged in with this device's id, and nobody was told yet.
     taken_over: bool,
 }
@@ -234,11 +244,12 @@ impl LinkTask {
         loop {
             self.link.heartbeat.tick(Mono::now());
             let config = Arc::new(self.link.config.borrow_and_update().clone());
+            self.reconnect.mark_unchanged();
             debug!("broker {}: connecting", url(&config));
             let (end, lasted) = Box::pin(self.connection(&config)).await;
             *self.local.lock().unwrap_or_else(PoisonError::into_inner) = None;
             let good = lasted.is_some_and(|lasted| backoff.was_up(lasted));
-            if good || matches!(end, End::Reconfigured) {
+            if good || matches!(end, End::Reconfigured | End::AddressesChanged) {
                 self.complaints.forget();
             }
             if lasted.is_some() {
@@ -249,8 +260,9 @@ impl LinkTask {
             }
             match end {
                 End::Stopped => break,
-                End::Reconfigured => {
-                    info!("broker {}: left: the configuration changed, or the board's addresses did", url(&config));
+                End::Reconfigured | End::AddressesChanged => {
+                    let what = if matches!(end, End::Reconfigured) { "configuration" } else { "board's addresses" };
+                    info!("broker {}: connecting again, because the {what} changed", url(&config));
                     backoff.reset();
                     self.state.send_replace(State::Connecting);
                 }
@@ -265,6 +277,7 @@ impl LinkTask {
                         () = ticking(&self.link.heartbeat, pause) => {}
                         () = stopped(&mut self.link.stop) => break,
                         () = changed(&mut self.link.config) => backoff.reset(),
+                        () = changed(&mut self.reconnect) => backoff.reset(),
                     }
                 }
             }

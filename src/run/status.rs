@@ -1,4 +1,4 @@
-//! The line that `systemctl status` shows: how the board is doing, brought up to date when that changes.
+//! The status line that `systemctl status` shows (sd_notify(3), `STATUS=`).
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use tokio::{sync::watch, time::sleep};
 
 use crate::{broker, config::Id, media_source::MediaSource, protocol::Presence, systemd};
 
-/// The line changes at most so often.
+/// The shortest time between two updates.
 const PACE: Duration = Duration::from_secs(1);
 
-/// What the line is made of.
+/// The sources of the line.
 pub(super) struct Line {
     pub(super) device: Id,
     pub(super) broker: watch::Receiver<broker::State>,
     pub(super) presence: watch::Receiver<Presence>,
     pub(super) video: Option<MediaSource>,
     pub(super) audio: Option<MediaSource>,
-    /// What a person should know beside that, such as a configuration that was refused; empty: nothing.
+    /// A remark, such as a configuration that was refused. Empty for none.
     pub(super) note: watch::Receiver<String>,
 }
 
 impl Line {
-    /// Tells systemd, for ever.
-    pub(super) async fn tell(mut self) {
-        let mut told = String::new();
+    /// Sends each changed line to systemd, for ever.
+    pub(super) async fn report(mut self) {
+        let mut sent = String::new();
         loop {
             let line = self.text();
-            if line != told {
+            if line != sent {
                 systemd::status(&line);
-                told = line;
+                sent = line;
             }
             sleep(PACE).await;
             self.changed().await;
@@ -49,7 +49,7 @@ impl Line {
         text(&self.device, broker, viewers, video.as_deref(), audio.as_deref(), &note)
     }
 
-    /// Waits until anything has changed since the text was made.
+    /// Waits for a change of any source since the last `text`.
     async fn changed(&mut self) {
         tokio::select! {
             () = changed(&mut self.broker) => {}
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_says_device_broker_viewers_and_devices() {
+    fn the_line_names_device_broker_viewers_and_media() {
         let device = Id::new("front-door").unwrap();
         for (broker, viewers, video, audio, note, expected) in [
             (

@@ -11,8 +11,8 @@ use crate::rig::{Board, Mosquitto, Script, at, publish, request, within};
 
 const REQ: &str = "fanlight/v1/cam/req/anna";
 
-/// MQTT-4.6.0-2: acknowledgements go out in the order in which the messages came, also of those that are dropped at once
-/// while earlier ones wait for the sessions.
+/// MQTT-4.6.0-2: acknowledgements go out in the order in which the messages came, also of those that are dropped at
+/// once while earlier ones wait for the sessions.
 #[tokio::test]
 async fn acknowledgements_keep_the_order_of_arrival() {
     for version in [MqttVersion::V5, MqttVersion::V311] {
@@ -134,7 +134,7 @@ async fn a_receive_maximum_of_one_is_kept() {
     board.stop().await;
 }
 
-/// A takeover is told once the board is back, which it is at once when its configuration changes.
+/// A takeover is reported as an event once the board is connected again: at once, if its addresses change.
 #[tokio::test]
 async fn a_takeover_is_told_as_an_event() {
     let script = Script::new(MqttVersion::V5).await;
@@ -143,7 +143,7 @@ async fn a_takeover_is_told_as_an_event() {
     board.up().await;
     peer.say(&[0xe0, 2, 0x8e, 0]).await;
     board.trouble(Kind::TakenOver).await;
-    board.config.send_modify(|_| {});
+    board.outbox.reconnect();
     let mut peer = script.welcome().await;
     let event = loop {
         let body = peer.next(3).await.expect("the link goes on");
@@ -152,6 +152,24 @@ async fn a_takeover_is_told_as_an_event() {
         }
     };
     assert!(event.ends_with(br#"{"v":1,"type":"identity_conflict"}"#));
+    board.stop().await;
+}
+
+/// After a change of the board's addresses the link connects again at once. It sends no DISCONNECT, because the old
+/// address may be gone.
+#[tokio::test]
+async fn a_changed_address_makes_a_new_connection() {
+    let script = Script::new(MqttVersion::V5).await;
+    let mut board = Board::start(at(script.port, MqttVersion::V5));
+    let mut old = script.welcome().await;
+    assert_eq!(board.up().await, 1);
+    board.outbox.reconnect();
+    let _new = script.welcome().await;
+    assert_eq!(board.event().await, Event::Down);
+    assert_eq!(board.up().await, 2);
+    while let Some((first, _)) = old.packet().await {
+        assert_ne!(first >> 4, 14, "a DISCONNECT");
+    }
     board.stop().await;
 }
 

@@ -1,0 +1,215 @@
+//! Starts the parts of the daemon and connects them by channels.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::{Error, status};
+use crate::{
+    addresses,
+    broker::{self, EVENTS, Link, Outbox},
+    clock::Mono,
+    config::{self, Config, Id},
+    devices::Devices,
+    grant::Grant,
+    liveness::{Liveness, MAX_TURN},
+    memory,
+    protocol::{Presence, info::info},
+    sessions::Sessions,
+    viewer::{MediaSources, Terms, peer::PeerFactory},
+};
+
+/// How long after the start, or after the last device was switched off, free heap is returned.
+const REST: Duration = Duration::from_secs(3);
+/// How often free heap is returned while nobody watches.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+/// Replies that wait for the broker link. The sessions never wait for it.
+const REPLIES: usize = 64;
+
+/// The running parts.
+pub(super) struct Daemon {
+    pub(super) devices: Devices,
+    pub(super) peers: Arc<PeerFactory>,
+    pub(super) outbox: Outbox,
+    pub(super) settings: Settings,
+    pub(super) parts: Parts,
+    pub(super) background: Background,
+}
+
+/// The values that a reload replaces. The parts follow them.
+pub(super) struct Settings {
+    pub(super) terms: watch::Sender<Arc<Terms>>,
+    pub(super) broker: watch::Sender<config::Broker>,
+    pub(super) info: watch::Sender<Bytes>,
+}
+
+/// The parts that every viewer needs, and the way to stop them.
+pub(super) struct Parts {
+    pub(super) sessions: JoinHandle<()>,
+    pub(super) stop_sessions: watch::Sender<bool>,
+    pub(super) replies: JoinHandle<()>,
+    pub(super) link: JoinHandle<()>,
+    pub(super) stop_link: watch::Sender<bool>,
+    /// The name of the first part that ended.
+    pub(super) ended: mpsc::Receiver<&'static str>,
+}
+
+/// Tasks that are aborted at the end.
+pub(super) struct Background {
+    pub(super) status: JoinHandle<()>,
+    pub(super) memory: JoinHandle<()>,
+    pub(super) addresses: JoinHandle<()>,
+    /// Keeps the logins of ICE servers valid.
+    pub(super) ice_servers: JoinHandle<()>,
+}
+
+impl Daemon {
+    /// Starts all parts. An error if there are no random bytes, or the WebRTC stack cannot be set up.
+    pub(super) fn start(config: &Config, liveness: &Liveness, note: watch::Receiver<String>) -> Result<Self, Error> {
+        let secret: [u8; 32] = random()?;
+        let epoch: [u8; 16] = random()?;
+        let peers = PeerFactory::new(&config.webrtc, config.audio.channels == 2)?;
+        peers.set_need(config.video.bitrate, config.audio.bitrate);
+        let devices = Devices::new(&config.video, &config.audio, liveness);
+        if let Some(video) = &devices.video {
+            video.set_floor(config.video.floor);
+        }
+        let (video, audio) = (devices.video.clone(), devices.audio.clone());
+        let settings = Settings {
+            terms: watch::Sender::new(Arc::new(Terms::new(config))),
+            broker: watch::Sender::new(config.broker.clone()),
+            info: watch::Sender::new(info(config)),
+        };
+
+        let sources = MediaSources { video: video.clone(), audio: audio.clone() };
+        let (out, replies) = mpsc::channel(REPLIES);
+        let grant = Grant::new(config.access, &secret);
+        let (sessions, presence) = Sessions::new(grant, settings.terms.subscribe(), Arc::clone(&peers), sources, out);
+        let (events, inbound) = mpsc::channel(EVENTS);
+        let (stop_link, stop) = watch::channel(false);
+        let (outbox, link) = broker::link(Link {
+            config: settings.broker.subscribe(),
+            device: config.device.clone(),
+            access: config.access,
+            epoch: URL_SAFE_NO_PAD.encode(epoch),
+            info: settings.info.subscribe(),
+            presence: presence.clone(),
+            events,
+            stop,
+            heartbeat: liveness.register("broker link", broker::MAX_TURN, Mono::now()),
+        });
+
+        let lingers = config.video.linger.max(config.audio.linger);
+        let memory = tokio::spawn(return_memory(presence.clone(), lingers));
+        let line = status::Line { device: config.device.clone(), broker: outbox.state(), presence, video, audio, note };
+        let background = Background {
+            status: tokio::spawn(line.report()),
+            memory,
+            addresses: tokio::spawn(addresses::follow(peers.moved.clone())),
+            ice_servers: keep_ice_servers(&peers),
+        };
+        let heartbeat = liveness.register("sessions", MAX_TURN, Mono::now());
+        let run_sessions = |stop| sessions.run(inbound, stop, heartbeat);
+        let parts = Parts::start(run_sessions, link, stop_link, outbox.clone(), replies);
+        Ok(Self { devices, peers, outbox, settings, parts, background })
+    }
+}
+
+impl Parts {
+    fn start<S: Future<Output = ()> + Send + 'static>(
+        sessions: impl FnOnce(watch::Receiver<bool>) -> S,
+        link: impl Future<Output = ()> + Send + 'static,
+        stop_link: watch::Sender<bool>,
+        outbox: Outbox,
+        mut replies: mpsc::Receiver<(Id, Bytes)>,
+    ) -> Self {
+        let (over, ended) = mpsc::channel(1);
+        let (stop_sessions, stop) = watch::channel(false);
+        let forward = async move {
+            while let Some((viewer, payload)) = replies.recv().await {
+                outbox.say(&viewer, payload).await;
+            }
+        };
+        Self {
+            link: essential("the broker link", &over, link),
+            replies: essential("replies", &over, forward),
+            sessions: essential("sessions", &over, sessions(stop)),
+            stop_sessions,
+            stop_link,
+            ended,
+        }
+    }
+}
+
+/// Random bytes from the kernel.
+fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(Error::Random)?;
+    Ok(bytes)
+}
+
+/// Keeps the logins of ICE servers valid, until aborted.
+pub(super) fn keep_ice_servers(peers: &Arc<PeerFactory>) -> JoinHandle<()> {
+    let factory = Arc::clone(peers);
+    tokio::spawn(async move { factory.keep().await })
+}
+
+/// Runs a part that must not end before the daemon. When it ends or panics, its name is sent to `over`.
+fn essential(
+    name: &'static str,
+    over: &mpsc::Sender<&'static str>,
+    part: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    struct End(&'static str, mpsc::Sender<&'static str>);
+    impl Drop for End {
+        fn drop(&mut self) {
+            // Only the first part that ends matters, and none during the shutdown.
+            let _ = self.1.try_send(self.0);
+        }
+    }
+    let end = End(name, over.clone());
+    tokio::spawn(async move {
+        let _end = end;
+        part.await;
+    })
+}
+
+/// Returns free heap to the kernel while nobody watches: first what the start or ended sessions needed, then once a
+/// minute what messages to the broker needed.
+async fn return_memory(mut presence: watch::Receiver<Presence>, lingers: Duration) {
+    let mut rest = REST;
+    loop {
+        if presence.wait_for(|presence| presence.viewers == 0).await.is_err() {
+            return;
+        }
+        while timeout(rest, presence.wait_for(|presence| presence.viewers > 0)).await.is_err() {
+            memory::give_back();
+            rest = HOUSEKEEPING;
+        }
+        rest = lingers + REST;
+        if presence.wait_for(|presence| presence.viewers > 0).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_ends_or_panics_is_reported() {
+        let (over, mut ended) = mpsc::channel(1);
+        let one = essential("one", &over, async {});
+        assert_eq!(ended.recv().await, Some("one"));
+        let other = essential("other", &over, async { panic!("of this test") });
+        assert_eq!(ended.recv().await, Some("other"));
+        assert!(one.await.is_ok() && other.await.is_err());
+    }
+}
