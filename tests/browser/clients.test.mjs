@@ -1,12 +1,11 @@
-// The daemon watched by clients that write SDP in their own ways: Firefox, GStreamer's webrtcbin, a Chromium without H.264. Whoever
-// calls, picture and sound have to arrive; what cannot work is refused at once.
+// The daemon watched by browsers that write SDP in other ways than Chromium: Firefox, a Chromium without H.264. Whoever calls, picture
+// and sound have to arrive; what cannot work is refused at once.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { Firefox, withH264 } from './firefox.mjs';
 import { leave, pages, report, scene } from './scene.mjs';
 import { Daemon, Stranger, serve, sessionId, until } from './world.mjs';
-import { WebrtcBin } from './webrtcbin.mjs';
 
 const s = scene();
 const errors = (said) => said.filter((m) => m.type === 'error' || m.type === 'bye');
@@ -97,42 +96,6 @@ describe('Chromium without H.264', () => {
       assert.deepEqual(errors(r.said), []);
       await leave(page, session);
     });
-  }
-});
-
-describe('webrtcbin', () => {
-  let viewer;
-  afterEach(async () => {
-    await viewer?.close();
-    viewer = undefined;
-    await s.cameraIsOff();
-  });
-
-  for (const calls of ['offer', 'request']) {
-    for (const policy of ['max-bundle', 'max-compat']) {
-      test(`calling by ${calls} with bundle-policy=${policy}, sees and hears`, async () => {
-        viewer = await WebrtcBin.call(s.broker, `gst-${calls}-${policy}`, { policy, calls });
-        await viewer.until('pictures and sounds', (v) => v.video >= 30 && v.audio >= 50, 30_000);
-        assert.deepEqual(errors(viewer.said), []);
-      });
-    }
-
-    // This is what webrtcbin does by itself.
-    test(`calling by ${calls} without BUNDLE, is told at once that it is needed`, async () => {
-      viewer = await WebrtcBin.call(s.broker, `gst-${calls}-none`, { policy: 'none', calls });
-      await viewer.until('a refusal', (v) => v.said.some((m) => m.type === 'error'));
-      const { name, message } = viewer.said.find((m) => m.type === 'error');
-      assert.equal(name, 'bad_sdp');
-      assert.match(message, /BUNDLE.*max-bundle/);
-    });
-
-    for (const kind of ['video', 'audio']) {
-      test(`calling by ${calls} without BUNDLE for ${kind} alone, gets it`, async () => {
-        viewer = await WebrtcBin.call(s.broker, `gst-${calls}-${kind}`, { policy: 'none', calls, kinds: [kind] });
-        await viewer.until(kind, (v) => v[kind] >= 30, 30_000);
-        assert.deepEqual(errors(viewer.said), []);
-      });
-    }
   }
 });
 

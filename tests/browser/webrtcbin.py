@@ -6,7 +6,7 @@
    {"do": "offer"}                   makes an offer: {"offer": SDP}
    {"do": "take_offer", "sdp": ...}  answers the device's offer: {"answer": SDP}
    {"do": "take_answer", "sdp": ...}
-   {"do": "candidate", "mline": n, "candidate": "candidate:..."}
+   {"do": "candidate", "mline": n, "mid": ..., "candidate": "candidate:..."}
 
 Decoded pictures and sounds are counted: {"video": n} and {"audio": n}, each tenth; own candidates: {"candidate": ..., "mline": n}.
 """
@@ -100,7 +100,7 @@ class Viewer:
         promise = Gst.Promise.new_with_change_func(lambda *_: then())
         self.bin.emit("set-remote-description", description, promise)
 
-    def candidate(self, mline, candidate):
+    def candidate(self, mline, candidate, mid=None):
         self.bin.emit("add-ice-candidate", mline, candidate)
 
 

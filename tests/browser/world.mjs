@@ -13,7 +13,7 @@ import mqtt from 'mqtt';
 import { chromium } from 'playwright-core';
 
 export const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const target = process.env.CARGO_TARGET_DIR ?? path.join(top, 'target');
+export const target = process.env.CARGO_TARGET_DIR ?? path.join(top, 'target');
 export const daemonBinary = process.env.FANLIGHT ?? path.join(target, 'debug/fanlight');
 export const viewerFiles = process.env.FANLIGHT_VIEWER ?? path.join(top, 'viewer/dist');
 const chromiumBinary = process.env.CHROMIUM ?? '/usr/bin/chromium';

@@ -46,13 +46,13 @@ window.connect = async ({ broker, device, viewer, root = 'fanlight/v1' }) => {
 };
 
 /** Opens a session; resolves with its handle as soon as it is asked for. One that is not shown decodes, and draws nothing. */
-window.watch = async ({ calls = 'offer', video = true, audio = true, relay = false, servers = [], show = true, without } = {}) => {
+window.watch = async ({ calls = 'offer', video = true, audio = true, relay = false, servers = [], show = true, without, bundle = 'max-bundle' } = {}) => {
   const session = id(16);
   const at = { asked: now() };
   let seq = 0;
   const say = (type, fields = {}) => link.client.publish(`${link.root}/${link.device}/req/${link.viewer}`,
     JSON.stringify({ v: 1, type, session, seq: seq++, ...fields }), { qos: 1 });
-  const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', iceServers: servers, iceTransportPolicy: relay ? 'relay' : 'all' });
+  const pc = new RTCPeerConnection({ bundlePolicy: bundle, iceServers: servers, iceTransportPolicy: relay ? 'relay' : 'all' });
   const element = document.createElement('video');
   Object.assign(element, { autoplay: true, playsInline: true, muted: false, srcObject: new MediaStream() });
   if (show) document.body.append(element);
