@@ -80,8 +80,9 @@ function offline(reason: string, name: string, { panel }: ComponentWords): { tit
 }
 
 function failed(phase: Phase & { at: 'error' }, words: ComponentWords): Panel {
-  const { name, next, retryAt } = phase;
-  const { title, text: known } = isErrorName(name) ? words.errors[name] : words.unknownError;
+  const { name, doing, next, retryAt } = phase;
+  const { title, text: known } = name === 'internal' && doing !== null ? words.browserError
+    : isErrorName(name) ? words.errors[name] : words.unknownError;
   const message = messageOf(phase, words);
   const text = known || message;
   const icon: Icon = name === 'privacy' ? 'privacy' : name === 'busy' ? 'people' : name === 'no_media' ? 'noCamera' : next === 'stay' ? 'warning' : 'hourglass';

@@ -128,7 +128,8 @@ const VIEWS = [
   ['a list to choose from', '/?device=', (page) => page.waitForFunction(() => document.querySelectorAll('#devices li').length >= 3)],
   ['the dialog', '/?device=garden', (page) => page.click('#change')],
   ['a broker that is not there', '/?broker=x&device=garden', async (page) => {
-    await page.route('**/config.json', (route) => route.fulfill({ json: { broker: 'wss://127.0.0.1:9/mqtt', device: 'garden', brokr: 'x' } }));
+    const it = `wss://127.0.0.1:${broker.port}/mqtt`;
+    await page.route('**/config.json', (route) => route.fulfill({ json: { broker: it, device: 'garden', brokr: 'x' } }));
     await page.reload();
     await page.waitForFunction(() => document.querySelector('fanlight-viewer')?.shadowRoot.querySelector('.look')?.checkVisibility());
   }],

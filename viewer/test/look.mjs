@@ -213,7 +213,7 @@ for (const [prefix, settings] of [['de', { locale: 'de-DE' }], ['rtl', { locale:
     await shot(`${prefix}-dialog-${size}`, { ...settings, ...more, scheme: 'light' }, async (page) => { await live(page); await page.click('#change'); await page.click('summary'); await pause(page, 500); });
     await shot(`${prefix}-step-${size}`, { ...settings, ...more, path: '/?device=silent' }, async (page) => { await pause(page, 500); await put(page, { at: 'step', step: 'secure' }); await pause(page, 700); });
     await shot(`${prefix}-choose-${size}`, { ...settings, ...more, scheme: 'light', path: '/?device=' , before: (page) => page.route('**/config.json', (route) => route.fulfill({ json: { broker: broker.url, devise: 'x' } })) }, async (page) => pause(page, 900));
-    await shot(`${prefix}-refused-${size}`, { ...settings, ...more, before: (page) => page.route('**/config.json', (route) => route.fulfill({ json: { broker: 'wss://127.0.0.1:9/mqtt', device: 'garden' } })), at: anywhere }, async (page) => pause(page, 2500));
+    await shot(`${prefix}-refused-${size}`, { ...settings, ...more, before: (page) => page.route('**/config.json', (route) => route.fulfill({ json: { broker: `wss://127.0.0.1:${broker.port}/mqtt`, device: 'garden' } })), at: anywhere }, async (page) => pause(page, 2500));
   }
 }
 await to('entry', 'forget');

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pauseAfter } from '../src/attendance.ts';
 import { Freshness } from '../src/freshness.ts';
+import { ERROR_NAMES } from '../src/errors.ts';
 import { gridOf } from '../src/grid.ts';
+import { badgeText, panelOf } from '../src/panel.ts';
+import type { Situation } from '../src/panel.ts';
 import type { LinkState, Trouble } from '../src/link.ts';
 import { languageAmong } from '../src/language.ts';
 import { clean } from '../src/texts.ts';
@@ -106,6 +109,27 @@ test('what does not fit on one screen scrolls, and stays readable', () => {
   assert.deepEqual([grid.columns, grid.rows, grid.tracks], [2, 32, 2]);
   assert.ok(grid.rowHeight! >= 94);
   assert.deepEqual([gridOf(0, 370, 600, 10).spans, gridOf(1, 100, 50, 10).columns], [[], 1]);
+});
+
+const seen = (phase: Situation['phase'], more: Partial<Situation> = {}): Situation =>
+  ({ name: 'Hall', phase, broker: null, refused: false, media: { video: 'ok', audio: 'ok' }, why: { video: null, audio: null }, shown: false, goaway: false, ...more });
+const failed = (name: string, more: object = {}) => seen({ at: 'error', name, doing: null, message: '', next: 'wait', retryAt: null, ...more });
+
+test('each error has its text, a later one too, and what failed in the browser does not blame the camera', () => {
+  const { en, de } = componentWords;
+  for (const name of ERROR_NAMES.filter((it) => it !== 'bad_setting')) assert.deepEqual([panelOf(failed(name), en)!.title, panelOf(failed(name), de)!.text], [en.errors[name].title, de.errors[name].text]);
+  assert.equal(panelOf(failed('toString'), de)!.title, de.unknownError.title);
+  const own = panelOf(failed('internal', { doing: 'prepare', message: 'no key' }), de)!;
+  assert.deepEqual([own.title, own.detail], [de.browserError.title, 'Die Verbindung ließ sich nicht vorbereiten: no key']);
+  assert.equal(panelOf(failed('internal', { message: 'encoder' }), en)!.detail, 'encoder');
+  assert.equal(panelOf(failed('busy', { message: 'full' }), en)!.detail, undefined, 'it says no more than the text');
+});
+
+test('the device’s own sentence is shown in place of the text, as English', () => {
+  const panel = panelOf(seen({ at: 'live', restarting: false }, { media: { video: 'stalled', audio: 'ok' }, why: { video: 'no cable', audio: null } }), componentWords.de)!;
+  assert.deepEqual([panel.title, panel.text, panel.foreign], ['Die Kamera reagiert nicht', 'No cable.', true]);
+  assert.equal(badgeText(seen({ at: 'live', restarting: false }, { goaway: true }), componentWords.de), 'Startet bald neu');
+  assert.equal(panelOf(seen({ at: 'live', restarting: false }), componentWords.de), null);
 });
 
 const words = (trouble: Trouble, address = 'wss://b.example:8884/mqtt', page = 'https://cameras.example.org/', at: LinkState['at'] = 'down', login = false, lang = 'en') => {

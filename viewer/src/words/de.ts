@@ -100,6 +100,7 @@ export const component: typeof en.component = {
     bad_setting: { title: 'Eine Einstellung stimmt nicht', text: '' },
     device_left: { title: 'Die Kamera hat die Sitzung beendet', text: 'Die Verbindung wird neu aufgebaut.' },
   },
+  browserError: { title: 'Dieser Browser hat eine Störung', text: 'Er konnte die Verbindung nicht aufbauen.' },
   unknownError: { title: 'Etwas ist schiefgegangen', text: 'Die Kamera nennt einen unbekannten Grund.' },
 
   doing: {

@@ -96,6 +96,8 @@ export const component = {
     bad_setting: { title: 'A setting is wrong', text: '' },
     device_left: { title: 'The camera ended the session', text: 'Connecting again.' },
   } satisfies Record<ErrorName, Said>,
+  /** `internal`, where it happened in the browser. */
+  browserError: { title: 'This browser has a problem', text: 'It could not set up the connection.' },
   /** A name that this version does not know. */
   unknownError: { title: 'Something went wrong', text: 'The camera gave an unknown reason.' },
 
