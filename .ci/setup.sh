@@ -101,17 +101,17 @@ install_wanted() {
     log=$(mktemp)
     keep_services_off
     # shellcheck disable=SC2086 # a list of words
-    install() {
+    apt_install() {
         as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
             install --no-install-recommends $wanted < /dev/null > "$log" 2>&1
     }
     # The lists may be absent or old; only a failed install tells.
     done=
-    if [ -n "$(find /var/lib/apt/lists -name '*_Packages*' -mtime -1 2> /dev/null | head -n 1)" ] && install; then
+    if [ -n "$(find /var/lib/apt/lists -name '*_Packages*' -mtime -1 2> /dev/null | head -n 1)" ] && apt_install; then
         done=yes
     else
         as_root apt-get -q update < /dev/null > "$log.update" 2>&1 || true
-        install && done=yes
+        apt_install && done=yes
     fi
     let_services_start
     if [ -z "$done" ]; then
