@@ -1,5 +1,5 @@
-//! When the board's addresses change: the kernel's own word, by rtnetlink (rtnetlink(7)), so that nobody has to wait for a
-//! silence to be noticed.
+//! Reports changes of the board's addresses, from the kernel (rtnetlink(7)). Otherwise a lost address would be noticed
+//! only by a timeout.
 
 use std::{collections::BTreeSet, io, net::IpAddr, sync::Arc, time::Duration};
 
@@ -8,47 +8,47 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, netlink::SocketA
 use tokio::{net::UnixDatagram, sync::watch, time::sleep};
 use tracing::{debug, info};
 
-/// Changes of addresses of both families (`RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV6_IFADDR`) and of links (`RTMGRP_LINK`).
+/// The multicast groups for addresses (`RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV6_IFADDR`) and links (`RTMGRP_LINK`).
 const GROUPS: u32 = 0x10 | 0x100 | 0x1;
-/// Changes come in showers: an address, its route, the other family.
-const SHOWER: Duration = Duration::from_millis(250);
-/// Messages read at once, at most: what they say is not looked into.
+/// Changes come in bursts: an address, its route, the other family. This is the pause after one.
+const BURST: Duration = Duration::from_millis(250);
+/// Most messages to read at once. Their contents are ignored.
 const MESSAGES: usize = 256;
 
-/// The addresses that others can reach this board by.
+/// The addresses at which others can reach this board.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BoardAddresses(Arc<BTreeSet<(String, IpAddr)>>);
 
 impl BoardAddresses {
-    /// Those of now.
+    /// The current addresses.
     pub fn now() -> Self {
         Self(Arc::new(addresses()))
     }
 
-    /// Each with the interface that has it.
+    /// Each address with the name of its interface.
     pub fn iter(&self) -> impl Iterator<Item = (&str, IpAddr)> {
         self.0.iter().map(|(interface, ip)| (interface.as_str(), *ip))
     }
 
-    /// Whether what is bound to this address lives. Nothing is told of loopback and of addresses that mean something on one
-    /// link only: they count as present.
+    /// Whether the board still has this address. Loopback and link-local addresses are not tracked and count as
+    /// present.
     pub fn has(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
-        !is_of_use(&ip) || ip.is_unspecified() || self.0.iter().any(|(_, known)| *known == ip)
+        !is_reachable(&ip) || ip.is_unspecified() || self.0.iter().any(|(_, known)| *known == ip)
     }
 
-    /// Whether one is there that was not there before.
+    /// Whether there is an address that was not there before.
     pub fn gained(&self, before: &Self) -> bool {
         self.0.iter().any(|(_, ip)| !before.0.iter().any(|(_, known)| known == ip))
     }
 }
 
-/// Tells `moved` of each change, for ever; ends only if the kernel does not tell.
+/// Sends each change to `moved`, for ever. Returns only if the kernel does not report changes.
 pub async fn follow(moved: watch::Sender<BoardAddresses>) {
     let socket = match listen() {
         Ok(socket) => socket,
         Err(e) => {
-            info!("addresses: the kernel does not tell of changes ({e}): they are noticed by what they break");
+            info!("addresses: the kernel does not report changes ({e}); a lost address is noticed by a timeout");
             return;
         }
     };
@@ -62,31 +62,31 @@ pub async fn follow(moved: watch::Sender<BoardAddresses>) {
             }
             changed
         });
-        if heard(&socket).await.is_err() {
+        if receive(&socket).await.is_err() {
             return;
         }
-        sleep(SHOWER).await;
+        sleep(BURST).await;
     }
 }
 
-/// A socket of the kernel's. It is a datagram socket to the runtime, which asks nothing of its family to read from one.
+/// A netlink socket that receives the changes. The runtime reads it as a datagram socket, which works for any family.
 fn listen() -> io::Result<UnixDatagram> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    // The protocol that is none is NETLINK_ROUTE.
+    // Protocol 0 is NETLINK_ROUTE.
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
     bind(&socket, &SocketAddrNetlink::new(0, GROUPS))?;
     UnixDatagram::from_std(socket.into())
 }
 
-/// Waits for a word of the kernel, and takes all that it has said so far.
-async fn heard(socket: &UnixDatagram) -> io::Result<()> {
+/// Waits for a message from the kernel, and reads all that are queued.
+async fn receive(socket: &UnixDatagram) -> io::Result<()> {
     let mut buffer = [0_u8; 8192];
     socket.readable().await?;
     for _ in 0..MESSAGES {
         match socket.try_recv(&mut buffer) {
             Ok(_) => {}
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-            // More was said than there was room for: something changed.
+            // The queue overflowed (netlink(7)), so something changed.
             Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => {}
             Err(e) => return Err(e),
         }
@@ -94,8 +94,8 @@ async fn heard(socket: &UnixDatagram) -> io::Result<()> {
     Ok(())
 }
 
-/// No loopback, and nothing that means something on one link only.
-fn is_of_use(ip: &IpAddr) -> bool {
+/// Whether others can use the address: it is neither loopback nor link-local.
+fn is_reachable(ip: &IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
         IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
@@ -105,7 +105,7 @@ fn is_of_use(ip: &IpAddr) -> bool {
 fn addresses() -> BTreeSet<(String, IpAddr)> {
     let all = ifaces().unwrap_or_default();
     let named = all.into_iter().filter_map(|interface| Some((interface.name, interface.addr?.ip())));
-    named.filter(|(_, ip)| is_of_use(ip)).collect()
+    named.filter(|(_, ip)| is_reachable(ip)).collect()
 }
 
 #[cfg(test)]
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     impl BoardAddresses {
-        /// Of these, as `interface address`.
+        /// From a list of `interface address`.
         pub(crate) fn of(list: &[&str]) -> Self {
             let one = |text: &&str| {
                 let (interface, ip) = text.split_once(' ').unwrap();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_went_is_told_apart_from_one_that_came() {
+    fn added_and_removed_addresses_are_recognised() {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let one = BoardAddresses::of(&["eth0 192.0.2.1"]);
         let both = BoardAddresses::of(&["eth0 192.0.2.1", "wlan0 2001:db8::1"]);
@@ -138,8 +138,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_kernel_can_be_listened_to() {
+    async fn the_kernel_accepts_the_subscription() {
         let socket = listen().unwrap();
-        assert!(tokio::time::timeout(Duration::from_millis(1), heard(&socket)).await.is_err(), "nothing changes now");
+        assert!(tokio::time::timeout(Duration::from_millis(1), receive(&socket)).await.is_err(), "nothing changes now");
     }
 }

@@ -1,86 +1,89 @@
-//! The command line: what can be asked for, and the words that explain it.
+//! The command line: commands, options and their help.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-const EXITS: &str = "Exit codes:\n  0   done, or stopped as asked\n  1   something failed while running\n  2   wrong use of the \
-command line\n  78  wrong configuration: systemd does not start it again (EX_CONFIG of sysexits.h)";
+const EXITS: &str = "Exit codes:\n  0   done, or stopped as requested\n  1   something failed while running\n  \
+                     2   wrong use of the command line\n  \
+                     78  wrong configuration: systemd does not restart it (EX_CONFIG of sysexits.h)";
 
 /// Camera peer for Linux boards.
 #[derive(Debug, Parser)]
 #[command(
     name = "fanlight",
     version,
-    about = "Streams this board's camera and microphone to browsers by WebRTC, asked for over MQTT",
-    long_about = "Streams this board's camera and microphone to browsers by WebRTC. It waits on an MQTT broker; when a \
-                  viewer asks, both exchange descriptions and candidates over MQTT topics, and media flows straight \
-                  where it can, by STUN or TURN where it must. Camera and microphone are on only while somebody watches; \
-                  one capture and one encode serve all viewers.",
+    about = "Streams this board's camera and microphone to browsers by WebRTC, with signalling over MQTT",
+    long_about = "Streams this board's camera and microphone to browsers by WebRTC. It waits at an MQTT broker for \
+                  viewers. Board and viewer exchange session descriptions and candidates over MQTT. Media flows \
+                  directly if possible, otherwise through a TURN server. Camera and microphone are on only while \
+                  somebody watches. One capture and one encode serve all viewers.",
     after_help = EXITS
 )]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve viewers, as the configuration says
     #[command(
-        long_about = "Serves viewers until it is told to stop. The broker, the network, the camera and the clock may all \
-                      come later: it says what is missing and goes on by itself.\n\nSIGHUP reads the configuration again, \
-                      takes over what can change without dropping anybody, and says what needs a restart. SIGTERM and \
-                      SIGINT say goodbye to all viewers and end within 2 s; a second one ends at once."
+        long_about = "Serves viewers until it is stopped. Broker, network, camera and clock may come later: it reports \
+                      what is missing and continues when it is there.\n\nSIGHUP reads the configuration again, \
+                      applies what can change without dropping a viewer, and reports what needs a restart. SIGTERM \
+                      and SIGINT end all sessions and stop within 2 s; a second one stops at once."
     )]
     Run {
-        /// The configuration file; docs/reference/config.md and fanlight.toml(5) describe it
+        /// The configuration file; see docs/reference/config.md or fanlight.toml(5)
         #[arg(long, value_name = "FILE", default_value = "/etc/fanlight/fanlight.toml")]
         config: PathBuf,
     },
     /// Show this machine's camera in a browser, without a broker or a configuration
     #[command(
-        long_about = "Shows this machine's camera and microphone in a browser on this machine. The broker and the viewer page \
-                      are built in and listen on loopback only. Without a camera it shows a moving test picture, without a \
-                      microphone it plays a tone, and it says why. Ctrl-C ends it; nothing is left behind."
+        long_about = "Shows this machine's camera and microphone in a browser on this machine. The broker and the \
+                      viewer page are built in and listen on loopback only. Without a camera it shows a moving test \
+                      picture, without a microphone it plays a tone, and it prints the reason. Ctrl-C ends it; it \
+                      leaves no files."
     )]
     Demo(Demo),
-    /// Tell everything that is wrong with a configuration
+    /// Report every fault in a configuration
     #[command(
-        long_about = "Tells everything that is wrong with a configuration, one sentence each with file, line, key and what is \
-                      accepted. If nothing is wrong it prints the configuration in force, defaults included, with secrets \
-                      masked, and tells which devices are not there at the moment.\n\nWith --network it tries what the configuration \
-                      names: the broker (name, TCP, TLS, login, subscribe, publish), and every URL of every STUN and TURN \
-                      server, with a real relay and a message through it. One line each says what works, what does not, \
-                      and what to do. A daemon that runs meanwhile is not disturbed."
+        long_about = "Reports every fault in a configuration, one sentence each with file, line, key and what is \
+                      accepted. If there is no fault, it prints the configuration in force, defaults included and \
+                      secrets masked. It also reports devices that are not there at the moment.\n\nWith --network it \
+                      tries the broker (name, TCP, TLS, login, subscribe, publish) and every URL of every STUN and \
+                      TURN server. For a TURN server it makes a real relay and sends a message through it. One line \
+                      each reports the result and the remedy. A running daemon is not disturbed."
     )]
     Check {
         /// The configuration file
         #[arg(long, value_name = "FILE", default_value = "/etc/fanlight/fanlight.toml")]
         config: PathBuf,
-        /// Try the network instead: the broker by each step, and each STUN and TURN server with a relay of its own
+        /// Try the broker step by step, and each STUN and TURN server, instead of checking the file
         #[arg(long)]
         network: bool,
     },
     /// Ask for what a board needs, test it and write the configuration
     #[command(
-        long_about = "Asks for the device id, the broker, the login there, camera and microphone. Then it tries them at the broker, \
-                      as `check --network` does, and asks again for what does not work. It writes the configuration, \
-                      puts the password into a file of its own that only the daemon can read, and restarts the service. \
-                      What is given by an option is not asked. With all of them it asks nothing: if the broker does not \
-                      work, it says why and writes nothing."
+        long_about = "Asks for the device id, the broker, the login, the camera and the microphone. It tries them at \
+                      the broker, as `check --network` does, and asks again for what does not work. Then it writes \
+                      the configuration and a password file that only the daemon can read, and restarts the \
+                      service.\n\nIt does not ask for what an option gives. If all answers are options and the broker \
+                      does not work, it prints the reason and writes nothing."
     )]
     Setup(Setup),
-    /// List cameras and microphones, and the lines for the configuration
+    /// List cameras and microphones, with lines for the configuration
     #[command(
-        long_about = "Lists the cameras and microphones of this board with their formats, sizes and rates, says why one cannot \
-                      be used, and prints the exact lines that put one into the configuration. Opens each device for a moment."
+        long_about = "Lists the cameras and microphones of this board with their formats, sizes and rates. It prints \
+                      the lines for the configuration, or the reason why a device cannot be used. It opens each \
+                      device for a moment."
     )]
     Probe {
-        /// As JSON, for programs
+        /// Print JSON, for programs
         #[arg(long)]
         json: bool,
     },
@@ -98,7 +101,7 @@ pub enum Command {
     },
 }
 
-/// What the setup can be told beforehand.
+/// The options of `setup`.
 #[derive(Debug, Args)]
 pub struct Setup {
     /// The configuration file to write
@@ -107,19 +110,19 @@ pub struct Setup {
     /// This board's id, a level of its MQTT topics
     #[arg(long, value_name = "ID")]
     pub device: Option<String>,
-    /// What a person calls this board; default: the id
+    /// The name of this board for people; default: the id
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Where the broker is: mqtts://host, wss://host/path, …
+    /// The broker's URL: mqtts://host, wss://host/path, …
     #[arg(long, value_name = "URL")]
     pub broker: Option<String>,
     /// Login name at the broker; empty for none
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
-    /// A file with the password at the broker, - for standard input; it is copied
+    /// A file with the password at the broker, - for standard input; setup copies it
     #[arg(long, value_name = "FILE", requires = "user")]
     pub password_file: Option<PathBuf>,
-    /// PEM file with the certificate authority of the broker; it is copied; default: the system's
+    /// PEM file with the certificate authority of the broker; setup copies it; default: the system's
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// Camera: auto, a node such as /dev/video0, test, clip:FILE, or off
@@ -128,10 +131,10 @@ pub struct Setup {
     /// Microphone: auto, default, an ALSA name, tone, clip:FILE.wav, or off
     #[arg(long, value_name = "SOURCE")]
     pub microphone: Option<String>,
-    /// Says that you know: whoever controls the broker can watch
+    /// Confirm that whoever controls the broker can watch
     #[arg(long)]
     pub the_broker_can_watch: bool,
-    /// Replace a configuration that is there; the old one is kept as FILE.old
+    /// Replace an existing configuration; the old one is kept as FILE.old
     #[arg(long)]
     pub replace: bool,
     /// Print the configuration instead of writing it
@@ -140,12 +143,12 @@ pub struct Setup {
     /// Write the configuration without trying it at the broker
     #[arg(long)]
     pub untested: bool,
-    /// Do not tell the service
+    /// Do not restart the service
     #[arg(long)]
     pub no_reload: bool,
 }
 
-/// What the demo can be told.
+/// The options of `demo`.
 #[derive(Debug, Args)]
 pub struct Demo {
     /// Camera: auto, a node such as /dev/video0, test, clip:FILE, or off
@@ -157,7 +160,7 @@ pub struct Demo {
     /// Picture size
     #[arg(long, value_name = "WxH", default_value = "1280x720")]
     pub size: String,
-    /// Pictures a second
+    /// Frames per second
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub fps: u32,
     /// Bitrate of the picture in kbit/s
@@ -166,7 +169,7 @@ pub struct Demo {
     /// Port of the viewer page on 127.0.0.1; the next free one if it is in use
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     pub port: u16,
-    /// What is logged: a level, or a filter of the tracing library
+    /// Log level, or a filter of the tracing library
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log: String,
 }
@@ -178,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound_and_every_part_is_explained() {
+    fn every_command_and_option_has_help() {
         let command = Cli::command();
         command.clone().debug_assert();
         for sub in command.get_subcommands() {

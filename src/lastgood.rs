@@ -1,12 +1,12 @@
-//! The last configuration that worked, kept in the service's state directory for the day on which a new version refuses it.
+//! Keeps a copy of the last configuration that worked in the service's state directory, in case an update refuses it.
 //!
-//! An edit that is wrong ends the service with a sentence: whoever made it is there to read it, and may have meant to
-//! allow less than before. A file that worked and has not changed since is refused only by an update, on a board that nobody
-//! may be near: there the service goes on without the refused values, and says so. That holds only for values that make the picture
-//! or the sound, not for those that say who may watch, how the board is reached, or what is shown.
+//! A wrong edit ends the service with an error. Its author is there to read it, and may have wanted to allow less than
+//! before. A file that worked and has not changed since can be refused only by an update, maybe on a remote board. Then
+//! the service continues without the refused values, and reports them. This applies only to values for picture and
+//! sound, not to those that decide who may watch, how to reach the board, or which device is shown.
 //!
-//! The copy is the text of the file, so it holds no secret that the file does not. One line before it names format, version
-//! and checksum. The copy before it stays beside it, for a write that a power cut ended.
+//! The copy is the text of the file, so it contains no more secrets than the file. A line before it has the format, the
+//! version and a checksum. The previous copy is kept too, in case a power cut interrupts a write.
 
 use std::{
     fmt::Write as _,
@@ -18,55 +18,56 @@ use std::{
 
 use crate::config::{self, ConfigError, Loaded, Problem, Surroundings};
 
-/// The copy.
+/// File name of the copy.
 const NAME: &str = "last-good.toml";
-/// The one before.
+/// File name of the previous copy.
 const BEFORE: &str = "last-good.toml.old";
-/// One that is being written.
+/// File name of a copy that is being written.
 const NEW: &str = "last-good.toml.new";
-/// How the first line begins; the format's number follows.
+/// The beginning of the first line, before the number of the format.
 const HEAD: &str = "# fanlight last-good ";
+/// The number of the format.
 const FORMAT: u32 = 1;
-/// More than the longest configuration.
+/// Largest file to read, in bytes. Larger than the longest configuration.
 const MAX: u64 = 512 << 10;
 
 /// A configuration that worked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
-    /// The version of fanlight that it worked with.
+    /// The version of fanlight with which it worked.
     pub version: String,
     /// The text of the file.
     pub text: String,
 }
 
-/// Where the copy is kept.
+/// The place of the copy.
 #[derive(Debug, Clone)]
 pub struct Kept {
     folder: Option<PathBuf>,
 }
 
-/// What to do about a configuration that was refused.
+/// What to do after a configuration was refused.
 #[derive(Debug)]
 pub enum Refused {
-    /// Go on with this one.
-    GoOn {
+    /// Continue with this configuration.
+    Continue {
         /// The configuration.
         loaded: Box<Loaded>,
-        /// One sentence: what is in force, and why.
-        told: String,
+        /// One sentence: which configuration is in force, and why.
+        message: String,
     },
-    /// End.
+    /// End the service.
     End {
-        /// What would help; empty where nothing is known.
+        /// A hint for the user. Empty for none.
         hint: String,
     },
 }
 
 impl Kept {
-    /// In systemd's state directory of this service; nowhere without one.
+    /// In the state directory of this service (`$STATE_DIRECTORY`, systemd.exec(5)). Without one, no copy is kept.
     pub fn of_process() -> Self {
         let folders = std::env::var_os("STATE_DIRECTORY").unwrap_or_default();
-        // Several are separated by colons (systemd.exec(5)).
+        // There may be several, separated by colons.
         let folder = folders.to_str().and_then(|all| all.split(':').next()).map(PathBuf::from);
         Self { folder: folder.filter(|folder| folder.is_absolute()) }
     }
@@ -76,12 +77,12 @@ impl Kept {
         Self { folder: Some(folder.to_owned()) }
     }
 
-    /// The file of the copy.
+    /// The path of the copy.
     pub fn place(&self) -> Option<PathBuf> {
         self.folder.as_ref().map(|folder| folder.join(NAME))
     }
 
-    /// The copy, or the one before if that is damaged, and a sentence on each that cannot be used.
+    /// The copy, or the previous one if it is damaged, and one sentence for each that cannot be used.
     pub fn read(&self) -> (Option<Copy>, Vec<String>) {
         let Some(folder) = &self.folder else { return (None, Vec::new()) };
         let mut wrong = Vec::new();
@@ -96,8 +97,8 @@ impl Kept {
         (None, wrong)
     }
 
-    /// Keeps a configuration that works, if it is another one than before. A power cut at any moment leaves this one or
-    /// the one before.
+    /// Keeps a configuration that works, if it differs from the copy. After a power cut at any moment, either this copy
+    /// or the previous one is intact.
     pub fn keep(&self, text: &str, version: &str) -> Result<(), String> {
         let Some(folder) = &self.folder else { return Ok(()) };
         let copy = Copy { version: version.to_owned(), text: text.to_owned() };
@@ -106,19 +107,19 @@ impl Kept {
         }
         write(folder, &copy).map_err(|e| {
             format!(
-                "keep the configuration in {}: {e}; if an update refuses it, the service cannot go on with it",
+                "keep the configuration in {}: {e}; if an update refuses it, the service cannot continue with it",
                 folder.join(NAME).display()
             )
         })
     }
 
-    /// What to do about a configuration file that was refused for `error`.
+    /// What to do after the configuration file was refused for `error`. `text` is the text of the file.
     pub fn instead(&self, text: Option<&str>, file: &Path, around: &Surroundings, error: &ConfigError) -> Refused {
         let (copy, wrong) = self.read();
         let wrong = wrong.join("\n");
         let (Some(copy), Some(folder)) = (copy, &self.folder) else { return Refused::End { hint: wrong } };
         let place = folder.join(NAME);
-        // What a power cut leaves of a file that was being written is no edit.
+        // A power cut during a write leaves zeros. This is not an edit.
         let zeroed = text.is_some_and(|text| !text.is_empty() && text.bytes().all(|byte| byte == 0));
         if !zeroed && text != Some(copy.text.as_str()) {
             let hint = format!("the last configuration that worked is kept in {}", place.display());
@@ -128,30 +129,31 @@ impl Kept {
             return Refused::End { hint: wrong };
         };
         let keys: Vec<&str> = missed.iter().map(|problem| problem.key.as_str()).collect();
-        let told = match (zeroed, keys.as_slice()) {
+        let message = match (zeroed, keys.as_slice()) {
             (true, []) => {
-                format!("{} holds nothing but zeros: going on with the copy in {}", file.display(), place.display())
+                format!("{} contains only zeros: continuing with the copy in {}", file.display(), place.display())
             }
             (true, keys) => format!(
-                "{} holds nothing but zeros: going on with the copy in {}, without {}",
+                "{} contains only zeros: continuing with the copy in {}, without {}",
                 file.display(),
                 place.display(),
                 keys.join(", ")
             ),
-            // The world around the file changed, and changed back while it was looked at.
-            (false, []) => format!("refused, and then not: {error}"),
+            // A file that the configuration names changed between the two reads.
+            (false, []) => format!("refused, and accepted at the second attempt: {error}"),
             (false, keys) => format!(
-                "this version refuses a configuration that worked with fanlight {} and has not changed since: going on without {}",
+                "this version refuses a configuration that worked with fanlight {} and has not changed since: \
+                 continuing without {}",
                 copy.version,
                 keys.join(", ")
             ),
         };
-        Refused::GoOn { loaded: Box::new(loaded), told }
+        Refused::Continue { loaded: Box::new(loaded), message }
     }
 }
 
-/// Whether the service may go on without this value. Not without those that say who may watch, how the board is reached, or
-/// which device is shown; a key that once was one of these stays refused here after it is gone from the configuration.
+/// Whether the service may continue without this value. It may not leave out a key that decides who may watch, how to
+/// reach the board, or which device is shown. This includes such keys of earlier versions.
 fn may_miss(problem: &Problem) -> bool {
     match problem.key.split_once('.') {
         Some(("video" | "audio", key)) => key != "source",
@@ -162,7 +164,7 @@ fn may_miss(problem: &Problem) -> bool {
 }
 
 fn read(path: &Path) -> io::Result<Copy> {
-    // A pipe would be waited for, and a link lead elsewhere.
+    // Opening a pipe would block, and a link could lead to another file.
     let options = libc::O_NONBLOCK | libc::O_NOFOLLOW;
     let file = OpenOptions::new().read(true).custom_flags(options).open(path)?;
     if !file.metadata()?.is_file() {
@@ -204,7 +206,7 @@ fn checksum(text: &str) -> String {
 
 fn write(folder: &Path, copy: &Copy) -> io::Result<()> {
     let [path, before, new] = [NAME, BEFORE, NEW].map(|name| folder.join(name));
-    // What an earlier try left, whatever it is.
+    // Remove the remains of an earlier attempt.
     match fs::remove_file(&new) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
@@ -215,7 +217,7 @@ fn write(folder: &Path, copy: &Copy) -> io::Result<()> {
         let _ = fs::remove_file(&new);
         return Err(e);
     }
-    // Only a good copy is worth keeping: a damaged one would take the place of a good one before.
+    // A damaged copy must not replace the good one before it.
     if read(&path).is_ok() {
         fs::rename(&path, &before)?;
     }
@@ -250,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_read_again_and_is_nobody_elses() {
+    fn the_copy_reads_back_and_only_its_owner_can_read_it() {
         let dir = tempfile::tempdir().unwrap();
         let kept = Kept::at(dir.path());
         assert_eq!(kept.read(), (None, vec![]));
@@ -261,7 +263,7 @@ mod tests {
         let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(NAME), mode(BEFORE)), (0o600, 0o600));
         assert_eq!(read(&dir.path().join(BEFORE)).unwrap(), copy("0.1.0", "b = 2"));
-        // Nothing is written where nothing changed: a memory card wears out.
+        // An unchanged configuration is not written again, because a memory card wears out.
         let written = fs::metadata(dir.path().join(NAME)).unwrap().modified().unwrap();
         kept.keep("\u{feff}x = \"ü\"\r\n", "0.1.0").unwrap();
         assert_eq!(fs::metadata(dir.path().join(NAME)).unwrap().modified().unwrap(), written);
@@ -269,12 +271,12 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_is_damaged_is_told_and_the_one_before_is_used() {
+    fn a_damaged_copy_is_reported_and_the_previous_one_is_used() {
         let good = format(&copy("0.1.0", "device = \"cam\"\n"));
         let newer = good.replacen("last-good 1", "last-good 2", 1);
         let dir = tempfile::tempdir().unwrap();
         let kept = Kept::at(dir.path());
-        for (damaged, told) in [
+        for (damaged, reason) in [
             (good[..good.len() - 3].to_owned(), "cut short"),
             (good[..20].to_owned(), "cut short"),
             (String::new(), "cut short"),
@@ -287,8 +289,8 @@ mod tests {
             fs::write(dir.path().join(NAME), &damaged).unwrap();
             let (found, wrong) = kept.read();
             assert_eq!(found, Some(copy("0.1.0", "a = 1")), "{damaged:?}");
-            assert!(wrong.len() == 1 && wrong[0].contains(told), "{wrong:?}");
-            // The next one that works takes its place, and the good one before stays.
+            assert!(wrong.len() == 1 && wrong[0].contains(reason), "{wrong:?}");
+            // The next configuration that works replaces it, and the previous good one stays.
             kept.keep("c = 3", "0.1.0").unwrap();
             assert_eq!(kept.read(), (Some(copy("0.1.0", "c = 3")), vec![]));
             assert_eq!(read(&dir.path().join(BEFORE)).unwrap().text, "a = 1");
@@ -307,7 +309,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let kept = Kept::at(dir.path());
         kept.keep("a = 1", "0.1.0").unwrap();
-        // The new one was begun, and the old one already made way.
+        // The new file was begun, and the old one was already renamed.
         fs::rename(dir.path().join(NAME), dir.path().join(BEFORE)).unwrap();
         fs::write(dir.path().join(NEW), "# fanli").unwrap();
         assert_eq!(kept.read(), (Some(copy("0.1.0", "a = 1")), vec![]));
@@ -316,28 +318,28 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_told_and_where_nothing_is_kept_nothing_is_done() {
+    fn a_failed_write_is_reported_and_without_a_folder_nothing_is_written() {
         let kept = Kept::at(Path::new("/proc/no-such-folder"));
-        let told = kept.keep("a = 1", "0.1.0").unwrap_err();
-        assert!(told.contains("/proc/no-such-folder/last-good.toml") && told.contains("cannot go on"), "{told}");
+        let error = kept.keep("a = 1", "0.1.0").unwrap_err();
+        assert!(error.contains("/proc/no-such-folder/last-good.toml") && error.contains("cannot continue"), "{error}");
         let nowhere = Kept { folder: None };
         nowhere.keep("a = 1", "0.1.0").unwrap();
         assert!(matches!(instead(&nowhere, "device = 1"), Refused::End { hint } if hint.is_empty()));
     }
 
     #[test]
-    fn a_file_that_worked_goes_on_without_what_is_refused() {
+    fn a_file_that_worked_is_used_without_the_refused_values() {
         let dir = tempfile::tempdir().unwrap();
         let kept = Kept::at(dir.path());
         let text = config("[video]\nfps = 5000\nbitrate_kbps = 700\nwas_there = true\n");
         kept.keep(&text, "0.0.9").unwrap();
-        let Refused::GoOn { loaded, told } = instead(&kept, &text) else { panic!("it ends") };
+        let Refused::Continue { loaded, message } = instead(&kept, &text) else { panic!("it ends") };
         assert_eq!(
-            told,
+            message,
             "this version refuses a configuration that worked with fanlight 0.0.9 and has not changed since: \
-             going on without video.fps, video.was_there"
+             continuing without video.fps, video.was_there"
         );
-        assert_eq!(loaded.config.video.bitrate, 700_000, "what is right stays");
+        assert_eq!(loaded.config.video.bitrate, 700_000, "right values stay");
         assert_eq!(loaded.config.video.fps, config::Video::default().fps);
     }
 
@@ -361,11 +363,11 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_that_is_wrong_ends_the_service_and_says_where_the_last_good_one_is() {
+    fn a_wrong_edit_ends_the_service_and_names_the_place_of_the_copy() {
         let dir = tempfile::tempdir().unwrap();
         let kept = Kept::at(dir.path());
         kept.keep(&config(""), "0.1.0").unwrap();
-        let Refused::End { hint } = instead(&kept, &config("[video]\nfps = 5000\n")) else { panic!("it goes on") };
+        let Refused::End { hint } = instead(&kept, &config("[video]\nfps = 5000\n")) else { panic!("it continues") };
         assert_eq!(
             hint,
             format!("the last configuration that worked is kept in {}/last-good.toml", dir.path().display())
@@ -373,12 +375,12 @@ mod tests {
     }
 
     #[test]
-    fn zeros_are_no_edit() {
+    fn a_file_of_zeros_is_not_an_edit() {
         let dir = tempfile::tempdir().unwrap();
         let kept = Kept::at(dir.path());
         kept.keep(&config("[video]\nbitrate_kbps = 700\n"), "0.1.0").unwrap();
-        let Refused::GoOn { loaded, told } = instead(&kept, &"\0".repeat(99)) else { panic!("it ends") };
-        assert!(told.contains("nothing but zeros"), "{told}");
+        let Refused::Continue { loaded, message } = instead(&kept, &"\0".repeat(99)) else { panic!("it ends") };
+        assert!(message.contains("only zeros"), "{message}");
         assert_eq!(loaded.config.video.bitrate, 700_000);
     }
 }

@@ -1,11 +1,10 @@
-//! What is written for whoever runs the daemon, line by line to standard error: a terminal, a file, or the journal.
+//! The log: lines to standard error, which is a terminal, a file, or the systemd journal.
 //!
 //! ```text
 //! event ─ filter ─ throttle ─ text ─ queue (1024 lines) ─► thread `log` ─► standard error
 //! ```
-//! Nobody waits for the log: a queue that is full drops lines and counts them. Nobody fills it: each source of lines has an
-//! allowance, and what is beyond it is counted. And no content of packets gets into it: of what libraries say, only names and
-//! sentences are written.
+//! Logging never blocks: a full queue drops lines and counts them. Each source of lines has a rate limit, and the lines
+//! above it are counted. Packet contents are never logged: of a library's message, only names and plain words are kept.
 
 mod text;
 mod throttle;
@@ -41,42 +40,41 @@ use self::{
 };
 use crate::{clock::Mono, config};
 
-/// Libraries that tell warnings of things that are none (`pingAllCandidates … no candidate pairs`), by the beginning of
-/// their names. The configured filter can say otherwise.
-/// What a TURN server refuses we say ourselves, once.
+/// Filters for libraries that warn about normal events (`pingAllCandidates … no candidate pairs`). The configured
+/// filter can override them. The daemon itself logs refusals of TURN servers, once.
 const QUIET: &str = "rtc=error,webrtc=error,webrtc::peer_connection::transport::turn_relayer=off,rumqttc=error";
-/// Bytes of one message.
+/// Longest message, in bytes.
 const MESSAGE: usize = 1000;
-/// Bytes of a message of the program itself: a refused configuration has many lines.
+/// Longest message with several lines, in bytes: a refused configuration has many lines.
 const LINES_MESSAGE: usize = 4000;
-/// The target of what the program's own file says: nothing in it comes from outside.
-const PROGRAM: &str = env!("CARGO_PKG_NAME");
-/// Bytes of a library's message that are looked at.
+/// The target of messages that may have several lines: `service.rs` logs one line for each fault of a configuration.
+const SERVICE: &str = concat!(env!("CARGO_CRATE_NAME"), "::service");
+/// How much of a library's message is read, in bytes.
 const LIBRARY_MESSAGE: usize = 1000;
-/// How often the counts of what was left out are written.
+/// How often the counts of suppressed lines are logged.
 const SUMMARY: Duration = Duration::from_secs(10);
 /// How long the end of the process waits for the last lines.
 const FLUSH: Duration = Duration::from_millis(300);
 
-/// The running log. Dropped, it waits for its last lines, for a moment.
+/// The running log. On drop, it waits up to 300 ms for its last lines.
 #[derive(Debug)]
 pub struct Log {
     filter: reload::Handle<Targets, Registry>,
     queue: Arc<Queue>,
 }
 
-/// What stands before the message of a line.
+/// The prefix of each line.
 #[derive(Debug, Clone, Copy)]
 enum Form {
-    /// A person reads along: the time of day, and colours.
+    /// The time of day and the level, with colours.
     Terminal,
-    /// Date and time.
+    /// Date, time and level.
     File,
-    /// The level as systemd reads it (sd-daemon(3)); the journal knows the time.
+    /// The level as a prefix for systemd (sd-daemon(3)). The journal adds the time.
     Journal,
 }
 
-/// Starts the log of this process. It can be started once.
+/// Starts the log of this process. An error if it is already started.
 pub fn start(config: &config::Log) -> Result<Log, tracing_subscriber::util::TryInitError> {
     let form = match (writes_to_journal(), io::stderr().is_terminal()) {
         (true, _) => Form::Journal,
@@ -88,10 +86,10 @@ pub fn start(config: &config::Log) -> Result<Log, tracing_subscriber::util::TryI
     tracing_subscriber::registry().with(filter).with(lines.clone()).try_init()?;
     let queue = Arc::clone(&lines.queue);
     let write = move || {
-        let dropped = |n: u64| lines.line(Level::WARN, &format!("{n} log lines dropped: nobody read them in time"));
+        let dropped = |n: u64| lines.line(Level::WARN, &format!("{n} log lines dropped: standard error was blocked"));
         writer::run(&lines.queue, StandardError, SUMMARY, dropped, || lines.summarise());
     };
-    // Without the thread nothing is written, and everything else goes on: better than no daemon.
+    // Without this thread nothing is logged, but the daemon still works.
     drop(thread::Builder::new().name("log".into()).spawn(write));
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -103,7 +101,7 @@ pub fn start(config: &config::Log) -> Result<Log, tracing_subscriber::util::TryI
     Ok(Log { filter: handle, queue })
 }
 
-/// A panic is a line like any other: the usual hook writes to standard error itself, and would wait for it.
+/// Logs a panic. The default hook would write to standard error directly, and could block.
 fn panicked(info: &std::panic::PanicHookInfo<'_>) {
     let message = info.payload_as_str().unwrap_or("no message");
     let name = thread::current().name().unwrap_or("without a name").to_owned();
@@ -116,11 +114,11 @@ fn panicked(info: &std::panic::PanicHookInfo<'_>) {
 }
 
 impl Log {
-    /// Takes over a changed filter.
+    /// Applies a changed filter.
     pub fn apply(&self, config: &config::Log) {
-        // Fails only once the subscriber is gone, which is after the last line.
+        // This fails only after the subscriber is gone, at the end of the process.
         let _ = self.filter.reload(filter(&config.filter));
-        // Libraries with the older logging interface ask this level first.
+        // Libraries that use the crate `log` check this level first.
         let most = LevelFilter::current();
         tracing_log::log::set_max_level(
             most.into_level().map_or(tracing_log::log::LevelFilter::Off, |level| {
@@ -136,21 +134,21 @@ impl Drop for Log {
     }
 }
 
-/// The configured filter behind the one for noisy libraries: of two that name the same, the later holds.
+/// The configured filter after the one for noisy libraries. If both name a target, the later one wins.
 fn filter(configured: &str) -> Targets {
-    // The configuration refuses what is no filter.
+    // The configuration was checked, so the fallback is never used.
     config::log_filter(&format!("{QUIET},{configured}"))
         .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
 }
 
-/// Whether standard error is the journal: systemd says so in `$JOURNAL_STREAM`, as `device:inode`.
+/// Whether standard error is the journal: `$JOURNAL_STREAM` has its `device:inode` (systemd.exec(5)).
 fn writes_to_journal() -> bool {
     let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else { return false };
     let Ok(stat) = rustix::fs::fstat(io::stderr()) else { return false };
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
 
-/// Makes lines of events, as far as there is an allowance for them.
+/// The layer that turns events into lines, within the rate limits.
 #[derive(Debug, Clone)]
 struct Lines {
     form: Form,
@@ -176,9 +174,9 @@ impl<S: Subscriber> Layer<S> for Lines {
             return;
         }
         let message = match is_own {
-            true if target == PROGRAM => text::own(&told(event, LINES_MESSAGE, true), true),
-            true => text::own(&told(event, MESSAGE, true), false),
-            false => format!("{target}: {}", text::library(&told(event, LIBRARY_MESSAGE, false))),
+            true if target == SERVICE => text::own(&message(event, LINES_MESSAGE, true), true),
+            true => text::own(&message(event, MESSAGE, true), false),
+            false => format!("{target}: {}", text::library(&message(event, LIBRARY_MESSAGE, false))),
         };
         self.with_throttle(|throttle| throttle.written(key, class, &message));
         self.queue.push(self.line(level, &message));
@@ -194,14 +192,14 @@ impl Lines {
         f(&mut self.throttle.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Writes how much was left out.
+    /// Logs the counts of suppressed lines.
     fn summarise(&self) {
-        for said in self.with_throttle(|throttle| throttle.summaries(Mono::now())) {
-            self.queue.push(self.line(said.level, &said.text));
+        for summary in self.with_throttle(|throttle| throttle.summaries(Mono::now())) {
+            self.queue.push(self.line(summary.level, &summary.text));
         }
     }
 
-    /// One line with its line end; in the journal, a message of more lines is as many entries of the same level.
+    /// A line with its line end. In the journal, each line of a longer message becomes an entry with the same level.
     fn line(&self, level: Level, message: &str) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (colour, priority, word) = level_word(level);
@@ -217,32 +215,32 @@ impl Lines {
     }
 }
 
-/// What an event says: its message, and its fields where they are wanted.
-fn told(event: &Event<'_>, most: usize, fields: bool) -> String {
-    let mut told = Told { message: Bounded::new(most), others: Bounded::new(most), fields };
-    event.record(&mut told);
-    told.message.text + &told.others.text
+/// The message of an event, at most `most` bytes, followed by its fields if `fields` is true.
+fn message(event: &Event<'_>, most: usize, fields: bool) -> String {
+    let mut collector = Collector { message: Bounded::new(most), others: Bounded::new(most), fields };
+    event.record(&mut collector);
+    collector.message.text + &collector.others.text
 }
 
-struct Told {
+struct Collector {
     message: Bounded,
     others: Bounded,
     fields: bool,
 }
 
-impl Visit for Told {
+impl Visit for Collector {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // An error is a text that was cut, which is the purpose.
+        // An error only means that the text was cut.
         let _ = match field.name() {
             "message" => write!(self.message, "{value:?}"),
-            // Of the older logging interface: where the line is from.
+            // Fields of the crate `log`: the source of the line.
             name if name.starts_with("log.") || !self.fields => Ok(()),
             name => write!(self.others, " {name}={value:?}"),
         };
     }
 }
 
-/// A level's colour on a terminal (ECMA-48), its priority in the journal (syslog(3)), and its word.
+/// A level's colour on a terminal (ECMA-48), its priority in the journal (syslog(3)), and its name.
 fn level_word(level: Level) -> (u8, u8, &'static str) {
     match level {
         Level::ERROR => (31, 3, "ERROR"),
@@ -253,7 +251,7 @@ fn level_word(level: Level) -> (u8, u8, &'static str) {
     }
 }
 
-/// UTC, as `07:21:15.042` or `2026-11-24T07:21:15.042Z`.
+/// The time in UTC, as `07:21:15.042` or `2026-11-24T07:21:15.042Z`.
 fn stamp(since_epoch: Duration, short: bool) -> String {
     let (seconds, ms) = (since_epoch.as_secs(), since_epoch.subsec_millis());
     let (h, m, s) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
@@ -264,8 +262,8 @@ fn stamp(since_epoch: Duration, short: bool) -> String {
     format!("{year}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
 }
 
-/// The Gregorian date so many days after 1970-01-01. Years are counted from March, so that a leap day is the last day of
-/// its year; 400 years have 146097 days.
+/// The Gregorian date `days` after 1970-01-01. Years are counted from March, so a leap day is the last day of its year.
+/// 400 years have 146097 days.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468; // from 0000-03-01 to 1970-01-01
     let (era, day) = (days / 146_097, days % 146_097);
@@ -296,7 +294,7 @@ mod tests {
         assert_eq!(stamp(Duration::from_millis(1_709_251_200_042), true), "00:00:00.042");
     }
 
-    /// The lines that `log` writes, in the form of a file, without the time.
+    /// The lines that `work` logs, in the form for files, without the time.
     fn lines(configured: &str, work: impl FnOnce(&Log)) -> Vec<String> {
         let lines = Lines::new(Form::File);
         let (filter, handle) = reload::Layer::new(filter(configured));
@@ -308,8 +306,8 @@ mod tests {
     }
 
     #[test]
-    fn own_lines_are_short_libraries_are_named_and_the_noisy_ones_are_quiet() {
-        let told = lines("info", |log| {
+    fn lines_of_libraries_have_their_name_and_noisy_ones_are_filtered() {
+        let written = lines("info", |log| {
             tracing::info!(viewer = "anna", "joined");
             tracing::debug!("not at this level");
             tracing::warn!(target: "rtc_ice::agent", "noise");
@@ -320,41 +318,42 @@ mod tests {
         });
         let expected =
             ["INFO  joined viewer=\"anna\"", "ERROR rtc_ice::agent: trouble", "DEBUG rtc_ice::agent: asked for"];
-        assert_eq!(told, expected);
+        assert_eq!(written, expected);
     }
 
-    /// What the media stack logs for each packet that nobody reads, with the packet in it.
+    /// The WebRTC stack logs a line with the whole packet for each packet that nobody reads.
     #[test]
     fn a_flood_of_packets_is_a_few_lines_without_a_payload() {
         let payload = vec![0x5a; 1100];
-        let told = lines("trace", |_| {
+        let written = lines("trace", |_| {
             for n in 0..10_000_u32 {
                 let packet = format!("Full(OnRtpPacket(Packet {{ sequence: {n}, payload: {payload:?} }}))");
-                tracing::error!(target: "webrtc::peer_connection::driver", "Failed to send RtpPacket to track remote t: {packet}");
+                let message = format!("Failed to send RtpPacket to track remote t: {packet}");
+                tracing::error!(target: "webrtc::peer_connection::driver", "{message}");
                 tracing::error!(target: "webrtc::peer_connection::driver", packet = ?payload, "of a field");
             }
         });
-        assert!(told.len() <= 20, "{} lines", told.len());
-        assert!(told.iter().any(|line| line.contains("9995 similar messages suppressed")), "{told:#?}");
-        let (all, longest) = (told.join("\n"), told.iter().map(String::len).max());
+        assert!(written.len() <= 20, "{} lines", written.len());
+        assert!(written.iter().any(|line| line.contains("9995 similar messages suppressed")), "{written:#?}");
+        let (all, longest) = (written.join("\n"), written.iter().map(String::len).max());
         assert!(!all.contains("90") && longest < Some(200), "{all}");
     }
 
     #[test]
-    fn a_line_cannot_be_forged_or_be_longer_than_a_page() {
+    fn a_line_cannot_be_forged_and_has_a_bounded_length() {
         let evil = "x\n2026-01-01T00:00:00.000Z ERROR forged\r\u{202e}";
-        let told = lines("info", |_| {
+        let written = lines("info", |_| {
             tracing::warn!("{}", Outside(evil));
             tracing::warn!("{evil}");
             tracing::warn!("{}", "y".repeat(20_000));
         });
-        assert_eq!(told[0], "WARN  x\\n2026-01-01T00:00:00.000Z ERROR forged\\r\\u{202e}");
-        assert_eq!(told[1], "WARN  x\\n2026-01-01T00:00:00.000Z ERROR forged\\r\\u{202e}");
-        assert!(told[2].len() < MESSAGE + 20);
+        assert_eq!(written[0], "WARN  x\\n2026-01-01T00:00:00.000Z ERROR forged\\r\\u{202e}");
+        assert_eq!(written[1], "WARN  x\\n2026-01-01T00:00:00.000Z ERROR forged\\r\\u{202e}");
+        assert!(written[2].len() < MESSAGE + 20);
     }
 
     #[test]
-    fn in_the_journal_each_line_has_its_level() {
+    fn each_line_in_the_journal_has_its_level() {
         let lines = Lines::new(Form::Journal);
         assert_eq!(lines.line(Level::ERROR, "refused:\n    3: x"), "<3>refused:\n<3>    3: x\n");
         assert_eq!(lines.line(Level::TRACE, "x"), "<7>x\n");

@@ -1,5 +1,5 @@
-//! The process: arguments and exit code.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // the only place that talks to a terminal
+//! The process: arguments, terminal output and exit code.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // the only file that writes to a terminal
 
 use std::{future::Future, io::Write as _, path::Path, process::ExitCode, time::Duration};
 
@@ -18,17 +18,17 @@ use fanlight::{
 use tokio::sync::watch;
 
 const FAILED: u8 = 1;
-/// Wrong use of the command line, as clap ends, too.
+/// Wrong use of the command line. clap uses the same code.
 const USAGE: u8 = 2;
-/// `EX_CONFIG` of sysexits.h; the unit does not restart on it.
+/// `EX_CONFIG` of sysexits.h. The systemd unit does not restart on it.
 const CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
-    memory::frugal();
+    memory::configure_allocator();
     match Cli::parse().command {
         Command::Run { config } => serve(&config),
         Command::Demo(requests) => run_demo(&requests),
-        Command::Check { config, network: false } => tell(check::check(&config)),
+        Command::Check { config, network: false } => check_file(&config),
         Command::Check { config, network: true } => check_network(&config),
         Command::Setup(requests) => set_up(&requests),
         Command::Probe { json: true } => print(&serde_json::to_string_pretty(&check::probe()).unwrap_or_default()),
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// A reader that went away (`| head`) is no failure.
+/// Prints to standard output. A closed pipe (`| head`) is not a failure.
 fn print(text: &str) -> ExitCode {
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
     ExitCode::SUCCESS
@@ -53,7 +53,8 @@ fn failed(text: impl std::fmt::Display) -> ExitCode {
     ExitCode::from(FAILED)
 }
 
-fn tell(checked: check::Checked) -> ExitCode {
+fn check_file(file: &Path) -> ExitCode {
+    let checked = check::check(file);
     for remark in &checked.remarks {
         eprintln!("{remark}");
     }
@@ -72,10 +73,10 @@ fn tell(checked: check::Checked) -> ExitCode {
     }
 }
 
-/// Asks, tests, writes, and has the service read it.
+/// Asks, tries the answers, writes the configuration, and restarts the service.
 fn set_up(requests: &cli::Setup) -> ExitCode {
     let file = &requests.config;
-    // Before anybody has answered in vain.
+    // Check this before asking, so no answer is given in vain.
     let may_write = if requests.print { Ok(()) } else { setup::write::writable(file) };
     let asked = may_write.and_then(|()| setup::replaceable(file, requests.replace)).and_then(|()| {
         let probed = check::probe();
@@ -103,23 +104,23 @@ fn set_up(requests: &cli::Setup) -> ExitCode {
         Ok(draft) => draft,
         Err(e) => return failed(format!("setup: {e}")),
     };
-    // The draft bears another name than the file it will be.
+    // The draft has another name than the final file.
     let checked = check::check(draft.file());
     let name = draft.file().display().to_string();
     for remark in &checked.remarks {
         eprintln!("{}", remark.replace(&name, &file.display().to_string()));
     }
     if checked.effective.is_none() {
-        return failed("setup: nothing was written: what is wrong is said above");
+        return failed("setup: nothing was written; the faults are listed above");
     }
-    let told = draft.place().and_then(|()| match requests.no_reload {
-        true => Ok("the service was not told".to_owned()),
-        false => setup::write::tell_service(),
+    let restarted = draft.place().and_then(|()| match requests.no_reload {
+        true => Ok("the service was not restarted".to_owned()),
+        false => setup::write::restart_service(),
     });
-    match told {
-        Ok(told) => {
-            let untested = if works { "" } else { "; it was not tried: fanlight check --network does that" };
-            eprintln!("wrote {}; {told}{untested}", file.display());
+    match restarted {
+        Ok(service) => {
+            let untested = if works { "" } else { "; it was not tried: use fanlight check --network" };
+            eprintln!("wrote {}; {service}{untested}", file.display());
             ExitCode::SUCCESS
         }
         Err(e) => failed(format!("setup: {e}")),
@@ -164,16 +165,16 @@ fn serve(file: &Path) -> ExitCode {
     let ended = run_async(async {
         match service::serve(file).await {
             Ok(()) => Ok(()),
-            Err(End::Failed(told)) => Err(told),
-            Err(End::Refused(told)) => {
-                refused = Some(told);
+            Err(End::Failed(message)) => Err(message),
+            Err(End::Refused(message)) => {
+                refused = Some(message);
                 Ok(())
             }
         }
     });
     match refused {
-        Some(told) => {
-            eprintln!("{told}");
+        Some(message) => {
+            eprintln!("{message}");
             ExitCode::from(CONFIGURATION)
         }
         None => ended,
@@ -193,7 +194,7 @@ fn run_demo(requests: &cli::Demo) -> ExitCode {
     }
     plan.notes.iter().for_each(|note| println!("{note}"));
     run_async(async {
-        let mut signals = Signals::hear(true)?;
+        let mut signals = Signals::listen(true)?;
         let mut config = plan.config;
         let ports = demo::Ports { page: requests.port, ..demo::Ports::default() };
         let served = demo::serve(&config.device, &config.broker.root, ports).await.map_err(|e| e.to_string())?;
@@ -215,7 +216,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("fanlight").enable_all().build()
 }
 
-/// Two workers: one connection's driver never stands in the way of another, and a board has cores to spare for one more.
+/// Runs a command on a runtime with two worker threads. One connection's driver then never blocks all others.
 fn run_async(work: impl Future<Output = Result<(), String>>) -> ExitCode {
     let runtime = match runtime() {
         Ok(runtime) => runtime,

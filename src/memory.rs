@@ -1,30 +1,31 @@
-//! Memory that is given back: a board of 512 MB has other things to do than to keep what only a start or a session that is
-//! over needed.
+//! Returns free heap to the kernel, for boards with 512 MB: what the start or an ended session needed is not kept.
 #![allow(unsafe_code)] // calls of the C library; each says why it is sound
 
-/// Arenas of the allocator. Its default, eight a core, keeps what each thread once had.
+/// Arenas of glibc's allocator (`M_ARENA_MAX`, mallopt(3)). The default is eight for each core, and each keeps free
+/// memory.
 #[cfg(target_env = "gnu")]
 const ARENAS: libc::c_int = 2;
-/// From this size on a buffer is a mapping of its own, in bytes. Its default at the start; once set it stays, where else it would
-/// rise with each buffer that is freed, and an encoder's pictures would end up among small things and keep their room for ever.
+/// From this size in bytes, a buffer is a mapping of its own (`M_MMAP_THRESHOLD`, mallopt(3)). This is the initial
+/// default. Setting it turns off its automatic growth, after which an encoder's frames would be on the heap and
+/// fragment it.
 #[cfg(target_env = "gnu")]
 const MAPPED: libc::c_int = 128 << 10;
 
-/// Keeps the allocator small. To be called before there are threads.
-pub fn frugal() {
+/// Configures the allocator to keep little memory. Call this before there are threads.
+pub fn configure_allocator() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: sets numbers inside the allocator; it checks them, and there is one thread.
+    // SAFETY: sets numbers inside the allocator, which checks them. There is only one thread.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, ARENAS);
         libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED);
     }
 }
 
-/// Gives back what is not in use: free pages of the heap. To be called when everything has come to rest. The program's own code
-/// stays: the kernel takes clean pages by itself where memory is short, and reading them again would cost page faults.
-pub fn give_back() {
+/// Returns free pages of the heap to the kernel (malloc_trim(3)). Call this when the daemon is idle. Pages of the
+/// program's code stay: the kernel drops them when memory is short, and reading them again would cost page faults.
+pub fn return_free() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: releases free pages of the heap; safe at any time, from any thread (malloc_trim(3)).
+    // SAFETY: releases free pages of the heap. It is safe at any time and from any thread (malloc_trim(3)).
     unsafe {
         libc::malloc_trim(0);
     }
@@ -43,15 +44,15 @@ mod tests {
 
     #[test]
     #[cfg(target_env = "gnu")]
-    fn free_heap_goes_back_and_the_program_keeps_its_code() {
-        // Small pieces below one that stays: free, and yet not at the heap's end.
+    fn free_heap_is_returned_and_the_code_stays_in_memory() {
+        // Small pieces below one that stays, so the free memory is not at the end of the heap.
         let pieces: Vec<Vec<u8>> = (0..20_000).map(|n| vec![n as u8; 1_000]).collect();
         let last = vec![1_u8; 1_000];
         drop(pieces);
         let (heap, all) = (kilobytes("Anonymous:"), kilobytes("Rss:"));
-        give_back();
+        return_free();
         let (heap_after, all_after) = (kilobytes("Anonymous:"), kilobytes("Rss:"));
-        assert!(heap_after + 10_000 < heap, "{heap_after} of {heap} kB are still there");
+        assert!(heap_after + 10_000 < heap, "{heap_after} of {heap} kB are still in use");
         let code = (all - heap, all_after - heap_after);
         assert!(code.1 + 256 > code.0, "kB of files before and after: {code:?}");
         assert_eq!(last[0], 1);

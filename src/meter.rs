@@ -1,5 +1,5 @@
-//! Counts of one period, told in one line, and loudly only when there is something to say. Pure: time is an argument; only the
-//! length of a period (`log.meter_period_s`) is one for the whole process, as the log's filter is.
+//! Counts frames over a period and reports them in one line. Pure, because time is an argument. Only the length of a
+//! period (`log.meter_period_s`) is global to the process.
 
 use std::{
     fmt,
@@ -9,13 +9,13 @@ use std::{
 
 use crate::clock::Mono;
 
-/// Times kept for the percentiles: 10 s at 100 pictures a second.
+/// Most encoding times that are kept for the median: 10 s at 100 frames a second.
 const TIMES: usize = 1000;
 
 /// How often figures are logged, in milliseconds.
 static PERIOD: AtomicU64 = AtomicU64::new(10_000);
 
-/// Sets how often figures are logged, by everything that does so, from now on.
+/// Sets how often figures are logged, for the whole process.
 pub fn set_period(period: Duration) {
     PERIOD.store(u64::try_from(period.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
@@ -25,13 +25,13 @@ pub fn period() -> Duration {
     Duration::from_millis(PERIOD.load(Ordering::Relaxed))
 }
 
-/// What happened since the last report.
+/// The counts since the last report.
 #[derive(Debug)]
 pub struct Meter {
     since: Mono,
     /// Counts so far.
     pub counts: Counts,
-    /// What codes, where that is known.
+    /// The name of the encoder. Empty if unknown.
     pub coder: String,
     times: Vec<Duration>,
 }
@@ -39,40 +39,40 @@ pub struct Meter {
 /// Counts of one period.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Pictures that came from the source.
+    /// Frames from the source.
     pub taken: u64,
-    /// Pictures given back because a newer one was ready.
+    /// Frames returned to the driver because a newer one was ready.
     pub overtaken: u64,
-    /// Pictures left out because the source is faster than wished.
+    /// Frames left out because the source is faster than the requested frame rate.
     pub thinned: u64,
-    /// Pictures the driver lost: gaps in its sequence.
+    /// Frames that the driver lost: gaps in its sequence numbers.
     pub lost: u64,
-    /// Pictures the driver marked as broken.
+    /// Frames that the driver marked as broken (`V4L2_BUF_FLAG_ERROR`).
     pub flagged: u64,
-    /// Pictures that could not be used: cut short, or of a kind that cannot be decoded.
+    /// Frames that could not be used: cut short, or in a format that cannot be decoded.
     pub damaged: u64,
     /// Why the last of them could not be used.
     pub why: String,
-    /// Bytes between pictures that belong to none.
+    /// Bytes between frames that belong to none.
     pub rubbish: u64,
-    /// Pictures left out because the encoder was not done with those before.
+    /// Frames left out because the encoder was still busy.
     pub behind: u64,
-    /// Pictures coded and sent.
+    /// Frames encoded and sent.
     pub sent: u64,
-    /// Key frames among them.
+    /// Key frames among the sent ones.
     pub keys: u64,
     /// Bytes sent.
     pub bytes: u64,
 }
 
 impl Counts {
-    /// Counts a picture that could not be used.
+    /// Counts a frame that could not be used.
     pub fn refuse(&mut self, why: impl Into<String>) {
         self.damaged += 1;
         self.why = why.into();
     }
 
-    /// Whether pictures were lost on the way.
+    /// Whether frames were lost.
     fn is_noteworthy(&self) -> bool {
         self.overtaken + self.lost + self.flagged + self.damaged + self.behind > 0
     }
@@ -81,30 +81,30 @@ impl Counts {
 /// The report of one period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// How long the period was.
+    /// The length of the period.
     pub period: Duration,
     /// Its counts.
     pub counts: Counts,
-    /// What coded.
+    /// The name of the encoder. Empty if unknown.
     pub coder: String,
-    /// Median and longest time of coding.
+    /// Median and longest time of encoding a frame.
     pub coding: Option<(Duration, Duration)>,
 }
 
 impl Meter {
-    /// Begins a period.
+    /// Begins the first period.
     pub fn new(now: Mono) -> Self {
         Self { since: now, counts: Counts::default(), coder: String::new(), times: Vec::new() }
     }
 
-    /// Notes the time one picture took to be coded.
+    /// Adds the encoding time of one frame.
     pub fn coded_in(&mut self, time: Duration) {
         if self.times.len() < TIMES {
             self.times.push(time);
         }
     }
 
-    /// The report, once a period, which is `length` long.
+    /// The report and a new period, if `length` has passed. `None` before that.
     pub fn report(&mut self, now: Mono, length: Duration) -> Option<Report> {
         let period = now.since(self.since);
         if period < length {
@@ -119,7 +119,7 @@ impl Meter {
 }
 
 impl Report {
-    /// Whether it should be told, not only kept for the curious.
+    /// Whether frames were lost, so the report should be logged at `info` rather than `debug`.
     pub fn is_noteworthy(&self) -> bool {
         self.counts.is_noteworthy()
     }
@@ -139,8 +139,8 @@ impl fmt::Display for Report {
             write!(f, ", coded{by}{} in {:.1} ms (longest {:.1})", self.coder, millis(median), millis(longest))?;
         }
         let losses = [
-            (overtaken, "overtaken by newer ones"),
-            (thinned, "left out for the rate"),
+            (overtaken, "replaced by newer ones"),
+            (thinned, "left out for the frame rate"),
             (lost, "lost by the driver"),
             (flagged, "marked broken by the driver"),
             (damaged, refused.as_str()),
@@ -159,7 +159,7 @@ mod tests {
     const TEN: Duration = Duration::from_secs(10);
 
     #[test]
-    fn one_report_a_period_and_each_count_once() {
+    fn each_period_has_one_report_and_its_own_counts() {
         let mut meter = Meter::new(Mono(0));
         meter.counts = Counts { taken: 300, sent: 300, keys: 1, bytes: 2_500_000, ..Counts::default() };
         (1..=300).for_each(|i| meter.coded_in(Duration::from_micros(i * 10)));

@@ -1,5 +1,5 @@
-//! `fanlight run`: what lives as long as the service. Reads the configuration, waits where there is none yet, follows SIGHUP, and
-//! feeds the watchdog.
+//! `fanlight run`: reads the configuration, waits while there is none, reads it again on SIGHUP, and feeds the
+//! watchdog.
 
 use std::{
     path::Path,
@@ -21,22 +21,22 @@ use crate::{
     systemd,
 };
 
-/// How long the configuration may take to be read.
+/// How long reading the configuration may take.
 const READ: Duration = Duration::from_secs(10);
 
-/// How the service ends, where it was not told to.
+/// Why the service ends without a signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// The configuration cannot be used: trying again would not help.
+    /// The configuration cannot be used. A restart would not help.
     Refused(String),
-    /// Something else; a new start may help.
+    /// Another fault. A restart may help.
     Failed(String),
 }
 
-/// Runs the service until it is told to stop.
+/// Runs the service until SIGTERM or SIGINT.
 pub async fn serve(file: &Path) -> Result<(), End> {
-    // First of all: from here on no signal is lost, and none ends the process by itself.
-    let signals = Signals::hear(false).map_err(End::Failed)?;
+    // This comes first: from here on, no signal is lost, and none kills the process.
+    let signals = Signals::listen(false).map_err(End::Failed)?;
     let kept = Kept::of_process();
     let (text, read) = read(file).await.map_err(End::Failed)?;
     let start = Start::new(file, text, read, &kept).map_err(End::Refused)?;
@@ -56,10 +56,10 @@ pub async fn serve(file: &Path) -> Result<(), End> {
     let served = async {
         let loaded = match start.loaded {
             Some(loaded) => Some(loaded),
-            None => service.blank().await,
+            None => service.wait_for_setup().await,
         };
         match loaded {
-            Some(loaded) => service.watched(loaded, start.text, liveness.clone()).await.map_err(End::Failed),
+            Some(loaded) => service.serve(loaded, start.text, liveness.clone()).await.map_err(End::Failed),
             None => Ok(()),
         }
     };
@@ -70,19 +70,20 @@ pub async fn serve(file: &Path) -> Result<(), End> {
     }
 }
 
-/// With what the service starts.
+/// The configuration with which the service starts.
 struct Start {
-    /// `None`: nothing is set up yet.
+    /// `None`: the board is not set up yet.
     loaded: Option<Loaded>,
-    /// The text to be kept as one that works; `None` where it is not as the file says.
+    /// The text to keep as the last that worked. `None` if the configuration is not the file's.
     text: Option<String>,
-    /// What a person should know, in the log and in the status.
+    /// Warnings for the log.
     remarks: Vec<String>,
+    /// A remark for the status line. Empty for none.
     note: String,
 }
 
 impl Start {
-    /// Decides what to start with; an error ends the service with 78.
+    /// Selects the configuration to start with. An error ends the service with exit code 78.
     fn new(file: &Path, text: Option<String>, read: Result<Loaded, ConfigError>, kept: &Kept) -> Result<Self, String> {
         let error = match read {
             Ok(loaded) => {
@@ -95,29 +96,26 @@ impl Start {
             let (copy, mut remarks) = kept.read();
             remarks.extend(copy.and_then(|_| kept.place()).map(|place| {
                 let file = file.display();
-                format!(
-                    "{file} says nothing any more; the last configuration that worked is kept in {}",
-                    place.display()
-                )
+                format!("{file} is empty now; the last configuration that worked is kept in {}", place.display())
             }));
             return Ok(Self { loaded: None, text: None, remarks, note: String::new() });
         }
         match kept.instead(text.as_deref(), file, &Surroundings::of_process(false), &error) {
-            Refused::GoOn { loaded, told } => {
-                let remarks = vec![error.to_string(), told.clone()];
-                Ok(Self { loaded: Some(*loaded), text: None, remarks, note: told })
+            Refused::Continue { loaded, message } => {
+                let remarks = vec![error.to_string(), message.clone()];
+                Ok(Self { loaded: Some(*loaded), text: None, remarks, note: message })
             }
             Refused::End { hint } => Err(format!("{error}\n{hint}").trim_end().to_owned()),
         }
     }
 }
 
-/// Reads the configuration, on a thread of its own: a file system that hangs must not hold up signals and the watchdog. An error
-/// where it does not answer.
+/// Reads the configuration on a thread of its own, so a file system that hangs does not block signals and the watchdog.
+/// An error if the file system does not answer within 10 s.
 async fn read(file: &Path) -> Result<(Option<String>, Result<Loaded, ConfigError>), String> {
     static READING: AtomicBool = AtomicBool::new(false);
     if READING.swap(true, Ordering::AcqRel) {
-        return Err(format!("read {}: the last try has not come back yet", file.display()));
+        return Err(format!("read {}: the last attempt still hangs", file.display()));
     }
     let path = file.to_owned();
     let reading = tokio::task::spawn_blocking(move || {
@@ -138,22 +136,22 @@ async fn read(file: &Path) -> Result<(Option<String>, Result<Loaded, ConfigError
     }
 }
 
-/// What lives as long as the service.
+/// The state of the service.
 struct Service<'a> {
     file: &'a Path,
     log: log::Log,
     kept: Kept,
     signals: Signals,
-    /// What the status says beside how the board is doing.
+    /// The remark at the end of the status line. Empty for none.
     note: watch::Sender<String>,
 }
 
 impl Service<'_> {
-    /// Nothing is set up yet: waits for a SIGHUP after which something is. `None` once it is told to stop.
-    async fn blank(&mut self) -> Option<Loaded> {
+    /// Waits until the board is set up: until a SIGHUP after which the file can be used. `None` on SIGTERM or SIGINT.
+    async fn wait_for_setup(&mut self) -> Option<Loaded> {
         const STATUS: &str = "not set up yet: sudo fanlight setup";
         let file = self.file;
-        info!("{}: nothing is set up yet; waiting for `fanlight setup`, or for SIGHUP", file.display());
+        info!("{}: not set up yet; waiting for `fanlight setup`, or for SIGHUP", file.display());
         systemd::status(STATUS);
         loop {
             systemd::ready();
@@ -171,7 +169,7 @@ impl Service<'_> {
                     return Some(loaded);
                 }
                 Ok((_, Err(e))) => {
-                    error!("configuration read again and refused, still waiting for one:\n{e}");
+                    error!("configuration read again and refused, still waiting:\n{e}");
                     systemd::status(&if e.blank { STATUS.to_owned() } else { format!("not set up yet: {e}") });
                 }
                 Err(e) => error!("configuration: {e}"),
@@ -179,14 +177,14 @@ impl Service<'_> {
         }
     }
 
-    /// Serves viewers until it is told to stop.
-    async fn watched(&mut self, loaded: Loaded, text: Option<String>, liveness: Liveness) -> Result<(), String> {
+    /// Serves viewers until SIGTERM or SIGINT.
+    async fn serve(&mut self, loaded: Loaded, text: Option<String>, liveness: Liveness) -> Result<(), String> {
         loaded.warnings.iter().for_each(|w| warn!("{w}"));
         let config = loaded.config;
         info!("fanlight {} as {}", env!("CARGO_PKG_VERSION"), config.device);
-        // A file system that hangs holds up nobody.
-        let looked = config.clone();
-        tokio::task::spawn_blocking(move || check::missing(&looked).iter().for_each(|missing| info!("{missing}")));
+        // On a thread of its own, because a file system may hang.
+        let checked = config.clone();
+        tokio::task::spawn_blocking(move || check::missing(&checked).iter().for_each(|missing| info!("{missing}")));
         let (reload, reloads) = watch::channel(config.clone());
         self.keep(text);
         systemd::ready();
@@ -199,7 +197,7 @@ impl Service<'_> {
         }
     }
 
-    /// Reads the file again at each SIGHUP; hands on what can change now and says what needs a restart.
+    /// Reads the file again on each SIGHUP. Passes on what can change now, and reports what needs a restart.
     async fn reread(&mut self, reload: watch::Sender<Config>) {
         loop {
             self.signals.hung_up().await;
@@ -241,7 +239,7 @@ impl Service<'_> {
         }
     }
 
-    /// Keeps a configuration that works, beside everything else.
+    /// Keeps a configuration that works, on a thread of its own.
     fn keep(&self, text: Option<String>) {
         let (Some(text), kept) = (text, self.kept.clone()) else { return };
         tokio::task::spawn_blocking(move || {

@@ -1,4 +1,4 @@
-//! SIGTERM, SIGINT and SIGHUP.
+//! The signals of the process: SIGTERM, SIGINT and SIGHUP.
 
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -8,7 +8,7 @@ use tracing::info;
 
 use crate::systemd;
 
-/// The signals of the process, heard by one task for as long as it lives: none is lost between two that wait for them.
+/// Follows the signals of the process. One task receives them all, so no signal is lost between two waits.
 #[derive(Debug, Clone)]
 pub struct Signals {
     stop: watch::Receiver<bool>,
@@ -16,12 +16,12 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Hears from now on. The second SIGTERM or SIGINT ends the process at once. `hangup_stops`: whether SIGHUP is
-    /// a stop, too, as for a program in a terminal.
-    pub fn hear(hangup_stops: bool) -> Result<Self, String> {
-        let hear = |kind| signal(kind).map_err(|e| format!("hear signals: {e}"));
-        let (mut term, mut int) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
-        let mut hup = hear(SignalKind::hangup())?;
+    /// Starts to receive signals. The second SIGTERM or SIGINT ends the process at once. `hangup_stops`: whether SIGHUP
+    /// also means stop, as for a program in a terminal.
+    pub fn listen(hangup_stops: bool) -> Result<Self, String> {
+        let listen = |kind| signal(kind).map_err(|e| format!("listen to signals: {e}"));
+        let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        let mut hup = listen(SignalKind::hangup())?;
         let (stop, stopped) = watch::channel(false);
         let (hangup, hangups) = watch::channel(0);
         tokio::spawn(async move {
@@ -36,7 +36,7 @@ impl Signals {
                 } else if stop.send_replace(true) {
                     std::process::exit(130);
                 } else {
-                    info!("{name}: stopping; again to stop at once");
+                    info!("{name}: stopping; a second one stops at once");
                     systemd::stopping();
                 }
             }
@@ -44,14 +44,14 @@ impl Signals {
         Ok(Self { stop: stopped, hangups })
     }
 
-    /// Ends once the process was told to stop.
+    /// Returns after the first SIGTERM or SIGINT.
     pub async fn stopped(&mut self) {
         if self.stop.wait_for(|stop| *stop).await.is_err() {
             std::future::pending().await
         }
     }
 
-    /// Ends at the next SIGHUP, or at once if there was one since the last call.
+    /// Returns at the next SIGHUP, or at once if there was one since the last call.
     pub async fn hung_up(&mut self) {
         if self.hangups.changed().await.is_err() {
             std::future::pending().await

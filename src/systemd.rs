@@ -1,5 +1,5 @@
-//! What systemd is told: ready, reloading, stopping, how it goes, and that everything still moves. Without systemd, or with a
-//! socket that nobody reads, nothing happens.
+//! Messages to systemd (sd_notify(3)): ready, reloading, stopping, the status line, and the watchdog. They have no
+//! effect without systemd, or if its socket is full.
 
 use std::{
     ffi::OsStr,
@@ -23,45 +23,45 @@ use crate::{
     liveness::{Liveness, TURN},
 };
 
-/// A status longer than this is cut: it is one line of a terminal, or two.
+/// Longest status, in characters: one or two lines of a terminal. The rest is cut.
 const STATUS_MAX: usize = 300;
 
-/// The service is up, or has read its configuration again.
+/// Reports that the service is up, or has read its configuration again.
 pub fn ready() {
-    tell(&[NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
 }
 
-/// What `systemctl status` shows.
+/// Sets the line that `systemctl status` shows.
 pub fn status(status: &str) {
-    tell(&[NotifyState::Status(&line(status))]);
+    notify(&[NotifyState::Status(&line(status))]);
 }
 
-/// The configuration is being read again; `ready` ends this.
+/// Reports that the configuration is being read again. `ready` ends this state.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(e) => debug!("tell systemd: read the clock: {e}"),
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(e) => debug!("notify systemd: read the clock: {e}"),
     }
 }
 
-/// The service is on its way down.
+/// Reports that the service is stopping.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let mut message = String::new();
     for state in states {
         let _ = writeln!(message, "{state}");
     }
     if let Err(e) = send(&socket, message.as_bytes()) {
-        debug!("tell systemd at {socket:?}: {e}");
+        debug!("notify systemd at {socket:?}: {e}");
     }
 }
 
-/// Sends to the socket of the service manager (sd_notify(3)); never waits. The crate's own function knows no abstract
-/// sockets, which begin with `@`, and waits where the socket is full: who feeds a watchdog must not.
+/// Sends to the socket of the service manager without blocking. The function of the crate `sd_notify` does not support
+/// abstract sockets (`@…`) and blocks while the socket is full; the watchdog's task must not block.
 fn send(socket: &OsStr, message: &[u8]) -> io::Result<()> {
     let address = match socket.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
@@ -73,48 +73,49 @@ fn send(socket: &OsStr, message: &[u8]) -> io::Result<()> {
     own.send_to_addr(message, &address).map(drop)
 }
 
-/// One line that is not too long: a line end inside a status would begin another message.
+/// The status as one short line. A line end inside it would begin another variable.
 fn line(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(STATUS_MAX).collect();
     if text.chars().nth(STATUS_MAX).is_some() { format!("{line}…") } else { line }
 }
 
-/// How often the watchdog is fed, where there is one. `WATCHDOG_USEC=0` is none.
+/// How often to feed a watchdog with this time limit. `None` without a watchdog, or with `WATCHDOG_USEC=0`.
 fn feeding(within: Option<Duration>) -> Option<Duration> {
-    // A third leaves room for one late wake-up (sd_watchdog_enabled(3) asks for half). Faster than ten times a second nobody asks for.
+    // sd_watchdog_enabled(3) recommends half of the limit. A third allows for one late wake-up. At most ten times a
+    // second.
     within.filter(|within| !within.is_zero()).map(|within| (within / 3).max(Duration::from_millis(100)))
 }
 
-/// Feeds systemd's watchdog while every loop turns; once one stands still it is named, and systemd restarts the service.
-/// Never ends; without a watchdog it only names.
+/// Feeds systemd's watchdog while every loop responds. When one hangs, the log names it and systemd restarts the
+/// service. Without a watchdog, it only logs. Never returns.
 pub async fn feed_watchdog(liveness: Liveness) {
     let fed = feeding(sd_notify::watchdog_enabled());
     let period = fed.unwrap_or(TURN);
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let mut last = Mono::now();
     loop {
         tokio::time::sleep(period).await;
         if Mono::now().since(last) > period + TURN {
-            // The whole process stood still (SIGSTOP, a board that slept): first everybody has a turn.
+            // The whole process was stopped (SIGSTOP, a suspended board). Let every loop run once before the check.
             tokio::time::sleep(TURN).await;
         }
         last = Mono::now();
         let late = liveness.late(last);
         if late.is_empty() {
-            if !told.is_empty() {
-                warn!("watchdog: everything moves again");
+            if !reported.is_empty() {
+                warn!("watchdog: everything responds again");
             }
             if fed.is_some() {
-                tell(&[NotifyState::Watchdog]);
+                notify(&[NotifyState::Watchdog]);
             }
-        } else if late != told {
+        } else if late != reported {
             let late = late.join(", ");
             match fed {
-                Some(_) => error!("watchdog: standing still: {late}; systemd will restart the service"),
-                None => error!("standing still: {late}; only a restart helps, and there is no watchdog to do it"),
+                Some(_) => error!("watchdog: not responding: {late}; systemd will restart the service"),
+                None => error!("not responding: {late}; restart the daemon, because no watchdog does it"),
             }
         }
-        told = late;
+        reported = late;
     }
 }
 
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watchdog_of_no_time_is_none() {
+    fn a_watchdog_with_a_limit_of_zero_is_off() {
         let ms = Duration::from_millis;
         for (within, expected) in [
             (None, None),
@@ -143,28 +144,28 @@ mod tests {
     }
 
     #[test]
-    fn sockets_in_the_file_system_and_abstract_ones_are_reached_and_others_are_an_error() {
+    fn path_and_abstract_sockets_work_and_others_are_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
         let name = format!("fanlight-test-{}", std::process::id());
         let abstracted = SocketAddr::from_abstract_name(&name).unwrap();
-        for (socket, heard) in [
+        for (socket, receiver) in [
             (path.clone().into_os_string(), UnixDatagram::bind(&path).unwrap()),
             (format!("@{name}").into(), UnixDatagram::bind_addr(&abstracted).unwrap()),
         ] {
             send(&socket, b"READY=1\n").unwrap();
             let mut buffer = [0; 64];
-            let length = heard.recv(&mut buffer).unwrap();
+            let length = receiver.recv(&mut buffer).unwrap();
             assert_eq!(&buffer[..length], b"READY=1\n");
-            // Nobody reads: full some time, and never waited for.
-            heard.set_nonblocking(true).unwrap();
+            // Without a reader the socket gets full. Sending then fails at once.
+            receiver.set_nonblocking(true).unwrap();
             let full = (0..100_000).find_map(|_| send(&socket, b"WATCHDOG=1\n").err());
-            assert_eq!(full.expect("no socket is endless").kind(), io::ErrorKind::WouldBlock);
+            assert_eq!(full.expect("the socket gets full").kind(), io::ErrorKind::WouldBlock);
         }
         for socket in ["", "@", "relative", "vsock:2:1234", "/no/such/socket", "/dev/null"] {
             assert!(send(OsStr::new(socket), b"READY=1\n").is_err(), "{socket:?}");
         }
-        let endless = format!("/{}", "x".repeat(5000));
-        assert!(send(OsStr::new(&endless), b"READY=1\n").is_err());
+        let long = format!("/{}", "x".repeat(5000));
+        assert!(send(OsStr::new(&long), b"READY=1\n").is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! What every TLS client of this board has in common: whom it trusts, the files it reads, and what is wrong with a
-//! certificate, in words.
+//! Common parts of all TLS clients of this board: trusted certificate authorities, PEM files, and the fault of a
+//! certificate as a sentence.
 
 use std::{
     fmt::Display,
@@ -14,12 +14,12 @@ use tokio_rustls::rustls::{
 
 use crate::config;
 
-/// No CA bundle or certificate chain is larger; anything that is, is the wrong file.
+/// Largest PEM file, in bytes. No CA bundle or certificate chain is larger.
 const FILE_MAX: u64 = 4 << 20;
-/// Before this day (2024-01-01) no release of this program existed: a clock that says so was never set.
+/// 2024-01-01, in seconds since 1970. The program is newer, so a clock before this date was never set.
 const CLOCK_IS_SET: Duration = Duration::from_secs(1_704_067_200);
 
-/// The authorities of this file, or those of the system. Blocks: it reads files.
+/// The certificate authorities in this file, or the system's. Blocks, because it reads files.
 pub fn roots(own: Option<&Path>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = own {
@@ -28,7 +28,7 @@ pub fn roots(own: Option<&Path>) -> Result<RootCertStore, String> {
         }
         return Ok(roots);
     }
-    // Some systems ship roots that webpki does not take: the others are still good.
+    // Some systems have roots that webpki does not accept. The others still work.
     let native = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(native.certs);
     if roots.is_empty() {
@@ -43,15 +43,15 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String>
     let chain: Vec<_> =
         CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<_, _>>().map_err(|e| about(path, e))?;
     if chain.is_empty() {
-        return Err(about(path, "no certificate in it; PEM is expected"));
+        return Err(about(path, "no certificate found; PEM is expected"));
     }
     Ok(chain)
 }
 
-/// A regular file of bounded size with PEM in it, or whatever else the caller takes. Never waits for a pipe or a device.
+/// Reads a regular file of at most 4 MiB, such as PEM. Never blocks on a pipe or a device.
 pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     let (bytes, _) = config::read_bounded(path, FILE_MAX).map_err(|e| about(path, e))?;
-    // PEM is text. What is none is left to the reader of PEM, which says so.
+    // PEM is text. The PEM parser reports anything else.
     match config::text_of(bytes.clone()) {
         Ok(text) => Ok(text.into_bytes()),
         Err(said) if said.starts_with("UTF-16") => Err(about(path, said)),
@@ -59,23 +59,24 @@ pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-/// What is wrong with a file, with its name.
+/// The error text for a file: `read FILE: …`.
 pub fn about(path: &Path, said: impl Display) -> String {
     format!("read {}: {said}", path.display())
 }
 
-/// Which part of a certificate is wrong.
+/// The fault of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
-    /// Nobody this board knows vouches for it.
+    /// No authority that this board trusts has signed it.
     Untrusted,
-    /// It is not valid now, by this board's clock.
+    /// It is not valid now, according to this board's clock.
     Expired,
-    /// It is for another name.
+    /// It is for another host name.
     WrongName,
 }
 
-/// What is wrong with the certificate of `host`, at the wall clock's time `now`; `whose` is who showed it: `the broker's`.
+/// The fault of the certificate of `host`, and a sentence about it. `now` is the wall clock's time. `whose` is its
+/// owner, such as `the broker's`.
 pub fn flaw(fault: &CertificateError, whose: &str, host: &str, now: SystemTime) -> (Flaw, String) {
     use CertificateError as C;
     let clock = clock_hint(now);
@@ -100,19 +101,19 @@ pub fn flaw(fault: &CertificateError, whose: &str, host: &str, now: SystemTime) 
             };
             (Flaw::WrongName, format!("{whose} certificate is not for {host}{names}"))
         }
-        // As after an authority was made again under its old name.
+        // For example, an authority was created again under its old name.
         C::BadSignature => (
             Flaw::Untrusted,
             format!(
-                "{whose} certificate is signed by an authority this board does not know, but knows another one of the same \
-                 name; set ca_file to the right one"
+                "{whose} certificate is signed by an authority this board does not know; it knows another one of the \
+                 same name; set ca_file to the right one"
             ),
         ),
         other => (Flaw::Untrusted, format!("{whose} certificate: {other}")),
     }
 }
 
-/// What a never-set clock does to certificates: all of them are from the future.
+/// A hint if the clock was never set: all certificates are then not valid yet.
 fn clock_hint(now: SystemTime) -> String {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     if since >= CLOCK_IS_SET {
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_regular_files_of_certificates_are_read_with_or_without_a_mark() {
+    fn only_regular_files_are_read_with_or_without_a_byte_order_mark() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let pem = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
@@ -142,7 +143,7 @@ mod tests {
             (path("plain"), None),
             (path("marked"), None),
             (path("wide"), Some("UTF-16 text")),
-            (path("binary"), Some("no certificate in it; PEM is expected")),
+            (path("binary"), Some("no certificate found; PEM is expected")),
             (path("huge"), Some("longer than")),
             (path("pipe"), Some("not a regular file")),
             ("/dev/zero".into(), Some("not a regular file")),

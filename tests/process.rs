@@ -99,7 +99,10 @@ async fn a_reload_tells_what_changed_and_what_waits() {
 
     daemon.reload(&config(broker.port(), "[video]\nsource = \"tset\"\n"));
     daemon.says("configuration read again and refused, the old one stays in force").await;
-    assert!(daemon.log().contains("fanlight.toml:8:10: video.source"), "{}", daemon.log());
+    // Each fault is a line of its own.
+    let log = daemon.log();
+    let fault = log.lines().find(|line| line.contains("fanlight.toml:8:10: video.source"));
+    assert!(fault.is_some_and(|line| line.starts_with("    /")), "{log}");
 
     // Elsewhere: the old broker is told, the new one finds the device.
     daemon.reload(&config(other.port(), more));
@@ -112,9 +115,9 @@ async fn a_board_that_is_not_set_up_waits_for_its_configuration() {
     let broker = Mosquitto::plain().await;
     let packaged = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/package/fanlight.toml")).unwrap();
     let mut daemon = Daemon::run(&packaged);
-    daemon.says("nothing is set up yet").await;
+    daemon.says("not set up yet").await;
     daemon.reload("device = \"a b\"\n");
-    daemon.says("refused, still waiting for one").await;
+    daemon.says("refused, still waiting").await;
     let mut watcher = broker.watch("fanlight/v1/cam/status").await;
     daemon.reload(&config(broker.port(), TEST));
     watcher.next_with("state", "online").await;
@@ -123,7 +126,7 @@ async fn a_board_that_is_not_set_up_waits_for_its_configuration() {
     assert!(status.success() && took < STOP, "{status} after {took:?}:\n{}", daemon.log());
 
     let mut daemon = Daemon::run("");
-    daemon.says("nothing is set up yet").await;
+    daemon.says("not set up yet").await;
     daemon.signal(Signal::TERM);
     let (status, took) = daemon.ends().await;
     assert!(status.success() && took < STOP, "{status} after {took:?}:\n{}", daemon.log());

@@ -277,7 +277,7 @@ async fn an_update_that_refuses_a_configuration_that_worked_does_not_end_the_ser
     let mut daemon = Daemon::run_with(&refused, &settings);
     status.next_with("state", "online").await;
     daemon.says("fanlight.toml:9:7: video.fps").await;
-    daemon.says("worked with fanlight 0.0.9 and has not changed since: going on without video.fps").await;
+    daemon.says("worked with fanlight 0.0.9 and has not changed since: continuing without video.fps").await;
     daemon.signal(Signal::TERM);
     assert!(daemon.ends().await.0.success());
     assert!(kept(&refused), "what only works in part takes no good one's place");

@@ -1,20 +1,18 @@
-//! Texts as they may stand in a log line: no control characters, no tricks with direction, and a bound on the length.
-//! Pure.
+//! Makes texts safe for a log line: escapes control characters and marks of direction, and bounds the length. Pure.
 
 use std::fmt::{self, Write};
 
-/// Characters of a text from outside, after escaping.
+/// Longest text from outside, in characters after escaping.
 const OUTSIDE: usize = 200;
-/// Characters of a sentence that may quote a text from outside.
+/// Longest sentence that may quote a text from outside, in characters.
 const SENTENCE: usize = 400;
-/// Characters of a library's message, after what it carries was taken out.
+/// Longest message of a library, in characters after data was removed.
 const LIBRARY: usize = 160;
-/// A word of a library that is longer may be a key, a payload in hexadecimal or in base64.
+/// Longest word of a library's message, in characters. A longer one may be a key, or data in hexadecimal or base64.
 const WORD: usize = 40;
 
-/// A text from outside: from the network, a device or another program. Shown with control characters, line ends and
-/// characters that change the direction of text escaped, and cut to 200 characters. Every log line shows such a text
-/// through this type.
+/// A text from outside: from the network, a device or another program. Every log line must show such a text through
+/// this type. It escapes control characters, line ends and marks of direction, and cuts the text to 200 characters.
 #[derive(Debug, Clone, Copy)]
 pub struct Outside<T>(pub T);
 
@@ -33,8 +31,8 @@ impl<T: AsRef<str>> fmt::Display for Outside<T> {
     }
 }
 
-/// A sentence that may quote others, such as a broker's reason, as one line of at most 400 characters. What it quotes is
-/// best put into `Outside` first.
+/// A sentence that may quote a text from outside, such as a broker's reason, as one line of at most 400 characters. The
+/// quoted part should be wrapped in `Outside` first.
 pub fn sentence(text: &str) -> String {
     let mut out = String::new();
     let mut left = SENTENCE;
@@ -46,14 +44,14 @@ pub fn sentence(text: &str) -> String {
                 break;
             }
         }
-        // A String takes everything.
+        // Writing to a String never fails.
         let _ = put(c, &mut out);
     }
     out
 }
 
-/// Whether a character would change what a person sees of the characters around it: controls, line and paragraph
-/// separators, marks of direction (Unicode Annex #9), and characters without width.
+/// Whether a character changes how the characters around it look: controls, line and paragraph separators, marks of
+/// direction (Unicode Annex #9), and characters without width.
 pub(super) fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -72,14 +70,14 @@ fn width(c: char) -> usize {
     if is_deceptive(c) { c.escape_default().len() } else { 1 }
 }
 
-/// Our own message. `lines`: line ends stay, and what follows one is indented, so that no text can look like a line of its
-/// own.
+/// A message of this program. `lines`: line ends are kept, and the lines after the first are indented, so none of them
+/// can look like a log line of its own.
 pub(super) fn own(message: &str, lines: bool) -> String {
     let mut out = String::with_capacity(message.len());
     for c in message.trim_end().chars() {
         match c {
             '\n' if lines => out.push_str("\n    "),
-            // A String takes everything.
+            // Writing to a String never fails.
             _ => {
                 let _ = put(c, &mut out);
             }
@@ -88,8 +86,8 @@ pub(super) fn own(message: &str, lines: bool) -> String {
     out
 }
 
-/// A library's message without what it may carry: quoted texts, lists, structures and long words are left out. What
-/// libraries print with `{:?}` is a packet, a payload or a key as likely as not.
+/// A library's message without data: quoted texts, lists, structures and long words are replaced by `…`. Libraries
+/// often print packets, payloads or keys with `{:?}`.
 pub(super) fn library(message: &str) -> String {
     let mut out = String::new();
     let mut rest = message;
@@ -105,7 +103,7 @@ pub(super) fn library(message: &str) -> String {
         }
         let end = rest.find(|c: char| c.is_whitespace() || "[{(\"".contains(c)).unwrap_or(rest.len()).max(c.len_utf8());
         let (word, after) = rest.split_at(end);
-        // Of `b"…"` and `Some(…)` the first part may stay.
+        // The first part of `b"…"` and `Some(…)` may stay.
         match word.chars().count() > WORD || !word.is_ascii() {
             true => out.push('…'),
             false => word.chars().for_each(|c| out.push(if c.is_control() { ' ' } else { c })),
@@ -119,14 +117,14 @@ pub(super) fn library(message: &str) -> String {
     cut
 }
 
-/// `[controlled]`, `(on init)`: a name in brackets and no content.
+/// Whether a text in brackets is a name, such as `[controlled]` or `(on init)`, and not data.
 fn is_name(open: char, inside: &str) -> bool {
     let letters = |c: char| c.is_ascii_alphabetic() || c == ' ' || c == '_';
     (open == '[' || open == '(') && inside.len() <= 24 && inside.chars().all(letters)
 }
 
-/// The text inside the brackets or quotes with which `text` begins, and what follows them. Without an end, all of it is
-/// inside.
+/// The text inside the brackets or quotes with which `text` begins, and the text after them. If they are not closed,
+/// all of it is inside.
 fn group(text: &str) -> (&str, &str) {
     let mut depth = 0_usize;
     let mut quoted = false;
@@ -155,7 +153,7 @@ fn group(text: &str) -> (&str, &str) {
     (&text[1..], "")
 }
 
-/// Takes characters up to a bound, and then refuses, so that whoever formats something huge stops early.
+/// A writer that accepts up to `most` bytes. Then it returns an error, so formatting a huge value stops early.
 pub(super) struct Bounded {
     pub(super) text: String,
     most: usize,
@@ -187,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_from_outside_stays_one_honest_line() {
+    fn a_text_from_outside_is_escaped() {
         let table = [
             ("Küche 📷", "Küche 📷"),
             ("a\r\nb\tc", "a\\r\\nb\\tc"),
@@ -212,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_line_of_ours_cannot_be_taken_for_a_record() {
+    fn a_second_line_cannot_look_like_a_log_line() {
         assert_eq!(own("refused:\n3: x\n", true), "refused:\n    3: x");
         assert_eq!(own("a\r2026 ERROR b\u{2028}c", true), "a\\r2026 ERROR b\\u{2028}c");
         assert_eq!(own("a\nb", false), "a\\nb");
@@ -221,11 +219,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_library_carries_is_left_out() {
+    fn data_in_a_librarys_message_is_removed() {
         let table = [
             ("[controlled]: no candidate pairs (on init)", "[controlled]: no candidate pairs (on init)"),
             (
-                "Failed to send RtpPacket to track remote a1: Full(OnRtpPacket(Packet { header: Header { ssrc: 7 }, payload: b\"\\x01\\\"}\\xff\" }))",
+                "Failed to send RtpPacket to track remote a1: Full(OnRtpPacket(Packet { header: Header { ssrc: 7 }, \
+                 payload: b\"\\x01\\\"}\\xff\" }))",
                 "Failed to send RtpPacket to track remote a1: Full…",
             ),
             ("read [1, 2, 3] from 192.0.2.1:5000", "read … from 192.0.2.1:5000"),
@@ -243,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_not_even_built() {
+    fn formatting_stops_at_the_bound() {
         let mut bounded = Bounded::new(5);
         assert!(write!(bounded, "äöü{}", 1).is_err());
         assert_eq!(bounded.text, "äö…");

@@ -1,8 +1,8 @@
-//! How much may be written. Pure: time is an argument.
+//! Rate limits of the log: token buckets for lines and bytes. Pure: time is an argument.
 //!
-//! Each source (one place in the code of ours or of a library) has an allowance of lines; so have our lines in all,
-//! those of libraries, and those for debugging. What is left out is counted, and the counts are written from time to
-//! time. The bounds for a level of `info`, whatever happens: 10 lines a second, and 64 KiB a minute.
+//! Each source (a place in the code of this program or of a library) has a limit. So have all lines of this program,
+//! all lines of libraries, and all lines for debugging. Suppressed lines are counted, and the counts are logged from
+//! time to time. At the level `info` the log never exceeds 10 lines a second and 64 KiB a minute.
 
 use std::collections::HashMap;
 
@@ -10,25 +10,25 @@ use tracing::Level;
 
 use crate::clock::Mono;
 
-/// Sources that are remembered.
+/// Most sources that are remembered.
 const SOURCES: usize = 256;
-/// Counts that are written at once.
+/// Most counts that are logged at once.
 const SUMMARIES: usize = 16;
-/// Characters of a source's last line that are kept, to name it by.
+/// How much of a source's last line is kept to name the source, in characters.
 const HEAD: usize = 100;
 
-/// Whose line it is.
+/// The class of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Ours: at the levels `error`, `warn` and `info`.
+    /// A line of this program at `error`, `warn` or `info`.
     Own,
-    /// A library's, at the same levels.
+    /// A line of a library at `error`, `warn` or `info`.
     Library,
-    /// At `debug` and `trace`: somebody asked for it.
+    /// A line at `debug` or `trace`, which the user has turned on.
     Detail,
 }
 
-/// A rate and a burst.
+/// The size and the fill rate of a token bucket.
 struct Allowance {
     burst: f64,
     per_second: f64,
@@ -39,7 +39,7 @@ const fn of(burst: f64, per_second: f64) -> Allowance {
 }
 
 impl Class {
-    /// Lines of one source.
+    /// The limit for lines of one source.
     fn source(self) -> Allowance {
         match self {
             Self::Own => of(30.0, 1.0 / 3.0),
@@ -48,7 +48,7 @@ impl Class {
         }
     }
 
-    /// Lines of all its sources.
+    /// The limit for lines of all sources of this class.
     fn total(self) -> Allowance {
         match self {
             Self::Own => of(100.0, 6.0),
@@ -58,14 +58,14 @@ impl Class {
     }
 }
 
-/// Bytes of our lines and the libraries'.
+/// The limit for bytes of this program and of libraries.
 const BYTES: Allowance = of(32_768.0, 500.0);
-/// What is left of them for warnings and errors of ours.
+/// The part of these bytes that only warnings and errors of this program may use.
 const RESERVE: f64 = 8192.0;
-/// Bytes of details.
+/// The limit for bytes of details.
 const DETAIL_BYTES: Allowance = of(1_048_576.0, 131_072.0);
 
-/// What is left of an allowance. It may be overdrawn by one line, whose length is known only when it was let through.
+/// A token bucket. It may become negative by one line, because the length of a line is known only after it is admitted.
 #[derive(Debug)]
 struct Bucket {
     level: f64,
@@ -90,21 +90,21 @@ struct Source {
     level: Level,
     class: Class,
     suppressed: u64,
-    /// The beginning of its last line that was written.
+    /// The beginning of its last line.
     head: String,
     seen: Mono,
 }
 
-/// How many lines of a source were left out.
+/// A line about suppressed lines of a source.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Summary {
-    /// At which level.
+    /// The level of the source.
     pub(super) level: Level,
-    /// The sentence.
+    /// The text.
     pub(super) text: String,
 }
 
-/// Decides line by line.
+/// Decides for each line whether it is logged.
 #[derive(Debug)]
 pub(super) struct Throttle {
     sources: HashMap<u64, Source>,
@@ -113,7 +113,7 @@ pub(super) struct Throttle {
     detail: Bucket,
     bytes: Bucket,
     detail_bytes: Bucket,
-    /// Left out, of sources that had to be forgotten.
+    /// Suppressed lines of sources that were forgotten.
     others: u64,
 }
 
@@ -130,7 +130,7 @@ impl Throttle {
         }
     }
 
-    /// Whether a line of `source` may be written now. Then `written` follows.
+    /// Whether a line of `source` may be logged now. If so, the caller must call `written`.
     pub(super) fn admit(&mut self, source: u64, class: Class, level: Level, now: Mono) -> bool {
         let room = self.has_room(class, level, now);
         let source = self.source(source, class, level, now);
@@ -143,7 +143,7 @@ impl Throttle {
         true
     }
 
-    /// A line that was let through, without its line end.
+    /// Accounts for an admitted line. `line` has no line end.
     pub(super) fn written(&mut self, source: u64, class: Class, line: &str) {
         if let Some(source) = self.sources.get_mut(&source) {
             source.head = line.chars().take(HEAD).collect();
@@ -151,9 +151,9 @@ impl Throttle {
         self.spend(class, line.len());
     }
 
-    /// What was left out since the last time, as far as there is room to write it.
+    /// The counts of suppressed lines since the last call, as far as the limits allow.
     pub(super) fn summaries(&mut self, now: Mono) -> Vec<Summary> {
-        let mut said = Vec::new();
+        let mut summaries = Vec::new();
         let mut keys: Vec<_> = self.sources.iter().filter(|(_, s)| s.suppressed > 0).map(|(key, _)| *key).collect();
         keys.sort_unstable_by_key(|key| self.sources[key].seen);
         for key in keys.into_iter().take(SUMMARIES) {
@@ -168,14 +168,14 @@ impl Throttle {
                 false => format!("{count} similar messages suppressed: {}", source.head),
             };
             self.spend(class, text.len());
-            said.push(Summary { level, text });
+            summaries.push(Summary { level, text });
         }
         if self.others > 0 && self.has_room(Class::Own, Level::WARN, now) {
-            let text = format!("{} messages of many kinds suppressed", std::mem::take(&mut self.others));
+            let text = format!("{} messages of various sources suppressed", std::mem::take(&mut self.others));
             self.spend(Class::Own, text.len());
-            said.push(Summary { level: Level::WARN, text });
+            summaries.push(Summary { level: Level::WARN, text });
         }
-        said
+        summaries
     }
 
     fn has_room(&mut self, class: Class, level: Level, now: Mono) -> bool {
@@ -190,7 +190,7 @@ impl Throttle {
     }
 
     fn spend(&mut self, class: Class, bytes: usize) {
-        /// Of the time, the level and the line end.
+        /// Bytes of the time, the level and the line end.
         const FRAME: usize = 34;
         let (lines, pool) = match class {
             Class::Own => (&mut self.own, &mut self.bytes),
@@ -203,9 +203,9 @@ impl Throttle {
 
     fn source(&mut self, key: u64, class: Class, level: Level, now: Mono) -> &mut Source {
         if !self.sources.contains_key(&key) && self.sources.len() >= SOURCES {
-            let silent = self.sources.iter().min_by_key(|(_, source)| source.seen).map(|(key, _)| *key);
-            if let Some(gone) = silent.and_then(|key| self.sources.remove(&key)) {
-                self.others += gone.suppressed;
+            let oldest = self.sources.iter().min_by_key(|(_, source)| source.seen).map(|(key, _)| *key);
+            if let Some(removed) = oldest.and_then(|key| self.sources.remove(&key)) {
+                self.others += removed.suppressed;
             }
         }
         self.sources.entry(key).or_insert_with(|| Source {
@@ -227,7 +227,7 @@ mod tests {
         Mono(n * 1_000_000)
     }
 
-    /// A flood of so many sources for a minute, 200 lines a second with `bytes` each: lines and bytes that are written.
+    /// `sources` log 200 lines of `bytes` each second, for a minute. Returns the lines and bytes that are logged.
     fn flood(sources: u64, class: Class, level: Level, bytes: usize) -> (usize, usize) {
         let (mut throttle, mut lines, mut written) = (Throttle::new(ms(0)), 0, 0);
         let line = "x".repeat(bytes);
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn no_flood_gets_beyond_ten_lines_a_second_and_64_kib_a_minute() {
+    fn the_log_never_exceeds_ten_lines_a_second_and_64_kib_a_minute() {
         for sources in [1, 7, 100, 1000] {
             for class in [Class::Own, Class::Library] {
                 for level in [Level::ERROR, Level::INFO] {
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn one_source_that_floods_leaves_the_others_their_lines() {
+    fn a_flood_of_one_source_does_not_suppress_others() {
         let mut throttle = Throttle::new(ms(0));
         let mut other = 0;
         for n in 0..60_000 {
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_counted_once() {
+    fn suppressed_lines_are_counted_once() {
         let mut throttle = Throttle::new(ms(0));
         for _ in 0..105 {
             if throttle.admit(1, Class::Library, Level::ERROR, ms(0)) {
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn many_sources_cost_no_memory_and_no_count_is_lost() {
+    fn memory_is_bounded_with_many_sources_and_no_count_is_lost() {
         let mut throttle = Throttle::new(ms(0));
         let mut written = 0;
         for key in 0..10_000 {

@@ -1,7 +1,7 @@
-//! The way of lines to standard error: a queue that never waits, and a thread that does.
+//! The queue of log lines, and the thread that writes them to standard error.
 //!
-//! A terminal, a pipe or the journal may stop reading. Then the queue fills, and lines are dropped and counted; whoever
-//! logs goes on.
+//! A terminal, a pipe or the journal may stop reading. Then the thread blocks and the queue fills. Lines that do not
+//! fit are dropped and counted, so logging itself never blocks.
 
 use std::{
     collections::VecDeque,
@@ -16,11 +16,11 @@ use rustix::{
     io::Errno,
 };
 
-/// Lines that wait.
+/// Most lines in the queue.
 const LINES: usize = 1024;
-/// Bytes that wait.
+/// Most bytes in the queue.
 const BYTES: usize = 256 << 10;
-/// How long a full pipe is waited for before it is looked at again.
+/// How long to wait for a full pipe before the next attempt.
 const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ struct Inner {
     writing: bool,
 }
 
-/// Lines on their way out.
+/// The queue of lines.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     inner: Mutex<Inner>,
@@ -44,7 +44,8 @@ impl Queue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a line at the end, with its line end; drops and counts it where there is no room. Never waits for the writer.
+    /// Adds a line, with its line end. If the queue is full, the line is dropped and counted. Never waits for the
+    /// writer.
     pub(super) fn push(&self, line: String) {
         let mut inner = self.lock();
         if inner.lines.len() >= LINES || inner.bytes + line.len() > BYTES {
@@ -57,7 +58,7 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// Waits for the next line and takes it; `None` when `patience` is over.
+    /// Waits for the next line and takes it. `None` after `patience`.
     fn take(&self, patience: Duration) -> Option<String> {
         let waited = self.filled.wait_timeout_while(self.lock(), patience, |inner| inner.lines.is_empty());
         let mut inner = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -67,7 +68,7 @@ impl Queue {
         Some(line)
     }
 
-    /// A line that was taken is written; how many were dropped since this was asked.
+    /// Reports that the taken line is written. Returns how many lines were dropped since the last call.
     fn written(&self) -> u64 {
         let mut inner = self.lock();
         inner.writing = false;
@@ -77,20 +78,20 @@ impl Queue {
         std::mem::take(&mut inner.dropped)
     }
 
-    /// All that waits.
+    /// Takes all lines.
     #[cfg(test)]
     pub(super) fn drain(&self) -> Vec<String> {
         self.lock().lines.drain(..).collect()
     }
 
-    /// Waits until all is written, at most for so long.
+    /// Waits until all lines are written, at most for `patience`.
     pub(super) fn flush(&self, patience: Duration) {
         let waiting = |inner: &mut Inner| inner.writing || !inner.lines.is_empty();
         drop(self.emptied.wait_timeout_while(self.lock(), patience, waiting));
     }
 }
 
-/// Writes until the process ends. `dropped` makes a line of how many were dropped; `tick` is called every `period`.
+/// Writes lines until the process ends. `dropped` formats the line about dropped ones. `tick` is called every `period`.
 pub(super) fn run(
     queue: &Arc<Queue>,
     mut out: impl Write,
@@ -101,7 +102,7 @@ pub(super) fn run(
     let mut next = Instant::now() + period;
     loop {
         if let Some(line) = queue.take(next.saturating_duration_since(Instant::now())) {
-            // Nobody is left to tell of a log that cannot be written.
+            // A log that cannot be written cannot report this.
             drop(out.write_all(line.as_bytes()));
             let lost = queue.written();
             if lost > 0 {
@@ -115,7 +116,7 @@ pub(super) fn run(
     }
 }
 
-/// Standard error without the lock of Rust's own: a writer that hangs keeps nobody else from it.
+/// Standard error without the lock of `std::io::stderr`, so a blocked writer does not block others.
 pub(super) struct StandardError;
 
 impl Write for StandardError {
@@ -125,7 +126,7 @@ impl Write for StandardError {
             match rustix::io::write(stream.as_fd(), bytes) {
                 Ok(n) => return Ok(n),
                 Err(Errno::INTR) => {}
-                // Whoever shares the terminal may have made it non-blocking.
+                // Another process that shares the terminal may have made it non-blocking.
                 Err(Errno::AGAIN) => {
                     let _ = poll(&mut [PollFd::new(&stream.as_fd(), PollFlags::OUT)], Some(&LOOK));
                 }
@@ -145,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    /// A pipe whose reader takes a line each time it is told to.
+    /// A pipe whose reader reads one line for each message in `go`.
     struct Slow {
         go: mpsc::Receiver<()>,
         out: mpsc::Sender<String>,
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_stops_costs_lines_and_no_time() {
+    fn a_blocked_reader_loses_lines_and_blocks_nothing() {
         let queue = Arc::new(Queue::default());
         let (go, tokens) = mpsc::channel();
         let (out, seen) = mpsc::channel();
@@ -173,7 +174,7 @@ mod tests {
             let slow = Slow { go: tokens, out };
             run(&theirs, slow, Duration::from_secs(3600), |n| format!("{n} dropped\n"), || {});
         });
-        // All of these return though nothing is read.
+        // All of these return, although nothing is read.
         (0..10_000).for_each(|n| queue.push(format!("line {n}\n")));
         queue.flush(Duration::from_millis(10));
         assert!(queue.lock().lines.len() <= LINES);
@@ -182,14 +183,14 @@ mod tests {
         }
         let patience = Duration::from_secs(20);
         assert_eq!(seen.recv_timeout(patience).unwrap(), "line 0\n");
-        let told = seen.recv_timeout(patience).unwrap();
-        let lost: usize = told.strip_suffix(" dropped\n").expect(&told).parse().unwrap();
-        assert!((10_000 - LINES - 1..=10_000 - LINES).contains(&lost), "{told}");
+        let summary = seen.recv_timeout(patience).unwrap();
+        let lost: usize = summary.strip_suffix(" dropped\n").expect(&summary).parse().unwrap();
+        assert!((10_000 - LINES - 1..=10_000 - LINES).contains(&lost), "{summary}");
         assert_eq!(seen.recv_timeout(patience).unwrap(), "line 1\n");
     }
 
     #[test]
-    fn long_lines_are_bounded_by_their_bytes() {
+    fn the_queue_is_bounded_in_bytes() {
         let queue = Queue::default();
         (0..1000).for_each(|_| queue.push("x".repeat(2000)));
         let inner = queue.lock();

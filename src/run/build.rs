@@ -189,7 +189,7 @@ async fn return_memory(mut presence: watch::Receiver<Presence>, lingers: Duratio
             return;
         }
         while timeout(rest, presence.wait_for(|presence| presence.viewers > 0)).await.is_err() {
-            memory::give_back();
+            memory::return_free();
             rest = HOUSEKEEPING;
         }
         rest = lingers + REST;

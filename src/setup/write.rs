@@ -135,7 +135,7 @@ fn user(passwd: &str, name: &str) -> Option<(u32, u32)> {
 }
 
 /// Has the service take the configuration over; tells how that went.
-pub fn tell_service() -> Result<String, String> {
+pub fn restart_service() -> Result<String, String> {
     const UNIT: &str = "fanlight.service";
     if !Path::new("/run/systemd/system").is_dir() {
         return Ok("there is no systemd here: start it with `fanlight run`".into());
