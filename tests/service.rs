@@ -6,7 +6,7 @@ use std::{
     os::{linux::net::SocketAddrExt, unix::net::SocketAddr},
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use fanlight::lastgood::Kept;
@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::net::UnixDatagram;
 
-use crate::rig::{Daemon, FANLIGHT, Mosquitto, within};
+use crate::rig::{Daemon, FANLIGHT, Mosquitto, free_port, within};
 
 /// What a stop may take, with some air for a busy machine: the daemon promises 2 s.
 const STOP: Duration = Duration::from_millis(2500);
@@ -248,6 +248,32 @@ async fn a_camera_that_hangs_is_given_up_and_taken_back_when_it_lets_go() {
     hung.daemon.says("video: the thread that was given up (hangs in VIDIOC_QUERYCAP on /dev/video-hangs) ended").await;
     hung.asks("carl", 'C').await;
     hung.daemon.says("camera /dev/video-hangs: not a V4L2 device").await;
+}
+
+/// Restarted at most 25 s after it hung: systemd waits 15 s for what is fed here for 10 s at most.
+#[tokio::test]
+async fn a_broker_link_that_hangs_is_noticed_in_time_for_a_restart_within_25_s() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Mosquitto::plain().await;
+    let (socket, hung, elsewhere) = (dir.path().join("notify"), dir.path().join("hang"), free_port());
+    let manager = Manager::at(&socket);
+    fs::write(&hung, "").unwrap();
+    let settings: [(&str, OsString); 5] = [
+        ("LD_PRELOAD", hang(dir.path()).into()),
+        ("HANG_PORT", elsewhere.to_string().into()),
+        ("HANG_WHILE", hung.clone().into()),
+        ("NOTIFY_SOCKET", socket.into()),
+        ("WATCHDOG_USEC", "900000".into()),
+    ];
+    let daemon = Daemon::run_with(&config(broker.port(), TEST), &settings);
+    manager.hears("broker online").await;
+    let began = Instant::now();
+    daemon.reload(&config(elsewhere, TEST));
+    daemon.says("watchdog: standing still: broker link").await;
+    let took = began.elapsed();
+    assert!(took <= Duration::from_secs(10), "noticed after {took:?}:\n{}", daemon.log());
+    fs::remove_file(&hung).unwrap();
+    daemon.says("watchdog: everything moves again").await;
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ async fn run_steps(config: &Arc<config::Broker>, device: &Id) -> Result<(), (&'s
     let topics = Topics::new(&config.root, device);
     let short: String = device.as_str().chars().take(56).collect();
     let guise = Id::new(&format!("{short}-check")).unwrap_or_else(|| device.clone());
-    let handling = Handling { retain: false, expiry: Some(60) };
+    let handling = Handling { retain: false, expiry: Some(60), correlation: None };
     let will = Bytes::from_static(WORDS);
     let setup =
         Setup { config, device: &guise, will_topic: topics.events(), will, will_expiry: 60, local: Arc::default() };

@@ -15,11 +15,9 @@ use crate::{
         client::{self, Disconnected, Handling, Publisher, Setup},
         inbound::{Contradicted, InboundRouter, Own, PendingAcks, Published, deliver, who},
         link_error::{Kind, LinkError},
-        stopped, transport, url,
+        stopped, transport, turning, url,
     },
-    clock::Mono,
     config::{self, MqttVersion},
-    liveness::TURN,
     protocol::{
         Topics,
         status::{self, Absence},
@@ -34,6 +32,8 @@ const COALESCE: Duration = Duration::from_millis(200);
 const AGAINST: Duration = Duration::from_secs(1);
 /// A reply that is older finds nobody waiting.
 const REPLY_LIFE: Duration = Duration::from_secs(15);
+/// If a broker acknowledges nothing for so long, the link connects again, although the broker answers pings.
+const UNTAKEN: Duration = Duration::from_secs(20);
 /// The broker's time to acknowledge our last message.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// Time to get a DISCONNECT out.
@@ -41,9 +41,9 @@ const HANG_UP: Duration = Duration::from_millis(200);
 /// From `stop` to the end, whatever the broker does.
 const STOP_DEADLINE: Duration = Duration::from_millis(900);
 
-const STATUS: Handling = Handling { retain: true, expiry: Some(180) };
-const INFO: Handling = Handling { retain: true, expiry: None };
-const EVT: Handling = Handling { retain: false, expiry: Some(24 * 3600) };
+const STATUS: Handling = Handling { retain: true, expiry: Some(180), correlation: None };
+const INFO: Handling = Handling { retain: true, expiry: None, correlation: None };
+const EVT: Handling = Handling { retain: false, expiry: Some(24 * 3600), correlation: None };
 
 /// What is said on `evt` after another client had logged in with this device's id.
 const IDENTITY_CONFLICT: &[u8] = br#"{"v":1,"type":"identity_conflict"}"#;
@@ -69,6 +69,20 @@ struct Goodbye {
     politely: bool,
 }
 
+/// Why something was not said.
+#[derive(Debug)]
+enum Unsaid {
+    /// The connection is over.
+    Disconnected,
+    /// The broker acknowledged nothing for [`UNTAKEN`], and owes too much.
+    Untaken,
+}
+
+fn untaken() -> LinkError {
+    let text = format!("publish: the broker acknowledges nothing for {} s", UNTAKEN.as_secs());
+    LinkError::new(Kind::TimedOut, text)
+}
+
 /// One connection, as those see it who speak on it.
 #[derive(Clone, Copy)]
 struct Connected<'a> {
@@ -81,6 +95,21 @@ struct Connected<'a> {
     published: &'a Published,
     /// The ears heard something else there.
     contradicted: &'a Contradicted,
+}
+
+impl Connected<'_> {
+    /// Publishes; waits while the broker owes too many acknowledgements, and not for ever.
+    async fn say(&self, topic: String, payload: Bytes, handling: Handling) -> Result<(), Unsaid> {
+        let mut publishing = pin!(self.publisher.publish(topic, payload, handling));
+        loop {
+            match timeout(UNTAKEN, &mut publishing).await {
+                Ok(done) => return done.map_err(|Disconnected| Unsaid::Disconnected),
+                // The acknowledgements wait behind it.
+                Err(_) if self.notes.is_skipping() => {}
+                Err(_) => return Err(Unsaid::Untaken),
+            }
+        }
+    }
 }
 
 impl LinkTask {
@@ -127,14 +156,8 @@ impl LinkTask {
             published: &published,
             contradicted: &contradicted,
         };
-        // A broker that keeps the mouth waiting is the ears' matter, and no loop that stands still.
+        // A broker that keeps the mouth waiting is lost after `UNTAKEN`; this is about a loop that stands still.
         let heartbeat = self.link.heartbeat.clone();
-        let turning = async {
-            loop {
-                heartbeat.tick(Mono::now());
-                sleep(TURN).await;
-            }
-        };
         let speak = self.speak(line, logged_in, up, &mut up_since);
         let end = tokio::select! {
             link_error = &mut receiving => End::Lost(link_error),
@@ -147,7 +170,7 @@ impl LinkTask {
                 end
             }
             never = deliver => match never {},
-            () = turning => End::Stopped,
+            never = turning(&heartbeat) => match never {},
             () = async { stopped(&mut stop).await; sleep(STOP_DEADLINE).await } => End::Stopped,
         };
         (end, up_since.map(|since: Instant| since.elapsed()))
@@ -185,8 +208,9 @@ impl LinkTask {
         info!("broker {}: connected by MQTT {}, connection {conn}", url(config), spoken(config.version));
         match self.run_connected(line).await {
             Ok(leave) => leave,
+            Err(Unsaid::Untaken) => Goodbye { end: End::Lost(untaken()), politely: false },
             // The ears know why.
-            Err(Disconnected) => pending().await,
+            Err(Unsaid::Disconnected) => pending().await,
         }
     }
 
@@ -221,25 +245,25 @@ impl LinkTask {
                 _ => debug!("broker {}: {link_error}", url(config)),
             }
         }
-        match self.publish_info(line).await {
-            Ok(()) => {}
-            Err(Disconnected) => return pending().await,
-        }
-        if std::mem::take(&mut self.taken_over) {
-            let event = publisher.publish(topics.events(), Bytes::from_static(IDENTITY_CONFLICT), EVT);
-            if event.await.is_err() {
-                return pending().await;
-            }
-        }
-        match self.publish_status(line).await {
+        match self.introduce(line).await {
             Ok(()) => Ok(()),
-            Err(Disconnected) => pending().await,
+            Err(Unsaid::Untaken) => Err(untaken()),
+            Err(Unsaid::Disconnected) => pending().await,
         }
     }
 
+    /// What is said first: `info`, then `online`.
+    async fn introduce(&mut self, line: Connected<'_>) -> Result<(), Unsaid> {
+        self.publish_info(line).await?;
+        if std::mem::take(&mut self.taken_over) {
+            line.say(line.topics.events(), Bytes::from_static(IDENTITY_CONFLICT), EVT).await?;
+        }
+        self.publish_status(line).await
+    }
+
     /// Everything that is said while the connection is up.
-    async fn run_connected(&mut self, line: Connected<'_>) -> Result<Goodbye, Disconnected> {
-        let Connected { config, topics, publisher, contradicted, .. } = line;
+    async fn run_connected(&mut self, line: Connected<'_>) -> Result<Goodbye, Unsaid> {
+        let Connected { config, contradicted, .. } = line;
         let mut said_at = Instant::now();
         let (mut info_said_at, mut info_news) = (said_at, false);
         let (mut news, mut against) = (false, false);
@@ -277,34 +301,37 @@ impl LinkTask {
                     (info_said_at, info_news) = (Instant::now(), false);
                 }
                 () = changed(&mut self.link.info) => self.publish_info(line).await?,
-                Some(word) = self.words.recv() => say(word, topics, publisher).await?,
+                Some(word) = self.words.recv() => say(word, line).await?,
             }
         }
     }
 
-    async fn publish_status(&mut self, line: Connected<'_>) -> Result<(), Disconnected> {
+    async fn publish_status(&mut self, line: Connected<'_>) -> Result<(), Unsaid> {
         let online =
             status::online(&self.link.epoch, line.conn, &self.link.presence.borrow_and_update(), self.link.access);
         line.published.add(Own::Status, &online);
-        line.publisher.publish(line.topics.status(), online, STATUS).await
+        line.say(line.topics.status(), online, STATUS).await
     }
 
-    async fn publish_info(&mut self, line: Connected<'_>) -> Result<(), Disconnected> {
+    async fn publish_info(&mut self, line: Connected<'_>) -> Result<(), Unsaid> {
         let info = self.link.info.borrow_and_update().clone();
         line.published.add(Own::Info, &info);
-        line.publisher.publish(line.topics.info(), info, INFO).await
+        line.say(line.topics.info(), info, INFO).await
     }
 
     /// What is still to be said to viewers, then `offline`; tells whether the broker has it.
-    async fn publish_offline(&mut self, line: Connected<'_>) -> Result<bool, Disconnected> {
+    async fn publish_offline(&mut self, line: Connected<'_>) -> Result<bool, Unsaid> {
         let Connected { topics, publisher, conn, .. } = line;
         let offline = status::offline(Absence::Shutdown, &self.link.epoch, conn);
         let last_words = async {
             for _ in 0..OUTBOX {
                 let Ok(word) = self.words.try_recv() else { break };
-                say(word, topics, publisher).await?;
+                say(word, line).await?;
             }
-            publisher.publish_surely(topics.status(), offline, STATUS).await
+            publisher
+                .publish_surely(topics.status(), offline, STATUS)
+                .await
+                .map_err(|Disconnected| Unsaid::Disconnected)
         };
         match timeout(FAREWELL, last_words).await {
             Ok(said) => said.map(|()| true),
@@ -313,18 +340,19 @@ impl LinkTask {
     }
 }
 
-async fn say(word: OutboundMessage, topics: &Topics, publisher: &Publisher) -> Result<(), Disconnected> {
+async fn say(word: OutboundMessage, line: Connected<'_>) -> Result<(), Unsaid> {
     let OutboundMessage { topic, payload, at } = word;
     match topic {
-        Topic::Event => publisher.publish(topics.events(), payload, EVT).await,
-        Topic::Reply(viewer) => {
+        Topic::Event => line.say(line.topics.events(), payload, EVT).await,
+        Topic::Reply(viewer, correlation) => {
             let left = REPLY_LIFE.saturating_sub(at.elapsed());
             if left.is_zero() {
                 debug!("a reply to {viewer} was too late to send");
                 return Ok(());
             }
             let seconds = u32::try_from(left.as_secs()).unwrap_or(0).max(1);
-            publisher.publish(topics.reply(&viewer), payload, Handling { retain: false, expiry: Some(seconds) }).await
+            let handling = Handling { retain: false, expiry: Some(seconds), correlation };
+            line.say(line.topics.reply(&viewer), payload, handling).await
         }
     }
 }

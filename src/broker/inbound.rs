@@ -21,7 +21,7 @@ use crate::{
         link_error::{ErrorLog, Kind, LinkError},
     },
     config::{self, MqttVersion},
-    protocol::{Topics, status},
+    protocol::{Correlation, Topics, status},
 };
 
 /// What a message is, by its topic and flags.
@@ -155,12 +155,12 @@ impl InboundRouter<'_> {
     }
 
     fn take(&self, message: Message, config: &config::Broker) {
-        let Message { topic, payload, skipped, retain, ack } = message;
+        let Message { topic, payload, skipped, retain, correlation, ack } = message;
         let ticket = ack.and_then(|ack| self.hold.lock().acks.add(ack));
         let length = skipped.unwrap_or(payload.len());
         // In MQTT 3.1.1 only what stood there before we subscribed has the flag; what we say next replaces it.
         let stood = retain && config.version == MqttVersion::V311;
-        let sorted = sort(self.topics, self.published, &topic, payload, skipped, (retain, stood));
+        let sorted = sort(self.topics, self.published, &topic, (payload, correlation), skipped, (retain, stood));
         let shown = topic.escape_ascii();
         match sorted {
             Sorted::Request(event) => {
@@ -234,7 +234,7 @@ fn sort(
     topics: &Topics,
     published: &Published,
     topic: &[u8],
-    payload: Bytes,
+    (payload, correlation): (Bytes, Option<Correlation>),
     skipped: Option<usize>,
     (retain, stood): (bool, bool),
 ) -> Sorted {
@@ -252,8 +252,8 @@ fn sort(
         return Sorted::Retained;
     }
     Sorted::Request(match skipped.unwrap_or(payload.len()) {
-        0..=MESSAGE_MAX => Event::Message { viewer, payload },
-        len => Event::Oversize { viewer, len },
+        0..=MESSAGE_MAX => Event::Message { viewer, payload, correlation },
+        len => Event::Oversize { viewer, len, correlation },
     })
 }
 
@@ -274,8 +274,9 @@ mod tests {
         let small = Bytes::from_static(b"{}");
         let limit = Bytes::from(vec![b' '; MESSAGE_MAX]);
         let large = Bytes::from(vec![b' '; MESSAGE_MAX + 1]);
-        let request =
-            |payload: &Bytes| Sorted::Request(Event::Message { viewer: viewer.clone(), payload: payload.clone() });
+        let request = |payload: &Bytes| {
+            Sorted::Request(Event::Message { viewer: viewer.clone(), payload: payload.clone(), correlation: None })
+        };
         let offline = Bytes::from_static(br#"{"state":"offline"}"#);
         let published = Published::default();
         let said = Bytes::from_static(br#"{"state":"online"}"#);
@@ -288,7 +289,7 @@ mod tests {
                 "fanlight/v1/cam/req/anna",
                 &large,
                 false,
-                Sorted::Request(Event::Oversize { viewer: viewer.clone(), len: MESSAGE_MAX + 1 }),
+                Sorted::Request(Event::Oversize { viewer: viewer.clone(), len: MESSAGE_MAX + 1, correlation: None }),
             ),
             ("fanlight/v1/cam/req/anna", &small, true, Sorted::Retained),
             ("fanlight/v1/cam/req/an na", &small, false, Sorted::Foreign),
@@ -304,12 +305,13 @@ mod tests {
             ("fanlight/v1/other/status", &offline, false, Sorted::Foreign),
         ];
         for (topic, payload, retain, expected) in rows {
-            let sorted = sort(&topics, &published, topic.as_bytes(), payload.clone(), None, (retain, false));
+            let sorted = sort(&topics, &published, topic.as_bytes(), (payload.clone(), None), None, (retain, false));
             assert_eq!(sorted, expected, "{topic}");
         }
-        let sort = |topic: &[u8], skipped| sort(&topics, &published, topic, small.clone(), skipped, (false, false));
+        let sort =
+            |topic: &[u8], skipped| sort(&topics, &published, topic, (small.clone(), None), skipped, (false, false));
         assert_eq!(sort(b"\xff", None), Sorted::Foreign);
-        let skipped = Sorted::Request(Event::Oversize { viewer, len: 1_200_000 });
+        let skipped = Sorted::Request(Event::Oversize { viewer, len: 1_200_000, correlation: None });
         assert_eq!(sort(b"fanlight/v1/cam/req/anna", Some(1_200_000)), skipped);
     }
 
@@ -318,7 +320,7 @@ mod tests {
         let topics = Topics::new("fanlight/v1", &Id::new("cam").unwrap());
         let sort = |payload: &'static [u8], stood| {
             let none = Published::default();
-            sort(&topics, &none, topics.status().as_bytes(), Bytes::from_static(payload), None, (stood, stood))
+            sort(&topics, &none, topics.status().as_bytes(), (Bytes::from_static(payload), None), None, (stood, stood))
         };
         assert_eq!(sort(br#"{"state":"online","conn":1}"#, true), Sorted::Echo);
         assert_eq!(sort(br#"{"state":"offline"}"#, true), Sorted::Status);

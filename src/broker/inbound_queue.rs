@@ -61,7 +61,7 @@ impl<R> InboundQueue<R> {
 
 fn measure(event: &Event) -> (Option<&Id>, usize) {
     match event {
-        Event::Message { viewer, payload } => (Some(viewer), payload.len()),
+        Event::Message { viewer, payload, .. } => (Some(viewer), payload.len()),
         Event::Oversize { viewer, .. } => (Some(viewer), 0),
         Event::Up { .. } | Event::Down => (None, 0),
     }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     fn message(viewer: &str, bytes: usize) -> Event {
-        Event::Message { viewer: Id::new(viewer).unwrap(), payload: Bytes::from(vec![0; bytes]) }
+        Event::Message { viewer: Id::new(viewer).unwrap(), payload: Bytes::from(vec![0; bytes]), correlation: None }
     }
 
     #[test]
@@ -99,7 +99,7 @@ mod tests {
         let mut held = InboundQueue::default();
         let taken = (0..100).filter(|n| held.push(message(&format!("v{n}"), 32 << 10), ()).is_ok()).count();
         assert_eq!(taken, 32);
-        let oversize = Event::Oversize { viewer: Id::new("anna").unwrap(), len: 1 << 30 };
+        let oversize = Event::Oversize { viewer: Id::new("anna").unwrap(), len: 1 << 30, correlation: None };
         assert_eq!(held.push(oversize, ()), Ok(()));
     }
 }

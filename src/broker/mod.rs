@@ -24,19 +24,20 @@ mod transport;
 mod websocket;
 
 use std::{
+    convert::Infallible,
     future::{Future, pending},
     net::IpAddr,
     sync::{
         Arc, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use tokio::{
     sync::{mpsc, watch},
-    time::sleep_until,
+    time::sleep,
 };
 use tracing::{debug, info};
 
@@ -46,15 +47,13 @@ use crate::{
     clock::Mono,
     config::{self, Access, Id, Transport},
     liveness::{Heartbeat, TURN},
-    protocol::Presence,
+    protocol::{Addressed, Correlation, Presence},
 };
 
 /// Messages from viewers that wait for the sessions; the caller makes that channel.
 pub const EVENTS: usize = 32;
 /// Messages to viewers that wait for the broker; then `say` waits.
 const OUTBOX: usize = 64;
-/// How long the link may take for a turn: the longest pause between two tries, and air.
-pub const MAX_TURN: Duration = Duration::from_secs(90);
 /// Largest message a viewer may send, in bytes (protocol, section 7).
 pub const MESSAGE_MAX: usize = 32 << 10;
 
@@ -74,6 +73,8 @@ pub enum Event {
         viewer: Id,
         /// What is said; not looked into.
         payload: Bytes,
+        /// What is to come back with the answer (MQTT 5 only).
+        correlation: Option<Correlation>,
     },
     /// A message on `req/{viewer}` that was larger than `MESSAGE_MAX`, left unread.
     Oversize {
@@ -81,6 +82,8 @@ pub enum Event {
         viewer: Id,
         /// Its size in bytes.
         len: usize,
+        /// What is to come back with the answer (MQTT 5 only).
+        correlation: Option<Correlation>,
     },
 }
 
@@ -137,7 +140,7 @@ pub struct Link {
     pub events: mpsc::Sender<Event>,
     /// Ends the link when it turns true, or when its sender is gone.
     pub stop: watch::Receiver<bool>,
-    /// Tells that the link still turns, at least once in `MAX_TURN`.
+    /// Told that the link still turns, each [`TURN`]: every wait has that beside it.
     pub heartbeat: Heartbeat,
 }
 
@@ -161,15 +164,16 @@ struct OutboundMessage {
 
 #[derive(Debug)]
 enum Topic {
-    Reply(Id),
+    Reply(Id, Option<Correlation>),
     Event,
 }
 
 impl Outbox {
     /// Replies to a viewer. Waits while the queue is full: the caller has a deadline of its own. What could not be sent
     /// within 15 s is dropped, since no viewer waits for it any more.
-    pub async fn say(&self, viewer: &Id, payload: Bytes) {
-        self.put(Topic::Reply(viewer.clone()), payload).await;
+    pub async fn say(&self, message: impl Into<Addressed>) {
+        let Addressed { viewer, payload, correlation } = message.into();
+        self.put(Topic::Reply(viewer, correlation), payload).await;
     }
 
     /// Tells what happened, on `evt`. Waits as `say` does.
@@ -256,6 +260,7 @@ impl LinkTask {
                 tokio::select! {
                     _ = self.link.events.send(Event::Down) => {}
                     () = stopped(&mut self.link.stop) => {}
+                    never = turning(&self.link.heartbeat) => match never {},
                 }
             }
             match end {
@@ -274,7 +279,8 @@ impl LinkTask {
                     let pause = backoff.pause(kind, getrandom::u32().unwrap_or(u32::MAX / 2));
                     debug!("broker {}: again in {} ms", url(&config), pause.as_millis());
                     tokio::select! {
-                        () = ticking(&self.link.heartbeat, pause) => {}
+                        () = sleep(pause) => {}
+                        never = turning(&self.link.heartbeat) => match never {},
                         () = stopped(&mut self.link.stop) => break,
                         () = changed(&mut self.link.config) => backoff.reset(),
                         () = changed(&mut self.reconnect) => backoff.reset(),
@@ -292,12 +298,11 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
 
-/// A pause, however long, in which the link tells that it still turns.
-async fn ticking(heartbeat: &Heartbeat, pause: Duration) {
-    let until = tokio::time::Instant::now() + pause;
-    while tokio::time::Instant::now() < until {
+/// Tells that the link still turns, for as long as its task is polled: to be waited for beside whatever may take long.
+async fn turning(heartbeat: &Heartbeat) -> Infallible {
+    loop {
         heartbeat.tick(Mono::now());
-        sleep_until(until.min(tokio::time::Instant::now() + TURN)).await;
+        sleep(TURN).await;
     }
 }
 

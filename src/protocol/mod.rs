@@ -2,6 +2,7 @@
 //!
 //! The contract is `docs/reference/protocol.md`; the section numbers below are its own.
 
+mod addressed;
 pub mod candidate;
 pub mod compose;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub use self::addressed::{Addressed, CORRELATION_MAX, Correlation};
 use crate::{config::Id, feed::Health, log::sentence};
 
 /// The protocol version this daemon speaks.

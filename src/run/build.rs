@@ -15,12 +15,12 @@ use crate::{
     addresses,
     broker::{self, EVENTS, Link, Outbox},
     clock::Mono,
-    config::{self, Config, Id},
+    config::{self, Config},
     devices::Devices,
     grant::Grant,
     liveness::{Liveness, MAX_TURN},
     memory,
-    protocol::{Presence, info::info},
+    protocol::{Addressed, Presence, info::info},
     sessions::Sessions,
     viewer::{MediaSources, Terms, peer::PeerFactory},
 };
@@ -102,7 +102,7 @@ impl Daemon {
             presence: presence.clone(),
             events,
             stop,
-            heartbeat: liveness.register("broker link", broker::MAX_TURN, Mono::now()),
+            heartbeat: liveness.register("broker link", MAX_TURN, Mono::now()),
         });
 
         let lingers = config.video.linger.max(config.audio.linger);
@@ -127,13 +127,13 @@ impl Parts {
         link: impl Future<Output = ()> + Send + 'static,
         stop_link: watch::Sender<bool>,
         outbox: Outbox,
-        mut replies: mpsc::Receiver<(Id, Bytes)>,
+        mut replies: mpsc::Receiver<Addressed>,
     ) -> Self {
         let (over, ended) = mpsc::channel(1);
         let (stop_sessions, stop) = watch::channel(false);
         let forward = async move {
-            while let Some((viewer, payload)) = replies.recv().await {
-                outbox.say(&viewer, payload).await;
+            while let Some(message) = replies.recv().await {
+                outbox.say(message).await;
             }
         };
         Self {

@@ -5,7 +5,8 @@ use std::{collections::VecDeque, time::Duration};
 use crate::{
     clock::Mono,
     config::Id,
-    protocol::{Request, parse::Head},
+    protocol::{Correlation, Request, parse::Head},
+    viewer::Message,
 };
 
 /// How long they wait.
@@ -25,6 +26,7 @@ struct Waiting {
     viewer: Id,
     head: Head,
     request: Request,
+    correlation: Option<Correlation>,
     until: Mono,
 }
 
@@ -36,7 +38,14 @@ pub(super) struct EarlyCandidates {
 
 impl EarlyCandidates {
     /// Keeps a message; `false` where there is no room for it.
-    pub(super) fn keep(&mut self, viewer: &Id, head: Head, request: Request, now: Mono) -> bool {
+    pub(super) fn keep(
+        &mut self,
+        viewer: &Id,
+        head: Head,
+        request: Request,
+        correlation: Option<Correlation>,
+        now: Mono,
+    ) -> bool {
         let own = self.waiting.iter().filter(|w| w.viewer == *viewer);
         let (mut all, mut same, mut bytes) = (0, 0, size(&request));
         for w in own {
@@ -48,17 +57,17 @@ impl EarlyCandidates {
         }
         let room = self.waiting.len() < IN_ALL && all < PER_VIEWER && same < PER_SESSION && bytes <= BYTES_PER_SESSION;
         if room {
-            self.waiting.push_back(Waiting { viewer: viewer.clone(), head, request, until: now + WAIT });
+            self.waiting.push_back(Waiting { viewer: viewer.clone(), head, request, correlation, until: now + WAIT });
         }
         room
     }
 
     /// Takes what waited for the offer of this session, in the order it came.
-    pub(super) fn take(&mut self, viewer: &Id, head: &Head) -> Vec<(u64, Request)> {
+    pub(super) fn take(&mut self, viewer: &Id, head: &Head) -> Vec<Message> {
         let mut taken = Vec::new();
         for w in std::mem::take(&mut self.waiting) {
             if w.viewer == *viewer && w.head.session == head.session {
-                taken.push((w.head.seq, w.request));
+                taken.push(Message { seq: w.head.seq, request: w.request, correlation: w.correlation });
             } else {
                 self.waiting.push_back(w);
             }
@@ -71,12 +80,12 @@ impl EarlyCandidates {
         self.waiting.front().map(|w| w.until)
     }
 
-    /// Gives up one that has waited long enough: whose it was.
-    pub(super) fn expire(&mut self, now: Mono) -> Option<(Id, Head)> {
+    /// Gives up one that has waited long enough: whose it was, and what comes back with the refusal.
+    pub(super) fn expire(&mut self, now: Mono) -> Option<(Id, Head, Option<Correlation>)> {
         if self.deadline()? > now {
             return None;
         }
-        self.waiting.pop_front().map(|w| (w.viewer, w.head))
+        self.waiting.pop_front().map(|w| (w.viewer, w.head, w.correlation))
     }
 }
 
@@ -103,7 +112,7 @@ mod tests {
 
     fn keep(early: &mut EarlyCandidates, viewer: &str, session: char, seq: u64, second: u64) -> bool {
         let request = Request::Candidates { ufrag: None, candidates: vec![], end: false };
-        early.keep(&id(viewer), head(session, seq), request, Mono(second * 1_000_000_000))
+        early.keep(&id(viewer), head(session, seq), request, None, Mono(second * 1_000_000_000))
     }
 
     #[test]
@@ -112,7 +121,7 @@ mod tests {
         assert!(keep(&mut early, "anna", 'A', 1, 0));
         assert!(keep(&mut early, "bert", 'A', 1, 0));
         assert!(keep(&mut early, "anna", 'A', 2, 0));
-        let taken: Vec<u64> = early.take(&id("anna"), &head('A', 0)).into_iter().map(|(seq, _)| seq).collect();
+        let taken: Vec<u64> = early.take(&id("anna"), &head('A', 0)).into_iter().map(|message| message.seq).collect();
         assert_eq!(taken, [1, 2]);
         assert!(early.take(&id("anna"), &head('A', 0)).is_empty());
         assert_eq!(early.take(&id("bert"), &head('A', 0)).len(), 1, "a session of the same name is another viewer's");
@@ -124,7 +133,7 @@ mod tests {
         keep(&mut early, "anna", 'A', 1, 0);
         keep(&mut early, "anna", 'B', 1, 1);
         assert_eq!(early.expire(Mono(4_999_999_999)), None);
-        assert_eq!(early.expire(Mono(5_000_000_000)), Some((id("anna"), head('A', 1))));
+        assert_eq!(early.expire(Mono(5_000_000_000)), Some((id("anna"), head('A', 1), None)));
         assert_eq!(early.expire(Mono(5_000_000_000)), None);
         assert_eq!(early.deadline(), Some(Mono(6_000_000_000)));
     }
@@ -135,7 +144,7 @@ mod tests {
         let mut keep = |session, seq| {
             let candidate = Candidate { candidate: "c".repeat(512), mid: None, mline: None };
             let request = Request::Candidates { ufrag: None, candidates: vec![candidate; 6], end: false };
-            early.keep(&id("anna"), head(session, seq), request, Mono(0))
+            early.keep(&id("anna"), head(session, seq), request, None, Mono(0))
         };
         assert_eq!([keep('A', 1), keep('A', 2), keep('A', 3), keep('B', 1)], [true, true, false, true]);
     }

@@ -9,7 +9,6 @@ mod eviction;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use tokio::{
     sync::{mpsc, watch},
     task::{Id as TaskId, JoinError, JoinSet},
@@ -31,7 +30,7 @@ use crate::{
     liveness::{Heartbeat, TURN},
     media_source::MediaSource,
     protocol::{
-        Clock, ErrorName, MediaHealth, Presence, Refusal, Reply, Request, SessionId,
+        Addressed, Clock, Correlation, ErrorName, MediaHealth, Presence, Refusal, Reply, Request, SessionId,
         compose::compose,
         envelope,
         parse::{Head, parse},
@@ -75,7 +74,7 @@ pub struct Sessions {
     terms: watch::Receiver<Arc<Terms>>,
     peers: Arc<PeerFactory>,
     sources: MediaSources,
-    out: mpsc::Sender<(Id, Bytes)>,
+    out: mpsc::Sender<Addressed>,
     presence: watch::Sender<Presence>,
     admission: Admission,
     early: EarlyCandidates,
@@ -84,6 +83,8 @@ pub struct Sessions {
     tasks: JoinSet<EndReason>,
     /// Candidates and last words for sessions that are not there (any more).
     late: u64,
+    /// What comes back with whatever is said now: that of the request which is being looked at.
+    correlation: Option<Correlation>,
     /// Refusals that the link did not take.
     unsaid: u64,
 }
@@ -95,7 +96,7 @@ impl Sessions {
         terms: watch::Receiver<Arc<Terms>>,
         peers: Arc<PeerFactory>,
         sources: MediaSources,
-        out: mpsc::Sender<(Id, Bytes)>,
+        out: mpsc::Sender<Addressed>,
     ) -> (Self, watch::Receiver<Presence>) {
         let now = Mono::now();
         let limits = terms.borrow().limits.clone();
@@ -120,6 +121,7 @@ impl Sessions {
             names: HashMap::new(),
             tasks: JoinSet::new(),
             late: 0,
+            correlation: None,
             unsaid: 0,
         };
         (sessions, seen)
@@ -167,11 +169,18 @@ impl Sessions {
     fn handle_link_event(&mut self, event: Event) {
         let now = Mono::now();
         match event {
-            Event::Message { viewer, payload } => self.handle_payload(&viewer, &payload, now),
-            Event::Oversize { viewer, len } => self.handle_oversized(&viewer, len, now),
+            Event::Message { viewer, payload, correlation } => {
+                self.correlation = correlation;
+                self.handle_payload(&viewer, &payload, now);
+            }
+            Event::Oversize { viewer, len, correlation } => {
+                self.correlation = correlation;
+                self.handle_oversized(&viewer, len, now);
+            }
             // Media outlives signalling: the link may come and go.
             Event::Up { .. } | Event::Down => {}
         }
+        self.correlation = None;
     }
 
     fn handle_oversized(&mut self, viewer: &Id, len: usize, now: Mono) {
@@ -222,7 +231,8 @@ impl Sessions {
             return self.send(viewer, Some(&head.session), &welcome);
         }
         if let Some(handle) = self.handles.get(&(viewer.clone(), head.session.clone())) {
-            match handle.inbox.try_send((head.seq, request)) {
+            let message = Message { seq: head.seq, request, correlation: self.correlation.take() };
+            match handle.inbox.try_send(message) {
                 Ok(()) => {}
                 Err(mpsc::error::TrySendError::Full(_)) => handle.end(EndReason::Flood),
                 Err(mpsc::error::TrySendError::Closed(_)) => self.late += 1,
@@ -235,7 +245,7 @@ impl Sessions {
         match request {
             Request::Offer { restart: false, .. } | Request::Request { .. } => self.start(viewer, head, request, now),
             Request::Candidates { .. } => {
-                if !self.early.keep(viewer, head, request, now) {
+                if !self.early.keep(viewer, head, request, self.correlation.take(), now) {
                     self.late += 1;
                 }
             }
@@ -259,9 +269,11 @@ impl Sessions {
     }
 
     fn expire_early(&mut self, now: Mono) {
-        while let Some((viewer, head)) = self.early.expire(now) {
+        while let Some((viewer, head, correlation)) = self.early.expire(now) {
+            self.correlation = correlation;
             self.refuse_unknown(&viewer, &head, now);
         }
+        self.correlation = None;
     }
 
     fn start(&mut self, viewer: &Id, head: Head, request: Request, now: Mono) {
@@ -283,7 +295,7 @@ impl Sessions {
         let task = Viewer {
             viewer: viewer.clone(),
             session: head.session.clone(),
-            opening: (head.seq, request),
+            opening: Message { seq: head.seq, request, correlation: self.correlation.take() },
             terms,
             peers: Arc::clone(&self.peers),
             sources: self.sources.clone(),
@@ -358,7 +370,8 @@ impl Sessions {
 
     /// Says something outside the order of a session. Never waits: a link that is full takes no refusals.
     fn send(&mut self, viewer: &Id, session: Option<&SessionId>, reply: &Reply) {
-        if self.out.try_send((viewer.clone(), compose(reply, session, None))).is_err() {
+        let (viewer, payload) = (viewer.clone(), compose(reply, session, None));
+        if self.out.try_send(Addressed { viewer, payload, correlation: self.correlation.clone() }).is_err() {
             self.unsaid += 1;
         }
     }

@@ -1,4 +1,5 @@
 use base64::Engine;
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
@@ -10,6 +11,7 @@ use crate::{
 };
 
 mod clients;
+mod correlation;
 mod descriptions;
 mod ends;
 mod floods;
@@ -29,7 +31,7 @@ struct House {
     terms: watch::Sender<Arc<Terms>>,
     peers: Arc<PeerFactory>,
     events: mpsc::Sender<Event>,
-    said: mpsc::Receiver<(Id, Bytes)>,
+    said: Said,
     presence: watch::Receiver<Presence>,
     stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
@@ -37,7 +39,7 @@ struct House {
 }
 
 /// What a link gets to carry.
-type Said = mpsc::Receiver<(Id, Bytes)>;
+type Said = mpsc::Receiver<Addressed>;
 /// Where new terms come from.
 type Changes = watch::Sender<Arc<Terms>>;
 
@@ -66,6 +68,16 @@ fn sessions_with(limits: Limits, audio: AudioSource, video: VideoSource) -> Part
     (sessions, said, presence, terms, peers, devices)
 }
 
+/// A message of session `session` (one letter) with further fields.
+fn message(session: char, seq: u64, kind: &str, mut fields: Value) -> String {
+    let all = fields.as_object_mut().unwrap();
+    all.insert("v".into(), 1.into());
+    all.insert("type".into(), kind.into());
+    all.insert("session".into(), session.to_string().repeat(22).into());
+    all.insert("seq".into(), seq.into());
+    fields.to_string()
+}
+
 impl House {
     fn new(limits: Limits, audio: AudioSource) -> Self {
         Self::with(sessions(limits, audio))
@@ -83,24 +95,25 @@ impl House {
     }
 
     async fn send(&self, viewer: &str, payload: impl Into<Bytes>) {
+        self.send_with(viewer, payload, None).await;
+    }
+
+    /// Sends a message with this Correlation Data.
+    async fn send_with(&self, viewer: &str, payload: impl Into<Bytes>, correlation: Option<&str>) {
         let viewer = Id::new(viewer).unwrap();
-        self.events.send(Event::Message { viewer, payload: payload.into() }).await.unwrap();
+        let correlation = correlation.and_then(|data| Correlation::new(data.as_bytes()));
+        self.events.send(Event::Message { viewer, payload: payload.into(), correlation }).await.unwrap();
     }
 
     /// Sends a message of session `session` (one letter) with further fields.
-    async fn say(&self, viewer: &str, session: char, seq: u64, kind: &str, mut fields: Value) {
-        let all = fields.as_object_mut().unwrap();
-        all.insert("v".into(), 1.into());
-        all.insert("type".into(), kind.into());
-        all.insert("session".into(), session.to_string().repeat(22).into());
-        all.insert("seq".into(), seq.into());
-        self.send(viewer, fields.to_string()).await;
+    async fn say(&self, viewer: &str, session: char, seq: u64, kind: &str, fields: Value) {
+        self.send(viewer, message(session, seq, kind, fields)).await;
     }
 
     /// The next thing that is said, and to whom. Whatever it is, it is as its schema says.
     async fn next_of_all(&mut self) -> (Id, Value) {
-        let (to, message) = self.said.recv().await.expect("the sessions run");
-        let message: Value = serde_json::from_slice(&message).unwrap();
+        let Addressed { viewer: to, payload, .. } = self.said.recv().await.expect("the sessions run");
+        let message: Value = serde_json::from_slice(&payload).unwrap();
         contract_tests::check(message["type"].as_str().unwrap(), &message);
         (to, message)
     }
@@ -180,7 +193,11 @@ async fn what_cannot_be_read_is_refused_by_its_exact_name() {
         house.send("anna", payload).await;
         house.refused("anna", code, name).await;
     }
-    house.events.send(Event::Oversize { viewer: Id::new("anna").unwrap(), len: 70_000 }).await.unwrap();
+    house
+        .events
+        .send(Event::Oversize { viewer: Id::new("anna").unwrap(), len: 70_000, correlation: None })
+        .await
+        .unwrap();
     house.refused("anna", 413, "too_large").await;
 }
 
@@ -360,8 +377,8 @@ async fn a_stop_says_bye_to_all_in_time() {
     let began = Mono::now();
     house.stop.send_replace(true);
     let (mut told, mut task) = (Vec::new(), house.task);
-    while let Some((viewer, message)) = house.said.recv().await {
-        let message: Value = serde_json::from_slice(&message).unwrap();
+    while let Some(Addressed { viewer, payload, .. }) = house.said.recv().await {
+        let message: Value = serde_json::from_slice(&payload).unwrap();
         if message["type"] == "bye" {
             assert_eq!(message["reason"], "shutdown");
             told.push(viewer.to_string());
@@ -371,25 +388,6 @@ async fn a_stop_says_bye_to_all_in_time() {
     told.sort();
     assert_eq!(told, ["anna", "bert"]);
     assert!(Mono::now().since(began) < Duration::from_secs(2));
-}
-
-#[tokio::test]
-async fn a_lease_that_is_not_renewed_ends_with_bye() {
-    let lease = Duration::from_millis(300);
-    let mut house = House::new(Limits { lease, ..Limits::default() }, AudioSource::Tone);
-    house.open("anna", 'A').await;
-    assert_eq!(house.hear("anna", "bye").await["reason"], "expired");
-    house.viewers(0).await;
-}
-
-#[tokio::test]
-async fn the_hard_limit_is_announced_and_then_kept() {
-    let session = Duration::from_secs(3);
-    let mut house = House::new(Limits { session, ..Limits::default() }, AudioSource::Tone);
-    house.open("anna", 'A').await;
-    house.say("anna", 'A', 1, "renew", json!({})).await;
-    assert_eq!(house.hear("anna", "goaway").await["reason"], "expired");
-    assert_eq!(house.hear("anna", "bye").await["reason"], "expired");
 }
 
 #[tokio::test]

@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
@@ -34,7 +33,7 @@ use crate::{
     config::{Config, Id, Limits},
     feed::Health,
     media_source::MediaSource,
-    protocol::{Reply, Request, SessionId},
+    protocol::{Addressed, Correlation, Reply, Request, SessionId},
 };
 
 /// Messages that wait for one viewer. When it is full, that viewer ends: `flood`.
@@ -69,8 +68,16 @@ pub struct MediaSources {
     pub audio: Option<MediaSource>,
 }
 
-/// A message for one session: its number, and what it says.
-pub type Message = (u64, Request);
+/// A message for one session.
+#[derive(Debug)]
+pub struct Message {
+    /// Its number.
+    pub seq: u64,
+    /// What it says.
+    pub request: Request,
+    /// What comes back with the answer.
+    pub correlation: Option<Correlation>,
+}
 
 /// What a viewer task is made of.
 #[derive(Debug)]
@@ -88,7 +95,7 @@ pub struct Viewer {
     /// What it watches.
     pub sources: MediaSources,
     /// The way out.
-    pub out: mpsc::Sender<(Id, Bytes)>,
+    pub out: mpsc::Sender<Addressed>,
     /// What it says; [`INBOX`] messages.
     pub inbox: mpsc::Receiver<Message>,
     /// Set once, by the owner, to end it.

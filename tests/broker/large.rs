@@ -37,13 +37,16 @@ async fn large_messages(transport: Transport, version: MqttVersion) {
         broker.publish(REQ, vec![b'x'; size], &[]).await;
         broker.publish("fanlight/v1/cam/req/bert", "honest", &[]).await;
         if version == MqttVersion::V311 {
-            assert_eq!(board.event().await, Event::Oversize { viewer: anna(), len: size });
+            assert_eq!(board.event().await, Event::Oversize { viewer: anna(), len: size, correlation: None });
         }
         let mut next = board.event().await;
-        if next == (Event::Oversize { viewer: anna(), len: size }) {
+        if next == (Event::Oversize { viewer: anna(), len: size, correlation: None }) {
             next = board.event().await;
         }
-        assert_eq!(next, Event::Message { viewer: Id::new("bert").unwrap(), payload: "honest".into() });
+        assert_eq!(
+            next,
+            Event::Message { viewer: Id::new("bert").unwrap(), payload: "honest".into(), correlation: None }
+        );
     }
     // What stood on the board's own topics was replaced.
     let mut info = broker.watch("fanlight/v1/cam/info").await;
@@ -99,7 +102,7 @@ async fn a_large_message_on_a_slow_network_ends_nothing() {
         peer.publish("fanlight/v1/cam/req/bert", 8, b"after it").await;
         assert_eq!(
             board.event().await,
-            Event::Message { viewer: Id::new("bert").unwrap(), payload: "after it".into() }
+            Event::Message { viewer: Id::new("bert").unwrap(), payload: "after it".into(), correlation: None }
         );
         board.stop().await;
     }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use fanlight::{
     broker::{Event, Kind, State},
     config::{Id, MqttVersion},
+    protocol::{Addressed, CORRELATION_MAX},
 };
 use serde_json::json;
 
@@ -106,6 +107,36 @@ async fn packets_out_of_place_end_the_connection_with_a_reason_at_most() {
     assert!(ended > 10, "{ended} connections ended");
 }
 
+/// A broker that answers pings and acknowledges nothing any more: after 20 s the link is made again.
+#[tokio::test]
+async fn a_broker_that_acknowledges_nothing_is_left() {
+    for version in [MqttVersion::V5, MqttVersion::V311] {
+        let script = Script::new(version).await;
+        let mut board = Board::start(at(script.port, version));
+        let mut peer = script.welcome().await;
+        board.up().await;
+        let (outbox, anna) = (board.outbox.clone(), Id::new("anna").unwrap());
+        let flood = tokio::spawn(async move {
+            for _ in 0..1000 {
+                outbox.say((anna.clone(), Bytes::from_static(b"{}"))).await;
+            }
+        });
+        let left = async {
+            while let Some((first, _)) = peer.packet().await {
+                if first == 0xc0 {
+                    peer.say(&[0xd0, 0]).await;
+                }
+            }
+        };
+        within(40, "the link is given up", left).await;
+        let said = board.trouble(Kind::TimedOut).await;
+        assert_eq!(said, "publish: the broker acknowledges nothing for 20 s");
+        flood.abort();
+        script.welcome().await;
+        board.stop().await;
+    }
+}
+
 /// A broker that takes one message at a time gets them one at a time.
 #[tokio::test]
 async fn a_receive_maximum_of_one_is_kept() {
@@ -116,7 +147,7 @@ async fn a_receive_maximum_of_one_is_kept() {
     peer.say(&[0x20, 6, 0, 0, 3, 0x21, 0, 1]).await;
     peer.grant().await;
     for _ in 0..3 {
-        board.outbox.say(&Id::new("anna").unwrap(), Bytes::from_static(b"{}")).await;
+        board.outbox.say((Id::new("anna").unwrap(), Bytes::from_static(b"{}"))).await;
     }
     let mut topics = Vec::new();
     while topics.len() < 5 {
@@ -173,7 +204,7 @@ async fn a_changed_address_makes_a_new_connection() {
     board.stop().await;
 }
 
-/// Response Topic, Correlation Data, user properties and topic aliases change nothing.
+/// Response Topic, user properties, topic aliases and Correlation Data that is too long change nothing.
 #[tokio::test]
 async fn properties_of_a_request_are_ignored() {
     let broker = Mosquitto::plain().await;
@@ -194,7 +225,7 @@ async fn properties_of_a_request_are_ignored() {
         .await;
     broker.publish(REQ, "next", &[]).await;
     assert_eq!(board.event().await, request("next"));
-    board.outbox.say(&Id::new("anna").unwrap(), Bytes::from_static(br#"{"n":1}"#)).await;
+    board.outbox.say((Id::new("anna").unwrap(), Bytes::from_static(br#"{"n":1}"#))).await;
     let reply = loop {
         let seen = watcher.next().await;
         if seen.payload == r#"{"n":1}"# {
@@ -202,6 +233,38 @@ async fn properties_of_a_request_are_ignored() {
         }
     };
     assert_eq!(reply.topic, "fanlight/v1/cam/rsp/anna");
+    board.stop().await;
+}
+
+/// Correlation Data of up to 64 bytes comes with the request, and goes out with the reply (MQTT 5, section 4.10).
+#[tokio::test]
+async fn correlation_data_of_a_request_goes_out_with_the_reply() {
+    let script = Script::new(MqttVersion::V5).await;
+    let mut board = Board::start(at(script.port, MqttVersion::V5));
+    let mut peer = script.welcome().await;
+    board.up().await;
+    for length in [0, 3, 64, 65, 100] {
+        let data = vec![0xc3; length];
+        let property = [&[9, 0, u8::try_from(length).unwrap()][..], &data].concat();
+        let mut body = [&[0, u8::try_from(REQ.len()).unwrap()][..], REQ.as_bytes(), &[0, 1]].concat();
+        body.push(u8::try_from(property.len()).unwrap());
+        body.extend([&property[..], b"asks"].concat());
+        let (low, high) = (u8::try_from(body.len() & 0x7f).unwrap(), u8::try_from(body.len() >> 7).unwrap());
+        let header = if high > 0 { vec![0x32, low | 0x80, high] } else { vec![0x32, low] };
+        peer.say(&[header, body].concat()).await;
+        let Event::Message { viewer, correlation, .. } = board.event().await else { panic!("no message") };
+        assert_eq!(correlation.is_some(), length <= CORRELATION_MAX, "{length} bytes");
+        board.outbox.say(Addressed { viewer, payload: Bytes::from_static(b"{}"), correlation }).await;
+        let reply = loop {
+            let body = peer.next(3).await.expect("the link goes on");
+            if body[2..].starts_with(b"fanlight/v1/cam/rsp/anna") {
+                break body;
+            }
+        };
+        let found = reply.windows(property.len()).any(|window| window == property);
+        assert_eq!(found, length <= CORRELATION_MAX, "{length} bytes: {reply:x?}");
+        assert!(!reply[26..].contains(&0xc3) || found, "{length} bytes: a part of it is in {reply:x?}");
+    }
     board.stop().await;
 }
 

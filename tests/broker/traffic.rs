@@ -20,7 +20,7 @@ async fn both_directions(version: MqttVersion) {
     let mut events = broker.watch("fanlight/v1/cam/evt").await;
     broker.publish("fanlight/v1/cam/req/anna", "hello", &[]).await;
     assert_eq!(board.event().await, request("hello"));
-    board.outbox.say(&anna(), r#"{"n":1}"#.into()).await;
+    board.outbox.say((anna(), r#"{"n":1}"#.into())).await;
     let reply = replies.next().await;
     assert_eq!((reply.topic.as_str(), reply.payload.as_str()), ("fanlight/v1/cam/rsp/anna", r#"{"n":1}"#));
     assert!(!reply.retained);
@@ -60,10 +60,10 @@ async fn odd_messages(version: MqttVersion) {
         assert_eq!(board.event().await, request("kept"));
     }
     assert_eq!(board.event().await, request(vec![b'x'; MESSAGE_MAX]));
-    assert_eq!(board.event().await, Event::Oversize { viewer: anna(), len: MESSAGE_MAX + 1 });
+    assert_eq!(board.event().await, Event::Oversize { viewer: anna(), len: MESSAGE_MAX + 1, correlation: None });
     if version == MqttVersion::V311 {
         // An MQTT 5 broker knows that we take 64 KiB at most, and keeps it.
-        assert_eq!(board.event().await, Event::Oversize { viewer: anna(), len: 200 << 10 });
+        assert_eq!(board.event().await, Event::Oversize { viewer: anna(), len: 200 << 10, correlation: None });
     }
     assert_eq!(board.event().await, request(vec![0xff, 0, 0xfe]));
     assert_eq!(board.event().await, request(""));
@@ -107,7 +107,7 @@ async fn slow_sessions(version: MqttVersion) {
         broker.publish_lines(&format!("fanlight/v1/cam/req/v{viewer}"), lines.clone(), &["-q", "1"]).await;
     }
     for round in 1..=100 {
-        within(5, "a reply", board.outbox.say(&anna(), format!(r#"{{"round":{round}}}"#).into())).await;
+        within(5, "a reply", board.outbox.say((anna(), format!(r#"{{"round":{round}}}"#).into()))).await;
     }
     board.viewers(5);
     let mut seen = (false, false);
@@ -122,7 +122,10 @@ async fn slow_sessions(version: MqttVersion) {
     for viewer in 0..VIEWERS {
         for n in 0..EACH {
             let viewer = Id::new(&format!("v{viewer}")).unwrap();
-            assert_eq!(board.event().await, Event::Message { viewer, payload: format!("{{\"n\":{n}}}").into() });
+            assert_eq!(
+                board.event().await,
+                Event::Message { viewer, payload: format!("{{\"n\":{n}}}").into(), correlation: None }
+            );
         }
     }
     assert_eq!(board.outbox.dropped().overflow, 0);
@@ -170,7 +173,7 @@ async fn what_was_said_before_the_stop_still_goes_out() {
     board.up().await;
     let mut watcher = broker.watch("fanlight/v1/cam/#").await;
     for n in 0..40 {
-        board.outbox.say(&anna(), format!(r#"{{"bye":{n}}}"#).into()).await;
+        board.outbox.say((anna(), format!(r#"{{"bye":{n}}}"#).into())).await;
     }
     board.stop().await;
     let mut byes = Vec::new();
@@ -192,7 +195,7 @@ async fn a_broker_that_stops_answering_does_not_keep_the_board_from_stopping() {
     board.up().await;
     broker.freeze();
     for _ in 0..64 {
-        board.outbox.say(&anna(), Bytes::from(vec![b' '; 20_000])).await;
+        board.outbox.say((anna(), Bytes::from(vec![b' '; 20_000]))).await;
     }
     board.stop().await;
 }

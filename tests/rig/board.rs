@@ -114,5 +114,5 @@ impl Board {
 
 /// A request as `anna` sends it.
 pub fn request(payload: impl Into<Bytes>) -> Event {
-    Event::Message { viewer: Id::new("anna").unwrap(), payload: payload.into() }
+    Event::Message { viewer: Id::new("anna").unwrap(), payload: payload.into(), correlation: None }
 }

@@ -1,7 +1,8 @@
-/* hang: a device call that never comes back, for tests on machines without a driver that hangs.
+/* hang: a system call that never comes back, for tests on machines without a driver that hangs.
  *
  * Preloaded, it stands in front of the C library. The node $HANG_NODE, which need not exist, opens as /dev/full, and an ioctl
- * on it hangs for as long as the file $HANG_WHILE exists, also against signals. All else goes to the kernel.
+ * on it hangs for as long as the file $HANG_WHILE exists, also against signals; so does a connect to the TCP port
+ * $HANG_PORT of IPv4, also on a socket that does not wait. All else goes to the kernel.
  *
  *   cc -shared -fPIC -O2 hang.c -o hang.so
  *   LD_PRELOAD=./hang.so HANG_NODE=/dev/video-hangs HANG_WHILE=/tmp/hang fanlight run …
@@ -10,10 +11,12 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static const char device[] = "/dev/full";
@@ -47,10 +50,29 @@ int open64(const char *path, int flags, ...)
 	return real(node && !strcmp(path, node) ? device : path, flags, mode);
 }
 
+static void hang(void)
+{
+	const char *file = getenv("HANG_WHILE");
+
+	while (file && !access(file, F_OK))
+		usleep(20000);
+}
+
+int connect(int fd, const struct sockaddr *to, socklen_t length)
+{
+	static int (*real)(int, const struct sockaddr *, socklen_t);
+	const char *port = getenv("HANG_PORT");
+
+	if (!real)
+		real = (int (*)(int, const struct sockaddr *, socklen_t))dlsym(RTLD_NEXT, "connect");
+	if (port && to->sa_family == AF_INET && ntohs(((const struct sockaddr_in *)to)->sin_port) == atoi(port))
+		hang();
+	return real(fd, to, length);
+}
+
 int ioctl(int fd, unsigned long request, ...)
 {
 	static int (*real)(int, unsigned long, ...);
-	const char *file = getenv("HANG_WHILE");
 	va_list list;
 	void *argument;
 
@@ -59,8 +81,7 @@ int ioctl(int fd, unsigned long request, ...)
 	va_end(list);
 	if (!real)
 		real = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
-	if (file && hangs(fd))
-		while (!access(file, F_OK))
-			usleep(20000);
+	if (hangs(fd))
+		hang();
 	return real(fd, request, argument);
 }

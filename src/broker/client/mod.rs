@@ -14,6 +14,7 @@ use crate::{
         transport::{Local, TransportNotes},
     },
     config::{self, Id, MqttVersion, Transport},
+    protocol::Correlation,
 };
 
 /// Messages of ours that the broker has not acknowledged, at most; then the mouth waits.
@@ -75,6 +76,8 @@ pub(super) struct Message {
     /// The true length of the payload, where it was too large and skipped.
     pub(super) skipped: Option<usize>,
     pub(super) retain: bool,
+    /// What the sender wants back with the answer.
+    pub(super) correlation: Option<Correlation>,
     /// With QoS 0 the broker wants none.
     pub(super) ack: Option<Ack>,
 }
@@ -87,12 +90,14 @@ pub(super) enum Ack {
 }
 
 /// How a message of ours is to be treated by the broker.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Handling {
     /// Kept for those who subscribe later.
     pub(super) retain: bool,
     /// Forgotten after so many seconds (MQTT 5 only).
     pub(super) expiry: Option<u32>,
+    /// Given back to who asked (MQTT 5 only).
+    pub(super) correlation: Option<Correlation>,
 }
 
 /// The connection is over: what was asked for will not happen.

@@ -99,6 +99,7 @@ impl MessageStream {
                     skipped: self.notes.skipped(&publish.payload),
                     payload: publish.payload,
                     retain: publish.retain,
+                    correlation: None,
                     ack: ack.map(Ack::V311),
                 })
             }

@@ -20,6 +20,7 @@ use crate::{
         transport::{self, TransportNotes},
     },
     config::{self, Id},
+    protocol::Correlation,
 };
 
 pub(in crate::broker) struct MessageStream {
@@ -99,6 +100,7 @@ pub(super) fn handling(handling: Handling) -> PublishOptions {
     PublishOptions::at_least_once().retain(handling.retain).properties(PublishProperties {
         message_expiry_interval: handling.expiry,
         payload_format_indicator: Some(1),
+        correlation_data: handling.correlation.map(|correlation| correlation.bytes()),
         ..PublishProperties::default()
     })
 }
@@ -126,6 +128,10 @@ impl MessageStream {
                     skipped: self.notes.skipped(&publish.payload),
                     payload: publish.payload,
                     retain: publish.retain,
+                    correlation: publish
+                        .properties
+                        .and_then(|properties| properties.correlation_data)
+                        .and_then(|data| Correlation::new(&data)),
                     ack,
                 })
             }

@@ -68,3 +68,22 @@ async fn a_viewer_closes_without_a_word() {
     eyes.peer.close().await;
     house.fails(488, "consent_lost").await;
 }
+
+#[tokio::test]
+async fn a_lease_that_is_not_renewed_ends_with_bye() {
+    let lease = Duration::from_millis(300);
+    let mut house = House::new(Limits { lease, ..Limits::default() }, AudioSource::Tone);
+    house.open("anna", 'A').await;
+    assert_eq!(house.hear("anna", "bye").await["reason"], "expired");
+    house.viewers(0).await;
+}
+
+#[tokio::test]
+async fn the_hard_limit_is_announced_and_then_kept() {
+    let session = Duration::from_secs(3);
+    let mut house = House::new(Limits { session, ..Limits::default() }, AudioSource::Tone);
+    house.open("anna", 'A').await;
+    house.say("anna", 'A', 1, "renew", json!({})).await;
+    assert_eq!(house.hear("anna", "goaway").await["reason"], "expired");
+    assert_eq!(house.hear("anna", "bye").await["reason"], "expired");
+}

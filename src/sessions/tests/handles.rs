@@ -46,7 +46,7 @@ async fn nothing_ends_for_a_session_that_is_refused() {
     sessions.asks("anna", 'A', now);
     let (_lost, lost) = handle(&mut sessions, "anna", 'B', SessionPhase::Lost);
     sessions.asks("anna", 'C', now);
-    let refusal: Value = serde_json::from_slice(&said.try_recv().unwrap().1).unwrap();
+    let refusal: Value = serde_json::from_slice(&said.try_recv().unwrap().payload).unwrap();
     assert_eq!((&refusal["name"], ending(&sessions, &lost)), (&json!("rate_limited"), None));
 }
 
@@ -65,7 +65,7 @@ async fn a_newcomer_takes_the_place_of_the_oldest_that_never_connected() {
         sessions.admission.count_unconnected(&Id::new("mallory").unwrap(), now);
     }
     sessions.asks("mallory", 'Y', now);
-    let refusal: Value = serde_json::from_slice(&said.try_recv().unwrap().1).unwrap();
+    let refusal: Value = serde_json::from_slice(&said.try_recv().unwrap().payload).unwrap();
     assert_eq!(refusal["name"], "busy");
 }
 
@@ -91,7 +91,7 @@ async fn a_task_that_panics_is_reaped_and_its_viewer_told() {
     let ended = sessions.tasks.join_next_with_id().await.unwrap();
     sessions.reap(ended);
     assert!(sessions.handles.is_empty() && sessions.names.is_empty());
-    let mut next = || serde_json::from_slice::<Value>(&said.try_recv().unwrap().1).unwrap();
+    let mut next = || serde_json::from_slice::<Value>(&said.try_recv().unwrap().payload).unwrap();
     assert_eq!(next()["name"], "internal");
     assert_eq!(next()["reason"], "internal");
     assert!(sessions.admission.has_ended(&key.0, &key.1, Mono::now()));

@@ -25,13 +25,13 @@ use crate::{
     media_source::{Lease, MediaSource},
     meter,
     protocol::{
-        Candidate, ErrorName, Refusal, Reply, Request, SessionMedia, Wanted,
+        Candidate, Correlation, ErrorName, Refusal, Reply, Request, SessionMedia, Wanted,
         candidate::CandidateBudget,
         sdp::Description,
         sequence::{Gap, Sequence, Turn},
     },
     viewer::{
-        Viewer,
+        Message, Viewer,
         peer::{Peer, events::PeerEvent},
         session::{
             lifecycle::{EndReason, Lifecycle, LifecycleAction, LifecycleEvent, SessionPhase, SessionState},
@@ -59,7 +59,7 @@ struct Session<'a> {
     peer: &'a Peer,
     replies: &'a mut ReplySender,
     life: Lifecycle,
-    order: Sequence<Request>,
+    order: Sequence<(Request, Option<Correlation>)>,
     local: CandidateBatch,
     /// What the descriptions of both sides come to.
     negotiation: Negotiation,
@@ -105,7 +105,8 @@ async fn open<'a>(
     let limits = &viewer.terms.limits;
     let life = Lifecycle::new(limits.lease, limits.session, now);
     let mut budget = CandidateBudget::new(limits.candidates, viewer.terms.loopback);
-    let (seq, opening) = (viewer.opening.0, std::mem::replace(&mut viewer.opening.1, Request::Hello));
+    let (seq, opening) = (viewer.opening.seq, std::mem::replace(&mut viewer.opening.request, Request::Hello));
+    replies.answers(viewer.opening.correlation.take());
     let has = (viewer.sources.video.is_some(), viewer.sources.audio.is_some());
     let nothing = Wanted { video: false, audio: false, talk: false };
     let (media, refused, offer) = match opening {
@@ -160,6 +161,7 @@ async fn open<'a>(
     session.send_media().await;
     let said = session.replies.take_sent();
     session.order.remember(seq, said);
+    session.replies.answers(None);
     Ok(session)
 }
 
@@ -187,7 +189,7 @@ impl Session<'_> {
             let wake = others.fold(self.life.deadline(), Mono::min);
             tokio::select! {
                 message = self.viewer.inbox.recv() => match message {
-                    Some((seq, request)) => self.receive(seq, request).await?,
+                    Some(message) => self.receive(message).await?,
                     None => return Err(EndReason::Shutdown),
                 },
                 Some(event) = events.recv() => self.handle_peer_event(event).await?,
@@ -207,21 +209,24 @@ impl Session<'_> {
         }
     }
 
-    async fn receive(&mut self, seq: u64, request: Request) -> Step {
+    async fn receive(&mut self, Message { seq, request, correlation }: Message) -> Step {
+        self.replies.answers(correlation.clone());
         // The last word counts whatever came before it.
         if let Request::Bye { reason } = request {
             debug!("viewer {}: bye: {reason}", self.viewer.viewer);
             return Err(EndReason::Bye);
         }
-        match self.order.on(seq, request, Mono::now()) {
-            Turn::Now(request) => self.handle_request(seq, request).await?,
+        match self.order.on(seq, (request, correlation), Mono::now()) {
+            Turn::Now((request, _)) => self.handle_request(seq, request).await?,
             Turn::Again(said) => self.replies.resend(said).await,
             Turn::Held => {}
             Turn::Conflict(gap) => self.refuse_gap(gap).await,
         }
-        while let Some((seq, request)) = self.order.take(Mono::now()) {
+        while let Some((seq, (request, correlation))) = self.order.take(Mono::now()) {
+            self.replies.answers(correlation);
             self.handle_request(seq, request).await?;
         }
+        self.replies.answers(None);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use tracing::debug;
 
 use crate::{
     config::Id,
-    protocol::{Refusal, Reply, SessionId, compose::compose},
+    protocol::{Addressed, Correlation, Refusal, Reply, SessionId, compose::compose},
 };
 
 /// How long a message may wait for its turn on the link. A link that is down does not hold a session up: its timers
@@ -21,14 +21,24 @@ pub(crate) struct ReplySender {
     viewer: Id,
     session: SessionId,
     seq: u64,
-    out: mpsc::Sender<(Id, Bytes)>,
+    out: mpsc::Sender<Addressed>,
     patience: Duration,
     sent: Vec<Bytes>,
+    correlation: Option<Correlation>,
 }
 
 impl ReplySender {
-    pub(crate) fn new(viewer: Id, session: SessionId, out: mpsc::Sender<(Id, Bytes)>) -> Self {
-        Self { viewer, session, seq: 0, out, patience: PATIENCE, sent: Vec::new() }
+    pub(crate) fn new(viewer: Id, session: SessionId, out: mpsc::Sender<Addressed>) -> Self {
+        Self { viewer, session, seq: 0, out, patience: PATIENCE, sent: Vec::new(), correlation: None }
+    }
+
+    /// What comes back with everything that is said from here on: that of the request that is answered, or nothing.
+    pub(crate) fn answers(&mut self, correlation: Option<Correlation>) {
+        self.correlation = correlation;
+    }
+
+    fn addressed(&self, payload: Bytes) -> Addressed {
+        Addressed { viewer: self.viewer.clone(), payload, correlation: self.correlation.clone() }
     }
 
     /// Says something. A message that finds no turn in time is dropped and takes no number: the viewer sees no gap.
@@ -40,7 +50,7 @@ impl ReplySender {
         let message = compose(reply, Some(&self.session), Some(self.seq));
         self.seq += 1;
         self.sent.push(message.clone());
-        permit.send((self.viewer.clone(), message));
+        permit.send(self.addressed(message));
     }
 
     /// Says a refusal.
@@ -52,7 +62,7 @@ impl ReplySender {
     /// Says again what was said before, word for word.
     pub(crate) async fn resend(&mut self, sent: Vec<Bytes>) {
         for message in sent {
-            if timeout(self.patience, self.out.send((self.viewer.clone(), message))).await.is_err() {
+            if timeout(self.patience, self.out.send(self.addressed(message))).await.is_err() {
                 return;
             }
         }
@@ -80,9 +90,9 @@ mod tests {
         replies.patience = Duration::from_millis(1);
         replies.send(&Reply::Pong { n: 1 }).await;
         replies.send(&Reply::Pong { n: 2 }).await;
-        let (_, first) = link.recv().await.unwrap();
+        let first = link.recv().await.unwrap().payload;
         replies.send(&Reply::Pong { n: 3 }).await;
-        let (_, third) = link.recv().await.unwrap();
+        let third = link.recv().await.unwrap().payload;
         assert!(first.ends_with(br#""seq":0}"#) && third.ends_with(br#""seq":1}"#));
         assert_eq!(replies.take_sent(), [first, third]);
     }
