@@ -13,7 +13,7 @@
 //! 3  grant ice signals              – what a session needs: permission and paths; signals to the process
 //! 2  protocol media_source rate systemd    – messages; a device as its viewers see it; what serves all of them
 //! 1  feed demand meter log liveness addresses lastgood tls – transport of frames; when to be on; reports
-//! 0  clock config cli memory    – leaves
+//! 0  clock config cli idle level memory    – leaves
 //! ```
 
 pub mod addresses;
@@ -31,7 +31,9 @@ pub mod feed;
 pub mod fuzz;
 pub mod grant;
 pub mod ice;
+pub mod idle;
 pub mod lastgood;
+pub mod level;
 pub mod liveness;
 pub mod log;
 pub mod media_source;

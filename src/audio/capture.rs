@@ -22,13 +22,15 @@ use tracing::debug;
 use crate::{
     audio::{
         pipeline::AudioPipeline,
-        resample::{RATES, Resampler},
+        resample::Resampler,
         sample_clock::RATE,
         samples::Layout,
+        terms::{self, Terms},
         wording::{AlsaMessages, fault},
     },
     clock::Mono,
     feed::Fault,
+    idle::Idle,
     liveness::{self, Closes},
 };
 
@@ -42,8 +44,6 @@ const AHEAD: Duration = Duration::from_millis(300);
 const FASTEST: f64 = 1.05;
 /// What to say of it. Taken, it would fill the feed as fast as a core can.
 const NO_CLOCK: &str = "it gives sound faster than time goes by, like ALSA's `null` and `file`: that is no microphone";
-/// Channels a card may have at most; more than any microphone array.
-const CHANNELS_MAX: u32 = 32;
 
 /// Why listening ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,9 +143,8 @@ impl Capture {
         // The rate first: a card with 48 kHz only in stereo is better mixed down than heard at 16 kHz.
         let rate = hw.set_rate_near(RATE, ValueOr::Nearest).map_err(wrong("set its rate"))?;
         let channels = hw.set_channels_near(wanted).map_err(wrong("set its channels"))?;
-        if !RATES.contains(&rate) || channels == 0 || channels > CHANNELS_MAX {
-            return Err(Fault::Failed(format!("microphone {name}: device offers {channels} channels at {rate} Hz")));
-        }
+        let refused = |why: String| Fault::Failed(format!("microphone {name}: {why}"));
+        terms::check_samples(channels, rate).map_err(refused)?;
         // Wishes: what cannot be had is left to the card. A long buffer costs no delay and forgives hold-ups.
         let _ = hw.set_periods_min(4, ValueOr::Nearest);
         let _ = hw.set_period_time_max(20_000, ValueOr::Nearest);
@@ -156,6 +155,7 @@ impl Capture {
         let period = hw.get_period_size().map_err(wrong("ask for its period"))?;
         let buffer = hw.get_buffer_size().map_err(wrong("ask for its buffer"))?;
         drop(hw);
+        terms::check(Terms { channels, rate, period, buffer }).map_err(refused)?;
         (self.layout, self.rate, self.period, self.buffer) = (layout, rate, period, buffer);
         self.channels = usize::try_from(channels).unwrap_or(1);
         Ok(())
@@ -185,17 +185,23 @@ impl Capture {
         let frame = self.layout.width() * self.channels;
         let mut bytes = vec![0; frame * usize::try_from(self.buffer.clamp(64, frames(self.rate))).unwrap_or(64)];
         let mut run = Run::new(self)?;
-        let mut heard_at = Mono::now();
+        let (mut heard_at, mut idle) = (Mono::now(), Idle::default());
         drop(messages);
         while !stop.load(Ordering::Acquire) {
             liveness::turn();
             match liveness::during("snd_pcm_readi", self.pcm.on(), || self.read(&mut bytes)) {
                 Ok(Some(heard)) => {
                     heard_at = Mono::now();
+                    idle.rest();
                     run.take(self, &bytes[..heard.frames * frame], &heard, pipeline)?;
                 }
                 Ok(None) if Mono::now().since(heard_at) > SILENT => return Ok(End::Silent),
-                Ok(None) => liveness::during("poll", self.pcm.on(), || self.wait(&mut waiting)),
+                Ok(None) => {
+                    thread::sleep(idle.pause());
+                    if !liveness::during("poll", self.pcm.on(), || self.wait(&mut waiting)) {
+                        idle.rest();
+                    }
+                }
                 Err(_) if Mono::now().since(heard_at) > SILENT => return Ok(End::Silent),
                 Err(e) => {
                     self.recover(e, pipeline)?;
@@ -256,8 +262,8 @@ impl Capture {
         Mono(stamp.0.saturating_sub(u64::try_from(self.time(behind).as_nanos()).unwrap_or(0)))
     }
 
-    /// Waits until the card has something, or not for long.
-    fn wait(&self, waiting: &mut [pollfd]) {
+    /// Waits until the card has something, or not for long; whether it says that it has.
+    fn wait(&self, waiting: &mut [pollfd]) -> bool {
         let ready = match poll(waiting, if waiting.is_empty() { 5 } else { WAIT }) {
             Ok(1..) => self.pcm.revents(waiting).unwrap_or(Flags::ERR),
             Ok(_) | Err(_) => Flags::empty(),
@@ -266,6 +272,7 @@ impl Capture {
         if ready != Flags::IN {
             thread::sleep(Duration::from_millis(1));
         }
+        !ready.is_empty()
     }
 
     /// Gets over an error, or says why it is the end.

@@ -20,6 +20,7 @@ mod probe;
 mod resample;
 mod sample_clock;
 mod samples;
+mod terms;
 mod tone;
 mod wav;
 mod wording;

@@ -168,7 +168,7 @@ impl<'a> AudioPipeline<'a> {
         self.block.clear();
         let heard = self.timeline.at(self.ticks);
         let at = Mono(heard.0.saturating_sub(u64::try_from(self.delay.as_nanos()).unwrap_or(0)));
-        self.out.send(Frame { payloads: vec![packet], key: true, ticks: self.ticks, at });
+        self.out.send(Frame { payloads: vec![packet], key: true, level: None, ticks: self.ticks, at });
         self.out.set_health(Health::Ok);
         self.packets += 1;
         if heard.since(self.told) >= meter::period() {

@@ -20,7 +20,7 @@ pub use self::{
     network::{Estimate, Evidence, Network, NetworkReport},
     requests::EncoderRequests,
 };
-use crate::clock::Mono;
+use crate::{clock::Mono, level::Level};
 
 /// Frames in the video ring: one second at 30/s.
 pub const VIDEO_RING: usize = 32;
@@ -36,6 +36,8 @@ pub struct Frame {
     pub payloads: Vec<Bytes>,
     /// Whether a decoder can start here.
     pub key: bool,
+    /// The level of H.264 that its parameter sets ask of a decoder; `None` for audio.
+    pub level: Option<Level>,
     /// Media time in ticks of the codec's RTP clock (90 kHz video, 48 kHz audio), not wrapped. For audio it counts
     /// samples, so lost audio is a gap here.
     pub ticks: u64,

@@ -1,7 +1,7 @@
 use super::*;
 
 fn frame(n: u64) -> Frame {
-    Frame { payloads: vec![Bytes::from_static(b"x")], key: n == 0, ticks: n, at: Mono(n) }
+    Frame { payloads: vec![Bytes::from_static(b"x")], key: n == 0, level: None, ticks: n, at: Mono(n) }
 }
 
 #[tokio::test]

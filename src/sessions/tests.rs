@@ -16,6 +16,7 @@ mod descriptions;
 mod ends;
 mod floods;
 mod handles;
+mod levels;
 mod live;
 mod rows;
 

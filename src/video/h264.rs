@@ -11,7 +11,10 @@ pub(crate) mod sps;
 
 use bytes::Bytes;
 
-use crate::video::{decode::jpeg::Refusal, sources::unit::Found};
+use crate::{
+    level::Level,
+    video::{decode::jpeg::Refusal, sources::unit::Found},
+};
 pub(crate) use inspector::StreamInspector;
 use packetizer::packetize;
 pub(crate) use parameter_sets::ParameterSets;
@@ -131,6 +134,8 @@ pub(crate) struct AccessUnit {
     pub(crate) payloads: Vec<Bytes>,
     /// Whether a decoder can start here.
     pub(crate) key: bool,
+    /// What its parameter sets ask of a decoder.
+    pub(crate) level: Option<Level>,
 }
 
 /// Cuts pictures into payloads and keeps the parameter sets, to put them in front of every IDR picture: a viewer that
@@ -155,7 +160,7 @@ impl H264Packetizer {
         let whole: Vec<&[u8]> = sets.chain(nals.iter().filter(sent).copied()).collect();
         let payloads = packetize(&whole, PAYLOAD_LIMIT);
         self.sets.sent();
-        Some(AccessUnit { payloads, key })
+        Some(AccessUnit { payloads, key, level: self.sets.level() })
     }
 
     /// The parameter sets so far.

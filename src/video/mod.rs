@@ -13,6 +13,7 @@ mod v4l2;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::Duration,
 };
 
@@ -26,6 +27,7 @@ use crate::{
     clock::Mono,
     config::Video,
     feed::{Fault, FeedWriter, Health},
+    idle::Idle,
     liveness,
     video::{
         capture::dmabuf::BorrowedFrame, decode::planes::Planes, pipeline::VideoPipeline, source_health::Reopening,
@@ -35,6 +37,8 @@ use crate::{
 
 /// How long a wait for a picture may take: a stop is noticed within it.
 const TICK: Duration = Duration::from_millis(50);
+/// A source that changes its size or rate so often without a picture between is not opened again at once.
+const CHANGES: u32 = 4;
 
 /// What a source gave.
 pub(crate) enum SourceFrame<'a> {
@@ -68,12 +72,26 @@ fn play(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault
     out.set_health(Health::Starting);
     let mut pipeline = VideoPipeline::new(config, &source, out, asked);
     pipeline.import_from(&source)?;
+    let (mut idle, mut changes) = (Idle::default(), 0);
     while !stop.load(Ordering::Acquire) {
         liveness::turn();
         pipeline.steer(&mut source);
         let until = Mono::now() + TICK;
         let encoder = pipeline.waited_for();
-        let changed = match source.next(until, encoder.as_deref(), &mut pipeline.meter.counts)? {
+        thread::sleep(idle.pause());
+        let taken = source.next(until, encoder.as_deref(), &mut pipeline.meter.counts)?;
+        match &taken {
+            SourceFrame::Nothing if Mono::now() < until => {}
+            SourceFrame::Nothing => idle.rest(),
+            SourceFrame::Changed if changes >= CHANGES => {
+                return Err(Fault::Failed(format!("{source}: it changes its size or rate again and again")));
+            }
+            SourceFrame::Changed => changes += 1,
+            SourceFrame::Planes { .. } | SourceFrame::Lent(_) | SourceFrame::Coded { .. } => {
+                (idle, changes) = (Idle::default(), 0)
+            }
+        }
+        let changed = match taken {
             SourceFrame::Nothing => pipeline.nothing(&source).map(|()| false)?,
             SourceFrame::Planes { planes, at } => pipeline.code(planes, at).map(|()| false)?,
             SourceFrame::Lent(loan) => {

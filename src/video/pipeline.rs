@@ -299,7 +299,7 @@ impl<'a> VideoPipeline<'a> {
     }
 
     fn send(&mut self, cut: AccessUnit, at: Mono) {
-        let AccessUnit { payloads, key } = cut;
+        let AccessUnit { payloads, key, level } = cut;
         if key {
             self.keys.seen(Mono::now());
             self.key = false;
@@ -313,7 +313,7 @@ impl<'a> VideoPipeline<'a> {
         }
         // Two pictures of one moment would be one picture to a receiver.
         self.ticks = at.ticks(CLOCK).max(self.ticks + 1);
-        let frame = Frame { payloads, key, ticks: self.ticks, at };
+        let frame = Frame { payloads, key, level, ticks: self.ticks, at };
         let counts = &mut self.meter.counts;
         counts.sent += 1;
         counts.keys += u64::from(key);

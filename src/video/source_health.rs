@@ -117,6 +117,8 @@ impl SourceHealth {
             return;
         }
         match self.watch.trouble(now).or_else(|| self.intake.trouble().map(str::to_owned)) {
+            // What was news a moment ago needs no second line.
+            Some(text) if self.trouble.is_none() && self.watch.has_logged(&text) => self.tell(out, text),
             Some(text) if self.trouble.is_none() => self.say(out, text),
             None if self.trouble.take().is_some() => info!("video: {}: pictures come again", self.name),
             _ => {}
@@ -125,6 +127,10 @@ impl SourceHealth {
 
     fn say(&mut self, out: &FeedWriter, text: String) {
         warn!("video: {}: {text}", self.name);
+        self.tell(out, text);
+    }
+
+    fn tell(&mut self, out: &FeedWriter, text: String) {
         out.set_trouble(Health::Stalled, &text);
         self.trouble = Some(text);
     }

@@ -31,7 +31,7 @@ impl Running {
         let (out, stop) = (feed::feed(feed::VIDEO_RING), Arc::new(AtomicBool::new(false)));
         let reader = out.subscribe();
         let (config, writer, flag) = (config.clone(), out.clone(), Arc::clone(&stop));
-        let thread = std::thread::spawn(move || run(&config, &writer, &flag));
+        let thread = thread::spawn(move || run(&config, &writer, &flag));
         (Self { out, stop, thread }, reader)
     }
 

@@ -24,6 +24,7 @@
  * hang_after_ms N: whatever asks where it is after N ms of running does not come back
  * hangs_at_close 1: closing it does not come back
  * gone_after_ms N: is unplugged N ms after it was opened
+ * storm "IN", "ERR": its descriptor is always ready, and reports data to read, or an error
  * fails "NAME": opening fails with EBUSY, EACCES or ENODEV
  */
 #include <alsa/asoundlib.h>
@@ -41,6 +42,7 @@ struct mic {
 	snd_pcm_format_t format;
 	long rate, channels, hz, ppm;
 	long xrun_every, sleep_after, pause_after, pause, stall_after, gone_after, rush, hang_after, hangs_at_close;
+	unsigned short storm;
 	int slept;
 	int64_t opened, started; /* ns of CLOCK_MONOTONIC */
 	uint64_t heard; /* frames since `started`; those read are alsa-lib's `appl_ptr` */
@@ -68,7 +70,7 @@ static int mic_start(snd_pcm_ioplug_t *io)
 {
 	struct mic *m = io->private_data;
 	m->started = now_ns();
-	return set_timer(m, m->rush ? 1 : (int64_t)io->period_size * 1000000000 / m->rate);
+	return set_timer(m, m->rush || m->storm ? 1 : (int64_t)io->period_size * 1000000000 / m->rate);
 }
 
 static int mic_stop(snd_pcm_ioplug_t *io)
@@ -154,6 +156,10 @@ static int mic_revents(snd_pcm_ioplug_t *io, struct pollfd *fd, unsigned int cou
 	*revents = 0;
 	if (count < 1 || !(fd->revents & POLLIN))
 		return 0;
+	if (m->storm && io->state == SND_PCM_STATE_RUNNING) {
+		*revents = m->storm;
+		return 0;
+	}
 	if (read(m->timer, &ticks, sizeof ticks) < 0 && errno != EAGAIN)
 		return -errno;
 	if (mic_pointer(io) < 0)
@@ -198,7 +204,7 @@ static int offer(snd_pcm_ioplug_t *io, const struct mic *m)
 SND_PCM_PLUGIN_DEFINE_FUNC(simmic)
 {
 	snd_config_iterator_t i, next;
-	const char *format = "S16_LE", *fails = "";
+	const char *format = "S16_LE", *fails = "", *storm = "";
 	struct mic *m = calloc(1, sizeof *m);
 	int err;
 
@@ -221,12 +227,14 @@ SND_PCM_PLUGIN_DEFINE_FUNC(simmic)
 			continue;
 		if (!strcmp(id, "format")) snd_config_get_string(n, &format);
 		if (!strcmp(id, "fails")) snd_config_get_string(n, &fails);
+		if (!strcmp(id, "storm")) snd_config_get_string(n, &storm);
 		for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
 			if (!strcmp(id, numbers[k].name)) snd_config_get_integer(n, numbers[k].value);
 	}
 	err = stream != SND_PCM_STREAM_CAPTURE ? -ENODEV
 	    : !strcmp(fails, "EBUSY") ? -EBUSY : !strcmp(fails, "EACCES") ? -EACCES : !strcmp(fails, "ENODEV") ? -ENODEV : 0;
 	m->format = snd_pcm_format_value(format);
+	m->storm = !strcmp(storm, "IN") ? POLLIN : !strcmp(storm, "ERR") ? POLLERR : 0;
 	if (m->format == SND_PCM_FORMAT_UNKNOWN)
 		err = -EINVAL;
 	m->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);

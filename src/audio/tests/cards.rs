@@ -264,6 +264,41 @@ with_alsa!(
     }
 );
 
+with_alsa!(
+    a_card_that_always_says_that_there_is_something_takes_no_core,
+    "pcm.in { type simmic storm \"IN\" }\npcm.err { type simmic storm \"ERR\" }",
+    {
+        for name in ["in", "err"] {
+            let mut sound = Sound::microphone(name);
+            sound.packets(10);
+            let (cpu, began) = (cpu(), Mono::now());
+            let packets = sound.packets(100);
+            let (cpu, took) = (self::cpu() - cpu, Mono::now().since(began));
+            sound.stop();
+            assert!(cpu < took / 2, "{name}: {cpu:?} of the processor in {took:?}");
+            assert!(apart(&packets).abs() < 5.0, "{name}: {} ms", apart(&packets));
+        }
+    }
+);
+
+with_alsa!(
+    a_card_that_only_says_that_something_is_wrong_is_given_up,
+    "pcm.mic { type simmic stall_after_ms 1 storm \"ERR\" }",
+    {
+        let began = Mono::now();
+        let fault = Sound::microphone("mic").end().unwrap_err();
+        assert_eq!(fault, Fault::Failed("microphone mic: no sound comes, even after opening it anew".into()));
+        assert!(Mono::now().since(began) < Duration::from_secs(15));
+        assert!(cpu() < Mono::now().since(began) / 2, "{:?}", cpu());
+    }
+);
+
+/// What this process has used of the processor.
+fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap())
+}
+
 with_alsa!(an_unplugged_card_is_absent, "pcm.mic { type simmic gone_after_ms 300 }", {
     let mut sound = Sound::microphone("mic");
     sound.packets(10);
@@ -277,6 +312,7 @@ with_alsa!(
     pcm.shut { type simmic fails "EACCES" }
     pcm.away { type simmic fails "ENODEV" }
     pcm.slow { type simmic rate 2000 }
+    pcm.fast { type simmic rate 1000000 }
     "#,
     {
         let open = |name: &str| Capture::open(name, 1).err().unwrap();
@@ -284,9 +320,10 @@ with_alsa!(
             matches!(open("busy"), Fault::Failed(s) if s.starts_with("microphone busy: open: busy: another program"))
         );
         assert!(matches!(open("shut"), Fault::Failed(s) if s.contains("add this user to the group `audio`")));
-        assert!(
-            matches!(open("slow"), Fault::Failed(s) if s == "microphone slow: device offers 1 channels at 2000 Hz")
-        );
+        for (name, rate) in [("fast", 1_000_000), ("slow", 2_000)] {
+            let expected = format!("microphone {name}: device offers 1 channels at {rate} Hz; 1 to 32 channels at ");
+            assert!(matches!(open(name), Fault::Failed(s) if s.starts_with(&expected)));
+        }
         for name in ["away", "no-such-name", "hw:CARD=Nowhere,DEV=0"] {
             let fault = open(name);
             assert!(matches!(&fault, Fault::Absent(s) if s.contains(": open: no such device")), "{fault}");

@@ -1,6 +1,7 @@
 //! Which payload type of an m-line is sent: H.264 for the picture, Opus for the sound.
 
 use super::{Codec, Kind, Line};
+use crate::level::Level;
 
 /// What a picture's line may ask for by `a=rtcp-fb`, and gets.
 pub const FEEDBACK_VIDEO: [&str; 5] = ["nack", "nack pli", "ccm fir", "transport-cc", "goog-remb"];
@@ -9,6 +10,9 @@ pub const FEEDBACK_AUDIO: [&str; 1] = ["transport-cc"];
 
 /// Profiles (`profile_idc`) whose decoders can decode Constrained Baseline: Baseline, Main, Extended, High and above.
 const PROFILES: [u8; 7] = [0x42, 0x4d, 0x58, 0x64, 0x6e, 0x7a, 0xf4];
+
+/// `level_idc` of 3.1.
+const BROWSERS: u8 = 31;
 
 /// What is sent on an m-line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +23,8 @@ pub struct Choice {
     pub rtx: Option<u8>,
     /// Format parameters, as an answer has them.
     pub fmtp: String,
+    /// The highest level of H.264 that may be sent; `None`: any.
+    pub level: Option<Level>,
     /// Feedback that both sides have.
     pub feedback: Vec<&'static str>,
 }
@@ -35,7 +41,7 @@ impl Line {
     }
 
     fn choice_among(&self, among: &[&Codec]) -> Option<Choice> {
-        let (codec, fmtp, known): (_, _, &'static [&'static str]) = match self.kind {
+        let (codec, fmtp, known): (&Codec, _, &'static [&'static str]) = match self.kind {
             Kind::Video => h264(among).map(|(codec, fmtp)| (codec, fmtp, &FEEDBACK_VIDEO[..]))?,
             Kind::Audio => opus(among).map(|codec| (codec, spaceless(&codec.fmtp), &FEEDBACK_AUDIO[..]))?,
             Kind::Other => return None,
@@ -49,6 +55,7 @@ impl Line {
             payload_type,
             rtx: self.rtx(payload_type),
             fmtp,
+            level: if self.kind == Kind::Video { limit(&codec.fmtp) } else { None },
             feedback: known.iter().filter(asked).copied().collect(),
         })
     }
@@ -93,6 +100,20 @@ fn h264<'a>(among: &[&'a Codec]) -> Option<(&'a Codec, String)> {
         fmtp.push_str(&level);
     }
     Some((codec, fmtp))
+}
+
+/// The highest level that a viewer takes, by its own description: with `level-asymmetry-allowed` and without, what it
+/// receives is what it says there (RFC 6184 section 8.2.2). `max-fs` adds to it.
+///
+/// Two things are no limit: a missing level, and level 3.1. Chromium, Firefox and Safari write 3.1 whatever they decode,
+/// so it would keep all pictures above 1280x720 from them.
+fn limit(fmtp: &str) -> Option<Level> {
+    let id = parameter(fmtp, "profile-level-id").filter(|id| id.is_ascii())?;
+    let byte = |at: usize| u8::from_str_radix(id.get(at..at + 2)?, 16).ok();
+    let bytes = [byte(0)?, byte(2)?, byte(4)?];
+    let larger = parameter(fmtp, "max-fs").and_then(|most| most.parse().ok()).map(Level::of_size);
+    let level = Level::of(bytes);
+    (bytes[2] != BROWSERS).then(|| larger.map_or(level, |larger| level.max(larger)))
 }
 
 /// How well a `profile-level-id` fits: Constrained Baseline best. `None`: it is none, or of a profile that does not

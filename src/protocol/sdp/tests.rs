@@ -216,6 +216,25 @@ fn the_h264_that_is_sent() {
 }
 
 #[test]
+fn the_level_that_a_viewer_takes_is_the_one_it_says() {
+    for (parameters, level) in [
+        ("", None),
+        ("profile-level-id=42e01f", None),
+        ("profile-level-id=64001F;level-asymmetry-allowed=1", None),
+        ("profile-level-id=42e01e;level-asymmetry-allowed=1", Some("3.0")),
+        ("profile-level-id=42e01e", Some("3.0")),
+        ("profile-level-id=42f00b", Some("1b")),
+        ("profile-level-id=42e034", Some("5.2")),
+        ("profile-level-id=42e00d;max-fs=3600", Some("3.1")),
+        ("profile-level-id=42e028;max-fs=99", Some("4.0")),
+        ("profile-level-id=42e00d;max-fs=-1", Some("1.3")),
+    ] {
+        let choice = video(&[(97, "H264", &format!("packetization-mode=1;{parameters}"))]).unwrap();
+        assert_eq!(choice.level.map(|level| level.to_string()).as_deref(), level, "{parameters}");
+    }
+}
+
+#[test]
 fn the_tagged_line_is_the_first_of_the_group_that_has_a_transport() {
     let line = |kind: &str, port: u16, mid: &str, more: &str| {
         format!(

@@ -17,7 +17,7 @@ use crate::{
             privacy::PrivacySwitch,
         },
         decode::{
-            jpeg::{Jpeg, Refusal},
+            jpeg::{self, Jpeg, Refusal},
             pixel_formats::{self, Part},
             planes::Planes,
         },
@@ -115,6 +115,9 @@ impl Camera {
         let shutter = PrivacySwitch::new(&node);
         let node = Arc::new(node);
         let stream = Stream::start(Arc::clone(&node), planarity).map_err(|e| fault(path, "start capture", &e))?;
+        if let Some(what) = node.changed(planarity, &given) {
+            return Err(Fault::Failed(format!("{name}: {what}")));
+        }
         let (width, height) = given.size;
         let shown = rate.map_or("at a rate it does not tell".to_owned(), |rate| format!("at {rate}/s"));
         info!("{name}: {} gives {width}x{height} {} {shown}", identity.card, given.fourcc);
@@ -253,9 +256,9 @@ impl Camera {
             if buffer.last {
                 return Err(io::Error::other("it ended the stream"));
             }
-            if buffer.flagged {
+            if let Some(wrong) = &buffer.wrong {
                 counts.flagged += 1;
-                counts.why = "the driver marked it as broken".into();
+                counts.why.clone_from(wrong);
                 self.stream.give(buffer)?;
                 continue;
             }
@@ -304,7 +307,10 @@ impl Unpacker {
                 }
                 Ok(())
             }
-            Self::Jpeg(jpeg, planes) => jpeg.decode(stream.pieces(buffer).next().unwrap_or_default(), planes),
+            Self::Jpeg(jpeg, planes) => {
+                let bytes = stream.pieces(buffer).next().unwrap_or_default();
+                jpeg::too_long(bytes.len(), given.size).map_or_else(|| jpeg.decode(bytes, planes), Err)
+            }
             Self::Raw(format, planes) => {
                 let parts = stream.pieces(buffer).zip(&given.strides).map(|(bytes, &stride)| Part { bytes, stride });
                 let mut list = [Part { bytes: &[], stride: 0 }; 3];

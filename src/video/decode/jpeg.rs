@@ -16,6 +16,7 @@ use yuv::{BufferStoreMut, YuvConversionMode, YuvPlanarImageMut, YuvRange, YuvSta
 
 use crate::video::{
     decode::planes::{Colour, Planes},
+    h264,
     sources::unit::Found,
 };
 
@@ -44,6 +45,12 @@ pub(crate) struct Jpeg {
 /// Why a picture was refused, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal(pub(crate) String);
+
+/// Why a JPEG of so many bytes is not taken: 4 MiB, or what its picture would have uncoded (4:2:2) where that is more.
+pub(crate) fn too_long(length: usize, (width, height): (u32, u32)) -> Option<Refusal> {
+    let most = h264::LONGEST.max(2 * width as usize * height as usize);
+    (length > most).then(|| Refusal(format!("a JPEG of {} KiB; {} KiB are possible", length >> 10, most >> 10)))
+}
 
 impl Jpeg {
     /// Makes a decoder, for a size that was agreed with a camera, or for whatever comes.

@@ -149,13 +149,13 @@ impl Hardware {
                 (queue, Way::Written { layout, lengths: given.lengths, free })
             }
         };
-        let coded = Queue::mapped(Arc::clone(&node), Side::Coded, CODED).map_err(failed("get memory"))?;
-        let begin = |coded: &Queue| {
+        let mut coded = Queue::mapped(Arc::clone(&node), Side::Coded, CODED).map_err(failed("get memory"))?;
+        let begin = |coded: &mut Queue| {
             (0..coded.len() as u32).try_for_each(|index| coded.put(index, &[], 0))?;
             raw.start()?;
             coded.start()
         };
-        begin(&coded).map_err(failed("start"))?;
+        begin(&mut coded).map_err(failed("start"))?;
         Ok(Self {
             name: format!("{card} ({})", path.display()),
             node,

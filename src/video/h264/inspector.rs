@@ -34,6 +34,8 @@ pub(crate) struct StreamInspector {
     refused: Option<String>,
     /// A sentence that was not logged yet.
     news: Option<String>,
+    /// The one that was, until it is told as the trouble it is.
+    logged: Option<String>,
 }
 
 impl StreamInspector {
@@ -97,7 +99,14 @@ impl StreamInspector {
 
     /// What is new, once, for the log.
     pub(crate) fn news(&mut self) -> Option<String> {
-        self.news.take()
+        let news = self.news.take()?;
+        self.logged = Some(news.clone());
+        Some(news)
+    }
+
+    /// Whether the log has this trouble already, as news: true once.
+    pub(crate) fn has_logged(&mut self, trouble: &str) -> bool {
+        self.logged.take_if(|news| news.starts_with(trouble)).is_some()
     }
 
     /// Why viewers see nothing of it, or not what they should.
@@ -222,8 +231,12 @@ mod tests {
             (&["-x264-params", "bframes=0:slices=3"], false),
             (&["-profile:v", "baseline"], false),
         ] {
-            let (watch, news, now) = watched(&stream(options));
+            let (mut watch, news, now) = watched(&stream(options));
             assert_eq!(news.len(), usize::from(expected), "{options:?}: {news:?}");
+            if let Some(trouble) = watch.trouble(now) {
+                let told = [watch.has_logged("another"), watch.has_logged(&trouble), watch.has_logged(&trouble)];
+                assert_eq!(told, [false, true, false], "one line is enough, and a later one may come: {trouble}");
+            }
             assert_eq!(watch.trouble(now).is_some_and(|text| text.contains("B-frames")), expected, "{options:?}");
             assert_eq!(watch.trouble(now + DISORDER), None, "{options:?}: long ago");
         }

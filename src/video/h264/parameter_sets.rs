@@ -1,8 +1,11 @@
 //! Parameter sets, kept by their id: of each, the last one that came counts (ITU-T H.264, 7.4.1.2.1). Pure.
 
-use crate::video::h264::{
-    IDR, PPS, SPS, is_slice, kind, slice_header,
-    sps::{self, Bits, Sps},
+use crate::{
+    level::Level,
+    video::h264::{
+        IDR, PPS, SPS, is_slice, kind, slice_header,
+        sps::{self, Bits, Sps},
+    },
 };
 
 /// What is remembered: more than any real stream has.
@@ -11,6 +14,8 @@ const LENGTH: usize = 1024;
 /// The largest picture that is passed on: what the project's own encoders make at most. A decoder of a viewer makes room
 /// for whatever a parameter set says.
 const LARGEST: (u32, u32) = (3840, 2160);
+/// By so many pixels the coded size may be larger: it is a multiple of 16, or of 32 for fields.
+const ROUNDED: u32 = 31;
 
 /// Parameter sets of a stream.
 #[derive(Debug, Default)]
@@ -56,7 +61,7 @@ impl ParameterSets {
             return;
         }
         self.list.retain(|set| !same(set));
-        if let Some(refused) = sps.and_then(|sps| too_large(sps.size)) {
+        if let Some(refused) = sps.and_then(|sps| too_large(sps.coded)) {
             // The slices that come are not those of the set before: without any, nothing is taken for a beginning.
             self.refused = Some(refused);
             return;
@@ -98,6 +103,16 @@ impl ParameterSets {
         self.list.iter().filter_map(|set| set.sps.as_ref())
     }
 
+    /// What they ask of a decoder: the highest level that one says, or that its size needs. `None`: there is none.
+    pub(crate) fn level(&self) -> Option<Level> {
+        let of = |set: &ParameterSet| {
+            let said = Level::of(*set.bytes.get(1..)?.first_chunk()?);
+            let size = set.sps.map(|sps| Level::of_size(sps.coded.0.div_ceil(16) * sps.coded.1.div_ceil(16)));
+            Some(size.map_or(said, |size| said.max(size)))
+        };
+        self.list.iter().filter(|set| set.kind == SPS).filter_map(of).max()
+    }
+
     /// Why a set was not taken, if one was not.
     pub(crate) fn refused(&self) -> Option<&str> {
         self.refused.as_deref()
@@ -106,7 +121,7 @@ impl ParameterSets {
 
 fn too_large((width, height): (u32, u32)) -> Option<String> {
     let (long, short) = (width.max(height), width.min(height));
-    (long > LARGEST.0 || short > LARGEST.1)
+    (long > LARGEST.0 + ROUNDED || short > LARGEST.1 + ROUNDED)
         .then(|| format!("its parameter set says {width}x{height}, and {}x{} can be sent", LARGEST.0, LARGEST.1))
 }
 
@@ -194,5 +209,35 @@ mod tests {
         assert!(!sets.has_those_of(&[0x65, 0x88, 0x80]));
         assert_eq!(sent(&mut sets, true), [pps(0, 1)]);
         assert!(sets.refused().unwrap().contains("16384x16384"), "{:?}", sets.refused());
+
+        // A decoder makes room for what is cut away, too.
+        let mut sets = ParameterSets::default();
+        let cropped = sps::tests::cropped((16_384, 16_384), (640, 480));
+        assert_eq!(sps::parse(&cropped).unwrap().size, (640, 480));
+        sets.learn(&cropped);
+        assert!(sent(&mut sets, true).is_empty());
+        assert!(sets.refused().unwrap().contains("16384x16384"), "{:?}", sets.refused());
+        let mut sets = ParameterSets::default();
+        sets.learn(&sps::tests::bare((3840, 2160)));
+        sets.learn(&sps::tests::bare((2160, 3840)));
+        assert_eq!(sets.refused(), None, "upright, its coded size is 2160x3840");
+    }
+
+    #[test]
+    fn the_level_is_the_highest_that_is_said_or_needed() {
+        let level = |all: &[Vec<u8>]| {
+            let mut sets = ParameterSets::default();
+            all.iter().for_each(|nal| sets.learn(nal));
+            sets.level().map(|level| level.to_string())
+        };
+        assert_eq!(level(&[]), None);
+        assert_eq!(level(&[pps(0, 1)]), None);
+        assert_eq!(level(&[sps(0, 1)]).as_deref(), Some("3.1"), "damaged behind its first bytes");
+        let small = sps::tests::bare((320, 240));
+        assert_eq!(level(std::slice::from_ref(&small)).as_deref(), Some("1.1"), "it says 0, and its size needs more");
+        let mut said = small;
+        said[3] = 40;
+        assert_eq!(level(&[sps(1, 1), said]).as_deref(), Some("4.0"));
+        assert_eq!(level(&[sps::tests::bare((1920, 1080))]).as_deref(), Some("4.0"));
     }
 }

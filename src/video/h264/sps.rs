@@ -9,6 +9,8 @@ pub(crate) struct Sps {
     pub(crate) head: Head,
     /// Width and height in pixels, after cropping.
     pub(crate) size: (u32, u32),
+    /// The same before it: what a decoder makes room for.
+    pub(crate) coded: (u32, u32),
     /// Frames per second, where it is told.
     pub(crate) rate: Option<Rate>,
     /// How many pictures may come before one that is shown earlier (`max_num_reorder_frames`), where it is told.
@@ -34,12 +36,15 @@ pub(crate) struct Head {
     pub(crate) frames_only: bool,
 }
 
+/// Width and height in pixels.
+type Size = (u32, u32);
+
 /// Reads a parameter set, given with its NAL header; `None` where it is damaged.
 pub(crate) fn parse(nal: &[u8]) -> Option<Sps> {
     let rbsp = without_emulation(nal.get(1..)?);
     let mut bits = Bits { bytes: &rbsp, at: 0 };
-    let (head, size) = head(&mut bits)?;
-    let mut sps = Sps { head, size, rate: None, reorder: None };
+    let (head, coded, size) = head(&mut bits)?;
+    let mut sps = Sps { head, size, coded, rate: None, reorder: None };
     // What follows is only about display: a stream that is cut off here still has a size.
     if bits.take(1) == Some(1) {
         let _ = sps.display(&mut bits);
@@ -85,8 +90,8 @@ pub(crate) fn with_colour(nal: &[u8], colour: Colour) -> Option<Vec<u8>> {
     Some(with_emulation(nal[0], bytes))
 }
 
-/// Everything up to what is about display; gives the size, too.
-fn head(bits: &mut Bits<'_>) -> Option<(Head, (u32, u32))> {
+/// Everything up to what is about display; gives the size before and after cropping, too.
+fn head(bits: &mut Bits<'_>) -> Option<(Head, Size, Size)> {
     let profile = bits.take(8)?;
     bits.take(16)?; // constraint flags, level
     let mut head = Head { id: bits.golomb().filter(|id| *id < 32)?, chroma: 1, depth: 8, ..Head::default() };
@@ -128,7 +133,7 @@ fn head(bits: &mut Bits<'_>) -> Option<(Head, (u32, u32))> {
     let unit_y = (2 - frames_only) * if head.chroma == 1 { 2 } else { 1 };
     let crop = |a: u32, b: u32, unit: u32| a.checked_add(b)?.checked_mul(unit);
     let size = (width.checked_sub(crop(left, right, unit_x)?)?, height.checked_sub(crop(top, bottom, unit_y)?)?);
-    Some((head, size))
+    Some((head, (width, height), size))
 }
 
 /// Skips what only the high profiles have, but for the kind of samples.
@@ -332,11 +337,17 @@ pub(crate) mod tests {
 
     /// A baseline parameter set without a word on display, level 0 for its zeros.
     pub(crate) fn bare((width, height): (u32, u32)) -> Vec<u8> {
+        let coded = (width.next_multiple_of(16), height.next_multiple_of(16));
+        cropped(coded, (width, height))
+    }
+
+    /// The same, of pictures of a coded size that are cut to another one.
+    pub(crate) fn cropped(coded: (u32, u32), (width, height): (u32, u32)) -> Vec<u8> {
         fn golomb(value: u32) -> Vec<u8> {
             let length = 32 - (value + 1).leading_zeros();
             (0..2 * length - 1).rev().map(|i| ((value + 1) >> i & 1) as u8).collect()
         }
-        let (columns, rows) = (width.div_ceil(16), height.div_ceil(16));
+        let (columns, rows) = (coded.0 / 16, coded.1 / 16);
         let mut bits: Vec<u8> =
             [66_u8, 0, 0].iter().flat_map(|byte| (0..8).rev().map(move |i| byte >> i & 1)).collect();
         bits.extend([0, 4, 2, 1].into_iter().flat_map(golomb));

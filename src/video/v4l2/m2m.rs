@@ -5,8 +5,9 @@ use std::{io, os::fd::AsRawFd, sync::Arc};
 use v4l::v4l_sys as raw;
 
 use super::{
-    FourCc, Given, Identity, MOST, Node, Shared, given,
+    FourCc, Given, Identity, Node, Shared, given,
     sys::{self, Access, BufferCall, Mapping},
+    word::{Queued, extent},
 };
 use crate::video::{decode::planes::Colour, frame_pace::Rate};
 
@@ -54,12 +55,7 @@ impl Identity {
 impl Node {
     /// The formats of a queue.
     pub(crate) fn formats(&self, side: Side) -> Vec<FourCc> {
-        let format = |index| {
-            let mut format: raw::v4l2_fmtdesc = sys::zeroed();
-            (format.index, format.type_) = (index, side.buffer_type());
-            self.fd.call(&sys::ENUM_FMT, &mut format).ok().map(|()| FourCc(format.pixelformat))
-        };
-        (0..MOST).map_while(format).collect()
+        self.enumerated(side.buffer_type()).collect()
     }
 
     /// Asks for the format of a queue; the driver answers with what it makes of it.
@@ -119,6 +115,7 @@ pub(crate) struct Queue {
     memory: u32,
     /// Of each buffer of the driver's own memory, the pieces.
     buffers: Vec<Vec<Mapping>>,
+    queued: Queued,
     count: usize,
 }
 
@@ -162,7 +159,7 @@ impl Queue {
         node.fd.call(&sys::REQBUFS, &mut request)?;
         let count = request.count.min(raw::VIDEO_MAX_FRAME) as usize;
         // From here on dropping the queue gives everything back.
-        let queue = Self { node, side, memory, buffers: Vec::new(), count };
+        let queue = Self { node, side, memory, buffers: Vec::new(), queued: Queued::new(count), count };
         if queue.count == 0 { Err(io::Error::from(io::ErrorKind::OutOfMemory)) } else { Ok(queue) }
     }
 
@@ -188,12 +185,12 @@ impl Queue {
     }
 
     /// Gives a buffer to the driver; of a raw picture so many bytes of each piece, with a time stamp in microseconds.
-    pub(crate) fn put(&self, index: u32, lengths: &[usize], stamp: i64) -> io::Result<()> {
+    pub(crate) fn put(&mut self, index: u32, lengths: &[usize], stamp: i64) -> io::Result<()> {
         self.queue(index, stamp, |n, plane| plane.bytesused = lengths.get(n).map_or(0, |length| *length as u32))
     }
 
     /// Lends a picture in another device's memory to the driver.
-    pub(crate) fn lend(&self, index: u32, pieces: &[Shared], lengths: &[usize], stamp: i64) -> io::Result<()> {
+    pub(crate) fn lend(&mut self, index: u32, pieces: &[Shared], lengths: &[usize], stamp: i64) -> io::Result<()> {
         self.queue(index, stamp, |n, plane| {
             let (Some(piece), Some(length)) = (pieces.get(n), lengths.get(n)) else { return };
             plane.m.fd = piece.fd.as_raw_fd();
@@ -201,33 +198,38 @@ impl Queue {
         })
     }
 
-    fn queue(&self, index: u32, stamp: i64, fill: impl Fn(usize, &mut raw::v4l2_plane)) -> io::Result<()> {
+    fn queue(&mut self, index: u32, stamp: i64, fill: impl Fn(usize, &mut raw::v4l2_plane)) -> io::Result<()> {
         let (mut buffer, mut planes) = self.blank(index);
         planes.iter_mut().enumerate().for_each(|(n, plane)| fill(n, plane));
         buffer.field = raw::v4l2_field_V4L2_FIELD_NONE;
         // 32 or 64 bits, as the board has it.
         buffer.timestamp.tv_sec = (stamp / 1_000_000) as _;
         buffer.timestamp.tv_usec = (stamp % 1_000_000) as _;
-        self.node.fd.buffer(BufferCall::Queue, &mut buffer, Some(&mut planes))
+        self.node.fd.buffer(BufferCall::Queue, &mut buffer, Some(&mut planes))?;
+        self.queued.give(index);
+        Ok(())
     }
 
     /// A buffer the driver is done with, `None` where there is none yet.
-    pub(crate) fn take(&self) -> io::Result<Option<Done>> {
+    pub(crate) fn take(&mut self) -> io::Result<Option<Done>> {
         let (mut buffer, mut planes) = self.blank(0);
         match self.node.fd.buffer(BufferCall::Dequeue, &mut buffer, Some(&mut planes)) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(e) => return Err(e),
         }
-        // The kernel checks the index; a wrong one would be its fault, and must not be our end.
-        if buffer.index as usize >= self.count {
-            return Err(io::Error::other("the driver gave a buffer that it does not have"));
-        }
+        self.queued.take(buffer.index).map_err(io::Error::other)?;
+        let length = self.buffers.get(buffer.index as usize).and_then(|pieces| pieces.first()).map(Mapping::len);
+        let used = match length {
+            Some(length) => extent(planes[0].data_offset, planes[0].bytesused, length),
+            // A picture in another device's memory: nothing is read of it.
+            None => Ok((0, 0)),
+        };
         let (seconds, micros): (i64, i64) = (buffer.timestamp.tv_sec as _, buffer.timestamp.tv_usec as _);
         Ok(Some(Done {
             index: buffer.index,
-            used: (planes[0].data_offset as usize, planes[0].bytesused as usize),
-            flagged: buffer.flags & raw::V4L2_BUF_FLAG_ERROR != 0,
+            flagged: used.is_err() || buffer.flags & raw::V4L2_BUF_FLAG_ERROR != 0,
+            used: used.unwrap_or_default(),
             stamp: seconds.saturating_mul(1_000_000).saturating_add(micros),
         }))
     }

@@ -5,6 +5,7 @@ mod m2m;
 mod stream;
 mod sys;
 mod wait;
+mod word;
 
 use std::{
     io,
@@ -146,13 +147,7 @@ impl Node {
     /// Everything the node can deliver.
     pub(crate) fn offers(&self, planarity: Planarity) -> Vec<Offer> {
         let mut offers = Vec::new();
-        for index in 0..MOST {
-            let mut format: raw::v4l2_fmtdesc = sys::zeroed();
-            (format.index, format.type_) = (index, planarity.buffer_type());
-            if self.fd.call(&sys::ENUM_FMT, &mut format).is_err() {
-                break;
-            }
-            let fourcc = FourCc(format.pixelformat);
+        for fourcc in self.enumerated(planarity.buffer_type()) {
             if offers.iter().any(|offer: &Offer| offer.fourcc == fourcc) {
                 // Said twice, and its sizes would be, too.
                 continue;
@@ -164,14 +159,23 @@ impl Node {
         offers
     }
 
+    /// The formats of one kind of buffers.
+    fn enumerated(&self, kind: u32) -> impl Iterator<Item = FourCc> {
+        word::listed(MOST, move |index| {
+            let mut format: raw::v4l2_fmtdesc = sys::zeroed();
+            (format.index, format.type_) = (index, kind);
+            self.fd.call(&sys::ENUM_FMT, &mut format).ok().map(|()| FourCc(format.pixelformat))
+        })
+    }
+
     fn sizes(&self, fourcc: FourCc) -> Sizes {
         let mut listed = Vec::new();
-        for index in 0..MOST_SIZES {
+        let next = |index| {
             let mut size: raw::v4l2_frmsizeenum = sys::zeroed();
             (size.index, size.pixel_format) = (index, fourcc.0);
-            if self.fd.call(&sys::ENUM_FRAMESIZES, &mut size).is_err() {
-                break;
-            }
+            self.fd.call(&sys::ENUM_FRAMESIZES, &mut size).ok().map(|()| size)
+        };
+        for size in word::listed(MOST_SIZES, next) {
             let [width, height] = sys::frame_size(&size);
             if size.type_ != raw::v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE {
                 // Rates are asked for at the largest size: what it can do, smaller ones can.
@@ -187,13 +191,13 @@ impl Node {
 
     fn rates(&self, fourcc: FourCc, (width, height): (u32, u32)) -> Rates {
         let mut listed = Vec::new();
-        for index in 0..MOST_SIZES {
+        let next = |index| {
             let mut interval: raw::v4l2_frmivalenum = sys::zeroed();
             (interval.index, interval.pixel_format) = (index, fourcc.0);
             (interval.width, interval.height) = (width, height);
-            if self.fd.call(&sys::ENUM_FRAMEINTERVALS, &mut interval).is_err() {
-                break;
-            }
+            self.fd.call(&sys::ENUM_FRAMEINTERVALS, &mut interval).ok().map(|()| interval)
+        };
+        for interval in word::listed(MOST_SIZES, next) {
             let [shortest, longest] = sys::interval(&interval).map(|(n, d)| Rate::checked(d, n));
             if interval.type_ == raw::v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE {
                 listed.extend(shortest);
@@ -232,6 +236,14 @@ impl Node {
         }
         self.fd.call(&sys::S_FMT, &mut format)?;
         Ok(given(&sys::layout(&format)))
+    }
+
+    /// What has become of a format that was settled on, where that is another one now and the driver tells.
+    pub(crate) fn changed(&self, planarity: Planarity, settled: &Given) -> Option<String> {
+        let mut format: raw::v4l2_format = sys::zeroed();
+        format.type_ = planarity.buffer_type();
+        self.fd.call(&sys::G_FMT, &mut format).ok()?;
+        word::changed(settled, &given(&sys::layout(&format)))
     }
 
     /// Asks for a rate; gives the one the driver settled on, `None` where it does not say.
@@ -315,7 +327,7 @@ fn given(layout: &sys::PixelLayout) -> Given {
             size: (pix.width, pix.height),
             strides: vec![pix.bytesperline as usize],
             lengths: vec![pix.sizeimage as usize],
-            colour: colour(pix.colorspace, encoding, pix.quantization),
+            colour: word::colour(pix.colorspace, encoding, pix.quantization),
             interlaced: pix.field > raw::v4l2_field_V4L2_FIELD_NONE,
         },
         sys::PixelLayout::Multi(pix) => {
@@ -328,26 +340,10 @@ fn given(layout: &sys::PixelLayout) -> Given {
                 size: (pix.width, pix.height),
                 strides: each(|plane| plane.bytesperline),
                 lengths: each(|plane| plane.sizeimage),
-                colour: colour(pix.colorspace, encoding, u32::from(pix.quantization)),
+                colour: word::colour(pix.colorspace, encoding, u32::from(pix.quantization)),
                 interlaced: pix.field > raw::v4l2_field_V4L2_FIELD_NONE,
             }
         }
-    }
-}
-
-/// What numbers mean, by the rules of the kernel's defaults (`V4L2_MAP_YCBCR_ENC_DEFAULT`, `V4L2_MAP_QUANTIZATION_DEFAULT`).
-fn colour(space: u32, encoding: u32, quantization: u32) -> Colour {
-    let hd_space =
-        matches!(space, raw::v4l2_colorspace_V4L2_COLORSPACE_REC709 | raw::v4l2_colorspace_V4L2_COLORSPACE_DCI_P3);
-    Colour {
-        bt709: match encoding {
-            raw::v4l2_ycbcr_encoding_V4L2_YCBCR_ENC_DEFAULT => hd_space,
-            other => other == raw::v4l2_ycbcr_encoding_V4L2_YCBCR_ENC_709,
-        },
-        full_range: match quantization {
-            raw::v4l2_quantization_V4L2_QUANTIZATION_DEFAULT => space == raw::v4l2_colorspace_V4L2_COLORSPACE_JPEG,
-            other => other == raw::v4l2_quantization_V4L2_QUANTIZATION_FULL_RANGE,
-        },
     }
 }
 
@@ -386,16 +382,6 @@ mod tests {
                 (result, _) => panic!("{capabilities:x}: {result:?}"),
             }
         }
-    }
-
-    #[test]
-    fn colours_follow_the_kernels_defaults() {
-        let jpeg = raw::v4l2_colorspace_V4L2_COLORSPACE_JPEG;
-        assert_eq!(colour(jpeg, 0, 0), Colour::JPEG);
-        assert_eq!(colour(raw::v4l2_colorspace_V4L2_COLORSPACE_REC709, 0, 0), Colour::HD);
-        assert_eq!(colour(raw::v4l2_colorspace_V4L2_COLORSPACE_SRGB, 0, 0), Colour::default());
-        assert_eq!(colour(raw::v4l2_colorspace_V4L2_COLORSPACE_SRGB, 2, 1), Colour { bt709: true, full_range: true });
-        assert_eq!(colour(jpeg, 0, 2), Colour::default());
     }
 
     #[test]

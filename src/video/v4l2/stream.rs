@@ -7,6 +7,7 @@ use v4l::v4l_sys as raw;
 use super::{
     Node, Planarity,
     sys::{self, Access, BufferCall, Mapping},
+    word::{Queued, extent},
 };
 use crate::clock::Mono;
 
@@ -22,6 +23,7 @@ pub(crate) struct Stream {
     planarity: Planarity,
     /// For each buffer, its pieces of memory.
     buffers: Vec<Vec<Mapping>>,
+    queued: Queued,
     sequence: Option<u32>,
 }
 
@@ -40,8 +42,8 @@ pub(crate) struct Buffer {
     pub(crate) index: u32,
     /// Where the picture begins and ends in each piece of memory.
     pub(crate) used: Vec<(usize, usize)>,
-    /// Whether the driver says the picture is broken.
-    pub(crate) flagged: bool,
+    /// Why the picture is not to be used: the driver says that it is broken, or says what cannot be.
+    pub(crate) wrong: Option<String>,
     /// Pictures lost between the one before and this one.
     pub(crate) lost: u32,
     /// When it was captured.
@@ -59,7 +61,7 @@ impl Stream {
         request.memory = raw::v4l2_memory_V4L2_MEMORY_MMAP;
         node.fd.call(&sys::REQBUFS, &mut request)?;
         // From here on dropping the stream gives everything back.
-        let mut stream = Self { node, planarity, buffers: Vec::new(), sequence: None };
+        let mut stream = Self { node, planarity, buffers: Vec::new(), queued: Queued::default(), sequence: None };
         for index in 0..request.count.min(raw::VIDEO_MAX_FRAME) {
             let buffer = stream.map(index)?;
             stream.buffers.push(buffer);
@@ -67,6 +69,7 @@ impl Stream {
         if stream.buffers.len() < 2 {
             return Err(io::Error::from(io::ErrorKind::OutOfMemory));
         }
+        stream.queued = Queued::new(stream.buffers.len());
         for index in 0..stream.buffers.len() as u32 {
             stream.queue(index)?;
         }
@@ -82,21 +85,24 @@ impl Stream {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(e) => return Err(e),
         }
-        let used = match &planes {
-            None => vec![(0, buffer.bytesused as usize)],
-            // `bytesused` counts what `data_offset` skips.
-            Some(planes) => planes.iter().map(|plane| (plane.data_offset as usize, plane.bytesused as usize)).collect(),
+        self.queued.take(buffer.index).map_err(io::Error::other)?;
+        let pieces = self.buffers.get(buffer.index as usize).map_or(&[][..], Vec::as_slice);
+        let lengths = pieces.iter().map(Mapping::len);
+        let used: Result<_, String> = match &planes {
+            None => lengths.take(1).map(|length| extent(0, buffer.bytesused, length)).collect(),
+            Some(planes) => {
+                lengths.zip(planes).map(|(length, plane)| extent(plane.data_offset, plane.bytesused, length)).collect()
+            }
         };
+        let (used, lie) = used.map_or_else(|lie| (Vec::new(), Some(lie)), |used| (used, None));
+        let flagged = buffer.flags & raw::V4L2_BUF_FLAG_ERROR != 0;
+        let wrong = lie.or_else(|| flagged.then(|| "the driver marked it as broken".to_owned()));
         let lost = lost(self.sequence.replace(buffer.sequence), buffer.sequence);
-        // The kernel checks the index; a wrong one would be its fault, and must not be our end.
-        if buffer.index as usize >= self.buffers.len() {
-            return Err(io::Error::other("the driver gave a buffer that it does not have"));
-        }
         let time = (buffer.timestamp.tv_sec, buffer.timestamp.tv_usec);
         Ok(Some(Buffer {
             index: buffer.index,
             used,
-            flagged: buffer.flags & raw::V4L2_BUF_FLAG_ERROR != 0,
+            wrong,
             lost,
             at: stamp(buffer.flags, time, Mono::now()),
             last: buffer.flags & raw::V4L2_BUF_FLAG_LAST != 0,
@@ -140,9 +146,11 @@ impl Stream {
         }
     }
 
-    fn queue(&self, index: u32) -> io::Result<()> {
+    fn queue(&mut self, index: u32) -> io::Result<()> {
         let (mut buffer, mut planes) = self.blank(index);
-        self.node.fd.buffer(BufferCall::Queue, &mut buffer, planes.as_mut())
+        self.node.fd.buffer(BufferCall::Queue, &mut buffer, planes.as_mut())?;
+        self.queued.give(index);
+        Ok(())
     }
 
     fn blank(&self, index: u32) -> (raw::v4l2_buffer, Option<[raw::v4l2_plane; sys::PLANES]>) {

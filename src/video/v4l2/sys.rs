@@ -97,6 +97,7 @@ requests! {
     ENUM_FRAMEINTERVALS: raw::v4l2_frmivalenum = vidioc::VIDIOC_ENUM_FRAMEINTERVALS;
     G_INPUT: i32 = vidioc::VIDIOC_G_INPUT;
     ENUM_INPUT: raw::v4l2_input = vidioc::VIDIOC_ENUMINPUT;
+    G_FMT: raw::v4l2_format = vidioc::VIDIOC_G_FMT;
     S_FMT: raw::v4l2_format = vidioc::VIDIOC_S_FMT;
     S_PARM: raw::v4l2_streamparm = vidioc::VIDIOC_S_PARM;
     REQBUFS: raw::v4l2_requestbuffers = vidioc::VIDIOC_REQBUFS;

@@ -35,6 +35,7 @@ use crate::{
     clock::Mono,
     config::Secret,
     feed::Evidence,
+    level::Level,
     media_source::Lease,
     protocol::{Candidate, sdp::Description},
     viewer::{
@@ -248,15 +249,16 @@ impl Peer {
         })
     }
 
-    /// Starts the pumps: frames flow as soon as DTLS is up. Dropping the leases is the peer's duty from here on.
-    pub async fn play(&self, video: Option<Lease>, audio: Option<Lease>) {
+    /// Starts the pumps: frames flow as soon as DTLS is up. Dropping the leases is the peer's duty from here on. `limit`
+    /// is the highest level of H.264 that the viewer takes; `None`: any.
+    pub async fn play(&self, video: Option<Lease>, audio: Option<Lease>, limit: Option<Level>) {
         if let (Some(out), Some(lease)) = (&self.video, video)
             && let Some(line) = self.line(out, "video/H264").await
         {
             let mut agreed = self.shared.agreed.lock().unwrap_or_else(PoisonError::into_inner);
             (agreed.picture, agreed.retransmission) = (line.number, line.retransmission);
             drop(agreed);
-            let line = out.start(line);
+            let line = out.start(line, limit);
             let pump = pump::video(
                 line,
                 lease,
@@ -270,7 +272,7 @@ impl Peer {
             && let Some(line) = self.line(out, "audio/opus").await
         {
             self.shared.agreed.lock().unwrap_or_else(PoisonError::into_inner).sound = line.number;
-            let line = out.start(line);
+            let line = out.start(line, None);
             let pump = pump::audio(
                 line,
                 lease,
@@ -280,6 +282,11 @@ impl Peer {
             );
             self.pumps.lock().unwrap_or_else(PoisonError::into_inner).spawn(pump);
         }
+    }
+
+    /// The level of the picture and the one that the viewer takes, while that is too high and none is sent.
+    pub fn beyond(&self) -> watch::Receiver<Option<(Level, Level)>> {
+        self.shared.beyond.subscribe()
     }
 
     /// What the session came to so far.
@@ -350,9 +357,9 @@ impl Peer {
 }
 
 impl OutgoingTrack {
-    fn start(&self, line: StreamParameters) -> pump::OutgoingStream {
+    fn start(&self, line: StreamParameters, limit: Option<Level>) -> pump::OutgoingStream {
         let track = RtpStream::new(line, random_u32() as u16, random_u32());
-        pump::OutgoingStream { track, out: Arc::clone(&self.track) }
+        pump::OutgoingStream { track, out: Arc::clone(&self.track), limit }
     }
 }
 

@@ -29,12 +29,14 @@ use rtc::{
     shared::{TransportContext, error::Error},
 };
 
+use tokio::sync::watch;
 use tracing::debug;
 
 use crate::{
     clock::Mono,
     config::Secret,
     feed::{EncoderRequests, Evidence, Network, NetworkReport},
+    level::Level,
     viewer::send::{
         burst::PendingBursts,
         pacer::Dropped,
@@ -75,6 +77,8 @@ pub(crate) struct SendShared {
     pub video: RtpClockAnchor,
     /// RTP time and capture time of the newest audio packet.
     pub audio: RtpClockAnchor,
+    /// The level of the picture and the one that the viewer takes, while that is too high and none is sent.
+    pub beyond: watch::Sender<Option<(Level, Level)>>,
     /// Frames that were dropped because the network was too slow.
     pub dropped: AtomicU64,
     /// Packets that were sent again.

@@ -19,6 +19,7 @@ use webrtc::media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStatic
 use crate::{
     clock::Mono,
     feed::{Evidence, FeedItem, Frame, Network, NetworkReport},
+    level::Level,
     media_source::Lease,
     viewer::send::{interceptor::SendShared, rtp_stream::RtpStream},
 };
@@ -61,6 +62,8 @@ pub(crate) struct OutgoingStream {
     pub track: RtpStream,
     /// The track of the peer connection.
     pub out: Arc<TrackLocalStaticRTP>,
+    /// The highest level of H.264 that the viewer takes; `None`: any.
+    pub limit: Option<Level>,
 }
 
 impl OutgoingStream {
@@ -128,6 +131,15 @@ pub(crate) async fn video(
         };
         let now = *transport_state.borrow();
         if let Some(FeedItem::Frame(frame)) = &next {
+            let beyond = beyond(frame.level, line.limit);
+            shared.beyond.send_if_modified(|told| std::mem::replace(told, beyond) != beyond);
+            if beyond.is_some() {
+                // Another key frame would ask for as much: none is wished for.
+                counts.skipped.fetch_add(1, Ordering::Relaxed);
+                held.take();
+                broken = true;
+                continue;
+            }
             let turn = keyframe_only.on(network.is_keyframe_only(), frame.key, Instant::now());
             if turn == FrameDecision::SkipAndRequestKeyframe {
                 requests.request_repair();
@@ -158,6 +170,12 @@ pub(crate) async fn video(
             requests.request_repair();
         }
     }
+}
+
+/// The level of a frame and the one that the viewer takes, if that is lower. Such a parameter set must not reach the
+/// viewer's decoder.
+fn beyond(level: Option<Level>, limit: Option<Level>) -> Option<(Level, Level)> {
+    level.zip(limit).filter(|(level, limit)| level > limit)
 }
 
 /// Whether the viewer may be gone. A keyframe costs all viewers, so none is requested for it.
@@ -303,8 +321,24 @@ mod tests {
     }
 
     #[test]
+    fn no_picture_beyond_the_level_that_was_agreed_on() {
+        let level = |idc| Some(Level::of([0x42, 0xe0, idc]));
+        for (picture, limit, is_beyond) in [
+            (level(31), None, false),
+            (level(52), None, false),
+            (level(30), level(31), false),
+            (level(31), level(31), false),
+            (level(32), level(31), true),
+            (level(10), level(9), false),
+            (None, level(10), false),
+        ] {
+            assert_eq!(beyond(picture, limit).is_some(), is_beyond, "{picture:?} {limit:?}");
+        }
+    }
+
+    #[test]
     fn what_is_held_begins_with_the_newest_key_frame_and_is_given_up_when_it_is_old() {
-        let frame = |ticks, key| Arc::new(Frame { payloads: vec![Bytes::new()], key, ticks, at: Mono(0) });
+        let frame = |ticks, key| Arc::new(Frame { payloads: vec![Bytes::new()], key, level: None, ticks, at: Mono(0) });
         let ticks = |held: &Prebuffer| held.0.iter().map(|f| f.ticks).collect::<Vec<_>>();
         let mut held = Prebuffer::default();
         assert!(!held.push(frame(1, false)), "before a key frame nothing is of use");

@@ -96,7 +96,7 @@ mod tests {
 
     fn frame(payloads: &[&'static [u8]], ticks: u64) -> Frame {
         let payloads = payloads.iter().map(|p| Bytes::from_static(p)).collect();
-        Frame { payloads, key: true, ticks, at: Mono(0) }
+        Frame { payloads, key: true, level: None, ticks, at: Mono(0) }
     }
 
     fn track() -> RtpStream {

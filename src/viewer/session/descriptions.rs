@@ -107,7 +107,7 @@ impl Session<'_> {
         self.life.handle(LifecycleEvent::Answered, Mono::now());
         let (video, audio) = std::mem::take(&mut self.leases);
         if video.is_some() || audio.is_some() {
-            self.peer.play(video, audio).await;
+            self.peer.play(video, audio, self.negotiation.level()).await;
         }
         for message in self.remote.describe(Some(ufrag), elsewhere, budget) {
             if let Err(refusal) = self.take_candidates(message).await {

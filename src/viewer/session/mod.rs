@@ -17,11 +17,13 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::{
     addresses::BoardAddresses,
     clock::Mono,
+    feed::Health,
+    level::Level,
     media_source::{Lease, MediaSource},
     meter,
     protocol::{
@@ -74,6 +76,8 @@ struct Session<'a> {
     /// The way of media that was told last.
     route: Option<String>,
     health: MediaHealthWatch,
+    /// The level of the picture, and the one that this viewer takes, where that is less.
+    beyond: watch::Receiver<Option<(Level, Level)>>,
     moved: watch::Receiver<BoardAddresses>,
 }
 
@@ -149,6 +153,7 @@ async fn open<'a>(
         own_restarts: VecDeque::new(),
         route: None,
         health,
+        beyond: peer.beyond(),
         moved: viewer.peers.moved.subscribe(),
         viewer,
     };
@@ -163,6 +168,11 @@ async fn open<'a>(
     session.order.remember(seq, said);
     session.replies.answers(None);
     Ok(session)
+}
+
+/// Why a viewer sees nothing of a picture that others see.
+fn too_high((needed, taken): (Level, Level)) -> String {
+    format!("the picture is of H.264 level {needed}, and this viewer said that it takes up to {taken}")
 }
 
 /// One more ICE restart, of `most` a minute.
@@ -196,6 +206,7 @@ impl Session<'_> {
                 () = sleep(wake.since(Mono::now())) => self.tick().await?,
                 () = self.peer.ended() => return Err(EndReason::Internal),
                 () = self.health.changed() => self.send_media().await,
+                Ok(()) = self.beyond.changed() => self.tell_beyond().await,
                 () = sleep_until(told + meter::period()) => {
                     debug!("viewer {}: so far {}", self.viewer.viewer, self.peer.summary().await);
                     told = Instant::now();
@@ -368,9 +379,23 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// The picture asks for more than the viewer takes, or no longer.
+    async fn tell_beyond(&mut self) {
+        let who = self.viewer.viewer.clone();
+        match *self.beyond.borrow_and_update() {
+            Some(levels) => warn!("viewer {who}: {}; it is sent none", too_high(levels)),
+            None => info!("viewer {who}: the picture is of a level again that it takes"),
+        }
+        self.send_media().await;
+    }
+
     async fn send_media(&mut self) {
-        let (media, route) = (SessionMedia::new(self.health.now(), self.negotiation.refused()), self.route.clone());
-        let (video_reason, audio_reason) = self.health.reasons();
+        let mut media = SessionMedia::new(self.health.now(), self.negotiation.refused());
+        let route = self.route.clone();
+        let (mut video_reason, audio_reason) = self.health.reasons();
+        if let Some(levels) = *self.beyond.borrow() {
+            (media.video, video_reason) = (Health::Stalled.into(), Some(too_high(levels)));
+        }
         self.replies.send(&Reply::Media { media, video_reason, audio_reason, route }).await;
     }
 }

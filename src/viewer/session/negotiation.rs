@@ -80,6 +80,11 @@ impl Negotiation {
         self.refused = refused;
     }
 
+    /// The highest level of H.264 that the viewer takes; `None`: any, or none is sent.
+    pub(crate) fn level(&self) -> Option<crate::level::Level> {
+        self.agreed.as_ref()?.lines.iter().find_map(|agreement| agreement.choice.level)
+    }
+
     /// The user fragment of the own description: the ICE generation of own candidates.
     pub(crate) fn own_ufrag(&self) -> &str {
         let lines = self.own.iter().flat_map(|own| &own.lines);
@@ -108,11 +113,7 @@ impl Negotiation {
         if let Some(agreed) = &self.agreed {
             return self.again(agreed, offer, budget, "offer");
         }
-        let wanted = |kind| match kind {
-            Kind::Video => self.media.video,
-            Kind::Audio => self.media.audio,
-            Kind::Other => false,
-        };
+        let wanted = |kind| [(Kind::Video, self.media.video), (Kind::Audio, self.media.audio)].contains(&(kind, true));
         let mut lines = Vec::new();
         for kind in [Kind::Video, Kind::Audio] {
             if let (true, Some((line, Use::Common(choice)))) = (wanted(kind), offer.best(kind)) {

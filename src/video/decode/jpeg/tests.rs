@@ -361,3 +361,17 @@ fn the_standard_tables_are_those_of_the_library() {
     };
     assert_eq!(tables(tidy.picture(&jpeg).unwrap()), tables(bare.picture(&without).unwrap()));
 }
+
+#[test]
+fn a_jpeg_that_is_longer_than_its_picture_is_not_looked_at() {
+    for (length, size, is_too_long) in [
+        (4 << 20, (1280, 720), false),
+        ((4 << 20) + 1, (1280, 720), true),
+        (20 << 20, (1280, 720), true),
+        (8 << 20, (3840, 2160), false),
+        (20 << 20, (3840, 2160), true),
+    ] {
+        assert_eq!(too_long(length, size).is_some(), is_too_long, "{length} {size:?}");
+    }
+    assert_eq!(too_long(20 << 20, (640, 480)), Some(Refusal("a JPEG of 20480 KiB; 4096 KiB are possible".into())));
+}

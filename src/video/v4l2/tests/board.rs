@@ -52,7 +52,7 @@ impl Encoder {
             true => Queue::imported(Arc::clone(&node), 4).unwrap(),
             false => Queue::mapped(Arc::clone(&node), Side::Raw, 3).unwrap(),
         };
-        let coded = Queue::mapped(Arc::clone(&node), Side::Coded, 4).unwrap();
+        let mut coded = Queue::mapped(Arc::clone(&node), Side::Coded, 4).unwrap();
         (0..coded.len() as u32).for_each(|index| coded.put(index, &[], 0).unwrap());
         raw.start().unwrap();
         coded.start().unwrap();
@@ -60,7 +60,7 @@ impl Encoder {
     }
 
     /// The next picture: its time stamp and its bytes; and which raw buffer is free again.
-    fn next(&self) -> (i64, Vec<u8>, u32) {
+    fn next(&mut self) -> (i64, Vec<u8>, u32) {
         let end = Mono::now() + PATIENCE;
         loop {
             assert!(Mono::now() < end, "no picture within {PATIENCE:?}");
@@ -114,7 +114,7 @@ fn from_camera(path: &Path, camera: &Path) {
     assert_eq!(node.set_format(planarity, FourCc::YU12, SIZE).unwrap().size, SIZE);
     let mut stream = Stream::start(Arc::clone(&node), planarity).unwrap();
     let memory = stream.export().unwrap();
-    let encoder = Encoder::start(path, true);
+    let mut encoder = Encoder::start(path, true);
     for n in 0..6_i64 {
         let end = Mono::now() + PATIENCE;
         let buffer = loop {

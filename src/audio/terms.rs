@@ -1,0 +1,97 @@
+//! The hardware parameters that a card settled on, and whether sound can be read with them. Pure. A card, or a plugin of
+//! alsa-lib in front of it, may report any number.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use alsa::pcm::Frames;
+
+use super::resample::RATES;
+
+/// Channels a card may have at most; more than any microphone array.
+const CHANNELS: RangeInclusive<u32> = 1..=32;
+/// The longest period and buffer. fanlight asks for 10 ms and 250 ms. ALSA's `dsnoop` has periods of 21 to 125 ms.
+const PERIOD_MAX: Duration = Duration::from_millis(500);
+const BUFFER_MAX: Duration = Duration::from_secs(60);
+
+/// What a card says that it gives. Frames are as ALSA counts them, and may be anything.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// Samples of a frame.
+    pub(super) channels: u32,
+    /// Frames a second.
+    pub(super) rate: u32,
+    /// Frames from one wake-up to the next.
+    pub(super) period: Frames,
+    /// Frames that it keeps.
+    pub(super) buffer: Frames,
+}
+
+/// Whether channels and rate can be used; the error says what the card has and what is possible.
+pub(super) fn check_samples(channels: u32, rate: u32) -> Result<(), String> {
+    if CHANNELS.contains(&channels) && RATES.contains(&rate) {
+        return Ok(());
+    }
+    Err(format!(
+        "device offers {channels} channels at {rate} Hz; {} to {} channels at {} to {} Hz can be used",
+        CHANNELS.start(),
+        CHANNELS.end(),
+        RATES.start(),
+        RATES.end(),
+    ))
+}
+
+/// Whether a card can be listened to; the error says what it has and what is possible.
+pub(super) fn check(terms: Terms) -> Result<(), String> {
+    let Terms { channels, rate, period, buffer } = terms;
+    check_samples(channels, rate)?;
+    // At most a minute at the highest rate: far below the limits of 32 bits.
+    let most = |time: Duration| (time.as_secs_f64() * f64::from(rate)) as Frames;
+    if !(1..=most(PERIOD_MAX)).contains(&period) {
+        return Err(format!(
+            "device offers a period of {period} frames; 1 to {} can be used at {rate} Hz",
+            most(PERIOD_MAX)
+        ));
+    }
+    if !(period..=most(BUFFER_MAX)).contains(&buffer) {
+        return Err(format!(
+            "device offers a buffer of {buffer} frames; {period}, which is its period, to {} can be used",
+            most(BUFFER_MAX)
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_sound_can_be_read_by_is_refused_with_the_reason() {
+        let good = Terms { channels: 1, rate: 48_000, period: 480, buffer: 12_000 };
+        for (terms, expected) in [
+            (good, None),
+            (Terms { channels: 32, rate: 192_000, ..good }, None),
+            (Terms { period: 1, buffer: 1, ..good }, None),
+            (Terms { period: 24_000, buffer: 24_000, ..good }, None),
+            (Terms { channels: 0, ..good }, Some("0 channels at 48000 Hz; 1 to 32 channels at ")),
+            (Terms { channels: 33, ..good }, Some("33 channels")),
+            (Terms { channels: u32::MAX, ..good }, Some("4294967295 channels")),
+            (Terms { rate: 1_000_000, ..good }, Some("1 channels at 1000000 Hz; ")),
+            (Terms { rate: 0, ..good }, Some("at 0 Hz")),
+            (Terms { period: 0, ..good }, Some("a period of 0 frames; 1 to 24000 can be used at 48000 Hz")),
+            (Terms { period: -1, ..good }, Some("a period of -1 frames")),
+            (Terms { period: 24_001, buffer: 1 << 20, ..good }, Some("a period of 24001 frames")),
+            (Terms { period: Frames::MAX, ..good }, Some("a period of")),
+            (Terms { buffer: 0, ..good }, Some("a buffer of 0 frames; 480, which is its period, to 2880000")),
+            (Terms { buffer: 479, ..good }, Some("a buffer of 479 frames")),
+            (Terms { buffer: Frames::MAX, ..good }, Some("a buffer of")),
+            (Terms { buffer: Frames::MIN, ..good }, Some("a buffer of")),
+        ] {
+            match (check(terms), expected) {
+                (Ok(()), None) => {}
+                (Err(why), Some(part)) => assert!(why.contains(part), "{terms:?}: {why}"),
+                (found, _) => panic!("{terms:?}: {found:?}"),
+            }
+        }
+    }
+}
