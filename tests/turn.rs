@@ -1,6 +1,9 @@
 //! Relays by UDP, TCP and TLS, against coturn: two peer connections that meet over one.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use fanlight::{
     config::{IceLogin, IceServer, Login, Secret, Webrtc},
@@ -10,7 +13,7 @@ use fanlight::{
 };
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
-use crate::rig::{FANLIGHT, Mosquitto, Relay, Turn, free_port, login, within};
+use crate::rig::{FANLIGHT, Liar, Lie, Mosquitto, Relay, Turn, address, challenge, error, free_port, login, within};
 
 /// A peer connection and what it tells.
 struct End {
@@ -163,6 +166,91 @@ async fn a_server_that_does_not_answer_holds_up_no_other() {
     let (alone, beside) = (open(vec![good()]).await, open([&dead[..], &[good()]].concat()).await);
     // The 200 ms that are promised, and air for a busy machine.
     assert!(beside < alone + Duration::from_millis(600), "{alone:?} alone, {beside:?} beside dead servers");
+}
+
+/// Allocate, and the answers to it; Binding, and its good answer.
+const ALLOCATE: u16 = 0x0003;
+const ALLOCATED: u16 = 0x0103;
+const NOT_ALLOCATED: u16 = 0x0113;
+const BOUND: u16 = 0x0101;
+const RELAYED: u16 = 0x16;
+const MAPPED: u16 = 0x20;
+const LIFETIME: u16 = 0x0d;
+
+/// What bad servers answer, each by its name.
+const LIES: [(&str, Lie); 7] = [
+    ("to another server, for ever", |kind, _| (kind | 0x0110, vec![error(300), address(0x8023, [127, 0, 0, 1], 9)])),
+    ("an error", |kind, _| (kind | 0x0110, vec![error(500)])),
+    ("a login is asked for again and again", |kind, _| (kind | 0x0110, challenge())),
+    ("a login is asked for in no words", |_, _| {
+        (NOT_ALLOCATED, vec![error(401), (0x14, vec![0xff]), (0x15, vec![0xfe])])
+    }),
+    ("a relay nowhere", |_, signed| match signed {
+        true => (ALLOCATED, vec![address(RELAYED, [0; 4], 50_000), (LIFETIME, vec![0, 0, 2, 88])]),
+        false => (NOT_ALLOCATED, challenge()),
+    }),
+    ("a relay for no time", |_, signed| match signed {
+        true => (ALLOCATED, vec![address(RELAYED, [127, 0, 0, 1], 50_000), (LIFETIME, vec![0; 4])]),
+        false => (NOT_ALLOCATED, challenge()),
+    }),
+    ("a board that is nowhere", |kind, _| match kind {
+        ALLOCATE => (NOT_ALLOCATED, vec![error(500)]),
+        _ => (BOUND, vec![address(MAPPED, [0; 4], 9)]),
+    }),
+];
+
+/// Opens a connection and lets it gather until there is a relay, or for two seconds where there will be none.
+async fn gathers(peers: &Arc<PeerFactory>, has_relay: bool) {
+    let (events, mut tell) = mpsc::channel(64);
+    let wanted = Wanted { video: false, audio: true, talk: false };
+    let peer = Box::pin(peers.open("anna", wanted, events)).await.unwrap();
+    peer.offer(false).await.unwrap();
+    let relay = async {
+        while let Some(event) = tell.recv().await {
+            if matches!(event, PeerEvent::Candidate(candidate) if candidate.candidate.contains("typ relay")) {
+                return;
+            }
+        }
+    };
+    let found = timeout(Duration::from_secs(if has_relay { 20 } else { 2 }), relay).await;
+    assert_eq!(found.is_ok(), has_relay);
+    peer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_answers_badly_is_asked_a_few_times_and_then_left_alone_for_a_while() {
+    let turn = Turn::start(&[]).await;
+    for (what, lie) in LIES {
+        let liar = Liar::start(lie).await;
+        let url = match what {
+            "a board that is nowhere" => format!("stun:127.0.0.1:{}", liar.port),
+            _ => format!("turn:127.0.0.1:{}", liar.port),
+        };
+        let bad = IceServer { urls: vec![url], login: login("hose"), ca_file: None };
+        let good = turn.server(turn.url("udp", "127.0.0.1"), login("hose"));
+        let own = turn.server(format!("stun:127.0.0.1:{}", turn.port), IceLogin::None);
+        let servers = vec![bad.clone(), own, good];
+        let peers = PeerFactory::new(&Webrtc { ice_servers: servers, ..near("127.0.0.1") }, false).unwrap();
+        let left_alone = async {
+            loop {
+                let before = liar.asked();
+                gathers(&peers, true).await;
+                if before > 0 && liar.asked() == before {
+                    break;
+                }
+            }
+        };
+        within(40, &format!("{what}: it is left alone"), left_alone).await;
+        assert!(liar.asked() <= 20, "{what}: it was asked {} times", liar.asked());
+        // A new configuration is tried at once, and where there is no other it is used all the same.
+        peers.configure(Webrtc { ice_servers: vec![bad], ..near("127.0.0.1") });
+        for _ in 0..2 {
+            let before = liar.asked();
+            gathers(&peers, false).await;
+            let asked = liar.asked() - before;
+            assert!((1..=20).contains(&asked), "{what}: it was asked {asked} times where there is no other");
+        }
+    }
 }
 
 #[tokio::test]

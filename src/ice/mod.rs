@@ -5,6 +5,7 @@ mod dial;
 mod framing;
 pub(crate) mod fuzz;
 mod login;
+mod marks;
 mod names;
 mod probe;
 mod turn_stream;
@@ -18,10 +19,17 @@ use std::{
 
 use futures_util::future::join_all;
 use rtc::peer_connection::transport::RTCIceServer;
+use tracing::warn;
 
 use self::{command::CommandServers, dial::Trust, login::login, names::Names, turn_stream::TurnServer};
-pub use self::{probe::Proof, turn_stream::TurnStream, url::Url};
+pub use self::{
+    marks::{Marks, refusal},
+    probe::Proof,
+    turn_stream::TurnStream,
+    url::Url,
+};
 use crate::{
+    clock::Mono,
     config::{IceServer, Webrtc},
     protocol,
 };
@@ -41,6 +49,8 @@ pub struct Ice {
     names: Names,
     printed: CommandServers,
     trust: Arc<Trust>,
+    /// Servers that answered badly.
+    pub marks: Arc<Marks>,
 }
 
 /// What one URL of a server came to.
@@ -72,6 +82,33 @@ pub struct ResolvedServers {
     pub relays: Vec<Relay>,
     /// Servers that are left out, each with a reason.
     pub missing: Vec<(Url, String)>,
+    /// Which server is where.
+    pub places: Vec<(SocketAddr, Url)>,
+}
+
+/// The servers of one session, by the places where the stack asks them.
+#[derive(Debug, Default)]
+pub struct SessionServers {
+    /// Which is where.
+    pub places: Vec<(SocketAddr, Url)>,
+    /// What is known of all.
+    pub marks: Arc<Marks>,
+}
+
+impl SessionServers {
+    /// The server at `place` did what it is there for, or something else, which is logged once.
+    pub fn note(&self, place: SocketAddr, deed: Result<(), String>) {
+        for (_, url) in self.places.iter().filter(|(at, _)| *at == place) {
+            match &deed {
+                Ok(()) => self.marks.good(url),
+                Err(why) if self.marks.bad(url, why, Mono::now()) => {
+                    let what = if url.turn { "relay" } else { "address" };
+                    warn!("no {what} from {url}: {why}; for 60 s new sessions do without it, unless there is no other");
+                }
+                Err(_) => {}
+            }
+        }
+    }
 }
 
 impl Ice {
@@ -93,22 +130,26 @@ impl Ice {
         let servers: Vec<_> = config.ice_servers.iter().cloned().chain(printed.iter().map(sparing)).collect();
         let urls: Vec<Vec<Url>> =
             servers.iter().map(|server| server.urls.iter().filter_map(|url| Url::parse(url).ok()).collect()).collect();
-        let hosts: Vec<&str> = urls.iter().flatten().map(|url| url.host.as_str()).collect();
-        let mut addresses = self.names.addresses(&hosts, PATIENCE).await.into_iter();
+        let all: Vec<&Url> = urls.iter().flatten().collect();
+        let hosts: Vec<&str> = all.iter().map(|url| url.host.as_str()).collect();
+        let addresses = self.names.addresses(&hosts, PATIENCE).await;
+        let places: Vec<_> = all.iter().zip(addresses).map(|(url, found)| places(url, found, config)).collect();
+        // One that answers badly is not left out in favour of one that cannot be found.
+        let usable: Vec<&Url> = all.iter().zip(&places).filter(|(_, at)| at.is_ok()).map(|(url, _)| *url).collect();
+        let mut left_out = self.marks.left_out(&usable, Mono::now()).into_iter();
+        let mut places = places.into_iter().map(|at| match at.map(|at| (at, left_out.next().flatten())) {
+            Ok((_, Some(why))) => Err(why),
+            Ok((at, None)) => Ok(at),
+            Err(why) => Err(why),
+        });
         let (mut resolved, now) = (ResolvedServers::default(), SystemTime::now());
-        for (server, urls) in servers.iter().zip(urls) {
+        for (server, urls) in servers.iter().zip(&urls) {
             let mut found = Vec::new();
-            for (url, addresses) in urls.into_iter().zip(addresses.by_ref()) {
-                let known = !addresses.is_empty();
-                let addresses = usable(addresses, config);
-                let way = match (addresses.is_empty(), known) {
-                    (true, false) => Err(format!("no address is known of {}", url.host)),
-                    (true, true) => Err(format!("{} has no address of a family that is in use", url.host)),
-                    (false, _) => self.way(&url, addresses, server, config),
-                };
-                match way {
+            for (url, at) in urls.iter().cloned().zip(places.by_ref()) {
+                match at.and_then(|at| self.way(&url, at, server, config)) {
                     Ok((places, stream)) => {
                         found.extend(places.iter().map(|place| url.at(*place)));
+                        resolved.places.extend(places.iter().map(|place| (*place, url.clone())));
                         if url.turn {
                             resolved.relays.push(Relay { url, places, stream });
                         }
@@ -224,6 +265,17 @@ impl Ice {
         };
         tokio::join!(printed, names);
         std::future::pending().await
+    }
+}
+
+/// The addresses of a server that may be used, or why there are none.
+fn places(url: &Url, addresses: Vec<IpAddr>, config: &Webrtc) -> Result<Vec<IpAddr>, String> {
+    let known = !addresses.is_empty();
+    let addresses = usable(addresses, config);
+    match (addresses.is_empty(), known) {
+        (true, false) => Err(format!("no address is known of {}", url.host)),
+        (true, true) => Err(format!("{} has no address of a family that is in use", url.host)),
+        (false, _) => Ok(addresses),
     }
 }
 

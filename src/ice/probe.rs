@@ -15,7 +15,7 @@ use rtc::{
 };
 use tokio::{net::UdpSocket, time::timeout};
 
-use super::{framing::error_code, turn_stream::TurnStream};
+use super::{framing::error_code, marks::refusal, turn_stream::TurnStream};
 use crate::config::Login;
 
 /// How long a server may take for one answer; a TLS handshake over a slow link is the longest.
@@ -199,11 +199,8 @@ impl<'a> TurnClient<'a> {
             return fault;
         }
         match (self.refused, said) {
-            (Some(401), Some(_)) => "it refuses the user or the password (401); check both, and this board's clock where logins are made of a secret".to_owned(),
-            (Some(403), _) => "it forbids it (403)".to_owned(),
-            (Some(441), _) => "it wants another user (441)".to_owned(),
-            (Some(486), _) => "this user has all the relays it may have (486)".to_owned(),
-            (Some(508), _) => "it has no relay to give (508)".to_owned(),
+            (Some(401), None) => silence(self.place),
+            (Some(code), _) => refusal(code),
             (_, Some(said)) => said,
             (_, None) => silence(self.place),
         }

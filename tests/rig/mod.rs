@@ -3,6 +3,7 @@
 mod board;
 mod certificates;
 mod daemon;
+mod liar;
 mod log;
 mod mosquitto;
 mod mqtt;
@@ -17,6 +18,7 @@ pub use self::{
     board::{Board, at, over, request},
     certificates::Authority,
     daemon::{Daemon, FANLIGHT},
+    liar::{Liar, Lie, address, challenge, error},
     log::Log,
     mosquitto::{Listener, Mosquitto, Watcher, mosquitto_pub},
     mqtt::{Client, Version},

@@ -20,7 +20,7 @@ use crate::{
     addresses::BoardAddresses,
     clock::Mono,
     config::Webrtc,
-    ice::Ice,
+    ice::{Ice, SessionServers},
     protocol::Wanted,
     viewer::{
         peer::{
@@ -88,6 +88,7 @@ impl PeerFactory {
 
     /// Takes new settings; connections that are open keep theirs.
     pub fn configure(&self, config: Webrtc) {
+        self.ice.marks.forget();
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
@@ -121,6 +122,8 @@ impl PeerFactory {
         let transport_state = watch::Sender::new(TransportState::default());
         let gathered = watch::Sender::new(false);
         let servers = std::mem::take(&mut resolved.servers);
+        let places = std::mem::take(&mut resolved.places);
+        let asked = Arc::new(SessionServers { places, marks: Arc::clone(&self.ice.marks) });
         let relays = Relays { resolved, gained: Arc::default() };
         let (found, public) = (Arc::clone(&relays.gained), config.public_addresses.clone());
         let handler = PeerEventHandler::new(events, transport_state.clone(), gathered.clone(), found, public.clone());
@@ -142,6 +145,7 @@ impl PeerFactory {
                 viewer.to_owned(),
                 Arc::clone(&shared),
                 Arc::clone(&filter),
+                asked,
                 ended.clone(),
             )))
             .with_handler(Arc::new(handler))

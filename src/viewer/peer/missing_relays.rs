@@ -5,7 +5,9 @@ use std::sync::{Arc, PoisonError};
 use tracing::{info, warn};
 
 use crate::{
+    clock::Mono,
     config::Id,
+    ice::Url,
     protocol,
     viewer::peer::{
         factory::PeerFactory,
@@ -14,7 +16,8 @@ use crate::{
 };
 
 impl PeerFactory {
-    /// All candidates are there: looks for the reason of each relay that is not among them, and says it once.
+    /// All candidates are there: looks for the reason of each relay that is not among them, and logs it once. A bad answer
+    /// was logged when it came. A server that was silent is asked again, and new sessions do without it for 60 s.
     pub(crate) fn log_missing_relays(self: &Arc<Self>, relays: &Relays) {
         let missing = relays.missing();
         {
@@ -33,21 +36,29 @@ impl PeerFactory {
         let some = missing.len() < relays.resolved.relays.len() + relays.resolved.missing.len();
         tokio::spawn(async move {
             let config = factory.config();
-            let (findings, _) = factory.ice.examine(&config, |url| missing.contains(&url.to_string())).await;
-            let told: Vec<_> = findings
-                .iter()
-                .map(|finding| match &finding.outcome {
-                    Ok(_) => format!("no relay from {}: it gave none in time, and gives one now", finding.url),
-                    Err(why) => format!("no relay from {}: {why}", finding.url),
-                })
-                .collect();
+            let marks = &factory.ice.marks;
+            let known = |url: &Url| Some(format!("no relay from {url}: {}", marks.why(url, Mono::now())?));
+            let known: Vec<_> = missing.iter().filter_map(known).collect();
+            let is_asked = |url: &Url| missing.contains(url) && marks.why(url, Mono::now()).is_none();
+            let (findings, _) = factory.ice.examine(&config, is_asked).await;
+            let asked = findings.iter().map(|finding| match &finding.outcome {
+                Ok(_) => format!("no relay from {}: it gave none in time, and gives one now", finding.url),
+                Err(why) => {
+                    marks.bad(&finding.url, why, Mono::now());
+                    format!("no relay from {}: {why}", finding.url)
+                }
+            });
+            let asked: Vec<_> = asked.collect();
             let meanwhile = match (some, config.relay_only) {
                 (true, _) => "the other relays are used",
                 (false, true) => "nobody can watch (relay_only)",
                 (false, false) => "only direct paths are tried",
             };
-            warn!("{}; until then {meanwhile}", told.join("; "));
-            factory.missed.lock().unwrap_or_else(PoisonError::into_inner).words = Some(told.join("; "));
+            if !asked.is_empty() {
+                warn!("{}; until then {meanwhile}", asked.join("; "));
+            }
+            let words = [known, asked].concat().join("; ");
+            factory.missed.lock().unwrap_or_else(PoisonError::into_inner).words = Some(words);
         });
     }
 

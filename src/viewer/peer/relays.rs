@@ -42,7 +42,7 @@ impl RelayOrigins {
 /// What was said of servers that give no relay: once, until that changes.
 #[derive(Debug, Default)]
 pub(crate) struct MissingRelays {
-    pub(crate) servers: Vec<String>,
+    pub(crate) servers: Vec<Url>,
     pub(crate) words: Option<String>,
 }
 
@@ -62,10 +62,10 @@ impl Relays {
     }
 
     /// Those that gave none.
-    pub(crate) fn missing(&self) -> Vec<String> {
+    pub(crate) fn missing(&self) -> Vec<Url> {
         let gave = |relay: &&Relay| relay.places.iter().any(|place| self.gained.has(&relay.url.at(*place)));
-        let asked = self.resolved.relays.iter().filter(|relay| !gave(relay)).map(|relay| relay.url.to_string());
-        asked.chain(self.resolved.missing.iter().filter(|(url, _)| url.turn).map(|(url, _)| url.to_string())).collect()
+        let asked = self.resolved.relays.iter().filter(|relay| !gave(relay)).map(|relay| &relay.url);
+        asked.chain(self.resolved.missing.iter().filter(|(url, _)| url.turn).map(|(url, _)| url)).cloned().collect()
     }
 }
 

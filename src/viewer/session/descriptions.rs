@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::digest;
 use tracing::{debug, info};
 
-use super::{Session, count_restart};
+use super::{GATHERING, Session, count_restart};
 use crate::{
     clock::Mono,
     protocol::{ErrorName, Refusal, Reply, Wanted, candidate::CandidateBudget, sdp::Description},
@@ -48,6 +48,7 @@ impl Session<'_> {
         let sdp = self.negotiation.own_answer(&stack, incoming, |line| self.peer.shown(line))?;
         self.offered = None;
         self.local.take();
+        self.gathering = Some(Mono::now() + GATHERING);
         let lease_s = self.life.left(Mono::now()).as_secs();
         let ice_servers = self.viewer.peers.servers_for(&self.viewer.viewer).await;
         self.replies.send(&Reply::Answer { sdp, offer_hash: hash(offer), lease_s, ice_servers }).await;
@@ -69,6 +70,7 @@ impl Session<'_> {
         let sdp = self.negotiation.own_offer(&stack, |line| self.peer.shown(line))?;
         self.offered = Some(hash(&sdp));
         self.local.take();
+        self.gathering = Some(Mono::now() + GATHERING);
         let lease_s = (!restart).then(|| self.life.left(Mono::now()).as_secs());
         let ice_servers = match restart {
             true => None,

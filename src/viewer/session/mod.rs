@@ -52,6 +52,10 @@ const EVENTS: usize = 64;
 /// ICE restarts of the device in a minute: a board whose addresses come and go must not keep a viewer from its picture.
 const OWN_RESTARTS: u32 = 60;
 
+/// The longest gathering of candidates. The stack gives a TURN server up after 8 s, but never reports that if the server
+/// is silent or its first answer is an error.
+const GATHERING: Duration = Duration::from_secs(10);
+
 /// How a step ends: it goes on, or the session is over.
 type Step = Result<(), EndReason>;
 
@@ -63,6 +67,8 @@ struct Session<'a> {
     life: Lifecycle,
     order: Sequence<(Request, Option<Correlation>)>,
     local: CandidateBatch,
+    /// When gathering of own candidates is over at the latest, while it goes on.
+    gathering: Option<Mono>,
     /// What the descriptions of both sides come to.
     negotiation: Negotiation,
     remote: RemoteCandidates,
@@ -145,6 +151,7 @@ async fn open<'a>(
         life,
         order: Sequence::after(seq),
         local: CandidateBatch::default(),
+        gathering: Some(now + GATHERING),
         negotiation,
         remote: RemoteCandidates::new(budget.clone()),
         offered: None,
@@ -195,7 +202,7 @@ impl Session<'_> {
         let mut told = Instant::now();
         loop {
             self.viewer.phase.send_if_modified(|phase| std::mem::replace(phase, self.life.phase()) != *phase);
-            let others = [self.order.deadline(), self.local.deadline()].into_iter().flatten();
+            let others = [self.order.deadline(), self.local.deadline(), self.gathering].into_iter().flatten();
             let wake = others.fold(self.life.deadline(), Mono::min);
             tokio::select! {
                 message = self.viewer.inbox.recv() => match message {
@@ -294,8 +301,7 @@ impl Session<'_> {
         let event = match event {
             PeerEvent::Candidate(candidate) => return self.add_local_candidate(candidate).await,
             PeerEvent::GatheringDone => {
-                self.peer.log_missing_relays();
-                self.send_candidates(true).await;
+                self.gathered_all().await;
                 return Ok(());
             }
             PeerEvent::IceConnected => LifecycleEvent::IceConnected,
@@ -318,6 +324,14 @@ impl Session<'_> {
             self.peer.repair();
         }
         self.apply(action).await
+    }
+
+    /// No more own candidates are waited for in this generation of ICE.
+    async fn gathered_all(&mut self) {
+        if self.gathering.take().is_some() {
+            self.peer.log_missing_relays();
+            self.send_candidates(true).await;
+        }
     }
 
     /// Which way media goes now: at first, and after each new one that ICE had to find.
@@ -354,6 +368,9 @@ impl Session<'_> {
         }
         if self.local.deadline().is_some_and(|at| at <= now) {
             self.send_candidates(false).await;
+        }
+        if self.gathering.is_some_and(|at| at <= now) {
+            self.gathered_all().await;
         }
         let action = self.life.handle(LifecycleEvent::Tick, now);
         self.apply(action).await

@@ -12,7 +12,7 @@ use std::{
     collections::VecDeque,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
     viewer::{
         send::rtcp_senders::ViewerIdentity,
         sockets::{
+            answers::{Deed, ServerRequests, push},
             checks::{CheckPacer, PacketPath, TokenBucket, Transport},
             refused::{RefusedPackets, RefusedReason},
             rtcp_budget::RtcpBudget,
@@ -41,11 +42,9 @@ const REQUESTS: (f64, f64) = (200.0, 100.0);
 const HANDSHAKE: (f64, f64) = (49_152.0, 16.0);
 /// SRTCP that is shorter has no room for its header, index and tag (RFC 3711 section 3.4).
 const SHORTEST_REPORT: usize = 8 + 4 + 10;
-/// Own requests that wait for an answer, and how long.
+/// Own checks that wait for an answer.
 const WAITING: usize = 512;
-const ANSWER: Duration = Duration::from_secs(10);
-/// TURN and STUN servers that are spoken to, and channels of TURN. When there are more, the oldest is forgotten.
-const SERVERS: usize = 64;
+/// Channels of TURN. When there are more, the oldest is forgotten.
 const CHANNELS: usize = 256;
 /// Own descriptions that are known: the running one, and the one of an ICE restart.
 const DESCRIPTIONS: usize = 2;
@@ -83,22 +82,11 @@ pub(crate) struct PacketFilter {
     rtcp: RtcpBudget,
     /// Own checks that wait for an answer.
     asked: VecDeque<(Transaction, PacketPath, Instant)>,
-    /// Own requests to servers that wait for one.
-    served: VecDeque<(Transaction, Instant)>,
-    /// Own socket and server.
-    servers: VecDeque<(SocketAddr, SocketAddr)>,
+    servers: ServerRequests,
     channels: VecDeque<((SocketAddr, SocketAddr, u16), SocketAddr)>,
     refused: RefusedPackets,
     /// Whether anything may be sent to loopback.
     loopback: bool,
-}
-
-/// Puts in at the end; what is too many is forgotten at the front.
-fn push<T>(queue: &mut VecDeque<T>, most: usize, item: T) {
-    if queue.len() >= most {
-        queue.pop_front();
-    }
-    queue.push_back(item);
 }
 
 impl PacketFilter {
@@ -113,8 +101,7 @@ impl PacketFilter {
             handshake: TokenBucket::new(HANDSHAKE),
             rtcp: RtcpBudget::new(),
             asked: VecDeque::new(),
-            served: VecDeque::new(),
-            servers: VecDeque::new(),
+            servers: ServerRequests::default(),
             channels: VecDeque::new(),
             refused: RefusedPackets::default(),
         }
@@ -131,6 +118,11 @@ impl PacketFilter {
         }
         self.own.push_front((ufrag.to_owned(), Secret::new(password.to_owned())));
         self.own.truncate(DESCRIPTIONS);
+    }
+
+    /// What was found out of a server and is to be told.
+    pub(crate) fn found_out(&mut self) -> Option<(SocketAddr, Deed)> {
+        self.servers.found()
     }
 
     /// What was refused so far.
@@ -178,8 +170,10 @@ impl PacketFilter {
                             self.channels.retain(|(known, _)| *known != key);
                             push(&mut self.channels, CHANNELS, (key, peer));
                         }
-                        self.serve(local, to, message.transaction(), now);
-                        OutboundVerdict::ToServer
+                        match self.servers.ask(local, to, message, now) {
+                            true => OutboundVerdict::ToServer,
+                            false => OutboundVerdict::HeldBack,
+                        }
                     }
                 }
             }
@@ -193,14 +187,6 @@ impl PacketFilter {
     pub(crate) fn expect(&mut self, path: PacketPath, packet: &[u8], now: Instant) {
         if let Some(message) = StunMessage::read(packet) {
             push(&mut self.asked, WAITING, (message.transaction(), path, now));
-        }
-    }
-
-    /// A request to a STUN or TURN server leaves.
-    fn serve(&mut self, local: SocketAddr, to: SocketAddr, transaction: Transaction, now: Instant) {
-        push(&mut self.served, WAITING, (transaction, now));
-        if !self.servers.contains(&(local, to)) {
-            push(&mut self.servers, SERVERS, (local, to));
         }
     }
 
@@ -234,7 +220,7 @@ impl PacketFilter {
         viewer: &impl ViewerIdentity,
     ) -> (Result<(), RefusedReason>, SenderClaim) {
         let (path, class) = (PacketPath { local, transport, peer: from }, class(packet));
-        let is_server = transport == Transport::Udp && self.servers.contains(&(local, from));
+        let is_server = transport == Transport::Udp && self.servers.has(local, from);
         let answer = match class {
             // An mDNS answer belongs to another socket; the stack would take it here as well.
             _ if is_mdns(from) => Err(RefusedReason::Stranger),
@@ -250,13 +236,11 @@ impl PacketFilter {
                     (Some(peer), Some(inner)) => return self.take_inner(local, from, peer, inner, now, viewer),
                     _ => Err(RefusedReason::Stranger),
                 },
-                // A server may have more than one address: its answers are known by what they answer.
-                Some(message) if message.is_response() && self.was_served(message.transaction(), now) => {
-                    // A relay that is the board itself, or nowhere, would take every packet of the session with it.
-                    let is_good = |relay: SocketAddr| relay != local && reachable(relay.ip(), self.loopback).is_ok();
-                    match message.relay() {
-                        Some(relay) if !is_good(relay) => Err(RefusedReason::Stranger),
-                        _ => Ok(()),
+                Some(message) if message.is_response() => {
+                    match self.servers.answer(local, message, self.loopback, now) {
+                        Some(true) => Ok(()),
+                        Some(false) => Err(RefusedReason::Stranger),
+                        None => return self.take(path, class, packet, now, viewer),
                     }
                 }
                 _ => return self.take(path, class, packet, now, viewer),
@@ -373,13 +357,6 @@ impl PacketFilter {
         self.asked.remove(at);
         self.checks.answered(path, now);
         Ok(())
-    }
-
-    fn was_served(&mut self, transaction: Transaction, now: Instant) -> bool {
-        while self.served.front().is_some_and(|(_, at)| now.saturating_duration_since(*at) >= ANSWER) {
-            self.served.pop_front();
-        }
-        self.served.iter().any(|(known, _)| *known == transaction)
     }
 }
 

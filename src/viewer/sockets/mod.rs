@@ -5,9 +5,11 @@
 //! - `tcp`: the same for ICE-TCP streams (RFC 6544).
 //! - `stun`: reads packet classes (RFC 7983) and STUN and TURN messages.
 //! - `filter`: which packets come in; `rtcp_budget` bounds RTCP, `refused` counts what was refused.
+//! - `answers`: requests to STUN and TURN servers, and which of their answers come in.
 //! - `checks`: how fast connectivity checks leave.
 //! - `rebind`: follows a viewer whose NAT gave it another port.
 
+mod answers;
 pub(crate) mod bind;
 pub(crate) mod checks;
 pub(crate) mod filter;

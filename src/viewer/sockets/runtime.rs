@@ -22,14 +22,17 @@ use webrtc::runtime::{
     Transmit,
 };
 
-use crate::viewer::{
-    send::interceptor::SendShared,
-    sockets::{
-        checks::{PacketPath, Transport},
-        filter::{OutboundVerdict, SharedFilter},
-        rebind::PeerTracker,
-        stun::{is_mdns, is_mdns_answer},
-        tcp::{FilteredListener, UnprovenStreams},
+use crate::{
+    ice::SessionServers,
+    viewer::{
+        send::interceptor::SendShared,
+        sockets::{
+            checks::{PacketPath, Transport},
+            filter::{OutboundVerdict, SharedFilter},
+            rebind::PeerTracker,
+            stun::{is_mdns, is_mdns_answer},
+            tcp::{FilteredListener, UnprovenStreams},
+        },
     },
 };
 
@@ -45,6 +48,7 @@ pub(crate) struct RebindRuntime {
     viewer: String,
     shared: Arc<SendShared>,
     filter: Arc<SharedFilter>,
+    servers: Arc<SessionServers>,
     /// TCP streams that nobody has proved anything on.
     silent: Arc<UnprovenStreams>,
     ended: watch::Sender<bool>,
@@ -58,9 +62,10 @@ impl RebindRuntime {
         viewer: String,
         shared: Arc<SendShared>,
         filter: Arc<SharedFilter>,
+        servers: Arc<SessionServers>,
         ended: watch::Sender<bool>,
     ) -> Self {
-        Self { viewer, shared, filter, silent: Arc::default(), ended, drives: AtomicBool::new(false) }
+        Self { viewer, shared, filter, servers, silent: Arc::default(), ended, drives: AtomicBool::new(false) }
     }
 }
 
@@ -78,7 +83,8 @@ impl Runtime for RebindRuntime {
         let local = socket.local_addr()?;
         let socket = TokioRuntime.wrap_udp_socket(socket)?;
         let (viewer, shared, filter) = (self.viewer.clone(), Arc::clone(&self.shared), Arc::clone(&self.filter));
-        Ok(Arc::new(FilteredSocket { socket, local, viewer, shared, filter, tracker: Mutex::default() }))
+        let servers = Arc::clone(&self.servers);
+        Ok(Arc::new(FilteredSocket { socket, local, viewer, shared, filter, servers, tracker: Mutex::default() }))
     }
 
     fn spawn(&self, future: BoxFuture<'static, ()>) -> Box<dyn JoinHandle> {
@@ -138,6 +144,7 @@ struct FilteredSocket {
     viewer: String,
     shared: Arc<SendShared>,
     filter: Arc<SharedFilter>,
+    servers: Arc<SessionServers>,
     /// Of the connection's driver alone: never waited for.
     tracker: Mutex<PeerTracker>,
 }
@@ -154,6 +161,9 @@ impl FilteredSocket {
         }
         let mut gate = self.filter.lock();
         let (answer, claim) = gate.incoming(self.local, Transport::Udp, from, packet, now, &*self.shared);
+        while let Some((place, deed)) = gate.found_out() {
+            self.servers.note(place, deed);
+        }
         let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
         let arrival = tracker.incoming(from, packet, claim, now, || self.shared.password());
         drop(tracker);
@@ -283,7 +293,16 @@ mod tests {
     fn runtime() -> (RebindRuntime, watch::Receiver<bool>) {
         let (ended, seen) = watch::channel(false);
         let login = LoginBuckets::default().of("anna", Instant::now());
-        (RebindRuntime::new("anna".into(), Arc::default(), Arc::new(SharedFilter::new(login, true)), ended), seen)
+        (
+            RebindRuntime::new(
+                "anna".into(),
+                Arc::default(),
+                Arc::new(SharedFilter::new(login, true)),
+                Arc::default(),
+                ended,
+            ),
+            seen,
+        )
     }
 
     #[tokio::test]

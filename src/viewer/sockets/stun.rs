@@ -7,6 +7,8 @@ use ring::hmac;
 
 pub(crate) const BINDING_REQUEST: u16 = 0x0001;
 pub(crate) const BINDING_SUCCESS: u16 = 0x0101;
+pub(crate) const ALLOCATE: u16 = 0x0003;
+pub(crate) const REFRESH: u16 = 0x0004;
 pub(crate) const CHANNEL_BIND: u16 = 0x0009;
 /// Indications of TURN: data on its way to a peer, and from one.
 pub(crate) const SEND: u16 = 0x0016;
@@ -14,10 +16,15 @@ pub(crate) const DATA: u16 = 0x0017;
 
 const USERNAME: u16 = 0x0006;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
+const ERROR_CODE: u16 = 0x0009;
 const CHANNEL_NUMBER: u16 = 0x000C;
+const LIFETIME: u16 = 0x000D;
 const XOR_PEER_ADDRESS: u16 = 0x0012;
 const DATA_ATTRIBUTE: u16 = 0x0013;
+const REALM: u16 = 0x0014;
+const NONCE: u16 = 0x0015;
 const XOR_RELAYED_ADDRESS: u16 = 0x0016;
+const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 
 const COOKIE: [u8; 4] = 0x2112_A442_u32.to_be_bytes();
 const HEADER: usize = 20;
@@ -104,6 +111,11 @@ impl<'a> StunMessage<'a> {
         self.kind() & 0x0100 != 0
     }
 
+    /// Whether it is a bad one.
+    pub(crate) fn is_error(self) -> bool {
+        self.kind() & 0x0110 == 0x0110
+    }
+
     pub(crate) fn transaction(self) -> Transaction {
         self.0[8..HEADER].try_into().unwrap_or_default()
     }
@@ -151,6 +163,29 @@ impl<'a> StunMessage<'a> {
     /// The relay that a TURN server gives.
     pub(crate) fn relay(self) -> Option<SocketAddr> {
         self.address(XOR_RELAYED_ADDRESS)
+    }
+
+    /// Where a server sees this side.
+    pub(crate) fn mapped(self) -> Option<SocketAddr> {
+        self.address(XOR_MAPPED_ADDRESS)
+    }
+
+    /// How long a relay lasts, in seconds.
+    pub(crate) fn lifetime(self) -> Option<u32> {
+        let (_, value) = self.attribute(LIFETIME)?;
+        Some(u32::from_be_bytes(value.try_into().ok()?))
+    }
+
+    /// The code of an error (RFC 8489 section 14.8).
+    pub(crate) fn error_code(self) -> Option<u16> {
+        let (_, value) = self.attribute(ERROR_CODE)?;
+        Some(u16::from(value.get(2)? & 7) * 100 + u16::from(*value.get(3)?))
+    }
+
+    /// Whether it says what a login is to be signed for, readably.
+    pub(crate) fn is_challenge(self) -> bool {
+        let is_text = |wanted| self.attribute(wanted).is_some_and(|(_, value)| str::from_utf8(value).is_ok());
+        is_text(REALM) && is_text(NONCE)
     }
 
     fn address(self, attribute: u16) -> Option<SocketAddr> {

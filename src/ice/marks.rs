@@ -1,0 +1,146 @@
+//! Servers that answered badly: new sessions do without them for a while. Pure: time is an argument.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::Url;
+use crate::clock::Mono;
+
+/// How long new sessions do without a server that answered badly.
+const WITHOUT: Duration = Duration::from_secs(60);
+/// Servers that are remembered; a configuration has 8 of at most 4 URLs, and a program prints some more.
+const MOST: usize = 64;
+
+/// What is known of one server.
+#[derive(Debug)]
+struct Mark {
+    why: String,
+    until: Mono,
+}
+
+/// Servers that answered badly, by their URL.
+#[derive(Debug, Default)]
+pub struct Marks(Mutex<HashMap<String, Mark>>);
+
+impl Marks {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Mark>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A server answered badly; whether that is news: it was well before, or something else was wrong with it.
+    pub fn bad(&self, url: &Url, why: &str, now: Mono) -> bool {
+        let (mut marks, url) = (self.lock(), url.to_string());
+        if marks.len() >= MOST && !marks.contains_key(&url) {
+            let oldest = marks.iter().min_by_key(|(_, mark)| mark.until).map(|(url, _)| url.clone());
+            oldest.and_then(|url| marks.remove(&url));
+        }
+        let mark = Mark { why: why.to_owned(), until: now + WITHOUT };
+        marks.insert(url, mark).is_none_or(|before| before.why != why)
+    }
+
+    /// A server did what it is there for.
+    pub fn good(&self, url: &Url) {
+        self.lock().remove(&url.to_string());
+    }
+
+    /// Why new sessions do without a server now.
+    pub fn why(&self, url: &Url, now: Mono) -> Option<String> {
+        self.lock().get(&url.to_string()).filter(|mark| mark.until > now).map(|mark| mark.why.clone())
+    }
+
+    /// Forgets all: the servers are others now, or their logins.
+    pub fn forget(&self) {
+        self.lock().clear();
+    }
+
+    /// Which of `servers` a session does without, and why. If all of one kind are bad, they are used: a server that answers
+    /// badly is better than none.
+    pub(super) fn left_out(&self, servers: &[&Url], now: Mono) -> Vec<Option<String>> {
+        let why: Vec<_> = servers.iter().map(|url| self.why(url, now)).collect();
+        let has_other = |turn: bool| servers.iter().zip(&why).any(|(url, why)| url.turn == turn && why.is_none());
+        let (stun, turn) = (has_other(false), has_other(true));
+        servers.iter().zip(why).map(|(url, why)| why.filter(|_| if url.turn { turn } else { stun })).collect()
+    }
+}
+
+/// What an error of a STUN or TURN server means (RFC 8489 section 14.8, RFC 8656 section 19).
+pub fn refusal(code: u16) -> String {
+    match code {
+        300 => "it sends this board to another server (300), which is not followed".into(),
+        401 => "it refuses the user or the password (401); check both, and this board's clock where logins are made \
+                of a secret"
+            .into(),
+        403 => "it forbids it (403)".into(),
+        438 => "it says that its own nonce has ended (438)".into(),
+        441 => "it wants another user (441)".into(),
+        486 => "this user has all the relays it may have (486)".into(),
+        508 => "it has no relay to give (508)".into(),
+        0 => "it answers with an error without a code".into(),
+        other => format!("it answers with the error {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    fn at(seconds: u64) -> Mono {
+        Mono(seconds * 1_000_000_000)
+    }
+
+    /// Why each is left out; empty: it is not.
+    fn texts(left_out: Vec<Option<String>>) -> Vec<String> {
+        left_out.into_iter().map(Option::unwrap_or_default).collect()
+    }
+
+    #[test]
+    fn a_server_that_answers_badly_is_left_out_for_a_minute_and_tried_again() {
+        let marks = Marks::default();
+        let [bad, good] = ["turn:192.0.2.1", "turn:192.0.2.2"].map(url);
+        let left_out = |now| texts(marks.left_out(&[&bad, &good], at(now)));
+        assert_eq!(left_out(0), ["", ""]);
+        assert!(marks.bad(&bad, "it lies", at(10)), "it is news");
+        for (now, expected) in [(10, "it lies"), (69, "it lies"), (70, "")] {
+            assert_eq!(left_out(now), [expected, ""], "at {now} s");
+        }
+        assert!(!marks.bad(&bad, "it lies", at(71)), "said before");
+        assert_eq!(left_out(130), ["it lies", ""]);
+        assert!(marks.bad(&bad, "it is silent", at(131)), "another reason");
+        marks.good(&bad);
+        assert_eq!(left_out(132), ["", ""]);
+        assert!(marks.bad(&bad, "it is silent", at(133)), "it was well between");
+        marks.forget();
+        assert_eq!(left_out(134), ["", ""]);
+    }
+
+    #[test]
+    fn where_all_of_a_kind_are_bad_they_are_used_all_the_same() {
+        let marks = Marks::default();
+        let [stun, one, two] = ["stun:192.0.2.1", "turn:192.0.2.1", "turns:192.0.2.2"].map(url);
+        let left_out = || texts(marks.left_out(&[&stun, &one, &two], at(1)));
+        marks.bad(&one, "a", at(1));
+        assert_eq!(left_out(), ["", "a", ""]);
+        marks.bad(&two, "b", at(1));
+        assert_eq!(left_out(), ["", "", ""], "a STUN server is no relay");
+        marks.good(&one);
+        marks.bad(&stun, "c", at(1));
+        assert_eq!(left_out(), ["", "", "b"]);
+    }
+
+    #[test]
+    fn no_more_servers_are_remembered_than_there_can_be() {
+        let marks = Marks::default();
+        for n in 0..500 {
+            marks.bad(&url(&format!("turn:192.0.2.1:{}", n + 1)), "a", at(n));
+        }
+        assert_eq!(marks.lock().len(), MOST);
+        assert!(marks.why(&url("turn:192.0.2.1:500"), at(499)).is_some());
+    }
+}
