@@ -12,6 +12,7 @@ const NAME = 'Odd webcam';
 const FPS = 5;
 /** What each size of its H.264 is. */
 const [ONE_KEY, B_FRAMES, TWO_SIZES] = ['320x240', '640x480', '1280x720'];
+const OPENED = 'a viewer waits for a keyframe: opened again, it begins with one';
 const ASKED = /webcam: asked for its shutter/g;
 
 /** `world` gives what board.test.mjs has: its board, its daemon, and its viewers. */
@@ -61,11 +62,13 @@ export function oddCamera(world) {
       await start({ video: video({ format: 'h264', size: ONE_KEY }) });
       const first = await watch({ audio: false });
       await first.moves();
+      // The camera's keyframe may have come before the first viewer's connection did: then it was opened again for that one, too.
+      const openings = times(OPENED);
       const late = await watch({ audio: false });
       const { at, width, height } = await late.moves();
       assert.deepEqual([width, height], [320, 240]);
-      assert.equal(times('a viewer waits for a keyframe: opened again, it begins with one'), 1, log());
-      // 2 s, and no sooner than 5 s after the opening before; the rest is this board's.
+      assert.equal(times(OPENED), openings + 1, log());
+      // 2 s, and no sooner than 5 s after the opening before, or 10 s after a second one; the rest is this board's.
       const waited = at.picture - at.connected;
       assert.ok(waited < 30_000, `it waited for ${waited} ms`);
       console.log(`the second viewer had its picture ${Math.round(waited)} ms after its connection`);
