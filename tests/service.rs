@@ -269,11 +269,11 @@ async fn a_broker_link_that_hangs_is_noticed_in_time_for_a_restart_within_25_s()
     manager.hears("broker online").await;
     let began = Instant::now();
     daemon.reload(&config(elsewhere, TEST));
-    daemon.says("watchdog: standing still: broker link").await;
+    daemon.says("watchdog: not responding: broker link").await;
     let took = began.elapsed();
     assert!(took <= Duration::from_secs(10), "noticed after {took:?}:\n{}", daemon.log());
     fs::remove_file(&hung).unwrap();
-    daemon.says("watchdog: everything moves again").await;
+    daemon.says("watchdog: everything responds again").await;
 }
 
 #[tokio::test]
