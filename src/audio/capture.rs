@@ -21,12 +21,13 @@ use tracing::debug;
 
 use crate::{
     audio::{
+        alsa_messages::AlsaMessages,
         pipeline::AudioPipeline,
         resample::Resampler,
         sample_clock::RATE,
         samples::Layout,
         terms::{self, Terms},
-        wording::{AlsaMessages, fault},
+        wording::fault,
     },
     clock::Mono,
     feed::Fault,

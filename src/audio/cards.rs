@@ -4,7 +4,7 @@ use std::{fs, io};
 
 use alsa::{Ctl, Direction, card, ctl::DeviceIter};
 
-use super::wording::AlsaMessages;
+use super::alsa_messages::AlsaMessages;
 
 /// One capture device of one card.
 #[derive(Debug, Clone, PartialEq, Eq)]

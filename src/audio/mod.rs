@@ -8,6 +8,7 @@
 //! `Frame::ticks` counts samples at 48 kHz and `Frame::at` is when the first sample that a decoder makes of the packet
 //! was heard: the drift of a card is in `at`, never in `ticks`, and lost sound is a gap in both.
 
+mod alsa_messages;
 mod capture;
 mod cards;
 mod choose;

@@ -6,9 +6,10 @@ use alsa::{Direction, PCM, pcm::HwParams};
 use serde::Serialize;
 
 use crate::audio::{
+    alsa_messages::AlsaMessages,
     capture::{Capture, formats},
     cards::{self, Card},
-    wording::{AlsaMessages, fault},
+    wording::fault,
 };
 
 /// Rates that are asked for, in Hz.

@@ -1,32 +1,10 @@
-//! What alsa-lib says, in words for a person, and not on standard error.
+//! Errors of alsa-lib, as sentences for a person.
 
-use std::{cell::RefCell, io, rc::Rc};
-
-use alsa::Output;
+use std::io;
 
 use crate::feed::Fault;
 
-use super::cards;
-
-/// Catches what alsa-lib would write to standard error from this thread, until the next one is made. Made anew before
-/// each step that can fail, so that what is caught stays small.
-pub(super) struct AlsaMessages(Option<Rc<RefCell<Output>>>);
-
-impl AlsaMessages {
-    /// Catches from now on.
-    pub(super) fn catch() -> Self {
-        Self(Output::local_error_handler().ok())
-    }
-
-    /// The last thing said, without the name of the function that said it; empty if nothing was.
-    fn in_brackets(&self) -> String {
-        let all = self.0.as_ref().map(|messages| messages.borrow().to_string()).unwrap_or_default();
-        let line = all.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-        let line = line.split_once(": ").map_or(line, |(_, text)| text);
-        let text: String = line.chars().filter(|c| !c.is_control()).take(160).collect();
-        if text.is_empty() { text } else { format!(" ({text})") }
-    }
-}
+use super::{alsa_messages::AlsaMessages, cards};
 
 /// What became of `doing` on the microphone `name`.
 pub(super) fn fault(name: &str, doing: &str, error: alsa::Error, messages: &AlsaMessages) -> Fault {
