@@ -114,15 +114,14 @@ pub(crate) async fn video(
                     return;
                 }
                 let reached = *transport_state.borrow_and_update();
-                match reached {
-                    TransportState::Connecting => {}
-                    // ICE took longer than frames are kept: request another keyframe, in time for the end of DTLS.
-                    TransportState::DtlsHandshake if held.is_empty() => requests.request_keyframe(),
-                    TransportState::DtlsHandshake => {}
-                    TransportState::Connected => {
-                        for frame in held.take() {
-                            broken |= !send_picture(&mut line, &frame, &shared, &counts).await;
-                        }
+                // ICE took longer than frames are kept: request another keyframe, in time for the end of DTLS. Or DTLS
+                // took longer, as with a distant viewer: a repair would come up to a second later.
+                if broken && reached != TransportState::Connecting && held.needs_keyframe() {
+                    requests.request_keyframe();
+                }
+                if reached == TransportState::Connected {
+                    for frame in held.take() {
+                        broken |= !send_picture(&mut line, &frame, &shared, &counts).await;
                     }
                 }
                 continue;
@@ -131,6 +130,7 @@ pub(crate) async fn video(
         };
         let now = *transport_state.borrow();
         if let Some(FeedItem::Frame(frame)) = &next {
+            held.requested &= !frame.key;
             let beyond = beyond(frame.level, line.limit);
             shared.beyond.send_if_modified(|told| std::mem::replace(told, beyond) != beyond);
             if beyond.is_some() {
@@ -154,7 +154,7 @@ pub(crate) async fn video(
             None => return,
             Some(FeedItem::Missed(n)) => {
                 counts.skipped.fetch_add(n, Ordering::Relaxed);
-                held.take();
+                held = Prebuffer::default();
                 broken = true;
             }
             Some(FeedItem::Frame(frame)) if now == TransportState::Connected && (frame.key || !broken) => {
@@ -223,27 +223,34 @@ impl KeyframeOnly {
 
 /// A keyframe and the frames after it, until they can be sent.
 #[derive(Debug, Default)]
-struct Prebuffer(Vec<Arc<Frame>>);
+struct Prebuffer {
+    frames: Vec<Arc<Frame>>,
+    /// A keyframe was requested and has not come yet.
+    requested: bool,
+}
 
 impl Prebuffer {
     /// Keeps a frame if a decoder could use it; `false` if not. More than [`MAX_PREBUFFERED`] frames would be a burst
     /// of old pictures, so all of them are given up.
     fn push(&mut self, frame: Arc<Frame>) -> bool {
-        if frame.key || self.0.len() == MAX_PREBUFFERED {
-            self.0.clear();
+        if frame.key || self.frames.len() == MAX_PREBUFFERED {
+            self.frames.clear();
         }
-        if frame.key || !self.0.is_empty() {
-            self.0.push(frame);
+        if frame.key || !self.frames.is_empty() {
+            self.frames.push(frame);
         }
-        !self.0.is_empty()
+        !self.frames.is_empty()
     }
 
     fn take(&mut self) -> Vec<Arc<Frame>> {
-        std::mem::take(&mut self.0)
+        std::mem::take(&mut self.frames)
     }
 
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether to request a keyframe: none is kept, and none is on its way. The caller requests it.
+    fn needs_keyframe(&mut self) -> bool {
+        let needs = self.frames.is_empty() && !self.requested;
+        self.requested |= needs;
+        needs
     }
 }
 
@@ -292,64 +299,5 @@ pub(crate) async fn audio(
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-
-    #[test]
-    fn a_thin_network_has_a_key_frame_each_so_often_and_one_when_it_counts_again() {
-        let start = Instant::now();
-        let mut keyframe_only = KeyframeOnly::default();
-        for (ms, is_keyframe_only, key, expected) in [
-            (0, false, false, FrameDecision::Send),
-            (100, true, false, FrameDecision::Skip),
-            (4_050, true, false, FrameDecision::Skip),
-            (4_100, true, false, FrameDecision::SkipAndRequestKeyframe),
-            (4_200, true, true, FrameDecision::Send),
-            (8_150, true, false, FrameDecision::Skip),
-            (8_200, true, false, FrameDecision::SkipAndRequestKeyframe),
-            (8_300, false, false, FrameDecision::SkipAndRequestKeyframe),
-            (8_350, false, false, FrameDecision::Send),
-            (9_000, true, true, FrameDecision::Send),
-            (9_100, false, true, FrameDecision::Send),
-            (9_200, false, false, FrameDecision::Send),
-        ] {
-            let now = start + Duration::from_millis(ms);
-            assert_eq!(keyframe_only.on(is_keyframe_only, key, now), expected, "{ms} ms");
-        }
-    }
-
-    #[test]
-    fn no_picture_beyond_the_level_that_was_agreed_on() {
-        let level = |idc| Some(Level::of([0x42, 0xe0, idc]));
-        for (picture, limit, is_beyond) in [
-            (level(31), None, false),
-            (level(52), None, false),
-            (level(30), level(31), false),
-            (level(31), level(31), false),
-            (level(32), level(31), true),
-            (level(10), level(9), false),
-            (None, level(10), false),
-        ] {
-            assert_eq!(beyond(picture, limit).is_some(), is_beyond, "{picture:?} {limit:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_held_begins_with_the_newest_key_frame_and_is_given_up_when_it_is_old() {
-        let frame = |ticks, key| Arc::new(Frame { payloads: vec![Bytes::new()], key, level: None, ticks, at: Mono(0) });
-        let ticks = |held: &Prebuffer| held.0.iter().map(|f| f.ticks).collect::<Vec<_>>();
-        let mut held = Prebuffer::default();
-        assert!(!held.push(frame(1, false)), "before a key frame nothing is of use");
-        assert!(held.push(frame(2, true)) && held.push(frame(3, false)));
-        assert_eq!(ticks(&held), [2, 3]);
-        assert!(held.push(frame(4, true)));
-        assert_eq!(ticks(&held), [4]);
-        assert!((5..9).all(|n| held.push(frame(n, false))));
-        assert!(held.push(frame(9, false)) && !held.push(frame(10, false)), "too many");
-        assert!(held.is_empty() && !held.push(frame(11, false)));
-        assert!(held.push(frame(12, true)));
-        assert_eq!(ticks(&Prebuffer(held.take())), [12]);
-    }
-}
+#[path = "pump_tests.rs"]
+mod tests;
