@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::watch, time::timeout};
+use tokio::{runtime::Handle, sync::watch, time::timeout};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -52,6 +52,8 @@ pub async fn serve(file: &Path) -> Result<(), End> {
             tokio::time::sleep(TURN).await;
         }
     };
+    let _watchdog = systemd::Watchdog::start(liveness.clone(), Handle::current())
+        .map_err(|e| End::Failed(format!("start the watchdog's thread: {e}")))?;
     let mut service = Service { file, log, kept, signals, note: watch::Sender::new(start.note) };
     let served = async {
         let loaded = match start.loaded {
@@ -65,7 +67,6 @@ pub async fn serve(file: &Path) -> Result<(), End> {
     };
     tokio::select! {
         ended = served => ended,
-        () = systemd::feed_watchdog(liveness.clone()) => Ok(()),
         () = turning => Ok(()),
     }
 }

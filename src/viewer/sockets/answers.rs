@@ -43,8 +43,17 @@ struct Asked {
     lifetime: Option<u32>,
 }
 
-/// What a server did: what it is there for, or something else.
-pub(crate) type Deed = Result<(), String>;
+/// What an answer shows about a server.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) server: SocketAddr,
+    /// Whether it was asked as a TURN server. One address often serves STUN as well, and may fail at one of the two.
+    pub(crate) turn: bool,
+    /// It did what it is there for, or what it did instead.
+    pub(crate) outcome: Outcome,
+}
+
+type Outcome = Result<(), String>;
 
 /// The servers of one session.
 #[derive(Debug, Default)]
@@ -52,7 +61,7 @@ pub(crate) struct ServerRequests {
     asked: VecDeque<Asked>,
     /// Own socket and server, and what may still be asked.
     known: VecDeque<((SocketAddr, SocketAddr), TokenBucket)>,
-    found: VecDeque<(SocketAddr, Deed)>,
+    found: VecDeque<Verdict>,
 }
 
 /// Puts in at the end; what is too many is forgotten at the front.
@@ -98,15 +107,15 @@ impl ServerRequests {
         }
         let transaction = message.transaction();
         let asked = *self.asked.iter().find(|asked| asked.transaction == transaction)?;
-        let (let_in, deed) = judge(&asked, message, local, loopback);
-        if let Some(deed) = deed {
-            push(&mut self.found, FOUND, (asked.to, deed));
+        let (let_in, outcome) = judge(&asked, message, local, loopback);
+        if let Some(outcome) = outcome {
+            push(&mut self.found, FOUND, Verdict { server: asked.to, turn: asked.kind != BINDING_REQUEST, outcome });
         }
         Some(let_in)
     }
 
     /// What was found out of a server and is to be told.
-    pub(crate) fn found(&mut self) -> Option<(SocketAddr, Deed)> {
+    pub(crate) fn found(&mut self) -> Option<Verdict> {
         self.found.pop_front()
     }
 
@@ -119,7 +128,7 @@ impl ServerRequests {
 
 /// Whether the stack may see an answer, and what it shows about the server. The stack may see every error, which ends the
 /// transaction.
-fn judge(asked: &Asked, message: StunMessage<'_>, local: SocketAddr, loopback: bool) -> (bool, Option<Deed>) {
+fn judge(asked: &Asked, message: StunMessage<'_>, local: SocketAddr, loopback: bool) -> (bool, Option<Outcome>) {
     let bad = |why: &str| (false, Some(Err(why.to_owned())));
     if message.is_error() {
         let code = message.error_code().unwrap_or(0);
@@ -198,15 +207,16 @@ mod tests {
     type Row<'a> = (u16, Attributes<'a>, u16, Vec<(u16, Vec<u8>)>, bool, Option<&'static str>);
 
     /// What becomes of an answer to a request of this kind.
-    fn verdict(kind: u16, asked: Attributes<'_>, answer: u16, told: Attributes<'_>) -> (bool, Option<Deed>) {
+    fn verdict(kind: u16, asked: Attributes<'_>, answer: u16, told: Attributes<'_>) -> (bool, Option<Outcome>) {
         let (mut servers, now) = (ServerRequests::default(), Instant::now());
         let request = unsigned(kind, [7; 12], asked);
         assert!(servers.ask(local(), server(), StunMessage::read(&request).unwrap(), now));
         let answer = unsigned(kind | answer, [7; 12], told);
         let let_in = servers.answer(local(), StunMessage::read(&answer).unwrap(), false, now).unwrap();
         let found = servers.found();
-        assert!(found.iter().all(|(place, _)| *place == server()) && servers.found().is_none());
-        (let_in, found.map(|(_, deed)| deed))
+        let is_this = |found: &Verdict| found.server == server() && found.turn == (kind != BINDING_REQUEST);
+        assert!(found.iter().all(is_this) && servers.found().is_none());
+        (let_in, found.map(|found| found.outcome))
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::{
     viewer::{
         send::rtcp_senders::ViewerIdentity,
         sockets::{
-            answers::{Deed, ServerRequests, push},
+            answers::{ServerRequests, Verdict, push},
             checks::{CheckPacer, PacketPath, TokenBucket, Transport},
             refused::{RefusedPackets, RefusedReason},
             rtcp_budget::RtcpBudget,
@@ -121,7 +121,7 @@ impl PacketFilter {
     }
 
     /// What was found out of a server and is to be told.
-    pub(crate) fn found_out(&mut self) -> Option<(SocketAddr, Deed)> {
+    pub(crate) fn found_out(&mut self) -> Option<Verdict> {
         self.servers.found()
     }
 

@@ -161,8 +161,8 @@ impl FilteredSocket {
         }
         let mut gate = self.filter.lock();
         let (answer, claim) = gate.incoming(self.local, Transport::Udp, from, packet, now, &*self.shared);
-        while let Some((place, deed)) = gate.found_out() {
-            self.servers.note(place, deed);
+        while let Some(verdict) = gate.found_out() {
+            self.servers.note(verdict.server, verdict.turn, verdict.outcome);
         }
         let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
         let arrival = tracker.incoming(from, packet, claim, now, || self.shared.password());
