@@ -3,8 +3,8 @@
 
 import fs from 'node:fs';
 import os from 'node:os';
-import { open, pages } from '../tests/browser/scene.mjs';
-import { Broker, Daemon, browser, serve, until, daemonBinary } from '../tests/browser/world.mjs';
+import { open, pages } from '../tests/browser/fixture.mjs';
+import { Broker, Daemon, browser, serve, until, daemonBinary } from '../tests/browser/processes.mjs';
 
 const option = (name, otherwise) => {
   const i = process.argv.indexOf(`--${name}`);

@@ -1,9 +1,9 @@
 // The table of network situations: each made of namespaces, NAT and a bad line, with Debian's Chromium as the viewer.
-// Run by `./bench --network [NAME...]`; as root, in a namespace of its own (tests/browser/alone). See docs/design/network.md.
+// Run by `./bench --network [NAME...]`; as root, in a namespace of its own (tests/browser/in-netns). See docs/design/network.md.
 
 import fs from 'node:fs';
 import os from 'node:os';
-import { cannot } from '../tests/browser/net.mjs';
+import { cannot } from '../tests/browser/virtual_network.mjs';
 import { Findings, show } from './network/figures.mjs';
 import { changes } from './network/changes.mjs';
 import { lines } from './network/lines.mjs';

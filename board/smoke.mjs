@@ -4,8 +4,8 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import { execFileSync } from 'node:child_process';
-import { Broker, Daemon, until } from '../tests/browser/world.mjs';
-import { Viewer } from '../tests/browser/werift.mjs';
+import { Broker, Daemon, until } from '../tests/browser/processes.mjs';
+import { Viewer } from '../tests/browser/werift_viewer.mjs';
 
 const [config, seconds] = [process.argv[2], Number(process.argv[3])];
 

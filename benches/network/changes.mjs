@@ -1,13 +1,13 @@
 // Rows of changes in a session: the relay dies, logins end, the board moves, its link goes and comes, a NAT forgets.
 // "Back" is the time from the change to the end of the freeze that it made.
 
-import { rebind } from '../../tests/browser/home.mjs';
-import { here, nat } from '../../tests/browser/net.mjs';
-import { BEHIND, BEHIND_TOO, BOARD, PUBLIC, SECOND, Situation, VIEWER, back } from '../../tests/browser/situation.mjs';
+import { rebind } from '../../tests/browser/home_network.mjs';
+import { here, nat } from '../../tests/browser/virtual_network.mjs';
+import { BEHIND, BEHIND_TOO, BOARD, PUBLIC, SECOND, NetworkFixture, VIEWER, back } from '../../tests/browser/network_fixture.mjs';
 import { Stretch, pause, quantile } from './figures.mjs';
 
 const RUNS = 20;
-const { within } = Situation;
+const { within } = NetworkFixture;
 
 /** Symmetric NAT on both sides: nothing but a relay will do. */
 function relayOnly(w) {

@@ -1,6 +1,6 @@
 // From what a viewer saw and counted to figures, and from figures to what was asked of them.
 
-import { gaps } from '../../tests/browser/situation.mjs';
+import { gaps } from '../../tests/browser/network_fixture.mjs';
 
 export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 

@@ -1,7 +1,7 @@
 // Rows of a bad line: loss, little rate, and both changing. The line is the board's; board and viewer have public addresses.
 // Loss and delay are those of each way by itself: 50 ms of delay are a round trip of 100 ms.
 
-import { BOARD, Situation, WEAK, gaps } from '../../tests/browser/situation.mjs';
+import { BOARD, NetworkFixture, WEAK, gaps } from '../../tests/browser/network_fixture.mjs';
 import { Stretch, pause } from './figures.mjs';
 
 const SENT = 30;
@@ -10,7 +10,7 @@ const FULL = { video: { size: '1280x720', fps: SENT, bitrate_kbps: 2000 } };
 const GOOD = { rate: 0, delay: 0, loss: 0, buffer: 300 };
 
 /** A board behind a bad line, and somebody who watches it. */
-const watched = (settings, run) => Situation.within({ board: { ...BOARD, link: {} } }, async (w) => {
+const watched = (settings, run) => NetworkFixture.within({ board: { ...BOARD, link: {} } }, async (w) => {
   const { link } = w.board;
   await link.both({ ...GOOD, ...settings });
   await w.start(FULL);
@@ -122,7 +122,7 @@ async function burst(found) {
 }
 
 /** Three viewers on good lines, and one that comes on a bad one. The picture is small: this machine draws four. */
-const weak = (found) => Situation.within({}, async (w) => {
+const weak = (found) => NetworkFixture.within({}, async (w) => {
   const far = await w.home('weak', { ...WEAK, link: {} });
   await far.link.both({ rate: 300_000, delay: 20 });
   await w.start({ video: { size: '640x360', fps: 30, bitrate_kbps: 1000 } });

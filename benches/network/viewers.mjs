@@ -1,8 +1,8 @@
 // Rows of viewers beside each other: one dies, sleeps, comes back or lies, and the other one is measured. All lines are good:
 // what the other one loses is lost by a mistake.
 
-import { Liar, lies } from '../../tests/browser/liar.mjs';
-import { PUBLIC, Situation } from '../../tests/browser/situation.mjs';
+import { FalseFeedbackViewer, FALSE_REPORTS } from '../../tests/browser/false_feedback.mjs';
+import { PUBLIC, NetworkFixture } from '../../tests/browser/network_fixture.mjs';
 import { Stretch, pause } from './figures.mjs';
 
 const SIZE = [1280, 720];
@@ -10,7 +10,7 @@ const FULL = { video: { size: SIZE.join('x'), fps: 30, bitrate_kbps: 2000 }, web
 const BEFORE = 8000;
 
 /** A witness on a good line, and its figures while nothing happens. */
-const beside = (run) => Situation.within({}, async (w) => {
+const beside = (run) => NetworkFixture.within({}, async (w) => {
   await w.start(FULL);
   const witness = await w.watch(await (await w.eyes()).page());
   await run(w, witness);
@@ -32,11 +32,11 @@ function kept(found, before, after, what, share = 97) {
 }
 
 const ghost = (found) => beside(async (w, witness) => {
-  const mortal = await w.mortal();
-  await w.watch(await mortal.page());
+  const killable = await w.killable();
+  await w.watch(await killable.page());
   await pause(3000);
   const before = await measure(witness, BEFORE);
-  mortal.kill();
+  killable.kill();
   // Until its session has ended, and a while longer.
   kept(found, before, await measure(witness, 40_000), 'after the kill');
   found.note('frames before', before.decoded, '/s');
@@ -44,13 +44,13 @@ const ghost = (found) => beside(async (w, witness) => {
 });
 
 const sleeper = (found) => beside(async (w, witness) => {
-  const mortal = await w.mortal();
-  const viewer = await w.watch(await mortal.page());
+  const killable = await w.killable();
+  const viewer = await w.watch(await killable.page());
   await pause(3000);
   const before = await measure(witness, BEFORE);
-  mortal.freeze();
+  killable.freeze();
   kept(found, before, await measure(witness, 10_000), 'while it sleeps');
-  mortal.thaw();
+  killable.thaw();
   const woken = performance.now();
   kept(found, before, await measure(witness, 6000), 'while it wakes');
   const after = await measure(viewer, 5000);
@@ -60,11 +60,11 @@ const sleeper = (found) => beside(async (w, witness) => {
 
 const returns = (found) => beside(async (w, witness) => {
   await witness.leave();
-  const mortal = await w.mortal();
-  const first = await w.watch(await mortal.page('again'));
+  const killable = await w.killable();
+  const first = await w.watch(await killable.page('again'));
   await pause(5000);
   const before = await measure(first, BEFORE);
-  mortal.kill();
+  killable.kill();
   await pause(6000);
   const viewer = await w.watch(await (await w.eyes()).page('again'));
   const seen = [];
@@ -89,9 +89,9 @@ const returns = (found) => beside(async (w, witness) => {
 
 const liar = (found) => beside(async (w, witness) => {
   await pause(2000);
-  for (const kind of lies) {
+  for (const kind of FALSE_REPORTS) {
     const before = await measure(witness, 5000);
-    const viewer = await Liar.start(w.broker, 'cam', 'liar', kind, { at: [PUBLIC] });
+    const viewer = await FalseFeedbackViewer.start(w.broker, 'cam', 'liar', kind, { at: [PUBLIC] });
     kept(found, before, await measure(witness, 12_000), `(${kind})`, 90);
     await viewer.close();
     await pause(1000);

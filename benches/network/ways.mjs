@@ -1,9 +1,9 @@
 // Rows of ways: what stands between viewer and board, the pair of candidates that comes of it, and how long it takes.
 
-import { firewall } from '../../tests/browser/home.mjs';
-import { nat } from '../../tests/browser/net.mjs';
-import { BEHIND, BEHIND_TOO, BOARD, BOARD6, PUBLIC, PUBLIC6, SECOND, Situation, VIEWER, VIEWER6 } from '../../tests/browser/situation.mjs';
-import { until } from '../../tests/browser/world.mjs';
+import { firewall } from '../../tests/browser/home_network.mjs';
+import { nat } from '../../tests/browser/virtual_network.mjs';
+import { BEHIND, BEHIND_TOO, BOARD, BOARD6, PUBLIC, PUBLIC6, SECOND, NetworkFixture, VIEWER, VIEWER6 } from '../../tests/browser/network_fixture.mjs';
+import { until } from '../../tests/browser/processes.mjs';
 import { pause, quantile } from './figures.mjs';
 
 const RUNS = 5;
@@ -39,7 +39,7 @@ const stunOf = (turn) => `[[webrtc.ice_servers]]\nurls = ["${turn.stun.urls[0]}"
 /** NAT of one kind at the board's home and of one at the viewer's; `none`: a public address. A relay is there in any case. */
 const nats = (ofBoard, ofViewer, route, limit) => (found, { runs }) => {
   const homes = { board: ofBoard === 'none' ? BOARD : BEHIND, viewer: ofViewer === 'none' ? VIEWER : BEHIND_TOO };
-  return Situation.within(homes, async (w) => {
+  return NetworkFixture.within(homes, async (w) => {
     for (const [home, kind] of [[w.board, ofBoard], [w.viewer, ofViewer]]) if (kind !== 'none') nat(home.router, 'out', kind, home.inner);
     const turn = await w.turn(PUBLIC);
     await w.start({ more: stunOf(turn) + turn.config() });
@@ -47,7 +47,7 @@ const nats = (ofBoard, ofViewer, route, limit) => (found, { runs }) => {
   });
 };
 
-const lan = (found, { runs }) => Situation.within({ board: BEHIND, viewer: null }, async (w) => {
+const lan = (found, { runs }) => NetworkFixture.within({ board: BEHIND, viewer: null }, async (w) => {
   nat(w.board.router, 'out', 'cone', w.board.inner);
   const other = w.ending(await w.board.join(), (place) => place.end());
   const turn = await w.turn(PUBLIC);
@@ -56,7 +56,7 @@ const lan = (found, { runs }) => Situation.within({ board: BEHIND, viewer: null 
 });
 
 /** A firewall before the board, and a relay that can be reached through it. The viewer's own UDP is free. */
-const walled = (allow, transport, port) => (found, { runs }) => Situation.within({ port }, async (w) => {
+const walled = (allow, transport, port) => (found, { runs }) => NetworkFixture.within({ port }, async (w) => {
   firewall(w.board.place, allow);
   const tls = w.tlsOf(SECOND);
   const turn = await w.turn(SECOND, { tls });
@@ -66,14 +66,14 @@ const walled = (allow, transport, port) => (found, { runs }) => Situation.within
 });
 
 /** No UDP at the board, no relay, and a board that can be reached by TCP. */
-const byTcp = (found, { runs }) => Situation.within({}, async (w) => {
+const byTcp = (found, { runs }) => NetworkFixture.within({}, async (w) => {
   firewall(w.board.place, 'meta l4proto tcp');
   await w.start({ webrtc: { ice_tcp: true } });
   await sessions(found, w, await (await w.eyes()).page(), { runs, route: / tcp$/, limit: 3000 });
 });
 
 /** IPv6 in some of its states. `broken`: what is done to the homes before anybody watches. */
-const six = (homes, limit, broken = () => {}) => (found, { runs }) => Situation.within(homes, async (w) => {
+const six = (homes, limit, broken = () => {}) => (found, { runs }) => NetworkFixture.within(homes, async (w) => {
   broken(w);
   await w.start();
   await sessions(found, w, await (await w.eyes()).page(), { runs, route: /^(host|prflx)-(host|prflx) udp$/, limit });

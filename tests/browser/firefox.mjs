@@ -4,7 +4,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import WebSocket from 'ws';
-import { Child, folder, freePort } from './world.mjs';
+import { Child, folder, freePort } from './processes.mjs';
 
 const binary = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import os from 'node:os';
 import { describe, test } from 'node:test';
-import { leave, scene } from './scene.mjs';
+import { leave, fixture } from './fixture.mjs';
 
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 // What is asked of a machine with time to spare is 45 ms; here others may be at work.
@@ -18,7 +18,7 @@ for (const [name, webrtc, most] of [
   ['with no delay asked for they are not far apart', { playout_delay_ms: [0, 0] }, UNHELD],
 ]) {
   describe('sound and picture of one moment', () => {
-    const s = scene({ webrtc });
+    const s = fixture({ webrtc });
     test(name, async (t) => {
       const page = await s.tab();
       const { session } = await s.watch(page);

@@ -1,0 +1,66 @@
+// What the tests with a browser share: one broker, one daemon, one page, one Chromium for a file of tests, and nothing
+// left over between two of them.
+
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { after, afterEach, before } from 'node:test';
+import { Broker, Daemon, browser, serve, until } from './processes.mjs';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+/** Folders a page is served from. */
+export const pages = [path.join(here, 'pages'), path.join(here, 'node_modules/mqtt/dist')];
+
+/** A page of `site` in its own context, connected to the broker as `viewer`. */
+export async function open(chromium, site, broker, viewer, device = 'cam') {
+  const page = await (await chromium.newContext()).newPage();
+  page.on('pageerror', (error) => console.error(`page: ${error.message}`));
+  await page.goto(`${site.url}/plain.html`, { waitUntil: 'domcontentloaded' });
+  await page.waitForFunction(() => window.connect && window.mqtt);
+  await page.evaluate((to) => window.connect(to), { broker: broker.url, device, viewer });
+  return page;
+}
+
+export const report = (page, session) => page.evaluate((s) => window.report(s), session);
+export const leave = (page, session) => page.evaluate((s) => window.leave(s), session);
+
+/** Watches until pictures move and the picture clock can be read. */
+export async function watch(page, options, daemon) {
+  const session = await page.evaluate((o) => window.watch(o), options);
+  const seen = await until('moving pictures with a clock', async () => {
+    const r = await report(page, session);
+    return r.frames > 10 && r.delays.length > 5 ? r : false;
+  }).catch(async (error) => {
+    const r = await report(page, session);
+    throw new Error(`${error.message}\npage: ${JSON.stringify({ ...r, video: undefined, audio: undefined })}\n${daemon?.child.output.slice(-3000)}`);
+  });
+  return { session, seen };
+}
+
+/** Sets the scene for the tests of one file; what is in it is there from the first test on. */
+export function fixture(settings = {}) {
+  const s = { tabs: 0 };
+  before(async () => {
+    s.broker = await Broker.start();
+    s.daemon = await Daemon.start(s.broker, { ...settings, video: { linger_s: 1, ...settings.video }, audio: { linger_s: 1, ...settings.audio } });
+    s.site = await serve(pages);
+    s.chromium = await browser();
+  });
+  after(async () => {
+    await s.chromium?.close();
+    await s.daemon?.stop();
+    await s.broker?.stop();
+    s.site?.close();
+  });
+  // A test that failed half-way leaves no session behind for the next one.
+  afterEach(async () => {
+    for (const context of s.chromium?.contexts() ?? []) {
+      for (const page of context.pages()) await page.evaluate(() => window.leaveAll?.()).catch(() => {});
+      await context.close();
+    }
+    await s.cameraIsOff().catch(() => {});
+  });
+  s.tab = (viewer = `tab${(s.tabs += 1)}`) => open(s.chromium, s.site, s.broker, viewer);
+  s.watch = (page, options) => watch(page, options, s.daemon);
+  s.cameraIsOff = (ms = 60_000) => until('the camera is off', () => !s.daemon.threads().some((name) => name === 'video' || name === 'audio'), ms);
+  return s;
+}

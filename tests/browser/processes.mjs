@@ -1,0 +1,289 @@
+// The world of one test: a real broker, the real daemon, a real browser, and nothing else. Every process is started
+// here, on free ports, and ended here by its id.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import http from 'node:http';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import mqtt from 'mqtt';
+import { chromium } from 'playwright-core';
+
+export const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+export const target = process.env.CARGO_TARGET_DIR ?? path.join(top, 'target');
+export const daemonBinary = process.env.FANLIGHT ?? path.join(target, 'debug/fanlight');
+export const viewerFiles = process.env.FANLIGHT_VIEWER ?? path.join(top, 'viewer/dist');
+const chromiumBinary = process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+// The address that daemon and browser meet on: an interface of the namespace the tests run in (see `in-netns`), else loopback.
+export const host = process.env.FANLIGHT_TEST_ADDRESS ?? '127.0.0.1';
+
+const children = new Set();
+process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+// Playwright closes its browser on SIGTERM and lets the process go on.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
+
+const folders = [];
+process.on('exit', () => folders.forEach((made) => fs.rmSync(made, { recursive: true, force: true })));
+
+/** A folder that is gone when this process is. */
+export function folder(name) {
+  folders.push(fs.mkdtempSync(path.join(os.tmpdir(), `fanlight-${name}-`)));
+  return folders.at(-1);
+}
+
+/** Ends a process with this one, if it has not ended by then. */
+export function remember(child) {
+  children.add(child);
+  child.once('exit', () => children.delete(child));
+  return child;
+}
+
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer().on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** Asks `probe` again until it gives something; what it last gave is in the error. */
+export async function until(what, probe, ms = 20_000) {
+  const end = performance.now() + ms;
+  let last;
+  while (performance.now() < end) {
+    try {
+      const value = await probe();
+      if (value) return value;
+      last = value;
+    } catch (error) {
+      last = error;
+    }
+    await new Promise((tick) => setTimeout(tick, 25));
+  }
+  throw new Error(`${what}: not within ${ms} ms; last seen: ${last instanceof Error ? last.stack : JSON.stringify(last)}`);
+}
+
+/** A child process whose output is kept, for the message of a test that fails. */
+export class Child {
+  /** `enter`: the command that enters another network namespace first. */
+  constructor(command, args, { enter = [], ...options } = {}) {
+    this.name = path.basename(command);
+    this.output = '';
+    const [program, ...rest] = [...enter, command, ...args];
+    this.process = remember(spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], ...options }));
+    this.ended = once(this.process, 'exit').then(([code, signal]) => code ?? signal);
+    for (const stream of [this.process.stdout, this.process.stderr]) {
+      stream.on('data', (data) => {
+        this.output = (this.output + data).slice(-200_000);
+        if (process.env.FANLIGHT_TEST_LOUD) process.stderr.write(data);
+      });
+    }
+  }
+
+  get pid() {
+    return this.process.pid;
+  }
+
+  said(text, ms) {
+    return until(`${this.name} says "${text}"`, () => this.output.includes(text), ms);
+  }
+
+  async stop(signal = 'SIGTERM') {
+    this.process.kill(signal);
+    return this.ended;
+  }
+}
+
+const inUrl = (address) => (address.includes(':') ? `[${address}]` : address);
+
+/** Debian's mosquitto: TCP and WebSocket on loopback. With `at` and `tls`: WebSocket at that address, and TLS for daemons. */
+export class Broker {
+  /** `name`: what browsers call that address; the one who starts them has to tell them. */
+  static async start({ at = '127.0.0.1', name, tls, tlsPort } = {}) {
+    const broker = new Broker();
+    Object.assign(broker, { at, name, tls, tcp: await freePort(), ws: await freePort(), tlsPort: tlsPort ?? (tls && await freePort()) });
+    broker.dir = folder('broker');
+    await broker.up();
+    return broker;
+  }
+
+  async up() {
+    const file = path.join(this.dir, 'mosquitto.conf');
+    fs.writeFileSync(file, `user root\nlistener ${this.tcp} 127.0.0.1\nallow_anonymous true\n` +
+      `listener ${this.ws} ${this.at}\nprotocol websockets\nallow_anonymous true\n` +
+      (this.tls ? `listener ${this.tlsPort} ${this.at}\ncertfile ${this.tls.cert}\nkeyfile ${this.tls.key}\nallow_anonymous true\n` : ''));
+    this.child = new Child(process.env.MOSQUITTO ?? '/usr/sbin/mosquitto', ['-c', file]);
+    const open = (port, at) => new Promise((resolve) => {
+      const socket = net.connect(port, at);
+      socket.on('connect', () => { socket.destroy(); resolve(true); });
+      socket.on('error', () => resolve(false));
+    });
+    // It opens one after the other.
+    await until('mosquitto listens', () => open(this.tcp, '127.0.0.1'));
+    await until('mosquitto listens for pages', () => open(this.ws, this.at));
+    if (this.tls) await until('mosquitto listens for daemons', () => open(this.tlsPort, this.at));
+  }
+
+  get url() {
+    return `ws://${this.name ?? inUrl(this.at)}:${this.ws}`;
+  }
+
+  /** What a daemon's config says of it. */
+  get config() {
+    return this.tls ? { url: `mqtts://${inUrl(this.at)}:${this.tlsPort}`, ca_file: this.tls.ca } : { url: `mqtt://127.0.0.1:${this.tcp}` };
+  }
+
+  async stop() {
+    await this.child.stop();
+  }
+}
+
+/** The daemon under test. */
+export class Daemon {
+  static async start(broker, settings = {}) {
+    const daemon = new Daemon();
+    daemon.device = settings.device ?? 'cam';
+    daemon.place = settings.place;
+    daemon.dir = folder('daemon');
+    daemon.file = path.join(daemon.dir, 'fanlight.toml');
+    fs.writeFileSync(daemon.file, daemon.config(broker, settings));
+    daemon.up();
+    const ended = daemon.child.ended.then((code) => { throw new Error(`the daemon ended with ${code}: ${daemon.child.output.slice(-1000)}`); });
+    await Promise.race([daemon.child.said('connected by MQTT'), ended]);
+    ended.catch(() => {});
+    return daemon;
+  }
+
+  up() {
+    this.child = new Child(daemonBinary, ['run', '--config', this.file], { env: { ...process.env, NO_COLOR: '1' }, enter: this.place?.enter });
+  }
+
+  config(broker, { device = 'cam', name, video = {}, audio = {}, webrtc = {}, limits = {}, more = '' }) {
+    const table = (name, entries) => `[${name}]\n` +
+      Object.entries(entries).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`).join('');
+    return `device = "${device}"\n` + (name ? `name = ${JSON.stringify(name)}\n` : '') +
+      table('broker', broker.config) +
+      table('access', { mode: 'broker', the_broker_can_watch: true }) +
+      table('video', { source: 'test', size: '640x360', fps: 30, bitrate_kbps: 1000, ...video }) +
+      table('audio', { source: 'tone', ...audio }) +
+      table('webrtc', { addresses: [host], loopback: true, ...webrtc }) +
+      table('limits', { starts_per_minute: 600, ...limits }) +
+      table('log', { filter: process.env.FANLIGHT_TEST_LOG ?? 'info' }) + more;
+  }
+
+  get pid() {
+    return this.child.pid;
+  }
+
+  /** Resident memory in KiB. */
+  memory() {
+    return Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${this.pid}/status`, 'utf8'))[1]);
+  }
+
+  descriptors() {
+    return fs.readdirSync(`/proc/${this.pid}/fd`).length;
+  }
+
+  threads() {
+    return fs.readdirSync(`/proc/${this.pid}/task`)
+      .map((id) => fs.readFileSync(`/proc/${this.pid}/task/${id}/comm`, 'utf8').trim());
+  }
+
+  /** CPU time in seconds. */
+  cpu() {
+    const fields = fs.readFileSync(`/proc/${this.pid}/stat`, 'utf8').split(') ')[1].split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  }
+
+  stop(signal) {
+    return this.child.stop(signal);
+  }
+}
+
+const types = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.json': 'application/json' };
+
+/** A static file server for the viewer and for the pages of the tests. */
+export async function serve(folders, extra = {}, at = '127.0.0.1') {
+  const server = http.createServer((request, response) => {
+    const name = new URL(request.url, 'http://x').pathname.replace(/\/$/, '/index.html');
+    if (extra[name]) {
+      response.writeHead(200, { 'content-type': types[path.extname(name)] ?? 'text/plain' }).end(extra[name]);
+      return;
+    }
+    const file = folders.map((folder) => path.join(folder, name)).find((f) => fs.existsSync(f));
+    if (!file || name.includes('..')) return void response.writeHead(404).end();
+    response.writeHead(200, { 'content-type': types[path.extname(file)] ?? 'application/octet-stream' });
+    fs.createReadStream(file).pipe(response);
+  });
+  await new Promise((resolve) => server.listen(0, at, resolve));
+  return { url: `http://${inUrl(at)}:${server.address().port}`, close: () => server.close() };
+}
+
+/** Debian's Chromium, without a screen, without the network; in another network namespace where `enter` says so. */
+export const browser = (options) => chromium.launch(launch(options));
+
+/** How it is launched. `names`: it hides its addresses behind `.local` names, as browsers at home do. */
+export function launch({ more = [], enter = [], names = false } = {}) {
+  let executablePath = chromiumBinary;
+  if (enter.length) {
+    executablePath = path.join(folder('browser'), 'chromium');
+    fs.writeFileSync(executablePath, `#!/bin/sh\nexec ${enter.join(' ')} ${chromiumBinary} "$@"\n`, { mode: 0o755 });
+  }
+  return {
+    executablePath,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required',
+      '--allow-loopback-in-peer-connection', ...(names ? [] : ['--disable-features=WebRtcHideLocalIpsWithMdns']),
+      '--disable-background-timer-throttling', '--disable-renderer-backgrounding',
+      '--disable-backgrounding-occluded-windows', ...more],
+  };
+}
+
+/** A plain MQTT client in the place of a viewer that follows no rules. */
+export class Stranger {
+  static async connect(broker, device, viewer, options = {}) {
+    const stranger = new Stranger();
+    Object.assign(stranger, { device, viewer, heard: [] });
+    // On the broker's own machine by TCP, elsewhere as a page would.
+    stranger.client = await mqtt.connectAsync(broker.tcp ? `mqtt://127.0.0.1:${broker.tcp}` : broker.url, { protocolVersion: 5, clientId: `${viewer}-${Math.random()}`, ...options });
+    stranger.client.on('message', (topic, payload) => {
+      stranger.heard.push({ topic, text: payload.toString(), get json() { return JSON.parse(this.text); } });
+    });
+    await stranger.client.subscribeAsync([`fanlight/v1/${device}/rsp/${viewer}`, `fanlight/v1/${device}/status`, `fanlight/v1/${device}/info`], { qos: 1 });
+    return stranger;
+  }
+
+  say(message, options) {
+    const payload = typeof message === 'string' || Buffer.isBuffer(message) ? message : JSON.stringify(message);
+    return this.client.publishAsync(`fanlight/v1/${this.device}/req/${this.viewer}`, payload, { qos: 1, ...options });
+  }
+
+  replies() {
+    return this.heard.filter((m) => m.topic.includes('/rsp/')).map((m) => m.json);
+  }
+
+  reply(test, ms) {
+    return until('a reply', () => this.replies().find(test), ms).catch((error) => {
+      throw new Error(`${error.message}; heard ${JSON.stringify(this.replies())}`);
+    });
+  }
+
+  status(test = () => true, ms) {
+    return until('a status', () => this.heard.filter((m) => m.topic.endsWith('/status')).map((m) => m.json).reverse().find(test), ms);
+  }
+
+  close() {
+    return this.client.endAsync(true);
+  }
+}
+
+/** 22 base64url characters. */
+export function sessionId() {
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString('base64url');
+}

@@ -1,0 +1,125 @@
+// One viewer's network is not another one's: who dies, sleeps or lies takes nothing from those beside it.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FalseFeedbackViewer, FALSE_REPORTS } from './false_feedback.mjs';
+import { KillableBrowser } from './killable_browser.mjs';
+import { open, report, fixture } from './fixture.mjs';
+import { Viewer, units } from './werift_viewer.mjs';
+import { until } from './processes.mjs';
+
+const s = fixture({ video: { size: '640x360', bitrate_kbps: 1000 } });
+const SIZE = '640x360';
+const seconds = (n) => new Promise((done) => setTimeout(done, 1000 * n));
+
+/** What a viewer gets: frames and bits per second, and all sizes that there were. */
+async function stretch(page, session, wait) {
+  const take = () => page.evaluate((id) => window.take(id), session);
+  const before = await take();
+  await wait;
+  const after = await take();
+  const per = (key) => (1000 * (after.video[key] - before.video[key])) / (after.now - before.now);
+  return { frames: per('framesDecoded'), bits: 8 * per('bytesReceived'), sizes: [...after.sizes, `${after.width}x${after.height}`] };
+}
+
+/** Nothing was taken: a machine that is busy decodes fewer frames, and not a third of them. */
+function whole(now, before, what) {
+  assert.ok(now.sizes.every((size) => size === SIZE), `${what}: sizes ${now.sizes}`);
+  assert.ok(now.frames > 0.7 * before.frames, `${what}: ${now.frames} frames/s, ${before.frames} before`);
+  assert.ok(now.bits > 0.6 * before.bits, `${what}: ${now.bits} bit/s, ${before.bits} before`);
+}
+
+/** A viewer whose network was measured: the full picture comes, and has for a while. */
+async function settled(viewer) {
+  const page = await s.tab(viewer);
+  const { session } = await s.watch(page);
+  await until('the full picture', async () => {
+    const { frames, width } = await report(page, session);
+    return frames > 60 && width === 640;
+  });
+  return { page, session };
+}
+
+test('a viewer that is killed takes nothing from the other one, and comes back to the full picture', async () => {
+  const { page, session } = await settled('witness');
+  const own = await KillableBrowser.start();
+  const victim = await open(own, s.site, s.broker, 'victim');
+  await s.watch(victim);
+  const before = await stretch(page, session, seconds(4));
+  own.kill();
+  // Longer than its estimate needs to fall to nothing, and shorter than its session lives.
+  whole(await stretch(page, session, seconds(12)), before, 'after the kill');
+  const again = await open(s.chromium, s.site, s.broker, 'victim');
+  const back = await s.watch(again);
+  whole(await stretch(again, back.session, seconds(3)), before, 'who comes back');
+  whole(await stretch(page, session, seconds(1)), before, 'beside who comes back');
+});
+
+test('a viewer that sleeps takes nothing from the other one, and goes on when it wakes', async () => {
+  const { page, session } = await settled('witness');
+  const own = await KillableBrowser.start();
+  try {
+    const sleeper = await open(own, s.site, s.broker, 'sleeper');
+    const slept = await s.watch(sleeper);
+    const before = await stretch(page, session, seconds(4));
+    own.freeze();
+    whole(await stretch(page, session, seconds(8)), before, 'while it sleeps');
+    const waking = stretch(page, session, seconds(5));
+    own.thaw();
+    whole(await waking, before, 'while it wakes');
+    const { frames } = await report(sleeper, slept.session);
+    await until('pictures go on', async () => (await report(sleeper, slept.session)).frames > frames + 30);
+  } finally {
+    await own.close();
+  }
+});
+
+for (const kind of FALSE_REPORTS) {
+  test(`a viewer that lies takes nothing from the other one: ${kind}`, async () => {
+    const { page, session } = await settled('witness');
+    const before = await stretch(page, session, seconds(3));
+    const liar = await FalseFeedbackViewer.start(s.broker, 'cam', 'liar', kind);
+    try {
+      whole(await stretch(page, session, seconds(9)), before, kind);
+    } finally {
+      await liar.close();
+    }
+  });
+}
+
+for (const kind of ['honest', 'broken']) {
+  test(`a viewer that is alone gets the full picture with transport feedback that is ${kind}`, async () => {
+    const liar = await FalseFeedbackViewer.start(s.broker, 'cam', kind, kind);
+    try {
+      const pictures = (from, to) => new Set(liar.pictures().filter(({ at }) => at > from && at <= to).map((p) => p.timestamp)).size;
+      await until('three seconds with the full picture', () => {
+        const now = performance.now();
+        const bits = liar.pictures().filter(({ at }) => at > now - 3000).reduce((sum, { payload }) => sum + 8 * payload.length, 0) / 3;
+        return pictures(now - 3000, now) > 70 && bits > 700_000;
+      }, 60_000);
+    } finally {
+      await liar.close();
+    }
+  });
+}
+
+test('a storm of requests for key frames makes one a second, and no more bits than were asked for', async () => {
+  const viewer = await Viewer.connect(s.broker, 'cam', 'storm');
+  try {
+    await viewer.offer();
+    await viewer.until('a picture', () => viewer.pictures().length > 100);
+    const ssrc = viewer.pictures()[0].ssrc;
+    const since = performance.now();
+    while (performance.now() - since < 6000) {
+      for (let i = 0; i < 10; i += 1) await viewer.receiver('video').sendRtcpPLI(ssrc);
+      await seconds(0.01);
+    }
+    const [took, pictures] = [(performance.now() - since) / 1000, viewer.pictures().filter(({ at }) => at > since)];
+    const keys = new Set(pictures.filter((p) => units(p.payload).includes(5)).map((p) => p.timestamp)).size;
+    const bits = pictures.reduce((sum, { payload }) => sum + 8 * payload.length, 0) / took;
+    assert.ok(keys >= 2 && keys <= took + 1, `${keys} key frames in ${took} s`);
+    assert.ok(bits < 1.1 * 1_000_000, `${bits} bit/s`);
+  } finally {
+    await viewer.close();
+  }
+});
