@@ -3,7 +3,7 @@
 //! One camera, one microphone and one encode serve many viewers by WebRTC. Signalling runs over MQTT.
 //! `docs/design/design.md` describes the modules, and `docs/design/decisions.md` gives the reasons.
 //!
-//! Modules are on floors. A module imports only from lower floors; `tests/house.rs` checks this.
+//! Modules are on floors. A module imports only from lower floors; `tests/code_rules.rs` checks this.
 //! ```text
 //! 8  main fuzz                      – the process; hostile bytes for the parts below
 //! 7  service                        – lives as long as the service

@@ -3,19 +3,19 @@
 
 mod rig;
 
-mod adapts;
 mod broker;
-mod daemon;
-mod demo;
+mod code_rules;
+mod demo_command;
 mod documents;
 mod fuzz;
-mod house;
+mod hostile_packets;
+mod link_adaptation;
 mod links;
-mod logging;
-mod port;
-mod process;
+mod log_is_bounded;
+mod process_lifecycle;
 mod service;
-mod setup;
-mod shipped;
+mod setup_command;
+mod shipped_files;
 mod templates;
 mod turn;
+mod wire_contract;

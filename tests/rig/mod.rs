@@ -9,7 +9,7 @@ mod mosquitto;
 mod mqtt;
 mod relay;
 mod schema;
-mod script;
+mod scripted_broker;
 mod turn;
 
 use std::{future::Future, net::TcpListener, time::Duration};
@@ -24,7 +24,7 @@ pub use self::{
     mqtt::{Client, Version},
     relay::Relay,
     schema::conforms,
-    script::{Script, publish},
+    scripted_broker::{ScriptedBroker, publish},
     turn::{Turn, login},
 };
 

@@ -9,7 +9,7 @@ use tokio::{
 use super::within;
 
 /// Where boards connect to.
-pub struct Script {
+pub struct ScriptedBroker {
     listener: TcpListener,
     version: MqttVersion,
     pub port: u16,
@@ -21,7 +21,7 @@ pub struct Peer {
     version: MqttVersion,
 }
 
-impl Script {
+impl ScriptedBroker {
     pub async fn new(version: MqttVersion) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -8,7 +8,7 @@ use fanlight::{
 };
 use serde_json::json;
 
-use crate::rig::{Board, Mosquitto, Script, at, publish, request, within};
+use crate::rig::{Board, Mosquitto, ScriptedBroker, at, publish, request, within};
 
 const REQ: &str = "fanlight/v1/cam/req/anna";
 
@@ -17,7 +17,7 @@ const REQ: &str = "fanlight/v1/cam/req/anna";
 #[tokio::test]
 async fn acknowledgements_keep_the_order_of_arrival() {
     for version in [MqttVersion::V5, MqttVersion::V311] {
-        let script = Script::new(version).await;
+        let script = ScriptedBroker::new(version).await;
         let mut board = Board::with_room_for(1, at(script.port, version));
         let mut peer = script.welcome().await;
         board.up().await;
@@ -85,7 +85,7 @@ async fn packets_out_of_place_end_the_connection_with_a_reason_at_most() {
     ];
     let mut ended = 0;
     for &(version, bytes) in rows {
-        let script = Script::new(version).await;
+        let script = ScriptedBroker::new(version).await;
         let mut board = Board::start(at(script.port, version));
         let mut peer = script.welcome().await;
         board.up().await;
@@ -111,7 +111,7 @@ async fn packets_out_of_place_end_the_connection_with_a_reason_at_most() {
 #[tokio::test]
 async fn a_broker_that_acknowledges_nothing_is_left() {
     for version in [MqttVersion::V5, MqttVersion::V311] {
-        let script = Script::new(version).await;
+        let script = ScriptedBroker::new(version).await;
         let mut board = Board::start(at(script.port, version));
         let mut peer = script.welcome().await;
         board.up().await;
@@ -140,7 +140,7 @@ async fn a_broker_that_acknowledges_nothing_is_left() {
 /// A broker that takes one message at a time gets them one at a time.
 #[tokio::test]
 async fn a_receive_maximum_of_one_is_kept() {
-    let script = Script::new(MqttVersion::V5).await;
+    let script = ScriptedBroker::new(MqttVersion::V5).await;
     let mut board = Board::start(at(script.port, MqttVersion::V5));
     let mut peer = script.accept().await;
     peer.packet().await.unwrap();
@@ -168,7 +168,7 @@ async fn a_receive_maximum_of_one_is_kept() {
 /// A takeover is reported as an event once the board is connected again: at once, if its addresses change.
 #[tokio::test]
 async fn a_takeover_is_told_as_an_event() {
-    let script = Script::new(MqttVersion::V5).await;
+    let script = ScriptedBroker::new(MqttVersion::V5).await;
     let mut board = Board::start(at(script.port, MqttVersion::V5));
     let mut peer = script.welcome().await;
     board.up().await;
@@ -190,7 +190,7 @@ async fn a_takeover_is_told_as_an_event() {
 /// address may be gone.
 #[tokio::test]
 async fn a_changed_address_makes_a_new_connection() {
-    let script = Script::new(MqttVersion::V5).await;
+    let script = ScriptedBroker::new(MqttVersion::V5).await;
     let mut board = Board::start(at(script.port, MqttVersion::V5));
     let mut old = script.welcome().await;
     assert_eq!(board.up().await, 1);
@@ -239,7 +239,7 @@ async fn properties_of_a_request_are_ignored() {
 /// Correlation Data of up to 64 bytes comes with the request, and goes out with the reply (MQTT 5, section 4.10).
 #[tokio::test]
 async fn correlation_data_of_a_request_goes_out_with_the_reply() {
-    let script = Script::new(MqttVersion::V5).await;
+    let script = ScriptedBroker::new(MqttVersion::V5).await;
     let mut board = Board::start(at(script.port, MqttVersion::V5));
     let mut peer = script.welcome().await;
     board.up().await;

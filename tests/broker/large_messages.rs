@@ -8,7 +8,7 @@ use fanlight::{
 };
 use tokio::time::sleep;
 
-use crate::rig::{Board, Listener, Log, Mosquitto, Script, at, over, publish, within};
+use crate::rig::{Board, Listener, Log, Mosquitto, ScriptedBroker, at, over, publish, within};
 
 const REQ: &str = "fanlight/v1/cam/req/anna";
 
@@ -86,7 +86,7 @@ async fn large_messages_are_skipped_mqtt_5_over_websocket() {
 #[tokio::test]
 async fn a_large_message_on_a_slow_network_ends_nothing() {
     for version in [MqttVersion::V311, MqttVersion::V5] {
-        let script = Script::new(version).await;
+        let script = ScriptedBroker::new(version).await;
         let mut board = Board::start(Broker { keep_alive: Duration::from_secs(1), ..at(script.port, version) });
         let mut peer = script.welcome().await;
         board.up().await;
