@@ -204,3 +204,26 @@ fn the_page_of_commands_names_every_command_and_option() {
         }
     }
 }
+
+#[test]
+fn the_table_of_tests_has_a_row_for_every_test_file() {
+    let page = read("tests/README.md");
+    let groups = read("test");
+    let groups = groups.lines().find_map(|line| line.strip_prefix("all=")).unwrap().trim_matches('"');
+    let mut rows = BTreeSet::new();
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [name, promise, _rig, group] = cells[..] else { panic!("tests/README.md: four cells are needed: {row}") };
+        assert!(!promise.is_empty() && groups.split(' ').any(|known| known == group), "tests/README.md: {row}");
+        assert!(rows.insert(Path::new("tests").join(name.trim_matches('`'))), "tests/README.md: {name} has two rows");
+    }
+    // A part of another file's tests has a suite, but not the name of a test file.
+    let is_test = |file: &PathBuf| {
+        let text = read(file);
+        let marks: &[&str] =
+            if file.extension().unwrap() == "rs" { &["\n#[test]", "\n#[tokio::test"] } else { &["describe("] };
+        file.to_str().unwrap().ends_with(".test.mjs") || marks.iter().any(|mark| text.contains(mark))
+    };
+    let tests: BTreeSet<_> = files("tests", &["rs", "mjs"]).into_iter().filter(is_test).collect();
+    assert_eq!(rows, tests, "the rows of tests/README.md, and the test files");
+}

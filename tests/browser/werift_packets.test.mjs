@@ -1,5 +1,5 @@
 // The daemon watched by another WebRTC stack than a browser's, packet by packet. What this stack cannot do, restart ICE (it
-// sends no candidates again), the browser does in main.test.mjs.
+// sends no candidates again), the browser does in chromium_watches.test.mjs.
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
