@@ -2,16 +2,16 @@
 #
 #   awk -f .ci/count.awk -v format=FORMAT -v status=STATUS LOG
 #
-# STATUS is the exit status of the step. FORMAT says who wrote the log:
+# STATUS is the exit status of the step. FORMAT is the program that wrote the log:
 #   cargo  cargo test: a line "test result:" for each test binary; cargo nextest: a line "Summary"
 #   node   node --test: "# pass 3" in a pipe, "ℹ pass 3" on a terminal
 #   tap    lines that begin with "ok", "not ok" or "skip"
-#   one    a command that is one check: its exit status is the result
+#   one    a command that is a single check: its exit status is the result
 #
 # A step that fails without a failed test counts as one failure: it did not compile, crashed or was stopped. So does a step
 # that ends with success and ran no test.
 
-# The number in front of `word` in this line.
+# Returns the number in front of `word` in this line.
 function before(word) { return match($0, "[0-9]+ " word) ? substr($0, RSTART) + 0 : 0 }
 
 format == "cargo" && /^test result:/ { passed += before("passed"); failed += before("failed"); skipped += before("ignored") }
@@ -29,7 +29,7 @@ END {
     if (format == "one" && status == 0) passed = 1
     if (status != 0 && failed == 0) failed = 1
     if (passed + failed + skipped == 0) {
-        print "test: it ended with success, and ran no test" > "/dev/stderr"
+        print "test: the step succeeded without running any test" > "/dev/stderr"
         failed = 1
     }
     print passed + 0, failed + 0, skipped + 0

@@ -1,12 +1,13 @@
 # shellcheck shell=sh disable=SC2154 # me: the name of the script that sources this
-# What ./demo, ./test and ./bench need of a machine: Debian packages, and a Rust that is new enough. Sourced, not run.
+# Prepares a machine for the scripts of the project: installs Debian packages and a Rust that is new enough. Sourced,
+# not run.
 #
-#   want WHERE PACKAGE WHY   notes a package that is missing. WHERE tells whether it is there: a command's name, the path
-#                            of a file (a pattern will do), or - for the package itself.
-#   install_wanted           says what is missing and why, then installs exactly that
-#   find_rust [COMPONENT...] puts cargo on PATH: the one there, rustup's stable, or Debian's own
+#   want WHERE PACKAGE WHY   notes PACKAGE if it is missing. WHERE is how to find it: the name of a command, the path of
+#                            a file (or a pattern), or - for the package itself.
+#   install_wanted           lists the noted packages with their reasons, and installs them
+#   find_rust [COMPONENT...] puts cargo on PATH: the existing one, rustup's stable, or Debian's
 #
-# Never asks anything: each function does its work or ends the script with one sentence on what to do.
+# No function asks questions. Each does its work, or ends the script with one sentence on what to do.
 
 rust_needed=1.95
 
@@ -16,18 +17,18 @@ die() {
     echo "$me: $*" >&2
     exit 1
 }
-# What a package archive does not give, today or at all, is nobody's mistake here: ends with a status of its own, which ./test
-# tells from a failure.
+# Ends the script because a package archive cannot be reached or lacks a package. ./test counts this exit status as a
+# skip, not as a failure.
 cannot_be_had() {
     explained=yes
     echo "$me: $*" >&2
     exit 75
 }
 
-# A script that a failed command ends (set -e) says so: a bare message of `rm` or `tar` helps nobody.
-#   doing      what the script is doing now, for that message
-#   explained  not empty: the reason has been printed already
-#   at_end     adds a command that runs at the end of the script, whatever the end is, Ctrl-C included
+# If a failed command ends a script (set -e), the script says so, because a bare message of `rm` or `tar` does not help.
+#   doing      the current activity, for that message
+#   explained  is not empty if the reason has been printed already
+#   at_end     adds a command that runs whenever and however the script ends, also by Ctrl-C
 doing='' explained='' ending=:
 at_end() { ending="$1; $ending"; }
 ended() {
@@ -36,7 +37,10 @@ ended() {
     eval "$ending" || true
     case $status in
     0 | 75 | 130 | 143) ;;
-    *) [ -n "$explained" ] || say "$me: failed with status $status${doing:+ while $doing}: the message above is the failed command's" ;;
+    *)
+        [ -n "$explained" ] ||
+            say "$me: failed with status $status${doing:+ while $doing}: the failed command printed the message above"
+        ;;
     esac
     exit "$status"
 }
@@ -46,14 +50,14 @@ trap 'exit 143' TERM HUP
 
 have() { command -v "$1" > /dev/null 2>&1; }
 
-# Root for one command: as it is, or through sudo, which asks for a password only on a terminal.
+# Runs one command as root: directly, or with sudo, which asks for a password only on a terminal.
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
     elif have sudo && { [ -t 0 ] || sudo -n true 2> /dev/null; }; then
         sudo "$@"
     else
-        die "$1 needs root: run this as root, or with sudo installed and allowed"
+        die "$1 needs root: run this script as root, or allow sudo for this user"
     fi
 }
 
@@ -69,19 +73,19 @@ want() {
     *) ! have "$1" || return 0 ;;
     esac
     case " $wanted " in *" $2 "*) return 0 ;; esac
-    [ -n "$wanted" ] || say "$me: missing on this machine:"
+    [ -n "$wanted" ] || say "$me: these packages are missing:"
     say "  $2: $3"
     wanted="$wanted $2"
 }
 
-# While packages with services are installed, the services are not started: the tests start their own, elsewhere. Debian's
-# invoke-rc.d asks the program policy-rc.d. This one obeys only as long as the script that made it runs, so that nothing stays
-# behind even where that script is killed; and it is made only where such a package is installed.
+# Keeps the services of new packages from starting: the tests start their own. Debian's invoke-rc.d asks the program
+# policy-rc.d. The one that is made here refuses only while this script runs, so that it has no effect if the script is
+# killed. It is made only if a package with a service is installed.
 policy=/usr/sbin/policy-rc.d
 keep_services_off() {
     case "$wanted " in *" mosquitto "* | *" coturn "*) ;; *) return 0 ;; esac
     if [ -e $policy ] && ! grep -qs '^# fanlight: ' $policy; then
-        return 0 # somebody else's: it stays as it is
+        return 0 # another program made it: it stays
     fi
     at_end let_services_start
     # shellcheck disable=SC2016 # expanded by the inner shell
@@ -93,11 +97,12 @@ let_services_start() {
 
 install_wanted() {
     [ -n "$wanted" ] || return 0
-    have apt-get || die "made for Debian 12, 13 and Raspberry Pi OS; here, install what is named above by hand and start again"
+    have apt-get ||
+        die "packages can be installed only on Debian 12, 13 and Raspberry Pi OS: install these by hand and start again"
     if [ "$(id -u)" != 0 ] && ! have sudo; then
-        die "packages are missing and need root: apt-get install --no-install-recommends$wanted"
+        die "installing packages needs root: apt-get install --no-install-recommends$wanted"
     fi
-    say "$me: installing them with apt-get"
+    say "$me: apt-get installs them"
     log=$(mktemp)
     keep_services_off
     # shellcheck disable=SC2086 # a list of words
@@ -105,7 +110,7 @@ install_wanted() {
         as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
             install --no-install-recommends $wanted < /dev/null > "$log" 2>&1
     }
-    # The lists may be absent or old; only a failed install tells.
+    # The package lists may be missing or too old. Only a failed installation shows it.
     done=
     if [ -n "$(find /var/lib/apt/lists -name '*_Packages*' -mtime -1 2> /dev/null | head -n 1)" ] && apt_install; then
         done=yes
@@ -120,7 +125,7 @@ install_wanted() {
             cannot_be_had "no network: apt-get cannot reach the package archive; connect this machine and start again"
         fi
         if grep -q 'enough free space' "$log"; then
-            die "the disk is full: apt-get has no room for$wanted"
+            die "the disk is full: apt-get has no space for$wanted"
         fi
         die "apt-get could not install$wanted: its messages are above and in $log"
     fi
@@ -128,7 +133,7 @@ install_wanted() {
     wanted=
 }
 
-# The packages that compile the daemon.
+# Notes the packages that compile the daemon.
 want_build() {
     want c++ g++ "compiles the H.264 encoder and the JPEG library"
     want make make "runs their build"
@@ -136,17 +141,17 @@ want_build() {
     [ "$(uname -m)" != x86_64 ] || want nasm nasm "assembles their fast paths"
     want '/usr/lib/llvm-*/lib/libclang.so*' libclang-dev "reads the kernel's video headers (bindgen)"
     want pkg-config pkg-config "finds the sound library"
-    want /usr/include/alsa/asoundlib.h libasound2-dev "the sound library (ALSA)"
-    want /etc/ssl/certs/ca-certificates.crt ca-certificates "checks who the package registries are"
+    want /usr/include/alsa/asoundlib.h libasound2-dev "is the sound library (ALSA)"
+    want /etc/ssl/certs/ca-certificates.crt ca-certificates "checks the certificates of the package registries"
 }
 
-# The packages that build the viewer page.
+# Notes the packages that build the viewer page.
 want_viewer() {
     want node nodejs "builds the viewer page"
-    want npm npm "fetches what the viewer page is built with"
+    want npm npm "fetches the libraries of the viewer page"
 }
 
-# Is version $1 at least $2? Dotted numbers.
+# at_least VERSION MINIMUM: compares dotted numbers.
 at_least() {
     [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
 }
@@ -162,13 +167,14 @@ find_rust() {
         return
     fi
     if have rustup; then
-        say "$me: Rust $rust_needed or newer is needed, this is ${here:-none}: installing rustup's stable"
+        say "$me: Rust $rust_needed or newer is needed, and this machine has ${here:-none}: installing rustup's stable"
         rustup toolchain install stable --profile minimal --no-self-update < /dev/null >&2 ||
             die "rustup could not install its stable toolchain: check the network and start again"
         RUSTUP_TOOLCHAIN=stable
         export RUSTUP_TOOLCHAIN
         here=$(rust_version)
-        at_least "${here:-0}" "$rust_needed" || die "rustup's stable is Rust ${here:-nothing}, needed is $rust_needed: run rustup update"
+        at_least "${here:-0}" "$rust_needed" ||
+            die "Rust $rust_needed or newer is needed, and rustup's stable is ${here:-missing}: run rustup update"
         rust_extras "$@"
         return
     fi
@@ -179,18 +185,20 @@ find_rust() {
         offered=$(apt-cache policy rustc-web 2> /dev/null | sed -n 's/^ *Candidate: \([0-9.]*\).*/\1/p')
     fi
     at_least "${offered:-0}" "$rust_needed" ||
-        die "Rust $rust_needed or newer is needed, this machine's archive offers ${offered:-none}: enable Debian's security archive and the network, or install rustup (https://rustup.rs)"
-    [ -z "$here" ] || say "$me: Debian's rustc-web $offered takes the place of rustc $here"
-    want - rustc-web "the Rust compiler, $offered (Debian's own build of a recent one)"
+        die "Rust $rust_needed or newer is needed, and the package archive offers ${offered:-none}:" \
+            "enable Debian's security archive and the network, or install rustup (https://rustup.rs)"
+    [ -z "$here" ] || say "$me: Debian's rustc-web $offered replaces rustc $here"
+    want - rustc-web "is the Rust compiler $offered, built by Debian"
     want - cargo-web "builds Rust programs"
     rust_extras "$@"
     install_wanted
     hash -r
     here=$(rust_version)
-    at_least "${here:-0}" "$rust_needed" || die "rustc is ${here:-missing} after installing rustc-web $offered: another rustc comes first on PATH"
+    at_least "${here:-0}" "$rust_needed" ||
+        die "rustc is ${here:-missing} although rustc-web $offered is installed: another rustc comes first on PATH"
 }
 
-# rustfmt and clippy where they are wanted: Debian's packages, or rustup's components.
+# rust_extras COMPONENT...: installs rustfmt and clippy, as Debian's packages or as rustup's components.
 rust_extras() {
     for extra in "$@"; do
         case $extra in
@@ -198,7 +206,7 @@ rust_extras() {
         clippy) have cargo-clippy && cargo clippy --version > /dev/null 2>&1 && continue ;;
         esac
         if have rustup; then
-            rustup component add "$extra" < /dev/null >&2 || say "$me: rustup has no $extra here"
+            rustup component add "$extra" < /dev/null >&2 || say "$me: rustup could not install $extra"
         elif [ "$extra" = rustfmt ]; then
             want - rustfmt-web "checks the formatting"
         else
@@ -208,7 +216,7 @@ rust_extras() {
     install_wanted
 }
 
-# Free MiB on the file system of a folder, which may not exist yet.
+# free_mib FOLDER: prints the free MiB on the file system of a folder. The folder may not exist yet.
 free_mib() {
     at=$1
     while [ ! -d "$at" ]; do at=$(dirname "$at"); done
@@ -218,11 +226,12 @@ free_mib() {
 check_machine() {
     case $(uname -s)-$(uname -m) in
     Linux-x86_64 | Linux-aarch64 | Linux-armv7l) ;;
-    *) die "fanlight runs on Linux on x86-64, aarch64 and armv7, this is $(uname -s) on $(uname -m)" ;;
+    *) die "fanlight runs on Linux on x86-64, aarch64 and armv7, and this is $(uname -s) on $(uname -m)" ;;
     esac
 }
 
-# viewer/dist, when it is missing or older than what it is made of. The stamp lies outside, for dist is embedded whole.
+# Builds viewer/dist if it is missing or older than its sources. The stamp is outside, because the daemon includes all
+# of dist.
 build_viewer() {
     stamp=viewer/node_modules/.built
     if [ -e $stamp ] && [ -e viewer/dist/index.html ] &&
@@ -233,16 +242,17 @@ build_viewer() {
     install_wanted
     say "$me: building the viewer page"
     fetch_node_modules viewer
-    (cd viewer && npm run --silent build < /dev/null >&2) || die "the viewer page does not build: its messages are above"
+    (cd viewer && npm run --silent build < /dev/null >&2) ||
+        die "the viewer page could not be built: the messages are above"
     mkdir -p viewer/node_modules
     : > $stamp
 }
 
-# node_modules as the lock file says, when it is missing or older than that.
+# fetch_node_modules FOLDER: installs node_modules if it is missing or older than the lock file.
 fetch_node_modules() {
     if [ -n "$(find "$1/node_modules/.package-lock.json" -newer "$1/package-lock.json" 2> /dev/null)" ]; then
         return 0
     fi
     (cd "$1" && npm ci --no-audit --no-fund --loglevel=error < /dev/null >&2) ||
-        die "npm could not fetch what $1 is built with: check the network and start again"
+        die "npm could not fetch the libraries of $1: check the network and start again"
 }

@@ -1,8 +1,9 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # me and explained belong to .ci/setup.sh
-# The steps of ./test: each runs a command, keeps its output, and adds its tests to the sum. Sourced after .ci/setup.sh.
+# The steps of ./test. Each runs a command, keeps its output, and adds its tests to the sum. Sourced after .ci/setup.sh.
 #
-#   steps_begin FOLDER             the logs go there
-#   step NAME FORMAT COMMAND...    runs a command and counts its tests; succeeds if none failed. FORMAT: see .ci/count.awk
+#   steps_begin FOLDER             sets the folder of the logs
+#   step NAME FORMAT COMMAND...    runs a command and counts its tests; succeeds if none failed. .ci/count.awk lists the
+#                                  formats
 #   skip NAME REASON               counts a step that cannot run here
 #   limited COMMAND...             runs a command for 40 minutes at most
 #   steps_end                      prints the sum as the last line; succeeds if something passed and nothing failed

@@ -1,8 +1,8 @@
-"""The guest's half of the control channel: runs commands that board/ctl sends over a virtio serial port.
+"""The guest's end of the control channel: runs the commands that board/ctl sends over a virtio serial port.
 
-One line each way, UTF-8. Host to guest: `ID SECONDS COMMAND`. Guest to host: `ID | a line of output` as it comes
-(standard output and error together), then `ID = exit status`. A command that outlives its seconds is killed with its
-process group, status 124. What it left running in the background goes on. `ID SECONDS board-off` switches the board off.
+Both directions use lines of UTF-8. The host sends `ID SECONDS COMMAND`. The guest sends `ID | LINE` for each line of
+output (standard output and error together), then `ID = STATUS`. If the command takes longer than SECONDS, its process
+group is killed and the status is 124. Its background processes go on. `ID SECONDS board-off` switches the board off.
 """
 
 import os
@@ -16,7 +16,7 @@ NODE = "/sys/class/virtio-ports"
 
 
 def port_path():
-    """The port by its name; the links in /dev/virtio-ports are udev's, which does not run here."""
+    """Finds the port by its name. udev, which would make the links in /dev/virtio-ports, does not run here."""
     while True:
         for port in os.listdir(NODE) if os.path.isdir(NODE) else []:
             with open(f"{NODE}/{port}/name", encoding="ascii") as f:
@@ -42,7 +42,7 @@ def execute(fd, ident, seconds, command):
     )
     out = child.stdout.fileno()
     os.set_blocking(out, False)
-    # The end of the command counts, not the end of its output: a daemon it started may hold the pipe open.
+    # Waits for the end of the command, not of its output: a daemon that it started may keep the pipe open.
     ended = os.pidfd_open(child.pid)
     poll = select.poll()
     poll.register(out, select.POLLIN)
@@ -83,7 +83,7 @@ def execute(fd, ident, seconds, command):
 
 
 def set_clock():
-    """The guest's clock is right to a second at boot; the time stamp of a file on the host's disk is better."""
+    """Sets the clock from the time stamp of a file on the host's disk. At boot it is only right to a second."""
     stamp = "/board/.clock"
     with open(stamp, "w", encoding="ascii") as f:
         f.write("now\n")

@@ -1,5 +1,5 @@
-// The viewer of board/smoke.sh: receives a daemon for a while and prints what that cost. Arguments: a configuration, of which
-// [video] and [audio] are taken, and seconds.
+// The viewer of board/smoke.sh: receives a daemon for a while and prints the cost. Arguments: a configuration, whose
+// tables [video] and [audio] it uses, and seconds.
 
 import fs from 'node:fs';
 import os from 'node:os';
@@ -9,7 +9,7 @@ import { Viewer } from '../tests/browser/werift_viewer.mjs';
 
 const [config, seconds] = [process.argv[2], Number(process.argv[3])];
 
-/** The tables `video` and `audio` of a configuration, those below them included, as they are written. */
+/** The tables `video` and `audio` of a configuration and their subtables, unchanged. */
 function devices(text) {
   let taken = false;
   return text.split('\n').filter((line) => {
@@ -19,7 +19,7 @@ function devices(text) {
   }).join('\n');
 }
 
-/** A daemon with these tables in place of those the tests use. */
+/** A daemon with these tables instead of those of the tests. */
 class Own extends Daemon {
   config(broker, settings) {
     const others = super.config(broker, settings).split(/^(?=\[)/m).filter((table) => !/^\[(video|audio)/.test(table));
@@ -27,14 +27,14 @@ class Own extends Daemon {
   }
 }
 
-/** Degrees, of the warmest sensor. */
+/** The temperature of the warmest sensor in °C. */
 function temperature() {
   const zones = fs.existsSync('/sys/class/thermal') ? fs.readdirSync('/sys/class/thermal').filter((name) => name.startsWith('thermal_zone')) : [];
   const degrees = zones.map((zone) => Number(fs.readFileSync(`/sys/class/thermal/${zone}/temp`, 'utf8')) / 1000).filter(Number.isFinite);
   return degrees.length ? Math.max(...degrees).toFixed(0) : '?';
 }
 
-/** What a Raspberry Pi says of under-voltage and heat since it started. */
+/** The flags of a Raspberry Pi for under-voltage and heat since it started. */
 function throttled() {
   try {
     return execFileSync('vcgencmd', ['get_throttled'], { encoding: 'utf8' }).trim().split('=')[1];
@@ -77,7 +77,7 @@ try {
     `| ${cpu.toFixed(0)} % | ${(daemon.memory() / 1024).toFixed(0)} MiB | ${temperature()} | ${throttled()} |`);
   if (!times && !sounds) process.exitCode = 1;
 } catch (error) {
-  console.error(`${error.message}\n--- the daemon said:\n${daemon.child.output}`);
+  console.error(`${error.message}\n--- the daemon's log:\n${daemon.child.output}`);
   process.exitCode = 1;
 } finally {
   await viewer.close();

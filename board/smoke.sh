@@ -1,5 +1,5 @@
 #!/bin/sh
-# board/smoke.sh: looks at a real board for a minute. See --help.
+# board/smoke.sh: measures a real board for a minute. See --help.
 set -eu
 cd "$(dirname "$0")/.."
 me=board/smoke.sh
@@ -10,15 +10,15 @@ usage() {
     cat << 'END'
 board/smoke.sh [--seconds N] [FANLIGHT.TOML]
 
-On the board itself, in a checkout of the project, with fanlight installed: prints what `fanlight probe` finds, runs the daemon of
-the installed program with the [video] and [audio] of FANLIGHT.TOML (default /etc/fanlight/fanlight.toml) and a broker of its own on
-loopback, has a viewer without a screen receive it for a minute, and prints a row for the table in board/README.md: pictures
-per second, bitrate, processor, memory, temperature. The service that is installed must not be watched meanwhile: a camera
-is for one program.
+Run it on the board, in a checkout of the project, with fanlight installed. It prints the devices that `fanlight probe`
+finds. Then it starts its own broker on loopback and the installed daemon with the tables [video] and [audio] of
+FANLIGHT.TOML (default /etc/fanlight/fanlight.toml). A viewer without a screen receives it for a minute. At the end it
+prints a row for the table in board/README.md: pictures per second, bitrate, CPU, memory, temperature. Nobody may watch
+the installed service meanwhile, because only one program can use a camera.
 
-  --seconds N   how long it is watched (60)
+  --seconds N   how many seconds the viewer receives (60)
 
-Installs mosquitto, Node.js and npm if they are missing (as root or with sudo). FANLIGHT names another program.
+It installs mosquitto, Node.js and npm if they are missing (as root or with sudo). FANLIGHT names another program.
 END
 }
 
@@ -34,7 +34,7 @@ while [ $# -gt 0 ]; do
         seconds=$2
         shift 2
         ;;
-    -*) die "unknown argument $1; --help tells what there is" ;;
+    -*) die "unknown argument $1; --help lists the arguments" ;;
     *)
         config=$1
         shift
@@ -44,9 +44,9 @@ done
 
 FANLIGHT=${FANLIGHT:-$(command -v fanlight || true)}
 [ -x "$FANLIGHT" ] || die "fanlight is not installed: sudo apt install ./fanlight_….deb, or name a program with FANLIGHT"
-[ -r "$config" ] || die "$config cannot be read: name a configuration, one of board/*.toml will do"
+[ -r "$config" ] || die "$config cannot be read: name a configuration, such as one of board/*.toml"
 export FANLIGHT
-want mosquitto mosquitto "the broker between daemon and viewer"
+want mosquitto mosquitto "is the broker"
 want node nodejs "runs the viewer"
 want npm npm "fetches the viewer's WebRTC stack"
 install_wanted
@@ -55,5 +55,5 @@ fetch_node_modules tests/browser
 model=/proc/device-tree/model
 echo "--- $([ -r $model ] && tr -d '\0' < $model || uname -m), $(. /etc/os-release && echo "$PRETTY_NAME"), kernel $(uname -r)"
 "$FANLIGHT" probe
-echo "--- watched for $seconds s"
+echo "--- watching for $seconds s"
 exec node board/smoke.mjs "$config" "$seconds"

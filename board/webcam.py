@@ -1,27 +1,28 @@
 #!/usr/bin/env python3
 """A USB webcam for the kernel's own uvcvideo driver, inside the emulated board.
 
-Speaks USB/IP to vhci_hcd over a socket pair, so neither a network nor USB/IP tools are needed. A high-speed UVC 1.1
-device with a bulk endpoint, brightness and contrast controls, and one format for each kind of file it is given:
+It speaks USB/IP to vhci_hcd over a socket pair, so it needs no network and no USB/IP tools. It is a high-speed UVC 1.1
+device with a bulk endpoint, controls for brightness and contrast, and one format for each kind of file:
 
   webcam.py --mjpeg 640x480=a.mjpeg --h264 640x480=a.h264 --yuyv 320x240=a.yuyv &
 
-MJPEG files are pictures one after another; H.264 is an Annex B stream (frame-based UVC format, as webcams with a
-hardware encoder offer it); YUYV is raw frames. A file repeats, and begins anew when a stream starts. Rates: 30, 15, 5.
+A file of MJPEG has pictures one after another. A file of H.264 is an Annex B stream (the frame-based UVC format of
+webcams with a hardware encoder). A file of YUYV has raw frames. A file repeats, and starts again with each stream. The
+frame rates are 30, 15 and 5.
 
---shutter gives it a privacy shutter, which tells its changes at an interrupt endpoint (UVC 1.1, 2.4.2.2); each question
-for it is printed. A second webcam needs another --port of vhci_hcd, --name and --orders.
+--shutter adds a privacy shutter. It reports changes at an interrupt endpoint (UVC 1.1, 2.4.2.2), and prints a line
+for each query. A second webcam needs its own --port of vhci_hcd, --name and --orders.
 
-Orders, one a line, go into the FIFO named by --orders (/run/webcam):
-  unplug          the device goes, as if the cable was pulled
-  plug            it is back
-  freeze, thaw    no more pictures, and no error either; pictures again
+It reads orders, one a line, from the FIFO that --orders names (/run/webcam):
+  unplug          unplugs the device
+  plug            plugs it in again
+  freeze, thaw    stops the pictures without an error; continues
   cover, uncover  closes the shutter; opens it
-  mute            it tells no more changes of the shutter
-  slow            its answers about the shutter take a second
-  odd, even       of four frames one is empty, one longer than the camera said, one cut short; all as they are
-  quit            unplug and end
-Modules: modprobe vhci-hcd; modprobe uvcvideo. Run as root.
+  mute            stops reporting changes of the shutter
+  slow            answers queries about the shutter after a second
+  odd, even       of four frames sends one empty, one too long and one cut short; sends all frames correctly
+  quit            unplugs the device and ends
+Load the modules vhci-hcd and uvcvideo first, and run it as root.
 """
 
 import argparse
@@ -34,7 +35,7 @@ import sys
 import time
 
 RATES = (30, 15, 5)
-PAYLOAD = 16384  # bytes of one bulk payload: the most that uvcvideo puts into one URB (32 packets of 512)
+PAYLOAD = 16384  # bytes of a bulk payload: the maximum of uvcvideo for one URB (32 packets of 512)
 HEADER = 2
 MJPEG, H264, YUYV = "mjpeg", "h264", "yuyv"
 GUID = {YUYV: b"YUY2\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71", H264: b"H264\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71"}
@@ -51,11 +52,11 @@ TERMINAL, PROCESSING = 1, 2
 CONTROLS = {2: 128, 3: 32}  # selector: default; brightness and contrast, 0 to 255
 PRIVACY = 0x11  # a control of the camera terminal
 BULK, INTERRUPT = 1, 2  # endpoints
-LAG = 1.0  # seconds that a slow answer takes
+LAG = 1.0  # seconds before a slow answer
 
 
 def jpegs(data):
-    """Cuts before each start of image: FF D8 FF cannot occur inside entropy-coded data."""
+    """Splits before each start of image: FF D8 FF cannot occur inside entropy-coded data."""
     cuts = []
     at = data.find(b"\xff\xd8\xff")
     while at >= 0:
@@ -65,7 +66,7 @@ def jpegs(data):
 
 
 def access_units(data):
-    """Cuts an Annex B stream before whatever begins a new picture (H.264 7.4.1.2.3, for streams of one kind of slice)."""
+    """Splits an Annex B stream at access units (H.264 7.4.1.2.3, for streams with one kind of slice)."""
     cuts, pictured, at = [], True, data.find(b"\0\0\1")
     while 0 <= at < len(data) - 4:
         kind = data[at + 3] & 0x1F
@@ -97,7 +98,7 @@ class Format:
         cut = {MJPEG: jpegs, H264: access_units, YUYV: lambda d: raw_frames(d, size)}[self.kind]
         frames = cut(data)
         if not frames:
-            sys.exit(f"webcam: {path} has no {self.kind} picture")
+            sys.exit(f"webcam: {path} contains no {self.kind} picture")
         self.clips.append((size, frames))
 
     def descriptor(self, index):
@@ -150,7 +151,7 @@ MAKER, SERIAL = "Fanlight", "0001"
 
 
 class Camera:
-    """What the device knows: negotiated stream, controls, shutter. No I/O but for a line for each question."""
+    """The state of the device: negotiated stream, controls, shutter. Its only I/O is a line for each query."""
 
     def __init__(self, formats, name, shutter):
         self.formats = formats
@@ -164,7 +165,7 @@ class Camera:
         self.negotiate(bytes(26))
 
     def negotiate(self, wish):
-        """Answers a probe or commit with the nearest this camera can do (UVC 1.1 table 4-47)."""
+        """Answers a probe or commit with the nearest mode of this camera (UVC 1.1 table 4-47)."""
         wish = wish.ljust(26, b"\0")
         _, form, frame, interval = struct.unpack_from("<HBBI", wish)
         form = form if 1 <= form <= len(self.formats) else 1
@@ -180,18 +181,18 @@ class Camera:
         self.interval, self.frames, self.most = interval / 1e7, frames, most
 
     def frame(self, position):
-        """The frame at this position, as it is sent."""
+        """The bytes that it sends for the frame at this position."""
         frame = self.frames[position % len(self.frames)]
         if not self.odd:
             return frame
         return (frame, b"", frame + bytes(self.most), frame[: len(frame) // 2])[position % 4]
 
     def news(self):
-        """What it tells of its shutter: a control change (UVC 1.1 table 2-2)."""
+        """The report of a shutter change: a control change (UVC 1.1 table 2-2)."""
         return bytes((1, TERMINAL, 0, PRIVACY, 0, self.closed))
 
     def control(self, setup, data):
-        """A control request: (status, what to send)."""
+        """Handles a control request, and returns the status and the reply."""
         kind, request, value, index, _ = struct.unpack("<BBHHH", setup)
         if kind & 0x60 == 0:
             return self.standard(request, value)
@@ -204,7 +205,7 @@ class Camera:
         if interface == 0 and unit == TERMINAL and selector == PRIVACY and self.shutter:
             if request == GET_CUR:
                 print("webcam: asked for its shutter", flush=True)
-            # Can be read, changes by itself, says so.
+            # It can be read, changes by itself, and reports changes.
             known = {GET_CUR: bytes((self.closed,)), GET_LEN: b"\x01\0", GET_INFO: b"\x19"}
             return (0, known[request]) if request in known else (STALL, b"")
         if interface == 0 and unit == PROCESSING and selector in self.controls:
@@ -232,7 +233,7 @@ class Camera:
 
 
 class Cable:
-    """One plugging-in: the USB/IP conversation, and the pace of the pictures."""
+    """A connection from plug to unplug: the USB/IP protocol, and the timing of the pictures."""
 
     def __init__(self, camera, port):
         self.camera = camera
@@ -240,10 +241,10 @@ class Cable:
         self.link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with other, open(ATTACH, "w", encoding="ascii") as f:
             f.write(f"{port} {other.fileno()} {DEVID} {HIGH_SPEED}")
-        self.waiting = collections.deque()  # sequence numbers of URBs that want a payload
-        self.listening = collections.deque()  # and of those that want news
+        self.waiting = collections.deque()  # sequence numbers of the URBs that wait for a payload
+        self.listening = collections.deque()  # sequence numbers of the URBs that wait for a report
         self.news = collections.deque()
-        self.late = collections.deque()  # answers that are slow, each with its time
+        self.late = collections.deque()  # slow answers, each with its time
         self.payloads = collections.deque()
         self.restart()
 
@@ -284,19 +285,19 @@ class Cable:
             self.late.append((time.monotonic() + LAG, seq, reply))
             return
         self.answer(seq, status, reply, None if inward else len(data))
-        # A commit starts a stream, CLEAR_FEATURE on the endpoint ends it: the file begins anew.
+        # A commit starts a stream, CLEAR_FEATURE on the endpoint ends it. Both restart the file.
         if setup[:2] == b"\x02\x01" or (setup[:2] == b"\x21\x01" and setup[3] == 2):
             self.restart()
 
     def tell(self, news=None):
-        """Sends news, or keeps them until the kernel listens."""
+        """Sends a report, or keeps it until the kernel asks for one."""
         if news:
             self.news.append(news)
         while self.listening and self.news:
             self.answer(self.listening.popleft(), 0, self.news.popleft())
 
     def pace(self):
-        """Sends what is due; the seconds until something is."""
+        """Sends everything that is due, and returns the seconds until the next is."""
         now = time.monotonic()
         while self.late and self.late[0][0] <= now:
             self.answer(self.late[0][1], 0, self.late.popleft()[2])
@@ -304,7 +305,7 @@ class Cable:
         return min((wait for wait in waits if wait is not None), default=None)
 
     def picture(self, now):
-        """Sends of the pictures what is due; the seconds until one is."""
+        """Sends the pictures that are due, and returns the seconds until the next is."""
         if self.frozen or not self.waiting:
             return None
         if not self.payloads:
@@ -326,7 +327,7 @@ class Cable:
 
 
 def obey(orders, camera, cable, port):
-    """Reads the orders that have come; the cable afterwards. Ends the program on `quit`."""
+    """Reads and carries out the waiting orders, and returns the new connection. `quit` ends the program."""
     for order in os.read(orders, 4096).decode("ascii", "replace").split():
         if order in ("unplug", "quit"):
             if cable:
@@ -368,11 +369,11 @@ def main():
             size, path = clip.split("=", 1)
             formats[-1].add(tuple(map(int, size.split("x"))), path)
     if not formats:
-        p.error("at least one file")
+        p.error("give at least one file")
     camera = Camera(formats, a.name, a.shutter)
     if not os.path.exists(a.orders):
         os.mkfifo(a.orders)
-    orders = os.open(a.orders, os.O_RDWR)  # held open for writing too, so that it never ends
+    orders = os.open(a.orders, os.O_RDWR)  # also open for writing, so that it never reaches its end
     cable = Cable(camera, a.port)
     while True:
         wait = cable.pace() if cable else None

@@ -1,5 +1,5 @@
 #!/bin/sh
-# cross/build.sh: builds the daemon for another processor, in one command. See --help and cross/README.md.
+# cross/build.sh: builds the daemon for another processor. See --help and cross/README.md.
 set -eu
 cd "$(dirname "$0")/.."
 me=cross/build.sh
@@ -29,9 +29,9 @@ dist/fanlight_VERSION_ARCH.deb.
 
 ARMv6 (Raspberry Pi 1, Zero, Zero W) is not supported.
 
-  --profile PROFILE  another profile than release. dev, for tests, builds faster
-  --test             runs the unit tests under qemu-user, and makes no package (without --container; profile: cargo's for
-                     tests)
+  --profile PROFILE  builds with this profile of cargo (release); dev, for tests, builds faster
+  --test             runs the unit tests under qemu-user, in cargo's profile for tests, and makes no package; not
+                     possible with --container
 
 The same commit gives the same bytes in every folder. cross/reproducible builds twice and compares.
 
@@ -39,8 +39,8 @@ Without --container it needs an x86-64 machine with Debian 12, and installs the 
 The board's ALSA library is unpacked below FANLIGHT_CACHE (default ~/.cache/fanlight). So is Rust's standard library for
 the board, if rustup is missing or has none. No other architecture is added to this machine.
 
-With --container it needs Docker or Podman, and cross (cargo install cross), on any machine: the compilers are in a
-container of Debian 12 (cross/Dockerfile.*). Without apt-get this is the default.
+With --container it runs on any machine that has Docker or Podman, and cross (cargo install cross): the compilers are in
+a container of Debian 12 (cross/Dockerfile.*). This is the default on a machine without apt-get.
 HELP
 }
 
@@ -77,7 +77,7 @@ arm-unknown-linux-* | armv6*)
     ;;
 esac
 have apt-get || container=yes
-# Where cargo puts the program.
+# The path at which cargo puts the program.
 folder=$([ "$profile" = dev ] && echo debug || echo "$profile")
 built=${CARGO_TARGET_DIR:-target}/$target/$folder/fanlight
 
@@ -87,7 +87,7 @@ build_for_this_machine() {
     # shellcheck disable=SC2119 # no components
     find_rust
     build_viewer
-    # Without --target, so that it uses what ./demo has built.
+    # Without --target, so that it reuses the build of ./demo.
     built=${CARGO_TARGET_DIR:-target}/$folder/fanlight
     [ -z "$tests" ] || exec cargo test --locked --lib "$@"
     cargo build --profile "$profile" --locked --bin fanlight "$@"
@@ -122,7 +122,7 @@ run_unit_tests() {
 if [ -n "$container" ]; then
     build_in_a_container "$@"
 elif [ "$(uname -m)" != x86_64 ]; then
-    die "made for an x86-64 machine; on the board itself, ./demo --check && package/build builds, and anywhere --container"
+    die "needs an x86-64 machine. On the board, run ./demo --check && package/build; elsewhere, use --container"
 elif [ -z "$emulator" ]; then
     build_for_this_machine "$@"
 else

@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2154 # variables of cross/build.sh
-# The build in a container of Debian 12, by cross. Sourced by cross/build.sh, not run.
+# Builds in a container of Debian 12, with cross. Sourced by cross/build.sh, not run.
 #
 #   build_in_a_container CARGO ARGUMENTS...
 
@@ -9,16 +9,18 @@ build_in_a_container() {
     # shellcheck disable=SC2119 # no components
     find_rust
     build_viewer
-    say "$me: $(cross --version 2> /dev/null | head -n 1), in a container of cross/Dockerfile.${target%%-*}"
-    # Rust by its number: cross 0.2.5 cannot read the list of today's rustup, takes "stable" for missing and updates it.
+    say "$me: using $(cross --version 2> /dev/null | head -n 1), in a container of cross/Dockerfile.${target%%-*}"
+    # Names Rust by its version number: cross 0.2.5 cannot read the output of a current rustup, considers "stable"
+    # missing and updates it.
     toolchain=+$(rust_version)
     cross "$toolchain" build --profile "$profile" --locked --bin fanlight --target "$target" "$@"
     write_runner
     make_result "$runner"
 }
 
-# The program writes its manual pages. It runs in the container, which has its libraries and an emulator. cross runs no program
-# but the project's own, so this small script drops the path that package/build puts in front of the arguments.
+# The program writes its manual pages. For this it runs in the container, which has its libraries and an emulator. cross
+# runs only the project's program, so this small script drops the path that package/build puts in front of the
+# arguments.
 write_runner() {
     runner=$(mktemp)
     at_end 'rm -f "$runner"'

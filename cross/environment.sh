@@ -1,13 +1,14 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # variables of cross/build.sh and cross/toolchain.sh
-# The environment variables of a build for a board. Sourced by cross/build.sh, not run.
+# Sets the environment variables of a build for a board. Sourced by cross/build.sh, not run.
 #
-#   set_compilers    C and C++ compilers, linker, pkg-config, bindgen; sets emulate, a command that runs a program of the board
-#   set_c_flags      after set_compilers
-#   set_rust_flags   after set_compilers
+#   set_compilers    sets C and C++ compilers, linker, pkg-config and bindgen, and the variable emulate, a command that
+#                    runs a program of the board
+#   set_c_flags      sets the flags of C and C++; runs after set_compilers
+#   set_rust_flags   sets the flags of Rust; runs after set_compilers
 #
-# The compilers write the paths of sources into panics and assertions. Both kinds of flags replace the paths of this machine's
-# libraries, so that the same commit gives the same bytes everywhere. The project's own sources have relative paths. This folder
-# is no part of the flags: a build in another folder could then reuse nothing of this one.
+# The compilers write the paths of sources into panics and assertions. The flags replace the paths of this machine's
+# libraries, so that the same commit gives the same bytes everywhere. The project's own sources have relative paths. The
+# flags do not contain this folder: otherwise a build in another folder could not reuse results of this one.
 
 set_compilers() {
     upper=$(echo "$target" | tr 'a-z-' 'A-Z_')
@@ -22,7 +23,7 @@ set_compilers() {
 }
 
 set_c_flags() {
-    # Nothing unwinds through C here: a callback from C that panics ends the program, and no C++ code throws.
+    # Nothing unwinds through C: a callback from C that panics ends the program, and no C++ code throws.
     cflags="-ffile-prefix-map=$cargo_home=/cargo -fno-exceptions -fno-unwind-tables -fno-asynchronous-unwind-tables"
     # Debian's armhf compiler stops at VFPv3-D16. Every ARMv7 Raspberry Pi has NEON, and Opus needs it.
     [ "$arch" != armhf ] || cflags="$cflags -mfpu=neon"
@@ -33,10 +34,11 @@ set_rust_flags() {
     flags=
     [ -z "$rust_sysroot" ] || flags="--sysroot $rust_sysroot"
     sysroot=$(rustc --print sysroot)
-    # Rust's own linker, if it is there, packs relocations. Debian 12's does not, for a board's processor (build.rs).
+    # Rust's linker packs relocations (build.rs). Debian 12's linker for a board does not, and is used only if it is
+    # missing.
     lld=$sysroot/lib/rustlib/x86_64-unknown-linux-gnu/bin/gcc-ld
     [ ! -x "$lld/ld.lld" ] || flags="$flags -C link-arg=-B$lld -C link-arg=-fuse-ld=lld"
-    # The standard library's sources get the name that they have where they are not installed.
+    # The paths of the standard library's sources become those of an installation without these sources.
     commit=$(rustc -vV | sed -n 's/^commit-hash: //p')
     flags="$flags --remap-path-prefix=$cargo_home=/cargo"
     flags="$flags --remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rustc/$commit"

@@ -1,10 +1,10 @@
 # shellcheck shell=sh disable=SC2154 # variables of cross/build.sh
-# What a build for a board needs on this machine. Sourced by cross/build.sh after cross/foreign.sh, not run.
+# Prepares this machine for a build for a board. Sourced by cross/build.sh after cross/foreign.sh, not run.
 #
 #   want_cross_compiler       notes the missing packages of the cross compiler
-#   unpack_board_libraries    the board's ALSA library; sets board_root, the folder that has it
-#   find_rust_for_the_board   Rust with the board's standard library: rustup's or Debian's; sets rust_sysroot, the folder of
-#                             Debian's, or nothing
+#   unpack_board_libraries    unpacks the board's ALSA library; sets board_root, its folder
+#   find_rust_for_the_board   finds Rust with the board's standard library, from rustup or Debian; sets rust_sysroot to
+#                             the folder of Debian's, or to nothing
 
 want_cross_compiler() {
     want "$gnu-gcc" "gcc-$gnu" "compiles C for the board, and links"
@@ -29,17 +29,17 @@ find_rust_for_the_board() {
     find_rust
     rust_sysroot=
     if have rustup && rustup target add "$target" > "$foreign/rustup.log" 2>&1; then
-        say "$me: $(rustc --version), with rustup's $target"
+        say "$me: using $(rustc --version) and rustup's $target"
     else
-        ! have rustup || say "$me: rustup has no $target: $(tail -n 1 "$foreign/rustup.log")"
+        ! have rustup || say "$me: rustup could not install $target: $(tail -n 1 "$foreign/rustup.log")"
         use_debians_rust
         unpack_debians_standard_library
-        say "$me: $($RUSTC --version), with Debian's $target"
+        say "$me: using $($RUSTC --version) and Debian's $target"
     fi
 }
 
 use_debians_rust() {
-    want - rustc-web "Debian's own build of a recent Rust"
+    want - rustc-web "is the Rust compiler, built by Debian"
     want - cargo-web "builds Rust programs"
     install_wanted
     PATH=/usr/bin:$PATH
@@ -47,7 +47,7 @@ use_debians_rust() {
     export PATH RUSTC
 }
 
-# It has to be of exactly the compiler's version.
+# It must have exactly the compiler's version.
 unpack_debians_standard_library() {
     version=$(dpkg-query -W -f '${Version}' rustc-web)
     at_least "$version" "$rust_needed" || die "Rust $rust_needed or newer is needed, Debian's is $version"
