@@ -1,6 +1,6 @@
-// From the package to a picture, on an emulated arm64 board with 384 MiB: what docs/guide/install.md tells a person to do, the
-// package that cross/build.sh made, Debian's systemd and kernel; broker and browser outside of it. One boot, in which each
-// test goes on from where the last one ended. Figures are printed and held to bounds.
+// Follows docs/guide/install.md on an emulated arm64 board with 384 MiB, with Debian's systemd and kernel and the
+// package that cross/build.sh made. Broker and browser run outside of the board. All tests share one boot, and each
+// continues where the last one ended. They print figures and check their limits.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -28,7 +28,7 @@ before(async () => {
 
 after(() => lab?.down());
 
-/** A test whose failure tells what the service said. */
+/** A test. If it fails, the error has the log of the service. */
 function check(what, body) {
   test(what, async (t) => {
     try {
@@ -101,7 +101,7 @@ async function moves(more) {
   }, 2 * PATIENCE);
 }
 
-check('apt installs the package that was built on a desk, and the service is up and idle', async (tell) => {
+check('apt installs the package, and the service runs and waits for its setup', async (tell) => {
   await lab.guest('sh /board/listing > /board/before.txt');
   const begun = performance.now();
   await apt('install /board/fanlight.deb');
@@ -114,7 +114,7 @@ check('apt installs the package that was built on a desk, and the service is up 
   assert.match(told, /fanlight setup[\s\S]*status 78/);
 });
 
-check('probe finds camera and sound card, setup writes the configuration, and the broker knows the board', async () => {
+check('probe finds the devices, setup writes the configuration, and the board connects to the broker', async () => {
   await lab.guest('modprobe vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0x0 vid_cap_nr=0 && modprobe snd-aloop');
   const found = await lab.guest('fanlight probe');
   assert.match(found, /\/dev\/video0/);
@@ -132,7 +132,7 @@ check('probe finds camera and sound card, setup writes the configuration, and th
   await lab.guest('cp /etc/fanlight/fanlight.toml /board/mine.toml');
 });
 
-check('idle, it costs next to nothing', async (tell) => {
+check('the idle daemon needs little memory and writes nothing to the disk', async (tell) => {
   const { rss, pss, heap, available, total, written, lines } = await minute(tell, 'idle');
   idleHeap = heap;
   assert.ok(total < 384, `${total} MiB`);
@@ -142,7 +142,7 @@ check('idle, it costs next to nothing', async (tell) => {
   assert.ok(lines <= 2, `${lines} lines`);
 });
 
-check('a browser outside sees the camera and gets the sound', async (tell) => {
+check('a browser outside of the board sees the camera and gets the sound', async (tell) => {
   await watch('anna');
   const { width, height } = await moves(10);
   assert.deepEqual([width, height], [WIDTH, HEIGHT]);
@@ -167,7 +167,7 @@ check('a browser outside sees the camera and gets the sound', async (tell) => {
   assert.ok(lines <= 30, `${lines} lines`);
 });
 
-check('when nobody watches any more, the devices are closed and the memory is given back', async (tell) => {
+check('after the last viewer, the daemon closes the devices and gives memory back', async (tell) => {
   await page.evaluate((s) => window.leave(s), session);
   await page.context().close();
   await until('camera and microphone are closed', async () =>
@@ -190,7 +190,7 @@ check('an upgrade keeps the configuration, and the picture comes back', async ()
   await moves(5);
 });
 
-check('a purge, while somebody watches, leaves nothing', async () => {
+check('a purge during a session leaves no file, user or process', async () => {
   await apt('purge fanlight');
   await until('the viewer is told', async () => (await report()).said.some((m) => m.type === 'bye'));
   assert.equal(await shown('LoadState'), 'not-found');

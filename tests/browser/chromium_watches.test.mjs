@@ -1,4 +1,4 @@
-// The daemon watched by strangers: Debian's mosquitto between, Debian's Chromium as viewer.
+// Debian's Chromium watches the daemon through Debian's mosquitto.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -7,8 +7,8 @@ import { Stranger, sessionId, until } from './processes.mjs';
 
 const s = fixture({ limits: { viewers: 4 } });
 
-describe('a browser', () => {
-  test('that offers sees and hears', async () => {
+describe('Chromium', () => {
+  test('sees and hears when it sends the offer', async () => {
     const page = await s.tab();
     const { session, seen } = await s.watch(page, { calls: 'offer' });
     assert.deepEqual([seen.width, seen.height], [640, 360]);
@@ -29,7 +29,7 @@ describe('a browser', () => {
     await s.cameraIsOff();
   });
 
-  test('that asks for an offer sees and hears', async () => {
+  test('sees and hears when it requests an offer', async () => {
     const page = await s.tab();
     const { session, seen } = await s.watch(page, { calls: 'request' });
     assert.deepEqual([seen.width, seen.height], [640, 360]);
@@ -39,7 +39,7 @@ describe('a browser', () => {
     await s.cameraIsOff();
   });
 
-  test('three at once share one camera and one encode, and the fifth is told busy', async () => {
+  test('in four tabs shares one camera and one encoder, and a fifth viewer gets busy', async () => {
     const pages = await Promise.all([s.tab(), s.tab(), s.tab(), s.tab()]);
     const sessions = [];
     for (const page of pages) sessions.push((await s.watch(page)).session);
@@ -62,7 +62,7 @@ describe('a browser', () => {
     await s.cameraIsOff();
   });
 
-  test('restarts ICE while it watches, and the picture goes on', async (t) => {
+  test('restarts ICE while it watches, and the picture continues', async (t) => {
     const page = await s.tab();
     const { session, seen } = await s.watch(page);
     const described = (r) => r.said.filter((m) => m.type === 'answer').map((m) => m.sdp);

@@ -1,4 +1,4 @@
-// SIGHUP while somebody watches: what can change changes, and the picture goes on.
+// A reload by SIGHUP during a session applies the changes that are possible, and the picture continues.
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -8,7 +8,7 @@ import { until } from './processes.mjs';
 
 const s = fixture({ limits: { viewers: 4 } });
 
-test('a reload changes the bitrate under a viewer who notices nothing else', async () => {
+test('a reload changes the bitrate and does not interrupt the viewer', async () => {
   const { broker, daemon } = s;
   const page = await s.tab('anna');
   const session = await page.evaluate(() => window.watch({ calls: 'offer' }));

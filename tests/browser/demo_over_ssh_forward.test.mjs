@@ -1,4 +1,5 @@
-// The demo of a machine without a screen, watched from another one: by exactly the forwards of the line that it prints.
+// `fanlight demo` on a machine without a screen is watched from another one, through the port forwards of the ssh
+// command that it prints.
 
 import assert from 'node:assert/strict';
 import net from 'node:net';
@@ -8,7 +9,7 @@ import { Child, browser, daemonBinary, until } from './processes.mjs';
 
 const [NEAR, FAR] = ['10.78.0.1', '10.78.0.2'];
 
-// What ssh does at its far end: what comes to a port of the board's address goes on to the same port of its loopback.
+// Does what ssh does on the board: forwards a port of its address to the same port of its loopback.
 const FAR_END = `const net = require('net');
 for (const port of process.argv.slice(2)) net.createServer((one) => {
   const other = net.connect(Number(port), '127.0.0.1');
@@ -16,7 +17,7 @@ for (const port of process.argv.slice(2)) net.createServer((one) => {
   for (const end of [one, other]) end.on('error', () => { one.destroy(); other.destroy(); });
 }).listen(Number(port), process.argv[1], () => console.log('forwards ' + port));`;
 
-/** And at its near end. */
+/** Does what ssh does on the other machine. */
 function forward(port) {
   const server = net.createServer((one) => {
     const other = net.connect(port, FAR);
@@ -26,7 +27,7 @@ function forward(port) {
   return new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve(server)));
 }
 
-test('a demo without a screen is watched from elsewhere by the line it prints', { skip: cannot }, async (t) => {
+test('the ssh command that the demo prints is enough to watch from another machine', { skip: cannot }, async (t) => {
   const board = await Place.make();
   t.after(() => board.end());
   cable([here, 'to-board', `${NEAR}/24`], [board, 'out', `${FAR}/24`]);
@@ -44,7 +45,7 @@ test('a demo without a screen is watched from elsewhere by the line it prints', 
   const servers = await Promise.all(ports.map(forward));
   t.after(() => servers.forEach((server) => server.close()));
 
-  // As a browser at home: it tells no address of its own.
+  // The browser hides its addresses, as browsers at home do.
   const chromium = await browser({ names: true });
   t.after(() => chromium.close());
   const page = await (await chromium.newContext()).newPage();

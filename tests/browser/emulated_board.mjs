@@ -1,5 +1,5 @@
-// The world of the board's tests: the daemon inside the emulated board, against the kernel's own drivers; broker and
-// browser outside of it, in a network namespace that ends at the board's tap.
+// The fixture of the board's tests: the daemon runs in the emulated board with the kernel's drivers; broker and browser
+// run outside, in the network namespace of the board's tap.
 
 import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';

@@ -1,5 +1,6 @@
-// The daemon in the emulated board, watched from outside: Linux' own V4L2 and ALSA drivers, uvcvideo behind a USB webcam
-// of real files, TLS to the broker, pictures and sound in Chromium. Times are loose, order and content are not.
+// Watches a daemon in the emulated board from outside: with the kernel's V4L2 and ALSA drivers, a USB webcam at
+// uvcvideo that plays real files, TLS to the broker, and Chromium. Time limits are generous; order and content are
+// checked exactly.
 
 import assert from 'node:assert/strict';
 import path from 'node:path';
@@ -39,7 +40,7 @@ afterEach(async () => {
   for (const pid of asides) await end(pid);
 });
 
-/** A test whose failure tells what the daemon said. */
+/** A test. If it fails, the error has the logs. */
 function check(what, body) {
   test(what, async () => {
     try {
@@ -138,7 +139,7 @@ function printed(text, device) {
 }
 
 describe('probe', () => {
-  check('lists cameras and microphones, and lines that check takes', async () => {
+  check('lists cameras and microphones, with configuration lines that check accepts', async () => {
     const [text, json] = [await lab.fanlight('probe'), JSON.parse(await lab.fanlight('probe --json'))];
     const camera = (node) => json.cameras.find((c) => c.node === node);
     const offers = (node, fourcc) => camera(node).formats.find((f) => f.fourcc === fourcc);
@@ -179,7 +180,7 @@ describe('probe', () => {
     }
   });
 
-  check('prints lines with which a webcam is seen and a sound card is heard', async () => {
+  check('prints lines that are enough to see a webcam and hear a sound card', async () => {
     const text = await lab.fanlight('probe');
     await start(printed(text, nodes.webcam) + printed(text, LOOPBACK));
     const player = await play(lab.tone(660));
@@ -192,8 +193,8 @@ describe('probe', () => {
   });
 });
 
-describe('pictures', () => {
-  check('of a camera that gives YUYV, with the clock drawn into them', async () => {
+describe('a viewer sees', () => {
+  check('a camera that sends YUYV, with the clock drawn into the picture', async () => {
     await start({ video: { source: nodes.packed, format: 'yuyv', size: SIZE, fps: FPS, clock: true } });
     const viewer = await watch({ audio: false });
     const { delays, width, height } = await viewer.until('the picture clock', (r) => r.delays.length > 20 && r);
@@ -208,7 +209,7 @@ describe('pictures', () => {
     await viewer.leave();
   });
 
-  check('of a camera that gives NV12, with its controls set', async () => {
+  check('a camera that sends NV12, with its controls set', async () => {
     await start({ video: { source: nodes.packed, format: 'nv12', size: SIZE, fps: FPS, controls: { horizontal_movement: 6 } } });
     const viewer = await watch({ audio: false });
     const { width, height } = await viewer.moves();
@@ -227,7 +228,7 @@ describe('pictures', () => {
     await viewer.leave();
   });
 
-  check('of a camera with a piece of memory for each plane, by the lines that probe prints', async () => {
+  check('a camera with separate memory for each plane, with the lines that probe prints', async () => {
     await start(printed(await lab.fanlight('probe'), nodes.planar));
     const viewer = await watch({ audio: false });
     const { width, height } = await viewer.moves();
@@ -237,7 +238,7 @@ describe('pictures', () => {
     await viewer.leave();
   });
 
-  check('of a USB webcam that gives MJPEG', async () => {
+  check('a USB webcam that sends MJPEG', async () => {
     await start({ video: { source: nodes.webcam, format: 'mjpeg', size: SIZE, fps: FPS } });
     const viewer = await watch({ audio: false });
     const { width, height } = await viewer.moves();
@@ -247,7 +248,7 @@ describe('pictures', () => {
     await viewer.leave();
   });
 
-  check('of a USB webcam that codes H.264, passed through', async () => {
+  check('a USB webcam that encodes H.264, without another encoding', async () => {
     await start({ video: { source: nodes.webcam, format: 'h264', size: SIZE, fps: FPS } });
     const viewer = await watch({ audio: false });
     const { width, height } = await viewer.moves();
@@ -261,7 +262,7 @@ describe('pictures', () => {
     await late.leave();
   });
 
-  check('of a camera that a program feeds, once it does', async () => {
+  check('a loopback camera, as soon as a program writes to it', async () => {
     await start({ video: { source: nodes.fed, format: 'h264', size: SIZE, fps: 30 } });
     const viewer = await watch({ audio: false });
     await viewer.until('a word of what is missing', async () => daemon.output.includes('nothing feeds it yet'));
@@ -274,8 +275,8 @@ describe('pictures', () => {
   });
 });
 
-describe('sound', () => {
-  check('that is played into the sound card is heard, at its pitch', async () => {
+describe('a viewer hears', () => {
+  check('the sound that the sound card records, with the right pitch', async () => {
     await start({ audio: { source: LOOPBACK, channels: 2 } });
     let player = await play(lab.tone(660));
     const viewer = await watch({ video: false });
@@ -319,7 +320,7 @@ describe('a camera', () => {
     }
   });
 
-  check('that is unplugged is told absent, and is back in the same session when it is plugged in', async () => {
+  check('that is unplugged is reported as absent, and continues in the same session when it is plugged in', async () => {
     await start({ video: video(), audio: { source: LOOPBACK } });
     const viewer = await watch();
     await viewer.moves();
@@ -341,7 +342,7 @@ describe('a camera', () => {
     await viewer.leave();
   });
 
-  check('that is not there yet is told absent, and its picture comes when it does', async () => {
+  check('that is missing at first is reported as absent, and is used when it appears', async () => {
     await order('unplug');
     await until('the node is gone', async () => (await lab.guest(`[ -e ${nodes.webcam} ] || echo gone`)).includes('gone'));
     await start({ video: video(), audio: { source: LOOPBACK } });
@@ -355,7 +356,7 @@ describe('a camera', () => {
     await viewer.leave();
   });
 
-  check('that hangs is told stalled, and goes on when it does; one that hangs for long is opened again', async () => {
+  check('that hangs is reported as stalled and continues when it recovers; after a long time it is reopened', async () => {
     await start({ video: video() });
     const viewer = await watch({ audio: false });
     await viewer.moves();
@@ -375,7 +376,7 @@ describe('a camera', () => {
     await viewer.leave();
   });
 
-  check('whose driver fails, or that somebody else uses, is tried again', async () => {
+  check('whose driver fails, or that another program uses, is tried again', async () => {
     const busy = await aside('other', `v4l2-ctl -d ${nodes.packed} --stream-mmap --stream-count=0`);
     await start({ video: { source: nodes.packed, format: 'yuyv', size: SIZE, fps: FPS } });
     await until('the other one has it', async () => (await lab.guest(`ls -l /proc/${busy}/fd`)).includes(nodes.packed));
@@ -394,11 +395,11 @@ describe('a camera', () => {
   });
 });
 
-describe('a clock', () => {
+describe('a session', () => {
   /** Sets the board's wall clock to the host's, and so many seconds beside it. */
   const set = (beside) => lab.guest(`date -s @${Math.round(Date.now() / 1000) + beside}`);
 
-  check('that begins in 1970, is set, and jumps by an hour in the middle of a session changes nothing', async () => {
+  check('survives a clock that starts in 1970, is set, and jumps by an hour', async () => {
     await lab.guest('date -s @1000');
     try {
       const starting = start({ video: { source: nodes.packed, format: 'yuyv', size: SIZE, fps: FPS }, audio: { source: LOOPBACK } });
@@ -428,7 +429,7 @@ describe('a clock', () => {
 oddCamera({ lab: () => lab, daemon: () => daemon, board, start, watch, check, follows });
 encoder({ lab: () => lab, daemon: () => daemon, nodes, start, watch, check, bars, BARS });
 
-check('the daemon ends as it should in the middle of a picture', async () => {
+check('the daemon stops cleanly while it streams', async () => {
   await start({ video: { source: nodes.packed, format: 'yuyv', size: SIZE, fps: FPS } });
   const viewer = await watch({ audio: false });
   await viewer.moves();

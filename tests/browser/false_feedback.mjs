@@ -1,5 +1,5 @@
-// A viewer whose reports are not true: werift receives, and what it says of that is made up here. See RFC 3550 section 6.4 for
-// receiver reports, and draft-holmer-rmcat-transport-wide-cc-extensions-01 for transport feedback.
+// A viewer that sends false feedback: werift receives, and this file makes up the reports. RFC 3550 section 6.4 defines
+// receiver reports, draft-holmer-rmcat-transport-wide-cc-extensions-01 transport feedback.
 
 import { RtcpRrPacket } from 'werift';
 import { Viewer } from './werift_viewer.mjs';
@@ -9,7 +9,7 @@ const TRANSPORT_FEEDBACK = 205;
 const EACH = 100;
 const [LOST, LARGE] = [0, 2];
 
-/** One transport feedback packet. `arrivals`: in microseconds, or undefined for what did not arrive. */
+/** A transport feedback packet. `arrivals`: in microseconds, or undefined for a lost packet. */
 function feedback(base, arrivals, count, reference) {
   const statuses = arrivals.map((at) => (at === undefined ? LOST : LARGE));
   const chunks = [];
@@ -38,21 +38,21 @@ function feedback(base, arrivals, count, reference) {
   return packet;
 }
 
-/** What each kind of viewer says of arrivals `[number, microseconds]`; `undefined`: nothing. */
+/** The report of each kind of viewer about arrivals `[number, microseconds]`; `undefined` is no report. */
 const kinds = {
-  /** The truth. */
+  /** The true arrivals. */
   honest: (arrivals) => arrivals,
-  /** Nothing ever arrived. */
+  /** All packets were lost. */
   'all lost': (arrivals) => arrivals.map(([number]) => [number]),
-  /** Of each report one packet arrived, as far as transport feedback goes. */
+  /** In each transport feedback, only one packet arrived. */
   'nearly all lost': (arrivals) => arrivals.map(([number, at], i) => [number, i === arrivals.length - 1 ? at : undefined]),
-  /** Each packet was later than the one before: a queue that grows by half of the time that passes. */
+  /** Each packet is later than the one before, as if a queue grew by half of the elapsed time. */
   late: (arrivals, { since }) => arrivals.map(([number, at]) => [number, at + (at - since) / 2]),
-  /** One report, and not a word after it. */
+  /** One report, then none. */
   silent: (arrivals, { reports }) => (reports ? undefined : arrivals),
-  /** Receiver reports of a loss that is nearly total, and no other. */
+  /** Receiver reports with nearly total loss, and no transport feedback. */
   'loss reports': () => undefined,
-  /** What werift says by itself: its transport feedback has wrong lengths, and its receiver reports are right. */
+  /** werift's own reports: its transport feedback has wrong lengths, its receiver reports are right. */
   broken: () => undefined,
 };
 export const FALSE_REPORTS = Object.keys(kinds).filter((kind) => kind !== 'honest' && kind !== 'broken');
@@ -68,7 +68,7 @@ export class FalseFeedbackViewer extends Viewer {
     return liar;
   }
 
-  /** Notes when each numbered packet came. */
+  /** Notes the arrival of each numbered packet. */
   noting(route) {
     return (packet) => {
       const line = this.said.find(({ type }) => type === 'answer')?.sdp.match(/a=extmap:(\d+) (\S+)/g)?.find((l) => l.endsWith(NUMBER));
@@ -88,7 +88,7 @@ export class FalseFeedbackViewer extends Viewer {
     if (full >= this.next) this.arrivals.push([full, at]);
   }
 
-  /** From now on nothing goes out but what its kind says. */
+  /** From now on the viewer sends only the reports of its kind. */
   falsify() {
     const [transport] = this.pc.dtlsTransports;
     const send = transport.sendRtcp.bind(transport);

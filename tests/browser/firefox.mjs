@@ -1,5 +1,5 @@
 // Debian's Firefox, without a screen, driven by WebDriver BiDi over its own WebSocket (Debian's build does not speak
-// Playwright's protocol). Only what the tests need: open a page, evaluate in it, close.
+// Playwright's protocol). It can do what the tests need: open a page, evaluate in it, close.
 
 import fs from 'node:fs';
 import path from 'node:path';

@@ -1,5 +1,5 @@
-// What the tests with a browser share: one broker, one daemon, one page, one Chromium for a file of tests, and nothing
-// left over between two of them.
+// The fixture of browser tests: one broker, daemon, page and Chromium for each test file. After each test it closes all
+// pages and sessions.
 
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,10 +7,10 @@ import { after, afterEach, before } from 'node:test';
 import { Broker, Daemon, browser, serve, until } from './processes.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-/** Folders a page is served from. */
+/** The folders of the test pages. */
 export const pages = [path.join(here, 'pages'), path.join(here, 'node_modules/mqtt/dist')];
 
-/** A page of `site` in its own context, connected to the broker as `viewer`. */
+/** Opens a page of `site` in its own browser context, connected to the broker as `viewer`. */
 export async function open(chromium, site, broker, viewer, device = 'cam') {
   const page = await (await chromium.newContext()).newPage();
   page.on('pageerror', (error) => console.error(`page: ${error.message}`));
@@ -23,7 +23,7 @@ export async function open(chromium, site, broker, viewer, device = 'cam') {
 export const report = (page, session) => page.evaluate((s) => window.report(s), session);
 export const leave = (page, session) => page.evaluate((s) => window.leave(s), session);
 
-/** Watches until pictures move and the picture clock can be read. */
+/** Starts to watch, and waits until pictures move and the picture clock can be read. */
 export async function watch(page, options, daemon) {
   const session = await page.evaluate((o) => window.watch(o), options);
   const seen = await until('moving pictures with a clock', async () => {
@@ -36,7 +36,7 @@ export async function watch(page, options, daemon) {
   return { session, seen };
 }
 
-/** Sets the scene for the tests of one file; what is in it is there from the first test on. */
+/** Makes the fixture of a test file. Its fields exist when the first test starts. */
 export function fixture(settings = {}) {
   const s = { tabs: 0 };
   before(async () => {
@@ -51,7 +51,7 @@ export function fixture(settings = {}) {
     await s.broker?.stop();
     s.site?.close();
   });
-  // A test that failed half-way leaves no session behind for the next one.
+  // A failed test leaves no session for the next one.
   afterEach(async () => {
     for (const context of s.chromium?.contexts() ?? []) {
       for (const page of context.pages()) await page.evaluate(() => window.leaveAll?.()).catch(() => {});

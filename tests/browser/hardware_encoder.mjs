@@ -1,5 +1,5 @@
-// The hardware encoder in the emulated board: a memory-to-memory device of the kernel's own V4L2, board/m2m, between a
-// camera of the kernel's own and a browser outside. A part of emulated_board.test.mjs, whose board, camera and viewers these are.
+// A part of emulated_board.test.mjs, whose board, cameras and viewers it uses: tests of the hardware encoder board/m2m,
+// a memory-to-memory device of V4L2, between the kernel's camera drivers and a browser.
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -40,7 +40,7 @@ export function encoder(world) {
     before(() => lab().guest('modprobe fanlight_m2m'));
     after(() => lab().guest('rmmod fanlight_m2m'));
 
-    check('is found by what it can do, and no decoder or other codec with it', async () => {
+    check('is found by its capabilities; decoders and other codecs are not', async () => {
       await lab().guest('modprobe vicodec multiplanar=1');
       const [text, json] = [await lab().fanlight('probe'), JSON.parse(await lab().fanlight('probe --json'))];
       assert.deepEqual(json.encoders.map(({ node, driver, formats, refused }) => [node, driver, formats, refused]),
@@ -50,7 +50,7 @@ export function encoder(world) {
       await lab().guest('rmmod vicodec');
     });
 
-    check('codes a camera’s pictures out of the camera’s memory, and is open only while somebody watches', async () => {
+    check('encodes directly from the camera’s memory, and is open only while somebody watches', async () => {
       const before = await seen();
       await start({ video: camera({ controls: { horizontal_movement: 6 } }) });
       assert.equal((await seen()).open_now, 0);
@@ -91,7 +91,7 @@ export function encoder(world) {
       await until('it is closed', async () => (await seen()).open_now === 0);
     });
 
-    check('gets copies where pictures have to be drawn on, of a height that is no whole number of macroblocks', async () => {
+    check('gets copies if something is drawn on the pictures, also with an incomplete row of macroblocks', async () => {
       const before = await seen();
       await start({ video: { source: 'test', size: '640x360', fps: FPS, encoder: 'auto', bitrate_kbps: 900 } });
       const viewer = await watch({ audio: false });
@@ -108,7 +108,7 @@ export function encoder(world) {
       await viewer.leave();
     });
 
-    check('gets copies where it cannot read the camera’s memory', async () => {
+    check('gets copies if it cannot read the camera’s memory', async () => {
       await set({ import_allowed: 'N' });
       await start({ video: camera({ source: world.nodes.planar }) });
       const viewer = await watch({ audio: false });
@@ -120,7 +120,7 @@ export function encoder(world) {
       await set({ import_allowed: 'Y' });
     });
 
-    check('is built anew within three seconds when it hangs, and replaced by the processor when it hangs again', async () => {
+    check('is restarted within three seconds when it hangs, and the processor replaces it when it hangs again', async () => {
       await start({ video: camera({ source: world.nodes.planar, encoder: 'auto' }) });
       const viewer = await watch({ audio: false });
       await viewer.moves();
@@ -145,7 +145,7 @@ export function encoder(world) {
       await viewer.leave();
     });
 
-    check('is replaced when it hangs and does not let go of its device, and holds up nobody', async () => {
+    check('is replaced when it hangs and keeps its device, and blocks nobody', async () => {
       await set({ let_go_ms: 4000 });
       await start({ video: camera({ encoder: 'auto' }) });
       const viewer = await watch({ audio: false });
@@ -160,7 +160,7 @@ export function encoder(world) {
       await set({ let_go_ms: 0 });
     });
 
-    check('that hangs while it is closed is named, and a viewer who comes meanwhile sees a picture', async () => {
+    check('is reported when it hangs on close, and a new viewer sees a picture meanwhile', async () => {
       await set({ stop_ms: 8000 });
       await start({ video: camera({ source: world.nodes.planar, encoder: 'auto', linger_s: 0 }) });
       const viewer = await watch({ audio: false });
@@ -176,7 +176,7 @@ export function encoder(world) {
       await until('it has let go', async () => (await seen()).open_now === 0);
     });
 
-    check('that hangs while it is started is named and given up, and the picture comes when it lets go', async () => {
+    check('is reported and given up when it hangs on start, and the picture comes when it answers', async () => {
       await set({ start_ms: 14_000 });
       await start({ video: camera({ source: world.nodes.planar, encoder: 'auto' }) });
       const viewer = await watch({ audio: false });

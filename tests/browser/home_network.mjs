@@ -1,16 +1,16 @@
-// A home: a network of its own at the end of a cable that leads here, as the internet of a test.
+// A home network at the end of a cable to this namespace, which is the internet of a test.
 //
 //   here ── to-NAME ──[ link ]── out: router ── in: lan (place)      with a router, which may do NAT (virtual_network.mjs)
 //   here ── to-NAME ──[ link ]── out: place                         without
 //
-// The link, where there is one, makes the line a bad one (link_emulator.mjs).
+// The optional link limits rate, delay and loss (link_emulator.mjs).
 
 import { Place, cable, here } from './virtual_network.mjs';
 import { Link } from './link_emulator.mjs';
 
 /**
- * `net`: three numbers of an IPv4 network that everybody knows; none for a home without IPv4. `net6`: four groups of an
- * IPv6 network. `inside`: three numbers of the network behind a router.
+ * `net`: three numbers of a public IPv4 network, or nothing for a home without IPv4. `net6`: four groups of a public
+ * IPv6 network. `inside`: three numbers of the private network behind a router.
  */
 export async function home(name, { net, net6, inside, link: bad } = {}) {
   const place = await Place.make();
@@ -23,14 +23,14 @@ export async function home(name, { net, net6, inside, link: bad } = {}) {
   await link?.open();
   const made = { place, router, link, inner: inside && `${inside}.2`, outer: net && `${net}.2`, outer6: net6 && `${net6}::2` };
 
-  /** The way out, after the interface was down or has another address. */
+  /** Sets the default route again, after the interface was down or got another address. */
   made.route = () => {
     if (net) edge.ip(`route replace default via ${net}.1`);
     if (net6) edge.ip(`-6 route replace default via ${net6}::1`);
   };
   made.route();
 
-  /** One more in the network behind the router; the first is `place`. */
+  /** Adds a host to the network behind the router. The first one is `place`. */
   let members = 1;
   const join = (member) => {
     members += 1;
@@ -47,7 +47,7 @@ export async function home(name, { net, net6, inside, link: bad } = {}) {
   }
   made.join = async () => join(await Place.make());
 
-  /** Gives `out` another address of its network in place of the one it has. */
+  /** Replaces the address of `out` by another one of its network. */
   made.move = () => {
     const [before, now] = [made.outer, `${net}.${made.outer.endsWith('.2') ? 3 : 2}`];
     edge.ip(`addr del ${before}/24 dev out`);
@@ -60,7 +60,7 @@ export async function home(name, { net, net6, inside, link: bad } = {}) {
   return made;
 }
 
-/** A firewall of `place` for what leaves through `out`, its own and others'. `allow`: what passes, in nft's words. */
+/** Makes a firewall for packets that leave `place` through `out`. `allow`: an expression of nft for those that pass. */
 export function firewall(place, allow) {
   const chain = (hook) => `chain ${hook} {
     type filter hook ${hook} priority 0
@@ -71,8 +71,8 @@ export function firewall(place, allow) {
 }
 
 /**
- * A port restricted cone like nat()'s that has forgotten all UDP, and gives out other ports from now on: each `round` has a zone of
- * connections and a range of ports of its own. TCP keeps its ways, as it does in routers that forget UDP after half a minute.
+ * Makes a port restricted cone like nat()'s forget all UDP mappings and assign other ports from now on: each `round`
+ * has its own conntrack zone and range of ports. TCP mappings stay, as in routers that forget UDP after half a minute.
  */
 export function rebind(router, round) {
   const first = 30_000 + 100 * round;

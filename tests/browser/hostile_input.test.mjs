@@ -1,4 +1,5 @@
-// Strangers who keep to no rule, against the daemon as it runs; the exact refusal of each message is tested in Rust.
+// Strangers send invalid messages and packets to the running daemon. Tests in Rust check the exact reply to each
+// message.
 
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
@@ -9,7 +10,7 @@ import { Stranger, sessionId, until } from './processes.mjs';
 
 const s = fixture();
 
-test('nonsense of all kinds and floods cost memory nothing and an honest viewer nothing', async () => {
+test('invalid messages and floods cost no memory and do not disturb a viewer', async () => {
   const honest = await s.tab();
   const { session } = await s.watch(honest);
   const stranger = await Stranger.connect(s.broker, 'cam', 'nonsense');
@@ -54,7 +55,7 @@ test('nonsense of all kinds and floods cost memory nothing and an honest viewer 
   assert.ok(!s.daemon.child.output.includes('panicked'));
 });
 
-test('strangers at the media port cost neither memory nor a log line, and are told nothing', async () => {
+test('packets from strangers at the media port cost no memory and no log line, and get no answer', async () => {
   const ear = await Stranger.connect(s.broker, 'cam', 'flooded');
   const honest = await s.tab('flooded');
   const { session } = await s.watch(honest);

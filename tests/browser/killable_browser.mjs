@@ -1,10 +1,10 @@
-// A browser that can be killed or frozen from one moment to the next, as a tab that crashes or a telephone that sleeps.
+// A browser that can be killed or frozen at any time, like a tab that crashes or a phone that sleeps.
 
 import fs from 'node:fs';
 import { chromium } from 'playwright-core';
 import { launch } from './processes.mjs';
 
-/** A process and all that it started. */
+/** A process and all its descendants. */
 export function family(pid) {
   const parents = fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((name) => {
     try {
@@ -42,7 +42,7 @@ export class KillableBrowser {
     }
   }
 
-  /** Ends it without a word to anybody. */
+  /** Ends it without a goodbye. */
   kill() {
     this.signal('SIGKILL');
   }

@@ -1,4 +1,5 @@
-// A bad line between a home and here: a router whose packets pass through a program (link_emulator.py) on their way.
+// A slow and lossy link between a home and this namespace: a router sends its packets through a program
+// (link_emulator.py).
 //
 //   here ── to-NAME ── net [ rules → tun ⇄ link_emulator.py ⇄ tun → routes ] far ── home
 //

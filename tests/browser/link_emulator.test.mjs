@@ -1,4 +1,4 @@
-// The bad line by itself: what it is told to do is what a stream of packets meets.
+// Measures the link emulator with streams of packets: they get the rate, delay and loss that were set.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -36,7 +36,7 @@ print(json.dumps(came) + "\\nend", flush=True)
 `;
 const END = 'import socket, sys; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"end", (sys.argv[1], 9000))';
 
-describe('a bad line', () => {
+describe('the link emulator', () => {
   let place;
   before(async () => {
     if (cannot) return;
@@ -68,7 +68,7 @@ describe('a bad line', () => {
   const good = { rate: 0, buffer: 300, delay: 0, jitter: 0, loss: 0, reorder: 0 };
   const only = (settings) => place.link.both({ ...good, ...settings });
 
-  test('has the rate it is given, holds no more than its buffer, and drops the rest', options, async (t) => {
+  test('keeps its rate, queues up to its buffer size, and drops the rest', options, async (t) => {
     await only({ rate: 500_000, buffer: 200 });
     const { came, dropped, delays } = await stream(300, 1_000_000);
     const seconds = (came.at(-1).at - came[0].at) / 1000;
@@ -80,7 +80,7 @@ describe('a bad line', () => {
     assert.ok(quantile(delays, 0.5) > 170 && quantile(delays, 0.5) < 230, `${quantile(delays, 0.5)} ms`);
   });
 
-  test('takes another rate while it runs', options, async () => {
+  test('can change its rate while it runs', options, async () => {
     await only({ rate: 250_000, buffer: 5000 });
     const sent = stream(150, 4_000_000);
     await until('a queue', async () => (await place.link.counters()).down.queue_bytes > 110 * SIZE);
@@ -91,7 +91,7 @@ describe('a bad line', () => {
     assert.ok(Math.abs(rate / 2_000_000 - 1) < 0.2, `${rate} bit/s`);
   });
 
-  test('delays, keeps the order, and varies where it should', options, async (t) => {
+  test('delays packets with jitter, and keeps their order', options, async (t) => {
     await only({ delay: 50 });
     const even = await stream(200, 800_000);
     t.diagnostic(`50 ms: ${quantile(even.delays, 0.1).toFixed(1)} to ${quantile(even.delays, 0.9).toFixed(1)} ms`);
@@ -106,20 +106,20 @@ describe('a bad line', () => {
     assert.ok(!mixed.came.every(({ n }, i) => n === i), 'not in order');
   });
 
-  test('loses what it should', options, async () => {
+  test('loses the given share of packets', options, async () => {
     await only({ loss: 0.1 });
     const { came, lost } = await stream(2000, 16_000_000);
     assert.equal(came.length, 2000 - lost);
     assert.ok(lost > 150 && lost < 250, `${lost} of 2000`);
   });
 
-  test('takes IPv6', { skip: options.skip || (!ipv6 && 'no IPv6 here') }, async () => {
+  test('carries IPv6', { skip: options.skip || (!ipv6 && 'no IPv6 here') }, async () => {
     await only({ delay: 30 });
     const { delays } = await stream(50, 800_000, '2001:db8:0:51::2');
     assert.ok(delays[0] >= 30, `${delays[0]} ms`);
   });
 
-  test('lets TCP go past', options, async () => {
+  test('leaves TCP alone', options, async () => {
     const { up, down } = await place.link.counters();
     // Refused, for nobody listens: an answer, and no packet on the line.
     assert.throws(() => here.run(['python3', '-c', `import socket; socket.create_connection(("${HOME}.2", 9), 5)`]), /refused/);

@@ -1,4 +1,4 @@
-// Lips and voice: the sound's content against the picture's, as a browser plays them.
+// Measures lip sync in a browser: compares the content of the sound with the content of the picture.
 
 import assert from 'node:assert/strict';
 import os from 'node:os';
@@ -8,14 +8,15 @@ import { leave, fixture } from './fixture.mjs';
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 // What is asked of a machine with time to spare is 45 ms; here others may be at work.
 const LOOSE = 120;
-// With no delay at all the picture does not wait for the sound, which a browser always holds back a little: this is how much.
+// Without a playout delay the picture does not wait for the sound, which a browser always delays. This is the limit
+// then.
 const UNHELD = 250;
-// A browser that is left no time plays its sound later and later: then there is a figure, and nothing to hold it against.
+// On a busy machine a browser plays its sound later and later. Then the test prints the figure and does not check it.
 const busy = () => os.loadavg()[0] > 2 * os.cpus().length && `the machine is busy (load ${os.loadavg()[0].toFixed(1)}): measured only`;
 
 for (const [name, webrtc, most] of [
-  ['by the default the browser holds the picture back for the sound', {}, LOOSE],
-  ['with no delay asked for they are not far apart', { playout_delay_ms: [0, 0] }, UNHELD],
+  ['are played together by default, because the browser delays the picture', {}, LOOSE],
+  ['are close to each other without a playout delay', { playout_delay_ms: [0, 0] }, UNHELD],
 ]) {
   describe('sound and picture of one moment', () => {
     const s = fixture({ webrtc });

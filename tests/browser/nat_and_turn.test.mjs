@@ -1,10 +1,10 @@
-// The ways media can take: viewer and board in networks of their own, with the broker, coturn and the page between them.
+// Viewer and board are in separate networks, with the broker, coturn and the page between them. Media finds a path.
 //
 //   viewer ── 203.0.113.2 ─┐                                  ┌─ 198.51.100.2 ── board
 //                          ├── here: broker, page, coturn ────┤
 //   viewer ── its router ──┘                                  └── its router ── board
 //
-// Without a router both have addresses that the other could reach, if anything were forwarded here; it is not.
+// Without a router, both have public addresses, but nothing is forwarded between them.
 
 import assert from 'node:assert/strict';
 import os from 'node:os';
@@ -76,7 +76,7 @@ afterEach(async () => {
   daemon = undefined;
 });
 
-describe('viewer and board who cannot reach each other', () => {
+describe('viewer and board that cannot reach each other', () => {
   let board, viewer, look;
   before(async () => {
     if (cannot) return;
@@ -88,7 +88,7 @@ describe('viewer and board who cannot reach each other', () => {
     for (const place of [board, viewer].filter(Boolean)) place.end();
   });
 
-  test('have no path without a relay, and are told so', options, async () => {
+  test('get ice_timeout without a relay', options, async () => {
     await start(board.place, {});
     const page = await look.page();
     const session = await page.evaluate(() => window.watch());
@@ -98,7 +98,7 @@ describe('viewer and board who cannot reach each other', () => {
     await ended('ice_timeout');
   });
 
-  test('meet over the relay of the board, which shows no other address', options, async () => {
+  test('connect through the relay of the board, which shows no other address', options, async () => {
     await start(board.place, { webrtc: { relay_only: true }, more: turn.config() });
     const page = await look.page();
     const { session, seen } = await watch(page, {}, daemon);
@@ -111,7 +111,7 @@ describe('viewer and board who cannot reach each other', () => {
     assert.match(daemon.child.output, /: bye; relay-\w+ udp by turn:\S+, /);
   });
 
-  test('meet over a relay that the board reaches by TCP', options, async () => {
+  test('connect through a relay that the board reaches by TCP', options, async () => {
     const url = turn.url.replace('udp', 'tcp');
     await start(board.place, { webrtc: { relay_only: true }, more: turn.config(turn.password, { url }) });
     const page = await look.page();
@@ -123,7 +123,7 @@ describe('viewer and board who cannot reach each other', () => {
     assert.match(daemon.child.output, /: bye; relay-\w+ tcp by turn:\S+, /);
   });
 
-  test('meet over the relay of the viewer, who has it from the device', options, async () => {
+  test('connect through the relay of the viewer, which gets it from the board', options, async () => {
     await start(board.place, { more: turn.config() });
     const page = await look.page();
     const { session, seen } = await watch(page, { calls: 'request', relay: true }, daemon);
@@ -132,7 +132,7 @@ describe('viewer and board who cannot reach each other', () => {
     await ended('bye');
   });
 
-  test('meet over the relay of the board, whatever the viewer\'s stack', options, async () => {
+  test('connect through the relay of the board, also with werift as the viewer', options, async () => {
     await start(board.place, { webrtc: { relay_only: true }, more: turn.config() });
     const { route } = await stranger(viewer.place);
     assert.match(route, /-relay$/);
@@ -140,7 +140,7 @@ describe('viewer and board who cannot reach each other', () => {
   });
 });
 
-describe('viewer and board behind routers', () => {
+describe('viewer and board behind NAT', () => {
   let board, viewer, look;
   before(async () => {
     if (cannot) return;
@@ -161,8 +161,8 @@ describe('viewer and board behind routers', () => {
     nat(viewer.router, 'out', ofViewer, viewer.inner);
   };
 
-  for (const [ofBoard, ofViewer, name] of [['cone', 'cone', 'cones'], ['full', 'symmetric', 'a full cone and a symmetric one']]) {
-    test(`that are ${name}: STUN is enough`, options, async () => {
+  for (const [ofBoard, ofViewer, name] of [['cone', 'cone', 'two cones'], ['full', 'symmetric', 'a full cone and a symmetric NAT']]) {
+    test(`connect with STUN alone: ${name}`, options, async () => {
       routers(ofBoard, ofViewer);
       await start(board.place, { more: stun() });
       const page = await look.page();
@@ -175,7 +175,7 @@ describe('viewer and board behind routers', () => {
     });
   }
 
-  test('that are cut off from each other: the device restarts ICE, and the session goes on', options, async () => {
+  test('continue the session after a break, because the board restarts ICE', options, async () => {
     routers('cone', 'cone');
     await start(board.place, { more: stun() });
     const page = await look.page();
@@ -196,7 +196,7 @@ describe('viewer and board behind routers', () => {
     await ended('bye');
   });
 
-  test('that are symmetric: only a relay helps', options, async () => {
+  test('connect through a relay if both NATs are symmetric', options, async () => {
     routers('symmetric', 'symmetric');
     await start(board.place, { more: turn.config() });
     const page = await look.page();
@@ -208,10 +208,10 @@ describe('viewer and board behind routers', () => {
   });
 
   for (const [kind, servers, pair, what] of [
-    ['cone', () => [turn.stun], /^(srflx|prflx|host)-(srflx|prflx)$/, 'are cones: STUN is enough'],
-    ['symmetric', () => [turn.stun, { urls: [turn.url], username: turn.user, credential: turn.password }], /^(relay-(srflx|prflx|host|relay)|\w+-relay)$/, 'are symmetric: only a relay helps'],
+    ['cone', () => [turn.stun], /^(srflx|prflx|host)-(srflx|prflx)$/, 'connect with STUN alone: two cones'],
+    ['symmetric', () => [turn.stun, { urls: [turn.url], username: turn.user, credential: turn.password }], /^(relay-(srflx|prflx|host|relay)|\w+-relay)$/, 'connect through a relay if both NATs are symmetric'],
   ]) {
-    test(`that ${what}, for another stack, too`, options, async () => {
+    test(`${what}, also with werift as the viewer`, options, async () => {
       routers(kind, kind);
       await start(board.place, { more: kind === 'cone' ? stun() : turn.config() });
       const { route } = await stranger(viewer.place, { servers: servers(), calls: kind === 'cone' ? 'offer' : 'request' });
@@ -221,7 +221,7 @@ describe('viewer and board behind routers', () => {
     });
   }
 
-  test('a wrong TURN password is told in a sentence, and costs only the relay', options, async () => {
+  test('connect although the TURN password is wrong, which is one warning in the log', options, async () => {
     routers('cone', 'cone');
     await start(board.place, { more: stun() + turn.config('wrong') });
     const page = await look.page();
@@ -236,8 +236,8 @@ describe('viewer and board behind routers', () => {
   });
 });
 
-describe('on one network', () => {
-  test('IPv6 is enough', { skip: cannot ?? withoutIpv6 }, async () => {
+describe('viewer and board on one network', () => {
+  test('connect with IPv6 alone', { skip: cannot ?? withoutIpv6 }, async () => {
     const own = await Broker.start();
     const [page6, chromium] = [await serve(pages), await browser()];
     daemon = await Daemon.start(own, { webrtc: { addresses: [], ipv4: false } });

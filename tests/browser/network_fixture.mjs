@@ -1,5 +1,5 @@
-// A situation to watch in: the internet (this namespace: broker, page, TURN), a board at home and viewers at home. Who makes
-// one ends it. For the tests, and for the table of `./bench --network`.
+// A network with an internet (this namespace, with broker, page and TURN), a board at home and viewers at home. For the
+// tests, and for the table of `./bench --network`. The caller ends it.
 
 import { home } from './home_network.mjs';
 import { KillableBrowser } from './killable_browser.mjs';
@@ -11,9 +11,9 @@ export const PUBLIC = '203.0.113.1', SECOND = '203.0.113.2', PUBLIC6 = '2001:db8
 export const BOARD = { net: '198.51.100' }, VIEWER = { net: '192.0.2' }, WEAK = { net: '100.65.0' };
 export const BEHIND = { ...BOARD, inside: '192.168.1' }, BEHIND_TOO = { ...VIEWER, inside: '192.168.2' };
 export const BOARD6 = { net6: '2001:db8:0:51' }, VIEWER6 = { net6: '2001:db8:0:2' };
-/** The broker's name: mqtt.js makes no URL of an IPv6 address. */
+/** The broker's name, because mqtt.js accepts no URL with an IPv6 address. */
 const BROKER = 'broker.test';
-/** A session that does not come to a picture by then is one without. */
+/** Milliseconds after which a session counts as one without a picture. */
 const PATIENCE = 30_000;
 
 let addressed = false;
@@ -25,7 +25,7 @@ function internet() {
 }
 
 export class NetworkFixture {
-  /** `board`, `viewer`: homes; `at`: where broker and page are; `port`: of the broker, for daemons. */
+  /** `board`, `viewer`: homes; `at`: the address of broker and page; `port`: the broker's port for daemons. */
   static async make({ board = BOARD, viewer = VIEWER, at = PUBLIC, port } = {}) {
     internet();
     const w = Object.assign(new NetworkFixture(), { ends: [], at, tabs: 0 });
@@ -71,12 +71,12 @@ export class NetworkFixture {
     return this;
   }
 
-  /** A browser in a place; its pages watch, each as the login that it is given or one of its own. */
+  /** Starts a browser in a network; each of its pages has the given login or a new one. */
   async eyes(place = this.viewer.place, options = {}) {
     return this.pagesOf(await browser(this.seeing(place, options)));
   }
 
-  /** One that can be killed and frozen. */
+  /** The same with a browser that can be killed and frozen. */
   async killable(place = this.viewer.place, options = {}) {
     const killable = await KillableBrowser.start(this.seeing(place, options));
     return Object.assign(killable, this.pagesOf(killable));
@@ -91,7 +91,7 @@ export class NetworkFixture {
     return { page: (login = `tab${(this.tabs += 1)}`) => open(chromium, this.site, this.broker, login) };
   }
 
-  /** A viewer that asks, and its first picture: how long it took in ms, or `none`. */
+  /** Starts a viewer. Its `first` is the time to the first picture in ms, or NaN. */
   async watch(page, options = {}) {
     const session = await page.evaluate((o) => window.watch(o), options);
     const viewer = new Viewer(page, session);
@@ -104,17 +104,17 @@ export class NetworkFixture {
     return viewer;
   }
 
-  /** How the daemon said that sessions ended: `bye; host-host udp`. */
+  /** The reasons in the daemon's log for the end of sessions, such as `bye; host-host udp`. */
   endings() {
     return [...this.daemon.child.output.matchAll(/: ended after [\d.]+ s: ([^,\n]*), /g)].map(([, said]) => said);
   }
 
-  /** The lines of the daemon's log with a warning. */
+  /** The warnings and errors of the daemon's log. */
   warnings() {
     return this.daemon.child.output.split('\n').flatMap((line) => / (?:WARN|ERROR) +(.*)/.exec(line)?.[1] ?? []);
   }
 
-  /** Makes one, and ends it after `run`. */
+  /** Makes a fixture, and ends it after `run`. */
   static async within(settings, run) {
     const w = await NetworkFixture.make(settings);
     try {
@@ -146,7 +146,7 @@ class Viewer {
     return this.page.evaluate((s) => window.leave(s), this.session);
   }
 
-  /** The time by the viewer's clock. */
+  /** The time of the viewer's clock. */
   async now() {
     return (await this.take()).now;
   }
@@ -158,21 +158,21 @@ class Viewer {
   }
 }
 
-/** Stretches without a new picture, in ms, with their end; between `from` and `to`, by the viewer's clock. */
+/** The intervals without a new picture between `from` and `to` (viewer's clock): duration and end, in ms. */
 export function gaps(shown, from, to) {
   const times = [from, ...shown.map(({ at }) => at).filter((at) => at > from && at < to), to];
   return times.slice(1).map((end, i) => ({ ms: end - times[i], end }));
 }
 
-/** A freeze, and no unevenness. */
+/** Milliseconds without a picture that count as a freeze. */
 const FREEZE = 250;
 
-/** Pictures have come steadily for half a second, a second or more after `since`, by the viewer's clock. */
+/** Whether pictures came steadily in the last half second, at least a second after `since` (viewer's clock). */
 const steady = (shown, since, now) => now - since > 1000 && shown.filter(({ at }) => at > now - 500).length >= 8;
 
 /**
- * From `since` on, by the viewer's clock: the ms until the last freeze ended before pictures came steadily; `undefined` where they
- * never do, or the session ended.
+ * The ms from `since` (viewer's clock) to the end of the last freeze before pictures came steadily. It is `undefined`
+ * if they never do or if the session ended.
  */
 export async function back(viewer, since, patience = 40_000) {
   const shown = [];
@@ -180,7 +180,7 @@ export async function back(viewer, since, patience = 40_000) {
   await until('steady pictures', async () => {
     last = await viewer.take();
     shown.push(...last.shown);
-    // An `error` ends no session: an answer to an offer that another one followed is one.
+    // An `error` does not end a session. For example, an answer to an outdated offer gets one.
     return last.said.some(({ type }) => type === 'bye') || steady(shown, since, last.now);
   }, patience).catch(() => {});
   if (!steady(shown, since, last.now)) return undefined;

@@ -1,5 +1,5 @@
-// Sessions in a network that is not kind: they go on. How well is measured by `./bench --network`; bounds here are those of a
-// machine with other things to do.
+// Sessions survive loss, slow links and changes of address. `./bench --network` measures how well; the limits here suit
+// a busy machine.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -10,7 +10,7 @@ import { until } from './processes.mjs';
 
 const options = { skip: cannot ?? false, timeout: 100_000 };
 
-/** Somebody who watches, and sees something. */
+/** A viewer that sees moving pictures. */
 async function watching(w, servers = []) {
   const viewer = await w.watch(await (await w.eyes()).page(), { servers });
   assert.ok(viewer.first > 0, `no picture: ${viewer.fault}\n${w.daemon.child.output.slice(-3000)}`);
@@ -18,7 +18,7 @@ async function watching(w, servers = []) {
   return viewer;
 }
 
-/** The picture is back, in the session that was there before. */
+/** Waits until the picture is back in the same session. */
 async function isBack(w, viewer, t, what) {
   const ms = await back(viewer, await viewer.now(), 30_000);
   assert.ok(ms !== undefined, `${what}: no picture within 30 s\n${w.daemon.child.output.slice(-3000)}`);
@@ -28,7 +28,7 @@ async function isBack(w, viewer, t, what) {
   assert.deepEqual((await viewer.report()).said.filter((m) => (m.type === 'error' && !late(m)) || m.type === 'bye'), []);
 }
 
-test('2 % loss with 50 ms of delay each way: what is lost is sent again, and the picture moves', options, (t) =>
+test('with 2 % loss and 50 ms delay each way, lost packets are retransmitted and the picture moves', options, (t) =>
   NetworkFixture.within({ board: { ...BOARD, link: {} } }, async (w) => {
     await w.board.link.both({ delay: 50, loss: 0.02 });
     await w.start();
@@ -49,7 +49,7 @@ test('2 % loss with 50 ms of delay each way: what is lost is sent again, and the
     assert.ok(enough.video.keyFramesDecoded <= 5, `${enough.video.keyFramesDecoded} key frames: what is sent again is of no use`);
   }));
 
-test('500 kbit/s, and then 2 Mbit/s: the picture is made for the line, and grows with it', options, (t) =>
+test('the picture fits a link of 500 kbit/s, and grows when the link gets 2 Mbit/s', options, (t) =>
   NetworkFixture.within({ board: { ...BOARD, link: {} } }, async (w) => {
     const line = (rate) => w.board.link.both({ rate, delay: 20, buffer: 300 });
     await line(500_000);
@@ -75,7 +75,7 @@ test('500 kbit/s, and then 2 Mbit/s: the picture is made for the line, and grows
       `without room; then ${large.frameWidth}x${large.frameHeight}`);
   }));
 
-test('the board\'s NAT forgets, and gives out another port: the session goes on', options, (t) =>
+test('the session continues when the board\'s NAT assigns another port', options, (t) =>
   NetworkFixture.within({ board: BEHIND }, async (w) => {
     rebind(w.board.router, 1);
     const turn = await w.turn(PUBLIC);
@@ -86,7 +86,7 @@ test('the board\'s NAT forgets, and gives out another port: the session goes on'
     await isBack(w, viewer, t, 'another port');
   }));
 
-test('the viewer\'s NAT forgets, and gives out another port: the viewer is followed without a word', options, (t) =>
+test('the session continues without signalling when the viewer\'s NAT assigns another port', options, (t) =>
   NetworkFixture.within({ viewer: BEHIND_TOO }, async (w) => {
     rebind(w.viewer.router, 1);
     await w.start();
@@ -97,7 +97,7 @@ test('the viewer\'s NAT forgets, and gives out another port: the viewer is follo
     assert.equal((await viewer.report()).said.filter(({ type }) => type === 'offer').length, 0, 'no ICE restart');
   }));
 
-test('the board\'s link is down for five seconds: the session goes on', options, (t) =>
+test('the session continues after the board\'s link was down for five seconds', options, (t) =>
   NetworkFixture.within({}, async (w) => {
     await w.start();
     const viewer = await watching(w);
@@ -114,7 +114,7 @@ test('the board\'s link is down for five seconds: the session goes on', options,
     await isBack(w, viewer, t, 'link up');
   }));
 
-test('the one interface that may be used loses its address, and gets it back: the session goes on', options, (t) =>
+test('the session continues after the only allowed interface lost its address and got it back', options, (t) =>
   NetworkFixture.within({}, async (w) => {
     await w.start({ webrtc: { interfaces: ['out'] } });
     const viewer = await watching(w);
@@ -132,7 +132,7 @@ test('the one interface that may be used loses its address, and gets it back: th
     assert.ok(!w.daemon.child.output.includes('broke off by itself'), w.daemon.child.output.slice(-3000));
   }));
 
-test('an address that nobody uses comes and goes, as a container does: nobody notices', options, () =>
+test('an unused address that appears and disappears does not disturb the session', options, () =>
   NetworkFixture.within({}, async (w) => {
     await w.start();
     const viewer = await watching(w);
@@ -148,7 +148,7 @@ test('an address that nobody uses comes and goes, as a container does: nobody no
     assert.equal([...w.daemon.child.output.matchAll(/connected by MQTT/g)].length, 1, 'one broker connection');
   }));
 
-test('IPv6 alone is enough, from home to home', { ...options, skip: options.skip || (!ipv6 && 'no IPv6 here') }, () =>
+test('IPv6 alone connects a viewer and a board at two homes', { ...options, skip: options.skip || (!ipv6 && 'no IPv6 here') }, () =>
   NetworkFixture.within({ board: BOARD6, viewer: VIEWER6, at: PUBLIC6 }, async (w) => {
     await w.start();
     const viewer = await watching(w);
@@ -173,10 +173,10 @@ const named = (mdns, watched) => NetworkFixture.within({ board: BEHIND, viewer: 
   await watched(viewer, w);
 });
 
-test('a `.local` name is looked up where the configuration says so', options, () => named('resolve', async (viewer, w) => {
+test('the board resolves a `.local` name if the configuration says so', options, () => named('resolve', async (viewer, w) => {
   assert.ok(viewer.first > 0, `no picture: ${viewer.fault}\n${w.daemon.child.output.slice(-3000)}`);
 }));
 
-test('a `.local` name is ignored where it does not, and the board finds nobody it cannot hear', options, () => named('ignore', async (viewer) => {
+test('the board ignores a `.local` name otherwise, and cannot reach that viewer', options, () => named('ignore', async (viewer) => {
   assert.equal(viewer.fault, 'ice_timeout');
 }));

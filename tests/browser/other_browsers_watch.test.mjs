@@ -1,5 +1,5 @@
-// The daemon watched by browsers that write SDP in other ways than Chromium: Firefox, a Chromium without H.264. Whoever calls, picture
-// and sound have to arrive; what cannot work is refused at once.
+// Browsers whose SDP differs from Chromium's watch the daemon: Firefox, and a Chromium without H.264. In both calling
+// directions, picture and sound arrive, or the daemon refuses at once what cannot work.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -29,7 +29,7 @@ describe('Firefox', () => {
     after(() => firefox?.close());
 
     for (const calls of ['offer', 'request']) {
-      test(`calling by ${calls}, sees and hears`, async () => {
+      test(`sees and hears when it calls by ${calls}`, async () => {
         const { page, session } = await watching(firefox, `firefox-${calls}`, { calls });
         const seen = () => page.run(`window.report(${JSON.stringify(session)})`);
         // Firefox gives all frames of a stream one media time: they are counted as they are decoded.
@@ -52,13 +52,13 @@ describe('Firefox', () => {
     }
   });
 
-  describe('as Debian has it, without H.264', () => {
+  describe('without H.264, as in Debian', () => {
     let firefox;
     before(async () => { firefox = await Firefox.launch(); });
     after(() => firefox?.close());
 
     for (const calls of ['offer', 'request']) {
-      test(`calling by ${calls}, gets the sound and is told of the picture`, async () => {
+      test(`gets the sound, and learns that it gets no picture, when it calls by ${calls}`, async () => {
         const { page, session } = await watching(firefox, `silent-${calls}`, { calls });
         const r = await until('sound', async () => {
           const now = await page.run(`window.report(${JSON.stringify(session)})`);
@@ -70,7 +70,7 @@ describe('Firefox', () => {
         await page.close();
       });
 
-      test(`calling by ${calls} for the picture alone, is refused at once`, async () => {
+      test(`is refused at once when it calls by ${calls} for the picture alone`, async () => {
         const { page, session } = await watching(firefox, `blind-${calls}`, { calls, audio: false });
         const r = await until('a refusal', async () => {
           const now = await page.run(`window.report(${JSON.stringify(session)})`);
@@ -85,7 +85,7 @@ describe('Firefox', () => {
 
 describe('Chromium without H.264', () => {
   for (const calls of ['offer', 'request']) {
-    test(`calling by ${calls}, gets the sound and is told of the picture`, async () => {
+    test(`gets the sound, and learns that it gets no picture, when it calls by ${calls}`, async () => {
       const page = await s.tab();
       const session = await page.evaluate((o) => window.watch(o), { calls, without: 'H264' });
       const r = await until('sound', async () => {
@@ -99,7 +99,7 @@ describe('Chromium without H.264', () => {
   }
 });
 
-test('a board that has no descriptor left says so, and serves those it serves', async () => {
+test('a daemon without free file descriptors refuses new viewers and keeps the others', async () => {
   const settings = { device: 'scarce', limits: { viewers: 64, setups: 64, sessions_per_viewer: 64, messages_per_second: 1000 }, place: { enter: ['prlimit', '--nofile=48:48'] } };
   const daemon = await Daemon.start(s.broker, settings);
   const stranger = await Stranger.connect(s.broker, 'scarce', 'many');

@@ -1,5 +1,5 @@
-// The daemon watched by programs with WebRTC stacks of their own: GStreamer's webrtcbin, aiortc, Pion. Whoever calls,
-// picture and sound have to arrive, and the session has to end when the viewer says so.
+// Programs with other WebRTC stacks watch the daemon: GStreamer's webrtcbin, aiortc, Pion. In both calling directions,
+// picture and sound arrive, and the session ends when the viewer says bye.
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
@@ -44,15 +44,15 @@ async function leaves() {
 describe('webrtcbin', () => {
   for (const calls of ['offer', 'request']) {
     for (const policy of ['max-bundle', 'max-compat']) {
-      test(`calling by ${calls} with bundle-policy=${policy}, sees and hears`, async () => {
+      test(`sees and hears when it calls by ${calls} with bundle-policy=${policy}`, async () => {
         await call(`gst-${calls}-${policy}`, webrtcbin(policy), { calls });
         await seesAndHears();
         await leaves();
       });
     }
 
-    // This is what webrtcbin does by itself.
-    test(`calling by ${calls} without BUNDLE, is told at once that it is needed`, async () => {
+    // webrtcbin does this by default.
+    test(`is refused at once, with the reason, when it calls by ${calls} without BUNDLE`, async () => {
       await call(`gst-${calls}-none`, webrtcbin('none'), { calls });
       await viewer.until('a refusal', (v) => v.said.some((m) => m.type === 'error'));
       const { name, message } = viewer.said.find((m) => m.type === 'error');
@@ -61,7 +61,7 @@ describe('webrtcbin', () => {
     });
 
     for (const kind of ['video', 'audio']) {
-      test(`calling by ${calls} without BUNDLE for ${kind} alone, gets it`, async () => {
+      test(`gets ${kind} alone when it calls by ${calls} without BUNDLE`, async () => {
         await call(`gst-${calls}-${kind}`, webrtcbin('none'), { calls, kinds: [kind] });
         await seesAndHears([kind]);
         await leaves();
@@ -72,7 +72,7 @@ describe('webrtcbin', () => {
 
 describe('aiortc', () => {
   for (const calls of ['offer', 'request']) {
-    test(`calling by ${calls}, sees and hears`, async () => {
+    test(`sees and hears when it calls by ${calls}`, async () => {
       await call(`aiortc-${calls}`, aiortc(), { calls });
       await seesAndHears();
       assert.deepEqual(viewer.size, [640, 360]);
@@ -89,7 +89,7 @@ describe('Pion', () => {
 
   // `lite`: an ICE-lite agent, as media servers are. `passive`: its answer says that it is the DTLS server.
   for (const how of ['offer', 'offer lite', 'request', 'request lite', 'request passive']) {
-    test(`calling by ${how}, gets picture and sound`, async () => {
+    test(`gets picture and sound when it calls by ${how}`, async () => {
       const [calls, ...options] = how.split(' ');
       await call(['pion', calls, ...options].join('-'), pion(...options), { calls });
       await seesAndHears();

@@ -1,5 +1,5 @@
-// The world of one test: a real broker, the real daemon, a real browser, and nothing else. Every process is started
-// here, on free ports, and ended here by its id.
+// The processes of a test: a real broker, the real daemon and a real browser. They are started here on free ports, and
+// ended here by their ids.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,24 +18,24 @@ export const daemonBinary = process.env.FANLIGHT ?? path.join(target, 'debug/fan
 export const viewerFiles = process.env.FANLIGHT_VIEWER ?? path.join(top, 'viewer/dist');
 const chromiumBinary = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
-// The address that daemon and browser meet on: an interface of the namespace the tests run in (see `in-netns`), else loopback.
+// The address of daemon and browser: an interface of the network namespace (see `in-netns`), else loopback.
 export const host = process.env.FANLIGHT_TEST_ADDRESS ?? '127.0.0.1';
 
 const children = new Set();
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
-// Playwright closes its browser on SIGTERM and lets the process go on.
+// On SIGTERM, Playwright closes its browser and does not end the process.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
 
 const folders = [];
 process.on('exit', () => folders.forEach((made) => fs.rmSync(made, { recursive: true, force: true })));
 
-/** A folder that is gone when this process is. */
+/** Makes a folder that is deleted when this process ends. */
 export function folder(name) {
   folders.push(fs.mkdtempSync(path.join(os.tmpdir(), `fanlight-${name}-`)));
   return folders.at(-1);
 }
 
-/** Ends a process with this one, if it has not ended by then. */
+/** Makes a child process end when this process ends. */
 export function remember(child) {
   children.add(child);
   child.once('exit', () => children.delete(child));
@@ -52,7 +52,7 @@ export function freePort() {
   });
 }
 
-/** Asks `probe` again until it gives something; what it last gave is in the error. */
+/** Calls `probe` until it returns something true; the error after `ms` has its last result. */
 export async function until(what, probe, ms = 20_000) {
   const end = performance.now() + ms;
   let last;
@@ -69,9 +69,9 @@ export async function until(what, probe, ms = 20_000) {
   throw new Error(`${what}: not within ${ms} ms; last seen: ${last instanceof Error ? last.stack : JSON.stringify(last)}`);
 }
 
-/** A child process whose output is kept, for the message of a test that fails. */
+/** A child process. Its output is kept for the message of a failed test. */
 export class Child {
-  /** `enter`: the command that enters another network namespace first. */
+  /** `enter`: a command that first enters another network namespace. */
   constructor(command, args, { enter = [], ...options } = {}) {
     this.name = path.basename(command);
     this.output = '';
@@ -102,9 +102,9 @@ export class Child {
 
 const inUrl = (address) => (address.includes(':') ? `[${address}]` : address);
 
-/** Debian's mosquitto: TCP and WebSocket on loopback. With `at` and `tls`: WebSocket at that address, and TLS for daemons. */
+/** Debian's mosquitto with TCP and WebSocket on loopback. `at`, `tls`: WebSocket at that address, TLS for daemons. */
 export class Broker {
-  /** `name`: what browsers call that address; the one who starts them has to tell them. */
+  /** `name`: a host name of that address. The caller tells it to the browsers. */
   static async start({ at = '127.0.0.1', name, tls, tlsPort } = {}) {
     const broker = new Broker();
     Object.assign(broker, { at, name, tls, tcp: await freePort(), ws: await freePort(), tlsPort: tlsPort ?? (tls && await freePort()) });
@@ -124,7 +124,7 @@ export class Broker {
       socket.on('connect', () => { socket.destroy(); resolve(true); });
       socket.on('error', () => resolve(false));
     });
-    // It opens one after the other.
+    // It opens its ports one after the other.
     await until('mosquitto listens', () => open(this.tcp, '127.0.0.1'));
     await until('mosquitto listens for pages', () => open(this.ws, this.at));
     if (this.tls) await until('mosquitto listens for daemons', () => open(this.tlsPort, this.at));
@@ -134,7 +134,7 @@ export class Broker {
     return `ws://${this.name ?? inUrl(this.at)}:${this.ws}`;
   }
 
-  /** What a daemon's config says of it. */
+  /** The table [broker] of a daemon's configuration. */
   get config() {
     return this.tls ? { url: `mqtts://${inUrl(this.at)}:${this.tlsPort}`, ca_file: this.tls.ca } : { url: `mqtt://127.0.0.1:${this.tcp}` };
   }
@@ -208,7 +208,7 @@ export class Daemon {
 
 const types = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.json': 'application/json' };
 
-/** A static file server for the viewer and for the pages of the tests. */
+/** Serves the static files of the viewer and of the test pages. */
 export async function serve(folders, extra = {}, at = '127.0.0.1') {
   const server = http.createServer((request, response) => {
     const name = new URL(request.url, 'http://x').pathname.replace(/\/$/, '/index.html');
@@ -225,10 +225,10 @@ export async function serve(folders, extra = {}, at = '127.0.0.1') {
   return { url: `http://${inUrl(at)}:${server.address().port}`, close: () => server.close() };
 }
 
-/** Debian's Chromium, without a screen, without the network; in another network namespace where `enter` says so. */
+/** Starts Debian's Chromium without a screen; `enter` is a command that enters another network namespace. */
 export const browser = (options) => chromium.launch(launch(options));
 
-/** How it is launched. `names`: it hides its addresses behind `.local` names, as browsers at home do. */
+/** Its launch options. `names`: it hides its addresses behind `.local` names, as browsers at home do. */
 export function launch({ more = [], enter = [], names = false } = {}) {
   let executablePath = chromiumBinary;
   if (enter.length) {
@@ -245,12 +245,12 @@ export function launch({ more = [], enter = [], names = false } = {}) {
   };
 }
 
-/** A plain MQTT client in the place of a viewer that follows no rules. */
+/** A bare MQTT client that acts as a viewer and may break the rules. */
 export class Stranger {
   static async connect(broker, device, viewer, options = {}) {
     const stranger = new Stranger();
     Object.assign(stranger, { device, viewer, heard: [] });
-    // On the broker's own machine by TCP, elsewhere as a page would.
+    // It connects by TCP on the broker's machine, otherwise by WebSocket, as a page does.
     stranger.client = await mqtt.connectAsync(broker.tcp ? `mqtt://127.0.0.1:${broker.tcp}` : broker.url, { protocolVersion: 5, clientId: `${viewer}-${Math.random()}`, ...options });
     stranger.client.on('message', (topic, payload) => {
       stranger.heard.push({ topic, text: payload.toString(), get json() { return JSON.parse(this.text); } });

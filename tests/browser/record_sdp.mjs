@@ -1,6 +1,6 @@
-// node tests/browser/record_sdp.mjs [NAME...]: records tests/sdp/clients again, or those clients whose names begin so.
-// NAME.sdp is a client's offer, NAME-answer.sdp its answer to the device's offer. The recorder needs what the tests
-// need. Run it under tests/browser/in-netns, so that everybody records the same addresses.
+// node tests/browser/record_sdp.mjs [NAME...]: records the files of tests/sdp/clients, or those that begin with NAME.
+// NAME.sdp is a client's offer, NAME-answer.sdp its answer to the device's offer. It needs the packages of the browser
+// tests. Run it with tests/browser/in-netns, so that the addresses are always the same.
 
 import fs from 'node:fs';
 import path from 'node:path';

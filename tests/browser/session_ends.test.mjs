@@ -1,4 +1,4 @@
-// How watching ends, and what it does not end with: a viewer that is killed, a daemon and a broker that go and come.
+// A session ends when its viewer is killed or the daemon stops. It continues when the broker restarts.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,11 +8,11 @@ import { Stranger, until } from './processes.mjs';
 
 const s = fixture();
 
-test('a viewer that is killed ends within 35 s, and the camera after it', async () => {
+test('the session of a killed viewer ends within 35 s, and then the camera closes', async () => {
   const own = await KillableBrowser.start();
   const page = await open(own, s.site, s.broker, 'victim');
   await s.watch(page);
-  // Hears what is said to the one who cannot hear it any more.
+  // Receives the replies to the killed viewer.
   const stranger = await Stranger.connect(s.broker, 'cam', 'victim');
   await stranger.status((status) => status.viewers === 1);
   const killed = performance.now();
@@ -28,7 +28,7 @@ test('a viewer that is killed ends within 35 s, and the camera after it', async 
   await stranger.close();
 });
 
-test('a picture goes on while the broker is away, and after it', async () => {
+test('the picture continues while the broker is down, and after its return', async () => {
   const page = await s.tab();
   const { session } = await s.watch(page);
   await s.broker.stop();
@@ -45,7 +45,7 @@ test('a picture goes on while the broker is away, and after it', async () => {
   await s.cameraIsOff();
 });
 
-test('a daemon says bye and offline when it stops, within 2 s, and has a new epoch afterwards', async () => {
+test('a daemon that stops says bye and offline at once, and has a new epoch after its start', async () => {
   const page = await s.tab();
   const { session } = await s.watch(page);
   const stranger = await Stranger.connect(s.broker, 'cam', 'epochs');
@@ -59,7 +59,7 @@ test('a daemon says bye and offline when it stops, within 2 s, and has a new epo
   s.daemon.up();
   const online = await stranger.status((status) => status.state === 'online' && status.epoch !== old.epoch);
   assert.notEqual(online.epoch, old.epoch);
-  // Who watched is unknown to it, and watches again in a new session.
+  // The new daemon does not know the old session. The viewer starts a new one.
   const again = await s.watch(page);
   await leave(page, again.session);
   await page.context().close();

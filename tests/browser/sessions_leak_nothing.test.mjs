@@ -1,15 +1,15 @@
-// A hundred sessions, one after the other: what they took is given back.
+// A hundred sessions, one after the other, give back everything that they used.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { leave, report, fixture } from './fixture.mjs';
 import { Stranger, until } from './processes.mjs';
 
-// Camera and microphone go off after each: what a start takes has to be given back as well.
+// Camera and microphone close after each session, because their start must not leak, either.
 const s = fixture({ limits: { messages_per_second: 1000 }, video: { linger_s: 0 }, audio: { linger_s: 0 } });
 const ROUNDS = 100;
 
-test('a daemon is back where it started after a hundred sessions', async (t) => {
+test('a hundred sessions leave no memory, thread or descriptor behind', async (t) => {
   const page = await s.tab();
   // The status counts the sessions; the log leaves out lines where one source writes many.
   const status = await Stranger.connect(s.broker, 'cam', 'counter');

@@ -1,4 +1,4 @@
-// One viewer's network is not another one's: who dies, sleeps or lies takes nothing from those beside it.
+// A viewer that dies, freezes or sends false feedback does not disturb the others.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -12,7 +12,7 @@ const s = fixture({ video: { size: '640x360', bitrate_kbps: 1000 } });
 const SIZE = '640x360';
 const seconds = (n) => new Promise((done) => setTimeout(done, 1000 * n));
 
-/** What a viewer gets: frames and bits per second, and all sizes that there were. */
+/** What a viewer receives until `wait` is over: frames and bits per second, and all sizes of the picture. */
 async function stretch(page, session, wait) {
   const take = () => page.evaluate((id) => window.take(id), session);
   const before = await take();
@@ -22,14 +22,14 @@ async function stretch(page, session, wait) {
   return { frames: per('framesDecoded'), bits: 8 * per('bytesReceived'), sizes: [...after.sizes, `${after.width}x${after.height}`] };
 }
 
-/** Nothing was taken: a machine that is busy decodes fewer frames, and not a third of them. */
+/** Checks that a viewer still gets everything. A busy machine may decode fewer frames, but not much fewer. */
 function whole(now, before, what) {
   assert.ok(now.sizes.every((size) => size === SIZE), `${what}: sizes ${now.sizes}`);
   assert.ok(now.frames > 0.7 * before.frames, `${what}: ${now.frames} frames/s, ${before.frames} before`);
   assert.ok(now.bits > 0.6 * before.bits, `${what}: ${now.bits} bit/s, ${before.bits} before`);
 }
 
-/** A viewer whose network was measured: the full picture comes, and has for a while. */
+/** A viewer that has received the full picture for a while, so its bandwidth estimate is settled. */
 async function settled(viewer) {
   const page = await s.tab(viewer);
   const { session } = await s.watch(page);
@@ -40,22 +40,22 @@ async function settled(viewer) {
   return { page, session };
 }
 
-test('a viewer that is killed takes nothing from the other one, and comes back to the full picture', async () => {
+test('a killed viewer does not disturb the other one, and gets the full picture when it returns', async () => {
   const { page, session } = await settled('witness');
   const own = await KillableBrowser.start();
   const victim = await open(own, s.site, s.broker, 'victim');
   await s.watch(victim);
   const before = await stretch(page, session, seconds(4));
   own.kill();
-  // Longer than its estimate needs to fall to nothing, and shorter than its session lives.
+  // Long enough for its estimate to fall to zero, and shorter than its session lasts.
   whole(await stretch(page, session, seconds(12)), before, 'after the kill');
   const again = await open(s.chromium, s.site, s.broker, 'victim');
   const back = await s.watch(again);
-  whole(await stretch(again, back.session, seconds(3)), before, 'who comes back');
-  whole(await stretch(page, session, seconds(1)), before, 'beside who comes back');
+  whole(await stretch(again, back.session, seconds(3)), before, 'the viewer that returns');
+  whole(await stretch(page, session, seconds(1)), before, 'beside the viewer that returns');
 });
 
-test('a viewer that sleeps takes nothing from the other one, and goes on when it wakes', async () => {
+test('a frozen viewer does not disturb the other one, and continues when it wakes', async () => {
   const { page, session } = await settled('witness');
   const own = await KillableBrowser.start();
   try {
@@ -75,7 +75,7 @@ test('a viewer that sleeps takes nothing from the other one, and goes on when it
 });
 
 for (const kind of FALSE_REPORTS) {
-  test(`a viewer that lies takes nothing from the other one: ${kind}`, async () => {
+  test(`false feedback of one viewer does not disturb the other one: ${kind}`, async () => {
     const { page, session } = await settled('witness');
     const before = await stretch(page, session, seconds(3));
     const liar = await FalseFeedbackViewer.start(s.broker, 'cam', 'liar', kind);
@@ -88,7 +88,7 @@ for (const kind of FALSE_REPORTS) {
 }
 
 for (const kind of ['honest', 'broken']) {
-  test(`a viewer that is alone gets the full picture with transport feedback that is ${kind}`, async () => {
+  test(`a single viewer gets the full picture with transport feedback that is ${kind}`, async () => {
     const liar = await FalseFeedbackViewer.start(s.broker, 'cam', kind, kind);
     try {
       const pictures = (from, to) => new Set(liar.pictures().filter(({ at }) => at > from && at <= to).map((p) => p.timestamp)).size;
@@ -103,7 +103,7 @@ for (const kind of ['honest', 'broken']) {
   });
 }
 
-test('a storm of requests for key frames makes one a second, and no more bits than were asked for', async () => {
+test('a flood of keyframe requests makes one keyframe a second, and keeps the bitrate', async () => {
   const viewer = await Viewer.connect(s.broker, 'cam', 'storm');
   try {
     await viewer.offer();

@@ -1,4 +1,4 @@
-// The viewer page with the daemon itself: what a person sees of it when things go wrong.
+// The viewer page with the real daemon: what a person sees, also when things go wrong.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -21,15 +21,15 @@ describe('the page', () => {
   });
   after(() => site?.close());
 
-  test('shows the name of the configuration, on the picture and in the list', async () => {
+  test('shows the configured name on the picture and in the list', async () => {
     await open();
     assert.equal(await page.evaluate(() => document.querySelector('fanlight-viewer').shadowRoot.querySelector('.name').textContent), 'Front porch');
     await page.waitForFunction(() => document.querySelector('[data-device="cam"] b')?.textContent === 'Front porch');
   });
 
-  test('lets the camera go off while nobody looks, and has it back at once', async () => {
+  test('releases the camera while it is hidden, and shows the picture again at once', async () => {
     await open();
-    // A headless browser hides no page: what it would say is said here. The freeze comes where a browser stops the timers.
+    // A headless browser hides no page, so the test sends its events. A browser that stops timers also sends `freeze`.
     const hide = (hidden) => page.evaluate((it) => {
       Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => (it ? 'hidden' : 'visible') });
       document.dispatchEvent(new Event('visibilitychange'));
@@ -43,7 +43,7 @@ describe('the page', () => {
     assert.ok(s.daemon.threads().includes('video'));
   });
 
-  test('says that the picture has stopped before the broker knows that the daemon is dead, and goes on when it is back', async (t) => {
+  test('reports a stopped picture before the broker notices the dead daemon, and continues when it is back', async (t) => {
     await open();
     const stranger = await Stranger.connect(s.broker, 'cam', 'stranger');
     await stranger.status((it) => it.state === 'online');

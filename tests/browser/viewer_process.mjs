@@ -1,4 +1,4 @@
-// Viewers that are programs with WebRTC stacks of their own: GStreamer's webrtcbin (webrtcbin_viewer.py), aiortc
+// Viewers that are programs with other WebRTC stacks: GStreamer's webrtcbin (webrtcbin_viewer.py), aiortc
 // (aiortc_viewer.py), Pion (pion_viewer.go). Each speaks lines of JSON on its standard input and output. Here is their
 // signalling.
 

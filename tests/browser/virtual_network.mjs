@@ -1,5 +1,5 @@
-// Networks of a test: namespaces joined by cables, NAT made by nftables, and Debian's coturn. Everything ends with the
-// process that made it. Needs a namespace of our own to begin with: see `in-netns`.
+// Networks for tests: network namespaces, cables (veth) between them, NAT by nftables, and Debian's coturn. Everything
+// ends with this process. It must run in its own network namespace: see `in-netns`.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
@@ -7,26 +7,26 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { Child, folder, remember, until } from './processes.mjs';
 
-/** Why no networks can be made here, in a sentence; nothing where they can. */
+/** The reason why no networks can be made here; undefined if they can. */
 export const cannot = process.env.FANLIGHT_TEST_NETNS ? undefined
-  : 'makes networks: start it as root with tests/browser/in-netns';
+  : 'needs its own network namespace: start it as root with tests/browser/in-netns';
 
 /** Whether the kernel has IPv6. */
 export const ipv6 = fs.existsSync('/proc/sys/net/ipv6');
 
 const namespaceOf = (pid) => fs.readlinkSync(`/proc/${pid}/ns/net`);
 
-/** A network namespace. It has no name: a process holds it, and it ends with that. */
+/** A network namespace without a name: it exists as long as a process that holds it. */
 export class Place {
   static async make() {
     const place = new Place();
     place.holder = remember(spawn('unshare', ['--net', 'cat'], { stdio: ['pipe', 'ignore', 'inherit'] }));
-    // A test that fails half-way ends all the same.
+    // The holder does not keep a failed test running.
     place.holder.unref();
     place.holder.stdin.unref();
     await until('a namespace', () => namespaceOf(place.holder.pid) !== namespaceOf('self'));
     place.enter = ['nsenter', '-t', String(place.holder.pid), '-n', '--'];
-    // Addresses are there at once: a browser gives up what it was fetching when one comes late.
+    // Addresses are usable at once. If one appears late, a browser cancels its requests.
     if (ipv6) for (const group of ['all', 'default']) place.sysctl(`ipv6/conf/${group}/accept_dad`, 0);
     place.ip('link set lo up');
     return place;
@@ -45,7 +45,7 @@ export class Place {
     this.run(['nft', '-f', '-'], `flush ruleset\n${rules}`);
   }
 
-  /** Whether it passes on what is for others. */
+  /** Turns the forwarding of packets on or off. */
   forward(on = true) {
     this.sysctl('ipv4/ip_forward', on ? 1 : 0);
     if (ipv6) this.sysctl('ipv6/conf/all/forwarding', on ? 1 : 0);
@@ -67,15 +67,15 @@ function run([command, ...args], input) {
   return execFileSync(command, args, { input, encoding: 'utf8', stdio: ['pipe', 'pipe', 'pipe'] });
 }
 
-/** A cable between two places: `[place, interface, address...]` at each end. */
+/** Connects two namespaces with a cable. Each end is `[place, interface, address...]`. */
 export function cable(one, other) {
-  // Two places may call their ends the same.
+  // Both ends may get the same name, so they have unique names first.
   const ends = [one, other].map((end) => ({ end, passing: `c${(cables += 1)}` }));
   here.ip(`link add ${ends[0].passing} type veth peer name ${ends[1].passing}`);
   for (const { end: [place, name, ...addresses], passing } of ends) {
     if (place.holder) here.ip(`link set ${passing} netns ${place.holder.pid}`);
-    // The kernel takes its time to end the cables of a place that is gone, and with them their other ends.
-    else try { here.ip(`link del ${name}`); } catch { /* as a rule there is none */ }
+    // After a namespace has ended, the kernel needs some time to remove its cables.
+    else try { here.ip(`link del ${name}`); } catch { /* usually there is none */ }
     place.ip(`link set ${passing} name ${name}`);
     for (const address of addresses.filter(Boolean)) place.ip(`addr add ${address} dev ${name}${address.includes(':') ? ' nodad' : ''}`);
     place.ip(`link set ${name} up`);
@@ -84,15 +84,15 @@ export function cable(one, other) {
 let cables = 0;
 
 /**
- * Makes a router of a place: what leaves through `outer` bears the router's own address.
- * `cone`: from a port of its own for each port inside, the same towards everybody; in comes who was written to.
- * `full`: the same, and in comes anybody, to `inner`.
- * `symmetric`: from another port, picked at random, for every address that is written to.
+ * Makes a namespace a router with NAT at the interface `outer` (terms of RFC 3489 section 5).
+ * `cone`: port restricted cone. Each inner port has one outer port, which accepts packets from contacted addresses.
+ * `full`: full cone. The outer port accepts packets from everybody and sends them to `inner`.
+ * `symmetric`: each destination gets another outer port, chosen at random.
  */
 export function nat(place, outer, kind, inner) {
   const open = kind === 'full' ? `chain in { type nat hook prerouting priority -100\niifname "${outer}" udp dport 1024-65535 dnat to ${inner}\n}` : '';
   place.forward();
-  // Unasked packets to the router itself leave no trace: one would occupy the port that the answer to it needs.
+  // Drops unsolicited packets to the router: conntrack would reserve the port that a later mapping needs.
   place.nft(`table ip nat {
     chain out { type nat hook postrouting priority 100
       oifname "${outer}" masquerade ${kind === 'symmetric' ? 'random' : ''}
@@ -104,7 +104,7 @@ export function nat(place, outer, kind, inner) {
   }`);
 }
 
-/** Debian's coturn at an address of this namespace, over UDP and TCP, with one login. `tls`: a certificate, on port 443. */
+/** Debian's coturn at an address of this namespace, with UDP, TCP and one login. `tls`: a certificate, for port 443. */
 export class Turn {
   static async start(address, { user = 'garden', password = 'hose', realm = 'fanlight.test', tls, secret } = {}) {
     const turn = new Turn();
@@ -115,7 +115,7 @@ export class Turn {
       ...(tls ? ['--tls-listening-port', '443', '--cert', tls.cert, '--pkey', tls.key] : ['--no-tls']),
       ...(secret ? ['--use-auth-secret', '--static-auth-secret', secret] : ['--lt-cred-mech', '-u', `${user}:${password}`]),
       '--pidfile', path.join(turn.dir, 'pid'), '--userdb', path.join(turn.dir, 'db')]);
-    // Its threads open these in any order.
+    // Its threads open these ports in any order.
     await turn.child.said(`UDP listener opened on: ${address}:${turn.port}`);
     for (const port of tls ? [turn.port, 443] : [turn.port]) await turn.child.said(`TCP listener opened on : ${address}:${port}`);
     return turn;
@@ -134,13 +134,13 @@ export class Turn {
     return transport === 'tls' ? `turns:${this.address}:443?transport=tcp` : `turn:${this.address}:${this.port}?transport=${transport}`;
   }
 
-  /** A login that ends after `seconds`, as services hand them out. */
+  /** A login that expires after `seconds` (TURN REST API). */
   login(seconds) {
     const user = `${Math.floor(Date.now() / 1000) + seconds}:board`;
     return { user, password: createHmac('sha1', this.secret).update(user).digest('base64') };
   }
 
-  /** Lines of a daemon's config; the password goes into a file, as everywhere. */
+  /** The lines for a daemon's configuration, with the password in a file. */
   config(password = this.password, { user = this.user, url = this.url, more = '' } = {}) {
     const file = path.join(folder('login'), 'password');
     fs.writeFileSync(file, password, { mode: 0o600 });
@@ -152,7 +152,7 @@ export class Turn {
   }
 }
 
-/** A certificate authority and a certificate for `address`, in a folder; the paths of both and of the key. */
+/** Makes a certificate authority and a certificate for `address`; returns the paths of both and of the key. */
 export function certificate(address, dir = folder('ca')) {
   const at = (name) => path.join(dir, name);
   const made = (name, key, ...args) => execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',

@@ -1,5 +1,5 @@
-// A USB webcam that is awkward, at the kernel's own uvcvideo: it codes H.264 as browsers do not like it, has a privacy shutter,
-// and sends frames that are none. A part of emulated_board.test.mjs, whose board and viewers these are.
+// A part of emulated_board.test.mjs, whose board and viewers it uses: tests of a USB webcam at uvcvideo that sends
+// H.264 with features that browsers cannot play, has a privacy shutter, and sends broken frames.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -36,7 +36,7 @@ export function oddCamera(world) {
     return fs.readFileSync(file);
   }
 
-  describe('an awkward USB webcam', () => {
+  describe('a USB webcam', () => {
     before(async () => {
       const clips = {
         // Longer than anybody here waits: it never comes round to its keyframe again by itself.
@@ -58,7 +58,7 @@ export function oddCamera(world) {
       await until('the odd webcam is gone', async () => !(await node()));
     });
 
-    check('that makes one keyframe is opened again for a viewer that joins later', async () => {
+    check('that sends a single keyframe is reopened for a viewer that joins later', async () => {
       await start({ video: video({ format: 'h264', size: ONE_KEY }) });
       const first = await watch({ audio: false });
       await first.moves();
@@ -80,7 +80,7 @@ export function oddCamera(world) {
       await late.leave();
     });
 
-    check('that codes B-frames is told of, and asked for another format where it may be', async () => {
+    check('that sends B-frames is reported, and gets another format if the configuration allows it', async () => {
       const sentence = 'its H.264 pictures come out of order (B-frames), which browsers cannot show smoothly';
       await start({ video: video({ format: 'h264', size: B_FRAMES }) });
       const viewer = await watch({ audio: false });
@@ -101,7 +101,7 @@ export function oddCamera(world) {
       await other.leave();
     });
 
-    check('that changes the size of its H.264 in the middle is followed', async () => {
+    check('may change the size of its H.264 during a session', async () => {
       await start({ video: video({ format: 'h264', size: TWO_SIZES }) });
       const viewer = await watch({ audio: false });
       const sizes = await until('both sizes, and the first again', async () => {
@@ -113,7 +113,7 @@ export function oddCamera(world) {
       await viewer.leave();
     });
 
-    check('whose shutter closes is told as privacy, and that it opens, without being asked each second', async () => {
+    check('that reports its shutter is not polled, and viewers see when it closes and opens', async () => {
       await start({ video: video({ format: 'mjpeg', size: '640x480' }) });
       const viewer = await watch({ audio: false });
       await viewer.moves();
@@ -140,7 +140,7 @@ export function oddCamera(world) {
       await viewer.leave();
     });
 
-    check('that tells nothing of its shutter is asked, until an answer takes long', async () => {
+    check('that does not report its shutter is polled until an answer takes too long', async () => {
       await order('mute');
       await start({ video: video({ format: 'mjpeg', size: '640x480' }) });
       const viewer = await watch({ audio: false });
@@ -157,7 +157,7 @@ export function oddCamera(world) {
       await viewer.leave();
     });
 
-    check('that sends frames cut short, empty and too long loses those, and goes on', async () => {
+    check('that sends truncated, empty and oversized frames loses only those', async () => {
       await start({ video: video({ format: 'mjpeg', size: '640x480' }) });
       const viewer = await watch({ audio: false });
       await viewer.moves();

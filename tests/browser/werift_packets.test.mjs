@@ -1,5 +1,5 @@
-// The daemon watched by another WebRTC stack than a browser's, packet by packet. What this stack cannot do, restart ICE (it
-// sends no candidates again), the browser does in chromium_watches.test.mjs.
+// werift, a WebRTC stack in JavaScript, watches the daemon, and the tests check each packet. werift cannot restart ICE,
+// because it does not send its candidates again; chromium_watches.test.mjs tests that.
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
@@ -90,9 +90,9 @@ function trickled({ said, sent }) {
   said.forEach((m, i) => assert.equal(m.seq, i, 'the device numbers what it says'));
 }
 
-describe('another WebRTC stack', () => {
+describe('werift', () => {
   for (const calls of ['offer', 'request']) {
-    test(`as the viewer, calling by ${calls}: what it gets, packet by packet`, async () => {
+    test(`receives correct RTP packets when it calls by ${calls}`, async () => {
       await watched(calls);
       const all = { ...viewer, pictures: viewer.pictures(), sounds: viewer.sounds() };
       content(all);
@@ -102,7 +102,7 @@ describe('another WebRTC stack', () => {
     });
   }
 
-  test('loses packets, asks for them, and gets them as RTX', async () => {
+  test('gets lost packets again by RTX when it requests them', async () => {
     await watched('offer');
     const [track] = viewer.receiver('video').tracks;
     const seen = new Set();
@@ -119,7 +119,7 @@ describe('another WebRTC stack', () => {
     }
   });
 
-  test('asks for a key frame and gets one', async () => {
+  test('gets a keyframe when it requests one', async () => {
     await watched('offer');
     const keys = () => viewer.pictures().filter((p) => units(p.payload).includes(IDR));
     const alone = () => performance.now() - keys().at(-1).at;

@@ -1,4 +1,4 @@
-// A viewer that is no browser: werift, a WebRTC stack in JavaScript of its own making. It shows each packet as it came.
+// A viewer that uses werift, a WebRTC stack in JavaScript. It gives access to each received packet.
 
 import { RTCPeerConnection, RTCRtpCodecParameters, RtcpSrPacket, useH264, useOPUS, useTransportWideCC } from 'werift';
 import { Stranger, host, sessionId, until } from './processes.mjs';
