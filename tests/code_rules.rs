@@ -1,4 +1,4 @@
-//! The house rules of `docs/design/design.md`, held: imports go down only, siblings do not know each other, files stay short.
+//! Checks the rules of `docs/design/design.md`: imports go down only, never to the same floor, and files stay short.
 
 use std::{
     collections::BTreeMap,
@@ -134,7 +134,7 @@ fn heads(path: &str) -> Vec<(usize, String)> {
 }
 
 #[test]
-fn the_plan_names_every_part_and_both_plans_are_one() {
+fn the_plans_of_floors_are_equal_and_name_every_part() {
     let (design, library) = (floors(&read("docs/design/design.md")), floors(&read("src/lib.rs")));
     assert_eq!(design, library, "the floors in docs/design/design.md and those in src/lib.rs");
     let mut parts: Vec<String> = sources("src").iter().filter_map(|file| module(file).into_iter().next()).collect();
@@ -145,7 +145,7 @@ fn the_plan_names_every_part_and_both_plans_are_one() {
 }
 
 #[test]
-fn imports_go_down_only_and_siblings_do_not_know_each_other() {
+fn imports_go_down_only_and_never_to_the_same_floor() {
     let floors = floors(&read("src/lib.rs"));
     let (mut seen, mut wrong) = (0, Vec::new());
     for file in sources("src").into_iter().filter(|file| !is_test(file)) {
@@ -188,7 +188,7 @@ fn the_packaged_access_list_is_the_one_of_the_protocol() {
 }
 
 #[test]
-fn a_long_file_says_why() {
+fn a_long_file_gives_its_reason() {
     let mut wrong = Vec::new();
     for file in sources("src") {
         let text = read(&file);
@@ -222,7 +222,7 @@ fn every_test_that_is_skipped_under_qemu_user_exists() {
 }
 
 #[test]
-fn the_reader_of_imports_misses_none_and_invents_none() {
+fn the_parser_of_imports_finds_exactly_the_imports() {
     let text = r#"//! crate::said
 use crate::{
     clock::{self, Mono},

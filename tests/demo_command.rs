@@ -1,4 +1,4 @@
-//! The demo's servers against strangers: mosquitto's clients, and a browser's kind of request.
+//! The servers of `fanlight demo` with mosquitto's clients and with requests as a browser sends them.
 
 use std::{
     io::{Seek, Write},
@@ -30,7 +30,7 @@ fn over_websocket(demo: &Demo, version: MqttVersion) -> Broker {
 }
 
 #[tokio::test]
-async fn the_embedded_broker_serves_the_link_in_every_way() {
+async fn the_embedded_broker_serves_the_daemon_by_every_version_and_transport() {
     let demo = demo().await;
     let port = demo.broker.port;
     for version in [MqttVersion::V5, MqttVersion::V311] {
@@ -74,12 +74,12 @@ async fn will_and_return(version: MqttVersion) {
 }
 
 #[tokio::test]
-async fn the_embedded_broker_speaks_the_will_mqtt_5() {
+async fn the_embedded_broker_publishes_the_will_mqtt_5() {
     will_and_return(MqttVersion::V5).await;
 }
 
 #[tokio::test]
-async fn the_embedded_broker_speaks_the_will_mqtt_3_1_1() {
+async fn the_embedded_broker_publishes_the_will_mqtt_3_1_1() {
     will_and_return(MqttVersion::V311).await;
 }
 
@@ -98,7 +98,7 @@ async fn the_embedded_broker_keeps_a_session_over_a_short_break() {
 }
 
 #[tokio::test]
-async fn a_second_board_of_the_same_id_is_told_so() {
+async fn a_second_board_with_the_same_id_is_reported() {
     let demo = demo().await;
     let mut first = Board::start(demo.broker.clone());
     first.up().await;
@@ -159,7 +159,7 @@ async fn the_page_finds_its_broker() {
 }
 
 #[tokio::test]
-async fn it_ends_within_a_second_and_leaves_nothing() {
+async fn the_demo_ends_within_a_second_and_leaves_nothing() {
     let demo = demo().await;
     let (mqtt, page) = (demo.broker.port, demo.url.clone());
     let mut board = Board::start(demo.broker.clone());
@@ -184,7 +184,7 @@ async fn it_ends_within_a_second_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn two_demos_live_side_by_side() {
+async fn two_demos_run_at_the_same_time() {
     let ports = Ports { page: free_port(), mqtt: free_port(), websocket: free_port() };
     let id = Id::new("cam").unwrap();
     let first = demo::serve(&id, "fanlight/v1", ports).await.unwrap();

@@ -1,4 +1,5 @@
-//! The documents: short lines, links that lead somewhere, and quotations that the program really writes.
+//! Checks the documents: short lines, links that lead to files and headings, quotations that are in the program, and
+//! rows for all commands and test files.
 
 use std::{
     collections::BTreeSet,
@@ -148,7 +149,7 @@ fn quotations(text: &str) -> Vec<(usize, String)> {
 }
 
 #[test]
-fn what_the_troubleshooting_page_quotes_is_what_the_program_says() {
+fn every_quotation_of_the_troubleshooting_page_is_in_the_program() {
     // Without Rust's escapes and the line breaks within its strings.
     let mut said = String::new();
     let sources = [files("src", &["rs"]), files("viewer/src", &["ts"])].concat();
@@ -174,7 +175,7 @@ fn what_the_troubleshooting_page_quotes_is_what_the_program_says() {
 }
 
 #[test]
-fn the_reader_of_quotations_finds_headings_and_cells() {
+fn the_parser_of_quotations_finds_headings_and_cells() {
     let page = "### 1. `log …: no`\n### \"Off\"\ntext `no`\n| text | cure |\n|---|---|\n| `a \"b\"` | `c` |\n\n| x |\n|---|\n| `d` |\n";
     let found: Vec<_> = quotations(page).into_iter().map(|(_, text)| text).filter(|text| text != "---").collect();
     assert_eq!(found, ["log …: no", "Off", "a \"b\""]);

@@ -1,5 +1,5 @@
-//! The media port of one connection: what strangers send to it, and what a viewer sends that nobody asked for. The viewer
-//! here is the stack itself, with its sockets open to the test: it sends what no browser would.
+//! The media port of a connection gets packets from strangers and unexpected packets from its viewer. The viewer is the
+//! WebRTC stack itself. The test uses its sockets to send packets that no browser sends.
 
 use std::{
     fs, io,
@@ -368,7 +368,7 @@ fn came(socket: &UdpSocket) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_cost_a_connection_neither_memory_nor_a_packet() {
+async fn packets_from_strangers_cost_no_memory_and_get_no_answer() {
     let mut pair = Pair::connected(false).await;
     let (socket, to) = (stranger(), pair.port);
     let (mut dice, before) = (Dice(1), memory());
@@ -398,7 +398,7 @@ async fn strangers_cost_a_connection_neither_memory_nor_a_packet() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_viewer_sends_unasked_costs_nothing() {
+async fn unexpected_packets_from_a_viewer_cost_no_memory() {
     let mut pair = Pair::connected(false).await;
     let socket = pair.tap.sockets.lock().unwrap()[0].try_clone().unwrap();
     let (to, mut dice, before) = (pair.port, Dice(2), memory());
@@ -468,7 +468,7 @@ async fn a_data_channel_never_opens_whatever_was_negotiated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_hellos_before_and_after_the_real_one_do_not_reach_the_handshake() {
+async fn hostile_client_hellos_do_not_disturb_the_handshake() {
     for _ in 0..5 {
         let mut pair = Pair::describe(false).await;
         let (socket, to) = (stranger(), pair.port);
@@ -488,7 +488,7 @@ async fn hostile_hellos_before_and_after_the_real_one_do_not_reach_the_handshake
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_asked_for_nothing_is_sent_few_checks() {
+async fn a_host_that_never_asked_gets_few_connectivity_checks() {
     let pair = Pair::half(false).await;
     let victims: Vec<_> = (0..24).map(|_| stranger()).collect();
     let began = Instant::now();
@@ -506,7 +506,7 @@ async fn a_host_that_asked_for_nothing_is_sent_few_checks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signed_checks_from_hundreds_of_ports_are_answered_to_a_few() {
+async fn of_hundreds_of_ports_with_valid_checks_only_a_few_get_answers() {
     let mut pair = Pair::connected(false).await;
     let name = format!("{}:{}", attribute(&pair.answer, "ice-ufrag"), attribute(&pair.offer, "ice-ufrag"));
     let (to, password) = (pair.port, attribute(&pair.answer, "ice-pwd").to_owned());
@@ -543,7 +543,7 @@ fn frame(packet: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tcp_connections_that_prove_nothing_are_few_and_short() {
+async fn unauthenticated_tcp_connections_are_few_and_short() {
     let (device, mut events) = device(Webrtc { ice_tcp: true, ..loopback() }).await;
     let mut offered = Pair::half(false).await.offer;
     // Whoever it is, it never speaks by UDP.

@@ -1,9 +1,9 @@
-//! Estimator and pacer on each simulated link, held to the sentence of its scenario.
+//! Runs estimator and pacer on each simulated link, and checks what its scenario promises.
 
 use crate::links::{play, scenarios::SCENARIOS};
 
 #[test]
-fn each_link_is_used_as_its_sentence_says() {
+fn the_bitrate_on_each_simulated_link_is_as_its_scenario_says() {
     let judge = |s: &crate::links::scenarios::Scenario| {
         (s.holds)(&play(s)).err().map(|why| format!("{}: {} – {why}", s.name, s.says))
     };

@@ -1,4 +1,4 @@
-//! The log of the running daemon: nobody waits for it, nobody fills it, and nobody forges a line of it.
+//! The log of the running daemon: it blocks nothing, no sender can flood it, and no sender can forge a line.
 
 use std::{
     io::Write,
@@ -35,7 +35,7 @@ fn is_record(line: &str) -> bool {
 
 /// Standard error is a pipe that is full and that nobody reads: a stalled journal.
 #[tokio::test]
-async fn a_log_that_nobody_reads_holds_up_nothing() {
+async fn a_log_that_nobody_reads_blocks_nothing() {
     let broker = Mosquitto::plain().await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("fanlight.toml");
@@ -70,7 +70,7 @@ async fn a_log_that_nobody_reads_holds_up_nothing() {
 
 /// Whatever viewers send, at the usual level and at one that tells more.
 #[tokio::test]
-async fn a_flood_of_bad_messages_is_a_trickle_in_the_log() {
+async fn a_flood_of_bad_messages_makes_few_log_lines() {
     for (filter, most) in [("info", 90), ("debug", 4000)] {
         let broker = Mosquitto::plain().await;
         let daemon = Daemon::run(&config(broker.port(), filter));

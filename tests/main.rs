@@ -1,5 +1,5 @@
-//! Tests against strangers: one binary, by theme. This file is the table of contents.
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)] // helpers of tests may fail like tests
+//! Integration tests: one test program with a module for each theme. tests/README.md says what each one promises.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)] // helpers may panic, as tests may
 
 mod rig;
 

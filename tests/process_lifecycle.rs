@@ -1,4 +1,4 @@
-//! The daemon as a process: signals, exit codes, and a world that is not there yet.
+//! The daemon as a process: signals, exit codes, configurations, and a broker and devices that appear later.
 
 use std::{
     process::{Command, Output},
@@ -32,7 +32,7 @@ fn text(bytes: &[u8]) -> String {
 const STOP: Duration = Duration::from_millis(2500);
 
 #[tokio::test]
-async fn a_broker_that_never_answers_holds_up_no_stop() {
+async fn a_broker_that_never_answers_does_not_delay_a_stop() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let mut daemon = Daemon::run(&config(listener.local_addr().unwrap().port(), TEST));
     // Accepted, and then not a byte.
@@ -43,7 +43,7 @@ async fn a_broker_that_never_answers_holds_up_no_stop() {
 }
 
 #[tokio::test]
-async fn a_broker_that_hangs_holds_up_no_stop() {
+async fn a_broker_that_hangs_does_not_delay_a_stop() {
     let broker = Mosquitto::plain().await;
     let mut daemon = Daemon::run(&config(broker.port(), TEST));
     daemon.says("connected by MQTT").await;
@@ -54,7 +54,7 @@ async fn a_broker_that_hangs_holds_up_no_stop() {
 }
 
 #[tokio::test]
-async fn a_stop_says_offline_and_is_a_success() {
+async fn a_stop_publishes_offline_and_exits_with_success() {
     let broker = Mosquitto::plain().await;
     let mut daemon = Daemon::run(&config(broker.port(), TEST));
     let mut watcher = broker.watch("fanlight/v1/cam/status").await;
@@ -66,7 +66,7 @@ async fn a_stop_says_offline_and_is_a_success() {
 }
 
 #[tokio::test]
-async fn it_starts_before_everything_else() {
+async fn the_daemon_starts_without_broker_and_devices_and_waits_for_them() {
     let listener = Listener::tcp();
     let more = "[video]\nsource = \"/dev/no-such-camera\"\n[audio]\nsource = \"clip:/no/such/sound.wav\"\n";
     let daemon = Daemon::run(&config(listener.port, more));
@@ -80,7 +80,7 @@ async fn it_starts_before_everything_else() {
 }
 
 #[tokio::test]
-async fn a_reload_tells_what_changed_and_what_waits() {
+async fn a_reload_reports_what_changed_and_what_needs_a_restart() {
     let (broker, other) = tokio::join!(Mosquitto::plain(), Mosquitto::plain());
     let daemon = Daemon::run(&config(broker.port(), TEST));
     daemon.says("connected by MQTT").await;
@@ -133,7 +133,7 @@ async fn a_board_that_is_not_set_up_waits_for_its_configuration() {
 }
 
 #[test]
-fn what_is_commented_out_in_the_packaged_configuration_is_right() {
+fn the_commented_lines_of_the_packaged_configuration_are_valid() {
     let packaged = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/package/fanlight.toml")).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("fanlight.toml");
@@ -150,7 +150,7 @@ fn what_is_commented_out_in_the_packaged_configuration_is_right() {
 }
 
 #[test]
-fn setup_writes_what_check_takes_or_nothing() {
+fn setup_writes_what_check_accepts_or_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("fanlight.toml");
     let (name, password) = (file.to_str().unwrap(), dir.path().join("given"));
@@ -267,7 +267,7 @@ async fn figures_are_logged_as_often_as_the_configuration_says() {
 }
 
 #[test]
-fn whatever_stands_in_place_of_a_file_ends_it_with_a_sentence() {
+fn a_pipe_device_or_folder_instead_of_a_file_gives_a_clear_error() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = dir.path().join("pipe");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
@@ -304,7 +304,7 @@ fn whatever_stands_in_place_of_a_file_ends_it_with_a_sentence() {
 }
 
 #[test]
-fn nonsense_on_the_command_line_and_in_the_environment_is_a_clean_error() {
+fn invalid_arguments_and_variables_give_a_clear_error() {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
     let (broken, huge) = (OsStr::from_bytes(b"\xff\xfe"), "x".repeat(100_000));
     let huge = OsStr::new(&huge);

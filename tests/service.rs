@@ -67,7 +67,7 @@ fn request(session: char, media: Value) -> String {
 }
 
 #[tokio::test]
-async fn systemd_is_told_how_it_goes_from_the_start_to_the_end() {
+async fn systemd_gets_the_state_of_the_service_from_start_to_stop() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("notify");
     let name = format!("fanlight-service-{}", std::process::id());
@@ -215,7 +215,7 @@ impl Hung {
 }
 
 #[tokio::test]
-async fn a_camera_that_hangs_is_named_to_everybody_and_holds_up_no_goodbye() {
+async fn a_camera_that_hangs_is_reported_and_does_not_delay_a_stop() {
     let mut hung = Hung::start().await;
     let mut status = hung.broker.watch("fanlight/v1/cam/status").await;
     let mut replies = hung.broker.watch("fanlight/v1/cam/rsp/bert").await;
@@ -234,7 +234,7 @@ async fn a_camera_that_hangs_is_named_to_everybody_and_holds_up_no_goodbye() {
 }
 
 #[tokio::test]
-async fn a_camera_that_hangs_is_given_up_and_taken_back_when_it_lets_go() {
+async fn a_camera_that_hangs_is_given_up_and_used_again_when_it_recovers() {
     let hung = Hung::start().await;
     hung.asks("anna", 'A').await;
     hung.daemon
@@ -342,7 +342,7 @@ async fn an_update_that_refuses_a_configuration_that_worked_does_not_end_the_ser
 }
 
 #[tokio::test]
-async fn a_state_directory_that_cannot_be_written_is_told_and_harms_nothing() {
+async fn a_state_directory_that_cannot_be_written_is_reported_and_harms_nothing() {
     let broker = Mosquitto::plain().await;
     for folder in ["/proc/no-such-folder", "relative", ""] {
         let mut status = broker.watch("fanlight/v1/cam/status").await;

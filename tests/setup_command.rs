@@ -1,5 +1,5 @@
-//! `setup` against a real broker with its own authority, logins and the packaged access list: what does not work is asked
-//! again, or ends it before anything is written.
+//! `fanlight setup` with a real broker that has its own authority, logins and the packaged access list. It asks again
+//! for an answer that does not work, or ends without writing anything.
 
 use std::{
     fs,
@@ -68,7 +68,7 @@ fn right<'a>(url: &'a str, ca: &'a str, password: &'a str) -> Vec<(&'static str,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_work_is_asked_again_and_never_written() {
+async fn setup_asks_again_for_wrong_answers_and_never_writes_them() {
     let (broker, authority) = broker().await;
     let given = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &[u8]| {
@@ -142,7 +142,7 @@ fn check_network(file: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_authority_is_asked_for_when_the_broker_has_its_own() {
+async fn setup_asks_for_the_authority_of_a_private_broker() {
     let (broker, authority) = broker().await;
     let place = tempfile::tempdir().unwrap();
     let url = format!("mqtts://localhost:{}", broker.port());
@@ -161,7 +161,7 @@ async fn an_authority_is_asked_for_when_the_broker_has_its_own() {
 }
 
 #[test]
-fn whoever_may_not_write_is_told_before_the_first_question() {
+fn a_folder_that_cannot_be_written_is_reported_before_the_first_question() {
     let place = tempfile::tempdir().unwrap();
     let config = place.path().join("no-such-folder/fanlight.toml");
     let done = Command::new(FANLIGHT).args(["setup", "--config"]).arg(&config).stdin(Stdio::null()).output().unwrap();

@@ -1,5 +1,5 @@
-//! What is shipped together has to fit together: documents that lead to one another, one example of an address, and
-//! statements about the code that a test can count.
+//! The files of the package agree with each other: links of documents, the examples of addresses, and statements about
+//! the code that a test can count.
 
 use std::{
     collections::BTreeMap,
@@ -55,7 +55,7 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 #[test]
-fn the_shipped_documents_lead_to_shipped_ones() {
+fn links_of_shipped_documents_lead_to_shipped_files() {
     let shipped = shipped();
     let (mut seen, mut wrong) = (0, Vec::new());
     for (source, place) in shipped.iter().filter(|(source, _)| source.extension().is_some_and(|e| e == "md")) {
@@ -79,7 +79,7 @@ fn the_shipped_documents_lead_to_shipped_ones() {
 }
 
 #[test]
-fn what_setup_writes_is_no_conffile() {
+fn the_files_that_setup_writes_are_no_conffiles() {
     let places = shipped();
     let ours: Vec<_> = places.values().filter(|place| place.starts_with("etc")).collect();
     assert!(ours.is_empty(), "files in /etc become conffiles, and dpkg asks about them: {ours:?}");
@@ -92,7 +92,7 @@ fn page_configs(document: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_example_of_the_pages_configuration_is_the_same_and_fits_the_templates() {
+fn the_examples_of_config_json_are_equal_and_fit_the_templates() {
     let documents = ["README.md", "docs/guide/install.md", "docs/guide/viewer.md"];
     let examples: Vec<_> = documents.iter().flat_map(|document| page_configs(document)).collect();
     assert_eq!(examples.len(), documents.len(), "{examples:?}");

@@ -83,7 +83,7 @@ fn made(secret: &str) -> IceLogin {
 }
 
 #[tokio::test]
-async fn logins_made_from_the_secret_are_taken() {
+async fn logins_made_from_the_secret_are_accepted() {
     let turn = Turn::with(&["--use-auth-secret", "--static-auth-secret", "north"], 2099).await;
     let mut board = End::open(only(turn.server(turn.url("tcp", "127.0.0.1"), made("north")), "127.0.0.1")).await;
     let mut viewer = End::open(near("127.0.0.1")).await;
@@ -121,7 +121,7 @@ async fn a_relay_is_refreshed_for_as_long_as_it_is_needed() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_is_made_again() {
+async fn a_broken_tcp_connection_to_the_relay_is_made_again() {
     let turn = Turn::start(&[]).await;
     let cable = Relay::to(turn.port).await;
     let server = turn.server(format!("turn:127.0.0.1:{}?transport=tcp", cable.port), login("hose"));
@@ -139,7 +139,7 @@ async fn a_stream_that_breaks_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_answer_holds_up_no_other() {
+async fn a_server_that_does_not_answer_delays_no_other() {
     let turn = Turn::start(&[]).await;
     // It takes the connection, and then says nothing: neither TURN nor TLS.
     let silent = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -261,7 +261,7 @@ async fn a_server_that_answers_badly_is_asked_a_few_times_and_then_left_alone_fo
 }
 
 #[tokio::test]
-async fn each_failure_is_told_by_its_step() {
+async fn each_failure_names_its_step() {
     let turn = Turn::start(&[]).await;
     let old = Turn::with(&["-u", "garden:hose"], 2021).await;
     let broker = Mosquitto::plain().await;
@@ -304,7 +304,7 @@ async fn each_failure_is_told_by_its_step() {
 }
 
 #[tokio::test]
-async fn tcp_and_forwarded_addresses_are_told_where_the_configuration_says_so() {
+async fn tcp_and_forwarded_addresses_are_offered_if_the_configuration_says_so() {
     let public = vec!["203.0.113.9".parse().unwrap(), "2001:db8::9".parse().unwrap()];
     let webrtc = Webrtc { ice_tcp: true, public_addresses: public, ..near("127.0.0.1") };
     let mut end = End::open(webrtc).await;
@@ -337,7 +337,7 @@ fn check_network(config: &str) -> (String, Option<i32>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_network_says_in_one_line_each_what_works_and_what_does_not() {
+async fn check_network_prints_one_line_for_each_result() {
     let (turn, broker) = (Turn::start(&[]).await, Mosquitto::plain().await);
     let dir = tempfile::tempdir().unwrap();
     let password = dir.path().join("password");

@@ -1,4 +1,4 @@
-//! The whole daemon behind mosquitto: what goes over the wire, held against the published contract.
+//! The whole daemon with mosquitto: its messages match the published schemas.
 
 use fanlight::{
     clock::Mono,
@@ -76,7 +76,7 @@ async fn next(watcher: &mut Watcher, wanted: impl Fn(&Value) -> bool) -> Value {
 }
 
 #[tokio::test]
-async fn all_that_goes_over_the_wire_is_as_its_schema_says() {
+async fn every_message_matches_its_schema() {
     let (daemon, mut watcher) = Daemon::start().await;
     // Retained, for whoever comes later.
     let mut late = daemon.broker.watch("fanlight/v1/cam/+").await;
@@ -108,7 +108,7 @@ async fn a_retained_request_is_dropped_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn a_flood_is_told_rate_limited_and_others_are_served() {
+async fn a_flood_gets_rate_limited_and_other_viewers_are_served() {
     let (daemon, mut watcher) = Daemon::start().await;
     let flood: String = (0..2000).map(|n| format!("{}\n", message('M', n, "renew", json!({})))).collect();
     for qos in ["0", "1"] {
@@ -125,7 +125,7 @@ async fn a_flood_is_told_rate_limited_and_others_are_served() {
 
 /// What the watchdog is fed for: each loop turns by itself, though nothing happens.
 #[tokio::test]
-async fn every_loop_turns_while_nothing_happens() {
+async fn every_loop_shows_that_it_is_alive_while_idle() {
     let (daemon, _watcher) = Daemon::start().await;
     let now = Mono::now();
     // At the end of its period a loop is late if it has not turned since `now`.

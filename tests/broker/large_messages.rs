@@ -1,4 +1,4 @@
-//! Messages that are larger than anybody has to say: they are skipped, whoever sends them, and the link goes on.
+//! Messages over the size limit: the daemon skips them, and the connection stays.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ async fn large_messages_are_skipped_mqtt_5_over_websocket() {
 /// On a slow network a large message takes longer than the broker's silence is borne, and what is behind it waits: the answer
 /// to the subscription, and to pings.
 #[tokio::test]
-async fn a_large_message_on_a_slow_network_ends_nothing() {
+async fn a_large_message_on_a_slow_network_does_not_end_the_connection() {
     for version in [MqttVersion::V311, MqttVersion::V5] {
         let script = ScriptedBroker::new(version).await;
         let mut board = Board::start(Broker { keep_alive: Duration::from_secs(1), ..at(script.port, version) });

@@ -1,4 +1,4 @@
-//! The MQTT link against mosquitto, and against servers that are none.
+//! The MQTT link with mosquitto, with a scripted broker, and with servers that speak no MQTT.
 
 mod large_messages;
 mod presence;

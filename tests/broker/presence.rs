@@ -1,4 +1,4 @@
-//! Presence: coming, staying, being cut, coming back, leaving.
+//! Presence: connecting, updates, a lost connection, reconnecting, leaving.
 
 use std::time::Duration;
 
@@ -44,12 +44,12 @@ async fn comes_and_goes(version: MqttVersion) {
 }
 
 #[tokio::test]
-async fn presence_is_there_for_whoever_comes_later_mqtt_5() {
+async fn later_subscribers_get_the_presence_mqtt_5() {
     comes_and_goes(MqttVersion::V5).await;
 }
 
 #[tokio::test]
-async fn presence_is_there_for_whoever_comes_later_mqtt_3_1_1() {
+async fn later_subscribers_get_the_presence_mqtt_3_1_1() {
     comes_and_goes(MqttVersion::V311).await;
 }
 
@@ -72,17 +72,17 @@ async fn will_is_seen(version: MqttVersion) {
 }
 
 #[tokio::test]
-async fn the_will_is_seen_when_the_link_is_cut_mqtt_5() {
+async fn the_broker_publishes_the_will_when_the_connection_breaks_mqtt_5() {
     will_is_seen(MqttVersion::V5).await;
 }
 
 #[tokio::test]
-async fn the_will_is_seen_when_the_link_is_cut_mqtt_3_1_1() {
+async fn the_broker_publishes_the_will_when_the_connection_breaks_mqtt_3_1_1() {
     will_is_seen(MqttVersion::V311).await;
 }
 
 #[tokio::test]
-async fn a_short_break_is_no_news_and_loses_no_request() {
+async fn a_short_break_publishes_no_offline_and_loses_no_request() {
     let broker = Mosquitto::plain().await;
     let relay = Relay::to(broker.port()).await;
     let mut board = Board::start(at(relay.port, MqttVersion::V5));
@@ -104,7 +104,7 @@ async fn a_short_break_is_no_news_and_loses_no_request() {
 }
 
 #[tokio::test]
-async fn a_broker_that_restarts_is_found_again() {
+async fn the_daemon_connects_again_to_a_restarted_broker() {
     let mut broker = Mosquitto::plain().await;
     let mut board = Board::start(at(broker.port(), MqttVersion::V5));
     board.up().await;
@@ -123,7 +123,7 @@ async fn a_broker_that_restarts_is_found_again() {
 }
 
 #[tokio::test]
-async fn a_board_that_reads_about_its_own_end_contradicts() {
+async fn a_board_that_reads_its_own_offline_publishes_online_again() {
     let broker = Mosquitto::plain().await;
     let mut board = Board::start(at(broker.port(), MqttVersion::V5));
     board.up().await;
@@ -137,7 +137,7 @@ async fn a_board_that_reads_about_its_own_end_contradicts() {
 }
 
 #[tokio::test]
-async fn many_changes_are_said_as_few() {
+async fn many_changes_are_published_as_few_messages() {
     let broker = Mosquitto::plain().await;
     let mut board = Board::start(at(broker.port(), MqttVersion::V5));
     board.up().await;
@@ -157,7 +157,7 @@ async fn many_changes_are_said_as_few() {
 }
 
 #[tokio::test]
-async fn new_info_is_said() {
+async fn changed_info_is_published() {
     let broker = Mosquitto::plain().await;
     let mut board = Board::start(at(broker.port(), MqttVersion::V5));
     board.up().await;
@@ -168,7 +168,7 @@ async fn new_info_is_said() {
 }
 
 #[tokio::test]
-async fn a_new_broker_is_moved_to_and_the_old_one_told() {
+async fn a_move_to_a_new_broker_publishes_offline_at_the_old_one() {
     let (old, new) = tokio::join!(Mosquitto::plain(), Mosquitto::plain());
     let mut board = Board::start(at(old.port(), MqttVersion::V5));
     board.up().await;
@@ -182,7 +182,7 @@ async fn a_new_broker_is_moved_to_and_the_old_one_told() {
 }
 
 #[tokio::test]
-async fn two_boards_with_one_id_are_told_so() {
+async fn two_boards_with_one_id_are_reported() {
     let broker = Mosquitto::plain().await;
     let mut first = Board::start(at(broker.port(), MqttVersion::V5));
     first.up().await;
@@ -195,7 +195,7 @@ async fn two_boards_with_one_id_are_told_so() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_link_that_never_was() {
+async fn a_stop_does_not_wait_for_a_broker_that_was_never_reached() {
     let closed = crate::rig::free_port();
     let board = Board::start(at(closed, MqttVersion::V5));
     let said = board.trouble(Kind::Refused).await;
@@ -209,7 +209,7 @@ async fn nobody_waits_for_a_link_that_never_was() {
 }
 
 #[tokio::test]
-async fn the_log_says_each_trouble_once() {
+async fn the_log_has_each_error_once() {
     let log = Log::catch();
     let relay = Relay::to(1).await;
     relay.cut();
@@ -227,7 +227,7 @@ async fn the_log_says_each_trouble_once() {
 }
 
 #[tokio::test]
-async fn a_board_without_rights_says_which_it_needs() {
+async fn a_board_without_rights_names_the_ones_that_it_needs() {
     let dir = tempfile::tempdir().unwrap();
     let acl = dir.path().join("acl");
     std::fs::write(&acl, "topic read #\n").unwrap();

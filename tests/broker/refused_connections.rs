@@ -1,4 +1,4 @@
-//! Servers that are no broker, or not the right one: a few bytes are enough to play them.
+//! Brokers that refuse a connection, and servers that are no broker. A few bytes are enough to simulate them.
 
 use fanlight::{
     broker::Kind,
@@ -45,7 +45,7 @@ const WELCOME_5: &[u8] = &[0x20, 3, 0, 0, 0];
 const WELCOME_311: &[u8] = &[0x20, 2, 0, 0];
 
 #[tokio::test]
-async fn each_refusal_is_told_for_what_it_is() {
+async fn each_refusal_has_its_own_error() {
     use MqttVersion::{V5, V311};
     let rows: &[(MqttVersion, &[&[u8]], Kind, &str)] = &[
         // A broker of MQTT 3.1.1 that refuses 5, in its own words (and hangs up) or in those of 5, or by hanging up.
@@ -81,7 +81,7 @@ async fn each_refusal_is_told_for_what_it_is() {
 }
 
 #[tokio::test]
-async fn a_web_server_without_mqtt() {
+async fn a_web_server_without_mqtt_is_reported() {
     let (port, _task) = server(&[b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"]).await;
     for version in [MqttVersion::V5, MqttVersion::V311] {
         let said = Board::start(over(Transport::WebSocket, at(port, version))).trouble(Kind::WebSocket).await;
@@ -90,14 +90,14 @@ async fn a_web_server_without_mqtt() {
 }
 
 #[tokio::test]
-async fn a_name_that_does_not_exist() {
+async fn a_name_that_does_not_exist_is_reported() {
     let config = Broker { host: "broker.invalid".into(), ..at(free_port(), MqttVersion::V5) };
     let said = Board::start(config).trouble(Kind::Name).await;
     assert!(said.starts_with("look up broker.invalid: ") && said.contains("DNS"), "{said}");
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing() {
+async fn a_server_that_never_answers_is_reported() {
     let (port, _task) = server(&[]).await;
     for (config, words) in [
         (at(port, MqttVersion::V5), "log in: no answer within 15 s"),

@@ -1,4 +1,4 @@
-//! Messages in both directions: nothing lost, nothing locked, nothing without bound.
+//! Messages in both directions: none is lost, nothing blocks, and every queue is bounded.
 
 use bytes::Bytes;
 use fanlight::{
@@ -34,12 +34,12 @@ async fn both_directions(version: MqttVersion) {
 }
 
 #[tokio::test]
-async fn requests_and_replies_mqtt_5() {
+async fn requests_and_replies_arrive_mqtt_5() {
     both_directions(MqttVersion::V5).await;
 }
 
 #[tokio::test]
-async fn requests_and_replies_mqtt_3_1_1() {
+async fn requests_and_replies_arrive_mqtt_3_1_1() {
     both_directions(MqttVersion::V311).await;
 }
 
@@ -73,12 +73,12 @@ async fn odd_messages(version: MqttVersion) {
 }
 
 #[tokio::test]
-async fn odd_messages_are_sorted_out_mqtt_5() {
+async fn each_odd_message_is_delivered_or_dropped_mqtt_5() {
     odd_messages(MqttVersion::V5).await;
 }
 
 #[tokio::test]
-async fn odd_messages_are_sorted_out_mqtt_3_1_1() {
+async fn each_odd_message_is_delivered_or_dropped_mqtt_3_1_1() {
     odd_messages(MqttVersion::V311).await;
 }
 
@@ -133,17 +133,17 @@ async fn slow_sessions(version: MqttVersion) {
 }
 
 #[tokio::test]
-async fn slow_sessions_hold_the_broker_and_nothing_else_mqtt_5() {
+async fn slow_sessions_stop_only_the_reading_from_the_broker_mqtt_5() {
     slow_sessions(MqttVersion::V5).await;
 }
 
 #[tokio::test]
-async fn slow_sessions_hold_the_broker_and_nothing_else_mqtt_3_1_1() {
+async fn slow_sessions_stop_only_the_reading_from_the_broker_mqtt_3_1_1() {
     slow_sessions(MqttVersion::V311).await;
 }
 
 #[tokio::test]
-async fn a_flood_costs_the_one_who_floods() {
+async fn a_flood_loses_messages_of_its_sender_only() {
     for qos in ["0", "1"] {
         let broker = Mosquitto::plain().await;
         let mut board = Board::with_room_for(1, at(broker.port(), MqttVersion::V5));
@@ -167,7 +167,7 @@ async fn a_flood_costs_the_one_who_floods() {
 }
 
 #[tokio::test]
-async fn what_was_said_before_the_stop_still_goes_out() {
+async fn messages_from_before_a_stop_are_still_sent() {
     let broker = Mosquitto::plain().await;
     let mut board = Board::start(at(broker.port(), MqttVersion::V5));
     board.up().await;

@@ -20,7 +20,7 @@ async fn works(broker: &Mosquitto, config: Broker) {
 }
 
 #[tokio::test]
-async fn every_transport_in_both_versions() {
+async fn every_transport_works_with_both_versions() {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::new(dir.path());
     let server = authority.issue("localhost", 2090);
@@ -56,7 +56,7 @@ async fn every_transport_in_both_versions() {
 }
 
 #[tokio::test]
-async fn client_certificates() {
+async fn client_certificates_are_used_and_reported_if_missing() {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::new(dir.path());
     let (server, board) = (authority.issue("localhost", 2090), authority.issue("cam", 2090));
@@ -72,7 +72,7 @@ async fn client_certificates() {
 }
 
 #[tokio::test]
-async fn a_broker_whose_certificate_ran_out() {
+async fn an_expired_certificate_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::new(dir.path());
     let listener = Listener::tcp().with_tls(&authority.issue("localhost", 2021), None);
@@ -84,7 +84,7 @@ async fn a_broker_whose_certificate_ran_out() {
 }
 
 #[tokio::test]
-async fn passwords() {
+async fn a_wrong_or_missing_password_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("passwords");
     let made = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&file).args(["cam", "right"]).status();

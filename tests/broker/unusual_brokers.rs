@@ -1,4 +1,4 @@
-//! Brokers and viewers that do what the rules do not foresee.
+//! Brokers and viewers that break the rules or use rare parts of MQTT.
 
 use bytes::Bytes;
 use fanlight::{
@@ -49,7 +49,7 @@ async fn acknowledgements_keep_the_order_of_arrival() {
 
 /// Whatever a broker sends, the link goes on or ends with a reason and is made anew.
 #[tokio::test]
-async fn packets_out_of_place_end_the_connection_with_a_reason_at_most() {
+async fn unexpected_packets_are_ignored_or_end_the_connection_with_a_reason() {
     use MqttVersion::{V5, V311};
     let rows: &[(MqttVersion, &[u8])] = &[
         (V5, &[0x40, 2, 0, 99]),
@@ -109,7 +109,7 @@ async fn packets_out_of_place_end_the_connection_with_a_reason_at_most() {
 
 /// A broker that answers pings and acknowledges nothing any more: after 20 s the link is made again.
 #[tokio::test]
-async fn a_broker_that_acknowledges_nothing_is_left() {
+async fn the_daemon_reconnects_when_the_broker_acknowledges_nothing() {
     for version in [MqttVersion::V5, MqttVersion::V311] {
         let script = ScriptedBroker::new(version).await;
         let mut board = Board::start(at(script.port, version));
@@ -139,7 +139,7 @@ async fn a_broker_that_acknowledges_nothing_is_left() {
 
 /// A broker that takes one message at a time gets them one at a time.
 #[tokio::test]
-async fn a_receive_maximum_of_one_is_kept() {
+async fn a_receive_maximum_of_one_is_respected() {
     let script = ScriptedBroker::new(MqttVersion::V5).await;
     let mut board = Board::start(at(script.port, MqttVersion::V5));
     let mut peer = script.accept().await;
@@ -167,7 +167,7 @@ async fn a_receive_maximum_of_one_is_kept() {
 
 /// A takeover is reported as an event once the board is connected again: at once, if its addresses change.
 #[tokio::test]
-async fn a_takeover_is_told_as_an_event() {
+async fn a_takeover_is_published_as_an_event() {
     let script = ScriptedBroker::new(MqttVersion::V5).await;
     let mut board = Board::start(at(script.port, MqttVersion::V5));
     let mut peer = script.welcome().await;
@@ -296,11 +296,11 @@ async fn contradicted(version: MqttVersion) {
 }
 
 #[tokio::test]
-async fn what_others_say_in_its_name_is_contradicted_mqtt_5() {
+async fn a_forged_presence_is_corrected_mqtt_5() {
     contradicted(MqttVersion::V5).await;
 }
 
 #[tokio::test]
-async fn what_others_say_in_its_name_is_contradicted_mqtt_3_1_1() {
+async fn a_forged_presence_is_corrected_mqtt_3_1_1() {
     contradicted(MqttVersion::V311).await;
 }

@@ -1,5 +1,5 @@
-//! The seeds of the fuzz targets, and mutations of them, through every target: what `./fuzz` does for a minute with coverage
-//! as its guide, this does for a moment without.
+//! Runs every fuzz target with its seeds and with mutations of them, for a moment and without coverage. `./fuzz` runs
+//! them for a minute each, guided by coverage.
 
 use std::{
     fs,
@@ -53,7 +53,7 @@ fn mutate(seed: &[u8], others: &[Vec<u8>], numbers: &mut Numbers) -> Vec<u8> {
 }
 
 #[test]
-fn every_target_survives_its_seeds_and_what_is_made_of_them() {
+fn every_target_survives_its_seeds_and_their_mutations() {
     let folder = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds.py");
     let made = Command::new("python3").arg(script).arg(folder.path()).status().expect("python3 runs");

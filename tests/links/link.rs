@@ -1,4 +1,4 @@
-//! A link: a rate, a buffer that drops its tail, a delay, loss and jitter.
+//! A link with a rate, a tail-drop buffer, a delay, loss and jitter.
 
 use std::collections::VecDeque;
 

@@ -1,5 +1,5 @@
-//! A camera, a link and a viewer, simulated around the daemon's own send path (`viewer::path`): estimator, pacer, numbers and
-//! history are the real ones. Deterministic: the same figures each time.
+//! Simulates a camera, a link and a viewer around the daemon's real send path (`viewer::send`): estimator, pacer,
+//! sequence numbers and RTX buffer are the real ones. The simulation is deterministic.
 
 pub mod link;
 pub mod scenarios;

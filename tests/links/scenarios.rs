@@ -1,4 +1,4 @@
-//! Links that people have, each with a sentence of what must hold.
+//! Typical links, each with a sentence about what must hold.
 
 use super::Run;
 

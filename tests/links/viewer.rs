@@ -1,4 +1,4 @@
-//! A viewer: puts pictures together, asks for what is missing, and reports what arrived, as a browser does.
+//! A viewer that assembles pictures, requests missing packets and sends transport feedback, as a browser does.
 
 use std::collections::{BTreeMap, VecDeque};
 

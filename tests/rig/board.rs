@@ -1,4 +1,4 @@
-//! The MQTT link of a board, alone: the code under test with every channel in hand.
+//! The MQTT link of a board without the rest of the daemon. The test holds the other end of each channel.
 
 use std::time::Duration;
 

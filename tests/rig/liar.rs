@@ -1,4 +1,4 @@
-//! A STUN and TURN server that answers badly.
+//! A STUN and TURN server that gives wrong answers.
 
 use std::sync::{
     Arc,

@@ -1,4 +1,4 @@
-//! What the code under test says to the log, kept for one test on its own thread.
+//! Collects the log lines of one test, on its own thread.
 
 use std::{
     cell::RefCell,

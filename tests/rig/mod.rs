@@ -1,4 +1,4 @@
-//! What tests are run against: real programs, started on free loopback ports and ended with the test.
+//! The test rig: real programs on free loopback ports, which end with the test, and fake servers.
 
 mod board;
 mod certificates;

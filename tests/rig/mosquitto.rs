@@ -1,4 +1,4 @@
-//! Debian's mosquitto, and its command-line clients as strangers who watch and speak.
+//! Debian's mosquitto, and its command-line clients, which subscribe and publish.
 
 use std::{
     fs,

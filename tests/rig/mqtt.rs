@@ -1,4 +1,4 @@
-//! A bare MQTT client, 3.1.1 or 5, that says only what a test needs: other clients keep back what a broker refuses.
+//! A bare MQTT client, 3.1.1 or 5, that sends what a test needs: other clients do not report what a broker refuses.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -1,4 +1,4 @@
-//! A TCP relay whose cable can be pulled.
+//! A TCP proxy that can cut and restore its connections.
 
 use std::sync::{
     Arc,

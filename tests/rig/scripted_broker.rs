@@ -1,4 +1,4 @@
-//! A broker that does what a test says, packet by packet: for what no real broker does.
+//! A broker that sends what a test says, packet by packet, for behaviour that no real broker shows.
 
 use fanlight::config::MqttVersion;
 use tokio::{

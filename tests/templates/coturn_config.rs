@@ -1,4 +1,4 @@
-//! `package/examples/turnserver.conf` in a real coturn: its relays lead to the internet, and into no network that only the
+//! `package/examples/turnserver.conf` in a real coturn: its relays reach the internet, and no network that only the
 //! server can reach.
 
 use std::{net::IpAddr, path::Path, time::Duration};
@@ -138,7 +138,7 @@ impl Setter for Again<'_> {
 }
 
 #[tokio::test]
-async fn the_relay_of_the_template_leads_into_no_private_network() {
+async fn the_packaged_coturn_relays_into_no_private_network() {
     let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/package/examples/turnserver.conf"));
     // coturn denies loopback by itself, unless it is allowed: the template has to do it alone.
     let turn = Turn::configured(file, &["--static-auth-secret", SECRET]).await;

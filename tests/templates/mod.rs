@@ -1,4 +1,4 @@
-//! The templates that are shipped, used as they are with the programs they are for.
+//! The packaged templates, unchanged, with the programs that they configure.
 
 mod coturn_config;
 mod mosquitto_acl;

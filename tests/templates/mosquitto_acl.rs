@@ -1,4 +1,4 @@
-//! `package/examples/mosquitto.acl` in a real mosquitto: everybody may do what its role needs, and nothing else.
+//! `package/examples/mosquitto.acl` in a real mosquitto: each login has the rights of its role, and no others.
 
 use std::{collections::BTreeSet, fs, process::Command};
 
@@ -71,7 +71,7 @@ fn may(login: &str, topic: &str, writes: bool) -> bool {
 }
 
 #[tokio::test]
-async fn nobody_can_do_more_than_the_role_of_the_login_needs() {
+async fn a_login_has_only_the_rights_of_its_role() {
     let broker = broker().await;
     let topics = topics();
     assert!(topics.len() > 45, "{topics:?}");
