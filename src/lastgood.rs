@@ -339,7 +339,7 @@ mod tests {
             "this version refuses a configuration that worked with fanlight 0.0.9 and has not changed since: \
              continuing without video.fps, video.was_there"
         );
-        assert_eq!(loaded.config.video.bitrate, 700_000, "right values stay");
+        assert_eq!(loaded.config.video.bitrate.as_kbps(), 700, "right values stay");
         assert_eq!(loaded.config.video.fps, config::Video::default().fps);
     }
 
@@ -381,6 +381,6 @@ mod tests {
         kept.keep(&config("[video]\nbitrate_kbps = 700\n"), "0.1.0").unwrap();
         let Refused::Continue { loaded, message } = instead(&kept, &"\0".repeat(99)) else { panic!("it ends") };
         assert!(message.contains("only zeros"), "{message}");
-        assert_eq!(loaded.config.video.bitrate, 700_000);
+        assert_eq!(loaded.config.video.bitrate.as_kbps(), 700);
     }
 }

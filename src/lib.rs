@@ -5,15 +5,16 @@
 //!
 //! Modules are on floors. A module imports only from lower floors; `tests/code_rules.rs` checks this.
 //! ```text
-//! 8  main fuzz                      – the process; hostile bytes for the parts below
-//! 7  service                        – lives as long as the service
-//! 6  run check demo setup           – the commands
-//! 5  sessions devices                – owners: they create and end
-//! 4  broker viewer video audio      – threads of execution
-//! 3  grant ice signals              – what a session needs: permission and paths; signals to the process
-//! 2  protocol media_source rate systemd    – messages; a device as its viewers see it; what serves all of them
-//! 1  feed demand meter log liveness addresses lastgood tls – transport of frames; when to be on; reports
-//! 0  clock config cli idle level memory    – leaves
+//! 9  main fuzz                      – the process; hostile bytes for the parts below
+//! 8  service                        – lives as long as the service
+//! 7  run check demo setup           – the commands
+//! 6  sessions devices                – owners: they create and end
+//! 5  broker viewer video audio      – threads of execution
+//! 4  grant ice signals              – what a session needs: permission and paths; signals to the process
+//! 3  protocol media_source rate systemd    – messages; a device as its viewers see it; what serves all of them
+//! 2  feed demand meter log liveness addresses lastgood tls – transport of frames; when to be on; reports
+//! 1  clock config cli idle level memory    – leaves
+//! 0  units                          – what a number counts
 //! ```
 
 pub mod addresses;
@@ -48,5 +49,6 @@ pub mod setup;
 pub mod signals;
 pub mod systemd;
 pub mod tls;
+pub mod units;
 pub mod video;
 pub mod viewer;

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use crate::feed::{FeedReader, FeedWriter, Health};
+use crate::{
+    feed::{FeedReader, FeedWriter, Health},
+    units::Bitrate,
+};
 
 /// One device and its feed. A cheap handle, made by the device's task.
 #[derive(Debug, Clone)]
@@ -59,9 +62,9 @@ impl MediaSource {
         self.linger.send_replace(linger);
     }
 
-    /// Changes the bitrate of the encoder while it runs, in bits per second.
-    pub fn set_bitrate(&self, bits: u32) {
-        self.writer.requests().request_bitrate(bits);
+    /// Changes the bitrate of the encoder while it runs.
+    pub fn set_bitrate(&self, bitrate: Bitrate) {
+        self.writer.requests().request_bitrate(bitrate);
     }
 
     /// Sets the floor: the share of the configured bitrate, in per cent, that one slow viewer cannot take from the

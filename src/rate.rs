@@ -18,23 +18,25 @@ use std::time::Duration;
 use crate::{
     clock::Mono,
     feed::{Estimate, Evidence},
+    units::Bitrate,
 };
 
 /// The share of an estimate that is left for the picture. The rest is for headers and retransmissions.
 const OWN: f64 = 0.93;
-/// What audio takes on the wire, in bits per second: Opus at 48 kbit/s, and 50 packets with their headers.
-const SOUND: u32 = 75_000;
-/// The same on a slow network, and how slow it has to be.
-const LITTLE_SOUND: u32 = 51_000;
-const WEAK: u32 = 250_000;
-/// The bitrate of audio there, and on even slower networks.
-const LITTLE: u32 = 24_000;
-const LEAST_SOUND: u32 = 16_000;
-const WEAKEST: u32 = 120_000;
+/// What audio takes on the wire: Opus at 48 kbit/s, and 50 packets a second with their headers.
+const SOUND: Bitrate = Bitrate::from_kbps(75);
+/// The same on a slow network, and below which estimate a network is slow.
+const LITTLE_SOUND: Bitrate = Bitrate::from_kbps(51);
+const WEAK: Bitrate = Bitrate::from_kbps(250);
+/// The bitrate of audio on a slow network.
+const LITTLE: Bitrate = Bitrate::from_kbps(24);
+/// The bitrate of audio on the slowest networks, and below which estimate a network is one of them.
+const LEAST_SOUND: Bitrate = Bitrate::from_kbps(16);
+const WEAKEST: Bitrate = Bitrate::from_kbps(120);
 /// The least and the most loss, in per cent, that audio is prepared for.
 const LOSS: std::ops::RangeInclusive<f64> = 5.0..=30.0;
 /// The least bitrate of a picture.
-const LEAST: u32 = 40_000;
+const LEAST: Bitrate = Bitrate::from_kbps(40);
 /// Below this share of the others' bitrate a viewer can become keyframe-only.
 const THIN: f64 = 0.5;
 /// A keyframe-only viewer has to reach this share to count again.
@@ -61,8 +63,8 @@ const STEPS: [(f64, u32, u32); 6] =
 /// What the encoder should make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
-    /// Bits per second.
-    pub bitrate: u32,
+    /// The bitrate, without headers.
+    pub bitrate: Bitrate,
     /// One frame in this many is coded.
     pub every: u32,
     /// The divisor of width and height.
@@ -81,8 +83,8 @@ pub struct Full {
 /// What the configuration asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Wanted {
-    /// The most bits per second.
-    pub ceiling: u32,
+    /// The highest bitrate, without headers.
+    pub ceiling: Bitrate,
     /// The floor, 0 to 1: the share of that bitrate that one slow viewer cannot take from the others.
     pub floor: f64,
 }
@@ -92,8 +94,8 @@ pub struct Wanted {
 struct Share {
     id: u64,
     login: u64,
-    /// Bits per second that it leaves for the picture.
-    bits: u32,
+    /// The bitrate that it leaves for the picture.
+    bitrate: Bitrate,
 }
 
 /// A viewer that is keyframe-only, or about to be.
@@ -113,7 +115,8 @@ pub struct Rate {
     weakest: Option<u64>,
     /// Since when there has been room for the next better step.
     room: Option<Mono>,
-    bitrate: u32,
+    /// The bitrate of the last plan.
+    bitrate: Bitrate,
     thin: Vec<KeyframeOnlyViewer>,
 }
 
@@ -132,18 +135,18 @@ impl Rate {
         // A viewer that is about to become keyframe-only does not count either. Otherwise one short weakness would
         // cost the others frames.
         let spared = |id: u64| self.thin.iter().any(|other| other.id == id);
-        let weakest = counted.iter().filter(|share| !spared(share.id)).min_by_key(|share| share.bits);
+        let weakest = counted.iter().filter(|share| !spared(share.id)).min_by_key(|share| share.bitrate);
         // If all are silent, nothing new is known: the plan stays.
-        let held = || if networks.is_empty() || self.bitrate == 0 { ceiling } else { self.bitrate.min(ceiling) };
-        let bitrate = weakest.map_or_else(held, |share| share.bits).max(LEAST.min(ceiling));
-        let change = f64::from(bitrate.abs_diff(self.bitrate));
-        if change > SMALL * f64::from(self.bitrate) || bitrate == ceiling {
+        let held =
+            || if networks.is_empty() || self.bitrate == Bitrate::ZERO { ceiling } else { self.bitrate.min(ceiling) };
+        let bitrate = weakest.map_or_else(held, |share| share.bitrate).max(LEAST.min(ceiling));
+        if bitrate.abs_diff(self.bitrate) > self.bitrate * SMALL || bitrate == ceiling {
             self.bitrate = bitrate;
         }
         let released = self.weakest.is_some_and(|id| counted.iter().all(|share| share.id != id) || spared(id));
         if weakest.is_some() || networks.is_empty() {
             self.weakest = weakest.map(|share| share.id);
-            self.climb(released, f64::from(ceiling), full, now);
+            self.climb(released, ceiling, full, now);
         }
         let (_, every, shrink) = STEPS[self.step];
         let plan =
@@ -158,10 +161,10 @@ impl Rate {
     ///
     /// The need of a step is relative to the configured bitrate. So an owner who configures a large picture with few
     /// bits gets it.
-    fn climb(&mut self, released: bool, ceiling: f64, full: Full, now: Mono) {
-        let bitrate = f64::from(self.bitrate);
+    fn climb(&mut self, released: bool, ceiling: Bitrate, full: Full, now: Mono) {
+        let bitrate = self.bitrate.as_bps_f64();
         let pixels = f64::from(full.size.0) * f64::from(full.size.1) * full.fps;
-        let pixels = pixels.min(ceiling / STEPS[0].0 / (1.05 * CLIMB_ROOM));
+        let pixels = pixels.min(ceiling.as_bps_f64() / STEPS[0].0 / (1.05 * CLIMB_ROOM));
         let fed = |step: usize, room: f64| bitrate >= STEPS[step].0 * pixels * room;
         let first = |room: f64| (0..STEPS.len()).find(|step| fed(*step, room)).unwrap_or(STEPS.len() - 1);
         if first(1.0) > self.step {
@@ -183,24 +186,25 @@ impl Rate {
         let bounds = bounds(measured, wanted);
         let of = |id: u64| {
             let place = measured.iter().position(|share| share.id == id)?;
-            Some((f64::from(measured[place].bits), bounds[place]?))
+            Some((measured[place].bitrate, bounds[place]?))
         };
         // Only a change that lasts counts.
         self.thin.retain_mut(|KeyframeOnlyViewer { id, since, thin }| {
-            let Some((bits, Bound { below, above })) = of(*id) else { return false };
+            let Some((bitrate, Bound { below, above })) = of(*id) else { return false };
             if !*thin {
                 if now.since(*since) >= THIN_AFTER {
                     (*since, *thin) = (now, true);
                 }
-                return bits < below;
+                return bitrate < below;
             }
-            if bits < above {
+            if bitrate < above {
                 *since = now;
             }
             now.since(*since) < THIN_AFTER
         });
         for Share { id, .. } in measured {
-            if of(*id).is_some_and(|(bits, bound)| bits < bound.below) && !self.thin.iter().any(|other| other.id == *id)
+            if of(*id).is_some_and(|(bitrate, bound)| bitrate < bound.below)
+                && !self.thin.iter().any(|other| other.id == *id)
             {
                 self.thin.push(KeyframeOnlyViewer { id: *id, since: now, thin: false });
             }
@@ -211,25 +215,24 @@ impl Rate {
 /// The value below which a viewer can become keyframe-only, and from which on it counts again.
 #[derive(Debug, Clone, Copy)]
 struct Bound {
-    below: f64,
-    above: f64,
+    below: Bitrate,
+    above: Bitrate,
 }
 
 /// The bound of each network; `None` if it always counts.
 fn bounds(measured: &[Share], wanted: Wanted) -> Vec<Option<Bound>> {
     let mut sorted: Vec<&Share> = measured.iter().collect();
-    sorted.sort_by_key(|share| share.bits);
-    let best = sorted.last().map_or(0, |share| share.bits);
+    sorted.sort_by_key(|share| share.bitrate);
+    let best = sorted.last().map_or(Bitrate::ZERO, |share| share.bitrate);
     // At most a third of all, so never one of two.
     let most = measured.len() / 3;
     // What the slowest network carries among those that are served in any case.
-    let served = sorted.get(most).map_or(0.0, |share| f64::from(share.bits));
-    let minority = Bound { below: THIN * served, above: NOT_THIN * served };
+    let served = sorted.get(most).map_or(Bitrate::ZERO, |share| share.bitrate);
+    let minority = Bound { below: served * THIN, above: served * NOT_THIN };
     // If no network carries much more than the floor, a little less for all is better than nothing for one.
-    let floor = (wanted.floor * f64::from(wanted.ceiling)).min(NEARLY * f64::from(best));
+    let floor = (wanted.ceiling * wanted.floor).min(best * NEARLY);
     let logins = |carries: bool| {
-        let mut logins: Vec<_> =
-            measured.iter().filter(|s| (f64::from(s.bits) >= floor) == carries).map(Share::who).collect();
+        let mut logins: Vec<_> = measured.iter().filter(|s| (s.bitrate >= floor) == carries).map(Share::who).collect();
         logins.sort_unstable();
         logins.dedup();
         logins
@@ -240,7 +243,7 @@ fn bounds(measured: &[Share], wanted: Wanted) -> Vec<Option<Bound>> {
     let floored = below.len() <= above.len();
     let bound = |share: &Share| {
         let in_minority = sorted.iter().take(most).any(|other| other.id == share.id);
-        let floor = Bound { below: floor, above: NOT_BELOW * floor };
+        let floor = Bound { below: floor, above: floor * NOT_BELOW };
         match (in_minority, floored) {
             (true, true) => {
                 Some(Bound { below: minority.below.max(floor.below), above: minority.above.max(floor.above) })
@@ -261,34 +264,35 @@ impl Share {
 }
 
 /// What a network leaves for the picture.
-fn share(estimate: &Estimate, ceiling: u32) -> Share {
-    let sound = if estimate.bits < WEAK { LITTLE_SOUND } else { SOUND };
+fn share(estimate: &Estimate, ceiling: Bitrate) -> Share {
+    let sound = if estimate.bitrate < WEAK { LITTLE_SOUND } else { SOUND };
     let own = OWN - estimate.loss.min(0.1);
-    let bits = ((f64::from(estimate.bits.saturating_sub(sound)) * own) as u32).min(ceiling);
-    Share { id: estimate.id, login: estimate.login, bits }
+    let bitrate = ((estimate.bitrate - sound) * own).floor().min(ceiling);
+    Share { id: estimate.id, login: estimate.login, bitrate }
 }
 
-/// How audio is coded for these networks: bits per second (`full` without limits), and the loss in per cent that it
-/// is prepared for. Audio is small, so every viewer gets it. No viewer lowers it below 24 kbit/s for a faster one;
+/// How audio is coded for these networks: the bitrate (`full` without limits), and the loss in per cent that it is
+/// prepared for. Audio is small, so every viewer gets it. No viewer lowers it below 24 kbit/s for a faster one;
 /// that still fits into the least estimate. Only viewers that report count.
-pub fn sound(networks: &[Estimate], full: u32) -> (u32, u8) {
+pub fn sound(networks: &[Estimate], full: Bitrate) -> (Bitrate, u8) {
     let known = || networks.iter().filter(|e| e.evidence == Evidence::Measured);
-    let (weakest, best) = (known().map(|e| e.bits).min(), known().map(|e| e.bits).max());
-    let bits = match weakest.zip(best) {
+    let (weakest, best) = (known().map(|e| e.bitrate).min(), known().map(|e| e.bitrate).max());
+    let bitrate = match weakest.zip(best) {
         Some((weakest, best)) if weakest < WEAKEST && best < WEAK => full.min(LEAST_SOUND),
         Some((weakest, _)) if weakest < WEAK => full.min(LITTLE),
         _ => full,
     };
     let loss = known().map(|e| (e.loss * 100.0).ceil()).fold(0.0, f64::max);
-    (bits, loss.clamp(*LOSS.start(), *LOSS.end()) as u8)
+    (bitrate, loss.clamp(*LOSS.start(), *LOSS.end()) as u8)
 }
 
-/// Not so few frames that nothing moves.
+/// The divisor of the frame rate, at most `every`, that leaves enough frames for motion.
 fn fit_rate(every: u32, fps: f64) -> u32 {
     (1..=every).rev().find(|n| fps / f64::from(*n) >= FEWEST).unwrap_or(1)
 }
 
-/// Not so small that nothing can be seen: the sides are at least 160 and 90, and even.
+/// The divisor of width and height, at most `shrink`, that leaves a picture that can be recognised: the sides are at
+/// least 160 and 90, and even.
 fn fit_size(shrink: u32, (width, height): (u32, u32)) -> u32 {
     let fits = |n: &u32| width / n >= 160 && height / n >= 90 && width % (2 * n) == 0 && height % (2 * n) == 0;
     [4, 2].into_iter().filter(|n| *n <= shrink).find(fits).unwrap_or(1)

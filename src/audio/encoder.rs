@@ -11,9 +11,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use opus::{Application, Bitrate, Channels, Encoder};
+use opus::{Application, Channels, Encoder};
 
-use crate::audio::sample_clock::RATE;
+use crate::{audio::sample_clock::RATE, units::Bitrate};
 
 /// Samples of one packet and channel.
 pub(super) const BLOCK: usize = 960;
@@ -28,20 +28,20 @@ const COMPLEXITY: i32 = 5;
 #[derive(Debug)]
 pub(super) struct AudioEncoder {
     encoder: Encoder,
-    bitrate: u32,
+    bitrate: Bitrate,
     buffer: Box<[u8; PACKET_MAX]>,
 }
 
 impl AudioEncoder {
-    /// For `channels` 1 or 2, and `bitrate` bits per second.
-    pub(super) fn new(channels: usize, bitrate: u32, fec: bool) -> opus::Result<Self> {
+    /// For `channels` 1 or 2.
+    pub(super) fn new(channels: usize, bitrate: Bitrate, fec: bool) -> opus::Result<Self> {
         let channels = if channels == 1 { Channels::Mono } else { Channels::Stereo };
         let application = if fec { Application::Voip } else { Application::Audio };
         let mut encoder = Encoder::new(RATE, channels, application)?;
         encoder.set_complexity(COMPLEXITY)?;
         encoder.set_inband_fec(fec)?;
         encoder.set_dtx(false)?;
-        let mut coder = Self { encoder, bitrate: 0, buffer: Box::new([0; PACKET_MAX]) };
+        let mut coder = Self { encoder, bitrate: Bitrate::ZERO, buffer: Box::new([0; PACKET_MAX]) };
         coder.set_loss(LOSS)?;
         coder.set_bitrate(bitrate)?;
         Ok(coder)
@@ -54,11 +54,11 @@ impl AudioEncoder {
     }
 
     /// Changes the bitrate from the next packet on; brought into what Opus can do.
-    pub(super) fn set_bitrate(&mut self, bits: u32) -> opus::Result<()> {
-        if bits != self.bitrate {
-            let within = i32::try_from(bits).unwrap_or(i32::MAX).clamp(6_000, 510_000);
-            self.encoder.set_bitrate(Bitrate::Bits(within))?;
-            self.bitrate = bits;
+    pub(super) fn set_bitrate(&mut self, bitrate: Bitrate) -> opus::Result<()> {
+        if bitrate != self.bitrate {
+            let within = i32::try_from(bitrate.as_bps()).unwrap_or(i32::MAX).clamp(6_000, 510_000);
+            self.encoder.set_bitrate(opus::Bitrate::Bits(within))?;
+            self.bitrate = bitrate;
         }
         Ok(())
     }
@@ -101,7 +101,7 @@ pub(super) mod tests {
     }
 
     fn packets(channels: usize, bitrate: u32, fec: bool) -> Vec<Bytes> {
-        let mut coder = AudioEncoder::new(channels, bitrate, fec).unwrap();
+        let mut coder = AudioEncoder::new(channels, Bitrate::from_bps(bitrate.into()), fec).unwrap();
         voice(100, channels).chunks(BLOCK * channels).map(|block| coder.encode(block).unwrap()).collect()
     }
 
@@ -142,12 +142,12 @@ pub(super) mod tests {
 
     #[test]
     fn the_bitrate_changes_while_running_and_a_packet_always_fits() {
-        let mut coder = AudioEncoder::new(2, 24_000, true).unwrap();
+        let mut coder = AudioEncoder::new(2, Bitrate::from_kbps(24), true).unwrap();
         let mut sizes = Vec::new();
         for (n, block) in voice(150, 2).chunks(BLOCK * 2).enumerate() {
             match n {
-                50 => coder.set_bitrate(128_000).unwrap(),
-                100 => coder.set_bitrate(u32::MAX).unwrap(),
+                50 => coder.set_bitrate(Bitrate::from_kbps(128)).unwrap(),
+                100 => coder.set_bitrate(Bitrate::MAX).unwrap(),
                 _ => {}
             }
             sizes.push(coder.encode(block).unwrap().len());
@@ -160,7 +160,10 @@ pub(super) mod tests {
     #[test]
     fn the_delay_is_what_the_head_of_this_file_says() {
         for fec in [true, false] {
-            assert_eq!(AudioEncoder::new(1, 48_000, fec).unwrap().delay(), Duration::from_micros(6_500));
+            assert_eq!(
+                AudioEncoder::new(1, Bitrate::from_kbps(48), fec).unwrap().delay(),
+                Duration::from_micros(6_500)
+            );
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     config::Audio,
     feed::{Fault, FeedWriter, Frame, Health},
     meter, rate,
+    units::Bitrate,
 };
 
 /// Packets between two looks at the viewers' networks: one second.
@@ -23,7 +24,7 @@ pub(super) struct AudioPipeline<'a> {
     out: &'a FeedWriter,
     coder: AudioEncoder,
     delay: Duration,
-    bitrate: u32,
+    bitrate: Bitrate,
     channels: usize,
     timeline: SampleClock,
     /// The block being filled, interleaved, and the ticks of its first sample.
@@ -149,14 +150,11 @@ impl<'a> AudioPipeline<'a> {
 
     /// Looks at what the viewers' networks carry and lose.
     fn plan(&mut self) -> opus::Result<()> {
-        let full = match self.out.requests().bitrate() {
-            0 => self.bitrate,
-            wished => wished,
-        };
+        let full = self.out.requests().bitrate().unwrap_or(self.bitrate);
         let now = Mono::now();
         let networks: Vec<_> = self.out.requests().networks().iter().filter_map(|n| n.estimate(now)).collect();
-        let (bits, loss) = rate::sound(&networks, full);
-        self.coder.set_bitrate(bits)?;
+        let (bitrate, loss) = rate::sound(&networks, full);
+        self.coder.set_bitrate(bitrate)?;
         self.coder.set_loss(loss)
     }
 

@@ -6,6 +6,7 @@ use super::{
     Audio, AudioSource, Broker, EncoderChoice, FormatChoice, Limits, Log, MqttVersion, Transport, Video, VideoSource,
     Webrtc,
 };
+use crate::units::Bitrate;
 
 impl Default for Broker {
     fn default() -> Self {
@@ -34,7 +35,7 @@ impl Default for Video {
             fps: 30,
             encoder: EncoderChoice::Auto,
             openh264_library: None,
-            bitrate: 2_000_000,
+            bitrate: Bitrate::from_kbps(2_000),
             floor: 33,
             key_interval: Duration::from_secs(10),
             clock: false,
@@ -46,7 +47,13 @@ impl Default for Video {
 
 impl Default for Audio {
     fn default() -> Self {
-        Self { source: AudioSource::Auto, channels: 1, bitrate: 48_000, fec: true, linger: Duration::from_secs(10) }
+        Self {
+            source: AudioSource::Auto,
+            channels: 1,
+            bitrate: Bitrate::from_kbps(48),
+            fec: true,
+            linger: Duration::from_secs(10),
+        }
     }
 }
 

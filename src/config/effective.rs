@@ -51,7 +51,7 @@ impl Config {
             "audio" => match name {
                 "source" => text(&self.audio.source),
                 "channels" => number(self.audio.channels),
-                "bitrate_kbps" => number(self.audio.bitrate / 1000),
+                "bitrate_kbps" => number(self.audio.bitrate.as_kbps()),
                 "fec" => Some(Value::Boolean(self.audio.fec)),
                 "linger_s" => number(self.audio.linger.as_secs()),
                 _ => None,
@@ -91,7 +91,7 @@ impl Config {
             "fps" => number(v.fps),
             "encoder" => text(v.encoder),
             "openh264_library" => text(v.openh264_library.as_ref()?.display()),
-            "bitrate_kbps" => number(v.bitrate / 1000),
+            "bitrate_kbps" => number(v.bitrate.as_kbps()),
             "floor_percent" => number(v.floor),
             "key_interval_s" => number(v.key_interval.as_secs()),
             "clock" => Some(Value::Boolean(v.clock)),

@@ -35,6 +35,7 @@ pub use self::{
     secret::{Origin, Secret, read_bounded, secret_text, text_of},
     values::{log_filter, parse_size},
 };
+use crate::units::Bitrate;
 
 /// The whole configuration of the daemon.
 #[derive(Debug, Clone, PartialEq)]
@@ -170,8 +171,8 @@ pub struct Video {
     pub encoder: EncoderChoice,
     /// Cisco's binary of OpenH264, instead of the one that is compiled in.
     pub openh264_library: Option<PathBuf>,
-    /// Highest video bitrate, in bit/s.
-    pub bitrate: u32,
+    /// Highest video bitrate.
+    pub bitrate: Bitrate,
     /// How far one viewer's network can lower the bitrate for the others, in percent of `bitrate`.
     pub floor: u32,
     /// Longest time between two key frames. There are more when a viewer needs one.
@@ -232,8 +233,8 @@ pub struct Audio {
     pub source: AudioSource,
     /// Channels: 1 or 2.
     pub channels: u8,
-    /// Opus bitrate, in bit/s.
-    pub bitrate: u32,
+    /// Opus bitrate.
+    pub bitrate: Bitrate,
     /// In-band forward error correction (RFC 6716 section 2.1.7).
     pub fec: bool,
     /// How long the microphone stays on after the last viewer has left.

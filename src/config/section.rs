@@ -12,6 +12,7 @@ use super::{
     keys::{self, KEYS, Key, TABLES, ValueKind, nearest},
     problem::Report,
 };
+use crate::units::Bitrate;
 
 /// A value as the TOML parser returns it, with its place in the file.
 pub(super) type Raw<'i> = Spanned<DeValue<'i>>;
@@ -98,11 +99,11 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
         *into = Duration::from_secs(seconds);
     }
 
-    /// Reads a number of kilobits into a number of bits.
-    pub(super) fn kilobits(&mut self, name: &'static str, into: &mut u32) {
-        let mut kilobits = *into / 1000;
+    /// Reads a number of kilobits per second.
+    pub(super) fn kilobits(&mut self, name: &'static str, into: &mut Bitrate) {
+        let mut kilobits = into.as_kbps();
         self.number(name, &mut kilobits);
-        *into = kilobits.saturating_mul(1000);
+        *into = Bitrate::from_kbps(kilobits);
     }
 
     /// Reads `true` or `false`.

@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use crate::clock::Mono;
+use crate::{
+    clock::Mono,
+    units::{AtomicBitrate, Bitrate},
+};
 
 /// How far an estimate can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,8 +22,8 @@ pub enum Evidence {
 /// What a viewer's connection reports about its network.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NetworkReport {
-    /// The bandwidth estimate in bits per second, all headers included.
-    pub bits: u32,
+    /// The bandwidth estimate, with all headers.
+    pub bitrate: Bitrate,
     /// The loss fraction, 0 to 1.
     pub loss: f64,
     /// How far to trust this.
@@ -37,7 +40,7 @@ pub struct Network {
     id: u64,
     /// The login that it belongs to: all sessions of one login count as one viewer. 0: unknown.
     login: AtomicU64,
-    bits: AtomicU32,
+    bitrate: AtomicBitrate,
     /// In thousandths.
     loss: AtomicU32,
     evidence: AtomicU8,
@@ -55,8 +58,8 @@ pub struct Estimate {
     pub id: u64,
     /// The login that it belongs to.
     pub login: u64,
-    /// The bandwidth estimate in bits per second, all headers included.
-    pub bits: u32,
+    /// The bandwidth estimate, with all headers.
+    pub bitrate: Bitrate,
     /// The loss fraction, 0 to 1.
     pub loss: f64,
     /// How far to trust this.
@@ -71,7 +74,7 @@ impl Network {
 
     /// Stores a report.
     pub fn update(&self, report: NetworkReport) {
-        self.bits.store(report.bits, Ordering::Relaxed);
+        self.bitrate.store(report.bitrate);
         self.loss.store((report.loss * 1_000.0) as u32, Ordering::Relaxed);
         self.until.store(report.until.0, Ordering::Relaxed);
         self.evidence.store(report.evidence as u8, Ordering::Release);
@@ -87,9 +90,9 @@ impl Network {
             _ => Evidence::Silent,
         };
         let evidence = if self.lost.load(Ordering::Relaxed) { Evidence::Silent } else { evidence };
-        let (bits, loss) = (self.bits.load(Ordering::Relaxed), self.loss.load(Ordering::Relaxed));
+        let (bitrate, loss) = (self.bitrate.load()?, self.loss.load(Ordering::Relaxed));
         let login = self.login.load(Ordering::Relaxed);
-        (bits > 0).then(|| Estimate { id: self.id, login, bits, loss: f64::from(loss) / 1_000.0, evidence })
+        Some(Estimate { id: self.id, login, bitrate, loss: f64::from(loss) / 1_000.0, evidence })
     }
 
     /// Sets the login, as a number that stands for it.
@@ -132,7 +135,12 @@ mod tests {
         let network = Network::default();
         assert_eq!(network.estimate(Mono(0)), None, "nothing was said yet");
         let evidence = |at: u64| network.estimate(Mono(at)).map(|estimate| estimate.evidence);
-        let report = NetworkReport { bits: 1_000_000, loss: 0.01, evidence: Evidence::Guessed, until: Mono(0) };
+        let report = NetworkReport {
+            bitrate: Bitrate::from_kbps(1_000),
+            loss: 0.01,
+            evidence: Evidence::Guessed,
+            until: Mono(0),
+        };
         network.update(report);
         assert_eq!(evidence(5), Some(Evidence::Guessed), "a guess does not grow old");
         network.update(NetworkReport { evidence: Evidence::Measured, until: Mono(10), ..report });

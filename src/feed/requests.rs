@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use super::network::Network;
+use crate::units::{AtomicBitrate, Bitrate};
 
 /// The default floor: the share of the configured bitrate, in per cent, that one slow viewer cannot take from the
 /// others.
@@ -16,7 +17,7 @@ const FLOOR_PERCENT: u32 = 33;
 pub struct EncoderRequests {
     key: AtomicBool,
     repair: AtomicBool,
-    bitrate: AtomicU32,
+    bitrate: AtomicBitrate,
     /// In per cent plus one; 0: not set.
     floor: AtomicU32,
     /// The networks of all readers. Those that are gone are removed when the list is read.
@@ -60,14 +61,14 @@ impl EncoderRequests {
         network
     }
 
-    /// Requests a bitrate in bits per second; 0 is the configured one.
-    pub fn request_bitrate(&self, bits: u32) {
-        self.bitrate.store(bits, Ordering::Release);
+    /// Requests another bitrate than the one that the device started with.
+    pub fn request_bitrate(&self, bitrate: Bitrate) {
+        self.bitrate.store(bitrate);
     }
 
-    /// The requested bitrate in bits per second; 0 is the configured one.
-    pub fn bitrate(&self) -> u32 {
-        self.bitrate.load(Ordering::Acquire)
+    /// The requested bitrate; `None`: the one that the device started with.
+    pub fn bitrate(&self) -> Option<Bitrate> {
+        self.bitrate.load()
     }
 
     /// Sets the floor: the share of the configured bitrate, in per cent, that one slow viewer cannot take from the

@@ -1,13 +1,17 @@
 use super::*;
 
 const FULL: Full = Full { size: (1280, 720), fps: 30.0 };
-const CEILING: u32 = 2_000_000;
+const CEILING: Bitrate = Bitrate::from_kbps(2_000);
 const WANTED: Wanted = Wanted { ceiling: CEILING, floor: 0.33 };
 /// As it is without a floor.
 const NO_FLOOR: Wanted = Wanted { floor: 0.0, ..WANTED };
 
+const fn bps(bits: u32) -> Bitrate {
+    Bitrate::from_bps(bits as u64)
+}
+
 fn network(id: u64, bits: u32) -> Estimate {
-    Estimate { id, login: id, bits, loss: 0.0, evidence: Evidence::Measured }
+    Estimate { id, login: id, bitrate: bps(bits), loss: 0.0, evidence: Evidence::Measured }
 }
 
 fn silent(id: u64, bits: u32) -> Estimate {
@@ -47,7 +51,7 @@ fn the_picture_is_made_for_the_weakest_network() {
         (&[], 2_000_000, 1, 1),
     ] {
         let (plan, thin) = play(&mut Rate::default(), bits, 0.0, 10.0);
-        assert_eq!(plan, Plan { bitrate, every, shrink }, "{bits:?}");
+        assert_eq!(plan, Plan { bitrate: bps(bitrate), every, shrink }, "{bits:?}");
         assert!(thin.iter().all(|thin| !thin), "{bits:?}");
     }
 }
@@ -66,9 +70,9 @@ fn a_minority_that_would_take_more_than_half_is_thin() {
     let mut rate = Rate::default();
     play(&mut rate, &[3_000_000, 300_000, 3_000_000], 0.0, 1.0);
     let (plan, thin) = play(&mut rate, &[3_000_000, 1_500_000, 3_000_000], 1.1, 9.0);
-    assert_eq!((plan.bitrate, thin), (1_325_250, vec![false; 3]), "a moment's weakness");
+    assert_eq!((plan.bitrate, thin), (bps(1_325_250), vec![false; 3]), "a moment's weakness");
     let (plan, thin) = play(&mut Rate::default(), &[3_000_000, 300_000], 0.0, 9.0);
-    assert_eq!((plan.bitrate, thin), (209_250, vec![false; 2]), "one of two is no minority");
+    assert_eq!((plan.bitrate, thin), (bps(209_250), vec![false; 2]), "one of two is no minority");
     let (_, thin) = play(&mut Rate::default(), &[3_000_000, 300_000, 300_000], 0.0, 9.0);
     assert_eq!(thin, [false; 3], "nor are two of three");
 }
@@ -94,22 +98,22 @@ fn steps_are_climbed_one_by_one_and_fallen_at_once() {
 #[test]
 fn a_large_picture_of_few_bits_is_somebodys_wish() {
     let mut rate = Rate::default();
-    let wanted = Wanted { ceiling: 100_000, floor: 0.33 };
+    let wanted = Wanted { ceiling: bps(100_000), floor: 0.33 };
     let plan = |rate: &mut Rate, bits, at| rate.plan(&[network(1, bits)], FULL, wanted, seconds(at)).0;
-    assert_eq!(plan(&mut rate, 500_000, 0.0), Plan { bitrate: 100_000, every: 1, shrink: 1 });
-    assert_eq!(plan(&mut rate, 90_000, 1.0), Plan { bitrate: 40_000, every: 1, shrink: 2 });
+    assert_eq!(plan(&mut rate, 500_000, 0.0), Plan { bitrate: bps(100_000), every: 1, shrink: 1 });
+    assert_eq!(plan(&mut rate, 90_000, 1.0), Plan { bitrate: bps(40_000), every: 1, shrink: 2 });
     plan(&mut rate, 500_000, 2.0);
     plan(&mut rate, 500_000, 6.1);
-    assert_eq!(plan(&mut rate, 500_000, 10.2), Plan { bitrate: 100_000, every: 1, shrink: 1 });
+    assert_eq!(plan(&mut rate, 500_000, 10.2), Plan { bitrate: bps(100_000), every: 1, shrink: 1 });
 }
 
 #[test]
 fn only_who_is_measured_counts_beside_others() {
     let plan = |networks: &[Estimate]| Rate::default().plan(networks, FULL, WANTED, seconds(0.0)).0.bitrate;
-    assert_eq!(plan(&[guess(9, 1_000_000)]), 860_250);
+    assert_eq!(plan(&[guess(9, 1_000_000)]), bps(860_250));
     assert_eq!(plan(&[guess(9, 1_000_000), network(1, 3_000_000)]), CEILING);
     assert_eq!(plan(&[silent(9, 60_000), network(1, 3_000_000)]), CEILING);
-    assert_eq!(plan(&[silent(9, 60_000), guess(1, 1_000_000)]), 860_250, "not beside a guess either");
+    assert_eq!(plan(&[silent(9, 60_000), guess(1, 1_000_000)]), bps(860_250), "not beside a guess either");
 }
 
 #[test]
@@ -132,17 +136,21 @@ fn a_dead_viewer_lowers_nothing_however_few_the_others_are() {
 fn where_all_are_silent_the_plan_stays() {
     let mut rate = Rate::default();
     let before = run(&mut rate, &[network(1, 1_000_000)], WANTED, 0.0, 1.0).0;
-    assert_eq!(before.bitrate, 860_250);
+    assert_eq!(before.bitrate, bps(860_250));
     assert_eq!(run(&mut rate, &[silent(1, 60_000)], WANTED, 1.1, 9.0).0, before);
     assert_eq!(run(&mut rate, &[network(1, 1_000_000)], WANTED, 9.1, 9.1).0, before, "at once as it was");
-    let lower = Wanted { ceiling: 500_000, ..WANTED };
-    assert_eq!(run(&mut rate, &[silent(1, 60_000)], lower, 9.2, 9.3).0.bitrate, 500_000, "never above the ceiling");
+    let lower = Wanted { ceiling: bps(500_000), ..WANTED };
+    assert_eq!(
+        run(&mut rate, &[silent(1, 60_000)], lower, 9.2, 9.3).0.bitrate,
+        bps(500_000),
+        "never above the ceiling"
+    );
     assert_eq!(rate.plan(&[], FULL, WANTED, seconds(9.4)).0.bitrate, CEILING, "nobody watches");
 }
 
 #[test]
 fn nobody_is_pulled_below_the_floor_by_one_other_login() {
-    let floor = (0.33 * f64::from(CEILING)) as u32;
+    let floor = CEILING * 0.33;
     let liar = |id, login| Estimate { login, loss: 0.5, ..network(id, 60_000) };
     for (name, networks, protected) in [
         ("one of two", vec![network(1, 3_000_000), liar(2, 2)], true),
@@ -169,7 +177,7 @@ fn a_network_above_the_floor_is_served_and_one_below_it_has_key_frames() {
     let pair = |bits| [network(1, 3_000_000), network(2, bits)];
     let mut rate = Rate::default();
     let (plan, thin) = run(&mut rate, &pair(800_000), WANTED, 0.0, 9.0);
-    assert_eq!((plan.bitrate, thin), (674_250, vec![false; 2]), "just above");
+    assert_eq!((plan.bitrate, thin), (bps(674_250), vec![false; 2]), "just above");
     let (plan, thin) = run(&mut rate, &pair(700_000), WANTED, 9.1, 10.0);
     assert_eq!((plan.bitrate, thin), (CEILING, vec![false; 2]), "below it, and not thin yet");
     let (plan, thin) = run(&mut rate, &pair(700_000), WANTED, 10.1, 13.0);
@@ -177,11 +185,11 @@ fn a_network_above_the_floor_is_served_and_one_below_it_has_key_frames() {
     let (_, thin) = run(&mut rate, &pair(830_000), WANTED, 13.1, 18.0);
     assert!(thin[1], "a tenth above the floor is asked of who comes back");
     let (plan, thin) = run(&mut rate, &pair(900_000), WANTED, 18.1, 21.0);
-    assert_eq!((plan.bitrate, thin), (767_250, vec![false; 2]));
+    assert_eq!((plan.bitrate, thin), (bps(767_250), vec![false; 2]));
     let (plan, thin) = run(&mut Rate::default(), &[network(1, 600_000), network(2, 500_000)], WANTED, 0.0, 9.0);
-    assert_eq!((plan.bitrate, thin), (395_250, vec![false; 2]), "two that are nearly alike share");
+    assert_eq!((plan.bitrate, thin), (bps(395_250), vec![false; 2]), "two that are nearly alike share");
     let (plan, _) = run(&mut Rate::default(), &[network(1, 300_000)], WANTED, 0.0, 9.0);
-    assert_eq!(plan.bitrate, 209_250, "a viewer that is alone has what it can carry");
+    assert_eq!(plan.bitrate, bps(209_250), "a viewer that is alone has what it can carry");
     let all = Wanted { floor: 1.0, ..WANTED };
     let (plan, thin) = run(&mut Rate::default(), &pair(900_000), all, 0.0, 9.0);
     assert_eq!((plan.bitrate, thin), (CEILING, vec![false, true]), "a floor of 100 %: nobody waits for anybody");
@@ -189,7 +197,7 @@ fn a_network_above_the_floor_is_served_and_one_below_it_has_key_frames() {
 
 #[test]
 fn what_one_network_held_down_is_up_at_once_when_it_is_gone() {
-    let down = Plan { bitrate: 138_570, every: 2, shrink: 2 };
+    let down = Plan { bitrate: bps(138_570), every: 2, shrink: 2 };
     let up = Plan { bitrate: CEILING, every: 1, shrink: 1 };
     let weak = [network(1, 3_000_000), network(2, 200_000)];
     for (name, then, expected) in [
@@ -208,10 +216,10 @@ fn what_one_network_held_down_is_up_at_once_when_it_is_gone() {
 #[test]
 fn a_bitrate_that_is_raised_is_there_at_once() {
     let mut rate = Rate::default();
-    let wanted = |ceiling| Wanted { ceiling, floor: 0.33 };
-    assert_eq!(run(&mut rate, &[network(1, 9_000_000)], wanted(1_000_000), 0.0, 1.0).0.bitrate, 1_000_000);
-    assert_eq!(run(&mut rate, &[network(1, 9_000_000)], wanted(6_000_000), 1.1, 1.1).0.bitrate, 6_000_000);
-    assert_eq!(run(&mut rate, &[network(1, 9_000_000)], wanted(300_000), 1.2, 1.2).0.bitrate, 300_000);
+    let wanted = |ceiling| Wanted { ceiling: bps(ceiling), floor: 0.33 };
+    assert_eq!(run(&mut rate, &[network(1, 9_000_000)], wanted(1_000_000), 0.0, 1.0).0.bitrate, bps(1_000_000));
+    assert_eq!(run(&mut rate, &[network(1, 9_000_000)], wanted(6_000_000), 1.1, 1.1).0.bitrate, bps(6_000_000));
+    assert_eq!(run(&mut rate, &[network(1, 9_000_000)], wanted(300_000), 1.2, 1.2).0.bitrate, bps(300_000));
 }
 
 #[test]
@@ -228,9 +236,10 @@ fn sound_is_made_for_the_weakest_and_prepared_for_what_gets_lost() {
         (&[network(1, 3_000_000), Estimate { loss: 0.9, ..silent(3, 60_000) }], (48_000, 5)),
         (&[Estimate { loss: 0.9, ..network(1, 3_000_000) }], (48_000, 30)),
     ] {
-        assert_eq!(sound(networks, 48_000), expected, "{networks:?}");
+        let (bitrate, loss) = sound(networks, bps(48_000));
+        assert_eq!((bitrate.as_bps(), loss), expected, "{networks:?}");
     }
-    assert_eq!(sound(&[network(1, 200_000)], 12_000).0, 12_000, "never more than is wished");
+    assert_eq!(sound(&[network(1, 200_000)], bps(12_000)).0, bps(12_000), "never more than is wished");
 }
 
 #[test]

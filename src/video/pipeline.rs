@@ -10,6 +10,7 @@ use crate::{
     feed::{EncoderRequests, Fault, FeedWriter, Frame, Health},
     meter::{self, Counts, Meter},
     rate::{Full, Plan, Rate as Rates, Wanted},
+    units::{Bitrate, DataSize},
     video::{
         capture::dmabuf::BorrowedFrame,
         decode::planes::Planes,
@@ -190,7 +191,7 @@ impl<'a> VideoPipeline<'a> {
     fn planned_text(&self) -> String {
         let Plan { bitrate, every, shrink } = self.plan;
         let (width, height) = (self.size.0 / shrink, self.size.1 / shrink);
-        format!("{} kbit/s: {width}x{height}, {:.0}/s", bitrate / 1000, self.rate.fps() / f64::from(every))
+        format!("{bitrate}: {width}x{height}, {:.0}/s", self.rate.fps() / f64::from(every))
     }
 
     /// Codes a picture and sends it.
@@ -318,19 +319,15 @@ impl<'a> VideoPipeline<'a> {
         counts.sent += 1;
         counts.keys += u64::from(key);
         counts.bytes += frame.len() as u64;
-        self.budget.sent(frame.len(), Mono::now());
+        self.budget.sent(DataSize::from_bytes(frame.len()), Mono::now());
         self.out.send(frame);
         self.condition.sent(self.out, self.seen);
     }
 }
 
 /// What the configuration asks for now: `bitrate` is what it was at the start, a reload may have raised or lowered it since.
-fn wanted(bitrate: u32, requests: &EncoderRequests) -> Wanted {
-    let ceiling = match requests.bitrate() {
-        0 => bitrate,
-        bits => bits,
-    };
-    Wanted { ceiling, floor: requests.floor() }
+fn wanted(bitrate: Bitrate, requests: &EncoderRequests) -> Wanted {
+    Wanted { ceiling: requests.bitrate().unwrap_or(bitrate), floor: requests.floor() }
 }
 
 /// Pictures that a stream of coded ones lacks: those the driver lost, and those that were refused.
@@ -354,17 +351,19 @@ mod tests {
     use super::*;
     use crate::feed::{Evidence, NetworkReport, feed};
 
+    const RATE: Bitrate = Bitrate::from_kbps(2_000);
     const FULL: Full = Full { size: (1280, 720), fps: 30.0 };
 
     #[test]
     fn a_reload_raises_and_lowers_what_the_start_asked_for() {
         let writer = feed(4);
         let requests = writer.requests();
-        assert_eq!(wanted(2_000_000, requests), Wanted { ceiling: 2_000_000, floor: 0.33 });
-        for (bits, percent) in [(6_000_000, 50), (300_000, 0), (2_000_000, 100)] {
-            requests.request_bitrate(bits);
+        assert_eq!(wanted(RATE, requests), Wanted { ceiling: RATE, floor: 0.33 });
+        for (kilobits, percent) in [(6_000, 50), (300, 0), (2_000, 100)] {
+            let ceiling = Bitrate::from_kbps(kilobits);
+            requests.request_bitrate(ceiling);
             requests.set_floor(percent);
-            assert_eq!(wanted(2_000_000, requests), Wanted { ceiling: bits, floor: f64::from(percent) / 100.0 });
+            assert_eq!(wanted(RATE, requests), Wanted { ceiling, floor: f64::from(percent) / 100.0 });
         }
     }
 
@@ -372,27 +371,24 @@ mod tests {
     fn the_plan_is_made_of_what_viewers_say_and_tells_them_who_is_thin() {
         let writer = feed(4);
         let (good, weak, new) = (writer.subscribe(), writer.subscribe(), writer.subscribe());
-        let wanted = Wanted { ceiling: 2_000_000, floor: 0.33 };
+        let wanted = Wanted { ceiling: RATE, floor: 0.33 };
         let at = |ms: u64| Mono(ms * 1_000_000);
-        let say = |reader: &crate::feed::FeedReader, bits| {
-            reader.network().update(NetworkReport { bits, loss: 0.0, evidence: Evidence::Measured, until: at(60_000) });
+        let say = |reader: &crate::feed::FeedReader, kilobits| {
+            let (bitrate, evidence) = (Bitrate::from_kbps(kilobits), Evidence::Measured);
+            reader.network().update(NetworkReport { bitrate, loss: 0.0, evidence, until: at(60_000) });
         };
         let mut rates = Rates::default();
         let mut play = |from: u64, to: u64| {
             let times = (from..=to).step_by(50);
             times.map(|ms| plan(&mut rates, writer.requests(), FULL, wanted, at(ms))).last().unwrap()
         };
-        say(&good, 3_000_000);
-        say(&weak, 300_000);
+        say(&good, 3_000);
+        say(&weak, 300);
         let thin = || [&good, &weak, &new].map(|reader| reader.network().is_keyframe_only());
-        assert_eq!(
-            (play(0, 3_000).bitrate, thin()),
-            (2_000_000, [false, true, false]),
-            "who said nothing is not asked"
-        );
-        say(&weak, 1_500_000);
-        assert_eq!((play(3_050, 6_000).bitrate, thin()), (1_325_250, [false; 3]));
+        assert_eq!((play(0, 3_000).bitrate, thin()), (RATE, [false, true, false]), "who said nothing is not asked");
+        say(&weak, 1_500);
+        assert_eq!((play(3_050, 6_000).bitrate, thin()), (Bitrate::from_bps(1_325_250), [false; 3]));
         weak.network().set_lost(true);
-        assert_eq!(play(6_050, 6_100).bitrate, 2_000_000);
+        assert_eq!(play(6_050, 6_100).bitrate, RATE);
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     config::{EncoderChoice, VideoSource},
     feed::{self, FeedItem, FeedReader, Frame},
     meter::Counts,
+    units::Bitrate,
 };
 
 /// A running thread; ended by [`Running::stop`].
@@ -44,7 +45,7 @@ impl Running {
 }
 
 fn test_picture() -> Video {
-    Video { source: VideoSource::Test, size: (320, 180), fps: 60, bitrate: 400_000, ..Video::default() }
+    Video { source: VideoSource::Test, size: (320, 180), fps: 60, bitrate: Bitrate::from_kbps(400), ..Video::default() }
 }
 
 async fn frame(reader: &mut FeedReader) -> Arc<Frame> {
@@ -178,8 +179,8 @@ async fn a_missing_camera_is_absent_and_a_broken_clip_failed() {
 async fn a_coded_clip_is_passed_through() {
     let mut pattern = sources::pattern::Pattern::new((320, 180), 60).unwrap();
     let (rate, mut stream) = (frame_pace::Rate::whole(60), Vec::new());
-    let config = Video { encoder: EncoderChoice::Software, bitrate: 300_000, ..Video::default() };
-    let mut coder = encode::VideoEncoder::new(&config, rate, 300_000);
+    let config = Video { encoder: EncoderChoice::Software, bitrate: Bitrate::from_kbps(300), ..Video::default() };
+    let mut coder = encode::VideoEncoder::new(&config, rate, config.bitrate);
     for n in 0..12_u32 {
         let planes = pattern.draw(rate.time_of(n.into()), 1000 + n);
         coder.put(planes, n == 6, Mono(1) + rate.time_of(n.into()), &mut Counts::default()).unwrap();

@@ -14,6 +14,7 @@ use rtc::{
 
 use crate::{
     protocol::{Wanted, candidate::CandidateBudget, sdp::Description},
+    units::Bitrate,
     viewer::{
         peer::media_engine,
         send::{
@@ -25,6 +26,8 @@ use crate::{
 };
 
 const VIDEO: u32 = 7;
+const BOUNDS: RateBounds =
+    RateBounds { start: Bitrate::from_kbps(1_000), ceiling: Bitrate::from_kbps(3_000), known: false };
 
 /// A viewer's offer: read, decided, answered by the stack that answers in a session, without sockets; and the same offer again,
 /// as a restart of ICE. The own answer is checked before it is given out, so an answer that comes is one that fits.
@@ -49,8 +52,7 @@ pub(crate) fn sdp(text: &str) {
 /// What the stack answers.
 fn answer(sdp: String) -> Result<String, Error> {
     let now = Instant::now();
-    let feedback =
-        SendInterceptor::new(Arc::default(), RateBounds { start: 1_000_000, ceiling: 3_000_000, known: false }, now);
+    let feedback = SendInterceptor::new(Arc::default(), BOUNDS, now);
     let mut connection = RTCPeerConnectionBuilder::new()
         .with_media_engine(media_engine::media_engine(false)?)
         .with_setting_engine(media_engine::settings(false, MulticastDnsMode::Disabled))
@@ -67,9 +69,8 @@ fn answer(sdp: String) -> Result<String, Error> {
 
 /// RTCP of a viewer, into a send path that has some packets on their way.
 pub(crate) fn rtcp(data: &[u8]) {
-    let bounds = RateBounds { start: 1_000_000, ceiling: 3_000_000, known: false };
     let (mut now, shared) = (Instant::now(), Arc::new(SendShared::default()));
-    let mut feedback = SendInterceptor::new(Arc::clone(&shared), bounds, now);
+    let mut feedback = SendInterceptor::new(Arc::clone(&shared), BOUNDS, now);
     let stream = StreamInfo {
         ssrc: VIDEO,
         ssrc_rtx: Some(8),

@@ -7,7 +7,10 @@ pub mod viewer;
 
 use std::time::{Duration, Instant};
 
-use fanlight::viewer::send::send_path::{NegotiatedIds, OutgoingPacket, RateBounds, SendPath};
+use fanlight::{
+    units::Bitrate,
+    viewer::send::send_path::{NegotiatedIds, OutgoingPacket, RateBounds, SendPath},
+};
 use rtc::rtp;
 
 use self::{
@@ -81,7 +84,7 @@ impl Camera {
         if (ms as f64) < self.next_picture {
             return None;
         }
-        let share = (f64::from(path.estimate()) - SOUND) * (0.93 - path.loss().min(0.1));
+        let share = (path.estimate().as_bps_f64() - SOUND) * (0.93 - path.loss().min(0.1));
         let video = share.clamp(30_000.0, most);
         let fps = if video < 150_000.0 {
             8.0
@@ -118,7 +121,9 @@ pub fn play(scenario: &Scenario) -> Run {
     let mut chance = Chance::new(scenario.seed);
     let mut link = Link::new(scenario);
     let mut viewer = Viewer::new(scenario);
-    let mut path = SendPath::new(RateBounds { start: scenario.start, ceiling: scenario.ceiling, known: false }, epoch);
+    let rate = |bits: u32| Bitrate::from_bps(bits.into());
+    let bounds = RateBounds { start: rate(scenario.start), ceiling: rate(scenario.ceiling), known: false };
+    let mut path = SendPath::new(bounds, epoch);
     path.set_rtx_ssrc(Some(AGAIN));
     path.set_negotiated(NegotiatedIds { picture: NUMBER, sound: NUMBER, retransmission: AGAIN_TYPE });
     let mut camera = Camera { next_picture: 0.0, wanted_key: true, last_key: -10_000.0, sequence: 0 };
@@ -165,7 +170,7 @@ pub fn play(scenario: &Scenario) -> Run {
             run.moments.push(Moment {
                 at: seconds,
                 capacity: (scenario.capacity)(seconds),
-                estimate: f64::from(path.estimate()),
+                estimate: path.estimate().as_bps_f64(),
                 arrived: arrived_bytes as f64 * 80.0,
                 queue: link.queue(ms),
                 lost: f64::from(lost) / f64::from(count.max(1)),

@@ -9,6 +9,7 @@ use crate::{
     config::{FormatChoice, PixelFormat, Video},
     feed::Fault,
     meter::Counts,
+    units::Bitrate,
     video::{
         SourceFrame,
         capture::{
@@ -40,7 +41,7 @@ pub(crate) struct Camera {
     shutter: PrivacySwitch,
     /// Whether it has formats other than H.264 that the configuration allows.
     has_raw: bool,
-    bitrate: u32,
+    bitrate: Bitrate,
     /// Whether raw pictures are lent instead of unpacked.
     lends: bool,
 }
@@ -130,7 +131,19 @@ impl Camera {
         if let Some(trouble) = node.trouble() {
             warn!("{name}: the input {trouble}");
         }
-        Ok(Self { name, node, stream, given, rate, unpacker, knobs, bitrate: 0, shutter, has_raw, lends: false })
+        Ok(Self {
+            name,
+            node,
+            stream,
+            given,
+            rate,
+            unpacker,
+            knobs,
+            bitrate: Bitrate::ZERO,
+            shutter,
+            has_raw,
+            lends: false,
+        })
     }
 
     /// What it is called in messages.
@@ -159,10 +172,10 @@ impl Camera {
     }
 
     /// Tells the encoder inside the camera its bitrate.
-    pub(crate) fn set_bitrate(&mut self, bits: u32) {
-        if self.bitrate != bits {
-            self.bitrate = bits;
-            self.turn(v4l2::VIDEO_BITRATE, bits.into());
+    pub(crate) fn set_bitrate(&mut self, bitrate: Bitrate) {
+        if self.bitrate != bitrate {
+            self.bitrate = bitrate;
+            self.turn(v4l2::VIDEO_BITRATE, bitrate.as_bps().into());
         }
     }
 

@@ -5,7 +5,10 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::clock::Mono;
+use crate::{
+    clock::Mono,
+    units::{Bitrate, DataSize},
+};
 
 /// What is measured: long enough to hold two of the key frames that repairs may ask for.
 const WINDOW: Duration = Duration::from_secs(2);
@@ -21,7 +24,7 @@ const PICTURES: usize = 256;
 /// What was sent of late, and how much lower the encoder is aimed for it.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    sent: VecDeque<(Mono, usize)>,
+    sent: VecDeque<(Mono, DataSize)>,
     since: Option<Mono>,
     corrected: Mono,
     factor: f64,
@@ -34,29 +37,29 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// A picture of so many bytes was sent.
-    pub(crate) fn sent(&mut self, bytes: usize, now: Mono) {
+    /// A picture of this size was sent.
+    pub(crate) fn sent(&mut self, size: DataSize, now: Mono) {
         self.since.get_or_insert(now);
         if self.sent.len() == PICTURES {
             self.sent.pop_front();
         }
-        self.sent.push_back((now, bytes));
+        self.sent.push_back((now, size));
     }
 
-    /// What to aim the encoder at, so that `wanted` bits per second are sent.
-    pub(crate) fn aim(&mut self, wanted: u32, now: Mono) -> u32 {
+    /// The bitrate to aim the encoder at, so that `wanted` is sent.
+    pub(crate) fn aim(&mut self, wanted: Bitrate, now: Mono) -> Bitrate {
         while self.sent.front().is_some_and(|(at, _)| now.since(*at) >= WINDOW) {
             self.sent.pop_front();
         }
         let full = self.since.is_some_and(|since| now.since(since) >= WINDOW);
         if full && now.since(self.corrected) >= STEP {
             self.corrected = now;
-            let bits = self.sent.iter().map(|(_, bytes)| *bytes as f64 * 8.0).sum::<f64>() / WINDOW.as_secs_f64();
+            let sent = self.sent.iter().map(|(_, size)| *size).sum::<DataSize>() / WINDOW;
             // A quarter of the way each time: what is measured lags behind by the window.
-            let correction = (f64::from(wanted) / bits.max(1.0)).clamp(0.5, 2.0).powf(0.25);
+            let correction = (wanted / sent.max(Bitrate::from_bps(1))).clamp(0.5, 2.0).powf(0.25);
             self.factor = (self.factor * correction).clamp(LEAST, 1.0);
         }
-        (f64::from(wanted) * (self.factor * GRAIN).round() / GRAIN) as u32
+        (wanted * (self.factor * GRAIN).round() / GRAIN).floor()
     }
 }
 
@@ -67,17 +70,17 @@ mod tests {
     /// Plays an encoder that makes `more` times what it is aimed at, and key frames of `key` bits each second; what it made in
     /// the last five seconds, and what it is aimed at then, both by what was wanted.
     fn play(more: f64, key: f64) -> (f64, f64) {
-        const WANTED: u32 = 1_000_000;
+        const WANTED: Bitrate = Bitrate::from_kbps(1_000);
         let mut budget = Budget::default();
-        let (mut made, mut aim) = (0.0, 0);
+        let (mut made, mut aim) = (0.0, Bitrate::ZERO);
         for n in 0..900_u64 {
             let now = Mono(1_000_000_000 + n * 33_333_333);
             aim = budget.aim(WANTED, now);
-            let picture = f64::from(aim) * more / 30.0 + if n % 30 == 0 { key } else { 0.0 };
-            budget.sent((picture / 8.0) as usize, now);
+            let picture = aim.as_bps_f64() * more / 30.0 + if n % 30 == 0 { key } else { 0.0 };
+            budget.sent(DataSize::from_bits(picture as u64), now);
             made += if n >= 750 { picture } else { 0.0 };
         }
-        (made / 5.0 / f64::from(WANTED), f64::from(aim) / f64::from(WANTED))
+        (made / 5.0 / WANTED.as_bps_f64(), aim / WANTED)
     }
 
     #[test]
@@ -97,10 +100,10 @@ mod tests {
 
     #[test]
     fn the_first_seconds_are_the_encoders_own_and_nothing_grows() {
-        let mut budget = Budget::default();
-        assert_eq!(budget.aim(1_000_000, Mono(0)), 1_000_000);
-        (0..1_000).for_each(|n| budget.sent(100_000, Mono(n)));
-        assert_eq!(budget.aim(1_000_000, Mono(1_000_000_000)), 1_000_000, "a first key frame is not held against it");
+        let (mut budget, rate) = (Budget::default(), Bitrate::from_kbps(1_000));
+        assert_eq!(budget.aim(rate, Mono(0)), rate);
+        (0..1_000).for_each(|n| budget.sent(DataSize::from_bytes(100_000), Mono(n)));
+        assert_eq!(budget.aim(rate, Mono(1_000_000_000)), rate, "a first key frame is not held against it");
         assert_eq!(budget.sent.len(), PICTURES);
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     config::{EncoderChoice, Video},
     liveness,
     meter::Counts,
+    units::Bitrate,
     video::{
         capture::dmabuf::{BorrowedFrame, DmabufExport},
         decode::planes::{Colour, Planes},
@@ -27,9 +28,9 @@ use crate::{
 pub(crate) struct VideoEncoder<'a> {
     config: &'a Video,
     rate: Rate,
-    bitrate: u32,
-    /// Bits a second at most, and the level that was promised with them.
-    ceiling: u32,
+    bitrate: Bitrate,
+    /// The highest bitrate, and with it the level that the stream promises.
+    ceiling: Bitrate,
     fps: f64,
     at_work: Option<Encoder>,
     trust: Trust,
@@ -46,8 +47,8 @@ pub(crate) struct VideoEncoder<'a> {
 }
 
 impl<'a> VideoEncoder<'a> {
-    /// For pictures that come `rate` a second, `bitrate` bits a second at first.
-    pub(crate) fn new(config: &'a Video, rate: Rate, bitrate: u32) -> Self {
+    /// For pictures that come `rate` a second, with `bitrate` at first.
+    pub(crate) fn new(config: &'a Video, rate: Rate, bitrate: Bitrate) -> Self {
         Self {
             config,
             rate,
@@ -111,13 +112,13 @@ impl<'a> VideoEncoder<'a> {
 
     /// Takes another bound of the bitrate. An encoder at work goes on with it where its stream may have that much; otherwise
     /// another one is opened for the next picture.
-    pub(crate) fn set_ceiling(&mut self, ceiling: u32) {
+    pub(crate) fn set_ceiling(&mut self, ceiling: Bitrate) {
         if ceiling == self.ceiling {
             return;
         }
         self.ceiling = ceiling;
         if self.at_work.as_mut().is_some_and(|encoder| !encoder.set_ceiling(ceiling)) {
-            info!("video: {}: opened anew for up to {} kbit/s", self.name, ceiling / 1000);
+            info!("video: {}: opened anew for up to {ceiling}", self.name);
             self.close();
             if let Some(camera) = self.camera.clone() {
                 // Where it fails, the next picture finds out.
@@ -127,7 +128,7 @@ impl<'a> VideoEncoder<'a> {
     }
 
     /// Aims at a bitrate, for so many pictures a second.
-    pub(crate) fn steer(&mut self, bitrate: u32, fps: f64) {
+    pub(crate) fn steer(&mut self, bitrate: Bitrate, fps: f64) {
         (self.bitrate, self.fps) = (bitrate, fps);
         if let Some(encoder) = &mut self.at_work {
             encoder.set_bitrate(bitrate);
@@ -311,7 +312,7 @@ mod tests {
     use super::*;
 
     fn config(encoder: EncoderChoice) -> Video {
-        Video { encoder, bitrate: 400_000, ..Video::default() }
+        Video { encoder, bitrate: Bitrate::from_kbps(400), ..Video::default() }
     }
 
     /// Puts a picture in, the n-th, and says whether a key frame came out.
@@ -326,21 +327,22 @@ mod tests {
     fn another_encoder_is_opened_only_where_the_stream_at_hand_does_not_allow_what_is_asked_for() {
         let config = config(EncoderChoice::Software);
         let mut coder = VideoEncoder::new(&config, Rate::whole(30), config.bitrate);
-        // What is asked for before each picture, its size, and whether it begins a stream.
+        // What is asked for before each picture in kbit/s, its size, and whether it begins a stream.
         let small = (320, 180);
         for (n, (ceiling, size, begins)) in [
-            (400_000, small, true),
-            (400_000, small, false),
-            (3_000_000, small, false),
-            (200_000, small, false),
-            (50_000_000, small, true),
-            (50_000_000, small, false),
-            (50_000_000, (640, 360), true),
-            (50_000_000, small, true),
+            (400, small, true),
+            (400, small, false),
+            (3_000, small, false),
+            (200, small, false),
+            (50_000, small, true),
+            (50_000, small, false),
+            (50_000, (640, 360), true),
+            (50_000, small, true),
         ]
         .into_iter()
         .enumerate()
         {
+            let ceiling = Bitrate::from_kbps(ceiling);
             coder.set_ceiling(ceiling);
             coder.steer(ceiling, 30.0);
             assert_eq!(is_key(&mut coder, n as u64, size), begins, "picture {n}");

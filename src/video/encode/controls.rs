@@ -2,6 +2,7 @@
 
 use crate::{
     config::Video,
+    units::Bitrate,
     video::v4l2::{Control, REPEAT_SEQ_HEADER, VIDEO_BITRATE, codec},
 };
 
@@ -16,7 +17,7 @@ pub(crate) struct Setting {
 
 /// All settings before the start, for the controls that an encoder has. An unknown driver's limits hold: values are moved
 /// into its ranges.
-pub(crate) fn plan(controls: &[Control], bitrate: u32, level: u8, config: &Video) -> Vec<Setting> {
+pub(crate) fn plan(controls: &[Control], bitrate: Bitrate, level: u8, config: &Video) -> Vec<Setting> {
     // Key frames come when they are asked for. Should that ever fail, one comes by itself after twice their interval.
     // Never each picture: bcm2835-codec hangs at a period of 1.
     let period = 2 * config.key_interval.as_secs() * u64::from(config.fps);
@@ -25,7 +26,7 @@ pub(crate) fn plan(controls: &[Control], bitrate: u32, level: u8, config: &Video
     let requests = [
         (codec::RATE_CONTROL, vec![1]),
         (codec::BITRATE_MODE, vec![codec::CONSTANT.into()]),
-        (VIDEO_BITRATE, vec![bitrate.into()]),
+        (VIDEO_BITRATE, vec![bitrate.as_bps().into()]),
         (codec::PROFILE, vec![constrained, baseline]),
         (codec::LEVEL, vec![menu_level(level)]),
         (codec::ENTROPY, vec![0]),
@@ -86,7 +87,7 @@ mod tests {
     #[test]
     fn a_raspberry_pis_encoder_is_set_up_for_browsers() {
         let config = Video { fps: 30, key_interval: Duration::from_secs(10), ..Video::default() };
-        let plan = plan(&raspberry_pi(), 1_990_000, 31, &config);
+        let plan = plan(&raspberry_pi(), Bitrate::from_kbps(1_990), 31, &config);
         let of = |id| plan.iter().find(|setting| setting.id == id).map(|setting| setting.values.clone());
         for (id, expected) in [
             (codec::BITRATE_MODE, Some(vec![1])),
@@ -109,7 +110,10 @@ mod tests {
         let config = Video { fps: 1, key_interval: Duration::from_secs(1), ..Video::default() };
         let controls = [control(codec::LEVEL, 0, 13, 1), control(codec::GROUP, 0, 120, 1)];
         let values = |level, config: &Video| {
-            plan(&controls, 1_000_000, level, config).into_iter().map(|setting| setting.values[0]).collect::<Vec<_>>()
+            plan(&controls, Bitrate::from_kbps(1_000), level, config)
+                .into_iter()
+                .map(|setting| setting.values[0])
+                .collect::<Vec<_>>()
         };
         assert_eq!(values(52, &config), [13, 2], "the highest level it has; never each picture a key frame");
         assert_eq!(values(10, &Video { key_interval: Duration::from_secs(600), ..config }), [0, 120]);

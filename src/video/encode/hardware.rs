@@ -8,6 +8,7 @@ use tracing::debug;
 use crate::{
     clock::Mono,
     config::Video,
+    units::Bitrate,
     video::{
         capture::{
             dmabuf::{BorrowedFrame, DmabufExport},
@@ -45,6 +46,7 @@ pub(crate) struct Hardware {
     way: Way,
     shape: Shape,
     knob: Control,
+    /// In bits per second, as the driver counts.
     bitrate: i64,
     fps: f64,
     packetizer: H264Packetizer,
@@ -163,7 +165,7 @@ impl Hardware {
             coded,
             way,
             shape,
-            bitrate: controls::within(&knob, shape.bitrate.into()),
+            bitrate: controls::within(&knob, shape.bitrate.as_bps().into()),
             knob,
             fps: shape.rate.fps(),
             packetizer: H264Packetizer::default(),
@@ -193,7 +195,7 @@ impl Hardware {
     }
 
     /// Takes another bound of the bitrate, as far as the level in its parameter sets allows it.
-    pub(crate) fn set_ceiling(&mut self, ceiling: u32) -> bool {
+    pub(crate) fn set_ceiling(&mut self, ceiling: Bitrate) -> bool {
         let level = |ceiling| level::lowest(self.shape.size, self.shape.rate, ceiling);
         let fits = level(ceiling) <= level(self.shape.ceiling);
         if fits {
@@ -202,8 +204,9 @@ impl Hardware {
         fits
     }
 
-    pub(crate) fn set_bitrate(&mut self, bits: u32) {
-        let bits = controls::within(&self.knob, bits.clamp(FLOOR, self.shape.ceiling.max(FLOOR)).into());
+    pub(crate) fn set_bitrate(&mut self, bitrate: Bitrate) {
+        let bitrate = bitrate.clamp(FLOOR, self.shape.ceiling.max(FLOOR));
+        let bits = controls::within(&self.knob, bitrate.as_bps().into());
         if bits == self.bitrate {
             return;
         }

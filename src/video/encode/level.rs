@@ -1,6 +1,6 @@
 //! The level of H.264 that a picture needs. Pure.
 
-use crate::video::frame_pace::Rate;
+use crate::{units::Bitrate, video::frame_pace::Rate};
 
 /// Level as `level_idc`, macroblocks a picture, macroblocks a second, kbit/s.
 const LEVELS: [(u8, f64, f64, f64); 7] = [
@@ -17,9 +17,9 @@ const HIGHEST: u8 = 52;
 
 /// The lowest level that allows size, rate and bitrate (ITU-T H.264, table A-1), at least 3.1, which every WebRTC
 /// peer decodes.
-pub(crate) fn lowest((width, height): (usize, usize), rate: Rate, bitrate: u32) -> u8 {
+pub(crate) fn lowest((width, height): (usize, usize), rate: Rate, bitrate: Bitrate) -> u8 {
     let blocks = (width.div_ceil(16) * height.div_ceil(16)) as f64;
-    let kilobits = f64::from(bitrate) / 1000.0;
+    let kilobits = bitrate / Bitrate::from_kbps(1);
     LEVELS
         .into_iter()
         .find(|&(_, size, speed, bits)| blocks <= size && blocks * rate.fps() <= speed && kilobits <= bits)
@@ -33,15 +33,16 @@ mod tests {
     #[test]
     fn the_level_is_the_lowest_that_suffices() {
         for (size, fps, bitrate, expected) in [
-            ((320, 240), 30, 300_000, 31),
-            ((1280, 720), 30, 2_000_000, 31),
-            ((1280, 720), 60, 2_000_000, 32),
-            ((1920, 1080), 30, 4_000_000, 40),
-            ((1920, 1080), 30, 30_000_000, 41),
-            ((1920, 1080), 60, 8_000_000, 42),
-            ((3840, 2160), 30, 8_000_000, 51),
-            ((3840, 2160), 60, 8_000_000, 52),
+            ((320, 240), 30, 300, 31),
+            ((1280, 720), 30, 2_000, 31),
+            ((1280, 720), 60, 2_000, 32),
+            ((1920, 1080), 30, 4_000, 40),
+            ((1920, 1080), 30, 30_000, 41),
+            ((1920, 1080), 60, 8_000, 42),
+            ((3840, 2160), 30, 8_000, 51),
+            ((3840, 2160), 60, 8_000, 52),
         ] {
+            let bitrate = Bitrate::from_kbps(bitrate);
             assert_eq!(lowest(size, Rate::whole(fps), bitrate), expected, "{size:?} {fps} {bitrate}");
         }
     }

@@ -24,11 +24,12 @@ use std::time::Duration;
 
 use crate::{
     clock::Mono,
+    units::Bitrate,
     video::{decode::planes::Colour, frame_pace::Rate, h264::AccessUnit},
 };
 
 /// The least bitrate asked for: below it a picture is no picture.
-const FLOOR: u32 = 50_000;
+const FLOOR: Bitrate = Bitrate::from_kbps(50);
 
 /// A coded picture.
 pub(crate) struct Coded {
@@ -48,10 +49,10 @@ struct Shape {
     colour: Colour,
     /// Pictures a second at most.
     rate: Rate,
-    /// Bits a second at first.
-    bitrate: u32,
-    /// Bits a second at most.
-    ceiling: u32,
+    /// The bitrate at first.
+    bitrate: Bitrate,
+    /// The highest bitrate.
+    ceiling: Bitrate,
 }
 
 impl Shape {
@@ -77,17 +78,17 @@ impl Encoder {
     }
 
     /// Takes another bound of the bitrate; `false` where what the stream promises does not allow it.
-    fn set_ceiling(&mut self, ceiling: u32) -> bool {
+    fn set_ceiling(&mut self, ceiling: Bitrate) -> bool {
         match self {
             Self::Software(software, _) => software.set_ceiling(ceiling),
             Self::Hardware(hardware) => hardware.set_ceiling(ceiling),
         }
     }
 
-    fn set_bitrate(&mut self, bits: u32) {
+    fn set_bitrate(&mut self, bitrate: Bitrate) {
         match self {
-            Self::Software(software, _) => software.set_bitrate(bits),
-            Self::Hardware(hardware) => hardware.set_bitrate(bits),
+            Self::Software(software, _) => software.set_bitrate(bitrate),
+            Self::Hardware(hardware) => hardware.set_bitrate(bitrate),
         }
     }
 

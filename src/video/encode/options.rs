@@ -9,6 +9,8 @@ use openh264_sys2::{
     ENCODER_OPTION_TRACE_LEVEL, LAYER_NUM, SBitrateInfo, SPATIAL_LAYER_0, SPATIAL_LAYER_ALL, WELS_LOG_QUIET,
 };
 
+use crate::units::Bitrate;
+
 /// Keeps the library from writing to standard error. Before the first picture: the crate itself asks for silence only
 /// after the encoder is set up, which says a line or two.
 pub(crate) fn hush(encoder: &mut Encoder) {
@@ -19,15 +21,15 @@ pub(crate) fn hush(encoder: &mut Encoder) {
     }
 }
 
-/// Changes the bitrate of a running encoder from `before` to `bits`; `false` where the library refuses.
+/// Changes the bitrate of a running encoder from `before` to `bitrate`; `false` where the library refuses.
 ///
 /// A target above the maximum is refused, so a rise begins with the maximum and a fall with the target. The maximum is
 /// set on the only layer: for all layers together the library stores it and never uses it.
-pub(crate) fn set_bitrate(encoder: &mut Encoder, before: u32, bits: u32) -> bool {
+pub(crate) fn set_bitrate(encoder: &mut Encoder, before: Bitrate, bitrate: Bitrate) -> bool {
     let target = (ENCODER_OPTION_BITRATE, SPATIAL_LAYER_ALL);
     let maximum = (ENCODER_OPTION_MAX_BITRATE, SPATIAL_LAYER_0);
-    let order = if bits > before { [maximum, target] } else { [target, maximum] };
-    order.into_iter().all(|(option, layer)| set(encoder, option, layer, bits))
+    let order = if bitrate > before { [maximum, target] } else { [target, maximum] };
+    order.into_iter().all(|(option, layer)| set(encoder, option, layer, bitrate))
 }
 
 /// Tells a running encoder how many pictures a second it is given; `false` where the library refuses.
@@ -36,8 +38,8 @@ pub(crate) fn set_rate(encoder: &mut Encoder, mut fps: f32) -> bool {
     unsafe { encoder.raw_api().set_option(ENCODER_OPTION_FRAME_RATE, (&raw mut fps).cast::<c_void>()) == 0 }
 }
 
-fn set(encoder: &mut Encoder, option: ENCODER_OPTION, layer: LAYER_NUM, bits: u32) -> bool {
-    let Ok(bits) = c_int::try_from(bits) else { return false };
+fn set(encoder: &mut Encoder, option: ENCODER_OPTION, layer: LAYER_NUM, bitrate: Bitrate) -> bool {
+    let Ok(bits) = c_int::try_from(bitrate.as_bps()) else { return false };
     let mut info = SBitrateInfo { iLayer: layer, iBitrate: bits };
     // SAFETY: both options take a pointer to one SBitrateInfo, read during the call; the encoder checks the values and
     // that it was initialised.

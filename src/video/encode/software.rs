@@ -13,6 +13,7 @@ use tracing::debug;
 
 use crate::{
     clock::Mono,
+    units::Bitrate,
     video::{
         decode::planes::{Colour, Planes},
         encode::{FLOOR, Shape, level, library, options},
@@ -27,8 +28,8 @@ pub(crate) struct Software {
     packetizer: H264Packetizer,
     size: (usize, usize),
     colour: Colour,
-    bitrate: u32,
-    ceiling: u32,
+    bitrate: Bitrate,
+    ceiling: Bitrate,
     rate: Rate,
     /// That of its parameter sets.
     level: u8,
@@ -49,7 +50,7 @@ impl Software {
             .profile(Profile::Baseline)
             .level(named(level))
             .rate_control_mode(RateControlMode::Bitrate)
-            .bitrate(BitRate::from_bps(bitrate))
+            .bitrate(BitRate::from_bps(bitrate.as_bps()))
             .max_frame_rate(FrameRate::from_hz(rate.fps() as f32))
             // A picture left out is worse than one of a few more bytes.
             .skip_frames(false)
@@ -78,7 +79,7 @@ impl Software {
     }
 
     /// Takes another bound of the bitrate, as far as the level in its parameter sets allows it.
-    pub(crate) fn set_ceiling(&mut self, ceiling: u32) -> bool {
+    pub(crate) fn set_ceiling(&mut self, ceiling: Bitrate) -> bool {
         let ceiling = ceiling.max(FLOOR);
         let fits = level::lowest(self.size, self.rate, ceiling) <= self.level;
         if fits {
@@ -87,16 +88,16 @@ impl Software {
         fits
     }
 
-    pub(crate) fn set_bitrate(&mut self, bits: u32) {
-        let bits = bits.clamp(FLOOR, self.ceiling);
+    pub(crate) fn set_bitrate(&mut self, bitrate: Bitrate) {
+        let bitrate = bitrate.clamp(FLOOR, self.ceiling);
         // The library takes options only after the first picture.
-        if bits == self.bitrate || self.start.is_none() {
+        if bitrate == self.bitrate || self.start.is_none() {
             return;
         }
-        if options::set_bitrate(&mut self.encoder, self.bitrate, bits) {
-            self.bitrate = bits;
+        if options::set_bitrate(&mut self.encoder, self.bitrate, bitrate) {
+            self.bitrate = bitrate;
         } else {
-            debug!("video: encoder refuses {bits} bit/s, stays at {}", self.bitrate);
+            debug!("video: encoder refuses {} bit/s, stays at {}", bitrate.as_bps(), self.bitrate.as_bps());
         }
     }
 
@@ -145,9 +146,12 @@ mod tests {
     use openh264::{decoder::Decoder, formats::YUVSource};
 
     use super::*;
-    use crate::video::{
-        decode::jpeg::Jpeg,
-        sources::{clockstrip, pattern::Pattern},
+    use crate::{
+        units::DataSize,
+        video::{
+            decode::jpeg::Jpeg,
+            sources::{clockstrip, pattern::Pattern},
+        },
     };
 
     const SIZE: (u32, u32) = (640, 360);
@@ -165,8 +169,8 @@ mod tests {
         planes
     }
 
-    fn software(planes: &Planes, bitrate: u32) -> Software {
-        let rate = Rate::whole(30);
+    fn software(planes: &Planes, kilobits: u32) -> Software {
+        let (rate, bitrate) = (Rate::whole(30), Bitrate::from_kbps(kilobits));
         let shape = Shape { size: planes.size(), colour: planes.colour, rate, bitrate, ceiling: bitrate };
         Software::new(shape, None).unwrap()
     }
@@ -185,7 +189,7 @@ mod tests {
     #[test]
     fn what_is_coded_is_decoded_with_its_picture_clock() {
         let mut pattern = Pattern::new(SIZE, 30).unwrap();
-        let mut software = software(pattern.planes(), 500_000);
+        let mut software = software(pattern.planes(), 500);
         let mut decoder = Decoder::new().unwrap();
         for n in 0..20_u32 {
             let value = 0x8765_4321_u32.wrapping_add(n * 33);
@@ -200,9 +204,9 @@ mod tests {
 
     #[test]
     fn the_test_picture_uses_the_bitrate_it_is_given() {
-        for (size, bitrate) in [((1280, 720), 2_000_000), ((640, 360), 1_000_000), ((640, 360), 300_000)] {
+        for (size, kilobits) in [((1280, 720), 2_000), ((640, 360), 1_000), ((640, 360), 300)] {
             let mut pattern = Pattern::new(size, 30).unwrap();
-            let mut software = software(pattern.planes(), bitrate);
+            let mut software = software(pattern.planes(), kilobits);
             let mut bytes = 0;
             for n in 0..90_u32 {
                 let planes = pattern.draw(Duration::from_millis(u64::from(n) * 33), n);
@@ -212,14 +216,14 @@ mod tests {
                     bytes += cut.payloads.iter().map(bytes::Bytes::len).sum::<usize>();
                 }
             }
-            let used = bytes as f64 * 8.0 / 2.0 / f64::from(bitrate);
-            assert!((0.8..1.15).contains(&used), "{size:?}: {used:.2} of {bitrate} bit/s");
+            let used = DataSize::from_bytes(bytes) / Duration::from_secs(2) / Bitrate::from_kbps(kilobits);
+            assert!((0.8..1.15).contains(&used), "{size:?}: {used:.2} of {kilobits} kbit/s");
         }
     }
 
     #[test]
     fn key_frames_come_on_demand_only_and_begin_with_their_parameter_sets() {
-        let mut software = software(&busy(0), 1_000_000);
+        let mut software = software(&busy(0), 1_000);
         for n in 0..90 {
             // A change of scene is no reason.
             let picture = busy(if n > 45 { n + 4000 } else { n });
@@ -239,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_bound_that_is_raised_is_used_as_far_as_the_level_allows() {
-        let mut software = software(&busy(0), 400_000);
+        let mut software = software(&busy(0), 400);
         let mut n = 0;
         let mut rate = |software: &mut Software| {
             let mut bytes = 0;
@@ -250,15 +254,16 @@ mod tests {
                     bytes += cut.payloads.iter().map(bytes::Bytes::len).sum::<usize>();
                 }
             }
-            bytes as f64 * 8.0 / 2.0
+            DataSize::from_bytes(bytes) / Duration::from_secs(2)
         };
-        software.set_bitrate(3_000_000);
-        assert!(rate(&mut software) < 600_000.0, "not above its bound");
-        assert!(software.set_ceiling(3_000_000));
-        software.set_bitrate(3_000_000);
+        let kbps = Bitrate::from_kbps;
+        software.set_bitrate(kbps(3_000));
+        assert!(rate(&mut software) < kbps(600), "not above its bound");
+        assert!(software.set_ceiling(kbps(3_000)));
+        software.set_bitrate(kbps(3_000));
         let raised = rate(&mut software);
-        assert!((1_200_000.0..3_500_000.0).contains(&raised), "{raised}");
-        assert!(!software.set_ceiling(50_000_000), "level 3.1 ends at 14 Mbit/s");
+        assert!((kbps(1_200)..kbps(3_500)).contains(&raised), "{raised}");
+        assert!(!software.set_ceiling(kbps(50_000)), "level 3.1 ends at 14 Mbit/s");
     }
 
     fn sps_size(sps: &[u8]) -> (u32, u32) {
@@ -267,10 +272,11 @@ mod tests {
 
     #[test]
     fn the_bitrate_follows_down_and_up_while_running() {
-        let mut software = software(&busy(0), 3_000_000);
+        let mut software = software(&busy(0), 3_000);
         let mut n = 0;
-        for (wish, expected) in [(3_000_000, 3_000_000), (1_000_000, 1_000_000), (2_000_000, 2_000_000), (0, FLOOR)] {
-            software.set_bitrate(wish);
+        let kbps = Bitrate::from_kbps;
+        for (wish, expected) in [(3_000, kbps(3_000)), (1_000, kbps(1_000)), (2_000, kbps(2_000)), (0, FLOOR)] {
+            software.set_bitrate(kbps(wish));
             let mut bytes = 0;
             for i in 0..75 {
                 let cut = software.encode(&busy(n), false, time(n)).unwrap().unwrap();
@@ -280,15 +286,14 @@ mod tests {
                     bytes += cut.payloads.iter().map(bytes::Bytes::len).sum::<usize>();
                 }
             }
-            let rate = bytes as f64 * 8.0 / 2.0;
+            let rate = DataSize::from_bytes(bytes) / Duration::from_secs(2);
             if expected > FLOOR {
-                let off = (rate / f64::from(expected) - 1.0).abs();
-                assert!(off < 0.15, "{rate} bit/s where {expected} were asked for");
+                assert!((rate / expected - 1.0).abs() < 0.15, "{rate} where {expected} were asked for");
             }
             assert_eq!(software.bitrate, expected);
         }
-        software.set_bitrate(u32::MAX);
-        assert_eq!(software.bitrate, 3_000_000, "never above the configured");
+        software.set_bitrate(Bitrate::MAX);
+        assert_eq!(software.bitrate, kbps(3_000), "never above the configured");
     }
 
     /// JPEG as cameras give it, moving and with noise.
@@ -334,7 +339,7 @@ mod tests {
         for n in 0..40 {
             counted_decode(&mut decoder, &scene[n as usize % 8], &mut planes);
             let planes = planes.as_ref().unwrap();
-            let coder = coder.get_or_insert_with(|| software(planes, 2_000_000));
+            let coder = coder.get_or_insert_with(|| software(planes, 2_000));
             let cut = counted_encode(coder, planes, n).expect("one picture in, one out");
             assert_eq!(cut.key, n == 0);
             bytes += cut.payloads.iter().map(|payload| payload.len()).sum::<usize>();

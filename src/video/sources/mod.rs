@@ -18,6 +18,7 @@ use crate::{
     config::{Video, VideoSource},
     feed::Fault,
     meter::Counts,
+    units::Bitrate,
     video::{
         SourceFrame,
         capture::{
@@ -176,9 +177,9 @@ impl Source {
     }
 
     /// Tells a source that codes itself its bitrate.
-    pub(crate) fn set_bitrate(&mut self, bits: u32) {
+    pub(crate) fn set_bitrate(&mut self, bitrate: Bitrate) {
         if let Self::Camera(camera) = self {
-            camera.set_bitrate(bits);
+            camera.set_bitrate(bitrate);
         }
     }
 

@@ -2,54 +2,56 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use crate::units::{Bitrate, DataSize};
+
 const WINDOW: Duration = Duration::from_millis(500);
-/// The window for "now".
-const MOMENT: Duration = Duration::from_millis(200);
-/// Less than this shows nothing.
-const LEAST: Duration = Duration::from_millis(150);
+/// The window of [`AckedBitrate::rate_now`].
+const SHORT_WINDOW: Duration = Duration::from_millis(200);
+/// A shorter span of arrivals is too uncertain for a rate.
+const MIN_SPAN: Duration = Duration::from_millis(150);
 /// The most packets in the window.
-const MOST: usize = 4096;
+const MAX_PACKETS: usize = 4096;
 
 /// Arrivals of the last half second, on the receiver's clock.
 #[derive(Debug, Default)]
 pub struct AckedBitrate {
-    arrivals: VecDeque<(Duration, usize)>,
+    arrivals: VecDeque<(Duration, DataSize)>,
 }
 
 impl AckedBitrate {
-    /// A packet of this many bytes arrived.
-    pub fn packet(&mut self, arrived: Duration, bytes: usize) {
+    /// A packet of this size arrived.
+    pub fn packet(&mut self, arrived: Duration, size: DataSize) {
         if self.arrivals.back().is_some_and(|(last, _)| arrived + WINDOW < *last) {
             // The receiver's clock went back: start again.
             *self = Self::default();
         }
-        self.arrivals.push_back((arrived, bytes));
+        self.arrivals.push_back((arrived, size));
         let old = arrived.saturating_sub(WINDOW);
-        while self.arrivals.len() > MOST || self.arrivals.front().is_some_and(|(at, _)| *at < old) {
+        while self.arrivals.len() > MAX_PACKETS || self.arrivals.front().is_some_and(|(at, _)| *at < old) {
             self.arrivals.pop_front();
         }
     }
 
-    /// Bits per second; `None` before there is enough data.
-    pub fn rate(&self) -> Option<f64> {
+    /// The rate in the window; `None` before there is enough data.
+    pub fn rate(&self) -> Option<Bitrate> {
         self.rate_over(WINDOW)
     }
 
     /// The lower of this rate and the rate of the last moments: the current rate, if it has just fallen.
-    pub fn rate_now(&self) -> Option<f64> {
+    pub fn rate_now(&self) -> Option<Bitrate> {
         let rate = self.rate()?;
-        Some(self.rate_over(MOMENT).map_or(rate, |now| now.min(rate)))
+        Some(self.rate_over(SHORT_WINDOW).map_or(rate, |now| now.min(rate)))
     }
 
-    fn rate_over(&self, window: Duration) -> Option<f64> {
+    fn rate_over(&self, window: Duration) -> Option<Bitrate> {
         let (last, _) = self.arrivals.back()?;
         let old = last.saturating_sub(window);
         let mut recent = self.arrivals.iter().skip_while(|(at, _)| *at < old);
-        // The bytes of the first packet arrived before the span began.
+        // The first packet only begins the span: its own data arrived before.
         let (first, _) = recent.next()?;
         let span = last.saturating_sub(*first);
-        let bits = recent.map(|(_, bytes)| *bytes as f64 * 8.0).sum::<f64>();
-        (span >= LEAST).then(|| bits / span.as_secs_f64())
+        let size = recent.map(|(_, size)| *size).sum::<DataSize>();
+        (span >= MIN_SPAN).then(|| size / span)
     }
 }
 
@@ -57,13 +59,13 @@ impl AckedBitrate {
 mod tests {
     use super::*;
 
-    const MBIT: usize = 1_250;
+    const PACKET: DataSize = DataSize::from_bits(10_000);
 
-    /// Packets of 10 000 bits that arrive at these times in ms; the rates then, in kbit/s.
+    /// The rates, in kbit/s, after packets of 10 000 bits have arrived at these times in ms.
     fn rates(arrivals: impl IntoIterator<Item = u64>) -> (Option<u32>, Option<u32>) {
         let mut acked = AckedBitrate::default();
-        arrivals.into_iter().for_each(|ms| acked.packet(Duration::from_millis(ms), MBIT));
-        let kbit = |rate: Option<f64>| rate.map(|rate| (rate / 1_000.0).round() as u32);
+        arrivals.into_iter().for_each(|ms| acked.packet(Duration::from_millis(ms), PACKET));
+        let kbit = |rate: Option<Bitrate>| rate.map(|rate| (rate / Bitrate::from_kbps(1)).round() as u32);
         (kbit(acked.rate()), kbit(acked.rate_now()))
     }
 
@@ -96,10 +98,10 @@ mod tests {
     #[test]
     fn no_more_than_so_many_packets_are_remembered() {
         let mut acked = AckedBitrate::default();
-        (0..10_000).for_each(|_| acked.packet(Duration::from_secs(1), 100));
-        assert_eq!(acked.arrivals.len(), MOST);
-        acked.packet(Duration::from_micros(u64::MAX / 2), 100);
-        acked.packet(Duration::ZERO, 100);
+        (0..10_000).for_each(|_| acked.packet(Duration::from_secs(1), PACKET));
+        assert_eq!(acked.arrivals.len(), MAX_PACKETS);
+        acked.packet(Duration::from_micros(u64::MAX / 2), PACKET);
+        acked.packet(Duration::ZERO, PACKET);
         assert!(acked.arrivals.len() <= 2);
     }
 }

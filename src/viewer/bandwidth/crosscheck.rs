@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn what_reports_speak_against_twice_is_not_believed() {
-        // Packets, lost and skipped ones by transport feedback, the fraction by the report after it, and the verdict.
+        // From TWCC: packets, lost packets, packets without a report. Then the loss fraction of the next receiver
+        // report, and the expected verdict.
         for (name, rows) in [
             ("agreed", &[(100, 50, 0, 0.5, Agrees), (100, 50, 0, 0.4, Agrees), (100, 60, 0, 0.2, Agrees)][..]),
             ("mended by what is sent again", &[(100, 25, 0, 0.0, Agrees), (100, 25, 0, 0.0, Agrees)]),

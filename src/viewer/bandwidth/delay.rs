@@ -3,6 +3,9 @@
 //! It follows draft-ietf-rmcat-gcc-02 sections 5.1 to 5.4, with the trend line of its successors instead of the
 //! Kalman filter, and with one change. A growing delay is believed only if a queue *stands*. A receiver that was not
 //! scheduled for a moment delays packets as a queue does, but not the least delayed ones of that moment.
+//!
+//! Inside, times are milliseconds with a fraction: the two clocks have different zeros, so a delay may be negative, and
+//! the trend line is a regression.
 
 use std::{
     collections::VecDeque,
@@ -13,9 +16,9 @@ use std::{
 /// queues.
 const GROUP: Duration = Duration::from_millis(5);
 /// Packets that arrive closer together than this, and closer together than they were sent, belong to one burst.
-const BURST: f64 = 5.0;
-/// The longest such burst, in ms.
-const BURST_MAX: f64 = 100.0;
+const BURST: Duration = Duration::from_millis(5);
+/// The longest such burst.
+const BURST_MAX: Duration = Duration::from_millis(100);
 /// Points of the trend line.
 const WINDOW: usize = 20;
 /// The smoothing factor of the delay.
@@ -27,14 +30,16 @@ const BELIEF: f64 = 60.0;
 /// How fast the threshold rises towards the slope, and falls (draft, section 5.4).
 const UP: f64 = 0.0087;
 const DOWN: f64 = 0.039;
-/// The slope has to exceed the threshold for this long, in ms.
-const OVERUSE_TIME: f64 = 10.0;
+/// The slope has to exceed the threshold for this long.
+const OVERUSE_TIME: Duration = Duration::from_millis(10);
 /// How long the least delay is remembered, because clocks drift and paths change.
-const BASE_MEMORY: f64 = 30_000.0;
-/// A queue stands if even the least delayed packet of this time, in ms, was delayed.
-const STANDING: f64 = 200.0;
-/// A queue shorter than this, in ms, is jitter of machines.
-const NO_QUEUE: f64 = 10.0;
+const BASE_MEMORY: Duration = Duration::from_secs(30);
+/// A queue stands if even the least delayed packet of this time was delayed.
+const STANDING: Duration = Duration::from_millis(200);
+/// A shorter queue than this is jitter of machines.
+const NO_QUEUE: Duration = Duration::from_millis(10);
+/// A larger difference between two groups is a jump of the receiver's clock, or a pause.
+const JUMP: Duration = Duration::from_secs(3);
 
 /// The state of the path (GCC: over-use detector).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -108,7 +113,8 @@ impl DelayEstimator {
         }
         let together = sent - group.first_sent <= millis(GROUP);
         let nearer = (arrived - group.arrived) - (sent - group.sent) < 0.0;
-        let burst = nearer && arrived - group.arrived <= BURST && arrived - group.first_arrived < BURST_MAX;
+        let burst =
+            nearer && arrived - group.arrived <= millis(BURST) && arrived - group.first_arrived < millis(BURST_MAX);
         if together || burst {
             group.sent = group.sent.max(sent);
             group.arrived = group.arrived.max(arrived);
@@ -125,8 +131,12 @@ impl DelayEstimator {
         self.usage
     }
 
-    /// The length of the queue that has not emptied recently, in ms.
-    pub fn standing(&self) -> f64 {
+    /// The length of the queue that has not emptied recently, as the time that a packet waits there.
+    pub fn standing(&self) -> Duration {
+        Duration::try_from_secs_f64(self.standing_ms() / 1_000.0).unwrap_or(Duration::MAX)
+    }
+
+    fn standing_ms(&self) -> f64 {
         match (self.recent.least(), self.base.least()) {
             (Some(recent), Some(base)) => (recent - base).max(0.0),
             _ => 0.0,
@@ -140,7 +150,7 @@ impl DelayEstimator {
 
     fn step(&mut self, sent: f64, arrived: f64, now: f64) {
         // A jump of the receiver's clock, or a pause, says nothing.
-        if !(-3_000.0..=3_000.0).contains(&(arrived - sent)) || arrived < 0.0 {
+        if (arrived - sent).abs() > millis(JUMP) || arrived < 0.0 {
             self.line = TrendLine::default();
             self.usage = Usage::Normal;
             return;
@@ -148,10 +158,10 @@ impl DelayEstimator {
         self.line.add(now, arrived - sent);
         let Some(slope) = self.line.slope() else { return };
         let trend = slope * GAIN * self.line.count.min(BELIEF);
-        if trend > self.threshold && self.standing() > NO_QUEUE {
+        if trend > self.threshold && self.standing_ms() > millis(NO_QUEUE) {
             self.over.0 += sent;
             self.over.1 += 1;
-            if self.over.0 > OVERUSE_TIME && self.over.1 > 1 && trend >= self.trend {
+            if self.over.0 > millis(OVERUSE_TIME) && self.over.1 > 1 && trend >= self.trend {
                 self.usage = Usage::Over;
             }
         } else {
@@ -207,16 +217,18 @@ impl TrendLine {
     }
 }
 
-/// The least value of a stretch of time, as a queue of rising values.
+/// The least delay in a window of time, as a queue of rising values.
 #[derive(Debug)]
 struct LowestDelays {
+    /// In ms.
     window: f64,
+    /// The time of arrival and the delay, both in ms.
     values: VecDeque<(f64, f64)>,
 }
 
 impl LowestDelays {
-    fn new(window: f64) -> Self {
-        Self { window, values: VecDeque::new() }
+    fn new(window: Duration) -> Self {
+        Self { window: millis(window), values: VecDeque::new() }
     }
 
     fn add(&mut self, at: f64, value: f64) {
@@ -238,6 +250,7 @@ impl LowestDelays {
     }
 }
 
+/// Milliseconds with their fraction.
 fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }
@@ -246,7 +259,8 @@ fn millis(duration: Duration) -> f64 {
 mod tests {
     use super::*;
 
-    /// Packets each 10 ms whose delay in ms is `of(n)`; the detector after the last one, and whether it ever saw a queue grow.
+    /// Packets each 10 ms whose delay in ms is `of(n)`. Returns the detector after the last one, and whether it ever
+    /// saw a queue grow.
     fn play(packets: u32, of: impl Fn(u32) -> f64) -> (DelayEstimator, bool) {
         let epoch = Instant::now();
         let (mut delay, mut over) = (DelayEstimator::new(epoch), false);
@@ -273,7 +287,8 @@ mod tests {
         ] {
             let (delay, over) = play(400, of);
             assert_eq!(over, grows, "{name}");
-            assert!((delay.standing() - standing).abs() < 3.0, "{name}: {} ms stand", delay.standing());
+            let found = delay.standing();
+            assert!((millis(found) - standing).abs() < 3.0, "{name}: a queue of {found:?} stands");
         }
     }
 
@@ -283,9 +298,9 @@ mod tests {
         assert_eq!(delay.usage(), Usage::Under);
         let (mut stands, _) = play(400, |n| if n < 200 { 20.0 } else { 90.0 });
         stands.forget_base();
-        assert!(stands.standing() < 1.0, "{}", stands.standing());
+        assert!(stands.standing_ms() < 1.0, "{}", stands.standing_ms());
         delay.forget_base();
-        assert!(delay.standing() < 1.0);
+        assert!(delay.standing_ms() < 1.0);
     }
 
     #[test]
@@ -302,12 +317,12 @@ mod tests {
         let epoch = delay.epoch;
         delay.packet(epoch, Duration::from_micros(u64::MAX / 2));
         delay.packet(epoch, Duration::ZERO);
-        assert!(delay.standing() >= 0.0);
+        assert!(delay.standing_ms() >= 0.0);
     }
 
     #[test]
     fn the_least_of_a_stretch_of_time() {
-        let mut lows = LowestDelays::new(100.0);
+        let mut lows = LowestDelays::new(Duration::from_millis(100));
         assert_eq!(lows.least(), None);
         for (at, value, least) in
             [(0.0, 5.0, 5.0), (50.0, 3.0, 3.0), (60.0, 9.0, 3.0), (140.0, 8.0, 3.0), (151.0, 9.0, 8.0)]

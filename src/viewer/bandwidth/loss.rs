@@ -1,4 +1,4 @@
-//! Loss-based estimation: how much of the loss a lower rate would cure.
+//! Loss-based estimation: how much of the loss a lower rate would avoid.
 //!
 //! Google congestion control (draft-ietf-rmcat-gcc-02 section 6) lowers the rate by half of the loss above a tenth. A
 //! radio link loses as much at any rate, and would be cut to nothing. So we lower the rate once. If the loss stays,
@@ -6,10 +6,12 @@
 
 use std::time::{Duration, Instant};
 
+use crate::units::Bitrate;
+
 /// How long packets are counted before a verdict, at least and at most.
 const WINDOW: Duration = Duration::from_millis(300);
 const WINDOW_MOST: Duration = Duration::from_secs(1);
-/// Fewer packets are a matter of chance; this few are no sample at all.
+/// A verdict needs this many packets. After `WINDOW_MOST` a few are enough.
 const SAMPLE: u32 = 80;
 const SAMPLE_LEAST: u32 = 12;
 /// Loss above this leads to a cut.
@@ -52,7 +54,7 @@ pub struct LossEstimator {
 struct Experiment {
     since: Instant,
     loss: f64,
-    sent: f64,
+    sent: Bitrate,
 }
 
 impl LossEstimator {
@@ -66,9 +68,9 @@ impl LossEstimator {
         self.fraction - self.own <= HOLD
     }
 
-    /// Feedback reported this many packets, and this many of them as lost; `arriving` is the acknowledged bitrate in
-    /// bits per second. Gives advice once per window.
-    pub fn count(&mut self, packets: u32, lost: u32, arriving: f64, now: Instant) -> Option<Advice> {
+    /// Feedback reported this many packets, and this many of them as lost; `arriving` is the acknowledged
+    /// bitrate. Gives advice once per window.
+    pub fn count(&mut self, packets: u32, lost: u32, arriving: Bitrate, now: Instant) -> Option<Advice> {
         self.sent += packets;
         self.lost += lost;
         let since = *self.since.get_or_insert(now);
@@ -82,13 +84,13 @@ impl LossEstimator {
         Some(self.advise(arriving / (1.0 - self.fraction).max(0.1), now))
     }
 
-    fn advise(&mut self, sent: f64, now: Instant) -> Advice {
+    fn advise(&mut self, sent: Bitrate, now: Instant) -> Advice {
         if self.fraction < self.own {
-            // It was less than believed. It is believed again only after another cut.
+            // The link itself loses less than assumed. Only another cut can raise this value again.
             self.own = 0.7 * self.own + 0.3 * self.fraction;
         }
         if let Some(experiment) = &self.experiment
-            && sent < DEEP * experiment.sent
+            && sent < experiment.sent * DEEP
             && now.saturating_duration_since(experiment.since) >= PATIENCE
         {
             if self.fraction > 0.7 * experiment.loss {
@@ -100,8 +102,8 @@ impl LossEstimator {
         if excess > CUT {
             let since = Experiment { since: now, loss: self.fraction, sent };
             let experiment = self.experiment.get_or_insert(since);
-            // The cuts are deep enough: now the effect has to show.
-            let waits = sent < DEEP * experiment.sent && now.saturating_duration_since(experiment.since) < PATIENCE;
+            // The cuts are deep enough: wait for their effect.
+            let waits = sent < experiment.sent * DEEP && now.saturating_duration_since(experiment.since) < PATIENCE;
             return if waits { Advice::Hold } else { Advice::Cut(1.0 - excess / 2.0) };
         }
         if excess > HOLD {
@@ -116,13 +118,13 @@ impl LossEstimator {
 mod tests {
     use super::*;
 
-    /// Windows of 100 packets each 400 ms: lost ones of each, and bits per second that arrive; the advice after each.
-    fn advice(windows: &[(u32, f64)]) -> Vec<Advice> {
+    /// Windows of 100 packets each 400 ms: lost ones of each, and kbit/s that arrive. Returns the advice after each.
+    fn advice(windows: &[(u32, u32)]) -> Vec<Advice> {
         let (start, mut loss) = (Instant::now(), LossEstimator::default());
-        assert_eq!(loss.count(0, 0, 0.0, start), None, "nothing is known yet");
+        assert_eq!(loss.count(0, 0, Bitrate::ZERO, start), None, "nothing is known yet");
         let each = windows.iter().zip(1_u32..);
-        let mut count = |((lost, arriving), n): (&(u32, f64), u32)| {
-            loss.count(100, *lost, *arriving, start + n * Duration::from_millis(400))
+        let mut count = |((lost, arriving), n): (&(u32, u32), u32)| {
+            loss.count(100, *lost, Bitrate::from_kbps(*arriving), start + n * Duration::from_millis(400))
         };
         each.map(&mut count).map(|advice| advice.expect("a full window")).collect()
     }
@@ -131,21 +133,21 @@ mod tests {
     fn loss_is_cut_held_or_left_alone() {
         use Advice::{Cut, Grow, Hold};
         for (name, windows, expected) in [
-            ("none", &[(0, 1e6), (1, 1e6), (4, 1e6)][..], vec![Grow, Grow, Grow]),
-            ("some", &[(5, 1e6), (10, 1e6)], vec![Hold, Hold]),
-            ("much, and it is cured", &[(20, 1e6), (20, 0.5e6), (0, 0.5e6)], vec![Cut(0.9), Hold, Grow]),
+            ("none", &[(0, 1_000), (1, 1_000), (4, 1_000)][..], vec![Grow, Grow, Grow]),
+            ("some", &[(5, 1_000), (10, 1_000)], vec![Hold, Hold]),
+            ("much, and it is cured", &[(20, 1_000), (20, 500), (0, 500)], vec![Cut(0.9), Hold, Grow]),
             (
                 "much, and it is the air's",
-                &[(20, 1e6), (20, 0.6e6), (20, 0.6e6), (20, 0.6e6), (20, 1e6)],
+                &[(20, 1_000), (20, 600), (20, 600), (20, 600), (20, 1_000)],
                 vec![Cut(0.9), Hold, Grow, Grow, Grow],
             ),
             (
                 "the air's, and more on top",
-                &[(20, 1e6), (20, 0.6e6), (20, 0.6e6), (40, 0.6e6)],
+                &[(20, 1_000), (20, 600), (20, 600), (40, 600)],
                 vec![Cut(0.9), Hold, Grow, Cut(0.9)],
             ),
-            ("a cut that nobody followed is repeated", &[(20, 1e6), (20, 1e6), (20, 1e6)], vec![Cut(0.9); 3]),
-            ("all", &[(100, 0.0)], vec![Cut(0.5)]),
+            ("a cut that nobody followed is repeated", &[(20, 1_000), (20, 1_000), (20, 1_000)], vec![Cut(0.9); 3]),
+            ("all", &[(100, 0)], vec![Cut(0.5)]),
         ] {
             let found = advice(windows);
             let same = |(one, other): (&Advice, &Advice)| match (one, other) {
@@ -160,12 +162,12 @@ mod tests {
     fn a_verdict_takes_enough_packets_or_a_second() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut loss = LossEstimator::default();
-        assert_eq!(loss.count(79, 20, 1e6, at(0)), None);
-        assert_eq!(loss.count(0, 0, 1e6, at(900)), None, "79 are too few for less than a second");
-        assert_eq!(loss.count(1, 0, 1e6, at(901)), Some(Advice::Cut(0.875)));
+        let (mut loss, rate) = (LossEstimator::default(), Bitrate::from_kbps(1_000));
+        assert_eq!(loss.count(79, 20, rate, at(0)), None);
+        assert_eq!(loss.count(0, 0, rate, at(900)), None, "79 are too few for less than a second");
+        assert_eq!(loss.count(1, 0, rate, at(901)), Some(Advice::Cut(0.875)));
         assert!((loss.fraction() - 0.25).abs() < 1e-9 && !loss.may_grow());
-        assert_eq!(loss.count(11, 11, 1e6, at(3_000)), None, "eleven are none at any time");
-        assert!(loss.count(1, 1, 1e6, at(3_001)).is_some());
+        assert_eq!(loss.count(11, 11, rate, at(3_000)), None, "eleven are none at any time");
+        assert!(loss.count(1, 1, rate, at(3_001)).is_some());
     }
 }

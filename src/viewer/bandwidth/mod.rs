@@ -12,6 +12,7 @@ mod acked;
 mod crosscheck;
 mod delay;
 mod loss;
+mod probe;
 mod reports;
 mod sources;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod train;
 
 use std::time::{Duration, Instant};
 
+pub use self::probe::Probe;
 use self::{
     acked::AckedBitrate,
     crosscheck::Crosscheck,
@@ -28,9 +30,10 @@ use self::{
     sources::{FeedbackSources, Missed},
     train::{PacketTrains, TrainRate},
 };
+use crate::units::{Bitrate, DataSize};
 
-/// The lowest useful bitrate of a picture, in bits per second.
-pub const FLOOR: f64 = 60_000.0;
+/// The lowest useful bitrate of a picture.
+pub const FLOOR: Bitrate = Bitrate::from_kbps(60);
 /// The share of the arriving rate that is left when a queue grows (draft, section 5.5).
 const BACK_OFF: f64 = 0.85;
 /// Growth per second while nothing speaks against it (draft, section 5.5).
@@ -39,18 +42,20 @@ const GROWTH: f64 = 1.08;
 const TRIED: f64 = 1.5;
 /// For this long after the first feedback, trains may lower the estimate, too.
 const OPENING: Duration = Duration::from_secs(2);
-/// A queue that stands at this length, in ms, is emptied even if it does not grow: it was there first, or the buffer
-/// is full.
-const FULL: f64 = 100.0;
+/// A standing queue of this length is emptied even if it does not grow: it was there first, or the buffer is full.
+const FULL: Duration = Duration::from_millis(100);
 /// How long it may stand.
 const FULL_TIME: Duration = Duration::from_millis(800);
 /// After this many useless attempts it is not a queue: the path has become longer.
 const FULL_TRIES: u32 = 3;
-/// A shorter queue than this, in ms, comes from the frames themselves and is not emptied.
-const NO_QUEUE: f64 = 40.0;
-/// For longer ones: the extra length, in ms, that takes the whole rate; but never more than this fraction of it.
-const DRAIN: f64 = 500.0;
+/// A shorter queue than this comes from the frames themselves and is not emptied.
+const NO_QUEUE: Duration = Duration::from_millis(40);
+/// A longer queue lowers the rate in proportion: this much extra length would take all of it. But it takes at most the
+/// share `DRAIN_MOST`.
+const DRAIN: Duration = Duration::from_millis(500);
 const DRAIN_MOST: f64 = 0.4;
+/// Probes and train results count only while the queue is shorter than this.
+const QUIET: Duration = Duration::from_millis(20);
 /// The share of the earlier estimate that is tried after a silence.
 const RESUME: f64 = 0.5;
 /// The time between probes while the path may carry more; it grows if the results did not last.
@@ -64,17 +69,19 @@ const PROBE_CALM: Duration = Duration::from_secs(2);
 const CAREFUL: Duration = Duration::from_secs(10);
 /// What a probe tries, as a multiple of the estimate.
 const PROBE_FACTOR: f64 = 2.0;
-/// How long a probe lasts at the rate that it tries.
-const PROBE_TIME: f64 = 0.025;
+/// What a growing estimate gains in one response time near the limit of the path: a full packet per second.
+const STEP: Bitrate = Bitrate::from_bps(9_600);
+/// The estimate may exceed the arriving rate by this much more, so that it can leave a rate near zero.
+const TRIED_MORE: Bitrate = Bitrate::from_kbps(10);
 
 /// What feedback says about one packet.
 #[derive(Debug, Clone, Copy)]
 pub struct PacketResult {
     /// When it was given to the socket.
     pub sent: Instant,
-    /// Bytes on the wire, all headers included.
-    pub bytes: usize,
-    /// Packets that left together have the same number; 0: it left alone.
+    /// Its size on the wire, with all headers.
+    pub size: DataSize,
+    /// The number of its packet train; 0: it left alone.
     pub train: u32,
     /// When it arrived, on the receiver's clock; `None` if it was lost.
     pub arrived: Option<Duration>,
@@ -100,18 +107,11 @@ pub enum Cause {
     Receiver,
 }
 
-/// A packet train that should be sent, to see whether the path carries more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Probe {
-    /// Its size in bytes.
-    pub bytes: usize,
-}
-
 /// The bandwidth estimate for one viewer's network.
 #[derive(Debug)]
 pub struct BandwidthEstimator {
-    estimate: f64,
-    ceiling: f64,
+    estimate: Bitrate,
+    ceiling: Bitrate,
     known: bool,
     delay: DelayEstimator,
     loss: LossEstimator,
@@ -124,17 +124,22 @@ pub struct BandwidthEstimator {
     first: Option<Instant>,
     opened: Option<Instant>,
     /// The estimate when the viewer's reports last agreed with each other.
-    agreed: f64,
-    /// The receiver's own estimate, while it is used.
-    most: f64,
+    agreed: Bitrate,
+    /// The receiver's own estimate (REMB), while it is used; otherwise `Bitrate::MAX`.
+    most: Bitrate,
     /// Whether the limit of the path was met.
     limited: bool,
+    /// When the estimate last could grow.
     grown: Instant,
-    /// The last cut, and the arriving rate at that time.
+    /// The last cut.
     cut: Option<Instant>,
-    capacity: Option<f64>,
+    /// The arriving rate when the limit of the path was met, smoothed.
+    capacity: Option<Bitrate>,
+    /// Since when a queue has stood, or when it was last emptied.
     full: Option<Instant>,
-    full_tries: (u32, f64),
+    /// How often the standing queue was to be emptied, and its length at the last time.
+    full_tries: (u32, Duration),
+    /// The last probe, whether the next one is due soon, and the time between two otherwise.
     probed: Option<Instant>,
     probing: bool,
     pause: Duration,
@@ -146,12 +151,12 @@ pub struct BandwidthEstimator {
 }
 
 impl BandwidthEstimator {
-    /// An estimator that begins at `start` and looks for no more than `ceiling`, in bits per second on the wire;
-    /// `known` if the start comes from an earlier session.
-    pub fn new(start: u32, ceiling: u32, known: bool, now: Instant) -> Self {
-        let ceiling = f64::from(ceiling).max(FLOOR);
+    /// An estimator that begins at `start` and looks for no more than `ceiling`, both with all headers; `known` if the
+    /// start comes from an earlier session.
+    pub fn new(start: Bitrate, ceiling: Bitrate, known: bool, now: Instant) -> Self {
+        let ceiling = ceiling.max(FLOOR);
         Self {
-            estimate: f64::from(start).clamp(FLOOR, ceiling),
+            estimate: start.clamp(FLOOR, ceiling),
             ceiling,
             known,
             delay: DelayEstimator::new(now),
@@ -163,14 +168,14 @@ impl BandwidthEstimator {
             crosscheck: Crosscheck::default(),
             first: None,
             opened: None,
-            agreed: f64::from(start).clamp(FLOOR, ceiling),
-            most: f64::MAX,
+            agreed: start.clamp(FLOOR, ceiling),
+            most: Bitrate::MAX,
             limited: false,
             grown: now,
             cut: None,
             capacity: None,
             full: None,
-            full_tries: (0, 0.0),
+            full_tries: (0, Duration::ZERO),
             probed: None,
             probing: false,
             pause: PROBE_PAUSE,
@@ -180,10 +185,12 @@ impl BandwidthEstimator {
         }
     }
 
-    /// Bits per second that may be put on the wire. While a queue has to empty, this is less than the path carries.
-    pub fn estimate(&self) -> u32 {
-        let drain = ((self.delay.standing() - NO_QUEUE) / DRAIN).clamp(0.0, DRAIN_MOST);
-        (self.estimate * (1.0 - drain)).max(FLOOR) as u32
+    /// The rate at which data may leave, with all headers, in whole bits per second. While a queue has to empty, this is
+    /// less than the path carries.
+    pub fn estimate(&self) -> Bitrate {
+        let extra = self.delay.standing().saturating_sub(NO_QUEUE);
+        let drain = extra.div_duration_f64(DRAIN).min(DRAIN_MOST);
+        (self.estimate * (1.0 - drain)).max(FLOOR).floor()
     }
 
     /// What last changed the estimate.
@@ -191,8 +198,8 @@ impl BandwidthEstimator {
         self.cause
     }
 
-    /// The length of the queue on the path, in ms.
-    pub fn queue(&self) -> f64 {
+    /// The length of the queue on the path, as the time that a packet waits there.
+    pub fn queue(&self) -> Duration {
         self.delay.standing()
     }
 
@@ -239,19 +246,19 @@ impl BandwidthEstimator {
         let before = self.sources.transport(now);
         self.first.get_or_insert(now);
         let opened = *self.opened.get_or_insert(now);
-        self.most = f64::MAX;
+        self.most = Bitrate::MAX;
         self.round_trip = (self.round_trip * 7 + now.saturating_duration_since(newest.sent)) / 8;
         if let Some(before) = before {
             self.opened = Some(now);
-            self.set(self.estimate.max(RESUME * before), Cause::Silence);
+            self.set(self.estimate.max(before * RESUME), Cause::Silence);
         }
         let opening = before.is_some() || now.saturating_duration_since(opened) < OPENING;
         for packet in packets {
             if let Some(arrived) = packet.arrived {
                 self.delay.packet(packet.sent, arrived);
-                self.acked.packet(arrived, packet.bytes);
+                self.acked.packet(arrived, packet.size);
             }
-            let found = self.trains.packet(packet.train, packet.sent, packet.arrived, packet.bytes);
+            let found = self.trains.packet(packet.train, packet.sent, packet.arrived, packet.size);
             if let Some(found) = found.filter(|_| before.is_none()) {
                 self.take_train(found, opening, now);
             }
@@ -272,30 +279,9 @@ impl BandwidthEstimator {
         self.count_loss(now, packets);
     }
 
-    /// A probe, if it is time for one.
-    pub fn probe(&mut self, now: Instant) -> Option<Probe> {
-        let first = self.first?;
-        let calm = self.delay.usage() == Usage::Normal && self.delay.standing() < 20.0 && self.loss.fraction() < 0.04;
-        let since = |at: Option<Instant>| now.saturating_duration_since(at.unwrap_or(first));
-        let due = self.estimate < self.ceiling
-            && calm
-            && since(self.cut) > PROBE_CALM
-            && (since(self.probed) > self.pause || (self.probing && since(self.probed) > self.round_trip * 2));
-        if !due {
-            return None;
-        }
-        if self.raised.is_some_and(|at| now.saturating_duration_since(at) > LASTING) {
-            self.pause = PROBE_PAUSE;
-        }
-        self.probed = Some(now);
-        self.probing = false;
-        let rate = (self.estimate * PROBE_FACTOR).min(self.ceiling * 1.1);
-        Some(Probe { bytes: (rate * PROBE_TIME / 8.0) as usize })
-    }
-
-    /// A train was seen completely, or as far as it arrived.
+    /// Uses the result of a packet train, or of the part that has arrived so far.
     fn take_train(&mut self, found: TrainRate, opening: bool, now: Instant) {
-        let goes = 0.9 * found.arrived.min(found.sent);
+        let goes = found.arrived.min(found.sent) * 0.9;
         if opening && found.met_the_end() && goes < self.estimate {
             // The first guess was too high; there is no need to wait for a queue.
             self.set(goes, Cause::PacketTrain);
@@ -303,17 +289,18 @@ impl BandwidthEstimator {
             self.grown = now;
             return;
         }
-        let quiet = self.delay.usage() == Usage::Normal && self.delay.standing() < 20.0 && found.lost == 0;
+        let quiet = self.delay.usage() == Usage::Normal && self.delay.standing() < QUIET && found.lost == 0;
         let rested = self.cut.is_none_or(|cut| now.saturating_duration_since(cut) > PROBE_CALM / 2);
         if goes > self.estimate && quiet && rested {
             // Probe again soon, as long as there is more.
             self.probing = !found.met_the_end();
-            let most = if opening { f64::MAX } else { PROBE_FACTOR * self.estimate };
+            let most = if opening { Bitrate::MAX } else { self.estimate * PROBE_FACTOR };
             self.set(goes.min(most), Cause::PacketTrain);
             (self.raised, self.limited) = (Some(now), found.met_the_end());
         }
     }
 
+    /// Lowers the estimate if a queue grows or stands; otherwise lets it grow.
     fn follow_delay(&mut self, now: Instant) {
         let past = now.saturating_duration_since(self.grown).min(Duration::from_secs(1));
         self.grown = now;
@@ -322,8 +309,8 @@ impl BandwidthEstimator {
         let full = self.is_full(now);
         if full || (self.delay.usage() == Usage::Over && may_cut) {
             let arriving = self.acked.rate_now().unwrap_or(self.estimate);
-            let rate = (BACK_OFF * arriving).min(self.estimate);
-            self.capacity = Some(self.capacity.map_or(arriving, |c| 0.9 * c + 0.1 * arriving));
+            let rate = (arriving * BACK_OFF).min(self.estimate);
+            self.capacity = Some(self.capacity.map_or(arriving, |c| c * 0.9 + arriving * 0.1));
             self.set(rate, if full { Cause::Queue } else { Cause::DelayEstimator });
             self.was_cut(now);
             return;
@@ -331,11 +318,10 @@ impl BandwidthEstimator {
         if self.delay.usage() != Usage::Normal || !may_cut || !self.loss.may_grow() {
             return;
         }
-        let most = arriving.map_or(self.estimate, |rate| TRIED * rate + 10_000.0);
-        let near = self.capacity.is_some_and(|c| (0.8 * c..1.2 * c).contains(&self.estimate));
+        let most = arriving.map_or(self.estimate, |rate| rate * TRIED + TRIED_MORE);
+        let near = self.capacity.is_some_and(|c| (c * 0.8..c * 1.2).contains(&self.estimate));
         let grown = if near {
-            // One packet per response time.
-            self.estimate + 9_600.0 * past.as_secs_f64() / self.response().as_secs_f64()
+            self.estimate + STEP * past.as_secs_f64() / self.response().as_secs_f64()
         } else {
             self.capacity = self.capacity.filter(|c| self.estimate < *c);
             self.estimate * GROWTH.powf(past.as_secs_f64())
@@ -345,6 +331,7 @@ impl BandwidthEstimator {
         }
     }
 
+    /// Notes a cut. If a probe raised the estimate just before, the next probes are further apart.
     fn was_cut(&mut self, now: Instant) {
         (self.cut, self.limited) = (Some(now), true);
         if self.raised.take().is_some_and(|at| now.saturating_duration_since(at) < LASTING) {
@@ -357,6 +344,7 @@ impl BandwidthEstimator {
         self.round_trip + Duration::from_millis(100)
     }
 
+    /// Whether the last cut has had time to show.
     fn may_cut(&self, now: Instant) -> bool {
         self.cut.is_none_or(|cut| now.saturating_duration_since(cut) > self.response())
     }
@@ -375,7 +363,7 @@ impl BandwidthEstimator {
         }
         self.full = Some(now);
         let (tries, before) = self.full_tries;
-        self.full_tries = if tries > 0 && standing < 0.8 * before { (1, standing) } else { (tries + 1, standing) };
+        self.full_tries = if tries > 0 && standing < before * 4 / 5 { (1, standing) } else { (tries + 1, standing) };
         if self.full_tries.0 > FULL_TRIES {
             self.delay.forget_base();
             self.full_tries.0 = 0;
@@ -384,12 +372,13 @@ impl BandwidthEstimator {
         true
     }
 
+    /// Counts lost packets, and lowers the estimate if that is due.
     fn count_loss(&mut self, now: Instant, packets: &[PacketResult]) {
         let lost = packets.iter().filter(|p| p.arrived.is_none()).count();
         if self.loss.fraction() > 0.01 {
             self.lossy = Some(now);
         }
-        match self.loss.count(count(packets.len()), count(lost), self.acked.rate().unwrap_or(0.0), now) {
+        match self.loss.count(count(packets.len()), count(lost), self.acked.rate().unwrap_or_default(), now) {
             // A queue that was met just now explains the loss.
             Some(Advice::Cut(factor)) if self.may_cut(now) => {
                 // Based on the rate that was sent, which may be below the estimate: a cut that changes nothing shows
@@ -402,7 +391,8 @@ impl BandwidthEstimator {
         }
     }
 
-    fn set(&mut self, rate: f64, cause: Cause) {
+    /// Sets the estimate, within its bounds.
+    fn set(&mut self, rate: Bitrate, cause: Cause) {
         self.estimate = rate.clamp(FLOOR, self.ceiling);
         self.cause = cause;
     }

@@ -3,23 +3,23 @@
 use std::time::Instant;
 
 use super::{BandwidthEstimator, Cause, DelayEstimator, FLOOR, GROWTH, LossEstimator, Missed, crosscheck::Verdict};
-use crate::feed::Evidence;
+use crate::{feed::Evidence, units::Bitrate};
 
 /// What is left of the estimate each time that feedback is missed.
 const SILENT: f64 = 0.7;
 
 impl BandwidthEstimator {
-    /// Takes another ceiling, in bits per second on the wire.
-    pub fn set_ceiling(&mut self, ceiling: u32) {
-        let ceiling = f64::from(ceiling).max(FLOOR);
+    /// Sets another ceiling, with all headers.
+    pub fn set_ceiling(&mut self, ceiling: Bitrate) {
+        let ceiling = ceiling.max(FLOOR);
         // More is needed: look for it now.
         self.probing |= ceiling > self.ceiling;
         self.ceiling = ceiling;
         self.estimate = self.estimate.min(ceiling);
     }
 
-    /// How far the estimate can be trusted; and until when, if nothing more is heard. `sending`: since when packets have been
-    /// under way of which nothing was said.
+    /// How far the estimate can be trusted, and until when if no report comes. `sending`: since when packets have been in
+    /// flight without a report.
     pub fn evidence(&self, now: Instant, sending: Option<Instant>) -> (Evidence, Instant) {
         match self.sources.until(now, sending, self.round_trip) {
             None => (Evidence::Guessed, now),
@@ -28,27 +28,27 @@ impl BandwidthEstimator {
         }
     }
 
-    /// Whether the path's end was met, so that the estimate says what goes and not only what was needed so far.
+    /// Whether delay or loss showed that the path carries no more than the estimate. Otherwise the estimate may be low
+    /// only because more was not needed.
     pub fn is_limited(&self) -> bool {
         self.limited && self.estimate < self.ceiling
     }
 
-    /// Packets of which transport feedback left out what became of them.
+    /// TWCC left out this many packets.
     pub fn skipped(&mut self, packets: u32) {
         self.crosscheck.skipped(packets);
     }
 
-    /// Takes a receiver's own estimate (REMB), where there is no transport feedback.
-    pub fn remb(&mut self, now: Instant, bits: u64) {
+    /// Reads the receiver's own estimate (REMB). It is used if the viewer sends no TWCC.
+    pub fn remb(&mut self, now: Instant, rate: Bitrate) {
         if self.sources.report(now).is_some() {
-            self.most = (bits as f64).max(FLOOR);
+            self.most = rate.max(FLOOR);
             self.limited = self.most < self.ceiling;
             self.set(self.most, Cause::Receiver);
         }
     }
 
-    /// Takes the fraction lost by a receiver report: used where there is no transport feedback, and to see whether there is
-    /// any that can be true.
+    /// Reads the loss fraction of a receiver report. It is used if the viewer sends no TWCC, and to check TWCC.
     pub fn receiver_report(&mut self, now: Instant, lost: f64) {
         let contradicted = self.crosscheck.is_contradicted();
         match self.crosscheck.report(lost) {
@@ -73,8 +73,8 @@ impl BandwidthEstimator {
         }
     }
 
-    /// Time passes while packets are under way: without feedback, less is dared. `sending`: since when packets have been
-    /// under way of which nothing was said. Whether a silence began just now, or goes on for a second.
+    /// Time passes. Lowers the estimate while feedback is missing. `sending`: since when packets have been in flight
+    /// without a report. Returns whether a silence began just now, or has lasted for a second.
     pub fn tick(&mut self, now: Instant, sending: Option<Instant>) -> bool {
         let missed = self.sources.tick(now, sending, self.round_trip, self.estimate);
         if missed != Missed::Nothing {

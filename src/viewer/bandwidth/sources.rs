@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::units::Bitrate;
+
 /// TWCC is missed after this long, plus a round trip.
 const SILENCE: Duration = Duration::from_millis(800);
 /// The most of a round trip that is added: the viewer's figure may be false.
@@ -38,7 +40,7 @@ struct Silence {
     cuts: u32,
     next_cut: Instant,
     /// The estimate when it began.
-    before: f64,
+    before: Bitrate,
 }
 
 /// What to do about a silence.
@@ -54,7 +56,7 @@ pub enum Missed {
 
 impl FeedbackSources {
     /// A TWCC report came. Returns the estimate before the silence, if it ends one.
-    pub fn transport(&mut self, now: Instant) -> Option<f64> {
+    pub fn transport(&mut self, now: Instant) -> Option<Bitrate> {
         self.transport = Some(now);
         self.report = None;
         self.end_silence(now)
@@ -67,7 +69,7 @@ impl FeedbackSources {
 
     /// A receiver report or REMB came. `None` if it is not used; otherwise the estimate before the silence, if it
     /// ends one.
-    pub fn report(&mut self, now: Instant) -> Option<Option<f64>> {
+    pub fn report(&mut self, now: Instant) -> Option<Option<Bitrate>> {
         if self.transport.is_some_and(|at| now.saturating_duration_since(at) < FALLBACK) {
             return None;
         }
@@ -75,7 +77,7 @@ impl FeedbackSources {
         Some(self.end_silence(now))
     }
 
-    fn end_silence(&mut self, now: Instant) -> Option<f64> {
+    fn end_silence(&mut self, now: Instant) -> Option<Bitrate> {
         let silence = self.silence.take()?;
         self.resumed = Some(now);
         Some(silence.before)
@@ -98,7 +100,7 @@ impl FeedbackSources {
     }
 
     /// Time passes. `estimate` is the present one.
-    pub fn tick(&mut self, now: Instant, sending: Option<Instant>, round_trip: Duration, estimate: f64) -> Missed {
+    pub fn tick(&mut self, now: Instant, sending: Option<Instant>, round_trip: Duration, estimate: Bitrate) -> Missed {
         if self.until(now, sending, round_trip).is_none_or(|until| now <= until) {
             return Missed::Nothing;
         }
@@ -117,6 +119,7 @@ mod tests {
     use super::*;
 
     const TRIP: Duration = Duration::from_millis(100);
+    const RATE: Bitrate = Bitrate::from_kbps(1_000);
 
     fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -156,7 +159,7 @@ mod tests {
             let sending = sending.map(|at| start + ms(at));
             let mut found = Vec::new();
             for at in (0..20_000).step_by(10) {
-                let missed = sources.tick(start + ms(at), sending, TRIP, 1e6);
+                let missed = sources.tick(start + ms(at), sending, TRIP, RATE);
                 if missed != Missed::Nothing {
                     found.push((at, missed));
                 }
@@ -177,14 +180,14 @@ mod tests {
         let mut sources = FeedbackSources::default();
         sources.transport(start);
         assert!(sources.is_steady(start));
-        assert_eq!(sources.tick(start + ms(2_000), Some(start), TRIP, 1e6), Missed::CutAndTell);
-        assert_eq!(sources.tick(start + ms(2_500), Some(start), TRIP, 0.7e6), Missed::Cut);
+        assert_eq!(sources.tick(start + ms(2_000), Some(start), TRIP, RATE), Missed::CutAndTell);
+        assert_eq!(sources.tick(start + ms(2_500), Some(start), TRIP, RATE * 0.7), Missed::Cut);
         assert!(!sources.is_steady(start + ms(2_500)));
-        assert_eq!(sources.transport(start + ms(3_000)), Some(1e6));
+        assert_eq!(sources.transport(start + ms(3_000)), Some(RATE));
         assert!(!sources.is_steady(start + ms(3_900)) && sources.is_steady(start + ms(4_000)));
         assert_eq!(sources.transport(start + ms(4_100)), None);
-        assert_eq!(sources.tick(start + ms(8_000), Some(start), TRIP, 2e6), Missed::CutAndTell, "and again");
-        assert_eq!(sources.report(start + ms(8_100)), Some(Some(2e6)), "whoever ends it");
+        assert_eq!(sources.tick(start + ms(8_000), Some(start), TRIP, RATE * 2.0), Missed::CutAndTell, "and again");
+        assert_eq!(sources.report(start + ms(8_100)), Some(Some(RATE * 2.0)), "whoever ends it");
     }
 
     #[test]

@@ -1,9 +1,11 @@
-//! The estimate as a whole, on a path of a few lines: a rate, a queue and a delay.
+//! The whole estimator on a simple simulated path: a rate, a queue and a delay.
 
 use super::*;
 use crate::feed::Evidence;
 
-const CEILING: u32 = 3_000_000;
+const START: Bitrate = Bitrate::from_kbps(1_000);
+const CEILING: Bitrate = Bitrate::from_kbps(3_000);
+/// The time between two pictures, in ms.
 const FRAME: u64 = 33;
 
 /// A path, and a viewer at its end that reports each tenth of a second.
@@ -11,24 +13,23 @@ struct Path {
     start: Instant,
     ms: u64,
     estimator: BandwidthEstimator,
-    /// Bits per second that go.
-    capacity: f64,
-    /// Each how many-th packet gets lost; 0: none.
+    capacity: Bitrate,
+    /// One packet in this many is lost; 0: none.
     lose: u64,
-    /// Whether transport feedback comes back.
+    /// Whether TWCC reports come back.
     told: bool,
-    /// The fraction that receiver reports tell, once a second; `None`: there are none.
+    /// The loss fraction in receiver reports, which come once a second; `None`: there are no reports.
     reports: Option<f64>,
-    /// Until when the packets under way keep the path busy, in ms.
+    /// Until when the packets in flight keep the path busy, in ms.
     busy: f64,
     waiting: Vec<PacketResult>,
     packets: u64,
 }
 
 impl Path {
-    fn new(capacity: f64) -> Self {
-        let start = Instant::now();
-        let estimator = BandwidthEstimator::new(1_000_000, CEILING, false, start);
+    fn new(capacity_kbps: u32) -> Self {
+        let (start, capacity) = (Instant::now(), Bitrate::from_kbps(capacity_kbps));
+        let estimator = BandwidthEstimator::new(START, CEILING, false, start);
         let (waiting, packets) = (Vec::new(), 0);
         Self { start, ms: 0, estimator, capacity, lose: 0, told: true, reports: None, busy: 0.0, waiting, packets }
     }
@@ -37,7 +38,7 @@ impl Path {
         self.start + Duration::from_millis(self.ms)
     }
 
-    /// Goes on for so many seconds.
+    /// Plays this many seconds.
     fn play(&mut self, seconds: u64) -> &mut Self {
         for _ in 0..seconds * 1_000 {
             self.ms += 1;
@@ -64,15 +65,15 @@ impl Path {
 
     /// A picture, as large as the estimate allows.
     fn send(&mut self, now: Instant) {
-        let bits = f64::from(self.estimator.estimate()) * FRAME as f64 / 1_000.0;
-        let parts = (bits / 9_600.0).ceil().max(1.0) as usize;
-        let bytes = (bits / 8.0) as usize / parts;
+        let picture = self.estimator.estimate() * Duration::from_millis(FRAME);
+        let parts = (picture / DataSize::from_bits(9_600)).ceil().max(1.0) as usize;
+        let size = DataSize::from_bytes(picture.as_bytes() / parts);
         for _ in 0..parts {
             self.packets += 1;
-            self.busy = self.busy.max(self.ms as f64) + bytes as f64 * 8_000.0 / self.capacity;
+            self.busy = self.busy.max(self.ms as f64) + (size / self.capacity).as_secs_f64() * 1_000.0;
             let lost = self.lose > 0 && self.packets.is_multiple_of(self.lose);
             let arrived = (!lost).then(|| Duration::from_secs_f64(1_000.0 + (self.busy + 20.0) / 1_000.0));
-            self.waiting.push(PacketResult { sent: now, bytes, train: self.packets as u32 / 1_000 + 1, arrived });
+            self.waiting.push(PacketResult { sent: now, size, train: self.packets as u32 / 1_000 + 1, arrived });
         }
     }
 
@@ -84,7 +85,7 @@ impl Path {
         self.estimator.evidence(self.now(), self.sending()).0
     }
 
-    fn estimate(&self) -> u32 {
+    fn estimate(&self) -> Bitrate {
         self.estimator.estimate()
     }
 }
@@ -92,15 +93,16 @@ impl Path {
 #[test]
 fn a_free_path_is_filled_and_a_narrow_one_is_not_overfilled() {
     for (name, capacity, lose, least, most, limited) in [
-        ("free", 50e6, 0, CEILING, CEILING, false),
-        ("narrow", 0.8e6, 0, 500_000, 880_000, true),
-        ("free, and the air loses one in twenty", 50e6, 20, 900_000, CEILING, false),
+        ("free", 50_000, 0, 3_000, 3_000, false),
+        ("narrow", 800, 0, 500, 880, true),
+        ("free, and the air loses one in twenty", 50_000, 20, 900, 3_000, false),
     ] {
         let mut path = Path::new(capacity);
         path.lose = lose;
         path.play(25);
         let (estimate, is_limited) = (path.estimate(), path.estimator.is_limited());
-        assert!((least..=most).contains(&estimate), "{name}: {estimate}");
+        let expected = Bitrate::from_kbps(least)..=Bitrate::from_kbps(most);
+        assert!(expected.contains(&estimate), "{name}: {estimate}");
         assert_eq!(is_limited, limited, "{name}");
         assert_eq!(path.evidence(), Evidence::Measured, "{name}");
     }
@@ -108,7 +110,7 @@ fn a_free_path_is_filled_and_a_narrow_one_is_not_overfilled() {
 
 #[test]
 fn a_silence_is_no_measurement_and_what_was_before_it_is_tried_again() {
-    let mut path = Path::new(50e6);
+    let mut path = Path::new(50_000);
     assert_eq!(path.evidence(), Evidence::Guessed);
     path.play(20);
     assert_eq!((path.estimate(), path.evidence()), (CEILING, Evidence::Measured));
@@ -116,28 +118,28 @@ fn a_silence_is_no_measurement_and_what_was_before_it_is_tried_again() {
     path.play(1);
     assert_eq!(path.evidence(), Evidence::Silent);
     path.play(9);
-    assert!(path.estimate() <= FLOOR as u32, "nothing is dared in a silence: {}", path.estimate());
+    assert!(path.estimate() <= FLOOR, "nothing is dared in a silence: {}", path.estimate());
     assert!(!path.estimator.is_limited(), "and nothing is learnt of the network");
     path.told = true;
     path.ms = path.ms.next_multiple_of(1_000) - 1;
     path.play(1);
-    assert!(path.estimate() >= CEILING / 2, "half of it at once: {}", path.estimate());
+    assert!(path.estimate() >= CEILING / 2.0, "half of it at once: {}", path.estimate());
     path.play(1);
     assert_eq!(path.evidence(), Evidence::Measured, "it counts after a second");
 }
 
 #[test]
 fn reports_take_over_where_transport_feedback_ceases_and_the_other_way_round() {
-    let mut path = Path::new(50e6);
+    let mut path = Path::new(50_000);
     path.play(20);
     (path.told, path.reports) = (false, Some(0.0));
     path.play(4);
-    assert!(path.estimate() > CEILING * 9 / 10, "as before the silence: {}", path.estimate());
+    assert!(path.estimate() > CEILING * 0.9, "as before the silence: {}", path.estimate());
     path.play(60);
     assert_eq!((path.estimate(), path.evidence()), (CEILING, Evidence::Measured));
     path.reports = Some(0.5);
     path.play(5);
-    assert!(path.estimate() < CEILING / 2 && path.estimator.is_limited(), "they are believed: {}", path.estimate());
+    assert!(path.estimate() < CEILING / 2.0 && path.estimator.is_limited(), "they are believed: {}", path.estimate());
     (path.told, path.reports) = (true, Some(0.5));
     path.waiting.clear();
     path.play(30);
@@ -146,16 +148,16 @@ fn reports_take_over_where_transport_feedback_ceases_and_the_other_way_round() {
 
 #[test]
 fn the_receivers_own_estimate_is_used_for_as_long_as_there_is_nothing_better() {
-    let mut path = Path::new(50e6);
+    let mut path = Path::new(50_000);
     path.play(5);
     path.told = false;
     path.play(3);
-    for bits in [2_000_000, 500_000, 1_500_000, 900_000] {
+    for rate in [2_000, 500, 1_500, 900].map(Bitrate::from_kbps) {
         let now = path.now();
-        path.estimator.remb(now, bits);
-        assert_eq!(u64::from(path.estimate()), bits);
+        path.estimator.remb(now, rate);
+        assert_eq!(path.estimate(), rate);
         path.play(3);
-        assert_eq!(u64::from(path.estimate()), bits, "time alone changes nothing");
+        assert_eq!(path.estimate(), rate, "time alone changes nothing");
         assert_eq!(path.evidence(), Evidence::Measured);
     }
     path.play(10);
@@ -164,17 +166,17 @@ fn the_receivers_own_estimate_is_used_for_as_long_as_there_is_nothing_better() {
 
 #[test]
 fn transport_feedback_that_reports_contradict_is_not_believed() {
-    let mut path = Path::new(50e6);
+    let mut path = Path::new(50_000);
     path.reports = Some(0.0);
     path.play(20);
     assert_eq!(path.estimate(), CEILING);
-    // All but the last packet of a report are said to be lost, and the receiver's reports know of none.
+    // TWCC reports all packets but the last as lost, while the receiver reports show no loss.
     path.lose = 1;
     for _ in 0..80 {
         path.play_a_lie();
     }
     assert_eq!(path.evidence(), Evidence::Measured, "by the reports");
-    assert!(path.estimate() > CEILING * 9 / 10, "{}", path.estimate());
+    assert!(path.estimate() > CEILING * 0.9, "{}", path.estimate());
 }
 
 impl Path {
@@ -206,28 +208,30 @@ impl Path {
 fn whatever_a_viewer_claims_the_estimate_stays_within_its_bounds() {
     let start = Instant::now();
     for bits in [0, 1, 59_999, 60_000, 1 << 40, 1 << 63, u64::MAX] {
-        let mut estimator = BandwidthEstimator::new(1_000_000, CEILING, false, start);
-        estimator.remb(start, bits);
-        assert_eq!(u64::from(estimator.estimate()), bits.clamp(FLOOR as u64, CEILING.into()), "REMB {bits}");
+        let mut estimator = BandwidthEstimator::new(START, CEILING, false, start);
+        let rate = Bitrate::from_bps(bits);
+        estimator.remb(start, rate);
+        assert_eq!(estimator.estimate(), rate.clamp(FLOOR, CEILING), "REMB {bits}");
     }
     for lost in [1.0, 0.999, 0.0] {
-        let mut estimator = BandwidthEstimator::new(1_000_000, CEILING, false, start);
+        let mut estimator = BandwidthEstimator::new(START, CEILING, false, start);
         for n in 0..200 {
             estimator.receiver_report(start + Duration::from_secs(n), lost);
-            assert!((FLOOR as u32..=CEILING).contains(&estimator.estimate()), "{lost}");
+            assert!((FLOOR..=CEILING).contains(&estimator.estimate()), "{lost}");
         }
-        assert_eq!(estimator.estimate(), if lost > 0.0 { FLOOR as u32 } else { CEILING }, "{lost}");
+        assert_eq!(estimator.estimate(), if lost > 0.0 { FLOOR } else { CEILING }, "{lost}");
     }
 }
 
 #[test]
 fn a_ceiling_that_is_raised_is_reached_and_one_that_is_lowered_holds_at_once() {
-    let mut path = Path::new(50e6);
+    let mut path = Path::new(50_000);
     path.play(20);
-    path.estimator.set_ceiling(500_000);
-    assert_eq!(path.estimate(), 500_000);
-    path.estimator.set_ceiling(6_000_000);
+    let (low, high) = (Bitrate::from_kbps(500), Bitrate::from_kbps(6_000));
+    path.estimator.set_ceiling(low);
+    assert_eq!(path.estimate(), low);
+    path.estimator.set_ceiling(high);
     assert!(path.estimator.probe(path.now()).is_some(), "more is looked for at once");
     path.play(40);
-    assert_eq!(path.estimate(), 6_000_000);
+    assert_eq!(path.estimate(), high);
 }

@@ -5,18 +5,20 @@
 
 use std::time::{Duration, Instant};
 
-/// Fewer packets are a matter of chance.
-const PACKETS: u32 = 5;
+use crate::units::{Bitrate, DataSize};
+
+/// A shorter train measures chance.
+const MIN_PACKETS: u32 = 5;
 /// The receiver's clock ticks in 250 µs; a span of a few ticks measures only the clock.
-const SHORTEST: Duration = Duration::from_millis(1);
+const MIN_SPAN: Duration = Duration::from_millis(1);
 
 /// The result of a train.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrainRate {
-    /// The rate at which it left, in bits per second.
-    pub sent: f64,
-    /// The rate at which it arrived, in bits per second: the path carries at least this much.
-    pub arrived: f64,
+    /// The rate at which it left.
+    pub sent: Bitrate,
+    /// The rate at which it arrived: the path carries at least this much.
+    pub arrived: Bitrate,
     /// How many of its packets were lost.
     pub lost: u32,
 }
@@ -24,7 +26,7 @@ pub struct TrainRate {
 impl TrainRate {
     /// Whether the path slowed it down, so that it met the limit.
     pub fn met_the_end(&self) -> bool {
-        self.arrived < 0.9 * self.sent
+        self.arrived < self.sent * 0.9
     }
 }
 
@@ -39,8 +41,8 @@ struct PacketTrain {
     id: u32,
     first: Option<(Instant, Duration)>,
     last: (Instant, Duration),
-    /// Bytes after the first packet.
-    bytes: usize,
+    /// The packets after the first one.
+    size: DataSize,
     packets: u32,
     lost: u32,
 }
@@ -48,7 +50,7 @@ struct PacketTrain {
 impl PacketTrains {
     /// Feedback on a packet of train `id`, or of no train if that is 0. When a new train begins, returns the result
     /// of the one before.
-    pub fn packet(&mut self, id: u32, sent: Instant, arrived: Option<Duration>, bytes: usize) -> Option<TrainRate> {
+    pub fn packet(&mut self, id: u32, sent: Instant, arrived: Option<Duration>, size: DataSize) -> Option<TrainRate> {
         if id == 0 {
             return None;
         }
@@ -58,7 +60,7 @@ impl PacketTrains {
                 id,
                 first: None,
                 last: (sent, Duration::ZERO),
-                bytes: 0,
+                size: DataSize::ZERO,
                 packets: 0,
                 lost: 0,
             }),
@@ -73,28 +75,28 @@ impl PacketTrains {
                 }
                 (Some(arrived), Some(_)) => {
                     train.last = (train.last.0.max(sent), train.last.1.max(arrived));
-                    train.bytes += bytes;
+                    train.size += size;
                     train.packets += 1;
                 }
             }
         }
-        before.and_then(|train| train.found())
+        before.and_then(|train| train.rate())
     }
 
     /// The result of the running train so far.
     pub fn so_far(&self) -> Option<TrainRate> {
-        self.train.as_ref()?.found()
+        self.train.as_ref()?.rate()
     }
 }
 
 impl PacketTrain {
-    fn found(&self) -> Option<TrainRate> {
+    /// What it measures; `None` if too few of its packets arrived.
+    fn rate(&self) -> Option<TrainRate> {
         let (sent, arrived) = self.first?;
-        if self.packets < PACKETS {
+        if self.packets < MIN_PACKETS {
             return None;
         }
-        let bits = self.bytes as f64 * 8.0;
-        let rate = |span: Duration| bits / span.max(SHORTEST).as_secs_f64();
+        let rate = |span: Duration| self.size / span.max(MIN_SPAN);
         Some(TrainRate {
             sent: rate(self.last.0.saturating_duration_since(sent)),
             arrived: rate(self.last.1.saturating_sub(arrived)),
@@ -107,22 +109,23 @@ impl PacketTrain {
 mod tests {
     use super::*;
 
-    /// A train of packets of 1000 bytes that leave `sent` apart and arrive `arrived` apart, in µs; what the next one tells of
-    /// it, in kbit/s.
+    const PACKET: DataSize = DataSize::from_bytes(1_000);
+
+    /// A train of packets that leave `sent` apart and arrive `arrived` apart, in µs. Returns its result in kbit/s.
     fn found(packets: u64, sent: u64, arrived: u64, lost: &[u64]) -> Option<(u32, u32, u32)> {
         let (start, mut trains) = (Instant::now(), PacketTrains::default());
         for n in 0..packets {
             let at = (!lost.contains(&n)).then(|| Duration::from_micros(1_000_000 + n * arrived));
             assert_eq!(
-                trains.packet(7, start + Duration::from_micros(n * sent), at, 1_000),
+                trains.packet(7, start + Duration::from_micros(n * sent), at, PACKET),
                 None,
                 "not before its end"
             );
         }
         let so_far = trains.so_far();
-        let end = trains.packet(8, start + Duration::from_secs(1), Some(Duration::from_secs(2)), 1_000);
+        let end = trains.packet(8, start + Duration::from_secs(1), Some(Duration::from_secs(2)), PACKET);
         assert_eq!(so_far, end, "the same before its end is known");
-        let kbit = |rate: f64| (rate / 1_000.0).round() as u32;
+        let kbit = |rate: Bitrate| (rate / Bitrate::from_kbps(1)).round() as u32;
         end.map(|found| (kbit(found.sent), kbit(found.arrived), found.lost))
     }
 
@@ -139,15 +142,18 @@ mod tests {
         ] {
             assert_eq!(found(packets, sent, arrived, lost), expected, "{name}");
         }
-        let found = |sent, arrived| TrainRate { sent, arrived, lost: 0 };
-        assert!(found(2e6, 1.7e6).met_the_end() && !found(2e6, 1.9e6).met_the_end());
+        let found = |arrived| {
+            let (sent, arrived) = (Bitrate::from_kbps(2_000), Bitrate::from_kbps(arrived));
+            TrainRate { sent, arrived, lost: 0 }
+        };
+        assert!(found(1_700).met_the_end() && !found(1_900).met_the_end());
     }
 
     #[test]
     fn packets_that_left_alone_are_no_train() {
         let (start, mut trains) = (Instant::now(), PacketTrains::default());
         for n in 0..20 {
-            assert_eq!(trains.packet(0, start, Some(Duration::from_millis(n)), 1_000), None);
+            assert_eq!(trains.packet(0, start, Some(Duration::from_millis(n)), PACKET), None);
         }
         assert_eq!(trains.so_far(), None);
     }

@@ -22,6 +22,7 @@ use crate::{
     config::Webrtc,
     ice::{Ice, SessionServers},
     protocol::Wanted,
+    units::Bitrate,
     viewer::{
         peer::{
             Peer, PeerError,
@@ -92,8 +93,8 @@ impl PeerFactory {
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    /// Says what picture and sound need at most, in bits per second. Holds for open connections too.
-    pub fn set_need(&self, video: u32, audio: u32) {
+    /// Sets what video and audio need at most. Open connections follow.
+    pub fn set_need(&self, video: Bitrate, audio: Bitrate) {
         self.networks.set_need(video, audio);
     }
 

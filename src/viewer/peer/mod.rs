@@ -38,6 +38,7 @@ use crate::{
     level::Level,
     media_source::Lease,
     protocol::{Candidate, sdp::Description},
+    units::Bitrate,
     viewer::{
         peer::relays::Relays,
         send::{
@@ -70,8 +71,8 @@ pub struct PeerSummary {
     pub packets: u64,
     /// Bytes of payload.
     pub bytes: u64,
-    /// What its network was last found to carry, in bits per second; 0: the viewer did not say so up to the end.
-    pub carries: u32,
+    /// What its network was last found to carry, with all headers; `None`: the viewer did not report it up to the end.
+    pub carries: Option<Bitrate>,
 }
 
 impl std::fmt::Display for PeerSummary {
@@ -80,8 +81,8 @@ impl std::fmt::Display for PeerSummary {
         let route = if route.is_empty() { "no route" } else { route };
         write!(f, "{route}, {frames} frames sent, {skipped} skipped, {packets} sound packets")?;
         match carries {
-            0 => Ok(()),
-            bits => write!(f, ", network takes {} kbit/s", bits / 1000),
+            None => Ok(()),
+            Some(bitrate) => write!(f, ", network takes {bitrate}"),
         }
     }
 }
@@ -300,7 +301,7 @@ impl Peer {
             skipped: count(&self.counts.skipped) + dropped,
             packets: count(&self.counts.packets),
             bytes: count(&self.counts.bytes),
-            carries: self.carries().unwrap_or(0),
+            carries: self.carries(),
         }
     }
 
@@ -332,11 +333,11 @@ impl Peer {
         }
     }
 
-    /// What its network was found to carry, in bits per second; `None` unless the viewer reports it up to now.
-    fn carries(&self) -> Option<u32> {
+    /// What its network was found to carry, with all headers; `None` unless the viewer reports it up to now.
+    fn carries(&self) -> Option<Bitrate> {
         let (_, network) = self.shared.picture.get()?;
         let estimate = network.estimate(Mono::now())?;
-        (estimate.evidence == Evidence::Measured).then_some(estimate.bits)
+        (estimate.evidence == Evidence::Measured).then_some(estimate.bitrate)
     }
 
     /// Stops the pumps and closes the connection; at most 2 s.
@@ -346,9 +347,9 @@ impl Peer {
         if refused.is_notable() {
             info!("viewer {}: {refused}", self.viewer);
         }
-        if let Some(bits) = self.carries() {
+        if let Some(bitrate) = self.carries() {
             let limited = self.shared.limited.load(Ordering::Relaxed);
-            self.peers.networks.remember(&self.viewer, LastEstimate { bits, limited }, Mono::now());
+            self.peers.networks.remember(&self.viewer, LastEstimate { bitrate, limited }, Mono::now());
         }
         if timeout(CLOSE_DEADLINE, self.connection.close()).await.is_err() {
             debug!("a peer connection took longer than {CLOSE_DEADLINE:?} to close");

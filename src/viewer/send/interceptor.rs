@@ -9,7 +9,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -37,6 +37,7 @@ use crate::{
     config::Secret,
     feed::{EncoderRequests, Evidence, Network, NetworkReport},
     level::Level,
+    units::{AtomicBitrate, Bitrate},
     viewer::send::{
         burst::PendingBursts,
         pacer::Dropped,
@@ -52,11 +53,10 @@ const RESEND_BURST: usize = 64;
 /// State that the interceptor, inside the connection's driver, shares with the pumps and the session.
 #[derive(Debug, Default)]
 pub(crate) struct SendShared {
-    /// The start rate, in bits per second.
-    pub start: u32,
-    /// The highest bitrate that the estimator looks for, in bits per second on the wire; follows the configuration.
-    /// 0: not set.
-    pub ceiling: Arc<AtomicU32>,
+    /// The start rate.
+    pub start: Bitrate,
+    /// The highest bitrate that the estimator looks for, with all headers; follows the configuration.
+    pub ceiling: Arc<AtomicBitrate>,
     /// A number that stands for the viewer's login; 0: unknown.
     pub login: u64,
     /// Whether delay or loss showed that the path carries no more than the estimate.
@@ -154,10 +154,10 @@ impl SendInterceptor {
             self.shared.request_repair();
         } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
             self.answer_nack(nack, now);
-        } else if let Some(told) = any.downcast_ref::<TransportLayerCc>() {
-            self.path.handle_twcc(told, now);
+        } else if let Some(report) = any.downcast_ref::<TransportLayerCc>() {
+            self.path.handle_twcc(report, now);
         } else if let Some(remb) = any.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
-            self.path.handle_remb(remb.bitrate.max(0.0) as u64, now);
+            self.path.handle_remb(Bitrate::from_bps(remb.bitrate.max(0.0) as u64), now);
         } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
             for block in &report.reports {
                 if self.is_video(block.ssrc) {
@@ -200,17 +200,19 @@ impl SendInterceptor {
     }
 
     fn publish_estimate(&mut self, now: Instant) {
-        self.path.set_ceiling(self.shared.ceiling.load(Ordering::Relaxed));
+        if let Some(ceiling) = self.shared.ceiling.load() {
+            self.path.set_ceiling(ceiling);
+        }
         let (evidence, until) = self.path.evidence(now);
         let until = Mono::now() + until.saturating_duration_since(now);
-        let word = NetworkReport { bits: self.path.estimate(), loss: self.path.loss(), evidence, until };
+        let report = NetworkReport { bitrate: self.path.estimate(), loss: self.path.loss(), evidence, until };
         self.shared.limited.store(self.path.is_limited(), Ordering::Relaxed);
         let picture = self.shared.picture.get().map(|(_, network)| network);
         if let Some(network) = picture {
             network.set_lossy(self.path.is_lossy(now));
         }
         for network in picture.into_iter().chain(self.shared.sound.get()) {
-            network.update(word);
+            network.update(report);
         }
     }
 

@@ -15,7 +15,8 @@ use crate::viewer::send::sender_report::{NTP_EPOCH, REPORT_PERIOD, SECOND_REPORT
 
 const SSRC: u32 = 7;
 const SOUND: u32 = 17;
-const BOUNDS: RateBounds = RateBounds { start: 1_000_000, ceiling: 3_000_000, known: false };
+const BOUNDS: RateBounds =
+    RateBounds { start: Bitrate::from_kbps(1_000), ceiling: Bitrate::from_kbps(3_000), known: false };
 
 fn feedback() -> (SendInterceptor, Arc<SendShared>) {
     let shared = Arc::new(SendShared::default());
@@ -25,7 +26,7 @@ fn feedback() -> (SendInterceptor, Arc<SendShared>) {
         ssrc: SSRC,
         ssrc_rtx: Some(8),
         payload_type: 108,
-        // That of another codec: what the stack has here was chosen before the negotiation.
+        // Another codec's payload type: the stack chose it before the negotiation.
         payload_type_rtx: Some(103),
         mime_type: "video/H264".into(),
         clock_rate: 90_000,
@@ -46,7 +47,7 @@ fn packet(ssrc: u32, sequence: u16, len: usize) -> rtp::Packet {
     rtp::Packet { header, payload: Bytes::from(vec![sequence as u8; len]) }
 }
 
-/// A picture of so many packets.
+/// A picture of this many packets.
 fn send(feedback: &mut SendInterceptor, now: Instant, first: u16, packets: u16, key: bool) -> Vec<Packet> {
     let rest = (1..packets).map(|n| packet(SSRC, first + n, 1000)).collect();
     assert!(feedback.shared.bursts.push(first, key, rest));
@@ -118,7 +119,7 @@ fn sound_without_a_picture_is_numbered_and_tells_of_its_network() {
     feedback.handle_write(tagged(Instant::now(), Packet::Rtp(packet(SOUND, 1, 80)))).unwrap();
     let numbered = |p: &Packet| matches!(p, Packet::Rtp(p) if p.header.get_extension(3).is_some());
     assert!(drain(&mut feedback).iter().any(numbered));
-    assert_eq!(network.estimate(Mono::now()).map(|e| (e.bits, e.evidence)), Some((1_000_000, Evidence::Guessed)));
+    assert_eq!(network.estimate(Mono::now()).map(|e| (e.bitrate, e.evidence)), Some((BOUNDS.start, Evidence::Guessed)));
 }
 
 #[test]
@@ -127,7 +128,7 @@ fn a_network_that_takes_less_gets_pictures_later_or_not_at_all_and_sound_at_once
     let (requests, network) = (Arc::new(EncoderRequests::default()), Arc::new(Network::default()));
     shared.picture.set((Arc::clone(&requests), network)).unwrap();
     let start = Instant::now();
-    // The viewer's own word, for want of transport feedback.
+    // Without TWCC, the viewer's own estimate counts.
     let remb = ReceiverEstimatedMaximumBitrate { bitrate: 200_000.0, ..Default::default() };
     send(&mut feedback, start, 1, 1, true);
     feedback.path.set_constrained(start);
@@ -141,7 +142,7 @@ fn a_network_that_takes_less_gets_pictures_later_or_not_at_all_and_sound_at_once
     assert!(!requests.take_repair());
     assert!(sequences(&send(&mut feedback, start, 22, 5, false)).is_empty());
     assert_eq!((shared.dropped.load(Ordering::Relaxed), requests.take_repair()), (1, true), "it would wait too long");
-    // What leaves has no holes in its numbers, or the viewer would ask for what was never sent.
+    // Sequence numbers have no gaps, because a viewer would request the missing packets.
     let mut now = start;
     let mut left = Vec::new();
     while now < start + Duration::from_secs(2) {
@@ -192,7 +193,7 @@ fn reports_map_rtp_time_to_capture_time() {
     let Packet::Rtcp(report) = &sent[1] else { panic!("the first packet brings a report: {sent:?}") };
     let report = report[0].as_any().downcast_ref::<rtc::rtcp::sender_report::SenderReport>().unwrap();
     let late = report.rtp_time - 5000;
-    // However long this test was kept waiting.
+    // This holds even if the test was delayed.
     let most = Mono::now().since(captured).as_millis() as u32 * 90 + 90;
     assert!((3600..most).contains(&late), "a frame captured 40 ms ago is 3600 ticks old, said {late}");
     let said_unix = (report.ntp_time >> 32) - NTP_EPOCH;
@@ -260,7 +261,7 @@ fn what_hostile_reports_claim_is_clamped_and_costs_little() {
             feedback.handle_read(tagged(now, Packet::Rtcp(vec![claim.cloned()]))).unwrap();
             assert!(drain(&mut feedback).len() <= RESEND_BURST, "{name}");
             let estimate = feedback.path.estimate();
-            assert!((60_000..=BOUNDS.ceiling).contains(&estimate), "{name}: {estimate}");
+            assert!((Bitrate::from_kbps(60)..=BOUNDS.ceiling).contains(&estimate), "{name}: {estimate}");
         }
         let later = start + Duration::from_secs(30);
         assert!(!send(&mut feedback, later, 40, 1, true).is_empty(), "{name}: pictures go on");
@@ -294,7 +295,7 @@ fn the_ceiling_follows_the_configuration() {
     let (mut feedback, shared) = feedback();
     let start = Instant::now();
     send(&mut feedback, start, 1, 2, true);
-    shared.ceiling.store(400_000, Ordering::Relaxed);
+    shared.ceiling.store(Bitrate::from_kbps(400));
     send(&mut feedback, start, 3, 2, false);
-    assert_eq!(feedback.path.estimate(), 400_000);
+    assert_eq!(feedback.path.estimate(), Bitrate::from_kbps(400));
 }

@@ -8,17 +8,26 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::units::{Bitrate, DataSize};
+
 /// A frame that would wait this long is dropped.
 const MAX_WAIT: Duration = Duration::from_millis(300);
-/// Bits that may leave at once: a timer step at the pacing rate, or this many on an unconstrained path.
-const TIMER_STEP: f64 = 0.004;
-const UNCONSTRAINED_BURST: f64 = 128_000.0;
-/// The lowest pacing rate on an unconstrained path, in bits per second.
-const UNCONSTRAINED_RATE: f64 = 20_000_000.0;
+/// The timer's step: what leaves in it at the pacing rate may leave at once.
+const TIMER_STEP: Duration = Duration::from_millis(4);
+/// What may leave at once on an unconstrained path.
+const UNCONSTRAINED_BURST: DataSize = DataSize::from_bits(128_000);
+/// The lowest pacing rate on an unconstrained path.
+const UNCONSTRAINED_RATE: Bitrate = Bitrate::from_kbps(20_000);
+/// A shorter spread of a keyframe counts as this one.
+const MIN_SPREAD: Duration = Duration::from_millis(10);
+/// The longest wait that `Pacer::wait` returns.
+const LONGEST: Duration = Duration::from_secs(3600);
 /// The share of the estimate that retransmissions may use.
 const RTX_SHARE: f64 = 0.1;
-/// Bits of retransmissions that are allowed beyond that share, so that a first picture with a hole can be repaired.
-const RTX_BURST: f64 = 150_000.0;
+/// Retransmissions that are allowed beyond that share, so that a first picture with a hole can be repaired.
+const RTX_BURST: DataSize = DataSize::from_bits(150_000);
+/// The budget holds at most what the estimate carries in this time.
+const RTX_SPAN: Duration = Duration::from_secs(1);
 /// The most frames and packets in the queue.
 const PICTURES: usize = 64;
 const PACKETS: usize = 256;
@@ -26,18 +35,18 @@ const PACKETS: usize = 256;
 /// How fast packets may leave.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pacing {
-    /// The bandwidth estimate, in bits per second.
-    pub estimate: u32,
+    /// The bandwidth estimate, with all headers.
+    pub estimate: Bitrate,
     /// Frames leave faster than the estimate by this factor, so that they are not late by their own length.
     pub pacing_factor: f64,
-    /// A keyframe is spread over this many seconds at most, whatever the estimate.
-    pub spread: f64,
+    /// A keyframe is spread over this time at most, whatever the estimate.
+    pub spread: Duration,
     /// Whether the path has shown no limit yet.
     pub unconstrained: bool,
 }
 
-/// A packet and its size on the wire, in bytes.
-pub type Queued<P> = (P, usize);
+/// A packet and its size on the wire.
+pub type Queued<P> = (P, DataSize);
 
 /// The queue of one viewer.
 #[derive(Debug)]
@@ -48,10 +57,11 @@ pub struct Pacer<P> {
     /// Probes; they leave before all others.
     probes: VecDeque<Queued<P>>,
     pacing: Pacing,
-    /// Bits that left ahead of the pacing rate.
-    debt: f64,
-    /// Bits that retransmissions may still use.
-    credit: f64,
+    /// How much data left ahead of the pacing rate.
+    debt: DataSize,
+    /// How much data retransmissions may still use.
+    credit: DataSize,
+    /// The time of `debt` and `credit`.
     at: Instant,
     /// Frames are dropped until the next keyframe.
     broken: bool,
@@ -64,8 +74,8 @@ struct Picture<P> {
     packets: VecDeque<Queued<P>>,
     /// Whether a part of it has left.
     begun: bool,
-    /// The lowest rate at which it leaves, in bits per second.
-    spread: f64,
+    /// The lowest rate at which it leaves.
+    min_rate: Bitrate,
 }
 
 /// What was dropped.
@@ -84,8 +94,13 @@ impl<P> Pacer<P> {
             pictures: VecDeque::new(),
             retransmissions: VecDeque::new(),
             probes: VecDeque::new(),
-            pacing: Pacing { estimate: 1_000_000, pacing_factor: 2.5, spread: 0.5, unconstrained: true },
-            debt: 0.0,
+            pacing: Pacing {
+                estimate: Bitrate::from_kbps(1_000),
+                pacing_factor: 2.5,
+                spread: Duration::from_millis(500),
+                unconstrained: true,
+            },
+            debt: DataSize::ZERO,
             credit: RTX_BURST,
             at: now,
             broken: false,
@@ -107,8 +122,8 @@ impl<P> Pacer<P> {
         } else if self.broken || self.wait(now) > MAX_WAIT || self.pictures.len() >= PICTURES {
             return Dropped { pictures: 1, breaks: !std::mem::replace(&mut self.broken, true) };
         }
-        let spread = if key { bits(&packets) / self.pacing.spread.max(0.01) } else { 0.0 };
-        self.pictures.push_back(Picture { key, since: now, packets: packets.into(), begun: false, spread });
+        let min_rate = if key { size(&packets) / self.pacing.spread.max(MIN_SPREAD) } else { Bitrate::ZERO };
+        self.pictures.push_back(Picture { key, since: now, packets: packets.into(), begun: false, min_rate });
         dropped
     }
 
@@ -130,52 +145,51 @@ impl<P> Pacer<P> {
     }
 
     /// Queues a retransmission; `false` if the budget does not allow it.
-    pub fn enqueue_retransmission(&mut self, now: Instant, packet: P, bytes: usize) -> bool {
+    pub fn enqueue_retransmission(&mut self, now: Instant, packet: P, size: DataSize) -> bool {
         self.refill(now);
-        let bits = bytes as f64 * 8.0;
-        if self.credit < bits || self.retransmissions.len() >= PACKETS {
+        if self.credit < size || self.retransmissions.len() >= PACKETS {
             return false;
         }
-        self.credit -= bits;
-        self.retransmissions.push_back((packet, bytes));
+        self.credit = self.credit - size;
+        self.retransmissions.push_back((packet, size));
         true
     }
 
     /// Whether at least half of the retransmission budget is free. Optional packets leave the rest to necessary ones.
     pub fn has_spare(&mut self, now: Instant) -> bool {
         self.refill(now);
-        self.credit >= RTX_BURST.min(f64::from(self.pacing.estimate)) / 2.0
+        self.credit >= self.max_credit() / 2.0
     }
 
     /// Queues a packet of a probe; all of them leave at once.
-    pub fn enqueue_probe(&mut self, now: Instant, packet: P, bytes: usize) {
+    pub fn enqueue_probe(&mut self, now: Instant, packet: P, size: DataSize) {
         self.refill(now);
         if self.probes.len() < PACKETS {
-            self.probes.push_back((packet, bytes));
+            self.probes.push_back((packet, size));
         }
     }
 
     /// Counts an audio packet, which does not wait here.
-    pub fn count_audio(&mut self, now: Instant, bytes: usize) {
+    pub fn count_audio(&mut self, now: Instant, size: DataSize) {
         self.refill(now);
-        self.debt += bytes as f64 * 8.0;
+        self.debt += size;
     }
 
     /// The next packet that may leave now.
     pub fn pop(&mut self, now: Instant) -> Option<P> {
         self.refill(now);
-        if let Some((packet, bytes)) = self.probes.pop_front() {
-            self.debt += bytes as f64 * 8.0;
+        if let Some((packet, size)) = self.probes.pop_front() {
+            self.debt += size;
             return Some(packet);
         }
         if self.debt > self.burst() {
             return None;
         }
-        let (packet, bytes) = match self.retransmissions.pop_front() {
+        let (packet, size) = match self.retransmissions.pop_front() {
             Some(packet) => packet,
             None => self.pop_picture()?,
         };
-        self.debt += bytes as f64 * 8.0;
+        self.debt += size;
         Some(packet)
     }
 
@@ -187,15 +201,14 @@ impl<P> Pacer<P> {
         if self.retransmissions.is_empty() && self.pictures.is_empty() {
             return None;
         }
-        let over = (self.debt - self.burst()).max(0.0);
-        Some(self.at + Duration::from_secs_f64(over / self.rate()))
+        Some(self.at + ((self.debt - self.burst()) / self.rate()).min(LONGEST))
     }
 
     /// How long a new packet would wait.
     pub fn wait(&self, now: Instant) -> Duration {
-        let waiting = (self.debt - self.burst()).max(0.0) + self.waiting();
-        let paid = now.saturating_duration_since(self.at).as_secs_f64() * self.rate();
-        Duration::from_secs_f64(((waiting - paid) / self.rate()).clamp(0.0, 3600.0))
+        let waiting = (self.debt - self.burst()) + self.waiting();
+        let paid = self.rate() * now.saturating_duration_since(self.at);
+        ((waiting - paid) / self.rate()).min(LONGEST)
     }
 
     fn pop_picture(&mut self) -> Option<Queued<P>> {
@@ -219,38 +232,50 @@ impl<P> Pacer<P> {
 
     /// Lets time reduce the debt and refill the retransmission budget.
     fn refill(&mut self, now: Instant) {
-        let past = now.saturating_duration_since(self.at).as_secs_f64();
+        let past = now.saturating_duration_since(self.at);
         self.at = now.max(self.at);
-        self.debt = (self.debt - past * self.rate()).max(0.0);
-        let estimate = f64::from(self.pacing.estimate);
-        self.credit = (self.credit + past * RTX_SHARE * estimate).min(RTX_BURST.min(estimate));
+        self.debt = self.debt - self.rate() * past;
+        self.credit = (self.credit + self.pacing.estimate * RTX_SHARE * past).min(self.max_credit());
     }
 
-    /// The pacing rate of frames, in bits per second.
-    fn rate(&self) -> f64 {
-        let spread = self.pictures.iter().map(|p| p.spread).fold(0.0, f64::max);
-        let rate = (self.pacing.pacing_factor * f64::from(self.pacing.estimate)).max(spread);
+    /// The largest retransmission budget.
+    fn max_credit(&self) -> DataSize {
+        RTX_BURST.min(self.pacing.estimate * RTX_SPAN)
+    }
+
+    /// The pacing rate of frames.
+    fn rate(&self) -> Bitrate {
+        let min_rate = self.pictures.iter().map(|p| p.min_rate).max().unwrap_or_default();
+        let rate = (self.pacing.estimate * self.pacing.pacing_factor).max(min_rate);
         if self.pacing.unconstrained { rate.max(UNCONSTRAINED_RATE) } else { rate }
     }
 
-    fn burst(&self) -> f64 {
-        if self.pacing.unconstrained { UNCONSTRAINED_BURST } else { TIMER_STEP * self.rate() }
+    /// How much data may leave at once.
+    fn burst(&self) -> DataSize {
+        if self.pacing.unconstrained { UNCONSTRAINED_BURST } else { self.rate() * TIMER_STEP }
     }
 
-    fn waiting(&self) -> f64 {
-        bits(self.pictures.iter().flat_map(|p| &p.packets).chain(&self.retransmissions))
+    /// How much data waits.
+    fn waiting(&self) -> DataSize {
+        size(self.pictures.iter().flat_map(|p| &p.packets).chain(&self.retransmissions))
     }
 }
 
-fn bits<'a, P: 'a>(packets: impl IntoIterator<Item = &'a Queued<P>>) -> f64 {
-    packets.into_iter().map(|packet| packet.1 as f64 * 8.0).sum()
+fn size<'a, P: 'a>(packets: impl IntoIterator<Item = &'a Queued<P>>) -> DataSize {
+    packets.into_iter().map(|packet| packet.1).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const THIN: Pacing = Pacing { estimate: 400_000, pacing_factor: 2.5, spread: 0.5, unconstrained: false };
+    const THIN: Pacing = Pacing {
+        estimate: Bitrate::from_kbps(400),
+        pacing_factor: 2.5,
+        spread: Duration::from_millis(500),
+        unconstrained: false,
+    };
+    const PACKET: DataSize = DataSize::from_bytes(1_250);
 
     fn pacer(pacing: Pacing) -> (Pacer<u32>, Instant) {
         let start = Instant::now();
@@ -260,10 +285,10 @@ mod tests {
     }
 
     fn picture(first: u32, packets: u32) -> Vec<Queued<u32>> {
-        (first..first + packets).map(|n| (n, 1_250)).collect()
+        (first..first + packets).map(|n| (n, PACKET)).collect()
     }
 
-    /// What leaves up to `ms`, with the time of each.
+    /// The packets that leave between two times in ms, with the time of each.
     fn leave(pacer: &mut Pacer<u32>, start: Instant, from: u64, to: u64) -> Vec<(u64, u32)> {
         let at = |ms| start + Duration::from_millis(ms);
         (from..=to)
@@ -291,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_key_frame_takes_half_a_second_at_the_most() {
-        let (mut pacer, start) = pacer(Pacing { estimate: 60_000, ..THIN });
+        let (mut pacer, start) = pacer(Pacing { estimate: Bitrate::from_kbps(60), ..THIN });
         pacer.enqueue(start, true, picture(0, 50));
         let left = leave(&mut pacer, start, 0, 600);
         assert!(left.len() == 50 && (450..=500).contains(&left[49].0), "{}: {:?}", left.len(), left.last());
@@ -328,7 +353,7 @@ mod tests {
     fn an_estimate_that_falls_lets_what_waits_expire() {
         let (mut pacer, start) = pacer(THIN);
         (0..3).for_each(|n| assert_eq!(pacer.enqueue(start, false, picture(n * 100, 9)).pictures, 0));
-        pacer.set_pacing(Pacing { estimate: 60_000, ..THIN });
+        pacer.set_pacing(Pacing { estimate: Bitrate::from_kbps(60), ..THIN });
         leave(&mut pacer, start, 0, 290);
         assert_eq!(pacer.expire(start + Duration::from_millis(290)).pictures, 0);
         let dropped = pacer.expire(start + Duration::from_millis(310));
@@ -339,20 +364,20 @@ mod tests {
     fn what_is_sent_again_goes_first_and_has_a_budget() {
         let (mut pacer, start) = pacer(THIN);
         pacer.enqueue(start, false, picture(0, 20));
-        let taken = (0..100).filter(|n| pacer.enqueue_retransmission(start, 1000 + n, 1_250)).count();
+        let taken = (0..100).filter(|n| pacer.enqueue_retransmission(start, 1000 + n, PACKET)).count();
         assert_eq!(taken, 15, "the first burst");
         let left = leave(&mut pacer, start, 0, 100);
         assert_eq!(left[0].1, 1000);
         // A tenth of 400 kbit/s is a packet of 10 000 bits each 250 ms.
         let later = start + Duration::from_secs(1);
-        assert_eq!((0..100).filter(|n| pacer.enqueue_retransmission(later, 2000 + n, 1_250)).count(), 4);
+        assert_eq!((0..100).filter(|n| pacer.enqueue_retransmission(later, 2000 + n, PACKET)).count(), 4);
     }
 
     #[test]
     fn a_probe_leaves_at_once_and_is_paid_for() {
         let (mut pacer, start) = pacer(THIN);
         pacer.enqueue(start, false, picture(0, 3));
-        (0..6).for_each(|n| pacer.enqueue_probe(start, 500 + n, 1_250));
+        (0..6).for_each(|n| pacer.enqueue_probe(start, 500 + n, PACKET));
         let left = leave(&mut pacer, start, 0, 50);
         assert_eq!(left.iter().map(|l| l.1).collect::<Vec<_>>(), [500, 501, 502, 503, 504, 505]);
         assert!(pacer.due().is_some_and(|due| due > start + Duration::from_millis(50)));

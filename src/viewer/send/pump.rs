@@ -101,7 +101,7 @@ pub(crate) async fn video(
     let network = Arc::clone(lease.reader.network());
     let _ = shared.picture.set((Arc::clone(&requests), Arc::clone(&network)));
     network.set_login(shared.login);
-    network.update(NetworkReport { bits: shared.start, loss: 0.0, evidence: Evidence::Guessed, until: Mono::now() });
+    network.update(NetworkReport { bitrate: shared.start, loss: 0.0, evidence: Evidence::Guessed, until: Mono::now() });
     let mut held = Prebuffer::default();
     let mut keyframe_only = KeyframeOnly::default();
     // Whether frames are left out until the next keyframe.

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, Bytes, BytesMut};
 use rtc::rtp;
 
+use crate::units::DataSize;
+
 /// Packets in the buffer: 2 s at 2 Mbit/s. A power of two, so that the sequence number gives the place.
 pub(crate) const CAPACITY: usize = 512;
 
@@ -90,19 +92,20 @@ impl RtxBuffer {
         }
     }
 
-    /// Repeats the newest packets as a probe, at least `bytes` of payload: they help if something was lost. Empty if
-    /// there are too few packets for a train.
-    pub(crate) fn probe(&mut self, bytes: usize, most: usize) -> Vec<rtp::Packet> {
+    /// Repeats the newest packets as a probe, at least `size` of payload: they help if something was lost. Empty if
+    /// there are too few packets for a train, or if they are larger than `most`.
+    pub(crate) fn probe(&mut self, size: DataSize, most: DataSize) -> Vec<rtp::Packet> {
         let recent = |back: u16| {
             let sent = self.sent[usize::from(self.newest.wrapping_sub(back)) % CAPACITY].as_ref()?;
-            Some((sent.sequence, sent.payload.len()))
+            Some((sent.sequence, DataSize::from_bytes(sent.payload.len())))
         };
-        let mut chosen: Vec<(u16, usize)> = (0..32).filter_map(recent).collect();
+        let size_of = |chosen: &[(u16, DataSize)]| chosen.iter().map(|(_, size)| *size).sum::<DataSize>();
+        let mut chosen: Vec<(u16, DataSize)> = (0..32).filter_map(recent).collect();
         // Small packets make a longer train of the same bytes.
-        chosen.sort_by_key(|(_, len)| *len);
-        let enough = (5..=chosen.len()).find(|n| chosen[..*n].iter().map(|c| c.1).sum::<usize>() >= bytes);
+        chosen.sort_by_key(|(_, size)| *size);
+        let enough = (5..=chosen.len()).find(|n| size_of(&chosen[..*n]) >= size);
         chosen.truncate(enough.unwrap_or(chosen.len()));
-        if self.payload_type == 0 || chosen.len() < 5 || chosen.iter().map(|c| c.1).sum::<usize>() > most {
+        if self.payload_type == 0 || chosen.len() < 5 || size_of(&chosen) > most {
             return Vec::new();
         }
         chosen.into_iter().map(|(sequence, _)| self.rtx_packet(sequence)).collect()
@@ -183,13 +186,14 @@ mod tests {
 
     #[test]
     fn a_probe_is_a_train_of_its_size_or_nothing() {
+        let probe = |rtx: &mut RtxBuffer, size, most| rtx.probe(DataSize::from_bytes(size), DataSize::from_bytes(most));
         let mut known = rtx(100..140, &[]);
         let bytes = |packets: &[rtp::Packet]| packets.iter().map(|p| p.payload.len() - 2).sum::<usize>();
-        let small = known.probe(600, 5_000);
+        let small = probe(&mut known, 600, 5_000);
         assert!(small.len() >= 5 && (500..1_500).contains(&bytes(&small)), "{} {}", small.len(), bytes(&small));
-        let large = known.probe(6_000, 9_000);
+        let large = probe(&mut known, 6_000, 9_000);
         assert!((6_000..7_000).contains(&bytes(&large)));
-        assert!(known.probe(6_000, 400).is_empty(), "more than may be sent");
-        assert!(rtx(0..3, &[]).probe(600, 5_000).is_empty(), "three packets are no train");
+        assert!(probe(&mut known, 6_000, 400).is_empty(), "more than may be sent");
+        assert!(probe(&mut rtx(0..3, &[]), 600, 5_000).is_empty(), "three packets are no train");
     }
 }

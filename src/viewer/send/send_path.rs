@@ -11,6 +11,7 @@ use tracing::{debug, trace};
 
 use crate::{
     feed::Evidence,
+    units::{Bitrate, DataSize},
     viewer::{
         bandwidth::BandwidthEstimator,
         send::{
@@ -30,22 +31,22 @@ const LONG_ROUND_TRIP: Duration = Duration::from_millis(60);
 const DUPLICATE_DELAY: Duration = Duration::from_millis(15);
 /// The most duplicates that wait. Above this a packet gets none.
 const MAX_DUPLICATES: usize = 64;
-/// A queue of this many ms and more explains the loss: then there are no duplicates.
-const QUEUE: f64 = 50.0;
-/// The largest probe as a share of the estimate, in seconds: the queue that it makes at most.
-const PROBE_MOST: f64 = 0.1;
-/// A keyframe for a keyframe-only viewer is spread over this many seconds at most.
-const THIN_SPREAD: f64 = 4.0;
-/// Any other keyframe is spread over this many seconds at most, whatever the estimate.
-const SPREAD: f64 = 0.5;
+/// A queue of this length and more explains the loss: then there are no duplicates.
+const QUEUE: Duration = Duration::from_millis(50);
+/// The longest queue that a probe may make, at the rate of the estimate.
+const PROBE_MOST: Duration = Duration::from_millis(100);
+/// A keyframe for a keyframe-only viewer is spread over this time at most.
+const THIN_SPREAD: Duration = Duration::from_secs(4);
+/// Any other keyframe is spread over this time at most, whatever the estimate.
+const SPREAD: Duration = Duration::from_millis(500);
 
-/// The limits of a viewer's estimate, in bits per second on the wire.
+/// The limits of a viewer's estimate, with all headers.
 #[derive(Debug, Clone, Copy)]
 pub struct RateBounds {
     /// The first guess.
-    pub start: u32,
+    pub start: Bitrate,
     /// The most that picture and sound can need.
-    pub ceiling: u32,
+    pub ceiling: Bitrate,
     /// Whether the guess comes from an earlier session.
     pub known: bool,
 }
@@ -110,7 +111,7 @@ pub struct SendPath {
     /// The viewer's feedback stopped, and nobody has been told yet.
     feedback_lost: bool,
     /// The estimate in the newest log line.
-    logged: u32,
+    logged: Bitrate,
 }
 
 impl SendPath {
@@ -129,7 +130,7 @@ impl SendPath {
             unanswered: None,
             reported: None,
             feedback_lost: false,
-            logged: 0,
+            logged: Bitrate::ZERO,
         };
         path.update_pacing(now);
         path
@@ -169,11 +170,9 @@ impl SendPath {
         self.estimator.is_limited()
     }
 
-    /// Sets another ceiling, in bits per second on the wire; 0 changes nothing.
-    pub fn set_ceiling(&mut self, ceiling: u32) {
-        if ceiling != 0 {
-            self.estimator.set_ceiling(ceiling);
-        }
+    /// Sets another ceiling, with all headers.
+    pub fn set_ceiling(&mut self, ceiling: Bitrate) {
+        self.estimator.set_ceiling(ceiling);
     }
 
     /// Since when packets have been in flight without feedback.
@@ -185,8 +184,8 @@ impl SendPath {
         self.unanswered.get_or_insert(now);
     }
 
-    /// The estimate, in bits per second on the wire.
-    pub fn estimate(&self) -> u32 {
+    /// The estimate, with all headers, in whole bits per second.
+    pub fn estimate(&self) -> Bitrate {
         self.estimator.estimate()
     }
 
@@ -209,7 +208,7 @@ impl SendPath {
             self.twcc.assign(&mut packet.header, self.ids.1, bytes, 0, now);
         }
         self.count_sent(now);
-        self.pacer.count_audio(now, bytes + PACKET_OVERHEAD);
+        self.pacer.count_audio(now, size_on_wire(packet));
         // Audio is frequent. Where frames are rare, a probe can go with it.
         self.send_probe(now);
     }
@@ -225,8 +224,8 @@ impl SendPath {
             self.sequence = packets.first().map(|p| p.header.sequence_number);
         }
         let waiting = |(n, packet): (usize, rtp::Packet)| {
-            let bytes = packet.payload.len() + PACKET_OVERHEAD;
-            (QueuedPacket { packet, train, kind: Purpose::Video { key: key && n == 0 } }, bytes)
+            let size = size_on_wire(&packet);
+            (QueuedPacket { packet, train, kind: Purpose::Video { key: key && n == 0 } }, size)
         };
         self.pacer.enqueue(now, key, packets.into_iter().enumerate().map(waiting).collect())
     }
@@ -236,12 +235,7 @@ impl SendPath {
         let pause = self.estimator.round_trip().max(RESEND_PAUSE);
         let Some(rtx) = &mut self.rtx else { return false };
         let Some(packet) = rtx.retransmit(sequence, pause, now) else { return false };
-        let bytes = packet.payload.len() + PACKET_OVERHEAD;
-        let sent = self.pacer.enqueue_retransmission(
-            now,
-            QueuedPacket { packet, train: 0, kind: Purpose::Retransmission },
-            bytes,
-        );
+        let sent = Self::enqueue_retransmission(&mut self.pacer, packet, now);
         if !sent {
             rtx.undo_retransmit(sequence);
         } else if self.estimator.round_trip() >= LONG_ROUND_TRIP
@@ -254,17 +248,18 @@ impl SendPath {
         sent
     }
 
+    /// Queues a packet of the RTX stream; `false` if the retransmission budget does not allow it.
+    fn enqueue_retransmission(pacer: &mut Pacer<QueuedPacket>, packet: rtp::Packet, now: Instant) -> bool {
+        let size = size_on_wire(&packet);
+        pacer.enqueue_retransmission(now, QueuedPacket { packet, train: 0, kind: Purpose::Retransmission }, size)
+    }
+
     /// Queues the duplicates that are due, within the retransmission budget.
     fn send_duplicates(&mut self, now: Instant) {
         while let Some((_, sequence)) = self.duplicates.pop_front_if(|(due, _)| *due <= now) {
             let spare = self.pacer.has_spare(now);
             if let Some(packet) = self.rtx.as_mut().filter(|_| spare).and_then(|rtx| rtx.duplicate(sequence)) {
-                let bytes = packet.payload.len() + PACKET_OVERHEAD;
-                self.pacer.enqueue_retransmission(
-                    now,
-                    QueuedPacket { packet, train: 0, kind: Purpose::Retransmission },
-                    bytes,
-                );
+                Self::enqueue_retransmission(&mut self.pacer, packet, now);
             }
         }
     }
@@ -312,9 +307,9 @@ impl SendPath {
     }
 
     /// Reads the viewer's own estimate (REMB). It is used if the viewer sends no TWCC.
-    pub fn handle_remb(&mut self, bits: u64, now: Instant) {
+    pub fn handle_remb(&mut self, rate: Bitrate, now: Instant) {
         self.unanswered = None;
-        self.estimator.remb(now, bits);
+        self.estimator.remb(now, rate);
         self.update_pacing(now);
     }
 
@@ -339,22 +334,23 @@ impl SendPath {
     /// Behaves as if the estimator had met the end of the path.
     #[cfg(test)]
     pub(crate) fn set_constrained(&mut self, now: Instant) {
-        self.estimator = BandwidthEstimator::new(200_000, 3_000_000, true, now);
+        self.estimator = BandwidthEstimator::new(Bitrate::from_kbps(200), Bitrate::from_kbps(3_000), true, now);
         self.update_pacing(now);
     }
 
     /// Logs each change of the estimate by a tenth or more.
     fn log_estimate(&mut self) {
-        let bits = self.estimator.estimate();
-        if bits.abs_diff(self.logged) > self.logged / 10 {
+        let estimate = self.estimator.estimate();
+        if estimate.abs_diff(self.logged) > (self.logged / 10.0).floor() {
             let estimator = &self.estimator;
-            let (before, after) = (self.logged / 1000, bits / 1000);
-            let (queue, lost, trip) = (estimator.queue(), estimator.loss() * 100.0, estimator.round_trip().as_millis());
+            let (before, queue, lost) = (self.logged.as_kbps(), estimator.queue(), estimator.loss() * 100.0);
             debug!(
-                "network {before} → {after} kbit/s ({:?}; queue {queue:.0} ms, {lost:.1} % lost, round trip {trip} ms)",
-                estimator.cause()
+                "network {before} → {estimate} ({:?}; queue {:.0} ms, {lost:.1} % lost, round trip {} ms)",
+                estimator.cause(),
+                queue.as_secs_f64() * 1_000.0,
+                estimator.round_trip().as_millis()
             );
-            self.logged = bits;
+            self.logged = estimate;
         }
     }
 
@@ -375,17 +371,19 @@ impl SendPath {
             return;
         }
         let Some(probe) = self.estimator.probe(now) else { return };
-        let most = (f64::from(self.estimator.estimate()) * PROBE_MOST / 8.0) as usize;
+        let most = self.estimator.estimate() * PROBE_MOST;
         self.train = self.train.wrapping_add(1).max(1);
-        for packet in rtx.probe(probe.bytes, most) {
-            let bytes = packet.payload.len() + PACKET_OVERHEAD;
-            self.pacer.enqueue_probe(
-                now,
-                QueuedPacket { packet, train: self.train, kind: Purpose::Retransmission },
-                bytes,
-            );
+        for packet in rtx.probe(probe.size, most) {
+            let size = size_on_wire(&packet);
+            let queued = QueuedPacket { packet, train: self.train, kind: Purpose::Retransmission };
+            self.pacer.enqueue_probe(now, queued, size);
         }
     }
+}
+
+/// A packet with all its headers.
+fn size_on_wire(packet: &rtp::Packet) -> DataSize {
+    DataSize::from_bytes(packet.payload.len() + PACKET_OVERHEAD)
 }
 
 #[cfg(test)]

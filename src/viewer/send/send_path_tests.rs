@@ -1,12 +1,16 @@
 use super::*;
 use crate::viewer::bandwidth::PacketResult;
 
+fn bounds(start_kbps: u32, known: bool) -> RateBounds {
+    RateBounds { start: Bitrate::from_kbps(start_kbps), ceiling: Bitrate::from_kbps(2_000), known }
+}
+
 #[test]
 fn what_is_sent_again_over_a_far_lossy_path_has_a_twin() {
     let start = Instant::now();
     let at = |ms: u64| start + Duration::from_millis(ms);
     for (trip, loses, copies) in [(100, true, 2), (100, false, 1), (20, true, 1)] {
-        let mut path = SendPath::new(RateBounds { start: 2_000_000, ceiling: 2_000_000, known: true }, start);
+        let mut path = SendPath::new(bounds(2_000, true), start);
         path.set_rtx_ssrc(Some(8));
         path.set_negotiated(NegotiatedIds { picture: 3, sound: 0, retransmission: 109 });
         let header = |n| rtp::Header { version: 2, sequence_number: n, ..Default::default() };
@@ -19,7 +23,8 @@ fn what_is_sent_again_over_a_far_lossy_path_has_a_twin() {
             );
             while path.pop(at(ms)).is_some() {}
             let arrived = (!loses || n % 8 != 7).then(|| Duration::from_millis(ms));
-            path.estimator.feedback(at(ms + trip), &[PacketResult { sent: at(ms), bytes: 960, train: 0, arrived }]);
+            let size = DataSize::from_bytes(960);
+            path.estimator.feedback(at(ms + trip), &[PacketResult { sent: at(ms), size, train: 0, arrived }]);
         }
         assert!(path.retransmit(31, at(2000)));
         let mut left = Vec::new();
@@ -35,13 +40,14 @@ fn what_is_sent_again_over_a_far_lossy_path_has_a_twin() {
 fn a_viewer_that_falls_silent_is_told_of_twice() {
     let start = Instant::now();
     let at = |ms: u64| start + Duration::from_millis(ms);
-    let mut path = SendPath::new(RateBounds { start: 1_000_000, ceiling: 2_000_000, known: false }, start);
+    let mut path = SendPath::new(bounds(1_000, false), start);
     path.set_negotiated(NegotiatedIds { picture: 0, sound: 3, retransmission: 0 });
     let sound = |path: &mut SendPath, ms: u64| {
         path.send_audio(&mut rtp::Packet { payload: vec![0; 80].into(), ..Default::default() }, at(ms));
         path.take_feedback_lost()
     };
-    let seen = |ms: u64| PacketResult { sent: at(ms), bytes: 120, train: 0, arrived: Some(Duration::from_millis(ms)) };
+    let size = DataSize::from_bytes(120);
+    let seen = |ms: u64| PacketResult { sent: at(ms), size, train: 0, arrived: Some(Duration::from_millis(ms)) };
     assert!(!(0..2000).step_by(20).any(|ms| sound(&mut path, ms)), "it may have no such feedback at all");
     path.estimator.feedback(at(2000), &[seen(1980)]);
     let logged: Vec<u64> = (2000..5000).step_by(20).filter(|ms| sound(&mut path, *ms)).collect();
@@ -53,7 +59,7 @@ fn a_viewer_that_falls_silent_is_told_of_twice() {
 
 /// A flow that has sent pictures of one packet, with sequence numbers up to `last`, one each ms.
 fn sent(last: u16, start: Instant) -> SendPath {
-    let mut path = SendPath::new(RateBounds { start: 1_000_000, ceiling: 2_000_000, known: false }, start);
+    let mut path = SendPath::new(bounds(1_000, false), start);
     for n in 0..=last {
         let now = start + Duration::from_millis(n.into());
         let header = rtp::Header { version: 2, sequence_number: n, ..Default::default() };
@@ -98,6 +104,7 @@ fn a_viewer_without_transport_feedback_falls_silent_too() {
     while path.pop(at(21)).is_some() {}
     assert_eq!(path.evidence(at(28)).0, Evidence::Measured);
     assert_eq!(path.evidence(at(30)).0, Evidence::Silent);
-    path.handle_remb(500_000, at(31));
-    assert_eq!((path.estimate(), path.evidence(at(31)).0), (500_000, Evidence::Measured));
+    let rate = Bitrate::from_kbps(500);
+    path.handle_remb(rate, at(31));
+    assert_eq!((path.estimate(), path.evidence(at(31)).0), (rate, Evidence::Measured));
 }

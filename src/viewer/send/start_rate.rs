@@ -2,19 +2,20 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use crate::{clock::Mono, viewer::send::send_path::RateBounds};
+use crate::{
+    clock::Mono,
+    units::{AtomicBitrate, Bitrate},
+    viewer::send::send_path::RateBounds,
+};
 
-/// Viewers in the memory; the one that was not seen for the longest time is forgotten.
+/// The most viewers in the memory. The one whose last session is the oldest is forgotten.
 const VIEWERS: usize = 64;
-/// The first guess for an unknown network, in bits per second: most carry it.
-const GUESS: u32 = 1_000_000;
+/// The first guess for an unknown network: most carry it.
+const GUESS: Bitrate = Bitrate::from_kbps(1_000);
 /// An estimate is uncertain by up to a third, so the estimator looks for this much more than is needed.
 const ROOM: f64 = 1.35;
 /// After this time a remembered rate is halfway back to the first guess, because people move and neighbours stop
@@ -28,8 +29,8 @@ const FRESH: Duration = Duration::from_secs(60);
 /// What a session measured. It counts only if the viewer reported until the end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct LastEstimate {
-    /// The bitrate that the network carried, in bits per second.
-    pub bits: u32,
+    /// The bitrate that the network carried, with all headers.
+    pub bitrate: Bitrate,
     /// Whether delay or loss showed that the path carries no more. Otherwise more was never tried.
     pub limited: bool,
 }
@@ -44,35 +45,33 @@ struct Entry {
 /// The memory of all viewers.
 #[derive(Debug)]
 pub(crate) struct StartRates {
-    /// The highest bitrate that the estimator looks for: video, audio and some room, in bits per second on the wire.
-    /// Open connections follow it.
-    ceiling: Arc<AtomicU32>,
+    /// The highest bitrate that the estimator looks for: video, audio and some room. Open connections follow it.
+    ceiling: Arc<AtomicBitrate>,
     known: Mutex<VecDeque<Entry>>,
 }
 
 impl Default for StartRates {
     fn default() -> Self {
         let networks = Self { ceiling: Arc::default(), known: Mutex::default() };
-        networks.set_need(2_000_000, 100_000);
+        networks.set_need(Bitrate::from_kbps(2_000), Bitrate::from_kbps(100));
         networks
     }
 }
 
 impl StartRates {
     /// Sets what video and audio need at most. Open connections follow.
-    pub(crate) fn set_need(&self, video: u32, audio: u32) {
-        let need = f64::from(video.saturating_add(audio));
-        self.ceiling.store((need * ROOM) as u32, Ordering::Relaxed);
+    pub(crate) fn set_need(&self, video: Bitrate, audio: Bitrate) {
+        self.ceiling.store((video + audio) * ROOM);
     }
 
     /// The value that open connections follow.
-    pub(crate) fn ceiling(&self) -> Arc<AtomicU32> {
+    pub(crate) fn ceiling(&self) -> Arc<AtomicBitrate> {
         Arc::clone(&self.ceiling)
     }
 
     /// Where a session of this viewer begins, and its limits.
     pub(crate) fn bounds(&self, viewer: &str, now: Mono) -> RateBounds {
-        let ceiling = self.ceiling.load(Ordering::Relaxed);
+        let ceiling = self.ceiling.load().unwrap_or_default();
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.iter().find(|known| known.viewer == viewer).map(|known| (known.found, now.since(known.at)));
         let start = known.map_or(GUESS, |(found, age)| found.after(age)).min(ceiling);
@@ -94,13 +93,15 @@ impl StartRates {
 impl LastEstimate {
     /// The start rate this long after the session. It is never below the first guess, unless delay or loss proved a
     /// lower rate.
-    fn after(self, age: Duration) -> u32 {
+    fn after(self, age: Duration) -> Bitrate {
         if age >= FORGOTTEN {
             return GUESS;
         }
-        let bits = if self.limited { self.bits } else { self.bits.max(GUESS) };
+        let rate = if self.limited { self.bitrate } else { self.bitrate.max(GUESS) };
         let left = 0.5_f64.powf(age.as_secs_f64() / HALF_LIFE.as_secs_f64());
-        (f64::from(GUESS) + (f64::from(bits) - f64::from(GUESS)) * left) as u32
+        let difference = rate.abs_diff(GUESS) * left;
+        let rate = if rate < GUESS { GUESS - difference } else { GUESS + difference };
+        rate.floor()
     }
 }
 
@@ -110,38 +111,46 @@ mod tests {
 
     const START: Mono = Mono(0);
 
-    fn limited(bits: u32) -> LastEstimate {
-        LastEstimate { bits, limited: true }
+    const fn bps(bits: u64) -> Bitrate {
+        Bitrate::from_bps(bits)
+    }
+
+    fn limited(bits: u64) -> LastEstimate {
+        LastEstimate { bitrate: bps(bits), limited: true }
     }
 
     #[test]
     fn a_viewer_begins_where_it_ended_and_a_stranger_with_a_guess() {
         let networks = StartRates::default();
-        networks.set_need(2_000_000, 100_000);
+        networks.set_need(bps(2_000_000), bps(100_000));
         let bounds = networks.bounds("anna", START);
-        assert_eq!((bounds.start, bounds.known, bounds.ceiling), (GUESS, false, 2_835_000));
+        assert_eq!((bounds.start, bounds.known, bounds.ceiling), (GUESS, false, bps(2_835_000)));
         networks.remember("anna", limited(300_000), START);
         let bounds = networks.bounds("anna", START);
-        assert_eq!((bounds.start, bounds.known), (300_000, true));
+        assert_eq!((bounds.start, bounds.known), (bps(300_000), true));
         (0..VIEWERS).for_each(|n| networks.remember(&n.to_string(), limited(9_000_000), START));
         assert!(!networks.bounds("anna", START).known, "others came since");
-        assert_eq!(networks.bounds("5", START).start, 2_835_000, "more than is needed is not wanted");
-        networks.set_need(300_000, 30_000);
-        assert_eq!(networks.bounds("bert", START).start, 445_500, "a small need is a small guess");
-        assert_eq!(networks.ceiling().load(Ordering::Relaxed), 445_500);
+        assert_eq!(networks.bounds("5", START).start, bps(2_835_000), "more than is needed is not wanted");
+        networks.set_need(bps(300_000), bps(30_000));
+        assert_eq!(networks.bounds("bert", START).start, bps(445_500), "a small need is a small guess");
+        assert_eq!(networks.ceiling().load(), Some(bps(445_500)));
+    }
+
+    fn not_limited(bits: u64) -> LastEstimate {
+        LastEstimate { limited: false, ..limited(bits) }
     }
 
     #[test]
     fn memory_fades_and_is_never_worse_than_a_guess_without_a_reason() {
         for (name, found, age, start, known) in [
-            ("a thin network", limited(200_000), 0, 200_000, true),
-            ("a minute later", limited(200_000), 60, 303_559, false),
-            ("five minutes later", limited(200_000), 300, 600_000, false),
+            ("a thin network", limited(200_000), 0, bps(200_000), true),
+            ("a minute later", limited(200_000), 60, bps(303_559), false),
+            ("five minutes later", limited(200_000), 300, bps(600_000), false),
             ("an hour later", limited(200_000), 3600, GUESS, false),
-            ("a wide one", limited(2_000_000), 0, 2_000_000, true),
-            ("a wide one, five minutes later", limited(2_000_000), 300, 1_500_000, false),
-            ("one that was not tried", LastEstimate { bits: 60_000, limited: false }, 0, GUESS, false),
-            ("one of which more was not needed", LastEstimate { bits: 2_500_000, limited: false }, 0, 2_500_000, false),
+            ("a wide one", limited(2_000_000), 0, bps(2_000_000), true),
+            ("a wide one, five minutes later", limited(2_000_000), 300, bps(1_500_000), false),
+            ("one that was not tried", not_limited(60_000), 0, GUESS, false),
+            ("one of which more was not needed", not_limited(2_500_000), 0, bps(2_500_000), false),
         ] {
             let networks = StartRates::default();
             networks.remember("anna", found, START);
@@ -154,7 +163,7 @@ mod tests {
     fn who_comes_again_is_remembered_once() {
         let networks = StartRates::default();
         (0..100).for_each(|n| networks.remember("anna", limited(200_000 + n), START));
-        assert_eq!(networks.bounds("anna", START).start, 200_099);
+        assert_eq!(networks.bounds("anna", START).start, bps(200_099));
         assert_eq!(networks.known.lock().unwrap().len(), 1);
     }
 }

@@ -12,7 +12,7 @@ use rtc::{
     rtp::Header,
 };
 
-use crate::viewer::bandwidth::PacketResult;
+use crate::{units::DataSize, viewer::bandwidth::PacketResult};
 
 /// The URI of the header extension.
 pub(crate) const TWCC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
@@ -20,7 +20,7 @@ pub(crate) const TWCC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-tra
 const MAX_IN_FLIGHT: usize = 2048;
 /// Bytes around a payload: IP and UDP, RTP header with extensions, SRTP tag.
 pub(crate) const PACKET_OVERHEAD: usize = 28 + 12 + 12 + 16;
-/// The unit of the reference time, in microseconds.
+/// The unit of the reference time, in microseconds (draft, section 3.1).
 const REFERENCE: i64 = 64_000;
 /// The range of the reference time, in units.
 const RANGE: i64 = 1 << 24;
@@ -28,7 +28,7 @@ const RANGE: i64 = 1 << 24;
 const AHEAD: Duration = Duration::from_secs(2);
 /// How much faster than ours it may run: one part in this many.
 const DRIFT: u32 = 1000;
-/// A clock that was ahead for this long has jumped.
+/// A viewer's clock that was ahead for this long has jumped.
 const LEAP: Duration = Duration::from_secs(5);
 
 /// Numbers packets and reads the reports about them.
@@ -58,6 +58,7 @@ pub(crate) struct TwccReport {
 
 #[derive(Debug)]
 struct SentPacket {
+    /// Its size on the wire.
     bytes: u16,
     train: u32,
     at: Instant,
@@ -158,7 +159,8 @@ impl TwccSender {
 
 impl SentPacket {
     fn seen(&self, arrived: Option<Duration>) -> PacketResult {
-        PacketResult { sent: self.at, bytes: self.bytes.into(), train: self.train, arrived }
+        let size = DataSize::from_bytes(self.bytes.into());
+        PacketResult { sent: self.at, size, train: self.train, arrived }
     }
 }
 

@@ -8,6 +8,7 @@ use openh264::formats::YUVSource;
 use super::*;
 use crate::{
     config::{EncoderChoice, Video},
+    units::Bitrate,
     video::{
         encode::VideoEncoder,
         sources::{clockstrip, pattern::Pattern},
@@ -50,8 +51,8 @@ fn jpeg(planes: &Planes) -> Vec<u8> {
 /// An elementary stream with key frames at these pictures.
 fn h264_stream(count: u32, keys: &[u32]) -> Vec<u8> {
     use rtc::rtp::{codec::h264::H264Packet, packetizer::Depacketizer};
-    let config = Video { encoder: EncoderChoice::Software, bitrate: 300_000, ..Video::default() };
-    let mut coder = VideoEncoder::new(&config, Rate::whole(30), 300_000);
+    let config = Video { encoder: EncoderChoice::Software, bitrate: Bitrate::from_kbps(300), ..Video::default() };
+    let mut coder = VideoEncoder::new(&config, Rate::whole(30), config.bitrate);
     let mut bytes = Vec::new();
     for (n, planes) in (0..).zip(pictures(count)) {
         let at = Mono(u64::from(n) * 33_000_000);
