@@ -12,7 +12,7 @@ use crate::{
     broker::{
         client::{self, Handling, Inbound, Setup},
         inbound::who,
-        link_error::{Kind, LinkError},
+        link_error::{Kind, LinkError, Step},
         transport, url,
     },
     config::{self, Id},
@@ -42,21 +42,15 @@ pub struct Checked {
 /// disturbed.
 pub async fn check(config: &config::Broker, device: &Id) -> Checked {
     let config = Arc::new(config.clone());
-    let mut done = vec!["name", "TCP", "TLS", "login", "subscribe", "publish"];
-    if !config.transport.is_tls() {
-        done.retain(|step| *step != "TLS");
-    }
-    let ended = run_steps(&config, device).await;
-    if let Err((step, _)) = &ended {
-        let at = done.iter().position(|known| known == step).unwrap_or_default();
-        done.truncate(at);
-    }
-    let link_error = ended.err().map(|(_, link_error)| link_error);
+    let link_error = run_steps(&config, device).await.err();
+    let failed = link_error.as_ref().map(|link_error| link_error.step);
+    let steps = Step::ALL.into_iter().filter(|step| *step != Step::Tls || config.transport.is_tls());
+    let done = steps.take_while(|step| failed.is_none_or(|failed| *step < failed)).map(Step::name).collect();
     let kind = link_error.as_ref().map(|link_error| link_error.kind);
     Checked { url: url(&config), done, link_error: link_error.map(|link_error| link_error.to_string()), kind }
 }
 
-async fn run_steps(config: &Arc<config::Broker>, device: &Id) -> Result<(), (&'static str, LinkError)> {
+async fn run_steps(config: &Arc<config::Broker>, device: &Id) -> Result<(), LinkError> {
     let topics = Topics::new(&config.root, device);
     let short: String = device.as_str().chars().take(56).collect();
     let guise = Id::new(&format!("{short}-check")).unwrap_or_else(|| device.clone());
@@ -64,7 +58,7 @@ async fn run_steps(config: &Arc<config::Broker>, device: &Id) -> Result<(), (&'s
     let will = Bytes::from_static(WORDS);
     let setup =
         Setup { config, device: &guise, will_topic: topics.events(), will, will_expiry: 60, local: Arc::default() };
-    let (publisher, mut incoming, _) = client::open(setup).map_err(|link_error| ("name", link_error))?;
+    let (publisher, mut incoming, _) = client::open(setup).map_err(|link_error| link_error.during(Step::Name))?;
     let (logged_in, (refuse, mut refused)) = (Notify::new(), mpsc::channel(1));
     let hear = async {
         loop {
@@ -80,28 +74,30 @@ async fn run_steps(config: &Arc<config::Broker>, device: &Id) -> Result<(), (&'s
             }
         }
     };
-    let late = |what: &str| LinkError::new(Kind::TimedOut, format!("{what}: the broker does not answer"));
+    let late = |step: Step| {
+        LinkError::new(Kind::TimedOut, format!("{}: the broker does not answer", step.name())).during(step)
+    };
     let mut hear = pin!(hear);
     tokio::select! {
-        link_error = &mut hear => return Err((step(&link_error), link_error)),
+        link_error = &mut hear => return Err(link_error),
         () = logged_in.notified() => {}
     }
     let filter = topics.requests();
     let granted = tokio::select! {
-        link_error = &mut hear => return Err(("subscribe", link_error)),
+        link_error = &mut hear => return Err(link_error.during(Step::Subscribe)),
         granted = timeout(transport::DEADLINE, publisher.subscribe(std::slice::from_ref(&filter))) => granted,
     };
     match granted.map(|granted| granted.ok().and_then(|granted| granted.into_iter().next())) {
         Ok(Some(Ok(()))) => {}
         Ok(Some(Err(said))) => {
             let text = format!("subscribe to {filter}: {said}; let {} read it in the broker's ACL", who(config));
-            return Err(("subscribe", LinkError::new(Kind::Subscription, text)));
+            return Err(LinkError::new(Kind::Subscription, text));
         }
-        Ok(None) | Err(_) => return Err(("subscribe", late("subscribe"))),
+        Ok(None) | Err(_) => return Err(late(Step::Subscribe)),
     }
     let topic = topics.events();
     let published = tokio::select! {
-        link_error = &mut hear => return Err(("publish", link_error)),
+        link_error = &mut hear => return Err(link_error.during(Step::Publish)),
         published = timeout(transport::DEADLINE, publisher.publish_surely(topic.clone(), Bytes::from_static(WORDS), handling)) => published,
     };
     if !matches!(published, Ok(Ok(()))) {
@@ -110,31 +106,16 @@ async fn run_steps(config: &Arc<config::Broker>, device: &Id) -> Result<(), (&'s
             said = refused.recv() => said,
             _ = timeout(SOON, &mut hear) => refused.try_recv().ok(),
         };
-        let link_error = match said {
+        return Err(match said {
             Some(said) => LinkError::new(
                 Kind::Publication,
                 format!("publish to {topic}: {said}; let {} write it in the broker's ACL", who(config)),
             ),
-            None => late("publish"),
-        };
-        return Err(("publish", link_error));
+            None => late(Step::Publish),
+        });
     }
     publisher.disconnect();
     // Its answer is the end of the connection, in time or not.
     drop(timeout(SOON, hear).await);
     Ok(())
-}
-
-/// The step in which a connection that was never up failed.
-fn step(link_error: &LinkError) -> &'static str {
-    let said = link_error.to_string();
-    match link_error.kind {
-        _ if said.starts_with("TLS") => "TLS",
-        _ if said.starts_with("connect") => "TCP",
-        _ if said.starts_with("look up") => "name",
-        Kind::Name => "name",
-        Kind::Refused | Kind::Unreachable => "TCP",
-        Kind::Files | Kind::Untrusted | Kind::Expired | Kind::WrongName | Kind::ClientCertificate | Kind::Tls => "TLS",
-        _ => "login",
-    }
 }

@@ -66,23 +66,88 @@ pub enum Kind {
     Protocol,
 }
 
-/// One problem: its kind, and a sentence.
+/// The steps of a connection, in their order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// Looking up the broker's address.
+    #[default]
+    Name,
+    /// The TCP connection.
+    Tcp,
+    /// The TLS handshake, and reading the files for it.
+    Tls,
+    /// The MQTT login, and before it the opening of a WebSocket.
+    Login,
+    /// The subscription to this board's requests.
+    Subscribe,
+    /// The first message of this board.
+    Publish,
+}
+
+impl Step {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Name, Self::Tcp, Self::Tls, Self::Login, Self::Subscribe, Self::Publish];
+
+    /// Its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Login => "login",
+            Self::Subscribe => "subscribe",
+            Self::Publish => "publish",
+        }
+    }
+
+    /// The step in which errors of this kind happen, if nothing more is known.
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Name => Self::Name,
+            Kind::Refused | Kind::Unreachable => Self::Tcp,
+            Kind::Files | Kind::Untrusted | Kind::Expired | Kind::WrongName | Kind::ClientCertificate | Kind::Tls => {
+                Self::Tls
+            }
+            Kind::Subscription => Self::Subscribe,
+            Kind::Publication => Self::Publish,
+            Kind::TimedOut
+            | Kind::WebSocket
+            | Kind::Login
+            | Kind::Version
+            | Kind::Busy
+            | Kind::TakenOver
+            | Kind::Oversize
+            | Kind::Retained
+            | Kind::Lost
+            | Kind::Protocol => Self::Login,
+        }
+    }
+}
+
+/// One problem: its kind, the step in which it happened, and a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct LinkError {
     /// What kind of problem it is.
     pub kind: Kind,
+    /// The step of a connection that was not up yet.
+    pub step: Step,
     text: String,
 }
 
 impl LinkError {
     pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
         // Part of it may be the broker's own words: one line, and not a long one.
-        Self { kind, text: sentence(&text.into()) }
+        Self { kind, step: Step::of(kind), text: sentence(&text.into()) }
     }
 
-    /// Explains a failed `connect`, or a connection that broke later; `doing` names which.
-    pub(super) fn io(doing: &str, error: &io::Error) -> Self {
+    /// The same error, in a step that its kind does not tell.
+    pub(super) fn during(self, step: Step) -> Self {
+        Self { step, ..self }
+    }
+
+    /// Explains an I/O error in `step`; `doing` describes the step.
+    pub(super) fn io(step: Step, doing: &str, error: &io::Error) -> Self {
         use io::ErrorKind as E;
         let (kind, advice) = match error.kind() {
             E::ConnectionRefused => (Kind::Refused, "; does the broker listen on this port?"),
@@ -90,10 +155,12 @@ impl LinkError {
                 (Kind::Unreachable, "; is the network up?")
             }
             E::TimedOut => (Kind::TimedOut, ""),
-            E::UnexpectedEof => return Self::new(Kind::Lost, format!("{doing}: closed by the other side")),
+            E::UnexpectedEof => {
+                return Self::new(Kind::Lost, format!("{doing}: closed by the other side")).during(step);
+            }
             _ => (Kind::Lost, ""),
         };
-        Self::new(kind, format!("{doing}: {}{advice}", plain(error)))
+        Self::new(kind, format!("{doing}: {}{advice}", plain(error))).during(step)
     }
 
     /// Explains a TLS failure on a link to `host`, at the wall clock's time `now`.
@@ -246,7 +313,7 @@ mod tests {
         ];
         for (error, now, kind, words) in rows {
             let link_error = LinkError::tls(&error, "mq.example", at(now));
-            assert_eq!(link_error.kind, kind, "{error:?}");
+            assert_eq!((link_error.kind, link_error.step), (kind, Step::Tls), "{error:?}");
             assert!(link_error.to_string().contains(words), "{error:?}: {link_error}");
         }
     }
@@ -261,8 +328,10 @@ mod tests {
             (104, Kind::Lost, "connect to [::1]:1883: connection reset by peer"),
         ];
         for (errno, kind, text) in rows {
-            let link_error = LinkError::io("connect to [::1]:1883", &io::Error::from_raw_os_error(errno));
-            assert_eq!((link_error.kind, link_error.to_string().as_str()), (kind, text));
+            let error = io::Error::from_raw_os_error(errno);
+            let link_error = LinkError::io(Step::Tcp, "connect to [::1]:1883", &error);
+            let found = (link_error.kind, link_error.step, link_error.to_string());
+            assert_eq!(found, (kind, Step::Tcp, text.to_owned()));
         }
     }
 

@@ -26,7 +26,7 @@ use tokio_rustls::{
 use crate::{
     broker::{
         client::{PACKET_MAX, websocket_refused, websocket_url},
-        link_error::{Kind, LinkError},
+        link_error::{Kind, LinkError, Step},
         oversized::{OversizedSkipper, SkipMarks},
         tls,
         websocket::{self, Frames},
@@ -60,8 +60,9 @@ pub(super) struct TransportNotes {
 
 #[derive(Debug, Default)]
 struct Noted {
-    /// What is being done now.
+    /// What is being done now, and in which step.
     doing: String,
+    step: Step,
     /// The first failure: what follows is its consequence.
     link_error: Option<LinkError>,
     /// The last bytes that were read.
@@ -83,12 +84,13 @@ impl TransportNotes {
         f(&mut self.noted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn doing(&self, what: impl Into<String>) {
-        self.with(|noted| noted.doing = what.into());
+    fn doing(&self, step: Step, what: impl Into<String>) {
+        self.with(|noted| (noted.step, noted.doing) = (step, what.into()));
     }
 
-    fn now(&self) -> String {
-        self.with(|noted| noted.doing.clone())
+    /// What is being done now, and in which step.
+    fn now(&self) -> (Step, String) {
+        self.with(|noted| (noted.step, noted.doing.clone()))
     }
 
     fn read(&self, bytes: &[u8]) {
@@ -120,7 +122,7 @@ impl TransportNotes {
 
     /// The broker took the login: from here on it is about the connection as a whole.
     pub(super) fn logged_in(&self) {
-        self.doing("connection");
+        self.doing(Step::Login, "connection");
     }
 
     /// What the stream below knows about an I/O error that came up through MQTT: the failure of `dial`, or one of TLS.
@@ -133,7 +135,8 @@ impl TransportNotes {
 
     /// Nothing failed, but time is over.
     pub(super) fn timed_out(&self) -> LinkError {
-        LinkError::new(Kind::TimedOut, format!("{}: no answer within {} s", self.now(), DEADLINE.as_secs()))
+        let (step, doing) = self.now();
+        LinkError::new(Kind::TimedOut, format!("{doing}: no answer within {} s", DEADLINE.as_secs())).during(step)
     }
 }
 
@@ -163,12 +166,12 @@ pub(super) async fn dial(config: Arc<config::Broker>, notes: Arc<TransportNotes>
     let stream = match config.transport {
         Transport::Tcp | Transport::Tls => Stream::Plain(socket),
         Transport::WebSocket | Transport::WebSocketTls => {
-            notes.doing("open the WebSocket");
+            notes.doing(Step::Login, "open the WebSocket");
             let opened = websocket::open(&websocket_url(&config), socket).await;
             Stream::WebSocket(Box::new(opened.map_err(|said| io::Error::other(websocket_refused(&config, said)))?))
         }
     };
-    notes.doing("log in");
+    notes.doing(Step::Login, "log in");
     let most = usize::try_from(PACKET_MAX).unwrap_or(usize::MAX);
     let skipper = OversizedSkipper::new(notes.marks, most - PACKET_FRAME, config.version == MqttVersion::V5);
     Ok(BrokerStream { stream, host: config.host.clone(), notes, skipper, alive: None })
@@ -183,7 +186,7 @@ async fn reach(config: &Arc<config::Broker>, notes: &TransportNotes) -> Result<S
     if !config.transport.is_tls() {
         return Ok(Socket::Tcp(tcp));
     }
-    notes.doing("TLS handshake");
+    notes.doing(Step::Tls, "TLS handshake");
     let files = Arc::clone(config);
     let tls = tokio::task::spawn_blocking(move || tls::client(&files))
         .await
@@ -192,7 +195,7 @@ async fn reach(config: &Arc<config::Broker>, notes: &TransportNotes) -> Result<S
         .map_err(|_| LinkError::new(Kind::Name, format!("{} is no name that a certificate can hold", config.host)))?;
     match TlsConnector::from(Arc::new(tls)).connect(name, tcp).await {
         Ok(stream) => Ok(Socket::Tls(Box::new(stream))),
-        Err(error) => Err(explain("TLS handshake", &error, &config.host)),
+        Err(error) => Err(explain((Step::Tls, "TLS handshake"), &error, &config.host)),
     }
 }
 
@@ -200,7 +203,7 @@ async fn reach(config: &Arc<config::Broker>, notes: &TransportNotes) -> Result<S
 /// route is nothing special.
 async fn connect(config: &config::Broker, notes: &TransportNotes) -> Result<TcpStream, LinkError> {
     let deadline = Instant::now() + DEADLINE * 2 / 3;
-    notes.doing(format!("look up {}", config.host));
+    notes.doing(Step::Name, format!("look up {}", config.host));
     let addresses: Vec<_> = lookup_host((config.host.as_str(), config.port))
         .await
         .map_err(|e| {
@@ -213,13 +216,13 @@ async fn connect(config: &config::Broker, notes: &TransportNotes) -> Result<TcpS
     let mut link_error = LinkError::new(Kind::Name, format!("look up {}: no address", config.host));
     for (i, address) in addresses.iter().enumerate() {
         let doing = format!("connect to {address}");
-        notes.doing(doing.as_str());
+        notes.doing(Step::Tcp, doing.as_str());
         let left = u32::try_from(addresses.len() - i).unwrap_or(u32::MAX);
         let share = deadline.saturating_duration_since(Instant::now()) / left;
         link_error = match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(tcp)) => return tune(tcp, config.keep_alive).map_err(|e| LinkError::io(&doing, &e)),
-            Ok(Err(error)) => LinkError::io(&doing, &error),
-            Err(_) => LinkError::io(&doing, &io::ErrorKind::TimedOut.into()),
+            Ok(Ok(tcp)) => return tune(tcp, config.keep_alive).map_err(|e| LinkError::io(Step::Tcp, &doing, &e)),
+            Ok(Err(error)) => LinkError::io(Step::Tcp, &doing, &error),
+            Err(_) => LinkError::io(Step::Tcp, &doing, &io::ErrorKind::TimedOut.into()),
         };
     }
     Err(link_error)
@@ -233,10 +236,11 @@ fn tune(tcp: TcpStream, keep_alive: Duration) -> io::Result<TcpStream> {
     Ok(tcp)
 }
 
-fn explain(doing: &str, error: &io::Error, host: &str) -> LinkError {
+/// Explains a failure of TLS, or of the connection below it.
+fn explain((step, doing): (Step, &str), error: &io::Error, host: &str) -> LinkError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(error) => LinkError::tls(error, host, SystemTime::now()),
-        None => LinkError::io(doing, error),
+        None => LinkError::io(step, doing, error),
     }
 }
 
@@ -244,7 +248,8 @@ impl BrokerStream {
     /// In TLS 1.3 the broker's verdict on a client certificate comes with the first read after the handshake.
     fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &done {
-            let link_error = explain(&self.notes.now(), error, &self.host);
+            let (step, doing) = self.notes.now();
+            let link_error = explain((step, &doing), error, &self.host);
             self.notes.with(|noted| {
                 noted.link_error.get_or_insert(link_error);
             });
