@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-use crate::config;
+use crate::config::{self, TextError};
 
 /// Largest PEM file, in bytes. No CA bundle or certificate chain is larger.
 const FILE_MAX: u64 = 4 << 20;
@@ -54,8 +54,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     // PEM is text. The PEM parser reports anything else.
     match config::text_of(bytes.clone()) {
         Ok(text) => Ok(text.into_bytes()),
-        Err(said) if said.starts_with("UTF-16") => Err(about(path, said)),
-        Err(_) => Ok(bytes),
+        Err(error @ TextError::Utf16) => Err(about(path, error)),
+        Err(TextError::NotText { .. }) => Ok(bytes),
     }
 }
 

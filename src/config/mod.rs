@@ -32,7 +32,7 @@ pub use self::{
     parse::{Loaded, Surroundings, load, parse, salvage, text},
     problem::{ConfigError, Place, Problem},
     reload::Reload,
-    secret::{Origin, Secret, read_bounded, secret_text, text_of},
+    secret::{Origin, Secret, TextError, read_bounded, secret_text, text_of},
     values::{log_filter, parse_size},
 };
 use crate::units::Bitrate;

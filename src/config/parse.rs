@@ -60,7 +60,7 @@ pub fn load(file: &Path, around: &Surroundings) -> Result<Loaded, ConfigError> {
 /// The text of a configuration file.
 pub fn text(file: &Path) -> Result<String, ConfigError> {
     let text = match read_bounded(file, FILE_MAX) {
-        Ok((bytes, _)) => text_of(bytes),
+        Ok((bytes, _)) => text_of(bytes).map_err(|e| e.to_string()),
         Err(e) => Err(match e.kind() {
             io::ErrorKind::NotFound => {
                 "no such file; `sudo fanlight setup` writes one, --config names another".to_owned()
@@ -140,9 +140,7 @@ fn read(text: &str, report: &mut Report<'_>, around: &Surroundings) -> (Config, 
     if !syntax.is_empty() {
         // A broken line also causes "missing" and other problems. The syntax error is enough.
         let broken: Vec<_> = syntax.iter().map(|(at, _)| report.line(at)).collect();
-        report
-            .problems
-            .retain(|p| !p.message.starts_with("missing") && !p.place.is_some_and(|at| broken.contains(&at.line)));
+        report.problems.retain(|p| !p.is_missing && !p.place.is_some_and(|at| broken.contains(&at.line)));
         for (at, message) in syntax {
             report.syntax(&at, &message);
         }

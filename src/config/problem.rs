@@ -21,12 +21,21 @@ pub struct Problem {
     pub message: String,
     /// The line of the file with the place marked below it. `None` if the line may contain a secret.
     pub excerpt: Option<String>,
+    /// Whether the problem is that a required key is missing.
+    pub is_missing: bool,
 }
 
 impl Problem {
     /// A problem of the file as a whole.
     pub(super) fn of_file(file: &Path, message: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), place: None, key: String::new(), message: message.into(), excerpt: None }
+        Self {
+            file: file.to_owned(),
+            place: None,
+            key: String::new(),
+            message: message.into(),
+            excerpt: None,
+            is_missing: false,
+        }
     }
 
     /// The sentence, followed by the line of the file, for a terminal.
@@ -112,6 +121,12 @@ impl<'a> Report<'a> {
         self.problems.push(problem);
     }
 
+    /// Adds the fault that a required key is missing. `accepted` completes the sentence.
+    pub(super) fn missing(&mut self, key: String, at: &Range<usize>, accepted: &str) {
+        let problem = self.make(key, at, format!("missing: {accepted}"));
+        self.problems.push(Problem { is_missing: true, ..problem });
+    }
+
     /// Adds a warning.
     pub(super) fn warning(&mut self, key: impl Into<String>, at: &Range<usize>, message: impl Into<String>) {
         let warning = self.make(key.into(), at, message.into());
@@ -120,7 +135,8 @@ impl<'a> Report<'a> {
 
     fn make(&self, key: String, at: &Range<usize>, message: String) -> Problem {
         let excerpt = excerpt(self.text, at);
-        Problem { file: self.file.to_owned(), place: Some(self.place(at.start)), key, message, excerpt }
+        let place = Some(self.place(at.start));
+        Problem { file: self.file.to_owned(), place, key, message, excerpt, is_missing: false }
     }
 
     /// Adds a syntax error, with an explanation.

@@ -84,17 +84,29 @@ pub fn read_bounded(path: &Path, max: u64) -> io::Result<(Vec<u8>, u32)> {
     Ok((bytes, about.permissions().mode()))
 }
 
+/// Bytes that are not UTF-8 text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// Text in another encoding.
+    #[error("UTF-16 text, as Windows editors and PowerShell write it: save it as UTF-8")]
+    Utf16,
+    /// Something else. `at` counts bytes from 1.
+    #[error("not UTF-8 text, at byte {at}")]
+    NotText {
+        /// The first byte that cannot be text.
+        at: usize,
+    },
+}
+
 /// The text of a file, without the byte order mark that some editors add. The error names the encoding found.
-pub fn text_of(bytes: Vec<u8>) -> Result<String, String> {
-    const UTF16: &str = "UTF-16 text, as Windows editors and PowerShell write it: save it as UTF-8";
+pub fn text_of(bytes: Vec<u8>) -> Result<String, TextError> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(UTF16.into());
+        return Err(TextError::Utf16);
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|e| format!("not UTF-8 text, at byte {}", e.utf8_error().valid_up_to() + 1))?;
+    let text = String::from_utf8(bytes).map_err(|e| TextError::NotText { at: e.utf8_error().valid_up_to() + 1 })?;
     // In UTF-16 without a byte order mark, every other byte of ASCII text is zero.
     if text.as_bytes().get(1) == Some(&0) || text.starts_with('\0') {
-        return Err(UTF16.into());
+        return Err(TextError::Utf16);
     }
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
@@ -274,9 +286,10 @@ mod tests {
     #[test]
     fn text_of_another_encoding_is_named() {
         for bytes in [&b"\xff\xfes\x00"[..], b"\xfe\xff\x00s", b"s\x003\x00", b"\x00s\x003"] {
-            assert!(text_of(bytes.to_vec()).unwrap_err().starts_with("UTF-16 text"), "{bytes:?}");
+            assert_eq!(text_of(bytes.to_vec()), Err(TextError::Utf16), "{bytes:?}");
         }
-        assert_eq!(text_of(b"ab\xff".to_vec()).unwrap_err(), "not UTF-8 text, at byte 3");
+        let error = text_of(b"ab\xff".to_vec()).unwrap_err();
+        assert_eq!(error.to_string(), "not UTF-8 text, at byte 3");
         assert_eq!(text_of(b"\xef\xbb\xbfx".to_vec()).unwrap(), "x");
     }
 

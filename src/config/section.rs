@@ -40,7 +40,7 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
         // `Spanned` borrows and hashes as its value, so the name alone finds the entry.
         let Some(value) = self.entries.remove(name) else {
             if matches!(key.fallback, keys::Fallback::Required) {
-                self.report.problem(key.path(), &self.at, format!("missing: {}", key.accepts()));
+                self.report.missing(key.path(), &self.at, &key.accepts());
             }
             return None;
         };
