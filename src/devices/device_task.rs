@@ -155,7 +155,7 @@ impl DeviceTask {
                         None => continue,
                     }
                 }
-                ended = wait_end(&mut self.thread) => self.ended(ended),
+                (result, refused) = wait_end(&mut self.thread) => self.ended(result, refused),
                 changed = self.wanted.changed() => match changed {
                     Ok(()) => Event::Wanted(*self.wanted.borrow_and_update()),
                     Err(_) => break,
@@ -340,7 +340,8 @@ impl DeviceTask {
         }
     }
 
-    fn ended(&mut self, result: Result<(), Fault>) -> Event {
+    /// The thread has ended. `refused`: it was refused a device on which an abandoned thread hangs.
+    fn ended(&mut self, result: Result<(), Fault>, refused: bool) -> Event {
         self.on.send_replace(false);
         let absent = matches!(result, Err(Fault::Absent(_)));
         match result {
@@ -351,7 +352,7 @@ impl DeviceTask {
                 info!("{}: off", self.name);
             }
             Err(fault) => {
-                let fault = self.with_cause(fault);
+                let fault = if refused { fault } else { self.with_cause(fault) };
                 self.fail(fault);
             }
         }
@@ -361,9 +362,7 @@ impl DeviceTask {
     /// If an abandoned thread keeps the device busy, then no other program does.
     fn with_cause(&self, fault: Fault) -> Fault {
         match (fault, self.left.last()) {
-            (Fault::Failed(what), Some(left)) if !what.contains("still hangs") => {
-                Fault::Failed(format!("{what}; an earlier thread still {}", left.why))
-            }
+            (Fault::Failed(what), Some(left)) => Fault::Failed(format!("{what}; an earlier thread still {}", left.why)),
             (fault, _) => fault,
         }
     }
@@ -386,11 +385,14 @@ fn seconds(time: Duration) -> u64 {
 }
 
 /// The end of the device thread. A panic of the thread is a fault like any other.
-async fn wait_end(thread: &mut Option<Running>) -> Result<(), Fault> {
+/// Waits for the thread to end. Returns its result, and whether it was refused a device on which an abandoned thread
+/// hangs. Such a fault names its cause itself.
+async fn wait_end(thread: &mut Option<Running>) -> (Result<(), Fault>, bool) {
     let Some(running) = thread else { return std::future::pending().await };
     let result = (&mut running.ended).await.unwrap_or_else(|_| Err(Fault::Failed("its thread panicked".into())));
+    let refused = running.activity.was_refused();
     *thread = None;
-    result
+    (result, refused)
 }
 
 async fn wait_until(deadline: Option<Mono>) {

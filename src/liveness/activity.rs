@@ -43,6 +43,8 @@ struct State {
     operation: Option<Operation>,
     /// Whether its loop has run. Before that, the device is being opened.
     turned: bool,
+    /// Whether a device was refused to it, because an abandoned thread still hangs on that device.
+    refused: bool,
     over: bool,
 }
 
@@ -90,7 +92,7 @@ impl Seen {
 impl Activity {
     /// The activity of a thread that is about to start.
     pub fn new(name: &'static str, helpers: Helpers, now: Mono) -> Self {
-        let state = State { moved: now, operation: None, turned: false, over: false };
+        let state = State { moved: now, operation: None, turned: false, refused: false, over: false };
         Self(Arc::new(Shared { name, begun: now, helpers, state: Mutex::new(state) }))
     }
 
@@ -120,6 +122,11 @@ impl Activity {
         let state = self.lock();
         let operation = state.operation.as_ref().map(ToString::to_string);
         Seen { moved: state.moved, operation, turned: state.turned }
+    }
+
+    /// Whether [`still_hangs`] refused a device to this thread.
+    pub fn was_refused(&self) -> bool {
+        self.lock().refused
     }
 
     /// Whether the thread has ended.
@@ -206,15 +213,21 @@ pub fn during<T>(what: &'static str, on: &Arc<str>, work: impl FnOnce() -> T) ->
     work()
 }
 
-/// Why a device must not be opened: an abandoned thread still hangs on it.
+/// Why a device must not be opened: an abandoned thread still hangs on it. The activity of the calling thread then says
+/// that it [was refused](Activity::was_refused) a device.
 pub fn still_hangs(on: &str) -> Option<String> {
     let mut left = LEFT_BEHIND.lock().unwrap_or_else(PoisonError::into_inner);
     left.retain(|thread| thread.strong_count() > 0);
-    left.iter().filter_map(Weak::upgrade).find_map(|thread| {
+    let why = left.iter().filter_map(Weak::upgrade).find_map(|thread| {
         let state = thread.state.lock().unwrap_or_else(PoisonError::into_inner);
         let operation = state.operation.as_ref().filter(|operation| !state.over && &*operation.on == on)?;
         Some(format!("an earlier use of it still hangs in {}", operation.what))
-    })
+    });
+    drop(left);
+    if why.is_some() {
+        CURRENT.with(|current| current.borrow().iter().for_each(|own| own.lock().refused = true));
+    }
+    why
 }
 
 /// A value whose drop is an operation that may hang.
