@@ -13,10 +13,9 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> 
     // A wrong URL is reported once. This placeholder causes no further problems.
     let unknown = || Url { transport: Transport::Tls, host: String::new(), port: 0, path: String::new() };
     let Url { transport, host, port, path } = section.unshown("url", parse_url).unwrap_or_else(unknown);
-    let mut broker = Broker { transport, host, port, path, ..Broker::default() };
-    section.text("version", &mut broker.version, MqttVersion::parse);
-    broker.login = login(section, around);
-    broker.ca_file = section.optional("ca_file", absolute);
+    let version = section.choice("version", &MqttVersion::WORDS);
+    let login = login(section, around);
+    let ca_file = section.optional("ca_file", absolute);
     let certificate = section.optional("certificate_file", absolute);
     let key = section.optional("key_file", absolute);
     for (one, other) in [("certificate_file", "key_file"), ("key_file", "certificate_file")] {
@@ -28,10 +27,19 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> 
     if let Some(key) = &key {
         private_key(section, "key_file", key);
     }
-    broker.client_certificate = certificate.zip(key);
-    broker.alpn = section.texts("alpn", 8, |name| ((1..=255).contains(&name.len())).then(|| name.to_owned()));
-    section.text("root", &mut broker.root, |text| is_topic_root(text).then(|| text.to_owned()));
-    section.seconds("keep_alive_s", &mut broker.keep_alive);
+    let broker = Broker {
+        transport,
+        host,
+        port,
+        path,
+        version,
+        login,
+        ca_file,
+        client_certificate: certificate.zip(key),
+        alpn: section.texts("alpn", 8, |name| ((1..=255).contains(&name.len())).then(|| name.to_owned())),
+        root: section.text("root", |text| is_topic_root(text).then(|| text.to_owned())),
+        keep_alive: section.seconds("keep_alive_s"),
+    };
     if !broker.transport.is_tls() && is_loopback(&broker.host) && broker.login.is_none() && !section.has("user") {
         section.warning(
             "url",
@@ -51,10 +59,8 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> 
 
 /// Reads `[access]`. What it allows depends on the broker's URL.
 pub(super) fn access(section: &mut Section<'_, '_, '_>, broker: &Broker) -> Access {
-    let mode = section.optional("mode", |text| (text == "broker").then_some(Access::Broker));
-    let mut written = true;
-    section.flag("the_broker_can_watch", &mut written);
-    if !written {
+    let mode = section.optional_choice("mode", &Access::WORDS);
+    if section.optional_flag("the_broker_can_watch") == Some(false) {
         section.problem(
             "the_broker_can_watch",
             "false is not possible with mode = \"broker\": whoever controls the broker can watch; true accepts this",

@@ -1,100 +1,58 @@
-//! The default values. The table in `keys` documents them, and a test compares the two.
+//! The default values, as the parser reads them from the table in `keys`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::path::Path;
+
+use toml::de::DeTable;
 
 use super::{
-    Audio, AudioSource, Broker, EncoderChoice, FormatChoice, Limits, Log, MqttVersion, Transport, Video, VideoSource,
-    Webrtc,
+    Audio, Broker, Limits, Log, Surroundings, Transport, Video, Webrtc, broker, media, problem::Report,
+    section::Section, webrtc,
 };
-use crate::units::Bitrate;
 
+/// Reads a table that a file does not have.
+fn absent<T>(table: &'static str, read: impl FnOnce(&mut Section<'_, '_, '_>) -> T) -> T {
+    let mut report = Report::new(Path::new(""), "");
+    read(&mut Section::new(&mut report, table, 0..0, DeTable::new()))
+}
+
+/// A broker on this board: `broker.url` itself has no default.
 impl Default for Broker {
     fn default() -> Self {
         Self {
             transport: Transport::Tcp,
             host: "127.0.0.1".into(),
             port: 1883,
-            path: String::new(),
-            version: MqttVersion::V5,
-            login: None,
-            ca_file: None,
-            client_certificate: None,
-            alpn: Vec::new(),
-            root: "fanlight/v1".into(),
-            keep_alive: Duration::from_secs(30),
+            ..absent("broker", |section| broker::read(section, &Surroundings::default()))
         }
     }
 }
 
 impl Default for Video {
     fn default() -> Self {
-        Self {
-            source: VideoSource::Auto,
-            format: FormatChoice::Auto,
-            size: (1280, 720),
-            fps: 30,
-            encoder: EncoderChoice::Auto,
-            openh264_library: None,
-            bitrate: Bitrate::from_kbps(2_000),
-            floor: 33,
-            key_interval: Duration::from_secs(10),
-            clock: false,
-            controls: BTreeMap::new(),
-            linger: Duration::from_secs(10),
-        }
+        absent("video", media::video)
     }
 }
 
 impl Default for Audio {
     fn default() -> Self {
-        Self {
-            source: AudioSource::Auto,
-            channels: 1,
-            bitrate: Bitrate::from_kbps(48),
-            fec: true,
-            linger: Duration::from_secs(10),
-        }
+        absent("audio", media::audio)
     }
 }
 
 impl Default for Webrtc {
     fn default() -> Self {
-        Self {
-            ice_servers: Vec::new(),
-            ice_command: Vec::new(),
-            relay_only: false,
-            ports: None,
-            ipv4: true,
-            ipv6: true,
-            addresses: Vec::new(),
-            interfaces: Vec::new(),
-            public_addresses: Vec::new(),
-            ice_tcp: false,
-            mdns: false,
-            loopback: false,
-            playout_delay: Some((Duration::ZERO, Duration::from_millis(40))),
-        }
+        absent("webrtc", |section| webrtc::read(section, &Surroundings::default()).0)
     }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            viewers: 8,
-            sessions_per_viewer: 2,
-            setups: 8,
-            starts_per_minute: 5,
-            messages_per_second: 20,
-            candidates: 24,
-            restarts_per_minute: 6,
-            session: Duration::from_secs(4 * 3600),
-            lease: Duration::from_secs(600),
-        }
+        absent("limits", webrtc::limits)
     }
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "info".into(), meter_period: Duration::from_secs(10) }
+        absent("log", webrtc::log)
     }
 }

@@ -1,14 +1,16 @@
-//! Writes a configuration as TOML. Secrets are never shown: their keys name the file or credential they came from.
+//! Writes a configuration as TOML, and takes over what a reload changes at once. Secrets are never shown: their keys
+//! name the file or credential they came from.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use toml::{Table, Value};
 
 use super::{
-    Access, Config, IceLogin, Login, Origin, Secret,
-    keys::{KEYS, TABLES},
+    Access, Audio, Broker, Config, IceLogin, Limits, Log, Login, Origin, Secret, Video, Webrtc,
+    keys::{self, Apply, KEYS, TABLES},
     secret::{PASSWORD, SHARED, SecretKeys},
     url::url_text,
+    values::{MDNS, word_of},
 };
 
 impl Config {
@@ -18,7 +20,7 @@ impl Config {
         for &table in TABLES {
             match table {
                 "webrtc.ice_servers" => {
-                    for (server, read) in ice_servers(self).into_iter().zip(&self.webrtc.ice_servers) {
+                    for (server, read) in ice_servers(&self.webrtc).into_iter().zip(&self.webrtc.ice_servers) {
                         let value = |name: &str| server.get(name).cloned();
                         write_table(&mut out, "[[webrtc.ice_servers]]", table, is_unread(&read.login), value);
                     }
@@ -36,120 +38,156 @@ impl Config {
     /// The value of a key as TOML. `None` if it has none. The ICE servers are one list.
     pub(super) fn value(&self, table: &str, name: &str) -> Option<Value> {
         match table {
-            "" => match name {
-                "device" => text(&self.device),
-                "name" => text(&self.name),
-                _ => None,
-            },
-            "broker" => self.broker_value(name),
-            "access" => match (self.access, name) {
-                (Access::Broker, "mode") => text("broker"),
-                (Access::Broker, "the_broker_can_watch") => Some(Value::Boolean(true)),
-                _ => None,
-            },
-            "video" => self.video_value(name),
-            "audio" => match name {
-                "source" => text(&self.audio.source),
-                "channels" => number(self.audio.channels),
-                "bitrate_kbps" => number(self.audio.bitrate.as_kbps()),
-                "fec" => Some(Value::Boolean(self.audio.fec)),
-                "linger_s" => number(self.audio.linger.as_secs()),
-                _ => None,
-            },
-            "webrtc" => self.webrtc_value(name),
-            "limits" => self.limits_value(name),
-            "log" => match name {
-                "filter" => text(&self.log.filter),
-                "meter_period_s" => number(self.log.meter_period.as_secs()),
-                _ => None,
-            },
+            "" => self.top_value(name),
+            "broker" => self.broker.value(name),
+            "access" => self.access_value(name),
+            "video" => self.video.value(name),
+            "audio" => self.audio.value(name),
+            "webrtc" => self.webrtc.value(name),
+            "limits" => self.limits.value(name),
+            "log" => self.log.value(name),
             _ => None,
         }
     }
 
-    fn broker_value(&self, name: &str) -> Option<Value> {
-        let b = &self.broker;
-        match name {
-            "url" => text(url_text(b.transport, &b.host, b.port, &b.path)),
-            "version" => text(b.version),
-            "ca_file" => text(b.ca_file.as_ref()?.display()),
-            "certificate_file" => text(b.client_certificate.as_ref()?.0.display()),
-            "key_file" => text(b.client_certificate.as_ref()?.1.display()),
-            "alpn" => Some(Value::Array(b.alpn.iter().map(|name| Value::String(name.clone())).collect())),
-            "root" => text(&b.root),
-            "keep_alive_s" => number(b.keep_alive.as_secs()),
-            _ => login_value(b.login.as_ref()?, name),
-        }
-    }
-
-    fn video_value(&self, name: &str) -> Option<Value> {
-        let v = &self.video;
-        match name {
-            "source" => text(&v.source),
-            "format" => text(v.format),
-            "size" => text(format!("{}x{}", v.size.0, v.size.1)),
-            "fps" => number(v.fps),
-            "encoder" => text(v.encoder),
-            "openh264_library" => text(v.openh264_library.as_ref()?.display()),
-            "bitrate_kbps" => number(v.bitrate.as_kbps()),
-            "floor_percent" => number(v.floor),
-            "key_interval_s" => number(v.key_interval.as_secs()),
-            "clock" => Some(Value::Boolean(v.clock)),
-            "linger_s" => number(v.linger.as_secs()),
-            "controls" => Some(Value::Table(v.controls.iter().map(|(k, v)| (k.clone(), Value::Integer(*v))).collect())),
-            _ => None,
-        }
-    }
-
-    fn webrtc_value(&self, name: &str) -> Option<Value> {
-        let w = &self.webrtc;
-        match name {
-            "relay_only" => Some(Value::Boolean(w.relay_only)),
-            "ports" => match w.ports {
-                Some((first, last)) => Some(Value::Array([first, last].into_iter().filter_map(number).collect())),
-                None => text("any"),
-            },
-            "ipv4" => Some(Value::Boolean(w.ipv4)),
-            "ipv6" => Some(Value::Boolean(w.ipv6)),
-            "addresses" => Some(Value::Array(w.addresses.iter().filter_map(text).collect())),
-            "interfaces" => Some(Value::Array(w.interfaces.iter().filter_map(text).collect())),
-            "public_addresses" => Some(Value::Array(w.public_addresses.iter().filter_map(text).collect())),
-            "ice_tcp" => Some(Value::Boolean(w.ice_tcp)),
-            "mdns" => text(if w.mdns { "resolve" } else { "ignore" }),
-            "loopback" => Some(Value::Boolean(w.loopback)),
-            "playout_delay_ms" => match w.playout_delay {
-                Some((least, most)) => {
-                    Some(Value::Array([least, most].iter().filter_map(|d| number(d.as_millis())).collect()))
-                }
-                None => text("viewer"),
-            },
-            "ice_command" => Some(Value::Array(w.ice_command.iter().filter_map(text).collect())),
-            "ice_servers" => Some(Value::Array(ice_servers(self).into_iter().map(Value::Table).collect())),
-            _ => None,
-        }
-    }
-
-    fn limits_value(&self, name: &str) -> Option<Value> {
-        let l = &self.limits;
-        match name {
-            "viewers" => number(l.viewers),
-            "sessions_per_viewer" => number(l.sessions_per_viewer),
-            "setups" => number(l.setups),
-            "starts_per_minute" => number(l.starts_per_minute),
-            "messages_per_second" => number(l.messages_per_second),
-            "candidates" => number(l.candidates),
-            "restarts_per_minute" => number(l.restarts_per_minute),
-            "session_s" => number(l.session.as_secs()),
-            "lease_s" => number(l.lease.as_secs()),
-            _ => None,
-        }
+    /// This configuration with those values of `new` that take effect at once: the one in force after a reload.
+    pub fn reloaded(&self, new: &Self) -> Self {
+        let mut config = self.clone();
+        config.take_live_top(new);
+        config.broker.take_live(&new.broker);
+        config.take_live_access(new);
+        config.video.take_live(&new.video);
+        config.audio.take_live(&new.audio);
+        config.webrtc.take_live(&new.webrtc);
+        config.limits.take_live(&new.limits);
+        config.log.take_live(&new.log);
+        config
     }
 }
 
-fn ice_servers(config: &Config) -> Vec<Table> {
+/// Connects the keys of a table with the fields that they set, where a configuration is already read: `$value` gives the
+/// value of a key as TOML, `$take_live` takes those fields from another configuration whose keys take effect at once.
+macro_rules! fields {
+    ($type:ty, $table:literal, $value:ident, $take_live:ident, |$part:ident| {
+        $($key:literal [$($field:ident)+] => $written:expr,)+
+    }) => {
+        impl $type {
+            fn $value(&self, name: &str) -> Option<Value> {
+                let $part = self;
+                match name {
+                    $($key => $written,)+
+                    _ => None,
+                }
+            }
+
+            fn $take_live(&mut self, new: &Self) {
+                $(if is_live($table, $key) {
+                    $(self.$field.clone_from(&new.$field);)+
+                })+
+            }
+        }
+    };
+}
+
+fields!(Config, "", top_value, take_live_top, |c| {
+    "device" [device] => text(&c.device),
+    "name" [name] => text(&c.name),
+});
+
+fields!(Config, "access", access_value, take_live_access, |c| {
+    "mode" [access] => text(word_of(&Access::WORDS, c.access)),
+    "the_broker_can_watch" [access] => (c.access == Access::Broker).then_some(Value::Boolean(true)),
+});
+
+fields!(Broker, "broker", value, take_live, |b| {
+    "url" [transport host port path] => text(url_text(b.transport, &b.host, b.port, &b.path)),
+    "version" [version] => text(b.version),
+    "user" [login] => text(&b.login.as_ref()?.user),
+    "password_file" [login] => password_value(b, PASSWORD.0),
+    "password_credential" [login] => password_value(b, PASSWORD.1),
+    "ca_file" [ca_file] => text(b.ca_file.as_ref()?.display()),
+    "certificate_file" [client_certificate] => text(b.client_certificate.as_ref()?.0.display()),
+    "key_file" [client_certificate] => text(b.client_certificate.as_ref()?.1.display()),
+    "alpn" [alpn] => texts(&b.alpn),
+    "root" [root] => text(&b.root),
+    "keep_alive_s" [keep_alive] => number(b.keep_alive.as_secs()),
+});
+
+fields!(Video, "video", value, take_live, |v| {
+    "source" [source] => text(&v.source),
+    "format" [format] => text(v.format),
+    "size" [size] => text(format!("{}x{}", v.size.0, v.size.1)),
+    "fps" [fps] => number(v.fps),
+    "encoder" [encoder] => text(v.encoder),
+    "openh264_library" [openh264_library] => text(v.openh264_library.as_ref()?.display()),
+    "bitrate_kbps" [bitrate] => number(v.bitrate.as_kbps()),
+    "floor_percent" [floor] => number(v.floor),
+    "key_interval_s" [key_interval] => number(v.key_interval.as_secs()),
+    "clock" [clock] => Some(Value::Boolean(v.clock)),
+    "linger_s" [linger] => number(v.linger.as_secs()),
+    "controls" [controls] => {
+        Some(Value::Table(v.controls.iter().map(|(name, value)| (name.clone(), Value::Integer(*value))).collect()))
+    },
+});
+
+fields!(Audio, "audio", value, take_live, |a| {
+    "source" [source] => text(&a.source),
+    "channels" [channels] => number(a.channels),
+    "bitrate_kbps" [bitrate] => number(a.bitrate.as_kbps()),
+    "fec" [fec] => Some(Value::Boolean(a.fec)),
+    "linger_s" [linger] => number(a.linger.as_secs()),
+});
+
+fields!(Webrtc, "webrtc", value, take_live, |w| {
+    "relay_only" [relay_only] => Some(Value::Boolean(w.relay_only)),
+    "ports" [ports] => match w.ports {
+        Some((first, last)) => Some(Value::Array([first, last].into_iter().filter_map(number).collect())),
+        None => text("any"),
+    },
+    "ipv4" [ipv4] => Some(Value::Boolean(w.ipv4)),
+    "ipv6" [ipv6] => Some(Value::Boolean(w.ipv6)),
+    "addresses" [addresses] => texts(&w.addresses),
+    "interfaces" [interfaces] => texts(&w.interfaces),
+    "public_addresses" [public_addresses] => texts(&w.public_addresses),
+    "ice_tcp" [ice_tcp] => Some(Value::Boolean(w.ice_tcp)),
+    "mdns" [mdns] => text(word_of(&MDNS, w.mdns)),
+    "loopback" [loopback] => Some(Value::Boolean(w.loopback)),
+    "playout_delay_ms" [playout_delay] => match w.playout_delay {
+        Some((least, most)) => {
+            Some(Value::Array([least, most].iter().filter_map(|delay| number(delay.as_millis())).collect()))
+        }
+        None => text("viewer"),
+    },
+    "ice_servers" [ice_servers] => Some(Value::Array(ice_servers(w).into_iter().map(Value::Table).collect())),
+    "ice_command" [ice_command] => texts(&w.ice_command),
+});
+
+fields!(Limits, "limits", value, take_live, |l| {
+    "viewers" [viewers] => number(l.viewers),
+    "sessions_per_viewer" [sessions_per_viewer] => number(l.sessions_per_viewer),
+    "setups" [setups] => number(l.setups),
+    "starts_per_minute" [starts_per_minute] => number(l.starts_per_minute),
+    "messages_per_second" [messages_per_second] => number(l.messages_per_second),
+    "candidates" [candidates] => number(l.candidates),
+    "restarts_per_minute" [restarts_per_minute] => number(l.restarts_per_minute),
+    "session_s" [session] => number(l.session.as_secs()),
+    "lease_s" [lease] => number(l.lease.as_secs()),
+});
+
+fields!(Log, "log", value, take_live, |l| {
+    "filter" [filter] => text(&l.filter),
+    "meter_period_s" [meter_period] => number(l.meter_period.as_secs()),
+});
+
+/// Whether a change of this key takes effect at once.
+fn is_live(table: &str, name: &str) -> bool {
+    keys::key(table, name).is_some_and(|key| key.apply == Apply::Live)
+}
+
+fn ice_servers(webrtc: &Webrtc) -> Vec<Table> {
     let table = |server: &super::IceServer| {
         let mut table = Table::new();
-        table.insert("urls".into(), Value::Array(server.urls.iter().map(|url| Value::String(url.clone())).collect()));
+        table.extend(texts(&server.urls).map(|urls| ("urls".to_owned(), urls)));
         let keys = KEYS.iter().filter(|key| key.table == "webrtc.ice_servers").map(|key| key.name);
         for name in keys.filter(|name| *name != "urls") {
             let value = match (&server.login, name) {
@@ -166,7 +204,7 @@ fn ice_servers(config: &Config) -> Vec<Table> {
         }
         table
     };
-    config.webrtc.ice_servers.iter().map(table).collect()
+    webrtc.ice_servers.iter().map(table).collect()
 }
 
 fn is_unread(login: &IceLogin) -> bool {
@@ -179,6 +217,10 @@ fn is_unread(login: &IceLogin) -> bool {
 
 fn login_value(login: &Login, name: &str) -> Option<Value> {
     if name == "user" { text(&login.user) } else { origin_value(&login.password, name, PASSWORD) }
+}
+
+fn password_value(broker: &Broker, name: &str) -> Option<Value> {
+    origin_value(&broker.login.as_ref()?.password, name, PASSWORD)
 }
 
 /// The place of a secret, if `name` is the key of a place of this kind.
@@ -208,6 +250,10 @@ fn write_table(out: &mut String, header: &str, table: &str, unread: bool, value:
 
 fn text(value: impl ToString) -> Option<Value> {
     Some(Value::String(value.to_string()))
+}
+
+fn texts<T: fmt::Display>(values: &[T]) -> Option<Value> {
+    Some(Value::Array(values.iter().filter_map(text).collect()))
 }
 
 fn number(value: impl TryInto<i64>) -> Option<Value> {

@@ -1,7 +1,10 @@
-//! The configuration keys and what is known about each: type, range, default and description. The parser, the reference
-//! in `docs/reference/config.md` and the manual page all use this table.
+//! The configuration keys and what is known about each: type, range, unit, default, description, and when a change
+//! takes effect. A key is declared only here. The parser, the defaults, a reload, the reference in
+//! `docs/reference/config.md` and the manual page all use this table.
 
 mod table;
+
+use toml::de::{DeTable, DeValue};
 
 pub use self::table::{KEYS, TABLES};
 
@@ -62,6 +65,14 @@ pub enum Apply {
 }
 
 impl Key {
+    /// Reads the default. `None` if the key has none, or if `read` does not accept it.
+    pub(super) fn default<T>(&self, read: impl FnOnce(&DeValue<'_>) -> Option<T>) -> Option<T> {
+        let Fallback::Is(text) = self.fallback else { return None };
+        let text = format!("default = {text}");
+        let document = DeTable::parse(&text).ok()?;
+        read(document.get_ref().get("default")?.get_ref())
+    }
+
     /// The full name: `video.fps`.
     pub fn path(&self) -> String {
         if self.table.is_empty() { self.name.to_owned() } else { format!("{}.{}", self.table, self.name) }

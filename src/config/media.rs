@@ -1,11 +1,11 @@
 //! The tables `[video]` and `[audio]`.
 
-use std::{fmt, os::unix::fs::FileTypeExt, path::Path};
+use std::{collections::BTreeMap, os::unix::fs::FileTypeExt, path::Path};
 
 use toml::de::DeValue;
 
 use super::{
-    Audio, AudioSource, FormatChoice, PixelFormat, Video, VideoSource,
+    Audio, AudioSource, EncoderChoice, FormatChoice, PixelFormat, Video, VideoSource,
     secret::absolute,
     section::{Section, integer},
     values::parse_size,
@@ -13,19 +13,20 @@ use super::{
 
 /// Reads `[video]`.
 pub(super) fn video(section: &mut Section<'_, '_, '_>) -> Video {
-    let mut video = Video::default();
-    section.text("source", &mut video.source, VideoSource::parse);
-    section.text("format", &mut video.format, FormatChoice::parse);
-    section.text("size", &mut video.size, parse_size);
-    section.number("fps", &mut video.fps);
-    section.text("encoder", &mut video.encoder, EncoderChoice::parse);
-    video.openh264_library = section.optional("openh264_library", absolute);
-    section.kilobits("bitrate_kbps", &mut video.bitrate);
-    section.number("floor_percent", &mut video.floor);
-    section.seconds("key_interval_s", &mut video.key_interval);
-    section.flag("clock", &mut video.clock);
-    section.seconds("linger_s", &mut video.linger);
-    controls(section, &mut video);
+    let video = Video {
+        source: section.text("source", VideoSource::parse),
+        format: section.choice("format", &FormatChoice::WORDS),
+        size: section.text("size", parse_size),
+        fps: section.number("fps"),
+        encoder: section.choice("encoder", &EncoderChoice::WORDS),
+        openh264_library: section.optional("openh264_library", absolute),
+        bitrate: section.kilobits("bitrate_kbps"),
+        floor: section.number("floor_percent"),
+        key_interval: section.seconds("key_interval_s"),
+        clock: section.flag("clock"),
+        linger: section.seconds("linger_s"),
+        controls: controls(section),
+    };
     if let Some(message) = wrong_kind(&video.source) {
         section.problem("source", message);
     }
@@ -68,13 +69,15 @@ fn is_coded(video: &Video) -> bool {
     }
 }
 
-fn controls(section: &mut Section<'_, '_, '_>, video: &mut Video) {
-    let Some((key, value)) = section.take("controls") else { return };
+/// Reads `video.controls`.
+fn controls(section: &mut Section<'_, '_, '_>) -> BTreeMap<String, i64> {
+    let mut controls = BTreeMap::new();
+    let Some((key, value)) = section.take("controls") else { return controls };
     let span = value.span();
     let Some(table) = value.get_ref().as_table().filter(|table| table.len() <= 64) else {
         let shown = section.report.shown(&span);
         section.report.problem(key.path(), &span, format!("{shown} is not possible: {}", key.accepts()));
-        return;
+        return controls;
     };
     for (name, value) in table.iter() {
         let word = name.get_ref().as_ref();
@@ -95,7 +98,7 @@ fn controls(section: &mut Section<'_, '_, '_>, video: &mut Video) {
         };
         match number {
             Some(number) => {
-                video.controls.insert(word.to_owned(), number);
+                controls.insert(word.to_owned(), number);
             }
             None => {
                 let shown = section.report.shown(&value.span());
@@ -107,47 +110,22 @@ fn controls(section: &mut Section<'_, '_, '_>, video: &mut Video) {
             }
         }
     }
+    controls
 }
 
 /// Reads `[audio]`.
 pub(super) fn audio(section: &mut Section<'_, '_, '_>) -> Audio {
-    let mut audio = Audio::default();
-    section.text("source", &mut audio.source, AudioSource::parse);
+    let audio = Audio {
+        source: section.text("source", AudioSource::parse),
+        channels: section.number("channels"),
+        bitrate: section.kilobits("bitrate_kbps"),
+        fec: section.flag("fec"),
+        linger: section.seconds("linger_s"),
+    };
     if let AudioSource::Clip(path) = &audio.source
         && let Some(message) = not_a_file(path)
     {
         section.problem("source", message);
     }
-    section.number("channels", &mut audio.channels);
-    section.kilobits("bitrate_kbps", &mut audio.bitrate);
-    section.flag("fec", &mut audio.fec);
-    section.seconds("linger_s", &mut audio.linger);
     audio
-}
-
-/// Which H.264 encoder to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EncoderChoice {
-    /// A hardware encoder that works, otherwise software.
-    Auto,
-    /// Software, on the CPU.
-    Software,
-    /// Only a hardware encoder.
-    Hardware,
-}
-
-impl EncoderChoice {
-    const WORDS: [(&str, Self); 3] = [("auto", Self::Auto), ("software", Self::Software), ("hardware", Self::Hardware)];
-
-    /// Reads `auto`, `software` or `hardware`.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::WORDS.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice)
-    }
-}
-
-impl fmt::Display for EncoderChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = Self::WORDS.iter().find(|(_, choice)| choice == self).map_or("", |(word, _)| word);
-        f.write_str(word)
-    }
 }

@@ -28,7 +28,6 @@ mod wording;
 use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 pub use self::{
-    media::EncoderChoice,
     parse::{Loaded, Surroundings, load, parse, salvage, text},
     problem::{ConfigError, Place, Problem},
     reload::Reload,
@@ -224,6 +223,17 @@ pub enum PixelFormat {
     Mjpeg,
     /// H.264 in Annex B format, encoded by the camera.
     H264,
+}
+
+/// Which H.264 encoder to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EncoderChoice {
+    /// A hardware encoder that works, otherwise software.
+    Auto,
+    /// Software, on the CPU.
+    Software,
+    /// Only a hardware encoder.
+    Hardware,
 }
 
 /// The source of the sound and its encoding.

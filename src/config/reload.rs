@@ -1,7 +1,7 @@
 //! Compares two configurations: which changed keys take effect at once, and which on the next start. Pure.
 
 use super::{
-    Config, Login, Video,
+    Config, Login,
     keys::{Apply, KEYS},
 };
 
@@ -43,27 +43,6 @@ impl Config {
             }
         }
         reload
-    }
-
-    /// This configuration with those values of `new` that take effect at once: the one in force after a reload.
-    pub fn reloaded(&self, new: &Self) -> Self {
-        let new = new.clone();
-        Self {
-            device: self.device.clone(),
-            name: self.name.clone(),
-            broker: super::Broker { root: self.broker.root.clone(), ..new.broker },
-            access: self.access,
-            video: Video {
-                bitrate: new.video.bitrate,
-                floor: new.video.floor,
-                linger: new.video.linger,
-                ..self.video.clone()
-            },
-            audio: super::Audio { linger: new.audio.linger, ..self.audio.clone() },
-            webrtc: new.webrtc,
-            limits: new.limits,
-            log: new.log,
-        }
     }
 }
 

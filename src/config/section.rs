@@ -11,8 +11,12 @@ use toml::{
 use super::{
     keys::{self, KEYS, Key, TABLES, ValueKind, nearest},
     problem::Report,
+    values::value_of,
 };
 use crate::units::Bitrate;
+
+/// Why reading a key with a default always gives a value.
+const HAS_DEFAULT: &str = "a test holds that the default of every key can be read";
 
 /// A value as the TOML parser returns it, with its place in the file.
 pub(super) type Raw<'i> = Spanned<DeValue<'i>>;
@@ -35,7 +39,7 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
 
     /// Takes a value out of the table. Reports a required one that is missing.
     pub(super) fn take(&mut self, name: &'static str) -> Option<(&'static Key, Raw<'i>)> {
-        let key = keys::key(self.name, name).expect("a test holds that every key that is read is in KEYS");
+        let key = known(self.name, name);
         self.asked.push(key.path());
         // `Spanned` borrows and hashes as its value, so the name alone finds the entry.
         let Some(value) = self.entries.remove(name) else {
@@ -70,66 +74,85 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
         self.report.warning(path(self.name, name), &at, message);
     }
 
-    fn refuse(&mut self, key: &Key, value: &Raw<'_>) {
-        let (shown, hint) = (self.report.shown(&value.span()), hint(key, value.get_ref()));
-        self.report.problem(key.path(), &value.span(), format!("{shown} is not possible: {}{hint}", key.accepts()));
+    fn refuse(&mut self, key: &Key, value: &Raw<'_>, accepted: &str) {
+        let shown = self.report.shown(&value.span());
+        self.report.problem(key.path(), &value.span(), format!("{shown} is not possible: {accepted}"));
+    }
+
+    /// Reads a value, or its default from the table of keys if the key is absent or its value is wrong. `read` returns
+    /// what is accepted instead of a wrong value. `None`: the key has no default.
+    fn value<T>(&mut self, name: &'static str, read: impl Fn(&Key, &DeValue<'_>) -> Result<T, String>) -> Option<T> {
+        if let Some((key, value)) = self.take(name) {
+            match read(key, value.get_ref()) {
+                Ok(read) => return Some(read),
+                Err(accepted) => self.refuse(key, &value, &accepted),
+            }
+        }
+        let key = known(self.name, name);
+        key.default(|value| read(key, value).ok())
     }
 
     /// Reads a whole number within the range in the table of keys.
-    pub(super) fn number<T: TryFrom<i64>>(&mut self, name: &'static str, into: &mut T) {
-        let Some((key, value)) = self.take(name) else { return };
-        let ValueKind::Number(min, max, _) = key.kind else { return self.refuse(key, &value) };
-        match integer(value.get_ref()) {
-            Some(n) if (min..=max).contains(&n) => match T::try_from(n) {
-                Ok(n) => *into = n,
-                Err(_) => self.refuse(key, &value),
-            },
-            Some(_) => {
-                let shown = self.report.shown(&value.span());
-                self.report.problem(key.path(), &value.span(), format!("{shown} is not possible: {min} to {max}"));
+    pub(super) fn number<T: TryFrom<i64>>(&mut self, name: &'static str) -> T {
+        self.optional_number(name).expect(HAS_DEFAULT)
+    }
+
+    fn optional_number<T: TryFrom<i64>>(&mut self, name: &'static str) -> Option<T> {
+        self.value(name, |key, value| match (key.kind, integer(value)) {
+            (ValueKind::Number(min, max, _), Some(n)) if (min..=max).contains(&n) => {
+                T::try_from(n).map_err(|_| accepted(key, value))
             }
-            None => self.refuse(key, &value),
-        }
+            (ValueKind::Number(min, max, _), Some(_)) => Err(format!("{min} to {max}")),
+            _ => Err(accepted(key, value)),
+        })
     }
 
     /// Reads a number of seconds.
-    pub(super) fn seconds(&mut self, name: &'static str, into: &mut Duration) {
-        let mut seconds = into.as_secs();
-        self.number(name, &mut seconds);
-        *into = Duration::from_secs(seconds);
+    pub(super) fn seconds(&mut self, name: &'static str) -> Duration {
+        Duration::from_secs(self.number(name))
+    }
+
+    /// Reads a number of seconds. `None` if the key is absent or wrong.
+    pub(super) fn optional_seconds(&mut self, name: &'static str) -> Option<Duration> {
+        self.optional_number(name).map(Duration::from_secs)
     }
 
     /// Reads a number of kilobits per second.
-    pub(super) fn kilobits(&mut self, name: &'static str, into: &mut Bitrate) {
-        let mut kilobits = into.as_kbps();
-        self.number(name, &mut kilobits);
-        *into = Bitrate::from_kbps(kilobits);
+    pub(super) fn kilobits(&mut self, name: &'static str) -> Bitrate {
+        Bitrate::from_kbps(self.number(name))
     }
 
     /// Reads `true` or `false`.
-    pub(super) fn flag(&mut self, name: &'static str, into: &mut bool) {
-        let Some((key, value)) = self.take(name) else { return };
-        match value.get_ref() {
-            DeValue::Boolean(flag) => *into = *flag,
-            _ => self.refuse(key, &value),
-        }
+    pub(super) fn flag(&mut self, name: &'static str) -> bool {
+        self.optional_flag(name).expect(HAS_DEFAULT)
+    }
+
+    /// Reads `true` or `false`. `None` if the key is absent or wrong.
+    pub(super) fn optional_flag(&mut self, name: &'static str) -> Option<bool> {
+        self.value(name, |key, value| match value {
+            DeValue::Boolean(flag) => Ok(*flag),
+            _ => Err(accepted(key, value)),
+        })
     }
 
     /// Reads a string that `parse` accepts.
-    pub(super) fn text<T>(&mut self, name: &'static str, into: &mut T, parse: impl FnOnce(&str) -> Option<T>) {
-        if let Some(parsed) = self.optional(name, parse) {
-            *into = parsed;
-        }
+    pub(super) fn text<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Option<T>) -> T {
+        self.optional(name, parse).expect(HAS_DEFAULT)
     }
 
-    /// Reads a string that `parse` accepts. `None` if the key is absent or wrong.
-    pub(super) fn optional<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-        let (key, value) = self.take(name)?;
-        let parsed = value.get_ref().as_str().and_then(parse);
-        if parsed.is_none() {
-            self.refuse(key, &value);
-        }
-        parsed
+    /// Reads a string that `parse` accepts. `None` if the key is absent or wrong, and has no default.
+    pub(super) fn optional<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.value(name, |key, value| value.as_str().and_then(&parse).ok_or_else(|| accepted(key, value)))
+    }
+
+    /// Reads one of these words.
+    pub(super) fn choice<T: Copy>(&mut self, name: &'static str, words: &[(&'static str, T)]) -> T {
+        self.optional_choice(name, words).expect(HAS_DEFAULT)
+    }
+
+    /// Reads one of these words. `None` if the key is absent or wrong.
+    pub(super) fn optional_choice<T: Copy>(&mut self, name: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+        self.optional(name, |text| value_of(words, text))
     }
 
     /// Reads a string that no error may show, because it may contain a secret by mistake. `parse` returns the error
@@ -149,10 +172,13 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
 
     /// Reads a list of at most `most` strings. `parse` must accept each of them.
     pub(super) fn texts<T>(&mut self, name: &'static str, most: usize, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
-        let Some((key, value)) = self.take(name) else { return Vec::new() };
+        let text = |item: &Raw<'_>| item.get_ref().as_str().and_then(&parse);
+        let default = known(self.name, name).default(|value| value.as_array()?.iter().map(text).collect());
+        let default: Vec<T> = default.unwrap_or_default();
+        let Some((key, value)) = self.take(name) else { return default };
         let Some(list) = value.get_ref().as_array().filter(|list| list.len() <= most) else {
-            self.refuse(key, &value);
-            return Vec::new();
+            self.refuse(key, &value, &accepted(key, value.get_ref()));
+            return default;
         };
         let mut taken = Vec::new();
         for item in list.iter() {
@@ -173,23 +199,19 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
         &mut self,
         name: &'static str,
         word: &str,
-        into: &mut Option<T>,
-        parse: impl FnOnce(i64, i64) -> Option<T>,
-    ) {
-        let Some((key, value)) = self.take(name) else { return };
-        if value.get_ref().as_str() == Some(word) {
-            *into = None;
-            return;
-        }
-        let numbers: Option<Vec<_>> =
-            value.get_ref().as_array().and_then(|list| list.iter().map(|item| integer(item.get_ref())).collect());
-        match numbers.as_deref() {
-            Some(&[a, b]) => match parse(a, b) {
-                Some(parsed) => *into = Some(parsed),
-                None => self.refuse(key, &value),
-            },
-            _ => self.refuse(key, &value),
-        }
+        parse: impl Fn(i64, i64) -> Option<T>,
+    ) -> Option<T> {
+        let read = |value: &DeValue<'_>| {
+            if value.as_str() == Some(word) {
+                return Some(None);
+            }
+            let numbers: Option<Vec<_>> = value.as_array()?.iter().map(|item| integer(item.get_ref())).collect();
+            match numbers?.as_slice() {
+                &[a, b] => parse(a, b).map(Some),
+                _ => None,
+            }
+        };
+        self.value(name, |key, value| read(value).ok_or_else(|| accepted(key, value))).expect(HAS_DEFAULT)
     }
 
     /// Reports what is left in the table as unknown. Returns the keys that were looked up.
@@ -207,6 +229,11 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
     }
 }
 
+/// The key of this name in this table.
+fn known(table: &str, name: &str) -> &'static Key {
+    keys::key(table, name).expect("a test holds that every key that is read is in KEYS")
+}
+
 fn path(table: &str, name: &str) -> String {
     if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") }
 }
@@ -215,6 +242,11 @@ fn path(table: &str, name: &str) -> String {
 pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
     let number = value.as_integer()?;
     i64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+/// What the key accepts instead of this value, with a hint if there is one.
+fn accepted(key: &Key, value: &DeValue<'_>) -> String {
+    format!("{}{}", key.accepts(), hint(key, value))
 }
 
 /// A hint for a right value in the wrong notation, which is the most frequent fault.

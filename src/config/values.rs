@@ -4,17 +4,64 @@ use std::{fmt, net::IpAddr, path::Path};
 
 use tracing_subscriber::filter::Targets;
 
-use super::{AudioSource, FormatChoice, InterfaceRule, MqttVersion, PixelFormat, VideoSource, secret::absolute};
+use super::{
+    Access, AudioSource, EncoderChoice, FormatChoice, InterfaceRule, MqttVersion, PixelFormat, VideoSource,
+    secret::absolute,
+};
 
-/// The words of `video.format`.
-const FORMATS: [(&str, PixelFormat); 6] = [
-    ("yuyv", PixelFormat::Yuyv),
-    ("uyvy", PixelFormat::Uyvy),
-    ("nv12", PixelFormat::Nv12),
-    ("yu12", PixelFormat::Yu12),
-    ("mjpeg", PixelFormat::Mjpeg),
-    ("h264", PixelFormat::H264),
-];
+/// The words of `webrtc.mdns`: whether names are looked up.
+pub(super) const MDNS: [(&str, bool); 2] = [("resolve", true), ("ignore", false)];
+
+impl Access {
+    /// The words of `access.mode`.
+    pub(super) const WORDS: [(&'static str, Self); 1] = [("broker", Self::Broker)];
+}
+
+impl MqttVersion {
+    /// The words of `broker.version`.
+    pub(super) const WORDS: [(&'static str, Self); 2] = [("5", Self::V5), ("3.1.1", Self::V311)];
+}
+
+impl EncoderChoice {
+    /// The words of `video.encoder`.
+    pub(super) const WORDS: [(&'static str, Self); 3] =
+        [("auto", Self::Auto), ("software", Self::Software), ("hardware", Self::Hardware)];
+}
+
+impl FormatChoice {
+    /// The words of `video.format`.
+    pub(super) const WORDS: [(&'static str, Self); 7] = [
+        ("auto", Self::Auto),
+        ("yuyv", Self::Only(PixelFormat::Yuyv)),
+        ("uyvy", Self::Only(PixelFormat::Uyvy)),
+        ("nv12", Self::Only(PixelFormat::Nv12)),
+        ("yu12", Self::Only(PixelFormat::Yu12)),
+        ("mjpeg", Self::Only(PixelFormat::Mjpeg)),
+        ("h264", Self::Only(PixelFormat::H264)),
+    ];
+}
+
+/// The words alone.
+pub(super) const fn names<T: Copy, const N: usize>(words: &[(&'static str, T); N]) -> [&'static str; N] {
+    let mut names = [""; N];
+    let mut i = 0;
+    // A constant function has no iterators.
+    while i < N {
+        names[i] = words[i].0;
+        i += 1;
+    }
+    names
+}
+
+/// The value of a word.
+pub(super) fn value_of<T: Copy>(words: &[(&'static str, T)], text: &str) -> Option<T> {
+    words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value)
+}
+
+/// The word of a value; empty if it has none.
+pub(super) fn word_of<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
+    words.iter().find(|(_, other)| *other == value).map_or("", |(word, _)| *word)
+}
 
 impl VideoSource {
     /// Reads `auto`, `test`, `off`, `clip:/path/file.mjpeg` or the path of a V4L2 node.
@@ -74,50 +121,28 @@ impl fmt::Display for AudioSource {
     }
 }
 
-impl FormatChoice {
-    /// Reads `auto` or the name of a pixel format.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "auto" => Some(Self::Auto),
-            _ => FORMATS.iter().find(|(word, _)| *word == text).map(|(_, format)| Self::Only(*format)),
-        }
-    }
-}
-
 impl fmt::Display for FormatChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Only(format) => write!(f, "{format}"),
-        }
+        f.write_str(word_of(&Self::WORDS, *self))
     }
 }
 
 impl fmt::Display for PixelFormat {
     /// The name in the configuration: `yuyv`, `mjpeg`, …
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = FORMATS.iter().find(|(_, format)| format == self).map_or("", |(word, _)| word);
-        f.write_str(word)
-    }
-}
-
-impl MqttVersion {
-    /// Reads `5` or `3.1.1`.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "5" => Some(Self::V5),
-            "3.1.1" => Some(Self::V311),
-            _ => None,
-        }
+        FormatChoice::Only(*self).fmt(f)
     }
 }
 
 impl fmt::Display for MqttVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V5 => "5",
-            Self::V311 => "3.1.1",
-        })
+        f.write_str(word_of(&Self::WORDS, *self))
+    }
+}
+
+impl fmt::Display for EncoderChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(word_of(&Self::WORDS, *self))
     }
 }
 

@@ -10,44 +10,38 @@ use super::{
     secret::{PASSWORD, SHARED, absolute, secret},
     section::{Raw, Section},
     url::{IceKind, ice_kind},
-    values::{is_filter, one_line},
+    values::{MDNS, is_filter, one_line},
 };
 
 /// Most ICE servers. Every answer contains them, and must stay small.
 const SERVERS: usize = 8;
-/// Lifetime of a TURN login if `ttl_s` is absent. `Webrtc::outlive` raises it above the longest session.
-const TTL: Duration = Duration::ZERO;
 
 /// Reads `[webrtc]` and its servers. Also returns the keys that were looked up in the servers.
 pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> (Webrtc, Vec<String>) {
-    let mut webrtc = Webrtc::default();
-    section.flag("relay_only", &mut webrtc.relay_only);
-    section.pair("ports", "any", &mut webrtc.ports, |first, last| {
-        let port = |n: i64| u16::try_from(n).ok().filter(|port| *port >= 1024);
-        port(first).zip(port(last)).filter(|(first, last)| first <= last)
-    });
-    section.flag("ipv4", &mut webrtc.ipv4);
-    section.flag("ipv6", &mut webrtc.ipv6);
-    webrtc.addresses = section.texts("addresses", 16, |text| {
-        text.parse::<IpAddr>().ok().filter(|address| !address.is_unspecified() && !address.is_multicast())
-    });
-    webrtc.interfaces = section.texts("interfaces", 16, InterfaceRule::parse);
-    webrtc.public_addresses = section.texts("public_addresses", 4, |text| {
-        text.parse::<IpAddr>().ok().filter(|ip| !ip.is_unspecified() && !ip.is_multicast() && !ip.is_loopback())
-    });
-    section.flag("ice_tcp", &mut webrtc.ice_tcp);
-    section.text("mdns", &mut webrtc.mdns, |word| match word {
-        "resolve" => Some(true),
-        "ignore" => Some(false),
-        _ => None,
-    });
-    section.flag("loopback", &mut webrtc.loopback);
-    section.pair("playout_delay_ms", "viewer", &mut webrtc.playout_delay, |least, most| {
-        let delay =
-            |n: i64| u64::try_from(n).ok().filter(|ms| *ms <= 40_950 && ms % 10 == 0).map(Duration::from_millis);
-        delay(least).zip(delay(most)).filter(|(least, most)| least <= most)
-    });
-    webrtc.ice_command = section.texts("ice_command", 16, |word| one_line(word, 1024).then(|| word.to_owned()));
+    let port = |n: i64| u16::try_from(n).ok().filter(|port| *port >= 1024);
+    let delay = |n: i64| u64::try_from(n).ok().filter(|ms| *ms <= 40_950 && ms % 10 == 0).map(Duration::from_millis);
+    let mut webrtc = Webrtc {
+        relay_only: section.flag("relay_only"),
+        ports: section
+            .pair("ports", "any", |first, last| port(first).zip(port(last)).filter(|(first, last)| first <= last)),
+        ipv4: section.flag("ipv4"),
+        ipv6: section.flag("ipv6"),
+        addresses: section.texts("addresses", 16, |text| {
+            text.parse::<IpAddr>().ok().filter(|address| !address.is_unspecified() && !address.is_multicast())
+        }),
+        interfaces: section.texts("interfaces", 16, InterfaceRule::parse),
+        public_addresses: section.texts("public_addresses", 4, |text| {
+            text.parse::<IpAddr>().ok().filter(|ip| !ip.is_unspecified() && !ip.is_multicast() && !ip.is_loopback())
+        }),
+        ice_tcp: section.flag("ice_tcp"),
+        mdns: section.choice("mdns", &MDNS),
+        loopback: section.flag("loopback"),
+        playout_delay: section.pair("playout_delay_ms", "viewer", |least, most| {
+            delay(least).zip(delay(most)).filter(|(least, most)| least <= most)
+        }),
+        ice_command: section.texts("ice_command", 16, |word| one_line(word, 1024).then(|| word.to_owned())),
+        ice_servers: Vec::new(),
+    };
     let program = webrtc.ice_command.first();
     if program.is_some_and(|program| absolute(program).is_none()) {
         section.problem("ice_command", "the first word must be an absolute path: no shell searches PATH for it");
@@ -133,8 +127,8 @@ fn server(section: &mut Section<'_, '_, '_>, item: Raw<'_>, around: &Surrounding
     let before = inner.report.problems.len();
     let urls = inner.texts("urls", 4, |url| ice_kind(url).filter(|_| url.len() <= 300).map(|_| url.to_owned()));
     let shared = secret(&mut inner, SHARED, around);
-    let mut ttl = TTL;
-    inner.seconds("ttl_s", &mut ttl);
+    // `Webrtc::outlive` raises it above the longest session.
+    let ttl = inner.optional_seconds("ttl_s").unwrap_or_default();
     let has_shared = inner.has(SHARED.0) || inner.has(SHARED.1);
     let login = if has_shared {
         let user = inner.optional("user", |text| one_line(text, 128).then(|| text.to_owned()));
@@ -172,16 +166,17 @@ fn server(section: &mut Section<'_, '_, '_>, item: Raw<'_>, around: &Surrounding
 
 /// Reads `[limits]`.
 pub(super) fn limits(section: &mut Section<'_, '_, '_>) -> Limits {
-    let mut limits = Limits::default();
-    section.number("viewers", &mut limits.viewers);
-    section.number("sessions_per_viewer", &mut limits.sessions_per_viewer);
-    section.number("setups", &mut limits.setups);
-    section.number("starts_per_minute", &mut limits.starts_per_minute);
-    section.number("messages_per_second", &mut limits.messages_per_second);
-    section.number("candidates", &mut limits.candidates);
-    section.number("restarts_per_minute", &mut limits.restarts_per_minute);
-    section.seconds("session_s", &mut limits.session);
-    section.seconds("lease_s", &mut limits.lease);
+    let limits = Limits {
+        viewers: section.number("viewers"),
+        sessions_per_viewer: section.number("sessions_per_viewer"),
+        setups: section.number("setups"),
+        starts_per_minute: section.number("starts_per_minute"),
+        messages_per_second: section.number("messages_per_second"),
+        candidates: section.number("candidates"),
+        restarts_per_minute: section.number("restarts_per_minute"),
+        session: section.seconds("session_s"),
+        lease: section.seconds("lease_s"),
+    };
     if limits.lease > limits.session {
         section.problem("lease_s", format!("must not be longer than session_s: at most {}", limits.session.as_secs()));
     }
@@ -190,8 +185,8 @@ pub(super) fn limits(section: &mut Section<'_, '_, '_>) -> Limits {
 
 /// Reads `[log]`.
 pub(super) fn log(section: &mut Section<'_, '_, '_>) -> Log {
-    let mut log = Log::default();
-    section.text("filter", &mut log.filter, |text| is_filter(text).then(|| text.to_owned()));
-    section.seconds("meter_period_s", &mut log.meter_period);
-    log
+    Log {
+        filter: section.text("filter", |text| is_filter(text).then(|| text.to_owned())),
+        meter_period: section.seconds("meter_period_s"),
+    }
 }

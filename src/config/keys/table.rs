@@ -6,6 +6,10 @@ use super::{
     Key,
     ValueKind::{self, Choice, Flag, Inner, Number, Pair, Text, Texts},
 };
+use crate::config::{
+    Access, EncoderChoice, FormatChoice, MqttVersion,
+    values::{MDNS, names},
+};
 
 /// The tables in the order of the reference. The first is the top of the file.
 pub const TABLES: &[&str] =
@@ -21,6 +25,13 @@ const fn at(
 ) -> Key {
     Key { table, name, kind, fallback, apply, text }
 }
+
+/// The words of the keys that are a choice.
+static VERSIONS: [&str; 2] = names(&MqttVersion::WORDS);
+static MODES: [&str; 1] = names(&Access::WORDS);
+static FORMATS: [&str; 7] = names(&FormatChoice::WORDS);
+static ENCODERS: [&str; 3] = names(&EncoderChoice::WORDS);
+static MDNS_MODES: [&str; 2] = names(&MDNS);
 
 const CA: &str = "an absolute path, such as \"/etc/fanlight/ca.pem\"";
 const CERTIFICATE: &str = "an absolute path, such as \"/etc/fanlight/client.pem\"";
@@ -58,7 +69,7 @@ pub static KEYS: &[Key] = &[
     at("broker", "url", Text(URL), Required, Live,
         "The address of the MQTT broker. The scheme selects TCP, TLS, WebSocket, or WebSocket over TLS. \
          Default ports: 1883, 8883, 80, 443. The URL must not contain secrets."),
-    at("broker", "version", Choice(&["5", "3.1.1"]), Is("\"5\""), Live,
+    at("broker", "version", Choice(&VERSIONS), Is("\"5\""), Live,
         "The MQTT version. Messages do not expire with 3.1.1, so a viewer may find an old `status`."),
     at("broker", "user", Text("1 to 256 characters in one line"), Unset("no login"), Live,
         "The login name."),
@@ -81,7 +92,7 @@ pub static KEYS: &[Key] = &[
     at("broker", "keep_alive_s", Number(5, 1200, "s"), Is("30"), Live,
         "MQTT keep-alive. The broker reports a lost board after about one and a half times this."),
 
-    at("access", "mode", Choice(&["broker"]), Required, Restart,
+    at("access", "mode", Choice(&MODES), Required, Restart,
         "Who decides who may watch. `broker`: the broker's access list decides, so whoever controls the broker could \
          watch."),
     at("access", "the_broker_can_watch", Flag, Required, Restart,
@@ -92,14 +103,14 @@ pub static KEYS: &[Key] = &[
         "The source of the picture. `auto`: the first usable camera. A path: this V4L2 node; `/dev/v4l/by-id/…` stays \
          the same after replugging. `test`: a moving test picture with a clock. `clip:`: a file, repeated. \
          `off`: no picture."),
-    at("video", "format", Choice(&["auto", "yuyv", "uyvy", "nv12", "yu12", "mjpeg", "h264"]), Is("\"auto\""), Restart,
+    at("video", "format", Choice(&FORMATS), Is("\"auto\""), Restart,
         "The pixel format requested from the camera. `auto`: the one that costs the least CPU at this size and frame \
          rate. `h264`: sent as the camera encoded it."),
     at("video", "size", Text(SIZE), Is("\"1280x720\""), Restart,
         "The size of the picture. If the camera does not offer it, its nearest size is used."),
     at("video", "fps", Number(1, 120, "1/s"), Is("30"), Restart,
         "Frames per second. If the camera does not offer this rate, its nearest rate is used."),
-    at("video", "encoder", Choice(&["auto", "software", "hardware"]), Is("\"auto\""), Restart,
+    at("video", "encoder", Choice(&ENCODERS), Is("\"auto\""), Restart,
         "The H.264 encoder. `auto`: the board's encoder if `fanlight probe` finds one that works, otherwise software. \
          `software`: the CPU. `hardware`: only the board's encoder. No effect if the source delivers H.264."),
     at("video", "openh264_library", Text("an absolute path"), Unset("the OpenH264 that is compiled in"), Restart,
@@ -158,7 +169,7 @@ pub static KEYS: &[Key] = &[
     at("webrtc", "ice_tcp", Flag, Is("false"), Live,
         "Whether viewers may also connect by TCP (ICE-TCP), for networks that block UDP. It uses the same port numbers \
          as UDP. A lost packet stops the picture until TCP has repeated it. Applies to new sessions."),
-    at("webrtc", "mdns", Choice(&["resolve", "ignore"]), Is("\"ignore\""), Live,
+    at("webrtc", "mdns", Choice(&MDNS_MODES), Is("\"ignore\""), Live,
         "How to treat the `.local` names by which browsers hide their addresses. `ignore`: the board learns the \
          address from the viewer's first packet; the viewer must be able to reach the board. `resolve`: multicast DNS \
          looks them up, for networks where only the board can reach the viewer. Applies to new sessions."),
