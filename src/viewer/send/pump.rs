@@ -18,7 +18,7 @@ use webrtc::media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStatic
 
 use crate::{
     clock::Mono,
-    feed::{Evidence, FeedItem, Frame, Network, NetworkReport},
+    feed::{EncoderRequests, Evidence, FeedItem, Frame, Network, NetworkReport},
     level::Level,
     media_source::Lease,
     viewer::send::{interceptor::SendShared, rtp_stream::RtpStream},
@@ -91,84 +91,118 @@ async fn write(out: &TrackLocalStaticRTP, packet: rtp::Packet) -> bool {
 /// The session requested a keyframe when it began. The pump keeps that keyframe and the frames after it until the
 /// connection is up, so that the first picture is there when the handshakes are done.
 pub(crate) async fn video(
-    mut line: OutgoingStream,
+    stream: OutgoingStream,
     mut lease: Lease,
     mut transport_state: watch::Receiver<TransportState>,
     shared: Arc<SendShared>,
     counts: Arc<SendCounters>,
 ) {
-    let requests = Arc::clone(lease.reader.requests());
-    let network = Arc::clone(lease.reader.network());
-    let _ = shared.picture.set((Arc::clone(&requests), Arc::clone(&network)));
-    network.set_login(shared.login);
-    network.update(NetworkReport { bitrate: shared.start, loss: 0.0, evidence: Evidence::Guessed, until: Mono::now() });
-    let mut held = Prebuffer::default();
-    let mut keyframe_only = KeyframeOnly::default();
-    // Whether frames are left out until the next keyframe.
-    let mut broken = true;
+    let mut pump = VideoPump::new(stream, &lease, shared, counts);
     loop {
-        let next = tokio::select! {
+        tokio::select! {
             biased;
             changed = transport_state.changed() => {
                 if changed.is_err() {
                     return;
                 }
                 let reached = *transport_state.borrow_and_update();
-                // ICE took longer than frames are kept: request another keyframe, in time for the end of DTLS. Or DTLS
-                // took longer, as with a distant viewer: a repair would come up to a second later.
-                if broken && reached != TransportState::Connecting && held.needs_keyframe() {
-                    requests.request_keyframe();
-                }
-                if reached == TransportState::Connected {
-                    for frame in held.take() {
-                        broken |= !send_picture(&mut line, &frame, &shared, &counts).await;
-                    }
-                }
-                continue;
+                pump.transport_reached(reached).await;
             }
-            next = lease.reader.next() => next,
-        };
-        let now = *transport_state.borrow();
-        if let Some(FeedItem::Frame(frame)) = &next {
-            held.requested &= !frame.key;
-            let beyond = beyond(frame.level, line.limit);
-            shared.beyond.send_if_modified(|told| std::mem::replace(told, beyond) != beyond);
-            if beyond.is_some() {
-                // Another key frame would ask for as much: none is wished for.
-                counts.skipped.fetch_add(1, Ordering::Relaxed);
-                held.take();
-                broken = true;
-                continue;
-            }
-            let turn = keyframe_only.on(network.is_keyframe_only(), frame.key, Instant::now());
-            if turn == FrameDecision::SkipAndRequestKeyframe {
-                requests.request_repair();
-            }
-            if turn != FrameDecision::Send {
-                counts.skipped.fetch_add(1, Ordering::Relaxed);
-                broken = true;
-                continue;
+            next = lease.reader.next() => {
+                let Some(item) = next else { return };
+                let state = *transport_state.borrow();
+                pump.take(item, state).await;
             }
         }
-        match next {
-            None => return,
-            Some(FeedItem::Missed(n)) => {
-                counts.skipped.fetch_add(n, Ordering::Relaxed);
-                held = Prebuffer::default();
-                broken = true;
-            }
-            Some(FeedItem::Frame(frame)) if now == TransportState::Connected && (frame.key || !broken) => {
-                broken = !send_picture(&mut line, &frame, &shared, &counts).await;
-            }
-            Some(FeedItem::Frame(_)) if now == TransportState::Connected => {
-                counts.skipped.fetch_add(1, Ordering::Relaxed);
-                continue;
-            }
-            Some(FeedItem::Frame(frame)) => broken = !held.push(frame),
+    }
+}
+
+/// The video pump of one viewer.
+struct VideoPump {
+    stream: OutgoingStream,
+    requests: Arc<EncoderRequests>,
+    network: Arc<Network>,
+    shared: Arc<SendShared>,
+    counts: Arc<SendCounters>,
+    held: Prebuffer,
+    keyframe_only: KeyframeOnly,
+    /// Whether frames are left out until the next keyframe.
+    broken: bool,
+}
+
+impl VideoPump {
+    fn new(stream: OutgoingStream, lease: &Lease, shared: Arc<SendShared>, counts: Arc<SendCounters>) -> Self {
+        let (requests, network) = (Arc::clone(lease.reader.requests()), Arc::clone(lease.reader.network()));
+        let _ = shared.picture.set((Arc::clone(&requests), Arc::clone(&network)));
+        network.set_login(shared.login);
+        let (bitrate, until) = (shared.start, Mono::now());
+        network.update(NetworkReport { bitrate, loss: 0.0, evidence: Evidence::Guessed, until });
+        let (held, keyframe_only) = (Prebuffer::default(), KeyframeOnly::default());
+        Self { stream, requests, network, shared, counts, held, keyframe_only, broken: true }
+    }
+
+    /// The connection reached another state.
+    async fn transport_reached(&mut self, reached: TransportState) {
+        // ICE took longer than frames are kept: request another keyframe, in time for the end of DTLS. Or DTLS took
+        // longer, as with a distant viewer: a repair would come up to a second later.
+        if self.broken && reached != TransportState::Connecting && self.held.needs_keyframe() {
+            self.requests.request_keyframe();
         }
-        if broken && now >= TransportState::DtlsHandshake && !is_silent(&network) {
-            requests.request_repair();
+        if reached == TransportState::Connected {
+            for frame in self.held.take() {
+                self.broken |= !self.send(&frame).await;
+            }
         }
+    }
+
+    /// Takes the next item of the feed. `state` is that of the connection.
+    async fn take(&mut self, item: FeedItem, state: TransportState) {
+        match item {
+            FeedItem::Missed(n) => {
+                self.skip(n);
+                self.held = Prebuffer::default();
+                self.broken = true;
+            }
+            FeedItem::Frame(frame) if !self.admits(&frame) => {
+                self.skip(1);
+                self.broken = true;
+                return;
+            }
+            FeedItem::Frame(frame) if state != TransportState::Connected => self.broken = !self.held.push(frame),
+            FeedItem::Frame(frame) if frame.key || !self.broken => self.broken = !self.send(&frame).await,
+            FeedItem::Frame(_) => {
+                self.skip(1);
+                return;
+            }
+        }
+        if self.broken && state >= TransportState::DtlsHandshake && !is_silent(&self.network) {
+            self.requests.request_repair();
+        }
+    }
+
+    /// Whether this frame is for this viewer: its decoder can take it, and the viewer is not keyframe-only.
+    fn admits(&mut self, frame: &Frame) -> bool {
+        self.held.requested &= !frame.key;
+        let beyond = beyond(frame.level, self.stream.limit);
+        self.shared.beyond.send_if_modified(|told| std::mem::replace(told, beyond) != beyond);
+        if beyond.is_some() {
+            // Another keyframe would have the same level, so none is requested.
+            self.held.take();
+            return false;
+        }
+        let decision = self.keyframe_only.on(self.network.is_keyframe_only(), frame.key, Instant::now());
+        if decision == FrameDecision::SkipAndRequestKeyframe {
+            self.requests.request_repair();
+        }
+        decision == FrameDecision::Send
+    }
+
+    async fn send(&mut self, frame: &Frame) -> bool {
+        send_picture(&mut self.stream, frame, &self.shared, &self.counts).await
+    }
+
+    fn skip(&self, frames: u64) {
+        self.counts.skipped.fetch_add(frames, Ordering::Relaxed);
     }
 }
 
