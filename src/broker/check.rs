@@ -1,6 +1,10 @@
 //! One connection made to be looked at: each step from the name to a message that the broker took.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::{
@@ -10,7 +14,7 @@ use tokio::{
 
 use crate::{
     broker::{
-        client::{self, Handling, Inbound, Setup},
+        client::{self, Handling, Inbound, Publisher, Setup},
         inbound::who,
         link_error::{Kind, LinkError, Step},
         transport, url,
@@ -50,11 +54,11 @@ pub async fn check(config: &config::Broker, device: &Id) -> Checked {
     Checked { url: url(&config), done, link_error: link_error.map(|link_error| link_error.to_string()), kind }
 }
 
+/// Connects, subscribes and publishes.
 async fn run_steps(config: &Arc<config::Broker>, device: &Id) -> Result<(), LinkError> {
     let topics = Topics::new(&config.root, device);
     let short: String = device.as_str().chars().take(56).collect();
     let guise = Id::new(&format!("{short}-check")).unwrap_or_else(|| device.clone());
-    let handling = Handling { retain: false, expiry: Some(60), correlation: None };
     let will = Bytes::from_static(WORDS);
     let setup =
         Setup { config, device: &guise, will_topic: topics.events(), will, will_expiry: 60, local: Arc::default() };
@@ -74,48 +78,73 @@ async fn run_steps(config: &Arc<config::Broker>, device: &Id) -> Result<(), Link
             }
         }
     };
-    let late = |step: Step| {
-        LinkError::new(Kind::TimedOut, format!("{}: the broker does not answer", step.name())).during(step)
-    };
     let mut hear = pin!(hear);
     tokio::select! {
         link_error = &mut hear => return Err(link_error),
         () = logged_in.notified() => {}
     }
-    let filter = topics.requests();
-    let granted = tokio::select! {
-        link_error = &mut hear => return Err(link_error.during(Step::Subscribe)),
-        granted = timeout(transport::DEADLINE, publisher.subscribe(std::slice::from_ref(&filter))) => granted,
-    };
-    match granted.map(|granted| granted.ok().and_then(|granted| granted.into_iter().next())) {
-        Ok(Some(Ok(()))) => {}
-        Ok(Some(Err(said))) => {
-            let text = format!("subscribe to {filter}: {said}; let {} read it in the broker's ACL", who(config));
-            return Err(LinkError::new(Kind::Subscription, text));
-        }
-        Ok(None) | Err(_) => return Err(late(Step::Subscribe)),
-    }
-    let topic = topics.events();
-    let published = tokio::select! {
-        link_error = &mut hear => return Err(link_error.during(Step::Publish)),
-        published = timeout(transport::DEADLINE, publisher.publish_surely(topic.clone(), Bytes::from_static(WORDS), handling)) => published,
-    };
-    if !matches!(published, Ok(Ok(()))) {
-        // The reason of a refusal is heard with it, or right after it.
-        let said = tokio::select! {
-            said = refused.recv() => said,
-            _ = timeout(SOON, &mut hear) => refused.try_recv().ok(),
-        };
-        return Err(match said {
-            Some(said) => LinkError::new(
-                Kind::Publication,
-                format!("publish to {topic}: {said}; let {} write it in the broker's ACL", who(config)),
-            ),
-            None => late(Step::Publish),
-        });
-    }
+    subscribe(config, &publisher, topics.requests(), &mut hear).await?;
+    publish(config, &publisher, topics.events(), &mut hear, &mut refused).await?;
     publisher.disconnect();
     // Its answer is the end of the connection, in time or not.
     drop(timeout(SOON, hear).await);
     Ok(())
+}
+
+/// Subscribes as the daemon does. `hear` ends if the connection does.
+async fn subscribe(
+    config: &config::Broker,
+    publisher: &Publisher,
+    filter: String,
+    hear: &mut Pin<&mut impl Future<Output = LinkError>>,
+) -> Result<(), LinkError> {
+    let granted = tokio::select! {
+        link_error = hear => return Err(link_error.during(Step::Subscribe)),
+        granted = timeout(transport::DEADLINE, publisher.subscribe(std::slice::from_ref(&filter))) => granted,
+    };
+    match granted.map(|granted| granted.ok().and_then(|granted| granted.into_iter().next())) {
+        Ok(Some(Ok(()))) => Ok(()),
+        Ok(Some(Err(said))) => {
+            let text = format!("subscribe to {filter}: {said}; let {} read it in the broker's ACL", who(config));
+            Err(LinkError::new(Kind::Subscription, text))
+        }
+        Ok(None) | Err(_) => Err(late(Step::Subscribe)),
+    }
+}
+
+/// Publishes a message that the broker has to acknowledge. `hear` ends if the connection does; `refused` receives the
+/// reason of a refusal.
+async fn publish(
+    config: &config::Broker,
+    publisher: &Publisher,
+    topic: String,
+    hear: &mut Pin<&mut impl Future<Output = LinkError>>,
+    refused: &mut mpsc::Receiver<String>,
+) -> Result<(), LinkError> {
+    let handling = Handling { retain: false, expiry: Some(60), correlation: None };
+    let published = publisher.publish_surely(topic.clone(), Bytes::from_static(WORDS), handling);
+    let published = tokio::select! {
+        link_error = &mut *hear => return Err(link_error.during(Step::Publish)),
+        published = timeout(transport::DEADLINE, published) => published,
+    };
+    if matches!(published, Ok(Ok(()))) {
+        return Ok(());
+    }
+    // The reason of a refusal is heard with it, or right after it.
+    let said = tokio::select! {
+        said = refused.recv() => said,
+        _ = timeout(SOON, hear) => refused.try_recv().ok(),
+    };
+    Err(match said {
+        Some(said) => LinkError::new(
+            Kind::Publication,
+            format!("publish to {topic}: {said}; let {} write it in the broker's ACL", who(config)),
+        ),
+        None => late(Step::Publish),
+    })
+}
+
+/// The broker did not answer in time.
+fn late(step: Step) -> LinkError {
+    LinkError::new(Kind::TimedOut, format!("{}: the broker does not answer", step.name())).during(step)
 }
