@@ -148,6 +148,7 @@ impl DelayEstimator {
         self.base.clear();
     }
 
+    /// Two groups left `sent` and arrived `arrived` apart; the second one arrived at `now`.
     fn step(&mut self, sent: f64, arrived: f64, now: f64) {
         // A jump of the receiver's clock, or a pause, says nothing.
         if (arrived - sent).abs() > millis(JUMP) || arrived < 0.0 {
@@ -184,12 +185,15 @@ impl DelayEstimator {
     }
 }
 
-/// The trend line through the smoothed delay.
+/// The trend line through the smoothed delay, all in ms.
 #[derive(Debug, Default)]
 struct TrendLine {
+    /// Times of arrival and smoothed delays.
     points: VecDeque<(f64, f64)>,
+    /// The delay, as the sum of its changes.
     sum: f64,
     smoothed: f64,
+    /// How many groups were seen.
     count: f64,
 }
 
@@ -204,7 +208,7 @@ impl TrendLine {
         self.points.push_back((at, self.smoothed));
     }
 
-    /// Least squares; `None` before the window is full.
+    /// The slope by least squares, in ms per ms. `None` before the window is full.
     fn slope(&self) -> Option<f64> {
         if self.points.len() < WINDOW {
             return None;

@@ -7,7 +7,7 @@ use crate::{
     viewer::{peer::media_engine::video_track, send::rtp_stream::StreamParameters},
 };
 
-/// A pump of video with its feed and its connection.
+/// A video pump with its feed and its connection.
 struct Pumped {
     writer: FeedWriter,
     state: watch::Sender<TransportState>,
@@ -36,7 +36,7 @@ impl Pumped {
         Self { writer, state, ticks: 0 }
     }
 
-    /// Lets the pump do what it has to do.
+    /// Lets the pump run until it waits.
     async fn settle(&self) {
         for _ in 0..100 {
             tokio::task::yield_now().await;
@@ -54,7 +54,7 @@ impl Pumped {
         }
     }
 
-    /// The connection gets on; whether the pump requests a keyframe at once.
+    /// The connection reaches another state. Returns whether the pump requests a keyframe at once.
     async fn reach(&self, state: TransportState) -> bool {
         self.state.send_replace(state);
         self.settle().await;

@@ -57,7 +57,7 @@ fn a_viewer_that_falls_silent_is_told_of_twice() {
     assert_eq!((5000..8000).step_by(20).filter(|ms| sound(&mut path, *ms)).count(), 2, "and again");
 }
 
-/// A flow that has sent pictures of one packet, with sequence numbers up to `last`, one each ms.
+/// A send path that has sent pictures of one packet each, one per ms, with sequence numbers up to `last`.
 fn sent(last: u16, start: Instant) -> SendPath {
     let mut path = SendPath::new(bounds(1_000, false), start);
     for n in 0..=last {
@@ -72,7 +72,7 @@ fn sent(last: u16, start: Instant) -> SendPath {
 
 #[test]
 fn receiver_reports_that_cannot_be_true_count_for_nothing() {
-    // Lost ones in 256ths and the highest number, report by report; and whether the last one is believed.
+    // For each report: the loss in 256ths and the highest sequence number. Then whether the last report is believed.
     for (name, reports, believed) in [
         ("half got lost", &[(0, 100), (128, 200)][..], true),
         ("all but the highest got lost", &[(0, 100), (253, 200)], true),

@@ -245,7 +245,7 @@ mod tests {
         }
     }
 
-    /// Train numbers and arrivals in ms after the first, -1 for what did not arrive.
+    /// Train numbers, and arrivals in ms after the first one; -1: it did not arrive.
     fn read(twcc: &mut TwccSender, report: &TransportLayerCc, zero: i64) -> Vec<(u32, i64)> {
         let millis = |d: Duration| d.as_millis() as i64 - zero;
         twcc.handle_report(report, Instant::now())
@@ -264,7 +264,7 @@ mod tests {
         let feedback = report(65_534, 5, &[Some(1_000), None, Some(2_000), Some(-1_000)]);
         assert_eq!(read(&mut twcc, &feedback, zero), [(0, 1), (1, -1), (2, 3), (3, 2)]);
         assert!(read(&mut twcc, &feedback, zero).is_empty(), "a report that comes twice says nothing");
-        // The report on number 2 got lost.
+        // The report about number 2 was lost.
         let heard = twcc.handle_report(&report(3, 6, &[Some(0)]), Instant::now()).unwrap();
         assert_eq!((heard.seen[0].train, heard.seen.len(), heard.skipped), (5, 1, 1));
         assert_eq!(twcc.in_flight_since(), None);
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(step, Duration::from_micros(REFERENCE as u64));
     }
 
-    /// Runs of packets, and times for those that came.
+    /// A report of runs of packets, with times for those that arrived.
     fn report_of_runs(base: u16, count: u16, runs: &[(SymbolTypeTcc, u16)], times: usize) -> TransportLayerCc {
         let chunk = |(symbol, length): &(SymbolTypeTcc, u16)| {
             PacketStatusChunk::RunLengthChunk(RunLengthChunk {
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(twcc.in_flight.len(), MAX_IN_FLIGHT, "nothing grows");
         let looked_at = |twcc: &TwccSender| twcc.looked_at.load(std::sync::atomic::Ordering::Relaxed);
         let next = twcc.next;
-        // Fills the ring but for what was sent last, so that the packets stay and it can be said again.
+        // A report about all numbers but the last ten, so that those packets stay in flight and it can be repeated.
         let lost = [(Lost, 8_191); 7];
         let report =
             report_of_runs(next.wrapping_add(1), 65_535 - 10, &[&lost[..], &[(Lost, 8_187), (Came, 1)]].concat(), 1);
@@ -347,7 +347,8 @@ mod tests {
 
     #[test]
     fn packets_do_not_arrive_faster_than_time_passes() {
-        // For each second: how much later than the last one packets are said to have arrived, in ms; and what is believed.
+        // For each second: how much later than the last packet this one is reported to have arrived, in ms, and
+        // whether the report is believed.
         for (name, steps) in [
             ("a clock as ours", vec![(1_000, true); 20]),
             ("a clock that runs fast", vec![(1_001, true); 20]),
