@@ -8,9 +8,9 @@
 //! 9  main fuzz                      – the process; hostile bytes for the parts below
 //! 8  service                        – lives as long as the service
 //! 7  run check demo setup           – the commands
-//! 6  sessions devices                – owners: they create and end
+//! 6  sessions signalling devices     – owners: they create and end; messages become requests
 //! 5  broker viewer video audio      – threads of execution
-//! 4  grant ice signals              – what a session needs: permission and paths; signals to the process
+//! 4  grant message_limits ice signals – what a session needs: permission, limits and paths; signals to the process
 //! 3  protocol media_source rate systemd    – messages; a device as its viewers see it; what serves all of them
 //! 2  feed demand meter log liveness addresses lastgood tls – transport of frames; when to be on; reports
 //! 1  clock config cli idle level memory    – leaves
@@ -39,6 +39,7 @@ pub mod liveness;
 pub mod log;
 pub mod media_source;
 pub mod memory;
+pub mod message_limits;
 pub mod meter;
 pub mod protocol;
 pub mod rate;
@@ -46,6 +47,7 @@ pub mod run;
 pub mod service;
 pub mod sessions;
 pub mod setup;
+pub mod signalling;
 pub mod signals;
 pub mod systemd;
 pub mod tls;

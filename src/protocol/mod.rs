@@ -8,6 +8,7 @@ pub mod compose;
 #[cfg(test)]
 pub(crate) mod contract_tests;
 pub mod envelope;
+mod exchange;
 pub mod info;
 mod json;
 pub mod parse;
@@ -19,7 +20,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use self::addressed::{Addressed, CORRELATION_MAX, Correlation};
+pub use self::{
+    addressed::{Addressed, CORRELATION_MAX, Correlation},
+    exchange::{Addressee, Head, IncomingRequest, OutgoingReply},
+};
 use crate::{config::Id, feed::Health, log::sentence};
 
 /// The protocol version this daemon speaks.

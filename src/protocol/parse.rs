@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::log::sentence;
 
 use super::{
-    Candidate, ErrorName, Refusal, Request, SessionId, VERSION, Wanted, envelope::Rejected, json, sdp::SDP_MAX,
+    Candidate, ErrorName, Head, Refusal, Request, SessionId, VERSION, Wanted, envelope::Rejected, json, sdp::SDP_MAX,
 };
 
 /// Candidates in one message; an honest viewer sends 8.
@@ -20,15 +20,6 @@ const WORD_MAX: usize = 64;
 const TOKEN_MAX: usize = 2048;
 /// The largest number that every JSON reader keeps exact.
 const NUMBER_MAX: u64 = (1 << 53) - 1;
-
-/// Where a message belongs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
-    /// The session, chosen by the viewer.
-    pub session: SessionId,
-    /// The message's number in the session.
-    pub seq: u64,
-}
 
 /// Reads one message. Order of checks: JSON, version, type, session, sequence, then the fields of the type.
 pub fn parse(text: &str) -> Result<(Head, Request), Rejected> {

@@ -1,14 +1,13 @@
 //! The order of one sender's messages in one session (section 3). Pure: time is an argument.
 //!
-//! In order: taken. Again: answered again, without effect. After a gap: held for a second, then refused; the order
-//! goes on behind what was refused, so that one lost message never silences a session for good.
+//! A message in its turn is taken. One that comes a second time gets its answer again, without effect. One after a gap
+//! is held for a second, then refused. The order continues behind what was refused, so that one lost message never
+//! silences a session for good.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
 };
-
-use bytes::Bytes;
 
 use crate::clock::Mono;
 
@@ -16,25 +15,25 @@ use crate::clock::Mono;
 pub const GAP: Duration = Duration::from_secs(1);
 /// Messages held behind a gap.
 pub const HELD: usize = 8;
-/// A number further ahead than this is nobody's next one: taking it would use up the session's numbers.
+/// A number further ahead than this is refused. Taking it would use up the session's numbers.
 const AHEAD: u64 = 65_536;
 /// Messages whose replies are remembered.
 const REMEMBERED: usize = 8;
 
-/// What becomes of a message that came in.
+/// What becomes of a message `T` that came in. `R` is a reply.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Turn<T> {
+pub enum Turn<T, R> {
     /// It is its turn.
     Now(T),
-    /// It was taken before: what was said to it, to be said again.
-    Again(Vec<Bytes>),
+    /// It was taken before. These are the replies to it, to be sent again.
+    Again(Vec<R>),
     /// It waits for the ones before it.
     Held,
-    /// Too much waits behind a gap: refused with all that waits.
+    /// Too many messages wait behind a gap. This one is refused, and so are those.
     Conflict(Gap),
 }
 
-/// What was refused because something before it never came.
+/// Messages that are refused because one before them never came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
     /// The number that never came.
@@ -45,24 +44,24 @@ pub struct Gap {
 
 /// The order of one session's incoming messages.
 #[derive(Debug)]
-pub struct Sequence<T> {
+pub struct Sequence<T, R> {
     next: u64,
     held: BTreeMap<u64, T>,
     gap_since: Option<Mono>,
-    said: VecDeque<(u64, Vec<Bytes>)>,
+    replies: VecDeque<(u64, Vec<R>)>,
 }
 
-impl<T> Sequence<T> {
+impl<T, R: Clone> Sequence<T, R> {
     /// An order that began with the message `opening`.
     pub fn after(opening: u64) -> Self {
-        Self { next: opening.saturating_add(1), held: BTreeMap::new(), gap_since: None, said: VecDeque::new() }
+        Self { next: opening.saturating_add(1), held: BTreeMap::new(), gap_since: None, replies: VecDeque::new() }
     }
 
     /// A message came in.
-    pub fn on(&mut self, seq: u64, message: T, now: Mono) -> Turn<T> {
+    pub fn on(&mut self, seq: u64, message: T, now: Mono) -> Turn<T, R> {
         if seq < self.next {
-            let said = self.said.iter().find(|(n, _)| *n == seq);
-            return Turn::Again(said.map(|(_, replies)| replies.clone()).unwrap_or_default());
+            let sent = self.replies.iter().find(|(n, _)| *n == seq);
+            return Turn::Again(sent.map(|(_, replies)| replies.clone()).unwrap_or_default());
         }
         if seq == self.next {
             self.advance(now);
@@ -87,12 +86,12 @@ impl<T> Sequence<T> {
         Some((seq, message))
     }
 
-    /// Remembers what was said to the message `seq`.
-    pub fn remember(&mut self, seq: u64, replies: Vec<Bytes>) {
-        if self.said.len() == REMEMBERED {
-            self.said.pop_front();
+    /// Remembers the replies to the message `seq`.
+    pub fn remember(&mut self, seq: u64, replies: Vec<R>) {
+        if self.replies.len() == REMEMBERED {
+            self.replies.pop_front();
         }
-        self.said.push_back((seq, replies));
+        self.replies.push_back((seq, replies));
     }
 
     /// When the gap has lasted too long.
@@ -108,7 +107,7 @@ impl<T> Sequence<T> {
 
     fn advance(&mut self, now: Mono) {
         self.next = self.next.saturating_add(1);
-        // Whatever still waits behind the new position waits anew.
+        // Messages that still wait behind the new position get a second again.
         self.gap_since = (!self.held.is_empty()).then_some(now);
     }
 
@@ -134,7 +133,7 @@ mod tests {
 
     #[test]
     fn what_comes_in_order_is_taken() {
-        let mut order = Sequence::after(0);
+        let mut order = Sequence::<_, &str>::after(0);
         assert_eq!(order.on(1, 'a', START), Turn::Now('a'));
         assert_eq!(order.on(2, 'b', START), Turn::Now('b'));
         assert_eq!(order.deadline(), None);
@@ -142,23 +141,23 @@ mod tests {
 
     #[test]
     fn a_repeat_is_answered_again_without_effect() {
-        let mut order = Sequence::after(5);
-        order.remember(5, vec![Bytes::from_static(b"answer")]);
-        assert_eq!(order.on(5, 'a', START), Turn::Again(vec![Bytes::from_static(b"answer")]));
+        let mut order = Sequence::<_, &str>::after(5);
+        order.remember(5, vec!["answer"]);
+        assert_eq!(order.on(5, 'a', START), Turn::Again(vec!["answer"]));
         assert_eq!(order.on(4, 'a', START), Turn::Again(vec![]), "older than what is remembered: silence");
         assert_eq!(order.on(6, 'b', START), Turn::Now('b'), "a repeat does not move the order");
     }
 
     #[test]
     fn only_the_last_replies_are_remembered() {
-        let mut order = Sequence::<char>::after(0);
-        (0..100).for_each(|n| order.remember(n, vec![Bytes::new()]));
-        assert_eq!(order.said.len(), REMEMBERED);
+        let mut order = Sequence::<char, &str>::after(0);
+        (0..100).for_each(|n| order.remember(n, vec![""]));
+        assert_eq!(order.replies.len(), REMEMBERED);
     }
 
     #[test]
     fn a_gap_that_closes_within_a_second_is_no_gap() {
-        let mut order = Sequence::after(0);
+        let mut order = Sequence::<_, &str>::after(0);
         assert_eq!(order.on(3, 'c', START), Turn::Held);
         assert_eq!(order.on(2, 'b', ms(500)), Turn::Held);
         assert_eq!(order.on(2, 'x', ms(500)), Turn::Held, "the first of two with one number counts");
@@ -172,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_gap_of_a_second_is_a_conflict_and_the_order_goes_on_behind_it() {
-        let mut order = Sequence::after(0);
+        let mut order = Sequence::<_, &str>::after(0);
         assert_eq!(order.on(2, 'b', START), Turn::Held);
         assert_eq!(order.on(4, 'd', ms(900)), Turn::Held);
         assert_eq!(order.expire(ms(999)), None);
@@ -184,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_number_far_ahead_does_not_use_up_the_order() {
-        let mut order = Sequence::after(0);
+        let mut order = Sequence::<_, &str>::after(0);
         assert_eq!(order.on(2, 'b', START), Turn::Held);
         for far in [AHEAD + 2, (1 << 53) - 1, u64::MAX] {
             assert_eq!(order.on(far, 'x', START), Turn::Conflict(Gap { missing: 1, next: 1 }));
@@ -195,7 +194,7 @@ mod tests {
 
     #[test]
     fn no_more_than_eight_are_held() {
-        let mut order = Sequence::after(0);
+        let mut order = Sequence::<_, &str>::after(0);
         for n in 2..10 {
             assert_eq!(order.on(n, n, START), Turn::Held);
         }

@@ -20,8 +20,10 @@ use crate::{
     grant::Grant,
     liveness::{Liveness, MAX_TURN},
     memory,
-    protocol::{Addressed, Presence, info::info},
+    message_limits::MessageLimits,
+    protocol::{Presence, info::info},
     sessions::Sessions,
+    signalling::{self, REPLIES, REQUESTS, inbound::Inbound},
     viewer::{MediaSources, Terms, peer::PeerFactory},
 };
 
@@ -29,8 +31,6 @@ use crate::{
 const REST: Duration = Duration::from_secs(3);
 /// How often free heap is returned while nobody watches.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
-/// Replies that wait for the broker link. The sessions never wait for it.
-const REPLIES: usize = 64;
 
 /// The running parts.
 pub(super) struct Daemon {
@@ -53,7 +53,7 @@ pub(super) struct Settings {
 pub(super) struct Parts {
     pub(super) sessions: JoinHandle<()>,
     pub(super) stop_sessions: watch::Sender<bool>,
-    pub(super) replies: JoinHandle<()>,
+    pub(super) signalling: JoinHandle<()>,
     pub(super) link: JoinHandle<()>,
     pub(super) stop_link: watch::Sender<bool>,
     /// The name of the first part that ended.
@@ -89,9 +89,17 @@ impl Daemon {
 
         let sources = MediaSources { video: video.clone(), audio: audio.clone() };
         let (out, replies) = mpsc::channel(REPLIES);
-        let grant = Grant::new(config.access, &secret);
-        let (sessions, presence) = Sessions::new(grant, settings.terms.subscribe(), Arc::clone(&peers), sources, out);
-        let (events, inbound) = mpsc::channel(EVENTS);
+        let grant = Arc::new(Grant::new(config.access, &secret));
+        let limits = MessageLimits::new(config.limits.messages_per_second, Mono::now());
+        let (sessions, presence) = Sessions::new(
+            Arc::clone(&grant),
+            limits.clone(),
+            settings.terms.subscribe(),
+            Arc::clone(&peers),
+            sources,
+            out.clone(),
+        );
+        let (events, messages) = mpsc::channel(EVENTS);
         let (stop_link, stop) = watch::channel(false);
         let (outbox, link) = broker::link(Link {
             config: settings.broker.subscribe(),
@@ -104,6 +112,10 @@ impl Daemon {
             stop,
             heartbeat: liveness.register("broker link", MAX_TURN, Mono::now()),
         });
+        let (requests, incoming) = mpsc::channel(REQUESTS);
+        let inbound = Inbound::new(grant, limits);
+        let heartbeat = liveness.register("signalling", MAX_TURN, Mono::now());
+        let signalling = signalling::run(inbound, messages, requests, out, replies, outbox.clone(), heartbeat);
 
         let lingers = config.video.linger.max(config.audio.linger);
         let memory = tokio::spawn(return_memory(presence.clone(), lingers));
@@ -115,8 +127,8 @@ impl Daemon {
             ice_servers: keep_ice_servers(&peers),
         };
         let heartbeat = liveness.register("sessions", MAX_TURN, Mono::now());
-        let run_sessions = |stop| sessions.run(inbound, stop, heartbeat);
-        let parts = Parts::start(run_sessions, link, stop_link, outbox.clone(), replies);
+        let run_sessions = |stop| sessions.run(incoming, stop, heartbeat);
+        let parts = Parts::start(run_sessions, signalling, link, stop_link);
         Ok(Self { devices, peers, outbox, settings, parts, background })
     }
 }
@@ -124,21 +136,15 @@ impl Daemon {
 impl Parts {
     fn start<S: Future<Output = ()> + Send + 'static>(
         sessions: impl FnOnce(watch::Receiver<bool>) -> S,
+        signalling: impl Future<Output = ()> + Send + 'static,
         link: impl Future<Output = ()> + Send + 'static,
         stop_link: watch::Sender<bool>,
-        outbox: Outbox,
-        mut replies: mpsc::Receiver<Addressed>,
     ) -> Self {
         let (over, ended) = mpsc::channel(1);
         let (stop_sessions, stop) = watch::channel(false);
-        let forward = async move {
-            while let Some(message) = replies.recv().await {
-                outbox.say(message).await;
-            }
-        };
         Self {
             link: essential("the broker link", &over, link),
-            replies: essential("replies", &over, forward),
+            signalling: essential("signalling", &over, signalling),
             sessions: essential("sessions", &over, sessions(stop)),
             stop_sessions,
             stop_link,

@@ -35,8 +35,8 @@ impl Parts {
     async fn stop(self) {
         self.stop_sessions.send_replace(true);
         report("sessions", self.sessions.await);
-        // The replies end with the sessions. The link sends what is left before it publishes `offline`.
-        report("replies", timeout(CLOSE, self.replies).await.unwrap_or(Ok(())));
+        // Signalling ends with the sessions. The link sends the last replies before it publishes `offline`.
+        report("signalling", timeout(CLOSE, self.signalling).await.unwrap_or(Ok(())));
         self.stop_link.send_replace(true);
         report("broker link", self.link.await);
     }

@@ -1,4 +1,4 @@
-//! Who may say how much, and who may start a session (section 7). Pure: time is an argument. Every table has a bound.
+//! Who may start a session (protocol section 7). Pure: time is an argument, and every table has a bound.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,206 +11,104 @@ use crate::{
     protocol::{ErrorName, Refusal, SessionId},
 };
 
-/// Viewers whose rate is remembered. The one that was silent longest is forgotten first, and comes back with a full
-/// allowance: somebody with many names has many allowances anyway, as many as the broker gives him logins.
+/// Viewers whose session starts are remembered. The one that started none for longest is forgotten first. A person with
+/// many logins may start many sessions anyway.
 const VIEWERS: usize = 256;
-/// Sessions remembered after their end.
-const TOMBS: usize = 256;
-/// How long.
+/// Ended sessions that are remembered.
+const ENDED_MAX: usize = 256;
+/// How long an ended session is remembered.
 const REMEMBERED: Duration = Duration::from_secs(30);
 /// The window of session starts.
 const MINUTE: Duration = Duration::from_secs(60);
-/// A burst of messages, in seconds' worth.
-const BURST: u32 = 3;
-/// Unauthorised messages of one viewer that are looked at: a second, and at once.
-const UNAUTHORISED_OF_ONE: (u32, u32) = (2, 10);
-/// The same a second, of all viewers who sent such messages before.
-const UNAUTHORISED: u32 = 50;
-/// Refusals said to one viewer who has no session: a second, and at once.
-const REFUSALS_OF_ONE: (u32, u32) = (2, 10);
-/// The same a second, to all.
-const REFUSALS: u32 = 100;
-/// How long a session is held against its viewer that ended without ever having had a connection.
-const GHOST_MEMORY: Duration = Duration::from_secs(60);
-/// With so many of them, a viewer may set up one session at a time, and takes nobody's place.
-const GHOSTS: usize = 2;
-/// What a viewer is told to wait when the device is full.
+/// How long a session that never had a connection counts against its viewer.
+const UNCONNECTED_MEMORY: Duration = Duration::from_secs(60);
+/// With this many of them, a viewer may set up only one session at a time, and takes nobody's place.
+const UNCONNECTED_MAX: usize = 2;
+/// Retry delay when the device is full.
 const BUSY_PAUSE: Duration = Duration::from_secs(5);
-/// And when only others stand in the door.
+/// Retry delay when too many sessions are being set up.
 const SETUP_PAUSE: Duration = Duration::from_secs(1);
 
-/// What becomes of a message before anybody reads it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Entry {
-    /// It is read.
-    Read,
-    /// It is refused, and this is said.
-    Refused(Refusal),
-    /// It is dropped: the refusal was said a moment ago.
-    Dropped,
-}
-
-/// What is running when somebody wants to start.
+/// The sessions that run when a viewer wants to start one.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Running {
-    /// Sessions in all.
+    /// Sessions of all viewers.
     pub(super) all: usize,
-    /// Of the viewer who asks.
+    /// Sessions of the viewer that asks.
     pub(super) own: usize,
-    /// That have not been live yet.
+    /// Sessions that have not been live yet.
     pub(super) setups: usize,
-    /// Those of the viewer who asks.
+    /// Sessions of the viewer that asks, and have not been live yet.
     pub(super) own_setups: usize,
-}
-
-/// An allowance that refills.
-#[derive(Debug, Clone)]
-struct MessageBucket {
-    level: f64,
-    per_second: f64,
-    size: f64,
-    seen: Mono,
-}
-
-impl MessageBucket {
-    fn new(per_second: u32, size: u32, now: Mono) -> Self {
-        Self { level: f64::from(size), per_second: f64::from(per_second), size: f64::from(size), seen: now }
-    }
-
-    fn refill(&mut self, now: Mono) {
-        let gained = now.since(self.seen).as_secs_f64() * self.per_second;
-        (self.level, self.seen) = ((self.level + gained).min(self.size), self.seen.max(now));
-    }
-
-    fn take(&mut self, now: Mono) -> bool {
-        self.refill(now);
-        let enough = self.level >= 1.0;
-        if enough {
-            self.level -= 1.0;
-        }
-        enough
-    }
-
-    fn is_empty(&mut self, now: Mono) -> bool {
-        self.refill(now);
-        self.level < 1.0
-    }
 }
 
 /// What is remembered of one viewer.
 #[derive(Debug)]
 struct Account {
-    messages: MessageBucket,
-    /// The refusal for saying too much, once a second.
-    told: MessageBucket,
-    /// Whether it ever sent something unauthorised, and how much more of that is looked at.
-    suspect: bool,
-    unauthorised: MessageBucket,
-    refusals: MessageBucket,
+    /// When its sessions of the last minute started.
     starts: VecDeque<Mono>,
     /// When sessions of it ended that never had a connection.
     unconnected: VecDeque<Mono>,
+    /// When it last started a session or tried to.
     seen: Mono,
 }
 
 impl Account {
     fn unconnected(&mut self, now: Mono) -> usize {
-        while self.unconnected.front().is_some_and(|at| now.since(*at) >= GHOST_MEMORY) {
+        while self.unconnected.front().is_some_and(|at| now.since(*at) >= UNCONNECTED_MEMORY) {
             self.unconnected.pop_front();
         }
         self.unconnected.len()
     }
 }
 
-/// Keeps the limits.
+/// Decides which sessions may start.
 #[derive(Debug)]
 pub(super) struct Admission {
     limits: Limits,
     accounts: HashMap<Id, Account>,
+    /// Ended sessions, and until when each is remembered.
     ended_sessions: VecDeque<(Id, SessionId, Mono)>,
-    unauthorised: MessageBucket,
-    unauthorised_told: MessageBucket,
-    refusals: MessageBucket,
 }
 
 impl Admission {
-    pub(super) fn new(limits: Limits, now: Mono) -> Self {
-        Self {
-            limits,
-            accounts: HashMap::new(),
-            ended_sessions: VecDeque::new(),
-            unauthorised: MessageBucket::new(UNAUTHORISED, UNAUTHORISED, now),
-            unauthorised_told: MessageBucket::new(1, 1, now),
-            refusals: MessageBucket::new(REFUSALS, REFUSALS, now),
-        }
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, accounts: HashMap::new(), ended_sessions: VecDeque::new() }
     }
 
-    /// Takes new limits; those of messages hold for viewers that are not known yet.
+    /// Sets new limits.
     pub(super) fn configure(&mut self, limits: Limits) {
         self.limits = limits;
-    }
-
-    /// A message of `viewer` came in; `has_session` says whether it has a session. Each viewer uses up its own allowance first, and
-    /// what those used up who said something unauthorised is counted only against them: nobody is kept out by what others say.
-    pub(super) fn message(&mut self, viewer: &Id, has_session: bool, now: Mono) -> Entry {
-        let rate = self.limits.messages_per_second;
-        let spent = self.unauthorised.is_empty(now);
-        let account = self.account(viewer, now);
-        if !has_session && account.suspect && (spent || account.unauthorised.is_empty(now)) {
-            return Entry::Dropped;
-        }
-        if account.messages.take(now) {
-            return Entry::Read;
-        }
-        if !account.told.take(now) {
-            return Entry::Dropped;
-        }
-        let message = format!("more than {rate} messages a second");
-        Entry::Refused(Refusal::new(ErrorName::RateLimited, message).retry_after(Duration::from_secs(1)))
-    }
-
-    /// A message was not authorised; whether that is said. Once a second in all, so that asking tells nothing.
-    pub(super) fn unauthorised(&mut self, viewer: &Id, now: Mono) -> bool {
-        let account = self.account(viewer, now);
-        account.suspect = true;
-        account.unauthorised.take(now);
-        self.unauthorised.take(now);
-        self.unauthorised_told.take(now)
-    }
-
-    /// Whether a refusal may be said to a viewer who has no session.
-    pub(super) fn refusal(&mut self, viewer: &Id, now: Mono) -> bool {
-        self.account(viewer, now).refusals.take(now) && self.refusals.take(now)
     }
 
     /// A session of `viewer` ended that never had a connection.
     pub(super) fn count_unconnected(&mut self, viewer: &Id, now: Mono) {
         let account = self.account(viewer, now);
-        if account.unconnected.len() == GHOSTS {
+        if account.unconnected.len() == UNCONNECTED_MAX {
             account.unconnected.pop_front();
         }
         account.unconnected.push_back(now);
     }
 
-    /// A session of `viewer` connected: what was before is forgotten.
+    /// A session of `viewer` had a connection. Those that had none no longer count against it.
     pub(super) fn connected(&mut self, viewer: &Id) {
         if let Some(account) = self.accounts.get_mut(viewer) {
             account.unconnected.clear();
         }
     }
 
-    /// How many such sessions of `viewer` are remembered.
+    /// How many sessions of `viewer` ended lately that never had a connection.
     pub(super) fn unconnected(&mut self, viewer: &Id, now: Mono) -> usize {
         self.accounts.get_mut(viewer).map_or(0, |account| account.unconnected(now))
     }
 
     /// Whether `viewer` may take the place of a session that does not get a connection.
     pub(super) fn displaces(&mut self, viewer: &Id, now: Mono) -> bool {
-        self.unconnected(viewer, now) < GHOSTS
+        self.unconnected(viewer, now) < UNCONNECTED_MAX
     }
 
-    /// Whether `viewer` may start a session now. Only a start that is allowed counts, so that who waits for a place
-    /// does not use up its tries by asking.
+    /// Whether `viewer` may start a session now. Only a start that is allowed counts, so that a viewer that waits for a
+    /// place does not use up its starts.
     pub(super) fn admit(&mut self, viewer: &Id, running: Running, now: Mono) -> Result<(), Refusal> {
         let Limits { viewers, sessions_per_viewer, setups, starts_per_minute, .. } = self.limits;
         let busy = |message: String, pause| Err(Refusal::new(ErrorName::Busy, message).retry_after(pause));
@@ -224,7 +122,7 @@ impl Admission {
             let message = format!("more than {starts_per_minute} session starts a minute");
             return Err(Refusal::new(ErrorName::RateLimited, message).retry_after(free));
         }
-        if running.own_setups > 0 && account.unconnected(now) >= GHOSTS {
+        if running.own_setups > 0 && account.unconnected(now) >= UNCONNECTED_MAX {
             return busy(
                 "a session of this viewer is being set up, and those before it never connected".into(),
                 BUSY_PAUSE,
@@ -245,13 +143,13 @@ impl Admission {
 
     /// Remembers a session that ended.
     pub(super) fn remember_ended(&mut self, viewer: Id, session: SessionId, now: Mono) {
-        if self.ended_sessions.len() == TOMBS {
+        if self.ended_sessions.len() == ENDED_MAX {
             self.ended_sessions.pop_front();
         }
         self.ended_sessions.push_back((viewer, session, now + REMEMBERED));
     }
 
-    /// Whether a session ended lately.
+    /// Whether this session ended lately. Its id cannot be used again.
     pub(super) fn has_ended(&mut self, viewer: &Id, session: &SessionId, now: Mono) -> bool {
         while self.ended_sessions.front().is_some_and(|(_, _, until)| *until <= now) {
             self.ended_sessions.pop_front();
@@ -264,15 +162,9 @@ impl Admission {
             let silent = self.accounts.iter().min_by_key(|(_, account)| account.seen).map(|(id, _)| id.clone());
             silent.and_then(|id| self.accounts.remove(&id));
         }
-        let rate = self.limits.messages_per_second;
         let account = self.accounts.entry(viewer.clone()).or_insert_with(|| Account {
-            messages: MessageBucket::new(rate, rate.saturating_mul(BURST), now),
-            told: MessageBucket::new(1, 1, now),
-            suspect: false,
-            unauthorised: MessageBucket::new(UNAUTHORISED_OF_ONE.0, UNAUTHORISED_OF_ONE.1, now),
-            refusals: MessageBucket::new(REFUSALS_OF_ONE.0, REFUSALS_OF_ONE.1, now),
-            unconnected: VecDeque::new(),
             starts: VecDeque::new(),
+            unconnected: VecDeque::new(),
             seen: now,
         });
         account.seen = now;

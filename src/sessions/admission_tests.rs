@@ -9,33 +9,7 @@ fn id(text: &str) -> Id {
 }
 
 fn admission() -> Admission {
-    Admission::new(Limits::default(), ms(0))
-}
-
-/// How many of `n` messages at one moment are read.
-fn read(admission: &mut Admission, viewer: &str, n: usize, now: Mono) -> usize {
-    (0..n).filter(|_| admission.message(&id(viewer), true, now) == Entry::Read).count()
-}
-
-#[test]
-fn twenty_messages_a_second_with_a_burst_of_sixty() {
-    let mut admission = admission();
-    assert_eq!(read(&mut admission, "anna", 100, ms(0)), 60);
-    assert_eq!(read(&mut admission, "anna", 100, ms(1000)), 20);
-    assert_eq!(read(&mut admission, "anna", 100, ms(1050)), 1);
-    assert_eq!(read(&mut admission, "bert", 100, ms(1050)), 60, "each viewer for itself");
-    assert_eq!(read(&mut admission, "anna", 100, ms(3_600_000)), 60, "an hour of silence saves up no more");
-}
-
-#[test]
-fn who_says_too_much_is_told_once_a_second() {
-    let mut admission = admission();
-    read(&mut admission, "anna", 60, ms(0));
-    let Entry::Refused(refusal) = admission.message(&id("anna"), true, ms(0)) else { panic!() };
-    assert_eq!((refusal.code, refusal.name, refusal.retry_after_ms), (429, ErrorName::RateLimited, Some(1000)));
-    assert_eq!(admission.message(&id("anna"), true, ms(10)), Entry::Dropped);
-    read(&mut admission, "anna", 20, ms(1000));
-    assert!(matches!(admission.message(&id("anna"), true, ms(1000)), Entry::Refused(_)));
+    Admission::new(Limits::default())
 }
 
 #[test]
@@ -79,54 +53,6 @@ fn asking_at_a_full_device_uses_up_no_starts() {
 }
 
 #[test]
-fn who_sends_unauthorised_messages_uses_up_its_own_allowance() {
-    let mut admission = admission();
-    let mut read = 0;
-    for n in 0..1000 {
-        if admission.message(&id("mallory"), false, ms(n)) == Entry::Read {
-            read += 1;
-            admission.unauthorised(&id("mallory"), ms(n));
-        }
-    }
-    assert!((10..=12).contains(&read), "{read}");
-    admission.unauthorised(&id("anna"), ms(1000));
-    assert_eq!(admission.message(&id("anna"), true, ms(1000)), Entry::Read, "who has a session is read");
-    assert!(!admission.unauthorised(&id("bert"), ms(1001)), "it is said once a second in all");
-    assert!(admission.unauthorised(&id("bert"), ms(2001)));
-}
-
-/// Payloads that look signed, 200 a second from each of 4, 40 and 300 logins: whoever comes new is read.
-#[test]
-fn newcomers_are_read_whatever_others_send() {
-    for logins in [4, 40, 300] {
-        let mut admission = admission();
-        for n in 0..10_000 {
-            for login in 0..logins / 4 {
-                let flood = id(&format!("flood-{}", (n as usize + login * 4) % logins));
-                if admission.message(&flood, false, ms(n)) == Entry::Read {
-                    admission.unauthorised(&flood, ms(n));
-                    let _ = admission.refusal(&flood, ms(n));
-                }
-            }
-            if n % 500 == 499 {
-                let newcomer = id(&format!("new-{n}"));
-                assert_eq!(admission.message(&newcomer, false, ms(n)), Entry::Read, "{logins} logins at {n} ms");
-                assert!(logins > 40 || admission.refusal(&newcomer, ms(n)), "and may be refused with a word");
-            }
-        }
-    }
-}
-
-#[test]
-fn refusals_are_bounded_for_each_and_in_all() {
-    let mut admission = admission();
-    assert_eq!((0..1000).filter(|_| admission.refusal(&id("anna"), ms(0))).count(), 10);
-    assert_eq!((0..1000).filter(|_| admission.refusal(&id("anna"), ms(1000))).count(), 2);
-    let all = (0..1000).filter(|n| admission.refusal(&id(&format!("v{n}")), ms(5000))).count();
-    assert_eq!(all, 100);
-}
-
-#[test]
 fn a_viewer_whose_sessions_never_connect_sets_up_one_at_a_time() {
     let mut admission = admission();
     let busy = Running { all: 1, own: 1, setups: 1, own_setups: 1 };
@@ -145,7 +71,7 @@ fn a_viewer_whose_sessions_never_connect_sets_up_one_at_a_time() {
 }
 
 #[test]
-fn the_dead_are_remembered_for_thirty_seconds() {
+fn ended_sessions_are_remembered_for_thirty_seconds() {
     let mut admission = admission();
     let session = SessionId::new("AAAAAAAAAAAAAAAAAAAAAA").unwrap();
     admission.remember_ended(id("anna"), session.clone(), ms(0));
@@ -155,15 +81,14 @@ fn the_dead_are_remembered_for_thirty_seconds() {
 }
 
 #[test]
-fn somebody_with_many_names_costs_no_memory() {
+fn many_logins_cost_no_memory() {
     let mut admission = admission();
     let session = SessionId::new("AAAAAAAAAAAAAAAAAAAAAA").unwrap();
     for n in 0..10_000 {
         let viewer = id(&format!("viewer-{n}"));
-        admission.message(&viewer, false, ms(n));
         let _ = admission.admit(&viewer, Running::default(), ms(n));
         admission.remember_ended(viewer, session.clone(), ms(n));
     }
-    assert_eq!((admission.accounts.len(), admission.ended_sessions.len()), (VIEWERS, TOMBS));
+    assert_eq!((admission.accounts.len(), admission.ended_sessions.len()), (VIEWERS, ENDED_MAX));
     assert!(admission.accounts.contains_key(&id("viewer-9999")));
 }

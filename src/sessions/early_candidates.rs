@@ -1,78 +1,68 @@
-//! Candidates that came before the offer they belong to (section 3). Pure: time is an argument.
+//! Candidates that came before the offer of their session (protocol section 3). Pure: time is an argument.
 
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{
     clock::Mono,
     config::Id,
-    protocol::{Correlation, Request, parse::Head},
-    viewer::Message,
+    protocol::{IncomingRequest, Request, SessionId},
 };
 
 /// How long they wait.
 const WAIT: Duration = Duration::from_secs(5);
-/// Messages of one session.
+/// Messages for one session.
 const PER_SESSION: usize = 8;
-/// Messages of one viewer: two sessions' worth.
+/// Messages of one viewer: enough for two sessions.
 const PER_VIEWER: usize = 16;
-/// Bytes of candidates of one session.
+/// Bytes of candidates for one session.
 const BYTES_PER_SESSION: usize = 8 << 10;
-/// Messages in all: of at most 64 sessions, half a mebibyte at the very most.
+/// Messages in all. They belong to at most 64 sessions and need at most 512 KiB.
 const IN_ALL: usize = 64;
 
 /// A message that waits.
 #[derive(Debug)]
 struct Waiting {
-    viewer: Id,
-    head: Head,
-    request: Request,
-    correlation: Option<Correlation>,
+    request: IncomingRequest,
     until: Mono,
 }
 
-/// What waits for its offer; oldest first.
+impl Waiting {
+    fn is_of(&self, viewer: &Id, session: &SessionId) -> bool {
+        self.request.viewer == *viewer && self.request.head.session == *session
+    }
+}
+
+/// The messages that wait for their offer, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct EarlyCandidates {
     waiting: VecDeque<Waiting>,
 }
 
 impl EarlyCandidates {
-    /// Keeps a message; `false` where there is no room for it.
-    pub(super) fn keep(
-        &mut self,
-        viewer: &Id,
-        head: Head,
-        request: Request,
-        correlation: Option<Correlation>,
-        now: Mono,
-    ) -> bool {
-        let own = self.waiting.iter().filter(|w| w.viewer == *viewer);
-        let (mut all, mut same, mut bytes) = (0, 0, size(&request));
-        for w in own {
+    /// Keeps a message. Returns `false` if there is no room for it.
+    pub(super) fn keep(&mut self, request: IncomingRequest, now: Mono) -> bool {
+        let own = self.waiting.iter().map(|w| &w.request).filter(|r| r.viewer == request.viewer);
+        let (mut all, mut same, mut bytes) = (0, 0, size(&request.request));
+        for other in own {
             all += 1;
-            if w.head.session == head.session {
+            if other.head.session == request.head.session {
                 same += 1;
-                bytes += size(&w.request);
+                bytes += size(&other.request);
             }
         }
         let room = self.waiting.len() < IN_ALL && all < PER_VIEWER && same < PER_SESSION && bytes <= BYTES_PER_SESSION;
         if room {
-            self.waiting.push_back(Waiting { viewer: viewer.clone(), head, request, correlation, until: now + WAIT });
+            self.waiting.push_back(Waiting { request, until: now + WAIT });
         }
         room
     }
 
-    /// Takes what waited for the offer of this session, in the order it came.
-    pub(super) fn take(&mut self, viewer: &Id, head: &Head) -> Vec<Message> {
-        let mut taken = Vec::new();
-        for w in std::mem::take(&mut self.waiting) {
-            if w.viewer == *viewer && w.head.session == head.session {
-                taken.push(Message { seq: w.head.seq, request: w.request, correlation: w.correlation });
-            } else {
-                self.waiting.push_back(w);
-            }
-        }
-        taken
+    /// Takes the messages that waited for the offer of this session, in their order.
+    pub(super) fn take(&mut self, viewer: &Id, session: &SessionId) -> Vec<IncomingRequest> {
+        let (taken, others) = std::mem::take(&mut self.waiting).into_iter().partition(|w| w.is_of(viewer, session));
+        self.waiting = others;
+        let taken: VecDeque<Waiting> = taken;
+        taken.into_iter().map(|w| w.request).collect()
     }
 
     /// When the oldest has waited long enough.
@@ -80,12 +70,12 @@ impl EarlyCandidates {
         self.waiting.front().map(|w| w.until)
     }
 
-    /// Gives up one that has waited long enough: whose it was, and what comes back with the refusal.
-    pub(super) fn expire(&mut self, now: Mono) -> Option<(Id, Head, Option<Correlation>)> {
+    /// Takes a message that has waited long enough.
+    pub(super) fn expire(&mut self, now: Mono) -> Option<IncomingRequest> {
         if self.deadline()? > now {
             return None;
         }
-        self.waiting.pop_front().map(|w| (w.viewer, w.head, w.correlation))
+        self.waiting.pop_front().map(|w| w.request)
     }
 }
 
@@ -100,19 +90,23 @@ fn size(request: &Request) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Candidate, SessionId};
+    use crate::protocol::{Candidate, Head};
 
     fn id(text: &str) -> Id {
         Id::new(text).unwrap()
     }
 
-    fn head(session: char, seq: u64) -> Head {
-        Head { session: SessionId::new(&session.to_string().repeat(22)).unwrap(), seq }
+    fn session(letter: char) -> SessionId {
+        SessionId::new(&letter.to_string().repeat(22)).unwrap()
+    }
+
+    fn incoming(viewer: &str, letter: char, seq: u64, candidates: Vec<Candidate>) -> IncomingRequest {
+        let request = Request::Candidates { ufrag: None, candidates, end: false };
+        IncomingRequest { viewer: id(viewer), head: Head { session: session(letter), seq }, request, correlation: None }
     }
 
     fn keep(early: &mut EarlyCandidates, viewer: &str, session: char, seq: u64, second: u64) -> bool {
-        let request = Request::Candidates { ufrag: None, candidates: vec![], end: false };
-        early.keep(&id(viewer), head(session, seq), request, None, Mono(second * 1_000_000_000))
+        early.keep(incoming(viewer, session, seq, vec![]), Mono(second * 1_000_000_000))
     }
 
     #[test]
@@ -121,10 +115,10 @@ mod tests {
         assert!(keep(&mut early, "anna", 'A', 1, 0));
         assert!(keep(&mut early, "bert", 'A', 1, 0));
         assert!(keep(&mut early, "anna", 'A', 2, 0));
-        let taken: Vec<u64> = early.take(&id("anna"), &head('A', 0)).into_iter().map(|message| message.seq).collect();
+        let taken: Vec<u64> = early.take(&id("anna"), &session('A')).into_iter().map(|taken| taken.head.seq).collect();
         assert_eq!(taken, [1, 2]);
-        assert!(early.take(&id("anna"), &head('A', 0)).is_empty());
-        assert_eq!(early.take(&id("bert"), &head('A', 0)).len(), 1, "a session of the same name is another viewer's");
+        assert!(early.take(&id("anna"), &session('A')).is_empty());
+        assert_eq!(early.take(&id("bert"), &session('A')).len(), 1, "a session of the same name is another viewer's");
     }
 
     #[test]
@@ -133,7 +127,7 @@ mod tests {
         keep(&mut early, "anna", 'A', 1, 0);
         keep(&mut early, "anna", 'B', 1, 1);
         assert_eq!(early.expire(Mono(4_999_999_999)), None);
-        assert_eq!(early.expire(Mono(5_000_000_000)), Some((id("anna"), head('A', 1), None)));
+        assert_eq!(early.expire(Mono(5_000_000_000)), Some(incoming("anna", 'A', 1, vec![])));
         assert_eq!(early.expire(Mono(5_000_000_000)), None);
         assert_eq!(early.deadline(), Some(Mono(6_000_000_000)));
     }
@@ -143,8 +137,7 @@ mod tests {
         let mut early = EarlyCandidates::default();
         let mut keep = |session, seq| {
             let candidate = Candidate { candidate: "c".repeat(512), mid: None, mline: None };
-            let request = Request::Candidates { ufrag: None, candidates: vec![candidate; 6], end: false };
-            early.keep(&id("anna"), head(session, seq), request, None, Mono(0))
+            early.keep(incoming("anna", session, seq, vec![candidate; 6]), Mono(0))
         };
         assert_eq!([keep('A', 1), keep('A', 2), keep('A', 3), keep('B', 1)], [true, true, false, true]);
     }

@@ -1,7 +1,8 @@
-//! Who is watching: admits, routes, reaps. One task; it alone makes and ends viewer tasks.
+//! The sessions of all viewers: admits them, passes requests to them, and removes them. One task; only it starts and
+//! ends viewer tasks.
 //!
-//! It never waits for anybody: what a viewer or the link does not take at once ends that viewer, or is dropped and
-//! counted.
+//! It takes requests and returns replies, and does not know how either of them travels. It never waits for anybody. A
+//! viewer that does not take its requests fast enough ends. A reply for which there is no room is dropped and counted.
 
 mod admission;
 mod early_candidates;
@@ -17,41 +18,39 @@ use tokio::{
 use tracing::{debug, error, info};
 
 use self::{
-    admission::{Admission, Entry},
+    admission::Admission,
     early_candidates::EarlyCandidates,
     eviction::{Evictable, Eviction},
 };
 use crate::{
-    broker::Event,
     clock::{self, Mono},
     config::Id,
     feed::Health,
     grant::{self, Grant},
     liveness::{Heartbeat, TURN},
     media_source::MediaSource,
+    message_limits::MessageLimits,
     protocol::{
-        Addressed, Clock, Correlation, ErrorName, MediaHealth, Presence, Refusal, Reply, Request, SessionId,
-        compose::compose,
-        envelope,
-        parse::{Head, parse},
+        Addressee, Clock, ErrorName, IncomingRequest, MediaHealth, OutgoingReply, Presence, Refusal, Reply, Request,
+        SessionId,
     },
     viewer::{
-        INBOX, MediaSources, Message, Terms, Viewer, health_changed,
+        INBOX, MediaSources, SessionRequest, Terms, Viewer, health_changed,
         peer::PeerFactory,
         session::lifecycle::{EndReason, SessionPhase},
     },
 };
 
-/// How long all viewers together may take to leave when the daemon stops.
+/// How long all sessions together may take to end when the daemon stops.
 const LEAVE: Duration = Duration::from_millis(1500);
 
-/// A session, and whose it is: nobody else can touch it.
+/// A session and its viewer. No other viewer can reach it.
 type Key = (Id, SessionId);
 
-/// What is kept of a session that runs.
+/// The way to a session that runs.
 #[derive(Debug)]
 struct SessionHandle {
-    inbox: mpsc::Sender<Message>,
+    inbox: mpsc::Sender<SessionRequest>,
     stop: watch::Sender<Option<EndReason>>,
     phase: watch::Receiver<SessionPhase>,
     since: Mono,
@@ -67,36 +66,37 @@ impl SessionHandle {
     }
 }
 
-/// Who is watching.
+/// All sessions.
 #[derive(Debug)]
 pub struct Sessions {
-    grant: Grant,
+    grant: Arc<Grant>,
     terms: watch::Receiver<Arc<Terms>>,
     peers: Arc<PeerFactory>,
     sources: MediaSources,
-    out: mpsc::Sender<Addressed>,
+    out: mpsc::Sender<OutgoingReply>,
     presence: watch::Sender<Presence>,
+    limits: MessageLimits,
     admission: Admission,
     early: EarlyCandidates,
     handles: HashMap<Key, SessionHandle>,
     names: HashMap<TaskId, Key>,
     tasks: JoinSet<EndReason>,
-    /// Candidates and last words for sessions that are not there (any more).
+    /// Candidates, `bye` and `pong` for sessions that do not exist or have ended.
     late: u64,
-    /// What comes back with whatever is said now: that of the request which is being looked at.
-    correlation: Option<Correlation>,
-    /// Refusals that the link did not take.
-    unsaid: u64,
+    /// Replies that were dropped because there was no room for them.
+    unsent: u64,
 }
 
 impl Sessions {
-    /// Nobody watches yet. What is said goes to `out` (64), by viewer; what belongs into `status` is in the receiver.
+    /// Nobody watches yet. Replies go to `out`, which holds 64. `message_limits` are the same that signalling uses. The receiver
+    /// has what `status` reports.
     pub fn new(
-        grant: Grant,
+        grant: Arc<Grant>,
+        message_limits: MessageLimits,
         terms: watch::Receiver<Arc<Terms>>,
         peers: Arc<PeerFactory>,
         sources: MediaSources,
-        out: mpsc::Sender<Addressed>,
+        out: mpsc::Sender<OutgoingReply>,
     ) -> (Self, watch::Receiver<Presence>) {
         let now = Mono::now();
         let limits = terms.borrow().limits.clone();
@@ -115,22 +115,22 @@ impl Sessions {
             sources,
             out,
             presence,
-            admission: Admission::new(limits, now),
+            limits: message_limits,
+            admission: Admission::new(limits),
             early: EarlyCandidates::default(),
             handles: HashMap::new(),
             names: HashMap::new(),
             tasks: JoinSet::new(),
             late: 0,
-            correlation: None,
-            unsaid: 0,
+            unsent: 0,
         };
         (sessions, seen)
     }
 
-    /// Serves until `shutdown` is true or the link is dropped; then says goodbye to all, within 1.5 s.
+    /// Serves until `shutdown` is true or no more requests can come. Then it ends all sessions, within 1.5 s.
     pub async fn run(
         mut self,
-        mut events: mpsc::Receiver<Event>,
+        mut requests: mpsc::Receiver<IncomingRequest>,
         mut shutdown: watch::Receiver<bool>,
         heartbeat: Heartbeat,
     ) {
@@ -144,13 +144,17 @@ impl Sessions {
             tokio::select! {
                 _ = shutdown.wait_for(|stop| *stop) => break,
                 Some(ended) = self.tasks.join_next_with_id() => self.reap(ended),
-                event = events.recv() => match event {
-                    Some(event) => self.handle_link_event(event),
+                request = requests.recv() => match request {
+                    Some(request) => self.handle(request, Mono::now()),
                     None => break,
                 },
                 () = health_changed(&mut video) => {}
                 () = health_changed(&mut audio) => {}
-                Ok(()) = terms.changed() => self.admission.configure(terms.borrow_and_update().limits.clone()),
+                Ok(()) = terms.changed() => {
+                    let limits = terms.borrow_and_update().limits.clone();
+                    self.limits.set_rate(limits.messages_per_second);
+                    self.admission.configure(limits);
+                }
                 () = sleep(TURN) => {}
                 () = sleep(next_deadline.since(now)) => self.expire_early(Mono::now()),
             }
@@ -159,129 +163,67 @@ impl Sessions {
         self.leave().await;
     }
 
-    /// When the next nonce or the next candidate without an offer is due.
+    /// When the nonce changes, or the next candidates without an offer are refused, whichever is first.
     fn next_deadline(&self, now: Mono) -> Mono {
         let slot = u64::try_from(grant::SLOT.as_nanos()).unwrap_or(u64::MAX);
         let next = Mono((now.0 / slot + 1) * slot);
         self.early.deadline().map_or(next, |early| early.min(next))
     }
 
-    fn handle_link_event(&mut self, event: Event) {
-        let now = Mono::now();
-        match event {
-            Event::Message { viewer, payload, correlation } => {
-                self.correlation = correlation;
-                self.handle_payload(&viewer, &payload, now);
-            }
-            Event::Oversize { viewer, len, correlation } => {
-                self.correlation = correlation;
-                self.handle_oversized(&viewer, len, now);
-            }
-            // Media outlives signalling: the link may come and go.
-            Event::Up { .. } | Event::Down => {}
-        }
-        self.correlation = None;
-    }
-
-    fn handle_oversized(&mut self, viewer: &Id, len: usize, now: Mono) {
-        if self.is_read(viewer, now) {
-            self.refuse(viewer, None, envelope::too_large(len), now);
-        }
-    }
-
-    /// Whether a message of this viewer is looked at; if not, it is told so once a second. That word does not count among
-    /// the refusals: it would be lost with those that the flood itself used up.
-    fn is_read(&mut self, viewer: &Id, now: Mono) -> bool {
-        match self.admission.message(viewer, self.has_session(viewer), now) {
-            Entry::Read => true,
-            Entry::Refused(refusal) => {
-                self.send(viewer, None, &Reply::Error(refusal));
-                false
-            }
-            Entry::Dropped => false,
-        }
-    }
-
-    /// Size, rate, envelope, authority, shape: the cheapest first. Whatever fails ends here.
-    fn handle_payload(&mut self, viewer: &Id, payload: &[u8], now: Mono) {
-        if payload.len() > envelope::MESSAGE_MAX {
-            return self.handle_oversized(viewer, payload.len(), now);
-        }
-        if !self.is_read(viewer, now) {
-            return;
-        }
-        let opened = match envelope::open(payload) {
-            Ok(opened) => opened,
-            Err(rejected) => return self.refuse(viewer, rejected.session.as_ref(), rejected.refusal, now),
-        };
-        let text = match self.grant.authorise(viewer, opened) {
-            Ok(text) => text,
-            Err(refusal) if self.admission.unauthorised(viewer, now) => return self.refuse(viewer, None, refusal, now),
-            Err(_) => return,
-        };
-        match parse(text) {
-            Ok((head, request)) => self.route(viewer, head, request, now),
-            Err(rejected) => self.refuse(viewer, rejected.session.as_ref(), rejected.refusal, now),
-        }
-    }
-
-    fn route(&mut self, viewer: &Id, head: Head, request: Request, now: Mono) {
-        if request == Request::Hello {
+    fn handle(&mut self, request: IncomingRequest, now: Mono) {
+        if request.request == Request::Hello {
             let welcome = Reply::Welcome { nonce: self.grant.nonce(now), clock: Clock::new(clock::is_synced()) };
-            return self.send(viewer, Some(&head.session), &welcome);
+            return self.send(request.addressee(), Some(request.head.session), welcome);
         }
-        if let Some(handle) = self.handles.get(&(viewer.clone(), head.session.clone())) {
-            let message = Message { seq: head.seq, request, correlation: self.correlation.take() };
-            match handle.inbox.try_send(message) {
+        let key = (request.viewer.clone(), request.head.session.clone());
+        if let Some(handle) = self.handles.get(&key) {
+            match handle.inbox.try_send(request.into()) {
                 Ok(()) => {}
                 Err(mpsc::error::TrySendError::Full(_)) => handle.end(EndReason::Flood),
                 Err(mpsc::error::TrySendError::Closed(_)) => self.late += 1,
             }
             return;
         }
-        if self.admission.has_ended(viewer, &head.session, now) {
-            return self.answer_for_ended(viewer, &head, &request, now);
+        if self.admission.has_ended(&request.viewer, &request.head.session, now) {
+            return self.answer_for_ended(request, now);
         }
-        match request {
-            Request::Offer { restart: false, .. } | Request::Request { .. } => self.start(viewer, head, request, now),
+        match request.request {
+            Request::Offer { restart: false, .. } | Request::Request { .. } => self.start(request, now),
             Request::Candidates { .. } => {
-                if !self.early.keep(viewer, head, request, self.correlation.take(), now) {
+                if !self.early.keep(request, now) {
                     self.late += 1;
                 }
             }
             Request::Bye { .. } | Request::Pong { .. } => self.late += 1,
-            _ => self.refuse_unknown(viewer, &head, now),
+            _ => self.refuse_unknown(request, now),
         }
     }
 
-    fn answer_for_ended(&mut self, viewer: &Id, head: &Head, request: &Request, now: Mono) {
-        if matches!(request, Request::Candidates { .. } | Request::Bye { .. } | Request::Pong { .. }) {
+    fn answer_for_ended(&mut self, request: IncomingRequest, now: Mono) {
+        if matches!(request.request, Request::Candidates { .. } | Request::Bye { .. } | Request::Pong { .. }) {
             self.late += 1;
             return;
         }
-        let refusal = Refusal::new(ErrorName::Gone, "the session has ended: a new one needs a new id");
-        self.refuse(viewer, Some(&head.session), refusal, now);
+        self.refuse(request, Refusal::new(ErrorName::Gone, "the session has ended: a new one needs a new id"), now);
     }
 
-    fn refuse_unknown(&mut self, viewer: &Id, head: &Head, now: Mono) {
-        let refusal = Refusal::new(ErrorName::NoSession, "there is no such session: offer anew");
-        self.refuse(viewer, Some(&head.session), refusal, now);
+    fn refuse_unknown(&mut self, request: IncomingRequest, now: Mono) {
+        self.refuse(request, Refusal::new(ErrorName::NoSession, "there is no such session: offer anew"), now);
     }
 
     fn expire_early(&mut self, now: Mono) {
-        while let Some((viewer, head, correlation)) = self.early.expire(now) {
-            self.correlation = correlation;
-            self.refuse_unknown(&viewer, &head, now);
+        while let Some(request) = self.early.expire(now) {
+            self.refuse_unknown(request, now);
         }
-        self.correlation = None;
     }
 
-    fn start(&mut self, viewer: &Id, head: Head, request: Request, now: Mono) {
-        let early = self.early.take(viewer, &head);
+    fn start(&mut self, request: IncomingRequest, now: Mono) {
+        let key = (request.viewer.clone(), request.head.session.clone());
+        let early = self.early.take(&key.0, &key.1);
         let terms = self.terms.borrow().clone();
-        let Eviction { running, ends } = self.room(viewer, now);
-        if let Err(refusal) = self.admission.admit(viewer, running, now) {
-            return self.refuse(viewer, Some(&head.session), refusal, now);
+        let Eviction { running, ends } = self.room(&key.0, now);
+        if let Err(refusal) = self.admission.admit(&key.0, running, now) {
+            return self.refuse(request, refusal, now);
         }
         for (key, reason) in ends {
             if let Some(handle) = self.handles.get(&key) {
@@ -289,13 +231,13 @@ impl Sessions {
             }
         }
         let (inbox, heard) = mpsc::channel(INBOX);
-        early.into_iter().for_each(|message| drop(inbox.try_send(message)));
+        early.into_iter().for_each(|request| drop(inbox.try_send(request.into())));
         let (stop, stopped) = watch::channel(None);
         let (phase, seen) = watch::channel(SessionPhase::Setup);
         let task = Viewer {
-            viewer: viewer.clone(),
-            session: head.session.clone(),
-            opening: Message { seq: head.seq, request, correlation: self.correlation.take() },
+            viewer: key.0.clone(),
+            session: key.1.clone(),
+            opening: request.into(),
             terms,
             peers: Arc::clone(&self.peers),
             sources: self.sources.clone(),
@@ -304,16 +246,16 @@ impl Sessions {
             stop: stopped,
             phase,
         };
-        let key = (viewer.clone(), head.session);
         let task = self.tasks.spawn(task.run());
+        self.limits.session_started(&key.0);
         self.names.insert(task.id(), key.clone());
         self.handles.insert(key, SessionHandle { inbox, stop, phase: seen, since: now });
     }
 
-    /// What has to end so that a new session of `viewer` can begin. It does not end before that one is admitted.
+    /// Which sessions end so that a new one of `viewer` can begin. They end only once that one is admitted.
     fn room(&mut self, viewer: &Id, now: Mono) -> Eviction<Key> {
         let Self { handles, admission, terms, .. } = self;
-        let mut has_session: Vec<_> = handles
+        let mut evictable: Vec<_> = handles
             .iter()
             .filter(|(_, handle)| !handle.is_leaving())
             .map(|(key, handle)| Evictable {
@@ -324,21 +266,18 @@ impl Sessions {
                 unconnected: admission.unconnected(&key.0, now),
             })
             .collect();
-        // Of sessions that began at one moment always the same one.
-        has_session.sort_unstable_by_key(|handle| handle.key);
+        // Among sessions that began at the same moment, the choice is always the same.
+        evictable.sort_unstable_by_key(|handle| handle.key);
         let displaces = admission.displaces(viewer, now);
-        let Eviction { running, ends } = eviction::make(&has_session, viewer, displaces, &terms.borrow().limits, now);
+        let Eviction { running, ends } = eviction::make(&evictable, viewer, displaces, &terms.borrow().limits, now);
         Eviction { running, ends: ends.into_iter().map(|(key, reason)| (key.clone(), reason)).collect() }
-    }
-
-    fn has_session(&self, viewer: &Id) -> bool {
-        self.handles.keys().any(|(v, _)| v == viewer)
     }
 
     fn reap(&mut self, ended: Result<(TaskId, EndReason), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some((viewer, session)) = self.names.remove(&id) else { return };
         self.handles.remove(&(viewer.clone(), session.clone()));
+        self.limits.session_ended(&viewer);
         let now = Mono::now();
         match ended {
             Err(e) => {
@@ -355,24 +294,24 @@ impl Sessions {
     }
 
     fn send_last(&mut self, viewer: &Id, session: &SessionId, reason: EndReason) {
+        let to = Addressee { viewer: viewer.clone(), correlation: None };
         if let Some(refusal) = reason.error() {
-            self.send(viewer, Some(session), &Reply::Error(refusal));
+            self.send(to.clone(), Some(session.clone()), Reply::Error(refusal));
         }
-        self.send(viewer, Some(session), &Reply::Bye { reason: reason.word().to_owned() });
+        self.send(to, Some(session.clone()), Reply::Bye { reason: reason.word().to_owned() });
     }
 
-    fn refuse(&mut self, viewer: &Id, session: Option<&SessionId>, refusal: Refusal, now: Mono) {
-        debug!("viewer {viewer}: refused: {}", refusal.message);
-        if self.admission.refusal(viewer, now) {
-            self.send(viewer, session, &Reply::Error(refusal));
+    fn refuse(&mut self, request: IncomingRequest, refusal: Refusal, now: Mono) {
+        debug!("viewer {}: refused: {}", request.viewer, refusal.message);
+        if self.limits.refusal(&request.viewer, now) {
+            self.send(request.addressee(), Some(request.head.session), Reply::Error(refusal));
         }
     }
 
-    /// Says something outside the order of a session. Never waits: a link that is full takes no refusals.
-    fn send(&mut self, viewer: &Id, session: Option<&SessionId>, reply: &Reply) {
-        let (viewer, payload) = (viewer.clone(), compose(reply, session, None));
-        if self.out.try_send(Addressed { viewer, payload, correlation: self.correlation.clone() }).is_err() {
-            self.unsaid += 1;
+    /// Sends a reply outside the order of a session. Never waits: if there is no room, the reply is dropped.
+    fn send(&mut self, to: Addressee, session: Option<SessionId>, reply: Reply) {
+        if self.out.try_send(OutgoingReply { to, session, seq: None, reply }).is_err() {
+            self.unsent += 1;
         }
     }
 
@@ -398,7 +337,7 @@ impl Sessions {
             info!("sessions: {} did not end within {LEAVE:?}", self.tasks.len());
             self.tasks.shutdown().await;
         }
-        debug!("sessions: {} messages came too late, {} refusals were not said", self.late, self.unsaid);
+        debug!("sessions: {} messages came too late, {} replies were not sent", self.late, self.unsent);
     }
 }
 

@@ -4,10 +4,13 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    broker::Event,
     config::{Access, Audio, AudioSource, IceLogin, IceServer, Limits, Video, VideoSource, Webrtc},
     devices::Devices,
     liveness::Liveness,
-    protocol::contract_tests,
+    protocol::{Addressed, Correlation, Head, contract_tests, envelope},
+    signalling::{self, inbound::Inbound, outbound},
+    viewer::SessionRequest,
 };
 
 mod clients;
@@ -39,8 +42,24 @@ struct House {
     _devices: Devices,
 }
 
-/// What a link gets to carry.
-type Said = mpsc::Receiver<Addressed>;
+/// What the sessions and signalling reply.
+struct Said(mpsc::Receiver<OutgoingReply>);
+
+impl Said {
+    /// The next reply, as the link gets it.
+    async fn recv(&mut self) -> Option<Addressed> {
+        self.0.recv().await.map(|reply| outbound::message(&reply))
+    }
+
+    fn try_recv(&mut self) -> Result<Addressed, mpsc::error::TryRecvError> {
+        self.0.try_recv().map(|reply| outbound::message(&reply))
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// Where new terms come from.
 type Changes = watch::Sender<Arc<Terms>>;
 
@@ -64,9 +83,10 @@ fn sessions_with(limits: Limits, audio: AudioSource, video: VideoSource) -> Part
     let sources = MediaSources { video: devices.video.clone(), audio: devices.audio.clone() };
     let (terms, seen) = watch::channel(Arc::new(Terms { limits, loopback: true }));
     let (out, said) = mpsc::channel(64);
-    let (sessions, presence) =
-        Sessions::new(Grant::new(Access::Broker, &[7; 32]), seen, Arc::clone(&peers), sources, out);
-    (sessions, said, presence, terms, peers, devices)
+    let grant = Arc::new(Grant::new(Access::Broker, &[7; 32]));
+    let message_limits = MessageLimits::new(terms.borrow().limits.messages_per_second, Mono::now());
+    let (sessions, presence) = Sessions::new(grant, message_limits, seen, Arc::clone(&peers), sources, out);
+    (sessions, Said(said), presence, terms, peers, devices)
 }
 
 /// A message of session `session` (one letter) with further fields.
@@ -85,9 +105,13 @@ impl House {
     }
 
     fn with((sessions, said, presence, terms, peers, devices): Parts) -> Self {
-        let (events, heard) = mpsc::channel(32);
+        let (events, messages) = mpsc::channel(32);
+        let (requests, incoming) = mpsc::channel(signalling::REQUESTS);
+        let inbound = Inbound::new(Arc::clone(&sessions.grant), sessions.limits.clone());
+        let refusals = sessions.out.clone();
+        tokio::spawn(signalling::receive(inbound, messages, requests, refusals, Heartbeat::default()));
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(sessions.run(heard, stopped, Heartbeat::default()));
+        let task = tokio::spawn(sessions.run(incoming, stopped, Heartbeat::default()));
         Self { terms, peers, events, said, presence, stop, task, _devices: devices }
     }
 

@@ -1,4 +1,4 @@
-//! One remote viewer, from offer to bye: a task each.
+//! One session of a remote viewer, from the offer to `bye`. Each is a task.
 
 pub mod bandwidth;
 pub(crate) mod fuzz;
@@ -33,84 +33,90 @@ use crate::{
     config::{Config, Id, Limits},
     feed::Health,
     media_source::MediaSource,
-    protocol::{Addressed, Correlation, Reply, Request, SessionId},
+    protocol::{Correlation, IncomingRequest, OutgoingReply, Reply, Request, SessionId},
 };
 
-/// Messages that wait for one viewer. When it is full, that viewer ends: `flood`.
+/// Requests that wait for one session. When it is full, that session ends: `flood`.
 pub const INBOX: usize = 64;
-/// What is known of a session at its end is asked for this long.
+/// How long the peer connection may take to summarise itself at the end of a session.
 const SUMMARY: Duration = Duration::from_millis(200);
-/// How long a connection may take to close. With the last words this keeps a shutdown under 1.5 s.
+/// How long a connection may take to close. With the last replies this keeps a shutdown under 1.5 s.
 const CLOSE: Duration = Duration::from_millis(800);
 
-/// What every session is held to; sessions that run keep the terms they began with.
+/// The limits for every session. A session that runs keeps the ones it began with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Terms {
-    /// Numbers of section 7.
+    /// The limits of protocol section 7.
     pub limits: Limits,
-    /// Whether loopback candidates are taken.
+    /// Whether loopback candidates may be used.
     pub loopback: bool,
 }
 
 impl Terms {
-    /// The terms that the config sets.
+    /// The terms of a configuration.
     pub fn new(config: &Config) -> Self {
         Self { limits: config.limits.clone(), loopback: config.webrtc.loopback }
     }
 }
 
-/// Camera and microphone, as far as there are any.
+/// Camera and microphone.
 #[derive(Debug, Clone)]
 pub struct MediaSources {
-    /// The picture.
+    /// The camera; `None` if there is none.
     pub video: Option<MediaSource>,
-    /// The sound.
+    /// The microphone; `None` if there is none.
     pub audio: Option<MediaSource>,
 }
 
-/// A message for one session.
+/// A request to one session.
 #[derive(Debug)]
-pub struct Message {
-    /// Its number.
+pub struct SessionRequest {
+    /// Its number in the session.
     pub seq: u64,
-    /// What it says.
+    /// The request.
     pub request: Request,
-    /// What comes back with the answer.
+    /// Returned with each reply to it.
     pub correlation: Option<Correlation>,
 }
 
-/// What a viewer task is made of.
+impl From<IncomingRequest> for SessionRequest {
+    fn from(IncomingRequest { head, request, correlation, .. }: IncomingRequest) -> Self {
+        Self { seq: head.seq, request, correlation }
+    }
+}
+
+/// The parts of a viewer task.
 #[derive(Debug)]
 pub struct Viewer {
-    /// Who.
+    /// The viewer.
     pub viewer: Id,
     /// Which of its sessions.
     pub session: SessionId,
     /// The `offer` or `request` that opened it.
-    pub opening: Message,
-    /// What it is held to.
+    pub opening: SessionRequest,
+    /// The limits for it.
     pub terms: Arc<Terms>,
-    /// What makes its peer connection.
+    /// Opens its peer connection.
     pub peers: Arc<PeerFactory>,
-    /// What it watches.
+    /// Camera and microphone.
     pub sources: MediaSources,
-    /// The way out.
-    pub out: mpsc::Sender<Addressed>,
-    /// What it says; [`INBOX`] messages.
-    pub inbox: mpsc::Receiver<Message>,
-    /// Set once, by the owner, to end it.
+    /// Where its replies go.
+    pub out: mpsc::Sender<OutgoingReply>,
+    /// Its further requests; holds [`INBOX`].
+    pub inbox: mpsc::Receiver<SessionRequest>,
+    /// Set once, by the owner, to end the session.
     pub stop: watch::Receiver<Option<EndReason>>,
-    /// How far it is, for the owner.
+    /// Its phase, for the owner.
     pub phase: watch::Sender<SessionPhase>,
 }
 
 impl Viewer {
-    /// Lives from the opening to the end, whatever the end is.
+    /// Runs from the opening to the end of the session, and returns why it ended.
     pub async fn run(mut self) -> EndReason {
         let began = Mono::now();
         let mut replies = ReplySender::new(self.viewer.clone(), self.session.clone(), self.out.clone());
         let mut stop = self.stop.clone();
-        // Outside of what may be cut off or panic: the connection has to be closed in any case.
+        // Outside of the future that may be dropped or panic, because the connection has to be closed in any case.
         let peer = OnceLock::new();
         let reason = tokio::select! {
             biased;
@@ -124,7 +130,7 @@ impl Viewer {
     }
 }
 
-/// Whether and why the owner ends the session.
+/// Waits until the owner ends the session, and returns why.
 async fn stopped(stop: &mut watch::Receiver<Option<EndReason>>) -> EndReason {
     match stop.wait_for(Option::is_some).await {
         Ok(reason) => reason.unwrap_or(EndReason::Shutdown),
@@ -132,7 +138,7 @@ async fn stopped(stop: &mut watch::Receiver<Option<EndReason>>) -> EndReason {
     }
 }
 
-/// A session that panics ends like any other, for an internal reason.
+/// A session that panics ends like any other, with the reason `internal`.
 async fn catch_panic(session: impl Future<Output = EndReason>) -> EndReason {
     let mut session = pin!(session);
     std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| session.as_mut().poll(cx))) {
@@ -154,7 +160,7 @@ async fn send_goodbye(replies: &mut ReplySender, reason: EndReason, without_rela
         replies.refuse(refusal).await;
     }
     if reason != EndReason::Refused {
-        replies.send(&Reply::Bye { reason: reason.word().to_owned() }).await;
+        replies.send(Reply::Bye { reason: reason.word().to_owned() }).await;
     }
 }
 
@@ -170,7 +176,7 @@ fn log_end(viewer: &Id, session: &SessionId, began: Mono, summary: &PeerSummary,
     info!("viewer {viewer}: ended after {seconds:.1} s: {}; {summary}; session {session}", reason.word());
 }
 
-/// The next change of health; never, where there is nothing to follow.
+/// Waits for the next change of health. Without a source it waits for ever.
 pub(crate) async fn health_changed(health: &mut Option<watch::Receiver<Health>>) {
     let gone = match health {
         Some(health) => health.changed().await.is_err(),

@@ -3,7 +3,12 @@
 use super::*;
 
 /// Puts a seat there without a task behind it.
-fn handle(sessions: &mut Sessions, viewer: &str, session: char, phase: SessionPhase) -> (mpsc::Receiver<Message>, Key) {
+fn handle(
+    sessions: &mut Sessions,
+    viewer: &str,
+    session: char,
+    phase: SessionPhase,
+) -> (mpsc::Receiver<SessionRequest>, Key) {
     let (inbox, heard) = mpsc::channel(INBOX);
     let key = (Id::new(viewer).unwrap(), SessionId::new(&session.to_string().repeat(22)).unwrap());
     let since = Mono(u64::from(u32::from(session)));
@@ -23,7 +28,8 @@ fn opening() -> Request {
 impl Sessions {
     fn asks(&mut self, viewer: &str, session: char, now: Mono) {
         let session = SessionId::new(&session.to_string().repeat(22)).unwrap();
-        self.start(&Id::new(viewer).unwrap(), Head { session, seq: 0 }, opening(), now);
+        let (viewer, head) = (Id::new(viewer).unwrap(), Head { session, seq: 0 });
+        self.start(IncomingRequest { viewer, head, request: opening(), correlation: None }, now);
     }
 }
 
@@ -77,7 +83,8 @@ async fn who_is_not_read_fast_enough_ends_alone() {
     for seq in 0..=INBOX as u64 {
         assert_eq!(ending(&sessions, &key), None);
         let head = Head { session: key.1.clone(), seq };
-        sessions.route(&key.0, head, Request::Ping { n: 0 }, Mono(0));
+        let (viewer, request) = (key.0.clone(), Request::Ping { n: 0 });
+        sessions.handle(IncomingRequest { viewer, head, request, correlation: None }, Mono(0));
     }
     assert_eq!((ending(&sessions, &key), ending(&sessions, &other)), (Some(EndReason::Flood), None));
 }

@@ -51,7 +51,7 @@ impl Session<'_> {
         self.gathering = Some(Mono::now() + GATHERING);
         let lease_s = self.life.left(Mono::now()).as_secs();
         let ice_servers = self.viewer.peers.servers_for(&self.viewer.viewer).await;
-        self.replies.send(&Reply::Answer { sdp, offer_hash: hash(offer), lease_s, ice_servers }).await;
+        self.replies.send(Reply::Answer { sdp, offer_hash: hash(offer), lease_s, ice_servers }).await;
         self.described(generation, budget).await;
         Ok(())
     }
@@ -76,7 +76,7 @@ impl Session<'_> {
             true => None,
             false => Some(self.viewer.peers.servers_for(&self.viewer.viewer).await),
         };
-        self.replies.send(&Reply::Offer { sdp, restart, lease_s, ice_servers }).await;
+        self.replies.send(Reply::Offer { sdp, restart, lease_s, ice_servers }).await;
         self.life.handle(LifecycleEvent::Offered, Mono::now());
         Ok(())
     }

@@ -27,13 +27,13 @@ use crate::{
     media_source::{Lease, MediaSource},
     meter,
     protocol::{
-        Candidate, Correlation, ErrorName, Refusal, Reply, Request, SessionMedia, Wanted,
+        Candidate, Correlation, ErrorName, OutgoingReply, Refusal, Reply, Request, SessionMedia, Wanted,
         candidate::CandidateBudget,
         sdp::Description,
         sequence::{Gap, Sequence, Turn},
     },
     viewer::{
-        Message, Viewer,
+        SessionRequest, Viewer,
         peer::{Peer, events::PeerEvent},
         session::{
             lifecycle::{EndReason, Lifecycle, LifecycleAction, LifecycleEvent, SessionPhase, SessionState},
@@ -65,7 +65,7 @@ struct Session<'a> {
     peer: &'a Peer,
     replies: &'a mut ReplySender,
     life: Lifecycle,
-    order: Sequence<(Request, Option<Correlation>)>,
+    order: Sequence<(Request, Option<Correlation>), OutgoingReply>,
     local: CandidateBatch,
     /// When gathering of own candidates is over at the latest, while it goes on.
     gathering: Option<Mono>,
@@ -227,7 +227,7 @@ impl Session<'_> {
         }
     }
 
-    async fn receive(&mut self, Message { seq, request, correlation }: Message) -> Step {
+    async fn receive(&mut self, SessionRequest { seq, request, correlation }: SessionRequest) -> Step {
         self.replies.answers(correlation.clone());
         // The last word counts whatever came before it.
         if let Request::Bye { reason } = request {
@@ -266,11 +266,11 @@ impl Session<'_> {
             }
             Request::Renew => {
                 let lease_s = self.life.renew(Mono::now()).as_secs();
-                self.replies.send(&Reply::Renewed { lease_s }).await;
+                self.replies.send(Reply::Renewed { lease_s }).await;
                 Ok(())
             }
             Request::Ping { n } => {
-                self.replies.send(&Reply::Pong { n }).await;
+                self.replies.send(Reply::Pong { n }).await;
                 Ok(())
             }
             Request::Request { .. } => Err(Refusal::new(ErrorName::Conflict, "the session is open already")),
@@ -358,7 +358,7 @@ impl Session<'_> {
     async fn send_candidates(&mut self, end: bool) {
         let candidates = self.local.take();
         let ufrag = self.negotiation.own_ufrag().to_owned();
-        self.replies.send(&Reply::Candidates { ufrag, candidates, end }).await;
+        self.replies.send(Reply::Candidates { ufrag, candidates, end }).await;
     }
 
     async fn tick(&mut self) -> Step {
@@ -381,7 +381,7 @@ impl Session<'_> {
             None => {}
             Some(LifecycleAction::End(reason)) => return Err(reason),
             Some(LifecycleAction::Goaway { within }) => {
-                self.replies.send(&Reply::Goaway { in_s: within.as_secs(), reason: "expired".to_owned() }).await;
+                self.replies.send(Reply::Goaway { in_s: within.as_secs(), reason: "expired".to_owned() }).await;
             }
             // A try that is not made is a try less; the deadline of all of them decides.
             Some(LifecycleAction::Restart) => match count_restart(&mut self.own_restarts, OWN_RESTARTS, Mono::now()) {
@@ -413,6 +413,6 @@ impl Session<'_> {
         if let Some(levels) = *self.beyond.borrow() {
             (media.video, video_reason) = (Health::Stalled.into(), Some(too_high(levels)));
         }
-        self.replies.send(&Reply::Media { media, video_reason, audio_reason, route }).await;
+        self.replies.send(Reply::Media { media, video_reason, audio_reason, route }).await;
     }
 }

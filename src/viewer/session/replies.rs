@@ -1,79 +1,76 @@
-//! What one session says: numbered, and remembered while a message is being answered.
+//! The replies of one session: numbered, and remembered while a request is being answered.
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::{sync::mpsc, time::timeout};
 use tracing::debug;
 
 use crate::{
     config::Id,
-    protocol::{Addressed, Correlation, Refusal, Reply, SessionId, compose::compose},
+    protocol::{Addressee, Correlation, OutgoingReply, Refusal, Reply, SessionId},
 };
 
-/// How long a message may wait for its turn on the link. A link that is down does not hold a session up: its timers
-/// matter more than its words.
+/// How long a reply may wait for room on the way out. While the link is down, the timers of the session matter more
+/// than its replies.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// One session's way out.
+/// Sends the replies of one session.
 #[derive(Debug)]
 pub(crate) struct ReplySender {
-    viewer: Id,
+    to: Addressee,
     session: SessionId,
     seq: u64,
-    out: mpsc::Sender<Addressed>,
+    out: mpsc::Sender<OutgoingReply>,
     patience: Duration,
-    sent: Vec<Bytes>,
-    correlation: Option<Correlation>,
+    sent: Vec<OutgoingReply>,
 }
 
 impl ReplySender {
-    pub(crate) fn new(viewer: Id, session: SessionId, out: mpsc::Sender<Addressed>) -> Self {
-        Self { viewer, session, seq: 0, out, patience: PATIENCE, sent: Vec::new(), correlation: None }
+    pub(crate) fn new(viewer: Id, session: SessionId, out: mpsc::Sender<OutgoingReply>) -> Self {
+        let to = Addressee { viewer, correlation: None };
+        Self { to, session, seq: 0, out, patience: PATIENCE, sent: Vec::new() }
     }
 
-    /// What comes back with everything that is said from here on: that of the request that is answered, or nothing.
+    /// Sets the request that the following replies answer. `None`: the device speaks first.
     pub(crate) fn answers(&mut self, correlation: Option<Correlation>) {
-        self.correlation = correlation;
+        self.to.correlation = correlation;
     }
 
-    fn addressed(&self, payload: Bytes) -> Addressed {
-        Addressed { viewer: self.viewer.clone(), payload, correlation: self.correlation.clone() }
-    }
-
-    /// Says something. A message that finds no turn in time is dropped and takes no number: the viewer sees no gap.
-    pub(crate) async fn send(&mut self, reply: &Reply) {
-        let Ok(Ok(permit)) = timeout(self.patience, self.out.reserve()).await else {
-            debug!("viewer {}: a message was dropped: the link takes none", self.viewer);
+    /// Sends a reply. If there is no room in time, it is dropped and takes no number: the viewer sees no gap.
+    pub(crate) async fn send(&mut self, reply: Reply) {
+        let Ok(Ok(room)) = timeout(self.patience, self.out.reserve()).await else {
+            debug!("viewer {}: a message was dropped: the link takes none", self.to.viewer);
             return;
         };
-        let message = compose(reply, Some(&self.session), Some(self.seq));
+        let (to, session) = (self.to.clone(), Some(self.session.clone()));
+        let reply = OutgoingReply { to, session, seq: Some(self.seq), reply };
         self.seq += 1;
-        self.sent.push(message.clone());
-        permit.send(self.addressed(message));
+        self.sent.push(reply.clone());
+        room.send(reply);
     }
 
-    /// Says a refusal.
+    /// Sends a refusal.
     pub(crate) async fn refuse(&mut self, refusal: Refusal) {
-        debug!("viewer {}: refused: {}", self.viewer, refusal.message);
-        self.send(&Reply::Error(refusal)).await;
+        debug!("viewer {}: refused: {}", self.to.viewer, refusal.message);
+        self.send(Reply::Error(refusal)).await;
     }
 
-    /// Says again what was said before, word for word.
-    pub(crate) async fn resend(&mut self, sent: Vec<Bytes>) {
-        for message in sent {
-            if timeout(self.patience, self.out.send(self.addressed(message))).await.is_err() {
+    /// Sends replies again, unchanged, to the request that asks again.
+    pub(crate) async fn resend(&mut self, sent: Vec<OutgoingReply>) {
+        for reply in sent {
+            let reply = OutgoingReply { to: self.to.clone(), ..reply };
+            if timeout(self.patience, self.out.send(reply)).await.is_err() {
                 return;
             }
         }
     }
 
-    /// What was said since the last call.
-    pub(crate) fn take_sent(&mut self) -> Vec<Bytes> {
+    /// The replies since the last call.
+    pub(crate) fn take_sent(&mut self) -> Vec<OutgoingReply> {
         std::mem::take(&mut self.sent)
     }
 
-    /// From here on nothing waits long.
+    /// From here on no reply waits for long, because the session ends.
     pub(crate) fn set_closing(&mut self) {
         self.patience = Duration::from_millis(200);
     }
@@ -84,16 +81,18 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_link_that_takes_nothing_costs_time_and_no_number() {
+    async fn a_full_link_costs_time_and_no_number() {
         let (out, mut link) = mpsc::channel(1);
         let mut replies = ReplySender::new(Id::new("anna").unwrap(), SessionId::new(&"A".repeat(22)).unwrap(), out);
         replies.patience = Duration::from_millis(1);
-        replies.send(&Reply::Pong { n: 1 }).await;
-        replies.send(&Reply::Pong { n: 2 }).await;
-        let first = link.recv().await.unwrap().payload;
-        replies.send(&Reply::Pong { n: 3 }).await;
-        let third = link.recv().await.unwrap().payload;
-        assert!(first.ends_with(br#""seq":0}"#) && third.ends_with(br#""seq":1}"#));
+        replies.send(Reply::Pong { n: 1 }).await;
+        replies.send(Reply::Pong { n: 2 }).await;
+        let first = link.recv().await.unwrap();
+        replies.send(Reply::Pong { n: 3 }).await;
+        let third = link.recv().await.unwrap();
+        let numbered = |reply: &OutgoingReply| (reply.seq, reply.reply.clone());
+        assert_eq!(numbered(&first), (Some(0), Reply::Pong { n: 1 }));
+        assert_eq!(numbered(&third), (Some(1), Reply::Pong { n: 3 }));
         assert_eq!(replies.take_sent(), [first, third]);
     }
 }

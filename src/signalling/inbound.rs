@@ -1,0 +1,214 @@
+//! Message of the broker → request, or the refusal of it. Pure: time is an argument.
+
+use std::sync::Arc;
+
+use tracing::debug;
+
+use crate::{
+    broker::Event,
+    clock::Mono,
+    config::Id,
+    grant::Grant,
+    message_limits::{Admitted, MessageLimits},
+    protocol::{
+        Addressee, Correlation, Head, IncomingRequest, OutgoingReply, Refusal, Reply, Request,
+        envelope::{self, Rejected},
+        parse::parse,
+    },
+};
+
+/// What becomes of a message.
+#[derive(Debug, PartialEq)]
+pub enum Received {
+    /// The sessions get this request.
+    Request(IncomingRequest),
+    /// The viewer gets this refusal.
+    Refusal(OutgoingReply),
+    /// Nobody gets anything: the message is no request, or its viewer sends too much.
+    Nothing,
+}
+
+/// Reads messages of viewers.
+#[derive(Debug)]
+pub struct Inbound {
+    grant: Arc<Grant>,
+    limits: MessageLimits,
+}
+
+/// Why a message is not passed on.
+enum Unread {
+    Refused(Rejected),
+    /// Dropped without an answer.
+    Dropped,
+}
+
+impl Inbound {
+    /// `grant` decides who may watch. `limits` are the same that the sessions use.
+    pub fn new(grant: Arc<Grant>, limits: MessageLimits) -> Self {
+        Self { grant, limits }
+    }
+
+    /// Checks one message, the cheapest first: rate, size, envelope, permission, shape. The first fault decides.
+    pub fn receive(&self, event: Event, now: Mono) -> Received {
+        let (viewer, payload, correlation) = match event {
+            Event::Message { viewer, payload, correlation } => (viewer, Ok(payload), correlation),
+            Event::Oversize { viewer, len, correlation } => (viewer, Err(len), correlation),
+            // Media outlives signalling: sessions continue while the link is down.
+            Event::Up { .. } | Event::Down => return Received::Nothing,
+        };
+        match self.limits.message(&viewer, now) {
+            Admitted::Yes => {}
+            // This one does not count among the refusals. Otherwise a flood would use them up, and not learn why.
+            Admitted::Refused(refusal) => return refused(viewer, correlation, refusal.into()),
+            Admitted::Dropped => return Received::Nothing,
+        }
+        let read = match &payload {
+            Ok(payload) => self.read(&viewer, payload, now),
+            Err(len) => Err(Unread::Refused(envelope::too_large(*len).into())),
+        };
+        match read {
+            Ok((head, request)) => Received::Request(IncomingRequest { viewer, head, request, correlation }),
+            Err(Unread::Dropped) => Received::Nothing,
+            Err(Unread::Refused(rejected)) => {
+                debug!("viewer {viewer}: refused: {}", rejected.refusal.message);
+                match self.limits.refusal(&viewer, now) {
+                    true => refused(viewer, correlation, rejected),
+                    false => Received::Nothing,
+                }
+            }
+        }
+    }
+
+    fn read(&self, viewer: &Id, payload: &[u8], now: Mono) -> Result<(Head, Request), Unread> {
+        let opened = envelope::open(payload).map_err(Unread::Refused)?;
+        let text = match self.grant.authorise(viewer, opened) {
+            Ok(text) => text,
+            Err(refusal) if self.limits.unauthorised(viewer, now) => return Err(Unread::Refused(refusal.into())),
+            Err(Refusal { .. }) => return Err(Unread::Dropped),
+        };
+        parse(text).map_err(Unread::Refused)
+    }
+}
+
+fn refused(viewer: Id, correlation: Option<Correlation>, Rejected { session, refusal }: Rejected) -> Received {
+    let to = Addressee { viewer, correlation };
+    Received::Refusal(OutgoingReply { to, session, seq: None, reply: Reply::Error(refusal) })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        config::{Access, Limits},
+        protocol::{ErrorName, SessionId, Wanted},
+    };
+
+    const SESSION: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+    const NOW: Mono = Mono(1_000_000_000);
+
+    fn inbound() -> Inbound {
+        let grant = Arc::new(Grant::new(Access::Broker, &[7; 32]));
+        Inbound::new(grant, MessageLimits::new(Limits::default().messages_per_second, NOW))
+    }
+
+    fn anna() -> Id {
+        Id::new("anna").unwrap()
+    }
+
+    fn message(payload: impl Into<Bytes>) -> Event {
+        Event::Message { viewer: anna(), payload: payload.into(), correlation: Correlation::new(b"tag") }
+    }
+
+    fn text(fields: &str) -> String {
+        format!(r#"{{"v":1,"session":"{SESSION}","seq":4,{fields}}}"#)
+    }
+
+    #[test]
+    fn each_message_becomes_its_request() {
+        let wanted = Wanted { video: true, audio: false, talk: false };
+        let sdp = || "v=0\r\n".to_owned();
+        for (fields, request) in [
+            (r#""type":"hello""#, Request::Hello),
+            (r#""type":"offer","sdp":"v=0\r\n""#, Request::Offer { sdp: sdp(), restart: false }),
+            (r#""type":"offer","sdp":"v=0\r\n","restart":true"#, Request::Offer { sdp: sdp(), restart: true }),
+            (r#""type":"request","media":{"video":true}"#, Request::Request { media: wanted }),
+            (r#""type":"answer","sdp":"v=0\r\n""#, Request::Answer { sdp: sdp(), offer_hash: None }),
+            (r#""type":"candidates","end":true"#, Request::Candidates { ufrag: None, candidates: vec![], end: true }),
+            (r#""type":"renew""#, Request::Renew),
+            (r#""type":"bye","reason":"closed""#, Request::Bye { reason: "closed".into() }),
+            (r#""type":"ping","n":7"#, Request::Ping { n: 7 }),
+            (r#""type":"pong","n":8"#, Request::Pong { n: 8 }),
+        ] {
+            let Received::Request(read) = inbound().receive(message(text(fields)), NOW) else { panic!("{fields}") };
+            let head = Head { session: SessionId::new(SESSION).unwrap(), seq: 4 };
+            let expected = IncomingRequest { viewer: anna(), head, request, correlation: Correlation::new(b"tag") };
+            assert_eq!(read, expected);
+        }
+    }
+
+    #[test]
+    fn each_fault_becomes_its_refusal_to_the_sender() {
+        let oversize = Event::Oversize { viewer: anna(), len: 70_000, correlation: Correlation::new(b"tag") };
+        for (event, name, session) in [
+            (oversize, ErrorName::TooLarge, None),
+            (message(vec![b'x'; envelope::MESSAGE_MAX + 1]), ErrorName::TooLarge, None),
+            (message(&b"\xff\xfe"[..]), ErrorName::BadRequest, None),
+            (message("not JSON"), ErrorName::BadRequest, None),
+            (message("eyJhbGciOiJFUzI1NiJ9.e30.c2ln"), ErrorName::Unauthorized, None),
+            (message(r#"{"v":2,"type":"offer"}"#), ErrorName::Version, None),
+            (message(text(r#""type":"dance""#)), ErrorName::BadRequest, Some(SESSION)),
+            (message(text(r#""type":"offer""#)), ErrorName::BadRequest, Some(SESSION)),
+        ] {
+            let shown = format!("{event:?}").chars().take(200).collect::<String>();
+            let Received::Refusal(refusal) = inbound().receive(event, NOW) else { panic!("{shown}") };
+            let Reply::Error(error) = &refusal.reply else { panic!("{shown}: {refusal:?}") };
+            assert_eq!((error.name, refusal.seq), (name, None), "{shown}");
+            assert_eq!(refusal.session.as_ref().map(SessionId::as_str), session, "{shown}");
+            assert_eq!(refusal.to, Addressee { viewer: anna(), correlation: Correlation::new(b"tag") }, "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_state_of_the_link_is_no_request() {
+        for event in [Event::Up { conn: 1 }, Event::Down] {
+            assert_eq!(inbound().receive(event, NOW), Received::Nothing);
+        }
+    }
+
+    #[test]
+    fn a_flood_gets_a_few_refusals_then_one_word_and_then_nothing() {
+        let inbound = inbound();
+        let mut names = Vec::new();
+        for _ in 0..200 {
+            if let Received::Refusal(OutgoingReply { reply: Reply::Error(error), .. }) =
+                inbound.receive(message("not JSON"), NOW)
+            {
+                names.push(error.name);
+            }
+        }
+        let mut expected = vec![ErrorName::BadRequest; 10];
+        expected.push(ErrorName::RateLimited);
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn unauthorised_messages_get_one_answer_a_second_and_then_are_not_read() {
+        let inbound = inbound();
+        let signed = || message("eyJhbGciOiJFUzI1NiJ9.e30.c2ln");
+        let answers = (0..50).filter(|_| inbound.receive(signed(), NOW) != Received::Nothing).count();
+        assert_eq!(answers, 1);
+        let hello = || message(text(r#""type":"hello""#));
+        assert_eq!(inbound.receive(hello(), NOW), Received::Nothing, "nothing of this viewer is read now");
+        let other = Event::Message {
+            viewer: Id::new("bert").unwrap(),
+            payload: text(r#""type":"hello""#).into(),
+            correlation: None,
+        };
+        assert!(matches!(inbound.receive(other, NOW), Received::Request(_)), "others are");
+        // A viewer with a session is read, whatever it sent before.
+        inbound.limits.session_started(&anna());
+        assert!(matches!(inbound.receive(hello(), NOW), Received::Request(_)));
+    }
+}

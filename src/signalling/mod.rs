@@ -1,0 +1,77 @@
+//! Signalling over the broker: messages become requests for the sessions, and replies become messages. No other part
+//! knows both. Another way in, such as HTTP, would be a module beside this one, with the same requests and replies.
+//!
+//! ```text
+//! broker ──► events (32) ──► limits, envelope, permission, JSON ──► requests (32) ──► sessions
+//! broker ◄── outbox ◄─────────────────────── JSON ◄───────────────── replies (64) ◄──┘
+//! ```
+
+pub mod inbound;
+pub mod outbound;
+
+use tokio::{sync::mpsc, time::sleep};
+use tracing::debug;
+
+use self::inbound::{Inbound, Received};
+use crate::{
+    broker::{Event, Outbox},
+    clock::Mono,
+    liveness::{Heartbeat, TURN},
+    protocol::{IncomingRequest, OutgoingReply},
+};
+
+/// Requests that wait for the sessions. When it is full, signalling waits and reads no further message.
+pub const REQUESTS: usize = 32;
+/// Replies that wait for the broker link. The sessions never wait for it.
+pub const REPLIES: usize = 64;
+
+/// Carries messages in both directions. It ends when the sessions have ended and their last reply has gone to `outbox`.
+pub async fn run(
+    inbound: Inbound,
+    events: mpsc::Receiver<Event>,
+    requests: mpsc::Sender<IncomingRequest>,
+    refusals: mpsc::Sender<OutgoingReply>,
+    mut replies: mpsc::Receiver<OutgoingReply>,
+    outbox: Outbox,
+    heartbeat: Heartbeat,
+) {
+    let send = async {
+        while let Some(reply) = replies.recv().await {
+            outbox.say(outbound::message(&reply)).await;
+        }
+    };
+    tokio::join!(receive(inbound, events, requests, refusals, heartbeat), send);
+}
+
+/// Reads messages until the sessions or the link have ended.
+pub(crate) async fn receive(
+    inbound: Inbound,
+    mut events: mpsc::Receiver<Event>,
+    requests: mpsc::Sender<IncomingRequest>,
+    refusals: mpsc::Sender<OutgoingReply>,
+    heartbeat: Heartbeat,
+) {
+    let mut unsent: u64 = 0;
+    loop {
+        heartbeat.tick(Mono::now());
+        // A message is taken from the link only if there is room for its request.
+        let next = async {
+            let room = requests.reserve().await.ok()?;
+            events.recv().await.map(|event| (room, event))
+        };
+        tokio::select! {
+            next = next => match next {
+                Some((room, event)) => match inbound.receive(event, Mono::now()) {
+                    Received::Request(request) => room.send(request),
+                    // The link is full. A refusal is not worth a wait.
+                    Received::Refusal(refusal) => unsent += u64::from(refusals.try_send(refusal).is_err()),
+                    Received::Nothing => {}
+                },
+                None => break,
+            },
+            () = requests.closed() => break,
+            () = sleep(TURN) => {}
+        }
+    }
+    debug!("signalling: {unsent} refusals were not sent");
+}
