@@ -1,4 +1,4 @@
-//! Authorisation of viewers (protocol section 5): returns the text of a message if its sender may watch. Pure.
+//! Authorisation of viewers (protocol section 5): who sent a message, and what this viewer may do. Pure.
 //!
 //! The mode `broker` relies on the broker's ACL: whoever may publish on `req/{viewer}` is that viewer. The signed modes
 //! will be added here, between the envelope and the parser. No later module depends on the mode.
@@ -11,7 +11,7 @@ use ring::hmac;
 use crate::{
     clock::Mono,
     config::{Access, Id},
-    protocol::{ErrorName, Refusal, envelope::Envelope},
+    protocol::{Authorised, ErrorName, Refusal, Right, Rights, envelope::Envelope},
 };
 
 /// How long a nonce is given out before the next one replaces it.
@@ -34,10 +34,13 @@ impl Grant {
         Self { access, nonces: Nonces::new(secret) }
     }
 
-    /// The text of a message, if its sender may watch. An error is the refusal to send.
-    pub fn authorise<'a>(&self, _viewer: &Id, envelope: Envelope<'a>) -> Result<&'a str, Refusal> {
+    /// Who sent a message on the topic of `viewer`, and the text of the message. An error is the refusal to send.
+    pub fn authorise<'a>(&self, viewer: &Id, envelope: Envelope<'a>) -> Result<(Authorised, &'a str), Refusal> {
         match (self.access, envelope) {
-            (Access::Broker, Envelope::Plain(text)) => Ok(text),
+            (Access::Broker, Envelope::Plain(text)) => {
+                let rights = Rights::of([Right::View, Right::Listen]);
+                Ok((Authorised { who: viewer.clone(), rights, until: None }, text))
+            }
             (Access::Broker, Envelope::Signed(_)) => Err(Refusal::new(
                 ErrorName::Unauthorized,
                 "this device is in the mode broker, which accepts plain JSON and no signed messages",
@@ -122,7 +125,9 @@ mod tests {
     fn the_mode_broker_accepts_plain_json_and_refuses_signed_messages() {
         let grant = Grant::new(Access::Broker, &[7; 32]);
         let anna = Id::new("anna").unwrap();
-        assert_eq!(grant.authorise(&anna, Envelope::Plain("{}")), Ok("{}"));
+        let rights = Rights::of([Right::View, Right::Listen]);
+        let expected = Authorised { who: anna.clone(), rights, until: None };
+        assert_eq!(grant.authorise(&anna, Envelope::Plain("{}")), Ok((expected, "{}")));
         let refusal = grant.authorise(&anna, Envelope::Signed("eyJ.e.s")).unwrap_err();
         assert_eq!((refusal.code, refusal.name), (401, ErrorName::Unauthorized));
     }

@@ -3,7 +3,7 @@
 
 use crate::{
     config::Id,
-    protocol::{Correlation, Reply, Request, SessionId},
+    protocol::{Authorised, Correlation, Reply, Request, SessionId},
 };
 
 /// Where a request belongs.
@@ -18,8 +18,8 @@ pub struct Head {
 /// A request of a viewer who may watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncomingRequest {
-    /// Who sent it.
-    pub viewer: Id,
+    /// Who sent it, and what this viewer may do.
+    pub from: Authorised,
     /// Its session and number.
     pub head: Head,
     /// The request.
@@ -31,7 +31,7 @@ pub struct IncomingRequest {
 impl IncomingRequest {
     /// Who gets the replies to it.
     pub fn addressee(&self) -> Addressee {
-        Addressee { viewer: self.viewer.clone(), correlation: self.correlation.clone() }
+        Addressee { viewer: self.from.who.clone(), correlation: self.correlation.clone() }
     }
 }
 

@@ -12,6 +12,7 @@ mod exchange;
 pub mod info;
 mod json;
 pub mod parse;
+mod rights;
 pub mod sdp;
 pub mod sequence;
 pub mod status;
@@ -23,6 +24,7 @@ use serde::Serialize;
 pub use self::{
     addressed::{Addressed, CORRELATION_MAX, Correlation},
     exchange::{Addressee, Head, IncomingRequest, OutgoingReply},
+    rights::{Authorised, Right, Rights},
 };
 use crate::{config::Id, feed::Health, log::sentence};
 

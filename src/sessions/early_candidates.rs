@@ -28,7 +28,7 @@ struct Waiting {
 
 impl Waiting {
     fn is_of(&self, viewer: &Id, session: &SessionId) -> bool {
-        self.request.viewer == *viewer && self.request.head.session == *session
+        self.request.from.who == *viewer && self.request.head.session == *session
     }
 }
 
@@ -41,7 +41,7 @@ pub(super) struct EarlyCandidates {
 impl EarlyCandidates {
     /// Keeps a message. Returns `false` if there is no room for it.
     pub(super) fn keep(&mut self, request: IncomingRequest, now: Mono) -> bool {
-        let own = self.waiting.iter().map(|w| &w.request).filter(|r| r.viewer == request.viewer);
+        let own = self.waiting.iter().map(|w| &w.request).filter(|r| r.from.who == request.from.who);
         let (mut all, mut same, mut bytes) = (0, 0, size(&request.request));
         for other in own {
             all += 1;
@@ -90,7 +90,7 @@ fn size(request: &Request) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Candidate, Head};
+    use crate::protocol::{Authorised, Candidate, Head, Rights};
 
     fn id(text: &str) -> Id {
         Id::new(text).unwrap()
@@ -102,7 +102,8 @@ mod tests {
 
     fn incoming(viewer: &str, letter: char, seq: u64, candidates: Vec<Candidate>) -> IncomingRequest {
         let request = Request::Candidates { ufrag: None, candidates, end: false };
-        IncomingRequest { viewer: id(viewer), head: Head { session: session(letter), seq }, request, correlation: None }
+        let from = Authorised { who: id(viewer), rights: Rights::default(), until: None };
+        IncomingRequest { from, head: Head { session: session(letter), seq }, request, correlation: None }
     }
 
     fn keep(early: &mut EarlyCandidates, viewer: &str, session: char, seq: u64, second: u64) -> bool {

@@ -175,7 +175,7 @@ impl Sessions {
             let welcome = Reply::Welcome { nonce: self.grant.nonce(now), clock: Clock::new(clock::is_synced()) };
             return self.send(request.addressee(), Some(request.head.session), welcome);
         }
-        let key = (request.viewer.clone(), request.head.session.clone());
+        let key = (request.from.who.clone(), request.head.session.clone());
         if let Some(handle) = self.handles.get(&key) {
             match handle.inbox.try_send(request.into()) {
                 Ok(()) => {}
@@ -184,7 +184,7 @@ impl Sessions {
             }
             return;
         }
-        if self.admission.has_ended(&request.viewer, &request.head.session, now) {
+        if self.admission.has_ended(&request.from.who, &request.head.session, now) {
             return self.answer_for_ended(request, now);
         }
         match request.request {
@@ -218,7 +218,7 @@ impl Sessions {
     }
 
     fn start(&mut self, request: IncomingRequest, now: Mono) {
-        let key = (request.viewer.clone(), request.head.session.clone());
+        let key = (request.from.who.clone(), request.head.session.clone());
         let early = self.early.take(&key.0, &key.1);
         let terms = self.terms.borrow().clone();
         let Eviction { running, ends } = self.room(&key.0, now);
@@ -235,7 +235,7 @@ impl Sessions {
         let (stop, stopped) = watch::channel(None);
         let (phase, seen) = watch::channel(SessionPhase::Setup);
         let task = Viewer {
-            viewer: key.0.clone(),
+            from: request.from.clone(),
             session: key.1.clone(),
             opening: request.into(),
             terms,
@@ -302,8 +302,8 @@ impl Sessions {
     }
 
     fn refuse(&mut self, request: IncomingRequest, refusal: Refusal, now: Mono) {
-        debug!("viewer {}: refused: {}", request.viewer, refusal.message);
-        if self.limits.refusal(&request.viewer, now) {
+        debug!("viewer {}: refused: {}", request.from.who, refusal.message);
+        if self.limits.refusal(&request.from.who, now) {
             self.send(request.addressee(), Some(request.head.session), Reply::Error(refusal));
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     config::{Access, Audio, AudioSource, IceLogin, IceServer, Limits, Video, VideoSource, Webrtc},
     devices::Devices,
     liveness::Liveness,
-    protocol::{Addressed, Correlation, Head, contract_tests, envelope},
+    protocol::{Addressed, Authorised, Correlation, Head, Right, Rights, contract_tests, envelope},
     signalling::{self, inbound::Inbound, outbound},
     viewer::SessionRequest,
 };

@@ -11,7 +11,7 @@ use crate::{
     grant::Grant,
     message_limits::{Admitted, MessageLimits},
     protocol::{
-        Addressee, Correlation, Head, IncomingRequest, OutgoingReply, Refusal, Reply, Request,
+        Addressee, Authorised, Correlation, Head, IncomingRequest, OutgoingReply, Refusal, Reply, Request,
         envelope::{self, Rejected},
         parse::parse,
     },
@@ -67,7 +67,7 @@ impl Inbound {
             Err(len) => Err(Unread::Refused(envelope::too_large(*len).into())),
         };
         match read {
-            Ok((head, request)) => Received::Request(IncomingRequest { viewer, head, request, correlation }),
+            Ok((from, head, request)) => Received::Request(IncomingRequest { from, head, request, correlation }),
             Err(Unread::Dropped) => Received::Nothing,
             Err(Unread::Refused(rejected)) => {
                 debug!("viewer {viewer}: refused: {}", rejected.refusal.message);
@@ -79,14 +79,15 @@ impl Inbound {
         }
     }
 
-    fn read(&self, viewer: &Id, payload: &[u8], now: Mono) -> Result<(Head, Request), Unread> {
+    fn read(&self, viewer: &Id, payload: &[u8], now: Mono) -> Result<(Authorised, Head, Request), Unread> {
         let opened = envelope::open(payload).map_err(Unread::Refused)?;
-        let text = match self.grant.authorise(viewer, opened) {
-            Ok(text) => text,
+        let (from, text) = match self.grant.authorise(viewer, opened) {
+            Ok(authorised) => authorised,
             Err(refusal) if self.limits.unauthorised(viewer, now) => return Err(Unread::Refused(refusal.into())),
             Err(Refusal { .. }) => return Err(Unread::Dropped),
         };
-        parse(text).map_err(Unread::Refused)
+        let (head, request) = parse(text).map_err(Unread::Refused)?;
+        Ok((from, head, request))
     }
 }
 
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{Access, Limits},
-        protocol::{ErrorName, SessionId, Wanted},
+        protocol::{ErrorName, Right, Rights, SessionId, Wanted},
     };
 
     const SESSION: &str = "AAAAAAAAAAAAAAAAAAAAAA";
@@ -143,7 +144,9 @@ mod tests {
         ] {
             let Received::Request(read) = inbound().receive(message(text(fields)), NOW) else { panic!("{fields}") };
             let head = Head { session: SessionId::new(SESSION).unwrap(), seq: 4 };
-            let expected = IncomingRequest { viewer: anna(), head, request, correlation: Correlation::new(b"tag") };
+            let rights = Rights::of([Right::View, Right::Listen]);
+            let from = Authorised { who: anna(), rights, until: None };
+            let expected = IncomingRequest { from, head, request, correlation: Correlation::new(b"tag") };
             assert_eq!(read, expected);
         }
     }

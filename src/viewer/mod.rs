@@ -33,7 +33,7 @@ use crate::{
     config::{Config, Id, Limits},
     feed::Health,
     media_source::MediaSource,
-    protocol::{Correlation, IncomingRequest, OutgoingReply, Reply, Request, SessionId},
+    protocol::{Authorised, Correlation, IncomingRequest, OutgoingReply, Reply, Request, SessionId},
 };
 
 /// Requests that wait for one session. When it is full, that session ends: `flood`.
@@ -71,6 +71,8 @@ pub struct MediaSources {
 /// A request to one session.
 #[derive(Debug)]
 pub struct SessionRequest {
+    /// Who sent it, and what this viewer may do now.
+    pub from: Authorised,
     /// Its number in the session.
     pub seq: u64,
     /// The request.
@@ -80,16 +82,16 @@ pub struct SessionRequest {
 }
 
 impl From<IncomingRequest> for SessionRequest {
-    fn from(IncomingRequest { head, request, correlation, .. }: IncomingRequest) -> Self {
-        Self { seq: head.seq, request, correlation }
+    fn from(IncomingRequest { from, head, request, correlation }: IncomingRequest) -> Self {
+        Self { from, seq: head.seq, request, correlation }
     }
 }
 
 /// The parts of a viewer task.
 #[derive(Debug)]
 pub struct Viewer {
-    /// The viewer.
-    pub viewer: Id,
+    /// Who watches, and what this viewer may do, as its newest request says.
+    pub from: Authorised,
     /// Which of its sessions.
     pub session: SessionId,
     /// The `offer` or `request` that opened it.
@@ -114,7 +116,7 @@ impl Viewer {
     /// Runs from the opening to the end of the session, and returns why it ended.
     pub async fn run(mut self) -> EndReason {
         let began = Mono::now();
-        let mut replies = ReplySender::new(self.viewer.clone(), self.session.clone(), self.out.clone());
+        let mut replies = ReplySender::new(self.from.who.clone(), self.session.clone(), self.out.clone());
         let mut stop = self.stop.clone();
         // Outside of the future that may be dropped or panic, because the connection has to be closed in any case.
         let peer = OnceLock::new();
@@ -125,7 +127,7 @@ impl Viewer {
         };
         send_goodbye(&mut replies, reason, self.peers.without_relays()).await;
         let summary = close(peer.get()).await;
-        log_end(&self.viewer, &self.session, began, &summary, reason);
+        log_end(&self.from.who, &self.session, began, &summary, reason);
         reason
     }
 }

@@ -21,6 +21,11 @@ fn ending(sessions: &Sessions, key: &Key) -> Option<EndReason> {
     *sessions.handles[key].stop.borrow()
 }
 
+fn watcher(viewer: &str) -> Authorised {
+    let rights = Rights::of([Right::View, Right::Listen]);
+    Authorised { who: Id::new(viewer).unwrap(), rights, until: None }
+}
+
 fn opening() -> Request {
     Request::Request { media: crate::protocol::Wanted { video: false, audio: true, talk: false } }
 }
@@ -28,8 +33,8 @@ fn opening() -> Request {
 impl Sessions {
     fn asks(&mut self, viewer: &str, session: char, now: Mono) {
         let session = SessionId::new(&session.to_string().repeat(22)).unwrap();
-        let (viewer, head) = (Id::new(viewer).unwrap(), Head { session, seq: 0 });
-        self.start(IncomingRequest { viewer, head, request: opening(), correlation: None }, now);
+        let (from, head) = (watcher(viewer), Head { session, seq: 0 });
+        self.start(IncomingRequest { from, head, request: opening(), correlation: None }, now);
     }
 }
 
@@ -83,8 +88,8 @@ async fn who_is_not_read_fast_enough_ends_alone() {
     for seq in 0..=INBOX as u64 {
         assert_eq!(ending(&sessions, &key), None);
         let head = Head { session: key.1.clone(), seq };
-        let (viewer, request) = (key.0.clone(), Request::Ping { n: 0 });
-        sessions.handle(IncomingRequest { viewer, head, request, correlation: None }, Mono(0));
+        let (from, request) = (watcher("anna"), Request::Ping { n: 0 });
+        sessions.handle(IncomingRequest { from, head, request, correlation: None }, Mono(0));
     }
     assert_eq!((ending(&sessions, &key), ending(&sessions, &other)), (Some(EndReason::Flood), None));
 }

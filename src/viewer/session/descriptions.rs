@@ -50,7 +50,7 @@ impl Session<'_> {
         self.local.take();
         self.gathering = Some(Mono::now() + GATHERING);
         let lease_s = self.life.left(Mono::now()).as_secs();
-        let ice_servers = self.viewer.peers.servers_for(&self.viewer.viewer).await;
+        let ice_servers = self.viewer.peers.servers_for(&self.viewer.from.who).await;
         self.replies.send(Reply::Answer { sdp, offer_hash: hash(offer), lease_s, ice_servers }).await;
         self.described(generation, budget).await;
         Ok(())
@@ -59,7 +59,7 @@ impl Session<'_> {
     /// The ICE generation that the viewer's description opens, and the m-lines that are not of its transport.
     fn heard(&self, incoming: &RemoteDescription) -> (String, Vec<String>) {
         if incoming.dropped > 0 {
-            debug!("viewer {}: {} candidates of its description are not used", self.viewer.viewer, incoming.dropped);
+            debug!("viewer {}: {} candidates of its description are not used", self.viewer.from.who, incoming.dropped);
         }
         (incoming.ufrag.clone(), incoming.elsewhere.clone())
     }
@@ -74,7 +74,7 @@ impl Session<'_> {
         let lease_s = (!restart).then(|| self.life.left(Mono::now()).as_secs());
         let ice_servers = match restart {
             true => None,
-            false => Some(self.viewer.peers.servers_for(&self.viewer.viewer).await),
+            false => Some(self.viewer.peers.servers_for(&self.viewer.from.who).await),
         };
         self.replies.send(Reply::Offer { sdp, restart, lease_s, ice_servers }).await;
         self.life.handle(LifecycleEvent::Offered, Mono::now());
@@ -98,7 +98,7 @@ impl Session<'_> {
         let Wanted { video, audio, .. } = self.negotiation.refused();
         if video || audio {
             let what = if video { "picture" } else { "sound" };
-            info!("viewer {}: its answer takes no {what}", self.viewer.viewer);
+            info!("viewer {}: its answer takes no {what}", self.viewer.from.who);
             self.send_media().await;
         }
         Ok(())

@@ -39,7 +39,7 @@ use crate::{
             lifecycle::{EndReason, Lifecycle, LifecycleAction, LifecycleEvent, SessionPhase, SessionState},
             media_health::MediaHealthWatch,
             negotiation::Negotiation,
-            opening::{offered, served},
+            opening::{offered, permitted, served},
             replies::ReplySender,
             step::{STEP, step},
             trickle::{CandidateBatch, RemoteCandidates},
@@ -96,7 +96,7 @@ pub(crate) async fn run(viewer: &mut Viewer, slot: &OnceLock<Peer>, replies: &mu
             Ok(()) => EndReason::Shutdown,
         },
         Err(refusal) => {
-            info!("viewer {}: refused: {}", viewer.viewer, refusal.message);
+            info!("viewer {}: refused: {}", viewer.from.who, refusal.message);
             replies.refuse(refusal).await;
             EndReason::Refused
         }
@@ -113,19 +113,21 @@ async fn open<'a>(
 ) -> Result<Session<'a>, Refusal> {
     let now = Mono::now();
     let limits = &viewer.terms.limits;
-    let life = Lifecycle::new(limits.lease, limits.session, now);
+    let longest = viewer.from.until.map_or(limits.session, |until| limits.session.min(until.since(now)));
+    let life = Lifecycle::new(limits.lease, longest, now);
     let mut budget = CandidateBudget::new(limits.candidates, viewer.terms.loopback);
     let (seq, opening) = (viewer.opening.seq, std::mem::replace(&mut viewer.opening.request, Request::Hello));
     replies.answers(viewer.opening.correlation.take());
+    let rights = viewer.from.rights;
     let has = (viewer.sources.video.is_some(), viewer.sources.audio.is_some());
     let nothing = Wanted { video: false, audio: false, talk: false };
     let (media, refused, offer) = match opening {
         Request::Offer { sdp, .. } => {
             let offer = Description::parse(&sdp)?;
             let (media, refused) = offered(&offer, has.0, has.1)?;
-            (media, refused, Some((sdp, offer)))
+            (permitted(media, rights)?, refused, Some((sdp, offer)))
         }
-        Request::Request { media } => (served(media, has.0, has.1)?, nothing, None),
+        Request::Request { media } => (permitted(served(media, has.0, has.1)?, rights)?, nothing, None),
         _ => return Err(Refusal::new(ErrorName::BadRequest, "a session begins with offer or request")),
     };
     let mut negotiation = Negotiation::new(media);
@@ -142,7 +144,7 @@ async fn open<'a>(
         picture.reader.requests().request_keyframe();
     }
     // Boxed: it happens once, and needs more room than all the rest of a session.
-    let peer = step(Box::pin(viewer.peers.open(viewer.viewer.as_str(), media, tell))).await?;
+    let peer = step(Box::pin(viewer.peers.open(viewer.from.who.as_str(), media, tell))).await?;
     let peer = slot.get_or_init(|| peer);
     let health = MediaHealthWatch::new(viewer.sources.video.as_ref(), viewer.sources.audio.as_ref());
     let mut session = Session {
@@ -168,7 +170,7 @@ async fn open<'a>(
         Some((sdp, incoming)) => session.answer(&sdp, incoming, budget).await?,
         None => session.offer(false).await?,
     }
-    let (who, took) = (&session.viewer.viewer, Mono::now().since(now));
+    let (who, took) = (&session.viewer.from.who, Mono::now().since(now));
     debug!("viewer {who}: description said {:.1} ms after it was asked for", took.as_secs_f64() * 1000.0);
     session.send_media().await;
     let said = session.replies.take_sent();
@@ -215,7 +217,7 @@ impl Session<'_> {
                 () = self.health.changed() => self.send_media().await,
                 Ok(()) = self.beyond.changed() => self.tell_beyond().await,
                 () = sleep_until(told + meter::period()) => {
-                    debug!("viewer {}: so far {}", self.viewer.viewer, self.peer.summary().await);
+                    debug!("viewer {}: so far {}", self.viewer.from.who, self.peer.summary().await);
                     told = Instant::now();
                 }
                 Ok(()) = self.moved.changed() => {
@@ -227,11 +229,12 @@ impl Session<'_> {
         }
     }
 
-    async fn receive(&mut self, SessionRequest { seq, request, correlation }: SessionRequest) -> Step {
+    async fn receive(&mut self, SessionRequest { from, seq, request, correlation }: SessionRequest) -> Step {
+        self.viewer.from = from;
         self.replies.answers(correlation.clone());
         // The last word counts whatever came before it.
         if let Request::Bye { reason } = request {
-            debug!("viewer {}: bye: {reason}", self.viewer.viewer);
+            debug!("viewer {}: bye: {reason}", self.viewer.from.who);
             return Err(EndReason::Bye);
         }
         match self.order.on(seq, (request, correlation), Mono::now()) {
@@ -338,7 +341,7 @@ impl Session<'_> {
     async fn send_route(&mut self) {
         let route = timeout(STEP, self.peer.route()).await.ok().flatten();
         if let Some(route) = route.filter(|route| self.route.as_ref() != Some(route)) {
-            info!("viewer {}: connected by {route}", self.viewer.viewer);
+            info!("viewer {}: connected by {route}", self.viewer.from.who);
             self.route = Some(route);
             self.send_media().await;
         }
@@ -387,10 +390,10 @@ impl Session<'_> {
             Some(LifecycleAction::Restart) => match count_restart(&mut self.own_restarts, OWN_RESTARTS, Mono::now()) {
                 Ok(()) => {
                     if let Err(refusal) = self.offer(true).await {
-                        debug!("viewer {}: ICE restart: {}", self.viewer.viewer, refusal.message);
+                        debug!("viewer {}: ICE restart: {}", self.viewer.from.who, refusal.message);
                     }
                 }
-                Err(refusal) => debug!("viewer {}: ICE restart: {}", self.viewer.viewer, refusal.message),
+                Err(refusal) => debug!("viewer {}: ICE restart: {}", self.viewer.from.who, refusal.message),
             },
         }
         Ok(())
@@ -398,7 +401,7 @@ impl Session<'_> {
 
     /// The picture asks for more than the viewer takes, or no longer.
     async fn tell_beyond(&mut self) {
-        let who = self.viewer.viewer.clone();
+        let who = self.viewer.from.who.clone();
         match *self.beyond.borrow_and_update() {
             Some(levels) => warn!("viewer {who}: {}; it is sent none", too_high(levels)),
             None => info!("viewer {who}: the picture is of a level again that it takes"),

@@ -1,7 +1,7 @@
 //! What a session is about, decided before anything is opened for it. Pure.
 
 use crate::protocol::{
-    ErrorName, Refusal, Wanted,
+    ErrorName, Refusal, Right, Rights, Wanted,
     sdp::{Description, Kind, Use, bad},
 };
 
@@ -42,6 +42,19 @@ pub(crate) fn served(wanted: Wanted, video: bool, audio: bool) -> Result<Wanted,
         (true, true) => "neither picture nor sound was asked for",
     };
     Err(Refusal::new(ErrorName::NoMedia, message))
+}
+
+/// What of the served media the viewer may have.
+pub(crate) fn permitted(served: Wanted, rights: Rights) -> Result<Wanted, Refusal> {
+    let media = Wanted {
+        video: served.video && rights.has(Right::View),
+        audio: served.audio && rights.has(Right::Listen),
+        talk: served.talk && rights.has(Right::Talk),
+    };
+    if media.video || media.audio {
+        return Ok(media);
+    }
+    Err(Refusal::new(ErrorName::Forbidden, "this viewer may have nothing of what it asks for"))
 }
 
 #[cfg(test)]
@@ -90,5 +103,24 @@ mod tests {
             let refusal = served(asked, video, audio).unwrap_err();
             assert_eq!((refusal.code, refusal.name), (480, ErrorName::NoMedia));
         }
+    }
+
+    #[test]
+    fn a_viewer_gets_what_it_has_the_right_to_and_nothing_is_forbidden() {
+        use Right::{Listen, Snapshot, View};
+        let both = wanted(true, true);
+        for (served, rights, expected) in [
+            (both, Rights::of([View, Listen]), Some(both)),
+            (both, Rights::of(Right::ALL), Some(both)),
+            (both, Rights::of([View]), Some(wanted(true, false))),
+            (both, Rights::of([Listen]), Some(wanted(false, true))),
+            (wanted(true, false), Rights::of([View, Listen]), Some(wanted(true, false))),
+            (wanted(true, false), Rights::of([Listen]), None),
+            (both, Rights::of([Snapshot]), None),
+            (both, Rights::default(), None),
+        ] {
+            assert_eq!(permitted(served, rights).ok(), expected, "{served:?} {rights:?}");
+        }
+        assert_eq!(permitted(both, Rights::default()).unwrap_err().code, 403);
     }
 }
