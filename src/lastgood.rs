@@ -10,26 +10,20 @@
 
 use std::{
     fmt::Write as _,
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
-use crate::config::{self, ConfigError, Loaded, Problem, Surroundings};
+use crate::{
+    config::{self, ConfigError, Loaded, Problem, Surroundings},
+    state_folder::{LAST_GOOD, LAST_GOOD_OLD, StateError, StateFile, StateFolder},
+};
 
-/// File name of the copy.
-const NAME: &str = "last-good.toml";
-/// File name of the previous copy.
-const BEFORE: &str = "last-good.toml.old";
-/// File name of a copy that is being written.
-const NEW: &str = "last-good.toml.new";
 /// The beginning of the first line, before the number of the format.
 const HEAD: &str = "# fanlight last-good ";
 /// The number of the format.
 const FORMAT: u32 = 1;
-/// Largest file to read, in bytes. Larger than the longest configuration.
-const MAX: u64 = 512 << 10;
+/// What is wrong with a copy that is not as it was written.
+const DAMAGED: &str = "damaged or cut short";
 
 /// A configuration that worked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +37,7 @@ pub struct Copy {
 /// The place of the copy.
 #[derive(Debug, Clone)]
 pub struct Kept {
-    folder: Option<PathBuf>,
+    folder: Option<StateFolder>,
 }
 
 /// What to do after a configuration was refused.
@@ -64,34 +58,28 @@ pub enum Refused {
 }
 
 impl Kept {
-    /// In the state directory of this service (`$STATE_DIRECTORY`, systemd.exec(5)). Without one, no copy is kept.
-    pub fn of_process() -> Self {
-        let folders = std::env::var_os("STATE_DIRECTORY").unwrap_or_default();
-        // There may be several, separated by colons.
-        let folder = folders.to_str().and_then(|all| all.split(':').next()).map(PathBuf::from);
-        Self { folder: folder.filter(|folder| folder.is_absolute()) }
-    }
-
-    /// In this folder.
-    pub fn at(folder: &Path) -> Self {
-        Self { folder: Some(folder.to_owned()) }
+    /// In the state folder of the service. Without one, no copy is kept.
+    pub fn new(folder: Option<StateFolder>) -> Self {
+        Self { folder }
     }
 
     /// The path of the copy.
     pub fn place(&self) -> Option<PathBuf> {
-        self.folder.as_ref().map(|folder| folder.join(NAME))
+        self.folder.as_ref().map(|folder| folder.path(LAST_GOOD))
     }
 
     /// The copy, or the previous one if it is damaged, and one sentence for each that cannot be used.
     pub fn read(&self) -> (Option<Copy>, Vec<String>) {
         let Some(folder) = &self.folder else { return (None, Vec::new()) };
         let mut wrong = Vec::new();
-        for name in [NAME, BEFORE] {
-            let path = folder.join(name);
-            match read(&path) {
-                Ok(copy) => return (Some(copy), wrong),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => wrong.push(format!("the configuration kept in {}: {e}; it is not used", path.display())),
+        for file in [LAST_GOOD, LAST_GOOD_OLD] {
+            match read(folder, file) {
+                Ok(Some(copy)) => return (Some(copy), wrong),
+                Ok(None) => {}
+                Err(e) => {
+                    let path = folder.path(file);
+                    wrong.push(format!("the configuration kept in {}: {e}; it is not used", path.display()));
+                }
             }
         }
         (None, wrong)
@@ -102,13 +90,16 @@ impl Kept {
     pub fn keep(&self, text: &str, version: &str) -> Result<(), String> {
         let Some(folder) = &self.folder else { return Ok(()) };
         let copy = Copy { version: version.to_owned(), text: text.to_owned() };
-        if read(&folder.join(NAME)).is_ok_and(|kept| kept == copy) {
+        let kept = read(folder, LAST_GOOD);
+        if matches!(&kept, Ok(Some(kept)) if *kept == copy) {
             return Ok(());
         }
-        write(folder, &copy).map_err(|e| {
+        // A damaged copy must not replace the good one before it.
+        let old = matches!(kept, Ok(Some(_))).then_some(LAST_GOOD_OLD);
+        folder.write(LAST_GOOD, format(&copy).as_bytes(), old).map_err(|e| {
             format!(
                 "keep the configuration in {}: {e}; if an update refuses it, the service cannot continue with it",
-                folder.join(NAME).display()
+                folder.path(LAST_GOOD).display()
             )
         })
     }
@@ -118,7 +109,7 @@ impl Kept {
         let (copy, wrong) = self.read();
         let wrong = wrong.join("\n");
         let (Some(copy), Some(folder)) = (copy, &self.folder) else { return Refused::End { hint: wrong } };
-        let place = folder.join(NAME);
+        let place = folder.path(LAST_GOOD);
         // A power cut during a write leaves zeros. This is not an edit.
         let zeroed = text.is_some_and(|text| !text.is_empty() && text.bytes().all(|byte| byte == 0));
         if !zeroed && text != Some(copy.text.as_str()) {
@@ -163,16 +154,8 @@ fn may_miss(problem: &Problem) -> bool {
     }
 }
 
-fn read(path: &Path) -> io::Result<Copy> {
-    // Opening a pipe would block, and a link could lead to another file.
-    let options = libc::O_NONBLOCK | libc::O_NOFOLLOW;
-    let file = OpenOptions::new().read(true).custom_flags(options).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut text = String::new();
-    file.take(MAX).read_to_string(&mut text)?;
-    parse(&text).map_err(io::Error::other)
+fn read(folder: &StateFolder, file: StateFile) -> Result<Option<Copy>, StateError> {
+    folder.read(file, |bytes| parse(std::str::from_utf8(bytes).map_err(|_| DAMAGED)?))
 }
 
 /// The text of a copy, with its first line.
@@ -181,7 +164,6 @@ fn format(copy: &Copy) -> String {
 }
 
 fn parse(text: &str) -> Result<Copy, &'static str> {
-    const DAMAGED: &str = "damaged or cut short";
     let (first, rest) = text.split_once('\n').ok_or(DAMAGED)?;
     let mut words = first.strip_prefix(HEAD).ok_or(DAMAGED)?.split(' ');
     match words.next().and_then(|number| number.parse::<u32>().ok()) {
@@ -204,34 +186,25 @@ fn checksum(text: &str) -> String {
     })
 }
 
-fn write(folder: &Path, copy: &Copy) -> io::Result<()> {
-    let [path, before, new] = [NAME, BEFORE, NEW].map(|name| folder.join(name));
-    // Remove the remains of an earlier attempt.
-    match fs::remove_file(&new) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    let written = file.write_all(format(copy).as_bytes()).and_then(|()| file.sync_all());
-    if let Err(e) = written {
-        let _ = fs::remove_file(&new);
-        return Err(e);
-    }
-    // A damaged copy must not replace the good one before it.
-    if read(&path).is_ok() {
-        fs::rename(&path, &before)?;
-    }
-    fs::rename(&new, &path)?;
-    File::open(folder)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::fs;
 
     use super::*;
 
+    const NAME: &str = "last-good.toml";
+    const BEFORE: &str = "last-good.toml.old";
+    const NEW: &str = "last-good.toml.new";
+
     const FILE: &str = "/etc/fanlight/fanlight.toml";
+
+    fn kept_in(folder: &Path) -> Kept {
+        Kept::new(Some(StateFolder::at(folder)))
+    }
+
+    fn read_old(folder: &Path) -> Copy {
+        read(&StateFolder::at(folder), LAST_GOOD_OLD).unwrap().unwrap()
+    }
 
     fn copy(version: &str, text: &str) -> Copy {
         Copy { version: version.into(), text: text.into() }
@@ -252,17 +225,15 @@ mod tests {
     }
 
     #[test]
-    fn the_copy_reads_back_and_only_its_owner_can_read_it() {
+    fn the_copy_reads_back() {
         let dir = tempfile::tempdir().unwrap();
-        let kept = Kept::at(dir.path());
+        let kept = kept_in(dir.path());
         assert_eq!(kept.read(), (None, vec![]));
         for text in ["a = 1\n", "", "b = 2", "\u{feff}x = \"ü\"\r\n"] {
             kept.keep(text, "0.1.0").unwrap();
             assert_eq!(kept.read(), (Some(copy("0.1.0", text)), vec![]));
         }
-        let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(NAME), mode(BEFORE)), (0o600, 0o600));
-        assert_eq!(read(&dir.path().join(BEFORE)).unwrap(), copy("0.1.0", "b = 2"));
+        assert_eq!(read_old(dir.path()), copy("0.1.0", "b = 2"));
         // An unchanged configuration is not written again, because a memory card wears out.
         let written = fs::metadata(dir.path().join(NAME)).unwrap().modified().unwrap();
         kept.keep("\u{feff}x = \"ü\"\r\n", "0.1.0").unwrap();
@@ -275,7 +246,7 @@ mod tests {
         let good = format(&copy("0.1.0", "device = \"cam\"\n"));
         let newer = good.replacen("last-good 1", "last-good 2", 1);
         let dir = tempfile::tempdir().unwrap();
-        let kept = Kept::at(dir.path());
+        let kept = kept_in(dir.path());
         for (damaged, reason) in [
             (good[..good.len() - 3].to_owned(), "cut short"),
             (good[..20].to_owned(), "cut short"),
@@ -293,7 +264,7 @@ mod tests {
             // The next configuration that works replaces it, and the previous good one stays.
             kept.keep("c = 3", "0.1.0").unwrap();
             assert_eq!(kept.read(), (Some(copy("0.1.0", "c = 3")), vec![]));
-            assert_eq!(read(&dir.path().join(BEFORE)).unwrap().text, "a = 1");
+            assert_eq!(read_old(dir.path()).text, "a = 1");
         }
         fs::write(dir.path().join(NAME), [0xff; 99]).unwrap();
         fs::write(dir.path().join(BEFORE), "x").unwrap();
@@ -307,7 +278,7 @@ mod tests {
     #[test]
     fn a_power_cut_between_two_steps_leaves_a_good_copy() {
         let dir = tempfile::tempdir().unwrap();
-        let kept = Kept::at(dir.path());
+        let kept = kept_in(dir.path());
         kept.keep("a = 1", "0.1.0").unwrap();
         // The new file was begun, and the old one was already renamed.
         fs::rename(dir.path().join(NAME), dir.path().join(BEFORE)).unwrap();
@@ -319,10 +290,10 @@ mod tests {
 
     #[test]
     fn a_failed_write_is_reported_and_without_a_folder_nothing_is_written() {
-        let kept = Kept::at(Path::new("/proc/no-such-folder"));
+        let kept = kept_in(Path::new("/proc/no-such-folder"));
         let error = kept.keep("a = 1", "0.1.0").unwrap_err();
         assert!(error.contains("/proc/no-such-folder/last-good.toml") && error.contains("cannot continue"), "{error}");
-        let nowhere = Kept { folder: None };
+        let nowhere = Kept::new(None);
         nowhere.keep("a = 1", "0.1.0").unwrap();
         assert!(matches!(instead(&nowhere, "device = 1"), Refused::End { hint } if hint.is_empty()));
     }
@@ -330,7 +301,7 @@ mod tests {
     #[test]
     fn a_file_that_worked_is_used_without_the_refused_values() {
         let dir = tempfile::tempdir().unwrap();
-        let kept = Kept::at(dir.path());
+        let kept = kept_in(dir.path());
         let text = config("[video]\nfps = 5000\nbitrate_kbps = 700\nwas_there = true\n");
         kept.keep(&text, "0.0.9").unwrap();
         let Refused::Continue { loaded, message } = instead(&kept, &text) else { panic!("it ends") };
@@ -346,7 +317,7 @@ mod tests {
     #[test]
     fn who_may_watch_and_what_is_shown_is_never_left_out() {
         let dir = tempfile::tempdir().unwrap();
-        let kept = Kept::at(dir.path());
+        let kept = kept_in(dir.path());
         for refused in [
             config("[video]\nsource = \"nowhere\"\n"),
             config("[audio]\nsource = 7\n"),
@@ -365,7 +336,7 @@ mod tests {
     #[test]
     fn a_wrong_edit_ends_the_service_and_names_the_place_of_the_copy() {
         let dir = tempfile::tempdir().unwrap();
-        let kept = Kept::at(dir.path());
+        let kept = kept_in(dir.path());
         kept.keep(&config(""), "0.1.0").unwrap();
         let Refused::End { hint } = instead(&kept, &config("[video]\nfps = 5000\n")) else { panic!("it continues") };
         assert_eq!(
@@ -377,7 +348,7 @@ mod tests {
     #[test]
     fn a_file_of_zeros_is_not_an_edit() {
         let dir = tempfile::tempdir().unwrap();
-        let kept = Kept::at(dir.path());
+        let kept = kept_in(dir.path());
         kept.keep(&config("[video]\nbitrate_kbps = 700\n"), "0.1.0").unwrap();
         let Refused::Continue { loaded, message } = instead(&kept, &"\0".repeat(99)) else { panic!("it ends") };
         assert!(message.contains("only zeros"), "{message}");

@@ -13,7 +13,7 @@
 //! 4  grant message_limits ice signals – what a session needs: permission, limits and paths; signals to the process
 //! 3  protocol media_source rate systemd    – messages; a device as its viewers see it; what serves all of them
 //! 2  feed demand meter log liveness addresses lastgood tls – transport of frames; when to be on; reports
-//! 1  clock config cli idle level memory    – leaves
+//! 1  clock config cli idle level memory state_folder – leaves
 //! 0  units                          – what a number counts
 //! ```
 
@@ -49,6 +49,7 @@ pub mod sessions;
 pub mod setup;
 pub mod signalling;
 pub mod signals;
+pub mod state_folder;
 pub mod systemd;
 pub mod tls;
 pub mod units;

@@ -18,6 +18,7 @@ use crate::{
     liveness::{Liveness, MAX_TURN, TURN},
     log, meter, run,
     signals::Signals,
+    state_folder::StateFolder,
     systemd,
 };
 
@@ -37,7 +38,7 @@ pub enum End {
 pub async fn serve(file: &Path) -> Result<(), End> {
     // This comes first: from here on, no signal is lost, and none kills the process.
     let signals = Signals::listen(false).map_err(End::Failed)?;
-    let kept = Kept::of_process();
+    let kept = Kept::new(StateFolder::of_process());
     let (text, read) = read(file).await.map_err(End::Failed)?;
     let start = Start::new(file, text, read, &kept).map_err(End::Refused)?;
     let settings = start.loaded.as_ref().map(|loaded| loaded.config.log.clone()).unwrap_or_default();

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fanlight::lastgood::Kept;
+use fanlight::{lastgood::Kept, state_folder::StateFolder};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::net::UnixDatagram;
@@ -287,7 +287,8 @@ async fn an_update_that_refuses_a_configuration_that_worked_does_not_end_the_ser
     // What it accepts is kept.
     let mut daemon = Daemon::run_with(&config(broker.port(), TEST), &settings);
     status.next_with("state", "online").await;
-    let kept = |text: &str| Kept::at(state.path()).read().0.is_some_and(|copy| copy.text == text);
+    let copy = Kept::new(Some(StateFolder::at(state.path())));
+    let kept = |text: &str| copy.read().0.is_some_and(|copy| copy.text == text);
     within(20, "it is kept", async {
         while !kept(&config(broker.port(), TEST)) {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -299,7 +300,7 @@ async fn an_update_that_refuses_a_configuration_that_worked_does_not_end_the_ser
 
     // As if a version before had taken it.
     let refused = config(broker.port(), "[video]\nsource = \"test\"\nfps = 5000\n[audio]\nsource = \"tone\"\n");
-    Kept::at(state.path()).keep(&refused, "0.0.9").unwrap();
+    copy.keep(&refused, "0.0.9").unwrap();
     let mut status = broker.watch("fanlight/v1/cam/status").await;
     let mut daemon = Daemon::run_with(&refused, &settings);
     status.next_with("state", "online").await;
