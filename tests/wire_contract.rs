@@ -133,9 +133,9 @@ async fn every_loop_shows_that_it_is_alive_while_idle() {
         let late = |period, names: &[&str]| {
             daemon.liveness.late(now + period).into_iter().filter(|name| names.contains(&name.as_str())).count()
         };
-        late(MAX_TURN, &["audio", "sessions", "broker link"])
+        late(MAX_TURN, &["audio", "sessions", "signalling", "broker link"])
     };
-    assert_eq!(waiting(), 3, "they are known, and have not turned: {:?}", daemon.liveness);
+    assert_eq!(waiting(), 4, "they are known, and have not turned: {:?}", daemon.liveness);
     within(30, "a turn of each loop", async {
         while waiting() > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
