@@ -1,13 +1,63 @@
-//! A camera or microphone as its viewers see it: its feed, and a lease that keeps it open.
+//! A camera or microphone as its viewers see it: its feed, and a lease that keeps it open. [`MediaSources`] has all of
+//! them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
 use crate::{
+    config::Id,
     feed::{FeedReader, FeedWriter, Health},
     units::Bitrate,
 };
+
+/// The name of a media source. Cameras come before microphones.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceId {
+    /// A camera, by its id in `info`.
+    Camera(Id),
+    /// A microphone.
+    Microphone(Id),
+}
+
+/// All cameras and microphones of the board, by id. A cheap handle.
+#[derive(Debug, Clone, Default)]
+pub struct MediaSources {
+    sources: Arc<BTreeMap<SourceId, MediaSource>>,
+}
+
+impl FromIterator<(SourceId, MediaSource)> for MediaSources {
+    fn from_iter<T: IntoIterator<Item = (SourceId, MediaSource)>>(sources: T) -> Self {
+        Self { sources: Arc::new(sources.into_iter().collect()) }
+    }
+}
+
+impl MediaSources {
+    /// The source with this id.
+    pub fn get(&self, id: &SourceId) -> Option<&MediaSource> {
+        self.sources.get(id)
+    }
+
+    /// All cameras.
+    pub fn cameras(&self) -> impl Iterator<Item = &MediaSource> {
+        self.sources.iter().filter(|(id, _)| matches!(id, SourceId::Camera(_))).map(|(_, source)| source)
+    }
+
+    /// All microphones.
+    pub fn microphones(&self) -> impl Iterator<Item = &MediaSource> {
+        self.sources.iter().filter(|(id, _)| matches!(id, SourceId::Microphone(_))).map(|(_, source)| source)
+    }
+
+    /// The camera for a viewer that names none: the first one. `None` if the board has no camera.
+    pub fn camera(&self) -> Option<&MediaSource> {
+        self.cameras().next()
+    }
+
+    /// The microphone for a viewer that names none: the first one. `None` if the board has no microphone.
+    pub fn microphone(&self) -> Option<&MediaSource> {
+        self.microphones().next()
+    }
+}
 
 /// One device and its feed. A cheap handle, made by the device's task.
 #[derive(Debug, Clone)]

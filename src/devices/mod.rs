@@ -3,32 +3,33 @@
 
 mod device_task;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
-    config,
+    config::{self, Id},
     devices::device_task::Body,
-    feed::{self, Health},
+    feed,
     liveness::Liveness,
-    media_source::MediaSource,
-    protocol::MediaHealth,
+    media_source::{MediaSources, SourceId},
+    protocol::info::CAMERA,
 };
+
+/// The id of the microphone. There is one.
+const MICROPHONE: &str = "main";
 
 /// Camera and microphone.
 #[derive(Debug)]
 pub struct Devices {
-    /// The camera; `None` if the configuration switches it off.
-    pub video: Option<MediaSource>,
-    /// The microphone; `None` if the configuration switches it off.
-    pub audio: Option<MediaSource>,
+    /// The media sources, without those that the configuration switches off.
+    pub sources: MediaSources,
     tasks: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
 }
 
 impl Devices {
-    /// Makes both media sources. No device is opened before somebody asks for it.
+    /// Makes the media sources. No device is opened before somebody asks for it.
     pub fn new(video: &config::Video, audio: &config::Audio, liveness: &Liveness) -> Self {
         let stop = watch::Sender::new(false);
         let mut tasks = Vec::new();
@@ -37,22 +38,19 @@ impl Devices {
             tasks.push(task);
             source
         };
-        let (v, a) = (video.clone(), audio.clone());
-        let video = (video.source != config::VideoSource::Off).then(|| {
-            let body: Body = std::sync::Arc::new(move |out, stop| crate::video::run(&v, out, stop));
-            source("video", feed::VIDEO_RING, video.linger, body)
-        });
-        let audio = (audio.source != config::AudioSource::Off).then(|| {
-            let body: Body = std::sync::Arc::new(move |out, stop| crate::audio::run(&a, out, stop));
-            source("audio", feed::AUDIO_RING, audio.linger, body)
-        });
-        Self { video, audio, tasks, stop }
-    }
-
-    /// The health of picture and sound now.
-    pub fn health(&self) -> MediaHealth {
-        let of = |source: &Option<MediaSource>| source.as_ref().map_or(Health::Absent, |s| s.writer.health());
-        MediaHealth { video: of(&self.video), audio: of(&self.audio) }
+        let id = |id: &str| Id::new(id).expect("an id of this program");
+        let mut sources = Vec::new();
+        if video.source != config::VideoSource::Off {
+            let settings = video.clone();
+            let body: Body = Arc::new(move |out, stop| crate::video::run(&settings, out, stop));
+            sources.push((SourceId::Camera(id(CAMERA)), source("video", feed::VIDEO_RING, video.linger, body)));
+        }
+        if audio.source != config::AudioSource::Off {
+            let settings = audio.clone();
+            let body: Body = Arc::new(move |out, stop| crate::audio::run(&settings, out, stop));
+            sources.push((SourceId::Microphone(id(MICROPHONE)), source("audio", feed::AUDIO_RING, audio.linger, body)));
+        }
+        Self { sources: sources.into_iter().collect(), tasks, stop }
     }
 
     /// Closes both devices and waits for their threads, except for threads that hang.

@@ -6,6 +6,9 @@ use serde::Serialize;
 use super::VERSION;
 use crate::config::{Access, AudioSource, Config, VideoSource};
 
+/// The id of the camera. There is one.
+pub const CAMERA: &str = "main";
+
 /// What this version of the daemon can do, for viewers that want to know before they ask.
 const FEATURES: [&str; 5] = ["offer", "request", "trickle", "restart", "renew"];
 
@@ -56,7 +59,7 @@ struct Limits {
 /// Composes `info` from what is configured: it says what may be asked for, and `status` says how it is doing.
 pub fn info(config: &Config) -> Bytes {
     let (video, audio, limits) = (&config.video, &config.audio, &config.limits);
-    let camera = Camera { id: "main", codecs: ["h264"], sizes: [[video.size.0, video.size.1]], rates: [video.fps] };
+    let camera = Camera { id: CAMERA, codecs: ["h264"], sizes: [[video.size.0, video.size.1]], rates: [video.fps] };
     let info = Info {
         v: VERSION,
         device: config.device.as_str(),

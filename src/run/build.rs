@@ -24,7 +24,7 @@ use crate::{
     protocol::{Presence, info::info},
     sessions::Sessions,
     signalling::{self, REPLIES, REQUESTS, inbound::Inbound},
-    viewer::{MediaSources, Terms, peer::PeerFactory},
+    viewer::{Terms, peer::PeerFactory},
 };
 
 /// How long after the start, or after the last device was switched off, free heap is returned.
@@ -77,17 +77,14 @@ impl Daemon {
         let peers = PeerFactory::new(&config.webrtc, config.audio.channels == 2)?;
         peers.set_need(config.video.bitrate, config.audio.bitrate);
         let devices = Devices::new(&config.video, &config.audio, liveness);
-        if let Some(video) = &devices.video {
-            video.set_floor(config.video.floor);
-        }
-        let (video, audio) = (devices.video.clone(), devices.audio.clone());
+        devices.sources.cameras().for_each(|camera| camera.set_floor(config.video.floor));
+        let (video, audio) = (devices.sources.camera().cloned(), devices.sources.microphone().cloned());
         let settings = Settings {
             terms: watch::Sender::new(Arc::new(Terms::new(config))),
             broker: watch::Sender::new(config.broker.clone()),
             info: watch::Sender::new(info(config)),
         };
 
-        let sources = MediaSources { video: video.clone(), audio: audio.clone() };
         let (out, replies) = mpsc::channel(REPLIES);
         let grant = Arc::new(Grant::new(config.access, &secret));
         let limits = MessageLimits::new(config.limits.messages_per_second, Mono::now());
@@ -96,7 +93,7 @@ impl Daemon {
             limits.clone(),
             settings.terms.subscribe(),
             Arc::clone(&peers),
-            sources,
+            devices.sources.clone(),
             out.clone(),
         );
         let (events, messages) = mpsc::channel(EVENTS);

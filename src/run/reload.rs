@@ -64,13 +64,13 @@ impl Daemon {
         self.background.ice_servers = keep_ice_servers(&self.peers);
         self.settings.info.send_replace(describe(new));
         self.settings.broker.send_if_modified(|now| std::mem::replace(now, new.broker.clone()) != new.broker);
-        if let Some(video) = &self.devices.video {
-            video.set_linger(new.video.linger);
-            video.set_bitrate(new.video.bitrate);
-            video.set_floor(new.video.floor);
+        for camera in self.devices.sources.cameras() {
+            camera.set_linger(new.video.linger);
+            camera.set_bitrate(new.video.bitrate);
+            camera.set_floor(new.video.floor);
         }
-        if let Some(audio) = &self.devices.audio {
-            audio.set_linger(new.audio.linger);
+        for microphone in self.devices.sources.microphones() {
+            microphone.set_linger(new.audio.linger);
         }
     }
 }

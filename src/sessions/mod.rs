@@ -28,14 +28,14 @@ use crate::{
     feed::Health,
     grant::{self, Grant},
     liveness::{Heartbeat, TURN},
-    media_source::MediaSource,
+    media_source::{MediaSource, MediaSources},
     message_limits::MessageLimits,
     protocol::{
         Addressee, Clock, ErrorName, IncomingRequest, MediaHealth, OutgoingReply, Presence, Refusal, Reply, Request,
         SessionId,
     },
     viewer::{
-        INBOX, MediaSources, SessionRequest, Terms, Viewer, health_changed,
+        INBOX, SessionRequest, Terms, Viewer, health_changed,
         peer::PeerFactory,
         session::lifecycle::{EndReason, SessionPhase},
     },
@@ -135,8 +135,8 @@ impl Sessions {
         heartbeat: Heartbeat,
     ) {
         let mut terms = self.terms.clone();
-        let mut video = self.sources.video.as_ref().map(MediaSource::health);
-        let mut audio = self.sources.audio.as_ref().map(MediaSource::health);
+        let mut video = self.sources.camera().map(MediaSource::health);
+        let mut audio = self.sources.microphone().map(MediaSource::health);
         loop {
             let now = Mono::now();
             heartbeat.tick(now);
@@ -342,8 +342,8 @@ impl Sessions {
 }
 
 fn health(sources: &MediaSources) -> MediaHealth {
-    let of = |source: &Option<MediaSource>| source.as_ref().map_or(Health::Absent, |s| *s.health().borrow());
-    MediaHealth { video: of(&sources.video), audio: of(&sources.audio) }
+    let of = |source: Option<&MediaSource>| source.map_or(Health::Absent, |s| *s.health().borrow());
+    MediaHealth { video: of(sources.camera()), audio: of(sources.microphone()) }
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ fn sessions_with(limits: Limits, audio: AudioSource, video: VideoSource) -> Part
     let video = Video { source: video, ..Video::default() };
     let devices = Devices::new(&video, &Audio { source: audio, ..Audio::default() }, &Liveness::default());
     let peers = PeerFactory::new(&loopback(), false).unwrap();
-    let sources = MediaSources { video: devices.video.clone(), audio: devices.audio.clone() };
+    let sources = devices.sources.clone();
     let (terms, seen) = watch::channel(Arc::new(Terms { limits, loopback: true }));
     let (out, said) = mpsc::channel(64);
     let grant = Arc::new(Grant::new(Access::Broker, &[7; 32]));

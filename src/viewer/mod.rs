@@ -32,7 +32,7 @@ use crate::{
     clock::Mono,
     config::{Config, Id, Limits},
     feed::Health,
-    media_source::MediaSource,
+    media_source::MediaSources,
     protocol::{Authorised, Correlation, IncomingRequest, OutgoingReply, Reply, Request, SessionId},
 };
 
@@ -57,15 +57,6 @@ impl Terms {
     pub fn new(config: &Config) -> Self {
         Self { limits: config.limits.clone(), loopback: config.webrtc.loopback }
     }
-}
-
-/// Camera and microphone.
-#[derive(Debug, Clone)]
-pub struct MediaSources {
-    /// The camera; `None` if there is none.
-    pub video: Option<MediaSource>,
-    /// The microphone; `None` if there is none.
-    pub audio: Option<MediaSource>,
 }
 
 /// A request to one session.

@@ -119,7 +119,8 @@ async fn open<'a>(
     let (seq, opening) = (viewer.opening.seq, std::mem::replace(&mut viewer.opening.request, Request::Hello));
     replies.answers(viewer.opening.correlation.take());
     let rights = viewer.from.rights;
-    let has = (viewer.sources.video.is_some(), viewer.sources.audio.is_some());
+    let sources = (viewer.sources.camera(), viewer.sources.microphone());
+    let has = (sources.0.is_some(), sources.1.is_some());
     let nothing = Wanted { video: false, audio: false, talk: false };
     let (media, refused, offer) = match opening {
         Request::Offer { sdp, .. } => {
@@ -137,8 +138,8 @@ async fn open<'a>(
         Some((sdp, offer)) => Some((sdp, negotiation.take_offer(&offer, &mut budget)?)),
         None => None,
     };
-    let lease = |source: &Option<MediaSource>, wanted| source.as_ref().filter(|_| wanted).map(MediaSource::lease);
-    let leases = (lease(&viewer.sources.video, media.video), lease(&viewer.sources.audio, media.audio));
+    let lease = |source: Option<&MediaSource>, wanted| source.filter(|_| wanted).map(MediaSource::lease);
+    let leases = (lease(sources.0, media.video), lease(sources.1, media.audio));
     if let Some(picture) = &leases.0 {
         // Where the camera runs already, its next picture is one to begin with.
         picture.reader.requests().request_keyframe();
@@ -146,7 +147,7 @@ async fn open<'a>(
     // Boxed: it happens once, and needs more room than all the rest of a session.
     let peer = step(Box::pin(viewer.peers.open(viewer.from.who.as_str(), media, tell))).await?;
     let peer = slot.get_or_init(|| peer);
-    let health = MediaHealthWatch::new(viewer.sources.video.as_ref(), viewer.sources.audio.as_ref());
+    let health = MediaHealthWatch::new(sources.0, sources.1);
     let mut session = Session {
         peer,
         replies,
