@@ -1,19 +1,19 @@
 //! Acknowledgements in the order in which the messages came (MQTT-4.6.0-2). Pure.
 //!
-//! A message that waits for the sessions holds back the receipts of those that came after it, even of those that were
+//! A message that waits for signalling holds back the acknowledgements of those after it, even of those that were
 //! dropped at once.
 
 use std::collections::VecDeque;
 
-/// Receipts that wait. A broker that keeps to the rules has at most 65535 messages unacknowledged, one that keeps to Receive
-/// Maximum 32; what is beyond this bound is never acknowledged, and comes again with the next connection.
+/// Acknowledgements that wait. A correct broker has at most 65535 unacknowledged messages, or 32 if it keeps to Receive
+/// Maximum. A message above this limit is not acknowledged, and comes again with the next connection.
 const MOST: usize = 4096;
 
-/// Which receipt.
+/// Names an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ticket(u64);
 
-/// The receipts of one connection.
+/// The acknowledgements of one connection.
 #[derive(Debug)]
 pub(super) struct AckOrder<R> {
     /// The ticket of the oldest.
@@ -28,7 +28,7 @@ impl<R> Default for AckOrder<R> {
 }
 
 impl<R> AckOrder<R> {
-    /// A message came. `None` where too many wait already.
+    /// Adds a message. `None`: too many wait already.
     pub(super) fn add(&mut self, ack: R) -> Option<Ticket> {
         if self.waiting.len() >= MOST {
             return None;
@@ -37,7 +37,7 @@ impl<R> AckOrder<R> {
         Some(Ticket(self.first + self.waiting.len() as u64 - 1))
     }
 
-    /// A message was handed on, or dropped.
+    /// A message was passed on or dropped.
     pub(super) fn done(&mut self, ticket: Ticket) {
         let at = ticket.0.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
         if let Some((_, done)) = at.and_then(|at| self.waiting.get_mut(at)) {
@@ -45,7 +45,7 @@ impl<R> AckOrder<R> {
         }
     }
 
-    /// Gives back what is due, as long as `give` takes it.
+    /// Gives the acknowledgements that are due to `give`, as long as it accepts them.
     pub(super) fn release(&mut self, mut give: impl FnMut(&R) -> bool) {
         while let Some((ack, true)) = self.waiting.front() {
             if !give(ack) {

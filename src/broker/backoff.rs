@@ -1,29 +1,30 @@
-//! How long to wait before the next try. Pure: chance is an argument.
+//! How long to wait before the next try. Pure: the random number is an argument.
 //!
-//! Full jitter: a thousand boards that lost one broker at the same moment come back spread out, not in step. After a link
-//! that worked for long the first tries are close together, since a broker that restarts is back soon; one that takes
-//! connections and drops them is tried ever less often. Two failures have a pace of their own, because trying again soon
-//! makes them worse or cannot help: a client id that another client took over, and a login that was refused.
+//! Exponential backoff with full jitter: a thousand boards that lost one broker at the same moment come back spread
+//! out. After a link that worked for long, the first tries are close together, since a broker that restarts is back
+//! soon. A broker that accepts connections and drops them is tried less and less often. Two failures have longer
+//! pauses, because trying again soon makes them worse or cannot help: a client id that another client took over, and a
+//! login that was refused.
 
 use std::time::Duration;
 
 use super::Kind;
 
-/// A connection that lasted this long was a good one: the next try starts small again.
+/// After a connection that lasted this long, the pauses start small again.
 pub(super) const GOOD: Duration = Duration::from_secs(30);
 /// The first try comes within this time.
 const FIRST: Duration = Duration::from_secs(2);
-/// From the second one on, tries are at least so far from each other.
+/// The shortest pause from the second try on.
 const APART: Duration = Duration::from_secs(1);
-/// The bound of the tries that are close together.
+/// The longest pause between tries that are close together.
 const CLOSE: Duration = Duration::from_secs(4);
-/// How many of them there are: about a minute's worth.
+/// How many of them there are: enough for about a minute.
 const CLOSE_TRIES: u32 = 24;
-/// The last bound.
+/// The longest pause.
 const CAP: Duration = Duration::from_secs(60);
-/// After a takeover, at least and at most: the other client is left alone for a minute.
+/// The shortest and the longest pause after a takeover: the other client is left alone for a minute.
 const HOLD_OFF: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(90));
-/// After a refused login, at least; and at most after the first, second and every further one.
+/// After a refused login: the shortest pause, and the longest after the first, the second and every further one.
 const REFUSED: (Duration, [Duration; 3]) =
     (Duration::from_secs(60), [Duration::from_secs(90), Duration::from_secs(180), Duration::from_secs(300)]);
 
@@ -39,7 +40,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// The pause after this failure; `chance` is uniform over its whole range.
+    /// The pause after this failure. `chance`: a random number, uniform over its whole range.
     pub(super) fn pause(&mut self, kind: Kind, chance: u32) -> Duration {
         let (least, most) = self.bounds(kind);
         self.tries = self.tries.saturating_add(1);
@@ -61,17 +62,17 @@ impl Backoff {
         }
         let doubled = |base: Duration, times: u32| base.saturating_mul(1 << times.min(16)).min(CAP);
         let most = match kind {
-            // Nobody is there: a broker that restarts is back soon.
+            // The broker is not there. If it restarts, it is back soon.
             Kind::Name | Kind::Refused | Kind::Unreachable | Kind::TimedOut => {
                 doubled(CLOSE, self.tries.saturating_sub(CLOSE_TRIES)).min(doubled(FIRST, self.tries))
             }
-            // Somebody is there, and does not serve.
+            // The broker is there and does not serve.
             _ => doubled(FIRST, self.tries),
         };
         (APART, most.max(doubled(FIRST, self.flaps)))
     }
 
-    /// Takes in that a connection was up for `lasted`; tells whether it was a good one.
+    /// A connection was up for `lasted`. Returns whether that was long enough to start over.
     pub(super) fn was_up(&mut self, lasted: Duration) -> bool {
         let good = lasted >= GOOD;
         (self.tries, self.refused) = (0, 0);
@@ -79,7 +80,7 @@ impl Backoff {
         good
     }
 
-    /// Starts over: what is tried next has nothing to do with what failed.
+    /// Starts over, because the next try has nothing to do with the last failure.
     pub(super) fn reset(&mut self) {
         *self = Self::default();
     }
@@ -93,7 +94,7 @@ mod tests {
         Duration::from_secs(n)
     }
 
-    /// Chance, the same in each run.
+    /// Random numbers, the same in each run.
     fn chances() -> impl FnMut() -> u32 {
         let mut seed = 0x9e37_79b9_u32;
         move || {

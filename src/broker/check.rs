@@ -1,4 +1,4 @@
-//! One connection made to be looked at: each step from the name to a message that the broker took.
+//! A test connection: each step from the name to a message that the broker acknowledged.
 
 use std::{
     pin::{Pin, pin},
@@ -23,27 +23,27 @@ use crate::{
     protocol::Topics,
 };
 
-/// What is said on `evt`: nobody has to understand it.
+/// The message on `evt`. No program needs to understand it.
 const WORDS: &[u8] = br#"{"v":1,"type":"check"}"#;
 
-/// What follows at once, or not at all.
+/// How long to wait for something that comes at once or never.
 const SOON: Duration = Duration::from_millis(300);
 
-/// What became of the steps.
+/// The result of the steps.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Checked {
     /// The broker.
     pub url: String,
     /// The steps that were done.
     pub done: Vec<&'static str>,
-    /// Why the next one was not.
+    /// Why the next one failed.
     pub link_error: Option<String>,
-    /// What kind of trouble that is.
+    /// The kind of that failure.
     pub kind: Option<Kind>,
 }
 
-/// Goes through the steps of a connection, as this user, with a client id of its own: a daemon that runs meanwhile is not
-/// disturbed.
+/// Goes through the steps of a connection, as this user. It has its own client id, so that it does not disturb a daemon
+/// that runs.
 pub async fn check(config: &config::Broker, device: &Id) -> Checked {
     let config = Arc::new(config.clone());
     let link_error = run_steps(&config, device).await.err();
@@ -70,7 +70,7 @@ async fn run_steps(config: &Arc<config::Broker>, device: &Id) -> Result<(), Link
                 Ok(Inbound::LoggedIn { .. }) => logged_in.notify_one(),
                 Ok(Inbound::Refused(said)) => drop(refuse.try_send(said)),
                 Ok(Inbound::Message(message)) => {
-                    // One that is not acknowledged is only sent again.
+                    // A message that is not acknowledged is sent again.
                     let _ = message.ack.is_none_or(|ack| publisher.acknowledge(&ack));
                 }
                 Ok(Inbound::Other) => {}
@@ -86,7 +86,7 @@ async fn run_steps(config: &Arc<config::Broker>, device: &Id) -> Result<(), Link
     subscribe(config, &publisher, topics.requests(), &mut hear).await?;
     publish(config, &publisher, topics.events(), &mut hear, &mut refused).await?;
     publisher.disconnect();
-    // Its answer is the end of the connection, in time or not.
+    // The broker answers by closing the connection, in time or not.
     drop(timeout(SOON, hear).await);
     Ok(())
 }
@@ -130,7 +130,7 @@ async fn publish(
     if matches!(published, Ok(Ok(()))) {
         return Ok(());
     }
-    // The reason of a refusal is heard with it, or right after it.
+    // The reason of a refusal comes with it or right after it.
     let said = tokio::select! {
         said = refused.recv() => said,
         _ = timeout(SOON, hear) => refused.try_recv().ok(),

@@ -24,57 +24,57 @@ use crate::{
     },
 };
 
-/// `status` is said anew after this long, and forgotten by the broker after three times as long.
+/// `status` is published again after this time. The broker forgets it after three times as long.
 const REFRESH: Duration = Duration::from_secs(60);
-/// Changes of `status` that come closer together are said as one.
+/// Changes of `status` within this time are published together.
 const COALESCE: Duration = Duration::from_millis(200);
-/// What others say on `status` or `info` is contradicted at most so often.
+/// How often the device publishes its own `status` or `info` again after others wrote there, at most.
 const AGAINST: Duration = Duration::from_secs(1);
-/// A reply that is older finds nobody waiting.
+/// No viewer waits for an older reply.
 const REPLY_LIFE: Duration = Duration::from_secs(15);
-/// If a broker acknowledges nothing for so long, the link connects again, although the broker answers pings.
+/// If a broker acknowledges nothing for this long, the link connects again, although the broker answers pings.
 const UNTAKEN: Duration = Duration::from_secs(20);
-/// The broker's time to acknowledge our last message.
+/// How long the broker may take to acknowledge the last message.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// Time to get a DISCONNECT out.
+/// How long sending a DISCONNECT may take.
 const HANG_UP: Duration = Duration::from_millis(200);
-/// From `stop` to the end, whatever the broker does.
+/// The longest time from `stop` to the end.
 const STOP_DEADLINE: Duration = Duration::from_millis(900);
 
 const STATUS: Handling = Handling { retain: true, expiry: Some(180), correlation: None };
 const INFO: Handling = Handling { retain: true, expiry: None, correlation: None };
 const EVT: Handling = Handling { retain: false, expiry: Some(24 * 3600), correlation: None };
 
-/// What is said on `evt` after another client had logged in with this device's id.
+/// Published on `evt` after another client logged in with this device's id.
 const IDENTITY_CONFLICT: &[u8] = br#"{"v":1,"type":"identity_conflict"}"#;
 
 /// Why a connection ended.
 #[derive(Debug)]
 pub(super) enum End {
-    /// As asked.
+    /// `stop` was set.
     Stopped,
     /// The configuration changed.
     Reconfigured,
     /// The board's addresses changed.
     AddressesChanged,
-    /// For this reason.
+    /// The connection failed, for this reason.
     Lost(LinkError),
 }
 
-/// How the mouth leaves.
+/// How a connection is closed.
 struct Goodbye {
     end: End,
-    /// With a DISCONNECT, so that the broker forgets the Will. Without one it says `lost`, unless this device is back
-    /// before the Will is due.
+    /// Whether a DISCONNECT is sent, so that the broker forgets the Will. Without one the broker publishes `lost`,
+    /// unless this device is back before the Will is due.
     politely: bool,
 }
 
-/// Why something was not said.
+/// Why a message was not published.
 #[derive(Debug)]
 enum Unsaid {
     /// The connection is over.
     Disconnected,
-    /// The broker acknowledged nothing for [`UNTAKEN`], and owes too much.
+    /// The broker acknowledged nothing for [`UNTAKEN`], and too many messages wait for it.
     Untaken,
 }
 
@@ -83,7 +83,7 @@ fn untaken() -> LinkError {
     LinkError::new(Kind::TimedOut, text)
 }
 
-/// One connection, as those see it who speak on it.
+/// One connection, for publishing.
 #[derive(Clone, Copy)]
 struct Connected<'a> {
     config: &'a config::Broker,
@@ -91,20 +91,20 @@ struct Connected<'a> {
     publisher: &'a Publisher,
     notes: &'a transport::TransportNotes,
     conn: u64,
-    /// What was said on our own topics.
+    /// The payloads that were published on the device's own topics.
     published: &'a Published,
-    /// The ears heard something else there.
+    /// Others published something else there.
     contradicted: &'a Contradicted,
 }
 
 impl Connected<'_> {
-    /// Publishes; waits while the broker owes too many acknowledgements, and not for ever.
+    /// Publishes a message. Waits while too many wait for their acknowledgement, for [`UNTAKEN`] at most.
     async fn say(&self, topic: String, payload: Bytes, handling: Handling) -> Result<(), Unsaid> {
         let mut publishing = pin!(self.publisher.publish(topic, payload, handling));
         loop {
             match timeout(UNTAKEN, &mut publishing).await {
                 Ok(done) => return done.map_err(|Disconnected| Unsaid::Disconnected),
-                // The acknowledgements wait behind it.
+                // A large message arrives, and the acknowledgements come behind it.
                 Err(_) if self.notes.is_skipping() => {}
                 Err(_) => return Err(Unsaid::Untaken),
             }
@@ -113,7 +113,7 @@ impl Connected<'_> {
 }
 
 impl LinkTask {
-    /// Makes one connection and lives it. Also tells how long it was up, if it was.
+    /// Makes one connection, and returns why it ended and how long it was up, if it was.
     pub(super) async fn connection(&mut self, config: &Arc<config::Broker>) -> (End, Option<Duration>) {
         let topics = Topics::new(&config.root, &self.link.device);
         let conn = self.conn + 1;
@@ -156,7 +156,7 @@ impl LinkTask {
             published: &published,
             contradicted: &contradicted,
         };
-        // A broker that keeps the mouth waiting is lost after `UNTAKEN`; this is about a loop that stands still.
+        // A broker that blocks publishing is given up after `UNTAKEN`. The heartbeat is about a loop that hangs.
         let heartbeat = self.link.heartbeat.clone();
         let speak = self.speak(line, logged_in, up, &mut up_since);
         let end = tokio::select! {
@@ -164,7 +164,7 @@ impl LinkTask {
             Goodbye { end, politely } = speak => {
                 if politely {
                     publisher.disconnect();
-                    // Its answer is the end of the connection, in time or not.
+                    // The broker answers by closing the connection, in time or not.
                     drop(timeout(HANG_UP, &mut receiving).await);
                 }
                 end
@@ -176,7 +176,7 @@ impl LinkTask {
         (end, up_since.map(|since: Instant| since.elapsed()))
     }
 
-    /// The mouth: says what has to be said, until there is a reason to leave.
+    /// Publishes until there is a reason to close the connection.
     async fn speak(
         &mut self,
         line: Connected<'_>,
@@ -189,7 +189,7 @@ impl LinkTask {
         let (mut reload, mut reconnect) = (self.link.config.clone(), self.reconnect.clone());
         tokio::select! {
             () = stopped(&mut stop) => {
-                // The `online` of an earlier connection may still stand.
+                // The `online` of an earlier connection may still be retained.
                 let said = self.conn == conn && self.publish_offline(line).await.unwrap_or(false);
                 return Goodbye { end: End::Stopped, politely: said };
             }
@@ -202,19 +202,19 @@ impl LinkTask {
             }
         }
         *up_since = Some(Instant::now());
-        // The carrier waits for this; it only goes when the connection does.
+        // `deliver` waits for this. It is gone only if the connection is.
         let _ = up.send(());
         self.state.send_replace(State::Up { conn });
         info!("broker {}: connected by MQTT {}, connection {conn}", url(config), spoken(config.version));
         match self.run_connected(line).await {
             Ok(leave) => leave,
             Err(Unsaid::Untaken) => Goodbye { end: End::Lost(untaken()), politely: false },
-            // The ears know why.
+            // `receive` knows why.
             Err(Unsaid::Disconnected) => pending().await,
         }
     }
 
-    /// Login, subscribe, `info`, `online`: a device is never online before it can hear.
+    /// Login, subscribe, `info`, `online`: a device is never online before it receives requests.
     async fn log_in(&mut self, line: Connected<'_>, logged_in: oneshot::Receiver<bool>) -> Result<(), LinkError> {
         let Connected { config, topics, publisher, conn, .. } = line;
         let Ok(retains) = logged_in.await else { return pending().await };
@@ -229,7 +229,7 @@ impl LinkTask {
             match timeout(transport::DEADLINE, &mut subscribing).await {
                 Ok(Ok(granted)) => break granted,
                 Ok(Err(Disconnected)) => return pending().await,
-                // Some brokers send what is retained before their answer: on a slow network that takes its time.
+                // Some brokers send retained messages before their answer. On a slow network this takes long.
                 Err(_) if line.notes.is_skipping() => {}
                 Err(_) => return Err(LinkError::new(Kind::TimedOut, "subscribe: the broker does not answer")),
             }
@@ -238,7 +238,7 @@ impl LinkTask {
             let Err(said) = granted else { continue };
             let text = format!("subscribe to {filter}: {said}; let {} read it in the broker's ACL", who(config));
             let link_error = LinkError::new(Kind::Subscription, text);
-            // Without its own topics a device only fails to contradict a late Will, and others.
+            // Without its own topics a device works. It just does not notice a late Will, or what others write there.
             match filter {
                 _ if *filter == filters[0] => return Err(link_error),
                 _ if *filter == filters[1] => self.complaints.about(config, &link_error),
@@ -252,7 +252,7 @@ impl LinkTask {
         }
     }
 
-    /// What is said first: `info`, then `online`.
+    /// Publishes the first messages: `info`, then `online`.
     async fn introduce(&mut self, line: Connected<'_>) -> Result<(), Unsaid> {
         self.publish_info(line).await?;
         if std::mem::take(&mut self.taken_over) {
@@ -261,7 +261,7 @@ impl LinkTask {
         self.publish_status(line).await
     }
 
-    /// Everything that is said while the connection is up.
+    /// Publishes everything while the connection is up.
     async fn run_connected(&mut self, line: Connected<'_>) -> Result<Goodbye, Unsaid> {
         let Connected { config, contradicted, .. } = line;
         let mut said_at = Instant::now();
@@ -319,7 +319,7 @@ impl LinkTask {
         line.say(line.topics.info(), info, INFO).await
     }
 
-    /// What is still to be said to viewers, then `offline`; tells whether the broker has it.
+    /// Publishes the replies that still wait, then `offline`. Returns whether the broker acknowledged it.
     async fn publish_offline(&mut self, line: Connected<'_>) -> Result<bool, Unsaid> {
         let Connected { topics, publisher, conn, .. } = line;
         let offline = status::offline(Absence::Shutdown, &self.link.epoch, conn);
@@ -357,7 +357,7 @@ async fn say(word: OutboundMessage, line: Connected<'_>) -> Result<(), Unsaid> {
     }
 }
 
-/// Whether viewers look for this device elsewhere now.
+/// Whether viewers have to look for this device elsewhere now.
 fn moved(old: &config::Broker, new: &config::Broker) -> bool {
     (&old.host, old.port, &old.path, &old.root) != (&new.host, new.port, &new.path, &new.root)
 }

@@ -1,4 +1,4 @@
-//! What a connection hears: sorted, counted, and handed on to the sessions without ever holding up the link.
+//! Incoming messages: sorted, counted, and passed on to signalling without blocking the link.
 
 use std::{
     collections::VecDeque,
@@ -24,24 +24,25 @@ use crate::{
     protocol::{Correlation, Topics, status},
 };
 
-/// What a message is, by its topic and flags.
+/// The kind of a message, by its topic and flags.
 #[derive(Debug, PartialEq, Eq)]
 enum Sorted {
     Request(Event),
-    /// On our own `status`, and not what we said.
+    /// On the device's own `status`, and not what it published.
     Status,
-    /// On our own `info`, and not what we said.
+    /// On the device's own `info`, and not what it published.
     Info,
-    /// What we said ourselves, or what stood there before we said anything.
+    /// What the device published itself, or what was retained before it published anything.
     Echo,
     Retained,
     Foreign,
 }
 
-/// Messages on one of our own topics that may still come back to us: they come in order, and on a slow network late.
+/// How many messages on one of the device's own topics may still come back. They come in order, and late on a slow
+/// network.
 const ECHOES: usize = 64;
 
-/// What this connection said on its own topics, as keyed hashes.
+/// The payloads that this connection published on the device's own topics, as keyed hashes.
 #[derive(Debug, Default)]
 pub(super) struct Published {
     key: RandomState,
@@ -56,7 +57,7 @@ pub(super) enum Own {
 }
 
 impl Published {
-    /// Something is said now.
+    /// Adds a payload that is published now.
     pub(super) fn add(&self, own: Own, payload: &Bytes) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let said = &mut said[own as usize];
@@ -72,14 +73,14 @@ impl Published {
     }
 }
 
-/// Somebody else said something on a topic of ours.
+/// Notified when somebody else published on a topic of the device.
 #[derive(Debug, Default)]
 pub(super) struct Contradicted {
     pub(super) status: Notify,
     pub(super) info: Notify,
 }
 
-/// What the ears need to know what they hear.
+/// What is needed to sort incoming messages.
 pub(super) struct InboundRouter<'a> {
     pub(super) topics: &'a Topics,
     pub(super) published: &'a Published,
@@ -90,7 +91,7 @@ pub(super) struct InboundRouter<'a> {
     pub(super) hold: &'a PendingAcks,
 }
 
-/// Between ears and carrier, who are never in it at the same time: they share a task.
+/// Messages between `receive` and `deliver`. Both run in one task, so the lock is never contended.
 #[derive(Default)]
 pub(super) struct PendingAcks {
     waiting: Mutex<Waiting>,
@@ -108,21 +109,21 @@ impl PendingAcks {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A message needs nothing more: it is acknowledged once those before it are.
+    /// A message is done. It is acknowledged once those before it are.
     fn done(&self, ticket: Option<Ticket>) {
         if let Some(ticket) = ticket {
             self.lock().acks.done(ticket);
         }
     }
 
-    /// Gives the broker the receipts that are due, as far as the client has room for them.
+    /// Sends the acknowledgements that are due, as far as the client has room for them.
     fn release(&self, publisher: &Publisher) {
         self.lock().acks.release(|ack| publisher.acknowledge(ack));
     }
 }
 
 impl InboundRouter<'_> {
-    /// The ears: hear until the connection is over, and never wait for anybody else.
+    /// Receives until the connection ends. Never waits for another part.
     pub(super) async fn receive(
         mut self,
         incoming: &mut MessageStream,
@@ -133,7 +134,7 @@ impl InboundRouter<'_> {
             match incoming.poll().await {
                 Ok(Inbound::LoggedIn { retains }) => {
                     if let Some(login) = self.login.take() {
-                        // Whoever waited may have left already.
+                        // An error means that the connection is being closed.
                         let _ = login.send(retains);
                     }
                 }
@@ -158,7 +159,8 @@ impl InboundRouter<'_> {
         let Message { topic, payload, skipped, retain, correlation, ack } = message;
         let ticket = ack.and_then(|ack| self.hold.lock().acks.add(ack));
         let length = skipped.unwrap_or(payload.len());
-        // In MQTT 3.1.1 only what stood there before we subscribed has the flag; what we say next replaces it.
+        // In MQTT 3.1.1 only a message from before the subscription has the flag. The next one of the device replaces
+        // it.
         let stood = retain && config.version == MqttVersion::V311;
         let sorted = sort(self.topics, self.published, &topic, (payload, correlation), skipped, (retain, stood));
         let shown = topic.escape_ascii();
@@ -204,7 +206,8 @@ impl InboundRouter<'_> {
     }
 }
 
-/// Hands on what was heard. Here, and only here, the link waits for the sessions; the broker gets its receipt after.
+/// Passes messages on to signalling. This is the only place where the link waits for it. The broker gets its
+/// acknowledgement afterwards.
 pub(super) async fn deliver(
     hold: &PendingAcks,
     up: oneshot::Receiver<()>,
@@ -213,7 +216,7 @@ pub(super) async fn deliver(
     conn: u64,
 ) -> Infallible {
     if up.await.is_ok() {
-        // An error means that the sessions are gone, and the link is about to be stopped.
+        // An error means that signalling has ended, and the link is about to be stopped.
         drop(events.send(Event::Up { conn }).await);
         loop {
             let next = hold.lock().held.pop();
@@ -257,7 +260,7 @@ fn sort(
     })
 }
 
-/// Whose access list it is about.
+/// The user that the broker's access list names.
 pub(super) fn who(config: &config::Broker) -> String {
     config.login.as_ref().map_or_else(|| "anonymous clients".to_owned(), |login| format!("user {}", login.user))
 }

@@ -1,20 +1,20 @@
-//! What was heard and not yet handed on. Pure.
+//! Messages that were received and not yet passed on. Pure.
 //!
-//! A broker that keeps to Receive Maximum never fills this. Some do not (mosquitto 2.0 sends a whole window for every
-//! acknowledgement), so there are bounds; and since it is a flood that meets them, they are met by the one who floods.
+//! A broker that keeps to Receive Maximum never fills this. Some do not: mosquitto 2.0 sends a whole window for every
+//! acknowledgement. So there are limits, first for each viewer, so that a viewer that floods meets them alone.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::{broker::Event, config::Id};
 
-/// Messages of one viewer: the burst that protocol section 7 allows, and not more.
+/// Messages of one viewer: about the burst that protocol section 7 allows.
 const OF_ONE_VIEWER: usize = 64;
 /// Messages of all.
 const OF_ALL: usize = 1024;
 /// Bytes of all.
 const BYTES: usize = 1 << 20;
 
-/// A queue of events, each with what is given back to the broker once it is handed on.
+/// A queue of events, each with the acknowledgement that is sent once it is passed on.
 #[derive(Debug)]
 pub(super) struct InboundQueue<R> {
     queue: VecDeque<(Event, R)>,
@@ -29,7 +29,7 @@ impl<R> Default for InboundQueue<R> {
 }
 
 impl<R> InboundQueue<R> {
-    /// Puts an event at the end, or gives back the receipt of one that is too much.
+    /// Adds an event at the end. An error returns the acknowledgement of an event for which there is no room.
     pub(super) fn push(&mut self, event: Event, ack: R) -> Result<(), R> {
         let (viewer, bytes) = measure(&event);
         let theirs = viewer.and_then(|viewer| self.of_viewer.get(viewer)).copied().unwrap_or(0);
@@ -44,7 +44,7 @@ impl<R> InboundQueue<R> {
         Ok(())
     }
 
-    /// Takes the oldest.
+    /// Takes the oldest event.
     pub(super) fn pop(&mut self) -> Option<(Event, R)> {
         let (event, ack) = self.queue.pop_front()?;
         let (viewer, bytes) = measure(&event);

@@ -1,4 +1,4 @@
-//! What goes wrong on the way to a broker, in words for the person who has to mend it.
+//! Errors of the broker link, with a sentence for the person who has to fix it.
 
 use std::{
     io,
@@ -16,23 +16,23 @@ use crate::{
     tls::{self, Flaw},
 };
 
-/// A problem is said again after this long, if it is still there.
+/// A problem is logged again after this time, if it is still there.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// What kind of problem it is: one kind is said once, and then at most once a minute.
+/// The kind of a problem. Each kind is logged once, and then at most once a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The host's name was not found.
     Name,
-    /// Nobody listens on that port.
+    /// No program listens on that port.
     Refused,
-    /// No way to the host.
+    /// No route to the host.
     Unreachable,
     /// No answer in time.
     TimedOut,
     /// A CA, certificate or key file of this board cannot be used.
     Files,
-    /// The broker's certificate is of no known authority.
+    /// No known authority issued the broker's certificate.
     Untrusted,
     /// The broker's certificate is not valid now, by this board's clock.
     Expired,
@@ -48,7 +48,7 @@ pub enum Kind {
     Login,
     /// The broker does not speak this MQTT version.
     Version,
-    /// The broker is there and has no time.
+    /// The broker is too busy.
     Busy,
     /// The broker refused a subscription.
     Subscription,
@@ -62,7 +62,7 @@ pub enum Kind {
     Retained,
     /// The connection broke.
     Lost,
-    /// The other side broke the rules of MQTT, or this program did.
+    /// The broker or this program broke the rules of MQTT.
     Protocol,
 }
 
@@ -128,7 +128,7 @@ impl Step {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct LinkError {
-    /// What kind of problem it is.
+    /// The kind of problem.
     pub kind: Kind,
     /// The step of a connection that was not up yet.
     pub step: Step,
@@ -137,7 +137,7 @@ pub struct LinkError {
 
 impl LinkError {
     pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
-        // Part of it may be the broker's own words: one line, and not a long one.
+        // Part of it may come from the broker, so it is made one short line.
         Self { kind, step: Step::of(kind), text: sentence(&text.into()) }
     }
 
@@ -220,12 +220,12 @@ fn plain(error: &io::Error) -> String {
     words.chars().take(1).flat_map(char::to_lowercase).chain(words.chars().skip(1)).collect()
 }
 
-/// What was complained about already, so that a broken link does not fill the log.
+/// Logs problems, and leaves out repetitions, so that a broken link does not fill the log.
 #[derive(Debug, Default)]
 pub(super) struct ErrorLog(Mutex<LoggedErrors>);
 
 impl ErrorLog {
-    /// Complains to the log, unless it was just done.
+    /// Logs a problem, unless this kind was logged just now.
     pub(super) fn about(&self, config: &config::Broker, link_error: &LinkError) {
         let news = self.0.lock().unwrap_or_else(PoisonError::into_inner).is_news(link_error.kind, Instant::now());
         if news {
@@ -235,18 +235,18 @@ impl ErrorLog {
         }
     }
 
-    /// All is well: whatever comes next is news.
+    /// The link works, so the next problem is logged at once.
     pub(super) fn forget(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0.clear();
     }
 }
 
-/// Which kinds were said, and when. Pure.
+/// Which kinds were logged, and when. Pure.
 #[derive(Debug, Default)]
 struct LoggedErrors(Vec<(Kind, Instant)>);
 
 impl LoggedErrors {
-    /// Whether to say it now: the first time, and then once a minute.
+    /// Whether to log it now: the first time, and then once a minute.
     fn is_news(&mut self, kind: Kind, now: Instant) -> bool {
         match self.0.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, at)) if now.saturating_duration_since(*at) < AGAIN => false,

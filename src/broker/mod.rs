@@ -1,14 +1,14 @@
-//! The MQTT link: ears and mouth in one task, for ever.
+//! The MQTT link to the broker: one task that receives and publishes, and reconnects for ever.
 //!
 //! ```text
-//!            ┌─ ears ── held (1 MiB) ── carrier ──► events (32) ──► sessions
+//!            ┌─ receive ── queue (1 MiB) ── deliver ──► events (32) ──► signalling
 //!  broker ◄──┤ one connection after the other
-//!            └─ mouth ◄── outbox (64) ◄── viewers;  presence, info ◄── watches
+//!            └─ speak ◄── outbox (64) ◄── signalling;  presence, info ◄── watches
 //! ```
-//! Each connection is a new MQTT client with a new Will; the broker's half of an MQTT 5 session is resumed. When the
-//! sessions are slow the carrier waits and nothing is acknowledged, so the broker holds the rest back (what it sends in
-//! spite of that is held up to a bound, then dropped and counted), while the ears go on to hear acknowledgements and
-//! pings: neither side can lock the other.
+//! Each connection is a new MQTT client with a new Will. The broker's half of an MQTT 5 session is resumed. While
+//! signalling is slow, `deliver` waits and nothing is acknowledged, so the broker holds the rest back. What it sends in
+//! spite of that is kept up to a limit, then dropped and counted. Meanwhile `receive` still handles acknowledgements
+//! and pings, so neither side can block the other.
 
 mod acks;
 mod backoff;
@@ -50,14 +50,14 @@ use crate::{
     protocol::{Addressed, Correlation, Presence},
 };
 
-/// Messages from viewers that wait for the sessions; the caller makes that channel.
+/// Messages from viewers that wait for signalling. The caller makes that channel.
 pub const EVENTS: usize = 32;
-/// Messages to viewers that wait for the broker; then `say` waits.
+/// Messages to viewers that wait for the broker. When it is full, `say` waits.
 const OUTBOX: usize = 64;
 /// Largest message a viewer may send, in bytes (protocol, section 7).
 pub const MESSAGE_MAX: usize = 32 << 10;
 
-/// What the ears hand to the sessions.
+/// What the link reports.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     /// Connected and subscribed.
@@ -65,52 +65,52 @@ pub enum Event {
         /// Counts the connections since start.
         conn: u64,
     },
-    /// The link is gone; it is being made again.
+    /// The connection is lost. The link connects again.
     Down,
     /// A message on `req/{viewer}`.
     Message {
-        /// Who says it: the last level of the topic.
+        /// The sender: the last level of the topic.
         viewer: Id,
-        /// What is said; not looked into.
+        /// The payload. The link does not read it.
         payload: Bytes,
-        /// What is to come back with the answer (MQTT 5 only).
+        /// Returned with each reply (MQTT 5 only).
         correlation: Option<Correlation>,
     },
-    /// A message on `req/{viewer}` that was larger than `MESSAGE_MAX`, left unread.
+    /// A message on `req/{viewer}` that was larger than `MESSAGE_MAX`. It was not read.
     Oversize {
-        /// Who said it.
+        /// The sender.
         viewer: Id,
         /// Its size in bytes.
         len: usize,
-        /// What is to come back with the answer (MQTT 5 only).
+        /// Returned with each reply (MQTT 5 only).
         correlation: Option<Correlation>,
     },
 }
 
-/// How the link is doing, for whoever wants to know now.
+/// The state of the link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// On the way.
+    /// The link connects.
     Connecting,
-    /// Connected, subscribed, said `online`.
+    /// Connected and subscribed; `online` is published.
     Up {
         /// Counts the connections since start.
         conn: u64,
     },
-    /// Not connected, for this reason; tried again soon.
+    /// Not connected, for this reason. The link tries again.
     Down(LinkError),
     /// Stopped for good.
     Closed,
 }
 
-/// Messages that were not handed on, since start.
+/// Messages that were not passed on since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dropped {
     /// Requests with the RETAIN flag.
     pub retained: u64,
     /// On topics that are not this device's.
     pub foreign: u64,
-    /// More than the sessions could take.
+    /// Messages above the limits of the queue.
     pub overflow: u64,
 }
 
@@ -121,30 +121,30 @@ struct Counts {
     overflow: AtomicU64,
 }
 
-/// What the link is made of. Each part is owned by whoever made it; the link only follows.
+/// The parts of the link. The caller owns the sending ends, and the link follows them.
 #[derive(Debug)]
 pub struct Link {
-    /// The broker; a change makes a new connection.
+    /// The broker. A change makes a new connection.
     pub config: watch::Receiver<config::Broker>,
     /// This device: a topic level, and the MQTT client id.
     pub device: Id,
-    /// Who may watch, as `status` labels it.
+    /// The access mode, for `status`.
     pub access: Access,
     /// Names this start of the daemon.
     pub epoch: String,
     /// The JSON of `info`.
     pub info: watch::Receiver<Bytes>,
-    /// What `status` tells.
+    /// The content of `status`.
     pub presence: watch::Receiver<Presence>,
-    /// Where the ears put what they hear: a channel of `EVENTS`.
+    /// Where messages of viewers go: a channel of `EVENTS`.
     pub events: mpsc::Sender<Event>,
-    /// Ends the link when it turns true, or when its sender is gone.
+    /// Ends the link when it becomes true, or when its sender is dropped.
     pub stop: watch::Receiver<bool>,
-    /// Told that the link still turns, each [`TURN`]: every wait has that beside it.
+    /// Ticks each [`TURN`] while the link runs, also during every wait.
     pub heartbeat: Heartbeat,
 }
 
-/// Says things over the link: a cheap handle.
+/// Publishes over the link. A cheap handle.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     queue: mpsc::Sender<OutboundMessage>,
@@ -154,7 +154,7 @@ pub struct Outbox {
     reconnect: watch::Sender<()>,
 }
 
-/// One message on its way out.
+/// One message to publish.
 #[derive(Debug)]
 struct OutboundMessage {
     topic: Topic,
@@ -169,24 +169,24 @@ enum Topic {
 }
 
 impl Outbox {
-    /// Replies to a viewer. Waits while the queue is full: the caller has a deadline of its own. What could not be sent
-    /// within 15 s is dropped, since no viewer waits for it any more.
+    /// Publishes a reply to a viewer. Waits while the queue is full. A reply that could not be sent within 15 s is
+    /// dropped, since no viewer waits for it any more.
     pub async fn say(&self, message: impl Into<Addressed>) {
         let Addressed { viewer, payload, correlation } = message.into();
         self.put(Topic::Reply(viewer, correlation), payload).await;
     }
 
-    /// Tells what happened, on `evt`. Waits as `say` does.
+    /// Publishes an event on `evt`. Waits like `say`.
     pub async fn tell(&self, payload: Bytes) {
         self.put(Topic::Event, payload).await;
     }
 
-    /// Follows how the link is doing.
+    /// Follows the state of the link.
     pub fn state(&self) -> watch::Receiver<State> {
         self.state.clone()
     }
 
-    /// The address of the board that the link is bound to, while there is one.
+    /// The address of the board that the link is bound to. `None` while it is not connected.
     pub fn local(&self) -> Option<IpAddr> {
         *self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -197,7 +197,7 @@ impl Outbox {
         self.reconnect.send_replace(());
     }
 
-    /// What was not handed on so far.
+    /// The messages that were not passed on so far.
     pub fn dropped(&self) -> Dropped {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Dropped {
@@ -208,12 +208,12 @@ impl Outbox {
     }
 
     async fn put(&self, topic: Topic, payload: Bytes) {
-        // An error means that the link has ended, and with it everybody who would hear this.
+        // An error means that the link has ended. Nobody can receive this any more.
         drop(self.queue.send(OutboundMessage { topic, payload, at: Instant::now() }).await);
     }
 }
 
-/// Prepares the link. The future is the link: it connects, stays connected, and ends within 1 s of `stop`.
+/// Prepares the link. The future is the link: it connects, stays connected, and ends within 1 s after `stop`.
 pub fn link(link: Link) -> (Outbox, impl Future<Output = ()> + Send) {
     let (queue, words) = mpsc::channel(OUTBOX);
     let (state, following) = watch::channel(State::Connecting);
@@ -227,7 +227,7 @@ pub fn link(link: Link) -> (Outbox, impl Future<Output = ()> + Send) {
     (outbox, task.keep())
 }
 
-/// Keeps one connection after the other.
+/// Makes one connection after the other.
 struct LinkTask {
     link: Link,
     words: mpsc::Receiver<OutboundMessage>,
@@ -238,7 +238,7 @@ struct LinkTask {
     local: Arc<Local>,
     /// Changes when a new connection is requested.
     reconnect: watch::Receiver<()>,
-    /// Another client had logged in with this device's id, and nobody was told yet.
+    /// Another client logged in with this device's id, and this is not published yet.
     taken_over: bool,
 }
 
@@ -292,13 +292,13 @@ impl LinkTask {
     }
 }
 
-/// Ends when `stop` says so, or when nobody is left to say it.
+/// Returns when `stop` is true or its sender is dropped.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that the sender is gone.
     drop(stop.wait_for(|stop| *stop).await);
 }
 
-/// Tells that the link still turns, for as long as its task is polled: to be waited for beside whatever may take long.
+/// Ticks the heartbeat for as long as the task is polled. It runs beside every wait that may take long.
 async fn turning(heartbeat: &Heartbeat) -> Infallible {
     loop {
         heartbeat.tick(Mono::now());
@@ -306,14 +306,14 @@ async fn turning(heartbeat: &Heartbeat) -> Infallible {
     }
 }
 
-/// Ends at the next change. Without a sender there is none.
+/// Returns at the next change. Waits for ever if the sender is dropped.
 async fn changed<T>(value: &mut watch::Receiver<T>) {
     if value.changed().await.is_err() {
         pending::<()>().await;
     }
 }
 
-/// How a person writes this broker.
+/// The URL of this broker, for a person.
 fn url(config: &config::Broker) -> String {
     let scheme = match config.transport {
         Transport::Tcp => "mqtt",

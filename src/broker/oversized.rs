@@ -1,9 +1,9 @@
-//! MQTT messages that are larger than anybody has to say are skipped, not stored and not fatal. Pure.
+//! Skips MQTT messages that are too large, without storing them or ending the connection. Pure.
 //!
-//! MQTT 3.1.1 has no Maximum Packet Size, and a client that meets a larger packet can only hang up; a retained one comes
-//! again with each connection, so that one message would keep a board offline for good. So the byte stream is looked at
-//! before the MQTT client gets it: of a PUBLISH beyond the limit, topic and packet identifier stay, and its payload becomes a
-//! mark with the true length. The client acknowledges it like any other.
+//! MQTT 3.1.1 has no Maximum Packet Size, and a client can only disconnect when a larger packet comes. A retained one
+//! comes again with each connection, so one message could keep a board offline for good. So this filter reads the byte
+//! stream before the MQTT client. Of a PUBLISH above the limit it keeps topic and packet identifier, and replaces the
+//! payload by a mark with the true length. The client acknowledges it like any other message.
 
 use bytes::{Buf, BytesMut};
 
@@ -12,7 +12,7 @@ const MARK: usize = 24;
 /// Bytes of a remaining length (MQTT 5, section 1.5.5).
 const LENGTH: usize = 4;
 
-/// Recognises the marks of one connection. Nobody else can make one.
+/// Recognises the marks of one connection. Only this program can make one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SkipMarks([u8; 16]);
 
@@ -36,31 +36,31 @@ impl SkipMarks {
     }
 }
 
-/// Where in the stream of packets the next byte belongs.
+/// The parser's state: where the next byte belongs.
 #[derive(Debug)]
 enum Place {
-    /// In a fixed header: what is known of it.
+    /// In a fixed header, with its bytes so far.
     Header { bytes: [u8; 1 + LENGTH], known: usize },
-    /// In a packet that is handed on as it is; so much of it is to come.
+    /// In a packet that is passed on unchanged, with the number of bytes that are left.
     Inside { left: usize },
     /// In topic, packet identifier and properties of a PUBLISH that is skipped.
     Head { first: u8, remaining: usize, head: Vec<u8> },
-    /// In what is skipped. `packet` stands in its place, once it is over.
+    /// In a payload that is skipped. `packet` replaces the whole packet at its end.
     Skipping { left: usize, packet: Vec<u8> },
-    /// No packets that can be told apart: everything is handed on, for the client to complain.
+    /// The stream cannot be parsed. Everything is passed on, and the client reports the error.
     Lost,
 }
 
 const START: Place = Place::Header { bytes: [0; 1 + LENGTH], known: 0 };
 
-/// Looks at the stream of one connection.
+/// Filters the stream of one connection.
 #[derive(Debug)]
 pub(super) struct OversizedSkipper {
     place: Place,
     marks: SkipMarks,
-    /// A packet with more bytes behind its fixed header is skipped.
+    /// The largest packet, in bytes after its fixed header, that is passed on.
     most: usize,
-    /// MQTT 5 has properties in its packets.
+    /// Whether packets have properties (MQTT 5).
     properties: bool,
     out: BytesMut,
 }
@@ -76,12 +76,12 @@ impl OversizedSkipper {
         matches!(self.place, Place::Skipping { .. } | Place::Head { .. })
     }
 
-    /// What is ready for the client.
+    /// The bytes for the client.
     pub(super) fn ready(&mut self) -> &mut BytesMut {
         &mut self.out
     }
 
-    /// Takes what came. What is ready afterwards is at most as long as that, and one packet more.
+    /// Adds received bytes. At most as many bytes, and one packet more, are ready for the client afterwards.
     pub(super) fn take(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             self.place = match std::mem::replace(&mut self.place, Place::Lost) {
@@ -112,7 +112,7 @@ impl OversizedSkipper {
         }
     }
 
-    /// One more byte of a fixed header is known.
+    /// Handles one byte of a fixed header.
     fn header(&mut self, header: [u8; 1 + LENGTH], known: usize) -> Place {
         let ends = known > 1 && header[known - 1] & 0x80 == 0;
         if !ends && known < header.len() {
@@ -131,7 +131,7 @@ impl OversizedSkipper {
         }
     }
 
-    /// One more byte of a PUBLISH's variable header is known.
+    /// Handles one byte of a PUBLISH's variable header.
     fn head(&mut self, first: u8, remaining: usize, head: Vec<u8>) -> Place {
         let Some(parts) = parts(&head, first, self.properties) else {
             return match head.len() < remaining {
@@ -161,7 +161,7 @@ impl OversizedSkipper {
         START
     }
 
-    /// A PUBLISH that contradicts itself: handed on as it came.
+    /// A PUBLISH that contradicts itself is passed on unchanged.
     fn give_up(&mut self, first: u8, remaining: usize, head: &[u8]) -> Place {
         let mut packet = vec![first];
         put_length(&mut packet, remaining);
@@ -171,11 +171,11 @@ impl OversizedSkipper {
     }
 }
 
-/// What is known of a variable header once it is whole.
+/// A whole variable header.
 struct Parts {
     /// Bytes of topic and packet identifier.
     identified: usize,
-    /// Bytes of properties that follow their length.
+    /// Bytes of the properties after their length.
     properties: usize,
 }
 
@@ -229,7 +229,7 @@ mod tests {
         packet(first, &body)
     }
 
-    /// What the client gets, whatever pieces the stream comes in.
+    /// The client's bytes, whatever pieces the stream comes in.
     fn through(stream: &[u8], properties: bool) -> Vec<u8> {
         let mut all = Vec::new();
         for piece in [1, 2, 3, 7, 64, stream.len().max(1)] {
@@ -302,7 +302,7 @@ mod tests {
         for stream in table {
             assert_eq!(through(stream, true), stream);
         }
-        // Of another kind than PUBLISH nothing can be left out: the client refuses it by its length.
+        // Only a PUBLISH can be shortened. The client refuses any other packet of this length.
         let suback = [&[0x90, 0xc8, 1][..], &[0; 200]].concat();
         assert_eq!(through(&suback, false), suback);
     }

@@ -1,4 +1,4 @@
-//! The TLS side of the link, made anew for each connection: a renewed certificate is taken up without a restart.
+//! The TLS settings of the link. They are read for each connection, so that a renewed certificate needs no restart.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
-//! The byte stream under MQTT: name, TCP, TLS. Done here and not by the MQTT client, so that each failure is known
-//! for what it is, an address that answers nothing does not hide the next one, and a dead peer is noticed. WebSocket
-//! frames are read here too, and messages that are too large are skipped (`skip.rs`), before the MQTT client sees them.
+//! The byte stream under MQTT: name lookup, TCP, TLS. It is done here and not by the MQTT client, so that each failure
+//! can be explained, an address that does not answer does not hide the next one, and a dead peer is noticed. WebSocket
+//! frames are read here too (`websocket.rs`), and messages that are too large are skipped (`oversized.rs`), before the
+//! MQTT client sees them.
 
 use std::{
     io,
@@ -34,7 +35,7 @@ use crate::{
     config::{self, MqttVersion, Transport},
 };
 
-/// All of it, from the name to the broker's answer to the login, takes at most this long.
+/// The longest time from the name lookup to the broker's answer to the login.
 pub(super) const DEADLINE: Duration = Duration::from_secs(15);
 
 /// The address of the board that the connection is bound to, while there is one.
@@ -42,15 +43,15 @@ pub(super) type Local = Mutex<Option<IpAddr>>;
 
 /// Bytes that are read at once.
 const READ: usize = 8 << 10;
-/// While a large message is skipped, the client is told so often that the broker is alive: its ping waits behind the
-/// message.
+/// While a large message is skipped, the client gets an answer to its ping this often. The broker's answer waits behind
+/// the message.
 const ALIVE: Duration = Duration::from_millis(500);
-/// A broker that sent nothing of a message for so long does not send any more of it.
+/// After this time without a byte, the rest of a message is no longer expected.
 const STALLED: Duration = Duration::from_secs(10);
 /// The answer to a ping (MQTT 3.1.1 and 5, section 3.13).
 const PINGRESP: [u8; 2] = [0xd0, 0];
 
-/// What happened below MQTT, for whoever has to explain a failure.
+/// What happened below MQTT. It explains failures.
 #[derive(Debug)]
 pub(super) struct TransportNotes {
     noted: Mutex<Noted>,
@@ -60,22 +61,22 @@ pub(super) struct TransportNotes {
 
 #[derive(Debug, Default)]
 struct Noted {
-    /// What is being done now, and in which step.
+    /// A description of the current action, and its step.
     doing: String,
     step: Step,
-    /// The first failure: what follows is its consequence.
+    /// The first failure. Later ones are its consequences.
     link_error: Option<LinkError>,
     /// The last bytes that were read.
     tail: [u8; 3],
-    /// When the last byte of a message came that is skipped.
+    /// When the last byte of a skipped message came.
     skipping: Option<Instant>,
 }
 
 impl TransportNotes {
-    /// Notes of a new connection; `local` is told what it is bound to.
+    /// Notes of a new connection. `local` is set to the address that it is bound to.
     pub(super) fn new(local: Arc<Local>) -> Self {
         let mut random = [0; 16];
-        // Without random numbers somebody could make a small message look like a skipped one, and gains nothing.
+        // Without random numbers, a sender could make a small message look like a skipped one. This gains nothing.
         let _ = getrandom::fill(&mut random);
         Self { noted: Mutex::default(), marks: SkipMarks::new(random), local }
     }
@@ -88,7 +89,7 @@ impl TransportNotes {
         self.with(|noted| (noted.step, noted.doing) = (step, what.into()));
     }
 
-    /// What is being done now, and in which step.
+    /// A description of the current action, and its step.
     fn now(&self) -> (Step, String) {
         self.with(|noted| (noted.step, noted.doing.clone()))
     }
@@ -106,7 +107,7 @@ impl TransportNotes {
         self.marks.length(payload)
     }
 
-    /// Whether a large message is on its way and what follows it has to wait.
+    /// Whether a large message is arriving, so that what follows it has to wait.
     pub(super) fn is_skipping(&self) -> bool {
         self.with(|noted| noted.skipping.is_some_and(|at| at.elapsed() < STALLED))
     }
@@ -120,20 +121,20 @@ impl TransportNotes {
         })
     }
 
-    /// The broker took the login: from here on it is about the connection as a whole.
+    /// The broker accepted the login. Later failures are failures of the connection.
     pub(super) fn logged_in(&self) {
         self.doing(Step::Login, "connection");
     }
 
-    /// What the stream below knows about an I/O error that came up through MQTT: the failure of `dial`, or one of TLS.
-    /// That a stream ended says nothing; whoever knows what was going on can tell more.
+    /// The cause of an I/O error that came up through MQTT: a failure of `dial` or of TLS. `None` if the stream just
+    /// ended: then the caller knows more.
     pub(super) fn cause(&self, error: Option<&io::Error>) -> Option<LinkError> {
         let dialling = error.and_then(|error| error.get_ref()?.downcast_ref::<LinkError>());
         let noted = || self.with(|noted| noted.link_error.clone());
         dialling.cloned().or_else(|| noted().filter(|link_error| link_error.kind != Kind::Lost))
     }
 
-    /// Nothing failed, but time is over.
+    /// Nothing failed, but the time is over.
     pub(super) fn timed_out(&self) -> LinkError {
         let (step, doing) = self.now();
         LinkError::new(Kind::TimedOut, format!("{doing}: no answer within {} s", DEADLINE.as_secs())).during(step)
@@ -146,7 +147,7 @@ pub(super) struct BrokerStream {
     host: String,
     notes: Arc<TransportNotes>,
     skipper: OversizedSkipper,
-    /// When the client was last told that the broker is alive.
+    /// When the client last got an answer to its ping.
     alive: Option<Instant>,
 }
 
@@ -160,7 +161,7 @@ enum Socket {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Connects as configured. Of a failure, the trouble is inside the error.
+/// Connects as configured. The error contains a `LinkError`.
 pub(super) async fn dial(config: Arc<config::Broker>, notes: Arc<TransportNotes>) -> io::Result<BrokerStream> {
     let socket = reach(&config, &notes).await.map_err(io::Error::other)?;
     let stream = match config.transport {
@@ -177,7 +178,7 @@ pub(super) async fn dial(config: Arc<config::Broker>, notes: Arc<TransportNotes>
     Ok(BrokerStream { stream, host: config.host.clone(), notes, skipper, alive: None })
 }
 
-/// Bytes of a packet before what its remaining length counts.
+/// Bytes of a packet that its remaining length does not count.
 const PACKET_FRAME: usize = 5;
 
 async fn reach(config: &Arc<config::Broker>, notes: &TransportNotes) -> Result<Socket, LinkError> {
@@ -199,8 +200,8 @@ async fn reach(config: &Arc<config::Broker>, notes: &TransportNotes) -> Result<S
     }
 }
 
-/// Tries each address in turn, each with its share of the time that is left: a board with an IPv6 address and no IPv6
-/// route is nothing special.
+/// Tries each address in turn, each with its share of the time that is left. Boards with an IPv6 address and no IPv6
+/// route are common.
 async fn connect(config: &config::Broker, notes: &TransportNotes) -> Result<TcpStream, LinkError> {
     let deadline = Instant::now() + DEADLINE * 2 / 3;
     notes.doing(Step::Name, format!("look up {}", config.host));
@@ -230,7 +231,7 @@ async fn connect(config: &config::Broker, notes: &TransportNotes) -> Result<TcpS
 
 fn tune(tcp: TcpStream, keep_alive: Duration) -> io::Result<TcpStream> {
     tcp.set_nodelay(true)?;
-    // Without it a write to a peer that is gone hangs for a quarter of an hour, and the pings behind it.
+    // Without it, a write to a peer that is gone hangs for a quarter of an hour, and so do the pings behind it.
     let patience = (keep_alive * 2).max(Duration::from_secs(10)).as_millis();
     sockopt::set_tcp_user_timeout(&tcp, u32::try_from(patience).unwrap_or(u32::MAX))?;
     Ok(tcp)
@@ -245,7 +246,7 @@ fn explain((step, doing): (Step, &str), error: &io::Error, host: &str) -> LinkEr
 }
 
 impl BrokerStream {
-    /// In TLS 1.3 the broker's verdict on a client certificate comes with the first read after the handshake.
+    /// In TLS 1.3 the broker's decision about a client certificate comes with the first read after the handshake.
     fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &done {
             let (step, doing) = self.notes.now();
@@ -259,7 +260,7 @@ impl BrokerStream {
 }
 
 impl BrokerStream {
-    /// What the client is given while a large message passes by, so that it does not give up the broker.
+    /// The ping answer that the client gets while a large message is skipped, so that it does not give up the broker.
     fn skip(&mut self, came: usize) {
         let now = self.skipper.is_skipping().then(Instant::now);
         if came > 0 || now.is_none() {

@@ -1,7 +1,7 @@
-//! MQTT over WebSocket (RFC 6455): the handshake is a library's, the frames are read here.
+//! MQTT over WebSocket (RFC 6455). A library makes the handshake; the frames are read here.
 //!
-//! The libraries hand out whole frames, and a broker may put a whole message into one, however large it is. Here the bytes of
-//! a frame are handed on as they come, so that a message that is skipped needs no memory.
+//! The libraries return whole frames, and a broker may put a large message into one. Here the bytes of a frame are
+//! passed on as they come, so that a message that is skipped needs no memory.
 
 use std::{
     io,
@@ -13,23 +13,23 @@ use async_tungstenite::{tokio::client_async, tungstenite::client::IntoClientRequ
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Bytes in one frame of ours.
+/// Bytes in one frame that is sent.
 const PIECE: usize = 16 << 10;
-/// Answers to pings wait behind at most so much; more pings than that are not answered.
+/// Answers to pings may wait behind this many bytes. Further pings are not answered.
 const PENDING: usize = 64 << 10;
-/// Bytes of an answer to the handshake.
+/// The largest answer to the handshake, in bytes.
 const ANSWER: usize = 16 << 10;
-/// Bytes of a control frame (section 5.5).
+/// The largest payload of a control frame, in bytes (section 5.5).
 const CONTROL: usize = 125;
 
-/// Frames of data, ends and questions.
+/// The opcodes of frames (section 5.2).
 const CONTINUATION: u8 = 0;
 const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
 const PING: u8 = 9;
 const PONG: u8 = 10;
 
-/// Asks for MQTT at this URL, over a stream that is connected. The error is what the other side said instead.
+/// Asks for MQTT at this URL, over a connected stream. The error is what the other side answered instead.
 pub(super) async fn open<S>(url: &str, stream: S) -> Result<Frames<S>, String>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -45,13 +45,13 @@ where
     Ok(Frames { stream: socket.into_inner().into_inner(), place: START, control: Vec::new(), out: BytesMut::new() })
 }
 
-/// Hands out the answer to the handshake by itself, whole: what follows it must not get lost in the library's buffer.
+/// Returns the answer to the handshake alone and whole. Bytes after it must not get lost in the library's buffer.
 #[derive(Debug)]
 struct Careful<S> {
     stream: S,
-    /// What was read and not handed out.
+    /// Bytes that were read and not returned.
     buffer: BytesMut,
-    /// Bytes of the answer among it; not known before it is whole.
+    /// How many of them belong to the answer, once it is whole.
     answer: Option<usize>,
 }
 
@@ -107,10 +107,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Careful<S> {
     }
 }
 
-/// Where in the stream of frames the next byte belongs.
+/// The parser's state: where the next byte belongs.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    /// In a frame's header: what is known of it.
+    /// In a frame's header, with its bytes so far.
     Header { bytes: [u8; 10], known: usize },
     /// In the payload of a frame of this kind.
     Payload { kind: u8, left: u64 },
@@ -127,7 +127,7 @@ pub(super) struct Frames<S> {
     place: Place,
     /// The payload of the control frame that is being read.
     control: Vec<u8>,
-    /// Frames of ours on their way.
+    /// Frames that are not sent yet.
     out: BytesMut,
 }
 
@@ -136,7 +136,7 @@ fn broken(what: &str) -> io::Error {
 }
 
 impl<S> Frames<S> {
-    /// Bytes that may be read into the payload of data from here, at once.
+    /// How many bytes of data can be read directly now.
     fn data_left(&self) -> Option<u64> {
         match self.place {
             Place::Payload { kind: CONTINUATION | BINARY, left } => Some(left),
@@ -144,7 +144,7 @@ impl<S> Frames<S> {
         }
     }
 
-    /// One byte outside of data.
+    /// Handles one byte that is not data.
     fn take(&mut self, byte: u8) -> io::Result<()> {
         match self.place {
             Place::Header { mut bytes, known } => {
@@ -190,7 +190,7 @@ impl<S> Frames<S> {
         Ok(Place::Payload { kind, left })
     }
 
-    /// Does what a frame asks for that has ended.
+    /// Handles a control frame at its end.
     fn finish(&mut self) {
         let Place::Payload { kind, left: 0 } = self.place else { return };
         let control = std::mem::take(&mut self.control);
@@ -205,9 +205,9 @@ impl<S> Frames<S> {
         }
     }
 
-    /// Puts a frame behind those that wait. Clients mask what they say (section 5.3).
+    /// Adds a frame to those that wait. Clients mask their frames (section 5.3).
     fn frame(&mut self, kind: u8, payload: &[u8]) {
-        // Without random numbers the mask is known, which harms only proxies that are broken.
+        // Without random numbers the mask is known. This can harm only broken proxies.
         let mask = getrandom::u32().unwrap_or(0x5a5a_5a5a).to_be_bytes();
         let length = payload.len();
         self.out.extend_from_slice(&[0x80 | kind]);
@@ -228,7 +228,7 @@ impl<S> Frames<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Frames<S> {
-    /// Sends what waits.
+    /// Sends the frames that wait.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
             let n = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.out))?;
@@ -245,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Frames<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             if matches!(self.place, Place::Closed) {
-                // The answer to the close; whether it arrives makes no difference any more.
+                // The answer to a close. It does not matter whether it arrives.
                 drop(self.poll_send(cx));
                 return Poll::Ready(Ok(()));
             }
@@ -287,7 +287,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Frames<S> {
         ready!(self.poll_send(cx))?;
         let piece = &bytes[..bytes.len().min(PIECE)];
         self.frame(BINARY, piece);
-        // What does not go now goes with the next write or flush.
+        // The rest is sent with the next write or flush.
         if let Poll::Ready(Err(error)) = self.poll_send(cx) {
             return Poll::Ready(Err(error));
         }

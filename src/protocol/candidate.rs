@@ -1,26 +1,26 @@
 //! Which remote candidates may be used (section 7). Pure.
 //!
-//! A candidate makes this board send packets to an address of a stranger's choice, so the choice is narrow: unicast
-//! addresses of other machines, and mDNS names.
+//! A candidate makes this board send packets to an address that a stranger chose. So only unicast addresses of other
+//! machines and mDNS names are allowed.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Candidate pairs of a session and generation.
+/// The most candidate pairs of a session and ICE generation.
 pub const PAIRS_MAX: usize = 100;
 
 /// What becomes of a candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It may be used; the line, with an IPv4 address that was written as IPv6 written plainly.
+    /// It may be used. In the line, an IPv4-mapped IPv6 address is written as IPv4.
     Take {
         /// `candidate:…`
         line: String,
         /// What it can be paired with.
         family: Family,
     },
-    /// It is well meant and useless here: TCP, RTCP's own component, the empty line that ends a browser's list.
+    /// It is correct and cannot be used here: TCP, RTCP's own component, the empty line that ends a browser's list.
     Skip,
-    /// It must not be used: a sentence why.
+    /// It must not be used, for this reason.
     Refuse(String),
 }
 
@@ -31,7 +31,7 @@ pub enum Family {
     V4,
     /// IPv6
     V6,
-    /// An mDNS name: known only when it is looked up.
+    /// An mDNS name. Its family is known only after the lookup.
     Name,
 }
 
@@ -67,7 +67,7 @@ pub fn judge(line: &str, loopback: bool) -> Verdict {
         Err(why) => return refuse(why),
     };
     let known = matches!(kind, "host" | "srflx" | "prflx" | "relay");
-    // RTCP shares RTP's component, and there is no ICE over TCP here; every browser sends both all the same.
+    // RTCP shares RTP's component, and remote TCP candidates are not used here. Browsers send both anyway.
     if component != 1 || !transport.eq_ignore_ascii_case("udp") || !known {
         return Verdict::Skip;
     }
@@ -85,7 +85,7 @@ fn host(address: &str, loopback: bool) -> Result<Family, &'static str> {
     Ok(if ip.is_ipv4() { Family::V4 } else { Family::V6 })
 }
 
-/// Whether this board may send anything to an address, or a sentence why not. Only the demo and tests allow loopback.
+/// Whether this board may send packets to an address. The error is the reason. Only the demo and tests allow loopback.
 pub fn reachable(ip: IpAddr, loopback: bool) -> Result<(), &'static str> {
     let ip = inner(ip);
     if ip.is_loopback() && !loopback {
@@ -104,8 +104,8 @@ pub fn reachable(ip: IpAddr, loopback: bool) -> Result<(), &'static str> {
     }
 }
 
-/// The IPv4 address that an IPv6 address stands for: mapped (RFC 4291), translated by a NAT64 (RFC 6052, RFC 8215), 6to4
-/// (RFC 3056), or compatible, which is no longer used. A router on the way may send there what is sent to it.
+/// The IPv4 address inside an IPv6 address: mapped (RFC 4291), translated by a NAT64 (RFC 6052, RFC 8215), 6to4 (RFC
+/// 3056), or compatible, which is obsolete. A router may forward packets for it to the IPv4 address.
 fn inner(ip: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = ip.to_canonical() else { return ip.to_canonical() };
     let words = v6.segments();
@@ -121,7 +121,7 @@ fn inner(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// One label and `.local`, as browsers hide their addresses: a name that no DNS server is asked for.
+/// One label and `.local`, as browsers write it to hide their addresses. It is looked up by mDNS, never by DNS.
 fn name(address: &str) -> Result<Family, &'static str> {
     let label = address.len().checked_sub(".local".len()).and_then(|at| {
         let (label, end) = address.split_at_checked(at)?;
@@ -185,7 +185,7 @@ impl CandidateBudget {
         self.loopback
     }
 
-    /// Takes a remote candidate into account, or says why it is one too many.
+    /// Counts a remote candidate. The error is why it is one too many.
     pub fn admit(&mut self, family: Family) -> Result<(), String> {
         if self.remote.all() >= self.max {
             return Err(format!("candidate: one more than the {} of a session and generation", self.max));
@@ -201,7 +201,7 @@ impl CandidateBudget {
         Ok(())
     }
 
-    /// Takes an own candidate into account: hosts and relays form pairs, reflexive ones stand for their host.
+    /// Counts a local candidate. Hosts and relays form pairs; a reflexive one has the pairs of its host.
     pub fn local(&mut self, line: &str) {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         if let [_, _, _, _, address, _, "typ", "host" | "relay", ..] = words[..]

@@ -1,4 +1,4 @@
-//! What the device says, as bytes.
+//! Reply → JSON.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -16,11 +16,11 @@ struct Enveloped<'a> {
     seq: Option<u64>,
 }
 
-/// Composes a message. Without `seq` it stands outside the order of its session: `welcome`, and a refusal that the
-/// session itself did not utter.
+/// Composes a message. Without `seq` it is outside the order of its session: `welcome`, and refusals that do not come
+/// from a running session.
 pub fn compose(reply: &Reply, session: Option<&SessionId>, seq: Option<u64>) -> Bytes {
     let message = Enveloped { v: VERSION, reply, session, seq };
-    // Strings, numbers and lists only: there is nothing in a reply that JSON cannot say.
+    // A reply has only strings, numbers, lists and objects with text keys, so this does not fail.
     Bytes::from(serde_json::to_vec(&message).expect("a reply is always JSON"))
 }
 

@@ -1,11 +1,11 @@
-//! The outermost step: bytes → text whose sender still has to be authorised. Cheapest checks first.
+//! The first step: bytes → text whose sender is not authorised yet. The cheapest checks come first.
 
 use super::{ErrorName, Refusal, SessionId};
 
 /// The largest message, in bytes.
 pub const MESSAGE_MAX: usize = 32 * 1024;
 
-/// A payload whose outer form is known and whose content nobody has looked at yet.
+/// A payload whose outer form is known and whose content is not read yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Envelope<'a> {
     /// Plain JSON: the mode `broker`.
@@ -14,12 +14,12 @@ pub enum Envelope<'a> {
     Signed(&'a str),
 }
 
-/// A message that was not taken, and what is known of where the refusal belongs.
+/// A message that is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
-    /// The session the message named, where that much could be read.
+    /// The session that the message named, if that could be read.
     pub session: Option<SessionId>,
-    /// Why.
+    /// The refusal.
     pub refusal: Refusal,
 }
 

@@ -1,4 +1,4 @@
-//! `info`: what the device is and can do (section 3); retained, said once per connection. Pure.
+//! `info`: what the device is and can do (section 3). It is retained, and published once per connection. Pure.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::config::{Access, AudioSource, Config, VideoSource};
 /// The id of the camera. There is one.
 pub const CAMERA: &str = "main";
 
-/// What this version of the daemon can do, for viewers that want to know before they ask.
+/// The features of this version, for viewers that want to know before they ask.
 const FEATURES: [&str; 5] = ["offer", "request", "trickle", "restart", "renew"];
 
 #[derive(Serialize)]
@@ -56,7 +56,7 @@ struct Limits {
     lease_s: u64,
 }
 
-/// Composes `info` from what is configured: it says what may be asked for, and `status` says how it is doing.
+/// Composes `info` from the configuration. It lists what viewers may ask for; `status` has the state.
 pub fn info(config: &Config) -> Bytes {
     let (video, audio, limits) = (&config.video, &config.audio, &config.limits);
     let camera = Camera { id: CAMERA, codecs: ["h264"], sizes: [[video.size.0, video.size.1]], rates: [video.fps] };

@@ -1,15 +1,15 @@
-//! JSON as strictly as the contract wants it: an object, no key twice at any level, no NUL in texts, nesting and number of
-//! values bounded.
+//! A strict JSON reader, as the contract wants it: one object, no key twice at any level, no NUL in texts, limited
+//! nesting and number of values.
 
 use std::{cell::Cell, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Objects and arrays inside each other, the message itself counted.
+/// The deepest nesting of objects and arrays, including the message itself.
 pub(super) const NESTING: usize = 16;
 
-/// Values in one message, at any level: an honest one has fewer than two hundred.
+/// The most values in one message, at any level. An honest one has fewer than two hundred.
 const VALUES: usize = 1024;
 
 /// Reads one JSON object. The error is a sentence for the sender.
@@ -25,12 +25,12 @@ pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {
     }
 }
 
-/// Builds a value while counting the levels that may still be opened: what is too deep is never built, and the
-/// reader's own recursion is bounded by the same count.
+/// Builds a value and counts the levels that may still be opened. What is too deep is never built, and the same count
+/// limits the recursion of the reader.
 #[derive(Clone, Copy)]
 struct Strict<'a> {
     room: usize,
-    /// Values that may still come.
+    /// How many values may still come.
     values: &'a Cell<usize>,
 }
 

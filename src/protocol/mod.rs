@@ -1,6 +1,6 @@
-//! What is said over the broker: topics and messages. Pure: no clock, no channel.
+//! The protocol over the broker: topics and messages. Pure: no clock, no channel.
 //!
-//! The contract is `docs/reference/protocol.md`; the section numbers below are its own.
+//! The contract is `docs/reference/protocol.md`. Section numbers in this part are its sections.
 
 mod addressed;
 pub mod candidate;
@@ -77,12 +77,12 @@ pub struct Wanted {
     /// The sound.
     #[serde(default)]
     pub audio: bool,
-    /// Sound from the viewer to the board; not served yet, answered inactive.
+    /// Sound from the viewer to the board. It is answered inactive: this device does not have it yet.
     #[serde(default)]
     pub talk: bool,
 }
 
-/// What a viewer says.
+/// A request of a viewer.
 ///
 /// The fields bear the names that `docs/reference/protocol.md`, section 3, explains.
 #[allow(missing_docs)]
@@ -92,11 +92,11 @@ pub enum Request {
     Hello,
     /// Opens a session or, with `restart`, restarts ICE in it.
     Offer { sdp: String, restart: bool },
-    /// "You make the offer."
+    /// Asks the device to make the offer.
     Request { media: Wanted },
     /// Answers the device's offer.
     Answer { sdp: String, offer_hash: Option<String> },
-    /// Candidates of one ICE generation; `end` says that there are no more.
+    /// Candidates of one ICE generation. `end`: there are no more.
     Candidates { ufrag: Option<String>, candidates: Vec<Candidate>, end: bool },
     /// Renews the lease.
     Renew,
@@ -108,7 +108,7 @@ pub enum Request {
     Pong { n: u64 },
 }
 
-/// What the device says.
+/// A reply of the device.
 ///
 /// The fields bear the names that `docs/reference/protocol.md`, section 3, explains.
 #[allow(missing_docs)]
@@ -117,7 +117,7 @@ pub enum Request {
 pub enum Reply {
     /// Answers `hello`.
     Welcome { nonce: String, clock: Clock },
-    /// The device's offer: after a `request` (then with what the viewer needs to answer), or to restart ICE.
+    /// The device's offer: after a `request` (then with lease and ICE servers), or to restart ICE.
     Offer {
         sdp: String,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -138,7 +138,7 @@ pub enum Reply {
     },
     /// The lease was renewed.
     Renewed { lease_s: u64 },
-    /// Why the picture is black, in a word and a sentence, and which way media goes.
+    /// The health of picture and sound, the reasons, and the route of media.
     Media {
         #[serde(flatten)]
         media: SessionMedia,
@@ -161,7 +161,7 @@ pub enum Reply {
     Error(Refusal),
 }
 
-/// ICE servers as `RTCConfiguration.iceServers` takes them.
+/// An ICE server, as in `RTCConfiguration.iceServers`.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct IceServer {
     /// URLs.
@@ -169,7 +169,7 @@ pub struct IceServer {
     /// TURN user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// TURN password: meant for this viewer, never logged.
+    /// TURN password for this viewer. It is never logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
 }
@@ -186,7 +186,7 @@ impl fmt::Debug for IceServer {
 pub enum Clock {
     /// Synchronised.
     Synced,
-    /// Not yet: a board without an RTC starts in 1970.
+    /// Not yet. A board without an RTC starts in 1970.
     Unsynced,
 }
 
@@ -197,7 +197,7 @@ impl Clock {
     }
 }
 
-/// How picture and sound are doing.
+/// The health of picture and sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct MediaHealth {
     /// The picture.
@@ -206,7 +206,7 @@ pub struct MediaHealth {
     pub audio: Health,
 }
 
-/// How one medium is doing in one session.
+/// The state of one medium in one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MediumState {
@@ -216,7 +216,7 @@ pub enum MediumState {
     Starting,
     /// Open, but no frame for a while.
     Stalled,
-    /// Not there, or not configured.
+    /// Missing, or not configured.
     Absent,
     /// Covered or switched off on purpose.
     Privacy,
@@ -236,7 +236,7 @@ impl From<Health> for MediumState {
     }
 }
 
-/// How picture and sound are doing in one session.
+/// The state of picture and sound in one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct SessionMedia {
     /// The picture.
@@ -246,17 +246,17 @@ pub struct SessionMedia {
 }
 
 impl SessionMedia {
-    /// What the device's health means for a viewer that was `refused` this.
+    /// The state for a viewer that does not get the media in `refused`.
     pub fn new(health: MediaHealth, refused: Wanted) -> Self {
         let of = |health: Health, refused| if refused { MediumState::Refused } else { health.into() };
         Self { video: of(health.video, refused.video), audio: of(health.audio, refused.audio) }
     }
 }
 
-/// The part of `status` that the daemon knows and the link does not (the link adds epoch and connection count).
+/// The part of `status` that the sessions know. The link adds epoch and connection count.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Presence {
-    /// How picture and sound are doing.
+    /// The health of picture and sound.
     pub media: MediaHealth,
     /// Sessions now.
     pub viewers: usize,
@@ -264,11 +264,11 @@ pub struct Presence {
     pub max_viewers: usize,
     /// Whether the wall clock is right.
     pub clock: Clock,
-    /// A live nonce (section 5); rides here so that a viewer needs no `hello`.
+    /// A valid nonce (section 5), so that a viewer needs no `hello`.
     pub nonce: String,
 }
 
-/// A refusal: section 6.
+/// A refusal (section 6).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     /// A number for programs.
@@ -345,15 +345,15 @@ impl ErrorName {
 }
 
 impl Refusal {
-    /// The same, with the time after which another try makes sense.
+    /// The same refusal, with a retry delay.
     pub fn retry_after(mut self, pause: std::time::Duration) -> Self {
         self.retry_after_ms = Some(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1));
         self
     }
 
-    /// A refusal with a sentence: doing what, on which thing, what was said, what is possible.
+    /// A refusal with a sentence: the action, the thing, the fault, and what is possible.
     pub fn new(name: ErrorName, message: impl Into<String>) -> Self {
-        // It may quote what the sender said, and is written to the log as well: one line, and not a long one.
+        // The message may quote the sender, and goes to the log too. So it is made one short line.
         let message = sentence(&message.into());
         Self { code: name.code(), name, message, retry_after_ms: None, supported: None }
     }
@@ -391,12 +391,12 @@ impl Topics {
         format!("{}/req/+", self.base)
     }
 
-    /// The reply topic of one viewer: derived from its identity, never from a message.
+    /// The reply topic of one viewer. It comes from the viewer's id, never from a message.
     pub fn reply(&self, viewer: &Id) -> String {
         format!("{}/rsp/{viewer}", self.base)
     }
 
-    /// Who sent a request, by its topic.
+    /// The viewer that a request's topic names.
     pub fn viewer(&self, topic: &str) -> Option<Id> {
         Id::new(topic.strip_prefix(&self.base)?.strip_prefix("/req/")?)
     }

@@ -1,4 +1,4 @@
-//! Text of an authorised sender → a request (section 3). Pure; whatever is wrong is a refusal with a sentence.
+//! Text of an authorised viewer → request (section 3). Pure. Every fault is a refusal with a sentence.
 
 use serde_json::{Map, Value};
 
@@ -8,15 +8,15 @@ use super::{
     Candidate, ErrorName, Head, Refusal, Request, SessionId, VERSION, Wanted, envelope::Rejected, json, sdp::SDP_MAX,
 };
 
-/// Candidates in one message; an honest viewer sends 8.
+/// The most candidates in one message. An honest viewer sends 8.
 pub const CANDIDATES_MAX: usize = 24;
-/// Bytes of one candidate line.
+/// The longest candidate line, in bytes.
 pub const CANDIDATE_MAX: usize = 512;
-/// Bytes of an ICE user fragment (RFC 8839 section 5.4).
+/// The longest ICE user fragment, in bytes (RFC 8839 section 5.4).
 const UFRAG_MAX: usize = 256;
-/// Bytes of a reason, a media identification or a hash.
+/// The longest reason, media identification or hash, in bytes.
 const WORD_MAX: usize = 64;
-/// Bytes of a token (section 5).
+/// The longest token, in bytes (section 5).
 const TOKEN_MAX: usize = 2048;
 /// The largest number that every JSON reader keeps exact.
 const NUMBER_MAX: u64 = (1 << 53) - 1;
@@ -88,7 +88,7 @@ fn bad(message: impl Into<String>) -> Refusal {
     Refusal::new(ErrorName::BadRequest, message)
 }
 
-/// The fields of an object. A field that is `null` is a field that is not there.
+/// The fields of an object. A field that is `null` counts as missing.
 struct Fields(Map<String, Value>);
 
 impl Fields {
@@ -115,7 +115,7 @@ impl Fields {
         })
     }
 
-    /// Takes a field out.
+    /// Removes a field and returns it.
     fn field(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
     }
@@ -147,7 +147,7 @@ impl Fields {
         fits.ok_or_else(|| bad(format!("{name} must be a whole number from 0 to {NUMBER_MAX}")))
     }
 
-    /// `token` and `key` carry weight in the signed modes only; their size is bounded in all.
+    /// Checks `token` and `key`. They count only in the signed modes, and their size is limited in all modes.
     fn credentials(&mut self) -> Result<(), Refusal> {
         self.text("token", TOKEN_MAX).map(drop)
     }

@@ -1,4 +1,4 @@
-//! `status`: presence, as the device says it and as its Last Will says it (section 3). Pure.
+//! `status`: presence, from the device and from its Will (section 3). Pure.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -10,9 +10,9 @@ use crate::config::Access;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Absence {
-    /// Said by the broker, from the Last Will: the link was cut.
+    /// The link was cut. The broker publishes this from the Will.
     Lost,
-    /// Said by the device, on its way out.
+    /// The device stops. It publishes this itself.
     Shutdown,
 }
 
@@ -50,7 +50,7 @@ pub fn offline(reason: Absence, epoch: &str, conn: u64) -> Bytes {
     json(&Offline { v: VERSION, state: "offline", reason, epoch, conn })
 }
 
-/// Whether a `status` payload says `offline`: a device that reads this about itself knows better.
+/// Whether a `status` payload says `offline`. A device that reads this about itself publishes `online` again.
 pub fn says_offline(payload: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Seen<'a> {

@@ -1,8 +1,8 @@
-//! Which sessions end so that a new one may begin. Pure: it only decides; nothing ends before the new one is admitted.
+//! Which sessions end so that a new one may begin. Pure: it only decides. They end once the new one is admitted.
 //!
-//! A session that works is never touched. A viewer at its own limit gives up one of its own that was lost, or that never got
-//! a connection. When every place is taken, a newcomer takes the place of a session that has been set up for a while and of
-//! which ICE has no pair: somebody who opens sessions and never answers keeps nobody else out.
+//! A session that works never ends here. A viewer at its own limit loses one of its own sessions that was lost, or that
+//! never had a connection. When every place is taken, a new session takes the place of one that has been in setup for a
+//! while without a candidate pair. So somebody who opens sessions and never answers keeps nobody out.
 
 use std::{cmp::Reverse, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     viewer::session::lifecycle::{EndReason, SessionPhase},
 };
 
-/// A session that has no candidate pair after this time may have to give way. A pair is usually found within a second.
+/// A session without a candidate pair may be evicted after this time. A pair is usually found within a second.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// A session that runs.
@@ -23,18 +23,18 @@ pub(super) struct Evictable<'a, K> {
     pub(super) viewer: &'a Id,
     pub(super) phase: SessionPhase,
     pub(super) since: Mono,
-    /// How many sessions of this viewer ended lately without ever having had a pair.
+    /// How many sessions of this viewer ended lately without a pair.
     pub(super) unconnected: usize,
 }
 
-/// What is running once room was made, and what has to end for that.
+/// The decision: which sessions end and why, and what still runs then.
 #[derive(Debug)]
 pub(super) struct Eviction<K> {
     pub(super) running: Running,
     pub(super) ends: Vec<(K, EndReason)>,
 }
 
-/// Decides for a session that `viewer` wants to start. `displaces`: whether it may take the place of another viewer's session.
+/// Decides for a session that `viewer` wants to start. `displaces`: whether it may take another viewer's place.
 pub(super) fn make<K: Copy>(
     handles: &[Evictable<'_, K>],
     viewer: &Id,
@@ -63,7 +63,7 @@ pub(super) fn make<K: Copy>(
     Eviction { running: running(&staying, viewer), ends }
 }
 
-/// The oldest of those that fit; before it come those of viewers that did not connect before.
+/// The oldest session that fits. Sessions of viewers that often did not connect come first.
 fn oldest<K>(handles: &[&Evictable<'_, K>], fits: impl Fn(&Evictable<'_, K>) -> bool) -> Option<usize> {
     let fitting = handles.iter().enumerate().filter(|(_, handle)| fits(handle));
     fitting.min_by_key(|(_, handle)| (Reverse(handle.unconnected), handle.since)).map(|(at, _)| at)
@@ -86,12 +86,12 @@ mod tests {
 
     const NOW: Mono = Mono(100_000_000_000);
 
-    /// A session: whose, in which phase, how many seconds old, and how many ghosts this viewer had.
+    /// A session: its viewer, its phase, its age in seconds, and how many sessions of this viewer never connected.
     type Session<'a> = (&'a str, SessionPhase, u64, usize);
-    /// Sessions, who asks, whether it may displace others, and which of the sessions end.
+    /// Sessions, the viewer that asks, whether it may displace others, and which of the sessions end.
     type Row<'a> = (&'a [Session<'a>], &'a str, bool, &'a [(usize, EndReason)]);
 
-    /// `anna setup 3`: whose, in which phase, and how many seconds old; then how many ghosts this viewer had.
+    /// Which sessions end, and why.
     fn decide(handles: &[Session<'_>], viewer: &str, displaces: bool, limits: &Limits) -> Vec<(usize, EndReason)> {
         let ids: Vec<Id> = handles.iter().map(|(viewer, ..)| Id::new(viewer).unwrap()).collect();
         let has_session: Vec<_> = handles
@@ -116,22 +116,23 @@ mod tests {
         use SessionPhase::{Connecting, Live, Lost, Setup};
         let limits = Limits { viewers: 3, setups: 3, sessions_per_viewer: 2, ..Limits::default() };
         let rows: [Row<'_>; 12] = [
-            // There is room.
+            // There is a free place.
             (&[("anna", Lost, 9, 0), ("bert", Setup, 9, 0)], "anna", true, &[]),
-            // The own limit: lost ones go, then ghosts; what works stays.
+            // At the viewer's own limit, lost sessions end first, then those that never connected. Working ones stay.
             (&[("anna", Live, 9, 0), ("anna", Lost, 8, 0)], "anna", true, &[(1, EndReason::Replaced)]),
             (&[("anna", Lost, 8, 0), ("anna", Lost, 9, 0)], "anna", true, &[(1, EndReason::Replaced)]),
             (&[("anna", Live, 9, 0), ("anna", Setup, 5, 0)], "anna", true, &[(1, EndReason::Replaced)]),
             (&[("anna", Live, 9, 0), ("anna", Setup, 4, 0)], "anna", true, &[]),
             (&[("anna", Live, 9, 0), ("anna", Live, 8, 0), ("bert", Setup, 9, 0)], "anna", true, &[]),
-            // All places taken: the oldest ghost goes, of who did not connect before, before all others.
+            // All places are taken: the oldest session without a connection ends. Viewers that often did not connect
+            // come first.
             (&[("a", Setup, 6, 0), ("b", Setup, 9, 0), ("c", Live, 99, 0)], "new", true, &[(1, EndReason::GaveWay)]),
             (&[("a", Setup, 6, 2), ("b", Setup, 9, 0), ("c", Live, 99, 0)], "new", true, &[(0, EndReason::GaveWay)]),
             (&[("a", Setup, 4, 9), ("b", Connecting, 9, 9), ("c", Lost, 99, 9)], "new", true, &[]),
             (&[("a", Setup, 6, 0), ("b", Setup, 9, 0), ("c", Live, 99, 0)], "new", false, &[]),
-            // One that goes for its own viewer frees a place for it, and nobody else has to go.
+            // A session that ends for its own viewer frees a place, so no other ends.
             (&[("a", Setup, 9, 0), ("new", Lost, 9, 0), ("new", Live, 9, 0)], "new", true, &[(1, EndReason::Replaced)]),
-            // Who only takes turns with itself displaces nobody.
+            // A viewer whose sessions never connect displaces only its own.
             (
                 &[("new", Setup, 9, 3), ("new", Setup, 8, 3), ("c", Setup, 9, 0)],
                 "new",

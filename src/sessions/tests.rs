@@ -30,7 +30,7 @@ const OFFER: &str = "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\
     16:17:18:19:1A:1B:1C:1D:1E:1F\r\na=setup:actpass\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\n\
     a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n";
 
-/// A house with a microphone that plays a tone, and nothing but loopback.
+/// The sessions with signalling in front of them, as a daemon has them. Only loopback is used.
 struct House {
     terms: watch::Sender<Arc<Terms>>,
     peers: Arc<PeerFactory>,
@@ -42,7 +42,7 @@ struct House {
     _devices: Devices,
 }
 
-/// What the sessions and signalling reply.
+/// The replies of the sessions and of signalling.
 struct Said(mpsc::Receiver<OutgoingReply>);
 
 impl Said {
@@ -60,13 +60,13 @@ impl Said {
     }
 }
 
-/// Where new terms come from.
+/// Sends new terms to the sessions.
 type Changes = watch::Sender<Arc<Terms>>;
 
-/// What a house is built of.
+/// The parts of a [`House`].
 type Parts = (Sessions, Said, watch::Receiver<Presence>, Changes, Arc<PeerFactory>, Devices);
 
-/// Nothing but loopback.
+/// Settings that use only loopback.
 fn loopback() -> Webrtc {
     let addresses = vec!["127.0.0.1".parse().unwrap()];
     Webrtc { addresses, loopback: true, ipv6: false, ..Webrtc::default() }
@@ -135,7 +135,7 @@ impl House {
         self.send(viewer, message(session, seq, kind, fields)).await;
     }
 
-    /// The next thing that is said, and to whom. Whatever it is, it is as its schema says.
+    /// The next message to any viewer, and the viewer. It is checked against its schema.
     async fn next_of_all(&mut self) -> (Id, Value) {
         let Addressed { viewer: to, payload, .. } = self.said.recv().await.expect("the sessions run");
         let message: Value = serde_json::from_slice(&payload).unwrap();
@@ -143,7 +143,7 @@ impl House {
         (to, message)
     }
 
-    /// The next thing that is said to `viewer`.
+    /// The next message to `viewer`.
     async fn next(&mut self, viewer: &str) -> Value {
         let wait = async {
             loop {
@@ -156,7 +156,7 @@ impl House {
         timeout(Duration::from_secs(40), wait).await.unwrap_or_else(|_| panic!("nothing came to {viewer}"))
     }
 
-    /// The next thing of this type that is said to `viewer`; what else is said to it is passed over.
+    /// The next message of this type to `viewer`. Others are skipped, except for errors, which fail the test.
     async fn hear(&mut self, viewer: &str, kind: &str) -> Value {
         loop {
             let message = self.next(viewer).await;
@@ -167,7 +167,7 @@ impl House {
         }
     }
 
-    /// The next error that is said to `viewer`, after whatever else.
+    /// The next error to `viewer`. Other messages are skipped.
     async fn error(&mut self, viewer: &str) -> Value {
         loop {
             let message = self.next(viewer).await;

@@ -1,4 +1,4 @@
-//! One MQTT connection, in either version: what the rest of the link says and hears, without the version.
+//! One MQTT connection. The rest of the link does not know its MQTT version.
 
 mod v311;
 mod v5;
@@ -17,55 +17,55 @@ use crate::{
     protocol::Correlation,
 };
 
-/// Messages of ours that the broker has not acknowledged, at most; then the mouth waits.
+/// The most messages that the broker has not acknowledged. Above this, publishing waits.
 const INFLIGHT: u16 = 64;
-/// Messages of the broker that we have not acknowledged, at most: announced in MQTT 5.
+/// The most messages that the device has not acknowledged. MQTT 5 announces it (Receive Maximum).
 const UNACKNOWLEDGED: u16 = 32;
-/// Requests between mouth and MQTT client. Holds every acknowledgement that can be due, so none is ever refused.
+/// Requests that wait for the MQTT client. It holds every acknowledgement that can be due, so none is ever refused.
 const REQUESTS: usize = 256;
 /// Largest packet that is read. MQTT 5 announces it, and a broker sends nothing larger; of a larger PUBLISH the payload is
-/// skipped (`skip.rs`), and any other packet of that size ends the connection.
+/// skipped (`oversized.rs`), and any other packet of that size ends the connection.
 pub(super) const PACKET_MAX: u32 = 64 << 10;
-/// Largest packet of ours with MQTT 3.1.1.
+/// The largest packet that is sent with MQTT 3.1.1.
 const SENT_MAX: usize = 1 << 20;
-/// How long the broker keeps the session of a board that is gone, with the requests that come meanwhile.
+/// How long the broker keeps the session of a board that is gone, with the requests that arrive meanwhile.
 const SESSION_EXPIRY_S: u32 = 30;
-/// How long the broker waits with the Will: a short break in the radio is not news.
+/// How long the broker waits with the Will, so that a short radio loss does not show.
 const WILL_DELAY_S: u32 = 10;
 
-/// What a connection is opened with.
+/// The parameters of a connection.
 pub(super) struct Setup<'a> {
     pub(super) config: &'a Arc<config::Broker>,
     pub(super) device: &'a Id,
     pub(super) will_topic: String,
     pub(super) will: Bytes,
     pub(super) will_expiry: u32,
-    /// Told which of the board's addresses the connection is bound to.
+    /// Set to the board's address that the connection is bound to.
     pub(super) local: Arc<Local>,
 }
 
-/// The side that says. Cheap to clone; every method only queues.
+/// The sending side. Cheap to clone; every method only queues.
 #[derive(Clone)]
 pub(super) enum Publisher {
     V5(mqtt_v5::AsyncClient),
     V311(mqtt_v4::AsyncClient),
 }
 
-/// The side that hears, and that does the work of both. Its `poll` must not be given up half-way.
+/// The receiving side, which does the work of both. Its `poll` is not cancel safe.
 pub(super) enum MessageStream {
     V5(v5::MessageStream),
     V311(v311::MessageStream),
 }
 
-/// What the ears hear.
+/// What a connection receives.
 pub(super) enum Inbound {
-    /// The broker took the login; whether it keeps retained messages.
+    /// The broker accepted the login. `retains`: whether it keeps retained messages.
     LoggedIn { retains: bool },
     /// A message on a subscribed topic.
     Message(Message),
-    /// The broker refused a message of ours.
+    /// The broker refused a message of the device.
     Refused(String),
-    /// Bookkeeping.
+    /// Anything else, which needs no action.
     Other,
 }
 
@@ -73,38 +73,38 @@ pub(super) enum Inbound {
 pub(super) struct Message {
     pub(super) topic: Bytes,
     pub(super) payload: Bytes,
-    /// The true length of the payload, where it was too large and skipped.
+    /// The true length of a payload that was too large and was skipped.
     pub(super) skipped: Option<usize>,
     pub(super) retain: bool,
-    /// What the sender wants back with the answer.
+    /// Returned with each reply.
     pub(super) correlation: Option<Correlation>,
-    /// With QoS 0 the broker wants none.
+    /// `None`: with QoS 0 there is no acknowledgement.
     pub(super) ack: Option<Ack>,
 }
 
-/// What is given back to the broker once a message was handed on.
+/// The acknowledgement that is sent once a message was passed on.
 #[derive(Debug, Clone)]
 pub(super) enum Ack {
     V5(mqtt_v5::ManualAck),
     V311(mqtt_v4::ManualAck),
 }
 
-/// How a message of ours is to be treated by the broker.
+/// How the broker handles a message of the device.
 #[derive(Debug, Clone)]
 pub(super) struct Handling {
-    /// Kept for those who subscribe later.
+    /// Whether the broker keeps it for later subscribers.
     pub(super) retain: bool,
-    /// Forgotten after so many seconds (MQTT 5 only).
+    /// After how many seconds the broker drops it (MQTT 5 only).
     pub(super) expiry: Option<u32>,
-    /// Given back to who asked (MQTT 5 only).
+    /// The Correlation Data of the request (MQTT 5 only).
     pub(super) correlation: Option<Correlation>,
 }
 
-/// The connection is over: what was asked for will not happen.
+/// The connection has ended, so the request is not carried out.
 #[derive(Debug)]
 pub(super) struct Disconnected;
 
-/// Prepares a connection; it is made by the first `poll`.
+/// Prepares a connection. The first `poll` makes it.
 pub(super) fn open(setup: Setup<'_>) -> Result<(Publisher, MessageStream, Arc<TransportNotes>), LinkError> {
     let notes = Arc::new(TransportNotes::new(Arc::clone(&setup.local)));
     Ok(match setup.config.version {
@@ -120,7 +120,7 @@ pub(super) fn open(setup: Setup<'_>) -> Result<(Publisher, MessageStream, Arc<Tr
 }
 
 impl MessageStream {
-    /// Goes on with the connection until something is heard. After an error the connection is over.
+    /// Runs the connection until something is received. After an error the connection has ended.
     pub(super) async fn poll(&mut self) -> Result<Inbound, LinkError> {
         match self {
             Self::V5(incoming) => incoming.poll().await,
@@ -130,7 +130,7 @@ impl MessageStream {
 }
 
 impl Publisher {
-    /// Subscribes with QoS 1; tells what the broker said to each filter, and waits for that.
+    /// Subscribes with QoS 1. Waits for the broker's answer to each filter, and returns it.
     pub(super) async fn subscribe(&self, filters: &[String]) -> Result<Vec<Result<(), String>>, Disconnected> {
         match self {
             Self::V5(client) => v5::subscribe(client, filters).await,
@@ -138,7 +138,7 @@ impl Publisher {
         }
     }
 
-    /// Publishes with QoS 1. Waits while the broker owes too many acknowledgements.
+    /// Publishes with QoS 1. Waits while too many messages wait for their acknowledgement.
     pub(super) async fn publish(&self, topic: String, payload: Bytes, handling: Handling) -> Result<(), Disconnected> {
         match self {
             Self::V5(c) => c.publish(topic, payload, v5::handling(handling)).await.map_err(|_| Disconnected),
@@ -146,7 +146,7 @@ impl Publisher {
         }
     }
 
-    /// As `publish`, and waits for the broker's acknowledgement.
+    /// Like `publish`, and waits for the broker's acknowledgement.
     pub(super) async fn publish_surely(
         &self,
         topic: String,
@@ -167,8 +167,8 @@ impl Publisher {
         }
     }
 
-    /// Tells the broker that a message was taken. `false` where the client has no room for that now, or its connection is
-    /// over; in that case the broker sends the message again.
+    /// Acknowledges a message. `false`: the client has no room for that now, or the connection has ended. Then the
+    /// broker sends the message again.
     pub(super) fn acknowledge(&self, ack: &Ack) -> bool {
         match (self, ack) {
             (Self::V5(client), Ack::V5(ack)) => client.try_manual_ack(ack.clone()).is_ok(),
@@ -177,7 +177,7 @@ impl Publisher {
         }
     }
 
-    /// Says goodbye: the broker will not publish the Will.
+    /// Sends DISCONNECT, so that the broker does not publish the Will.
     pub(super) fn disconnect(&self) {
         match self {
             Self::V5(client) => drop(client.try_disconnect_now()),
@@ -196,7 +196,7 @@ fn keep_alive_s(config: &config::Broker) -> u16 {
     u16::try_from(config.keep_alive.as_secs()).unwrap_or(u16::MAX)
 }
 
-/// Why a login was refused, in either version's words.
+/// Why a login was refused, in either MQTT version.
 enum Login {
     Credentials,
     ClientId,
@@ -234,11 +234,11 @@ fn version_refused(ours: MqttVersion) -> LinkError {
     LinkError::new(Kind::Version, text)
 }
 
-/// The stream ended. Before the login that is how brokers say that they expected something else: TLS, or an older
-/// version, whose refusal is no valid MQTT 5.
+/// The stream ended. Before the login this usually means that the broker expects TLS, or an older MQTT version, whose
+/// refusal is no valid MQTT 5.
 fn closed(config: &config::Broker, device: &Id, lasted: Option<Duration>) -> LinkError {
     let text = match (lasted, config.transport, config.port, config.version) {
-        // What MQTT 3.1.1 has no word for, and some MQTT 5 brokers do not say.
+        // MQTT 3.1.1 has no code for this, and some MQTT 5 brokers do not send it.
         (Some(lasted), ..) if lasted < GOOD => format!(
             "the broker closed the connection after {} s; if this repeats, does another client use the id {device}?",
             lasted.as_secs()

@@ -1,4 +1,5 @@
-//! MQTT 3.1.1: no session that ends by itself, so a clean one; no expiry, no reasons, no announced limits.
+//! MQTT 3.1.1. Its sessions never end by themselves, so this one is clean. It has no expiry, no reasons and no
+//! announced limits.
 
 use std::{sync::Arc, time::Instant};
 
@@ -30,7 +31,7 @@ pub(in crate::broker) struct MessageStream {
 
 pub(super) fn open(setup: Setup<'_>, notes: Arc<TransportNotes>) -> Result<(AsyncClient, MessageStream), LinkError> {
     let config = Arc::clone(setup.config);
-    // TLS and WebSocket are done below (`wire.rs`): for the client every broker is a TCP one.
+    // TLS and WebSocket are handled in `transport.rs`. To the client, every broker is a TCP one.
     let broker = Broker::tcp(config.host.clone(), config.port);
     let mut options = MqttOptions::new(setup.device.as_str(), broker);
     options

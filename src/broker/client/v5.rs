@@ -33,7 +33,7 @@ pub(in crate::broker) struct MessageStream {
 
 pub(super) fn open(setup: Setup<'_>, notes: Arc<TransportNotes>) -> Result<(AsyncClient, MessageStream), LinkError> {
     let config = Arc::clone(setup.config);
-    // TLS and WebSocket are done below (`wire.rs`): for the client every broker is a TCP one.
+    // TLS and WebSocket are handled in `transport.rs`. To the client, every broker is a TCP one.
     let broker = Broker::tcp(config.host.clone(), config.port);
     let mut options = MqttOptions::new(setup.device.as_str(), broker);
     options
@@ -82,7 +82,7 @@ pub(super) async fn subscribe(
 ) -> Result<Vec<Result<(), String>>, Disconnected> {
     let filters = filters.iter().map(|filter| {
         let mut filter = SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce);
-        // A retained request is dropped, which takes the flag to know it by; and old ones are not even sent.
+        // The RETAIN flag is needed to drop retained requests. Old ones are not even sent.
         filter.preserve_retain = true;
         filter.retain_forward_rule = RetainForwardRule::Never;
         filter
@@ -217,9 +217,9 @@ fn login(code: Code) -> Login {
 
 type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
 
-/// The client's half of a session: nothing. Each connection is a new client with a new Will, yet the broker's half is
-/// to be resumed: it holds back the Will, and keeps requests that came meanwhile. What a lost connection still owed the
-/// broker is stale by then (`status` is said anew, replies live 15 s), so an empty half is the true one.
+/// The client's half of a session, which is empty. Each connection is a new client with a new Will, but resumes the
+/// broker's half, which holds back the Will and keeps the requests that came meanwhile. What the lost connection had
+/// not sent is stale by then: `status` is published again, and replies live for 15 s.
 #[derive(Debug)]
 struct NothingOwed;
 

@@ -3,9 +3,9 @@
 use super::{Codec, Kind, Line};
 use crate::level::Level;
 
-/// What a picture's line may ask for by `a=rtcp-fb`, and gets.
+/// The RTCP feedback (`a=rtcp-fb`) of a video m-line that this device answers.
 pub const FEEDBACK_VIDEO: [&str; 5] = ["nack", "nack pli", "ccm fir", "transport-cc", "goog-remb"];
-/// What a sound's line may ask for.
+/// The same of an audio m-line.
 pub const FEEDBACK_AUDIO: [&str; 1] = ["transport-cc"];
 
 /// Profiles (`profile_idc`) whose decoders can decode Constrained Baseline: Baseline, Main, Extended, High and above.
@@ -21,21 +21,21 @@ pub struct Choice {
     pub payload_type: u8,
     /// Payload type of retransmissions (RFC 4588).
     pub rtx: Option<u8>,
-    /// Format parameters, as an answer has them.
+    /// Format parameters for an answer.
     pub fmtp: String,
-    /// The highest level of H.264 that may be sent; `None`: any.
+    /// The highest level of H.264 that may be sent. `None`: any.
     pub level: Option<Level>,
-    /// Feedback that both sides have.
+    /// Feedback that both sides support.
     pub feedback: Vec<&'static str>,
 }
 
 impl Line {
-    /// The payload type that media is sent with; `None` where the line has no codec of this device.
+    /// The codec that media is sent with. `None`: the m-line has no codec of this device.
     pub fn choice(&self) -> Option<Choice> {
         self.choice_among(&self.codecs.iter().collect::<Vec<_>>())
     }
 
-    /// The same, of this payload type alone: whether media that is sent with it can go on.
+    /// The same for this payload type alone: whether media that uses it can continue.
     pub fn choice_of(&self, payload_type: u8) -> Option<Choice> {
         self.choice_among(&self.codecs.iter().filter(|c| c.payload_type == payload_type).collect::<Vec<_>>())
     }
@@ -74,9 +74,8 @@ fn opus<'a>(among: &[&'a Codec]) -> Option<&'a Codec> {
     among.iter().copied().find(|c| c.name.eq_ignore_ascii_case("opus") && c.clock == 48_000)
 }
 
-/// The best of the line's H.264 formats, and its parameters in an answer. Pictures are cut into fragments, so
-/// `packetization-mode` must be 1; where it is missing, 0 is meant by RFC 6184, but who leaves it out takes fragments
-/// all the same.
+/// The best H.264 format of the m-line, and its parameters for an answer. Access units are sent in fragments, so
+/// `packetization-mode` must be 1. If it is missing, RFC 6184 means 0, but such viewers accept fragments too.
 fn h264<'a>(among: &[&'a Codec]) -> Option<(&'a Codec, String)> {
     let of = |codec: &Codec| {
         if !codec.name.eq_ignore_ascii_case("H264") || codec.clock != 90_000 {
@@ -102,11 +101,11 @@ fn h264<'a>(among: &[&'a Codec]) -> Option<(&'a Codec, String)> {
     Some((codec, fmtp))
 }
 
-/// The highest level that a viewer takes, by its own description: with `level-asymmetry-allowed` and without, what it
-/// receives is what it says there (RFC 6184 section 8.2.2). `max-fs` adds to it.
+/// The highest level that a viewer takes, from its own description: with and without `level-asymmetry-allowed`, that is
+/// the level it can receive (RFC 6184 section 8.2.2). `max-fs` adds to it.
 ///
-/// Two things are no limit: a missing level, and level 3.1. Chromium, Firefox and Safari write 3.1 whatever they decode,
-/// so it would keep all pictures above 1280x720 from them.
+/// A missing level is no limit, and level 3.1 neither. Chromium, Firefox and Safari write 3.1 whatever they can decode,
+/// so this limit would keep all pictures above 1280x720 from them.
 fn limit(fmtp: &str) -> Option<Level> {
     let id = parameter(fmtp, "profile-level-id").filter(|id| id.is_ascii())?;
     let byte = |at: usize| u8::from_str_radix(id.get(at..at + 2)?, 16).ok();
@@ -116,7 +115,7 @@ fn limit(fmtp: &str) -> Option<Level> {
     (bytes[2] != BROWSERS).then(|| larger.map_or(level, |larger| level.max(larger)))
 }
 
-/// How well a `profile-level-id` fits: Constrained Baseline best. `None`: it is none, or of a profile that does not
+/// How well a `profile-level-id` fits. Constrained Baseline is best. `None`: it is malformed, or its profile cannot
 /// decode what is sent.
 fn profile(id: &str) -> Option<u8> {
     if id.len() != 6 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -131,13 +130,13 @@ fn profile(id: &str) -> Option<u8> {
     }
 }
 
-/// A parameter of a format: names are compared without case (RFC 6838 section 4.3).
+/// A format parameter. Names are compared without case (RFC 6838 section 4.3).
 fn parameter<'a>(fmtp: &'a str, name: &str) -> Option<&'a str> {
     let pairs = fmtp.split(';').filter_map(|part| part.split_once('='));
     pairs.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| v)
 }
 
-/// Format parameters as the stack reads them: without spaces.
+/// Format parameters without spaces, as the stack reads them.
 fn spaceless(fmtp: &str) -> String {
     fmtp.split_ascii_whitespace().collect()
 }

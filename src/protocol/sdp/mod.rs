@@ -1,8 +1,8 @@
-//! Session descriptions (SDP): the bounds they must keep, and what they mean. Pure.
+//! Session descriptions (SDP): their limits and their meaning. Pure.
 //!
-//! [`Description::parse`] is the only reader: it lets the WebRTC stack's own parser read the text, and turns the result
-//! into what this daemon has to know of it. Nothing else in the crate looks into the text of a description.
-//! [`write`] is its counterpart: the descriptions that go to the stack and to the viewer.
+//! [`Description::parse`] is the only reader. The WebRTC stack's parser reads the text, and the result becomes the few
+//! things that this daemon needs. No other code reads the text of a description. [`write`] is its counterpart: it makes
+//! the descriptions for the stack and for the viewer.
 
 mod codec;
 mod read;
@@ -15,16 +15,16 @@ use super::{
     candidate::{self, CandidateBudget, Verdict},
 };
 
-/// Bytes of a session description.
+/// The longest session description, in bytes.
 pub const SDP_MAX: usize = 24 * 1024;
-/// Its lines.
+/// The most lines.
 pub const LINES_MAX: usize = 512;
-/// Bytes of one line.
+/// The longest line, in bytes.
 pub const LINE_MAX: usize = 2048;
-/// Its m-lines.
+/// The most m-lines.
 pub const MLINES_MAX: usize = 16;
 
-/// What a viewer can do that offers, or accepts, more than one m-line without BUNDLE.
+/// The advice for a viewer that offers or accepts several m-lines without BUNDLE.
 const NEED_BUNDLE: &str = "picture and sound travel on one transport here, so their m-lines must be in one BUNDLE group \
     (RFC 8843). Offer with BUNDLE (GStreamer's webrtcbin: bundle-policy=max-bundle; browsers do it by themselves), or use \
     picture or sound alone";
@@ -46,12 +46,12 @@ pub enum Kind {
     Video,
     /// `m=audio`
     Audio,
-    /// Anything else: data channels, text. Never served.
+    /// Anything else, such as data channels or text. It is refused.
     Other,
 }
 
 impl Kind {
-    /// As it stands in the m-line.
+    /// Its word in the m-line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Video => "video",
@@ -61,10 +61,10 @@ impl Kind {
     }
 }
 
-/// The direction of an m-line, seen from who wrote it.
+/// The direction of an m-line, from its writer's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// Sends and receives: also what is meant where no direction is written.
+    /// Sends and receives. This is also the default.
     SendRecv,
     /// Sends only.
     SendOnly,
@@ -75,7 +75,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Whether media is received.
+    /// Whether the writer receives media.
     pub fn receives(self) -> bool {
         matches!(self, Self::SendRecv | Self::RecvOnly)
     }
@@ -88,14 +88,14 @@ pub enum Setup {
     Active,
     /// This side is the DTLS server.
     Passive,
-    /// Either; only in offers.
+    /// Either, only in offers.
     ActPass,
-    /// Neither, for now. Means nothing with DTLS.
+    /// Neither, for now. It has no meaning with DTLS.
     HoldConn,
 }
 
 impl Setup {
-    /// As it stands after `a=setup:`.
+    /// Its word after `a=setup:`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -115,14 +115,13 @@ pub struct Codec {
     pub name: String,
     /// Clock rate.
     pub clock: u32,
-    /// Channels; 0 where none are written.
+    /// Channels. 0: not written.
     pub channels: u16,
     /// Format parameters, as written.
     pub fmtp: String,
 }
 
-/// What one m-line and its attributes say. What stands at session level counts for every m-line that does not say it
-/// itself.
+/// One m-line and its attributes. A session-level attribute counts for every m-line that does not have its own.
 #[derive(Debug, Clone)]
 pub struct Line {
     /// Its kind.
@@ -133,7 +132,7 @@ pub struct Line {
     pub port: u16,
     /// Transport protocol: `UDP/TLS/RTP/SAVPF`.
     pub protocol: String,
-    /// Formats: payload types, of RTP.
+    /// Formats. With RTP these are payload types.
     pub formats: Vec<String>,
     /// `a=mid`
     pub mid: Option<String>,
@@ -157,7 +156,7 @@ pub struct Line {
     pub sdes: bool,
     /// Its payload types, in order.
     pub codecs: Vec<Codec>,
-    /// `a=rtcp-fb`: payload type (none: all) and what it says, in lower case.
+    /// `a=rtcp-fb`: payload type (none: all) and value, in lower case.
     pub feedback: Vec<(Option<u8>, String)>,
     /// `a=extmap`: id and URI.
     pub extensions: Vec<(u16, String)>,
@@ -165,7 +164,7 @@ pub struct Line {
     pub candidates: Vec<String>,
 }
 
-/// A description that keeps the bounds, and what it says.
+/// A description that is within the limits.
 #[derive(Debug, Clone)]
 pub struct Description {
     /// Its m-lines, in order.
@@ -176,20 +175,20 @@ pub struct Description {
     pub ice_lite: bool,
 }
 
-/// What an m-line can be used for.
+/// How an m-line can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Use {
     /// Media can be sent on it.
     Common(Choice),
-    /// It wants media, of codecs that this device does not send.
+    /// It asks for media, and has no codec of this device.
     Foreign,
-    /// It wants media, by a transport that this device does not have: a sentence.
+    /// It asks for media over a transport that this device does not have, for this reason.
     Unfit(&'static str),
-    /// It wants nothing: refused, or not receiving.
+    /// It asks for no media: it is refused, or does not receive.
     Unwanted,
 }
 
-/// ICE and DTLS of the transport that a description is about.
+/// ICE and DTLS parameters of a description's transport.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Transport {
     /// ICE user fragment.
@@ -214,7 +213,7 @@ impl Line {
         self.port == 0 && !self.bundle_only
     }
 
-    /// Whether it is RTP over DTLS. Browsers also have to take the short names (RFC 9429 section 5.1.2).
+    /// Whether it is RTP over DTLS. Browsers must accept the short names too (RFC 9429 section 5.1.2).
     pub fn is_dtls_rtp(&self) -> bool {
         const NAMES: [&str; 6] = [
             "UDP/TLS/RTP/SAVPF",
@@ -227,7 +226,7 @@ impl Line {
         self.kind != Kind::Other && NAMES.iter().any(|name| self.protocol.eq_ignore_ascii_case(name))
     }
 
-    /// What it can be used for.
+    /// How it can be used.
     pub fn usage(&self) -> Use {
         if self.kind == Kind::Other || self.is_refused() || !self.direction.receives() {
             return Use::Unwanted;
@@ -243,7 +242,7 @@ impl Line {
         self.choice().map_or(Use::Foreign, Use::Common)
     }
 
-    /// Its transport, as far as this line says it.
+    /// Its transport, as far as this m-line has it.
     pub fn transport(&self) -> Result<Transport, Refusal> {
         let (Some(ufrag), Some(password)) = (&self.ufrag, &self.password) else {
             return Err(bad("the description has no ice-ufrag or no ice-pwd: ICE is needed (RFC 8839)"));
@@ -290,13 +289,13 @@ impl Line {
         Ok(first.clone())
     }
 
-    /// The id of a header extension, where it was named and fits a one-byte header.
+    /// The id of a header extension, if the m-line has it and it fits a one-byte header.
     pub fn extension(&self, uri: &str) -> Option<u8> {
         let found = self.extensions.iter().find(|(_, is)| is == uri)?;
         u8::try_from(found.0).ok().filter(|id| (1..=14).contains(id))
     }
 
-    /// The candidates of this line that may be used, and how many may not.
+    /// The candidates of this m-line that may be used, and how many may not.
     pub fn usable_candidates(&self, budget: &mut CandidateBudget) -> (Vec<String>, usize) {
         let mut usable = Vec::new();
         for line in &self.candidates {
@@ -313,12 +312,12 @@ impl Line {
 }
 
 impl Description {
-    /// Reads a description. Everything that is wrong with it by itself is refused here.
+    /// Reads a description. Every fault that does not depend on the session is refused here.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         read::description(text)
     }
 
-    /// The first line of a kind that can be used, else the first that says why not.
+    /// The first m-line of a kind that can be used, or else the first one that shows why not.
     pub fn best(&self, kind: Kind) -> Option<(usize, Use)> {
         let lines = self.lines.iter().enumerate().filter(|(_, line)| line.kind == kind);
         let rank = |usage: &Use| match usage {
@@ -330,19 +329,19 @@ impl Description {
         lines.map(|(at, line)| (at, line.usage())).min_by_key(|(_, usage)| rank(usage))
     }
 
-    /// The BUNDLE group that a line is in.
+    /// The BUNDLE group of an m-line.
     pub fn group_of(&self, line: usize) -> Option<&[String]> {
         let mid = self.lines.get(line)?.mid.as_ref()?;
         self.groups.iter().find(|group| group.contains(mid)).map(Vec::as_slice)
     }
 
-    /// The line with this mid.
+    /// The m-line with this mid.
     pub fn by_mid(&self, mid: &str) -> Option<usize> {
         self.lines.iter().position(|line| line.mid.as_deref() == Some(mid))
     }
 
-    /// The line whose transport counts for all `used` lines, the *tagged* one (RFC 8843 section 7): the first of their
-    /// group that is not refused. `used` must be bundled, or one line.
+    /// The *tagged* m-line, whose transport all `used` m-lines share (RFC 8843 section 7): the first of their group
+    /// that is not refused. `used` must be bundled, or a single m-line.
     pub fn tagged(&self, used: &[usize]) -> Option<usize> {
         let first = *used.first()?;
         let Some(group) = self.group_of(first) else { return Some(first) };
@@ -354,14 +353,14 @@ impl Description {
         lines.find(carries).or(Some(first))
     }
 
-    /// Whether these lines share one transport.
+    /// Whether these m-lines share one transport.
     pub fn is_bundled(&self, lines: &[usize]) -> bool {
         let Some((first, rest)) = lines.split_first() else { return true };
         let group = self.group_of(*first);
         rest.is_empty() || group.is_some() && rest.iter().all(|line| self.group_of(*line) == group)
     }
 
-    /// The transport of the tagged line. Lines that share its ICE credentials must not contradict it.
+    /// The transport of the tagged m-line. M-lines that share its ICE credentials must not contradict it.
     pub fn transport(&self, tagged: usize) -> Result<Transport, Refusal> {
         let transport = self.lines.get(tagged).ok_or_else(|| bad("no m-line has a transport"))?.transport()?;
         for line in self.lines.iter().filter(|line| line.ufrag.as_deref() == Some(&transport.ufrag)) {

@@ -1,12 +1,12 @@
-//! From the text of a description to what it means. The grammar is the business of the stack's parser (`rtc::sdp`); here are
-//! the bounds, and the meaning of attributes. Names and values that RFC 8866 compares without case are compared so.
+//! Reads a description. The stack's parser (`rtc::sdp`) knows the grammar; this file has the limits and the meaning of
+//! attributes. Names and values that RFC 8866 compares without case are compared without case.
 
 use rtc::sdp::description::{common::Attribute, media::MediaDescription, session::SessionDescription};
 
 use super::{Codec, Description, Direction, Kind, LINE_MAX, LINES_MAX, Line, MLINES_MAX, SDP_MAX, Setup, bad};
 use crate::protocol::Refusal;
 
-/// Characters of an error of the parser that are passed on: it may quote what it could not read.
+/// How many characters of a parser's error are passed on. It may quote what it could not read.
 const EXCERPT: usize = 120;
 
 pub(super) fn description(text: &str) -> Result<Description, Refusal> {
@@ -22,7 +22,7 @@ pub(super) fn description(text: &str) -> Result<Description, Refusal> {
     Ok(description)
 }
 
-/// Checks the bounds before anything is parsed.
+/// Checks the limits before anything is parsed.
 fn bounds(text: &str) -> Result<(), Refusal> {
     if text.len() > SDP_MAX {
         return Err(bad(format!("the description has {} bytes: {SDP_MAX} are read", text.len())));
@@ -78,7 +78,7 @@ fn line(media: &MediaDescription, session: &[Attribute]) -> Result<Line, Refusal
         _ => Kind::Other,
     };
     let own = &media.attributes;
-    // What stands at session level counts where the m-line does not say it itself.
+    // A session-level attribute counts if the m-line does not have its own.
     let either = |key: &'static str| values(own, key).next().or_else(|| values(session, key).next()).map(str::to_owned);
     let fingerprints = match fingerprints(own)? {
         none if none.is_empty() => fingerprints(session)?,
@@ -131,7 +131,7 @@ fn setup(value: &str) -> Result<Setup, Refusal> {
     found.ok_or_else(|| bad("the description has an a=setup that is none of active, passive and actpass"))
 }
 
-/// Hash functions are compared without case (RFC 8122 section 5), and so are their values, which are hexadecimal.
+/// Hash functions and their hexadecimal values are compared without case (RFC 8122 section 5).
 fn fingerprints(attributes: &[Attribute]) -> Result<Vec<(String, String)>, Refusal> {
     let one = |value: &str| {
         let words: Vec<&str> = value.split_ascii_whitespace().collect();
@@ -143,7 +143,7 @@ fn fingerprints(attributes: &[Attribute]) -> Result<Vec<(String, String)>, Refus
     values(attributes, "fingerprint").map(one).collect()
 }
 
-/// `a=extmap:3/recvonly URI …` (RFC 8285 section 5). 4096 and more are place holders of offers.
+/// `a=extmap:3/recvonly URI …` (RFC 8285 section 5). Ids from 4096 on are placeholders in offers.
 fn extensions(attributes: &[Attribute]) -> Result<Vec<(u16, String)>, Refusal> {
     let mut found: Vec<(u16, String)> = Vec::new();
     for value in values(attributes, "extmap") {
@@ -186,7 +186,7 @@ fn codecs(formats: &[String], attributes: &[Attribute]) -> Result<Vec<Codec>, Re
     Ok(codecs)
 }
 
-/// What stands after the payload type in the value of `rtpmap` or `fmtp`.
+/// The part of an `rtpmap` or `fmtp` value after the payload type.
 fn rest_of(value: &str, payload_type: u8) -> Option<&str> {
     let (number, rest) = value.split_once(|c: char| c.is_ascii_whitespace())?;
     (number.parse() == Ok(payload_type)).then(|| rest.trim())
@@ -199,7 +199,7 @@ fn feedback(value: &str) -> Option<(Option<u8>, String)> {
     Some((which, words.join(" ").to_ascii_lowercase()))
 }
 
-/// What must hold between the lines of any description.
+/// Checks the rules between the m-lines of any description.
 fn consistent(description: &Description) -> Result<(), Refusal> {
     let mut mids: Vec<&str> = Vec::new();
     for mid in description.lines.iter().filter_map(|line| line.mid.as_deref()) {

@@ -1,5 +1,5 @@
-//! Descriptions that are written: those for the stack, from what was understood of a viewer's, and those for the viewer, from
-//! the stack's. The stack is never given a viewer's text, and the viewer is never given the stack's as it is.
+//! Writes descriptions: for the stack, from what was understood of a viewer's, and for the viewer, from the stack's.
+//! The stack never gets a viewer's text, and the viewer never gets the stack's text unchanged.
 
 use rtc::sdp::description::{
     common::Attribute,
@@ -9,20 +9,20 @@ use rtc::sdp::description::{
 
 use super::{Choice, Kind, Setup, Transport};
 
-/// One m-line for the stack: of a viewer that receives.
+/// One m-line for the stack, of a viewer that receives.
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// Picture or sound.
+    /// Video or audio.
     pub kind: Kind,
-    /// The mid by which the stack knows it.
+    /// The stack's mid for it.
     pub mid: String,
-    /// What is sent on it.
+    /// The codec that is sent on it.
     pub choice: Choice,
     /// Header extensions: id and URI.
     pub extensions: Vec<(u8, String)>,
 }
 
-/// A viewer's description for the stack: only lines that media is sent on, bundled, in the stack's own words.
+/// A viewer's description for the stack: only m-lines on which media is sent, bundled, with the stack's own words.
 pub fn for_stack(
     transport: &Transport,
     setup: Setup,
@@ -49,7 +49,7 @@ pub fn for_stack(
         text.push(format!("a=mid:{mid}"));
         text.extend(["a=rtcp-mux", "a=rtcp-rsize", "a=recvonly"].map(str::to_owned));
         match kind {
-            // The profile that the stack knows; what the viewer wrote goes into its answer.
+            // The profile that the stack knows. The viewer's own goes into its answer.
             Kind::Video => {
                 text.push(format!("a=rtpmap:{pt} H264/90000"));
                 let fmtp = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
@@ -75,52 +75,52 @@ pub fn for_stack(
     text.join("\r\n") + "\r\n"
 }
 
-/// What an m-line of an own description is for.
+/// The purpose of an m-line in a description of the device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
-    /// Media is sent on it. In answers the picture has format parameters of its own: payload type and text.
+    /// Media is sent on it. In answers, video has its own format parameters: payload type and text.
     Send(Option<(u8, String)>),
-    /// Nothing is sent on it, but its transport is the one that the other lines share. Refusing it would take the
-    /// transport away from them (RFC 8843 section 7.3.3); Chromium cannot do without it.
+    /// Nothing is sent on it, but the other m-lines share its transport. Refusing it would remove that transport (RFC
+    /// 8843 section 7.3.3), and Chromium needs it.
     Carry,
     /// It is refused: port 0.
     Refuse,
 }
 
-/// One m-line of an own description.
+/// One m-line in a description of the device.
 #[derive(Debug, Clone)]
 pub struct Slot {
     /// Its kind.
     pub kind: Kind,
-    /// The media word.
+    /// The media word of the m-line.
     pub media: String,
     /// Transport protocol, as offered.
     pub protocol: String,
     /// Formats, as offered.
     pub formats: Vec<String>,
-    /// `rtpmap` and `fmtp` of the first format, for a line that only carries.
+    /// `rtpmap` and `fmtp` of the first format, for an m-line that only carries the transport.
     pub first: Vec<(String, String)>,
-    /// Its mid; viewers without BUNDLE may have none.
+    /// Its mid. Viewers without BUNDLE may have none.
     pub mid: Option<String>,
-    /// Whether the viewer takes reduced-size RTCP.
+    /// Whether the viewer accepts reduced-size RTCP.
     pub rtcp_rsize: bool,
-    /// What it is for.
+    /// Its purpose.
     pub purpose: Purpose,
 }
 
-/// The m-lines of a session, which stay what they are for all of its descriptions.
+/// The m-lines of a session. They stay the same in all of its descriptions.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    /// In order.
+    /// The m-lines in order.
     pub slots: Vec<Slot>,
-    /// The one whose transport all share.
+    /// The index of the m-line whose transport all share.
     pub tagged: usize,
     /// Whether there is a BUNDLE group.
     pub bundled: bool,
 }
 
 impl Layout {
-    /// The layout of an own first offer: what the stack made.
+    /// The layout of the device's first offer, from the stack's.
     pub fn of_stack(stack: &str) -> Result<Self, String> {
         let parsed = parse(stack)?;
         let slots = parsed.media_descriptions.iter().map(|media| Slot {
@@ -149,7 +149,7 @@ fn kind(media: &MediaDescription) -> Kind {
     }
 }
 
-/// The mid by which the stack knows each kind.
+/// The stack's mid for each kind.
 pub fn stack_mids(stack: &str) -> Result<Vec<(Kind, String)>, String> {
     let parsed = parse(stack)?;
     let mids = parsed.media_descriptions.iter().map(|media| {
@@ -159,8 +159,8 @@ pub fn stack_mids(stack: &str) -> Result<Vec<(Kind, String)>, String> {
     Ok(mids.collect())
 }
 
-/// An own description for the viewer: the stack's, with the m-lines, mids, directions and roles that are ours to write.
-/// `candidates` says what becomes of each candidate line.
+/// A description for the viewer: the stack's, with the session's m-lines, mids, directions and roles. `candidates`
+/// returns the lines that replace each candidate line.
 pub fn for_viewer(
     stack: &str,
     layout: &Layout,
@@ -241,7 +241,7 @@ fn sending(made: &MediaDescription, slot: &Slot, fmtp: &Option<(u8, String)>) ->
     Ok(media)
 }
 
-/// A line with the transport of `like`, on which nothing is sent.
+/// An m-line with the transport of `like`, on which nothing is sent.
 fn carrying(like: &MediaDescription, slot: &Slot) -> MediaDescription {
     let mut media = refusing(like, slot);
     media.media_name.port = RangedPort { value: 9, range: None };

@@ -8,13 +8,13 @@ use super::{
 };
 use crate::protocol::sdp::{Choice, Description, Kind, Setup};
 
-/// What a client wrote: its offer, or with `-answer` behind its name its answer to this device's offer.
+/// The recorded offer of a client, or its answer to this device's offer if the name ends with `-answer`.
 fn wrote(client: &str) -> String {
     let path = format!("{}/tests/sdp/clients/{client}.sdp", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// What a picture is repaired and measured by, of what both sides have.
+/// The means of repair and measurement that both sides support.
 fn means(choice: &Choice) -> String {
     choice.rtx.map(|_| "rtx").into_iter().chain(choice.feedback.iter().copied()).collect::<Vec<_>>().join(", ")
 }
@@ -55,7 +55,7 @@ async fn real_clients_get_picture_and_sound() {
             assert_eq!(line.setup, Some(Setup::Active), "{client}: {text}");
             let Some(choice) = line.choice() else { continue };
             let pt = if line.kind == Kind::Video { picture } else { sound };
-            // Chromium, aiortc and Pion number their formats as they like: only that one was taken counts there.
+            // Chromium, aiortc and Pion choose their own payload types. Only that one was chosen counts there.
             assert!(pt == 0 || choice.payload_type == pt, "{client}: {choice:?}");
             if line.kind == Kind::Video {
                 assert!(choice.fmtp.contains("packetization-mode=1"), "{client}: {choice:?}");
@@ -70,7 +70,7 @@ async fn real_clients_get_picture_and_sound() {
 #[tokio::test]
 async fn real_clients_answers_are_understood() {
     use Setup::{Active, Passive};
-    // Who opens the DTLS connection; what the picture is repaired by; what becomes of the session.
+    // The DTLS role of the client, the means of repair, and the result.
     let table = [
         ("chromium", Active, ALL, "both"),
         ("chromium-without-h264", Active, "", "video refused"),
@@ -110,7 +110,7 @@ async fn real_clients_answers_are_understood() {
         house.say(client, 'A', 2, "ping", json!({"n": 7})).await;
         let mut refused = Vec::new();
         let mut answered = false;
-        // The session says what was refused before or after it answers the ping.
+        // The session reports refused media before or after it answers the ping.
         while !answered || refused.is_empty() && expected != "both" {
             let message = house.next(client).await;
             assert_ne!(message["type"], "error", "{client}: {message}");

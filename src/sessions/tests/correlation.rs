@@ -1,4 +1,4 @@
-//! Correlation Data of a request, on whatever is said because of it (`docs/protocol.md`, section 2).
+//! Correlation Data: each reply has that of its request (`docs/reference/protocol.md`, section 2).
 
 use super::*;
 
@@ -38,14 +38,14 @@ async fn what_is_said_because_of_a_request_has_its_correlation_data() {
     ask(&house, 0, "offer", json!({"sdp": OFFER}), Some("four")).await;
     assert_eq!(house.correlated("answer").await.as_deref(), Some("four"));
     assert_eq!(house.correlated("media").await.as_deref(), Some("four"));
-    // The device says this by itself.
+    // This is no reply: the device sends it by itself.
     assert_eq!(house.correlated("candidates").await, None);
-    // The third comes before the second: each has its own.
+    // The third request comes before the second. Each reply has its own data.
     ask(&house, 2, "ping", json!({"n": 2}), Some("six")).await;
     ask(&house, 1, "ping", json!({"n": 1}), Some("five")).await;
     assert_eq!(house.correlated("pong").await.as_deref(), Some("five"));
     assert_eq!(house.correlated("pong").await.as_deref(), Some("six"));
-    // A repeat is answered word for word, and to the request that asked again.
+    // A repeated request gets the same reply, with its own data.
     ask(&house, 2, "ping", json!({"n": 2}), Some("seven")).await;
     assert_eq!(house.correlated("pong").await.as_deref(), Some("seven"));
     ask(&house, 3, "bye", json!({}), Some("eight")).await;

@@ -1,5 +1,5 @@
-//! Offers and answers as viewers write them, through the real sessions, peer connections and stack: what is answered, and what
-//! is refused with which words.
+//! Offers and answers of viewers, through the real sessions, peer connections and stack: how they are answered, or
+//! which sentence refuses them.
 
 use super::*;
 use crate::protocol::sdp::{Description, Direction, Kind, Setup};
@@ -41,7 +41,7 @@ impl M {
         Self { setup, ..self }
     }
 
-    /// With a transport of its own.
+    /// With another transport.
     fn own(self) -> Self {
         let transport = self.transport.replace("theirs", "another").replace("thePass", "another").replace("1F", "FF");
         Self { transport, ..self }
@@ -68,7 +68,7 @@ fn sdp(group: &str, lines: &[M]) -> String {
     text.replace('\n', "\r\n")
 }
 
-/// A house with test picture and tone.
+/// Sessions with test picture and tone.
 pub(super) fn both() -> House {
     House::with(sessions_with(limits(), AudioSource::Tone, VideoSource::Test))
 }
@@ -84,7 +84,7 @@ fn limits() -> Limits {
     }
 }
 
-/// What a description of the device says of each line: `video send`, `video inactive`, `video refused`.
+/// Each m-line of a device's description in words: `video send`, `video inactive`, `video refused`.
 pub(super) fn lines(description: &Description) -> Vec<String> {
     let what = |line: &crate::protocol::sdp::Line| match (line.port, line.direction) {
         (0, _) => "refused",
@@ -95,7 +95,7 @@ pub(super) fn lines(description: &Description) -> Vec<String> {
     description.lines.iter().map(|line| format!("{} {}", line.media, what(line))).collect()
 }
 
-/// Everything that holds of every answer.
+/// Checks the rules that hold for every answer.
 pub(super) fn holds(offer: &str, answer: &str) -> Description {
     let (offer, own) = (Description::parse(offer).unwrap(), Description::parse(answer).unwrap());
     assert_eq!(own.lines.len(), offer.lines.len(), "{answer}");
@@ -216,11 +216,11 @@ async fn what_is_answered_to_which_offer() {
         assert_eq!(lines(&own), expected, "{what}: {text}");
         let open: Vec<_> = own.lines.iter().filter(|line| line.port != 0).collect();
         assert!(open.iter().all(|line| line.setup == Some(setup)), "{what}: {text}");
-        // No H.264 is told; what was not asked for is not.
+        // A missing H.264 is reported. Media that were not asked for are not.
         let media = house.hear(&who, "media").await;
         assert_eq!(media["video"] == "refused", what.starts_with("no H.264"), "{what}: {media}");
         assert_ne!(media["audio"], "refused", "{what}");
-        // Candidates are of the line whose transport is used.
+        // Candidates belong to the m-line whose transport is used.
         let tagged = own.lines.iter().position(|line| line.port != 0).unwrap();
         let last = loop {
             let candidates = house.hear(&who, "candidates").await;
@@ -289,7 +289,7 @@ async fn what_becomes_of_a_viewers_answer() {
     const R: &str = "a=recvonly";
     let (video, audio) = (|| m(VIDEO, R).setup("a=setup:active"), || m(AUDIO, R).setup("a=setup:active"));
     let refused = |line| m(line, "a=inactive").setup("a=setup:active");
-    // What the session says next: a state of picture and sound, or its end.
+    // The next message of the session: the state of picture and sound, or its end.
     let table: Vec<(&str, &str, Vec<M>, &str)> = vec![
         ("all", "0 1", vec![audio(), video()], "goes on"),
         ("passive", "0 1", vec![audio().setup("a=setup:passive"), video().setup("a=setup:passive")], "goes on"),
@@ -400,7 +400,7 @@ async fn a_restart_changes_ice_alone() {
         assert_eq!(error["name"], "conflict", "{what}: {error}");
         assert!(error["message"].as_str().unwrap().contains(words), "{what}: {error}");
     }
-    // The session goes on, and so does the next restart that is one.
+    // The session continues, and a correct restart still works.
     seq += 1;
     house.say("anna", 'A', seq, "offer", json!({"sdp": ice(99), "restart": true})).await;
     let again = house.hear("anna", "answer").await;

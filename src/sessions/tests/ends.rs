@@ -1,4 +1,4 @@
-//! How a session ends that nobody ended: each failure by its name, first as an error, then as the reason of `bye`.
+//! Sessions that end by a failure. The viewer gets the failure's name as an error, and then as the reason of `bye`.
 
 use super::{live::Eyes, *};
 
@@ -37,7 +37,7 @@ async fn no_path_is_found() {
 async fn no_path_is_found_though_candidates_are_there() {
     let mut house = House::usual();
     house.open("anna", 'A').await;
-    // A port of loopback that nobody listens on.
+    // A loopback port without a listener.
     let dead = json!([{"candidate": "candidate:1 1 udp 5 127.0.0.1 9 typ host", "mid": "0", "mline": 0}]);
     house.say("anna", 'A', 1, "candidates", json!({"ufrag": "abcd", "candidates": dead, "end": true})).await;
     house.fails(408, "ice_timeout").await;

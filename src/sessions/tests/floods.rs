@@ -1,16 +1,16 @@
-//! Many who ask at once, and those who come while they do.
+//! Many viewers that ask at once, and others that come meanwhile.
 
 use super::*;
 
 impl House {
-    /// Offers until the answer comes, as often as the refusals say; how many refusals there were.
+    /// Offers until the answer comes, with the retry delay of each refusal. Returns the number of refusals.
     async fn insists(&mut self, viewer: &str, session: char) -> usize {
         let offer = json!({"v": 1, "type": "offer", "session": session.to_string().repeat(22), "seq": 0, "sdp": OFFER});
         let wait = async {
             let mut refused = 0;
             loop {
                 self.send(viewer, offer.to_string()).await;
-                // A refusal is dropped where too many are refused: who hears nothing asks again, as viewers do.
+                // If there are too many refusals, some are not sent. Then the viewer asks again, as real ones do.
                 let Ok(said) = timeout(Duration::from_secs(1), self.next(viewer)).await else { continue };
                 match said["type"].as_str() {
                     Some("answer") => return refused,
@@ -23,7 +23,7 @@ impl House {
         timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("{viewer} never gets in"))
     }
 
-    /// Sends a message as each of so many viewers, while what is said is heard.
+    /// Sends a message from each of `n` viewers, and returns the replies that came meanwhile.
     async fn crowd(&mut self, n: usize, message: impl Fn(usize) -> Value) -> Vec<Value> {
         let events = self.events.clone();
         let messages: Vec<_> = (0..n).map(|i| (format!("crowd-{i}"), message(i).to_string())).collect();
@@ -61,7 +61,7 @@ async fn fifty_offers_at_once_where_four_have_room() {
     house.viewers(4).await;
 }
 
-/// All within their limits: they take every place, never answer, and come again under other names.
+/// All of them keep the limits. They take every place, never answer, and come again under other names.
 #[tokio::test]
 async fn ten_thousand_who_never_answer_keep_nobody_out() {
     let mut house = House::usual();
@@ -72,7 +72,7 @@ async fn ten_thousand_who_never_answer_keep_nobody_out() {
     assert!(house.presence.borrow().viewers <= 8);
 }
 
-/// A whole exchange that somebody recorded and says again.
+/// Somebody recorded a whole exchange and sends it again.
 #[tokio::test]
 async fn a_recorded_exchange_opens_nothing() {
     let mut house = House::usual();
@@ -82,7 +82,7 @@ async fn a_recorded_exchange_opens_nothing() {
         (2, "renew", json!({})),
     ];
     let answer = house.open("anna", 'A').await;
-    // While the session runs: what was answered is answered again, and no second session begins.
+    // While the session runs, the same replies are sent again, and no second session begins.
     for (seq, kind, fields) in exchange.clone() {
         house.say("anna", 'A', seq, kind, fields).await;
     }
@@ -92,7 +92,7 @@ async fn a_recorded_exchange_opens_nothing() {
     house.say("anna", 'A', 3, "bye", json!({})).await;
     house.hear("anna", "bye").await;
     house.viewers(0).await;
-    // Afterwards the session is over, and its id is used up.
+    // After its end, the id of a session cannot be used again.
     for (seq, kind, fields) in exchange {
         house.say("anna", 'A', seq, kind, fields).await;
         if kind != "candidates" {
@@ -102,7 +102,7 @@ async fn a_recorded_exchange_opens_nothing() {
     house.viewers(0).await;
 }
 
-/// 1000 messages a second of one viewer: the others are answered as ever.
+/// One viewer sends 1000 messages a second. The others get their answers.
 #[tokio::test]
 async fn who_floods_is_told_and_the_others_are_heard() {
     let mut house = House::usual();

@@ -1,8 +1,8 @@
-//! What becomes of seats, looked at from inside.
+//! Which session handles end, seen from inside.
 
 use super::*;
 
-/// Puts a seat there without a task behind it.
+/// Adds a session handle without a task behind it.
 fn handle(
     sessions: &mut Sessions,
     viewer: &str,
@@ -71,7 +71,7 @@ async fn a_newcomer_takes_the_place_of_the_oldest_that_never_connected() {
     assert_eq!(ending(&sessions, &ghosts[0]), Some(EndReason::GaveWay), "the oldest");
     assert!(ghosts[1..].iter().all(|key| ending(&sessions, key).is_none()));
     assert!(said.try_recv().is_err(), "anna is not refused");
-    // Whose sessions never connect displaces nobody.
+    // A viewer whose sessions never connect displaces nobody.
     for _ in 0..2 {
         sessions.admission.count_unconnected(&Id::new("mallory").unwrap(), now);
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// An offer of one m-line of picture, with these format parameters.
+/// An offer of one video m-line, with these format parameters.
 fn offer(parameters: &str) -> String {
     let sdp = OFFER.replace("m=audio", "m=video").replace("opus/48000/2", "H264/90000");
     sdp.replace("minptime=10;useinbandfec=1", &format!("packetization-mode=1;{parameters}"))
@@ -22,7 +22,7 @@ async fn a_picture_beyond_the_level_that_a_viewer_takes_is_not_sent_to_it() {
     };
     let why = media["video_reason"].as_str().unwrap();
     assert!(why.contains("of H.264 level 3.1, and this viewer said that it takes up to 1.1"), "{why}");
-    // What browsers write is no limit, and others are not told of this one's trouble.
+    // The level that browsers write is no limit, and other viewers are not affected.
     house.say("bert", 'B', 0, "offer", json!({"sdp": offer("profile-level-id=42e01f")})).await;
     let media = house.hear("bert", "media").await;
     assert_ne!(media["video"], "stalled", "{media}");

@@ -24,7 +24,7 @@ impl Eyes {
         Self { peer, tell, seq: 0, ufrag: None }
     }
 
-    /// Offers, takes the answer, and says its candidates.
+    /// Offers, accepts the answer, and sends its candidates.
     pub(super) async fn offer(&mut self, house: &mut House, session: char, sdp: &str) {
         let restart = self.seq > 0;
         self.ufrag = sdp::ufrag(sdp);
@@ -40,7 +40,7 @@ impl Eyes {
         self.event(|event| matches!(event, PeerEvent::Connected)).await;
     }
 
-    /// Says what it gathers until that is all.
+    /// Sends its candidates as they are gathered, until there are no more.
     async fn trickle(&mut self, house: &House, session: char) {
         let ufrag = self.ufrag.clone();
         let mut end = false;
@@ -63,7 +63,7 @@ impl Eyes {
         timeout(Duration::from_secs(10), wait).await.expect("the peer connection says it");
     }
 
-    /// Says goodbye, and hears it said.
+    /// Sends `bye`, and waits for the device's.
     async fn leave(self, house: &mut House, session: char) {
         house.say("anna", session, self.seq + 1, "bye", json!({})).await;
         assert_eq!(house.hear("anna", "bye").await["reason"], "bye");
@@ -87,7 +87,7 @@ async fn a_viewer_connects_restarts_ice_and_leaves() {
     eyes.leave(&mut house, 'A').await;
 }
 
-/// Sixty viewers, one after the other: every task they needed is gone with them.
+/// Sixty viewers, one after the other. No task is left of them.
 #[tokio::test]
 async fn many_sessions_leave_no_task_behind() {
     let limits = Limits { starts_per_minute: 6000, messages_per_second: 1000, ..Limits::default() };

@@ -1,8 +1,8 @@
-//! The contract row by row: what is said to each kind of message that does not fit.
+//! The contract row by row: the reply to each kind of message that does not fit.
 
 use super::*;
 
-/// Every type with a session, and what it needs to be well-formed.
+/// Every type that has a session, with the fields that it needs.
 fn types() -> [(&'static str, Value); 9] {
     [
         ("offer", json!({"sdp": OFFER})),
@@ -22,8 +22,8 @@ fn candidate(address: &str, port: u16) -> Value {
 }
 
 impl House {
-    /// Nothing was said to `viewer` but what has been heard: the next thing is the answer to a `hello`. How the
-    /// microphone is doing is said at any time.
+    /// Checks that no further message to `viewer` waits: the next one answers a `hello`. The state of the microphone
+    /// may come at any time.
     async fn is_quiet_to(&mut self, viewer: &str) {
         self.say(viewer, 'z', 0, "hello", json!({})).await;
         let mut next = self.next(viewer).await;
@@ -37,7 +37,7 @@ impl House {
         self.say("anna", 'A', seq, "candidates", json!({"ufrag": ufrag, "candidates": candidates})).await;
     }
 
-    /// The end of the device's own candidates, after which it says nothing by itself.
+    /// Waits for the end of the device's candidates. Afterwards it sends nothing by itself.
     async fn settled(&mut self, viewer: &str) {
         while self.hear(viewer, "candidates").await["end"] != true {}
     }
@@ -257,7 +257,7 @@ async fn who_stands_in_the_door_keeps_others_out_shortly() {
 async fn more_than_a_session_can_read_ends_it() {
     let mut house = House::new(Limits { messages_per_second: 1000, ..Limits::default() }, AudioSource::Tone);
     house.say("anna", 'A', 0, "offer", json!({"sdp": OFFER})).await;
-    // The runtime has one thread: nothing is read in between.
+    // The runtime has one thread, so nothing is read in between.
     for seq in 1..=u64::try_from(INBOX).unwrap() * 4 {
         house.say("anna", 'A', seq, "renew", json!({})).await;
     }
@@ -283,7 +283,7 @@ async fn a_flood_is_told_so_even_when_it_has_used_up_all_refusals() {
         let viewer = if payload.len() == 2 { "anna" } else { "bert" };
         for _ in 0..200 {
             house.send(viewer, payload.clone()).await;
-            // The link takes what is said.
+            // The link takes the replies.
             while house.said.len() > 32 {
                 house.next_of_all().await;
             }

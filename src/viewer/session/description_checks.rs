@@ -1,11 +1,11 @@
-//! Whether a description fits what was agreed on: our own one before it is sent, and the viewer's in a restart. Pure.
+//! Whether a description fits what was agreed on: the device's before it is sent, and the viewer's in a restart. Pure.
 
 use crate::protocol::sdp::{
     Description, Setup,
     write::{Layout, Purpose},
 };
 
-/// Whether an own description says what it is meant to say.
+/// Whether a description of the device says what it should.
 pub(super) fn fits(own: &Description, layout: &Layout, setup: Setup) -> Result<(), String> {
     same_lines(layout, own, "description")?;
     let mut used = Vec::new();
@@ -41,7 +41,7 @@ pub(super) fn fits(own: &Description, layout: &Layout, setup: Setup) -> Result<(
     own.transport(layout.tagged).map(drop).map_err(|refusal| refusal.message)
 }
 
-/// Whether a description has the lines of the session: as many, of the same kinds and mids, in the same order.
+/// Whether a description has the m-lines of the session: the same number, kinds, mids and order.
 pub(super) fn same_lines(layout: &Layout, description: &Description, which: &str) -> Result<(), String> {
     let (has, wants) = (description.lines.len(), layout.slots.len());
     if has != wants {
@@ -51,7 +51,7 @@ pub(super) fn same_lines(layout: &Layout, description: &Description, which: &str
         if line.kind != slot.kind || line.media != slot.media {
             return Err(format!("m-line {at} of the {which} is {} where it was {}", line.media, slot.media));
         }
-        // A refused line may leave its mid out, and one without BUNDLE does not need any.
+        // A refused m-line may have no mid, and without BUNDLE none is needed.
         if line.mid.is_some() && slot.mid.is_some() && line.mid != slot.mid {
             return Err(format!("m-line {at} of the {which} has another mid than before"));
         }

@@ -1,5 +1,5 @@
-//! Offers and answers of a running session, in both directions: what is understood goes to the stack, what the stack makes goes
-//! to the viewer.
+//! Offers and answers of a running session, in both directions. What was understood of the viewer's goes to the stack,
+//! and what the stack makes goes to the viewer.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::digest;
@@ -17,7 +17,8 @@ fn hash(sdp: &str) -> String {
 }
 
 impl Session<'_> {
-    /// A further offer of the viewer: an ICE restart, or glare, in which the device yields.
+    /// Handles a further offer of the viewer: an ICE restart, or glare, in which the device gives way (RFC 3264 section
+    /// 4).
     pub(crate) async fn take_offer(&mut self, sdp: &str, restart: bool) -> Result<(), Refusal> {
         if !restart && self.offered.is_none() {
             let message = "the session is open already: a further offer must say restart";
@@ -56,7 +57,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The ICE generation that the viewer's description opens, and the m-lines that are not of its transport.
+    /// The ICE generation of the viewer's description, and its m-lines that have another transport.
     fn heard(&self, incoming: &RemoteDescription) -> (String, Vec<String>) {
         if incoming.dropped > 0 {
             debug!("viewer {}: {} candidates of its description are not used", self.viewer.from.who, incoming.dropped);
@@ -64,7 +65,7 @@ impl Session<'_> {
         (incoming.ufrag.clone(), incoming.elsewhere.clone())
     }
 
-    /// Makes an offer of the device: the first one, or one that restarts ICE.
+    /// Sends an offer of the device: the first one, or one that restarts ICE.
     pub(crate) async fn offer(&mut self, restart: bool) -> Result<(), Refusal> {
         let stack = step(self.peer.offer(restart)).await?;
         let sdp = self.negotiation.own_offer(&stack, |line| self.peer.shown(line))?;
@@ -104,7 +105,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Both descriptions are known: media may flow, and what waited for them has its turn.
+    /// Both descriptions are known: starts the media, and handles the candidates that waited for them.
     async fn described(&mut self, (ufrag, elsewhere): (String, Vec<String>), budget: CandidateBudget) {
         self.life.handle(LifecycleEvent::Answered, Mono::now());
         let (video, audio) = std::mem::take(&mut self.leases);

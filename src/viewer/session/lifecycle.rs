@@ -1,4 +1,5 @@
-//! The life of one session, device side (section 4). Pure: events in, actions out, time is an argument.
+//! The life of one session on the device's side (protocol section 4). Pure: events in, actions out, time is an
+//! argument.
 //!
 //! ```text
 //! Preparing ─answer sent──────────────► Answered ─ICE pair─► Connecting ─DTLS─► Live ◄──────────┐
@@ -6,7 +7,8 @@
 //!                          └15 s                                                 └─► Restarting ┘
 //!                                                                                     └20 s
 //! ```
-//! From everywhere: lease end, hard limit, bye, and what the owner decides. What ends, ends once.
+//! From every state, the session also ends with the lease, at the hard limit, by `bye`, or because the owner ends it.
+//! It ends once.
 
 use std::time::Duration;
 
@@ -15,66 +17,65 @@ use crate::{
     protocol::{ErrorName, Refusal},
 };
 
-/// From the opening to the description that goes out.
+/// The longest time from the opening to the description that is sent.
 const PREPARE: Duration = Duration::from_secs(10);
-/// From the own offer to the viewer's answer.
+/// The longest time from the device's offer to the viewer's answer.
 const ANSWER: Duration = Duration::from_secs(15);
-/// From the answer to a candidate pair.
+/// The longest time from the answer to a candidate pair.
 const ICE: Duration = Duration::from_secs(15);
-/// From the pair to the end of the DTLS handshake.
+/// The longest time from the pair to the end of the DTLS handshake.
 const DTLS: Duration = Duration::from_secs(10);
-/// How long a lost pair may come back by itself.
-/// The stack has heard nothing for 1.2 s when it says that it is lost.
+/// How long a lost pair may come back by itself. The stack reports the loss after 1.2 s without a packet.
 const LOST: Duration = Duration::from_millis(300);
-/// From an ICE restart that nobody answers to the next.
+/// The time from an ICE restart without an answer to the next one.
 const UNANSWERED: Duration = Duration::from_secs(2);
-/// From an answer to the next restart, where no pair comes of it: longer than all checks take.
+/// The time from an answer without a pair to the next restart. It is longer than all connectivity checks take.
 const UNPAIRED: Duration = Duration::from_secs(7);
-/// ICE restarts while the pair is lost.
+/// The most ICE restarts while the pair is lost.
 const RETRIES: u32 = 5;
-/// All of them together.
+/// The longest time for all of them.
 const RESTART: Duration = Duration::from_secs(20);
-/// How long before the hard limit a viewer is told.
+/// How long before the hard limit the viewer gets `goaway`.
 const NOTICE: Duration = Duration::from_secs(30);
 
-/// Where a session is in its life.
+/// The state of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionState {
     /// The peer connection is being made.
     Preparing,
-    /// The own offer is out.
+    /// The device's offer is sent.
     Offered,
     /// Both descriptions are known; ICE looks for a pair.
     Answered,
-    /// ICE has a pair; DTLS shakes hands.
+    /// ICE has a pair, and the DTLS handshake runs.
     Connecting,
     /// Media flows.
     Live,
-    /// The pair is lost; ICE begins anew.
+    /// The pair is lost, and ICE restarts.
     Restarting,
-    /// It is over.
+    /// The session has ended.
     Ended,
 }
 
-/// What others have to know of a session.
+/// The part of the state that other parts need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionPhase {
     /// ICE has no pair yet.
     Setup,
-    /// ICE has a pair, and the handshake is going on.
+    /// ICE has a pair, and the DTLS handshake runs.
     Connecting,
     /// Media flows.
     Live,
-    /// It was live, and the other side does not answer.
+    /// The session was live, and the other side does not answer.
     Lost,
 }
 
 /// Why a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
-    /// The viewer said so.
+    /// The viewer sent `bye`.
     Bye,
-    /// The lease ran out, or the longest life of a session.
+    /// The lease or the longest life of a session is over.
     Expired,
     /// The daemon stops.
     Shutdown,
@@ -82,25 +83,25 @@ pub enum EndReason {
     Replaced,
     /// Another viewer needed the place, and this session had no candidate pair yet.
     GaveWay,
-    /// The viewer said more than it let be read.
+    /// The viewer sent more than the session could read.
     Flood,
-    /// It was refused before it began; the refusal is said by who refused.
+    /// It was refused before it began. The refusal has been sent.
     Refused,
-    /// Its answer cannot be used; the refusal that says why was said.
+    /// The viewer's first answer cannot be used. The refusal has been sent.
     BadAnswer,
-    /// Its answer takes no codec of this device; said alike.
+    /// The viewer's first answer has no codec of this device. The refusal has been sent.
     NoCommonCodec,
     /// The peer connection was not made, or the viewer did not answer, in time.
     Timeout,
-    /// No candidate pair in time.
+    /// There was no candidate pair in time.
     IceTimeout,
     /// The pair was lost and did not come back.
     IceFailed,
     /// The DTLS handshake failed or took too long.
     DtlsFailed,
-    /// The viewer closed the connection without a word.
+    /// The viewer closed the connection without `bye`.
     ConsentLost,
-    /// A fault of this side.
+    /// A fault of this device.
     Internal,
 }
 
@@ -125,7 +126,7 @@ impl EndReason {
         }
     }
 
-    /// How a session ends whose first answer was refused by this name; `None` where it may be answered again.
+    /// How a session ends whose first answer was refused with this name. `None`: the viewer may answer again.
     pub fn of_answer(refused: ErrorName) -> Option<Self> {
         match refused {
             ErrorName::BadSdp => Some(Self::BadAnswer),
@@ -134,7 +135,7 @@ impl EndReason {
         }
     }
 
-    /// The error that goes before `bye`, where the end is a failure.
+    /// The error that is sent before `bye`. `None`: the end is no failure.
     pub fn error(self) -> Option<Refusal> {
         let (name, message) = match self {
             Self::Bye | Self::Expired | Self::Shutdown | Self::Replaced | Self::Refused => return None,
@@ -161,15 +162,15 @@ impl EndReason {
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LifecycleEvent {
-    /// The own offer went out.
+    /// The device's offer was sent.
     Offered,
-    /// The answer went out, or the viewer's was taken: both descriptions are known.
+    /// The device's answer was sent, or the viewer's was accepted: both descriptions are known.
     Answered,
     /// ICE has a pair.
     IceConnected,
     /// DTLS is up.
     Connected,
-    /// ICE lost its pair; it may come back.
+    /// ICE lost its pair, which may come back.
     IceDisconnected,
     /// ICE gave up.
     IceFailed,
@@ -177,25 +178,25 @@ pub enum LifecycleEvent {
     DtlsFailed,
     /// The connection was closed from the other side.
     Closed,
-    /// The board has other addresses: what was tried was tried from the old ones.
+    /// The board's addresses changed. Earlier restarts were sent from the old ones.
     Moved {
-        /// An address went away: the pair may have been bound to it.
+        /// An address is gone. The pair may have been bound to it.
         left: bool,
     },
-    /// The viewer restarts ICE itself: the device's own tries rest.
+    /// The viewer restarts ICE itself, so the device does not.
     ViewerRestarts,
     /// Time passed.
     Tick,
 }
 
-/// What is to be done.
+/// What the session does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LifecycleAction {
     /// Offer an ICE restart.
     Restart,
     /// Tell the viewer that the session will end.
     Goaway {
-        /// How soon.
+        /// The time until then.
         within: Duration,
     },
     /// End the session.
@@ -208,7 +209,7 @@ pub struct Lifecycle {
     state: SessionState,
     since: Mono,
     lost: Option<Mono>,
-    /// The next own ICE restart and how many there were; `None` while the viewer restarts itself.
+    /// The time of the device's next ICE restart, and how many there were. `None`: the viewer restarts itself.
     retry: Option<Mono>,
     tries: u32,
     lease: Duration,
@@ -234,12 +235,12 @@ impl Lifecycle {
         }
     }
 
-    /// Where the session is.
+    /// The state.
     pub fn state(&self) -> SessionState {
         self.state
     }
 
-    /// What others have to know of it.
+    /// The phase.
     pub fn phase(&self) -> SessionPhase {
         match self.state {
             SessionState::Preparing | SessionState::Offered | SessionState::Answered => SessionPhase::Setup,
@@ -249,7 +250,7 @@ impl Lifecycle {
         }
     }
 
-    /// Renews the lease from its half-time on; tells what is left of it either way.
+    /// Renews the lease if half of it is over. Returns what is left of it.
     pub fn renew(&mut self, now: Mono) -> Duration {
         if self.lease_end.since(now) <= self.lease / 2 {
             self.lease_end = (now + self.lease).min(self.hard_end);
@@ -257,7 +258,7 @@ impl Lifecycle {
         self.left(now)
     }
 
-    /// What is left of the lease.
+    /// The rest of the lease.
     pub fn left(&self, now: Mono) -> Duration {
         self.lease_end.since(now)
     }
@@ -271,7 +272,7 @@ impl Lifecycle {
             .fold(self.hard_end, Mono::min)
     }
 
-    /// Takes in what happened; tells what to do.
+    /// Handles an event, and returns what to do.
     pub fn handle(&mut self, event: LifecycleEvent, now: Mono) -> Option<LifecycleAction> {
         match (self.state, event) {
             (SessionState::Ended, _) => None,
@@ -295,7 +296,7 @@ impl Lifecycle {
             }
             (SessionState::Live, LifecycleEvent::IceFailed)
             | (SessionState::Restarting, LifecycleEvent::Moved { .. }) => self.restart(now),
-            // An address more is no reason to give up a pair that works.
+            // A new address is no reason to give up a pair that works.
             (SessionState::Live, LifecycleEvent::Moved { left }) if left || self.lost.is_some() => self.restart(now),
             (
                 SessionState::Live | SessionState::Restarting,
@@ -313,7 +314,7 @@ impl Lifecycle {
         }
     }
 
-    /// Ends it for a reason from outside; `None` where it has ended already.
+    /// Ends the session for a reason from outside. `None`: it has ended already.
     pub fn end(&mut self, reason: EndReason) -> Option<LifecycleAction> {
         let over = std::mem::replace(&mut self.state, SessionState::Ended) == SessionState::Ended;
         (!over).then_some(LifecycleAction::End(reason))

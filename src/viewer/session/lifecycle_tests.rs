@@ -3,7 +3,7 @@ use super::*;
 const LEASE: u64 = 600;
 const LONGEST: u64 = 4 * 3600;
 
-/// One step: at this second, this happens, this is to be done, and this is why.
+/// One step: the second, the event, the expected action, and the reason.
 type Step = (u64, LifecycleEvent, Option<LifecycleAction>, &'static str);
 
 fn play(steps: &[Step], last: SessionState) -> Lifecycle {

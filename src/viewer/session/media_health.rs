@@ -1,10 +1,10 @@
-//! How picture and sound are doing, as one session follows it.
+//! The health of camera and microphone, as one session follows it.
 
 use tokio::sync::watch;
 
 use crate::{feed::Health, media_source::MediaSource, protocol::MediaHealth, viewer::health_changed};
 
-/// How picture and sound are doing; `None` where there is none.
+/// Follows the health of camera and microphone. `None`: there is no such device.
 pub(crate) struct MediaHealthWatch {
     video: (Option<watch::Receiver<Health>>, Option<MediaSource>),
     audio: (Option<watch::Receiver<Health>>, Option<MediaSource>),
@@ -23,7 +23,7 @@ impl MediaHealthWatch {
         MediaHealth { video: of(&mut self.video.0), audio: of(&mut self.audio.0) }
     }
 
-    /// Why they are not well, where that is known.
+    /// Why camera and microphone do not work, if that is known.
     pub(crate) fn reasons(&self) -> (Option<String>, Option<String>) {
         let of = |source: &Option<MediaSource>| {
             source.as_ref().and_then(MediaSource::trouble).map(|why| why.as_ref().to_owned())

@@ -1,4 +1,4 @@
-//! What a session does with what it hears: from the viewer, from its peer connection, from the clock.
+//! One session: it handles requests of its viewer, events of its peer connection, and deadlines.
 
 mod description_checks;
 pub mod lifecycle;
@@ -47,16 +47,17 @@ use crate::{
     },
 };
 
-/// Events of the peer connection that wait.
+/// Events of the peer connection that may wait.
 const EVENTS: usize = 64;
-/// ICE restarts of the device in a minute: a board whose addresses come and go must not keep a viewer from its picture.
+/// The most ICE restarts by the device in a minute. A board whose addresses come and go must not interrupt a viewer all
+/// the time.
 const OWN_RESTARTS: u32 = 60;
 
 /// The longest gathering of candidates. The stack gives a TURN server up after 8 s, but never reports that if the server
 /// is silent or its first answer is an error.
 const GATHERING: Duration = Duration::from_secs(10);
 
-/// How a step ends: it goes on, or the session is over.
+/// The result of a step: the session continues, or it ends for a reason.
 type Step = Result<(), EndReason>;
 
 /// A running session.
@@ -67,27 +68,27 @@ struct Session<'a> {
     life: Lifecycle,
     order: Sequence<(Request, Option<Correlation>), OutgoingReply>,
     local: CandidateBatch,
-    /// When gathering of own candidates is over at the latest, while it goes on.
+    /// The end of gathering local candidates, at the latest. `None`: it is over.
     gathering: Option<Mono>,
-    /// What the descriptions of both sides come to.
+    /// What both descriptions agree on.
     negotiation: Negotiation,
     remote: RemoteCandidates,
-    /// The hash of the own offer that has no answer yet.
+    /// The hash of the device's offer that has no answer yet.
     offered: Option<String>,
-    /// Held until the viewer's answer says what it takes.
+    /// The leases of camera and microphone, until the viewer's answer is known.
     leases: (Option<Lease>, Option<Lease>),
-    /// ICE restarts of the viewer, and of the device, in the last minute.
+    /// ICE restarts by the viewer, and by the device, in the last minute.
     restarts: VecDeque<Mono>,
     own_restarts: VecDeque<Mono>,
-    /// The way of media that was told last.
+    /// The route in the newest `media` message.
     route: Option<String>,
     health: MediaHealthWatch,
-    /// The level of the picture, and the one that this viewer takes, where that is less.
+    /// The level of the picture and the one that this viewer takes, while that is too low.
     beyond: watch::Receiver<Option<(Level, Level)>>,
     moved: watch::Receiver<BoardAddresses>,
 }
 
-/// Lives until the session ends. The peer connection is left in `slot`, for whoever closes it.
+/// Runs until the session ends. The peer connection stays in `slot`: the caller closes it.
 pub(crate) async fn run(viewer: &mut Viewer, slot: &OnceLock<Peer>, replies: &mut ReplySender) -> EndReason {
     let (tell, events) = mpsc::channel(EVENTS);
     match open(viewer, slot, replies, tell).await {
@@ -103,8 +104,8 @@ pub(crate) async fn run(viewer: &mut Viewer, slot: &OnceLock<Peer>, replies: &mu
     }
 }
 
-/// From the opening message to the description that goes out. The devices are asked for first, so that they start
-/// while the connection is made.
+/// From the opening request to the description that is sent. The devices are leased first, so that they start while the
+/// peer connection is opened.
 async fn open<'a>(
     viewer: &'a mut Viewer,
     slot: &'a OnceLock<Peer>,
@@ -133,7 +134,7 @@ async fn open<'a>(
     };
     let mut negotiation = Negotiation::new(media);
     negotiation.refuse(refused);
-    // Read before anything is opened: what cannot work is refused at once.
+    // The offer is read before anything is opened, so that a bad one costs nothing.
     let offer = match offer {
         Some((sdp, offer)) => Some((sdp, negotiation.take_offer(&offer, &mut budget)?)),
         None => None,
@@ -141,10 +142,10 @@ async fn open<'a>(
     let lease = |source: Option<&MediaSource>, wanted| source.filter(|_| wanted).map(MediaSource::lease);
     let leases = (lease(sources.0, media.video), lease(sources.1, media.audio));
     if let Some(picture) = &leases.0 {
-        // Where the camera runs already, its next picture is one to begin with.
+        // If the camera runs already, its next frame is a keyframe.
         picture.reader.requests().request_keyframe();
     }
-    // Boxed: it happens once, and needs more room than all the rest of a session.
+    // Boxed, because this future runs once and is larger than the rest of the session.
     let peer = step(Box::pin(viewer.peers.open(viewer.from.who.as_str(), media, tell))).await?;
     let peer = slot.get_or_init(|| peer);
     let health = MediaHealthWatch::new(sources.0, sources.1);
@@ -180,12 +181,12 @@ async fn open<'a>(
     Ok(session)
 }
 
-/// Why a viewer sees nothing of a picture that others see.
+/// Why this viewer gets no picture although others do.
 fn too_high((needed, taken): (Level, Level)) -> String {
     format!("the picture is of H.264 level {needed}, and this viewer said that it takes up to {taken}")
 }
 
-/// One more ICE restart, of `most` a minute.
+/// Counts an ICE restart. An error above `most` a minute.
 fn count_restart(restarts: &mut VecDeque<Mono>, most: u32, now: Mono) -> Result<(), Refusal> {
     const MINUTE: Duration = Duration::from_secs(60);
     while restarts.front().is_some_and(|at| now.since(*at) >= MINUTE) {
@@ -233,7 +234,7 @@ impl Session<'_> {
     async fn receive(&mut self, SessionRequest { from, seq, request, correlation }: SessionRequest) -> Step {
         self.viewer.from = from;
         self.replies.answers(correlation.clone());
-        // The last word counts whatever came before it.
+        // `bye` counts in any order.
         if let Request::Bye { reason } = request {
             debug!("viewer {}: bye: {reason}", self.viewer.from.who);
             return Err(EndReason::Bye);
@@ -257,10 +258,10 @@ impl Session<'_> {
         self.replies.refuse(Refusal::new(ErrorName::Conflict, message)).await;
     }
 
-    /// Does what the viewer says, and remembers what was said to it.
+    /// Handles a request in its turn, and remembers the replies.
     async fn handle_request(&mut self, seq: u64, request: Request) -> Step {
         self.replies.take_sent();
-        // Without a first answer that can be used there is nothing to go on with.
+        // A first answer that cannot be used ends the session.
         let decides = matches!(request, Request::Answer { .. }) && self.life.state() == SessionState::Offered;
         let done = match request {
             Request::Offer { sdp, restart } => self.take_offer(&sdp, restart).await,
@@ -330,7 +331,7 @@ impl Session<'_> {
         self.apply(action).await
     }
 
-    /// No more own candidates are waited for in this generation of ICE.
+    /// All local candidates of this ICE generation are known, or no more are waited for.
     async fn gathered_all(&mut self) {
         if self.gathering.take().is_some() {
             self.peer.log_missing_relays();
@@ -338,7 +339,7 @@ impl Session<'_> {
         }
     }
 
-    /// Which way media goes now: at first, and after each new one that ICE had to find.
+    /// Sends the route of media if it is new.
     async fn send_route(&mut self) {
         let route = timeout(STEP, self.peer.route()).await.ok().flatten();
         if let Some(route) = route.filter(|route| self.route.as_ref() != Some(route)) {
@@ -387,7 +388,7 @@ impl Session<'_> {
             Some(LifecycleAction::Goaway { within }) => {
                 self.replies.send(Reply::Goaway { in_s: within.as_secs(), reason: "expired".to_owned() }).await;
             }
-            // A try that is not made is a try less; the deadline of all of them decides.
+            // A restart that is not sent counts as one. The deadline for all of them decides.
             Some(LifecycleAction::Restart) => match count_restart(&mut self.own_restarts, OWN_RESTARTS, Mono::now()) {
                 Ok(()) => {
                     if let Err(refusal) = self.offer(true).await {
@@ -400,7 +401,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The picture asks for more than the viewer takes, or no longer.
+    /// The level of the picture became too high for the viewer, or is no longer.
     async fn tell_beyond(&mut self) {
         let who = self.viewer.from.who.clone();
         match *self.beyond.borrow_and_update() {

@@ -1,5 +1,5 @@
-//! Offer and answer of one session (RFC 3264, RFC 8843): what the viewer's description comes to, what is said to it, and what
-//! must not change later. Pure.
+//! Offer and answer of one session (RFC 3264, RFC 8843): what the viewer's description means, how it is answered, and
+//! what must not change later. Pure.
 
 use super::description_checks::{fits, same_lines};
 use crate::{
@@ -17,13 +17,13 @@ use crate::{
 /// A description of the viewer that was understood.
 #[derive(Debug)]
 pub(crate) struct RemoteDescription {
-    /// The same for the stack.
+    /// The description for the stack.
     pub(crate) stack: String,
     /// The ICE generation it names.
     pub(crate) ufrag: String,
-    /// Candidates of it that are not used.
+    /// How many of its candidates are not used.
     pub(crate) dropped: usize,
-    /// The mids of m-lines with a transport of their own, which is not used.
+    /// The mids of m-lines that have another transport, which is not used.
     pub(crate) elsewhere: Vec<String>,
     agreed: Agreed,
 }
@@ -32,9 +32,9 @@ pub(crate) struct RemoteDescription {
 #[derive(Debug, Clone)]
 struct Agreed {
     layout: Layout,
-    /// Of the viewer's certificate.
+    /// The fingerprint of the viewer's certificate.
     fingerprint: String,
-    /// Which side of DTLS this device is.
+    /// The DTLS role of this device.
     setup: Setup,
     lines: Vec<Agreement>,
 }
@@ -48,19 +48,19 @@ struct Agreement {
     extensions: Vec<(u8, String)>,
 }
 
-/// What the peer connection is for, and how far its negotiation is.
+/// The negotiation of one peer connection.
 #[derive(Debug)]
 pub(crate) struct Negotiation {
-    /// What this device sends in this session if the viewer takes it.
+    /// The media that this device sends if the viewer accepts them.
     media: Wanted,
     agreed: Option<Agreed>,
-    /// The layout of the own first offer.
+    /// The layout of the device's first offer.
     offered: Option<Layout>,
-    /// The mids by which the stack knows its lines, where it made the first offer.
+    /// The mids of the stack's m-lines, if it made the first offer.
     mids: Vec<(Kind, String)>,
-    /// Asked for, offered, and refused or not understood by the viewer.
+    /// The media that the viewer refuses or has no codec for.
     refused: Wanted,
-    /// The own description that is out.
+    /// The device's description that was sent last.
     own: Option<Description>,
 }
 
@@ -70,33 +70,33 @@ impl Negotiation {
         Self { media, agreed: None, offered: None, mids: Vec::new(), refused: none, own: None }
     }
 
-    /// Media that is not sent although it was asked for, since the viewer takes none of its codecs or refused its line.
+    /// The media that are not sent because the viewer has no codec for them or refused their m-line.
     pub(crate) fn refused(&self) -> Wanted {
         self.refused
     }
 
-    /// Notes that a medium is not sent, as `refused` tells.
+    /// Adds media that are not sent.
     pub(crate) fn refuse(&mut self, refused: Wanted) {
         self.refused = refused;
     }
 
-    /// The highest level of H.264 that the viewer takes; `None`: any, or none is sent.
+    /// The highest level of H.264 that the viewer takes. `None`: any, or there is no picture.
     pub(crate) fn level(&self) -> Option<crate::level::Level> {
         self.agreed.as_ref()?.lines.iter().find_map(|agreement| agreement.choice.level)
     }
 
-    /// The user fragment of the own description: the ICE generation of own candidates.
+    /// The user fragment of the device's description. It names the ICE generation of local candidates.
     pub(crate) fn own_ufrag(&self) -> &str {
         let lines = self.own.iter().flat_map(|own| &own.lines);
         lines.filter_map(|line| line.ufrag.as_deref()).next().unwrap_or_default()
     }
 
-    /// Whether the own description says this candidate.
+    /// Whether the device's description contains this candidate.
     pub(crate) fn says(&self, candidate: &str) -> bool {
         self.own.iter().flat_map(|own| &own.lines).any(|line| line.candidates.iter().any(|is| is == candidate))
     }
 
-    /// The m-line that own candidates belong to: its mid and its index.
+    /// Mid and index of the m-line that local candidates belong to.
     pub(crate) fn tagged(&self) -> (Option<String>, Option<u16>) {
         let layout = self.agreed.as_ref().map(|agreed| &agreed.layout).or(self.offered.as_ref());
         let Some(layout) = layout else { return (None, Some(0)) };
@@ -104,7 +104,7 @@ impl Negotiation {
         (mid, u16::try_from(layout.tagged).ok())
     }
 
-    /// The viewer's offer: the first, or one that restarts ICE.
+    /// Reads an offer of the viewer: the first, or one that restarts ICE.
     pub(crate) fn take_offer(
         &self,
         offer: &Description,
@@ -127,7 +127,7 @@ impl Negotiation {
         }
         let tagged = offer.tagged(&used).ok_or_else(|| bad("the offer has no m-line that this device serves"))?;
         let transport = offer.transport(tagged)?;
-        // Who leaves `setup` out is active in an offer (RFC 4145 section 4.1).
+        // Without `setup`, an offer means active (RFC 4145 section 4.1).
         let setup = match transport.setup {
             Some(Setup::ActPass | Setup::Passive) => Setup::Active,
             _ => Setup::Passive,
@@ -146,7 +146,7 @@ impl Negotiation {
         Ok(self.incoming(agreed, offer, &transport, budget))
     }
 
-    /// The own answer, for the viewer: made of the stack's. It is what both sides have agreed on from now on.
+    /// The answer for the viewer, made from the stack's. From now on it is what both sides agree on.
     pub(crate) fn own_answer(
         &mut self,
         stack: &str,
@@ -160,7 +160,7 @@ impl Negotiation {
         Ok(text)
     }
 
-    /// The own offer, for the viewer.
+    /// The offer for the viewer.
     pub(crate) fn own_offer(
         &mut self,
         stack: &str,
@@ -178,7 +178,7 @@ impl Negotiation {
         Ok(text)
     }
 
-    /// The viewer's answer to the own offer. `accept` makes it count.
+    /// Reads the viewer's answer to the device's offer. It takes effect with `accept`.
     pub(crate) fn take_answer(
         &self,
         answer: &Description,
@@ -211,7 +211,7 @@ impl Negotiation {
         }
         let tagged = answer.tagged(&used).unwrap_or_default();
         let transport = answer.transport(tagged)?;
-        // Who leaves `setup` out is passive in an answer (RFC 4145 section 4.1).
+        // Without `setup`, an answer means passive (RFC 4145 section 4.1).
         let setup = match transport.setup {
             Some(Setup::Active) => Setup::Passive,
             Some(Setup::Passive) | None => Setup::Active,
@@ -228,7 +228,7 @@ impl Negotiation {
         Ok(self.incoming(agreed, answer, &transport, budget))
     }
 
-    /// The stack has taken the viewer's answer.
+    /// The stack has accepted the viewer's answer.
     pub(crate) fn accept(&mut self, incoming: RemoteDescription) {
         let sent = |kind| incoming.agreed.lines.iter().any(|agreement| agreement.kind == kind);
         if self.agreed.is_none() {
@@ -239,7 +239,7 @@ impl Negotiation {
         self.agreed = Some(incoming.agreed);
     }
 
-    /// A later description must leave everything but ICE as it is.
+    /// A later description may change only ICE.
     fn again(
         &self,
         agreed: &Agreed,
@@ -311,7 +311,7 @@ impl Negotiation {
                 extensions: extensions.clone(),
             })
             .collect();
-        // The viewer's role, as it follows from the own one: an offer that leaves it open means the same.
+        // The viewer's role follows from the device's. An offer that leaves it open means the same.
         let setup = if agreed.setup == Setup::Active { Setup::Passive } else { Setup::Active };
         let tagged = description.tagged(&agreed.lines.iter().map(|line| line.line).collect::<Vec<_>>());
         let (candidates, dropped) =
@@ -322,7 +322,7 @@ impl Negotiation {
         RemoteDescription { stack, ufrag: transport.ufrag.clone(), dropped, elsewhere, agreed }
     }
 
-    /// Writes an own description and reads it again: what cannot work must not go out.
+    /// Writes a description and reads it again, so that none is sent that cannot work.
     fn own(
         &self,
         stack: &str,
@@ -338,7 +338,7 @@ impl Negotiation {
     }
 }
 
-/// The refusal of an own description, which is a fault of this device.
+/// The refusal if the device's own description is wrong, which is a fault of this device.
 fn unfit(which: &str, why: &str) -> Refusal {
     tracing::warn!("the {which} that was to be sent would not work: {why}");
     Refusal::new(ErrorName::Internal, format!("this device could not make an {which} that works: {why}"))
@@ -357,7 +357,7 @@ fn slot(line: &Line, purpose: Purpose) -> Slot {
     }
 }
 
-/// The first format of a line as attributes, for a line that only carries.
+/// The attributes of an m-line's first format, for an m-line that only carries the transport.
 fn first(line: &Line) -> Vec<(String, String)> {
     let Some(codec) = line.codecs.first().filter(|codec| !codec.name.is_empty()) else { return Vec::new() };
     let channels = if codec.channels > 0 { format!("/{}", codec.channels) } else { String::new() };
@@ -369,7 +369,7 @@ fn first(line: &Line) -> Vec<(String, String)> {
     attributes
 }
 
-/// The header extensions that this device fills in, with the viewer's ids.
+/// The header extensions that this device sends, with the viewer's ids.
 fn extensions(line: &Line) -> Vec<(u8, String)> {
     let known = [PLAYOUT_DELAY, TWCC_URI];
     known.into_iter().filter_map(|uri| line.extension(uri).map(|id| (id, uri.to_owned()))).collect()

@@ -1,12 +1,12 @@
-//! What a session is about, decided before anything is opened for it. Pure.
+//! Which media a session has. This is decided before anything is opened. Pure.
 
 use crate::protocol::{
     ErrorName, Refusal, Right, Rights, Wanted,
     sdp::{Description, Kind, Use, bad},
 };
 
-/// What an offer can be answered with by a device that sends `video` and `audio`: what is sent, and what was asked for
-/// and has no codec in common.
+/// Which media of an offer this device sends, and which have no codec in common. `video` and `audio`: whether the
+/// device has them.
 pub(crate) fn offered(offer: &Description, video: bool, audio: bool) -> Result<(Wanted, Wanted), Refusal> {
     let kinds = [Kind::Video, Kind::Audio].map(|kind| offer.best(kind).map(|(_, usage)| usage));
     let common = kinds.each_ref().map(|usage| matches!(usage, Some(Use::Common(_))));
@@ -29,7 +29,7 @@ pub(crate) fn offered(offer: &Description, video: bool, audio: bool) -> Result<(
     served.map(|served| (served, refused))
 }
 
-/// What of the wanted media this device has.
+/// Which of the wanted media this device has.
 pub(crate) fn served(wanted: Wanted, video: bool, audio: bool) -> Result<Wanted, Refusal> {
     let media = Wanted { video: wanted.video && video, audio: wanted.audio && audio, talk: false };
     if media.video || media.audio {
@@ -44,7 +44,7 @@ pub(crate) fn served(wanted: Wanted, video: bool, audio: bool) -> Result<Wanted,
     Err(Refusal::new(ErrorName::NoMedia, message))
 }
 
-/// What of the served media the viewer may have.
+/// Which of these media the viewer has the right to.
 pub(crate) fn permitted(served: Wanted, rights: Rights) -> Result<Wanted, Refusal> {
     let media = Wanted {
         video: served.video && rights.has(Right::View),

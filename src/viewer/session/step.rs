@@ -1,4 +1,4 @@
-//! One step of a peer connection, and what is said where it fails.
+//! One step of a peer connection, and the refusal if it fails.
 
 use std::{future::Future, time::Duration};
 
@@ -10,12 +10,12 @@ use crate::{
     viewer::peer::PeerError,
 };
 
-/// How soon a viewer may try again where the board has run out of something.
+/// Retry delay when the board has run out of a resource.
 const SCARCE: Duration = Duration::from_secs(10);
-/// How long any one step of the peer connection may take.
+/// The longest time for one step of the peer connection.
 pub(crate) const STEP: Duration = Duration::from_secs(5);
 
-/// One step of the peer connection, within its time.
+/// Runs one step of the peer connection, with the time limit.
 pub(crate) async fn step<T>(work: impl Future<Output = Result<T, PeerError>>) -> Result<T, Refusal> {
     match timeout(STEP, work).await {
         Ok(Ok(done)) => Ok(done),

@@ -1,4 +1,4 @@
-//! Candidates that trickle: the own ones in batches, the viewer's by the rules. Pure: time is an argument.
+//! Trickle ICE (RFC 8838): local candidates in batches, and the rules for the viewer's. Pure: time is an argument.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::{
 const BATCH_TIME: Duration = Duration::from_millis(20);
 /// Candidates in a batch.
 const BATCH: usize = 8;
-/// Messages of a viewer that wait for its description.
+/// Candidate messages that may wait for the viewer's description.
 const WAITING: usize = 8;
 
-/// Own candidates on their way out.
+/// Local candidates that wait to be sent together.
 #[derive(Debug, Default)]
 pub(crate) struct CandidateBatch {
     waiting: Vec<Candidate>,
@@ -25,26 +25,26 @@ pub(crate) struct CandidateBatch {
 }
 
 impl CandidateBatch {
-    /// Takes a candidate; whether the batch is full.
+    /// Adds a candidate. Returns whether the batch is full.
     pub(crate) fn push(&mut self, candidate: Candidate, now: Mono) -> bool {
         self.waiting.push(candidate);
         self.since.get_or_insert(now);
         self.waiting.len() >= BATCH
     }
 
-    /// When the batch has waited long enough.
+    /// When the batch is sent.
     pub(crate) fn deadline(&self) -> Option<Mono> {
         self.since.map(|since| since + BATCH_TIME)
     }
 
-    /// Takes the batch out.
+    /// Takes the batch.
     pub(crate) fn take(&mut self) -> Vec<Candidate> {
         self.since = None;
         std::mem::take(&mut self.waiting)
     }
 }
 
-/// One message of the viewer's candidates.
+/// One `candidates` message of the viewer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CandidateMessage {
     pub(crate) ufrag: Option<String>,
@@ -52,12 +52,12 @@ pub(crate) struct CandidateMessage {
     pub(crate) end: bool,
 }
 
-/// What becomes of a message of candidates.
+/// The result of sorting a message of candidates.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct SortedCandidates {
-    /// To be used.
+    /// The candidates to use.
     pub(crate) usable: Vec<Candidate>,
-    /// The first one that must not be used: a sentence why.
+    /// Why the first one that must not be used is refused.
     pub(crate) refused: Option<String>,
 }
 
@@ -68,22 +68,22 @@ pub(crate) struct RemoteCandidates {
     described: bool,
     ufrag: Option<String>,
     ended: bool,
-    /// Mids of m-lines with a transport of their own, which is not used.
+    /// Mids of m-lines that have another transport, which is not used.
     elsewhere: Vec<String>,
     waiting: Vec<CandidateMessage>,
-    /// Candidates that came too late or too early, or of no use here.
+    /// How many candidates came too late, too early, or cannot be used.
     pub(crate) ignored: u64,
 }
 
 impl RemoteCandidates {
-    /// Before any description of the viewer.
+    /// The state before any description of the viewer.
     pub(crate) fn new(budget: CandidateBudget) -> Self {
         let (elsewhere, waiting) = (Vec::new(), Vec::new());
         Self { budget, described: false, ufrag: None, ended: false, elsewhere, waiting, ignored: 0 }
     }
 
-    /// The viewer's description opens a generation; gives the messages that waited for it. `elsewhere`: the mids of
-    /// m-lines whose transport is not the one that is used (RFC 8843 section 7.1.3).
+    /// The viewer's description begins an ICE generation. Returns the messages that waited for it. `elsewhere`: the
+    /// mids of m-lines whose transport is not used (RFC 8843 section 7.1.3).
     pub(crate) fn describe(
         &mut self,
         ufrag: Option<String>,
@@ -95,12 +95,12 @@ impl RemoteCandidates {
         std::mem::take(&mut self.waiting)
     }
 
-    /// Counts an own candidate, for the limit of pairs.
+    /// Counts a local candidate, for the limit of pairs.
     pub(crate) fn local(&mut self, line: &str) {
         self.budget.local(line);
     }
 
-    /// Sorts a message. `awaiting` says that an answer of the viewer is due, which may open another generation.
+    /// Sorts a message. `awaiting`: an answer of the viewer is due, and may begin another generation.
     pub(crate) fn sort(&mut self, message: CandidateMessage, awaiting: bool) -> SortedCandidates {
         let current = self.described && (message.ufrag.is_none() || message.ufrag == self.ufrag);
         if !current && awaiting && self.waiting.len() < WAITING {
