@@ -118,3 +118,24 @@ async fn who_floods_is_told_and_the_others_are_heard() {
         assert_eq!(house.hear("anna", "pong").await["n"], seq);
     }
 }
+
+#[tokio::test]
+async fn a_flood_of_one_costs_the_others_nothing() {
+    let mut house = House::usual();
+    house.open("anna", 'A').await;
+    for seq in 0..500 {
+        house.say("mallory", 'M', seq, "ping", json!({"n": 0})).await;
+    }
+    house.say("anna", 'A', 1, "ping", json!({"n": 1})).await;
+    house.hear("anna", "pong").await;
+    assert_eq!(house.presence.borrow().viewers, 1);
+}
+
+#[tokio::test]
+async fn who_says_too_much_is_told_so() {
+    let mut house = House::usual();
+    for seq in 0..100 {
+        house.say("mallory", 'M', seq, "bye", json!({})).await;
+    }
+    house.refused("mallory", 429, "rate_limited").await;
+}

@@ -1,11 +1,13 @@
 //! Offers and answers of a running session, in both directions. What was understood of the viewer's goes to the stack,
 //! and what the stack makes goes to the viewer.
 
+use std::{collections::VecDeque, time::Duration};
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::digest;
 use tracing::{debug, info};
 
-use super::{GATHERING, Session, count_restart};
+use super::{GATHERING, Session};
 use crate::{
     clock::Mono,
     protocol::{ErrorName, Refusal, Reply, Wanted, candidate::CandidateBudget, sdp::Description},
@@ -14,6 +16,21 @@ use crate::{
 
 fn hash(sdp: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, sdp.as_bytes()))
+}
+
+/// Counts an ICE restart. An error above `most` a minute.
+pub(super) fn count_restart(restarts: &mut VecDeque<Mono>, most: u32, now: Mono) -> Result<(), Refusal> {
+    const MINUTE: Duration = Duration::from_secs(60);
+    while restarts.front().is_some_and(|at| now.since(*at) >= MINUTE) {
+        restarts.pop_front();
+    }
+    if restarts.len() < usize::try_from(most).unwrap_or(usize::MAX) {
+        restarts.push_back(now);
+        return Ok(());
+    }
+    let pause = restarts.front().map_or(MINUTE, |at| (*at + MINUTE).since(now));
+    let message = format!("more than {most} ICE restarts a minute");
+    Err(Refusal::new(ErrorName::RateLimited, message).retry_after(pause))
 }
 
 impl Session<'_> {

@@ -36,6 +36,7 @@ use crate::{
         SessionRequest, Viewer,
         peer::{Peer, events::PeerEvent},
         session::{
+            descriptions::count_restart,
             lifecycle::{EndReason, Lifecycle, LifecycleAction, LifecycleEvent, SessionPhase, SessionState},
             media_health::MediaHealthWatch,
             negotiation::Negotiation,
@@ -184,21 +185,6 @@ async fn open<'a>(
 /// Why this viewer gets no picture although others do.
 fn too_high((needed, taken): (Level, Level)) -> String {
     format!("the picture is of H.264 level {needed}, and this viewer said that it takes up to {taken}")
-}
-
-/// Counts an ICE restart. An error above `most` a minute.
-fn count_restart(restarts: &mut VecDeque<Mono>, most: u32, now: Mono) -> Result<(), Refusal> {
-    const MINUTE: Duration = Duration::from_secs(60);
-    while restarts.front().is_some_and(|at| now.since(*at) >= MINUTE) {
-        restarts.pop_front();
-    }
-    if restarts.len() < usize::try_from(most).unwrap_or(usize::MAX) {
-        restarts.push_back(now);
-        return Ok(());
-    }
-    let pause = restarts.front().map_or(MINUTE, |at| (*at + MINUTE).since(now));
-    let message = format!("more than {most} ICE restarts a minute");
-    Err(Refusal::new(ErrorName::RateLimited, message).retry_after(pause))
 }
 
 impl Session<'_> {
