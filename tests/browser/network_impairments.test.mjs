@@ -129,7 +129,7 @@ test('the session continues after the only allowed interface lost its address an
     w.board.place.ip(`addr add ${w.board.outer}/24 dev out`);
     w.board.route();
     await isBack(w, viewer, t, 'the address is back');
-    assert.ok(!w.daemon.child.output.includes('broke off by itself'), w.daemon.child.output.slice(-3000));
+    assert.ok(!w.daemon.child.output.includes('stopped unexpectedly'), w.daemon.child.output.slice(-3000));
   }));
 
 test('an unused address that appears and disappears does not disturb the session', options, () =>

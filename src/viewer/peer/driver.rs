@@ -1,4 +1,4 @@
-//! What a peer connection stands on: its driver, and the addresses of the board.
+//! A peer connection's driver task, and the board addresses that the connection is bound to.
 
 use std::{net::IpAddr, sync::PoisonError, time::Duration};
 
@@ -13,29 +13,32 @@ use crate::{
     },
 };
 
-/// How long the connection may take to say which pair it uses.
+/// How long `bound_to` waits for the stack to report the selected candidate pair.
 const PAIR: Duration = Duration::from_secs(1);
 
 impl Peer {
-    /// Waits until the connection's driver has ended, which it does by itself only if something broke: nothing moves any more.
+    /// Waits until the connection's driver task has ended. The driver ends by itself only after a fault; no packets
+    /// move from then on.
     pub async fn ended(&self) {
         let mut ended = self.ended.clone();
         if ended.wait_for(|ended| *ended).await.is_ok() {
-            warn!("viewer {}: its connection broke off by itself: the session ends with it", self.viewer);
+            warn!("viewer {}: the driver of its connection stopped unexpectedly: the session ends", self.viewer);
         }
     }
 
-    /// Whether the newest change of the board's addresses is this connection's concern: there is one more that it may use, or
-    /// its pair is bound to one that is gone, which is what `Some(true)` says.
+    /// Whether the latest change of the board's addresses concerns this connection. `Some(true)`: the selected pair is
+    /// bound to an address that is gone. `Some(false)`: there is a new address that the connection may use. `None`:
+    /// neither.
     pub async fn moved(&self, moved: &mut watch::Receiver<BoardAddresses>) -> Option<bool> {
         let now = moved.borrow_and_update().clone();
         let before = std::mem::replace(&mut *self.present.lock().unwrap_or_else(PoisonError::into_inner), now.clone());
         let left = self.bound_to().await.is_some_and(|ip| !now.has(ip));
-        let usable = |present: &BoardAddresses| self.places.usable(present);
+        let usable = |present: &BoardAddresses| self.bind_addrs.usable(present);
         (left || usable(&now).iter().any(|ip| !usable(&before).contains(ip))).then_some(left)
     }
 
-    /// The address of the board that the chosen pair is bound to; behind those of NATs and relays it is the related one.
+    /// The board's address that the selected pair is bound to. For server-reflexive and relay candidates it is the
+    /// related address (RFC 8839 section 5.1).
     async fn bound_to(&self) -> Option<IpAddr> {
         let pair = async { self.transport().await?.ice_transport().get_selected_candidate_pair().await.ok()? };
         let pair = timeout(PAIR, pair).await.ok()??;
@@ -43,7 +46,8 @@ impl Peer {
         local.related_address.parse().or_else(|_| local.address.parse()).ok()
     }
 
-    /// ICE begins again from new sockets. The stack would end the connection where one of them cannot be had.
+    /// Whether an ICE restart is possible now. A restart opens new sockets; if the stack cannot open the socket of
+    /// multicast DNS, it would end the connection.
     pub(crate) fn can_restart(&self) -> Result<(), PeerError> {
         bind::names_at_hand(self.mdns).map_err(internal("restart ICE: multicast DNS"))
     }

@@ -1,4 +1,4 @@
-//! What a peer connection tells of itself, on its way from the connection's driver to the viewer's task.
+//! The events of a peer connection, on their way from the connection's driver to the viewer's task.
 
 use std::{
     net::IpAddr,
@@ -25,29 +25,29 @@ use crate::{
     viewer::{peer::relays::RelayOrigins, send::pump::TransportState},
 };
 
-/// What a peer connection tells its viewer task, through a queue that the driver never waits for: a queue that is full
-/// means a viewer that no longer works, and the event is lost with it.
+/// An event that the driver sends to the viewer's task. The driver never waits for the queue. If the queue is full, the
+/// viewer's task no longer works, and the event is dropped.
 #[derive(Debug)]
 pub enum PeerEvent {
     /// A local candidate.
     Candidate(Candidate),
-    /// No more local candidates in this generation.
+    /// ICE gathering is complete for this generation (RFC 8838 section 13).
     GatheringDone,
-    /// ICE has a pair; DTLS goes on from here.
+    /// ICE selected a pair; the DTLS handshake follows.
     IceConnected,
-    /// ICE lost its pair; it may come back.
+    /// ICE gets no answers on the selected pair. It may recover.
     IceDisconnected,
-    /// ICE has no pair and gave up.
+    /// ICE found no pair that works, and gave up.
     IceFailed,
-    /// DTLS is up: media flows.
+    /// The DTLS handshake is done: media flows.
     Connected,
-    /// DTLS failed.
+    /// The DTLS handshake failed.
     DtlsFailed,
-    /// The connection was closed from the other side.
+    /// The viewer closed the connection.
     Closed,
 }
 
-/// The connection's events. Called on its driver: nothing here may wait.
+/// Handles the stack's callbacks. They run on the connection's driver, so nothing here may wait.
 pub(crate) struct PeerEventHandler {
     events: mpsc::Sender<PeerEvent>,
     transport_state: watch::Sender<TransportState>,
@@ -58,8 +58,9 @@ pub(crate) struct PeerEventHandler {
 }
 
 impl PeerEventHandler {
-    /// Tells events to `events`, the connection's progress to `transport_state`, and to `gathered` that there are candidates; `relays` learns
-    /// where each relay comes from. `public` are the addresses that a router forwards to this board.
+    /// Sends events to `events` and the connection's progress to `transport_state`. Sets `gathered` once there are
+    /// candidates. `relays` records which server gave each relay. `public` are the addresses from which a router
+    /// forwards ports to this board (`webrtc.public_addresses`).
     pub(crate) fn new(
         events: mpsc::Sender<PeerEvent>,
         transport_state: watch::Sender<TransportState>,
@@ -70,6 +71,7 @@ impl PeerEventHandler {
         Self { events, transport_state, gathered, secured: AtomicBool::new(false), relays, public }
     }
 
+    /// Queues an event without waiting.
     fn tell(&self, event: PeerEvent) {
         if let Err(e) = self.events.try_send(event) {
             debug!("an event of a peer connection was dropped: {e}");
@@ -127,7 +129,7 @@ impl PeerConnectionEventHandler for PeerEventHandler {
                 }
                 self.tell(PeerEvent::Connected);
             }
-            // ICE failures are told as such above; what fails with a pair in place is DTLS.
+            // ICE failures are reported above. With a selected pair, a failed connection means that DTLS failed.
             RTCPeerConnectionState::Failed if *self.transport_state.borrow() == TransportState::DtlsHandshake => {
                 self.tell(PeerEvent::DtlsFailed)
             }
@@ -137,9 +139,9 @@ impl PeerConnectionEventHandler for PeerEventHandler {
     }
 }
 
-/// What a viewer is told of an own candidate in the stack's description: nothing where it is of no use (the stack names each
-/// one for RTCP as well, as component 2, and where there is no interface of a family it makes one of the unspecified
-/// address), else the candidate, after those that a router adds.
+/// The candidate lines that a viewer gets for one local candidate of the stack's description: those of a forwarding
+/// router first, then the candidate. The list is empty for candidates without use: the stack lists each one again for
+/// RTCP (component 2), and makes one of the unspecified address if a family has no interface.
 pub(crate) fn shown(candidate: &str, public: &[IpAddr]) -> Vec<String> {
     if !is_of_use(candidate) {
         return Vec::new();
@@ -149,8 +151,8 @@ pub(crate) fn shown(candidate: &str, public: &[IpAddr]) -> Vec<String> {
     lines
 }
 
-/// The candidates that a router makes of a host candidate, by forwarding to it port for port. The stack need not know of
-/// them: what comes that way arrives at the host candidate.
+/// Host candidates for the addresses of a router that forwards the same port numbers to this board. The stack does not
+/// know them: such packets arrive at the socket of the host candidate.
 fn forwarded(candidate: &str, public: &[IpAddr]) -> Vec<String> {
     let words: Vec<&str> = candidate.split(' ').collect();
     let [foundation, component, transport, priority, address, port, "typ", "host", rest @ ..] = &words[..] else {
@@ -169,9 +171,10 @@ fn forwarded(candidate: &str, public: &[IpAddr]) -> Vec<String> {
     if priority == 0 { Vec::new() } else { public.iter().filter(same_family).enumerate().map(of).collect() }
 }
 
-/// Own candidates obey the rules that hold for others.
+/// Whether a local candidate passes the limits that hold for remote candidates.
 fn is_of_use(candidate: &str) -> bool {
-    // Viewers may be offered TCP where the configuration has it; theirs is not taken, since this side only listens.
+    // With `webrtc.ice_tcp`, local candidates may be TCP. `judge` refuses TCP, since a remote TCP candidate is useless:
+    // this side only listens.
     matches!(judge(&candidate.replacen(" tcp ", " udp ", 1), true), Verdict::Take { .. })
 }
 

@@ -1,4 +1,4 @@
-//! What all peer connections share, and how one is opened.
+//! What all peer connections share, and how a connection is opened.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -45,29 +45,30 @@ use crate::{
     },
 };
 
-/// What all peer connections share: settings, certificate, resolved servers.
+/// What all peer connections share: configuration, DTLS certificate, ICE servers, start rates.
 pub struct PeerFactory {
     config: Mutex<Webrtc>,
     stereo: bool,
     certificate: RTCCertificate,
     pub(crate) ice: Ice,
-    /// Told when the board's addresses change.
+    /// Sends the board's addresses when they change.
     pub moved: watch::Sender<BoardAddresses>,
+    /// The last bandwidth estimate of each login.
     pub(crate) networks: StartRates,
-    /// TURN servers that give no relay.
+    /// TURN servers that gave no relay.
     pub(crate) missed: Mutex<MissingRelays>,
-    /// What each login may send in connectivity checks.
+    /// The budget of connectivity checks for each login.
     checks: Mutex<LoginBuckets>,
 }
 
 impl std::fmt::Debug for PeerFactory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Peers").finish_non_exhaustive()
+        f.debug_struct("PeerFactory").finish_non_exhaustive()
     }
 }
 
 impl PeerFactory {
-    /// Prepares what all connections share; makes the DTLS certificate, so that no viewer waits for it.
+    /// Prepares what all connections share. Generates the DTLS certificate now, so that no viewer waits for it.
     pub fn new(config: &Webrtc, stereo: bool) -> Result<Arc<Self>, PeerError> {
         let provider = rtc::crypto::default_provider().map_err(internal("find a crypto provider"))?;
         let params =
@@ -87,25 +88,25 @@ impl PeerFactory {
         }))
     }
 
-    /// Takes new settings; connections that are open keep theirs.
+    /// Applies new settings. Open connections keep theirs.
     pub fn configure(&self, config: Webrtc) {
         self.ice.marks.forget();
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    /// Sets what video and audio need at most. Open connections follow.
+    /// Sets the highest bitrates that video and audio need. Open connections use them at once.
     pub fn set_need(&self, video: Bitrate, audio: Bitrate) {
         self.networks.set_need(video, audio);
     }
 
-    /// The settings in force.
+    /// The current settings.
     pub(crate) fn config(&self) -> Webrtc {
         self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Opens a peer connection. `media` says what it will carry: with a `request` what was wanted, with an offer all
-    /// that the board has.
-    /// What is known of the network of `viewer` from an earlier session is where this one begins.
+    /// Opens a peer connection for the login `viewer`. `media` is what the connection will carry: for a `request` what
+    /// the viewer wants, for an offer all that the board has. The bandwidth estimate starts with that of an earlier
+    /// session of this login.
     pub async fn open(
         self: &Arc<Self>,
         viewer: &str,
@@ -153,7 +154,7 @@ impl PeerFactory {
             .with_udp_addrs(vec![BindAddrs::udp(&config)])
             .with_tcp_addrs(BindAddrs::tcp(&config))
             .build();
-        // Boxed: the future is 20 kB, which would otherwise be part of each viewer's task for life.
+        // Boxed because the future takes 20 kB, which would stay in each viewer's task for its whole life.
         let connection = Box::pin(opening).await.map_err(internal("open a peer connection"))?;
         let mut peer = Peer {
             connection: Arc::new(connection),
@@ -163,7 +164,7 @@ impl PeerFactory {
             shared,
             filter,
             ended: ended.subscribe(),
-            places: BindAddrs::udp(&config),
+            bind_addrs: BindAddrs::udp(&config),
             present: Mutex::new(self.moved.borrow().clone()),
             mdns: config.mdns,
             counts: Arc::default(),
@@ -190,7 +191,7 @@ impl PeerFactory {
     }
 }
 
-/// A number that stands for a login: the same for each of its sessions, never 0.
+/// A number that identifies a login in all its sessions; never 0.
 fn login_number(viewer: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     viewer.hash(&mut hasher);

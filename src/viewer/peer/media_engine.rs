@@ -1,4 +1,4 @@
-//! What every peer connection is built from: codecs, header extensions, feedback, timeouts. Decided once, here.
+//! What every peer connection is built from: codecs, header extensions, RTCP feedback and timeouts.
 
 use std::time::Duration;
 
@@ -22,29 +22,33 @@ use rtc::{
 
 use crate::viewer::send::{interceptor::SendInterceptor, twcc::TWCC_URI};
 
-/// Header extension that asks for a playout delay.
+/// URI of the RTP header extension `playout-delay`, which limits the receiver's jitter buffer.
 pub(crate) const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
 
-/// Nothing was heard for so long, three answers to checks included: the pair counts as disconnected, and may come back.
+/// ICE state "disconnected": nothing arrived for this long, which is three unanswered consent checks. The pair may
+/// recover.
 const DISCONNECTED_AFTER: Duration = Duration::from_millis(1200);
-/// Disconnected for so long again: it has failed. Longer than `life` waits, which decides.
+/// ICE state "failed": disconnected for this much longer. The session's own timeout (`viewer/session/lifecycle.rs`) is
+/// shorter and decides first.
 const FAILED_AFTER: Duration = Duration::from_secs(30);
-/// Between two checks of the pair in use, which are consent checks (RFC 7675) as well.
+/// The interval of checks on the selected pair. They are consent checks too (RFC 7675).
 const KEEPALIVE: Duration = Duration::from_millis(400);
-/// Between two rounds of connectivity checks. The stack's 200 ms would be most of the time to the first picture.
+/// The interval between rounds of connectivity checks. The stack's default of 200 ms would take most of the time to the
+/// first picture.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
-/// Rounds before a pair is given up: 6 s at the interval above.
+/// Rounds of checks before a pair is given up: 6 s at the interval above.
 const CHECKS: u16 = 300;
-/// How often a relay is refreshed. The stack answers a nonce that has ended only with its next refresh: that has to come long
-/// before the allocation ends, and before the new nonce has ended, too.
+/// The interval of TURN Refresh requests. The stack answers an expired nonce only with its next Refresh. That must
+/// happen well before the allocation expires, and before the new nonce expires too.
 const RELAY_REFRESH: Duration = Duration::from_secs(10);
 
+/// Payload types and `a=fmtp` parameters of H.264 (RFC 6184 section 8.1): constrained baseline first, then baseline.
 const H264_FMTP: [(u8, &str); 2] = [
     (102, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"),
     (104, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f"),
 ];
 
-/// The codecs and header extensions the board can send.
+/// The codecs and header extensions that the board can send.
 pub(crate) fn media_engine(stereo: bool) -> Result<MediaEngine> {
     let mut engine = MediaEngine::default();
     for (payload_type, fmtp) in H264_FMTP {
@@ -101,31 +105,32 @@ fn opus(stereo: bool) -> RTCRtpCodec {
     }
 }
 
-/// The outgoing picture.
+/// The outgoing video track.
 pub(crate) fn video_track(ssrc: u32, rtx: u32) -> MediaStreamTrack {
     let coding =
         RTCRtpCodingParameters { ssrc: Some(ssrc), rtx: Some(RTCRtpRtxParameters { ssrc: rtx }), ..Default::default() };
     track("video", RtpCodecKind::Video, coding, h264(H264_FMTP[0].1))
 }
 
-/// The outgoing sound.
+/// The outgoing audio track.
 pub(crate) fn audio_track(ssrc: u32, stereo: bool) -> MediaStreamTrack {
     let coding = RTCRtpCodingParameters { ssrc: Some(ssrc), ..Default::default() };
     track("audio", RtpCodecKind::Audio, coding, opus(stereo))
 }
 
-/// Both tracks share a stream id: that is what makes a browser keep lips and voice together.
+/// Both tracks share a stream id, so that a browser synchronises picture and sound (RFC 8830).
 fn track(name: &str, kind: RtpCodecKind, coding: RTCRtpCodingParameters, codec: RTCRtpCodec) -> MediaStreamTrack {
     let encoding = RTCRtpEncodingParameters { rtp_coding_parameters: coding, codec, ..Default::default() };
     MediaStreamTrack::new("fanlight".to_owned(), name.to_owned(), name.to_owned(), kind, vec![encoding])
 }
 
-/// The interceptor chain: ours alone. No pacer and no estimator of the stack: see `docs/design/decisions.md`.
+/// The interceptor chain has our interceptor only. `docs/design/decisions.md` says why it uses no pacer and no
+/// estimator of the stack.
 pub(crate) fn registry(feedback: SendInterceptor) -> Registry {
     Registry::new().with(Slot::SenderReport, feedback)
 }
 
-/// Timeouts and roles.
+/// ICE timeouts and the DTLS role.
 pub(crate) fn settings(loopback: bool, mdns: MulticastDnsMode) -> SettingEngine {
     let zero = Some(Duration::ZERO);
     SettingEngineBuilder::new()

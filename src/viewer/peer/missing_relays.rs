@@ -1,4 +1,4 @@
-//! Which TURN servers a connection asks, and which of them gave no relay. The reason is looked for once, and logged once.
+//! Finds and logs which TURN servers gave a connection no relay. The reason is looked for and logged once.
 
 use std::sync::{Arc, PoisonError};
 
@@ -16,8 +16,9 @@ use crate::{
 };
 
 impl PeerFactory {
-    /// All candidates are there: looks for the reason of each relay that is not among them, and logs it once. A bad answer
-    /// was logged when it came. A server that was silent is asked again, and new sessions do without it for 60 s.
+    /// Runs when gathering is complete. For each TURN server that gave no relay, it finds the reason and logs it once.
+    /// A bad answer was logged when it arrived. A server that did not answer is asked again; if it fails again, new
+    /// sessions leave it out for 60 s.
     pub(crate) fn log_missing_relays(self: &Arc<Self>, relays: &Relays) {
         let missing = relays.missing();
         {
@@ -42,7 +43,7 @@ impl PeerFactory {
             let is_asked = |url: &Url| missing.contains(url) && marks.why(url, Mono::now()).is_none();
             let (findings, _) = factory.ice.examine(&config, is_asked).await;
             let asked = findings.iter().map(|finding| match &finding.outcome {
-                Ok(_) => format!("no relay from {}: it gave none in time, and gives one now", finding.url),
+                Ok(_) => format!("no relay from {}: it gave none in time, but gives one now", finding.url),
                 Err(why) => {
                     marks.bad(&finding.url, why, Mono::now());
                     format!("no relay from {}: {why}", finding.url)
@@ -57,23 +58,23 @@ impl PeerFactory {
             if !asked.is_empty() {
                 warn!("{}; until then {meanwhile}", asked.join("; "));
             }
-            let words = [known, asked].concat().join("; ");
-            factory.missed.lock().unwrap_or_else(PoisonError::into_inner).words = Some(words);
+            let reasons = [known, asked].concat().join("; ");
+            factory.missed.lock().unwrap_or_else(PoisonError::into_inner).reasons = Some(reasons);
         });
     }
 
-    /// The STUN and TURN servers that this viewer is told to use.
+    /// The STUN and TURN servers that this viewer shall use, for the protocol's `ice_servers`.
     pub async fn servers_for(&self, viewer: &Id) -> Vec<protocol::IceServer> {
         self.ice.for_viewer(&self.config(), viewer.as_str()).await
     }
 
-    /// Sees to it that servers are at hand before the first session asks for them. Never ends.
+    /// Resolves the servers' names ahead, so that the first session does not wait. Never ends.
     pub async fn keep(&self) {
         self.ice.keep(&self.config()).await;
     }
 
-    /// Why TURN servers give no relay, where that is so and known.
+    /// Why TURN servers gave no relay; `None` if all gave one, or if the reason is not known yet.
     pub fn without_relays(&self) -> Option<String> {
-        self.missed.lock().unwrap_or_else(PoisonError::into_inner).words().map(str::to_owned)
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner).reasons().map(str::to_owned)
     }
 }

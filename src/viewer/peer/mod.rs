@@ -1,4 +1,4 @@
-//! One peer connection: descriptions, candidates, state, and the pumps that carry feeds into it.
+//! One peer connection: session descriptions, candidates, state, and the pumps that send feeds over it.
 
 pub(crate) mod driver;
 mod error;
@@ -52,13 +52,12 @@ use crate::{
     },
 };
 
-/// How long a description waits for the candidates at hand: those of the board's own addresses need no network, only a
-/// turn of the driver.
+/// How long a session description waits for host candidates. They need no network, only one run of the driver.
 const AT_HAND: Duration = Duration::from_millis(20);
 /// How long a connection may take to close.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
-/// What one session came to.
+/// The figures of one session, for the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerSummary {
     /// The selected pair: `host-host udp`, `relay-srflx tls by turns:host:5349` …; empty if there never was one.
@@ -71,7 +70,7 @@ pub struct PeerSummary {
     pub packets: u64,
     /// Bytes of payload.
     pub bytes: u64,
-    /// What its network was last found to carry, with all headers; `None`: the viewer did not report it up to the end.
+    /// The last measured bandwidth estimate of the viewer's network, with all headers; `None` if there was none at the end.
     pub carries: Option<Bitrate>,
 }
 
@@ -87,7 +86,7 @@ impl std::fmt::Display for PeerSummary {
     }
 }
 
-/// One sender and the track behind it.
+/// One outgoing track and its `RTCRtpSender`.
 pub(crate) struct OutgoingTrack {
     sender: Arc<dyn RtpSender>,
     track: Arc<TrackLocalStaticRTP>,
@@ -98,25 +97,29 @@ pub(crate) struct OutgoingTrack {
 pub struct Peer {
     pub(crate) connection: Arc<dyn PeerConnection>,
     pub(crate) transport_state: watch::Sender<TransportState>,
-    /// Whether the running generation of ICE has candidates.
+    /// Whether the current ICE generation has local candidates.
     pub(crate) gathered: watch::Sender<bool>,
-    /// Whether it has some without asking a server.
+    /// Whether host candidates are used, which need no server. `false` with `webrtc.relay_only`.
     pub(crate) gathers_at_once: bool,
     pub(crate) shared: Arc<SendShared>,
     pub(crate) filter: Arc<SharedFilter>,
     /// Whether the connection's driver has ended.
     pub(crate) ended: watch::Receiver<bool>,
-    /// What it may bind to, and the board's addresses when it last looked.
-    pub(crate) places: BindAddrs,
+    /// Which addresses the connection may bind.
+    pub(crate) bind_addrs: BindAddrs,
+    /// The board's addresses at the last call of `moved`.
     pub(crate) present: Mutex<BoardAddresses>,
+    /// Whether multicast DNS is configured.
     pub(crate) mdns: bool,
     pub(crate) counts: Arc<SendCounters>,
     pub(crate) video: Option<OutgoingTrack>,
     pub(crate) audio: Option<OutgoingTrack>,
+    /// The `playout-delay` values for the header extension: the configured one, and the one for a network that loses
+    /// packets.
     pub(crate) playout_delay: Option<(bytes::Bytes, bytes::Bytes)>,
     pub(crate) pumps: Mutex<JoinSet<()>>,
     pub(crate) viewer: String,
-    /// What viewers are told beside the addresses of the board.
+    /// Addresses from which a router forwards ports to this board; viewers get them as candidates too.
     pub(crate) public: Vec<IpAddr>,
     pub(crate) relays: Relays,
     pub(crate) peers: Arc<PeerFactory>,
@@ -129,6 +132,7 @@ impl std::fmt::Debug for Peer {
 }
 
 impl Peer {
+    /// Adds an outgoing track to the connection.
     pub(crate) async fn add(
         &self,
         track: rtc::media_stream::MediaStreamTrack,
@@ -140,38 +144,39 @@ impl Peer {
         Ok(OutgoingTrack { sender, track, ssrc })
     }
 
-    /// Takes an offer (first or ICE restart), in the stack's words, and gives the stack's answer; gathering begins.
+    /// Applies a remote offer (the first one, or an ICE restart) and returns the local answer. Gathering starts. Both
+    /// are in the SDP form of the stack.
     pub async fn answer(&self, sdp: &str) -> Result<String, PeerError> {
         let offer = RTCSessionDescription::offer(sdp.to_owned()).map_err(bad_sdp)?;
         if self.connection.current_local_description().await.is_some() {
             self.can_restart()?;
         }
         if self.connection.pending_local_description().await.is_some() {
-            // Glare: the device yields and forgets its own offer.
-            let rollback = RTCSessionDescription::rollback(None).map_err(internal("take the own offer back"))?;
-            self.connection.set_local_description(rollback).await.map_err(internal("take the own offer back"))?;
+            // Glare: both sides made an offer. The device rolls back its own (JSEP, RFC 8829).
+            let rollback = RTCSessionDescription::rollback(None).map_err(internal("roll back the local offer"))?;
+            self.connection.set_local_description(rollback).await.map_err(internal("roll back the local offer"))?;
         }
         self.connection.set_remote_description(offer).await.map_err(bad_sdp)?;
-        self.know(sdp);
+        self.keep_remote_password(sdp);
         let answer = self.connection.create_answer(None).await.map_err(bad_sdp)?;
         self.describe(answer).await.map_err(bad_sdp)
     }
 
-    /// Makes the stack's offer; with `restart` one that restarts ICE. Gathering begins.
+    /// Creates and sets a local offer; with `restart` one that restarts ICE. Gathering starts.
     pub async fn offer(&self, restart: bool) -> Result<String, PeerError> {
         if restart {
             self.can_restart()?;
             self.connection.restart_ice().await.map_err(internal("restart ICE"))?;
         }
         let offer = self.connection.create_offer(None).await.map_err(internal("make an offer"))?;
-        self.describe(offer).await.map_err(internal("set the own offer"))
+        self.describe(offer).await.map_err(internal("set the local offer"))
     }
 
-    /// Sets the own description and gives it with the candidates that are at hand, which saves the viewer a message and
-    /// its wait; gathering goes on.
+    /// Sets the local description and returns it with the host candidates, which saves the viewer a message. Gathering
+    /// goes on.
     async fn describe(&self, own: RTCSessionDescription) -> Result<String, webrtc::error::Error> {
         let bare = own.sdp.clone();
-        // Before the stack takes checks to it.
+        // The filter must know the new credentials before the first check for them arrives.
         if let Some((ufrag, password)) = credentials(&bare) {
             self.filter.lock().describe(&ufrag, &password, Instant::now());
         }
@@ -185,31 +190,31 @@ impl Peer {
         Ok(described)
     }
 
-    /// What a viewer is told of an own candidate line.
+    /// The candidate lines that a viewer gets for one line of the local description; see `events::shown`.
     pub fn shown(&self, candidate: &str) -> Vec<String> {
         events::shown(candidate, &self.public)
     }
 
-    /// Takes an answer, in the stack's words.
+    /// Applies a remote answer, in the SDP form of the stack.
     pub async fn accept(&self, sdp: &str) -> Result<(), PeerError> {
         let answer = RTCSessionDescription::answer(sdp.to_owned()).map_err(bad_sdp)?;
         self.connection.set_remote_description(answer).await.map_err(bad_sdp)?;
-        self.know(sdp);
+        self.keep_remote_password(sdp);
         Ok(())
     }
 
-    /// What the viewer's description says that is needed beside the stack.
-    fn know(&self, sdp: &str) {
+    /// Keeps the viewer's ICE password for the peer tracker, which checks signatures itself.
+    fn keep_remote_password(&self, sdp: &str) {
         let password = credentials(sdp).map(|(_, password)| Secret::new(password));
         *self.shared.password.lock().unwrap_or_else(PoisonError::into_inner) = password;
     }
 
-    /// Wishes for a picture that does not need what was lost, now that the viewer is reached again.
+    /// Requests a keyframe, since frames were lost while the viewer could not be reached.
     pub fn repair(&self) {
         self.shared.request_keyframe();
     }
 
-    /// Adds a remote candidate that passed the limits. Only after `answer` or `accept`.
+    /// Adds a remote candidate that passed the limits of `protocol::candidate`. Only after `answer` or `accept`.
     pub async fn add_candidate(&self, candidate: &Candidate) -> Result<(), PeerError> {
         let init = RTCIceCandidateInit {
             candidate: candidate.candidate.clone(),
@@ -220,13 +225,13 @@ impl Peer {
         self.connection.add_ice_candidate(init).await.map_err(|e| PeerError::BadCandidate(e.to_string()))
     }
 
-    /// All own candidates are there: says which TURN servers gave no relay, and why.
+    /// Gathering is complete: logs which TURN servers gave no relay, and why.
     pub fn log_missing_relays(&self) {
         self.peers.log_missing_relays(&self.relays);
     }
 
-    /// What the negotiation gave an outgoing stream; `None` where it was refused.
-    async fn line(&self, out: &OutgoingTrack, mime: &str) -> Option<StreamParameters> {
+    /// The negotiated parameters of an outgoing stream; `None` if the viewer refused it.
+    async fn stream_parameters(&self, out: &OutgoingTrack, mime: &str) -> Option<StreamParameters> {
         let remote = self.connection.remote_description().await?;
         let kind = mime.split('/').next()?;
         let lines = Description::parse(&remote.sdp).ok()?.lines;
@@ -250,18 +255,18 @@ impl Peer {
         })
     }
 
-    /// Starts the pumps: frames flow as soon as DTLS is up. Dropping the leases is the peer's duty from here on. `limit`
-    /// is the highest level of H.264 that the viewer takes; `None`: any.
+    /// Starts the pumps. Frames flow once DTLS is connected. The pumps hold the leases from here on. `limit` is the
+    /// highest H.264 level that the viewer decodes; `None`: any.
     pub async fn play(&self, video: Option<Lease>, audio: Option<Lease>, limit: Option<Level>) {
         if let (Some(out), Some(lease)) = (&self.video, video)
-            && let Some(line) = self.line(out, "video/H264").await
+            && let Some(parameters) = self.stream_parameters(out, "video/H264").await
         {
             let mut agreed = self.shared.agreed.lock().unwrap_or_else(PoisonError::into_inner);
-            (agreed.picture, agreed.retransmission) = (line.number, line.retransmission);
+            (agreed.picture, agreed.retransmission) = (parameters.number, parameters.retransmission);
             drop(agreed);
-            let line = out.start(line, limit);
+            let stream = out.start(parameters, limit);
             let pump = pump::video(
-                line,
+                stream,
                 lease,
                 self.transport_state.subscribe(),
                 Arc::clone(&self.shared),
@@ -270,12 +275,12 @@ impl Peer {
             self.pumps.lock().unwrap_or_else(PoisonError::into_inner).spawn(pump);
         }
         if let (Some(out), Some(lease)) = (&self.audio, audio)
-            && let Some(line) = self.line(out, "audio/opus").await
+            && let Some(parameters) = self.stream_parameters(out, "audio/opus").await
         {
-            self.shared.agreed.lock().unwrap_or_else(PoisonError::into_inner).sound = line.number;
-            let line = out.start(line, None);
+            self.shared.agreed.lock().unwrap_or_else(PoisonError::into_inner).sound = parameters.number;
+            let stream = out.start(parameters, None);
             let pump = pump::audio(
-                line,
+                stream,
                 lease,
                 self.transport_state.subscribe(),
                 Arc::clone(&self.shared),
@@ -285,15 +290,16 @@ impl Peer {
         }
     }
 
-    /// The level of the picture and the one that the viewer takes, while that is too high and none is sent.
+    /// The level of the video and the viewer's highest level, while the former is higher and no video is sent. Else
+    /// `None`.
     pub fn beyond(&self) -> watch::Receiver<Option<(Level, Level)>> {
         self.shared.beyond.subscribe()
     }
 
-    /// What the session came to so far.
+    /// The session's figures so far.
     pub async fn summary(&self) -> PeerSummary {
         let count = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
-        // Counted as handed over by the pump, and dropped after that.
+        // `counts.frames` includes frames that the pacer dropped later.
         let dropped = count(&self.shared.dropped);
         PeerSummary {
             route: self.route().await.unwrap_or_default(),
@@ -305,7 +311,7 @@ impl Peer {
         }
     }
 
-    /// Whether the other side has closed the connection: it said so by DTLS, of which the stack makes no event.
+    /// Whether the viewer closed the connection: it sent a DTLS alert close_notify, for which the stack has no event.
     pub async fn is_closed(&self) -> bool {
         match self.transport().await {
             Some(transport) => matches!(transport.state().await, Ok(RTCDtlsTransportState::Closed)),
@@ -313,11 +319,12 @@ impl Peer {
         }
     }
 
+    /// The DTLS transport; both tracks share it (BUNDLE, RFC 9143).
     pub(crate) async fn transport(&self) -> Option<Arc<dyn DtlsTransport>> {
         self.video.as_ref().or(self.audio.as_ref())?.sender.transport().await.ok()?
     }
 
-    /// The pair that ICE chose; `None` while there is none.
+    /// The selected pair as text, such as `host-prflx udp`; `None` while there is none.
     pub async fn route(&self) -> Option<String> {
         let transport = self.transport().await?;
         let pair = transport.ice_transport().get_selected_candidate_pair().await.ok()??;
@@ -325,7 +332,7 @@ impl Peer {
         Some(route::name(&pair, relay.and_then(|relay| self.relays.server(relay))))
     }
 
-    /// The viewer's path is lost, or there is one again.
+    /// Tells the bandwidth estimates whether the viewer can be reached.
     pub fn set_lost(&self, lost: bool) {
         for network in self.shared.picture.get().map(|(_, network)| network).into_iter().chain(self.shared.sound.get())
         {
@@ -333,14 +340,14 @@ impl Peer {
         }
     }
 
-    /// What its network was found to carry, with all headers; `None` unless the viewer reports it up to now.
+    /// The bandwidth estimate, with all headers; `None` unless it is measured and current.
     fn carries(&self) -> Option<Bitrate> {
         let (_, network) = self.shared.picture.get()?;
         let estimate = network.estimate(Mono::now())?;
         (estimate.evidence == Evidence::Measured).then_some(estimate.bitrate)
     }
 
-    /// Stops the pumps and closes the connection; at most 2 s.
+    /// Stops the pumps and closes the connection. Takes at most 2 s.
     pub async fn close(&self) {
         self.pumps.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         let refused = self.filter.lock().refused();
@@ -358,21 +365,23 @@ impl Peer {
 }
 
 impl OutgoingTrack {
-    fn start(&self, line: StreamParameters, limit: Option<Level>) -> pump::OutgoingStream {
-        let track = RtpStream::new(line, random_u32() as u16, random_u32());
+    fn start(&self, parameters: StreamParameters, limit: Option<Level>) -> pump::OutgoingStream {
+        let track = RtpStream::new(parameters, random_u32() as u16, random_u32());
         pump::OutgoingStream { track, out: Arc::clone(&self.track), limit }
     }
 }
 
-/// ICE fragment and password of a description.
+/// The ICE username fragment and password of a session description (RFC 8839 section 5.4).
 fn credentials(sdp: &str) -> Option<(String, String)> {
     let lines = Description::parse(sdp).map(|description| description.lines).unwrap_or_default();
     lines.into_iter().find_map(|line| line.ufrag.zip(line.password))
 }
 
+/// A random number from the kernel.
 pub(crate) fn random_u32() -> u32 {
     let mut bytes = [0; 4];
-    // The kernel's generator does not fail after boot; a constant would still work, since SSRC collisions are legal.
+    // The kernel's generator does not fail after boot. A constant would still work, since SSRC collisions are legal
+    // (RFC 3550 section 8.2).
     let _ = getrandom::fill(&mut bytes);
     u32::from_ne_bytes(bytes)
 }

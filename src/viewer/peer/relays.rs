@@ -1,4 +1,4 @@
-//! The relays of one connection: which server gave which, and which gave none, and why.
+//! The relays of one connection: which TURN server gave which, which server gave none, and why.
 
 use std::{
     net::SocketAddr,
@@ -8,15 +8,15 @@ use std::{
 use crate::ice::{Relay, ResolvedServers, Url};
 use rtc::peer_connection::transport::{RTCIceCandidate, RTCIceCandidateType};
 
-/// Relays that are remembered; a connection has a few in each generation of ICE.
+/// How many relays are remembered. A connection has a few in each ICE generation.
 const GAINED: usize = 64;
 
-/// The relays the stack has gained: their addresses, and the URLs that it knows the servers by.
+/// The relays that the stack allocated: each address, with the URL by which the stack knows the server.
 #[derive(Debug, Default)]
 pub(crate) struct RelayOrigins(Mutex<Vec<(SocketAddr, String)>>);
 
 impl RelayOrigins {
-    /// Remembers where a relay comes from. When too many are, the oldest is forgotten.
+    /// Records which server gave a relay. When the list is full, the oldest is forgotten.
     pub(crate) fn note(&self, candidate: &RTCIceCandidate, url: &str) {
         let Ok(ip) = candidate.address.parse() else { return };
         if candidate.typ != RTCIceCandidateType::Relay {
@@ -29,7 +29,7 @@ impl RelayOrigins {
         gained.push((SocketAddr::new(ip, candidate.port), url.to_owned()));
     }
 
-    fn place(&self, relay: SocketAddr) -> Option<String> {
+    fn url_of(&self, relay: SocketAddr) -> Option<String> {
         let gained = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         gained.iter().rev().find(|(address, _)| *address == relay).map(|(_, url)| url.clone())
     }
@@ -39,14 +39,14 @@ impl RelayOrigins {
     }
 }
 
-/// What was said of servers that give no relay: once, until that changes.
+/// The TURN servers that gave no relay, and the reasons. They are logged once, until the list changes.
 #[derive(Debug, Default)]
 pub(crate) struct MissingRelays {
     pub(crate) servers: Vec<Url>,
-    pub(crate) words: Option<String>,
+    pub(crate) reasons: Option<String>,
 }
 
-/// The servers of one connection. The relays by TCP and TLS live as long as this value.
+/// The servers of one connection. Relays over TCP and TLS live as long as this value.
 #[derive(Debug)]
 pub(crate) struct Relays {
     pub(crate) resolved: ResolvedServers,
@@ -54,24 +54,24 @@ pub(crate) struct Relays {
 }
 
 impl Relays {
-    /// The server that gave this relay.
+    /// The TURN server that allocated this relay.
     pub(crate) fn server(&self, relay: SocketAddr) -> Option<&Url> {
-        let asked = self.gained.place(relay)?;
-        let is_it = |relay: &&Relay| relay.places.iter().any(|place| relay.url.at(*place) == asked);
+        let asked = self.gained.url_of(relay)?;
+        let is_it = |relay: &&Relay| relay.places.iter().any(|address| relay.url.at(*address) == asked);
         self.resolved.relays.iter().find(is_it).map(|relay| &relay.url)
     }
 
-    /// Those that gave none.
+    /// The TURN servers that allocated no relay.
     pub(crate) fn missing(&self) -> Vec<Url> {
-        let gave = |relay: &&Relay| relay.places.iter().any(|place| self.gained.has(&relay.url.at(*place)));
+        let gave = |relay: &&Relay| relay.places.iter().any(|address| self.gained.has(&relay.url.at(*address)));
         let asked = self.resolved.relays.iter().filter(|relay| !gave(relay)).map(|relay| &relay.url);
         asked.chain(self.resolved.missing.iter().filter(|(url, _)| url.turn).map(|(url, _)| url)).cloned().collect()
     }
 }
 
 impl MissingRelays {
-    /// Why there are no relays, as far as that is known.
-    pub(crate) fn words(&self) -> Option<&str> {
-        self.words.as_deref()
+    /// Why there are no relays; `None` while that is not known.
+    pub(crate) fn reasons(&self) -> Option<&str> {
+        self.reasons.as_deref()
     }
 }

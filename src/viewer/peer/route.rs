@@ -1,11 +1,12 @@
-//! Reads what the connection is: the route that ICE chose, and how lost packets are sent again.
+//! Texts and payload types that are read from the connection: the selected pair, and the payload type of
+//! retransmissions.
 
 use rtc::{peer_connection::transport::RTCIceCandidatePair, rtp_transceiver::rtp_sender::RTCRtpCodecParameters};
 
 use crate::ice::Url;
 
-/// A pair as `local-remote protocol`, such as `host-prflx udp`; that of an own relay with the way to its server:
-/// `relay-srflx tls by turns:host:5349`.
+/// A candidate pair as `local-remote protocol`, such as `host-prflx udp`. For a local relay, the transport to its
+/// server and the server's URL follow: `relay-srflx tls by turns:host:5349`.
 pub(crate) fn name(pair: &RTCIceCandidatePair, server: Option<&Url>) -> String {
     let (local, remote) = (pair.local(), pair.remote());
     match server {
@@ -14,7 +15,7 @@ pub(crate) fn name(pair: &RTCIceCandidatePair, server: Option<&Url>) -> String {
     }
 }
 
-/// The payload type on which what was lost of `payload_type` is sent again (RFC 4588 section 8.6).
+/// The payload type for retransmissions (RTX) of `payload_type` (RFC 4588 section 8.6).
 pub(crate) fn rtx_payload_type(codecs: &[RTCRtpCodecParameters], payload_type: u8) -> Option<u8> {
     let apt = format!("apt={payload_type}");
     let is_its = |codec: &&RTCRtpCodecParameters| {
@@ -29,7 +30,7 @@ mod tests {
     use super::{RTCRtpCodecParameters, rtx_payload_type};
 
     #[test]
-    fn what_is_sent_again_has_the_payload_type_of_its_own_codec() {
+    fn retransmissions_have_the_payload_type_of_their_codec() {
         let codec = |payload_type, mime: &str, line: &str| {
             let mut codec = RTCRtpCodecParameters { payload_type, ..Default::default() };
             (codec.rtp_codec.mime_type, codec.rtp_codec.sdp_fmtp_line) = (mime.into(), line.into());

@@ -1,4 +1,4 @@
-//! Where a connection binds.
+//! The addresses and ports that a connection binds.
 
 use std::{
     io,
@@ -18,7 +18,7 @@ use crate::{
     viewer::peer::random_u32,
 };
 
-/// What a connection binds to, asked anew at each ICE restart: interfaces come and go.
+/// The addresses that a connection binds. They are determined again at each ICE restart, since interfaces come and go.
 #[derive(Debug, Clone)]
 pub(crate) struct BindAddrs {
     addresses: Vec<IpAddr>,
@@ -28,12 +28,12 @@ pub(crate) struct BindAddrs {
     loopback: bool,
     ports: Option<(u16, u16)>,
     tcp: bool,
-    /// Whether it was bound before.
+    /// Whether they were asked for before; then the connection already runs.
     bound: Arc<AtomicBool>,
 }
 
 impl BindAddrs {
-    /// Those of UDP.
+    /// The addresses for UDP sockets.
     pub(crate) fn udp(config: &Webrtc) -> Self {
         Self {
             addresses: config.addresses.clone(),
@@ -47,12 +47,13 @@ impl BindAddrs {
         }
     }
 
-    /// Those of TCP; none where viewers may not connect by it.
+    /// The addresses for TCP listeners; none unless `webrtc.ice_tcp` is set.
     pub(crate) fn tcp(config: &Webrtc) -> Vec<Self> {
         config.ice_tcp.then(|| Self { tcp: true, ..Self::udp(config) }).into_iter().collect()
     }
 
-    /// Each usable interface, or the configured addresses. The unspecified ones stand for those of every interface.
+    /// The configured addresses, or those of each usable interface. The unspecified addresses stand for every
+    /// interface.
     fn hosts(&self) -> io::Result<Vec<IpAddr>> {
         let mut hosts = match (self.addresses.is_empty(), self.interfaces.is_empty()) {
             (false, _) => self.addresses.clone(),
@@ -69,7 +70,7 @@ impl BindAddrs {
         Ok(hosts)
     }
 
-    /// Those of the board's addresses that may be bound to.
+    /// Those of the board's current addresses that this connection may bind.
     pub(crate) fn usable(&self, present: &BoardAddresses) -> Vec<IpAddr> {
         let named = present.iter().map(|(name, ip)| (name.to_owned(), ip));
         let mut usable = match self.addresses.is_empty() {
@@ -80,65 +81,66 @@ impl BindAddrs {
         usable
     }
 
-    /// A free port of the range, looked for from a random place; 0 (any) without a range, or when all are taken, in which
-    /// case the bind that follows says so.
+    /// A free port of `webrtc.ports`; the search starts at a random one. Without a range it is 0 (any). If all are
+    /// taken it is the first, and the bind that follows reports the error.
     fn free_port(&self, address: IpAddr) -> u16 {
         let Some((first, last)) = self.ports else { return 0 };
         let span = u32::from(last.saturating_sub(first)) + 1;
         let start = random_u32() % span;
         let port = |i: u32| first.saturating_add(((start + i) % span) as u16);
-        let is_unconstrained = |port: &u16| match self.tcp {
+        let is_free = |port: &u16| match self.tcp {
             true => TcpListener::bind((address, *port)).is_ok(),
             false => UdpSocket::bind((address, *port)).is_ok(),
         };
-        (0..span).map(port).find(is_unconstrained).unwrap_or(first)
+        (0..span).map(port).find(is_free).unwrap_or(first)
     }
 }
 
 impl ToSocketAddrs for BindAddrs {
     type Iter = std::vec::IntoIter<SocketAddr>;
 
-    /// A connection that begins needs an address. One that runs and has none left gets a socket that reaches nobody: the stack
-    /// would end without any, and the address may be back within the second.
+    /// A new connection needs an address. One that runs and has no address left gets a socket on loopback, which
+    /// reaches nobody. Without any socket the stack would end the connection, and the address may return within a
+    /// second.
     fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
         let again = self.bound.swap(true, Ordering::AcqRel);
         let hosts = match self.hosts() {
             Err(_) if again || self.tcp => Vec::new(),
             hosts => hosts?,
         };
-        let mut places: Vec<_> = hosts.into_iter().map(|host| SocketAddr::new(host, self.free_port(host))).collect();
+        let mut addresses: Vec<_> = hosts.into_iter().map(|host| SocketAddr::new(host, self.free_port(host))).collect();
         if self.tcp {
-            return Ok(places.into_iter());
+            return Ok(addresses.into_iter());
         }
-        if places.is_empty() && !again {
+        if addresses.is_empty() && !again {
             let why = match self.interfaces.is_empty() {
                 false => "none of the interfaces in webrtc.interfaces has an address now",
                 true => "no address of webrtc.addresses is of a family that is in use",
             };
             return Err(io::Error::other(why));
         }
-        if again && !places.iter().any(|place| UdpSocket::bind(place).is_ok()) {
-            debug!("none of {places:?} can be bound now: the connection waits for an address");
-            places.push(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        if again && !addresses.iter().any(|address| UdpSocket::bind(address).is_ok()) {
+            debug!("none of {addresses:?} can be bound now; the connection waits for an address");
+            addresses.push(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         }
-        Ok(places.into_iter())
+        Ok(addresses.into_iter())
     }
 }
 
-/// Whether the connection asks for `.local` names. Its socket is tried beforehand: one that cannot be had would cost the
-/// connection, and without it only a few viewers are found later.
+/// Whether the connection resolves `.local` names (multicast DNS, RFC 6762). The socket is tried beforehand, because
+/// the stack fails without it. Without `.local` names, only a few viewers connect later.
 pub(crate) fn names(config: &Webrtc) -> MulticastDnsMode {
     match config.mdns.then(|| MulticastSocket::new().into_std()) {
         Some(Ok(_)) => MulticastDnsMode::QueryOnly,
         Some(Err(e)) => {
-            debug!("multicast DNS: {e}; this session goes without it");
+            debug!("multicast DNS: {e}; this session does not resolve .local names");
             MulticastDnsMode::Disabled
         }
         None => MulticastDnsMode::Disabled,
     }
 }
 
-/// Whether the socket of multicast DNS can be had, where there is one.
+/// Whether the socket of multicast DNS can be opened; always `Ok` if it is not wanted.
 pub(crate) fn names_at_hand(wanted: bool) -> io::Result<()> {
     match wanted {
         true => MulticastSocket::new().into_std().map(drop),
@@ -146,8 +148,8 @@ pub(crate) fn names_at_hand(wanted: bool) -> io::Result<()> {
     }
 }
 
-/// The addresses of the allowed interfaces that others can reach: no loopback, and no link-local ones, which mean nothing
-/// without the name of the interface.
+/// The addresses of the allowed interfaces that others can reach. Loopback is left out; so are link-local addresses,
+/// which mean nothing without the interface's name.
 fn chosen(rules: &[InterfaceRule], all: impl Iterator<Item = (String, IpAddr)>) -> Vec<IpAddr> {
     let is_local = |ip: &IpAddr| match ip {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
@@ -162,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_the_allowed_interfaces_what_others_can_reach_is_used() {
+    fn reachable_addresses_of_the_allowed_interfaces_are_used() {
         let all = [
             ("lo", "127.0.0.1"),
             ("eth0", "192.0.2.1"),
@@ -184,14 +186,14 @@ mod tests {
         let gone = Webrtc { addresses: vec!["192.0.2.77".parse().unwrap()], ..Webrtc::default() };
         let nowhere = InterfaceRule::parse("nothing*").unwrap();
         for config in [gone, Webrtc { interfaces: vec![nowhere], ice_tcp: true, ..Webrtc::default() }] {
-            let places = BindAddrs::udp(&config);
+            let addresses = BindAddrs::udp(&config);
             match config.interfaces.is_empty() {
-                // It is the stack that finds that it cannot be bound.
-                true => assert_eq!(places.to_socket_addrs().unwrap().next().unwrap().ip(), config.addresses[0]),
-                false => assert!(places.to_socket_addrs().unwrap_err().to_string().contains("webrtc.interfaces")),
+                // The stack finds later that the address cannot be bound.
+                true => assert_eq!(addresses.to_socket_addrs().unwrap().next().unwrap().ip(), config.addresses[0]),
+                false => assert!(addresses.to_socket_addrs().unwrap_err().to_string().contains("webrtc.interfaces")),
             }
-            let again: Vec<_> = places.to_socket_addrs().unwrap().collect();
-            assert!(again.iter().any(|place| UdpSocket::bind(place).is_ok()), "{again:?}");
+            let again: Vec<_> = addresses.to_socket_addrs().unwrap().collect();
+            assert!(again.iter().any(|address| UdpSocket::bind(address).is_ok()), "{again:?}");
             assert!(again.last().unwrap().ip().is_loopback());
             for tcp in BindAddrs::tcp(&config) {
                 assert_eq!(tcp.to_socket_addrs().unwrap().count(), 0);
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_addresses_that_come_only_those_count_that_may_be_used() {
+    fn of_the_boards_addresses_only_the_allowed_ones_are_usable() {
         let present = BoardAddresses::of(&["eth0 192.0.2.1", "eth0 2001:db8::1", "docker0 172.17.0.1"]);
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let usable = |config: Webrtc| BindAddrs::udp(&config).usable(&present);
@@ -217,8 +219,8 @@ mod tests {
         let addresses = vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
         let config =
             Webrtc { addresses, ipv6: false, ports: Some((40_000, 40_100)), ice_tcp: true, ..Webrtc::default() };
-        for places in [BindAddrs::udp(&config), BindAddrs::tcp(&config).remove(0)] {
-            let bound: Vec<_> = places.to_socket_addrs().unwrap().collect();
+        for addresses in [BindAddrs::udp(&config), BindAddrs::tcp(&config).remove(0)] {
+            let bound: Vec<_> = addresses.to_socket_addrs().unwrap().collect();
             assert_eq!(bound.len(), 1);
             assert!((40_000..=40_100).contains(&bound[0].port()) && bound[0].is_ipv4(), "{bound:?}");
         }

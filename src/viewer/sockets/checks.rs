@@ -1,10 +1,12 @@
-//! Which connectivity checks leave. Pure: addresses and times in, yes or no out.
+//! The pacing of ICE connectivity checks: which of them may leave. Pure: addresses and times in, yes or no out.
 //!
-//! The stack sends a check for every candidate pair in each round, 50 rounds a second: with candidates that name a host
-//! which asked for nothing, that is a flood. RFC 8445 section 14 allows one check each 50 ms, appendix B.1 and RFC 8489
-//! section 6.2.1 seven tries that come ever later. A check that is held back here is one that the network lost: the stack
-//! sends the next one in its next round. Who has answered a check is not held back, and who has sent a signed one of its
-//! own is answered at once, a few times: that is how most sessions find their pair, and it takes one round trip.
+//! The stack sends a check for every candidate pair in each round, 50 rounds a second. If candidates name a host that
+//! is not the viewer, this is a flood. RFC 8445 section 14 allows one check each 50 ms. Its appendix B.1 and RFC 8489
+//! section 6.2.1 allow seven tries with growing pauses.
+//!
+//! A check that is held back counts as lost on the network: the stack sends the next one in its next round. Checks to
+//! an address that has answered one are not held back. An address that sent a signed check itself gets a few triggered
+//! checks at once (RFC 8445 section 7.3.1.4). Most sessions find their pair like this, in one round trip.
 
 use std::{
     collections::HashMap,
@@ -13,17 +15,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A pair of addresses, as the network sees it.
+/// A local and a remote address with the transport between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct PacketPath {
-    /// The own socket.
+    /// The address of the local socket.
     pub(crate) local: SocketAddr,
     pub(crate) transport: Transport,
-    /// The other end.
+    /// The remote address.
     pub(crate) peer: SocketAddr,
 }
 
-/// How packets go from one end to the other.
+/// The transport between the two addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Transport {
     Udp,
@@ -32,35 +34,37 @@ pub(crate) enum Transport {
     Relay(SocketAddr),
 }
 
-/// Checks that leave at once when a session begins: as many as a home network has pairs.
+/// Checks that may leave at once when a session begins: about the pairs of a home network.
 const AT_ONCE: f64 = 8.0;
-/// RFC 8445 section 14.2: 50 ms between two checks, in all.
+/// RFC 8445 section 14.2 (Ta): 50 ms between two checks of all pairs together.
 const CHECKS_PER_SECOND: f64 = 20.0;
-/// Checks of one session to addresses that have said nothing, and how many more each second.
+/// Checks of one session to addresses that sent nothing: at once, and how many more each second.
 const SESSION: (f64, f64) = (120.0, 1.0);
 /// The same for all sessions of one login.
 const LOGIN: (f64, f64) = (240.0, 4.0);
-/// Tries for a pair that has said nothing (Rc of RFC 8489 section 6.2.1), and when the second one is due; the pause doubles.
+/// Tries for a pair that sent nothing (Rc of RFC 8489 section 6.2.1), and the pause before the second. The pause
+/// doubles each time.
 const TRIES: u32 = 7;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Tries for all pairs of one address that has said nothing, whatever their ports.
+/// Tries for all pairs with one silent address, whatever their ports.
 const TRIES_OF_AN_ADDRESS: u32 = 60;
-/// Answers with a check of our own to signed checks, from addresses that have not answered one yet: their sender address may
-/// be forged by somebody who has a login.
+/// Triggered checks to addresses that have not answered a check yet. The limit is needed because a login's owner can
+/// forge the sender address of signed checks.
 const TRIGGERED: (f64, f64) = (60.0, 5.0);
 const TRIGGERED_OF_A_PAIR: u32 = 12;
-/// Checks to those who answer: consent checks, and the rounds until a pair is chosen.
+/// Checks to addresses that answer: consent checks, and the rounds until a pair is chosen.
 const ANSWERED: (f64, f64) = (100.0, 100.0);
-/// RFC 7675 section 5.1: who has answered may be asked for so long.
+/// RFC 7675 section 5.1: an answer is a consent for this long.
 pub(crate) const CONSENT: Duration = Duration::from_secs(30);
-/// A pair that was not wanted for so long waits for nothing: the stack asks for each of its pairs every 20 ms.
+/// A pair for which the stack sent no check for this long does not wait for its turn. The stack checks each of its
+/// pairs every 20 ms.
 const ROUND: Duration = Duration::from_millis(100);
-/// Pairs that are remembered. The stack is given 24 candidates for each generation of ICE.
+/// How many pairs are remembered. The stack is given 24 candidates in each ICE generation.
 const PAIRS: usize = 512;
-/// Logins that are remembered.
+/// How many logins are remembered.
 const LOGINS: usize = 1024;
 
-/// A token bucket: it begins full.
+/// A token bucket. It starts full.
 #[derive(Debug, Clone)]
 pub(crate) struct TokenBucket {
     level: f64,
@@ -70,6 +74,7 @@ pub(crate) struct TokenBucket {
 }
 
 impl TokenBucket {
+    /// Takes the size and the tokens that are added each second.
     pub(crate) fn new((size, per_second): (f64, f64)) -> Self {
         Self { level: size, size, per_second, seen: None }
     }
@@ -85,7 +90,7 @@ impl TokenBucket {
         self.level(now) >= 1.0
     }
 
-    /// Takes `tokens`, or nothing where there are fewer.
+    /// Takes `tokens`, or nothing if there are fewer.
     pub(crate) fn take(&mut self, tokens: f64, now: Instant) -> bool {
         let enough = self.level(now) >= tokens;
         if enough {
@@ -95,12 +100,12 @@ impl TokenBucket {
     }
 }
 
-/// What the checks of each login have left, so that ten sessions may not send ten times as many as one.
+/// The budget of checks for each login, so that ten sessions may not send ten times as many as one.
 #[derive(Debug, Default)]
 pub(crate) struct LoginBuckets(HashMap<String, Arc<Mutex<TokenBucket>>>);
 
 impl LoginBuckets {
-    /// What all sessions of this login share. A login without a session whose bucket is full again is forgotten.
+    /// The bucket that all sessions of this login share. A bucket that is full and without a session is forgotten.
     pub(crate) fn of(&mut self, login: &str, now: Instant) -> Arc<Mutex<TokenBucket>> {
         if let Some(known) = self.0.get(login) {
             return Arc::clone(known);
@@ -110,7 +115,7 @@ impl LoginBuckets {
         };
         self.0.retain(|_, bucket| is_used(bucket));
         if self.0.len() >= LOGINS {
-            // Those with a session are far fewer.
+            // Logins with a session are far fewer than `LOGINS`.
             let unused = self.0.iter().find(|(_, bucket)| Arc::strong_count(bucket) == 1);
             if let Some(login) = unused.map(|(login, _)| login.clone()) {
                 self.0.remove(&login);
@@ -122,17 +127,17 @@ impl LoginBuckets {
     }
 }
 
-/// One pair.
+/// The state of one candidate pair.
 #[derive(Debug)]
 struct CheckedPair {
-    /// Checks that left while it had said nothing, and when the next one may leave.
+    /// Checks that left before the pair answered, and when the next one may leave.
     tries: u32,
     due: Option<Instant>,
-    /// Checks that left because it sent one.
+    /// Triggered checks that left.
     triggered: u32,
-    /// When the stack last wanted to send one.
+    /// When the stack last sent a check for this pair.
     wanted: Instant,
-    /// When it last sent a signed check, and a signed answer.
+    /// When the last signed check and the last signed response arrived.
     asked: Option<Instant>,
     answered: Option<Instant>,
 }
@@ -155,11 +160,11 @@ fn is_recent(at: Option<Instant>, now: Instant) -> bool {
     at.is_some_and(|at| now.saturating_duration_since(at) < CONSENT)
 }
 
-/// The checks of one session.
+/// Paces the connectivity checks of one session.
 #[derive(Debug)]
 pub(crate) struct CheckPacer {
     pairs: HashMap<PacketPath, CheckedPair>,
-    /// Tries for each address that has said nothing.
+    /// The tries for each address that sent nothing.
     addresses: HashMap<IpAddr, u32>,
     pace: TokenBucket,
     session: TokenBucket,
@@ -181,7 +186,7 @@ impl CheckPacer {
         }
     }
 
-    /// ICE begins again: there are other candidates, with tries of their own. What the session may send in all stays.
+    /// ICE restarts: its new candidates get tries of their own. The budget of the session stays.
     pub(crate) fn restart(&mut self, now: Instant) {
         self.pairs.retain(|_, pair| is_recent(pair.heard(), now));
         for pair in self.pairs.values_mut() {
@@ -190,26 +195,26 @@ impl CheckPacer {
         self.addresses.clear();
     }
 
-    /// A signed check came this way.
+    /// A signed check arrived on this path.
     pub(crate) fn asked(&mut self, path: PacketPath, now: Instant) {
         if let Some(pair) = self.pair(path, now) {
             pair.asked = Some(now);
         }
     }
 
-    /// A signed answer to a check came this way.
+    /// A signed response to a check arrived on this path.
     pub(crate) fn answered(&mut self, path: PacketPath, now: Instant) {
         if let Some(pair) = self.pair(path, now) {
             pair.answered = Some(now);
         }
     }
 
-    /// Whether the viewer proved within the time of consent that it is there.
+    /// Whether a signed message arrived on this path within the time of consent.
     pub(crate) fn is_heard(&self, path: &PacketPath, now: Instant) -> bool {
         self.pairs.get(path).is_some_and(|pair| is_recent(pair.heard(), now))
     }
 
-    /// The stack sends a check this way: whether it may leave.
+    /// The stack sends a check on this path. Returns whether it may leave.
     pub(crate) fn may_leave(&mut self, path: PacketPath, now: Instant) -> bool {
         let Some(pair) = self.pair(path, now) else { return false };
         pair.wanted = now;
@@ -224,7 +229,8 @@ impl CheckPacer {
         if !pair.is_due(now) || self.is_spent(&path) {
             return false;
         }
-        // Those who had fewer tries, and wait, come first: the stack asks for them within this round.
+        // Pairs with fewer tries come first. If such a pair is due, this one waits: the stack sends the other's check
+        // in this round.
         let waits = |(path, other): (&PacketPath, &CheckedPair)| {
             other.tries < tries
                 && other.is_due(now)
@@ -250,12 +256,12 @@ impl CheckPacer {
         true
     }
 
-    /// Whether the address at the other end has had all its tries.
+    /// Whether the remote address has used all its tries.
     fn is_spent(&self, path: &PacketPath) -> bool {
         self.addresses.get(&path.peer.ip()).is_some_and(|tries| *tries >= TRIES_OF_AN_ADDRESS)
     }
 
-    /// What is known of a pair; `None` where there are too many.
+    /// The state of a pair; `None` if too many are remembered.
     fn pair(&mut self, path: PacketPath, now: Instant) -> Option<&mut CheckedPair> {
         if self.pairs.len() >= PAIRS && !self.pairs.contains_key(&path) {
             self.pairs

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Between two rounds of the stack.
+/// The interval of the stack's rounds.
 const TICK: Duration = Duration::from_millis(20);
 
 fn path(host: u8, port: u16) -> PacketPath {
@@ -15,7 +15,7 @@ fn checks() -> CheckPacer {
     CheckPacer::new(Arc::new(Mutex::new(TokenBucket::new(LOGIN))))
 }
 
-/// What leaves when the stack sends a check for each pair in each round: the times, in ms, and the pair's place.
+/// The checks that leave if the stack sends one for each pair in each round: the time in ms, and the pair's index.
 fn play(checks: &mut CheckPacer, pairs: &[PacketPath], from: Instant, rounds: u32) -> Vec<(u128, usize)> {
     let mut left = Vec::new();
     for round in 0..rounds {
@@ -47,7 +47,7 @@ fn a_home_network_is_asked_at_once_and_all_others_at_the_pace_of_the_rfc() {
         assert!(count <= AT_ONCE + CHECKS_PER_SECOND * after as f64, "{count} in {after} s");
         assert!(count <= SESSION.0 + after as f64, "{count} in {after} s");
     }
-    // All 72 are tried before one of them has many tries: nobody waits behind those that came first.
+    // All 72 pairs are tried before one of them has many tries, so that no pair waits for those before it.
     let first_72 = left[..72].iter().map(|(_, place)| place).collect::<std::collections::BTreeSet<_>>();
     assert!(first_72.len() >= 60, "{}", first_72.len());
 }
@@ -58,7 +58,7 @@ fn one_address_is_not_asked_more_because_it_is_named_with_many_ports() {
     let start = Instant::now();
     let victim: Vec<_> = (0..24).map(|port| path(1, 1000 + port)).collect();
     assert_eq!(play(&mut checks, &victim, start, 3000).len(), 60);
-    // And that stands in no other's way.
+    // Other pairs may still send.
     let both: Vec<_> = victim.iter().copied().chain([path(2, 1)]).collect();
     let left = play(&mut checks, &both, start + Duration::from_secs(60), 50);
     assert_eq!(left.iter().map(|(_, place)| *place).collect::<Vec<_>>(), [24; 4]);
@@ -69,7 +69,7 @@ fn restarts_and_further_sessions_give_no_further_budget() {
     let login = Arc::new(Mutex::new(TokenBucket::new(LOGIN)));
     let start = Instant::now();
     let pairs: Vec<_> = (0..24).map(|n| path(n, 5)).collect();
-    // Ten sessions with six restarts each, in a minute.
+    // Ten sessions with six ICE restarts each, in a minute.
     let mut sessions: Vec<_> = (0..10).map(|_| CheckPacer::new(Arc::clone(&login))).collect();
     let mut count = 0;
     for turn in 0..6 {
@@ -95,19 +95,19 @@ fn who_asks_is_answered_at_once_a_few_times_and_who_answers_is_asked_on() {
     let start = Instant::now();
     let strangers: Vec<_> = (0..200).map(|n| path(n, 5)).collect();
     play(&mut checks, &strangers, start, 10);
-    // One that sends signed checks: its sender address may be forged.
+    // A pair that sends signed checks; its sender address may be forged.
     let asks = path(250, 1);
     checks.asked(asks, start);
     assert!(checks.is_heard(&asks, start));
     let left = (0..100).filter(|_| checks.may_leave(asks, start)).count();
     assert_eq!(left, TRIGGERED_OF_A_PAIR as usize);
-    // All of those that only ask have no more than their share.
+    // All pairs that only send checks share one budget.
     for stranger in &strangers {
         checks.asked(*stranger, start);
     }
     let left = play(&mut checks, &strangers, start, 50).len();
     assert!(left as f64 <= TRIGGERED.0 + TRIGGERED.1 + AT_ONCE + CHECKS_PER_SECOND, "{left}");
-    // One that answers is asked each 400 ms for as long as it does, and 30 s longer.
+    // A pair that answers gets a check each 400 ms while it does, and for 30 s after that.
     checks.answered(asks, start);
     let keepalives = (0..1000).filter(|n| {
         let now = start + Duration::from_millis(400) * *n;
@@ -131,7 +131,7 @@ fn what_is_remembered_is_bounded() {
         checks.may_leave(path, start);
     }
     assert_eq!(checks.pairs.len(), PAIRS);
-    // Later they give way.
+    // The lower pairs have priority only for a while.
     assert!(checks.may_leave(path(251, 1), start + CONSENT * 2));
     let mut logins = LoginBuckets::default();
     let kept = logins.of("kept", start);
@@ -141,7 +141,7 @@ fn what_is_remembered_is_bounded() {
     }
     assert!(logins.0.len() <= LOGINS);
     assert!(Arc::ptr_eq(&kept, &logins.of("kept", start)));
-    // Full again, and without a session: forgotten.
+    // Its bucket is full and it has no session: it is forgotten.
     logins.of("new", start + Duration::from_secs(600));
     assert_eq!(logins.0.len(), 2);
 }

@@ -1,13 +1,14 @@
-//! The media port: the sockets of one peer connection, and what passes them. Pure deciders, and the I/O around them.
+//! The media port: the sockets of one peer connection, and which packets may pass. Pure decision code, and the I/O
+//! around it.
 //!
 //! - `bind`: which addresses and ports a connection binds.
 //! - `runtime`: the stack's UDP sockets; each packet passes `filter` and `rebind` first.
 //! - `tcp`: the same for ICE-TCP streams (RFC 6544).
-//! - `stun`: reads packet classes (RFC 7983) and STUN and TURN messages.
-//! - `filter`: which packets come in; `rtcp_budget` bounds RTCP, `refused` counts what was refused.
+//! - `stun`: reads packet classes (RFC 7983), and STUN and TURN messages.
+//! - `filter`: which packets come in; `rtcp_budget` limits RTCP, `refused` counts refused packets.
 //! - `answers`: requests to STUN and TURN servers, and which of their answers come in.
 //! - `checks`: how fast connectivity checks leave.
-//! - `rebind`: follows a viewer whose NAT gave it another port.
+//! - `rebind`: follows a viewer whose NAT changed its port.
 
 mod answers;
 pub(crate) mod bind;

@@ -1,9 +1,11 @@
-//! A viewer whose NAT gave it another port is followed without a word over the broker. Pure: packets and times in, addresses out.
+//! NAT rebinding: follows a viewer whose NAT changed its port, without signalling. Pure: packets and times in,
+//! addresses out.
 //!
-//! ICE of the stack keeps to the address that it chose until it gives it up and begins anew. Here, between it and the socket,
-//! an address that has fallen silent is looked for at the stranger who speaks in its place: the stack's next consent check
-//! goes to both, and who answers it, signed with the viewer's ICE password (RFC 8445 7.2.2, RFC 7675), is the viewer. From then on
-//! its new address stands for the old one, in both directions, and the stack never knows.
+//! The stack keeps the address of the selected pair until ICE fails and restarts. This code sits between the stack and
+//! the socket. When the selected address falls silent and another address speaks as the viewer would, the stack's next
+//! consent check (RFC 7675) goes to both. If the other address answers it, signed with the viewer's ICE password (RFC
+//! 8445 section 7.2.2), it is the viewer. From then on it replaces the old address in both directions, and the stack
+//! notices nothing.
 
 use std::{
     net::SocketAddr,
@@ -15,46 +17,47 @@ use crate::viewer::sockets::{
     stun::{BINDING_REQUEST, BINDING_SUCCESS, StunMessage, Transaction, is_media},
 };
 
-/// An address that said nothing for so long is looked for elsewhere: answers to consent checks, and reports, come more often.
+/// The selected address counts as silent after this long. Responses to consent checks and RTCP reports arrive more
+/// often.
 const SILENCE: Duration = Duration::from_millis(700);
-/// A stranger who said nothing for so long is not asked any more.
+/// Another address that was silent for this long gets no more checks.
 const STALE: Duration = Duration::from_secs(2);
 
-/// Where one socket's viewer is.
+/// The current address of the viewer behind one socket.
 #[derive(Debug, Default)]
 pub(crate) struct PeerTracker {
     /// The address that the stack sends media to.
     chosen: Option<SocketAddr>,
-    /// Where it is now, if elsewhere.
+    /// The viewer's address, if it is another one now.
     moved: Option<SocketAddr>,
-    /// When it was last heard.
+    /// When the viewer was last heard.
     heard: Option<Instant>,
-    /// Who else speaks to this socket as the viewer would, when last, and how.
+    /// Another address that speaks to this socket as the viewer would, when it last did, and what it claimed.
     stranger: Option<(SocketAddr, Instant, SenderClaim)>,
-    /// The check that went to the stranger as well.
+    /// The check that was sent to the other address too.
     asked: Option<Transaction>,
 }
 
 /// Where a packet goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Destinations {
-    /// Instead of where the stack sent it.
+    /// The address that replaces the stack's.
     pub(crate) to: SocketAddr,
-    /// A copy of it.
+    /// A second address that gets a copy.
     pub(crate) also: Option<SocketAddr>,
 }
 
-/// What a packet that came in means.
+/// How a received packet is passed to the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Arrival {
-    /// Whom the stack is told that it came from.
+    /// The sender's address that the stack sees.
     pub(crate) from: SocketAddr,
-    /// The viewer was found at another address just now.
+    /// Whether this packet proved that the viewer has another address.
     pub(crate) found: bool,
 }
 
 impl PeerTracker {
-    /// A packet of the stack to `to`.
+    /// Where the stack's packet to `to` goes.
     pub(crate) fn outgoing(&mut self, to: SocketAddr, packet: &[u8], now: Instant) -> Destinations {
         if is_media(packet) && self.chosen != Some(to) {
             *self = Self { chosen: Some(to), heard: Some(now), ..Self::default() };
@@ -63,20 +66,21 @@ impl PeerTracker {
             return Destinations { to, also: None };
         }
         let at = self.moved.unwrap_or(to);
-        let mut way = Destinations { to: at, also: None };
+        let mut destinations = Destinations { to: at, also: None };
         if let Some(transaction) = transaction(packet, BINDING_REQUEST)
             && self.is_silent(now)
             && let Some((stranger, shared, _)) = self.stranger
             && now.saturating_duration_since(shared) < STALE
         {
             self.asked = Some(transaction);
-            way.also = Some(stranger);
+            destinations.also = Some(stranger);
         }
-        way
+        destinations
     }
 
-    /// A packet from `from`, and what it claims; `password` is the viewer's ICE password, asked for only if this may be its
-    /// answer. Only who claims something is asked back: nobody is kept from being followed by others who send rubbish.
+    /// A packet from `from`, with what its sender claims. `password` gets the viewer's ICE password; it is called only
+    /// for a packet that may be the awaited response. An address is checked only if it claims something, so that
+    /// rubbish from others cannot keep the viewer from being followed.
     pub(crate) fn incoming(
         &mut self,
         from: SocketAddr,
@@ -85,8 +89,8 @@ impl PeerTracker {
         now: Instant,
         password: impl FnOnce() -> Option<String>,
     ) -> Arrival {
-        let as_it_is = Arrival { from, found: false };
-        let Some(chosen) = self.chosen else { return as_it_is };
+        let unchanged = Arrival { from, found: false };
+        let Some(chosen) = self.chosen else { return unchanged };
         if Some(from) == self.moved || (from == chosen && self.moved.is_none()) {
             self.heard = Some(now);
             return Arrival { from: chosen, found: false };
@@ -99,8 +103,8 @@ impl PeerTracker {
             (self.heard, self.stranger, self.asked) = (Some(now), None, None);
             return Arrival { from: chosen, found: true };
         }
-        // A stranger that still speaks is not pushed aside by another one while it may be the viewer, unless that one claims
-        // more.
+        // The remembered address stays while it still speaks, since it may be the viewer. Only an address that claims
+        // more replaces it.
         let gives_way = |(stranger, shared, claimed): (SocketAddr, Instant, SenderClaim)| {
             stranger == from || claim > claimed || now.saturating_duration_since(shared) >= STALE
         };
@@ -108,7 +112,7 @@ impl PeerTracker {
             let before = self.stranger.filter(|(stranger, ..)| *stranger == from);
             self.stranger = Some((from, now, before.map_or(claim, |(.., claimed)| claimed.max(claim))));
         }
-        as_it_is
+        unchanged
     }
 
     fn is_silent(&self, now: Instant) -> bool {
@@ -116,7 +120,7 @@ impl PeerTracker {
     }
 }
 
-/// The transaction of a STUN message of this type.
+/// The transaction ID of a STUN message, if it is of type `kind`.
 fn transaction(packet: &[u8], kind: u16) -> Option<Transaction> {
     StunMessage::read(packet).filter(|message| message.kind() == kind).map(StunMessage::transaction)
 }

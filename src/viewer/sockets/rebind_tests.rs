@@ -3,17 +3,18 @@ use crate::viewer::sockets::stun::tests::stun;
 
 const PASSWORD: &str = "the viewer's ICE password";
 
-/// What a table says happens, in ms.
+/// A step of a test's table, with its time in ms.
 enum Step {
     /// The stack sends media to the viewer.
     Media(u64, u16),
-    /// A consent check of the stack to this port, with the last byte of its transaction; the copy goes to.
+    /// The stack sends a consent check to this port; then the last byte of its transaction ID, and the port that gets
+    /// the copy.
     Check(u64, u16, u8, Option<u16>),
-    /// Media or a report comes from this port; the stack is told this one.
+    /// Media or RTCP arrives from this port; then the port that the stack sees.
     Hear(u64, u16, u16),
-    /// A signed answer to that check comes from this port; the stack is told this one.
+    /// A signed response to that check arrives from this port; then the port that the stack sees.
     Answer(u64, u16, u8, u16),
-    /// The same, signed by somebody else.
+    /// The same, with a wrong signature.
     Forged(u64, u16, u8),
 }
 use Step::{Answer, Check, Forged, Hear, Media};
@@ -63,7 +64,7 @@ fn a_viewer_that_speaks_from_another_port_is_followed_once_it_proves_itself() {
     let tracker = play(&[
         Media(0, 1),
         Hear(100, 1, 1),
-        // The mapping is gone: reports come from another port, and the chosen one is silent.
+        // The NAT mapping is gone: reports come from another port, and the chosen one is silent.
         Hear(600, 2, 2),
         Check(700, 1, 1, None),
         Check(1200, 1, 2, Some(2)),
@@ -71,7 +72,7 @@ fn a_viewer_that_speaks_from_another_port_is_followed_once_it_proves_itself() {
         Media(1260, 2),
         Hear(1300, 2, 1),
         Check(1700, 2, 3, None),
-        // And once more.
+        // The port changes again.
         Hear(2000, 3, 3),
         Check(2200, 2, 4, Some(3)),
         Answer(2210, 3, 4, 1),
@@ -88,14 +89,14 @@ fn nobody_else_is_followed() {
         Forged(1510, 2, 1),
         Check(1600, 1, 1, Some(2)),
         Forged(1610, 2, 1),
-        // The right answer, from a place that was not asked.
+        // The right response, from an address that got no check.
         Answer(1620, 9, 1, 9),
         Media(1630, 1),
-        // While the viewer speaks, nobody is asked.
+        // While the viewer is heard, no other address gets a check.
         Hear(1700, 1, 1),
         Check(2100, 1, 2, None),
         Answer(2110, 2, 2, 2),
-        // One who has fallen silent is not asked, either.
+        // An address that fell silent gets no check either.
         Check(5000, 1, 3, None),
         Media(5010, 1),
     ]);
@@ -124,7 +125,7 @@ fn another_choice_of_the_stack_begins_anew_and_its_servers_are_left_alone() {
     let mut tracker = play(&[Media(0, 1), Hear(1000, 2, 2), Check(1100, 1, 1, Some(2)), Answer(1110, 2, 1, 1)]);
     assert_eq!(tracker.outgoing(at(7), &[150], now), Destinations { to: at(7), also: None });
     assert_eq!(tracker.outgoing(at(1), &[150], now), Destinations { to: at(1), also: None });
-    // To a TURN server: channel data and STUN are not media, whatever they carry.
+    // ChannelData and STUN to a TURN server are not media, whatever they carry.
     let mut tracker = PeerTracker::default();
     for packet in [&[0x40, 0, 0, 1][..], &stun(BINDING_REQUEST, 1, "")] {
         tracker.outgoing(at(3478), packet, now);
@@ -144,7 +145,7 @@ fn who_only_sends_rubbish_keeps_nobody_from_being_followed() {
     };
     assert_eq!(say(&mut tracker, 2, SenderClaim::Nothing, ms(1000)), None);
     assert_eq!(say(&mut tracker, 3, SenderClaim::Report, ms(1100)), Some(at(3)));
-    // Rubbish and another report change nothing, a signed check does, and then a report does not.
+    // Rubbish and another report change nothing. A signed check does; after it, a report does not.
     for (from, claim, asked) in [
         (4, SenderClaim::Nothing, 3),
         (5, SenderClaim::Report, 3),

@@ -1,22 +1,22 @@
-//! What the media port refused, counted: a line at the end of a session says it, and no line for each packet.
+//! Counts the packets that the media port refused. They are logged in one line at the end of a session, not one by one.
 
-/// Why a packet is not let in.
+/// Why a packet was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RefusedReason {
-    /// Its sender proved nothing.
+    /// Its sender has not proved to be the viewer.
     Stranger,
-    /// RTP: nobody asked for media.
+    /// RTP: the daemon receives no media.
     Media,
-    /// DTLS application data: nobody asked for data channels.
+    /// DTLS application data: the daemon has no data channels.
     Data,
-    /// More than anybody needs.
+    /// Above a limit.
     TooMuch,
 }
 
-/// Packets that are worth a line in the log.
+/// From this many refused packets on, the session's end logs them.
 const NOTABLE: u64 = 100;
 
-/// Packets that were not let in, by reason, and checks that were held back.
+/// Refused packets by reason, and connectivity checks that were held back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct RefusedPackets {
     pub(crate) strangers: u64,
@@ -27,6 +27,7 @@ pub(crate) struct RefusedPackets {
 }
 
 impl RefusedPackets {
+    /// Counts one refused packet.
     pub(crate) fn count(&mut self, why: RefusedReason) {
         let count = match why {
             RefusedReason::Stranger => &mut self.strangers,
@@ -37,7 +38,8 @@ impl RefusedPackets {
         *count += 1;
     }
 
-    /// Whether more was refused than an honest session has: a few packets come before the viewer's address is known.
+    /// Whether more was refused than in an honest session, where a few packets arrive before the viewer's address is
+    /// known.
     pub(crate) fn is_notable(&self) -> bool {
         self.strangers + self.media + self.data + self.too_much >= NOTABLE
     }

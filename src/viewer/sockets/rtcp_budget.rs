@@ -1,30 +1,30 @@
-//! How much RTCP one session takes in. The stack keeps state for each sender number (SSRC), also of forged packets, so the
-//! number of unproven senders is bounded. Pure: time is an argument.
+//! Limits how much RTCP a session accepts. The stack keeps state for each sender's SSRC, also of forged packets. So the
+//! number of senders that were never authentic is limited. Pure: time is an argument.
 
 use std::{collections::VecDeque, time::Instant};
 
 use super::{checks::TokenBucket, refused::RefusedReason};
 
-/// RTCP of senders that are known. Ten browsers send less.
+/// RTCP packets of authentic senders: at once, and each second. Ten browsers send less.
 pub(crate) const REPORTS: (f64, f64) = (500.0, 500.0);
-/// RTCP of senders that are yet to prove that they are authentic.
+/// RTCP packets of senders that were not authentic so far.
 const STRANGE_REPORTS: (f64, f64) = (50.0, 50.0);
-/// How many such senders there may be: at first, more each second, and in all. The stack keeps each one.
+/// How many such senders may appear: at once, each second, and in all. The stack keeps each one.
 const SENDERS: (f64, f64) = (16.0, 2.0);
 pub(crate) const SENDERS_IN_ALL: u32 = 512;
-/// Of those, how many are known by their number.
+/// How many of them are remembered by SSRC.
 const SENDERS_KNOWN: usize = 16;
 
 /// The RTCP budget of one session.
 #[derive(Debug)]
 pub(crate) struct RtcpBudget {
-    /// Packets of senders that are known to be authentic.
+    /// Packets of senders with an authenticated SRTCP packet.
     reports: TokenBucket,
-    /// Packets of senders that have not proved it.
+    /// Packets of the other senders.
     unproven: TokenBucket,
     /// New senders.
     senders: TokenBucket,
-    /// New senders that this session may still have.
+    /// How many more new senders this session may have.
     left: u32,
     known: VecDeque<u32>,
 }
@@ -40,7 +40,8 @@ impl RtcpBudget {
         }
     }
 
-    /// RTCP from where the viewer is. It may still be forged, as long as its sender number was never authentic.
+    /// Decides on an RTCP packet from the viewer's address. While no packet of its SSRC was authentic, it may be
+    /// forged.
     pub(crate) fn admit(&mut self, ssrc: u32, is_authentic: bool, now: Instant) -> Result<(), RefusedReason> {
         let room = match is_authentic {
             true => self.reports.take(1.0, now),

@@ -1,5 +1,6 @@
-//! What can be read from the outside of a packet: its class (RFC 7983), STUN and TURN messages (RFC 8489, RFC 8656), the
-//! headers of DTLS records (RFC 6347) and of RTCP (RFC 3550). Pure, and nothing here allocates for what comes in.
+//! Reads what is not encrypted in a packet: its class (RFC 7983), STUN and TURN messages (RFC 8489, RFC 8656), the
+//! headers of DTLS records (RFC 6347), and those of RTCP (RFC 3550). Pure; nothing here allocates memory for received
+//! data.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,7 +11,7 @@ pub(crate) const BINDING_SUCCESS: u16 = 0x0101;
 pub(crate) const ALLOCATE: u16 = 0x0003;
 pub(crate) const REFRESH: u16 = 0x0004;
 pub(crate) const CHANNEL_BIND: u16 = 0x0009;
-/// Indications of TURN: data on its way to a peer, and from one.
+/// TURN indications: Send carries data to a peer, Data carries data from a peer (RFC 8656 section 11).
 pub(crate) const SEND: u16 = 0x0016;
 pub(crate) const DATA: u16 = 0x0017;
 
@@ -28,40 +29,40 @@ const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 
 const COOKIE: [u8; 4] = 0x2112_A442_u32.to_be_bytes();
 const HEADER: usize = 20;
-/// The header of a DTLS record: type, version, epoch, sequence number, length.
+/// The length of a DTLS record header: type, version, epoch, sequence number, length.
 const RECORD: usize = 13;
-/// DTLS content types that a connection without data channels has: change cipher spec, alert, handshake.
+/// The DTLS content types of a connection without data channels: change_cipher_spec, alert, handshake.
 const EXPECTED_RECORDS: std::ops::RangeInclusive<u8> = 20..=22;
 
-/// A STUN transaction.
+/// A STUN transaction ID.
 pub(crate) type Transaction = [u8; 12];
 
-/// What a packet is, by its first bytes.
+/// The class of a packet, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PacketClass {
-    /// A whole STUN message.
+    /// A complete STUN message.
     StunMessage,
-    /// DTLS records of a handshake, and alerts.
+    /// DTLS: only records of handshakes and alerts.
     Dtls,
-    /// DTLS with anything else in it: application data, which is SCTP, or what is no record.
+    /// DTLS with other contents: application data (SCTP), or no valid record.
     DtlsData,
-    /// ChannelData of TURN.
+    /// ChannelData of TURN (RFC 8656 section 12).
     Channel,
     Rtp,
-    /// RTCP, by this sender.
+    /// RTCP, with the SSRC of its sender.
     Rtcp(u32),
-    /// None of them, or cut short.
+    /// Another class, or too short.
     Other,
 }
 
-/// The class of a packet.
+/// Returns the class of a packet.
 pub(crate) fn class(packet: &[u8]) -> PacketClass {
     match packet {
         [0..=3, ..] if StunMessage::read(packet).is_some() => PacketClass::StunMessage,
         [20..=63, ..] if is_handshake(packet) => PacketClass::Dtls,
         [20..=63, ..] => PacketClass::DtlsData,
         [64..=79, _, _, _, ..] => PacketClass::Channel,
-        // RFC 5761 section 4: the payload types that RTCP and RTP could be mistaken in are not used for RTP.
+        // RFC 5761 section 4: RTP does not use the payload types that could be mistaken for RTCP packet types.
         [128..=191, 192..=223, _, _, a, b, c, d, ..] => PacketClass::Rtcp(u32::from_be_bytes([*a, *b, *c, *d])),
         [128..=191, 192..=223, ..] => PacketClass::Other,
         [128..=191, ..] => PacketClass::Rtp,
@@ -69,13 +70,13 @@ pub(crate) fn class(packet: &[u8]) -> PacketClass {
     }
 }
 
-/// DTLS or SRTP, which the stack sends to nobody but the address it chose. What goes through a TURN channel does not
-/// count: its address is the server's.
+/// Whether this is DTLS or SRTP. The stack sends those only to the address of the selected pair. ChannelData does not
+/// count, since it goes to the TURN server's address.
 pub(crate) fn is_media(packet: &[u8]) -> bool {
     matches!(packet.first(), Some(20..=63 | 128..=191))
 }
 
-/// Whether all records of a datagram belong to a handshake or are alerts. The type of a record is never encrypted.
+/// Whether all records of a datagram are of a handshake or alerts. A record's type is never encrypted.
 fn is_handshake(datagram: &[u8]) -> bool {
     let mut rest = datagram;
     while let Some((header, after)) = rest.split_at_checked(RECORD) {
@@ -88,12 +89,12 @@ fn is_handshake(datagram: &[u8]) -> bool {
     rest.is_empty()
 }
 
-/// A STUN message whose header and length are right.
+/// A STUN message with a valid header and length.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StunMessage<'a>(&'a [u8]);
 
 impl<'a> StunMessage<'a> {
-    /// The message in a packet; nothing may follow it.
+    /// Reads a packet that holds one STUN message and nothing else.
     pub(crate) fn read(packet: &'a [u8]) -> Option<Self> {
         let header = packet.get(..HEADER)?;
         let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
@@ -101,26 +102,27 @@ impl<'a> StunMessage<'a> {
         whole.then_some(Self(packet))
     }
 
-    /// Method and class.
+    /// The message type: method and class (RFC 8489 section 5).
     pub(crate) fn kind(self) -> u16 {
         u16::from_be_bytes([self.0[0], self.0[1]])
     }
 
-    /// Whether it is an answer, good or bad.
+    /// Whether it is a success or error response.
     pub(crate) fn is_response(self) -> bool {
         self.kind() & 0x0100 != 0
     }
 
-    /// Whether it is a bad one.
+    /// Whether it is an error response.
     pub(crate) fn is_error(self) -> bool {
         self.kind() & 0x0110 == 0x0110
     }
 
+    /// The transaction ID.
     pub(crate) fn transaction(self) -> Transaction {
         self.0[8..HEADER].try_into().unwrap_or_default()
     }
 
-    /// Where an attribute begins, and what it holds.
+    /// The offset of an attribute in the message, and its value.
     fn attribute(self, wanted: u16) -> Option<(usize, &'a [u8])> {
         let mut at = HEADER;
         while let Some([a, b, c, d]) = self.0.get(at..at + 4) {
@@ -134,14 +136,14 @@ impl<'a> StunMessage<'a> {
         None
     }
 
-    /// Whom a connectivity check is for, `receiver:sender`; nothing else that this side sends or takes has a name without a
-    /// realm.
+    /// The USERNAME of a connectivity check, `receiver:sender` (RFC 8445 section 7.2.2). No other message between
+    /// viewer and device has a USERNAME without a REALM.
     pub(crate) fn username(self) -> Option<&'a [u8]> {
         self.attribute(USERNAME).map(|(_, value)| value)
     }
 
-    /// Whether it is signed with this password (RFC 8489 14.5: HMAC-SHA1 over what stands before the signature, with the
-    /// length as if the message ended with it).
+    /// Whether MESSAGE-INTEGRITY fits this password. It is the HMAC-SHA1 over the message before it, with the length as
+    /// if the message ended with it (RFC 8489 section 14.5).
     pub(crate) fn is_signed(self, password: &[u8]) -> bool {
         let Some((at, signature)) = self.attribute(MESSAGE_INTEGRITY) else { return false };
         let Ok(ends) = u16::try_from(at + 24 - HEADER) else { return false };
@@ -150,39 +152,39 @@ impl<'a> StunMessage<'a> {
         signed.update(&self.0[..2]);
         signed.update(&ends.to_be_bytes());
         signed.update(&self.0[4..at]);
-        // Compared whole, without a hint at how much was right.
+        // Compares all bytes, so that the time does not show how many were right.
         let differs = signed.sign().as_ref().iter().zip(signature).fold(0, |differs, (a, b)| differs | (a ^ b));
         signature.len() == 20 && differs == 0
     }
 
-    /// The peer behind a TURN server.
+    /// XOR-PEER-ADDRESS: the peer behind a TURN server.
     pub(crate) fn peer(self) -> Option<SocketAddr> {
         self.address(XOR_PEER_ADDRESS)
     }
 
-    /// The relay that a TURN server gives.
+    /// XOR-RELAYED-ADDRESS: the relay that a TURN server allocated.
     pub(crate) fn relay(self) -> Option<SocketAddr> {
         self.address(XOR_RELAYED_ADDRESS)
     }
 
-    /// Where a server sees this side.
+    /// XOR-MAPPED-ADDRESS: the local address as the server sees it.
     pub(crate) fn mapped(self) -> Option<SocketAddr> {
         self.address(XOR_MAPPED_ADDRESS)
     }
 
-    /// How long a relay lasts, in seconds.
+    /// LIFETIME of an allocation, in seconds.
     pub(crate) fn lifetime(self) -> Option<u32> {
         let (_, value) = self.attribute(LIFETIME)?;
         Some(u32::from_be_bytes(value.try_into().ok()?))
     }
 
-    /// The code of an error (RFC 8489 section 14.8).
+    /// The code of an ERROR-CODE attribute (RFC 8489 section 14.8).
     pub(crate) fn error_code(self) -> Option<u16> {
         let (_, value) = self.attribute(ERROR_CODE)?;
         Some(u16::from(value.get(2)? & 7) * 100 + u16::from(*value.get(3)?))
     }
 
-    /// Whether it says what a login is to be signed for, readably.
+    /// Whether REALM and NONCE are present and valid UTF-8, so that the client can authenticate.
     pub(crate) fn is_challenge(self) -> bool {
         let is_text = |wanted| self.attribute(wanted).is_some_and(|(_, value)| str::from_utf8(value).is_ok());
         is_text(REALM) && is_text(NONCE)
@@ -200,32 +202,32 @@ impl<'a> StunMessage<'a> {
         Some(SocketAddr::new(ip, port))
     }
 
-    /// What a TURN server is asked to hand on, or hands on.
+    /// DATA: the payload of a Send or Data indication.
     pub(crate) fn data(self) -> Option<&'a [u8]> {
         self.attribute(DATA_ATTRIBUTE).map(|(_, value)| value)
     }
 
-    /// The channel that a TURN server is asked for.
+    /// CHANNEL-NUMBER of a ChannelBind request.
     pub(crate) fn channel(self) -> Option<u16> {
         let (_, value) = self.attribute(CHANNEL_NUMBER)?;
         Some(u16::from_be_bytes([*value.first()?, *value.get(1)?]))
     }
 }
 
-/// Channel and contents of ChannelData.
+/// The channel number and the payload of ChannelData.
 pub(crate) fn channel_data(packet: &[u8]) -> Option<(u16, &[u8])> {
     let [a, b, c, d, rest @ ..] = packet else { return None };
     let length = usize::from(u16::from_be_bytes([*c, *d]));
     Some((u16::from_be_bytes([*a, *b]), rest.get(..length)?))
 }
 
-/// Whether a packet on the socket of mDNS is an answer of mDNS (RFC 6762): the stack tells classes apart by the first
-/// byte alone, whatever socket they come from.
+/// Whether a packet comes from multicast DNS and is an mDNS response (RFC 6762). The stack classifies packets by their
+/// first byte alone, whatever socket they arrive on, so it could take one for STUN.
 pub(crate) fn is_mdns_answer(from: SocketAddr, packet: &[u8]) -> bool {
     matches!(packet, [0..=3, _, 0x80..=0xff, ..]) && packet.len() >= 12 && is_mdns(from)
 }
 
-/// Whether an address is one of mDNS (RFC 6762 section 2), here or elsewhere.
+/// Whether an address has the port of multicast DNS (RFC 6762 section 2).
 pub(crate) fn is_mdns(address: SocketAddr) -> bool {
     address.port() == 5353
 }

@@ -61,7 +61,7 @@ fn each_first_byte_has_its_class() {
         };
         assert_eq!(class(&packet), expected, "{first}");
         for length in 0..packet.len() {
-            // Cut short it is the same, or nothing.
+            // Cut short, a packet keeps its class or has none.
             let cut = class(&packet[..length]);
             assert!(cut == PacketClass::Other || cut == expected && first > 3, "{first} {length}: {cut:?}");
         }
@@ -94,7 +94,7 @@ fn only_datagrams_that_are_all_handshake_are_taken_for_one() {
         (record(22, 30)[..42].to_vec(), PacketClass::DtlsData),
         (record(22, 30)[..12].to_vec(), PacketClass::DtlsData),
         ([record(22, 30), vec![22]].concat(), PacketClass::DtlsData),
-        // DTLS 1.3 in its own form, and a version that is none.
+        // DTLS 1.3's own record format, and an invalid version.
         (vec![0x2e; 60], PacketClass::DtlsData),
         ([vec![22, 3, 3], vec![0; 20]].concat(), PacketClass::DtlsData),
     ] {
@@ -114,13 +114,13 @@ fn broken_messages_are_signed_by_nobody() {
         assert!(!is_signed(&whole[..end], PASSWORD), "{end}");
     }
     assert!(!is_signed(&[&whole[..], &[0; 4]].concat(), PASSWORD));
-    // What follows the signature is not signed.
+    // The signature does not cover the attributes after it.
     for at in 0..whole.len() - 8 {
         let mut other = whole.clone();
         other[at] ^= 0x55;
         assert!(!is_signed(&other, PASSWORD), "{at}");
     }
-    // Attributes that lie about their length end the search.
+    // An attribute with a wrong length ends the search.
     for length in [4, 0x7fff, 0xffff_u16] {
         let mut lying = whole.clone();
         lying[HEADER + 2..HEADER + 4].copy_from_slice(&length.to_be_bytes());

@@ -1,5 +1,5 @@
-//! Viewers by TCP (RFC 6544): the stack's listener, and each stream that comes to it. What comes in passes the gate, packet
-//! by packet; who does not prove to be the viewer within a few seconds is closed, and so is who does not read.
+//! ICE over TCP (RFC 6544): the stack's listener and its streams. Each received packet passes the packet filter. A
+//! stream is closed if it does not prove within seconds to be the viewer's, or if it does not read.
 
 use std::{
     collections::VecDeque,
@@ -28,28 +28,28 @@ use crate::viewer::{
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Streams of one session that have not proved to be the viewer's. One more, and the oldest of them is closed.
+/// How many streams of a session may be without proof of being the viewer's. One more closes the oldest.
 const SILENT: usize = 8;
-/// How long a stream may take to prove it: a browser's first check comes with the connection.
+/// How long a stream may take for the proof. A browser sends its first connectivity check at once.
 const PROOF: Duration = Duration::from_secs(5);
-/// What no viewer sends: packets are shorter than a path takes whole.
+/// The longest packet accepted, in bytes. Viewers send less, since packets fit into a path's MTU.
 const LONGEST: usize = 2048;
-/// How long the stack waits for a stream that does not take more. It waits for nothing else meanwhile.
+/// How long the stack waits for a stream whose send buffer is full. It does nothing else meanwhile.
 const STUCK: Duration = Duration::from_millis(250);
-/// After an `accept` that failed, which mostly is for want of descriptors: the next one would fail as well.
+/// The pause after a failed `accept`. The usual cause is a lack of file descriptors, so the next call would fail too.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Bytes read at once.
+/// Bytes per read.
 const PIECE: usize = 4096;
 
-/// The streams of one session that have not proved anything, the oldest first.
+/// The streams of one session without proof, the oldest first. `true` closes a stream.
 #[derive(Debug, Default)]
 pub(crate) struct UnprovenStreams(Mutex<VecDeque<watch::Sender<bool>>>);
 
 impl UnprovenStreams {
-    /// One more.
+    /// Adds a stream.
     fn push(&self, stream: watch::Sender<bool>) {
         let mut silent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that are gone have nobody who listens.
+        // Closed streams have no receiver any more.
         silent.retain(|stream| !*stream.borrow() && stream.receiver_count() > 0);
         if silent.len() >= SILENT
             && let Some(oldest) = silent.pop_front()
@@ -59,14 +59,14 @@ impl UnprovenStreams {
         silent.push_back(stream);
     }
 
-    /// It is the viewer's.
+    /// The stream proved to be the viewer's.
     fn remove(&self, stream: &watch::Sender<bool>) {
         let mut silent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         silent.retain(|other| !other.same_channel(stream));
     }
 }
 
-/// The listener of one address.
+/// The stack's listener on one address.
 #[derive(Debug)]
 pub(crate) struct FilteredListener {
     pub(crate) listener: Arc<dyn AsyncTcpListener>,
@@ -81,7 +81,7 @@ impl AsyncTcpListener for FilteredListener {
             loop {
                 match self.listener.accept().await {
                     Ok((stream, peer)) => return Ok((self.stream(stream, peer), peer)),
-                    // The stack would write a line and ask again at once.
+                    // The stack would log a line and call `accept` again at once.
                     Err(e) => {
                         debug!("accept a TCP connection of a viewer: {e}");
                         sleep(PAUSE).await;
@@ -113,7 +113,7 @@ impl FilteredListener {
     }
 }
 
-/// One connection.
+/// One TCP stream from a viewer.
 #[derive(Debug)]
 struct TcpStream {
     stream: Arc<dyn AsyncTcpStream>,
@@ -121,16 +121,16 @@ struct TcpStream {
     filter: Arc<SharedFilter>,
     shared: Arc<SendShared>,
     silent: Arc<UnprovenStreams>,
-    /// Whether it was given up. To the stack that is the end of the stream, which it does not write a line about.
+    /// Whether the stream was closed by us. The stack sees the end of the stream, for which it logs nothing.
     closed: watch::Sender<bool>,
-    /// Of the one reader.
+    /// Used by the one reader.
     reading: tokio::sync::Mutex<ReadState>,
 }
 
 #[derive(Debug)]
 struct ReadState {
     frames: Frames,
-    /// Until when something has to come in that is let in.
+    /// The deadline for the next accepted packet.
     until: Instant,
     closed: watch::Receiver<bool>,
 }
@@ -141,7 +141,7 @@ impl ReadState {
     }
 }
 
-/// Packets with their length before them (RFC 4571): what came, and what was let in.
+/// Packets with a length prefix (RFC 4571): the bytes received, and the framed packets that were accepted.
 #[derive(Debug, Default)]
 struct Frames {
     came: Vec<u8>,
@@ -149,7 +149,8 @@ struct Frames {
 }
 
 impl Frames {
-    /// Takes in what came, and of it the packets that `is_let_in`; `false` where one is longer than any may be.
+    /// Adds received bytes, and keeps the packets for which `is_let_in` is true. Returns `false` if a packet is too
+    /// long.
     fn take(&mut self, piece: &[u8], mut is_let_in: impl FnMut(&[u8]) -> bool) -> bool {
         self.came.extend_from_slice(piece);
         let mut rest = &self.came[..];
@@ -169,7 +170,7 @@ impl Frames {
         true
     }
 
-    /// Hands out as much as there is room for.
+    /// Copies as many accepted bytes as fit into `space`, and returns how many.
     fn give(&mut self, space: &mut [u8]) -> usize {
         let count = space.len().min(self.taken.len());
         space.iter_mut().zip(self.taken.drain(..count)).for_each(|(to, byte)| *to = byte);
@@ -178,7 +179,7 @@ impl Frames {
 }
 
 impl TcpStream {
-    /// Reads until something was let in; 0 at the end, whatever it is.
+    /// Reads until a packet was accepted. Returns 0 at the end of the stream, whatever the cause.
     async fn read_on(&self, space: &mut [u8]) -> usize {
         let mut reading = self.reading.lock().await;
         let ReadState { frames, until, closed } = &mut *reading;
@@ -219,7 +220,7 @@ impl TcpStream {
             return;
         }
         if !matches!(timeout(STUCK, self.stream.write_all(framed)).await, Ok(Ok(()))) {
-            debug!("the TCP connection of a viewer takes nothing more: it is closed");
+            debug!("a viewer does not read its TCP connection: closing it");
             self.closed.send_replace(true);
         }
     }
@@ -279,7 +280,7 @@ mod tests {
         assert!(!Frames::default().take(&[8, 1], |_| true));
     }
 
-    /// A listener for which there are no descriptors.
+    /// A listener whose `accept` fails for lack of file descriptors.
     #[derive(Debug, Default)]
     struct Exhausted(std::sync::atomic::AtomicU32);
 
@@ -322,7 +323,7 @@ mod tests {
         let closed: Vec<_> = streams.iter().map(|(_, seen)| *seen.borrow()).collect();
         assert!(!closed[0], "it proved itself");
         assert!(closed[1..12].iter().all(|closed| *closed) && !closed[12..].contains(&true), "{closed:?}");
-        // Those that ended by themselves hold no place.
+        // Streams that ended by themselves do not count.
         drop(streams);
         let (stream, seen) = watch::channel(false);
         (0..SILENT).for_each(|_| silent.push(watch::channel(false).0));
