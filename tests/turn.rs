@@ -275,10 +275,10 @@ async fn each_failure_names_its_step() {
         (turn.server(turn.url("udp", "127.0.0.1"), login("wrong")), Some("refuses the user or the password (401)")),
         (turn.server(turn.url("tls", "localhost"), login("wrong")), Some("refuses the user or the password (401)")),
         (turn.server(turn.url("tcp", "127.0.0.1"), made("south")), Some("refuses the user or the password (401)")),
-        (with(format!("turn:127.0.0.1:{closed}")), Some("nobody listens at")),
+        (with(format!("turn:127.0.0.1:{closed}")), Some("no program listens at")),
         (with(format!("turn:127.0.0.1:{closed}?transport=tcp")), Some("connection refused")),
         (with("turn:no-such-name.invalid".into()), Some("look up no-such-name.invalid: no address")),
-        (with(format!("turn:127.0.0.1:{web}?transport=tcp")), Some("it hung up without a word")),
+        (with(format!("turn:127.0.0.1:{web}?transport=tcp")), Some("it closed the connection without an answer")),
         (with(format!("turns:127.0.0.1:{web}")), Some("TLS handshake: ")),
         (
             with(turn.url("tls", "127.0.0.1")),

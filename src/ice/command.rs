@@ -1,4 +1,5 @@
-//! ICE servers that a program of the user prints: for services that sell relays and give logins for a while.
+//! ICE servers from a program of the user (`webrtc.ice_command`), for services that sell TURN relays with temporary
+//! logins.
 
 use std::{
     process::Stdio,
@@ -22,31 +23,32 @@ use crate::{
     log::Outside,
 };
 
-/// How long the program may take.
+/// How long the program may run.
 const DEADLINE: Duration = Duration::from_secs(15);
-/// What it may print.
+/// How much it may print to standard output, in bytes.
 const OUTPUT_MAX: usize = 64 << 10;
-/// How much of its complaint is told.
+/// How much of its standard error is logged, in bytes.
 const COMPLAINT_MAX: usize = 300;
-/// How long its servers are good where it does not say it.
+/// How long its servers are valid if it prints no `ttl`.
 const TTL: Duration = Duration::from_secs(600);
-/// The shortest and the longest time that is believed.
+/// A printed `ttl` is limited to this range.
 const TTL_RANGE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(30 * 86_400));
-/// How long before their end they are no longer given out: a session has to be set up with them.
+/// Servers are no longer used in new sessions this long before they expire, since setting up a session takes time.
 const MARGIN: Duration = Duration::from_secs(30);
-/// How soon a program that failed is asked again.
+/// The pause before a program that failed is run again.
 const AGAIN: Duration = Duration::from_secs(30);
-/// Servers it may print, and URLs of one.
+/// How many servers it may print.
 const SERVERS: usize = 8;
+/// How many URLs one of them may have.
 const URLS: usize = 10;
 
-/// What was printed, and what is known of the program.
+/// The servers that the program printed, and the state of its runs.
 #[derive(Debug, Default)]
 struct State {
     command: Vec<String>,
     servers: Vec<IceServer>,
-    /// From when to when the servers are good.
-    good: Option<(Mono, Mono)>,
+    /// When the servers were printed, and when they expire.
+    valid: Option<(Mono, Mono)>,
     tried: Option<Mono>,
     under_way: Option<watch::Receiver<()>>,
     complained: bool,
@@ -54,14 +56,14 @@ struct State {
 
 impl State {
     fn at_hand(&self, now: Mono) -> Vec<IceServer> {
-        let good = self.good.is_some_and(|(_, until)| now + MARGIN < until);
-        if good { self.servers.clone() } else { Vec::new() }
+        let valid = self.valid.is_some_and(|(_, until)| now + MARGIN < until);
+        if valid { self.servers.clone() } else { Vec::new() }
     }
 
-    /// When the program is to be asked next: at the half of what it gave, or a while after it failed.
+    /// When the program runs next: after half of the servers' validity, or `AGAIN` after it failed.
     fn due(&self) -> Option<Mono> {
-        let half = self.good.map(|(from, until)| from + until.since(from) / 2);
-        let failed = self.tried.filter(|tried| self.good.is_none_or(|(from, _)| *tried > from));
+        let half = self.valid.map(|(from, until)| from + until.since(from) / 2);
+        let failed = self.tried.filter(|tried| self.valid.is_none_or(|(from, _)| *tried > from));
         half.max(failed.map(|tried| tried + AGAIN))
     }
 }
@@ -71,25 +73,26 @@ impl State {
 pub(super) struct CommandServers(Arc<Mutex<State>>);
 
 impl CommandServers {
-    /// What is good now. Where nothing is, the program is waited for at most this long.
+    /// The servers that are valid now. If there are none, this waits for the program, at most for `patience`.
     pub(super) async fn servers(&self, command: &[String], patience: Duration) -> Vec<IceServer> {
         if command.is_empty() {
             return Vec::new();
         }
-        if let Some(mut run) = self.look(command) {
+        if let Some(mut run) = self.run_if_due(command) {
             let _ = timeout(patience, async { while run.changed().await.is_ok() {} }).await;
         }
         self.0.lock().unwrap_or_else(PoisonError::into_inner).at_hand(Mono::now())
     }
 
-    /// How long until the program is to be asked again.
+    /// How long until the program runs next; at least 1 s.
     pub(super) fn pause(&self) -> Duration {
         let due = self.0.lock().unwrap_or_else(PoisonError::into_inner).due();
         due.map_or(Duration::ZERO, |due| due.since(Mono::now())).max(Duration::from_secs(1))
     }
 
-    /// Asks the program, where that is due; gives what has to be waited for before there is anything.
-    fn look(&self, command: &[String]) -> Option<watch::Receiver<()>> {
+    /// Starts the program if it is due. Returns a receiver to wait for if no server is valid yet; it closes when the
+    /// run ends.
+    fn run_if_due(&self, command: &[String]) -> Option<watch::Receiver<()>> {
         let now = Mono::now();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.command != command {
@@ -98,35 +101,36 @@ impl CommandServers {
         if state.under_way.is_none() && state.due().is_none_or(|due| due <= now) {
             let (over, run) = watch::channel(());
             (state.tried, state.under_way) = (Some(now), Some(run));
-            tokio::spawn(ask(Arc::clone(&self.0), command.to_vec(), over));
+            tokio::spawn(refresh(Arc::clone(&self.0), command.to_vec(), over));
         }
         let run = state.under_way.clone()?;
-        // One that failed the last time is not waited for: each session would.
+        // A program that failed last time is not waited for, since each session would wait.
         (state.at_hand(now).is_empty() && !state.complained).then_some(run)
     }
 }
 
-async fn ask(printed: Arc<Mutex<State>>, command: Vec<String>, _over: watch::Sender<()>) {
-    let told = run(&command).await.and_then(|text| parse(&text));
+/// Runs the program once and keeps its servers, or logs its failure once.
+async fn refresh(printed: Arc<Mutex<State>>, command: Vec<String>, _over: watch::Sender<()>) {
+    let result = run(&command).await.and_then(|text| parse(&text));
     let mut state = printed.lock().unwrap_or_else(PoisonError::into_inner);
     if state.command != command {
         return;
     }
     state.under_way = None;
     let now = Mono::now();
-    match told {
+    match result {
         Ok((servers, ttl)) => {
             let urls = servers.iter().map(|server| server.urls.len()).sum::<usize>();
-            debug!("ice_command: {urls} URLs, good for {} s", ttl.as_secs());
+            debug!("ice_command: {urls} URLs, valid for {} s", ttl.as_secs());
             if state.complained {
                 info!("ice_command: it works again");
             }
-            (state.servers, state.good, state.complained) = (servers, Some((now, now + ttl)), false);
+            (state.servers, state.valid, state.complained) = (servers, Some((now, now + ttl)), false);
         }
         Err(fault) => {
             state.tried = Some(now);
             let meanwhile = if state.at_hand(now).is_empty() {
-                "sessions go without its servers"
+                "sessions do not use its servers"
             } else {
                 "its last servers are used"
             };
@@ -140,7 +144,7 @@ async fn ask(printed: Arc<Mutex<State>>, command: Vec<String>, _over: watch::Sen
     }
 }
 
-/// Runs the program; gives what it printed.
+/// Runs the program and returns its standard output.
 pub(super) async fn run(command: &[String]) -> Result<Vec<u8>, String> {
     let Some((program, arguments)) = command.split_first() else { return Err("no program".to_owned()) };
     let mut child = Command::new(program)
@@ -162,13 +166,13 @@ pub(super) async fn run(command: &[String]) -> Result<Vec<u8>, String> {
             return Ok(printed);
         }
         let said = String::from_utf8_lossy(&complaint).split_whitespace().collect::<Vec<_>>().join(" ");
-        Err(format!("{program}: {status}{}{}", if said.is_empty() { "" } else { "; it says: " }, Outside(said)))
+        Err(format!("{program}: {status}{}{}", if said.is_empty() { "" } else { "; standard error: " }, Outside(said)))
     };
     let done = timeout(DEADLINE, all).await;
-    done.unwrap_or_else(|_| Err(format!("{program} was not done after {} s", DEADLINE.as_secs())))
+    done.unwrap_or_else(|_| Err(format!("{program} did not end within {} s", DEADLINE.as_secs())))
 }
 
-/// The first bytes of a pipe. What comes after them is not read: the pipe is closed, and the writer sees to it.
+/// Reads at most `most` bytes of a pipe and closes it. A program that writes more gets SIGPIPE.
 async fn some(pipe: Option<impl AsyncRead + Unpin>, most: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(pipe) = pipe {
@@ -177,21 +181,21 @@ async fn some(pipe: Option<impl AsyncRead + Unpin>, most: usize) -> Vec<u8> {
     bytes
 }
 
-/// Reads what was printed: a list of ICE servers as browsers take them, or an object that has one, and says in `ttl` how
-/// many seconds it is good.
+/// Reads the program's output: JSON with a list of ICE servers in the form of `RTCConfiguration`, or an object that
+/// contains such a list. `ttl` is how long they are valid, in seconds.
 pub(super) fn parse(text: &[u8]) -> Result<(Vec<IceServer>, Duration), String> {
-    // Never with the text itself: it holds passwords.
+    // The error never quotes the output, since it holds passwords.
     let printed: Value = serde_json::from_slice(text)
-        .map_err(|e| format!("what it prints is not JSON: line {}, column {}", e.line(), e.column()))?;
+        .map_err(|e| format!("its output is not JSON: line {}, column {}", e.line(), e.column()))?;
     let list = printed.get("iceServers").or_else(|| printed.get("ice_servers")).unwrap_or(&printed);
     let list: Vec<&Value> = match list {
         Value::Array(list) => list.iter().collect(),
         Value::Object(fields) if fields.contains_key("urls") || fields.contains_key("url") => vec![list],
-        _ => return Err("what it prints has no list of servers: [{\"urls\": …}] or {\"iceServers\": […]}".to_owned()),
+        _ => return Err("its output has no list of servers: [{\"urls\": …}] or {\"iceServers\": […]}".to_owned()),
     };
     let servers: Vec<_> = list.into_iter().take(SERVERS).filter_map(server).collect();
     if servers.is_empty() {
-        return Err("what it prints has no server with a stun:, turn: or turns: URL".to_owned());
+        return Err("its output has no server with a stun:, turn: or turns: URL".to_owned());
     }
     let seconds = printed.get("ttl").and_then(|ttl| ttl.as_u64().or_else(|| ttl.as_str()?.parse().ok()));
     let ttl = seconds.map_or(TTL, Duration::from_secs).clamp(TTL_RANGE.0, TTL_RANGE.1);
@@ -298,7 +302,7 @@ mod tests {
         let at = |seconds: u64| Mono(seconds * 1_000_000_000);
         let server = IceServer { urls: vec!["stun:a".into()], login: IceLogin::None, ca_file: None };
         let state =
-            State { servers: vec![server], good: Some((at(0), at(600))), tried: Some(at(0)), ..State::default() };
+            State { servers: vec![server], valid: Some((at(0), at(600))), tried: Some(at(0)), ..State::default() };
         assert_eq!(state.due(), Some(at(300)));
         assert_eq!((state.at_hand(at(569)).len(), state.at_hand(at(571)).len()), (1, 0));
         let failed = State { tried: Some(at(300)), ..state };

@@ -1,4 +1,4 @@
-//! A byte stream to a server: TCP, or TLS over it, with a deadline, and each failure in words.
+//! Opens a byte stream to a server: TCP, or TLS over it. It has a deadline, and errors in plain English.
 
 use std::{
     collections::HashMap,
@@ -23,13 +23,13 @@ use tokio_rustls::{
 use super::url::Url;
 use crate::{clock::Mono, tls};
 
-/// From the first SYN to the end of the TLS handshake.
+/// The limit for the whole of TCP connect and TLS handshake.
 pub(super) const DEADLINE: Duration = Duration::from_secs(6);
-/// How long the other side may leave bytes unacknowledged.
+/// TCP_USER_TIMEOUT in ms: how long sent data may stay unacknowledged (RFC 5482).
 const DEAD_AFTER: u32 = 10_000;
-/// Bytes that may wait in the kernel: what is there can no longer be dropped.
+/// TCP_NOTSENT_LOWAT: unsent bytes that may wait in the kernel. Data in the kernel can no longer be dropped.
 const UNSENT: u32 = 16 << 10;
-/// How long what was read from the files of authorities is good.
+/// How long a TLS configuration is used before its CA file is read again.
 const TRUST_FOR: Duration = Duration::from_secs(3600);
 
 /// A connected stream.
@@ -40,10 +40,10 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// By the file of authorities: what a client needs of it, and when that was read.
+/// TLS client configurations by CA file, and when each file was read.
 type Read = HashMap<Option<PathBuf>, (Arc<ClientConfig>, Mono)>;
 
-/// Which authorities are trusted; read from their files once in a while and not for each stream.
+/// Which certificate authorities are trusted. Their files are read once an hour, not for each stream.
 #[derive(Default)]
 pub(super) struct Trust(Mutex<Read>);
 
@@ -54,6 +54,7 @@ impl std::fmt::Debug for Trust {
 }
 
 impl Trust {
+    /// The TLS configuration that trusts the authorities in `ca`, or those of the system.
     async fn client(&self, ca: Option<&PathBuf>) -> Result<Arc<ClientConfig>, String> {
         let key = ca.cloned();
         let now = Mono::now();
@@ -71,16 +72,17 @@ impl Trust {
             let roots = tls::roots(file.as_deref())?;
             Ok::<_, String>(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
         });
-        let client = client.await.map_err(|_| "prepare TLS: reading the authorities broke off".to_owned())??;
+        let client =
+            client.await.map_err(|_| "prepare TLS: reading the certificate authorities failed".to_owned())??;
         let mut trust = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A reload may name other files: those of the past are not kept for ever.
+        // A reload may name other CA files; entries of the old ones must not stay for ever.
         trust.retain(|_, (_, read)| now.since(*read) < TRUST_FOR);
         trust.insert(key, (Arc::clone(&client), now));
         Ok(client)
     }
 }
 
-/// Connects to the server of `url` at one of these addresses; each has its share of the time.
+/// Connects to the server of `url`. It tries the addresses in order; each gets its share of the time.
 pub(super) async fn dial(
     url: &Url,
     addresses: &[IpAddr],
@@ -92,8 +94,7 @@ pub(super) async fn dial(
     if !url.secure {
         return Ok(Stream::Tcp(tcp));
     }
-    let name = ServerName::try_from(url.host.clone())
-        .map_err(|_| format!("{} is no name that a certificate can hold", url.host))?;
+    let name = ServerName::try_from(url.host.clone()).map_err(|_| format!("{} is not a valid DNS name", url.host))?;
     let client = trust.client(ca).await?;
     let left = DEADLINE.saturating_sub(began.elapsed()).max(DEADLINE / 3);
     match timeout(left, TlsConnector::from(client).connect(name, tcp)).await {
@@ -107,28 +108,29 @@ async fn connect(url: &Url, addresses: &[IpAddr]) -> Result<TcpStream, String> {
     let deadline = Instant::now() + DEADLINE * 2 / 3;
     let mut fault = format!("look up {}: no address; check the name and this board's DNS", url.host);
     for (i, address) in addresses.iter().enumerate() {
-        let place = SocketAddr::new(*address, url.port);
+        let target = SocketAddr::new(*address, url.port);
         let left = u32::try_from(addresses.len() - i).unwrap_or(u32::MAX);
         let share = deadline.saturating_duration_since(Instant::now()) / left;
-        fault = match timeout(share, TcpStream::connect(place)).await {
+        fault = match timeout(share, TcpStream::connect(target)).await {
             Ok(Ok(tcp)) => match tune(&tcp) {
                 Ok(()) => return Ok(tcp),
-                Err(error) => format!("connect to {place}: {}", plain(&error)),
+                Err(error) => format!("connect to {target}: {}", plain(&error)),
             },
-            Ok(Err(error)) => format!("connect to {place}: {}", plain(&error)),
-            Err(_) => format!("connect to {place}: no answer; does a firewall stop it?"),
+            Ok(Err(error)) => format!("connect to {target}: {}", plain(&error)),
+            Err(_) => format!("connect to {target}: no answer; does a firewall stop it?"),
         };
     }
     Err(fault)
 }
 
+/// Sets the socket options of a TURN stream.
 fn tune(tcp: &TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     sockopt::set_tcp_user_timeout(tcp, DEAD_AFTER)?;
     socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT)
 }
 
-/// An error of a TLS stream to `host`, in words.
+/// Describes an error of a TLS stream to `host`.
 pub(super) fn explain(error: &io::Error, host: &str) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
         Some(TlsError::InvalidCertificate(fault)) => tls::flaw(fault, "the server's", host, SystemTime::now()).1,
@@ -138,7 +140,7 @@ pub(super) fn explain(error: &io::Error, host: &str) -> String {
     }
 }
 
-/// An I/O error without Rust's `(os error …)`.
+/// The text of an I/O error, without Rust's `(os error …)`.
 pub(super) fn plain(error: &io::Error) -> String {
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return "closed by the other side".to_owned();

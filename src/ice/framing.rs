@@ -1,30 +1,31 @@
-//! How TURN messages stand in a byte stream (RFC 8656, section 12.5; RFC 8489, section 6.2.2). Pure.
+//! The framing of STUN and TURN messages in a byte stream (RFC 8656 section 12.5, RFC 8489 section 6.2.2). Pure.
 //!
-//! A datagram is one message. In a stream each tells its own length, and ChannelData is filled up to a multiple of four.
+//! A UDP datagram is one message. In a stream, the header of each message gives its length, and ChannelData is padded
+//! to a multiple of four bytes.
 
-/// The longest message that is carried; media is cut into packets of less than half of it.
+/// The longest message that is forwarded, in bytes. RTP packets have less than half of it.
 pub(super) const MESSAGE_MAX: usize = 4096;
-/// The first four bytes tell the length.
+/// The bytes of a header that contain the length.
 const HEAD: usize = 4;
-/// What a STUN message has beside its attributes.
+/// The length of a STUN header.
 const STUN_HEAD: usize = 20;
-/// The class bits of a STUN message's type (RFC 8489, section 5): all of them clear is a request.
+/// The class bits of a STUN message type (RFC 8489 section 5). In a request they are all zero.
 const CLASS: u16 = 0x0110;
-/// Binding and Allocate, as requests.
+/// The message types of Binding and Allocate requests.
 const BINDING: u16 = 0x0001;
 const ALLOCATE: u16 = 0x0003;
 
-/// What a stream that is neither STUN nor ChannelData is.
+/// The stream carries neither STUN nor ChannelData.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("what it says is not TURN")]
+#[error("it does not speak TURN")]
 pub(super) struct NotTurn;
 
-/// How long the message is that begins with these bytes: by itself, and with what fills it up in a stream.
+/// The length of the message that begins with these bytes: alone, and with its padding in a stream.
 fn length(head: [u8; HEAD]) -> Result<(usize, usize), NotTurn> {
-    let told = usize::from(u16::from_be_bytes([head[2], head[3]]));
+    let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
     match head[0] >> 6 {
-        0 if told.is_multiple_of(4) => Ok((STUN_HEAD + told, STUN_HEAD + told)),
-        1 => Ok((HEAD + told, HEAD + told.next_multiple_of(4))),
+        0 if length.is_multiple_of(4) => Ok((STUN_HEAD + length, STUN_HEAD + length)),
+        1 => Ok((HEAD + length, HEAD + length.next_multiple_of(4))),
         _ => Err(NotTurn),
     }
 }
@@ -33,14 +34,14 @@ fn head(bytes: &[u8]) -> Option<[u8; HEAD]> {
     bytes.first_chunk().copied()
 }
 
-/// The type of a datagram that is one whole STUN message.
+/// The message type of a datagram that is exactly one STUN message.
 fn stun(message: &[u8]) -> Option<u16> {
     let head = head(message)?;
     let whole = head[0] >> 6 == 0 && length(head).is_ok_and(|(length, _)| length == message.len());
     whole.then(|| u16::from_be_bytes([head[0], head[1]]))
 }
 
-/// Appends a datagram to what goes into the stream; whether it was one message.
+/// Appends a datagram's message to the stream's output. Returns `false` if it does not begin with one.
 pub(super) fn put(message: &[u8], out: &mut Vec<u8>) -> bool {
     let Some(Ok((length, filled))) = head(message).map(length) else { return false };
     if length > message.len() {
@@ -51,24 +52,24 @@ pub(super) fn put(message: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Whether this is a request: it is sent again by itself and sets up what carries the rest, so it is never left out.
+/// Whether this is a STUN request. Requests set up the path for everything else, so they are never dropped.
 pub(super) fn is_request(message: &[u8]) -> bool {
     stun(message).is_some_and(|kind| kind & CLASS == 0)
 }
 
-/// Whether a stream may begin with this: later words are about an allocation that ended with its stream.
+/// Whether a stream may begin with this message. Other messages belong to an allocation that ended with its stream.
 pub(super) fn opens(message: &[u8]) -> bool {
     matches!(stun(message), Some(BINDING | ALLOCATE))
 }
 
-/// The answer to a request that cannot be carried: error 500, so that nobody waits for a better one.
+/// An error response (500) to a request that cannot be forwarded, so that the client does not wait for an answer.
 pub(super) fn refusal(request: &[u8]) -> Option<[u8; STUN_HEAD + 8]> {
     let kind = stun(request)?;
     let mut answer = [0; STUN_HEAD + 8];
     answer[..2].copy_from_slice(&(kind | CLASS).to_be_bytes());
     answer[3] = 8;
     answer[4..STUN_HEAD].copy_from_slice(&request[4..STUN_HEAD]);
-    // ERROR-CODE: class 5, number 0, no words.
+    // ERROR-CODE with class 5, number 0 and no reason phrase.
     answer[STUN_HEAD..].copy_from_slice(&[0, 9, 0, 4, 0, 0, 5, 0]);
     Some(answer)
 }
@@ -91,14 +92,15 @@ pub(super) fn error_code(message: &[u8]) -> Option<u16> {
     None
 }
 
-/// Cuts a stream into messages, in a fixed space; what is longer than any message is passed over.
+/// Cuts a byte stream into messages in a buffer of fixed size. Messages that are too long are skipped.
 #[derive(Debug)]
 pub(super) struct StreamFramer {
     space: Box<[u8; MESSAGE_MAX * 2]>,
     from: usize,
     to: usize,
     skip: usize,
-    /// The first message was one of STUN, so this is TURN: an `H` of HTTP would be ChannelData, too.
+    /// Whether a first STUN message arrived, which shows that this is TURN. Without it, the `H` of an HTTP answer would
+    /// pass as ChannelData.
     begun: bool,
 }
 
@@ -109,19 +111,19 @@ impl Default for StreamFramer {
 }
 
 impl StreamFramer {
-    /// Where to read to; never empty.
+    /// The free part of the buffer, to read into. It is never empty.
     pub(super) fn room(&mut self) -> &mut [u8] {
         self.space.copy_within(self.from..self.to, 0);
         (self.from, self.to) = (0, self.to - self.from);
         &mut self.space[self.to..]
     }
 
-    /// So many bytes were read to there.
+    /// `count` bytes were read into `room`.
     pub(super) fn read(&mut self, count: usize) {
         self.to = (self.to + count).min(self.space.len());
     }
 
-    /// The next whole message.
+    /// The next complete message.
     pub(super) fn next(&mut self) -> Result<Option<&[u8]>, NotTurn> {
         let passed = self.skip.min(self.to - self.from);
         self.from += passed;

@@ -1,8 +1,8 @@
-//! Body of a fuzz target: a stream that should be TURN by TCP (RFC 8656 section 12.5).
+//! The body of a fuzz target: a stream that should be TURN over TCP (RFC 8656 section 12.5).
 
 use super::framing::{StreamFramer, error_code, is_request, opens, put, refusal};
 
-/// Reads the stream in pieces whose sizes its first byte chooses. What is read can be written again.
+/// Reads the stream in pieces; its first byte chooses their size. Each message that is read can be written again.
 pub(crate) fn turn_stream(data: &[u8]) {
     let Some((size, mut stream)) = data.split_first() else { return };
     let size = usize::from(*size) + 1;

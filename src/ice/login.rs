@@ -1,5 +1,6 @@
-//! Logins that end by themselves, made from a secret shared with the TURN server ("TURN REST API": the user name begins
-//! with the second it ends, the password is its HMAC). Pure: the time is an argument.
+//! Temporary TURN logins, made from a secret shared with the TURN server ("TURN REST API",
+//! draft-uberti-behave-turn-rest). The user name begins with the time at which it expires, in Unix seconds. The
+//! password is its HMAC. Pure: time is an argument.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +9,7 @@ use ring::hmac;
 
 use crate::config::{IceLogin, Login, Secret};
 
-/// The login for `who` from `now` on; `None` where the server wants none.
+/// The login for the user `who` from `now` on; `None` if the server needs none.
 pub(super) fn login(of: &IceLogin, who: Option<&str>, now: SystemTime) -> Option<Login> {
     match of {
         IceLogin::None => None,
@@ -23,7 +24,7 @@ fn made(secret: &Secret, who: Option<&str>, now: SystemTime, ttl: Duration) -> L
         Some(who) => format!("{until}:{who}"),
         None => until.to_string(),
     };
-    // What the scheme asks for; as an HMAC, SHA-1 still holds.
+    // The scheme requires SHA-1. As an HMAC it is still secure.
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.expose().as_bytes());
     let password = STANDARD.encode(hmac::sign(&key, user.as_bytes()));
     Login { user, password: Secret::new(password) }

@@ -1,4 +1,4 @@
-//! Servers that answered badly: new sessions do without them for a while. Pure: time is an argument.
+//! STUN and TURN servers that answered badly. New sessions leave them out for a while. Pure: time is an argument.
 
 use std::{
     collections::HashMap,
@@ -9,19 +9,19 @@ use std::{
 use super::Url;
 use crate::clock::Mono;
 
-/// How long new sessions do without a server that answered badly.
+/// How long new sessions leave out a server that answered badly.
 const WITHOUT: Duration = Duration::from_secs(60);
-/// Servers that are remembered; a configuration has 8 of at most 4 URLs, and a program prints some more.
+/// How many servers are remembered. A configuration has at most 8 with 4 URLs each, and `ice_command` adds some.
 const MOST: usize = 64;
 
-/// What is known of one server.
+/// The fault of one server, and how long it is left out.
 #[derive(Debug)]
 struct Mark {
     why: String,
     until: Mono,
 }
 
-/// Servers that answered badly, by their URL.
+/// Servers that answered badly, by URL.
 #[derive(Debug, Default)]
 pub struct Marks(Mutex<HashMap<String, Mark>>);
 
@@ -30,7 +30,7 @@ impl Marks {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A server answered badly; whether that is news: it was well before, or something else was wrong with it.
+    /// Records a bad answer. Returns whether the fault is new for this server, so that it should be logged.
     pub fn bad(&self, url: &Url, why: &str, now: Mono) -> bool {
         let (mut marks, url) = (self.lock(), url.to_string());
         if marks.len() >= MOST && !marks.contains_key(&url) {
@@ -41,23 +41,23 @@ impl Marks {
         marks.insert(url, mark).is_none_or(|before| before.why != why)
     }
 
-    /// A server did what it is there for.
+    /// Records that a server works.
     pub fn good(&self, url: &Url) {
         self.lock().remove(&url.to_string());
     }
 
-    /// Why new sessions do without a server now.
+    /// Why new sessions leave out this server now; `None` if they use it.
     pub fn why(&self, url: &Url, now: Mono) -> Option<String> {
         self.lock().get(&url.to_string()).filter(|mark| mark.until > now).map(|mark| mark.why.clone())
     }
 
-    /// Forgets all: the servers are others now, or their logins.
+    /// Forgets all servers, since the configuration of servers or logins has changed.
     pub fn forget(&self) {
         self.lock().clear();
     }
 
-    /// Which of `servers` a session does without, and why. If all of one kind are bad, they are used: a server that answers
-    /// badly is better than none.
+    /// Which of `servers` a session leaves out, and why. If all servers of one kind (STUN or TURN) are bad, they are
+    /// used: a bad server is better than none.
     pub(super) fn left_out(&self, servers: &[&Url], now: Mono) -> Vec<Option<String>> {
         let why: Vec<_> = servers.iter().map(|url| self.why(url, now)).collect();
         let has_other = |turn: bool| servers.iter().zip(&why).any(|(url, why)| url.turn == turn && why.is_none());
@@ -66,18 +66,18 @@ impl Marks {
     }
 }
 
-/// What an error of a STUN or TURN server means (RFC 8489 section 14.8, RFC 8656 section 19).
+/// Describes an error code of a STUN or TURN server (RFC 8489 section 14.8, RFC 8656 section 19).
 pub fn refusal(code: u16) -> String {
     match code {
-        300 => "it sends this board to another server (300), which is not followed".into(),
-        401 => "it refuses the user or the password (401); check both, and this board's clock where logins are made \
-                of a secret"
+        300 => "it refers this board to another server (300), which is not supported".into(),
+        401 => "it refuses the user or the password (401); check both, and this board's clock if logins are made \
+                from a secret"
             .into(),
         403 => "it forbids it (403)".into(),
-        438 => "it says that its own nonce has ended (438)".into(),
-        441 => "it wants another user (441)".into(),
-        486 => "this user has all the relays it may have (486)".into(),
-        508 => "it has no relay to give (508)".into(),
+        438 => "it rejects the nonce that it gave itself (438)".into(),
+        441 => "the allocation belongs to another user (441)".into(),
+        486 => "this user has reached its limit of relays (486)".into(),
+        508 => "it has no free relay address (508)".into(),
         0 => "it answers with an error without a code".into(),
         other => format!("it answers with the error {other}"),
     }

@@ -1,4 +1,4 @@
-//! Names of servers, looked up beforehand and kept: nothing that makes a connection ever waits long for a name server.
+//! Addresses of server names, resolved in advance and cached, so that no session waits long for DNS.
 
 use std::{
     collections::HashMap,
@@ -12,41 +12,41 @@ use tracing::{debug, warn};
 
 use crate::clock::Mono;
 
-/// How long an address is taken for the right one.
+/// How long an address is used without a new lookup.
 const FRESH: Duration = Duration::from_secs(300);
-/// How long it is still used while another one is looked for: an old address is better than none.
+/// How long an address is used while new lookups fail: an old address is better than none.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
-/// How long a failure is remembered, so that a dead name server is not asked by each session.
+/// How long a failed lookup is remembered, so that a DNS server that fails is not asked for each session.
 const FAILED: Duration = Duration::from_secs(10);
-/// Names that are kept at the same time; the configuration has fewer.
+/// How many names are cached. The configuration has fewer.
 const NAMES: usize = 64;
 
-/// What is known of one name.
+/// The cached state of one name.
 #[derive(Debug, Default)]
 struct CachedName {
     addresses: Vec<IpAddr>,
     found: Option<Mono>,
     tried: Option<Mono>,
-    /// A lookup is under way; it says when it is over.
+    /// Closes when the running lookup ends.
     under_way: Option<watch::Receiver<()>>,
-    /// That it fails has been said; once, until it does not.
+    /// Whether its failure was logged; it is logged once until a lookup succeeds.
     complained: bool,
 }
 
-/// Names and their addresses.
+/// The cache of names and their addresses.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     known: Arc<Mutex<HashMap<String, CachedName>>>,
 }
 
 impl Names {
-    /// The addresses of each name, in the order asked for; empty where there are none. What is not known yet is waited for
-    /// at most this long in all, and found by the next one who asks.
+    /// The addresses of each name, in the order of `hosts`; empty if unknown. Lookups of unknown names are waited for,
+    /// for at most `patience` in all. A later result is cached for the next call.
     pub(super) async fn addresses(&self, hosts: &[&str], patience: Duration) -> Vec<Vec<IpAddr>> {
-        let under_way: Vec<_> = hosts.iter().filter_map(|host| self.look(host)).collect();
+        let under_way: Vec<_> = hosts.iter().filter_map(|host| self.look_up_if_due(host)).collect();
         let all = async {
             for mut lookup in under_way {
-                // It ends by going away.
+                // The lookup ends by closing the channel.
                 while lookup.changed().await.is_ok() {}
             }
         };
@@ -62,8 +62,8 @@ impl Names {
         known.get(host).map(|known| known.addresses.clone()).unwrap_or_default()
     }
 
-    /// Looks a name up, where that is due; gives what has to be waited for before anything is known of it.
-    fn look(&self, host: &str) -> Option<watch::Receiver<()>> {
+    /// Starts a lookup if it is due. Returns a receiver to wait for if no address is known yet.
+    fn look_up_if_due(&self, host: &str) -> Option<watch::Receiver<()>> {
         if host.parse::<IpAddr>().is_ok() {
             return None;
         }
@@ -85,12 +85,13 @@ impl Names {
             (known.tried, known.under_way) = (Some(now), Some(lookup));
             tokio::spawn(find(Arc::clone(&self.known), host.to_owned(), over));
         }
-        // A name that was not found the last time is not waited for: without the internet every session would.
+        // A name whose last lookup failed is not waited for. Without internet access, each session would wait.
         known.under_way.clone().filter(|_| known.addresses.is_empty() && !known.complained)
     }
 }
 
-/// One lookup. It is left to end by itself: the C library has its own deadline, and its thread cannot be called back.
+/// Looks a name up once. The lookup is never aborted: the C library has its own timeout, and its thread cannot be
+/// stopped.
 async fn find(names: Arc<Mutex<HashMap<String, CachedName>>>, host: String, _over: watch::Sender<()>) {
     let found = lookup_host((host.as_str(), 0)).await;
     let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,15 +109,15 @@ async fn find(names: Arc<Mutex<HashMap<String, CachedName>>>, host: String, _ove
         }
         Err(error) => {
             known.tried = Some(Mono::now());
-            let said = error.to_string();
-            let said = said.strip_prefix("failed to lookup address information: ").unwrap_or(&said);
+            let reason = error.to_string();
+            let reason = reason.strip_prefix("failed to lookup address information: ").unwrap_or(&reason);
             if known.complained {
-                debug!("ICE server {host}: look up its name: {said}");
+                debug!("ICE server {host}: look up its name: {reason}");
             } else {
                 known.complained = true;
                 let meanwhile =
-                    if known.addresses.is_empty() { "sessions go without it" } else { "its old address is used" };
-                warn!("ICE server {host}: look up its name: {said}; until it is found {meanwhile}");
+                    if known.addresses.is_empty() { "sessions do not use it" } else { "its old address is used" };
+                warn!("ICE server {host}: look up its name: {reason}; until it is found {meanwhile}");
             }
         }
     }
@@ -135,7 +136,7 @@ mod tests {
         assert_eq!(asked[0], ["192.0.2.1".parse::<IpAddr>().unwrap()]);
         assert_eq!(asked[1], ["2001:db8::1".parse::<IpAddr>().unwrap()]);
         assert!(asked[2].iter().any(IpAddr::is_loopback), "{asked:?}");
-        // At hand from now on: no time is needed.
+        // The address is cached from now on, so no time is needed.
         assert_eq!(names.addresses(&["localhost"], Duration::ZERO).await[0], asked[2]);
     }
 

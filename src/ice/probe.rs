@@ -1,5 +1,5 @@
-//! Whether a STUN or TURN server does what it is there for: asked by name of each transport, with a real allocation and a
-//! message that goes through it and comes back. A failure is told by its step.
+//! Tests whether a STUN or TURN server works. For TURN it allocates a relay and sends a message through it to itself.
+//! An error names the step that failed.
 
 use std::{
     io,
@@ -18,90 +18,91 @@ use tokio::{net::UdpSocket, time::timeout};
 use super::{framing::error_code, marks::refusal, turn_stream::TurnStream};
 use crate::config::Login;
 
-/// How long a server may take for one answer; a TLS handshake over a slow link is the longest.
+/// How long a server may take for one answer. A TLS handshake over a slow link takes longest.
 const ANSWER: Duration = Duration::from_secs(8);
-/// How long the message may be on its way through the relay.
+/// How long the test message may take through the relay.
 const ECHO: Duration = Duration::from_secs(2);
-/// How often it is sent meanwhile: it may be lost.
+/// The interval at which the message is sent again, since it may be lost.
 const ECHO_AGAIN: Duration = Duration::from_millis(300);
-/// What is sent through the relay.
-const WORDS: &[u8] = b"fanlight";
+/// The test message.
+const PAYLOAD: &[u8] = b"fanlight";
 
-/// What a server did.
+/// What a working server returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
-    /// The address it gave: the own one as it is seen there, or that of a relay.
+    /// The address in its answer: this board's address as the server sees it, or the relay's.
     pub address: SocketAddr,
-    /// What is not as it should be, although it answers.
+    /// A fault of a server that answers.
     pub but: Option<String>,
 }
 
-/// A conversation with one server.
+/// A STUN or TURN client of one server.
 struct TurnClient<'a> {
     socket: UdpSocket,
-    place: SocketAddr,
+    server: SocketAddr,
     client: Client,
     stream: Option<&'a TurnStream>,
-    /// The code of the last error it answered.
+    /// The code of the server's last error response.
     refused: Option<u16>,
 }
 
-/// Asks a STUN server for the own address.
-pub(super) async fn stun(place: SocketAddr) -> Result<Proof, String> {
-    let mut talk = TurnClient::open(place, None, None).await?;
-    talk.client.send_binding_request_to(Instant::now(), place).map_err(|e| format!("ask: {e}"))?;
-    let told = talk.until(Instant::now() + ANSWER, |event| match event {
+/// Asks a STUN server for this board's public address (Binding request).
+pub(super) async fn stun(server: SocketAddr) -> Result<Proof, String> {
+    let mut probe = TurnClient::open(server, None, None).await?;
+    probe.client.send_binding_request_to(Instant::now(), server).map_err(|e| format!("ask: {e}"))?;
+    let response = probe.until(Instant::now() + ANSWER, |event| match event {
         Event::BindingResponse(_, address) => Some(Ok(address)),
         Event::BindingError(_, error) => Some(Err(error.to_string())),
-        Event::TransactionTimeout(_) => Some(Err(silence(place))),
+        Event::TransactionTimeout(_) => Some(Err(silence(server))),
         _ => None,
     });
-    let address = told.await?.unwrap_or_else(|| Err(silence(place)))?;
+    let address = response.await?.unwrap_or_else(|| Err(silence(server)))?;
     Ok(Proof { address, but: None })
 }
 
-/// Allocates a relay, sends a message through it, and gives it back. `place` is that of the server or of its stream.
+/// Allocates a relay, sends a message through it, and frees it. `server` is the address of the server, or of the local
+/// end of its stream.
 pub(super) async fn turn(
-    place: SocketAddr,
+    server: SocketAddr,
     login: Option<&Login>,
     stream: Option<&TurnStream>,
 ) -> Result<Proof, String> {
-    let mut talk = TurnClient::open(place, login, stream).await?;
-    talk.client.allocate(Instant::now()).map_err(|e| format!("ask for a relay: {e}"))?;
-    let told = talk.until(Instant::now() + ANSWER, |event| match event {
+    let mut probe = TurnClient::open(server, login, stream).await?;
+    probe.client.allocate(Instant::now()).map_err(|e| format!("ask for a relay: {e}"))?;
+    let response = probe.until(Instant::now() + ANSWER, |event| match event {
         Event::AllocateResponse(_, address) => Some(Ok(address)),
         Event::AllocateError(_, error) => Some(Err(Some(error.to_string()))),
         Event::TransactionTimeout(_) => Some(Err(None)),
         _ => None,
     });
-    let address = match told.await? {
+    let address = match response.await? {
         Some(Ok(address)) => address,
-        Some(Err(said)) => return Err(talk.explain(said)),
-        None => return Err(talk.explain(None)),
+        Some(Err(reason)) => return Err(probe.explain(reason)),
+        None => return Err(probe.explain(None)),
     };
-    let but = talk.echo(address).await.err();
-    // Given back now and not in ten minutes: services count them.
-    if let Ok(mut relay) = talk.client.relay(address) {
+    let but = probe.echo(address).await.err();
+    // Frees the allocation now instead of letting it expire after ten minutes, since services count them.
+    if let Ok(mut relay) = probe.client.relay(address) {
         let _ = relay.close(Instant::now());
     }
-    let _ = talk.flush().await;
+    let _ = probe.flush().await;
     Ok(Proof { address, but })
 }
 
 impl<'a> TurnClient<'a> {
-    async fn open(place: SocketAddr, login: Option<&Login>, stream: Option<&'a TurnStream>) -> Result<Self, String> {
-        let any: IpAddr = if place.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    async fn open(server: SocketAddr, login: Option<&Login>, stream: Option<&'a TurnStream>) -> Result<Self, String> {
+        let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let opened = async {
             let socket = UdpSocket::bind((any, 0)).await?;
-            socket.connect(place).await?;
+            socket.connect(server).await?;
             let local = socket.local_addr()?;
             io::Result::Ok((socket, local))
         };
         let (socket, local_addr) =
-            opened.await.map_err(|e| format!("send to {place}: {}; is the network up?", super::dial::plain(&e)))?;
+            opened.await.map_err(|e| format!("send to {server}: {}; is the network up?", super::dial::plain(&e)))?;
         let config = ClientConfig {
-            stun_serv_addr: place.to_string(),
-            turn_serv_addr: place.to_string(),
+            stun_serv_addr: server.to_string(),
+            turn_serv_addr: server.to_string(),
             local_addr,
             username: login.map(|login| login.user.clone()).unwrap_or_default(),
             password: login.map(|login| login.password.expose().to_owned()).unwrap_or_default(),
@@ -109,7 +110,7 @@ impl<'a> TurnClient<'a> {
         };
         let provider = rtc::crypto::default_provider().map_err(|e| format!("find a crypto provider: {e}"))?;
         let client = Client::new(config, provider).map_err(|e| format!("prepare: {e}"))?;
-        Ok(Self { socket, place, client, stream, refused: None })
+        Ok(Self { socket, server, client, stream, refused: None })
     }
 
     async fn flush(&mut self) -> io::Result<()> {
@@ -119,7 +120,7 @@ impl<'a> TurnClient<'a> {
         Ok(())
     }
 
-    /// Talks until something is there that was waited for, or until `end`.
+    /// Exchanges messages until `wanted` returns a value, or until `end`.
     async fn until<T>(
         &mut self,
         end: Instant,
@@ -128,7 +129,7 @@ impl<'a> TurnClient<'a> {
         let mut space = [0; 2048];
         loop {
             let sent = self.flush().await;
-            sent.map_err(|e| refused(self.place, &e))?;
+            sent.map_err(|e| refused(self.server, &e))?;
             while let Some(event) = self.client.poll_event() {
                 if let Some(found) = wanted(event) {
                     return Ok(Some(found));
@@ -141,7 +142,7 @@ impl<'a> TurnClient<'a> {
             let due = self.client.poll_timeout().map_or(end, |due| due.min(end));
             match timeout(due.saturating_duration_since(now), self.socket.recv(&mut space)).await {
                 Ok(Ok(length)) => self.take(&space[..length]),
-                Ok(Err(error)) => return Err(refused(self.place, &error)),
+                Ok(Err(error)) => return Err(refused(self.server, &error)),
                 Err(_) => drop(self.client.handle_timeout(Instant::now())),
             }
         }
@@ -152,11 +153,11 @@ impl<'a> TurnClient<'a> {
         let Ok(local_addr) = self.socket.local_addr() else { return };
         let transport = TransportContext {
             local_addr,
-            peer_addr: self.place,
+            peer_addr: self.server,
             transport_protocol: TransportProtocol::UDP,
             ecn: None,
         };
-        // What cannot be read is as good as lost.
+        // A message that cannot be read counts as lost.
         let _ = self.client.handle_read(TransportMessage {
             now: Instant::now(),
             transport,
@@ -164,56 +165,56 @@ impl<'a> TurnClient<'a> {
         });
     }
 
-    /// Sends a message to the relay's own address, through it, and waits until it comes out again.
+    /// Sends a message through the relay to the relay's own address, and waits until it returns.
     async fn echo(&mut self, relay: SocketAddr) -> Result<(), String> {
         let permitted = self.client.relay(relay).and_then(|mut to| to.create_permission(Instant::now(), relay));
         permitted.map_err(|e| format!("ask for a permission: {e}"))?;
-        let told = self.until(Instant::now() + ANSWER, |event| match event {
+        let response = self.until(Instant::now() + ANSWER, |event| match event {
             Event::CreatePermissionResponse(..) => Some(Ok(())),
             Event::CreatePermissionError(_, error) => Some(Err(error.to_string())),
             _ => None,
         });
-        match told.await? {
+        match response.await? {
             Some(Ok(())) => {}
-            Some(Err(said)) => return Err(format!("it permits no way through itself: {said}")),
+            Some(Err(reason)) => return Err(format!("it refuses a permission for its own relay: {reason}")),
             None => return Err("it does not answer a request for a permission".to_owned()),
         }
         let end = Instant::now() + ECHO;
         while Instant::now() < end {
-            let sent = self.client.relay(relay).and_then(|mut to| to.send_to(Instant::now(), WORDS, relay));
+            let sent = self.client.relay(relay).and_then(|mut to| to.send_to(Instant::now(), PAYLOAD, relay));
             sent.map_err(|e| format!("send through it: {e}"))?;
             let came = self.until(Instant::now() + ECHO_AGAIN, |event| match event {
-                Event::DataIndicationOrChannelData(_, _, data) if data[..] == *WORDS => Some(()),
+                Event::DataIndicationOrChannelData(_, _, data) if data[..] == *PAYLOAD => Some(()),
                 _ => None,
             });
             if came.await?.is_some() {
                 return Ok(());
             }
         }
-        Err("nothing came back through it; does its firewall let UDP through to its relay ports?".to_owned())
+        Err("no packet came back through its relay; does its firewall let UDP through to its relay ports?".to_owned())
     }
 
     /// Why there is no relay.
-    fn explain(&self, said: Option<String>) -> String {
+    fn explain(&self, reason: Option<String>) -> String {
         if let Some(fault) = self.stream.and_then(TurnStream::fault) {
             return fault;
         }
-        match (self.refused, said) {
-            (Some(401), None) => silence(self.place),
+        match (self.refused, reason) {
+            (Some(401), None) => silence(self.server),
             (Some(code), _) => refusal(code),
-            (_, Some(said)) => said,
-            (_, None) => silence(self.place),
+            (_, Some(reason)) => reason,
+            (_, None) => silence(self.server),
         }
     }
 }
 
-fn silence(place: SocketAddr) -> String {
-    format!("no answer from {place} by UDP; does a firewall let UDP out to this port?")
+fn silence(server: SocketAddr) -> String {
+    format!("no answer from {server} over UDP; does a firewall let UDP out to this port?")
 }
 
-fn refused(place: SocketAddr, error: &io::Error) -> String {
+fn refused(server: SocketAddr, error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => format!("nobody listens at {place} by UDP"),
-        _ => format!("send to {place}: {}", super::dial::plain(error)),
+        io::ErrorKind::ConnectionRefused => format!("no program listens at {server} on UDP"),
+        _ => format!("send to {server}: {}", super::dial::plain(error)),
     }
 }

@@ -1,13 +1,11 @@
-//! TURN over TCP and TLS, for a stack that speaks TURN by UDP only.
-//!
+//! TURN over TCP and TLS (RFC 8656 section 2.1), for a stack that supports TURN over UDP only.
 //! ```text
 //! stack ── UDP ──► 127.0.0.1:port ── queue (64) ──► TCP or TLS ──► server     one stream per socket of the stack
 //!       ◄── UDP ──                ◄────────────────────────────
 //! ```
-//! It works because STUN vouches for its messages and not for what carries them. The stream stands in for a network: where
-//! it does not keep up, what waits too long is dropped, and the stack's congestion control sees a loss. A stream that
-//! breaks takes its allocation with it; ICE notices that its pair is gone and begins anew, from new sockets, for which
-//! new streams are made.
+//! It works because STUN authenticates messages and not the transport below them. The stream behaves like a network: if
+//! it is too slow, messages that wait too long are dropped, and the stack's congestion control sees the loss. If a
+//! stream breaks, its allocation ends. ICE then loses the pair and restarts from new sockets, which get new streams.
 
 use std::{
     io,
@@ -33,20 +31,20 @@ use super::{
     url::Url,
 };
 
-/// Sockets of the stack that are served: one for each address of the board. More are refused.
+/// How many sockets of the stack are served: one for each address of the board. Others are refused.
 const SOURCES: usize = 16;
-/// Messages that wait for a stream; when it is full the next one is dropped.
+/// How many messages may wait for a stream. When the queue is full, the next one is dropped.
 const QUEUE: usize = 64;
-/// How long media may wait for a stream before it is of no use.
+/// Media that waited longer than this is dropped.
 const STALE: Duration = Duration::from_millis(250);
-/// Bytes that are written at once: a picture in one TLS record or two and not in fifty.
+/// How many bytes are written at once, so that a frame needs one or two TLS records instead of fifty.
 const BATCH: usize = 12 << 10;
 /// How long one write may take.
 const STALLED: Duration = Duration::from_secs(10);
-/// A stream on which nothing is said for so long belongs to a socket that is gone: allocations are refreshed more often.
+/// A stream without data for this long belongs to a closed socket. Open allocations are refreshed more often.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Where a stream goes to.
+/// The server that a stream connects to.
 #[derive(Debug, Clone)]
 pub(super) struct TurnServer {
     pub(super) url: Arc<Url>,
@@ -55,7 +53,7 @@ pub(super) struct TurnServer {
     pub(super) trust: Arc<Trust>,
 }
 
-/// A TURN server by TCP or TLS, as a UDP address on loopback. It lasts as long as this value.
+/// A TURN server over TCP or TLS, offered as a UDP address on loopback. It works until this value is dropped.
 #[derive(Debug)]
 pub struct TurnStream {
     place: SocketAddr,
@@ -64,24 +62,24 @@ pub struct TurnStream {
 }
 
 impl TurnStream {
-    /// Listens on loopback; the server is only connected to when somebody asks for it there.
-    pub(super) fn open(far: TurnServer, ipv4: bool) -> io::Result<Self> {
+    /// Listens on loopback. The connection to the server opens with the first message.
+    pub(super) fn open(server: TurnServer, ipv4: bool) -> io::Result<Self> {
         let loopback: IpAddr = if ipv4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
         let socket = std::net::UdpSocket::bind((loopback, 0))?;
         socket.set_nonblocking(true)?;
         let socket = Arc::new(UdpSocket::from_std(socket)?);
         let place = socket.local_addr()?;
         let fault = Arc::default();
-        let near = LocalEnd { socket, fault: Arc::clone(&fault) };
-        Ok(Self { place, fault, task: tokio::spawn(serve(near, far)) })
+        let local = LocalEnd { socket, fault: Arc::clone(&fault) };
+        Ok(Self { place, fault, task: tokio::spawn(serve(local, server)) })
     }
 
-    /// Where the stack finds the server.
+    /// The UDP address on loopback that the stack uses as the server's.
     pub fn place(&self) -> SocketAddr {
         self.place
     }
 
-    /// What went wrong last: which step, and what was said.
+    /// The last fault: the step, and what was reported.
     pub fn fault(&self) -> Option<String> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -89,12 +87,12 @@ impl TurnStream {
 
 impl Drop for TurnStream {
     fn drop(&mut self) {
-        // The server frees the allocations of a stream that ends.
+        // The server frees the allocations of a closed stream.
         self.task.abort();
     }
 }
 
-/// The stack's side.
+/// The end towards the stack.
 #[derive(Clone)]
 struct LocalEnd {
     socket: Arc<UdpSocket>,
@@ -107,33 +105,33 @@ impl LocalEnd {
     }
 }
 
-/// A datagram, and when it came.
+/// A datagram with its time of arrival.
 type Queued = (Instant, Bytes);
 
-async fn serve(near: LocalEnd, far: TurnServer) {
+async fn serve(local: LocalEnd, server: TurnServer) {
     let mut sources: Vec<(SocketAddr, mpsc::Sender<Queued>)> = Vec::new();
     let mut streams = JoinSet::new();
     let mut space = vec![0; MESSAGE_MAX];
     loop {
         tokio::select! {
-            received = near.socket.recv_from(&mut space) => {
-                // An error here is about an earlier answer to a socket that is gone.
+            received = local.socket.recv_from(&mut space) => {
+                // An error here concerns an earlier message to a closed socket.
                 let Ok((length, source)) = received else { continue };
                 let message = &space[..length];
                 if let Some((_, queue)) = sources.iter().find(|(known, _)| *known == source) {
-                    // Full or gone: dropped, as on a network.
+                    // The queue is full or closed: the message is dropped, as on a network.
                     let _ = queue.try_send((Instant::now(), Bytes::copy_from_slice(message)));
                 } else if opens(message) && sources.len() < SOURCES {
                     let (queue, queued) = mpsc::channel(QUEUE);
                     let _ = queue.try_send((Instant::now(), Bytes::copy_from_slice(message)));
                     sources.push((source, queue));
-                    let (near, far) = (near.clone(), far.clone());
+                    let (local, server) = (local.clone(), server.clone());
                     streams.spawn(async move {
-                        carry(&near, &far, source, queued).await;
+                        carry(&local, &server, source, queued).await;
                         source
                     });
                 } else if let Some(refusal) = refusal(message).filter(|_| opens(message)) {
-                    let _ = near.socket.try_send_to(&refusal, source);
+                    let _ = local.socket.try_send_to(&refusal, source);
                 }
             }
             Some(ended) = streams.join_next() => {
@@ -143,37 +141,38 @@ async fn serve(near: LocalEnd, far: TurnServer) {
     }
 }
 
-/// One stream, from its first message to its end.
-async fn carry(near: &LocalEnd, far: &TurnServer, source: SocketAddr, mut queued: mpsc::Receiver<Queued>) {
-    let url = &far.url;
-    let dropped = match dial(url, &far.addresses, far.ca.as_ref(), &far.trust).await {
+/// Runs one stream, from its first message to its end.
+async fn carry(local: &LocalEnd, server: &TurnServer, source: SocketAddr, mut queued: mpsc::Receiver<Queued>) {
+    let url = &server.url;
+    let dropped = match dial(url, &server.addresses, server.ca.as_ref(), &server.trust).await {
         Ok(stream) => {
-            near.note(None);
+            local.note(None);
             let (ended, dropped) = match stream {
-                Stream::Tcp(tcp) => pass(near, url, source, &mut queued, tcp).await,
-                Stream::Tls(tls) => pass(near, url, source, &mut queued, *tls).await,
+                Stream::Tcp(tcp) => pass(local, url, source, &mut queued, tcp).await,
+                Stream::Tls(tls) => pass(local, url, source, &mut queued, *tls).await,
             };
-            near.note(Some(ended));
+            local.note(Some(ended));
             dropped
         }
         Err(fault) => {
-            near.note(Some(fault));
-            // Told at once: the stack would ask again for half a minute before it gives up.
+            local.note(Some(fault));
+            // Answered at once, since otherwise the stack would repeat its request for half a minute.
             while let Ok((_, message)) = queued.try_recv() {
                 if let Some(refusal) = refusal(&message).filter(|_| is_request(&message)) {
-                    let _ = near.socket.try_send_to(&refusal, source);
+                    let _ = local.socket.try_send_to(&refusal, source);
                 }
             }
             0
         }
     };
-    let fault = near.fault.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
+    let fault = local.fault.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
     debug!("{url}: {fault}; {dropped} messages were dropped on the way out");
 }
 
-/// Carries messages both ways until the stream ends; gives why, and how many messages were too old to be sent.
+/// Forwards messages both ways until the stream ends. Returns why it ended, and how many messages were dropped because
+/// they were too old.
 async fn pass<S: AsyncRead + AsyncWrite>(
-    near: &LocalEnd,
+    local: &LocalEnd,
     url: &Url,
     source: SocketAddr,
     queued: &mut mpsc::Receiver<Queued>,
@@ -189,16 +188,16 @@ async fn pass<S: AsyncRead + AsyncWrite>(
                 Ok(Ok(count)) if count > 0 => count,
                 Ok(Err(error)) if heard => return explain(&error, &url.host),
                 Ok(Ok(_) | Err(_)) => {
-                    return "it hung up without a word; is this the port of a TURN server?".to_owned();
+                    return "it closed the connection without an answer; is this the port of a TURN server?".to_owned();
                 }
-                Err(_) => return format!("nothing was said for {} s", IDLE.as_secs()),
+                Err(_) => return format!("no data for {} s", IDLE.as_secs()),
             };
             framer.read(count);
             heard = true;
             loop {
                 match framer.next() {
-                    // A full buffer of loopback is a loss like any other.
-                    Ok(Some(message)) => drop(near.socket.try_send_to(message, source)),
+                    // If the loopback buffer is full, the message counts as lost.
+                    Ok(Some(message)) => drop(local.socket.try_send_to(message, source)),
                     Ok(None) => break,
                     Err(fault) => return fault.to_string(),
                 }
@@ -224,7 +223,7 @@ async fn pass<S: AsyncRead + AsyncWrite>(
             match written.await {
                 Ok(Ok(())) => batch.clear(),
                 Ok(Err(error)) => return explain(&error, &url.host),
-                Err(_) => return format!("it took nothing for {} s", STALLED.as_secs()),
+                Err(_) => return format!("it accepted no data for {} s", STALLED.as_secs()),
             }
         }
         "no longer needed".to_owned()
@@ -239,7 +238,7 @@ mod tests {
 
     use super::*;
 
-    fn far(port: u16) -> TurnServer {
+    fn turn_server(port: u16) -> TurnServer {
         let url = Url::parse(&format!("turn:127.0.0.1:{port}?transport=tcp")).unwrap();
         TurnServer { url: Arc::new(url), addresses: vec![Ipv4Addr::LOCALHOST.into()], ca: None, trust: Arc::default() }
     }
@@ -258,7 +257,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_stream_cannot_carry_is_dropped_and_nothing_piles_up() {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stream = TurnStream::open(far(server.local_addr().unwrap().port()), true).unwrap();
+        let stream = TurnStream::open(turn_server(server.local_addr().unwrap().port()), true).unwrap();
         let stack = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         stack.connect(stream.place()).await.unwrap();
         stack.send(&allocate()).await.unwrap();
@@ -273,7 +272,7 @@ mod tests {
             stack.send(&media).await.unwrap();
             tokio::task::yield_now().await;
         }
-        // What it finds in the end is what the kernel held, and the last word, which is a request and goes through.
+        // The server finds what the kernel had buffered, and the last message, which is a request and gets through.
         let mut last = allocate();
         last[19] = 8;
         let mut found = Vec::new();
@@ -301,7 +300,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_cannot_be_reached_is_told_at_once() {
         let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-        let stream = TurnStream::open(far(gone), true).unwrap();
+        let stream = TurnStream::open(turn_server(gone), true).unwrap();
         let stack = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         stack.connect(stream.place()).await.unwrap();
         stack.send(&allocate()).await.unwrap();
@@ -314,7 +313,7 @@ mod tests {
     #[tokio::test]
     async fn words_about_an_allocation_that_is_gone_open_no_stream() {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stream = TurnStream::open(far(server.local_addr().unwrap().port()), true).unwrap();
+        let stream = TurnStream::open(turn_server(server.local_addr().unwrap().port()), true).unwrap();
         let stack = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         stack.connect(stream.place()).await.unwrap();
         let mut refresh = allocate();

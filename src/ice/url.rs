@@ -1,24 +1,24 @@
-//! ICE server URLs (RFC 7064, RFC 7065), taken apart. Pure.
+//! ICE server URLs (RFC 7064, RFC 7065). Pure.
 
 use std::{fmt, net::SocketAddr};
 
-/// One ICE server URL (RFC 7064, RFC 7065), taken apart.
+/// A parsed ICE server URL (RFC 7064, RFC 7065).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
-    /// STUN or TURN.
+    /// `true`: TURN; `false`: STUN.
     pub turn: bool,
-    /// `stuns:` and `turns:`.
+    /// `stuns:` or `turns:`.
     pub secure: bool,
-    /// Name or address, without brackets.
+    /// Host name or IP address, without brackets.
     pub host: String,
-    /// Port; 3478, or 5349 where secure.
+    /// Port; by default 3478, or 5349 if `secure`.
     pub port: u16,
-    /// `?transport=tcp`, or secure.
+    /// Over a stream instead of UDP: `?transport=tcp`, or `secure`.
     pub stream: bool,
 }
 
 impl Url {
-    /// Takes apart `stun:host[:port]`, `turn:host[:port][?transport=udp|tcp]`, `stuns:`, `turns:`.
+    /// Parses `stun:host[:port]`, `turn:host[:port][?transport=udp|tcp]`, `stuns:…` and `turns:…`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let accepted = "accepted: stun:host:port, turn:host:port?transport=udp, turns:host:port?transport=tcp";
         let bad = |what: &str| format!("ICE server \"{text}\": {what}; {accepted}");
@@ -61,12 +61,12 @@ impl Url {
         Ok(Self { turn, secure, host: host.to_owned(), port, stream })
     }
 
-    /// The URL of this server by UDP, at `place`.
+    /// The URL of this server over UDP at the address `place`, as the stack gets it.
     pub fn at(&self, place: SocketAddr) -> String {
         if self.turn { format!("turn:{place}?transport=udp") } else { format!("stun:{place}") }
     }
 
-    /// How a person knows it: `turns:host:5349`.
+    /// The URL for logs, with its port and transport: `turns:host:5349?transport=tcp`.
     fn label(&self) -> String {
         let scheme = match (self.turn, self.secure) {
             (false, false) => "stun",
@@ -83,7 +83,7 @@ impl Url {
         format!("{scheme}:{host}:{}{query}", self.port)
     }
 
-    /// What carries it: `udp`, `tcp` or `tls`.
+    /// The transport: `udp`, `tcp` or `tls`.
     pub fn transport(&self) -> &'static str {
         match (self.secure, self.stream) {
             (true, _) => "tls",
