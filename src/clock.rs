@@ -50,10 +50,11 @@ impl std::ops::Add<Duration> for Mono {
 /// it decides: without an RTC, a board resumes at the time at which it was switched off, which is plausible but wrong.
 /// Otherwise any time from 2026 on counts as right.
 pub fn is_synced() -> bool {
-    judge(Mono::now().wall(), Path::new(TIMESYNC))
+    is_right(Mono::now().wall(), Path::new(TIMESYNC))
 }
 
-fn judge(wall: Duration, timesync: &Path) -> bool {
+/// `timesync`: the folder of systemd-timesyncd.
+fn is_right(wall: Duration, timesync: &Path) -> bool {
     if timesync.is_dir() { timesync.join("synchronized").exists() } else { wall >= PLAUSIBLE }
 }
 
@@ -76,11 +77,11 @@ mod tests {
     fn a_wall_clock_that_is_not_set_is_recognised() {
         let dir = tempfile::tempdir().unwrap();
         let absent = dir.path().join("no");
-        assert!(!judge(Duration::from_secs(60), &absent));
-        assert!(judge(PLAUSIBLE, &absent));
-        assert!(!judge(PLAUSIBLE, dir.path()), "timesyncd has not set it yet");
+        assert!(!is_right(Duration::from_secs(60), &absent));
+        assert!(is_right(PLAUSIBLE, &absent));
+        assert!(!is_right(PLAUSIBLE, dir.path()), "timesyncd has not set it yet");
         std::fs::write(dir.path().join("synchronized"), "").unwrap();
-        assert!(judge(PLAUSIBLE, dir.path()));
+        assert!(is_right(PLAUSIBLE, dir.path()));
     }
 
     #[test]

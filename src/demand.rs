@@ -306,7 +306,8 @@ mod tests {
         );
     }
 
-    /// When a device that always fails is tried, of five minutes; what each try goes through, and how long that takes.
+    /// The times in five minutes at which a device that always fails is tried. Each try is a list of events with their
+    /// times.
     fn tries(each: &[(u64, Event)]) -> Vec<u64> {
         let mut demand = Demand::new(Duration::ZERO);
         let (mut now, mut tries) = (0, Vec::new());
@@ -330,7 +331,7 @@ mod tests {
         let fails = tries(&[(0, BROKEN)]);
         assert_eq!(fails[..8], [0, 1, 3, 7, 15, 31, 61, 91]);
         assert_eq!(tries(&[(0, FirstFrame), (0, BROKEN)]), fails, "one frame each time");
-        // Ten seconds without a picture are the end of it; they are no work either.
+        // Ten seconds without a frame end the try, and do not count as work.
         let stalls = tries(&[(0, FirstFrame), (2, Stalled), (8, BROKEN)]);
         assert_eq!(stalls[..7], [0, 11, 23, 37, 55, 81, 121]);
         assert_eq!(tries(&[(0, FirstFrame), (10, BROKEN)])[..4], [0, 11, 22, 33], "this one works each time");
@@ -359,7 +360,7 @@ mod tests {
             demand.on(GONE, seconds(at));
             assert_eq!(demand.on(Tick, seconds(at + 1)), Some(Start), "looked for at {at} s");
         }
-        // Plugged in, and for a moment nobody but root may use it.
+        // The device is plugged in, and for a moment only root may open it.
         demand.on(BROKEN, seconds(60));
         assert_eq!(demand.on(Tick, seconds(61)), Some(Start));
     }

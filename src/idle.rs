@@ -1,26 +1,26 @@
-//! Wake-ups that bring nothing: a driver that always says that there is something must not take all of a core. Pure.
+//! Limits wake-ups without data: a driver that always reports data must not use a whole core. Pure.
 
 use std::time::Duration;
 
-/// So many in a row are nothing special: two things that are waited for take turns.
+/// This many in a row are normal, if a thread waits for two things.
 const USUAL: u32 = 4;
-/// From so many in a row on the pause is longer.
+/// After this many in a row, the pause is longer.
 const MANY: u32 = 50;
 const SHORT: Duration = Duration::from_millis(1);
-/// A tenth of a picture's time at 20/s, and half a period of sound.
+/// A tenth of a frame's duration at 20 frames/s, and half an audio period.
 const LONG: Duration = Duration::from_millis(5);
 
-/// Counts wake-ups that brought nothing.
+/// Counts wake-ups without data.
 #[derive(Debug, Default)]
 pub struct Idle(u32);
 
 impl Idle {
-    /// Something came, or the wait lasted as long as it may.
+    /// Data came, or a wait lasted its full time: the count starts again.
     pub fn rest(&mut self) {
         self.0 = 0;
     }
 
-    /// Before each wait: how long to pause, by how many wake-ups before it brought nothing.
+    /// Call this before each wait. Returns how long to pause, by the number of wake-ups without data.
     pub fn pause(&mut self) -> Duration {
         self.0 = self.0.saturating_add(1);
         match self.0 {

@@ -1,15 +1,16 @@
-//! Levels of H.264 (ITU-T H.264, table A-1): what a stream asks of its decoder, and what a decoder takes. Pure.
+//! Levels of H.264 (ITU-T H.264, table A-1): what a stream requires of its decoder. Pure.
 
 use std::fmt;
 
-/// A level; the higher one asks for more.
+/// A level of H.264. A higher one requires more of the decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Level {
     /// Twice `level_idc`, which leaves room for 1b between 1 and 1.1.
     doubled: u16,
 }
 
-/// Levels as `level_idc`, and macroblocks a picture (MaxFS); of those that allow the same, the lowest.
+/// `level_idc`, and the largest picture of that level in macroblocks (MaxFS). Of levels with the same MaxFS, the
+/// lowest.
 const SIZES: [(u16, u32); 11] = [
     (10, 99),
     (11, 396),
@@ -23,20 +24,21 @@ const SIZES: [(u16, u32); 11] = [
     (51, 36_864),
     (60, 139_264),
 ];
-/// What is above all of them.
+/// The level for larger pictures.
 const HIGHEST: u16 = 62;
-/// Profiles in which `constraint_set3_flag` makes a level 1.1 to 1b (A.3.1 to A.3.3): Baseline, Main and Extended.
+/// The profiles in which `constraint_set3_flag` turns level 1.1 into 1b (sections A.3.1 to A.3.3): Baseline, Main and
+/// Extended.
 const WITH_1B: [u8; 3] = [66, 77, 88];
 
 impl Level {
-    /// The level in the three bytes that a sequence parameter set and `profile-level-id` (RFC 6184 section 8.1) begin
-    /// with: `profile_idc`, constraint flags, `level_idc`.
+    /// The level in `profile_idc`, constraint flags and `level_idc`: the first three bytes of a sequence parameter set,
+    /// and of `profile-level-id` (RFC 6184 section 8.1).
     pub fn of([profile, constraints, idc]: [u8; 3]) -> Self {
         let is_1b = idc == 9 || idc == 11 && constraints & 0x10 != 0 && WITH_1B.contains(&profile);
         Self { doubled: if is_1b { 21 } else { 2 * u16::from(idc) } }
     }
 
-    /// The lowest level whose pictures may have so many macroblocks of 16x16.
+    /// The lowest level that allows pictures of this many macroblocks (16x16 pixels).
     pub fn of_size(macroblocks: u32) -> Self {
         let found = SIZES.into_iter().find(|(_, most)| macroblocks <= *most);
         Self { doubled: 2 * found.map_or(HIGHEST, |(idc, _)| idc) }

@@ -9,7 +9,7 @@ use std::{
 
 use crate::clock::Mono;
 
-/// Most encoding times that are kept for the median: 10 s at 100 frames a second.
+/// How many encoding times are kept for the median: 10 s at 100 frames/s.
 const TIMES: usize = 1000;
 
 /// How often figures are logged, in milliseconds.
@@ -136,7 +136,7 @@ impl fmt::Display for Report {
         if let Some((median, longest)) = self.coding {
             let millis = |time: Duration| time.as_secs_f64() * 1000.0;
             let by = if self.coder.is_empty() { "" } else { " by " };
-            write!(f, ", coded{by}{} in {:.1} ms (longest {:.1})", self.coder, millis(median), millis(longest))?;
+            write!(f, ", encoded{by}{} in {:.1} ms (longest {:.1})", self.coder, millis(median), millis(longest))?;
         }
         let losses = [
             (overtaken, "replaced by newer ones"),
@@ -168,7 +168,7 @@ mod tests {
         assert!(!report.is_noteworthy());
         assert_eq!(
             report.to_string(),
-            "300 pictures in, 300 sent (1 key) in 10 s, 2000 kbit/s, coded in 1.5 ms (longest 3.0)"
+            "300 pictures in, 300 sent (1 key) in 10 s, 2000 kbit/s, encoded in 1.5 ms (longest 3.0)"
         );
         (meter.counts.lost, meter.counts.behind, meter.counts.rubbish) = (2, 1, 36);
         meter.counts.refuse("no JPEG");
@@ -179,7 +179,7 @@ mod tests {
         assert!(report.is_noteworthy());
         assert_eq!(
             report.to_string(),
-            "0 pictures in, 0 sent (0 key) in 10 s, 0 kbit/s, coded by the processor in 2.0 ms (longest 2.0), \
+            "0 pictures in, 0 sent (0 key) in 10 s, 0 kbit/s, encoded by the processor in 2.0 ms (longest 2.0), \
              2 lost by the driver, 1 refused (no JPEG), 1 left out for the encoder, 36 bytes between pictures skipped"
         );
     }
