@@ -1,4 +1,4 @@
-//! Evenness in time: pictures left out when a source is too fast, and due times without drift. Pure.
+//! The timing of frames: dropping frames of a source that is too fast, and due times without drift. Pure.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use crate::clock::Mono;
 /// Frames per second as a fraction, so that 30000/1001 does not drift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Rate {
-    /// Frames.
+    /// The number of frames.
     pub frames: u32,
-    /// In this many seconds.
+    /// The seconds in which they come.
     pub seconds: u32,
 }
 
@@ -19,7 +19,7 @@ impl Rate {
         Self { frames: fps.max(1), seconds: 1 }
     }
 
-    /// The fraction, if it is between 1/60 and 1000 frames per second: anything else is a mistake of a file or driver.
+    /// The fraction, if it is between 1/60 and 1000 frames per second. Other values are faults of a file or driver.
     pub fn checked(frames: u32, seconds: u32) -> Option<Self> {
         let fps = f64::from(frames) / f64::from(seconds);
         (frames > 0 && seconds > 0 && (1.0 / 60.0..=1000.0).contains(&fps)).then_some(Self { frames, seconds })
@@ -30,7 +30,7 @@ impl Rate {
         f64::from(self.frames) / f64::from(self.seconds)
     }
 
-    /// The time of `n` frames.
+    /// How long `n` frames take.
     pub(crate) fn time_of(self, n: u64) -> Duration {
         let nanos = u128::from(n) * u128::from(self.seconds) * 1_000_000_000 / u128::from(self.frames);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
@@ -46,7 +46,7 @@ impl std::fmt::Display for Rate {
     }
 }
 
-/// Leaves out pictures of a source that is faster than wished, evenly.
+/// Drops frames of a source that is faster than configured, evenly.
 #[derive(Debug)]
 pub(crate) struct FrameDropper {
     step: Option<Duration>,
@@ -54,21 +54,21 @@ pub(crate) struct FrameDropper {
 }
 
 impl FrameDropper {
-    /// A source that is at most a tenth too fast is left alone: a picture missing now and then is seen, 31 pictures
-    /// a second in place of 30 are not.
-    pub(crate) fn new(source: Option<Rate>, wished: u32) -> Self {
-        let wished = Rate::whole(wished);
-        let thin = source.is_none_or(|source| source.fps() > wished.fps() * 1.1);
-        Self { step: thin.then(|| wished.time_of(1)), next: None }
+    /// No frames are dropped if the source is at most a tenth too fast. A dropped frame now and then is visible; 31
+    /// frames per second instead of 30 are not.
+    pub(crate) fn new(source: Option<Rate>, wanted: u32) -> Self {
+        let wanted = Rate::whole(wanted);
+        let drops = source.is_none_or(|source| source.fps() > wanted.fps() * 1.1);
+        Self { step: drops.then(|| wanted.time_of(1)), next: None }
     }
 
-    /// Whether the picture captured then is taken.
+    /// Whether the frame captured at `at` is used.
     pub(crate) fn takes(&mut self, at: Mono) -> bool {
         let Some(step) = self.step else { return true };
         match self.next {
-            // A quarter of a step of jitter is forgiven.
+            // Jitter of a quarter of a step is allowed.
             Some(next) if at + step / 4 < next => false,
-            // Due times stay on their grid, but for a gap, after which a new grid begins.
+            // Due times stay on their grid. After a gap, a new grid begins.
             Some(next) if at < next + step => {
                 self.next = Some(next + step);
                 true
@@ -81,7 +81,7 @@ impl FrameDropper {
     }
 }
 
-/// Due times on an absolute grid: lateness of one picture does not move the next.
+/// Due times on a fixed grid: a late frame does not delay the next one.
 #[derive(Debug)]
 pub(crate) struct FrameClock {
     rate: Rate,
@@ -90,17 +90,17 @@ pub(crate) struct FrameClock {
 }
 
 impl FrameClock {
-    /// The first picture is due at `start`.
+    /// The first frame is due at `start`.
     pub(crate) fn new(rate: Rate, start: Mono) -> Self {
         Self { rate, start, count: 0 }
     }
 
-    /// When the next picture is due.
+    /// When the next frame is due.
     pub(crate) fn due(&self) -> Mono {
         self.start + self.rate.time_of(self.count)
     }
 
-    /// Goes on to the picture after this one; one that is already over by a whole step is left out.
+    /// Goes on to the next frame. If that is overdue by more than a step, a new grid begins at `now`.
     pub(crate) fn advance(&mut self, now: Mono) {
         self.count += 1;
         if now > self.due() + self.rate.time_of(1) {
@@ -113,7 +113,7 @@ impl FrameClock {
 mod tests {
     use super::*;
 
-    /// How many of `n` pictures of a source with this rate are taken, and the longest run of left out ones.
+    /// How many of `n` frames of a source with this rate are used, and the longest run of dropped ones.
     fn taken(source: f64, wished: u32, n: u32) -> (u32, u32) {
         let mut thinning = FrameDropper::new(None, wished);
         let (mut count, mut run, mut longest) = (0, 0, 0);

@@ -1,4 +1,4 @@
-//! Bodies of fuzz targets: pictures and streams of cameras and files.
+//! The bodies of fuzz targets: frames and streams from cameras and files.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use crate::{
     },
 };
 
-/// Pictures of a file that are read.
+/// How many frames of a file are read.
 const PICTURES: usize = 40;
-/// Pixels of the largest picture that is decoded here: larger ones take long and find nothing more.
+/// The largest picture that is decoded here, in pixels. Larger ones take long and find nothing more.
 const PIXELS: u32 = 640 * 480;
 
-/// One JPEG picture of a camera.
+/// One JPEG frame of a camera.
 pub(crate) fn jpeg(data: &[u8]) {
-    // Whatever could be the head of a frame, with its height and width.
+    // Looks for anything that could be a frame header (SOF), with its height and width.
     let is_large = |head: &[u8]| {
         let side = |at: usize| u32::from(u16::from_be_bytes([head[at], head[at + 1]]));
         head[0] == 0xFF && (0xC0..=0xCF).contains(&head[1]) && side(5) * side(7) > PIXELS
@@ -31,7 +31,7 @@ pub(crate) fn jpeg(data: &[u8]) {
     let _ = decoder.decode(data, &mut None);
 }
 
-/// Access units: parameter sets are read, and each unit is cut into RTP payloads.
+/// Access units: reads the parameter sets, and cuts each unit into RTP payloads.
 pub(crate) fn h264(data: &[u8]) {
     let units: Vec<&[u8]> = nals(data).collect();
     for unit in &units {
@@ -46,7 +46,7 @@ pub(crate) fn h264(data: &[u8]) {
     }
 }
 
-/// A file, played from its start.
+/// A media file, played from its start.
 pub(crate) fn clip(path: &Path) {
     let Ok(mut clip) = Clip::open(path, 30) else { return };
     let mut counts = Counts::default();

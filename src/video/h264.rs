@@ -1,7 +1,8 @@
-//! H.264: from the byte stream of an encoder or a camera to RTP payloads (RFC 6184, packetization mode 1). Pure.
+//! H.264 packetizer: from the byte stream of an encoder or camera to RTP payloads (RFC 6184, packetization mode 1).
+//! Pure.
 //!
-//! All payloads of a picture are slices of one allocation, written once; fragmentation headers are written between the
-//! parts, so nothing is copied again for any viewer.
+//! All payloads of a frame are slices of one allocation, which is written once. The fragmentation headers are written
+//! between them, so that nothing is copied for each viewer.
 
 pub(crate) mod inspector;
 mod packetizer;
@@ -19,13 +20,14 @@ pub(crate) use inspector::StreamInspector;
 use packetizer::packetize;
 pub(crate) use parameter_sets::ParameterSets;
 
-/// The largest RTP payload: with RTP header (12), header extensions (up to 16) and SRTP tag (up to 16) a packet stays
-/// within 1200 bytes, which every path on the internet carries.
+/// The largest RTP payload, in bytes. With RTP header (12), header extensions (up to 16) and SRTP tag (up to 16), a
+/// packet has at most 1200 bytes, which every internet path carries.
 pub(crate) const PAYLOAD_LIMIT: usize = 1156;
 
-/// The longest coded picture that is taken.
+/// The longest coded frame that is accepted, in bytes.
 pub(crate) const LONGEST: usize = 4 << 20;
 
+/// NAL unit types (ITU-T H.264, table 7-1).
 const SLICE: u8 = 1;
 const IDR: u8 = 5;
 const SEI: u8 = 6;
@@ -43,7 +45,7 @@ fn start_code(stream: &[u8], from: usize) -> Option<usize> {
         match byte {
             1 if stream[at - 1] == 0 && stream[at - 2] == 0 => return Some(at - 2),
             0 | 1 => at += 1,
-            // No start code can have its third byte here, or its first or second.
+            // No start code can end here or have this byte.
             _ => at += 3,
         }
     }
@@ -63,32 +65,33 @@ pub(crate) fn nals(stream: &[u8]) -> impl Iterator<Item = &[u8]> {
     .filter(|nal| !nal.is_empty())
 }
 
+/// The NAL unit type.
 fn kind(nal: &[u8]) -> u8 {
     nal.first().map_or(0, |header| header & 0x1F)
 }
 
-/// Whether a NAL unit is a slice of a picture.
+/// Whether a NAL unit is a slice of a coded frame.
 fn is_slice(nal: &[u8]) -> bool {
     (SLICE..=IDR).contains(&kind(nal))
 }
 
-/// Whether a byte stream holds a slice of an IDR picture.
+/// Whether a byte stream contains a slice of an IDR frame.
 #[cfg(test)]
 pub(crate) fn has_idr(stream: &[u8]) -> bool {
     nals(stream).any(|nal| kind(nal) == IDR)
 }
 
-/// Whether there is a slice of a picture among these NAL units.
+/// Whether these NAL units contain a slice of a coded frame.
 pub(crate) fn has_picture(nals: &[&[u8]]) -> bool {
     nals.iter().any(|nal| is_slice(nal))
 }
 
-/// Why a picture longer than [`LONGEST`] is not taken.
+/// Why a frame longer than [`LONGEST`] is refused.
 pub(crate) fn too_long(length: usize) -> Refusal {
     Refusal(format!("a coded picture of {} KiB; {} KiB are possible", length >> 10, LONGEST >> 10))
 }
 
-/// Finds the first access unit of `stream`; `ended` says that nothing follows.
+/// Finds the first access unit of `stream`. `ended`: nothing follows after `stream`.
 pub(crate) fn find(stream: &[u8], ended: bool) -> Found {
     match unit_end(stream) {
         Some(end) => Found::Unit(end),
@@ -97,19 +100,19 @@ pub(crate) fn find(stream: &[u8], ended: bool) -> Found {
     }
 }
 
-/// The sequence parameter set in a byte stream.
+/// The first sequence parameter set (SPS) in a byte stream.
 pub(crate) fn find_sps(stream: &[u8]) -> Option<&[u8]> {
     nals(stream).find(|nal| kind(nal) == SPS)
 }
 
-/// The length of the first access unit of `stream`, which begins with one; `None` where its end is not in sight. An
-/// access unit ends before a delimiter, a parameter set or supplemental information after a slice, or before the first
-/// slice of the next picture (7.4.1.2.3 and 7.4.1.2.4, for streams without redundant or lost slices).
+/// The length of the access unit at the beginning of `stream`; `None` if its end is not there yet. After a slice, a
+/// delimiter, a parameter set or SEI begins the next access unit; so does the first slice of the next frame. (ITU-T
+/// H.264 sections 7.4.1.2.3 and 7.4.1.2.4, for streams without redundant or lost slices.)
 pub(crate) fn unit_end(stream: &[u8]) -> Option<usize> {
     let mut slices = false;
     let mut next = start_code(stream, 0);
     while let Some(at) = next {
-        // The header and the byte with first_mb_in_slice, whose first bit is set for 0.
+        // The NAL header, and the byte with first_mb_in_slice. If its first bit is set, the value is 0.
         let (header, first) = (*stream.get(at + 3)?, *stream.get(at + 4)?);
         match header & 0x1F {
             SLICE..=IDR if slices && first & 0x80 != 0 => return Some(zeros_before(stream, at)),
@@ -122,31 +125,31 @@ pub(crate) fn unit_end(stream: &[u8]) -> Option<usize> {
     None
 }
 
-/// A start code may have one more zero in front.
+/// A start code may have one more zero byte before it.
 fn zeros_before(stream: &[u8], at: usize) -> usize {
     if at > 0 && stream[at - 1] == 0 { at - 1 } else { at }
 }
 
-/// One picture, cut for RTP.
+/// One access unit, cut into RTP payloads.
 #[derive(Debug)]
 pub(crate) struct AccessUnit {
-    /// Payloads in order.
+    /// The payloads in order.
     pub(crate) payloads: Vec<Bytes>,
-    /// Whether a decoder can start here.
+    /// Whether a decoder can start with it.
     pub(crate) key: bool,
-    /// What its parameter sets ask of a decoder.
+    /// The level in its parameter sets, which a decoder must support.
     pub(crate) level: Option<Level>,
 }
 
-/// Cuts pictures into payloads and keeps the parameter sets, to put them in front of every IDR picture: a viewer that
-/// joins has never seen them.
+/// Cuts access units into RTP payloads. It keeps the parameter sets and puts them before every IDR frame, since a
+/// viewer that joins later has not seen them.
 #[derive(Debug, Default)]
 pub(crate) struct H264Packetizer {
     sets: ParameterSets,
 }
 
 impl H264Packetizer {
-    /// Cuts one access unit; `None` where it holds no slice.
+    /// Cuts one access unit; `None` if it contains no slice.
     pub(crate) fn packetize(&mut self, nals: &[&[u8]]) -> Option<AccessUnit> {
         let key = self.sets.take_in(nals);
         if !has_picture(nals) {
@@ -155,7 +158,7 @@ impl H264Packetizer {
         let idr = nals.iter().any(|nal| kind(nal) == IDR);
         let left_out = [DELIMITER, END_OF_SEQUENCE, END_OF_STREAM, FILLER, SPS, PPS];
         let sent = |nal: &&&[u8]| !left_out.contains(&kind(nal));
-        // In front of an IDR picture all sets, of each id the last one that came; in front of another those that are new.
+        // Before an IDR frame, the last set of each id; before other frames, only the new sets.
         let sets = self.sets.all(idr);
         let whole: Vec<&[u8]> = sets.chain(nals.iter().filter(sent).copied()).collect();
         let payloads = packetize(&whole, PAYLOAD_LIMIT);
@@ -163,7 +166,7 @@ impl H264Packetizer {
         Some(AccessUnit { payloads, key, level: self.sets.level() })
     }
 
-    /// The parameter sets so far.
+    /// The parameter sets seen so far.
     pub(crate) fn sets(&self) -> &ParameterSets {
         &self.sets
     }
@@ -178,10 +181,10 @@ mod tests {
     const THE_SPS: &[u8] = &[0x67, 0x42, 0xC0, 0x1F, 0xAA];
     const THE_PPS: &[u8] = &[0x68, 0xCE, 0x3C, 0x80];
 
-    /// A unit whose body holds no start code.
+    /// A NAL unit without a start code in its body.
     pub(crate) fn unit(header: u8, length: usize) -> Vec<u8> {
         let mut unit: Vec<u8> = std::iter::once(header).chain((1..length).map(|i| (i % 251) as u8 | 0x80)).collect();
-        // A slice that begins a picture, is of type I and belongs to parameter set 0.
+        // The slice begins a frame, has type I and refers to parameter set 0.
         unit.iter_mut().skip(1).zip([0x88, 0x80]).for_each(|(byte, head)| *byte = head);
         unit
     }
@@ -190,7 +193,7 @@ mod tests {
         units.iter().flat_map(|unit| [0, 0, 0, 1].into_iter().chain(unit.iter().copied())).collect()
     }
 
-    /// What a receiver of another make puts together.
+    /// What another implementation receives.
     pub(crate) fn received(payloads: &[Bytes]) -> Vec<Vec<u8>> {
         let mut receiver = H264Packet::default();
         let stream: Vec<u8> = payloads.iter().flat_map(|p| receiver.depacketize(p).unwrap().to_vec()).collect();

@@ -1,4 +1,4 @@
-//! The picture: newest picture → coded frame → feed. One thread, alive only while somebody watches.
+//! Video: newest frame of the source → encoded frame → feed. It is one thread, which runs only while somebody watches.
 
 pub mod capture;
 mod decode;
@@ -35,22 +35,22 @@ use crate::{
     },
 };
 
-/// How long a wait for a picture may take: a stop is noticed within it.
+/// How long a wait for a frame may take, and so how soon a stop is noticed.
 const TICK: Duration = Duration::from_millis(50);
-/// A source that changes its size or rate so often without a picture between is not opened again at once.
+/// If a source changes its size or rate this often without a frame in between, it has failed.
 const CHANGES: u32 = 4;
 
-/// What a source gave.
+/// What a source delivered.
 pub(crate) enum SourceFrame<'a> {
     /// Nothing yet.
     Nothing,
-    /// A picture to be coded, captured then.
+    /// A raw frame, with its time of capture.
     Planes { planes: &'a mut Planes, at: Mono },
-    /// A picture in the camera's own memory.
+    /// A raw frame in the camera's own memory (DMABUF).
     Lent(BorrowedFrame),
-    /// A picture that is coded already (Annex B), captured then.
+    /// A coded frame (H.264 Annex B), with its time of capture.
     Coded { stream: &'a [u8], at: Mono },
-    /// The source has another size or rate now: it has to be opened again.
+    /// The source has a new size or rate and must be opened again.
     Changed,
 }
 
@@ -66,7 +66,7 @@ pub fn run(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fa
 
 fn play(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault> {
     let asked = Mono::now();
-    // Whether a camera's own H.264 is taken.
+    // Whether the camera's own H.264 is accepted.
     let mut coded = true;
     let mut source = Source::open(config, coded)?;
     out.set_health(Health::Starting);
@@ -84,7 +84,7 @@ fn play(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault
             SourceFrame::Nothing if Mono::now() < until => {}
             SourceFrame::Nothing => idle.rest(),
             SourceFrame::Changed if changes >= CHANGES => {
-                return Err(Fault::Failed(format!("{source}: it changes its size or rate again and again")));
+                return Err(Fault::Failed(format!("{source}: its size or rate changes again and again")));
             }
             SourceFrame::Changed => changes += 1,
             SourceFrame::Planes { .. } | SourceFrame::Lent(_) | SourceFrame::Coded { .. } => {
@@ -104,20 +104,20 @@ fn play(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault
             }
             SourceFrame::Changed => true,
         };
-        let again = pipeline.again(&source)?;
-        match again {
+        let reopening = pipeline.reopening(&source)?;
+        match reopening {
             Some(Reopening::Key) => {
-                info!("video: {source}: a viewer waits for a keyframe: opened again, it begins with one")
+                info!("video: {source}: a viewer waits for a keyframe: opening it again, since it begins with one")
             }
             Some(Reopening::Raw) => {
-                warn!("video: {source}: viewers cannot use its H.264: opened again in another format")
+                warn!("video: {source}: viewers cannot use its H.264: opening it again in another format")
             }
             None => {}
         }
-        coded &= again != Some(Reopening::Raw);
-        if changed || again.is_some() {
+        coded &= reopening != Some(Reopening::Raw);
+        if changed || reopening.is_some() {
             let asked = Mono::now();
-            // Closed before it is opened again: a device is never open twice.
+            // Closed first: a device is never open twice.
             drop(source);
             source = Source::open(config, coded)?;
             if changed {
@@ -127,7 +127,7 @@ fn play(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault
             pipeline.import_from(&source)?;
         }
         pipeline.collect(&mut source)?;
-        pipeline.tell();
+        pipeline.report();
     }
     Ok(())
 }

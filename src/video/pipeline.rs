@@ -1,4 +1,4 @@
-//! From a picture at hand to a frame in the feed: wishes, key frames, rate, encoder, payloads, health.
+//! The video pipeline, from a captured frame to the feed: encoder requests, keyframes, rate, encoder, payloads, health.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,60 +23,60 @@ use crate::{
     },
 };
 
-/// How often the viewers' networks are looked at.
+/// How often the viewers' bandwidth estimates are read.
 const PLANNING: Duration = Duration::from_millis(50);
-/// How often the shutter is looked at.
+/// How often the privacy shutter is checked.
 const SHUTTER: Duration = Duration::from_secs(1);
-/// The media clock of video.
+/// The RTP clock rate of video, in Hz (RFC 6184 section 8.2.1).
 const CLOCK: u32 = 90_000;
 
-/// What one run of a source needs.
+/// The state of one run of a source.
 pub(crate) struct VideoPipeline<'a> {
     config: &'a Video,
-    /// The source as a person calls it, and when it was asked for.
+    /// The source's name in messages, and when it was requested.
     name: String,
     asked: Mono,
     out: &'a FeedWriter,
     rate: Rate,
     thinning: FrameDropper,
-    /// What the viewers' networks allow, and when that was last looked at.
+    /// What the viewers' networks allow, and when the plan was last made.
     rates: Rates,
     plan: Plan,
     planned: Mono,
     /// How far the encoder keeps to its bitrate.
     budget: Budget,
-    /// When the shutter was last looked at, and what pictures are worth since: `Ok`, or `Privacy`.
-    looked: Mono,
+    /// When the shutter was last checked, and the health of frames since then: `Ok` or `Privacy`.
+    shutter_checked: Mono,
     seen: Health,
-    /// The picture's size, once there was one; a coded one's is not asked.
+    /// The size of the last raw frame, at first the configured one. Coded frames do not change it.
     size: (u32, u32),
-    /// The picture made smaller.
+    /// The frame scaled down.
     small: Option<Planes>,
-    /// Pictures left out since one was coded, by the plan.
+    /// Frames left out by the plan since the last encoded one.
     left_out: u32,
     keys: KeyframePolicy,
     coder: VideoEncoder<'a>,
-    /// For a source that codes itself.
+    /// For a source that delivers coded frames.
     packetizer: H264Packetizer,
-    /// Whether the next picture has to be a key frame.
+    /// Whether the next frame must be a keyframe.
     key: bool,
-    /// Whether a key frame was sent: before one, nothing is.
+    /// Whether a keyframe was sent. Nothing is sent before the first.
     started: bool,
     ticks: u64,
     condition: SourceHealth,
-    /// Pictures that a coded stream lacked when that was last looked at.
+    /// How many frames were missing in a coded stream at the last check.
     lost: u64,
     pub(crate) meter: Meter,
 }
 
 impl<'a> VideoPipeline<'a> {
-    /// For a source that was asked for at `asked`, and is open now.
+    /// A pipeline for a source that was requested at `asked` and is open now.
     pub(crate) fn new(config: &'a Video, source: &Source, out: &'a FeedWriter, asked: Mono) -> Self {
         let now = Mono::now();
         let interval = if source.makes_keyframes() { config.key_interval } else { Duration::MAX };
-        let wished = Rate::whole(config.fps);
-        // What the encoder will be given; a rate that is not known is hoped to be the wished one.
-        let rate = source.rate().filter(|rate| rate.fps() <= wished.fps() * 1.1).unwrap_or(wished);
+        let wanted = Rate::whole(config.fps);
+        // The rate for the encoder. If the source's rate is unknown, the configured one is assumed.
+        let rate = source.rate().filter(|rate| rate.fps() <= wanted.fps() * 1.1).unwrap_or(wanted);
         Self {
             config,
             name: source.to_string(),
@@ -87,7 +87,7 @@ impl<'a> VideoPipeline<'a> {
             plan: Plan { bitrate: config.bitrate, every: 1, shrink: 1 },
             planned: Mono(0),
             budget: Budget::default(),
-            looked: Mono(0),
+            shutter_checked: Mono(0),
             seen: Health::Ok,
             size: config.size,
             small: None,
@@ -105,7 +105,7 @@ impl<'a> VideoPipeline<'a> {
         }
     }
 
-    /// Goes on from a stage whose source was opened anew: time never runs backwards, and counts are not lost.
+    /// Continues after the source was opened again. RTP time does not go back, and counts are not lost.
     pub(crate) fn after(self, before: Self) -> Self {
         let coder = self.coder.after(before.coder);
         let condition = self.condition.after(&before.condition, &before.meter.counts);
@@ -123,8 +123,8 @@ impl<'a> VideoPipeline<'a> {
         }
     }
 
-    /// Looks whether a camera and the board's encoder can share memory, before the first picture. Not where something is
-    /// drawn into it.
+    /// Sets up DMABUF import, if camera and hardware encoder can share memory. Call it before the first frame. It is
+    /// not possible if the picture clock is drawn into frames.
     pub(crate) fn import_from(&mut self, source: &Source) -> Result<(), Fault> {
         if self.config.clock || !self.coder.may_import_dmabuf() {
             return Ok(());
@@ -138,19 +138,19 @@ impl<'a> VideoPipeline<'a> {
         }
     }
 
-    /// What has something for [`VideoPipeline::collect`], beside the source.
+    /// The encoder's node, if [`VideoPipeline::collect`] may have results from it; waited for together with the source.
     pub(crate) fn waited_for(&self) -> Option<Arc<Node>> {
         self.coder.waited_for()
     }
 
-    /// Reads the wishes, once for each picture.
+    /// Applies the encoder requests. Call it once per frame.
     pub(crate) fn steer(&mut self, source: &mut Source) {
         let requests = self.out.requests();
-        // A hole in what a camera has coded is mended like one that a viewer saw.
+        // A frame missing in a camera's coded stream is repaired like a loss that a viewer reports.
         let holes = holes(&self.meter.counts);
         let hole = source.is_coded() && holes > std::mem::replace(&mut self.lost, holes);
         let (joined, broken, now) = (requests.take_key(), requests.take_repair() || hole, Mono::now());
-        self.condition.reopen.wish(joined, broken, now);
+        self.condition.reopen.request(joined, broken, now);
         if self.keys.due(joined, broken, now) {
             self.key = true;
             source.force_keyframe();
@@ -159,27 +159,27 @@ impl<'a> VideoPipeline<'a> {
             return;
         }
         self.planned = now;
-        self.condition.look(source, self.out, now);
+        self.condition.check(source, self.out, now);
         let wanted = wanted(self.config.bitrate, requests);
         let before = self.plan;
         self.plan = plan(&mut self.rates, requests, Full { size: self.size, fps: self.rate.fps() }, wanted, now);
         if (before.every, before.shrink) != (self.plan.every, self.plan.shrink) && !source.is_coded() {
-            debug!("video: the viewers' networks take {}", self.planned_text());
+            debug!("video: the viewers' networks allow {}", self.planned_text());
         }
         let aim = self.budget.aim(self.plan.bitrate, now);
         source.set_bitrate(aim);
-        self.look_at_shutter(source);
+        self.check_shutter(source);
         self.coder.set_ceiling(wanted.ceiling);
         self.coder.steer(aim, self.rate.fps() / f64::from(self.plan.every));
         source.lend(self.plan.shrink == 1 && self.coder.imports_dmabuf());
     }
 
-    /// Once a second: a closed shutter is why a picture is black, or why none comes.
-    fn look_at_shutter(&mut self, source: &mut Source) {
-        if self.planned.since(self.looked) < SHUTTER {
+    /// Once a second: a closed shutter explains a black picture, and a camera that sends none.
+    fn check_shutter(&mut self, source: &mut Source) {
+        if self.planned.since(self.shutter_checked) < SHUTTER {
             return;
         }
-        self.looked = self.planned;
+        self.shutter_checked = self.planned;
         let covered = source.is_covered();
         let seen = if covered { Health::Privacy } else { Health::Ok };
         if std::mem::replace(&mut self.seen, seen) != seen {
@@ -194,7 +194,7 @@ impl<'a> VideoPipeline<'a> {
         format!("{bitrate}: {width}x{height}, {:.0}/s", self.rate.fps() / f64::from(every))
     }
 
-    /// Codes a picture and sends it.
+    /// Encodes a frame. [`VideoPipeline::collect`] sends it.
     pub(crate) fn code(&mut self, planes: &mut Planes, at: Mono) -> Result<(), Fault> {
         self.condition.shown(&self.meter.counts, Mono::now());
         if !self.thinning.takes(at) || self.is_left_out() {
@@ -211,14 +211,14 @@ impl<'a> VideoPipeline<'a> {
         } else {
             self.small = None;
         }
-        // Taken out of `self` for the time: the encoder is asked of `self` with it.
+        // Taken out of `self`, because `code_planes` borrows `self` too.
         let mut small = self.small.take();
         let coded = self.code_planes(small.as_mut().unwrap_or(planes), at);
         self.small = small;
         coded
     }
 
-    /// Whether the plan leaves this picture out; never one that somebody waits for.
+    /// Whether the plan leaves this frame out. A requested keyframe is never left out.
     fn is_left_out(&mut self) -> bool {
         self.left_out += 1;
         if self.left_out < self.plan.every && !self.key {
@@ -236,7 +236,7 @@ impl<'a> VideoPipeline<'a> {
         self.coder.put(planes, self.key, at, &mut self.meter.counts).map_err(Fault::Failed)
     }
 
-    /// Gives a picture of the camera to the encoder as it is.
+    /// Passes a camera's buffer to the encoder without a copy.
     pub(crate) fn lend(&mut self, loan: BorrowedFrame) {
         self.condition.shown(&self.meter.counts, Mono::now());
         if !self.thinning.takes(loan.at) || self.is_left_out() {
@@ -247,7 +247,7 @@ impl<'a> VideoPipeline<'a> {
         self.coder.lend(loan, self.key, &mut self.meter.counts);
     }
 
-    /// Sends what the encoder has done; gives the camera back what is its own.
+    /// Sends the frames that the encoder has finished, and returns the camera's buffers.
     pub(crate) fn collect(&mut self, source: &mut Source) -> Result<(), Fault> {
         while let Some(Coded { cut, at, took }) = self.coder.take() {
             self.meter.coded_in(took);
@@ -257,7 +257,7 @@ impl<'a> VideoPipeline<'a> {
         source.take_back(self.coder.back())
     }
 
-    /// Sends a picture that the source has coded.
+    /// Sends a frame that the source has coded.
     pub(crate) fn pass(&mut self, stream: &[u8], at: Mono) {
         let now = Mono::now();
         self.condition.shown(&self.meter.counts, now);
@@ -273,7 +273,7 @@ impl<'a> VideoPipeline<'a> {
         }
     }
 
-    /// No picture came that can be used.
+    /// No usable frame came.
     pub(crate) fn nothing(&mut self, source: &Source) -> Result<(), Fault> {
         if self.seen == Health::Privacy {
             self.condition.covered(&self.meter.counts, self.out, Mono::now());
@@ -282,13 +282,13 @@ impl<'a> VideoPipeline<'a> {
         self.condition.nothing(source, &self.meter.counts, self.out, Mono::now())
     }
 
-    /// Whether the source has to be opened again, for viewers who wait or because of what it sends.
-    pub(crate) fn again(&self, source: &Source) -> Result<Option<Reopening>, Fault> {
-        self.condition.again(source, Mono::now())
+    /// Whether the source must be opened again, for waiting viewers or because of the stream it sends.
+    pub(crate) fn reopening(&self, source: &Source) -> Result<Option<Reopening>, Fault> {
+        self.condition.reopening(source, Mono::now())
     }
 
-    /// Says what happened, once a period.
-    pub(crate) fn tell(&mut self) {
+    /// Logs the figures once a period.
+    pub(crate) fn report(&mut self) {
         self.coder.name().clone_into(&mut self.meter.coder);
         match self.meter.report(Mono::now(), meter::period()) {
             Some(report) if report.is_noteworthy() => info!("video: {report}"),
@@ -312,7 +312,7 @@ impl<'a> VideoPipeline<'a> {
         if !self.started {
             return;
         }
-        // Two pictures of one moment would be one picture to a receiver.
+        // Two frames with the same RTP time would be one frame to a receiver.
         self.ticks = at.ticks(CLOCK).max(self.ticks + 1);
         let frame = Frame { payloads, key, level, ticks: self.ticks, at };
         let counts = &mut self.meter.counts;
@@ -325,23 +325,23 @@ impl<'a> VideoPipeline<'a> {
     }
 }
 
-/// What the configuration asks for now: `bitrate` is what it was at the start, a reload may have raised or lowered it since.
+/// The bitrate limits now. `bitrate` is the one at the start; a reload may have changed it since.
 fn wanted(bitrate: Bitrate, requests: &EncoderRequests) -> Wanted {
     Wanted { ceiling: requests.bitrate().unwrap_or(bitrate), floor: requests.floor() }
 }
 
-/// Pictures that a stream of coded ones lacks: those the driver lost, and those that were refused.
+/// Frames missing in a coded stream: those that the driver lost, and those that were refused.
 fn holes(counts: &Counts) -> u64 {
     counts.lost + counts.flagged + counts.damaged
 }
 
-/// What the viewers' networks allow; tells them whether they are too thin for it.
+/// Makes the plan from all bandwidth estimates. Viewers whose network is too slow for it get keyframes only.
 fn plan(rates: &mut Rates, requests: &EncoderRequests, full: Full, wanted: Wanted, now: Mono) -> Plan {
     let networks: Vec<_> = requests.networks().into_iter().filter_map(|n| Some((n.estimate(now)?, n))).collect();
     let estimates: Vec<_> = networks.iter().map(|(estimate, _)| *estimate).collect();
-    let (plan, thin) = rates.plan(&estimates, full, wanted, now);
-    for ((_, network), thin) in networks.iter().zip(thin) {
-        network.set_keyframe_only(thin);
+    let (plan, keyframe_only) = rates.plan(&estimates, full, wanted, now);
+    for ((_, network), only) in networks.iter().zip(keyframe_only) {
+        network.set_keyframe_only(only);
     }
     plan
 }

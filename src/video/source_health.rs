@@ -1,4 +1,4 @@
-//! How a running source is doing: what viewers and the log are told.
+//! The health of a running source, for viewers and the log.
 
 use std::time::Duration;
 
@@ -11,34 +11,34 @@ use crate::{
     video::{capture::reopen::Reopen, decode::intake::Intake, h264::StreamInspector, sources::Source},
 };
 
-/// A source without a picture for this many times its patience is opened again.
+/// A source that delivers no frame for this many times its `patience` is opened again.
 const GIVE_UP: u32 = 5;
-/// Before its first picture a source has more time: some cameras take two seconds to start.
+/// The time until the first frame may be this long, since some cameras take two seconds to start.
 const STARTING: Duration = Duration::from_secs(4);
-/// A coded stream that nobody can begin with is given up after so long.
+/// A coded stream without a usable keyframe fails after this long.
 const NO_BEGINNING: Duration = Duration::from_secs(10);
 
-/// Why a source has to be opened again now.
+/// Why a source must be opened again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reopening {
-    /// For the keyframe it begins with.
+    /// To get the keyframe with which it begins.
     Key,
-    /// In another format than H.264.
+    /// To get another format than H.264.
     Raw,
 }
 
-/// What is known of a source since it was opened.
+/// The state of a source since it was opened.
 pub(crate) struct SourceHealth {
-    /// The source, as a person calls it.
+    /// The source's name in messages.
     name: String,
-    /// When it last gave a picture that could be used.
+    /// When it last delivered a usable frame.
     alive: Mono,
     started: bool,
     intake: Intake,
-    /// For a source that codes itself.
+    /// For a source that delivers coded frames.
     pub(crate) watch: StreamInspector,
     pub(crate) reopen: Reopen,
-    /// What was said last.
+    /// The fault that was reported last.
     trouble: Option<String>,
 }
 
@@ -55,19 +55,19 @@ impl SourceHealth {
         }
     }
 
-    /// Goes on after the source was opened again.
+    /// Continues after the source was opened again.
     pub(crate) fn after(self, before: &Self, counts: &Counts) -> Self {
-        let reopen = before.reopen.again(self.alive);
+        let reopen = before.reopen.opened_again(self.alive);
         Self { reopen, intake: Intake::new(counts, self.alive), ..self }
     }
 
-    /// A picture came that can be used.
+    /// A usable frame came.
     pub(crate) fn shown(&mut self, counts: &Counts, now: Mono) {
         self.alive = now;
         self.intake.look(counts, true, now);
     }
 
-    /// A picture was sent.
+    /// A frame was sent.
     pub(crate) fn sent(&mut self, out: &FeedWriter, seen: Health) {
         self.started = true;
         if self.trouble.is_none() {
@@ -75,19 +75,19 @@ impl SourceHealth {
         }
     }
 
-    /// The meter's counts began again.
+    /// The meter's counts start again from 0.
     pub(crate) fn restart(&mut self) {
         self.intake.restart();
     }
 
-    /// Nothing came, and the shutter is closed: some cameras stop then.
+    /// No frame came, and the shutter is closed. Some cameras then send nothing.
     pub(crate) fn covered(&mut self, counts: &Counts, out: &FeedWriter, now: Mono) {
         self.shown(counts, now);
         self.trouble = None;
         out.set_health(Health::Privacy);
     }
 
-    /// Nothing came that can be used; an error where that has lasted too long.
+    /// No usable frame came; an error if that lasts too long.
     pub(crate) fn nothing(
         &mut self,
         source: &Source,
@@ -103,13 +103,13 @@ impl SourceHealth {
         }
         let wait = if self.started { patience } else { patience.max(STARTING) };
         if silent >= wait && self.trouble.is_none() {
-            self.say(out, self.intake.silence(silent));
+            self.log_and_report(out, self.intake.silence(silent));
         }
         Ok(())
     }
 
-    /// Looks, now and then, whether viewers see what they should.
-    pub(crate) fn look(&mut self, source: &Source, out: &FeedWriter, now: Mono) {
+    /// Checks whether viewers see what they should. Called every 50 ms.
+    pub(crate) fn check(&mut self, source: &Source, out: &FeedWriter, now: Mono) {
         if let Some(news) = self.watch.news() {
             warn!("video: {}: {news}", self.name);
         }
@@ -117,26 +117,26 @@ impl SourceHealth {
             return;
         }
         match self.watch.trouble(now).or_else(|| self.intake.trouble().map(str::to_owned)) {
-            // What was news a moment ago needs no second line.
-            Some(text) if self.trouble.is_none() && self.watch.has_logged(&text) => self.tell(out, text),
-            Some(text) if self.trouble.is_none() => self.say(out, text),
-            None if self.trouble.take().is_some() => info!("video: {}: pictures come again", self.name),
+            // A fault that was just logged as news is not logged again.
+            Some(text) if self.trouble.is_none() && self.watch.has_logged(&text) => self.report(out, text),
+            Some(text) if self.trouble.is_none() => self.log_and_report(out, text),
+            None if self.trouble.take().is_some() => info!("video: {}: frames arrive again", self.name),
             _ => {}
         }
     }
 
-    fn say(&mut self, out: &FeedWriter, text: String) {
+    fn log_and_report(&mut self, out: &FeedWriter, text: String) {
         warn!("video: {}: {text}", self.name);
-        self.tell(out, text);
+        self.report(out, text);
     }
 
-    fn tell(&mut self, out: &FeedWriter, text: String) {
+    fn report(&mut self, out: &FeedWriter, text: String) {
         out.set_trouble(Health::Stalled, &text);
         self.trouble = Some(text);
     }
 
-    /// Whether the source has to be opened again for its viewers, or given up.
-    pub(crate) fn again(&self, source: &Source, now: Mono) -> Result<Option<Reopening>, Fault> {
+    /// Whether the source must be opened again for its viewers. An error if it has no usable stream.
+    pub(crate) fn reopening(&self, source: &Source, now: Mono) -> Result<Option<Reopening>, Fault> {
         if !source.is_coded() || !source.is_camera() {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! The whole thread, from a source to the feed.
+//! The whole video thread, from a source to the feed.
 
 use std::{
     sync::{
@@ -20,7 +20,7 @@ use crate::{
     units::Bitrate,
 };
 
-/// A running thread; ended by [`Running::stop`].
+/// A running video thread; [`Running::stop`] ends it.
 struct Running {
     out: FeedWriter,
     stop: Arc<AtomicBool>,
@@ -36,7 +36,7 @@ impl Running {
         (Self { out, stop, thread }, reader)
     }
 
-    /// Ends the thread; gives how long that took.
+    /// Stops the thread and returns how long that took.
     fn stop(self) -> (Result<(), Fault>, Duration) {
         let begin = Instant::now();
         self.stop.store(true, Ordering::Release);
@@ -58,14 +58,14 @@ async fn frame(reader: &mut FeedReader) -> Arc<Frame> {
     }
 }
 
-/// A receiver of another make.
+/// A decoder of another implementation.
 #[derive(Default)]
 struct Viewer {
     decoder: Option<Decoder>,
 }
 
 impl Viewer {
-    /// Decodes a frame; gives the picture clock.
+    /// Decodes a frame and returns its picture clock.
     fn see(&mut self, frame: &Frame) -> Option<u32> {
         let mut receiver = H264Packet::default();
         let stream: Vec<u8> = frame.payloads.iter().flat_map(|p| receiver.depacketize(p).unwrap().to_vec()).collect();
@@ -106,14 +106,14 @@ async fn wishes_become_key_frames() {
     assert!(start.key);
     for round in 0..3 {
         reader.requests().request_keyframe();
-        // The wish may come while a picture is being made: the second one at the latest.
+        // The request may arrive while a frame is being encoded, so the second frame is a keyframe at the latest.
         let mut frames = Vec::new();
         while frames.last() != Some(&true) && frames.len() < 4 {
             frames.push(frame(&mut reader).await.key);
         }
         assert_eq!(frames.last(), Some(&true), "join {round}");
     }
-    // Repairs: wished for all the time, made once a second.
+    // Repairs are requested all the time, and served once a second.
     let mut keys = Vec::new();
     let begin = frame(&mut reader).await.at;
     loop {
@@ -153,7 +153,7 @@ async fn a_clip_is_coded_with_the_clock_drawn_in_and_thinned_to_the_rate() {
         assert!(clock.abs_diff(sources::clockstrip::value(frame.at.wall())) <= 1);
         last = frame.at;
     }
-    // One may be early after one that was late; all together they are not.
+    // A frame may be early after a late one, but not all together.
     let took = last.since(first.at);
     assert!(took > Duration::from_millis(400), "10 pictures in {took:?} where 500 ms are wished");
     assert_eq!(running.stop().0, Ok(()));
@@ -171,10 +171,10 @@ async fn a_missing_camera_is_absent_and_a_broken_clip_failed() {
     let path = folder.path().join("empty.mjpeg");
     std::fs::write(&path, "").unwrap();
     let broken = of(VideoSource::Clip(path.clone()));
-    assert_eq!(broken, Err(Fault::Failed(format!("clip {}: no picture in it", path.display()))));
+    assert_eq!(broken, Err(Fault::Failed(format!("clip {}: it contains no picture", path.display()))));
 }
 
-/// A camera that codes itself, played from a file: sent as it is, its parameter sets repeated.
+/// A camera that encodes itself, played from a file. Its frames are sent unchanged, with the parameter sets repeated.
 #[tokio::test]
 async fn a_coded_clip_is_passed_through() {
     let mut pattern = sources::pattern::Pattern::new((320, 180), 60).unwrap();
@@ -188,7 +188,7 @@ async fn a_coded_clip_is_passed_through() {
         let mut receiver = H264Packet::default();
         for payload in cut.payloads {
             let part = receiver.depacketize(&payload).unwrap();
-            // Only the first key frame has parameter sets, as with many cameras.
+            // Only the first keyframe has parameter sets, as with many cameras.
             let is_sets = h264::find_sps(&part).is_some();
             if !(n == 6 && is_sets) {
                 stream.extend_from_slice(&part);
@@ -204,7 +204,7 @@ async fn a_coded_clip_is_passed_through() {
     for _ in 0..24 {
         let frame = frame(&mut reader).await;
         if frame.key {
-            // A viewer that joins here has never seen a parameter set.
+            // A viewer that joins here has seen no parameter set yet.
             viewer = Viewer::default();
         }
         clocks.push(viewer.see(&frame).expect("decoded"));
@@ -213,7 +213,7 @@ async fn a_coded_clip_is_passed_through() {
     assert_eq!(running.stop().0, Ok(()));
 }
 
-/// A coded clip made by x264 with these options.
+/// A clip encoded by x264 with these options.
 fn x264(folder: &std::path::Path, options: &str) -> std::path::PathBuf {
     let path = folder.join("a.h264");
     let mut ffmpeg = std::process::Command::new("ffmpeg");
@@ -234,7 +234,7 @@ fn x264(folder: &std::path::Path, options: &str) -> std::path::PathBuf {
     path
 }
 
-/// Waits until the source is so, or for a while.
+/// Waits until the source has this health, or for a while.
 async fn healthy(reader: &FeedReader, health: Health) {
     let mut seen = reader.health();
     let wait = tokio::time::timeout(Duration::from_secs(20), seen.wait_for(|seen| *seen == health));

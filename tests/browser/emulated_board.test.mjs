@@ -265,7 +265,7 @@ describe('a viewer sees', () => {
   check('a loopback camera, as soon as a program writes to it', async () => {
     await start({ video: { source: nodes.fed, format: 'h264', size: SIZE, fps: 30 } });
     const viewer = await watch({ audio: false });
-    await viewer.until('a word of what is missing', async () => daemon.output.includes('nothing feeds it yet'));
+    await viewer.until('a word of what is missing', async () => daemon.output.includes('once a program writes to it'));
     assert.deepEqual((await viewer.report()).frames, 0);
     const feeder = await aside('feeder', `ffmpeg -nostdin -v error -re -r 15 -i ${lab.repeated(`${SIZE}.h264`, 100)} -c copy -f v4l2 ${nodes.fed}`);
     const { width, height } = await viewer.moves();

@@ -10,7 +10,7 @@ import { distance, until } from './emulated_board.mjs';
 const NODE = '/dev/video11';
 const NAME = `Emulated encoder (${NODE})`;
 const PROCESSOR = 'the processor (OpenH264)';
-const HANGS = 'has not coded a picture within 1500 ms';
+const HANGS = 'no frame encoded within 1500 ms';
 const FPS = 10;
 
 /** `world` gives what emulated_board.test.mjs has: its board, its daemon, its cameras and its viewers. */
@@ -26,7 +26,7 @@ export function encoder(world) {
     return [name, /^-?\d+$/.test(value) ? Number(value) : value];
   }));
   const camera = (more) => ({ source: world.nodes.packed, format: 'nv12', size: '640x480', fps: FPS, encoder: 'hardware', bitrate_kbps: 900, ...more });
-  const coders = () => [...daemon().output.matchAll(/video: coded by (.*)/g)].map(([, name]) => name);
+  const coders = () => [...daemon().output.matchAll(/video: encoded by (.*)/g)].map(([, name]) => name);
   /** When the daemon said something for the first and for the last time, in milliseconds. */
   const times = (text) => daemon().output.split('\n').filter((line) => line.includes(text)).map((line) => Date.parse(line.split(' ')[0]));
   const first = (text) => times(text)[0];
@@ -57,7 +57,7 @@ export function encoder(world) {
       const viewer = await watch({ audio: false });
       const { width, height } = await viewer.moves();
       assert.deepEqual([width, height], [640, 480]);
-      assert.deepEqual(coders(), [`${NAME}, which takes pictures out of the camera's memory`]);
+      assert.deepEqual(coders(), [`${NAME}, which reads frames from the camera's memory`]);
       const now = await seen();
       assert.deepEqual([now.profile, now.level, now.frame_rate, now.bitrate], [66, 31, FPS, 900_000]);
       assert.equal(now.imported - before.imported, now.coded - before.coded, 'nothing was copied');
@@ -114,7 +114,7 @@ export function encoder(world) {
       const viewer = await watch({ audio: false });
       await viewer.moves();
       await shows(viewer);
-      await daemon().said('pictures are copied');
+      await daemon().said('frames are copied instead');
       assert.deepEqual(coders().map((name) => name.split(',')[0]), [NAME]);
       await viewer.leave();
       await set({ import_allowed: 'Y' });
@@ -128,14 +128,14 @@ export function encoder(world) {
       await set({ wedges: 1 });
       await daemon().said(HANGS);
       await until('another one', () => coders().length === 2);
-      const away = 1500 + last('video: coded by') - first(HANGS);
+      const away = 1500 + last('video: encoded by') - first(HANGS);
       assert.ok(away < 3000, `${away} ms`);
       await viewer.moves();
       await shows(viewer);
       assert.equal((await seen()).opened, before.opened + 1);
 
       await set({ wedges: 1000 });
-      await daemon().said(`coded by ${PROCESSOR}: the board's encoder failed`);
+      await daemon().said(`encoded by ${PROCESSOR}: the hardware encoder failed`);
       await viewer.moves();
       await shows(viewer);
       assert.deepEqual(coders().map((name) => name.split(/[,:]/)[0]), [NAME, NAME, PROCESSOR]);
@@ -151,8 +151,8 @@ export function encoder(world) {
       const viewer = await watch({ audio: false });
       await viewer.moves();
       await set({ wedges: 1 });
-      await daemon().said(`coded by ${PROCESSOR}`);
-      const away = 1500 + first(`video: coded by ${PROCESSOR}`) - first(HANGS);
+      await daemon().said(`encoded by ${PROCESSOR}`);
+      const away = 1500 + first(`video: encoded by ${PROCESSOR}`) - first(HANGS);
       assert.ok(away < 3000, `${away} ms`);
       await viewer.moves();
       await until('it has let go', async () => (await seen()).open_now === 0);

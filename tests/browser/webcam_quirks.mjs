@@ -12,7 +12,7 @@ const NAME = 'Odd webcam';
 const FPS = 5;
 /** What each size of its H.264 is. */
 const [ONE_KEY, B_FRAMES, TWO_SIZES] = ['320x240', '640x480', '1280x720'];
-const OPENED = 'a viewer waits for a keyframe: opened again, it begins with one';
+const OPENED = 'a viewer waits for a keyframe: opening it again, since it begins with one';
 const ASKED = /webcam: asked for its shutter/g;
 
 /** `world` gives what emulated_board.test.mjs has: its board, its daemon, and its viewers. */
@@ -92,7 +92,7 @@ export function oddCamera(world) {
 
       await start({ video: video({ size: B_FRAMES }) });
       const other = await watch({ audio: false });
-      await world.daemon().said('viewers cannot use its H.264: opened again in another format');
+      await world.daemon().said('viewers cannot use its H.264: opening it again in another format');
       await other.moves();
       assert.ok(log().includes(sentence), log());
       assert.match(log(), /640x480 H264 at[^]*640x480 MJPG at/);

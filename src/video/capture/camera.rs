@@ -1,4 +1,4 @@
-//! A V4L2 camera: opened, set up, and its newest picture.
+//! A V4L2 camera: opens it, sets it up, and takes its newest frame.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// A camera that delivers.
+/// A camera that captures.
 pub(crate) struct Camera {
     name: String,
     node: Arc<Node>,
@@ -36,34 +36,34 @@ pub(crate) struct Camera {
     given: Given,
     rate: Option<Rate>,
     unpacker: Unpacker,
-    /// Controls of the encoder inside the camera that it has.
-    knobs: Vec<u32>,
+    /// The controls of its built-in encoder that it has.
+    encoder_controls: Vec<u32>,
     shutter: PrivacySwitch,
-    /// Whether it has formats other than H.264 that the configuration allows.
+    /// Whether the configuration allows one of its formats other than H.264.
     has_raw: bool,
     bitrate: Bitrate,
-    /// Whether raw pictures are lent instead of unpacked.
+    /// Whether raw frames are lent (DMABUF) instead of unpacked.
     lends: bool,
 }
 
-/// What becomes of a picture.
+/// How frames are unpacked.
 enum Unpacker {
     /// Raw pixels.
     Raw(PixelFormat, Planes),
-    /// JPEGs.
+    /// JPEG frames.
     Jpeg(Box<Jpeg>, Option<Planes>),
-    /// Sent as it is; the bytes of the last one.
+    /// H.264, sent unchanged; the bytes of the last frame.
     Coded(Vec<u8>),
 }
 
-/// What a node is, and how pictures come from it.
+/// What a node is, and how it captures.
 pub(crate) struct Found {
     pub(crate) node: Node,
     pub(crate) identity: Identity,
     pub(crate) planarity: Planarity,
 }
 
-/// Opens a node far enough to know whether it is a camera.
+/// Opens a node, and checks that it is a camera.
 pub(crate) fn find(path: &Path) -> Result<Found, Fault> {
     let node = Node::open(path).map_err(|e| fault(path, "open", &e))?;
     let refuse = |what: &str| Fault::Failed(format!("camera {}: {what}", path.display()));
@@ -75,12 +75,12 @@ pub(crate) fn find(path: &Path) -> Result<Found, Fault> {
     Ok(Found { node, identity, planarity })
 }
 
-/// Which of a camera's modes the config leads to.
+/// The mode that the configuration leads to.
 pub(crate) fn mode(found: &Found, config: &Video) -> Result<Mode, Fault> {
     choose(found, config, true).map(|(mode, _)| mode)
 }
 
-/// The mode, with or without those that come coded, and whether there is one that does not.
+/// The chosen mode, and whether there is one other than H.264. `coded`: whether H.264 is allowed.
 fn choose(found: &Found, config: &Video, coded: bool) -> Result<(Mode, bool), Fault> {
     let wish = Wish { format: config.format, size: config.size, fps: config.fps, drawn: config.clock || !coded };
     let offers = found.node.offers(found.planarity);
@@ -91,7 +91,7 @@ fn choose(found: &Found, config: &Video, coded: bool) -> Result<(Mode, bool), Fa
 }
 
 impl Camera {
-    /// Opens a camera, sets it up as configured and starts it; with `coded`, H.264 of its own is taken, too.
+    /// Opens a camera, applies the configuration and starts capture. `coded`: whether its own H.264 is accepted.
     pub(crate) fn open(path: &Path, config: &Video, coded: bool) -> Result<Self, Fault> {
         let found = find(path)?;
         let (mode, has_raw) = choose(&found, config, coded)?;
@@ -103,14 +103,15 @@ impl Camera {
             return Err(Fault::Failed(format!("{name}: {asked}: device gives {} instead", given.fourcc)));
         }
         let unpacker = Unpacker::new(mode.format, &given).map_err(|what| Fault::Failed(format!("{name}: {what}")))?;
-        // Some cameras forget their rate when the format changes: it comes second. Without it some start at 5/s.
+        // The rate is set after the format, since some cameras forget it when the format changes. Without a rate, some
+        // start at 5 frames/s.
         let rate = node.set_rate(planarity, mode.rate.unwrap_or(Rate::whole(config.fps))).or(mode.rate);
         let controls = node.controls();
         set_controls(&node, &controls, config, &name);
         node.subscribe();
-        let knobs = if mode.format == PixelFormat::H264 { knobs(&node) } else { Vec::new() };
-        if knobs.contains(&v4l2::REPEAT_SEQ_HEADER) {
-            // Before the start: the Raspberry Pi's encoder takes it only then.
+        let encoder_controls = if mode.format == PixelFormat::H264 { encoder_controls(&node) } else { Vec::new() };
+        if encoder_controls.contains(&v4l2::REPEAT_SEQ_HEADER) {
+            // Set before capture starts: the Raspberry Pi's encoder accepts it only then.
             let _ = node.set_control(v4l2::REPEAT_SEQ_HEADER, 1);
         }
         let shutter = PrivacySwitch::new(&node);
@@ -120,13 +121,13 @@ impl Camera {
             return Err(Fault::Failed(format!("{name}: {what}")));
         }
         let (width, height) = given.size;
-        let shown = rate.map_or("at a rate it does not tell".to_owned(), |rate| format!("at {rate}/s"));
+        let shown = rate.map_or("at an unknown rate".to_owned(), |rate| format!("at {rate}/s"));
         info!("{name}: {} gives {width}x{height} {} {shown}", identity.card, given.fourcc);
         if given.size != mode.size {
-            info!("{name}: {}x{} was asked for", mode.size.0, mode.size.1);
+            info!("{name}: {}x{} was requested", mode.size.0, mode.size.1);
         }
         if given.interlaced {
-            warn!("{name}: the picture is interlaced, moving edges will look like combs");
+            warn!("{name}: the picture is interlaced; moving edges will look like combs");
         }
         if let Some(trouble) = node.trouble() {
             warn!("{name}: the input {trouble}");
@@ -138,7 +139,7 @@ impl Camera {
             given,
             rate,
             unpacker,
-            knobs,
+            encoder_controls,
             bitrate: Bitrate::ZERO,
             shutter,
             has_raw,
@@ -146,40 +147,40 @@ impl Camera {
         })
     }
 
-    /// What it is called in messages.
+    /// Its name in messages.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Pictures a second, where the driver says.
+    /// Frames per second; `None` if the driver does not report it.
     pub(crate) fn rate(&self) -> Option<Rate> {
         self.rate
     }
 
-    /// Whether pictures come coded.
+    /// Whether it delivers coded frames.
     pub(crate) fn is_coded(&self) -> bool {
         matches!(self.unpacker, Unpacker::Coded(_))
     }
 
-    /// Whether the encoder inside the camera makes key frames on demand.
+    /// Whether its encoder makes keyframes on request.
     pub(crate) fn can_make_key(&self) -> bool {
-        self.knobs.contains(&v4l2::FORCE_KEY_FRAME)
+        self.encoder_controls.contains(&v4l2::FORCE_KEY_FRAME)
     }
 
-    /// Asks the encoder inside the camera for a key frame.
+    /// Requests a keyframe from its encoder.
     pub(crate) fn force_keyframe(&mut self) {
-        self.turn(v4l2::FORCE_KEY_FRAME, 1);
+        self.set_encoder_control(v4l2::FORCE_KEY_FRAME, 1);
     }
 
-    /// Tells the encoder inside the camera its bitrate.
+    /// Sets the bitrate of its encoder.
     pub(crate) fn set_bitrate(&mut self, bitrate: Bitrate) {
         if self.bitrate != bitrate {
             self.bitrate = bitrate;
-            self.turn(v4l2::VIDEO_BITRATE, bitrate.as_bps().into());
+            self.set_encoder_control(v4l2::VIDEO_BITRATE, bitrate.as_bps().into());
         }
     }
 
-    /// Its memory, for an encoder that can read it; `None` where pictures are not raw, or the driver does not lend it.
+    /// Its capture buffers, for an encoder to import. `None` if frames are not raw, or the driver cannot export them.
     pub(crate) fn dmabuf_export(&self) -> Option<DmabufExport> {
         if !matches!(self.unpacker, Unpacker::Raw(..)) {
             return None;
@@ -190,37 +191,37 @@ impl Camera {
         Some(DmabufExport { fourcc, size, strides: strides.clone(), colour, buffers })
     }
 
-    /// Lends the next pictures instead of unpacking them.
+    /// Whether the next frames are lent instead of unpacked.
     pub(crate) fn lend(&mut self, lends: bool) {
         self.lends = lends;
     }
 
-    /// Takes a buffer back that was lent.
+    /// Takes a lent buffer back.
     pub(crate) fn take_back(&mut self, buffer: Buffer) -> Result<(), Fault> {
         self.stream.give(buffer).map_err(|e| self.lost("capture", &e))
     }
 
-    /// Whether its shutter is closed, as far as it tells.
+    /// Whether its shutter is closed, as far as the camera reports it.
     pub(crate) fn is_covered(&mut self) -> bool {
         self.shutter.is_closed(&self.node)
     }
 
-    /// Whether it can deliver pictures that are not H.264.
+    /// Whether it can deliver frames other than H.264.
     pub(crate) fn has_raw(&self) -> bool {
         self.has_raw
     }
 
-    fn turn(&self, knob: u32, value: i64) {
-        if !self.knobs.contains(&knob) {
+    fn set_encoder_control(&self, id: u32, value: i64) {
+        if !self.encoder_controls.contains(&id) {
             return;
         }
-        if let Err(e) = self.node.set_control(knob, value) {
-            debug!("{}: its encoder refuses {value} for control {knob:#x}: {e}", self.name);
+        if let Err(e) = self.node.set_control(id, value) {
+            debug!("{}: its encoder refuses {value} for control {id:#x}: {e}", self.name);
         }
     }
 
-    /// The newest picture, waited for at most until then, or until `beside` has something. Coded pictures are all taken, in
-    /// order: each needs the one before.
+    /// The newest frame. Waits at most until `until`, or until `beside` has something. Coded frames are all returned,
+    /// in order, since each needs the one before.
     pub(crate) fn next(
         &mut self,
         until: Mono,
@@ -232,7 +233,7 @@ impl Camera {
             match self.node.event() {
                 Some(Event::SourceChange) => return Ok(SourceFrame::Changed),
                 Some(Event::EndOfStream) => return Err(Fault::Failed(format!("{}: it ended the stream", self.name))),
-                Some(Event::Control { id: v4l2::PRIVACY, value }) => self.shutter.told(value),
+                Some(Event::Control { id: v4l2::PRIVACY, value }) => self.shutter.on_event(value),
                 Some(Event::Control { .. }) | None => {}
             }
         }
@@ -260,7 +261,8 @@ impl Camera {
         }
     }
 
-    /// Takes all filled buffers, keeps the newest good one and gives the others back; of coded pictures, the oldest.
+    /// Takes all filled buffers, keeps the newest good one and returns the others to the driver. Of coded frames it
+    /// takes the oldest.
     fn newest(&mut self, counts: &mut Counts) -> io::Result<Option<Buffer>> {
         let mut kept: Option<Buffer> = None;
         while let Some(buffer) = self.stream.take()? {
@@ -286,8 +288,8 @@ impl Camera {
         Ok(kept)
     }
 
-    /// What an error of a running capture means. A camera that was pulled answers with various errors (uvcvideo with
-    /// EINVAL, others with ENODEV or EIO), but no pulled one says who it is.
+    /// The meaning of an error during capture. An unplugged camera fails with various errors (uvcvideo: EINVAL, others:
+    /// ENODEV or EIO). Only for an unplugged one, VIDIOC_QUERYCAP fails too.
     fn lost(&self, doing: &str, error: &io::Error) -> Fault {
         match self.node.identity() {
             Err(gone) if matches!(gone.raw_os_error(), Some(libc::ENODEV | libc::ENXIO)) => {
@@ -307,7 +309,7 @@ impl Unpacker {
         }
     }
 
-    /// Unpacks a picture, or says why it cannot be used.
+    /// Unpacks a frame, or returns why it cannot be used.
     fn unpack(&mut self, stream: &Stream, buffer: &Buffer, given: &Given) -> Result<(), Refusal> {
         match self {
             Self::Coded(bytes) => {
@@ -345,7 +347,7 @@ impl Unpacker {
     }
 }
 
-/// An error of the system, as a person needs it.
+/// A system error as a message for people, with what can be done.
 pub(crate) fn fault(path: &Path, doing: &str, error: &io::Error) -> Fault {
     let name = format!("camera {}", path.display());
     match error.raw_os_error() {
@@ -362,7 +364,7 @@ pub(crate) fn fault(path: &Path, doing: &str, error: &io::Error) -> Fault {
     }
 }
 
-/// Sets the configured controls. What cannot be set is told and left: the picture matters more.
+/// Sets the configured controls. One that cannot be set is logged and skipped, since the picture matters more.
 fn set_controls(node: &Node, controls: &[Control], config: &Video, name: &str) {
     for (control, value) in &config.controls {
         match find_control(controls, control, *value) {
@@ -376,7 +378,7 @@ fn set_controls(node: &Node, controls: &[Control], config: &Video, name: &str) {
     }
 }
 
-/// The control of this name, if it takes the value; the error says what is possible.
+/// The id of the control with this name, if it accepts the value. The error gives what is possible.
 fn find_control(controls: &[Control], name: &str, value: i64) -> Result<u32, String> {
     let Some(control) = controls.iter().find(|control| control.name == name) else {
         let names: Vec<&str> = controls.iter().map(|control| control.name.as_str()).collect();
@@ -389,8 +391,8 @@ fn find_control(controls: &[Control], name: &str, value: i64) -> Result<u32, Str
     Ok(control.id)
 }
 
-/// The controls of an encoder inside a camera that it has.
-fn knobs(node: &Node) -> Vec<u32> {
+/// The controls of the camera's built-in encoder that it has.
+fn encoder_controls(node: &Node) -> Vec<u32> {
     let all = [v4l2::FORCE_KEY_FRAME, v4l2::VIDEO_BITRATE, v4l2::REPEAT_SEQ_HEADER];
     all.into_iter().filter(|id| node.has_control(*id)).collect()
 }

@@ -1,4 +1,4 @@
-//! A camera's pictures lent to an encoder: it reads them where the camera's driver has put them, and nothing is copied.
+//! DMABUF export: an encoder reads a camera's frames in the camera's buffers, without a copy.
 
 use crate::{
     clock::Mono,
@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-/// Memory of a camera that can be lent, and how a picture lies in it.
+/// The exported buffers of a camera, and the layout of a frame in them.
 #[derive(Debug)]
 pub(crate) struct DmabufExport {
     /// Pixel format.
@@ -18,17 +18,17 @@ pub(crate) struct DmabufExport {
     pub(crate) size: (u32, u32),
     /// Bytes from one row to the next, for each piece of memory.
     pub(crate) strides: Vec<usize>,
-    /// What the numbers mean.
+    /// The meaning of the sample values.
     pub(crate) colour: Colour,
-    /// Of each buffer, the pieces.
+    /// The memory planes of each buffer.
     pub(crate) buffers: Vec<Vec<Shared>>,
 }
 
-/// A picture that was lent; its buffer has to come back to the camera.
+/// A frame whose buffer is lent; the buffer must return to the camera.
 #[derive(Debug)]
 pub(crate) struct BorrowedFrame {
     /// The camera's buffer.
     pub(crate) buffer: Buffer,
-    /// When it was captured.
+    /// When the frame was captured.
     pub(crate) at: Mono,
 }

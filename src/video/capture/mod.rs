@@ -1,4 +1,4 @@
-//! Cameras: which mode is chosen, when one is opened again, and its newest picture.
+//! Cameras: which mode is chosen, when a camera is opened again, and its newest frame.
 //!
 //! - `camera`: one open V4L2 camera.
 //! - `modes`: which of a camera's formats, sizes and rates is used.

@@ -1,13 +1,13 @@
-//! Which of a camera's modes is taken. Pure.
+//! Chooses a camera's mode: format, size and rate. Pure.
 //!
-//! The rule. Every format the camera offers is looked at with the best it can do for the wish: the wished size, or the
-//! nearest that is not larger, or, where all are larger, the smallest. Among these the first in this order wins:
-//! 1. what reaches the wished size and (within 5 %) the wished rate;
-//! 2. then what moves at all (10 pictures a second, or the wished rate where that is less), before what does not;
-//! 3. the size that is nearest to the wish without being larger;
-//! 4. the rate, nearest to the wish;
-//! 5. the cost of the format: H.264 is sent as it is, planes are only copied, packed pixels are converted, MJPEG has to
-//!    be decoded.
+//! For every format, the best size is determined: the wanted one, or the nearest that is not larger, or the smallest if
+//! all are larger. Among these formats, the first by this order wins:
+//! 1. those with the wanted size and (within 5 %) the wanted rate;
+//! 2. those that show motion (10 frames per second, or the wanted rate if that is less);
+//! 3. those with a size nearest to the wanted one, and not larger;
+//! 4. those with a rate nearest to the wanted one;
+//! 5. the format that costs least: H.264 is sent unchanged, planes are only copied, packed pixels are converted, and
+//!    MJPEG must be decoded.
 
 use std::fmt;
 
@@ -16,10 +16,10 @@ use crate::{
     video::frame_pace::Rate,
 };
 
-/// Slower than this is not seen as moving.
+/// Fewer frames per second are not seen as motion.
 const MOVING: f64 = 10.0;
 
-/// A pixel format as drivers name it: four characters.
+/// A pixel format by its four-character code, as V4L2 names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FourCc(pub u32);
 
@@ -31,7 +31,7 @@ impl FourCc {
     pub(crate) const H264: Self = Self::new(b"H264");
     pub(crate) const NV12: Self = Self::new(b"NV12");
     pub(crate) const YU12: Self = Self::new(b"YU12");
-    /// The same with a piece of memory for each plane.
+    /// The same formats, with a memory plane for each colour plane.
     pub(crate) const NM12: Self = Self::new(b"NM12");
     pub(crate) const YM12: Self = Self::new(b"YM12");
     const KNOWN: [(Self, PixelFormat, u8); 9] = [
@@ -46,12 +46,12 @@ impl FourCc {
         (Self::new(b"JPEG"), PixelFormat::Mjpeg, 1),
     ];
 
-    /// What it is to us; `None` if it cannot be used.
+    /// The format in our terms; `None` if it cannot be used.
     pub fn format(self) -> Option<PixelFormat> {
         Self::KNOWN.iter().find(|(fourcc, ..)| *fourcc == self).map(|(_, format, _)| *format)
     }
 
-    /// Pieces of memory a picture has.
+    /// The number of memory planes of a frame.
     pub(crate) fn planes(self) -> u8 {
         Self::KNOWN.iter().find(|(fourcc, ..)| *fourcc == self).map_or(1, |(.., planes)| *planes)
     }
@@ -78,27 +78,27 @@ pub(crate) struct Offer {
 /// Sizes of a format.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Sizes {
-    /// These.
+    /// Exactly these.
     Listed(Vec<((u32, u32), Rates)>),
-    /// All in between.
+    /// All in these ranges.
     Ranges { width: Range, height: Range, rates: Rates },
-    /// The driver does not say; it will make the best of what is asked.
+    /// Unknown: the driver does not list them, and will choose the nearest.
     Unknown,
 }
 
-/// All multiples of a step above the least.
+/// All multiples of a step above the minimum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Range {
-    /// Least.
+    /// The minimum.
     pub(crate) min: u32,
-    /// Greatest.
+    /// The maximum.
     pub(crate) max: u32,
-    /// Distance; at least 1.
+    /// The step; at least 1.
     pub(crate) step: u32,
 }
 
 impl Range {
-    /// The greatest even member that is not above the wish, or else the least even one.
+    /// The largest even value that is not above `wish`, else the smallest even one.
     fn nearest(self, wish: u32) -> Option<u32> {
         let step = self.step.max(1);
         let below = self.min.checked_add(wish.min(self.max).saturating_sub(self.min) / step * step)?;
@@ -110,19 +110,19 @@ impl Range {
     }
 }
 
-/// Rates at a size.
+/// The frame rates at one size.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Rates {
-    /// These.
+    /// Exactly these.
     Listed(Vec<Rate>),
-    /// All from the slowest to the fastest.
+    /// All between the slowest and the fastest.
     Between(Rate, Rate),
-    /// The driver does not say.
+    /// Unknown: the driver does not list them.
     Unknown,
 }
 
 impl Rates {
-    /// The slowest that is not below the wish, or else the fastest.
+    /// The slowest that is not below the wanted one, else the fastest.
     fn nearest(&self, wish: Rate) -> Option<Rate> {
         match self {
             Self::Listed(rates) => {
@@ -138,36 +138,36 @@ impl Rates {
     }
 }
 
-/// What is wished of a camera.
+/// What the configuration wants of a camera.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wish {
     /// Format.
     pub(crate) format: FormatChoice,
     /// Width and height in pixels.
     pub(crate) size: (u32, u32),
-    /// Pictures a second.
+    /// Frames per second.
     pub(crate) fps: u32,
-    /// Whether something is to be drawn into the picture, which rules out one the camera has coded.
+    /// Whether something is drawn into frames, which excludes coded formats.
     pub(crate) drawn: bool,
 }
 
-/// What is asked of the driver.
+/// The mode that the driver is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mode {
     /// The format as the driver names it.
     pub(crate) fourcc: FourCc,
-    /// What it is to us.
+    /// The format in our terms.
     pub(crate) format: PixelFormat,
     /// Width and height in pixels.
     pub(crate) size: (u32, u32),
-    /// Pictures a second, where the driver says.
+    /// Frames per second; `None` if the driver does not list them.
     pub(crate) rate: Option<Rate>,
 }
 
-/// Chooses by the rule above; the error says what is offered.
+/// Chooses by the order above. The error lists what the camera offers.
 pub(crate) fn choose(offers: &[Offer], wish: &Wish) -> Result<Mode, String> {
     let modes = offers.iter().filter_map(|offer| best(offer, wish));
-    // `min_by` keeps the first of equals: the driver's own order.
+    // `min_by` returns the first of equals, which keeps the driver's order.
     modes.min_by(|a, b| cost(a, wish).partial_cmp(&cost(b, wish)).unwrap_or(std::cmp::Ordering::Equal)).ok_or_else(
         || {
             let offered: Vec<String> = offers.iter().map(|offer| offer.fourcc.to_string()).collect();
@@ -194,7 +194,7 @@ pub fn name(format: PixelFormat) -> &'static str {
     }
 }
 
-/// The best a format can do for the wish.
+/// The best mode of one format.
 fn best(offer: &Offer, wish: &Wish) -> Option<Mode> {
     let format = offer.fourcc.format()?;
     let wanted = match wish.format {
@@ -219,10 +219,10 @@ fn best(offer: &Offer, wish: &Wish) -> Option<Mode> {
     }
 }
 
-/// The rule's numbers; less is better.
+/// The rank of a mode by the order above; less is better.
 fn cost(mode: &Mode, wish: &Wish) -> (bool, bool, bool, u64, f64, u8) {
     let fps = f64::from(wish.fps);
-    // A driver that does not say is believed to manage.
+    // An unknown rate is assumed to be the wanted one.
     let rate = mode.rate.map_or(fps, Rate::fps);
     let larger = mode.size.0 > wish.size.0 || mode.size.1 > wish.size.1;
     let area = |(width, height): (u32, u32)| u64::from(width) * u64::from(height);
@@ -237,8 +237,7 @@ fn cost(mode: &Mode, wish: &Wish) -> (bool, bool, bool, u64, f64, u8) {
     (missed, slow, larger, area(mode.size).abs_diff(area(wish.size)), distance(rate, fps), format)
 }
 
-/// How far a rate is from the wish. One that is too fast costs nothing but pictures left out: only those that are too
-/// slow differ.
+/// How far a rate is below the wanted one. Rates that are too fast all count as 0, since they cost only dropped frames.
 fn distance(rate: f64, wish: f64) -> f64 {
     if rate >= wish * 0.95 { 0.0 } else { wish - rate }
 }
@@ -271,7 +270,7 @@ mod tests {
     const VGA: (u32, u32) = (640, 480);
     const FULL: (u32, u32) = (1920, 1080);
 
-    /// A usual webcam: raw is slow where it is large.
+    /// A usual webcam: raw formats are slow at large sizes.
     fn webcam() -> Vec<Offer> {
         vec![
             listed(b"YUYV", &[(VGA, &[30, 15]), (HD, &[10, 5]), (FULL, &[5])]),

@@ -1,4 +1,4 @@
-//! What cameras there are, what they can do, and the lines that put one into the configuration.
+//! Lists the cameras with their abilities, and the configuration lines for each.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use crate::{
 pub struct Camera {
     /// Its path.
     pub node: PathBuf,
-    /// A path that stays the same when cameras are plugged in another order.
+    /// A path that stays the same if cameras are plugged in in another order.
     pub stable: Option<PathBuf>,
     /// The device's name.
     pub card: String,
@@ -29,13 +29,13 @@ pub struct Camera {
     pub driver: String,
     /// Where it is plugged in.
     pub bus: String,
-    /// What it delivers.
+    /// The formats it offers.
     pub formats: Vec<Format>,
-    /// What can be set.
+    /// Its controls.
     pub controls: Vec<Control>,
     /// Why it cannot be used; `None` if it can.
     pub refused: Option<String>,
-    /// The exact lines for the configuration, with the mode that its defaults lead to; empty if it cannot be used.
+    /// The configuration lines for this camera, with the mode that the defaults lead to. Empty if it cannot be used.
     pub config: String,
 }
 
@@ -46,7 +46,7 @@ pub struct Format {
     pub fourcc: String,
     /// Its name in the configuration; `None` if it cannot be used.
     pub name: Option<&'static str>,
-    /// Sizes, and pictures a second at each.
+    /// The sizes, and the frame rates at each.
     pub modes: Vec<Size>,
 }
 
@@ -55,7 +55,7 @@ pub struct Format {
 pub struct Size {
     /// `1280x720`, or `32x32 to 4096x4096`.
     pub size: String,
-    /// `30`, `12.50`, or `1 to 60`; empty where the driver does not say.
+    /// `30`, `12.50`, or `1 to 60`; empty if the driver does not report it.
     pub fps: Vec<String>,
 }
 
@@ -79,7 +79,7 @@ fn look(node: PathBuf) -> Camera {
     };
     match camera::find(&empty.node) {
         Err(fault) => {
-            // What it is called is worth knowing, also of one that is no camera.
+            // The name is useful even if the node is not a camera.
             let identity = Node::open(&empty.node).and_then(|node| node.identity()).ok();
             let (card, driver, bus) = identity.map(|i| (i.card, i.driver, i.bus)).unwrap_or_default();
             Camera { card, driver, bus, refused: Some(fault.to_string()), ..empty }
@@ -104,7 +104,7 @@ fn look(node: PathBuf) -> Camera {
 
 fn lines(path: &Path, mode: &Mode) -> String {
     let (width, height) = mode.size;
-    // A rate is a whole number there: the next one, so that none of the camera's pictures is left out.
+    // `fps` is a whole number. It is rounded up, so that no frame of the camera is dropped.
     let fps = mode.rate.map_or(Video::default().fps, |rate| rate.fps().ceil().clamp(1.0, 1000.0) as u32);
     let format = modes::name(mode.format);
     let path = path.display();
@@ -135,7 +135,7 @@ fn fps(rates: &Rates) -> Vec<String> {
     }
 }
 
-/// A link to a node that udev keeps: by serial number, or else by port.
+/// The link to a node in `/dev/v4l` by serial number, or else by port.
 fn stable(node: &Path) -> Option<PathBuf> {
     let node = node.canonicalize().ok()?;
     ["/dev/v4l/by-id", "/dev/v4l/by-path"].iter().find_map(|folder| {

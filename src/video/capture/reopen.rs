@@ -1,26 +1,27 @@
-//! When a camera that codes by itself is opened again, because a viewer waits for a keyframe that does not come. A camera
-//! begins with one. Pure: time is an argument.
+//! Decides when a camera that encodes itself is opened again: a viewer waits for a keyframe that does not come, and
+//! such a camera begins with one. Pure: time is an argument.
 
 use std::time::Duration;
 
 use crate::clock::Mono;
 
-/// A viewer that joined waits so long, at least and at most; in between, one and a half of the camera's own intervals.
+/// How long a viewer that joined waits: the shortest and the longest time. Between them it is 1.5 times the camera's
+/// keyframe interval.
 const JOIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5));
-/// One whose picture broke waits so long.
+/// How long a viewer waits whose picture is broken.
 const REPAIR: Duration = Duration::from_secs(5);
-/// The least time from one opening to the next; twice as long each time, up to sixteen times.
+/// The shortest time between two openings. It doubles each time, up to sixteen times.
 const PAUSE: Duration = Duration::from_secs(5);
-/// After so long without another opening the pause is short again.
+/// After this long without an opening, the pause is short again.
 const FORGIVEN: Duration = Duration::from_secs(120);
 
-/// Follows wishes and keyframes of one camera.
+/// Follows the keyframe requests and the keyframes of one camera.
 #[derive(Debug)]
 pub(crate) struct Reopen {
     opened: Mono,
-    /// How often it was opened again, one shortly after the other.
+    /// How often it was opened again in a row.
     times: u32,
-    /// Since when a viewer waits that joined, and one whose picture broke.
+    /// Since when viewers wait for a keyframe: one that joined, and one whose picture is broken.
     joined: Option<Mono>,
     broken: Option<Mono>,
     last: Option<Mono>,
@@ -33,14 +34,14 @@ impl Reopen {
         Self { opened: now, times: 0, joined: None, broken: None, last: None, interval: None }
     }
 
-    /// Goes on after an opening.
-    pub(crate) fn again(&self, now: Mono) -> Self {
+    /// The state after the camera was opened again.
+    pub(crate) fn opened_again(&self, now: Mono) -> Self {
         let times = if now.since(self.opened) < FORGIVEN { self.times + 1 } else { 1 };
         Self { times, ..Self::new(now) }
     }
 
-    /// Takes in what viewers wish for.
-    pub(crate) fn wish(&mut self, joined: bool, broken: bool, now: Mono) {
+    /// Adds the viewers' requests.
+    pub(crate) fn request(&mut self, joined: bool, broken: bool, now: Mono) {
         if joined {
             self.joined.get_or_insert(now);
         }
@@ -49,13 +50,13 @@ impl Reopen {
         }
     }
 
-    /// A keyframe came: everybody is served.
+    /// A keyframe came, so no viewer waits any more.
     pub(crate) fn key(&mut self, now: Mono) {
         self.interval = self.last.map(|last| now.since(last));
         (self.last, self.joined, self.broken) = (Some(now), None, None);
     }
 
-    /// Whether it has to be opened again now. Before its first keyframe, that would help nobody.
+    /// Whether the camera must be opened again now. Before its first keyframe, that would not help.
     pub(crate) fn is_due(&self, now: Mono) -> bool {
         let join = self.interval.map_or(JOIN.0, |interval| (interval * 3 / 2).clamp(JOIN.0, JOIN.1));
         let over = |since: Option<Mono>, wait: Duration| since.is_some_and(|since| now.since(since) >= wait);
@@ -88,9 +89,9 @@ mod tests {
         for (i, &(ms, step)) in steps.iter().enumerate() {
             match step {
                 Key => reopen.key(at(ms)),
-                Join => reopen.wish(true, false, at(ms)),
-                Broken => reopen.wish(false, true, at(ms)),
-                Reopening => reopen = reopen.again(at(ms)),
+                Join => reopen.request(true, false, at(ms)),
+                Broken => reopen.request(false, true, at(ms)),
+                Reopening => reopen = reopen.opened_again(at(ms)),
                 Due(expected) => assert_eq!(reopen.is_due(at(ms)), expected, "step {i} at {ms} ms"),
             }
         }
@@ -114,7 +115,7 @@ mod tests {
             (9_100, Key),
             (20_000, Due(false)),
         ]);
-        // Ten seconds are too long for somebody who looks at a black picture.
+        // Ten seconds are too long for a viewer who sees a black picture.
         play(&[(0, Key), (10_000, Key), (10_100, Join), (15_000, Due(false)), (15_100, Due(true))]);
     }
 

@@ -1,27 +1,27 @@
-//! Whether what a source gives can be shown. Pure: time is an argument.
+//! Checks how many frames of a source are usable. Pure: time is an argument.
 
 use std::time::Duration;
 
 use crate::{clock::Mono, meter::Counts};
 
-/// How often what came is judged.
+/// The length of the window over which frames are counted.
 const WINDOW: Duration = Duration::from_secs(4);
-/// Fewer pictures than this say nothing.
+/// With fewer frames in a window, it is not judged.
 const FEW: u64 = 8;
 
-/// What came of a source, and how much of it was refused.
+/// The frames that came from a source, and how many of them were refused.
 #[derive(Debug)]
 pub(crate) struct Intake {
-    /// Since the last picture that was shown.
+    /// Since the last usable frame.
     came: u64,
     refused: u64,
     why: String,
-    /// In this window.
+    /// In the current window.
     since: Mono,
     seen: Seen,
-    /// Counts of the meter when they were last looked at.
+    /// The meter's counts at the last call.
     before: Seen,
-    /// Nearly all of the last window was refused.
+    /// Set if nearly all frames of the last window were refused.
     trouble: Option<String>,
 }
 
@@ -37,7 +37,7 @@ impl Intake {
         Self { came: 0, refused: 0, why: String::new(), since: now, seen, before: Seen::of(counts), trouble: None }
     }
 
-    /// Looks at the counts again; `shown` says that a picture could be used.
+    /// Reads the counts. `shown`: a usable frame came.
     pub(crate) fn look(&mut self, counts: &Counts, shown: bool, now: Mono) {
         let total = Seen::of(counts);
         let new = total.after(self.before);
@@ -53,9 +53,9 @@ impl Intake {
             self.since = now;
             let nearly_all = came >= FEW && refused * 10 >= came * 9;
             self.trouble = match (&self.trouble, nearly_all) {
-                // The sentence stays the same: other numbers are no news.
+                // The text stays the same, so that new numbers are not logged as news.
                 (Some(text), true) => Some(text.clone()),
-                (None, true) => Some(format!("of {came} pictures that came {refused} were refused: {}", self.why)),
+                (None, true) => Some(format!("{refused} of {came} frames were refused: {}", self.why)),
                 (_, false) => None,
             };
         }
@@ -64,23 +64,23 @@ impl Intake {
         }
     }
 
-    /// The meter's counts begin again from 0.
+    /// The meter's counts start again from 0.
     pub(crate) fn restart(&mut self) {
         self.before = Seen::default();
     }
 
-    /// Why viewers see next to nothing new.
+    /// Why viewers see hardly any new frame; `None` if they do.
     pub(crate) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
 
-    /// What became of the pictures since the last one that was shown.
+    /// What happened to the frames since the last usable one.
     pub(crate) fn silence(&self, silent: Duration) -> String {
         let text = format!("no picture for {} s", silent.as_secs());
         match (self.came, self.refused) {
-            (0, _) => format!("{text}: nothing comes from it; look at its power, its cable and the hub"),
-            (came, 0) => format!("{text}: {came} came and none was coded"),
-            (came, refused) => format!("{text}: {came} came and {refused} were refused: {}", self.why),
+            (0, _) => format!("{text}: it sends nothing; check its power, its cable and the hub"),
+            (came, 0) => format!("{text}: {came} came, but none was encoded"),
+            (came, refused) => format!("{text}: {came} came, of which {refused} were refused: {}", self.why),
         }
     }
 }
@@ -90,7 +90,7 @@ impl Seen {
         Self { came: counts.taken, refused: counts.damaged + counts.flagged }
     }
 
-    /// What is new; counts that went back began again.
+    /// The counts since `before`. A count that is lower than before has started again.
     fn after(self, before: Self) -> Self {
         let new = |now: u64, before: u64| if now >= before { now - before } else { now };
         Self { came: new(self.came, before.came), refused: new(self.refused, before.refused) }
@@ -105,7 +105,7 @@ mod tests {
         Mono(1_000_000_000 + millis * 1_000_000)
     }
 
-    /// Ten pictures a second for so many seconds, of which every `nth` is shown.
+    /// Ten frames per second for this many seconds; every `nth` is usable.
     fn play(intake: &mut Intake, counts: &mut Counts, from: u64, seconds: u64, nth: u64) {
         for n in 0..seconds * 10 {
             counts.taken += 1;
@@ -122,20 +122,21 @@ mod tests {
         let mut counts = Counts { taken: 7, damaged: 7, ..Counts::default() };
         let mut intake = Intake::new(&counts, at(0));
         let silence = |intake: &Intake| intake.silence(Duration::from_millis(2_900));
-        assert_eq!(
-            silence(&intake),
-            "no picture for 2 s: nothing comes from it; look at its power, its cable and the hub"
-        );
+        assert_eq!(silence(&intake), "no picture for 2 s: it sends nothing; check its power, its cable and the hub");
         play(&mut intake, &mut counts, 0, 2, 0);
-        assert_eq!(silence(&intake), "no picture for 2 s: 20 came and 20 were refused: cut short");
+        assert_eq!(silence(&intake), "no picture for 2 s: 20 came, of which 20 were refused: cut short");
         counts.taken += 1;
         intake.look(&counts, true, at(2_000));
         counts.taken += 1;
         intake.look(&counts, false, at(2_100));
-        assert_eq!(silence(&intake), "no picture for 2 s: 1 came and none was coded");
+        assert_eq!(silence(&intake), "no picture for 2 s: 1 came, but none was encoded");
         counts = Counts { taken: 3, flagged: 2, why: "broken".into(), ..Counts::default() };
         intake.look(&counts, false, at(2_200));
-        assert_eq!(silence(&intake), "no picture for 2 s: 4 came and 2 were refused: broken", "the meter began again");
+        assert_eq!(
+            silence(&intake),
+            "no picture for 2 s: 4 came, of which 2 were refused: broken",
+            "the meter began again"
+        );
     }
 
     #[test]
@@ -147,10 +148,7 @@ mod tests {
             assert_eq!(intake.trouble().is_some(), expected, "one of {nth} shown");
             if expected {
                 let text = intake.trouble().unwrap().to_owned();
-                assert!(
-                    text.starts_with("of 41 pictures that came ") && text.ends_with("refused: cut short"),
-                    "{text}"
-                );
+                assert!(text.contains(" of 41 frames were refused") && text.ends_with("refused: cut short"), "{text}");
                 play(&mut intake, &mut counts, 5_000, 20, nth);
                 assert_eq!(intake.trouble(), Some(text.as_str()), "it is said once");
                 play(&mut intake, &mut counts, 25_000, 9, 1);

@@ -1,7 +1,7 @@
-//! JPEG pictures of cameras and clips to planes, without a detour through RGB where that can be had.
+//! Decodes JPEG frames of cameras and clips to planes, without RGB in between where possible.
 //!
-//! What the decoder library only warns about is no reason to show nothing: `tidy.rs` mends what is wrong around the
-//! coded data, and `coverage.rs` tells a picture that is merely odd from one that is cut.
+//! A frame is shown even if the decoder library only warns about it. `tidy.rs` repairs what is wrong around the coded
+//! data. `coverage.rs` tells complete frames from those that are cut short.
 
 mod coverage;
 mod tables;
@@ -23,50 +23,52 @@ use crate::video::{
 use tidy::Tidy;
 pub(crate) use unit::find;
 
-/// Scans a progressive picture may have: more is an attack on the processor.
+/// The most scans of a progressive frame. More is an attack on the processor.
 const SCANS: u32 = 50;
-/// Rows and columns that a picture may have more than was agreed: encoders fill up to whole blocks of at most 16.
+/// How many rows and columns a frame may have above the negotiated size. Encoders pad frames to blocks of at most 16
+/// pixels.
 const PADDING: u32 = 15;
 
-/// A decoder, used again for every picture.
+/// A decoder, used for all frames of a source.
 pub(crate) struct Jpeg {
     decompressor: Decompressor,
     tidy: Tidy,
-    /// Room for samples that do not lie as planes have them, or for the rows of chroma at hand.
+    /// A buffer for samples that are not laid out like planes, or for rows of chroma.
     samples: Vec<u8>,
-    /// The size that was agreed with a camera.
+    /// The size that was negotiated with the camera.
     agreed: Option<(u32, u32)>,
-    /// The size that is shown.
+    /// The size of the frames shown.
     size: Option<(u32, u32)>,
-    /// Another size, of the picture before: two in a row are believed.
+    /// The size of a frame that differed. If two in a row have it, it is the new size.
     other: Option<(u32, u32)>,
 }
 
-/// Why a picture was refused, for a person.
+/// Why a frame was refused, as a text for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal(pub(crate) String);
 
-/// Why a JPEG of so many bytes is not taken: 4 MiB, or what its picture would have uncoded (4:2:2) where that is more.
+/// Why a JPEG of `length` bytes is refused. The limit is 4 MiB, or the size of the uncompressed frame (4:2:2) if that
+/// is more.
 pub(crate) fn too_long(length: usize, (width, height): (u32, u32)) -> Option<Refusal> {
     let most = h264::LONGEST.max(2 * width as usize * height as usize);
     (length > most).then(|| Refusal(format!("a JPEG of {} KiB; {} KiB are possible", length >> 10, most >> 10)))
 }
 
 impl Jpeg {
-    /// Makes a decoder, for a size that was agreed with a camera, or for whatever comes.
+    /// Makes a decoder for the size that was negotiated with a camera; `None`: for any size.
     pub(crate) fn new(agreed: Option<(u32, u32)>) -> Result<Self, String> {
         let decompressor = decompressor().map_err(|e| format!("JPEG decoder: {e}"))?;
         Ok(Self { decompressor, tidy: Tidy::default(), samples: Vec::new(), agreed, size: agreed, other: None })
     }
 
-    /// Decodes the first picture in `bytes` into planes, which are made where they do not fit. What planes hold after a
-    /// refusal is not a picture.
+    /// Decodes the first JPEG in `bytes` into `planes`, which are replaced if their size differs. After a refusal the
+    /// planes hold no valid frame.
     pub(crate) fn decode(&mut self, bytes: &[u8], planes: &mut Option<Planes>) -> Result<(), Refusal> {
-        let unit = first(bytes).ok_or_else(|| Refusal("there is no JPEG in it".into()))?;
+        let unit = first(bytes).ok_or_else(|| Refusal("it contains no JPEG".into()))?;
         let picture = self.tidy.picture(unit).map_err(Refusal)?;
         let header = self.decompressor.read_header(picture).map_err(|e| {
-            // libjpeg-turbo 3.1.0 forgets to abort after an error here, and would read the next picture on from the
-            // middle of this one, for ever.
+            // After an error here, libjpeg-turbo 3.1.0 does not reset its state, and would fail to read every following
+            // frame.
             if let Ok(fresh) = decompressor() {
                 self.decompressor = fresh;
             }
@@ -74,20 +76,20 @@ impl Jpeg {
         })?;
         let size = shown(&header, self.agreed);
         if self.size.is_some_and(|before| before != size) && self.other.replace(size) != Some(size) {
-            return Err(Refusal(format!("of another size than the one before: {}x{}", size.0, size.1)));
+            return Err(Refusal(format!("its size differs from the frame before: {}x{}", size.0, size.1)));
         }
         let fits = |planes: &Planes| planes.size() == (size.0 as usize, size.1 as usize);
         let planes = match planes.take().filter(fits) {
             Some(fitting) => planes.insert(fitting),
             None => planes.insert(Planes::new(size, Colour::JPEG).map_err(Refusal)?),
         };
-        let decoded = match way(&header, size) {
-            Way::InPlace => in_place(&mut self.decompressor, picture, &header, planes, &mut self.samples),
-            Way::Planes => apart(&mut self.decompressor, picture, &header, planes, &mut self.samples),
-            Way::Rgb => by_rgb(&mut self.decompressor, picture, &header, planes, &mut self.samples),
+        let decoded = match path(&header, size) {
+            Path::InPlace => in_place(&mut self.decompressor, picture, &header, planes, &mut self.samples),
+            Path::Planes => apart(&mut self.decompressor, picture, &header, planes, &mut self.samples),
+            Path::Rgb => by_rgb(&mut self.decompressor, picture, &header, planes, &mut self.samples),
         };
         if let Err(text) = decoded {
-            judge(picture, text)?;
+            check_complaint(picture, text)?;
         }
         planes.colour = Colour::JPEG;
         (self.size, self.other) = (Some(size), None);
@@ -95,7 +97,7 @@ impl Jpeg {
     }
 }
 
-/// The first picture in bytes of a camera, which may have put something in front of it or behind.
+/// The first JPEG in a camera's bytes; the camera may put other bytes before or after it.
 fn first(mut bytes: &[u8]) -> Option<&[u8]> {
     loop {
         match find(bytes, true) {
@@ -106,8 +108,8 @@ fn first(mut bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The size that is shown of a picture: what was agreed, where the picture is only filled up to whole blocks, or its own.
-/// Encoders take even sizes only.
+/// The size to show: the negotiated one if the frame is only padded to whole blocks, else its own. It is made even,
+/// since encoders require that.
 fn shown(header: &DecompressHeader, agreed: Option<(u32, u32)>) -> (u32, u32) {
     let side = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let (width, height) = (side(header.width), side(header.height));
@@ -118,44 +120,44 @@ fn shown(header: &DecompressHeader, agreed: Option<(u32, u32)>) -> (u32, u32) {
     }
 }
 
-/// How a picture becomes planes.
-enum Way {
-    /// Decoded where it is to lie; only its chroma is made smaller.
+/// How a frame becomes planes.
+enum Path {
+    /// Decoded into the planes; only chroma is scaled down.
     InPlace,
-    /// Decoded elsewhere, then copied: it is cropped, or its chroma lies in another way.
+    /// Decoded into another buffer, then copied, because it is cropped or has another chroma layout.
     Planes,
-    /// Its samples are not those of planes.
+    /// Decoded to RGB, because its samples are not Y, Cb and Cr as planes have them.
     Rgb,
 }
 
-fn way(header: &DecompressHeader, (width, height): (u32, u32)) -> Way {
+fn path(header: &DecompressHeader, (width, height): (u32, u32)) -> Path {
     let whole = (header.width, header.height) == (width as usize, height as usize);
     match header.subsamp {
-        _ if !matches!(header.colorspace, Colorspace::YCbCr | Colorspace::Gray) => Way::Rgb,
-        Subsamp::Unknown => Way::Rgb,
-        Subsamp::Gray | Subsamp::Sub2x2 | Subsamp::Sub2x1 | Subsamp::Sub1x2 | Subsamp::None if whole => Way::InPlace,
-        _ => Way::Planes,
+        _ if !matches!(header.colorspace, Colorspace::YCbCr | Colorspace::Gray) => Path::Rgb,
+        Subsamp::Unknown => Path::Rgb,
+        Subsamp::Gray | Subsamp::Sub2x2 | Subsamp::Sub2x1 | Subsamp::Sub1x2 | Subsamp::None if whole => Path::InPlace,
+        _ => Path::Planes,
     }
 }
 
-/// Whether a picture that the library complained about can be shown. The library stops at errors, and goes on after
-/// warnings, of which it tells the first.
-fn judge(picture: &[u8], complaint: String) -> Result<(), Refusal> {
+/// Whether a frame can be shown although the library reported something. The library stops at errors. It continues
+/// after warnings, and reports the first of them.
+fn check_complaint(picture: &[u8], reported: String) -> Result<(), Refusal> {
     let warning = ["Corrupt JPEG data", "Premature end", "Warning", "Inconsistent progression", "Invalid SOS"]
         .iter()
-        .any(|begin| complaint.starts_with(begin));
+        .any(|begin| reported.starts_with(begin));
     let harmless = match coverage::is_whole(picture) {
         Some(whole) => whole,
-        None => !["premature end", "Premature end", "bad "].iter().any(|part| complaint.contains(part)),
+        None => !["premature end", "Premature end", "bad "].iter().any(|part| reported.contains(part)),
     };
     match (warning, harmless) {
-        (false, _) => Err(Refusal(complaint)),
+        (false, _) => Err(Refusal(reported)),
         (true, false) => Err(Refusal("its coded data is cut short or damaged".into())),
         (true, true) => Ok(()),
     }
 }
 
-/// What the library said, without its own name in front.
+/// The library's error text without the library's name.
 fn text(error: &turbojpeg::Error) -> String {
     let text = error.to_string();
     text.strip_prefix("TurboJPEG error: ").map_or(text.clone(), str::to_owned)
@@ -167,7 +169,7 @@ fn decompressor() -> turbojpeg::Result<Decompressor> {
     Ok(decompressor)
 }
 
-/// Decodes into planes of the picture's own size.
+/// Decodes into planes that have the frame's own size.
 fn in_place(
     decompressor: &mut Decompressor,
     jpeg: &[u8],
@@ -189,8 +191,8 @@ fn in_place(
     decoded
 }
 
-/// Decodes elsewhere, and copies what is shown. The samples lie as TurboJPEG has them: each plane filled up to whole
-/// groups of pixels that share a sample of chroma.
+/// Decodes into another buffer and copies the visible part. TurboJPEG pads each plane to whole groups of pixels that
+/// share a chroma sample.
 fn apart(
     decompressor: &mut Decompressor,
     jpeg: &[u8],
@@ -227,7 +229,7 @@ fn apart(
     decoded
 }
 
-/// Decodes to RGB, for samples of another kind: RGB itself, or chroma sampled in an unusual way.
+/// Decodes via RGB, for frames with RGB samples or an unusual chroma subsampling.
 fn by_rgb(
     decompressor: &mut Decompressor,
     jpeg: &[u8],
@@ -258,7 +260,8 @@ fn by_rgb(
     decoded
 }
 
-/// Averages chroma to half width and height, in place: the target never overtakes its source, whose rows at hand are kept aside.
+/// Averages chroma to half width and height, in place. The target never overtakes the source, whose current rows are
+/// kept aside.
 fn reduce_chroma(planes: &mut Planes, subsamp: Subsamp, rows: &mut Vec<u8>) {
     let (width, height) = planes.size();
     let luma = width * height;
@@ -280,7 +283,7 @@ fn reduce_chroma(planes: &mut Planes, subsamp: Subsamp, rows: &mut Vec<u8>) {
             let upper = &rows[..source_width];
             let lower = if down == 2 { &rows[source_width..] } else { upper };
             let target = &mut bytes[to + row * (width / 2)..][..width / 2];
-            // Without an index in the loops, for this is done to every byte of chroma.
+            // No index in these loops, for speed: they run over every byte of chroma.
             if across == 1 {
                 for ((to, a), b) in target.iter_mut().zip(upper).zip(lower) {
                     *to = (u16::from(*a) + u16::from(*b)).div_ceil(2) as u8;

@@ -1,11 +1,11 @@
-//! Raw pixel formats to the planes an encoder takes. The picture is copied out of the driver's memory here, once: on
-//! boards that memory is often not cached, and the buffer goes back to the driver before anything slow begins.
+//! Converts raw pixel formats to the planes of an encoder. This copies the frame out of the driver's memory, once. On
+//! boards that memory is often not cached, and the driver gets its buffer back before anything slow begins.
 
 use yuv::{BufferStoreMut, YuvPackedImage, YuvPlanarImageMut};
 
 use crate::{config::PixelFormat, video::decode::planes::Planes};
 
-/// One part of a raw picture in memory: rows of `stride` bytes.
+/// One memory plane of a raw frame: rows of `stride` bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Part<'a> {
     /// The rows.
@@ -15,24 +15,24 @@ pub(crate) struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// `rows` rows of `width` bytes, without the padding behind each; `None` where they are not all there.
+    /// `rows` rows of `width` bytes without their padding; `None` if bytes are missing.
     fn rows(self, rows: usize, width: usize) -> Option<impl Iterator<Item = &'a [u8]>> {
-        // The padding behind the last row may be missing. Strides are the driver's word: they may be any number.
+        // The last row may lack its padding. The driver chooses strides, so they may have any value.
         let needed = self.stride.checked_mul(rows.checked_sub(1)?)?.checked_add(width)?;
         let whole = self.stride >= width && self.bytes.len() >= needed;
         whole.then(|| self.bytes.chunks(self.stride).take(rows).map(move |row| &row[..width]))
     }
 
-    /// Splits a picture whose planes follow each other into the first `rows` rows, and what is behind them as rows of
-    /// `stride` bytes.
+    /// Splits a frame whose colour planes follow each other: its first `rows` rows, and the rest as rows of `stride`
+    /// bytes.
     fn split(self, rows: usize, stride: usize) -> Option<(Self, Self)> {
         let (first, rest) = self.bytes.split_at_checked(self.stride.checked_mul(rows)?)?;
         Some((Self { bytes: first, ..self }, Self { bytes: rest, stride }))
     }
 }
 
-/// Turns a raw picture, in one part or one part for each plane, into planes of the same size. `false` where bytes are
-/// missing or the format is a coded one.
+/// Converts a raw frame to planes of the same size. It has one part, or one for each plane. Returns `false` if bytes
+/// are missing or the format is coded.
 pub(crate) fn unpack(format: PixelFormat, parts: &[Part<'_>], planes: &mut Planes) -> bool {
     unpack_some(format, parts, planes).is_some()
 }
@@ -112,7 +112,7 @@ mod tests {
     const WIDTH: usize = 48;
     const HEIGHT: usize = 18;
 
-    /// Different at every place of every plane.
+    /// A picture in which every sample of every plane differs.
     fn sample(plane: usize, x: usize, row: usize) -> u8 {
         (plane * 83 + x * 5 + row * 29) as u8
     }
@@ -130,7 +130,7 @@ mod tests {
         for row in 0..HEIGHT / 2 {
             for x in 0..WIDTH / 2 {
                 let place = row * WIDTH / 2 + x;
-                // Of two chroma rows the converter takes one.
+                // The converter uses one of two chroma rows.
                 let of = |plane| [0, 1].map(|i| sample(plane, x, (row * chroma_rows) + i.min(chroma_rows - 1)));
                 assert!(of(1).contains(&planes.u()[place]), "u {x} {row}");
                 assert!(of(2).contains(&planes.v()[place]), "v {x} {row}");
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// Rows with padding behind each.
+    /// Rows with padding after each.
     fn rows(stride: usize, rows: usize, byte: impl Fn(usize, usize) -> Option<u8>) -> Vec<u8> {
         (0..stride * rows).map(|i| byte(i % stride, i / stride).unwrap_or(0xEE)).collect()
     }
@@ -207,7 +207,7 @@ mod tests {
                 let part = Part { bytes: &bytes[..length], stride };
                 assert_eq!(unpack(format, &[part], &mut planes), fits, "{format:?} {length}");
             }
-            // Some are so large that a product of them is beyond all numbers, or comes round to a small one.
+            // Some strides are so large that a product overflows, or wraps to a small number.
             let beyond = [usize::MAX, usize::MAX / 2 + 1, usize::MAX / HEIGHT + 2, (usize::MAX >> 4) + 1];
             for stride in [0, 1, stride - 1].into_iter().chain(beyond) {
                 assert!(!unpack(format, &[Part { bytes: &bytes, stride }], &mut planes), "{format:?} stride {stride}");

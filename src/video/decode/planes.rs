@@ -1,23 +1,23 @@
-//! The picture as an encoder takes it: I420, packed without gaps, owned and used again.
+//! A frame as an encoder takes it: I420, packed without gaps, in a buffer that is reused.
 
 use openh264::formats::YUVSource;
 
-/// The smallest and largest side that is encoded, in pixels (OpenH264's own limits).
+/// The smallest and largest side that is encoded, in pixels. These are OpenH264's limits.
 const SIDES: std::ops::RangeInclusive<u32> = 16..=3840;
 
-/// How numbers in the planes mean colours; told to decoders in the sequence parameter set.
+/// The colour space of the samples, which the sequence parameter set reports to decoders (VUI).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Colour {
-    /// ITU-R BT.709 in place of BT.601.
+    /// `true`: ITU-R BT.709; `false`: BT.601.
     pub(crate) bt709: bool,
-    /// 0 to 255 in place of 16 to 235.
+    /// `true`: values from 0 to 255; `false`: 16 to 235.
     pub(crate) full_range: bool,
 }
 
 impl Colour {
-    /// What JFIF says of every JPEG.
+    /// The colour space of every JPEG (JFIF).
     pub(crate) const JPEG: Self = Self { bt709: false, full_range: true };
-    /// High-definition video.
+    /// The colour space of high-definition video.
     pub(crate) const HD: Self = Self { bt709: true, full_range: false };
 }
 
@@ -26,13 +26,13 @@ impl Colour {
 pub(crate) struct Planes {
     width: usize,
     height: usize,
-    /// What the numbers mean.
+    /// The colour space of the samples.
     pub(crate) colour: Colour,
     bytes: Vec<u8>,
 }
 
 impl Planes {
-    /// Grey planes, or what is wrong with the size.
+    /// Grey planes, or why the size is not possible.
     pub(crate) fn new((width, height): (u32, u32), colour: Colour) -> Result<Self, String> {
         if width % 2 != 0 || height % 2 != 0 {
             return Err(format!("{width}x{height}: width and height have to be even"));
@@ -50,7 +50,7 @@ impl Planes {
         (self.width, self.height)
     }
 
-    /// The three planes, to be written.
+    /// The three planes, to write.
     pub(crate) fn split_mut(&mut self) -> [&mut [u8]; 3] {
         let luma = self.width * self.height;
         let (y, rest) = self.bytes.split_at_mut(luma);
@@ -58,8 +58,8 @@ impl Planes {
         [y, u, &mut v[..luma / 4]]
     }
 
-    /// The same picture with width and height divided by `by`, into `small`, which is made if it does not fit. Each pixel is
-    /// the mean of those it stands for.
+    /// Scales the frame down by the factor `by` into `small`, which is replaced if its size differs. Each pixel is the
+    /// mean of those it replaces.
     pub(crate) fn shrink(&self, by: u32, small: &mut Option<Self>) -> Result<(), String> {
         let size = (self.width as u32 / by, self.height as u32 / by);
         let fits = |s: &Self| s.size() == (size.0 as usize, size.1 as usize) && s.colour == self.colour;
@@ -75,7 +75,7 @@ impl Planes {
         Ok(())
     }
 
-    /// The bytes behind the planes, at least `len` of them: for a decoder that first needs more chroma.
+    /// The buffer of the planes with at least `len` bytes, for a decoder that needs more chroma at first.
     pub(crate) fn bytes_mut(&mut self, len: usize) -> &mut [u8] {
         if self.bytes.len() < len {
             self.bytes.resize(len, 128);
@@ -84,7 +84,7 @@ impl Planes {
     }
 }
 
-/// Means of squares of `by` times `by` pixels.
+/// Writes the means of squares of `by` times `by` pixels.
 fn shrink_plane(from: &[u8], width: usize, by: usize, to: &mut [u8]) {
     let area = (by * by) as u32;
     let mut sums = vec![0_u32; width / by];

@@ -1,7 +1,7 @@
-//! Keeps the encoder within its bitrate where key frames come often. Pure: time is an argument.
+//! Keeps the sent bitrate within its limit when keyframes are frequent. Pure: time is an argument.
 //!
-//! An encoder's rate control foresees pictures, and not the key frames that viewers ask for: one each second takes a third
-//! more than was asked for. What is sent is measured, and the encoder aimed lower until it fits.
+//! An encoder's rate control does not foresee the keyframes that viewers request. One each second adds a third to the
+//! bitrate. So the sent bitrate is measured, and the encoder's target is lowered until it fits.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -10,18 +10,18 @@ use crate::{
     units::{Bitrate, DataSize},
 };
 
-/// What is measured: long enough to hold two of the key frames that repairs may ask for.
+/// The period that is measured: long enough for two of the keyframes that repairs may request.
 const WINDOW: Duration = Duration::from_secs(2);
-/// The aim is corrected so often.
+/// The interval between corrections.
 const STEP: Duration = Duration::from_millis(250);
-/// The least that the encoder is aimed at, as a share of what is wanted.
+/// The lowest target, as a share of the wanted bitrate.
 const LEAST: f64 = 0.5;
-/// Corrections have this grain, so that the encoder is not told something new each time.
+/// Corrections are rounded to 1/20, so that the encoder does not get a new target each time.
 const GRAIN: f64 = 20.0;
-/// Pictures remembered at most: two seconds at 120/s.
+/// How many frames are remembered: two seconds at 120 frames/s.
 const PICTURES: usize = 256;
 
-/// What was sent of late, and how much lower the encoder is aimed for it.
+/// The frames sent recently, and by how much the encoder's target is lowered.
 #[derive(Debug)]
 pub(crate) struct Budget {
     sent: VecDeque<(Mono, DataSize)>,
@@ -37,7 +37,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// A picture of this size was sent.
+    /// A frame of `bytes` bytes was sent.
     pub(crate) fn sent(&mut self, size: DataSize, now: Mono) {
         self.since.get_or_insert(now);
         if self.sent.len() == PICTURES {
@@ -46,7 +46,7 @@ impl Budget {
         self.sent.push_back((now, size));
     }
 
-    /// The bitrate to aim the encoder at, so that `wanted` is sent.
+    /// The encoder's target, so that `wanted` is sent.
     pub(crate) fn aim(&mut self, wanted: Bitrate, now: Mono) -> Bitrate {
         while self.sent.front().is_some_and(|(at, _)| now.since(*at) >= WINDOW) {
             self.sent.pop_front();
@@ -55,7 +55,7 @@ impl Budget {
         if full && now.since(self.corrected) >= STEP {
             self.corrected = now;
             let sent = self.sent.iter().map(|(_, size)| *size).sum::<DataSize>() / WINDOW;
-            // A quarter of the way each time: what is measured lags behind by the window.
+            // A quarter of the difference each time, since the measured rate lags by the window.
             let correction = (wanted / sent.max(Bitrate::from_bps(1))).clamp(0.5, 2.0).powf(0.25);
             self.factor = (self.factor * correction).clamp(LEAST, 1.0);
         }
@@ -67,8 +67,8 @@ impl Budget {
 mod tests {
     use super::*;
 
-    /// Plays an encoder that makes `more` times what it is aimed at, and key frames of `key` bits each second; what it made in
-    /// the last five seconds, and what it is aimed at then, both by what was wanted.
+    /// Plays an encoder that makes `more` times its target, with keyframes of `key` bits each second. Returns what it
+    /// made in the last five seconds and its target then, both divided by the wanted bitrate.
     fn play(more: f64, key: f64) -> (f64, f64) {
         const WANTED: Bitrate = Bitrate::from_kbps(1_000);
         let mut budget = Budget::default();

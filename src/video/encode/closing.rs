@@ -1,5 +1,5 @@
-//! Encoders are closed by threads of their own: STREAMOFF and close() of a device that is in trouble may take any time, and
-//! the video thread has pictures to code. Whoever watches the video thread watches these, too (`liveness::helper`).
+//! Closes encoders in threads of their own. STREAMOFF and close() of a faulty device may take any time, and the video
+//! thread must go on. These threads are watched like the video thread (`liveness::helper`).
 
 use std::{
     sync::{Mutex, PoisonError, mpsc},
@@ -9,13 +9,13 @@ use std::{
 
 use crate::{clock::Mono, liveness};
 
-/// How long an encoder that works is waited for while it is closed: most take less, and no picture is left out then.
+/// How long the video thread waits for a working encoder to close. Most take less, so that no frame is left out.
 pub(crate) const CLOSES: Duration = Duration::from_millis(100);
 
-/// Those that have not let go of their device yet: a number of each, and since when.
+/// Encoders that are still closing: a number for each, and since when.
 static CLOSING: Mutex<Vec<(u64, Mono)>> = Mutex::new(Vec::new());
 
-/// Has `encoder` closed by a thread of its own, and waits for that so long.
+/// Closes `encoder` in a new thread, and waits for it for at most `patience`.
 pub(crate) fn close<T: Send + 'static>(encoder: T, patience: Duration) {
     let (done, closed) = mpsc::channel();
     let closing = Closing::new(done);
@@ -25,13 +25,13 @@ pub(crate) fn close<T: Send + 'static>(encoder: T, patience: Duration) {
         drop(encoder);
         drop(closing);
     };
-    // Where no thread is to be had, the closure is dropped here, with the encoder in it.
+    // If no thread can be started, the closure and the encoder in it are dropped here.
     if thread::Builder::new().name("encoder".to_owned()).spawn(close).is_ok() {
         let _ = closed.recv_timeout(patience);
     }
 }
 
-/// Since when the first encoder is being closed that has not let go of its device yet.
+/// Since when the oldest encoder in [`CLOSING`] is closing; `None` if none is.
 pub(crate) fn since() -> Option<Mono> {
     CLOSING.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(_, since)| *since).min()
 }
@@ -54,7 +54,7 @@ impl Closing {
 impl Drop for Closing {
     fn drop(&mut self) {
         CLOSING.lock().unwrap_or_else(PoisonError::into_inner).retain(|(number, _)| *number != self.number);
-        // Nobody may be waiting any more.
+        // The receiver may have stopped waiting.
         let _ = self.done.send(());
     }
 }
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(since(), None);
         let (go, gate) = mpsc::channel();
         let begin = Mono::now();
-        // It returns, though the encoder does not.
+        // `close` returns, though the encoder is still closing.
         close(Hangs(gate), Duration::from_millis(1));
         assert!(since().is_some_and(|since| since >= begin));
         let first = since();

@@ -1,4 +1,4 @@
-//! Whoever codes at the moment: the board's encoder while it can be trusted, or else the processor.
+//! The encoder in use: the board's hardware encoder while it can be trusted, else software.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -24,30 +24,30 @@ use crate::{
     },
 };
 
-/// The encoder at work, and who takes over when it fails. Never open before the first picture is near.
+/// The encoder in use, and the fallback if it fails. It is opened only when the first frame is near.
 pub(crate) struct VideoEncoder<'a> {
     config: &'a Video,
     rate: Rate,
     bitrate: Bitrate,
-    /// The highest bitrate, and with it the level that the stream promises.
+    /// The highest bitrate, from which the level in the parameter sets follows.
     ceiling: Bitrate,
     fps: f64,
     at_work: Option<Encoder>,
     trust: Trust,
-    /// The board's encoders, once they were looked for.
+    /// The usable hardware encoders, once they were looked for.
     found: Option<Vec<PathBuf>>,
-    /// Memory of the camera.
+    /// The camera's buffers, for import.
     camera: Option<Arc<DmabufExport>>,
-    /// Buffers that are the camera's again.
+    /// Buffers that the camera gets back.
     back: Vec<Buffer>,
-    /// What is at work, as it was said.
+    /// The name of the encoder in use, as it was logged.
     name: String,
-    /// The library that codes on the processor, as what its calls are made on.
+    /// The name of the software encoder library, for the liveness report.
     library: Arc<str>,
 }
 
 impl<'a> VideoEncoder<'a> {
-    /// For pictures that come `rate` a second, with `bitrate` at first.
+    /// For `rate` frames per second, with `bitrate` at first.
     pub(crate) fn new(config: &'a Video, rate: Rate, bitrate: Bitrate) -> Self {
         Self {
             config,
@@ -65,7 +65,7 @@ impl<'a> VideoEncoder<'a> {
         }
     }
 
-    /// Goes on from one whose source was opened anew: what was learned of the encoder is not forgotten.
+    /// Continues after the source was opened again. What is known about the encoders is kept.
     pub(crate) fn after(mut self, mut before: Self) -> Self {
         self.trust = std::mem::take(&mut before.trust);
         self.found = before.found.take();
@@ -73,13 +73,13 @@ impl<'a> VideoEncoder<'a> {
         self
     }
 
-    /// What codes, for a person; empty before the first picture.
+    /// The encoder's name in messages; empty before the first frame.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Is told of a camera whose memory can be lent, before its first picture: where the board's encoder takes it, that is
-    /// set up now.
+    /// Announces a camera that exports its buffers, before its first frame. If the hardware encoder can import them, it
+    /// is opened now.
     pub(crate) fn import_from(&mut self, camera: Arc<DmabufExport>) -> Result<(), String> {
         let size = (camera.size.0 as usize, camera.size.1 as usize);
         let shape = self.shape(size, camera.colour);
@@ -87,22 +87,22 @@ impl<'a> VideoEncoder<'a> {
         self.open(shape)
     }
 
-    /// Whether there is an encoder that might take pictures out of a camera's memory.
+    /// Whether an encoder might import a camera's buffers.
     pub(crate) fn may_import_dmabuf(&mut self) -> bool {
         self.config.encoder != EncoderChoice::Software && !self.found().is_empty()
     }
 
-    /// Whether the camera's pictures are best lent.
+    /// Whether the camera's frames should be lent.
     pub(crate) fn imports_dmabuf(&self) -> bool {
         matches!(&self.at_work, Some(Encoder::Hardware(hardware)) if hardware.imports_dmabuf())
     }
 
-    /// Buffers that go back to the camera.
+    /// Takes the buffers that go back to the camera.
     pub(crate) fn back(&mut self) -> Vec<Buffer> {
         std::mem::take(&mut self.back)
     }
 
-    /// What to wait for beside the next picture.
+    /// The encoder's node, to wait for together with the next frame.
     pub(crate) fn waited_for(&self) -> Option<Arc<Node>> {
         match &self.at_work {
             Some(Encoder::Hardware(hardware)) => hardware.waited_for().cloned(),
@@ -110,24 +110,24 @@ impl<'a> VideoEncoder<'a> {
         }
     }
 
-    /// Takes another bound of the bitrate. An encoder at work goes on with it where its stream may have that much; otherwise
-    /// another one is opened for the next picture.
+    /// Sets the highest bitrate. If the current stream's level does not allow it, the encoder is opened again
+    /// for the next frame.
     pub(crate) fn set_ceiling(&mut self, ceiling: Bitrate) {
         if ceiling == self.ceiling {
             return;
         }
         self.ceiling = ceiling;
         if self.at_work.as_mut().is_some_and(|encoder| !encoder.set_ceiling(ceiling)) {
-            info!("video: {}: opened anew for up to {ceiling}", self.name);
+            info!("video: {}: opening it again for up to {ceiling}", self.name);
             self.close();
             if let Some(camera) = self.camera.clone() {
-                // Where it fails, the next picture finds out.
+                // If this fails, the next frame reports it.
                 let _ = self.import_from(camera);
             }
         }
     }
 
-    /// Aims at a bitrate, for so many pictures a second.
+    /// Sets the target bitrate, and the frames per second.
     pub(crate) fn steer(&mut self, bitrate: Bitrate, fps: f64) {
         (self.bitrate, self.fps) = (bitrate, fps);
         if let Some(encoder) = &mut self.at_work {
@@ -136,7 +136,7 @@ impl<'a> VideoEncoder<'a> {
         }
     }
 
-    /// Gives it a picture, to be a key frame if asked. One it has no room for is left out and counted.
+    /// Passes a frame to the encoder; `key`: as a keyframe. If the encoder is full, the frame is dropped and counted.
     pub(crate) fn put(&mut self, planes: &Planes, key: bool, at: Mono, counts: &mut Counts) -> Result<(), String> {
         let shape = self.shape(planes.size(), planes.colour);
         if !self.at_work.as_ref().is_some_and(|encoder| encoder.fits(shape)) {
@@ -159,12 +159,12 @@ impl<'a> VideoEncoder<'a> {
         Ok(())
     }
 
-    /// Does not want a picture of the camera.
+    /// Returns a camera's buffer unused.
     pub(crate) fn decline(&mut self, loan: BorrowedFrame) {
         self.back.push(loan.buffer);
     }
 
-    /// Lends it a picture of the camera.
+    /// Lends a camera's frame to the encoder.
     pub(crate) fn lend(&mut self, loan: BorrowedFrame, key: bool, counts: &mut Counts) {
         let left = match &mut self.at_work {
             Some(Encoder::Hardware(hardware)) => hardware.lend(loan, key),
@@ -177,8 +177,8 @@ impl<'a> VideoEncoder<'a> {
                 self.back.push(loan.buffer);
             }
             Err((what, loan)) => {
-                // Only the first picture can tell whether the device takes that memory: it is none of its faults.
-                info!("video: {}: {what}: pictures are copied", self.name);
+                // Only the first frame shows whether the device can read that memory. This does not count as a failure.
+                info!("video: {}: {what}; frames are copied instead", self.name);
                 counts.behind += 1;
                 self.back.push(loan.buffer);
                 self.camera = None;
@@ -187,7 +187,7 @@ impl<'a> VideoEncoder<'a> {
         }
     }
 
-    /// The next picture that is done, `None` where there is none yet.
+    /// The next encoded frame; `None` if there is none yet.
     pub(crate) fn take(&mut self) -> Option<Coded> {
         let made = match &mut self.at_work {
             Some(Encoder::Software(_, made)) => Ok(made.take()),
@@ -213,7 +213,7 @@ impl<'a> VideoEncoder<'a> {
         })
     }
 
-    /// Opens whoever's turn it is; nobody where the device is about to be free.
+    /// Opens the encoder whose turn it is; none while its device is still closing.
     fn open(&mut self, shape: Shape) -> Result<(), String> {
         self.close();
         let why = match self.config.encoder {
@@ -234,7 +234,7 @@ impl<'a> VideoEncoder<'a> {
         let mut encoder = Encoder::Software(Box::new(software), None);
         encoder.set_rate(self.fps);
         self.at_work = Some(encoder);
-        self.tell(library::name(library).to_owned(), &why);
+        self.log_change(library::name(library).to_owned(), &why);
         Ok(())
     }
 
@@ -242,8 +242,8 @@ impl<'a> VideoEncoder<'a> {
         let closing = closing::since();
         match self.trust.turn(Mono::now(), closing) {
             EncoderTurn::Nobody => return Ok(None),
-            EncoderTurn::Software if closing.is_some() => return Err("the board's encoder still hangs".to_owned()),
-            EncoderTurn::Software => return Err("the board's encoder failed".to_owned()),
+            EncoderTurn::Software if closing.is_some() => return Err("the hardware encoder still hangs".to_owned()),
+            EncoderTurn::Software => return Err("the hardware encoder failed".to_owned()),
             EncoderTurn::Hardware => {}
         }
         let mut why = "no hardware encoder was found".to_owned();
@@ -251,12 +251,9 @@ impl<'a> VideoEncoder<'a> {
             match Hardware::open(&path, shape, self.config, self.camera.as_ref()) {
                 Ok(mut hardware) => {
                     hardware.set_rate(self.fps);
-                    let how = if hardware.imports_dmabuf() {
-                        ", which takes pictures out of the camera's memory"
-                    } else {
-                        ""
-                    };
-                    self.tell(hardware.name().to_owned(), how);
+                    let how =
+                        if hardware.imports_dmabuf() { ", which reads frames from the camera's memory" } else { "" };
+                    self.log_change(hardware.name().to_owned(), how);
                     return Ok(Some(hardware));
                 }
                 Err(what) => why = what,
@@ -266,15 +263,15 @@ impl<'a> VideoEncoder<'a> {
         Err(why)
     }
 
-    /// Says who codes, when that has changed.
-    fn tell(&mut self, name: String, more: &str) {
+    /// Logs the encoder's name if it has changed.
+    fn log_change(&mut self, name: String, more: &str) {
         if self.name != name {
-            info!("video: coded by {name}{more}");
+            info!("video: encoded by {name}{more}");
             self.name = name;
         }
     }
 
-    /// Closes an encoder that works, if there is one.
+    /// Closes the current encoder, which works.
     fn close(&mut self) {
         match self.at_work.take() {
             Some(Encoder::Hardware(hardware)) => self.let_go(hardware, CLOSES),
@@ -283,7 +280,7 @@ impl<'a> VideoEncoder<'a> {
         }
     }
 
-    /// Gives up an encoder that does not work any more.
+    /// Gives up the current encoder, which has failed.
     fn fail(&mut self, what: &str) {
         let Some(Encoder::Hardware(hardware)) = self.at_work.take() else { return };
         warn!("video: {}: {what}", self.name);
@@ -292,7 +289,7 @@ impl<'a> VideoEncoder<'a> {
         self.let_go(hardware, Duration::ZERO);
     }
 
-    /// Has an encoder closed, and waits for it so long.
+    /// Closes an encoder, and waits for it for at most `patience`.
     fn let_go(&mut self, mut hardware: Box<Hardware>, patience: Duration) {
         self.back.append(&mut hardware.give_back());
         closing::close(hardware, patience);
@@ -315,7 +312,7 @@ mod tests {
         Video { encoder, bitrate: Bitrate::from_kbps(400), ..Video::default() }
     }
 
-    /// Puts a picture in, the n-th, and says whether a key frame came out.
+    /// Encodes the n-th frame, and returns whether it is a keyframe.
     fn is_key(coder: &mut VideoEncoder<'_>, n: u64, size: (u32, u32)) -> bool {
         let planes = Planes::new(size, Colour::default()).unwrap();
         let at = Mono(1_000_000_000) + n as u32 * Duration::from_millis(33);
@@ -327,7 +324,7 @@ mod tests {
     fn another_encoder_is_opened_only_where_the_stream_at_hand_does_not_allow_what_is_asked_for() {
         let config = config(EncoderChoice::Software);
         let mut coder = VideoEncoder::new(&config, Rate::whole(30), config.bitrate);
-        // What is asked for before each picture in kbit/s, its size, and whether it begins a stream.
+        // Before each frame: its request, its size, and whether it begins a stream.
         let small = (320, 180);
         for (n, (ceiling, size, begins)) in [
             (400, small, true),

@@ -1,4 +1,4 @@
-//! How a hardware encoder's controls are set. Pure.
+//! The values of a hardware encoder's controls. Pure.
 
 use crate::{
     config::Video,
@@ -6,20 +6,20 @@ use crate::{
     video::v4l2::{Control, REPEAT_SEQ_HEADER, VIDEO_BITRATE, codec},
 };
 
-/// A control and the values it is to have: the first that is taken.
+/// A control and its wanted values; the first that the driver accepts is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Setting {
-    /// Its number.
+    /// The control's id (`V4L2_CID_…`).
     pub(crate) id: u32,
-    /// Values, best first.
+    /// Values, the best first.
     pub(crate) values: Vec<i64>,
 }
 
-/// All settings before the start, for the controls that an encoder has. An unknown driver's limits hold: values are moved
-/// into its ranges.
+/// The settings before the start, for the controls that an encoder has. Values are moved into the range that the driver
+/// reports.
 pub(crate) fn plan(controls: &[Control], bitrate: Bitrate, level: u8, config: &Video) -> Vec<Setting> {
-    // Key frames come when they are asked for. Should that ever fail, one comes by itself after twice their interval.
-    // Never each picture: bcm2835-codec hangs at a period of 1.
+    // Keyframes are forced when needed. If that fails, one follows after twice the interval. The period is never 1, at
+    // which bcm2835-codec hangs.
     let period = 2 * config.key_interval.as_secs() * u64::from(config.fps);
     let period = i64::try_from(period).unwrap_or(i64::MAX).max(2);
     let [constrained, baseline] = [codec::CONSTRAINED, codec::BASELINE].map(i64::from);
@@ -36,7 +36,7 @@ pub(crate) fn plan(controls: &[Control], bitrate: Bitrate, level: u8, config: &V
         (codec::GROUP, vec![period]),
         (codec::I_PERIOD, vec![period]),
         (codec::HEADER_MODE, vec![codec::JOINED.into()]),
-        // Before the start: bcm2835-codec takes it only then.
+        // Set before the start: bcm2835-codec accepts it only then.
         (REPEAT_SEQ_HEADER, vec![1]),
     ];
     let settings = requests.into_iter().filter_map(|(id, values)| {
@@ -47,14 +47,14 @@ pub(crate) fn plan(controls: &[Control], bitrate: Bitrate, level: u8, config: &V
     settings.collect()
 }
 
-/// The nearest value that a control takes; of those in between, the lower one.
+/// The nearest value that a control accepts; between two, the lower one.
 pub(crate) fn within(control: &Control, value: i64) -> i64 {
     let step = i64::try_from(control.step).unwrap_or(1).max(1);
     let value = value.clamp(control.min, control.max.max(control.min));
     control.min + (value - control.min) / step * step
 }
 
-/// A level as V4L2 counts them: 1.0, 1b, 1.1, 1.2, 1.3, 2.0, …
+/// The index of a level in V4L2's menu: 1.0, 1b, 1.1, 1.2, 1.3, 2.0, …
 fn menu_level(idc: u8) -> i64 {
     let levels = [10, 9, 11, 12, 13, 20, 21, 22, 30, 31, 32, 40, 41, 42, 50, 51, 52];
     let place = levels.iter().position(|level| *level == idc).unwrap_or(levels.len() - 1);
@@ -71,7 +71,7 @@ mod tests {
         Control { id, name: String::new(), min, max, step, default: 0, value: None }
     }
 
-    /// Those of bcm2835-codec.
+    /// The controls of bcm2835-codec.
     fn raspberry_pi() -> Vec<Control> {
         vec![
             control(codec::BITRATE_MODE, 0, 1, 1),
@@ -97,7 +97,7 @@ mod tests {
             (codec::I_PERIOD, Some(vec![600])),
             (codec::LEVEL, Some(vec![9])),
             (codec::PROFILE, Some(vec![1, 0])),
-            // What it lacks is not asked for.
+            // Controls that an encoder lacks are not set.
             (codec::GROUP, None),
             (codec::B_FRAMES, None),
         ] {

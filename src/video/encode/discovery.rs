@@ -1,4 +1,4 @@
-//! Which nodes are H.264 encoders: found by what they can do, never by their names.
+//! Finds the V4L2 nodes that are H.264 encoders, by their abilities and not by their names.
 
 use std::path::{Path, PathBuf};
 
@@ -20,17 +20,17 @@ pub struct HardwareEncoder {
     pub card: String,
     /// The driver's name.
     pub driver: String,
-    /// Where it is.
+    /// Its bus address, as the driver reports it.
     pub bus: String,
-    /// What it takes, by the driver's names.
+    /// The raw formats it accepts (FourCC).
     pub formats: Vec<String>,
-    /// What can be set.
+    /// Its controls.
     pub controls: Vec<Control>,
     /// Why it cannot be used; `None` if it can.
     pub refused: Option<String>,
 }
 
-/// What matters of a memory-to-memory node.
+/// The abilities of a memory-to-memory node that matter.
 #[derive(Debug, Default)]
 struct Facts {
     raw: Vec<FourCc>,
@@ -39,14 +39,14 @@ struct Facts {
     has_bitrate: bool,
 }
 
-/// What a node is to us.
+/// Whether a node can be used.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
-    /// Something else.
+    /// Not an H.264 encoder.
     Other,
-    /// An H.264 encoder that is of no use.
+    /// An H.264 encoder that cannot be used, and why.
     Refused(&'static str),
-    /// An H.264 encoder.
+    /// An H.264 encoder that can be used.
     Usable,
 }
 
@@ -54,15 +54,15 @@ fn verdict(facts: &Facts) -> Verdict {
     if !facts.coded.contains(&FourCc::H264) {
         return Verdict::Other;
     }
-    // Planes are written, or a camera's pictures lent; this only asks whether any picture can be given to it.
+    // Import of a camera's buffers needs other formats. Here, only the formats that we can write count.
     if !facts.raw.iter().any(|fourcc| WRITTEN.contains(fourcc)) {
-        return Verdict::Refused("takes no format that pictures are turned into (YU12, NV12, YM12, NM12)");
+        return Verdict::Refused("accepts none of YU12, NV12, YM12 and NM12");
     }
     if !facts.makes_keyframes {
-        return Verdict::Refused("makes no key frames on demand: who joins would see nothing");
+        return Verdict::Refused("makes no keyframes on request, so viewers who join would see nothing");
     }
     if !facts.has_bitrate {
-        return Verdict::Refused("has no bitrate to be set");
+        return Verdict::Refused("has no bitrate control");
     }
     Verdict::Usable
 }

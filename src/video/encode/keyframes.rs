@@ -1,14 +1,14 @@
-//! When a picture has to be a key frame. Pure.
+//! Decides when a frame must be a keyframe. Pure.
 
 use std::time::Duration;
 
 use crate::clock::Mono;
 
-/// Least time between a key frame and the next one made for a repair.
+/// The least time between a keyframe and the next one that is made for a repair.
 const REPAIR_PAUSE: Duration = Duration::from_secs(1);
 
-/// Merges every reason for a key frame into one answer per picture: the first picture, a viewer that joined, a
-/// picture that was lost, and the longest interval.
+/// Merges all reasons for a keyframe into one answer per frame: the first frame, a viewer that joined, a frame that was
+/// lost, and the longest interval.
 #[derive(Debug)]
 pub(crate) struct KeyframePolicy {
     interval: Duration,
@@ -17,13 +17,13 @@ pub(crate) struct KeyframePolicy {
 }
 
 impl KeyframePolicy {
-    /// `interval` is the longest time between two key frames.
+    /// `interval` is the longest time between two keyframes.
     pub(crate) fn new(interval: Duration) -> Self {
         Self { interval, last: None, repair: false }
     }
 
-    /// Whether the picture at hand has to be a key frame. A yes is taken as done. `joined` and `repair` are wishes
-    /// since the last call; a repair that comes too early is kept.
+    /// Whether the next frame must be a keyframe; `true` counts as done. `joined` and `repair` are the requests since
+    /// the last call. A repair that comes too early is kept.
     pub(crate) fn due(&mut self, joined: bool, repair: bool, now: Mono) -> bool {
         self.repair |= repair;
         let Some(last) = self.last else {
@@ -38,7 +38,7 @@ impl KeyframePolicy {
         due
     }
 
-    /// A key frame was sent, asked for or not: it answers every wish so far.
+    /// A keyframe was sent, requested or not. It answers all requests so far.
     pub(crate) fn seen(&mut self, now: Mono) {
         self.last = Some(now);
         self.repair = false;
@@ -57,7 +57,7 @@ mod tests {
         Mono(1_000_000_000 + millis * 1_000_000)
     }
 
-    /// Plays (milliseconds, wishes, expected answer) with an interval of 10 s.
+    /// Plays (milliseconds, requests, expected answer) with an interval of 10 s.
     fn play(steps: &[(u64, (bool, bool), bool)]) {
         let mut keys = KeyframePolicy::new(Duration::from_secs(10));
         for (i, &(ms, (joined, repair), expected)) in steps.iter().enumerate() {

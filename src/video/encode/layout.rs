@@ -1,4 +1,4 @@
-//! How a hardware encoder wants a picture to lie in memory. Pure.
+//! The memory layout of a frame for a hardware encoder. Pure.
 
 use openh264::formats::YUVSource;
 
@@ -7,33 +7,33 @@ use crate::{
     video::{capture::modes::FourCc, decode::planes::Planes, v4l2::Given},
 };
 
-/// A picture of these formats can be written, the one that costs least first.
+/// The formats in which frames can be written, the cheapest first.
 pub(crate) const WRITTEN: [FourCc; 4] = [FourCc::YU12, FourCc::NV12, FourCc::YM12, FourCc::NM12];
 
-/// Where one plane begins.
+/// The position of one colour plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
-    piece: usize,
+struct PlanePosition {
+    memory_plane: usize,
     offset: usize,
     stride: usize,
 }
 
-/// Where each plane lies: Y, U and V, or Y and pairs of U and V.
+/// The position of each colour plane: Y, U and V, or Y and interleaved U and V.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
-    places: Vec<Place>,
+    positions: Vec<PlanePosition>,
     size: (usize, usize),
 }
 
 impl Layout {
-    /// What follows from the format that a driver has settled on, for pictures of this size; the error says what is wrong
-    /// with it. Planes that share a piece of memory follow each other, each with the rows of the whole format, which may
-    /// be more than those of the picture.
+    /// The layout for frames of this size, from the driver's format. The error says what is wrong with that. Colour
+    /// planes that share a memory plane follow each other. Each has the rows of the driver's format, which may be more
+    /// than those of the frame.
     pub(crate) fn new(given: &Given, size: (usize, usize)) -> Result<Self, String> {
         let (width, height) = (given.size.0 as usize, given.size.1 as usize);
-        let strange = || format!("{}x{} {} in a strange layout", given.size.0, given.size.1, given.fourcc);
+        let strange = || format!("{}x{} {} in an unknown layout", given.size.0, given.size.1, given.fourcc);
         if width < size.0 || height < size.1 {
-            return Err(format!("takes {width}x{height} where {}x{} is needed", size.0, size.1));
+            return Err(format!("accepts {width}x{height} instead of {}x{}", size.0, size.1));
         }
         let pairs = match given.fourcc.format() {
             Some(PixelFormat::Yu12) => false,
@@ -43,41 +43,41 @@ impl Layout {
         let planes = if pairs { 2 } else { 3 };
         let first = *given.strides.first().ok_or_else(strange)?;
         let rows = |plane: usize| if plane == 0 { height } else { height / 2 };
-        let mut places = Vec::new();
+        let mut positions = Vec::new();
         if given.strides.len() == 1 {
             let chroma = if pairs { first } else { first / 2 };
             let mut offset = 0_usize;
             for plane in 0..planes {
                 let stride = if plane == 0 { first } else { chroma };
-                places.push(Place { piece: 0, offset, stride });
-                // Strides are the driver's word: they may be any number.
+                positions.push(PlanePosition { memory_plane: 0, offset, stride });
+                // The driver chooses strides, so they may have any value.
                 offset =
                     stride.checked_mul(rows(plane)).and_then(|size| offset.checked_add(size)).ok_or_else(strange)?;
             }
         } else {
             let strides = given.strides.iter().enumerate();
-            places.extend(strides.map(|(piece, &stride)| Place { piece, offset: 0, stride }));
+            positions.extend(strides.map(|(memory_plane, &stride)| PlanePosition { memory_plane, offset: 0, stride }));
         }
         let wide = |plane: usize| if plane == 0 || pairs { size.0 } else { size.0 / 2 };
-        let fits = |(plane, place): (usize, &Place)| {
-            let end = place.stride.checked_mul(rows(plane)).and_then(|size| place.offset.checked_add(size));
-            let length = given.lengths.get(place.piece);
-            place.stride >= wide(plane) && end.zip(length).is_some_and(|(end, length)| end <= *length)
+        let fits = |(plane, position): (usize, &PlanePosition)| {
+            let end = position.stride.checked_mul(rows(plane)).and_then(|size| position.offset.checked_add(size));
+            let length = given.lengths.get(position.memory_plane);
+            position.stride >= wide(plane) && end.zip(length).is_some_and(|(end, length)| end <= *length)
         };
-        if places.len() != planes || !places.iter().enumerate().all(fits) {
+        if positions.len() != planes || !positions.iter().enumerate().all(fits) {
             return Err(strange());
         }
-        Ok(Self { places, size })
+        Ok(Self { positions, size })
     }
 
-    /// Writes a picture of the layout's size. `false` where memory is missing.
+    /// Writes a frame of the layout's size. Returns `false` if the memory is too small.
     pub(crate) fn write(&self, planes: &Planes, pieces: &mut [&mut [u8]]) -> bool {
         self.write_some(planes, pieces).is_some()
     }
 
     fn write_some(&self, planes: &Planes, pieces: &mut [&mut [u8]]) -> Option<()> {
         let (width, _) = self.size;
-        match self.places[..] {
+        match self.positions[..] {
             [y, u, v] => {
                 rows(pieces, y)?.zip(planes.y().chunks_exact(width)).for_each(|(to, from)| copy(to, from));
                 rows(pieces, u)?.zip(planes.u().chunks_exact(width / 2)).for_each(|(to, from)| copy(to, from));
@@ -98,9 +98,9 @@ impl Layout {
     }
 }
 
-/// The rows of a plane.
-fn rows<'a>(pieces: &'a mut [&mut [u8]], place: Place) -> Option<impl Iterator<Item = &'a mut [u8]>> {
-    Some(pieces.get_mut(place.piece)?.get_mut(place.offset..)?.chunks_mut(place.stride))
+/// The rows of a colour plane.
+fn rows<'a>(pieces: &'a mut [&mut [u8]], position: PlanePosition) -> Option<impl Iterator<Item = &'a mut [u8]>> {
+    Some(pieces.get_mut(position.memory_plane)?.get_mut(position.offset..)?.chunks_mut(position.stride))
 }
 
 fn copy(to: &mut [u8], from: &[u8]) {
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again_whatever_the_layout() {
-        // Rows of 64 or 48 bytes, 32 of them: as drivers round up. The reader knows the format's own size.
+        // 32 rows of 64 or 48 bytes, as drivers round up. The reader knows the format's own size.
         for (fourcc, size, strides, lengths) in [
             (FourCc::YU12, (36, 20), vec![36], vec![36 * 30]),
             (FourCc::YU12, (36, 32), vec![64], vec![64 * 48]),

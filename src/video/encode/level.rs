@@ -1,8 +1,9 @@
-//! The level of H.264 that a picture needs. Pure.
+//! The H.264 level that an encoded stream needs. Pure.
 
 use crate::{units::Bitrate, video::frame_pace::Rate};
 
-/// Level as `level_idc`, macroblocks a picture, macroblocks a second, kbit/s.
+/// `level_idc`, macroblocks per frame (MaxFS), macroblocks per second (MaxMBPS), kbit/s (MaxBR); ITU-T H.264, table
+///
 const LEVELS: [(u8, f64, f64, f64); 7] = [
     (31, 3_600.0, 108_000.0, 14_000.0),
     (32, 5_120.0, 216_000.0, 20_000.0),
@@ -12,7 +13,7 @@ const LEVELS: [(u8, f64, f64, f64); 7] = [
     (50, 22_080.0, 589_824.0, 135_000.0),
     (51, 36_864.0, 983_040.0, 240_000.0),
 ];
-/// What is above all of them.
+/// The level above all of them.
 const HIGHEST: u8 = 52;
 
 /// The lowest level that allows size, rate and bitrate (ITU-T H.264, table A-1), at least 3.1, which every WebRTC

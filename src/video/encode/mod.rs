@@ -1,4 +1,4 @@
-//! From planes to coded pictures. Closed choice: the board's encoder, or the processor.
+//! Encodes planes to H.264, on the board's hardware encoder or in software.
 
 pub(crate) mod budget;
 mod closing;
@@ -28,12 +28,12 @@ use crate::{
     video::{decode::planes::Colour, frame_pace::Rate, h264::AccessUnit},
 };
 
-/// The least bitrate asked for: below it a picture is no picture.
+/// The lowest bitrate. Below it, the picture is useless.
 const FLOOR: Bitrate = Bitrate::from_kbps(50);
 
-/// A coded picture.
+/// An encoded frame.
 pub(crate) struct Coded {
-    /// Its payloads.
+    /// Its RTP payloads.
     pub(crate) cut: AccessUnit,
     /// When it was captured.
     pub(crate) at: Mono,
@@ -41,15 +41,15 @@ pub(crate) struct Coded {
     pub(crate) took: Duration,
 }
 
-/// What an encoder is made for.
+/// What an encoder is opened for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Shape {
     /// Width and height in pixels.
     size: (usize, usize),
     colour: Colour,
-    /// Pictures a second at most.
+    /// The highest frame rate.
     rate: Rate,
-    /// The bitrate at first.
+    /// The bitrate at the start.
     bitrate: Bitrate,
     /// The highest bitrate.
     ceiling: Bitrate,
@@ -63,9 +63,9 @@ impl Shape {
 
 /// An H.264 encoder.
 enum Encoder {
-    /// OpenH264, on the processor, and the picture it has just made.
+    /// OpenH264 on the processor, and the frame it has just encoded.
     Software(Box<Software>, Option<Coded>),
-    /// The board's.
+    /// The board's hardware encoder.
     Hardware(Box<Hardware>),
 }
 
@@ -77,7 +77,7 @@ impl Encoder {
         }
     }
 
-    /// Takes another bound of the bitrate; `false` where what the stream promises does not allow it.
+    /// Sets the highest bitrate; `false` if the stream's level does not allow it.
     fn set_ceiling(&mut self, ceiling: Bitrate) -> bool {
         match self {
             Self::Software(software, _) => software.set_ceiling(ceiling),

@@ -1,4 +1,4 @@
-//! The run-time options of OpenH264 that its crate does not offer safely.
+//! Run-time options of OpenH264 for which its crate has no safe function.
 #![allow(unsafe_code)] // the crate's `raw_api` is the only way to the encoder's SetOption
 
 use std::os::raw::{c_int, c_void};
@@ -11,8 +11,8 @@ use openh264_sys2::{
 
 use crate::units::Bitrate;
 
-/// Keeps the library from writing to standard error. Before the first picture: the crate itself asks for silence only
-/// after the encoder is set up, which says a line or two.
+/// Keeps the library from writing to standard error. Call it before the first frame. The crate itself does this only
+/// after the encoder is initialised, which already writes a line or two.
 pub(crate) fn hush(encoder: &mut Encoder) {
     let mut level: c_int = WELS_LOG_QUIET;
     // SAFETY: the option takes a pointer to one int, read during the call, and is allowed before initialisation.
@@ -21,10 +21,10 @@ pub(crate) fn hush(encoder: &mut Encoder) {
     }
 }
 
-/// Changes the bitrate of a running encoder from `before` to `bitrate`; `false` where the library refuses.
+/// Changes the bitrate of a running encoder from `before` to `bitrate`; `false` if the library refuses.
 ///
-/// A target above the maximum is refused, so a rise begins with the maximum and a fall with the target. The maximum is
-/// set on the only layer: for all layers together the library stores it and never uses it.
+/// A target above the maximum is refused, so a rise sets the maximum first, and a fall the target. The maximum is set
+/// for the only layer: set for all layers together, the library stores it but never uses it.
 pub(crate) fn set_bitrate(encoder: &mut Encoder, before: Bitrate, bitrate: Bitrate) -> bool {
     let target = (ENCODER_OPTION_BITRATE, SPATIAL_LAYER_ALL);
     let maximum = (ENCODER_OPTION_MAX_BITRATE, SPATIAL_LAYER_0);
@@ -32,7 +32,7 @@ pub(crate) fn set_bitrate(encoder: &mut Encoder, before: Bitrate, bitrate: Bitra
     order.into_iter().all(|(option, layer)| set(encoder, option, layer, bitrate))
 }
 
-/// Tells a running encoder how many pictures a second it is given; `false` where the library refuses.
+/// Sets the frames per second that a running encoder gets; `false` if the library refuses.
 pub(crate) fn set_rate(encoder: &mut Encoder, mut fps: f32) -> bool {
     // SAFETY: the option takes a pointer to one float, read during the call; the encoder checks its range.
     unsafe { encoder.raw_api().set_option(ENCODER_OPTION_FRAME_RATE, (&raw mut fps).cast::<c_void>()) == 0 }

@@ -1,4 +1,4 @@
-//! OpenH264: constrained baseline, one picture in, one picture out.
+//! Software encoder: OpenH264, constrained baseline. Each frame that goes in comes out at once.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// An encoder for pictures of one size and colour.
+/// An encoder for frames of one size and colour space.
 pub(crate) struct Software {
     encoder: Encoder,
     packetizer: H264Packetizer,
@@ -31,10 +31,10 @@ pub(crate) struct Software {
     bitrate: Bitrate,
     ceiling: Bitrate,
     rate: Rate,
-    /// That of its parameter sets.
+    /// `level_idc` in its parameter sets.
     level: u8,
     fps: f64,
-    /// When the first picture was coded; the library counts time from there.
+    /// When the first frame was encoded; the library counts time from there.
     start: Option<Mono>,
 }
 
@@ -52,15 +52,15 @@ impl Software {
             .rate_control_mode(RateControlMode::Bitrate)
             .bitrate(BitRate::from_bps(bitrate.as_bps()))
             .max_frame_rate(FrameRate::from_hz(rate.fps() as f32))
-            // A picture left out is worse than one of a few more bytes.
+            // A dropped frame is worse than a frame with some more bytes.
             .skip_frames(false)
-            // Key frames come when `KeyframePolicy` says so, never by the encoder's own mind.
+            // `KeyframePolicy` decides on keyframes, never the encoder.
             .intra_frame_period(IntraFramePeriod::from_num_frames(0))
             .scene_change_detect(false)
             .sps_pps_strategy(SpsPpsStrategy::ConstantId)
             .long_term_reference(false)
             .complexity(Complexity::Low)
-            // Both cost more than they give on camera pictures: 0.25 dB better without.
+            // Both cost more than they bring for camera video: without them it is 0.25 dB better.
             .background_detection(false)
             .adaptive_quantization(false)
             .num_threads(1)
@@ -78,7 +78,7 @@ impl Software {
         (size, colour) == (self.size, self.colour)
     }
 
-    /// Takes another bound of the bitrate, as far as the level in its parameter sets allows it.
+    /// Sets the highest bitrate. Returns `false` if the stream's level does not allow it.
     pub(crate) fn set_ceiling(&mut self, ceiling: Bitrate) -> bool {
         let ceiling = ceiling.max(FLOOR);
         let fits = level::lowest(self.size, self.rate, ceiling) <= self.level;
@@ -90,7 +90,7 @@ impl Software {
 
     pub(crate) fn set_bitrate(&mut self, bitrate: Bitrate) {
         let bitrate = bitrate.clamp(FLOOR, self.ceiling);
-        // The library takes options only after the first picture.
+        // The library accepts options only after the first frame.
         if bitrate == self.bitrate || self.start.is_none() {
             return;
         }
@@ -102,7 +102,7 @@ impl Software {
     }
 
     pub(crate) fn set_rate(&mut self, fps: f64) {
-        // As with the bitrate: only after the first picture.
+        // Like the bitrate, only after the first frame.
         if fps != self.fps && self.start.is_some() && options::set_rate(&mut self.encoder, fps as f32) {
             self.fps = fps;
         }
@@ -125,7 +125,7 @@ impl Software {
     }
 }
 
-/// The level as the library names it.
+/// The library's name of the level.
 fn named(idc: u8) -> Level {
     let levels = [
         (31, Level::Level_3_1),
@@ -156,7 +156,7 @@ mod tests {
 
     const SIZE: (u32, u32) = (640, 360);
 
-    /// Noise that no encoder finds easy, so that the bitrate is used up.
+    /// Noise, which needs many bits, so that the bitrate is used up.
     fn busy(n: u32) -> Planes {
         let mut planes = Planes::new(SIZE, Colour::default()).unwrap();
         let mut seed = 0x1234_5678_u32.wrapping_add(n * 77);
@@ -179,7 +179,7 @@ mod tests {
         Mono(1_000_000_000) + Rate::whole(30).time_of(u64::from(n))
     }
 
-    /// The pictures' bytes, put together again by a receiver's rules.
+    /// The bytes of the frames, as a receiver reassembles them.
     fn stream(cut: &AccessUnit) -> Vec<u8> {
         use rtc::rtp::{codec::h264::H264Packet, packetizer::Depacketizer};
         let mut receiver = H264Packet::default();
@@ -211,7 +211,7 @@ mod tests {
             for n in 0..90_u32 {
                 let planes = pattern.draw(Duration::from_millis(u64::from(n) * 33), n);
                 let cut = software.encode(planes, false, time(n)).unwrap().unwrap();
-                // The first second is the rate control's to settle in.
+                // Rate control may settle within the first second.
                 if n >= 30 {
                     bytes += cut.payloads.iter().map(bytes::Bytes::len).sum::<usize>();
                 }
@@ -225,7 +225,7 @@ mod tests {
     fn key_frames_come_on_demand_only_and_begin_with_their_parameter_sets() {
         let mut software = software(&busy(0), 1_000);
         for n in 0..90 {
-            // A change of scene is no reason.
+            // A scene change causes no keyframe.
             let picture = busy(if n > 45 { n + 4000 } else { n });
             let asked = n % 30 == 7;
             let cut = software.encode(&picture, asked, time(n)).unwrap().expect("no picture is left out");
@@ -233,7 +233,7 @@ mod tests {
             if cut.key {
                 let bytes = stream(&cut);
                 let sps = nals(&bytes).next().unwrap();
-                // Baseline with constraint sets 0 and 1: constrained baseline; level 3.1.
+                // Baseline with constraint_set0 and constraint_set1, which is constrained baseline; level 3.1.
                 assert_eq!((sps[0] & 0x1F, sps[1], sps[2] & 0xC0, sps[3]), (7, 66, 0xC0, 31));
                 assert_eq!(sps_size(sps), SIZE);
                 assert!(Decoder::new().unwrap().decode(&bytes).unwrap().is_some(), "a decoder starts at picture {n}");
@@ -281,7 +281,7 @@ mod tests {
             for i in 0..75 {
                 let cut = software.encode(&busy(n), false, time(n)).unwrap().unwrap();
                 n += 1;
-                // The first half second is the rate control's to settle in.
+                // Rate control may settle within the first half second.
                 if i >= 15 {
                     bytes += cut.payloads.iter().map(bytes::Bytes::len).sum::<usize>();
                 }
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(software.bitrate, kbps(3_000), "never above the configured");
     }
 
-    /// JPEG as cameras give it, moving and with noise.
+    /// JPEG frames like a camera's, with motion and noise.
     fn camera(n: u32) -> Vec<u8> {
         let (width, height) = (1280, 720);
         let mut seed = n.wrapping_mul(0x9e37_79b9) | 1;
@@ -329,7 +329,7 @@ mod tests {
         software.encode(planes, false, time(n)).unwrap()
     }
 
-    /// Forty pictures in, forty out; board/README.md tells how their instructions are counted.
+    /// Encodes forty frames; board/README.md explains how their instructions are counted.
     #[test]
     fn a_camera_is_taken_in_and_coded_at_the_rate_it_is_given() {
         let mut decoder = Jpeg::new(Some((1280, 720))).unwrap();

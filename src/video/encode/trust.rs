@@ -1,29 +1,29 @@
-//! Whether a hardware encoder is trusted with the next picture. Pure.
+//! Decides whether a hardware encoder gets the next frame. Pure.
 
 use std::time::Duration;
 
 use crate::clock::Mono;
 
-/// A picture that is not done after this long never will be.
+/// A frame that was not encoded within this time never will be.
 pub(crate) const WEDGED: Duration = Duration::from_millis(1500);
-/// How long one may take to let go of its device, before it is given up.
+/// How long closing may take before the device counts as hung.
 const LETTING_GO: Duration = Duration::from_millis(1000);
-/// One that worked this long is forgiven its last failure.
+/// After working this long, an earlier failure no longer counts.
 const FORGIVEN: Duration = Duration::from_secs(600);
 
-/// What is to code the next picture.
+/// Which encoder encodes the next frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EncoderTurn {
-    /// The hardware.
+    /// The hardware encoder.
     Hardware,
-    /// Nobody yet: the device is about to be free again.
+    /// None yet: its device is still closing.
     Nobody,
-    /// The processor, from now on.
+    /// The software encoder, from now on.
     Software,
 }
 
-/// The first failure is answered with the encoder built anew, a second one in the next ten minutes with software, until
-/// the camera is switched on the next time. Both within three seconds of the last picture.
+/// After the first failure, the hardware encoder is opened again. After a second one within ten minutes, software is
+/// used until the camera is switched on the next time. Both happen within three seconds of the last frame.
 #[derive(Debug, Default)]
 pub(crate) struct Trust {
     failed: Option<Mono>,
@@ -31,18 +31,19 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    /// It failed while it worked.
+    /// The encoder failed while it worked.
     pub(crate) fn failed(&mut self, now: Mono) {
         self.lost |= self.failed.is_some_and(|last| now.since(last) < FORGIVEN);
         self.failed = Some(now);
     }
 
-    /// It could not even be set up.
+    /// The encoder could not be opened.
     pub(crate) fn lose(&mut self) {
         self.lost = true;
     }
 
-    /// Whose turn it is. `closing`: since when one is being closed, which failed, or has another size, or was on before.
+    /// Decides which encoder is next. `closing`: since when an encoder is being closed, because it failed, has another
+    /// size, or is from an earlier run.
     pub(crate) fn turn(&mut self, now: Mono, closing: Option<Mono>) -> EncoderTurn {
         match closing {
             Some(since) if now.since(since) >= LETTING_GO => self.lost = true,
@@ -64,7 +65,7 @@ mod tests {
     enum Step {
         Fails,
         CannotBeSetUp,
-        /// Asked whose turn it is, since when (ms) one is being closed, the answer expected.
+        /// One question: since when (in ms) an encoder is closing, and the expected answer.
         Asked(Option<u64>, EncoderTurn),
     }
     use Step::{Asked, CannotBeSetUp, Fails};
@@ -136,7 +137,7 @@ mod tests {
             (6_000, Fails),
             (6_001, Asked(None, HARDWARE)),
         ]);
-        // It hangs since the watch before: nobody waits for it again.
+        // It hangs since the run before, so nobody waits for it again.
         play(&[(60_000, Asked(Some(0), SOFTWARE)), (60_100, Asked(None, SOFTWARE))]);
     }
 

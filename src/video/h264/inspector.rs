@@ -1,4 +1,4 @@
-//! Looks at a coded stream that is passed on as it is, and says what viewers will not be able to do with it. Pure.
+//! Inspects an H.264 stream that is sent unchanged, and reports what viewers cannot decode. Pure.
 
 use std::time::Duration;
 
@@ -7,39 +7,39 @@ use crate::{
     video::h264::{IDR, ParameterSets, SEI, SPS, is_slice, kind, slice_header, sps::Sps},
 };
 
-/// So long after its first picture a stream should have had one to begin with.
+/// Within this time after its first frame, a stream should have had a usable keyframe.
 const BEGIN: Duration = Duration::from_secs(5);
-/// Pictures that came out of order are remembered for so long.
+/// How long frames out of order are remembered.
 const DISORDER: Duration = Duration::from_secs(5);
-/// SEI payload that says where decoding may begin without an IDR picture.
+/// The SEI payload type "recovery point": decoding may begin there without an IDR frame.
 const RECOVERY_POINT: u8 = 6;
 
-/// What was seen of a stream since its source was opened.
+/// What was seen in a stream since its source was opened.
 #[derive(Debug, Default)]
 pub(crate) struct StreamInspector {
-    /// When the first picture came.
+    /// When the first frame came.
     first: Option<Mono>,
     begun: bool,
     pictures: u64,
     idr: u64,
     recovery_points: u64,
-    /// `pic_order_cnt_lsb` of the picture before.
+    /// `pic_order_cnt_lsb` of the frame before.
     order: Option<u32>,
     disorder: Option<Mono>,
-    /// What has been said, so that it is said once.
-    said_disorder: bool,
-    said_samples: bool,
+    /// Whether each fault was logged, so that it is logged once.
+    disorder_logged: bool,
+    samples_logged: bool,
     samples: Option<String>,
-    /// Why a parameter set was not taken.
+    /// Why a parameter set was refused.
     refused: Option<String>,
     /// A sentence that was not logged yet.
     news: Option<String>,
-    /// The one that was, until it is told as the trouble it is.
+    /// The sentence that was logged last, until it is reported as a fault.
     logged: Option<String>,
 }
 
 impl StreamInspector {
-    /// Takes in an access unit; `key` says whether viewers can begin with it.
+    /// Inspects an access unit. `key`: whether a decoder can start with it.
     pub(crate) fn unit(&mut self, nals: &[&[u8]], sets: &ParameterSets, key: bool, now: Mono) {
         for nal in nals.iter().filter(|nal| kind(nal) == SEI) {
             self.recovery_points += u64::from(has_recovery_point(nal));
@@ -55,15 +55,15 @@ impl StreamInspector {
         self.follow_order(nals, slice, sets, now);
     }
 
-    /// What sequence parameter sets promise.
+    /// Reads the sequence parameter sets.
     fn parameters(&mut self, sets: &ParameterSets) {
         if let Some(reorder) = sets.every_sps().filter_map(|sps| sps.reorder).max().filter(|n| *n > 0) {
-            self.say_disorder(&format!("its parameter set says so: max_num_reorder_frames {reorder}"));
+            self.report_disorder(&format!("its parameter set has max_num_reorder_frames {reorder}"));
         }
         self.refused = sets.refused().map(str::to_owned);
         self.samples = sets.every_sps().find_map(samples);
-        if let Some(text) = self.samples.as_ref().filter(|_| !self.said_samples) {
-            self.said_samples = true;
+        if let Some(text) = self.samples.as_ref().filter(|_| !self.samples_logged) {
+            self.samples_logged = true;
             self.news = Some(text.clone());
         }
     }
@@ -75,41 +75,41 @@ impl StreamInspector {
         self.order = slice_header::order(slice, &sps.head);
         let back = match (before, self.order) {
             _ if kind(slice) == IDR => false,
-            // The number wraps: less than half way round is forwards.
+            // The number wraps: a step of less than half its range goes forward.
             (Some(before), Some(now)) => {
                 let mask = (1 << sps.head.order.1) - 1;
                 (now.wrapping_sub(before) & mask) > mask / 2
             }
-            // Without numbers, pictures of type B are the only sign. Type 2 has none that are out of order.
+            // Without these numbers, B slices are the only sign. With type 2, output order is decoding order.
             _ => head.is_b && sps.head.order.0 == 1,
         };
         if back {
             self.disorder = Some(now);
         }
         if back || nals.iter().any(|nal| is_slice(nal) && slice_header::parse(nal).is_some_and(|slice| slice.is_b)) {
-            self.say_disorder("there are pictures of type B in it");
+            self.report_disorder("it contains B-frames");
         }
     }
 
-    fn say_disorder(&mut self, sign: &str) {
-        if !std::mem::replace(&mut self.said_disorder, true) {
+    fn report_disorder(&mut self, sign: &str) {
+        if !std::mem::replace(&mut self.disorder_logged, true) {
             self.news = Some(format!("{}; {sign}", disorder()));
         }
     }
 
-    /// What is new, once, for the log.
+    /// A fault that was not logged yet; returned once.
     pub(crate) fn news(&mut self) -> Option<String> {
         let news = self.news.take()?;
         self.logged = Some(news.clone());
         Some(news)
     }
 
-    /// Whether the log has this trouble already, as news: true once.
+    /// Whether this fault was just logged by `news`. Returns `true` once.
     pub(crate) fn has_logged(&mut self, trouble: &str) -> bool {
         self.logged.take_if(|news| news.starts_with(trouble)).is_some()
     }
 
-    /// Why viewers see nothing of it, or not what they should.
+    /// Why viewers see no picture, or a broken one.
     pub(crate) fn trouble(&self, now: Mono) -> Option<String> {
         if let Some(text) = self.refused.as_ref().filter(|_| !self.begun) {
             return Some(text.clone());
@@ -121,22 +121,22 @@ impl StreamInspector {
         disorder.or_else(|| self.samples.clone())
     }
 
-    /// How long pictures have come that nobody can begin with.
+    /// For how long frames have come without a usable keyframe.
     pub(crate) fn without_beginning(&self, now: Mono) -> Duration {
         self.first.filter(|_| !self.begun).map_or(Duration::ZERO, |first| now.since(first))
     }
 
-    /// Whether pictures came in another order than they are shown.
+    /// Whether frames came in another order than they are shown (B-frames).
     pub(crate) fn is_out_of_order(&self) -> bool {
         self.disorder.is_some()
     }
 
-    /// Whether any picture came.
+    /// Whether any frame came.
     pub(crate) fn has_pictures(&self) -> bool {
         self.pictures > 0
     }
 
-    /// Why nobody can begin with what came so far.
+    /// Why a decoder cannot start with the frames so far.
     pub(crate) fn no_beginning(&self) -> String {
         let why = match (self.idr, self.recovery_points) {
             (0, 0) => "no keyframe (IDR picture) among them; set a keyframe interval in the encoder".to_owned(),
@@ -148,7 +148,7 @@ impl StreamInspector {
                  to repeat its headers"
             ),
         };
-        format!("{} H.264 pictures came and none can be begun with: {why}", self.pictures)
+        format!("a decoder cannot start with any of {} H.264 pictures: {why}", self.pictures)
     }
 }
 
@@ -158,7 +158,7 @@ fn disorder() -> String {
         .to_owned()
 }
 
-/// What is wrong with the kind of samples.
+/// Why browsers cannot decode this chroma format or bit depth.
 fn samples(sps: &Sps) -> Option<String> {
     let kind = match (sps.head.chroma, sps.head.depth) {
         (0 | 1, 8) => return None,
@@ -169,10 +169,10 @@ fn samples(sps: &Sps) -> Option<String> {
     Some(format!("its H.264 has {kind}, which most browsers cannot decode; set the encoder to 4:2:0 (yuv420p)"))
 }
 
-/// Whether supplemental information names a recovery point (D.1.8).
+/// Whether an SEI message is a recovery point (ITU-T H.264, D.1.8).
 fn has_recovery_point(nal: &[u8]) -> bool {
     let mut rest = nal.get(1..).unwrap_or_default();
-    // Type and length are sums of bytes; 80 stands behind the last message.
+    // Type and length are sums of bytes. After the last message comes the byte 80.
     while rest.len() > 1 {
         let kind = rest[0];
         let sum = |bytes: &[u8]| {
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use crate::video::h264::{H264Packetizer, nals, unit_end};
 
-    /// What ffmpeg and x264 make of a second of its test picture, with these options.
+    /// A second of ffmpeg's test picture, encoded by x264 with these options.
     fn stream(options: &[&str]) -> Vec<u8> {
         let mut ffmpeg = std::process::Command::new("ffmpeg");
         ffmpeg.args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25:duration=2", "-c:v", "libx264"]);
@@ -204,7 +204,7 @@ mod tests {
         made.stdout
     }
 
-    /// Watches a stream at 25 pictures a second; gives its watch, what was said, and the time.
+    /// Inspects a stream at 25 frames/s. Returns the inspector, the logged texts, and the time.
     fn watched(stream: &[u8]) -> (StreamInspector, Vec<String>, Mono) {
         let (mut packetizer, mut watch, mut news, mut now) =
             (H264Packetizer::default(), StreamInspector::default(), Vec::new(), Mono(1));
@@ -240,7 +240,7 @@ mod tests {
             assert_eq!(watch.trouble(now).is_some_and(|text| text.contains("B-frames")), expected, "{options:?}");
             assert_eq!(watch.trouble(now + DISORDER), None, "{options:?}: long ago");
         }
-        // Where the parameter set does not tell, the pictures do.
+        // If the parameter set has no value, the frames show it.
         let stream = stream(&["-x264-params", "bframes=2:b-adapt=0", "-bsf:v", "filter_units=remove_types=6"]);
         let (_, news, _) = watched(&stream);
         assert!(news[0].contains("max_num_reorder_frames 2"), "{news:?}");

@@ -1,4 +1,4 @@
-//! NAL units to RTP payloads (RFC 6184, packetization mode 1). Pure.
+//! Packetizes NAL units into RTP payloads (RFC 6184, packetization mode 1). Pure.
 
 use bytes::{Bytes, BytesMut};
 
@@ -7,7 +7,7 @@ use crate::video::h264::{PPS, SEI, SPS, kind};
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 
-/// Cuts NAL units into RTP payloads of at most `limit` bytes: small units without slices share one packet (STAP-A), a
+/// Cuts NAL units into RTP payloads of at most `limit` bytes. Small units without slices share one packet (STAP-A). A
 /// unit that fits is sent as it is, a larger one in fragments of equal size (FU-A).
 pub(crate) fn packetize(nals: &[&[u8]], limit: usize) -> Vec<Bytes> {
     let room = nals.iter().map(|nal| nal.len() + 4 + 2 * nal.len().div_ceil(limit - 2)).sum();
@@ -21,7 +21,7 @@ pub(crate) fn packetize(nals: &[&[u8]], limit: usize) -> Vec<Bytes> {
             let importance = group.iter().map(|nal| nal[0] & 0x60).max().unwrap_or(0);
             bytes.extend_from_slice(&[importance | STAP_A]);
             for nal in group {
-                // Fits: the whole packet is within the limit.
+                // The length fits into 16 bits, since the packet is within the limit.
                 bytes.extend_from_slice(&(nal.len() as u16).to_be_bytes());
                 bytes.extend_from_slice(nal);
             }
@@ -39,7 +39,7 @@ pub(crate) fn packetize(nals: &[&[u8]], limit: usize) -> Vec<Bytes> {
     begins.zip(&ends).map(|(begin, &end)| bytes.slice(begin..end)).collect()
 }
 
-/// How many of the first units go into one packet.
+/// How many of the first units share one packet.
 fn shared(nals: &[&[u8]], limit: usize) -> usize {
     let small = nals.iter().take_while(|nal| matches!(kind(nal), SEI | SPS | PPS));
     let sizes = small.scan(1, |size, nal| {

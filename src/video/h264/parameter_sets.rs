@@ -1,4 +1,4 @@
-//! Parameter sets, kept by their id: of each, the last one that came counts (ITU-T H.264, 7.4.1.2.1). Pure.
+//! Keeps parameter sets by their id; the last set of an id is valid (ITU-T H.264, 7.4.1.2.1). Pure.
 
 use crate::{
     level::Level,
@@ -8,21 +8,21 @@ use crate::{
     },
 };
 
-/// What is remembered: more than any real stream has.
+/// How many sets are kept, and how long each may be in bytes. Real streams have less.
 const MOST: usize = 32;
 const LENGTH: usize = 1024;
-/// The largest picture that is passed on: what the project's own encoders make at most. A decoder of a viewer makes room
-/// for whatever a parameter set says.
+/// The largest picture that is passed on, in pixels, which is what our own encoders make at most. A viewer's decoder
+/// allocates memory for any size in a parameter set.
 const LARGEST: (u32, u32) = (3840, 2160);
-/// By so many pixels the coded size may be larger: it is a multiple of 16, or of 32 for fields.
+/// The coded size may be this many pixels larger: it is a multiple of 16, or of 32 for fields.
 const ROUNDED: u32 = 31;
 
-/// Parameter sets of a stream.
+/// The parameter sets of a stream.
 #[derive(Debug, Default)]
 pub(crate) struct ParameterSets {
     /// In the order in which they came.
     list: Vec<ParameterSet>,
-    /// Why one was not taken.
+    /// Why a set was refused.
     refused: Option<String>,
 }
 
@@ -30,22 +30,22 @@ pub(crate) struct ParameterSets {
 struct ParameterSet {
     kind: u8,
     id: u32,
-    /// The id of the sequence parameter set that a picture parameter set belongs to.
+    /// The id of the SPS that a PPS refers to.
     of: u32,
     bytes: Vec<u8>,
     sps: Option<Sps>,
-    /// Whether it was sent as it is now.
+    /// Whether its current contents were sent.
     sent: bool,
 }
 
 impl ParameterSets {
-    /// Takes in the NAL units of an access unit; whether a decoder can begin with it.
+    /// Stores the parameter sets of an access unit. Returns whether a decoder can start with it.
     pub(crate) fn take_in(&mut self, nals: &[&[u8]]) -> bool {
         nals.iter().for_each(|nal| self.learn(nal));
         nals.iter().find(|nal| is_slice(nal)).is_some_and(|slice| kind(slice) == IDR && self.has_those_of(slice))
     }
 
-    /// Takes in a NAL unit, if it is a parameter set.
+    /// Stores a NAL unit if it is a parameter set.
     pub(crate) fn learn(&mut self, nal: &[u8]) {
         if nal.len() > LENGTH {
             return;
@@ -62,7 +62,7 @@ impl ParameterSets {
         }
         self.list.retain(|set| !same(set));
         if let Some(refused) = sps.and_then(|sps| too_large(sps.coded)) {
-            // The slices that come are not those of the set before: without any, nothing is taken for a beginning.
+            // The slices that follow do not belong to the set before. Without a set, no frame counts as a start.
             self.refused = Some(refused);
             return;
         }
@@ -72,18 +72,18 @@ impl ParameterSets {
         self.list.push(ParameterSet { kind: kind(nal), id, of, bytes: nal.to_vec(), sps, sent: false });
     }
 
-    /// Those to be sent in front of a picture: all, or those that changed; sequence parameter sets first.
+    /// The sets to send before a frame: all, or those that changed; SPS first.
     pub(crate) fn all(&self, all: bool) -> impl Iterator<Item = &[u8]> {
         let of = move |kind: u8| self.list.iter().filter(move |set| set.kind == kind && (all || !set.sent));
         of(SPS).chain(of(PPS)).map(|set| set.bytes.as_slice())
     }
 
-    /// What was to be sent is on its way.
+    /// The sets returned by [`ParameterSets::all`] were sent.
     pub(crate) fn sent(&mut self) {
         self.list.iter_mut().for_each(|set| set.sent = true);
     }
 
-    /// Whether a decoder that has all sets can read this slice.
+    /// Whether a decoder that has all sets can decode this slice.
     pub(crate) fn has_those_of(&self, nal: &[u8]) -> bool {
         slice_header::parse(nal).is_some_and(|slice| self.sps_of(slice.set).is_some())
     }
@@ -93,27 +93,27 @@ impl ParameterSets {
         self.list.iter().find(|set| set.kind == SPS && set.id == of)
     }
 
-    /// What the sequence parameter set of this slice says, as far as it is known.
+    /// The SPS of the slices that refer to this PPS; `None` if it is unknown.
     pub(crate) fn sps(&self, pps: u32) -> Option<&Sps> {
         self.sps_of(pps)?.sps.as_ref()
     }
 
-    /// All sequence parameter sets.
+    /// All SPS.
     pub(crate) fn every_sps(&self) -> impl Iterator<Item = &Sps> {
         self.list.iter().filter_map(|set| set.sps.as_ref())
     }
 
-    /// What they ask of a decoder: the highest level that one says, or that its size needs. `None`: there is none.
+    /// The level that a decoder needs: the highest that an SPS gives, or that its size needs. `None` without an SPS.
     pub(crate) fn level(&self) -> Option<Level> {
         let of = |set: &ParameterSet| {
-            let said = Level::of(*set.bytes.get(1..)?.first_chunk()?);
+            let declared = Level::of(*set.bytes.get(1..)?.first_chunk()?);
             let size = set.sps.map(|sps| Level::of_size(sps.coded.0.div_ceil(16) * sps.coded.1.div_ceil(16)));
-            Some(size.map_or(said, |size| said.max(size)))
+            Some(size.map_or(declared, |size| declared.max(size)))
         };
         self.list.iter().filter(|set| set.kind == SPS).filter_map(of).max()
     }
 
-    /// Why a set was not taken, if one was not.
+    /// Why a set was refused; `None` if none was.
     pub(crate) fn refused(&self) -> Option<&str> {
         self.refused.as_deref()
     }
@@ -121,8 +121,12 @@ impl ParameterSets {
 
 fn too_large((width, height): (u32, u32)) -> Option<String> {
     let (long, short) = (width.max(height), width.min(height));
-    (long > LARGEST.0 + ROUNDED || short > LARGEST.1 + ROUNDED)
-        .then(|| format!("its parameter set says {width}x{height}, and {}x{} can be sent", LARGEST.0, LARGEST.1))
+    (long > LARGEST.0 + ROUNDED || short > LARGEST.1 + ROUNDED).then(|| {
+        format!(
+            "its parameter set has {width}x{height}; {}x{} is the largest size that can be sent",
+            LARGEST.0, LARGEST.1
+        )
+    })
 }
 
 fn pps_ids(nal: &[u8]) -> Option<(u32, u32)> {
@@ -142,7 +146,7 @@ mod tests {
     }
 
     fn pps(id: u8, rest: u8) -> Vec<u8> {
-        // The id, then `1`: it belongs to sequence parameter set 0.
+        // The id, then `1`: it refers to SPS 0.
         vec![0x68, [0xC0, 0x50, 0x70][usize::from(id)], rest]
     }
 
@@ -160,7 +164,7 @@ mod tests {
         }
         assert_eq!(sent(&mut sets, true), [sps(0, 1), sps(1, 1), pps(1, 1), pps(0, 1)]);
         assert!(sent(&mut sets, false).is_empty(), "nothing new");
-        // Another content of a set that others belong to: they still do.
+        // New contents for an SPS. The PPS that refer to it still do.
         sets.learn(&sps(0, 2));
         sets.learn(&pps(1, 1));
         assert_eq!(sent(&mut sets, false), [sps(0, 2)]);
@@ -210,7 +214,7 @@ mod tests {
         assert_eq!(sent(&mut sets, true), [pps(0, 1)]);
         assert!(sets.refused().unwrap().contains("16384x16384"), "{:?}", sets.refused());
 
-        // A decoder makes room for what is cut away, too.
+        // A decoder allocates memory for the cropped part too.
         let mut sets = ParameterSets::default();
         let cropped = sps::tests::cropped((16_384, 16_384), (640, 480));
         assert_eq!(sps::parse(&cropped).unwrap().size, (640, 480));

@@ -1,17 +1,17 @@
-//! The head of a slice (ITU-T H.264, 7.3.3): which picture it belongs to, and when that is shown. Pure.
+//! Reads the header of a slice (ITU-T H.264, 7.3.3): its parameter set, type and picture order. Pure.
 
 use crate::video::h264::{
     IDR, kind,
     sps::{self, Bits, Head},
 };
 
-/// As many bytes as the head may have, generously.
+/// More bytes than the fields in question can take.
 const HEAD: usize = 64;
 
-/// The first fields of a slice.
+/// The first fields of a slice header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slice {
-    /// Whether macroblocks are predicted from two pictures: type B.
+    /// Whether it is a B slice, which is predicted from two pictures.
     pub(crate) is_b: bool,
     /// `pic_parameter_set_id`.
     pub(crate) set: u32,
@@ -28,12 +28,12 @@ fn first(bits: &mut Bits<'_>) -> Option<Slice> {
     Some(Slice { is_b: slice_type % 5 == 1, set })
 }
 
-/// The first fields; `None` where they are damaged.
+/// Reads the first fields; `None` if they are damaged.
 pub(crate) fn parse(nal: &[u8]) -> Option<Slice> {
     first(&mut Bits { bytes: &rbsp(nal), at: 0 })
 }
 
-/// `pic_order_cnt_lsb` of a frame; `None` where it is a field, or has none.
+/// `pic_order_cnt_lsb` of a frame; `None` if it is a field, or the stream does not use it.
 pub(crate) fn order(nal: &[u8], head: &Head) -> Option<u32> {
     let rbsp = rbsp(nal);
     let mut bits = Bits { bytes: &rbsp, at: 0 };

@@ -1,66 +1,66 @@
-//! What a sequence parameter set says (ITU-T H.264, 7.3.2.1.1 and E.1.1): as much as we need. Pure.
+//! Reads a sequence parameter set, as far as we need it (ITU-T H.264, 7.3.2.1.1 and E.1.1). Pure.
 
 use crate::video::{decode::planes::Colour, frame_pace::Rate};
 
-/// What a parameter set says.
+/// The fields of a sequence parameter set (SPS).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sps {
-    /// What is in front of what is about display.
+    /// The fields before the VUI (video usability information).
     pub(crate) head: Head,
     /// Width and height in pixels, after cropping.
     pub(crate) size: (u32, u32),
-    /// The same before it: what a decoder makes room for.
+    /// Width and height before cropping, for which a decoder allocates memory.
     pub(crate) coded: (u32, u32),
-    /// Frames per second, where it is told.
+    /// Frames per second, if the VUI gives it.
     pub(crate) rate: Option<Rate>,
-    /// How many pictures may come before one that is shown earlier (`max_num_reorder_frames`), where it is told.
+    /// How many frames may precede one that is shown earlier (`max_num_reorder_frames`), if the VUI gives it.
     pub(crate) reorder: Option<u32>,
 }
 
-/// What is needed to read slices, and to know who can decode them.
+/// The fields that are needed to read slices, and to know which decoders support the stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Head {
     /// `seq_parameter_set_id`.
     pub(crate) id: u32,
     /// `chroma_format_idc`: 0 grey, 1 4:2:0, 2 4:2:2, 3 4:4:4.
     pub(crate) chroma: u32,
-    /// Bits of a sample, of luma or chroma, whichever has more.
+    /// Bits per sample, of luma or chroma, whichever has more.
     pub(crate) depth: u32,
     /// `separate_colour_plane_flag`.
     pub(crate) separate: bool,
-    /// Bits of `frame_num`.
+    /// The number of bits of `frame_num`.
     pub(crate) number_bits: u32,
-    /// `pic_order_cnt_type`, and the bits of `pic_order_cnt_lsb` for type 0.
+    /// `pic_order_cnt_type`, and the number of bits of `pic_order_cnt_lsb` for type 0.
     pub(crate) order: (u32, u32),
-    /// Whether all pictures are frames, none fields.
+    /// `frame_mbs_only_flag`: all pictures are frames, not fields.
     pub(crate) frames_only: bool,
 }
 
 /// Width and height in pixels.
 type Size = (u32, u32);
 
-/// Reads a parameter set, given with its NAL header; `None` where it is damaged.
+/// Reads an SPS with its NAL header; `None` if it is damaged.
 pub(crate) fn parse(nal: &[u8]) -> Option<Sps> {
     let rbsp = without_emulation(nal.get(1..)?);
     let mut bits = Bits { bytes: &rbsp, at: 0 };
     let (head, coded, size) = head(&mut bits)?;
     let mut sps = Sps { head, size, coded, rate: None, reorder: None };
-    // What follows is only about display: a stream that is cut off here still has a size.
+    // The rest is the VUI. A set that is cut off here still has a size.
     if bits.take(1) == Some(1) {
         let _ = sps.display(&mut bits);
     }
     Some(sps)
 }
 
-/// The id of a parameter set, also of one that says nothing else we understand.
+/// The id of an SPS, even if the rest cannot be read.
 pub(crate) fn id(nal: &[u8]) -> Option<u32> {
     let rbsp = without_emulation(nal.get(1..)?);
     let mut bits = Bits { bytes: &rbsp, at: 24 };
     bits.golomb().filter(|id| *id < 32)
 }
 
-/// A parameter set that also says what colours mean; `None` where it has a word on display already, or is damaged.
-/// Encoders that say nothing leave it to the viewer's guess, which is wrong for the full range of JPEG.
+/// Adds a VUI with the colour space to an SPS. `None` if it has a VUI already, or is damaged. Without it, the viewer
+/// guesses, which is wrong for the full range of JPEG.
 pub(crate) fn with_colour(nal: &[u8], colour: Colour) -> Option<Vec<u8>> {
     let rbsp = without_emulation(nal.get(1..)?);
     let mut bits = Bits { bytes: &rbsp, at: 0 };
@@ -76,21 +76,21 @@ pub(crate) fn with_colour(nal: &[u8], colour: Colour) -> Option<Vec<u8>> {
     }
     let mut put = |count: u32, value: u32| out.extend((0..count).rev().map(|bit| value >> bit & 1));
     put(1, 1);
-    put(2, 0); // nothing on the shape of pixels and on overscan
+    put(2, 0); // no aspect ratio, no overscan information
     put(1, 1);
-    put(3, 5); // whatever kind of video
+    put(3, 5); // video_format: unspecified
     put(1, u32::from(colour.full_range));
     put(1, 1);
     let meaning = if colour.bt709 { 1 } else { 6 };
     (0..3).for_each(|_| put(8, meaning));
-    put(6, 0); // nothing more
-    put(1, 1); // the end
+    put(6, 0); // no further fields
+    put(1, 1); // rbsp_stop_one_bit
     let bytes =
         out.chunks(8).map(|bits| bits.iter().enumerate().fold(0, |byte, (i, bit)| byte | (*bit as u8) << (7 - i)));
     Some(with_emulation(nal[0], bytes))
 }
 
-/// Everything up to what is about display; gives the size before and after cropping, too.
+/// Reads everything before the VUI. Returns it with the size before and after cropping.
 fn head(bits: &mut Bits<'_>) -> Option<(Head, Size, Size)> {
     let profile = bits.take(8)?;
     bits.take(16)?; // constraint flags, level
@@ -98,7 +98,7 @@ fn head(bits: &mut Bits<'_>) -> Option<(Head, Size, Size)> {
     if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
         high_profile(bits, &mut head)?;
     }
-    // Both are at most 16 bits (7.4.2.1.1).
+    // Both have at most 16 bits (7.4.2.1.1).
     let width = |bits: &mut Bits<'_>| Some(bits.golomb().filter(|n| *n <= 12)? + 4);
     head.number_bits = width(bits)?;
     head.order.0 = bits.golomb()?;
@@ -136,7 +136,7 @@ fn head(bits: &mut Bits<'_>) -> Option<(Head, Size, Size)> {
     Some((head, (width, height), size))
 }
 
-/// Skips what only the high profiles have, but for the kind of samples.
+/// Skips the fields that only the high profiles have, except for chroma format and bit depth.
 fn high_profile(bits: &mut Bits<'_>, head: &mut Head) -> Option<()> {
     head.chroma = bits.golomb().filter(|n| *n <= 3)?;
     if head.chroma == 3 {
@@ -171,7 +171,7 @@ fn scaling_list(bits: &mut Bits<'_>, size: u32) -> Option<()> {
 }
 
 impl Sps {
-    /// Reads what is about display, as far as it is there.
+    /// Reads the VUI as far as it is complete.
     fn display(&mut self, bits: &mut Bits<'_>) -> Option<()> {
         if bits.take(1)? == 1 && bits.take(8)? == 255 {
             bits.take(32)?; // own aspect ratio
@@ -190,7 +190,7 @@ impl Sps {
             bits.golomb()?;
         }
         if bits.take(1)? == 1 {
-            // A tick is a field: two make a frame.
+            // A tick is one field; two make a frame.
             let (tick, scale) = (bits.take(32)?, bits.take(32)?);
             self.rate = tick.checked_mul(2).and_then(|tick| Rate::checked(scale, tick));
             bits.take(1)?;
@@ -209,7 +209,7 @@ impl Sps {
     }
 }
 
-/// Skips the parameters of a decoder's buffer (E.1.2); whether there are any.
+/// Skips the HRD parameters (E.1.2). Returns whether there are any.
 fn buffering(bits: &mut Bits<'_>) -> Option<bool> {
     if bits.take(1)? == 0 {
         return Some(false);
@@ -225,7 +225,7 @@ fn buffering(bits: &mut Bits<'_>) -> Option<bool> {
     Some(true)
 }
 
-/// Removes the bytes that keep start codes out of a unit (00 00 03).
+/// Removes the emulation prevention bytes of a NAL unit (00 00 03).
 pub(crate) fn without_emulation(bytes: &[u8]) -> Vec<u8> {
     let mut zeros = 0;
     let keep = |&byte: &u8| {
@@ -236,7 +236,7 @@ pub(crate) fn without_emulation(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().copied().take(1024).filter(keep).collect()
 }
 
-/// The other way round, behind a NAL header.
+/// Adds the emulation prevention bytes, and a NAL header.
 fn with_emulation(header: u8, bytes: impl Iterator<Item = u8>) -> Vec<u8> {
     let (mut out, mut zeros) = (vec![header], 0);
     for byte in bytes {
@@ -250,11 +250,11 @@ fn with_emulation(header: u8, bytes: impl Iterator<Item = u8>) -> Vec<u8> {
     out
 }
 
-/// Reads bits, the highest first.
+/// Reads bits, the most significant first.
 pub(crate) struct Bits<'a> {
-    /// What is read.
+    /// The bytes to read.
     pub(crate) bytes: &'a [u8],
-    /// The next bit.
+    /// The index of the next bit.
     pub(crate) at: usize,
 }
 
@@ -270,7 +270,7 @@ impl Bits<'_> {
         Some(value)
     }
 
-    /// An unsigned Exp-Golomb code (9.1).
+    /// An unsigned Exp-Golomb code (ITU-T H.264, 9.1).
     pub(crate) fn golomb(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while self.take(1)? == 0 {
@@ -293,7 +293,7 @@ pub(crate) mod tests {
 
     #[test]
     fn real_parameter_sets_are_read() {
-        // By x264: high profile, cropped to 1080 rows; baseline; high 4:2:2.
+        // From x264: high profile, cropped to 1080 rows; baseline; high 4:2:2.
         for (nal, size, rate, more) in [
             ("67640028acd940780227e5c044000003000400000300c83c60c658", (1920, 1080), Some((50, 2)), (1, 8, Some(2))),
             ("6742c01ed900a02ff970110000030001000003003c0f162e48", (640, 360), Some((60, 2)), (1, 8, Some(0))),
@@ -325,7 +325,7 @@ pub(crate) mod tests {
                 let meaning = if colour.bt709 { 1 } else { 6 };
                 (0..3).for_each(|_| assert_eq!(read.take(8), Some(meaning)));
                 assert_eq!(read.take(7), Some(1), "nothing more, and the end");
-                // No start code in it, and not said twice.
+                // It contains no start code, and is not added twice.
                 assert!(told.windows(3).all(|w| w[..2] != [0, 0] || w[2] > 2), "{told:?}");
                 assert_eq!(with_colour(&told, colour), None);
             }
@@ -335,13 +335,13 @@ pub(crate) mod tests {
         }
     }
 
-    /// A baseline parameter set without a word on display, level 0 for its zeros.
+    /// A baseline SPS without VUI, level 0 for its zeros.
     pub(crate) fn bare((width, height): (u32, u32)) -> Vec<u8> {
         let coded = (width.next_multiple_of(16), height.next_multiple_of(16));
         cropped(coded, (width, height))
     }
 
-    /// The same, of pictures of a coded size that are cut to another one.
+    /// The same, for frames of a coded size that are cropped.
     pub(crate) fn cropped(coded: (u32, u32), (width, height): (u32, u32)) -> Vec<u8> {
         fn golomb(value: u32) -> Vec<u8> {
             let length = 32 - (value + 1).leading_zeros();

@@ -1,10 +1,10 @@
-//! A file in place of a camera, played round and round: `.h264` (Annex B), `.mjpeg` (JPEGs one after the other) and
-//! `.y4m` (4:2:0). Read as it is played, so a clip may be of any length. What lies between its pictures is skipped, and a
-//! picture that is damaged is left out.
+//! A file as video source, played in a loop: `.h264` (Annex B), `.mjpeg` (JPEG frames in a row) and `.y4m` (4:2:0). It
+//! is read while it is played, so it may be of any length. Bytes between frames are skipped, and damaged frames are
+//! left out.
 //!
-//! The rate of `.y4m` is its own, that of `.h264` what its parameter set says or else the configured one, that of
-//! `.mjpeg` the configured one. An `.h264` clip is sent as it is: it cannot make a key frame when a viewer joins, so it
-//! goes on from its next one.
+//! A `.y4m` clip has its own frame rate. `.h264` has the one in its parameter set, else the configured one; `.mjpeg`
+//! has the configured one. An `.h264` clip is sent unchanged. It cannot make a keyframe for a viewer that joins, so it
+//! skips to its next one.
 
 use std::{
     ffi::OsStr,
@@ -32,11 +32,11 @@ use crate::{
     },
 };
 
-/// The longest picture: a raw one of 3840x2160 fits.
+/// The longest frame in bytes. A raw frame of 3840x2160 fits.
 const LONGEST: usize = 16 << 20;
-/// How much is read at once.
+/// Bytes per read.
 const CHUNK: usize = 256 << 10;
-/// Units looked at in one call when a key frame is searched, so that a stop is noticed.
+/// How many frames are read in one call while a keyframe is searched, so that a stop is noticed.
 const SEARCH: usize = 256;
 
 /// A clip that is being played.
@@ -44,31 +44,31 @@ pub(crate) struct Clip {
     name: String,
     reader: Reader,
     kind: Kind,
-    heartbeat: FrameClock,
+    frame_clock: FrameClock,
     rate: Rate,
-    /// What was found since the file was begun.
+    /// What was found since the beginning of the file.
     round: Round,
-    /// Whether it was said that bytes are skipped.
-    told: bool,
-    /// Whether everything up to the next key frame is left out.
+    /// Whether skipped bytes were logged.
+    logged: bool,
+    /// Whether frames are skipped up to the next keyframe.
     searching: bool,
 }
 
-/// What one round through the file has found.
+/// What was found in one pass through the file.
 #[derive(Debug, Default)]
 struct Round {
-    /// Pictures that were shown, and those that were refused.
+    /// How many frames were shown, and how many refused.
     shown: u64,
     refused: u64,
-    /// Why the last one was.
+    /// Why the last one was refused.
     why: String,
-    /// Bytes that belong to no picture.
+    /// Bytes that belong to no frame.
     rubbish: u64,
-    /// The time of the pictures so far, by the clip's own rate.
+    /// Inspects the H.264 stream, to explain why no frame is usable.
     watch: StreamInspector,
 }
 
-/// What is in the file.
+/// The contents of the file.
 enum Kind {
     H264(ParameterSets),
     Mjpeg { jpeg: Jpeg, planes: Option<Planes> },
@@ -76,7 +76,7 @@ enum Kind {
 }
 
 impl Clip {
-    /// Opens a clip; the kind is told by the end of its name.
+    /// Opens a clip; the file name's extension gives its format.
     pub(crate) fn open(path: &Path, fps: u32) -> Result<Self, Fault> {
         let name = format!("clip {}", path.display());
         let failed = |what: String| Fault::Failed(format!("{name}: {what}"));
@@ -88,8 +88,8 @@ impl Clip {
         reader.fill().map_err(&failed)?;
         let (kind, rate) = match path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase).as_deref() {
             Some("h264" | "264") => {
-                let told = h264::find_sps(&reader.buffer).and_then(sps::parse).and_then(|sps| sps.rate);
-                (Kind::H264(ParameterSets::default()), told.unwrap_or(Rate::whole(fps)))
+                let rate = h264::find_sps(&reader.buffer).and_then(sps::parse).and_then(|sps| sps.rate);
+                (Kind::H264(ParameterSets::default()), rate.unwrap_or(Rate::whole(fps)))
             }
             Some("mjpeg" | "mjpg") => {
                 (Kind::Mjpeg { jpeg: Jpeg::new(None).map_err(&failed)?, planes: None }, Rate::whole(fps))
@@ -97,7 +97,7 @@ impl Clip {
             Some("y4m") => {
                 let (header, length) = y4m::header(&reader.buffer).map_err(&failed)?;
                 (reader.first, reader.begin) = (length as u64, length);
-                // Encoders take even sizes only.
+                // Encoders require even sizes.
                 let size = (header.size.0 & !1, header.size.1 & !1);
                 let planes = Planes::new(size, header.colour).map_err(&failed)?;
                 let rate = header.rate.unwrap_or(Rate::whole(fps));
@@ -105,40 +105,40 @@ impl Clip {
             }
             _ => return Err(failed("clips are .h264, .mjpeg or .y4m".into())),
         };
-        let (heartbeat, round) = (FrameClock::new(rate, Mono::now()), Round::default());
-        Ok(Self { name, reader, kind, heartbeat, rate, round, told: false, searching: true })
+        let (frame_clock, round) = (FrameClock::new(rate, Mono::now()), Round::default());
+        Ok(Self { name, reader, kind, frame_clock, rate, round, logged: false, searching: true })
     }
 
-    /// What it is called in messages.
+    /// Its name in messages.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether its pictures are sent as they are.
+    /// Whether its frames are sent unchanged.
     pub(crate) fn is_coded(&self) -> bool {
         matches!(self.kind, Kind::H264(_))
     }
 
-    /// Pictures a second.
+    /// Frames per second.
     pub(crate) fn rate(&self) -> Rate {
         self.rate
     }
 
-    /// When the next picture is due.
+    /// When the next frame is due.
     pub(crate) fn due(&self) -> Mono {
-        self.heartbeat.due()
+        self.frame_clock.due()
     }
 
-    /// A viewer needs a key frame: a coded clip goes on from its next one.
+    /// A viewer needs a keyframe: a coded clip skips to its next one.
     pub(crate) fn seek_key(&mut self) {
         self.searching = true;
     }
 
-    /// The picture that is due now: its time of capture is now.
+    /// The frame that is due now. Its time of capture is `now`.
     pub(crate) fn next(&mut self, now: Mono, counts: &mut Counts) -> Result<SourceFrame<'_>, Fault> {
         match self.read(counts) {
             Ok(true) => {
-                self.heartbeat.advance(now);
+                self.frame_clock.advance(now);
                 Ok(self.taken(now))
             }
             Ok(false) => Ok(SourceFrame::Nothing),
@@ -154,7 +154,7 @@ impl Clip {
         }
     }
 
-    /// Reads one picture; `false` where none was found yet.
+    /// Reads one frame; `false` if none was found yet.
     fn read(&mut self, counts: &mut Counts) -> Result<bool, String> {
         for _ in 0..SEARCH {
             let find = match &self.kind {
@@ -188,21 +188,21 @@ impl Clip {
         Ok(false)
     }
 
-    /// Back to the first picture; an error where there is none in the whole file.
+    /// Goes back to the first frame. An error if the whole file has no usable one.
     fn begin_again(&mut self) -> Result<(), String> {
         let round = std::mem::take(&mut self.round);
         if round.shown == 0 {
             return Err(round.nothing(matches!(self.kind, Kind::H264(_))));
         }
-        if round.rubbish > 0 && !std::mem::replace(&mut self.told, true) {
-            info!("video: {}: {} bytes of it belong to no picture and are skipped", self.name, round.rubbish);
+        if round.rubbish > 0 && !std::mem::replace(&mut self.logged, true) {
+            info!("video: {}: {} bytes belong to no frame and are skipped", self.name, round.rubbish);
         }
-        // What follows the end is the beginning: before its key frame nothing can be decoded.
+        // After the end comes the beginning. Before its keyframe, nothing can be decoded.
         self.searching = true;
         self.reader.rewind()
     }
 
-    /// Takes the unit that was read as a picture; `false` where it is passed over.
+    /// Uses the unit that was read; `false` if it is skipped.
     fn picture(&mut self) -> Result<bool, Refusal> {
         let unit = self.reader.unit();
         match &mut self.kind {
@@ -213,7 +213,7 @@ impl Clip {
                 let nals: Vec<&[u8]> = h264::nals(unit).collect();
                 let key = sets.take_in(&nals);
                 if !h264::has_picture(&nals) {
-                    // Parameter sets alone: whoever gets the pictures needs them.
+                    // Only parameter sets. They are sent with the next frame.
                     return Ok(false);
                 }
                 self.round.watch.unit(&nals, sets, key, Mono(0));
@@ -233,17 +233,17 @@ impl Clip {
 }
 
 impl Round {
-    /// Why there is nothing to show in the whole file.
+    /// Why the whole file has no usable frame.
     fn nothing(&self, coded: bool) -> String {
         match self.refused {
             0 if coded && self.watch.has_pictures() => self.watch.no_beginning(),
-            0 => "no picture in it".to_owned(),
-            refused => format!("no picture in it that can be shown: {refused} were refused: {}", self.why),
+            0 => "it contains no picture".to_owned(),
+            refused => format!("it contains no usable picture: {refused} were refused: {}", self.why),
         }
     }
 }
 
-/// Opens a regular file: a pipe or a device could block for ever.
+/// Opens a regular file. A pipe or a device could block for ever.
 fn open(path: &Path) -> io::Result<File> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a regular file"));
@@ -254,22 +254,23 @@ fn open(path: &Path) -> io::Result<File> {
 /// Cuts a file into units, with at most one unit and one chunk in memory.
 struct Reader {
     file: File,
-    /// Where the first unit begins in the file.
+    /// The file offset of the first unit.
     first: u64,
-    /// From the unit at hand on.
+    /// The bytes read, from the current unit on.
     buffer: Vec<u8>,
-    /// Length of the unit at hand.
+    /// The length of the current unit.
     begin: usize,
     ended: bool,
 }
 
 impl Reader {
-    /// The unit at hand.
+    /// The current unit.
     fn unit(&self) -> &[u8] {
         &self.buffer[..self.begin]
     }
 
-    /// Goes on to the next unit, which `find` finds; `false` at the end of the file. Counts the bytes that belong to none.
+    /// Goes on to the next unit, which `find` finds. Returns `false` at the end of the file. Counts the bytes between
+    /// units.
     fn advance(&mut self, find: &dyn Fn(&[u8], bool) -> Found, rubbish: &mut u64) -> Result<bool, String> {
         self.buffer.drain(..self.begin);
         self.begin = 0;

@@ -1,9 +1,10 @@
-//! The picture clock: a strip of 40 cells that carries the time of capture, for machines that measure delay.
+//! The picture clock: a strip of 40 cells at the top of the picture that shows the time of capture, so that programs
+//! can measure delay.
 //!
-//! For a picture of width W the side of a cell is c = floor(W / 40). Cells 0, 1 are white, black; cells 2 to 33 are 32
-//! bits, most significant first: `CLOCK_REALTIME` in milliseconds modulo 2³²; cells 34 to 37 are a check nibble
-//! (exclusive or of the value's nibbles and 0xA); cells 38, 39 are black, white. Rows 0 to c-1 hold the cells, rows c to
-//! 2c-1 are grey; chroma is neutral over both.
+//! In a picture of width W, a cell is a square of side c = floor(W / 40). Cells 0 and 1 are white and black. Cells 2 to
+//! 33 are 32 bits, the most significant first: `CLOCK_REALTIME` in milliseconds modulo 2³². Cells 34 to 37 are a check
+//! nibble (exclusive or of the value's nibbles and 0xA). Cells 38 and 39 are black and white. Rows 0 to c-1 hold the
+//! cells, rows c to 2c-1 are grey. Chroma is neutral over both.
 
 use std::time::Duration;
 
@@ -12,17 +13,17 @@ const WHITE: u8 = 235;
 const BLACK: u8 = 16;
 const GREY: u8 = 126;
 const NEUTRAL: u8 = 128;
-/// The least difference between white and black that a reader trusts.
+/// The least difference between white and black that a reader accepts.
 const CONTRAST: u32 = 60;
 
-/// The value shown for a wall clock time.
+/// The value of the picture clock for a wall clock time since 1970.
 pub fn value(wall: Duration) -> u32 {
-    // Truncation is the modulo 2³² of the definition.
+    // The truncation is the modulo 2³².
     wall.as_millis() as u32
 }
 
-/// Draws the strip into the planes of an I420 picture `width` pixels wide without gaps between rows. A picture under
-/// 40 pixels wide or shorter than the strip has no room and is left alone.
+/// Draws the strip into the planes of an I420 picture that is `width` pixels wide and has no gaps between rows. A
+/// picture that is narrower than 40 pixels or shorter than the strip stays unchanged.
 pub fn draw([y, u, v]: [&mut [u8]; 3], width: usize, value: u32) {
     let side = width / CELLS;
     if side == 0 || y.len() < 2 * side * width || u.len() < side * (width / 2) || v.len() < side * (width / 2) {
@@ -36,13 +37,13 @@ pub fn draw([y, u, v]: [&mut [u8]; 3], width: usize, value: u32) {
         cell.fill(if white { WHITE } else { BLACK });
     }
     others.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(first));
-    // Two cells' height of luma is one of chroma.
+    // Two rows of luma share one row of chroma.
     for plane in [u, v] {
         plane[..side * (width / 2)].fill(NEUTRAL);
     }
 }
 
-/// Reads the strip back from a luma plane; `None` where there is none.
+/// Reads the strip from a luma plane; `None` if it is absent or damaged.
 pub fn read(y: &[u8], stride: usize, width: usize) -> Option<u32> {
     let side = width / CELLS;
     if side == 0 || stride < width || y.len() < side * stride {
@@ -63,7 +64,7 @@ pub fn read(y: &[u8], stride: usize, width: usize) -> Option<u32> {
     (bits(&means[34..38]) == check(value)).then_some(value)
 }
 
-/// The mean of the middle half of the cell that begins at `x`.
+/// The mean of the middle of the cell that begins at `x`, half as wide and high as the cell.
 fn middle(y: &[u8], stride: usize, x: usize, side: usize) -> u32 {
     let (from, to) = (side / 4, (side - side / 4).max(side / 4 + 1));
     let sum: u32 = (from..to)

@@ -1,4 +1,4 @@
-//! Where pictures come from: a camera, the test picture or a clip; and which camera, where that is left to us.
+//! Video sources: a camera, the test picture or a clip. Also chooses the camera if none is configured.
 
 pub(crate) mod clip;
 pub mod clockstrip;
@@ -51,16 +51,16 @@ impl std::fmt::Display for Source {
     }
 }
 
-/// Which source a configuration leads to, and which cameras were passed over.
+/// The source that a configuration leads to, and the cameras that were skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    /// The source, or why there is none. Never `Auto`.
+    /// The source, or why there is none. It is never `Auto`.
     pub source: Result<VideoSource, Fault>,
-    /// What was passed over, one sentence each.
+    /// Why each skipped camera is not used, one sentence each.
     pub refused: Vec<String>,
 }
 
-/// Says which source is taken and why others are not. Looks, but does not start anything.
+/// Returns which source would be used, and why others would not. It starts nothing.
 pub fn choose(config: &Video) -> Choice {
     let given = match &config.source {
         VideoSource::Auto => return choose_camera(config),
@@ -83,7 +83,7 @@ fn choose_camera(config: &Video) -> Choice {
     Choice { source: Err(Fault::Absent(no_camera(&refused))), refused }
 }
 
-/// Whether a node is a camera with a mode of use.
+/// Whether a node is a camera with a usable mode.
 fn look(path: &Path, config: &Video) -> Result<(), Fault> {
     let found = camera::find(path)?;
     camera::mode(&found, config).map(drop)
@@ -91,7 +91,7 @@ fn look(path: &Path, config: &Video) -> Result<(), Fault> {
 
 fn no_camera(refused: &[String]) -> String {
     match refused {
-        [] => "no camera: there is no /dev/video*".to_owned(),
+        [] => "no camera: /dev/video* does not exist".to_owned(),
         refused => format!("no camera: {}", refused.join("; ")),
     }
 }
@@ -100,7 +100,7 @@ fn test_fault(what: String) -> Fault {
     Fault::Failed(format!("test picture {what}"))
 }
 
-/// The nodes `videoN` of a folder in the order of their numbers.
+/// The nodes `videoN` of a folder, in the order of their numbers.
 pub(crate) fn nodes(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let number = |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix("video")?.parse::<u32>().ok();
@@ -111,7 +111,7 @@ pub(crate) fn nodes(folder: &Path) -> Vec<PathBuf> {
 }
 
 impl Source {
-    /// Opens the configured source; with `coded`, a camera's own H.264 is taken, too.
+    /// Opens the configured source. `coded`: whether a camera's own H.264 is accepted.
     pub(crate) fn open(config: &Video, coded: bool) -> Result<Self, Fault> {
         match &config.source {
             VideoSource::Auto => Self::open_first(config, coded),
@@ -121,17 +121,17 @@ impl Source {
                 Ok(Self::Pattern(Box::new(pattern), Rate::whole(config.fps)))
             }
             VideoSource::Clip(path) => Ok(Self::Clip(Box::new(Clip::open(path, config.fps)?))),
-            VideoSource::Off => Err(Fault::Absent("the picture is switched off in the configuration".into())),
+            VideoSource::Off => Err(Fault::Absent("video is switched off in the configuration".into())),
         }
     }
 
-    /// The first camera that can be started: one that is in use by somebody else is passed over like any other.
+    /// The first camera that can be started. One that another program uses is skipped too.
     fn open_first(config: &Video, coded: bool) -> Result<Self, Fault> {
         let mut refused = Vec::new();
         for path in nodes(Path::new("/dev")) {
             match Camera::open(&path, config, coded) {
                 Ok(camera) => {
-                    refused.iter().for_each(|reason| info!("passed over: {reason}"));
+                    refused.iter().for_each(|reason| info!("skipped: {reason}"));
                     return Ok(Self::Camera(Box::new(camera)));
                 }
                 Err(fault) => refused.push(fault.to_string()),
@@ -140,7 +140,7 @@ impl Source {
         Err(Fault::Absent(no_camera(&refused)))
     }
 
-    /// Pictures a second, where they are known.
+    /// Frames per second; `None` if unknown.
     pub(crate) fn rate(&self) -> Option<Rate> {
         match self {
             Self::Camera(camera) => camera.rate(),
@@ -149,7 +149,7 @@ impl Source {
         }
     }
 
-    /// Whether its pictures come coded.
+    /// Whether its frames come encoded.
     pub(crate) fn is_coded(&self) -> bool {
         match self {
             Self::Camera(camera) => camera.is_coded(),
@@ -158,8 +158,8 @@ impl Source {
         }
     }
 
-    /// Whether key frames come when they are asked for. Where not, they are asked for only when a viewer needs one: a
-    /// clip goes on from another place for it.
+    /// Whether it makes keyframes on request. If not, they are requested only when a viewer needs one, since a clip
+    /// skips frames for it.
     pub(crate) fn makes_keyframes(&self) -> bool {
         match self {
             Self::Camera(camera) => !camera.is_coded() || camera.can_make_key(),
@@ -167,7 +167,7 @@ impl Source {
         }
     }
 
-    /// Asks a source that codes itself for a key frame.
+    /// Requests a keyframe from a source that delivers coded frames.
     pub(crate) fn force_keyframe(&mut self) {
         match self {
             Self::Camera(camera) => camera.force_keyframe(),
@@ -176,37 +176,37 @@ impl Source {
         }
     }
 
-    /// Tells a source that codes itself its bitrate.
+    /// Sets the bitrate of a source that delivers coded frames.
     pub(crate) fn set_bitrate(&mut self, bitrate: Bitrate) {
         if let Self::Camera(camera) = self {
             camera.set_bitrate(bitrate);
         }
     }
 
-    /// A camera's memory, where it can be lent.
+    /// A camera's buffers, if the driver can export them.
     pub(crate) fn dmabuf_export(&self) -> Option<DmabufExport> {
         if let Self::Camera(camera) = self { camera.dmabuf_export() } else { None }
     }
 
-    /// Lends the next pictures instead of unpacking them.
+    /// Whether the next frames are lent instead of unpacked.
     pub(crate) fn lend(&mut self, lends: bool) {
         if let Self::Camera(camera) = self {
             camera.lend(lends);
         }
     }
 
-    /// Takes buffers back that were lent.
+    /// Returns lent buffers to the camera.
     pub(crate) fn take_back(&mut self, buffers: Vec<Buffer>) -> Result<(), Fault> {
         let Self::Camera(camera) = self else { return Ok(()) };
         buffers.into_iter().try_for_each(|buffer| camera.take_back(buffer))
     }
 
-    /// Whether it is a camera, which begins anew with a keyframe when it is opened again.
+    /// Whether it is a camera, which begins with a keyframe when it is opened again.
     pub(crate) fn is_camera(&self) -> bool {
         matches!(self, Self::Camera(_))
     }
 
-    /// Whether it is a camera that can deliver pictures that are not H.264.
+    /// Whether it is a camera that has formats other than H.264.
     pub(crate) fn has_raw(&self) -> bool {
         matches!(self, Self::Camera(camera) if camera.has_raw())
     }
@@ -216,7 +216,7 @@ impl Source {
         if let Self::Camera(camera) = self { camera.is_covered() } else { false }
     }
 
-    /// The next picture, waited for at most until then, or until `beside` has something.
+    /// The next frame. Waits at most until `until`, or until `beside` has something.
     pub(crate) fn next(
         &mut self,
         until: Mono,
@@ -248,7 +248,7 @@ impl Source {
         }
     }
 
-    /// After how long without a picture something is wrong.
+    /// After this long without a frame, something is wrong.
     pub(crate) fn patience(&self) -> Duration {
         let usual = self.rate().map_or(Duration::ZERO, |rate| rate.time_of(3));
         usual.max(Duration::from_secs(2))
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn every_refusal_is_told() {
-        assert_eq!(no_camera(&[]), "no camera: there is no /dev/video*");
+        assert_eq!(no_camera(&[]), "no camera: /dev/video* does not exist");
         let reasons = ["camera /dev/video0: delivers metadata".to_owned(), "camera /dev/video1: busy".to_owned()];
         assert_eq!(no_camera(&reasons), "no camera: camera /dev/video0: delivers metadata; camera /dev/video1: busy");
     }

@@ -1,4 +1,4 @@
-//! A moving test picture with the picture clock: colour bars, a ramp, snow, and a ball that is drawn anew each time.
+//! The test picture: colour bars, a ramp, noise, a moving ball and the picture clock.
 
 use std::{ops::Range, time::Duration};
 
@@ -17,31 +17,30 @@ use crate::{
 const BARS: [[u8; 3]; 7] =
     [[180, 128, 128], [168, 44, 136], [145, 147, 44], [133, 63, 52], [63, 193, 204], [51, 109, 212], [28, 212, 120]];
 
-/// The grey of snow: from the ground's, this much brighter at most.
+/// The range of the noise's grey values above the ground's.
 const SNOW: u32 = 64;
-/// Places in the store of snow that a line can begin at.
+/// The number of offsets in the noise buffer at which a line can begin.
 const FLAKES: usize = 1 << 16;
 
-/// The test picture. The background is drawn once; a picture costs the restoring and drawing of one ball, a sweep, the
-/// copying of some lines of snow, and the picture clock.
+/// The test picture. The background is drawn once. Each frame restores and draws the ball and the sweep, copies some
+/// lines of noise, and draws the picture clock.
 #[derive(Debug)]
 pub(crate) struct Pattern {
     background: Planes,
     canvas: Planes,
-    /// How bright the ball is at each place, or 0 where it is not; `2 * radius` squared.
+    /// The ball's brightness at each pixel, or 0 outside of it; `2 * radius` squared values.
     ball: Vec<u8>,
     radius: usize,
-    /// What no encoder foresees: without it the picture would need a fifth of the usual bitrate, and leave unused what it
-    /// is given.
+    /// Noise that an encoder cannot predict. Without it, the picture would need only a fifth of the usual bitrate.
     snow: Vec<u8>,
-    /// Rectangles of the canvas that are not background: x, y, width, height, all even.
+    /// The rectangles of the canvas that differ from the background: x, y, width, height, all even.
     dirty: Vec<[usize; 4]>,
-    heartbeat: FrameClock,
+    frame_clock: FrameClock,
     start: Mono,
 }
 
 impl Pattern {
-    /// Prepares pictures of this size, `fps` a second.
+    /// Prepares frames of this size, `fps` per second.
     pub(crate) fn new(size: (u32, u32), fps: u32) -> Result<Self, String> {
         let background = background(size)?;
         let radius = ((size.1 / 10) as usize & !1).clamp(2, 128);
@@ -53,29 +52,29 @@ impl Pattern {
             radius,
             snow: snow(size.0 as usize),
             dirty: Vec::with_capacity(2),
-            heartbeat: FrameClock::new(Rate::whole(fps), start),
+            frame_clock: FrameClock::new(Rate::whole(fps), start),
             start,
         })
     }
 
-    /// When the next picture is due.
+    /// When the next frame is due.
     pub(crate) fn due(&self) -> Mono {
-        self.heartbeat.due()
+        self.frame_clock.due()
     }
 
-    /// Draws the picture that is due now: its time of capture is now.
+    /// Draws the frame that is due now. Its time of capture is `now`.
     pub(crate) fn next(&mut self, now: Mono) -> &mut Planes {
-        self.heartbeat.advance(now);
+        self.frame_clock.advance(now);
         self.draw(now.since(self.start), clockstrip::value(now.wall()))
     }
 
-    /// The picture as it is, for its size and colour.
+    /// The current frame, for its size and colour.
     #[cfg(test)]
     pub(crate) fn planes(&self) -> &Planes {
         &self.canvas
     }
 
-    /// Draws the picture of a time since the start, with this value of the picture clock.
+    /// Draws the frame at `time` since the start, with `clock` as picture clock.
     pub(crate) fn draw(&mut self, time: Duration, clock: u32) -> &mut Planes {
         self.restore();
         self.draw_snow(time);
@@ -105,7 +104,7 @@ impl Pattern {
         }
     }
 
-    /// Lines from anywhere in the store: the same ones at the same time.
+    /// Copies lines from offsets that look random. The same time gives the same lines.
     fn draw_snow(&mut self, time: Duration) {
         let (width, height) = self.canvas.size();
         let mut dice = time.as_millis() as u32;
@@ -139,12 +138,12 @@ impl Pattern {
         self.dirty.push([x, y, side, side]);
     }
 
-    /// A white mark that crosses the lowest part once in two seconds: a stutter is seen at once.
+    /// A white mark that crosses the bottom once in two seconds, which makes stutter visible.
     fn draw_sweep(&mut self, time: Duration) {
         let (width, height) = self.canvas.size();
         let (mark_width, mark_height) = ((width / 80).max(2) & !1, (height / 24).max(2) & !1);
-        let way = (time.as_millis() % 2000) as usize * (width - mark_width) / 2000;
-        let (x, y) = (way & !1, (height - mark_height) & !1);
+        let offset = (time.as_millis() % 2000) as usize * (width - mark_width) / 2000;
+        let (x, y) = (offset & !1, (height - mark_height) & !1);
         let [luma, ..] = self.canvas.split_mut();
         for row in y..y + mark_height {
             luma[row * width + x..][..mark_width].fill(235);
@@ -153,12 +152,12 @@ impl Pattern {
     }
 }
 
-/// The strip of the picture clock, which nothing is drawn over.
+/// The height of the picture clock's strip, in rows. Nothing is drawn over it.
 fn strip_height(width: usize) -> usize {
     2 * (width / 40)
 }
 
-/// The pixels that snow falls on: between the ramp and the sweep.
+/// The pixels with noise: between the ramp and the sweep.
 fn band(width: usize, height: usize) -> Range<usize> {
     let first = (height * 87 / 100).max(strip_height(width)).min(height);
     first * width..(height * 95 / 100).max(first) * width
@@ -173,7 +172,7 @@ fn snow(width: usize) -> Vec<u8> {
     (0..FLAKES + width).map(|_| flake()).collect()
 }
 
-/// The next of a series of numbers that looks like chance: xorshift (Marsaglia, 2003), kept away from zero.
+/// The next pseudo-random number: xorshift (Marsaglia, 2003), never from zero.
 fn roll(dice: u32) -> u32 {
     let dice = dice | 1;
     let dice = dice ^ dice << 13;
@@ -181,13 +180,13 @@ fn roll(dice: u32) -> u32 {
     dice ^ dice << 5
 }
 
-/// Where the ball is: two sines whose periods (4 s, 3.1 s) make a path that does not repeat soon.
+/// The ball's position: two sines with periods of 4 s and 3.1 s, so that the path does not repeat soon.
 fn orbit(time: Duration, width: f64, height: f64) -> (usize, usize) {
     let turn = |period: f64| (time.as_secs_f64() / period * std::f64::consts::TAU).sin() / 2.0 + 0.5;
     ((turn(4.0) * width) as usize, (turn(3.1) * height) as usize)
 }
 
-/// A ball lit from the upper left.
+/// A ball with light from the upper left.
 fn ball(radius: usize) -> Vec<u8> {
     let r = radius as f64;
     let place = |i: usize| (i as f64 + 0.5 - r) / r;
@@ -202,7 +201,7 @@ fn ball(radius: usize) -> Vec<u8> {
     (0..4 * radius * radius).map(|i| shade(place(i % (2 * radius)), place(i / (2 * radius)))).collect()
 }
 
-/// Bars above, a ramp from black to white below them, dark ground at the bottom.
+/// Colour bars at the top, below them a ramp from black to white, and dark ground at the bottom.
 fn background(size: (u32, u32)) -> Result<Planes, String> {
     let mut planes = Planes::new(size, Colour::HD)?;
     let (width, height) = planes.size();

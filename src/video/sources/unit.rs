@@ -1,12 +1,12 @@
-//! What a search for the next picture in a stream of bytes finds.
+//! The result of a search for the next frame in a byte stream.
 
-/// Seen from the first byte that was not taken yet.
+/// What follows at the first byte that was not used yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// A picture begins here, and this long it is.
+    /// A frame of this length begins here.
     Unit(usize),
-    /// So many bytes, at least one, belong to no picture.
+    /// This many bytes, at least one, belong to no frame.
     Rubbish(usize),
-    /// More bytes are needed to tell.
+    /// More bytes are needed to decide.
     Nothing,
 }

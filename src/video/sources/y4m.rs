@@ -1,4 +1,4 @@
-//! The heads of YUV4MPEG2 files: one line for the file, one for each picture. Pure.
+//! The headers of YUV4MPEG2 files: one line for the file, and one for each frame. Pure.
 
 use crate::video::{
     decode::{pixel_formats::Part, planes::Colour},
@@ -6,23 +6,23 @@ use crate::video::{
     sources::unit::Found,
 };
 
-/// The longest line that is read.
+/// The longest header line, in bytes.
 const LINE: usize = 1024;
-/// How a picture's line begins.
+/// How the header line of a frame begins.
 const FRAME: &[u8] = b"FRAME";
 
-/// What the first line says.
+/// The contents of the file's header line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     /// Width and height in pixels.
     pub(crate) size: (u32, u32),
-    /// Pictures a second, where it is told.
+    /// Frames per second; `None` if unknown.
     pub(crate) rate: Option<Rate>,
-    /// What the numbers mean.
+    /// The colour space of the samples.
     pub(crate) colour: Colour,
 }
 
-/// Reads the first line; gives its length too.
+/// Reads the file's header line. Returns it with its length.
 pub(crate) fn header(stream: &[u8]) -> Result<(Header, usize), String> {
     let end = line_end(stream).ok_or("not a YUV4MPEG2 file")?;
     let line = std::str::from_utf8(&stream[..end - 1]).map_err(|_| "not a YUV4MPEG2 file")?;
@@ -38,7 +38,7 @@ pub(crate) fn header(stream: &[u8]) -> Result<(Header, usize), String> {
             "H" => header.size.1 = value.parse().unwrap_or(0),
             "F" => {
                 let rate = value.split_once(':').and_then(|(n, d)| Rate::checked(n.parse().ok()?, d.parse().ok()?));
-                // 0:0 is a rate that the writer did not know.
+                // 0:0 means that the writer did not know the rate.
                 header.rate = if value == "0:0" { None } else { Some(rate.ok_or(format!("frame rate {value:?}"))?) };
             }
             "C" if !matches!(value, "420" | "420jpeg" | "420mpeg2" | "420paldv") => {
@@ -53,12 +53,12 @@ pub(crate) fn header(stream: &[u8]) -> Result<(Header, usize), String> {
 }
 
 impl Header {
-    /// Width and height of a plane of chroma: half of those of luma, rounded up.
+    /// Width and height of a chroma plane: half of luma's, rounded up.
     fn chroma(&self) -> (usize, usize) {
         (self.size.0.div_ceil(2) as usize, self.size.1.div_ceil(2) as usize)
     }
 
-    /// Bytes of luma and of one plane of chroma; `None` beyond all numbers.
+    /// The bytes of luma, and of one chroma plane; `None` if they overflow.
     fn lengths(&self) -> Option<(usize, usize)> {
         let luma = (self.size.0 as usize).checked_mul(self.size.1 as usize)?;
         Some((luma, self.chroma().0.checked_mul(self.chroma().1)?))
@@ -69,8 +69,8 @@ impl Header {
         luma.checked_add(chroma.checked_mul(2)?)
     }
 
-    /// Finds the first picture of `stream`; `ended` says that nothing follows. What is not a picture's line is skipped up to
-    /// the next one, and so is a last picture that is cut.
+    /// Finds the first frame of `stream`. `ended`: nothing follows after `stream`. Other bytes are skipped up to the
+    /// next frame header; so is a last frame that is cut short.
     pub(crate) fn find(&self, stream: &[u8], ended: bool) -> Found {
         if stream.starts_with(FRAME) {
             let end = line_end(stream).and_then(|line| line.checked_add(self.samples_length()?));
@@ -84,7 +84,7 @@ impl Header {
         match stream.windows(FRAME.len()).position(|bytes| bytes == FRAME) {
             Some(begin) => Found::Rubbish(begin),
             None if ended => Found::Rubbish(stream.len()),
-            // The last bytes may begin a line.
+            // The last bytes may begin a header line.
             None => match stream.len().saturating_sub(FRAME.len() - 1) {
                 0 => Found::Nothing,
                 rubbish => Found::Rubbish(rubbish),
@@ -92,7 +92,7 @@ impl Header {
         }
     }
 
-    /// The planes of a picture that begins with its line.
+    /// The planes of a frame that begins with its header line.
     pub(crate) fn planes<'a>(&self, picture: &'a [u8]) -> Option<[Part<'a>; 3]> {
         let (luma, chroma) = self.lengths()?;
         let (y, rest) = picture.get(line_end(picture)?..)?.split_at_checked(luma)?;

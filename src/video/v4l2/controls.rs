@@ -1,4 +1,4 @@
-//! Knobs of a camera: brightness, exposure, the bitrate of its own encoder.
+//! The controls of a node: brightness, exposure, the bitrate of a built-in encoder.
 
 use std::io;
 
@@ -6,17 +6,17 @@ use v4l::v4l_sys as raw;
 
 use super::{Node, sys};
 
-/// Asks an encoder for an IDR picture.
+/// Requests an IDR frame from an encoder.
 pub(crate) const FORCE_KEY_FRAME: u32 = raw::V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME;
-/// Makes it repeat its parameter sets.
+/// Makes an encoder repeat its parameter sets.
 pub(crate) const REPEAT_SEQ_HEADER: u32 = raw::V4L2_CID_MPEG_VIDEO_REPEAT_SEQ_HEADER;
-/// Its bits per second.
+/// The bitrate of an encoder, in bit/s.
 pub(crate) const VIDEO_BITRATE: u32 = raw::V4L2_CID_MPEG_VIDEO_BITRATE;
 
-/// Whether its lens is covered or its picture switched off.
+/// Whether the lens is covered or the camera switched off.
 pub(crate) const PRIVACY: u32 = raw::V4L2_CID_PRIVACY;
 
-/// Controls of encoders, and values of theirs.
+/// The ids of encoder controls, and some of their values.
 pub(crate) mod codec {
     use v4l::v4l_sys as raw;
 
@@ -39,25 +39,25 @@ pub(crate) mod codec {
         raw::v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_CONSTRAINED_BASELINE;
 }
 
-/// Most controls listed.
+/// How many controls are listed at most.
 const MOST: usize = 512;
 
-/// A control with a number as its value.
+/// A control whose value is a number.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Control {
     #[serde(skip)]
     pub(crate) id: u32,
-    /// Its name as in the configuration: lower case, `_` for everything else.
+    /// Its name as in the configuration: lower case, with `_` between words.
     pub name: String,
-    /// Least value.
+    /// The lowest value.
     pub min: i64,
-    /// Greatest value.
+    /// The highest value.
     pub max: i64,
-    /// Distance of values.
+    /// The step between values.
     pub step: u64,
     /// The driver's default.
     pub default: i64,
-    /// The value now, where it can be read.
+    /// The current value, if it can be read.
     pub value: Option<i64>,
 }
 
@@ -69,7 +69,7 @@ impl Node {
         for _ in 0..MOST {
             let mut query: raw::v4l2_query_ext_ctrl = sys::zeroed();
             query.id = id | raw::V4L2_CTRL_FLAG_NEXT_CTRL;
-            // A driver that does not move on would be asked for ever.
+            // A driver that returns the same id again would be asked for ever.
             if self.fd.call(&sys::QUERY_EXT_CTRL, &mut query).is_err() || query.id <= id {
                 break;
             }
@@ -104,7 +104,7 @@ impl Node {
         })
     }
 
-    /// The value of a control, where it can be read.
+    /// The value of a control, if it can be read.
     pub(crate) fn value(&self, id: u32) -> Option<i64> {
         self.read_control(id).ok()
     }
@@ -116,7 +116,7 @@ impl Node {
         Ok(control.value.into())
     }
 
-    /// Whether there is a control, of whatever kind.
+    /// Whether the node has this control, of any type.
     pub(crate) fn has_control(&self, id: u32) -> bool {
         let mut query: raw::v4l2_query_ext_ctrl = sys::zeroed();
         query.id = id;
@@ -130,7 +130,7 @@ impl Node {
     }
 }
 
-/// The name as `v4l2-ctl` writes it: letters and digits in lower case, one `_` for whatever is between.
+/// The name as `v4l2-ctl` writes it: letters and digits in lower case, and one `_` for anything in between.
 fn name(text: &str) -> String {
     let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     words.map(str::to_lowercase).collect::<Vec<_>>().join("_")

@@ -1,4 +1,4 @@
-//! Memory-to-memory devices: raw pictures are put into one queue, coded ones are taken from another.
+//! Memory-to-memory devices: raw frames go into one queue, encoded frames come out of another.
 
 use std::{io, os::fd::AsRawFd, sync::Arc};
 
@@ -14,9 +14,9 @@ use crate::video::{decode::planes::Colour, frame_pace::Rate};
 /// A queue of a memory-to-memory device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// Pictures for the device; the kernel calls it OUTPUT.
+    /// The queue for raw frames; the kernel calls it OUTPUT.
     Raw,
-    /// What it makes of them; the kernel calls it CAPTURE.
+    /// The queue for encoded frames; the kernel calls it CAPTURE.
     Coded,
 }
 
@@ -29,23 +29,23 @@ impl Side {
     }
 }
 
-/// A format to be asked for.
+/// The format to request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked {
     /// Pixel format.
     pub(crate) fourcc: FourCc,
     /// Width and height in pixels.
     pub(crate) size: (u32, u32),
-    /// Bytes from one row to the next, 0 where that is the driver's choice.
+    /// Bytes per row; 0: the driver chooses.
     pub(crate) stride: u32,
-    /// Bytes of the first piece of memory, 0 where that is the driver's choice.
+    /// Bytes of the first memory plane; 0: the driver chooses.
     pub(crate) length: u32,
-    /// What the numbers mean.
+    /// The colour space of the samples.
     pub(crate) colour: Colour,
 }
 
 impl Identity {
-    /// Whether the node takes pictures out of memory and puts what it makes of them into memory, in planes.
+    /// Whether the node is a memory-to-memory device with multi-planar buffers.
     pub(crate) fn is_m2m(&self) -> bool {
         let needed = raw::V4L2_CAP_VIDEO_M2M_MPLANE | raw::V4L2_CAP_STREAMING;
         self.capabilities & needed == needed
@@ -58,7 +58,7 @@ impl Node {
         self.enumerated(side.buffer_type()).collect()
     }
 
-    /// Asks for the format of a queue; the driver answers with what it makes of it.
+    /// Requests the format of a queue. Returns the format that the driver set.
     pub(crate) fn set_queue_format(&self, side: Side, asked: &Asked) -> io::Result<Given> {
         let mut format: raw::v4l2_format = sys::zeroed();
         format.type_ = side.buffer_type();
@@ -83,10 +83,10 @@ impl Node {
         Ok(given(&sys::layout(&format)))
     }
 
-    /// Says which part of the raw pictures is to be coded: the upper left one of that size.
+    /// Sets the part of raw frames that is encoded: the upper left part of this size.
     pub(crate) fn set_crop(&self, (width, height): (u32, u32)) -> io::Result<()> {
         let mut selection: raw::v4l2_selection = sys::zeroed();
-        // Selections know only the types without planes (the kernel's documentation of VIDIOC_S_SELECTION).
+        // Selections use only the single-planar types (kernel documentation of VIDIOC_S_SELECTION).
         selection.type_ = raw::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_OUTPUT;
         selection.target = raw::V4L2_SEL_TGT_CROP;
         (selection.r.width, selection.r.height) = (width, height);
@@ -98,7 +98,7 @@ impl Node {
         }
     }
 
-    /// Says how many pictures a second an encoder is given.
+    /// Sets the frames per second that an encoder gets.
     pub(crate) fn set_encoder_rate(&self, rate: Rate) -> io::Result<()> {
         let mut parm: raw::v4l2_streamparm = sys::zeroed();
         parm.type_ = Side::Raw.buffer_type();
@@ -107,33 +107,33 @@ impl Node {
     }
 }
 
-/// A queue that runs until it is dropped.
+/// A queue. Dropping it stops it and frees its buffers.
 #[derive(Debug)]
 pub(crate) struct Queue {
     node: Arc<Node>,
     side: Side,
     memory: u32,
-    /// Of each buffer of the driver's own memory, the pieces.
+    /// The memory planes of each buffer, if the driver allocated them.
     buffers: Vec<Vec<Mapping>>,
     queued: Queued,
     count: usize,
 }
 
-/// A buffer the driver is done with.
+/// A buffer that the driver has finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Done {
-    /// Its number.
+    /// Its index.
     pub(crate) index: u32,
-    /// Where in the first piece of memory something begins and ends.
+    /// The begin and end of the data in the first memory plane.
     pub(crate) used: (usize, usize),
-    /// Whether the driver says that it is broken.
+    /// Whether the driver marked it as broken (`V4L2_BUF_FLAG_ERROR`).
     pub(crate) flagged: bool,
-    /// The time stamp that was put in with the picture, in microseconds.
+    /// The time stamp that went in with the frame, in microseconds.
     pub(crate) stamp: i64,
 }
 
 impl Queue {
-    /// A queue with memory of the driver.
+    /// A queue with buffers of the driver (`V4L2_MEMORY_MMAP`).
     pub(crate) fn mapped(node: Arc<Node>, side: Side, count: u32) -> io::Result<Self> {
         let mut queue = Self::new(node, side, raw::v4l2_memory_V4L2_MEMORY_MMAP, count)?;
         let access = if side == Side::Raw { Access::Write } else { Access::Read };
@@ -148,7 +148,7 @@ impl Queue {
         Ok(queue)
     }
 
-    /// A queue of pictures in another device's memory.
+    /// A queue of frames in another device's buffers (`V4L2_MEMORY_DMABUF`).
     pub(crate) fn imported(node: Arc<Node>, count: u32) -> io::Result<Self> {
         Self::new(node, Side::Raw, raw::v4l2_memory_V4L2_MEMORY_DMABUF, count)
     }
@@ -158,38 +158,38 @@ impl Queue {
         (request.count, request.type_, request.memory) = (count, side.buffer_type(), memory);
         node.fd.call(&sys::REQBUFS, &mut request)?;
         let count = request.count.min(raw::VIDEO_MAX_FRAME) as usize;
-        // From here on dropping the queue gives everything back.
+        // From here on, dropping the queue frees everything.
         let queue = Self { node, side, memory, buffers: Vec::new(), queued: Queued::new(count), count };
         if queue.count == 0 { Err(io::Error::from(io::ErrorKind::OutOfMemory)) } else { Ok(queue) }
     }
 
-    /// How many buffers there are.
+    /// The number of buffers.
     pub(crate) fn len(&self) -> usize {
         self.count
     }
 
-    /// Begins to work.
+    /// Starts the queue.
     pub(crate) fn start(&self) -> io::Result<()> {
         self.switch(&sys::STREAMON)
     }
 
-    /// The pieces of a buffer of the driver's memory that is not queued.
+    /// The memory planes of a buffer that is not queued.
     pub(crate) fn pieces(&mut self, index: u32) -> Vec<&mut [u8]> {
         self.buffers.get_mut(index as usize).into_iter().flatten().map(Mapping::bytes_mut).collect()
     }
 
-    /// What is in a coded buffer that is done.
+    /// The data in a finished encoded buffer.
     pub(crate) fn bytes(&self, done: &Done) -> &[u8] {
         let piece = self.buffers.get(done.index as usize).and_then(|pieces| pieces.first());
         piece.map_or(&[][..], |piece| piece.bytes(done.used.1).get(done.used.0..).unwrap_or(&[]))
     }
 
-    /// Gives a buffer to the driver; of a raw picture so many bytes of each piece, with a time stamp in microseconds.
+    /// Queues a buffer. A raw frame has `lengths` bytes in its memory planes, and a time stamp in microseconds.
     pub(crate) fn put(&mut self, index: u32, lengths: &[usize], stamp: i64) -> io::Result<()> {
         self.queue(index, stamp, |n, plane| plane.bytesused = lengths.get(n).map_or(0, |length| *length as u32))
     }
 
-    /// Lends a picture in another device's memory to the driver.
+    /// Queues a frame in another device's buffer.
     pub(crate) fn lend(&mut self, index: u32, pieces: &[Shared], lengths: &[usize], stamp: i64) -> io::Result<()> {
         self.queue(index, stamp, |n, plane| {
             let (Some(piece), Some(length)) = (pieces.get(n), lengths.get(n)) else { return };
@@ -202,7 +202,7 @@ impl Queue {
         let (mut buffer, mut planes) = self.blank(index);
         planes.iter_mut().enumerate().for_each(|(n, plane)| fill(n, plane));
         buffer.field = raw::v4l2_field_V4L2_FIELD_NONE;
-        // 32 or 64 bits, as the board has it.
+        // 32 or 64 bits, depending on the board.
         buffer.timestamp.tv_sec = (stamp / 1_000_000) as _;
         buffer.timestamp.tv_usec = (stamp % 1_000_000) as _;
         self.node.fd.buffer(BufferCall::Queue, &mut buffer, Some(&mut planes))?;
@@ -210,7 +210,7 @@ impl Queue {
         Ok(())
     }
 
-    /// A buffer the driver is done with, `None` where there is none yet.
+    /// A buffer that the driver has finished; `None` if there is none yet.
     pub(crate) fn take(&mut self) -> io::Result<Option<Done>> {
         let (mut buffer, mut planes) = self.blank(0);
         match self.node.fd.buffer(BufferCall::Dequeue, &mut buffer, Some(&mut planes)) {
@@ -222,7 +222,7 @@ impl Queue {
         let length = self.buffers.get(buffer.index as usize).and_then(|pieces| pieces.first()).map(Mapping::len);
         let used = match length {
             Some(length) => extent(planes[0].data_offset, planes[0].bytesused, length),
-            // A picture in another device's memory: nothing is read of it.
+            // A frame in another device's buffer: nothing is read from it.
             None => Ok((0, 0)),
         };
         let (seconds, micros): (i64, i64) = (buffer.timestamp.tv_sec as _, buffer.timestamp.tv_usec as _);
@@ -248,7 +248,7 @@ impl Queue {
 impl Drop for Queue {
     fn drop(&mut self) {
         let _ = self.switch(&sys::STREAMOFF);
-        // The driver keeps buffers that are still mapped.
+        // The driver cannot free buffers that are still mapped.
         self.buffers.clear();
         let mut request: raw::v4l2_requestbuffers = sys::zeroed();
         (request.type_, request.memory) = (self.side.buffer_type(), self.memory);

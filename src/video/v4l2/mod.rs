@@ -1,4 +1,4 @@
-//! V4L2 nodes: what they are, what they offer, and their streams.
+//! V4L2 nodes: their identity, their formats, and their streams.
 
 mod controls;
 mod m2m;
@@ -26,9 +26,9 @@ use crate::video::{
     frame_pace::Rate,
 };
 
-/// Formats that are enumerated at most: a driver that never ends its list must not hold us.
+/// How many formats are listed at most, in case a driver's list never ends.
 const MOST: u32 = 256;
-/// Sizes of a format, and rates of a size.
+/// The same for the sizes of a format, and the rates of a size.
 const MOST_SIZES: u32 = 64;
 
 /// An open node.
@@ -39,24 +39,24 @@ pub(crate) struct Node {
     pub(crate) path: PathBuf,
 }
 
-/// What a driver says of itself.
+/// What VIDIOC_QUERYCAP returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// The device's name.
     pub(crate) card: String,
     /// The driver's name.
     pub(crate) driver: String,
-    /// Where it is plugged in.
+    /// Its bus address.
     pub(crate) bus: String,
     capabilities: u32,
 }
 
-/// How buffers of a node are made up.
+/// The layout of a node's buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Planarity {
-    /// One piece of memory for a picture.
+    /// One memory plane for a frame.
     Single,
-    /// One for each plane.
+    /// One memory plane for each colour plane.
     Multi,
 }
 
@@ -70,7 +70,7 @@ impl Planarity {
 }
 
 impl Identity {
-    /// How pictures are captured from the node, or why they are not.
+    /// How frames are captured from the node, or why they cannot be.
     pub(crate) fn capture(&self) -> Result<Planarity, &'static str> {
         let has = |flags: u32| self.capabilities & flags != 0;
         if has(raw::V4L2_CAP_VIDEO_M2M | raw::V4L2_CAP_VIDEO_M2M_MPLANE) {
@@ -83,7 +83,9 @@ impl Identity {
         } else if has(raw::V4L2_CAP_META_CAPTURE) {
             return Err("delivers metadata, not pictures");
         } else if has(raw::V4L2_CAP_VIDEO_OUTPUT | raw::V4L2_CAP_VIDEO_OUTPUT_MPLANE) {
-            return Err("an output: nothing feeds it yet, or nothing ever comes out of it");
+            return Err(
+                "an output, which delivers no pictures (a loopback device delivers once a program writes to it)",
+            );
         } else {
             return Err("captures no pictures");
         };
@@ -91,33 +93,33 @@ impl Identity {
     }
 }
 
-/// A format the driver has settled on.
+/// The format that the driver set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Given {
     /// Pixel format.
     pub(crate) fourcc: FourCc,
     /// Width and height in pixels.
     pub(crate) size: (u32, u32),
-    /// Bytes from one row to the next, for each piece of memory.
+    /// Bytes per row, for each memory plane.
     pub(crate) strides: Vec<usize>,
-    /// Bytes of each piece of memory.
+    /// Bytes of each memory plane.
     pub(crate) lengths: Vec<usize>,
-    /// What the numbers mean.
+    /// The colour space of the samples.
     pub(crate) colour: Colour,
-    /// Whether rows of two moments are mixed.
+    /// Whether the rows of two fields are interleaved.
     pub(crate) interlaced: bool,
 }
 
-/// Something other than a picture that a node reports.
+/// An event of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// Its source has another size or rate now.
+    /// The source has a new size or rate.
     SourceChange,
-    /// No more pictures come.
+    /// The stream has ended.
     EndOfStream,
-    /// A control has another value.
+    /// A control has a new value.
     Control {
-        /// Which.
+        /// Its id.
         id: u32,
         /// The value.
         value: i64,
@@ -130,7 +132,7 @@ impl Node {
         Ok(Self { fd: sys::Fd::open(path)?, path: path.to_owned() })
     }
 
-    /// Asks the driver who it is.
+    /// Asks the driver for its identity (VIDIOC_QUERYCAP).
     pub(crate) fn identity(&self) -> io::Result<Identity> {
         let mut caps: raw::v4l2_capability = sys::zeroed();
         self.fd.call(&sys::QUERYCAP, &mut caps)?;
@@ -139,27 +141,27 @@ impl Node {
             card: text(&caps.card),
             driver: text(&caps.driver),
             bus: text(&caps.bus_info),
-            // Of a device with several nodes, what this node does.
+            // For a device with several nodes, the capabilities of this node.
             capabilities: if own { caps.device_caps } else { caps.capabilities },
         })
     }
 
-    /// Everything the node can deliver.
+    /// All formats of the node, with sizes and rates.
     pub(crate) fn offers(&self, planarity: Planarity) -> Vec<Offer> {
         let mut offers = Vec::new();
         for fourcc in self.enumerated(planarity.buffer_type()) {
             if offers.iter().any(|offer: &Offer| offer.fourcc == fourcc) {
-                // Said twice, and its sizes would be, too.
+                // Listed twice; its sizes would be too.
                 continue;
             }
-            // Sizes of formats that are of no use would only cost time.
+            // The sizes of formats that cannot be used would only cost time.
             let sizes = if fourcc.format().is_some() { self.sizes(fourcc) } else { Sizes::Unknown };
             offers.push(Offer { fourcc, sizes });
         }
         offers
     }
 
-    /// The formats of one kind of buffers.
+    /// The formats of one buffer type.
     fn enumerated(&self, kind: u32) -> impl Iterator<Item = FourCc> {
         word::listed(MOST, move |index| {
             let mut format: raw::v4l2_fmtdesc = sys::zeroed();
@@ -178,7 +180,7 @@ impl Node {
         for size in word::listed(MOST_SIZES, next) {
             let [width, height] = sys::frame_size(&size);
             if size.type_ != raw::v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE {
-                // Rates are asked for at the largest size: what it can do, smaller ones can.
+                // Rates are asked for at the largest size. Smaller sizes can do them too.
                 let rates = self.rates(fourcc, (width[1], height[1]));
                 let range = |[min, max, step]: [u32; 3]| Range { min, max, step };
                 return Sizes::Ranges { width: range(width), height: range(height), rates };
@@ -202,14 +204,14 @@ impl Node {
             if interval.type_ == raw::v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE {
                 listed.extend(shortest);
             } else if let Some(fastest) = shortest {
-                // A slowest rate of practically nothing is none of our concern.
+                // A slowest rate near zero does not matter.
                 return Rates::Between(longest.unwrap_or(Rate::whole(1)), fastest);
             }
         }
         if listed.is_empty() { Rates::Unknown } else { Rates::Listed(listed) }
     }
 
-    /// Asks for a format; the driver answers with what it makes of it.
+    /// Requests a format. Returns the format that the driver set.
     pub(crate) fn set_format(&self, planarity: Planarity, fourcc: FourCc, size: (u32, u32)) -> io::Result<Given> {
         let mut format: raw::v4l2_format = sys::zeroed();
         format.type_ = planarity.buffer_type();
@@ -238,7 +240,7 @@ impl Node {
         Ok(given(&sys::layout(&format)))
     }
 
-    /// What has become of a format that was settled on, where that is another one now and the driver tells.
+    /// How the current format differs from the one that was set; `None` if it does not, or cannot be read.
     pub(crate) fn changed(&self, planarity: Planarity, settled: &Given) -> Option<String> {
         let mut format: raw::v4l2_format = sys::zeroed();
         format.type_ = planarity.buffer_type();
@@ -246,18 +248,18 @@ impl Node {
         word::changed(settled, &given(&sys::layout(&format)))
     }
 
-    /// Asks for a rate; gives the one the driver settled on, `None` where it does not say.
+    /// Requests a rate. Returns the rate that the driver set; `None` if it does not report it.
     pub(crate) fn set_rate(&self, planarity: Planarity, rate: Rate) -> Option<Rate> {
         let mut parm: raw::v4l2_streamparm = sys::zeroed();
         parm.type_ = planarity.buffer_type();
         parm.parm.capture.timeperframe = raw::v4l2_fract { numerator: rate.seconds, denominator: rate.frames };
-        // Cameras without a choice of rate refuse the call, and go on at their own.
+        // Cameras with a fixed rate refuse the call.
         self.fd.call(&sys::S_PARM, &mut parm).ok()?;
         let (seconds, frames) = sys::settled_interval(&parm)?;
         Rate::checked(frames, seconds)
     }
 
-    /// What the input lacks (a cable, a lock), where the driver can tell.
+    /// What the input lacks, such as power or a signal, if the driver reports it.
     pub(crate) fn trouble(&self) -> Option<&'static str> {
         let mut index = 0;
         self.fd.call(&sys::G_INPUT, &mut index).ok()?;
@@ -272,7 +274,7 @@ impl Node {
         problems.iter().find(|(flags, _)| input.status & flags != 0).map(|(_, text)| *text)
     }
 
-    /// Asks to be told of events; drivers that have none refuse, which is fine.
+    /// Subscribes to events. Drivers without events refuse, which is no fault.
     pub(crate) fn subscribe(&self) {
         for event in [raw::V4L2_EVENT_SOURCE_CHANGE, raw::V4L2_EVENT_EOS] {
             let mut subscription: raw::v4l2_event_subscription = sys::zeroed();
@@ -281,7 +283,7 @@ impl Node {
         }
     }
 
-    /// Asks to be told when a control changes, and of its value now; drivers that cannot refuse, which is fine.
+    /// Subscribes to the changes and the current value of a control. Drivers without events refuse, which is no fault.
     pub(crate) fn subscribe_to(&self, control: u32) {
         let mut subscription: raw::v4l2_event_subscription = sys::zeroed();
         (subscription.type_, subscription.id) = (raw::V4L2_EVENT_CTRL, control);
@@ -289,7 +291,7 @@ impl Node {
         let _ = self.fd.call(&sys::SUBSCRIBE_EVENT, &mut subscription);
     }
 
-    /// Takes an event that is waiting.
+    /// Takes a pending event.
     pub(crate) fn event(&self) -> Option<Event> {
         let mut event: raw::v4l2_event = sys::zeroed();
         self.fd.call(&sys::DQEVENT, &mut event).ok()?;
@@ -347,7 +349,7 @@ fn given(layout: &sys::PixelLayout) -> Given {
     }
 }
 
-/// A name of the kernel: bytes up to the first zero, whatever they are.
+/// A name from the kernel: any bytes up to the first zero.
 fn text(bytes: &[u8]) -> String {
     let length = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     let printable = |c: char| if c.is_control() { ' ' } else { c };

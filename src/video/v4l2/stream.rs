@@ -1,4 +1,4 @@
-//! A running capture: buffers of the driver, mapped, and the way they go round.
+//! A running capture, with its mapped buffers.
 
 use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
@@ -11,56 +11,56 @@ use super::{
 };
 use crate::clock::Mono;
 
-/// Buffers asked for: one being filled, one ready, one with us, one to spare.
+/// Buffers to request: one being filled, one ready, one in use, one in reserve.
 const BUFFERS: u32 = 4;
-/// A time stamp older than this is not one.
+/// A time stamp older than this is not valid.
 const OLDEST: Duration = Duration::from_secs(1);
 
-/// A capture that runs until it is dropped.
+/// A capture. Dropping it stops it and frees its buffers.
 #[derive(Debug)]
 pub(crate) struct Stream {
     node: Arc<Node>,
     planarity: Planarity,
-    /// For each buffer, its pieces of memory.
+    /// The memory planes of each buffer.
     buffers: Vec<Vec<Mapping>>,
     queued: Queued,
     sequence: Option<u32>,
 }
 
-/// A piece of memory that another device may read.
+/// A memory plane that another device may read (DMABUF).
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// What the other device is given.
+    /// The file descriptor for the other device.
     pub(crate) fd: OwnedFd,
-    /// Its bytes.
+    /// Its length in bytes.
     pub(crate) length: usize,
 }
 
-/// A buffer that was taken from the driver; it has to be given back.
+/// A filled buffer. It must go back to the driver.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     pub(crate) index: u32,
-    /// Where the picture begins and ends in each piece of memory.
+    /// The begin and end of the data in each memory plane.
     pub(crate) used: Vec<(usize, usize)>,
-    /// Why the picture is not to be used: the driver says that it is broken, or says what cannot be.
+    /// Why the frame must not be used: the driver marked it as broken, or reported impossible values.
     pub(crate) wrong: Option<String>,
-    /// Pictures lost between the one before and this one.
+    /// Frames lost between the frame before and this one.
     pub(crate) lost: u32,
-    /// When it was captured.
+    /// When the frame was captured.
     pub(crate) at: Mono,
-    /// Whether it is the last one of the stream.
+    /// Whether it is the last buffer of the stream.
     pub(crate) last: bool,
 }
 
 impl Stream {
-    /// Maps buffers, gives them to the driver and starts it.
+    /// Maps the buffers, gives them to the driver and starts capture.
     pub(crate) fn start(node: Arc<Node>, planarity: Planarity) -> io::Result<Self> {
         let mut request: raw::v4l2_requestbuffers = sys::zeroed();
         request.count = BUFFERS;
         request.type_ = planarity.buffer_type();
         request.memory = raw::v4l2_memory_V4L2_MEMORY_MMAP;
         node.fd.call(&sys::REQBUFS, &mut request)?;
-        // From here on dropping the stream gives everything back.
+        // From here on, dropping the stream frees everything.
         let mut stream = Self { node, planarity, buffers: Vec::new(), queued: Queued::default(), sequence: None };
         for index in 0..request.count.min(raw::VIDEO_MAX_FRAME) {
             let buffer = stream.map(index)?;
@@ -77,7 +77,7 @@ impl Stream {
         Ok(stream)
     }
 
-    /// A filled buffer, `None` where there is none yet.
+    /// A filled buffer; `None` if there is none yet.
     pub(crate) fn take(&mut self) -> io::Result<Option<Buffer>> {
         let (mut buffer, mut planes) = self.blank(0);
         match self.node.fd.buffer(BufferCall::Dequeue, &mut buffer, planes.as_mut()) {
@@ -109,13 +109,13 @@ impl Stream {
         }))
     }
 
-    /// What is in a buffer: one slice for each piece of memory.
+    /// The data in a buffer: one slice for each memory plane.
     pub(crate) fn pieces<'a>(&'a self, buffer: &'a Buffer) -> impl Iterator<Item = &'a [u8]> {
         let pieces = self.buffers.get(buffer.index as usize).map_or(&[][..], Vec::as_slice);
         pieces.iter().zip(&buffer.used).map(|(piece, &(from, to))| piece.bytes(to).get(from..).unwrap_or(&[]))
     }
 
-    /// The memory of all buffers, for another device to read; an error where the driver does not lend it.
+    /// Exports all buffers, for another device to read. An error if the driver cannot export them.
     pub(crate) fn export(&self) -> io::Result<Vec<Vec<Shared>>> {
         let export = |index: u32, plane: usize, length: usize| {
             let mut request: raw::v4l2_exportbuffer = sys::zeroed();
@@ -168,9 +168,9 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        // A device that was pulled answers with errors; there is nothing left to stop then.
+        // An unplugged device answers with errors, and has nothing to stop.
         let _ = self.switch(&sys::STREAMOFF);
-        // The driver keeps buffers that are still mapped.
+        // The driver cannot free buffers that are still mapped.
         self.buffers.clear();
         let mut request: raw::v4l2_requestbuffers = sys::zeroed();
         request.type_ = self.planarity.buffer_type();
@@ -179,8 +179,8 @@ impl Drop for Stream {
     }
 }
 
-/// When a picture was captured: the driver's stamp if it is one of this clock and not absurd, else now. Its numbers are as long
-/// as C's `long`: 32 bits on armv7.
+/// The time of capture: the driver's time stamp if it is of the monotonic clock and plausible, else now. Its numbers
+/// are as long as C's `long`: 32 bits on armv7.
 fn stamp<Long>(flags: u32, (seconds, micros): (Long, Long), now: Mono) -> Mono
 where
     u64: TryFrom<Long>,
@@ -196,7 +196,7 @@ where
     }
 }
 
-/// Pictures lost between two sequence numbers, which wrap. A step back is a new count, not a loss.
+/// The frames lost between two sequence numbers, which may wrap. A step back is a new count, not a loss.
 fn lost(before: Option<u32>, now: u32) -> u32 {
     let Some(before) = before else { return 0 };
     match now.wrapping_sub(before).wrapping_sub(1) {

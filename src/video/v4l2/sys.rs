@@ -1,8 +1,7 @@
-//! The system calls of V4L2: the only place of the picture where memory and pointers are the kernel's word.
+//! The system calls of V4L2. Only here does video code rely on memory and pointers from the kernel.
 //!
-//! Numbers and structures are those of the `v4l` crate, and so are `mmap` and `munmap`. Its `Device` and
-//! `Stream` are not used: they panic when a device is pulled (closing, stopping) or names itself in bytes that are not
-//! UTF-8, and know neither planes nor events.
+//! Numbers, structures, `mmap` and `munmap` come from the `v4l` crate. Its `Device` and `Stream` are not used. They
+//! panic if a device is unplugged or has a name that is not UTF-8, and they support neither planes nor events.
 #![allow(unsafe_code)] // ioctl, mmap and the unions of V4L2 have no safe form
 
 use std::{
@@ -25,7 +24,7 @@ use v4l::{
 
 use crate::liveness::{self, Closes};
 
-/// An ioctl number with the structure it takes: the pair is checked by the kernel's own encoding of the size.
+/// An ioctl number with its argument type. The size of the type is checked against the one encoded in the number.
 pub(crate) struct Request<T> {
     number: vidioc::_IOC_TYPE,
     /// Its name, for messages.
@@ -33,10 +32,10 @@ pub(crate) struct Request<T> {
     argument: PhantomData<T>,
 }
 
-/// A structure of numbers and unions of numbers, for which all zeros is a value.
+/// A structure of numbers and unions of numbers, for which all zeros is a valid value.
 ///
 /// # Safety
-/// No field may be a reference, a function or another type that zero is no value of.
+/// No field may be a reference, a function or another type for which zero is invalid.
 pub(crate) unsafe trait Plain: Copy {}
 
 macro_rules! requests {
@@ -77,7 +76,7 @@ plain!(
     raw::v4l2_exportbuffer
 );
 
-/// `_IOR('V', 89, struct v4l2_event)`, which the crate lacks; the size differs between 32 and 64 bits.
+/// `_IOR('V', 89, struct v4l2_event)`, which the crate lacks. The size differs between 32 and 64 bits.
 const TAKE_EVENT: vidioc::_IOC_TYPE = number(2, 89, size_of::<raw::v4l2_event>());
 /// `_IOW('V', 90, struct v4l2_event_subscription)`
 const SUBSCRIBE: vidioc::_IOC_TYPE = number(1, 90, size_of::<raw::v4l2_event_subscription>());
@@ -112,19 +111,20 @@ requests! {
     DQEVENT: raw::v4l2_event = TAKE_EVENT;
 }
 
-/// What to do with a buffer: these take a pointer inside and have their own call, [`Fd::buffer`].
+/// The calls for buffers. They take a pointer to another structure, so they have a function of their own,
+/// [`Fd::buffer`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum BufferCall {
-    /// Where it is and how long.
+    /// Asks for its offset and length (VIDIOC_QUERYBUF).
     Query,
-    /// Give it to the driver.
+    /// Gives it to the driver (VIDIOC_QBUF).
     Queue,
-    /// Take a filled one.
+    /// Takes a filled one (VIDIOC_DQBUF).
     Dequeue,
 }
 
 const _: () = assert!(raw::VIDEO_MAX_PLANES as usize == PLANES);
-/// Most planes of a picture.
+/// The most memory planes of a frame.
 pub(crate) const PLANES: usize = 8;
 
 /// A structure of zeros.
@@ -133,8 +133,8 @@ pub(crate) fn zeroed<T: Plain>() -> T {
     unsafe { mem::zeroed() }
 }
 
-/// One ioctl, through the C library's function: libcamera's compatibility layer stands in front of that one, where the
-/// crate's own makes a bare system call past it.
+/// One ioctl, through the C library's function. libcamera's compatibility layer replaces that function; the crate makes
+/// the system call directly, which bypasses the layer.
 ///
 /// # Safety
 /// `argument` is what the kernel takes for `number`.
@@ -146,12 +146,12 @@ unsafe fn ioctl(fd: &OwnedFd, number: vidioc::_IOC_TYPE, argument: *mut libc::c_
     }
 }
 
-/// An open node. Every call is marked as what the thread is doing: any of them may hang, closing included.
+/// An open node. Each call is marked for the liveness report, since any may hang, even close().
 #[derive(Debug)]
 pub(crate) struct Fd(Closes<OwnedFd>);
 
 impl Fd {
-    /// Opens for reading and writing; calls do not block.
+    /// Opens the node for reading and writing, in non-blocking mode.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let on: Arc<str> = path.to_string_lossy().into();
         if let Some(why) = liveness::still_hangs(&on) {
@@ -162,7 +162,7 @@ impl Fd {
         Ok(Self(Closes::new(file.into(), "close", on)))
     }
 
-    /// The descriptor, to be waited for.
+    /// The file descriptor, for poll().
     pub(crate) fn owned(&self) -> &OwnedFd {
         &self.0
     }
@@ -174,7 +174,7 @@ impl Fd {
         self.retry(request.name, || unsafe { ioctl(&self.0, request.number, (&raw mut *argument).cast()) })
     }
 
-    /// One ioctl about a buffer. The planes are used where `buffer.type_` is a multi-planar one.
+    /// One ioctl for a buffer. The planes are used only if `buffer.type_` is multi-planar.
     pub(crate) fn buffer(
         &self,
         call: BufferCall,
@@ -201,7 +201,7 @@ impl Fd {
         result
     }
 
-    /// Signals that interrupt a call are none of its business.
+    /// Repeats a call that a signal interrupted.
     fn retry(&self, name: &'static str, mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
         self.during(name, || {
             loop {
@@ -213,12 +213,12 @@ impl Fd {
         })
     }
 
-    /// Marks a call on this node.
+    /// Marks a call on this node for the liveness report.
     pub(crate) fn during<T>(&self, name: &'static str, call: impl FnOnce() -> T) -> T {
         liveness::during(name, self.0.on(), call)
     }
 
-    /// A descriptor for a buffer's memory, to be given to another device.
+    /// Exports a buffer as a file descriptor for another device (DMABUF).
     pub(crate) fn export(&self, request: &mut raw::v4l2_exportbuffer) -> io::Result<OwnedFd> {
         request.flags = (libc::O_RDONLY | libc::O_CLOEXEC) as u32;
         self.call(&EXPBUF, request)?;
@@ -226,7 +226,7 @@ impl Fd {
         Ok(unsafe { OwnedFd::from_raw_fd(request.fd) })
     }
 
-    /// Maps memory of the driver, for reading or for both.
+    /// Maps a buffer of the driver, for reading or also for writing.
     pub(crate) fn map(&self, offset: u32, length: u32, access: Access) -> io::Result<Mapping> {
         let offset = libc::off_t::from(i32::try_from(offset).map_err(|_| io::Error::other("buffer offset too large"))?);
         let length = length as usize;
@@ -239,12 +239,12 @@ impl Fd {
     }
 }
 
-/// What is done with memory of the driver.
+/// The access to a mapped buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// It is read.
+    /// Only for reading.
     Read,
-    /// It is written, too.
+    /// Also for writing.
     Write,
 }
 
@@ -257,7 +257,7 @@ impl Access {
     }
 }
 
-/// Memory of the driver.
+/// A mapped buffer of the driver.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     start: *mut u8,
@@ -269,20 +269,21 @@ pub(crate) struct Mapping {
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    /// How many bytes there are.
+    /// The length in bytes.
     pub(crate) fn len(&self) -> usize {
         self.length
     }
 
-    /// The first `used` bytes. Only of a buffer that was dequeued and not queued again: `stream` lends it while it holds
-    /// the buffer.
+    /// The first `used` bytes. Call it only while the buffer is dequeued: `stream` lends the bytes while it holds the
+    /// buffer.
     pub(crate) fn bytes(&self, used: usize) -> &[u8] {
         // SAFETY: the mapping is readable for `length` bytes until it is dropped, also after the device is gone. While
         // the buffer is dequeued the driver does not write to it.
         unsafe { std::slice::from_raw_parts(self.start, used.min(self.length)) }
     }
 
-    /// All of it, to be written; nothing where it was mapped for reading. Only of a buffer that is not queued.
+    /// All bytes, for writing; empty if the buffer was mapped for reading only. Call it only while the buffer is not
+    /// queued.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         let length = if self.access == Access::Write { self.length } else { 0 };
         // SAFETY: the mapping is writable for `length` bytes until it is dropped; `self` is borrowed as a whole, and while
@@ -299,15 +300,15 @@ impl Drop for Mapping {
     }
 }
 
-/// The two arms of the format union, by the type beside it.
+/// The two arms of the format union, selected by the buffer type.
 pub(crate) enum PixelLayout {
-    /// All planes in one buffer.
+    /// Single-planar: one memory plane.
     Single(raw::v4l2_pix_format),
-    /// A buffer for each plane.
+    /// Multi-planar: a memory plane for each colour plane.
     Multi(raw::v4l2_pix_format_mplane),
 }
 
-/// Whether buffers of this type have planes.
+/// Whether a buffer type is multi-planar.
 fn is_multi(kind: u32) -> bool {
     kind == raw::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE
         || kind == raw::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE
@@ -324,7 +325,7 @@ pub(crate) fn layout(format: &raw::v4l2_format) -> PixelLayout {
     }
 }
 
-/// Colour encoding of a format: its union has two names for one number.
+/// The Y'CbCr encoding of a format; the union has two names for the same number.
 pub(crate) fn encoding(layout: &PixelLayout) -> u32 {
     // SAFETY: both arms are the same integer.
     unsafe {
@@ -335,7 +336,7 @@ pub(crate) fn encoding(layout: &PixelLayout) -> u32 {
     }
 }
 
-/// Width, height and, unless the driver is free, steps: (min, max, step) of both.
+/// Width and height, each as (min, max, step).
 pub(crate) fn frame_size(size: &raw::v4l2_frmsizeenum) -> [[u32; 3]; 2] {
     // SAFETY: both arms are plain numbers; `type_` says which has meaning.
     unsafe {
@@ -355,7 +356,7 @@ pub(crate) fn frame_size(size: &raw::v4l2_frmsizeenum) -> [[u32; 3]; 2] {
     }
 }
 
-/// Shortest and longest interval between pictures, as (numerator, denominator) of a second.
+/// The shortest and the longest frame interval, each as (numerator, denominator) of a second.
 pub(crate) fn interval(interval: &raw::v4l2_frmivalenum) -> [(u32, u32); 2] {
     // SAFETY: both arms are plain numbers; `type_` says which has meaning.
     let (min, max) = unsafe {
@@ -369,7 +370,7 @@ pub(crate) fn interval(interval: &raw::v4l2_frmivalenum) -> [(u32, u32); 2] {
     [(min.numerator, min.denominator), (max.numerator, max.denominator)]
 }
 
-/// The interval a driver has settled on, where it can say.
+/// The interval that the driver set, if it reports one.
 pub(crate) fn settled_interval(parm: &raw::v4l2_streamparm) -> Option<(u32, u32)> {
     // SAFETY: the capture arm is plain numbers, and the one that belongs to the capture types this is called for.
     let capture = unsafe { parm.parm.capture };
@@ -377,19 +378,19 @@ pub(crate) fn settled_interval(parm: &raw::v4l2_streamparm) -> Option<(u32, u32)
         .then_some((capture.timeperframe.numerator, capture.timeperframe.denominator))
 }
 
-/// The new value of a control whose value is a number of 32 bits, out of an event of type `V4L2_EVENT_CTRL`.
+/// The new value of a 32-bit control, from an event of type `V4L2_EVENT_CTRL`.
 pub(crate) fn control_value(event: &raw::v4l2_event) -> i32 {
     // SAFETY: all arms are plain memory of the size of the union, and the kernel wrote the one of controls.
     unsafe { event.u.ctrl.__bindgen_anon_1.value }
 }
 
-/// Where a buffer of a single-planar type is to be mapped.
+/// The offset at which a single-planar buffer is mapped.
 pub(crate) fn offset(buffer: &raw::v4l2_buffer) -> u32 {
     // SAFETY: all arms are plain memory; for MMAP buffers of single-planar types the kernel wrote the offset.
     unsafe { buffer.m.offset }
 }
 
-/// Where a plane is to be mapped.
+/// The offset at which a memory plane is mapped.
 pub(crate) fn plane_offset(plane: &raw::v4l2_plane) -> u32 {
     // SAFETY: all arms are plain memory; for MMAP buffers the kernel wrote the offset.
     unsafe { plane.m.mem_offset }

@@ -1,4 +1,4 @@
-//! Waiting for nodes, always with an end.
+//! Waits for nodes, always with a timeout.
 
 use std::{io, time::Duration};
 
@@ -6,19 +6,19 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Node;
 
-/// What there is after waiting.
+/// The result of a wait.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Ready {
-    /// A picture.
+    /// A frame is ready.
     pub(crate) picture: bool,
-    /// An event.
+    /// An event is pending.
     pub(crate) event: bool,
-    /// The node is in trouble; the next call says which.
+    /// The node reports an error; the next call returns it.
     pub(crate) error: bool,
 }
 
 impl Node {
-    /// Waits for a picture or an event, at most that long, and no longer than until `beside` has something, too.
+    /// Waits for a frame or an event, for at most `time`. It also returns when `beside` has something.
     pub(crate) fn wait(&self, time: Duration, beside: Option<&Self>) -> io::Result<Ready> {
         let own = PollFd::new(self.fd.owned(), PollFlags::IN | PollFlags::PRI);
         let [seen, _] = self.fd.during("poll", || wait([Some(own), beside.map(Self::picture)], time))?;
@@ -34,7 +34,7 @@ impl Node {
     }
 }
 
-/// Waits that long, or until `beside` has something.
+/// Waits for `time`, or until `beside` has something.
 pub(crate) fn pause(time: Duration, beside: Option<&Node>) {
     match beside {
         Some(node) if !time.is_zero() => drop(node.fd.during("poll", || wait([Some(node.picture()), None], time))),

@@ -1,23 +1,24 @@
-//! What is believed of a driver's word, and what is not. Pure: numbers in, a decision out.
+//! Checks values that a driver reports. Pure: numbers in, a decision out.
 
 use v4l::v4l_sys as raw;
 
 use super::{Colour, Given};
 
-/// What a driver enumerates: up to the end of its list, and at most so many. A list that never ends must not hold us.
+/// The entries of a driver's list: up to its end, and at most `most`, in case it never ends.
 pub(crate) fn listed<T>(most: u32, next: impl FnMut(u32) -> Option<T>) -> impl Iterator<Item = T> {
     (0..most).map_while(next)
 }
 
-/// Where a picture begins and ends in a piece of memory of `length` bytes. `bytesused` counts what `data_offset` skips.
+/// The begin and end of the data in a memory plane of `length` bytes. `bytesused` includes the bytes that `data_offset`
+/// skips.
 pub(crate) fn extent(data_offset: u32, bytesused: u32, length: usize) -> Result<(usize, usize), String> {
     let (from, to) = (data_offset as usize, bytesused as usize);
     if to > length {
-        return Err(format!("the driver says {to} bytes in a buffer of {length}"));
+        return Err(format!("the driver reports {to} bytes in a buffer of {length}"));
     }
-    // Some drivers leave `bytesused` at 0 with a broken picture, which is then empty and no lie.
+    // Some drivers leave `bytesused` at 0 for a broken frame. It is then empty, which is plausible.
     if from > to && to > 0 {
-        return Err(format!("the driver says that the picture begins at byte {from} of {to}"));
+        return Err(format!("the driver reports that the picture begins at byte {from} of {to}"));
     }
     Ok((from.min(to), to))
 }
@@ -27,29 +28,29 @@ pub(crate) fn extent(data_offset: u32, bytesused: u32, length: usize) -> Result<
 pub(crate) struct Queued(Vec<bool>);
 
 impl Queued {
-    /// So many buffers, all of them ours.
+    /// `count` buffers, none of them queued.
     pub(crate) fn new(count: usize) -> Self {
         Self(vec![false; count])
     }
 
-    /// A buffer was given to the driver.
+    /// A buffer was queued.
     pub(crate) fn give(&mut self, index: u32) {
         if let Some(queued) = self.0.get_mut(index as usize) {
             *queued = true;
         }
     }
 
-    /// The driver gives a buffer back. The kernel checks the number; a wrong one must not end the process.
+    /// A buffer was dequeued. The kernel checks its index, but a wrong one must not end the process.
     pub(crate) fn take(&mut self, index: u32) -> Result<(), String> {
         match self.0.get_mut(index as usize).map(std::mem::take) {
             Some(true) => Ok(()),
-            Some(false) => Err(format!("the driver gave buffer {index} twice")),
-            None => Err(format!("the driver gave buffer {index}, which it does not have")),
+            Some(false) => Err(format!("the driver returned buffer {index} twice")),
+            None => Err(format!("the driver returned buffer {index}, which it does not have")),
         }
     }
 }
 
-/// What of a format is not as it was settled on, as a sentence.
+/// How a format differs from the one that was set, as a sentence.
 pub(crate) fn changed(settled: &Given, now: &Given) -> Option<String> {
     let shown = |given: &Given| {
         let (width, height) = given.size;
@@ -60,7 +61,7 @@ pub(crate) fn changed(settled: &Given, now: &Given) -> Option<String> {
     (key(settled) != key(now)).then(|| format!("set {}: the device has {} now", shown(settled), shown(now)))
 }
 
-/// What numbers mean, by the rules of the kernel's defaults (`V4L2_MAP_YCBCR_ENC_DEFAULT`,
+/// The colour space of samples, by the kernel's defaults (`V4L2_MAP_YCBCR_ENC_DEFAULT`,
 /// `V4L2_MAP_QUANTIZATION_DEFAULT`).
 pub(crate) fn colour(space: u32, encoding: u32, quantization: u32) -> Colour {
     let hd_space =
@@ -87,7 +88,7 @@ mod tests {
         for (most, ends_at, expected) in [(256, u32::MAX, 256), (64, u32::MAX, 64), (64, 3, 3), (64, 0, 0)] {
             assert_eq!(listed(most, |index| (index < ends_at).then_some(index)).count(), expected);
         }
-        // It is not asked again after its end.
+        // It is not asked again after the end.
         let mut asked = 0;
         let count = listed(256, |_| {
             asked += 1;
@@ -125,12 +126,12 @@ mod tests {
         assert!(queued.take(0).is_err(), "it was never given");
         (0..3).for_each(|index| queued.give(index));
         assert_eq!(queued.take(1), Ok(()));
-        assert_eq!(queued.take(1), Err("the driver gave buffer 1 twice".into()));
+        assert_eq!(queued.take(1), Err("the driver returned buffer 1 twice".into()));
         queued.give(1);
         assert_eq!(queued.take(1), Ok(()));
         for index in [3, u32::MAX] {
             queued.give(index);
-            assert_eq!(queued.take(index), Err(format!("the driver gave buffer {index}, which it does not have")));
+            assert_eq!(queued.take(index), Err(format!("the driver returned buffer {index}, which it does not have")));
         }
     }
 

@@ -70,7 +70,8 @@ pub struct PeerSummary {
     pub packets: u64,
     /// Bytes of payload.
     pub bytes: u64,
-    /// The last measured bandwidth estimate of the viewer's network, with all headers; `None` if there was none at the end.
+    /// The last measured bandwidth estimate of the viewer's network, with all headers. `None` if there was none at the
+    /// end.
     pub carries: Option<Bitrate>,
 }
 

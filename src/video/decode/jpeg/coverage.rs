@@ -1,15 +1,15 @@
-//! Whether the coded data of a JPEG is all there. Pure.
+//! Checks whether the coded data of a JPEG is complete. Pure.
 //!
-//! The decoder library only warns when coded data ends too early, fills the rest with grey, and keeps no more than the
-//! first of several warnings. So a picture it warned about is read again here: only its Huffman codes, to count blocks.
+//! The decoder library only warns if coded data ends early, fills the rest with grey, and reports only the first of
+//! several warnings. So a frame with a warning is read again here: only its Huffman codes, to count the blocks.
 
 use crate::video::decode::jpeg::unit::{EOI, SOS};
 
-/// Codes up to this length are found at once.
+/// Codes of up to this many bits are decoded with one table lookup.
 const QUICK: u32 = 9;
 
-/// Whether every block of a picture, as [`crate::video::decode::jpeg::tidy`] has written it, is there and can be read; `None` where the
-/// picture is neither baseline nor extended sequential with Huffman codes.
+/// Whether every block of a frame is there and readable. The frame must be written by
+/// [`crate::video::decode::jpeg::tidy`]. `None` if it is neither baseline nor extended sequential with Huffman codes.
 pub(crate) fn is_whole(picture: &[u8]) -> Option<bool> {
     let mut state = State::default();
     let mut at = 2;
@@ -38,7 +38,7 @@ pub(crate) fn is_whole(picture: &[u8]) -> Option<bool> {
 #[derive(Debug, Default)]
 struct State {
     size: (usize, usize),
-    /// Identifier, and sampling factors across and down.
+    /// The identifier, and the horizontal and vertical sampling factors.
     components: Vec<(u8, usize, usize)>,
     /// DC tables 0 to 3, then AC tables 0 to 3.
     tables: [Option<Table>; 8],
@@ -61,7 +61,7 @@ impl State {
         Some(())
     }
 
-    /// Whether a scan is whole.
+    /// Whether a scan is complete.
     fn scan(&self, body: &[u8], coded: &[u8]) -> Option<bool> {
         let count = usize::from(*body.first()?);
         let most = |side: fn(&(u8, usize, usize)) -> usize| self.components.iter().map(side).max();
@@ -73,7 +73,7 @@ impl State {
             let (dc, ac) = (usize::from(selector[1] >> 4 & 3), usize::from(selector[1] & 3));
             let tables = (self.tables[dc].as_ref()?, self.tables[4 + ac].as_ref()?);
             if count == 1 {
-                // Not interleaved: as many blocks as the component needs.
+                // A scan that is not interleaved has as many blocks as its component needs.
                 let side = |size: usize, own: usize, most: usize| (size * own).div_ceil(most).div_ceil(8);
                 units = side(self.size.0, h, wide) * side(self.size.1, v, high);
                 blocks.push(tables);
@@ -102,13 +102,13 @@ impl State {
     }
 }
 
-/// The bytes of a scan up to the next marker that is not a restart marker.
+/// The length of a scan's coded data, up to the next marker that is not a restart marker.
 fn scan_length(bytes: &[u8]) -> usize {
     let marker = |pair: &[u8]| pair[0] == 0xFF && !matches!(pair[1], 0 | 0xFF | 0xD0..=0xD7);
     bytes.windows(2).position(marker).unwrap_or(bytes.len())
 }
 
-/// The parts of a scan between restart markers.
+/// The segments of a scan between restart markers.
 fn parts(coded: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(coded);
     std::iter::from_fn(move || {
@@ -119,12 +119,12 @@ fn parts(coded: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// A Huffman table (F.2.2.3).
+/// A Huffman table (ITU-T T.81 section F.2.2.3).
 #[derive(Debug)]
 struct Table {
-    /// By the next `QUICK` bits: length of the code, 0 for a longer one, and value.
+    /// Indexed by the next `QUICK` bits: length of the code (0: longer than `QUICK`) and value.
     quick: Vec<(u8, u8)>,
-    /// Of each length: the first code, how many there are, and where their values begin.
+    /// For each code length: the first code, how many there are, and the index of their first value.
     lengths: [(u32, u32, usize); 17],
     values: Vec<u8>,
 }
@@ -150,7 +150,7 @@ impl Table {
     }
 }
 
-/// Reads bits of coded data, without its stuffing.
+/// Reads bits of coded data, without the stuffed zero bytes.
 struct Bits<'a> {
     bytes: &'a [u8],
     held: u64,
@@ -158,7 +158,7 @@ struct Bits<'a> {
 }
 
 impl Bits<'_> {
-    /// At least 32 bits are held, or all there are.
+    /// Reads until at least 32 bits are buffered, or until the end.
     fn fill(&mut self) {
         while self.count <= 32 {
             let Some((&byte, rest)) = self.bytes.split_first() else { return };
@@ -168,7 +168,7 @@ impl Bits<'_> {
         }
     }
 
-    /// The next bits, with zeros behind the last one.
+    /// The next bits; after the last one, zeros.
     fn peek(&self, length: u32) -> u32 {
         let bits = match self.count.checked_sub(length) {
             Some(behind) => self.held >> behind,
@@ -182,7 +182,7 @@ impl Bits<'_> {
         Some(())
     }
 
-    /// The value of the next code; `None` where there is no such code, or it is not all there.
+    /// The value of the next code; `None` if the code is unknown or incomplete.
     fn value(&mut self, table: &Table) -> Option<u8> {
         self.fill();
         let (length, value) = *table.quick.get(self.peek(QUICK) as usize)?;
@@ -200,7 +200,7 @@ impl Bits<'_> {
         None
     }
 
-    /// Goes over one block; `None` where it is not all there.
+    /// Skips one block; `None` if it is incomplete.
     fn block(&mut self, dc: &Table, ac: &Table) -> Option<()> {
         let length = self.value(dc)?;
         self.skip(u32::from(length).min(16))?;

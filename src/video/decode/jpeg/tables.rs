@@ -1,6 +1,6 @@
-//! The Huffman tables of ITU-T T.81, annex K.3. Motion JPEG leaves them out where they are these: many USB cameras do.
+//! The Huffman tables of ITU-T T.81, annex K.3. Motion JPEG may leave them out, as many USB cameras do.
 
-/// A DHT segment with all four: luminance and chrominance, DC and AC.
+/// DHT segments with all four tables: luminance and chrominance, DC and AC.
 pub(crate) fn standard() -> Vec<u8> {
     let tables: [(u8, &[u8; 16], &[u8]); 4] = [
         (0x00, &DC_LUMA_COUNTS, &DC_VALUES),

@@ -4,7 +4,7 @@ use super::*;
 
 const SIZE: (u32, u32) = (96, 64);
 
-/// A smooth picture in full chroma, coded with this subsampling.
+/// A smooth picture with full chroma, encoded with this subsampling.
 fn jpeg(subsamp: Subsamp, size: (u32, u32)) -> Vec<u8> {
     let (width, height) = (size.0 as usize, size.1 as usize);
     let pixels: Vec<u8> = (0..width * height)
@@ -20,8 +20,8 @@ fn jpeg(subsamp: Subsamp, size: (u32, u32)) -> Vec<u8> {
     compressor.compress_to_vec(image).unwrap()
 }
 
-/// A grey picture of 64x32 whose blocks are flat, with a restart marker after so many blocks: `mark` gives the marker
-/// for each of them, or none.
+/// A grey picture of 64x32 with flat blocks, and a restart marker after every `interval` blocks. `mark` returns each
+/// marker, or none.
 fn restarted(interval: u16, mark: impl Fn(u8) -> Option<u8>) -> Vec<u8> {
     let mut out = vec![0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0];
     out.extend([8; 64]);
@@ -44,7 +44,7 @@ fn restarted(interval: u16, mark: impl Fn(u8) -> Option<u8>) -> Vec<u8> {
         let step = value - before;
         before = value;
         let length = 32 - step.unsigned_abs().leading_zeros();
-        // Codes of lengths in table K.3.
+        // Codes from the table in K.3.
         bits += ["00", "010", "011", "100", "101", "110", "1110", "11110"][length as usize];
         let low = if step < 0 { step + (1 << length) - 1 } else { step };
         (0..length).rev().for_each(|bit| bits.push(if low >> bit & 1 == 1 { '1' } else { '0' }));
@@ -55,7 +55,7 @@ fn restarted(interval: u16, mark: impl Fn(u8) -> Option<u8>) -> Vec<u8> {
     out
 }
 
-/// Fills up with ones, and stuffs a zero behind each FF.
+/// Fills the last byte with ones, and stuffs a zero byte after each FF.
 fn flush(bits: &mut String, out: &mut Vec<u8>) {
     while !bits.len().is_multiple_of(8) {
         bits.push('1');
@@ -87,7 +87,7 @@ fn worst(a: &Planes, b: &Planes) -> u8 {
     planes.iter().flat_map(|(a, b)| a.iter().zip(*b)).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
 }
 
-/// Where the first marker of this kind is.
+/// The offset of the first marker of this kind.
 fn marker(jpeg: &[u8], marker: u8) -> usize {
     jpeg.windows(2).position(|pair| pair == [0xFF, marker]).unwrap()
 }
@@ -96,7 +96,7 @@ fn inserted(jpeg: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
     [&jpeg[..at], bytes, &jpeg[at..]].concat()
 }
 
-/// Without the segments of this kind.
+/// Removes all segments of this kind.
 fn without(jpeg: &[u8], kind: u8) -> Vec<u8> {
     let mut jpeg = jpeg.to_vec();
     while let Some(at) = jpeg.windows(2).position(|pair| pair == [0xFF, kind]) {
@@ -127,7 +127,7 @@ fn every_subsampling_gives_the_same_picture() {
 #[test]
 fn unusual_sampling_and_rgb_are_shown_too() {
     let expected = taken(&jpeg(Subsamp::None, SIZE)).unwrap();
-    // Luma by 1x1, chroma by 2x1 and 1x1: no name for it. Four blocks in each of 16 groups, all without a step.
+    // Luma 1x1, chroma 2x1 and 1x1, which TurboJPEG has no name for. Four blocks in each of 16 groups, all flat.
     let mut odd = vec![0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0];
     odd.extend([8; 64]);
     odd.extend([0xFF, 0xC0, 0, 17, 8, 0, 32, 0, 64, 3, 1, 0x11, 0, 2, 0x21, 0, 3, 0x11, 0]);
@@ -143,7 +143,7 @@ fn unusual_sampling_and_rgb_are_shown_too() {
     assert!(!same(&planes, &expected), "the samples are read as red, green and blue");
 }
 
-/// What cameras do to their pictures, and decoders do not mind.
+/// What cameras do to their frames, and decoders accept.
 fn oddities(whole: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let length = whole.len();
     let thumbnail = [&b"\xFF\xE1\0\x20Exif\0\0"[..], &whole[..20], &[0xFF, 0xD9, 0, 0]].concat();
@@ -186,7 +186,7 @@ fn what_is_wrong_around_the_coded_data_does_not_matter() {
     for subsamp in [Subsamp::Sub2x1, Subsamp::Sub2x2, Subsamp::Gray] {
         let whole = jpeg(subsamp, SIZE);
         let expected = taken(&whole).unwrap();
-        // One decoder for all: what one picture has must not be missed in the next.
+        // One decoder for all, so that tables of one frame must not be missing in the next.
         let mut decoder = Jpeg::new(Some(SIZE)).unwrap();
         for (what, odd) in oddities(&whole) {
             for decoder in [&mut decoder, &mut Jpeg::new(None).unwrap()] {
@@ -197,7 +197,7 @@ fn what_is_wrong_around_the_coded_data_does_not_matter() {
     }
 }
 
-/// The oddities above are none of our making: another decoder shows the same picture, too.
+/// Another decoder shows the same picture, so these oddities are realistic.
 #[test]
 fn ffmpeg_takes_the_same_oddities() {
     let folder = tempfile::tempdir().unwrap();
@@ -212,7 +212,7 @@ fn ffmpeg_takes_the_same_oddities() {
     let expected = by_ffmpeg(&whole);
     assert_eq!(expected.len(), (SIZE.0 * SIZE.1 * 2) as usize);
     for (what, odd) in oddities(&whole) {
-        // Its demuxer needs the beginning at the beginning, and reads no other spectral selection.
+        // Its demuxer needs SOI at the start, and accepts no other spectral selection.
         if !["rubbish in front", "spectral selection of nothing"].contains(&what) {
             assert_eq!(by_ffmpeg(&odd), expected, "{what}");
         }
@@ -238,7 +238,7 @@ fn restart_markers_need_not_be_counted_right() {
     let mut trailing = restarted(4, right);
     trailing.splice(trailing.len() - 2.., [0xFF, 0xD7, 0xFF, 0xD9]);
     assert!(same(&taken(&trailing).unwrap(), &expected), "one more behind the last block");
-    // A part that was lost on the way is cut data, whatever the numbers say.
+    // A missing part is cut data, whatever the marker numbers are.
     let whole = restarted(4, right);
     let (from, to) = (marker(&whole, 0xD2), marker(&whole, 0xD3));
     let lost = [&whole[..from], &whole[to..]].concat();
@@ -261,9 +261,9 @@ fn a_picture_that_is_cut_is_refused_and_the_next_is_fine() {
         // Each byte of the coded data, and some of the tables.
         for length in (0..scan).step_by(23).chain(scan..whole.len() - 2) {
             for tail in [&[][..], &[0xFF, 0xD9], &[0; 40], &whole] {
-                // In front of its coded data a cut picture may be read as none, and the next one is found.
+                // Cut before its coded data, a frame may count as none, and the next one is found.
                 let next = tail == whole && length <= scan + 4;
-                // Zeros are codes, which may be taken for the end of a picture that is nearly whole.
+                // Zeros are valid codes, and may look like the end of a frame that is nearly complete.
                 let codes = tail == [0; 40] && length + 60 > whole.len();
                 let cut = [&whole[..length], tail].concat();
                 let taken = decoded(&mut decoder, &cut).is_ok();
@@ -313,7 +313,7 @@ fn a_size_that_was_not_agreed_is_cropped_or_shown_as_it_is() {
             assert!(worst(&planes, &taken(&cropped).unwrap()) <= 16, "{agreed:?} {own:?} {subsamp:?}");
         }
     }
-    // One picture of another size between others is a preview, or damage.
+    // One frame of another size between others is a preview, or damaged.
     let mut decoder = Jpeg::new(None).unwrap();
     let (large, small) = (jpeg(Subsamp::Sub2x2, SIZE), jpeg(Subsamp::Sub2x2, (32, 32)));
     for _ in 0..3 {
@@ -326,8 +326,8 @@ fn a_size_that_was_not_agreed_is_cropped_or_shown_as_it_is() {
 #[test]
 fn what_can_never_be_shown_says_why() {
     let of = |jpeg: &[u8]| taken(jpeg).unwrap_err().0;
-    assert!(of(b"hello").contains("no JPEG in it"));
-    assert!(of(&[]).contains("no JPEG in it"));
+    assert!(of(b"hello").contains("contains no JPEG"));
+    assert!(of(&[]).contains("contains no JPEG"));
     assert!(of(&jpeg(Subsamp::Sub2x2, (8, 8))).contains("16x16 to 3840x2160"));
     let mut four = jpeg(Subsamp::None, SIZE);
     let at = marker(&four, 0xC0);

@@ -1,44 +1,44 @@
-//! Rewrites a JPEG so that a strict decoder takes it. Pure.
+//! Rewrites a JPEG so that a strict decoder accepts it. Pure.
 //!
-//! Decoders disagree on what is an error. What is not part of the picture (comments, thumbnails, bytes between segments)
-//! is left out, what cameras forget (the end marker, the standard Huffman tables) is put in, and what they count wrongly
-//! (restart markers) is renumbered. Coded data is never changed: a picture that is cut stays cut.
+//! Decoders disagree on what is an error. Everything that is not part of the frame (comments, thumbnails, bytes between
+//! segments) is left out. What cameras forget (the end marker, the standard Huffman tables) is added, and restart
+//! markers are renumbered. Coded data is never changed: a frame that is cut short stays so.
 
 use crate::video::decode::jpeg::{
     tables,
     unit::{EOI, SOI, SOS, is_segment},
 };
 
-/// The most bytes of tables that are remembered for pictures without tables of their own.
+/// How many bytes of tables are kept for frames without their own tables.
 const REMEMBERED: usize = 4096;
-/// Components of a picture, at most.
+/// The most components of a frame.
 const COMPONENTS: usize = 4;
 
-/// Rewrites pictures of one source.
+/// Rewrites the frames of one source.
 #[derive(Debug, Default)]
 pub(crate) struct Tidy {
     out: Vec<u8>,
-    /// The tables that came last: a source may send them with its first picture only.
+    /// The last tables, since a source may send them with its first frame only.
     huffman: Vec<u8>,
     quantizers: Vec<u8>,
 }
 
-/// What a picture says of itself, as far as it has been read.
+/// What has been read of the current frame.
 #[derive(Debug, Default)]
 struct Seen {
     huffman: bool,
     quantizers: bool,
     jfif: bool,
     adobe: bool,
-    /// The SOF marker.
+    /// The marker SOF, which gives the coding process.
     kind: Option<u8>,
-    /// Identifier of each component, and whether it was in a scan.
+    /// The identifier of each component, and whether a scan contained it.
     components: Vec<(u8, bool)>,
     restart: u16,
 }
 
 impl Tidy {
-    /// The rewritten picture, or what it lacks.
+    /// Returns the rewritten frame, or what it lacks.
     pub(crate) fn picture(&mut self, unit: &[u8]) -> Result<&[u8], String> {
         self.out.clear();
         self.out.extend([0xFF, SOI]);
@@ -89,7 +89,7 @@ impl Tidy {
                 quantizers(body, &mut self.out);
                 remember(&mut self.quantizers, &self.out[begin..]);
             }
-            // Arithmetic coding: its own tables.
+            // Arithmetic coding has its own tables (DAC).
             0xCC => put(&mut self.out, marker, body),
             0xC0..=0xCF if seen.kind.is_none() => {
                 seen.frame(marker, body)?;
@@ -97,10 +97,10 @@ impl Tidy {
             }
             0xDD => seen.restart = body.get(..2).map_or(0, |value| u16::from_be_bytes([value[0], value[1]])),
             0xE0 if body.starts_with(b"JFIF\0") && !std::mem::replace(&mut seen.jfif, true) => {
-                // Version 1.01, no thumbnail: an unknown version is only a number.
+                // Written as version 1.01 without a thumbnail; readers may refuse unknown versions.
                 put(&mut self.out, marker, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0");
             }
-            // Byte 11 says how colours were transformed; 0 to 2 mean something.
+            // Byte 11 is the colour transform; 0 to 2 are defined.
             0xEE if body.starts_with(b"Adobe")
                 && body.get(11).is_some_and(|transform| *transform <= 2)
                 && !seen.adobe =>
@@ -132,14 +132,14 @@ impl Tidy {
             }
         }
         let restarts = coded.windows(2).any(|pair| pair[0] == 0xFF && is_restart(pair[1]));
-        // Some encoders announce restart markers and write none.
+        // Some encoders declare restart markers and write none.
         let interval = if restarts { seen.restart } else { 0 };
         put(&mut self.out, 0xDD, &interval.to_be_bytes());
         put_marker(&mut self.out, SOS, 1 + fields.len());
         self.out.push(count as u8);
         self.out.extend_from_slice(&fields[..2 * count]);
         match kind {
-            // A sequential picture has all coefficients in each scan, whatever the fields say.
+            // In a sequential frame each scan has all coefficients, whatever its fields are.
             0xC0 | 0xC1 => self.out.extend([0, 63, 0]),
             _ => self.out.extend_from_slice(&fields[2 * count..]),
         }
@@ -174,7 +174,7 @@ fn remember(tables: &mut Vec<u8>, new: &[u8]) {
     }
 }
 
-/// The body of the segment whose marker is at `at`.
+/// The body of the segment whose marker is at offset `at`.
 fn body(unit: &[u8], at: usize) -> Option<&[u8]> {
     let length = unit.get(at + 2..at + 4)?;
     let length = usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
@@ -191,7 +191,7 @@ fn put(out: &mut Vec<u8>, marker: u8, body: &[u8]) {
     out.extend_from_slice(body);
 }
 
-/// The tables of a DHT segment, one segment each; what is behind them, and what is no table, is left out.
+/// Writes each table of a DHT segment as a segment of its own. Anything else in it is left out.
 fn huffman(mut body: &[u8], out: &mut Vec<u8>) {
     while let Some((head, rest)) = body.split_at_checked(17) {
         let count: usize = head[1..].iter().map(|&n| usize::from(n)).sum();
@@ -203,7 +203,7 @@ fn huffman(mut body: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The tables of a DQT segment, one segment each.
+/// Writes each table of a DQT segment as a segment of its own.
 fn quantizers(mut body: &[u8], out: &mut Vec<u8>) {
     while let Some(&id) = body.first() {
         let length = if id >> 4 == 0 { 65 } else { 129 };
@@ -219,7 +219,7 @@ fn is_restart(marker: u8) -> bool {
     (0xD0..=0xD7).contains(&marker)
 }
 
-/// The bytes of coded data up to the next segment, the end marker or the end. A lone FF at the end is half a marker.
+/// The length of coded data up to the next segment, the end marker or the end. A single FF at the end is half a marker.
 fn coded_length(bytes: &[u8]) -> usize {
     let mut at = 0;
     while let Some(next) = bytes[at..].iter().position(|&byte| byte == 0xFF) {
@@ -235,7 +235,7 @@ fn coded_length(bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-/// Numbers restart markers from 0 up, modulo 8. A decoder takes another number for lost data.
+/// Numbers restart markers from 0 modulo 8. A decoder takes other numbers for lost data.
 fn renumber(coded: &mut [u8]) {
     let (mut at, mut number) = (0, 0);
     while let Some(next) = coded[at..].iter().position(|&byte| byte == 0xFF) {

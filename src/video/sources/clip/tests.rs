@@ -25,7 +25,7 @@ fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-/// Test pictures whose clock counts from 0.
+/// Frames of the test picture whose picture clock counts from 0.
 fn pictures(count: u32) -> impl Iterator<Item = Planes> {
     let mut pattern = Pattern::new(SIZE, 30).unwrap();
     (0..count).map(move |n| pattern.draw(Duration::from_millis(u64::from(n) * 33), n).clone())
@@ -48,7 +48,7 @@ fn jpeg(planes: &Planes) -> Vec<u8> {
     turbojpeg::compress_yuv(image, 90).unwrap().to_vec()
 }
 
-/// An elementary stream with key frames at these pictures.
+/// An H.264 stream with keyframes at these frames.
 fn h264_stream(count: u32, keys: &[u32]) -> Vec<u8> {
     use rtc::rtp::{codec::h264::H264Packet, packetizer::Depacketizer};
     let config = Video { encoder: EncoderChoice::Software, bitrate: Bitrate::from_kbps(300), ..Video::default() };
@@ -64,13 +64,13 @@ fn h264_stream(count: u32, keys: &[u32]) -> Vec<u8> {
     bytes
 }
 
-/// The next picture that is found, whenever it is due.
+/// The next frame, whenever it is due.
 fn next<'a>(clip: &'a mut Clip, counts: &mut Counts) -> SourceFrame<'a> {
     let due = clip.due();
     clip.next(due, counts).unwrap()
 }
 
-/// The values of the picture clock of the next pictures.
+/// The picture clocks of the next frames.
 fn clocks(clip: &mut Clip, count: usize) -> Vec<u32> {
     let mut counts = Counts::default();
     let read = |_| match next(clip, &mut counts) {
@@ -163,7 +163,7 @@ fn what_is_no_clip_is_refused_with_a_sentence() {
         ("a.mjpeg", &[0x55; 5000], "no picture"),
         ("a.h264", b"", "no picture"),
         ("a.h264", b"nothing like a stream", "no picture"),
-        ("a.h264", &h264_stream(3, &[])[400..], "2 H.264 pictures came and none can be begun with"),
+        ("a.h264", &h264_stream(3, &[])[400..], "a decoder cannot start with any of 2 H.264 pictures"),
     ] {
         let (_folder, path) = file(name, bytes);
         let result = Clip::open(&path, 30).and_then(|mut clip| {
@@ -219,7 +219,7 @@ fn what_lies_between_pictures_is_skipped() {
         }
         assert_eq!((counts.taken, counts.damaged), (4, 0), "{what}: {}", counts.why);
         let around = stream.len().saturating_sub(jpegs.concat().len());
-        // What follows a picture without an end is part of it.
+        // Bytes after a frame without an end marker belong to it.
         assert_eq!(counts.rubbish > 0, around > 0, "{what}: {}", counts.rubbish);
     }
 }
@@ -233,10 +233,10 @@ fn a_clip_of_which_nothing_can_be_shown_says_what_came() {
         kept.flat_map(|nal| [&[0, 0, 0, 1], nal].concat()).collect()
     };
     for (name, bytes, part) in [
-        ("a.mjpeg", cut, "no picture in it that can be shown: 3 were refused: its coded data is cut"),
+        ("a.mjpeg", cut, "it contains no usable picture: 3 were refused: its coded data is cut"),
         ("a.h264", without(&[7, 8]), "2 keyframes among them, and no parameter sets"),
         ("a.h264", without(&[8]), "2 keyframes among them, and no parameter sets"),
-        ("a.h264", without(&[5]), "4 H.264 pictures came and none can be begun with: no keyframe"),
+        ("a.h264", without(&[5]), "a decoder cannot start with any of 4 H.264 pictures: no keyframe"),
     ] {
         let (_folder, path) = file(name, &bytes);
         let mut clip = Clip::open(&path, 30).unwrap();

@@ -1,12 +1,12 @@
-//! The queues against a driver of another make, the kernel's vicodec, in the emulated board. It codes no H.264: what is
-//! shown here is that pictures go in and come out by the kernel's rules, from memory and from a camera.
+//! Tests the queues with a driver that is not ours, the kernel's vicodec, in the emulated board. It does not encode
+//! H.264. It shows that frames go in and come out by the kernel's rules, from memory and from a camera.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, sync::Arc, time::Duration};
 
 use super::super::*;
 use crate::{clock::Mono, video::sources};
 
-/// Set where this program runs in the board.
+/// Set if this program runs in the board.
 const INSIDE: &str = "FANLIGHT_INSIDE_BOARD";
 const SIZE: (u32, u32) = (640, 480);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,7 +32,7 @@ fn a_foreign_encoder_takes_pictures_from_memory_and_from_a_camera() {
     assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// An encoder that runs.
+/// A running encoder.
 struct Encoder {
     node: Arc<Node>,
     raw: Queue,
@@ -59,7 +59,7 @@ impl Encoder {
         Self { node, raw, coded, lengths: given.lengths }
     }
 
-    /// The next picture: its time stamp and its bytes; and which raw buffer is free again.
+    /// The next frame: its time stamp and its bytes, and the raw buffer that is free again.
     fn next(&mut self) -> (i64, Vec<u8>, u32) {
         let end = Mono::now() + PATIENCE;
         loop {
@@ -93,7 +93,7 @@ fn from_memory(path: &Path) {
     for n in 0..10_u32 {
         let index = n % 3;
         for piece in encoder.raw.pieces(index) {
-            // Each key frame another picture that is dear to code, and nothing new in between.
+            // Each keyframe is another picture that needs many bits; the frames between repeat it.
             let dark = 40 + n as u8 / 5 * 60;
             piece.chunks_mut(3).enumerate().for_each(|(i, run)| run.fill(if i & 1 == 0 { dark } else { 200 }));
         }
