@@ -1,15 +1,15 @@
-//! The messages of alsa-lib, which would go to standard error.
+//! Catches the messages that alsa-lib would write to standard error.
 
 use std::{cell::RefCell, rc::Rc};
 
 use alsa::Output;
 
-/// Catches what alsa-lib would write to standard error from this thread, until the next one is made. Make a new one before
-/// each step that can fail, so that the text stays small.
+/// Catches what alsa-lib would write to standard error from this thread, until the next value is made. Make a new one
+/// before each step that can fail, so that the text stays short.
 pub(super) struct AlsaMessages(Option<Rc<RefCell<Output>>>);
 
 impl AlsaMessages {
-    /// Starts to catch.
+    /// Starts to catch messages.
     pub(super) fn catch() -> Self {
         Self(Output::local_error_handler().ok())
     }

@@ -1,5 +1,5 @@
-//! ALSA capture: opens a device with what it has, reads it without ever blocking for long, and gets over what happens
-//! to a card.
+//! ALSA capture: opens a device with parameters that it supports, reads it without blocking for long, and recovers from
+//! errors of the card.
 
 use std::{
     ffi::CString,
@@ -35,54 +35,54 @@ use crate::{
     liveness::{self, Closes},
 };
 
-/// The longest wait for samples, in ms: how soon `stop` is noticed.
+/// The longest wait for samples, in ms, and so how soon `stop` is noticed.
 const WAIT: i32 = 100;
-/// Without samples for this long, a card is taken to be stuck.
+/// A card without samples for this long counts as stuck.
 const SILENT: Duration = Duration::from_secs(2);
-/// A source that was this far ahead of time is paced by nothing. More than a card's pointer steps and a sound server
-/// has in hand; from there on it may run as fast as no crystal does.
+/// A source that is this much ahead of time has no clock. It is more than the steps of a card's pointer and the buffer
+/// of a sound server. The source may also run faster than time by this factor, more than any crystal does.
 const AHEAD: Duration = Duration::from_millis(300);
 const FASTEST: f64 = 1.05;
-/// What to say of it. Taken, it would fill the feed as fast as a core can.
+/// The error for such a source. It would fill the feed as fast as a core can.
 const NO_CLOCK: &str = "it gives sound faster than time goes by, like ALSA's `null` and `file`: that is no microphone";
 
-/// Why listening ended.
+/// Why `listen` ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// It was told to.
-    Told,
-    /// The card gives no samples any more, and no error.
+    /// `stop` was set.
+    Stopped,
+    /// The card delivers no samples any more, and no error.
     Silent,
 }
 
-/// An open microphone. Calls of alsa-lib are marked as what the thread is doing: each ends in the kernel, or in a plugin that
-/// talks to another program, and may hang there.
+/// An open microphone. Calls of alsa-lib are marked for the liveness report. Each ends in the kernel, or in a plugin
+/// that talks to another program, and may hang there.
 pub(super) struct Capture {
     pcm: Closes<PCM>,
     name: String,
     layout: Layout,
     rate: u32,
     channels: usize,
-    /// In frames.
+    /// Frames per period.
     period: Frames,
-    /// In frames.
+    /// Frames in the whole buffer.
     buffer: Frames,
-    /// Channels that are wanted of it.
+    /// The number of channels that is encoded.
     wanted: usize,
-    /// When it began to hear.
+    /// When capture began.
     started: Mono,
 }
 
-/// What one look at the card gave.
+/// The result of one read.
 struct CapturedPeriod {
     frames: usize,
-    /// When the first of them was captured.
+    /// When the first frame was captured.
     at: Mono,
 }
 
 impl Capture {
-    /// Opens the PCM `name`, agrees with it on format, rate, channels and period, and starts it: what it hears until
-    /// `listen` waits in its buffer.
+    /// Opens the PCM `name`, negotiates format, rate, channels and period, and starts it. Until `listen` is called,
+    /// samples wait in its buffer.
     pub(super) fn open(name: &str, wanted: usize) -> Result<Self, Fault> {
         let messages = AlsaMessages::catch();
         let c_name = CString::new(name).map_err(|_| Fault::Failed(format!("microphone {name:?}: not a name")))?;
@@ -108,7 +108,8 @@ impl Capture {
         drop(messages);
         capture.started = Mono::now();
         capture.start()?;
-        // What nothing paces is full at once. A thread held up for as long as the buffer lasts cannot tell, and does not.
+        // The buffer of a source without a clock is full at once. If this thread was delayed for as long as the buffer
+        // lasts, the check is not possible and is skipped.
         let full = capture.pcm.status().is_ok_and(|status| status.get_avail() >= capture.buffer);
         if full && Mono::now().since(capture.started) < capture.time(capture.buffer) / 2 {
             return Err(Fault::Failed(format!("{}: {NO_CLOCK}", capture.name())));
@@ -116,22 +117,23 @@ impl Capture {
         Ok(capture)
     }
 
-    /// ALSA's name for it.
+    /// The ALSA name of the device.
     pub(super) fn alsa_name(&self) -> &str {
         &self.name
     }
 
-    /// Its name in a sentence.
+    /// The name in messages.
     pub(super) fn name(&self) -> String {
         format!("microphone {}", self.name)
     }
 
-    /// Settles on what the card has that is nearest to 48 kHz and the wanted channels, in periods of 10 ms.
+    /// Negotiates parameters near 48 kHz and the wanted channels, with periods of 10 ms.
     fn negotiate(&mut self, messages: &AlsaMessages) -> Result<(), Fault> {
         let name = self.name.as_str();
         let wrong = |doing: &'static str| move |e| fault(name, doing, e, messages);
         let hw = HwParams::any(&self.pcm).map_err(wrong("ask what it offers"))?;
-        // ALSA's own resampler interpolates linearly; ours does better. Where it cannot be switched off, so be it.
+        // ALSA's resampler interpolates linearly, and ours is better. A device that cannot switch it off is used
+        // anyway.
         let _ = hw.set_rate_resample(false);
         hw.set_access(Access::RWInterleaved).map_err(wrong("read interleaved samples"))?;
         let Some(layout) = Layout::ALL.into_iter().find(|l| hw.test_format(l.format()).is_ok()) else {
@@ -141,12 +143,13 @@ impl Capture {
         };
         hw.set_format(layout.format()).map_err(wrong("set its format"))?;
         let wanted = u32::try_from(self.wanted).unwrap_or(2);
-        // The rate first: a card with 48 kHz only in stereo is better mixed down than heard at 16 kHz.
+        // The rate is set first: if a card has 48 kHz only in stereo, mixing down is better than 16 kHz.
         let rate = hw.set_rate_near(RATE, ValueOr::Nearest).map_err(wrong("set its rate"))?;
         let channels = hw.set_channels_near(wanted).map_err(wrong("set its channels"))?;
         let refused = |why: String| Fault::Failed(format!("microphone {name}: {why}"));
         terms::check_samples(channels, rate).map_err(refused)?;
-        // Wishes: what cannot be had is left to the card. A long buffer costs no delay and forgives hold-ups.
+        // These are only preferences, and the card may choose other values. A long buffer adds no delay and tolerates
+        // late reads.
         let _ = hw.set_periods_min(4, ValueOr::Nearest);
         let _ = hw.set_period_time_max(20_000, ValueOr::Nearest);
         let period = frames(rate / 100);
@@ -162,7 +165,7 @@ impl Capture {
         Ok(())
     }
 
-    /// Wakes after each period, and stamps with the monotonic clock where it can.
+    /// Wakes the thread after each period. Uses time stamps of the monotonic clock if the device has them.
     fn set_wake_up(&self, messages: &AlsaMessages) -> Result<(), Fault> {
         let name = self.name.as_str();
         let wrong = |e| fault(name, "set its wake-ups", e, messages);
@@ -179,7 +182,7 @@ impl Capture {
         Ok(())
     }
 
-    /// Hands everything it hears to `pipeline`, until `stop` or the card's end.
+    /// Passes all samples to `pipeline`, until `stop` is set or the card ends.
     pub(super) fn listen(&self, stop: &AtomicBool, pipeline: &mut AudioPipeline<'_>) -> Result<End, Fault> {
         let messages = AlsaMessages::catch();
         let mut waiting = self.pcm.get().map_err(|e| fault(&self.name, "wait for it", e, &messages))?;
@@ -207,19 +210,20 @@ impl Capture {
                 Err(e) => {
                     self.recover(e, pipeline)?;
                     run.broken();
-                    // Half a period: nothing is late by it, and a card that fails at once again cannot make it spin.
+                    // Half a period: this delays nothing, and a card that fails again at once does not use a whole
+                    // core.
                     thread::sleep(Duration::from_millis(5));
                 }
             }
         }
-        Ok(End::Told)
+        Ok(End::Stopped)
     }
 
-    /// What there is to read now, if anything.
+    /// Reads the samples that are ready, if any.
     fn read(&self, bytes: &mut [u8]) -> alsa::Result<Option<CapturedPeriod>> {
         let status = self.pcm.status()?;
         let now = Mono::now();
-        // Compared as numbers: the crate's enum panics on a state it does not know.
+        // Compared as numbers, because the crate's enum panics on a state that it does not know.
         let state = self.pcm.state_raw();
         let is = |s: State| state == s as i32;
         if is(State::XRun) || is(State::Setup) || is(State::Prepared) {
@@ -231,8 +235,9 @@ impl Capture {
         if is(State::Disconnected) {
             return Err(alsa::Error::new("state", libc::ENODEV));
         }
-        // Whole periods only. Crumbs cost more than they save, and taking more than a period leaves less than one at the
-        // card's next interrupt: it would not wake us, and every other period would come 10 ms late.
+        // Reads whole periods only. Smaller reads cost more than they save. Reading more than a period leaves less than
+        // one at the card's next interrupt. That interrupt would not wake us, and every other period would be 10 ms
+        // late.
         let period = self.period.max(1);
         let whole = usize::try_from(status.get_avail() / period * period).unwrap_or(0);
         let room = bytes.len().min(whole * self.layout.width() * self.channels);
@@ -248,35 +253,36 @@ impl Capture {
         }
     }
 
-    /// When the first frame that waits to be read was captured: the card's own time stamp where it makes sense, else
-    /// now, less what waits behind it.
+    /// When the first frame to be read was captured: the card's time stamp if it is plausible, else now, minus the time
+    /// of the frames in the buffer.
     fn captured(&self, status: &Status, now: Mono) -> Mono {
         let stamp = status.get_htstamp();
         let (s, ns) = (u64::try_from(stamp.tv_sec).unwrap_or(0), u64::try_from(stamp.tv_nsec).unwrap_or(0));
         let stamp = Mono(s.saturating_mul(1_000_000_000).saturating_add(ns));
         let sane = stamp <= now && now.since(stamp) < Duration::from_secs(1);
         let stamp = if sane { stamp } else { now };
-        // The delay counts what is still inside the card, too, where the driver knows.
+        // If the driver knows it, the delay includes the frames that are still inside the card.
         let avail = status.get_avail();
         let delay = status.get_delay();
         let behind = if (avail..avail + frames(self.rate / 5)).contains(&delay) { delay } else { avail };
         Mono(stamp.0.saturating_sub(u64::try_from(self.time(behind).as_nanos()).unwrap_or(0)))
     }
 
-    /// Waits until the card has something, or not for long; whether it says that it has.
+    /// Waits until the card has samples, for a short time at most. Returns whether it reported some.
     fn wait(&self, waiting: &mut [pollfd]) -> bool {
         let ready = match poll(waiting, if waiting.is_empty() { 5 } else { WAIT }) {
             Ok(1..) => self.pcm.revents(waiting).unwrap_or(Flags::ERR),
             Ok(_) | Err(_) => Flags::empty(),
         };
-        // Woken for nothing, or by an error that the next look has to find: some plugins stay ready, and must not spin.
+        // It reported none, or an error that the next read must find. Some plugins report this all the time, and must
+        // not use a whole core.
         if ready != Flags::IN {
             thread::sleep(Duration::from_millis(1));
         }
         !ready.is_empty()
     }
 
-    /// Gets over an error, or says why it is the end.
+    /// Recovers from an error, or returns why that is not possible.
     fn recover(&self, error: alsa::Error, pipeline: &mut AudioPipeline<'_>) -> Result<(), Fault> {
         match error.errno().abs() {
             libc::EPIPE | libc::EBADFD => {
@@ -290,7 +296,7 @@ impl Capture {
                     Ok(()) if self.pcm.state_raw() == State::Running as i32 => Ok(()),
                     // The board is not awake yet.
                     Err(e) if e.errno().abs() == libc::EAGAIN => Ok(()),
-                    // Cards that cannot go on where they were are started anew.
+                    // Cards that cannot resume are started again.
                     Ok(()) | Err(_) => {
                         drop(messages);
                         self.start()
@@ -308,7 +314,7 @@ impl Capture {
         liveness::during("snd_pcm_start", self.pcm.on(), start).map_err(|e| fault(&self.name, "start", e, &messages))
     }
 
-    /// How long so many frames last.
+    /// The duration of this many frames.
     fn time(&self, frames: Frames) -> Duration {
         Duration::from_nanos(u64::try_from(frames).unwrap_or(0) * 1_000_000_000 / u64::from(self.rate.max(1)))
     }
@@ -326,10 +332,10 @@ impl fmt::Display for Capture {
     }
 }
 
-/// The way of the samples from the card to the desk, and how far it has come since the last break.
+/// The samples' path from the card to the pipeline, and how many were read since the last interruption.
 struct Run {
     resampler: Option<Resampler>,
-    /// Frames read since the card was started; `None`: none yet.
+    /// Frames read since the card was started; `None` before the first.
     read: Option<u64>,
     started: Mono,
     samples: Vec<f32>,
@@ -376,7 +382,7 @@ impl Run {
         pipeline.push(&self.resampled)
     }
 
-    /// What comes next does not follow what came before.
+    /// The next samples do not follow the ones before.
     fn broken(&mut self) {
         self.read = None;
         self.started = Mono::now();
@@ -386,13 +392,13 @@ impl Run {
     }
 }
 
-/// The names of all sample formats on offer.
+/// The names of all sample formats that the device offers.
 pub(super) fn formats(hw: &HwParams<'_>) -> Vec<String> {
     let offered = |f: &&Format| **f != Format::Unknown && hw.test_format(**f).is_ok();
     Format::all().iter().filter(offered).map(Format::to_string).collect()
 }
 
-/// As ALSA counts; nothing here is near the limits of 32 bits.
+/// Converts to ALSA's frame count. All values here are far below the limits of 32 bits.
 fn frames(n: u32) -> Frames {
     n as Frames
 }

@@ -9,23 +9,23 @@ use super::alsa_messages::AlsaMessages;
 /// One capture device of one card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Card {
-    /// The card's id, which stays the same when cards are plugged in another order.
+    /// The card's id, which stays the same if cards are plugged in in another order.
     pub id: String,
-    /// What its driver calls the card.
+    /// The driver's name of the card.
     pub name: String,
-    /// What its driver calls the device.
+    /// The driver's name of the device.
     pub device_name: String,
     /// The number of the device on the card.
     pub device: u32,
 }
 
 impl Card {
-    /// The device itself, which takes only what the hardware can.
+    /// The ALSA name of the device itself, which supports only what the hardware can do.
     pub(super) fn hw(&self) -> String {
         format!("hw:CARD={},DEV={}", self.id, self.device)
     }
 
-    /// The device through ALSA's converter of formats and channels.
+    /// The ALSA name of the device with conversion of formats and channels.
     pub(super) fn plug(&self) -> String {
         format!("plug{}", self.hw())
     }
@@ -33,9 +33,9 @@ impl Card {
 
 /// All capture devices, in the kernel's order.
 pub(super) fn list() -> alsa::Result<Vec<Card>> {
-    let _said = AlsaMessages::catch();
+    let _messages = AlsaMessages::catch();
     let mut found = Vec::new();
-    // An error is told again and again by this iterator: it ends the list.
+    // This iterator returns an error again and again, so an error ends the list.
     for card in card::Iter::new().map_while(Result::ok) {
         let Ok(control) = Ctl::from_card(&card, true) else { continue };
         let info = control.card_info()?;
@@ -52,7 +52,7 @@ pub(super) fn list() -> alsa::Result<Vec<Card>> {
     Ok(found)
 }
 
-/// Whether there are sound cards that this user may not open: alsa-lib then says that there are none.
+/// Whether this user may not open some sound card. alsa-lib then reports that there is none.
 pub(super) fn locked() -> bool {
     let Ok(entries) = fs::read_dir("/dev/snd") else { return false };
     entries

@@ -1,4 +1,4 @@
-//! Which source is taken, and why not the others.
+//! Chooses the audio source, and reports why others were not chosen.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use crate::{
     feed::Fault,
 };
 
-/// A source that was not taken.
+/// A source that was not chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// ALSA's name for it, or the file's.
+    /// Its ALSA name, or the path of the file.
     pub name: String,
-    /// Why not, as a sentence that names it too.
+    /// Why it was not chosen, as a sentence that contains the name.
     pub why: String,
 }
 
@@ -23,24 +23,24 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What `run` would do now.
+/// The source that `run` would use now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    /// The source that can be used, and what it is, for a person; `None`: there would be no sound.
+    /// The source, and its description for people; `None`: there would be no sound.
     pub taken: Option<(AudioSource, String)>,
-    /// Those that were looked at before it, or all of them.
+    /// The sources that were tried before it, or all if none works.
     pub refused: Vec<Refusal>,
 }
 
 impl Choice {
-    /// Why none was taken, as a sentence that begins with `what`.
+    /// Why no source was chosen, as a sentence that begins with `what`.
     pub fn reasons(&self, what: &str) -> String {
         let why: Vec<_> = self.refused.iter().map(|r| r.why.as_str()).collect();
         if why.is_empty() { format!("{what}: there is none") } else { format!("{what}: {}", why.join("; ")) }
     }
 }
 
-/// Looks which source `run` would take now. Opens devices for a moment: not for while the sound is on.
+/// Finds the source that `run` would use now. It opens devices for a moment, so do not call it while audio runs.
 pub fn choose(config: &Audio) -> Choice {
     let channels = usize::from(config.channels.clamp(1, 2));
     let one = |name: &str, tried: Result<String, Fault>| match tried {
@@ -75,7 +75,7 @@ pub(super) fn first(channels: usize) -> Result<(Capture, Vec<Refusal>), Fault> {
     }
 }
 
-/// `default`, which is what a person set up or a sound server offers, and then each card.
+/// Tries `default`, which the user or a sound server sets up, and then each card.
 fn look(channels: usize) -> (Option<Capture>, Vec<Refusal>) {
     let cards = cards::list().unwrap_or_default();
     let mut refused = Vec::new();

@@ -1,4 +1,4 @@
-//! A WAV file in place of the microphone, played round and round; read as it is played, never held as a whole.
+//! A WAV file as audio source, played in a loop. It is read while it is played, and never held in memory as a whole.
 
 use std::{
     fs::File,
@@ -15,7 +15,7 @@ use crate::{
     feed::Fault,
 };
 
-/// Frames read from the file at a time.
+/// Frames per read.
 const PIECE: usize = 480;
 
 /// An open file.
@@ -23,7 +23,7 @@ pub(super) struct Clip {
     name: String,
     file: File,
     wav: Wav,
-    /// Bytes of sound that were not read yet in this round, and whether any was.
+    /// Bytes of samples that are still to be read in this pass, and whether any were read.
     left: u64,
     heard: bool,
     channels: usize,
@@ -31,12 +31,12 @@ pub(super) struct Clip {
     /// One piece as read, and the same in the wanted channels.
     raw: Vec<u8>,
     mixed: Vec<f32>,
-    /// Samples at 48 kHz that wait to be played.
+    /// Samples at 48 kHz that are ready to be played.
     ready: Vec<f32>,
 }
 
 impl Clip {
-    /// Opens `path` to be played in `channels` channels.
+    /// Opens the file at `path`, to play it in `channels` channels.
     pub(super) fn open(path: &Path, channels: usize) -> Result<Self, Fault> {
         let name = format!("sound file {}", path.display());
         let mut file = open(path).map_err(|e| match e.kind() {
@@ -45,7 +45,7 @@ impl Clip {
         })?;
         let wav = wav::read(&mut file).map_err(|e| wrong(&name, e))?;
         if wav.length == 0 {
-            return Err(Fault::Failed(format!("{name}: there is no sound in it")));
+            return Err(Fault::Failed(format!("{name}: it contains no samples")));
         }
         let resampler = match wav.format.rate {
             RATE => None,
@@ -57,13 +57,13 @@ impl Clip {
         Ok(clip)
     }
 
-    /// What it is, for a person.
+    /// Its description for people.
     pub(super) fn describe(&self) -> String {
         let format = self.wav.format;
         format!("{}: {} Hz, {} bits, {} channels", self.name, format.rate, format.bits, format.channels)
     }
 
-    /// Fills `out`, interleaved, with what comes next.
+    /// Fills `out`, interleaved, with the next samples.
     pub(super) fn render(&mut self, out: &mut [f32]) -> Result<(), Fault> {
         while self.ready.len() < out.len() {
             self.read()?;
@@ -81,7 +81,7 @@ impl Clip {
         self.raw.clear();
         let read = (&self.file).take(want).read_to_end(&mut self.raw);
         let read = read.map_err(|e| wrong(&self.name, e.into()))? as u64;
-        // A file that has become shorter is played to where it ends now.
+        // A file that has become shorter is played to its new end.
         self.left = if read < want { 0 } else { self.left - read };
         if read < frame as u64 {
             return self.rewind();
@@ -98,8 +98,8 @@ impl Clip {
         Ok(())
     }
 
-    /// Back to the first sample. The header is read again: the file may have been written over meanwhile, or grown, and
-    /// samples have to look as they did.
+    /// Goes back to the first sample. The header is read again, since the file may have been rewritten or may have
+    /// grown. The format must be the same.
     fn rewind(&mut self) -> Result<(), Fault> {
         let wav = wav::read(&mut self.file).map_err(|e| wrong(&self.name, e))?;
         if wav.format != self.wav.format || wav.length == 0 || !self.heard {
@@ -109,7 +109,7 @@ impl Clip {
         self.begin()
     }
 
-    /// To the first sample.
+    /// Seeks to the first sample.
     fn begin(&mut self) -> Result<(), Fault> {
         let begin = self.file.seek(SeekFrom::Start(self.wav.begin));
         begin.map_err(|e| Fault::Failed(format!("{}: rewind: {e}", self.name)))?;
@@ -118,7 +118,7 @@ impl Clip {
     }
 }
 
-/// Opens a regular file: a pipe or a device could block for ever.
+/// Opens a regular file. A pipe or a device could block for ever.
 fn open(path: &Path) -> std::io::Result<File> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(std::io::Error::other("not a regular file"));
@@ -129,10 +129,10 @@ fn open(path: &Path) -> std::io::Result<File> {
 fn wrong(name: &str, problem: Problem) -> Fault {
     Fault::Failed(match problem {
         Problem::Unsupported => {
-            format!("{name}: this kind of WAV is not supported: PCM of 8, 16, 24 or 32 bits or 32-bit float is")
+            format!("{name}: unsupported WAV format; PCM of 8, 16, 24 or 32 bits and 32-bit float are supported")
         }
         Problem::Io(e) => format!("{name}: read: {e}"),
-        Problem::Not(why) => format!("{name}: not a WAV file that can be read: {why}"),
+        Problem::Not(why) => format!("{name}: not a valid WAV file: {why}"),
     })
 }
 
@@ -185,7 +185,7 @@ mod tests {
         ];
         for spec in table {
             let dir = tempfile::tempdir().unwrap();
-            // A tenth of a second: whole waves, so that the loop has no seam.
+            // A tenth of a second: whole periods of the sine, so that the loop has no jump.
             let path = wav(dir.path(), spec, spec.sample_rate / 10);
             let mut clip = Clip::open(&path, 2).unwrap();
             let mut sound = Vec::new();
@@ -207,7 +207,7 @@ mod tests {
         }
     }
 
-    /// Half a second of what a clip plays, mono.
+    /// Half a second of what a clip plays, in mono.
     fn played(path: &Path) -> Vec<f32> {
         let mut clip = Clip::open(path, 1).unwrap_or_else(|e| panic!("{e}"));
         let mut sound = vec![0.0; 24_000];
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn lengths_that_are_wrong_are_played_to_the_end_and_round_without_a_gap() {
         let dir = tempfile::tempdir().unwrap();
-        // A tenth of a second: whole waves, so that the loop has no seam.
+        // A tenth of a second: whole periods of the sine, so that the loop has no jump.
         let path = wav(dir.path(), spec(48_000, 1, 16, SampleFormat::Int), 4_800);
         let (whole, expected) = (std::fs::read(&path).unwrap(), played(&path));
         let at = whole.windows(4).position(|id| id == b"data").unwrap() + 4;
@@ -227,7 +227,7 @@ mod tests {
             for behind in [&b""[..], list, b"\x01"] {
                 let mut odd = [&whole[..], behind].concat();
                 odd[at..at + 4].copy_from_slice(&told.to_le_bytes());
-                // With a wrong length nobody can tell what stands behind the sound from sound.
+                // With a wrong length, nothing can tell sound from the data after it.
                 if told == 9_600 || behind != list {
                     std::fs::write(&path, &odd).unwrap();
                     assert!(played(&path) == expected, "{told} told, {} bytes behind", behind.len());
@@ -262,7 +262,7 @@ mod tests {
         let fault = |path: &Path| Clip::open(path, 1).err().unwrap();
         assert!(matches!(fault(&none), Fault::Absent(s) if s.ends_with("none.wav: no such file")));
         assert!(matches!(fault(&text), Fault::Failed(s) if s.contains("not a WAV file")));
-        assert!(matches!(fault(&empty), Fault::Failed(s) if s.ends_with("no sound in it")));
+        assert!(matches!(fault(&empty), Fault::Failed(s) if s.ends_with("contains no samples")));
         let slow = wav(dir.path(), spec(100, 1, 16, SampleFormat::Int), 10);
         assert!(matches!(fault(&slow), Fault::Failed(s) if s.contains("100 Hz: 4000 to 384000 Hz are possible")));
     }
@@ -283,7 +283,7 @@ mod tests {
                     let _ = clip.render(&mut block);
                 }
                 std::fs::write(&path, &whole[..at]).unwrap();
-                // Cut in its header or its first frame it cannot be played; cut behind that, what is there is.
+                // Cut in its header or its first frame, it cannot be played. Cut after that, the rest is played.
                 let played = Clip::open(&path, 1).and_then(|mut clip| clip.render(&mut block));
                 assert_eq!(played.is_ok(), at >= begin + 4, "cut at {at}");
             }

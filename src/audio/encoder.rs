@@ -1,12 +1,12 @@
-//! Samples → Opus packets of 20 ms.
+//! Encodes samples to Opus packets of 20 ms.
 //!
-//! With FEC the encoder is told `Voip`, the only choice whose mode (SILK, or SILK under CELT) carries a coarse copy of
-//! the last packet in each packet; without FEC it is told `Audio`, which keeps music and noise truer. `LowDelay` would
-//! save 4 ms and has no FEC.
+//! With FEC the encoder's application is `Voip`. Only its mode (SILK, or SILK below CELT) puts a coarse copy of the
+//! last packet into each packet. Without FEC it is `Audio`, which reproduces music and noise better. `LowDelay` would
+//! save 4 ms, and has no FEC.
 //!
-//! Delay by algorithm: 20 ms to fill a packet, and 6.5 ms look-ahead (312 samples) in both of them. The decoder's
-//! first sample of a packet is thus 6.5 ms older than the first sample put into it; `delay` tells how much, and
-//! capture times are corrected by it.
+//! The algorithmic delay is 20 ms to fill a packet and 6.5 ms (312 samples) of look-ahead, with both applications. So
+//! the first sample that a decoder makes of a packet is 6.5 ms older than the first sample put in. `delay` returns this
+//! time, by which capture times are corrected.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use opus::{Application, Channels, Encoder};
 
 use crate::{audio::sample_clock::RATE, units::Bitrate};
 
-/// Samples of one packet and channel.
+/// Samples per packet and channel.
 pub(super) const BLOCK: usize = 960;
-/// The largest packet: fits one RTP packet on any path.
+/// The largest packet in bytes, which fits one RTP packet on any path.
 const PACKET_MAX: usize = 1_200;
-/// Loss the encoder prepares for, in per cent, until told better; below 1 there is no FEC at all.
+/// The packet loss that the encoder prepares for at first, in per cent. Below 1 there is no FEC.
 const LOSS: u8 = 5;
-/// Of 0 to 10. What 10 adds is not heard over the sound of a small microphone, and costs a third more.
+/// Complexity, from 0 to 10. With small microphones nobody hears the difference to 10, which costs a third more.
 const COMPLEXITY: i32 = 5;
 
 /// An Opus encoder.
@@ -33,7 +33,7 @@ pub(super) struct AudioEncoder {
 }
 
 impl AudioEncoder {
-    /// For `channels` 1 or 2.
+    /// For one or two `channels`, and `bitrate`.
     pub(super) fn new(channels: usize, bitrate: Bitrate, fec: bool) -> opus::Result<Self> {
         let channels = if channels == 1 { Channels::Mono } else { Channels::Stereo };
         let application = if fec { Application::Voip } else { Application::Audio };
@@ -47,13 +47,13 @@ impl AudioEncoder {
         Ok(coder)
     }
 
-    /// Codes one block of interleaved samples, `BLOCK` for each channel.
+    /// Encodes one block of interleaved samples, `BLOCK` for each channel.
     pub(super) fn encode(&mut self, block: &[f32]) -> opus::Result<Bytes> {
         let length = self.encoder.encode_float(block, self.buffer.as_mut_slice())?;
         Ok(Bytes::copy_from_slice(&self.buffer[..length]))
     }
 
-    /// Changes the bitrate from the next packet on; brought into what Opus can do.
+    /// Changes the bitrate from the next packet on. It is limited to the range of Opus.
     pub(super) fn set_bitrate(&mut self, bitrate: Bitrate) -> opus::Result<()> {
         if bitrate != self.bitrate {
             let within = i32::try_from(bitrate.as_bps()).unwrap_or(i32::MAX).clamp(6_000, 510_000);
@@ -63,12 +63,12 @@ impl AudioEncoder {
         Ok(())
     }
 
-    /// Changes the loss that FEC prepares for, in per cent, from the next packet on.
+    /// Changes the packet loss that FEC prepares for, in per cent, from the next packet on.
     pub(super) fn set_loss(&mut self, percent: u8) -> opus::Result<()> {
         self.encoder.set_packet_loss_perc(i32::from(percent.min(100)))
     }
 
-    /// How much older the first sample that a decoder makes of a packet is than the first put into it.
+    /// How much older the first decoded sample of a packet is than the first sample put in.
     pub(super) fn delay(&mut self) -> Duration {
         let samples = self.encoder.get_lookahead().ok().and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
         Duration::from_nanos(samples * 1_000_000_000 / u64::from(RATE))
@@ -81,14 +81,14 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Whether a packet of 20 ms carries a copy of the one before (RFC 6716, sections 3.1 and 4.2.3).
+    /// Whether a packet of 20 ms carries a copy of the one before (RFC 6716 sections 3.1 and 4.2.3).
     pub(in crate::audio) fn has_fec(packet: &[u8]) -> bool {
         let [toc, first, ..] = packet else { return false };
         let (celt_only, stereo) = (toc & 0x80 != 0, toc & 0x04 != 0);
         !celt_only && (first & 0x40 != 0 || stereo && first & 0x10 != 0)
     }
 
-    /// Something like a voice: a buzz of many harmonics in syllables.
+    /// A sound like a voice: a buzz with many harmonics, in syllables.
     fn voice(blocks: usize, channels: usize) -> Vec<f32> {
         let mut out = Vec::new();
         for n in 0..blocks * BLOCK {
@@ -132,7 +132,7 @@ pub(super) mod tests {
             }
             heard
         };
-        // The first packet of a syllable: nothing before it tells how it sounds.
+        // The first packet of a syllable, which nothing before it predicts.
         let n = (30..90).find(|n| has_fec(&sent[n + 1]) && !has_fec(&sent[*n])).unwrap();
         let (whole, repaired, guessed) = (decode(None, true), decode(Some(n), true), decode(Some(n), false));
         let off =

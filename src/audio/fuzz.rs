@@ -1,10 +1,10 @@
-//! Body of a fuzz target: a WAV file in place of the microphone.
+//! The body of a fuzz target: a WAV file as audio source.
 
 use std::path::Path;
 
 use super::clip::Clip;
 
-/// Plays 20 ms a time, a second in all.
+/// Plays one second in steps of 20 ms.
 pub(crate) fn clip(path: &Path) {
     for channels in [1, 2] {
         let Ok(mut clip) = Clip::open(path, channels) else { return };

@@ -1,12 +1,12 @@
-//! The sound: source → blocks of 20 ms → Opus packets → feed. One thread, alive only while somebody listens.
+//! Audio: source → blocks of 20 ms → Opus packets → feed. It is one thread, which runs only while somebody listens.
 //!
 //! ```text
-//! microphone (ALSA) ─ samples ─┐             timeline: ticks and capture times
-//! clip (WAV) ──────── pace ────┼─ resample ─ desk ─ coder ─► feed
+//! microphone (ALSA) ─ samples ─┐             sample clock: ticks and capture times
+//! clip (WAV) ──────── pace ────┼─ resample ─ pipeline ─ encoder ─► feed
 //! tone ────────────── pace ────┘
 //! ```
-//! `Frame::ticks` counts samples at 48 kHz and `Frame::at` is when the first sample that a decoder makes of the packet
-//! was heard: the drift of a card is in `at`, never in `ticks`, and lost sound is a gap in both.
+//! `Frame::ticks` counts samples at 48 kHz. `Frame::at` is when the first sample that a decoder makes of the packet was
+//! captured. A card's clock drift is in `at`, never in `ticks`. Lost samples are a gap in both.
 
 mod alsa_messages;
 mod capture;
@@ -44,13 +44,13 @@ pub use probe::{Microphone, probe};
 use capture::{Capture, End};
 use pipeline::AudioPipeline;
 
-/// Captures and encodes until `stop` is set or the source fails. Blocks: it is the body of the thread `audio`. Notices
-/// `stop` within 100 ms.
+/// Captures and encodes until `stop` is set or the source fails. It blocks, since it is the body of the thread `audio`.
+/// It notices `stop` within 100 ms.
 pub fn run(config: &Audio, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault> {
     let mut pipeline = AudioPipeline::new(config, out)?;
     let channels = pipeline.channels();
     let ended = match &config.source {
-        AudioSource::Off => Err(Fault::Absent("sound is switched off".into())),
+        AudioSource::Off => Err(Fault::Absent("audio is switched off in the configuration".into())),
         AudioSource::Tone => {
             out.set_health(Health::Starting);
             let mut tone = tone::Tone::default();
@@ -71,7 +71,7 @@ pub fn run(config: &Audio, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fa
             Ok(capture)
         }),
     };
-    pipeline.tell();
+    pipeline.report();
     if let Err(fault) = &ended {
         let health = if matches!(fault, Fault::Absent(_)) { Health::Absent } else { Health::Stalled };
         out.set_trouble(health, &fault.to_string());
@@ -79,10 +79,10 @@ pub fn run(config: &Audio, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fa
     ended
 }
 
-/// A microphone that falls silent again before this many packets has not been helped by opening it anew.
+/// If a microphone falls silent again before this many packets, opening it again did not help.
 const HELPED: u64 = 10;
 
-/// Listens to a microphone. One that falls silent is opened anew; where that does not help, it has failed.
+/// Captures from a microphone. One that falls silent is opened again; if that does not help, it has failed.
 fn listen(
     pipeline: &mut AudioPipeline<'_>,
     stop: &AtomicBool,
@@ -96,17 +96,17 @@ fn listen(
             pipeline.set_health(Health::Starting);
         }
         match capture.listen(stop, pipeline)? {
-            End::Told => return Ok(()),
+            End::Stopped => return Ok(()),
             End::Silent => {
                 pipeline.set_health(Health::Stalled);
                 if before.is_some_and(|before| pipeline.packets() < before + HELPED) {
                     return Err(Fault::Failed(format!(
-                        "{}: no sound comes, even after opening it anew",
+                        "{}: no samples come, even after opening it again",
                         capture.name()
                     )));
                 }
                 before = Some(pipeline.packets());
-                info!("audio: {}: no sound for 2 s, opening it anew", capture.name());
+                info!("audio: {}: no samples for 2 s; opening it again", capture.name());
             }
         }
     }

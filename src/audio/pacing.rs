@@ -1,4 +1,4 @@
-//! Sound that no card clocks: blocks at the pace of the monotonic clock.
+//! Paces sources without a clock of their own by the monotonic clock.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -13,13 +13,13 @@ use crate::{
     liveness,
 };
 
-/// Time of one block: a whole number of nanoseconds, so that deadlines never drift.
+/// The duration of one block: a whole number of nanoseconds, so that deadlines do not drift.
 const PERIOD: Duration = Duration::from_millis(20);
-/// Later than this, what was missed is left out, as a card would: catching up would be heard as a burst.
+/// If it is later than this, the missed time is left out, as with a sound card. Catching up would sound like a burst.
 const LATE: Duration = Duration::from_millis(200);
 
-/// Has `render` fill block after block until `stop`; it is given when the first sample is heard. Like a microphone's,
-/// a block is ready when its last sample has been heard.
+/// Calls `render` for block after block until `stop` is set, with the capture time of the first sample. As with a
+/// microphone, a block is ready once its last sample is over.
 pub(super) fn play(
     pipeline: &mut AudioPipeline<'_>,
     stop: &AtomicBool,

@@ -1,4 +1,5 @@
-//! Where samples of any source become packets: cut into blocks, stamped, coded, handed to the feed.
+//! The audio pipeline: cuts the samples of any source into blocks, time-stamps and encodes them, and sends them to the
+//! feed.
 
 use std::time::Duration;
 
@@ -16,28 +17,28 @@ use crate::{
     units::Bitrate,
 };
 
-/// Packets between two looks at the viewers' networks: one second.
+/// The viewers' networks are read once in this many packets, which is one second.
 const PLANNING: u64 = 50;
 
-/// The end of every source.
+/// The common part of all sources.
 pub(super) struct AudioPipeline<'a> {
     out: &'a FeedWriter,
     coder: AudioEncoder,
     delay: Duration,
     bitrate: Bitrate,
     channels: usize,
-    timeline: SampleClock,
+    sample_clock: SampleClock,
     /// The block being filled, interleaved, and the ticks of its first sample.
     block: Vec<f32>,
     ticks: u64,
     packets: u64,
-    troubles: Complaints,
-    told: Mono,
+    faults: FaultCounts,
+    reported: Mono,
 }
 
-/// What went wrong since it was last told.
+/// Faults since the last report.
 #[derive(Debug, Default)]
-struct Complaints {
+struct FaultCounts {
     overruns: u32,
     suspends: u32,
     gaps: u32,
@@ -45,7 +46,7 @@ struct Complaints {
 }
 
 impl<'a> AudioPipeline<'a> {
-    /// A desk that codes as configured and goes on in `out` after everything sent there before.
+    /// A pipeline with the configured encoder. Its ticks continue after everything sent to `out` before.
     pub(super) fn new(config: &Audio, out: &'a FeedWriter) -> Result<Self, Fault> {
         let channels = if config.channels == 1 { 1 } else { 2 };
         let mut coder = AudioEncoder::new(channels, config.bitrate, config.fec).map_err(opus_fault)?;
@@ -55,16 +56,16 @@ impl<'a> AudioPipeline<'a> {
             coder,
             bitrate: config.bitrate,
             channels,
-            timeline: SampleClock::new(out.last_ticks().map_or(0, |last| last + BLOCK as u64)),
+            sample_clock: SampleClock::new(out.last_ticks().map_or(0, |last| last + BLOCK as u64)),
             block: Vec::with_capacity(BLOCK * channels),
             ticks: 0,
             packets: 0,
-            troubles: Complaints::default(),
-            told: Mono::now(),
+            faults: FaultCounts::default(),
+            reported: Mono::now(),
         })
     }
 
-    /// 1 or 2: what `push` takes.
+    /// The number of channels that `push` takes: 1 or 2.
     pub(super) fn channels(&self) -> usize {
         self.channels
     }
@@ -74,42 +75,43 @@ impl<'a> AudioPipeline<'a> {
         self.packets
     }
 
-    /// Says how the source is doing; `Ok` comes by itself with each packet.
+    /// Sets the health of the source. Each packet sent sets `Ok`.
     pub(super) fn set_health(&self, health: Health) {
         self.out.set_health(health);
     }
 
-    /// A run of samples starts; the next one pushed was captured at `at`. What was lost since the last one is a gap.
+    /// Starts a run of samples, of which the next one was captured at `at`. Samples lost since the last run become a
+    /// gap.
     pub(super) fn begin(&mut self, at: Mono) -> Result<(), Fault> {
-        let lost = self.timeline.begin(at);
+        let lost = self.sample_clock.begin(at);
         self.lose(lost)
     }
 
-    /// The sample `position` (at 48 kHz) after the start of this run was captured at `at`.
+    /// Reports that the sample `position` (at 48 kHz) after the start of this run was captured at `at`.
     pub(super) fn observe(&mut self, position: f64, at: Mono) -> Result<(), Fault> {
-        let lost = self.timeline.observe(position, at);
+        let lost = self.sample_clock.observe(position, at);
         self.lose(lost)
     }
 
     /// Counts an overrun of the card's buffer.
     pub(super) fn overrun(&mut self) {
-        self.troubles.overruns += 1;
+        self.faults.overruns += 1;
     }
 
-    /// Counts a sleep of the card.
+    /// Counts a suspend of the card.
     pub(super) fn suspended(&mut self) {
-        self.troubles.suspends += 1;
+        self.faults.suspends += 1;
     }
 
-    /// Takes interleaved samples at 48 kHz.
+    /// Adds interleaved samples at 48 kHz.
     pub(super) fn push(&mut self, mut samples: &[f32]) -> Result<(), Fault> {
         while !samples.is_empty() {
             if self.block.is_empty() {
-                self.ticks = self.timeline.next();
+                self.ticks = self.sample_clock.next();
             }
             let (now, later) = samples.split_at(samples.len().min(self.room()));
             self.block.extend_from_slice(now);
-            self.timeline.write((now.len() / self.channels) as u64);
+            self.sample_clock.write((now.len() / self.channels) as u64);
             samples = later;
             if self.room() == 0 {
                 self.send()?;
@@ -118,28 +120,28 @@ impl<'a> AudioPipeline<'a> {
         Ok(())
     }
 
-    /// Tells the troubles of the last period, if there were any.
-    pub(super) fn tell(&mut self) {
-        let Complaints { overruns, suspends, gaps, lost } = std::mem::take(&mut self.troubles);
+    /// Logs the faults of the last period, if there were any.
+    pub(super) fn report(&mut self) {
+        let FaultCounts { overruns, suspends, gaps, lost } = std::mem::take(&mut self.faults);
         if overruns + suspends + gaps > 0 {
             let ms = lost * 1000 / u64::from(RATE);
-            info!("audio: {overruns} overruns, {suspends} sleeps, {gaps} gaps, {ms} ms of sound lost");
+            info!("audio: {overruns} overruns, {suspends} suspends, {gaps} gaps, {ms} ms of sound lost");
         }
     }
 
-    /// Samples that still fit into the block.
+    /// How many samples still fit into the block.
     fn room(&self) -> usize {
         BLOCK * self.channels - self.block.len()
     }
 
-    /// Leaves out `lost` ticks. A block that was begun is filled up with silence, so that what it holds is not lost too.
+    /// Skips `lost` ticks. A block that is partly filled gets silence, so that its samples are not lost too.
     fn lose(&mut self, lost: u64) -> Result<(), Fault> {
         if lost == 0 {
             return Ok(());
         }
-        self.troubles.gaps += 1;
-        self.troubles.lost += lost;
-        self.timeline.write(lost);
+        self.faults.gaps += 1;
+        self.faults.lost += lost;
+        self.sample_clock.write(lost);
         if self.block.is_empty() {
             return Ok(());
         }
@@ -148,7 +150,7 @@ impl<'a> AudioPipeline<'a> {
         if self.room() == 0 { self.send() } else { Ok(()) }
     }
 
-    /// Looks at what the viewers' networks carry and lose.
+    /// Sets bitrate and FEC by the viewers' bandwidth and loss.
     fn plan(&mut self) -> opus::Result<()> {
         let full = self.out.requests().bitrate().unwrap_or(self.bitrate);
         let now = Mono::now();
@@ -164,14 +166,14 @@ impl<'a> AudioPipeline<'a> {
         }
         let packet = self.coder.encode(&self.block).map_err(opus_fault)?;
         self.block.clear();
-        let heard = self.timeline.at(self.ticks);
+        let heard = self.sample_clock.at(self.ticks);
         let at = Mono(heard.0.saturating_sub(u64::try_from(self.delay.as_nanos()).unwrap_or(0)));
         self.out.send(Frame { payloads: vec![packet], key: true, level: None, ticks: self.ticks, at });
         self.out.set_health(Health::Ok);
         self.packets += 1;
-        if heard.since(self.told) >= meter::period() {
-            self.told = heard;
-            self.tell();
+        if heard.since(self.reported) >= meter::period() {
+            self.reported = heard;
+            self.report();
         }
         Ok(())
     }
@@ -190,7 +192,7 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// Ticks and time of all packets that wait.
+    /// Ticks and time of all packets in the feed.
     fn frames(reader: &mut FeedReader) -> Vec<(u64, u64)> {
         let next = || match reader.next().now_or_never() {
             Some(Some(FeedItem::Frame(f))) => Some((f.ticks, f.at.0)),
@@ -222,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_gap_is_silence_up_to_the_end_of_the_block_and_a_jump_from_there() {
-        // samples pushed, samples lost, then ticks of all packets, relative
+        // Samples pushed, samples lost, and then the ticks of all packets, relative.
         let table: [(usize, u64, &[u64]); 5] = [
             (960, 500, &[0, 1_460, 2_420]),
             (480, 100, &[0, 960]),

@@ -1,4 +1,4 @@
-//! The microphones of this board, and what to write into the config for them.
+//! Lists the microphones, with the configuration lines for each.
 
 use std::ffi::CString;
 
@@ -12,37 +12,37 @@ use crate::audio::{
     wording::fault,
 };
 
-/// Rates that are asked for, in Hz.
+/// Sample rates that are tested, in Hz.
 const RATES: [u32; 11] = [8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000];
 
 /// One capture device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Microphone {
-    /// ALSA's name for the hardware: `hw:CARD=Device,DEV=0`.
+    /// The ALSA name of the hardware: `hw:CARD=Device,DEV=0`.
     pub name: String,
-    /// The name for the config, through ALSA's converter: `plughw:CARD=Device,DEV=0`.
+    /// The ALSA name for the configuration, with conversion: `plughw:CARD=Device,DEV=0`.
     pub source: String,
-    /// What the driver calls the card.
+    /// The driver's name of the card.
     pub card: String,
-    /// What the driver calls the device.
+    /// The driver's name of the device.
     pub device: String,
-    /// Sample formats of the hardware, by ALSA's names.
+    /// The sample formats of the hardware, by their ALSA names.
     pub formats: Vec<String>,
-    /// Fewest and most channels.
+    /// The fewest and the most channels.
     pub channels: Option<(u32, u32)>,
-    /// Rates of the hardware in Hz, of those that are usual.
+    /// The usual rates that the hardware supports, in Hz.
     pub rates: Vec<u32>,
-    /// Shortest and longest period, in microseconds.
+    /// The shortest and the longest period, in microseconds.
     pub period_us: Option<(u32, u32)>,
-    /// How it would be opened now.
+    /// The parameters with which it would be opened now.
     pub opened_as: Option<String>,
-    /// Why it cannot be used now.
+    /// Why it cannot be used now; `None` if it can.
     pub unusable: Option<String>,
-    /// The exact lines for the configuration; empty if it cannot be used.
+    /// The configuration lines for it; empty if it cannot be used.
     pub config: String,
 }
 
-/// Looks at all capture devices. Opens each for a moment: not for while the sound is on.
+/// Tests all capture devices. It opens each for a moment, so do not call it while audio runs.
 pub fn probe() -> Vec<Microphone> {
     cards::list().unwrap_or_default().iter().map(look).collect()
 }
@@ -61,8 +61,8 @@ fn look(card: &Card) -> Microphone {
         unusable: None,
         config: String::new(),
     };
-    let asked = ask(&mut seen);
-    match asked.and_then(|()| Capture::open(&seen.source, 1).map_err(|fault| fault.to_string())) {
+    let queried = query(&mut seen);
+    match queried.and_then(|()| Capture::open(&seen.source, 1).map_err(|fault| fault.to_string())) {
         Ok(capture) => {
             seen.opened_as = Some(capture.to_string());
             seen.config = lines(&seen.source, seen.channels);
@@ -73,15 +73,15 @@ fn look(card: &Card) -> Microphone {
 }
 
 fn lines(source: &str, channels: Option<(u32, u32)>) -> String {
-    // A stereo microphone is worth two channels; an array of microphones is not.
+    // A stereo microphone gets two channels; a microphone array does not.
     let channels = if channels == Some((2, 2)) { 2 } else { 1 };
     format!("[audio]\nsource = \"{source}\"\nchannels = {channels}\n")
 }
 
-/// Fills in what the hardware offers.
-fn ask(seen: &mut Microphone) -> Result<(), String> {
-    let said = AlsaMessages::catch();
-    let wrong = |doing: &'static str, e| fault(&seen.name, doing, e, &said).to_string();
+/// Reads what the hardware offers.
+fn query(seen: &mut Microphone) -> Result<(), String> {
+    let messages = AlsaMessages::catch();
+    let wrong = |doing: &'static str, e| fault(&seen.name, doing, e, &messages).to_string();
     let name = CString::new(seen.name.as_str()).map_err(|e| e.to_string())?;
     let pcm = PCM::open(&name, Direction::Capture, true).map_err(|e| wrong("open", e))?;
     let hw = HwParams::any(&pcm).map_err(|e| wrong("ask what it offers", e))?;

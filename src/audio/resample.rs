@@ -1,7 +1,7 @@
-//! Any rate → 48 kHz, where a card or a file cannot.
+//! Resamples to 48 kHz, for cards and files with another rate.
 //!
-//! The filter's delay is cut off the front: sample `n` of the output is what was heard at `n / 48000` s of the input,
-//! so a capture time needs no correction. What remains is waiting: half the filter, 32 input samples (0.7 ms at
+//! The filter's delay is cut off at the front. So sample `n` of the output is from the time `n / 48000` s of the input,
+//! and capture times need no correction. The remaining delay is waiting: half the filter, 32 input samples (0.7 ms at
 //! 44.1 kHz), and at most one step of 2.5 ms.
 
 use rubato::{
@@ -11,25 +11,25 @@ use rubato::{
 
 use crate::audio::sample_clock::RATE;
 
-/// Output frames of one step.
+/// Output frames per step.
 const STEP: usize = 120;
-/// Taps of the filter, in input samples.
+/// The length of the filter, in input samples.
 const TAPS: usize = 64;
-/// Rates a card or a file may have, in Hz.
+/// The sample rates that a card or file may have, in Hz.
 pub(super) const RATES: std::ops::RangeInclusive<u32> = 4_000..=384_000;
 
-/// A stream of interleaved samples on its way to 48 kHz.
+/// Resamples a stream of interleaved samples to 48 kHz.
 pub(super) struct Resampler {
     inner: Async<f32>,
     channels: usize,
     waiting: Vec<f32>,
     step: Vec<f32>,
-    /// Output frames still to be cut off: the filter's delay.
+    /// Output frames that must still be cut off: the filter's delay.
     cut: usize,
 }
 
 impl Resampler {
-    /// From `rate`, which lies in `RATES`; 48 kHz works, and is a waste.
+    /// Resamples from `rate`, which must be within `RATES`. 48 kHz works but is a waste.
     pub(super) fn new(rate: u32, channels: usize) -> Result<Self, String> {
         if !RATES.contains(&rate) {
             return Err(format!("{rate} Hz: {} to {} Hz are possible", RATES.start(), RATES.end()));
@@ -44,8 +44,7 @@ impl Resampler {
         Ok(Self { inner, channels, waiting: Vec::new(), step: vec![0.0; STEP * channels], cut })
     }
 
-    /// Takes interleaved samples in and appends what is ready to `out`. What waits inside is never more than one
-    /// step's worth of input.
+    /// Adds interleaved samples, and appends the finished ones to `out`. At most the input of one step stays inside.
     pub(super) fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) -> Result<(), String> {
         self.waiting.extend_from_slice(samples);
         let mut used = 0;
@@ -66,7 +65,7 @@ impl Resampler {
         Ok(())
     }
 
-    /// Forgets everything: what comes next does not follow what came before.
+    /// Clears the state: the next samples do not follow the ones before.
     pub(super) fn reset(&mut self) {
         self.inner.reset();
         self.waiting.clear();
@@ -84,7 +83,7 @@ mod tests {
         (0..frames).map(|n| (TAU * (hz * n as f32 / rate as f32).fract()).sin() * 0.5).collect()
     }
 
-    /// Pushes in pieces of 10 ms, as a card would.
+    /// Pushes in pieces of 10 ms, like a card.
     fn run(resampler: &mut Resampler, input: &[f32], piece: usize) -> Vec<f32> {
         let mut out = Vec::new();
         for piece in input.chunks(piece) {
@@ -104,10 +103,10 @@ mod tests {
                 noise += (got - want).powi(2);
                 signal += want.powi(2);
             }
-            // The filter's delay is cut to a whole sample: up to one sample of 997 Hz remains, which is -18 dB.
+            // The filter's delay is cut to a whole sample. Up to one sample of 997 Hz remains, which is -18 dB.
             let ratio = 10.0 * (signal / noise).log10();
             assert!(ratio > 17.0, "{rate} Hz: {ratio} dB");
-            // All but the filter's half and one step has come out of one second.
+            // Of one second, everything but half the filter and one step has come out.
             let held = 48_000 - out.len();
             let most = STEP + TAPS * 48_000 / rate as usize + STEP;
             assert!(held <= most, "{rate} Hz: {held} of {most} frames held back");
@@ -119,7 +118,7 @@ mod tests {
         let rate = 44_100;
         let mut resampler = Resampler::new(rate, 1).unwrap();
         let out = run(&mut resampler, &sine(1000.0, rate, rate as usize), 441);
-        // What remains after taking the best-fitting 1 kHz sine away.
+        // The rest after subtracting the best-fitting 1 kHz sine.
         let window = &out[4_800..4_800 + 38_400];
         let (mut s, mut c) = (0.0f64, 0.0f64);
         for (n, x) in window.iter().enumerate() {
@@ -155,7 +154,7 @@ mod tests {
         let mut resampler = Resampler::new(16_000, 1).unwrap();
         run(&mut resampler, &[1.0; 1_000], 160);
         resampler.reset();
-        // Silence, then a step at 50 ms: it comes out at 50 ms.
+        // Silence, then a step at 50 ms, which must come out at 50 ms.
         let input: Vec<f32> = (0..1_600).map(|n| if n < 800 { 0.0 } else { 0.5 }).collect();
         let out = run(&mut resampler, &input, 160);
         assert!(out[..2_000].iter().all(|s| s.abs() < 1e-3));

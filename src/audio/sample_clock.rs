@@ -1,33 +1,33 @@
-//! The sample clock of a sound card against the monotonic clock. Pure: time is an argument.
+//! Maps the sample clock of a sound card to the monotonic clock. Pure: time is an argument.
 //!
-//! Ticks count samples at 48 kHz: what follows without a break differs by exactly its number of samples, what was lost
-//! is a jump of its length. When tick `n` was captured is told by a line fitted through observations, so neither the
-//! scheduler's jitter nor the driver's granularity reaches a time stamp, and the card's drift does.
+//! Ticks count samples at 48 kHz. Samples without a gap differ by exactly their number; lost samples are a jump of
+//! their length. The capture time of a tick comes from a line that is fitted through observations. So a time stamp
+//! follows the card's drift, but not the jitter of the scheduler or the steps of the driver's pointer.
 //!
-//! An observation can be late (the thread was held up between the pointer and the clock; the pointer moves in steps)
-//! and hardly ever early. So of each half second only the least late one counts, and it steers a second-order loop.
+//! An observation can be late, because the thread was delayed between pointer and clock, or the pointer moves in steps.
+//! It is hardly ever early. So only the least late one of each half second counts, and it steers a second-order loop.
 
 use crate::clock::Mono;
 
-/// Ticks a second.
+/// Ticks per second.
 pub(super) const RATE: u32 = 48_000;
 
-/// Nanoseconds of one sample of a perfect card.
+/// Nanoseconds per sample of a perfect card.
 const NOMINAL: f64 = 1e9 / RATE as f64;
-/// The most a crystal is believed to be off: cheap USB devices reach 0.05 %.
+/// The largest clock error that is assumed. Cheap USB devices reach 0.05 %.
 const DRIFT_MAX: f64 = 1e-3;
-/// Ticks from which one observation is kept.
+/// One observation is kept for this many ticks.
 const WINDOW: f64 = RATE as f64 / 2.0;
-/// An observation this much early (ns) is believed at once: a late one cannot explain it.
+/// An observation this much early (in ns) is used at once, since a delay cannot explain it.
 const EARLY: f64 = 5e6;
-/// Observations this late (ns) ...
+/// Observations this late (in ns) ...
 const LATE: f64 = 20e6;
-/// ... for this long (ns), and this often, are no hold-ups: samples were lost without a word.
+/// ... for this long (in ns), and this often, are no delays: samples were lost without an error.
 const LATE_FOR: f64 = 60e6;
 const LATE_TIMES: u32 = 4;
-/// Natural frequency of the loop, in radians a window, once it has settled (about 0.05 Hz).
+/// The natural frequency of the loop once it has settled, in radians per window (about 0.05 Hz).
 const OMEGA: f64 = 0.15;
-/// The same in the first window; then it sinks as 1/n, so that the start is quick and the rest is calm.
+/// The same in the first window. It then falls as 1/n, so that the loop starts fast and becomes stable.
 const OMEGA_FIRST: f64 = 0.6;
 
 /// Ticks and times of one stream of samples.
@@ -35,25 +35,25 @@ const OMEGA_FIRST: f64 = 0.6;
 pub(super) struct SampleClock {
     /// Ticks are never below this.
     floor: u64,
-    /// Ticks of the next sample to be written.
+    /// The ticks of the next sample to write.
     next: u64,
     line: Option<ClockFit>,
-    /// The last time stamp given out: time never goes back.
+    /// The last time stamp returned; time never goes back.
     last: u64,
 }
 
 /// The fitted line, and what is collected to correct it.
 #[derive(Debug)]
 struct ClockFit {
-    /// Ticks of the first sample since the last `begin`.
+    /// The ticks of the first sample since the last `begin`.
     origin: u64,
-    /// A point on the line: ticks, and nanoseconds.
+    /// A point on the line: ticks and nanoseconds.
     point: (f64, f64),
-    /// Nanoseconds a tick.
+    /// Nanoseconds per tick.
     slope: f64,
     windows: u32,
     window_start: f64,
-    /// Ticks and error of the least late observation of the window.
+    /// Ticks and error of the least late observation in the window.
     best: Option<(f64, f64)>,
     late: Option<LateRun>,
 }
@@ -67,13 +67,13 @@ struct LateRun {
 }
 
 impl SampleClock {
-    /// A timeline whose ticks do not fall below `floor`.
+    /// A sample clock whose ticks do not fall below `floor`.
     pub(super) fn new(floor: u64) -> Self {
         Self { floor, next: floor, line: None, last: 0 }
     }
 
-    /// Starts a run of samples: the next one to be written was captured at `at`. Returns how many ticks were lost since
-    /// the last one written; the caller has to `write` them.
+    /// Starts a run of samples, of which the next one was captured at `at`. Returns how many ticks were lost since the
+    /// last sample; the caller has to `write` them.
     pub(super) fn begin(&mut self, at: Mono) -> u64 {
         let now = nanos(at);
         let (origin, slope) = match &self.line {
@@ -87,8 +87,8 @@ impl SampleClock {
         origin - self.next
     }
 
-    /// Takes in that the sample `position` ticks after the start of this run was captured at `at`. Returns how many
-    /// ticks turn out to be lost, usually none; the caller has to `write` them.
+    /// Adds the observation that the sample `position` ticks after the start of this run was captured at `at`. Returns
+    /// how many ticks were lost, usually none; the caller has to `write` them.
     pub(super) fn observe(&mut self, position: f64, at: Mono) -> u64 {
         self.line.as_mut().map_or(0, |line| line.observe(position, nanos(at)))
     }
@@ -98,12 +98,12 @@ impl SampleClock {
         self.next += samples;
     }
 
-    /// Ticks of the next sample to be written.
+    /// The ticks of the next sample to write.
     pub(super) fn next(&self) -> u64 {
         self.next
     }
 
-    /// When the sample with these ticks was captured. Later than every time told before.
+    /// When the sample with these ticks was captured. Each result is later than the one before.
     pub(super) fn at(&mut self, ticks: u64) -> Mono {
         let at = self.line.as_ref().map_or(0, |line| round(line.time_of(exact(ticks))));
         self.last = at.max(self.last + 1);
@@ -146,7 +146,7 @@ impl ClockFit {
         0
     }
 
-    /// Bends the line towards the best observation of the window.
+    /// Corrects the line by the best observation of the window.
     fn steer(&mut self) {
         let Some((ticks, error)) = self.best.take() else { return };
         self.windows = self.windows.saturating_add(1);
@@ -167,7 +167,7 @@ impl ClockFit {
         let (least, grows) = (run.least, error > run.least + LATE / 2.0);
         self.late = None;
         if grows {
-            // How long the hole is will be known when it has stopped growing.
+            // The length of the gap is known only when it has stopped growing.
             return 0;
         }
         let lost = round(least / self.slope);
@@ -176,7 +176,7 @@ impl ClockFit {
     }
 }
 
-// Nanoseconds and ticks of a century stay within the 53 bits that a double counts exactly, give or take 100 ns.
+// Nanoseconds and ticks of a century fit into the 53 bits that a double counts exactly, to within 100 ns.
 fn exact(n: u64) -> f64 {
     n as f64
 }
@@ -185,7 +185,7 @@ fn nanos(at: Mono) -> f64 {
     exact(at.0)
 }
 
-/// The nearest whole number, zero for anything below.
+/// The nearest whole number; zero for negative ones.
 fn round(n: f64) -> u64 {
     n.round() as u64
 }
@@ -197,7 +197,7 @@ mod tests {
     const PACKET: u64 = 960;
     const START: u64 = 5_000_000_000_000;
 
-    /// A card that runs `ppm` fast, read every 10 ms; its observations are late by what `late` says, in ns.
+    /// A card that runs `ppm` too fast and is read every 10 ms. `late` gives the delay of each observation, in ns.
     struct Card {
         ppm: f64,
         began: u64,
@@ -214,7 +214,7 @@ mod tests {
             exact(self.began) + exact(n) * NOMINAL / (1.0 + self.ppm * 1e-6)
         }
 
-        /// Plays for `packets`; returns ticks and time-stamp error (ns) of each.
+        /// Plays for `packets`. Returns the ticks and the time stamp's error (ns) of each.
         fn play(&mut self, line: &mut SampleClock, packets: u64, late: impl Fn(u64) -> f64) -> Vec<(u64, f64)> {
             let mut told = Vec::new();
             for _ in 0..packets {
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn each_kind_of_card_for_a_minute() {
         type Late = fn(u64) -> f64;
-        // what, ppm, lateness (ns) of observation n, worst error allowed after ten seconds (ns)
+        // What, ppm, delay (ns) of observation n, the largest error allowed after ten seconds (ns).
         let table: [(&str, f64, Late, f64); 7] = [
             ("perfect", 0.0, |_| 0.0, 2.0),
             ("a scheduler's jitter", 0.0, |n| noise(n) * 3e6, 300e3),
@@ -285,7 +285,7 @@ mod tests {
             let told = card.play(&mut line, 180_000, |n| noise(n) * 500e3);
             assert!(contiguous(&told));
             assert!(worst(&told[1500..]) < 50e3, "off by {} ns", worst(&told[1500..]));
-            // A second and more between the two clocks after an hour: all of it is in the time stamps.
+            // After an hour, the clocks differ by more than a second, and the time stamps follow it.
             let ahead = exact(told[179_999].0) - exact(line.at(told[179_999].0).0) * 48e-6;
             assert!((ahead.abs() - 51_840.0).abs() < 100.0, "{ahead} samples");
         }
@@ -331,7 +331,7 @@ mod tests {
     fn a_hole_is_measured_when_it_has_stopped_growing() {
         let (mut card, mut line) = started(0.0);
         let before = card.play(&mut line, 200, |_| 0.0);
-        // A card that trickles: each of ten observations is 30 ms later than the last.
+        // A card that slows down: each of ten observations is 30 ms later than the last.
         let after = card.play(&mut line, 200, |n| exact((n - 400).min(10) * 30_000_000));
         assert_eq!(after[199].0 - before[199].0 - 200 * PACKET, 14_400);
     }

@@ -1,8 +1,8 @@
-//! What cards and files deliver → floating point in as many channels as are wanted. Pure.
+//! Converts the samples of cards and files to floating point, in the wanted number of channels. Pure.
 
 use alsa::pcm::Format;
 
-/// A sample format that can be taken from a card.
+/// A sample format that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     /// 16 bits.
@@ -13,17 +13,17 @@ pub(super) enum Layout {
     S24In3,
     /// 24 bits in the lower part of 4 bytes.
     S24In4,
-    /// Floating point, full scale is 1.
+    /// Floating point with full scale 1.
     F32,
-    /// 8 bits around 128: telephone-grade USB devices.
+    /// 8 bits around 128, for cheap USB devices.
     U8,
 }
 
 impl Layout {
-    /// All, the most welcome first: 16 bits are cheapest to move and finer than Opus.
+    /// All formats in the order of preference. 16 bits are cheapest to copy, and finer than Opus.
     pub(super) const ALL: [Self; 6] = [Self::S16, Self::S32, Self::S24In3, Self::S24In4, Self::F32, Self::U8];
 
-    /// ALSA's name for it.
+    /// Its ALSA name.
     pub(super) fn format(self) -> Format {
         match self {
             Self::S16 => Format::S16LE,
@@ -35,7 +35,7 @@ impl Layout {
         }
     }
 
-    /// Bytes of one sample.
+    /// Bytes per sample.
     pub(super) fn width(self) -> usize {
         match self {
             Self::U8 => 1,
@@ -45,7 +45,7 @@ impl Layout {
         }
     }
 
-    /// One sample, full scale is 1; zero if `bytes` is too short.
+    /// One sample with full scale 1; zero if `bytes` is too short.
     fn value(self, bytes: &[u8]) -> f32 {
         match (self, bytes) {
             (Self::U8, &[a, ..]) => (f32::from(a) - 128.0) / 128.0,
@@ -66,8 +66,8 @@ impl Layout {
     }
 }
 
-/// Appends one frame of `from` channels as one of `to`, 1 or 2. More than two channels are microphone arrays and cards
-/// with a loop-back: the first two are microphones, the rest may be anything.
+/// Appends one frame of `from` channels as a frame of `to` channels, 1 or 2. Devices with more channels are microphone
+/// arrays, and cards with a loop-back. Their first two channels are microphones; the others may be anything.
 pub(super) fn mix(sample: impl Fn(usize) -> f32, from: usize, to: usize, out: &mut Vec<f32>) {
     match (from, to) {
         (0 | 1, 1) => out.push(sample(0)),
@@ -77,12 +77,12 @@ pub(super) fn mix(sample: impl Fn(usize) -> f32, from: usize, to: usize, out: &m
     }
 }
 
-/// A sample whose 32 bits are full scale.
+/// Converts a sample of 32 bits.
 pub(super) fn of_i32(n: i32) -> f32 {
     n as f32 / 2_147_483_648.0
 }
 
-/// What a broken file or driver must not put into the encoder: not-a-number spoils its memory for ever.
+/// Replaces values that a broken file or driver may deliver. Not-a-number would corrupt the encoder's state for ever.
 pub(super) fn sane(sample: f32) -> f32 {
     if sample.is_finite() { sample.clamp(-8.0, 8.0) } else { 0.0 }
 }

@@ -1,5 +1,5 @@
-//! The hardware parameters that a card settled on, and whether sound can be read with them. Pure. A card, or a plugin of
-//! alsa-lib in front of it, may report any number.
+//! Checks the hardware parameters that were negotiated. Pure. A card, or a plugin of alsa-lib before it, may report any
+//! number.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -7,26 +7,27 @@ use alsa::pcm::Frames;
 
 use super::resample::RATES;
 
-/// Channels a card may have at most; more than any microphone array.
+/// The number of channels; the maximum is more than any microphone array has.
 const CHANNELS: RangeInclusive<u32> = 1..=32;
-/// The longest period and buffer. fanlight asks for 10 ms and 250 ms. ALSA's `dsnoop` has periods of 21 to 125 ms.
+/// The longest period and the longest buffer. fanlight requests 10 ms and 250 ms. ALSA's `dsnoop` has periods of 21 to
+/// 125 ms.
 const PERIOD_MAX: Duration = Duration::from_millis(500);
 const BUFFER_MAX: Duration = Duration::from_secs(60);
 
-/// What a card says that it gives. Frames are as ALSA counts them, and may be anything.
+/// The negotiated parameters. The frame counts are as ALSA returns them, and may have any value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
-    /// Samples of a frame.
+    /// Samples per frame.
     pub(super) channels: u32,
-    /// Frames a second.
+    /// Frames per second.
     pub(super) rate: u32,
-    /// Frames from one wake-up to the next.
+    /// Frames between two wake-ups.
     pub(super) period: Frames,
-    /// Frames that it keeps.
+    /// Frames in the buffer.
     pub(super) buffer: Frames,
 }
 
-/// Whether channels and rate can be used; the error says what the card has and what is possible.
+/// Checks channels and rate. The error has the card's values and the possible ones.
 pub(super) fn check_samples(channels: u32, rate: u32) -> Result<(), String> {
     if CHANNELS.contains(&channels) && RATES.contains(&rate) {
         return Ok(());
@@ -40,11 +41,11 @@ pub(super) fn check_samples(channels: u32, rate: u32) -> Result<(), String> {
     ))
 }
 
-/// Whether a card can be listened to; the error says what it has and what is possible.
+/// Checks all parameters. The error has the card's values and the possible ones.
 pub(super) fn check(terms: Terms) -> Result<(), String> {
     let Terms { channels, rate, period, buffer } = terms;
     check_samples(channels, rate)?;
-    // At most a minute at the highest rate: far below the limits of 32 bits.
+    // At most a minute at the highest rate, which is far below the limits of 32 bits.
     let most = |time: Duration| (time.as_secs_f64() * f64::from(rate)) as Frames;
     if !(1..=most(PERIOD_MAX)).contains(&period) {
         return Err(format!(

@@ -1,4 +1,4 @@
-//! Whole sources, heard again through a decoder.
+//! Whole audio sources, checked through a decoder.
 
 mod cards;
 
@@ -44,7 +44,7 @@ impl Sound {
         self.received(n).into_iter().map(|(frame, _)| frame).collect()
     }
 
-    /// The same, and when each came.
+    /// The same, with the time at which each came.
     fn received(&mut self, n: usize) -> Vec<(Arc<Frame>, Mono)> {
         wait(async {
             let mut frames = Vec::new();
@@ -63,8 +63,8 @@ impl Sound {
         })
     }
 
-    /// `n` packets without a gap between them, not the very first ones: a machine that holds up a reader for longer than
-    /// a card's buffer lasts makes a gap, and one before the first two periods could not be measured yet.
+    /// `n` packets without a gap, but not the very first. If a busy machine delays the reader for longer than the
+    /// card's buffer lasts, that makes a gap. Before the first two periods, a gap cannot be measured.
     fn unbroken(&mut self, n: usize) -> Vec<Arc<Frame>> {
         self.packets(5);
         for _ in 0..10 {
@@ -76,7 +76,7 @@ impl Sound {
         panic!("never {n} packets without a gap");
     }
 
-    /// Waits until the source is doing as told.
+    /// Waits until the source has this health.
     fn until(&self, wanted: Health) {
         let mut health = self.out.watch_health();
         wait(async { health.wait_for(|h| *h == wanted).await.unwrap() });
@@ -91,7 +91,7 @@ impl Sound {
         self.thread.take().unwrap().join().unwrap()
     }
 
-    /// Tells it to stop, which it does soon.
+    /// Stops it, which must not take long.
     fn stop(mut self) {
         let asked = Mono::now();
         self.stop.store(true, Ordering::Release);
@@ -107,7 +107,7 @@ fn wait<T>(what: impl Future<Output = T>) -> T {
     runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), what).await.expect("in time") })
 }
 
-/// Decodes packets that follow each other.
+/// Decodes consecutive packets.
 fn decoded(packets: &[Arc<Frame>], channels: usize) -> Vec<f32> {
     let mut decoder = Decoder::new(RATE, if channels == 1 { Channels::Mono } else { Channels::Stereo }).unwrap();
     let mut sound = Vec::new();
@@ -120,14 +120,14 @@ fn decoded(packets: &[Arc<Frame>], channels: usize) -> Vec<f32> {
     sound
 }
 
-/// The same without the first 100 ms: a decoder that starts in the middle of a sound has to find into it.
+/// The same without the first 100 ms, since a decoder that starts within a sound needs some time.
 fn settled(packets: &[Arc<Frame>], channels: usize) -> Vec<f32> {
     decoded(packets, channels).split_off(5 * BLOCK * channels)
 }
 
-/// The pitch of a pure tone.
+/// The pitch of a pure tone, in Hz.
 fn hertz(sound: &[f32]) -> f64 {
-    // From well below to well above zero: the codec's noise crosses zero by itself.
+    // From well below to well above zero, since the codec's noise crosses zero by itself.
     let (edge, mut low, mut up) = (peak(sound) / 4.0, false, Vec::new());
     for (n, s) in sound.iter().enumerate() {
         if *s < -edge {
@@ -144,12 +144,12 @@ fn peak(sound: &[f32]) -> f32 {
     sound.iter().fold(0.0, |peak, s| s.abs().max(peak))
 }
 
-/// Ticks between packets that are not 960.
+/// Steps between packets that are not 960 ticks.
 fn jumps(packets: &[Arc<Frame>]) -> Vec<u64> {
     packets.windows(2).map(|w| w[1].ticks - w[0].ticks).filter(|n| *n != BLOCK as u64).collect()
 }
 
-/// By how many ms ticks and times of the first and a later packet differ.
+/// By how many ms ticks and times of the first packet and a later one differ.
 fn apart(packets: &[Arc<Frame>]) -> f64 {
     let (first, last) = (&packets[0], &packets[packets.len() - 1]);
     (last.ticks - first.ticks) as f64 / 48.0 - (last.at.0 - first.at.0) as f64 / 1e6
@@ -193,7 +193,7 @@ fn a_file_is_heard_as_it_is() {
     assert!((hertz(&heard) - 880.0).abs() < 1.0, "{} Hz", hertz(&heard));
 }
 
-/// What a packet costs: `cargo test --release --lib cost_of_a_packet -- --ignored --nocapture`.
+/// The cost of a packet: `cargo test --release --lib cost_of_a_packet -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]
 #[expect(clippy::print_stdout)]

@@ -1,22 +1,23 @@
-//! The test tone: 1 kHz at half of full scale for the first 60 ms of every whole second of the wall clock, else a quiet
-//! 220 Hz. Its onset modulo one second is the delay of the sound; compared with the picture clock, lip-sync.
+//! The test tone: 1 kHz at half of full scale for the first 60 ms of every full second of the wall clock, else a quiet
+//! 220 Hz. The time of its onset, modulo one second, is the audio delay. Compared with the picture clock, it gives the
+//! lip-sync error.
 
 use std::{f64::consts::TAU, time::Duration};
 
 use crate::audio::sample_clock::RATE;
 
-/// How long the beep lasts, in nanoseconds from the whole second.
+/// The length of the beep, in nanoseconds from the full second.
 const BEEP: u64 = 60_000_000;
 const SECOND: u64 = 1_000_000_000;
 
-/// The tone's place in its wave, in turns: what makes it continuous from block to block and from pitch to pitch.
+/// The phase in turns, which makes the wave continuous between blocks and pitches.
 #[derive(Debug, Default)]
 pub(super) struct Tone {
     phase: f64,
 }
 
 impl Tone {
-    /// Fills `out`, interleaved; its first sample is heard when the wall clock shows `wall`.
+    /// Fills `out`, interleaved. Its first sample belongs to the wall clock time `wall`.
     pub(super) fn render(&mut self, wall: Duration, out: &mut [f32], channels: usize) {
         let start = u64::from(wall.subsec_nanos());
         for (n, frame) in (0u64..).zip(out.chunks_mut(channels)) {
@@ -53,7 +54,7 @@ mod tests {
 
     #[test]
     fn the_beep_starts_with_the_second_and_lasts_60_ms() {
-        // 13 ms before a whole second: 624 samples.
+        // 13 ms before a full second: 624 samples.
         let sound = rendered(Duration::from_millis(1_699_999_999_987), 60);
         let loud: Vec<usize> = (0..sound.len()).filter(|n| sound[*n].abs() > 0.011).collect();
         let (first, last) = (loud[0], loud.iter().rfind(|n| **n < 24_000).unwrap());
@@ -74,7 +75,7 @@ mod tests {
     #[test]
     fn the_phase_is_continuous() {
         let sound = rendered(Duration::from_millis(1_700_000_000_500), 20);
-        // Within one pitch the slope is bounded by that of the wave: a jump at a block's edge would exceed it.
+        // Within one pitch, the wave limits the slope. A jump at a block's edge would exceed it.
         let steepest = sound.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
         assert!(steepest <= 0.01 * std::f32::consts::TAU * 220.0 / 48_000.0 * 1.01, "{steepest}");
     }

@@ -1,13 +1,13 @@
-//! Where the samples of a WAV file are and what they look like. Lengths in its header are hints: programs that write into a
-//! pipe do not know them, and recorders that lost their power never wrote them.
+//! Reads the header of a WAV file: where the samples are, and their format. Lengths in the header are only hints.
+//! Programs that write into a pipe do not know them, and recorders that lost power never wrote them.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::samples::Layout;
 
-/// Chunks that are looked at in front of the sound.
+/// The most chunks that are read before the samples.
 const CHUNKS: usize = 1024;
-/// What programs put behind the sound. One of these ends it whatever its own length says.
+/// Chunks that programs put after the samples. Any of them ends the samples, whatever its own length is.
 const TRAILERS: [&[u8; 4]; 16] = [
     b"LIST", b"id3 ", b"ID3 ", b"fact", b"bext", b"cue ", b"smpl", b"JUNK", b"junk", b"PEAK", b"iXML", b"axml",
     b"inst", b"afsp", b"_PMX", b"PAD ",
@@ -17,20 +17,20 @@ const PCM: u16 = 1;
 const FLOAT: u16 = 3;
 const EXTENSIBLE: u16 = 0xFFFE;
 
-/// A WAV file.
+/// The contents of a WAV file's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wav {
     pub(super) format: Format,
-    /// Where the first sample is in the file.
+    /// The file offset of the first sample.
     pub(super) begin: u64,
-    /// Bytes of sound: whole frames.
+    /// The length of the samples in bytes: whole frames.
     pub(super) length: u64,
 }
 
-/// What samples look like.
+/// The format of the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Format {
-    /// Samples a second and channel.
+    /// Samples per second and channel.
     pub(super) rate: u32,
     pub(super) channels: u16,
     pub(super) bits: u16,
@@ -38,7 +38,7 @@ pub(super) struct Format {
 }
 
 impl Format {
-    /// Bytes of one sample of each channel.
+    /// Bytes of a frame: one sample of each channel.
     pub(super) fn frame(self) -> usize {
         self.layout.width() * usize::from(self.channels)
     }
@@ -47,11 +47,11 @@ impl Format {
 /// Why a file cannot be played.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Problem {
-    /// It is no WAV file, or its header is damaged.
+    /// It is not a WAV file, or its header is damaged.
     Not(&'static str),
-    /// Samples of another kind.
+    /// Its sample format is not supported.
     Unsupported,
-    /// The system said so.
+    /// The system's error.
     Io(String),
 }
 
@@ -74,12 +74,12 @@ pub(super) fn read(file: &mut (impl Read + Seek)) -> Result<Wav, Problem> {
         let body = at + 8;
         match &id {
             b"fmt " => format = Some(parse_format(file, body, length)?),
-            // The lengths of files beyond 4 GiB (EBU Tech 3306): of the file, then of the sound.
+            // The lengths of files above 4 GiB (EBU Tech 3306): of the file, then of the samples.
             b"ds64" => large = bytes(file, body + 8)?.map(u64::from_le_bytes),
             b"data" => {
-                let format = format.ok_or(Problem::Not("its format is not told in front of the sound"))?;
-                let told = large.filter(|_| length == u32::MAX).unwrap_or(length.into());
-                let length = sound_length(file, body, told, total)?;
+                let format = format.ok_or(Problem::Not("it has no fmt chunk before its samples"))?;
+                let stated = large.filter(|_| length == u32::MAX).unwrap_or(length.into());
+                let length = sound_length(file, body, stated, total)?;
                 let frame = format.frame() as u64;
                 return Ok(Wav { format, begin: body, length: length / frame * frame });
             }
@@ -87,10 +87,10 @@ pub(super) fn read(file: &mut (impl Read + Seek)) -> Result<Wav, Problem> {
         }
         at = next(file, body, length.into(), total)?.unwrap_or(u64::MAX);
     }
-    Err(Problem::Not("there is no sound in it"))
+    Err(Problem::Not("it contains no samples"))
 }
 
-/// So many bytes from there; `None` where the file ends before.
+/// `N` bytes at the offset `at`; `None` if the file ends before.
 fn bytes<const N: usize>(file: &mut (impl Read + Seek), at: u64) -> Result<Option<[u8; N]>, Problem> {
     file.seek(SeekFrom::Start(at))?;
     let mut bytes = [0; N];
@@ -101,7 +101,7 @@ fn bytes<const N: usize>(file: &mut (impl Read + Seek), at: u64) -> Result<Optio
     }
 }
 
-/// The name and length of the chunk that begins there.
+/// The name and length of the chunk at the offset `at`.
 fn chunk(file: &mut (impl Read + Seek), at: u64) -> Result<Option<([u8; 4], u32)>, Problem> {
     if at > i64::MAX as u64 {
         return Ok(None);
@@ -114,7 +114,7 @@ fn is_name(id: &[u8; 4]) -> bool {
     id.iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 
-/// Where the chunk behind this one begins. An odd length is filled up with a byte, which some programs forget.
+/// The offset of the chunk after this one. Chunks of odd length are padded with a byte, which some programs forget.
 fn next(file: &mut (impl Read + Seek), body: u64, length: u64, total: u64) -> Result<Option<u64>, Problem> {
     let Some(end) = body.checked_add(length).filter(|end| *end <= total) else { return Ok(None) };
     for at in [end + length % 2, end] {
@@ -125,22 +125,22 @@ fn next(file: &mut (impl Read + Seek), body: u64, length: u64, total: u64) -> Re
     Ok(None)
 }
 
-/// The length of sound that begins at `begin`: what the header says where that can be, or all the rest.
-fn sound_length(file: &mut (impl Read + Seek), begin: u64, told: u64, total: u64) -> Result<u64, Problem> {
+/// The length of the samples that begin at `begin`: the stated one if it is possible, else the rest of the file.
+fn sound_length(file: &mut (impl Read + Seek), begin: u64, stated: u64, total: u64) -> Result<u64, Problem> {
     let rest = total.saturating_sub(begin);
-    if told >= rest || told > 0 && rest - told <= 1 {
-        return Ok(rest.min(told.max(1)));
+    if stated >= rest || stated > 0 && rest - stated <= 1 {
+        return Ok(rest.min(stated.max(1)));
     }
-    let Some(mut at) = next(file, begin, told, total)? else { return Ok(rest) };
-    // Samples may look like a chunk. A known name is believed, others where they lead to the end of the file.
+    let Some(mut at) = next(file, begin, stated, total)? else { return Ok(rest) };
+    // Samples may look like a chunk. A known name counts; other chunks count if they lead to the end of the file.
     for _ in 0..CHUNKS {
         let Some((id, length)) = chunk(file, at)? else { return Ok(rest) };
         if TRAILERS.contains(&&id) {
-            return Ok(told);
+            return Ok(stated);
         }
         let end = (at + 8).saturating_add(length.into());
         if end == total || end + 1 == total {
-            return Ok(told);
+            return Ok(stated);
         }
         match next(file, at + 8, length.into(), total)? {
             Some(next) => at = next,
@@ -166,7 +166,7 @@ fn parse_format(file: &mut (impl Read + Seek), body: u64, length: u32) -> Result
     if !(1..=64).contains(&channels) {
         return Err(Problem::Not("it has no channels, or more than 64"));
     }
-    // The bytes of a frame say how wide a sample is; where they cannot be, its bits do.
+    // The frame size gives the width of a sample. If it is impossible, the bits do.
     let width = match block / channels {
         width if block % channels == 0 && width <= 8 && width * 8 >= bits => width,
         _ => bits.div_ceil(8),
@@ -188,11 +188,12 @@ mod tests {
 
     use super::*;
 
-    /// A file of 16-bit mono whose chunk of sound says this length, with this many bytes of it and this behind it.
-    fn file(told: u32, sound: usize, behind: &[u8]) -> Vec<u8> {
+    /// A file of 16-bit mono whose data chunk states `stated` bytes. It has `sound` bytes of samples, and `behind`
+    /// after them.
+    fn file(stated: u32, sound: usize, behind: &[u8]) -> Vec<u8> {
         let format = [1, 0, 1, 0, 0x80, 0xBB, 0, 0, 0, 0x77, 1, 0, 2, 0, 16, 0];
         let mut file = [&b"RIFF\xFF\xFF\xFF\xFFWAVEfmt \x10\0\0\0"[..], &format, b"data"].concat();
-        file.extend(told.to_le_bytes());
+        file.extend(stated.to_le_bytes());
         file.extend((0..sound).map(|n| (n * 7) as u8 | 0x80));
         file.extend(behind);
         file
@@ -216,14 +217,14 @@ mod tests {
             (101, 101, b"", 100),
             (99, 100, b"", 98),
             (99, 99, b"\0", 98),
-            // Something stands behind the sound.
+            // The file has other data after the samples.
             (100, 100, list, 100),
             (100, 100, unknown, 100),
             (100, 100, b"LIST\xFF\xFF\0\0cut", 100),
             (99, 99, b"\0LIST\x04\0\0\0INFO", 98),
             (99, 99, list, 98),
             (0, 0, list, 0),
-            // Too short: what follows is sound, too.
+            // The stated length is too short: the rest is sound too.
             (40, 100, b"", 100),
             (2, 100, b"", 100),
         ] {
@@ -264,7 +265,7 @@ mod tests {
             (1, 2, 8, 32, Ok(Layout::S32)),
             (3, 1, 4, 32, Ok(Layout::F32)),
             (0xFFFE, 1, 2, 16, Ok(Layout::S16)),
-            // A frame that cannot be.
+            // An impossible frame size.
             (1, 2, 0, 16, Ok(Layout::S16)),
             (1, 2, 3, 16, Ok(Layout::S16)),
             (1, 1, 1, 16, Ok(Layout::S16)),

@@ -1,4 +1,4 @@
-//! Errors of alsa-lib, as sentences for a person.
+//! Errors of alsa-lib as sentences for people.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use crate::feed::Fault;
 
 use super::{alsa_messages::AlsaMessages, cards};
 
-/// What became of `doing` on the microphone `name`.
+/// The fault of the step `doing` on the microphone `name`.
 pub(super) fn fault(name: &str, doing: &str, error: alsa::Error, messages: &AlsaMessages) -> Fault {
     let what = format!("microphone {name}: {doing}");
     match error.errno().abs() {

@@ -1,8 +1,8 @@
 //! Capture through the real alsa-lib, from the microphone of `tests/rig/simmic.c`.
 //!
-//! alsa-lib reads its configuration once a process, from where an environment variable says: so each test runs in a
-//! process of its own, which is this test binary told to run that one test. A busy machine can hold a reader up for longer
-//! than the card's buffer lasts; that is an overrun like any other, and no test takes it for a fault.
+//! alsa-lib reads its configuration once per process, from a path in an environment variable. So each test runs in a
+//! process of its own: this test binary, started for that one test. A busy machine can delay a reader for longer than
+//! the card's buffer lasts. That is an ordinary overrun, and no test treats it as a fault.
 
 use std::{
     env, fs,
@@ -17,7 +17,7 @@ use crate::audio::{capture::Capture, choose::choose};
 
 const CHILD: &str = "FANLIGHT_ALSA_TEST";
 
-/// A test whose process sees the ALSA configuration `$conf`.
+/// A test whose process uses the ALSA configuration `$conf`.
 macro_rules! with_alsa {
     ($name:ident, $conf:expr, $body:block) => {
         #[test]
@@ -48,7 +48,7 @@ fn in_a_process_of_its_own(test: &str, conf: &str) {
     assert!(!err.contains("ALSA lib"), "alsa-lib wrote to standard error: {err}");
 }
 
-/// The plugin, built once beside the test binary.
+/// The plugin, built once next to the test binary.
 fn simmic() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -87,7 +87,7 @@ with_alsa!(a_tone_is_captured_with_its_pitch_and_its_time, "pcm.mic { type simmi
 
 with_alsa!(a_packet_comes_as_soon_as_it_is_full, "pcm.mic { type simmic }", {
     let mut sound = Sound::microphone("mic");
-    // The middle one of 40 packets, in the best of a few tries: a busy machine is late by itself.
+    // The median of 40 packets, in the best of a few tries, since a busy machine adds delay.
     let mut median = || {
         let mut ms: Vec<f64> = sound.received(40).iter().map(|(p, came)| (came.0 - p.at.0) as f64 / 1e6).collect();
         ms.sort_by(f64::total_cmp);
@@ -95,7 +95,7 @@ with_alsa!(a_packet_comes_as_soon_as_it_is_full, "pcm.mic { type simmic }", {
     };
     let best = (0..8).map(|_| median()).fold(f64::MAX, f64::min);
     sound.stop();
-    // 20 ms of sound, 6.5 ms look-ahead; the card wakes us in steps of 10 ms, and a packet is two of them.
+    // 20 ms of sound and 6.5 ms look-ahead. The card wakes us every 10 ms, and a packet has two periods.
     assert!((26.5..31.0).contains(&best), "{best} ms");
 });
 
@@ -108,7 +108,7 @@ with_alsa!(
     pcm.converted { type plug slave.pcm "cd" }
     "#,
     {
-        // name, pitch, peaks of left and right if two channels are wanted
+        // Name, pitch, and the peaks of left and right if two channels are wanted.
         let table = [
             ("cd", 1000.0, 0.5, 0.0),
             ("phone", 440.0, 0.5, 0.5),
@@ -145,7 +145,7 @@ with_alsa!(an_overrun_is_a_gap_in_ticks_and_time_goes_on, "pcm.mic { type simmic
 with_alsa!(a_late_reader_has_a_true_overrun, "pcm.mic { type simmic }", {
     let mut sound = Sound::microphone("mic");
     let mut packets = sound.packets(20);
-    // The whole process stands still for longer than the card's buffer holds.
+    // The whole process is stopped for longer than the card's buffer holds.
     let me = std::process::id();
     let stand_still = format!("kill -STOP {me}; sleep 0.6; kill -CONT {me}");
     assert!(Command::new("sh").args(["-c", &stand_still]).status().unwrap().success());
@@ -168,7 +168,7 @@ with_alsa!(sound_lost_without_an_error_is_a_gap, "pcm.mic { type simmic pause_af
     let mut sound = Sound::microphone("mic");
     let packets = sound.packets(60);
     sound.stop();
-    // Of the 400 ms, what completes the block that was begun is silence in it; the rest is the jump.
+    // Of the 400 ms, a part completes the current block as silence. The rest is the jump.
     let found = jumps(&packets).iter().any(|jump| (18_200..19_300).contains(&(jump - BLOCK as u64)));
     assert!(found, "{:?}", jumps(&packets));
     assert!(apart(&packets).abs() < 3.0, "{} ms", apart(&packets));
@@ -178,7 +178,7 @@ with_alsa!(a_board_that_slept_goes_on, "pcm.mic { type simmic sleep_after_ms 300
     let mut sound = Sound::microphone("mic");
     let packets = sound.packets(40);
     sound.stop();
-    // The sleep is one; a busy machine may have held the reader up besides.
+    // One gap is the suspend. A busy machine may have caused others.
     assert!(jumps(&packets).len() <= 3, "{:?}", jumps(&packets));
     assert!(apart(&packets).abs() < 3.0, "{} ms", apart(&packets));
 });
@@ -187,7 +187,7 @@ with_alsa!(a_stuck_card_is_opened_anew, "pcm.mic { type simmic stall_after_ms 60
     let mut sound = Sound::microphone("mic");
     let before = sound.packets(5);
     sound.until(Health::Stalled);
-    // At most 25 of them from before.
+    // At most 25 packets from before.
     let after = sound.packets(40);
     sound.until(Health::Ok);
     sound.stop();
@@ -202,7 +202,7 @@ with_alsa!(a_card_that_gives_nothing_at_all_has_failed, "pcm.mic { type simmic s
     sound.until(Health::Starting);
     sound.until(Health::Stalled);
     let fault = sound.end().unwrap_err();
-    assert_eq!(fault, Fault::Failed("microphone mic: no sound comes, even after opening it anew".into()));
+    assert_eq!(fault, Fault::Failed("microphone mic: no samples come, even after opening it again".into()));
 });
 
 with_alsa!(
@@ -218,10 +218,10 @@ with_alsa!(
         for name in ["default", "file"] {
             assert!(open(name).contains("faster than time"), "{}", open(name));
         }
-        // It is not taken where there is a choice,
+        // It is not chosen if there is another one,
         let choice = choose(&Audio::default());
         assert!(choice.refused[0].why.contains("microphone default: it gives sound faster than time"), "{choice:?}");
-        // and one that is found out only later has failed before it did any harm.
+        // and if it is found out only later, it fails before it does harm.
         let mut sound = Sound::microphone("rush");
         let fault = sound.end().unwrap_err().to_string();
         assert!(fault.contains("microphone rush: it gives sound faster than time"), "{fault}");
@@ -241,7 +241,7 @@ with_alsa!(
             let activity = Activity::new("audio", Helpers::default(), Mono::now());
             let (writer, told, own) = (out.clone(), Arc::clone(&stop), activity.clone());
             let config = Audio { source: AudioSource::Microphone(name.into()), channels: 1, ..Audio::default() };
-            // It never ends: the process does, with this test.
+            // This call never ends; the process ends with the test.
             thread::spawn(move || {
                 let _entered = own.enter();
                 run(&config, &writer, &told)
@@ -287,13 +287,13 @@ with_alsa!(
     {
         let began = Mono::now();
         let fault = Sound::microphone("mic").end().unwrap_err();
-        assert_eq!(fault, Fault::Failed("microphone mic: no sound comes, even after opening it anew".into()));
+        assert_eq!(fault, Fault::Failed("microphone mic: no samples come, even after opening it again".into()));
         assert!(Mono::now().since(began) < Duration::from_secs(15));
         assert!(cpu() < Mono::now().since(began) / 2, "{:?}", cpu());
     }
 );
 
-/// What this process has used of the processor.
+/// The processor time used by this process.
 fn cpu() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap())
@@ -346,7 +346,7 @@ with_alsa!(the_default_is_taken_where_it_works, "pcm.!default { type simmic hz 7
 
 with_alsa!(without_any_microphone_the_sound_is_absent, "pcm.!default { type simmic fails \"EBUSY\" }", {
     let choice = choose(&Audio::default());
-    // Where this machine has cards of its own, one of them may do.
+    // If this machine has sound cards, one of them may work.
     if choice.taken.is_none() {
         assert_eq!(choice.refused[0].name, "default");
         let fault = Sound::start(AudioSource::Auto, 1).end().unwrap_err();
