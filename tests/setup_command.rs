@@ -167,5 +167,5 @@ fn a_folder_that_cannot_be_written_is_reported_before_the_first_question() {
     let done = Command::new(FANLIGHT).args(["setup", "--config"]).arg(&config).stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr);
     assert_eq!(done.status.code(), Some(1), "{said}");
-    assert!(said.contains("is the folder there?") && !said.contains("What is this board called"), "{said}");
+    assert!(said.contains("does the folder exist?") && !said.contains("What is this board called"), "{said}");
 }

@@ -1,4 +1,5 @@
-//! `check` and `probe`: what is wrong, what is there, and what to write down. They give text; `main` prints it.
+//! `fanlight check` and `fanlight probe`: faults of the configuration, the devices, and lines for the configuration.
+//! Both return text, which `main` prints.
 
 mod network;
 
@@ -22,18 +23,18 @@ use crate::{
     },
 };
 
-/// What `check` found.
+/// The result of `check`.
 #[derive(Debug)]
 pub struct Checked {
     /// The file.
     pub file: PathBuf,
-    /// The configuration in force; `None` if the file cannot be used.
+    /// The configuration as it would be used; `None` if the file cannot be used.
     pub effective: Option<String>,
-    /// One sentence each: what is wrong, or deserves a second look.
+    /// Errors and warnings, one sentence each.
     pub remarks: Vec<String>,
 }
 
-/// Checks a configuration file, and looks whether the devices it names are there.
+/// Checks a configuration file, and whether its devices are present.
 pub fn check(file: &Path) -> Checked {
     let loaded = load(file, &Surroundings::of_process(true));
     let file = file.to_owned();
@@ -56,7 +57,7 @@ fn warning(problem: &Problem) -> String {
     format!("warning: {}", problem.with_excerpt())
 }
 
-/// Files of certificates and keys that would not work now: no error, since they may come later.
+/// Certificate and key files that cannot be used now. These are warnings, since the files may come later.
 fn certificates(config: &Config) -> Vec<String> {
     let (mut files, mut wrong) = (Vec::new(), Vec::new());
     files.extend(config.broker.ca_file.as_ref().map(|file| ("broker.ca_file", file)));
@@ -72,7 +73,7 @@ fn certificates(config: &Config) -> Vec<String> {
     wrong
 }
 
-/// Devices that would not work now: no error, since they may come later.
+/// Devices that cannot be used now. These are warnings, since the devices may come later.
 fn devices(config: &Config) -> Vec<String> {
     let mut missing: Vec<_> =
         config.video.openh264_library.as_deref().and_then(video::library_fault).into_iter().collect();
@@ -90,7 +91,8 @@ fn devices(config: &Config) -> Vec<String> {
     missing
 }
 
-/// What a start finds missing, without opening anything: cameras and microphones stay off until somebody watches.
+/// What is missing when the daemon starts. Opens nothing, since cameras and microphones stay off until somebody
+/// watches.
 pub fn missing(config: &Config) -> Vec<String> {
     let gone =
         |what: &str, path: &Path| (!path.exists()).then(|| format!("{what} {} is not there yet", path.display()));
@@ -110,7 +112,7 @@ pub fn missing(config: &Config) -> Vec<String> {
                 .is_ok_and(|nodes| nodes.flatten().any(|node| node.file_name().to_str().is_some_and(captures)));
             (!there).then(|| none("microphone"))
         }
-        // What a name stands for only alsa-lib knows, by opening it.
+        // Only alsa-lib knows what a name stands for, and only by opening it.
         AudioSource::Microphone(_) | AudioSource::Tone | AudioSource::Off => None,
     };
     let devices = camera.into_iter().chain(microphone);
@@ -121,24 +123,24 @@ pub fn missing(config: &Config) -> Vec<String> {
     missing
 }
 
-/// What `probe` found.
+/// The result of `probe`.
 #[derive(Debug, Serialize)]
 pub struct Probed {
     /// All V4L2 nodes.
     pub cameras: Vec<Camera>,
-    /// All H.264 encoders of the hardware.
+    /// All hardware H.264 encoders.
     pub encoders: Vec<HardwareEncoder>,
     /// All ALSA capture devices.
     pub microphones: Vec<Microphone>,
 }
 
-/// Looks at all devices; opens each for a moment.
+/// Queries all devices; opens each for a moment.
 pub fn probe() -> Probed {
     Probed { cameras: video::capture::probe::probe(), encoders: video::encoders(), microphones: audio::probe() }
 }
 
 impl Probed {
-    /// For a person.
+    /// The report for people.
     pub fn text(&self) -> String {
         let mut out = String::new();
         let (usable, useless): (Vec<_>, Vec<_>) = self.cameras.iter().partition(|c| c.refused.is_none());
@@ -175,7 +177,7 @@ impl Probed {
             let _ = writeln!(out, "  not used: {}", camera.refused.as_deref().unwrap_or_default());
         }
         let (usable, useless): (Vec<_>, Vec<_>) = self.encoders.iter().partition(|e| e.refused.is_none());
-        let processor = "none in hardware, the processor codes".to_owned();
+        let processor = "none in hardware; software encoding is used".to_owned();
         let _ = writeln!(out, "\nEncoders: {}", if usable.is_empty() { processor } else { count(usable.len()) });
         for e in usable {
             let _ = writeln!(out, "\n{} ({}, driver {}, {})", e.node.display(), e.card, e.driver, e.bus);
@@ -202,7 +204,7 @@ impl Probed {
     }
 }
 
-/// Why there is no microphone.
+/// Why no microphone was found.
 fn no_microphone(none: bool) -> &'static str {
     match (none, Path::new("/dev/snd").exists()) {
         (false, _) => "",
@@ -246,7 +248,7 @@ mod tests {
         let text = probed.text();
         let parts: Vec<_> = text.split("\n\n").collect();
         assert!(parts[0].starts_with("Cameras: none that can be used; there is no /dev/video*: plug one in"), "{text}");
-        assert_eq!(parts[1], "Encoders: none in hardware, the processor codes");
+        assert_eq!(parts[1], "Encoders: none in hardware, software encoding is used");
         assert!(parts[2].starts_with("Microphones: none that can be used; "), "{text}");
     }
 }

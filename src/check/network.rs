@@ -1,4 +1,4 @@
-//! `check --network`: whether the broker and every STUN and TURN server do what they are there for.
+//! `fanlight check --network`: tests the broker, and every STUN and TURN server.
 
 use std::path::Path;
 
@@ -11,16 +11,16 @@ use crate::{
 /// One line of the report.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Whether it works.
+    /// Whether the test passed.
     pub good: bool,
-    /// A sentence.
+    /// The result as a sentence.
     pub text: String,
 }
 
-/// Tries everything that the configuration names; the sentences tell what works, what does not, and what to do. A file that
-/// cannot be used is told as `check` does.
+/// Tests all servers of the configuration. The lines report what works, what does not, and what to do. For a file that
+/// cannot be used, it returns the errors of `check`.
 pub async fn network(file: &Path) -> Result<Vec<Line>, Vec<String>> {
-    // As the daemon would read it: secrets have to be there.
+    // Loaded like the daemon does: secrets must be present.
     let loaded = load(file, &Surroundings::of_process(false));
     let config = loaded.map_err(|error| error.problems.iter().map(Problem::with_excerpt).collect::<Vec<_>>())?.config;
     let ice = Ice::default();
@@ -61,7 +61,7 @@ fn server_line(finding: &Finding) -> Line {
     }
 }
 
-/// What is missing rather than wrong.
+/// Advice about servers that are missing from the configuration.
 fn advice(config: &Config, findings: &[Finding]) -> Option<String> {
     if findings.is_empty() {
         let text = "no STUN or TURN server: viewers in the same network can watch, others only where this board has a \
@@ -74,8 +74,7 @@ fn advice(config: &Config, findings: &[Finding]) -> Option<String> {
     }
     let only_udp = relays.iter().all(|finding| finding.url.transport() == "udp");
     (only_udp && !config.webrtc.relay_only).then(|| {
-        "every TURN server is reached by UDP: a network that lets none through has no path; add ?transport=tcp or turns:"
-            .to_owned()
+        "every TURN server uses UDP: networks that block UDP have no path; add ?transport=tcp or turns:".to_owned()
     })
 }
 

@@ -1,4 +1,4 @@
-//! Bodies of fuzz targets: clients of the demo's broker and of its page server.
+//! The bodies of fuzz targets: clients of the demo's broker and of its page server.
 
 use axum::http::Method;
 use bytes::BytesMut;
@@ -14,13 +14,13 @@ use super::{
 };
 use crate::config::Id;
 
-/// Packets of one client, read as the broker does; what it publishes and subscribes to goes through the router, and each packet
-/// is written for a client of either version.
+/// Packets of one client, read like in the broker. The router handles what the client publishes and subscribes to. Each
+/// packet is also written for a client of either MQTT version.
 pub(crate) fn mqtt(data: &[u8]) {
     let mut reader = Reader::new(Box::new(std::io::Cursor::new(data.to_vec())));
     let mut router = Router::default();
     let mut session = None;
-    // The stream never waits, so each read is done at once.
+    // The stream never waits, so each read finishes at once.
     while let Some(Ok(packet)) = reader.next().now_or_never() {
         let mut out = BytesMut::new();
         for version in [wire::Version::V5, wire::Version::V311] {
@@ -47,7 +47,7 @@ pub(crate) fn mqtt(data: &[u8]) {
     }
 }
 
-/// A request, its parts one a line: method, host, path, accepted codings.
+/// An HTTP request, one part per line: method, host, path, accepted codings.
 pub(crate) fn page(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut lines = text.split('\n');

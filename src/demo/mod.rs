@@ -1,4 +1,4 @@
-//! What the demo needs besides the daemon: a broker and the viewer page, on loopback, in memory, gone when it ends.
+//! What the demo needs besides the daemon: a broker and the viewer page. Both are on loopback and in memory only.
 
 mod broker;
 pub(crate) mod fuzz;
@@ -15,12 +15,12 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 use crate::config::{self, Id, Transport};
 
-/// Ports that are tried, from the preferred one on.
+/// How many ports are tried, from the preferred one on.
 const TRIES: u16 = 20;
-/// Each of the two servers has this long to end by itself.
+/// How long each of the two servers may take to end by itself.
 const CLOSING: Duration = Duration::from_millis(400);
 
-/// Where the demo would like to listen; the next free port is taken where one is in use.
+/// The preferred ports of the demo. If one is in use, the next free port is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ports {
     /// The viewer page.
@@ -37,16 +37,16 @@ impl Default for Ports {
     }
 }
 
-/// Why there is no demo.
+/// Why the demo cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// Every port that was tried is in use.
     #[error(
-        "{what}: ports {first} to {last} of 127.0.0.1 are all in use; end what listens there (ss -ltnp shows it) \
+        "{what}: ports {first} to {last} of 127.0.0.1 are all in use; stop the programs that listen there (ss -ltnp shows them) \
          and start again"
     )]
     PortsInUse {
-        /// What would have listened.
+        /// The server.
         what: &'static str,
         /// The first port tried.
         first: u16,
@@ -56,33 +56,33 @@ pub enum DemoError {
     /// A port cannot be listened on, for another reason.
     #[error("{what}: listen on 127.0.0.1:{port}: {said}; is the loopback interface up (ip link set lo up)?")]
     Listen {
-        /// What would have listened.
+        /// The server.
         what: &'static str,
         /// The port.
         port: u16,
-        /// What the system said.
+        /// The system's error.
         said: io::Error,
     },
-    /// No random numbers.
+    /// The system gives no random numbers.
     #[error("random numbers: {0}; the kernel has to offer getrandom")]
     Random(String),
 }
 
-/// The running servers. Dropping it ends them; `close` also waits until they have ended.
+/// The running servers. Dropping this value ends them; `close` also waits for their end.
 #[derive(Debug)]
 pub struct Demo {
-    /// What a person opens in a browser.
+    /// The URL to open in a browser.
     pub url: String,
-    /// How the daemon reaches the embedded broker.
+    /// The settings with which the daemon reaches the embedded broker.
     pub broker: config::Broker,
-    /// How a page reaches it. Its path is a secret of this run: a web page from elsewhere, which could otherwise
-    /// connect to this port of the person's own machine and watch, does not know it.
+    /// The URL with which a page reaches the embedded broker. Its path is a secret of this run. Other web pages could
+    /// otherwise connect to this port of the user's machine and watch.
     pub websocket: String,
     embedded: broker::Embedded,
     page: page::Served,
 }
 
-/// Starts the broker and the page for one device. The listening ports are open when this returns.
+/// Starts the broker and the page for one device. Their ports are open when this returns.
 pub async fn serve(device: &Id, root: &str, ports: Ports) -> Result<Demo, DemoError> {
     let mut secret = [0; 16];
     getrandom::fill(&mut secret).map_err(|e| DemoError::Random(e.to_string()))?;
@@ -105,8 +105,8 @@ pub async fn serve(device: &Id, root: &str, ports: Ports) -> Result<Demo, DemoEr
     })
 }
 
-/// How the demo of a machine without a screen is watched from another one. `connection` is `$SSH_CONNECTION`: its third word is
-/// the address by which this machine was reached.
+/// How to watch the demo of a machine without a screen from another machine. `connection` is `$SSH_CONNECTION`, whose
+/// third word is the address by which this machine was reached.
 pub fn from_elsewhere(page: u16, websocket: u16, user: &str, host: &str, connection: Option<&str>) -> String {
     let host = connection.and_then(|words| words.split_whitespace().nth(2)).unwrap_or(host);
     format!(
@@ -116,7 +116,7 @@ pub fn from_elsewhere(page: u16, websocket: u16, user: &str, host: &str, connect
 }
 
 impl Demo {
-    /// The line for another machine, from what this process knows of itself; `None` where there is a screen.
+    /// The line for another machine, from the environment of this process. `None` if this machine has a screen.
     pub fn from_elsewhere(&self) -> Option<String> {
         let word = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let connection = word("SSH_CONNECTION");
@@ -128,7 +128,7 @@ impl Demo {
         Some(from_elsewhere(self.page.port, self.embedded.websocket, &user, host.trim(), connection.as_deref()))
     }
 
-    /// Ends both servers, within 1 s; nothing is left behind.
+    /// Ends both servers within 1 s.
     pub async fn close(self) {
         tokio::join!(self.page.close(), self.embedded.close());
     }
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_port_in_use_is_passed_over_and_twenty_are_too_many() {
-        // A run of free ports; found, not assumed.
+        // A run of free ports, which the test looks for.
         let first = (20_000..60_000)
             .step_by(usize::from(TRIES))
             .find(|&first| (first..first + TRIES).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()))
@@ -178,7 +178,7 @@ mod tests {
             held.push(listener);
         }
         let error = listen("page", first).unwrap_err().to_string();
-        let expected = format!("page: ports {first} to {} of 127.0.0.1 are all in use; end what listens", first + 19);
+        let expected = format!("page: ports {first} to {} of 127.0.0.1 are all in use; stop the programs", first + 19);
         assert!(error.starts_with(&expected), "{error}");
     }
 }

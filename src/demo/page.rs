@@ -1,4 +1,4 @@
-//! The viewer page: a few embedded files, served on loopback.
+//! The viewer page: some embedded files, served on loopback.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 use super::{CLOSING, DemoError, listen};
 use crate::config::Id;
 
-/// Names and contents of the built viewer, made by `build.rs`; the contents are packed by gzip.
+/// The names and contents of the built viewer, from `build.rs`. The contents are gzip files.
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/viewer_files.rs"));
 
-/// What is served where the viewer was not built.
+/// Served if the viewer was not built.
 const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>fanlight</title>\
     <h1>The viewer was not built</h1><p>This program was compiled without its viewer page. Build it, then compile \
     again:<pre>cd viewer &amp;&amp; npm ci &amp;&amp; npm run build</pre>";
@@ -35,12 +35,12 @@ pub(super) struct Served {
     task: JoinHandle<()>,
 }
 
-/// What all answers are made from.
+/// What all responses are made from.
 pub(super) struct Page {
     files: &'static [(&'static str, &'static [u8])],
-    /// `/config.json`: where the page finds its broker.
+    /// `/config.json`, with the broker's URL for the page.
     config: Bytes,
-    /// What the page may load and connect to.
+    /// The Content-Security-Policy header.
     policy: HeaderValue,
 }
 
@@ -51,7 +51,7 @@ struct PageConfig<'a> {
     device: &'a str,
 }
 
-/// Serves on the first free port from `port` on.
+/// Serves the page on the first free port from `port` on.
 pub(super) fn serve(port: u16, websocket: &str, root: &str, device: &Id) -> Result<Served, DemoError> {
     let what = "viewer page";
     let (listener, port) = listen(what, port)?;
@@ -63,7 +63,7 @@ pub(super) fn serve(port: u16, websocket: &str, root: &str, device: &Id) -> Resu
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(async move {
         let until = async {
-            // An error means that the handle is gone, which is as good.
+            // An error means that the sender was dropped, which also means stop.
             drop(stopped.await);
         };
         if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(until).await {
@@ -74,7 +74,7 @@ pub(super) fn serve(port: u16, websocket: &str, root: &str, device: &Id) -> Resu
 }
 
 impl Served {
-    /// Ends the server; browsers that keep their connection open are not waited for.
+    /// Ends the server. It does not wait for browsers that keep their connection open.
     pub(super) async fn close(mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
@@ -117,10 +117,11 @@ impl Page {
         Self { files, config: config.into(), policy }
     }
 
-    /// `gzip`: the client accepts that coding. A client that does not say so gets the plain file.
+    /// Answers a request. `gzip`: whether the client accepts this coding; otherwise it gets the plain file.
     pub(super) fn answer(&self, method: &Method, host: Option<&str>, path: &str, gzip: bool) -> Response {
         const HTML: &str = "text/html; charset=utf-8";
-        // A name that somebody points at 127.0.0.1 makes their page the same origin as this one.
+        // Against DNS rebinding: a foreign host name that resolves to 127.0.0.1 would make another site the same origin
+        // as this page.
         if !host.is_some_and(is_loopback) {
             return self.respond(StatusCode::MISDIRECTED_REQUEST, HTML, Bytes::from_static(NOT_FOUND.as_bytes()));
         }
@@ -143,7 +144,7 @@ impl Page {
         }
     }
 
-    /// An embedded file, in the coding that the client accepts.
+    /// Responds with an embedded file, in a coding that the client accepts.
     fn file(&self, content_type: &'static str, packed: &'static [u8], gzip: bool) -> Response {
         let body = if gzip { Some(Bytes::from_static(packed)) } else { unpack(packed).map(Bytes::from) };
         let Some(body) = body else {
@@ -162,7 +163,7 @@ impl Page {
         *response.status_mut() = status;
         let fixed: [(HeaderName, &'static str); 6] = [
             (header::CONTENT_TYPE, content_type),
-            // The next start may be another version, on the same port; on loopback nothing is gained by keeping.
+            // The next start may be another version on the same port, and caching brings nothing on loopback.
             (header::CACHE_CONTROL, "no-store"),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (header::REFERRER_POLICY, "no-referrer"),
@@ -185,7 +186,7 @@ pub(super) fn accepts_gzip(header: &str) -> bool {
         let mut parts = element.split(';').map(str::trim);
         let coding = parts.next().unwrap_or_default();
         let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-        // A weight that is no number is read as "not acceptable": the plain file suits everybody.
+        // A weight that is not a number counts as "not acceptable", since every client can use the plain file.
         let accepted = weight.is_none_or(|q| q.trim().parse::<f32>().is_ok_and(|q| q > 0.0));
         if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") {
             return accepted;
@@ -195,8 +196,8 @@ pub(super) fn accepts_gzip(header: &str) -> bool {
     any
 }
 
-/// The bytes of a gzip file (RFC 1952) that `build.rs` made: a header of ten bytes without optional fields, deflate data,
-/// and a trailer with the length. `None` if it is anything else.
+/// Unpacks a gzip file (RFC 1952) from `build.rs`: a header of ten bytes without optional fields, deflate data, and a
+/// trailer with the length. `None` for any other file.
 fn unpack(gzip: &[u8]) -> Option<Vec<u8>> {
     let data = gzip.strip_prefix(&[0x1f, 0x8b, 8, 0])?.get(6..)?;
     let (deflate, trailer) = data.split_at_checked(data.len().checked_sub(8)?)?;
@@ -204,7 +205,7 @@ fn unpack(gzip: &[u8]) -> Option<Vec<u8>> {
     miniz_oxide::inflate::decompress_to_vec_with_limit(deflate, usize::try_from(length).ok()?).ok()
 }
 
-/// Whether a `Host` header names this machine, on whatever port (an SSH tunnel has its own).
+/// Whether a `Host` header names this machine. The port may be any, since an SSH tunnel has its own.
 fn is_loopback(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
@@ -234,7 +235,7 @@ mod tests {
     use super::*;
 
     const BUILT: &[(&str, &[u8])] = &[("index.html", INDEX), ("assets/a.js", SCRIPT), ("icon.svg", ICON)];
-    // `printf '<p>viewer' | gzip -9nc`, and so on.
+    // Made with `printf '<p>viewer' | gzip -9nc`, and so on.
     const INDEX: &[u8] =
         b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xb3)\xb0+\xcbL-O-\x02\x00\x01e\x9e\xc8\x09\x00\x00\x00";
     const SCRIPT: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x033\x04\x00\xb7\xef\xdc\x83\x01\x00\x00\x00";
@@ -307,7 +308,7 @@ mod tests {
     fn what_is_embedded_is_packed_as_the_answer_says() {
         for (name, packed) in FILES {
             assert!(unpack(packed).is_some(), "{name} can be unpacked");
-            // Gzip's mark, deflate, and neither name nor time, so that the same page gives the same program.
+            // The gzip header has no name and no time, so that the same page gives the same program.
             assert_eq!(packed[..8], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0], "{name}");
         }
     }

@@ -1,4 +1,4 @@
-//! What the demo shows: the first camera and microphone that can be used, else a test picture and a tone.
+//! Decides what the demo shows: the first usable camera and microphone, else a test picture and a test tone.
 
 use std::path::Path;
 
@@ -8,16 +8,16 @@ use crate::{
     video,
 };
 
-/// The demo's configuration, and what a person is told about it.
+/// The demo's configuration, and notes for the user.
 #[derive(Debug)]
 pub struct Plan {
     /// The configuration; the broker is filled in once it listens.
     pub config: Config,
-    /// What was taken, and why not the others: a line each.
+    /// The sources used, and why others are not: one line each.
     pub notes: Vec<String>,
 }
 
-/// The options behind the keys that the demo's configuration is made of.
+/// The command-line option of each configuration key that the demo sets.
 const OPTIONS: [(&str, &str); 6] = [
     ("video.source", "--video"),
     ("video.size", "--size"),
@@ -27,10 +27,10 @@ const OPTIONS: [(&str, &str); 6] = [
     ("log.filter", "--log"),
 ];
 
-/// Plans the demo. An error names the option that is not possible, and says what is.
+/// Makes the configuration of the demo. An error names the option, and what is possible.
 pub fn plan(requests: &cli::Demo) -> Result<Plan, String> {
     let quote = |text: &str| toml::Value::String(text.to_owned()).to_string();
-    // The config's own parser judges the wishes, so that flags and file agree on what is possible.
+    // The configuration's parser checks the options, so that both have the same limits.
     let text = format!(
         "device = \"demo\"\nname = \"Demo\"\n[broker]\nurl = \"mqtt://127.0.0.1\"\n[access]\nmode = \"broker\"\n\
          the_broker_can_watch = true\n[video]\nsource = {}\nsize = {}\nfps = {}\nbitrate_kbps = {}\n[audio]\nsource = {}\n\
@@ -43,10 +43,10 @@ pub fn plan(requests: &cli::Demo) -> Result<Plan, String> {
         quote(&requests.log),
     );
     let loaded = parse(&text, Path::new("demo"), &Surroundings::default())
-        .map_err(|e| e.problems.iter().map(|p| told(&p.key, &p.message)).collect::<Vec<_>>().join("\n"))?;
+        .map_err(|e| e.problems.iter().map(|p| error(&p.key, &p.message)).collect::<Vec<_>>().join("\n"))?;
     let mut config = loaded.config;
     let mut notes = Vec::new();
-    // What was named has to be there: nobody waits for it as a service does.
+    // A named device must be present. The demo does not wait for it like the service does.
     if !matches!(config.video.source, VideoSource::Auto | VideoSource::Off)
         && let Err(fault) = video::choose(&config.video).source
     {
@@ -60,7 +60,7 @@ pub fn plan(requests: &cli::Demo) -> Result<Plan, String> {
     }
     if config.video.source == VideoSource::Auto {
         let choice = video::choose(&config.video);
-        notes.extend(choice.refused.iter().map(|why| format!("not taken: {why}")));
+        notes.extend(choice.refused.iter().map(|why| format!("not used: {why}")));
         config.video.source = match choice.source {
             Ok(VideoSource::Camera(path)) => {
                 notes.push(format!("picture: camera {}", path.display()));
@@ -90,8 +90,8 @@ pub fn plan(requests: &cli::Demo) -> Result<Plan, String> {
     Ok(Plan { config, notes })
 }
 
-/// A fault of a key, told of the option that gave it.
-fn told(key: &str, message: &str) -> String {
+/// The error of a key, with the option that set it.
+fn error(key: &str, message: &str) -> String {
     let option = OPTIONS.iter().find(|(known, _)| *known == key).map_or(key, |(_, option)| option);
     format!("{option}: {message}")
 }

@@ -1,4 +1,4 @@
-//! The questions of `setup`. What was given on the command line is not asked.
+//! The questions of `fanlight setup`. Answers given on the command line are not asked for.
 
 use std::{
     fmt, fs,
@@ -13,21 +13,21 @@ use crate::{
     config::{Secret, read_bounded, secret_text},
 };
 
-/// What stands for the id and the URL until they were answered.
+/// Placeholders for the id and the URL until they are known.
 const UNNAMED: &str = "board";
 const NOWHERE: &str = "mqtts://broker";
-/// The daemon takes no longer file.
+/// The daemon accepts no longer password file, in bytes.
 const PASSWORD_MAX: u64 = 4096;
 
-/// All answers; an error says which one is missing, and how it can be given.
+/// Collects all answers. An error names the missing answer and its option.
 pub fn answers(
     given: &Setup,
     offers: &Offers,
     input: &mut impl BufRead,
     output: &mut impl Write,
 ) -> Result<Answers, End> {
-    let mut talk = Talk { input, output };
-    // Complete and right from the start, so that whatever the parser says is said of the answer that came last.
+    let mut dialog = Dialog { input, output };
+    // This is a valid configuration from the start, so that an error of the parser always concerns the last answer.
     let mut so_far = Answers {
         device: UNNAMED.into(),
         broker: NOWHERE.into(),
@@ -37,26 +37,26 @@ pub fn answers(
         ..Answers::default()
     };
 
-    talk.device(&mut so_far, given.device.as_deref())?;
+    dialog.device(&mut so_far, given.device.as_deref())?;
     if let Some(name) = &given.name {
         so_far.name = Some(name.clone());
-        said("--name", name, so_far.fault("name"))?;
+        reject("--name", name, so_far.fault("name"))?;
     }
-    talk.broker(&mut so_far, given.broker.as_deref())?;
+    dialog.broker(&mut so_far, given.broker.as_deref())?;
     if let Some(file) = &given.ca_file {
         let fault = so_far.take_authority(file);
-        said("--ca-file", &file.display().to_string(), fault)?;
+        reject("--ca-file", &file.display().to_string(), fault)?;
     }
-    talk.login(&mut so_far, given.user.as_deref(), given.password_file.as_deref())?;
+    dialog.login(&mut so_far, given.user.as_deref(), given.password_file.as_deref())?;
 
     let devices = [
         ("--camera", &given.camera, "video", "camera", &offers.cameras),
         ("--microphone", &given.microphone, "audio", "microphone", &offers.microphones),
     ];
     for (option, given, table, what, found) in devices {
-        let text = talk.listed(what, found)?;
+        let text = dialog.listed(what, found)?;
         let proposal = if found.is_empty() { "auto" } else { "1" };
-        talk.put(option, given.as_deref(), &text, Some(proposal), |answer| {
+        dialog.put(option, given.as_deref(), &text, Some(proposal), |answer| {
             let number = answer.parse::<usize>().ok().filter(|_| given.is_none());
             let lines = match number {
                 Some(n) => match n.checked_sub(1).and_then(|n| found.get(n)) {
@@ -71,34 +71,34 @@ pub fn answers(
     }
 
     if !given.the_broker_can_watch {
-        let text = "Whoever controls the broker can watch, too. Is that all right? yes or no";
+        let text = "Whoever controls the broker can watch too. Is that all right? yes or no";
         let mut all_right = false;
-        talk.put("--the-broker-can-watch", None, text, None, |answer| {
+        dialog.put("--the-broker-can-watch", None, text, None, |answer| {
             all_right = answer.eq_ignore_ascii_case("yes");
             let known = all_right || answer.eq_ignore_ascii_case("no");
             (!known).then(|| "yes or no are possible".to_owned())
         })?;
         if !all_right {
-            let why = "nothing was written: the only way there is so far lets the broker watch (SECURITY.md)";
+            let why = "nothing was written: the only access mode so far lets the broker watch (SECURITY.md)";
             return Err(End::Fault(why.into()));
         }
     }
     Ok(so_far)
 }
 
-/// Whether everything was given on the command line, so that nothing is to be asked.
+/// Whether the command line has all answers, so that nothing is asked.
 pub(super) fn is_complete(given: &Setup) -> bool {
     let user = given.user.as_deref().is_some_and(|user| user.is_empty() || given.password_file.is_some());
     let texts = [&given.device, &given.broker, &given.camera, &given.microphone];
     texts.iter().all(|text| text.is_some()) && user && given.the_broker_can_watch
 }
 
-/// Why a question has no answer.
+/// Why a question got no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// A fault that is said.
+    /// A fault, as a text for the user.
     Fault(String),
-    /// The word for it: the configuration is to be written untried.
+    /// The user asked to write the configuration without a successful test.
     Untested,
 }
 
@@ -113,20 +113,20 @@ impl fmt::Display for End {
         match self {
             Self::Fault(fault) => f.write_str(fault),
             Self::Untested => {
-                write!(f, "{UNTESTED} is an answer only once something was tried; as an option it comes first")
+                write!(f, "{UNTESTED} is a possible answer only after a failed test; before that, give it as an option")
             }
         }
     }
 }
 
-/// The two ends of the conversation.
-pub(super) struct Talk<'a, R, W> {
+/// Asks questions on `output` and reads answers from `input`.
+pub(super) struct Dialog<'a, R, W> {
     pub(super) input: &'a mut R,
     pub(super) output: &'a mut W,
 }
 
-impl<R: BufRead, W: Write> Talk<'_, R, W> {
-    /// The board's id.
+impl<R: BufRead, W: Write> Dialog<'_, R, W> {
+    /// Asks for the board's id.
     pub(super) fn device(&mut self, answers: &mut Answers, given: Option<&str>) -> Result<(), End> {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let proposal = if answers.device == UNNAMED { id_of(&host) } else { Some(answers.device.clone()) };
@@ -137,13 +137,13 @@ impl<R: BufRead, W: Write> Talk<'_, R, W> {
         })
     }
 
-    /// Where the broker is.
+    /// Asks for the broker's URL.
     pub(super) fn broker(&mut self, answers: &mut Answers, given: Option<&str>) -> Result<(), End> {
         let proposal = (answers.broker != NOWHERE).then(|| answers.broker.clone());
         let text = "Where is the broker? mqtts://host, wss://host/path; mqtt://127.0.0.1 if it is on this board";
         self.put("--broker", given, text, proposal.as_deref(), |answer| {
             answers.broker = answer.to_owned();
-            // An authority is of no use without TLS: it goes when the URL says so.
+            // A CA file without TLS is an error, so it is dropped if the URL has no TLS.
             if answers.fault("broker.ca_file").is_some() {
                 answers.ca_file = None;
             }
@@ -151,7 +151,7 @@ impl<R: BufRead, W: Write> Talk<'_, R, W> {
         })
     }
 
-    /// The file with the broker's authority; empty: the same as before.
+    /// Asks for the file with the broker's certificate authority. An empty answer keeps the current one.
     pub(super) fn authority(&mut self, answers: &mut Answers) -> Result<(), End> {
         let text = "A PEM file with the certificate of the broker's authority (ca.crt)";
         let proposal = answers.ca_file.as_ref().map_or_else(String::new, |file| file.display().to_string());
@@ -161,7 +161,7 @@ impl<R: BufRead, W: Write> Talk<'_, R, W> {
         })
     }
 
-    /// User and password; an empty password: the same as before.
+    /// Asks for user and password. An empty password keeps the current one.
     pub(super) fn login(
         &mut self,
         answers: &mut Answers,
@@ -188,7 +188,8 @@ impl<R: BufRead, W: Write> Talk<'_, R, W> {
         Ok(())
     }
 
-    /// Has one answer taken: the one given by an option, or one that is asked for until `take` has nothing against it.
+    /// Gets one answer: the one given by an option, or the one that the user types. It asks again until `take` accepts
+    /// it.
     fn put(
         &mut self,
         option: &str,
@@ -198,7 +199,7 @@ impl<R: BufRead, W: Write> Talk<'_, R, W> {
         mut take: impl FnMut(&str) -> Option<String>,
     ) -> Result<(), End> {
         if let Some(given) = given {
-            return said(option, given, take(given)).map_err(End::Fault);
+            return reject(option, given, take(given)).map_err(End::Fault);
         }
         loop {
             match proposal {
@@ -221,10 +222,12 @@ impl<R: BufRead, W: Write> Talk<'_, R, W> {
         }
     }
 
-    /// The devices found, and the question for one of them.
+    /// The question for a camera or microphone, with a list of those found.
     fn listed(&mut self, what: &str, found: &[Offer]) -> Result<String, String> {
         if found.is_empty() {
-            return Ok(format!("There is no {what} now. auto takes the first one that comes; a name, or off"));
+            return Ok(format!(
+                "No {what} was found. auto uses the first one that is plugged in; or type a name, or off"
+            ));
         }
         let mut text = format!("Which {what}?\n");
         for (n, offer) in found.iter().enumerate() {
@@ -252,7 +255,7 @@ impl<R: BufRead, W: Write> Talk<'_, R, W> {
                 }
             },
         };
-        // As the daemon reads the file that it is written to.
+        // Checked like the password file that is written from it.
         let text =
             secret_text(bytes).map_err(|e| format!("--password-file: {e}; one line of 1 to 4000 bytes is possible"))?;
         match text.len() > 4000 {
@@ -261,7 +264,7 @@ impl<R: BufRead, W: Write> Talk<'_, R, W> {
         }
     }
 
-    /// A line of the terminal that is not shown. The shell puts the echo back, also when Ctrl-C ends both.
+    /// Reads a line from the terminal without echo. The shell restores the echo, even if Ctrl-C ends both programs.
     fn hidden(&mut self) -> Result<String, String> {
         const READ: &str =
             "trap 'stty echo' EXIT; trap 'exit 130' INT TERM; stty -echo; IFS= read -r line; printf %s \"$line\"";
@@ -278,7 +281,7 @@ impl<R: BufRead, W: Write> Talk<'_, R, W> {
     fn line(&mut self, option: &str) -> Result<String, String> {
         let mut line = String::new();
         match self.input.read_line(&mut line) {
-            Ok(0) => Err(format!("no answer came: {option} gives it beforehand")),
+            Ok(0) => Err(format!("no answer; give it with {option}")),
             Ok(_) => Ok(line.trim_end_matches(['\r', '\n']).to_owned()),
             Err(e) => Err(format!("read an answer: {e}")),
         }
@@ -289,8 +292,8 @@ impl<R: BufRead, W: Write> Talk<'_, R, W> {
     }
 }
 
-fn said(option: &str, given: &str, fault: Option<String>) -> Result<(), String> {
-    /// Whatever was given, the sentence stays one.
+fn reject(option: &str, given: &str, fault: Option<String>) -> Result<(), String> {
+    /// How many characters of an answer are shown, so that the error stays one line.
     const SHOWN: usize = 80;
     let mut shown: String = given.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect();
     if given.chars().nth(SHOWN).is_some() {
@@ -348,8 +351,8 @@ mod tests {
     #[test]
     fn what_is_missing_or_wrong_is_named_with_its_option() {
         for (arguments, typed, expected) in [
-            (&[][..], "", "--device gives it beforehand"),
-            (&ALL, "\n", "--the-broker-can-watch gives it beforehand"),
+            (&[][..], "", "give it with --device"),
+            (&ALL, "\n", "give it with --the-broker-can-watch"),
             (&ALL, "\nno\n", "nothing was written"),
             (&["--device", "a b"], "", "--device a b: \"a b\" is not possible"),
             (

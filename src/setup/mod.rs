@@ -1,4 +1,5 @@
-//! `setup`: from answers to a configuration. This file is pure; the questions are in `ask`, the files in `write`.
+//! `fanlight setup`: turns answers into a configuration. This file is pure; the questions are in `ask`, the files in
+//! `write`.
 
 pub mod ask;
 pub mod settle;
@@ -17,22 +18,22 @@ use crate::{
     video::capture::probe::Camera,
 };
 
-/// What a configuration is made of.
+/// The answers that make up a configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answers {
     /// The board's id.
     pub device: String,
-    /// What a person calls it, if that is not the id.
+    /// The name for people, if it differs from the id.
     pub name: Option<String>,
     /// The broker's URL.
     pub broker: String,
-    /// The login there.
+    /// User and password at the broker.
     pub login: Option<(String, Secret)>,
     /// The broker's own certificate authority.
     pub ca_file: Option<PathBuf>,
-    /// Whether the broker speaks MQTT 3.1.1 only.
+    /// Whether the broker supports only MQTT 3.1.1.
     pub old_mqtt: bool,
-    /// Whether it was said that the broker can watch.
+    /// Whether the user confirmed that whoever runs the broker can watch.
     pub the_broker_can_watch: bool,
     /// The lines of `[video]`.
     pub video: String,
@@ -41,7 +42,7 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// The configuration; the password is in a file of its own.
+    /// The configuration as TOML. The password is in a separate file.
     pub fn toml(&self, password_file: &Path) -> String {
         let mut out = String::from("# Written by `fanlight setup`. Every setting: fanlight.toml(5).\n");
         let mut line = |text: std::fmt::Arguments<'_>| {
@@ -67,7 +68,7 @@ impl Answers {
         out
     }
 
-    /// Takes a file with the broker's authority; tells what is against it.
+    /// Sets the file with the broker's certificate authority. Returns why it cannot be used.
     fn take_authority(&mut self, file: &Path) -> Option<String> {
         let whole = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
         self.ca_file = Some(whole.clone());
@@ -78,31 +79,31 @@ impl Answers {
         fault
     }
 
-    /// What the parser has against one key, with the other answers as they are so far.
+    /// The parser's error for one key, together with the other answers so far.
     fn fault(&self, key: &str) -> Option<String> {
-        // A password that is not in a file yet is no fault of this key.
+        // The password has no file yet, which is not a fault of this key.
         let whole = Self { login: None, ..self.clone() };
         let error = parse(&whole.toml(Path::new("")), Path::new(""), &Surroundings::default()).err()?;
         error.problems.into_iter().find(|problem| problem.key == key).map(|problem| problem.message)
     }
 }
 
-/// A string of TOML.
+/// Writes a string in TOML.
 fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// Where the password goes: beside the configuration.
+/// The path of the password file: next to the configuration.
 pub fn password_file(config: &Path) -> PathBuf {
     config.with_file_name("broker-password")
 }
 
-/// Where the broker's certificate authority goes, if it has one of its own.
+/// The path of the broker's CA certificate, if it has its own CA: next to the configuration.
 pub fn ca_file(config: &Path) -> PathBuf {
     config.with_file_name("broker-ca.pem")
 }
 
-/// Whether a configuration may be written there: nothing, or nothing but comments, is there, or it may be replaced.
+/// Whether the configuration may be written: the file does not exist, has only comments, or may be replaced.
 pub fn replaceable(config: &Path, replace: bool) -> Result<(), String> {
     let blank = match load(config, &Surroundings { checking: true, ..Surroundings::default() }) {
         Ok(_) => false,
@@ -111,24 +112,24 @@ pub fn replaceable(config: &Path, replace: bool) -> Result<(), String> {
     match blank || replace {
         true => Ok(()),
         false => Err(format!(
-            "{} is set up already: --replace writes it anew and keeps the old one as {0}.old",
+            "{} exists already; --replace writes a new one and keeps the old one as {0}.old",
             config.display()
         )),
     }
 }
 
-/// A device that can be chosen.
+/// A device to choose from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    /// The names it can be given by.
+    /// The names by which it can be given.
     pub names: Vec<String>,
-    /// What a person calls it.
+    /// Its description for people.
     pub about: String,
-    /// Its lines of the configuration.
+    /// Its configuration lines.
     pub lines: String,
 }
 
-/// What this board has.
+/// The devices of this board.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Offers {
     /// Cameras.
@@ -138,7 +139,7 @@ pub struct Offers {
 }
 
 impl Offers {
-    /// Those of the devices found that can be used.
+    /// The usable ones of the devices found.
     pub fn new(cameras: &[Camera], microphones: &[Microphone]) -> Self {
         let path = |path: &PathBuf| path.display().to_string();
         Self {
@@ -164,7 +165,7 @@ impl Offers {
     }
 }
 
-/// The lines for a source that was named: a device that was found comes with the mode that fits it.
+/// The configuration lines for a source by name. A device that was found has lines with a suitable mode.
 fn lines(table: &str, source: &str, offers: &[Offer]) -> String {
     match offers.iter().find(|offer| offer.names.iter().any(|name| name == source)) {
         Some(offer) => offer.lines.clone(),
@@ -172,7 +173,7 @@ fn lines(table: &str, source: &str, offers: &[Offer]) -> String {
     }
 }
 
-/// An id that is made of a host name.
+/// An id made from a host name.
 fn id_of(host: &str) -> Option<String> {
     let first = host.trim().split('.').next().unwrap_or_default();
     let id: String = first
@@ -183,11 +184,11 @@ fn id_of(host: &str) -> Option<String> {
     (!id.is_empty() && !["localhost", "raspberrypi"].contains(&id.as_str())).then_some(id)
 }
 
-/// What is said of an error of the file system.
+/// The error text of a file operation, with a hint.
 fn wrong(doing: &str, path: &Path, error: &io::Error) -> String {
     let hint = match error.kind() {
         io::ErrorKind::PermissionDenied => "; try it as root: sudo fanlight setup",
-        io::ErrorKind::NotFound => "; is the folder there?",
+        io::ErrorKind::NotFound => "; does the folder exist?",
         _ => "",
     };
     format!("{doing} {}: {error}{hint}", path.display())

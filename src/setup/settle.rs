@@ -1,4 +1,4 @@
-//! The answers are tried at the broker before anything is written; what fails there is asked again.
+//! Tests the answers at the broker before anything is written, and asks again for the answer that failed.
 
 use std::{
     io::{BufRead, Write},
@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Answers,
-    ask::{self, Talk},
+    ask::{self, Dialog},
 };
 use crate::{
     broker::{self, Kind},
@@ -15,35 +15,35 @@ use crate::{
     config::{Config, Login, Surroundings, parse},
 };
 
-/// Typed in place of an answer: writes the configuration although it was not tried with success.
+/// Typed instead of an answer, it writes the configuration without a successful test.
 pub const UNTESTED: &str = "--untested";
 
-/// Why the answers do not work.
+/// Why a test failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Which answer is to be asked again.
+    /// Which answer to ask for again.
     pub about: About,
-    /// A sentence.
+    /// The error as a sentence.
     pub text: String,
 }
 
-/// The answers that a broker can have something against.
+/// The answers that a broker may reject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum About {
     /// Its URL.
     Broker,
-    /// The file with its authority.
+    /// The file with its certificate authority.
     Authority,
     /// User and password.
     Login,
     /// The board's id, or what its login may do with it.
     Device,
-    /// The version of MQTT: nobody has to be asked.
+    /// The MQTT version; this needs no question.
     Version,
 }
 
 impl About {
-    /// The answer to ask again after this kind of trouble.
+    /// The answer to ask for again after this kind of error.
     fn of(kind: Kind) -> Self {
         match kind {
             Kind::Untrusted | Kind::Files => Self::Authority,
@@ -55,7 +55,7 @@ impl About {
     }
 }
 
-/// The configuration that the answers come to, with the password that is in no file yet.
+/// The configuration from the answers, with the password, which is in no file yet.
 pub fn config(answers: &Answers) -> Result<Config, String> {
     let text = Answers { login: None, ..answers.clone() }.toml(Path::new(""));
     let loaded = parse(&text, Path::new("the answers"), &Surroundings::default()).map_err(|e| e.to_string())?;
@@ -65,7 +65,7 @@ pub fn config(answers: &Answers) -> Result<Config, String> {
     Ok(config)
 }
 
-/// Tries the answers as `check --network` does: each step up to a message that the broker takes. Gives the steps.
+/// Tests the answers like `check --network`: each step up to a message that the broker acknowledges. Returns the steps.
 pub async fn attempt(answers: &Answers) -> Result<String, Failure> {
     let config = config(answers).map_err(|text| Failure { about: About::Broker, text })?;
     let checked = broker::check::check(&config.broker, &config.device).await;
@@ -79,8 +79,8 @@ pub async fn attempt(answers: &Answers) -> Result<String, Failure> {
     }
 }
 
-/// Tries the answers until they work; asks again for what does not. `Ok(false)`: they are to be written untried. An error says
-/// why nothing is written.
+/// Tests the answers until they work, and asks again for those that fail. `Ok(false)`: write them without a successful
+/// test. An error says why nothing is written.
 pub fn settle(
     given: &Setup,
     answers: &mut Answers,
@@ -91,31 +91,33 @@ pub fn settle(
     if given.untested {
         return Ok(false);
     }
-    let mut talk = Talk { input, output };
+    let mut dialog = Dialog { input, output };
     loop {
-        talk.say(&format!("trying {} …\n", answers.broker))?;
+        dialog.say(&format!("trying {} …\n", answers.broker))?;
         let failure = match attempt(answers) {
             Ok(done) => {
-                talk.say(&format!("  works: {done}\n"))?;
+                dialog.say(&format!("  works: {done}\n"))?;
                 return Ok(true);
             }
             Err(failure) => failure,
         };
         if failure.about == About::Version && !answers.old_mqtt {
-            talk.say("  this broker speaks MQTT 3.1.1 only: version = \"3.1.1\"\n")?;
+            dialog.say("  this broker supports only MQTT 3.1.1: version = \"3.1.1\"\n")?;
             answers.old_mqtt = true;
             continue;
         }
         let Failure { about, text } = failure;
         if ask::is_complete(given) {
-            return Err(format!("nothing was written: {text}; {UNTESTED} writes it all the same"));
+            return Err(format!("nothing was written: {text}; {UNTESTED} writes the configuration anyway"));
         }
-        talk.say(&format!("  {text}\n  Enter tries the same again; {UNTESTED} writes it without having worked\n"))?;
+        dialog.say(&format!(
+            "  {text}\n  press Enter to test the same answer again; type {UNTESTED} to write the configuration anyway\n"
+        ))?;
         let asked = match about {
-            About::Broker | About::Version => talk.broker(answers, None),
-            About::Authority => talk.authority(answers),
-            About::Login => talk.login(answers, None, None),
-            About::Device => talk.device(answers, None),
+            About::Broker | About::Version => dialog.broker(answers, None),
+            About::Authority => dialog.authority(answers),
+            About::Login => dialog.login(answers, None, None),
+            About::Device => dialog.device(answers, None),
         };
         match asked {
             Ok(()) => {}
@@ -191,13 +193,10 @@ mod tests {
         for about in [About::Broker, About::Authority, About::Login, About::Device] {
             let (ended, _, told) = settled(&[], "", |_| Err(fails(about)));
             let why = ended.unwrap_err();
-            assert!(
-                why.starts_with("nothing was written: it does not work; no answer came"),
-                "{about:?}: {why}\n{told}"
-            );
+            assert!(why.starts_with("nothing was written: it does not work; no answer"), "{about:?}: {why}\n{told}");
             let typed = format!("{UNTESTED}\n");
             assert_eq!(settled(&[], &typed, |_| Err(fails(about))).0, Ok(false), "{about:?}");
-            // Enter: the same again.
+            // Enter: tests the same again.
             let mut tries = 0;
             let again = |_: &Answers| {
                 tries += 1;
@@ -214,7 +213,10 @@ mod tests {
         let all = "--device a --broker mqtts://b --user u --password-file f --camera test --microphone off --the-broker-can-watch";
         let words: Vec<_> = all.split(' ').collect();
         let (ended, _, told) = settled(&words, "typed ahead\n", |_| Err(fails(About::Login)));
-        assert_eq!(ended, Err("nothing was written: it does not work; --untested writes it all the same".into()));
+        assert_eq!(
+            ended,
+            Err("nothing was written: it does not work; --untested writes the configuration anyway".into())
+        );
         assert!(!told.contains(": "), "{told}");
     }
 }

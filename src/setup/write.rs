@@ -1,4 +1,4 @@
-//! The files of `setup`: whole or not at all, and the password for nobody but the daemon.
+//! Writes the files of `fanlight setup`: completely or not at all, and the password readable for the daemon only.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -11,23 +11,23 @@ use std::{
 use super::{Answers, ca_file, password_file, wrong};
 use crate::config::{read_bounded, text_of};
 
-/// The user of the service, as the package and systemd/fanlight.sysusers make it.
+/// The user of the service, which the package and systemd/fanlight.sysusers create.
 const SERVICE: &str = "fanlight";
-/// The most of a file of certificates that is copied: several times what all of the web's authorities take.
+/// The largest CA file that is copied, in bytes: several times the size of all public authorities.
 const CA_MAX: u64 = 1 << 20;
 
-/// Files beside those they will become. Dropped without `place`, they are gone.
+/// Draft files next to their final paths. Dropping them without `place` deletes them.
 #[derive(Debug)]
 pub struct Draft {
     config: PathBuf,
     text: String,
     draft: PathBuf,
-    /// What goes beside it: each as a draft, and by its name.
+    /// The other files: the path of each draft, and its final path.
     others: Vec<[PathBuf; 2]>,
 }
 
 impl Draft {
-    /// Writes the drafts: the configuration names those of password and certificate, so that it can be checked as it is.
+    /// Writes the drafts. The draft configuration names the other drafts, so that it can be checked as it is.
     pub fn new(config: &Path, answers: &Answers) -> Result<Self, String> {
         let [password, ca] = [password_file(config), ca_file(config)];
         let [secret, copy] = [beside(&password, "new"), beside(&ca, "new")];
@@ -47,7 +47,7 @@ impl Draft {
             write(&secret, 0o600, &format!("{}\n", word.expose()), owner())?;
         }
         if let Some(given) = &answers.ca_file {
-            // Whoever sets up can read it where it lies, the service may not: it has a user of its own, and sees no /home.
+            // The user can read the file where it is. The service may not: it has its own user, and no access to /home.
             let pem = read_bounded(given, CA_MAX).and_then(|(bytes, _)| text_of(bytes).map_err(io::Error::other));
             let pem = pem.map_err(|e| wrong("read", given, &e))?;
             made.others.push([copy.clone(), ca]);
@@ -56,12 +56,12 @@ impl Draft {
         Ok(made)
     }
 
-    /// The draft of the configuration.
+    /// The path of the draft configuration.
     pub fn file(&self) -> &Path {
         &self.draft
     }
 
-    /// Puts everything where it belongs: the configuration last, so that it never names a file that is not there.
+    /// Moves everything to its final path. The configuration comes last, so that it never names a missing file.
     pub fn place(self) -> Result<(), String> {
         write(&self.draft, 0o644, &self.text, None)?;
         for [draft, file] in &self.others {
@@ -72,26 +72,26 @@ impl Draft {
             fs::copy(&self.config, &old).map_err(|e| wrong("keep the old configuration as", &old, &e))?;
         }
         fs::rename(&self.draft, &self.config).map_err(|e| wrong("write", &self.config, &e))?;
-        // A board that loses power now still finds one of the two.
+        // If the board loses power now, it still finds one of the two configurations.
         let folder = self.config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| wrong("write", folder, &e))
     }
 }
 
-/// Whether files can be written beside this configuration: asked before anything else is.
+/// Checks that files can be written next to this configuration, before any question is asked.
 pub fn writable(config: &Path) -> Result<(), String> {
     let trial = beside(config, "new");
     write(&trial, 0o600, "", None)?;
     fs::remove_file(&trial).map_err(|e| wrong("write", &trial, &e))
 }
 
-/// Writes a new file, and has it on the disk.
+/// Writes a new file and syncs it to disk.
 fn write(file: &Path, mode: u32, text: &str, owner: Option<(u32, u32)>) -> Result<(), String> {
-    // What an interrupted run left is of no use; a new file has its mode from the first byte on.
+    // The file of an interrupted run is deleted. A new file has the right mode from the first byte on.
     let _ = fs::remove_file(file);
     let created = OpenOptions::new().write(true).create_new(true).mode(mode).open(file);
     let mut open = created.map_err(|e| wrong("write", file, &e))?;
-    // Whatever the umask of whoever sets up: the service has to read the configuration.
+    // Independent of the user's umask, the service must be able to read the configuration.
     let readable = open.set_permissions(fs::Permissions::from_mode(mode));
     let written = readable.and_then(|()| match owner {
         Some((user, group)) => chown(file, Some(user), Some(group)),
@@ -116,16 +116,16 @@ fn beside(file: &Path, ending: &str) -> PathBuf {
     file.with_file_name(name)
 }
 
-/// Who shall own the password: the user of the service, where root sets it up; otherwise whoever does.
+/// The owner of the password file: the user of the service if root runs setup, else the current user.
 fn owner() -> Option<(u32, u32)> {
-    // A process's folder in /proc is owned by its user.
+    // A process's folder in /proc belongs to its user.
     if fs::metadata("/proc/self").ok()?.uid() != 0 {
         return None;
     }
     user(&fs::read_to_string("/etc/passwd").ok()?, SERVICE)
 }
 
-/// A user's and its group's number, from the lines of /etc/passwd: system users are there and nowhere else.
+/// The ids of a user and its group, from /etc/passwd, which contains all system users.
 fn user(passwd: &str, name: &str) -> Option<(u32, u32)> {
     let mut fields = passwd.lines().map(|line| line.split(':')).find_map(|mut fields| {
         let found = fields.next() == Some(name);
@@ -134,11 +134,11 @@ fn user(passwd: &str, name: &str) -> Option<(u32, u32)> {
     Some((fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
-/// Has the service take the configuration over; tells how that went.
+/// Restarts the service with the new configuration. Returns what happened.
 pub fn restart_service() -> Result<String, String> {
     const UNIT: &str = "fanlight.service";
     if !Path::new("/run/systemd/system").is_dir() {
-        return Ok("there is no systemd here: start it with `fanlight run`".into());
+        return Ok("this system does not run systemd; start fanlight with `fanlight run`".into());
     }
     let systemctl = |words: &[&str]| -> io::Result<(bool, String)> {
         let output = Command::new("systemctl").args(words).stdin(Stdio::null()).output()?;
@@ -146,18 +146,18 @@ pub fn restart_service() -> Result<String, String> {
         Ok((output.status.success(), String::from_utf8_lossy(&said).trim().to_owned()))
     };
     let wrong =
-        |e: io::Error| format!("the configuration is written, but the service was not told: run systemctl: {e}");
+        |e: io::Error| format!("the configuration is written, but the service was not restarted: run systemctl: {e}");
     let (there, _) = systemctl(&["cat", UNIT]).map_err(wrong)?;
     if !there {
-        return Ok("there is no service here: start it with `fanlight run`, or see systemd/README.md".into());
+        return Ok("there is no fanlight service; start fanlight with `fanlight run`, or see systemd/README.md".into());
     }
-    // A restart and no reload: device, camera and microphone are taken over only by one, and it clears a failure, too.
+    // A restart, not a reload: only a restart applies device, camera and microphone. It also clears a failed state.
     let (done, said) = systemctl(&["restart", UNIT]).map_err(wrong)?;
     match done {
         true => Ok("the service runs with it: systemctl status fanlight".into()),
-        false => Err(format!(
-            "the configuration is written, but {UNIT} does not start: {said}; journalctl -u fanlight tells more"
-        )),
+        false => {
+            Err(format!("the configuration is written, but {UNIT} does not start: {said}; see journalctl -u fanlight"))
+        }
     }
 }
 
@@ -241,7 +241,7 @@ mod tests {
         drop(Draft::new(&config, &answers()).unwrap());
         assert!(names(dir.path()).is_empty());
         let nowhere = Draft::new(&dir.path().join("no/fanlight.toml"), &answers()).unwrap_err();
-        assert!(nowhere.contains("is the folder there?"), "{nowhere}");
+        assert!(nowhere.contains("does the folder exist?"), "{nowhere}");
     }
 
     #[test]

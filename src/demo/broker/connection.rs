@@ -1,4 +1,4 @@
-//! One client from its login to its end, and the session it leaves behind for a while.
+//! One client of the broker, from login to end, and the session that it leaves for a while.
 
 use std::{
     io,
@@ -25,7 +25,7 @@ use super::{
     wire::{self, Ended, Reader, Version},
 };
 
-/// A client that takes nothing for so long is gone.
+/// A client that does not read for this long is disconnected.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 type Shared = Arc<Mutex<Router>>;
@@ -36,9 +36,9 @@ fn lock(router: &Shared) -> MutexGuard<'_, Router> {
 
 /// How a connection ended.
 enum End {
-    /// The client said so, or went without a word.
+    /// The client disconnected, or its connection broke.
     Theirs(Option<DisconnectReasonCode>),
-    /// We do; the client is told why.
+    /// The broker disconnects the client, for this reason.
     Ours(DisconnectReasonCode),
 }
 
@@ -64,11 +64,11 @@ struct Client {
     out: BytesMut,
 }
 
-/// Serves a client, then keeps its session for as long as it asked.
+/// Serves a client, and then keeps its session for as long as the client requested.
 pub(super) async fn run(mut reader: Reader, writer: Box<dyn AsyncWrite + Send + Unpin>, router: Shared) {
     let Ok(Ok(Packet::Connect(connect, will, _anybody))) = timeout(LOGIN, reader.next()).await else { return };
     let Some(version) = reader.version else { return };
-    // MQTT 5, section 3.1.2.10: one and a half times what it promised.
+    // MQTT 5 section 3.1.2.10: one and a half times the keep-alive interval.
     let silence = match connect.keep_alive {
         0 => Duration::MAX,
         seconds => Duration::from_millis(1500 * u64::from(seconds)),
@@ -99,13 +99,13 @@ pub(super) async fn run(mut reader: Reader, writer: Box<dyn AsyncWrite + Send + 
     }
 }
 
-/// Says the will and ends the session when their time has come; at once where the client is back.
+/// Publishes the will and ends the session when their time has come. Returns at once if the client is back.
 async fn keep(welcome: &Welcome, router: &Shared, rest: Rest) {
     let start = Instant::now();
     let back = async {
         loop {
             welcome.wake.notified().await;
-            // Or it was a message that waits now.
+            // Without a new connection, the wake-up is about a queued message.
             if !lock(router).belongs(&welcome.id, welcome.number) {
                 return;
             }
@@ -115,7 +115,7 @@ async fn keep(welcome: &Welcome, router: &Shared, rest: Rest) {
     if timeout_at(start + rest.will, &mut back).await.is_ok() {
         return;
     }
-    lock(router).say_will(&welcome.id, welcome.number);
+    lock(router).publish_will(&welcome.id, welcome.number);
     if timeout_at(start + rest.kept, &mut back).await.is_err() {
         lock(router).forget(&welcome.id, welcome.number);
     }
@@ -148,7 +148,7 @@ impl Client {
                     if publish.qos == QoS::ExactlyOnce {
                         return Ok(End::Ours(DisconnectReasonCode::QoSNotSupported));
                     }
-                    // We announced that there are none.
+                    // CONNACK announced that there are no topic aliases.
                     if publish.properties.as_ref().is_some_and(|it| it.topic_alias.is_some()) {
                         return Ok(End::Ours(DisconnectReasonCode::TopicAliasInvalid));
                     }
@@ -159,18 +159,18 @@ impl Client {
                     }
                 }
                 Packet::PubAck(ack) => lock(router).acknowledged(id, number, ack.pkid),
-                Packet::Subscribe(asked) => {
-                    let return_codes = lock(router).subscribe(id, number, asked.filters);
-                    self.put(Packet::SubAck(SubAck { pkid: asked.pkid, return_codes, properties: None }));
+                Packet::Subscribe(request) => {
+                    let return_codes = lock(router).subscribe(id, number, request.filters);
+                    self.put(Packet::SubAck(SubAck { pkid: request.pkid, return_codes, properties: None }));
                 }
-                Packet::Unsubscribe(asked) => {
-                    let were = lock(router).unsubscribe(id, number, &asked.filters);
+                Packet::Unsubscribe(request) => {
+                    let were = lock(router).unsubscribe(id, number, &request.filters);
                     let reasons = were.into_iter().map(|was| match was {
                         true => UnsubAckReason::Success,
                         false => UnsubAckReason::NoSubscriptionExisted,
                     });
                     let reasons = reasons.collect();
-                    self.put(Packet::UnsubAck(UnsubAck { pkid: asked.pkid, reasons, properties: None }));
+                    self.put(Packet::UnsubAck(UnsubAck { pkid: request.pkid, reasons, properties: None }));
                 }
                 Packet::PingReq => self.put(Packet::PingResp),
                 Packet::Disconnect(farewell) => return Ok(End::Theirs(Some(farewell.reason_code))),
@@ -179,7 +179,7 @@ impl Client {
         }
     }
 
-    /// What cannot be written is nothing that the client could have read.
+    /// Queues a packet. One that cannot be written is dropped.
     fn put(&mut self, packet: Packet) {
         if let Err(error) = wire::write(packet, self.version, &mut self.out) {
             tracing::debug!("embedded broker: a packet is left out: {error}");

@@ -1,5 +1,6 @@
-//! The embedded broker: anonymous, on loopback, in memory, with a bound on everything. MQTT 3.1.1 and 5, QoS 0 and 1,
-//! over TCP and WebSocket. A library made for this is a fifth of the whole program; the packets are the client's.
+//! The embedded broker: anonymous, on loopback, in memory, with limits for everything. It supports MQTT 3.1.1 and 5,
+//! QoS 0 and 1, over TCP and WebSocket. A broker library would be a fifth of the whole program; the packet code is that
+//! of the MQTT client.
 
 mod connection;
 pub(super) mod router;
@@ -33,14 +34,14 @@ use tokio::{
 use super::{DemoError, listen};
 use router::Router;
 
-/// Connections at a time, those that have not logged in included: browser tabs, and the daemon.
+/// Connections at a time, including those that have not logged in: browser tabs and the daemon.
 const CONNECTIONS: usize = 96;
-/// Largest packet taken, in bytes: twice what any message may have.
+/// The largest packet accepted, in bytes: twice what any message may have.
 const PACKET: usize = 64 << 10;
-/// A connection has this long to shake hands and log in.
+/// How long a connection may take for the handshake and the login.
 const LOGIN: Duration = Duration::from_secs(10);
-/// Accepting goes on after this where the system had no file descriptor left.
-const BREATH: Duration = Duration::from_millis(100);
+/// The pause after a failed `accept`, for example without free file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The running broker.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ fn open(what: &'static str, port: u16) -> Result<(tokio::net::TcpListener, u16),
     Ok((asynchronous(listener).map_err(|said| DemoError::Listen { what, port, said })?, port))
 }
 
-/// Takes connections for ever. Each is a task of its own; they end with this one.
+/// Accepts connections for ever. Each gets a task, which ends with this one.
 async fn accept(tcp: tokio::net::TcpListener, ws: tokio::net::TcpListener, path: Arc<str>) {
     let router = Arc::new(Mutex::new(Router::default()));
     let mut connections = JoinSet::new();
@@ -85,13 +86,13 @@ async fn accept(tcp: tokio::net::TcpListener, ws: tokio::net::TcpListener, path:
             Ok((stream, path)) => drop(connections.spawn(serve(stream, path, router.clone()))),
             Err(error) => {
                 tracing::warn!("embedded broker: {error}");
-                sleep(BREATH).await;
+                sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-/// One connection from its first byte on; `path` is what a WebSocket must ask for.
+/// Serves one connection. `path` is the path that a WebSocket client must request.
 async fn serve(stream: TcpStream, path: Option<Arc<str>>, router: Arc<Mutex<Router>>) {
     let _ = stream.set_nodelay(true);
     let Some(path) = path else {
@@ -100,10 +101,10 @@ async fn serve(stream: TcpStream, path: Option<Arc<str>>, router: Arc<Mutex<Rout
     };
     let limits = WebSocketConfig::default().max_message_size(Some(PACKET)).max_frame_size(Some(PACKET));
     #[expect(clippy::result_large_err)] // the callback's type is the library's
-    let answer = |request: &Request, response: Response| agree(&path, request, response);
+    let answer = |request: &Request, response: Response| upgrade(&path, request, response);
     if let Ok(Ok(socket)) = timeout(LOGIN, accept_hdr_async_with_config(stream, answer, Some(limits))).await {
         let (sender, receiver) = socket.split();
-        // MQTT is in binary messages; what answers a ping, say, is no part of it.
+        // MQTT uses binary messages only. Answers to a ping are not part of it.
         let receiver =
             receiver.filter(|message| ready(message.as_ref().map_or(true, |it| it.is_binary() && !it.is_empty())));
         let (reader, writer) = (ByteReader::new(receiver), ByteWriter::new(sender));
@@ -111,15 +112,15 @@ async fn serve(stream: TcpStream, path: Option<Arc<str>>, router: Arc<Mutex<Rout
     }
 }
 
-/// The answer to a WebSocket's request: only whoever knows the path gets in.
+/// Answers a WebSocket request. Only clients that know the path are accepted.
 #[expect(clippy::result_large_err)] // the callback's type is the library's
-fn agree(path: &str, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+fn upgrade(path: &str, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
     if request.uri().path() != path {
         let mut refusal = ErrorResponse::new(None);
         *refusal.status_mut() = StatusCode::NOT_FOUND;
         return Err(refusal);
     }
-    // MQTT 5, section 6: the subprotocol is `mqtt`, and a server names the one it takes.
+    // MQTT 5 section 6: the subprotocol is `mqtt`, and a server must name the one that it uses.
     let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|it| it.to_str().ok());
     if offered.flat_map(|list| list.split(',')).any(|name| name.trim() == "mqtt") {
         response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("mqtt"));
@@ -128,7 +129,7 @@ fn agree(path: &str, request: &Request, mut response: Response) -> Result<Respon
 }
 
 impl Embedded {
-    /// Ends the broker: clients are dropped, the ports are free when this returns.
+    /// Ends the broker. Its ports are free when this returns.
     pub(super) async fn close(mut self) {
         self.task.abort();
         drop((&mut self.task).await);

@@ -1,4 +1,4 @@
-//! Who gets which message: sessions, their subscriptions, what waits for them, and what is kept for those who come later.
+//! Routes messages: sessions, subscriptions, queued messages and retained messages.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,28 +19,29 @@ use tokio::sync::Notify;
 
 use super::wire::lower;
 
-/// Clients, and sessions of those that are away.
+/// The most sessions, including those of clients that are disconnected.
 const SESSIONS: usize = 64;
-/// A session is kept this long at the most.
+/// The longest session expiry interval.
 const KEPT: Duration = Duration::from_secs(300);
+/// Subscriptions per session.
 const FILTERS: usize = 32;
-/// Messages kept for those who come later: `status` and `info` of a few devices.
+/// Retained messages: `status` and `info` of a few devices.
 const RETAINED: usize = 64;
-/// Messages waiting for one client; of more, the oldest go.
+/// Queued messages of one client, and their bytes. Above that, the oldest are dropped.
 const WAITING: usize = 256;
 const WAITING_BYTES: usize = 1 << 20;
-/// Messages that a client has and did not acknowledge.
+/// Messages of one client that it has not acknowledged.
 const UNACKNOWLEDGED: u16 = 64;
 
 #[derive(Default)]
 pub(in crate::demo) struct Router {
     sessions: HashMap<String, Session>,
     retained: HashMap<Bytes, Message>,
-    /// Connections so far: the number of the last one.
+    /// The number of connections so far, which is the number of the last one.
     connections: u64,
 }
 
-/// A message, and until when it is of use.
+/// A message with its expiry time.
 #[derive(Clone)]
 struct Message {
     publish: Publish,
@@ -48,44 +49,44 @@ struct Message {
 }
 
 struct Session {
-    /// The connection it belongs to, or belonged to last.
+    /// The number of its connection, or of the last one.
     number: u64,
     connected: bool,
-    /// There is something to do for whoever waits on it: the connection, or, after its end, the keeper of the session.
+    /// Wakes the connection, or after its end the task that keeps the session.
     wake: Arc<Notify>,
     filters: Vec<SubscribeFilter>,
     waiting: VecDeque<Message>,
     waiting_bytes: usize,
     unacknowledged: VecDeque<Publish>,
-    /// How many of these the client takes at a time.
+    /// The client's Receive Maximum.
     window: usize,
-    /// The largest packet that it takes.
+    /// The client's Maximum Packet Size, in bytes.
     largest: usize,
     last_id: u16,
     kept: Duration,
     will: Option<LastWill>,
 }
 
-/// What a connection needs to know of its session.
+/// What a connection knows about its session.
 pub(in crate::demo) struct Welcome {
     pub(in crate::demo) id: String,
     pub(in crate::demo) number: u64,
     pub(in crate::demo) wake: Arc<Notify>,
-    /// There was one already.
+    /// Whether the session existed before (Session Present).
     pub(in crate::demo) present: bool,
     pub(in crate::demo) kept: Duration,
-    /// What the client may or may not have got before.
+    /// Messages to send again, since the client may not have received them.
     pub(in crate::demo) again: Vec<Publish>,
 }
 
-/// How long the session of a connection that ended is kept, and when its will is said.
+/// How long the session is kept after its connection ended, and when its will is published.
 pub(in crate::demo) struct Rest {
     pub(in crate::demo) will: Duration,
     pub(in crate::demo) kept: Duration,
 }
 
 impl Router {
-    /// A client logs in. None where there is no room.
+    /// Logs a client in. `None` if there are too many sessions.
     pub(in crate::demo) fn connect(&mut self, connect: Connect, will: Option<LastWill>) -> Option<Welcome> {
         self.connections += 1;
         let number = self.connections;
@@ -99,12 +100,12 @@ impl Router {
         if old.is_none() && self.sessions.len() >= SESSIONS {
             return None;
         }
-        let mut last_words = None;
+        let mut due_will = None;
         let resumed = old.and_then(|mut old| {
             // Whoever waits on it sees the new number and ends.
             old.wake.notify_one();
             let at_once = old.connected && will_delay(old.will.as_ref()).is_zero();
-            last_words = old.will.take().filter(|_| at_once || connect.clean_start);
+            due_will = old.will.take().filter(|_| at_once || connect.clean_start);
             (!connect.clean_start).then_some(old)
         });
         let present = resumed.is_some();
@@ -123,23 +124,23 @@ impl Router {
             Welcome { id: id.clone(), number, wake: session.wake.clone(), present, kept: session.kept, again };
         welcome.wake.notify_one();
         self.sessions.insert(id.clone(), session);
-        if let Some(will) = last_words {
-            self.publish(&id, spoken(will));
+        if let Some(will) = due_will {
+            self.publish(&id, will_message(will));
         }
         Some(welcome)
     }
 
-    /// The session, as long as it belongs to that connection.
+    /// The session, if it belongs to this connection.
     fn session(&mut self, id: &str, number: u64) -> Option<&mut Session> {
         self.sessions.get_mut(id).filter(|session| session.number == number)
     }
 
-    /// Whether that connection was the last of its session.
+    /// Whether this connection is the last one of its session.
     pub(in crate::demo) fn belongs(&mut self, id: &str, number: u64) -> bool {
         self.session(id, number).is_some()
     }
 
-    /// What is to be sent now. None where another connection has taken the session over.
+    /// The packets to send now. `None` if another connection has taken the session over.
     pub(in crate::demo) fn due(&mut self, id: &str, number: u64) -> Option<Vec<Packet>> {
         let session = self.session(id, number)?;
         let mut due = Vec::new();
@@ -165,6 +166,7 @@ impl Router {
         Some(due)
     }
 
+    /// A client acknowledged a message.
     pub(in crate::demo) fn acknowledged(&mut self, id: &str, number: u64, packet: u16) {
         if let Some(session) = self.session(id, number) {
             session.unacknowledged.retain(|publish| publish.pkid != packet);
@@ -172,7 +174,7 @@ impl Router {
         }
     }
 
-    /// Hands a message to everybody who asked for such.
+    /// Queues a message for every client with a matching subscription.
     pub(in crate::demo) fn publish(&mut self, from: &str, mut publish: Publish) -> PubAckReason {
         let Ok(topic) = std::str::from_utf8(&publish.topic).map(str::to_owned) else {
             return PubAckReason::TopicNameInvalid;
@@ -211,7 +213,7 @@ impl Router {
         reason
     }
 
-    /// Answers for each filter; what is kept for it is put into the queue.
+    /// Adds subscriptions, with a reason code for each. Queues the retained messages that match.
     pub(in crate::demo) fn subscribe(
         &mut self,
         id: &str,
@@ -257,7 +259,7 @@ impl Router {
         answers
     }
 
-    /// Whether each of the filters was there.
+    /// Removes subscriptions. Returns for each whether it existed.
     pub(in crate::demo) fn unsubscribe(&mut self, id: &str, number: u64, filters: &[String]) -> Vec<bool> {
         let Some(session) = self.session(id, number) else { return Vec::new() };
         let mut gone = |path: &String| {
@@ -268,7 +270,7 @@ impl Router {
         filters.iter().map(&mut gone).collect()
     }
 
-    /// A connection ended, with a farewell or without. None where nothing of it is left to be cared for.
+    /// A connection ended. `farewell` is the reason of its DISCONNECT, if it sent one. `None` if the session ends too.
     pub(in crate::demo) fn ended(
         &mut self,
         id: &str,
@@ -288,16 +290,16 @@ impl Router {
         Some(rest)
     }
 
-    /// Says the will of a session whose client did not come back.
-    pub(in crate::demo) fn say_will(&mut self, id: &str, number: u64) {
+    /// Publishes the will of a session whose client did not return.
+    pub(in crate::demo) fn publish_will(&mut self, id: &str, number: u64) {
         if let Some(will) = self.session(id, number).and_then(|session| session.will.take()) {
-            self.publish(id, spoken(will));
+            self.publish(id, will_message(will));
         }
     }
 
-    /// Ends a session whose client did not come back.
+    /// Ends a session whose client did not return.
     pub(in crate::demo) fn forget(&mut self, id: &str, number: u64) {
-        self.say_will(id, number);
+        self.publish_will(id, number);
         if self.session(id, number).is_some() {
             self.sessions.remove(id);
         }
@@ -335,7 +337,7 @@ impl Session {
         self.wake.notify_one();
     }
 
-    /// A packet identifier that is not in use; there are many more than may be.
+    /// A packet identifier that is not in use. There are many more than may be in use.
     fn next_id(&mut self) -> u16 {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
@@ -347,7 +349,7 @@ impl Session {
 }
 
 impl Message {
-    /// As it is handed over now: with what is left of its time. None where that is over.
+    /// The message to send now, with its remaining expiry interval. `None` if it has expired.
     fn current(self) -> Option<Publish> {
         let mut publish = self.publish;
         if let (Some(until), Some(properties)) = (self.until, publish.properties.as_mut()) {
@@ -363,8 +365,8 @@ fn will_delay(will: Option<&LastWill>) -> Duration {
     Duration::from_secs(seconds.into())
 }
 
-/// A will as the message that it is.
-fn spoken(will: LastWill) -> Publish {
+/// The message of a will.
+fn will_message(will: LastWill) -> Publish {
     let properties = will.properties.map(|it| PublishProperties {
         payload_format_indicator: it.payload_format_indicator,
         message_expiry_interval: it.message_expiry_interval,

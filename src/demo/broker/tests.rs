@@ -42,7 +42,7 @@ fn one(path: &str) -> SubscribeFilter {
     SubscribeFilter::new(path, QoS::AtLeastOnce)
 }
 
-/// Numbers and texts of what is due.
+/// The packet identifiers and texts of what is due.
 fn due(router: &mut Router, who: &Welcome) -> Vec<(u16, String)> {
     let due = router.due(&who.id, who.number).unwrap();
     let text = |packet| match packet {
@@ -84,7 +84,7 @@ fn of_what_waits_too_long_a_queue_the_oldest_go() {
     for number in 0..300 {
         router.publish("b", said("x", &number.to_string()));
     }
-    // Of those that did not ask for an answer, none are kept.
+    // Messages with QoS 0 are not queued for a client that is away.
     router.publish("b", Publish { qos: QoS::AtMostOnce, ..said("x", "unasked") });
     let mut back = enter(&mut router, login("a", 30));
     let mut got = Vec::new();
@@ -103,7 +103,7 @@ fn of_what_waits_too_long_a_queue_the_oldest_go() {
         router.publish("b", said("x", &"0".repeat(PACKET - 100)));
     }
     assert_eq!(due(&mut router, &back).len(), 16, "a mebibyte");
-    // A session that is not kept takes all of it along.
+    // If a session is not kept, everything in it is gone.
     back = enter(&mut router, login("a", 0));
     assert!(router.ended("a", back.number, None).is_none());
     assert!(!enter(&mut router, login("a", 0)).present);
@@ -129,7 +129,7 @@ fn what_is_retained_is_bounded_and_given_as_was_asked() {
     let late = enter(&mut router, login("c", 0));
     ask(&mut router, &late, one("#"));
     assert_eq!(texts(&mut router, &late).len(), 63, "64 were kept, one is gone");
-    // What one says oneself, and what is live.
+    // The client's own messages, and messages that are not retained.
     ask(
         &mut router,
         &late,
@@ -191,7 +191,7 @@ fn there_is_room_for_so_many() {
     assert!(router.connect(login("5", 30), None).is_some(), "who is known comes in");
 }
 
-/// All that is read from some bytes.
+/// All packets that are read from some bytes.
 async fn read(bytes: Vec<u8>) -> (Vec<Packet>, Option<Version>) {
     let mut reader = Reader::new(Box::new(std::io::Cursor::new(bytes)));
     let mut packets = Vec::new();

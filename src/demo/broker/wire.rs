@@ -1,5 +1,5 @@
-//! Packets of both versions of MQTT as bytes. Everything behind this file knows MQTT 5 only; of what 3.1.1 has no word
-//! for, the meaning it gives by its silence is filled in here.
+//! Reads and writes packets of both MQTT versions. The rest of the broker knows MQTT 5 only. Where 3.1.1 lacks a field,
+//! its implied value is filled in here.
 
 use std::io;
 
@@ -16,19 +16,19 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::PACKET;
 
-/// What a client speaks; its first packet tells.
+/// The MQTT version of a client, by its CONNECT packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::demo) enum Version {
     V311,
     V5,
 }
 
-/// Why there is no further packet.
+/// Why no further packet can be read.
 #[derive(Debug)]
 pub(in crate::demo) enum Ended {
-    /// The stream is over, or broken.
+    /// The stream ended or broke.
     Closed,
-    /// What came is no MQTT.
+    /// The bytes are not valid MQTT.
     Bad(DisconnectReasonCode),
 }
 
@@ -38,7 +38,7 @@ impl From<io::Error> for Ended {
     }
 }
 
-/// The packets that a client sends.
+/// Reads the packets of a client.
 pub(in crate::demo) struct Reader {
     stream: Box<dyn AsyncRead + Send + Unpin>,
     buffer: BytesMut,
@@ -51,14 +51,14 @@ impl Reader {
         Self { stream, buffer: BytesMut::new(), version: None }
     }
 
-    /// The next packet. Nothing is lost where this is given up halfway.
+    /// The next packet. It is cancel safe: no bytes are lost if the future is dropped.
     pub(in crate::demo) async fn next(&mut self) -> Result<Packet, Ended> {
         loop {
             if let Some(packet) = self.parse()? {
                 return Ok(packet);
             }
             self.buffer.reserve(4096);
-            // Whole packets leave the buffer, and none is larger than PACKET.
+            // Complete packets leave the buffer, and no packet is larger than PACKET.
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(Ended::Closed);
             }
@@ -70,7 +70,8 @@ impl Reader {
             Some(Version::V5) => read_v5(&mut self.buffer),
             Some(Version::V311) => read_v311(&mut self.buffer),
             None => {
-                // Only of a CONNECT the version is told; a packet taken for one of the other version is read again.
+                // The version is known only after CONNECT. A packet that turns out to be of the other version is parsed
+                // again.
                 let mut again = self.buffer.clone();
                 let (version, packet) = match Packet::read(&mut self.buffer, Some(PACKET as u32)) {
                     Err(Error::InvalidProtocolLevel(4)) => (Version::V311, read_v311(&mut again)),
@@ -110,12 +111,12 @@ fn read_v311(buffer: &mut BytesMut) -> Result<Option<Packet>, Ended> {
     }
 }
 
-/// What a client of 3.1.1 says, in MQTT 5.
+/// Converts a packet of MQTT 3.1.1 to MQTT 5.
 fn upgraded(packet: v4::v4::Packet) -> Result<Packet, Ended> {
     use v4::v4::Packet as Old;
     Ok(match packet {
         Old::Connect(connect) => {
-            // Without a clean session it is kept for ever, which is as long as anything is kept here.
+            // Without a clean session, 3.1.1 keeps the session for ever. Here the router's limit applies.
             let kept = (!connect.clean_session).then_some(u32::MAX);
             let properties = ConnectProperties { session_expiry_interval: kept, ..ConnectProperties::new() };
             let will = connect.last_will.map(|will| LastWill {
@@ -152,7 +153,7 @@ fn upgraded(packet: v4::v4::Packet) -> Result<Packet, Ended> {
     })
 }
 
-/// Appends a packet for a client. What 3.1.1 has no packet for is left out.
+/// Appends a packet for a client. Packets that 3.1.1 does not have are left out.
 pub(in crate::demo) fn write(packet: Packet, version: Version, out: &mut BytesMut) -> Result<(), Error> {
     if version == Version::V5 {
         return packet.write(out, None).map(drop);
@@ -188,7 +189,7 @@ pub(in crate::demo) fn write(packet: Packet, version: Version, out: &mut BytesMu
     old.write(out, usize::MAX).map(drop).map_err(|_| Error::MalformedPacket)
 }
 
-/// The lower of two.
+/// The lower of two QoS levels.
 pub(in crate::demo) fn lower(a: QoS, b: QoS) -> QoS {
     if (a as u8) < (b as u8) { a } else { b }
 }
