@@ -3,10 +3,10 @@
 import { addressWords } from './words/languages.ts';
 import type { AddressWords } from './words/languages.ts';
 
-/** Why an address is refused, in the language that is asked for. */
+/** Why an address is refused, in the requested language. */
 type Why = (words: AddressWords) => string;
 
-/** An address that cannot be used. Its message is English; `in` says it in another language. */
+/** An address that cannot be used. Its message is English; `in` gives it in another language. */
 export class WrongAddress extends Error {
   constructor(private readonly broker: string, private readonly why: Why) {
     super(addressWords.en.fault(broker, why(addressWords.en)));
@@ -17,13 +17,13 @@ export class WrongAddress extends Error {
   }
 }
 
-/** What is wrong with an address or with something else, as far as there are texts for it. */
+/** The text of an error about an address, in the requested language if it is a `WrongAddress`. */
 export const addressFault = (error: unknown, words: AddressWords): string => (error instanceof WrongAddress ? error.in(words) : (error as Error).message);
 
 /**
- * A broker's address: `ws://…`, `wss://…`, or a path on the page's own host, which begins with one slash. Throws
- * `WrongAddress`. The URL parser repairs almost anything, so that a typing error would become a path or another host: what is
- * not plainly an address is refused before it gets there.
+ * Parses a broker's address: `ws://…`, `wss://…`, or a path on the page's own host, which begins with one slash. Throws
+ * `WrongAddress`. The URL parser repairs almost anything, so a typing error would become a path or another host.
+ * Therefore everything that is not clearly an address is refused before.
  */
 export function brokerUrl(broker: string, page: string): URL {
   const text = broker.trim();
@@ -71,7 +71,7 @@ export function sameBroker(one: string, other: string, page: string): boolean {
   }
 }
 
-/** Scheme, host and port of a broker: what a login belongs to. Null where the address is wrong. */
+/** Scheme, host and port of a broker, to which a login belongs. Null if the address is wrong. */
 export function brokerOrigin(broker: string, page: string): string | null {
   try {
     return brokerUrl(broker, page).origin;

@@ -1,4 +1,4 @@
-// Tells the page around a viewer what changed: its events, each once, and the promises that `play()` returned.
+// Reports changes of a viewer to the page: its events, each once, and the promises returned by `play()`.
 
 import type { Phase, Step } from './phase.ts';
 
@@ -6,14 +6,14 @@ export type ViewerState = 'idle' | 'connecting' | 'offline' | 'live' | 'reconnec
 
 export interface StateDetail {
   device: string; state: ViewerState; step: Step | null;
-  /** Why there is no picture or no sound although the device is there. */
+  /** Why there is no picture or no sound although the device is online. */
   video: string; audio: string;
-  /** The picture stands still: no new frame came for a second, or for longer where frames came more slowly than that. */
+  /** The picture stands still: no new frame came for a second, or longer if frames were already slow. */
   stale: boolean;
 }
 export interface ErrorDetail { device: string; name: string; message: string; retryInMs: number | null }
 
-/** What a viewer is doing. */
+/** The state of a viewer. */
 export interface Doings { detail: StateDetail; phase: Phase | { at: 'paused' }; message: string; paused: boolean; shown: boolean }
 
 export class Announcer {
@@ -25,10 +25,10 @@ export class Announcer {
 
   constructor(private readonly viewer: EventTarget) {}
 
-  /** A promise that is kept with the first picture. */
+  /** A promise that resolves with the first picture. */
   promise(): Promise<void> {
     const playing = new Promise<void>((resolve, reject) => this.waiting.push({ resolve, reject }));
-    playing.catch(() => {}); // for those who do not wait for it
+    playing.catch(() => {}); // no warning if the caller ignores the promise
     return playing;
   }
 

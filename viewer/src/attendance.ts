@@ -1,21 +1,21 @@
-// Whether anybody can see or hear a viewer. Camera and microphone should not be on for nobody.
+// Whether anybody can see or hear a viewer. Without an audience, camera and microphone should be off.
 
 const HIDDEN_MS = 10_000;
 const OUT_OF_SIGHT_MS = 5000;
 
 export interface Presence {
-  /** The page asks to go on in any case. */
+  /** The page wants to continue in any case. */
   keep: boolean;
   pageHidden: boolean;
   outOfSight: boolean;
   pictureInPicture: boolean;
-  /** There is sound to hear, and no picture that could be missed. */
+  /** There is sound to hear, and no picture to miss. */
   soundOnly: boolean;
-  /** A call has begun: ending it and beginning again costs something. */
+  /** A call has begun, so ending and restarting it takes time. */
   begun: boolean;
 }
 
-/** After how many milliseconds to pause; null: go on. Pure. */
+/** The milliseconds after which to pause; null: continue. Pure. */
 export function pauseAfter(it: Presence): number | null {
   if (it.keep || it.pictureInPicture || it.soundOnly) return null;
   if (it.pageHidden) return it.begun ? HIDDEN_MS : 0;
@@ -29,12 +29,12 @@ export class Pausing {
 
   constructor(private readonly presence: () => Presence, private readonly pause: () => void) {}
 
-  /** A call must not even begin. */
+  /** No call may begin. */
   get mustWait(): boolean {
     return pauseAfter(this.presence()) === 0;
   }
 
-  /** Looks again. `frozen`: no timer will run any more. True where somebody sees or hears the viewer. */
+  /** Checks again. `frozen`: no timer will run any more. True if somebody can see or hear the viewer. */
   update(playing: boolean, frozen: boolean): boolean {
     const after = pauseAfter(this.presence());
     if (after === null) this.cancel();
@@ -54,7 +54,7 @@ export class Pausing {
   }
 }
 
-/** Watches page and place of one element. */
+/** Observes the page of an element, and whether the element is in sight. */
 export class Attendance {
   outOfSight = false;
   private observer: IntersectionObserver | null = null;
@@ -68,11 +68,11 @@ export class Attendance {
 
   begin(): void {
     this.end();
-    this.document = this.element.ownerDocument; // another one within a document picture-in-picture window
+    this.document = this.element.ownerDocument; // differs in a document picture-in-picture window
     this.document.addEventListener('visibilitychange', this.told);
     this.document.addEventListener('freeze', this.freeze);
     if (typeof IntersectionObserver !== 'function') return;
-    // A little before it scrolls into view, so that the picture is there by then.
+    // A little before the element scrolls into view, so that the picture is there in time.
     this.observer = new IntersectionObserver((entries) => {
       const now = !entries[entries.length - 1]!.isIntersecting;
       if (now === this.outOfSight) return;
@@ -92,6 +92,6 @@ export class Attendance {
   }
 
   private readonly told = (): void => this.changed(false);
-  /** No timer will run any more until the page is looked at again. */
+  /** No timer will run any more until the page is visible again. */
   private readonly freeze = (): void => this.changed(true);
 }

@@ -1,12 +1,12 @@
-// The attributes of the component, each a property of the same name.
+// The attributes of the component, each with a property of the same name.
 
 import { base64url, isId } from './protocol.ts';
 
-/** What changes whom is called, and how. */
+/** The attributes that determine the call: which device, which broker and login, which mode. */
 export const TARGET = ['broker', 'root', 'device', 'viewer', 'user', 'password', 'mode'];
 export const ATTRIBUTES = [...TARGET, 'name', 'poster', 'muted', 'controls', 'stats', 'manual', 'keep-playing'];
 
-/** Where a server renders the page there are no elements; the class is only named there, never made. */
+/** If a server renders the page there are no elements, and the class is never instantiated. */
 const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
 
 /** Properties that reflect attributes. */
@@ -28,22 +28,25 @@ export abstract class ViewerAttributes extends Base {
   /** The broker's password. Set as a property it does not show in the page's tree. */
   get password(): string { return this.secret ?? this.getAttribute('password') ?? ''; }
   set password(value: string) { this.secret = value; this.targetChanged(); }
-  /** Who watches; must be the broker login where the broker checks it. Without one the `user`, or a random id kept for the tab. */
+  /**
+   * The viewer's id. If the broker checks it, it must be the broker login. Default: the `user`, or a random id kept for
+   * the tab.
+   */
   get viewer(): string { return this.getAttribute('viewer') || (isId(this.user) ? this.user : ownId()); }
   set viewer(value: string) { this.setAttribute('viewer', value); }
-  /** `offer`: the browser calls; `request`: the device is asked to call. */
+  /** `offer`: the browser makes the offer; `request`: the device makes it. */
   get mode(): 'offer' | 'request' { return this.getAttribute('mode') === 'request' ? 'request' : 'offer'; }
   set mode(value: 'offer' | 'request') { this.setAttribute('mode', value); }
-  /** What people call the camera. Without one the name that the device gives itself, or its id. */
+  /** The name of the camera. Default: the name that the device reports, or its id. */
   get name(): string { return this.getAttribute('name') ?? ''; }
   set name(value: string) { this.setAttribute('name', value); }
-  /** The address of an image to show while there is no picture yet. */
+  /** The address of an image that is shown before the first picture. */
   get poster(): string { return this.getAttribute('poster') ?? ''; }
   set poster(value: string) { this.setAttribute('poster', value); }
   /** Without sound. */
   get muted(): boolean { return this.hasAttribute('muted'); }
   set muted(value: boolean) { this.toggleAttribute('muted', !!value); }
-  /** Shows the buttons and listens to the keys. */
+  /** Shows the buttons and reacts to keys. */
   get controls(): boolean { return this.hasAttribute('controls'); }
   set controls(value: boolean) { this.toggleAttribute('controls', !!value); }
   /** Shows the statistics. */
@@ -52,14 +55,14 @@ export abstract class ViewerAttributes extends Base {
   /** Waits for `play()` or a click instead of starting by itself. */
   get manual(): boolean { return this.hasAttribute('manual'); }
   set manual(value: boolean) { this.toggleAttribute('manual', !!value); }
-  /** Goes on while nobody can see it: in a hidden tab, or scrolled out of sight. */
+  /** Continues while nobody can see it: in a hidden tab, or scrolled out of sight. */
   get keepPlaying(): boolean { return this.hasAttribute('keep-playing'); }
   set keepPlaying(value: boolean) { this.toggleAttribute('keep-playing', !!value); }
 
   /** @internal */
   protected abstract targetChanged(): void;
 
-  /** Properties that were set before the class was there hide those of the class: they are set again. @internal */
+  /** Properties set before the class was defined hide those of the class, so they are set again. @internal */
   protected takeEarly(names: readonly string[]): void {
     for (const name of names) {
       if (!Object.prototype.hasOwnProperty.call(this, name)) continue;
@@ -74,7 +77,7 @@ export abstract class ViewerAttributes extends Base {
 /** The property of an attribute: `keep-playing` is `keepPlaying`. */
 export const propertyOf = (attribute: string): string => attribute.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 
-/** An id for this tab: a reload stays the same viewer. */
+/** A random id for this tab. It survives a reload. */
 function ownId(): string {
   const make = () => `web-${base64url(crypto.getRandomValues(new Uint8Array(9)))}`;
   try {
@@ -84,7 +87,7 @@ function ownId(): string {
     sessionStorage.setItem('fanlight-viewer', made);
     return made;
   } catch {
-    return (passing ??= make()); // storage is switched off
+    return (passing ??= make()); // storage is not available
   }
 }
 let passing: string | undefined;

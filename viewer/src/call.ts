@@ -1,6 +1,6 @@
-// A call from "watch" to "stop", over as many sessions as it takes: presence of broker and device, retries, and what a person
-// is told. Pure: time is an argument, and what is to be done comes out as a list of effects, so that every rule can be tested
-// without a browser or a broker.
+// A call from "watch" to "stop", over as many sessions as needed: presence of broker and device, retries, and what is
+// shown. Pure: time is an argument, and the result is a list of effects. So every rule can be tested without browser
+// and broker.
 
 import type { Effect, Options } from './effect.ts';
 import { isToldToDevice, nextAfter } from './errors.ts';
@@ -18,12 +18,12 @@ export class Call implements Owner {
   phase: Phase = { at: 'idle' };
   media: MediaHealth = { video: 'ok', audio: 'ok' };
   status: Status | null = null;
-  /** What the device named last time. */
+  /** The ICE servers that the device sent last. */
   servers: IceServer[] = [];
   brokerUp = false;
-  /** When each step of the present session was reached. */
+  /** When each step of the current session was reached. */
   reached: Partial<Record<Step | 'start' | 'shown', number>> = {};
-  /** Messages that were ignored as the contract asks. */
+  /** How many messages were ignored, as the protocol requires. */
   ignored = 0;
 
   private readonly retry: Retry;
@@ -37,22 +37,22 @@ export class Call implements Owner {
     this.nextSession = options.session ?? newSession;
   }
 
-  /** The id of the present session. */
+  /** The id of the current session. */
   get session(): string | null {
     return this.running?.id ?? null;
   }
 
-  /** What the device says about its picture and its sound, in sentences. */
+  /** The device's faults of video and audio, as sentences. */
   get why(): Why {
     return this.running?.why ?? NOTHING;
   }
 
-  /** The way media takes, as the device says it. */
+  /** The route of the media, as the device reports it. */
   get route(): string | null {
     return this.running?.route ?? null;
   }
 
-  /** The device announced that it will end the session. */
+  /** Whether the device announced that it will end the session. */
   get goaway(): boolean {
     return !!this.running?.goaway;
   }
@@ -61,12 +61,12 @@ export class Call implements Owner {
     return this.phase.at !== 'idle';
   }
 
-  /** What is to be done now, in order. */
+  /** Takes the pending effects, in order. */
   take(): Effect[] {
     return this.effects.splice(0);
   }
 
-  /** When `wake` wants to be called next. */
+  /** When to call `wake` next. */
   nextWake(): number | null {
     const times = [this.running?.nextWake() ?? null, this.beginAt].filter((at) => at !== null);
     return times.length ? Math.min(...times) : null;
@@ -77,7 +77,7 @@ export class Call implements Owner {
     if (this.beginAt !== null && this.beginAt <= now) this.begin(now);
   }
 
-  // --- what people and the broker do
+  // --- Actions of the user and the broker.
 
   watch(now: number): void {
     this.retry.reset();
@@ -94,7 +94,7 @@ export class Call implements Owner {
     this.brokerUp = up;
     if (!this.watching) return;
     if (!up) {
-      // A running picture does not need the broker; a call being set up does.
+      // A running picture does not need the broker, but a new call does.
       if (!this.running && this.phase.at === 'offline') this.phase = { at: 'step', step: 'broker' };
       return;
     }
@@ -102,12 +102,12 @@ export class Call implements Owner {
     else if (this.phase.at === 'step' && this.beginAt === null) this.begin(now);
   }
 
-  /** The device's retained presence; null: it was forgotten. */
+  /** The device's retained status; null: the device was removed. */
   deviceStatus(status: Status | null, now: number): void {
     const before = this.status;
     this.status = status;
     if (status?.state === 'online') {
-      // What this session was refused stays refused, whatever the device as a whole is doing.
+      // What this session was refused stays refused, whatever the status of the device is.
       const of = (key: 'video' | 'audio') => (this.running && this.media[key] === 'refused' ? 'refused' : status.media[key]);
       this.media = { video: of('video'), audio: of('audio') };
     }
@@ -132,12 +132,12 @@ export class Call implements Owner {
     }
   }
 
-  /** The broker refused to carry a message. */
+  /** The broker refused to publish a message. */
   publishRefused(message: string, now: number): void {
     if (this.running && !this.running.connected) this.fail('publish_refused', now, { message });
   }
 
-  // --- what the peer connection does, and what the device says
+  // --- Actions of the peer connection, and messages of the device.
 
   localOffer(sdp: string, now: number, restart = false): void {
     this.running?.localOffer(sdp, now, restart);
@@ -147,12 +147,12 @@ export class Call implements Owner {
     this.running?.localAnswer(sdp);
   }
 
-  /** A local candidate; null: there are no more. */
+  /** A local candidate; null: gathering is complete. */
   localCandidate(candidate: Candidate | null, ufrag: string, now: number): void {
     this.running?.localCandidate(candidate, ufrag, now);
   }
 
-  /** The remote description is in place. */
+  /** The remote description is set. */
   remoteSet(): void {
     this.running?.remoteSet();
   }
@@ -168,7 +168,7 @@ export class Call implements Owner {
 
   /** Something in this browser failed. */
   localFailed(name: string, now: number, doing: Doing | null = null, message = ''): void {
-    // A failed restart is repeated by its timer; the picture continues.
+    // A failed restart is repeated by its timer, and the picture continues.
     if (this.running?.connected) this.ignored += 1;
     else if (this.watching) this.fail(name, now, { doing, message });
   }
@@ -177,7 +177,7 @@ export class Call implements Owner {
     this.running?.networkChanged(now);
   }
 
-  /** Computes the digest of the present offer in an idle moment. */
+  /** Computes the digest of the current offer ahead of time. */
   digest(): void {
     this.running?.digest();
   }
@@ -187,7 +187,7 @@ export class Call implements Owner {
     else this.ignored += 1;
   }
 
-  // --- for the session
+  // --- For the session.
 
   push(effect: Effect): void {
     this.effects.push(effect);
@@ -209,7 +209,7 @@ export class Call implements Owner {
 
   begin(now: number, reason = 'again'): void {
     this.end(reason);
-    // The wish to watch counts from the click, not from the broker's answer.
+    // Time counts from the click, not from the broker's answer.
     if (!(this.phase.at === 'step' && this.phase.step === 'broker')) this.reached = { start: now };
     if (!this.brokerUp) return this.step('broker', now);
     if (this.status?.state === 'offline') return this.offline(this.status.reason);
@@ -221,7 +221,7 @@ export class Call implements Owner {
   offline(reason: string, now?: number): void {
     this.end(null);
     this.phase = { at: 'offline', reason };
-    // A device whose status this login may not read can still answer a call.
+    // Even if this login may not read the device's status, the device can answer a call.
     if (now !== undefined) this.beginAt = now + this.retry.delay();
   }
 
@@ -234,7 +234,7 @@ export class Call implements Owner {
     this.phase = { at: 'error', name, doing, message, next, retryAt: this.beginAt };
   }
 
-  // --- inside
+  // --- Internal.
 
   private beginSoon(at: number): void {
     this.end(null);
@@ -242,7 +242,7 @@ export class Call implements Owner {
     this.beginAt = at;
   }
 
-  /** Ends the present session, if there is one. A reason is told to the device. */
+  /** Ends the current session, if there is one. With a reason, the device gets a `bye`. */
   private end(reason: string | null): void {
     const { running } = this;
     this.beginAt = null;

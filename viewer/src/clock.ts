@@ -1,10 +1,10 @@
-// The picture clock: the time of capture, drawn into the top of the picture in 40 cells (docs: picture clock). Pure.
+// The picture clock: the capture time as 40 cells at the top of the picture (docs: picture clock). Pure.
 
 const CELLS = 40;
 const CONTRAST = 60;
 
 /**
- * Reads the strip from RGBA pixels of the top of the picture. Returns milliseconds modulo 2^32, or null where there is no
+ * Reads the strip from the RGBA pixels of the picture's top. Returns milliseconds modulo 2^32, or null if there is no
  * readable clock.
  */
 export function readClock(rgba: Uint8ClampedArray, width: number, height: number): number | null {
@@ -42,7 +42,7 @@ export function checkOf(value: number): number {
   return check;
 }
 
-/** `now` minus the clock's value, as the clock wraps; null where the clocks of the two machines clearly disagree. */
+/** `now` minus the clock's value, which wraps. Null if the clocks of the two machines clearly differ. */
 export function delayOf(now: number, value: number): number | null {
   const wrapped = (Math.floor(now) - value) % 2 ** 32;
   const delay = (((wrapped % 2 ** 32) + 2 ** 32 + 2 ** 31) % 2 ** 32) - 2 ** 31 + (now % 1);

@@ -1,4 +1,4 @@
-// The dialog that asks where the broker is and who one is there.
+// The dialog that asks for the broker and the login.
 
 import { addressFault, brokerOrigin, brokerUrl } from './address.ts';
 import type { Language } from './language.ts';
@@ -12,9 +12,9 @@ export interface Typed { broker: string; root: string; device: string; user: str
 export interface Asked {
   config: Config;
   remembered: boolean;
-  /** The broker comes from the address of the page, which anybody may have written. */
+  /** The broker comes from the page's address, which anybody may have written. */
   fromAddress: boolean;
-  /** What is wrong with what is set. */
+  /** Why the current settings are wrong. */
   wrong: string;
 }
 
@@ -23,7 +23,7 @@ export class ConnectDialog {
   private readonly form = document.getElementById('connect') as HTMLFormElement;
   private readonly wrong = document.getElementById('wrong')!;
   private readonly warning = document.getElementById('warning')!;
-  /** The broker that the password in the form is meant for. */
+  /** The broker for which the password in the form was entered. */
   private meant: string | null = null;
   private about = { login: false, broker: '', place: '', fromAddress: false };
 
@@ -41,7 +41,7 @@ export class ConnectDialog {
       this.close();
       done(typed);
     });
-    // A password that was filled in for one broker must not go to another one.
+    // A password entered for one broker must not be sent to another.
     this.field('broker').addEventListener('change', () => {
       const origin = brokerOrigin(this.field('broker').value, page);
       if (this.meant !== null && origin !== this.meant) this.field('password').value = '';
@@ -65,7 +65,7 @@ export class ConnectDialog {
     this.draw();
     for (const key of ['broker', 'root', 'device', 'user'] as const) this.field(key).value = config[key] ?? '';
     this.field('password').value = '';
-    // A browser fills in passwords by the page's address: not for a broker that somebody else named.
+    // A browser fills in passwords by the page's address, which is wrong for a broker that somebody else named.
     this.field('password').autocomplete = fromAddress ? 'new-password' : 'current-password';
     this.field('remember').checked = remembered;
     this.field('broker').readOnly = login;
@@ -81,7 +81,7 @@ export class ConnectDialog {
     this.dialog.close();
   }
 
-  /** Writes what the dialog is about, in the present language. */
+  /** Writes the texts of the dialog in the current language. */
   draw(): void {
     const { login, broker, place, fromAddress } = this.about;
     const words = pageWords[this.language().tag].dialog;

@@ -1,20 +1,21 @@
-// How old a picture is when it is seen. Three ways, the surest first: the picture clock in the picture itself; the sender
-// reports, which tie RTP time to the device's clock and let it be compared with ours; what can be seen from here alone. Pure.
+// The delay from capture to screen, from three sources, the most exact first. The picture clock is in the picture
+// itself. Sender reports relate RTP time to the device's clock, which can be compared with ours. An estimate uses only
+// what this browser measures. Pure.
 
-/** What one look at the browser's counters tells, in milliseconds; null: not known. */
+/** The values from one report of the browser's counters, in milliseconds; null: unknown. */
 export interface Look {
-  /** By our clock, how far the picture being played lies behind the moment by the device's clock. */
+  /** By our clock: how old the picture being played is, as the device's clock measured its capture. */
   playout: number | null;
-  /** The device's clock minus ours when the last sender report came, and too little by the way it took. */
+  /** The device's clock minus ours at the last sender report; too low by the report's time on the network. */
   offset: number | null;
   roundTrip: number | null;
-  /** From the arrival of a frame until it is decoded. */
+  /** From the arrival of a frame to its decoding. */
   processing: number | null;
 }
 export interface Delay { ms: number; by: 'clock' | 'capture' | 'estimate'; p95: number | null }
 
 const WINDOW_MS = 10_000;
-const MOST_MS = 10_000; // more is a clock that jumped
+const MOST_MS = 10_000; // a larger value means that a clock jumped
 
 export class Delays {
   private readonly clock = new Window();
@@ -24,12 +25,12 @@ export class Delays {
   private readonly roundTrip = new Window();
   private processing: number | null = null;
 
-  /** A frame that reached the screen at `shown`. */
+  /** A frame was presented at `shown`. */
   frame(shown: number, received: number): void {
     if (shown >= received && shown - received < MOST_MS) this.here.add(shown, shown - received);
   }
 
-  /** The picture clock, read from a frame. */
+  /** The picture clock that was read from a frame. */
   read(shown: number, ms: number): void {
     this.clock.add(shown, ms);
   }
@@ -41,14 +42,14 @@ export class Delays {
     this.processing = processing;
   }
 
-  /** Of the last 10 s. */
+  /** The delay of the last 10 s. */
   summary(now: number): Delay | null {
     const clock = this.clock.since(now);
     if (clock.length) return { ms: percentile(clock, 0.5)!, by: 'clock', p95: percentile(clock, 0.95) };
-    const here = percentile(this.here.since(now), 0.5) ?? this.processing; // an older browser tells no frame from the other
+    const here = percentile(this.here.since(now), 0.5) ?? this.processing; // older browsers report no times of single frames
     const roundTrips = this.roundTrip.since(now);
     if (here === null || !roundTrips.length) return null;
-    // The report that came fastest says the most about the clocks.
+    // The report that came fastest has the smallest error.
     const way = Math.min(...roundTrips) / 2;
     const playout = percentile(this.playout.since(now), 0.5);
     const offsets = this.offset.since(now);
@@ -56,7 +57,7 @@ export class Delays {
       const ms = playout + Math.max(...offsets) + way + Math.max(0, here - this.processing);
       if (ms > 0 && ms < MOST_MS) return { ms, by: 'capture', p95: null };
     }
-    // Network, jitter buffer, decoding and display; what the camera and its encoder take is not in it.
+    // Network, jitter buffer, decoding and display. The time in camera and encoder is missing.
     return { ms: here + way, by: 'estimate', p95: null };
   }
 }
@@ -79,7 +80,7 @@ class Window {
   }
 }
 
-/** The p-th percentile (0 to 1) of some numbers; null of none. */
+/** The p-th percentile (0 to 1) of the numbers; null if there are none. */
 export function percentile(values: number[], p: number): number | null {
   if (!values.length) return null;
   const sorted = [...values].sort((a, b) => a - b);

@@ -1,5 +1,5 @@
-// SHA-256, base64url. By a library, because `crypto.subtle` is missing on a page by plain HTTP, which is how many a camera
-// in a house is reached, and because an answer is checked at once instead of in a later task. Pure.
+// SHA-256, base64url. A library is used because `crypto.subtle` is missing on plain HTTP pages, which are common in
+// home networks. Also, an answer is then checked at once, not in a later task. Pure.
 
 import { sha256 as hash } from '@noble/hashes/sha2.js';
 import { base64url } from './protocol.ts';

@@ -1,4 +1,4 @@
-// The devices of a broker, as their retained status tells.
+// The devices of a broker, by their retained status.
 
 import { followLanguage, languageAmong, languageOf } from './language.ts';
 import { Link } from './link.ts';
@@ -9,21 +9,21 @@ import { componentWords } from './words/languages.ts';
 
 export interface DirectoryOptions {
   root?: string; user?: string; password?: string;
-  /** The language of `trouble`, as a BCP 47 tag; without one that of the document. */
+  /** The language of `trouble`, as a BCP 47 tag. Default: that of the document. */
   lang?: string;
 }
 export interface Listing {
-  /** By id; a device that was forgotten is gone. */
+  /** By id. Devices that were removed are not in it. */
   devices: Map<string, Status>;
-  /** What each device calls itself, where it says so: one line of at most 80 characters. */
+  /** The name that each device reports, if any: one line of at most 80 characters. */
   names: Map<string, string>;
-  /** How many more devices there are than this list takes. */
+  /** How many more devices exist than this list holds. */
   left: number;
-  /** `down` and `refused` stay until the broker is there; what `devices` says is old then. */
+  /** `down` and `refused` stay until the broker is reached. Meanwhile, `devices` is out of date. */
   broker: 'connecting' | 'up' | 'down' | 'refused';
-  /** The broker's own words, if it had any. */
+  /** The broker's error text, if any. */
   message: string;
-  /** What is wrong and what can be done, in sentences; null while nothing is. */
+  /** The fault and what to do, as sentences; null if there is none. */
   trouble: { title: string; text: string; look: string | null } | null;
 }
 
@@ -31,8 +31,8 @@ const MOST = 5000;
 const TELL_MS = 100;
 
 /**
- * Tells who is there, now and on each change, at most ten times a second, until the returned function is called. Throws with a
- * sentence when the broker's address is wrong.
+ * Reports the devices now and on each change, at most ten times a second, until the returned function is called. Throws
+ * an error with a sentence if the broker's address is wrong.
  */
 export function watchDevices(broker: string, options: DirectoryOptions, changed: (listing: Listing) => void): () => void {
   const root = options.root ?? 'fanlight/v1';
@@ -43,7 +43,7 @@ export function watchDevices(broker: string, options: DirectoryOptions, changed:
   let timer: ReturnType<typeof setTimeout> | undefined;
   let told = -Infinity;
   const tell = () => {
-    // A broker sends all retained messages in one go.
+    // A broker sends all retained messages in one burst.
     timer ??= setTimeout(() => {
       timer = undefined;
       told = performance.now();
@@ -56,7 +56,7 @@ export function watchDevices(broker: string, options: DirectoryOptions, changed:
       });
     }, Math.max(0, told + TELL_MS - performance.now()));
   };
-  /** Reads one retained message; what breaks the contract is not there. */
+  /** Reads one retained message. Returns undefined if it violates the protocol. */
   const read = <T>(decode: (payload: Uint8Array) => T, payload: Uint8Array): T | undefined => {
     try {
       return decode(payload);

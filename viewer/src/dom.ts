@@ -1,4 +1,4 @@
-// Elements and icons without markup in strings: nothing here needs more from a content security policy than `self`.
+// Elements and icons without markup in strings, so that the content security policy needs only `self`.
 
 type Child = Node | string | null;
 
@@ -14,7 +14,7 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return it;
 }
 
-// 24 x 24, drawn with round lines of 1.75.
+// 24 x 24, with round lines of width 1.75.
 const paths = {
   play: 'M8 5.5v13l11-6.5z',
   stop: 'M7 7h10v10H7z',

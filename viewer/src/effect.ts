@@ -1,4 +1,4 @@
-// What a call asks of its surroundings, and how it is to be made.
+// The effects that a call requests, and the options of a call.
 
 import type { Candidate, IceServer, Wanted } from './protocol.ts';
 

@@ -34,31 +34,31 @@ const LOOK_MS = 250;
  * @attr {string} root - the topic root; default `fanlight/v1`
  * @attr {string} user - the broker login
  * @attr {string} password - the broker's password; better set as a property
- * @attr {string} viewer - who watches; default the `user`, or a random id kept for the tab
+ * @attr {string} viewer - the viewer's id; default the `user`, or a random id kept for the tab
  * @attr {"offer"|"request"} mode - who makes the offer; default `offer`, the browser
- * @attr {string} name - what people call the camera; default what the device calls itself
+ * @attr {string} name - the name of the camera; default the name that the device reports
  * @attr {string} poster - the address of an image to show while there is no picture yet
  * @attr {boolean} muted - without sound
- * @attr {boolean} controls - shows the buttons and listens to the keys
+ * @attr {boolean} controls - shows the buttons and reacts to keys
  * @attr {boolean} stats - shows the statistics
  * @attr {boolean} manual - waits for `play()` or a click
- * @attr {boolean} keep-playing - goes on in hidden tabs and out of sight
- * @fires {CustomEvent<StateDetail>} fanlight-state - anything of the state changed
+ * @attr {boolean} keep-playing - continues in hidden tabs and out of sight
+ * @fires {CustomEvent<StateDetail>} fanlight-state - some part of the state changed
  * @fires {CustomEvent<ErrorDetail>} fanlight-error - a call failed
  * @fires {CustomEvent<ViewerStats>} fanlight-stats - each second while connected
  * @fires {Event} play - `paused` became false
- * @fires {Event} playing - the picture moves, at first or again
+ * @fires {Event} playing - the picture starts to move, or moves again
  * @fires {Event} waiting - the picture stands still, though it should not
  * @fires {Event} pause - `paused` became true
  * @fires {Event} volumechange - `muted` or `volume` changed
  * @fires {Event} loadedmetadata - the size of the picture is known
  * @fires {Event} resize - the size of the picture changed
- * @cssprop --fanlight-accent - the colour of what is active
+ * @cssprop --fanlight-accent - the colour of active elements
  * @cssprop --fanlight-radius - the radius of the corners
- * @csspart frame - all of it
+ * @csspart frame - the whole component
  * @csspart video - the picture
- * @csspart panel - the words in the middle
- * @csspart still - what says that the picture stands still
+ * @csspart panel - the text panel in the middle
+ * @csspart still - the notice that the picture stands still
  * @csspart stats - the statistics
  * @csspart controls - the buttons
  */
@@ -112,24 +112,24 @@ export class FanlightViewer extends ViewerAttributes {
 
   // --- for the page around it
 
-  /** Starts watching, or tries again at once. Resolves with the first picture; rejects when it is stopped or cannot work. */
+  /** Starts watching, or retries at once. Resolves with the first picture; rejects if it is stopped or cannot work. */
   play(): Promise<void> {
     const playing = this.announcer.promise();
     this.lifecycle.play();
-    // Called from a click the browser allows sound.
+    // Within a click, the browser allows sound.
     this.playback.sound(this.muted);
     if (this.playback.shown && this.state === 'live') this.announcer.resolve();
     return playing;
   }
 
-  /** Ends the call and says so to the device. The last picture stays, dimmed. */
+  /** Ends the call with a `bye` to the device. The last picture stays, dimmed. */
   pause(): void {
     if (!this.lifecycle.pause()) return;
     this.aborted();
     this.refresh();
   }
 
-  /** Ends the call and says so to the device. */
+  /** Ends the call with a `bye` to the device. */
   stop(): void {
     this.lifecycle.stop();
     this.aborted();
@@ -137,7 +137,7 @@ export class FanlightViewer extends ViewerAttributes {
     this.refresh();
   }
 
-  /** The picture being shown, as PNG in its own size. Rejects where there is none. */
+  /** The current picture as PNG in its own size. Rejects if there is none. */
   async snapshot(): Promise<Blob> {
     if (!this.videoWidth || this.watch?.call.media.video === 'privacy') throw new Error(`snapshot of ${this.device}: there is no picture`);
     const blob = await this.playback.snapshot();
@@ -151,11 +151,11 @@ export class FanlightViewer extends ViewerAttributes {
     return phase.at === 'live' && phase.restarting ? 'reconnecting' : phase.at;
   }
 
-  /** Whether it does not play: nobody asked for it, it was stopped, or nobody can see it (see `keepPlaying`). */
+  /** Whether it is not playing: not requested, stopped, or not visible (see `keepPlaying`). */
   get paused(): boolean { return this.lifecycle.paused; }
-  /** The picture stands still: no new frame came for a second, or for longer where frames came more slowly than that. */
+  /** The picture stands still: no new frame came for a second, or longer if frames were already slow. */
   get stale(): boolean { return this.stillFor() !== null; }
-  /** The loudness, 0 to 1. Telephones may ignore it. */
+  /** The volume, 0 to 1. Phones may ignore it. */
   get volume(): number { return this.playback.volume; }
   set volume(value: number) {
     const it = Number(value);
@@ -166,35 +166,35 @@ export class FanlightViewer extends ViewerAttributes {
     this.view.video.volume = it;
     this.dispatchEvent(new Event('volumechange'));
   }
-  /** The size of the picture; 0 while there is none. */
+  /** The size of the picture; 0 without a picture. */
   get videoWidth(): number { return this.playback.shown ? this.view.video.videoWidth : 0; }
   get videoHeight(): number { return this.playback.shown ? this.view.video.videoHeight : 0; }
 
-  /** What is shown as its name. */
+  /** The name that is shown. */
   get label(): string { return clean(this.name, MOST_NAME) || this.watch?.info?.name || this.device || componentWords[this.language.tag].camera; }
 
-  /** Where it is set, the panel has buttons that call it when the broker refuses the login or cannot be reached. */
+  /** If set, the panel shows buttons that call it when the broker refuses the login or cannot be reached. */
   get askFor(): ((what: 'login' | 'address') => void) | null { return this.asking; }
   set askFor(value: ((what: 'login' | 'address') => void) | null) {
     this.asking = typeof value === 'function' ? value : null;
     this.refresh();
   }
 
-  /** The figures of the last second; null while there is no connection. */
+  /** The figures of the last second; null without a connection. */
   get statistics(): ViewerStats | null { return this.figures; }
-  /** Milliseconds from the wish to watch to the first picture. */
+  /** Milliseconds from the request to watch to the first picture. */
   get firstPictureMs(): number | null {
     const { start, shown } = this.watch?.call.reached ?? {};
     return start !== undefined && shown !== undefined ? shown - start : null;
   }
-  /** When each step was reached, in milliseconds after the wish to watch. */
+  /** When each step was reached, in milliseconds after the request to watch. */
   get timings(): Partial<Record<Step | 'shown', number>> {
     const { start = 0, ...reached } = this.watch?.call.reached ?? {};
     return Object.fromEntries(Object.entries(reached).map(([step, at]) => [step, at - start]));
   }
-  /** The browser's own connection, for measuring. */
+  /** The browser's peer connection, for measurements. */
   get peerConnection(): RTCPeerConnection | null { return this.watch?.player.pc ?? null; }
-  /** The browser's own video element, for measuring. */
+  /** The browser's video element, for measurements. */
   get video(): HTMLVideoElement { return this.view.video; }
 
   // --- for the browser
@@ -273,7 +273,7 @@ export class FanlightViewer extends ViewerAttributes {
     });
   }
 
-  /** There is sound to hear, and no picture that could be missed. */
+  /** There is sound to hear, and no picture to miss. */
   private get isHeardOnly(): boolean {
     const media = this.watch?.call.media;
     return (media?.video === 'absent' || media?.video === 'refused') && media.audio === 'ok' && this.peerConnection?.connectionState === 'connected'
@@ -304,7 +304,7 @@ export class FanlightViewer extends ViewerAttributes {
     if (received !== undefined) this.watch?.player.frame(shown, received);
   }
 
-  /** For how long the picture has stood still although somebody looks and it should move; null while it moves. */
+  /** For how long the picture has stood still although it is visible and should move; null while it moves. */
   private stillFor(): number | null {
     const { phase, view, watch } = this;
     if (!watch || !this.playback.shown || phase.at === 'paused' || this.attendance.pageHidden || this.attendance.outOfSight || view.video.paused) return null;
@@ -313,7 +313,7 @@ export class FanlightViewer extends ViewerAttributes {
     return this.playback.freshness.staleFor(performance.now());
   }
 
-  /** Draws again when the picture has come to stand, each second that it stands, and when it moves again. */
+  /** Draws again when the picture stops, each second while it stands still, and when it moves again. */
   private look(): void {
     const still = this.stillFor();
     const told = still === null ? -1 : Math.floor(still / 1000);
@@ -328,7 +328,7 @@ export class FanlightViewer extends ViewerAttributes {
     const link = watch?.link;
     const media = watch?.call.media ?? { video: 'ok', audio: 'ok' };
     const now = performance.now();
-    // A camera that was covered or away a moment ago has had no chance to send a frame yet.
+    // A camera that was covered or absent a moment ago could not send a frame yet.
     if (media.video !== this.lastHealth) this.playback.freshness.forgive(now);
     this.lastHealth = media.video;
     const info = watch?.info ?? null;
@@ -378,7 +378,7 @@ export class FanlightViewer extends ViewerAttributes {
   }
 
   private toggleSound(): void {
-    // The browser muted it, not a person: a click may turn it on.
+    // The browser muted it, not the user, so a click may turn the sound on.
     if (this.playback.blocked && !this.muted) {
       this.playback.blocked = false;
       this.playback.sound(false);

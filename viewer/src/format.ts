@@ -1,22 +1,22 @@
-// Numbers, units, times and plural forms as a language writes them, by the browser's `Intl`. Pure.
+// Numbers, units, times and plural forms in a language, by the browser's `Intl`. Pure.
 
-/** The forms of a text for the numbers of a language (CLDR plural rules); `other` is the form of all that are not named. */
+/** The plural forms of a text (CLDR plural rules). `other` is used for all forms that are not listed. */
 export type Forms = Partial<Record<Intl.LDMLPluralRule, string>> & { other: string };
 
-/** A number of things, for a text. */
+/** A number of things, for use in a text. */
 export interface Count {
-  /** As the language writes it. */
+  /** The number as the language writes it. */
   text: string;
-  /** The form that this number asks for. */
+  /** The form for this number. */
   of(forms: Forms): string;
 }
 
-/** What a text could not know: shown where a figure is missing. */
+/** Shown if a figure is unknown. */
 export const NO_FIGURE = '–';
 
 /**
- * Keeps the direction of writing of a text from outside to itself (Unicode FSI … PDI, UAX #9): a Hebrew name does not turn the
- * English sentence around it. `clean` has taken such characters out of the text before.
+ * Isolates the writing direction of a text from outside (Unicode FSI … PDI, UAX #9), so that a Hebrew name does not
+ * change the English sentence around it. `clean` removed such characters from the text before.
  */
 export const isolated = (text: string): string => `\u2068${text}\u2069`;
 
@@ -42,26 +42,26 @@ export class Format {
     return value === null ? NO_FIGURE : this.by({ style: 'unit', unit: 'millisecond', maximumFractionDigits: 0 }, value);
   }
 
-  /** A span of time, in milliseconds: `10 seconds`. */
+  /** A duration, given in milliseconds: `10 seconds`. */
   seconds(ms: number): string {
     return this.by({ style: 'unit', unit: 'second', unitDisplay: 'long' }, ms / 1000);
   }
 
-  /** `most`: larger numbers are written as `99+`, so that a text keeps its width. */
+  /** `most`: larger numbers are written as `99+`, so that the text stays narrow. */
   count(value: number, most = Infinity): Count {
     this.plurals ??= new Intl.PluralRules(this.locale);
     const rule = this.plurals.select(value);
     return { text: value > most ? `${this.number(most)}+` : this.number(value), of: (forms) => forms[rule] ?? forms.other };
   }
 
-  /** A time that has passed, in milliseconds: `5 seconds ago`. */
+  /** A time in the past, given in milliseconds: `5 seconds ago`. */
   ago(ms: number): string {
     const [value, unit] = ms < 60_000 ? [Math.max(1, Math.floor(ms / 1000)), 'second'] as const
       : ms < 3_600_000 ? [Math.floor(ms / 60_000), 'minute'] as const : [Math.floor(ms / 3_600_000), 'hour'] as const;
     return this.time(-value, unit);
   }
 
-  /** A time to come, in milliseconds: `in 5 seconds`. */
+  /** A time in the future, given in milliseconds: `in 5 seconds`. */
   later(ms: number): string {
     return this.time(Math.ceil(ms / 1000), 'second');
   }

@@ -5,14 +5,14 @@ const MOST_MS = 6000;
 const KEPT = 9;
 
 /**
- * Frames that come, and how long they may be missing: one second, and longer only for a picture that came more slowly than
- * that before (2.5 times its usual interval, at most 6 s).
+ * Observes frames and how long they may be missing: one second, or longer if they came more slowly before (2.5 times
+ * the usual interval, at most 6 s).
  */
 export class Freshness {
   private last: number | null = null;
   private intervals: number[] = [];
 
-  /** A new picture begins: nothing of it was seen yet. */
+  /** A new picture begins, of which no frame was shown yet. */
   begin(): void {
     this.last = null;
     this.intervals = [];
@@ -26,7 +26,7 @@ export class Freshness {
     this.last = now;
   }
 
-  /** Nobody looked until now: a browser presents no frames then. */
+  /** Nobody looked until now; a browser then presents no frames. */
   forgive(now: number): void {
     if (this.last !== null) this.last = Math.max(this.last, now);
   }
@@ -37,7 +37,7 @@ export class Freshness {
     return Math.min(MOST_MS, Math.max(LEAST_MS, usual * 2.5));
   }
 
-  /** For how long the picture has stood still, in milliseconds; null while it moves, or before it began. */
+  /** For how long the picture has stood still, in milliseconds; null while it moves, or before the first frame. */
   staleFor(now: number): number | null {
     return this.last !== null && now - this.last >= this.limit ? now - this.last : null;
   }

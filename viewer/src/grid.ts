@@ -1,17 +1,20 @@
-// How pictures fill a screen. Pure.
+// Arranges pictures on a screen. Pure.
 
 export interface Grid {
   columns: number;
   rows: number;
-  /** The height of a row where they do not all fit on the screen; null: the rows share the height. */
+  /** The height of a row if the rows do not fit on the screen; null: the rows share the height. */
   rowHeight: number | null;
-  /** The grid has this many tracks, and the n-th picture spans `spans[n]` of them: a last row that is not full is stretched. */
+  /**
+   * The number of grid tracks. The n-th picture spans `spans[n]` of them, so that a last row that is not full is
+   * stretched.
+   */
   tracks: number;
   spans: number[];
 }
 
 const RATIO = 16 / 9;
-const LEAST_WIDTH = 168; // below it neither name nor buttons can be read
+const LEAST_WIDTH = 168; // narrower, name and buttons cannot be read
 
 /** The grid that shows `count` pictures of 16:9 as large as possible in `width` x `height`. */
 export function gridOf(count: number, width: number, height: number, gap: number): Grid {
@@ -20,7 +23,7 @@ export function gridOf(count: number, width: number, height: number, gap: number
     const rows = Math.ceil(count / columns);
     const across = (width - gap * (columns - 1)) / columns;
     const shown = Math.min(across, ((height - gap * (rows - 1)) / rows) * RATIO);
-    // Of two that are alike, the one with fewer empty places.
+    // Of two equally good grids, the one with fewer empty cells.
     if (shown > best.shown + 1 || (shown > best.shown - 1 && columns * rows < best.columns * best.rows)) best = { columns, rows, shown };
   }
   let { columns, rows } = best;

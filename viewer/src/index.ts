@@ -23,5 +23,5 @@ declare global {
   }
 }
 
-// On a server there are none: there the page is only rendered.
+// A server has no custom elements; it only renders the page.
 if (globalThis.customElements && !customElements.get('fanlight-viewer')) customElements.define('fanlight-viewer', FanlightViewer);

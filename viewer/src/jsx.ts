@@ -1,4 +1,4 @@
-// What `<fanlight-viewer>` takes in JSX, for every framework.
+// The props of `<fanlight-viewer>` in JSX, for all frameworks.
 
 import type { FanlightViewer } from './element.ts';
 

@@ -1,17 +1,17 @@
-// Which language a viewer or a page speaks: `lang` of the element or of what is around it, else the browser's languages.
+// The language of a viewer or a page: `lang` of the element or an ancestor, else the browser's languages.
 
 import { Format } from './format.ts';
 import { TAGS } from './words/languages.ts';
 import type { Tag } from './words/languages.ts';
 
-/** A language that there are texts for, and how it is written where the person is (`de` and `de-CH`). */
+/** A language with texts, and its regional form for numbers (`de` and `de-CH`). */
 export class Language extends Format {
   constructor(readonly tag: Tag, locale: string) {
     super(locale);
   }
 }
 
-/** The first of these languages that there are texts for (BCP 47 lookup, RFC 4647 section 3.4); English where there is none. */
+/** The first of these languages that has texts (BCP 47 lookup, RFC 4647 section 3.4); else English. */
 export function languageAmong(wanted: readonly string[]): Language {
   for (const one of wanted) {
     for (let range = one.toLowerCase(); range; range = range.slice(0, Math.max(0, range.lastIndexOf('-')))) {
@@ -22,7 +22,7 @@ export function languageAmong(wanted: readonly string[]): Language {
   return new Language('en', 'en');
 }
 
-/** A language tag as `Intl` takes it; null: it is malformed. */
+/** A language tag as `Intl` accepts it; null if it is malformed. */
 function localeOf(tag: string): string | null {
   try {
     return Intl.getCanonicalLocales(tag)[0] ?? null;
@@ -31,7 +31,10 @@ function localeOf(tag: string): string | null {
   }
 }
 
-/** The `lang` that applies to an element: its own, or the nearest around it, out of shadow trees too. Empty: nobody says. */
+/**
+ * The `lang` of an element: its own or that of the nearest ancestor, also outside of shadow trees. Empty if there is
+ * none.
+ */
 export function langOf(element: Element): string {
   for (let at: Element | null = element; at;) {
     const near: Element | null = at.closest('[lang]');
@@ -42,7 +45,7 @@ export function langOf(element: Element): string {
   return '';
 }
 
-/** The language of an element: its `lang`, else that of the document, else what the browser is set to. */
+/** The language of an element: its `lang`, else that of the document, else that of the browser. */
 export const languageOf = (element: Element): Language =>
   languageAmong([langOf(element), document.documentElement.lang, ...navigator.languages]);
 
@@ -52,7 +55,7 @@ const tell = (): void => {
   for (const follower of [...followers]) follower();
 };
 
-/** Calls `changed` when the language of an element may be another one, until the returned function is called. */
+/** Calls `changed` when the language of an element may have changed, until the returned function is called. */
 export function followLanguage(element: Element, changed: () => void): () => void {
   if (!observer) addEventListener('languagechange', tell);
   observer ??= new MutationObserver(tell);

@@ -1,4 +1,5 @@
-// Whether a viewer watches: what a person asked for, whether anybody can see it, and the `Watch` that follows from both.
+// Decides whether a viewer watches, by the user's requests and by whether anybody can see it. Owns the resulting
+// `Watch`.
 
 import { WrongAddress, addressFault } from './address.ts';
 import { Pausing } from './attendance.ts';
@@ -10,7 +11,7 @@ import type { Fault, Target } from './target.ts';
 import { Watch } from './watch.ts';
 import { addressWords, componentWords } from './words/languages.ts';
 
-/** The viewer around it. */
+/** The viewer that owns it. */
 export interface Host {
   readonly isConnected: boolean;
   readonly manual: boolean;
@@ -20,9 +21,9 @@ export interface Host {
   readonly pageHidden: boolean;
   presence(begun: boolean): Presence;
   stream(stream: MediaStream | null): void;
-  /** What is to be shown changed. */
+  /** The shown state changed. */
   refresh(): void;
-  /** There is no call any more, and its last picture goes too. */
+  /** The call is over, and its last picture must go too. */
   dismantled(): void;
 }
 
@@ -30,15 +31,15 @@ const BEGIN_MS = 1000;
 
 export class Lifecycle {
   watch: Watch | null = null;
-  /** Somebody asked for it, and did not stop it. */
+  /** The user asked for it and has not stopped it. */
   wanted = false;
 
   private wrong: Fault | WrongAddress | null = null;
   private held = false; // by pause()
-  private resting = false; // nobody can see it
+  private resting = false; // paused because nobody can see it
   private pending = false;
   private begunAt = 0;
-  private built = ''; // what the watch was made for
+  private built = ''; // the target of the current watch
   private readonly pausing: Pausing;
 
   constructor(private readonly host: Host) {
@@ -51,7 +52,7 @@ export class Lifecycle {
     return this.watch?.call.phase ?? { at: 'idle' };
   }
 
-  /** It does not play: nobody asked for it, it was stopped, or nobody can see it. */
+  /** It is not playing: not requested, stopped, or not visible. */
   get paused(): boolean {
     return !this.wanted || this.resting;
   }
@@ -63,7 +64,7 @@ export class Lifecycle {
     else this.begin();
   }
 
-  /** False where it was paused already. */
+  /** Returns false if it was paused already. */
   pause(): boolean {
     if (this.paused && !this.resting) return false;
     this.held = true;
@@ -76,7 +77,10 @@ export class Lifecycle {
     this.halt('left');
   }
 
-  /** The viewer was put into the page, moved, taken out, or calls somebody else. Several changes in a row make one new call. */
+  /**
+   * The viewer was added to the page, moved or removed, or its target changed. Several changes in a row make one new
+   * call.
+   */
   changed(): void {
     if (this.pending) return;
     this.pending = true;
@@ -87,18 +91,21 @@ export class Lifecycle {
     });
   }
 
-  /** Pauses when nobody has seen it for a while, and goes on at once when somebody does. `frozen`: no timer will run any more. */
+  /**
+   * Pauses when nobody has seen it for a while, and continues at once when somebody does. `frozen`: no timer will run
+   * any more.
+   */
   attend(frozen: boolean): void {
     const seen = this.pausing.update(!this.paused, frozen);
     if (seen && this.resting && this.wanted) this.begin();
   }
 
-  /** The page goes away. */
+  /** The page is being left. */
   leave(): void {
     this.watch?.stop('left');
   }
 
-  /** The page is back, from the browser's cache. */
+  /** The page returned from the browser's back/forward cache. */
   comeBack(): void {
     if (this.wanted) this.begin();
   }
@@ -140,7 +147,7 @@ export class Lifecycle {
     if (!this.resting) this.watch?.start();
   }
 
-  /** Ends the call; `reason` is said to the device. */
+  /** Ends the call; `reason` is sent to the device. */
   private halt(reason: string): void {
     this.wanted = this.resting = false;
     this.pausing.cancel();

@@ -1,4 +1,4 @@
-// The link to a broker: one WebSocket for all components of a page that use the same broker and login.
+// The link to a broker: one WebSocket for all components of a page with the same broker and login.
 
 import { MqttClient, browserStreamBuilder } from './mqtt.cjs';
 import type { IClientOptions } from './mqtt.cjs';
@@ -6,17 +6,17 @@ import { brokerUrl } from './address.ts';
 import { base64url } from './protocol.ts';
 import { clean } from './texts.ts';
 
-/** Why there is no broker, as far as a browser lets a page find out. */
+/** Why the broker cannot be reached, as far as a browser lets a page find out. */
 export type Trouble =
   | { why: 'login' | 'version' | 'unreachable' | 'not_mqtt' | 'mixed' | 'policy' | 'offline' | 'lost' }
   /** No answer within this time, in milliseconds. */
   | { why: 'silent'; afterMs: number }
-  /** Something answers HTTP there; its status is known on the page's own host only. */
+  /** An HTTP server answers there. Its status is known only on the page's own host. */
   | { why: 'path'; status: number | null };
 export interface LinkState {
-  /** `down` and `refused` stay until the broker is there, whatever is being tried meanwhile. */
+  /** `down` and `refused` stay until the broker is reached, also during retries. */
   at: 'connecting' | 'up' | 'down' | 'refused';
-  /** The broker's own words, if it had any. */
+  /** The broker's error text, if any. */
   message: string;
   trouble: Trouble | null;
 }
@@ -24,7 +24,7 @@ type Listener = (topic: string, payload: Uint8Array) => void;
 interface Subscription { filter: string; retained: boolean; listeners: Set<Listener> }
 
 const BASE_MS = 500;
-const CAP_MS = 15_000; // a person is waiting; a device's cap is longer
+const CAP_MS = 15_000; // a user is waiting; a device's longest pause is longer
 const STEADY_MS = 30_000;
 const DOUBT_MS = 3000;
 const KEPT_TOPICS = 12_000;
@@ -48,7 +48,7 @@ export class Link {
   private users = 0;
   private attempts = 0;
   private version: 4 | 5 = 5;
-  private seen = false; // connected once: the broker keeps our replies for 30 s
+  private seen = false; // connected before, so the broker keeps our replies for 30 s
   private timer: ReturnType<typeof setTimeout> | undefined;
   private doubt: ReturnType<typeof setTimeout> | undefined;
   private upSince = 0;
@@ -60,7 +60,7 @@ export class Link {
     private readonly key: string, readonly url: URL, private readonly user: string, private readonly password: string,
   ) {}
 
-  /** The link to this broker; made on first use. Each call needs one `release`. */
+  /** The link to this broker, made on first use. Each call needs one `release`. */
   static use(broker: string, user: string, password: string): Link {
     const url = brokerUrl(broker, location.href);
     const key = JSON.stringify([url.href, user, password]);
@@ -79,7 +79,7 @@ export class Link {
 
   release(): void {
     this.users -= 1;
-    // A component that is moved in the page leaves and comes back within a task: keep the link for it.
+    // A component that is moved in the page leaves and returns within one task, so the link is kept for that time.
     setTimeout(() => {
       if (this.users > 0 || links.get(this.key) !== this) return;
       links.delete(this.key);
@@ -100,7 +100,7 @@ export class Link {
     return () => this.stateListeners.delete(listener);
   }
 
-  /** Listens to a topic filter. With `retained`, the last known message comes at once. */
+  /** Subscribes to a topic filter. With `retained`, the last known message comes at once. */
   subscribe(filter: string, retained: boolean, listener: Listener): () => void {
     let one = this.subscriptions.get(filter);
     if (!one) {
@@ -108,7 +108,7 @@ export class Link {
       this.subscriptions.set(filter, one);
       if (this.up) this.ask(one);
     }
-    // What another filter brought already need not be waited for.
+    // Retained messages that came by another filter are delivered at once.
     if (retained) for (const [topic, payload] of this.kept) if (matches(filter, topic)) queueMicrotask(() => listener(topic, payload));
     one.listeners.add(listener);
     return () => {
@@ -121,7 +121,10 @@ export class Link {
     };
   }
 
-  /** Publishes with QoS 1. Rejects with the broker's words when it refuses; a lost link is not an error, the caller repeats. */
+  /**
+   * Publishes with QoS 1. Rejects with the broker's error text if it refuses. A lost link is not an error; the caller
+   * repeats.
+   */
   publish(topic: string, text: string): Promise<void> {
     return new Promise((resolve, reject) => {
       const { client } = this;
@@ -145,10 +148,13 @@ export class Link {
 
   private readonly violated = (event: SecurityPolicyViolationEvent): void => {
     if (event.disposition === 'enforce' && (event.blockedURI === this.url.href || event.blockedURI.startsWith(this.url.origin))) this.forbidden = true;
-    else if (event.blockedURI.startsWith(this.url.origin.replace(/^ws/, 'http'))) this.mayLook = false; // once is enough to know
+    else if (event.blockedURI.startsWith(this.url.origin.replace(/^ws/, 'http'))) this.mayLook = false; // one report is enough
   };
 
-  /** After sleep or a change of network a connection can be dead without knowing: ask, and do not wait for the keep-alive. */
+  /**
+   * After sleep or a change of network, a connection may be dead unnoticed. Sends a ping now instead of waiting for the
+   * keep-alive.
+   */
   private probe(): void {
     const { client } = this;
     if (!client || this.doubt) return;
@@ -176,7 +182,8 @@ export class Link {
       hostname: url.hostname, path: url.pathname + url.search,
       port: Number(url.port) || (url.protocol === 'wss:' ? 443 : 80),
       clientId: this.id, protocolVersion: this.version, protocolId: 'MQTT',
-      // Pings every half of it: timers of hidden pages run once a minute, and brokers wait 1.5 times as long.
+      // Pings are sent at half this interval. Timers of hidden pages run once a minute, and brokers wait for 1.5 times
+      // the interval.
       keepalive: 60, timerVariant: 'native', connectTimeout: CONNECT_MS,
       reconnectPeriod: 0, resubscribe: false, queueQoSZero: false,
       clean: this.version === 4 || !this.seen,
@@ -194,7 +201,7 @@ export class Link {
     try {
       client = new MqttClient((it) => browserStreamBuilder(it, options), options);
     } catch (error) {
-      this.enter('refused', (error as Error).message, { why: 'mixed' }); // a page on https may not use ws:
+      this.enter('refused', (error as Error).message, { why: 'mixed' }); // an https page may not use ws:
       return;
     }
     this.client = client;
@@ -218,7 +225,7 @@ export class Link {
       if (client !== this.client) return;
       this.client = null;
       client.end(true);
-      // A broker that only knows 3.1.1 may hang up instead of saying so.
+      // A broker that only supports 3.1.1 may close the connection without an error.
       const silent = opened && this.upSince === 0 && this.attempts % 2 === 0;
       if (fate.again || silent) this.version = this.version === 5 ? 4 : 5;
       const lost = this.upSince > 0;
@@ -227,7 +234,7 @@ export class Link {
       const trouble: Trouble = fate.trouble ?? (navigator.onLine === false ? { why: 'offline' }
         : lost ? { why: 'lost' } : opened ? { why: 'not_mqtt' } : this.forbidden ? { why: 'policy' }
         : performance.now() - begun > CONNECT_MS - 500 ? { why: 'silent', afterMs: CONNECT_MS } : { why: 'unreachable' });
-      // What was found out about an address stays true until something else is.
+      // What was found out about an address stays valid until something else is found.
       const known = trouble.why === 'unreachable' && this.state.trouble?.why === 'path' ? this.state.trouble : trouble;
       if (!fate.again) this.enter(fate.at, fate.message, known);
       if (known.why === 'unreachable' || known.why === 'path') void this.look();
@@ -236,7 +243,9 @@ export class Link {
     });
   }
 
-  /** A WebSocket that fails says nothing. Plain HTTP to the same place tells at least whether somebody is there. */
+  /**
+   * A failed WebSocket gives no reason. A plain HTTP request to the same URL at least shows whether a server answers.
+   */
   private async look(): Promise<void> {
     if (!this.mayLook) return;
     const http = new URL(this.url);
@@ -250,7 +259,7 @@ export class Link {
       void answer.body?.cancel();
       found = { why: 'path', status: own ? answer.status : null };
     } catch {
-      // Nobody there, a certificate that is not trusted, or a policy that forbids it: a page is not told which.
+      // No server, an untrusted certificate, or a policy that forbids the request: a page cannot tell them apart.
     }
     if (this.state.at === 'down' && (this.state.trouble?.why === 'unreachable' || this.state.trouble?.why === 'path')) {
       this.enter('down', '', this.forbidden && found.why === 'unreachable' ? { why: 'policy' } : found);
@@ -264,7 +273,8 @@ export class Link {
   }
 
   private ask(one: Subscription): void {
-    // Retain handling 2: no old messages on a reply topic. Answers to a refused subscription never come; the call times out.
+    // Retain handling 2: no old messages on a reply topic. A refused subscription gets no replies, so the call times
+    // out.
     const rh = this.version === 5 ? { rh: one.retained ? 0 : 2 } : {};
     this.client?.subscribe(one.filter, { qos: 1, ...rh }, () => {});
   }
@@ -277,7 +287,7 @@ export class Link {
     }
   }
 
-  /** Remembers a retained message for who subscribes later; what is too much for this page is not remembered. */
+  /** Keeps a retained message for later subscribers, up to a limit for the page. */
   private keep(topic: string, payload: Uint8Array | null): void {
     this.keptBytes -= this.kept.get(topic)?.length ?? 0;
     this.kept.delete(topic);

@@ -1,4 +1,4 @@
-// The list of cameras beside the pictures.
+// The list of cameras next to the pictures.
 
 import { prepareCall } from './index.ts';
 import type { Listing, Status } from './index.ts';
@@ -8,14 +8,14 @@ import { clean } from './texts.ts';
 import { pageWords } from './words/languages.ts';
 import type { PageWords } from './words/languages.ts';
 
-/** Rows on the screen at most; the others are found by typing. */
+/** How many rows are shown at most; the user finds others by typing. */
 const ROWS = 100;
 const FIND_FROM = 13;
 const MANY = 30;
-/** A device may claim any number of viewers; a row shows `99+` at most. */
+/** A device may report any number of viewers; a row shows `99+` at most. */
 const MOST_WATCHING = 99;
 
-/** What the page itself sees of a camera that it shows. */
+/** What the page knows of a camera that it shows. */
 export interface Watched { state: string; stale: boolean; label: string }
 
 export class CameraList {
@@ -29,7 +29,7 @@ export class CameraList {
     this.find.addEventListener('input', changed);
   }
 
-  /** Draws what is known; returns how many cameras there are. */
+  /** Draws the list and returns how many cameras there are. */
   draw(listing: Listing | null, chosen: string[]): number {
     const language = this.language();
     const words = pageWords[language.tag].list;
@@ -43,10 +43,10 @@ export class CameraList {
     for (const name of names.values()) times.set(name, (times.get(name) ?? 0) + 1);
     const order = new Intl.Collator(language.locale, { numeric: true, sensitivity: 'base' });
     const wanted = [...devices].sort(([a], [b]) => order.compare(names.get(a)!, names.get(b)!) || (a < b ? -1 : 1)).filter(([device]) => !asked || device.toLowerCase().includes(asked) || names.get(device)!.toLowerCase().includes(asked));
-    // Those that are shown come first where not all fit.
+    // If not all fit, the cameras being shown come first.
     const first = wanted.length > ROWS ? [...wanted.filter(([device]) => chosen.includes(device)), ...wanted.filter(([device]) => !chosen.includes(device))].slice(0, ROWS) : wanted;
 
-    // Rows are kept, so that the keyboard stays where it is.
+    // Rows are reused, so that keyboard focus stays.
     const rows = new Map([...this.list.children].map((row) => [(row as HTMLElement).dataset['device']!, row as HTMLElement]));
     const shown = new Set(first.map(([device]) => device));
     for (const [device, row] of rows) if (!shown.has(device)) row.remove();
@@ -59,7 +59,7 @@ export class CameraList {
     const field = this.find.parentElement as HTMLElement;
     field.hidden = devices.size < FIND_FROM && !asked;
     field.toggleAttribute('data-many', devices.size > MANY || !!asked);
-    // A strip begins with what is shown.
+    // A horizontal list scrolls to the camera that is shown.
     const pressed = chosen[0] === undefined ? null : this.list.querySelector<HTMLElement>(`[data-device="${CSS.escape(chosen[0])}"]`);
     if (!this.placed && pressed && listing?.broker === 'up') {
       this.placed = true;
@@ -68,7 +68,7 @@ export class CameraList {
       this.list.scrollBy({ left: fromRight ? row.right - list.right : row.left - list.left, top: row.top - list.top - 60 });
     }
     const hidden = wanted.length - first.length + (listing?.left ?? 0);
-    // What this page does not count any more is at least that much.
+    // Above this, the page does not count, so the number is a minimum.
     const atLeast = (listing?.left ?? 0) >= 5000 ? '+' : '';
     const hiddenCount = { ...language.count(hidden), text: `${language.number(hidden)}${atLeast}` };
     const text = hidden > 0 ? words.hidden(hiddenCount) : wanted.length === 0 && asked ? words.noneFound : '';
@@ -81,7 +81,7 @@ export class CameraList {
     const button = h('button', { type: 'button' }, h('span', { class: 'face', 'aria-hidden': 'true' }, icon('camera')),
       h('span', { class: 'words' }, h('b'), ' ', h('small')), h('span', { class: 'who' }), h('span', { class: 'mark', 'aria-hidden': 'true' }, icon('check')));
     button.onclick = () => this.toggle(device);
-    // Whoever points at a camera will watch it.
+    // Pointing at a camera usually means watching it next.
     button.onpointerenter = button.onpointerdown = button.onfocus = () => { if (button.getAttribute('aria-pressed') !== 'true') prepareCall(); };
     const row = h('li', {}, button);
     row.dataset['device'] = device;
@@ -115,10 +115,10 @@ export class CameraList {
 
 type ListWords = PageWords['list'];
 
-/** What is known of a camera, and how surely. Pure. */
+/** The known state of a camera, and how certain it is. Pure. */
 export function describe(status: Status | null, old: boolean, watched: Watched | null, words: ListWords): { is: 'online' | 'trouble' | 'offline' | 'unknown'; text: string } {
   const unknown = (text: string) => ({ is: 'unknown', text }) as const;
-  // A picture that comes is the surest news of all; the broker may tell of a death only after its time.
+  // A picture that arrives is the most certain sign. The broker may report that a device is gone only after a delay.
   if (watched?.stale) return unknown(status?.state === 'offline' ? offlineText(status.reason, words) : words.pictureStopped);
   if (watched?.state === 'reconnecting') return unknown(words.connectionLost);
   if (old && watched?.state === 'live') return unknown(words.liveNoBroker);

@@ -1,5 +1,5 @@
-// Logins that were typed: kept for the tab, longer only where a person asked for it. Each belongs to the scheme, host and
-// port of one broker and is never given to another.
+// Logins that were typed: kept for the tab, and longer only if the user wants it. Each belongs to scheme, host and port
+// of one broker, and is never sent to another.
 
 import { brokerOrigin } from './address.ts';
 
@@ -28,7 +28,7 @@ export class Logins {
     write(this.device, key, remember && !empty ? text : null);
   }
 
-  /** The broker that a person typed on a page that has none of its own. */
+  /** The broker that was typed on a page without a configured one. */
   get broker(): { broker: string; root: string } | null {
     for (const store of [this.tab, this.device]) {
       const it = parse(store, BROKER);
@@ -59,7 +59,7 @@ function parse(store: Store | null, key: string): Record<string, unknown> | null
     const it: unknown = JSON.parse(store?.getItem(key) ?? 'null');
     return typeof it === 'object' && it !== null ? it as Record<string, unknown> : null;
   } catch {
-    return null; // storage is switched off, or holds something else
+    return null; // storage is not available, or holds something else
   }
 }
 
@@ -68,6 +68,6 @@ function write(store: Store | null, key: string, text: string | null): void {
     if (text === null) store?.removeItem(key);
     else store?.setItem(key, text);
   } catch {
-    // Storage is switched off or full: the login lasts as long as the page.
+    // Storage is not available or full: the login lasts as long as the page.
   }
 }

@@ -1,5 +1,5 @@
-// Offer, answer and candidates of one session (JSEP, RFC 8829): which offer waits for its answer, who yields on glare, and
-// which remote candidates belong to which description. Pure.
+// Offer, answer and candidates of one session (JSEP, RFC 8829): which offer waits for its answer, which side yields on
+// glare, and to which description remote candidates belong. Pure.
 
 import { sha256 } from './digest.ts';
 import { ufragOf } from './protocol.ts';
@@ -11,7 +11,7 @@ const EARLY_MS = 5000;
 const EARLY_MESSAGES = 8;
 
 export class Negotiation {
-  /** The device has answered or offered: it keeps this session. */
+  /** The device has answered or offered, so it knows this session. */
   accepted = false;
 
   private offer: { sdp: string; at: number; refused: boolean } | null = null; // ours, waiting for its answer
@@ -22,7 +22,7 @@ export class Negotiation {
   private endedUfrag: string | null = null;
   private early: { at: number; message: CandidatesMessage }[] = [];
 
-  /** Our offer waits for its answer. */
+  /** Whether our offer waits for its answer. */
   get waits(): boolean {
     return this.offer !== null;
   }
@@ -31,12 +31,12 @@ export class Negotiation {
     this.offer = { sdp, at: now, refused: false };
   }
 
-  /** The device did not take our offer. */
+  /** The device refused our offer. */
   refused(): void {
     if (this.offer) this.offer.refused = true;
   }
 
-  /** SHA-256 of the offer, for the next answer; known beforehand when this was called in an idle moment. */
+  /** SHA-256 of the current offer, for the next answer. It is computed ahead if this was called in an idle moment. */
   digest(): string {
     const text = this.offer?.sdp ?? this.theirs ?? '';
     if (this.digested.text !== text) this.digested = { text, is: sha256(text) };
@@ -49,8 +49,8 @@ export class Negotiation {
   }
 
   /**
-   * Glare: both sides made an offer. The device yields and ours stands for `ms`, unless it was refused or the device did not
-   * receive it.
+   * Glare: both sides made an offer. The device yields, and our offer stays valid for `ms`, unless it was refused or
+   * did not reach the device.
    */
   ignoresOffer(now: number, ms: number): boolean {
     return this.offer !== null && !this.offer.refused && now - this.offer.at < ms;
@@ -62,13 +62,13 @@ export class Negotiation {
     this.nextUfrag = ufragOf(sdp);
   }
 
-  /** The remote description is in place: candidates that came early are returned, to be taken now. */
+  /** The remote description is set. Returns the candidates that came early, to be added now. */
   remoteSet(): { at: number; message: CandidatesMessage }[] {
     this.remoteUfrag = this.nextUfrag ?? this.remoteUfrag;
     return this.early.splice(0);
   }
 
-  /** The candidates that can be added now. Those for a description to come are kept; null: the message is ignored. */
+  /** The candidates to add now. Those for a later description are kept. Null: the message is ignored. */
   candidates(message: CandidatesMessage, now: number): Candidate[] | null {
     this.early = this.early.filter((one) => one.at > now - EARLY_MS);
     const { ufrag } = message;

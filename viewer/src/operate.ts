@@ -1,4 +1,4 @@
-// What buttons and keys do beyond a viewer's own methods: save a snapshot, full screen, picture-in-picture.
+// What buttons and keys do beyond a viewer's methods: save a snapshot, full screen, picture-in-picture.
 
 import type { View } from './view.ts';
 

@@ -1,5 +1,5 @@
-// The numbers of messages (section 3): ours go out in a row and are kept until they were surely heard; the device's are
-// taken in order, each once. Pure.
+// The sequence numbers of messages (section 3). Ours are kept until they were certainly received. The device's are
+// processed in order, each once. Pure.
 
 import { MAX_CANDIDATES, encode } from './protocol.ts';
 import type { Candidate, FromDevice, ToDevice } from './protocol.ts';
@@ -7,7 +7,7 @@ import type { Candidate, FromDevice, ToDevice } from './protocol.ts';
 const HELD_MESSAGES = 16;
 const BATCH_SIZE = 8;
 
-/** What a viewer says in one session. */
+/** The messages that a viewer sends in one session. */
 export class Outbox {
   private seq = 0;
   private kept: { text: string; sent: boolean }[] = [];
@@ -29,12 +29,12 @@ export class Outbox {
     if (!one.sent || !this.settled) this.kept.push(one);
   }
 
-  /** The message that opened the session, once more. */
+  /** Sends the message that opened the session again. */
   again(): void {
     if (this.kept[0] && this.up()) this.publish(this.kept[0].text);
   }
 
-  /** The broker is back. A repeat has no effect, so during set-up everything is said twice rather than lost. */
+  /** The broker is back. Repeated messages have no effect, so during set-up all are sent again rather than lost. */
   repeat(): void {
     const { kept } = this;
     if (this.settled) this.kept = [];
@@ -45,18 +45,18 @@ export class Outbox {
     }
   }
 
-  /** The session stands: what was sent was heard. */
+  /** The session is connected, so all messages were received. */
   settle(): void {
     this.settled = true;
     this.kept = this.kept.filter((one) => !one.sent);
   }
 
-  /** A new description of ours: candidates count anew, beginning with those in it. */
+  /** A new local description: candidates are counted from 0, beginning with those in it. */
   generation(sdp: string): void {
     this.gathered = sdp.match(/^a=candidate:\S+ \d+ udp /gim)?.length ?? 0;
   }
 
-  /** Collects a candidate, or with null ends them; true when more may be waited for. */
+  /** Collects a candidate; null ends them. Returns true if more may follow. */
   candidate(candidate: Candidate | null, ufrag: string): boolean {
     if (this.batch.length && ufrag !== this.ufrag) this.flush();
     this.ufrag = ufrag;
@@ -75,12 +75,12 @@ export class Outbox {
   }
 }
 
-/** What a device says in one session. */
+/** The messages that a device sends in one session. */
 export class Inbox {
   private expected = 0;
   private readonly held = new Map<number, FromDevice>();
 
-  /** Something is missing before what is held. */
+  /** A message is missing before those that are held. */
   get gap(): boolean {
     return this.held.size > 0;
   }
@@ -89,12 +89,12 @@ export class Inbox {
     return seq < this.expected;
   }
 
-  /** Keeps a message; `next` hands out those whose turn it is. */
+  /** Stores a message; `next` returns those whose turn it is. */
   put(seq: number, body: FromDevice): void {
     if (seq === this.expected || this.held.size < HELD_MESSAGES) this.held.set(seq, body);
   }
 
-  /** Gives up on what is missing in front of the first message held. */
+  /** Gives up waiting for the messages before the first one held. */
   skip(): void {
     this.expected = Math.min(...this.held.keys());
   }

@@ -1,4 +1,4 @@
-// The page: who is there, and the pictures of those that were chosen.
+// The page: the list of cameras, and the pictures of the chosen ones.
 
 import { watchDevices } from './index.ts';
 import type { FanlightViewer, Listing } from './index.ts';
@@ -45,12 +45,12 @@ let language: Language = languageAmong([]);
 let direction = '';
 const words = (): PageWords => pageWords[language.tag];
 
-/** Shows the page in the language of `<html lang>`, else in one that the browser asks for, and says so in `lang` and `dir`. */
+/** Shows the page in the language of `<html lang>`, else in one of the browser's. Sets `lang` and `dir`. */
 function speak(): void {
   const html = document.documentElement;
   language = languageAmong([langOf(html), ...navigator.languages]);
   if (html.lang !== language.locale) html.lang = language.locale;
-  // Who wrote another direction into the page wants it.
+  // A direction that the page's author set is kept.
   if (html.dir === direction) html.dir = direction = words().direction;
   for (const it of document.querySelectorAll<HTMLElement>('[data-words]')) it.textContent = fixed(it.dataset['words']!);
   for (const it of document.querySelectorAll<HTMLInputElement>('[data-placeholder]')) it.placeholder = fixed(it.dataset['placeholder']!);
@@ -58,7 +58,7 @@ function speak(): void {
 
 const fixed = (key: string): string => words().fixed[key as keyof PageWords['fixed']];
 
-/** The file beside the page. Without one the address or the dialog says it. */
+/** Reads `config.json`, which lies next to the page. Without it, the address or the dialog gives the settings. */
 async function file(): Promise<{ config: Config; problems: Note[] }> {
   try {
     const answer = await fetch('./config.json', { cache: 'no-store' });
@@ -99,10 +99,10 @@ const options = () => ({
   ...(config.root ? { root: config.root } : {}), ...(config.user ? { user: config.user } : {}), ...(config.password ? { password: config.password } : {}),
 });
 
-/** A broker that is gone may have moved: then the file says where to, and a new page may go there. */
+/** A broker that cannot be reached may have moved. The file then has its new address. */
 function lookForMove(gone: boolean): void {
   if (!gone) {
-    if (listing?.broker !== 'up') return; // the first try
+    if (listing?.broker !== 'up') return; // the first attempt
     clearInterval(looking);
     looking = undefined;
     return;
@@ -120,7 +120,7 @@ function show(device: string): void {
   if (config.password) viewer.password = config.password;
   viewer.device = device;
   viewer.controls = true;
-  viewer.muted = viewers.size > 0; // one voice at a time
+  viewer.muted = viewers.size > 0; // sound of one camera at a time
   viewer.stats = new URLSearchParams(location.search).has('stats');
   viewer.addEventListener('fanlight-state', () => draw());
   viewers.set(device, viewer);
@@ -156,7 +156,7 @@ function draw(): void {
   const all = cameras.draw(listing, [...viewers.keys()]);
   find('count').textContent = all ? language.number(all) : '';
   document.body.classList.toggle('empty', all === 0);
-  // A list of the one camera that is shown anyway would only take its place.
+  // A list with only the camera being shown would waste space.
   document.body.classList.toggle('solo', all === 1 && viewers.size === 1);
 
   const trouble = state === 'none' ? null : listing?.trouble ?? null;
@@ -165,7 +165,7 @@ function draw(): void {
     const asks = it === alone ? ask : null;
     if (it.askFor !== asks) it.askFor = asks;
   }
-  // One picture says it itself, in its own panel; with several, once for all of them.
+  // A single picture shows trouble in its own panel. For several, one notice shows it.
   const inPanel = alone !== null && alone.state !== 'live' && alone.state !== 'reconnecting';
   drawNotices(trouble && viewers.size > 0 && !inPanel ? trouble : null);
 
@@ -182,7 +182,7 @@ function draw(): void {
   arrange();
 }
 
-/** The buttons that help, replaced only when they change. */
+/** The buttons that help. They are replaced only when they change. */
 function fillDoing(place: Element, which: Question[]): void {
   const { logIn, changeAddress, connect: first } = words();
   const key = `${language.tag} ${which.join(' ')}`;
@@ -221,7 +221,7 @@ function drawNotices(trouble: Listing['trouble']): void {
   }
 }
 
-/** Fills the stage with the pictures, as large as they can be. */
+/** Arranges the pictures on the stage, as large as possible. */
 function arrange(): void {
   const { width, height } = stage.getBoundingClientRect();
   if (!viewers.size || !width || !height) return;
@@ -268,7 +268,7 @@ followLanguage(document.documentElement, () => {
 const typed = config.broker ? null : logins.broker;
 if (typed) config = { ...config, broker: typed.broker, ...(typed.root ? { root: typed.root } : {}) };
 const kept = config.broker ? logins.get(config.broker) : null;
-// What a person typed for this very broker counts more than the file.
+// What the user typed for this broker takes precedence over the file.
 if (kept) {
   const { viewer, ...rest } = config;
   config = { ...rest, ...(viewer && config.user === kept.user ? { viewer } : {}), user: kept.user, password: kept.password };

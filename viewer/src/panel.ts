@@ -1,4 +1,4 @@
-// What a viewer says in each state: the panel in the middle, and the badge beside the name. Pure.
+// The texts of a viewer in each state: the panel in the middle, and the badge next to the name. Pure.
 
 import type { Icon } from './dom.ts';
 import { isErrorName, selfExplaining } from './errors.ts';
@@ -8,16 +8,16 @@ import type { MediaHealth, Why } from './protocol.ts';
 import type { TroubleWords } from './trouble.ts';
 import type { ComponentWords } from './words/languages.ts';
 
-/** What is known of a call, as far as texts depend on it. */
+/** The state of a call on which texts depend. */
 export interface Situation {
   name: string;
   phase: Phase | { at: 'paused' };
-  /** Why the broker is not there; null while it is. */
+  /** Why the broker cannot be reached; null if it is. */
   broker: TroubleWords | null;
   /** The broker refused the login. */
   refused: boolean;
   media: MediaHealth;
-  /** What the device says about its picture and its sound. */
+  /** The device's faults of video and audio, as sentences. */
   why: Why;
   /** A picture was shown in this session. */
   shown: boolean;
@@ -29,7 +29,7 @@ export interface Panel {
   icon: Icon;
   title: string;
   text: string;
-  /** What device, broker or browser say themselves, mostly in English. */
+  /** The error text of device, broker or browser, mostly in English. */
   detail?: string;
   button: string | null;
   kind: 'calm' | 'trouble';
@@ -39,7 +39,7 @@ export interface Panel {
   foreign?: boolean;
 }
 
-/** The panel over the picture; null: the picture speaks for itself. */
+/** The panel over the picture; null: no panel. */
 export function panelOf(it: Situation, words: ComponentWords): Panel | null {
   const { phase } = it;
   const { panel } = words;
@@ -90,7 +90,7 @@ function failed(phase: Phase & { at: 'error' }, words: ComponentWords): Panel {
   return { icon, title, text, ...(message !== text && !selfExplaining(name) ? { detail: message } : {}), button, kind: next === 'stay' ? 'trouble' : 'calm' };
 }
 
-/** What is said about an error besides the text for its name. */
+/** The text of an error in addition to the text for its name. */
 export const messageOf = ({ doing, message }: { doing: Doing | null; message: string }, words: ComponentWords): string =>
   (doing === null ? message : words.doing[doing](message));
 
@@ -114,8 +114,8 @@ export function badgeText({ phase, media, goaway }: Situation, { badge }: Compon
   }
 }
 
-// Live means shown: a camera that says it is starting has started.
+// Live means that a picture is shown, so a camera that reports `starting` has started.
 const pictured = (media: MediaHealth): boolean => media.video === 'ok' || media.video === 'starting';
 
-/** The device writes half sentences. */
+/** The device's texts are not full sentences. */
 const sentence = (text: string): string => `${text[0]!.toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? '' : '.'}`;

@@ -1,4 +1,4 @@
-// What a person is told about a call: the steps until the first picture, and the phases around them. Pure.
+// The state of a call as the user sees it: the steps to the first picture, and the phases around them. Pure.
 
 import type { Next } from './errors.ts';
 
@@ -11,8 +11,10 @@ export type Phase =
   | { at: 'step'; step: Step }
   | { at: 'offline'; reason: string }
   | { at: 'live'; restarting: boolean }
-  /** `doing`: what failed in this browser; `message`: what the device, the broker or the browser says, in its own language. */
+  /**
+   * `doing`: what failed in this browser; `message`: the error text of device, broker or browser, in its own language.
+   */
   | { at: 'error'; name: string; doing: Doing | null; message: string; next: Next; retryAt: number | null };
 
-/** What this browser does with a peer connection, and what may fail there. */
+/** The operations of a peer connection that may fail. */
 export type Doing = 'prepare' | 'restart' | 'take_answer' | 'take_offer' | 'take_candidates';

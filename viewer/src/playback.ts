@@ -4,21 +4,21 @@ import { Freshness } from './freshness.ts';
 
 interface Frames { requestVideoFrameCallback?(call: (now: number, it: { expectedDisplayTime: number; receiveTime?: number }) => void): number }
 
-/** What the owner of a playback is told. */
+/** The callbacks to the owner of a playback. */
 export interface PlaybackHooks {
-  /** The first picture of a stream is on the screen. */
+  /** The first frame of a stream was presented. */
   firstFrame(): void;
-  /** A frame was put on the screen at `shown`; `received`: when it arrived, where the browser knows. */
+  /** A frame was presented at `shown`. `received`: when it arrived, if the browser reports it. */
   frame(shown: number, received: number | undefined): void;
-  /** The stream goes while its picture is still on the screen. */
+  /** The stream ends while its picture is still on the screen. */
   ending(): void;
-  /** What is to be shown may have changed. */
+  /** The shown state may have changed. */
   changed(): void;
 }
 
 export class Playback {
   readonly freshness = new Freshness();
-  /** A picture of the present stream was shown. */
+  /** A frame of the current stream was presented. */
   shown = false;
   /** The browser allows no sound before a click. */
   blocked = false;
@@ -42,7 +42,7 @@ export class Playback {
     this.followFrames(this.generation);
   }
 
-  /** Plays with sound where that is wanted and allowed; the picture never waits for it. */
+  /** Plays with sound if that is wanted and allowed. The picture never waits for it. */
   sound(muted: boolean): void {
     const { video } = this;
     this.wantsMuted = muted;
@@ -58,7 +58,7 @@ export class Playback {
     });
   }
 
-  /** The picture being shown, as PNG in its own size; null where the browser makes none. */
+  /** The current picture as PNG in its own size; null if the browser cannot make one. */
   snapshot(): Promise<Blob | null> {
     const { video } = this;
     const canvas = document.createElement('canvas');

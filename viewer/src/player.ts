@@ -1,4 +1,4 @@
-// The peer connection of one session: descriptions, candidates, tracks, and how long each step took.
+// The peer connection of one session: descriptions, candidates, tracks, and the time of each step.
 
 import type { Candidate, IceServer } from './protocol.ts';
 import { ufragOf } from './protocol.ts';
@@ -10,7 +10,7 @@ import type { Sample, ViewerStats } from './stats.ts';
 
 export type PeerState = 'checking' | 'routed' | 'connected' | 'lost' | 'failed';
 
-/** What the player tells its owner. All of it comes from the present peer connection only, never from an old one. */
+/** The callbacks to the owner of a player. All concern the current peer connection only. */
 export interface Hooks {
   offer(sdp: string, restart: boolean): void;
   answer(sdp: string): void;
@@ -23,13 +23,13 @@ export interface Hooks {
 
 const PREPARED_MS = 20_000;
 
-/** `set`: the offer is in effect, and candidates are being gathered. */
+/** `set`: resolves when the offer is set and candidates are being gathered. */
 interface Prepared { pc: RTCPeerConnection; offer: Promise<RTCSessionDescriptionInit>; set: Promise<void> }
 
 let certificate: Promise<RTCCertificate[]> | undefined;
 let spare: Promise<Prepared> | null = null;
 
-/** Makes a call ready for the next viewer of this page: for a page that sees which one a person is about to choose. */
+/** Prepares a call for the next viewer of this page, if the page sees that the user is about to choose one. */
 export function prepareCall(): void {
   if (!Player.possible || spare) return;
   const it = spare = ready([]);
@@ -57,7 +57,7 @@ export class Player {
     return typeof RTCPeerConnection === 'function';
   }
 
-  /** Does what can be done before the broker answers: the key, the offer, and the candidates. */
+  /** Does everything that is possible before the broker answers: key, offer and candidates. */
   prepare(servers: IceServer[]): void {
     if (this.prepared) return;
     const found = servers.length ? null : spare;
@@ -73,11 +73,11 @@ export class Player {
   makeOffer(restart: boolean, servers: IceServer[]): void {
     if (restart) {
       this.queue('restart', async (pc) => {
-        // An offer that was refused, or that nobody heard, is followed by a new one; what the device offered comes first.
+        // A refused or lost offer is followed by a new one. An offer of the device comes first.
         if (pc.signalingState === 'have-remote-offer') return;
         pc.setConfiguration({ ...pc.getConfiguration(), iceServers: servers });
         const offer = await pc.createOffer({ iceRestart: true });
-        // Published before it takes effect here: the browser works on it while the message travels.
+        // Sent before it is set here, so that the browser works while the message travels.
         this.hooks.offer(offer.sdp!, true);
         await pc.setLocalDescription(offer);
       });
@@ -92,7 +92,7 @@ export class Player {
       this.adopt(pc, generation);
       const description = await offer;
       if (generation !== this.generation) return;
-      // What was gathered so far goes along; the rest follows.
+      // The candidates gathered so far are included; the others follow.
       this.hooks.offer(pc.localDescription?.sdp ?? description.sdp!, false);
       if (pc.iceGatheringState === 'complete') this.hooks.candidate(null, ufragOf(description.sdp!) ?? '');
       await set;
@@ -130,7 +130,7 @@ export class Player {
     this.queue('take_candidates', async (pc) => {
       await Promise.all(candidates.map((one) => pc.addIceCandidate({
         candidate: one.candidate, sdpMid: one.mid ?? null, sdpMLineIndex: one.mid === undefined ? (one.mline ?? 0) : (one.mline ?? null),
-      }).catch(() => {}))); // one bad candidate is no reason to end a call
+      }).catch(() => {}))); // one bad candidate does not end a call
     });
   }
 
@@ -147,19 +147,19 @@ export class Player {
     this.hooks.stream(null);
   }
 
-  /** Forgets what was prepared for a call that will not be made. */
+  /** Discards what was prepared for a call that will not be made. */
   forget(): void {
     this.prepared?.then(({ pc }) => pc.close()).catch(() => {});
     this.prepared = null;
     this.close();
   }
 
-  /** A frame that reached the screen at `shown`. */
+  /** A frame was presented at `shown`. */
   frame(shown: number, received: number): void {
     this.delays.frame(shown, received);
   }
 
-  /** Reads the picture clock of the frame being shown. */
+  /** Reads the picture clock of the current frame. */
   readDelay(video: HTMLVideoElement, shownAt: number): void {
     const { videoWidth: width } = video;
     const side = Math.floor(width / 40);
@@ -194,7 +194,7 @@ export class Player {
       if (!mine()) return;
       const ufrag = candidate?.usernameFragment ?? ufragOf(pc.localDescription?.sdp ?? '') ?? '';
       if (!candidate) return this.hooks.candidate(null, ufrag);
-      // Empty: the end of one m-line; the null after it ends them all. A device has no use for TCP.
+      // An empty candidate ends one m-line; null ends all. A device cannot use TCP candidates.
       if (candidate.candidate === '' || candidate.protocol === 'tcp') return;
       const one: Candidate = { candidate: candidate.candidate };
       if (candidate.sdpMid !== null) one.mid = candidate.sdpMid;
@@ -212,11 +212,11 @@ export class Player {
     };
     pc.ontrack = ({ track, receiver }) => {
       if (!mine()) return;
-      // Show what arrives at once; the device may ask for more delay by the playout-delay extension.
+      // No jitter buffer delay. The device may request more by the playout-delay extension.
       const eager = receiver as RTCRtpReceiver & { jitterBufferTarget?: number | null; playoutDelayHint?: number };
       if ('jitterBufferTarget' in receiver) eager.jitterBufferTarget = 0;
       else eager.playoutDelayHint = 0;
-      // One stream for both, whatever the device calls them: the browser keeps the lips in step only within a stream.
+      // Both tracks share one stream: a browser synchronises picture and sound only within a stream.
       if (!this.stream) {
         this.stream = new MediaStream([track]);
         this.hooks.stream(this.stream);
@@ -226,7 +226,7 @@ export class Player {
     };
   }
 
-  /** Steps of one connection run one after the other, and not at all once it is closed. */
+  /** The steps of one connection run one after the other, and not after it was closed. */
   private queue(doing: Doing, step: (pc: RTCPeerConnection) => Promise<void>, name = 'internal'): void {
     const { generation } = this;
     this.chain = this.chain.then(async () => {
@@ -245,11 +245,11 @@ async function ready(servers: IceServer[]): Promise<Prepared> {
   prefer(audio, 'audio', 'audio/opus');
   const offer = pc.createOffer();
   const set = offer.then((it) => pc.setLocalDescription(it));
-  set.catch(() => {}); // told to who waits for it
+  set.catch(() => {}); // reported to those who await it
   return { pc, offer, set };
 }
 
-/** Nothing is kept for a click that never comes. `letGo`: false where it was taken. */
+/** Discards a prepared call if no click follows. `letGo`: false if it was used. */
 function forgetLater(prepared: Promise<Prepared>, letGo: () => boolean): void {
   const drop = () => {
     if (letGo()) prepared.then(({ pc }) => pc.close()).catch(() => {});
@@ -258,12 +258,12 @@ function forgetLater(prepared: Promise<Prepared>, letGo: () => boolean): void {
   setTimeout(drop, PREPARED_MS);
 }
 
-// No pool of candidates: with one, about every tenth connection of Chromium 156 that is used at once gathers none at all.
+// No candidate pool: with one, about every tenth connection that Chromium 156 uses at once gathers no candidates.
 function configuration(iceServers: IceServer[], certificates: RTCCertificate[]): RTCConfiguration {
   return { iceServers, bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require', ...(certificates.length ? { certificates } : {}) };
 }
 
-/** One key for all calls of the page: making one is the slowest step of a new connection. */
+/** One key for all calls of the page, since generating it is the slowest step of a new connection. */
 function keys(): Promise<RTCCertificate[]> {
   certificate ??= RTCPeerConnection.generateCertificate({ name: 'ECDSA', namedCurve: 'P-256' } as EcKeyGenParams)
     .then((one) => [one]).catch(() => []);

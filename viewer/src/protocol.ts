@@ -1,5 +1,5 @@
-// What is said over the broker: topics and messages. Pure: no clock, no network, no DOM.
-// The contract is docs/reference/protocol.md; section numbers below are its own.
+// The protocol over the broker: topics and messages. Pure: no clock, no network, no DOM.
+// It is defined in docs/reference/protocol.md, whose section numbers are used below.
 
 import { clean } from './texts.ts';
 
@@ -9,22 +9,22 @@ export const MAX_MESSAGE = 32 * 1024;
 export const MAX_SDP = 24 * 1024;
 export const MAX_CANDIDATES = 24;
 const MAX_DEPTH = 16;
-/** Longer names are cut: the config allows 128 characters in one line, a screen does not. */
+/** Longer names are cut. The configuration allows 128 characters, which a screen does not. */
 export const MOST_NAME = 80;
 
-/** `refused`: this viewer does not get it, since it has no codec of the device. Only in a session. */
+/** `refused`: this viewer does not get it, because it has no codec of the device. Only in a session. */
 export const HEALTHS = ['ok', 'starting', 'stalled', 'absent', 'privacy', 'refused'] as const;
 export type Health = (typeof HEALTHS)[number];
 export interface MediaHealth { video: Health; audio: Health }
 
-/** The device's own words for what is wrong with its picture and sound. */
+/** The device's texts about faults of video and audio. */
 export interface Why { video: string | null; audio: string | null }
 
 export interface Candidate { candidate: string; mid?: string; mline?: number }
 export interface IceServer { urls: string[]; username?: string; credential?: string }
 export interface Wanted { video: boolean; audio: boolean; talk: boolean }
 
-/** What a viewer says, without the envelope. */
+/** A message of a viewer, without the envelope. */
 export type ToDevice =
   | { type: 'offer'; sdp: string; restart?: true }
   | { type: 'request'; media: Wanted }
@@ -34,7 +34,7 @@ export type ToDevice =
   | { type: 'bye'; reason: string }
   | { type: 'ping' | 'pong'; n: number };
 
-/** What a device says, checked. */
+/** A checked message of a device. */
 export type FromDevice =
   | { type: 'welcome' }
   | { type: 'offer'; sdp: string; restart: boolean; iceServers: IceServer[] | null; leaseS: number | null }
@@ -56,10 +56,10 @@ export type Status =
     }
   | { state: 'offline'; epoch: string; conn: number; reason: string };
 
-/** What a device says it is and has; null: not said. */
+/** What a device reports about itself; null: not given. */
 export interface Info { name: string | null; hasVideo: boolean | null; hasAudio: boolean | null }
 
-/** A message that cannot be used; the text says why. */
+/** A message that cannot be used; the text gives the reason. */
 export class Unusable extends Error {}
 
 const ID = /^[A-Za-z0-9_-]{1,64}$/;
@@ -75,7 +75,7 @@ export const topics = {
   everyInfo: (root: string) => `${root}/+/info`,
   request: (root: string, device: string, viewer: string) => `${root}/${device}/req/${viewer}`,
   reply: (root: string, device: string, viewer: string) => `${root}/${device}/rsp/${viewer}`,
-  /** The device that a topic of this kind speaks of. */
+  /** The device of a topic of this kind. */
   deviceOf(root: string, topic: string, kind: 'status' | 'info' = 'status'): string | null {
     if (!topic.startsWith(`${root}/`) || !topic.endsWith(`/${kind}`)) return null;
     const device = topic.slice(root.length + 1, -(kind.length + 1));
@@ -89,7 +89,7 @@ export const base64url = (bytes: Uint8Array): string =>
 /** A session id: 128 random bits. */
 export const newSession = (): string => base64url(crypto.getRandomValues(new Uint8Array(16)));
 
-/** Puts the envelope around a message. */
+/** Adds the envelope to a message. */
 export function encode(session: string, seq: number, body: ToDevice): string {
   const text = JSON.stringify({ v: VERSION, session, seq, ...body });
   if (new TextEncoder().encode(text).length > MAX_MESSAGE) {
@@ -110,7 +110,7 @@ export function decode(payload: Uint8Array): Received {
   };
 }
 
-/** Reads a retained status. An empty payload is a device that was forgotten: null. */
+/** Reads a retained status. Null: an empty payload, which removes the device. */
 export function decodeStatus(payload: Uint8Array): Status | null {
   if (payload.length === 0) return null;
   const it = object(readJson(payload), 'status');
@@ -127,7 +127,7 @@ export function decodeStatus(payload: Uint8Array): Status | null {
   };
 }
 
-/** Reads a retained info. An empty payload is a device that was forgotten: null. */
+/** Reads a retained info. Null: an empty payload, which removes the device. */
 export function decodeInfo(payload: Uint8Array): Info | null {
   if (payload.length === 0) return null;
   const it = object(readJson(payload), 'info');
@@ -187,10 +187,10 @@ function lease(it: Record<string, unknown>): number | null {
   return typeof s === 'number' && Number.isFinite(s) && s > 0 ? Math.min(s, 86_400) : null;
 }
 
-/** What is wrong, in the device's words; what is no text says nothing. */
+/** The device's text about a fault; null if it is not a text. */
 const reasonOf = (value: unknown): string | null => (typeof value === 'string' ? clean(value, 300) || null : null);
 
-/** The way media takes, in the device's words. */
+/** The route of the media, as the device reports it. */
 function routeOf(value: unknown): string | null {
   return typeof value === 'string' && value.length <= 400 ? clean(value, 400) : null;
 }
@@ -241,7 +241,7 @@ function object(value: unknown, what: string): Record<string, unknown> {
 function text(it: Record<string, unknown>, key: string, most: number, otherwise?: string): string {
   const value = it[key];
   if (typeof value === 'string' && value.length <= most) return value;
-  if (otherwise !== undefined && (value === undefined || value === null)) return otherwise; // null: not there
+  if (otherwise !== undefined && (value === undefined || value === null)) return otherwise; // null: missing
   throw new Unusable(`${key}: not a text of at most ${most} characters`);
 }
 
@@ -269,8 +269,8 @@ function readJson(payload: Uint8Array): unknown {
   return value;
 }
 
-// JSON.parse keeps the last of two equal keys and nests without bound; section 3 allows neither. The text is known to be
-// JSON here, so a walk over its tokens is enough.
+// JSON.parse keeps the last of two equal keys and allows any nesting; section 3 allows neither. The text is known to be
+// valid JSON here, so checking its tokens is enough.
 function checkShape(source: string): void {
   const open: (Set<string> | null)[] = [];
   const token = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/g;
@@ -289,5 +289,5 @@ function checkShape(source: string): void {
   }
 }
 
-/** The ICE user fragment of a description: of the first m-line that has one. */
+/** The ICE user fragment of a description: that of the first m-line that has one. */
 export const ufragOf = (sdp: string): string | null => /^a=ice-ufrag:(\S+)/m.exec(sdp)?.[1] ?? null;

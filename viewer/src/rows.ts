@@ -1,4 +1,4 @@
-// Figures with the names and units of a language. Pure.
+// Figures with names and units in a language. Pure.
 
 import { NO_FIGURE } from './format.ts';
 import type { Format } from './format.ts';
@@ -11,7 +11,7 @@ export interface Figures {
   stats: ViewerStats;
   /** How long each step to the first picture took, in milliseconds. */
   steps: [Step, number][];
-  /** The route in the device's words. */
+  /** The route as the device reports it. */
   way: string | null;
 }
 
@@ -19,16 +19,16 @@ export interface Row {
   term: string;
   value: string;
   note?: string;
-  /** What the value is made of, in order. */
+  /** The parts of the value, in order. */
   parts?: [name: string, ms: number, text: string][];
 }
 
 const CODECS: Record<string, string> = { h264: 'H.264', h265: 'H.265', opus: 'Opus' };
 
-/** What the device says of the way, as `relay-prflx tls by turns:turn.example.org:5349`. */
+/** The route as the device reports it: `relay-prflx tls by turns:turn.example.org:5349`. */
 const WAY = /^(\w+)-(\w+) (\w+)(?: by (\S+))?$/;
 
-/** The figures as people read them. */
+/** The figures in readable form. */
 export function rowsOf({ stats, steps, way }: Figures, format: Format, { stats: words, steps: names }: ComponentWords): Row[] {
   const { bitrate, fps, loss, route } = stats;
   const theirs = way === null ? undefined : WAY.exec(way)?.slice(1);
@@ -61,7 +61,7 @@ function delayNote({ delayBy, delayP95Ms }: ViewerStats, format: Format, words: 
   return delayP95Ms === null ? words[delayBy] : words.within(format.percent(0.95), format.ms(delayP95Ms), words[delayBy]);
 }
 
-/** How long each step to the first picture took, in milliseconds; `timings`: when each was reached. */
+/** How long each step to the first picture took, in milliseconds. `timings`: when each step was reached. */
 export function stepTimes({ shown, ...reached }: Partial<Record<Step | 'shown', number>>): [Step, number][] {
   if (shown === undefined) return [];
   const at = STEPS.filter((step) => reached[step] !== undefined).map((step) => [step, reached[step]!] as const);

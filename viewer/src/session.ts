@@ -1,5 +1,5 @@
-// One session of a call (docs/reference/protocol.md section 3): set-up, lease, ICE restarts and end, driven by messages,
-// timers and the peer connection. Pure: time is an argument, and what is to be done comes out as effects.
+// One session of a call (docs/reference/protocol.md section 3): set-up, lease, ICE restarts and end. It is driven by
+// messages, timers and the peer connection. Pure: time is an argument, and the result is a list of effects.
 
 import type { Effect, Options } from './effect.ts';
 import { byeName } from './errors.ts';
@@ -9,14 +9,14 @@ import { Inbox, Outbox } from './order.ts';
 import type { Doing, Phase, Step } from './phase.ts';
 import type { Candidate, FromDevice, IceServer, MediaHealth, Received, Status, Why } from './protocol.ts';
 
-/** What is known of a failure besides its name. */
+/** A failure's details besides its name. */
 export interface Failure { doing?: Doing | null; message?: string; retryAfterMs?: number | null }
 
-/** The call that a session belongs to. */
+/** The call to which a session belongs. */
 export interface Owner {
   phase: Phase;
   media: MediaHealth;
-  /** The ICE servers that the device named last. */
+  /** The ICE servers that the device sent last. */
   servers: IceServer[];
   ignored: number;
   readonly reached: Partial<Record<Step | 'start' | 'shown', number>>;
@@ -25,13 +25,13 @@ export interface Owner {
   readonly status: Status | null;
   push(effect: Effect): void;
   step(step: Step, now: number): void;
-  /** The connection stands. */
+  /** The session is connected. */
   succeeded(): void;
   /** Ends the session with an error. */
   fail(name: string, now: number, failure?: Failure): void;
-  /** Ends the session: the device is not there. With a time it is called again after a delay. */
+  /** Ends the session because the device is offline. With a time, it is called again after a delay. */
   offline(reason: string, now?: number): void;
-  /** Ends the session with this reason, and begins a new one. */
+  /** Ends the session with this reason, and starts a new one. */
   begin(now: number, reason: string): void;
   /** A random time in milliseconds, so that many viewers do not act at the same moment. */
   jitter(): number;
@@ -42,7 +42,7 @@ type ErrorMessage = FromDevice & { type: 'error' };
 
 const BATCH_MS = 20;
 const RESEND_MS = [2500, 5000, 10_000];
-const ROUTE_MS = 17_000; // the device gives up after 15 s and says so; this is for when it cannot
+const ROUTE_MS = 17_000; // the device reports a timeout after 15 s; this covers a device that cannot
 const SECURE_MS = 12_000;
 const PICTURE_MS = 15_000;
 const LOST_MS = 4000;
@@ -55,12 +55,12 @@ const DOUBT_MS = 1500;
 const DEFAULT_LEASE_S = 600;
 
 export class Session {
-  /** What the device says about its picture and its sound, in sentences. */
+  /** The device's faults of video and audio, as sentences. */
   why: Why = { video: null, audio: null };
-  /** The way media takes, as the device says it. */
+  /** The route of the media, as the device reports it. */
   route: string | null = null;
   goaway: { reason: string; at: number } | null = null;
-  /** The device's start that this session belongs to; null: not known yet. */
+  /** The device's epoch, which changes with each start; null: unknown. */
   epoch: string | null;
   connected = false;
 
@@ -91,7 +91,7 @@ export class Session {
     }
   }
 
-  /** Ends it. A reason is told to the device. */
+  /** Ends the session. With a reason, the device gets a `bye`. */
   close(reason: string | null): void {
     if (reason !== null && this.call.brokerUp && !this.out.silent) this.out.say({ type: 'bye', reason });
     this.call.push({ do: 'close' });
@@ -111,7 +111,7 @@ export class Session {
     if (this.lostAt !== null) this.restart(now);
   }
 
-  // --- what the peer connection does
+  // --- Actions of the peer connection.
 
   localOffer(sdp: string, now: number, restart: boolean): void {
     this.negotiation.offered(sdp, now);
@@ -126,18 +126,18 @@ export class Session {
     this.out.generation(sdp);
   }
 
-  /** The digest that the next message needs; known beforehand when this was called in an idle moment. */
+  /** The digest for the next message. It is computed ahead if this was called in an idle moment. */
   digest(): string {
     return this.negotiation.digest();
   }
 
-  /** A local candidate; null: there are no more. */
+  /** A local candidate; null: gathering is complete. */
   localCandidate(candidate: Candidate | null, ufrag: string, now: number): void {
     if (!this.out.candidate(candidate, ufrag)) this.timers.delete('batch');
     else if (!this.timers.has('batch')) this.timers.set('batch', now + BATCH_MS);
   }
 
-  /** The remote description is in place: candidates that came early may go in. */
+  /** The remote description is set, so candidates that came early may be added. */
   remoteSet(): void {
     for (const { message, at } of this.negotiation.remoteSet()) this.takeCandidates(message, at);
   }
@@ -169,7 +169,7 @@ export class Session {
         this.lostAt ??= now;
         this.restart(now);
       } else {
-        // The peer fails for good only after route or handshake did.
+        // The peer connection fails only after ICE or DTLS failed.
         call.fail(this.securing ? 'dtls_failed' : 'ice_failed', now);
       }
     }
@@ -182,10 +182,11 @@ export class Session {
     if (this.connected && this.call.phase.at === 'step') this.call.phase = { at: 'live', restarting: false };
   }
 
-  // --- what the device says
+  // --- Messages of the device.
 
   received({ seq, body }: Received, now: number): void {
-    // Without a number: outside the order, from a device that keeps no session. A bye is taken at once too.
+    // A message without a number is outside the order, from a device that keeps no session. A `bye` is processed at
+    // once too.
     if (seq === null || body.type === 'bye') return this.hear(body, now);
     if (this.in.repeated(seq)) return this.ignore();
     this.in.put(seq, body);
@@ -193,7 +194,7 @@ export class Session {
   }
 
   private takeTurns(now: number): void {
-    // A message may end the session, and its order with it.
+    // A message may end the session.
     for (let body = this.in.next(); body; body = this.over ? null : this.in.next()) this.hear(body, now);
     if (this.over) return;
     if (!this.in.gap) this.timers.delete('gap');
@@ -232,8 +233,8 @@ export class Session {
   }
 
   private refused(error: ErrorMessage, now: number): void {
-    // An error ends nothing by itself: what must end, the device ends with `bye`. Only where the way is lost, a device that
-    // no longer knows the session will not find it again either.
+    // An error does not end a session; the device ends it with `bye`. Only if the route is lost, a device that no
+    // longer knows the session cannot restore it.
     const over = (error.name === 'no_session' || error.name === 'gone') && !(this.connected && this.lostAt === null);
     if (this.negotiation.accepted && !over) {
       this.lastError = error;
@@ -247,7 +248,7 @@ export class Session {
       if (error.retryAfterMs !== null && this.timers.has('lease')) this.timers.set('lease', now + error.retryAfterMs);
       return;
     }
-    // A refused candidate looks like a refused offer until the answer comes: give it a moment.
+    // Until the answer comes, a refused candidate looks like a refused offer, so this waits a moment.
     if (!this.negotiation.accepted && (error.name === 'bad_request' || error.name === 'conflict')) {
       this.lastError = error;
       this.resends = RESEND_MS.length;
@@ -260,7 +261,7 @@ export class Session {
   private takeAnswer(answer: FromDevice & { type: 'answer' }, now: number): void {
     if (!this.negotiation.waits) return this.ignore();
     if (answer.offerHash !== this.digest()) {
-      // During a restart: the answer to an earlier offer, which a newer one replaced.
+      // During a restart, this may be the answer to an earlier offer that a newer one replaced.
       return this.negotiation.accepted ? this.ignore() : this.call.fail('hash_mismatch', now);
     }
     this.negotiation.tookAnswer(answer.sdp);
@@ -269,7 +270,8 @@ export class Session {
     if (this.connected) return;
     this.lease(answer.leaseS ?? this.leaseS, now);
     this.routing(now);
-    // The servers came after gathering began. Mostly the device's own relay is enough; if not, gather again with them.
+    // The servers came after gathering began. The device's own relay is usually enough; if not, gather again with these
+    // servers.
     if (answer.iceServers.length) this.timers.set('relay', now + RELAY_MS);
   }
 
@@ -304,9 +306,9 @@ export class Session {
     else if (candidates.length) this.call.push({ do: 'take_candidates', candidates });
   }
 
-  // --- time
+  // --- Time.
 
-  /** When `wake` wants to be called next. */
+  /** When to call `wake` next. */
   nextWake(): number | null {
     return this.timers.size ? Math.min(...this.timers.values()) : null;
   }
@@ -324,7 +326,7 @@ export class Session {
     switch (timer) {
       case 'batch': return this.out.flush();
       case 'gap':
-        // A broker that was away for longer than a message lives leaves a gap. It does not concern a running picture.
+        // If the broker was away for longer than messages live, some are lost. This does not concern a running picture.
         if (!this.connected) return call.fail('conflict', now);
         this.in.skip();
         return this.takeTurns(now);
@@ -333,7 +335,7 @@ export class Session {
       case 'relay': return this.offerAgain();
       case 'picture':
         if (this.pictured) return;
-        // A browser that nobody looks at shows no frames.
+        // A browser presents no frames while nobody looks.
         if (call.media.video === 'ok' && (call.options.visible?.() ?? true)) return call.fail('no_picture', now);
         this.timers.set('picture', now + PICTURE_MS);
         return;
@@ -355,7 +357,7 @@ export class Session {
     const wait = RESEND_MS[this.resends];
     if (wait === undefined) {
       if (this.lastError) return call.fail(this.lastError.name, now, this.lastError);
-      // Without a status there is probably no such device, rather than one that does not answer.
+      // Without a status, the device probably does not exist.
       return call.status === null ? call.offline('unknown', now) : call.fail('timeout', now);
     }
     if (call.brokerUp) {
@@ -372,7 +374,7 @@ export class Session {
     if (call.phase.at === 'live') call.phase = { at: 'live', restarting: true };
     if (this.restarts >= RESTARTS || now - this.lostAt >= GIVE_UP_MS) return call.fail('ice_failed', now);
     this.timers.set('restart', now + RESTART_MS);
-    if (!call.brokerUp) return; // it comes back here when the broker does
+    if (!call.brokerUp) return; // called again when the broker is back
     this.restarts += 1;
     this.offerAgain();
   }

@@ -1,4 +1,4 @@
-// What the page connects to: the file beside it, what its address says, and what a person types. Pure.
+// The settings of the page: from `config.json`, from its address, and from the user. Pure.
 
 import { brokerOrigin, sameBroker } from './address.ts';
 import { clean } from './texts.ts';
@@ -7,13 +7,13 @@ import type { PageWords } from './words/languages.ts';
 export interface Config { broker?: string; root?: string; device?: string; user?: string; password?: string; viewer?: string; mode?: string; lang?: string }
 
 const KEYS = ['broker', 'root', 'device', 'user', 'password', 'viewer', 'mode', 'lang'] as const;
-/** Who one is at a broker: what belongs to one broker is never said to another. */
+/** The identity at a broker, which is never sent to another broker. */
 const LOGIN = ['user', 'password', 'viewer'] as const;
 
-/** A sentence for a person, in the language that is asked for. */
+/** A sentence for the user, in the requested language. */
 export type Note = (words: PageWords) => string;
 
-/** Reads `config.json`. What is wrong with it is told in sentences; what is right in it is taken. */
+/** Reads `config.json`. Faults are returned as sentences; the valid parts are used. */
 export function configOf(text: string): { config: Config; problems: Note[] } {
   const source = text.replace(/^\ufeff/, '');
   let value: unknown;
@@ -43,7 +43,7 @@ export function configOf(text: string): { config: Config; problems: Note[] } {
   return { config, problems };
 }
 
-/** The most frequent faults of files that are written by hand, with the line. */
+/** The most frequent faults of handwritten files, with their line. */
 function whyNotJson(source: string, error: Error): Note {
   if (source.trim() === '') return ({ config }) => config.empty;
   if (/^\s*</.test(source)) return ({ config }) => config.html;
@@ -51,7 +51,7 @@ function whyNotJson(source: string, error: Error): Note {
     const line = String(source.slice(0, index).split('\n').length);
     return (words) => words.config.line(line, why(words));
   };
-  // Texts are walked over, so that what is in them is not taken for a fault.
+  // Strings are skipped, so that their contents do not count as faults.
   const token = /"(?:[^"\\\n]|\\.)*"|\/\/|\/\*|#|'|[\u201c\u201d\u2018\u2019]|,(?=\s*[}\]])|"(?=\s*\n\s*")|[a-zA-Z_]\w*(?=\s*:)/g;
   let before = '';
   for (let found = token.exec(source); found; found = token.exec(source)) {
@@ -71,7 +71,7 @@ function whyNotJson(source: string, error: Error): Note {
   return position === undefined ? why : at(Number(position), why);
 }
 
-/** How many letters two words differ by. */
+/** The number of letters by which two words differ. */
 function distance(one: string, other: string): number {
   if (Math.abs(one.length - other.length) > 2) return 3;
   let row = Array.from({ length: other.length + 1 }, (_, i) => i);
@@ -85,15 +85,16 @@ function distance(one: string, other: string): number {
 
 export interface Settings {
   config: Config;
-  /** Who named the broker. A link can be written by anybody. */
+  /** Where the broker's address comes from. Anybody can write a link. */
   from: 'file' | 'address' | null;
-  /** What a person should know about it. */
+  /** Notes for the user. */
   notes: Note[];
 }
 
 /**
- * config.json, then the address: `?device=a,b`. Anybody can write an address: it may name a broker only where the file names
- * none, and then no login of the file goes there. A password never comes from the address.
+ * The settings from config.json and the page's address: `?device=a,b`. Anybody can write an address. So it may name a
+ * broker only if the file names none, and the file's login is then not sent there. A password never comes from the
+ * address.
  */
 export function settingsOf(file: Config, search: string, page: string): Settings {
   const config: Config = { ...file };
@@ -114,7 +115,9 @@ export function settingsOf(file: Config, search: string, page: string): Settings
   return { config, from: own ? 'file' : config.broker !== undefined ? 'address' : null, notes };
 }
 
-/** What was typed takes over; a password that was not typed again is kept for the same login at the same broker. */
+/**
+ * Typed settings take precedence. A password that was not typed again is kept for the same login at the same broker.
+ */
 export function settingsTyped(before: Config, typed: Pick<Config, 'broker' | 'root' | 'device' | 'user' | 'password'>, page: string): Config {
   const after: Config = { ...(before.mode ? { mode: before.mode } : {}), ...(before.lang ? { lang: before.lang } : {}) };
   for (const key of ['broker', 'root', 'device', 'user', 'password'] as const) {

@@ -1,36 +1,36 @@
-// Figures for people from the browser's counters. Pure.
+// Readable figures from the browser's counters. Pure.
 
 import type { Look } from './delay.ts';
 
 export interface Route {
-  /** `direct`: the packets go straight from camera to browser; `relay`: a TURN server passes them on. */
+  /** `direct`: packets go directly from the camera to the browser. `relay`: a TURN server forwards them. */
   kind: 'direct' | 'relay';
   local: string;
   remote: string;
   protocol: string;
-  /** The TURN server, where the relay is the browser's own and the browser names it: `turns:turn.example.org:443`. */
+  /** The TURN server, if the relay is the browser's own and the browser names it: `turns:turn.example.org:443`. */
   server?: string;
 }
 
 export interface ViewerStats {
-  /** Milliseconds from the wish to watch to the first picture on the screen. */
+  /** Milliseconds from the request to watch to the first picture on the screen. */
   firstPictureMs: number | null;
   /** Milliseconds from capture to screen; see `delayBy`. */
   delayMs: number | null;
   /**
-   * `clock`: read from the picture itself. `capture`: from the capture time that the device's sender reports tell.
-   * `estimate`: half the round trip, and from the arrival of a frame to the screen.
+   * `clock`: read from the picture. `capture`: from the capture time in the device's sender reports. `estimate`: half
+   * the round trip, and the time from a frame's arrival to the screen.
    */
   delayBy: 'clock' | 'capture' | 'estimate' | null;
-  /** 50th and 95th percentile of the last 10 s, picture clock only. */
+  /** The 50th and 95th percentile of the last 10 s; only with the picture clock. */
   delayP50Ms: number | null;
   delayP95Ms: number | null;
   fps: number | null;
-  /** Bits a second, picture and sound. */
+  /** The bitrate of video and audio, in bit/s. */
   bitrate: number | null;
   width: number;
   height: number;
-  /** Share of packets lost on the way in the last second, 0 to 1, before repair. */
+  /** The share of packets lost in the last second, 0 to 1, before repair. */
   loss: number | null;
   freezes: number;
   roundTripMs: number | null;
@@ -54,7 +54,7 @@ const num = (entry: Entry | undefined, key: string): number => {
   return typeof value === 'number' && Number.isFinite(value) ? value : 0;
 };
 
-/** Reads one report; `before` is the sample of the previous one. */
+/** Reads one report. `before` is the sample of the previous report. */
 export function readStats(report: Map<string, Entry>, before: Sample | null, at: number): { sample: Sample; look: Look; stats: ViewerStats } {
   let video: Entry | undefined;
   let audio: Entry | undefined;

@@ -1,4 +1,4 @@
-// Whom a viewer calls, and what can be wrong with it. Pure.
+// The target of a viewer's call, and its possible faults. Pure.
 
 import { isId, isRoot } from './protocol.ts';
 import { clean } from './texts.ts';
@@ -6,10 +6,10 @@ import type { ComponentWords } from './words/languages.ts';
 
 export interface Target { broker: string; root: string; device: string; viewer: string; user: string; password: string }
 
-/** A sentence about what is wrong with a setting, in the language that is asked for. */
+/** A sentence about a wrong setting, in the requested language. */
 export type Fault = (words: ComponentWords) => string;
 
-/** What is wrong with a target, apart from the broker's address; null: nothing. */
+/** The fault of a target except for the broker's address; null if there is none. */
 export function faultOf({ broker, root, device, viewer }: Target): Fault | null {
   for (const [attribute, value] of Object.entries({ broker, device })) if (value === '') return ({ settings }) => settings.missing(attribute);
   for (const [attribute, value] of Object.entries({ device, viewer })) {

@@ -1,4 +1,4 @@
-// Why there is no broker: chooses the texts for what a browser found out. Pure.
+// Chooses the texts about a broker that cannot be reached, by what the browser found out. Pure.
 
 import type { Format } from './format.ts';
 import type { LinkState, Trouble } from './link.ts';
@@ -7,11 +7,11 @@ import type { ComponentWords } from './words/languages.ts';
 export interface TroubleWords {
   title: string;
   text: string;
-  /** A page to open by hand, where a browser shows people what it does not tell a script. */
+  /** A page to open by hand, since browsers show people details that they hide from scripts. */
   look: string | null;
 }
 
-/** Who asks, and where. */
+/** The context of the request. */
 export interface Asker {
   /** The broker's address. */
   url: URL;
@@ -52,7 +52,7 @@ function unreached(trouble: Trouble, place: string, { url, page, format, words: 
     }
     default: {
       const secure = url.protocol === 'wss:';
-      // The page itself came from there: its certificate is trusted.
+      // The page itself came from there, so the certificate is trusted.
       const trusted = secure && new URL(page).protocol === 'https:' && new URL(page).host === url.host;
       return secure && !trusted ? { text: words.untrusted(place), look: `https://${url.host}/` } : said(words.unreachable(place));
     }

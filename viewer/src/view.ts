@@ -1,4 +1,4 @@
-// What a viewer looks like: builds the shadow tree once, then draws one state after the other into it.
+// The look of a viewer: builds the shadow tree once, and then draws each state into it.
 
 import css from './viewer.css';
 import { h, icon } from './dom.ts';
@@ -14,15 +14,15 @@ import type { Figures } from './rows.ts';
 import { componentWords } from './words/languages.ts';
 import type { ComponentWords } from './words/languages.ts';
 
-/** All that is drawn. */
+/** Everything that is drawn. */
 export interface Seen extends Situation {
-  /** Somebody listens to the buttons "Log in" and "Change address". */
+  /** The page handles the buttons "Log in" and "Change address". */
   canAsk: boolean;
   /** For how long the picture has stood still, in milliseconds. */
   stillFor: number | null;
-  /** The broker says that the device is gone. */
+  /** The broker reports that the device is gone. */
   deviceGone: boolean;
-  /** The device has no microphone to begin with. */
+  /** The device has no microphone. */
   noSound: boolean;
   muted: boolean;
   soundBlocked: boolean;
@@ -85,7 +85,7 @@ export class View {
     root.append(this.frame);
     this.toggle.onclick = () => actions.operate('watch');
     this.action.onclick = () => actions.retry();
-    // Whoever points at the button will press it: what can be ready is made ready.
+    // Pointing at the button usually means pressing it, so the call is prepared.
     for (const one of [this.toggle, this.action]) one.onpointerenter = one.onpointerdown = one.onfocus = () => actions.prepare();
     this.sound.onclick = () => (this.sound.getAttribute('aria-disabled') === 'true' ? this.say(this.sound.title) : actions.operate('sound'));
     this.snap.onclick = () => actions.operate('snapshot');
@@ -107,7 +107,7 @@ export class View {
     this.speak(this.language);
   }
 
-  /** Shows everything in this language from now on; what depends on the call changes with the next `draw`. */
+  /** Shows all texts in this language. Those that depend on the call change with the next `draw`. */
   speak(language: Language): void {
     this.language = language;
     this.drawn = '';
@@ -140,7 +140,7 @@ export class View {
     this.count.textContent = waits !== null && waits.retryAt !== null ? countdown(waits.retryAt - it.now, language, words) : '';
     if (still) this.stillText.textContent = words.still.last(language.ago(it.stillFor!));
 
-    // The rest changes rarely; touching it each second would make screen readers and animations start again.
+    // The rest changes rarely. Updating it each second would restart screen readers and animations.
     const drawn = JSON.stringify([it.name, state, step, panel, it.media, it.why, it.muted, it.soundBlocked, it.full, still, it.deviceGone, it.noSound, it.canAsk, it.goaway, live, it.shown]);
     if (drawn === this.drawn) return;
     this.drawn = drawn;
@@ -174,7 +174,7 @@ export class View {
     this.expand.setAttribute('aria-pressed', String(it.full));
 
     const told = panel ? `${panel.title}. ${panel.text}` : still ? stillWords : live ? words.spoken.live(it.name) : '';
-    // Steps go by faster than they can be read out.
+    // The steps pass faster than they can be read aloud.
     const said = step >= 0 && panel?.icon === 'camera' ? words.spoken.connecting(it.name) : told;
     if (this.spoken.textContent !== said) this.spoken.textContent = said;
   }
@@ -202,20 +202,20 @@ export class View {
     const { audio } = it.media;
     const noSound = it.noSound ? words.noSound
       : audio === 'ok' ? null : it.why.audio ? words.soundBecause(words.sound[audio], it.why.audio) : words.sound[audio];
-    // The browser wants a click before it plays sound: the button then shows its name, and stays.
+    // The browser requires a click before it plays sound. The button then shows its name, and stays visible.
     const asks = it.soundBlocked && it.muted && live && noSound === null;
     label(this.sound, it.muted || noSound !== null ? 'muted' : 'sound', words.buttons.sound, 'm', asks ? words.buttons.sound : '');
     this.sound.classList.toggle('wanted', asks);
     this.sound.setAttribute('aria-pressed', String(!it.muted && noSound === null));
     this.sound.disabled = !watching;
-    // It can be pressed all the same: fingers have no tooltip, so the reason is said then.
+    // It can still be pressed: touch screens have no tooltips, so the reason is shown then.
     this.sound.setAttribute('aria-disabled', String(watching && noSound !== null));
     const note = noSound !== null && watching ? noSound : asks ? words.buttons.clickForSound : '';
     if (note) this.sound.title = note;
     this.sound.setAttribute('aria-description', note);
   }
 
-  /** Shows an image where there is no picture yet. */
+  /** Shows an image before the first picture. */
   showPoster(address: string): void {
     this.poster.hidden = address === '';
     if (address) this.poster.src = address;
@@ -234,7 +234,7 @@ export class View {
       note ? h('dd', { class: 'note' }, h('bdi', {}, note)) : null, parts ? partsOf(parts) : null)));
   }
 
-  /** Keeps the picture on the screen while there is none. */
+  /** Keeps the last picture on the screen while there is none. */
   keepLast(): void {
     const { videoWidth: width, videoHeight: height } = this.video;
     if (!width || !height) return;
@@ -261,7 +261,7 @@ export class View {
 
   flash(): void {
     this.frame.classList.remove('flash');
-    void this.frame.offsetWidth; // starts the animation again
+    void this.frame.offsetWidth; // restarts the animation
     this.frame.classList.add('flash');
   }
 }
@@ -273,7 +273,7 @@ function button(name: string, glyph: Icon): HTMLButtonElement {
   return h('button', { class: name, type: 'button' }, icon(glyph));
 }
 
-/** `written`: the text beside the icon; without one `text` is the name, and the tooltip with the key. */
+/** `written`: the text next to the icon. Without it, `text` is the accessible name, and the tooltip shows the key. */
 function label(it: HTMLButtonElement, glyph: Icon, text: string, shortcut = '', written = ''): void {
   if (text) {
     it.title = shortcut ? `${text} (${shortcut})` : text;
@@ -286,7 +286,7 @@ function label(it: HTMLButtonElement, glyph: Icon, text: string, shortcut = '', 
   it.replaceChildren(icon(glyph), ...(written ? [h('span', { dir: 'auto' }, written)] : []));
 }
 
-/** A bar cut in the steps' shares, and what each of them is. */
+/** A bar divided by the steps' shares, with the name of each step. */
 function partsOf(parts: [name: string, ms: number, text: string][]): HTMLElement {
   const bar = h('div', { class: 'parts', 'aria-hidden': 'true' }, ...parts.map(([, ms]) => {
     const part = h('i');

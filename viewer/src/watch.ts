@@ -1,4 +1,4 @@
-// Joins the three parts of a viewer: the link to the broker, the rules of a call, and the peer connection.
+// Joins the three parts of a viewer: the broker link, the rules of a call, and the peer connection.
 
 import { Call } from './call.ts';
 import type { Options } from './effect.ts';
@@ -14,16 +14,16 @@ export class Watch {
   readonly link: Link;
   readonly call: Call;
   readonly player: Player;
-  /** What the device says it is. */
+  /** The device's retained info. */
   info: Info | null = null;
-  /** Messages of the device that broke the contract. */
+  /** How many messages of the device violated the protocol. */
   unusable = 0;
 
   private readonly undo: (() => void)[] = [];
   private timer: ReturnType<typeof setTimeout> | undefined;
   private closed = false;
 
-  /** Throws with a sentence when the broker's address is wrong. */
+  /** Throws an error with a sentence if the broker's address is wrong. */
   constructor(
     private readonly target: Target, options: Options,
     private readonly changed: () => void, private readonly stream: (stream: MediaStream | null) => void,
@@ -45,7 +45,7 @@ export class Watch {
     addEventListener('online', networkChanged);
     this.undo.push(
       () => removeEventListener('online', networkChanged),
-      // The reply topic is asked for before anything is said, on the same ordered connection.
+      // The reply topic is subscribed first, on the same ordered connection.
       this.link.subscribe(topics.reply(root, device, viewer), false, (_, payload) => this.received(payload)),
       this.link.subscribe(topics.status(root, device), true, (_, payload) => this.status(payload)),
       this.link.subscribe(topics.info(root, device), true, (_, payload) => this.tellInfo(payload)),
@@ -66,13 +66,13 @@ export class Watch {
     this.then(() => this.call.watch(now()));
   }
 
-  /** Ends the call; the reason is said to the device. */
+  /** Ends the call; the reason is sent to the device. */
   stop(reason = 'left'): void {
     this.then(() => this.call.stop(reason));
     this.player.forget();
   }
 
-  /** Makes key and offer ready, so that a click costs no time. */
+  /** Prepares key and offer, so that a click takes no time. */
   prepare(): void {
     if (Player.possible && !this.player.pc && this.call.session === null && this.call.options.mode === 'offer') this.player.prepare(this.call.servers);
   }
@@ -121,7 +121,7 @@ export class Watch {
     this.then(() => this.call.received(it, now()));
   }
 
-  /** Does one thing to the call, then all that follows from it. */
+  /** Changes the call, and then runs all effects. */
   private then(step: () => void): void {
     if (this.closed) return;
     step();
@@ -138,7 +138,7 @@ export class Watch {
         case 'take_offer': player.takeOffer(effect.sdp, effect.servers); break;
         case 'take_answer': player.takeAnswer(effect.sdp, effect.servers); break;
         case 'take_candidates': player.takeCandidates(effect.candidates); break;
-        // Some milliseconds the first time: while the message travels, not before.
+        // It takes some milliseconds the first time, so it runs while the message travels.
         case 'digest': setTimeout(() => call.digest()); break;
         case 'close': player.close(); break;
       }

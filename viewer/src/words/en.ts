@@ -1,6 +1,6 @@
-// English: every text that the component and the page show or announce. Another language is a file of the same shape
-// beside this one; `languages.ts` lists them. A text with gaps is a function. `isolated` goes around what comes from
-// outside, `Count` picks the plural form, and figures and times are written by `Intl` before they come here.
+// English: all texts that the component and the page show or announce. Each other language is a file of the same shape
+// next to this one; `languages.ts` lists them. A text with gaps is a function. `isolated` wraps text from outside, and
+// `Count` chooses the plural form. Figures and times are formatted by `Intl` before.
 
 import type { ErrorName } from '../errors.ts';
 import { isolated } from '../format.ts';
@@ -28,7 +28,7 @@ export const component = {
     picture: { short: 'Picture', text: 'Waiting for the first picture' },
   } satisfies Record<Step, { short: string; text: string }>,
 
-  // Names of docs/reference/protocol.md section 6, and those of the viewer itself.
+  // The names of docs/reference/protocol.md section 6, and those of the viewer.
   errors: {
     bad_request: {
       title: 'The camera did not understand',
@@ -96,12 +96,12 @@ export const component = {
     bad_setting: { title: 'A setting is wrong', text: '' },
     device_left: { title: 'The camera ended the session', text: 'Connecting again.' },
   } satisfies Record<ErrorName, Said>,
-  /** `internal`, where it happened in the browser. */
+  /** `internal`, if it happened in the browser. */
   browserError: { title: 'This browser has a problem', text: 'It could not set up the connection.' },
   /** A name that this version does not know. */
   unknownError: { title: 'Something went wrong', text: 'The camera gave an unknown reason.' },
 
-  /** What failed in this browser; `said`: what the browser says about it. */
+  /** What failed in this browser; `said`: the browser's error text. */
   doing: {
     prepare: (said: string) => `Preparing the connection failed: ${said}`,
     restart: (said: string) => `The ICE restart failed: ${said}`,
@@ -136,9 +136,9 @@ export const component = {
     privacy: 'The microphone was switched off on purpose',
     refused: 'This browser cannot play the sound',
   } satisfies Record<Ill, string>,
-  /** `said`: the sentence of the device. */
+  /** `said`: the device's sentence. */
   soundBecause: (what: string, said: string) => `${what}: ${isolated(said)}`,
-  /** The device has no microphone to begin with. */
+  /** The device has no microphone. */
   noSound: 'No sound from this camera',
 
   panel: {
@@ -181,7 +181,7 @@ export const component = {
     last: (ago: string) => `Last picture ${ago}`,
   },
 
-  /** For those who do not see the picture. */
+  /** Texts for screen readers. */
   spoken: {
     frame: (name: string) => `Camera ${isolated(name)}`,
     live: (name: string) => `Live picture of ${isolated(name)}`,
@@ -201,7 +201,7 @@ export const component = {
     full: 'Full screen',
   },
 
-  /** What is said for a moment. */
+  /** Short notices. */
   notes: {
     saved: 'Snapshot saved',
     nothingToSave: 'There is no picture to save',
@@ -221,7 +221,7 @@ export const component = {
     by: (route: string, server: string) => `${route} by ${server}`,
   },
 
-  /** What is wrong with an attribute. */
+  /** Faults of attributes. */
   settings: {
     missing: (attribute: string) => `The attribute “${attribute}” is missing.`,
     badId: (attribute: string, value: string) =>
@@ -230,7 +230,10 @@ export const component = {
     badRoot: (value: string) => `The attribute “root” is “${isolated(value)}”, which is not a topic.`,
   },
 
-  /** Why there is no broker: what was tried, what is probably wrong, what helps. `place`: its address. */
+  /**
+   * Why the broker cannot be reached: what was tried, the probable cause, and what helps. `place`: the broker's
+   * address.
+   */
   trouble: {
     login: {
       title: 'The broker refused the login',
@@ -276,7 +279,7 @@ export const component = {
   },
 };
 
-/** What is wrong with a broker's address; shared by component and page. `broker`: what was written. */
+/** Faults of a broker's address, for component and page. `broker`: what was typed. */
 export const address = {
   fault: (broker: string, why: string) => `Broker “${isolated(broker)}”: ${why}`,
   how: 'Write wss://host:port/path, or a path on this page’s own host such as /mqtt.',
@@ -290,12 +293,12 @@ export const address = {
   login: 'leave user and password out of the address. They have fields of their own.',
 };
 
-/** What the page shows around the pictures. */
+/** The texts of the page around the pictures. */
 export const page = {
-  /** Of the language itself. */
+  /** Writing direction of the language. */
   direction: 'ltr' as 'ltr' | 'rtl',
 
-  /** Fixed texts of `index.html`, by their `data-words`. */
+  /** The fixed texts of `index.html`, by their `data-words`. */
   fixed: {
     skip: 'Skip to the pictures', cameras: 'Cameras', find: 'Find a camera', broker: 'Broker', user: 'User',
     password: 'Password',
@@ -346,7 +349,7 @@ export const page = {
     offline: (said: string) => `Offline: ${isolated(said)}`,
   },
 
-  /** What is wrong with `config.json`, or with the address of the page. */
+  /** Faults of `config.json`, or of the page's address. */
   config: {
     unreadable: (why: string) => `config.json cannot be read: ${why}`,
     http: (status: string) => `the web server answers HTTP ${status}.`,
@@ -372,5 +375,5 @@ export const page = {
   },
 };
 
-/** `index.html` shows it in every language: without scripts nobody can choose. */
+/** `index.html` shows it in every language, since nobody can choose one without scripts. */
 export const noScript = 'This page needs JavaScript to show live pictures.';

@@ -1,4 +1,4 @@
-// The languages of the viewer. Another one: its file beside these, its tag here, and a line in each table.
+// The languages of the viewer. To add one: its file next to these, its tag here, and a line in each table.
 
 import * as de from './de.ts';
 import * as en from './en.ts';
@@ -10,7 +10,7 @@ export type ComponentWords = typeof en.component;
 export type AddressWords = typeof en.address;
 export type PageWords = typeof en.page;
 
-// A table for each part, so that the component does not carry the texts of the page.
+// One table for each part, so that the component does not contain the texts of the page.
 export const componentWords: Record<Tag, ComponentWords> = { en: en.component, de: de.component };
 export const addressWords: Record<Tag, AddressWords> = { en: en.address, de: de.address };
 export const pageWords: Record<Tag, PageWords> = { en: en.page, de: de.page };
