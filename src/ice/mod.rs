@@ -1,4 +1,4 @@
-//! The ways out: STUN and TURN servers, as the viewer is told them and as the board's own agent can use them.
+//! STUN and TURN servers: as the viewer gets them, and as the board's own ICE agent uses them.
 
 mod command;
 mod dial;
@@ -34,13 +34,13 @@ use crate::{
     protocol,
 };
 
-/// How long a session waits, in all, for what is not known yet: a dead name server never costs more.
+/// How long a session waits for names and for `ice_command`, in all. So a DNS server that fails costs no more.
 const PATIENCE: Duration = Duration::from_millis(200);
-/// Addresses of one name that are used, of each family.
+/// How many addresses of one name are used, of each family.
 const ADDRESSES: usize = 2;
-/// How long an examination waits for names, and for the program that prints servers.
+/// How long a test of servers waits for names.
 const EXAMINATION: Duration = Duration::from_secs(20);
-/// How soon names are looked for again after the start, until they are found.
+/// The pause between lookups after the start, until all names are found.
 const FIRST: Duration = Duration::from_secs(30);
 
 /// The servers of all sessions.
@@ -53,58 +53,58 @@ pub struct Ice {
     pub marks: Arc<Marks>,
 }
 
-/// What one URL of a server came to.
+/// The result of testing one URL.
 #[derive(Debug)]
 pub struct Finding {
-    /// Which.
+    /// The URL.
     pub url: Url,
-    /// What it did, or which step failed and why.
+    /// What the server returned, or which step failed and why.
     pub outcome: Result<Proof, String>,
 }
 
-/// One TURN server as one session uses it.
+/// One TURN server, as one session uses it.
 #[derive(Debug)]
 pub struct Relay {
-    /// As it was configured.
+    /// The configured URL.
     pub url: Url,
-    /// Where the stack asks for it; more than one where its name has more than one address.
-    pub places: Vec<SocketAddr>,
-    /// What stands between, where it is reached by TCP or TLS.
+    /// The addresses at which the stack reaches the server; several if its name has several.
+    pub addresses: Vec<SocketAddr>,
+    /// The local end of the stream, if the server is reached over TCP or TLS.
     pub stream: Option<TurnStream>,
 }
 
-/// What one session's agent is given. The relays by TCP and TLS last as long as this value.
+/// The servers for one session's ICE agent. Relays over TCP and TLS live as long as this value.
 #[derive(Debug, Default)]
 pub struct ResolvedServers {
-    /// For the stack: UDP, by address.
+    /// The servers for the stack: UDP, by address.
     pub servers: Vec<RTCIceServer>,
     /// The TURN servers among them.
     pub relays: Vec<Relay>,
-    /// Servers that are left out, each with a reason.
+    /// The servers that are left out, each with the reason.
     pub missing: Vec<(Url, String)>,
-    /// Which server is where.
-    pub places: Vec<(SocketAddr, Url)>,
+    /// The URL of each address.
+    pub addresses: Vec<(SocketAddr, Url)>,
 }
 
-/// The servers of one session, by the places where the stack asks them.
+/// The servers of one session, by the addresses at which the stack reaches them.
 #[derive(Debug, Default)]
 pub struct SessionServers {
-    /// Which is where.
-    pub places: Vec<(SocketAddr, Url)>,
-    /// What is known of all.
+    /// The URL of each address.
+    pub addresses: Vec<(SocketAddr, Url)>,
+    /// The faults of all servers.
     pub marks: Arc<Marks>,
 }
 
 impl SessionServers {
-    /// The STUN or TURN server at `place` did what it is there for, or something else, which is logged once. One address
-    /// may be both, with a URL for each.
-    pub fn note(&self, place: SocketAddr, turn: bool, outcome: Result<(), String>) {
-        for (_, url) in self.places.iter().filter(|(at, url)| *at == place && url.turn == turn) {
+    /// The STUN or TURN server at `address` works, or has a fault, which is logged once. One address may be both, with
+    /// a URL for each.
+    pub fn note(&self, address: SocketAddr, turn: bool, outcome: Result<(), String>) {
+        for (_, url) in self.addresses.iter().filter(|(at, url)| *at == address && url.turn == turn) {
             match &outcome {
                 Ok(()) => self.marks.good(url),
                 Err(why) if self.marks.bad(url, why, Mono::now()) => {
                     let what = if url.turn { "relay" } else { "address" };
-                    warn!("no {what} from {url}: {why}; for 60 s new sessions do without it, unless there is no other");
+                    warn!("no {what} from {url}: {why}; new sessions do not use it for 60 s, unless there is no other");
                 }
                 Err(_) => {}
             }
@@ -113,32 +113,34 @@ impl SessionServers {
 }
 
 impl Ice {
-    /// The servers as this viewer is told them: with a login of its own, where logins are made.
+    /// The servers that this viewer gets. If logins are made from a secret, it gets its own login.
     pub async fn for_viewer(&self, config: &Webrtc, viewer: &str) -> Vec<protocol::IceServer> {
         let now = SystemTime::now();
-        let of = |server: IceServer| {
+        let for_viewer = |server: IceServer| {
             let login = login(&server.login, Some(viewer), now);
             let (username, credential) = login.map(|login| (login.user, login.password.expose().to_owned())).unzip();
             protocol::IceServer { urls: server.urls, username, credential }
         };
         let printed = self.printed.servers(&config.ice_command, PATIENCE).await;
-        config.ice_servers.iter().cloned().chain(printed).map(of).collect()
+        config.ice_servers.iter().cloned().chain(printed).map(for_viewer).collect()
     }
 
-    /// What the agent of a new session can use, by address. What is not known in time is left out.
+    /// The servers that a new session's agent can use, by address. Servers that are not resolved in time are left out.
     pub async fn open(&self, config: &Webrtc) -> ResolvedServers {
         let printed = self.printed.servers(&config.ice_command, PATIENCE).await;
-        let servers: Vec<_> = config.ice_servers.iter().cloned().chain(printed.iter().map(sparing)).collect();
+        let servers: Vec<_> =
+            config.ice_servers.iter().cloned().chain(printed.iter().map(one_url_of_each_kind)).collect();
         let urls: Vec<Vec<Url>> =
             servers.iter().map(|server| server.urls.iter().filter_map(|url| Url::parse(url).ok()).collect()).collect();
         let all: Vec<&Url> = urls.iter().flatten().collect();
         let hosts: Vec<&str> = all.iter().map(|url| url.host.as_str()).collect();
         let addresses = self.names.addresses(&hosts, PATIENCE).await;
-        let places: Vec<_> = all.iter().zip(addresses).map(|(url, found)| places(url, found, config)).collect();
-        // One that answers badly is not left out in favour of one that cannot be found.
-        let usable: Vec<&Url> = all.iter().zip(&places).filter(|(_, at)| at.is_ok()).map(|(url, _)| *url).collect();
+        let addresses: Vec<_> =
+            all.iter().zip(addresses).map(|(url, found)| usable_or_why(url, found, config)).collect();
+        // A server that answers badly is kept if the others cannot be found.
+        let usable: Vec<&Url> = all.iter().zip(&addresses).filter(|(_, at)| at.is_ok()).map(|(url, _)| *url).collect();
         let mut left_out = self.marks.left_out(&usable, Mono::now()).into_iter();
-        let mut places = places.into_iter().map(|at| match at.map(|at| (at, left_out.next().flatten())) {
+        let mut addresses = addresses.into_iter().map(|at| match at.map(|at| (at, left_out.next().flatten())) {
             Ok((_, Some(why))) => Err(why),
             Ok((at, None)) => Ok(at),
             Err(why) => Err(why),
@@ -146,13 +148,13 @@ impl Ice {
         let (mut resolved, now) = (ResolvedServers::default(), SystemTime::now());
         for (server, urls) in servers.iter().zip(&urls) {
             let mut found = Vec::new();
-            for (url, at) in urls.iter().cloned().zip(places.by_ref()) {
-                match at.and_then(|at| self.way(&url, at, server, config)) {
-                    Ok((places, stream)) => {
-                        found.extend(places.iter().map(|place| url.at(*place)));
-                        resolved.places.extend(places.iter().map(|place| (*place, url.clone())));
+            for (url, at) in urls.iter().cloned().zip(addresses.by_ref()) {
+                match at.and_then(|at| self.addresses_for_stack(&url, at, server, config)) {
+                    Ok((addresses, stream)) => {
+                        found.extend(addresses.iter().map(|address| url.at(*address)));
+                        resolved.addresses.extend(addresses.iter().map(|address| (*address, url.clone())));
                         if url.turn {
-                            resolved.relays.push(Relay { url, places, stream });
+                            resolved.relays.push(Relay { url, addresses, stream });
                         }
                     }
                     Err(why) => resolved.missing.push((url, why)),
@@ -168,8 +170,8 @@ impl Ice {
         resolved
     }
 
-    /// Asks each server that is wanted by each of its URLs, all at the same time: a real answer of STUN, a real relay of TURN.
-    /// What there is beside, such as a program that fails, comes as sentences.
+    /// Tests all URLs for which `wanted` is true, at the same time: with a STUN Binding request, or by allocating a
+    /// TURN relay. Other faults, such as those of `ice_command`, are returned as sentences.
     pub async fn examine(&self, config: &Webrtc, wanted: impl Fn(&Url) -> bool) -> (Vec<Finding>, Vec<String>) {
         let mut faults = Vec::new();
         let mut servers = config.ice_servers.clone();
@@ -186,21 +188,21 @@ impl Ice {
         }
         let hosts: Vec<&str> = all.iter().map(|(url, _)| url.host.as_str()).collect();
         let addresses = self.names.addresses(&hosts, EXAMINATION).await;
-        let asked = all.iter().zip(addresses).map(|((url, server), addresses)| async {
+        let tests = all.iter().zip(addresses).map(|((url, server), addresses)| async {
             let found = !addresses.is_empty();
             let addresses = usable(addresses, config);
             let outcome = match (addresses.is_empty(), found) {
                 (true, false) => Err(format!("look up {}: no address; check the name and this board's DNS", url.host)),
-                (true, true) => Err(format!("{} has no address of a family that is in use", url.host)),
-                (false, _) => self.ask(url, addresses, server, config, now).await,
+                (true, true) => Err(format!("{} has no address of a configured family (IPv4, IPv6)", url.host)),
+                (false, _) => self.test(url, addresses, server, config, now).await,
             };
             Finding { url: url.clone(), outcome }
         });
-        (join_all(asked).await, faults)
+        (join_all(tests).await, faults)
     }
 
-    /// One URL: at each of its addresses in turn, until one does.
-    async fn ask(
+    /// Tests one URL, at each of its addresses until one works.
+    async fn test(
         &self,
         url: &Url,
         addresses: Vec<IpAddr>,
@@ -208,13 +210,13 @@ impl Ice {
         config: &Webrtc,
         now: SystemTime,
     ) -> Result<Proof, String> {
-        let (places, stream) = self.way(url, addresses, server, config)?;
+        let (addresses, stream) = self.addresses_for_stack(url, addresses, server, config)?;
         let login = login(&server.login, None, now);
         let mut outcome = Err("no address".to_owned());
-        for place in places {
+        for address in addresses {
             outcome = match url.turn {
-                true => probe::turn(place, login.as_ref(), stream.as_ref()).await,
-                false => probe::stun(place).await,
+                true => probe::turn(address, login.as_ref(), stream.as_ref()).await,
+                false => probe::stun(address).await,
             };
             if outcome.is_ok() {
                 break;
@@ -223,8 +225,8 @@ impl Ice {
         outcome
     }
 
-    /// Where the stack finds a server.
-    fn way(
+    /// The addresses at which the stack reaches a server. For TCP and TLS this is the local end of a new stream.
+    fn addresses_for_stack(
         &self,
         url: &Url,
         addresses: Vec<IpAddr>,
@@ -235,15 +237,15 @@ impl Ice {
             return Ok((addresses.into_iter().map(|address| SocketAddr::new(address, url.port)).collect(), None));
         }
         let (ca, trust) = (server.ca_file.clone(), Arc::clone(&self.trust));
-        let far = TurnServer { url: Arc::new(url.clone()), addresses, ca, trust };
-        // The stack asks only servers of a family that it has a socket of.
+        let target = TurnServer { url: Arc::new(url.clone()), addresses, ca, trust };
+        // The stack uses only servers of a family for which it has a socket.
         let ipv4 = config.ipv4 && (config.addresses.is_empty() || config.addresses.iter().any(IpAddr::is_ipv4));
-        let stream = TurnStream::open(far, ipv4).map_err(|e| format!("listen on loopback: {e}"))?;
-        Ok((vec![stream.place()], Some(stream)))
+        let stream = TurnStream::open(target, ipv4).map_err(|e| format!("listen on loopback: {e}"))?;
+        Ok((vec![stream.address()], Some(stream)))
     }
 
-    /// Sees to it that the first session of the day has everything at hand. Never ends; is to be begun anew with each
-    /// configuration.
+    /// Resolves names and runs `ice_command` ahead, so that the first session does not wait. Never ends; must be
+    /// started again with each new configuration.
     pub async fn keep(&self, config: &Webrtc) {
         let printed = async {
             while !config.ice_command.is_empty() {
@@ -259,7 +261,7 @@ impl Ice {
                 .filter_map(|url| Url::parse(url).ok())
                 .collect();
             let hosts: Vec<&str> = urls.iter().map(|url| url.host.as_str()).collect();
-            // Once they were found, an old address is good enough until a session asks for a new one.
+            // Once all were found, an old address is used until a session asks again.
             while self.names.addresses(&hosts, Duration::from_secs(60)).await.iter().any(Vec::is_empty) {
                 tokio::time::sleep(FIRST).await;
             }
@@ -270,26 +272,26 @@ impl Ice {
 }
 
 /// The addresses of a server that may be used, or why there are none.
-fn places(url: &Url, addresses: Vec<IpAddr>, config: &Webrtc) -> Result<Vec<IpAddr>, String> {
+fn usable_or_why(url: &Url, addresses: Vec<IpAddr>, config: &Webrtc) -> Result<Vec<IpAddr>, String> {
     let known = !addresses.is_empty();
     let addresses = usable(addresses, config);
     match (addresses.is_empty(), known) {
-        (true, false) => Err(format!("no address is known of {}", url.host)),
-        (true, true) => Err(format!("{} has no address of a family that is in use", url.host)),
+        (true, false) => Err(format!("no address of {} is known yet", url.host)),
+        (true, true) => Err(format!("{} has no address of a configured family (IPv4, IPv6)", url.host)),
         (false, _) => Ok(addresses),
     }
 }
 
-/// The addresses that may be used, both families mixed as the name server gave them.
+/// The addresses of configured families.
 fn usable(addresses: Vec<IpAddr>, config: &Webrtc) -> Vec<IpAddr> {
     let (v4, v6): (Vec<_>, Vec<_>) = addresses.into_iter().partition(IpAddr::is_ipv4);
     let some = |list: Vec<IpAddr>, wanted: bool| list.into_iter().filter(move |_| wanted).take(ADDRESSES);
     some(v4, config.ipv4).chain(some(v6, config.ipv6)).collect()
 }
 
-/// A server that was sold by the hour, with one URL of each kind: services name the same relay by many ports, and each
-/// URL is an allocation that has to be paid.
-fn sparing(server: &IceServer) -> IceServer {
+/// Reduces a server from `ice_command` to one URL of each kind. Services list the same relay with many ports, and each
+/// URL is an allocation that may be paid for.
+fn one_url_of_each_kind(server: &IceServer) -> IceServer {
     let mut kinds = Vec::new();
     let mut is_news = |url: &&String| {
         let kind = Url::parse(url).map(|url| (url.turn, url.transport()));
@@ -313,13 +315,13 @@ mod tests {
 
     #[test]
     fn a_server_that_fails_as_one_of_two_is_left_out_as_that_one_only() {
-        let place: SocketAddr = "192.0.2.1:3478".parse().unwrap();
+        let address: SocketAddr = "192.0.2.1:3478".parse().unwrap();
         let urls = ["stun:192.0.2.1", "turn:192.0.2.1"].map(|url| Url::parse(url).unwrap());
         for failed in [0, 1] {
-            let places = urls.iter().map(|url| (place, url.clone())).collect();
-            let servers = SessionServers { places, marks: Arc::default() };
-            servers.note(place, urls[failed].turn, Err("it answers with the error 500".into()));
-            servers.note(place, urls[1 - failed].turn, Ok(()));
+            let addresses = urls.iter().map(|url| (address, url.clone())).collect();
+            let servers = SessionServers { addresses, marks: Arc::default() };
+            servers.note(address, urls[failed].turn, Err("it answers with the error 500".into()));
+            servers.note(address, urls[1 - failed].turn, Ok(()));
             let left_out = urls.each_ref().map(|url| servers.marks.why(url, Mono::now()).is_some());
             assert_eq!(left_out, [failed == 0, failed == 1]);
         }
@@ -330,7 +332,7 @@ mod tests {
         let ice = Ice::default();
         let both = config(&["stun:192.0.2.1", "turn:[2001:db8::1]", "turns:192.0.2.3", "turn:no-such-name.invalid"]);
         let resolved = ice.open(&both).await;
-        let stream = resolved.relays[1].places[0];
+        let stream = resolved.relays[1].addresses[0];
         assert!(stream.ip().is_loopback());
         let expected = [
             "stun:192.0.2.1:3478".to_owned(),
@@ -364,7 +366,7 @@ mod tests {
         let many =
             ["stun:a:3478", "stun:a:53", "turn:a:3478", "turn:a:53", "turn:a?transport=tcp", "turns:a", "turns:a:443"];
         let config = config(&many);
-        let spared = sparing(&config.ice_servers[0]);
+        let spared = one_url_of_each_kind(&config.ice_servers[0]);
         assert_eq!(spared.urls, ["stun:a:3478", "turn:a:3478", "turn:a?transport=tcp", "turns:a"]);
     }
 }

@@ -56,7 +56,7 @@ pub(super) struct TurnServer {
 /// A TURN server over TCP or TLS, offered as a UDP address on loopback. It works until this value is dropped.
 #[derive(Debug)]
 pub struct TurnStream {
-    place: SocketAddr,
+    address: SocketAddr,
     fault: Arc<Mutex<Option<String>>>,
     task: JoinHandle<()>,
 }
@@ -68,15 +68,15 @@ impl TurnStream {
         let socket = std::net::UdpSocket::bind((loopback, 0))?;
         socket.set_nonblocking(true)?;
         let socket = Arc::new(UdpSocket::from_std(socket)?);
-        let place = socket.local_addr()?;
+        let address = socket.local_addr()?;
         let fault = Arc::default();
         let local = LocalEnd { socket, fault: Arc::clone(&fault) };
-        Ok(Self { place, fault, task: tokio::spawn(serve(local, server)) })
+        Ok(Self { address, fault, task: tokio::spawn(serve(local, server)) })
     }
 
     /// The UDP address on loopback that the stack uses as the server's.
-    pub fn place(&self) -> SocketAddr {
-        self.place
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The last fault: the step, and what was reported.
@@ -259,7 +259,7 @@ mod tests {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TurnStream::open(turn_server(server.local_addr().unwrap().port()), true).unwrap();
         let stack = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        stack.connect(stream.place()).await.unwrap();
+        stack.connect(stream.address()).await.unwrap();
         stack.send(&allocate()).await.unwrap();
         let (mut tcp, _) = within("a connection", server.accept()).await.unwrap();
 
@@ -302,7 +302,7 @@ mod tests {
         let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         let stream = TurnStream::open(turn_server(gone), true).unwrap();
         let stack = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        stack.connect(stream.place()).await.unwrap();
+        stack.connect(stream.address()).await.unwrap();
         stack.send(&allocate()).await.unwrap();
         let mut space = [0; 100];
         let length = within("an answer", stack.recv(&mut space)).await.unwrap();
@@ -315,7 +315,7 @@ mod tests {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TurnStream::open(turn_server(server.local_addr().unwrap().port()), true).unwrap();
         let stack = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        stack.connect(stream.place()).await.unwrap();
+        stack.connect(stream.address()).await.unwrap();
         let mut refresh = allocate();
         refresh[1] = 4;
         for message in [&refresh[..], b"\x40\x01\x00\x00", b"", b"\xff"] {

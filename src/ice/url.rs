@@ -30,19 +30,19 @@ impl Url {
             "turns" => (true, true),
             _ => return Err(bad("unknown scheme")),
         };
-        let (place, query) = rest.split_once('?').map_or((rest, None), |(p, q)| (p, Some(q)));
+        let (address, query) = rest.split_once('?').map_or((rest, None), |(p, q)| (p, Some(q)));
         let stream = match query {
             None => secure,
             Some("transport=udp") if turn && !secure => false,
             Some("transport=tcp") if turn => true,
             Some(_) => return Err(bad("unknown query")),
         };
-        let (host, port) = match place.strip_prefix('[') {
+        let (host, port) = match address.strip_prefix('[') {
             Some(v6) => {
                 let (host, port) = v6.split_once(']').ok_or_else(|| bad("no closing bracket"))?;
                 (host, port.strip_prefix(':').or(port.is_empty().then_some("")))
             }
-            None => place.split_once(':').map_or((place, Some("")), |(h, p)| (h, Some(p))),
+            None => address.split_once(':').map_or((address, Some("")), |(h, p)| (h, Some(p))),
         };
         let port = match port {
             Some("") => {
@@ -61,9 +61,9 @@ impl Url {
         Ok(Self { turn, secure, host: host.to_owned(), port, stream })
     }
 
-    /// The URL of this server over UDP at the address `place`, as the stack gets it.
-    pub fn at(&self, place: SocketAddr) -> String {
-        if self.turn { format!("turn:{place}?transport=udp") } else { format!("stun:{place}") }
+    /// The URL of this server over UDP at the address `address`, as the stack gets it.
+    pub fn at(&self, address: SocketAddr) -> String {
+        if self.turn { format!("turn:{address}?transport=udp") } else { format!("stun:{address}") }
     }
 
     /// The URL for logs, with its port and transport: `turns:host:5349?transport=tcp`.

@@ -124,8 +124,8 @@ impl PeerFactory {
         let transport_state = watch::Sender::new(TransportState::default());
         let gathered = watch::Sender::new(false);
         let servers = std::mem::take(&mut resolved.servers);
-        let places = std::mem::take(&mut resolved.places);
-        let asked = Arc::new(SessionServers { places, marks: Arc::clone(&self.ice.marks) });
+        let addresses = std::mem::take(&mut resolved.addresses);
+        let asked = Arc::new(SessionServers { addresses, marks: Arc::clone(&self.ice.marks) });
         let relays = Relays { resolved, gained: Arc::default() };
         let (found, public) = (Arc::clone(&relays.gained), config.public_addresses.clone());
         let handler = PeerEventHandler::new(events, transport_state.clone(), gathered.clone(), found, public.clone());

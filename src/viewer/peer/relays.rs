@@ -57,13 +57,13 @@ impl Relays {
     /// The TURN server that allocated this relay.
     pub(crate) fn server(&self, relay: SocketAddr) -> Option<&Url> {
         let asked = self.gained.url_of(relay)?;
-        let is_it = |relay: &&Relay| relay.places.iter().any(|address| relay.url.at(*address) == asked);
+        let is_it = |relay: &&Relay| relay.addresses.iter().any(|address| relay.url.at(*address) == asked);
         self.resolved.relays.iter().find(is_it).map(|relay| &relay.url)
     }
 
     /// The TURN servers that allocated no relay.
     pub(crate) fn missing(&self) -> Vec<Url> {
-        let gave = |relay: &&Relay| relay.places.iter().any(|address| self.gained.has(&relay.url.at(*address)));
+        let gave = |relay: &&Relay| relay.addresses.iter().any(|address| self.gained.has(&relay.url.at(*address)));
         let asked = self.resolved.relays.iter().filter(|relay| !gave(relay)).map(|relay| &relay.url);
         asked.chain(self.resolved.missing.iter().filter(|(url, _)| url.turn).map(|(url, _)| url)).cloned().collect()
     }

@@ -1,7 +1,8 @@
-//! Requests to STUN and TURN servers, and which answers the stack sees. Pure: messages and times in, yes or no out.
+//! Requests to STUN and TURN servers, and which of their responses reach the stack. Pure: messages and times in, yes or
+//! no out.
 //!
-//! A server may be broken or hostile. The stack believes every answer: a relay at the board's own address would receive
-//! all packets of the session, and a relay with a lifetime of 0 does not exist.
+//! A server may be broken or hostile, and the stack believes every response. With a relay at the board's own address,
+//! that server would receive all packets of the session. A relay with a lifetime of 0 does not exist.
 
 use std::{
     collections::VecDeque,
@@ -18,53 +19,53 @@ use crate::{
     },
 };
 
-/// Own requests that wait for an answer, and how long.
+/// How many requests may wait for a response, and how long.
 const WAITING: usize = 512;
 const ANSWER: Duration = Duration::from_secs(10);
-/// ServerRequests that are spoken to. When there are more, the oldest is forgotten.
+/// How many servers are remembered. When there are more, the oldest is forgotten.
 const SERVERS: usize = 64;
-/// Requests to one server: at first, and each second. A session asks for a relay, refreshes it every 10 s, and asks for a
-/// permission and a channel for each of 24 candidates; lost requests are repeated. The stack asks a server that refuses
-/// a channel again for each packet.
+/// Requests to one server: at once, and each second. A session asks for a relay, refreshes it every 10 s, and asks for
+/// a permission and a channel for each of 24 candidates. Lost requests are repeated. If a server refuses a channel, the
+/// stack asks again for each packet.
 const REQUESTS: (f64, f64) = (128.0, 4.0);
-/// What was found out of servers and not told yet.
+/// How many verdicts may wait to be read.
 const FOUND: usize = 16;
 
-/// A request to a server.
+/// A request that was sent to a server.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
+struct SentRequest {
     transaction: Transaction,
     to: SocketAddr,
     at: Instant,
     kind: u16,
-    /// With a login.
+    /// Whether the request has a USERNAME, and so a signature.
     signed: bool,
-    /// For how long a relay is asked for, in seconds.
+    /// The LIFETIME that is requested for a relay, in seconds.
     lifetime: Option<u32>,
 }
 
-/// What an answer shows about a server.
+/// What a response shows about a server.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) server: SocketAddr,
-    /// Whether it was asked as a TURN server. One address often serves STUN as well, and may fail at one of the two.
+    /// Whether it was used as a TURN server. One address often serves STUN too, and may fail at only one of them.
     pub(crate) turn: bool,
-    /// It did what it is there for, or what it did instead.
+    /// `Ok` if it works, else its fault.
     pub(crate) outcome: Outcome,
 }
 
 type Outcome = Result<(), String>;
 
-/// The servers of one session.
+/// The requests to all servers of one session.
 #[derive(Debug, Default)]
 pub(crate) struct ServerRequests {
-    asked: VecDeque<Asked>,
-    /// Own socket and server, and what may still be asked.
+    asked: VecDeque<SentRequest>,
+    /// Local socket and server, and the budget of requests between them.
     known: VecDeque<((SocketAddr, SocketAddr), TokenBucket)>,
     found: VecDeque<Verdict>,
 }
 
-/// Puts in at the end; what is too many is forgotten at the front.
+/// Appends an item. If the queue then has more than `most`, the oldest is dropped.
 pub(crate) fn push<T>(queue: &mut VecDeque<T>, most: usize, item: T) {
     if queue.len() >= most {
         queue.pop_front();
@@ -73,7 +74,7 @@ pub(crate) fn push<T>(queue: &mut VecDeque<T>, most: usize, item: T) {
 }
 
 impl ServerRequests {
-    /// A request is about to leave; whether it may.
+    /// A request is about to leave. Returns whether it may.
     pub(crate) fn ask(&mut self, local: SocketAddr, to: SocketAddr, message: StunMessage<'_>, now: Instant) -> bool {
         if !self.has(local, to) {
             push(&mut self.known, SERVERS, ((local, to), TokenBucket::new(REQUESTS)));
@@ -83,18 +84,18 @@ impl ServerRequests {
             return false;
         }
         let (kind, signed, lifetime) = (message.kind(), message.username().is_some(), message.lifetime());
-        let asked = Asked { transaction: message.transaction(), to, at: now, kind, signed, lifetime };
+        let asked = SentRequest { transaction: message.transaction(), to, at: now, kind, signed, lifetime };
         push(&mut self.asked, WAITING, asked);
         true
     }
 
-    /// Whether something was asked from `local` to `server`.
+    /// Whether a request was sent from `local` to `server`.
     pub(crate) fn has(&self, local: SocketAddr, server: SocketAddr) -> bool {
         self.known.iter().any(|(known, _)| *known == (local, server))
     }
 
-    /// Whether the stack may see an answer; `None` if it answers no request of this side. A server may have more than one
-    /// address, so its answers are recognised by their transaction.
+    /// Whether a response may reach the stack; `None` if it answers no request of ours. A server may have more than one
+    /// address, so responses are matched by their transaction ID.
     pub(crate) fn answer(
         &mut self,
         local: SocketAddr,
@@ -106,61 +107,71 @@ impl ServerRequests {
             self.asked.pop_front();
         }
         let transaction = message.transaction();
-        let asked = *self.asked.iter().find(|asked| asked.transaction == transaction)?;
-        let (let_in, outcome) = judge(&asked, message, local, loopback);
+        let request = *self.asked.iter().find(|asked| asked.transaction == transaction)?;
+        let (let_in, outcome) = check_response(&request, message, local, loopback);
         if let Some(outcome) = outcome {
-            push(&mut self.found, FOUND, Verdict { server: asked.to, turn: asked.kind != BINDING_REQUEST, outcome });
+            push(
+                &mut self.found,
+                FOUND,
+                Verdict { server: request.to, turn: request.kind != BINDING_REQUEST, outcome },
+            );
         }
         Some(let_in)
     }
 
-    /// What was found out of a server and is to be told.
+    /// The next verdict about a server, for the log.
     pub(crate) fn found(&mut self) -> Option<Verdict> {
         self.found.pop_front()
     }
 
-    /// How much is kept: requests, servers, what was found out.
+    /// The number of stored requests, servers and verdicts, each with its limit.
     #[cfg(test)]
     pub(crate) fn sizes(&self) -> [(usize, usize); 3] {
         [(self.asked.len(), WAITING), (self.known.len(), SERVERS), (self.found.len(), FOUND)]
     }
 }
 
-/// Whether the stack may see an answer, and what it shows about the server. The stack may see every error, which ends the
-/// transaction.
-fn judge(asked: &Asked, message: StunMessage<'_>, local: SocketAddr, loopback: bool) -> (bool, Option<Outcome>) {
+/// Whether a response may reach the stack, and what it shows about the server. The stack may see all errors, since they
+/// end the transaction.
+fn check_response(
+    request: &SentRequest,
+    message: StunMessage<'_>,
+    local: SocketAddr,
+    loopback: bool,
+) -> (bool, Option<Outcome>) {
     let bad = |why: &str| (false, Some(Err(why.to_owned())));
     if message.is_error() {
         let code = message.error_code().unwrap_or(0);
-        return match asked.kind {
-            // The usual beginning: a request without a login is told what to sign for.
-            ALLOCATE if code == 401 && !asked.signed && message.is_challenge() => (true, None),
-            ALLOCATE if code == 401 && !asked.signed => {
-                (true, Some(Err("it asks for a login, and does not say readably for what (401)".to_owned())))
-            }
+        return match request.kind {
+            // The usual start (RFC 8489 section 9.2.5): a request without a login gets realm and nonce.
+            ALLOCATE if code == 401 && !request.signed && message.is_challenge() => (true, None),
+            ALLOCATE if code == 401 && !request.signed => (
+                true,
+                Some(Err("it asks for a login, but its realm or nonce is missing or not UTF-8 (401)".to_owned())),
+            ),
             ALLOCATE | BINDING_REQUEST => (true, Some(Err(refusal(code)))),
-            // A peer that it does not relay to, a nonce that has ended: nothing special.
+            // A peer to which it does not relay, or an expired nonce: not a fault.
             _ => (true, None),
         };
     }
-    let is_place = |place: &SocketAddr| place.port() != 0 && reachable(place.ip(), loopback).is_ok();
-    match asked.kind {
+    let is_valid = |address: &SocketAddr| address.port() != 0 && reachable(address.ip(), loopback).is_ok();
+    match request.kind {
         ALLOCATE => match (message.relay(), message.lifetime()) {
-            (None, _) => bad("it gives a relay without an address"),
-            (Some(relay), _) if relay == local || !is_place(&relay) => {
-                bad(&format!("it gives a relay at {relay}, which is none"))
+            (None, _) => bad("it allocates a relay without an address"),
+            (Some(relay), _) if relay == local || !is_valid(&relay) => {
+                bad(&format!("it allocates a relay at the impossible address {relay}"))
             }
-            (_, None | Some(0)) => bad("it gives a relay that lasts for no time"),
+            (_, None | Some(0)) => bad("it allocates a relay with a lifetime of 0"),
             (Some(_), Some(_)) => (true, Some(Ok(()))),
         },
-        REFRESH if asked.lifetime != Some(0) && message.lifetime() == Some(0) => {
-            bad("it ended a relay that was to go on")
+        REFRESH if request.lifetime != Some(0) && message.lifetime() == Some(0) => {
+            bad("it ended a relay that should be refreshed")
         }
-        // That it is the own address is no lie: not every board is behind a NAT.
+        // The board's own address is plausible, since not every board is behind a NAT.
         BINDING_REQUEST => match message.mapped() {
-            Some(mapped) if is_place(&mapped) => (true, Some(Ok(()))),
-            Some(mapped) => bad(&format!("it says that this board is at {mapped}")),
-            None => bad("it does not say where this board is"),
+            Some(mapped) if is_valid(&mapped) => (true, Some(Ok(()))),
+            Some(mapped) => bad(&format!("it reports the impossible address {mapped} for this board")),
+            None => bad("it does not report this board's address"),
         },
         _ => (true, None),
     }
@@ -189,7 +200,7 @@ mod tests {
         "198.51.100.7:3478".parse().unwrap()
     }
 
-    /// An IPv4 address as STUN writes it.
+    /// An IPv4 address in STUN's format.
     fn address(text: &str) -> Vec<u8> {
         let SocketAddr::V4(address) = text.parse().unwrap() else { panic!("{text}") };
         let cookie = 0x2112_A442_u32.to_be_bytes();
@@ -203,10 +214,10 @@ mod tests {
     }
 
     type Attributes<'a> = &'a [(u16, &'a [u8])];
-    /// What is asked, with or without a login, what comes, whether it is let in, and what it says of the server.
+    /// The request, with or without a login; the response; whether it may reach the stack; and the server's fault.
     type Row<'a> = (u16, Attributes<'a>, u16, Vec<(u16, Vec<u8>)>, bool, Option<&'static str>);
 
-    /// What becomes of an answer to a request of this kind.
+    /// The result for a response to a request of this kind.
     fn verdict(kind: u16, asked: Attributes<'_>, answer: u16, told: Attributes<'_>) -> (bool, Option<Outcome>) {
         let (mut servers, now) = (ServerRequests::default(), Instant::now());
         let request = unsigned(kind, [7; 12], asked);
@@ -233,7 +244,7 @@ mod tests {
         let relayed = |at: &str, lifetime: &[u8]| vec![(RELAYED, address(at)), (LIFETIME, lifetime.to_vec())];
         let rows: [Row<'_>; 28] = [
             (ALLOCATE, login, SUCCESS, relayed("203.0.113.9:50000", &minute), true, Some("")),
-            (ALLOCATE, login, SUCCESS, relayed("0.0.0.0:50000", &minute), false, Some("a relay at 0.0.0.0:50000")),
+            (ALLOCATE, login, SUCCESS, relayed("0.0.0.0:50000", &minute), false, Some("address 0.0.0.0:50000")),
             (ALLOCATE, login, SUCCESS, relayed("127.0.0.1:50000", &minute), false, Some("127.0.0.1:50000")),
             (
                 ALLOCATE,
@@ -241,16 +252,16 @@ mod tests {
                 SUCCESS,
                 relayed("192.0.2.1:40000", &minute),
                 false,
-                Some("192.0.2.1:40000, which is none"),
+                Some("the impossible address 192.0.2.1:40000"),
             ),
             (ALLOCATE, login, SUCCESS, relayed("203.0.113.9:0", &minute), false, Some("203.0.113.9:0")),
             (ALLOCATE, login, SUCCESS, relayed("224.0.0.1:9", &minute), false, Some("224.0.0.1:9")),
-            (ALLOCATE, login, SUCCESS, relayed("203.0.113.9:50000", &zero), false, Some("for no time")),
-            (ALLOCATE, login, SUCCESS, vec![(RELAYED, relay)], false, Some("for no time")),
+            (ALLOCATE, login, SUCCESS, relayed("203.0.113.9:50000", &zero), false, Some("a lifetime of 0")),
+            (ALLOCATE, login, SUCCESS, vec![(RELAYED, relay)], false, Some("a lifetime of 0")),
             (ALLOCATE, login, SUCCESS, vec![(LIFETIME, minute.to_vec())], false, Some("without an address")),
-            (ALLOCATE, &[], ERROR, vec![told(401)], true, Some("does not say readably")),
+            (ALLOCATE, &[], ERROR, vec![told(401)], true, Some("its realm or nonce is missing")),
             (ALLOCATE, login, ERROR, vec![told(401)], true, Some("refuses the user or the password")),
-            (ALLOCATE, login, ERROR, vec![told(438)], true, Some("nonce has ended")),
+            (ALLOCATE, login, ERROR, vec![told(438)], true, Some("rejects the nonce")),
             (ALLOCATE, &[], ERROR, vec![told(300)], true, Some("to another server (300)")),
             (ALLOCATE, login, ERROR, vec![told(300)], true, Some("to another server (300)")),
             (ALLOCATE, login, ERROR, vec![told(500)], true, Some("the error 500")),
@@ -263,9 +274,16 @@ mod tests {
             (CREATE_PERMISSION, login, ERROR, vec![told(403)], true, None),
             (BINDING_REQUEST, &[], SUCCESS, vec![(MAPPED, address("203.0.113.4:9"))], true, Some("")),
             (BINDING_REQUEST, &[], SUCCESS, vec![(MAPPED, address("192.0.2.1:40000"))], true, Some("")),
-            (BINDING_REQUEST, &[], SUCCESS, vec![(MAPPED, address("0.0.0.0:9"))], false, Some("at 0.0.0.0:9")),
-            (BINDING_REQUEST, &[], SUCCESS, vec![(MAPPED, address("203.0.113.4:0"))], false, Some("at 203.0.113.4:0")),
-            (BINDING_REQUEST, &[], SUCCESS, vec![], false, Some("does not say where")),
+            (BINDING_REQUEST, &[], SUCCESS, vec![(MAPPED, address("0.0.0.0:9"))], false, Some("address 0.0.0.0:9")),
+            (
+                BINDING_REQUEST,
+                &[],
+                SUCCESS,
+                vec![(MAPPED, address("203.0.113.4:0"))],
+                false,
+                Some("address 203.0.113.4:0"),
+            ),
+            (BINDING_REQUEST, &[], SUCCESS, vec![], false, Some("does not report this board")),
             (BINDING_REQUEST, &[], ERROR, vec![told(400)], true, Some("the error 400")),
         ];
         for (kind, asked, answer, attributes, let_in, expected) in rows {
@@ -292,7 +310,7 @@ mod tests {
         });
         let asked = asked.count();
         assert!((128..128 + 4 * 60 + 2).contains(&asked), "{asked} requests");
-        // Another server has an allowance of its own.
+        // Another server has its own budget.
         let request = unsigned(ALLOCATE, [1; 12], &[]);
         let other = "198.51.100.8:3478".parse().unwrap();
         assert!(servers.ask(local(), other, StunMessage::read(&request).unwrap(), start + Duration::from_secs(60)));

@@ -1,12 +1,14 @@
-//! What the media port takes in, and which connectivity checks it lets out. Pure: packets and times in, yes or no out.
+//! The packet filter of the media port: which packets come in, and which connectivity checks leave. Pure: packets and
+//! times in, yes or no out.
 //!
-//! The stack keeps a state for every SSRC before it authenticates a packet, hands DTLS of any address to its one
-//! connection, and remembers every address that a signed check comes from. So nothing reaches it here but
-//! - STUN: answers to requests of its own, and checks that are signed with its own password, from so many addresses;
-//! - DTLS handshakes, alerts and RTCP, from where the viewer proved to be: it signed a check or an answer within 30 s
-//!   (RFC 7675). Of RTCP so many senders: those whose packets were authentic, and a few that are still to prove it.
+//! The stack keeps state for every SSRC before it authenticates a packet. It gives DTLS from any address to its one
+//! connection, and remembers every address from which a signed check comes. So only these packets reach it:
+//! - STUN: responses to its own requests, and checks that are signed with its password, from a limited number of
+//!   addresses;
+//! - DTLS handshakes, alerts and RTCP from the viewer's address. That is an address from which a signed check or
+//!   response came within 30 s (RFC 7675). RTCP is limited to authentic senders and a few others.
 //!
-//! RTP and DTLS application data are never expected: the device receives no media and has no data channels.
+//! RTP and DTLS application data are always refused: the device receives no media and has no data channels.
 
 use std::{
     collections::VecDeque,
@@ -33,64 +35,65 @@ use crate::{
     },
 };
 
-/// Addresses that signed checks come from: the 24 candidates that a viewer may name and the ports its NATs make of them.
-/// Then one more each 20 s, for those whose NAT moves.
+/// How many addresses signed checks may come from: the 24 candidates of a viewer, with the ports that its NATs assign.
+/// Then one more each 20 s, for viewers whose NAT changes the port.
 const ADDRESSES: (f64, f64) = (32.0, 0.05);
-/// Signed checks. A browser sends 20 a second for all its pairs.
+/// Signed checks: at once, and each second. A browser sends 20 a second for all its pairs.
 const REQUESTS: (f64, f64) = (200.0, 100.0);
-/// Bytes of DTLS that come in for a handshake, several repeats included; later an alert now and then.
+/// Bytes of DTLS: enough for a handshake with several repeats, later for an alert now and then.
 const HANDSHAKE: (f64, f64) = (49_152.0, 16.0);
-/// SRTCP that is shorter has no room for its header, index and tag (RFC 3711 section 3.4).
+/// The shortest SRTCP packet: header, index and tag (RFC 3711 section 3.4).
 const SHORTEST_REPORT: usize = 8 + 4 + 10;
-/// Own checks that wait for an answer.
+/// How many of our checks may wait for a response.
 const WAITING: usize = 512;
-/// Channels of TURN. When there are more, the oldest is forgotten.
+/// How many TURN channels are remembered. When there are more, the oldest is forgotten.
 const CHANNELS: usize = 256;
-/// Own descriptions that are known: the running one, and the one of an ICE restart.
+/// How many local descriptions are remembered: the current one, and the one of an ICE restart.
 const DESCRIPTIONS: usize = 2;
 
-/// What becomes of a packet of the stack.
+/// The decision about a packet that the stack sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OutboundVerdict {
-    /// It leaves for the viewer, or where one may be.
+    /// It leaves for the viewer, or for an address where the viewer may be.
     ToViewer,
     /// It leaves for a STUN or TURN server.
     ToServer,
-    /// It is a check that may not leave now.
+    /// It is a connectivity check that may not leave now.
     HeldBack,
 }
 
-/// What a sender says of itself, where it is not known.
+/// What a packet from an unknown address claims about its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum SenderClaim {
     Nothing,
-    /// A report whose sender number is the viewer's.
+    /// RTCP with an SSRC of the viewer.
     Report,
-    /// A check that is signed.
+    /// A signed check.
     Signed,
 }
 
-/// One session's media port.
+/// The packet filter of one session.
 #[derive(Debug)]
 pub(crate) struct PacketFilter {
     checks: CheckPacer,
-    /// Fragment and password of the own descriptions, the newest first.
+    /// ICE username fragment and password of the local descriptions, the newest first.
     own: VecDeque<(String, Secret)>,
     addresses: TokenBucket,
     requests: TokenBucket,
     handshake: TokenBucket,
     rtcp: RtcpBudget,
-    /// Own checks that wait for an answer.
+    /// Our checks that wait for a response.
     asked: VecDeque<(Transaction, PacketPath, Instant)>,
     servers: ServerRequests,
+    /// Local socket, TURN server and channel number, with the peer of the channel.
     channels: VecDeque<((SocketAddr, SocketAddr, u16), SocketAddr)>,
     refused: RefusedPackets,
-    /// Whether anything may be sent to loopback.
+    /// Whether packets may be sent to loopback.
     loopback: bool,
 }
 
 impl PacketFilter {
-    /// A session that begins; `login` is what its login may send in checks.
+    /// The filter of a new session. `login` is the budget of checks that all sessions of its login share.
     pub(crate) fn new(login: Arc<Mutex<TokenBucket>>, loopback: bool) -> Self {
         Self {
             loopback,
@@ -107,7 +110,7 @@ impl PacketFilter {
         }
     }
 
-    /// An own description is about to be used: with other credentials than before, ICE begins again.
+    /// A local description is about to be used. If its credentials are new, ICE restarts.
     pub(crate) fn describe(&mut self, ufrag: &str, password: &str, now: Instant) {
         if self.own.front().is_some_and(|(known, _)| known == ufrag) {
             return;
@@ -120,22 +123,22 @@ impl PacketFilter {
         self.own.truncate(DESCRIPTIONS);
     }
 
-    /// What was found out of a server and is to be told.
+    /// The next verdict about a server, for the log.
     pub(crate) fn found_out(&mut self) -> Option<Verdict> {
         self.servers.found()
     }
 
-    /// What was refused so far.
+    /// The packets refused so far.
     pub(crate) fn refused(&self) -> RefusedPackets {
         self.refused
     }
 
-    /// The viewer proved to be at this address in another way.
+    /// The peer tracker proved that the viewer is at this address.
     pub(crate) fn found(&mut self, path: PacketPath, now: Instant) {
         self.checks.answered(path, now);
     }
 
-    /// A packet of the stack to `to`.
+    /// The stack sends a packet to `to`.
     pub(crate) fn outgoing(
         &mut self,
         local: SocketAddr,
@@ -177,25 +180,25 @@ impl PacketFilter {
                     }
                 }
             }
-            // What would ask for data channels, where the viewer wanted some.
+            // The record that would open data channels if the viewer wants some.
             PacketClass::DtlsData => OutboundVerdict::HeldBack,
             _ => OutboundVerdict::ToViewer,
         }
     }
 
-    /// A copy of a check goes to `path` as well: its answer is expected from there, too.
+    /// A copy of a check goes to `path` too, so its response may come from there.
     pub(crate) fn expect(&mut self, path: PacketPath, packet: &[u8], now: Instant) {
         if let Some(message) = StunMessage::read(packet) {
             push(&mut self.asked, WAITING, (message.transaction(), path, now));
         }
     }
 
-    /// Whatever is not a connectivity check leaves. A check that does is remembered.
+    /// Any packet that is not a connectivity check leaves. A check that leaves is remembered.
     fn check(&mut self, path: PacketPath, packet: &[u8], now: Instant) -> OutboundVerdict {
         let Some(message) = StunMessage::read(packet).filter(|m| m.kind() == BINDING_REQUEST) else {
             return OutboundVerdict::ToViewer;
         };
-        // A name under .local, or a server, may have answered with anything.
+        // A `.local` name or a server may have answered with any address.
         if reachable(path.peer.ip(), self.loopback).is_err() || !self.checks.may_leave(path, now) {
             self.refused.held_back += 1;
             return OutboundVerdict::HeldBack;
@@ -209,7 +212,7 @@ impl PacketFilter {
         self.channels.iter().find(|(known, _)| *known == key).map(|(_, peer)| *peer)
     }
 
-    /// A packet from `from`: whether it is let in, and what it claims if not.
+    /// A packet arrived from `from`. Returns whether it may reach the stack, and what its sender claims.
     pub(crate) fn incoming(
         &mut self,
         local: SocketAddr,
@@ -222,7 +225,7 @@ impl PacketFilter {
         let (path, class) = (PacketPath { local, transport, peer: from }, class(packet));
         let is_server = transport == Transport::Udp && self.servers.has(local, from);
         let answer = match class {
-            // An mDNS answer belongs to another socket; the stack would take it here as well.
+            // An mDNS answer belongs to another socket, but the stack would accept it here too.
             _ if is_mdns(from) => Err(RefusedReason::Stranger),
             PacketClass::Channel if is_server => match channel_data(packet) {
                 Some((channel, inner)) => match self.peer_of(local, from, channel) {
@@ -247,10 +250,10 @@ impl PacketFilter {
             },
             _ => return self.take(path, class, packet, now, viewer),
         };
-        self.judged(answer, SenderClaim::Nothing)
+        self.counted(answer, SenderClaim::Nothing)
     }
 
-    /// What a TURN server hands on for a peer.
+    /// A packet that a TURN server forwards from a peer.
     fn take_inner(
         &mut self,
         local: SocketAddr,
@@ -303,10 +306,10 @@ impl PacketFilter {
             }
             PacketClass::Channel | PacketClass::Other => Err(RefusedReason::Stranger),
         };
-        self.judged(answer, claim)
+        self.counted(answer, claim)
     }
 
-    fn judged(
+    fn counted(
         &mut self,
         answer: Result<(), RefusedReason>,
         claim: SenderClaim,
@@ -317,7 +320,7 @@ impl PacketFilter {
         (answer, claim)
     }
 
-    /// A connectivity check: it must be for this side and signed. Whatever is wrong with it, nobody is told.
+    /// A connectivity check. It must be for this side and signed. A wrong one gets no answer.
     fn request(
         &mut self,
         path: PacketPath,
@@ -340,7 +343,7 @@ impl PacketFilter {
         Ok(())
     }
 
-    /// An answer to a check: it must come from where the check went, and be signed by the viewer.
+    /// A response to a check. It must come from the address that the check was sent to, and be signed by the viewer.
     fn response(
         &mut self,
         path: PacketPath,
@@ -360,7 +363,7 @@ impl PacketFilter {
     }
 }
 
-/// The filter of one session, for its sockets and whoever describes it.
+/// The filter of one session, shared by its sockets and its peer.
 #[derive(Debug)]
 pub(crate) struct SharedFilter(Mutex<PacketFilter>);
 
@@ -369,7 +372,7 @@ impl SharedFilter {
         Self(Mutex::new(PacketFilter::new(login, loopback)))
     }
 
-    /// Of the connection's driver, but for a moment now and then: never waited for.
+    /// Mostly used by the connection's driver; others hold the lock for a moment only. So it blocks nobody.
     pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, PacketFilter> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,7 +16,7 @@ const USERNAME: u16 = 6;
 /// Ten minutes.
 const LIFETIME: (u16, &[u8]) = (0x000D, &[0, 0, 2, 88]);
 
-/// A viewer: its password, and the senders of its authentic RTCP.
+/// A viewer: its password, and the SSRCs of its authentic RTCP.
 struct Viewer(Option<&'static str>, Vec<u32>);
 
 impl ViewerIdentity for Viewer {
@@ -29,7 +29,7 @@ impl ViewerIdentity for Viewer {
     }
 }
 
-/// A gate that knows the own description, at a time that stands still unless moved.
+/// A filter with a local description. Its time stands still unless the test moves it.
 struct Scene {
     gate: PacketFilter,
     now: Instant,
@@ -46,7 +46,7 @@ fn check(transaction: u8, name: &[u8], password: &str) -> Vec<u8> {
     signed(BINDING_REQUEST, [transaction; 12], &[(USERNAME, name), (0x0024, &[1, 2, 3, 4])], password)
 }
 
-/// RTCP of this sender, as long as a report.
+/// RTCP of this SSRC, as long as a report.
 fn report(ssrc: u32) -> Vec<u8> {
     let mut packet = vec![0x80, 201, 0, 1];
     packet.extend(ssrc.to_be_bytes());
@@ -75,7 +75,7 @@ impl Scene {
         self.gate.outgoing(LOCAL.into(), Transport::Udp, to, packet, self.now)
     }
 
-    /// The viewer proves to be at this port.
+    /// The viewer proves that it is at this port.
     fn prove(&mut self, port: u16) {
         assert_eq!(self.take(at(port), &check(1, b"own:viewer", OWN)), Ok(()));
     }
@@ -120,7 +120,7 @@ fn checks_come_in_if_they_are_for_this_side_and_signed_with_its_password() {
         check(1, b"", OWN),
         signed(BINDING_REQUEST, [1; 12], &[], OWN),
         unsigned(BINDING_REQUEST, [1; 12], &[(USERNAME, b"own:viewer")]),
-        // An indication, a response that nobody waits for, an error, another method.
+        // An indication, a response without a request, an error, another method.
         signed(0x0011, [1; 12], &[(USERNAME, b"own:viewer")], OWN),
         signed(BINDING_SUCCESS, [1; 12], &[(USERNAME, b"own:viewer")], THEIRS),
         signed(0x0111, [1; 12], &[(USERNAME, b"own:viewer")], THEIRS),
@@ -138,7 +138,7 @@ fn checks_come_in_if_they_are_for_this_side_and_signed_with_its_password() {
     assert_eq!(scene.take(at(1), &record(22, 50)), Err(RefusedReason::Stranger));
     assert_eq!(scene.take(at(1), &whole), Ok(()));
     assert_eq!(scene.take(at(1), &record(22, 50)), Ok(()));
-    // After an ICE restart both descriptions are good, until the next one.
+    // After an ICE restart, both descriptions are valid until the next restart.
     scene.gate.describe("newer", "another password", scene.now);
     assert_eq!(scene.take(at(1), &check(2, b"newer:viewer", "another password")), Ok(()));
     assert_eq!(scene.take(at(1), &check(2, b"own:viewer", OWN)), Ok(()));
@@ -195,7 +195,7 @@ fn an_answer_counts_once_from_where_the_check_went_and_signed_by_the_viewer() {
     assert_eq!(scene.take(at(1), &answer), Ok(()));
     assert_eq!(scene.take(at(1), &answer), Err(RefusedReason::Stranger), "twice");
     assert_eq!(scene.take(at(1), &report(7)), Ok(()));
-    // A copy of a check went elsewhere as well.
+    // A copy of a check was sent to another address too.
     let also = PacketPath { local: LOCAL.into(), transport: Transport::Udp, peer: at(3) };
     scene.gate.expect(also, &own, scene.now);
     assert_eq!(scene.take(at(3), &answer), Ok(()));
@@ -210,19 +210,19 @@ fn signed_checks_are_bounded_in_number_and_in_addresses() {
     let good = (1..=300).filter(|port| scene.take(at(*port), &check(1, b"own:viewer", OWN)).is_ok()).count();
     assert_eq!(good, ADDRESSES.0 as usize);
     assert_eq!(scene.gate.refused().too_much, 300 - good as u64);
-    // Those that are known go on, up to the limit for all.
+    // Known senders continue, up to the limit for all.
     let good = (0..1000).filter(|_| scene.take(at(1), &check(1, b"own:viewer", OWN)).is_ok()).count();
     assert_eq!(good, (REQUESTS.0 - ADDRESSES.0) as usize);
     scene.now += Duration::from_secs(1);
     let good = (0..1000).filter(|_| scene.take(at(1), &check(1, b"own:viewer", OWN)).is_ok()).count();
     assert_eq!(good, REQUESTS.1 as usize);
-    // Forged ones take nothing from it.
+    // Forged packets do not use their budget.
     scene.now += Duration::from_secs(1);
     for _ in 0..1000 {
         assert_eq!(scene.take(at(1), &check(1, b"own:viewer", "forged")), Err(RefusedReason::Stranger));
     }
     assert_eq!(scene.take(at(1), &check(1, b"own:viewer", OWN)), Ok(()));
-    // A NAT that moves the viewer now and then finds a place, also after hours.
+    // If a NAT moves the viewer now and then, its addresses are accepted, even after hours.
     for port in 400..410 {
         scene.now += Duration::from_secs(21);
         assert_eq!(scene.take(at(port), &check(1, b"own:viewer", OWN)), Ok(()), "{port}");
@@ -236,7 +236,7 @@ fn a_handshake_has_room_and_no_more_than_that() {
     let flight = record(22, 1187);
     let taken = (0..1000).filter(|_| scene.take(at(1), &flight).is_ok()).count();
     assert_eq!(taken, (HANDSHAKE.0 / 1200.0) as usize);
-    // The word that ends a connection still comes in.
+    // The alert that ends a connection still comes in.
     scene.now += Duration::from_secs(5);
     assert_eq!(scene.take(at(1), &record(21, 26)), Ok(()));
 }
@@ -255,7 +255,7 @@ fn forged_reports_neither_fill_the_stack_nor_keep_the_real_ones_out() {
         scene.now += Duration::from_secs(1);
     }
     assert_eq!(forged, rtcp_budget::SENDERS_IN_ALL);
-    // A flood of real ones is cut.
+    // A flood of authentic packets is limited.
     let taken = (0..100_000).filter(|_| scene.take(at(1), &report(7)).is_ok()).count();
     assert_eq!(taken, rtcp_budget::REPORTS.0 as usize);
 }
@@ -271,12 +271,12 @@ fn a_turn_server_hands_on_only_what_would_be_let_in_from_its_peer() {
         packet.extend(inner);
         packet
     };
-    // Nobody has spoken to it: it is a stranger.
+    // No request went to this server, so it is a stranger.
     let good = check(1, b"own:viewer", OWN);
     assert_eq!(scene.take(server, &data(&good)), Err(RefusedReason::Stranger));
     let allocate = unsigned(0x0003, [8; 12], &[(0x0019, &[17, 0, 0, 0])]);
     assert_eq!(scene.send(server, &allocate), OutboundVerdict::ToServer);
-    // Its answers come in, from whichever of its addresses; other messages do not.
+    // Its responses come in from any of its addresses; other messages do not.
     let relay: &[(u16, &[u8])] = &[(0x0016, masked), LIFETIME];
     assert_eq!(scene.take(at(9), &unsigned(0x0103, [8; 12], relay)), Ok(()));
     assert_eq!(scene.take(server, &unsigned(0x0113, [8; 12], &[])), Ok(()));
@@ -286,7 +286,7 @@ fn a_turn_server_hands_on_only_what_would_be_let_in_from_its_peer() {
     assert_eq!(scene.take(server, &data(&good)), Ok(()));
     assert_eq!(scene.take(server, &data(&report(7))), Ok(()));
     assert_eq!(scene.take(server, &data(&record(23, 9))), Err(RefusedReason::Data));
-    // The peer is known behind the server, and not for itself.
+    // The peer is known through the server, but not directly.
     assert_eq!(scene.take(peer, &report(7)), Err(RefusedReason::Stranger));
     assert_eq!(scene.take(server, &channel(&report(7))), Err(RefusedReason::Stranger), "no such channel");
     let bind = unsigned(CHANNEL_BIND, [8; 12], &[(0x000C, &[0x40, 1, 0, 0]), (0x0012, masked)]);
@@ -315,7 +315,7 @@ fn checks_through_a_turn_server_are_held_back_like_others() {
         RefusedPackets::default(),
         "nobody sent anything that was refused"
     );
-    // What is no check passes.
+    // Packets that are not checks pass.
     let media = unsigned(SEND, [1; 12], &[(0x0012, &[0, 1, 0, 1, 1, 2, 3, 4]), (0x0013, &[0x80; 30])]);
     assert_eq!(scene.send(server, &media), OutboundVerdict::ToViewer);
     assert_eq!(scene.send(at(1), &report(1)), OutboundVerdict::ToViewer);

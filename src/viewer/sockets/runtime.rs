@@ -1,5 +1,5 @@
-//! The stack's way to the sockets: tokio's own, with the `PacketFilter` and a `PeerTracker` in front of each UDP socket and the gate in
-//! front of each TCP stream (`tcp.rs`).
+//! The stack's runtime: tokio's, with the packet filter and a peer tracker before each UDP socket, and the packet
+//! filter before each TCP stream (`tcp.rs`).
 
 use std::{
     future::Future,
@@ -36,28 +36,29 @@ use crate::{
     },
 };
 
-/// Packets that are not let in are read on at once, up to so many: the stack's loop would look at everything else for each.
+/// How many refused packets are skipped in one call. Otherwise, the stack's loop would run through all its work for
+/// each.
 const READ_ON: usize = 16;
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// One connection's runtime.
+/// The runtime of one connection.
 #[derive(Debug)]
 pub(crate) struct RebindRuntime {
-    /// Who is followed, for the log.
+    /// The viewer's login, for the log.
     viewer: String,
     shared: Arc<SendShared>,
     filter: Arc<SharedFilter>,
     servers: Arc<SessionServers>,
-    /// TCP streams that nobody has proved anything on.
+    /// TCP streams without proof that they are the viewer's.
     silent: Arc<UnprovenStreams>,
     ended: watch::Sender<bool>,
-    /// Whether the connection's driver, the first task of all, runs already.
+    /// Whether the first task was started; it is the connection's driver.
     drives: AtomicBool,
 }
 
 impl RebindRuntime {
-    /// `ended` is told when the connection's driver ends, whatever it ended of.
+    /// `ended` becomes true when the connection's driver ends, for any reason.
     pub(crate) fn new(
         viewer: String,
         shared: Arc<SendShared>,
@@ -69,7 +70,7 @@ impl RebindRuntime {
     }
 }
 
-/// Tells that it is gone.
+/// Reports that it was dropped.
 struct SignalsEnd(watch::Sender<bool>);
 
 impl Drop for SignalsEnd {
@@ -145,7 +146,7 @@ struct FilteredSocket {
     shared: Arc<SendShared>,
     filter: Arc<SharedFilter>,
     servers: Arc<SessionServers>,
-    /// Of the connection's driver alone: never waited for.
+    /// Used by the connection's driver only, so nobody waits for it.
     tracker: Mutex<PeerTracker>,
 }
 
@@ -154,7 +155,7 @@ impl FilteredSocket {
         PacketPath { local: self.local, transport: Transport::Udp, peer }
     }
 
-    /// Whom the stack is told that a packet came from; `None` where it is not let in.
+    /// The sender's address that the stack sees; `None` if the packet is refused.
     fn arrived(&self, from: SocketAddr, packet: &[u8], now: Instant) -> Option<SocketAddr> {
         if is_mdns(self.local) {
             return is_mdns_answer(from, packet).then_some(from);
@@ -178,48 +179,47 @@ impl FilteredSocket {
         (answer.is_ok() || arrival.found).then_some(arrival.from)
     }
 
-    /// What the kernel handed over as one is of one sender: what is let in of it is moved together. Whom it came from, and
-    /// how much is left.
+    /// Filters datagrams that the kernel delivered together (GRO); all are from one sender. The accepted ones are moved
+    /// together. Returns the sender that the stack sees, and how many bytes remain.
     fn sift(&self, buffer: &mut [u8], from: SocketAddr, stride: usize, now: Instant) -> (SocketAddr, usize) {
-        let (mut told, mut kept, mut at) = (from, 0, 0);
+        let (mut sender, mut kept, mut at) = (from, 0, 0);
         while at < buffer.len() {
             let end = buffer.len().min(at + stride);
             if let Some(from) = self.arrived(from, &buffer[at..end], now) {
-                told = from;
+                sender = from;
                 buffer.copy_within(at..end, kept);
                 kept += end - at;
             }
             at = end;
         }
-        (told, kept)
+        (sender, kept)
     }
 
-    /// One datagram, or several of one size for the same address.
+    /// Sends one datagram, or several of the same size to the same address (GSO).
     fn send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         let now = Instant::now();
         if is_mdns(self.local) {
             return self.socket.poll_send(cx, transmit);
         }
         let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
-        let way = tracker.outgoing(transmit.destination, transmit.contents, now);
+        let destinations = tracker.outgoing(transmit.destination, transmit.contents, now);
         drop(tracker);
         let mut gate = self.filter.lock();
-        let leaving = gate.outgoing(self.local, Transport::Udp, way.to, transmit.contents, now);
-        if let Some(also) = way.also {
+        let leaving = gate.outgoing(self.local, Transport::Udp, destinations.to, transmit.contents, now);
+        if let Some(also) = destinations.also {
             gate.expect(self.path(also), transmit.contents, now);
         }
         drop(gate);
         let sending = |destination| Transmit { destination, ..*transmit };
-        if let Some(also) = way.also {
-            // A check like others: one that is lost is followed by the next.
+        if let Some(also) = destinations.also {
+            // If the copy is lost, the next check follows.
             let _ = self.socket.poll_send(cx, &sending(also));
         }
         match leaving {
             OutboundVerdict::HeldBack => Poll::Ready(Ok(transmit.contents.len())),
-            OutboundVerdict::ToServer => self.socket.poll_send(cx, &sending(way.to)),
-            // What a dead network does not take is lost, as it is on a network that lives: nobody is to write a line for
-            // each packet.
-            OutboundVerdict::ToViewer => match self.socket.poll_send(cx, &sending(way.to)) {
+            OutboundVerdict::ToServer => self.socket.poll_send(cx, &sending(destinations.to)),
+            // If the network is down, the packet counts as lost. Otherwise, the stack would log a line for each packet.
+            OutboundVerdict::ToViewer => match self.socket.poll_send(cx, &sending(destinations.to)) {
                 Poll::Ready(Err(_)) => Poll::Ready(Ok(transmit.contents.len())),
                 polled => polled,
             },
@@ -237,11 +237,11 @@ impl AsyncUdpSocket for FilteredSocket {
         else {
             return self.send(cx, transmit);
         };
-        // Checks are looked at one by one.
+        // Each check is filtered on its own.
         for contents in transmit.contents.chunks(size) {
             let one = Transmit { contents, segment_size: None, ..*transmit };
             match self.send(cx, &one) {
-                // Those that went before are not sent twice: the rest is lost.
+                // Checks that were sent must not be sent twice, so the rest is dropped.
                 Poll::Pending => break,
                 polled if matches!(polled, Poll::Ready(Err(_))) => return polled,
                 Poll::Ready(_) => {}
@@ -269,7 +269,7 @@ impl AsyncUdpSocket for FilteredSocket {
                 return Poll::Ready(Ok(count));
             }
         }
-        // What was read so far is nothing; there may be more.
+        // Nothing was accepted so far, but more may be waiting.
         for meta in meta.iter_mut() {
             meta.len = 0;
         }
