@@ -1,7 +1,8 @@
-//! Bodies of the fuzz targets: each gives bytes that came from outside to the code that reads them, and must return.
+//! The bodies of the fuzz targets. Each gives bytes from outside to the code that reads them, and must return.
 //!
-//! `tests/fuzz/` holds the programs around them and the seeds; `./fuzz` runs them; a test replays the seeds and mutations of
-//! them in every run of the test suite. No part of the daemon uses this module, so the linker leaves it out.
+//! `tests/fuzz/` holds the programs around them and the seeds, and `./fuzz` runs them. A test replays the seeds and
+//! mutations of them in every run of the test suite. No part of the daemon uses this module, so the linker leaves it
+//! out.
 
 use std::{
     fs,

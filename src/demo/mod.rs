@@ -42,8 +42,8 @@ impl Default for Ports {
 pub enum DemoError {
     /// Every port that was tried is in use.
     #[error(
-        "{what}: ports {first} to {last} of 127.0.0.1 are all in use; stop the programs that listen there (ss -ltnp shows them) \
-         and start again"
+        "{what}: ports {first} to {last} of 127.0.0.1 are all in use; stop the programs that listen \
+         there (ss -ltnp shows them) and start again"
     )]
     PortsInUse {
         /// The server.
@@ -110,8 +110,9 @@ pub async fn serve(device: &Id, root: &str, ports: Ports) -> Result<Demo, DemoEr
 pub fn from_elsewhere(page: u16, websocket: u16, user: &str, host: &str, connection: Option<&str>) -> String {
     let host = connection.and_then(|words| words.split_whitespace().nth(2)).unwrap_or(host);
     format!(
-        "From another machine: ssh -L {page}:127.0.0.1:{page} -L {websocket}:127.0.0.1:{websocket} {user}@{host} and then open \
-         http://127.0.0.1:{page}/ there. Picture and sound do not go through ssh: they come by UDP from this machine to that one."
+        "From another machine: ssh -L {page}:127.0.0.1:{page} -L {websocket}:127.0.0.1:{websocket} {user}@{host} \
+         and then open http://127.0.0.1:{page}/ there. Picture and sound do not go through ssh: they are sent by UDP \
+         from this machine to that one."
     )
 }
 

@@ -191,8 +191,8 @@ impl Fd {
             buffer.m.planes = planes.as_mut_ptr();
         }
         // SAFETY: the numbers carry the size of v4l2_buffer. The kernel follows `m.planes` only for the multi-planar
-        // types and writes at most `length` planes there; the caller's array has that many and outlives the call. Memory
-        // is always MMAP or DMABUF, so no user pointer is followed.
+        // types, and writes at most `length` planes there. The caller's array has that many and outlives the call.
+        // Memory is always MMAP or DMABUF, so no user pointer is followed.
         let result = self.retry(name, || unsafe { ioctl(&self.0, number, (&raw mut *buffer).cast()) });
         // The pointer must not outlive the borrow it came from.
         if is_multi(buffer.type_) {
@@ -286,8 +286,8 @@ impl Mapping {
     /// queued.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         let length = if self.access == Access::Write { self.length } else { 0 };
-        // SAFETY: the mapping is writable for `length` bytes until it is dropped; `self` is borrowed as a whole, and while
-        // the buffer is not queued the driver leaves it alone.
+        // SAFETY: the mapping is writable for `length` bytes until it is dropped. `self` is borrowed as a whole, and
+        // while the buffer is not queued the driver leaves it alone.
         unsafe { std::slice::from_raw_parts_mut(self.start, length) }
     }
 }
