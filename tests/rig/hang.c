@@ -1,8 +1,8 @@
-/* hang: a system call that never comes back, for tests on machines without a driver that hangs.
+/* hang: a system call that never returns, for tests on machines without a driver that hangs.
  *
- * Preloaded, it stands in front of the C library. The node $HANG_NODE, which need not exist, opens as /dev/full, and an ioctl
- * on it hangs for as long as the file $HANG_WHILE exists, also against signals; so does a connect to the TCP port
- * $HANG_PORT of IPv4, also on a socket that does not wait. All else goes to the kernel.
+ * It is preloaded and replaces functions of the C library. The node $HANG_NODE, which need not exist, opens as /dev/full.
+ * An ioctl on it hangs for as long as the file $HANG_WHILE exists, even against signals. So does a connect to the IPv4
+ * TCP port $HANG_PORT, even on a non-blocking socket. All other calls go to the kernel.
  *
  *   cc -shared -fPIC -O2 hang.c -o hang.so
  *   LD_PRELOAD=./hang.so HANG_NODE=/dev/video-hangs HANG_WHILE=/tmp/hang fanlight run …
@@ -34,7 +34,7 @@ static int hangs(int fd)
 	return !strcmp(path, device);
 }
 
-/* What Rust's standard library opens files with. */
+/* Rust's standard library opens files with this function. */
 int open64(const char *path, int flags, ...)
 {
 	static int (*real)(const char *, int, ...);

@@ -1,8 +1,8 @@
 /* simmic: a microphone in user space for the real alsa-lib, for tests on machines without a sound card.
  *
- * It is an external I/O plugin of alsa-lib: everything above the driver (parameters, states, poll, errors, the `plug`
- * converter) is alsa-lib's own. It hears a sine wave, paced by the monotonic clock; a reader that comes too late gets
- * a true overrun. The wave's phase follows the clock, not the reader, so that lost sound is missing from it.
+ * It is an external I/O plugin of alsa-lib. Everything above the driver (parameters, states, poll, errors, the `plug`
+ * converter) is that of alsa-lib. It captures a sine wave at the pace of the monotonic clock, and a late reader gets a
+ * real overrun. The wave's phase follows the clock and not the reader, so lost samples are missing in it.
  *
  *   cc -shared -fPIC -DPIC -O2 simmic.c -o simmic.so -lasound -lm        (Debian: libasound2-dev)
  *
@@ -15,15 +15,15 @@
  *
  * rate N, channels N, format "NAME": the only ones it has (48000, 1, S16_LE; others: S32_LE, S24_3LE, FLOAT_LE)
  * hz N: pitch of the wave (1000); its amplitude is half of full scale, and the second channel is silent
- * ppm N: its crystal runs that much fast
+ * ppm N: its clock is too fast by N ppm
  * xrun_every_ms N: an overrun after N ms of running, each time
- * sleep_after_ms N: suspends once, as a board does, and cannot be resumed, only prepared anew
- * pause_after_ms N, pause_ms M: hears nothing for M ms after N ms of running, and says nothing about it
- * stall_after_ms N: gives no samples any more after N ms of running, and no error
- * rush 1: no clock paces it; there is always another period
- * hang_after_ms N: whatever asks where it is after N ms of running does not come back
- * hangs_at_close 1: closing it does not come back
- * gone_after_ms N: is unplugged N ms after it was opened
+ * sleep_after_ms N: suspends once, like a board; it cannot be resumed, only prepared again
+ * pause_after_ms N, pause_ms M: after N ms of running, loses M ms of samples without an error
+ * stall_after_ms N: after N ms of running, delivers no samples any more, and no error
+ * rush 1: it has no clock; another period is always ready
+ * hang_after_ms N: after N ms of running, a call for its position never returns
+ * hangs_at_close 1: closing it never returns
+ * gone_after_ms N: it is unplugged N ms after it was opened
  * storm "IN", "ERR": its descriptor is always ready, and reports data to read, or an error
  * fails "NAME": opening fails with EBUSY, EACCES or ENODEV
  */
@@ -45,7 +45,7 @@ struct mic {
 	unsigned short storm;
 	int slept;
 	int64_t opened, started; /* ns of CLOCK_MONOTONIC */
-	uint64_t heard; /* frames since `started`; those read are alsa-lib's `appl_ptr` */
+	uint64_t heard; /* frames captured since `started`; alsa-lib's `appl_ptr` counts those read */
 };
 
 static int64_t now_ns(void)
@@ -85,7 +85,7 @@ static int mic_prepare(snd_pcm_ioplug_t *io)
 	return 0;
 }
 
-/* Where the converter is in the buffer; here everything that can happen to a card happens. */
+/* The hardware position in the buffer. All simulated faults of the card happen here. */
 static snd_pcm_sframes_t mic_pointer(snd_pcm_ioplug_t *io)
 {
 	struct mic *m = io->private_data;
@@ -133,9 +133,9 @@ static snd_pcm_sframes_t mic_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channe
 {
 	struct mic *m = io->private_data;
 	for (snd_pcm_uframes_t i = 0; i < size; i++) {
-		/* Asked for again as long as nobody has read it, if a plugin above maps the buffer. */
+		/* The same frame is requested again until it is read, if a plugin above maps the buffer. */
 		int64_t frame = (int64_t)(io->appl_ptr + i);
-		/* What the clock showed when this frame was heard. */
+		/* The time at which this frame was captured. */
 		double t = (double)(m->started - m->opened) / 1e9
 			 + (double)frame / ((double)m->rate * (1.0 + (double)m->ppm * 1e-6));
 		if (m->pause && frame > (int64_t)frames_in(m, m->pause_after * 1000000))
@@ -255,7 +255,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(simmic)
 		goto failed;
 	err = offer(&m->io, m);
 	if (err < 0) {
-		snd_pcm_ioplug_delete(&m->io); /* closes, and so frees, too */
+		snd_pcm_ioplug_delete(&m->io); /* this also closes and frees it */
 		return err;
 	}
 	*pcmp = m->io.pcm;

@@ -1,4 +1,4 @@
-// The viewer end to end, against a fake device, Debian's mosquitto and Chromium: `npm run e2e`, after a build.
+// End-to-end test of the viewer with a fake device, Debian's mosquitto and Chromium: `npm run e2e`, after a build.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { execFileSync } from 'node:child_process';
@@ -250,7 +250,7 @@ test('a hidden page ends the call after a while and begins again at once when it
   ]) {
     await begin();
     await hide(true);
-    await freeze(); // nothing runs later: who pauses pauses now
+    await freeze(); // no timer runs later, so it must pause now
     assert.equal(await page.evaluate(() => globalThis.viewer.state), 'live');
     await end();
     await freeze();
@@ -307,7 +307,7 @@ test('properties are attributes, before and after the element is known', async (
     for (const name of known) {
       const property = name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
       const is = typeof viewer[property];
-      if (name === 'password') continue; // on purpose not in the tree
+      if (name === 'password') continue; // deliberately not an attribute
       viewer[property] = is === 'boolean' ? true : name === 'mode' ? 'request' : 'x';
       if (!viewer.hasAttribute(name) || viewer[property] !== (is === 'boolean' ? true : name === 'mode' ? 'request' : 'x')) wrong.push(name);
       if (is === 'boolean') viewer[property] = false;
@@ -321,7 +321,7 @@ test('properties are attributes, before and after the element is known', async (
   });
   assert.deepEqual([it.wrong, it.password], [[], ['secret', false]]);
   assert.ok(it.known.includes('name') && it.known.includes('keep-playing'));
-  // Set before the script came, as frameworks do.
+  // Set before the script was loaded, as frameworks do.
   const early = await chromium.newPage();
   await early.goto(`${site.url}/device.html`);
   const taken = await early.evaluate(async () => {
@@ -394,7 +394,7 @@ test('buttons keep their names, tell their state by aria-pressed, and a camera w
   await state('live');
   await page.waitForFunction(() => globalThis.viewer.shadowRoot.querySelector('.sound').getAttribute('aria-disabled') === 'true');
   assert.deepEqual(await sound(), ['Sound', 'false', true, 'No sound from this camera']);
-  // A finger has no tooltip.
+  // Touch screens have no tooltip.
   await page.evaluate(() => globalThis.viewer.shadowRoot.querySelector('.sound').click());
   assert.deepEqual(await page.evaluate(() => [globalThis.viewer.shadowRoot.querySelector('.toast').textContent, globalThis.viewer.muted]), ['No sound from this camera', false]);
   await page.evaluate(() => globalThis.viewer.stop());
@@ -422,7 +422,7 @@ test('a broker’s address that is none is said at once and tried nowhere', asyn
   assert.deepEqual(asked.filter((url) => url.includes('bad')), []);
 });
 
-/** A page of its own, with a config.json; `tab.says(text)`: the chip does. */
+/** A page with its own config.json. `tab.says(text)`: the chip shows this text. */
 async function home(settings, path = '/', context = null) {
   const its = await serve(settings);
   const tab = await (context ?? chromium).newPage();
@@ -463,7 +463,7 @@ test('config.json’s broker wins over the address; without one the address may 
 });
 
 test('a refused login has buttons; the login that is typed is kept for the tab, longer only when asked, and for no other broker', async () => {
-  writeFileSync(join(here, '.work/passwords'), ''); // mosquitto wants a file
+  writeFileSync(join(here, '.work/passwords'), ''); // mosquitto requires the file
   execFileSync('mosquitto_passwd', ['-b', join(here, '.work/passwords'), 'anna', 'pw']);
   const strict = await Broker.start('', `allow_anonymous false\npassword_file ${join(here, '.work/passwords')}\n`);
   const context = await chromium.newContext();
@@ -486,7 +486,7 @@ test('a refused login has buttons; the login that is typed is kept for the tab, 
   await fresh.goto(its.url);
   await fresh.waitForFunction(() => document.getElementById('change').textContent === 'Login refused', null, { timeout: 20_000 });
   await fresh.close();
-  // Another broker of the same page gets nothing.
+  // Another broker of the same page gets no login.
   settings.broker = broker.url;
   await tab.reload();
   await tab.says('Broker connected');
@@ -502,7 +502,7 @@ test('a refused login has buttons; the login that is typed is kept for the tab, 
   const later = await context.newPage();
   await later.goto(its.url);
   await later.waitForFunction(() => document.getElementById('change').textContent === 'Broker connected', null, { timeout: 20_000 });
-  // A password that stands in the form is taken out when another broker is written above it.
+  // The password in the form is removed if another broker is typed.
   await later.click('#change');
   await later.fill('[name=password]', 'pw');
   await later.fill('[name=broker]', 'wss://evil.example/mqtt');
@@ -608,7 +608,7 @@ test('several viewers share one connection, and leave nothing behind', async () 
       const it = document.createElement('fanlight-viewer');
       it.broker = url;
       it.device = name;
-      it.style.width = '320px'; // all in sight
+      it.style.width = '320px'; // all visible
       document.body.append(it);
       return it;
     });

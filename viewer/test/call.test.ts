@@ -13,7 +13,7 @@ const HASH = hash(OFFER);
 const online = (more: Partial<Status & { state: 'online' }> = {}): Status =>
   ({ state: 'online', epoch: 'e1', conn: 1, media: { video: 'ok', audio: 'ok' }, viewers: 0, maxViewers: 8, auth: 'broker', version: '0', ...more });
 
-/** A call with a clock of its own; chance is always the middle. */
+/** A call with its own clock. Random values are always the middle. */
 class Rig {
   now = 1000;
   said: Record<string, unknown>[] = [];
@@ -33,7 +33,7 @@ class Rig {
     }
     return this;
   }
-  /** Lets time pass, waking the call whenever it asks to be. */
+  /** Advances the clock, and wakes the call whenever it asks for it. */
   pass(ms: number): this {
     const until = this.now + ms;
     for (let next = this.call.nextWake(); next !== null && next <= until; next = this.call.nextWake()) {
@@ -103,7 +103,7 @@ test('a picture that is seen before its connection is told of counts', () => {
   assert.deepEqual([rig.at(), rig.call.reached.shown], ['live', 1100]);
   rig.fresh().hear({ type: 'bye', reason: 'expired' }).pass(1000);
   rig.offered().answer().do((it) => it.remoteSet()).do((it) => it.peer('connected', rig.now));
-  assert.equal(rig.at(), 'picture'); // the next session begins without one
+  assert.equal(rig.at(), 'picture'); // the next session starts without one
 });
 
 test('a connection that brings no picture is made anew, unless there is a reason or nobody looks', () => {
@@ -153,7 +153,7 @@ test('candidates go in batches of 20 ms or 8, with an end, numbered', () => {
   for (let i = 0; i < 40; i++) add();
   rig.do((it) => it.localCandidate(null, 'mine', rig.now));
   const sent = rig.said.flatMap((it) => (it['candidates'] as unknown[] | undefined) ?? []);
-  assert.equal(sent.length, 24); // the device takes no more
+  assert.equal(sent.length, 24); // the limit of the device
   assert.equal(rig.said.at(-1)!['end'], true);
   assert.deepEqual(rig.said.map((it) => it['seq']), rig.said.map((_, i) => i));
 });
@@ -354,7 +354,7 @@ test('a new epoch is a new session after at most a second', () => {
   const rig = new Rig().live().fresh();
   rig.do((it) => it.deviceStatus(online({ epoch: 'e2' }), rig.now));
   assert.equal(rig.effects().at(-1), 'close');
-  assert.ok(!rig.types().includes('bye')); // nobody is left who knows the session
+  assert.ok(!rig.types().includes('bye')); // the session no longer exists on the device
   rig.pass(1000);
   assert.equal(rig.effects().at(-1), 'make_offer');
   assert.equal(rig.call.session, 'session-2xxxxxxxxxxxxx');

@@ -1,4 +1,4 @@
-// A device in a browser page: speaks the contract from the other side, with a drawn picture and a tone. For screenshots and
+// A device in a browser page: the device's side of the protocol, with a drawn picture and a tone. For screenshots, and
 // for tests of the viewer without a board.
 
 import { MqttClient, browserStreamBuilder } from '../src/mqtt.cjs';
@@ -9,23 +9,23 @@ import { drawDoor } from './scene.ts';
 
 interface Settings {
   broker: string; root?: string; device: string;
-  /** Answers each opening with this error. */
+  /** Answers each offer with this error. */
   refuse?: { code: number; name: string; message: string; retry_after_ms?: number };
   media?: MediaHealth;
   viewers?: number;
-  /** What it calls itself, in `info`. */
+  /** The name in `info`. */
   name?: string;
-  /** There is no microphone by configuration. */
+  /** There is no microphone in the configuration. */
   noAudio?: boolean;
   leaseS?: number;
   iceServers?: IceServer[];
-  /** Hears, but does not answer. */
+  /** Receives messages but does not answer. */
   mute?: boolean;
-  /** Answers with the digest of something else. */
+  /** Answers with a wrong digest. */
   wrongHash?: boolean;
-  /** Does not hear the first restarts. */
+  /** Ignores this many restarts. */
   deafTo?: number;
-  /** Refuses the first restarts. */
+  /** Refuses this many restarts. */
   refuseRestarts?: number;
 }
 interface Session { pc: RTCPeerConnection; seq: number; viewer: string; early: Candidate[]; remote: boolean; offered: string | null }
@@ -34,7 +34,7 @@ let shared: MediaStream | undefined;
 
 export class FakeDevice {
   readonly sessions = new Map<string, Session>();
-  /** Everything heard, newest last. */
+  /** All messages received, the newest last. */
   readonly heard: Record<string, unknown>[] = [];
   readonly client: MqttClient;
   readonly epoch: string;
@@ -65,7 +65,7 @@ export class FakeDevice {
     for (const [id, it] of this.sessions) this.say(it, id, { type: 'media', ...media });
   }
 
-  /** Dies without a word: no more media, no more messages, and the broker has not noticed yet. */
+  /** Stops without a message: no media, no answers, and the broker has not noticed yet. */
   async freeze(): Promise<void> {
     this.settings.mute = true;
     for (const { pc } of this.sessions.values()) for (const sender of pc.getSenders()) await sender.replaceTrack(null);
@@ -102,7 +102,7 @@ export class FakeDevice {
     for (const [id, it] of this.sessions) this.say(it, id, body);
   }
 
-  /** Goes away, politely or not. */
+  /** Goes offline: by an unclean disconnect or a clean shutdown. */
   leave(reason: 'lost' | 'shutdown'): void {
     this.client.publish(this.topic('status'), this.offline(reason), { qos: 1, retain: true });
     if (reason === 'shutdown') this.each({ type: 'bye', reason: 'shutdown' });
@@ -111,7 +111,7 @@ export class FakeDevice {
     this.client.end();
   }
 
-  /** Goes away for good: nobody remembers it. */
+  /** Goes offline for good: its retained status is removed. */
   forget(): void {
     this.client.publish(this.topic('status'), '', { qos: 1, retain: true });
     this.client.publish(this.topic('info'), '', { qos: 1, retain: true });
@@ -215,10 +215,10 @@ export class FakeDevice {
 
 const digest = async (text: string) => base64url(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))));
 
-/** A door at dusk, with the picture clock on top, and a soft tone. */
+/** A door at dusk with the picture clock at the top, and a soft tone. */
 function scene(): MediaStream {
   if (shared) return shared;
-  // Nine encoders of this size would need more than a machine that does other things has.
+  // Nine encoders of the full size are too much for a busy machine.
   const small = new URLSearchParams(location.search).has('small');
   const canvas = Object.assign(document.createElement('canvas'), small ? { width: 320, height: 180 } : { width: 1280, height: 720 });
   const context = canvas.getContext('2d', { alpha: false })!;

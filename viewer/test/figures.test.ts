@@ -9,7 +9,7 @@ import { rowsOf, stepTimes } from '../src/rows.ts';
 import type { ViewerStats } from '../src/stats.ts';
 import { componentWords } from '../src/words/languages.ts';
 
-/** A strip as the test picture draws it, limited-range grey already turned to RGB by the browser. */
+/** The strip of the test picture. The browser has already converted limited-range grey to RGB. */
 function strip(value: number, width = 1280, white = 255, black = 0, flip = -1): { rgba: Uint8ClampedArray; side: number } {
   const side = Math.floor(width / 40);
   const bits = [1, 0, ...Array.from({ length: 32 }, (_, i) => (value >>> (31 - i)) & 1), ...Array.from({ length: 4 }, (_, i) => (checkOf(value) >> (3 - i)) & 1), 0, 1];
@@ -115,11 +115,12 @@ test('the delay is the surest one that is known, of the last 10 s', () => {
   const look = (at: number, more: Partial<Look> = {}) => all.look(at, { playout: null, offset: null, roundTrip: 20, processing: 9, ...more });
   assert.equal(all.summary(0), null);
   for (let i = 1; i <= 100; i++) all.frame(i * 33, i * 33 - 25);
-  all.frame(3300, 3400); // from the future: not believed
+  all.frame(3300, 3400); // from the future: ignored
   assert.equal(all.summary(3300), null); // no round trip yet
   look(3300);
   assert.deepEqual(all.summary(3300), { ms: 35, by: 'estimate', p95: null });
-  // The device's clock is a minute behind, its reports took 10, 12 and 400 ms: 14 to the playout and 16 to the screen.
+  // The device's clock is a minute behind. Its reports took 10, 12 and 400 ms; it is 14 ms to the playout, and 16 to
+  // the screen.
   for (const late of [12, 10, 400]) look(3400 + late, { playout: 60_014, offset: -60_000 - late, roundTrip: late === 400 ? 800 : 20 });
   assert.deepEqual(all.summary(4000), { ms: 30, by: 'capture', p95: null });
   look(4000, { playout: 14_000_000, offset: 0 });

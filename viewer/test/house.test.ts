@@ -1,4 +1,4 @@
-// Rules for the sources themselves: short files, and imports without cycles.
+// Rules for the source files: they are short, and have no import cycles.
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
@@ -10,7 +10,7 @@ const list = (folder: string): string[] => readdirSync(join(src, folder), { with
 const files = list('').filter((file) => file.endsWith('.ts'));
 const read = (file: string) => readFileSync(join(src, file), 'utf8');
 
-/** A way from a file back to itself by imports, types included; null: there is none. */
+/** A path of imports (types included) from a file back to itself; null if there is none. */
 function cycle(imports: Map<string, string[]>): string[] | null {
   const done = new Set<string>();
   const walk = (file: string, way: string[]): string[] | null => {

@@ -1,4 +1,4 @@
-// Languages and directions of writing in a real browser, against a fake device: `npm run e2e`, after a build.
+// Languages and writing directions in a real browser, with a fake device: `npm run e2e`, after a build.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { layoutFaults } from './layout.mjs';
@@ -8,7 +8,7 @@ let broker, site, chromium, stage;
 const device = (name, settings = {}) => stage.evaluate(([it]) => new Promise((resolve) => {
   new FakeDevice(it).client.once('connect', resolve);
 }), [{ broker: broker.url, device: name, ...settings }]);
-/** A page of its own in a browser that asks for `locale`. */
+/** A page in a browser with the language `locale`. */
 async function open(path, locale, settings = {}) {
   const context = await chromium.newContext({ locale, ...settings });
   const page = await context.newPage();
@@ -81,7 +81,7 @@ test('a component speaks the language of the nearest lang, out of shadow trees t
   const panel = (text) => inViewer(page, text, '.panel p');
   const [english, german] = ['Not watching', 'Das Bild ist aus'];
   await put('<viewer>');
-  await panel(german); // by the browser
+  await panel(german); // by the browser's language
   for (const [html, text] of [['<viewer lang="en">', english], ['<p lang="en"><viewer>', english], ['<p lang="en"><b lang="de-CH"><viewer>', german], ['<p lang="fr"><viewer>', german]]) {
     await put(html);
     await panel(text);
@@ -95,7 +95,7 @@ test('a component speaks the language of the nearest lang, out of shadow trees t
   await panel(english);
   await page.evaluate(() => document.body.append(document.querySelector('fanlight-viewer')));
   await panel(german); // moved out of the English part
-  // Within another component's shadow tree.
+  // In the shadow tree of another component.
   await page.evaluate(() => {
     document.body.innerHTML = '<article lang="en"></article>';
     const root = document.querySelector('article').attachShadow({ mode: 'open' });
@@ -144,7 +144,7 @@ for (const [what, path, reach] of VIEWS) {
       await page.setViewportSize({ width, height });
       for (const [dir, lang] of [['rtl', 'de'], ['rtl', 'en'], ['ltr', 'de'], ['ltr', 'en']]) {
         await page.evaluate((it) => Object.assign(document.documentElement, it), { dir, lang });
-        await page.mouse.move(width / 2, height / 2); // the controls are awake
+        await page.mouse.move(width / 2, height / 2); // the controls are visible
         await page.evaluate(() => new Promise((resolve) => { requestAnimationFrame(() => requestAnimationFrame(resolve)); }));
         await page.evaluate(() => Promise.all([document, ...[...document.querySelectorAll('fanlight-viewer')].map((it) => it.shadowRoot)]
           .flatMap((it) => it.getAnimations()).filter((it) => it.effect.getComputedTiming().iterations !== Infinity).map((it) => it.finished.catch(() => {}))));

@@ -1,6 +1,7 @@
-// What is wrong with the layout of a page: texts and controls that overlap, are cut off, or lie outside. `page.evaluate(layoutFaults)`
+// Finds layout faults of a page: texts and controls that overlap, are cut off, or lie outside.
+// `page.evaluate(layoutFaults)`
 
-/** Runs in the page, shadow trees of viewers included. Returns a sentence for each fault. */
+/** Runs in the page, including the shadow trees of viewers. Returns a sentence for each fault. */
 export function layoutFaults() {
   const faults = [];
   const scope = document.querySelector('dialog:modal') ?? document.body;
@@ -8,7 +9,7 @@ export function layoutFaults() {
   const parent = (it) => it.parentElement ?? (it.parentNode instanceof ShadowRoot ? it.parentNode.host : null);
   const up = (it, wanted) => { for (let at = it; at; at = parent(at)) if (wanted(at)) return at; return null; };
   const isRead = (it) => it.matches('button, a, input, summary') || [...it.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-  // What only screen readers get, and what rests.
+  // Elements for screen readers only, and hidden controls.
   const isUnseen = (it) => up(it, (at) => { const { opacity, clipPath } = getComputedStyle(at); return Number(opacity) === 0 || clipPath === 'inset(50%)' || at.matches('noscript, script, .skip:not(:focus)'); });
   const scrolls = (it) => up(parent(it), (at) => /auto|scroll/.test(getComputedStyle(at).overflow) && (at.scrollWidth > at.clientWidth + 1 || at.scrollHeight > at.clientHeight + 1));
   const name = (it) => `${it.tagName.toLowerCase()}${it.className && typeof it.className === 'string' ? `.${it.className.replace(/ /g, '.')}` : ''} "${(it.textContent.trim() || it.title || it.name || '').slice(0, 40)}"`;
@@ -27,7 +28,7 @@ export function layoutFaults() {
       faults.push(`${name(it)} lies outside: ${[box.left, box.right, box.top, box.bottom].map(Math.round)} in ${[around.left, around.right, around.top, around.bottom].map(Math.round)}`);
     }
   }
-  // The statistics may cover the words in the middle.
+  // The statistics may cover the panel in the middle.
   const layer = (it) => (it.closest('.stats') ? 'stats' : it.closest('.panel, .still') ? 'words' : 'rest');
   for (const [i, a] of boxes.entries()) {
     for (const b of boxes.slice(i + 1)) {

@@ -1,4 +1,5 @@
-// No text for people stands outside `src/words/`: a literal that reads like one, or that reaches the screen, fails.
+// User-visible text belongs into `src/words/`: a literal elsewhere that looks like one, or that reaches the screen,
+// fails.
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -12,13 +13,13 @@ const { SyntaxKind: Is } = ts;
 /** Two words, or one that begins a sentence. */
 const READS = /\p{L}{2,}[,:;]?\s+\p{L}{2,}|^\s*\p{Lu}\p{Ll}+\s*$/u;
 const SHOWN = /^(textContent|innerText|title|placeholder|alt|aria-?(label|description|roledescription|valuetext|placeholder))$/i;
-/** What reads like a text and is none. */
+/** Looks like a text, but is none. */
 const FINE = new Set(['Opus']);
-/** For developers: errors, and messages that break the contract. */
+/** For developers: errors, and messages that violate the protocol. */
 const isError = (node) => (ts.isNewExpression(node) && /(Error|Exception|Unusable)$/.test(node.expression.getText()))
   || (ts.isCallExpression(node) && /^(fail|object)$/.test(node.expression.getText()));
 
-/** Whether the value of `child` reaches the screen: as a child of an element, as its text or its label. */
+/** Whether the value of `child` reaches the screen: as a child, text or label of an element. */
 function reaches(node, child, shown) {
   if (ts.isCallExpression(node)) {
     const at = node.arguments.indexOf(child);
@@ -32,7 +33,7 @@ function reaches(node, child, shown) {
   return shown && [Is.TemplateExpression, Is.TemplateSpan, Is.ParenthesizedExpression, Is.BinaryExpression, Is.ArrayLiteralExpression, Is.SpreadElement].includes(node.kind);
 }
 
-/** What of a source is text for people. */
+/** The user-visible texts of a source file. */
 function literals(source) {
   const found = [];
   const walk = (node, shown) => {

@@ -1,4 +1,5 @@
-// Takes a picture of every state of the viewer: `npm run look [name…]`, into test/.work/shots. For people to look at.
+// Takes a screenshot of every state of the viewer, for people to look at: `npm run look [name…]`, into
+// test/.work/shots.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { layoutFaults } from './layout.mjs';
@@ -10,7 +11,7 @@ const only = process.argv.slice(2);
 const broker = await Broker.start();
 const site = await serve({ broker: broker.url, device: 'garden' }, policy(broker.url));
 const bare = await serve(null, policy(broker.url));
-const anywhere = await serve(null); // its page may try any broker
+const anywhere = await serve(null); // this page may connect to any broker
 const chromium = await browser();
 const stage = await chromium.newPage();
 await stage.goto(`${bare.url}/device.html${only.includes('sharp') ? '' : '?small'}`);
@@ -52,7 +53,7 @@ async function shot(name, { path = '/', at = site, size = [1280, 800], scheme = 
 }
 const pause = (page, ms) => page.waitForTimeout(ms);
 const phone = { size: [360, 740], isMobile: true, hasTouch: true };
-/** Puts the call into a state that passes too quickly to be caught. */
+/** Puts the call into a state that passes too quickly otherwise. */
 const put = (page, phase, media = {}) => page.evaluate(([it, health]) => {
   const viewer = document.querySelector('fanlight-viewer');
   viewer.watch.call.phase = it;
@@ -75,7 +76,7 @@ await device('silent', { mute: true });
 await device('gone');
 await to('gone', 'leave', 'lost');
 
-// Every size with every number of pictures, light, dark and in forced colours.
+// All sizes with all numbers of pictures, in light, dark and forced colours.
 const names = ['garden', 'front-door', 'yard', 'shed', 'porch', 'gate', 'attic', 'drive', 'pool'];
 const titles = { 'front-door': 'Front door', yard: 'Back yard with the old apple tree and the swing', drive: 'Drive' };
 const wants = (prefix) => !only.length || only.some((it) => prefix.startsWith(it) || it.startsWith(prefix));
@@ -132,7 +133,7 @@ for (const [name, settings] of [['stale', {}], ['stale-light', { scheme: 'light'
     await page.waitForFunction(() => [...document.querySelectorAll('fanlight-viewer')].find((it) => it.device === 'garage')?.state === 'live');
     await pause(page, 600);
     await to('garage', 'freeze');
-    await pause(page, 4500); // the controls rest by then
+    await pause(page, 4500); // the controls are hidden by then
   });
   await to('garage', 'forget');
 }
@@ -199,7 +200,7 @@ for (const [name, settings] of [['blocked', {}], ['blocked-light', { scheme: 'li
   }) }, async (page) => { await state(page, 'live'); await page.mouse.move(700, 300); await pause(page, 600); });
 }
 
-// Another language, and the other direction of writing, with a name that has its own.
+// Another language and the other writing direction, with a name of the other direction.
 await device('entry', { name: 'כניסה ראשית' });
 for (const [prefix, settings] of [['de', { locale: 'de-DE' }], ['rtl', { locale: 'en', dir: 'rtl' }], ['rtl-de', { locale: 'de-DE', dir: 'rtl' }]]) {
   if (!wants(`${prefix}-`)) continue;

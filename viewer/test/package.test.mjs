@@ -1,4 +1,5 @@
-// What others build upon: the package as it is packed, imported where there is no browser, typed in JSX, described for tools.
+// Tests what users of the package rely on: its contents, import without a browser, types in JSX, and descriptions for
+// tools.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -13,7 +14,7 @@ const manifest = JSON.parse(readFileSync(join(viewer, 'package.json'), 'utf8'));
 let app;
 
 before(async () => {
-  // What `npm pack` takes, where `npm install` puts it.
+  // The files of `npm pack`, at the path of `npm install`.
   app = mkdtempSync(join(tmpdir(), 'fanlight-package-'));
   const { make } = await import(join(viewer, 'build.mjs'));
   await make(join(app, 'node_modules/@fanlight/viewer'));

@@ -104,7 +104,7 @@ test('a message that is too long is not said', () => {
   assert.throws(() => encode(SESSION, 0, { type: 'offer', sdp: 'x'.repeat(MAX_MESSAGE) }), Unusable);
 });
 
-// --- the published contract
+// --- The published protocol.
 
 const contract = ['protocol.md', 'protocol-examples.md'].map((page) => readFileSync(`${documents}/${page}`, 'utf8')).join('');
 const examples = (kind: string) => [...contract.matchAll(new RegExp('```json ' + kind + '\\n(.*?)```', 'gs'))].map((it) => it[1]!.trim());

@@ -1,4 +1,4 @@
-// A broker, a web server and a browser on loopback, for looking at the viewer and for testing it end to end.
+// A broker, a web server and a browser on loopback, for end-to-end tests and for looking at the viewer.
 import { build } from 'esbuild';
 import { chromium } from 'playwright-core';
 import { spawn } from 'node:child_process';
@@ -51,7 +51,7 @@ export class Broker {
   }
 }
 
-// The policy the README promises is enough.
+// The policy in the README is sufficient.
 export const policy = (broker) => `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self' ${new URL(broker).origin}/ ${new URL(broker).origin.replace(/^ws/, 'http')}/; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 
 export async function serve(config, csp) {

@@ -1,4 +1,4 @@
-// Bundles the tests, as Node.js 18 does not read TypeScript, and runs them with its own runner: `npm test [name…]`.
+// Bundles the tests, since Node.js 18 does not read TypeScript, and runs them with its test runner: `npm test [name…]`.
 import { build } from 'esbuild';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';

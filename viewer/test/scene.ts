@@ -1,4 +1,4 @@
-// The picture of the fake device: a front door at dusk, the window over it lit. 1280 x 720, a loop of 12 s.
+// The picture of the fake device: a front door at dusk with a lit window above. 1280 x 720, a loop of 12 s.
 
 const W = 1280;
 const H = 720;
@@ -126,7 +126,7 @@ function ground(c: CanvasRenderingContext2D, glow: number): void {
 
 function bush(c: CanvasRenderingContext2D, x: number, size: number, t: number): void {
   for (let i = 0; i < 90; i++) {
-    // From the dark inside to the leaves that catch some light, the highest last.
+    // From the dark inside to the leaves in the light, the highest last.
     const out = Math.sqrt(i / 90);
     const angle = Math.PI * (1 + ((i * 0.618) % 1));
     const sway = Math.sin(t * 2 + i + x) * 2.5 * out;

@@ -1,4 +1,4 @@
-// As much of JSON Schema as the project's schemas use; a keyword it does not know is a fault, not a pass.
+// The part of JSON Schema that the project's schemas use. An unknown keyword fails.
 
 import { readFileSync } from 'node:fs';
 

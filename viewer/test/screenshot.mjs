@@ -1,4 +1,5 @@
-// Makes docs/screenshot.png: a daemon that shows the drawn door, among other devices. `node test/screenshot.mjs path/to/fanlight`
+// Makes docs/screenshot.png: a daemon that shows the drawn door, among other devices. `node test/screenshot.mjs
+// path/to/fanlight`
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +16,7 @@ const chromium = await browser();
 const stage = await chromium.newPage();
 await stage.goto(`${site.url}/device.html`);
 
-const FRAMES = 360; // the drawing's loop of 12 s
+const FRAMES = 360; // the drawing is a loop of 12 s
 for (let i = 0; i < FRAMES; i++) {
   const jpeg = await stage.evaluate((seconds) => {
     globalThis.canvas ??= Object.assign(document.createElement('canvas'), { width: 1280, height: 720 });
@@ -56,12 +57,12 @@ try {
   await row.click();
   await page.waitForFunction(() => document.querySelector('fanlight-viewer')?.state === 'live');
   await page.evaluate(() => document.querySelector('fanlight-viewer').setAttribute('stats', ''));
-  await page.waitForTimeout(12_000); // until the figures have settled
+  await page.waitForTimeout(12_000); // until the statistics are stable
   await page.mouse.move(760, 300);
   await page.waitForTimeout(400);
   const png = join(work, 'screenshot.png');
   await page.screenshot({ path: png });
-  // 256 colours: the picture is for a README, and has to be small.
+  // 256 colours, since a picture for a README has to be small.
   execFileSync('ffmpeg', ['-v', 'error', '-y', '-i', png, '-vf', 'split[a][b];[a]palettegen=max_colors=256[p];[b][p]paletteuse=dither=sierra2_4a', '-pred', 'mixed', join(here, '../../docs/screenshot.png')]);
 } finally {
   child.kill('SIGTERM');

@@ -68,7 +68,7 @@ test('typed settings keep a password only for the same login at the same broker'
   for (const more of [{ broker: 'wss://other/' }, { user: 'eve' }, { user: '' }]) assert.deepEqual([typed(more).password, typed(more).viewer], [undefined, undefined]);
 });
 
-/** What a browser's storage does. */
+/** Behaves like a browser's storage. */
 class Store extends Map<string, string> {
   getItem(key: string): string | null { return this.get(key) ?? null; }
   setItem(key: string, value: string): void { this.set(key, value); }

@@ -25,7 +25,7 @@ test('texts from outside are one line, of a bounded length, and turn nothing aro
 
 test('counts stay short', () => assert.deepEqual([0, 7, 99, 100, 2 ** 53 - 1].map((it) => languageAmong([]).count(it, 99).text), ['0', '7', '99', '99+', '99+']));
 
-/** Frames each `every` ms from 0 to `until`. */
+/** Frames each `every` ms, from 0 to `until`. */
 const fed = (every: number, until: number): Freshness => {
   const it = new Freshness();
   for (let now = 0; now <= until; now += every) it.frame(now);
@@ -81,7 +81,7 @@ test('who is seen or heard goes on, the others pause after a while, and do not b
   }
 });
 
-/** The share of the stage that pictures of 16:9 cover, and the size of the smallest place. */
+/** The share of the stage that pictures of 16:9 cover, and the size of the smallest cell. */
 const covered = (count: number, width: number, height: number) => {
   const grid = gridOf(count, width, height, 10);
   assert.equal(grid.rowHeight, null, 'all on one screen');
@@ -91,7 +91,7 @@ const covered = (count: number, width: number, height: number) => {
   const area = (all: readonly (readonly [number, number])[]) => all.reduce((sum, [w, t]) => sum + w * t, 0) / (width * height);
   return { grid, places: area(places), pictures: area(places.map(([w, t]) => [Math.min(w, (t * 16) / 9), Math.min(t, (w * 9) / 16)])), least: Math.min(...places.map(([w]) => w)) };
 };
-// The stages of the page at 390x844, 1280x800 and 1920x1080, with the list and without it.
+// The stages of the page at 390x844, 1280x800 and 1920x1080, with and without the list.
 for (const [width, height] of [[370, 710], [370, 774], [986, 728], [1248, 728], [1626, 1008], [1888, 1008]] as const) {
   for (const count of [1, 2, 3, 4, 5, 7, 9]) {
     test(`${count} pictures fill ${width} x ${height}`, () => {

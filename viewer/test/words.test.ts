@@ -1,4 +1,4 @@
-// The texts of all languages: none is missing, none was forgotten in English, and each has the gaps that English has.
+// The texts of all languages: none is missing, none is still English, and all have the same gaps.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,14 +13,14 @@ import * as en from '../src/words/en.ts';
 declare const HERE: string;
 const noScript: Record<Tag, string> = { en: en.noScript, de: de.noScript };
 
-/** What may be the same as in English: names, and words that a language has taken over. */
+/** Texts that may be the same as in English: names, and words that both languages have. */
 const SAME: Record<Exclude<Tag, 'en'>, RegExp> = {
   de: /\.(soundBecause|steps\.broker\.short|badge\.(offline|live)|stats\.(bitrate|relay|mbit|kbit)|bad_setting\.text|fixed\.broker|list\.(online|offline)|direction)$/,
 };
 
-/** A text for every gap: it shows where it ends up, and is a number too. */
+/** A value for each gap. It is visible in the result, and usable as a number. */
 const gap = (at: number) => Object.assign(new String(`«${at}»`), { text: `«${at}»`, of: (forms: Record<string, string>) => forms['other'] });
-/** All texts by their path; the gaps of a function are filled with marks. */
+/** All texts by their path. The gaps of functions are filled with markers. */
 function texts(of: unknown, path: string, into = new Map<string, string>()): Map<string, string> {
   if (typeof of === 'function') into.set(path, String((of as (...gaps: unknown[]) => unknown)(...Array.from({ length: of.length }, (_, i) => gap(i)))));
   else if (typeof of === 'object' && of !== null) for (const [key, it] of Object.entries(of)) texts(it, `${path}.${key}`, into);
