@@ -18,7 +18,8 @@ export class WrongAddress extends Error {
 }
 
 /** The text of an error about an address, in the requested language if it is a `WrongAddress`. */
-export const addressFault = (error: unknown, words: AddressWords): string => (error instanceof WrongAddress ? error.in(words) : (error as Error).message);
+export const addressFault = (error: unknown, words: AddressWords): string =>
+  (error instanceof WrongAddress ? error.in(words) : (error as Error).message);
 
 /**
  * Parses a broker's address: `ws://…`, `wss://…`, or a path on the page's own host, which begins with one slash. Throws
@@ -42,11 +43,13 @@ export function brokerUrl(broker: string, page: string): URL {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\/(?![/\\])/i.exec(text)?.[1]?.toLowerCase();
   if (!scheme) {
     const misspelt = /^(wss?|https?)[:/\\]+(?=[^:/\\])/i.exec(text);
-    if (misspelt) wrong((words) => words.misspelt(`${misspelt[1]!.toLowerCase()}://${shorten(text.slice(misspelt[0].length))}`));
+    if (misspelt)
+      wrong((words) => words.misspelt(`${misspelt[1]!.toLowerCase()}://${shorten(text.slice(misspelt[0].length))}`));
     const bare = /^[a-z0-9_.-]+\.[a-z0-9-]+(:\d+)?(\/\S*)?$/i.test(text) || /^[a-z0-9-]+:\d+(\/\S*)?$/i.test(text);
     wrong(bare ? (words) => words.noScheme(`wss://${shorten(text)}`) : notAnAddress);
   }
-  if (scheme !== 'ws' && scheme !== 'wss' && scheme !== 'http' && scheme !== 'https') wrong((words) => `${words.scheme} ${words.how}`);
+  if (scheme !== 'ws' && scheme !== 'wss' && scheme !== 'http' && scheme !== 'https')
+    wrong((words) => `${words.scheme} ${words.how}`);
   const url = parse(text) ?? wrong(notAnAddress);
   if (url.username || url.password) wrong((words) => words.login);
   url.protocol = scheme === 'ws' || scheme === 'http' ? 'ws:' : 'wss:';

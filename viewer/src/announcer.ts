@@ -14,7 +14,13 @@ export interface StateDetail {
 export interface ErrorDetail { device: string; name: string; message: string; retryInMs: number | null }
 
 /** The state of a viewer. */
-export interface Doings { detail: StateDetail; phase: Phase | { at: 'paused' }; message: string; paused: boolean; shown: boolean }
+export interface Doings {
+  detail: StateDetail;
+  phase: Phase | { at: 'paused' };
+  message: string;
+  paused: boolean;
+  shown: boolean;
+}
 
 export class Announcer {
   private state = '';
@@ -70,7 +76,10 @@ export class Announcer {
       this.error = '';
       return;
     }
-    if (phase.next === 'stay') this.reject(new DOMException(`play of ${device}: ${phase.name}${message && `: ${message}`}`, 'NotSupportedError'));
+    if (phase.next === 'stay')
+      this.reject(
+        new DOMException(`play of ${device}: ${phase.name}${message && `: ${message}`}`, 'NotSupportedError')
+      );
     const error = JSON.stringify(phase);
     if (error === this.error) return;
     this.error = error;

@@ -75,7 +75,8 @@ export abstract class ViewerAttributes extends Base {
 }
 
 /** The property of an attribute: `keep-playing` is `keepPlaying`. */
-export const propertyOf = (attribute: string): string => attribute.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+export const propertyOf = (attribute: string): string =>
+  attribute.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 
 /** A random id for this tab. It survives a reload. */
 function ownId(): string {

@@ -108,7 +108,8 @@ export class Call implements Owner {
     this.status = status;
     if (status?.state === 'online') {
       // What this session was refused stays refused, whatever the status of the device is.
-      const of = (key: 'video' | 'audio') => (this.running && this.media[key] === 'refused' ? 'refused' : status.media[key]);
+      const of = (key: 'video' | 'audio') =>
+        (this.running && this.media[key] === 'refused' ? 'refused' : status.media[key]);
       this.media = { video: of('video'), audio: of('audio') };
     }
     if (!this.watching) return;
@@ -202,7 +203,9 @@ export class Call implements Owner {
   }
 
   step(step: Step, now: number): void {
-    if (this.phase.at === 'step' && this.running && STEPS.indexOf(step) < STEPS.indexOf(this.phase.step) && this.reached[step]) return;
+    if (this.phase.at === 'step' && this.running && STEPS.indexOf(step) < STEPS.indexOf(this.phase.step)
+      && this.reached[step])
+      return;
     this.reached[step] ??= now;
     this.phase = { at: 'step', step };
   }

@@ -7,7 +7,14 @@ import { clean } from './texts.ts';
 import { addressWords, pageWords } from './words/languages.ts';
 
 export type Question = 'login' | 'address';
-export interface Typed { broker: string; root: string; device: string; user: string; password: string; remember: boolean }
+export interface Typed {
+  broker: string;
+  root: string;
+  device: string;
+  user: string;
+  password: string;
+  remember: boolean;
+}
 
 export interface Asked {
   config: Config;
@@ -93,7 +100,10 @@ export class ConnectDialog {
 
   private typed(): Typed {
     const text = (key: string) => this.field(key).value;
-    return { broker: text('broker').trim(), root: text('root').trim(), device: text('device').trim(), user: text('user').trim(), password: text('password'), remember: this.field('remember').checked };
+    return {
+      broker: text('broker').trim(), root: text('root').trim(), device: text('device').trim(),
+      user: text('user').trim(), password: text('password'), remember: this.field('remember').checked,
+    };
   }
 
   private field(name: string): HTMLInputElement {

@@ -46,7 +46,8 @@ export class Delays {
   summary(now: number): Delay | null {
     const clock = this.clock.since(now);
     if (clock.length) return { ms: percentile(clock, 0.5)!, by: 'clock', p95: percentile(clock, 0.95) };
-    const here = percentile(this.here.since(now), 0.5) ?? this.processing; // older browsers report no times of single frames
+    // Older browsers report no times of single frames.
+    const here = percentile(this.here.since(now), 0.5) ?? this.processing;
     const roundTrips = this.roundTrip.since(now);
     if (here === null || !roundTrips.length) return null;
     // The report that came fastest has the smallest error.

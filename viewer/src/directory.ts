@@ -34,7 +34,9 @@ const TELL_MS = 100;
  * Reports the devices now and on each change, at most ten times a second, until the returned function is called. Throws
  * an error with a sentence if the broker's address is wrong.
  */
-export function watchDevices(broker: string, options: DirectoryOptions, changed: (listing: Listing) => void): () => void {
+export function watchDevices(
+  broker: string, options: DirectoryOptions, changed: (listing: Listing) => void
+): () => void {
   const root = options.root ?? 'fanlight/v1';
   const link = Link.use(broker, options.user ?? '', options.password ?? '');
   const devices = new Map<string, Status>();
@@ -49,9 +51,12 @@ export function watchDevices(broker: string, options: DirectoryOptions, changed:
       told = performance.now();
       const { at, message } = link.state;
       const format = options.lang === undefined ? languageOf(document.documentElement) : languageAmong([options.lang]);
-      const asker = { url: link.url, page: location.href, loginGiven: !!options.user, format, words: componentWords[format.tag] };
+      const asker = {
+        url: link.url, page: location.href, loginGiven: !!options.user, format, words: componentWords[format.tag],
+      };
       changed({
-        devices: new Map([...devices].sort(([a], [b]) => (a < b ? -1 : 1))), names: new Map(names), left: beyond.size, broker: at, message,
+        devices: new Map([...devices].sort(([a], [b]) => (a < b ? -1 : 1))), names: new Map(names), left: beyond.size,
+        broker: at, message,
         trouble: troubleWords(link.state, asker),
       });
     }, Math.max(0, told + TELL_MS - performance.now()));

@@ -11,4 +11,10 @@ export type Effect =
   | { do: 'digest' }
   | { do: 'close' };
 
-export interface Options { mode: 'offer' | 'request'; wanted: Wanted; visible?: () => boolean; random?: () => number; session?: () => string }
+export interface Options {
+  mode: 'offer' | 'request';
+  wanted: Wanted;
+  visible?: () => boolean;
+  random?: () => number;
+  session?: () => string;
+}

@@ -9,12 +9,16 @@ export type Next = 'now' | 'wait' | 'stay';
 
 const rows = {
   // Errors that the device reports.
-  bad_request: 'stay', bad_sdp: 'stay', unauthorized: 'stay', auth_required: 'stay', stale_nonce: 'now', clock_unsynced: 'wait', forbidden: 'stay',
-  no_session: 'now', timeout: 'wait', ice_timeout: 'wait', conflict: 'now', gone: 'now', too_large: 'stay', no_common_codec: 'stay', version: 'stay',
-  rate_limited: 'wait', privacy: 'wait', no_media: 'wait', replaced: 'stay', shutdown: 'wait', expired: 'now', ice_failed: 'wait', dtls_failed: 'wait',
+  bad_request: 'stay', bad_sdp: 'stay', unauthorized: 'stay', auth_required: 'stay', stale_nonce: 'now',
+  clock_unsynced: 'wait', forbidden: 'stay',
+  no_session: 'now', timeout: 'wait', ice_timeout: 'wait', conflict: 'now', gone: 'now', too_large: 'stay',
+  no_common_codec: 'stay', version: 'stay',
+  rate_limited: 'wait', privacy: 'wait', no_media: 'wait', replaced: 'stay', shutdown: 'wait', expired: 'now',
+  ice_failed: 'wait', dtls_failed: 'wait',
   consent_lost: 'now', flood: 'wait', internal: 'wait', busy: 'wait', out_of_resources: 'wait',
   // Errors that the viewer detects.
-  hash_mismatch: 'wait', no_picture: 'wait', no_webrtc: 'stay', publish_refused: 'stay', bad_setting: 'stay', device_left: 'wait',
+  hash_mismatch: 'wait', no_picture: 'wait', no_webrtc: 'stay', publish_refused: 'stay', bad_setting: 'stay',
+  device_left: 'wait',
 } satisfies Record<string, Next>;
 
 export type ErrorName = keyof typeof rows;
@@ -34,5 +38,8 @@ export const isToldToDevice = (name: string): boolean =>
   ['hash_mismatch', 'ice_failed', 'ice_timeout', 'dtls_failed', 'conflict', 'timeout', 'no_picture'].includes(name);
 
 // For these errors, the device's message adds nothing.
-const clear = new Set(['busy', 'rate_limited', 'flood', 'privacy', 'replaced', 'shutdown', 'expired', 'stale_nonce', 'no_session', 'conflict', 'gone', 'no_webrtc']);
+const clear = new Set([
+  'busy', 'rate_limited', 'flood', 'privacy', 'replaced', 'shutdown', 'expired', 'stale_nonce', 'no_session',
+  'conflict', 'gone', 'no_webrtc',
+]);
 export const selfExplaining = (name: string): boolean => clear.has(name);

@@ -39,7 +39,9 @@ export class Format {
 
   /** Milliseconds with their unit. */
   ms(value: number | null): string {
-    return value === null ? NO_FIGURE : this.by({ style: 'unit', unit: 'millisecond', maximumFractionDigits: 0 }, value);
+    return value === null
+      ? NO_FIGURE
+      : this.by({ style: 'unit', unit: 'millisecond', maximumFractionDigits: 0 }, value);
   }
 
   /** A duration, given in milliseconds: `10 seconds`. */
@@ -51,7 +53,9 @@ export class Format {
   count(value: number, most = Infinity): Count {
     this.plurals ??= new Intl.PluralRules(this.locale);
     const rule = this.plurals.select(value);
-    return { text: value > most ? `${this.number(most)}+` : this.number(value), of: (forms) => forms[rule] ?? forms.other };
+    return {
+      text: value > most ? `${this.number(most)}+` : this.number(value), of: (forms) => forms[rule] ?? forms.other,
+    };
   }
 
   /** A time in the past, given in milliseconds: `5 seconds ago`. */

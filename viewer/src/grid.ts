@@ -24,7 +24,8 @@ export function gridOf(count: number, width: number, height: number, gap: number
     const across = (width - gap * (columns - 1)) / columns;
     const shown = Math.min(across, ((height - gap * (rows - 1)) / rows) * RATIO);
     // Of two equally good grids, the one with fewer empty cells.
-    if (shown > best.shown + 1 || (shown > best.shown - 1 && columns * rows < best.columns * best.rows)) best = { columns, rows, shown };
+    if (shown > best.shown + 1 || (shown > best.shown - 1 && columns * rows < best.columns * best.rows))
+      best = { columns, rows, shown };
   }
   let { columns, rows } = best;
   let rowHeight: number | null = null;
@@ -36,7 +37,9 @@ export function gridOf(count: number, width: number, height: number, gap: number
   const last = count - columns * (rows - 1);
   const stretched = rows > 1 && last > 0 && rowHeight === null;
   const tracks = stretched ? (columns * last) / gcd(columns, last) : columns;
-  const spans = Array.from({ length: count }, (_, i) => (i < count - last || !stretched ? tracks / columns : tracks / last));
+  const spans = Array.from(
+    { length: count }, (_, i) => (i < count - last || !stretched ? tracks / columns : tracks / last)
+  );
   return { columns, rows, rowHeight, tracks, spans };
 }
 

@@ -24,4 +24,5 @@ declare global {
 }
 
 // A server has no custom elements; it only renders the page.
-if (globalThis.customElements && !customElements.get('fanlight-viewer')) customElements.define('fanlight-viewer', FanlightViewer);
+if (globalThis.customElements && !customElements.get('fanlight-viewer'))
+  customElements.define('fanlight-viewer', FanlightViewer);

@@ -60,7 +60,9 @@ export function followLanguage(element: Element, changed: () => void): () => voi
   if (!observer) addEventListener('languagechange', tell);
   observer ??= new MutationObserver(tell);
   followers.add(changed);
-  for (let root: Node | null = element.getRootNode(); root; root = root instanceof ShadowRoot ? root.host.getRootNode() : null) {
+  for (let root: Node | null = element.getRootNode(); root; root = root instanceof ShadowRoot
+    ? root.host.getRootNode()
+    : null) {
     observer.observe(root, { subtree: true, attributes: true, attributeFilter: ['lang'] });
   }
   return () => {

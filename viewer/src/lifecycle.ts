@@ -47,7 +47,10 @@ export class Lifecycle {
   }
 
   get phase(): Phase | { at: 'paused' } {
-    if (this.wrong !== null) return { at: 'error', name: 'bad_setting', doing: null, message: this.fault(this.wrong), next: 'stay', retryAt: null };
+    if (this.wrong !== null)
+      return {
+        at: 'error', name: 'bad_setting', doing: null, message: this.fault(this.wrong), next: 'stay', retryAt: null,
+      };
     if (this.held || (this.resting && this.wanted)) return { at: 'paused' };
     return this.watch?.call.phase ?? { at: 'idle' };
   }
@@ -127,7 +130,9 @@ export class Lifecycle {
     try {
       this.wrong = faultOf(host.target);
       if (this.wrong === null) {
-        this.watch = new Watch(host.target, { mode: host.mode, wanted: { video: true, audio: true, talk: false }, visible: () => !host.pageHidden },
+        this.watch = new Watch(host.target, {
+          mode: host.mode, wanted: { video: true, audio: true, talk: false }, visible: () => !host.pageHidden,
+        },
           () => host.refresh(), (stream) => host.stream(stream));
       }
     } catch (error) {

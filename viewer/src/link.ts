@@ -109,13 +109,16 @@ export class Link {
       if (this.up) this.ask(one);
     }
     // Retained messages that came by another filter are delivered at once.
-    if (retained) for (const [topic, payload] of this.kept) if (matches(filter, topic)) queueMicrotask(() => listener(topic, payload));
+    if (retained)
+      for (const [topic, payload] of this.kept)
+        if (matches(filter, topic)) queueMicrotask(() => listener(topic, payload));
     one.listeners.add(listener);
     return () => {
       one.listeners.delete(listener);
       if (one.listeners.size || this.subscriptions.get(filter) !== one) return;
       this.subscriptions.delete(filter);
-      const wanted = (topic: string) => [...this.subscriptions.values()].some((it) => it.retained && matches(it.filter, topic));
+      const wanted = (topic: string) =>
+        [...this.subscriptions.values()].some((it) => it.retained && matches(it.filter, topic));
       for (const topic of this.kept.keys()) if (!wanted(topic)) this.keep(topic, null);
       if (this.up) this.client?.unsubscribe(filter, () => {});
     };
@@ -147,8 +150,10 @@ export class Link {
   };
 
   private readonly violated = (event: SecurityPolicyViolationEvent): void => {
-    if (event.disposition === 'enforce' && (event.blockedURI === this.url.href || event.blockedURI.startsWith(this.url.origin))) this.forbidden = true;
-    else if (event.blockedURI.startsWith(this.url.origin.replace(/^ws/, 'http'))) this.mayLook = false; // one report is enough
+    if (event.disposition === 'enforce'
+      && (event.blockedURI === this.url.href || event.blockedURI.startsWith(this.url.origin))) this.forbidden = true;
+    else if (event.blockedURI.startsWith(this.url.origin.replace(/^ws/, 'http')))
+      this.mayLook = false; // one report is enough
   };
 
   /**
@@ -176,7 +181,12 @@ export class Link {
     const { url } = this;
     const begun = performance.now();
     let opened = false;
-    let fate: { at: 'down' | 'refused'; message: string; again?: boolean; trouble?: Trouble } = { at: 'down', message: '' };
+    let fate: {
+      at: 'down' | 'refused';
+      message: string;
+      again?: boolean;
+      trouble?: Trouble;
+    } = { at: 'down', message: '' };
     const options: IClientOptions = {
       protocol: url.protocol.slice(0, -1) as 'ws' | 'wss',
       hostname: url.hostname, path: url.pathname + url.search,
@@ -217,7 +227,9 @@ export class Link {
     });
     client.on('error', (error) => {
       const code = (error as { code?: number }).code ?? -1;
-      if (WRONG_VERSION.has(code)) fate = { at: 'down', message: error.message, again: true, trouble: { why: 'version' } };
+      if (WRONG_VERSION.has(code)) fate = {
+        at: 'down', message: error.message, again: true, trouble: { why: 'version' },
+      };
       else if (REFUSED.has(code)) fate = { at: 'refused', message: error.message, trouble: { why: 'login' } };
       client.end(true);
     });
@@ -233,13 +245,17 @@ export class Link {
       this.upSince = 0;
       const trouble: Trouble = fate.trouble ?? (navigator.onLine === false ? { why: 'offline' }
         : lost ? { why: 'lost' } : opened ? { why: 'not_mqtt' } : this.forbidden ? { why: 'policy' }
-        : performance.now() - begun > CONNECT_MS - 500 ? { why: 'silent', afterMs: CONNECT_MS } : { why: 'unreachable' });
+        : performance.now() - begun > CONNECT_MS - 500
+          ? { why: 'silent', afterMs: CONNECT_MS }
+          : { why: 'unreachable' });
       // What was found out about an address stays valid until something else is found.
       const known = trouble.why === 'unreachable' && this.state.trouble?.why === 'path' ? this.state.trouble : trouble;
       if (!fate.again) this.enter(fate.at, fate.message, known);
       if (known.why === 'unreachable' || known.why === 'path') void this.look();
       const most = Math.min(CAP_MS, BASE_MS * 2 ** Math.min(this.attempts, 10));
-      this.timer = setTimeout(() => this.connect(), fate.again ? 0 : fate.at === 'refused' ? CAP_MS : Math.random() * most);
+      this.timer = setTimeout(
+        () => this.connect(), fate.again ? 0 : fate.at === 'refused' ? CAP_MS : Math.random() * most
+      );
     });
   }
 
@@ -254,7 +270,8 @@ export class Link {
     let found: Trouble = { why: 'unreachable' };
     try {
       const answer = await fetch(http, {
-        mode: own ? 'same-origin' : 'no-cors', cache: 'no-store', credentials: own ? 'same-origin' : 'omit', signal: AbortSignal.timeout(LOOK_MS),
+        mode: own ? 'same-origin' : 'no-cors', cache: 'no-store', credentials: own ? 'same-origin' : 'omit',
+        signal: AbortSignal.timeout(LOOK_MS),
       });
       void answer.body?.cancel();
       found = { why: 'path', status: own ? answer.status : null };

@@ -24,7 +24,9 @@ export class CameraList {
   private readonly more = document.getElementById('more')!;
   private placed = false;
 
-  constructor(private readonly toggle: (device: string) => void, private readonly watched: (device: string) => Watched | null,
+  constructor(private readonly toggle: (device: string) => void, private readonly watched: (
+    device: string
+  ) => Watched | null,
     private readonly language: () => Language, changed: () => void) {
     this.find.addEventListener('input', changed);
   }
@@ -42,12 +44,22 @@ export class CameraList {
     const times = new Map<string, number>();
     for (const name of names.values()) times.set(name, (times.get(name) ?? 0) + 1);
     const order = new Intl.Collator(language.locale, { numeric: true, sensitivity: 'base' });
-    const wanted = [...devices].sort(([a], [b]) => order.compare(names.get(a)!, names.get(b)!) || (a < b ? -1 : 1)).filter(([device]) => !asked || device.toLowerCase().includes(asked) || names.get(device)!.toLowerCase().includes(asked));
+    const wanted = [...devices].sort(
+      ([a], [b]) => order.compare(names.get(a)!, names.get(b)!) || (a < b ? -1 : 1)
+    ).filter(([device]) =>
+      !asked || device.toLowerCase().includes(asked) || names.get(device)!.toLowerCase().includes(asked));
     // If not all fit, the cameras being shown come first.
-    const first = wanted.length > ROWS ? [...wanted.filter(([device]) => chosen.includes(device)), ...wanted.filter(([device]) => !chosen.includes(device))].slice(0, ROWS) : wanted;
+    const first = wanted.length > ROWS
+      ? [
+        ...wanted.filter(([device]) => chosen.includes(device)),
+        ...wanted.filter(([device]) => !chosen.includes(device)),
+      ].slice(0, ROWS)
+      : wanted;
 
     // Rows are reused, so that keyboard focus stays.
-    const rows = new Map([...this.list.children].map((row) => [(row as HTMLElement).dataset['device']!, row as HTMLElement]));
+    const rows = new Map([...this.list.children].map(
+      (row) => [(row as HTMLElement).dataset['device']!, row as HTMLElement]
+    ));
     const shown = new Set(first.map(([device]) => device));
     for (const [device, row] of rows) if (!shown.has(device)) row.remove();
     first.forEach(([device, status], at) => {
@@ -60,12 +72,16 @@ export class CameraList {
     field.hidden = devices.size < FIND_FROM && !asked;
     field.toggleAttribute('data-many', devices.size > MANY || !!asked);
     // A horizontal list scrolls to the camera that is shown.
-    const pressed = chosen[0] === undefined ? null : this.list.querySelector<HTMLElement>(`[data-device="${CSS.escape(chosen[0])}"]`);
+    const pressed = chosen[0] === undefined
+      ? null
+      : this.list.querySelector<HTMLElement>(`[data-device="${CSS.escape(chosen[0])}"]`);
     if (!this.placed && pressed && listing?.broker === 'up') {
       this.placed = true;
       const [row, list] = [pressed.getBoundingClientRect(), this.list.getBoundingClientRect()];
       const fromRight = getComputedStyle(this.list).direction === 'rtl';
-      this.list.scrollBy({ left: fromRight ? row.right - list.right : row.left - list.left, top: row.top - list.top - 60 });
+      this.list.scrollBy({
+        left: fromRight ? row.right - list.right : row.left - list.left, top: row.top - list.top - 60,
+      });
     }
     const hidden = wanted.length - first.length + (listing?.left ?? 0);
     // Above this, the page does not count, so the number is a minimum.
@@ -79,16 +95,22 @@ export class CameraList {
 
   private row(device: string): HTMLElement {
     const button = h('button', { type: 'button' }, h('span', { class: 'face', 'aria-hidden': 'true' }, icon('camera')),
-      h('span', { class: 'words' }, h('b'), ' ', h('small')), h('span', { class: 'who' }), h('span', { class: 'mark', 'aria-hidden': 'true' }, icon('check')));
+      h('span', { class: 'words' }, h('b'), ' ', h('small')), h('span', { class: 'who' }),
+      h('span', { class: 'mark', 'aria-hidden': 'true' }, icon('check')));
     button.onclick = () => this.toggle(device);
     // Pointing at a camera usually means watching it next.
-    button.onpointerenter = button.onpointerdown = button.onfocus = () => { if (button.getAttribute('aria-pressed') !== 'true') prepareCall(); };
+    button.onpointerenter = button.onpointerdown = button.onfocus = () => {
+      if (button.getAttribute('aria-pressed') !== 'true') prepareCall();
+    };
     const row = h('li', {}, button);
     row.dataset['device'] = device;
     return row;
   }
 
-  private fill(row: HTMLElement, device: string, name: string, alike: boolean, status: Status | null, old: boolean, pressed: boolean): void {
+  private fill(
+    row: HTMLElement, device: string, name: string, alike: boolean, status: Status | null, old: boolean,
+    pressed: boolean
+  ): void {
     const language = this.language();
     const { list: words } = pageWords[language.tag];
     const { is, text } = describe(status, old, this.watched(device), words);
@@ -109,25 +131,37 @@ export class CameraList {
     const said = watching ? words.watching(viewers) : '';
     if (who.title === said) return;
     who.title = said;
-    who.replaceChildren(...(watching ? [icon('people'), h('span', { 'aria-hidden': 'true' }, viewers.text), h('span', { class: 'spoken' }, said)] : []));
+    who.replaceChildren(
+      ...(watching
+        ? [icon('people'), h('span', { 'aria-hidden': 'true' }, viewers.text), h('span', { class: 'spoken' }, said)]
+        : [])
+    );
   }
 }
 
 type ListWords = PageWords['list'];
 
 /** The known state of a camera, and how certain it is. Pure. */
-export function describe(status: Status | null, old: boolean, watched: Watched | null, words: ListWords): { is: 'online' | 'trouble' | 'offline' | 'unknown'; text: string } {
+export function describe(
+  status: Status | null, old: boolean, watched: Watched | null, words: ListWords
+): { is: 'online' | 'trouble' | 'offline' | 'unknown'; text: string } {
   const unknown = (text: string) => ({ is: 'unknown', text }) as const;
   // A picture that arrives is the most certain sign. The broker may report that a device is gone only after a delay.
-  if (watched?.stale) return unknown(status?.state === 'offline' ? offlineText(status.reason, words) : words.pictureStopped);
+  if (watched?.stale)
+    return unknown(status?.state === 'offline' ? offlineText(status.reason, words) : words.pictureStopped);
   if (watched?.state === 'reconnecting') return unknown(words.connectionLost);
   if (old && watched?.state === 'live') return unknown(words.liveNoBroker);
   if (old) return unknown(!status ? words.unknown : status.state === 'online' ? words.wasOnline : words.wasOffline);
   if (!status) return unknown(words.unheard);
   if (status.state === 'offline') return { is: 'offline', text: offlineText(status.reason, words) };
   const { video } = status.media;
-  return { is: video === 'ok' ? 'online' : 'trouble', text: video === 'ok' || video === 'refused' ? words.online : words[video] };
+  return {
+    is: video === 'ok' ? 'online' : 'trouble',
+    text: video === 'ok' || video === 'refused' ? words.online : words[video],
+  };
 }
 
 const offlineText = (reason: string, words: ListWords): string =>
-  (reason === 'shutdown' ? words.switchedOff : reason === 'lost' || reason === '' ? words.offlineLost : words.offline(clean(reason, 40)));
+  (reason === 'shutdown'
+    ? words.switchedOff
+    : reason === 'lost' || reason === '' ? words.offlineLost : words.offline(clean(reason, 40)));

@@ -10,7 +10,9 @@ const KEY = 'fanlight-login ';
 const BROKER = 'fanlight-broker';
 
 export class Logins {
-  constructor(private readonly tab: Store | null, private readonly device: Store | null, private readonly page: string) {}
+  constructor(
+    private readonly tab: Store | null, private readonly device: Store | null, private readonly page: string
+  ) {}
 
   /** The login that was typed for this broker. */
   get(broker: string): Login | null {
@@ -32,7 +34,8 @@ export class Logins {
   get broker(): { broker: string; root: string } | null {
     for (const store of [this.tab, this.device]) {
       const it = parse(store, BROKER);
-      if (it && typeof it['broker'] === 'string') return { broker: it['broker'], root: typeof it['root'] === 'string' ? it['root'] : '' };
+      if (it && typeof it['broker'] === 'string')
+        return { broker: it['broker'], root: typeof it['root'] === 'string' ? it['root'] : '' };
     }
     return null;
   }
@@ -51,7 +54,9 @@ export class Logins {
 
 function read(store: Store | null, key: string, remembered: boolean): Login | null {
   const it = parse(store, key);
-  return it && typeof it['user'] === 'string' && typeof it['password'] === 'string' ? { user: it['user'], password: it['password'], remembered } : null;
+  return it && typeof it['user'] === 'string' && typeof it['password'] === 'string'
+    ? { user: it['user'], password: it['password'], remembered }
+    : null;
 }
 
 function parse(store: Store | null, key: string): Record<string, unknown> | null {

@@ -72,7 +72,8 @@ export class Negotiation {
   candidates(message: CandidatesMessage, now: number): Candidate[] | null {
     this.early = this.early.filter((one) => one.at > now - EARLY_MS);
     const { ufrag } = message;
-    if (this.remoteUfrag === null || (ufrag !== null && ufrag !== this.remoteUfrag && (this.offer || ufrag === this.nextUfrag))) {
+    if (this.remoteUfrag === null
+      || (ufrag !== null && ufrag !== this.remoteUfrag && (this.offer || ufrag === this.nextUfrag))) {
       if (this.early.length >= EARLY_MESSAGES) return null;
       this.early.push({ at: now, message });
       return [];

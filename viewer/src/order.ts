@@ -16,7 +16,10 @@ export class Outbox {
   private gathered = 0;
   private settled = false;
 
-  constructor(private readonly session: string, private readonly up: () => boolean, private readonly publish: (text: string) => void) {}
+  constructor(
+    private readonly session: string, private readonly up: () => boolean,
+    private readonly publish: (text: string) => void
+  ) {}
 
   get silent(): boolean {
     return this.seq === 0;

@@ -53,7 +53,8 @@ function speak(): void {
   // A direction that the page's author set is kept.
   if (html.dir === direction) html.dir = direction = words().direction;
   for (const it of document.querySelectorAll<HTMLElement>('[data-words]')) it.textContent = fixed(it.dataset['words']!);
-  for (const it of document.querySelectorAll<HTMLInputElement>('[data-placeholder]')) it.placeholder = fixed(it.dataset['placeholder']!);
+  for (const it of document.querySelectorAll<HTMLInputElement>('[data-placeholder]'))
+    it.placeholder = fixed(it.dataset['placeholder']!);
 }
 
 const fixed = (key: string): string => words().fixed[key as keyof PageWords['fixed']];
@@ -63,7 +64,10 @@ async function file(): Promise<{ config: Config; problems: Note[] }> {
   try {
     const answer = await fetch('./config.json', { cache: 'no-store' });
     if (answer.ok) return configOf(await answer.text());
-    return { config: {}, problems: answer.status === 404 ? [] : [({ config: it }) => it.unreadable(it.http(String(answer.status)))] };
+    return {
+      config: {},
+      problems: answer.status === 404 ? [] : [({ config: it }) => it.unreadable(it.http(String(answer.status)))],
+    };
   } catch {
     return { config: {}, problems: [({ config: it }) => it.unreadable(it.noServer)] };
   }
@@ -85,7 +89,8 @@ function start(): void {
         lookForMove(it.broker === 'down' || it.broker === 'refused');
         draw();
       });
-      for (const device of (config.device ?? '').split(',').map((it) => it.trim()).filter(Boolean).slice(0, MOST_SHOWN)) show(device);
+      for (const device of (config.device ?? '').split(',').map((it) => it.trim()).filter(Boolean).slice(0, MOST_SHOWN))
+        show(device);
     } catch (error) {
       if (!(error instanceof WrongAddress)) throw error;
       wrong = error;
@@ -96,7 +101,8 @@ function start(): void {
 }
 
 const options = () => ({
-  ...(config.root ? { root: config.root } : {}), ...(config.user ? { user: config.user } : {}), ...(config.password ? { password: config.password } : {}),
+  ...(config.root ? { root: config.root } : {}), ...(config.user ? { user: config.user } : {}),
+  ...(config.password ? { password: config.password } : {}),
 });
 
 /** A broker that cannot be reached may have moved. The file then has its new address. */
@@ -116,7 +122,8 @@ function lookForMove(gone: boolean): void {
 function show(device: string): void {
   if (viewers.has(device)) return;
   const viewer = document.createElement('fanlight-viewer');
-  for (const key of ['broker', 'root', 'user', 'viewer', 'mode'] as const) if (config[key]) viewer.setAttribute(key, config[key]!);
+  for (const key of ['broker', 'root', 'user', 'viewer', 'mode'] as const)
+    if (config[key]) viewer.setAttribute(key, config[key]!);
   if (config.password) viewer.password = config.password;
   viewer.device = device;
   viewer.controls = true;
@@ -172,13 +179,18 @@ function draw(): void {
   hint.hidden = viewers.size > 0;
   stage.hidden = viewers.size === 0;
   const { title, text } = wrong ? { title: hints.wrong, text: addressFault(wrong, addressWords[language.tag]) }
-    : state === 'none' ? hints.noBroker : trouble ?? (all ? hints.choose : state === 'up' ? hints.empty : { title: hints.looking, text: '' });
+    : state === 'none'
+      ? hints.noBroker
+      : trouble ?? (all ? hints.choose : state === 'up' ? hints.empty : { title: hints.looking, text: '' });
   find('hint-title').textContent = title;
   find('hint-text').textContent = text;
   const look = find<HTMLAnchorElement>('hint-look');
   look.hidden = !trouble?.look;
   if (trouble?.look) Object.assign(look, { href: trouble.look, textContent: open(trouble.look) });
-  fillDoing(hint.querySelector('.doing')!, state === 'none' ? ['address'] : trouble ? (state === 'refused' ? ['login', 'address'] : ['address']) : []);
+  fillDoing(
+    hint.querySelector('.doing')!,
+    state === 'none' ? ['address'] : trouble ? (state === 'refused' ? ['login', 'address'] : ['address']) : []
+  );
   arrange();
 }
 
@@ -189,7 +201,10 @@ function fillDoing(place: Element, which: Question[]): void {
   if ((place as HTMLElement).dataset['key'] === key) return;
   (place as HTMLElement).dataset['key'] = key;
   place.replaceChildren(...which.map((what) => {
-    const button = h('button', { type: 'button', class: what === 'login' || which.length === 1 ? 'main' : '' }, what === 'login' ? logIn : config.broker ? changeAddress : first);
+    const button = h(
+      'button', { type: 'button', class: what === 'login' || which.length === 1 ? 'main' : '' },
+      what === 'login' ? logIn : config.broker ? changeAddress : first
+    );
     button.onclick = () => ask(what);
     return button;
   }));
@@ -211,13 +226,20 @@ function drawNotices(trouble: Listing['trouble']): void {
       read.add(note);
       draw();
     };
-    notices.append(h('div', { class: 'notice', role: 'alert' }, icon('warning'), h('p', { dir: 'auto' }, note(words())), close));
+    notices.append(h(
+      'div', { class: 'notice', role: 'alert' }, icon('warning'), h('p', { dir: 'auto' }, note(words())), close
+    ));
   }
   if (trouble) {
     const doing = h('div', { class: 'doing' });
     fillDoing(doing, listing?.broker === 'refused' ? ['login', 'address'] : ['address']);
-    const link = trouble.look ? h('a', { href: trouble.look, target: '_blank', rel: 'noopener noreferrer' }, open(trouble.look)) : null;
-    notices.append(h('div', { class: 'notice bad', role: 'alert' }, icon('offline'), h('p', { dir: 'auto' }, h('b', {}, trouble.title), ' ', trouble.text, ' ', link), doing));
+    const link = trouble.look
+      ? h('a', { href: trouble.look, target: '_blank', rel: 'noopener noreferrer' }, open(trouble.look))
+      : null;
+    notices.append(h(
+      'div', { class: 'notice bad', role: 'alert' }, icon('offline'),
+      h('p', { dir: 'auto' }, h('b', {}, trouble.title), ' ', trouble.text, ' ', link), doing
+    ));
   }
 }
 
@@ -238,7 +260,10 @@ new ResizeObserver(arrange).observe(stage);
 function ask(what: Question): void {
   const login = config.broker ? logins.get(config.broker) : null;
   dialog.ask(what, {
-    config, remembered: login?.remembered ?? false, wrong: wrong ? addressFault(wrong, addressWords[language.tag]) : config.broker ? '' : fileNotes.map((it) => it(words())).join(' '),
+    config, remembered: login?.remembered ?? false,
+    wrong: wrong
+      ? addressFault(wrong, addressWords[language.tag])
+      : config.broker ? '' : fileNotes.map((it) => it(words())).join(' '),
     fromAddress: own.from === 'address' && config.broker === own.config.broker,
   });
 }
@@ -271,6 +296,8 @@ const kept = config.broker ? logins.get(config.broker) : null;
 // What the user typed for this broker takes precedence over the file.
 if (kept) {
   const { viewer, ...rest } = config;
-  config = { ...rest, ...(viewer && config.user === kept.user ? { viewer } : {}), user: kept.user, password: kept.password };
+  config = {
+    ...rest, ...(viewer && config.user === kept.user ? { viewer } : {}), user: kept.user, password: kept.password,
+  };
 }
 start();

@@ -85,13 +85,20 @@ function failed(phase: Phase & { at: 'error' }, words: ComponentWords): Panel {
     : isErrorName(name) ? words.errors[name] : words.unknownError;
   const message = messageOf(phase, words);
   const text = known || message;
-  const icon: Icon = name === 'privacy' ? 'privacy' : name === 'busy' ? 'people' : name === 'no_media' ? 'noCamera' : next === 'stay' ? 'warning' : 'hourglass';
+  const icon: Icon = name === 'privacy'
+    ? 'privacy'
+    : name === 'busy' ? 'people' : name === 'no_media' ? 'noCamera' : next === 'stay' ? 'warning' : 'hourglass';
   const button = retryAt === null ? words.panel.tryAgain : words.panel.tryNow;
-  return { icon, title, text, ...(message !== text && !selfExplaining(name) ? { detail: message } : {}), button, kind: next === 'stay' ? 'trouble' : 'calm' };
+  return {
+    icon, title, text, ...(message !== text && !selfExplaining(name) ? { detail: message } : {}), button,
+    kind: next === 'stay' ? 'trouble' : 'calm',
+  };
 }
 
 /** The text of an error in addition to the text for its name. */
-export const messageOf = ({ doing, message }: { doing: Doing | null; message: string }, words: ComponentWords): string =>
+export const messageOf = (
+  { doing, message }: { doing: Doing | null; message: string }, words: ComponentWords
+): string =>
   (doing === null ? message : words.doing[doing](message));
 
 export function badgeKind({ phase, media }: Situation): string {
@@ -118,4 +125,5 @@ export function badgeText({ phase, media, goaway }: Situation, { badge }: Compon
 const pictured = (media: MediaHealth): boolean => media.video === 'ok' || media.video === 'starting';
 
 /** The device's texts are not full sentences. */
-const sentence = (text: string): string => `${text[0]!.toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? '' : '.'}`;
+const sentence = (text: string): string =>
+  `${text[0]!.toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? '' : '.'}`;

@@ -2,7 +2,11 @@
 
 import { Freshness } from './freshness.ts';
 
-interface Frames { requestVideoFrameCallback?(call: (now: number, it: { expectedDisplayTime: number; receiveTime?: number }) => void): number }
+interface Frames {
+  requestVideoFrameCallback?(
+    call: (now: number, it: { expectedDisplayTime: number; receiveTime?: number }) => void
+  ): number;
+}
 
 /** The callbacks to the owner of a playback. */
 export interface PlaybackHooks {

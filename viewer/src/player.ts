@@ -113,7 +113,8 @@ export class Player {
     if (!this.pc) {
       const generation = ++this.generation;
       this.chain = keys().then((certificates) => {
-        if (generation === this.generation) this.adopt(new RTCPeerConnection(configuration(servers, certificates)), generation);
+        if (generation === this.generation)
+          this.adopt(new RTCPeerConnection(configuration(servers, certificates)), generation);
       });
     }
     this.queue('take_offer', async (pc) => {
@@ -129,7 +130,8 @@ export class Player {
   takeCandidates(candidates: Candidate[]): void {
     this.queue('take_candidates', async (pc) => {
       await Promise.all(candidates.map((one) => pc.addIceCandidate({
-        candidate: one.candidate, sdpMid: one.mid ?? null, sdpMLineIndex: one.mid === undefined ? (one.mline ?? 0) : (one.mline ?? null),
+        candidate: one.candidate, sdpMid: one.mid ?? null,
+        sdpMLineIndex: one.mid === undefined ? (one.mline ?? 0) : (one.mline ?? null),
       }).catch(() => {}))); // one bad candidate does not end a call
     });
   }
@@ -142,7 +144,8 @@ export class Player {
     this.sample = null;
     this.delays = new Delays();
     if (!pc) return;
-    for (const name of ['onicecandidate', 'ontrack', 'onconnectionstatechange', 'oniceconnectionstatechange'] as const) pc[name] = null;
+    for (const name of ['onicecandidate', 'ontrack', 'onconnectionstatechange', 'oniceconnectionstatechange'] as const)
+      pc[name] = null;
     pc.close();
     this.hooks.stream(null);
   }
@@ -164,7 +167,9 @@ export class Player {
     const { videoWidth: width } = video;
     const side = Math.floor(width / 40);
     if (side < 2) return;
-    this.canvas ??= typeof OffscreenCanvas === 'function' ? new OffscreenCanvas(width, side) : document.createElement('canvas');
+    this.canvas ??= typeof OffscreenCanvas === 'function'
+      ? new OffscreenCanvas(width, side)
+      : document.createElement('canvas');
     if (this.canvas.width !== width || this.canvas.height !== side) Object.assign(this.canvas, { width, height: side });
     const context = this.canvas.getContext('2d', { willReadFrequently: true }) as CanvasRenderingContext2D | null;
     if (!context) return;
@@ -179,11 +184,20 @@ export class Player {
     if (!pc) return null;
     const report = await pc.getStats();
     if (pc !== this.pc) return null;
-    const { sample, look, stats } = readStats(report as unknown as Parameters<typeof readStats>[0], this.sample, performance.now());
+    const { sample, look, stats } = readStats(
+      report as unknown as Parameters<typeof readStats>[0], this.sample, performance.now()
+    );
     this.sample = sample;
     this.delays.look(sample.at, look);
     const delay = this.delays.summary(sample.at);
-    if (delay) Object.assign(stats, { delayMs: delay.ms, delayBy: delay.by, delayP50Ms: delay.by === 'clock' ? delay.ms : null, delayP95Ms: delay.p95 });
+    if (delay)
+      Object.assign(
+        stats,
+        {
+          delayMs: delay.ms, delayBy: delay.by, delayP50Ms: delay.by === 'clock' ? delay.ms : null,
+          delayP95Ms: delay.p95,
+        }
+      );
     return stats;
   }
 
@@ -202,7 +216,8 @@ export class Player {
       this.hooks.candidate(one, ufrag);
     };
     pc.oniceconnectionstatechange = () => {
-      if (mine() && (pc.iceConnectionState === 'connected' || pc.iceConnectionState === 'completed')) this.hooks.peer('routed');
+      if (mine() && (pc.iceConnectionState === 'connected' || pc.iceConnectionState === 'completed'))
+        this.hooks.peer('routed');
     };
     pc.onconnectionstatechange = () => {
       if (!mine()) return;
@@ -260,7 +275,9 @@ function forgetLater(prepared: Promise<Prepared>, letGo: () => boolean): void {
 
 // No candidate pool: with one, about every tenth connection that Chromium 156 uses at once gathers no candidates.
 function configuration(iceServers: IceServer[], certificates: RTCCertificate[]): RTCConfiguration {
-  return { iceServers, bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require', ...(certificates.length ? { certificates } : {}) };
+  return {
+    iceServers, bundlePolicy: 'max-bundle', rtcpMuxPolicy: 'require', ...(certificates.length ? { certificates } : {}),
+  };
 }
 
 /** One key for all calls of the page, since generating it is the slowest step of a new connection. */

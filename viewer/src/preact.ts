@@ -4,7 +4,8 @@ import type { HTMLAttributes } from 'preact';
 import type { FanlightViewer } from './element.ts';
 import type { FanlightViewerProps } from './jsx.ts';
 
-export type FanlightViewerElement = Omit<HTMLAttributes<FanlightViewer>, keyof FanlightViewerProps> & FanlightViewerProps;
+export type FanlightViewerElement =
+  Omit<HTMLAttributes<FanlightViewer>, keyof FanlightViewerProps> & FanlightViewerProps;
 
 declare module 'preact' {
   namespace JSX {

@@ -119,7 +119,8 @@ export function decodeStatus(payload: Uint8Array): Status | null {
   const conn = typeof it['conn'] === 'number' ? it['conn'] : 0;
   if (it['state'] === 'offline') return { state: 'offline', epoch, conn, reason: text(it, 'reason', 64, '') };
   if (it['state'] !== 'online') throw new Unusable('status: state is neither online nor offline');
-  const count = (key: string) => (Number.isSafeInteger(it[key]) && (it[key] as number) >= 0 ? (it[key] as number) : null);
+  const count = (key: string) =>
+    (Number.isSafeInteger(it[key]) && (it[key] as number) >= 0 ? (it[key] as number) : null);
   return {
     state: 'online', epoch, conn, media: mediaOf(it['media'] ?? {}),
     viewers: count('viewers'), maxViewers: count('max_viewers'),
@@ -162,7 +163,10 @@ function bodyOf(it: Record<string, unknown>): FromDevice {
     case 'renewed':
       return { type: 'renewed', leaseS: lease(it) ?? fail('renewed: no lease_s') };
     case 'media':
-      return { type: 'media', media: mediaOf(it), route: routeOf(it['route']), why: { video: reasonOf(it['video_reason']), audio: reasonOf(it['audio_reason']) } };
+      return {
+        type: 'media', media: mediaOf(it), route: routeOf(it['route']),
+        why: { video: reasonOf(it['video_reason']), audio: reasonOf(it['audio_reason']) },
+      };
     case 'goaway':
       return { type: 'goaway', inS: number(it, 'in_s', 86_400), reason: text(it, 'reason', 64, '') };
     case 'bye':
@@ -173,7 +177,8 @@ function bodyOf(it: Record<string, unknown>): FromDevice {
     case 'error': {
       const after = it['retry_after_ms'];
       return {
-        type: 'error', code: number(it, 'code', 999), name: text(it, 'name', 64), message: clean(text(it, 'message', 1024, ''), 300),
+        type: 'error', code: number(it, 'code', 999), name: text(it, 'name', 64),
+        message: clean(text(it, 'message', 1024, ''), 300),
         retryAfterMs: typeof after === 'number' && after >= 0 ? Math.min(after, 3_600_000) : null,
       };
     }
@@ -277,7 +282,8 @@ function checkShape(source: string): void {
   for (let found = token.exec(source); found; found = token.exec(source)) {
     const [it, colon] = found;
     if (it === '{' || it === '[') {
-      if (open.push(it === '{' ? new Set() : null) > MAX_DEPTH) throw new Unusable(`message: nested deeper than ${MAX_DEPTH}`);
+      if (open.push(it === '{' ? new Set() : null) > MAX_DEPTH)
+        throw new Unusable(`message: nested deeper than ${MAX_DEPTH}`);
     } else if (it === '}' || it === ']') {
       open.pop();
     } else if (colon !== undefined) {

@@ -4,7 +4,8 @@ import type { DetailedHTMLProps, HTMLAttributes } from 'react';
 import type { FanlightViewer } from './element.ts';
 import type { FanlightViewerProps } from './jsx.ts';
 
-export type FanlightViewerElement = DetailedHTMLProps<HTMLAttributes<FanlightViewer>, FanlightViewer> & FanlightViewerProps;
+export type FanlightViewerElement =
+  DetailedHTMLProps<HTMLAttributes<FanlightViewer>, FanlightViewer> & FanlightViewerProps;
 
 declare module 'react' {
   namespace JSX {

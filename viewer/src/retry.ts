@@ -44,7 +44,9 @@ export class Retry {
 
 /** Whether a new status of the device shows that the cause of an error is gone. */
 export function isCured(name: string, before: Status | null, status: Status & { state: 'online' }): boolean {
-  if (name === 'busy') return status.viewers !== null && status.maxViewers !== null && status.viewers < status.maxViewers;
-  if (name === 'privacy' || name === 'no_media') return status.media.video === 'ok' || status.media.video === 'starting';
+  if (name === 'busy')
+    return status.viewers !== null && status.maxViewers !== null && status.viewers < status.maxViewers;
+  if (name === 'privacy' || name === 'no_media')
+    return status.media.video === 'ok' || status.media.video === 'starting';
   return before?.state !== 'online' || before.epoch !== status.epoch;
 }

@@ -223,7 +223,9 @@ export class Session {
       case 'ping':
         return this.out.say({ type: 'pong', n: body.n });
       case 'bye':
-        return this.call.fail(byeName(body.reason), now, this.lastError?.name === body.reason ? { message: this.lastError.message } : {});
+        return this.call.fail(
+          byeName(body.reason), now, this.lastError?.name === body.reason ? { message: this.lastError.message } : {}
+        );
       case 'error':
         return this.refused(body, now);
       case 'welcome':

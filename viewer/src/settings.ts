@@ -4,7 +4,16 @@ import { brokerOrigin, sameBroker } from './address.ts';
 import { clean } from './texts.ts';
 import type { PageWords } from './words/languages.ts';
 
-export interface Config { broker?: string; root?: string; device?: string; user?: string; password?: string; viewer?: string; mode?: string; lang?: string }
+export interface Config {
+  broker?: string;
+  root?: string;
+  device?: string;
+  user?: string;
+  password?: string;
+  viewer?: string;
+  mode?: string;
+  lang?: string;
+}
 
 const KEYS = ['broker', 'root', 'device', 'user', 'password', 'viewer', 'mode', 'lang'] as const;
 /** The identity at a broker, which is never sent to another broker. */
@@ -31,7 +40,10 @@ export function configOf(text: string): { config: Config; problems: Note[] } {
   for (const [key, it] of Object.entries(value)) {
     if (!(KEYS as readonly string[]).includes(key)) {
       const near = KEYS.find((known) => distance(known, key.toLowerCase()) <= 2);
-      problems.push((words) => (near ? words.config.near(clean(key, 40), near) : words.config.unknown(clean(key, 40), KEYS.join(', '))));
+      problems.push(
+        (words) =>
+          (near ? words.config.near(clean(key, 40), near) : words.config.unknown(clean(key, 40), KEYS.join(', ')))
+      );
     } else if (typeof it !== 'string') {
       problems.push((words) => words.config.notText(key));
     } else if (key === 'mode' && it !== '' && it !== 'offer' && it !== 'request') {
@@ -77,7 +89,8 @@ function distance(one: string, other: string): number {
   let row = Array.from({ length: other.length + 1 }, (_, i) => i);
   for (let i = 1; i <= one.length; i++) {
     const next = [i];
-    for (let j = 1; j <= other.length; j++) next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (one[i - 1] === other[j - 1] ? 0 : 1));
+    for (let j = 1; j <= other.length; j++)
+      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (one[i - 1] === other[j - 1] ? 0 : 1));
     row = next;
   }
   return row[other.length]!;
@@ -108,7 +121,8 @@ export function settingsOf(file: Config, search: string, page: string): Settings
   if (!own) for (const key of LOGIN) delete config[key];
   for (const key of KEYS) {
     const value = address.get(key);
-    if (!value || key === 'password' || (own && (key === 'broker' || (LOGIN as readonly string[]).includes(key)))) continue;
+    if (!value || key === 'password' || (own && (key === 'broker' || (LOGIN as readonly string[]).includes(key))))
+      continue;
     config[key] = value;
   }
   if (address.has('device') && address.get('device') === '') delete config.device;
@@ -118,13 +132,18 @@ export function settingsOf(file: Config, search: string, page: string): Settings
 /**
  * Typed settings take precedence. A password that was not typed again is kept for the same login at the same broker.
  */
-export function settingsTyped(before: Config, typed: Pick<Config, 'broker' | 'root' | 'device' | 'user' | 'password'>, page: string): Config {
-  const after: Config = { ...(before.mode ? { mode: before.mode } : {}), ...(before.lang ? { lang: before.lang } : {}) };
+export function settingsTyped(
+  before: Config, typed: Pick<Config, 'broker' | 'root' | 'device' | 'user' | 'password'>, page: string
+): Config {
+  const after: Config = {
+    ...(before.mode ? { mode: before.mode } : {}), ...(before.lang ? { lang: before.lang } : {}),
+  };
   for (const key of ['broker', 'root', 'device', 'user', 'password'] as const) {
     const value = key === 'password' ? typed[key] : typed[key]?.trim(); // a password may begin with a space
     if (value) after[key] = value;
   }
-  if (before.broker && after.broker && sameOrigin(before.broker, after.broker, page) && (before.user ?? '') === (after.user ?? '')) {
+  if (before.broker && after.broker && sameOrigin(before.broker, after.broker, page)
+    && (before.user ?? '') === (after.user ?? '')) {
     if (!after.password && before.password) after.password = before.password;
     if (before.viewer) after.viewer = before.viewer;
   }

@@ -55,7 +55,11 @@ const num = (entry: Entry | undefined, key: string): number => {
 };
 
 /** Reads one report. `before` is the sample of the previous report. */
-export function readStats(report: Map<string, Entry>, before: Sample | null, at: number): { sample: Sample; look: Look; stats: ViewerStats } {
+export function readStats(report: Map<string, Entry>, before: Sample | null, at: number): {
+  sample: Sample;
+  look: Look;
+  stats: ViewerStats;
+} {
   let video: Entry | undefined;
   let audio: Entry | undefined;
   let transport: Entry | undefined;
@@ -84,7 +88,9 @@ export function readStats(report: Map<string, Entry>, before: Sample | null, at:
   };
   const seconds = before ? (at - before.at) / 1000 : 0;
   const rate = (now: number, then: number) => (seconds > 0 && now >= then ? (now - then) / seconds : null);
-  const rtt = pair && typeof pair['currentRoundTripTime'] === 'number' ? num(pair, 'currentRoundTripTime') * 1000 : null;
+  const rtt = pair && typeof pair['currentRoundTripTime'] === 'number'
+    ? num(pair, 'currentRoundTripTime') * 1000
+    : null;
 
   const frames = before ? sample.frames - before.frames : 0;
   const said = report.get(String(video?.['remoteId']));

@@ -11,7 +11,8 @@ export type Fault = (words: ComponentWords) => string;
 
 /** The fault of a target except for the broker's address; null if there is none. */
 export function faultOf({ broker, root, device, viewer }: Target): Fault | null {
-  for (const [attribute, value] of Object.entries({ broker, device })) if (value === '') return ({ settings }) => settings.missing(attribute);
+  for (const [attribute, value] of Object.entries({ broker, device }))
+    if (value === '') return ({ settings }) => settings.missing(attribute);
   for (const [attribute, value] of Object.entries({ device, viewer })) {
     if (!isId(value)) return ({ settings }) => settings.badId(attribute, clean(value, 64));
   }

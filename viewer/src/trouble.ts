@@ -28,7 +28,10 @@ export function troubleWords(state: LinkState, asker: Asker): TroubleWords | nul
   const place = `${url.protocol}//${url.host}${url.pathname === '/' ? '' : url.pathname}`;
   switch (state.trouble.why) {
     case 'login':
-      return { title: words.login.title, text: asker.loginGiven ? words.login.wrong(place) : words.login.needed(place), look: null };
+      return {
+        title: words.login.title, text: asker.loginGiven ? words.login.wrong(place) : words.login.needed(place),
+        look: null,
+      };
     case 'version': case 'offline': case 'lost': {
       const { title, text } = words[state.trouble.why];
       return { title, text: text(place), look: null };
@@ -38,7 +41,9 @@ export function troubleWords(state: LinkState, asker: Asker): TroubleWords | nul
   }
 }
 
-function unreached(trouble: Trouble, place: string, { url, page, format, words: { trouble: words } }: Asker): { text: string; look: string | null } {
+function unreached(
+  trouble: Trouble, place: string, { url, page, format, words: { trouble: words } }: Asker
+): { text: string; look: string | null } {
   const said = (text: string) => ({ text, look: null });
   switch (trouble.why) {
     case 'mixed': return said(words.mixed(place));
@@ -54,7 +59,9 @@ function unreached(trouble: Trouble, place: string, { url, page, format, words: 
       const secure = url.protocol === 'wss:';
       // The page itself came from there, so the certificate is trusted.
       const trusted = secure && new URL(page).protocol === 'https:' && new URL(page).host === url.host;
-      return secure && !trusted ? { text: words.untrusted(place), look: `https://${url.host}/` } : said(words.unreachable(place));
+      return secure && !trusted
+        ? { text: words.untrusted(place), look: `https://${url.host}/` }
+        : said(words.unreachable(place));
     }
   }
 }

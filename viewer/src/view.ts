@@ -51,11 +51,16 @@ export class View {
   private readonly address = h('button', { class: 'action second', type: 'button' });
   private readonly look = h('a', { class: 'look', dir: 'auto', target: '_blank', rel: 'noopener noreferrer' });
   private readonly doing = h('div', { class: 'doing' }, this.action, this.login, this.address, this.count);
-  private readonly panel = h('div', { class: 'panel', part: 'panel' }, this.panelIcon, this.title, this.text, this.detail, this.look, this.stepper, this.doing);
+  private readonly panel = h(
+    'div', { class: 'panel', part: 'panel' }, this.panelIcon, this.title, this.text, this.detail, this.look,
+    this.stepper, this.doing
+  );
   private readonly poster = h('img', { class: 'poster', alt: '', hidden: true });
   private readonly stillTitle = h('b', { dir: 'auto' });
   private readonly stillText = h('span', { dir: 'auto' });
-  private readonly still = h('div', { class: 'still', part: 'still', hidden: true }, icon('frozen'), h('p', {}, this.stillTitle, this.stillText));
+  private readonly still = h(
+    'div', { class: 'still', part: 'still', hidden: true }, icon('frozen'), h('p', {}, this.stillTitle, this.stillText)
+  );
   private readonly name = h('span', { class: 'name' });
   private readonly badge = h('span', { class: 'badge', dir: 'auto' });
   private readonly toggle = button('toggle', 'stop');
@@ -86,8 +91,10 @@ export class View {
     this.toggle.onclick = () => actions.operate('watch');
     this.action.onclick = () => actions.retry();
     // Pointing at the button usually means pressing it, so the call is prepared.
-    for (const one of [this.toggle, this.action]) one.onpointerenter = one.onpointerdown = one.onfocus = () => actions.prepare();
-    this.sound.onclick = () => (this.sound.getAttribute('aria-disabled') === 'true' ? this.say(this.sound.title) : actions.operate('sound'));
+    for (const one of [this.toggle, this.action])
+      one.onpointerenter = one.onpointerdown = one.onfocus = () => actions.prepare();
+    this.sound.onclick = () =>
+      (this.sound.getAttribute('aria-disabled') === 'true' ? this.say(this.sound.title) : actions.operate('sound'));
     this.snap.onclick = () => actions.operate('snapshot');
     this.chart.onclick = () => actions.operate('stats');
     this.expand.onclick = () => actions.operate('full');
@@ -95,13 +102,16 @@ export class View {
     this.float.hidden = !document.pictureInPictureEnabled;
     this.login.onclick = () => actions.ask('login');
     this.address.onclick = () => actions.ask('address');
-    this.video.ondblclick = this.last.ondblclick = () => { if (this.frame.classList.contains('controls')) actions.operate('full'); };
+    this.video.ondblclick = this.last.ondblclick = () => {
+      if (this.frame.classList.contains('controls')) actions.operate('full');
+    };
     const awake = () => {
       this.frame.classList.remove('resting');
       clearTimeout(this.idleTimer);
       this.idleTimer = setTimeout(() => this.frame.classList.add('resting'), 3000);
     };
-    for (const event of ['pointermove', 'pointerdown', 'focusin', 'keydown']) this.frame.addEventListener(event, awake, { passive: true });
+    for (const event of ['pointermove', 'pointerdown', 'focusin', 'keydown'])
+      this.frame.addEventListener(event, awake, { passive: true });
     this.frame.addEventListener('pointerleave', () => this.frame.classList.add('resting'));
     awake();
     this.speak(this.language);
@@ -132,16 +142,23 @@ export class View {
     const { phase } = it;
     const live = phase.at === 'live' || (phase.at === 'step' && phase.step === 'picture' && it.shown);
     const panel = panelOf(it, words);
-    const state = phase.at === 'step' ? 'connecting' : phase.at === 'live' && phase.restarting ? 'reconnecting' : phase.at;
+    const state = phase.at === 'step'
+      ? 'connecting'
+      : phase.at === 'live' && phase.restarting ? 'reconnecting' : phase.at;
     const step = phase.at === 'step' ? STEPS.indexOf(phase.step) : -1;
     const waits = phase.at === 'error' ? phase : null;
     const still = panel === null && it.stillFor !== null;
     this.frame.classList.toggle('controls', controls);
-    this.count.textContent = waits !== null && waits.retryAt !== null ? countdown(waits.retryAt - it.now, language, words) : '';
+    this.count.textContent = waits !== null && waits.retryAt !== null
+      ? countdown(waits.retryAt - it.now, language, words)
+      : '';
     if (still) this.stillText.textContent = words.still.last(language.ago(it.stillFor!));
 
     // The rest changes rarely. Updating it each second would restart screen readers and animations.
-    const drawn = JSON.stringify([it.name, state, step, panel, it.media, it.why, it.muted, it.soundBlocked, it.full, still, it.deviceGone, it.noSound, it.canAsk, it.goaway, live, it.shown]);
+    const drawn = JSON.stringify([
+      it.name, state, step, panel, it.media, it.why, it.muted, it.soundBlocked, it.full, still, it.deviceGone,
+      it.noSound, it.canAsk, it.goaway, live, it.shown,
+    ]);
     if (drawn === this.drawn) return;
     this.drawn = drawn;
 
@@ -201,10 +218,15 @@ export class View {
     const { words } = this;
     const { audio } = it.media;
     const noSound = it.noSound ? words.noSound
-      : audio === 'ok' ? null : it.why.audio ? words.soundBecause(words.sound[audio], it.why.audio) : words.sound[audio];
+      : audio === 'ok'
+        ? null
+        : it.why.audio ? words.soundBecause(words.sound[audio], it.why.audio) : words.sound[audio];
     // The browser requires a click before it plays sound. The button then shows its name, and stays visible.
     const asks = it.soundBlocked && it.muted && live && noSound === null;
-    label(this.sound, it.muted || noSound !== null ? 'muted' : 'sound', words.buttons.sound, 'm', asks ? words.buttons.sound : '');
+    label(
+      this.sound, it.muted || noSound !== null ? 'muted' : 'sound', words.buttons.sound, 'm',
+      asks ? words.buttons.sound : ''
+    );
     this.sound.classList.toggle('wanted', asks);
     this.sound.setAttribute('aria-pressed', String(!it.muted && noSound === null));
     this.sound.disabled = !watching;
@@ -230,7 +252,9 @@ export class View {
   drawStats(figures: Figures): void {
     if (this.stats.hidden) return;
     const rows = rowsOf(figures, this.language, this.words);
-    this.figures.replaceChildren(...rows.map(({ term, value, note, parts }) => h('div', {}, h('dt', {}, h('bdi', {}, term)), h('dd', {}, h('bdi', {}, value)),
+    this.figures.replaceChildren(...rows.map(({ term, value, note, parts }) => h('div', {}, h(
+      'dt', {}, h('bdi', {}, term)
+    ), h('dd', {}, h('bdi', {}, value)),
       note ? h('dd', { class: 'note' }, h('bdi', {}, note)) : null, parts ? partsOf(parts) : null)));
   }
 
@@ -293,7 +317,15 @@ function partsOf(parts: [name: string, ms: number, text: string][]): HTMLElement
     part.style.flexGrow = String(ms);
     return part;
   }));
-  return h('dd', { class: 'note' }, bar, h('div', { class: 'names' }, ...parts.flatMap(([name, , text]) => [h('span', { dir: 'auto' }, `${name} ${text}`), ' '])));
+  return h(
+    'dd',
+    { class: 'note' },
+    bar,
+    h(
+      'div', { class: 'names' },
+      ...parts.flatMap(([name, , text]) => [h('span', { dir: 'auto' }, `${name} ${text}`), ' '])
+    )
+  );
 }
 
 let shared: CSSStyleSheet | undefined;

@@ -74,7 +74,8 @@ export class Watch {
 
   /** Prepares key and offer, so that a click takes no time. */
   prepare(): void {
-    if (Player.possible && !this.player.pc && this.call.session === null && this.call.options.mode === 'offer') this.player.prepare(this.call.servers);
+    if (Player.possible && !this.player.pc && this.call.session === null && this.call.options.mode === 'offer')
+      this.player.prepare(this.call.servers);
   }
 
   shown(): void {

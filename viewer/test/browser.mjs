@@ -12,25 +12,29 @@ const device = (name, settings = {}) => stage.evaluate(([it]) => {
   globalThis.devices[it.device] = new FakeDevice(it);
   return new Promise((resolve) => globalThis.devices[it.device].client.once('connect', resolve));
 }, [{ broker: broker.url, device: name, ...settings }]);
-const to = (name, call, ...rest) => stage.evaluate(([it, method, args]) => void globalThis.devices[it][method](...args), [name, call, rest]);
+const to = (name, call, ...rest) =>
+  stage.evaluate(([it, method, args]) => void globalThis.devices[it][method](...args), [name, call, rest]);
 const heard = (name) => stage.evaluate((it) => globalThis.devices[it].heard, name);
 const show = (attributes) => page.evaluate((it) => {
   document.body.replaceChildren();
   globalThis.viewer = document.createElement('fanlight-viewer');
   globalThis.told = [];
-  for (const type of ['fanlight-state', 'fanlight-error']) globalThis.viewer.addEventListener(type, ({ detail }) => globalThis.told.push({ type, ...detail }));
+  for (const type of ['fanlight-state', 'fanlight-error'])
+    globalThis.viewer.addEventListener(type, ({ detail }) => globalThis.told.push({ type, ...detail }));
   for (const [key, value] of Object.entries(it)) globalThis.viewer.setAttribute(key, value);
   document.body.append(globalThis.viewer);
 }, { broker: broker.url, ...attributes });
 const state = (wanted) => page.waitForFunction((it) => globalThis.viewer.state === it, wanted, { timeout: 15_000 });
 const decoded = () => page.evaluate(async () => {
-  for (const it of (await globalThis.viewer.peerConnection.getStats()).values()) if (it.type === 'inbound-rtp' && it.kind === 'video') return it.framesDecoded;
+  for (const it of (await globalThis.viewer.peerConnection.getStats()).values())
+    if (it.type === 'inbound-rtp' && it.kind === 'video') return it.framesDecoded;
   return 0;
 });
 const moves = async () => {
   const from = await decoded();
   await page.waitForFunction(async (least) => {
-    for (const it of (await globalThis.viewer.peerConnection.getStats()).values()) if (it.type === 'inbound-rtp' && it.kind === 'video' && it.framesDecoded > least) return true;
+    for (const it of (await globalThis.viewer.peerConnection.getStats()).values())
+      if (it.type === 'inbound-rtp' && it.kind === 'video' && it.framesDecoded > least) return true;
     return false;
   }, from + 15, { timeout: 10_000, polling: 200 });
 };
@@ -56,10 +60,16 @@ test('offer mode: picture, sound, statistics, snapshot, in the order of the cont
   await show({ device: 'one', stats: '' });
   await state('live');
   await moves();
-  await page.waitForFunction(() => globalThis.viewer.statistics?.delayBy === 'clock' && globalThis.viewer.statistics.fps > 0, null, { timeout: 10_000 });
+  await page.waitForFunction(
+    () => globalThis.viewer.statistics?.delayBy === 'clock' && globalThis.viewer.statistics.fps > 0, null,
+    { timeout: 10_000 }
+  );
   const it = await page.evaluate(async () => {
     const bitmap = await createImageBitmap(await globalThis.viewer.snapshot());
-    return { stats: globalThis.viewer.statistics, first: globalThis.viewer.firstPictureMs, size: [bitmap.width, bitmap.height], video: [globalThis.viewer.video.videoWidth, globalThis.viewer.video.videoHeight] };
+    return {
+      stats: globalThis.viewer.statistics, first: globalThis.viewer.firstPictureMs, size: [bitmap.width, bitmap.height],
+      video: [globalThis.viewer.video.videoWidth, globalThis.viewer.video.videoHeight],
+    };
   });
   assert.ok(it.first > 0 && it.first < 15_000);
   assert.deepEqual(it.size, it.video);
@@ -125,7 +135,10 @@ test('a viewer whose network is cut finds its way again by a restart', async () 
     call.peer('lost', performance.now());
     globalThis.dispatchEvent(new Event('online'));
   });
-  await stage.waitForFunction((from) => globalThis.devices.three.heard.slice(from).some((it) => it.type === 'offer' && it.restart === true), before);
+  await stage.waitForFunction(
+    (from) => globalThis.devices.three.heard.slice(from).some((it) => it.type === 'offer' && it.restart === true),
+    before
+  );
   await moves();
   await page.evaluate(() => globalThis.viewer.stop());
 });
@@ -159,7 +172,12 @@ test('a broker that died without a word is noticed when the page wakes up', asyn
   broker.child.kill('SIGCONT');
   await page.waitForFunction(() => globalThis.viewer.watch.link.up, null, { timeout: 30_000 });
   await page.evaluate(() => globalThis.dispatchEvent(new Event('online')));
-  assert.equal(await page.evaluate(() => new Promise((resolve) => setTimeout(() => resolve(globalThis.viewer.watch.link.up), 3500))), true);
+  assert.equal(
+    await page.evaluate(
+      () => new Promise((resolve) => setTimeout(() => resolve(globalThis.viewer.watch.link.up), 3500))
+    ),
+    true
+  );
   await page.evaluate(() => globalThis.viewer.stop());
 });
 
@@ -186,7 +204,12 @@ test('a broker that is lost while the camera is called is said instead of the st
   await show({ device: 'asleep', broker: brief.url });
   await page.waitForFunction(() => globalThis.told.some((it) => it.step === 'offer'));
   await brief.stop();
-  await page.waitForFunction(() => /The connection to the broker was lost|The broker cannot be reached/.test(globalThis.viewer.shadowRoot.querySelector('.panel').innerText));
+  await page.waitForFunction(
+    () =>
+      /The connection to the broker was lost|The broker cannot be reached/.test(
+        globalThis.viewer.shadowRoot.querySelector('.panel').innerText
+      )
+  );
   await page.evaluate(() => globalThis.viewer.stop());
 });
 
@@ -194,7 +217,10 @@ const hide = (hidden) => page.evaluate((it) => {
   Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => (it ? 'hidden' : 'visible') });
   document.dispatchEvent(new Event('visibilitychange'));
 }, hidden);
-const sessions = (name, number) => stage.waitForFunction(([it, wanted]) => globalThis.devices[it].sessions.size === wanted, [name, number], { timeout: 20_000 });
+const sessions = (name, number) =>
+  stage.waitForFunction(
+    ([it, wanted]) => globalThis.devices[it].sessions.size === wanted, [name, number], { timeout: 20_000 }
+  );
 
 test('a picture that stands still is dimmed, says so though the controls rest, and recovers', async () => {
   await device('frozen', { name: 'Hall\u202e \u2028camera' });
@@ -203,25 +229,42 @@ test('a picture that stands still is dimmed, says so though the controls rest, a
   await page.evaluate(() => {
     globalThis.viewer.shadowRoot.querySelector('.frame').classList.add('resting');
     globalThis.events = [];
-    for (const type of ['waiting', 'playing']) globalThis.viewer.addEventListener(type, () => globalThis.events.push(type));
+    for (const type of ['waiting', 'playing'])
+      globalThis.viewer.addEventListener(type, () => globalThis.events.push(type));
   });
   await to('frozen', 'freeze');
-  await page.waitForFunction(() => globalThis.viewer.stale && !globalThis.viewer.shadowRoot.querySelector('.still').hidden, null, { timeout: 10_000 });
-  await page.waitForFunction(() => ['.still', '.name', '.badge'].every((it) => Number(getComputedStyle(globalThis.viewer.shadowRoot.querySelector(it)).opacity) === 1));
+  await page.waitForFunction(
+    () => globalThis.viewer.stale && !globalThis.viewer.shadowRoot.querySelector('.still').hidden, null,
+    { timeout: 10_000 }
+  );
+  await page.waitForFunction(
+    () =>
+      ['.still', '.name', '.badge'].every(
+        (it) => Number(getComputedStyle(globalThis.viewer.shadowRoot.querySelector(it)).opacity) === 1
+      )
+  );
   const seen = await page.evaluate(() => {
     const root = globalThis.viewer.shadowRoot;
     return {
-      note: root.querySelector('.still').innerText, resting: root.querySelector('.frame').classList.contains('resting'), badge: root.querySelector('.badge').textContent,
-      filter: getComputedStyle(root.querySelector('video')).filter, name: root.querySelector('.name').textContent, spoken: root.querySelector('.spoken').textContent,
-      age: performance.now() - globalThis.viewer.playback.freshness.last, limit: globalThis.viewer.playback.freshness.limit,
+      note: root.querySelector('.still').innerText, resting: root.querySelector('.frame').classList.contains('resting'),
+      badge: root.querySelector('.badge').textContent,
+      filter: getComputedStyle(root.querySelector('video')).filter, name: root.querySelector('.name').textContent,
+      spoken: root.querySelector('.spoken').textContent,
+      age: performance.now() - globalThis.viewer.playback.freshness.last,
+      limit: globalThis.viewer.playback.freshness.limit,
     };
   });
   assert.match(seen.note, /The picture has stopped\s+Last picture \d+ seconds? ago/);
-  assert.deepEqual([seen.resting, seen.badge, seen.name, seen.spoken], [true, 'Not live', 'Hall camera', 'The picture has stopped']);
+  assert.deepEqual(
+    [seen.resting, seen.badge, seen.name, seen.spoken], [true, 'Not live', 'Hall camera', 'The picture has stopped']
+  );
   assert.notEqual(seen.filter, 'none');
   assert.ok(seen.age >= seen.limit && seen.limit === 1000, JSON.stringify(seen));
   await to('frozen', 'thaw');
-  await page.waitForFunction(() => !globalThis.viewer.stale && globalThis.viewer.shadowRoot.querySelector('.still').hidden, null, { timeout: 15_000 });
+  await page.waitForFunction(
+    () => !globalThis.viewer.stale && globalThis.viewer.shadowRoot.querySelector('.still').hidden, null,
+    { timeout: 15_000 }
+  );
   assert.deepEqual(await page.evaluate(() => globalThis.events), ['waiting', 'playing']);
   await page.evaluate(() => globalThis.viewer.stop());
 });
@@ -233,15 +276,23 @@ test('a hidden page ends the call after a while and begins again at once when it
   await state('paused');
   await sessions('one', 0);
   assert.equal((await heard('one')).at(-1).reason, 'hidden');
-  assert.deepEqual(await page.evaluate(() => [globalThis.viewer.paused, globalThis.viewer.peerConnection]), [true, null]);
+  assert.deepEqual(
+    await page.evaluate(() => [globalThis.viewer.paused, globalThis.viewer.peerConnection]), [true, null]
+  );
   await hide(false);
   await state('live');
   await moves();
   const freeze = () => page.evaluate(() => document.dispatchEvent(new Event('freeze')));
   for (const [begin, end] of [
-    [() => page.evaluate(() => { globalThis.viewer.keepPlaying = true; }), () => page.evaluate(() => { globalThis.viewer.keepPlaying = false; })],
+    [
+      () => page.evaluate(() => { globalThis.viewer.keepPlaying = true; }),
+      () => page.evaluate(() => { globalThis.viewer.keepPlaying = false; }),
+    ],
     [() => page.evaluate(() => {
-      Object.defineProperty(globalThis.viewer.shadowRoot, 'pictureInPictureElement', { configurable: true, get: () => globalThis.viewer.video });
+      Object.defineProperty(
+        globalThis.viewer.shadowRoot, 'pictureInPictureElement',
+        { configurable: true, get: () => globalThis.viewer.video }
+      );
       globalThis.viewer.video.dispatchEvent(new Event('enterpictureinpicture'));
     }), () => page.evaluate(() => {
       delete globalThis.viewer.shadowRoot.pictureInPictureElement;
@@ -264,7 +315,11 @@ test('a hidden page ends the call after a while and begins again at once when it
 test('only sound counts as seen while it can be heard', async () => {
   await device('radio', { media: { video: 'absent', audio: 'ok' } });
   await show({ device: 'radio' });
-  await page.waitForFunction(() => globalThis.viewer.peerConnection?.connectionState === 'connected' && globalThis.told.some((it) => it.video === 'absent'));
+  await page.waitForFunction(
+    () =>
+      globalThis.viewer.peerConnection?.connectionState === 'connected'
+        && globalThis.told.some((it) => it.video === 'absent')
+  );
   const freeze = () => page.evaluate(() => document.dispatchEvent(new Event('freeze')));
   await hide(true);
   await freeze();
@@ -288,7 +343,9 @@ test('a viewer out of sight pauses, one that never was in sight does not call, a
     document.body.append(spacer, globalThis.viewer);
   }, broker.url);
   await state('paused');
-  assert.deepEqual((await heard('below')).filter((it) => it.type !== 'bye' && it.type !== 'offer' && it.type !== 'candidates'), []);
+  assert.deepEqual(
+    (await heard('below')).filter((it) => it.type !== 'bye' && it.type !== 'offer' && it.type !== 'candidates'), []
+  );
   await page.evaluate(() => globalThis.viewer.scrollIntoView());
   await state('live');
   await page.evaluate(() => globalThis.scrollTo(0, 0));
@@ -309,12 +366,15 @@ test('properties are attributes, before and after the element is known', async (
       const is = typeof viewer[property];
       if (name === 'password') continue; // deliberately not an attribute
       viewer[property] = is === 'boolean' ? true : name === 'mode' ? 'request' : 'x';
-      if (!viewer.hasAttribute(name) || viewer[property] !== (is === 'boolean' ? true : name === 'mode' ? 'request' : 'x')) wrong.push(name);
+      if (!viewer.hasAttribute(name)
+        || viewer[property] !== (is === 'boolean' ? true : name === 'mode' ? 'request' : 'x'))
+        wrong.push(name);
       if (is === 'boolean') viewer[property] = false;
       else viewer.removeAttribute(name);
       if (viewer.hasAttribute(name)) wrong.push(`${name} stays`);
       viewer.setAttribute(name, is === 'boolean' ? '' : name === 'mode' ? 'request' : 'y');
-      if (viewer[property] !== (is === 'boolean' ? true : name === 'mode' ? 'request' : 'y')) wrong.push(`${name} from the attribute`);
+      if (viewer[property] !== (is === 'boolean' ? true : name === 'mode' ? 'request' : 'y'))
+        wrong.push(`${name} from the attribute`);
     }
     viewer.password = 'secret';
     return { wrong, password: [viewer.password, viewer.outerHTML.includes('secret')], known };
@@ -325,10 +385,19 @@ test('properties are attributes, before and after the element is known', async (
   const early = await chromium.newPage();
   await early.goto(`${site.url}/device.html`);
   const taken = await early.evaluate(async () => {
-    const viewer = Object.assign(document.createElement('fanlight-viewer'), { name: 'Porch', device: 'one', broker: 'wss://b.invalid/', muted: true, keepPlaying: true, volume: 0.5, manual: true });
+    const viewer = Object.assign(
+      document.createElement('fanlight-viewer'),
+      {
+        name: 'Porch', device: 'one', broker: 'wss://b.invalid/', muted: true, keepPlaying: true, volume: 0.5,
+        manual: true,
+      }
+    );
     document.body.append(viewer);
     await import('/fanlight-viewer.js');
-    return [viewer.getAttribute('name'), viewer.label, viewer.hasAttribute('muted'), viewer.hasAttribute('keep-playing'), viewer.volume, viewer.shadowRoot.querySelector('.name').textContent];
+    return [
+      viewer.getAttribute('name'), viewer.label, viewer.hasAttribute('muted'), viewer.hasAttribute('keep-playing'),
+      viewer.volume, viewer.shadowRoot.querySelector('.name').textContent,
+    ];
   });
   assert.deepEqual(taken, ['Porch', 'Porch', true, true, 0.5, 'Porch']);
   await early.close();
@@ -348,18 +417,21 @@ test('it behaves as media elements do', async () => {
   const it = await page.evaluate(async () => {
     const { viewer } = globalThis;
     const events = [];
-    for (const type of ['play', 'playing', 'pause', 'volumechange', 'loadedmetadata']) viewer.addEventListener(type, () => events.push(type));
+    for (const type of ['play', 'playing', 'pause', 'volumechange', 'loadedmetadata'])
+      viewer.addEventListener(type, () => events.push(type));
     const before = [viewer.paused, viewer.muted, viewer.volume, viewer.poster, viewer.videoWidth];
     const poster = viewer.shadowRoot.querySelector('img.poster').getAttribute('src');
     await viewer.play();
-    if (!events.includes('loadedmetadata')) await new Promise((resolve) => viewer.addEventListener('loadedmetadata', resolve, { once: true }));
+    if (!events.includes('loadedmetadata'))
+      await new Promise((resolve) => viewer.addEventListener('loadedmetadata', resolve, { once: true }));
     const playing = [viewer.paused, viewer.state, viewer.videoWidth > 0];
     viewer.volume = 0.25;
     viewer.volume = 0.25;
     viewer.muted = true;
     const sound = [viewer.video.volume, viewer.video.muted];
     const errors = [];
-    for (const value of [1.1, -0.1, NaN, 'loud']) try { viewer.volume = value; } catch (error) { errors.push(error.name); }
+    for (const value of [1.1, -0.1, NaN, 'loud'])
+      try { viewer.volume = value; } catch (error) { errors.push(error.name); }
     viewer.pause();
     const paused = [viewer.paused, viewer.state];
     const again = viewer.play();
@@ -375,7 +447,10 @@ test('it behaves as media elements do', async () => {
   assert.deepEqual(it.sound, [0.25, true]);
   assert.deepEqual(it.errors, ['IndexSizeError', 'IndexSizeError', 'TypeError', 'TypeError']);
   assert.deepEqual([it.paused, it.aborted, it.refused], [[true, 'paused'], 'AbortError', 'NotSupportedError']);
-  assert.deepEqual(it.events.filter((type) => type !== 'loadedmetadata').slice(0, 5), ['play', 'playing', 'volumechange', 'volumechange', 'pause']);
+  assert.deepEqual(
+    it.events.filter((type) => type !== 'loadedmetadata').slice(0, 5),
+    ['play', 'playing', 'volumechange', 'volumechange', 'pause']
+  );
   assert.ok(it.events.includes('loadedmetadata'));
 });
 
@@ -385,18 +460,28 @@ test('buttons keep their names, tell their state by aria-pressed, and a camera w
   await state('live');
   const sound = () => page.evaluate(() => {
     const it = globalThis.viewer.shadowRoot.querySelector('.sound');
-    return [it.getAttribute('aria-label'), it.getAttribute('aria-pressed'), it.getAttribute('aria-disabled') === 'true', it.title];
+    return [
+      it.getAttribute('aria-label'), it.getAttribute('aria-pressed'), it.getAttribute('aria-disabled') === 'true',
+      it.title,
+    ];
   });
   assert.deepEqual(await sound(), ['Sound', 'true', false, 'Sound (m)']);
   await page.evaluate(() => globalThis.viewer.shadowRoot.querySelector('.sound').click());
   assert.deepEqual(await sound(), ['Sound', 'false', false, 'Sound (m)']);
   await show({ device: 'quiet', controls: '' });
   await state('live');
-  await page.waitForFunction(() => globalThis.viewer.shadowRoot.querySelector('.sound').getAttribute('aria-disabled') === 'true');
+  await page.waitForFunction(
+    () => globalThis.viewer.shadowRoot.querySelector('.sound').getAttribute('aria-disabled') === 'true'
+  );
   assert.deepEqual(await sound(), ['Sound', 'false', true, 'No sound from this camera']);
   // Touch screens have no tooltip.
   await page.evaluate(() => globalThis.viewer.shadowRoot.querySelector('.sound').click());
-  assert.deepEqual(await page.evaluate(() => [globalThis.viewer.shadowRoot.querySelector('.toast').textContent, globalThis.viewer.muted]), ['No sound from this camera', false]);
+  assert.deepEqual(
+    await page.evaluate(
+      () => [globalThis.viewer.shadowRoot.querySelector('.toast').textContent, globalThis.viewer.muted]
+    ),
+    ['No sound from this camera', false]
+  );
   await page.evaluate(() => globalThis.viewer.stop());
 });
 
@@ -404,9 +489,24 @@ test('what the device says about its picture is shown on it', async () => {
   await device('odd');
   await show({ device: 'odd' });
   await state('live');
-  await to('odd', 'media', { video: 'stalled', audio: 'stalled', video_reason: 'its H.264 pictures come out of order (B-frames)', audio_reason: 'nothing comes from it' });
-  await page.waitForFunction(() => globalThis.viewer.shadowRoot.querySelector('.panel').innerText.includes('Its H.264 pictures come out of order (B-frames).'));
-  assert.equal(await page.evaluate(() => globalThis.viewer.shadowRoot.querySelector('.sound').getAttribute('aria-description')), 'The microphone is not responding: \u2068nothing comes from it\u2069');
+  await to(
+    'odd',
+    'media',
+    {
+      video: 'stalled', audio: 'stalled', video_reason: 'its H.264 pictures come out of order (B-frames)',
+      audio_reason: 'nothing comes from it',
+    }
+  );
+  await page.waitForFunction(
+    () =>
+      globalThis.viewer.shadowRoot.querySelector('.panel').innerText.includes(
+        'Its H.264 pictures come out of order (B-frames).'
+      )
+  );
+  assert.equal(
+    await page.evaluate(() => globalThis.viewer.shadowRoot.querySelector('.sound').getAttribute('aria-description')),
+    'The microphone is not responding: \u2068nothing comes from it\u2069'
+  );
   await page.evaluate(() => globalThis.viewer.stop());
 });
 
@@ -426,7 +526,8 @@ test('a broker’s address that is none is said at once and tried nowhere', asyn
 async function home(settings, path = '/', context = null) {
   const its = await serve(settings);
   const tab = await (context ?? chromium).newPage();
-  tab.says = (text) => tab.waitForFunction((it) => document.getElementById('change').textContent === it, text, { timeout: 20_000 });
+  tab.says = (text) =>
+    tab.waitForFunction((it) => document.getElementById('change').textContent === it, text, { timeout: 20_000 });
   tab.url0 = its.url;
   await tab.goto(its.url + path);
   return { tab, its, async end() { await tab.close(); await its.close(); } };
@@ -449,14 +550,28 @@ test('config.json’s broker wins over the address; without one the address may 
   const named = `/?broker=${encodeURIComponent(other.url)}&user=eve&device=one`;
   const first = await home({ broker: broker.url, user: 'hall', password: 'secret' }, named);
   await first.tab.says('Broker connected');
-  assert.deepEqual(await first.tab.evaluate(() => { const it = document.querySelector('fanlight-viewer'); return [it.broker, it.user, it.device]; }), [broker.url, 'hall', 'one']);
+  assert.deepEqual(
+    await first.tab.evaluate(() => {
+      const it = document.querySelector('fanlight-viewer');
+      return [it.broker, it.user, it.device];
+    }),
+    [broker.url, 'hall', 'one']
+  );
   assert.match(await first.tab.textContent('#notices'), /names another broker .*It is ignored/);
   await first.end();
   const second = await home(null, named);
   await second.tab.says('Broker connected');
-  assert.deepEqual(await second.tab.evaluate(() => { const it = document.querySelector('fanlight-viewer'); return [it.broker, it.user, it.password]; }), [other.url, 'eve', '']);
+  assert.deepEqual(
+    await second.tab.evaluate(() => {
+      const it = document.querySelector('fanlight-viewer');
+      return [it.broker, it.user, it.password];
+    }),
+    [other.url, 'eve', '']
+  );
   await second.tab.click('#change');
-  assert.match(await second.tab.textContent('#warning'), /The link that you opened names the broker \u2068127\.0\.0\.1:\d+/);
+  assert.match(
+    await second.tab.textContent('#warning'), /The link that you opened names the broker \u2068127\.0\.0\.1:\d+/
+  );
   assert.equal(await second.tab.getAttribute('[name=password]', 'autocomplete'), 'new-password');
   await second.end();
   await other.stop();
@@ -472,10 +587,15 @@ test('a refused login has buttons; the login that is typed is kept for the tab, 
   await tab.says('Login refused');
   const panel = tab.locator('fanlight-viewer .panel');
   await panel.getByRole('button', { name: 'Log in' }).waitFor();
-  assert.match(await panel.innerText(), new RegExp(`refused the login\\s+ws://127\\.0\\.0\\.1:${strict.port}/mqtt asks for a user and a password`));
+  assert.match(
+    await panel.innerText(),
+    new RegExp(`refused the login\\s+ws://127\\.0\\.0\\.1:${strict.port}/mqtt asks for a user and a password`)
+  );
   await panel.getByRole('button', { name: 'Change address' }).waitFor();
   await panel.getByRole('button', { name: 'Log in' }).click();
-  assert.equal(await tab.evaluate(() => document.getElementById('dialog').matches(':modal') && document.activeElement.name), 'user');
+  assert.equal(
+    await tab.evaluate(() => document.getElementById('dialog').matches(':modal') && document.activeElement.name), 'user'
+  );
   await tab.fill('[name=user]', 'anna');
   await tab.fill('[name=password]', 'pw');
   await tab.click('#connect [type=submit]');
@@ -484,13 +604,18 @@ test('a refused login has buttons; the login that is typed is kept for the tab, 
   await tab.says('Broker connected');
   const fresh = await context.newPage();
   await fresh.goto(its.url);
-  await fresh.waitForFunction(() => document.getElementById('change').textContent === 'Login refused', null, { timeout: 20_000 });
+  await fresh.waitForFunction(
+    () => document.getElementById('change').textContent === 'Login refused', null, { timeout: 20_000 }
+  );
   await fresh.close();
   // Another broker of the same page gets no login.
   settings.broker = broker.url;
   await tab.reload();
   await tab.says('Broker connected');
-  assert.deepEqual(await tab.evaluate(() => { const it = document.querySelector('fanlight-viewer'); return [it.user, it.password]; }), ['', '']);
+  assert.deepEqual(
+    await tab.evaluate(() => { const it = document.querySelector('fanlight-viewer'); return [it.user, it.password]; }),
+    ['', '']
+  );
   settings.broker = strict.url;
   await tab.reload();
   await tab.says('Broker connected');
@@ -501,7 +626,9 @@ test('a refused login has buttons; the login that is typed is kept for the tab, 
   await tab.says('Broker connected');
   const later = await context.newPage();
   await later.goto(its.url);
-  await later.waitForFunction(() => document.getElementById('change').textContent === 'Broker connected', null, { timeout: 20_000 });
+  await later.waitForFunction(
+    () => document.getElementById('change').textContent === 'Broker connected', null, { timeout: 20_000 }
+  );
   // The password in the form is removed if another broker is typed.
   await later.click('#change');
   await later.fill('[name=password]', 'pw');
@@ -516,28 +643,53 @@ test('a refused login has buttons; the login that is typed is kept for the tab, 
 test('why there is no broker is said with its address, and the list is not called online', async () => {
   const old = await Broker.start();
   const { tab, its } = await home({ broker: old.url });
-  await stage.evaluate((it) => new Promise((resolve) => { new FakeDevice(it).client.once('connect', () => setTimeout(resolve, 300)); }), { broker: old.url, device: 'lonely' });
+  await stage.evaluate(
+    (it) => new Promise((resolve) => { new FakeDevice(it).client.once('connect', () => setTimeout(resolve, 300)); }),
+    { broker: old.url, device: 'lonely' }
+  );
   await tab.waitForFunction(() => document.querySelector('[data-device="lonely"] small')?.textContent === 'Online');
   await old.stop();
-  await tab.waitForFunction(() => document.querySelector('[data-device="lonely"]').dataset.is === 'unknown' && document.querySelector('[data-device="lonely"] small').textContent === 'Unknown, was online');
-  await tab.waitForFunction((port) => new RegExp(`No connection to ws://127\\.0\\.0\\.1:${port}/mqtt|ws://127\\.0\\.0\\.1:${port}/mqtt no longer answers`).test(document.getElementById('hint-text').textContent), old.port);
+  await tab.waitForFunction(
+    () =>
+      document.querySelector('[data-device="lonely"]').dataset.is === 'unknown'
+        && document.querySelector('[data-device="lonely"] small').textContent === 'Unknown, was online'
+  );
+  await tab.waitForFunction(
+    (port) =>
+      new RegExp(
+        `No connection to ws://127\\.0\\.0\\.1:${port}/mqtt|ws://127\\.0\\.0\\.1:${port}/mqtt no longer answers`
+      ).test(document.getElementById('hint-text').textContent),
+    old.port
+  );
   await tab.getByRole('button', { name: 'Change address' }).waitFor();
   await tab.close();
   await its.close();
-  for (const [url, why] of [['/nothing', /A web server answers at ws:.*\/nothing, but no broker \(HTTP 404\)/], [`wss://127.0.0.1:${broker.port}/mqtt`, /does not trust its certificate/], ['https//bad', /Did you mean https:\/\/bad/]]) {
+  for (const [url, why] of [
+    ['/nothing', /A web server answers at ws:.*\/nothing, but no broker \(HTTP 404\)/],
+    [`wss://127.0.0.1:${broker.port}/mqtt`, /does not trust its certificate/],
+    ['https//bad', /Did you mean https:\/\/bad/],
+  ]) {
     const it = await home({ broker: url });
-    await it.tab.waitForFunction(([source]) => new RegExp(source).test(document.getElementById('hint-text').textContent), [why.source], { timeout: 20_000 });
+    await it.tab.waitForFunction(
+      ([source]) => new RegExp(source).test(document.getElementById('hint-text').textContent), [why.source],
+      { timeout: 20_000 }
+    );
     await it.end();
   }
 });
 
 test('a config.json that is wrong is told in words', async () => {
-  for (const [body, why] of [['{\n "broker": "/mqtt",\n}', /line 2: remove the comma/], [JSON.stringify({ brokr: '/mqtt' }), /did you mean “broker”/]]) {
+  for (const [body, why] of [
+    ['{\n "broker": "/mqtt",\n}', /line 2: remove the comma/],
+    [JSON.stringify({ brokr: '/mqtt' }), /did you mean “broker”/],
+  ]) {
     const its = await serve(null);
     const tab = await chromium.newPage();
     await tab.route('**/config.json', (route) => route.fulfill({ body, contentType: 'application/json' }));
     await tab.goto(its.url);
-    await tab.waitForFunction(([source]) => new RegExp(source).test(document.getElementById('notices').textContent), [why.source]);
+    await tab.waitForFunction(
+      ([source]) => new RegExp(source).test(document.getElementById('notices').textContent), [why.source]
+    );
     assert.equal(await tab.evaluate(() => document.getElementById('dialog').open), true);
     await tab.close();
     await its.close();
@@ -552,7 +704,14 @@ test('two thousand false cameras with huge numbers hide no name and no camera', 
     const it = new FakeDevice({ broker: url, device: 'zzz-true', name: 'The true one', viewers: 2 ** 53 - 1 });
     await new Promise((resolve) => it.client.once('connect', resolve));
     for (let i = 0; i < 2000; i++) {
-      it.client.publish(`fanlight/v1/fake-${i}/status`, JSON.stringify({ v: 1, state: 'online', epoch: 'e', conn: 1, media: { video: 'ok', audio: 'ok' }, viewers: 2 ** 53 - 1, max_viewers: 2 ** 53 - 1 }), { qos: 0, retain: true });
+      it.client.publish(
+        `fanlight/v1/fake-${i}/status`,
+        JSON.stringify({
+          v: 1, state: 'online', epoch: 'e', conn: 1, media: { video: 'ok', audio: 'ok' }, viewers: 2 ** 53 - 1,
+          max_viewers: 2 ** 53 - 1,
+        }),
+        { qos: 0, retain: true }
+      );
     }
   }, crowd.url);
   await tab.waitForFunction(() => document.getElementById('count').textContent === '2,001', null, { timeout: 60_000 });
@@ -561,8 +720,13 @@ test('two thousand false cameras with huge numbers hide no name and no camera', 
   await tab.fill('#find', 'true');
   await tab.waitForFunction(() => document.querySelectorAll('#devices li').length === 1);
   const row = await tab.evaluate(() => {
-    const [name, who, button] = ['b', '.who .spoken', 'button'].map((it) => document.querySelector(`[data-device="zzz-true"] ${it}`));
-    return { name: name.textContent, wide: name.getBoundingClientRect().width, who: who.textContent, inside: who.getBoundingClientRect().right <= button.getBoundingClientRect().right };
+    const [name, who, button] = ['b', '.who .spoken', 'button'].map(
+      (it) => document.querySelector(`[data-device="zzz-true"] ${it}`)
+    );
+    return {
+      name: name.textContent, wide: name.getBoundingClientRect().width, who: who.textContent,
+      inside: who.getBoundingClientRect().right <= button.getBoundingClientRect().right,
+    };
   });
   assert.equal(row.name, 'The true one');
   assert.match(row.who, /^99\+ watching$/);
@@ -574,10 +738,14 @@ test('two thousand false cameras with huge numbers hide no name and no camera', 
 test('the list knows of a dead camera from its picture, before the broker does', async () => {
   await device('dying');
   const { tab, end } = await home({ broker: broker.url, device: 'dying' });
-  await tab.waitForFunction(() => document.querySelector('fanlight-viewer')?.state === 'live', null, { timeout: 20_000 });
+  await tab.waitForFunction(
+    () => document.querySelector('fanlight-viewer')?.state === 'live', null, { timeout: 20_000 }
+  );
   assert.equal(await tab.textContent('[data-device="dying"] small'), 'Online');
   await to('dying', 'freeze');
-  await tab.waitForFunction(() => document.querySelector('[data-device="dying"]').dataset.is === 'unknown', null, { timeout: 10_000 });
+  await tab.waitForFunction(
+    () => document.querySelector('[data-device="dying"]').dataset.is === 'unknown', null, { timeout: 10_000 }
+  );
   assert.equal(await tab.textContent('[data-device="dying"] small'), 'Picture stopped');
   await end();
 });
@@ -585,16 +753,22 @@ test('the list knows of a dead camera from its picture, before the broker does',
 test('every visible word of a button is in its name, and the dialog is one', async () => {
   const { tab, end } = await home({ broker: broker.url, device: 'one,two' });
   await tab.says('Broker connected');
-  await tab.waitForFunction(() => [...document.querySelectorAll('fanlight-viewer')].every((it) => it.state === 'live'), null, { timeout: 20_000 });
+  await tab.waitForFunction(
+    () => [...document.querySelectorAll('fanlight-viewer')].every((it) => it.state === 'live'), null,
+    { timeout: 20_000 }
+  );
   await tab.click('#change');
-  assert.equal(await tab.evaluate(() => document.querySelector('dialog:modal')?.getAttribute('aria-labelledby')), 'connect-title');
+  assert.equal(
+    await tab.evaluate(() => document.querySelector('dialog:modal')?.getAttribute('aria-labelledby')), 'connect-title'
+  );
   await tab.keyboard.press('Escape');
   const wrong = await tab.evaluate(() => {
     const roots = [document, ...[...document.querySelectorAll('fanlight-viewer')].map((it) => it.shadowRoot)];
     return roots.flatMap((root) => [...root.querySelectorAll('button, a, input')]).filter((it) => {
       const name = it.getAttribute('aria-label');
       const text = it.innerText?.trim();
-      return it.checkVisibility() && (name !== null && text ? !name.includes(text) : !name && !text && !it.labels?.length);
+      return it.checkVisibility()
+        && (name !== null && text ? !name.includes(text) : !name && !text && !it.labels?.length);
     }).map((it) => it.outerHTML.slice(0, 120));
   });
   assert.deepEqual(wrong, []);
@@ -616,5 +790,7 @@ test('several viewers share one connection, and leave nothing behind', async () 
   await page.waitForFunction(() => globalThis.many.every((it) => it.state === 'live'), null, { timeout: 20_000 });
   assert.equal(await page.evaluate(() => new Set(globalThis.many.map((it) => it.watch.link)).size), 1);
   await page.evaluate(() => document.body.replaceChildren());
-  await stage.waitForFunction(() => globalThis.devices.one.sessions.size === 0 && globalThis.devices.two.sessions.size === 0);
+  await stage.waitForFunction(
+    () => globalThis.devices.one.sessions.size === 0 && globalThis.devices.two.sessions.size === 0
+  );
 });

@@ -11,7 +11,10 @@ const ANSWER = 'v=0\r\na=ice-ufrag:them\r\n';
 const hash = (text: string) => createHash('sha256').update(text).digest('base64url');
 const HASH = hash(OFFER);
 const online = (more: Partial<Status & { state: 'online' }> = {}): Status =>
-  ({ state: 'online', epoch: 'e1', conn: 1, media: { video: 'ok', audio: 'ok' }, viewers: 0, maxViewers: 8, auth: 'broker', version: '0', ...more });
+  ({
+    state: 'online', epoch: 'e1', conn: 1, media: { video: 'ok', audio: 'ok' }, viewers: 0, maxViewers: 8,
+    auth: 'broker', version: '0', ...more,
+  });
 
 /** A call with its own clock. Random values are always the middle. */
 class Rig {
@@ -23,7 +26,10 @@ class Rig {
   private seq = 0;
 
   constructor(mode: 'offer' | 'request' = 'offer', visible = true) {
-    this.call = new Call({ mode, wanted: { video: true, audio: true, talk: false }, visible: () => visible, random: () => 0.5, session: () => `session-${++this.sessions}`.padEnd(22, 'x') });
+    this.call = new Call({
+      mode, wanted: { video: true, audio: true, talk: false }, visible: () => visible, random: () => 0.5,
+      session: () => `session-${++this.sessions}`.padEnd(22, 'x'),
+    });
   }
   do(step: (call: Call) => void): this {
     step(this.call);
@@ -54,13 +60,21 @@ class Rig {
     return this;
   }
   started(): this {
-    return this.do((it) => it.broker(true, this.now)).do((it) => it.deviceStatus(online(), this.now)).do((it) => it.watch(this.now)).offered();
+    return this.do((it) => it.broker(true, this.now))
+      .do((it) => it.deviceStatus(online(), this.now))
+      .do((it) => it.watch(this.now))
+      .offered();
   }
   offered(): this {
     return this.do((it) => it.localOffer(OFFER, this.now));
   }
   live(): this {
-    return this.started().answer().do((it) => it.remoteSet()).do((it) => it.peer('routed', this.now)).do((it) => it.peer('connected', this.now)).do((it) => it.shown(this.now));
+    return this.started()
+      .answer()
+      .do((it) => it.remoteSet())
+      .do((it) => it.peer('routed', this.now))
+      .do((it) => it.peer('connected', this.now))
+      .do((it) => it.shown(this.now));
   }
   types(): unknown[] {
     return this.said.map((it) => it['type']);
@@ -97,7 +111,11 @@ test('a call goes from broker to picture, step by step', () => {
 });
 
 test('a picture that is seen before its connection is told of counts', () => {
-  const rig = new Rig().started().answer().do((it) => it.remoteSet()).do((it) => it.peer('routed', 1050)).do((it) => it.shown(1100));
+  const rig = new Rig().started()
+    .answer()
+    .do((it) => it.remoteSet())
+    .do((it) => it.peer('routed', 1050))
+    .do((it) => it.shown(1100));
   assert.equal(rig.at(), 'secure');
   rig.do((it) => it.peer('connected', 1120));
   assert.deepEqual([rig.at(), rig.call.reached.shown], ['live', 1100]);
@@ -108,8 +126,13 @@ test('a picture that is seen before its connection is told of counts', () => {
 
 test('a connection that brings no picture is made anew, unless there is a reason or nobody looks', () => {
   const connected = (media: 'ok' | 'absent', visible = true) => {
-    const rig = new Rig('offer', visible).started().answer().do((it) => it.remoteSet()).do((it) => it.peer('connected', 1000));
-    return rig.hear({ type: 'media', media: { video: media, audio: 'ok' }, route: null, why: { video: null, audio: null } });
+    const rig = new Rig('offer', visible).started()
+      .answer()
+      .do((it) => it.remoteSet())
+      .do((it) => it.peer('connected', 1000));
+    return rig.hear({
+      type: 'media', media: { video: media, audio: 'ok' }, route: null, why: { video: null, audio: null },
+    });
   };
   assert.equal(connected('ok').pass(14_999).at(), 'picture');
   assert.equal(connected('ok').pass(15_000).at(), 'no_picture');
@@ -119,8 +142,12 @@ test('a connection that brings no picture is made anew, unless there is a reason
 });
 
 test('a picture that this viewer was refused stays refused, is not waited for, and is news again in the next session', () => {
-  const rig = new Rig('request').do((it) => it.broker(true, 1000)).do((it) => it.deviceStatus(online(), 1000)).do((it) => it.watch(1000));
-  rig.hear({ type: 'offer', sdp: ANSWER, restart: false, leaseS: 600, iceServers: [] }).do((it) => it.localAnswer(OFFER));
+  const rig = new Rig('request').do((it) => it.broker(true, 1000))
+    .do((it) => it.deviceStatus(online(), 1000))
+    .do((it) => it.watch(1000));
+  rig.hear({ type: 'offer', sdp: ANSWER, restart: false, leaseS: 600, iceServers: [] }).do(
+    (it) => it.localAnswer(OFFER)
+  );
   rig.do((it) => it.remoteSet()).do((it) => it.peer('connected', 1000));
   rig.hear({ type: 'media', media: { video: 'refused', audio: 'ok' }, route: null, why: { video: null, audio: null } });
   rig.do((it) => it.deviceStatus(online({ viewers: 1 }), rig.now)).pass(60_000);
@@ -131,11 +158,21 @@ test('a picture that this viewer was refused stays refused, is not waited for, a
 });
 
 test('an answer that the device cannot use ends the call with the words for it', () => {
-  const rig = new Rig('request').do((it) => it.broker(true, 1000)).do((it) => it.deviceStatus(online(), 1000)).do((it) => it.watch(1000));
-  rig.hear({ type: 'offer', sdp: ANSWER, restart: false, leaseS: 600, iceServers: [] }).do((it) => it.localAnswer(OFFER));
-  rig.hear({ type: 'error', code: 415, name: 'no_common_codec', message: 'H.264', retryAfterMs: null, supported: null } as unknown as FromDevice);
+  const rig = new Rig('request').do((it) => it.broker(true, 1000))
+    .do((it) => it.deviceStatus(online(), 1000))
+    .do((it) => it.watch(1000));
+  rig.hear({ type: 'offer', sdp: ANSWER, restart: false, leaseS: 600, iceServers: [] }).do(
+    (it) => it.localAnswer(OFFER)
+  );
+  rig.hear(
+    {
+      type: 'error', code: 415, name: 'no_common_codec', message: 'H.264', retryAfterMs: null, supported: null,
+    } as unknown as FromDevice
+  );
   rig.hear({ type: 'bye', reason: 'no_common_codec' }).pass(60_000);
-  assert.deepEqual(rig.call.phase, { at: 'error', name: 'no_common_codec', doing: null, message: 'H.264', next: 'stay', retryAt: null });
+  assert.deepEqual(
+    rig.call.phase, { at: 'error', name: 'no_common_codec', doing: null, message: 'H.264', next: 'stay', retryAt: null }
+  );
 });
 
 test('candidates go in batches of 20 ms or 8, with an end, numbered', () => {
@@ -147,7 +184,13 @@ test('candidates go in batches of 20 ms or 8, with an end, numbered', () => {
   rig.pass(9);
   assert.equal(rig.said.length, 1);
   rig.pass(1);
-  assert.deepEqual(rig.said[1], { v: 1, type: 'candidates', session: rig.call.session, seq: 1, ufrag: 'mine', candidates: [{ candidate: 'c' }, { candidate: 'c' }] });
+  assert.deepEqual(
+    rig.said[1],
+    {
+      v: 1, type: 'candidates', session: rig.call.session, seq: 1, ufrag: 'mine',
+      candidates: [{ candidate: 'c' }, { candidate: 'c' }],
+    }
+  );
   for (let i = 0; i < 8; i++) add();
   assert.equal((rig.said[2]!['candidates'] as unknown[]).length, 8);
   for (let i = 0; i < 40; i++) add();
@@ -168,8 +211,10 @@ test('candidates inside the offer count among those a device takes', () => {
 
 test('early candidates wait for the description; old, late and foreign ones are ignored', () => {
   const rig = new Rig().started();
-  const hear = (ufrag: string | null, candidate: string, end = false) => rig.hear({ type: 'candidates', ufrag, candidates: [{ candidate }], end });
-  const taken = () => rig.done.flatMap((it) => (it.do === 'take_candidates' ? it.candidates.map((one) => one.candidate) : []));
+  const hear = (ufrag: string | null, candidate: string, end = false) =>
+    rig.hear({ type: 'candidates', ufrag, candidates: [{ candidate }], end });
+  const taken = () =>
+    rig.done.flatMap((it) => (it.do === 'take_candidates' ? it.candidates.map((one) => one.candidate) : []));
   hear('them', 'early');
   hear('other', 'foreign');
   assert.deepEqual(taken(), []);
@@ -185,14 +230,16 @@ test('early candidates wait for the description; old, late and foreign ones are 
 
 test('of early candidates eight messages are kept, for five seconds', () => {
   const rig = new Rig().started();
-  for (let i = 0; i < 12; i++) rig.hear({ type: 'candidates', ufrag: 'them', candidates: [{ candidate: `c${i}` }], end: false });
+  for (let i = 0; i < 12; i++)
+    rig.hear({ type: 'candidates', ufrag: 'them', candidates: [{ candidate: `c${i}` }], end: false });
   rig.answer().do((it) => it.remoteSet());
   assert.equal(rig.effects().filter((it) => it === 'take_candidates').length, 8);
 });
 
 test('messages are taken in order, and repeats are ignored', () => {
   const rig = new Rig().live();
-  const media = (video: 'absent' | 'starting' | 'ok', seq: number) => rig.hear({ type: 'media', media: { video, audio: 'ok' }, route: null, why: { video: null, audio: null } }, seq);
+  const media = (video: 'absent' | 'starting' | 'ok', seq: number) =>
+    rig.hear({ type: 'media', media: { video, audio: 'ok' }, route: null, why: { video: null, audio: null } }, seq);
   media('absent', 2);
   assert.equal(rig.call.media.video, 'ok');
   media('starting', 1);
@@ -203,7 +250,8 @@ test('messages are taken in order, and repeats are ignored', () => {
 
 test('a gap is given one second, and ends no running picture: the order goes on behind it', () => {
   const rig = new Rig().live();
-  const media = (video: 'absent' | 'starting' | 'stalled', seq: number) => rig.hear({ type: 'media', media: { video, audio: 'ok' }, route: null, why: { video: null, audio: null } }, seq);
+  const media = (video: 'absent' | 'starting' | 'stalled', seq: number) =>
+    rig.hear({ type: 'media', media: { video, audio: 'ok' }, route: null, why: { video: null, audio: null } }, seq);
   media('absent', 5);
   media('stalled', 9);
   rig.pass(999);
@@ -229,14 +277,18 @@ test('before the picture a gap is a call anew', () => {
 
 test('an error in its turn does not hold up what comes after it', () => {
   const rig = new Rig().live();
-  rig.hear({ type: 'media', media: { video: 'absent', audio: 'ok' }, route: null, why: { video: null, audio: null } }, 2);
+  rig.hear(
+    { type: 'media', media: { video: 'absent', audio: 'ok' }, route: null, why: { video: null, audio: null } }, 2
+  );
   rig.hear({ type: 'error', code: 429, name: 'rate_limited', message: '', retryAfterMs: null }, 1);
   assert.equal(rig.call.media.video, 'absent');
   assert.equal(rig.pass(2000).at(), 'live');
 });
 
 test('a message of another session is not heard', () => {
-  const rig = new Rig().live().do((it) => it.received({ session: 'another'.padEnd(22, 'x'), seq: null, body: { type: 'bye', reason: 'expired' } }, 0));
+  const rig = new Rig().live().do(
+    (it) => it.received({ session: 'another'.padEnd(22, 'x'), seq: null, body: { type: 'bye', reason: 'expired' } }, 0)
+  );
   assert.equal(rig.at(), 'live');
 });
 
@@ -251,7 +303,11 @@ test('an answer with the wrong digest, or with none, is refused', () => {
 });
 
 test('an answer to a restart that a newer one took over from is ignored, and the picture goes on', () => {
-  const rig = new Rig().live().do((it) => it.peer('lost', 1000)).pass(4000).do((it) => it.localOffer('first', 5000, true)).pass(3000);
+  const rig = new Rig().live()
+    .do((it) => it.peer('lost', 1000))
+    .pass(4000)
+    .do((it) => it.localOffer('first', 5000, true))
+    .pass(3000);
   rig.do((it) => it.localOffer('second', 8000, true)).answer({ offerHash: hash('first') });
   assert.equal(rig.at(), 'live');
   assert.equal(rig.effects().filter((it) => it === 'take_answer').length, 1);
@@ -276,26 +332,41 @@ test('where no status was ever seen, silence means that nobody is there', () => 
 });
 
 test('request mode: the device offers, the answer carries the digest of its offer', () => {
-  const rig = new Rig('request').do((it) => it.broker(true, 0)).do((it) => it.deviceStatus(online(), 0)).do((it) => it.watch(0));
-  assert.deepEqual(rig.said[0], { v: 1, type: 'request', session: rig.call.session, seq: 0, media: { video: true, audio: true, talk: false } });
+  const rig = new Rig('request').do((it) => it.broker(true, 0))
+    .do((it) => it.deviceStatus(online(), 0))
+    .do((it) => it.watch(0));
+  assert.deepEqual(
+    rig.said[0],
+    { v: 1, type: 'request', session: rig.call.session, seq: 0, media: { video: true, audio: true, talk: false } }
+  );
   rig.hear({ type: 'offer', sdp: ANSWER, restart: false, iceServers: [{ urls: ['turn:t'] }], leaseS: 60 });
-  assert.deepEqual(rig.done.find((it) => it.do === 'take_offer'), { do: 'take_offer', sdp: ANSWER, servers: [{ urls: ['turn:t'] }] });
+  assert.deepEqual(
+    rig.done.find((it) => it.do === 'take_offer'), { do: 'take_offer', sdp: ANSWER, servers: [{ urls: ['turn:t'] }] }
+  );
   rig.do((it) => it.localAnswer(OFFER));
-  assert.deepEqual(rig.said[1], { v: 1, type: 'answer', session: rig.call.session, seq: 1, sdp: OFFER, offer_hash: hash(ANSWER) });
+  assert.deepEqual(
+    rig.said[1], { v: 1, type: 'answer', session: rig.call.session, seq: 1, sdp: OFFER, offer_hash: hash(ANSWER) }
+  );
   rig.do((it) => it.peer('routed', 0)).do((it) => it.peer('connected', 0)).do((it) => it.shown(0)).pass(31_000);
   assert.equal(rig.types().at(-1), 'renew');
 });
 
 test('on glare the device yields: its offer is ignored while ours waits', () => {
-  const rig = new Rig().live().do((it) => it.peer('lost', 1000)).pass(4000).do((it) => it.localOffer(OFFER, 5000, true));
+  const rig = new Rig().live()
+    .do((it) => it.peer('lost', 1000))
+    .pass(4000)
+    .do((it) => it.localOffer(OFFER, 5000, true));
   rig.hear({ type: 'offer', sdp: ANSWER, restart: true, iceServers: null, leaseS: null });
   assert.ok(!rig.effects().includes('take_offer'));
 });
 
 test('a restart that was refused, or that nobody heard, stands in nobody’s way', () => {
   const theirs = { type: 'offer', sdp: ANSWER, restart: true, iceServers: null, leaseS: null } as const;
-  const restarting = () => new Rig().live().do((it) => it.peer('lost', 1000)).pass(4000).do((it) => it.localOffer(OFFER, 5000, true));
-  const refused = restarting().hear({ type: 'error', code: 429, name: 'rate_limited', message: '', retryAfterMs: 5000 });
+  const restarting = () =>
+    new Rig().live().do((it) => it.peer('lost', 1000)).pass(4000).do((it) => it.localOffer(OFFER, 5000, true));
+  const refused = restarting().hear({
+    type: 'error', code: 429, name: 'rate_limited', message: '', retryAfterMs: 5000,
+  });
   assert.equal(refused.at(), 'live');
   assert.ok(refused.hear(theirs).effects().includes('take_offer'));
   const unheard = restarting().pass(3000);
@@ -305,15 +376,24 @@ test('a restart that was refused, or that nobody heard, stands in nobody’s way
 
 test('a refused restart is made again when the device says, but not later than a call anew', () => {
   const restarts = (rig: Rig) => rig.done.filter((it) => it.do === 'make_offer' && it.restart).length;
-  const limited = (retryAfterMs: number) => ({ type: 'error', code: 429, name: 'rate_limited', message: '', retryAfterMs }) as const;
-  const rig = new Rig().live().do((it) => it.peer('lost', 1000)).pass(4000).do((it) => it.localOffer(OFFER, 5000, true)).hear(limited(8000));
+  const limited = (retryAfterMs: number) =>
+    ({ type: 'error', code: 429, name: 'rate_limited', message: '', retryAfterMs }) as const;
+  const rig = new Rig().live()
+    .do((it) => it.peer('lost', 1000))
+    .pass(4000)
+    .do((it) => it.localOffer(OFFER, 5000, true))
+    .hear(limited(8000));
   assert.equal(restarts(rig.pass(7999)), 1);
   assert.equal(restarts(rig.pass(1)), 2);
-  assert.equal(rig.do((it) => it.localOffer('again', rig.now, true)).hear(limited(60_000)).pass(8000).at(), 'ice_failed');
+  assert.equal(
+    rig.do((it) => it.localOffer('again', rig.now, true)).hear(limited(60_000)).pass(8000).at(), 'ice_failed'
+  );
 });
 
 test('a restart that goes wrong on this side ends no running call', () => {
-  assert.equal(new Rig().live().do((it) => it.peer('lost', 1000)).do((it) => it.localFailed('bad_sdp', 1000)).at(), 'live');
+  assert.equal(
+    new Rig().live().do((it) => it.peer('lost', 1000)).do((it) => it.localFailed('bad_sdp', 1000)).at(), 'live'
+  );
   assert.equal(new Rig().started().do((it) => it.localFailed('bad_sdp', 1000)).at(), 'bad_sdp');
 });
 
@@ -362,12 +442,16 @@ test('a new epoch is a new session after at most a second', () => {
 
 test('the same epoch said again, and an offline by the will, stop no picture', () => {
   const rig = new Rig().live();
-  rig.do((it) => it.deviceStatus(online({ conn: 9 }), rig.now)).do((it) => it.deviceStatus({ state: 'offline', epoch: 'e1', conn: 1, reason: 'lost' }, rig.now));
+  rig.do((it) => it.deviceStatus(online({ conn: 9 }), rig.now)).do(
+    (it) => it.deviceStatus({ state: 'offline', epoch: 'e1', conn: 1, reason: 'lost' }, rig.now)
+  );
   assert.equal(rig.at(), 'live');
 });
 
 test('an offline device is waited for', () => {
-  const rig = new Rig().do((it) => it.broker(true, 0)).do((it) => it.deviceStatus({ state: 'offline', epoch: 'e1', conn: 1, reason: 'lost' }, 0)).do((it) => it.watch(0));
+  const rig = new Rig().do((it) => it.broker(true, 0))
+    .do((it) => it.deviceStatus({ state: 'offline', epoch: 'e1', conn: 1, reason: 'lost' }, 0))
+    .do((it) => it.watch(0));
   assert.equal(rig.at(), 'offline');
   assert.equal(rig.said.length, 0);
   rig.pass(600_000);
@@ -385,7 +469,10 @@ test('shutdown, then offline: waits, and comes back', () => {
 
 for (const name of ERROR_NAMES) {
   test(`a refusal with ${name} does what its row says`, () => {
-    const rig = new Rig().started().fresh().hear({ type: 'error', code: 400, name, message: 'why', retryAfterMs: null }, null).pass(1500);
+    const rig = new Rig().started()
+      .fresh()
+      .hear({ type: 'error', code: 400, name, message: 'why', retryAfterMs: null }, null)
+      .pass(1500);
     const next = nextAfter(name);
     if (next === 'stay') {
       assert.equal(rig.at(), name);
@@ -399,12 +486,15 @@ for (const name of ERROR_NAMES) {
 }
 
 test('a name from the future is tried again', () => {
-  const rig = new Rig().started().hear({ type: 'error', code: 599, name: 'toString', message: '', retryAfterMs: null }, null).pass(3000);
+  const rig = new Rig().started()
+    .hear({ type: 'error', code: 599, name: 'toString', message: '', retryAfterMs: null }, null)
+    .pass(3000);
   assert.equal(rig.effects().at(-1), 'make_offer');
 });
 
 test('retry_after_ms is kept to, and pauses grow', () => {
-  const busy = (after: number | null) => ({ type: 'error', code: 503, name: 'busy', message: '', retryAfterMs: after }) as const;
+  const busy = (after: number | null) =>
+    ({ type: 'error', code: 503, name: 'busy', message: '', retryAfterMs: after }) as const;
   const rig = new Rig().started().hear(busy(5000), null);
   rig.pass(4999);
   assert.equal(rig.at(), 'busy');
@@ -421,7 +511,9 @@ test('retry_after_ms is kept to, and pauses grow', () => {
 });
 
 test('a free place is taken at once', () => {
-  const rig = new Rig().started().hear({ type: 'error', code: 503, name: 'busy', message: '', retryAfterMs: 60_000 }, null);
+  const rig = new Rig().started().hear(
+    { type: 'error', code: 503, name: 'busy', message: '', retryAfterMs: 60_000 }, null
+  );
   rig.do((it) => it.deviceStatus(online({ viewers: 8 }), rig.now)).pass(1000);
   assert.equal(rig.at(), 'busy');
   rig.do((it) => it.deviceStatus(online({ viewers: 7 }), rig.now)).pass(1000);
@@ -429,12 +521,17 @@ test('a free place is taken at once', () => {
 });
 
 test('a refused candidate is not a refused call', () => {
-  const rig = new Rig().started().hear({ type: 'error', code: 400, name: 'bad_request', message: 'candidate', retryAfterMs: null }).pass(1000).answer();
+  const rig = new Rig().started()
+    .hear({ type: 'error', code: 400, name: 'bad_request', message: 'candidate', retryAfterMs: null })
+    .pass(1000)
+    .answer();
   assert.equal(rig.at(), 'route');
 });
 
 test('an error ends no running session, bye does, with its words', () => {
-  const rig = new Rig().live().hear({ type: 'error', code: 488, name: 'ice_failed', message: 'no path', retryAfterMs: null });
+  const rig = new Rig().live().hear({
+    type: 'error', code: 488, name: 'ice_failed', message: 'no path', retryAfterMs: null,
+  });
   assert.equal(rig.at(), 'live');
   rig.hear({ type: 'bye', reason: 'ice_failed' });
   assert.deepEqual([rig.at(), (rig.call.phase as { message: string }).message], ['ice_failed', 'no path']);
@@ -442,7 +539,8 @@ test('an error ends no running session, bye does, with its words', () => {
 
 test('every error is only noted while the picture runs; a session that is gone matters once the route is lost', () => {
   const error = (name: string) => ({ type: 'error', code: 400, name, message: '', retryAfterMs: null }) as const;
-  for (const name of [...ERROR_NAMES, 'something_new']) assert.equal(new Rig().live().hear(error(name), null).pass(2000).at(), 'live', name);
+  for (const name of [...ERROR_NAMES, 'something_new'])
+    assert.equal(new Rig().live().hear(error(name), null).pass(2000).at(), 'live', name);
   const rig = new Rig().live().do((it) => it.peer('lost', 1000)).hear(error('no_session'), null);
   assert.equal(rig.at(), 'no_session');
   assert.equal(rig.pass(1000).call.session, 'session-2xxxxxxxxxxxxx');

@@ -28,7 +28,14 @@ interface Settings {
   /** Refuses this many restarts. */
   refuseRestarts?: number;
 }
-interface Session { pc: RTCPeerConnection; seq: number; viewer: string; early: Candidate[]; remote: boolean; offered: string | null }
+interface Session {
+  pc: RTCPeerConnection;
+  seq: number;
+  viewer: string;
+  early: Candidate[];
+  remote: boolean;
+  offered: string | null;
+}
 
 let shared: MediaStream | undefined;
 
@@ -45,9 +52,12 @@ export class FakeDevice {
     this.epoch = base64url(crypto.getRandomValues(new Uint8Array(9)));
     const url = new URL(settings.broker);
     const options = {
-      protocol: 'ws' as const, hostname: url.hostname, port: Number(url.port), path: url.pathname, protocolVersion: 5 as const,
+      protocol: 'ws' as const, hostname: url.hostname, port: Number(url.port), path: url.pathname,
+      protocolVersion: 5 as const,
       clientId: settings.device, reconnectPeriod: 300, timerVariant: 'native' as const, clean: true,
-      will: { topic: this.topic('status'), payload: this.offline('lost') as unknown as Buffer, qos: 1 as const, retain: true },
+      will: {
+        topic: this.topic('status'), payload: this.offline('lost') as unknown as Buffer, qos: 1 as const, retain: true,
+      },
     };
     this.client = new MqttClient((it) => browserStreamBuilder(it, options), options);
     this.client.on('connect', () => {
@@ -56,7 +66,11 @@ export class FakeDevice {
         this.status();
       });
     });
-    this.client.on('message', (topic, payload) => void this.hear(topic.split('/').pop()!, JSON.parse(payload.toString()) as Record<string, unknown>));
+    this.client.on(
+      'message',
+      (topic, payload) =>
+        void this.hear(topic.split('/').pop()!, JSON.parse(payload.toString()) as Record<string, unknown>)
+    );
   }
 
   media(media: MediaHealth & { video_reason?: string; audio_reason?: string }): void {
@@ -94,7 +108,8 @@ export class FakeDevice {
   status(): void {
     const { media = { video: 'ok', audio: 'ok' }, viewers = this.sessions.size } = this.settings;
     this.client.publish(this.topic('status'), JSON.stringify({
-      v: 1, state: 'online', epoch: this.epoch, conn: 1, media, viewers, max_viewers: 8, clock: 'synced', auth: 'broker', version: '0.1.0', nonce: '',
+      v: 1, state: 'online', epoch: this.epoch, conn: 1, media, viewers, max_viewers: 8, clock: 'synced',
+      auth: 'broker', version: '0.1.0', nonce: '',
     }), { qos: 1, retain: true });
   }
 
@@ -134,11 +149,15 @@ export class FakeDevice {
   private async hear(viewer: string, it: Record<string, unknown>): Promise<void> {
     this.heard.push(it);
     const id = String(it['session']);
-    const { refuse, leaseS = 600, iceServers = [], media = { video: 'ok', audio: 'ok' }, mute, wrongHash } = this.settings;
+    const {
+      refuse, leaseS = 600, iceServers = [], media = { video: 'ok', audio: 'ok' }, mute, wrongHash
+    } = this.settings;
     if (mute) return;
     if ((it['type'] === 'offer' && !it['restart']) || it['type'] === 'request') {
       if (refuse) {
-        this.client.publish(`${this.topic('rsp')}/${viewer}`, JSON.stringify({ v: 1, session: id, type: 'error', ...refuse }), { qos: 1 });
+        this.client.publish(
+          `${this.topic('rsp')}/${viewer}`, JSON.stringify({ v: 1, session: id, type: 'error', ...refuse }), { qos: 1 }
+        );
         return;
       }
       if (this.sessions.has(id)) return;
@@ -147,9 +166,13 @@ export class FakeDevice {
       this.sessions.set(id, session);
       pc.onicecandidate = ({ candidate }) => this.say(session, id, {
         type: 'candidates', ufrag: candidate?.usernameFragment ?? '', end: candidate === null,
-        candidates: candidate?.candidate ? [{ candidate: candidate.candidate, mid: candidate.sdpMid, mline: candidate.sdpMLineIndex }] : [],
+        candidates: candidate?.candidate
+          ? [{ candidate: candidate.candidate, mid: candidate.sdpMid, mline: candidate.sdpMLineIndex }]
+          : [],
       });
-      const tracks = media.video === 'absent' || media.video === 'starting' ? scene().getAudioTracks() : scene().getTracks();
+      const tracks = media.video === 'absent' || media.video === 'starting'
+        ? scene().getAudioTracks()
+        : scene().getTracks();
       if (it['type'] === 'request') {
         for (const track of tracks) pc.addTrack(track, scene());
         const offer = await pc.createOffer();
@@ -165,7 +188,9 @@ export class FakeDevice {
             to.direction = 'sendonly';
           }
         }
-        await this.answer(session, id, String(it['sdp']), wrongHash ?? false, { lease_s: leaseS, ice_servers: iceServers });
+        await this.answer(
+          session, id, String(it['sdp']), wrongHash ?? false, { lease_s: leaseS, ice_servers: iceServers }
+        );
       }
       this.say(session, id, { type: 'media', ...media });
       this.status();
@@ -177,12 +202,15 @@ export class FakeDevice {
       if ((this.settings.deafTo ?? 0) > 0) return void (this.settings.deafTo! -= 1);
       if ((this.settings.refuseRestarts ?? 0) > 0) {
         this.settings.refuseRestarts! -= 1;
-        return this.say(session, id, { type: 'error', code: 429, name: 'rate_limited', message: 'no', retry_after_ms: 500 });
+        return this.say(
+          session, id, { type: 'error', code: 429, name: 'rate_limited', message: 'no', retry_after_ms: 500 }
+        );
       }
       await session.pc.setRemoteDescription({ type: 'offer', sdp: String(it['sdp']) });
       await this.answer(session, id, String(it['sdp']), false, {});
     } else if (it['type'] === 'answer') {
-      if (it['offer_hash'] !== (await digest(session.offered!))) this.say(session, id, { type: 'error', code: 409, name: 'conflict', message: 'offer_hash' });
+      if (it['offer_hash'] !== (await digest(session.offered!)))
+        this.say(session, id, { type: 'error', code: 409, name: 'conflict', message: 'offer_hash' });
       await session.pc.setRemoteDescription({ type: 'answer', sdp: String(it['sdp']) });
       await this.flush(session);
     } else if (it['type'] === 'candidates') {
@@ -198,9 +226,13 @@ export class FakeDevice {
     }
   }
 
-  private async answer(session: Session, id: string, offer: string, wrong: boolean, more: Record<string, unknown>): Promise<void> {
+  private async answer(
+    session: Session, id: string, offer: string, wrong: boolean, more: Record<string, unknown>
+  ): Promise<void> {
     const answer = await session.pc.createAnswer();
-    this.say(session, id, { type: 'answer', sdp: answer.sdp, offer_hash: await digest(wrong ? 'another' : offer), ...more });
+    this.say(
+      session, id, { type: 'answer', sdp: answer.sdp, offer_hash: await digest(wrong ? 'another' : offer), ...more }
+    );
     await session.pc.setLocalDescription(answer);
     await this.flush(session);
   }
@@ -208,19 +240,25 @@ export class FakeDevice {
   private async flush(session: Session): Promise<void> {
     if (!session.pc.remoteDescription) return;
     for (const one of session.early.splice(0)) {
-      if (one.candidate) await session.pc.addIceCandidate({ candidate: one.candidate, sdpMid: one.mid ?? null, sdpMLineIndex: one.mline ?? null });
+      if (one.candidate)
+        await session.pc.addIceCandidate({
+          candidate: one.candidate, sdpMid: one.mid ?? null, sdpMLineIndex: one.mline ?? null,
+        });
     }
   }
 }
 
-const digest = async (text: string) => base64url(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))));
+const digest = async (text: string) =>
+  base64url(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))));
 
 /** A door at dusk with the picture clock at the top, and a soft tone. */
 function scene(): MediaStream {
   if (shared) return shared;
   // Nine encoders of the full size are too much for a busy machine.
   const small = new URLSearchParams(location.search).has('small');
-  const canvas = Object.assign(document.createElement('canvas'), small ? { width: 320, height: 180 } : { width: 1280, height: 720 });
+  const canvas = Object.assign(
+    document.createElement('canvas'), small ? { width: 320, height: 180 } : { width: 1280, height: 720 }
+  );
   const context = canvas.getContext('2d', { alpha: false })!;
   if (small) context.scale(0.25, 0.25);
   const draw = () => {
@@ -243,7 +281,10 @@ function scene(): MediaStream {
 
 function clock(context: CanvasRenderingContext2D): void {
   const value = Math.floor(Date.now() % 2 ** 32);
-  const bits = [1, 0, ...Array.from({ length: 32 }, (_, i) => (value >>> (31 - i)) & 1), ...Array.from({ length: 4 }, (_, i) => (checkOf(value) >> (3 - i)) & 1), 0, 1];
+  const bits = [
+    1, 0, ...Array.from({ length: 32 }, (_, i) => (value >>> (31 - i)) & 1),
+    ...Array.from({ length: 4 }, (_, i) => (checkOf(value) >> (3 - i)) & 1), 0, 1,
+  ];
   context.fillStyle = '#7e7e7e';
   context.fillRect(0, 32, 1280, 32);
   bits.forEach((bit, i) => {

@@ -6,7 +6,10 @@ import { test } from 'node:test';
 
 declare const HERE: string;
 const src = join(HERE, '../src');
-const list = (folder: string): string[] => readdirSync(join(src, folder), { withFileTypes: true }).flatMap((it) => (it.isDirectory() ? list(join(folder, it.name)) : [join(folder, it.name)]));
+const list = (folder: string): string[] =>
+  readdirSync(join(src, folder), { withFileTypes: true }).flatMap(
+    (it) => (it.isDirectory() ? list(join(folder, it.name)) : [join(folder, it.name)])
+  );
 const files = list('').filter((file) => file.endsWith('.ts'));
 const read = (file: string) => readFileSync(join(src, file), 'utf8');
 
@@ -35,13 +38,23 @@ test('a cycle is found', () => {
   assert.equal(cycle(new Map([['a', ['b', 'c']], ['b', ['c']], ['c', []]])), null);
 });
 test('no file imports itself by way of others', () => {
-  const imports = new Map(files.map((file) => [file, [...read(file).matchAll(/(?:from |import\()'(\.[^']+\.ts)'/g)].map(([, to]) => normalize(join(dirname(file), to!)))]));
+  const imports = new Map(files.map(
+    (file) =>
+      [
+        file,
+        [...read(file).matchAll(/(?:from |import\()'(\.[^']+\.ts)'/g)].map(
+          ([, to]) => normalize(join(dirname(file), to!))
+        ),
+      ]
+  ));
   assert.ok([...imports.values()].flat().length > 100, 'the imports are seen');
   for (const to of [...imports.values()].flat()) assert.ok(files.includes(to) || to === 'css.d.ts', to);
   assert.deepEqual(cycle(imports), null);
 });
 test('lines of the texts are short', () => {
-  const long = files.filter((file) => file.startsWith('words')).flatMap((file) => read(file).split('\n')).filter((line) => line.length > 120);
+  const long = files.filter((file) => file.startsWith('words'))
+    .flatMap((file) => read(file).split('\n'))
+    .filter((line) => line.length > 120);
   assert.deepEqual(long, []);
 });
 test('files are short', () => {

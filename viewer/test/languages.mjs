@@ -15,8 +15,15 @@ async function open(path, locale, settings = {}) {
   await page.goto(site.url + path);
   return page;
 }
-const say = (page, text, where = '#change') => page.waitForFunction(([at, it]) => document.querySelector(at)?.textContent === it, [where, text], { timeout: 60_000 });
-const inViewer = (page, wanted, where) => page.waitForFunction(([at, it]) => document.querySelector('fanlight-viewer')?.shadowRoot.querySelector(at)?.textContent === it, [where, wanted], { timeout: 60_000 });
+const say = (page, text, where = '#change') =>
+  page.waitForFunction(
+    ([at, it]) => document.querySelector(at)?.textContent === it, [where, text], { timeout: 60_000 }
+  );
+const inViewer = (page, wanted, where) =>
+  page.waitForFunction(
+    ([at, it]) => document.querySelector('fanlight-viewer')?.shadowRoot.querySelector(at)?.textContent === it,
+    [where, wanted], { timeout: 60_000 }
+  );
 
 before(async () => {
   broker = await Broker.start();
@@ -35,13 +42,20 @@ after(async () => {
 });
 
 test('the page speaks a language that the browser asks for, and says so', async () => {
-  for (const [locale, lang, chip, camera] of [['de-AT', 'de-AT', 'Broker verbunden', 'Online'], ['fr', 'en', 'Broker connected', 'Online'], ['en-GB', 'en-GB', 'Broker connected', 'Online']]) {
+  for (const [locale, lang, chip, camera] of [
+    ['de-AT', 'de-AT', 'Broker verbunden', 'Online'], ['fr', 'en', 'Broker connected', 'Online'],
+    ['en-GB', 'en-GB', 'Broker connected', 'Online'],
+  ]) {
     const page = await open('/?device=garden', locale);
     await say(page, chip);
     await say(page, camera, '[data-device="garden"] small');
-    assert.deepEqual(await page.evaluate(() => [document.documentElement.lang, document.documentElement.dir]), [lang, 'ltr'], locale);
+    assert.deepEqual(
+      await page.evaluate(() => [document.documentElement.lang, document.documentElement.dir]), [lang, 'ltr'], locale
+    );
     assert.equal(await page.getAttribute('fanlight-viewer', 'lang'), null);
-    assert.equal(await page.evaluate(() => document.querySelector('fanlight-viewer').shadowRoot.querySelector('.frame').lang), lang);
+    assert.equal(
+      await page.evaluate(() => document.querySelector('fanlight-viewer').shadowRoot.querySelector('.frame').lang), lang
+    );
     await page.context().close();
   }
 });
@@ -54,10 +68,23 @@ test('plural forms and the dialog follow, and lang of the page changes all of it
   await page.evaluate(() => { document.documentElement.lang = 'de'; });
   await say(page, '1 sieht zu', '[data-device="workshop"] .who .spoken');
   await say(page, 'Verbindung ändern', '#connect-title');
-  assert.match(await page.textContent('#connect'), /Benutzer.*Passwort.*Auf diesem Gerät merken.*Abbrechen.*Verbinden/s);
+  assert.match(
+    await page.textContent('#connect'), /Benutzer.*Passwort.*Auf diesem Gerät merken.*Abbrechen.*Verbinden/s
+  );
   assert.equal(await page.getAttribute('[name=device]', 'placeholder'), 'alle');
-  const labels = await page.evaluate(() => [...document.querySelector('fanlight-viewer').shadowRoot.querySelectorAll('.bar button')].map((it) => `${it.getAttribute('aria-label')}|${it.title}`));
-  assert.deepEqual(labels, ['Beenden|Beenden (k)', 'Ton|Ton (m)', 'Bild speichern|Bild speichern (s)', 'Statistik|Statistik (i)', 'Bild im Bild|Bild im Bild (p)', 'Vollbild|Vollbild (f)']);
+  const labels = await page.evaluate(
+    () =>
+      [...document.querySelector('fanlight-viewer').shadowRoot.querySelectorAll('.bar button')].map(
+        (it) => `${it.getAttribute('aria-label')}|${it.title}`
+      )
+  );
+  assert.deepEqual(
+    labels,
+    [
+      'Beenden|Beenden (k)', 'Ton|Ton (m)', 'Bild speichern|Bild speichern (s)', 'Statistik|Statistik (i)',
+      'Bild im Bild|Bild im Bild (p)', 'Vollbild|Vollbild (f)',
+    ]
+  );
   await page.evaluate(() => { document.documentElement.lang = 'xx'; });
   await say(page, 'Change the connection', '#connect-title');
   assert.equal(await page.getAttribute('html', 'lang'), 'en', 'what is written is English');
@@ -82,11 +109,15 @@ test('a component speaks the language of the nearest lang, out of shadow trees t
   const [english, german] = ['Not watching', 'Das Bild ist aus'];
   await put('<viewer>');
   await panel(german); // by the browser's language
-  for (const [html, text] of [['<viewer lang="en">', english], ['<p lang="en"><viewer>', english], ['<p lang="en"><b lang="de-CH"><viewer>', german], ['<p lang="fr"><viewer>', german]]) {
+  for (const [html, text] of [
+    ['<viewer lang="en">', english], ['<p lang="en"><viewer>', english],
+    ['<p lang="en"><b lang="de-CH"><viewer>', german], ['<p lang="fr"><viewer>', german],
+  ]) {
     await put(html);
     await panel(text);
   }
-  const set = (where, lang) => page.evaluate(([at, it]) => document.querySelector(at).setAttribute('lang', it), [where, lang]);
+  const set = (where, lang) =>
+    page.evaluate(([at, it]) => document.querySelector(at).setAttribute('lang', it), [where, lang]);
   await set('p', 'en');
   await panel(english);
   await set('fanlight-viewer', 'de');
@@ -106,7 +137,9 @@ test('a component speaks the language of the nearest lang, out of shadow trees t
   await page.waitForFunction(() => globalThis.inner.querySelector('.panel h2').textContent === 'A setting is wrong');
   assert.match(await text(), /The attribute “device” is “\u2068no\/id\u2069”/);
   await set('article', 'de');
-  await page.waitForFunction(() => globalThis.inner.querySelector('.panel h2').textContent === 'Eine Einstellung stimmt nicht');
+  await page.waitForFunction(
+    () => globalThis.inner.querySelector('.panel h2').textContent === 'Eine Einstellung stimmt nicht'
+  );
   assert.match(await text(), /Das Attribut „device“ ist „\u2068no\/id\u2069“/);
   await page.context().close();
 });
@@ -118,20 +151,42 @@ test('what the device says itself stays as it is and is marked as English; what 
   await page.goto(`${site.url}/?device=odd`);
   await inViewer(page, 'Die Kamera hat die Anfrage nicht verstanden', '.panel h2');
   await inViewer(page, 'sdp: too many m-lines', '.panel .detail');
-  assert.equal(await page.evaluate(() => document.querySelector('fanlight-viewer').shadowRoot.querySelector('.panel .detail').lang), 'en');
+  assert.equal(
+    await page.evaluate(
+      () => document.querySelector('fanlight-viewer').shadowRoot.querySelector('.panel .detail').lang
+    ),
+    'en'
+  );
   await page.context().close();
 });
 
 const VIEWS = [
-  ['one picture with its figures', '/?device=garden&stats', (page) => page.waitForFunction(() => document.querySelector('fanlight-viewer').statistics)],
-  ['several, one of them with a Hebrew name and covered', '/?device=garden,hall,workshop,nobody', (page) => page.waitForFunction(() => [...document.querySelectorAll('fanlight-viewer')].map((it) => it.label).includes('מסדרון'))],
-  ['a list to choose from', '/?device=', (page) => page.waitForFunction(() => document.querySelectorAll('#devices li').length >= 3)],
+  [
+    'one picture with its figures', '/?device=garden&stats',
+    (page) => page.waitForFunction(() => document.querySelector('fanlight-viewer').statistics),
+  ],
+  [
+    'several, one of them with a Hebrew name and covered',
+    '/?device=garden,hall,workshop,nobody',
+    (page) =>
+      page.waitForFunction(
+        () => [...document.querySelectorAll('fanlight-viewer')].map((it) => it.label).includes('מסדרון')
+      ),
+  ],
+  [
+    'a list to choose from', '/?device=',
+    (page) => page.waitForFunction(() => document.querySelectorAll('#devices li').length >= 3),
+  ],
   ['the dialog', '/?device=garden', (page) => page.click('#change')],
   ['a broker that is not there', '/?broker=x&device=garden', async (page) => {
     const it = `wss://127.0.0.1:${broker.port}/mqtt`;
-    await page.route('**/config.json', (route) => route.fulfill({ json: { broker: it, device: 'garden', brokr: 'x' } }));
+    await page.route(
+      '**/config.json', (route) => route.fulfill({ json: { broker: it, device: 'garden', brokr: 'x' } })
+    );
     await page.reload();
-    await page.waitForFunction(() => document.querySelector('fanlight-viewer')?.shadowRoot.querySelector('.look')?.checkVisibility());
+    await page.waitForFunction(
+      () => document.querySelector('fanlight-viewer')?.shadowRoot.querySelector('.look')?.checkVisibility()
+    );
   }],
 ];
 for (const [what, path, reach] of VIEWS) {
@@ -145,13 +200,24 @@ for (const [what, path, reach] of VIEWS) {
       for (const [dir, lang] of [['rtl', 'de'], ['rtl', 'en'], ['ltr', 'de'], ['ltr', 'en']]) {
         await page.evaluate((it) => Object.assign(document.documentElement, it), { dir, lang });
         await page.mouse.move(width / 2, height / 2); // the controls are visible
-        await page.evaluate(() => new Promise((resolve) => { requestAnimationFrame(() => requestAnimationFrame(resolve)); }));
-        await page.evaluate(() => Promise.all([document, ...[...document.querySelectorAll('fanlight-viewer')].map((it) => it.shadowRoot)]
-          .flatMap((it) => it.getAnimations()).filter((it) => it.effect.getComputedTiming().iterations !== Infinity).map((it) => it.finished.catch(() => {}))));
+        await page.evaluate(
+          () => new Promise((resolve) => { requestAnimationFrame(() => requestAnimationFrame(resolve)); })
+        );
+        await page.evaluate(() => Promise.all([
+          document, ...[...document.querySelectorAll('fanlight-viewer')].map((it) => it.shadowRoot),
+        ]
+          .flatMap((it) => it.getAnimations()).filter(
+            (it) => it.effect.getComputedTiming().iterations !== Infinity
+          ).map((it) =>
+            it.finished.catch(() => {}))));
         faults.push(...(await page.evaluate(layoutFaults)).map((it) => `${width} x ${height}, ${dir}, ${lang}: ${it}`));
         if (width === 1280 && what.startsWith('several')) {
-          const [list, pictures, name] = await page.evaluate(() => [document.querySelector('#devices'), document.querySelector('#stage'),
-            document.querySelector('fanlight-viewer').shadowRoot.querySelector('.name')].map((it) => it.getBoundingClientRect().left));
+          const [list, pictures, name] = await page.evaluate(() => [document.querySelector(
+            '#devices'
+          ), document.querySelector('#stage'),
+            document.querySelector('fanlight-viewer').shadowRoot.querySelector('.name')].map(
+              (it) => it.getBoundingClientRect().left
+            ));
           assert.equal(list > pictures, dir === 'rtl', 'the list is where reading begins');
           assert.equal(name > pictures + 250, dir === 'rtl', 'so is the name');
         }

@@ -28,18 +28,26 @@ function reaches(node, child, shown) {
     return called === 'h' ? at >= 2 : /^(append|replaceChildren|say)$/.test(called) && at >= 0;
   }
   if (ts.isPropertyAssignment(node)) return child === node.initializer && SHOWN.test(node.name.text);
-  if (ts.isBinaryExpression(node) && node.operatorToken.kind === Is.EqualsToken) return child === node.right && SHOWN.test(node.left.name?.text);
+  if (ts.isBinaryExpression(node) && node.operatorToken.kind === Is.EqualsToken)
+    return child === node.right && SHOWN.test(node.left.name?.text);
   if (ts.isConditionalExpression(node)) return shown && child !== node.condition;
-  return shown && [Is.TemplateExpression, Is.TemplateSpan, Is.ParenthesizedExpression, Is.BinaryExpression, Is.ArrayLiteralExpression, Is.SpreadElement].includes(node.kind);
+  return shown
+    && [
+      Is.TemplateExpression, Is.TemplateSpan, Is.ParenthesizedExpression, Is.BinaryExpression,
+      Is.ArrayLiteralExpression, Is.SpreadElement,
+    ].includes(node.kind);
 }
 
 /** The user-visible texts of a source file. */
 function literals(source) {
   const found = [];
   const walk = (node, shown) => {
-    if (ts.isImportDeclaration(node) || ts.isTypeNode(node) || isError(node) || (ts.isPropertyAssignment(node) && /^(class|rel)$/.test(node.name.text))) return;
+    if (ts.isImportDeclaration(node) || ts.isTypeNode(node) || isError(node)
+      || (ts.isPropertyAssignment(node) && /^(class|rel)$/.test(node.name.text)))
+      return;
     const part = ts.isStringLiteralLike(node) || ts.isTemplateHead(node) || ts.isTemplateMiddleOrTemplateTail(node);
-    if (part && !FINE.has(node.text) && (READS.test(node.text) || (shown && /\p{L}/u.test(node.text)))) found.push(node.text);
+    if (part && !FINE.has(node.text) && (READS.test(node.text) || (shown && /\p{L}/u.test(node.text))))
+      found.push(node.text);
     node.forEachChild((child) => walk(child, reaches(node, child, shown)));
   };
   walk(ts.createSourceFile('x.ts', source, ts.ScriptTarget.ES2022, true), false);
@@ -47,14 +55,29 @@ function literals(source) {
 }
 
 test('a text is found where it stands, and nothing else', () => {
-  for (const bad of ['const a = "The camera hangs";', 'f(`Open ${x}`, `${n} more cameras`)', 'x.title = on ? `${k} on` : it', 'h("p", {}, "no")', 'h("p", { title: "no" })', 'it.setAttribute("aria-label", "no")', 'const w = { live: "Live" };']) assert.ok(literals(bad).length, bad);
-  for (const good of ['import "a b.ts";', 'throw new Error(`no such thing ${x}`)', 'h("p", { class: "a-b" }, words.no)', 'x.dataset["is"] = "on"', 'type A = "one two"', 'x.title = a === "b" ? c : ""']) assert.deepEqual(literals(good), [], good);
+  for (const bad of [
+    'const a = "The camera hangs";', 'f(`Open ${x}`, `${n} more cameras`)', 'x.title = on ? `${k} on` : it',
+    'h("p", {}, "no")', 'h("p", { title: "no" })', 'it.setAttribute("aria-label", "no")', 'const w = { live: "Live" };',
+  ])
+    assert.ok(literals(bad).length, bad);
+  for (const good of [
+    'import "a b.ts";', 'throw new Error(`no such thing ${x}`)', 'h("p", { class: "a-b" }, words.no)',
+    'x.dataset["is"] = "on"', 'type A = "one two"', 'x.title = a === "b" ? c : ""',
+  ])
+    assert.deepEqual(literals(good), [], good);
 });
 for (const name of readdirSync(src).filter((it) => it.endsWith('.ts'))) {
   test(`${name} has no text for people`, () => assert.deepEqual(literals(readFileSync(join(src, name), 'utf8')), []));
 }
 test('index.html has none either', () => {
-  const html = readFileSync(join(src, 'index.html'), 'utf8').replace(/<noscript>[^]*<\/noscript>|<title>fanlight<\/title>|<h1>fanlight<\/h1>/g, '');
+  const html = readFileSync(join(src, 'index.html'), 'utf8').replace(
+    /<noscript>[^]*<\/noscript>|<title>fanlight<\/title>|<h1>fanlight<\/h1>/g, ''
+  );
   assert.deepEqual([...html.matchAll(/>([^<>]*\p{L}[^<>]*)</gu)].map(([, text]) => text), []);
-  assert.deepEqual([...html.matchAll(/ (?:title|alt|aria-label|placeholder)="([^"]+)"/g)].map(([, text]) => text).filter((it) => !/^wss:\/\/broker|^fanlight\/v1$/.test(it)), []);
+  assert.deepEqual(
+    [...html.matchAll(/ (?:title|alt|aria-label|placeholder)="([^"]+)"/g)].map(([, text]) => text).filter(
+      (it) => !/^wss:\/\/broker|^fanlight\/v1$/.test(it)
+    ),
+    []
+  );
 });

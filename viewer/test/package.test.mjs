@@ -34,14 +34,21 @@ test('it can be imported where a server renders, and defines nothing there', () 
     const it = await import('@fanlight/viewer');
     console.log(JSON.stringify([Object.keys(it).sort(), typeof it.FanlightViewer, it.FanlightViewer.observedAttributes.length > 10, typeof globalThis.HTMLElement]));`;
   const said = execFileSync(process.execPath, ['--input-type=module', '-e', code], { cwd: app, encoding: 'utf8' });
-  assert.deepEqual(JSON.parse(said), [['FanlightViewer', 'prepareCall', 'watchDevices'], 'function', true, 'undefined']);
+  assert.deepEqual(
+    JSON.parse(said), [['FanlightViewer', 'prepareCall', 'watchDevices'], 'function', true, 'undefined']
+  );
 });
 
 const types = (name, text, options) => {
   writeFileSync(join(app, name), text);
-  const args = ['--noEmit', '--strict', '--target', 'es2022', '--module', 'esnext', '--moduleResolution', 'bundler', '--skipLibCheck', 'false', ...options, join(app, name)];
+  const args = [
+    '--noEmit', '--strict', '--target', 'es2022', '--module', 'esnext', '--moduleResolution', 'bundler',
+    '--skipLibCheck', 'false', ...options, join(app, name),
+  ];
   try {
-    return execFileSync(process.execPath, [join(viewer, 'node_modules/typescript/bin/tsc'), ...args], { cwd: app, encoding: 'utf8' });
+    return execFileSync(
+      process.execPath, [join(viewer, 'node_modules/typescript/bin/tsc'), ...args], { cwd: app, encoding: 'utf8' }
+    );
   } catch (error) {
     return error.stdout;
   }
@@ -56,7 +63,10 @@ export const odd = <fanlight-viewer colour="red" />;
 export const mode = <fanlight-viewer mode="call" />;
 `;
 test('it is typed in React’s JSX', () => assert.equal(types('react.tsx', use('react'), ['--jsx', 'react-jsx']), ''));
-test('it is typed in Preact’s JSX', () => assert.equal(types('preact.tsx', use('preact'), ['--jsx', 'react-jsx', '--jsxImportSource', 'preact']), ''));
+test(
+  'it is typed in Preact’s JSX',
+  () => assert.equal(types('preact.tsx', use('preact'), ['--jsx', 'react-jsx', '--jsxImportSource', 'preact']), '')
+);
 test('it is typed without a framework', () => assert.equal(types('plain.ts', `
 import { FanlightViewer, watchDevices } from '@fanlight/viewer';
 import type { StateDetail } from '@fanlight/viewer';
@@ -74,8 +84,18 @@ test('custom-elements.json names every attribute, property and event, and the RE
   const it = JSON.parse(readFileSync(path, 'utf8'));
   assert.equal(it.schemaVersion, '1.0.0');
   const [{ declarations: [element], exports }] = it.modules;
-  assert.deepEqual(exports.map(({ kind, name }) => [kind, name]), [['js', 'FanlightViewer'], ['custom-element-definition', 'fanlight-viewer']]);
-  const observed = JSON.parse(execFileSync(process.execPath, ['--input-type=module', '-e', 'console.log(JSON.stringify((await import("@fanlight/viewer")).FanlightViewer.observedAttributes))'], { cwd: app, encoding: 'utf8' }));
+  assert.deepEqual(
+    exports.map(({ kind, name }) => [kind, name]),
+    [['js', 'FanlightViewer'], ['custom-element-definition', 'fanlight-viewer']]
+  );
+  const observed = JSON.parse(execFileSync(
+    process.execPath,
+    [
+      '--input-type=module', '-e',
+      'console.log(JSON.stringify((await import("@fanlight/viewer")).FanlightViewer.observedAttributes))',
+    ],
+    { cwd: app, encoding: 'utf8' }
+  ));
   assert.deepEqual(element.attributes.map(({ name }) => name).sort(), observed.sort());
   const readme = readFileSync(join(viewer, 'README.md'), 'utf8');
   const fields = element.members.map(({ name }) => name);
@@ -83,9 +103,19 @@ test('custom-elements.json names every attribute, property and event, and the RE
     assert.ok(fields.includes(fieldName), `the property of ${name}`);
     assert.ok(description, name);
   }
-  for (const { name } of [...element.attributes, ...element.events, ...element.cssProperties, ...element.cssParts, ...element.members]) assert.ok(readme.includes(name), `README.md: ${name}`);
-  for (const { name, description, type, kind } of element.members) assert.ok(description !== '' && (type || kind === 'method'), name);
-  assert.deepEqual(element.members.filter((one) => one.readonly).map(({ name }) => name).sort(), ['firstPictureMs', 'label', 'paused', 'peerConnection', 'stale', 'state', 'statistics', 'timings', 'video', 'videoHeight', 'videoWidth']);
+  for (const { name } of [
+    ...element.attributes, ...element.events, ...element.cssProperties, ...element.cssParts, ...element.members,
+  ])
+    assert.ok(readme.includes(name), `README.md: ${name}`);
+  for (const { name, description, type, kind } of element.members)
+    assert.ok(description !== '' && (type || kind === 'method'), name);
+  assert.deepEqual(
+    element.members.filter((one) => one.readonly).map(({ name }) => name).sort(),
+    [
+      'firstPictureMs', 'label', 'paused', 'peerConnection', 'stale', 'state', 'statistics', 'timings', 'video',
+      'videoHeight', 'videoWidth',
+    ]
+  );
   assert.equal(manifest.customElements, 'custom-elements.json');
 });
 
@@ -93,6 +123,11 @@ test('it stays small, and the README says how large it is', () => {
   const bytes = readFileSync(join(app, 'node_modules/@fanlight/viewer/dist/fanlight-viewer.js'));
   const [kb, packed] = [bytes.length, gzipSync(bytes, { level: 9 }).length].map((it) => Math.round(it / 1000));
   assert.ok(kb <= 320 && packed <= 100, `${kb} KB, ${packed} KB gzipped`);
-  const [, told, toldPacked] = /one file of (\d+) KB\s+\((\d+) KB\s+gzipped\)/.exec(readFileSync(join(viewer, 'README.md'), 'utf8'));
-  assert.ok(Math.abs(Number(told) - kb) <= 3 && Math.abs(Number(toldPacked) - packed) <= 2, `README.md: ${told} and ${toldPacked}, it is ${kb} and ${packed}`);
+  const [, told, toldPacked] = /one file of (\d+) KB\s+\((\d+) KB\s+gzipped\)/.exec(readFileSync(
+    join(viewer, 'README.md'), 'utf8'
+  ));
+  assert.ok(
+    Math.abs(Number(told) - kb) <= 3 && Math.abs(Number(toldPacked) - packed) <= 2,
+    `README.md: ${told} and ${toldPacked}, it is ${kb} and ${packed}`
+  );
 });

@@ -11,7 +11,10 @@ import { options } from '../build.mjs';
 
 export const here = dirname(fileURLToPath(import.meta.url));
 const work = join(here, '.work');
-const kinds = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.json': 'application/json' };
+const kinds = {
+  '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml',
+  '.json': 'application/json',
+};
 
 const freePort = () => new Promise((resolve) => {
   const server = createTcp().listen(0, '127.0.0.1', () => {
@@ -27,7 +30,10 @@ export class Broker {
     mkdirSync(work, { recursive: true });
     it.tcp = await freePort(); // mosquitto 2.0.11 does not start with WebSocket listeners alone
     it.file = join(work, `mosquitto-${it.port}.conf`);
-    writeFileSync(it.file, `listener ${it.tcp} 127.0.0.1\nlistener ${it.port} 127.0.0.1\nprotocol websockets\n${access}persistence false\nuser root\n${extra}`);
+    writeFileSync(
+      it.file,
+      `listener ${it.tcp} 127.0.0.1\nlistener ${it.port} 127.0.0.1\nprotocol websockets\n${access}persistence false\nuser root\n${extra}`
+    );
     await it.run();
     return it;
   }
@@ -36,7 +42,9 @@ export class Broker {
     this.child = spawn('mosquitto', ['-c', this.file], { stdio: 'ignore' });
     for (let tries = 0; tries < 200; tries++) {
       const open = await new Promise((resolve) => {
-        const socket = connect(this.port, '127.0.0.1', () => { socket.destroy(); resolve(true); }).on('error', () => resolve(false));
+        const socket = connect(this.port, '127.0.0.1', () => { socket.destroy(); resolve(true); }).on(
+          'error', () => resolve(false)
+        );
       });
       if (open) return;
       await new Promise((resolve) => setTimeout(resolve, 25));
@@ -52,7 +60,10 @@ export class Broker {
 }
 
 // The policy in the README is sufficient.
-export const policy = (broker) => `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self' ${new URL(broker).origin}/ ${new URL(broker).origin.replace(/^ws/, 'http')}/; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+export const policy = (broker) =>
+  `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self' ${new URL(
+    broker
+  ).origin}/ ${new URL(broker).origin.replace(/^ws/, 'http')}/; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 
 export async function serve(config, csp) {
   await build({ ...options, entryPoints: [join(here, 'fake-device.ts')], outfile: join(work, 'fake-device.js') });
@@ -63,9 +74,11 @@ export async function serve(config, csp) {
   const server = createServer((request, response) => {
     const path = new URL(request.url, 'http://x').pathname;
     const send = (body, kind) => response.writeHead(200, {
-      'content-type': kind, ...(csp && path !== '/device.html' && path !== '/component.html' ? { 'content-security-policy': csp } : {}),
+      'content-type': kind,
+      ...(csp && path !== '/device.html' && path !== '/component.html' ? { 'content-security-policy': csp } : {}),
     }).end(body);
-    if (path === '/config.json') return config ? send(JSON.stringify(config), kinds['.json']) : response.writeHead(404).end();
+    if (path === '/config.json')
+      return config ? send(JSON.stringify(config), kinds['.json']) : response.writeHead(404).end();
     if (pages[path]) return send(pages[path], kinds['.html']);
     try {
       const name = path === '/' ? 'index.html' : normalize(path).slice(1);
@@ -76,7 +89,10 @@ export async function serve(config, csp) {
     }
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { url: `http://127.0.0.1:${server.address().port}`, close: () => new Promise((resolve) => { server.closeAllConnections(); server.close(resolve); }) };
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    close: () => new Promise((resolve) => { server.closeAllConnections(); server.close(resolve); }),
+  };
 }
 
 export const browser = () => chromium.launch({

@@ -15,12 +15,16 @@ export function drawDoor(c: CanvasRenderingContext2D, seconds: number): void {
   moths(c, t);
 }
 
-const box = (c: CanvasRenderingContext2D, colour: string | CanvasGradient, x: number, y: number, w: number, h: number) => {
+const box = (
+  c: CanvasRenderingContext2D, colour: string | CanvasGradient, x: number, y: number, w: number, h: number
+) => {
   c.fillStyle = colour;
   c.fillRect(x, y, w, h);
 };
 
-function fade(c: CanvasRenderingContext2D, from: [number, number], to: [number, number], ...stops: string[]): CanvasGradient {
+function fade(
+  c: CanvasRenderingContext2D, from: [number, number], to: [number, number], ...stops: string[]
+): CanvasGradient {
   const it = c.createLinearGradient(...from, ...to);
   stops.forEach((colour, i) => it.addColorStop(i / (stops.length - 1), colour));
   return it;
@@ -28,7 +32,8 @@ function fade(c: CanvasRenderingContext2D, from: [number, number], to: [number, 
 
 function shine(c: CanvasRenderingContext2D, x: number, y: number, radius: number, strength: number): void {
   const it = c.createRadialGradient(x, y, 0, x, y, radius);
-  for (const [at, alpha] of [[0, 0.62], [0.25, 0.26], [0.6, 0.07], [1, 0]] as const) it.addColorStop(at, `rgba(255,190,90,${alpha * strength})`);
+  for (const [at, alpha] of [[0, 0.62], [0.25, 0.26], [0.6, 0.07], [1, 0]] as const)
+    it.addColorStop(at, `rgba(255,190,90,${alpha * strength})`);
   c.fillStyle = it;
   c.fillRect(x - radius, y - radius, radius * 2, radius * 2);
 }
@@ -132,7 +137,10 @@ function bush(c: CanvasRenderingContext2D, x: number, size: number, t: number): 
     const sway = Math.sin(t * 2 + i + x) * 2.5 * out;
     c.fillStyle = `hsl(152 ${26 + out * 4}% ${9 + out * 9 - Math.sin(angle) * 3}%)`;
     c.beginPath();
-    c.arc(x + Math.cos(angle) * out * 104 * size + sway, 660 + Math.sin(angle) * out * 112 * size, (26 - out * 11) * size, 0, 7);
+    c.arc(
+      x + Math.cos(angle) * out * 104 * size + sway, 660 + Math.sin(angle) * out * 112 * size, (26 - out * 11) * size,
+      0, 7
+    );
     c.fill();
   }
 }
@@ -141,7 +149,10 @@ function moths(c: CanvasRenderingContext2D, t: number): void {
   c.fillStyle = 'rgba(255,238,200,.85)';
   for (const [i, x] of [392, 888, 640].entries()) {
     c.beginPath();
-    c.ellipse(x + Math.sin(t * (3 + i) + i) * 46, (i === 2 ? 250 : 350) + Math.sin(t * (5 + i)) * 34, 4, 2.4 + Math.abs(Math.sin(t * 40)) * 2, t * 3, 0, 7);
+    c.ellipse(
+      x + Math.sin(t * (3 + i) + i) * 46, (i === 2 ? 250 : 350) + Math.sin(t * (5 + i)) * 34, 4,
+      2.4 + Math.abs(Math.sin(t * 40)) * 2, t * 3, 0, 7
+    );
     c.fill();
   }
 }

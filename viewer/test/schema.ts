@@ -3,7 +3,9 @@
 import { readFileSync } from 'node:fs';
 
 type Schema = Record<string, unknown>;
-const silent = new Set(['$schema', '$id', '$defs', 'title', 'description', 'examples', 'default', '$comment', 'format']);
+const silent = new Set([
+  '$schema', '$id', '$defs', 'title', 'description', 'examples', 'default', '$comment', 'format',
+]);
 
 export function check(folder: string, file: string, value: unknown): string[] {
   const load = (name: string) => JSON.parse(readFileSync(`${folder}/${name}`, 'utf8')) as Schema;
@@ -16,11 +18,17 @@ export function check(folder: string, file: string, value: unknown): string[] {
       switch (word) {
         case '$ref': {
           const ref = asks as string;
-          if (ref.startsWith('#/')) faults.push(...walk(ref.slice(2).split('/').reduce<Schema>((it, key) => it[key] as Schema, root), at, path, root));
+          if (ref.startsWith('#/')) faults.push(
+            ...walk(ref.slice(2).split('/').reduce<Schema>((it, key) => it[key] as Schema, root), at, path, root)
+          );
           else {
             const [name, inner] = ref.split('#/');
             const other = load(name!);
-            faults.push(...walk(inner ? inner.split('/').reduce<Schema>((it, key) => it[key] as Schema, other) : other, at, path, other));
+            faults.push(
+              ...walk(
+                inner ? inner.split('/').reduce<Schema>((it, key) => it[key] as Schema, other) : other, at, path, other
+              )
+            );
           }
           break;
         }
@@ -35,7 +43,8 @@ export function check(folder: string, file: string, value: unknown): string[] {
         }
         case 'const': if (at !== asks) fault(`is not ${String(asks)}`); break;
         case 'enum': if (!(asks as unknown[]).includes(at)) fault('is none of the choices'); break;
-        case 'pattern': if (typeof at === 'string' && !new RegExp(asks as string, 'u').test(at)) fault(`does not match ${String(asks)}`); break;
+        case 'pattern': if (typeof at === 'string' && !new RegExp(asks as string, 'u').test(at))
+          fault(`does not match ${String(asks)}`); break;
         case 'minLength': if (typeof at === 'string' && at.length < (asks as number)) fault('too short'); break;
         case 'maxLength': if (typeof at === 'string' && at.length > (asks as number)) fault('too long'); break;
         case 'minimum': if (typeof at === 'number' && at < (asks as number)) fault('too small'); break;
@@ -43,12 +52,16 @@ export function check(folder: string, file: string, value: unknown): string[] {
         case 'minItems': if (Array.isArray(at) && at.length < (asks as number)) fault('too few'); break;
         case 'maxItems': if (Array.isArray(at) && at.length > (asks as number)) fault('too many'); break;
         case 'required': for (const key of asks as string[]) if (object && !(key in object)) fault(`no ${key}`); break;
-        case 'items': if (Array.isArray(at)) at.forEach((one, i) => faults.push(...walk(asks as Schema, one, `${path}/${i}`, root))); break;
+        case 'items': if (Array.isArray(at))
+          at.forEach((one, i) => faults.push(...walk(asks as Schema, one, `${path}/${i}`, root))); break;
         case 'properties':
-          for (const [key, one] of Object.entries(asks as Record<string, Schema>)) if (object && key in object) faults.push(...walk(one, object[key], `${path}/${key}`, root));
+          for (const [key, one] of Object.entries(asks as Record<string, Schema>))
+            if (object && key in object) faults.push(...walk(one, object[key], `${path}/${key}`, root));
           break;
         case 'additionalProperties':
-          if (asks === false && object) for (const key of Object.keys(object)) if (!(key in ((schema['properties'] ?? {}) as Schema))) fault(`${key} is unknown`);
+          if (asks === false && object)
+            for (const key of Object.keys(object))
+              if (!(key in ((schema['properties'] ?? {}) as Schema))) fault(`${key} is unknown`);
           break;
         default: if (!silent.has(word)) fault(`the schema's word ${word} is not understood`);
       }

@@ -25,7 +25,9 @@ for (let i = 0; i < FRAMES; i++) {
   }, i / 30);
   writeFileSync(join(work, `${String(i).padStart(3, '0')}.jpg`), Buffer.from(jpeg, 'base64'));
 }
-execFileSync('ffmpeg', ['-v', 'error', '-framerate', '30', '-i', join(work, '%03d.jpg'), '-c:v', 'copy', join(work, 'door.mjpeg')]);
+execFileSync(
+  'ffmpeg', ['-v', 'error', '-framerate', '30', '-i', join(work, '%03d.jpg'), '-c:v', 'copy', join(work, 'door.mjpeg')]
+);
 writeFileSync(join(work, 'fanlight.toml'), `device = "front-door"
 name = "Front door"
 [broker]
@@ -43,11 +45,19 @@ source = "tone"
 [webrtc]
 loopback = true
 `);
-const child = spawn(daemon, ['run', '--config', join(work, 'fanlight.toml')], { stdio: ['ignore', 'inherit', 'inherit'] });
+const child = spawn(
+  daemon, ['run', '--config', join(work, 'fanlight.toml')], { stdio: ['ignore', 'inherit', 'inherit'] }
+);
 const gone = new Promise((resolve) => child.once('exit', resolve));
 try {
-  for (const [device, settings] of [['garden', { name: 'Garden' }], ['workshop', { name: 'Workshop', viewers: 1 }], ['cellar', { name: 'Cellar', media: { video: 'absent', audio: 'ok' } }], ['garage', { name: 'Garage' }]]) {
-    await stage.evaluate(([it]) => new Promise((resolve) => new FakeDevice(it).client.once('connect', resolve)), [{ broker: broker.url, device, ...settings }]);
+  for (const [device, settings] of [
+    ['garden', { name: 'Garden' }], ['workshop', { name: 'Workshop', viewers: 1 }],
+    ['cellar', { name: 'Cellar', media: { video: 'absent', audio: 'ok' } }], ['garage', { name: 'Garage' }],
+  ]) {
+    await stage.evaluate(
+      ([it]) => new Promise((resolve) => new FakeDevice(it).client.once('connect', resolve)),
+      [{ broker: broker.url, device, ...settings }]
+    );
   }
   const context = await chromium.newContext({ viewport: { width: 1280, height: 632 }, colorScheme: 'dark' });
   const page = await context.newPage();
@@ -63,7 +73,14 @@ try {
   const png = join(work, 'screenshot.png');
   await page.screenshot({ path: png });
   // 256 colours, since a picture for a README has to be small.
-  execFileSync('ffmpeg', ['-v', 'error', '-y', '-i', png, '-vf', 'split[a][b];[a]palettegen=max_colors=256[p];[b][p]paletteuse=dither=sierra2_4a', '-pred', 'mixed', join(here, '../../docs/screenshot.png')]);
+  execFileSync(
+    'ffmpeg',
+    [
+      '-v', 'error', '-y', '-i', png, '-vf',
+      'split[a][b];[a]palettegen=max_colors=256[p];[b][p]paletteuse=dither=sierra2_4a', '-pred', 'mixed',
+      join(here, '../../docs/screenshot.png'),
+    ]
+  );
 } finally {
   child.kill('SIGTERM');
   await gone;

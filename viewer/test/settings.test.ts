@@ -7,13 +7,21 @@ import type { Config } from '../src/settings.ts';
 import { addressWords, pageWords } from '../src/words/languages.ts';
 
 const PAGE = 'https://cameras.example.org/fanlight/';
-const FILE = { broker: '/mqtt', user: 'hall', password: 'secret', viewer: 'hall', root: 'home/v1', device: 'door', mode: 'request' };
+const FILE = {
+  broker: '/mqtt', user: 'hall', password: 'secret', viewer: 'hall', root: 'home/v1', device: 'door', mode: 'request',
+};
 const read = (search: string, file: Config = FILE) => settingsOf(file, search, PAGE).config;
 
-test('the file counts where the address says nothing', () => assert.deepEqual(settingsOf(FILE, '', PAGE), { config: FILE, from: 'file', notes: [] }));
+test(
+  'the file counts where the address says nothing',
+  () => assert.deepEqual(settingsOf(FILE, '', PAGE), { config: FILE, from: 'file', notes: [] })
+);
 
 test('a broker that the file names is not changed by the address, and that is said', () => {
-  for (const broker of ['wss://evil.example/mqtt', '//evil.example/mqtt', '/other', 'wss://cameras.example.org:444/mqtt', 'ws://cameras.example.org/mqtt', 'nonsense://x']) {
+  for (const broker of [
+    'wss://evil.example/mqtt', '//evil.example/mqtt', '/other', 'wss://cameras.example.org:444/mqtt',
+    'ws://cameras.example.org/mqtt', 'nonsense://x',
+  ]) {
     const it = settingsOf(FILE, `?broker=${encodeURIComponent(broker)}&user=eve&viewer=eve&password=x`, PAGE);
     assert.deepEqual(it.config, FILE, broker);
     assert.match(it.notes.map((note) => note(pageWords.en)).join(), /names another broker/);
@@ -22,14 +30,19 @@ test('a broker that the file names is not changed by the address, and that is sa
 });
 
 test('a password never comes from the address; devices, root and mode do', () => {
-  assert.deepEqual(settingsOf({}, '?broker=wss://b/&user=u&password=p', PAGE), { config: { broker: 'wss://b/', user: 'u' }, from: 'address', notes: [] });
+  assert.deepEqual(
+    settingsOf({}, '?broker=wss://b/&user=u&password=p', PAGE),
+    { config: { broker: 'wss://b/', user: 'u' }, from: 'address', notes: [] }
+  );
   assert.deepEqual(read('?device=a,b&root=r&mode=offer'), { ...FILE, device: 'a,b', root: 'r', mode: 'offer' });
   const { device, ...rest } = FILE;
   assert.deepEqual(read('?device='), rest, device);
 });
 
 test('a file with a login and no broker is not asked to log in anywhere else', () => {
-  assert.deepEqual(read('?broker=wss://b/', { user: 'hall', password: 'secret', viewer: 'hall' }), { broker: 'wss://b/' });
+  assert.deepEqual(
+    read('?broker=wss://b/', { user: 'hall', password: 'secret', viewer: 'hall' }), { broker: 'wss://b/' }
+  );
 });
 
 for (const [what, text, config, problem] of [
@@ -49,7 +62,10 @@ for (const [what, text, config, problem] of [
   ['a web page', '<!doctype html><title>Not found</title>', {}, /a web page \(HTML\)/],
   ['a list', '["/mqtt"]', {}, /must be one object/],
   ['a misspelt key', '{"brokr": "/mqtt"}', {}, /“\u2068brokr\u2069” is unknown; did you mean “broker”\?/],
-  ['an unknown key', '{"broker": "/mqtt", "colour": "red"}', { broker: '/mqtt' }, /“\u2068colour\u2069” is unknown\. Possible are broker, root/],
+  [
+    'an unknown key', '{"broker": "/mqtt", "colour": "red"}', { broker: '/mqtt' },
+    /“\u2068colour\u2069” is unknown\. Possible are broker, root/,
+  ],
   ['a number', '{"broker": 1, "device": "a"}', { device: 'a' }, /“broker” must be a text in quotes/],
   ['another mode', '{"mode": "call"}', {}, /“mode” is “\u2068call\u2069”; possible are “offer” and “request”/],
 ] as const) {
@@ -62,10 +78,14 @@ for (const [what, text, config, problem] of [
 }
 
 test('typed settings keep a password only for the same login at the same broker', () => {
-  const typed = (more: object) => settingsTyped(FILE, { broker: '/mqtt', user: 'hall', password: '', root: '', device: ' a ', ...more }, PAGE);
-  assert.deepEqual(typed({}), { mode: 'request', broker: '/mqtt', user: 'hall', device: 'a', password: 'secret', viewer: 'hall' });
+  const typed = (more: object) =>
+    settingsTyped(FILE, { broker: '/mqtt', user: 'hall', password: '', root: '', device: ' a ', ...more }, PAGE);
+  assert.deepEqual(
+    typed({}), { mode: 'request', broker: '/mqtt', user: 'hall', device: 'a', password: 'secret', viewer: 'hall' }
+  );
   assert.deepEqual(typed({ password: ' new ' }).password, ' new ');
-  for (const more of [{ broker: 'wss://other/' }, { user: 'eve' }, { user: '' }]) assert.deepEqual([typed(more).password, typed(more).viewer], [undefined, undefined]);
+  for (const more of [{ broker: 'wss://other/' }, { user: 'eve' }, { user: '' }])
+    assert.deepEqual([typed(more).password, typed(more).viewer], [undefined, undefined]);
 });
 
 /** Behaves like a browser's storage. */
@@ -81,7 +101,11 @@ test('a typed login is kept for the tab, longer only when asked, and for its own
   logins.keep('wss://b.example/mqtt', 'anna', 'pw', false);
   assert.deepEqual([tab.size, device.size], [1, 0]);
   assert.deepEqual(logins.get('wss://b.example/mqtt'), { user: 'anna', password: 'pw', remembered: false });
-  for (const other of ['wss://b.example:444/mqtt', 'ws://b.example/mqtt', 'wss://evil.example/mqtt', 'wss://b.example.evil.example/', '/mqtt', 'nonsense']) assert.equal(logins.get(other), null, other);
+  for (const other of [
+    'wss://b.example:444/mqtt', 'ws://b.example/mqtt', 'wss://evil.example/mqtt', 'wss://b.example.evil.example/',
+    '/mqtt', 'nonsense',
+  ])
+    assert.equal(logins.get(other), null, other);
   logins.keep('wss://b.example/mqtt', 'anna', 'pw', true);
   assert.deepEqual([tab.size, device.size], [0, 1]);
   assert.equal(new Logins(new Store(), device, PAGE).get('wss://b.example/mqtt')?.remembered, true);
@@ -103,7 +127,10 @@ test('a broker that was typed is kept like its login', () => {
 });
 
 test('storage that is off, full, or holds something else is no login and no fault', () => {
-  const broken = { getItem() { throw new Error('off'); }, setItem() { throw new Error('full'); }, removeItem() { throw new Error('off'); } };
+  const broken = {
+    getItem() { throw new Error('off'); }, setItem() { throw new Error('full'); },
+    removeItem() { throw new Error('off'); },
+  };
   const logins = new Logins(broken, null, PAGE);
   logins.keep('wss://b/', 'u', 'p', false);
   assert.equal(logins.get('wss://b/'), null);
@@ -121,14 +148,24 @@ test('a broker is an address, or a path on the page’s own host', () => {
 });
 
 for (const [broker, why] of [
-  ['', /the address is missing/], ['wss://', /not an address/], ['https//bad', /not an address.*Did you mean https:\/\/bad\?/], ['wss:/bad/mqtt', /Did you mean wss:\/\/bad\/mqtt\?/],
-  ['wss:bad', /Did you mean wss:\/\/bad\?/], ['wss//bad:8884/mqtt', /Did you mean wss:\/\/bad:8884\/mqtt/], ['wss:///bad', /Did you mean wss:\/\/bad/], ['broker.example.org', /Did you mean wss:\/\/broker.example.org\?/],
-  ['broker:8083/mqtt', /scheme is missing.*wss:\/\/broker:8083\/mqtt/], ['//evil.example/mqtt', /not an address/], ['/\\evil.example/', /not a path on this host/], ['/\t/evil.example/', /not a path on this host/],
-  ['mqtt', /not an address/], ['./mqtt', /not an address/], ['mqtt://host:1883', /only at ws:\/\/ or wss:\/\//], ['mqtts://host', /only/], ['tcp://host', /only/], ['javascript:alert(1)', /not an address/],
-  ['wss://anna:pw@host/', /fields of their own/], ['wss://host:99999/', /not an address/], ['wss://a b/', /not an address/], ['http:\\\\bad', /Did you mean http:\/\/bad/],
+  ['', /the address is missing/], ['wss://', /not an address/],
+  ['https//bad', /not an address.*Did you mean https:\/\/bad\?/], ['wss:/bad/mqtt', /Did you mean wss:\/\/bad\/mqtt\?/],
+  ['wss:bad', /Did you mean wss:\/\/bad\?/], ['wss//bad:8884/mqtt', /Did you mean wss:\/\/bad:8884\/mqtt/],
+  ['wss:///bad', /Did you mean wss:\/\/bad/], ['broker.example.org', /Did you mean wss:\/\/broker.example.org\?/],
+  ['broker:8083/mqtt', /scheme is missing.*wss:\/\/broker:8083\/mqtt/], ['//evil.example/mqtt', /not an address/],
+  ['/\\evil.example/', /not a path on this host/], ['/\t/evil.example/', /not a path on this host/],
+  ['mqtt', /not an address/], ['./mqtt', /not an address/], ['mqtt://host:1883', /only at ws:\/\/ or wss:\/\//],
+  ['mqtts://host', /only/], ['tcp://host', /only/], ['javascript:alert(1)', /not an address/],
+  ['wss://anna:pw@host/', /fields of their own/], ['wss://host:99999/', /not an address/],
+  ['wss://a b/', /not an address/], ['http:\\\\bad', /Did you mean http:\/\/bad/],
 ] as const) {
-  test(`the broker ${JSON.stringify(broker)} is refused in words`, () => assert.throws(() => brokerUrl(broker, PAGE), (error: Error) => why.test(error.message) && /^Broker “/.test(error.message) && !/pw/.test(error.message.replace(broker, ''))
+  test(`the broker ${JSON.stringify(broker)} is refused in words`, () => assert.throws(() => brokerUrl(broker, PAGE), (
+    error: Error
+  ) => why.test(error.message) && /^Broker “/.test(error.message) && !/pw/.test(error.message.replace(broker, ''))
     && /^Broker „/.test(addressFault(error, addressWords.de))));
 }
 
-test('a path needs a page from a web server', () => assert.throws(() => brokerUrl('/mqtt', 'file:///home/me/index.html'), /web server/));
+test(
+  'a path needs a page from a web server',
+  () => assert.throws(() => brokerUrl('/mqtt', 'file:///home/me/index.html'), /web server/)
+);
