@@ -261,7 +261,7 @@ mod tests {
         let none = dir.path().join("none.wav");
         let fault = |path: &Path| Clip::open(path, 1).err().unwrap();
         assert!(matches!(fault(&none), Fault::Absent(s) if s.ends_with("none.wav: no such file")));
-        assert!(matches!(fault(&text), Fault::Failed(s) if s.contains("not a WAV file")));
+        assert!(matches!(fault(&text), Fault::Failed(s) if s.contains("not a valid WAV file")));
         assert!(matches!(fault(&empty), Fault::Failed(s) if s.ends_with("contains no samples")));
         let slow = wav(dir.path(), spec(100, 1, 16, SampleFormat::Int), 10);
         assert!(matches!(fault(&slow), Fault::Failed(s) if s.contains("100 Hz: 4000 to 384000 Hz are possible")));

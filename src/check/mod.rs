@@ -248,7 +248,7 @@ mod tests {
         let text = probed.text();
         let parts: Vec<_> = text.split("\n\n").collect();
         assert!(parts[0].starts_with("Cameras: none that can be used; there is no /dev/video*: plug one in"), "{text}");
-        assert_eq!(parts[1], "Encoders: none in hardware, software encoding is used");
+        assert_eq!(parts[1], "Encoders: none in hardware; software encoding is used");
         assert!(parts[2].starts_with("Microphones: none that can be used; "), "{text}");
     }
 }

@@ -273,7 +273,7 @@ mod tests {
     async fn a_program_that_fails_is_told_by_what_it_says() {
         assert_eq!(run(&sh("printf hello")).await, Ok(b"hello".to_vec()));
         let rows = [
-            (sh("echo the account is closed >&2; exit 3"), "exit status: 3; it says: the account is closed"),
+            (sh("echo the account is closed >&2; exit 3"), "exit status: 3; standard error: the account is closed"),
             (sh("exec cat /dev/zero"), "prints more than 65536 bytes"),
             (vec!["/no/such/program".to_owned()], "start /no/such/program: no such file or directory"),
         ];

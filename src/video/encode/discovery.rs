@@ -128,7 +128,7 @@ mod tests {
         }
         for (facts, part) in [
             (facts(&[b"RGB3"], &[b"H264"], true, true), "YU12"),
-            (facts(&[b"YU12"], &[b"H264"], false, true), "key frames"),
+            (facts(&[b"YU12"], &[b"H264"], false, true), "keyframes"),
             (facts(&[b"YU12"], &[b"H264"], true, false), "bitrate"),
         ] {
             assert!(matches!(verdict(&facts), Verdict::Refused(why) if why.contains(part)), "{facts:?}");
