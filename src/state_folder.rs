@@ -121,7 +121,10 @@ impl StateFolder {
         if bytes.len() > file.max { Err(StateError::TooLarge(file.max)) } else { Ok(bytes) }
     }
 
-    /// Replaces a file. Only the service's user can read it. `old`: the file before it is kept under this name.
+    /// Replaces a file. Only the service's user can read it.
+    ///
+    /// `old`: the file before it is kept under this name. These are two renames, so after a power cut between them only
+    /// the old name exists. The reader then uses that one.
     pub fn write(&self, file: StateFile, contents: &[u8], old: Option<StateFile>) -> Result<(), StateError> {
         if contents.len() > file.max {
             return Err(StateError::TooLarge(file.max));
