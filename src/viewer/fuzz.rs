@@ -13,6 +13,7 @@ use rtc::{
 };
 
 use crate::{
+    feed::{VIDEO_RING, feed},
     protocol::{Wanted, candidate::CandidateBudget, sdp::Description},
     units::Bitrate,
     viewer::{
@@ -20,6 +21,8 @@ use crate::{
         send::{
             interceptor::{SendInterceptor, SendShared},
             send_path::RateBounds,
+            shared_streams::SharedStream,
+            stream_state::NegotiatedIds,
         },
         session::negotiation::Negotiation,
     },
@@ -81,11 +84,13 @@ pub(crate) fn rtcp(data: &[u8]) {
         ..Default::default()
     };
     feedback.bind_local_stream(&stream);
+    let ids = NegotiatedIds { twcc: 3, rtx: 109 };
+    let stream = shared.streams.add(SharedStream::video(VIDEO, ids, &feed(VIDEO_RING).subscribe()));
     for sequence in 0..8 {
         let header =
             rtp::Header { version: 2, sequence_number: sequence, timestamp: 1000, ssrc: VIDEO, ..Default::default() };
         let packet = rtp::Packet { header, payload: Bytes::from_static(&[0x65; 600]) };
-        shared.bursts.push(sequence, sequence == 0, Vec::new());
+        stream.bursts.push(sequence, sequence == 0, Vec::new());
         let _ = feedback.handle_write(tagged(now, Packet::Rtp(packet)));
     }
     // Several reports, each some milliseconds later.

@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use fanlight::{
     units::Bitrate,
-    viewer::send::send_path::{NegotiatedIds, OutgoingPacket, RateBounds, SendPath},
+    viewer::send::{
+        send_path::{OutgoingPacket, RateBounds, SendPath},
+        stream_state::NegotiatedIds,
+    },
 };
 use rtc::rtp;
 
@@ -124,8 +127,10 @@ pub fn play(scenario: &Scenario) -> Run {
     let rate = |bits: u32| Bitrate::from_bps(bits.into());
     let bounds = RateBounds { start: rate(scenario.start), ceiling: rate(scenario.ceiling), known: false };
     let mut path = SendPath::new(bounds, epoch);
-    path.set_rtx_ssrc(Some(AGAIN));
-    path.set_negotiated(NegotiatedIds { picture: NUMBER, sound: NUMBER, retransmission: AGAIN_TYPE });
+    for (ssrc, again) in [(PICTURE, Some(AGAIN)), (HEARD, None)] {
+        path.add_stream(ssrc, again);
+        path.set_negotiated(ssrc, NegotiatedIds { twcc: NUMBER, rtx: AGAIN_TYPE });
+    }
     let mut camera = Camera { next_picture: 0.0, wanted_key: true, last_key: -10_000.0, sequence: 0 };
     let mut run = Run { moments: Vec::new(), shown: Vec::new(), made: 0 };
     let (mut sounds, mut arrived_bytes, mut lost, mut count) = (0_u16, 0, 0, 0);
@@ -135,7 +140,9 @@ pub fn play(scenario: &Scenario) -> Run {
             run.made += 1;
             camera.wanted_key |= path.enqueue_access_unit(packets, key, now).breaks;
         }
-        camera.wanted_key |= path.expire(now).breaks;
+        while let Some((_, dropped)) = path.expire(now) {
+            camera.wanted_key |= dropped.breaks;
+        }
         let mut leave = Vec::new();
         if ms % 20 == 0 {
             sounds = sounds.wrapping_add(1);
@@ -159,9 +166,9 @@ pub fn play(scenario: &Scenario) -> Run {
         for report in viewer.says(ms) {
             match report {
                 Report::Feedback(said) => path.handle_twcc(&said, now),
-                Report::Receiver(lost, highest) => path.handle_receiver_report(lost, highest, now),
+                Report::Receiver(lost, highest) => path.handle_receiver_report(PICTURE, lost, highest, now),
                 Report::Lost(sequences) => sequences.into_iter().for_each(|sequence| {
-                    path.retransmit(sequence, now);
+                    path.retransmit(PICTURE, sequence, now);
                 }),
                 Report::Key => camera.wanted_key = true,
             }

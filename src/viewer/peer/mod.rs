@@ -45,7 +45,9 @@ use crate::{
             interceptor::SendShared,
             pump::{self, SendCounters, TransportState},
             rtp_stream::{RtpStream, StreamParameters},
+            shared_streams::SharedStream,
             start_rate::LastEstimate,
+            stream_state::NegotiatedIds,
             twcc::TWCC_URI,
         },
         sockets::{bind::BindAddrs, filter::SharedFilter},
@@ -251,8 +253,10 @@ impl Peer {
             playout_delay: id(media_engine::PLAYOUT_DELAY)
                 .zip(self.playout_delay.clone())
                 .map(|(id, (usual, longer))| (id, usual, longer)),
-            number: id(TWCC_URI).unwrap_or(0),
-            retransmission: route::rtx_payload_type(&parameters.codecs, codec.payload_type).unwrap_or(0),
+            ids: NegotiatedIds {
+                twcc: id(TWCC_URI).unwrap_or(0),
+                rtx: route::rtx_payload_type(&parameters.codecs, codec.payload_type).unwrap_or(0),
+            },
         })
     }
 
@@ -262,10 +266,8 @@ impl Peer {
         if let (Some(out), Some(lease)) = (&self.video, video)
             && let Some(parameters) = self.stream_parameters(out, "video/H264").await
         {
-            let mut agreed = self.shared.agreed.lock().unwrap_or_else(PoisonError::into_inner);
-            (agreed.picture, agreed.retransmission) = (parameters.number, parameters.retransmission);
-            drop(agreed);
-            let stream = out.start(parameters, limit);
+            let shared = self.shared.streams.add(SharedStream::video(out.ssrc, parameters.ids, &lease.reader));
+            let stream = out.start(parameters, shared, limit);
             let pump = pump::video(
                 stream,
                 lease,
@@ -278,8 +280,8 @@ impl Peer {
         if let (Some(out), Some(lease)) = (&self.audio, audio)
             && let Some(parameters) = self.stream_parameters(out, "audio/opus").await
         {
-            self.shared.agreed.lock().unwrap_or_else(PoisonError::into_inner).sound = parameters.number;
-            let stream = out.start(parameters, None);
+            let shared = self.shared.streams.add(SharedStream::audio(out.ssrc, parameters.ids, &lease.reader));
+            let stream = out.start(parameters, shared, None);
             let pump = pump::audio(
                 stream,
                 lease,
@@ -335,16 +337,12 @@ impl Peer {
 
     /// Tells the bandwidth estimates whether the viewer can be reached.
     pub fn set_lost(&self, lost: bool) {
-        for network in self.shared.picture.get().map(|(_, network)| network).into_iter().chain(self.shared.sound.get())
-        {
-            network.set_lost(lost);
-        }
+        self.shared.streams.for_each(|stream| stream.network.set_lost(lost));
     }
 
     /// The bandwidth estimate, with all headers; `None` unless it is measured and current.
     fn carries(&self) -> Option<Bitrate> {
-        let (_, network) = self.shared.picture.get()?;
-        let estimate = network.estimate(Mono::now())?;
+        let estimate = self.shared.streams.video()?.network.estimate(Mono::now())?;
         (estimate.evidence == Evidence::Measured).then_some(estimate.bitrate)
     }
 
@@ -366,9 +364,14 @@ impl Peer {
 }
 
 impl OutgoingTrack {
-    fn start(&self, parameters: StreamParameters, limit: Option<Level>) -> pump::OutgoingStream {
+    fn start(
+        &self,
+        parameters: StreamParameters,
+        shared: Arc<SharedStream>,
+        limit: Option<Level>,
+    ) -> pump::OutgoingStream {
         let track = RtpStream::new(parameters, random_u32() as u16, random_u32());
-        pump::OutgoingStream { track, out: Arc::clone(&self.track), limit }
+        pump::OutgoingStream { track, shared, out: Arc::clone(&self.track), limit }
     }
 }
 

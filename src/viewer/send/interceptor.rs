@@ -8,7 +8,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -35,15 +35,15 @@ use tracing::debug;
 use crate::{
     clock::Mono,
     config::Secret,
-    feed::{EncoderRequests, Evidence, Network, NetworkReport},
+    feed::{Evidence, NetworkReport},
     level::Level,
     units::{AtomicBitrate, Bitrate},
     viewer::send::{
-        burst::PendingBursts,
         pacer::Dropped,
         rtcp_senders::RtcpSenders,
-        send_path::{NegotiatedIds, OutgoingPacket, RateBounds, SendPath},
-        sender_report::{RtpClockAnchor, SentStream, StreamKind},
+        send_path::{OutgoingPacket, RateBounds, SendPath},
+        sender_report::{SentStream, StreamKind},
+        shared_streams::{SharedStream, SharedStreams},
     },
 };
 
@@ -61,22 +61,12 @@ pub(crate) struct SendShared {
     pub login: u64,
     /// Whether delay or loss showed that the path carries no more than the estimate.
     pub limited: AtomicBool,
-    /// The packets that follow the first packet of a frame.
-    pub bursts: PendingBursts,
-    /// The encoder's requests and the state of this viewer's network, once video is leased.
-    pub picture: OnceLock<(Arc<EncoderRequests>, Arc<Network>)>,
-    /// The same network state for audio.
-    pub sound: OnceLock<Arc<Network>>,
+    /// The outgoing streams that were negotiated.
+    pub streams: SharedStreams,
     /// The password of the viewer's connectivity checks.
     pub password: Mutex<Option<Secret>>,
     /// The senders of authentic RTCP.
     pub rtcp_senders: RtcpSenders,
-    /// What was negotiated.
-    pub agreed: Mutex<NegotiatedIds>,
-    /// RTP time and capture time of the newest video frame.
-    pub video: RtpClockAnchor,
-    /// RTP time and capture time of the newest audio packet.
-    pub audio: RtpClockAnchor,
     /// The level of the picture and the one that the viewer takes, while that is too high and none is sent.
     pub beyond: watch::Sender<Option<(Level, Level)>>,
     /// Frames that were dropped because the network was too slow.
@@ -86,18 +76,9 @@ pub(crate) struct SendShared {
 }
 
 impl SendShared {
-    /// Requests a keyframe because the picture broke. A keyframe-only viewer gets keyframes at its own pace.
-    pub(crate) fn request_repair(&self) {
-        self.requests().inspect(|requests| requests.request_repair());
-    }
-
-    /// Requests a keyframe at once, because the viewer is reached again: a keyframe from before did not arrive.
+    /// Requests a keyframe of each video stream at once, because the viewer is reached again.
     pub(crate) fn request_keyframe(&self) {
-        self.requests().inspect(|requests| requests.request_keyframe());
-    }
-
-    fn requests(&self) -> Option<&EncoderRequests> {
-        self.picture.get().filter(|(_, network)| !network.is_keyframe_only()).map(|(requests, _)| &**requests)
+        self.streams.for_each(SharedStream::request_keyframe);
     }
 
     /// The viewer's ICE password.
@@ -133,16 +114,13 @@ impl SendInterceptor {
 
     fn send_report(&mut self, index: usize, now: Instant) {
         let stream = &mut self.streams[index];
-        let anchor = match stream.kind {
-            StreamKind::Video => &self.shared.video,
-            StreamKind::Audio => &self.shared.audio,
-        };
-        if let Some(report) = stream.report(anchor, self.wall, now) {
+        let Some(shared) = self.shared.streams.get(stream.ssrc) else { return };
+        if let Some(report) = stream.report(&shared.clock, self.wall, now) {
             self.write.push_back(tagged(now, Packet::Rtcp(vec![Box::new(report)])));
         }
     }
 
-    /// Whether this SSRC is that of the video stream.
+    /// Whether this SSRC is that of a video stream.
     fn is_video(&self, ssrc: u32) -> bool {
         self.streams.iter().any(|stream| stream.ssrc == ssrc && stream.kind == StreamKind::Video)
     }
@@ -151,7 +129,7 @@ impl SendInterceptor {
         let any = packet.as_any();
         if any.is::<PictureLossIndication>() || any.is::<FullIntraRequest>() {
             debug!("the viewer asks for a key frame");
-            self.shared.request_repair();
+            self.request_repair(&packet.destination_ssrc());
         } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
             self.answer_nack(nack, now);
         } else if let Some(report) = any.downcast_ref::<TransportLayerCc>() {
@@ -161,10 +139,21 @@ impl SendInterceptor {
         } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
             for block in &report.reports {
                 if self.is_video(block.ssrc) {
-                    self.path.handle_receiver_report(block.fraction_lost, block.last_sequence_number as u16, now);
+                    let highest = block.last_sequence_number as u16;
+                    self.path.handle_receiver_report(block.ssrc, block.fraction_lost, highest, now);
                 }
             }
         }
+    }
+
+    /// A viewer's decoder needs a keyframe of these streams. If it names no video stream, it may mean any.
+    fn request_repair(&self, ssrcs: &[u32]) {
+        let known = ssrcs.iter().any(|ssrc| self.is_video(*ssrc));
+        self.shared.streams.for_each(|stream| {
+            if !known || ssrcs.contains(&stream.ssrc) {
+                stream.request_repair();
+            }
+        });
     }
 
     fn answer_nack(&mut self, nack: &TransportLayerNack, now: Instant) {
@@ -172,30 +161,28 @@ impl SendInterceptor {
             return;
         }
         let wanted = nack.nacks.iter().flat_map(|pair| pair.packet_list()).take(RESEND_BURST);
-        let sent = wanted.filter(|sequence| self.path.retransmit(*sequence, now)).count();
+        let sent = wanted.filter(|sequence| self.path.retransmit(nack.media_ssrc, *sequence, now)).count();
         self.shared.resent.fetch_add(sent as u64, Ordering::Relaxed);
     }
 
-    /// Queues the access unit that begins with this packet; the packets after it wait in `shared`.
-    fn enqueue_access_unit(&mut self, first: rtp::Packet, now: Instant) {
-        let Some(burst) = self.shared.bursts.take_after(first.header.sequence_number) else { return };
+    /// Queues the access unit that begins with this packet; the packets after it wait in `stream`.
+    fn enqueue_access_unit(&mut self, first: rtp::Packet, stream: &SharedStream, now: Instant) {
+        let Some(burst) = stream.bursts.take_after(first.header.sequence_number) else { return };
         let mut packets = Vec::with_capacity(1 + burst.rest.len());
         packets.push(first);
         packets.extend(burst.rest);
-        if let Some((_, network)) = self.shared.picture.get() {
-            self.path.set_keyframe_only(network.is_keyframe_only());
-        }
+        self.path.set_keyframe_only(stream.ssrc, stream.network.is_keyframe_only());
         let dropped = self.path.enqueue_access_unit(packets, burst.key, now);
-        self.report_dropped(dropped, now);
+        self.report_dropped(stream.ssrc, dropped, now);
         self.publish_estimate(now);
     }
 
-    fn report_dropped(&self, dropped: Dropped, now: Instant) {
+    fn report_dropped(&self, ssrc: u32, dropped: Dropped, now: Instant) {
         self.shared.dropped.fetch_add(dropped.pictures, Ordering::Relaxed);
         // A keyframe costs all viewers. None is requested for a viewer that may be gone.
         if dropped.breaks && self.path.evidence(now).0 != Evidence::Silent {
             debug!("pictures are dropped up to the next key frame: they would wait too long for the network");
-            self.shared.request_repair();
+            self.request_repair(&[ssrc]);
         }
     }
 
@@ -207,19 +194,20 @@ impl SendInterceptor {
         let until = Mono::now() + until.saturating_duration_since(now);
         let report = NetworkReport { bitrate: self.path.estimate(), loss: self.path.loss(), evidence, until };
         self.shared.limited.store(self.path.is_limited(), Ordering::Relaxed);
-        let picture = self.shared.picture.get().map(|(_, network)| network);
-        if let Some(network) = picture {
-            network.set_lossy(self.path.is_lossy(now));
-        }
-        for network in picture.into_iter().chain(self.shared.sound.get()) {
-            network.update(report);
-        }
+        let lossy = self.path.is_lossy(now);
+        self.shared.streams.for_each(|stream| {
+            if stream.is_video() {
+                stream.network.set_lossy(lossy);
+            }
+            stream.network.update(report);
+        });
     }
 
     /// Sends the packets that may leave now.
     fn send_due(&mut self, now: Instant) {
-        let dropped = self.path.expire(now);
-        self.report_dropped(dropped, now);
+        while let Some((ssrc, dropped)) = self.path.expire(now) {
+            self.report_dropped(ssrc, dropped, now);
+        }
         while let Some(OutgoingPacket { packet, retransmission }) = self.path.pop(now) {
             if !retransmission && let Some(stream) = self.streams.iter_mut().find(|s| s.ssrc == packet.header.ssrc) {
                 stream.count(packet.payload.len());
@@ -265,10 +253,13 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for SendInterceptor {
             self.write.push_back(msg);
             return Ok(());
         };
-        self.path.set_negotiated(*self.shared.agreed.lock().unwrap_or_else(PoisonError::into_inner));
+        let stream = self.shared.streams.get(packet.header.ssrc);
+        if let Some(stream) = &stream {
+            self.path.set_negotiated(stream.ssrc, stream.ids);
+        }
         if self.streams[index].kind == StreamKind::Video {
             let first = std::mem::take(packet);
-            self.enqueue_access_unit(first, now);
+            stream.inspect(|stream| self.enqueue_access_unit(first, stream, now));
         } else {
             self.path.send_audio(packet, now);
             self.streams[index].count(packet.payload.len());
@@ -276,7 +267,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for SendInterceptor {
             self.publish_estimate(now);
         }
         if self.path.take_feedback_lost() {
-            self.shared.request_repair();
+            self.request_repair(&[]);
         }
         self.send_due(now);
         if self.streams[index].next_report.is_none() {
@@ -306,16 +297,15 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for SendInterceptor {
 
 impl Interceptor for SendInterceptor {
     fn bind_local_stream(&mut self, info: &StreamInfo) {
-        self.unbind_local_stream(info);
         let kind = StreamKind::of(&info.mime_type);
-        if kind == StreamKind::Video {
-            self.path.set_rtx_ssrc(info.ssrc_rtx);
-        }
+        self.path.add_stream(info.ssrc, info.ssrc_rtx.filter(|_| kind == StreamKind::Video));
+        self.streams.retain(|s| s.ssrc != info.ssrc);
         self.streams.push(SentStream::new(info.ssrc, kind, info.clock_rate));
     }
 
     fn unbind_local_stream(&mut self, info: &StreamInfo) {
         self.streams.retain(|s| s.ssrc != info.ssrc);
+        self.path.remove_stream(info.ssrc);
     }
 
     fn bind_remote_stream(&mut self, _info: &StreamInfo) {}

@@ -11,7 +11,13 @@ use rtc::rtcp::{
 };
 
 use super::*;
-use crate::viewer::send::sender_report::{NTP_EPOCH, REPORT_PERIOD, SECOND_REPORT};
+use crate::{
+    feed::{AUDIO_RING, EncoderRequests, Network, VIDEO_RING, feed},
+    viewer::send::{
+        sender_report::{NTP_EPOCH, REPORT_PERIOD, SECOND_REPORT},
+        stream_state::NegotiatedIds,
+    },
+};
 
 const SSRC: u32 = 7;
 const SOUND: u32 = 17;
@@ -20,7 +26,7 @@ const BOUNDS: RateBounds =
 
 fn feedback() -> (SendInterceptor, Arc<SendShared>) {
     let shared = Arc::new(SendShared::default());
-    shared.agreed.lock().unwrap().retransmission = 109;
+    negotiate(&shared, 0);
     let mut feedback = SendInterceptor::new(Arc::clone(&shared), BOUNDS, Instant::now());
     feedback.bind_local_stream(&StreamInfo {
         ssrc: SSRC,
@@ -42,6 +48,20 @@ fn feedback() -> (SendInterceptor, Arc<SendShared>) {
     (feedback, shared)
 }
 
+/// Both streams are negotiated, with this id for TWCC.
+fn negotiate(shared: &SendShared, twcc: u8) {
+    let reader = feed(VIDEO_RING).subscribe();
+    shared.streams.add(SharedStream::video(SSRC, NegotiatedIds { twcc, rtx: 109 }, &reader));
+    let reader = feed(AUDIO_RING).subscribe();
+    shared.streams.add(SharedStream::audio(SOUND, NegotiatedIds { twcc, rtx: 0 }, &reader));
+}
+
+/// The requests to the encoder of the picture, and the network as it sees it.
+fn picture(shared: &SendShared) -> (Arc<EncoderRequests>, Arc<Network>) {
+    let stream = shared.streams.get(SSRC).unwrap();
+    (Arc::clone(stream.requests.as_ref().unwrap()), Arc::clone(&stream.network))
+}
+
 fn packet(ssrc: u32, sequence: u16, len: usize) -> rtp::Packet {
     let header = rtp::Header { version: 2, sequence_number: sequence, timestamp: 1000, ssrc, ..Default::default() };
     rtp::Packet { header, payload: Bytes::from(vec![sequence as u8; len]) }
@@ -50,7 +70,7 @@ fn packet(ssrc: u32, sequence: u16, len: usize) -> rtp::Packet {
 /// A picture of this many packets.
 fn send(feedback: &mut SendInterceptor, now: Instant, first: u16, packets: u16, key: bool) -> Vec<Packet> {
     let rest = (1..packets).map(|n| packet(SSRC, first + n, 1000)).collect();
-    assert!(feedback.shared.bursts.push(first, key, rest));
+    assert!(feedback.shared.streams.get(SSRC).unwrap().bursts.push(first, key, rest));
     feedback.handle_write(tagged(now, Packet::Rtp(packet(SSRC, first, 1000)))).unwrap();
     drain(feedback)
 }
@@ -102,7 +122,7 @@ fn packets_are_numbered_across_streams_where_that_was_agreed_on() {
         _ => None,
     };
     assert!(send(&mut feedback, start, 1, 2, true).iter().all(|p| number(p).is_none()), "not agreed on");
-    *shared.agreed.lock().unwrap() = NegotiatedIds { picture: 3, sound: 3, retransmission: 109 };
+    negotiate(&shared, 3);
     let mut numbers: Vec<_> = send(&mut feedback, start, 3, 2, false).iter().filter_map(number).collect();
     feedback.handle_write(tagged(start, Packet::Rtp(packet(SOUND, 1, 80)))).unwrap();
     numbers.extend(drain(&mut feedback).iter().filter_map(number));
@@ -113,9 +133,8 @@ fn packets_are_numbered_across_streams_where_that_was_agreed_on() {
 #[test]
 fn sound_without_a_picture_is_numbered_and_tells_of_its_network() {
     let (mut feedback, shared) = feedback();
-    *shared.agreed.lock().unwrap() = NegotiatedIds { picture: 0, sound: 3, retransmission: 0 };
-    let network = Arc::new(Network::default());
-    shared.sound.set(Arc::clone(&network)).unwrap();
+    negotiate(&shared, 3);
+    let network = Arc::clone(&shared.streams.get(SOUND).unwrap().network);
     feedback.handle_write(tagged(Instant::now(), Packet::Rtp(packet(SOUND, 1, 80)))).unwrap();
     let numbered = |p: &Packet| matches!(p, Packet::Rtp(p) if p.header.get_extension(3).is_some());
     assert!(drain(&mut feedback).iter().any(numbered));
@@ -125,8 +144,7 @@ fn sound_without_a_picture_is_numbered_and_tells_of_its_network() {
 #[test]
 fn a_network_that_takes_less_gets_pictures_later_or_not_at_all_and_sound_at_once() {
     let (mut feedback, shared) = feedback();
-    let (requests, network) = (Arc::new(EncoderRequests::default()), Arc::new(Network::default()));
-    shared.picture.set((Arc::clone(&requests), network)).unwrap();
+    let (requests, _) = picture(&shared);
     let start = Instant::now();
     // Without TWCC, the viewer's own estimate counts.
     let remb = ReceiverEstimatedMaximumBitrate { bitrate: 200_000.0, ..Default::default() };
@@ -158,12 +176,11 @@ fn a_network_that_takes_less_gets_pictures_later_or_not_at_all_and_sound_at_once
 #[test]
 fn a_wish_for_a_key_frame_reaches_the_encoder() {
     let (mut feedback, shared) = feedback();
-    let requests = Arc::new(EncoderRequests::default());
-    shared.picture.set((Arc::clone(&requests), Arc::default())).unwrap();
+    let (requests, network) = picture(&shared);
     let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: SSRC };
     feedback.handle_read(tagged(Instant::now(), Packet::Rtcp(vec![Box::new(pli)]))).unwrap();
     assert!(requests.take_repair());
-    shared.picture.get().unwrap().1.set_keyframe_only(true);
+    network.set_keyframe_only(true);
     let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: SSRC };
     feedback.handle_read(tagged(Instant::now(), Packet::Rtcp(vec![Box::new(pli)]))).unwrap();
     assert!(!requests.take_repair(), "a thin viewer has key frames at its own pace");
@@ -172,12 +189,10 @@ fn a_wish_for_a_key_frame_reaches_the_encoder() {
 #[test]
 fn a_viewer_that_is_reached_again_has_its_key_frame_at_once() {
     let (_, shared) = feedback();
-    shared.request_keyframe();
-    let requests = Arc::new(EncoderRequests::default());
-    shared.picture.set((Arc::clone(&requests), Arc::default())).unwrap();
+    let (requests, network) = picture(&shared);
     shared.request_keyframe();
     assert!(requests.take_key() && !requests.take_repair(), "not within a second of the last one");
-    shared.picture.get().unwrap().1.set_keyframe_only(true);
+    network.set_keyframe_only(true);
     shared.request_keyframe();
     assert!(!requests.take_key());
 }
@@ -188,7 +203,7 @@ fn reports_map_rtp_time_to_capture_time() {
     let start = Instant::now();
     let age = Duration::from_millis(40);
     let captured = Mono(Mono::now().0 - age.as_nanos() as u64);
-    shared.video.set(5000, captured);
+    shared.streams.get(SSRC).unwrap().clock.set(5000, captured);
     let sent = send(&mut feedback, start, 1, 1, true);
     let Packet::Rtcp(report) = &sent[1] else { panic!("the first packet brings a report: {sent:?}") };
     let report = report[0].as_any().downcast_ref::<rtc::rtcp::sender_report::SenderReport>().unwrap();
@@ -253,7 +268,7 @@ fn what_hostile_reports_claim_is_clamped_and_costs_little() {
     ];
     for (name, claim) in claims {
         let (mut feedback, shared) = feedback();
-        *shared.agreed.lock().unwrap() = NegotiatedIds { picture: 3, sound: 3, retransmission: 109 };
+        negotiate(&shared, 3);
         let start = Instant::now();
         send(&mut feedback, start, 1, 20, true);
         for n in 0..200 {
@@ -271,8 +286,7 @@ fn what_hostile_reports_claim_is_clamped_and_costs_little() {
 #[test]
 fn pictures_that_a_silent_viewer_does_not_take_wish_for_no_key_frame() {
     let (mut feedback, shared) = feedback();
-    let (requests, network) = (Arc::new(EncoderRequests::default()), Arc::new(Network::default()));
-    shared.picture.set((Arc::clone(&requests), Arc::clone(&network))).unwrap();
+    let (requests, network) = picture(&shared);
     let start = Instant::now();
     send(&mut feedback, start, 1, 1, true);
     feedback.path.set_constrained(start);
@@ -298,4 +312,33 @@ fn the_ceiling_follows_the_configuration() {
     shared.ceiling.store(Bitrate::from_kbps(400));
     send(&mut feedback, start, 3, 2, false);
     assert_eq!(feedback.path.estimate(), Bitrate::from_kbps(400));
+}
+
+#[test]
+fn a_second_camera_has_its_own_requests_and_reports() {
+    const SECOND: u32 = 27;
+    let (mut feedback, shared) = feedback();
+    feedback.bind_local_stream(&StreamInfo {
+        ssrc: SECOND,
+        mime_type: "video/H264".into(),
+        clock_rate: 90_000,
+        ..Default::default()
+    });
+    let reader = feed(VIDEO_RING).subscribe();
+    let second = shared.streams.add(SharedStream::video(SECOND, NegotiatedIds::default(), &reader));
+    let first = picture(&shared).0;
+    let now = Instant::now();
+    for (ssrc, asked) in [(SSRC, (true, false)), (SECOND, (false, true)), (99, (true, true))] {
+        let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: ssrc };
+        feedback.handle_read(tagged(now, Packet::Rtcp(vec![Box::new(pli)]))).unwrap();
+        assert_eq!((first.take_repair(), reader.requests().take_repair()), asked, "for {ssrc}");
+    }
+    second.clock.set(7000, Mono::now());
+    assert!(second.bursts.push(5, true, Vec::new()) && !send(&mut feedback, now, 5, 1, true).is_empty());
+    feedback.handle_write(tagged(now, Packet::Rtp(packet(SECOND, 5, 1000)))).unwrap();
+    let left = drain(&mut feedback);
+    assert!(matches!(&left[0], Packet::Rtp(packet) if packet.header.ssrc == SECOND));
+    let Packet::Rtcp(report) = &left[1] else { panic!("the first picture brings a report: {left:?}") };
+    let report = report[0].as_any().downcast_ref::<rtc::rtcp::sender_report::SenderReport>().unwrap();
+    assert!(report.ssrc == SECOND && report.rtp_time - 7000 < 90_000);
 }

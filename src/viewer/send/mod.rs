@@ -10,6 +10,8 @@
 //! 7. `twcc`: transport-wide sequence numbers, and the reports about them.
 //! 8. `rtx`: the packets that can be sent again.
 //!
+//! A viewer has several outgoing streams, which their SSRCs name. `shared_streams` is what the pumps share with the
+//! interceptor for each stream, and `stream_state` is what the send path keeps for each.
 //! `sender_report` relates RTP time to capture time. `start_rate` remembers where a viewer's estimate should begin.
 //! `rtcp_senders` remembers who sent authentic RTCP.
 
@@ -22,5 +24,7 @@ pub(crate) mod rtp_stream;
 pub(crate) mod rtx;
 pub mod send_path;
 pub(crate) mod sender_report;
+pub(crate) mod shared_streams;
 pub(crate) mod start_rate;
+pub mod stream_state;
 pub(crate) mod twcc;

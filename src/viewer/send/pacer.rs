@@ -63,12 +63,14 @@ pub struct Pacer<P> {
     credit: DataSize,
     /// The time of `debt` and `credit`.
     at: Instant,
-    /// Frames are dropped until the next keyframe.
-    broken: bool,
+    /// The SSRCs of streams whose frames are dropped until the next keyframe.
+    broken: Vec<u32>,
 }
 
 #[derive(Debug)]
 struct Picture<P> {
+    /// The SSRC of its stream.
+    stream: u32,
     key: bool,
     since: Instant,
     packets: VecDeque<Queued<P>>,
@@ -103,7 +105,7 @@ impl<P> Pacer<P> {
             debt: DataSize::ZERO,
             credit: RTX_BURST,
             at: now,
-            broken: false,
+            broken: Vec::new(),
         }
     }
 
@@ -112,36 +114,31 @@ impl<P> Pacer<P> {
         self.pacing = pacing;
     }
 
-    /// Queues the packets of a frame. Returns what was dropped for it; the frame itself may be part of that.
-    pub fn enqueue(&mut self, now: Instant, key: bool, packets: Vec<Queued<P>>) -> Dropped {
+    /// Queues the packets of a frame of the stream with this SSRC. Returns what was dropped of that stream; the frame
+    /// itself may be part of it.
+    pub fn enqueue(&mut self, now: Instant, stream: u32, key: bool, packets: Vec<Queued<P>>) -> Dropped {
         let mut dropped = Dropped::default();
         if key {
             // Frames that wait before a keyframe would only delay it.
-            dropped = self.drop_waiting();
-            self.broken = false;
-        } else if self.broken || self.wait(now) > MAX_WAIT || self.pictures.len() >= PICTURES {
-            return Dropped { pictures: 1, breaks: !std::mem::replace(&mut self.broken, true) };
+            dropped.pictures = self.drop_waiting(stream, 0);
+            self.broken.retain(|broken| *broken != stream);
+        } else if self.broken.contains(&stream) || self.wait(now) > MAX_WAIT || self.pictures.len() >= PICTURES {
+            return Dropped { pictures: 1, breaks: self.break_off(stream) };
         }
         let min_rate = if key { size(&packets) / self.pacing.spread.max(MIN_SPREAD) } else { Bitrate::ZERO };
-        self.pictures.push_back(Picture { key, since: now, packets: packets.into(), begun: false, min_rate });
+        self.pictures.push_back(Picture { stream, key, since: now, packets: packets.into(), begun: false, min_rate });
         dropped
     }
 
-    /// Drops frames that became too old because the estimate fell.
-    pub fn expire(&mut self, now: Instant) -> Dropped {
-        let old = |p: &Picture<P>| !p.key && !p.begun && now.saturating_duration_since(p.since) > MAX_WAIT;
-        if !self.pictures.iter().any(old) {
-            return Dropped::default();
-        }
-        let kept = self.pictures.iter().rposition(|p| p.key).map_or(0, |place| place + 1);
-        let mut dropped = Dropped::default();
+    /// Drops the frames of one stream that became too old because the estimate fell, and returns the SSRC of the
+    /// stream. Other streams may have such frames, too: call it until it returns `None`.
+    pub fn expire(&mut self, now: Instant) -> Option<(u32, Dropped)> {
+        let old = |p: &&Picture<P>| !p.key && !p.begun && now.saturating_duration_since(p.since) > MAX_WAIT;
+        let stream = self.pictures.iter().find(old)?.stream;
+        let key = self.pictures.iter().rposition(|p| p.stream == stream && p.key);
         // Only frames after the last keyframe: `enqueue` has dropped those before it.
-        while self.pictures.len() > kept && self.pictures.back().is_some_and(|p| !p.begun) {
-            self.pictures.pop_back();
-            dropped.pictures += 1;
-        }
-        dropped.breaks = dropped.pictures > 0 && !std::mem::replace(&mut self.broken, true);
-        dropped
+        let pictures = self.drop_waiting(stream, key.map_or(0, |place| place + 1));
+        (pictures > 0).then(|| (stream, Dropped { pictures, breaks: self.break_off(stream) }))
     }
 
     /// Queues a retransmission; `false` if the budget does not allow it.
@@ -221,13 +218,23 @@ impl<P> Pacer<P> {
         packet
     }
 
-    fn drop_waiting(&mut self) -> Dropped {
-        let mut dropped = Dropped::default();
-        while self.pictures.back().is_some_and(|p| !p.begun) {
-            self.pictures.pop_back();
-            dropped.pictures += 1;
+    /// Drops the frames of a stream that have not begun to leave, from this place in the queue on. Returns how many.
+    fn drop_waiting(&mut self, stream: u32, from: usize) -> u64 {
+        let (before, mut place) = (self.pictures.len(), 0);
+        self.pictures.retain(|p| {
+            place += 1;
+            place <= from || p.stream != stream || p.begun
+        });
+        (before - self.pictures.len()) as u64
+    }
+
+    /// Drops further frames of a stream up to its next keyframe. Returns whether they were not dropped already.
+    fn break_off(&mut self, stream: u32) -> bool {
+        let breaks = !self.broken.contains(&stream);
+        if breaks {
+            self.broken.push(stream);
         }
-        dropped
+        breaks
     }
 
     /// Lets time reduce the debt and refill the retransmission budget.
@@ -266,120 +273,5 @@ fn size<'a, P: 'a>(packets: impl IntoIterator<Item = &'a Queued<P>>) -> DataSize
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const THIN: Pacing = Pacing {
-        estimate: Bitrate::from_kbps(400),
-        pacing_factor: 2.5,
-        spread: Duration::from_millis(500),
-        unconstrained: false,
-    };
-    const PACKET: DataSize = DataSize::from_bytes(1_250);
-
-    fn pacer(pacing: Pacing) -> (Pacer<u32>, Instant) {
-        let start = Instant::now();
-        let mut pacer = Pacer::new(start);
-        pacer.set_pacing(pacing);
-        (pacer, start)
-    }
-
-    fn picture(first: u32, packets: u32) -> Vec<Queued<u32>> {
-        (first..first + packets).map(|n| (n, PACKET)).collect()
-    }
-
-    /// The packets that leave between two times in ms, with the time of each.
-    fn leave(pacer: &mut Pacer<u32>, start: Instant, from: u64, to: u64) -> Vec<(u64, u32)> {
-        let at = |ms| start + Duration::from_millis(ms);
-        (from..=to)
-            .flat_map(|ms| std::iter::from_fn(|| pacer.pop(at(ms))).map(|n| (ms, n)).collect::<Vec<_>>())
-            .collect()
-    }
-
-    #[test]
-    fn a_picture_is_spread_and_no_more_than_its_haste() {
-        let (mut pacer, start) = pacer(THIN);
-        assert_eq!(pacer.enqueue(start, false, picture(0, 10)), Dropped::default());
-        // 10 000 bits each at 1 Mbit/s: one each 10 ms.
-        let left = leave(&mut pacer, start, 0, 200);
-        assert_eq!(left.iter().map(|l| l.1).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
-        assert!((75..=100).contains(&left[9].0), "{left:?}");
-        assert_eq!(pacer.due(), None);
-    }
-
-    #[test]
-    fn a_path_without_an_end_in_sight_takes_a_picture_at_once() {
-        let (mut pacer, start) = pacer(Pacing { unconstrained: true, ..THIN });
-        pacer.enqueue(start, true, picture(0, 13));
-        assert_eq!(leave(&mut pacer, start, 0, 0).len(), 13);
-    }
-
-    #[test]
-    fn a_key_frame_takes_half_a_second_at_the_most() {
-        let (mut pacer, start) = pacer(Pacing { estimate: Bitrate::from_kbps(60), ..THIN });
-        pacer.enqueue(start, true, picture(0, 50));
-        let left = leave(&mut pacer, start, 0, 600);
-        assert!(left.len() == 50 && (450..=500).contains(&left[49].0), "{}: {:?}", left.len(), left.last());
-    }
-
-    #[test]
-    fn what_would_wait_too_long_is_dropped_up_to_the_next_key_frame() {
-        let (mut pacer, start) = pacer(THIN);
-        assert_eq!(pacer.enqueue(start, false, picture(0, 32)).pictures, 0);
-        assert_eq!(pacer.enqueue(start, false, picture(100, 2)), Dropped { pictures: 1, breaks: true });
-        leave(&mut pacer, start, 0, 400);
-        let later = start + Duration::from_millis(400);
-        assert_eq!(
-            pacer.enqueue(later, false, picture(200, 2)),
-            Dropped { pictures: 1, breaks: false },
-            "still broken"
-        );
-        assert_eq!(pacer.enqueue(later, true, picture(300, 2)).pictures, 0);
-        assert_eq!(leave(&mut pacer, start, 400, 500).iter().map(|l| l.1).collect::<Vec<_>>(), [300, 301]);
-    }
-
-    #[test]
-    fn a_key_frame_overtakes_whole_pictures_only() {
-        let (mut pacer, start) = pacer(THIN);
-        pacer.enqueue(start, false, picture(0, 5));
-        pacer.enqueue(start, false, picture(100, 5));
-        assert_eq!(leave(&mut pacer, start, 0, 0).len(), 1);
-        assert_eq!(pacer.enqueue(start, true, picture(200, 2)), Dropped { pictures: 1, breaks: false });
-        let left: Vec<u32> = leave(&mut pacer, start, 1, 200).iter().map(|l| l.1).collect();
-        assert_eq!(left, [1, 2, 3, 4, 200, 201]);
-    }
-
-    #[test]
-    fn an_estimate_that_falls_lets_what_waits_expire() {
-        let (mut pacer, start) = pacer(THIN);
-        (0..3).for_each(|n| assert_eq!(pacer.enqueue(start, false, picture(n * 100, 9)).pictures, 0));
-        pacer.set_pacing(Pacing { estimate: Bitrate::from_kbps(60), ..THIN });
-        leave(&mut pacer, start, 0, 290);
-        assert_eq!(pacer.expire(start + Duration::from_millis(290)).pictures, 0);
-        let dropped = pacer.expire(start + Duration::from_millis(310));
-        assert_eq!(dropped, Dropped { pictures: 2, breaks: true }, "the one that has begun is finished");
-    }
-
-    #[test]
-    fn what_is_sent_again_goes_first_and_has_a_budget() {
-        let (mut pacer, start) = pacer(THIN);
-        pacer.enqueue(start, false, picture(0, 20));
-        let taken = (0..100).filter(|n| pacer.enqueue_retransmission(start, 1000 + n, PACKET)).count();
-        assert_eq!(taken, 15, "the first burst");
-        let left = leave(&mut pacer, start, 0, 100);
-        assert_eq!(left[0].1, 1000);
-        // A tenth of 400 kbit/s is a packet of 10 000 bits each 250 ms.
-        let later = start + Duration::from_secs(1);
-        assert_eq!((0..100).filter(|n| pacer.enqueue_retransmission(later, 2000 + n, PACKET)).count(), 4);
-    }
-
-    #[test]
-    fn a_probe_leaves_at_once_and_is_paid_for() {
-        let (mut pacer, start) = pacer(THIN);
-        pacer.enqueue(start, false, picture(0, 3));
-        (0..6).for_each(|n| pacer.enqueue_probe(start, 500 + n, PACKET));
-        let left = leave(&mut pacer, start, 0, 50);
-        assert_eq!(left.iter().map(|l| l.1).collect::<Vec<_>>(), [500, 501, 502, 503, 504, 505]);
-        assert!(pacer.due().is_some_and(|due| due > start + Duration::from_millis(50)));
-    }
-}
+#[path = "pacer_tests.rs"]
+mod tests;

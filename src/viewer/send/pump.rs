@@ -18,10 +18,10 @@ use webrtc::media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStatic
 
 use crate::{
     clock::Mono,
-    feed::{EncoderRequests, Evidence, FeedItem, Frame, Network, NetworkReport},
+    feed::{Evidence, FeedItem, Frame, Network, NetworkReport},
     level::Level,
     media_source::Lease,
-    viewer::send::{interceptor::SendShared, rtp_stream::RtpStream},
+    viewer::send::{interceptor::SendShared, rtp_stream::RtpStream, shared_streams::SharedStream},
 };
 
 /// The state of the transport; the pumps follow it.
@@ -60,6 +60,8 @@ const STUCK: Duration = Duration::from_millis(500);
 pub(crate) struct OutgoingStream {
     /// The RTP state.
     pub track: RtpStream,
+    /// What the interceptor knows of it.
+    pub shared: Arc<SharedStream>,
     /// The track of the peer connection.
     pub out: Arc<TrackLocalStaticRTP>,
     /// The highest level of H.264 that the viewer takes; `None`: any.
@@ -68,17 +70,34 @@ pub(crate) struct OutgoingStream {
 
 impl OutgoingStream {
     /// Sends a frame: its first packet through the driver's queue, the others directly behind it (`burst`).
-    async fn picture(&mut self, frame: &Frame, shared: &SendShared) -> bool {
-        let patient = shared.picture.get().is_some_and(|(_, network)| network.is_lossy());
-        let mut packets = self.track.packets(frame, true, patient);
+    async fn picture(&mut self, frame: &Frame) -> bool {
+        self.set_clock(frame);
+        let mut packets = self.track.packets(frame, true, self.shared.network.is_lossy());
         let Some(first) = packets.next() else { return true };
-        shared.bursts.push(first.header.sequence_number, frame.key, packets.collect()) && write(&self.out, first).await
+        let bursts = &self.shared.bursts;
+        bursts.push(first.header.sequence_number, frame.key, packets.collect()) && write(&self.out, first).await
     }
 
     async fn sound(&mut self, packet: &Frame) {
+        self.set_clock(packet);
         for packet in self.track.packets(packet, false, false) {
             write(&self.out, packet).await;
         }
+    }
+
+    /// Lets the next sender report relate RTP time to the capture time of this frame.
+    fn set_clock(&self, frame: &Frame) {
+        self.shared.clock.set(self.track.timestamp(frame.ticks), frame.at);
+    }
+
+    /// Requests a keyframe as soon as possible, because the viewer's first one came too early.
+    fn request_keyframe(&self) {
+        self.shared.requests.as_ref().inspect(|requests| requests.request_keyframe());
+    }
+
+    /// Requests a keyframe because frames are missing.
+    fn request_repair(&self) {
+        self.shared.requests.as_ref().inspect(|requests| requests.request_repair());
     }
 }
 
@@ -97,7 +116,7 @@ pub(crate) async fn video(
     shared: Arc<SendShared>,
     counts: Arc<SendCounters>,
 ) {
-    let mut pump = VideoPump::new(stream, &lease, shared, counts);
+    let mut pump = VideoPump::new(stream, shared, counts);
     loop {
         tokio::select! {
             biased;
@@ -120,8 +139,6 @@ pub(crate) async fn video(
 /// The video pump of one viewer.
 struct VideoPump {
     stream: OutgoingStream,
-    requests: Arc<EncoderRequests>,
-    network: Arc<Network>,
     shared: Arc<SendShared>,
     counts: Arc<SendCounters>,
     held: Prebuffer,
@@ -131,14 +148,13 @@ struct VideoPump {
 }
 
 impl VideoPump {
-    fn new(stream: OutgoingStream, lease: &Lease, shared: Arc<SendShared>, counts: Arc<SendCounters>) -> Self {
-        let (requests, network) = (Arc::clone(lease.reader.requests()), Arc::clone(lease.reader.network()));
-        let _ = shared.picture.set((Arc::clone(&requests), Arc::clone(&network)));
+    fn new(stream: OutgoingStream, shared: Arc<SendShared>, counts: Arc<SendCounters>) -> Self {
+        let network = &stream.shared.network;
         network.set_login(shared.login);
         let (bitrate, until) = (shared.start, Mono::now());
         network.update(NetworkReport { bitrate, loss: 0.0, evidence: Evidence::Guessed, until });
         let (held, keyframe_only) = (Prebuffer::default(), KeyframeOnly::default());
-        Self { stream, requests, network, shared, counts, held, keyframe_only, broken: true }
+        Self { stream, shared, counts, held, keyframe_only, broken: true }
     }
 
     /// The connection reached another state.
@@ -146,7 +162,7 @@ impl VideoPump {
         // ICE took longer than frames are kept: request another keyframe, in time for the end of DTLS. Or DTLS took
         // longer, as with a distant viewer: a repair would come up to a second later.
         if self.broken && reached != TransportState::Connecting && self.held.needs_keyframe() {
-            self.requests.request_keyframe();
+            self.stream.request_keyframe();
         }
         if reached == TransportState::Connected {
             for frame in self.held.take() {
@@ -175,8 +191,8 @@ impl VideoPump {
                 return;
             }
         }
-        if self.broken && state >= TransportState::DtlsHandshake && !is_silent(&self.network) {
-            self.requests.request_repair();
+        if self.broken && state >= TransportState::DtlsHandshake && !is_silent(&self.stream.shared.network) {
+            self.stream.request_repair();
         }
     }
 
@@ -190,15 +206,16 @@ impl VideoPump {
             self.held.take();
             return false;
         }
-        let decision = self.keyframe_only.on(self.network.is_keyframe_only(), frame.key, Instant::now());
+        let is_keyframe_only = self.stream.shared.network.is_keyframe_only();
+        let decision = self.keyframe_only.on(is_keyframe_only, frame.key, Instant::now());
         if decision == FrameDecision::SkipAndRequestKeyframe {
-            self.requests.request_repair();
+            self.stream.request_repair();
         }
         decision == FrameDecision::Send
     }
 
     async fn send(&mut self, frame: &Frame) -> bool {
-        send_picture(&mut self.stream, frame, &self.shared, &self.counts).await
+        send_picture(&mut self.stream, frame, &self.counts).await
     }
 
     fn skip(&self, frames: u64) {
@@ -288,9 +305,8 @@ impl Prebuffer {
     }
 }
 
-async fn send_picture(line: &mut OutgoingStream, frame: &Frame, shared: &SendShared, counts: &SendCounters) -> bool {
-    shared.video.set(line.track.timestamp(frame.ticks), frame.at);
-    let whole = line.picture(frame, shared).await;
+async fn send_picture(line: &mut OutgoingStream, frame: &Frame, counts: &SendCounters) -> bool {
+    let whole = line.picture(frame).await;
     if whole {
         counts.bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
     }
@@ -310,8 +326,7 @@ pub(crate) async fn audio(
     if transport_state.wait_for(|s| *s == TransportState::Connected).await.is_err() {
         return;
     }
-    lease.reader.network().set_login(shared.login);
-    let _ = shared.sound.set(Arc::clone(lease.reader.network()));
+    line.shared.network.set_login(shared.login);
     lease.reader.skip_to_now();
     loop {
         let next = tokio::select! {
@@ -323,7 +338,6 @@ pub(crate) async fn audio(
             // The gap is visible in the time stamps; the viewer's jitter buffer conceals it.
             Some(FeedItem::Missed(_)) => {}
             Some(FeedItem::Frame(packet)) => {
-                shared.audio.set(line.track.timestamp(packet.ticks), packet.at);
                 line.sound(&packet).await;
                 counts.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
                 counts.packets.fetch_add(1, Ordering::Relaxed);

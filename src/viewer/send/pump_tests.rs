@@ -4,7 +4,10 @@ use super::*;
 use crate::{
     feed::{FeedWriter, Health, VIDEO_RING, feed},
     media_source::MediaSource,
-    viewer::{peer::media_engine::video_track, send::rtp_stream::StreamParameters},
+    viewer::{
+        peer::media_engine::video_track,
+        send::{rtp_stream::StreamParameters, stream_state::NegotiatedIds},
+    },
 };
 
 /// A video pump with its feed and its connection.
@@ -25,14 +28,17 @@ impl Pumped {
             linger: watch::Sender::new(Duration::ZERO),
             seen: watch::Sender::new(Health::Ok).subscribe(),
         };
-        let stream = StreamParameters { ssrc: 1, payload_type: 102, playout_delay: None, number: 0, retransmission: 0 };
+        let ids = NegotiatedIds::default();
+        let stream = StreamParameters { ssrc: 1, payload_type: 102, playout_delay: None, ids };
+        let lease = source.lease();
         let line = OutgoingStream {
             track: RtpStream::new(stream, 0, 0),
+            shared: Arc::new(SharedStream::video(1, ids, &lease.reader)),
             out: Arc::new(TrackLocalStaticRTP::new(video_track(1, 2))),
             limit: None,
         };
         let state = watch::Sender::new(TransportState::Connecting);
-        tokio::spawn(video(line, source.lease(), state.subscribe(), Arc::default(), Arc::default()));
+        tokio::spawn(video(line, lease, state.subscribe(), Arc::default(), Arc::default()));
         Self { writer, state, ticks: 0 }
     }
 

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use rtc::rtp;
 
-use crate::feed::Frame;
+use crate::{feed::Frame, viewer::send::stream_state::NegotiatedIds};
 
 /// The parameters of one outgoing stream, from the negotiation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,10 +16,8 @@ pub(crate) struct StreamParameters {
     /// Header extension `playout-delay`: its id and its three bytes. The last three are for a network that loses
     /// packets.
     pub playout_delay: Option<(u8, Bytes, Bytes)>,
-    /// Id of the TWCC header extension; 0: not negotiated.
-    pub number: u8,
-    /// Payload type of retransmissions; 0: not negotiated.
-    pub retransmission: u8,
+    /// What the send path has to know.
+    pub ids: NegotiatedIds,
 }
 
 /// The longest playout delay on a network that loses packets. A lost packet is there again after one or two round
@@ -104,8 +102,7 @@ mod tests {
             ssrc: 9,
             payload_type: 108,
             playout_delay: Some((5, playout_delay(MS_0, MS_200), playout_delay(MS_0, MAX_PLAYOUT_DELAY))),
-            number: 0,
-            retransmission: 0,
+            ids: NegotiatedIds::default(),
         };
         RtpStream::new(line, 65_535, 0xffff_ff00)
     }

@@ -1,5 +1,8 @@
-//! The send path of one viewer: bandwidth estimator, pacer, TWCC numbers and retransmission buffer together. Pure
+//! The send path of one viewer: bandwidth estimator, pacer, TWCC numbers and retransmission buffers together. Pure
 //! except for a log line: packets in, packets out, time is an argument.
+//!
+//! All streams of the viewer share the path, and so estimator, pacer and TWCC numbers. The rest belongs to one stream,
+//! which its SSRC names (RFC 3550 section 3).
 
 use std::{
     collections::VecDeque,
@@ -17,6 +20,7 @@ use crate::{
         send::{
             pacer::{Dropped, Pacer, Pacing},
             rtx::RtxBuffer,
+            stream_state::{NegotiatedIds, StreamState},
             twcc::{PACKET_OVERHEAD, TwccReport, TwccSender},
         },
     },
@@ -51,22 +55,12 @@ pub struct RateBounds {
     pub known: bool,
 }
 
-/// Header extensions and payload types from the negotiation; 0 means refused.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NegotiatedIds {
-    /// Id of the TWCC header extension on video packets.
-    pub picture: u8,
-    /// The same on audio packets.
-    pub sound: u8,
-    /// Payload type of retransmissions. Each codec has its own (RFC 4588 section 8.6). With the one of another codec,
-    /// a browser starts a new decoder in the middle of the stream.
-    pub retransmission: u8,
-}
-
 /// A packet in the pacer's queue.
 #[derive(Debug)]
 struct QueuedPacket {
     packet: rtp::Packet,
+    /// The SSRC of its stream. A retransmission has another SSRC itself.
+    stream: u32,
     train: u32,
     kind: Purpose,
 }
@@ -94,20 +88,12 @@ pub struct SendPath {
     estimator: BandwidthEstimator,
     pacer: Pacer<QueuedPacket>,
     twcc: TwccSender,
-    rtx: Option<RtxBuffer>,
-    /// Duplicates: when each leaves, and its sequence number.
-    duplicates: VecDeque<(Instant, u16)>,
-    /// Ids of the TWCC header extension for video and audio; 0: not negotiated.
-    ids: (u8, u8),
-    /// The sequence number of the next video packet. It is given when the packet leaves, so that dropped packets
-    /// leave no gap.
-    sequence: Option<u16>,
+    streams: Vec<StreamState>,
+    /// Duplicates: when each leaves, its stream's SSRC, and its sequence number.
+    duplicates: VecDeque<(Instant, u32, u16)>,
     train: u32,
-    keyframe_only: bool,
     /// Since when packets have left without a receiver report.
     unanswered: Option<Instant>,
-    /// The highest sequence number of video in a receiver report.
-    reported: Option<u16>,
     /// The viewer's feedback stopped, and nobody has been told yet.
     feedback_lost: bool,
     /// The estimate in the newest log line.
@@ -121,14 +107,10 @@ impl SendPath {
             estimator: BandwidthEstimator::new(bounds.start, bounds.ceiling, bounds.known, now),
             pacer: Pacer::new(now),
             twcc: TwccSender::default(),
-            rtx: None,
+            streams: Vec::new(),
             duplicates: VecDeque::new(),
-            ids: (0, 0),
-            sequence: None,
             train: 0,
-            keyframe_only: false,
             unanswered: None,
-            reported: None,
             feedback_lost: false,
             logged: Bitrate::ZERO,
         };
@@ -136,22 +118,38 @@ impl SendPath {
         path
     }
 
-    /// Sets the SSRC of retransmissions.
-    pub fn set_rtx_ssrc(&mut self, ssrc: Option<u32>) {
-        self.rtx = ssrc.map(RtxBuffer::new);
-    }
-
-    /// Sets what was negotiated.
-    pub fn set_negotiated(&mut self, agreed: NegotiatedIds) {
-        self.ids = (agreed.picture, agreed.sound);
-        if let Some(rtx) = &mut self.rtx {
-            rtx.set_payload_type(agreed.retransmission);
+    /// Adds the stream `ssrc`, whose retransmissions have the SSRC `rtx`. A stream that is added again goes on with its
+    /// sequence numbers, and its earlier packets cannot be sent again.
+    pub fn add_stream(&mut self, ssrc: u32, rtx: Option<u32>) {
+        if self.stream(ssrc).is_none() {
+            self.streams.push(StreamState::new(ssrc));
+        }
+        if let Some(stream) = self.stream(ssrc) {
+            stream.rtx = rtx.map(RtxBuffer::new);
         }
     }
 
-    /// Sets whether the viewer gets keyframes only.
-    pub fn set_keyframe_only(&mut self, keyframe_only: bool) {
-        self.keyframe_only = keyframe_only;
+    /// Removes a stream for good. What waits of it is not sent.
+    pub fn remove_stream(&mut self, ssrc: u32) {
+        self.streams.retain(|stream| stream.ssrc != ssrc);
+    }
+
+    /// Sets what was negotiated for a stream.
+    pub fn set_negotiated(&mut self, ssrc: u32, ids: NegotiatedIds) {
+        if let Some(stream) = self.stream(ssrc) {
+            stream.set_negotiated(ids);
+        }
+    }
+
+    /// Sets whether the viewer gets only the keyframes of a stream.
+    pub fn set_keyframe_only(&mut self, ssrc: u32, keyframe_only: bool) {
+        if let Some(stream) = self.stream(ssrc) {
+            stream.keyframe_only = keyframe_only;
+        }
+    }
+
+    fn stream(&mut self, ssrc: u32) -> Option<&mut StreamState> {
+        self.streams.iter_mut().find(|stream| stream.ssrc == ssrc)
     }
 
     /// Whether the feedback stopped since the last call. The viewer cannot ask for missing packets then, even if
@@ -204,8 +202,9 @@ impl SendPath {
         // Without video, only audio shows that feedback is missing.
         self.feedback_lost |= self.estimator.tick(now, self.sending());
         let bytes = packet.payload.len();
-        if self.ids.1 != 0 {
-            self.twcc.assign(&mut packet.header, self.ids.1, bytes, 0, now);
+        let twcc_id = self.stream(packet.header.ssrc).map_or(0, |stream| stream.twcc_id);
+        if twcc_id != 0 {
+            self.twcc.assign(&mut packet.header, twcc_id, bytes, 0, now);
         }
         self.count_sent(now);
         self.pacer.count_audio(now, size_on_wire(packet));
@@ -213,29 +212,33 @@ impl SendPath {
         self.send_probe(now);
     }
 
-    /// Queues the packets of one access unit.
+    /// Queues the packets of one access unit. All have the SSRC of a stream that was added; else they are not sent.
     pub fn enqueue_access_unit(&mut self, packets: Vec<rtp::Packet>, key: bool, now: Instant) -> Dropped {
+        let Some((ssrc, sequence)) = packets.first().map(|first| (first.header.ssrc, first.header.sequence_number))
+        else {
+            return Dropped::default();
+        };
         self.feedback_lost |= self.estimator.tick(now, self.sending());
         self.send_probe(now);
         self.update_pacing(now);
         self.train = self.train.wrapping_add(1).max(1);
         let train = self.train;
-        if self.sequence.is_none() {
-            self.sequence = packets.first().map(|p| p.header.sequence_number);
+        if let Some(stream) = self.stream(ssrc) {
+            stream.sequence.get_or_insert(sequence);
         }
         let waiting = |(n, packet): (usize, rtp::Packet)| {
             let size = size_on_wire(&packet);
-            (QueuedPacket { packet, train, kind: Purpose::Video { key: key && n == 0 } }, size)
+            (QueuedPacket { packet, stream: ssrc, train, kind: Purpose::Video { key: key && n == 0 } }, size)
         };
-        self.pacer.enqueue(now, key, packets.into_iter().enumerate().map(waiting).collect())
+        self.pacer.enqueue(now, ssrc, key, packets.into_iter().enumerate().map(waiting).collect())
     }
 
-    /// Answers one lost video packet of a NACK. Returns whether the packet is sent again.
-    pub fn retransmit(&mut self, sequence: u16, now: Instant) -> bool {
+    /// Answers one lost packet of a NACK for the stream `ssrc`. Returns whether the packet is sent again.
+    pub fn retransmit(&mut self, ssrc: u32, sequence: u16, now: Instant) -> bool {
         let pause = self.estimator.round_trip().max(RESEND_PAUSE);
-        let Some(rtx) = &mut self.rtx else { return false };
+        let Some(rtx) = rtx_of(&mut self.streams, ssrc) else { return false };
         let Some(packet) = rtx.retransmit(sequence, pause, now) else { return false };
-        let sent = Self::enqueue_retransmission(&mut self.pacer, packet, now);
+        let sent = Self::enqueue_retransmission(&mut self.pacer, ssrc, packet, now);
         if !sent {
             rtx.undo_retransmit(sequence);
         } else if self.estimator.round_trip() >= LONG_ROUND_TRIP
@@ -243,46 +246,49 @@ impl SendPath {
             && self.estimator.queue() < QUEUE
             && self.duplicates.len() < MAX_DUPLICATES
         {
-            self.duplicates.push_back((now + DUPLICATE_DELAY, sequence));
+            self.duplicates.push_back((now + DUPLICATE_DELAY, ssrc, sequence));
         }
         sent
     }
 
-    /// Queues a packet of the RTX stream; `false` if the retransmission budget does not allow it.
-    fn enqueue_retransmission(pacer: &mut Pacer<QueuedPacket>, packet: rtp::Packet, now: Instant) -> bool {
+    /// Queues a packet that repeats one of `stream`; `false` if the retransmission budget does not allow it.
+    fn enqueue_retransmission(pacer: &mut Pacer<QueuedPacket>, stream: u32, packet: rtp::Packet, now: Instant) -> bool {
         let size = size_on_wire(&packet);
-        pacer.enqueue_retransmission(now, QueuedPacket { packet, train: 0, kind: Purpose::Retransmission }, size)
+        let queued = QueuedPacket { packet, stream, train: 0, kind: Purpose::Retransmission };
+        pacer.enqueue_retransmission(now, queued, size)
     }
 
     /// Queues the duplicates that are due, within the retransmission budget.
     fn send_duplicates(&mut self, now: Instant) {
-        while let Some((_, sequence)) = self.duplicates.pop_front_if(|(due, _)| *due <= now) {
+        while let Some((_, ssrc, sequence)) = self.duplicates.pop_front_if(|(due, ..)| *due <= now) {
             let spare = self.pacer.has_spare(now);
-            if let Some(packet) = self.rtx.as_mut().filter(|_| spare).and_then(|rtx| rtx.duplicate(sequence)) {
-                Self::enqueue_retransmission(&mut self.pacer, packet, now);
+            let rtx = rtx_of(&mut self.streams, ssrc).filter(|_| spare);
+            if let Some(packet) = rtx.and_then(|rtx| rtx.duplicate(sequence)) {
+                Self::enqueue_retransmission(&mut self.pacer, ssrc, packet, now);
             }
         }
     }
 
-    /// Drops what has waited too long.
-    pub fn expire(&mut self, now: Instant) -> Dropped {
+    /// Drops what has waited too long in one stream, and returns its SSRC. Call it until it returns `None`.
+    pub fn expire(&mut self, now: Instant) -> Option<(u32, Dropped)> {
         self.pacer.expire(now)
     }
 
     /// The next packet that leaves now.
     pub fn pop(&mut self, now: Instant) -> Option<OutgoingPacket> {
         self.send_duplicates(now);
-        let QueuedPacket { mut packet, train, kind } = self.pacer.pop(now)?;
-        if let Purpose::Video { key } = kind {
-            let sequence = self.sequence.unwrap_or(packet.header.sequence_number);
-            packet.header.sequence_number = sequence;
-            self.sequence = Some(sequence.wrapping_add(1));
-            if let Some(rtx) = &mut self.rtx {
-                rtx.store(&packet, key);
+        let (QueuedPacket { mut packet, train, kind, .. }, stream) = loop {
+            let queued = self.pacer.pop(now)?;
+            // A stream that is gone sends nothing more.
+            if let Some(stream) = self.streams.iter_mut().find(|stream| stream.ssrc == queued.stream) {
+                break (queued, stream);
             }
+        };
+        if let Purpose::Video { key } = kind {
+            stream.number(&mut packet, key);
         }
-        if self.ids.0 != 0 {
-            self.twcc.assign(&mut packet.header, self.ids.0, packet.payload.len(), train, now);
+        if stream.twcc_id != 0 {
+            self.twcc.assign(&mut packet.header, stream.twcc_id, packet.payload.len(), train, now);
         }
         self.count_sent(now);
         Some(OutgoingPacket { packet, retransmission: kind == Purpose::Retransmission })
@@ -290,7 +296,7 @@ impl SendPath {
 
     /// When `pop` should be called again.
     pub fn due(&self) -> Option<Instant> {
-        self.pacer.due().into_iter().chain(self.duplicates.front().map(|(due, _)| *due)).min()
+        self.pacer.due().into_iter().chain(self.duplicates.front().map(|(due, ..)| *due)).min()
     }
 
     /// Reads a TWCC report.
@@ -313,19 +319,14 @@ impl SendPath {
         self.update_pacing(now);
     }
 
-    /// Reads a receiver report of the video stream: the fraction lost in 256ths, and the highest sequence number that
+    /// Reads the receiver report of a video stream: the fraction lost in 256ths, and the highest sequence number that
     /// arrived. It is used if the viewer sends no TWCC.
-    pub fn handle_receiver_report(&mut self, lost: u8, highest: u16, now: Instant) {
-        let Some(next) = self.sequence else { return };
-        // Only packets that were sent can arrive, and the highest one of a report did arrive.
-        let ahead = next.wrapping_sub(1).wrapping_sub(highest) >= 0x8000;
-        let expected = self.reported.map_or(u16::MAX, |before| highest.wrapping_sub(before));
-        let most = u32::from(expected.saturating_sub(1)) * 256 / u32::from(expected.max(1));
-        if ahead || u32::from(lost) > most {
+    pub fn handle_receiver_report(&mut self, ssrc: u32, lost: u8, highest: u16, now: Instant) {
+        let Some(stream) = self.stream(ssrc) else { return };
+        if !stream.take_receiver_report(lost, highest) {
             trace!("a receiver report that cannot be true is left aside");
             return;
         }
-        self.reported = Some(highest);
         self.unanswered = None;
         self.estimator.receiver_report(now, f64::from(lost) / 256.0);
         self.update_pacing(now);
@@ -356,29 +357,33 @@ impl SendPath {
 
     fn update_pacing(&mut self, now: Instant) {
         let estimator = &self.estimator;
+        let keyframe_only = self.streams.iter().any(|stream| stream.keyframe_only);
         self.pacer.set_pacing(Pacing {
             estimate: estimator.estimate(),
-            pacing_factor: if self.keyframe_only { 1.0 } else { estimator.pacing_factor(now) },
-            spread: if self.keyframe_only { THIN_SPREAD } else { SPREAD },
+            pacing_factor: if keyframe_only { 1.0 } else { estimator.pacing_factor(now) },
+            spread: if keyframe_only { THIN_SPREAD } else { SPREAD },
             unconstrained: estimator.is_unconstrained(now),
         });
     }
 
     /// Sends known packets again as a packet train, fast enough to show whether the path carries more.
     fn send_probe(&mut self, now: Instant) {
-        let Some(rtx) = &mut self.rtx else { return };
-        if self.ids.0 == 0 {
-            return;
-        }
+        let with_rtx = |stream: &&mut StreamState| stream.twcc_id != 0 && stream.rtx.is_some();
+        let Some(StreamState { ssrc, rtx: Some(rtx), .. }) = self.streams.iter_mut().find(with_rtx) else { return };
         let Some(probe) = self.estimator.probe(now) else { return };
         let most = self.estimator.estimate() * PROBE_MOST;
         self.train = self.train.wrapping_add(1).max(1);
         for packet in rtx.probe(probe.size, most) {
             let size = size_on_wire(&packet);
-            let queued = QueuedPacket { packet, train: self.train, kind: Purpose::Retransmission };
+            let queued = QueuedPacket { packet, stream: *ssrc, train: self.train, kind: Purpose::Retransmission };
             self.pacer.enqueue_probe(now, queued, size);
         }
     }
+}
+
+/// The retransmission buffer of a stream.
+fn rtx_of(streams: &mut [StreamState], ssrc: u32) -> Option<&mut RtxBuffer> {
+    streams.iter_mut().find(|stream| stream.ssrc == ssrc)?.rtx.as_mut()
 }
 
 /// A packet with all its headers.

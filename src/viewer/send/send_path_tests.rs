@@ -1,6 +1,8 @@
 use super::*;
 use crate::viewer::bandwidth::PacketResult;
 
+const SSRC: u32 = 7;
+
 fn bounds(start_kbps: u32, known: bool) -> RateBounds {
     RateBounds { start: Bitrate::from_kbps(start_kbps), ceiling: Bitrate::from_kbps(2_000), known }
 }
@@ -11,9 +13,9 @@ fn what_is_sent_again_over_a_far_lossy_path_has_a_twin() {
     let at = |ms: u64| start + Duration::from_millis(ms);
     for (trip, loses, copies) in [(100, true, 2), (100, false, 1), (20, true, 1)] {
         let mut path = SendPath::new(bounds(2_000, true), start);
-        path.set_rtx_ssrc(Some(8));
-        path.set_negotiated(NegotiatedIds { picture: 3, sound: 0, retransmission: 109 });
-        let header = |n| rtp::Header { version: 2, sequence_number: n, ..Default::default() };
+        path.add_stream(SSRC, Some(8));
+        path.set_negotiated(SSRC, NegotiatedIds { twcc: 3, rtx: 109 });
+        let header = |n| rtp::Header { version: 2, ssrc: SSRC, sequence_number: n, ..Default::default() };
         for n in 0..40_u16 {
             let ms = u64::from(n) * 33;
             path.enqueue_access_unit(
@@ -26,7 +28,7 @@ fn what_is_sent_again_over_a_far_lossy_path_has_a_twin() {
             let size = DataSize::from_bytes(960);
             path.estimator.feedback(at(ms + trip), &[PacketResult { sent: at(ms), size, train: 0, arrived }]);
         }
-        assert!(path.retransmit(31, at(2000)));
+        assert!(path.retransmit(SSRC, 31, at(2000)));
         let mut left = Vec::new();
         for ms in 2000..2100 {
             left.extend(std::iter::from_fn(|| path.pop(at(ms))).map(|one| one.packet.header.sequence_number));
@@ -41,9 +43,11 @@ fn a_viewer_that_falls_silent_is_told_of_twice() {
     let start = Instant::now();
     let at = |ms: u64| start + Duration::from_millis(ms);
     let mut path = SendPath::new(bounds(1_000, false), start);
-    path.set_negotiated(NegotiatedIds { picture: 0, sound: 3, retransmission: 0 });
+    path.add_stream(SSRC, None);
+    path.set_negotiated(SSRC, NegotiatedIds { twcc: 3, rtx: 0 });
     let sound = |path: &mut SendPath, ms: u64| {
-        path.send_audio(&mut rtp::Packet { payload: vec![0; 80].into(), ..Default::default() }, at(ms));
+        let header = rtp::Header { version: 2, ssrc: SSRC, ..Default::default() };
+        path.send_audio(&mut rtp::Packet { header, payload: vec![0; 80].into() }, at(ms));
         path.take_feedback_lost()
     };
     let size = DataSize::from_bytes(120);
@@ -60,13 +64,14 @@ fn a_viewer_that_falls_silent_is_told_of_twice() {
 /// A send path that has sent pictures of one packet each, one per ms, with sequence numbers up to `last`.
 fn sent(last: u16, start: Instant) -> SendPath {
     let mut path = SendPath::new(bounds(1_000, false), start);
+    path.add_stream(SSRC, None);
     for n in 0..=last {
         let now = start + Duration::from_millis(n.into());
-        let header = rtp::Header { version: 2, sequence_number: n, ..Default::default() };
+        let header = rtp::Header { version: 2, ssrc: SSRC, sequence_number: n, ..Default::default() };
         path.enqueue_access_unit(vec![rtp::Packet { header, payload: vec![1; 100].into() }], n == 0, now);
         while path.pop(now).is_some() {}
     }
-    assert_eq!(path.sequence, Some(last + 1), "all of them have left");
+    assert_eq!(path.streams[0].sequence, Some(last + 1), "all of them have left");
     path
 }
 
@@ -85,7 +90,7 @@ fn receiver_reports_that_cannot_be_true_count_for_nothing() {
         let last = reports.len() - 1;
         for (n, (lost, highest)) in reports.iter().enumerate() {
             let before = path.estimate();
-            path.handle_receiver_report(*lost, *highest, start + Duration::from_secs(1 + n as u64));
+            path.handle_receiver_report(SSRC, *lost, *highest, start + Duration::from_secs(1 + n as u64));
             assert_eq!(path.estimate() != before, n < last || believed, "{name}, report {n}");
         }
     }
@@ -97,9 +102,9 @@ fn a_viewer_without_transport_feedback_falls_silent_too() {
     let at = |seconds| start + Duration::from_secs(seconds);
     let mut path = sent(20, start);
     assert_eq!(path.evidence(at(20)).0, Evidence::Guessed, "it never spoke");
-    path.handle_receiver_report(0, 20, at(20));
+    path.handle_receiver_report(SSRC, 0, 20, at(20));
     assert_eq!(path.evidence(at(90)).0, Evidence::Measured, "nothing has left since");
-    let header = rtp::Header { version: 2, sequence_number: 21, ..Default::default() };
+    let header = rtp::Header { version: 2, ssrc: SSRC, sequence_number: 21, ..Default::default() };
     path.enqueue_access_unit(vec![rtp::Packet { header, payload: vec![1; 100].into() }], true, at(21));
     while path.pop(at(21)).is_some() {}
     assert_eq!(path.evidence(at(28)).0, Evidence::Measured);
@@ -107,4 +112,41 @@ fn a_viewer_without_transport_feedback_falls_silent_too() {
     let rate = Bitrate::from_kbps(500);
     path.handle_remb(rate, at(31));
     assert_eq!((path.estimate(), path.evidence(at(31)).0), (rate, Evidence::Measured));
+}
+
+#[test]
+fn each_stream_has_its_own_numbers_ids_and_retransmissions() {
+    const OTHER: u32 = 17;
+    let start = Instant::now();
+    let mut path = SendPath::new(bounds(2_000, true), start);
+    for (ssrc, rtx, twcc, payload_type) in [(SSRC, 8, 3, 109), (OTHER, 18, 4, 119)] {
+        path.add_stream(ssrc, Some(rtx));
+        path.set_negotiated(ssrc, NegotiatedIds { twcc, rtx: payload_type });
+    }
+    let packet = |ssrc, sequence_number| {
+        let header = rtp::Header { version: 2, ssrc, sequence_number, ..Default::default() };
+        rtp::Packet { header, payload: vec![1; 100].into() }
+    };
+    let mut left = Vec::new();
+    for (ssrc, sequence) in [(SSRC, 65_535), (OTHER, 500), (SSRC, 9), (OTHER, 501), (99, 1)] {
+        path.enqueue_access_unit(vec![packet(ssrc, sequence)], true, start);
+        left.extend(std::iter::from_fn(|| path.pop(start)).map(|one| one.packet.header));
+    }
+    let numbers: Vec<_> = left.iter().map(|header| (header.ssrc, header.sequence_number)).collect();
+    assert_eq!(
+        numbers,
+        [(SSRC, 65_535), (OTHER, 500), (SSRC, 0), (OTHER, 501)],
+        "a stream that was not added is not sent"
+    );
+    let twcc: Vec<_> =
+        left.iter().map(|header| header.get_extension(if header.ssrc == SSRC { 3 } else { 4 })).collect();
+    let expected: Vec<_> = (0..4_u8).map(|n| Some(bytes::Bytes::copy_from_slice(&[0, n]))).collect();
+    assert_eq!(twcc, expected, "the numbers of TWCC are common to all");
+    assert!(!path.retransmit(OTHER, 65_535, start) && path.retransmit(OTHER, 501, start));
+    assert!(path.retransmit(SSRC, 0, start));
+    let again: Vec<_> = std::iter::from_fn(|| path.pop(start)).map(|one| one.packet.header).collect();
+    assert_eq!(again.iter().map(|h| (h.ssrc, h.payload_type)).collect::<Vec<_>>(), [(18, 119), (8, 109)]);
+    path.enqueue_access_unit(vec![packet(OTHER, 502)], true, start);
+    path.remove_stream(OTHER);
+    assert!(path.pop(start).is_none() && !path.retransmit(OTHER, 501, start), "what is gone sends nothing");
 }
