@@ -1,4 +1,5 @@
-//! Checks the rules of `docs/design/design.md`: imports go down only, never to the same floor, and files stay short.
+//! Checks the rules of `docs/design/design.md`: imports go down only, never to the same floor, and files
+//! and functions stay short.
 
 use std::{
     collections::BTreeMap,
@@ -9,6 +10,8 @@ use std::{
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// Lines a file may have without a reason.
 const LONG: usize = 420;
+/// Lines a function may have outside tests, from its first line to its closing brace.
+const LONG_FUNCTION: usize = 60;
 /// How a file's first comment begins the sentence that says why it is longer.
 const REASON: &str = "//! Long: ";
 
@@ -202,6 +205,60 @@ fn a_long_file_gives_its_reason() {
         }
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// The name, the first line and the length of each function in formatted code. Tests are left out.
+fn functions(code: &str) -> Vec<(String, usize, usize)> {
+    let lines: Vec<&str> = code.lines().collect();
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let head = line.trim_start();
+        let Some((before, rest)) = head.split_once("fn ") else { continue };
+        let keyword = |word: &str| {
+            ["const", "async", "unsafe", "extern"].contains(&word)
+                || word.starts_with(['p', '"'])
+                || word.ends_with(')')
+        };
+        let mut attributes = lines[..at].iter().rev().take_while(|line| line.trim_start().starts_with("#["));
+        let is_test = attributes.any(|attribute| attribute.contains("test"));
+        if !before.split_whitespace().all(keyword) || line.ends_with('}') || is_test {
+            continue;
+        }
+        let close = format!("{}}}", &line[..line.len() - head.len()]);
+        let body = lines[at..].iter().position(|line| *line == close).map_or(1, |below| below + 1);
+        // A declaration without a body ends with a semicolon before any brace.
+        let has_body =
+            lines[at..at + body].iter().find_map(|line| line.trim_end().chars().last().filter(|c| "{;".contains(*c)));
+        if has_body == Some('{') {
+            let name = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            found.push((name, at + 1, body));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_function_is_short() {
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for file in sources("src").into_iter().filter(|file| !is_test(file)) {
+        for (name, line, length) in functions(&code(&read(&file))) {
+            seen += 1;
+            if length > LONG_FUNCTION {
+                wrong.push(format!("{}:{line}: {name} has {length} lines; split it by idea", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+    assert!(seen > 1000, "only {seen} functions were found: this test no longer reads the code");
+}
+
+#[test]
+fn the_parser_of_functions_finds_their_lengths() {
+    let text = "impl A {\n    pub(crate) async fn long(\n        &self,\n    ) -> u8 {\n        1\n    }\n\n    \
+                fn short() {}\n}\n\ntrait B {\n    fn declared(&self);\n}\n\n\
+                const unsafe fn two() {\n}\n\n#[test]\nfn test() {\n}\n";
+    let expected = [("long", 2, 5), ("two", 15, 2)];
+    assert_eq!(functions(text), expected.map(|(name, line, length)| (name.to_owned(), line, length)));
 }
 
 /// A skip that matches no test skips nothing: the test has another name now, or is gone.

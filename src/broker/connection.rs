@@ -117,15 +117,7 @@ impl LinkTask {
     pub(super) async fn connection(&mut self, config: &Arc<config::Broker>) -> (End, Option<Duration>) {
         let topics = Topics::new(&config.root, &self.link.device);
         let conn = self.conn + 1;
-        let setup = Setup {
-            config,
-            device: &self.link.device,
-            will_topic: topics.status(),
-            will: status::offline(Absence::Lost, &self.link.epoch, conn),
-            will_expiry: STATUS.expiry.unwrap_or(0),
-            local: Arc::clone(&self.local),
-        };
-        let (publisher, mut incoming, notes) = match client::open(setup) {
+        let (publisher, mut incoming, notes) = match client::open(self.client_setup(config, &topics, conn)) {
             Ok(both) => both,
             Err(link_error) => return (End::Lost(link_error), None),
         };
@@ -174,6 +166,18 @@ impl LinkTask {
             () = async { stopped(&mut stop).await; sleep(STOP_DEADLINE).await } => End::Stopped,
         };
         (end, up_since.map(|since: Instant| since.elapsed()))
+    }
+
+    /// How the client logs in: under which name, and with which Will.
+    fn client_setup<'a>(&'a self, config: &'a Arc<config::Broker>, topics: &Topics, conn: u64) -> Setup<'a> {
+        Setup {
+            config,
+            device: &self.link.device,
+            will_topic: topics.status(),
+            will: status::offline(Absence::Lost, &self.link.epoch, conn),
+            will_expiry: STATUS.expiry.unwrap_or(0),
+            local: Arc::clone(&self.local),
+        }
     }
 
     /// Publishes until there is a reason to close the connection.

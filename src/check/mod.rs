@@ -147,61 +147,73 @@ impl Probed {
         let none = "; there is no /dev/video*: plug one in, and see `dmesg` for what its driver says";
         let why = if self.cameras.is_empty() { none } else { "" };
         let _ = writeln!(out, "Cameras: {}{why}", count(usable.len()));
-        for camera in usable {
-            let _ = writeln!(
-                out,
-                "\n{} ({}, driver {}, {})",
-                camera.node.display(),
-                camera.card,
-                camera.driver,
-                camera.bus
-            );
-            let (used, others): (Vec<_>, Vec<_>) = camera.formats.iter().partition(|f| f.name.is_some());
-            for format in used {
-                let modes: Vec<_> = format.modes.iter().map(mode).collect();
-                let _ =
-                    writeln!(out, "  {} [{}]: {}", format.fourcc, format.name.unwrap_or_default(), modes.join(" | "));
-            }
-            if !others.is_empty() {
-                let others: Vec<_> = others.iter().map(|f| f.fourcc.as_str()).collect();
-                let _ = writeln!(out, "  formats not used: {}", others.join(", "));
-            }
-            if !camera.controls.is_empty() {
-                let controls: Vec<_> =
-                    camera.controls.iter().map(|c| format!("{} {} to {}", c.name, c.min, c.max)).collect();
-                let _ = writeln!(out, "  controls: {}", controls.join(", "));
-            }
-            let _ = writeln!(out, "  for the configuration:\n\n{}", indent(&camera.config));
-        }
+        out.extend(usable.into_iter().map(camera_text));
         for camera in useless {
             let _ = writeln!(out, "  not used: {}", camera.refused.as_deref().unwrap_or_default());
         }
         let (usable, useless): (Vec<_>, Vec<_>) = self.encoders.iter().partition(|e| e.refused.is_none());
         let processor = "none in hardware; software encoding is used".to_owned();
         let _ = writeln!(out, "\nEncoders: {}", if usable.is_empty() { processor } else { count(usable.len()) });
-        for e in usable {
-            let _ = writeln!(out, "\n{} ({}, driver {}, {})", e.node.display(), e.card, e.driver, e.bus);
-            let controls: Vec<_> = e.controls.iter().map(|c| format!("{} {} to {}", c.name, c.min, c.max)).collect();
-            let _ = writeln!(out, "  H.264 of {}\n  controls: {}", e.formats.join(", "), controls.join(", "));
-        }
+        out.extend(usable.into_iter().map(encoder_text));
         for e in useless {
             let why = e.refused.as_deref().unwrap_or_default();
             let _ = writeln!(out, "  not used: encoder {}: {why}", e.node.display());
         }
         let (usable, useless): (Vec<_>, Vec<_>) = self.microphones.iter().partition(|m| m.unusable.is_none());
         let _ = writeln!(out, "\nMicrophones: {}{}", count(usable.len()), no_microphone(self.microphones.is_empty()));
-        for m in usable {
-            let _ = writeln!(out, "\n{} ({}, {})", m.source, m.card, m.device);
-            let channels = m.channels.map_or_else(String::new, |(few, many)| format!("{few} to {many} channels, "));
-            let rates: Vec<_> = m.rates.iter().map(ToString::to_string).collect();
-            let _ = writeln!(out, "  {channels}{} Hz, {}", rates.join(" "), m.formats.join(" "));
-            let _ = writeln!(out, "  for the configuration:\n\n{}", indent(&m.config));
-        }
+        out.extend(usable.into_iter().map(microphone_text));
         for m in useless {
             let _ = writeln!(out, "  not used: {}", m.unusable.as_deref().unwrap_or_default());
         }
         out
     }
+}
+
+/// The report about a usable camera.
+fn camera_text(camera: &Camera) -> String {
+    let mut out = String::new();
+    let Camera { card, driver, bus, .. } = camera;
+    let _ = writeln!(out, "\n{} ({card}, driver {driver}, {bus})", camera.node.display());
+    let (used, others): (Vec<_>, Vec<_>) = camera.formats.iter().partition(|f| f.name.is_some());
+    for format in used {
+        let modes: Vec<_> = format.modes.iter().map(mode).collect();
+        let _ = writeln!(out, "  {} [{}]: {}", format.fourcc, format.name.unwrap_or_default(), modes.join(" | "));
+    }
+    if !others.is_empty() {
+        let others: Vec<_> = others.iter().map(|f| f.fourcc.as_str()).collect();
+        let _ = writeln!(out, "  formats not used: {}", others.join(", "));
+    }
+    if !camera.controls.is_empty() {
+        let controls: Vec<_> = camera.controls.iter().map(|c| format!("{} {} to {}", c.name, c.min, c.max)).collect();
+        let _ = writeln!(out, "  controls: {}", controls.join(", "));
+    }
+    let _ = writeln!(out, "  for the configuration:\n\n{}", indent(&camera.config));
+    out
+}
+
+/// The report about a usable encoder.
+fn encoder_text(e: &HardwareEncoder) -> String {
+    let controls: Vec<_> = e.controls.iter().map(|c| format!("{} {} to {}", c.name, c.min, c.max)).collect();
+    format!(
+        "\n{} ({}, driver {}, {})\n  H.264 of {}\n  controls: {}\n",
+        e.node.display(),
+        e.card,
+        e.driver,
+        e.bus,
+        e.formats.join(", "),
+        controls.join(", ")
+    )
+}
+
+/// The report about a usable microphone.
+fn microphone_text(m: &Microphone) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "\n{} ({}, {})", m.source, m.card, m.device);
+    let channels = m.channels.map_or_else(String::new, |(few, many)| format!("{few} to {many} channels, "));
+    let rates: Vec<_> = m.rates.iter().map(ToString::to_string).collect();
+    let _ = writeln!(out, "  {channels}{} Hz, {}", rates.join(" "), m.formats.join(" "));
+    let _ = writeln!(out, "  for the configuration:\n\n{}", indent(&m.config));
+    out
 }
 
 /// Why no microphone was found.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{
     audio, cli,
-    config::{AudioSource, Config, Surroundings, VideoSource, parse},
+    config::{self, AudioSource, Config, Surroundings, VideoSource, parse},
     video,
 };
 
@@ -59,35 +59,45 @@ pub fn plan(requests: &cli::Demo) -> Result<Plan, String> {
         }
     }
     if config.video.source == VideoSource::Auto {
-        let choice = video::choose(&config.video);
-        notes.extend(choice.refused.iter().map(|why| format!("not used: {why}")));
-        config.video.source = match choice.source {
-            Ok(VideoSource::Camera(path)) => {
-                notes.push(format!("picture: camera {}", path.display()));
-                VideoSource::Camera(path)
-            }
-            Ok(other) => other,
-            Err(fault) => {
-                notes.push(format!("picture: a moving test picture, because: {fault}"));
-                VideoSource::Test
-            }
-        };
+        config.video.source = choose_picture(&config.video, &mut notes);
     }
     if config.audio.source == AudioSource::Auto {
-        let choice = audio::choose(&config.audio);
-        let why = choice.reasons("no microphone can be used");
-        config.audio.source = match choice.taken {
-            Some((source, what)) => {
-                notes.push(format!("sound: {what}"));
-                source
-            }
-            None => {
-                notes.push(format!("sound: a test tone, because: {why}"));
-                AudioSource::Tone
-            }
-        };
+        config.audio.source = choose_sound(&config.audio, &mut notes);
     }
     Ok(Plan { config, notes })
+}
+
+/// The first usable camera, else the test picture.
+fn choose_picture(config: &config::Video, notes: &mut Vec<String>) -> VideoSource {
+    let choice = video::choose(config);
+    notes.extend(choice.refused.iter().map(|why| format!("not used: {why}")));
+    match choice.source {
+        Ok(VideoSource::Camera(path)) => {
+            notes.push(format!("picture: camera {}", path.display()));
+            VideoSource::Camera(path)
+        }
+        Ok(other) => other,
+        Err(fault) => {
+            notes.push(format!("picture: a moving test picture, because: {fault}"));
+            VideoSource::Test
+        }
+    }
+}
+
+/// The first usable microphone, else the test tone.
+fn choose_sound(config: &config::Audio, notes: &mut Vec<String>) -> AudioSource {
+    let choice = audio::choose(config);
+    let why = choice.reasons("no microphone can be used");
+    match choice.taken {
+        Some((source, what)) => {
+            notes.push(format!("sound: {what}"));
+            source
+        }
+        None => {
+            notes.push(format!("sound: a test tone, because: {why}"));
+            AudioSource::Tone
+        }
+    }
 }
 
 /// The error of a key, with the option that set it.

@@ -49,39 +49,14 @@ pub fn answers(
     }
     dialog.login(&mut so_far, given.user.as_deref(), given.password_file.as_deref())?;
 
-    let devices = [
-        ("--camera", &given.camera, "video", "camera", &offers.cameras),
-        ("--microphone", &given.microphone, "audio", "microphone", &offers.microphones),
-    ];
-    for (option, given, table, what, found) in devices {
-        let text = dialog.listed(what, found)?;
-        let proposal = if found.is_empty() { "auto" } else { "1" };
-        dialog.put(option, given.as_deref(), &text, Some(proposal), |answer| {
-            let number = answer.parse::<usize>().ok().filter(|_| given.is_none());
-            let lines = match number {
-                Some(n) => match n.checked_sub(1).and_then(|n| found.get(n)) {
-                    Some(offer) => offer.lines.clone(),
-                    None => return Some(format!("there is no {what} {n}")),
-                },
-                None => lines(table, answer, found),
-            };
-            *(if table == "video" { &mut so_far.video } else { &mut so_far.audio }) = lines;
-            so_far.fault(&format!("{table}.source"))
-        })?;
-    }
+    let camera = SourceQuestion { option: "--camera", table: "video", what: "camera", found: &offers.cameras };
+    dialog.source(&mut so_far, &camera, given.camera.as_deref())?;
+    let microphone =
+        SourceQuestion { option: "--microphone", table: "audio", what: "microphone", found: &offers.microphones };
+    dialog.source(&mut so_far, &microphone, given.microphone.as_deref())?;
 
     if !given.the_broker_can_watch {
-        let text = "Whoever controls the broker can watch too. Is that all right? yes or no";
-        let mut all_right = false;
-        dialog.put("--the-broker-can-watch", None, text, None, |answer| {
-            all_right = answer.eq_ignore_ascii_case("yes");
-            let known = all_right || answer.eq_ignore_ascii_case("no");
-            (!known).then(|| "yes or no are possible".to_owned())
-        })?;
-        if !all_right {
-            let why = "nothing was written: the only access mode so far lets the broker watch (SECURITY.md)";
-            return Err(End::Fault(why.into()));
-        }
+        dialog.consent()?;
     }
     Ok(so_far)
 }
@@ -117,6 +92,17 @@ impl fmt::Display for End {
             }
         }
     }
+}
+
+/// The question for a camera or microphone.
+struct SourceQuestion<'a> {
+    option: &'static str,
+    /// The configuration's table for the answer.
+    table: &'static str,
+    /// The word for the device.
+    what: &'static str,
+    /// The devices that were found.
+    found: &'a [Offer],
 }
 
 /// Asks questions on `output` and reads answers from `input`.
@@ -186,6 +172,41 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
             }
         };
         Ok(())
+    }
+
+    /// Asks for a camera or microphone: a number of the list, a name, `auto` or `off`.
+    fn source(&mut self, answers: &mut Answers, ask: &SourceQuestion<'_>, given: Option<&str>) -> Result<(), End> {
+        let SourceQuestion { option, table, what, found } = *ask;
+        let text = self.listed(what, found)?;
+        let proposal = if found.is_empty() { "auto" } else { "1" };
+        self.put(option, given, &text, Some(proposal), |answer| {
+            let number = answer.parse::<usize>().ok().filter(|_| given.is_none());
+            let lines = match number {
+                Some(n) => match n.checked_sub(1).and_then(|n| found.get(n)) {
+                    Some(offer) => offer.lines.clone(),
+                    None => return Some(format!("there is no {what} {n}")),
+                },
+                None => lines(table, answer, found),
+            };
+            *(if table == "video" { &mut answers.video } else { &mut answers.audio }) = lines;
+            answers.fault(&format!("{table}.source"))
+        })
+    }
+
+    /// Asks whether the broker may watch. An error if it may not: no other access mode exists.
+    fn consent(&mut self) -> Result<(), End> {
+        let text = "Whoever controls the broker can watch too. Is that all right? yes or no";
+        let mut all_right = false;
+        self.put("--the-broker-can-watch", None, text, None, |answer| {
+            all_right = answer.eq_ignore_ascii_case("yes");
+            let known = all_right || answer.eq_ignore_ascii_case("no");
+            (!known).then(|| "yes or no are possible".to_owned())
+        })?;
+        if all_right {
+            return Ok(());
+        }
+        let why = "nothing was written: the only access mode so far lets the broker watch (SECURITY.md)";
+        Err(End::Fault(why.into()))
     }
 
     /// Gets one answer: the one given by an option, or the one that the user types. It asks again until `take` accepts

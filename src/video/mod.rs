@@ -91,29 +91,16 @@ fn play(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault
                 (idle, changes) = (Idle::default(), 0)
             }
         }
-        let changed = match taken {
-            SourceFrame::Nothing => pipeline.nothing(&source).map(|()| false)?,
-            SourceFrame::Planes { planes, at } => pipeline.code(planes, at).map(|()| false)?,
-            SourceFrame::Lent(loan) => {
-                pipeline.lend(loan);
-                false
-            }
-            SourceFrame::Coded { stream, at } => {
-                pipeline.pass(stream, at);
-                false
-            }
-            SourceFrame::Changed => true,
-        };
-        let reopening = pipeline.reopening(&source)?;
-        match reopening {
-            Some(Reopening::Key) => {
-                info!("video: {source}: a viewer waits for a keyframe: opening it again, since it begins with one")
-            }
-            Some(Reopening::Raw) => {
-                warn!("video: {source}: viewers cannot use its H.264: opening it again in another format")
-            }
-            None => {}
+        let changed = matches!(taken, SourceFrame::Changed);
+        match taken {
+            SourceFrame::Nothing => pipeline.nothing(&source)?,
+            SourceFrame::Planes { planes, at } => pipeline.code(planes, at)?,
+            SourceFrame::Lent(loan) => pipeline.lend(loan),
+            SourceFrame::Coded { stream, at } => pipeline.pass(stream, at),
+            SourceFrame::Changed => {}
         }
+        let reopening = pipeline.reopening(&source)?;
+        log_reopening(&source, reopening);
         coded &= reopening != Some(Reopening::Raw);
         if changed || reopening.is_some() {
             let asked = Mono::now();
@@ -130,6 +117,18 @@ fn play(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault
         pipeline.report();
     }
     Ok(())
+}
+
+fn log_reopening(source: &Source, reopening: Option<Reopening>) {
+    match reopening {
+        Some(Reopening::Key) => {
+            info!("video: {source}: a viewer waits for a keyframe: opening it again, since it begins with one")
+        }
+        Some(Reopening::Raw) => {
+            warn!("video: {source}: viewers cannot use its H.264: opening it again in another format")
+        }
+        None => {}
+    }
 }
 
 #[cfg(test)]

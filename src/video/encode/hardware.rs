@@ -10,24 +10,22 @@ use crate::{
     config::Video,
     units::Bitrate,
     video::{
-        capture::{
-            dmabuf::{BorrowedFrame, DmabufExport},
-            modes::FourCc,
-        },
+        capture::dmabuf::{BorrowedFrame, DmabufExport},
         decode::planes::Planes,
         encode::{
             Coded, FLOOR, Shape, controls,
-            layout::{Layout, WRITTEN},
+            encoder_setup::{EncoderSetup, set_controls},
+            layout::Layout,
             level, trust,
         },
         frame_pace::Rate,
         h264::{self, H264Packetizer, nals, sps},
-        v4l2::{Asked, Buffer, Control, Done, FORCE_KEY_FRAME, Node, Queue, Side, VIDEO_BITRATE},
+        v4l2::{Buffer, Control, Done, FORCE_KEY_FRAME, Node, Queue, Side, VIDEO_BITRATE},
     },
 };
 
 /// The most frames inside: one being encoded, one next, one in reserve. More would add delay.
-const INSIDE: usize = 3;
+pub(super) const INSIDE: usize = 3;
 /// The same for lent frames. The camera needs the rest of its four buffers.
 const LENT: usize = 2;
 /// Capture buffers, for encoded data. A driver may put the parameter sets into a buffer of their own.
@@ -59,7 +57,7 @@ pub(crate) struct Hardware {
 }
 
 /// How frames get into the device.
-enum Input {
+pub(super) enum Input {
     /// They are copied into its buffers. `free` are the indices of the free ones.
     Written { layout: Layout, lengths: Vec<usize>, free: Vec<u32> },
     /// It reads the camera's buffers (DMABUF). `lent` are those that it has now.
@@ -92,73 +90,27 @@ impl Hardware {
     }
 
     fn start(path: &Path, shape: Shape, config: &Video, camera: Option<&Arc<DmabufExport>>) -> Result<Self, String> {
-        let text = |doing: &str| format!("encoder {}: {doing}", path.display());
-        let failed = |doing: &str| {
-            let text = text(doing);
-            move |e: io::Error| format!("{text}: {e}")
-        };
-        let node = Node::open(path).map_err(failed("open"))?;
-        let card = node.identity().map_err(failed("ask what it is"))?.card;
-        let size = (shape.size.0 as u32, shape.size.1 as u32);
+        let setup = EncoderSetup { path, shape, camera };
+        let node = Node::open(path).map_err(setup.failed("open"))?;
+        let card = node.identity().map_err(setup.failed("ask what it is"))?.card;
         // The kernel's documentation requires this order: first the encoded format, then the raw one.
-        let length = size.0.saturating_mul(size.1).max(512 << 10);
-        let coded = Asked { fourcc: FourCc::H264, size, stride: 0, length, colour: shape.colour };
-        let given = node.set_queue_format(Side::Coded, &coded).map_err(failed("set H264"))?;
-        if given.fourcc != FourCc::H264 {
-            return Err(text(&format!("set H264: the device sets {} instead", given.fourcc)));
-        }
-        let offered = node.formats(Side::Raw);
-        let fourcc = match camera {
-            Some(camera) => Some(camera.fourcc).filter(|fourcc| offered.contains(fourcc)),
-            None => WRITTEN.into_iter().find(|fourcc| offered.contains(fourcc)),
-        };
-        let fourcc = fourcc.ok_or_else(|| text("accepts none of our raw formats"))?;
-        let stride = camera.and_then(|c| c.strides.first()).map_or(0, |stride| *stride as u32);
-        let asked = Asked { fourcc, size, stride, length: 0, colour: shape.colour };
-        let doing = format!("set {}x{} {fourcc}", size.0, size.1);
-        let given = node.set_queue_format(Side::Raw, &asked).map_err(failed(&doing))?;
-        if given.fourcc != fourcc {
-            return Err(text(&format!("{doing}: the device sets {} instead", given.fourcc)));
-        }
-        if given.size != size {
-            // Drivers round up to whole macroblocks. The added part must not be visible.
-            node.set_crop(size).map_err(failed(&format!("{doing} of {}x{}", given.size.0, given.size.1)))?;
-        }
-        let bitrate_control = set_controls(&node, shape, config).ok_or_else(|| text("has no bitrate control"))?;
+        setup.set_coded_format(&node)?;
+        let given = setup.set_raw_format(&node)?;
+        let bitrate_control = set_controls(&node, shape, config).ok_or_else(|| setup.text("has no bitrate control"))?;
         let _ = node.set_encoder_rate(shape.rate);
         let node = Arc::new(node);
         let (raw, input) = match camera {
-            Some(camera) => {
-                let alike = given.size == camera.size
-                    && given.strides == camera.strides
-                    && camera.buffers.iter().all(|pieces| {
-                        let lengths = pieces.iter().map(|piece| piece.length);
-                        pieces.len() == given.lengths.len()
-                            && lengths.zip(&given.lengths).all(|(has, needs)| has >= *needs)
-                    });
-                if !alike {
-                    return Err(text("needs another memory layout than the camera's"));
-                }
-                let queue = Queue::imported(Arc::clone(&node), camera.buffers.len() as u32);
-                let queue = queue.map_err(failed("import the camera's buffers"))?;
-                (queue, Input::Lent { camera: Arc::clone(camera), lengths: given.lengths, lent: Vec::new() })
-            }
-            None => {
-                let layout = Layout::new(&given, shape.size).map_err(|what| text(&what))?;
-                let queue = Queue::mapped(Arc::clone(&node), Side::Raw, INSIDE as u32);
-                let queue = queue.map_err(failed("allocate buffers for frames"))?;
-                let free = (0..queue.len().min(INSIDE) as u32).collect();
-                (queue, Input::Written { layout, lengths: given.lengths, free })
-            }
+            Some(camera) => setup.import_input(&node, camera, given)?,
+            None => setup.allocate_input(&node, given)?,
         };
         let mut coded = Queue::mapped(Arc::clone(&node), Side::Coded, CODED)
-            .map_err(failed("allocate buffers for encoded data"))?;
+            .map_err(setup.failed("allocate buffers for encoded data"))?;
         let begin = |coded: &mut Queue| {
             (0..coded.len() as u32).try_for_each(|index| coded.put(index, &[], 0))?;
             raw.start()?;
             coded.start()
         };
-        begin(&mut coded).map_err(failed("start"))?;
+        begin(&mut coded).map_err(setup.failed("start"))?;
         Ok(Self {
             name: format!("{card} ({})", path.display()),
             node,
@@ -366,19 +318,4 @@ fn check(set: &[u8], shape: Shape) -> Result<(), String> {
         Some(&PROFILE) => Ok(()),
         other => Err(format!("it encodes profile {} instead of baseline", other.copied().unwrap_or_default())),
     }
-}
-
-/// Sets all controls that the encoder has, and returns its bitrate control. Refused values are logged at `debug` only,
-/// because the output is checked anyway.
-fn set_controls(node: &Node, shape: Shape, config: &Video) -> Option<Control> {
-    let controls = node.controls();
-    let level = level::lowest(shape.size, shape.rate, shape.ceiling);
-    for setting in controls::plan(&controls, shape.bitrate, level, config) {
-        let refused = |value: &i64| node.set_control(setting.id, *value).err();
-        let refusals: Vec<io::Error> = setting.values.iter().map_while(refused).collect();
-        if refusals.len() == setting.values.len() {
-            debug!("video: encoder refuses {:?} for control {:#x}: {:?}", setting.values, setting.id, refusals.last());
-        }
-    }
-    controls.into_iter().find(|control| control.id == VIDEO_BITRATE)
 }

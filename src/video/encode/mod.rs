@@ -5,6 +5,7 @@ mod closing;
 pub(crate) mod coder;
 mod controls;
 mod discovery;
+mod encoder_setup;
 mod hardware;
 pub(crate) mod keyframes;
 mod layout;

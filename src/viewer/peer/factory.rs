@@ -11,10 +11,11 @@ use rtc::{
     peer_connection::{
         certificate::{CertificateParams, RTCCertificate},
         configuration::{RTCConfigurationBuilder, RTCIceTransportPolicy},
+        transport::RTCIceServer,
     },
 };
 use tokio::sync::{mpsc, watch};
-use webrtc::peer_connection::PeerConnectionBuilder;
+use webrtc::peer_connection::{PeerConnection, PeerConnectionBuilder};
 
 use crate::{
     addresses::BoardAddresses,
@@ -115,7 +116,6 @@ impl PeerFactory {
     ) -> Result<Peer, PeerError> {
         let config = self.config();
         let mut resolved = self.ice.open(&config).await;
-        let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
         let bounds = self.networks.bounds(viewer, Mono::now());
         let (ceiling, number) = (self.networks.ceiling(), login_number(viewer));
         let shared = Arc::new(SendShared { start: bounds.start, ceiling, login: number, ..SendShared::default() });
@@ -129,35 +129,11 @@ impl PeerFactory {
         let relays = Relays { resolved, gained: Arc::default() };
         let (found, public) = (Arc::clone(&relays.gained), config.public_addresses.clone());
         let handler = PeerEventHandler::new(events, transport_state.clone(), gathered.clone(), found, public.clone());
-        let configuration = RTCConfigurationBuilder::new()
-            .with_ice_servers(servers)
-            .with_ice_transport_policy(policy)
-            .with_certificates(vec![self.certificate.clone()])
-            .build();
-        let opening = PeerConnectionBuilder::new()
-            .with_configuration(configuration)
-            .with_media_engine(media_engine::media_engine(self.stereo).map_err(internal("set up the codecs"))?)
-            .with_interceptor_registry(media_engine::registry(SendInterceptor::new(
-                Arc::clone(&shared),
-                bounds,
-                Instant::now(),
-            )))
-            .with_setting_engine(media_engine::settings(config.loopback, bind::names(&config)))
-            .with_runtime(Arc::new(RebindRuntime::new(
-                viewer.to_owned(),
-                Arc::clone(&shared),
-                Arc::clone(&filter),
-                asked,
-                ended.clone(),
-            )))
-            .with_handler(Arc::new(handler))
-            .with_udp_addrs(vec![BindAddrs::udp(&config)])
-            .with_tcp_addrs(BindAddrs::tcp(&config))
-            .build();
-        // Boxed because the future takes 20 kB, which would stay in each viewer's task for its whole life.
-        let connection = Box::pin(opening).await.map_err(internal("open a peer connection"))?;
+        let interceptor = SendInterceptor::new(Arc::clone(&shared), bounds, Instant::now());
+        let runtime =
+            RebindRuntime::new(viewer.to_owned(), Arc::clone(&shared), Arc::clone(&filter), asked, ended.clone());
         let mut peer = Peer {
-            connection: Arc::new(connection),
+            connection: self.connect(&config, servers, handler, interceptor, runtime).await?,
             transport_state,
             gathered,
             gathers_at_once: !config.relay_only,
@@ -179,6 +155,42 @@ impl PeerFactory {
             public,
             peers: Arc::clone(self),
         };
+        self.add_tracks(&mut peer, media).await?;
+        Ok(peer)
+    }
+
+    /// Opens the connection of the WebRTC stack.
+    async fn connect(
+        &self,
+        config: &Webrtc,
+        servers: Vec<RTCIceServer>,
+        handler: PeerEventHandler,
+        interceptor: SendInterceptor,
+        runtime: RebindRuntime,
+    ) -> Result<Arc<dyn PeerConnection>, PeerError> {
+        let policy = if config.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
+        let configuration = RTCConfigurationBuilder::new()
+            .with_ice_servers(servers)
+            .with_ice_transport_policy(policy)
+            .with_certificates(vec![self.certificate.clone()])
+            .build();
+        let opening = PeerConnectionBuilder::new()
+            .with_configuration(configuration)
+            .with_media_engine(media_engine::media_engine(self.stereo).map_err(internal("set up the codecs"))?)
+            .with_interceptor_registry(media_engine::registry(interceptor))
+            .with_setting_engine(media_engine::settings(config.loopback, bind::names(config)))
+            .with_runtime(Arc::new(runtime))
+            .with_handler(Arc::new(handler))
+            .with_udp_addrs(vec![BindAddrs::udp(config)])
+            .with_tcp_addrs(BindAddrs::tcp(config))
+            .build();
+        // Boxed because the future takes 20 kB, which would stay in each viewer's task for its whole life.
+        let connection = Box::pin(opening).await.map_err(internal("open a peer connection"))?;
+        Ok(Arc::new(connection))
+    }
+
+    /// Adds a track for each medium, sound first.
+    async fn add_tracks(&self, peer: &mut Peer, media: Wanted) -> Result<(), PeerError> {
         if media.audio {
             let ssrc = random_u32();
             peer.audio = Some(peer.add(media_engine::audio_track(ssrc, self.stereo), ssrc).await?);
@@ -187,7 +199,7 @@ impl PeerFactory {
             let (ssrc, rtx) = (random_u32(), random_u32());
             peer.video = Some(peer.add(media_engine::video_track(ssrc, rtx), ssrc).await?);
         }
-        Ok(peer)
+        Ok(())
     }
 }
 

@@ -27,9 +27,8 @@ use crate::{
     media_source::{Lease, MediaSource},
     meter,
     protocol::{
-        Candidate, Correlation, ErrorName, OutgoingReply, Refusal, Reply, Request, SessionMedia, Wanted,
+        Candidate, Correlation, ErrorName, OutgoingReply, Refusal, Reply, Request, SessionMedia,
         candidate::CandidateBudget,
-        sdp::Description,
         sequence::{Gap, Sequence, Turn},
     },
     viewer::{
@@ -40,7 +39,7 @@ use crate::{
             lifecycle::{EndReason, Lifecycle, LifecycleAction, LifecycleEvent, SessionPhase, SessionState},
             media_health::MediaHealthWatch,
             negotiation::Negotiation,
-            opening::{offered, permitted, served},
+            opening::Opening,
             replies::ReplySender,
             step::{STEP, step},
             trickle::{CandidateBatch, RemoteCandidates},
@@ -123,23 +122,8 @@ async fn open<'a>(
     let rights = viewer.from.rights;
     let sources = (viewer.sources.camera(), viewer.sources.microphone());
     let has = (sources.0.is_some(), sources.1.is_some());
-    let nothing = Wanted { video: false, audio: false, talk: false };
-    let (media, refused, offer) = match opening {
-        Request::Offer { sdp, .. } => {
-            let offer = Description::parse(&sdp)?;
-            let (media, refused) = offered(&offer, has.0, has.1)?;
-            (permitted(media, rights)?, refused, Some((sdp, offer)))
-        }
-        Request::Request { media } => (permitted(served(media, has.0, has.1)?, rights)?, nothing, None),
-        _ => return Err(Refusal::new(ErrorName::BadRequest, "a session begins with offer or request")),
-    };
-    let mut negotiation = Negotiation::new(media);
-    negotiation.refuse(refused);
-    // The offer is read before anything is opened, so that a bad one costs nothing.
-    let offer = match offer {
-        Some((sdp, offer)) => Some((sdp, negotiation.take_offer(&offer, &mut budget)?)),
-        None => None,
-    };
+    // Read before anything is opened, so that a bad offer costs nothing.
+    let Opening { media, negotiation, offer } = Opening::read(opening, has, rights, &mut budget)?;
     let lease = |source: Option<&MediaSource>, wanted| source.filter(|_| wanted).map(MediaSource::lease);
     let leases = (lease(sources.0, media.video), lease(sources.1, media.audio));
     if let Some(picture) = &leases.0 {

@@ -1,13 +1,53 @@
 //! Which media a session has. This is decided before anything is opened. Pure.
 
-use crate::protocol::{
-    ErrorName, Refusal, Right, Rights, Wanted,
-    sdp::{Description, Kind, Use, bad},
+use crate::{
+    protocol::{
+        ErrorName, Refusal, Request, Right, Rights, Wanted,
+        candidate::CandidateBudget,
+        sdp::{Description, Kind, Use, bad},
+    },
+    viewer::session::negotiation::{Negotiation, RemoteDescription},
 };
+
+/// The request that opened a session, read.
+pub(crate) struct Opening {
+    /// The media that the connection will carry.
+    pub(crate) media: Wanted,
+    pub(crate) negotiation: Negotiation,
+    /// The viewer's offer as text and read; `None` if the device makes the offer.
+    pub(crate) offer: Option<(String, RemoteDescription)>,
+}
+
+impl Opening {
+    /// Reads the request. `has`: whether the device has a camera, and a microphone.
+    pub(crate) fn read(
+        request: Request,
+        has: (bool, bool),
+        rights: Rights,
+        budget: &mut CandidateBudget,
+    ) -> Result<Self, Refusal> {
+        match request {
+            Request::Offer { sdp, .. } => {
+                let offer = Description::parse(&sdp)?;
+                let (media, refused) = offered(&offer, has.0, has.1)?;
+                let media = permitted(media, rights)?;
+                let mut negotiation = Negotiation::new(media);
+                negotiation.refuse(refused);
+                let incoming = negotiation.take_offer(&offer, budget)?;
+                Ok(Self { media, negotiation, offer: Some((sdp, incoming)) })
+            }
+            Request::Request { media } => {
+                let media = permitted(served(media, has.0, has.1)?, rights)?;
+                Ok(Self { media, negotiation: Negotiation::new(media), offer: None })
+            }
+            _ => Err(Refusal::new(ErrorName::BadRequest, "a session begins with offer or request")),
+        }
+    }
+}
 
 /// Which media of an offer this device sends, and which have no codec in common. `video` and `audio`: whether the
 /// device has them.
-pub(crate) fn offered(offer: &Description, video: bool, audio: bool) -> Result<(Wanted, Wanted), Refusal> {
+fn offered(offer: &Description, video: bool, audio: bool) -> Result<(Wanted, Wanted), Refusal> {
     let kinds = [Kind::Video, Kind::Audio].map(|kind| offer.best(kind).map(|(_, usage)| usage));
     let common = kinds.each_ref().map(|usage| matches!(usage, Some(Use::Common(_))));
     let foreign = kinds.each_ref().map(|usage| *usage == Some(Use::Foreign));
@@ -30,7 +70,7 @@ pub(crate) fn offered(offer: &Description, video: bool, audio: bool) -> Result<(
 }
 
 /// Which of the wanted media this device has.
-pub(crate) fn served(wanted: Wanted, video: bool, audio: bool) -> Result<Wanted, Refusal> {
+fn served(wanted: Wanted, video: bool, audio: bool) -> Result<Wanted, Refusal> {
     let media = Wanted { video: wanted.video && video, audio: wanted.audio && audio, talk: false };
     if media.video || media.audio {
         return Ok(media);
@@ -45,7 +85,7 @@ pub(crate) fn served(wanted: Wanted, video: bool, audio: bool) -> Result<Wanted,
 }
 
 /// Which of these media the viewer has the right to.
-pub(crate) fn permitted(served: Wanted, rights: Rights) -> Result<Wanted, Refusal> {
+fn permitted(served: Wanted, rights: Rights) -> Result<Wanted, Refusal> {
     let media = Wanted {
         video: served.video && rights.has(Right::View),
         audio: served.audio && rights.has(Right::Listen),
