@@ -49,7 +49,7 @@ pub enum Command {
                       picture, without a microphone it plays a tone, and it prints the reason. Ctrl-C ends it; it \
                       leaves no files."
     )]
-    Demo(Demo),
+    Demo(DemoOptions),
     /// Report every fault in a configuration
     #[command(
         long_about = "Reports every fault in a configuration, one sentence each with file, line, key and what is \
@@ -75,7 +75,7 @@ pub enum Command {
                       service.\n\nIt does not ask for what an option gives. If all answers are options and the broker \
                       does not work, it prints the reason and writes nothing."
     )]
-    Setup(Setup),
+    Setup(SetupOptions),
     /// List cameras and microphones, with lines for the configuration
     #[command(
         long_about = "Lists the cameras and microphones of this board with their formats, sizes and rates. It prints \
@@ -103,7 +103,7 @@ pub enum Command {
 
 /// The options of `setup`.
 #[derive(Debug, Args)]
-pub struct Setup {
+pub struct SetupOptions {
     /// The configuration file to write
     #[arg(long, value_name = "FILE", default_value = "/etc/fanlight/fanlight.toml")]
     pub config: PathBuf,
@@ -150,7 +150,7 @@ pub struct Setup {
 
 /// The options of `demo`.
 #[derive(Debug, Args)]
-pub struct Demo {
+pub struct DemoOptions {
     /// Camera: auto, a node such as /dev/video0, test, clip:FILE, or off
     #[arg(long, value_name = "SOURCE", default_value = "auto")]
     pub video: String,

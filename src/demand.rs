@@ -28,7 +28,7 @@ const UNPLUGGED: Duration = Duration::from_secs(3);
 
 /// The state of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum DeviceState {
     /// Closed; nobody wants it.
     Off,
     /// The thread runs; no frame yet.
@@ -54,7 +54,7 @@ pub enum Action {
 
 /// What happened to the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub enum DemandEvent {
     /// The number of viewers that want it.
     Wanted(usize),
     /// A frame came, after a start or a stall.
@@ -76,7 +76,7 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Demand {
     linger: Duration,
-    state: State,
+    state: DeviceState,
     wanted: usize,
     failures: u32,
     /// Since when frames come.
@@ -88,11 +88,11 @@ pub struct Demand {
 impl Demand {
     /// A closed device that stays open for `linger` after the last viewer.
     pub fn new(linger: Duration) -> Self {
-        Self { linger, state: State::Off, wanted: 0, failures: 0, works: None, absent: None }
+        Self { linger, state: DeviceState::Off, wanted: 0, failures: 0, works: None, absent: None }
     }
 
     /// The state of the device.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> DeviceState {
         self.state
     }
 
@@ -105,50 +105,50 @@ impl Demand {
     /// When `Tick` is due.
     pub fn deadline(&self) -> Option<Mono> {
         match self.state {
-            State::Lingering(t) | State::Waiting(t) => Some(t),
-            State::Off | State::Starting | State::On | State::Stopping => None,
+            DeviceState::Lingering(t) | DeviceState::Waiting(t) => Some(t),
+            DeviceState::Off | DeviceState::Starting | DeviceState::On | DeviceState::Stopping => None,
         }
     }
 
     /// Takes an event; returns what to do.
-    pub fn on(&mut self, event: Event, now: Mono) -> Option<Action> {
+    pub fn on(&mut self, event: DemandEvent, now: Mono) -> Option<Action> {
         match event {
-            Event::Wanted(n) => self.wanted(n, now),
-            Event::FirstFrame => {
+            DemandEvent::Wanted(n) => self.wanted(n, now),
+            DemandEvent::FirstFrame => {
                 self.works.get_or_insert(now);
                 self.absent = None;
-                if self.state == State::Starting {
-                    self.state = State::On;
+                if self.state == DeviceState::Starting {
+                    self.state = DeviceState::On;
                 }
                 None
             }
-            Event::Stalled => {
+            DemandEvent::Stalled => {
                 self.settle(now);
                 None
             }
-            Event::Freed => match self.state {
-                State::Waiting(_) => self.start(),
+            DemandEvent::Freed => match self.state {
+                DeviceState::Waiting(_) => self.start(),
                 _ => None,
             },
-            Event::Ended { absent } => self.ended(absent, now),
-            Event::Tick => self.tick(now),
+            DemandEvent::Ended { absent } => self.ended(absent, now),
+            DemandEvent::Tick => self.tick(now),
         }
     }
 
     fn wanted(&mut self, n: usize, now: Mono) -> Option<Action> {
         self.wanted = n;
         match (self.state, n) {
-            (State::Off, 1..) => self.start(),
-            (State::Lingering(_), 1..) => {
-                self.state = State::On;
+            (DeviceState::Off, 1..) => self.start(),
+            (DeviceState::Lingering(_), 1..) => {
+                self.state = DeviceState::On;
                 None
             }
-            (State::On | State::Starting, 0) => {
-                self.state = State::Lingering(now + self.linger);
+            (DeviceState::On | DeviceState::Starting, 0) => {
+                self.state = DeviceState::Lingering(now + self.linger);
                 self.tick(now)
             }
-            (State::Waiting(_), 0) => {
-                self.state = State::Off;
+            (DeviceState::Waiting(_), 0) => {
+                self.state = DeviceState::Off;
                 None
             }
             _ => None,
@@ -169,10 +169,10 @@ impl Demand {
         } else if self.absent.take().is_some_and(|since| now.since(since) >= UNPLUGGED) {
             self.failures = 0;
         }
-        let asked = self.state == State::Stopping;
+        let asked = self.state == DeviceState::Stopping;
         match (asked, self.wanted) {
             (_, 0) => {
-                self.state = State::Off;
+                self.state = DeviceState::Off;
                 None
             }
             (true, _) => self.start(),
@@ -183,7 +183,7 @@ impl Demand {
                     self.failures = self.failures.saturating_add(1);
                     Duration::from_secs(1 << (self.failures - 1).min(5)).min(FAILED_PAUSE_MAX)
                 };
-                self.state = State::Waiting(now + pause);
+                self.state = DeviceState::Waiting(now + pause);
                 None
             }
         }
@@ -191,17 +191,17 @@ impl Demand {
 
     fn tick(&mut self, now: Mono) -> Option<Action> {
         match self.state {
-            State::Lingering(until) if now >= until => {
-                self.state = State::Stopping;
+            DeviceState::Lingering(until) if now >= until => {
+                self.state = DeviceState::Stopping;
                 Some(Action::Stop)
             }
-            State::Waiting(until) if now >= until => self.start(),
+            DeviceState::Waiting(until) if now >= until => self.start(),
             _ => None,
         }
     }
 
     fn start(&mut self) -> Option<Action> {
-        self.state = State::Starting;
+        self.state = DeviceState::Starting;
         Some(Action::Start)
     }
 }
@@ -210,10 +210,10 @@ impl Demand {
 mod tests {
     use super::*;
     use Action::{Start, Stop};
-    use Event::{Ended, FirstFrame, Freed, Stalled, Tick, Wanted};
+    use DemandEvent::{Ended, FirstFrame, Freed, Stalled, Tick, Wanted};
 
     /// Plays steps of (seconds, event, expected action) and a last expected state.
-    fn play(steps: &[(u64, Event, Option<Action>)], last: State) {
+    fn play(steps: &[(u64, DemandEvent, Option<Action>)], last: DeviceState) {
         let mut demand = Demand::new(Duration::from_secs(10));
         for (i, &(at, event, expected)) in steps.iter().enumerate() {
             assert_eq!(demand.on(event, seconds(at)), expected, "step {i}: {event:?} at {at} s");
@@ -225,8 +225,8 @@ mod tests {
         Mono(n * 1_000_000_000)
     }
 
-    const GONE: Event = Ended { absent: true };
-    const BROKEN: Event = Ended { absent: false };
+    const GONE: DemandEvent = Ended { absent: true };
+    const BROKEN: DemandEvent = Ended { absent: false };
 
     #[test]
     fn on_while_watched_and_a_little_longer() {
@@ -240,7 +240,7 @@ mod tests {
                 (16, Tick, Some(Stop)),
                 (17, BROKEN, None),
             ],
-            State::Off,
+            DeviceState::Off,
         );
     }
 
@@ -254,7 +254,7 @@ mod tests {
                 (9, Wanted(1), None),
                 (20, Tick, None),
             ],
-            State::On,
+            DeviceState::On,
         );
     }
 
@@ -268,7 +268,7 @@ mod tests {
                 (11, Wanted(1), None),
                 (12, BROKEN, Some(Start)),
             ],
-            State::Starting,
+            DeviceState::Starting,
         );
     }
 
@@ -282,7 +282,7 @@ mod tests {
                 (1, GONE, None),
                 (2, Tick, Some(Start)),
             ],
-            State::Starting,
+            DeviceState::Starting,
         );
     }
 
@@ -302,13 +302,13 @@ mod tests {
                 (17, BROKEN, None),
                 (18, Tick, Some(Start)),
             ],
-            State::Starting,
+            DeviceState::Starting,
         );
     }
 
     /// The times in five minutes at which a device that always fails is tried. Each try is a list of events with their
     /// times.
-    fn tries(each: &[(u64, Event)]) -> Vec<u64> {
+    fn tries(each: &[(u64, DemandEvent)]) -> Vec<u64> {
         let mut demand = Demand::new(Duration::ZERO);
         let (mut now, mut tries) = (0, Vec::new());
         let mut action = demand.on(Wanted(1), seconds(now));
@@ -319,7 +319,7 @@ mod tests {
                 now += takes;
                 assert_eq!(demand.on(event, seconds(now)), None, "{event:?} at {now} s");
             }
-            let State::Waiting(until) = demand.state() else { panic!("{demand:?}") };
+            let DeviceState::Waiting(until) = demand.state() else { panic!("{demand:?}") };
             now = until.0 / 1_000_000_000;
             action = demand.on(Tick, seconds(now));
         }
@@ -347,7 +347,7 @@ mod tests {
             demand.on(GONE, seconds(at));
             demand.on(Tick, seconds(at + 1));
             demand.on(BROKEN, seconds(at + 1));
-            assert_eq!(demand.state(), State::Waiting(seconds(at + 1 + pause)));
+            assert_eq!(demand.state(), DeviceState::Waiting(seconds(at + 1 + pause)));
             demand.on(Tick, seconds(at + 1 + pause));
         }
     }
@@ -378,7 +378,7 @@ mod tests {
             demand.on(Tick, seconds(at + 1));
         }
         demand.on(BROKEN, seconds(605));
-        assert_eq!(demand.state(), State::Waiting(seconds(606)));
+        assert_eq!(demand.state(), DeviceState::Waiting(seconds(606)));
     }
 
     #[test]
@@ -395,12 +395,12 @@ mod tests {
                 (40, BROKEN, None),
                 (41, Freed, None),
             ],
-            State::Off,
+            DeviceState::Off,
         );
     }
 
     #[test]
     fn nobody_waits_for_a_missing_device_after_the_last_viewer_left() {
-        play(&[(0, Wanted(1), Some(Start)), (0, GONE, None), (0, Wanted(0), None), (5, Tick, None)], State::Off);
+        play(&[(0, Wanted(1), Some(Start)), (0, GONE, None), (0, Wanted(0), None), (5, Tick, None)], DeviceState::Off);
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     audio, config, demo, ice,
     protocol::{
         self,
-        candidate::{CandidateBudget, Verdict, judge},
+        candidate::{CandidateBudget, CandidateVerdict, judge},
         envelope::{Envelope, open},
     },
     video, viewer,
@@ -56,9 +56,9 @@ pub fn candidates(data: &[u8]) {
     let mut ledger = CandidateBudget::new(24, false);
     let mut admitted = 0;
     for line in text.lines() {
-        if let Verdict::Take { line: accepted, family } = judge(line, false) {
+        if let CandidateVerdict::Take { line: accepted, family } = judge(line, false) {
             assert!(accepted.len() <= line.len() + 64);
-            assert_ne!(judge(&accepted, false), Verdict::Skip, "what is accepted once is accepted again");
+            assert_ne!(judge(&accepted, false), CandidateVerdict::Skip, "what is accepted once is accepted again");
             admitted += usize::from(ledger.admit(family).is_ok());
         }
     }

@@ -15,7 +15,7 @@ use std::{
 use crate::clock::Mono;
 pub use crate::liveness::{
     activity::{Activity, Closes, Entered, Helpers, Seen, during, helper, still_hangs, turn},
-    deadline::{Deadline, GIVEN_UP_AFTER, NAMED_AFTER, OPENING, Phase, Verdict},
+    deadline::{Deadline, GIVEN_UP_AFTER, NAMED_AFTER, OPENING, Phase, ThreadVerdict},
 };
 
 /// A loop without other work wakes up this often.

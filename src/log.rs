@@ -36,7 +36,7 @@ pub use self::text::{Outside, sentence};
 use self::{
     text::Bounded,
     throttle::{Class, Throttle},
-    writer::{Queue, StandardError},
+    writer::{LineQueue, StandardError},
 };
 use crate::{clock::Mono, config};
 
@@ -58,9 +58,9 @@ const FLUSH: Duration = Duration::from_millis(300);
 
 /// The running log. On drop, it waits up to 300 ms for its last lines.
 #[derive(Debug)]
-pub struct Log {
+pub struct LogGuard {
     filter: reload::Handle<Targets, Registry>,
-    queue: Arc<Queue>,
+    queue: Arc<LineQueue>,
 }
 
 /// The prefix of each line.
@@ -75,7 +75,7 @@ enum Form {
 }
 
 /// Starts the log of this process. An error if it is already started.
-pub fn start(config: &config::Log) -> Result<Log, tracing_subscriber::util::TryInitError> {
+pub fn start(config: &config::Log) -> Result<LogGuard, tracing_subscriber::util::TryInitError> {
     let form = match (writes_to_journal(), io::stderr().is_terminal()) {
         (true, _) => Form::Journal,
         (false, true) => Form::Terminal,
@@ -98,7 +98,7 @@ pub fn start(config: &config::Log) -> Result<Log, tracing_subscriber::util::TryI
             usual(info);
         }
     }));
-    Ok(Log { filter: handle, queue })
+    Ok(LogGuard { filter: handle, queue })
 }
 
 /// Logs a panic. The default hook would write to standard error directly, and could block.
@@ -113,7 +113,7 @@ fn panicked(info: &std::panic::PanicHookInfo<'_>) {
     tracing::error!("thread {name} panicked at {place}: {message}");
 }
 
-impl Log {
+impl LogGuard {
     /// Applies a changed filter.
     pub fn apply(&self, config: &config::Log) {
         // This fails only after the subscriber is gone, at the end of the process.
@@ -128,7 +128,7 @@ impl Log {
     }
 }
 
-impl Drop for Log {
+impl Drop for LogGuard {
     fn drop(&mut self) {
         self.queue.flush(FLUSH);
     }
@@ -153,7 +153,7 @@ fn writes_to_journal() -> bool {
 struct Lines {
     form: Form,
     throttle: Arc<Mutex<Throttle>>,
-    queue: Arc<Queue>,
+    queue: Arc<LineQueue>,
 }
 
 impl<S: Subscriber> Layer<S> for Lines {
@@ -295,11 +295,11 @@ mod tests {
     }
 
     /// The lines that `work` logs, in the form for files, without the time.
-    fn lines(configured: &str, work: impl FnOnce(&Log)) -> Vec<String> {
+    fn lines(configured: &str, work: impl FnOnce(&LogGuard)) -> Vec<String> {
         let lines = Lines::new(Form::File);
         let (filter, handle) = reload::Layer::new(filter(configured));
         let subscriber = tracing_subscriber::registry().with(filter).with(lines.clone());
-        let log = Log { filter: handle, queue: Arc::default() };
+        let log = LogGuard { filter: handle, queue: Arc::default() };
         tracing::subscriber::with_default(subscriber, || work(&log));
         lines.summarise();
         lines.queue.drain().iter().map(|line| line.split_once(' ').unwrap().1.trim_end().to_owned()).collect()

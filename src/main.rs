@@ -11,7 +11,7 @@ use fanlight::{
     demo,
     liveness::Liveness,
     log, memory, run,
-    service::{self, End},
+    service::{self, ServiceEnd},
     setup,
     signals::Signals,
 };
@@ -74,7 +74,7 @@ fn check_file(file: &Path) -> ExitCode {
 }
 
 /// Asks, tries the answers, writes the configuration, and restarts the service.
-fn set_up(requests: &cli::Setup) -> ExitCode {
+fn set_up(requests: &cli::SetupOptions) -> ExitCode {
     let file = &requests.config;
     // Check this before asking, so no answer is given in vain.
     let may_write = if requests.print { Ok(()) } else { setup::write::writable(file) };
@@ -165,8 +165,8 @@ fn serve(file: &Path) -> ExitCode {
     let ended = run_async(async {
         match service::serve(file).await {
             Ok(()) => Ok(()),
-            Err(End::Failed(message)) => Err(message),
-            Err(End::Refused(message)) => {
+            Err(ServiceEnd::Failed(message)) => Err(message),
+            Err(ServiceEnd::Refused(message)) => {
                 refused = Some(message);
                 Ok(())
             }
@@ -181,7 +181,7 @@ fn serve(file: &Path) -> ExitCode {
     }
 }
 
-fn run_demo(requests: &cli::Demo) -> ExitCode {
+fn run_demo(requests: &cli::DemoOptions) -> ExitCode {
     let plan = match demo::plan::plan(requests) {
         Ok(plan) => plan,
         Err(e) => {

@@ -80,7 +80,7 @@ impl Counts {
 
 /// The report of one period.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct MeterReport {
     /// The length of the period.
     pub period: Duration,
     /// Its counts.
@@ -105,7 +105,7 @@ impl Meter {
     }
 
     /// The report and a new period, if `length` has passed. `None` before that.
-    pub fn report(&mut self, now: Mono, length: Duration) -> Option<Report> {
+    pub fn report(&mut self, now: Mono, length: Duration) -> Option<MeterReport> {
         let period = now.since(self.since);
         if period < length {
             return None;
@@ -114,18 +114,18 @@ impl Meter {
         self.times.sort_unstable();
         let coding = self.times.last().map(|longest| (self.times[self.times.len() / 2], *longest));
         self.times.clear();
-        Some(Report { period, counts: std::mem::take(&mut self.counts), coder: self.coder.clone(), coding })
+        Some(MeterReport { period, counts: std::mem::take(&mut self.counts), coder: self.coder.clone(), coding })
     }
 }
 
-impl Report {
+impl MeterReport {
     /// Whether frames were lost, so the report should be logged at `info` rather than `debug`.
     pub fn is_noteworthy(&self) -> bool {
         self.counts.is_noteworthy()
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for MeterReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { taken, overtaken, thinned, lost, flagged, damaged, behind, sent, keys, bytes, rubbish, ref why } =
             self.counts;

@@ -62,7 +62,7 @@ const STEPS: [(f64, u32, u32); 6] =
 
 /// What the encoder should make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
+pub struct EncoderPlan {
     /// The bitrate, without headers.
     pub bitrate: Bitrate,
     /// One frame in this many is coded.
@@ -82,7 +82,7 @@ pub struct Full {
 
 /// What the configuration asks for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Wanted {
+pub struct RateLimits {
     /// The highest bitrate, without headers.
     pub ceiling: Bitrate,
     /// The floor, 0 to 1: the share of that bitrate that one slow viewer cannot take from the others.
@@ -109,7 +109,7 @@ struct KeyframeOnlyViewer {
 
 /// The state between two plans.
 #[derive(Debug, Default)]
-pub struct Rate {
+pub struct RatePlanner {
     step: usize,
     /// The network that the last plan was made for.
     weakest: Option<u64>,
@@ -120,9 +120,15 @@ pub struct Rate {
     thin: Vec<KeyframeOnlyViewer>,
 }
 
-impl Rate {
+impl RatePlanner {
     /// The plan for these networks, and which of them get keyframes only, in their order.
-    pub fn plan(&mut self, networks: &[Estimate], full: Full, wanted: Wanted, now: Mono) -> (Plan, Vec<bool>) {
+    pub fn plan(
+        &mut self,
+        networks: &[Estimate],
+        full: Full,
+        wanted: RateLimits,
+        now: Mono,
+    ) -> (EncoderPlan, Vec<bool>) {
         let ceiling = wanted.ceiling;
         let with = |evidence| -> Vec<Share> {
             networks.iter().filter(|e| e.evidence == evidence).map(|e| share(e, ceiling)).collect()
@@ -149,8 +155,11 @@ impl Rate {
             self.climb(released, ceiling, full, now);
         }
         let (_, every, shrink) = STEPS[self.step];
-        let plan =
-            Plan { bitrate: self.bitrate, every: fit_rate(every, full.fps), shrink: fit_size(shrink, full.size) };
+        let plan = EncoderPlan {
+            bitrate: self.bitrate,
+            every: fit_rate(every, full.fps),
+            shrink: fit_size(shrink, full.size),
+        };
         let is_keyframe_only = |id: u64| self.thin.iter().any(|other| other.id == id && other.thin);
         (plan, networks.iter().map(|e| is_keyframe_only(e.id)).collect())
     }
@@ -182,7 +191,7 @@ impl Rate {
     }
 
     /// Finds the viewers that are keyframe-only, or about to be.
-    fn judge(&mut self, measured: &[Share], wanted: Wanted, now: Mono) {
+    fn judge(&mut self, measured: &[Share], wanted: RateLimits, now: Mono) {
         let bounds = bounds(measured, wanted);
         let of = |id: u64| {
             let place = measured.iter().position(|share| share.id == id)?;
@@ -220,7 +229,7 @@ struct Bound {
 }
 
 /// The bound of each network; `None` if it always counts.
-fn bounds(measured: &[Share], wanted: Wanted) -> Vec<Option<Bound>> {
+fn bounds(measured: &[Share], wanted: RateLimits) -> Vec<Option<Bound>> {
     let mut sorted: Vec<&Share> = measured.iter().collect();
     sorted.sort_by_key(|share| share.bitrate);
     let best = sorted.last().map_or(Bitrate::ZERO, |share| share.bitrate);

@@ -27,7 +27,7 @@ const READ: Duration = Duration::from_secs(10);
 
 /// Why the service ends without a signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
+pub enum ServiceEnd {
     /// The configuration cannot be used. A restart would not help.
     Refused(String),
     /// Another fault. A restart may help.
@@ -35,14 +35,14 @@ pub enum End {
 }
 
 /// Runs the service until SIGTERM or SIGINT.
-pub async fn serve(file: &Path) -> Result<(), End> {
+pub async fn serve(file: &Path) -> Result<(), ServiceEnd> {
     // This comes first: from here on, no signal is lost, and none kills the process.
-    let signals = Signals::listen(false).map_err(End::Failed)?;
+    let signals = Signals::listen(false).map_err(ServiceEnd::Failed)?;
     let kept = Kept::new(StateFolder::of_process());
-    let (text, read) = read(file).await.map_err(End::Failed)?;
-    let start = Start::new(file, text, read, &kept).map_err(End::Refused)?;
+    let (text, read) = read(file).await.map_err(ServiceEnd::Failed)?;
+    let start = Start::new(file, text, read, &kept).map_err(ServiceEnd::Refused)?;
     let settings = start.loaded.as_ref().map(|loaded| loaded.config.log.clone()).unwrap_or_default();
-    let log = log::start(&settings).map_err(|e| End::Failed(format!("start the log: {e}")))?;
+    let log = log::start(&settings).map_err(|e| ServiceEnd::Failed(format!("start the log: {e}")))?;
     meter::set_period(settings.meter_period);
     start.remarks.iter().for_each(|remark| warn!("{remark}"));
     let liveness = Liveness::default();
@@ -54,7 +54,7 @@ pub async fn serve(file: &Path) -> Result<(), End> {
         }
     };
     let _watchdog = systemd::Watchdog::start(liveness.clone(), Handle::current())
-        .map_err(|e| End::Failed(format!("start the watchdog's thread: {e}")))?;
+        .map_err(|e| ServiceEnd::Failed(format!("start the watchdog's thread: {e}")))?;
     let mut service = Service { file, log, kept, signals, note: watch::Sender::new(start.note) };
     let served = async {
         let loaded = match start.loaded {
@@ -62,7 +62,7 @@ pub async fn serve(file: &Path) -> Result<(), End> {
             None => service.wait_for_setup().await,
         };
         match loaded {
-            Some(loaded) => service.serve(loaded, start.text, liveness.clone()).await.map_err(End::Failed),
+            Some(loaded) => service.serve(loaded, start.text, liveness.clone()).await.map_err(ServiceEnd::Failed),
             None => Ok(()),
         }
     };
@@ -141,7 +141,7 @@ async fn read(file: &Path) -> Result<(Option<String>, Result<Loaded, ConfigError
 /// The state of the service.
 struct Service<'a> {
     file: &'a Path,
-    log: log::Log,
+    log: log::LogGuard,
     kept: Kept,
     signals: Signals,
     /// The remark at the end of the status line. Empty for none.

@@ -1,5 +1,5 @@
-//! Checks the rules of `docs/design/design.md`: imports go down only, never to the same floor, and files
-//! and functions stay short.
+//! Checks the rules of `docs/design/design.md`: imports go down only, never to the same floor, files and
+//! functions stay short, and a public type has a name of its own.
 
 use std::{
     collections::BTreeMap,
@@ -12,6 +12,9 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const LONG: usize = 420;
 /// Lines a function may have outside tests, from its first line to its closing brace.
 const LONG_FUNCTION: usize = 60;
+/// Public types that share a name, with the reason.
+const SHARED_NAMES: [(&str, &str); 1] =
+    [("Refusal", "of a request, to the viewer; of a picture, within `video`: no file uses both")];
 /// How a file's first comment begins the sentence that says why it is longer.
 const REASON: &str = "//! Long: ";
 
@@ -259,6 +262,34 @@ fn the_parser_of_functions_finds_their_lengths() {
                 const unsafe fn two() {\n}\n\n#[test]\nfn test() {\n}\n";
     let expected = [("long", 2, 5), ("two", 15, 2)];
     assert_eq!(functions(text), expected.map(|(name, line, length)| (name.to_owned(), line, length)));
+}
+
+/// The name of the public type that a line declares.
+fn public_type(line: &str) -> Option<&str> {
+    let rest = line.trim_start().strip_prefix("pub")?;
+    let rest = rest.strip_prefix('(').map_or(rest, |scope| scope.split_once(')').map_or("", |(_, rest)| rest));
+    let (keyword, rest) = rest.trim_start().split_once(' ')?;
+    let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()?;
+    ["struct", "enum", "trait", "type", "union"].contains(&keyword).then_some(name)
+}
+
+#[test]
+fn a_public_type_has_a_name_of_its_own() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in sources("src").into_iter().filter(|file| !is_test(file)) {
+        for (at, line) in code(&read(&file)).lines().enumerate() {
+            if let Some(name) = public_type(line) {
+                places.entry(name.to_owned()).or_default().push(format!("{}:{}", file.display(), at + 1));
+            }
+        }
+    }
+    let shared = |name: &str| SHARED_NAMES.iter().any(|(known, _reason)| *known == name);
+    let wrong: Vec<_> = places.iter().filter(|(name, places)| places.len() > 1 && !shared(name)).collect();
+    assert!(wrong.is_empty(), "one name, one meaning: {wrong:#?}");
+    assert!(places.len() > 300, "only {} types were found: this test no longer reads the code", places.len());
+    let found =
+        ["pub struct A;", "    pub(in crate::b) enum B {", "pub(super) type C<T> = T;", "pub fn d()", "struct E;"];
+    assert_eq!(found.map(public_type), [Some("A"), Some("B"), Some("C"), None, None]);
 }
 
 /// A skip that matches no test skips nothing: the test has another name now, or is gone.

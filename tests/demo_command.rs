@@ -7,8 +7,8 @@ use std::{
 };
 
 use fanlight::{
-    broker::{Event, Kind},
-    config::{Broker, Id, MqttVersion, Transport},
+    broker::{LinkErrorKind, LinkEvent},
+    config::{Broker, Id, MqttTransport, MqttVersion},
     demo::{self, Demo, Ports},
 };
 use tokio::{
@@ -26,7 +26,7 @@ async fn demo() -> Demo {
 fn over_websocket(demo: &Demo, version: MqttVersion) -> Broker {
     let (port, path) = demo.websocket.strip_prefix("ws://127.0.0.1:").unwrap().split_once('/').unwrap();
     let path = format!("/{path}");
-    Broker { transport: Transport::WebSocket, path, ..at(port.parse().unwrap(), version) }
+    Broker { transport: MqttTransport::WebSocket, path, ..at(port.parse().unwrap(), version) }
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn will_and_return(version: MqttVersion) {
     let mut watcher = Watcher::on(demo.broker.port, "fanlight/v1/cam/status", &["-V", "mqttv311"]).await;
     watcher.next_with("conn", 1).await;
     relay.cut();
-    assert_eq!(board.event().await, Event::Down);
+    assert_eq!(board.event().await, LinkEvent::Down);
     watcher.next_with("reason", "lost").await;
     relay.mend();
     assert_eq!(board.up().await, 2);
@@ -90,7 +90,7 @@ async fn the_embedded_broker_keeps_a_session_over_a_short_break() {
     let mut board = Board::start(at(relay.port, MqttVersion::V5));
     board.up().await;
     relay.cut();
-    assert_eq!(board.event().await, Event::Down);
+    assert_eq!(board.event().await, LinkEvent::Down);
     mosquitto_pub(demo.broker.port, "fanlight/v1/cam/req/anna", "meanwhile", &[]).await;
     relay.mend();
     assert_eq!(board.up().await, 2);
@@ -103,7 +103,7 @@ async fn a_second_board_with_the_same_id_is_reported() {
     let mut first = Board::start(demo.broker.clone());
     first.up().await;
     let _second = Board::start(demo.broker.clone());
-    let said = first.trouble(Kind::TakenOver).await;
+    let said = first.trouble(LinkErrorKind::TakenOver).await;
     assert!(said.contains("another client logged in with the id cam"), "{said}");
 }
 
@@ -112,7 +112,7 @@ async fn a_websocket_without_the_secret_path_is_refused() {
     let demo = demo().await;
     for path in ["/mqtt", "/", "/mqtt-"] {
         let config = Broker { path: path.into(), ..over_websocket(&demo, MqttVersion::V5) };
-        let said = Board::start(config).trouble(Kind::WebSocket).await;
+        let said = Board::start(config).trouble(LinkErrorKind::WebSocket).await;
         assert!(said.contains("404"), "{said}");
     }
     assert!(demo.websocket.rsplit_once("/mqtt-").unwrap().1.len() == 22);

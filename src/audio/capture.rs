@@ -25,8 +25,8 @@ use crate::{
         pipeline::AudioPipeline,
         resample::Resampler,
         sample_clock::RATE,
-        samples::Layout,
-        terms::{self, Terms},
+        samples::SampleLayout,
+        terms::{self, NegotiatedParams},
         wording::fault,
     },
     clock::Mono,
@@ -48,7 +48,7 @@ const NO_CLOCK: &str = "it gives sound faster than time goes by, like ALSA's `nu
 
 /// Why `listen` ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum CaptureEnd {
     /// `stop` was set.
     Stopped,
     /// The card delivers no samples any more, and no error.
@@ -60,7 +60,7 @@ pub(super) enum End {
 pub(super) struct Capture {
     pcm: Closes<PCM>,
     name: String,
-    layout: Layout,
+    layout: SampleLayout,
     rate: u32,
     channels: usize,
     /// Frames per period.
@@ -95,7 +95,7 @@ impl Capture {
         let mut capture = Self {
             pcm: Closes::new(pcm, "snd_pcm_close", Arc::clone(&on)),
             name: name.to_owned(),
-            layout: Layout::S16,
+            layout: SampleLayout::S16,
             rate: 0,
             channels: 0,
             period: 0,
@@ -136,7 +136,7 @@ impl Capture {
         // anyway.
         let _ = hw.set_rate_resample(false);
         hw.set_access(Access::RWInterleaved).map_err(wrong("read interleaved samples"))?;
-        let Some(layout) = Layout::ALL.into_iter().find(|l| hw.test_format(l.format()).is_ok()) else {
+        let Some(layout) = SampleLayout::ALL.into_iter().find(|l| hw.test_format(l.format()).is_ok()) else {
             let offered = formats(&hw).join(", ");
             let other = if name.starts_with("hw:") { format!("; try plug{name}") } else { String::new() };
             return Err(Fault::Failed(format!("microphone {name}: device offers {offered}, none can be read{other}")));
@@ -159,7 +159,7 @@ impl Capture {
         let period = hw.get_period_size().map_err(wrong("ask for its period"))?;
         let buffer = hw.get_buffer_size().map_err(wrong("ask for its buffer"))?;
         drop(hw);
-        terms::check(Terms { channels, rate, period, buffer }).map_err(refused)?;
+        terms::check(NegotiatedParams { channels, rate, period, buffer }).map_err(refused)?;
         (self.layout, self.rate, self.period, self.buffer) = (layout, rate, period, buffer);
         self.channels = usize::try_from(channels).unwrap_or(1);
         Ok(())
@@ -183,7 +183,7 @@ impl Capture {
     }
 
     /// Passes all samples to `pipeline`, until `stop` is set or the card ends.
-    pub(super) fn listen(&self, stop: &AtomicBool, pipeline: &mut AudioPipeline<'_>) -> Result<End, Fault> {
+    pub(super) fn listen(&self, stop: &AtomicBool, pipeline: &mut AudioPipeline<'_>) -> Result<CaptureEnd, Fault> {
         let messages = AlsaMessages::catch();
         let mut waiting = self.pcm.get().map_err(|e| fault(&self.name, "wait for it", e, &messages))?;
         let frame = self.layout.width() * self.channels;
@@ -199,14 +199,14 @@ impl Capture {
                     idle.rest();
                     run.take(self, &bytes[..heard.frames * frame], &heard, pipeline)?;
                 }
-                Ok(None) if Mono::now().since(heard_at) > SILENT => return Ok(End::Silent),
+                Ok(None) if Mono::now().since(heard_at) > SILENT => return Ok(CaptureEnd::Silent),
                 Ok(None) => {
                     thread::sleep(idle.pause());
                     if !liveness::during("poll", self.pcm.on(), || self.wait(&mut waiting)) {
                         idle.rest();
                     }
                 }
-                Err(_) if Mono::now().since(heard_at) > SILENT => return Ok(End::Silent),
+                Err(_) if Mono::now().since(heard_at) > SILENT => return Ok(CaptureEnd::Silent),
                 Err(e) => {
                     self.recover(e, pipeline)?;
                     run.broken();
@@ -216,7 +216,7 @@ impl Capture {
                 }
             }
         }
-        Ok(End::Stopped)
+        Ok(CaptureEnd::Stopped)
     }
 
     /// Reads the samples that are ready, if any.

@@ -10,7 +10,7 @@ use crate::{
     audio::{
         resample::Resampler,
         sample_clock::RATE,
-        wav::{self, Problem, Wav},
+        wav::{self, Wav, WavError},
     },
     feed::Fault,
 };
@@ -19,7 +19,7 @@ use crate::{
 const PIECE: usize = 480;
 
 /// An open file.
-pub(super) struct Clip {
+pub(super) struct SoundClip {
     name: String,
     file: File,
     wav: Wav,
@@ -35,7 +35,7 @@ pub(super) struct Clip {
     ready: Vec<f32>,
 }
 
-impl Clip {
+impl SoundClip {
     /// Opens the file at `path`, to play it in `channels` channels.
     pub(super) fn open(path: &Path, channels: usize) -> Result<Self, Fault> {
         let name = format!("sound file {}", path.display());
@@ -126,13 +126,13 @@ fn open(path: &Path) -> std::io::Result<File> {
     File::open(path)
 }
 
-fn wrong(name: &str, problem: Problem) -> Fault {
+fn wrong(name: &str, problem: WavError) -> Fault {
     Fault::Failed(match problem {
-        Problem::Unsupported => {
+        WavError::Unsupported => {
             format!("{name}: unsupported WAV format; PCM of 8, 16, 24 or 32 bits and 32-bit float are supported")
         }
-        Problem::Io(e) => format!("{name}: read: {e}"),
-        Problem::Not(why) => format!("{name}: not a valid WAV file: {why}"),
+        WavError::Io(e) => format!("{name}: read: {e}"),
+        WavError::Not(why) => format!("{name}: not a valid WAV file: {why}"),
     })
 }
 
@@ -187,7 +187,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             // A tenth of a second: whole periods of the sine, so that the loop has no jump.
             let path = wav(dir.path(), spec, spec.sample_rate / 10);
-            let mut clip = Clip::open(&path, 2).unwrap();
+            let mut clip = SoundClip::open(&path, 2).unwrap();
             let mut sound = Vec::new();
             for _ in 0..50 {
                 let mut block = [0.0; 1_920];
@@ -209,7 +209,7 @@ mod tests {
 
     /// Half a second of what a clip plays, in mono.
     fn played(path: &Path) -> Vec<f32> {
-        let mut clip = Clip::open(path, 1).unwrap_or_else(|e| panic!("{e}"));
+        let mut clip = SoundClip::open(path, 1).unwrap_or_else(|e| panic!("{e}"));
         let mut sound = vec![0.0; 24_000];
         clip.render(&mut sound).unwrap();
         sound
@@ -259,7 +259,7 @@ mod tests {
         std::fs::write(&text, "hello").unwrap();
         let empty = wav(dir.path(), spec(48_000, 1, 16, SampleFormat::Int), 0);
         let none = dir.path().join("none.wav");
-        let fault = |path: &Path| Clip::open(path, 1).err().unwrap();
+        let fault = |path: &Path| SoundClip::open(path, 1).err().unwrap();
         assert!(matches!(fault(&none), Fault::Absent(s) if s.ends_with("none.wav: no such file")));
         assert!(matches!(fault(&text), Fault::Failed(s) if s.contains("not a valid WAV file")));
         assert!(matches!(fault(&empty), Fault::Failed(s) if s.ends_with("contains no samples")));
@@ -279,12 +279,12 @@ mod tests {
                 let mut broken = whole.clone();
                 broken[at] = value;
                 std::fs::write(&path, &broken).unwrap();
-                if let Ok(mut clip) = Clip::open(&path, 1) {
+                if let Ok(mut clip) = SoundClip::open(&path, 1) {
                     let _ = clip.render(&mut block);
                 }
                 std::fs::write(&path, &whole[..at]).unwrap();
                 // Cut in its header or its first frame, it cannot be played. Cut after that, the rest is played.
-                let played = Clip::open(&path, 1).and_then(|mut clip| clip.render(&mut block));
+                let played = SoundClip::open(&path, 1).and_then(|mut clip| clip.render(&mut block));
                 assert_eq!(played.is_ok(), at >= begin + 4, "cut at {at}");
             }
         }

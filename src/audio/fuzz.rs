@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::clip::Clip;
+use super::clip::SoundClip;
 
 /// Plays one second in steps of 20 ms.
 pub(crate) fn clip(path: &Path) {
     for channels in [1, 2] {
-        let Ok(mut clip) = Clip::open(path, channels) else { return };
+        let Ok(mut clip) = SoundClip::open(path, channels) else { return };
         let mut out = vec![0.0; 960 * channels];
         for _ in 0..50 {
             if clip.render(&mut out).is_err() {

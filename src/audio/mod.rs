@@ -38,10 +38,10 @@ use crate::{
     feed::{Fault, FeedWriter, Health},
 };
 
-pub use choose::{Choice, Refusal, choose};
+pub use choose::{AudioChoice, UnusableSource, choose};
 pub use probe::{Microphone, probe};
 
-use capture::{Capture, End};
+use capture::{Capture, CaptureEnd};
 use pipeline::AudioPipeline;
 
 /// Captures and encodes until `stop` is set or the source fails. It blocks, since it is the body of the thread `audio`.
@@ -59,7 +59,7 @@ pub fn run(config: &Audio, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fa
                 Ok(())
             })
         }
-        AudioSource::Clip(path) => clip::Clip::open(path, channels).and_then(|mut clip| {
+        AudioSource::Clip(path) => clip::SoundClip::open(path, channels).and_then(|mut clip| {
             info!("audio: {}", clip.describe());
             out.set_health(Health::Starting);
             pacing::play(&mut pipeline, stop, |_, block| clip.render(block))
@@ -96,8 +96,8 @@ fn listen(
             pipeline.set_health(Health::Starting);
         }
         match capture.listen(stop, pipeline)? {
-            End::Stopped => return Ok(()),
-            End::Silent => {
+            CaptureEnd::Stopped => return Ok(()),
+            CaptureEnd::Silent => {
                 pipeline.set_health(Health::Stalled);
                 if before.is_some_and(|before| pipeline.packets() < before + HELPED) {
                     return Err(Fault::Failed(format!(

@@ -4,7 +4,7 @@ use alsa::pcm::Format;
 
 /// A sample format that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Layout {
+pub(super) enum SampleLayout {
     /// 16 bits.
     S16,
     /// 32 bits.
@@ -19,7 +19,7 @@ pub(super) enum Layout {
     U8,
 }
 
-impl Layout {
+impl SampleLayout {
     /// All formats in the order of preference. 16 bits are cheapest to copy, and finer than Opus.
     pub(super) const ALL: [Self; 6] = [Self::S16, Self::S32, Self::S24In3, Self::S24In4, Self::F32, Self::U8];
 
@@ -93,21 +93,21 @@ mod tests {
 
     #[test]
     fn every_layout_at_its_corners() {
-        let table: [(Layout, &[u8], f32); 14] = [
-            (Layout::S16, &[0x00, 0x80], -1.0),
-            (Layout::S16, &[0x00, 0x40], 0.5),
-            (Layout::S16, &[0xff, 0xff], -1.0 / 32_768.0),
-            (Layout::S32, &[0, 0, 0, 0x80], -1.0),
-            (Layout::S32, &[0, 0, 0, 0x40], 0.5),
-            (Layout::S24In3, &[0, 0, 0x80], -1.0),
-            (Layout::S24In3, &[0, 0, 0x40], 0.5),
-            (Layout::S24In4, &[0, 0, 0x80, 0x00], -1.0),
-            (Layout::S24In4, &[0, 0, 0xc0, 0xff], -0.5),
-            (Layout::F32, &0.25f32.to_le_bytes(), 0.25),
-            (Layout::F32, &f32::NAN.to_le_bytes(), 0.0),
-            (Layout::F32, &f32::INFINITY.to_le_bytes(), 0.0),
-            (Layout::U8, &[128], 0.0),
-            (Layout::U8, &[0], -1.0),
+        let table: [(SampleLayout, &[u8], f32); 14] = [
+            (SampleLayout::S16, &[0x00, 0x80], -1.0),
+            (SampleLayout::S16, &[0x00, 0x40], 0.5),
+            (SampleLayout::S16, &[0xff, 0xff], -1.0 / 32_768.0),
+            (SampleLayout::S32, &[0, 0, 0, 0x80], -1.0),
+            (SampleLayout::S32, &[0, 0, 0, 0x40], 0.5),
+            (SampleLayout::S24In3, &[0, 0, 0x80], -1.0),
+            (SampleLayout::S24In3, &[0, 0, 0x40], 0.5),
+            (SampleLayout::S24In4, &[0, 0, 0x80, 0x00], -1.0),
+            (SampleLayout::S24In4, &[0, 0, 0xc0, 0xff], -0.5),
+            (SampleLayout::F32, &0.25f32.to_le_bytes(), 0.25),
+            (SampleLayout::F32, &f32::NAN.to_le_bytes(), 0.0),
+            (SampleLayout::F32, &f32::INFINITY.to_le_bytes(), 0.0),
+            (SampleLayout::U8, &[128], 0.0),
+            (SampleLayout::U8, &[0], -1.0),
         ];
         for (layout, bytes, expected) in table {
             let mut out = Vec::new();
@@ -131,7 +131,7 @@ mod tests {
         ];
         for (from, to, expected) in table {
             let mut out = Vec::new();
-            Layout::F32.decode(&frame[..from * 4], from, to, &mut out);
+            SampleLayout::F32.decode(&frame[..from * 4], from, to, &mut out);
             assert_eq!(out, expected, "{from} → {to}");
         }
     }
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_torn_frame_is_left_out() {
         let mut out = Vec::new();
-        Layout::S16.decode(&[1, 2, 3], 2, 2, &mut out);
+        SampleLayout::S16.decode(&[1, 2, 3], 2, 2, &mut out);
         assert!(out.is_empty());
     }
 }

@@ -16,7 +16,7 @@ const BUFFER_MAX: Duration = Duration::from_secs(60);
 
 /// The negotiated parameters. The frame counts are as ALSA returns them, and may have any value.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
+pub(super) struct NegotiatedParams {
     /// Samples per frame.
     pub(super) channels: u32,
     /// Frames per second.
@@ -42,8 +42,8 @@ pub(super) fn check_samples(channels: u32, rate: u32) -> Result<(), String> {
 }
 
 /// Checks all parameters. The error has the card's values and the possible ones.
-pub(super) fn check(terms: Terms) -> Result<(), String> {
-    let Terms { channels, rate, period, buffer } = terms;
+pub(super) fn check(terms: NegotiatedParams) -> Result<(), String> {
+    let NegotiatedParams { channels, rate, period, buffer } = terms;
     check_samples(channels, rate)?;
     // At most a minute at the highest rate, which is far below the limits of 32 bits.
     let most = |time: Duration| (time.as_secs_f64() * f64::from(rate)) as Frames;
@@ -68,25 +68,28 @@ mod tests {
 
     #[test]
     fn what_no_sound_can_be_read_by_is_refused_with_the_reason() {
-        let good = Terms { channels: 1, rate: 48_000, period: 480, buffer: 12_000 };
+        let good = NegotiatedParams { channels: 1, rate: 48_000, period: 480, buffer: 12_000 };
         for (terms, expected) in [
             (good, None),
-            (Terms { channels: 32, rate: 192_000, ..good }, None),
-            (Terms { period: 1, buffer: 1, ..good }, None),
-            (Terms { period: 24_000, buffer: 24_000, ..good }, None),
-            (Terms { channels: 0, ..good }, Some("0 channels at 48000 Hz; 1 to 32 channels at ")),
-            (Terms { channels: 33, ..good }, Some("33 channels")),
-            (Terms { channels: u32::MAX, ..good }, Some("4294967295 channels")),
-            (Terms { rate: 1_000_000, ..good }, Some("1 channels at 1000000 Hz; ")),
-            (Terms { rate: 0, ..good }, Some("at 0 Hz")),
-            (Terms { period: 0, ..good }, Some("a period of 0 frames; 1 to 24000 can be used at 48000 Hz")),
-            (Terms { period: -1, ..good }, Some("a period of -1 frames")),
-            (Terms { period: 24_001, buffer: 1 << 20, ..good }, Some("a period of 24001 frames")),
-            (Terms { period: Frames::MAX, ..good }, Some("a period of")),
-            (Terms { buffer: 0, ..good }, Some("a buffer of 0 frames; 480, which is its period, to 2880000")),
-            (Terms { buffer: 479, ..good }, Some("a buffer of 479 frames")),
-            (Terms { buffer: Frames::MAX, ..good }, Some("a buffer of")),
-            (Terms { buffer: Frames::MIN, ..good }, Some("a buffer of")),
+            (NegotiatedParams { channels: 32, rate: 192_000, ..good }, None),
+            (NegotiatedParams { period: 1, buffer: 1, ..good }, None),
+            (NegotiatedParams { period: 24_000, buffer: 24_000, ..good }, None),
+            (NegotiatedParams { channels: 0, ..good }, Some("0 channels at 48000 Hz; 1 to 32 channels at ")),
+            (NegotiatedParams { channels: 33, ..good }, Some("33 channels")),
+            (NegotiatedParams { channels: u32::MAX, ..good }, Some("4294967295 channels")),
+            (NegotiatedParams { rate: 1_000_000, ..good }, Some("1 channels at 1000000 Hz; ")),
+            (NegotiatedParams { rate: 0, ..good }, Some("at 0 Hz")),
+            (NegotiatedParams { period: 0, ..good }, Some("a period of 0 frames; 1 to 24000 can be used at 48000 Hz")),
+            (NegotiatedParams { period: -1, ..good }, Some("a period of -1 frames")),
+            (NegotiatedParams { period: 24_001, buffer: 1 << 20, ..good }, Some("a period of 24001 frames")),
+            (NegotiatedParams { period: Frames::MAX, ..good }, Some("a period of")),
+            (
+                NegotiatedParams { buffer: 0, ..good },
+                Some("a buffer of 0 frames; 480, which is its period, to 2880000"),
+            ),
+            (NegotiatedParams { buffer: 479, ..good }, Some("a buffer of 479 frames")),
+            (NegotiatedParams { buffer: Frames::MAX, ..good }, Some("a buffer of")),
+            (NegotiatedParams { buffer: Frames::MIN, ..good }, Some("a buffer of")),
         ] {
             match (check(terms), expected) {
                 (Ok(()), None) => {}

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use super::samples::Layout;
+use super::samples::SampleLayout;
 
 /// The most chunks that are read before the samples.
 const CHUNKS: usize = 1024;
@@ -20,7 +20,7 @@ const EXTENSIBLE: u16 = 0xFFFE;
 /// The contents of a WAV file's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wav {
-    pub(super) format: Format,
+    pub(super) format: WavFormat,
     /// The file offset of the first sample.
     pub(super) begin: u64,
     /// The length of the samples in bytes: whole frames.
@@ -29,15 +29,15 @@ pub(super) struct Wav {
 
 /// The format of the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Format {
+pub(super) struct WavFormat {
     /// Samples per second and channel.
     pub(super) rate: u32,
     pub(super) channels: u16,
     pub(super) bits: u16,
-    pub(super) layout: Layout,
+    pub(super) layout: SampleLayout,
 }
 
-impl Format {
+impl WavFormat {
     /// Bytes of a frame: one sample of each channel.
     pub(super) fn frame(self) -> usize {
         self.layout.width() * usize::from(self.channels)
@@ -46,7 +46,7 @@ impl Format {
 
 /// Why a file cannot be played.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Problem {
+pub(super) enum WavError {
     /// It is not a WAV file, or its header is damaged.
     Not(&'static str),
     /// Its sample format is not supported.
@@ -55,18 +55,18 @@ pub(super) enum Problem {
     Io(String),
 }
 
-impl From<io::Error> for Problem {
+impl From<io::Error> for WavError {
     fn from(e: io::Error) -> Self {
         Self::Io(e.to_string())
     }
 }
 
 /// Reads the header.
-pub(super) fn read(file: &mut (impl Read + Seek)) -> Result<Wav, Problem> {
+pub(super) fn read(file: &mut (impl Read + Seek)) -> Result<Wav, WavError> {
     let total = file.seek(SeekFrom::End(0))?;
-    let head: [u8; 12] = bytes(file, 0)?.ok_or(Problem::Not("it is too short"))?;
+    let head: [u8; 12] = bytes(file, 0)?.ok_or(WavError::Not("it is too short"))?;
     if !matches!(&head[..4], b"RIFF" | b"RF64" | b"BW64") || &head[8..] != b"WAVE" {
-        return Err(Problem::Not("it does not begin with RIFF and WAVE"));
+        return Err(WavError::Not("it does not begin with RIFF and WAVE"));
     }
     let (mut format, mut large, mut at) = (None, None, 12);
     for _ in 0..CHUNKS {
@@ -77,7 +77,7 @@ pub(super) fn read(file: &mut (impl Read + Seek)) -> Result<Wav, Problem> {
             // The lengths of files above 4 GiB (EBU Tech 3306): of the file, then of the samples.
             b"ds64" => large = bytes(file, body + 8)?.map(u64::from_le_bytes),
             b"data" => {
-                let format = format.ok_or(Problem::Not("it has no fmt chunk before its samples"))?;
+                let format = format.ok_or(WavError::Not("it has no fmt chunk before its samples"))?;
                 let stated = large.filter(|_| length == u32::MAX).unwrap_or(length.into());
                 let length = sound_length(file, body, stated, total)?;
                 let frame = format.frame() as u64;
@@ -87,11 +87,11 @@ pub(super) fn read(file: &mut (impl Read + Seek)) -> Result<Wav, Problem> {
         }
         at = next(file, body, length.into(), total)?.unwrap_or(u64::MAX);
     }
-    Err(Problem::Not("it contains no samples"))
+    Err(WavError::Not("it contains no samples"))
 }
 
 /// `N` bytes at the offset `at`; `None` if the file ends before.
-fn bytes<const N: usize>(file: &mut (impl Read + Seek), at: u64) -> Result<Option<[u8; N]>, Problem> {
+fn bytes<const N: usize>(file: &mut (impl Read + Seek), at: u64) -> Result<Option<[u8; N]>, WavError> {
     file.seek(SeekFrom::Start(at))?;
     let mut bytes = [0; N];
     match file.read_exact(&mut bytes) {
@@ -102,7 +102,7 @@ fn bytes<const N: usize>(file: &mut (impl Read + Seek), at: u64) -> Result<Optio
 }
 
 /// The name and length of the chunk at the offset `at`.
-fn chunk(file: &mut (impl Read + Seek), at: u64) -> Result<Option<([u8; 4], u32)>, Problem> {
+fn chunk(file: &mut (impl Read + Seek), at: u64) -> Result<Option<([u8; 4], u32)>, WavError> {
     if at > i64::MAX as u64 {
         return Ok(None);
     }
@@ -115,7 +115,7 @@ fn is_name(id: &[u8; 4]) -> bool {
 }
 
 /// The offset of the chunk after this one. Chunks of odd length are padded with a byte, which some programs forget.
-fn next(file: &mut (impl Read + Seek), body: u64, length: u64, total: u64) -> Result<Option<u64>, Problem> {
+fn next(file: &mut (impl Read + Seek), body: u64, length: u64, total: u64) -> Result<Option<u64>, WavError> {
     let Some(end) = body.checked_add(length).filter(|end| *end <= total) else { return Ok(None) };
     for at in [end + length % 2, end] {
         if chunk(file, at)?.is_some_and(|(id, _)| is_name(&id)) {
@@ -126,7 +126,7 @@ fn next(file: &mut (impl Read + Seek), body: u64, length: u64, total: u64) -> Re
 }
 
 /// The length of the samples that begin at `begin`: the stated one if it is possible, else the rest of the file.
-fn sound_length(file: &mut (impl Read + Seek), begin: u64, stated: u64, total: u64) -> Result<u64, Problem> {
+fn sound_length(file: &mut (impl Read + Seek), begin: u64, stated: u64, total: u64) -> Result<u64, WavError> {
     let rest = total.saturating_sub(begin);
     if stated >= rest || stated > 0 && rest - stated <= 1 {
         return Ok(rest.min(stated.max(1)));
@@ -150,8 +150,8 @@ fn sound_length(file: &mut (impl Read + Seek), begin: u64, stated: u64, total: u
     Ok(rest)
 }
 
-fn parse_format(file: &mut (impl Read + Seek), body: u64, length: u32) -> Result<Format, Problem> {
-    let cut = Problem::Not("its format is cut short");
+fn parse_format(file: &mut (impl Read + Seek), body: u64, length: u32) -> Result<WavFormat, WavError> {
+    let cut = WavError::Not("its format is cut short");
     let Some(head) = bytes::<16>(file, body)?.filter(|_| length >= 16) else { return Err(cut) };
     let number = |at: usize| u16::from_le_bytes([head[at], head[at + 1]]);
     let (mut tag, channels, block, bits) = (number(0), number(2), number(12), number(14));
@@ -164,7 +164,7 @@ fn parse_format(file: &mut (impl Read + Seek), body: u64, length: u32) -> Result
         };
     }
     if !(1..=64).contains(&channels) {
-        return Err(Problem::Not("it has no channels, or more than 64"));
+        return Err(WavError::Not("it has no channels, or more than 64"));
     }
     // The frame size gives the width of a sample. If it is impossible, the bits do.
     let width = match block / channels {
@@ -172,14 +172,14 @@ fn parse_format(file: &mut (impl Read + Seek), body: u64, length: u32) -> Result
         _ => bits.div_ceil(8),
     };
     let layout = match (tag, width) {
-        (PCM, 1) => Layout::U8,
-        (PCM, 2) => Layout::S16,
-        (PCM, 3) => Layout::S24In3,
-        (PCM, 4) => Layout::S32,
-        (FLOAT, 4) => Layout::F32,
-        _ => return Err(Problem::Unsupported),
+        (PCM, 1) => SampleLayout::U8,
+        (PCM, 2) => SampleLayout::S16,
+        (PCM, 3) => SampleLayout::S24In3,
+        (PCM, 4) => SampleLayout::S32,
+        (FLOAT, 4) => SampleLayout::F32,
+        _ => return Err(WavError::Unsupported),
     };
-    Ok(Format { rate, channels, bits, layout })
+    Ok(WavFormat { rate, channels, bits, layout })
 }
 
 #[cfg(test)]
@@ -199,7 +199,7 @@ mod tests {
         file
     }
 
-    fn length(file: &[u8]) -> Result<u64, Problem> {
+    fn length(file: &[u8]) -> Result<u64, WavError> {
         read(&mut Cursor::new(file)).map(|wav| wav.length)
     }
 
@@ -256,23 +256,23 @@ mod tests {
             read(&mut Cursor::new(wav)).map(|wav| wav.format.layout)
         };
         for (tag, channels, block, bits, expected) in [
-            (1, 2, 2, 8, Ok(Layout::U8)),
-            (1, 2, 4, 16, Ok(Layout::S16)),
-            (1, 2, 4, 12, Ok(Layout::S16)),
-            (1, 2, 6, 24, Ok(Layout::S24In3)),
-            (1, 2, 6, 20, Ok(Layout::S24In3)),
-            (1, 2, 8, 24, Ok(Layout::S32)),
-            (1, 2, 8, 32, Ok(Layout::S32)),
-            (3, 1, 4, 32, Ok(Layout::F32)),
-            (0xFFFE, 1, 2, 16, Ok(Layout::S16)),
+            (1, 2, 2, 8, Ok(SampleLayout::U8)),
+            (1, 2, 4, 16, Ok(SampleLayout::S16)),
+            (1, 2, 4, 12, Ok(SampleLayout::S16)),
+            (1, 2, 6, 24, Ok(SampleLayout::S24In3)),
+            (1, 2, 6, 20, Ok(SampleLayout::S24In3)),
+            (1, 2, 8, 24, Ok(SampleLayout::S32)),
+            (1, 2, 8, 32, Ok(SampleLayout::S32)),
+            (3, 1, 4, 32, Ok(SampleLayout::F32)),
+            (0xFFFE, 1, 2, 16, Ok(SampleLayout::S16)),
             // An impossible frame size.
-            (1, 2, 0, 16, Ok(Layout::S16)),
-            (1, 2, 3, 16, Ok(Layout::S16)),
-            (1, 1, 1, 16, Ok(Layout::S16)),
-            (1, 1, 8, 64, Err(Problem::Unsupported)),
-            (1, 1, 0, 0, Err(Problem::Unsupported)),
-            (85, 2, 4, 16, Err(Problem::Unsupported)),
-            (1, 0, 4, 16, Err(Problem::Not("it has no channels, or more than 64"))),
+            (1, 2, 0, 16, Ok(SampleLayout::S16)),
+            (1, 2, 3, 16, Ok(SampleLayout::S16)),
+            (1, 1, 1, 16, Ok(SampleLayout::S16)),
+            (1, 1, 8, 64, Err(WavError::Unsupported)),
+            (1, 1, 0, 0, Err(WavError::Unsupported)),
+            (85, 2, 4, 16, Err(WavError::Unsupported)),
+            (1, 0, 4, 16, Err(WavError::Not("it has no channels, or more than 64"))),
         ] {
             assert_eq!(of(tag, channels, block, bits), expected, "{tag} {channels} {block} {bits}");
         }
@@ -290,6 +290,6 @@ mod tests {
             }
         }
         let endless = [b"RIFF\0\0\0\0WAVE".to_vec(), b"JUNK\0\0\0\0".repeat(100_000)].concat();
-        assert!(matches!(length(&endless), Err(Problem::Not(_))));
+        assert!(matches!(length(&endless), Err(WavError::Not(_))));
     }
 }

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::Kind;
+use super::LinkErrorKind;
 
 /// After a connection that lasted this long, the pauses start small again.
 pub(super) const GOOD: Duration = Duration::from_secs(30);
@@ -41,16 +41,16 @@ pub(super) struct Backoff {
 
 impl Backoff {
     /// The pause after this failure. `chance`: a random number, uniform over its whole range.
-    pub(super) fn pause(&mut self, kind: Kind, chance: u32) -> Duration {
+    pub(super) fn pause(&mut self, kind: LinkErrorKind, chance: u32) -> Duration {
         let (least, most) = self.bounds(kind);
         self.tries = self.tries.saturating_add(1);
         least + (most - least).mul_f64(f64::from(chance) / f64::from(u32::MAX))
     }
 
-    fn bounds(&mut self, kind: Kind) -> (Duration, Duration) {
+    fn bounds(&mut self, kind: LinkErrorKind) -> (Duration, Duration) {
         match kind {
-            Kind::TakenOver => return HOLD_OFF,
-            Kind::Login => {
+            LinkErrorKind::TakenOver => return HOLD_OFF,
+            LinkErrorKind::Login => {
                 let most = REFUSED.1[self.refused.min(REFUSED.1.len() - 1)];
                 self.refused = self.refused.saturating_add(1);
                 return (REFUSED.0, most);
@@ -63,7 +63,7 @@ impl Backoff {
         let doubled = |base: Duration, times: u32| base.saturating_mul(1 << times.min(16)).min(CAP);
         let most = match kind {
             // The broker is not there. If it restarts, it is back soon.
-            Kind::Name | Kind::Refused | Kind::Unreachable | Kind::TimedOut => {
+            LinkErrorKind::Name | LinkErrorKind::Refused | LinkErrorKind::Unreachable | LinkErrorKind::TimedOut => {
                 doubled(CLOSE, self.tries.saturating_sub(CLOSE_TRIES)).min(doubled(FIRST, self.tries))
             }
             // The broker is there and does not serve.
@@ -109,7 +109,7 @@ mod tests {
     fn the_first_tries_are_close_together_and_then_a_minute_apart() {
         let mut backoff = Backoff::default();
         assert!(backoff.was_up(GOOD));
-        let bounds: Vec<u64> = (0..32).map(|_| backoff.pause(Kind::Refused, u32::MAX).as_secs()).collect();
+        let bounds: Vec<u64> = (0..32).map(|_| backoff.pause(LinkErrorKind::Refused, u32::MAX).as_secs()).collect();
         assert_eq!(bounds[..4], [2, 4, 4, 4]);
         assert_eq!(bounds[4..25], [4; 21]);
         assert_eq!(bounds[25..], [8, 16, 32, 60, 60, 60, 60]);
@@ -124,7 +124,7 @@ mod tests {
                 let (mut backoff, mut at) = (Backoff::default(), 0.0);
                 backoff.was_up(GOOD);
                 while at < down {
-                    at += backoff.pause(Kind::Refused, chance()).as_secs_f64();
+                    at += backoff.pause(LinkErrorKind::Refused, chance()).as_secs_f64();
                 }
                 late += u32::from(at > down + 5.0);
             }
@@ -138,19 +138,19 @@ mod tests {
         let mut bounds = Vec::new();
         for _ in 0..8 {
             assert!(!backoff.was_up(seconds(1)));
-            bounds.push(backoff.bounds(Kind::Lost).1.as_secs());
-            assert!(backoff.pause(Kind::Lost, 0) >= seconds(1), "with the worst of chances");
-            assert!(backoff.pause(Kind::Refused, 0) >= seconds(1));
+            bounds.push(backoff.bounds(LinkErrorKind::Lost).1.as_secs());
+            assert!(backoff.pause(LinkErrorKind::Lost, 0) >= seconds(1), "with the worst of chances");
+            assert!(backoff.pause(LinkErrorKind::Refused, 0) >= seconds(1));
         }
         assert_eq!(bounds, [4, 8, 16, 32, 60, 60, 60, 60]);
         assert!(backoff.was_up(GOOD));
-        assert_eq!(backoff.bounds(Kind::Lost), (Duration::ZERO, FIRST));
+        assert_eq!(backoff.bounds(LinkErrorKind::Lost), (Duration::ZERO, FIRST));
     }
 
     #[test]
     fn a_broker_that_takes_no_login_is_tried_ever_less_often() {
         let mut backoff = Backoff::default();
-        let bounds: Vec<u64> = (0..7).map(|_| backoff.pause(Kind::Busy, u32::MAX).as_secs()).collect();
+        let bounds: Vec<u64> = (0..7).map(|_| backoff.pause(LinkErrorKind::Busy, u32::MAX).as_secs()).collect();
         assert_eq!(bounds, [2, 4, 8, 16, 32, 60, 60]);
     }
 
@@ -161,7 +161,7 @@ mod tests {
         for _ in 0..200 {
             let mut backoff = Backoff::default();
             backoff.was_up(GOOD);
-            let pause = backoff.pause(Kind::Lost, chance()).as_secs_f64();
+            let pause = backoff.pause(LinkErrorKind::Lost, chance()).as_secs_f64();
             tenths[(pause * 10.0) as usize] += 1;
         }
         assert!(tenths.iter().all(|n| *n <= 20), "at most a tenth of them in any 100 ms: {tenths:?}");
@@ -172,7 +172,7 @@ mod tests {
         let mut backoff = Backoff::default();
         for (chance, expected) in [(0, 60), (u32::MAX, 90), (0, 60)] {
             backoff.was_up(seconds(2));
-            assert_eq!(backoff.pause(Kind::TakenOver, chance), seconds(expected));
+            assert_eq!(backoff.pause(LinkErrorKind::TakenOver, chance), seconds(expected));
         }
     }
 
@@ -180,19 +180,19 @@ mod tests {
     fn a_refused_login_is_tried_at_most_once_a_minute_and_at_least_every_five() {
         let mut backoff = Backoff::default();
         for expected in [90, 180, 300, 300, 300] {
-            assert_eq!(backoff.bounds(Kind::Login), (seconds(60), seconds(expected)));
+            assert_eq!(backoff.bounds(LinkErrorKind::Login), (seconds(60), seconds(expected)));
         }
         backoff.was_up(GOOD);
-        assert_eq!(backoff.bounds(Kind::Login).1, seconds(90));
+        assert_eq!(backoff.bounds(LinkErrorKind::Login).1, seconds(90));
         backoff.reset();
-        assert_eq!(backoff.bounds(Kind::Lost), (Duration::ZERO, FIRST), "other credentials are tried at once");
+        assert_eq!(backoff.bounds(LinkErrorKind::Lost), (Duration::ZERO, FIRST), "other credentials are tried at once");
     }
 
     #[test]
     fn years_of_failure_overflow_nothing() {
         let mut backoff = Backoff { tries: u32::MAX, flaps: u32::MAX, refused: usize::MAX };
-        assert_eq!(backoff.pause(Kind::Login, u32::MAX), seconds(300));
-        assert_eq!(backoff.pause(Kind::Lost, u32::MAX), CAP);
+        assert_eq!(backoff.pause(LinkErrorKind::Login, u32::MAX), seconds(300));
+        assert_eq!(backoff.pause(LinkErrorKind::Lost, u32::MAX), CAP);
         backoff.was_up(seconds(1));
     }
 }

@@ -14,9 +14,9 @@ use tokio::{
 
 use crate::{
     broker::{
-        client::{self, Handling, Inbound, Publisher, Setup},
+        client::{self, ClientEvent, ClientSetup, Handling, Publisher},
         inbound::who,
-        link_error::{Kind, LinkError, Step},
+        link_error::{LinkError, LinkErrorKind, Step},
         transport, url,
     },
     config::{self, Id},
@@ -31,7 +31,7 @@ const SOON: Duration = Duration::from_millis(300);
 
 /// The result of the steps.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Checked {
+pub struct BrokerCheck {
     /// The broker.
     pub url: String,
     /// The steps that were done.
@@ -39,19 +39,19 @@ pub struct Checked {
     /// Why the next one failed.
     pub link_error: Option<String>,
     /// The kind of that failure.
-    pub kind: Option<Kind>,
+    pub kind: Option<LinkErrorKind>,
 }
 
 /// Goes through the steps of a connection, as this user. It has its own client id, so that it does not disturb a daemon
 /// that runs.
-pub async fn check(config: &config::Broker, device: &Id) -> Checked {
+pub async fn check(config: &config::Broker, device: &Id) -> BrokerCheck {
     let config = Arc::new(config.clone());
     let link_error = run_steps(&config, device).await.err();
     let failed = link_error.as_ref().map(|link_error| link_error.step);
     let steps = Step::ALL.into_iter().filter(|step| *step != Step::Tls || config.transport.is_tls());
     let done = steps.take_while(|step| failed.is_none_or(|failed| *step < failed)).map(Step::name).collect();
     let kind = link_error.as_ref().map(|link_error| link_error.kind);
-    Checked { url: url(&config), done, link_error: link_error.map(|link_error| link_error.to_string()), kind }
+    BrokerCheck { url: url(&config), done, link_error: link_error.map(|link_error| link_error.to_string()), kind }
 }
 
 /// Connects, subscribes and publishes.
@@ -60,20 +60,26 @@ async fn run_steps(config: &Arc<config::Broker>, device: &Id) -> Result<(), Link
     let short: String = device.as_str().chars().take(56).collect();
     let guise = Id::new(&format!("{short}-check")).unwrap_or_else(|| device.clone());
     let will = Bytes::from_static(WORDS);
-    let setup =
-        Setup { config, device: &guise, will_topic: topics.events(), will, will_expiry: 60, local: Arc::default() };
+    let setup = ClientSetup {
+        config,
+        device: &guise,
+        will_topic: topics.events(),
+        will,
+        will_expiry: 60,
+        local: Arc::default(),
+    };
     let (publisher, mut incoming, _) = client::open(setup).map_err(|link_error| link_error.during(Step::Name))?;
     let (logged_in, (refuse, mut refused)) = (Notify::new(), mpsc::channel(1));
     let hear = async {
         loop {
             match incoming.poll().await {
-                Ok(Inbound::LoggedIn { .. }) => logged_in.notify_one(),
-                Ok(Inbound::Refused(said)) => drop(refuse.try_send(said)),
-                Ok(Inbound::Message(message)) => {
+                Ok(ClientEvent::LoggedIn { .. }) => logged_in.notify_one(),
+                Ok(ClientEvent::Refused(said)) => drop(refuse.try_send(said)),
+                Ok(ClientEvent::Message(message)) => {
                     // A message that is not acknowledged is sent again.
                     let _ = message.ack.is_none_or(|ack| publisher.acknowledge(&ack));
                 }
-                Ok(Inbound::Other) => {}
+                Ok(ClientEvent::Other) => {}
                 Err(link_error) => return link_error,
             }
         }
@@ -106,7 +112,7 @@ async fn subscribe(
         Ok(Some(Ok(()))) => Ok(()),
         Ok(Some(Err(said))) => {
             let text = format!("subscribe to {filter}: {said}; let {} read it in the broker's ACL", who(config));
-            Err(LinkError::new(Kind::Subscription, text))
+            Err(LinkError::new(LinkErrorKind::Subscription, text))
         }
         Ok(None) | Err(_) => Err(late(Step::Subscribe)),
     }
@@ -137,7 +143,7 @@ async fn publish(
     };
     Err(match said {
         Some(said) => LinkError::new(
-            Kind::Publication,
+            LinkErrorKind::Publication,
             format!("publish to {topic}: {said}; let {} write it in the broker's ACL", who(config)),
         ),
         None => late(Step::Publish),
@@ -146,5 +152,5 @@ async fn publish(
 
 /// The broker did not answer in time.
 fn late(step: Step) -> LinkError {
-    LinkError::new(Kind::TimedOut, format!("{}: the broker does not answer", step.name())).during(step)
+    LinkError::new(LinkErrorKind::TimedOut, format!("{}: the broker does not answer", step.name())).during(step)
 }

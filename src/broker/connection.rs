@@ -11,10 +11,10 @@ use tracing::{debug, info};
 
 use crate::{
     broker::{
-        LinkTask, OUTBOX, OutboundMessage, State, Topic, changed,
-        client::{self, Disconnected, Handling, Publisher, Setup},
+        LinkState, LinkTask, OUTBOX, OutboundMessage, Topic, changed,
+        client::{self, ClientSetup, Disconnected, Handling, Publisher},
         inbound::{Contradicted, InboundRouter, Own, PendingAcks, Published, deliver, who},
-        link_error::{Kind, LinkError},
+        link_error::{LinkError, LinkErrorKind},
         stopped, transport, turning, url,
     },
     config::{self, MqttVersion},
@@ -50,7 +50,7 @@ const IDENTITY_CONFLICT: &[u8] = br#"{"v":1,"type":"identity_conflict"}"#;
 
 /// Why a connection ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum ConnectionEnd {
     /// `stop` was set.
     Stopped,
     /// The configuration changed.
@@ -63,7 +63,7 @@ pub(super) enum End {
 
 /// How a connection is closed.
 struct Goodbye {
-    end: End,
+    end: ConnectionEnd,
     /// Whether a DISCONNECT is sent, so that the broker forgets the Will. Without one the broker publishes `lost`,
     /// unless this device is back before the Will is due.
     politely: bool,
@@ -80,7 +80,7 @@ enum Unsaid {
 
 fn untaken() -> LinkError {
     let text = format!("publish: the broker acknowledges nothing for {} s", UNTAKEN.as_secs());
-    LinkError::new(Kind::TimedOut, text)
+    LinkError::new(LinkErrorKind::TimedOut, text)
 }
 
 /// One connection, for publishing.
@@ -114,12 +114,12 @@ impl Connected<'_> {
 
 impl LinkTask {
     /// Makes one connection, and returns why it ended and how long it was up, if it was.
-    pub(super) async fn connection(&mut self, config: &Arc<config::Broker>) -> (End, Option<Duration>) {
+    pub(super) async fn connection(&mut self, config: &Arc<config::Broker>) -> (ConnectionEnd, Option<Duration>) {
         let topics = Topics::new(&config.root, &self.link.device);
         let conn = self.conn + 1;
         let (publisher, mut incoming, notes) = match client::open(self.client_setup(config, &topics, conn)) {
             Ok(both) => both,
-            Err(link_error) => return (End::Lost(link_error), None),
+            Err(link_error) => return (ConnectionEnd::Lost(link_error), None),
         };
         let hold = PendingAcks::default();
         let (login, logged_in) = oneshot::channel();
@@ -152,7 +152,7 @@ impl LinkTask {
         let heartbeat = self.link.heartbeat.clone();
         let speak = self.speak(line, logged_in, up, &mut up_since);
         let end = tokio::select! {
-            link_error = &mut receiving => End::Lost(link_error),
+            link_error = &mut receiving => ConnectionEnd::Lost(link_error),
             Goodbye { end, politely } = speak => {
                 if politely {
                     publisher.disconnect();
@@ -163,14 +163,14 @@ impl LinkTask {
             }
             never = deliver => match never {},
             never = turning(&heartbeat) => match never {},
-            () = async { stopped(&mut stop).await; sleep(STOP_DEADLINE).await } => End::Stopped,
+            () = async { stopped(&mut stop).await; sleep(STOP_DEADLINE).await } => ConnectionEnd::Stopped,
         };
         (end, up_since.map(|since: Instant| since.elapsed()))
     }
 
     /// How the client logs in: under which name, and with which Will.
-    fn client_setup<'a>(&'a self, config: &'a Arc<config::Broker>, topics: &Topics, conn: u64) -> Setup<'a> {
-        Setup {
+    fn client_setup<'a>(&'a self, config: &'a Arc<config::Broker>, topics: &Topics, conn: u64) -> ClientSetup<'a> {
+        ClientSetup {
             config,
             device: &self.link.device,
             will_topic: topics.status(),
@@ -195,24 +195,24 @@ impl LinkTask {
             () = stopped(&mut stop) => {
                 // The `online` of an earlier connection may still be retained.
                 let said = self.conn == conn && self.publish_offline(line).await.unwrap_or(false);
-                return Goodbye { end: End::Stopped, politely: said };
+                return Goodbye { end: ConnectionEnd::Stopped, politely: said };
             }
-            () = changed(&mut reload) => return Goodbye { end: End::Reconfigured, politely: false },
-            () = changed(&mut reconnect) => return Goodbye { end: End::AddressesChanged, politely: false },
+            () = changed(&mut reload) => return Goodbye { end: ConnectionEnd::Reconfigured, politely: false },
+            () = changed(&mut reconnect) => return Goodbye { end: ConnectionEnd::AddressesChanged, politely: false },
             greeted = self.log_in(line, logged_in) => {
                 if let Err(link_error) = greeted {
-                    return Goodbye { end: End::Lost(link_error), politely: true };
+                    return Goodbye { end: ConnectionEnd::Lost(link_error), politely: true };
                 }
             }
         }
         *up_since = Some(Instant::now());
         // `deliver` waits for this. It is gone only if the connection is.
         let _ = up.send(());
-        self.state.send_replace(State::Up { conn });
+        self.state.send_replace(LinkState::Up { conn });
         info!("broker {}: connected by MQTT {}, connection {conn}", url(config), spoken(config.version));
         match self.run_connected(line).await {
             Ok(leave) => leave,
-            Err(Unsaid::Untaken) => Goodbye { end: End::Lost(untaken()), politely: false },
+            Err(Unsaid::Untaken) => Goodbye { end: ConnectionEnd::Lost(untaken()), politely: false },
             // `receive` knows why.
             Err(Unsaid::Disconnected) => pending().await,
         }
@@ -225,7 +225,7 @@ impl LinkTask {
         self.conn = conn;
         if !retains {
             let text = "this broker keeps no retained messages: viewers cannot see whether this device is online";
-            self.complaints.about(config, &LinkError::new(Kind::Publication, text));
+            self.complaints.about(config, &LinkError::new(LinkErrorKind::Publication, text));
         }
         let filters = [topics.requests(), topics.status(), topics.info()];
         let mut subscribing = pin!(publisher.subscribe(&filters));
@@ -235,13 +235,13 @@ impl LinkTask {
                 Ok(Err(Disconnected)) => return pending().await,
                 // Some brokers send retained messages before their answer. On a slow network this takes long.
                 Err(_) if line.notes.is_skipping() => {}
-                Err(_) => return Err(LinkError::new(Kind::TimedOut, "subscribe: the broker does not answer")),
+                Err(_) => return Err(LinkError::new(LinkErrorKind::TimedOut, "subscribe: the broker does not answer")),
             }
         };
         for (filter, granted) in filters.iter().zip(granted) {
             let Err(said) = granted else { continue };
             let text = format!("subscribe to {filter}: {said}; let {} read it in the broker's ACL", who(config));
-            let link_error = LinkError::new(Kind::Subscription, text);
+            let link_error = LinkError::new(LinkErrorKind::Subscription, text);
             // Without its own topics a device works. It just does not notice a late Will, or what others write there.
             match filter {
                 _ if *filter == filters[0] => return Err(link_error),
@@ -283,15 +283,15 @@ impl LinkTask {
                 biased;
                 () = stopped(&mut self.link.stop) => {
                     let politely = self.publish_offline(line).await?;
-                    return Ok(Goodbye { end: End::Stopped, politely });
+                    return Ok(Goodbye { end: ConnectionEnd::Stopped, politely });
                 }
                 () = changed(&mut self.link.config) => {
                     let moved = moved(config, &self.link.config.borrow());
                     let politely = moved && self.publish_offline(line).await?;
-                    return Ok(Goodbye { end: End::Reconfigured, politely });
+                    return Ok(Goodbye { end: ConnectionEnd::Reconfigured, politely });
                 }
                 () = changed(&mut self.reconnect) => {
-                    return Ok(Goodbye { end: End::AddressesChanged, politely: false });
+                    return Ok(Goodbye { end: ConnectionEnd::AddressesChanged, politely: false });
                 }
                 () = sleep_until(due) => {
                     self.publish_status(line).await?;

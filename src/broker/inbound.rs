@@ -14,11 +14,11 @@ use tracing::debug;
 
 use crate::{
     broker::{
-        Counts, Event, MESSAGE_MAX,
+        Counts, LinkEvent, MESSAGE_MAX,
         acks::{AckOrder, Ticket},
-        client::{self, Inbound, Message, MessageStream, Publisher},
+        client::{self, ClientEvent, Message, MessageStream, Publisher},
         inbound_queue::InboundQueue,
-        link_error::{ErrorLog, Kind, LinkError},
+        link_error::{ErrorLog, LinkError, LinkErrorKind},
     },
     config::{self, MqttVersion},
     protocol::{Correlation, Topics, status},
@@ -27,7 +27,7 @@ use crate::{
 /// The kind of a message, by its topic and flags.
 #[derive(Debug, PartialEq, Eq)]
 enum Sorted {
-    Request(Event),
+    Request(LinkEvent),
     /// On the device's own `status`, and not what it published.
     Status,
     /// On the device's own `info`, and not what it published.
@@ -132,23 +132,23 @@ impl InboundRouter<'_> {
     ) -> LinkError {
         loop {
             match incoming.poll().await {
-                Ok(Inbound::LoggedIn { retains }) => {
+                Ok(ClientEvent::LoggedIn { retains }) => {
                     if let Some(login) = self.login.take() {
                         // An error means that the connection is being closed.
                         let _ = login.send(retains);
                     }
                 }
-                Ok(Inbound::Message(message)) => self.take(message, config),
-                Ok(Inbound::Refused(said)) => {
+                Ok(ClientEvent::Message(message)) => self.take(message, config),
+                Ok(ClientEvent::Refused(said)) => {
                     let text = format!(
                         "publish: the broker refused a message: {said}; let {} write status, info, evt and rsp/+ below \
                          {} in the broker's ACL",
                         who(config),
                         self.topics.status().trim_end_matches("/status"),
                     );
-                    self.complaints.about(config, &LinkError::new(Kind::Publication, text));
+                    self.complaints.about(config, &LinkError::new(LinkErrorKind::Publication, text));
                 }
-                Ok(Inbound::Other) => {}
+                Ok(ClientEvent::Other) => {}
                 Err(link_error) => return link_error,
             }
             self.hold.release(publisher);
@@ -166,18 +166,18 @@ impl InboundRouter<'_> {
         let shown = topic.escape_ascii();
         match sorted {
             Sorted::Request(event) => {
-                if matches!(event, Event::Oversize { .. }) {
+                if matches!(event, LinkEvent::Oversize { .. }) {
                     let text = format!(
                         "a message of {length} bytes came on {shown} and was not read: a viewer's has at most {MESSAGE_MAX}"
                     );
-                    self.complaints.about(config, &LinkError::new(Kind::Oversize, text));
+                    self.complaints.about(config, &LinkError::new(LinkErrorKind::Oversize, text));
                 }
                 let full = self.hold.lock().held.push(event, ticket);
                 if let Err(ticket) = full {
                     self.hold.done(ticket);
                     self.counts.overflow.fetch_add(1, Ordering::Relaxed);
                     let text = format!("more messages on {shown} than can be looked at; some are dropped");
-                    self.complaints.about(config, &LinkError::new(Kind::Busy, text));
+                    self.complaints.about(config, &LinkError::new(LinkErrorKind::Busy, text));
                 } else {
                     self.hold.filled.notify_one();
                 }
@@ -200,7 +200,7 @@ impl InboundRouter<'_> {
                 "a retained message of {length} bytes stands on {shown}; it is not read, and may come again with each \
                  connection; to remove it: mosquitto_pub -t {shown} -r -n"
             );
-            self.complaints.about(config, &LinkError::new(Kind::Retained, text));
+            self.complaints.about(config, &LinkError::new(LinkErrorKind::Retained, text));
         }
         self.hold.done(ticket);
     }
@@ -211,13 +211,13 @@ impl InboundRouter<'_> {
 pub(super) async fn deliver(
     hold: &PendingAcks,
     up: oneshot::Receiver<()>,
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<LinkEvent>,
     publisher: &Publisher,
     conn: u64,
 ) -> Infallible {
     if up.await.is_ok() {
         // An error means that signalling has ended, and the link is about to be stopped.
-        drop(events.send(Event::Up { conn }).await);
+        drop(events.send(LinkEvent::Up { conn }).await);
         loop {
             let next = hold.lock().held.pop();
             match next {
@@ -255,8 +255,8 @@ fn sort(
         return Sorted::Retained;
     }
     Sorted::Request(match skipped.unwrap_or(payload.len()) {
-        0..=MESSAGE_MAX => Event::Message { viewer, payload, correlation },
-        len => Event::Oversize { viewer, len, correlation },
+        0..=MESSAGE_MAX => LinkEvent::Message { viewer, payload, correlation },
+        len => LinkEvent::Oversize { viewer, len, correlation },
     })
 }
 
@@ -278,7 +278,7 @@ mod tests {
         let limit = Bytes::from(vec![b' '; MESSAGE_MAX]);
         let large = Bytes::from(vec![b' '; MESSAGE_MAX + 1]);
         let request = |payload: &Bytes| {
-            Sorted::Request(Event::Message { viewer: viewer.clone(), payload: payload.clone(), correlation: None })
+            Sorted::Request(LinkEvent::Message { viewer: viewer.clone(), payload: payload.clone(), correlation: None })
         };
         let offline = Bytes::from_static(br#"{"state":"offline"}"#);
         let published = Published::default();
@@ -292,7 +292,11 @@ mod tests {
                 "fanlight/v1/cam/req/anna",
                 &large,
                 false,
-                Sorted::Request(Event::Oversize { viewer: viewer.clone(), len: MESSAGE_MAX + 1, correlation: None }),
+                Sorted::Request(LinkEvent::Oversize {
+                    viewer: viewer.clone(),
+                    len: MESSAGE_MAX + 1,
+                    correlation: None,
+                }),
             ),
             ("fanlight/v1/cam/req/anna", &small, true, Sorted::Retained),
             ("fanlight/v1/cam/req/an na", &small, false, Sorted::Foreign),
@@ -314,7 +318,7 @@ mod tests {
         let sort =
             |topic: &[u8], skipped| sort(&topics, &published, topic, (small.clone(), None), skipped, (false, false));
         assert_eq!(sort(b"\xff", None), Sorted::Foreign);
-        let skipped = Sorted::Request(Event::Oversize { viewer, len: 1_200_000, correlation: None });
+        let skipped = Sorted::Request(LinkEvent::Oversize { viewer, len: 1_200_000, correlation: None });
         assert_eq!(sort(b"fanlight/v1/cam/req/anna", Some(1_200_000)), skipped);
     }
 

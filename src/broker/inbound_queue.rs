@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::{broker::Event, config::Id};
+use crate::{broker::LinkEvent, config::Id};
 
 /// Messages of one viewer: about the burst that protocol section 7 allows.
 const OF_ONE_VIEWER: usize = 64;
@@ -17,7 +17,7 @@ const BYTES: usize = 1 << 20;
 /// A queue of events, each with the acknowledgement that is sent once it is passed on.
 #[derive(Debug)]
 pub(super) struct InboundQueue<R> {
-    queue: VecDeque<(Event, R)>,
+    queue: VecDeque<(LinkEvent, R)>,
     of_viewer: HashMap<Id, usize>,
     bytes: usize,
 }
@@ -30,7 +30,7 @@ impl<R> Default for InboundQueue<R> {
 
 impl<R> InboundQueue<R> {
     /// Adds an event at the end. An error returns the acknowledgement of an event for which there is no room.
-    pub(super) fn push(&mut self, event: Event, ack: R) -> Result<(), R> {
+    pub(super) fn push(&mut self, event: LinkEvent, ack: R) -> Result<(), R> {
         let (viewer, bytes) = measure(&event);
         let theirs = viewer.and_then(|viewer| self.of_viewer.get(viewer)).copied().unwrap_or(0);
         if theirs >= OF_ONE_VIEWER || self.queue.len() >= OF_ALL || self.bytes + bytes > BYTES {
@@ -45,7 +45,7 @@ impl<R> InboundQueue<R> {
     }
 
     /// Takes the oldest event.
-    pub(super) fn pop(&mut self) -> Option<(Event, R)> {
+    pub(super) fn pop(&mut self) -> Option<(LinkEvent, R)> {
         let (event, ack) = self.queue.pop_front()?;
         let (viewer, bytes) = measure(&event);
         self.bytes -= bytes;
@@ -59,11 +59,11 @@ impl<R> InboundQueue<R> {
     }
 }
 
-fn measure(event: &Event) -> (Option<&Id>, usize) {
+fn measure(event: &LinkEvent) -> (Option<&Id>, usize) {
     match event {
-        Event::Message { viewer, payload, .. } => (Some(viewer), payload.len()),
-        Event::Oversize { viewer, .. } => (Some(viewer), 0),
-        Event::Up { .. } | Event::Down => (None, 0),
+        LinkEvent::Message { viewer, payload, .. } => (Some(viewer), payload.len()),
+        LinkEvent::Oversize { viewer, .. } => (Some(viewer), 0),
+        LinkEvent::Up { .. } | LinkEvent::Down => (None, 0),
     }
 }
 
@@ -73,8 +73,8 @@ mod tests {
 
     use super::*;
 
-    fn message(viewer: &str, bytes: usize) -> Event {
-        Event::Message { viewer: Id::new(viewer).unwrap(), payload: Bytes::from(vec![0; bytes]), correlation: None }
+    fn message(viewer: &str, bytes: usize) -> LinkEvent {
+        LinkEvent::Message { viewer: Id::new(viewer).unwrap(), payload: Bytes::from(vec![0; bytes]), correlation: None }
     }
 
     #[test]
@@ -99,7 +99,7 @@ mod tests {
         let mut held = InboundQueue::default();
         let taken = (0..100).filter(|n| held.push(message(&format!("v{n}"), 32 << 10), ()).is_ok()).count();
         assert_eq!(taken, 32);
-        let oversize = Event::Oversize { viewer: Id::new("anna").unwrap(), len: 1 << 30, correlation: None };
+        let oversize = LinkEvent::Oversize { viewer: Id::new("anna").unwrap(), len: 1 << 30, correlation: None };
         assert_eq!(held.push(oversize, ()), Ok(()));
     }
 }

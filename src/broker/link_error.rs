@@ -21,7 +21,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 /// The kind of a problem. Each kind is logged once, and then at most once a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum LinkErrorKind {
     /// The host's name was not found.
     Name,
     /// No program listens on that port.
@@ -101,25 +101,28 @@ impl Step {
     }
 
     /// The step in which errors of this kind happen, if nothing more is known.
-    fn of(kind: Kind) -> Self {
+    fn of(kind: LinkErrorKind) -> Self {
         match kind {
-            Kind::Name => Self::Name,
-            Kind::Refused | Kind::Unreachable => Self::Tcp,
-            Kind::Files | Kind::Untrusted | Kind::Expired | Kind::WrongName | Kind::ClientCertificate | Kind::Tls => {
-                Self::Tls
-            }
-            Kind::Subscription => Self::Subscribe,
-            Kind::Publication => Self::Publish,
-            Kind::TimedOut
-            | Kind::WebSocket
-            | Kind::Login
-            | Kind::Version
-            | Kind::Busy
-            | Kind::TakenOver
-            | Kind::Oversize
-            | Kind::Retained
-            | Kind::Lost
-            | Kind::Protocol => Self::Login,
+            LinkErrorKind::Name => Self::Name,
+            LinkErrorKind::Refused | LinkErrorKind::Unreachable => Self::Tcp,
+            LinkErrorKind::Files
+            | LinkErrorKind::Untrusted
+            | LinkErrorKind::Expired
+            | LinkErrorKind::WrongName
+            | LinkErrorKind::ClientCertificate
+            | LinkErrorKind::Tls => Self::Tls,
+            LinkErrorKind::Subscription => Self::Subscribe,
+            LinkErrorKind::Publication => Self::Publish,
+            LinkErrorKind::TimedOut
+            | LinkErrorKind::WebSocket
+            | LinkErrorKind::Login
+            | LinkErrorKind::Version
+            | LinkErrorKind::Busy
+            | LinkErrorKind::TakenOver
+            | LinkErrorKind::Oversize
+            | LinkErrorKind::Retained
+            | LinkErrorKind::Lost
+            | LinkErrorKind::Protocol => Self::Login,
         }
     }
 }
@@ -129,14 +132,14 @@ impl Step {
 #[error("{text}")]
 pub struct LinkError {
     /// The kind of problem.
-    pub kind: Kind,
+    pub kind: LinkErrorKind,
     /// The step of a connection that was not up yet.
     pub step: Step,
     text: String,
 }
 
 impl LinkError {
-    pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
+    pub(super) fn new(kind: LinkErrorKind, text: impl Into<String>) -> Self {
         // Part of it may come from the broker, so it is made one short line.
         Self { kind, step: Step::of(kind), text: sentence(&text.into()) }
     }
@@ -150,15 +153,15 @@ impl LinkError {
     pub(super) fn io(step: Step, doing: &str, error: &io::Error) -> Self {
         use io::ErrorKind as E;
         let (kind, advice) = match error.kind() {
-            E::ConnectionRefused => (Kind::Refused, "; does the broker listen on this port?"),
+            E::ConnectionRefused => (LinkErrorKind::Refused, "; does the broker listen on this port?"),
             E::NetworkUnreachable | E::HostUnreachable | E::AddrNotAvailable | E::NetworkDown => {
-                (Kind::Unreachable, "; is the network up?")
+                (LinkErrorKind::Unreachable, "; is the network up?")
             }
-            E::TimedOut => (Kind::TimedOut, ""),
+            E::TimedOut => (LinkErrorKind::TimedOut, ""),
             E::UnexpectedEof => {
-                return Self::new(Kind::Lost, format!("{doing}: closed by the other side")).during(step);
+                return Self::new(LinkErrorKind::Lost, format!("{doing}: closed by the other side")).during(step);
             }
-            _ => (Kind::Lost, ""),
+            _ => (LinkErrorKind::Lost, ""),
         };
         Self::new(kind, format!("{doing}: {}{advice}", plain(error))).during(step)
     }
@@ -169,18 +172,18 @@ impl LinkError {
             TlsError::InvalidCertificate(fault) => {
                 let (flaw, text) = tls::flaw(fault, "the broker's", host, now);
                 let kind = match flaw {
-                    Flaw::Untrusted => Kind::Untrusted,
-                    Flaw::Expired => Kind::Expired,
-                    Flaw::WrongName => Kind::WrongName,
+                    Flaw::Untrusted => LinkErrorKind::Untrusted,
+                    Flaw::Expired => LinkErrorKind::Expired,
+                    Flaw::WrongName => LinkErrorKind::WrongName,
                 };
                 Self::new(kind, format!("TLS handshake: {text}"))
             }
             TlsError::AlertReceived(alert) => Self::alert(*alert),
             TlsError::InvalidMessage(_) => {
-                Self::new(Kind::Tls, "TLS handshake: the answer is not TLS; is this the broker's TLS port?")
+                Self::new(LinkErrorKind::Tls, "TLS handshake: the answer is not TLS; is this the broker's TLS port?")
             }
-            TlsError::NoApplicationProtocol => Self::new(Kind::Tls, ALPN_REFUSED),
-            other => Self::new(Kind::Tls, format!("TLS handshake: {other}")),
+            TlsError::NoApplicationProtocol => Self::new(LinkErrorKind::Tls, ALPN_REFUSED),
+            other => Self::new(LinkErrorKind::Tls, format!("TLS handshake: {other}")),
         }
     }
 
@@ -188,7 +191,7 @@ impl LinkError {
         use AlertDescription as A;
         match alert {
             A::CertificateRequired => Self::new(
-                Kind::ClientCertificate,
+                LinkErrorKind::ClientCertificate,
                 "TLS: the broker asks for a client certificate; set certificate_file and key_file",
             ),
             A::BadCertificate
@@ -199,14 +202,15 @@ impl LinkError {
             | A::UnknownCA
             | A::AccessDenied
             | A::DecryptError => Self::new(
-                Kind::ClientCertificate,
+                LinkErrorKind::ClientCertificate,
                 format!("TLS: the broker refused this board's certificate: {alert:?}"),
             ),
-            A::NoApplicationProtocol => Self::new(Kind::Tls, ALPN_REFUSED),
-            A::ProtocolVersion => {
-                Self::new(Kind::Tls, "TLS: the broker takes neither TLS 1.2 nor TLS 1.3; older versions are not safe")
-            }
-            other => Self::new(Kind::Tls, format!("TLS: the broker said {other:?}")),
+            A::NoApplicationProtocol => Self::new(LinkErrorKind::Tls, ALPN_REFUSED),
+            A::ProtocolVersion => Self::new(
+                LinkErrorKind::Tls,
+                "TLS: the broker takes neither TLS 1.2 nor TLS 1.3; older versions are not safe",
+            ),
+            other => Self::new(LinkErrorKind::Tls, format!("TLS: the broker said {other:?}")),
         }
     }
 }
@@ -243,11 +247,11 @@ impl ErrorLog {
 
 /// Which kinds were logged, and when. Pure.
 #[derive(Debug, Default)]
-struct LoggedErrors(Vec<(Kind, Instant)>);
+struct LoggedErrors(Vec<(LinkErrorKind, Instant)>);
 
 impl LoggedErrors {
     /// Whether to log it now: the first time, and then once a minute.
-    fn is_news(&mut self, kind: Kind, now: Instant) -> bool {
+    fn is_news(&mut self, kind: LinkErrorKind, now: Instant) -> bool {
         match self.0.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, at)) if now.saturating_duration_since(*at) < AGAIN => false,
             Some((_, at)) => {
@@ -290,24 +294,39 @@ mod tests {
         });
         let early = || TlsError::InvalidCertificate(CertificateError::NotValidYet);
         let rows = [
-            (TlsError::InvalidCertificate(CertificateError::UnknownIssuer), today, Kind::Untrusted, "set ca_file"),
-            (expired, today, Kind::Expired, "certificate has expired"),
-            (early(), today, Kind::Expired, "not valid yet; is this board's clock right?"),
-            (early(), 86_400, Kind::Expired, "clock says 1970: it has to be set (NTP)"),
-            (name(&["a.example", "b.example"]), today, Kind::WrongName, "not for mq.example, it is for a.example, b"),
-            (name(&[]), today, Kind::WrongName, "not for mq.example"),
+            (
+                TlsError::InvalidCertificate(CertificateError::UnknownIssuer),
+                today,
+                LinkErrorKind::Untrusted,
+                "set ca_file",
+            ),
+            (expired, today, LinkErrorKind::Expired, "certificate has expired"),
+            (early(), today, LinkErrorKind::Expired, "not valid yet; is this board's clock right?"),
+            (early(), 86_400, LinkErrorKind::Expired, "clock says 1970: it has to be set (NTP)"),
+            (
+                name(&["a.example", "b.example"]),
+                today,
+                LinkErrorKind::WrongName,
+                "not for mq.example, it is for a.example, b",
+            ),
+            (name(&[]), today, LinkErrorKind::WrongName, "not for mq.example"),
             (
                 TlsError::AlertReceived(AlertDescription::CertificateRequired),
                 today,
-                Kind::ClientCertificate,
+                LinkErrorKind::ClientCertificate,
                 "asks for a client certificate",
             ),
-            (TlsError::AlertReceived(AlertDescription::UnknownCA), today, Kind::ClientCertificate, "UnknownCA"),
-            (TlsError::AlertReceived(AlertDescription::NoApplicationProtocol), today, Kind::Tls, "alpn"),
+            (
+                TlsError::AlertReceived(AlertDescription::UnknownCA),
+                today,
+                LinkErrorKind::ClientCertificate,
+                "UnknownCA",
+            ),
+            (TlsError::AlertReceived(AlertDescription::NoApplicationProtocol), today, LinkErrorKind::Tls, "alpn"),
             (
                 TlsError::AlertReceived(AlertDescription::ProtocolVersion),
                 today,
-                Kind::Tls,
+                LinkErrorKind::Tls,
                 "neither TLS 1.2 nor TLS 1.3",
             ),
         ];
@@ -321,11 +340,15 @@ mod tests {
     #[test]
     fn a_failed_connect_is_told_by_its_errno() {
         let rows = [
-            (111, Kind::Refused, "connect to [::1]:1883: connection refused; does the broker listen on this port?"),
-            (101, Kind::Unreachable, "connect to [::1]:1883: network is unreachable; is the network up?"),
-            (113, Kind::Unreachable, "connect to [::1]:1883: no route to host; is the network up?"),
-            (110, Kind::TimedOut, "connect to [::1]:1883: connection timed out"),
-            (104, Kind::Lost, "connect to [::1]:1883: connection reset by peer"),
+            (
+                111,
+                LinkErrorKind::Refused,
+                "connect to [::1]:1883: connection refused; does the broker listen on this port?",
+            ),
+            (101, LinkErrorKind::Unreachable, "connect to [::1]:1883: network is unreachable; is the network up?"),
+            (113, LinkErrorKind::Unreachable, "connect to [::1]:1883: no route to host; is the network up?"),
+            (110, LinkErrorKind::TimedOut, "connect to [::1]:1883: connection timed out"),
+            (104, LinkErrorKind::Lost, "connect to [::1]:1883: connection reset by peer"),
         ];
         for (errno, kind, text) in rows {
             let error = io::Error::from_raw_os_error(errno);
@@ -341,17 +364,17 @@ mod tests {
         let after = |seconds| start + Duration::from_secs(seconds);
         let mut said = LoggedErrors::default();
         let rows = [
-            (0, Kind::Refused, true),
-            (1, Kind::Refused, false),
-            (2, Kind::Name, true),
-            (59, Kind::Refused, false),
-            (60, Kind::Refused, true),
-            (61, Kind::Name, false),
-            (119, Kind::Refused, false),
+            (0, LinkErrorKind::Refused, true),
+            (1, LinkErrorKind::Refused, false),
+            (2, LinkErrorKind::Name, true),
+            (59, LinkErrorKind::Refused, false),
+            (60, LinkErrorKind::Refused, true),
+            (61, LinkErrorKind::Name, false),
+            (119, LinkErrorKind::Refused, false),
         ];
         for (seconds, kind, expected) in rows {
             assert_eq!(said.is_news(kind, after(seconds)), expected, "{kind:?} at {seconds} s");
         }
-        assert!(said.is_news(Kind::Refused, after(120)));
+        assert!(said.is_news(LinkErrorKind::Refused, after(120)));
     }
 }

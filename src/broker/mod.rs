@@ -41,11 +41,11 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-pub use self::link_error::{Kind, LinkError};
-use self::{backoff::Backoff, connection::End, link_error::ErrorLog, transport::Local};
+pub use self::link_error::{LinkError, LinkErrorKind};
+use self::{backoff::Backoff, connection::ConnectionEnd, link_error::ErrorLog, transport::Local};
 use crate::{
     clock::Mono,
-    config::{self, Access, Id, Transport},
+    config::{self, Access, Id, MqttTransport},
     liveness::{Heartbeat, TURN},
     protocol::{Addressed, Correlation, Presence},
 };
@@ -59,7 +59,7 @@ pub const MESSAGE_MAX: usize = 32 << 10;
 
 /// What the link reports.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum LinkEvent {
     /// Connected and subscribed.
     Up {
         /// Counts the connections since start.
@@ -89,7 +89,7 @@ pub enum Event {
 
 /// The state of the link.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum LinkState {
     /// The link connects.
     Connecting,
     /// Connected and subscribed; `online` is published.
@@ -105,7 +105,7 @@ pub enum State {
 
 /// Messages that were not passed on since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Dropped {
+pub struct DroppedMessages {
     /// Requests with the RETAIN flag.
     pub retained: u64,
     /// On topics that are not this device's.
@@ -137,7 +137,7 @@ pub struct Link {
     /// The content of `status`.
     pub presence: watch::Receiver<Presence>,
     /// Where messages of viewers go: a channel of `EVENTS`.
-    pub events: mpsc::Sender<Event>,
+    pub events: mpsc::Sender<LinkEvent>,
     /// Ends the link when it becomes true, or when its sender is dropped.
     pub stop: watch::Receiver<bool>,
     /// Ticks each [`TURN`] while the link runs, also during every wait.
@@ -148,7 +148,7 @@ pub struct Link {
 #[derive(Debug, Clone)]
 pub struct Outbox {
     queue: mpsc::Sender<OutboundMessage>,
-    state: watch::Receiver<State>,
+    state: watch::Receiver<LinkState>,
     counts: Arc<Counts>,
     local: Arc<Local>,
     reconnect: watch::Sender<()>,
@@ -182,7 +182,7 @@ impl Outbox {
     }
 
     /// Follows the state of the link.
-    pub fn state(&self) -> watch::Receiver<State> {
+    pub fn state(&self) -> watch::Receiver<LinkState> {
         self.state.clone()
     }
 
@@ -198,9 +198,9 @@ impl Outbox {
     }
 
     /// The messages that were not passed on so far.
-    pub fn dropped(&self) -> Dropped {
+    pub fn dropped(&self) -> DroppedMessages {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Dropped {
+        DroppedMessages {
             retained: of(&self.counts.retained),
             foreign: of(&self.counts.foreign),
             overflow: of(&self.counts.overflow),
@@ -216,7 +216,7 @@ impl Outbox {
 /// Prepares the link. The future is the link: it connects, stays connected, and ends within 1 s after `stop`.
 pub fn link(link: Link) -> (Outbox, impl Future<Output = ()> + Send) {
     let (queue, words) = mpsc::channel(OUTBOX);
-    let (state, following) = watch::channel(State::Connecting);
+    let (state, following) = watch::channel(LinkState::Connecting);
     let counts = Arc::new(Counts::default());
     let local = Arc::default();
     let (request, reconnect) = watch::channel(());
@@ -231,7 +231,7 @@ pub fn link(link: Link) -> (Outbox, impl Future<Output = ()> + Send) {
 struct LinkTask {
     link: Link,
     words: mpsc::Receiver<OutboundMessage>,
-    state: watch::Sender<State>,
+    state: watch::Sender<LinkState>,
     counts: Arc<Counts>,
     complaints: Arc<ErrorLog>,
     conn: u64,
@@ -253,29 +253,30 @@ impl LinkTask {
             let (end, lasted) = Box::pin(self.connection(&config)).await;
             *self.local.lock().unwrap_or_else(PoisonError::into_inner) = None;
             let good = lasted.is_some_and(|lasted| backoff.was_up(lasted));
-            if good || matches!(end, End::Reconfigured | End::AddressesChanged) {
+            if good || matches!(end, ConnectionEnd::Reconfigured | ConnectionEnd::AddressesChanged) {
                 self.complaints.forget();
             }
             if lasted.is_some() {
                 tokio::select! {
-                    _ = self.link.events.send(Event::Down) => {}
+                    _ = self.link.events.send(LinkEvent::Down) => {}
                     () = stopped(&mut self.link.stop) => {}
                     never = turning(&self.link.heartbeat) => match never {},
                 }
             }
             match end {
-                End::Stopped => break,
-                End::Reconfigured | End::AddressesChanged => {
-                    let what = if matches!(end, End::Reconfigured) { "configuration" } else { "board's addresses" };
+                ConnectionEnd::Stopped => break,
+                ConnectionEnd::Reconfigured | ConnectionEnd::AddressesChanged => {
+                    let what =
+                        if matches!(end, ConnectionEnd::Reconfigured) { "configuration" } else { "board's addresses" };
                     info!("broker {}: connecting again, because the {what} changed", url(&config));
                     backoff.reset();
-                    self.state.send_replace(State::Connecting);
+                    self.state.send_replace(LinkState::Connecting);
                 }
-                End::Lost(link_error) => {
+                ConnectionEnd::Lost(link_error) => {
                     self.complaints.about(&config, &link_error);
                     let kind = link_error.kind;
-                    self.taken_over |= kind == Kind::TakenOver;
-                    self.state.send_replace(State::Down(link_error));
+                    self.taken_over |= kind == LinkErrorKind::TakenOver;
+                    self.state.send_replace(LinkState::Down(link_error));
                     let pause = backoff.pause(kind, getrandom::u32().unwrap_or(u32::MAX / 2));
                     debug!("broker {}: again in {} ms", url(&config), pause.as_millis());
                     tokio::select! {
@@ -288,7 +289,7 @@ impl LinkTask {
                 }
             }
         }
-        self.state.send_replace(State::Closed);
+        self.state.send_replace(LinkState::Closed);
     }
 }
 
@@ -316,10 +317,10 @@ async fn changed<T>(value: &mut watch::Receiver<T>) {
 /// The URL of this broker, for a person.
 fn url(config: &config::Broker) -> String {
     let scheme = match config.transport {
-        Transport::Tcp => "mqtt",
-        Transport::Tls => "mqtts",
-        Transport::WebSocket => "ws",
-        Transport::WebSocketTls => "wss",
+        MqttTransport::Tcp => "mqtt",
+        MqttTransport::Tls => "mqtts",
+        MqttTransport::WebSocket => "ws",
+        MqttTransport::WebSocketTls => "wss",
     };
     let (open, close) = if config.host.contains(':') { ("[", "]") } else { ("", "") };
     format!("{scheme}://{open}{}{close}:{}{}", config.host, config.port, config.path)

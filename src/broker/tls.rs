@@ -9,7 +9,7 @@ use tokio_rustls::rustls::{
 };
 
 use crate::{
-    broker::link_error::{Kind, LinkError},
+    broker::link_error::{LinkError, LinkErrorKind},
     config, tls,
 };
 
@@ -17,7 +17,7 @@ use crate::{
 pub(super) fn client(config: &config::Broker) -> Result<ClientConfig, LinkError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|e| LinkError::new(Kind::Tls, format!("prepare TLS: {e}")))?
+        .map_err(|e| LinkError::new(LinkErrorKind::Tls, format!("prepare TLS: {e}")))?
         .with_root_certificates(tls::roots(config.ca_file.as_deref()).map_err(file)?);
     let mut client = match &config.client_certificate {
         None => builder.with_no_client_auth(),
@@ -35,7 +35,7 @@ pub(super) fn client(config: &config::Broker) -> Result<ClientConfig, LinkError>
 }
 
 fn file(said: impl std::fmt::Display) -> LinkError {
-    LinkError::new(Kind::Files, said.to_string())
+    LinkError::new(LinkErrorKind::Files, said.to_string())
 }
 
 #[cfg(test)]
@@ -78,7 +78,7 @@ mod tests {
         ];
         for (config, words) in rows {
             let link_error = client(&config).expect_err(words);
-            assert_eq!(link_error.kind, Kind::Files);
+            assert_eq!(link_error.kind, LinkErrorKind::Files);
             assert!(link_error.to_string().contains(words), "{link_error}");
         }
     }

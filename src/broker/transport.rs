@@ -27,12 +27,12 @@ use tokio_rustls::{
 use crate::{
     broker::{
         client::{PACKET_MAX, websocket_refused, websocket_url},
-        link_error::{Kind, LinkError, Step},
+        link_error::{LinkError, LinkErrorKind, Step},
         oversized::{OversizedSkipper, SkipMarks},
         tls,
         websocket::{self, Frames},
     },
-    config::{self, MqttVersion, Transport},
+    config::{self, MqttTransport, MqttVersion},
 };
 
 /// The longest time from the name lookup to the broker's answer to the login.
@@ -131,13 +131,14 @@ impl TransportNotes {
     pub(super) fn cause(&self, error: Option<&io::Error>) -> Option<LinkError> {
         let dialling = error.and_then(|error| error.get_ref()?.downcast_ref::<LinkError>());
         let noted = || self.with(|noted| noted.link_error.clone());
-        dialling.cloned().or_else(|| noted().filter(|link_error| link_error.kind != Kind::Lost))
+        dialling.cloned().or_else(|| noted().filter(|link_error| link_error.kind != LinkErrorKind::Lost))
     }
 
     /// Nothing failed, but the time is over.
     pub(super) fn timed_out(&self) -> LinkError {
         let (step, doing) = self.now();
-        LinkError::new(Kind::TimedOut, format!("{doing}: no answer within {} s", DEADLINE.as_secs())).during(step)
+        LinkError::new(LinkErrorKind::TimedOut, format!("{doing}: no answer within {} s", DEADLINE.as_secs()))
+            .during(step)
     }
 }
 
@@ -165,8 +166,8 @@ enum Socket {
 pub(super) async fn dial(config: Arc<config::Broker>, notes: Arc<TransportNotes>) -> io::Result<BrokerStream> {
     let socket = reach(&config, &notes).await.map_err(io::Error::other)?;
     let stream = match config.transport {
-        Transport::Tcp | Transport::Tls => Stream::Plain(socket),
-        Transport::WebSocket | Transport::WebSocketTls => {
+        MqttTransport::Tcp | MqttTransport::Tls => Stream::Plain(socket),
+        MqttTransport::WebSocket | MqttTransport::WebSocketTls => {
             notes.doing(Step::Login, "open the WebSocket");
             let opened = websocket::open(&websocket_url(&config), socket).await;
             Stream::WebSocket(Box::new(opened.map_err(|said| io::Error::other(websocket_refused(&config, said)))?))
@@ -191,9 +192,10 @@ async fn reach(config: &Arc<config::Broker>, notes: &TransportNotes) -> Result<S
     let files = Arc::clone(config);
     let tls = tokio::task::spawn_blocking(move || tls::client(&files))
         .await
-        .map_err(|_| LinkError::new(Kind::Tls, "prepare TLS: reading the certificate files broke off"))??;
-    let name = ServerName::try_from(config.host.clone())
-        .map_err(|_| LinkError::new(Kind::Name, format!("{} is no name that a certificate can hold", config.host)))?;
+        .map_err(|_| LinkError::new(LinkErrorKind::Tls, "prepare TLS: reading the certificate files broke off"))??;
+    let name = ServerName::try_from(config.host.clone()).map_err(|_| {
+        LinkError::new(LinkErrorKind::Name, format!("{} is no name that a certificate can hold", config.host))
+    })?;
     match TlsConnector::from(Arc::new(tls)).connect(name, tcp).await {
         Ok(stream) => Ok(Socket::Tls(Box::new(stream))),
         Err(error) => Err(explain((Step::Tls, "TLS handshake"), &error, &config.host)),
@@ -211,10 +213,10 @@ async fn connect(config: &config::Broker, notes: &TransportNotes) -> Result<TcpS
             let said = e.to_string();
             let said = said.strip_prefix("failed to lookup address information: ").unwrap_or(&said);
             let text = format!("look up {}: {said}; check the host name and this board's DNS", config.host);
-            LinkError::new(Kind::Name, text)
+            LinkError::new(LinkErrorKind::Name, text)
         })?
         .collect();
-    let mut link_error = LinkError::new(Kind::Name, format!("look up {}: no address", config.host));
+    let mut link_error = LinkError::new(LinkErrorKind::Name, format!("look up {}: no address", config.host));
     for (i, address) in addresses.iter().enumerate() {
         let doing = format!("connect to {address}");
         notes.doing(Step::Tcp, doing.as_str());

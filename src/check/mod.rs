@@ -11,7 +11,7 @@ use std::{
 
 use serde::Serialize;
 
-pub use self::network::{Line, network};
+pub use self::network::{ReportLine, network};
 use crate::{
     audio::{self, Microphone},
     clock,
@@ -19,13 +19,13 @@ use crate::{
     tls,
     video::{
         self, HardwareEncoder,
-        capture::probe::{Camera, Size},
+        capture::probe::{ProbedCamera, Size},
     },
 };
 
 /// The result of `check`.
 #[derive(Debug)]
-pub struct Checked {
+pub struct ConfigCheck {
     /// The file.
     pub file: PathBuf,
     /// The configuration as it would be used; `None` if the file cannot be used.
@@ -35,7 +35,7 @@ pub struct Checked {
 }
 
 /// Checks a configuration file, and whether its devices are present.
-pub fn check(file: &Path) -> Checked {
+pub fn check(file: &Path) -> ConfigCheck {
     let loaded = load(file, &Surroundings::of_process(true));
     let file = file.to_owned();
     match loaded {
@@ -43,12 +43,12 @@ pub fn check(file: &Path) -> Checked {
             let mut remarks: Vec<String> = loaded.warnings.iter().map(warning).collect();
             let others = certificates(&loaded.config).into_iter().chain(devices(&loaded.config));
             remarks.extend(others.map(|other| format!("warning: {other}")));
-            Checked { file, effective: Some(loaded.config.to_toml()), remarks }
+            ConfigCheck { file, effective: Some(loaded.config.to_toml()), remarks }
         }
         Err(error) => {
             let mut remarks: Vec<String> = error.problems.iter().map(Problem::with_excerpt).collect();
             remarks.extend(error.warnings.iter().map(warning));
-            Checked { file, effective: None, remarks }
+            ConfigCheck { file, effective: None, remarks }
         }
     }
 }
@@ -127,7 +127,7 @@ pub fn missing(config: &Config) -> Vec<String> {
 #[derive(Debug, Serialize)]
 pub struct Probed {
     /// All V4L2 nodes.
-    pub cameras: Vec<Camera>,
+    pub cameras: Vec<ProbedCamera>,
     /// All hardware H.264 encoders.
     pub encoders: Vec<HardwareEncoder>,
     /// All ALSA capture devices.
@@ -170,9 +170,9 @@ impl Probed {
 }
 
 /// The report about a usable camera.
-fn camera_text(camera: &Camera) -> String {
+fn camera_text(camera: &ProbedCamera) -> String {
     let mut out = String::new();
-    let Camera { card, driver, bus, .. } = camera;
+    let ProbedCamera { card, driver, bus, .. } = camera;
     let _ = writeln!(out, "\n{} ({card}, driver {driver}, {bus})", camera.node.display());
     let (used, others): (Vec<_>, Vec<_>) = camera.formats.iter().partition(|f| f.name.is_some());
     for format in used {

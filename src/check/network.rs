@@ -10,7 +10,7 @@ use crate::{
 
 /// One line of the report.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct ReportLine {
     /// Whether the test passed.
     pub good: bool,
     /// The result as a sentence.
@@ -19,7 +19,7 @@ pub struct Line {
 
 /// Tests all servers of the configuration. The lines report what works, what does not, and what to do. For a file that
 /// cannot be used, it returns the errors of `check`.
-pub async fn network(file: &Path) -> Result<Vec<Line>, Vec<String>> {
+pub async fn network(file: &Path) -> Result<Vec<ReportLine>, Vec<String>> {
     // Loaded like the daemon does: secrets must be present.
     let loaded = load(file, &Surroundings::of_process(false));
     let config = loaded.map_err(|error| error.problems.iter().map(Problem::with_excerpt).collect::<Vec<_>>())?.config;
@@ -30,34 +30,38 @@ pub async fn network(file: &Path) -> Result<Vec<Line>, Vec<String>> {
     );
     let mut lines = vec![broker_line(&broker)];
     lines.extend(findings.iter().map(server_line));
-    lines.extend(faults.into_iter().map(|text| Line { good: false, text }));
+    lines.extend(faults.into_iter().map(|text| ReportLine { good: false, text }));
     if let Some(advice) = advice(&config, &findings) {
-        lines.push(Line { good: true, text: advice });
+        lines.push(ReportLine { good: true, text: advice });
     }
     Ok(lines)
 }
 
-fn broker_line(checked: &broker::check::Checked) -> Line {
+fn broker_line(checked: &broker::check::BrokerCheck) -> ReportLine {
     let done = checked.done.join(", ");
     match &checked.link_error {
-        None => Line { good: true, text: format!("broker {}: {done}", checked.url) },
-        Some(trouble) if done.is_empty() => Line { good: false, text: format!("broker {}: {trouble}", checked.url) },
-        Some(trouble) => Line { good: false, text: format!("broker {}: {trouble}; what works: {done}", checked.url) },
+        None => ReportLine { good: true, text: format!("broker {}: {done}", checked.url) },
+        Some(trouble) if done.is_empty() => {
+            ReportLine { good: false, text: format!("broker {}: {trouble}", checked.url) }
+        }
+        Some(trouble) => {
+            ReportLine { good: false, text: format!("broker {}: {trouble}; what works: {done}", checked.url) }
+        }
     }
 }
 
-fn server_line(finding: &Finding) -> Line {
+fn server_line(finding: &Finding) -> ReportLine {
     let Finding { url, outcome } = finding;
     match outcome {
         Ok(proof) => match &proof.but {
-            None if url.turn => Line {
+            None if url.turn => ReportLine {
                 good: true,
                 text: format!("{url}: a relay at {}, and a message through it came back", proof.address),
             },
-            None => Line { good: true, text: format!("{url}: it sees this board as {}", proof.address) },
-            Some(but) => Line { good: false, text: format!("{url}: a relay at {}, but {but}", proof.address) },
+            None => ReportLine { good: true, text: format!("{url}: it sees this board as {}", proof.address) },
+            Some(but) => ReportLine { good: false, text: format!("{url}: a relay at {}, but {but}", proof.address) },
         },
-        Err(why) => Line { good: false, text: format!("{url}: {why}") },
+        Err(why) => ReportLine { good: false, text: format!("{url}: {why}") },
     }
 }
 
@@ -81,7 +85,7 @@ fn advice(config: &Config, findings: &[Finding]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ice::{Proof, Url};
+    use crate::ice::{IceUrl, Proof};
 
     #[test]
     fn one_line_each_tells_what_works_and_what_does_not() {
@@ -99,10 +103,10 @@ mod tests {
             ("turn:a", Err("why".to_owned()), false, "turn:a:3478?transport=udp: why"),
         ];
         for (url, outcome, good, text) in rows {
-            let finding = Finding { url: Url::parse(url).unwrap(), outcome };
-            assert_eq!(server_line(&finding), Line { good, text: text.to_owned() });
+            let finding = Finding { url: IceUrl::parse(url).unwrap(), outcome };
+            assert_eq!(server_line(&finding), ReportLine { good, text: text.to_owned() });
         }
-        let checked = |done: &[&'static str], link_error: Option<&str>| broker::check::Checked {
+        let checked = |done: &[&'static str], link_error: Option<&str>| broker::check::BrokerCheck {
             url: "mqtt://b:1883".into(),
             done: done.to_vec(),
             link_error: link_error.map(str::to_owned),
@@ -113,7 +117,7 @@ mod tests {
             (checked(&["name"], Some("connect: no")), false, "broker mqtt://b:1883: connect: no; what works: name"),
             (checked(&[], Some("look up b: no")), false, "broker mqtt://b:1883: look up b: no"),
         ] {
-            assert_eq!(broker_line(&checked), Line { good, text: text.to_owned() });
+            assert_eq!(broker_line(&checked), ReportLine { good, text: text.to_owned() });
         }
     }
 }

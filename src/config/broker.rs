@@ -1,18 +1,18 @@
 //! The tables `[broker]` and `[access]`.
 
 use super::{
-    Access, Broker, Login, MqttVersion, Secret, Surroundings, Transport,
+    Access, Broker, Login, MqttTransport, MqttVersion, Secret, Surroundings,
     secret::{PASSWORD, absolute, private_key, secret},
     section::Section,
-    url::{Url, parse_url},
+    url::{BrokerUrl, parse_url},
     values::{is_loopback, is_topic_root, one_line},
 };
 
 /// Reads `[broker]`.
 pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> Broker {
     // A wrong URL is reported once. This placeholder causes no further problems.
-    let unknown = || Url { transport: Transport::Tls, host: String::new(), port: 0, path: String::new() };
-    let Url { transport, host, port, path } = section.unshown("url", parse_url).unwrap_or_else(unknown);
+    let unknown = || BrokerUrl { transport: MqttTransport::Tls, host: String::new(), port: 0, path: String::new() };
+    let BrokerUrl { transport, host, port, path } = section.unshown("url", parse_url).unwrap_or_else(unknown);
     let version = section.choice("version", &MqttVersion::WORDS);
     let login = login(section, around);
     let ca_file = section.optional("ca_file", absolute);

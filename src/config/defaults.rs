@@ -5,13 +5,13 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use super::{
-    Audio, Broker, Limits, Log, Surroundings, Transport, Video, Webrtc, broker, media, problem::Report,
+    Audio, Broker, Limits, Log, MqttTransport, Surroundings, Video, Webrtc, broker, media, problem::ProblemList,
     section::Section, webrtc,
 };
 
 /// Reads a table that a file does not have.
 fn absent<T>(table: &'static str, read: impl FnOnce(&mut Section<'_, '_, '_>) -> T) -> T {
-    let mut report = Report::new(Path::new(""), "");
+    let mut report = ProblemList::new(Path::new(""), "");
     read(&mut Section::new(&mut report, table, 0..0, DeTable::new()))
 }
 
@@ -19,7 +19,7 @@ fn absent<T>(table: &'static str, read: impl FnOnce(&mut Section<'_, '_, '_>) ->
 impl Default for Broker {
     fn default() -> Self {
         Self {
-            transport: Transport::Tcp,
+            transport: MqttTransport::Tcp,
             host: "127.0.0.1".into(),
             port: 1883,
             ..absent("broker", |section| broker::read(section, &Surroundings::default()))

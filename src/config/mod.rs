@@ -87,7 +87,7 @@ impl fmt::Display for Id {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Broker {
     /// Plain TCP, TLS, WebSocket or WebSocket over TLS.
-    pub transport: Transport,
+    pub transport: MqttTransport,
     /// Host name or address, without brackets.
     pub host: String,
     /// TCP port.
@@ -112,7 +112,7 @@ pub struct Broker {
 
 /// The transport below MQTT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
+pub enum MqttTransport {
     /// `mqtt://`
     Tcp,
     /// `mqtts://`
@@ -123,7 +123,7 @@ pub enum Transport {
     WebSocketTls,
 }
 
-impl Transport {
+impl MqttTransport {
     /// Whether the link is encrypted.
     pub fn is_tls(self) -> bool {
         matches!(self, Self::Tls | Self::WebSocketTls)

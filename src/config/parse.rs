@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     AudioSource, Config, ConfigError, Id, Problem, VideoSource, broker, media,
-    problem::Report,
+    problem::ProblemList,
     secret::{plain, read_bounded, text_of},
     section::Section,
     values::one_line,
@@ -83,9 +83,9 @@ pub fn salvage(
     around: &Surroundings,
     may_miss: impl Fn(&Problem) -> bool,
 ) -> Option<(Loaded, Vec<Problem>)> {
-    let mut report = Report::new(file, text);
+    let mut report = ProblemList::new(file, text);
     let (config, _) = read(text, &mut report, around);
-    let Report { problems, warnings, .. } = report;
+    let ProblemList { problems, warnings, .. } = report;
     problems.iter().all(may_miss).then_some((Loaded { config, warnings }, problems))
 }
 
@@ -96,9 +96,9 @@ pub fn parse(text: &str, file: &Path, around: &Surroundings) -> Result<Loaded, C
         let problem = Problem::of_file(file, message);
         return Err(ConfigError { problems: vec![problem], warnings: Vec::new(), blank: true });
     }
-    let mut report = Report::new(file, text);
+    let mut report = ProblemList::new(file, text);
     let (config, _) = read(text, &mut report, around);
-    let Report { mut problems, mut warnings, .. } = report;
+    let ProblemList { mut problems, mut warnings, .. } = report;
     problems.sort();
     warnings.sort();
     if problems.is_empty() {
@@ -109,7 +109,7 @@ pub fn parse(text: &str, file: &Path, around: &Surroundings) -> Result<Loaded, C
 }
 
 /// Reads everything. Also returns the keys that were looked up.
-fn read(text: &str, report: &mut Report<'_>, around: &Surroundings) -> (Config, Vec<String>) {
+fn read(text: &str, report: &mut ProblemList<'_>, around: &Surroundings) -> (Config, Vec<String>) {
     let (document, errors) = DeTable::parse_recoverable(text);
     let syntax: Vec<_> = errors.iter().map(|e| (e.span().unwrap_or(0..0), e.message().replace('\n', ", "))).collect();
     let mut tables = Tables { root: document.into_inner(), asked: Vec::new() };
@@ -158,7 +158,7 @@ impl<'i> Tables<'i> {
     /// Reads one table. An absent one is read as an empty one. Also returns the place of its key `source`.
     fn section<T>(
         &mut self,
-        report: &mut Report<'_>,
+        report: &mut ProblemList<'_>,
         name: &'static str,
         read: impl FnOnce(&mut Section<'_, '_, 'i>) -> (T, Vec<String>),
     ) -> (T, Range<usize>) {
@@ -188,5 +188,5 @@ impl<'i> Tables<'i> {
 /// Every key that the parser looks up in this text, including absent ones.
 #[cfg(test)]
 pub(super) fn keys_asked_for(text: &str) -> Vec<String> {
-    read(text, &mut Report::new(Path::new(""), text), &Surroundings::default()).1
+    read(text, &mut ProblemList::new(Path::new(""), text), &Surroundings::default()).1
 }

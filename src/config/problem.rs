@@ -103,14 +103,14 @@ impl fmt::Display for ConfigError {
 
 /// The text of a file and the problems found in it so far.
 #[derive(Debug)]
-pub(super) struct Report<'a> {
+pub(super) struct ProblemList<'a> {
     file: &'a Path,
     text: &'a str,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
 }
 
-impl<'a> Report<'a> {
+impl<'a> ProblemList<'a> {
     pub(super) fn new(file: &'a Path, text: &'a str) -> Self {
         Self { file, text, problems: Vec::new(), warnings: Vec::new() }
     }
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn places_are_counted_from_one_in_characters() {
-        let report = Report::new(Path::new("f"), "a\nüb\n");
+        let report = ProblemList::new(Path::new("f"), "a\nüb\n");
         for (offset, line, column) in [(0, 1, 1), (1, 1, 2), (2, 2, 1), (3, 2, 1), (4, 2, 2), (6, 3, 1), (99, 3, 1)] {
             assert_eq!(report.place(offset), Place { line, column }, "{offset}");
         }
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn shown_values_stay_in_one_short_line() {
         let text = format!("[\n1,{}]", "2,".repeat(100));
-        let shown = Report::new(Path::new("f"), &text).shown(&(0..text.len()));
+        let shown = ProblemList::new(Path::new("f"), &text).shown(&(0..text.len()));
         assert!(shown.starts_with("[ 1,2,2,") && shown.ends_with('…') && shown.chars().count() == 49, "{shown}");
     }
 }

@@ -10,7 +10,7 @@ use toml::{
 
 use super::{
     keys::{self, KEYS, Key, TABLES, ValueKind, nearest},
-    problem::Report,
+    problem::ProblemList,
     values::value_of,
 };
 use crate::units::Bitrate;
@@ -23,7 +23,7 @@ pub(super) type Raw<'i> = Spanned<DeValue<'i>>;
 
 /// A table that is being read.
 pub(super) struct Section<'r, 'a, 'i> {
-    pub(super) report: &'r mut Report<'a>,
+    pub(super) report: &'r mut ProblemList<'a>,
     name: &'static str,
     at: Range<usize>,
     entries: DeTable<'i>,
@@ -33,7 +33,12 @@ pub(super) struct Section<'r, 'a, 'i> {
 }
 
 impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
-    pub(super) fn new(report: &'r mut Report<'a>, name: &'static str, at: Range<usize>, entries: DeTable<'i>) -> Self {
+    pub(super) fn new(
+        report: &'r mut ProblemList<'a>,
+        name: &'static str,
+        at: Range<usize>,
+        entries: DeTable<'i>,
+    ) -> Self {
         Self { report, name, at, entries, places: BTreeMap::new(), asked: Vec::new() }
     }
 

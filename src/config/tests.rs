@@ -69,8 +69,9 @@ impl Dice {
     }
 
     fn config(&mut self, logins: &[Option<Login>]) -> Config {
-        let transport = self.pick(&[Transport::Tls, Transport::WebSocketTls, Transport::Tcp, Transport::WebSocket]);
-        let web = matches!(transport, Transport::WebSocket | Transport::WebSocketTls);
+        let transport =
+            self.pick(&[MqttTransport::Tls, MqttTransport::WebSocketTls, MqttTransport::Tcp, MqttTransport::WebSocket]);
+        let web = matches!(transport, MqttTransport::WebSocket | MqttTransport::WebSocketTls);
         let hosts = if transport.is_tls() { ["broker.example", "2001:db8::1"] } else { ["localhost", "::1"] };
         let tls = transport.is_tls();
         let some = |dice: &mut Self| tls && dice.flag();

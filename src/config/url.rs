@@ -1,25 +1,25 @@
 //! URLs of brokers, and of STUN and TURN servers. No error shows any part of a URL, because it may contain a password.
 //! Pure.
 
-use super::Transport;
+use super::MqttTransport;
 
 /// The parts of a broker's URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Url {
-    pub(super) transport: Transport,
+pub(super) struct BrokerUrl {
+    pub(super) transport: MqttTransport,
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) path: String,
 }
 
 /// Reads the URL of a broker.
-pub(super) fn parse_url(text: &str) -> Result<Url, String> {
+pub(super) fn parse_url(text: &str) -> Result<BrokerUrl, String> {
     let (scheme, rest) = text.split_once("://").ok_or("no scheme: mqtt://, mqtts://, ws:// or wss:// is possible")?;
     let (transport, port) = match scheme {
-        "mqtt" => (Transport::Tcp, 1883),
-        "mqtts" => (Transport::Tls, 8883),
-        "ws" => (Transport::WebSocket, 80),
-        "wss" => (Transport::WebSocketTls, 443),
+        "mqtt" => (MqttTransport::Tcp, 1883),
+        "mqtts" => (MqttTransport::Tls, 8883),
+        "ws" => (MqttTransport::WebSocket, 80),
+        "wss" => (MqttTransport::WebSocketTls, 443),
         _ => return Err("unknown scheme: mqtt://, mqtts://, ws:// or wss:// is possible".into()),
     };
     let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
@@ -28,22 +28,22 @@ pub(super) fn parse_url(text: &str) -> Result<Url, String> {
     }
     let (host, port) = parse_authority(authority, port)?;
     let path = match (transport, path) {
-        (Transport::Tcp | Transport::Tls, "" | "/") => String::new(),
-        (Transport::Tcp | Transport::Tls, _) => return Err("only ws:// and wss:// have a path".into()),
+        (MqttTransport::Tcp | MqttTransport::Tls, "" | "/") => String::new(),
+        (MqttTransport::Tcp | MqttTransport::Tls, _) => return Err("only ws:// and wss:// have a path".into()),
         (_, "") => "/".into(),
         (_, path) if path.len() <= 512 && path.bytes().all(|b| b.is_ascii_graphic() && b != b'#') => path.into(),
         _ => return Err("the path must have at most 512 characters, without spaces and #".into()),
     };
-    Ok(Url { transport, host, port, path })
+    Ok(BrokerUrl { transport, host, port, path })
 }
 
 /// The URL of these parts; the reverse of `parse_url`.
-pub(super) fn url_text(transport: Transport, host: &str, port: u16, path: &str) -> String {
+pub(super) fn url_text(transport: MqttTransport, host: &str, port: u16, path: &str) -> String {
     let scheme = match transport {
-        Transport::Tcp => "mqtt",
-        Transport::Tls => "mqtts",
-        Transport::WebSocket => "ws",
-        Transport::WebSocketTls => "wss",
+        MqttTransport::Tcp => "mqtt",
+        MqttTransport::Tls => "mqtts",
+        MqttTransport::WebSocket => "ws",
+        MqttTransport::WebSocketTls => "wss",
     };
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     format!("{scheme}://{host}:{port}{path}")
@@ -116,12 +116,15 @@ mod tests {
     #[test]
     fn broker_urls() {
         for (text, expected) in [
-            ("mqtt://host", Some((Transport::Tcp, "host", 1883, ""))),
-            ("mqtts://host/", Some((Transport::Tls, "host", 8883, ""))),
-            ("ws://host", Some((Transport::WebSocket, "host", 80, "/"))),
-            ("wss://a.b-c.example:9001/mqtt?x=1", Some((Transport::WebSocketTls, "a.b-c.example", 9001, "/mqtt?x=1"))),
-            ("mqtt://[::1]", Some((Transport::Tcp, "::1", 1883, ""))),
-            ("mqtts://[2001:db8::2]:443", Some((Transport::Tls, "2001:db8::2", 443, ""))),
+            ("mqtt://host", Some((MqttTransport::Tcp, "host", 1883, ""))),
+            ("mqtts://host/", Some((MqttTransport::Tls, "host", 8883, ""))),
+            ("ws://host", Some((MqttTransport::WebSocket, "host", 80, "/"))),
+            (
+                "wss://a.b-c.example:9001/mqtt?x=1",
+                Some((MqttTransport::WebSocketTls, "a.b-c.example", 9001, "/mqtt?x=1")),
+            ),
+            ("mqtt://[::1]", Some((MqttTransport::Tcp, "::1", 1883, ""))),
+            ("mqtts://[2001:db8::2]:443", Some((MqttTransport::Tls, "2001:db8::2", 443, ""))),
             ("mqtt://host:0", None),
             ("mqtt://host:65536", None),
             ("mqtt://host:", None),
@@ -136,7 +139,7 @@ mod tests {
             ("host", None),
             ("mqtt://me:secret@host", None),
         ] {
-            let expected = expected.map(|(transport, host, port, path)| Url {
+            let expected = expected.map(|(transport, host, port, path)| BrokerUrl {
                 transport,
                 host: host.into(),
                 port,

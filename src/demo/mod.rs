@@ -13,7 +13,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use crate::config::{self, Id, Transport};
+use crate::config::{self, Id, MqttTransport};
 
 /// How many ports are tried, from the preferred one on.
 const TRIES: u16 = 20;
@@ -93,7 +93,7 @@ pub async fn serve(device: &Id, root: &str, ports: Ports) -> Result<Demo, DemoEr
     Ok(Demo {
         url: format!("http://127.0.0.1:{}/", page.port),
         broker: config::Broker {
-            transport: Transport::Tcp,
+            transport: MqttTransport::Tcp,
             host: "127.0.0.1".into(),
             port: embedded.mqtt,
             root: root.into(),

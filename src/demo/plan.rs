@@ -10,7 +10,7 @@ use crate::{
 
 /// The demo's configuration, and notes for the user.
 #[derive(Debug)]
-pub struct Plan {
+pub struct DemoPlan {
     /// The configuration; the broker is filled in once it listens.
     pub config: Config,
     /// The sources used, and why others are not: one line each.
@@ -28,7 +28,7 @@ const OPTIONS: [(&str, &str); 6] = [
 ];
 
 /// Makes the configuration of the demo. An error names the option, and what is possible.
-pub fn plan(requests: &cli::Demo) -> Result<Plan, String> {
+pub fn plan(requests: &cli::DemoOptions) -> Result<DemoPlan, String> {
     let quote = |text: &str| toml::Value::String(text.to_owned()).to_string();
     // The configuration's parser checks the options, so that both have the same limits.
     let text = format!(
@@ -64,7 +64,7 @@ pub fn plan(requests: &cli::Demo) -> Result<Plan, String> {
     if config.audio.source == AudioSource::Auto {
         config.audio.source = choose_sound(&config.audio, &mut notes);
     }
-    Ok(Plan { config, notes })
+    Ok(DemoPlan { config, notes })
 }
 
 /// The first usable camera, else the test picture.
@@ -110,8 +110,8 @@ fn error(key: &str, message: &str) -> String {
 mod tests {
     use super::*;
 
-    fn requests(video: &str, size: &str) -> cli::Demo {
-        cli::Demo {
+    fn requests(video: &str, size: &str) -> cli::DemoOptions {
+        cli::DemoOptions {
             video: video.into(),
             audio: "tone".into(),
             size: size.into(),
@@ -130,11 +130,14 @@ mod tests {
             (requests("/dev/no-such-camera", "640x360"), "--video /dev/no-such-camera: "),
             (requests("clip:/no/such.mjpeg", "640x360"), "--video clip:/no/such.mjpeg: "),
             (
-                cli::Demo { audio: "clip:/no/such.wav".into(), ..requests("test", "640x360") },
+                cli::DemoOptions { audio: "clip:/no/such.wav".into(), ..requests("test", "640x360") },
                 "--audio clip:/no/such.wav: ",
             ),
-            (cli::Demo { fps: 1000, ..requests("test", "640x360") }, "--fps: 1000 is not possible"),
-            (cli::Demo { log: "infoo".into(), ..requests("test", "640x360") }, "--log: \"infoo\" is not possible"),
+            (cli::DemoOptions { fps: 1000, ..requests("test", "640x360") }, "--fps: 1000 is not possible"),
+            (
+                cli::DemoOptions { log: "infoo".into(), ..requests("test", "640x360") },
+                "--log: \"infoo\" is not possible",
+            ),
         ] {
             let error = plan(&requests).unwrap_err();
             assert!(error.starts_with(words), "{error}, expected {words}");

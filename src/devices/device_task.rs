@@ -21,9 +21,11 @@ use tracing::{error, info, warn};
 
 use crate::{
     clock::Mono,
-    demand::{Action, Demand, Event},
+    demand::{Action, Demand, DemandEvent},
     feed::{self, Fault, FeedWriter, Health},
-    liveness::{Activity, Deadline, GIVEN_UP_AFTER, Heartbeat, Helpers, Liveness, MAX_TURN, Phase, TURN, Verdict},
+    liveness::{
+        Activity, Deadline, GIVEN_UP_AFTER, Heartbeat, Helpers, Liveness, MAX_TURN, Phase, TURN, ThreadVerdict,
+    },
     media_source::MediaSource,
 };
 
@@ -157,15 +159,15 @@ impl DeviceTask {
                 }
                 (result, refused) = wait_end(&mut self.thread) => self.ended(result, refused),
                 changed = self.wanted.changed() => match changed {
-                    Ok(()) => Event::Wanted(*self.wanted.borrow_and_update()),
+                    Ok(()) => DemandEvent::Wanted(*self.wanted.borrow_and_update()),
                     Err(_) => break,
                 },
                 _ = health.changed() => match *health.borrow_and_update() {
                     Health::Ok | Health::Privacy => self.first_frame(),
-                    Health::Stalled => Event::Stalled,
+                    Health::Stalled => DemandEvent::Stalled,
                     Health::Starting | Health::Absent => continue,
                 },
-                () = wait_until(deadline) => Event::Tick,
+                () = wait_until(deadline) => DemandEvent::Tick,
             };
             self.demand.set_linger(*self.lingers.borrow());
             match self.demand.on(event, Mono::now()) {
@@ -205,31 +207,31 @@ impl DeviceTask {
         self.thread.as_ref().is_none_or(|thread| thread.activity.seen().stuck(now) < GIVEN_UP_AFTER + TURN)
     }
 
-    fn check_thread_deadline(&mut self, now: Mono) -> Option<Event> {
+    fn check_thread_deadline(&mut self, now: Mono) -> Option<DemandEvent> {
         let name = self.name;
         let thread = self.thread.as_mut()?;
         let seen = thread.activity.seen();
         let phase = thread.phase();
         match thread.deadline.check(phase, seen.moved, now)? {
-            Verdict::Name => {
+            ThreadVerdict::Name => {
                 let asked = if matches!(phase, Phase::Stopping(_)) { ", and was told to stop" } else { "" };
                 warn!("{name}: {seen} for {} s{asked}", seconds(seen.stuck(now)));
                 self.trouble.send_replace(Some(seen.to_string().into()));
                 self.writer.set_health(Health::Stalled);
                 None
             }
-            Verdict::Moves => {
+            ThreadVerdict::Moves => {
                 info!("{name}: moves again");
                 self.trouble.send_replace(None);
                 None
             }
-            Verdict::GiveUp => Some(self.abandon_thread(now)),
+            ThreadVerdict::GiveUp => Some(self.abandon_thread(now)),
         }
     }
 
     /// Abandons the thread.
-    fn abandon_thread(&mut self, now: Mono) -> Event {
-        let Some(thread) = self.thread.take() else { return Event::Tick };
+    fn abandon_thread(&mut self, now: Mono) -> DemandEvent {
+        let Some(thread) = self.thread.take() else { return DemandEvent::Tick };
         thread.writer.cut_off();
         let seen = thread.activity.seen();
         let why = match thread.phase() {
@@ -245,11 +247,11 @@ impl DeviceTask {
         // That was logged just now.
         self.told = Some(Fault::Failed(why.clone()));
         self.fail(Fault::Failed(why));
-        Event::Ended { absent: false }
+        DemandEvent::Ended { absent: false }
     }
 
     /// Removes abandoned threads that have ended after all.
-    fn check_abandoned_threads(&mut self) -> Option<Event> {
+    fn check_abandoned_threads(&mut self) -> Option<DemandEvent> {
         let (name, now, before) = (self.name, Mono::now(), self.left.len());
         self.left.retain(|left| {
             let over = left.activity.is_over();
@@ -262,7 +264,7 @@ impl DeviceTask {
             }
             !over
         });
-        (self.left.len() < before).then_some(Event::Freed)
+        (self.left.len() < before).then_some(DemandEvent::Freed)
     }
 
     /// Helper threads have the same deadlines; nobody waits for them.
@@ -281,8 +283,10 @@ impl DeviceTask {
             }
             // An abandoned helper is no longer checked; it stays in the list until it ends.
             match deadline.check(Phase::Stopping(helper.begun()), seen.moved, now) {
-                Some(Verdict::Name) => warn!("{name}: {}: {seen} for {} s", helper.name(), seconds(seen.stuck(now))),
-                Some(Verdict::GiveUp) => {
+                Some(ThreadVerdict::Name) => {
+                    warn!("{name}: {}: {seen} for {} s", helper.name(), seconds(seen.stuck(now)))
+                }
+                Some(ThreadVerdict::GiveUp) => {
                     error!("{name}: {}: {seen}: given up; its thread is left behind", helper.name());
                     liveness.left_behind(helper.clone(), false, now);
                 }
@@ -325,12 +329,12 @@ impl DeviceTask {
     }
 
     /// The device works: later faults are logged again.
-    fn first_frame(&mut self) -> Event {
+    fn first_frame(&mut self) -> DemandEvent {
         if self.told.take().is_some() {
             info!("{}: back", self.name);
         }
         self.trouble.send_if_modified(|trouble| trouble.take().is_some());
-        Event::FirstFrame
+        DemandEvent::FirstFrame
     }
 
     fn request_stop(&mut self) {
@@ -341,7 +345,7 @@ impl DeviceTask {
     }
 
     /// The thread has ended. `refused`: it was refused a device on which an abandoned thread hangs.
-    fn ended(&mut self, result: Result<(), Fault>, refused: bool) -> Event {
+    fn ended(&mut self, result: Result<(), Fault>, refused: bool) -> DemandEvent {
         self.on.send_replace(false);
         let absent = matches!(result, Err(Fault::Absent(_)));
         match result {
@@ -356,7 +360,7 @@ impl DeviceTask {
                 self.fail(fault);
             }
         }
-        Event::Ended { absent }
+        DemandEvent::Ended { absent }
     }
 
     /// If an abandoned thread keeps the device busy, then no other program does.

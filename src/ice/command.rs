@@ -16,7 +16,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::url::Url;
+use super::url::IceUrl;
 use crate::{
     clock::Mono,
     config::{IceLogin, IceServer, Login, Secret},
@@ -208,7 +208,7 @@ fn server(value: &Value) -> Option<IceServer> {
         Value::Array(urls) => urls.iter().filter_map(Value::as_str).collect(),
         _ => return None,
     };
-    let usable = |url: &&str| url.len() <= 300 && Url::parse(url).is_ok();
+    let usable = |url: &&str| url.len() <= 300 && IceUrl::parse(url).is_ok();
     let urls: Vec<String> = urls.into_iter().filter(usable).take(URLS).map(str::to_owned).collect();
     let text =
         |name: &str| value.get(name)?.as_str().filter(|text| (1..=1024).contains(&text.len())).map(str::to_owned);

@@ -20,7 +20,7 @@ use tokio_rustls::{
     rustls::{ClientConfig, Error as TlsError, crypto::ring, pki_types::ServerName},
 };
 
-use super::url::Url;
+use super::url::IceUrl;
 use crate::{clock::Mono, tls};
 
 /// The limit for the whole of TCP connect and TLS handshake.
@@ -33,7 +33,7 @@ const UNSENT: u32 = 16 << 10;
 const TRUST_FOR: Duration = Duration::from_secs(3600);
 
 /// A connected stream.
-pub(super) enum Stream {
+pub(super) enum ServerStream {
     /// TCP.
     Tcp(TcpStream),
     /// TLS over TCP.
@@ -45,15 +45,15 @@ type Read = HashMap<Option<PathBuf>, (Arc<ClientConfig>, Mono)>;
 
 /// Which certificate authorities are trusted. Their files are read once an hour, not for each stream.
 #[derive(Default)]
-pub(super) struct Trust(Mutex<Read>);
+pub(super) struct TrustStore(Mutex<Read>);
 
-impl std::fmt::Debug for Trust {
+impl std::fmt::Debug for TrustStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Trust").finish_non_exhaustive()
+        f.debug_struct("TrustStore").finish_non_exhaustive()
     }
 }
 
-impl Trust {
+impl TrustStore {
     /// The TLS configuration that trusts the authorities in `ca`, or those of the system.
     async fn client(&self, ca: Option<&PathBuf>) -> Result<Arc<ClientConfig>, String> {
         let key = ca.cloned();
@@ -84,27 +84,27 @@ impl Trust {
 
 /// Connects to the server of `url`. It tries the addresses in order; each gets its share of the time.
 pub(super) async fn dial(
-    url: &Url,
+    url: &IceUrl,
     addresses: &[IpAddr],
     ca: Option<&PathBuf>,
-    trust: &Trust,
-) -> Result<Stream, String> {
+    trust: &TrustStore,
+) -> Result<ServerStream, String> {
     let began = Instant::now();
     let tcp = connect(url, addresses).await?;
     if !url.secure {
-        return Ok(Stream::Tcp(tcp));
+        return Ok(ServerStream::Tcp(tcp));
     }
     let name = ServerName::try_from(url.host.clone()).map_err(|_| format!("{} is not a valid DNS name", url.host))?;
     let client = trust.client(ca).await?;
     let left = DEADLINE.saturating_sub(began.elapsed()).max(DEADLINE / 3);
     match timeout(left, TlsConnector::from(client).connect(name, tcp)).await {
-        Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+        Ok(Ok(stream)) => Ok(ServerStream::Tls(Box::new(stream))),
         Ok(Err(error)) => Err(format!("TLS handshake: {}", explain(&error, &url.host))),
         Err(_) => Err("TLS handshake: no answer; is this the server's TLS port?".to_owned()),
     }
 }
 
-async fn connect(url: &Url, addresses: &[IpAddr]) -> Result<TcpStream, String> {
+async fn connect(url: &IceUrl, addresses: &[IpAddr]) -> Result<TcpStream, String> {
     let deadline = Instant::now() + DEADLINE * 2 / 3;
     let mut fault = format!("look up {}: no address; check the name and this board's DNS", url.host);
     for (i, address) in addresses.iter().enumerate() {

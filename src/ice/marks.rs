@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::Url;
+use super::IceUrl;
 use crate::clock::Mono;
 
 /// How long new sessions leave out a server that answered badly.
@@ -31,7 +31,7 @@ impl Marks {
     }
 
     /// Records a bad answer. Returns whether the fault is new for this server, so that it should be logged.
-    pub fn bad(&self, url: &Url, why: &str, now: Mono) -> bool {
+    pub fn bad(&self, url: &IceUrl, why: &str, now: Mono) -> bool {
         let (mut marks, url) = (self.lock(), url.to_string());
         if marks.len() >= MOST && !marks.contains_key(&url) {
             let oldest = marks.iter().min_by_key(|(_, mark)| mark.until).map(|(url, _)| url.clone());
@@ -42,12 +42,12 @@ impl Marks {
     }
 
     /// Records that a server works.
-    pub fn good(&self, url: &Url) {
+    pub fn good(&self, url: &IceUrl) {
         self.lock().remove(&url.to_string());
     }
 
     /// Why new sessions leave out this server now; `None` if they use it.
-    pub fn why(&self, url: &Url, now: Mono) -> Option<String> {
+    pub fn why(&self, url: &IceUrl, now: Mono) -> Option<String> {
         self.lock().get(&url.to_string()).filter(|mark| mark.until > now).map(|mark| mark.why.clone())
     }
 
@@ -58,7 +58,7 @@ impl Marks {
 
     /// Which of `servers` a session leaves out, and why. If all servers of one kind (STUN or TURN) are bad, they are
     /// used: a bad server is better than none.
-    pub(super) fn left_out(&self, servers: &[&Url], now: Mono) -> Vec<Option<String>> {
+    pub(super) fn left_out(&self, servers: &[&IceUrl], now: Mono) -> Vec<Option<String>> {
         let why: Vec<_> = servers.iter().map(|url| self.why(url, now)).collect();
         let has_other = |turn: bool| servers.iter().zip(&why).any(|(url, why)| url.turn == turn && why.is_none());
         let (stun, turn) = (has_other(false), has_other(true));
@@ -87,8 +87,8 @@ pub fn refusal(code: u16) -> String {
 mod tests {
     use super::*;
 
-    fn url(text: &str) -> Url {
-        Url::parse(text).unwrap()
+    fn url(text: &str) -> IceUrl {
+        IceUrl::parse(text).unwrap()
     }
 
     fn at(seconds: u64) -> Mono {

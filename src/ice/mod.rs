@@ -21,12 +21,12 @@ use futures_util::future::join_all;
 use rtc::peer_connection::transport::RTCIceServer;
 use tracing::warn;
 
-use self::{command::CommandServers, dial::Trust, login::login, names::Names, turn_stream::TurnServer};
+use self::{command::CommandServers, dial::TrustStore, login::login, names::Names, turn_stream::TurnServer};
 pub use self::{
     marks::{Marks, refusal},
     probe::Proof,
     turn_stream::TurnStream,
-    url::Url,
+    url::IceUrl,
 };
 use crate::{
     clock::Mono,
@@ -48,7 +48,7 @@ const FIRST: Duration = Duration::from_secs(30);
 pub struct Ice {
     names: Names,
     printed: CommandServers,
-    trust: Arc<Trust>,
+    trust: Arc<TrustStore>,
     /// Servers that answered badly.
     pub marks: Arc<Marks>,
 }
@@ -57,7 +57,7 @@ pub struct Ice {
 #[derive(Debug)]
 pub struct Finding {
     /// The URL.
-    pub url: Url,
+    pub url: IceUrl,
     /// What the server returned, or which step failed and why.
     pub outcome: Result<Proof, String>,
 }
@@ -66,7 +66,7 @@ pub struct Finding {
 #[derive(Debug)]
 pub struct Relay {
     /// The configured URL.
-    pub url: Url,
+    pub url: IceUrl,
     /// The addresses at which the stack reaches the server; several if its name has several.
     pub addresses: Vec<SocketAddr>,
     /// The local end of the stream, if the server is reached over TCP or TLS.
@@ -81,16 +81,16 @@ pub struct ResolvedServers {
     /// The TURN servers among them.
     pub relays: Vec<Relay>,
     /// The servers that are left out, each with the reason.
-    pub missing: Vec<(Url, String)>,
+    pub missing: Vec<(IceUrl, String)>,
     /// The URL of each address.
-    pub addresses: Vec<(SocketAddr, Url)>,
+    pub addresses: Vec<(SocketAddr, IceUrl)>,
 }
 
 /// The servers of one session, by the addresses at which the stack reaches them.
 #[derive(Debug, Default)]
 pub struct SessionServers {
     /// The URL of each address.
-    pub addresses: Vec<(SocketAddr, Url)>,
+    pub addresses: Vec<(SocketAddr, IceUrl)>,
     /// The faults of all servers.
     pub marks: Arc<Marks>,
 }
@@ -114,12 +114,12 @@ impl SessionServers {
 
 impl Ice {
     /// The servers that this viewer gets. If logins are made from a secret, it gets its own login.
-    pub async fn for_viewer(&self, config: &Webrtc, viewer: &str) -> Vec<protocol::IceServer> {
+    pub async fn for_viewer(&self, config: &Webrtc, viewer: &str) -> Vec<protocol::RtcIceServer> {
         let now = SystemTime::now();
         let for_viewer = |server: IceServer| {
             let login = login(&server.login, Some(viewer), now);
             let (username, credential) = login.map(|login| (login.user, login.password.expose().to_owned())).unzip();
-            protocol::IceServer { urls: server.urls, username, credential }
+            protocol::RtcIceServer { urls: server.urls, username, credential }
         };
         let printed = self.printed.servers(&config.ice_command, PATIENCE).await;
         config.ice_servers.iter().cloned().chain(printed).map(for_viewer).collect()
@@ -130,15 +130,18 @@ impl Ice {
         let printed = self.printed.servers(&config.ice_command, PATIENCE).await;
         let servers: Vec<_> =
             config.ice_servers.iter().cloned().chain(printed.iter().map(one_url_of_each_kind)).collect();
-        let urls: Vec<Vec<Url>> =
-            servers.iter().map(|server| server.urls.iter().filter_map(|url| Url::parse(url).ok()).collect()).collect();
-        let all: Vec<&Url> = urls.iter().flatten().collect();
+        let urls: Vec<Vec<IceUrl>> = servers
+            .iter()
+            .map(|server| server.urls.iter().filter_map(|url| IceUrl::parse(url).ok()).collect())
+            .collect();
+        let all: Vec<&IceUrl> = urls.iter().flatten().collect();
         let hosts: Vec<&str> = all.iter().map(|url| url.host.as_str()).collect();
         let addresses = self.names.addresses(&hosts, PATIENCE).await;
         let addresses: Vec<_> =
             all.iter().zip(addresses).map(|(url, found)| usable_or_why(url, found, config)).collect();
         // A server that answers badly is kept if the others cannot be found.
-        let usable: Vec<&Url> = all.iter().zip(&addresses).filter(|(_, at)| at.is_ok()).map(|(url, _)| *url).collect();
+        let usable: Vec<&IceUrl> =
+            all.iter().zip(&addresses).filter(|(_, at)| at.is_ok()).map(|(url, _)| *url).collect();
         let mut left_out = self.marks.left_out(&usable, Mono::now()).into_iter();
         let mut addresses = addresses.into_iter().map(|at| match at.map(|at| (at, left_out.next().flatten())) {
             Ok((_, Some(why))) => Err(why),
@@ -172,7 +175,7 @@ impl Ice {
 
     /// Tests all URLs for which `wanted` is true, at the same time: with a STUN Binding request, or by allocating a
     /// TURN relay. Other faults, such as those of `ice_command`, are returned as sentences.
-    pub async fn examine(&self, config: &Webrtc, wanted: impl Fn(&Url) -> bool) -> (Vec<Finding>, Vec<String>) {
+    pub async fn examine(&self, config: &Webrtc, wanted: impl Fn(&IceUrl) -> bool) -> (Vec<Finding>, Vec<String>) {
         let mut faults = Vec::new();
         let mut servers = config.ice_servers.clone();
         if !config.ice_command.is_empty() {
@@ -183,7 +186,7 @@ impl Ice {
         }
         let (mut all, now) = (Vec::new(), SystemTime::now());
         for server in &servers {
-            let urls = server.urls.iter().filter_map(|url| Url::parse(url).ok());
+            let urls = server.urls.iter().filter_map(|url| IceUrl::parse(url).ok());
             all.extend(urls.filter(|url| wanted(url)).map(|url| (url, server)));
         }
         let hosts: Vec<&str> = all.iter().map(|(url, _)| url.host.as_str()).collect();
@@ -204,7 +207,7 @@ impl Ice {
     /// Tests one URL, at each of its addresses until one works.
     async fn test(
         &self,
-        url: &Url,
+        url: &IceUrl,
         addresses: Vec<IpAddr>,
         server: &IceServer,
         config: &Webrtc,
@@ -228,7 +231,7 @@ impl Ice {
     /// The addresses at which the stack reaches a server. For TCP and TLS this is the local end of a new stream.
     fn addresses_for_stack(
         &self,
-        url: &Url,
+        url: &IceUrl,
         addresses: Vec<IpAddr>,
         server: &IceServer,
         config: &Webrtc,
@@ -258,7 +261,7 @@ impl Ice {
                 .ice_servers
                 .iter()
                 .flat_map(|server| &server.urls)
-                .filter_map(|url| Url::parse(url).ok())
+                .filter_map(|url| IceUrl::parse(url).ok())
                 .collect();
             let hosts: Vec<&str> = urls.iter().map(|url| url.host.as_str()).collect();
             // Once all were found, an old address is used until a session asks again.
@@ -272,7 +275,7 @@ impl Ice {
 }
 
 /// The addresses of a server that may be used, or why there are none.
-fn usable_or_why(url: &Url, addresses: Vec<IpAddr>, config: &Webrtc) -> Result<Vec<IpAddr>, String> {
+fn usable_or_why(url: &IceUrl, addresses: Vec<IpAddr>, config: &Webrtc) -> Result<Vec<IpAddr>, String> {
     let known = !addresses.is_empty();
     let addresses = usable(addresses, config);
     match (addresses.is_empty(), known) {
@@ -294,7 +297,7 @@ fn usable(addresses: Vec<IpAddr>, config: &Webrtc) -> Vec<IpAddr> {
 fn one_url_of_each_kind(server: &IceServer) -> IceServer {
     let mut kinds = Vec::new();
     let mut is_news = |url: &&String| {
-        let kind = Url::parse(url).map(|url| (url.turn, url.transport()));
+        let kind = IceUrl::parse(url).map(|url| (url.turn, url.transport()));
         let news = kind.as_ref().is_ok_and(|kind| !kinds.contains(kind));
         kinds.extend(kind);
         news
@@ -316,7 +319,7 @@ mod tests {
     #[test]
     fn a_server_that_fails_as_one_of_two_is_left_out_as_that_one_only() {
         let address: SocketAddr = "192.0.2.1:3478".parse().unwrap();
-        let urls = ["stun:192.0.2.1", "turn:192.0.2.1"].map(|url| Url::parse(url).unwrap());
+        let urls = ["stun:192.0.2.1", "turn:192.0.2.1"].map(|url| IceUrl::parse(url).unwrap());
         for failed in [0, 1] {
             let addresses = urls.iter().map(|url| (address, url.clone())).collect();
             let servers = SessionServers { addresses, marks: Arc::default() };

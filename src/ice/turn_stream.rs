@@ -26,9 +26,9 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    dial::{Stream, Trust, dial, explain},
+    dial::{ServerStream, TrustStore, dial, explain},
     framing::{MESSAGE_MAX, StreamFramer, is_request, opens, put, refusal},
-    url::Url,
+    url::IceUrl,
 };
 
 /// How many sockets of the stack are served: one for each address of the board. Others are refused.
@@ -47,10 +47,10 @@ const IDLE: Duration = Duration::from_secs(60);
 /// The server that a stream connects to.
 #[derive(Debug, Clone)]
 pub(super) struct TurnServer {
-    pub(super) url: Arc<Url>,
+    pub(super) url: Arc<IceUrl>,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) ca: Option<PathBuf>,
-    pub(super) trust: Arc<Trust>,
+    pub(super) trust: Arc<TrustStore>,
 }
 
 /// A TURN server over TCP or TLS, offered as a UDP address on loopback. It works until this value is dropped.
@@ -148,8 +148,8 @@ async fn carry(local: &LocalEnd, server: &TurnServer, source: SocketAddr, mut qu
         Ok(stream) => {
             local.note(None);
             let (ended, dropped) = match stream {
-                Stream::Tcp(tcp) => pass(local, url, source, &mut queued, tcp).await,
-                Stream::Tls(tls) => pass(local, url, source, &mut queued, *tls).await,
+                ServerStream::Tcp(tcp) => pass(local, url, source, &mut queued, tcp).await,
+                ServerStream::Tls(tls) => pass(local, url, source, &mut queued, *tls).await,
             };
             local.note(Some(ended));
             dropped
@@ -173,7 +173,7 @@ async fn carry(local: &LocalEnd, server: &TurnServer, source: SocketAddr, mut qu
 /// they were too old.
 async fn pass<S: AsyncRead + AsyncWrite>(
     local: &LocalEnd,
-    url: &Url,
+    url: &IceUrl,
     source: SocketAddr,
     queued: &mut mpsc::Receiver<Queued>,
     stream: S,
@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     fn turn_server(port: u16) -> TurnServer {
-        let url = Url::parse(&format!("turn:127.0.0.1:{port}?transport=tcp")).unwrap();
+        let url = IceUrl::parse(&format!("turn:127.0.0.1:{port}?transport=tcp")).unwrap();
         TurnServer { url: Arc::new(url), addresses: vec![Ipv4Addr::LOCALHOST.into()], ca: None, trust: Arc::default() }
     }
 

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr};
 
 /// A parsed ICE server URL (RFC 7064, RFC 7065).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Url {
+pub struct IceUrl {
     /// `true`: TURN; `false`: STUN.
     pub turn: bool,
     /// `stuns:` or `turns:`.
@@ -17,7 +17,7 @@ pub struct Url {
     pub stream: bool,
 }
 
-impl Url {
+impl IceUrl {
     /// Parses `stun:host[:port]`, `turn:host[:port][?transport=udp|tcp]`, `stuns:…` and `turns:…`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let accepted = "accepted: stun:host:port, turn:host:port?transport=udp, turns:host:port?transport=tcp";
@@ -93,7 +93,7 @@ impl Url {
     }
 }
 
-impl fmt::Display for Url {
+impl fmt::Display for IceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.label())
     }
@@ -105,13 +105,16 @@ mod tests {
 
     #[test]
     fn urls_are_taken_apart() {
-        let url = |turn, secure, host: &str, port, stream| Ok(Url { turn, secure, host: host.into(), port, stream });
-        assert_eq!(Url::parse("stun:stun.example.org"), url(false, false, "stun.example.org", 3478, false));
-        assert_eq!(Url::parse("stun:192.0.2.1:3479"), url(false, false, "192.0.2.1", 3479, false));
-        assert_eq!(Url::parse("turn:[2001:db8::1]:3480?transport=udp"), url(true, false, "2001:db8::1", 3480, false));
-        assert_eq!(Url::parse("turn:[2001:db8::1]"), url(true, false, "2001:db8::1", 3478, false));
-        assert_eq!(Url::parse("turn:t.example.org?transport=tcp"), url(true, false, "t.example.org", 3478, true));
-        assert_eq!(Url::parse("turns:t.example.org"), url(true, true, "t.example.org", 5349, true));
+        let url = |turn, secure, host: &str, port, stream| Ok(IceUrl { turn, secure, host: host.into(), port, stream });
+        assert_eq!(IceUrl::parse("stun:stun.example.org"), url(false, false, "stun.example.org", 3478, false));
+        assert_eq!(IceUrl::parse("stun:192.0.2.1:3479"), url(false, false, "192.0.2.1", 3479, false));
+        assert_eq!(
+            IceUrl::parse("turn:[2001:db8::1]:3480?transport=udp"),
+            url(true, false, "2001:db8::1", 3480, false)
+        );
+        assert_eq!(IceUrl::parse("turn:[2001:db8::1]"), url(true, false, "2001:db8::1", 3478, false));
+        assert_eq!(IceUrl::parse("turn:t.example.org?transport=tcp"), url(true, false, "t.example.org", 3478, true));
+        assert_eq!(IceUrl::parse("turns:t.example.org"), url(true, true, "t.example.org", 5349, true));
     }
 
     #[test]
@@ -128,7 +131,7 @@ mod tests {
             "turn:[::1",
             "turn:u@h",
         ] {
-            let error = Url::parse(text).expect_err(text);
+            let error = IceUrl::parse(text).expect_err(text);
             assert!(error.contains("accepted: stun:host:port"), "{error}");
         }
     }

@@ -30,7 +30,7 @@ pub enum Phase {
 
 /// What to do about a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ThreadVerdict {
     /// Log where it hangs.
     Name,
     /// Abandon it.
@@ -51,7 +51,7 @@ pub struct Deadline {
 
 impl Deadline {
     /// What to do about a thread that last moved at `moved`. A thread is abandoned once.
-    pub fn check(&mut self, phase: Phase, moved: Mono, now: Mono) -> Option<Verdict> {
+    pub fn check(&mut self, phase: Phase, moved: Mono, now: Mono) -> Option<ThreadVerdict> {
         if self.looked.replace(now).is_some_and(|last| now.since(last) >= ASLEEP) {
             self.woke = now;
         }
@@ -66,16 +66,16 @@ impl Deadline {
         }
         if stuck >= GIVEN_UP_AFTER || opening {
             self.given_up = true;
-            return Some(Verdict::GiveUp);
+            return Some(ThreadVerdict::GiveUp);
         }
         match (stuck >= NAMED_AFTER, self.named) {
             (true, false) => {
                 self.named = true;
-                Some(Verdict::Name)
+                Some(ThreadVerdict::Name)
             }
             (false, true) => {
                 self.named = false;
-                Some(Verdict::Moves)
+                Some(ThreadVerdict::Moves)
             }
             _ => None,
         }
@@ -92,7 +92,7 @@ mod tests {
 
     /// Looks each half second but while `asleep`, for a minute. `moved` tells when it last
     /// moved before a time.
-    fn watch(phase: Phase, moved: fn(u64) -> u64, asleep: std::ops::Range<u64>) -> Vec<(u64, Verdict)> {
+    fn watch(phase: Phase, moved: fn(u64) -> u64, asleep: std::ops::Range<u64>) -> Vec<(u64, ThreadVerdict)> {
         let (mut deadline, mut told) = (Deadline::default(), Vec::new());
         for now in (0..60_000).step_by(500).filter(|now| !asleep.contains(now)) {
             let verdict = deadline.check(phase, ms(moved(now)), ms(now));
@@ -103,9 +103,9 @@ mod tests {
 
     #[test]
     fn every_state_has_an_end() {
-        use Verdict::{GiveUp, Moves, Name};
-        type Case = (&'static str, Phase, fn(u64) -> u64, &'static [(u64, Verdict)]);
-        let hangs: &[(u64, Verdict)] = &[(4_500, Name), (9_500, GiveUp)];
+        use ThreadVerdict::{GiveUp, Moves, Name};
+        type Case = (&'static str, Phase, fn(u64) -> u64, &'static [(u64, ThreadVerdict)]);
+        let hangs: &[(u64, ThreadVerdict)] = &[(4_500, Name), (9_500, GiveUp)];
         let table: [Case; 8] = [
             ("moves all the time", Phase::Running, |now| now, &[]),
             ("moves each four seconds", Phase::Running, |now| now - now % 4_000, &[]),
@@ -129,13 +129,13 @@ mod tests {
     #[test]
     fn a_thread_that_hung_before_it_was_told_to_stop_gets_no_more_time_for_it() {
         let told = watch(Phase::Stopping(ms(8_000)), |_| 0, 0..0);
-        assert_eq!(told, [(4_500, Verdict::Name), (9_500, Verdict::GiveUp)]);
+        assert_eq!(told, [(4_500, ThreadVerdict::Name), (9_500, ThreadVerdict::GiveUp)]);
     }
 
     #[test]
     fn time_in_which_nobody_could_move_is_not_counted() {
         assert_eq!(watch(Phase::Running, |now| if now <= 20_500 { 1_000 } else { now }, 1_500..20_000), []);
         let told = watch(Phase::Running, |_| 1_000, 1_500..20_000);
-        assert_eq!(told, [(24_500, Verdict::Name), (29_500, Verdict::GiveUp)]);
+        assert_eq!(told, [(24_500, ThreadVerdict::Name), (29_500, ThreadVerdict::GiveUp)]);
     }
 }

@@ -33,13 +33,13 @@ struct Inner {
 
 /// The queue of lines.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct LineQueue {
     inner: Mutex<Inner>,
     filled: Condvar,
     emptied: Condvar,
 }
 
-impl Queue {
+impl LineQueue {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,7 +93,7 @@ impl Queue {
 
 /// Writes lines until the process ends. `dropped` formats the line about dropped ones. `tick` is called every `period`.
 pub(super) fn run(
-    queue: &Arc<Queue>,
+    queue: &Arc<LineQueue>,
     mut out: impl Write,
     period: Duration,
     dropped: impl Fn(u64) -> String,
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_blocked_reader_loses_lines_and_blocks_nothing() {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(LineQueue::default());
         let (go, tokens) = mpsc::channel();
         let (out, seen) = mpsc::channel();
         let theirs = Arc::clone(&queue);
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn the_queue_is_bounded_in_bytes() {
-        let queue = Queue::default();
+        let queue = LineQueue::default();
         (0..1000).for_each(|_| queue.push("x".repeat(2000)));
         let inner = queue.lock();
         assert!(inner.bytes <= BYTES && inner.lines.len() == BYTES / 2000, "{}", inner.lines.len());

@@ -10,7 +10,7 @@ pub const PAIRS_MAX: usize = 100;
 
 /// What becomes of a candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CandidateVerdict {
     /// It may be used. In the line, an IPv4-mapped IPv6 address is written as IPv4.
     Take {
         /// `candidate:…`
@@ -36,13 +36,13 @@ pub enum Family {
 }
 
 /// Judges one candidate line (RFC 8839 section 5.1), with or without its `a=`.
-pub fn judge(line: &str, loopback: bool) -> Verdict {
+pub fn judge(line: &str, loopback: bool) -> CandidateVerdict {
     let line = line.trim();
     let line = line.strip_prefix("a=").unwrap_or(line);
     if line.is_empty() {
-        return Verdict::Skip;
+        return CandidateVerdict::Skip;
     }
-    let refuse = |why: &str| Verdict::Refuse(format!("candidate: {why}"));
+    let refuse = |why: &str| CandidateVerdict::Refuse(format!("candidate: {why}"));
     let Some(rest) = line.strip_prefix("candidate:") else {
         return refuse("the line does not begin with candidate:");
     };
@@ -69,11 +69,11 @@ pub fn judge(line: &str, loopback: bool) -> Verdict {
     let known = matches!(kind, "host" | "srflx" | "prflx" | "relay");
     // RTCP shares RTP's component, and remote TCP candidates are not used here. Browsers send both anyway.
     if component != 1 || !transport.eq_ignore_ascii_case("udp") || !known {
-        return Verdict::Skip;
+        return CandidateVerdict::Skip;
     }
     match unmapped(address) {
-        Some(plain) => Verdict::Take { line: line.replacen(address, &plain.to_string(), 1), family },
-        None => Verdict::Take { line: line.to_owned(), family },
+        Some(plain) => CandidateVerdict::Take { line: line.replacen(address, &plain.to_string(), 1), family },
+        None => CandidateVerdict::Take { line: line.to_owned(), family },
     }
 }
 
@@ -216,7 +216,7 @@ impl CandidateBudget {
 mod tests {
     use super::*;
 
-    fn at(address: &str) -> Verdict {
+    fn at(address: &str) -> CandidateVerdict {
         judge(&format!("candidate:842163049 1 udp 1677729535 {address} 46154 typ host generation 0"), false)
     }
 
@@ -238,7 +238,7 @@ mod tests {
         ];
         for (address, expected) in table {
             assert!(
-                matches!(at(address), Verdict::Take { family, line } if family == expected && line.contains(address)),
+                matches!(at(address), CandidateVerdict::Take { family, line } if family == expected && line.contains(address)),
                 "{address}"
             );
         }
@@ -302,20 +302,24 @@ mod tests {
             ("é.local", "neither"),
         ];
         for (address, why) in table {
-            assert!(matches!(at(address), Verdict::Refuse(said) if said.contains(why)), "{address}: {:?}", at(address));
+            assert!(
+                matches!(at(address), CandidateVerdict::Refuse(said) if said.contains(why)),
+                "{address}: {:?}",
+                at(address)
+            );
         }
     }
 
     #[test]
     fn loopback_is_taken_where_the_config_says_so() {
-        assert!(matches!(judge("candidate:1 1 udp 5 127.0.0.1 9 typ host", true), Verdict::Take { .. }));
-        assert!(matches!(judge("candidate:1 1 udp 5 ::1 9 typ host", true), Verdict::Take { .. }));
-        assert!(matches!(judge("candidate:1 1 udp 5 0.0.0.0 9 typ host", true), Verdict::Refuse(_)));
+        assert!(matches!(judge("candidate:1 1 udp 5 127.0.0.1 9 typ host", true), CandidateVerdict::Take { .. }));
+        assert!(matches!(judge("candidate:1 1 udp 5 ::1 9 typ host", true), CandidateVerdict::Take { .. }));
+        assert!(matches!(judge("candidate:1 1 udp 5 0.0.0.0 9 typ host", true), CandidateVerdict::Refuse(_)));
     }
 
     #[test]
     fn an_ipv4_address_in_ipv6_clothes_is_written_plainly() {
-        let Verdict::Take { line, family } = at("::ffff:192.0.2.1") else { panic!() };
+        let CandidateVerdict::Take { line, family } = at("::ffff:192.0.2.1") else { panic!() };
         assert_eq!(family, Family::V4);
         assert!(line.contains(" 192.0.2.1 46154 "), "{line}");
     }
@@ -323,18 +327,18 @@ mod tests {
     #[test]
     fn the_shape_of_the_line() {
         let table = [
-            ("", Verdict::Skip),
+            ("", CandidateVerdict::Skip),
             (
                 "a=candidate:1 1 UDP 5 192.0.2.1 9 typ srflx raddr 10.0.0.1 rport 9",
-                Verdict::Take {
+                CandidateVerdict::Take {
                     line: "candidate:1 1 UDP 5 192.0.2.1 9 typ srflx raddr 10.0.0.1 rport 9".into(),
                     family: Family::V4,
                 },
             ),
-            ("candidate:1 2 udp 5 192.0.2.1 9 typ host", Verdict::Skip),
-            ("candidate:1 1 tcp 5 192.0.2.1 9 typ host tcptype active", Verdict::Skip),
-            ("candidate:1 1 tcp 5 192.0.2.1 22 typ host tcptype passive", Verdict::Skip),
-            ("candidate:1 1 udp 5 192.0.2.1 9 typ token", Verdict::Skip),
+            ("candidate:1 2 udp 5 192.0.2.1 9 typ host", CandidateVerdict::Skip),
+            ("candidate:1 1 tcp 5 192.0.2.1 9 typ host tcptype active", CandidateVerdict::Skip),
+            ("candidate:1 1 tcp 5 192.0.2.1 22 typ host tcptype passive", CandidateVerdict::Skip),
+            ("candidate:1 1 udp 5 192.0.2.1 9 typ token", CandidateVerdict::Skip),
         ];
         for (line, expected) in table {
             assert_eq!(judge(line, false), expected, "{line}");
@@ -351,7 +355,7 @@ mod tests {
             "candidate:1 1 tcp 5 127.0.0.1 22 typ host tcptype passive",
             "candidate:é 1 udp 5 192.0.2.1 9 typ host",
         ] {
-            assert!(matches!(judge(bad, false), Verdict::Refuse(_)), "{bad}");
+            assert!(matches!(judge(bad, false), CandidateVerdict::Refuse(_)), "{bad}");
         }
     }
 

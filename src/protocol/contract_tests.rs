@@ -58,7 +58,7 @@ fn examples() -> Vec<(String, String)> {
 
 fn every_reply() -> Vec<Reply> {
     use MediumState as M;
-    let server = |login: bool| IceServer {
+    let server = |login: bool| RtcIceServer {
         urls: vec!["turn:192.0.2.1:3478".into()],
         username: login.then(|| "user".into()),
         credential: login.then(|| "secret".into()),
@@ -241,6 +241,6 @@ fn status_is_as_its_schema_says() {
 #[test]
 fn a_credential_is_in_no_debug_output() {
     let credential = Some("hunter2".to_owned());
-    let server = IceServer { urls: vec!["turn:x".into()], username: Some("porch".into()), credential };
+    let server = RtcIceServer { urls: vec!["turn:x".into()], username: Some("porch".into()), credential };
     assert!(!format!("{server:?}").contains("hunter2"));
 }

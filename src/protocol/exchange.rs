@@ -8,7 +8,7 @@ use crate::{
 
 /// Where a request belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
+pub struct RequestHead {
     /// The session, chosen by the viewer.
     pub session: SessionId,
     /// The number of the message in its session.
@@ -21,7 +21,7 @@ pub struct IncomingRequest {
     /// Who sent it, and what this viewer may do.
     pub from: Authorised,
     /// Its session and number.
-    pub head: Head,
+    pub head: RequestHead,
     /// The request.
     pub request: Request,
     /// Returned with each reply to this request.

@@ -23,7 +23,7 @@ use serde::Serialize;
 
 pub use self::{
     addressed::{Addressed, CORRELATION_MAX, Correlation},
-    exchange::{Addressee, Head, IncomingRequest, OutgoingReply},
+    exchange::{Addressee, IncomingRequest, OutgoingReply, RequestHead},
     rights::{Authorised, Right, Rights},
 };
 use crate::{config::Id, feed::Health, log::sentence};
@@ -125,10 +125,10 @@ pub enum Reply {
         #[serde(skip_serializing_if = "Option::is_none")]
         lease_s: Option<u64>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        ice_servers: Option<Vec<IceServer>>,
+        ice_servers: Option<Vec<RtcIceServer>>,
     },
     /// Answers the viewer's offer.
-    Answer { sdp: String, offer_hash: String, lease_s: u64, ice_servers: Vec<IceServer> },
+    Answer { sdp: String, offer_hash: String, lease_s: u64, ice_servers: Vec<RtcIceServer> },
     /// Candidates of one ICE generation.
     Candidates {
         ufrag: String,
@@ -163,7 +163,7 @@ pub enum Reply {
 
 /// An ICE server, as in `RTCConfiguration.iceServers`.
 #[derive(Clone, PartialEq, Eq, Serialize)]
-pub struct IceServer {
+pub struct RtcIceServer {
     /// URLs.
     pub urls: Vec<String>,
     /// TURN user.
@@ -174,9 +174,9 @@ pub struct IceServer {
     pub credential: Option<String>,
 }
 
-impl fmt::Debug for IceServer {
+impl fmt::Debug for RtcIceServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IceServer").field("urls", &self.urls).finish_non_exhaustive()
+        f.debug_struct("RtcIceServer").field("urls", &self.urls).finish_non_exhaustive()
     }
 }
 

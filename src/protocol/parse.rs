@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use crate::log::sentence;
 
 use super::{
-    Candidate, ErrorName, Head, Refusal, Request, SessionId, VERSION, Wanted, envelope::Rejected, json, sdp::SDP_MAX,
+    Candidate, ErrorName, Refusal, Request, RequestHead, SessionId, VERSION, Wanted, envelope::Rejected, json,
+    sdp::SDP_MAX,
 };
 
 /// The most candidates in one message. An honest viewer sends 8.
@@ -22,18 +23,18 @@ const TOKEN_MAX: usize = 2048;
 const NUMBER_MAX: u64 = (1 << 53) - 1;
 
 /// Reads one message. Order of checks: JSON, version, type, session, sequence, then the fields of the type.
-pub fn parse(text: &str) -> Result<(Head, Request), Rejected> {
+pub fn parse(text: &str) -> Result<(RequestHead, Request), Rejected> {
     let mut fields = Fields(json::object(text).map_err(|message| Refusal::new(ErrorName::BadRequest, message))?);
     let session = fields.0.get("session").and_then(Value::as_str).and_then(SessionId::new);
     read(&mut fields, session.as_ref()).map_err(|refusal| Rejected { session, refusal })
 }
 
-fn read(fields: &mut Fields, session: Option<&SessionId>) -> Result<(Head, Request), Refusal> {
+fn read(fields: &mut Fields, session: Option<&SessionId>) -> Result<(RequestHead, Request), Refusal> {
     version(fields.0.get("v"))?;
     let kind = Kind::of(&fields.required_text("type", WORD_MAX)?)?;
     let session = session.cloned().ok_or_else(|| bad("session must be 22 base64url characters"))?;
     let seq = fields.number("seq")?;
-    Ok((Head { session, seq }, fields.request(kind)?))
+    Ok((RequestHead { session, seq }, fields.request(kind)?))
 }
 
 fn version(v: Option<&Value>) -> Result<(), Refusal> {

@@ -2,9 +2,9 @@ use super::*;
 
 const FULL: Full = Full { size: (1280, 720), fps: 30.0 };
 const CEILING: Bitrate = Bitrate::from_kbps(2_000);
-const WANTED: Wanted = Wanted { ceiling: CEILING, floor: 0.33 };
+const WANTED: RateLimits = RateLimits { ceiling: CEILING, floor: 0.33 };
 /// As it is without a floor.
-const NO_FLOOR: Wanted = Wanted { floor: 0.0, ..WANTED };
+const NO_FLOOR: RateLimits = RateLimits { floor: 0.0, ..WANTED };
 
 const fn bps(bits: u32) -> Bitrate {
     Bitrate::from_bps(bits as u64)
@@ -27,12 +27,18 @@ fn seconds(n: f64) -> Mono {
 }
 
 /// Plans each tenth of a second from `from` to `to`, without a floor; the last one.
-fn play(rate: &mut Rate, bits: &[u32], from: f64, to: f64) -> (Plan, Vec<bool>) {
+fn play(rate: &mut RatePlanner, bits: &[u32], from: f64, to: f64) -> (EncoderPlan, Vec<bool>) {
     let networks: Vec<_> = bits.iter().zip(1..).map(|(bits, id)| network(id, *bits)).collect();
     run(rate, &networks, NO_FLOOR, from, to)
 }
 
-fn run(rate: &mut Rate, networks: &[Estimate], wanted: Wanted, from: f64, to: f64) -> (Plan, Vec<bool>) {
+fn run(
+    rate: &mut RatePlanner,
+    networks: &[Estimate],
+    wanted: RateLimits,
+    from: f64,
+    to: f64,
+) -> (EncoderPlan, Vec<bool>) {
     let times = (from * 10.0) as u32..=(to * 10.0) as u32;
     times.map(|n| rate.plan(networks, FULL, wanted, seconds(f64::from(n) / 10.0))).last().unwrap()
 }
@@ -50,15 +56,15 @@ fn the_picture_is_made_for_the_weakest_network() {
         (&[60_000], 40_000, 4, 4),
         (&[], 2_000_000, 1, 1),
     ] {
-        let (plan, thin) = play(&mut Rate::default(), bits, 0.0, 10.0);
-        assert_eq!(plan, Plan { bitrate: bps(bitrate), every, shrink }, "{bits:?}");
+        let (plan, thin) = play(&mut RatePlanner::default(), bits, 0.0, 10.0);
+        assert_eq!(plan, EncoderPlan { bitrate: bps(bitrate), every, shrink }, "{bits:?}");
         assert!(thin.iter().all(|thin| !thin), "{bits:?}");
     }
 }
 
 #[test]
 fn a_minority_that_would_take_more_than_half_is_thin() {
-    let mut rate = Rate::default();
+    let mut rate = RatePlanner::default();
     let (plan, thin) = play(&mut rate, &[3_000_000, 300_000, 3_000_000, 3_000_000], 0.0, 1.0);
     assert_eq!((plan.bitrate, thin), (CEILING, vec![false; 4]), "not at once, and nobody else pays meanwhile");
     let (plan, thin) = play(&mut rate, &[3_000_000, 300_000, 3_000_000, 3_000_000], 1.1, 5.0);
@@ -67,19 +73,19 @@ fn a_minority_that_would_take_more_than_half_is_thin() {
     assert!(thin[1], "three quarters are asked of those who come back");
     let (_, thin) = play(&mut rate, &[3_000_000, 1_900_000, 3_000_000, 3_000_000], 9.1, 13.0);
     assert!(!thin[1]);
-    let mut rate = Rate::default();
+    let mut rate = RatePlanner::default();
     play(&mut rate, &[3_000_000, 300_000, 3_000_000], 0.0, 1.0);
     let (plan, thin) = play(&mut rate, &[3_000_000, 1_500_000, 3_000_000], 1.1, 9.0);
     assert_eq!((plan.bitrate, thin), (bps(1_325_250), vec![false; 3]), "a moment's weakness");
-    let (plan, thin) = play(&mut Rate::default(), &[3_000_000, 300_000], 0.0, 9.0);
+    let (plan, thin) = play(&mut RatePlanner::default(), &[3_000_000, 300_000], 0.0, 9.0);
     assert_eq!((plan.bitrate, thin), (bps(209_250), vec![false; 2]), "one of two is no minority");
-    let (_, thin) = play(&mut Rate::default(), &[3_000_000, 300_000, 300_000], 0.0, 9.0);
+    let (_, thin) = play(&mut RatePlanner::default(), &[3_000_000, 300_000, 300_000], 0.0, 9.0);
     assert_eq!(thin, [false; 3], "nor are two of three");
 }
 
 #[test]
 fn steps_are_climbed_one_by_one_and_fallen_at_once() {
-    let mut rate = Rate::default();
+    let mut rate = RatePlanner::default();
     play(&mut rate, &[3_000_000], 0.0, 1.0);
     let (plan, _) = play(&mut rate, &[300_000], 1.1, 1.1);
     assert_eq!((plan.every, plan.shrink), (1, 2), "at once");
@@ -97,19 +103,19 @@ fn steps_are_climbed_one_by_one_and_fallen_at_once() {
 
 #[test]
 fn a_large_picture_of_few_bits_is_somebodys_wish() {
-    let mut rate = Rate::default();
-    let wanted = Wanted { ceiling: bps(100_000), floor: 0.33 };
-    let plan = |rate: &mut Rate, bits, at| rate.plan(&[network(1, bits)], FULL, wanted, seconds(at)).0;
-    assert_eq!(plan(&mut rate, 500_000, 0.0), Plan { bitrate: bps(100_000), every: 1, shrink: 1 });
-    assert_eq!(plan(&mut rate, 90_000, 1.0), Plan { bitrate: bps(40_000), every: 1, shrink: 2 });
+    let mut rate = RatePlanner::default();
+    let wanted = RateLimits { ceiling: bps(100_000), floor: 0.33 };
+    let plan = |rate: &mut RatePlanner, bits, at| rate.plan(&[network(1, bits)], FULL, wanted, seconds(at)).0;
+    assert_eq!(plan(&mut rate, 500_000, 0.0), EncoderPlan { bitrate: bps(100_000), every: 1, shrink: 1 });
+    assert_eq!(plan(&mut rate, 90_000, 1.0), EncoderPlan { bitrate: bps(40_000), every: 1, shrink: 2 });
     plan(&mut rate, 500_000, 2.0);
     plan(&mut rate, 500_000, 6.1);
-    assert_eq!(plan(&mut rate, 500_000, 10.2), Plan { bitrate: bps(100_000), every: 1, shrink: 1 });
+    assert_eq!(plan(&mut rate, 500_000, 10.2), EncoderPlan { bitrate: bps(100_000), every: 1, shrink: 1 });
 }
 
 #[test]
 fn only_who_is_measured_counts_beside_others() {
-    let plan = |networks: &[Estimate]| Rate::default().plan(networks, FULL, WANTED, seconds(0.0)).0.bitrate;
+    let plan = |networks: &[Estimate]| RatePlanner::default().plan(networks, FULL, WANTED, seconds(0.0)).0.bitrate;
     assert_eq!(plan(&[guess(9, 1_000_000)]), bps(860_250));
     assert_eq!(plan(&[guess(9, 1_000_000), network(1, 3_000_000)]), CEILING);
     assert_eq!(plan(&[silent(9, 60_000), network(1, 3_000_000)]), CEILING);
@@ -119,14 +125,14 @@ fn only_who_is_measured_counts_beside_others() {
 #[test]
 fn a_dead_viewer_lowers_nothing_however_few_the_others_are() {
     for others in 1..4 {
-        let mut rate = Rate::default();
+        let mut rate = RatePlanner::default();
         let mut networks: Vec<_> = (0..=others).map(|id| network(id, 3_000_000)).collect();
         assert_eq!(run(&mut rate, &networks, WANTED, 0.0, 1.0).0.bitrate, CEILING);
         // Its estimate falls because nothing is heard of it.
         for (n, bits) in [2_000_000, 500_000, 60_000].into_iter().enumerate() {
             networks[0] = silent(0, bits);
             let (plan, thin) = run(&mut rate, &networks, WANTED, 2.0 + n as f64, 2.9 + n as f64);
-            assert_eq!(plan, Plan { bitrate: CEILING, every: 1, shrink: 1 }, "{others} others, {bits}");
+            assert_eq!(plan, EncoderPlan { bitrate: CEILING, every: 1, shrink: 1 }, "{others} others, {bits}");
             assert!(thin.iter().all(|thin| !thin));
         }
     }
@@ -134,12 +140,12 @@ fn a_dead_viewer_lowers_nothing_however_few_the_others_are() {
 
 #[test]
 fn where_all_are_silent_the_plan_stays() {
-    let mut rate = Rate::default();
+    let mut rate = RatePlanner::default();
     let before = run(&mut rate, &[network(1, 1_000_000)], WANTED, 0.0, 1.0).0;
     assert_eq!(before.bitrate, bps(860_250));
     assert_eq!(run(&mut rate, &[silent(1, 60_000)], WANTED, 1.1, 9.0).0, before);
     assert_eq!(run(&mut rate, &[network(1, 1_000_000)], WANTED, 9.1, 9.1).0, before, "at once as it was");
-    let lower = Wanted { ceiling: bps(500_000), ..WANTED };
+    let lower = RateLimits { ceiling: bps(500_000), ..WANTED };
     assert_eq!(
         run(&mut rate, &[silent(1, 60_000)], lower, 9.2, 9.3).0.bitrate,
         bps(500_000),
@@ -160,7 +166,7 @@ fn nobody_is_pulled_below_the_floor_by_one_other_login() {
         ("three sessions of nobody knows whom", vec![network(1, 3_000_000), liar(2, 0), liar(3, 0)], false),
         ("two logins of three", vec![network(1, 3_000_000), liar(2, 2), liar(3, 3)], false),
     ] {
-        let mut rate = Rate::default();
+        let mut rate = RatePlanner::default();
         for step in 0..80 {
             let (plan, thin) = rate.plan(&networks, FULL, WANTED, seconds(f64::from(step) / 10.0));
             assert_eq!(plan.bitrate >= floor, protected, "{name}, {step}");
@@ -175,7 +181,7 @@ fn nobody_is_pulled_below_the_floor_by_one_other_login() {
 #[test]
 fn a_network_above_the_floor_is_served_and_one_below_it_has_key_frames() {
     let pair = |bits| [network(1, 3_000_000), network(2, bits)];
-    let mut rate = Rate::default();
+    let mut rate = RatePlanner::default();
     let (plan, thin) = run(&mut rate, &pair(800_000), WANTED, 0.0, 9.0);
     assert_eq!((plan.bitrate, thin), (bps(674_250), vec![false; 2]), "just above");
     let (plan, thin) = run(&mut rate, &pair(700_000), WANTED, 9.1, 10.0);
@@ -186,28 +192,32 @@ fn a_network_above_the_floor_is_served_and_one_below_it_has_key_frames() {
     assert!(thin[1], "a tenth above the floor is asked of who comes back");
     let (plan, thin) = run(&mut rate, &pair(900_000), WANTED, 18.1, 21.0);
     assert_eq!((plan.bitrate, thin), (bps(767_250), vec![false; 2]));
-    let (plan, thin) = run(&mut Rate::default(), &[network(1, 600_000), network(2, 500_000)], WANTED, 0.0, 9.0);
+    let (plan, thin) = run(&mut RatePlanner::default(), &[network(1, 600_000), network(2, 500_000)], WANTED, 0.0, 9.0);
     assert_eq!((plan.bitrate, thin), (bps(395_250), vec![false; 2]), "two that are nearly alike share");
-    let (plan, _) = run(&mut Rate::default(), &[network(1, 300_000)], WANTED, 0.0, 9.0);
+    let (plan, _) = run(&mut RatePlanner::default(), &[network(1, 300_000)], WANTED, 0.0, 9.0);
     assert_eq!(plan.bitrate, bps(209_250), "a viewer that is alone has what it can carry");
-    let all = Wanted { floor: 1.0, ..WANTED };
-    let (plan, thin) = run(&mut Rate::default(), &pair(900_000), all, 0.0, 9.0);
+    let all = RateLimits { floor: 1.0, ..WANTED };
+    let (plan, thin) = run(&mut RatePlanner::default(), &pair(900_000), all, 0.0, 9.0);
     assert_eq!((plan.bitrate, thin), (CEILING, vec![false, true]), "a floor of 100 %: nobody waits for anybody");
 }
 
 #[test]
 fn what_one_network_held_down_is_up_at_once_when_it_is_gone() {
-    let down = Plan { bitrate: bps(138_570), every: 2, shrink: 2 };
-    let up = Plan { bitrate: CEILING, every: 1, shrink: 1 };
+    let down = EncoderPlan { bitrate: bps(138_570), every: 2, shrink: 2 };
+    let up = EncoderPlan { bitrate: CEILING, every: 1, shrink: 1 };
     let weak = [network(1, 3_000_000), network(2, 200_000)];
     for (name, then, expected) in [
         ("it left", &[network(1, 3_000_000)][..], up),
         ("it fell silent", &[network(1, 3_000_000), silent(2, 60_000)], up),
         ("another one came for it", &[network(3, 3_000_000)], up),
         ("nobody is left", &[], up),
-        ("it became better itself", &[network(1, 3_000_000), network(2, 3_000_000)], Plan { bitrate: CEILING, ..down }),
+        (
+            "it became better itself",
+            &[network(1, 3_000_000), network(2, 3_000_000)],
+            EncoderPlan { bitrate: CEILING, ..down },
+        ),
     ] {
-        let mut rate = Rate::default();
+        let mut rate = RatePlanner::default();
         assert_eq!(run(&mut rate, &weak, NO_FLOOR, 0.0, 1.0).0, down);
         assert_eq!(run(&mut rate, then, NO_FLOOR, 1.1, 1.1).0, expected, "{name}");
     }
@@ -215,8 +225,8 @@ fn what_one_network_held_down_is_up_at_once_when_it_is_gone() {
 
 #[test]
 fn a_bitrate_that_is_raised_is_there_at_once() {
-    let mut rate = Rate::default();
-    let wanted = |ceiling| Wanted { ceiling: bps(ceiling), floor: 0.33 };
+    let mut rate = RatePlanner::default();
+    let wanted = |ceiling| RateLimits { ceiling: bps(ceiling), floor: 0.33 };
     assert_eq!(run(&mut rate, &[network(1, 9_000_000)], wanted(1_000_000), 0.0, 1.0).0.bitrate, bps(1_000_000));
     assert_eq!(run(&mut rate, &[network(1, 9_000_000)], wanted(6_000_000), 1.1, 1.1).0.bitrate, bps(6_000_000));
     assert_eq!(run(&mut rate, &[network(1, 9_000_000)], wanted(300_000), 1.2, 1.2).0.bitrate, bps(300_000));

@@ -24,7 +24,7 @@ use crate::{
     protocol::{Presence, info::info},
     sessions::Sessions,
     signalling::{self, REPLIES, REQUESTS, inbound::Inbound},
-    viewer::{Terms, peer::PeerFactory},
+    viewer::{SessionTerms, peer::PeerFactory},
 };
 
 /// How long after the start, or after the last device was switched off, free heap is returned.
@@ -44,7 +44,7 @@ pub(super) struct Daemon {
 
 /// The values that a reload replaces. The parts follow them.
 pub(super) struct Settings {
-    pub(super) terms: watch::Sender<Arc<Terms>>,
+    pub(super) terms: watch::Sender<Arc<SessionTerms>>,
     pub(super) broker: watch::Sender<config::Broker>,
     pub(super) info: watch::Sender<Bytes>,
 }
@@ -80,7 +80,7 @@ impl Daemon {
         devices.sources.cameras().for_each(|camera| camera.set_floor(config.video.floor));
         let (video, audio) = (devices.sources.camera().cloned(), devices.sources.microphone().cloned());
         let settings = Settings {
-            terms: watch::Sender::new(Arc::new(Terms::new(config))),
+            terms: watch::Sender::new(Arc::new(SessionTerms::new(config))),
             broker: watch::Sender::new(config.broker.clone()),
             info: watch::Sender::new(info(config)),
         };
@@ -116,7 +116,8 @@ impl Daemon {
 
         let lingers = config.video.linger.max(config.audio.linger);
         let memory = tokio::spawn(return_memory(presence.clone(), lingers));
-        let line = status::Line { device: config.device.clone(), broker: outbox.state(), presence, video, audio, note };
+        let line =
+            status::StatusLine { device: config.device.clone(), broker: outbox.state(), presence, video, audio, note };
         let background = Background {
             status: tokio::spawn(line.report()),
             memory,

@@ -9,7 +9,7 @@ use super::{
     Error,
     build::{Daemon, keep_ice_servers},
 };
-use crate::{addresses::BoardAddresses, config::Config, protocol::info::info as describe, viewer::Terms};
+use crate::{addresses::BoardAddresses, config::Config, protocol::info::info as describe, viewer::SessionTerms};
 
 impl Daemon {
     /// Returns when `shutdown` completes. An error if a part ends before.
@@ -57,7 +57,7 @@ impl Daemon {
 
     /// Applies the keys that take effect at once.
     fn apply(&mut self, new: &Config) {
-        self.settings.terms.send_replace(Arc::new(Terms::new(new)));
+        self.settings.terms.send_replace(Arc::new(SessionTerms::new(new)));
         self.peers.configure(new.webrtc.clone());
         self.peers.set_need(new.video.bitrate, new.audio.bitrate);
         self.background.ice_servers.abort();

@@ -10,9 +10,9 @@ use crate::{broker, config::Id, media_source::MediaSource, protocol::Presence, s
 const PACE: Duration = Duration::from_secs(1);
 
 /// The sources of the line.
-pub(super) struct Line {
+pub(super) struct StatusLine {
     pub(super) device: Id,
-    pub(super) broker: watch::Receiver<broker::State>,
+    pub(super) broker: watch::Receiver<broker::LinkState>,
     pub(super) presence: watch::Receiver<Presence>,
     pub(super) video: Option<MediaSource>,
     pub(super) audio: Option<MediaSource>,
@@ -20,7 +20,7 @@ pub(super) struct Line {
     pub(super) note: watch::Receiver<String>,
 }
 
-impl Line {
+impl StatusLine {
     /// Sends each changed line to systemd, for ever.
     pub(super) async fn report(mut self) {
         let mut sent = String::new();
@@ -37,10 +37,10 @@ impl Line {
 
     fn text(&mut self) -> String {
         let broker = match &*self.broker.borrow_and_update() {
-            broker::State::Up { .. } => "online",
-            broker::State::Connecting => "connecting",
-            broker::State::Down(_) => "offline",
-            broker::State::Closed => "left",
+            broker::LinkState::Up { .. } => "online",
+            broker::LinkState::Connecting => "connecting",
+            broker::LinkState::Down(_) => "offline",
+            broker::LinkState::Closed => "left",
         };
         let viewers = self.presence.borrow_and_update().viewers;
         let described = |source: &Option<MediaSource>| source.as_ref().map(MediaSource::described);

@@ -90,7 +90,7 @@ fn size(request: &Request) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Authorised, Candidate, Head, Rights};
+    use crate::protocol::{Authorised, Candidate, RequestHead, Rights};
 
     fn id(text: &str) -> Id {
         Id::new(text).unwrap()
@@ -103,7 +103,7 @@ mod tests {
     fn incoming(viewer: &str, letter: char, seq: u64, candidates: Vec<Candidate>) -> IncomingRequest {
         let request = Request::Candidates { ufrag: None, candidates, end: false };
         let from = Authorised { who: id(viewer), rights: Rights::default(), until: None };
-        IncomingRequest { from, head: Head { session: session(letter), seq }, request, correlation: None }
+        IncomingRequest { from, head: RequestHead { session: session(letter), seq }, request, correlation: None }
     }
 
     fn keep(early: &mut EarlyCandidates, viewer: &str, session: char, seq: u64, second: u64) -> bool {

@@ -35,7 +35,7 @@ use crate::{
         SessionId,
     },
     viewer::{
-        INBOX, SessionRequest, Terms, Viewer, health_changed,
+        INBOX, SessionRequest, SessionTerms, Viewer, health_changed,
         peer::PeerFactory,
         session::lifecycle::{EndReason, SessionPhase},
     },
@@ -70,7 +70,7 @@ impl SessionHandle {
 #[derive(Debug)]
 pub struct Sessions {
     grant: Arc<Grant>,
-    terms: watch::Receiver<Arc<Terms>>,
+    terms: watch::Receiver<Arc<SessionTerms>>,
     peers: Arc<PeerFactory>,
     sources: MediaSources,
     out: mpsc::Sender<OutgoingReply>,
@@ -93,7 +93,7 @@ impl Sessions {
     pub fn new(
         grant: Arc<Grant>,
         message_limits: MessageLimits,
-        terms: watch::Receiver<Arc<Terms>>,
+        terms: watch::Receiver<Arc<SessionTerms>>,
         peers: Arc<PeerFactory>,
         sources: MediaSources,
         out: mpsc::Sender<OutgoingReply>,

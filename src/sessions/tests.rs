@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    broker::Event,
+    broker::LinkEvent,
     config::{Access, Audio, AudioSource, IceLogin, IceServer, Limits, Video, VideoSource, Webrtc},
     devices::Devices,
     liveness::Liveness,
-    protocol::{Addressed, Authorised, Correlation, Head, Right, Rights, contract_tests, envelope},
+    protocol::{Addressed, Authorised, Correlation, RequestHead, Right, Rights, contract_tests, envelope},
     signalling::{self, inbound::Inbound, outbound},
     viewer::SessionRequest,
 };
@@ -32,9 +32,9 @@ const OFFER: &str = "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\
 
 /// The sessions with signalling in front of them, as a daemon has them. Only loopback is used.
 struct House {
-    terms: watch::Sender<Arc<Terms>>,
+    terms: watch::Sender<Arc<SessionTerms>>,
     peers: Arc<PeerFactory>,
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<LinkEvent>,
     said: Said,
     presence: watch::Receiver<Presence>,
     stop: watch::Sender<bool>,
@@ -61,7 +61,7 @@ impl Said {
 }
 
 /// Sends new terms to the sessions.
-type Changes = watch::Sender<Arc<Terms>>;
+type Changes = watch::Sender<Arc<SessionTerms>>;
 
 /// The parts of a [`House`].
 type Parts = (Sessions, Said, watch::Receiver<Presence>, Changes, Arc<PeerFactory>, Devices);
@@ -81,7 +81,7 @@ fn sessions_with(limits: Limits, audio: AudioSource, video: VideoSource) -> Part
     let devices = Devices::new(&video, &Audio { source: audio, ..Audio::default() }, &Liveness::default());
     let peers = PeerFactory::new(&loopback(), false).unwrap();
     let sources = devices.sources.clone();
-    let (terms, seen) = watch::channel(Arc::new(Terms { limits, loopback: true }));
+    let (terms, seen) = watch::channel(Arc::new(SessionTerms { limits, loopback: true }));
     let (out, said) = mpsc::channel(64);
     let grant = Arc::new(Grant::new(Access::Broker, &[7; 32]));
     let message_limits = MessageLimits::new(terms.borrow().limits.messages_per_second, Mono::now());
@@ -127,7 +127,7 @@ impl House {
     async fn send_with(&self, viewer: &str, payload: impl Into<Bytes>, correlation: Option<&str>) {
         let viewer = Id::new(viewer).unwrap();
         let correlation = correlation.and_then(|data| Correlation::new(data.as_bytes()));
-        self.events.send(Event::Message { viewer, payload: payload.into(), correlation }).await.unwrap();
+        self.events.send(LinkEvent::Message { viewer, payload: payload.into(), correlation }).await.unwrap();
     }
 
     /// Sends a message of session `session` (one letter) with further fields.
@@ -220,7 +220,7 @@ async fn what_cannot_be_read_is_refused_by_its_exact_name() {
     }
     house
         .events
-        .send(Event::Oversize { viewer: Id::new("anna").unwrap(), len: 70_000, correlation: None })
+        .send(LinkEvent::Oversize { viewer: Id::new("anna").unwrap(), len: 70_000, correlation: None })
         .await
         .unwrap();
     house.refused("anna", 413, "too_large").await;
@@ -399,7 +399,7 @@ async fn new_terms_hold_for_new_sessions() {
     let mut house = House::new(Limits { viewers: 0, ..Limits::default() }, AudioSource::Tone);
     house.say("anna", 'A', 0, "offer", json!({"sdp": OFFER})).await;
     house.refused("anna", 503, "busy").await;
-    let terms = Terms { limits: Limits::default(), loopback: true };
+    let terms = SessionTerms { limits: Limits::default(), loopback: true };
     house.terms.send_replace(Arc::new(terms));
     house.presence.wait_for(|presence| presence.max_viewers == 8).await.unwrap();
     let server = IceServer { urls: vec!["stun:192.0.2.1".into()], login: IceLogin::None, ca_file: None };

@@ -7,9 +7,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{Answers, Offer, Offers, id_of, lines, settle::UNTESTED};
+use super::{Answers, DeviceOffer, Offers, id_of, lines, settle::UNTESTED};
 use crate::{
-    cli::Setup,
+    cli::SetupOptions,
     config::{Secret, read_bounded, secret_text},
 };
 
@@ -21,11 +21,11 @@ const PASSWORD_MAX: u64 = 4096;
 
 /// Collects all answers. An error names the missing answer and its option.
 pub fn answers(
-    given: &Setup,
+    given: &SetupOptions,
     offers: &Offers,
     input: &mut impl BufRead,
     output: &mut impl Write,
-) -> Result<Answers, End> {
+) -> Result<Answers, NoAnswer> {
     let mut dialog = Dialog { input, output };
     // This is a valid configuration from the start, so that an error of the parser always concerns the last answer.
     let mut so_far = Answers {
@@ -62,7 +62,7 @@ pub fn answers(
 }
 
 /// Whether the command line has all answers, so that nothing is asked.
-pub(super) fn is_complete(given: &Setup) -> bool {
+pub(super) fn is_complete(given: &SetupOptions) -> bool {
     let user = given.user.as_deref().is_some_and(|user| user.is_empty() || given.password_file.is_some());
     let texts = [&given.device, &given.broker, &given.camera, &given.microphone];
     texts.iter().all(|text| text.is_some()) && user && given.the_broker_can_watch
@@ -70,20 +70,20 @@ pub(super) fn is_complete(given: &Setup) -> bool {
 
 /// Why a question got no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
+pub enum NoAnswer {
     /// A fault, as a text for the user.
     Fault(String),
     /// The user asked to write the configuration without a successful test.
     Untested,
 }
 
-impl From<String> for End {
+impl From<String> for NoAnswer {
     fn from(fault: String) -> Self {
         Self::Fault(fault)
     }
 }
 
-impl fmt::Display for End {
+impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fault(fault) => f.write_str(fault),
@@ -102,7 +102,7 @@ struct SourceQuestion<'a> {
     /// The word for the device.
     what: &'static str,
     /// The devices that were found.
-    found: &'a [Offer],
+    found: &'a [DeviceOffer],
 }
 
 /// Asks questions on `output` and reads answers from `input`.
@@ -113,7 +113,7 @@ pub(super) struct Dialog<'a, R, W> {
 
 impl<R: BufRead, W: Write> Dialog<'_, R, W> {
     /// Asks for the board's id.
-    pub(super) fn device(&mut self, answers: &mut Answers, given: Option<&str>) -> Result<(), End> {
+    pub(super) fn device(&mut self, answers: &mut Answers, given: Option<&str>) -> Result<(), NoAnswer> {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let proposal = if answers.device == UNNAMED { id_of(&host) } else { Some(answers.device.clone()) };
         let text = "What is this board called? An id, a level of its MQTT topics";
@@ -124,7 +124,7 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
     }
 
     /// Asks for the broker's URL.
-    pub(super) fn broker(&mut self, answers: &mut Answers, given: Option<&str>) -> Result<(), End> {
+    pub(super) fn broker(&mut self, answers: &mut Answers, given: Option<&str>) -> Result<(), NoAnswer> {
         let proposal = (answers.broker != NOWHERE).then(|| answers.broker.clone());
         let text = "Where is the broker? mqtts://host, wss://host/path; mqtt://127.0.0.1 if it is on this board";
         self.put("--broker", given, text, proposal.as_deref(), |answer| {
@@ -138,7 +138,7 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
     }
 
     /// Asks for the file with the broker's certificate authority. An empty answer keeps the current one.
-    pub(super) fn authority(&mut self, answers: &mut Answers) -> Result<(), End> {
+    pub(super) fn authority(&mut self, answers: &mut Answers) -> Result<(), NoAnswer> {
         let text = "A PEM file with the certificate of the broker's authority (ca.crt)";
         let proposal = answers.ca_file.as_ref().map_or_else(String::new, |file| file.display().to_string());
         self.put("--ca-file", None, text, Some(&proposal), |answer| match answer {
@@ -153,7 +153,7 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
         answers: &mut Answers,
         given: Option<&str>,
         password: Option<&Path>,
-    ) -> Result<(), End> {
+    ) -> Result<(), NoAnswer> {
         let known = answers.login.clone();
         let proposal = known.as_ref().map_or("", |(user, _)| user.as_str());
         let text = "Its login for this board: the user; empty for none";
@@ -175,7 +175,7 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
     }
 
     /// Asks for a camera or microphone: a number of the list, a name, `auto` or `off`.
-    fn source(&mut self, answers: &mut Answers, ask: &SourceQuestion<'_>, given: Option<&str>) -> Result<(), End> {
+    fn source(&mut self, answers: &mut Answers, ask: &SourceQuestion<'_>, given: Option<&str>) -> Result<(), NoAnswer> {
         let SourceQuestion { option, table, what, found } = *ask;
         let text = self.listed(what, found)?;
         let proposal = if found.is_empty() { "auto" } else { "1" };
@@ -194,7 +194,7 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
     }
 
     /// Asks whether the broker may watch. An error if it may not: no other access mode exists.
-    fn consent(&mut self) -> Result<(), End> {
+    fn consent(&mut self) -> Result<(), NoAnswer> {
         let text = "Whoever controls the broker can watch too. Is that all right? yes or no";
         let mut all_right = false;
         self.put("--the-broker-can-watch", None, text, None, |answer| {
@@ -206,7 +206,7 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
             return Ok(());
         }
         let why = "nothing was written: the only access mode so far lets the broker watch (SECURITY.md)";
-        Err(End::Fault(why.into()))
+        Err(NoAnswer::Fault(why.into()))
     }
 
     /// Gets one answer: the one given by an option, or the one that the user types. It asks again until `take` accepts
@@ -218,9 +218,9 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
         question: &str,
         proposal: Option<&str>,
         mut take: impl FnMut(&str) -> Option<String>,
-    ) -> Result<(), End> {
+    ) -> Result<(), NoAnswer> {
         if let Some(given) = given {
-            return reject(option, given, take(given)).map_err(End::Fault);
+            return reject(option, given, take(given)).map_err(NoAnswer::Fault);
         }
         loop {
             match proposal {
@@ -229,7 +229,7 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
             }
             let line = self.line(option)?;
             if line == UNTESTED {
-                return Err(End::Untested);
+                return Err(NoAnswer::Untested);
             }
             let answer = match (line.as_str(), proposal) {
                 ("", Some(proposal)) => proposal,
@@ -244,7 +244,7 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
     }
 
     /// The question for a camera or microphone, with a list of those found.
-    fn listed(&mut self, what: &str, found: &[Offer]) -> Result<String, String> {
+    fn listed(&mut self, what: &str, found: &[DeviceOffer]) -> Result<String, String> {
         if found.is_empty() {
             return Ok(format!(
                 "No {what} was found. auto uses the first one that is plugged in; or type a name, or off"
@@ -257,7 +257,7 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
         Ok(text + "  a number, a name, auto, or off")
     }
 
-    fn password(&mut self, given: Option<&Path>, user: &str, before: Option<Secret>) -> Result<Secret, End> {
+    fn password(&mut self, given: Option<&Path>, user: &str, before: Option<Secret>) -> Result<Secret, NoAnswer> {
         let bytes = match given {
             Some(file) if file != Path::new("-") => {
                 read_bounded(file, PASSWORD_MAX)
@@ -269,7 +269,7 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
                 self.say(&format!("The password of {user} there: "))?;
                 let line = if io::stdin().is_terminal() { self.hidden()? } else { self.line("--password-file")? };
                 match (line.as_str(), &before) {
-                    (UNTESTED, _) => return Err(End::Untested),
+                    (UNTESTED, _) => return Err(NoAnswer::Untested),
                     ("", Some(before)) => return Ok(before.clone()),
                     ("", None) => {}
                     _ => break line.into_bytes(),
@@ -280,7 +280,7 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
         let text =
             secret_text(bytes).map_err(|e| format!("--password-file: {e}; one line of 1 to 4000 bytes is possible"))?;
         match text.len() > 4000 {
-            true => Err(End::Fault("--password-file: one line of 1 to 4000 bytes is possible".into())),
+            true => Err(NoAnswer::Fault("--password-file: one line of 1 to 4000 bytes is possible".into())),
             false => Ok(Secret::new(text)),
         }
     }
@@ -332,7 +332,7 @@ mod tests {
     fn asked(arguments: &[&str], typed: &str) -> (Result<Answers, String>, String) {
         let words = ["fanlight", "setup"].iter().chain(arguments);
         let Command::Setup(given) = Cli::parse_from(words).command else { panic!("not setup") };
-        let camera = Offer {
+        let camera = DeviceOffer {
             names: vec!["/dev/video0".into()],
             about: "HD Webcam (/dev/video0)".into(),
             lines: "[video]\nsource = \"/dev/video0\"\nformat = \"mjpeg\"\n".into(),

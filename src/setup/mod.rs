@@ -15,7 +15,7 @@ use crate::{
     audio::Microphone,
     config::{Secret, Surroundings, load, parse},
     tls,
-    video::capture::probe::Camera,
+    video::capture::probe::ProbedCamera,
 };
 
 /// The answers that make up a configuration.
@@ -120,7 +120,7 @@ pub fn replaceable(config: &Path, replace: bool) -> Result<(), String> {
 
 /// A device to choose from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offer {
+pub struct DeviceOffer {
     /// The names by which it can be given.
     pub names: Vec<String>,
     /// Its description for people.
@@ -133,20 +133,20 @@ pub struct Offer {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Offers {
     /// Cameras.
-    pub cameras: Vec<Offer>,
+    pub cameras: Vec<DeviceOffer>,
     /// Microphones.
-    pub microphones: Vec<Offer>,
+    pub microphones: Vec<DeviceOffer>,
 }
 
 impl Offers {
     /// The usable ones of the devices found.
-    pub fn new(cameras: &[Camera], microphones: &[Microphone]) -> Self {
+    pub fn new(cameras: &[ProbedCamera], microphones: &[Microphone]) -> Self {
         let path = |path: &PathBuf| path.display().to_string();
         Self {
             cameras: cameras
                 .iter()
                 .filter(|camera| !camera.config.is_empty())
-                .map(|camera| Offer {
+                .map(|camera| DeviceOffer {
                     names: camera.stable.iter().chain([&camera.node]).map(path).collect(),
                     about: format!("{} ({})", camera.card, camera.node.display()),
                     lines: camera.config.clone(),
@@ -155,7 +155,7 @@ impl Offers {
             microphones: microphones
                 .iter()
                 .filter(|microphone| !microphone.config.is_empty())
-                .map(|microphone| Offer {
+                .map(|microphone| DeviceOffer {
                     names: vec![microphone.source.clone(), microphone.name.clone()],
                     about: format!("{}, {} ({})", microphone.card, microphone.device, microphone.source),
                     lines: microphone.config.clone(),
@@ -166,7 +166,7 @@ impl Offers {
 }
 
 /// The configuration lines for a source by name. A device that was found has lines with a suitable mode.
-fn lines(table: &str, source: &str, offers: &[Offer]) -> String {
+fn lines(table: &str, source: &str, offers: &[DeviceOffer]) -> String {
     match offers.iter().find(|offer| offer.names.iter().any(|name| name == source)) {
         Some(offer) => offer.lines.clone(),
         None => format!("[{table}]\nsource = {}\n", quoted(source)),
@@ -197,7 +197,7 @@ fn wrong(doing: &str, path: &Path, error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{AudioSource, FormatChoice, PixelFormat, Transport, VideoSource};
+    use crate::config::{AudioSource, FormatChoice, MqttTransport, PixelFormat, VideoSource};
 
     fn answers() -> Answers {
         Answers {
@@ -240,7 +240,7 @@ mod tests {
             let user = config.broker.login.as_ref().map(|login| login.user.as_str());
             assert_eq!((&*config.name, user, config.video.source, config.audio.source), expected);
             assert_eq!(config.device.as_str(), "garden");
-            assert_eq!((config.broker.transport, &*config.broker.host), (Transport::Tls, "broker.example.org"));
+            assert_eq!((config.broker.transport, &*config.broker.host), (MqttTransport::Tls, "broker.example.org"));
             if let Some(login) = config.broker.login {
                 assert_eq!(login.password.expose(), "s3cret");
             }
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_device_that_was_found_comes_with_its_mode_by_whichever_name() {
-        let found = Offer {
+        let found = DeviceOffer {
             names: vec!["/dev/v4l/by-id/usb-Cam-index0".into(), "/dev/video0".into()],
             about: "Cam".into(),
             lines: "[video]\nsource = \"/dev/v4l/by-id/usb-Cam-index0\"\nformat = \"mjpeg\"\n".into(),

@@ -10,8 +10,8 @@ use super::{
     ask::{self, Dialog},
 };
 use crate::{
-    broker::{self, Kind},
-    cli::Setup,
+    broker::{self, LinkErrorKind},
+    cli::SetupOptions,
     config::{Config, Login, Surroundings, parse},
 };
 
@@ -44,12 +44,12 @@ pub enum About {
 
 impl About {
     /// The answer to ask for again after this kind of error.
-    fn of(kind: Kind) -> Self {
+    fn of(kind: LinkErrorKind) -> Self {
         match kind {
-            Kind::Untrusted | Kind::Files => Self::Authority,
-            Kind::Login => Self::Login,
-            Kind::Subscription | Kind::Publication => Self::Device,
-            Kind::Version => Self::Version,
+            LinkErrorKind::Untrusted | LinkErrorKind::Files => Self::Authority,
+            LinkErrorKind::Login => Self::Login,
+            LinkErrorKind::Subscription | LinkErrorKind::Publication => Self::Device,
+            LinkErrorKind::Version => Self::Version,
             _ => Self::Broker,
         }
     }
@@ -82,7 +82,7 @@ pub async fn attempt(answers: &Answers) -> Result<String, Failure> {
 /// Tests the answers until they work, and asks again for those that fail. `Ok(false)`: write them without a successful
 /// test. An error says why nothing is written.
 pub fn settle(
-    given: &Setup,
+    given: &SetupOptions,
     answers: &mut Answers,
     mut attempt: impl FnMut(&Answers) -> Result<String, Failure>,
     input: &mut impl BufRead,
@@ -121,8 +121,8 @@ pub fn settle(
         };
         match asked {
             Ok(()) => {}
-            Err(ask::End::Untested) => return Ok(false),
-            Err(ask::End::Fault(why)) => return Err(format!("nothing was written: {text}; {why}")),
+            Err(ask::NoAnswer::Untested) => return Ok(false),
+            Err(ask::NoAnswer::Fault(why)) => return Err(format!("nothing was written: {text}; {why}")),
         }
     }
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use tracing::debug;
 
 use crate::{
-    broker::Event,
+    broker::LinkEvent,
     clock::Mono,
     config::Id,
     grant::Grant,
     message_limits::{Admitted, MessageLimits},
     protocol::{
-        Addressee, Authorised, Correlation, Head, IncomingRequest, OutgoingReply, Refusal, Reply, Request,
+        Addressee, Authorised, Correlation, IncomingRequest, OutgoingReply, Refusal, Reply, Request, RequestHead,
         envelope::{self, Rejected},
         parse::parse,
     },
@@ -49,12 +49,12 @@ impl Inbound {
     }
 
     /// Checks one message, the cheapest first: rate, size, envelope, permission, shape. The first fault decides.
-    pub fn receive(&self, event: Event, now: Mono) -> Received {
+    pub fn receive(&self, event: LinkEvent, now: Mono) -> Received {
         let (viewer, payload, correlation) = match event {
-            Event::Message { viewer, payload, correlation } => (viewer, Ok(payload), correlation),
-            Event::Oversize { viewer, len, correlation } => (viewer, Err(len), correlation),
+            LinkEvent::Message { viewer, payload, correlation } => (viewer, Ok(payload), correlation),
+            LinkEvent::Oversize { viewer, len, correlation } => (viewer, Err(len), correlation),
             // Media outlives signalling: sessions continue while the link is down.
-            Event::Up { .. } | Event::Down => return Received::Nothing,
+            LinkEvent::Up { .. } | LinkEvent::Down => return Received::Nothing,
         };
         match self.limits.message(&viewer, now) {
             Admitted::Yes => {}
@@ -79,7 +79,7 @@ impl Inbound {
         }
     }
 
-    fn read(&self, viewer: &Id, payload: &[u8], now: Mono) -> Result<(Authorised, Head, Request), Unread> {
+    fn read(&self, viewer: &Id, payload: &[u8], now: Mono) -> Result<(Authorised, RequestHead, Request), Unread> {
         let opened = envelope::open(payload).map_err(Unread::Refused)?;
         let (from, text) = match self.grant.authorise(viewer, opened) {
             Ok(authorised) => authorised,
@@ -118,8 +118,8 @@ mod tests {
         Id::new("anna").unwrap()
     }
 
-    fn message(payload: impl Into<Bytes>) -> Event {
-        Event::Message { viewer: anna(), payload: payload.into(), correlation: Correlation::new(b"tag") }
+    fn message(payload: impl Into<Bytes>) -> LinkEvent {
+        LinkEvent::Message { viewer: anna(), payload: payload.into(), correlation: Correlation::new(b"tag") }
     }
 
     fn text(fields: &str) -> String {
@@ -143,7 +143,7 @@ mod tests {
             (r#""type":"pong","n":8"#, Request::Pong { n: 8 }),
         ] {
             let Received::Request(read) = inbound().receive(message(text(fields)), NOW) else { panic!("{fields}") };
-            let head = Head { session: SessionId::new(SESSION).unwrap(), seq: 4 };
+            let head = RequestHead { session: SessionId::new(SESSION).unwrap(), seq: 4 };
             let rights = Rights::of([Right::View, Right::Listen]);
             let from = Authorised { who: anna(), rights, until: None };
             let expected = IncomingRequest { from, head, request, correlation: Correlation::new(b"tag") };
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn each_fault_becomes_its_refusal_to_the_sender() {
-        let oversize = Event::Oversize { viewer: anna(), len: 70_000, correlation: Correlation::new(b"tag") };
+        let oversize = LinkEvent::Oversize { viewer: anna(), len: 70_000, correlation: Correlation::new(b"tag") };
         for (event, name, session) in [
             (oversize, ErrorName::TooLarge, None),
             (message(vec![b'x'; envelope::MESSAGE_MAX + 1]), ErrorName::TooLarge, None),
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_state_of_the_link_is_no_request() {
-        for event in [Event::Up { conn: 1 }, Event::Down] {
+        for event in [LinkEvent::Up { conn: 1 }, LinkEvent::Down] {
             assert_eq!(inbound().receive(event, NOW), Received::Nothing);
         }
     }
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(answers, 1);
         let hello = || message(text(r#""type":"hello""#));
         assert_eq!(inbound.receive(hello(), NOW), Received::Nothing, "nothing of this viewer is read now");
-        let other = Event::Message {
+        let other = LinkEvent::Message {
             viewer: Id::new("bert").unwrap(),
             payload: text(r#""type":"hello""#).into(),
             correlation: None,

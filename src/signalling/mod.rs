@@ -14,7 +14,7 @@ use tracing::debug;
 
 use self::inbound::{Inbound, Received};
 use crate::{
-    broker::{Event, Outbox},
+    broker::{LinkEvent, Outbox},
     clock::Mono,
     liveness::{Heartbeat, TURN},
     protocol::{IncomingRequest, OutgoingReply},
@@ -28,7 +28,7 @@ pub const REPLIES: usize = 64;
 /// Carries messages in both directions. It ends when the sessions have ended and their last reply has gone to `outbox`.
 pub async fn run(
     inbound: Inbound,
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<LinkEvent>,
     requests: mpsc::Sender<IncomingRequest>,
     refusals: mpsc::Sender<OutgoingReply>,
     mut replies: mpsc::Receiver<OutgoingReply>,
@@ -46,7 +46,7 @@ pub async fn run(
 /// Reads messages until the sessions or the link have ended.
 pub(crate) async fn receive(
     inbound: Inbound,
-    mut events: mpsc::Receiver<Event>,
+    mut events: mpsc::Receiver<LinkEvent>,
     requests: mpsc::Sender<IncomingRequest>,
     refusals: mpsc::Sender<OutgoingReply>,
     heartbeat: Heartbeat,

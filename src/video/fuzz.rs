@@ -8,7 +8,7 @@ use crate::{
         SourceFrame,
         decode::{jpeg::Jpeg, planes::Colour},
         h264::{H264Packetizer, nals, sps},
-        sources::clip::Clip,
+        sources::clip::VideoClip,
     },
 };
 
@@ -48,7 +48,7 @@ pub(crate) fn h264(data: &[u8]) {
 
 /// A media file, played from its start.
 pub(crate) fn clip(path: &Path) {
-    let Ok(mut clip) = Clip::open(path, 30) else { return };
+    let Ok(mut clip) = VideoClip::open(path, 30) else { return };
     let mut counts = Counts::default();
     for _ in 0..PICTURES {
         match clip.next(clip.due(), &mut counts) {

@@ -19,7 +19,7 @@ use std::{
 
 pub use encode::{HardwareEncoder, encoders, library_fault};
 pub(crate) use sources::nodes;
-pub use sources::{Choice, choose};
+pub use sources::{VideoChoice, choose};
 
 use tracing::{info, warn};
 

@@ -9,7 +9,7 @@ use crate::{
     config::Video,
     feed::{EncoderRequests, Fault, FeedWriter, Frame, Health},
     meter::{self, Counts, Meter},
-    rate::{Full, Plan, Rate as Rates, Wanted},
+    rate::{EncoderPlan, Full, RateLimits, RatePlanner},
     units::{Bitrate, DataSize},
     video::{
         capture::dmabuf::BorrowedFrame,
@@ -40,8 +40,8 @@ pub(crate) struct VideoPipeline<'a> {
     rate: Rate,
     thinning: FrameDropper,
     /// What the viewers' networks allow, and when the plan was last made.
-    rates: Rates,
-    plan: Plan,
+    rates: RatePlanner,
+    plan: EncoderPlan,
     planned: Mono,
     /// How far the encoder keeps to its bitrate.
     budget: Budget,
@@ -83,8 +83,8 @@ impl<'a> VideoPipeline<'a> {
             asked,
             out,
             rate,
-            rates: Rates::default(),
-            plan: Plan { bitrate: config.bitrate, every: 1, shrink: 1 },
+            rates: RatePlanner::default(),
+            plan: EncoderPlan { bitrate: config.bitrate, every: 1, shrink: 1 },
             planned: Mono(0),
             budget: Budget::default(),
             shutter_checked: Mono(0),
@@ -189,7 +189,7 @@ impl<'a> VideoPipeline<'a> {
     }
 
     fn planned_text(&self) -> String {
-        let Plan { bitrate, every, shrink } = self.plan;
+        let EncoderPlan { bitrate, every, shrink } = self.plan;
         let (width, height) = (self.size.0 / shrink, self.size.1 / shrink);
         format!("{bitrate}: {width}x{height}, {:.0}/s", self.rate.fps() / f64::from(every))
     }
@@ -326,8 +326,8 @@ impl<'a> VideoPipeline<'a> {
 }
 
 /// The bitrate limits now. `bitrate` is the one at the start; a reload may have changed it since.
-fn wanted(bitrate: Bitrate, requests: &EncoderRequests) -> Wanted {
-    Wanted { ceiling: requests.bitrate().unwrap_or(bitrate), floor: requests.floor() }
+fn wanted(bitrate: Bitrate, requests: &EncoderRequests) -> RateLimits {
+    RateLimits { ceiling: requests.bitrate().unwrap_or(bitrate), floor: requests.floor() }
 }
 
 /// Frames missing in a coded stream: those that the driver lost, and those that were refused.
@@ -336,7 +336,7 @@ fn holes(counts: &Counts) -> u64 {
 }
 
 /// Makes the plan from all bandwidth estimates. Viewers whose network is too slow for it get keyframes only.
-fn plan(rates: &mut Rates, requests: &EncoderRequests, full: Full, wanted: Wanted, now: Mono) -> Plan {
+fn plan(rates: &mut RatePlanner, requests: &EncoderRequests, full: Full, wanted: RateLimits, now: Mono) -> EncoderPlan {
     let networks: Vec<_> = requests.networks().into_iter().filter_map(|n| Some((n.estimate(now)?, n))).collect();
     let estimates: Vec<_> = networks.iter().map(|(estimate, _)| *estimate).collect();
     let (plan, keyframe_only) = rates.plan(&estimates, full, wanted, now);
@@ -358,12 +358,12 @@ mod tests {
     fn a_reload_raises_and_lowers_what_the_start_asked_for() {
         let writer = feed(4);
         let requests = writer.requests();
-        assert_eq!(wanted(RATE, requests), Wanted { ceiling: RATE, floor: 0.33 });
+        assert_eq!(wanted(RATE, requests), RateLimits { ceiling: RATE, floor: 0.33 });
         for (kilobits, percent) in [(6_000, 50), (300, 0), (2_000, 100)] {
             let ceiling = Bitrate::from_kbps(kilobits);
             requests.request_bitrate(ceiling);
             requests.set_floor(percent);
-            assert_eq!(wanted(RATE, requests), Wanted { ceiling, floor: f64::from(percent) / 100.0 });
+            assert_eq!(wanted(RATE, requests), RateLimits { ceiling, floor: f64::from(percent) / 100.0 });
         }
     }
 
@@ -371,13 +371,13 @@ mod tests {
     fn the_plan_is_made_of_what_viewers_say_and_tells_them_who_is_thin() {
         let writer = feed(4);
         let (good, weak, new) = (writer.subscribe(), writer.subscribe(), writer.subscribe());
-        let wanted = Wanted { ceiling: RATE, floor: 0.33 };
+        let wanted = RateLimits { ceiling: RATE, floor: 0.33 };
         let at = |ms: u64| Mono(ms * 1_000_000);
         let say = |reader: &crate::feed::FeedReader, kilobits| {
             let (bitrate, evidence) = (Bitrate::from_kbps(kilobits), Evidence::Measured);
             reader.network().update(NetworkReport { bitrate, loss: 0.0, evidence, until: at(60_000) });
         };
-        let mut rates = Rates::default();
+        let mut rates = RatePlanner::default();
         let mut play = |from: u64, to: u64| {
             let times = (from..=to).step_by(50);
             times.map(|ms| plan(&mut rates, writer.requests(), FULL, wanted, at(ms))).last().unwrap()

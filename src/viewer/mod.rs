@@ -45,14 +45,14 @@ const CLOSE: Duration = Duration::from_millis(800);
 
 /// The limits for every session. A session that runs keeps the ones it began with.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Terms {
+pub struct SessionTerms {
     /// The limits of protocol section 7.
     pub limits: Limits,
     /// Whether loopback candidates may be used.
     pub loopback: bool,
 }
 
-impl Terms {
+impl SessionTerms {
     /// The terms of a configuration.
     pub fn new(config: &Config) -> Self {
         Self { limits: config.limits.clone(), loopback: config.webrtc.loopback }
@@ -88,7 +88,7 @@ pub struct Viewer {
     /// The `offer` or `request` that opened it.
     pub opening: SessionRequest,
     /// The limits for it.
-    pub terms: Arc<Terms>,
+    pub terms: Arc<SessionTerms>,
     /// Opens its peer connection.
     pub peers: Arc<PeerFactory>,
     /// Camera and microphone.

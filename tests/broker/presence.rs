@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fanlight::{
-    broker::{Event, Kind, State},
+    broker::{LinkErrorKind, LinkEvent, LinkState},
     config::{Broker, MqttVersion},
 };
 use serde_json::json;
@@ -62,7 +62,7 @@ async fn will_is_seen(version: MqttVersion) {
     watcher.next_with("state", "online").await;
 
     relay.cut();
-    assert_eq!(board.event().await, Event::Down);
+    assert_eq!(board.event().await, LinkEvent::Down);
     let will = watcher.next_with("state", "offline").await;
     assert_eq!(will.json(), json!({"v": 1, "state": "offline", "reason": "lost", "epoch": "epoch-1", "conn": 1}));
 
@@ -91,7 +91,7 @@ async fn a_short_break_publishes_no_offline_and_loses_no_request() {
     watcher.next_with("conn", 1).await;
 
     relay.cut();
-    assert_eq!(board.event().await, Event::Down);
+    assert_eq!(board.event().await, LinkEvent::Down);
     broker.publish("fanlight/v1/cam/req/anna", "meanwhile", &[]).await;
     relay.mend();
     assert_eq!(board.up().await, 2);
@@ -110,8 +110,8 @@ async fn the_daemon_connects_again_to_a_restarted_broker() {
     board.up().await;
     for conn in 2..4 {
         broker.kill();
-        assert_eq!(board.event().await, Event::Down);
-        board.trouble(Kind::Refused).await;
+        assert_eq!(board.event().await, LinkEvent::Down);
+        board.trouble(LinkErrorKind::Refused).await;
         broker.run().await;
         assert_eq!(board.up().await, conn);
         let mut watcher = broker.watch("fanlight/v1/cam/#").await;
@@ -174,7 +174,7 @@ async fn a_move_to_a_new_broker_publishes_offline_at_the_old_one() {
     board.up().await;
     let mut left = old.watch("fanlight/v1/cam/status").await;
     board.config.send_replace(at(new.port(), MqttVersion::V311));
-    assert_eq!(board.event().await, Event::Down);
+    assert_eq!(board.event().await, LinkEvent::Down);
     assert_eq!(board.up().await, 2);
     left.next_with("reason", "shutdown").await;
     new.watch("fanlight/v1/cam/status").await.next_with("conn", 2).await;
@@ -190,7 +190,8 @@ async fn two_boards_with_one_id_are_reported() {
     second.up().await;
     // Newer brokers say what happened; this one may just hang up, as all do in MQTT 3.1.1.
     let mut state = first.outbox.state();
-    let told = |state: &State| matches!(state, State::Down(trouble) if trouble.to_string().contains("another client"));
+    let told =
+        |state: &LinkState| matches!(state, LinkState::Down(trouble) if trouble.to_string().contains("another client"));
     drop(within(20, "a word about the other client", state.wait_for(told)).await);
 }
 
@@ -198,14 +199,14 @@ async fn two_boards_with_one_id_are_reported() {
 async fn a_stop_does_not_wait_for_a_broker_that_was_never_reached() {
     let closed = crate::rig::free_port();
     let board = Board::start(at(closed, MqttVersion::V5));
-    let said = board.trouble(Kind::Refused).await;
+    let said = board.trouble(LinkErrorKind::Refused).await;
     assert_eq!(
         said,
         format!("connect to 127.0.0.1:{closed}: connection refused; does the broker listen on this port?")
     );
     let state = board.outbox.state();
     board.stop().await;
-    assert_eq!(*state.borrow(), State::Closed);
+    assert_eq!(*state.borrow(), LinkState::Closed);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fanlight::{
-    broker::{Event, MESSAGE_MAX},
+    broker::{LinkEvent, MESSAGE_MAX},
     config::{Id, MqttVersion},
 };
 
@@ -62,10 +62,10 @@ async fn odd_messages(version: MqttVersion) {
         assert_eq!(board.event().await, request("kept"));
     }
     assert_eq!(board.event().await, request(vec![b'x'; MESSAGE_MAX]));
-    assert_eq!(board.event().await, Event::Oversize { viewer: anna(), len: MESSAGE_MAX + 1, correlation: None });
+    assert_eq!(board.event().await, LinkEvent::Oversize { viewer: anna(), len: MESSAGE_MAX + 1, correlation: None });
     if version == MqttVersion::V311 {
         // An MQTT 5 broker knows that we take 64 KiB at most, and keeps it.
-        assert_eq!(board.event().await, Event::Oversize { viewer: anna(), len: 200 << 10, correlation: None });
+        assert_eq!(board.event().await, LinkEvent::Oversize { viewer: anna(), len: 200 << 10, correlation: None });
     }
     assert_eq!(board.event().await, request(vec![0xff, 0, 0xfe]));
     assert_eq!(board.event().await, request(""));
@@ -126,7 +126,7 @@ async fn slow_sessions(version: MqttVersion) {
             let viewer = Id::new(&format!("v{viewer}")).unwrap();
             assert_eq!(
                 board.event().await,
-                Event::Message { viewer, payload: format!("{{\"n\":{n}}}").into(), correlation: None }
+                LinkEvent::Message { viewer, payload: format!("{{\"n\":{n}}}").into(), correlation: None }
             );
         }
     }
@@ -163,7 +163,7 @@ async fn a_flood_loses_messages_of_its_sender_only() {
         })
         .await;
         let mut floods = 0;
-        while let Event::Message { viewer, .. } = board.event().await
+        while let LinkEvent::Message { viewer, .. } = board.event().await
             && viewer != anna()
         {
             floods += 1;

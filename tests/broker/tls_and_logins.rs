@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use fanlight::{
-    broker::Kind,
-    config::{Broker, Login, MqttVersion, Secret, Transport},
+    broker::LinkErrorKind,
+    config::{Broker, Login, MqttTransport, MqttVersion, Secret},
 };
 
 use crate::rig::{Authority, Board, Listener, Mosquitto, at, over, request};
@@ -29,25 +29,28 @@ async fn every_transport_works_with_both_versions() {
     let ports = [&listeners[0], &listeners[1], &listeners[2], &listeners[3]].map(|listener| listener.port);
     let broker = Mosquitto::start(dir, "allow_anonymous true\n", listeners).await;
     for version in VERSIONS {
-        for (port, transport) in
-            ports.into_iter().zip([Transport::Tcp, Transport::Tls, Transport::WebSocket, Transport::WebSocketTls])
-        {
+        for (port, transport) in ports.into_iter().zip([
+            MqttTransport::Tcp,
+            MqttTransport::Tls,
+            MqttTransport::WebSocket,
+            MqttTransport::WebSocketTls,
+        ]) {
             let ca_file = transport.is_tls().then(|| authority.ca());
             works(&broker, Broker { ca_file, ..over(transport, at(port, version)) }).await;
         }
     }
 
-    let wss = over(Transport::WebSocketTls, at(ports[3], MqttVersion::V5));
+    let wss = over(MqttTransport::WebSocketTls, at(ports[3], MqttVersion::V5));
     let rows = [
         // The system's authorities do not know ours.
-        (Broker { ..wss.clone() }, Kind::Untrusted, "set ca_file"),
+        (Broker { ..wss.clone() }, LinkErrorKind::Untrusted, "set ca_file"),
         (
             Broker { host: "127.0.0.1".into(), ca_file: Some(authority.ca()), ..wss.clone() },
-            Kind::WrongName,
+            LinkErrorKind::WrongName,
             "127.0.0.1",
         ),
-        (over(Transport::WebSocket, at(ports[0], MqttVersion::V5)), Kind::WebSocket, "at path /mqtt"),
-        (over(Transport::Tls, at(ports[0], MqttVersion::V5)), Kind::Lost, "TLS handshake"),
+        (over(MqttTransport::WebSocket, at(ports[0], MqttVersion::V5)), LinkErrorKind::WebSocket, "at path /mqtt"),
+        (over(MqttTransport::Tls, at(ports[0], MqttVersion::V5)), LinkErrorKind::Lost, "TLS handshake"),
     ];
     for (config, kind, words) in rows {
         let said = Board::start(config).trouble(kind).await;
@@ -64,8 +67,8 @@ async fn client_certificates_are_used_and_reported_if_missing() {
     let (tls, plain) = (listener.port, Listener::tcp());
     let broker = Mosquitto::start(dir, "allow_anonymous true\n", [plain, listener]).await;
     for version in VERSIONS {
-        let config = Broker { ca_file: Some(authority.ca()), ..over(Transport::Tls, at(tls, version)) };
-        let said = Board::start(config.clone()).trouble(Kind::ClientCertificate).await;
+        let config = Broker { ca_file: Some(authority.ca()), ..over(MqttTransport::Tls, at(tls, version)) };
+        let said = Board::start(config.clone()).trouble(LinkErrorKind::ClientCertificate).await;
         assert!(said.contains("asks for a client certificate"), "{said}");
         works(&broker, Broker { client_certificate: Some(board.clone()), ..config }).await;
     }
@@ -78,8 +81,8 @@ async fn an_expired_certificate_is_refused() {
     let listener = Listener::tcp().with_tls(&authority.issue("localhost", 2021), None);
     let port = listener.port;
     let _broker = Mosquitto::start(dir, "allow_anonymous true\n", [listener]).await;
-    let config = Broker { ca_file: Some(authority.ca()), ..over(Transport::Tls, at(port, MqttVersion::V5)) };
-    let said = Board::start(config).trouble(Kind::Expired).await;
+    let config = Broker { ca_file: Some(authority.ca()), ..over(MqttTransport::Tls, at(port, MqttVersion::V5)) };
+    let said = Board::start(config).trouble(LinkErrorKind::Expired).await;
     assert_eq!(said, "TLS handshake: the broker's certificate has expired");
 }
 
@@ -99,7 +102,7 @@ async fn a_wrong_or_missing_password_is_reported() {
         board.stop().await;
         let rows = [(login("wrong"), "log in with user cam: refused"), (None, "log in with no user: refused")];
         for (login, words) in rows {
-            let said = Board::start(with(login)).trouble(Kind::Login).await;
+            let said = Board::start(with(login)).trouble(LinkErrorKind::Login).await;
             assert!(said.starts_with(words), "{said}");
         }
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fanlight::{
-    broker::{Event, Kind, State},
+    broker::{LinkErrorKind, LinkEvent, LinkState},
     config::{Id, MqttVersion},
     protocol::{Addressed, CORRELATION_MAX},
 };
@@ -93,10 +93,10 @@ async fn unexpected_packets_are_ignored_or_end_the_connection_with_a_reason() {
         peer.publish(REQ, 77, b"still there").await;
         let next = within(20, &format!("an event after {bytes:x?}"), board.events.recv()).await;
         match next.unwrap() {
-            Event::Down => {
+            LinkEvent::Down => {
                 ended += 1;
                 let mut state = board.outbox.state();
-                let said = state.wait_for(|state| matches!(state, State::Down(_)));
+                let said = state.wait_for(|state| matches!(state, LinkState::Down(_)));
                 let said = format!("{:?}", *within(5, "a reason", said).await.unwrap());
                 assert!(said.len() < 600, "{bytes:x?}: {said}");
             }
@@ -129,7 +129,7 @@ async fn the_daemon_reconnects_when_the_broker_acknowledges_nothing() {
             }
         };
         within(40, "the link is given up", left).await;
-        let said = board.trouble(Kind::TimedOut).await;
+        let said = board.trouble(LinkErrorKind::TimedOut).await;
         assert_eq!(said, "publish: the broker acknowledges nothing for 20 s");
         flood.abort();
         script.welcome().await;
@@ -173,7 +173,7 @@ async fn a_takeover_is_published_as_an_event() {
     let mut peer = script.welcome().await;
     board.up().await;
     peer.say(&[0xe0, 2, 0x8e, 0]).await;
-    board.trouble(Kind::TakenOver).await;
+    board.trouble(LinkErrorKind::TakenOver).await;
     board.outbox.reconnect();
     let mut peer = script.welcome().await;
     let event = loop {
@@ -196,7 +196,7 @@ async fn a_changed_address_makes_a_new_connection() {
     assert_eq!(board.up().await, 1);
     board.outbox.reconnect();
     let _new = script.welcome().await;
-    assert_eq!(board.event().await, Event::Down);
+    assert_eq!(board.event().await, LinkEvent::Down);
     assert_eq!(board.up().await, 2);
     while let Some((first, _)) = old.packet().await {
         assert_ne!(first >> 4, 14, "a DISCONNECT");
@@ -252,7 +252,7 @@ async fn correlation_data_of_a_request_goes_out_with_the_reply() {
         let (low, high) = (u8::try_from(body.len() & 0x7f).unwrap(), u8::try_from(body.len() >> 7).unwrap());
         let header = if high > 0 { vec![0x32, low | 0x80, high] } else { vec![0x32, low] };
         peer.say(&[header, body].concat()).await;
-        let Event::Message { viewer, correlation, .. } = board.event().await else { panic!("no message") };
+        let LinkEvent::Message { viewer, correlation, .. } = board.event().await else { panic!("no message") };
         assert_eq!(correlation.is_some(), length <= CORRELATION_MAX, "{length} bytes");
         board.outbox.say(Addressed { viewer, payload: Bytes::from_static(b"{}"), correlation }).await;
         let reply = loop {

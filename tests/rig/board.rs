@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fanlight::{
-    broker::{self, EVENTS, Event, Kind, Link, Outbox, State},
-    config::{Access, Broker, Id, MqttVersion, Transport},
+    broker::{self, EVENTS, Link, LinkErrorKind, LinkEvent, LinkState, Outbox},
+    config::{Access, Broker, Id, MqttTransport, MqttVersion},
     feed::Health,
     liveness::Heartbeat,
     protocol::{Clock, MediaHealth, Presence},
@@ -19,7 +19,7 @@ use super::within;
 
 pub struct Board {
     pub outbox: Outbox,
-    pub events: mpsc::Receiver<Event>,
+    pub events: mpsc::Receiver<LinkEvent>,
     pub config: watch::Sender<Broker>,
     pub info: watch::Sender<Bytes>,
     pub presence: watch::Sender<Presence>,
@@ -33,10 +33,10 @@ pub fn at(port: u16, version: MqttVersion) -> Broker {
 }
 
 /// The same, over something else than TCP.
-pub fn over(transport: Transport, config: Broker) -> Broker {
+pub fn over(transport: MqttTransport, config: Broker) -> Broker {
     let path = match transport {
-        Transport::Tcp | Transport::Tls => "",
-        Transport::WebSocket | Transport::WebSocketTls => "/mqtt",
+        MqttTransport::Tcp | MqttTransport::Tls => "",
+        MqttTransport::WebSocket | MqttTransport::WebSocketTls => "/mqtt",
     };
     Broker { transport, path: path.into(), host: "localhost".into(), ..config }
 }
@@ -77,23 +77,23 @@ impl Board {
     /// Waits until the link is up, and takes the event that says so.
     pub async fn up(&mut self) -> u64 {
         match self.event().await {
-            Event::Up { conn } => conn,
+            LinkEvent::Up { conn } => conn,
             other => panic!("not up but {other:?}"),
         }
     }
 
     /// Waits for the next event.
-    pub async fn event(&mut self) -> Event {
+    pub async fn event(&mut self) -> LinkEvent {
         within(60, "an event", self.events.recv()).await.expect("the link goes on")
     }
 
     /// Waits for trouble of this kind; what is said about it.
-    pub async fn trouble(&self, kind: Kind) -> String {
+    pub async fn trouble(&self, kind: LinkErrorKind) -> String {
         let mut state = self.outbox.state();
-        let found = state.wait_for(|state| matches!(state, State::Down(trouble) if trouble.kind == kind));
+        let found = state.wait_for(|state| matches!(state, LinkState::Down(trouble) if trouble.kind == kind));
         match tokio::time::timeout(Duration::from_secs(30), found).await {
             Ok(state) => match &*state.unwrap() {
-                State::Down(trouble) => trouble.to_string(),
+                LinkState::Down(trouble) => trouble.to_string(),
                 other => panic!("{other:?}"),
             },
             Err(_) => panic!("no {kind:?} but {:?}", self.outbox.state().borrow()),
@@ -113,6 +113,6 @@ impl Board {
 }
 
 /// A request as `anna` sends it.
-pub fn request(payload: impl Into<Bytes>) -> Event {
-    Event::Message { viewer: Id::new("anna").unwrap(), payload: payload.into(), correlation: None }
+pub fn request(payload: impl Into<Bytes>) -> LinkEvent {
+    LinkEvent::Message { viewer: Id::new("anna").unwrap(), payload: payload.into(), correlation: None }
 }

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use crate::{
     broker::{
         backoff::GOOD,
-        link_error::{Kind, LinkError},
+        link_error::{LinkError, LinkErrorKind},
         transport::{Local, TransportNotes},
     },
-    config::{self, Id, MqttVersion, Transport},
+    config::{self, Id, MqttTransport, MqttVersion},
     protocol::Correlation,
 };
 
@@ -34,7 +34,7 @@ const SESSION_EXPIRY_S: u32 = 30;
 const WILL_DELAY_S: u32 = 10;
 
 /// The parameters of a connection.
-pub(super) struct Setup<'a> {
+pub(super) struct ClientSetup<'a> {
     pub(super) config: &'a Arc<config::Broker>,
     pub(super) device: &'a Id,
     pub(super) will_topic: String,
@@ -53,12 +53,12 @@ pub(super) enum Publisher {
 
 /// The receiving side, which does the work of both. Its `poll` is not cancel safe.
 pub(super) enum MessageStream {
-    V5(v5::MessageStream),
-    V311(v311::MessageStream),
+    V5(v5::V5Stream),
+    V311(v311::V311Stream),
 }
 
 /// What a connection receives.
-pub(super) enum Inbound {
+pub(super) enum ClientEvent {
     /// The broker accepted the login. `retains`: whether it keeps retained messages.
     LoggedIn { retains: bool },
     /// A message on a subscribed topic.
@@ -105,7 +105,7 @@ pub(super) struct Handling {
 pub(super) struct Disconnected;
 
 /// Prepares a connection. The first `poll` makes it.
-pub(super) fn open(setup: Setup<'_>) -> Result<(Publisher, MessageStream, Arc<TransportNotes>), LinkError> {
+pub(super) fn open(setup: ClientSetup<'_>) -> Result<(Publisher, MessageStream, Arc<TransportNotes>), LinkError> {
     let notes = Arc::new(TransportNotes::new(Arc::clone(&setup.local)));
     Ok(match setup.config.version {
         MqttVersion::V5 => {
@@ -121,7 +121,7 @@ pub(super) fn open(setup: Setup<'_>) -> Result<(Publisher, MessageStream, Arc<Tr
 
 impl MessageStream {
     /// Runs the connection until something is received. After an error the connection has ended.
-    pub(super) async fn poll(&mut self) -> Result<Inbound, LinkError> {
+    pub(super) async fn poll(&mut self) -> Result<ClientEvent, LinkError> {
         match self {
             Self::V5(incoming) => incoming.poll().await,
             Self::V311(incoming) => incoming.poll().await,
@@ -213,13 +213,17 @@ impl Login {
         };
         match self {
             Self::Credentials => LinkError::new(
-                Kind::Login,
+                LinkErrorKind::Login,
                 format!("log in with {user}: refused; check user, password and the broker's ACL"),
             ),
-            Self::ClientId => LinkError::new(Kind::Login, format!("log in: the broker refuses the client id {device}")),
+            Self::ClientId => {
+                LinkError::new(LinkErrorKind::Login, format!("log in: the broker refuses the client id {device}"))
+            }
             Self::Version => version_refused(setup.version),
-            Self::Busy => LinkError::new(Kind::Busy, "log in: the broker has no room now"),
-            Self::Other(said) => LinkError::new(Kind::Login, format!("log in with {user}: the broker said {said}")),
+            Self::Busy => LinkError::new(LinkErrorKind::Busy, "log in: the broker has no room now"),
+            Self::Other(said) => {
+                LinkError::new(LinkErrorKind::Login, format!("log in with {user}: the broker said {said}"))
+            }
         }
     }
 }
@@ -231,7 +235,7 @@ fn version_refused(ours: MqttVersion) -> LinkError {
         }
         MqttVersion::V311 => "log in: the broker does not speak MQTT 3.1.1; set version = \"5\"",
     };
-    LinkError::new(Kind::Version, text)
+    LinkError::new(LinkErrorKind::Version, text)
 }
 
 /// The stream ended. Before the login this usually means that the broker expects TLS, or an older MQTT version, whose
@@ -244,7 +248,7 @@ fn closed(config: &config::Broker, device: &Id, lasted: Option<Duration>) -> Lin
             lasted.as_secs()
         ),
         (Some(_), ..) => "the broker closed the connection".to_owned(),
-        (None, Transport::Tcp, 8883, _) => {
+        (None, MqttTransport::Tcp, 8883, _) => {
             "log in: the broker closed the connection; port 8883 is usually TLS: use mqtts://".to_owned()
         }
         (None, _, _, MqttVersion::V5) => "log in: the broker closed the connection without an answer; if it does not \
@@ -252,23 +256,23 @@ fn closed(config: &config::Broker, device: &Id, lasted: Option<Duration>) -> Lin
             .to_owned(),
         (None, ..) => "log in: the broker closed the connection without an answer".to_owned(),
     };
-    LinkError::new(Kind::Lost, text)
+    LinkError::new(LinkErrorKind::Lost, text)
 }
 
 pub(super) fn websocket_refused(config: &config::Broker, said: impl std::fmt::Display) -> LinkError {
     LinkError::new(
-        Kind::WebSocket,
+        LinkErrorKind::WebSocket,
         format!("open the WebSocket at path {}: {said}; is it the broker's WebSocket port and path?", config.path),
     )
 }
 
 fn silent(keep_alive: Duration) -> LinkError {
-    LinkError::new(Kind::Lost, format!("no answer to a ping within {} s", keep_alive.as_secs()))
+    LinkError::new(LinkErrorKind::Lost, format!("no answer to a ping within {} s", keep_alive.as_secs()))
 }
 
 fn oversize(bytes: usize) -> LinkError {
     LinkError::new(
-        Kind::Oversize,
+        LinkErrorKind::Oversize,
         format!(
             "the broker sent a packet of {bytes} bytes that is no message: this is not MQTT, or the broker is broken"
         ),
@@ -299,11 +303,11 @@ mod tests {
         let config = config::Broker { login: Some(login), ..config::Broker::default() };
         let device = Id::new("cam1").unwrap();
         let rows = [
-            (Login::Credentials, Kind::Login, "log in with user cam1: refused"),
-            (Login::ClientId, Kind::Login, "client id cam1"),
-            (Login::Version, Kind::Version, "version = \"3.1.1\""),
-            (Login::Busy, Kind::Busy, "no room"),
-            (Login::Other("Banned".into()), Kind::Login, "Banned"),
+            (Login::Credentials, LinkErrorKind::Login, "log in with user cam1: refused"),
+            (Login::ClientId, LinkErrorKind::Login, "client id cam1"),
+            (Login::Version, LinkErrorKind::Version, "version = \"3.1.1\""),
+            (Login::Busy, LinkErrorKind::Busy, "no room"),
+            (Login::Other("Banned".into()), LinkErrorKind::Login, "Banned"),
         ];
         for (login, kind, words) in rows {
             let link_error = login.explain(&config, &device);

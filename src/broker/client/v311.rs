@@ -10,18 +10,18 @@ use mqtt_v4::{
 };
 
 use super::{
-    Ack, Disconnected, Handling, INFLIGHT, Inbound, Login, Message, PACKET_MAX, REQUESTS, SENT_MAX, Setup, closed,
-    keep_alive_s, oversize, silent, version_refused,
+    Ack, ClientEvent, ClientSetup, Disconnected, Handling, INFLIGHT, Login, Message, PACKET_MAX, REQUESTS, SENT_MAX,
+    closed, keep_alive_s, oversize, silent, version_refused,
 };
 use crate::{
     broker::{
-        link_error::{Kind, LinkError},
+        link_error::{LinkError, LinkErrorKind},
         transport::{self, TransportNotes},
     },
     config::{self, Id},
 };
 
-pub(in crate::broker) struct MessageStream {
+pub(in crate::broker) struct V311Stream {
     events: Box<EventLoop>,
     config: Arc<config::Broker>,
     device: Id,
@@ -29,7 +29,7 @@ pub(in crate::broker) struct MessageStream {
     logged_in: Option<Instant>,
 }
 
-pub(super) fn open(setup: Setup<'_>, notes: Arc<TransportNotes>) -> Result<(AsyncClient, MessageStream), LinkError> {
+pub(super) fn open(setup: ClientSetup<'_>, notes: Arc<TransportNotes>) -> Result<(AsyncClient, V311Stream), LinkError> {
     let config = Arc::clone(setup.config);
     // TLS and WebSocket are handled in `transport.rs`. To the client, every broker is a TCP one.
     let broker = Broker::tcp(config.host.clone(), config.port);
@@ -49,14 +49,11 @@ pub(super) fn open(setup: Setup<'_>, notes: Arc<TransportNotes>) -> Result<(Asyn
     let (client, mut events) = AsyncClient::builder(options)
         .capacity(REQUESTS)
         .try_build()
-        .map_err(|e| LinkError::new(Kind::Protocol, format!("prepare MQTT: {e}")))?;
+        .map_err(|e| LinkError::new(LinkErrorKind::Protocol, format!("prepare MQTT: {e}")))?;
     let mut network = NetworkOptions::new();
     network.set_connection_timeout(transport::DEADLINE.as_secs());
     events.set_network_options(network);
-    Ok((
-        client,
-        MessageStream { events: Box::new(events), config, device: setup.device.clone(), notes, logged_in: None },
-    ))
+    Ok((client, V311Stream { events: Box::new(events), config, device: setup.device.clone(), notes, logged_in: None }))
 }
 
 pub(super) async fn subscribe(
@@ -77,8 +74,8 @@ pub(super) fn handling(handling: Handling) -> PublishOptions {
     PublishOptions::at_least_once().retain(handling.retain)
 }
 
-impl MessageStream {
-    pub(super) async fn poll(&mut self) -> Result<Inbound, LinkError> {
+impl V311Stream {
+    pub(super) async fn poll(&mut self) -> Result<ClientEvent, LinkError> {
         let event = match self.events.poll().await {
             Ok(event) => event,
             Err(error) => return Err(self.explain(&error)),
@@ -87,7 +84,7 @@ impl MessageStream {
             Event::Incoming(Packet::ConnAck(_)) => {
                 self.logged_in = Some(Instant::now());
                 self.notes.logged_in();
-                Inbound::LoggedIn { retains: true }
+                ClientEvent::LoggedIn { retains: true }
             }
             Event::Incoming(Packet::Publish(publish)) => {
                 let ack = match publish.qos {
@@ -95,7 +92,7 @@ impl MessageStream {
                     QoS::AtLeastOnce => Some(mqtt_v4::ManualAck::PubAck(mqtt_v4::PubAck::new(publish.pkid))),
                     QoS::ExactlyOnce => Some(mqtt_v4::ManualAck::PubRec(mqtt_v4::PubRec::new(publish.pkid))),
                 };
-                Inbound::Message(Message {
+                ClientEvent::Message(Message {
                     topic: publish.topic,
                     skipped: self.notes.skipped(&publish.payload),
                     payload: publish.payload,
@@ -104,7 +101,7 @@ impl MessageStream {
                     ack: ack.map(Ack::V311),
                 })
             }
-            _ => Inbound::Other,
+            _ => ClientEvent::Other,
         })
     }
 
@@ -134,7 +131,7 @@ impl MessageStream {
             ConnectionError::MqttState(StateError::Deserialization(_)) if self.logged_in.is_none() => {
                 version_refused(self.config.version)
             }
-            other => LinkError::new(Kind::Protocol, format!("MQTT: {other}")),
+            other => LinkError::new(LinkErrorKind::Protocol, format!("MQTT: {other}")),
         }
     }
 }

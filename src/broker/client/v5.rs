@@ -11,19 +11,19 @@ use mqtt_v5::{
 };
 
 use super::{
-    Ack, Disconnected, Handling, INFLIGHT, Inbound, Login, Message, PACKET_MAX, REQUESTS, SESSION_EXPIRY_S, Setup,
-    UNACKNOWLEDGED, WILL_DELAY_S, closed, keep_alive_s, oversize, silent, version_refused,
+    Ack, ClientEvent, ClientSetup, Disconnected, Handling, INFLIGHT, Login, Message, PACKET_MAX, REQUESTS,
+    SESSION_EXPIRY_S, UNACKNOWLEDGED, WILL_DELAY_S, closed, keep_alive_s, oversize, silent, version_refused,
 };
 use crate::{
     broker::{
-        link_error::{Kind, LinkError},
+        link_error::{LinkError, LinkErrorKind},
         transport::{self, TransportNotes},
     },
     config::{self, Id},
     protocol::Correlation,
 };
 
-pub(in crate::broker) struct MessageStream {
+pub(in crate::broker) struct V5Stream {
     events: Box<EventLoop>,
     config: Arc<config::Broker>,
     device: Id,
@@ -31,7 +31,7 @@ pub(in crate::broker) struct MessageStream {
     logged_in: Option<Instant>,
 }
 
-pub(super) fn open(setup: Setup<'_>, notes: Arc<TransportNotes>) -> Result<(AsyncClient, MessageStream), LinkError> {
+pub(super) fn open(setup: ClientSetup<'_>, notes: Arc<TransportNotes>) -> Result<(AsyncClient, V5Stream), LinkError> {
     let config = Arc::clone(setup.config);
     // TLS and WebSocket are handled in `transport.rs`. To the client, every broker is a TCP one.
     let broker = Broker::tcp(config.host.clone(), config.port);
@@ -69,11 +69,8 @@ pub(super) fn open(setup: Setup<'_>, notes: Arc<TransportNotes>) -> Result<(Asyn
     let (client, events) = AsyncClient::builder(options)
         .capacity(REQUESTS)
         .try_build()
-        .map_err(|e| LinkError::new(Kind::Protocol, format!("prepare MQTT: {e}")))?;
-    Ok((
-        client,
-        MessageStream { events: Box::new(events), config, device: setup.device.clone(), notes, logged_in: None },
-    ))
+        .map_err(|e| LinkError::new(LinkErrorKind::Protocol, format!("prepare MQTT: {e}")))?;
+    Ok((client, V5Stream { events: Box::new(events), config, device: setup.device.clone(), notes, logged_in: None }))
 }
 
 pub(super) async fn subscribe(
@@ -105,8 +102,8 @@ pub(super) fn handling(handling: Handling) -> PublishOptions {
     })
 }
 
-impl MessageStream {
-    pub(super) async fn poll(&mut self) -> Result<Inbound, LinkError> {
+impl V5Stream {
+    pub(super) async fn poll(&mut self) -> Result<ClientEvent, LinkError> {
         let event = match self.events.poll().await {
             Ok(event) => event,
             Err(error) => return Err(self.explain(&error)),
@@ -116,14 +113,14 @@ impl MessageStream {
                 self.logged_in = Some(Instant::now());
                 self.notes.logged_in();
                 let retains = ack.properties.and_then(|p| p.retain_available) != Some(0);
-                Inbound::LoggedIn { retains }
+                ClientEvent::LoggedIn { retains }
             }
             Event::Incoming(Packet::Publish(publish)) => {
                 let ack = match publish.qos {
                     QoS::AtMostOnce => None,
                     _ => Some(ack(&publish)),
                 };
-                Inbound::Message(Message {
+                ClientEvent::Message(Message {
                     topic: publish.topic,
                     skipped: self.notes.skipped(&publish.payload),
                     payload: publish.payload,
@@ -138,9 +135,9 @@ impl MessageStream {
             Event::Incoming(Packet::PubAck(ack))
                 if !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) =>
             {
-                Inbound::Refused(format!("{:?}", ack.reason))
+                ClientEvent::Refused(format!("{:?}", ack.reason))
             }
-            _ => Inbound::Other,
+            _ => ClientEvent::Other,
         })
     }
 
@@ -174,7 +171,7 @@ impl MessageStream {
             ConnectionError::MqttState(StateError::Deserialization(_)) if self.logged_in.is_none() => {
                 version_refused(self.config.version)
             }
-            other => LinkError::new(Kind::Protocol, format!("MQTT: {other}")),
+            other => LinkError::new(LinkErrorKind::Protocol, format!("MQTT: {other}")),
         }
     }
 
@@ -187,11 +184,11 @@ impl MessageStream {
                      give each its own device id",
                     self.device
                 );
-                LinkError::new(Kind::TakenOver, text)
+                LinkError::new(LinkErrorKind::TakenOver, text)
             }
-            Reason::ServerShuttingDown => LinkError::new(Kind::Lost, format!("the broker shuts down{words}")),
-            Reason::ServerBusy => LinkError::new(Kind::Busy, format!("the broker has no room now{words}")),
-            other => LinkError::new(Kind::Lost, format!("the broker ended the connection: {other:?}{words}")),
+            Reason::ServerShuttingDown => LinkError::new(LinkErrorKind::Lost, format!("the broker shuts down{words}")),
+            Reason::ServerBusy => LinkError::new(LinkErrorKind::Busy, format!("the broker has no room now{words}")),
+            other => LinkError::new(LinkErrorKind::Lost, format!("the broker ended the connection: {other:?}{words}")),
         }
     }
 }

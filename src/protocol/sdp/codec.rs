@@ -1,6 +1,6 @@
 //! Which payload type of an m-line is sent: H.264 for the picture, Opus for the sound.
 
-use super::{Codec, Kind, Line};
+use super::{Codec, MediaKind, MediaSection};
 use crate::level::Level;
 
 /// The RTCP feedback (`a=rtcp-fb`) of a video m-line that this device answers.
@@ -16,7 +16,7 @@ const BROWSERS: u8 = 31;
 
 /// What is sent on an m-line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
+pub struct CodecChoice {
     /// Payload type.
     pub payload_type: u8,
     /// Payload type of retransmissions (RFC 4588).
@@ -29,33 +29,33 @@ pub struct Choice {
     pub feedback: Vec<&'static str>,
 }
 
-impl Line {
+impl MediaSection {
     /// The codec that media is sent with. `None`: the m-line has no codec of this device.
-    pub fn choice(&self) -> Option<Choice> {
+    pub fn choice(&self) -> Option<CodecChoice> {
         self.choice_among(&self.codecs.iter().collect::<Vec<_>>())
     }
 
     /// The same for this payload type alone: whether media that uses it can continue.
-    pub fn choice_of(&self, payload_type: u8) -> Option<Choice> {
+    pub fn choice_of(&self, payload_type: u8) -> Option<CodecChoice> {
         self.choice_among(&self.codecs.iter().filter(|c| c.payload_type == payload_type).collect::<Vec<_>>())
     }
 
-    fn choice_among(&self, among: &[&Codec]) -> Option<Choice> {
+    fn choice_among(&self, among: &[&Codec]) -> Option<CodecChoice> {
         let (codec, fmtp, known): (&Codec, _, &'static [&'static str]) = match self.kind {
-            Kind::Video => h264(among).map(|(codec, fmtp)| (codec, fmtp, &FEEDBACK_VIDEO[..]))?,
-            Kind::Audio => opus(among).map(|codec| (codec, spaceless(&codec.fmtp), &FEEDBACK_AUDIO[..]))?,
-            Kind::Other => return None,
+            MediaKind::Video => h264(among).map(|(codec, fmtp)| (codec, fmtp, &FEEDBACK_VIDEO[..]))?,
+            MediaKind::Audio => opus(among).map(|codec| (codec, spaceless(&codec.fmtp), &FEEDBACK_AUDIO[..]))?,
+            MediaKind::Other => return None,
         };
         let payload_type = codec.payload_type;
         let asked = |what: &&&str| {
             let mut lines = self.feedback.iter().filter(|(of, _)| of.is_none_or(|of| of == payload_type));
             lines.any(|(_, is)| is == **what)
         };
-        Some(Choice {
+        Some(CodecChoice {
             payload_type,
             rtx: self.rtx(payload_type),
             fmtp,
-            level: if self.kind == Kind::Video { limit(&codec.fmtp) } else { None },
+            level: if self.kind == MediaKind::Video { limit(&codec.fmtp) } else { None },
             feedback: known.iter().filter(asked).copied().collect(),
         })
     }

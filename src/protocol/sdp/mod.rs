@@ -8,11 +8,11 @@ mod codec;
 mod read;
 pub mod write;
 
-pub use codec::{Choice, FEEDBACK_AUDIO, FEEDBACK_VIDEO};
+pub use codec::{CodecChoice, FEEDBACK_AUDIO, FEEDBACK_VIDEO};
 
 use super::{
     ErrorName, Refusal,
-    candidate::{self, CandidateBudget, Verdict},
+    candidate::{self, CandidateBudget, CandidateVerdict},
 };
 
 /// The longest session description, in bytes.
@@ -41,7 +41,7 @@ pub fn need_bundle(which: &str) -> Refusal {
 
 /// The kind of an m-line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum MediaKind {
     /// `m=video`
     Video,
     /// `m=audio`
@@ -50,7 +50,7 @@ pub enum Kind {
     Other,
 }
 
-impl Kind {
+impl MediaKind {
     /// Its word in the m-line.
     pub fn name(self) -> &'static str {
         match self {
@@ -83,7 +83,7 @@ impl Direction {
 
 /// `a=setup`: who opens the DTLS connection (RFC 8842).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Setup {
+pub enum DtlsSetup {
     /// This side is the DTLS client.
     Active,
     /// This side is the DTLS server.
@@ -94,7 +94,7 @@ pub enum Setup {
     HoldConn,
 }
 
-impl Setup {
+impl DtlsSetup {
     /// Its word after `a=setup:`.
     pub fn word(self) -> &'static str {
         match self {
@@ -123,9 +123,9 @@ pub struct Codec {
 
 /// One m-line and its attributes. A session-level attribute counts for every m-line that does not have its own.
 #[derive(Debug, Clone)]
-pub struct Line {
+pub struct MediaSection {
     /// Its kind.
-    pub kind: Kind,
+    pub kind: MediaKind,
     /// The media word of the m-line.
     pub media: String,
     /// Its port: 0 refuses the line, unless it is `bundle_only`.
@@ -151,7 +151,7 @@ pub struct Line {
     /// `a=fingerprint`: the hash function in lower case, the value in upper case.
     pub fingerprints: Vec<(String, String)>,
     /// `a=setup`
-    pub setup: Option<Setup>,
+    pub setup: Option<DtlsSetup>,
     /// `a=crypto`: keys in plain text (SDES), never used.
     pub sdes: bool,
     /// Its payload types, in order.
@@ -168,7 +168,7 @@ pub struct Line {
 #[derive(Debug, Clone)]
 pub struct Description {
     /// Its m-lines, in order.
-    pub lines: Vec<Line>,
+    pub lines: Vec<MediaSection>,
     /// Its BUNDLE groups: lists of mids.
     pub groups: Vec<Vec<String>>,
     /// `a=ice-lite`
@@ -179,7 +179,7 @@ pub struct Description {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Use {
     /// Media can be sent on it.
-    Common(Choice),
+    Common(CodecChoice),
     /// It asks for media, and has no codec of this device.
     Foreign,
     /// It asks for media over a transport that this device does not have, for this reason.
@@ -190,7 +190,7 @@ pub enum Use {
 
 /// ICE and DTLS parameters of a description's transport.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Transport {
+pub struct TransportParameters {
     /// ICE user fragment.
     pub ufrag: String,
     /// ICE password.
@@ -198,16 +198,19 @@ pub struct Transport {
     /// SHA-256 of the certificate.
     pub fingerprint: String,
     /// Who opens the DTLS connection.
-    pub setup: Option<Setup>,
+    pub setup: Option<DtlsSetup>,
 }
 
-impl std::fmt::Debug for Transport {
+impl std::fmt::Debug for TransportParameters {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Transport").field("ufrag", &self.ufrag).field("setup", &self.setup).finish_non_exhaustive()
+        f.debug_struct("TransportParameters")
+            .field("ufrag", &self.ufrag)
+            .field("setup", &self.setup)
+            .finish_non_exhaustive()
     }
 }
 
-impl Line {
+impl MediaSection {
     /// Whether the line is refused. Port 0 with `a=bundle-only` is not (RFC 8843 section 6).
     pub fn is_refused(&self) -> bool {
         self.port == 0 && !self.bundle_only
@@ -223,12 +226,12 @@ impl Line {
             "RTP/SAVPF",
             "RTP/SAVP",
         ];
-        self.kind != Kind::Other && NAMES.iter().any(|name| self.protocol.eq_ignore_ascii_case(name))
+        self.kind != MediaKind::Other && NAMES.iter().any(|name| self.protocol.eq_ignore_ascii_case(name))
     }
 
     /// How it can be used.
     pub fn usage(&self) -> Use {
-        if self.kind == Kind::Other || self.is_refused() || !self.direction.receives() {
+        if self.kind == MediaKind::Other || self.is_refused() || !self.direction.receives() {
             return Use::Unwanted;
         }
         if !self.is_dtls_rtp() {
@@ -243,7 +246,7 @@ impl Line {
     }
 
     /// Its transport, as far as this m-line has it.
-    pub fn transport(&self) -> Result<Transport, Refusal> {
+    pub fn transport(&self) -> Result<TransportParameters, Refusal> {
         let (Some(ufrag), Some(password)) = (&self.ufrag, &self.password) else {
             return Err(bad("the description has no ice-ufrag or no ice-pwd: ICE is needed (RFC 8839)"));
         };
@@ -253,10 +256,10 @@ impl Line {
         if !(22..=256).contains(&password.len()) {
             return Err(bad(format!("the ice-pwd has {} characters: RFC 8839 asks for 22 to 256", password.len())));
         }
-        if self.setup == Some(Setup::HoldConn) {
+        if self.setup == Some(DtlsSetup::HoldConn) {
             return Err(bad("the description says setup:holdconn, so no DTLS connection could be opened; say actpass"));
         }
-        Ok(Transport {
+        Ok(TransportParameters {
             ufrag: ufrag.clone(),
             password: password.clone(),
             fingerprint: self.fingerprint()?,
@@ -299,7 +302,7 @@ impl Line {
     pub fn usable_candidates(&self, budget: &mut CandidateBudget) -> (Vec<String>, usize) {
         let mut usable = Vec::new();
         for line in &self.candidates {
-            if let Verdict::Take { line, family } = candidate::judge(line, budget.loopback())
+            if let CandidateVerdict::Take { line, family } = candidate::judge(line, budget.loopback())
                 && !usable.contains(&line)
                 && budget.admit(family).is_ok()
             {
@@ -318,7 +321,7 @@ impl Description {
     }
 
     /// The first m-line of a kind that can be used, or else the first one that shows why not.
-    pub fn best(&self, kind: Kind) -> Option<(usize, Use)> {
+    pub fn best(&self, kind: MediaKind) -> Option<(usize, Use)> {
         let lines = self.lines.iter().enumerate().filter(|(_, line)| line.kind == kind);
         let rank = |usage: &Use| match usage {
             Use::Common(_) => 0,
@@ -361,7 +364,7 @@ impl Description {
     }
 
     /// The transport of the tagged m-line. M-lines that share its ICE credentials must not contradict it.
-    pub fn transport(&self, tagged: usize) -> Result<Transport, Refusal> {
+    pub fn transport(&self, tagged: usize) -> Result<TransportParameters, Refusal> {
         let transport = self.lines.get(tagged).ok_or_else(|| bad("no m-line has a transport"))?.transport()?;
         for line in self.lines.iter().filter(|line| line.ufrag.as_deref() == Some(&transport.ufrag)) {
             let mut strong = line.fingerprints.iter().filter(|(hash, _)| hash == "sha-256");

@@ -3,7 +3,9 @@
 
 use rtc::sdp::description::{common::Attribute, media::MediaDescription, session::SessionDescription};
 
-use super::{Codec, Description, Direction, Kind, LINE_MAX, LINES_MAX, Line, MLINES_MAX, SDP_MAX, Setup, bad};
+use super::{
+    Codec, Description, Direction, DtlsSetup, LINE_MAX, LINES_MAX, MLINES_MAX, MediaKind, MediaSection, SDP_MAX, bad,
+};
 use crate::protocol::Refusal;
 
 /// How many characters of a parser's error are passed on. It may quote what it could not read.
@@ -70,12 +72,12 @@ fn groups(session: &[Attribute]) -> Vec<Vec<String>> {
     groups
 }
 
-fn line(media: &MediaDescription, session: &[Attribute]) -> Result<Line, Refusal> {
+fn line(media: &MediaDescription, session: &[Attribute]) -> Result<MediaSection, Refusal> {
     let name = &media.media_name;
     let kind = match name.media.as_str() {
-        "video" => Kind::Video,
-        "audio" => Kind::Audio,
-        _ => Kind::Other,
+        "video" => MediaKind::Video,
+        "audio" => MediaKind::Audio,
+        _ => MediaKind::Other,
     };
     let own = &media.attributes;
     // A session-level attribute counts if the m-line does not have its own.
@@ -84,7 +86,7 @@ fn line(media: &MediaDescription, session: &[Attribute]) -> Result<Line, Refusal
         none if none.is_empty() => fingerprints(session)?,
         some => some,
     };
-    let mut line = Line {
+    let mut line = MediaSection {
         kind,
         media: name.media.clone(),
         port: u16::try_from(name.port.value).map_err(|_| bad("the port of an m-line is not 0 to 65535"))?,
@@ -108,7 +110,7 @@ fn line(media: &MediaDescription, session: &[Attribute]) -> Result<Line, Refusal
     if line.extensions.is_empty() {
         line.extensions = extensions(session)?;
     }
-    if kind != Kind::Other && line.protocol.to_ascii_uppercase().contains("RTP/") {
+    if kind != MediaKind::Other && line.protocol.to_ascii_uppercase().contains("RTP/") {
         line.codecs = codecs(&line.formats, own)?;
         line.feedback = values(own, "rtcp-fb").filter_map(feedback).collect();
     }
@@ -125,8 +127,8 @@ fn direction(attributes: &[Attribute]) -> Option<Direction> {
     })
 }
 
-fn setup(value: &str) -> Result<Setup, Refusal> {
-    let known = [Setup::Active, Setup::Passive, Setup::ActPass, Setup::HoldConn];
+fn setup(value: &str) -> Result<DtlsSetup, Refusal> {
+    let known = [DtlsSetup::Active, DtlsSetup::Passive, DtlsSetup::ActPass, DtlsSetup::HoldConn];
     let found = known.into_iter().find(|setup| value.eq_ignore_ascii_case(setup.word()));
     found.ok_or_else(|| bad("the description has an a=setup that is none of active, passive and actpass"))
 }

@@ -80,7 +80,7 @@ fn what_is_unusual_and_legal_is_read() {
         ("a bandwidth after attributes", more("b=AS:2000")),
     ];
     for (what, text) in table {
-        assert!(matches!(parse(&text).best(Kind::Audio), Some((0, Use::Common(_)))), "{what}");
+        assert!(matches!(parse(&text).best(MediaKind::Audio), Some((0, Use::Common(_)))), "{what}");
     }
 }
 
@@ -95,7 +95,7 @@ fn tokens_have_no_case_and_session_level_counts_for_all_lines() {
         .replace("0A:0B", "0a:0b");
     let (up, plain) = (parse(&up), parse(SOUND));
     assert_eq!(up.transport(0).unwrap(), plain.transport(0).unwrap());
-    assert_eq!((up.groups.clone(), up.best(Kind::Audio)), (plain.groups.clone(), plain.best(Kind::Audio)));
+    assert_eq!((up.groups.clone(), up.best(MediaKind::Audio)), (plain.groups.clone(), plain.best(MediaKind::Audio)));
     let moved = ["a=ice-ufrag:abcd\r\n", "a=ice-pwd:abcdefghijklmnopqrstuvwx\r\n", "a=setup:actpass\r\n"];
     let mut session = SOUND.to_owned();
     for line in moved {
@@ -163,7 +163,7 @@ fn what_an_m_line_can_be_used_for() {
 }
 
 /// The choice on a picture's line with these formats: payload type, name, parameters.
-fn video(formats: &[(u8, &str, &str)]) -> Option<Choice> {
+fn video(formats: &[(u8, &str, &str)]) -> Option<CodecChoice> {
     let list: Vec<String> = formats.iter().map(|(pt, ..)| pt.to_string()).collect();
     let of = |(pt, name, fmtp): &(u8, &str, &str)| {
         let fmtp = if fmtp.is_empty() { String::new() } else { format!("a=fmtp:{pt} {fmtp}\r\n") };
@@ -296,7 +296,7 @@ fn nothing_makes_the_reader_panic() {
             let mut bent = text.to_vec();
             bent[at] = byte;
             if let Ok(read) = Description::parse(&String::from_utf8_lossy(&bent)) {
-                let _ = (read.best(Kind::Audio), read.tagged(&[0]), read.transport(0).is_ok());
+                let _ = (read.best(MediaKind::Audio), read.tagged(&[0]), read.transport(0).is_ok());
             }
         }
     }

@@ -7,27 +7,27 @@ use rtc::sdp::description::{
     session::SessionDescription,
 };
 
-use super::{Choice, Kind, Setup, Transport};
+use super::{CodecChoice, DtlsSetup, MediaKind, TransportParameters};
 
 /// One m-line for the stack, of a viewer that receives.
 #[derive(Debug, Clone)]
-pub struct Received {
+pub struct ViewerSection {
     /// Video or audio.
-    pub kind: Kind,
+    pub kind: MediaKind,
     /// The stack's mid for it.
     pub mid: String,
     /// The codec that is sent on it.
-    pub choice: Choice,
+    pub choice: CodecChoice,
     /// Header extensions: id and URI.
     pub extensions: Vec<(u8, String)>,
 }
 
 /// A viewer's description for the stack: only m-lines on which media is sent, bundled, with the stack's own words.
 pub fn for_stack(
-    transport: &Transport,
-    setup: Setup,
+    transport: &TransportParameters,
+    setup: DtlsSetup,
     ice_lite: bool,
-    lines: &[Received],
+    lines: &[ViewerSection],
     candidates: &[String],
 ) -> String {
     let mut text = vec!["v=0".to_owned(), "o=- 1 1 IN IP4 127.0.0.1".into(), "s=-".into(), "t=0 0".into()];
@@ -37,7 +37,7 @@ pub fn for_stack(
         text.push("a=ice-lite".into());
     }
     for (at, line) in lines.iter().enumerate() {
-        let Received { kind, mid, choice, extensions } = line;
+        let ViewerSection { kind, mid, choice, extensions } = line;
         let pt = choice.payload_type;
         let rtx = choice.rtx.map(|rtx| format!(" {rtx}")).unwrap_or_default();
         text.push(format!("m={} 9 UDP/TLS/RTP/SAVPF {pt}{rtx}", kind.name()));
@@ -50,7 +50,7 @@ pub fn for_stack(
         text.extend(["a=rtcp-mux", "a=rtcp-rsize", "a=recvonly"].map(str::to_owned));
         match kind {
             // The profile that the stack knows. The viewer's own goes into its answer.
-            Kind::Video => {
+            MediaKind::Video => {
                 text.push(format!("a=rtpmap:{pt} H264/90000"));
                 let fmtp = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
                 text.push(format!("a=fmtp:{pt} {fmtp}"));
@@ -91,7 +91,7 @@ pub enum Purpose {
 #[derive(Debug, Clone)]
 pub struct Slot {
     /// Its kind.
-    pub kind: Kind,
+    pub kind: MediaKind,
     /// The media word of the m-line.
     pub media: String,
     /// Transport protocol, as offered.
@@ -110,7 +110,7 @@ pub struct Slot {
 
 /// The m-lines of a session. They stay the same in all of its descriptions.
 #[derive(Debug, Clone)]
-pub struct Layout {
+pub struct SessionLayout {
     /// The m-lines in order.
     pub slots: Vec<Slot>,
     /// The index of the m-line whose transport all share.
@@ -119,7 +119,7 @@ pub struct Layout {
     pub bundled: bool,
 }
 
-impl Layout {
+impl SessionLayout {
     /// The layout of the device's first offer, from the stack's.
     pub fn of_stack(stack: &str) -> Result<Self, String> {
         let parsed = parse(stack)?;
@@ -141,16 +141,16 @@ fn parse(stack: &str) -> Result<SessionDescription, String> {
     SessionDescription::try_from(stack.to_owned()).map_err(|e| format!("read the stack's description: {e}"))
 }
 
-fn kind(media: &MediaDescription) -> Kind {
+fn kind(media: &MediaDescription) -> MediaKind {
     match media.media_name.media.as_str() {
-        "video" => Kind::Video,
-        "audio" => Kind::Audio,
-        _ => Kind::Other,
+        "video" => MediaKind::Video,
+        "audio" => MediaKind::Audio,
+        _ => MediaKind::Other,
     }
 }
 
 /// The stack's mid for each kind.
-pub fn stack_mids(stack: &str) -> Result<Vec<(Kind, String)>, String> {
+pub fn stack_mids(stack: &str) -> Result<Vec<(MediaKind, String)>, String> {
     let parsed = parse(stack)?;
     let mids = parsed.media_descriptions.iter().map(|media| {
         let mid = media.attribute("mid").flatten().unwrap_or_default();
@@ -163,8 +163,8 @@ pub fn stack_mids(stack: &str) -> Result<Vec<(Kind, String)>, String> {
 /// returns the lines that replace each candidate line.
 pub fn for_viewer(
     stack: &str,
-    layout: &Layout,
-    setup: Setup,
+    layout: &SessionLayout,
+    setup: DtlsSetup,
     candidates: impl Fn(&str) -> Vec<String>,
 ) -> Result<String, String> {
     let mut parsed = parse(stack)?;

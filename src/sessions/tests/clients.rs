@@ -6,7 +6,7 @@ use super::{
     descriptions::{both, holds, lines},
     *,
 };
-use crate::protocol::sdp::{Choice, Description, Kind, Setup};
+use crate::protocol::sdp::{CodecChoice, Description, DtlsSetup, MediaKind};
 
 /// The recorded offer of a client, or its answer to this device's offer if the name ends with `-answer`.
 fn wrote(client: &str) -> String {
@@ -15,7 +15,7 @@ fn wrote(client: &str) -> String {
 }
 
 /// The means of repair and measurement that both sides support.
-fn means(choice: &Choice) -> String {
+fn means(choice: &CodecChoice) -> String {
     choice.rtx.map(|_| "rtx").into_iter().chain(choice.feedback.iter().copied()).collect::<Vec<_>>().join(", ")
 }
 
@@ -52,12 +52,12 @@ async fn real_clients_get_picture_and_sound() {
         let own = holds(&offer, text);
         assert_eq!(lines(&own), expected, "{client}: {text}");
         for line in own.lines.iter().filter(|line| line.port != 0) {
-            assert_eq!(line.setup, Some(Setup::Active), "{client}: {text}");
+            assert_eq!(line.setup, Some(DtlsSetup::Active), "{client}: {text}");
             let Some(choice) = line.choice() else { continue };
-            let pt = if line.kind == Kind::Video { picture } else { sound };
+            let pt = if line.kind == MediaKind::Video { picture } else { sound };
             // Chromium, aiortc and Pion choose their own payload types. Only that one was chosen counts there.
             assert!(pt == 0 || choice.payload_type == pt, "{client}: {choice:?}");
-            if line.kind == Kind::Video {
+            if line.kind == MediaKind::Video {
                 assert!(choice.fmtp.contains("packetization-mode=1"), "{client}: {choice:?}");
                 assert_eq!(means(&choice), repairs, "{client}: {text}");
             }
@@ -69,7 +69,7 @@ async fn real_clients_get_picture_and_sound() {
 
 #[tokio::test]
 async fn real_clients_answers_are_understood() {
-    use Setup::{Active, Passive};
+    use DtlsSetup::{Active, Passive};
     // The DTLS role of the client, the means of repair, and the result.
     let table = [
         ("chromium", Active, ALL, "both"),
@@ -96,7 +96,7 @@ async fn real_clients_answers_are_understood() {
             let recorded = own.choice_of(choice.payload_type).map(|own| own.payload_type);
             assert_eq!(recorded, Some(choice.payload_type), "{client} answered another offer: record it anew");
             assert_eq!(line.setup, Some(setup), "{client}");
-            if line.kind == Kind::Video {
+            if line.kind == MediaKind::Video {
                 assert_eq!(means(&choice), repairs, "{client}");
             }
         }

@@ -28,7 +28,7 @@ async fn what_is_said_because_of_a_request_has_its_correlation_data() {
     assert_eq!(house.correlated("error").await.as_deref(), Some("one"));
     let viewer = Id::new("anna").unwrap();
     let correlation = Correlation::new(b"two");
-    house.events.send(Event::Oversize { viewer, len: 70_000, correlation }).await.unwrap();
+    house.events.send(LinkEvent::Oversize { viewer, len: 70_000, correlation }).await.unwrap();
     assert_eq!(house.correlated("error").await.as_deref(), Some("two"));
     ask(&house, 0, "hello", json!({}), Some("three")).await;
     assert_eq!(house.correlated("welcome").await.as_deref(), Some("three"));

@@ -2,7 +2,7 @@
 //! which sentence refuses them.
 
 use super::*;
-use crate::protocol::sdp::{Description, Direction, Kind, Setup};
+use crate::protocol::sdp::{Description, Direction, DtlsSetup, MediaKind};
 
 const PRINT: &str = "a=fingerprint:sha-256 \
     00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F";
@@ -86,7 +86,7 @@ fn limits() -> Limits {
 
 /// Each m-line of a device's description in words: `video send`, `video inactive`, `video refused`.
 pub(super) fn lines(description: &Description) -> Vec<String> {
-    let what = |line: &crate::protocol::sdp::Line| match (line.port, line.direction) {
+    let what = |line: &crate::protocol::sdp::MediaSection| match (line.port, line.direction) {
         (0, _) => "refused",
         (_, Direction::SendOnly) => "send",
         (_, Direction::Inactive) => "inactive",
@@ -103,7 +103,7 @@ pub(super) fn holds(offer: &str, answer: &str) -> Description {
         assert_eq!((&own.media, &own.protocol), (&offered.media, &offered.protocol), "{answer}");
         assert!(own.mid == offered.mid, "{answer}");
         assert!(own.formats.iter().all(|format| offered.formats.contains(format)), "{answer}");
-        assert!(own.kind != Kind::Other || own.port == 0, "no data channel: {answer}");
+        assert!(own.kind != MediaKind::Other || own.port == 0, "no data channel: {answer}");
         assert!(!own.direction.receives() || own.port == 0, "{answer}");
     }
     let open: Vec<usize> = (0..own.lines.len()).filter(|at| own.lines[*at].port != 0).collect();
@@ -118,93 +118,84 @@ async fn what_is_answered_to_which_offer() {
     let (video, audio) = (|| m(VIDEO, R), || m(AUDIO, R));
     let bundle_only = |line| m(line, "a=bundle-only\na=recvonly");
     let vp8 = || m("video 9 UDP/TLS/RTP/SAVPF 96", R);
-    let table: Vec<(&str, String, &[&str], Setup)> = vec![
-        ("both", sdp("0 1", &[video(), audio()]), &["video send", "audio send"], Setup::Active),
-        ("sound first", sdp("0 1", &[audio(), video()]), &["audio send", "video send"], Setup::Active),
+    use DtlsSetup::{Active, Passive};
+    let table: Vec<(&str, String, &[&str], DtlsSetup)> = vec![
+        ("both", sdp("0 1", &[video(), audio()]), &["video send", "audio send"], Active),
+        ("sound first", sdp("0 1", &[audio(), video()]), &["audio send", "video send"], Active),
         (
             "bundle-only sound",
             sdp("0 1", &[video(), bundle_only("audio 0 UDP/TLS/RTP/SAVPF 111")]),
             &["video send", "audio send"],
-            Setup::Active,
+            Active,
         ),
         (
             "bundle-only picture",
             sdp("0 1", &[audio(), bundle_only("video 0 UDP/TLS/RTP/SAVPF 102")]),
             &["audio send", "video send"],
-            Setup::Active,
+            Active,
         ),
-        ("two-way sound", sdp("0 1", &[video(), m(AUDIO, "a=sendrecv")]), &["video send", "audio send"], Setup::Active),
-        ("no direction", sdp("0 1", &[m(VIDEO, "a=x"), m(AUDIO, "a=x")]), &["video send", "audio send"], Setup::Active),
+        ("two-way sound", sdp("0 1", &[video(), m(AUDIO, "a=sendrecv")]), &["video send", "audio send"], Active),
+        ("no direction", sdp("0 1", &[m(VIDEO, "a=x"), m(AUDIO, "a=x")]), &["video send", "audio send"], Active),
         (
             "talk alone beside a picture",
             sdp("0 1", &[video(), m(AUDIO, "a=sendonly")]),
             &["video send", "audio refused"],
-            Setup::Active,
+            Active,
         ),
-        (
-            "talk first",
-            sdp("0 1", &[m(AUDIO, "a=sendonly"), video()]),
-            &["audio inactive", "video send"],
-            Setup::Active,
-        ),
-        ("setup active", sdp("0", &[video().setup("a=setup:active")]), &["video send"], Setup::Passive),
-        ("setup passive", sdp("0", &[video().setup("a=setup:passive")]), &["video send"], Setup::Active),
-        ("no setup", sdp("0", &[video().setup("a=x")]), &["video send"], Setup::Passive),
-        ("one line without a group", sdp("", &[video()]), &["video send"], Setup::Active),
-        ("nor a mid", sdp("", &[m(VIDEO, "a=x-no-mid")]), &["video send"], Setup::Active),
-        ("own transports", sdp("0 1", &[audio(), video().own()]), &["audio send", "video send"], Setup::Active),
-        ("no H.264", sdp("0 1", &[vp8(), audio()]), &["video inactive", "audio send"], Setup::Active),
-        ("no H.264, sound first", sdp("0 1", &[audio(), vp8()]), &["audio send", "video refused"], Setup::Active),
-        ("no H.264 and no group", sdp("", &[vp8(), audio().own()]), &["video refused", "audio send"], Setup::Active),
+        ("talk first", sdp("0 1", &[m(AUDIO, "a=sendonly"), video()]), &["audio inactive", "video send"], Active),
+        ("setup active", sdp("0", &[video().setup("a=setup:active")]), &["video send"], Passive),
+        ("setup passive", sdp("0", &[video().setup("a=setup:passive")]), &["video send"], Active),
+        ("no setup", sdp("0", &[video().setup("a=x")]), &["video send"], Passive),
+        ("one line without a group", sdp("", &[video()]), &["video send"], Active),
+        ("nor a mid", sdp("", &[m(VIDEO, "a=x-no-mid")]), &["video send"], Active),
+        ("own transports", sdp("0 1", &[audio(), video().own()]), &["audio send", "video send"], Active),
+        ("no H.264", sdp("0 1", &[vp8(), audio()]), &["video inactive", "audio send"], Active),
+        ("no H.264, sound first", sdp("0 1", &[audio(), vp8()]), &["audio send", "video refused"], Active),
+        ("no H.264 and no group", sdp("", &[vp8(), audio().own()]), &["video refused", "audio send"], Active),
         (
             "two pictures",
             sdp("0 1 2", &[video(), m(VIDEO, "a=recvonly\na=x"), audio()]),
             &["video send", "video refused", "audio send"],
-            Setup::Active,
+            Active,
         ),
         (
             "two sounds",
             sdp("0 1 2", &[audio(), audio(), video()]),
             &["audio send", "audio refused", "video send"],
-            Setup::Active,
+            Active,
         ),
         (
             "a data channel",
             sdp("0 1 2", &[video(), audio(), m(DATA, "a=x")]),
             &["video send", "audio send", "application refused"],
-            Setup::Active,
+            Active,
         ),
         (
             "a data channel first",
             sdp("0 1", &[m(DATA, "a=x"), audio()]),
             &["application refused", "audio send"],
-            Setup::Active,
+            Active,
         ),
         (
             "text",
             sdp("0 1", &[video(), m("text 9 UDP/TLS/RTP/SAVPF 98", R).codecs("a=rtpmap:98 t140/1000")]),
             &["video send", "text refused"],
-            Setup::Active,
+            Active,
         ),
         (
             "plain RTP beside",
             sdp("0", &[video(), m("audio 9 RTP/AVP 111", R)]),
             &["video send", "audio refused"],
-            Setup::Active,
+            Active,
         ),
-        (
-            "ice-lite",
-            sdp("0", &[video()]).replace("t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n"),
-            &["video send"],
-            Setup::Active,
-        ),
+        ("ice-lite", sdp("0", &[video()]).replace("t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n"), &["video send"], Active),
         (
             "a hash in capitals",
             sdp("0 1", &[video(), audio()]).replace("sha-256", "SHA-256"),
             &["video send", "audio send"],
-            Setup::Active,
+            Active,
         ),
-        ("short protocol", sdp("0", &[m("video 9 RTP/SAVPF 102 103", R)]), &["video send"], Setup::Active),
+        ("short protocol", sdp("0", &[m("video 9 RTP/SAVPF 102 103", R)]), &["video send"], Active),
     ];
     let mut house = both();
     for (at, (what, offer, expected, setup)) in table.into_iter().enumerate() {
@@ -336,7 +327,7 @@ async fn what_becomes_of_a_viewers_answer() {
         let offer = house.hear(&who, "offer").await;
         let own = Description::parse(offer["sdp"].as_str().unwrap()).unwrap();
         assert_eq!(lines(&own), ["audio send", "video send"]);
-        assert!(own.lines.iter().all(|line| line.setup == Some(Setup::ActPass)));
+        assert!(own.lines.iter().all(|line| line.setup == Some(DtlsSetup::ActPass)));
         let answer = sdp(group, &answer);
         house.say(&who, 'A', 1, "answer", json!({"sdp": answer})).await;
         let mut words = expected.split(' ');

@@ -30,7 +30,7 @@ impl House {
         let sending = tokio::spawn(async move {
             for (viewer, payload) in messages {
                 let viewer = Id::new(&viewer).unwrap();
-                events.send(Event::Message { viewer, payload: payload.into(), correlation: None }).await.unwrap();
+                events.send(LinkEvent::Message { viewer, payload: payload.into(), correlation: None }).await.unwrap();
             }
         });
         let mut heard = Vec::new();

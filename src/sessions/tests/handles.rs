@@ -33,7 +33,7 @@ fn opening() -> Request {
 impl Sessions {
     fn asks(&mut self, viewer: &str, session: char, now: Mono) {
         let session = SessionId::new(&session.to_string().repeat(22)).unwrap();
-        let (from, head) = (watcher(viewer), Head { session, seq: 0 });
+        let (from, head) = (watcher(viewer), RequestHead { session, seq: 0 });
         self.start(IncomingRequest { from, head, request: opening(), correlation: None }, now);
     }
 }
@@ -87,7 +87,7 @@ async fn who_is_not_read_fast_enough_ends_alone() {
     let (_other, other) = handle(&mut sessions, "bert", 'A', SessionPhase::Live);
     for seq in 0..=INBOX as u64 {
         assert_eq!(ending(&sessions, &key), None);
-        let head = Head { session: key.1.clone(), seq };
+        let head = RequestHead { session: key.1.clone(), seq };
         let (from, request) = (watcher("anna"), Request::Ping { n: 0 });
         sessions.handle(IncomingRequest { from, head, request, correlation: None }, Mono(0));
     }

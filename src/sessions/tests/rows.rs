@@ -176,7 +176,7 @@ async fn talk_is_asked_for_in_vain_and_harms_nothing() {
 #[tokio::test]
 async fn candidates_nobody_should_be_sent_to() {
     let mut house = House::usual();
-    let terms = Terms { limits: Limits::default(), loopback: false };
+    let terms = SessionTerms { limits: Limits::default(), loopback: false };
     house.terms.send_replace(Arc::new(terms));
     house.open("anna", 'A').await;
     house.settled("anna").await;

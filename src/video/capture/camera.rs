@@ -24,7 +24,7 @@ use crate::{
         },
         frame_pace::Rate,
         h264,
-        v4l2::{self, Buffer, Control, Event, Given, Identity, Node, Planarity, Stream},
+        v4l2::{self, Buffer, CaptureStream, Control, Given, Identity, Node, NodeEvent, Planarity},
     },
 };
 
@@ -32,7 +32,7 @@ use crate::{
 pub(crate) struct Camera {
     name: String,
     node: Arc<Node>,
-    stream: Stream,
+    stream: CaptureStream,
     given: Given,
     rate: Option<Rate>,
     unpacker: Unpacker,
@@ -57,14 +57,14 @@ enum Unpacker {
 }
 
 /// What a node is, and how it captures.
-pub(crate) struct Found {
+pub(crate) struct CaptureNode {
     pub(crate) node: Node,
     pub(crate) identity: Identity,
     pub(crate) planarity: Planarity,
 }
 
 /// Opens a node, and checks that it is a camera.
-pub(crate) fn find(path: &Path) -> Result<Found, Fault> {
+pub(crate) fn find(path: &Path) -> Result<CaptureNode, Fault> {
     let node = Node::open(path).map_err(|e| fault(path, "open", &e))?;
     let refuse = |what: &str| Fault::Failed(format!("camera {}: {what}", path.display()));
     let identity = node.identity().map_err(|e| match e.raw_os_error() {
@@ -72,16 +72,16 @@ pub(crate) fn find(path: &Path) -> Result<Found, Fault> {
         _ => fault(path, "ask what it is", &e),
     })?;
     let planarity = identity.capture().map_err(refuse)?;
-    Ok(Found { node, identity, planarity })
+    Ok(CaptureNode { node, identity, planarity })
 }
 
 /// The mode that the configuration leads to.
-pub(crate) fn mode(found: &Found, config: &Video) -> Result<Mode, Fault> {
+pub(crate) fn mode(found: &CaptureNode, config: &Video) -> Result<Mode, Fault> {
     choose(found, config, true).map(|(mode, _)| mode)
 }
 
 /// The chosen mode, and whether there is one other than H.264. `coded`: whether H.264 is allowed.
-fn choose(found: &Found, config: &Video, coded: bool) -> Result<(Mode, bool), Fault> {
+fn choose(found: &CaptureNode, config: &Video, coded: bool) -> Result<(Mode, bool), Fault> {
     let wish = Wish { format: config.format, size: config.size, fps: config.fps, drawn: config.clock || !coded };
     let offers = found.node.offers(found.planarity);
     let mode = modes::choose(&offers, &wish);
@@ -95,7 +95,7 @@ impl Camera {
     pub(crate) fn open(path: &Path, config: &Video, coded: bool) -> Result<Self, Fault> {
         let found = find(path)?;
         let (mode, has_raw) = choose(&found, config, coded)?;
-        let Found { node, identity, planarity } = found;
+        let CaptureNode { node, identity, planarity } = found;
         let name = format!("camera {}", path.display());
         let asked = format!("set {}x{} {}", mode.size.0, mode.size.1, mode.fourcc);
         let given = node.set_format(planarity, mode.fourcc, mode.size).map_err(|e| fault(path, &asked, &e))?;
@@ -116,7 +116,8 @@ impl Camera {
         }
         let shutter = PrivacySwitch::new(&node);
         let node = Arc::new(node);
-        let stream = Stream::start(Arc::clone(&node), planarity).map_err(|e| fault(path, "start capture", &e))?;
+        let stream =
+            CaptureStream::start(Arc::clone(&node), planarity).map_err(|e| fault(path, "start capture", &e))?;
         if let Some(what) = node.changed(planarity, &given) {
             return Err(Fault::Failed(format!("{name}: {what}")));
         }
@@ -231,10 +232,12 @@ impl Camera {
         let ready = self.node.wait(until.since(Mono::now()), beside).map_err(|e| self.lost("wait", &e))?;
         if ready.event {
             match self.node.event() {
-                Some(Event::SourceChange) => return Ok(SourceFrame::Changed),
-                Some(Event::EndOfStream) => return Err(Fault::Failed(format!("{}: it ended the stream", self.name))),
-                Some(Event::Control { id: v4l2::PRIVACY, value }) => self.shutter.on_event(value),
-                Some(Event::Control { .. }) | None => {}
+                Some(NodeEvent::SourceChange) => return Ok(SourceFrame::Changed),
+                Some(NodeEvent::EndOfStream) => {
+                    return Err(Fault::Failed(format!("{}: it ended the stream", self.name)));
+                }
+                Some(NodeEvent::Control { id: v4l2::PRIVACY, value }) => self.shutter.on_event(value),
+                Some(NodeEvent::Control { .. }) | None => {}
             }
         }
         if !ready.picture {
@@ -310,7 +313,7 @@ impl Unpacker {
     }
 
     /// Unpacks a frame, or returns why it cannot be used.
-    fn unpack(&mut self, stream: &Stream, buffer: &Buffer, given: &Given) -> Result<(), Refusal> {
+    fn unpack(&mut self, stream: &CaptureStream, buffer: &Buffer, given: &Given) -> Result<(), Refusal> {
         match self {
             Self::Coded(bytes) => {
                 bytes.clear();

@@ -68,7 +68,7 @@ impl fmt::Display for FourCc {
 
 /// One format a camera offers.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Offer {
+pub(crate) struct FormatOffer {
     /// The format.
     pub(crate) fourcc: FourCc,
     /// Its sizes and rates.
@@ -165,7 +165,7 @@ pub(crate) struct Mode {
 }
 
 /// Chooses by the order above. The error lists what the camera offers.
-pub(crate) fn choose(offers: &[Offer], wish: &Wish) -> Result<Mode, String> {
+pub(crate) fn choose(offers: &[FormatOffer], wish: &Wish) -> Result<Mode, String> {
     let modes = offers.iter().filter_map(|offer| best(offer, wish));
     // `min_by` returns the first of equals, which keeps the driver's order.
     modes.min_by(|a, b| cost(a, wish).partial_cmp(&cost(b, wish)).unwrap_or(std::cmp::Ordering::Equal)).ok_or_else(
@@ -195,7 +195,7 @@ pub fn name(format: PixelFormat) -> &'static str {
 }
 
 /// The best mode of one format.
-fn best(offer: &Offer, wish: &Wish) -> Option<Mode> {
+fn best(offer: &FormatOffer, wish: &Wish) -> Option<Mode> {
     let format = offer.fourcc.format()?;
     let wanted = match wish.format {
         FormatChoice::Auto => !(wish.drawn && format == PixelFormat::H264),
@@ -246,17 +246,17 @@ fn distance(rate: f64, wish: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn listed(name: &[u8; 4], sizes: &[((u32, u32), &[u32])]) -> Offer {
+    fn listed(name: &[u8; 4], sizes: &[((u32, u32), &[u32])]) -> FormatOffer {
         let rates = |rates: &[u32]| Rates::Listed(rates.iter().map(|fps| Rate::whole(*fps)).collect());
         let sizes = sizes.iter().map(|(size, fps)| (*size, rates(fps))).collect();
-        Offer { fourcc: FourCc::new(name), sizes: Sizes::Listed(sizes) }
+        FormatOffer { fourcc: FourCc::new(name), sizes: Sizes::Listed(sizes) }
     }
 
     fn wish(size: (u32, u32), fps: u32) -> Wish {
         Wish { format: FormatChoice::Auto, size, fps, drawn: false }
     }
 
-    fn chosen(offers: &[Offer], wish: &Wish) -> String {
+    fn chosen(offers: &[FormatOffer], wish: &Wish) -> String {
         match choose(offers, wish) {
             Ok(mode) => {
                 let rate = mode.rate.map_or("?".to_owned(), |rate| rate.to_string());
@@ -271,7 +271,7 @@ mod tests {
     const FULL: (u32, u32) = (1920, 1080);
 
     /// A usual webcam: raw formats are slow at large sizes.
-    fn webcam() -> Vec<Offer> {
+    fn webcam() -> Vec<FormatOffer> {
         vec![
             listed(b"YUYV", &[(VGA, &[30, 15]), (HD, &[10, 5]), (FULL, &[5])]),
             listed(b"MJPG", &[(VGA, &[30]), (HD, &[30, 60]), (FULL, &[30])]),
@@ -333,8 +333,9 @@ mod tests {
     #[test]
     fn drivers_with_ranges_and_without_an_answer() {
         let range = |min, max, step| Range { min, max, step };
-        let ranges =
-            |width, height, rates| vec![Offer { fourcc: FourCc::NV12, sizes: Sizes::Ranges { width, height, rates } }];
+        let ranges = |width, height, rates| {
+            vec![FormatOffer { fourcc: FourCc::NV12, sizes: Sizes::Ranges { width, height, rates } }]
+        };
         let between = || Rates::Between(Rate::whole(1), Rate::whole(60));
         for (offers, wish, expected) in [
             (ranges(range(32, 4096, 2), range(32, 4096, 2), between()), wish(HD, 25), "NV12 1280x720 25"),
@@ -346,7 +347,7 @@ mod tests {
                 wish(HD, 30),
                 "device offers NV12; YUYV, UYVY, NV12, YU12, MJPG and H264 can be used",
             ),
-            (vec![Offer { fourcc: FourCc::NV12, sizes: Sizes::Unknown }], wish(HD, 30), "NV12 1280x720 ?"),
+            (vec![FormatOffer { fourcc: FourCc::NV12, sizes: Sizes::Unknown }], wish(HD, 30), "NV12 1280x720 ?"),
         ] {
             assert_eq!(chosen(&offers, &wish), expected);
         }

@@ -8,8 +8,8 @@ use crate::{
     config::{PixelFormat, Video},
     video::{
         capture::{
-            camera::{self, Found},
-            modes::{self, Mode, Offer, Rates, Sizes},
+            camera::{self, CaptureNode},
+            modes::{self, FormatOffer, Mode, Rates, Sizes},
         },
         sources,
         v4l2::{Control, Node},
@@ -18,7 +18,7 @@ use crate::{
 
 /// A V4L2 node.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Camera {
+pub struct ProbedCamera {
     /// Its path.
     pub node: PathBuf,
     /// A path that stays the same if cameras are plugged in in another order.
@@ -30,7 +30,7 @@ pub struct Camera {
     /// Where it is plugged in.
     pub bus: String,
     /// The formats it offers.
-    pub formats: Vec<Format>,
+    pub formats: Vec<ProbedFormat>,
     /// Its controls.
     pub controls: Vec<Control>,
     /// Why it cannot be used; `None` if it can.
@@ -41,7 +41,7 @@ pub struct Camera {
 
 /// A pixel format.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Format {
+pub struct ProbedFormat {
     /// The driver's name of it.
     pub fourcc: String,
     /// Its name in the configuration; `None` if it cannot be used.
@@ -60,13 +60,13 @@ pub struct Size {
 }
 
 /// All V4L2 nodes of this board, in the order of their numbers.
-pub fn probe() -> Vec<Camera> {
+pub fn probe() -> Vec<ProbedCamera> {
     sources::nodes(Path::new("/dev")).into_iter().map(look).collect()
 }
 
-fn look(node: PathBuf) -> Camera {
+fn look(node: PathBuf) -> ProbedCamera {
     let stable = stable(&node);
-    let empty = Camera {
+    let empty = ProbedCamera {
         node,
         stable,
         card: String::new(),
@@ -82,12 +82,12 @@ fn look(node: PathBuf) -> Camera {
             // The name is useful even if the node is not a camera.
             let identity = Node::open(&empty.node).and_then(|node| node.identity()).ok();
             let (card, driver, bus) = identity.map(|i| (i.card, i.driver, i.bus)).unwrap_or_default();
-            Camera { card, driver, bus, refused: Some(fault.to_string()), ..empty }
+            ProbedCamera { card, driver, bus, refused: Some(fault.to_string()), ..empty }
         }
         Ok(found) => {
             let mode = camera::mode(&found, &Video::default());
-            let Found { node, identity, planarity } = found;
-            Camera {
+            let CaptureNode { node, identity, planarity } = found;
+            ProbedCamera {
                 card: identity.card,
                 driver: identity.driver,
                 bus: identity.bus,
@@ -111,7 +111,7 @@ fn lines(path: &Path, mode: &Mode) -> String {
     format!("[video]\nsource = \"{path}\"\nformat = \"{format}\"\nsize = \"{width}x{height}\"\nfps = {fps}\n")
 }
 
-fn format(offer: &Offer) -> Format {
+fn format(offer: &FormatOffer) -> ProbedFormat {
     let modes = match &offer.sizes {
         Sizes::Unknown => Vec::new(),
         Sizes::Ranges { width, height, rates } => {
@@ -124,7 +124,7 @@ fn format(offer: &Offer) -> Format {
             .collect(),
     };
     let usable: Option<PixelFormat> = offer.fourcc.format();
-    Format { fourcc: offer.fourcc.to_string(), name: usable.map(modes::name), modes }
+    ProbedFormat { fourcc: offer.fourcc.to_string(), name: usable.map(modes::name), modes }
 }
 
 fn fps(rates: &Rates) -> Vec<String> {
@@ -164,13 +164,13 @@ mod tests {
     #[test]
     fn offers_are_shown_as_they_are() {
         let listed = Rates::Listed(vec![Rate::whole(30), Rate::checked(25, 2).unwrap()]);
-        let offer = Offer { fourcc: FourCc::NV12, sizes: Sizes::Listed(vec![((640, 480), listed)]) };
+        let offer = FormatOffer { fourcc: FourCc::NV12, sizes: Sizes::Listed(vec![((640, 480), listed)]) };
         let json = serde_json::to_value(format(&offer)).unwrap();
         let expected = serde_json::json!({
             "fourcc": "NV12", "name": "nv12", "modes": [{"size": "640x480", "fps": ["30", "12.50"]}]
         });
         assert_eq!(json, expected);
-        let grey = Offer { fourcc: FourCc(u32::from_le_bytes(*b"GREY")), sizes: Sizes::Unknown };
+        let grey = FormatOffer { fourcc: FourCc(u32::from_le_bytes(*b"GREY")), sizes: Sizes::Unknown };
         assert_eq!(format(&grey).name, None);
     }
 

@@ -17,7 +17,7 @@ use crate::{
             Coded, Encoder, Hardware, Shape, Software,
             closing::{self, CLOSES},
             encoders, library,
-            trust::{EncoderTurn, Trust},
+            trust::{EncoderTrust, EncoderTurn},
         },
         frame_pace::Rate,
         v4l2::{Buffer, Node},
@@ -33,7 +33,7 @@ pub(crate) struct VideoEncoder<'a> {
     ceiling: Bitrate,
     fps: f64,
     at_work: Option<Encoder>,
-    trust: Trust,
+    trust: EncoderTrust,
     /// The usable hardware encoders, once they were looked for.
     found: Option<Vec<PathBuf>>,
     /// The camera's buffers, for import.
@@ -56,7 +56,7 @@ impl<'a> VideoEncoder<'a> {
             ceiling: config.bitrate,
             fps: rate.fps(),
             at_work: None,
-            trust: Trust::default(),
+            trust: EncoderTrust::default(),
             found: None,
             camera: None,
             back: Vec::new(),

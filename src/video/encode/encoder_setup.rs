@@ -11,7 +11,7 @@ use crate::{
         encode::{
             Shape, controls,
             hardware::{INSIDE, Input},
-            layout::{Layout, WRITTEN},
+            layout::{PlaneLayout, WRITTEN},
             level,
         },
         v4l2::{Asked, Control, Given, Node, Queue, Side, VIDEO_BITRATE},
@@ -98,7 +98,7 @@ impl EncoderSetup<'_> {
 
     /// Allocates buffers that frames are copied into.
     pub(super) fn allocate_input(&self, node: &Arc<Node>, given: Given) -> Result<(Queue, Input), String> {
-        let layout = Layout::new(&given, self.shape.size).map_err(|what| self.text(&what))?;
+        let layout = PlaneLayout::new(&given, self.shape.size).map_err(|what| self.text(&what))?;
         let queue = Queue::mapped(Arc::clone(node), Side::Raw, INSIDE as u32);
         let queue = queue.map_err(self.failed("allocate buffers for frames"))?;
         let free = (0..queue.len().min(INSIDE) as u32).collect();

@@ -15,7 +15,7 @@ use crate::{
         encode::{
             Coded, FLOOR, Shape, controls,
             encoder_setup::{EncoderSetup, set_controls},
-            layout::Layout,
+            layout::PlaneLayout,
             level, trust,
         },
         frame_pace::Rate,
@@ -59,7 +59,7 @@ pub(crate) struct Hardware {
 /// How frames get into the device.
 pub(super) enum Input {
     /// They are copied into its buffers. `free` are the indices of the free ones.
-    Written { layout: Layout, lengths: Vec<usize>, free: Vec<u32> },
+    Written { layout: PlaneLayout, lengths: Vec<usize>, free: Vec<u32> },
     /// It reads the camera's buffers (DMABUF). `lent` are those that it has now.
     Lent { camera: Arc<DmabufExport>, lengths: Vec<usize>, lent: Vec<Buffer> },
 }

@@ -20,12 +20,12 @@ struct PlanePosition {
 
 /// The position of each colour plane: Y, U and V, or Y and interleaved U and V.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Layout {
+pub(crate) struct PlaneLayout {
     positions: Vec<PlanePosition>,
     size: (usize, usize),
 }
 
-impl Layout {
+impl PlaneLayout {
     /// The layout for frames of this size, from the driver's format. The error says what is wrong with that. Colour
     /// planes that share a memory plane follow each other. Each has the rows of the driver's format, which may be more
     /// than those of the frame.
@@ -153,7 +153,7 @@ mod tests {
             (FourCc::YM12, (36, 32), vec![64, 32, 32], vec![64 * 32, 512, 512]),
         ] {
             let given = given(fourcc, size, &strides, &lengths);
-            let layout = Layout::new(&given, (36, 20)).unwrap();
+            let layout = PlaneLayout::new(&given, (36, 20)).unwrap();
             let mut memory: Vec<Vec<u8>> = lengths.iter().map(|length| vec![0xEE; *length]).collect();
             let mut pieces: Vec<&mut [u8]> = memory.iter_mut().map(Vec::as_mut_slice).collect();
             assert!(layout.write(&picture(), &mut pieces), "{fourcc} {size:?}");
@@ -197,13 +197,13 @@ mod tests {
             (FourCc(u32::from_le_bytes(*b"RGB3")), (36, 20), vec![108], vec![4096]),
         ] {
             let given = given(fourcc, size, &strides, &lengths);
-            assert!(Layout::new(&given, (36, 20)).is_err(), "{given:?}");
+            assert!(PlaneLayout::new(&given, (36, 20)).is_err(), "{given:?}");
         }
     }
 
     #[test]
     fn missing_memory_is_no_panic() {
-        let layout = Layout::new(&given(FourCc::NM12, (36, 20), &[36, 36], &[720, 360]), (36, 20)).unwrap();
+        let layout = PlaneLayout::new(&given(FourCc::NM12, (36, 20), &[36, 36], &[720, 360]), (36, 20)).unwrap();
         assert!(!layout.write(&picture(), &mut []));
         assert!(layout.write(&picture(), &mut [&mut [0; 30], &mut [0; 3]]), "short memory is not written past its end");
     }

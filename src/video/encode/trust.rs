@@ -25,12 +25,12 @@ pub(crate) enum EncoderTurn {
 /// After the first failure, the hardware encoder is opened again. After a second one within ten minutes, software is
 /// used until the camera is switched on the next time. Both happen within three seconds of the last frame.
 #[derive(Debug, Default)]
-pub(crate) struct Trust {
+pub(crate) struct EncoderTrust {
     failed: Option<Mono>,
     lost: bool,
 }
 
-impl Trust {
+impl EncoderTrust {
     /// The encoder failed while it worked.
     pub(crate) fn failed(&mut self, now: Mono) {
         self.lost |= self.failed.is_some_and(|last| now.since(last) < FORGIVEN);
@@ -71,7 +71,7 @@ mod tests {
     use Step::{Asked, CannotBeSetUp, Fails};
 
     fn play(steps: &[(u64, Step)]) {
-        let mut trust = Trust::default();
+        let mut trust = EncoderTrust::default();
         for (i, (millis, step)) in steps.iter().enumerate() {
             let at = |millis: u64| Mono(1_000_000_000 + millis * 1_000_000);
             let now = at(*millis);

@@ -40,7 +40,7 @@ const CHUNK: usize = 256 << 10;
 const SEARCH: usize = 256;
 
 /// A clip that is being played.
-pub(crate) struct Clip {
+pub(crate) struct VideoClip {
     name: String,
     reader: Reader,
     kind: Kind,
@@ -75,7 +75,7 @@ enum Kind {
     Y4m { header: y4m::Header, planes: Planes },
 }
 
-impl Clip {
+impl VideoClip {
     /// Opens a clip; the file name's extension gives its format.
     pub(crate) fn open(path: &Path, fps: u32) -> Result<Self, Fault> {
         let name = format!("clip {}", path.display());

@@ -26,7 +26,7 @@ use crate::{
             dmabuf::DmabufExport,
         },
         frame_pace::Rate,
-        sources::{clip::Clip, pattern::Pattern},
+        sources::{clip::VideoClip, pattern::Pattern},
         v4l2::{self, Buffer, Node},
     },
 };
@@ -38,7 +38,7 @@ pub(crate) enum Source {
     /// The test picture.
     Pattern(Box<Pattern>, Rate),
     /// A file.
-    Clip(Box<Clip>),
+    Clip(Box<VideoClip>),
 }
 
 impl std::fmt::Display for Source {
@@ -53,7 +53,7 @@ impl std::fmt::Display for Source {
 
 /// The source that a configuration leads to, and the cameras that were skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
+pub struct VideoChoice {
     /// The source, or why there is none. It is never `Auto`.
     pub source: Result<VideoSource, Fault>,
     /// Why each skipped camera is not used, one sentence each.
@@ -61,26 +61,26 @@ pub struct Choice {
 }
 
 /// Returns which source would be used, and why others would not. It starts nothing.
-pub fn choose(config: &Video) -> Choice {
+pub fn choose(config: &Video) -> VideoChoice {
     let given = match &config.source {
         VideoSource::Auto => return choose_camera(config),
         VideoSource::Camera(path) => look(path, config),
         VideoSource::Test => Pattern::new(config.size, config.fps).map(drop).map_err(test_fault),
-        VideoSource::Clip(path) => Clip::open(path, config.fps).map(drop),
+        VideoSource::Clip(path) => VideoClip::open(path, config.fps).map(drop),
         VideoSource::Off => Ok(()),
     };
-    Choice { source: given.map(|()| config.source.clone()), refused: Vec::new() }
+    VideoChoice { source: given.map(|()| config.source.clone()), refused: Vec::new() }
 }
 
-fn choose_camera(config: &Video) -> Choice {
+fn choose_camera(config: &Video) -> VideoChoice {
     let mut refused = Vec::new();
     for path in nodes(Path::new("/dev")) {
         match look(&path, config) {
-            Ok(()) => return Choice { source: Ok(VideoSource::Camera(path)), refused },
+            Ok(()) => return VideoChoice { source: Ok(VideoSource::Camera(path)), refused },
             Err(fault) => refused.push(fault.to_string()),
         }
     }
-    Choice { source: Err(Fault::Absent(no_camera(&refused))), refused }
+    VideoChoice { source: Err(Fault::Absent(no_camera(&refused))), refused }
 }
 
 /// Whether a node is a camera with a usable mode.
@@ -120,7 +120,7 @@ impl Source {
                 let pattern = Pattern::new(config.size, config.fps).map_err(test_fault)?;
                 Ok(Self::Pattern(Box::new(pattern), Rate::whole(config.fps)))
             }
-            VideoSource::Clip(path) => Ok(Self::Clip(Box::new(Clip::open(path, config.fps)?))),
+            VideoSource::Clip(path) => Ok(Self::Clip(Box::new(VideoClip::open(path, config.fps)?))),
             VideoSource::Off => Err(Fault::Absent("video is switched off in the configuration".into())),
         }
     }
@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn the_choice_is_the_configured_source_or_the_reason() {
         let of = |source| choose(&Video { source, ..Video::default() });
-        assert_eq!(of(VideoSource::Test), Choice { source: Ok(VideoSource::Test), refused: vec![] });
+        assert_eq!(of(VideoSource::Test), VideoChoice { source: Ok(VideoSource::Test), refused: vec![] });
         assert_eq!(of(VideoSource::Off).source, Ok(VideoSource::Off));
         let missing = of(VideoSource::Camera("/dev/no-such-camera".into())).source;
         assert_eq!(missing, Err(Fault::Absent("camera /dev/no-such-camera: not there".into())));

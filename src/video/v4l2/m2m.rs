@@ -6,8 +6,8 @@ use v4l::v4l_sys as raw;
 
 use super::{
     FourCc, Given, Identity, Node, Shared, given,
-    sys::{self, Access, BufferCall, Mapping},
-    word::{Queued, extent},
+    sys::{self, BufferCall, Mapping, MappingAccess},
+    word::{QueuedBuffers, extent},
 };
 use crate::video::{decode::planes::Colour, frame_pace::Rate};
 
@@ -115,7 +115,7 @@ pub(crate) struct Queue {
     memory: u32,
     /// The memory planes of each buffer, if the driver allocated them.
     buffers: Vec<Vec<Mapping>>,
-    queued: Queued,
+    queued: QueuedBuffers,
     count: usize,
 }
 
@@ -136,7 +136,7 @@ impl Queue {
     /// A queue with buffers of the driver (`V4L2_MEMORY_MMAP`).
     pub(crate) fn mapped(node: Arc<Node>, side: Side, count: u32) -> io::Result<Self> {
         let mut queue = Self::new(node, side, raw::v4l2_memory_V4L2_MEMORY_MMAP, count)?;
-        let access = if side == Side::Raw { Access::Write } else { Access::Read };
+        let access = if side == Side::Raw { MappingAccess::Write } else { MappingAccess::Read };
         for index in 0..queue.count as u32 {
             let (mut buffer, mut planes) = queue.blank(index);
             queue.node.fd.buffer(BufferCall::Query, &mut buffer, Some(&mut planes))?;
@@ -159,7 +159,7 @@ impl Queue {
         node.fd.call(&sys::REQBUFS, &mut request)?;
         let count = request.count.min(raw::VIDEO_MAX_FRAME) as usize;
         // From here on, dropping the queue frees everything.
-        let queue = Self { node, side, memory, buffers: Vec::new(), queued: Queued::new(count), count };
+        let queue = Self { node, side, memory, buffers: Vec::new(), queued: QueuedBuffers::new(count), count };
         if queue.count == 0 { Err(io::Error::from(io::ErrorKind::OutOfMemory)) } else { Ok(queue) }
     }
 
@@ -240,7 +240,7 @@ impl Queue {
         (buffer, [sys::zeroed(); sys::PLANES])
     }
 
-    fn switch(&self, request: &sys::Request<i32>) -> io::Result<()> {
+    fn switch(&self, request: &sys::Ioctl<i32>) -> io::Result<()> {
         self.node.fd.call(request, &mut i32::try_from(self.side.buffer_type()).unwrap_or_default())
     }
 }

@@ -17,11 +17,11 @@ use v4l::v4l_sys as raw;
 pub use controls::Control;
 pub(crate) use controls::{FORCE_KEY_FRAME, PRIVACY, REPEAT_SEQ_HEADER, VIDEO_BITRATE, codec};
 pub(crate) use m2m::{Asked, Done, Queue, Side};
-pub(crate) use stream::{Buffer, Shared, Stream};
+pub(crate) use stream::{Buffer, CaptureStream, Shared};
 pub(crate) use wait::pause;
 
 use crate::video::{
-    capture::modes::{FourCc, Offer, Range, Rates, Sizes},
+    capture::modes::{FormatOffer, FourCc, Range, Rates, Sizes},
     decode::planes::Colour,
     frame_pace::Rate,
 };
@@ -112,7 +112,7 @@ pub(crate) struct Given {
 
 /// An event of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Event {
+pub(crate) enum NodeEvent {
     /// The source has a new size or rate.
     SourceChange,
     /// The stream has ended.
@@ -147,16 +147,16 @@ impl Node {
     }
 
     /// All formats of the node, with sizes and rates.
-    pub(crate) fn offers(&self, planarity: Planarity) -> Vec<Offer> {
+    pub(crate) fn offers(&self, planarity: Planarity) -> Vec<FormatOffer> {
         let mut offers = Vec::new();
         for fourcc in self.enumerated(planarity.buffer_type()) {
-            if offers.iter().any(|offer: &Offer| offer.fourcc == fourcc) {
+            if offers.iter().any(|offer: &FormatOffer| offer.fourcc == fourcc) {
                 // Listed twice; its sizes would be too.
                 continue;
             }
             // The sizes of formats that cannot be used would only cost time.
             let sizes = if fourcc.format().is_some() { self.sizes(fourcc) } else { Sizes::Unknown };
-            offers.push(Offer { fourcc, sizes });
+            offers.push(FormatOffer { fourcc, sizes });
         }
         offers
     }
@@ -292,13 +292,13 @@ impl Node {
     }
 
     /// Takes a pending event.
-    pub(crate) fn event(&self) -> Option<Event> {
+    pub(crate) fn event(&self) -> Option<NodeEvent> {
         let mut event: raw::v4l2_event = sys::zeroed();
         self.fd.call(&sys::DQEVENT, &mut event).ok()?;
         match event.type_ {
-            raw::V4L2_EVENT_SOURCE_CHANGE => Some(Event::SourceChange),
-            raw::V4L2_EVENT_EOS => Some(Event::EndOfStream),
-            raw::V4L2_EVENT_CTRL => Some(Event::Control { id: event.id, value: sys::control_value(&event).into() }),
+            raw::V4L2_EVENT_SOURCE_CHANGE => Some(NodeEvent::SourceChange),
+            raw::V4L2_EVENT_EOS => Some(NodeEvent::EndOfStream),
+            raw::V4L2_EVENT_CTRL => Some(NodeEvent::Control { id: event.id, value: sys::control_value(&event).into() }),
             _ => None,
         }
     }

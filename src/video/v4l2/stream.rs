@@ -6,8 +6,8 @@ use v4l::v4l_sys as raw;
 
 use super::{
     Node, Planarity,
-    sys::{self, Access, BufferCall, Mapping},
-    word::{Queued, extent},
+    sys::{self, BufferCall, Mapping, MappingAccess},
+    word::{QueuedBuffers, extent},
 };
 use crate::clock::Mono;
 
@@ -18,12 +18,12 @@ const OLDEST: Duration = Duration::from_secs(1);
 
 /// A capture. Dropping it stops it and frees its buffers.
 #[derive(Debug)]
-pub(crate) struct Stream {
+pub(crate) struct CaptureStream {
     node: Arc<Node>,
     planarity: Planarity,
     /// The memory planes of each buffer.
     buffers: Vec<Vec<Mapping>>,
-    queued: Queued,
+    queued: QueuedBuffers,
     sequence: Option<u32>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Buffer {
     pub(crate) last: bool,
 }
 
-impl Stream {
+impl CaptureStream {
     /// Maps the buffers, gives them to the driver and starts capture.
     pub(crate) fn start(node: Arc<Node>, planarity: Planarity) -> io::Result<Self> {
         let mut request: raw::v4l2_requestbuffers = sys::zeroed();
@@ -61,7 +61,8 @@ impl Stream {
         request.memory = raw::v4l2_memory_V4L2_MEMORY_MMAP;
         node.fd.call(&sys::REQBUFS, &mut request)?;
         // From here on, dropping the stream frees everything.
-        let mut stream = Self { node, planarity, buffers: Vec::new(), queued: Queued::default(), sequence: None };
+        let mut stream =
+            Self { node, planarity, buffers: Vec::new(), queued: QueuedBuffers::default(), sequence: None };
         for index in 0..request.count.min(raw::VIDEO_MAX_FRAME) {
             let buffer = stream.map(index)?;
             stream.buffers.push(buffer);
@@ -69,7 +70,7 @@ impl Stream {
         if stream.buffers.len() < 2 {
             return Err(io::Error::from(io::ErrorKind::OutOfMemory));
         }
-        stream.queued = Queued::new(stream.buffers.len());
+        stream.queued = QueuedBuffers::new(stream.buffers.len());
         for index in 0..stream.buffers.len() as u32 {
             stream.queue(index)?;
         }
@@ -137,11 +138,11 @@ impl Stream {
         let (mut buffer, mut planes) = self.blank(index);
         self.node.fd.buffer(BufferCall::Query, &mut buffer, planes.as_mut())?;
         match planes {
-            None => Ok(vec![self.node.fd.map(sys::offset(&buffer), buffer.length, Access::Read)?]),
+            None => Ok(vec![self.node.fd.map(sys::offset(&buffer), buffer.length, MappingAccess::Read)?]),
             Some(planes) => planes
                 .iter()
                 .take(buffer.length as usize)
-                .map(|plane| self.node.fd.map(sys::plane_offset(plane), plane.length, Access::Read))
+                .map(|plane| self.node.fd.map(sys::plane_offset(plane), plane.length, MappingAccess::Read))
                 .collect(),
         }
     }
@@ -161,12 +162,12 @@ impl Stream {
         (buffer, (self.planarity == Planarity::Multi).then(|| [sys::zeroed(); sys::PLANES]))
     }
 
-    fn switch(&self, request: &sys::Request<i32>) -> io::Result<()> {
+    fn switch(&self, request: &sys::Ioctl<i32>) -> io::Result<()> {
         self.node.fd.call(request, &mut i32::try_from(self.planarity.buffer_type()).unwrap_or_default())
     }
 }
 
-impl Drop for Stream {
+impl Drop for CaptureStream {
     fn drop(&mut self) {
         // An unplugged device answers with errors, and has nothing to stop.
         let _ = self.switch(&sys::STREAMOFF);
@@ -249,7 +250,7 @@ mod tests {
     #[test]
     fn a_stream_that_cannot_start_is_an_error_and_no_panic() {
         let node = Arc::new(Node::open(std::path::Path::new("/dev/null")).unwrap());
-        assert!(Stream::start(Arc::clone(&node), Planarity::Single).is_err());
-        assert!(Stream::start(node, Planarity::Multi).is_err());
+        assert!(CaptureStream::start(Arc::clone(&node), Planarity::Single).is_err());
+        assert!(CaptureStream::start(node, Planarity::Multi).is_err());
     }
 }

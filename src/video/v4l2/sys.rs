@@ -25,7 +25,7 @@ use v4l::{
 use crate::liveness::{self, Closes};
 
 /// An ioctl number with its argument type. The size of the type is checked against the one encoded in the number.
-pub(crate) struct Request<T> {
+pub(crate) struct Ioctl<T> {
     number: vidioc::_IOC_TYPE,
     /// Its name, for messages.
     name: &'static str,
@@ -40,8 +40,8 @@ pub(crate) unsafe trait Plain: Copy {}
 
 macro_rules! requests {
     ($($name:ident: $argument:ty = $number:expr;)*) => {
-        $(pub(crate) const $name: Request<$argument> =
-            Request { number: $number, name: concat!("VIDIOC_", stringify!($name)), argument: PhantomData };)*
+        $(pub(crate) const $name: Ioctl<$argument> =
+            Ioctl { number: $number, name: concat!("VIDIOC_", stringify!($name)), argument: PhantomData };)*
         // An ioctl number holds the size of its argument in bits 16 to 29: a mismatch does not compile.
         $(const _: () = assert!(($number as u32 >> 16) & 0x3FFF == size_of::<$argument>() as u32);)*
     };
@@ -168,9 +168,9 @@ impl Fd {
     }
 
     /// One ioctl.
-    pub(crate) fn call<T: Plain>(&self, request: &Request<T>, argument: &mut T) -> io::Result<()> {
+    pub(crate) fn call<T: Plain>(&self, request: &Ioctl<T>, argument: &mut T) -> io::Result<()> {
         // SAFETY: the number carries the size of `T`, so the kernel reads and writes within `argument`. None of the
-        // structures paired with a `Request` holds a pointer that the kernel follows.
+        // structures paired with an `Ioctl` holds a pointer that the kernel follows.
         self.retry(request.name, || unsafe { ioctl(&self.0, request.number, (&raw mut *argument).cast()) })
     }
 
@@ -227,7 +227,7 @@ impl Fd {
     }
 
     /// Maps a buffer of the driver, for reading or also for writing.
-    pub(crate) fn map(&self, offset: u32, length: u32, access: Access) -> io::Result<Mapping> {
+    pub(crate) fn map(&self, offset: u32, length: u32, access: MappingAccess) -> io::Result<Mapping> {
         let offset = libc::off_t::from(i32::try_from(offset).map_err(|_| io::Error::other("buffer offset too large"))?);
         let length = length as usize;
         let fd = self.0.as_raw_fd();
@@ -241,14 +241,14 @@ impl Fd {
 
 /// The access to a mapped buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
+pub(crate) enum MappingAccess {
     /// Only for reading.
     Read,
     /// Also for writing.
     Write,
 }
 
-impl Access {
+impl MappingAccess {
     fn protection(self) -> i32 {
         match self {
             Self::Read => libc::PROT_READ,
@@ -262,7 +262,7 @@ impl Access {
 pub(crate) struct Mapping {
     start: *mut u8,
     length: usize,
-    access: Access,
+    access: MappingAccess,
 }
 
 // SAFETY: the mapping is plain memory that belongs to this value alone; no thread is special to it.
@@ -285,7 +285,7 @@ impl Mapping {
     /// All bytes, for writing; empty if the buffer was mapped for reading only. Call it only while the buffer is not
     /// queued.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        let length = if self.access == Access::Write { self.length } else { 0 };
+        let length = if self.access == MappingAccess::Write { self.length } else { 0 };
         // SAFETY: the mapping is writable for `length` bytes until it is dropped. `self` is borrowed as a whole, and
         // while the buffer is not queued the driver leaves it alone.
         unsafe { std::slice::from_raw_parts_mut(self.start, length) }

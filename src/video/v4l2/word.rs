@@ -25,9 +25,9 @@ pub(crate) fn extent(data_offset: u32, bytesused: u32, length: usize) -> Result<
 
 /// Which buffers the driver has.
 #[derive(Debug, Default)]
-pub(crate) struct Queued(Vec<bool>);
+pub(crate) struct QueuedBuffers(Vec<bool>);
 
-impl Queued {
+impl QueuedBuffers {
     /// `count` buffers, none of them queued.
     pub(crate) fn new(count: usize) -> Self {
         Self(vec![false; count])
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_buffer_comes_back_once_for_each_time_it_was_given() {
-        let mut queued = Queued::new(3);
+        let mut queued = QueuedBuffers::new(3);
         assert!(queued.take(0).is_err(), "it was never given");
         (0..3).for_each(|index| queued.give(index));
         assert_eq!(queued.take(1), Ok(()));

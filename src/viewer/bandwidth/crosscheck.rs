@@ -31,7 +31,7 @@ pub struct Crosscheck {
 
 /// The result of the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CrossCheckVerdict {
     /// Nothing speaks against TWCC.
     Agrees,
     /// This report speaks against it; one is not enough.
@@ -52,7 +52,7 @@ impl Crosscheck {
     }
 
     /// A receiver report of the video stream, with this loss fraction.
-    pub fn report(&mut self, lost: f64) -> Verdict {
+    pub fn report(&mut self, lost: f64) -> CrossCheckVerdict {
         let (packets, transport, skipped) = (self.packets, self.lost, self.skipped);
         (self.packets, self.lost, self.skipped) = (0, 0, 0);
         let all = packets.saturating_add(skipped);
@@ -66,9 +66,9 @@ impl Crosscheck {
             }
         }
         match (self.contradicted, self.against) {
-            (true, _) => Verdict::Contradicted,
-            (false, 0) => Verdict::Agrees,
-            (false, _) => Verdict::Doubtful,
+            (true, _) => CrossCheckVerdict::Contradicted,
+            (false, 0) => CrossCheckVerdict::Agrees,
+            (false, _) => CrossCheckVerdict::Doubtful,
         }
     }
 
@@ -80,7 +80,7 @@ impl Crosscheck {
 
 #[cfg(test)]
 mod tests {
-    use super::{Verdict::*, *};
+    use super::{CrossCheckVerdict::*, *};
 
     #[test]
     fn what_reports_speak_against_twice_is_not_believed() {

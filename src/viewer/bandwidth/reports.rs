@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use super::{BandwidthEstimator, Cause, DelayEstimator, FLOOR, GROWTH, LossEstimator, Missed, crosscheck::Verdict};
+use super::{
+    BandwidthEstimator, Cause, DelayEstimator, FLOOR, GROWTH, LossEstimator, Missed, crosscheck::CrossCheckVerdict,
+};
 use crate::{feed::Evidence, units::Bitrate};
 
 /// What is left of the estimate each time that feedback is missed.
@@ -52,14 +54,14 @@ impl BandwidthEstimator {
     pub fn receiver_report(&mut self, now: Instant, lost: f64) {
         let contradicted = self.crosscheck.is_contradicted();
         match self.crosscheck.report(lost) {
-            Verdict::Agrees => self.agreed = self.estimate,
-            Verdict::Contradicted if !contradicted => {
+            CrossCheckVerdict::Agrees => self.agreed = self.estimate,
+            CrossCheckVerdict::Contradicted if !contradicted => {
                 self.sources.drop_transport();
                 (self.loss, self.lossy, self.cut) = (LossEstimator::default(), None, None);
                 self.delay = DelayEstimator::new(now);
                 self.set(self.agreed, Cause::Receiver);
             }
-            Verdict::Doubtful | Verdict::Contradicted => {}
+            CrossCheckVerdict::Doubtful | CrossCheckVerdict::Contradicted => {}
         }
         let Some(before) = self.sources.report(now) else { return };
         if let Some(before) = before {

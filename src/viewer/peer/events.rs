@@ -20,7 +20,7 @@ use webrtc::peer_connection::PeerConnectionEventHandler;
 use crate::{
     protocol::{
         Candidate,
-        candidate::{Verdict, judge},
+        candidate::{CandidateVerdict, judge},
     },
     viewer::{peer::relays::RelayOrigins, send::pump::TransportState},
 };
@@ -175,7 +175,7 @@ fn forwarded(candidate: &str, public: &[IpAddr]) -> Vec<String> {
 fn is_of_use(candidate: &str) -> bool {
     // With `webrtc.ice_tcp`, local candidates may be TCP. `judge` refuses TCP, since a remote TCP candidate is useless:
     // this side only listens.
-    matches!(judge(&candidate.replacen(" tcp ", " udp ", 1), true), Verdict::Take { .. })
+    matches!(judge(&candidate.replacen(" tcp ", " udp ", 1), true), CandidateVerdict::Take { .. })
 }
 
 #[cfg(test)]

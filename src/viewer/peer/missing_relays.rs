@@ -7,7 +7,7 @@ use tracing::{info, warn};
 use crate::{
     clock::Mono,
     config::Id,
-    ice::Url,
+    ice::IceUrl,
     protocol,
     viewer::peer::{
         factory::PeerFactory,
@@ -38,9 +38,9 @@ impl PeerFactory {
         tokio::spawn(async move {
             let config = factory.config();
             let marks = &factory.ice.marks;
-            let known = |url: &Url| Some(format!("no relay from {url}: {}", marks.why(url, Mono::now())?));
+            let known = |url: &IceUrl| Some(format!("no relay from {url}: {}", marks.why(url, Mono::now())?));
             let known: Vec<_> = missing.iter().filter_map(known).collect();
-            let is_asked = |url: &Url| missing.contains(url) && marks.why(url, Mono::now()).is_none();
+            let is_asked = |url: &IceUrl| missing.contains(url) && marks.why(url, Mono::now()).is_none();
             let (findings, _) = factory.ice.examine(&config, is_asked).await;
             let asked = findings.iter().map(|finding| match &finding.outcome {
                 Ok(_) => format!("no relay from {}: it gave none in time, but gives one now", finding.url),
@@ -64,7 +64,7 @@ impl PeerFactory {
     }
 
     /// The STUN and TURN servers that this viewer shall use, for the protocol's `ice_servers`.
-    pub async fn servers_for(&self, viewer: &Id) -> Vec<protocol::IceServer> {
+    pub async fn servers_for(&self, viewer: &Id) -> Vec<protocol::RtcIceServer> {
         self.ice.for_viewer(&self.config(), viewer.as_str()).await
     }
 

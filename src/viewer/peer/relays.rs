@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::ice::{Relay, ResolvedServers, Url};
+use crate::ice::{IceUrl, Relay, ResolvedServers};
 use rtc::peer_connection::transport::{RTCIceCandidate, RTCIceCandidateType};
 
 /// How many relays are remembered. A connection has a few in each ICE generation.
@@ -42,7 +42,7 @@ impl RelayOrigins {
 /// The TURN servers that gave no relay, and the reasons. They are logged once, until the list changes.
 #[derive(Debug, Default)]
 pub(crate) struct MissingRelays {
-    pub(crate) servers: Vec<Url>,
+    pub(crate) servers: Vec<IceUrl>,
     pub(crate) reasons: Option<String>,
 }
 
@@ -55,14 +55,14 @@ pub(crate) struct Relays {
 
 impl Relays {
     /// The TURN server that allocated this relay.
-    pub(crate) fn server(&self, relay: SocketAddr) -> Option<&Url> {
+    pub(crate) fn server(&self, relay: SocketAddr) -> Option<&IceUrl> {
         let asked = self.gained.url_of(relay)?;
         let is_it = |relay: &&Relay| relay.addresses.iter().any(|address| relay.url.at(*address) == asked);
         self.resolved.relays.iter().find(is_it).map(|relay| &relay.url)
     }
 
     /// The TURN servers that allocated no relay.
-    pub(crate) fn missing(&self) -> Vec<Url> {
+    pub(crate) fn missing(&self) -> Vec<IceUrl> {
         let gave = |relay: &&Relay| relay.addresses.iter().any(|address| self.gained.has(&relay.url.at(*address)));
         let asked = self.resolved.relays.iter().filter(|relay| !gave(relay)).map(|relay| &relay.url);
         asked.chain(self.resolved.missing.iter().filter(|(url, _)| url.turn).map(|(url, _)| url)).cloned().collect()

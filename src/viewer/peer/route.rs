@@ -3,11 +3,11 @@
 
 use rtc::{peer_connection::transport::RTCIceCandidatePair, rtp_transceiver::rtp_sender::RTCRtpCodecParameters};
 
-use crate::ice::Url;
+use crate::ice::IceUrl;
 
 /// A candidate pair as `local-remote protocol`, such as `host-prflx udp`. For a local relay, the transport to its
 /// server and the server's URL follow: `relay-srflx tls by turns:host:5349`.
-pub(crate) fn name(pair: &RTCIceCandidatePair, server: Option<&Url>) -> String {
+pub(crate) fn name(pair: &RTCIceCandidatePair, server: Option<&IceUrl>) -> String {
     let (local, remote) = (pair.local(), pair.remote());
     match server {
         Some(url) => format!("{}-{} {} by {url}", local.typ, remote.typ, url.transport()),

@@ -1,12 +1,12 @@
 //! Whether a description fits what was agreed on: the device's before it is sent, and the viewer's in a restart. Pure.
 
 use crate::protocol::sdp::{
-    Description, Setup,
-    write::{Layout, Purpose},
+    Description, DtlsSetup,
+    write::{Purpose, SessionLayout},
 };
 
 /// Whether a description of the device says what it should.
-pub(super) fn fits(own: &Description, layout: &Layout, setup: Setup) -> Result<(), String> {
+pub(super) fn fits(own: &Description, layout: &SessionLayout, setup: DtlsSetup) -> Result<(), String> {
     same_lines(layout, own, "description")?;
     let mut used = Vec::new();
     for (at, (line, slot)) in own.lines.iter().zip(&layout.slots).enumerate() {
@@ -27,7 +27,7 @@ pub(super) fn fits(own: &Description, layout: &Layout, setup: Setup) -> Result<(
             return Err(format!("m-line {at} has no a=rtcp-mux or no codec"));
         }
         // An answer has no codec that was not offered.
-        let own_offer = matches!(slot.purpose, Purpose::Send(_)) && setup == Setup::ActPass;
+        let own_offer = matches!(slot.purpose, Purpose::Send(_)) && setup == DtlsSetup::ActPass;
         if !own_offer && line.formats.iter().any(|format| !slot.formats.contains(format)) {
             return Err(format!("m-line {at} has a format that was not offered"));
         }
@@ -42,7 +42,7 @@ pub(super) fn fits(own: &Description, layout: &Layout, setup: Setup) -> Result<(
 }
 
 /// Whether a description has the m-lines of the session: the same number, kinds, mids and order.
-pub(super) fn same_lines(layout: &Layout, description: &Description, which: &str) -> Result<(), String> {
+pub(super) fn same_lines(layout: &SessionLayout, description: &Description, which: &str) -> Result<(), String> {
     let (has, wants) = (description.lines.len(), layout.slots.len());
     if has != wants {
         return Err(format!("the {which} has {has} m-lines where the session has {wants}"));

@@ -7,8 +7,8 @@ use crate::{
         ErrorName, Refusal, Wanted,
         candidate::CandidateBudget,
         sdp::{
-            Choice, Description, Kind, Line, Setup, Transport, Use, bad, need_bundle,
-            write::{self, Layout, Purpose, Received, Slot},
+            CodecChoice, Description, DtlsSetup, MediaKind, MediaSection, TransportParameters, Use, bad, need_bundle,
+            write::{self, Purpose, SessionLayout, Slot, ViewerSection},
         },
     },
     viewer::{peer::media_engine::PLAYOUT_DELAY, send::twcc::TWCC_URI},
@@ -31,11 +31,11 @@ pub(crate) struct RemoteDescription {
 /// What both sides have agreed on. The ICE credentials are not part of it: a restart brings new ones.
 #[derive(Debug, Clone)]
 struct Agreed {
-    layout: Layout,
+    layout: SessionLayout,
     /// The fingerprint of the viewer's certificate.
     fingerprint: String,
     /// The DTLS role of this device.
-    setup: Setup,
+    setup: DtlsSetup,
     lines: Vec<Agreement>,
 }
 
@@ -43,8 +43,8 @@ struct Agreed {
 #[derive(Debug, Clone)]
 struct Agreement {
     line: usize,
-    kind: Kind,
-    choice: Choice,
+    kind: MediaKind,
+    choice: CodecChoice,
     extensions: Vec<(u8, String)>,
 }
 
@@ -55,9 +55,9 @@ pub(crate) struct Negotiation {
     media: Wanted,
     agreed: Option<Agreed>,
     /// The layout of the device's first offer.
-    offered: Option<Layout>,
+    offered: Option<SessionLayout>,
     /// The mids of the stack's m-lines, if it made the first offer.
-    mids: Vec<(Kind, String)>,
+    mids: Vec<(MediaKind, String)>,
     /// The media that the viewer refuses or has no codec for.
     refused: Wanted,
     /// The device's description that was sent last.
@@ -113,9 +113,10 @@ impl Negotiation {
         if let Some(agreed) = &self.agreed {
             return self.again(agreed, offer, budget, "offer");
         }
-        let wanted = |kind| [(Kind::Video, self.media.video), (Kind::Audio, self.media.audio)].contains(&(kind, true));
+        let wanted =
+            |kind| [(MediaKind::Video, self.media.video), (MediaKind::Audio, self.media.audio)].contains(&(kind, true));
         let mut lines = Vec::new();
-        for kind in [Kind::Video, Kind::Audio] {
+        for kind in [MediaKind::Video, MediaKind::Audio] {
             if let (true, Some((line, Use::Common(choice)))) = (wanted(kind), offer.best(kind)) {
                 lines.push(Agreement { line, kind, choice, extensions: extensions(&offer.lines[line]) });
             }
@@ -129,11 +130,11 @@ impl Negotiation {
         let transport = offer.transport(tagged)?;
         // Without `setup`, an offer means active (RFC 4145 section 4.1).
         let setup = match transport.setup {
-            Some(Setup::ActPass | Setup::Passive) => Setup::Active,
-            _ => Setup::Passive,
+            Some(DtlsSetup::ActPass | DtlsSetup::Passive) => DtlsSetup::Active,
+            _ => DtlsSetup::Passive,
         };
         let purpose = |at: usize| match lines.iter().find(|agreement| agreement.line == at) {
-            Some(Agreement { kind: Kind::Video, choice, .. }) => {
+            Some(Agreement { kind: MediaKind::Video, choice, .. }) => {
                 Purpose::Send(Some((choice.payload_type, choice.fmtp.clone())))
             }
             Some(_) => Purpose::Send(None),
@@ -141,7 +142,7 @@ impl Negotiation {
             None => Purpose::Refuse,
         };
         let slots = offer.lines.iter().enumerate().map(|(at, line)| slot(line, purpose(at))).collect();
-        let layout = Layout { slots, tagged, bundled: offer.group_of(tagged).is_some() };
+        let layout = SessionLayout { slots, tagged, bundled: offer.group_of(tagged).is_some() };
         let agreed = Agreed { layout, fingerprint: transport.fingerprint.clone(), setup, lines };
         Ok(self.incoming(agreed, offer, &transport, budget))
     }
@@ -170,10 +171,10 @@ impl Negotiation {
             Some(agreed) => agreed.layout.clone(),
             None => {
                 self.mids = write::stack_mids(stack).map_err(|why| unfit("offer", &why))?;
-                Layout::of_stack(stack).map_err(|why| unfit("offer", &why))?
+                SessionLayout::of_stack(stack).map_err(|why| unfit("offer", &why))?
             }
         };
-        let (text, own) = self.own(stack, &layout, Setup::ActPass, candidates, "offer")?;
+        let (text, own) = self.own(stack, &layout, DtlsSetup::ActPass, candidates, "offer")?;
         (self.own, self.offered) = (Some(own), Some(layout));
         Ok(text)
     }
@@ -213,8 +214,8 @@ impl Negotiation {
         let transport = answer.transport(tagged)?;
         // Without `setup`, an answer means passive (RFC 4145 section 4.1).
         let setup = match transport.setup {
-            Some(Setup::Active) => Setup::Passive,
-            Some(Setup::Passive) | None => Setup::Active,
+            Some(DtlsSetup::Active) => DtlsSetup::Passive,
+            Some(DtlsSetup::Passive) | None => DtlsSetup::Active,
             Some(_) => {
                 return Err(bad("the answer must say setup:active or setup:passive: the offer left it to choose"));
             }
@@ -233,8 +234,8 @@ impl Negotiation {
         let sent = |kind| incoming.agreed.lines.iter().any(|agreement| agreement.kind == kind);
         if self.agreed.is_none() {
             let Wanted { video, audio, .. } = self.media;
-            self.refused.video = video && !sent(Kind::Video);
-            self.refused.audio = audio && !sent(Kind::Audio);
+            self.refused.video = video && !sent(MediaKind::Video);
+            self.refused.audio = audio && !sent(MediaKind::Audio);
         }
         self.agreed = Some(incoming.agreed);
     }
@@ -279,10 +280,10 @@ impl Negotiation {
         }
         let fits = match transport.setup {
             None => true,
-            Some(Setup::ActPass) => which == "offer",
-            Some(Setup::Active) => agreed.setup == Setup::Passive,
-            Some(Setup::Passive) => agreed.setup == Setup::Active,
-            Some(Setup::HoldConn) => false,
+            Some(DtlsSetup::ActPass) => which == "offer",
+            Some(DtlsSetup::Active) => agreed.setup == DtlsSetup::Passive,
+            Some(DtlsSetup::Passive) => agreed.setup == DtlsSetup::Active,
+            Some(DtlsSetup::HoldConn) => false,
         };
         if !fits {
             return Err(conflict(format!("the {which} changes who is the DTLS client")));
@@ -294,17 +295,17 @@ impl Negotiation {
         &self,
         agreed: Agreed,
         description: &Description,
-        transport: &Transport,
+        transport: &TransportParameters,
         budget: &mut CandidateBudget,
     ) -> RemoteDescription {
-        let mid = |kind: Kind| {
+        let mid = |kind: MediaKind| {
             let known = self.mids.iter().find(|(of, _)| *of == kind).map(|(_, mid)| mid.as_str());
             known.unwrap_or(kind.name()).to_owned()
         };
-        let lines: Vec<Received> = agreed
+        let lines: Vec<ViewerSection> = agreed
             .lines
             .iter()
-            .map(|Agreement { kind, choice, extensions, .. }| Received {
+            .map(|Agreement { kind, choice, extensions, .. }| ViewerSection {
                 kind: *kind,
                 mid: mid(*kind),
                 choice: choice.clone(),
@@ -312,12 +313,12 @@ impl Negotiation {
             })
             .collect();
         // The viewer's role follows from the device's. An offer that leaves it open means the same.
-        let setup = if agreed.setup == Setup::Active { Setup::Passive } else { Setup::Active };
+        let setup = if agreed.setup == DtlsSetup::Active { DtlsSetup::Passive } else { DtlsSetup::Active };
         let tagged = description.tagged(&agreed.lines.iter().map(|line| line.line).collect::<Vec<_>>());
         let (candidates, dropped) =
             tagged.map_or((Vec::new(), 0), |tagged| description.lines[tagged].usable_candidates(budget));
         let stack = write::for_stack(transport, setup, description.ice_lite, &lines, &candidates);
-        let own = |line: &&Line| line.ufrag.as_ref().is_some_and(|ufrag| *ufrag != transport.ufrag);
+        let own = |line: &&MediaSection| line.ufrag.as_ref().is_some_and(|ufrag| *ufrag != transport.ufrag);
         let elsewhere = description.lines.iter().filter(own).filter_map(|line| line.mid.clone()).collect();
         RemoteDescription { stack, ufrag: transport.ufrag.clone(), dropped, elsewhere, agreed }
     }
@@ -326,8 +327,8 @@ impl Negotiation {
     fn own(
         &self,
         stack: &str,
-        layout: &Layout,
-        setup: Setup,
+        layout: &SessionLayout,
+        setup: DtlsSetup,
         candidates: impl Fn(&str) -> Vec<String>,
         which: &str,
     ) -> Result<(String, Description), Refusal> {
@@ -344,7 +345,7 @@ fn unfit(which: &str, why: &str) -> Refusal {
     Refusal::new(ErrorName::Internal, format!("this device could not make an {which} that works: {why}"))
 }
 
-fn slot(line: &Line, purpose: Purpose) -> Slot {
+fn slot(line: &MediaSection, purpose: Purpose) -> Slot {
     Slot {
         kind: line.kind,
         media: line.media.clone(),
@@ -358,7 +359,7 @@ fn slot(line: &Line, purpose: Purpose) -> Slot {
 }
 
 /// The attributes of an m-line's first format, for an m-line that only carries the transport.
-fn first(line: &Line) -> Vec<(String, String)> {
+fn first(line: &MediaSection) -> Vec<(String, String)> {
     let Some(codec) = line.codecs.first().filter(|codec| !codec.name.is_empty()) else { return Vec::new() };
     let channels = if codec.channels > 0 { format!("/{}", codec.channels) } else { String::new() };
     let map = format!("{} {}/{}{channels}", codec.payload_type, codec.name, codec.clock);
@@ -370,7 +371,7 @@ fn first(line: &Line) -> Vec<(String, String)> {
 }
 
 /// The header extensions that this device sends, with the viewer's ids.
-fn extensions(line: &Line) -> Vec<(u8, String)> {
+fn extensions(line: &MediaSection) -> Vec<(u8, String)> {
     let known = [PLAYOUT_DELAY, TWCC_URI];
     known.into_iter().filter_map(|uri| line.extension(uri).map(|id| (id, uri.to_owned()))).collect()
 }

@@ -4,7 +4,7 @@ use crate::{
     protocol::{
         ErrorName, Refusal, Request, Right, Rights, Wanted,
         candidate::CandidateBudget,
-        sdp::{Description, Kind, Use, bad},
+        sdp::{Description, MediaKind, Use, bad},
     },
     viewer::session::negotiation::{Negotiation, RemoteDescription},
 };
@@ -48,7 +48,7 @@ impl Opening {
 /// Which media of an offer this device sends, and which have no codec in common. `video` and `audio`: whether the
 /// device has them.
 fn offered(offer: &Description, video: bool, audio: bool) -> Result<(Wanted, Wanted), Refusal> {
-    let kinds = [Kind::Video, Kind::Audio].map(|kind| offer.best(kind).map(|(_, usage)| usage));
+    let kinds = [MediaKind::Video, MediaKind::Audio].map(|kind| offer.best(kind).map(|(_, usage)| usage));
     let common = kinds.each_ref().map(|usage| matches!(usage, Some(Use::Common(_))));
     let foreign = kinds.each_ref().map(|usage| *usage == Some(Use::Foreign));
     let wanted = |[video, audio]: [bool; 2]| Wanted { video, audio, talk: false };
@@ -61,7 +61,7 @@ fn offered(offer: &Description, video: bool, audio: bool) -> Result<(Wanted, Wan
         let message = "no codec in common: this device sends H.264 (packetization-mode 1) and Opus";
         return Err(Refusal::new(ErrorName::NoCommonCodec, message));
     }
-    for (kind, usage) in [Kind::Video, Kind::Audio].iter().zip(&kinds) {
+    for (kind, usage) in [MediaKind::Video, MediaKind::Audio].iter().zip(&kinds) {
         if let Some(Use::Unfit(why)) = usage {
             return Err(bad(format!("the m-line of the {} cannot be served: {why}", kind.name())));
         }

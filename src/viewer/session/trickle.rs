@@ -6,7 +6,7 @@ use crate::{
     clock::Mono,
     protocol::{
         Candidate,
-        candidate::{CandidateBudget, Verdict, judge},
+        candidate::{CandidateBudget, CandidateVerdict, judge},
     },
 };
 
@@ -119,15 +119,15 @@ impl RemoteCandidates {
                 continue;
             }
             let refusal = match judge(&candidate.candidate, self.budget.loopback()) {
-                Verdict::Take { line, family } => match self.budget.admit(family) {
+                CandidateVerdict::Take { line, family } => match self.budget.admit(family) {
                     Ok(()) => {
                         sorted.usable.push(Candidate { candidate: line, ..candidate });
                         continue;
                     }
                     Err(sentence) => Some(sentence),
                 },
-                Verdict::Refuse(sentence) => Some(sentence),
-                Verdict::Skip => None,
+                CandidateVerdict::Refuse(sentence) => Some(sentence),
+                CandidateVerdict::Skip => None,
             };
             self.ignored += 1;
             sorted.refused = sorted.refused.or(refusal);

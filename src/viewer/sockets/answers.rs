@@ -46,7 +46,7 @@ struct SentRequest {
 
 /// What a response shows about a server.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct ServerVerdict {
     pub(crate) server: SocketAddr,
     /// Whether it was used as a TURN server. One address often serves STUN too, and may fail at only one of them.
     pub(crate) turn: bool,
@@ -62,7 +62,7 @@ pub(crate) struct ServerRequests {
     asked: VecDeque<SentRequest>,
     /// Local socket and server, and the budget of requests between them.
     known: VecDeque<((SocketAddr, SocketAddr), TokenBucket)>,
-    found: VecDeque<Verdict>,
+    found: VecDeque<ServerVerdict>,
 }
 
 /// Appends an item. If the queue then has more than `most`, the oldest is dropped.
@@ -113,14 +113,14 @@ impl ServerRequests {
             push(
                 &mut self.found,
                 FOUND,
-                Verdict { server: request.to, turn: request.kind != BINDING_REQUEST, outcome },
+                ServerVerdict { server: request.to, turn: request.kind != BINDING_REQUEST, outcome },
             );
         }
         Some(let_in)
     }
 
     /// The next verdict about a server, for the log.
-    pub(crate) fn found(&mut self) -> Option<Verdict> {
+    pub(crate) fn found(&mut self) -> Option<ServerVerdict> {
         self.found.pop_front()
     }
 
@@ -225,7 +225,7 @@ mod tests {
         let answer = unsigned(kind | answer, [7; 12], told);
         let let_in = servers.answer(local(), StunMessage::read(&answer).unwrap(), false, now).unwrap();
         let found = servers.found();
-        let is_this = |found: &Verdict| found.server == server() && found.turn == (kind != BINDING_REQUEST);
+        let is_this = |found: &ServerVerdict| found.server == server() && found.turn == (kind != BINDING_REQUEST);
         assert!(found.iter().all(is_this) && servers.found().is_none());
         (let_in, found.map(|found| found.outcome))
     }

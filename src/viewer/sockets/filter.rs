@@ -23,7 +23,7 @@ use crate::{
     viewer::{
         send::rtcp_senders::ViewerIdentity,
         sockets::{
-            answers::{ServerRequests, Verdict, push},
+            answers::{ServerRequests, ServerVerdict, push},
             checks::{CheckPacer, PacketPath, TokenBucket, Transport},
             refused::{RefusedPackets, RefusedReason},
             rtcp_budget::RtcpBudget,
@@ -124,7 +124,7 @@ impl PacketFilter {
     }
 
     /// The next verdict about a server, for the log.
-    pub(crate) fn found_out(&mut self) -> Option<Verdict> {
+    pub(crate) fn found_out(&mut self) -> Option<ServerVerdict> {
         self.servers.found()
     }
 

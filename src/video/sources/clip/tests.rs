@@ -65,13 +65,13 @@ fn h264_stream(count: u32, keys: &[u32]) -> Vec<u8> {
 }
 
 /// The next frame, whenever it is due.
-fn next<'a>(clip: &'a mut Clip, counts: &mut Counts) -> SourceFrame<'a> {
+fn next<'a>(clip: &'a mut VideoClip, counts: &mut Counts) -> SourceFrame<'a> {
     let due = clip.due();
     clip.next(due, counts).unwrap()
 }
 
 /// The picture clocks of the next frames.
-fn clocks(clip: &mut Clip, count: usize) -> Vec<u32> {
+fn clocks(clip: &mut VideoClip, count: usize) -> Vec<u32> {
     let mut counts = Counts::default();
     let read = |_| match next(clip, &mut counts) {
         SourceFrame::Planes { planes, .. } => {
@@ -85,7 +85,7 @@ fn clocks(clip: &mut Clip, count: usize) -> Vec<u32> {
 #[test]
 fn raw_clips_go_round_at_their_own_rate() {
     let (_folder, path) = file("a.y4m", &y4m(3));
-    let mut clip = Clip::open(&path, 30).unwrap();
+    let mut clip = VideoClip::open(&path, 30).unwrap();
     assert_eq!(clip.rate(), Rate::whole(50));
     let first = clip.due();
     assert_eq!(clocks(&mut clip, 8), [0, 1, 2, 0, 1, 2, 0, 1]);
@@ -96,7 +96,7 @@ fn raw_clips_go_round_at_their_own_rate() {
 fn jpeg_clips_go_round_at_the_configured_rate() {
     let stream: Vec<u8> = pictures(3).flat_map(|planes| jpeg(&planes)).collect();
     let (_folder, path) = file("a.MJPEG", &stream);
-    let mut clip = Clip::open(&path, 12).unwrap();
+    let mut clip = VideoClip::open(&path, 12).unwrap();
     assert_eq!(clip.rate(), Rate::whole(12));
     assert_eq!(clocks(&mut clip, 7), [0, 1, 2, 0, 1, 2, 0]);
 }
@@ -107,7 +107,7 @@ fn damaged_pictures_are_passed_over_and_counted() {
     let half = jpegs[1].len() / 2;
     jpegs[1].truncate(half);
     let (_folder, path) = file("a.mjpeg", &jpegs.concat());
-    let mut clip = Clip::open(&path, 30).unwrap();
+    let mut clip = VideoClip::open(&path, 30).unwrap();
     assert_eq!(clocks(&mut clip, 4), [0, 2, 0, 2]);
     let mut counts = Counts::default();
     (0..2).for_each(|_| {
@@ -120,7 +120,7 @@ fn damaged_pictures_are_passed_over_and_counted() {
 fn coded_clips_come_unit_by_unit_and_begin_with_a_key_frame() {
     let stream = h264_stream(7, &[4]);
     let (_folder, path) = file("a.h264", &stream);
-    let mut clip = Clip::open(&path, 30).unwrap();
+    let mut clip = VideoClip::open(&path, 30).unwrap();
     let mut counts = Counts::default();
     let mut units = Vec::new();
     for _ in 0..14 {
@@ -138,7 +138,7 @@ fn coded_clips_come_unit_by_unit_and_begin_with_a_key_frame() {
 #[test]
 fn a_viewer_that_joins_a_coded_clip_gets_its_next_key_frame() {
     let (_folder, path) = file("a.h264", &h264_stream(9, &[6]));
-    let mut clip = Clip::open(&path, 30).unwrap();
+    let mut clip = VideoClip::open(&path, 30).unwrap();
     let mut counts = Counts::default();
     let is_key = |taken: SourceFrame<'_>| matches!(taken, SourceFrame::Coded { stream, .. } if h264::has_idr(stream));
     assert!(is_key(next(&mut clip, &mut counts)));
@@ -166,7 +166,7 @@ fn what_is_no_clip_is_refused_with_a_sentence() {
         ("a.h264", &h264_stream(3, &[])[400..], "a decoder cannot start with any of 2 H.264 pictures"),
     ] {
         let (_folder, path) = file(name, bytes);
-        let result = Clip::open(&path, 30).and_then(|mut clip| {
+        let result = VideoClip::open(&path, 30).and_then(|mut clip| {
             let mut counts = Counts::default();
             clip.next(Mono::now(), &mut counts).map(drop)
         });
@@ -176,7 +176,7 @@ fn what_is_no_clip_is_refused_with_a_sentence() {
         }
     }
     let folder = tempfile::tempdir().unwrap();
-    let Err(Fault::Failed(text)) = Clip::open(folder.path(), 30) else { panic!("a folder is no clip") };
+    let Err(Fault::Failed(text)) = VideoClip::open(folder.path(), 30) else { panic!("a folder is no clip") };
     assert!(text.contains("not a regular file"), "{text}");
 }
 
@@ -185,7 +185,7 @@ fn a_stream_without_end_is_given_up_in_bounded_memory() {
     let mut bytes = vec![0xFF, 0xD8, 0xFF, 0xDA, 0, 2];
     bytes.resize(LONGEST + 2 * CHUNK, 0x11);
     let (_folder, path) = file("a.mjpeg", &bytes);
-    let mut clip = Clip::open(&path, 30).unwrap();
+    let mut clip = VideoClip::open(&path, 30).unwrap();
     let begin = Instant::now();
     let Err(Fault::Failed(text)) = clip.next(Mono::now(), &mut Counts::default()) else { panic!("it has no picture") };
     assert!(text.contains("no end of a picture within 16 MiB"), "{text}");
@@ -211,7 +211,7 @@ fn what_lies_between_pictures_is_skipped() {
     for (what, way) in ways {
         let stream: Vec<u8> = jpegs.iter().flat_map(|jpeg| way(jpeg)).collect();
         let (_folder, path) = file("a.mjpeg", &stream);
-        let mut clip = Clip::open(&path, 30).unwrap();
+        let mut clip = VideoClip::open(&path, 30).unwrap();
         assert_eq!(clocks(&mut clip, 10), [0, 1, 2, 3, 0, 1, 2, 3, 0, 1], "{what}");
         let mut counts = Counts::default();
         for _ in 0..4 {
@@ -239,7 +239,7 @@ fn a_clip_of_which_nothing_can_be_shown_says_what_came() {
         ("a.h264", without(&[5]), "a decoder cannot start with any of 4 H.264 pictures: no keyframe"),
     ] {
         let (_folder, path) = file(name, &bytes);
-        let mut clip = Clip::open(&path, 30).unwrap();
+        let mut clip = VideoClip::open(&path, 30).unwrap();
         match clip.next(Mono::now(), &mut Counts::default()) {
             Err(Fault::Failed(text)) => assert!(text.contains(part), "{text}"),
             _ => panic!("{name}: {part}"),
@@ -253,7 +253,7 @@ fn a_coded_picture_that_is_too_long_is_left_out() {
     stream.extend([0, 0, 0, 1, 0x41, 0x9A]);
     stream.resize(stream.len() + h264::LONGEST, 0x55);
     let (_folder, path) = file("a.h264", &stream);
-    let mut clip = Clip::open(&path, 30).unwrap();
+    let mut clip = VideoClip::open(&path, 30).unwrap();
     let mut counts = Counts::default();
     for _ in 0..4 {
         assert!(matches!(next(&mut clip, &mut counts), SourceFrame::Coded { stream, .. } if stream.len() < 100_000));
@@ -273,7 +273,7 @@ fn raw_clips_of_odd_sizes_and_with_a_cut_end_are_played() {
     }
     bytes.extend(b"rubbishFRAME\n12345");
     let (_folder, path) = file("a.y4m", &bytes);
-    let mut clip = Clip::open(&path, 25).unwrap();
+    let mut clip = VideoClip::open(&path, 25).unwrap();
     assert_eq!(clip.rate(), Rate::whole(25));
     let mut counts = Counts::default();
     for n in [0, 1, 2, 0, 1, 2, 0_u8] {

@@ -112,7 +112,7 @@ fn from_camera(path: &Path, camera: &Path) {
     let node = Arc::new(Node::open(camera).unwrap());
     let planarity = node.identity().unwrap().capture().unwrap();
     assert_eq!(node.set_format(planarity, FourCc::YU12, SIZE).unwrap().size, SIZE);
-    let mut stream = Stream::start(Arc::clone(&node), planarity).unwrap();
+    let mut stream = CaptureStream::start(Arc::clone(&node), planarity).unwrap();
     let memory = stream.export().unwrap();
     let mut encoder = Encoder::start(path, true);
     for n in 0..6_i64 {
