@@ -53,13 +53,13 @@ pub fn messages(data: &[u8]) {
 /// Candidate lines: what is accepted can be used and is not longer than what came.
 pub fn candidates(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let mut ledger = CandidateBudget::new(24, false);
+    let mut budget = CandidateBudget::new(24, false);
     let mut admitted = 0;
     for line in text.lines() {
         if let CandidateVerdict::Take { line: accepted, family } = judge(line, false) {
             assert!(accepted.len() <= line.len() + 64);
             assert_ne!(judge(&accepted, false), CandidateVerdict::Skip, "what is accepted once is accepted again");
-            admitted += usize::from(ledger.admit(family).is_ok());
+            admitted += usize::from(budget.admit(family).is_ok());
         }
     }
     assert!(admitted <= 24, "{admitted} candidates were admitted");

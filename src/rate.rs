@@ -46,7 +46,7 @@ const NOT_BELOW: f64 = 1.1;
 /// A network that carries this share of the best one is always served, whatever the floor.
 const NEARLY: f64 = 0.75;
 /// A viewer becomes keyframe-only after this long below its bound, and counts again after this long above it.
-const THIN_AFTER: Duration = Duration::from_secs(2);
+const KEYFRAME_ONLY_AFTER: Duration = Duration::from_secs(2);
 /// Room for a better step has to last this long, and has to exceed its need by this factor.
 const CLIMB_AFTER: Duration = Duration::from_secs(4);
 const CLIMB_ROOM: f64 = 1.2;
@@ -104,7 +104,7 @@ struct KeyframeOnlyViewer {
     id: u64,
     /// Since when its network has been below its bound; once it is keyframe-only, above it.
     since: Mono,
-    thin: bool,
+    is_keyframe_only: bool,
 }
 
 /// The state between two plans.
@@ -117,7 +117,7 @@ pub struct RatePlanner {
     room: Option<Mono>,
     /// The bitrate of the last plan.
     bitrate: Bitrate,
-    thin: Vec<KeyframeOnlyViewer>,
+    keyframe_only: Vec<KeyframeOnlyViewer>,
 }
 
 impl RatePlanner {
@@ -140,7 +140,7 @@ impl RatePlanner {
         let counted = if measured.is_empty() { with(Evidence::Guessed) } else { measured };
         // A viewer that is about to become keyframe-only does not count either. Otherwise one short weakness would
         // cost the others frames.
-        let spared = |id: u64| self.thin.iter().any(|other| other.id == id);
+        let spared = |id: u64| self.keyframe_only.iter().any(|other| other.id == id);
         let weakest = counted.iter().filter(|share| !spared(share.id)).min_by_key(|share| share.bitrate);
         // If all are silent, nothing new is known: the plan stays.
         let held =
@@ -160,7 +160,8 @@ impl RatePlanner {
             every: fit_rate(every, full.fps),
             shrink: fit_size(shrink, full.size),
         };
-        let is_keyframe_only = |id: u64| self.thin.iter().any(|other| other.id == id && other.thin);
+        let is_keyframe_only =
+            |id: u64| self.keyframe_only.iter().any(|other| other.id == id && other.is_keyframe_only);
         (plan, networks.iter().map(|e| is_keyframe_only(e.id)).collect())
     }
 
@@ -198,24 +199,24 @@ impl RatePlanner {
             Some((measured[place].bitrate, bounds[place]?))
         };
         // Only a change that lasts counts.
-        self.thin.retain_mut(|KeyframeOnlyViewer { id, since, thin }| {
+        self.keyframe_only.retain_mut(|KeyframeOnlyViewer { id, since, is_keyframe_only }| {
             let Some((bitrate, Bound { below, above })) = of(*id) else { return false };
-            if !*thin {
-                if now.since(*since) >= THIN_AFTER {
-                    (*since, *thin) = (now, true);
+            if !*is_keyframe_only {
+                if now.since(*since) >= KEYFRAME_ONLY_AFTER {
+                    (*since, *is_keyframe_only) = (now, true);
                 }
                 return bitrate < below;
             }
             if bitrate < above {
                 *since = now;
             }
-            now.since(*since) < THIN_AFTER
+            now.since(*since) < KEYFRAME_ONLY_AFTER
         });
         for Share { id, .. } in measured {
             if of(*id).is_some_and(|(bitrate, bound)| bitrate < bound.below)
-                && !self.thin.iter().any(|other| other.id == *id)
+                && !self.keyframe_only.iter().any(|other| other.id == *id)
             {
-                self.thin.push(KeyframeOnlyViewer { id: *id, since: now, thin: false });
+                self.keyframe_only.push(KeyframeOnlyViewer { id: *id, since: now, is_keyframe_only: false });
             }
         }
     }

@@ -323,7 +323,7 @@ pub(in crate::viewer) fn f() -> crate::ice::Ice { let url = "mqtt://x"; crate::g
 
 #[cfg(test)]
 mod tests {
-    use crate::studio;
+    use crate::devices;
 }
 "#;
     let module: Vec<String> = ["viewer", "peer"].map(str::to_owned).to_vec();

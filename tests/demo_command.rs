@@ -16,7 +16,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::rig::{Board, Relay, Watcher, at, free_port, mosquitto_pub, request};
+use crate::rig::{Board, TcpProxy, Watcher, at, free_port, mosquitto_pub, request};
 
 async fn demo() -> Demo {
     let ports = Ports { page: free_port(), mqtt: free_port(), websocket: free_port() };
@@ -59,15 +59,15 @@ async fn the_embedded_broker_serves_the_daemon_by_every_version_and_transport() 
 
 async fn will_and_return(version: MqttVersion) {
     let demo = demo().await;
-    let relay = Relay::to(demo.broker.port).await;
-    let mut board = Board::start(at(relay.port, version));
+    let proxy = TcpProxy::to(demo.broker.port).await;
+    let mut board = Board::start(at(proxy.port, version));
     board.up().await;
     let mut watcher = Watcher::on(demo.broker.port, "fanlight/v1/cam/status", &["-V", "mqttv311"]).await;
     watcher.next_with("conn", 1).await;
-    relay.cut();
+    proxy.cut();
     assert_eq!(board.event().await, LinkEvent::Down);
     watcher.next_with("reason", "lost").await;
-    relay.mend();
+    proxy.mend();
     assert_eq!(board.up().await, 2);
     watcher.next_with("conn", 2).await;
     demo.close().await;
@@ -86,13 +86,13 @@ async fn the_embedded_broker_publishes_the_will_mqtt_3_1_1() {
 #[tokio::test]
 async fn the_embedded_broker_keeps_a_session_over_a_short_break() {
     let demo = demo().await;
-    let relay = Relay::to(demo.broker.port).await;
-    let mut board = Board::start(at(relay.port, MqttVersion::V5));
+    let proxy = TcpProxy::to(demo.broker.port).await;
+    let mut board = Board::start(at(proxy.port, MqttVersion::V5));
     board.up().await;
-    relay.cut();
+    proxy.cut();
     assert_eq!(board.event().await, LinkEvent::Down);
     mosquitto_pub(demo.broker.port, "fanlight/v1/cam/req/anna", "meanwhile", &[]).await;
-    relay.mend();
+    proxy.mend();
     assert_eq!(board.up().await, 2);
     assert_eq!(board.event().await, request("meanwhile"));
 }

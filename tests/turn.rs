@@ -13,7 +13,10 @@ use fanlight::{
 };
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
-use crate::rig::{FANLIGHT, Liar, Lie, Mosquitto, Relay, Turn, address, challenge, error, free_port, login, within};
+use crate::rig::{
+    FANLIGHT, FaultyAnswer, FaultyTurnServer, Mosquitto, TcpProxy, Turn, address, challenge, error, free_port, login,
+    within,
+};
 
 /// A peer connection and what it tells.
 struct End {
@@ -123,7 +126,7 @@ async fn a_relay_is_refreshed_for_as_long_as_it_is_needed() {
 #[tokio::test]
 async fn a_broken_tcp_connection_to_the_relay_is_made_again() {
     let turn = Turn::start(&[]).await;
-    let cable = Relay::to(turn.port).await;
+    let cable = TcpProxy::to(turn.port).await;
     let server = turn.server(format!("turn:127.0.0.1:{}?transport=tcp", cable.port), login("hose"));
     let mut board = End::open(only(server, "127.0.0.1")).await;
     let mut viewer = End::open(near("127.0.0.1")).await;
@@ -177,23 +180,25 @@ const RELAYED: u16 = 0x16;
 const MAPPED: u16 = 0x20;
 const LIFETIME: u16 = 0x0d;
 
-/// What bad servers answer, each by its name.
-const LIES: [(&str, Lie); 7] = [
-    ("to another server, for ever", |kind, _| (kind | 0x0110, vec![error(300), address(0x8023, [127, 0, 0, 1], 9)])),
+/// What faulty servers answer, with a name for each.
+const FAULTY_ANSWERS: [(&str, FaultyAnswer); 7] = [
+    ("redirected to another server each time", |kind, _| {
+        (kind | 0x0110, vec![error(300), address(0x8023, [127, 0, 0, 1], 9)])
+    }),
     ("an error", |kind, _| (kind | 0x0110, vec![error(500)])),
-    ("a login is asked for again and again", |kind, _| (kind | 0x0110, challenge())),
-    ("a login is asked for in no words", |_, _| {
+    ("a login is required each time", |kind, _| (kind | 0x0110, challenge())),
+    ("a login is asked for with a realm that is not UTF-8", |_, _| {
         (NOT_ALLOCATED, vec![error(401), (0x14, vec![0xff]), (0x15, vec![0xfe])])
     }),
-    ("a relay nowhere", |_, signed| match signed {
+    ("a relay at 0.0.0.0", |_, signed| match signed {
         true => (ALLOCATED, vec![address(RELAYED, [0; 4], 50_000), (LIFETIME, vec![0, 0, 2, 88])]),
         false => (NOT_ALLOCATED, challenge()),
     }),
-    ("a relay for no time", |_, signed| match signed {
+    ("a relay with lifetime 0", |_, signed| match signed {
         true => (ALLOCATED, vec![address(RELAYED, [127, 0, 0, 1], 50_000), (LIFETIME, vec![0; 4])]),
         false => (NOT_ALLOCATED, challenge()),
     }),
-    ("a board that is nowhere", |kind, _| match kind {
+    ("a mapped address of 0.0.0.0", |kind, _| match kind {
         ALLOCATE => (NOT_ALLOCATED, vec![error(500)]),
         _ => (BOUND, vec![address(MAPPED, [0; 4], 9)]),
     }),
@@ -221,11 +226,11 @@ async fn gathers(peers: &Arc<PeerFactory>, has_relay: bool) -> Peer {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_answers_badly_is_asked_a_few_times_and_then_left_alone_for_a_while() {
     let turn = Turn::start(&[]).await;
-    for (what, lie) in LIES {
-        let liar = Liar::start(lie).await;
+    for (what, answer) in FAULTY_ANSWERS {
+        let faulty = FaultyTurnServer::start(answer).await;
         let url = match what {
-            "a board that is nowhere" => format!("stun:127.0.0.1:{}", liar.port),
-            _ => format!("turn:127.0.0.1:{}", liar.port),
+            "a mapped address of 0.0.0.0" => format!("stun:127.0.0.1:{}", faulty.port),
+            _ => format!("turn:127.0.0.1:{}", faulty.port),
         };
         let bad = IceServer { urls: vec![url], login: login("hose"), ca_file: None };
         let good = turn.server(turn.url("udp", "127.0.0.1"), login("hose"));
@@ -235,16 +240,16 @@ async fn a_server_that_answers_badly_is_asked_a_few_times_and_then_left_alone_fo
         let mut open = Vec::new();
         let left_alone = async {
             loop {
-                let before = liar.asked();
+                let before = faulty.asked();
                 open.push(gathers(&peers, true).await);
-                if before > 0 && liar.asked() == before {
+                if before > 0 && faulty.asked() == before {
                     break;
                 }
             }
         };
         within(40, &format!("{what}: it is left alone"), left_alone).await;
         // On a busy machine several connections open before the first answer is read.
-        let (asked, sessions) = (liar.asked(), open.len());
+        let (asked, sessions) = (faulty.asked(), open.len());
         assert!(asked <= 20 * sessions, "{what}: it was asked {asked} times by {sessions} connections");
         for peer in open {
             peer.close().await;
@@ -252,9 +257,9 @@ async fn a_server_that_answers_badly_is_asked_a_few_times_and_then_left_alone_fo
         // A new configuration is tried at once, and where there is no other it is used all the same.
         peers.configure(Webrtc { ice_servers: vec![bad], ..near("127.0.0.1") });
         for _ in 0..2 {
-            let before = liar.asked();
+            let before = faulty.asked();
             gathers(&peers, false).await.close().await;
-            let asked = liar.asked() - before;
+            let asked = faulty.asked() - before;
             assert!((1..=20).contains(&asked), "{what}: it was asked {asked} times where there is no other");
         }
     }

@@ -125,12 +125,12 @@ impl LinkTask {
         let (login, logged_in) = oneshot::channel();
         let (up, is_up) = oneshot::channel();
         let (published, contradicted) = (Published::default(), Contradicted::default());
-        let (counts, complaints) = (Arc::clone(&self.counts), Arc::clone(&self.complaints));
+        let (counts, error_log) = (Arc::clone(&self.counts), Arc::clone(&self.error_log));
         let inbound = InboundRouter {
             topics: &topics,
             published: &published,
             counts: &counts,
-            complaints: &complaints,
+            error_log: &error_log,
             contradicted: &contradicted,
             login: Some(login),
             hold: &hold,
@@ -225,7 +225,7 @@ impl LinkTask {
         self.conn = conn;
         if !retains {
             let text = "this broker keeps no retained messages: viewers cannot see whether this device is online";
-            self.complaints.about(config, &LinkError::new(LinkErrorKind::Publication, text));
+            self.error_log.about(config, &LinkError::new(LinkErrorKind::Publication, text));
         }
         let filters = [topics.requests(), topics.status(), topics.info()];
         let mut subscribing = pin!(publisher.subscribe(&filters));
@@ -245,7 +245,7 @@ impl LinkTask {
             // Without its own topics a device works. It just does not notice a late Will, or what others write there.
             match filter {
                 _ if *filter == filters[0] => return Err(link_error),
-                _ if *filter == filters[1] => self.complaints.about(config, &link_error),
+                _ if *filter == filters[1] => self.error_log.about(config, &link_error),
                 _ => debug!("broker {}: {link_error}", url(config)),
             }
         }

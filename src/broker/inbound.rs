@@ -85,7 +85,7 @@ pub(super) struct InboundRouter<'a> {
     pub(super) topics: &'a Topics,
     pub(super) published: &'a Published,
     pub(super) counts: &'a Counts,
-    pub(super) complaints: &'a ErrorLog,
+    pub(super) error_log: &'a ErrorLog,
     pub(super) contradicted: &'a Contradicted,
     pub(super) login: Option<oneshot::Sender<bool>>,
     pub(super) hold: &'a PendingAcks,
@@ -146,7 +146,7 @@ impl InboundRouter<'_> {
                         who(config),
                         self.topics.status().trim_end_matches("/status"),
                     );
-                    self.complaints.about(config, &LinkError::new(LinkErrorKind::Publication, text));
+                    self.error_log.about(config, &LinkError::new(LinkErrorKind::Publication, text));
                 }
                 Ok(ClientEvent::Other) => {}
                 Err(link_error) => return link_error,
@@ -170,14 +170,14 @@ impl InboundRouter<'_> {
                     let text = format!(
                         "a message of {length} bytes came on {shown} and was not read: a viewer's has at most {MESSAGE_MAX}"
                     );
-                    self.complaints.about(config, &LinkError::new(LinkErrorKind::Oversize, text));
+                    self.error_log.about(config, &LinkError::new(LinkErrorKind::Oversize, text));
                 }
                 let full = self.hold.lock().held.push(event, ticket);
                 if let Err(ticket) = full {
                     self.hold.done(ticket);
                     self.counts.overflow.fetch_add(1, Ordering::Relaxed);
                     let text = format!("more messages on {shown} than can be looked at; some are dropped");
-                    self.complaints.about(config, &LinkError::new(LinkErrorKind::Busy, text));
+                    self.error_log.about(config, &LinkError::new(LinkErrorKind::Busy, text));
                 } else {
                     self.hold.filled.notify_one();
                 }
@@ -200,7 +200,7 @@ impl InboundRouter<'_> {
                 "a retained message of {length} bytes stands on {shown}; it is not read, and may come again with each \
                  connection; to remove it: mosquitto_pub -t {shown} -r -n"
             );
-            self.complaints.about(config, &LinkError::new(LinkErrorKind::Retained, text));
+            self.error_log.about(config, &LinkError::new(LinkErrorKind::Retained, text));
         }
         self.hold.done(ticket);
     }

@@ -222,8 +222,8 @@ pub fn link(link: Link) -> (Outbox, impl Future<Output = ()> + Send) {
     let (request, reconnect) = watch::channel(());
     let outbox =
         Outbox { queue, state: following, counts: Arc::clone(&counts), local: Arc::clone(&local), reconnect: request };
-    let complaints = Arc::default();
-    let task = LinkTask { link, words, state, counts, complaints, conn: 0, taken_over: false, local, reconnect };
+    let error_log = Arc::default();
+    let task = LinkTask { link, words, state, counts, error_log, conn: 0, taken_over: false, local, reconnect };
     (outbox, task.keep())
 }
 
@@ -233,7 +233,7 @@ struct LinkTask {
     words: mpsc::Receiver<OutboundMessage>,
     state: watch::Sender<LinkState>,
     counts: Arc<Counts>,
-    complaints: Arc<ErrorLog>,
+    error_log: Arc<ErrorLog>,
     conn: u64,
     local: Arc<Local>,
     /// Changes when a new connection is requested.
@@ -254,7 +254,7 @@ impl LinkTask {
             *self.local.lock().unwrap_or_else(PoisonError::into_inner) = None;
             let good = lasted.is_some_and(|lasted| backoff.was_up(lasted));
             if good || matches!(end, ConnectionEnd::Reconfigured | ConnectionEnd::AddressesChanged) {
-                self.complaints.forget();
+                self.error_log.forget();
             }
             if lasted.is_some() {
                 tokio::select! {
@@ -273,7 +273,7 @@ impl LinkTask {
                     self.state.send_replace(LinkState::Connecting);
                 }
                 ConnectionEnd::Lost(link_error) => {
-                    self.complaints.about(&config, &link_error);
+                    self.error_log.about(&config, &link_error);
                     let kind = link_error.kind;
                     self.taken_over |= kind == LinkErrorKind::TakenOver;
                     self.state.send_replace(LinkState::Down(link_error));

@@ -56,31 +56,31 @@ fn the_picture_is_made_for_the_weakest_network() {
         (&[60_000], 40_000, 4, 4),
         (&[], 2_000_000, 1, 1),
     ] {
-        let (plan, thin) = play(&mut RatePlanner::default(), bits, 0.0, 10.0);
+        let (plan, keyframe_only) = play(&mut RatePlanner::default(), bits, 0.0, 10.0);
         assert_eq!(plan, EncoderPlan { bitrate: bps(bitrate), every, shrink }, "{bits:?}");
-        assert!(thin.iter().all(|thin| !thin), "{bits:?}");
+        assert!(keyframe_only.iter().all(|only| !only), "{bits:?}");
     }
 }
 
 #[test]
 fn a_minority_that_would_take_more_than_half_is_thin() {
     let mut rate = RatePlanner::default();
-    let (plan, thin) = play(&mut rate, &[3_000_000, 300_000, 3_000_000, 3_000_000], 0.0, 1.0);
-    assert_eq!((plan.bitrate, thin), (CEILING, vec![false; 4]), "not at once, and nobody else pays meanwhile");
-    let (plan, thin) = play(&mut rate, &[3_000_000, 300_000, 3_000_000, 3_000_000], 1.1, 5.0);
-    assert_eq!((plan.bitrate, thin), (CEILING, vec![false, true, false, false]));
-    let (_, thin) = play(&mut rate, &[3_000_000, 1_200_000, 3_000_000, 3_000_000], 5.1, 9.0);
-    assert!(thin[1], "three quarters are asked of those who come back");
-    let (_, thin) = play(&mut rate, &[3_000_000, 1_900_000, 3_000_000, 3_000_000], 9.1, 13.0);
-    assert!(!thin[1]);
+    let (plan, keyframe_only) = play(&mut rate, &[3_000_000, 300_000, 3_000_000, 3_000_000], 0.0, 1.0);
+    assert_eq!((plan.bitrate, keyframe_only), (CEILING, vec![false; 4]), "not at once, and nobody else pays meanwhile");
+    let (plan, keyframe_only) = play(&mut rate, &[3_000_000, 300_000, 3_000_000, 3_000_000], 1.1, 5.0);
+    assert_eq!((plan.bitrate, keyframe_only), (CEILING, vec![false, true, false, false]));
+    let (_, keyframe_only) = play(&mut rate, &[3_000_000, 1_200_000, 3_000_000, 3_000_000], 5.1, 9.0);
+    assert!(keyframe_only[1], "three quarters are asked of those who come back");
+    let (_, keyframe_only) = play(&mut rate, &[3_000_000, 1_900_000, 3_000_000, 3_000_000], 9.1, 13.0);
+    assert!(!keyframe_only[1]);
     let mut rate = RatePlanner::default();
     play(&mut rate, &[3_000_000, 300_000, 3_000_000], 0.0, 1.0);
-    let (plan, thin) = play(&mut rate, &[3_000_000, 1_500_000, 3_000_000], 1.1, 9.0);
-    assert_eq!((plan.bitrate, thin), (bps(1_325_250), vec![false; 3]), "a moment's weakness");
-    let (plan, thin) = play(&mut RatePlanner::default(), &[3_000_000, 300_000], 0.0, 9.0);
-    assert_eq!((plan.bitrate, thin), (bps(209_250), vec![false; 2]), "one of two is no minority");
-    let (_, thin) = play(&mut RatePlanner::default(), &[3_000_000, 300_000, 300_000], 0.0, 9.0);
-    assert_eq!(thin, [false; 3], "nor are two of three");
+    let (plan, keyframe_only) = play(&mut rate, &[3_000_000, 1_500_000, 3_000_000], 1.1, 9.0);
+    assert_eq!((plan.bitrate, keyframe_only), (bps(1_325_250), vec![false; 3]), "a moment's weakness");
+    let (plan, keyframe_only) = play(&mut RatePlanner::default(), &[3_000_000, 300_000], 0.0, 9.0);
+    assert_eq!((plan.bitrate, keyframe_only), (bps(209_250), vec![false; 2]), "one of two is no minority");
+    let (_, keyframe_only) = play(&mut RatePlanner::default(), &[3_000_000, 300_000, 300_000], 0.0, 9.0);
+    assert_eq!(keyframe_only, [false; 3], "nor are two of three");
 }
 
 #[test]
@@ -131,9 +131,9 @@ fn a_dead_viewer_lowers_nothing_however_few_the_others_are() {
         // Its estimate falls because nothing is heard of it.
         for (n, bits) in [2_000_000, 500_000, 60_000].into_iter().enumerate() {
             networks[0] = silent(0, bits);
-            let (plan, thin) = run(&mut rate, &networks, WANTED, 2.0 + n as f64, 2.9 + n as f64);
+            let (plan, keyframe_only) = run(&mut rate, &networks, WANTED, 2.0 + n as f64, 2.9 + n as f64);
             assert_eq!(plan, EncoderPlan { bitrate: CEILING, every: 1, shrink: 1 }, "{others} others, {bits}");
-            assert!(thin.iter().all(|thin| !thin));
+            assert!(keyframe_only.iter().all(|only| !only));
         }
     }
 }
@@ -157,23 +157,35 @@ fn where_all_are_silent_the_plan_stays() {
 #[test]
 fn nobody_is_pulled_below_the_floor_by_one_other_login() {
     let floor = CEILING * 0.33;
-    let liar = |id, login| Estimate { login, loss: 0.5, ..network(id, 60_000) };
+    let false_report = |id, login| Estimate { login, loss: 0.5, ..network(id, 60_000) };
     for (name, networks, protected) in [
-        ("one of two", vec![network(1, 3_000_000), liar(2, 2)], true),
-        ("two of four", vec![network(1, 3_000_000), network(2, 3_000_000), liar(3, 3), liar(4, 4)], true),
-        ("one of three", vec![network(1, 3_000_000), network(2, 3_000_000), liar(3, 3)], true),
-        ("two sessions of one login, of three", vec![network(1, 3_000_000), liar(2, 2), liar(3, 2)], true),
-        ("three sessions of nobody knows whom", vec![network(1, 3_000_000), liar(2, 0), liar(3, 0)], false),
-        ("two logins of three", vec![network(1, 3_000_000), liar(2, 2), liar(3, 3)], false),
+        ("one of two", vec![network(1, 3_000_000), false_report(2, 2)], true),
+        (
+            "two of four",
+            vec![network(1, 3_000_000), network(2, 3_000_000), false_report(3, 3), false_report(4, 4)],
+            true,
+        ),
+        ("one of three", vec![network(1, 3_000_000), network(2, 3_000_000), false_report(3, 3)], true),
+        (
+            "two sessions of one login, of three",
+            vec![network(1, 3_000_000), false_report(2, 2), false_report(3, 2)],
+            true,
+        ),
+        (
+            "three sessions of unknown logins",
+            vec![network(1, 3_000_000), false_report(2, 0), false_report(3, 0)],
+            false,
+        ),
+        ("two logins of three", vec![network(1, 3_000_000), false_report(2, 2), false_report(3, 3)], false),
     ] {
         let mut rate = RatePlanner::default();
         for step in 0..80 {
-            let (plan, thin) = rate.plan(&networks, FULL, WANTED, seconds(f64::from(step) / 10.0));
+            let (plan, keyframe_only) = rate.plan(&networks, FULL, WANTED, seconds(f64::from(step) / 10.0));
             assert_eq!(plan.bitrate >= floor, protected, "{name}, {step}");
             if protected {
                 assert_eq!((plan.every, plan.shrink), (1, 1), "{name}, {step}");
             }
-            assert!(!thin[0], "{name}, {step}");
+            assert!(!keyframe_only[0], "{name}, {step}");
         }
     }
 }
@@ -182,23 +194,28 @@ fn nobody_is_pulled_below_the_floor_by_one_other_login() {
 fn a_network_above_the_floor_is_served_and_one_below_it_has_key_frames() {
     let pair = |bits| [network(1, 3_000_000), network(2, bits)];
     let mut rate = RatePlanner::default();
-    let (plan, thin) = run(&mut rate, &pair(800_000), WANTED, 0.0, 9.0);
-    assert_eq!((plan.bitrate, thin), (bps(674_250), vec![false; 2]), "just above");
-    let (plan, thin) = run(&mut rate, &pair(700_000), WANTED, 9.1, 10.0);
-    assert_eq!((plan.bitrate, thin), (CEILING, vec![false; 2]), "below it, and not thin yet");
-    let (plan, thin) = run(&mut rate, &pair(700_000), WANTED, 10.1, 13.0);
-    assert_eq!((plan.bitrate, thin), (CEILING, vec![false, true]));
-    let (_, thin) = run(&mut rate, &pair(830_000), WANTED, 13.1, 18.0);
-    assert!(thin[1], "a tenth above the floor is asked of who comes back");
-    let (plan, thin) = run(&mut rate, &pair(900_000), WANTED, 18.1, 21.0);
-    assert_eq!((plan.bitrate, thin), (bps(767_250), vec![false; 2]));
-    let (plan, thin) = run(&mut RatePlanner::default(), &[network(1, 600_000), network(2, 500_000)], WANTED, 0.0, 9.0);
-    assert_eq!((plan.bitrate, thin), (bps(395_250), vec![false; 2]), "two that are nearly alike share");
+    let (plan, keyframe_only) = run(&mut rate, &pair(800_000), WANTED, 0.0, 9.0);
+    assert_eq!((plan.bitrate, keyframe_only), (bps(674_250), vec![false; 2]), "just above");
+    let (plan, keyframe_only) = run(&mut rate, &pair(700_000), WANTED, 9.1, 10.0);
+    assert_eq!((plan.bitrate, keyframe_only), (CEILING, vec![false; 2]), "below it, and not keyframe-only yet");
+    let (plan, keyframe_only) = run(&mut rate, &pair(700_000), WANTED, 10.1, 13.0);
+    assert_eq!((plan.bitrate, keyframe_only), (CEILING, vec![false, true]));
+    let (_, keyframe_only) = run(&mut rate, &pair(830_000), WANTED, 13.1, 18.0);
+    assert!(keyframe_only[1], "a tenth above the floor is asked of who comes back");
+    let (plan, keyframe_only) = run(&mut rate, &pair(900_000), WANTED, 18.1, 21.0);
+    assert_eq!((plan.bitrate, keyframe_only), (bps(767_250), vec![false; 2]));
+    let (plan, keyframe_only) =
+        run(&mut RatePlanner::default(), &[network(1, 600_000), network(2, 500_000)], WANTED, 0.0, 9.0);
+    assert_eq!((plan.bitrate, keyframe_only), (bps(395_250), vec![false; 2]), "two that are nearly alike share");
     let (plan, _) = run(&mut RatePlanner::default(), &[network(1, 300_000)], WANTED, 0.0, 9.0);
     assert_eq!(plan.bitrate, bps(209_250), "a viewer that is alone has what it can carry");
     let all = RateLimits { floor: 1.0, ..WANTED };
-    let (plan, thin) = run(&mut RatePlanner::default(), &pair(900_000), all, 0.0, 9.0);
-    assert_eq!((plan.bitrate, thin), (CEILING, vec![false, true]), "a floor of 100 %: nobody waits for anybody");
+    let (plan, keyframe_only) = run(&mut RatePlanner::default(), &pair(900_000), all, 0.0, 9.0);
+    assert_eq!(
+        (plan.bitrate, keyframe_only),
+        (CEILING, vec![false, true]),
+        "a floor of 100 %: nobody waits for anybody"
+    );
 }
 
 #[test]

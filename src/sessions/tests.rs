@@ -35,7 +35,7 @@ struct House {
     terms: watch::Sender<Arc<SessionTerms>>,
     peers: Arc<PeerFactory>,
     events: mpsc::Sender<LinkEvent>,
-    said: Said,
+    said: SentReplies,
     presence: watch::Receiver<Presence>,
     stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
@@ -43,9 +43,9 @@ struct House {
 }
 
 /// The replies of the sessions and of signalling.
-struct Said(mpsc::Receiver<OutgoingReply>);
+struct SentReplies(mpsc::Receiver<OutgoingReply>);
 
-impl Said {
+impl SentReplies {
     /// The next reply, as the link gets it.
     async fn recv(&mut self) -> Option<Addressed> {
         self.0.recv().await.map(|reply| outbound::message(&reply))
@@ -64,7 +64,7 @@ impl Said {
 type Changes = watch::Sender<Arc<SessionTerms>>;
 
 /// The parts of a [`House`].
-type Parts = (Sessions, Said, watch::Receiver<Presence>, Changes, Arc<PeerFactory>, Devices);
+type Parts = (Sessions, SentReplies, watch::Receiver<Presence>, Changes, Arc<PeerFactory>, Devices);
 
 /// Settings that use only loopback.
 fn loopback() -> Webrtc {
@@ -86,7 +86,7 @@ fn sessions_with(limits: Limits, audio: AudioSource, video: VideoSource) -> Part
     let grant = Arc::new(Grant::new(Access::Broker, &[7; 32]));
     let message_limits = MessageLimits::new(terms.borrow().limits.messages_per_second, Mono::now());
     let (sessions, presence) = Sessions::new(grant, message_limits, seen, Arc::clone(&peers), sources, out);
-    (sessions, Said(said), presence, terms, peers, devices)
+    (sessions, SentReplies(said), presence, terms, peers, devices)
 }
 
 /// A message of session `session` (one letter) with further fields.
@@ -157,7 +157,7 @@ impl House {
     }
 
     /// The next message of this type to `viewer`. Others are skipped, except for errors, which fail the test.
-    async fn hear(&mut self, viewer: &str, kind: &str) -> Value {
+    async fn receive(&mut self, viewer: &str, kind: &str) -> Value {
         loop {
             let message = self.next(viewer).await;
             if message["type"] == kind {
@@ -178,14 +178,14 @@ impl House {
     }
 
     async fn refused(&mut self, viewer: &str, code: u16, name: &str) -> Value {
-        let error = self.hear(viewer, "error").await;
+        let error = self.receive(viewer, "error").await;
         assert_eq!((&error["code"], &error["name"]), (&json!(code), &json!(name)), "{error}");
         error
     }
 
     async fn open(&mut self, viewer: &str, session: char) -> Value {
         self.say(viewer, session, 0, "offer", json!({"sdp": OFFER})).await;
-        self.hear(viewer, "answer").await
+        self.receive(viewer, "answer").await
     }
 
     async fn viewers(&mut self, n: usize) {
@@ -198,7 +198,7 @@ impl House {
 async fn hello_is_welcomed_with_a_nonce_and_leaves_no_trace() {
     let mut house = House::usual();
     house.say("anna", 'A', 0, "hello", json!({})).await;
-    let welcome = house.hear("anna", "welcome").await;
+    let welcome = house.receive("anna", "welcome").await;
     assert_eq!(welcome["nonce"], house.presence.borrow().nonce.as_str());
     assert_eq!(house.presence.borrow().viewers, 0);
     house.say("anna", 'A', 1, "ping", json!({"n": 1})).await;
@@ -234,12 +234,12 @@ async fn an_offer_is_answered_with_what_the_contract_says() {
     assert_eq!(answer["offer_hash"], base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(hash));
     assert_eq!((&answer["seq"], &answer["ice_servers"]), (&json!(0), &json!([])));
     assert!((598..=600).contains(&answer["lease_s"].as_u64().unwrap()));
-    let media = house.hear("anna", "media").await;
+    let media = house.receive("anna", "media").await;
     assert_eq!((&media["video"], &media["seq"]), (&json!("absent"), &json!(1)));
     house.viewers(1).await;
-    let mut last = house.hear("anna", "candidates").await;
+    let mut last = house.receive("anna", "candidates").await;
     while last["end"] != true {
-        last = house.hear("anna", "candidates").await;
+        last = house.receive("anna", "candidates").await;
     }
 }
 
@@ -247,7 +247,7 @@ async fn an_offer_is_answered_with_what_the_contract_says() {
 async fn a_request_is_answered_with_an_offer_and_the_means_to_answer_it() {
     let mut house = House::usual();
     house.say("anna", 'A', 0, "request", json!({"media": {"video": true, "audio": true}})).await;
-    let offer = house.hear("anna", "offer").await;
+    let offer = house.receive("anna", "offer").await;
     assert!(offer["sdp"].as_str().unwrap().contains("m=audio"));
     assert!(!offer["sdp"].as_str().unwrap().contains("m=video"), "there is no picture here");
     assert!(offer["lease_s"].is_u64() && offer["ice_servers"].is_array() && offer["restart"].is_null());
@@ -260,11 +260,11 @@ async fn the_rules_of_an_open_session() {
     let mut house = House::usual();
     let answer = house.open("anna", 'A').await;
     house.say("anna", 'A', 0, "offer", json!({"sdp": OFFER})).await;
-    assert_eq!(house.hear("anna", "answer").await, answer, "a repeat is answered again, word for word");
+    assert_eq!(house.receive("anna", "answer").await, answer, "a repeat is answered again, word for word");
     house.say("anna", 'A', 1, "ping", json!({"n": 5})).await;
-    assert_eq!(house.hear("anna", "pong").await["n"], 5);
+    assert_eq!(house.receive("anna", "pong").await["n"], 5);
     house.say("anna", 'A', 2, "renew", json!({})).await;
-    assert!(house.hear("anna", "renewed").await["lease_s"].as_u64().unwrap() >= 590);
+    assert!(house.receive("anna", "renewed").await["lease_s"].as_u64().unwrap() >= 590);
     house.say("anna", 'A', 3, "offer", json!({"sdp": OFFER})).await;
     house.refused("anna", 409, "conflict").await;
     house.say("anna", 'A', 4, "request", json!({"media": {"audio": true}})).await;
@@ -280,7 +280,7 @@ async fn the_rules_of_an_open_session() {
     let conflict = house.refused("anna", 409, "conflict").await;
     assert!(conflict["message"].as_str().unwrap().contains("message 8"), "{conflict}");
     house.say("anna", 'A', 10, "ping", json!({"n": 10})).await;
-    assert_eq!(house.hear("anna", "pong").await["n"], 10, "and the order goes on");
+    assert_eq!(house.receive("anna", "pong").await["n"], 10, "and the order goes on");
     assert_eq!(house.presence.borrow().viewers, 1, "none of it ended the session");
 }
 
@@ -292,7 +292,7 @@ async fn nobody_touches_the_session_of_another() {
     house.say("mallory", 'A', 2, "renew", json!({})).await;
     house.refused("mallory", 404, "no_session").await;
     house.say("anna", 'A', 1, "ping", json!({"n": 1})).await;
-    house.hear("anna", "pong").await;
+    house.receive("anna", "pong").await;
 }
 
 #[tokio::test]
@@ -301,7 +301,7 @@ async fn bye_ends_at_once_and_the_dead_are_gone() {
     house.open("anna", 'A').await;
     house.viewers(1).await;
     house.say("anna", 'A', 40, "bye", json!({"reason": "closed"})).await;
-    assert_eq!(house.hear("anna", "bye").await["reason"], "bye");
+    assert_eq!(house.receive("anna", "bye").await["reason"], "bye");
     house.viewers(0).await;
     house.say("anna", 'A', 41, "bye", json!({})).await;
     house.say("anna", 'A', 42, "candidates", json!({"end": true})).await;
@@ -370,7 +370,7 @@ async fn candidates_may_overtake_their_offer() {
     house.say("anna", 'A', 1, "candidates", json!({"ufrag": "abcd", "candidates": good, "end": true})).await;
     house.open("anna", 'A').await;
     house.say("anna", 'A', 2, "ping", json!({"n": 2})).await;
-    assert_eq!(house.hear("anna", "pong").await["n"], 2, "their number was taken: there is no gap");
+    assert_eq!(house.receive("anna", "pong").await["n"], 2, "their number was taken: there is no gap");
 }
 
 #[tokio::test]
@@ -411,9 +411,9 @@ async fn new_terms_hold_for_new_sessions() {
 async fn on_glare_the_device_yields() {
     let mut house = House::usual();
     house.say("anna", 'A', 0, "request", json!({"media": {"audio": true}})).await;
-    let offer = house.hear("anna", "offer").await;
+    let offer = house.receive("anna", "offer").await;
     house.say("anna", 'A', 1, "offer", json!({"sdp": OFFER})).await;
-    house.hear("anna", "answer").await;
+    house.receive("anna", "answer").await;
     house.say("anna", 'A', 2, "answer", json!({"sdp": OFFER})).await;
     house.refused("anna", 409, "conflict").await;
     assert_eq!(offer["seq"], 0);

@@ -8,7 +8,7 @@ use fanlight::{
 };
 use serde_json::json;
 
-use crate::rig::{Board, Listener, Log, Mosquitto, Relay, at, request, within};
+use crate::rig::{Board, Listener, Log, Mosquitto, TcpProxy, at, request, within};
 
 async fn comes_and_goes(version: MqttVersion) {
     let broker = Mosquitto::plain().await;
@@ -55,18 +55,18 @@ async fn later_subscribers_get_the_presence_mqtt_3_1_1() {
 
 async fn will_is_seen(version: MqttVersion) {
     let broker = Mosquitto::plain().await;
-    let relay = Relay::to(broker.port()).await;
-    let mut board = Board::start(at(relay.port, version));
+    let proxy = TcpProxy::to(broker.port()).await;
+    let mut board = Board::start(at(proxy.port, version));
     board.up().await;
     let mut watcher = broker.watch("fanlight/v1/cam/status").await;
     watcher.next_with("state", "online").await;
 
-    relay.cut();
+    proxy.cut();
     assert_eq!(board.event().await, LinkEvent::Down);
     let will = watcher.next_with("state", "offline").await;
     assert_eq!(will.json(), json!({"v": 1, "state": "offline", "reason": "lost", "epoch": "epoch-1", "conn": 1}));
 
-    relay.mend();
+    proxy.mend();
     assert_eq!(board.up().await, 2);
     assert_eq!(watcher.next_with("state", "online").await.json()["conn"], 2);
 }
@@ -84,16 +84,16 @@ async fn the_broker_publishes_the_will_when_the_connection_breaks_mqtt_3_1_1() {
 #[tokio::test]
 async fn a_short_break_publishes_no_offline_and_loses_no_request() {
     let broker = Mosquitto::plain().await;
-    let relay = Relay::to(broker.port()).await;
-    let mut board = Board::start(at(relay.port, MqttVersion::V5));
+    let proxy = TcpProxy::to(broker.port()).await;
+    let mut board = Board::start(at(proxy.port, MqttVersion::V5));
     board.up().await;
     let mut watcher = broker.watch("fanlight/v1/cam/status").await;
     watcher.next_with("conn", 1).await;
 
-    relay.cut();
+    proxy.cut();
     assert_eq!(board.event().await, LinkEvent::Down);
     broker.publish("fanlight/v1/cam/req/anna", "meanwhile", &[]).await;
-    relay.mend();
+    proxy.mend();
     assert_eq!(board.up().await, 2);
     assert_eq!(board.event().await, request("meanwhile"));
     let next = watcher.next().await;
@@ -212,18 +212,18 @@ async fn a_stop_does_not_wait_for_a_broker_that_was_never_reached() {
 #[tokio::test]
 async fn the_log_has_each_error_once() {
     let log = Log::catch();
-    let relay = Relay::to(1).await;
-    relay.cut();
-    let board = Board::start(at(relay.port, MqttVersion::V5));
+    let proxy = TcpProxy::to(1).await;
+    proxy.cut();
+    let board = Board::start(at(proxy.port, MqttVersion::V5));
     let tries = async {
-        while relay.accepted() < 3 {
+        while proxy.accepted() < 3 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     within(20, "three tries", tries).await;
     let said = log.lines("WARN");
     assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].contains(&format!("broker mqtt://127.0.0.1:{}: ", relay.port)), "{said:?}");
+    assert!(said[0].contains(&format!("broker mqtt://127.0.0.1:{}: ", proxy.port)), "{said:?}");
     board.stop().await;
 }
 

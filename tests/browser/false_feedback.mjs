@@ -59,13 +59,13 @@ export const FALSE_REPORTS = Object.keys(kinds).filter((kind) => kind !== 'hones
 
 export class FalseFeedbackViewer extends Viewer {
   static async start(broker, device, name, kind, options = {}) {
-    const liar = await FalseFeedbackViewer.connect(broker, device, name, { ...options, transport: true });
-    Object.assign(liar, { kind, arrivals: [], told: { reports: 0, since: undefined }, next: undefined });
-    liar.pc.router.routeRtp = liar.noting(liar.pc.router.routeRtp);
-    await liar.offer();
-    await liar.until('a picture', () => liar.pictures().length > 10);
-    liar.falsify();
-    return liar;
+    const viewer = await FalseFeedbackViewer.connect(broker, device, name, { ...options, transport: true });
+    Object.assign(viewer, { kind, arrivals: [], told: { reports: 0, since: undefined }, next: undefined });
+    viewer.pc.router.routeRtp = viewer.noting(viewer.pc.router.routeRtp);
+    await viewer.offer();
+    await viewer.until('a picture', () => viewer.pictures().length > 10);
+    viewer.falsify();
+    return viewer;
   }
 
   /** Notes the arrival of each numbered packet. */

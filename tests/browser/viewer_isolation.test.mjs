@@ -78,27 +78,27 @@ for (const kind of FALSE_REPORTS) {
   test(`false feedback of one viewer does not disturb the other one: ${kind}`, async () => {
     const { page, session } = await settled('witness');
     const before = await stretch(page, session, seconds(3));
-    const liar = await FalseFeedbackViewer.start(s.broker, 'cam', 'liar', kind);
+    const viewer = await FalseFeedbackViewer.start(s.broker, 'cam', 'liar', kind);
     try {
       whole(await stretch(page, session, seconds(9)), before, kind);
     } finally {
-      await liar.close();
+      await viewer.close();
     }
   });
 }
 
 for (const kind of ['honest', 'broken']) {
   test(`a single viewer gets the full picture with transport feedback that is ${kind}`, async () => {
-    const liar = await FalseFeedbackViewer.start(s.broker, 'cam', kind, kind);
+    const viewer = await FalseFeedbackViewer.start(s.broker, 'cam', kind, kind);
     try {
-      const pictures = (from, to) => new Set(liar.pictures().filter(({ at }) => at > from && at <= to).map((p) => p.timestamp)).size;
+      const pictures = (from, to) => new Set(viewer.pictures().filter(({ at }) => at > from && at <= to).map((p) => p.timestamp)).size;
       await until('three seconds with the full picture', () => {
         const now = performance.now();
-        const bits = liar.pictures().filter(({ at }) => at > now - 3000).reduce((sum, { payload }) => sum + 8 * payload.length, 0) / 3;
+        const bits = viewer.pictures().filter(({ at }) => at > now - 3000).reduce((sum, { payload }) => sum + 8 * payload.length, 0) / 3;
         return pictures(now - 3000, now) > 70 && bits > 700_000;
       }, 60_000);
     } finally {
-      await liar.close();
+      await viewer.close();
     }
   });
 }

@@ -25,7 +25,7 @@ pub struct Scenario {
     /// The most that the encoder makes of the picture.
     pub video: fn(f64) -> f64,
     /// Whether all reports get lost.
-    pub deaf: fn(f64) -> bool,
+    pub feedback_lost: fn(f64) -> bool,
     /// Whether there is no transport feedback, while receiver reports go on.
     pub unnumbered: fn(f64) -> bool,
     /// How much faster the viewer's clock runs.
@@ -51,7 +51,7 @@ const PLAIN: Scenario = Scenario {
     loss: NOTHING,
     others: NOTHING,
     video: |_| 2e6,
-    deaf: |_| false,
+    feedback_lost: |_| false,
     unnumbered: |_| false,
     drift: 0.0,
     start: 1_000_000,
@@ -198,10 +198,10 @@ pub const SCENARIOS: &[Scenario] = &[
         ..PLAIN
     },
     Scenario {
-        name: "deaf",
+        name: "feedback_lost",
         says: "Reports that stay away for three seconds slow it down, and it comes back.",
         capacity: |_| 2e6,
-        deaf: |t| (15.0..18.0).contains(&t),
+        feedback_lost: |t| (15.0..18.0).contains(&t),
         holds: |run| {
             check("slower", run.mean(17.5, 18.0, |m| m.estimate), run.mean(17.5, 18.0, |m| m.estimate) < 1.0e6)?;
             check("used after", used(run, 28.0, 40.0), used(run, 28.0, 40.0) > 0.75)
@@ -211,7 +211,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "gone and back",
         says: "A viewer that was away for ten seconds has half of its rate at once, and all of it within five seconds.",
-        deaf: |t| (15.0..25.0).contains(&t),
+        feedback_lost: |t| (15.0..25.0).contains(&t),
         holds: |run| {
             check(
                 "dared while away",

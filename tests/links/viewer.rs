@@ -147,10 +147,11 @@ impl<'a> Viewer<'a> {
     pub fn says(&mut self, ms: u64) -> Vec<Report> {
         let arrive = ms + self.scenario.delay as u64;
         let seconds = ms as f64 / 1_000.0;
-        if ms.is_multiple_of(REPORT) && !(self.scenario.deaf)(seconds) && !(self.scenario.unnumbered)(seconds) {
+        if ms.is_multiple_of(REPORT) && !(self.scenario.feedback_lost)(seconds) && !(self.scenario.unnumbered)(seconds)
+        {
             self.report(arrive);
         }
-        if ms.is_multiple_of(RECEIVER_REPORT) && !(self.scenario.deaf)(seconds) {
+        if ms.is_multiple_of(RECEIVER_REPORT) && !(self.scenario.feedback_lost)(seconds) {
             self.receiver_report(arrive);
         }
         self.ask(ms, arrive);

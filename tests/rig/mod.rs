@@ -3,13 +3,13 @@
 mod board;
 mod certificates;
 mod daemon;
-mod liar;
+mod faulty_turn_server;
 mod log;
 mod mosquitto;
 mod mqtt;
-mod relay;
 mod schema;
 mod scripted_broker;
+mod tcp_proxy;
 mod turn;
 
 use std::{future::Future, net::TcpListener, time::Duration};
@@ -18,13 +18,13 @@ pub use self::{
     board::{Board, at, over, request},
     certificates::Authority,
     daemon::{Daemon, FANLIGHT},
-    liar::{Liar, Lie, address, challenge, error},
+    faulty_turn_server::{FaultyAnswer, FaultyTurnServer, address, challenge, error},
     log::Log,
     mosquitto::{Listener, Mosquitto, Watcher, mosquitto_pub},
     mqtt::{Client, Version},
-    relay::Relay,
     schema::conforms,
     scripted_broker::{ScriptedBroker, publish},
+    tcp_proxy::TcpProxy,
     turn::{Turn, login},
 };
 

@@ -7,7 +7,7 @@ import { base64url } from './protocol.ts';
 import { clean } from './texts.ts';
 
 /** Why the broker cannot be reached, as far as a browser lets a page find out. */
-export type Trouble =
+export type LinkError =
   | { why: 'login' | 'version' | 'unreachable' | 'not_mqtt' | 'mixed' | 'policy' | 'offline' | 'lost' }
   /** No answer within this time, in milliseconds. */
   | { why: 'silent'; afterMs: number }
@@ -18,7 +18,7 @@ export interface LinkState {
   at: 'connecting' | 'up' | 'down' | 'refused';
   /** The broker's error text, if any. */
   message: string;
-  trouble: Trouble | null;
+  trouble: LinkError | null;
 }
 type Listener = (topic: string, payload: Uint8Array) => void;
 interface Subscription { filter: string; retained: boolean; listeners: Set<Listener> }
@@ -185,7 +185,7 @@ export class Link {
       at: 'down' | 'refused';
       message: string;
       again?: boolean;
-      trouble?: Trouble;
+      trouble?: LinkError;
     } = { at: 'down', message: '' };
     const options: IClientOptions = {
       protocol: url.protocol.slice(0, -1) as 'ws' | 'wss',
@@ -243,7 +243,7 @@ export class Link {
       const lost = this.upSince > 0;
       if (lost && Date.now() - this.upSince > STEADY_MS) this.attempts = 0;
       this.upSince = 0;
-      const trouble: Trouble = fate.trouble ?? (navigator.onLine === false ? { why: 'offline' }
+      const trouble: LinkError = fate.trouble ?? (navigator.onLine === false ? { why: 'offline' }
         : lost ? { why: 'lost' } : opened ? { why: 'not_mqtt' } : this.forbidden ? { why: 'policy' }
         : performance.now() - begun > CONNECT_MS - 500
           ? { why: 'silent', afterMs: CONNECT_MS }
@@ -267,7 +267,7 @@ export class Link {
     const http = new URL(this.url);
     http.protocol = this.url.protocol === 'wss:' ? 'https:' : 'http:';
     const own = http.origin === location.origin;
-    let found: Trouble = { why: 'unreachable' };
+    let found: LinkError = { why: 'unreachable' };
     try {
       const answer = await fetch(http, {
         mode: own ? 'same-origin' : 'no-cors', cache: 'no-store', credentials: own ? 'same-origin' : 'omit',
@@ -313,7 +313,7 @@ export class Link {
     this.keptBytes += payload.length;
   }
 
-  private enter(at: LinkState['at'], message: string, trouble: Trouble | null): void {
+  private enter(at: LinkState['at'], message: string, trouble: LinkError | null): void {
     const before = this.state;
     this.state = { at, message: clean(message, 200), trouble };
     if (JSON.stringify(before) === JSON.stringify(this.state) && at !== 'up') return;

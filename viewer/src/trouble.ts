@@ -1,7 +1,7 @@
 // Chooses the texts about a broker that cannot be reached, by what the browser found out. Pure.
 
 import type { Format } from './format.ts';
-import type { LinkState, Trouble } from './link.ts';
+import type { LinkState, LinkError } from './link.ts';
 import type { ComponentWords } from './words/languages.ts';
 
 export interface TroubleWords {
@@ -42,7 +42,7 @@ export function troubleWords(state: LinkState, asker: Asker): TroubleWords | nul
 }
 
 function unreached(
-  trouble: Trouble, place: string, { url, page, format, words: { trouble: words } }: Asker
+  trouble: LinkError, place: string, { url, page, format, words: { trouble: words } }: Asker
 ): { text: string; look: string | null } {
   const said = (text: string) => ({ text, look: null });
   switch (trouble.why) {

@@ -47,7 +47,7 @@ async fn real_clients_get_picture_and_sound() {
     for (client, expected, picture, sound, repairs) in table {
         let offer = wrote(client);
         house.say(client, 'A', 0, "offer", json!({"sdp": offer})).await;
-        let answer = house.hear(client, "answer").await;
+        let answer = house.receive(client, "answer").await;
         let text = answer["sdp"].as_str().unwrap();
         let own = holds(&offer, text);
         assert_eq!(lines(&own), expected, "{client}: {text}");
@@ -63,7 +63,7 @@ async fn real_clients_get_picture_and_sound() {
             }
         }
         house.say(client, 'A', 1, "bye", json!({})).await;
-        house.hear(client, "bye").await;
+        house.receive(client, "bye").await;
     }
 }
 
@@ -87,7 +87,7 @@ async fn real_clients_answers_are_understood() {
     let mut house = both();
     for (client, setup, repairs, expected) in table {
         house.say(client, 'A', 0, "request", json!({"media": {"video": true, "audio": true}})).await;
-        let offer = house.hear(client, "offer").await;
+        let offer = house.receive(client, "offer").await;
         let offered = Description::parse(offer["sdp"].as_str().unwrap()).unwrap();
         let text = wrote(&format!("{client}-answer"));
         let answer = Description::parse(&text).unwrap();
@@ -120,7 +120,7 @@ async fn real_clients_answers_are_understood() {
         let refused: Vec<_> = refused.iter().map(|kind| format!("{kind} refused")).collect();
         assert_eq!(refused.first().map_or("both", |one| one), expected, "{client}");
         house.say(client, 'A', 3, "bye", json!({})).await;
-        assert_eq!(house.hear(client, "bye").await["reason"], "bye", "{client}");
+        assert_eq!(house.receive(client, "bye").await["reason"], "bye", "{client}");
     }
 }
 

@@ -201,20 +201,20 @@ async fn what_is_answered_to_which_offer() {
     for (at, (what, offer, expected, setup)) in table.into_iter().enumerate() {
         let who = format!("viewer{at}");
         house.say(&who, 'A', 0, "offer", json!({"sdp": offer})).await;
-        let answer = house.hear(&who, "answer").await;
+        let answer = house.receive(&who, "answer").await;
         let text = answer["sdp"].as_str().unwrap();
         let own = holds(&offer, text);
         assert_eq!(lines(&own), expected, "{what}: {text}");
         let open: Vec<_> = own.lines.iter().filter(|line| line.port != 0).collect();
         assert!(open.iter().all(|line| line.setup == Some(setup)), "{what}: {text}");
         // A missing H.264 is reported. Media that were not asked for are not.
-        let media = house.hear(&who, "media").await;
+        let media = house.receive(&who, "media").await;
         assert_eq!(media["video"] == "refused", what.starts_with("no H.264"), "{what}: {media}");
         assert_ne!(media["audio"], "refused", "{what}");
         // Candidates belong to the m-line whose transport is used.
         let tagged = own.lines.iter().position(|line| line.port != 0).unwrap();
         let last = loop {
-            let candidates = house.hear(&who, "candidates").await;
+            let candidates = house.receive(&who, "candidates").await;
             for one in candidates["candidates"].as_array().unwrap() {
                 assert_eq!((&one["mline"], one["mid"].as_str()), (&json!(tagged), own.lines[tagged].mid.as_deref()));
             }
@@ -225,7 +225,7 @@ async fn what_is_answered_to_which_offer() {
         assert_eq!(last["ufrag"].as_str(), own.lines[tagged].ufrag.as_deref(), "{what}");
         assert!(!own.lines[tagged].candidates.is_empty(), "{what}: {text}");
         house.say(&who, 'A', 1, "bye", json!({})).await;
-        house.hear(&who, "bye").await;
+        house.receive(&who, "bye").await;
     }
 }
 
@@ -324,7 +324,7 @@ async fn what_becomes_of_a_viewers_answer() {
     for (at, (what, group, answer, expected)) in table.into_iter().enumerate() {
         let who = format!("viewer{at}");
         house.say(&who, 'A', 0, "request", json!({"media": {"video": true, "audio": true}})).await;
-        let offer = house.hear(&who, "offer").await;
+        let offer = house.receive(&who, "offer").await;
         let own = Description::parse(offer["sdp"].as_str().unwrap()).unwrap();
         assert_eq!(lines(&own), ["audio send", "video send"]);
         assert!(own.lines.iter().all(|line| line.setup == Some(DtlsSetup::ActPass)));
@@ -334,21 +334,21 @@ async fn what_becomes_of_a_viewers_answer() {
         match words.next().unwrap() {
             "goes" => {
                 house.say(&who, 'A', 2, "ping", json!({"n": 7})).await;
-                house.hear(&who, "pong").await;
+                house.receive(&who, "pong").await;
                 house.say(&who, 'A', 3, "bye", json!({})).await;
-                assert_eq!(house.hear(&who, "bye").await["reason"], "bye", "{what}");
+                assert_eq!(house.receive(&who, "bye").await["reason"], "bye", "{what}");
             }
             kind @ ("video" | "audio") => {
-                while house.hear(&who, "media").await[kind] != "refused" {}
+                while house.receive(&who, "media").await[kind] != "refused" {}
                 house.say(&who, 'A', 2, "bye", json!({})).await;
-                house.hear(&who, "bye").await;
+                house.receive(&who, "bye").await;
             }
             name => {
                 let error = house.error(&who).await;
                 assert_eq!(error["name"], name, "{what}: {error}");
                 let sentence = words.collect::<Vec<_>>().join(" ");
                 assert!(error["message"].as_str().unwrap().contains(&sentence), "{what}: {error}");
-                assert_eq!(house.hear(&who, "bye").await["reason"], name, "{what}: the session is over");
+                assert_eq!(house.receive(&who, "bye").await["reason"], name, "{what}: the session is over");
             }
         }
         house.viewers(0).await;
@@ -381,7 +381,7 @@ async fn a_restart_changes_ice_alone() {
         VideoSource::Test,
     ));
     house.say("anna", 'A', 0, "offer", json!({"sdp": offer})).await;
-    let first = house.hear("anna", "answer").await;
+    let first = house.receive("anna", "answer").await;
     let first = holds(&offer, first["sdp"].as_str().unwrap());
     let mut seq = 0;
     for (n, (what, bend, words)) in table.into_iter().enumerate() {
@@ -394,7 +394,7 @@ async fn a_restart_changes_ice_alone() {
     // The session continues, and a correct restart still works.
     seq += 1;
     house.say("anna", 'A', seq, "offer", json!({"sdp": ice(99), "restart": true})).await;
-    let again = house.hear("anna", "answer").await;
+    let again = house.receive("anna", "answer").await;
     let again = holds(&ice(99), again["sdp"].as_str().unwrap());
     assert_eq!(lines(&again), lines(&first));
     assert_eq!(again.lines[0].setup, first.lines[0].setup);

@@ -7,7 +7,7 @@ impl House {
         let wait = timeout(Duration::from_secs(40), self.error("anna"));
         let error = wait.await.unwrap_or_else(|_| panic!("no {name}"));
         assert_eq!((&error["code"], &error["name"]), (&json!(code), &json!(name)), "{error}");
-        assert_eq!(self.hear("anna", "bye").await["reason"], name);
+        assert_eq!(self.receive("anna", "bye").await["reason"], name);
         self.viewers(0).await;
     }
 }
@@ -17,7 +17,7 @@ async fn an_offer_that_nobody_answers() {
     let mut house = House::usual();
     house.say("anna", 'A', 0, "request", json!({"media": {"audio": true}})).await;
     let began = Mono::now();
-    house.hear("anna", "offer").await;
+    house.receive("anna", "offer").await;
     house.fails(408, "timeout").await;
     let after = Mono::now().since(began).as_secs_f64();
     assert!((14.5..17.0).contains(&after), "{after} s");
@@ -74,7 +74,7 @@ async fn a_lease_that_is_not_renewed_ends_with_bye() {
     let lease = Duration::from_millis(300);
     let mut house = House::new(Limits { lease, ..Limits::default() }, AudioSource::Tone);
     house.open("anna", 'A').await;
-    assert_eq!(house.hear("anna", "bye").await["reason"], "expired");
+    assert_eq!(house.receive("anna", "bye").await["reason"], "expired");
     house.viewers(0).await;
 }
 
@@ -84,6 +84,6 @@ async fn the_hard_limit_is_announced_and_then_kept() {
     let mut house = House::new(Limits { session, ..Limits::default() }, AudioSource::Tone);
     house.open("anna", 'A').await;
     house.say("anna", 'A', 1, "renew", json!({})).await;
-    assert_eq!(house.hear("anna", "goaway").await["reason"], "expired");
-    assert_eq!(house.hear("anna", "bye").await["reason"], "expired");
+    assert_eq!(house.receive("anna", "goaway").await["reason"], "expired");
+    assert_eq!(house.receive("anna", "bye").await["reason"], "expired");
 }

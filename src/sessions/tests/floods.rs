@@ -86,11 +86,11 @@ async fn a_recorded_exchange_opens_nothing() {
     for (seq, kind, fields) in exchange.clone() {
         house.say("anna", 'A', seq, kind, fields).await;
     }
-    assert_eq!(house.hear("anna", "answer").await, answer);
-    house.hear("anna", "renewed").await;
+    assert_eq!(house.receive("anna", "answer").await, answer);
+    house.receive("anna", "renewed").await;
     house.viewers(1).await;
     house.say("anna", 'A', 3, "bye", json!({})).await;
-    house.hear("anna", "bye").await;
+    house.receive("anna", "bye").await;
     house.viewers(0).await;
     // After its end, the id of a session cannot be used again.
     for (seq, kind, fields) in exchange {
@@ -115,7 +115,7 @@ async fn who_floods_is_told_and_the_others_are_heard() {
             }
         }
         house.say("anna", 'A', seq, "ping", json!({"n": seq})).await;
-        assert_eq!(house.hear("anna", "pong").await["n"], seq);
+        assert_eq!(house.receive("anna", "pong").await["n"], seq);
     }
 }
 
@@ -127,7 +127,7 @@ async fn a_flood_of_one_costs_the_others_nothing() {
         house.say("mallory", 'M', seq, "ping", json!({"n": 0})).await;
     }
     house.say("anna", 'A', 1, "ping", json!({"n": 1})).await;
-    house.hear("anna", "pong").await;
+    house.receive("anna", "pong").await;
     assert_eq!(house.presence.borrow().viewers, 1);
 }
 

@@ -29,7 +29,7 @@ impl Eyes {
         let restart = self.seq > 0;
         self.ufrag = sdp::ufrag(sdp);
         house.say("anna", session, self.seq, "offer", json!({"sdp": sdp, "restart": restart})).await;
-        let answer = house.hear("anna", "answer").await;
+        let answer = house.receive("anna", "answer").await;
         self.peer.accept(answer["sdp"].as_str().unwrap()).await.unwrap();
         self.trickle(house, session).await;
     }
@@ -66,7 +66,7 @@ impl Eyes {
     /// Sends `bye`, and waits for the device's.
     async fn leave(self, house: &mut House, session: char) {
         house.say("anna", session, self.seq + 1, "bye", json!({})).await;
-        assert_eq!(house.hear("anna", "bye").await["reason"], "bye");
+        assert_eq!(house.receive("anna", "bye").await["reason"], "bye");
         house.viewers(0).await;
         self.peer.close().await;
     }

@@ -39,7 +39,7 @@ impl House {
 
     /// Waits for the end of the device's candidates. Afterwards it sends nothing by itself.
     async fn settled(&mut self, viewer: &str) {
-        while self.hear(viewer, "candidates").await["end"] != true {}
+        while self.receive(viewer, "candidates").await["end"] != true {}
     }
 }
 
@@ -64,7 +64,7 @@ async fn of_a_session_that_is_over() {
     house.open("anna", 'A').await;
     house.settled("anna").await;
     house.say("anna", 'A', 1, "bye", json!({})).await;
-    house.hear("anna", "bye").await;
+    house.receive("anna", "bye").await;
     house.viewers(0).await;
     for (seq, (kind, fields)) in types().into_iter().enumerate() {
         house.say("anna", 'A', seq as u64 + 2, kind, fields).await;
@@ -89,19 +89,19 @@ async fn of_somebody_elses_session() {
     house.open("mallory", 'A').await;
     house.viewers(2).await;
     house.say("anna", 'A', 1, "ping", json!({"n": 1})).await;
-    house.hear("anna", "pong").await;
+    house.receive("anna", "pong").await;
 }
 
 #[tokio::test]
 async fn the_order_begins_with_the_opening() {
     let mut house = House::usual();
     house.say("anna", 'A', 7, "offer", json!({"sdp": OFFER})).await;
-    house.hear("anna", "answer").await;
+    house.receive("anna", "answer").await;
     house.say("anna", 'A', 8, "ping", json!({"n": 8})).await;
-    assert_eq!(house.hear("anna", "pong").await["n"], 8);
+    assert_eq!(house.receive("anna", "pong").await["n"], 8);
     house.say("anna", 'A', 3, "renew", json!({})).await;
     house.say("anna", 'A', 9, "ping", json!({"n": 9})).await;
-    assert_eq!(house.hear("anna", "pong").await["n"], 9, "what is older than the opening is ignored");
+    assert_eq!(house.receive("anna", "pong").await["n"], 9, "what is older than the opening is ignored");
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn a_ninth_message_behind_a_gap_is_a_conflict_at_once() {
     assert!(sentence.contains("message 1 ") && sentence.contains("go on with 11"), "{sentence}");
     house.is_quiet_to("anna").await;
     house.say("anna", 'A', 11, "ping", json!({"n": 11})).await;
-    assert_eq!(house.hear("anna", "pong").await["n"], 11);
+    assert_eq!(house.receive("anna", "pong").await["n"], 11);
 }
 
 #[tokio::test]
@@ -129,17 +129,17 @@ async fn what_is_out_of_order_for_less_than_a_second_is_taken_in_its_turn() {
         house.say("anna", 'A', seq, "ping", json!({"n": seq})).await;
     }
     for n in 1..=3 {
-        assert_eq!(house.hear("anna", "pong").await["n"], n);
+        assert_eq!(house.receive("anna", "pong").await["n"], n);
     }
     house.say("anna", 'A', 2, "ping", json!({"n": 2})).await;
-    assert_eq!(house.hear("anna", "pong").await["n"], 2, "and a replay is only answered again");
+    assert_eq!(house.receive("anna", "pong").await["n"], 2, "and a replay is only answered again");
 }
 
 #[tokio::test]
 async fn only_what_belongs_to_a_running_session_has_a_number() {
     let mut house = House::usual();
     house.say("anna", 'A', 0, "hello", json!({})).await;
-    assert!(house.hear("anna", "welcome").await["seq"].is_null());
+    assert!(house.receive("anna", "welcome").await["seq"].is_null());
     house.say("anna", 'A', 0, "renew", json!({})).await;
     assert!(house.refused("anna", 404, "no_session").await["seq"].is_null());
     assert_eq!(house.open("anna", 'A').await["seq"], 0);
@@ -168,7 +168,7 @@ async fn an_id_is_used_up_by_a_refused_opening_unless_there_was_no_place() {
 async fn talk_is_asked_for_in_vain_and_harms_nothing() {
     let mut house = House::usual();
     house.say("anna", 'A', 0, "request", json!({"media": {"audio": true, "talk": true}})).await;
-    let offer = house.hear("anna", "offer").await;
+    let offer = house.receive("anna", "offer").await;
     let sdp = offer["sdp"].as_str().unwrap();
     assert!(sdp.contains("a=sendonly") && !sdp.contains("a=sendrecv"), "{sdp}");
 }
@@ -238,7 +238,7 @@ async fn no_more_ice_restarts_than_six_a_minute() {
     for seq in 1..=6 {
         let sdp = OFFER.replace("abcd", &format!("gen{seq}"));
         house.say("anna", 'A', seq, "offer", json!({"sdp": sdp, "restart": true})).await;
-        house.hear("anna", "answer").await;
+        house.receive("anna", "answer").await;
     }
     house.say("anna", 'A', 7, "offer", json!({"sdp": OFFER, "restart": true})).await;
     let refusal = house.refused("anna", 429, "rate_limited").await;
@@ -263,7 +263,7 @@ async fn more_than_a_session_can_read_ends_it() {
     }
     let error = timeout(Duration::from_secs(10), house.error("anna")).await.unwrap();
     assert_eq!((&error["code"], &error["name"]), (&json!(429), &json!("rate_limited")));
-    assert_eq!(house.hear("anna", "bye").await["reason"], "flood");
+    assert_eq!(house.receive("anna", "bye").await["reason"], "flood");
 }
 
 #[tokio::test]

@@ -237,7 +237,7 @@ mod tests {
         let challenge: Attributes<'_> = &[(9, &unauthorized), (REALM, b"garden"), (NONCE, b"5f2c")];
         let (relay, zero, minute) = (address("203.0.113.9:50000"), [0; 4], [0, 0, 0, 60]);
         let told = |code: u16| (9, error(code));
-        let is_told = |attributes: &[(u16, Vec<u8>)], asked: Attributes<'_>, kind: u16, answer: u16| {
+        let is_reported = |attributes: &[(u16, Vec<u8>)], asked: Attributes<'_>, kind: u16, answer: u16| {
             let list: Vec<(u16, &[u8])> = attributes.iter().map(|(kind, value)| (*kind, value.as_slice())).collect();
             verdict(kind, asked, answer, &list)
         };
@@ -287,7 +287,7 @@ mod tests {
             (BINDING_REQUEST, &[], ERROR, vec![told(400)], true, Some("the error 400")),
         ];
         for (kind, asked, answer, attributes, let_in, expected) in rows {
-            let found = is_told(&attributes, asked, kind, answer);
+            let found = is_reported(&attributes, asked, kind, answer);
             assert_eq!(found.0, let_in, "{kind:x} {attributes:x?}: {found:?}");
             match (&found.1, expected) {
                 (None, None) | (Some(Ok(())), Some("")) => {}

@@ -12,16 +12,17 @@ use tokio::{
     task::JoinHandle,
 };
 
-pub struct Relay {
+/// A running proxy.
+pub struct TcpProxy {
     pub port: u16,
-    /// Counts cuts; connections of an earlier count end. Odd: the cable is out.
+    /// Counts calls of `cut` and `mend`. Each call ends all connections. While the count is odd, new ones end at once.
     cuts: watch::Sender<usize>,
     accepted: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
-impl Relay {
-    /// Relays a free port to `target` on loopback.
+impl TcpProxy {
+    /// Forwards a free port to the port `target` on loopback.
     pub async fn to(target: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -29,16 +30,16 @@ impl Relay {
         let accepted = Arc::new(AtomicUsize::new(0));
         let (following, counting) = (cuts.subscribe(), Arc::clone(&accepted));
         let task = tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
+            while let Ok((mut client, _)) = listener.accept().await {
                 counting.fetch_add(1, Ordering::SeqCst);
                 let mut cuts = following.clone();
                 if *cuts.borrow_and_update() % 2 == 1 {
                     continue;
                 }
                 tokio::spawn(async move {
-                    let Ok(mut far) = TcpStream::connect(("127.0.0.1", target)).await else { return };
+                    let Ok(mut server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
                     tokio::select! {
-                        _ = copy_bidirectional(&mut near, &mut far) => {}
+                        _ = copy_bidirectional(&mut client, &mut server) => {}
                         _ = cuts.changed() => {}
                     }
                 });
@@ -47,7 +48,7 @@ impl Relay {
         Self { port, cuts, accepted, task }
     }
 
-    /// Ends all connections without a word, and all new ones, until `mend`.
+    /// Closes all connections, and all new ones until `mend`. Nothing is sent first.
     pub fn cut(&self) {
         self.cuts.send_modify(|n| *n += 1);
     }
@@ -63,7 +64,7 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
+impl Drop for TcpProxy {
     fn drop(&mut self) {
         self.task.abort();
     }

@@ -7,18 +7,18 @@ use std::sync::{
 
 use tokio::{net::UdpSocket, task::JoinHandle};
 
-/// What it answers to a request of this kind, without or with a login: the kind of the answer, and its attributes.
-pub type Lie = fn(u16, bool) -> (u16, Vec<(u16, Vec<u8>)>);
+/// The answer to a request of this message type, without or with a login: its message type and its attributes.
+pub type FaultyAnswer = fn(u16, bool) -> (u16, Vec<(u16, Vec<u8>)>);
 
-/// One that runs until it is dropped.
-pub struct Liar {
+/// The server. It runs until this value is dropped.
+pub struct FaultyTurnServer {
     pub port: u16,
     asked: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
-impl Liar {
-    pub async fn start(lie: Lie) -> Self {
+impl FaultyTurnServer {
+    pub async fn start(faulty_answer: FaultyAnswer) -> Self {
         let socket = UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
         let (port, asked) = (socket.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
         let count = Arc::clone(&asked);
@@ -31,7 +31,7 @@ impl Liar {
                 }
                 count.fetch_add(1, Ordering::Relaxed);
                 let kind = u16::from_be_bytes([request[0], request[1]]);
-                let (kind, attributes) = lie(kind, has_username(&request[20..]));
+                let (kind, attributes) = faulty_answer(kind, has_username(&request[20..]));
                 let _ = socket.send_to(&answer(kind, &request[8..20], &attributes), from).await;
             }
         });
@@ -44,7 +44,7 @@ impl Liar {
     }
 }
 
-impl Drop for Liar {
+impl Drop for FaultyTurnServer {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -73,12 +73,12 @@ fn answer(kind: u16, transaction: &[u8], attributes: &[(u16, Vec<u8>)]) -> Vec<u
     [&kind.to_be_bytes()[..], &length, &0x2112_A442_u32.to_be_bytes(), transaction, &body].concat()
 }
 
-/// An error, with a reason that is no UTF-8.
+/// An ERROR-CODE attribute whose reason is not UTF-8.
 pub fn error(code: u16) -> (u16, Vec<u8>) {
     (9, vec![0, 0, u8::try_from(code / 100).unwrap(), u8::try_from(code % 100).unwrap(), 0xff, 0xfe])
 }
 
-/// What a request without a login is told.
+/// The attributes of the answer to a request without a login.
 pub fn challenge() -> Vec<(u16, Vec<u8>)> {
     vec![error(401), (0x14, b"fanlight.test".to_vec()), (0x15, b"5f2c".to_vec())]
 }
