@@ -12,7 +12,7 @@ use crate::{
     },
     clock::Mono,
     config::Audio,
-    feed::{Fault, FeedWriter, Frame, Health},
+    feed::{AccessUnit, Fault, FeedWriter, Frame, Health},
     meter, rate,
     units::Bitrate,
 };
@@ -168,7 +168,7 @@ impl<'a> AudioPipeline<'a> {
         self.block.clear();
         let heard = self.sample_clock.at(self.ticks);
         let at = Mono(heard.0.saturating_sub(u64::try_from(self.delay.as_nanos()).unwrap_or(0)));
-        self.out.send(Frame { payloads: vec![packet], key: true, level: None, ticks: self.ticks, at });
+        self.out.send(Frame { unit: AccessUnit::whole(packet), key: true, level: None, ticks: self.ticks, at });
         self.out.set_health(Health::Ok);
         self.packets += 1;
         if heard.since(self.reported) >= meter::period() {

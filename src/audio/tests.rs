@@ -113,8 +113,9 @@ fn decoded(packets: &[Arc<Frame>], channels: usize) -> Vec<f32> {
     let mut sound = Vec::new();
     for packet in packets {
         let mut block = vec![0.0; BLOCK * channels];
-        assert_eq!(packet.payloads.len(), 1);
-        assert_eq!(decoder.decode_float(&packet.payloads[0], &mut block, false).unwrap(), BLOCK);
+        assert_eq!(packet.unit.payloads().len(), 1);
+        let payload = packet.unit.payloads().next().unwrap();
+        assert_eq!(decoder.decode_float(&payload, &mut block, false).unwrap(), BLOCK);
         sound.extend(block);
     }
     sound

@@ -5,7 +5,7 @@ use std::sync::{atomic::AtomicUsize, mpsc};
 use super::*;
 use crate::{
     clock::Mono,
-    feed::Frame,
+    feed::{AccessUnit, Frame},
     liveness::{self, LEFT_MAX},
 };
 
@@ -122,7 +122,7 @@ fn hangs_once(on: &'static str) -> (Body, mpsc::Sender<()>, Arc<AtomicUsize>) {
         out.set_health(Health::Ok);
         liveness::turn();
         liveness::during("VIDIOC_DQBUF", &on.into(), || gate.lock().unwrap().recv().is_ok());
-        out.send(Frame { payloads: Vec::new(), key: true, level: None, ticks: 77, at: Mono(77) });
+        out.send(Frame { unit: AccessUnit::default(), key: true, level: None, ticks: 77, at: Mono(77) });
         out.set_health(Health::Privacy);
         Ok(())
     });

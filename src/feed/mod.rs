@@ -5,6 +5,7 @@
 //! reader that is late loses frames of its own, and continues with the next keyframe (video) or the newest packet
 //! (audio).
 
+mod access_unit;
 mod network;
 mod requests;
 
@@ -13,10 +14,10 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use bytes::Bytes;
 use tokio::sync::{broadcast, watch};
 
 pub use self::{
+    access_unit::{AccessUnit, AccessUnitWriter, NalUnit},
     network::{Estimate, Evidence, Network, NetworkReport},
     requests::EncoderRequests,
 };
@@ -32,8 +33,8 @@ pub const REASON: usize = 300;
 /// One coded frame (an access unit, or an Opus packet), cut into RTP payloads once for all viewers.
 #[derive(Debug)]
 pub struct Frame {
-    /// RTP payloads in order (RFC 6184 for H.264, RFC 7587 for Opus). They are shared and never copied for fan-out.
-    pub payloads: Vec<Bytes>,
+    /// Its bytes, and where to cut them. They are shared and never copied for fan-out.
+    pub unit: AccessUnit,
     /// Whether a decoder can start here.
     pub key: bool,
     /// The level of H.264 that its parameter sets ask of a decoder; `None` for audio.
@@ -48,12 +49,12 @@ pub struct Frame {
 impl Frame {
     /// Bytes of payload.
     pub fn len(&self) -> usize {
-        self.payloads.iter().map(Bytes::len).sum()
+        self.unit.payload_len()
     }
 
     /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
-        self.payloads.iter().all(Bytes::is_empty)
+        self.len() == 0
     }
 }
 

@@ -1,7 +1,10 @@
+use bytes::Bytes;
+
 use super::*;
 
 fn frame(n: u64) -> Frame {
-    Frame { payloads: vec![Bytes::from_static(b"x")], key: n == 0, level: None, ticks: n, at: Mono(n) }
+    let unit = AccessUnit::whole(Bytes::from_static(b"x"));
+    Frame { unit, key: n == 0, level: None, ticks: n, at: Mono(n) }
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ pub(crate) fn h264(data: &[u8]) {
     let mut packetizer = H264Packetizer::default();
     for unit in units.chunks(4) {
         if let Some(cut) = packetizer.packetize(unit) {
-            assert!(cut.payloads.iter().all(|payload| (1..=1200).contains(&payload.len())));
+            assert!(cut.unit.payloads().all(|payload| (1..=1200).contains(&payload.len())));
         }
     }
 }

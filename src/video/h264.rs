@@ -2,7 +2,7 @@
 //! Pure.
 //!
 //! All payloads of a frame are slices of one allocation, which is written once. The fragmentation headers are written
-//! between them, so that nothing is copied for each viewer.
+//! between them, so that nothing is copied for each viewer (see [`AccessUnit`]).
 
 pub(crate) mod inspector;
 mod packetizer;
@@ -10,9 +10,8 @@ pub(crate) mod parameter_sets;
 mod slice_header;
 pub(crate) mod sps;
 
-use bytes::Bytes;
-
 use crate::{
+    feed::AccessUnit,
     level::Level,
     video::{decode::jpeg::Refusal, sources::unit::Found},
 };
@@ -130,11 +129,11 @@ fn zeros_before(stream: &[u8], at: usize) -> usize {
     if at > 0 && stream[at - 1] == 0 { at - 1 } else { at }
 }
 
-/// One access unit, cut into RTP payloads.
+/// The result of [`H264Packetizer::packetize`].
 #[derive(Debug)]
-pub(crate) struct AccessUnit {
-    /// The payloads in order.
-    pub(crate) payloads: Vec<Bytes>,
+pub(crate) struct Packetized {
+    /// The access unit, and where it is cut.
+    pub(crate) unit: AccessUnit,
     /// Whether a decoder can start with it.
     pub(crate) key: bool,
     /// The level in its parameter sets, which a decoder must support.
@@ -150,7 +149,7 @@ pub(crate) struct H264Packetizer {
 
 impl H264Packetizer {
     /// Cuts one access unit; `None` if it contains no slice.
-    pub(crate) fn packetize(&mut self, nals: &[&[u8]]) -> Option<AccessUnit> {
+    pub(crate) fn packetize(&mut self, nals: &[&[u8]]) -> Option<Packetized> {
         let key = self.sets.take_in(nals);
         if !has_picture(nals) {
             return None;
@@ -161,9 +160,9 @@ impl H264Packetizer {
         // Before an IDR frame, the last set of each id; before other frames, only the new sets.
         let sets = self.sets.all(idr);
         let whole: Vec<&[u8]> = sets.chain(nals.iter().filter(sent).copied()).collect();
-        let payloads = packetize(&whole, PAYLOAD_LIMIT);
+        let unit = packetize(&whole, PAYLOAD_LIMIT);
         self.sets.sent();
-        Some(AccessUnit { payloads, key, level: self.sets.level() })
+        Some(Packetized { unit, key, level: self.sets.level() })
     }
 
     /// The parameter sets seen so far.
@@ -194,10 +193,13 @@ mod tests {
     }
 
     /// What another implementation receives.
-    pub(crate) fn received(payloads: &[Bytes]) -> Vec<Vec<u8>> {
+    pub(crate) fn received(unit: &AccessUnit) -> Vec<Vec<u8>> {
         let mut receiver = H264Packet::default();
-        let stream: Vec<u8> = payloads.iter().flat_map(|p| receiver.depacketize(p).unwrap().to_vec()).collect();
-        nals(&stream).map(<[u8]>::to_vec).collect()
+        let stream: Vec<u8> = unit.payloads().flat_map(|p| receiver.depacketize(&p).unwrap().to_vec()).collect();
+        let received: Vec<Vec<u8>> = nals(&stream).map(<[u8]>::to_vec).collect();
+        let kept = unit.annex_b();
+        assert_eq!(nals(&kept).collect::<Vec<_>>(), received, "other readers get the same");
+        received
     }
 
     #[test]
@@ -217,15 +219,15 @@ mod tests {
         let idr = unit(0x65, 3000);
         let first = packetizer.packetize(&[&[9, 0xF0], THE_SPS, THE_PPS, &idr]).unwrap();
         assert!(first.key);
-        assert_eq!(first.payloads[0][0] & 0x1F, 24, "in one packet");
-        assert_eq!(received(&first.payloads), [THE_SPS, THE_PPS, &idr], "without the delimiter");
+        assert_eq!(first.unit.payloads().next().unwrap()[0] & 0x1F, 24, "in one packet");
+        assert_eq!(received(&first.unit), [THE_SPS, THE_PPS, &idr], "without the delimiter");
         let slice = unit(0x41, 100);
         let between = packetizer.packetize(&[&slice]).unwrap();
         assert!(!between.key);
-        assert_eq!(received(&between.payloads), [&slice[..]]);
+        assert_eq!(received(&between.unit), [&slice[..]]);
         let bare = packetizer.packetize(&[&idr]).unwrap();
         assert!(bare.key);
-        assert_eq!(received(&bare.payloads), [THE_SPS, THE_PPS, &idr], "repeated");
+        assert_eq!(received(&bare.unit), [THE_SPS, THE_PPS, &idr], "repeated");
     }
 
     #[test]
@@ -238,7 +240,7 @@ mod tests {
         assert!(packetizer.packetize(&[THE_PPS, &idr]).unwrap().key);
         let other: &[u8] = &[0x67, 0x42, 0xC0, 0x28, 0xBB];
         let cut = packetizer.packetize(&[other, THE_PPS, &idr]).unwrap();
-        assert_eq!(received(&cut.payloads), [other, THE_PPS, &idr]);
+        assert_eq!(received(&cut.unit), [other, THE_PPS, &idr]);
     }
 
     #[test]

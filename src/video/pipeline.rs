@@ -16,7 +16,7 @@ use crate::{
         decode::planes::Planes,
         encode::{Coded, VideoEncoder, budget::Budget, keyframes::KeyframePolicy},
         frame_pace::{FrameDropper, Rate},
-        h264::{self, AccessUnit, H264Packetizer},
+        h264::{self, H264Packetizer, Packetized},
         source_health::{Reopening, SourceHealth},
         sources::{Source, clockstrip},
         v4l2::Node,
@@ -299,8 +299,8 @@ impl<'a> VideoPipeline<'a> {
         self.condition.restart();
     }
 
-    fn send(&mut self, cut: AccessUnit, at: Mono) {
-        let AccessUnit { payloads, key, level } = cut;
+    fn send(&mut self, cut: Packetized, at: Mono) {
+        let Packetized { unit, key, level } = cut;
         if key {
             self.keys.seen(Mono::now());
             self.key = false;
@@ -314,7 +314,7 @@ impl<'a> VideoPipeline<'a> {
         }
         // Two frames with the same RTP time would be one frame to a receiver.
         self.ticks = at.ticks(CLOCK).max(self.ticks + 1);
-        let frame = Frame { payloads, key, level, ticks: self.ticks, at };
+        let frame = Frame { unit, key, level, ticks: self.ticks, at };
         let counts = &mut self.meter.counts;
         counts.sent += 1;
         counts.keys += u64::from(key);

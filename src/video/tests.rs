@@ -68,7 +68,7 @@ impl Viewer {
     /// Decodes a frame and returns its picture clock.
     fn see(&mut self, frame: &Frame) -> Option<u32> {
         let mut receiver = H264Packet::default();
-        let stream: Vec<u8> = frame.payloads.iter().flat_map(|p| receiver.depacketize(p).unwrap().to_vec()).collect();
+        let stream: Vec<u8> = frame.unit.payloads().flat_map(|p| receiver.depacketize(&p).unwrap().to_vec()).collect();
         let decoder = self.decoder.get_or_insert_with(|| Decoder::new().unwrap());
         let picture = decoder.decode(&stream).ok()??;
         let ((width, _), (stride, ..)) = (picture.dimensions(), picture.strides());
@@ -84,7 +84,7 @@ async fn a_viewer_sees_pictures_with_their_time_of_capture() {
     for n in 0..30 {
         let frame = frame(&mut reader).await;
         assert_eq!(frame.key, n == 0, "frame {n}");
-        assert!(frame.payloads.iter().all(|p| p.len() <= 1160));
+        assert!(frame.unit.payloads().all(|p| p.len() <= 1160));
         let clock = viewer.see(&frame).expect("decoded, with its clock");
         assert!(clock.abs_diff(sources::clockstrip::value(frame.at.wall())) <= 1, "frame {n}");
         assert_eq!(frame.ticks, frame.at.ticks(90_000));
@@ -186,7 +186,7 @@ async fn a_coded_clip_is_passed_through() {
         coder.put(planes, n == 6, Mono(1) + rate.time_of(n.into()), &mut Counts::default()).unwrap();
         let cut = coder.take().unwrap().cut;
         let mut receiver = H264Packet::default();
-        for payload in cut.payloads {
+        for payload in cut.unit.payloads() {
             let part = receiver.depacketize(&payload).unwrap();
             // Only the first keyframe has parameter sets, as with many cameras.
             let is_sets = h264::find_sps(&part).is_some();

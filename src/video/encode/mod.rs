@@ -26,7 +26,7 @@ use std::time::Duration;
 use crate::{
     clock::Mono,
     units::Bitrate,
-    video::{decode::planes::Colour, frame_pace::Rate, h264::AccessUnit},
+    video::{decode::planes::Colour, frame_pace::Rate, h264::Packetized},
 };
 
 /// The lowest bitrate. Below it, the picture is useless.
@@ -34,8 +34,8 @@ const FLOOR: Bitrate = Bitrate::from_kbps(50);
 
 /// An encoded frame.
 pub(crate) struct Coded {
-    /// Its RTP payloads.
-    pub(crate) cut: AccessUnit,
+    /// Its bytes, cut into RTP payloads.
+    pub(crate) cut: Packetized,
     /// When it was captured.
     pub(crate) at: Mono,
     /// How long it was in the encoder.

@@ -18,7 +18,7 @@ use crate::{
         decode::planes::{Colour, Planes},
         encode::{FLOOR, Shape, level, library, options},
         frame_pace::Rate,
-        h264::{AccessUnit, H264Packetizer, nals},
+        h264::{H264Packetizer, Packetized, nals},
     },
 };
 
@@ -108,7 +108,7 @@ impl Software {
         }
     }
 
-    pub(crate) fn encode(&mut self, planes: &Planes, key: bool, at: Mono) -> Result<Option<AccessUnit>, String> {
+    pub(crate) fn encode(&mut self, planes: &Planes, key: bool, at: Mono) -> Result<Option<Packetized>, String> {
         let start = *self.start.get_or_insert(at);
         if key {
             self.encoder.force_intra_frame();
@@ -180,10 +180,10 @@ mod tests {
     }
 
     /// The bytes of the frames, as a receiver reassembles them.
-    fn stream(cut: &AccessUnit) -> Vec<u8> {
+    fn stream(cut: &Packetized) -> Vec<u8> {
         use rtc::rtp::{codec::h264::H264Packet, packetizer::Depacketizer};
         let mut receiver = H264Packet::default();
-        cut.payloads.iter().flat_map(|p| receiver.depacketize(p).unwrap().to_vec()).collect()
+        cut.unit.payloads().flat_map(|p| receiver.depacketize(&p).unwrap().to_vec()).collect()
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
                 let cut = software.encode(planes, false, time(n)).unwrap().unwrap();
                 // Rate control may settle within the first second.
                 if n >= 30 {
-                    bytes += cut.payloads.iter().map(bytes::Bytes::len).sum::<usize>();
+                    bytes += cut.unit.payload_len();
                 }
             }
             let used = DataSize::from_bytes(bytes) / Duration::from_secs(2) / Bitrate::from_kbps(kilobits);
@@ -251,7 +251,7 @@ mod tests {
                 let cut = software.encode(&busy(n), false, time(n)).unwrap().unwrap();
                 n += 1;
                 if i >= 15 {
-                    bytes += cut.payloads.iter().map(bytes::Bytes::len).sum::<usize>();
+                    bytes += cut.unit.payload_len();
                 }
             }
             DataSize::from_bytes(bytes) / Duration::from_secs(2)
@@ -283,7 +283,7 @@ mod tests {
                 n += 1;
                 // Rate control may settle within the first half second.
                 if i >= 15 {
-                    bytes += cut.payloads.iter().map(bytes::Bytes::len).sum::<usize>();
+                    bytes += cut.unit.payload_len();
                 }
             }
             let rate = DataSize::from_bytes(bytes) / Duration::from_secs(2);
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[inline(never)]
-    fn counted_encode(software: &mut Software, planes: &Planes, n: u32) -> Option<AccessUnit> {
+    fn counted_encode(software: &mut Software, planes: &Planes, n: u32) -> Option<Packetized> {
         software.encode(planes, false, time(n)).unwrap()
     }
 
@@ -342,7 +342,7 @@ mod tests {
             let coder = coder.get_or_insert_with(|| software(planes, 2_000));
             let cut = counted_encode(coder, planes, n).expect("one picture in, one out");
             assert_eq!(cut.key, n == 0);
-            bytes += cut.payloads.iter().map(|payload| payload.len()).sum::<usize>();
+            bytes += cut.unit.payload_len();
         }
         let rate = bytes * 8 * 30 / 40;
         assert!((500_000..4_000_000).contains(&rate), "{rate} bit/s");

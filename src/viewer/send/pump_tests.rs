@@ -2,7 +2,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
-    feed::{FeedWriter, Health, VIDEO_RING, feed},
+    feed::{AccessUnit, FeedWriter, Health, VIDEO_RING, feed},
     media_source::MediaSource,
     viewer::{
         peer::media_engine::video_track,
@@ -53,8 +53,8 @@ impl Pumped {
     async fn pictures(&mut self, after: usize) {
         for n in 0..=after {
             self.ticks += 3000;
-            let frame =
-                Frame { payloads: vec![Bytes::from("x")], key: n == 0, level: None, ticks: self.ticks, at: Mono(0) };
+            let unit = AccessUnit::whole(Bytes::from("x"));
+            let frame = Frame { unit, key: n == 0, level: None, ticks: self.ticks, at: Mono(0) };
             self.writer.send(frame);
             self.settle().await;
         }
@@ -129,7 +129,8 @@ fn no_picture_beyond_the_level_that_was_agreed_on() {
 
 #[test]
 fn what_is_held_begins_with_the_newest_key_frame_and_is_given_up_when_it_is_old() {
-    let frame = |ticks, key| Arc::new(Frame { payloads: vec![Bytes::new()], key, level: None, ticks, at: Mono(0) });
+    let unit = AccessUnit::default;
+    let frame = |ticks, key| Arc::new(Frame { unit: unit(), key, level: None, ticks, at: Mono(0) });
     let ticks = |held: &Prebuffer| held.frames.iter().map(|f| f.ticks).collect::<Vec<_>>();
     let mut held = Prebuffer::default();
     assert!(!held.push(frame(1, false)), "before a key frame nothing is of use");

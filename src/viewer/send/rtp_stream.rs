@@ -53,8 +53,9 @@ impl RtpStream {
         patient: bool,
     ) -> impl Iterator<Item = rtp::Packet> + 'a {
         let timestamp = self.timestamp(frame.ticks);
-        let last = frame.payloads.len().saturating_sub(1);
-        frame.payloads.iter().enumerate().map(move |(i, payload)| {
+        let payloads = frame.unit.payloads();
+        let last = payloads.len().saturating_sub(1);
+        payloads.enumerate().map(move |(i, payload)| {
             let mut header = rtp::Header {
                 version: 2,
                 marker: picture && i == last,
@@ -69,7 +70,7 @@ impl RtpStream {
                 let _ = header.set_extension(*id, if patient { longer } else { usual }.clone());
             }
             self.sequence = self.sequence.wrapping_add(1);
-            rtp::Packet { header, payload: payload.clone() }
+            rtp::Packet { header, payload }
         })
     }
 }
@@ -87,14 +88,18 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::Mono;
+    use crate::{clock::Mono, feed::AccessUnitWriter};
 
     const MS_0: Duration = Duration::ZERO;
     const MS_200: Duration = Duration::from_millis(200);
 
-    fn frame(payloads: &[&'static [u8]], ticks: u64) -> Frame {
-        let payloads = payloads.iter().map(|p| Bytes::from_static(p)).collect();
-        Frame { payloads, key: true, level: None, ticks, at: Mono(0) }
+    fn frame(payloads: &[&[u8]], ticks: u64) -> Frame {
+        let mut writer = AccessUnitWriter::with_capacity(payloads.len(), payloads.len());
+        for payload in payloads {
+            writer.begin_nal(payload);
+            writer.end_payload();
+        }
+        Frame { unit: writer.finish(), key: true, level: None, ticks, at: Mono(0) }
     }
 
     fn track() -> RtpStream {
@@ -117,7 +122,8 @@ mod tests {
         assert_eq!(seen, [(65_535, 0x100, false), (0, 0x100, false), (1, 0x100, true)]);
         assert!(packets[0].header.extension && !packets[1].header.extension, "the extension rides on the first packet");
         assert_eq!(packets[0].header.get_extension(5).as_deref(), Some(&[0, 0, 20][..]));
-        assert_eq!(packets[0].payload.as_ptr(), frame.payloads[0].as_ptr(), "payload bytes are shared, not copied");
+        let first = frame.unit.payloads().next().unwrap();
+        assert_eq!(packets[0].payload.as_ptr(), first.as_ptr(), "payload bytes are shared, not copied");
     }
 
     #[test]

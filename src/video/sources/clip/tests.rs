@@ -59,7 +59,7 @@ fn h264_stream(count: u32, keys: &[u32]) -> Vec<u8> {
         coder.put(&planes, keys.contains(&n), at, &mut Counts::default()).unwrap();
         let cut = coder.take().unwrap().cut;
         let mut receiver = H264Packet::default();
-        cut.payloads.iter().for_each(|p| bytes.extend_from_slice(&receiver.depacketize(p).unwrap()));
+        cut.unit.payloads().for_each(|p| bytes.extend_from_slice(&receiver.depacketize(&p).unwrap()));
     }
     bytes
 }
