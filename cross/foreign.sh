@@ -26,7 +26,7 @@ foreign_lists() {
     rm -f "$foreign/update.log"
     [ -n "$(find "$foreign/lists" -name '*_Packages*' -mtime -1 | head -n 1)" ] ||
         foreign_apt apt-get -q update > "$foreign/update.log" 2>&1 ||
-        say "$me: apt-get could not fetch all package lists (see $foreign/update.log), and goes on with the others"
+        say "$me: apt-get could not fetch all package lists (see $foreign/update.log), and continues with the others"
 }
 
 unpack() {

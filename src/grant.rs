@@ -118,7 +118,7 @@ mod tests {
         for bad in [Nonces::new(&[8; 32]).at(seconds(0)), String::from_utf8(forged).unwrap(), String::new()] {
             assert!(!nonces.accepts(&bad, seconds(0)), "{bad}");
         }
-        assert!(nonces.accepts(&nonces.at(seconds(0)), seconds(0)), "in the first seconds of a boot too");
+        assert!(nonces.accepts(&nonces.at(seconds(0)), seconds(0)), "also in the first seconds after a boot");
     }
 
     #[test]

@@ -77,7 +77,7 @@ mod tests {
             assert_eq!(Level::of(bytes).to_string(), text);
         }
         assert_eq!(Level::of([0x64, 0x00, 9]), Level::of([0x42, 0xf0, 11]), "1b has another number in high profiles");
-        assert_eq!(Level::of([0x64, 0x10, 11]).to_string(), "1.1", "a flag that says something else there");
+        assert_eq!(Level::of([0x64, 0x10, 11]).to_string(), "1.1", "in high profiles the flag does not mean 1b");
     }
 
     #[test]

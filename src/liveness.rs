@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(liveness.late(seconds(72)), ["broker"]);
         broker.tick(seconds(72));
         broker.tick(seconds(11));
-        assert!(liveness.late(seconds(73)).is_empty(), "an older tick takes nothing back");
+        assert!(liveness.late(seconds(73)).is_empty(), "an older tick changes nothing");
         assert!(liveness.late(seconds(0)).is_empty());
         Heartbeat::default().tick(seconds(500));
         assert_eq!(liveness.clone().late(seconds(500)), ["devices", "broker"], "a copy is of the same loops");

@@ -264,8 +264,8 @@ mod tests {
         assert!((10..=12).contains(&read), "{read}");
         limits.unauthorised(&id("anna"), ms(1000));
         limits.session_started(&id("anna"));
-        assert_eq!(limits.message(&id("anna"), ms(1000)), Admitted::Yes, "who has a session is read");
-        assert!(!limits.unauthorised(&id("bert"), ms(1001)), "it is said once a second in all");
+        assert_eq!(limits.message(&id("anna"), ms(1000)), Admitted::Yes, "a login with a session may send");
+        assert!(!limits.unauthorised(&id("bert"), ms(1001)), "one report a second for all logins together");
         assert!(limits.unauthorised(&id("bert"), ms(2001)));
     }
 
@@ -285,7 +285,7 @@ mod tests {
                 if n % 500 == 499 {
                     let newcomer = id(&format!("new-{n}"));
                     assert_eq!(limits.message(&newcomer, ms(n)), Admitted::Yes, "{logins} logins at {n} ms");
-                    assert!(logins > 40 || limits.refusal(&newcomer, ms(n)), "and may be refused with a word");
+                    assert!(logins > 40 || limits.refusal(&newcomer, ms(n)), "a refusal may be sent to it");
                 }
             }
         }

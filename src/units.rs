@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn every_two_values_have_an_order() {
         assert!(Bitrate::ZERO < RATE && RATE < Bitrate::MAX && RATE * -0.0 == Bitrate::ZERO);
-        assert_eq!((RATE * -0.0).cmp(&Bitrate::ZERO), Order::Equal, "there is one zero");
+        assert_eq!((RATE * -0.0).cmp(&Bitrate::ZERO), Order::Equal, "-0 equals 0");
         assert_eq!(RATE.clamp(Bitrate::from_kbps(50), Bitrate::from_kbps(100)), Bitrate::from_kbps(100));
     }
 

@@ -386,7 +386,7 @@ async fn packets_from_strangers_cost_no_memory_and_get_no_answer() {
     pair.still_works().await;
     let grown = memory().saturating_sub(before);
     assert!(grown < 3_000, "{grown} KiB more for 70,000 packets of strangers");
-    assert_eq!(came(&socket), 0, "nobody is told anything");
+    assert_eq!(came(&socket), 0, "strangers get no answer");
     // The very same socket, and one check that is as it has to be: that is answered.
     socket.send_to(&check(&name, 1, attribute(&pair.answer, "ice-pwd")), to).unwrap();
     within(5, "an answer to a check that is signed", async {

@@ -104,7 +104,7 @@ async fn a_reload_reports_what_changed_and_what_needs_a_restart() {
     let fault = log.lines().find(|line| line.contains("fanlight.toml:8:10: video.source"));
     assert!(fault.is_some_and(|line| line.starts_with("    /")), "{log}");
 
-    // Elsewhere: the old broker is told, the new one finds the device.
+    // Another broker: the old one gets `shutdown`, and the device is online at the new one.
     daemon.reload(&config(other.port(), more));
     watcher.next_with("reason", "shutdown").await;
     other.watch("fanlight/v1/cam/status").await.next_with("state", "online").await;

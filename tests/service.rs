@@ -1,4 +1,5 @@
-//! The daemon as a service: what the service manager is told, devices that hang, and an update that refuses the configuration.
+//! The daemon as a service: its reports to the service manager, devices that hang, and an update that refuses the
+//! configuration.
 
 use std::{
     ffi::OsString,
@@ -223,7 +224,7 @@ async fn a_camera_that_hangs_is_reported_and_does_not_delay_a_stop() {
     hung.manager.hears("camera stalled (hangs in VIDIOC_QUERYCAP on /dev/video-hangs)").await;
     hung.daemon.says("video: hangs in VIDIOC_QUERYCAP on /dev/video-hangs for 5 s").await;
     status.next_until(|told| told["media"]["video"] == "stalled").await;
-    // The rest goes on: another viewer is answered.
+    // The other parts continue: another viewer gets an answer.
     hung.asks("bert", 'B').await;
     replies.next_with("type", "offer").await;
     hung.daemon.signal(Signal::TERM);
@@ -308,7 +309,7 @@ async fn an_update_that_refuses_a_configuration_that_worked_does_not_end_the_ser
     daemon.says("worked with fanlight 0.0.9 and has not changed since: continuing without video.fps").await;
     daemon.signal(Signal::TERM);
     assert!(daemon.ends().await.0.success());
-    assert!(kept(&refused), "what only works in part takes no good one's place");
+    assert!(kept(&refused), "a configuration that works only in part does not replace the saved one");
 
     // An edit is another matter, also beside a copy that is damaged.
     let edited = state.path().join("edited.toml");

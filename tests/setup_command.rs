@@ -115,7 +115,7 @@ async fn setup_asks_again_for_wrong_answers_and_never_writes_them() {
     ];
     for (what, options, words, typed) in rows {
         let options: Vec<(&str, &str)> = options.iter().map(|(option, value)| (*option, value.as_str())).collect();
-        // A script is told, and nothing is there.
+        // Without a terminal: an error, and no file is written.
         let place = tempfile::tempdir().unwrap();
         let (code, said) = setup(&place, &options, "");
         assert_eq!(code, Some(1), "{what}: {said}");

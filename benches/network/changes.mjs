@@ -120,7 +120,7 @@ const wrong = (found) => within({ board: BEHIND, viewer: BEHIND_TOO }, async (w)
   const turn = await w.turn(PUBLIC);
   await w.start({ more: turn.config('wrong') });
   const viewer = await w.watch(await (await w.eyes()).page(), { servers: [turn.stun] });
-  found.is('the viewer is told', viewer.fault, 'ice_timeout');
+  found.is('the viewer gets the reason', viewer.fault, 'ice_timeout');
   found.is('the log says', w.warnings()[0], /refuses the user or the password/);
 });
 

@@ -100,7 +100,7 @@ const liar = (found) => beside(async (w, witness) => {
 
 export const viewers = [
   ['ghost', 'one of two viewers is killed, without a goodbye', ghost],
-  ['sleeper', 'one of two viewers is frozen for 10 s, and goes on', sleeper],
+  ['sleeper', 'one of two viewers is frozen for 10 s, and continues', sleeper],
   ['returns', 'a viewer that was killed comes back with the same login', returns],
   ['liar', 'one of two viewers reports what is not true, in five ways', liar],
 ];

@@ -44,7 +44,7 @@ const SILENT: Duration = Duration::from_secs(2);
 const AHEAD: Duration = Duration::from_millis(300);
 const FASTEST: f64 = 1.05;
 /// The error for such a source. It would fill the feed as fast as a core can.
-const NO_CLOCK: &str = "it gives sound faster than time goes by, like ALSA's `null` and `file`: that is no microphone";
+const NO_CLOCK: &str = "it delivers sound faster than real time, like ALSA's `null` and `file`: it is not a microphone";
 
 /// Why `listen` ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -237,7 +237,7 @@ mod tests {
             let mut out = Vec::new();
             for bytes in stream.chunks(piece) {
                 skipper.take(bytes);
-                assert!(skipper.ready().len() <= piece + 300, "no more than what came");
+                assert!(skipper.ready().len() <= piece + 300, "not more than the bytes received");
                 out.extend_from_slice(&skipper.ready().split());
             }
             all.push(out);

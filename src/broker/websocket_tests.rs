@@ -58,7 +58,7 @@ async fn what_breaks_the_rules_ends_the_connection() {
     }
 }
 
-/// A server that speaks before it is asked: what comes with the answer to the handshake is not lost.
+/// A server may send data together with its handshake response. That data is not lost.
 #[tokio::test]
 async fn what_comes_with_the_answer_is_read() {
     let (near, mut far) = duplex(4096);

@@ -153,7 +153,7 @@ async fn a_thread_that_hangs_is_named_given_up_and_cut_off_and_the_device_is_bac
     );
     go.send(()).unwrap();
     health.wait_for(|h| *h == Health::Ok).await.unwrap();
-    assert_eq!(source.writer.last_ticks(), None, "what the lost thread writes is not wanted any more");
+    assert_eq!(source.writer.last_ticks(), None, "frames of the abandoned thread are dropped");
     assert_eq!(source.described(), "on");
     source.changed().await;
     stop.send_replace(true);

@@ -106,11 +106,11 @@ mod tests {
         let [bad, good] = ["turn:192.0.2.1", "turn:192.0.2.2"].map(url);
         let left_out = |now| texts(marks.left_out(&[&bad, &good], at(now)));
         assert_eq!(left_out(0), ["", ""]);
-        assert!(marks.bad(&bad, "it lies", at(10)), "it is news");
+        assert!(marks.bad(&bad, "it lies", at(10)), "the first fault is new");
         for (now, expected) in [(10, "it lies"), (69, "it lies"), (70, "")] {
             assert_eq!(left_out(now), [expected, ""], "at {now} s");
         }
-        assert!(!marks.bad(&bad, "it lies", at(71)), "said before");
+        assert!(!marks.bad(&bad, "it lies", at(71)), "the same fault is not new");
         assert_eq!(left_out(130), ["it lies", ""]);
         assert!(marks.bad(&bad, "it is silent", at(131)), "another reason");
         marks.good(&bad);

@@ -325,6 +325,6 @@ mod tests {
         let (mut tcp, _) = within("a connection", server.accept()).await.unwrap();
         let mut space = [0; 100];
         let length = within("the first message", tcp.read(&mut space)).await.unwrap();
-        assert_eq!(space[..length], allocate(), "only what may open a stream");
+        assert_eq!(space[..length], allocate(), "only a request that may open a stream");
     }
 }

@@ -299,7 +299,7 @@ mod tests {
         let seen = activity.seen();
         assert_eq!(seen.to_string(), "hangs in VIDIOC_STREAMON on /dev/video-a");
         assert!(!seen.turned && !activity.is_over());
-        assert_eq!(still_hangs("/dev/video-a"), None, "nobody has given it up");
+        assert_eq!(still_hangs("/dev/video-a"), None, "it has not been given up");
         activity.leave_behind();
         let told = "an earlier use of it still hangs in VIDIOC_STREAMON";
         assert_eq!(still_hangs("/dev/video-a").as_deref(), Some(told));

@@ -48,7 +48,7 @@ fn names() -> impl Iterator<Item = String> {
     names.filter(|name| name != "envelope")
 }
 
-/// The examples of the contract: for whom they stand, and what they say.
+/// The examples in the protocol document: the type of each message, and its text.
 fn examples() -> Vec<(String, String)> {
     let text =
         ["protocol.md", "protocol-examples.md"].map(|page| fs::read_to_string(docs().join(page)).unwrap()).concat();

@@ -42,7 +42,7 @@ fn version(v: Option<&Value>) -> Result<(), Refusal> {
         Some(v) if v.as_u64() == Some(u64::from(VERSION)) => Ok(()),
         Some(Value::Number(v)) => Err(Refusal {
             supported: Some(vec![VERSION]),
-            ..Refusal::new(ErrorName::Version, format!("version {v} is not spoken here: {VERSION} is"))
+            ..Refusal::new(ErrorName::Version, format!("version {v} is not supported: {VERSION} is"))
         }),
         _ => Err(bad("v must be the number of the protocol version")),
     }

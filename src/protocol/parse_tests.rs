@@ -67,7 +67,7 @@ fn another_version_is_refused_with_what_is_spoken() {
         let rejected = refused(&format!(r#"{{"v":{v},"type":"future","session":"{SESSION}"}}"#));
         assert_eq!((rejected.refusal.code, rejected.refusal.name), (426, ErrorName::Version), "{v}");
         assert_eq!(rejected.refusal.supported.as_deref(), Some(&[1][..]));
-        assert_eq!(rejected.session.as_ref().map(SessionId::as_str), Some(SESSION), "told in its session");
+        assert_eq!(rejected.session.as_ref().map(SessionId::as_str), Some(SESSION), "the reply names the session");
     }
 }
 

@@ -38,7 +38,7 @@ pub enum Turn<T, R> {
 pub struct Gap {
     /// The number that never came.
     pub missing: u64,
-    /// The number the order goes on with.
+    /// The number that the order continues with.
     pub next: u64,
 }
 
@@ -144,7 +144,11 @@ mod tests {
         let mut order = Sequence::<_, &str>::after(5);
         order.remember(5, vec!["answer"]);
         assert_eq!(order.on(5, 'a', START), Turn::Again(vec!["answer"]));
-        assert_eq!(order.on(4, 'a', START), Turn::Again(vec![]), "older than what is remembered: silence");
+        assert_eq!(
+            order.on(4, 'a', START),
+            Turn::Again(vec![]),
+            "a request older than the remembered ones gets no reply"
+        );
         assert_eq!(order.on(6, 'b', START), Turn::Now('b'), "a repeat does not move the order");
     }
 
@@ -160,7 +164,7 @@ mod tests {
         let mut order = Sequence::<_, &str>::after(0);
         assert_eq!(order.on(3, 'c', START), Turn::Held);
         assert_eq!(order.on(2, 'b', ms(500)), Turn::Held);
-        assert_eq!(order.on(2, 'x', ms(500)), Turn::Held, "the first of two with one number counts");
+        assert_eq!(order.on(2, 'x', ms(500)), Turn::Held, "of two requests with one number the first counts");
         assert_eq!(order.take(ms(600)), None);
         assert_eq!(order.on(1, 'a', ms(999)), Turn::Now('a'));
         assert_eq!(order.take(ms(999)), Some((2, 'b')));
@@ -176,8 +180,8 @@ mod tests {
         assert_eq!(order.on(4, 'd', ms(900)), Turn::Held);
         assert_eq!(order.expire(ms(999)), None);
         assert_eq!(order.expire(ms(1000)), Some(Gap { missing: 1, next: 5 }));
-        assert_eq!(order.take(ms(1000)), None, "what waited is refused, not applied");
-        assert_eq!(order.on(1, 'a', ms(1001)), Turn::Again(vec![]), "too late");
+        assert_eq!(order.take(ms(1000)), None, "held requests are refused, not applied");
+        assert_eq!(order.on(1, 'a', ms(1001)), Turn::Again(vec![]), "the missing request is too late");
         assert_eq!(order.on(5, 'e', ms(1001)), Turn::Now('e'));
     }
 

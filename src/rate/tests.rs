@@ -63,14 +63,14 @@ fn the_picture_is_made_for_the_weakest_network() {
 }
 
 #[test]
-fn a_minority_that_would_take_more_than_half_is_thin() {
+fn a_minority_that_would_take_more_than_half_is_keyframe_only() {
     let mut rate = RatePlanner::default();
     let (plan, keyframe_only) = play(&mut rate, &[3_000_000, 300_000, 3_000_000, 3_000_000], 0.0, 1.0);
-    assert_eq!((plan.bitrate, keyframe_only), (CEILING, vec![false; 4]), "not at once, and nobody else pays meanwhile");
+    assert_eq!((plan.bitrate, keyframe_only), (CEILING, vec![false; 4]), "not at once, and the others keep their rate");
     let (plan, keyframe_only) = play(&mut rate, &[3_000_000, 300_000, 3_000_000, 3_000_000], 1.1, 5.0);
     assert_eq!((plan.bitrate, keyframe_only), (CEILING, vec![false, true, false, false]));
     let (_, keyframe_only) = play(&mut rate, &[3_000_000, 1_200_000, 3_000_000, 3_000_000], 5.1, 9.0);
-    assert!(keyframe_only[1], "three quarters are asked of those who come back");
+    assert!(keyframe_only[1], "a viewer must reach three quarters to count again");
     let (_, keyframe_only) = play(&mut rate, &[3_000_000, 1_900_000, 3_000_000, 3_000_000], 9.1, 13.0);
     assert!(!keyframe_only[1]);
     let mut rate = RatePlanner::default();
@@ -201,7 +201,7 @@ fn a_network_above_the_floor_is_served_and_one_below_it_has_key_frames() {
     let (plan, keyframe_only) = run(&mut rate, &pair(700_000), WANTED, 10.1, 13.0);
     assert_eq!((plan.bitrate, keyframe_only), (CEILING, vec![false, true]));
     let (_, keyframe_only) = run(&mut rate, &pair(830_000), WANTED, 13.1, 18.0);
-    assert!(keyframe_only[1], "a tenth above the floor is asked of who comes back");
+    assert!(keyframe_only[1], "a viewer must be a tenth above the floor to count again");
     let (plan, keyframe_only) = run(&mut rate, &pair(900_000), WANTED, 18.1, 21.0);
     assert_eq!((plan.bitrate, keyframe_only), (bps(767_250), vec![false; 2]));
     let (plan, keyframe_only) =
@@ -214,7 +214,7 @@ fn a_network_above_the_floor_is_served_and_one_below_it_has_key_frames() {
     assert_eq!(
         (plan.bitrate, keyframe_only),
         (CEILING, vec![false, true]),
-        "a floor of 100 %: nobody waits for anybody"
+        "with a floor of 100 % no viewer lowers the rate of others"
     );
 }
 

@@ -63,7 +63,7 @@ fn a_viewer_whose_sessions_never_connect_sets_up_one_at_a_time() {
     admission.count_unconnected(&id("mallory"), ms(16_000));
     assert_eq!(start(&mut admission, ms(16_000)), Err(ErrorName::Busy));
     assert!(!admission.displaces(&id("mallory"), ms(16_000)) && admission.displaces(&id("anna"), ms(16_000)));
-    assert_eq!(admission.admit(&id("mallory"), Running::default(), ms(16_000)), Ok(()), "but one it may");
+    assert_eq!(admission.admit(&id("mallory"), Running::default(), ms(16_000)), Ok(()), "one session is allowed");
     assert_eq!(start(&mut admission, ms(75_000)), Ok(()), "a minute later it is forgotten");
     admission.count_unconnected(&id("mallory"), ms(75_000));
     admission.connected(&id("mallory"));

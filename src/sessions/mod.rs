@@ -208,7 +208,7 @@ impl Sessions {
     }
 
     fn refuse_unknown(&mut self, request: IncomingRequest, now: Mono) {
-        self.refuse(request, Refusal::new(ErrorName::NoSession, "there is no such session: offer anew"), now);
+        self.refuse(request, Refusal::new(ErrorName::NoSession, "there is no such session: offer again"), now);
     }
 
     fn expire_early(&mut self, now: Mono) {

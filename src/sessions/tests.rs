@@ -280,7 +280,7 @@ async fn the_rules_of_an_open_session() {
     let conflict = house.refused("anna", 409, "conflict").await;
     assert!(conflict["message"].as_str().unwrap().contains("message 8"), "{conflict}");
     house.say("anna", 'A', 10, "ping", json!({"n": 10})).await;
-    assert_eq!(house.receive("anna", "pong").await["n"], 10, "and the order goes on");
+    assert_eq!(house.receive("anna", "pong").await["n"], 10, "and the order continues");
     assert_eq!(house.presence.borrow().viewers, 1, "none of it ended the session");
 }
 
@@ -370,7 +370,7 @@ async fn candidates_may_overtake_their_offer() {
     house.say("anna", 'A', 1, "candidates", json!({"ufrag": "abcd", "candidates": good, "end": true})).await;
     house.open("anna", 'A').await;
     house.say("anna", 'A', 2, "ping", json!({"n": 2})).await;
-    assert_eq!(house.receive("anna", "pong").await["n"], 2, "their number was taken: there is no gap");
+    assert_eq!(house.receive("anna", "pong").await["n"], 2, "their number is used: no gap");
 }
 
 #[tokio::test]

@@ -193,7 +193,7 @@ mod tests {
         fs::write(dir.path().join("broker-password.new"), "of an interrupted run").unwrap();
         let draft = Draft::new(&config, &answers()).unwrap();
         assert!(load(draft.file(), &Surroundings::default()).unwrap().warnings.is_empty());
-        assert_eq!(fs::read_to_string(&config).unwrap(), "# nothing\n", "before it is placed, all is as it was");
+        assert_eq!(fs::read_to_string(&config).unwrap(), "# nothing\n", "the draft does not change the configuration");
         draft.place().unwrap();
         assert_eq!(names(dir.path()), ["broker-password", "fanlight.toml", "fanlight.toml.old"]);
         let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
@@ -211,7 +211,10 @@ mod tests {
         let config = to.path().join("fanlight.toml");
         let answers = Answers { ca_file: Some(given.clone()), broker: "mqtts://b".into(), ..answers() };
         let draft = Draft::new(&config, &answers).unwrap();
-        assert!(fs::read_to_string(draft.file()).unwrap().contains("broker-ca.pem.new"), "checked as it is");
+        assert!(
+            fs::read_to_string(draft.file()).unwrap().contains("broker-ca.pem.new"),
+            "the draft names the new copy"
+        );
         draft.place().unwrap();
         assert_eq!(names(to.path()), ["broker-ca.pem", "broker-password", "fanlight.toml"]);
         let copy = to.path().join("broker-ca.pem");

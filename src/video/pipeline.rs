@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plan_is_made_of_what_viewers_say_and_tells_them_who_is_thin() {
+    fn the_plan_follows_the_estimates_and_marks_keyframe_only_viewers() {
         let writer = feed(4);
         let (good, weak, new) = (writer.subscribe(), writer.subscribe(), writer.subscribe());
         let wanted = RateLimits { ceiling: RATE, floor: 0.33 };
@@ -384,10 +384,14 @@ mod tests {
         };
         say(&good, 3_000);
         say(&weak, 300);
-        let thin = || [&good, &weak, &new].map(|reader| reader.network().is_keyframe_only());
-        assert_eq!((play(0, 3_000).bitrate, thin()), (RATE, [false, true, false]), "who said nothing is not asked");
+        let keyframe_only = || [&good, &weak, &new].map(|reader| reader.network().is_keyframe_only());
+        assert_eq!(
+            (play(0, 3_000).bitrate, keyframe_only()),
+            (RATE, [false, true, false]),
+            "a viewer without an estimate does not count"
+        );
         say(&weak, 1_500);
-        assert_eq!((play(3_050, 6_000).bitrate, thin()), (Bitrate::from_bps(1_325_250), [false; 3]));
+        assert_eq!((play(3_050, 6_000).bitrate, keyframe_only()), (Bitrate::from_bps(1_325_250), [false; 3]));
         weak.network().set_lost(true);
         assert_eq!(play(6_050, 6_100).bitrate, RATE);
     }

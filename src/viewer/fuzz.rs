@@ -42,7 +42,7 @@ pub(crate) fn sdp(text: &str) {
         let Ok(incoming) = negotiation.take_offer(&offer, &mut budget) else { return };
         let Ok(stack) = answer(incoming.stack.clone()) else { return };
         if let Ok(text) = negotiation.own_answer(&stack, incoming, |line| vec![line.to_owned()]) {
-            let own = Description::parse(&text).expect("the own answer can be read");
+            let own = Description::parse(&text).expect("our own answer can be parsed");
             assert_eq!(
                 own.lines.len(),
                 offer.lines.len(),
@@ -105,7 +105,7 @@ pub(crate) fn rtcp(data: &[u8]) {
         while let Some(packet) = feedback.poll_write() {
             drop(packet);
             sent += 1;
-            assert!(sent < 10_000, "one report makes the board send for ever");
+            assert!(sent < 10_000, "one report causes endless packets");
         }
     }
 }

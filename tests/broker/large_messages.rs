@@ -51,7 +51,7 @@ async fn large_messages(transport: MqttTransport, version: MqttVersion) {
     // What stood on the board's own topics was replaced.
     let mut info = broker.watch("fanlight/v1/cam/info").await;
     assert_eq!(info.next_with("name", "Camera").await.json()["v"], 1);
-    assert_eq!(*board.outbox.state().borrow(), LinkState::Up { conn: 1 }, "the link stood");
+    assert_eq!(*board.outbox.state().borrow(), LinkState::Up { conn: 1 }, "the link stayed up");
     if version == MqttVersion::V311 {
         let told = log.lines(&format!("{kept} bytes stands on fanlight/v1/cam/req/anna"));
         assert!(told.len() == 1 && told[0].ends_with("mosquitto_pub -t fanlight/v1/cam/req/anna -r -n"), "{told:#?}");

@@ -15,7 +15,7 @@ async fn comes_and_goes(version: MqttVersion) {
     let mut board = Board::start(at(broker.port(), version));
     assert_eq!(board.up().await, 1);
 
-    // Whoever subscribes later is told by the broker.
+    // A late subscriber gets the retained messages.
     let mut late = broker.watch("fanlight/v1/cam/#").await;
     let told = [late.next().await, late.next().await];
     let find = |topic: &str| told.iter().find(|seen| seen.topic == topic).unwrap();
@@ -192,7 +192,7 @@ async fn two_boards_with_one_id_are_reported() {
     let mut state = first.outbox.state();
     let told =
         |state: &LinkState| matches!(state, LinkState::Down(trouble) if trouble.to_string().contains("another client"));
-    drop(within(20, "a word about the other client", state.wait_for(told)).await);
+    drop(within(20, "the error names the other client", state.wait_for(told)).await);
 }
 
 #[tokio::test]

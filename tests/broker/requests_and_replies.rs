@@ -96,7 +96,7 @@ async fn a_retained_request_is_dropped_by_every_version() {
     }
 }
 
-/// The sessions take nothing for a while. The mouth goes on, and once they do take, nothing is missing.
+/// The sessions read nothing for a while. The publisher continues. When they read again, no message is missing.
 async fn slow_sessions(version: MqttVersion) {
     const VIEWERS: usize = 10;
     const EACH: usize = 60;
@@ -170,7 +170,7 @@ async fn a_flood_loses_messages_of_its_sender_only() {
         }
         let dropped = board.outbox.dropped().overflow;
         assert!(dropped > 0 && floods + dropped == 900, "QoS {qos}: {floods} taken, {dropped} dropped");
-        assert!(!state.has_changed().unwrap(), "the link stood");
+        assert!(!state.has_changed().unwrap(), "the link stayed up");
         board.stop().await;
     }
 }

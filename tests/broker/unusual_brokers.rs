@@ -33,13 +33,13 @@ async fn acknowledgements_keep_the_order_of_arrival() {
                 tokio::task::yield_now().await;
             }
         };
-        within(20, "all was heard", dropped).await;
+        within(20, "the board received everything", dropped).await;
         for _ in 0..4 {
             assert_eq!(board.event().await, request("waits"));
         }
         let mut order = Vec::new();
         while order.len() < 7 {
-            let body = peer.next(4).await.expect("the link goes on");
+            let body = peer.next(4).await.expect("the link continues");
             order.push(u16::from_be_bytes([body[0], body[1]]));
         }
         assert_eq!(order, [1, 2, 3, 4, 5, 6, 7], "{version:?}");
@@ -47,7 +47,7 @@ async fn acknowledgements_keep_the_order_of_arrival() {
     }
 }
 
-/// Whatever a broker sends, the link goes on or ends with a reason and is made anew.
+/// Whatever a broker sends, the link continues, or ends with a reason and is opened again.
 #[tokio::test]
 async fn unexpected_packets_are_ignored_or_end_the_connection_with_a_reason() {
     use MqttVersion::{V5, V311};
@@ -151,7 +151,7 @@ async fn a_receive_maximum_of_one_is_respected() {
     }
     let mut topics = Vec::new();
     while topics.len() < 5 {
-        let (first, body) = peer.packet().await.expect("the link goes on");
+        let (first, body) = peer.packet().await.expect("the link continues");
         if first >> 4 != 3 {
             continue;
         }
@@ -177,7 +177,7 @@ async fn a_takeover_is_published_as_an_event() {
     board.outbox.reconnect();
     let mut peer = script.welcome().await;
     let event = loop {
-        let body = peer.next(3).await.expect("the link goes on");
+        let body = peer.next(3).await.expect("the link continues");
         if body[2..].starts_with(b"fanlight/v1/cam/evt") {
             break body;
         }
@@ -256,7 +256,7 @@ async fn correlation_data_of_a_request_goes_out_with_the_reply() {
         assert_eq!(correlation.is_some(), length <= CORRELATION_MAX, "{length} bytes");
         board.outbox.say(Addressed { viewer, payload: Bytes::from_static(b"{}"), correlation }).await;
         let reply = loop {
-            let body = peer.next(3).await.expect("the link goes on");
+            let body = peer.next(3).await.expect("the link continues");
             if body[2..].starts_with(b"fanlight/v1/cam/rsp/anna") {
                 break body;
             }
@@ -268,7 +268,7 @@ async fn correlation_data_of_a_request_goes_out_with_the_reply() {
     board.stop().await;
 }
 
-/// Somebody whom the broker lets write on the board's own topics: the board says its own again.
+/// Another client publishes on the board's own topics. The board publishes its own messages again.
 async fn contradicted(version: MqttVersion) {
     let broker = Mosquitto::plain().await;
     let mut board = Board::start(at(broker.port(), version));

@@ -163,7 +163,7 @@ check('a browser outside of the board sees the camera and gets the sound', async
   assert.ok(available > 180, `${available} MiB`);
   assert.equal(written, 0, 'the daemon writes nothing to the disk');
   assert.ok(disk < MIB, `${disk} bytes written by all of the board`);
-  // Two in ten seconds while the emulated processor loses pictures and sound, and a word on the network now and then.
+  // Two in ten seconds while the emulated processor loses pictures and sound, and a network message now and then.
   assert.ok(lines <= 30, `${lines} lines`);
 });
 
@@ -192,7 +192,7 @@ check('an upgrade keeps the configuration, and the picture comes back', async ()
 
 check('a purge during a session leaves no file, user or process', async () => {
   await apt('purge fanlight');
-  await until('the viewer is told', async () => (await report()).said.some((m) => m.type === 'bye'));
+  await until('the viewer gets bye', async () => (await report()).said.some((m) => m.type === 'bye'));
   assert.equal(await shown('LoadState'), 'not-found');
   assert.match(await lab.guest('id fanlight 2>&1; true'), /no such user/);
   assert.equal(await lab.guest('ps -eo args | grep "[/]usr/bin/fanlight"; true'), '');

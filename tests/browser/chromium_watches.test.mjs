@@ -50,11 +50,11 @@ describe('Chromium', () => {
     assert.equal(refusal.name, 'busy');
     assert.ok(refusal.retry_after_ms > 0);
     await stranger.close();
-    // Two leave: the third goes on.
+    // Two leave: the third continues.
     await leave(pages[0], sessions[0]);
     await leave(pages[1], sessions[1]);
     const before = (await report(pages[2], sessions[2])).frames;
-    await until('the third goes on', async () => (await report(pages[2], sessions[2])).frames > before + 30);
+    await until('the third continues', async () => (await report(pages[2], sessions[2])).frames > before + 30);
     for (const page of pages) {
       await page.evaluate(() => window.leaveAll());
       await page.context().close();

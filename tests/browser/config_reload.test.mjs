@@ -43,9 +43,9 @@ test('a reload changes the bitrate and does not interrupt the viewer', async () 
   assert.deepEqual(seen.said.filter((m) => m.type === 'bye' || m.type === 'goaway' || m.type === 'error'), []);
   assert.ok(!daemon.child.output.includes('viewer anna: ended'), daemon.child.output);
 
-  // The session is the same to the end, and the end is told.
+  // It is one session until the end, and the end is reported.
   const sound = seen.audio.packetsReceived;
-  await until('the sound goes on', async () => (await report()).audio.packetsReceived > sound + 25);
+  await until('the sound continues', async () => (await report()).audio.packetsReceived > sound + 25);
   assert.equal(await daemon.stop(), 0);
   await until('bye', async () => (await report()).said.find((m) => m.type === 'bye' && m.reason === 'shutdown'));
   daemon.up();

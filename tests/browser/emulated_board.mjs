@@ -106,7 +106,7 @@ export class Lab {
     }
   }
 
-  /** Runs a command in the board that goes on; gives its process id there. Its output and its end go to a log of that name. */
+  /** Starts a background command in the board and returns its process id there. Its output and its end go to a log of that name. */
   async background(name, command) {
     await this.guest(`rm -f /run/${name}.pid; { setsid sh -c 'echo $$ > /run/${name}.pid; exec "$@"' sh ${command}; echo "status $?"; } > /board/${name}.log 2>&1 &`);
     return until(`${name} runs`, async () => Number(await this.guest(`cat /run/${name}.pid; true`)));
@@ -225,7 +225,7 @@ function config(media) {
 
 /** Pictures of a file as Debian's ffmpeg decodes them: each a grid of mean colours. */
 export function pictures(file, [width, height], columns, rows) {
-  // Chromium takes a stream without a word on its colours for BT.709.
+  // Chromium assumes BT.709 if a stream does not signal its colours.
   const filter = file.endsWith('.h264') ? ['-vf', 'scale=in_color_matrix=bt709'] : [];
   const raw = execFileSync('ffmpeg', ['-nostdin', '-v', 'error', '-i', file, ...filter, '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-'], { maxBuffer: 1 << 28 });
   const size = width * height * 3;

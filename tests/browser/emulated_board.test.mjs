@@ -265,7 +265,7 @@ describe('a viewer sees', () => {
   check('a loopback camera, as soon as a program writes to it', async () => {
     await start({ video: { source: nodes.fed, format: 'h264', size: SIZE, fps: 30 } });
     const viewer = await watch({ audio: false });
-    await viewer.until('a word of what is missing', async () => daemon.output.includes('once a program writes to it'));
+    await viewer.until('a line about what is missing', async () => daemon.output.includes('once a program writes to it'));
     assert.deepEqual((await viewer.report()).frames, 0);
     const feeder = await aside('feeder', `ffmpeg -nostdin -v error -re -r 15 -i ${lab.repeated(`${SIZE}.h264`, 100)} -c copy -f v4l2 ${nodes.fed}`);
     const { width, height } = await viewer.moves();
@@ -331,7 +331,7 @@ describe('a camera', () => {
     assert.doesNotMatch(await open(), /video/);
     // Sound goes on without the picture.
     const without = await viewer.report();
-    const later = await viewer.until('sound goes on', (r) => r.audio.packetsReceived > without.audio.packetsReceived + 50 && r);
+    const later = await viewer.until('sound continues', (r) => r.audio.packetsReceived > without.audio.packetsReceived + 50 && r);
     assert.equal(later.video.framesReceived, without.video.framesReceived);
     await order('plug');
     const back = await viewer.until('the picture again', (r) => r.frames > later.frames + 10 && r);
@@ -413,7 +413,7 @@ describe('a session', () => {
       for (const beside of [-3600, 3600, 0]) {
         const { frames, audio } = await viewer.report();
         await set(beside);
-        const r = await viewer.until('picture and sound go on', (now) => now.frames > frames + 15 && now.audio.packetsReceived > audio.packetsReceived + 150 && now);
+        const r = await viewer.until('picture and sound continue', (now) => now.frames > frames + 15 && now.audio.packetsReceived > audio.packetsReceived + 150 && now);
         assert.equal(r.state, 'connected');
         assert.ok(!r.said.some((m) => ['bye', 'goaway', 'error'].includes(m.type)), JSON.stringify(r.said.map((m) => m.type)));
       }

@@ -80,12 +80,12 @@ export function encoder(world) {
       assert.ok(made >= 1 && made <= 3, `${made} key frames for one more viewer`);
       await late.leave();
 
-      // The bitrate is told to the encoder at work.
+      // The running encoder gets the new bitrate.
       const file = path.join(lab().share, `${daemon().name}.toml`);
       fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace('bitrate_kbps = 900', 'bitrate_kbps = 400'));
       await lab().guest(`kill -HUP ${daemon().pid}`);
       await until('the encoder has the new bitrate', async () => (await seen()).bitrate === 400_000);
-      assert.equal((await seen()).opened, now.opened, 'it was not opened anew for that');
+      assert.equal((await seen()).opened, now.opened, 'it was not opened again for that');
       await viewer.moves();
       await viewer.leave();
       await until('it is closed', async () => (await seen()).open_now === 0);
@@ -98,7 +98,7 @@ export function encoder(world) {
       const { width, height } = await viewer.until('the picture clock', (r) => r.delays.length > 20 && r);
       assert.deepEqual([width, height], [640, 360]);
       assert.deepEqual(coders(), [NAME]);
-      // Cells of the clock are macroblocks here: each picture is told from all others, and is in its place.
+      // Cells of the clock are macroblocks here: each picture can be told apart from all others, and is in its place.
       const clocks = await viewer.page.evaluate((s) => window.handle(s).clocks, viewer.session);
       const shown = clocks.map(({ clock, media }) => `${clock} at ${media}`);
       assert.ok(clocks.slice(1).every(({ clock }, i) => clock > clocks[i].clock), `the clock goes forward: ${shown}`);

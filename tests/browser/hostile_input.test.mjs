@@ -32,7 +32,7 @@ test('invalid messages and floods cost no memory and do not disturb a viewer', a
   await expect(JSON.stringify({ v: 1, type: 'renew', session: sessionId(), seq: 0 }), 'no_session');
   await expect(' '.repeat(40_000), 'too_large');
 
-  // Floods: of one viewer, of two hundred, and of the largest messages there may be. Who floods is told.
+  // Floods: of one viewer, of two hundred, and of the largest messages there may be. A viewer that floods gets an error.
   const before = (await report(honest, session)).frames;
   const memory = s.daemon.memory();
   for (const [who, message] of [['flood', () => offer({ sdp: `v=0\r\n${Math.random()}` })], ['large', () => offer({ sdp: 'x'.repeat(24_000) })]]) {
@@ -46,7 +46,7 @@ test('invalid messages and floods cost no memory and do not disturb a viewer', a
     await stranger.client.publishAsync(`fanlight/v1/cam/req/many${i}`, offer({ sdp: 'nothing' }), { qos: 1 });
   }
   await stranger.close();
-  await until('the honest viewer goes on', async () => (await report(honest, session)).frames > before + 60);
+  await until('the honest viewer continues', async () => (await report(honest, session)).frames > before + 60);
   const other = await s.tab();
   const watched = await s.watch(other);
   await leave(other, watched.session);
@@ -78,7 +78,7 @@ test('packets from strangers at the media port cost no memory and no log line, a
       await Promise.all(Array.from({ length: 25 }, () => new Promise((done) => { socket.send(kind(), Number(port), address, done); })));
     }
   }
-  await until('the honest viewer goes on', async () => (await report(honest, session)).frames > before.frames + 60);
+  await until('the honest viewer continues', async () => (await report(honest, session)).frames > before.frames + 60);
   const grown = s.daemon.memory() - before.memory;
   assert.ok(grown < 5_000, `grew by ${grown} KiB for 50,000 packets`);
   const lines = s.daemon.child.output.slice(before.log).split('\n');

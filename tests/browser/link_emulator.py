@@ -82,7 +82,7 @@ class Direction:
         return max(arrived, self.free) + (8 * len(packet) / rate if rate else 0)
 
     def work(self, now):
-        """Does all that is due, and gives the time of what comes next."""
+        """Does all that is due, and returns the time of the next action."""
         while self.waiting and (done := self.into_line()) <= now:
             _, packet = self.waiting.popleft()
             self.waiting_bytes -= len(packet)

@@ -155,7 +155,7 @@ test('IPv6 alone connects a viewer and a board at two homes', { ...options, skip
     assert.match((await viewer.report()).remote, /^2001:db8:0:51:/);
   }));
 
-/** A LAN whose viewer hides its address behind a `.local` name, and whose board hears only whom it has spoken to. */
+/** A LAN whose viewer hides its address behind a `.local` name, and whose board receives only from addresses that it has sent to. */
 const named = (mdns, watched) => NetworkFixture.within({ board: BEHIND, viewer: null }, async (w) => {
   nat(w.board.router, 'out', 'cone');
   const lan = await w.board.join();

@@ -68,7 +68,7 @@ test('a frozen viewer does not disturb the other one, and continues when it wake
     own.thaw();
     whole(await waking, before, 'while it wakes');
     const { frames } = await report(sleeper, slept.session);
-    await until('pictures go on', async () => (await report(sleeper, slept.session)).frames > frames + 30);
+    await until('pictures continue', async () => (await report(sleeper, slept.session)).frames > frames + 30);
   } finally {
     await own.close();
   }

@@ -75,7 +75,7 @@ export function cable(one, other) {
   for (const { end: [place, name, ...addresses], passing } of ends) {
     if (place.holder) here.ip(`link set ${passing} netns ${place.holder.pid}`);
     // After a namespace has ended, the kernel needs some time to remove its cables.
-    else try { here.ip(`link del ${name}`); } catch { /* usually there is none */ }
+    else try { here.ip(`link del ${name}`); } catch { /* usually it does not exist */ }
     place.ip(`link set ${passing} name ${name}`);
     for (const address of addresses.filter(Boolean)) place.ip(`addr add ${address} dev ${name}${address.includes(':') ? ' nodad' : ''}`);
     place.ip(`link set ${name} up`);

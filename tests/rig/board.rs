@@ -32,7 +32,7 @@ pub fn at(port: u16, version: MqttVersion) -> Broker {
     Broker { port, version, ..Broker::default() }
 }
 
-/// The same, over something else than TCP.
+/// The same broker over another transport.
 pub fn over(transport: MqttTransport, config: Broker) -> Broker {
     let path = match transport {
         MqttTransport::Tcp | MqttTransport::Tls => "",
@@ -84,10 +84,10 @@ impl Board {
 
     /// Waits for the next event.
     pub async fn event(&mut self) -> LinkEvent {
-        within(60, "an event", self.events.recv()).await.expect("the link goes on")
+        within(60, "an event", self.events.recv()).await.expect("the link continues")
     }
 
-    /// Waits for trouble of this kind; what is said about it.
+    /// Waits for an error of this kind, and returns its text.
     pub async fn trouble(&self, kind: LinkErrorKind) -> String {
         let mut state = self.outbox.state();
         let found = state.wait_for(|state| matches!(state, LinkState::Down(trouble) if trouble.kind == kind));
@@ -100,12 +100,12 @@ impl Board {
         }
     }
 
-    /// Changes what `status` tells.
+    /// Changes the number of viewers in `status`.
     pub fn viewers(&self, viewers: usize) {
         self.presence.send_modify(|presence| presence.viewers = viewers);
     }
 
-    /// Stops the link; within the second it promises.
+    /// Stops the link. Fails if that takes longer than a second.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         tokio::time::timeout(Duration::from_secs(1), self.task).await.expect("the link ends within 1 s").unwrap();

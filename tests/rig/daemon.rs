@@ -81,7 +81,7 @@ impl Daemon {
         }
     }
 
-    /// Writes another configuration, and has it read.
+    /// Writes another configuration, and sends SIGHUP.
     pub fn reload(&self, config: &str) {
         fs::write(self.file(), config).unwrap();
         self.signal(Signal::HUP);
@@ -92,7 +92,7 @@ impl Daemon {
         kill_process(pid, signal).unwrap();
     }
 
-    /// How it ends, and how long that takes from now.
+    /// Waits for its end. Returns the exit status and the time that took.
     pub async fn ends(&mut self) -> (ExitStatus, Duration) {
         let start = Instant::now();
         let status = within(20, "the daemon ends", self.child.wait()).await.unwrap();

@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{free_port, within};
 
-/// One port of a broker, with the lines that make it what it is.
+/// One port of a broker, with its lines of configuration.
 pub struct Listener {
     pub port: u16,
     lines: String,
@@ -50,7 +50,7 @@ pub struct Mosquitto {
 }
 
 impl Mosquitto {
-    /// Anonymous, one TCP port.
+    /// One TCP port, without logins.
     pub async fn plain() -> Self {
         Self::start(tempfile::tempdir().unwrap(), "allow_anonymous true\n", [Listener::tcp()]).await
     }
@@ -70,7 +70,7 @@ impl Mosquitto {
         this
     }
 
-    /// Starts it, or starts it again on the same ports, with nothing remembered.
+    /// Starts it, or starts it again on the same ports without any retained messages.
     pub async fn run(&mut self) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("log")).unwrap();
         let program = if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
@@ -93,7 +93,7 @@ impl Mosquitto {
         }
     }
 
-    /// Ends it at once, as a crash does.
+    /// Kills it, like a crash.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
@@ -101,7 +101,7 @@ impl Mosquitto {
         }
     }
 
-    /// Stops it without ending it, as a machine that hangs; for good.
+    /// Stops the process with SIGSTOP, like a machine that hangs. It is never continued.
     pub fn freeze(&self) {
         let pid = self.child.as_ref().and_then(|child| rustix::process::Pid::from_raw(child.id().cast_signed()));
         rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::STOP).unwrap();
@@ -153,7 +153,7 @@ pub struct Watcher {
 impl Watcher {
     /// Subscribes to `filter` with MQTT 5, with more arguments if the broker asks for them.
     pub async fn on(port: u16, filter: &str, arguments: &[&str]) -> Self {
-        // Into a pipe it would keep its words to itself until there are many.
+        // Without line buffering it would hold its output back in a pipe.
         let mut child = process::Command::new("stdbuf")
             .args(["-oL", "mosquitto_sub"])
             .args(["-h", "127.0.0.1", "-V", "mqttv5", "-q", "1", "-d", "-F", "=%r %E %t %p"])
@@ -192,17 +192,17 @@ impl Watcher {
 
     /// The next message.
     pub async fn next(&mut self) -> Seen {
-        within(20, "a message", self.seen.recv()).await.expect("mosquitto_sub goes on")
+        within(20, "a message", self.seen.recv()).await.expect("mosquitto_sub runs")
     }
 
-    /// The next message that is as wished.
+    /// The next message that `wanted` accepts.
     pub async fn next_until(&mut self, wanted: impl Fn(&serde_json::Value) -> bool) -> Seen {
         let mut others = Vec::new();
         loop {
             let Ok(next) = tokio::time::timeout(Duration::from_secs(20), self.seen.recv()).await else {
                 panic!("not the message that was waited for, but {others:#?}");
             };
-            let seen = next.expect("mosquitto_sub goes on");
+            let seen = next.expect("mosquitto_sub runs");
             if wanted(&seen.json()) {
                 return seen;
             }
@@ -218,7 +218,7 @@ impl Watcher {
             let Ok(next) = tokio::time::timeout(Duration::from_secs(20), self.seen.recv()).await else {
                 panic!("no message with {key} {value}, but {others:#?}");
             };
-            let seen = next.expect("mosquitto_sub goes on");
+            let seen = next.expect("mosquitto_sub runs");
             if seen.json()[key] == value {
                 return seen;
             }

@@ -14,7 +14,7 @@ pub enum Version {
     V5,
 }
 
-/// A connection that a broker took.
+/// A connection that is logged in.
 pub struct Client {
     stream: TcpStream,
     version: Version,
@@ -64,13 +64,13 @@ impl Client {
         while self.receive().await.0 != 0x90 {}
     }
 
-    /// Publishes with QoS 0: a broker says nothing of what it refuses.
+    /// Publishes with QoS 0: a broker does not report refused messages.
     pub async fn publish(&mut self, topic: &str, payload: &str) {
         let properties: &[u8] = if self.version == Version::V5 { &[0] } else { &[] };
         self.send(&packet(0x30, &[&text(topic), properties, payload.as_bytes()].concat())).await;
     }
 
-    /// The topics of the messages that come up to the one on `last`.
+    /// The topics of the messages before the one on `last`.
     pub async fn topics_until(&mut self, last: &str) -> Vec<String> {
         let mut seen = Vec::new();
         loop {

@@ -8,7 +8,7 @@ use tokio::{
 
 use super::within;
 
-/// Where boards connect to.
+/// The listening socket.
 pub struct ScriptedBroker {
     listener: TcpListener,
     version: MqttVersion,
@@ -65,7 +65,7 @@ impl Peer {
         within(60, "a packet, or the end", read).await
     }
 
-    /// The next packet of this type; others are passed over, and messages of the board acknowledged.
+    /// The next packet of this type. Skips others, and acknowledges messages of the board.
     pub async fn next(&mut self, kind: u8) -> Option<Vec<u8>> {
         loop {
             let (first, body) = self.packet().await?;
@@ -79,7 +79,7 @@ impl Peer {
         }
     }
 
-    /// Says yes to the next SUBSCRIBE.
+    /// Grants the next SUBSCRIBE.
     pub async fn grant(&mut self) {
         let body = self.next(8).await.unwrap();
         let mut filters = &body[if self.version == MqttVersion::V5 { 3 } else { 2 }..];
@@ -94,7 +94,7 @@ impl Peer {
         self.say(&[&[0x90, u8::try_from(answer.len()).unwrap()][..], &answer].concat()).await;
     }
 
-    /// Says these bytes; a board that has hung up does not hear them.
+    /// Sends these bytes. Ignores a closed connection.
     pub async fn say(&mut self, bytes: &[u8]) {
         drop(self.stream.write_all(bytes).await);
     }
@@ -105,7 +105,7 @@ impl Peer {
     }
 }
 
-/// A PUBLISH of this first byte.
+/// A PUBLISH packet with this first byte.
 pub fn publish(version: MqttVersion, first: u8, topic: &str, identifier: u16, payload: &[u8]) -> Vec<u8> {
     let mut body = u16::try_from(topic.len()).unwrap().to_be_bytes().to_vec();
     body.extend_from_slice(topic.as_bytes());

@@ -36,7 +36,7 @@ impl Turn {
         Self::with(&[&["-u", &user], more].concat(), 2099).await
     }
 
-    /// With these arguments, and a certificate that is good until the end of this year.
+    /// With these arguments, and a certificate that is valid until the end of the year `until`.
     pub async fn with(arguments: &[&str], until: i32) -> Self {
         Self::run(&[&["-n", "--lt-cred-mech"], arguments].concat(), until).await
     }
@@ -85,12 +85,12 @@ impl Turn {
         turn
     }
 
-    /// What it wrote so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// Waits until it said something so many times.
+    /// Waits until its log has `words` so many times.
     pub async fn says(&self, words: &str, times: usize) {
         let end = Instant::now() + Duration::from_secs(20);
         while self.log().matches(words).count() < times {
@@ -107,7 +107,7 @@ impl Turn {
         }
     }
 
-    /// It, as it is configured.
+    /// The configuration entry for this server.
     pub fn server(&self, url: String, login: IceLogin) -> IceServer {
         let ca_file = url.starts_with("turns:").then(|| self.ca.clone());
         IceServer { urls: vec![url], login, ca_file }

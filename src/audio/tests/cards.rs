@@ -216,15 +216,18 @@ with_alsa!(
     {
         let open = |name: &str| Capture::open(name, 1).err().unwrap().to_string();
         for name in ["default", "file"] {
-            assert!(open(name).contains("faster than time"), "{}", open(name));
+            assert!(open(name).contains("faster than real time"), "{}", open(name));
         }
         // It is not chosen if there is another one,
         let choice = choose(&Audio::default());
-        assert!(choice.refused[0].why.contains("microphone default: it gives sound faster than time"), "{choice:?}");
+        assert!(
+            choice.refused[0].why.contains("microphone default: it delivers sound faster than real time"),
+            "{choice:?}"
+        );
         // and if it is found out only later, it fails before it does harm.
         let mut sound = Sound::microphone("rush");
         let fault = sound.end().unwrap_err().to_string();
-        assert!(fault.contains("microphone rush: it gives sound faster than time"), "{fault}");
+        assert!(fault.contains("microphone rush: it delivers sound faster than real time"), "{fault}");
         assert!(sound.out.last_ticks().is_none_or(|last| last <= Mono::now().ticks(RATE) + 24_000));
     }
 );

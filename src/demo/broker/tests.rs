@@ -125,7 +125,7 @@ fn what_is_retained_is_bounded_and_given_as_was_asked() {
     ask(&mut router, &who, SubscribeFilter { retain_forward_rule: RetainForwardRule::Never, ..one("x/+") });
     assert_eq!(texts(&mut router, &who), [""; 0]);
     router.publish("b", retained(""));
-    assert_eq!(texts(&mut router, &who), [""], "the word that it is gone");
+    assert_eq!(texts(&mut router, &who), [""], "the empty message that deletes it");
     let late = enter(&mut router, login("c", 0));
     ask(&mut router, &late, one("#"));
     assert_eq!(texts(&mut router, &late).len(), 63, "64 were kept, one is gone");
@@ -188,7 +188,7 @@ fn there_is_room_for_so_many() {
     let mut router = Router::default();
     let taken = (0..100).filter(|number| router.connect(login(&number.to_string(), 30), None).is_some()).count();
     assert_eq!(taken, 64);
-    assert!(router.connect(login("5", 30), None).is_some(), "who is known comes in");
+    assert!(router.connect(login("5", 30), None).is_some(), "a client that is connected already may reconnect");
 }
 
 /// All packets that are read from some bytes.

@@ -272,9 +272,9 @@ impl MediaSection {
         let Some(first) = strong.next() else {
             return Err(bad(match (self.fingerprints.is_empty(), self.sdes) {
                 (true, true) => {
-                    "the description has SDES keys (a=crypto) and no DTLS fingerprint: only DTLS-SRTP is spoken"
+                    "the description has SDES keys (a=crypto) and no DTLS fingerprint: only DTLS-SRTP is supported"
                 }
-                (true, false) => "the description has no DTLS fingerprint (a=fingerprint): only DTLS-SRTP is spoken",
+                (true, false) => "the description has no DTLS fingerprint (a=fingerprint): only DTLS-SRTP is supported",
                 (false, _) => {
                     "the description has no SHA-256 fingerprint: weaker and other hash functions are not taken"
                 }

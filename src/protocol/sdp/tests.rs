@@ -135,7 +135,7 @@ fn transports_that_cannot_work_are_refused_with_what_is_missing() {
         assert!(refusal.message.contains(sentence), "{what}: {}", refusal.message);
     }
     let both = parse(&edit(print, &format!("{sha1}\r\n{print}\r\n{print}"))).transport(0).unwrap();
-    assert_eq!(both, parse(SOUND).transport(0).unwrap(), "a weak one beside it, and the same one twice, do no harm");
+    assert_eq!(both, parse(SOUND).transport(0).unwrap(), "a weak fingerprint beside it and a duplicate are ignored");
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn the_h264_that_is_sent() {
         Some((98, None)),
         "the plainest"
     );
-    assert_eq!(taken(&[(96, "H264", &high)]), Some((96, None)), "whoever decodes High decodes Constrained Baseline");
+    assert_eq!(taken(&[(96, "H264", &high)]), Some((96, None)), "a decoder of High decodes Constrained Baseline");
     assert_eq!(taken(&[(96, "H264", "profile-level-id=42801F")]), Some((96, None)), "Asterisk leaves the mode out");
     assert_eq!(taken(&[(96, "H264", "")]), Some((96, None)));
     assert_eq!(
@@ -212,7 +212,7 @@ fn the_h264_that_is_sent() {
     let harmless = format!("max-fs=-1; {cbp} ;sprop-parameter-sets={}", "A".repeat(1900));
     let choice = video(&[(97, "H264", &format!("Level-Asymmetry-Allowed=1;{harmless}"))]).unwrap();
     assert_eq!(choice.fmtp, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f");
-    assert_eq!(choice.feedback, ["nack", "nack pli"], "for all, and for this one");
+    assert_eq!(choice.feedback, ["nack", "nack pli"], "rtcp-fb of all formats, and of this one");
 }
 
 #[test]
@@ -247,7 +247,11 @@ fn the_tagged_line_is_the_first_of_the_group_that_has_a_transport() {
         parse(&format!("{head}{group}{}", lines.concat()))
     };
     let two = [line("video", 9, "v", ice), line("audio", 0, "a", "a=bundle-only\r\n")];
-    assert_eq!(of("a=group:BUNDLE v a\r\n", &two).tagged(&[1]), Some(0), "what is bundle-only has no transport itself");
+    assert_eq!(
+        of("a=group:BUNDLE v a\r\n", &two).tagged(&[1]),
+        Some(0),
+        "a bundle-only m-line has no transport of its own"
+    );
     let two = [line("video", 9, "v", ice), line("audio", 9, "a", ice)];
     assert_eq!(of("a=group:BUNDLE a v\r\n", &two).tagged(&[0, 1]), Some(1), "the order of the group counts");
     assert_eq!(of("", &two).tagged(&[1]), Some(1), "without a group each line is alone");
@@ -266,7 +270,7 @@ fn lines_of_one_transport_do_not_contradict_each_other() {
     assert!(two(&second.replace("00:01", "FF:01")).unwrap_err().message.contains("different fingerprints"));
     assert!(two(&second.replace("abcdefgh", "ABCDEFGH")).unwrap_err().message.contains("different ice-pwd"));
     let own = second.replace("00:01", "FF:01").replace("abcd", "efgh");
-    assert_eq!(two(&own).unwrap().ufrag, "abcd", "what has credentials of its own is for peers without BUNDLE");
+    assert_eq!(two(&own).unwrap().ufrag, "abcd", "an m-line with its own credentials is for peers without BUNDLE");
 }
 
 #[test]

@@ -94,7 +94,7 @@ async fn real_clients_answers_are_understood() {
         for (line, own) in answer.lines.iter().zip(&offered.lines) {
             let Some(choice) = line.choice().filter(|_| !line.is_refused()) else { continue };
             let recorded = own.choice_of(choice.payload_type).map(|own| own.payload_type);
-            assert_eq!(recorded, Some(choice.payload_type), "{client} answered another offer: record it anew");
+            assert_eq!(recorded, Some(choice.payload_type), "{client} answered another offer: record it again");
             assert_eq!(line.setup, Some(setup), "{client}");
             if line.kind == MediaKind::Video {
                 assert_eq!(means(&choice), repairs, "{client}");

@@ -33,7 +33,7 @@ async fn what_is_said_because_of_a_request_has_its_correlation_data() {
     ask(&house, 0, "hello", json!({}), Some("three")).await;
     assert_eq!(house.correlated("welcome").await.as_deref(), Some("three"));
     ask(&house, 0, "hello", json!({}), None).await;
-    assert_eq!(house.correlated("welcome").await, None, "nothing is left of the one before");
+    assert_eq!(house.correlated("welcome").await, None, "the correlation data of the request before is not used");
 
     ask(&house, 0, "offer", json!({"sdp": OFFER}), Some("four")).await;
     assert_eq!(house.correlated("answer").await.as_deref(), Some("four"));
@@ -57,5 +57,5 @@ async fn a_refusal_that_comes_later_has_the_correlation_data_of_its_request() {
     let mut house = House::usual();
     let candidates = json!({"ufrag": "abcd", "candidates": [], "end": true});
     house.send_with("anna", message('A', 1, "candidates", candidates), Some("early")).await;
-    assert_eq!(house.correlated("error").await.as_deref(), Some("early"), "no offer came for them");
+    assert_eq!(house.correlated("error").await.as_deref(), Some("early"), "candidates without an offer are refused");
 }

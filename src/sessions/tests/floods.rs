@@ -55,7 +55,7 @@ async fn fifty_offers_at_once_where_four_have_room() {
             heard.push(house.next_of_all().await.1);
         }
     };
-    timeout(Duration::from_secs(20), rest).await.expect("each is told something");
+    timeout(Duration::from_secs(20), rest).await.expect("each request gets a reply");
     assert_eq!((count(&heard, "type", "answer"), count(&heard, "name", "busy")), (4, 46));
     assert!(heard.iter().filter(|m| m["name"] == "busy").all(|m| m["retry_after_ms"].is_u64()));
     house.viewers(4).await;

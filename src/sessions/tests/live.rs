@@ -60,7 +60,7 @@ impl Eyes {
 
     async fn event(&mut self, wanted: fn(&PeerEvent) -> bool) {
         let wait = async { while !wanted(&self.tell.recv().await.unwrap()) {} };
-        timeout(Duration::from_secs(10), wait).await.expect("the peer connection says it");
+        timeout(Duration::from_secs(10), wait).await.expect("the event of the peer connection");
     }
 
     /// Sends `bye`, and waits for the device's.

@@ -115,7 +115,7 @@ async fn a_ninth_message_behind_a_gap_is_a_conflict_at_once() {
     house.say("anna", 'A', 10, "renew", json!({})).await;
     let conflict = house.refused("anna", 409, "conflict").await;
     let sentence = conflict["message"].as_str().unwrap();
-    assert!(sentence.contains("message 1 ") && sentence.contains("go on with 11"), "{sentence}");
+    assert!(sentence.contains("message 1 ") && sentence.contains("continue with 11"), "{sentence}");
     house.is_quiet_to("anna").await;
     house.say("anna", 'A', 11, "ping", json!({"n": 11})).await;
     assert_eq!(house.receive("anna", "pong").await["n"], 11);
@@ -289,6 +289,6 @@ async fn a_flood_is_told_so_even_when_it_has_used_up_all_refusals() {
             }
         }
         let wait = async { while house.next(viewer).await["name"] != "rate_limited" {} };
-        timeout(Duration::from_secs(10), wait).await.expect("it is told");
+        timeout(Duration::from_secs(10), wait).await.expect("a reply rate_limited");
     }
 }

@@ -96,7 +96,10 @@ mod tests {
     fn a_camera_that_reports_a_change_is_not_asked_again() {
         let mut shutter = PrivacySwitch { polls: true, ..PrivacySwitch::default() };
         shutter.on_event(1);
-        assert!(shutter.polls && shutter.closed, "how it was when we began to listen: every driver tells that");
+        assert!(
+            shutter.polls && shutter.closed,
+            "the first event is the state at subscription, which every driver sends"
+        );
         for (value, closed) in [(0, false), (1, true)] {
             shutter.on_event(value);
             assert_eq!((shutter.polls, shutter.closed), (false, closed));

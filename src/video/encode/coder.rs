@@ -355,7 +355,10 @@ mod tests {
         let name = before.name().to_owned();
         let mut after = VideoEncoder::new(&config, Rate::whole(30), config.bitrate).after(before);
         assert_eq!(after.name(), name);
-        assert!(is_key(&mut after, 1, (320, 180)), "and its stream is a new one");
-        assert!(!after.may_import_dmabuf() && after.waited_for().is_none(), "the processor takes no camera's memory");
+        assert!(is_key(&mut after, 1, (320, 180)), "its stream starts with a keyframe");
+        assert!(
+            !after.may_import_dmabuf() && after.waited_for().is_none(),
+            "the software encoder does not import DMABUFs"
+        );
     }
 }

@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(
             changed(&settled, &Given { lengths: vec![0], ..settled.clone() }),
             None,
-            "what buffers hold is told anew"
+            "the driver reports the length of data in each buffer"
         );
         for (now, part) in [
             (Given { size: (1280, 720), ..settled.clone() }, "the device has 1280x720 NV12"),

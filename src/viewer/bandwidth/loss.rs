@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(loss.count(0, 0, rate, at(900)), None, "79 are too few for less than a second");
         assert_eq!(loss.count(1, 0, rate, at(901)), Some(Advice::Cut(0.875)));
         assert!((loss.fraction() - 0.25).abs() < 1e-9 && !loss.may_grow());
-        assert_eq!(loss.count(11, 11, rate, at(3_000)), None, "eleven are none at any time");
+        assert_eq!(loss.count(11, 11, rate, at(3_000)), None, "eleven packets are always too few");
         assert!(loss.count(1, 1, rate, at(3_001)).is_some());
     }
 }

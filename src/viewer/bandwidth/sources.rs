@@ -187,7 +187,11 @@ mod tests {
         assert!(!sources.is_steady(start + ms(3_900)) && sources.is_steady(start + ms(4_000)));
         assert_eq!(sources.transport(start + ms(4_100)), None);
         assert_eq!(sources.tick(start + ms(8_000), Some(start), TRIP, RATE * 2.0), Missed::CutAndTell, "and again");
-        assert_eq!(sources.report(start + ms(8_100)), Some(Some(RATE * 2.0)), "whoever ends it");
+        assert_eq!(
+            sources.report(start + ms(8_100)),
+            Some(Some(RATE * 2.0)),
+            "a receiver report ends the silence, too"
+        );
     }
 
     #[test]

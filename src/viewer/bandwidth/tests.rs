@@ -161,7 +161,7 @@ fn the_receivers_own_estimate_is_used_for_as_long_as_there_is_nothing_better() {
         assert_eq!(path.evidence(), Evidence::Measured);
     }
     path.play(10);
-    assert_eq!(path.evidence(), Evidence::Silent, "it ceased, too");
+    assert_eq!(path.evidence(), Evidence::Silent, "the receiver reports ceased, too");
 }
 
 #[test]

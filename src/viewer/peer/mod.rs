@@ -176,7 +176,7 @@ impl Peer {
     }
 
     /// Sets the local description and returns it with the host candidates, which saves the viewer a message. Gathering
-    /// goes on.
+    /// continues.
     async fn describe(&self, own: RTCSessionDescription) -> Result<String, webrtc::error::Error> {
         let bare = own.sdp.clone();
         // The filter must know the new credentials before the first check for them arrives.

@@ -194,7 +194,7 @@ fn a_lease_that_is_not_renewed_ends_and_one_that_is_goes_on() {
         SessionState::Ended,
     );
     let mut life = play(&[ANSWERED, PAIRED, LIVE], SessionState::Live);
-    assert_eq!(life.renew(at(299)), Duration::from_secs(301), "before half-time: what is left, no more");
+    assert_eq!(life.renew(at(299)), Duration::from_secs(301), "before half the lease, renew returns the rest");
     assert_eq!(life.renew(at(300)), Duration::from_secs(600), "from half-time on: renewed");
     assert_eq!(life.handle(LifecycleEvent::Tick, at(899)), None);
     assert_eq!(life.handle(LifecycleEvent::Tick, at(900)), over(EndReason::Expired));

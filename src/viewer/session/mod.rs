@@ -224,7 +224,7 @@ impl Session<'_> {
     }
 
     async fn refuse_gap(&mut self, Gap { missing, next }: Gap) {
-        let message = format!("message {missing} never came: what came after it was not read, go on with {next}");
+        let message = format!("message {missing} never arrived, and later ones were ignored: continue with {next}");
         self.replies.refuse(Refusal::new(ErrorName::Conflict, message)).await;
     }
 

@@ -22,7 +22,7 @@ pub(crate) async fn step<T>(work: impl Future<Output = Result<T, PeerError>>) ->
         Ok(Err(PeerError::BadSdp(why))) => Err(Refusal::new(ErrorName::BadSdp, why)),
         Ok(Err(PeerError::BadCandidate(why))) => Err(Refusal::new(ErrorName::BadRequest, why)),
         Ok(Err(PeerError::OutOfResources(why))) => {
-            warn!("peer connection: {why}: nobody else can be served now");
+            warn!("peer connection: {why}: no further viewer can be served now");
             let message = "this device has no room for another connection now";
             Err(Refusal::new(ErrorName::OutOfResources, message).retry_after(SCARCE))
         }

@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(
             remote.sort(message("newer", &["192.0.2.2"], false), false).usable.len(),
             1,
-            "a restart begins anew"
+            "an ICE restart starts with an empty list"
         );
     }
 
@@ -213,7 +213,7 @@ mod tests {
         let mut remote = described("abcd");
         let sorted = remote.sort(message("abcd", &["127.0.0.1", "192.0.2.1", "0.0.0.0"], false), false);
         assert_eq!(sorted.usable, [candidate("192.0.2.1")]);
-        assert!(sorted.refused.unwrap().contains("loopback"), "the first one is told");
+        assert!(sorted.refused.unwrap().contains("loopback"), "the refusal is about the first bad one");
         assert_eq!(remote.ignored, 2);
     }
 

@@ -137,7 +137,7 @@ fn what_is_remembered_is_bounded() {
     let kept = logins.of("kept", start);
     for n in 0..3000 {
         let bucket = logins.of(&n.to_string(), start);
-        assert!(bucket.lock().unwrap().take(1.0, start), "each has its own");
+        assert!(bucket.lock().unwrap().take(1.0, start), "each login has its own bucket");
     }
     assert!(logins.0.len() <= LOGINS);
     assert!(Arc::ptr_eq(&kept, &logins.of("kept", start)));

@@ -201,7 +201,7 @@ fn an_answer_counts_once_from_where_the_check_went_and_signed_by_the_viewer() {
     assert_eq!(scene.take(at(3), &answer), Ok(()));
     scene.viewer.0 = None;
     assert_eq!(scene.send(at(1), &own), OutboundVerdict::ToViewer);
-    assert_eq!(scene.take(at(1), &answer), Err(RefusedReason::Stranger), "nobody's password is known");
+    assert_eq!(scene.take(at(1), &answer), Err(RefusedReason::Stranger), "no ICE password is known");
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn checks_through_a_turn_server_are_held_back_like_others() {
     assert_eq!(
         RefusedPackets { held_back: 0, ..scene.gate.refused() },
         RefusedPackets::default(),
-        "nobody sent anything that was refused"
+        "nothing was refused"
     );
     // Packets that are not checks pass.
     let media = unsigned(SEND, [1; 12], &[(0x0012, &[0, 1, 0, 1, 1, 2, 3, 4]), (0x0013, &[0x80; 30])]);

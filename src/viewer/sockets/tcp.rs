@@ -305,7 +305,7 @@ mod tests {
             shared: Arc::default(),
             silent: Arc::default(),
         };
-        assert!(timeout(PAUSE * 5 / 2, listener.accept()).await.is_err(), "it goes on trying");
+        assert!(timeout(PAUSE * 5 / 2, listener.accept()).await.is_err(), "it keeps trying");
         let tries = exhausted.0.load(std::sync::atomic::Ordering::Relaxed);
         assert!((2..=3).contains(&tries), "{tries} in 2.5 s");
     }

@@ -237,7 +237,7 @@ fn restart_markers_need_not_be_counted_right() {
     }
     let mut trailing = restarted(4, right);
     trailing.splice(trailing.len() - 2.., [0xFF, 0xD7, 0xFF, 0xD9]);
-    assert!(same(&taken(&trailing).unwrap(), &expected), "one more behind the last block");
+    assert!(same(&taken(&trailing).unwrap(), &expected), "a restart marker after the last block");
     // A missing part is cut data, whatever the marker numbers are.
     let whole = restarted(4, right);
     let (from, to) = (marker(&whole, 0xD2), marker(&whole, 0xD3));

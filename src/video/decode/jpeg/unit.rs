@@ -88,7 +88,7 @@ mod tests {
                 }
                 Found::Nothing => panic!("all of the stream is there"),
             };
-            assert!(taken > 0, "the search goes on");
+            assert!(taken > 0, "the search makes progress");
             rest = &rest[taken..];
         }
         (units, rubbish)
