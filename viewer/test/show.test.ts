@@ -6,7 +6,7 @@ import { ERROR_NAMES } from '../src/errors.ts';
 import { gridOf } from '../src/grid.ts';
 import { badgeText, panelOf } from '../src/panel.ts';
 import type { Situation } from '../src/panel.ts';
-import type { LinkState, Trouble } from '../src/link.ts';
+import type { LinkState, LinkError } from '../src/link.ts';
 import { languageAmong } from '../src/language.ts';
 import { clean } from '../src/texts.ts';
 import { troubleWords } from '../src/trouble.ts';
@@ -168,7 +168,7 @@ test('the device’s own sentence is shown in place of the text, as English', ()
 });
 
 const words = (
-  trouble: Trouble, address = 'wss://b.example:8884/mqtt', page = 'https://cameras.example.org/',
+  trouble: LinkError, address = 'wss://b.example:8884/mqtt', page = 'https://cameras.example.org/',
   at: LinkState['at'] = 'down', login = false, lang = 'en'
 ) => {
   const format = languageAmong([lang]);
@@ -200,7 +200,7 @@ for (const [what, trouble, title, text] of [
   ['no network', { why: 'offline' }, /offline/, /no network/],
   ['a broker that went away', { why: 'lost' }, /was lost/, /keeps trying/],
   ['an old broker', { why: 'version' }, /too old/, /MQTT 3\.1\.1/],
-] as [string, Trouble, RegExp, RegExp][]) {
+] as [string, LinkError, RegExp, RegExp][]) {
   test(`in words, with the address: ${what}`, () => {
     const it = words(trouble);
     assert.match(it.title, title);
