@@ -155,13 +155,16 @@ async fn a_flood_loses_messages_of_its_sender_only() {
         let flood: String = (0..900).map(|n| format!("{n}\n")).collect();
         broker.publish_lines("fanlight/v1/cam/req/mallory", flood, &["-q", qos]).await;
         broker.publish("fanlight/v1/cam/req/anna", "honest", &[]).await;
-        // On a busy machine the link may not have read anything yet. Nobody takes messages until the queue is full.
-        within(20, "the queue is full", async {
-            while board.outbox.dropped().overflow == 0 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        })
-        .await;
+        // On a busy machine the link may not have read anything yet. Nobody takes messages until the queue is full. With
+        // QoS 1 the broker waits for acknowledgements (Receive Maximum), so the queue need not become full.
+        if qos == "0" {
+            within(20, "the queue is full", async {
+                while board.outbox.dropped().overflow == 0 {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            })
+            .await;
+        }
         let mut floods = 0;
         while let LinkEvent::Message { viewer, .. } = board.event().await
             && viewer != anna()
@@ -169,7 +172,8 @@ async fn a_flood_loses_messages_of_its_sender_only() {
             floods += 1;
         }
         let dropped = board.outbox.dropped().overflow;
-        assert!(dropped > 0 && floods + dropped == 900, "QoS {qos}: {floods} taken, {dropped} dropped");
+        assert!(dropped > 0 || qos == "1", "QoS {qos}: nothing was dropped");
+        assert_eq!(floods + dropped, 900, "QoS {qos}: {floods} taken, {dropped} dropped");
         assert!(!state.has_changed().unwrap(), "the link stayed up");
         board.stop().await;
     }
