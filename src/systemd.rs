@@ -100,15 +100,16 @@ impl Watchdog {
     /// had.
     pub fn start(liveness: Liveness, runtime: Handle) -> io::Result<Self> {
         let (end, ended) = mpsc::channel();
-        std::thread::Builder::new().name("watchdog".into()).spawn(move || feed(&liveness, &runtime, &ended))?;
+        std::thread::Builder::new().name("watchdog".into()).spawn(move || {
+            feed(&liveness, &runtime, &ended, feeding(sd_notify::watchdog_enabled()));
+        })?;
         Ok(Self { _end: end })
     }
 }
 
-/// Feeds while every loop responds. When one hangs, the log names it and systemd restarts the service. Without a
-/// watchdog, it only logs.
-fn feed(liveness: &Liveness, runtime: &Handle, ended: &mpsc::Receiver<()>) {
-    let fed = feeding(sd_notify::watchdog_enabled());
+/// Feeds in each period `fed` while every loop responds. When one hangs, the log names it and systemd restarts the
+/// service. Without a watchdog (`None`), it only logs.
+fn feed(liveness: &Liveness, runtime: &Handle, ended: &mpsc::Receiver<()>, fed: Option<Duration>) {
     let period = fed.unwrap_or(TURN);
     let is_over = |wait| !matches!(ended.recv_timeout(wait), Err(mpsc::RecvTimeoutError::Timeout));
     let mut reported = Vec::new();
@@ -163,6 +164,32 @@ mod tests {
         ] {
             assert_eq!(feeding(within), expected, "{within:?}");
         }
+    }
+
+    #[test]
+    fn a_task_that_blocks_does_not_stop_the_timers_of_the_others() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+        let (end, ended) = mpsc::channel();
+        let handle = runtime.handle().clone();
+        let watchdog = std::thread::spawn(move || {
+            feed(&Liveness::default(), &handle, &ended, Some(Duration::from_millis(100)));
+        });
+        let (release, blocked) = mpsc::channel::<()>();
+        let (fired, timer) = mpsc::channel();
+        runtime.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            fired.send(()).unwrap();
+        });
+        // This timer is the only event of its moment. So the worker that waits for timers runs the task itself, and does
+        // not wake the other worker.
+        runtime.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let _ = blocked.recv();
+        });
+        let fired = timer.recv_timeout(Duration::from_secs(20));
+        drop((release, end));
+        watchdog.join().unwrap();
+        fired.expect("the other worker waits for timers");
     }
 
     #[test]
