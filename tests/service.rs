@@ -268,12 +268,12 @@ async fn a_broker_link_that_hangs_is_noticed_in_time_for_a_restart_within_25_s()
     ];
     let daemon = Daemon::run_with(&config(broker.port(), TEST), &settings);
     manager.hears("broker online").await;
-    let began = Instant::now();
     daemon.reload(&config(elsewhere, TEST));
+    daemon.says("connecting again, because the configuration changed").await;
+    let began = Instant::now();
     daemon.says("watchdog: not responding: broker link").await;
     let took = began.elapsed();
-    // 10 s is the promise. The reload comes before, and takes its time on a busy machine.
-    assert!(took <= Duration::from_secs(13), "noticed after {took:?}:\n{}", daemon.log());
+    assert!(took <= Duration::from_secs(10), "noticed after {took:?}:\n{}", daemon.log());
     fs::remove_file(&hung).unwrap();
     daemon.says("watchdog: everything responds again").await;
 }

@@ -47,6 +47,42 @@ async fn acknowledgements_keep_the_order_of_arrival() {
     }
 }
 
+/// A flood through a broker that does not keep to Receive Maximum: messages of its sender are dropped, and all messages
+/// are acknowledged.
+#[tokio::test]
+async fn a_flood_beyond_receive_maximum_loses_messages_of_its_sender_only() {
+    for version in [MqttVersion::V5, MqttVersion::V311] {
+        let script = ScriptedBroker::new(version).await;
+        let mut board = Board::with_room_for(1, at(script.port, version));
+        let mut peer = script.welcome().await;
+        board.up().await;
+        for identifier in 1..=200 {
+            peer.publish("fanlight/v1/cam/req/mallory", identifier, b"flood").await;
+        }
+        peer.publish(REQ, 201, b"honest").await;
+        let full = async {
+            while board.outbox.dropped().overflow < 100 {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(20, "the queue is full", full).await;
+        let mut floods = 0;
+        while let event = board.event().await
+            && event != request("honest")
+        {
+            floods += 1;
+        }
+        assert_eq!(floods + board.outbox.dropped().overflow, 200, "{version:?}: {floods} were taken");
+        let mut acknowledged = Vec::new();
+        while acknowledged.len() < 201 {
+            let body = peer.next(4).await.expect("the link continues");
+            acknowledged.push(u16::from_be_bytes([body[0], body[1]]));
+        }
+        assert_eq!(acknowledged, (1..=201).collect::<Vec<_>>(), "{version:?}");
+        board.stop().await;
+    }
+}
+
 /// Whatever a broker sends, the link continues, or ends with a reason and is opened again.
 #[tokio::test]
 async fn unexpected_packets_are_ignored_or_end_the_connection_with_a_reason() {
