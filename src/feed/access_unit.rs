@@ -58,20 +58,10 @@ impl AccessUnit {
 
     /// The access unit as a byte stream (ITU-T H.264 annex B), as decoders and files take it.
     pub fn annex_b(&self) -> Vec<u8> {
-        self.joined(|_| [0, 0, 0, 1])
-    }
-
-    /// The access unit with the length of each NAL unit before it, in four bytes (ISO/IEC 14496-15 section 5.3.4.2), as
-    /// MP4 files have it.
-    pub fn length_prefixed(&self) -> Vec<u8> {
-        self.joined(|length| offset(length).to_be_bytes())
-    }
-
-    fn joined(&self, prefix: impl Fn(usize) -> [u8; 4]) -> Vec<u8> {
         let length = self.nal_units().map(|unit| 4 + unit.byte_len()).sum();
         let mut joined = Vec::with_capacity(length);
         for unit in self.nal_units() {
-            joined.extend_from_slice(&prefix(unit.byte_len()));
+            joined.extend_from_slice(&[0, 0, 0, 1]);
             unit.pieces().for_each(|piece| joined.extend_from_slice(piece));
         }
         joined
@@ -193,7 +183,6 @@ mod tests {
         assert_eq!(payloads, ["S2ab1c", "F1efg", "F2hij"]);
         assert_eq!((unit.payloads().len(), unit.payload_len()), (3, 16));
         assert_eq!(unit.annex_b(), b"\0\0\0\x01ab\0\0\0\x01c\0\0\0\x01defghij");
-        assert_eq!(unit.length_prefixed(), b"\0\0\0\x02ab\0\0\0\x01c\0\0\0\x07defghij");
         assert_eq!(payloads[2].as_ptr(), payloads[1].as_ptr().wrapping_add(5), "one allocation for all");
         let last = unit.nal_units().last().unwrap();
         assert_eq!(last.pieces().nth(2).unwrap().as_ptr(), payloads[2].as_ptr().wrapping_add(2), "and for all readers");

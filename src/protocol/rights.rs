@@ -40,11 +40,6 @@ impl Right {
             Self::Events => "events",
         }
     }
-
-    /// The right with this name.
-    pub fn of_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|right| right.name() == name)
-    }
 }
 
 /// A set of rights.
@@ -113,11 +108,5 @@ mod tests {
         assert_eq!(Rights::of(Right::ALL).to_string(), "view,listen,talk,control,snapshot,record,events");
         assert_eq!(Rights::of([Right::Listen, Right::View]).to_string(), "view,listen");
         assert_eq!(Rights::default().to_string(), "");
-        for right in Right::ALL {
-            assert_eq!(Right::of_name(right.name()), Some(right));
-        }
-        for unknown in ["", "View", "watch", "view "] {
-            assert_eq!(Right::of_name(unknown), None, "{unknown:?}");
-        }
     }
 }

@@ -40,7 +40,7 @@ const QUEUE: Duration = Duration::from_millis(50);
 /// The longest queue that a probe may make, at the rate of the estimate.
 const PROBE_MOST: Duration = Duration::from_millis(100);
 /// A keyframe for a keyframe-only viewer is spread over this time at most.
-const THIN_SPREAD: Duration = Duration::from_secs(4);
+const KEYFRAME_ONLY_SPREAD: Duration = Duration::from_secs(4);
 /// Any other keyframe is spread over this time at most, whatever the estimate.
 const SPREAD: Duration = Duration::from_millis(500);
 
@@ -361,7 +361,7 @@ impl SendPath {
         self.pacer.set_pacing(Pacing {
             estimate: estimator.estimate(),
             pacing_factor: if keyframe_only { 1.0 } else { estimator.pacing_factor(now) },
-            spread: if keyframe_only { THIN_SPREAD } else { SPREAD },
+            spread: if keyframe_only { KEYFRAME_ONLY_SPREAD } else { SPREAD },
             unconstrained: estimator.is_unconstrained(now),
         });
     }
