@@ -151,16 +151,16 @@ static void unplug(struct platform_device *device)
 }
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
-static int remove(struct platform_device *device)
+static int driver_remove(struct platform_device *device)
 {
 	unplug(device);
 	return 0;
 }
 #else
-#define remove unplug
+#define driver_remove unplug
 #endif
 
-static struct platform_driver driver = { .probe = probe, .remove = remove, .driver = { .name = NAME } };
+static struct platform_driver driver = { .probe = probe, .remove = driver_remove, .driver = { .name = NAME } };
 static struct platform_device *device;
 
 static int __init load(void)
