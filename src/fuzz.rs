@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    audio, config, demo, ice,
+    audio, config, demo, ice, jose,
     protocol::{
         self,
         candidate::{CandidateBudget, CandidateVerdict, judge},
@@ -28,6 +28,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("candidates", candidates),
     ("config", config),
+    ("envelope", envelope),
     ("h264", h264),
     ("jpeg", jpeg),
     ("messages", messages),
@@ -73,6 +74,11 @@ pub fn config(data: &[u8]) {
         Ok(loaded) => drop(format!("{loaded:?}")),
         Err(error) => assert!(error.to_string().contains("fuzz.toml")),
     }
+}
+
+/// Signed and sealed messages, and keys.
+pub fn envelope(data: &[u8]) {
+    jose::fuzz::envelope(data);
 }
 
 /// Packets of an MQTT client, as the demo's broker reads and writes them.

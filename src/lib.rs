@@ -13,7 +13,7 @@
 //! 4  grant message_limits ice signals – what a session needs: permission, limits and paths; signals to the process
 //! 3  protocol media_source rate systemd    – messages; a device as its viewers see it; what serves all of them
 //! 2  feed demand meter log liveness addresses lastgood tls – transport of frames; when to be on; reports
-//! 1  clock config cli idle level memory state_folder – leaves
+//! 1  clock config cli idle jose level memory state_folder – leaves
 //! 0  units                          – what a number counts
 //! ```
 
@@ -33,6 +33,7 @@ pub mod fuzz;
 pub mod grant;
 pub mod ice;
 pub mod idle;
+pub mod jose;
 pub mod lastgood;
 pub mod level;
 pub mod liveness;

@@ -212,10 +212,38 @@ level = "info"
 """
 
 
+def envelopes():
+    """Signed and sealed messages whose forms are right and whose signatures and tags are not, and keys."""
+
+    def compact(header, *parts):
+        return b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (header.encode(), *parts))
+
+    # The generator of P-256, which everybody may use as a public key.
+    point = bytes.fromhex(
+        "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+        "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
+    )
+    x, y = compact("", point[:32], point[32:]).decode()[1:].split(".")
+    jwk = f'{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}'
+    kid = base64.urlsafe_b64encode(bytes(range(32))).decode().rstrip("=")
+    claims = b'{"id":"cam","session":"s"}'
+    yield "jws", compact(f'{{"alg":"ES256","kid":"{kid}"}}', claims, bytes(range(64)))
+    yield "token", compact('{"alg":"EdDSA"}', claims, bytes(64))
+    for name, more in (("jwe", ""), ("jwe-parties", ',"apu":"QQ","apv":"Qg","typ":"JOSE","cty":"JWT"'), ("jwe-other", f',"kid":"{kid}"')):
+        yield name, compact(f'{{"alg":"ECDH-ES","enc":"A256GCM","epk":{jwk}{more}}}', b"", bytes(12), claims, bytes(16))
+    yield "jwk", jwk
+    yield "jwk-issuer", f'{{"kty":"OKP","crv":"Ed25519","x":"{x}","kid":"1","use":"sig","key_ops":["verify"],"ext":true}}'
+    yield "key", compact("", b"\x04" + point)[1:]
+    before = bytes.fromhex("308187020100301306072a8648ce3d020106082a8648ce3d030107046d306b0201010420")
+    yield "pkcs8", before + bytes(31) + b"\x01" + bytes.fromhex("a144034200") + b"\x04" + point
+
+
 def main():
     put("candidates", "all", "\n".join(CANDIDATES))
     put("config", "full", CONFIG)
     put("config", "wrong", 'device = 1\nFps = 2\n[video]\nsize = 1280x720\n[video]\n')
+    for name, data in envelopes():
+        put("envelope", name, data)
     put("h264", "units", h264())
     put("jpeg", "grey", jpeg())
     put("mjpeg", "two", jpeg() + b"\0\0\0" + jpeg() + b"--part\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg())

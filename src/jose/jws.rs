@@ -1,0 +1,155 @@
+//! Signed messages: JWS in compact form (RFC 7515 section 7.1).
+
+use std::fmt;
+
+use ring::{
+    rand::SystemRandom,
+    signature::{
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, UnparsedPublicKey,
+        VerificationAlgorithm,
+    },
+};
+use serde::{Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
+
+use super::{Algorithm, IssuerKey, JoseError, PublicKey, base64url, header, parts, secret::PrivateKey};
+
+/// A private key that signs (ES256). Debug shows the thumbprint of its public half only.
+pub struct SigningKey {
+    /// What is stored.
+    private: PrivateKey,
+    /// The same key as ring has it.
+    pair: EcdsaKeyPair,
+}
+
+impl SigningKey {
+    /// A new key. The only error is [`JoseError::Random`].
+    pub fn generate() -> Result<Self, JoseError> {
+        Self::new(PrivateKey::generate()?)
+    }
+
+    /// From PKCS#8 in DER (RFC 5958), 138 bytes: with the public key in it, which must be the right one. Otherwise
+    /// [`JoseError::PrivateKey`].
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, JoseError> {
+        Self::new(PrivateKey::from_pkcs8(der)?)
+    }
+
+    fn new(private: PrivateKey) -> Result<Self, JoseError> {
+        let pair = EcdsaKeyPair::from_private_key_and_public_key(
+            &ECDSA_P256_SHA256_FIXED_SIGNING,
+            &private.scalar()[..],
+            private.public().as_bytes(),
+            &SystemRandom::new(),
+        );
+        Ok(Self { private, pair: pair.map_err(|_| JoseError::PrivateKey)? })
+    }
+
+    /// PKCS#8 in DER, 138 bytes. The bytes are overwritten when they are dropped.
+    pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
+        self.private.to_pkcs8()
+    }
+
+    /// The public half.
+    pub fn public(&self) -> &PublicKey {
+        self.private.public()
+    }
+
+    /// Signs `payload` and a header. The header must be an object whose `alg` is [`Algorithm::Es256`], and the payload
+    /// must not be empty. What [`Jws::parse`] would refuse is not signed.
+    pub fn sign(&self, header: &impl Serialize, payload: &[u8]) -> Result<String, JoseError> {
+        let json = serde_json::to_string(header).map_err(|_| JoseError::Header)?;
+        if header::check(&json)? != Algorithm::Es256 {
+            return Err(JoseError::Algorithm);
+        }
+        if payload.is_empty() {
+            return Err(JoseError::Form);
+        }
+        let mut message = format!("{}.{}", base64url::encode(json), base64url::encode(payload));
+        let signature = self.pair.sign(&SystemRandom::new(), message.as_bytes()).map_err(|_| JoseError::Random)?;
+        message.push('.');
+        message.push_str(&base64url::encode(signature));
+        Ok(message)
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({})", self.public().thumbprint())
+    }
+}
+
+/// A signed message that is well-formed and not verified yet. Its payload comes out only with a verification.
+pub struct Jws<'a> {
+    /// What is signed: the first two parts with their dot (RFC 7515 section 5.2).
+    signed: &'a str,
+    header: String,
+    algorithm: Algorithm,
+    payload: Vec<u8>,
+    /// r and s, or R and S: 32 bytes each, with both algorithms.
+    signature: [u8; 64],
+}
+
+impl<'a> Jws<'a> {
+    /// Reads the compact form of at most `max_len` bytes: three parts in canonical base64url, none of them empty. The
+    /// header must be a JSON object without a name twice, without `null` and without members that change the checks,
+    /// and its `alg` one of [`Algorithm`].
+    pub fn parse(text: &'a str, max_len: usize) -> Result<Self, JoseError> {
+        if text.len() > max_len {
+            return Err(JoseError::TooLarge);
+        }
+        let [first, second, third] = parts(text)?;
+        if first.is_empty() || second.is_empty() || third.is_empty() {
+            return Err(JoseError::Form);
+        }
+        let signature = base64url::decode(third)?.try_into().map_err(|_| JoseError::Signature)?;
+        let header = header::text(first)?;
+        let algorithm = header::check(&header)?;
+        let payload = base64url::decode(second)?;
+        let signed = text.get(..first.len() + 1 + second.len()).ok_or(JoseError::Form)?;
+        Ok(Self { signed, header, algorithm, payload, signature })
+    }
+
+    /// The algorithm that the header names. It is not verified yet.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The header as `H`. It is not verified yet: use it to look for the key. `H` should be a struct with
+    /// `#[serde(deny_unknown_fields)]`, and with [`present`](super::present) on its optional members.
+    pub fn header<H: DeserializeOwned>(&self) -> Result<H, JoseError> {
+        header::typed(&self.header)
+    }
+
+    /// Checks the signature with this key and ES256 (RFC 7518 section 3.4). Returns the payload. If the header names
+    /// another algorithm: [`JoseError::Algorithm`].
+    pub fn verify_es256(self, key: &PublicKey) -> Result<Vec<u8>, JoseError> {
+        self.verify(Algorithm::Es256, &ECDSA_P256_SHA256_FIXED, key.as_bytes())
+    }
+
+    /// Checks the signature with the key of an issuer and the algorithm of that key. Returns the payload.
+    pub fn verify_issuer(self, key: &IssuerKey) -> Result<Vec<u8>, JoseError> {
+        match key {
+            IssuerKey::Es256(key) => self.verify_es256(key),
+            IssuerKey::Ed25519(key) => self.verify(Algorithm::EdDsa, &ED25519, key),
+        }
+    }
+
+    fn verify(
+        self,
+        algorithm: Algorithm,
+        verifier: &'static dyn VerificationAlgorithm,
+        key: &[u8],
+    ) -> Result<Vec<u8>, JoseError> {
+        if self.algorithm != algorithm {
+            return Err(JoseError::Algorithm);
+        }
+        let checked = UnparsedPublicKey::new(verifier, key).verify(self.signed.as_bytes(), &self.signature);
+        checked.map(|()| self.payload).map_err(|_| JoseError::Signature)
+    }
+}
+
+impl fmt::Debug for Jws<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jws").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
