@@ -114,8 +114,8 @@ impl<'a> Jws<'a> {
         self.algorithm
     }
 
-    /// The header as `H`. It is not verified yet: use it to look for the key. `H` should be a struct with
-    /// `#[serde(deny_unknown_fields)]`, and with [`present`](super::present) on its optional members.
+    /// The header as `H`. It is not verified yet: use it to look for the key. `H` should be a struct of texts and
+    /// numbers with `#[serde(deny_unknown_fields)]`, and with [`present`](super::present) on its optional members.
     pub fn header<H: DeserializeOwned>(&self) -> Result<H, JoseError> {
         header::typed(&self.header)
     }
