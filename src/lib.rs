@@ -10,7 +10,7 @@
 //! 7  run check demo setup           – the commands
 //! 6  sessions signalling devices     – owners: they create and end; messages become requests
 //! 5  broker viewer video audio      – threads of execution
-//! 4  grant message_limits ice signals – what a session needs: permission, limits and paths; signals to the process
+//! 4  trust grant message_limits ice signals – what a session needs: keys, limits and paths; signals to the process
 //! 3  protocol media_source rate systemd    – messages; a device as its viewers see it; what serves all of them
 //! 2  feed demand meter log liveness addresses lastgood tls – transport of frames; when to be on; reports
 //! 1  clock config cli idle jose level memory state_folder – leaves
@@ -53,6 +53,7 @@ pub mod signals;
 pub mod state_folder;
 pub mod systemd;
 pub mod tls;
+pub mod trust;
 pub mod units;
 pub mod video;
 pub mod viewer;

@@ -32,7 +32,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-pub use self::text::{Outside, sentence};
+pub use self::text::{Outside, is_deceptive, sentence};
 use self::{
     text::Bounded,
     throttle::{Class, Throttle},
@@ -264,7 +264,7 @@ fn stamp(since_epoch: Duration, short: bool) -> String {
 
 /// The Gregorian date `days` after 1970-01-01. Years are counted from March, so a leap day is the last day of its year.
 /// 400 years have 146097 days.
-fn date(days: u64) -> (u64, u64, u64) {
+pub(crate) fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468; // from 0000-03-01 to 1970-01-01
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;

@@ -18,6 +18,8 @@ use std::{
 pub const LAST_GOOD: StateFile = StateFile { name: "last-good.toml", max: 512 << 10 };
 /// The one before it.
 pub const LAST_GOOD_OLD: StateFile = StateFile { name: "last-good.toml.old", max: LAST_GOOD.max };
+/// The list of viewers. There is no older copy to fall back on: it could bring a removed viewer back.
+pub const VIEWERS: StateFile = StateFile { name: "viewers.json", max: 256 << 10 };
 
 /// The end of the name of a file that is being written.
 const NEW: &str = ".new";

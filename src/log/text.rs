@@ -52,7 +52,7 @@ pub fn sentence(text: &str) -> String {
 
 /// Whether a character changes how the characters around it look: controls, line and paragraph separators, marks of
 /// direction (Unicode Annex #9), and characters without width.
-pub(super) fn is_deceptive(c: char) -> bool {
+pub fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
