@@ -87,6 +87,21 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Let a viewer in: show a code for its camera, and wait until it has used it
+    #[command(
+        long_about = "Lets one more viewer in, in the mode keys. It prints a link, also as a QR code, and waits until \
+                      a browser has opened it. The link is valid for ten minutes and for one browser. The browser \
+                      makes a key, and the board puts the key on its list of viewers.\n\nThe daemon must run, and only \
+                      root may do this. Ctrl-C makes the link invalid."
+    )]
+    Pair(PairCommand),
+    /// List the viewers, and change who may watch
+    #[command(
+        long_about = "Lists the viewers that may watch, in the mode keys, and changes the list. Without a further \
+                      command it lists them. A viewer whose entry is removed, ends, or loses a right loses picture and \
+                      sound at once.\n\nThe daemon must run, and only root may do this."
+    )]
+    Viewers(ViewersCommand),
     /// Print a completion script for a shell
     #[command(after_help = "Example: fanlight completions bash > /usr/share/bash-completion/completions/fanlight")]
     Completions {
@@ -146,6 +161,108 @@ pub struct SetupOptions {
     /// Do not restart the service
     #[arg(long)]
     pub no_reload: bool,
+}
+
+/// The control socket of the service.
+const SOCKET: &str = "/run/fanlight/control";
+
+/// The options of `pair`.
+#[derive(Debug, Args)]
+pub struct PairCommand {
+    /// The name of the new viewer on the list; default: the one that the viewer proposes
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// What it may do: view and listen, separated by a comma; talk, control, snapshot, record and events are reserved
+    #[arg(long, value_name = "RIGHTS", default_value = "view,listen")]
+    pub rights: String,
+    /// When the permission ends: a date (UTC), which is the last day, a time from now such as 30d or 12h, or never
+    #[arg(long, value_name = "END")]
+    pub until: Option<String>,
+    /// The URL of the viewer page; default: page in the table access of the configuration
+    #[arg(long, value_name = "URL")]
+    pub page: Option<String>,
+    /// The URL of the broker for viewers, wss://…; default: viewer_broker in the table access of the configuration
+    #[arg(long, value_name = "URL")]
+    pub broker: Option<String>,
+    /// Print the link only, without the QR code
+    #[arg(long)]
+    pub no_qr: bool,
+    /// The control socket of the daemon
+    #[arg(long, value_name = "FILE", default_value = SOCKET)]
+    pub socket: PathBuf,
+}
+
+/// The options of `viewers`.
+#[derive(Debug, Args)]
+pub struct ViewersCommand {
+    /// What to do. `None`: list them.
+    #[command(subcommand)]
+    pub action: Option<ViewersAction>,
+    /// The control socket of the daemon
+    #[arg(long, value_name = "FILE", default_value = SOCKET, global = true)]
+    pub socket: PathBuf,
+}
+
+/// What `viewers` does.
+#[derive(Debug, Subcommand)]
+pub enum ViewersAction {
+    /// List the viewers: names, ids, rights, ends and last visits. Times are in UTC
+    List {
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put a viewer on the list by its public key
+    Add {
+        /// The point of its public key: 87 characters of base64url, as `viewers new-key` prints it
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// Its name
+        #[arg(long, value_name = "NAME")]
+        name: String,
+        /// What it may do: view and listen, separated by a comma
+        #[arg(long, value_name = "RIGHTS", default_value = "view,listen")]
+        rights: String,
+        /// When the permission ends: a date (UTC), which is the last day, a time from now such as 30d or 12h, or never
+        #[arg(long, value_name = "END")]
+        until: Option<String>,
+    },
+    /// Take a viewer off the list; it loses picture and sound at once
+    Remove {
+        /// Its name or id
+        #[arg(value_name = "NAME|ID", allow_hyphen_values = true)]
+        viewer: String,
+    },
+    /// Give a viewer another name
+    Rename {
+        /// Its name or id
+        #[arg(value_name = "NAME|ID", allow_hyphen_values = true)]
+        viewer: String,
+        /// The new name
+        #[arg(value_name = "NEW-NAME")]
+        name: String,
+    },
+    /// Give a viewer other rights, or another end
+    Rights {
+        /// Its name or id
+        #[arg(value_name = "NAME|ID", allow_hyphen_values = true)]
+        viewer: String,
+        /// What it may do, separated by commas; default: as before
+        #[arg(value_name = "RIGHTS", required_unless_present = "until")]
+        rights: Option<String>,
+        /// When the permission ends: a date (UTC), which is the last day, a time from now, or never; default: as before
+        #[arg(long, value_name = "END")]
+        until: Option<String>,
+    },
+    /// Make the key of a viewer that is a program; the daemon is not asked
+    NewKey {
+        /// The file to write the private key to, as a JWK
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The name of the viewer, for the command that is printed
+        #[arg(long, value_name = "NAME")]
+        name: String,
+    },
 }
 
 /// The options of `demo`.

@@ -7,8 +7,8 @@
 //! ```text
 //! 9  main fuzz                      – the process; hostile bytes for the parts below
 //! 8  service                        – lives as long as the service
-//! 7  run check demo setup           – the commands
-//! 6  sessions signalling devices     – owners: they create and end; messages become requests
+//! 7  run check demo setup manage    – the commands
+//! 6  sessions signalling devices owner – owners: they create and end; messages become requests
 //! 5  broker viewer video audio      – threads of execution
 //! 4  trust grant message_limits ice signals – what a session needs: keys, limits and paths; signals to the process
 //! 3  protocol media_source rate systemd    – messages; a device as its viewers see it; what serves all of them
@@ -38,10 +38,12 @@ pub mod lastgood;
 pub mod level;
 pub mod liveness;
 pub mod log;
+pub mod manage;
 pub mod media_source;
 pub mod memory;
 pub mod message_limits;
 pub mod meter;
+pub mod owner;
 pub mod protocol;
 pub mod rate;
 pub mod run;

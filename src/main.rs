@@ -10,7 +10,7 @@ use fanlight::{
     config::reference,
     demo,
     liveness::Liveness,
-    log, memory, run,
+    log, manage, memory, run,
     service::{self, ServiceEnd},
     setup,
     signals::Signals,
@@ -33,12 +33,25 @@ fn main() -> ExitCode {
         Command::Setup(requests) => set_up(&requests),
         Command::Probe { json: true } => print(&serde_json::to_string_pretty(&check::probe()).unwrap_or_default()),
         Command::Probe { json: false } => print(&check::probe().text()),
+        Command::Pair(command) => pair(&command),
+        Command::Viewers(command) => match manage::viewers(&command) {
+            Ok(text) => print(&text),
+            Err(e) => failed(format!("viewers: {e}")),
+        },
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "fanlight", &mut script);
             print(&String::from_utf8_lossy(&script))
         }
         Command::Man { folder } => manual(&folder),
+    }
+}
+
+/// Shows the link, and waits for the viewer.
+fn pair(command: &cli::PairCommand) -> ExitCode {
+    match manage::pair(command, manage::Screen::of_process(), &mut std::io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => failed(format!("pair: {e}")),
     }
 }
 
