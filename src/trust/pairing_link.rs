@@ -10,7 +10,7 @@ use crate::{config::Id, jose::Thumbprint};
 /// The version of the link.
 const VERSION: u32 = 1;
 /// The longest URL of a page or a broker, in bytes. A longer one makes a code that no telephone reads.
-const URL_MAX: usize = 256;
+const URL_MAX: usize = 512;
 /// Names and addresses of this machine. Browsers treat pages from there as if they came over TLS.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
@@ -82,7 +82,7 @@ fn broker_url(url: &str) -> Result<(), &'static str> {
 /// Scheme, authority, and path with query.
 fn parts(url: &str) -> Result<(&str, &str, &str), &'static str> {
     if url.len() > URL_MAX {
-        return Err("it is longer than 256 bytes");
+        return Err("it is longer than 512 bytes");
     }
     if !url.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&b)) {
         return Err("it has a space, or a character that must not be in a URL");
@@ -160,7 +160,7 @@ mod tests {
             ("javascript://x", None),
             ("cam.example.org", None),
             ("", None),
-            (&format!("https://{}", "x".repeat(300)), None),
+            (&format!("https://{}", "x".repeat(600)), None),
         ] {
             let made = link(page, BROKER).ok().map(|link| link.split_once('#').unwrap().0.to_owned());
             assert_eq!(made.as_deref(), expected, "{page:?}");
