@@ -22,6 +22,7 @@ export interface Owner {
   readonly reached: Partial<Record<Step | 'start' | 'shown', number>>;
   readonly options: Options;
   readonly brokerUp: boolean;
+  readonly sealed: boolean;
   readonly status: Status | null;
   push(effect: Effect): void;
   step(step: Step, now: number): void;
@@ -223,6 +224,8 @@ export class Session {
       case 'ping':
         return this.out.say({ type: 'pong', n: body.n });
       case 'bye':
+        // The owner changed what this viewer may do. A new session may have what is left.
+        if (body.reason === 'forbidden' && this.connected) return this.call.fail('withdrawn', now);
         return this.call.fail(
           byeName(body.reason), now, this.lastError?.name === body.reason ? { message: this.lastError.message } : {}
         );
@@ -356,11 +359,14 @@ export class Session {
 
   private resend(now: number): void {
     const { call } = this;
-    const wait = RESEND_MS[this.resends];
+    // A device that knows this viewer answers at once. One that does not is silent.
+    const silent = call.sealed && call.status?.state === 'online' && this.resends >= RESEND_MS.length - 1;
+    const wait = silent ? undefined : RESEND_MS[this.resends];
     if (wait === undefined) {
       if (this.lastError) return call.fail(this.lastError.name, now, this.lastError);
       // Without a status, the device probably does not exist.
-      return call.status === null ? call.offline('unknown', now) : call.fail('timeout', now);
+      if (call.status === null) return call.offline('unknown', now);
+      return call.fail(silent ? 'unanswered' : 'timeout', now);
     }
     if (call.brokerUp) {
       this.resends += 1;

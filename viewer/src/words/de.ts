@@ -41,7 +41,7 @@ export const component: typeof en.component = {
       text: 'Ohne Uhrzeit kann die Kamera keinen Zugang prüfen. Das dauert meist weniger als eine Minute.',
     },
     forbidden: {
-      title: 'Nicht erlaubt', text: 'Das Zugangstoken reicht dafür nicht aus. Zugang gibt es beim Besitzer der Kamera.',
+      title: 'Nicht erlaubt', text: 'Der Besitzer der Kamera hat das nicht erlaubt. Mehr Rechte gibt es bei ihm.',
     },
     no_session: { title: 'Neuer Versuch', text: 'Die Kamera kennt diese Sitzung nicht mehr.' },
     timeout: { title: 'Keine Antwort', text: 'Die Kamera hat nicht rechtzeitig geantwortet.' },
@@ -99,6 +99,37 @@ export const component: typeof en.component = {
     },
     bad_setting: { title: 'Eine Einstellung stimmt nicht', text: '' },
     device_left: { title: 'Die Kamera hat die Sitzung beendet', text: 'Die Verbindung wird neu aufgebaut.' },
+    unanswered: {
+      title: 'Die Kamera antwortet nicht',
+      text: 'Sie ist online. Vielleicht lässt sie diesen Browser nicht mehr zu. '
+        + 'Der Besitzer kann das nachsehen und neu koppeln.',
+    },
+    withdrawn: { title: 'Neue Anfrage', text: 'Der Besitzer der Kamera hat die Rechte dieses Browsers geändert.' },
+    not_paired: {
+      title: 'Dieser Browser ist nicht mit der Kamera gekoppelt',
+      text: 'Die Kamera zeigt ihr Bild nur gekoppelten Browsern. Ihr Besitzer erzeugt mit „sudo fanlight pair“ einen Link. '
+        + 'War dieser Browser schon gekoppelt, hat er seinen Schlüssel gelöscht. Dann hilft neues Koppeln.',
+    },
+    wrong_board: {
+      title: 'Das ist nicht die gekoppelte Kamera',
+      text: 'Ein anderes Gerät verwendet ihren Namen, oder ihr Schlüssel wurde ersetzt. Diese Seite verbindet sich nicht. '
+        + 'Der Besitzer weiß mehr. Ist der Schlüssel aus gutem Grund neu, hilft hier Vergessen und neues Koppeln.',
+    },
+    keys_lost: {
+      title: 'Die Schlüssel dieses Browsers sind weg',
+      text: 'Sie wurden gelöscht, also erkennt die Kamera diesen Browser nicht. '
+        + 'Ein neuer Link des Besitzers koppelt ihn wieder.',
+    },
+    insecure_page: {
+      title: 'Diese Seite braucht HTTPS',
+      text: 'Die Kamera zeigt ihr Bild nur gekoppelten Browsern, und Schlüssel gibt es nur auf Seiten von https:// '
+        + 'oder localhost. Die Seite dort öffnen.',
+    },
+    no_store: {
+      title: 'Dieser Browser behält hier keine Schlüssel',
+      text: 'Die Kamera zeigt ihr Bild nur gekoppelten Browsern. Der Seite das Speichern von Daten (IndexedDB) erlauben '
+        + 'oder das private Fenster verlassen.',
+    },
   },
   browserError: { title: 'Dieser Browser hat eine Störung', text: 'Er konnte die Verbindung nicht aufbauen.' },
   unknownError: { title: 'Etwas ist schiefgegangen', text: 'Die Kamera nennt einen unbekannten Grund.' },
@@ -289,6 +320,70 @@ export const page: typeof en.page = {
     remember: 'Auf diesem Gerät merken', rememberNote: 'Sonst gilt das Login, bis dieser Tab geschlossen wird.',
     more: 'Mehr',
     camera: 'Kamera', any: 'alle', root: 'Topic-Wurzel', cancel: 'Abbrechen', connect: 'Verbinden',
+    paired: 'Gekoppelte Kameras', link: 'Link zum Koppeln',
+    self: 'Name dieses Browsers', selfNote: 'Der Besitzer der Kamera sieht ihn in der Liste derer, die zusehen dürfen.',
+    next: 'Weiter', pair: 'Koppeln', done: 'Schließen',
+  },
+
+  pairing: {
+    manage: 'Gekoppelte Kameras',
+    title: 'Diesen Browser koppeln',
+    about: (device, place) =>
+      `Die Kamera ${isolated(device)} bei ${isolated(place)} lädt diesen Browser ein. `
+      + 'Was der Browser darf, steht nach dem Koppeln fest.',
+    how: 'Hier gehört der Link hinein, den „sudo fanlight pair“ auf dem Gerät anzeigt.',
+    none: 'Dieser Browser ist noch mit keiner Kamera gekoppelt.',
+    noLink: 'Das ist kein Link zum Koppeln. Er enthält „#p=“ und dahinter viele Zeichen.',
+    steps: {
+      broker: 'Verbindung zum Broker wird aufgebaut …', device: 'Kamera wird gesucht …',
+      answer: 'Warten auf ihre Antwort …',
+    },
+    again: 'Noch einmal versuchen',
+    browser: (browser, system) => `${browser} auf ${system}`,
+    thisBrowser: 'Ein Browser',
+    faults: {
+      link: { title: 'Der Link ist beschädigt', text: 'Am besten noch einmal kopieren, und zwar vollständig bis zum Zeilenende.' },
+      insecure: {
+        title: 'Diese Seite braucht HTTPS',
+        text: 'Browser erzeugen Schlüssel nur auf Seiten von https:// oder localhost. Den Link unter so einer Adresse öffnen.',
+      },
+      no_store: {
+        title: 'Dieser Browser kann hier keinen Schlüssel behalten',
+        text: 'Der Seite das Speichern von Daten (IndexedDB) erlauben oder das private Fenster verlassen. Dann neu versuchen.',
+      },
+      broker: {
+        title: 'Der Broker ist nicht erreichbar', text: 'Er hat 10 Sekunden lang nicht geantwortet. Neu versuchen.',
+      },
+      silent: {
+        title: 'Die Kamera ist nicht da',
+        text: 'Sie meldet sich nicht bei diesem Broker. Vielleicht ist sie aus, oder der Broker hält Nachrichten zurück.',
+      },
+      wrong_board: {
+        title: 'Das ist nicht die Kamera aus dem Link',
+        text: 'Ein Gerät mit demselben Namen hat einen anderen Schlüssel. Dieser Browser hat ihm nichts verraten. '
+          + 'Der Besitzer kann einen neuen Link erzeugen.',
+      },
+      no_answer: {
+        title: 'Die Kamera antwortet nicht',
+        text: 'Ein Link gilt zehn Minuten und für einen Browser. Vielleicht ist er zu alt oder schon benutzt, oder der '
+          + 'Besitzer hat das Koppeln beendet. Dann hilft ein neuer Link.',
+      },
+      stopped: { title: 'Das Koppeln wurde abgebrochen', text: 'Es hat sich nichts geändert.' },
+    },
+    done: (device, rights) => `Gekoppelt mit ${isolated(device)}. Dieser Browser darf: ${rights}.`,
+    rights: {
+      view: 'das Bild sehen', listen: 'den Ton hören', talk: 'sprechen', control: 'die Kamera steuern',
+      snapshot: 'Bilder aufnehmen', record: 'Videos aufnehmen', events: 'Ereignisse sehen',
+    },
+    nothing: 'noch nichts',
+    since: (date) => `Gekoppelt am ${date}`,
+    until: (date) => `bis ${date}`,
+    self: (name) => `als „${isolated(name)}“`,
+    forget: 'Vergessen',
+    forgetSure: 'Diese Kamera vergessen? Danach darf dieser Browser erst mit einem neuen Link wieder zusehen.',
+    keep: 'Behalten',
+    forgetThis: (name) => `${isolated(name)} vergessen`,
+    notKept: 'Der Browser konnte sie nicht löschen. Noch einmal versuchen.',
   },
 
   broker: {
@@ -333,6 +428,7 @@ export const page: typeof en.page = {
     pictureStopped: 'Bild steht', connectionLost: 'Verbindung unterbrochen', liveNoBroker: 'Live, aber ohne Broker',
     unknown: 'Unbekannt',
     wasOnline: 'Unbekannt, war online', wasOffline: 'Unbekannt, war offline', unheard: 'Noch kein Status',
+    not_paired: 'Nicht gekoppelt', wrong_board: 'Nicht die gekoppelte Kamera', at: (place) => `Bei ${isolated(place)}`,
     switchedOff: 'Offline: ausgeschaltet', offlineLost: 'Offline: Verbindung verloren',
     offline: (said) => `Offline: ${isolated(said)}`,
   },

@@ -47,7 +47,7 @@ export const component = {
       title: 'The camera’s clock is not set yet',
       text: 'The camera cannot check access without the time. This usually takes less than a minute.',
     },
-    forbidden: { title: 'Not allowed', text: 'The access token does not allow this. Ask the owner of the camera.' },
+    forbidden: { title: 'Not allowed', text: 'The owner of the camera has not allowed this. Ask for more rights.' },
     no_session: { title: 'Connecting again', text: 'The camera no longer knows this session.' },
     timeout: { title: 'No answer', text: 'The camera did not answer in time.' },
     ice_timeout: {
@@ -95,6 +95,35 @@ export const component = {
     },
     bad_setting: { title: 'A setting is wrong', text: '' },
     device_left: { title: 'The camera ended the session', text: 'Connecting again.' },
+    unanswered: {
+      title: 'The camera does not answer',
+      text: 'It is online. Perhaps it no longer accepts this browser. Its owner can see this, and can pair it again.',
+    },
+    withdrawn: { title: 'Asking again', text: 'The owner of the camera changed what this browser may do.' },
+    not_paired: {
+      title: 'This browser is not paired with the camera',
+      text: 'The camera shows its picture only to paired browsers. Its owner can make a link with “sudo fanlight pair”. '
+        + 'If this browser was paired before, it has deleted its key. Then pair it again.',
+    },
+    wrong_board: {
+      title: 'This is not the camera that you paired with',
+      text: 'Another device uses its name, or its key was replaced. This page does not connect. '
+        + 'Ask the owner. If the key is new for a good reason, forget the camera here and pair again.',
+    },
+    keys_lost: {
+      title: 'The keys of this browser are gone',
+      text: 'They were deleted, so the camera does not recognise this browser. Pair it again with a new link of the owner.',
+    },
+    insecure_page: {
+      title: 'This page needs HTTPS',
+      text: 'The camera shows its picture only to paired browsers, and browsers keep keys only on pages from https:// '
+        + 'or localhost. Open this page there.',
+    },
+    no_store: {
+      title: 'This browser keeps no keys here',
+      text: 'The camera shows its picture only to paired browsers. Allow this page to store data (IndexedDB), '
+        + 'or leave the private window.',
+    },
   } satisfies Record<ErrorName, Said>,
   /** `internal`, if it happened in the browser. */
   browserError: { title: 'This browser has a problem', text: 'It could not set up the connection.' },
@@ -305,6 +334,66 @@ export const page = {
     remember: 'Remember on this device', rememberNote: 'Otherwise the login is kept until this tab is closed.',
     more: 'More',
     camera: 'Camera', any: 'any', root: 'Topic root', cancel: 'Cancel', connect: 'Connect',
+    paired: 'Paired cameras', link: 'Pairing link',
+    self: 'Name of this browser', selfNote: 'The owner of the camera sees it in the list of those who may watch.',
+    next: 'Next', pair: 'Pair', done: 'Close',
+  },
+
+  pairing: {
+    manage: 'Paired cameras',
+    title: 'Pair this browser',
+    about: (device: string, place: string) =>
+      `The camera ${isolated(device)} at ${isolated(place)} invites this browser. `
+      + 'What the browser may do is shown after pairing.',
+    how: 'Paste the link that “sudo fanlight pair” shows on the board.',
+    none: 'This browser is not paired with any camera yet.',
+    noLink: 'This is not a pairing link. It contains “#p=” and many letters after it.',
+    steps: {
+      broker: 'Connecting to the broker …', device: 'Looking for the camera …', answer: 'Waiting for its answer …',
+    },
+    again: 'Try again',
+    browser: (browser: string, system: string) => `${browser} on ${system}`,
+    thisBrowser: 'Browser',
+    faults: {
+      link: { title: 'The link is damaged', text: 'Copy it again, in one piece. It ends with the last letter of its line.' },
+      insecure: {
+        title: 'This page needs HTTPS',
+        text: 'Browsers make keys only on pages from https:// or localhost. Open the link at such an address.',
+      },
+      no_store: {
+        title: 'This browser cannot keep a key here',
+        text: 'Allow this page to store data (IndexedDB), or leave the private window. Then try again.',
+      },
+      broker: { title: 'The broker cannot be reached', text: 'It did not answer within 10 seconds. Try again.' },
+      silent: {
+        title: 'The camera is not there',
+        text: 'At this broker, it does not announce itself. It may be off, or the broker keeps its messages back.',
+      },
+      wrong_board: {
+        title: 'This is not the camera of the link',
+        text: 'A device of the same name has another key. This browser told it nothing. Ask the owner for a new link.',
+      },
+      no_answer: {
+        title: 'The camera does not answer',
+        text: 'A link is valid for ten minutes and for one browser. It may be too old or used, or the owner ended the '
+          + 'pairing. Ask for a new link.',
+      },
+      stopped: { title: 'Pairing was stopped', text: 'Nothing was changed.' },
+    },
+    done: (device: string, rights: string) => `Paired with ${isolated(device)}. This browser may ${rights}.`,
+    rights: {
+      view: 'see the picture', listen: 'hear the sound', talk: 'talk', control: 'control the camera',
+      snapshot: 'take pictures', record: 'record', events: 'see events',
+    },
+    nothing: 'do nothing yet',
+    since: (date: string) => `Paired on ${date}`,
+    until: (date: string) => `until ${date}`,
+    self: (name: string) => `as “${isolated(name)}”`,
+    forget: 'Forget',
+    forgetSure: 'Forget this camera? Then only a new link of its owner lets this browser watch.',
+    keep: 'Keep',
+    forgetThis: (name: string) => `Forget ${isolated(name)}`,
+    notKept: 'The browser could not delete it. Try again.',
   },
 
   broker: {
@@ -345,6 +434,7 @@ export const page = {
     pictureStopped: 'Picture stopped', connectionLost: 'Connection lost', liveNoBroker: 'Live, but no broker',
     unknown: 'Unknown',
     wasOnline: 'Unknown, was online', wasOffline: 'Unknown, was offline', unheard: 'No status yet',
+    not_paired: 'Not paired', wrong_board: 'Not the paired camera', at: (place: string) => `At ${isolated(place)}`,
     switchedOff: 'Offline: switched off', offlineLost: 'Offline: connection lost',
     offline: (said: string) => `Offline: ${isolated(said)}`,
   },
