@@ -224,10 +224,10 @@ export class Session {
       case 'ping':
         return this.out.say({ type: 'pong', n: body.n });
       case 'bye':
-        // The owner changed what this viewer may do. A new session may have what is left.
-        if (body.reason === 'forbidden' && this.connected) return this.call.fail('withdrawn', now);
+        // If the owner changed what this viewer may do, a new session may have what is left.
         return this.call.fail(
-          byeName(body.reason), now, this.lastError?.name === body.reason ? { message: this.lastError.message } : {}
+          body.reason === 'forbidden' && this.connected ? 'withdrawn' : byeName(body.reason), now,
+          this.lastError?.name === body.reason ? { message: this.lastError.message } : {}
         );
       case 'error':
         return this.refused(body, now);
@@ -364,9 +364,7 @@ export class Session {
     const wait = silent ? undefined : RESEND_MS[this.resends];
     if (wait === undefined) {
       if (this.lastError) return call.fail(this.lastError.name, now, this.lastError);
-      // Without a status, the device probably does not exist.
-      if (call.status === null) return call.offline('unknown', now);
-      return call.fail(silent ? 'unanswered' : 'timeout', now);
+      return call.status ? call.fail(silent ? 'unanswered' : 'timeout', now) : call.offline('unknown', now);
     }
     if (call.brokerUp) {
       this.resends += 1;

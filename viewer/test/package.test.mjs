@@ -35,7 +35,14 @@ test('it can be imported where a server renders, and defines nothing there', () 
     console.log(JSON.stringify([Object.keys(it).sort(), typeof it.FanlightViewer, it.FanlightViewer.observedAttributes.length > 10, typeof globalThis.HTMLElement]));`;
   const said = execFileSync(process.execPath, ['--input-type=module', '-e', code], { cwd: app, encoding: 'utf8' });
   assert.deepEqual(
-    JSON.parse(said), [['FanlightViewer', 'prepareCall', 'watchDevices'], 'function', true, 'undefined']
+    JSON.parse(said),
+    [
+      [
+        'FanlightViewer', 'PairingError', 'forgetDevice', 'invitationOf', 'pairDevice', 'prepareCall', 'watchDevices',
+        'watchPaired',
+      ],
+      'function', true, 'undefined',
+    ]
   );
 });
 

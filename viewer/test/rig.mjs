@@ -13,7 +13,7 @@ export const here = dirname(fileURLToPath(import.meta.url));
 const work = join(here, '.work');
 const kinds = {
   '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml',
-  '.json': 'application/json',
+  '.json': 'application/json', '.webmanifest': 'application/manifest+json', '.png': 'image/png',
 };
 
 const freePort = () => new Promise((resolve) => {
@@ -63,7 +63,7 @@ export class Broker {
 export const policy = (broker) =>
   `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self' ${new URL(
     broker
-  ).origin}/ ${new URL(broker).origin.replace(/^ws/, 'http')}/; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+  ).origin}/ ${new URL(broker).origin.replace(/^ws/, 'http')}/; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 
 export async function serve(config, csp) {
   await build({ ...options, entryPoints: [join(here, 'fake-device.ts')], outfile: join(work, 'fake-device.js') });

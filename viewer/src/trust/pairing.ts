@@ -55,8 +55,8 @@ export interface PairOptions {
 }
 
 const MOST_LINK = 4096;
-const STEP_MS = 10_000;
-const AGAIN_MS = [2500, 5000];
+/** How long each step may take, and when the request is repeated, in milliseconds. */
+const TIMES = { step: 10_000, again: [2500, 5000] };
 export const MOST_SELF = 64;
 
 /** Reads a pairing link, or its part that begins with `#p=`. Null if it is none. */
@@ -126,7 +126,7 @@ export class Exchange {
 
   constructor(
     private readonly link: Broker, private readonly invitation: Invitation, private readonly self: Identity,
-    private readonly options: PairOptions,
+    private readonly options: PairOptions, private readonly times = TIMES,
   ) {
     this.name = clean(options.name, MOST_SELF);
   }
@@ -159,7 +159,7 @@ export class Exchange {
     for (const timer of this.timers.splice(0)) clearTimeout(timer);
     this.step = step;
     this.options.progress?.(step);
-    this.timers.push(setTimeout(() => this.late(), STEP_MS));
+    this.timers.push(setTimeout(() => this.late(), this.times.step));
   }
 
   private late(): void {
@@ -213,7 +213,7 @@ export class Exchange {
   private async proceed(): Promise<void> {
     if (this.step !== 'device' || !this.key || !this.speech) return;
     this.enter('answer');
-    for (const after of AGAIN_MS) this.timers.push(setTimeout(() => void this.ask(), after));
+    for (const after of this.times.again) this.timers.push(setTimeout(() => void this.ask(), after));
     await this.ask();
   }
 

@@ -100,6 +100,27 @@ class Store {
     this.tell();
   }
 
+  /** Writes what a board reports about itself. Nothing is written if it was forgotten or paired again meanwhile. */
+  async update(board: PairedDevice, news: Pick<PairedDevice, 'name' | 'rights'>): Promise<void> {
+    const db = await (this.opening ??= this.open());
+    let changed = false;
+    await new Promise<void>((resolve, reject) => {
+      const transaction = db.transaction('boards', 'readwrite');
+      const boards = transaction.objectStore('boards');
+      const request = boards.get(placeOf(board));
+      request.onsuccess = () => {
+        const before: unknown = request.result;
+        if (!isPaired(before) || before.thumb !== board.thumb) return;
+        const after = { ...before, ...news };
+        changed = JSON.stringify(after) !== JSON.stringify(before);
+        if (changed) boards.put(after, placeOf(board));
+      };
+      transaction.oncomplete = () => resolve();
+      transaction.onerror = transaction.onabort = () => reject(transaction.error ?? new Error('IndexedDB: aborted'));
+    });
+    if (changed) this.tell();
+  }
+
   async forget(board: { broker: string; root: string; device: string }): Promise<void> {
     await this.run('readwrite', 'boards', (boards) => boards.delete(placeOf(board)));
     this.tell();

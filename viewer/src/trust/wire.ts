@@ -158,7 +158,8 @@ export class Wire {
     if (this.barred) this.bar(null);
     this.tellStatus();
     this.flush();
-    if (this.speech && this.hello?.epoch !== status.epoch) this.sayHello(status.epoch);
+    // Repeated until it is answered: the nonce of a retained status may be too old.
+    if (this.speech && (this.hello?.epoch !== status.epoch || !this.condition)) this.sayHello(status.epoch);
   }
 
   /** A signed status says nothing about the camera. What the board said sealed since its start stays valid. */
@@ -195,9 +196,8 @@ export class Wire {
     this.hooks.info(info);
     this.tellStatus();
     const known = await this.find();
-    if (!known || known.thumb !== this.peers?.board.thumb) return;
-    const now = { ...known, name: info?.name ?? '', rights };
-    if (JSON.stringify(now) !== JSON.stringify(known)) await store.keep(now).catch(() => {});
+    if (known && known.thumb === this.peers?.board.thumb)
+      await store.update(known, { name: info?.name ?? '', rights }).catch(() => {});
   }
 
   private sayHello(epoch: string): void {
