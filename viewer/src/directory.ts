@@ -120,14 +120,13 @@ export function watchDevices(
     link.subscribe(topics.everyInfo(root), true, (topic, payload) => {
       const device = topics.deviceOf(root, topic, 'info');
       if (device === null || isSigned(payload)) return;
-      try {
+      // Not before it is known which devices are paired: they say their names sealed.
+      void doorman.names().then(() => {
         const info = decodeInfo(payload);
         if (!info?.name) names.delete(device);
         else if (names.has(device) || names.size < MOST) names.set(device, info.name);
         tell();
-      } catch (error) {
-        ignore(error);
-      }
+      }).catch(ignore);
     }),
   ];
   tell();

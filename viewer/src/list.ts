@@ -84,7 +84,8 @@ export class CameraList {
       const row = rows.get(key) ?? this.row(key, () => this.change(board));
       this.place(row, first.length + at);
       this.label(row, board.device, board.name || board.device, false);
-      Object.assign(row.dataset, { is: 'unknown' });
+      row.dataset['is'] = 'unknown';
+      row.firstElementChild!.setAttribute('aria-pressed', 'false');
       row.querySelector('small')!.textContent = words.at(new URL(board.broker).host);
     });
     const field = this.find.parentElement as HTMLElement;

@@ -258,6 +258,7 @@ function fillDoing(place: Element, which: Question[]): void {
 }
 
 const read = new Set<Note>(); // notices that were closed
+const good = new Set<Note>(); // notices that something worked
 let fileNotes: Note[] = [];
 function drawNotices(trouble: Listing['trouble']): void {
   const notices = find('notices');
@@ -274,7 +275,8 @@ function drawNotices(trouble: Listing['trouble']): void {
       draw();
     };
     notices.append(h(
-      'div', { class: 'notice', role: 'alert' }, icon('warning'), h('p', { dir: 'auto' }, note(words())), close
+      'div', { class: 'notice', role: 'alert' }, icon(good.has(note) ? 'check' : 'warning'),
+      h('p', { dir: 'auto' }, note(words())), close
     ));
   }
   if (trouble) {
@@ -327,7 +329,9 @@ const pairing = new PairDialog({
   language: () => language, login: loginFor,
   keepLogin: (broker, user, password, remember) => logins.keep(broker, user, password, remember),
   paired: (board) => {
-    fileNotes.push((it) => it.pairing.done(board.name || board.device, rightsText(board, language)));
+    const note: Note = (it) => it.pairing.done(board.name || board.device, rightsText(board, language));
+    good.add(note);
+    fileNotes.push(note);
     if (!paired.devices.some((it) => placeOf(it) === placeOf(board))) paired.devices.unshift(board);
     visit(board);
     draw();

@@ -51,7 +51,7 @@ export class PairDialog {
     if (!this.dialog.open) this.dialog.showModal();
     if (!this.invitation) return this.draw(new PairingError('link'));
     this.draw();
-    this.field('self').select();
+    this.form.querySelector<HTMLElement>('[type=submit]')!.focus(); // no keyboard on phones, unless it is asked for
   }
 
   private async pair(): Promise<void> {

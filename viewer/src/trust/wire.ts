@@ -93,8 +93,9 @@ export class Wire {
     const { root, device } = this.target;
     const before = this.peers;
     const paired = await this.find();
+    if (before && paired === undefined) return; // the store failed, which proves nothing
     const self = store.obstacle ? null : await store.identity().catch(() => null);
-    const board = paired && self && await boardOf(paired);
+    const board = paired && self ? await boardOf(paired) : null;
     // Keys that were there a moment ago, or whose board is still known, were deleted.
     const mode = board ? 'keyed' : paired || ((before || this.mode === 'shut') && !self) ? 'shut' : 'plain';
     const same = board ? before?.board.thumb === board.thumb && before.self.thumb === self!.thumb : mode === this.mode;
@@ -117,9 +118,11 @@ export class Wire {
     if (this.mode === 'plain') this.flush();
   }
 
-  private async find(): Promise<PairedDevice | null> {
+  /** The paired board of this place; null: none; undefined: unknown. */
+  private async find(): Promise<PairedDevice | null | undefined> {
     const { root, device } = this.target;
-    return store.obstacle ? null : store.find(placeOf({ broker: this.link.url.href, root, device })).catch(() => null);
+    const place = placeOf({ broker: this.link.url.href, root, device });
+    return store.obstacle ? null : store.find(place).catch(() => undefined);
   }
 
   private bar(why: Bar | null, over = false): void {

@@ -1,5 +1,5 @@
-// English: all texts that the component shows or announces; those of the page are in `page/en.ts`. Each other language is
-// a file of the same shape next to each; `languages.ts` lists them. A text with gaps is a function. `isolated` wraps
+// English: all texts that the component shows or announces; those of the page are in `page/en.ts`. Each other language
+// is a file of the same shape next to each; `languages.ts` lists them. A text with gaps is a function. `isolated` wraps
 // text from outside, and `Count` chooses the plural form. Figures and times are formatted by `Intl` before.
 
 import type { ErrorName } from '../errors.ts';

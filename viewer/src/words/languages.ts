@@ -1,4 +1,5 @@
-// The languages of the viewer. To add one: its file next to these and in `page/`, its tag here, and a line in each table.
+// The languages of the viewer. To add one: its file next to these and in `page/`, its tag here, and a line in each
+// table.
 
 import * as de from './de.ts';
 import * as en from './en.ts';

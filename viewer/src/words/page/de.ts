@@ -30,7 +30,7 @@ export const page: typeof en.page = {
       broker: 'Verbindung zum Broker wird aufgebaut …', device: 'Kamera wird gesucht …',
       answer: 'Warten auf ihre Antwort …',
     },
-    again: 'Noch einmal versuchen',
+    again: 'Neu versuchen',
     browser: (browser, system) => `${browser} auf ${system}`,
     thisBrowser: 'Ein Browser',
     faults: {
