@@ -61,7 +61,9 @@ export function watchDevices(
   const last = new Map<string, Uint8Array>(); // to be checked again when something is paired
   let timer: ReturnType<typeof setTimeout> | undefined;
   let told = -Infinity;
+  let over = false;
   const tell = () => {
+    if (over) return;
     // A broker sends all retained messages in one burst.
     timer ??= setTimeout(() => {
       timer = undefined;
@@ -131,6 +133,7 @@ export function watchDevices(
   ];
   tell();
   return () => {
+    over = true;
     clearTimeout(timer);
     for (const one of undo) one();
     link.release();

@@ -238,6 +238,22 @@ test('a recorded answer of an earlier page cannot be opened', async () => {
   assert.deepEqual(told.received, []);
 });
 
+test('an old status that comes again does not look like a new start; a new start is confirmed by the board', async () => {
+  await paired();
+  const { told } = view();
+  await board.announce();
+  await until('the welcome', () => told.info);
+  const before = told.status.length;
+  broker.say(topic('status'), await board.statusText({ epoch: 'earlier', seal: (await makeKey('seal')).point }), true);
+  await until('a hello to the old start', () => broker.sent.length === 2);
+  await until('it is dropped', () => board.dropped.length);
+  assert.equal(told.status.length, before);
+  board.epoch = 'later';
+  await board.announce();
+  await until('the new start', () => told.status.length > before);
+  assert.equal(told.status.at(-1)!.epoch, 'later');
+});
+
 test('more messages than a page can check are dropped', async () => {
   await paired();
   const { told } = view();

@@ -46,6 +46,8 @@ export class Wire {
   private status: Status | null = null;
   private condition: Condition | null = null;
   private hello: { session: string; epoch: string } | null = null;
+  /** The start of the daemon that answered `hello`. */
+  private confirmed: string | null = null;
   private barred = false;
   private lastStatus: Uint8Array | null = null;
   private lastInfo: Uint8Array | null = null;
@@ -102,7 +104,7 @@ export class Wire {
     if (this.closed || same) return;
     this.unlisten();
     this.unlisten = () => {};
-    this.peers = this.speech = this.status = this.condition = this.hello = null;
+    this.peers = this.speech = this.status = this.condition = this.hello = this.confirmed = null;
     if (board) {
       const peers = this.peers = { self: self!, reply: await sealingPair(), board };
       this.unlisten = this.link.subscribe(
@@ -159,7 +161,8 @@ export class Wire {
     this.speech = status.state === 'online' ? speechOf(json) : null;
     this.status = status;
     if (this.barred) this.bar(null);
-    this.tellStatus();
+    // Anybody can repeat an old status, and a new start ends sessions. So the board itself has to confirm it.
+    if (status.state !== 'online' || this.confirmed === null || this.confirmed === status.epoch) this.tellStatus();
     this.flush();
     // Repeated until it is answered: the nonce of a retained status may be too old.
     if (this.speech && (this.hello?.epoch !== status.epoch || !this.condition)) this.sayHello(status.epoch);
@@ -196,6 +199,7 @@ export class Wire {
     if (session !== this.hello?.session || !this.speech) return this.hooks.unusable();
     this.speech = { ...this.speech, nonce };
     this.condition = condition;
+    this.confirmed = this.hello.epoch;
     this.hooks.info(info);
     this.tellStatus();
     const known = await this.find();
