@@ -201,6 +201,7 @@ function draw(): void {
   const { broker, hint: hints, open, change, changeFrom, pairing: pairingWords } = words();
   chip.title = change;
   find('keys').title = pairingWords.manage;
+  find('keys').setAttribute('aria-label', pairingWords.manage);
   if (chip.textContent !== broker[state]) {
     chip.textContent = broker[state];
     chip.setAttribute('aria-label', changeFrom(broker[state]));

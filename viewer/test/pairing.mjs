@@ -74,3 +74,59 @@ test('a board with another key is not connected', async () => {
   await panel(page, 'not the camera that you paired with');
   await page.context().close();
 });
+
+test('a link can be pasted, a camera at another broker is listed, and choosing it changes the broker', async () => {
+  const other = await Broker.start();
+  await device('stable', { broker: other.url });
+  const open = await serve({ broker: broker.url }); // without a policy that names one broker
+  const page = await (await chromium.newContext()).newPage();
+  await page.goto(open.url);
+  await page.click('#change');
+  await page.fill('[name=broker]', await invite('porch'));
+  await page.click('#connect [type=submit]');
+  await page.click('#pairing [type=submit]');
+  await live(page);
+  await page.click('#keys');
+  await page.fill('[name=link]', await invite('stable'));
+  await page.click('#keyring [type=submit]');
+  await page.click('#pairing [type=submit]');
+  const shows = (name) => page.waitForFunction(
+    (it) => [...document.querySelectorAll('fanlight-viewer')].map((one) => `${one.device} ${one.state}`).join() === it,
+    `${name} live`, wait
+  );
+  await shows('stable');
+  await page.click('#devices li:last-child button'); // the camera at the broker before
+  await shows('porch');
+  await page.reload();
+  await page.waitForFunction(() => document.querySelector('#devices li:last-child small')?.textContent.startsWith('At '), null, wait);
+  await page.context().close();
+  await open.close();
+  await other.stop();
+});
+
+test('a broker that asks for a login is asked for in the dialog', async () => {
+  const strict = await Broker.start('', 'allow_anonymous false\n');
+  const page = await (await chromium.newContext()).newPage();
+  const open = await serve(null);
+  const link = (await invite('porch')).split('#p=')[1];
+  const it = { ...JSON.parse(Buffer.from(link, 'base64url')), broker: strict.url };
+  await page.goto(`${open.url}/#p=${Buffer.from(JSON.stringify(it)).toString('base64url')}`);
+  await page.click('#pairing [type=submit]');
+  await page.waitForSelector('#pairing-login:not([hidden])', wait);
+  assert.match(await page.textContent('#pairing-wrong'), /refused the login/);
+  await page.context().close();
+  await open.close();
+  await strict.stop();
+});
+
+test('on plain HTTP the page says what is needed, and shows no camera that needs keys', async () => {
+  const plain = await browser('--host-resolver-rules=MAP cameras.test 127.0.0.1');
+  const page = await plain.newPage();
+  const url = new URL(site.url);
+  url.hostname = 'cameras.test';
+  await page.goto(`${url}?device=porch`);
+  await panel(page, 'needs HTTPS');
+  await page.click('#keys');
+  assert.match(await page.textContent('#keyring-text'), /https:/);
+  await plain.close();
+});
