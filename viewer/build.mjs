@@ -81,7 +81,7 @@ async function main() {
   await build({ ...options, minify: true, inject: [], entryPoints: ['src/page.ts'], outfile: 'dist/page.js', external: ['./fanlight-viewer.js'],
     plugins: [{ name: 'share', setup: (it) => it.onResolve({ filter: /^\.\/index\.ts$/ }, () => ({ path: './fanlight-viewer.js', external: true })) }] });
   await build({ ...options, minify: true, inject: [], loader: {}, entryPoints: ['src/page.css'], outfile: 'dist/page.css' });
-  for (const file of ['index.html', 'icon.svg']) cpSync(join(here, 'src', file), join(dist, file));
+  for (const file of ['index.html', 'icon.svg', 'icon-180.png', 'icon-512.png', 'app.webmanifest']) cpSync(join(here, 'src', file), join(dist, file));
 
   for (const file of readdirSync(dist)) {
     const path = join(dist, file);

@@ -110,8 +110,8 @@ impl Page {
         let origin = websocket.rsplit_once('/').map_or(websocket, |(origin, _)| origin);
         let policy = format!(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
-             media-src 'self' blob: mediastream:; connect-src 'self' {origin}/; base-uri 'none'; form-action 'none'; \
-             frame-ancestors 'none'"
+             media-src 'self' blob: mediastream:; connect-src 'self' {origin}/; manifest-src 'self'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         );
         let policy = policy.parse().expect("a policy with a loopback URL is plain ASCII");
         Self { files, config: config.into(), policy }

@@ -25,12 +25,16 @@ export class Call implements Owner {
   reached: Partial<Record<Step | 'start' | 'shown', number>> = {};
   /** How many messages were ignored, as the protocol requires. */
   ignored = 0;
+  /** Messages are sealed: the device does not answer those whom it does not know. */
+  sealed = false;
 
   private readonly retry: Retry;
   private readonly nextSession: () => string;
   private effects: Effect[] = [];
   private running: Session | null = null;
   private beginAt: number | null = null;
+  /** Why the device must not be spoken to, as an error name; null: it may. */
+  private barred: string | null = null;
 
   constructor(readonly options: Options) {
     this.retry = new Retry(options.random ?? Math.random);
@@ -133,6 +137,21 @@ export class Call implements Owner {
     }
   }
 
+  /**
+   * The device must not be spoken to, because it is not the one that was paired; null: it may again. A running picture
+   * is not concerned, since its keys were checked, unless it is `over`.
+   */
+  bar(why: string | null, now: number, over = false): void {
+    const before = this.barred;
+    this.barred = why;
+    if (!this.watching || (why === before && !over)) return;
+    if (why === null) {
+      if (this.phase.at === 'error' && this.phase.name === before) this.begin(now);
+    } else if (over || !this.running?.connected) {
+      this.fail(why, now);
+    }
+  }
+
   /** The broker refused to publish a message. */
   publishRefused(message: string, now: number): void {
     if (this.running && !this.running.connected) this.fail('publish_refused', now, { message });
@@ -214,6 +233,7 @@ export class Call implements Owner {
     this.end(reason);
     // Time counts from the click, not from the broker's answer.
     if (!(this.phase.at === 'step' && this.phase.step === 'broker')) this.reached = { start: now };
+    if (this.barred !== null) return this.fail(this.barred, now);
     if (!this.brokerUp) return this.step('broker', now);
     if (this.status?.state === 'offline') return this.offline(this.status.reason);
     this.running = new Session(this.nextSession(), this);

@@ -34,10 +34,16 @@ export class ConnectDialog {
   private meant: string | null = null;
   private about = { login: false, broker: '', place: '', fromAddress: false };
 
-  constructor(private readonly page: string, private readonly language: () => Language, done: (typed: Typed) => void) {
+  constructor(private readonly page: string, private readonly language: () => Language, done: (typed: Typed) => void,
+    pair: (link: string) => void) {
     this.form.addEventListener('submit', (event) => {
       event.preventDefault();
       const typed = this.typed();
+      // A pairing link names the broker too.
+      if (typed.broker.includes('#p=')) {
+        this.close();
+        return pair(typed.broker);
+      }
       try {
         brokerUrl(typed.broker, page);
       } catch (error) {

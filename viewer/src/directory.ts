@@ -2,9 +2,12 @@
 
 import { followLanguage, languageAmong, languageOf } from './language.ts';
 import { Link } from './link.ts';
-import { Unusable, decodeInfo, decodeStatus, topics } from './protocol.ts';
+import { Unusable, decodeInfo, topics } from './protocol.ts';
 import type { Status } from './protocol.ts';
 import { troubleWords } from './trouble.ts';
+import { isSigned } from './trust/messages.ts';
+import { Doorman } from './trust/paired.ts';
+import type { Locked } from './trust/paired.ts';
 import { componentWords } from './words/languages.ts';
 
 export interface DirectoryOptions {
@@ -12,9 +15,15 @@ export interface DirectoryOptions {
   /** The language of `trouble`, as a BCP 47 tag. Default: that of the document. */
   lang?: string;
 }
+export type { Locked } from './trust/paired.ts';
 export interface Listing {
   /** By id. Devices that were removed are not in it. */
   devices: Map<string, Status>;
+  /**
+   * Devices that announce themselves and cannot be watched: they know only paired viewers and this browser is none
+   * (`not_paired`), or they are not the board that was paired (`wrong_board`). They are not in `devices`.
+   */
+  locked: Map<string, Locked>;
   /** The name that each device reports, if any: one line of at most 80 characters. */
   names: Map<string, string>;
   /** How many more devices exist than this list holds. */
@@ -30,6 +39,11 @@ export interface Listing {
 const MOST = 5000;
 const TELL_MS = 100;
 
+/** A message that violates the protocol changes nothing. */
+const ignore = (error: unknown): void => {
+  if (!(error instanceof Unusable)) throw error;
+};
+
 /**
  * Reports the devices now and on each change, at most ten times a second, until the returned function is called. Throws
  * an error with a sentence if the broker's address is wrong.
@@ -40,11 +54,16 @@ export function watchDevices(
   const root = options.root ?? 'fanlight/v1';
   const link = Link.use(broker, options.user ?? '', options.password ?? '');
   const devices = new Map<string, Status>();
+  const locked = new Map<string, Locked>();
   const names = new Map<string, string>();
+  let paired = new Map<string, string>();
   const beyond = new Set<string>();
+  const last = new Map<string, Uint8Array>(); // to be checked again when something is paired
   let timer: ReturnType<typeof setTimeout> | undefined;
   let told = -Infinity;
+  let over = false;
   const tell = () => {
+    if (over) return;
     // A broker sends all retained messages in one burst.
     timer ??= setTimeout(() => {
       timer = undefined;
@@ -55,46 +74,66 @@ export function watchDevices(
         url: link.url, page: location.href, loginGiven: !!options.user, format, words: componentWords[format.tag],
       };
       changed({
-        devices: new Map([...devices].sort(([a], [b]) => (a < b ? -1 : 1))), names: new Map(names), left: beyond.size,
-        broker: at, message,
+        devices: new Map([...devices].sort(([a], [b]) => (a < b ? -1 : 1))), locked: new Map(locked), names: named(),
+        left: beyond.size, broker: at, message,
         trouble: troubleWords(link.state, asker),
       });
     }, Math.max(0, told + TELL_MS - performance.now()));
   };
-  /** Reads one retained message. Returns undefined if it violates the protocol. */
-  const read = <T>(decode: (payload: Uint8Array) => T, payload: Uint8Array): T | undefined => {
-    try {
-      return decode(payload);
-    } catch (error) {
-      if (!(error instanceof Unusable)) throw error;
-      return undefined;
+  /** Nothing that a locked device says is a name, and a paired one says it sealed. */
+  const named = () => new Map([
+    ...[...names].filter(([device]) => !locked.has(device) && !paired.has(device)),
+    ...[...paired].filter(([, name]) => name !== ''),
+  ]);
+  const put = (device: string, it: Status | Locked | null) => {
+    if (typeof it === 'string') {
+      devices.delete(device);
+      if (locked.has(device) || locked.size < MOST) locked.set(device, it);
+    } else {
+      locked.delete(device);
+      if (it === null) {
+        devices.delete(device);
+        beyond.delete(device);
+      } else if (devices.has(device) || devices.size < MOST) devices.set(device, it);
+      else if (beyond.size < MOST) beyond.add(device);
     }
+    tell();
   };
+  // Signatures are checked in order, one after the other.
+  let checking: Promise<void> = Promise.resolve();
+  const check = (device: string, payload: Uint8Array) => {
+    if (last.has(device) || last.size < MOST) last.set(device, payload);
+    checking = checking.then(async () => put(device, await doorman.status(device, payload))).catch(ignore);
+  };
+  const doorman = new Doorman(link.url.href, root, () => void doorman.names().then((now) => {
+    paired = now;
+    for (const [device, payload] of last) check(device, payload);
+    tell();
+  }));
+  void doorman.names().then((now) => { paired = now; });
   const undo = [
     link.onState(tell),
     followLanguage(document.documentElement, tell),
+    () => doorman.close(),
     link.subscribe(topics.everyStatus(root), true, (topic, payload) => {
       const device = topics.deviceOf(root, topic);
-      const status = device === null ? undefined : read(decodeStatus, payload);
-      if (device === null || status === undefined) return;
-      if (status === null) {
-        devices.delete(device);
-        beyond.delete(device);
-      } else if (devices.has(device) || devices.size < MOST) devices.set(device, status);
-      else if (beyond.size < MOST) beyond.add(device);
-      tell();
+      if (device !== null) check(device, payload);
     }),
     link.subscribe(topics.everyInfo(root), true, (topic, payload) => {
       const device = topics.deviceOf(root, topic, 'info');
-      const info = device === null ? undefined : read(decodeInfo, payload);
-      if (device === null || info === undefined) return;
-      if (!info?.name) names.delete(device);
-      else if (names.has(device) || names.size < MOST) names.set(device, info.name);
-      tell();
+      if (device === null || isSigned(payload)) return;
+      // Not before it is known which devices are paired: they say their names sealed.
+      void doorman.names().then(() => {
+        const info = decodeInfo(payload);
+        if (!info?.name) names.delete(device);
+        else if (names.has(device) || names.size < MOST) names.set(device, info.name);
+        tell();
+      }).catch(ignore);
     }),
   ];
   tell();
   return () => {
+    over = true;
     clearTimeout(timer);
     for (const one of undo) one();
     link.release();

@@ -18,7 +18,8 @@ const rows = {
   consent_lost: 'now', flood: 'wait', internal: 'wait', busy: 'wait', out_of_resources: 'wait',
   // Errors that the viewer detects.
   hash_mismatch: 'wait', no_picture: 'wait', no_webrtc: 'stay', publish_refused: 'stay', bad_setting: 'stay',
-  device_left: 'wait',
+  device_left: 'wait', unanswered: 'wait', withdrawn: 'now',
+  not_paired: 'stay', wrong_board: 'stay', keys_lost: 'stay', insecure_page: 'stay', no_store: 'stay',
 } satisfies Record<string, Next>;
 
 export type ErrorName = keyof typeof rows;

@@ -70,6 +70,16 @@ export class Format {
     return this.time(Math.ceil(ms / 1000), 'second');
   }
 
+  /** A date, given in milliseconds since 1970. */
+  date(ms: number): string {
+    return new Intl.DateTimeFormat(this.locale, { dateStyle: 'medium' }).format(ms);
+  }
+
+  /** Several texts as an enumeration. */
+  all(texts: string[]): string {
+    return new Intl.ListFormat(this.locale).format(texts);
+  }
+
   private time(value: number, unit: Intl.RelativeTimeFormatUnit): string {
     this.relative ??= new Intl.RelativeTimeFormat(this.locale);
     return this.relative.format(value, unit);

@@ -1,10 +1,11 @@
 // The list of cameras next to the pictures.
 
 import { prepareCall } from './index.ts';
-import type { Listing, Status } from './index.ts';
+import type { Listing, Locked, PairedDevice, Status } from './index.ts';
 import { h, icon } from './dom.ts';
 import type { Language } from './language.ts';
 import { clean } from './texts.ts';
+import { placeOf } from './trust/place.ts';
 import { pageWords } from './words/languages.ts';
 import type { PageWords } from './words/languages.ts';
 
@@ -18,6 +19,9 @@ const MOST_WATCHING = 99;
 /** What the page knows of a camera that it shows. */
 export interface Watched { state: string; stale: boolean; label: string }
 
+/** The cameras that this browser was paired with: at the broker of the page, and at others. */
+export interface Places { here: PairedDevice[]; elsewhere: PairedDevice[] }
+
 export class CameraList {
   private readonly list = document.getElementById('devices')!;
   private readonly find = document.getElementById('find') as HTMLInputElement;
@@ -27,19 +31,23 @@ export class CameraList {
   constructor(private readonly toggle: (device: string) => void, private readonly watched: (
     device: string
   ) => Watched | null,
-    private readonly language: () => Language, changed: () => void) {
+    private readonly language: () => Language, changed: () => void,
+    private readonly change: (board: PairedDevice) => void) {
     this.find.addEventListener('input', changed);
   }
 
   /** Draws the list and returns how many cameras there are. */
-  draw(listing: Listing | null, chosen: string[]): number {
+  draw(listing: Listing | null, chosen: string[], { here, elsewhere }: Places): number {
     const language = this.language();
     const words = pageWords[language.tag].list;
     const devices = new Map<string, Status | null>(listing?.devices ?? []);
-    for (const device of chosen) if (!devices.has(device)) devices.set(device, null);
+    const silent = [...listing?.locked.keys() ?? [], ...here.map(({ device }) => device), ...chosen];
+    for (const device of silent) if (!devices.has(device)) devices.set(device, null);
+    const kept = new Map(here.map(({ device, name }) => [device, name]));
     const old = listing !== null && listing.broker !== 'up';
     const asked = this.find.value.trim().toLowerCase();
-    const nameOf = (device: string) => listing?.names.get(device) ?? this.watched(device)?.label ?? device;
+    const nameOf = (device: string) => listing?.names.get(device)
+      ?? (kept.get(device) || (this.watched(device)?.label ?? device));
     const names = new Map([...devices.keys()].map((device) => [device, nameOf(device)]));
     const times = new Map<string, number>();
     for (const name of names.values()) times.set(name, (times.get(name) ?? 0) + 1);
@@ -60,13 +68,25 @@ export class CameraList {
     const rows = new Map([...this.list.children].map(
       (row) => [(row as HTMLElement).dataset['device']!, row as HTMLElement]
     ));
-    const shown = new Set(first.map(([device]) => device));
+    const others = elsewhere.filter(({ device, name }) =>
+      !asked || device.toLowerCase().includes(asked) || name.toLowerCase().includes(asked)).slice(0, ROWS);
+    const shown = new Set([...first.map(([device]) => device), ...others.map(placeOf)]);
     for (const [device, row] of rows) if (!shown.has(device)) row.remove();
     first.forEach(([device, status], at) => {
-      const row = rows.get(device) ?? this.row(device);
-      if (this.list.children[at] !== row) this.list.insertBefore(row, this.list.children[at] ?? null);
+      const row = rows.get(device) ?? this.row(device, () => this.toggle(device));
+      this.place(row, at);
       const name = names.get(device)!;
-      this.fill(row, device, name, (times.get(name) ?? 0) > 1 && name !== device, status, old, chosen.includes(device));
+      this.fill(row, device, name, (times.get(name) ?? 0) > 1 && name !== device, status, old, chosen.includes(device),
+        listing?.locked.get(device) ?? null);
+    });
+    others.forEach((board, at) => {
+      const key = placeOf(board);
+      const row = rows.get(key) ?? this.row(key, () => this.change(board));
+      this.place(row, first.length + at);
+      this.label(row, board.device, board.name || board.device, false);
+      row.dataset['is'] = 'unknown';
+      row.firstElementChild!.setAttribute('aria-pressed', 'false');
+      row.querySelector('small')!.textContent = words.at(new URL(board.broker).host);
     });
     const field = this.find.parentElement as HTMLElement;
     field.hidden = devices.size < FIND_FROM && !asked;
@@ -90,39 +110,38 @@ export class CameraList {
     const text = hidden > 0 ? words.hidden(hiddenCount) : wanted.length === 0 && asked ? words.noneFound : '';
     this.more.hidden = text === '';
     if (this.more.textContent !== text) this.more.textContent = text;
-    return devices.size + (listing?.left ?? 0);
+    return devices.size + elsewhere.length + (listing?.left ?? 0);
   }
 
-  private row(device: string): HTMLElement {
+  private place(row: HTMLElement, at: number): void {
+    if (this.list.children[at] !== row) this.list.insertBefore(row, this.list.children[at] ?? null);
+  }
+
+  private row(key: string, click: () => void): HTMLElement {
     const button = h('button', { type: 'button' }, h('span', { class: 'face', 'aria-hidden': 'true' }, icon('camera')),
       h('span', { class: 'words' }, h('b'), ' ', h('small')), h('span', { class: 'who' }),
       h('span', { class: 'mark', 'aria-hidden': 'true' }, icon('check')));
-    button.onclick = () => this.toggle(device);
+    button.onclick = click;
     // Pointing at a camera usually means watching it next.
     button.onpointerenter = button.onpointerdown = button.onfocus = () => {
       if (button.getAttribute('aria-pressed') !== 'true') prepareCall();
     };
     const row = h('li', {}, button);
-    row.dataset['device'] = device;
+    row.dataset['device'] = key;
     return row;
   }
 
   private fill(
     row: HTMLElement, device: string, name: string, alike: boolean, status: Status | null, old: boolean,
-    pressed: boolean
+    pressed: boolean, lock: Locked | null
   ): void {
     const language = this.language();
     const { list: words } = pageWords[language.tag];
-    const { is, text } = describe(status, old, this.watched(device), words);
+    const { is, text } = describe(status, old, this.watched(device), words, lock);
     const button = row.firstElementChild as HTMLElement;
     row.dataset['is'] = is;
     button.setAttribute('aria-pressed', String(pressed));
-    const bold = row.querySelector('b')!;
-    const written = alike ? `${name} (${device})` : name;
-    if (bold.textContent !== written) {
-      bold.replaceChildren(h('bdi', {}, name), ...(alike ? [' ', h('bdi', {}, `(${device})`)] : []));
-      button.title = name === device ? name : `${name} (${device})`;
-    }
+    this.label(row, device, name, alike);
     const small = row.querySelector('small')!;
     if (small.textContent !== text) small.textContent = text;
     const who = row.querySelector<HTMLElement>('.who')!;
@@ -137,13 +156,21 @@ export class CameraList {
         : [])
     );
   }
+
+  private label(row: HTMLElement, device: string, name: string, alike: boolean): void {
+    const bold = row.querySelector('b')!;
+    const written = alike ? `${name} (${device})` : name;
+    if (bold.textContent === written) return;
+    bold.replaceChildren(h('bdi', {}, name), ...(alike ? [' ', h('bdi', {}, `(${device})`)] : []));
+    row.querySelector('button')!.title = name === device ? name : `${name} (${device})`;
+  }
 }
 
 type ListWords = PageWords['list'];
 
 /** The known state of a camera, and how certain it is. Pure. */
 export function describe(
-  status: Status | null, old: boolean, watched: Watched | null, words: ListWords
+  status: Status | null, old: boolean, watched: Watched | null, words: ListWords, lock: Locked | null = null
 ): { is: 'online' | 'trouble' | 'offline' | 'unknown'; text: string } {
   const unknown = (text: string) => ({ is: 'unknown', text }) as const;
   // A picture that arrives is the most certain sign. The broker may report that a device is gone only after a delay.
@@ -151,6 +178,7 @@ export function describe(
     return unknown(status?.state === 'offline' ? offlineText(status.reason, words) : words.pictureStopped);
   if (watched?.state === 'reconnecting') return unknown(words.connectionLost);
   if (old && watched?.state === 'live') return unknown(words.liveNoBroker);
+  if (lock && watched?.state !== 'live') return unknown(words[lock]);
   if (old) return unknown(!status ? words.unknown : status.state === 'online' ? words.wasOnline : words.wasOffline);
   if (!status) return unknown(words.unheard);
   if (status.state === 'offline') return { is: 'offline', text: offlineText(status.reason, words) };

@@ -1,20 +1,33 @@
 // The page: the list of cameras, and the pictures of the chosen ones.
 
-import { watchDevices } from './index.ts';
-import type { FanlightViewer, Listing } from './index.ts';
-import { WrongAddress, addressFault, brokerUrl } from './address.ts';
+import { watchDevices, watchPaired } from './index.ts';
+import type { FanlightViewer, Listing, Paired, PairedDevice } from './index.ts';
+import { WrongAddress, addressFault, brokerUrl, sameBroker } from './address.ts';
 import { ConnectDialog } from './connect.ts';
 import type { Question, Typed } from './connect.ts';
 import { h, icon } from './dom.ts';
 import { gridOf } from './grid.ts';
+import { Keyring, rightsText } from './keyring.ts';
 import { followLanguage, languageAmong, langOf } from './language.ts';
 import type { Language } from './language.ts';
 import { CameraList } from './list.ts';
+import type { Places } from './list.ts';
 import { Logins } from './logins.ts';
+import { PairDialog } from './pair.ts';
 import { configOf, settingsOf, settingsTyped } from './settings.ts';
 import type { Config, Note, Settings } from './settings.ts';
+import { placeOf } from './trust/place.ts';
 import { addressWords, pageWords } from './words/languages.ts';
 import type { PageWords } from './words/languages.ts';
+
+// The part of the address after `#` may have the secret of a pairing. It leaves the address bar at once.
+const takeInvitation = (): string | null => {
+  const { hash } = location;
+  if (!hash.startsWith('#p=')) return null;
+  history.replaceState(null, '', location.pathname + location.search);
+  return hash;
+};
+const invited = takeInvitation();
 
 const find = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
 const stage = find('stage');
@@ -37,6 +50,7 @@ const logins = new Logins(storage('sessionStorage'), storage('localStorage'), lo
 let own: Settings = { config: {}, from: null, notes: [] };
 let config: Config = {};
 let listing: Listing | null = null;
+let paired: Paired = { devices: [], obstacle: null };
 let wrong: WrongAddress | null = null;
 let stop: (() => void) | null = null;
 let looking: ReturnType<typeof setInterval> | undefined;
@@ -97,7 +111,7 @@ function start(): void {
     }
   }
   draw();
-  if (!broker || wrong) ask('address');
+  if ((!broker && !invited) || wrong) ask('address');
 }
 
 const options = () => ({
@@ -148,19 +162,53 @@ function toggle(device: string): void {
   draw();
 }
 
-const cameras = new CameraList(toggle, (device) => viewers.get(device) ?? null, () => language, () => draw());
+const cameras = new CameraList(
+  toggle, (device) => viewers.get(device) ?? null, () => language, () => draw(), (board) => visit(board)
+);
+
+/** The paired cameras at the broker of the page, and those at others. */
+function places(): Places {
+  const at = (it: PairedDevice) => !!config.broker && sameBroker(it.broker, config.broker, location.href)
+    && it.root === (config.root || 'fanlight/v1');
+  return { here: paired.devices.filter(at), elsewhere: paired.devices.filter((it) => !at(it)) };
+}
+
+/** Shows a paired camera, also if that changes the broker. */
+function visit(board: PairedDevice): void {
+  if (places().here.some(({ device }) => device === board.device)) {
+    if (!viewers.has(board.device)) toggle(board.device);
+    return;
+  }
+  const { broker, root, device } = board;
+  config = settingsTyped(config, { broker, root, device, ...loginFor(broker) }, location.href);
+  if (own.from === null) logins.keepBroker(broker, root, true);
+  const address = new URL(location.href);
+  address.searchParams.delete('device'); // it belongs to the broker before
+  history.replaceState(null, '', address);
+  start();
+}
+
+/** The login for a broker: typed before, or of the configuration. */
+function loginFor(broker: string): { user: string; password: string } | null {
+  const kept = logins.get(broker);
+  if (kept) return kept;
+  const known = [config, own.config].find((it) => it.broker && sameBroker(it.broker, broker, location.href));
+  return known?.user ? { user: known.user, password: known.password ?? '' } : null;
+}
 
 function draw(): void {
   const state = !config.broker || wrong ? 'none' : listing?.broker ?? 'connecting';
-  const { broker, hint: hints, open, change, changeFrom } = words();
+  const { broker, hint: hints, open, change, changeFrom, pairing: pairingWords } = words();
   chip.title = change;
+  find('keys').title = pairingWords.manage;
+  find('keys').setAttribute('aria-label', pairingWords.manage);
   if (chip.textContent !== broker[state]) {
     chip.textContent = broker[state];
     chip.setAttribute('aria-label', changeFrom(broker[state]));
     chip.dataset['is'] = state;
     find('said').textContent = broker[state];
   }
-  const all = cameras.draw(listing, [...viewers.keys()]);
+  const all = cameras.draw(listing, [...viewers.keys()], places());
   find('count').textContent = all ? language.number(all) : '';
   document.body.classList.toggle('empty', all === 0);
   // A list with only the camera being shown would waste space.
@@ -180,7 +228,7 @@ function draw(): void {
   stage.hidden = viewers.size === 0;
   const { title, text } = wrong ? { title: hints.wrong, text: addressFault(wrong, addressWords[language.tag]) }
     : state === 'none'
-      ? hints.noBroker
+      ? (all ? hints.choose : hints.noBroker)
       : trouble ?? (all ? hints.choose : state === 'up' ? hints.empty : { title: hints.looking, text: '' });
   find('hint-title').textContent = title;
   find('hint-text').textContent = text;
@@ -211,6 +259,7 @@ function fillDoing(place: Element, which: Question[]): void {
 }
 
 const read = new Set<Note>(); // notices that were closed
+const good = new Set<Note>(); // notices that something worked
 let fileNotes: Note[] = [];
 function drawNotices(trouble: Listing['trouble']): void {
   const notices = find('notices');
@@ -227,7 +276,8 @@ function drawNotices(trouble: Listing['trouble']): void {
       draw();
     };
     notices.append(h(
-      'div', { class: 'notice', role: 'alert' }, icon('warning'), h('p', { dir: 'auto' }, note(words())), close
+      'div', { class: 'notice', role: 'alert' }, icon(good.has(note) ? 'check' : 'warning'),
+      h('p', { dir: 'auto' }, note(words())), close
     ));
   }
   if (trouble) {
@@ -276,8 +326,29 @@ function connect(typed: Typed): void {
   }
   start();
 }
-const dialog = new ConnectDialog(location.href, () => language, connect);
+const pairing = new PairDialog({
+  language: () => language, login: loginFor,
+  keepLogin: (broker, user, password, remember) => logins.keep(broker, user, password, remember),
+  paired: (board) => {
+    const note: Note = (it) => it.pairing.done(board.name || board.device, rightsText(board, language));
+    good.add(note);
+    fileNotes.push(note);
+    if (!paired.devices.some((it) => placeOf(it) === placeOf(board))) paired.devices.unshift(board);
+    visit(board);
+    draw();
+  },
+});
+const dialog = new ConnectDialog(location.href, () => language, connect, (link) => pairing.ask(link));
+const keyring = new Keyring(() => language, (link) => pairing.ask(link));
 chip.addEventListener('click', () => ask('address'));
+find('keys').append(icon('key'));
+find('keys').addEventListener('click', () => keyring.open());
+addEventListener('hashchange', () => {
+  const link = takeInvitation();
+  if (!link) return;
+  dialog.close();
+  pairing.ask(link);
+});
 
 const found = await file();
 own = settingsOf(found.config, location.search, location.href);
@@ -290,8 +361,21 @@ followLanguage(document.documentElement, () => {
   dialog.draw();
   draw();
 });
+const asked = new Promise<void>((resolve) => watchPaired((it) => {
+  paired = it;
+  keyring.draw(it);
+  draw();
+  resolve();
+}));
+await Promise.race([asked, new Promise((resolve) => setTimeout(resolve, LOOK_MS))]);
 const typed = config.broker ? null : logins.broker;
 if (typed) config = { ...config, broker: typed.broker, ...(typed.root ? { root: typed.root } : {}) };
+// Without any broker, the page is that of the camera that was paired last.
+const [newest] = paired.devices;
+if (!config.broker && newest && !invited) {
+  const { broker, root, device } = newest;
+  config = { ...config, broker, root, device: config.device ?? device };
+}
 const kept = config.broker ? logins.get(config.broker) : null;
 // What the user typed for this broker takes precedence over the file.
 if (kept) {
@@ -301,3 +385,4 @@ if (kept) {
   };
 }
 start();
+if (invited) pairing.ask(invited);

@@ -1,14 +1,17 @@
 // The protocol over the broker: topics and messages. Pure: no clock, no network, no DOM.
 // It is defined in docs/reference/protocol.md, whose section numbers are used below.
 
+import { base64url } from './bytes.ts';
+import { MAX_MESSAGE, Unusable, fail, number, object, readJson, text } from './json.ts';
 import { clean } from './texts.ts';
+
+export { base64url } from './bytes.ts';
+export { MAX_MESSAGE, Unusable } from './json.ts';
 
 export const VERSION = 1;
 /** Section 7. */
-export const MAX_MESSAGE = 32 * 1024;
 export const MAX_SDP = 24 * 1024;
 export const MAX_CANDIDATES = 24;
-const MAX_DEPTH = 16;
 /** Longer names are cut. The configuration allows 128 characters, which a screen does not. */
 export const MOST_NAME = 80;
 
@@ -49,18 +52,17 @@ export type FromDevice =
 
 export interface Received { session: string | null; seq: number | null; body: FromDevice }
 
+/** What a device reports about its condition; null: not given. */
+export interface Condition {
+  media: MediaHealth; viewers: number | null; maxViewers: number | null; version: string | null;
+}
+
 export type Status =
-  | {
-      state: 'online'; epoch: string; conn: number; media: MediaHealth;
-      viewers: number | null; maxViewers: number | null; auth: string | null; version: string | null;
-    }
+  | ({ state: 'online'; epoch: string; conn: number; auth: string | null } & Condition)
   | { state: 'offline'; epoch: string; conn: number; reason: string };
 
 /** What a device reports about itself; null: not given. */
 export interface Info { name: string | null; hasVideo: boolean | null; hasAudio: boolean | null }
-
-/** A message that cannot be used; the text gives the reason. */
-export class Unusable extends Error {}
 
 const ID = /^[A-Za-z0-9_-]{1,64}$/;
 export const isId = (text: string): boolean => ID.test(text);
@@ -82,9 +84,6 @@ export const topics = {
     return isId(device) ? device : null;
   },
 };
-
-export const base64url = (bytes: Uint8Array): string =>
-  btoa(String.fromCharCode(...bytes)).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
 
 /** A session id: 128 random bits. */
 export const newSession = (): string => base64url(crypto.getRandomValues(new Uint8Array(16)));
@@ -119,19 +118,27 @@ export function decodeStatus(payload: Uint8Array): Status | null {
   const conn = typeof it['conn'] === 'number' ? it['conn'] : 0;
   if (it['state'] === 'offline') return { state: 'offline', epoch, conn, reason: text(it, 'reason', 64, '') };
   if (it['state'] !== 'online') throw new Unusable('status: state is neither online nor offline');
+  return { state: 'online', epoch, conn, auth: text(it, 'auth', 32, '') || null, ...conditionOf(it) };
+}
+
+/** The condition of a device, from the fields of its status. Throws `Unusable`. */
+export function conditionOf(it: Record<string, unknown>): Condition {
   const count = (key: string) =>
     (Number.isSafeInteger(it[key]) && (it[key] as number) >= 0 ? (it[key] as number) : null);
   return {
-    state: 'online', epoch, conn, media: mediaOf(it['media'] ?? {}),
-    viewers: count('viewers'), maxViewers: count('max_viewers'),
-    auth: text(it, 'auth', 32, '') || null, version: text(it, 'version', 64, '') || null,
+    media: mediaOf(it['media'] ?? {}), viewers: count('viewers'), maxViewers: count('max_viewers'),
+    version: text(it, 'version', 64, '') || null,
   };
 }
 
 /** Reads a retained info. Null: an empty payload, which removes the device. */
 export function decodeInfo(payload: Uint8Array): Info | null {
-  if (payload.length === 0) return null;
-  const it = object(readJson(payload), 'info');
+  return payload.length === 0 ? null : infoOf(readJson(payload));
+}
+
+/** What an info says. Throws `Unusable`. */
+export function infoOf(value: unknown): Info {
+  const it = object(value, 'info');
   if (it['v'] !== VERSION) throw new Unusable('version: not 1');
   const name = typeof it['name'] === 'string' ? clean(it['name'], MOST_NAME) : '';
   return {
@@ -234,65 +241,6 @@ function serversOf(value: unknown): IceServer[] {
     if (typeof it['credential'] === 'string') one.credential = it['credential'];
     return one;
   }).filter((s) => s.urls.length > 0);
-}
-
-const fail = (why: string): never => { throw new Unusable(why); };
-
-function object(value: unknown, what: string): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Unusable(`${what}: not an object`);
-  return value as Record<string, unknown>;
-}
-
-function text(it: Record<string, unknown>, key: string, most: number, otherwise?: string): string {
-  const value = it[key];
-  if (typeof value === 'string' && value.length <= most) return value;
-  if (otherwise !== undefined && (value === undefined || value === null)) return otherwise; // null: missing
-  throw new Unusable(`${key}: not a text of at most ${most} characters`);
-}
-
-function number(it: Record<string, unknown>, key: string, most: number): number {
-  const value = it[key];
-  if (typeof value === 'number' && value >= 0 && value <= most) return value;
-  throw new Unusable(`${key}: not a number from 0 to ${most}`);
-}
-
-function readJson(payload: Uint8Array): unknown {
-  if (payload.length > MAX_MESSAGE) throw new Unusable(`message: longer than ${MAX_MESSAGE} bytes`);
-  let source: string;
-  try {
-    source = new TextDecoder('utf-8', { fatal: true }).decode(payload);
-  } catch {
-    throw new Unusable('message: not UTF-8');
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(source);
-  } catch {
-    throw new Unusable('message: not JSON');
-  }
-  checkShape(source);
-  return value;
-}
-
-// JSON.parse keeps the last of two equal keys and allows any nesting; section 3 allows neither. The text is known to be
-// valid JSON here, so checking its tokens is enough.
-function checkShape(source: string): void {
-  const open: (Set<string> | null)[] = [];
-  const token = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/g;
-  for (let found = token.exec(source); found; found = token.exec(source)) {
-    const [it, colon] = found;
-    if (it === '{' || it === '[') {
-      if (open.push(it === '{' ? new Set() : null) > MAX_DEPTH)
-        throw new Unusable(`message: nested deeper than ${MAX_DEPTH}`);
-    } else if (it === '}' || it === ']') {
-      open.pop();
-    } else if (colon !== undefined) {
-      const key = JSON.parse(it.slice(0, it.length - colon.length)) as string;
-      const keys = open[open.length - 1];
-      if (keys?.has(key)) throw new Unusable(`message: the key "${key.slice(0, 32)}" twice`);
-      keys?.add(key);
-    }
-  }
 }
 
 /** The ICE user fragment of a description: that of the first m-line that has one. */

@@ -22,6 +22,7 @@ export interface Owner {
   readonly reached: Partial<Record<Step | 'start' | 'shown', number>>;
   readonly options: Options;
   readonly brokerUp: boolean;
+  readonly sealed: boolean;
   readonly status: Status | null;
   push(effect: Effect): void;
   step(step: Step, now: number): void;
@@ -223,8 +224,10 @@ export class Session {
       case 'ping':
         return this.out.say({ type: 'pong', n: body.n });
       case 'bye':
+        // If the owner changed what this viewer may do, a new session may have what is left.
         return this.call.fail(
-          byeName(body.reason), now, this.lastError?.name === body.reason ? { message: this.lastError.message } : {}
+          body.reason === 'forbidden' && this.connected ? 'withdrawn' : byeName(body.reason), now,
+          this.lastError?.name === body.reason ? { message: this.lastError.message } : {}
         );
       case 'error':
         return this.refused(body, now);
@@ -356,11 +359,12 @@ export class Session {
 
   private resend(now: number): void {
     const { call } = this;
-    const wait = RESEND_MS[this.resends];
+    // A device that knows this viewer answers at once. One that does not is silent.
+    const silent = call.sealed && call.status?.state === 'online' && this.resends >= RESEND_MS.length - 1;
+    const wait = silent ? undefined : RESEND_MS[this.resends];
     if (wait === undefined) {
       if (this.lastError) return call.fail(this.lastError.name, now, this.lastError);
-      // Without a status, the device probably does not exist.
-      return call.status === null ? call.offline('unknown', now) : call.fail('timeout', now);
+      return call.status ? call.fail(silent ? 'unanswered' : 'timeout', now) : call.offline('unknown', now);
     }
     if (call.brokerUp) {
       this.resends += 1;

@@ -4,9 +4,9 @@ import { Call } from './call.ts';
 import type { Options } from './effect.ts';
 import { Link } from './link.ts';
 import { Player } from './player.ts';
-import { Unusable, decode, decodeInfo, decodeStatus, topics } from './protocol.ts';
-import type { Info, Received } from './protocol.ts';
+import type { Info } from './protocol.ts';
 import type { Target } from './target.ts';
+import { Wire } from './trust/wire.ts';
 
 const now = () => performance.now();
 
@@ -14,21 +14,21 @@ export class Watch {
   readonly link: Link;
   readonly call: Call;
   readonly player: Player;
-  /** The device's retained info. */
+  /** What the device says about itself. */
   info: Info | null = null;
-  /** How many messages of the device violated the protocol. */
+  /** How many messages violated the protocol, or were not by the device. */
   unusable = 0;
 
+  private readonly wire: Wire;
   private readonly undo: (() => void)[] = [];
   private timer: ReturnType<typeof setTimeout> | undefined;
   private closed = false;
 
   /** Throws an error with a sentence if the broker's address is wrong. */
   constructor(
-    private readonly target: Target, options: Options,
+    target: Target, options: Options,
     private readonly changed: () => void, private readonly stream: (stream: MediaStream | null) => void,
   ) {
-    const { root, device, viewer } = target;
     this.link = Link.use(target.broker, target.user, target.password);
     this.call = new Call(options);
     const { call } = this;
@@ -45,12 +45,17 @@ export class Watch {
     addEventListener('online', networkChanged);
     this.undo.push(
       () => removeEventListener('online', networkChanged),
-      // The reply topic is subscribed first, on the same ordered connection.
-      this.link.subscribe(topics.reply(root, device, viewer), false, (_, payload) => this.received(payload)),
-      this.link.subscribe(topics.status(root, device), true, (_, payload) => this.status(payload)),
-      this.link.subscribe(topics.info(root, device), true, (_, payload) => this.tellInfo(payload)),
       this.link.onState(() => this.then(() => call.broker(this.link.up, now()))),
     );
+    this.wire = new Wire(this.link, target, {
+      status: (it) => this.then(() => call.deviceStatus(it, now())),
+      info: (it) => this.then(() => { this.info = it; }),
+      received: (it) => this.then(() => call.received(it, now())),
+      bar: (why, over) => this.then(() => call.bar(why, now(), over)),
+      sealed: (yes) => { call.sealed = yes; },
+      unusable: () => { this.unusable += 1; },
+      refused: (message) => this.then(() => call.publishRefused(message, now())),
+    });
     this.call.broker(this.link.up, now());
   }
 
@@ -87,61 +92,28 @@ export class Watch {
     this.closed = true;
     clearTimeout(this.timer);
     for (const one of this.undo.splice(0)) one();
+    this.wire.close();
     this.link.release();
-  }
-
-  private status(payload: Uint8Array): void {
-    try {
-      const status = decodeStatus(payload);
-      this.then(() => this.call.deviceStatus(status, now()));
-    } catch (error) {
-      if (!(error instanceof Unusable)) throw error;
-      this.unusable += 1;
-    }
-  }
-
-  private tellInfo(payload: Uint8Array): void {
-    try {
-      this.info = decodeInfo(payload);
-      this.then(() => {});
-    } catch (error) {
-      if (!(error instanceof Unusable)) throw error;
-      this.unusable += 1;
-    }
-  }
-
-  private received(payload: Uint8Array): void {
-    let it: Received;
-    try {
-      it = decode(payload);
-    } catch (error) {
-      if (!(error instanceof Unusable)) throw error;
-      this.unusable += 1;
-      return;
-    }
-    this.then(() => this.call.received(it, now()));
   }
 
   /** Changes the call, and then runs all effects. */
   private then(step: () => void): void {
     if (this.closed) return;
     step();
-    const { call, player } = this;
+    const { call, player, wire } = this;
     for (const effect of call.take()) {
       switch (effect.do) {
-        case 'publish': {
-          const { root, device, viewer } = this.target;
-          this.link.publish(topics.request(root, device, viewer), effect.text)
-            .catch((error: Error) => this.then(() => call.publishRefused(error.message, now())));
-          break;
-        }
+        case 'publish': wire.publish(effect.text); break;
         case 'make_offer': player.makeOffer(effect.restart, effect.servers); break;
         case 'take_offer': player.takeOffer(effect.sdp, effect.servers); break;
         case 'take_answer': player.takeAnswer(effect.sdp, effect.servers); break;
         case 'take_candidates': player.takeCandidates(effect.candidates); break;
         // It takes some milliseconds the first time, so it runs while the message travels.
         case 'digest': setTimeout(() => call.digest()); break;
-        case 'close': player.close(); break;
+        case 'close':
+          player.close();
+          wire.drop();
+          break;
       }
     }
     clearTimeout(this.timer);

@@ -606,3 +606,43 @@ test('a ping is answered', () => {
   const rig = new Rig().started().hear({ type: 'ping', n: 7 });
   assert.deepEqual([rig.said.at(-1)!['type'], rig.said.at(-1)!['n']], ['pong', 7]);
 });
+
+// --- Paired devices
+
+test('a device that must not be spoken to is called when it may be again', () => {
+  const rig = new Rig().do((it) => it.broker(true, 0)).do((it) => it.watch(0)).do((it) => it.bar('wrong_board', 10));
+  assert.equal(rig.at(), 'wrong_board');
+  assert.ok(rig.effects().includes('close'));
+  rig.do((it) => it.watch(20));
+  assert.equal(rig.at(), 'wrong_board', 'also if the person asks');
+  rig.do((it) => it.deviceStatus(online(), 25)).do((it) => it.bar(null, 30));
+  assert.deepEqual([rig.at(), rig.effects().at(-1)], ['offer', 'make_offer']);
+});
+
+test('a running picture is not concerned by another device that uses its name, unless the keys are gone', () => {
+  const rig = new Rig().live();
+  const before = rig.effects().length;
+  rig.do((it) => it.bar('wrong_board', 2000));
+  assert.deepEqual([rig.at(), rig.effects().length], ['live', before]);
+  rig.do((it) => it.bar(null, 2010));
+  assert.deepEqual([rig.at(), rig.effects().length], ['live', before]);
+  rig.do((it) => it.bar('keys_lost', 2020, true));
+  assert.equal(rig.at(), 'keys_lost');
+  assert.ok(rig.effects().includes('close'));
+});
+
+test('a device that knows only paired viewers and is silent for 10 s may no longer know this one', () => {
+  const rig = new Rig();
+  rig.call.sealed = true;
+  rig.started().pass(9900);
+  assert.deepEqual([rig.at(), rig.types()], ['offer', ['offer', 'offer', 'offer']]);
+  rig.pass(200);
+  assert.equal(rig.at(), 'unanswered');
+});
+
+test('a viewer whose rights changed asks for what is left', () => {
+  const rig = new Rig().live().fresh().hear({ type: 'bye', reason: 'forbidden' });
+  assert.equal(rig.at(), 'withdrawn');
+  rig.pass(1100);
+  assert.equal(rig.at(), 'offer');
+});

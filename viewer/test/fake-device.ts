@@ -5,6 +5,7 @@ import { MqttClient, browserStreamBuilder } from '../src/mqtt.cjs';
 import type { Candidate, IceServer, MediaHealth } from '../src/protocol.ts';
 import { base64url } from '../src/protocol.ts';
 import { checkOf } from '../src/clock.ts';
+import { FakeBoard } from './fake-board.ts';
 import { drawDoor } from './scene.ts';
 
 interface Settings {
@@ -21,6 +22,8 @@ interface Settings {
   iceServers?: IceServer[];
   /** Receives messages but does not answer. */
   mute?: boolean;
+  /** Speaks only to paired viewers, in the mode `keys`. */
+  keys?: boolean;
   /** Answers with a wrong digest. */
   wrongHash?: boolean;
   /** Ignores this many restarts. */
@@ -46,6 +49,8 @@ export class FakeDevice {
   readonly client: MqttClient;
   readonly epoch: string;
   readonly root: string;
+  /** In the mode `keys`: signs, seals and pairs. */
+  board: FakeBoard | null = null;
 
   constructor(readonly settings: Settings) {
     this.root = settings.root ?? 'fanlight/v1';
@@ -60,7 +65,13 @@ export class FakeDevice {
       },
     };
     this.client = new MqttClient((it) => browserStreamBuilder(it, options), options);
-    this.client.on('connect', () => {
+    this.client.on('connect', async () => {
+      if (settings.keys && !this.board) {
+        this.board = await FakeBoard.make(
+          (topic, payload, retain) => void this.client.publish(topic, payload, { qos: 1, retain }), settings.device, this.root
+        );
+        this.board.answer = ({ viewer, body }) => this.hear(viewer, body);
+      }
       this.client.subscribe(`${this.topic('req')}/+`, { qos: 1 }, () => {
         this.info();
         this.status();
@@ -68,8 +79,11 @@ export class FakeDevice {
     });
     this.client.on(
       'message',
-      (topic, payload) =>
-        void this.hear(topic.split('/').pop()!, JSON.parse(payload.toString()) as Record<string, unknown>)
+      (topic, payload) => {
+        const viewer = topic.split('/').pop()!;
+        if (this.board) void this.board.hear(viewer, payload.toString());
+        else void this.hear(viewer, JSON.parse(payload.toString()) as Record<string, unknown>);
+      }
     );
   }
 
@@ -97,6 +111,7 @@ export class FakeDevice {
   }
 
   info(): void {
+    if (this.board) return;
     const { device, name = device, noAudio } = this.settings;
     this.client.publish(this.topic('info'), JSON.stringify({
       v: 1, device, name, software: 'fake/1', protocol: [1], auth: 'broker', features: ['offer', 'request'],
@@ -105,7 +120,13 @@ export class FakeDevice {
     }), { qos: 1, retain: true });
   }
 
+  /** The link that pairs one browser. */
+  invite(page: string): string {
+    return this.board!.invite(this.settings.broker, page);
+  }
+
   status(): void {
+    if (this.board) return void this.board.announce();
     const { media = { video: 'ok', audio: 'ok' }, viewers = this.sessions.size } = this.settings;
     this.client.publish(this.topic('status'), JSON.stringify({
       v: 1, state: 'online', epoch: this.epoch, conn: 1, media, viewers, max_viewers: 8, clock: 'synced',
@@ -141,8 +162,11 @@ export class FakeDevice {
     return JSON.stringify({ v: 1, state: 'offline', reason, epoch: this.epoch, conn: 1 });
   }
 
+  private turn: Promise<void> = Promise.resolve();
   private say(it: Session, session: string, body: Record<string, unknown>): void {
-    const text = JSON.stringify({ v: 1, session, seq: it.seq++, ...body });
+    const message = { v: 1, session, seq: it.seq++, ...body };
+    if (this.board) return void (this.turn = this.turn.then(() => this.board!.say(it.viewer, message)));
+    const text = JSON.stringify(message);
     this.client.publish(`${this.topic('rsp')}/${it.viewer}`, text, { qos: 1 });
   }
 
@@ -155,6 +179,7 @@ export class FakeDevice {
     if (mute) return;
     if ((it['type'] === 'offer' && !it['restart']) || it['type'] === 'request') {
       if (refuse) {
+        if (this.board) return void this.board.say(viewer, { v: 1, session: id, type: 'error', ...refuse });
         this.client.publish(
           `${this.topic('rsp')}/${viewer}`, JSON.stringify({ v: 1, session: id, type: 'error', ...refuse }), { qos: 1 }
         );

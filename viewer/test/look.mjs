@@ -481,6 +481,89 @@ for (const [prefix, settings] of [
 }
 await to('entry', 'forget');
 
+// Pairing, and boards in the mode `keys`.
+if (wants('pair-')) {
+  await device('porch', { keys: true });
+  await device('gate', { keys: true });
+  await pause(stage, 500);
+  const link = (name) => stage.evaluate(([it, page]) => globalThis.devices[it].invite(page), [name, site.url]);
+  const pairing = async (page, name = 'porch') => {
+    await page.evaluate((it) => { location.hash = it; }, (await link(name)).split('#')[1]);
+    await page.waitForSelector('#pairing[open]');
+  };
+  const paired = async (page, name = 'porch') => {
+    await pairing(page, name);
+    await page.click('#pairing [type=submit]');
+    await page.waitForFunction((it) => [...document.querySelectorAll('fanlight-viewer')].some(
+      (one) => one.device === it && one.state === 'live'
+    ), name, { timeout: 20_000 }).catch(() => problems.push('pair: not live'));
+    await pause(page, 700);
+  };
+  for (const [size, more] of [
+    ['desk', { size: [1280, 800] }], ['phone', { size: [390, 844], isMobile: true, hasTouch: true }],
+  ]) {
+    for (const scheme of ['dark', 'light']) {
+      const kind = { ...more, scheme, path: '/?device=porch', ...(scheme === 'light' ? { locale: 'de-DE' } : {}) };
+      const take = (name, steps, settings = {}) => shot(`pair-${name}-${size}-${scheme}`, { ...kind, ...settings }, steps);
+      await take('needed', (page) => pause(page, 1500));
+      await take('ask', (page) => pairing(page));
+      await take('silent', async (page) => {
+        await to('porch', 'invite', site.url);
+        const wrong = (await link('porch')).replace(/.$/, '');
+        await page.evaluate((it) => { location.hash = it; }, wrong.split('#')[1]);
+        await page.waitForSelector('#pairing[open]');
+        await pause(page, 300);
+      });
+      await take('no-answer', async (page) => {
+        await pairing(page);
+        await stage.evaluate(() => { globalThis.devices.porch.board.secret = null; });
+        await page.click('#pairing [type=submit]');
+        await page.waitForFunction(() => document.getElementById('pairing-wrong').textContent, null, { timeout: 20_000 });
+      });
+      await take('done', (page) => paired(page));
+      await take('keyring', async (page) => {
+        await paired(page);
+        await paired(page, 'gate');
+        await page.click('#keys');
+        await page.click('#keyring-list button');
+        await pause(page, 300);
+      });
+      await take('keyring-empty', async (page) => {
+        await page.click('#keys');
+        await page.fill('[name=link]', 'https://x');
+        await page.click('#keyring [type=submit]');
+        await pause(page, 300);
+      });
+      await take('elsewhere', async (page) => {
+        await paired(page);
+        await page.evaluate(async () => {
+          const open = indexedDB.open('fanlight');
+          await new Promise((resolve) => { open.onsuccess = resolve; });
+          const boards = open.result.transaction('boards', 'readwrite').objectStore('boards');
+          const all = boards.getAll();
+          await new Promise((resolve) => { all.onsuccess = resolve; });
+          const it = { ...all.result[0], broker: 'wss://cameras.example.org/mqtt', device: 'stable', name: 'Stable' };
+          boards.put(it, 'x');
+          await new Promise((resolve) => { boards.transaction.oncomplete = resolve; });
+          open.result.close();
+        });
+        await page.goto(`${site.url}/?device=porch`);
+        await state(page, 'live', 20_000);
+        await pause(page, 500);
+      });
+    }
+  }
+  const wrongKey = async (page) => {
+    await paired(page, 'gate');
+    await to('gate', 'forget');
+    await device('gate', { keys: true });
+    await page.goto(`${site.url}/?device=gate`);
+    await pause(page, 2500);
+  };
+  await shot('pair-wrong-board', { size: [1280, 800], path: '/?device=gate' }, wrongKey);
+  await shot('pair-wrong-board-phone', { ...phone, path: '/?device=gate', scheme: 'light' }, wrongKey);
+}
+
 await shot('device-lost', {}, async (page) => {
   await state(page, 'live');
   await to('garden', 'leave', 'shutdown');

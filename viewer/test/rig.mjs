@@ -13,7 +13,7 @@ export const here = dirname(fileURLToPath(import.meta.url));
 const work = join(here, '.work');
 const kinds = {
   '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml',
-  '.json': 'application/json',
+  '.json': 'application/json', '.webmanifest': 'application/manifest+json', '.png': 'image/png',
 };
 
 const freePort = () => new Promise((resolve) => {
@@ -63,7 +63,7 @@ export class Broker {
 export const policy = (broker) =>
   `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self' ${new URL(
     broker
-  ).origin}/ ${new URL(broker).origin.replace(/^ws/, 'http')}/; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+  ).origin}/ ${new URL(broker).origin.replace(/^ws/, 'http')}/; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 
 export async function serve(config, csp) {
   await build({ ...options, entryPoints: [join(here, 'fake-device.ts')], outfile: join(work, 'fake-device.js') });
@@ -95,8 +95,9 @@ export async function serve(config, csp) {
   };
 }
 
-export const browser = () => chromium.launch({
+/** `more`: further options of the command line. */
+export const browser = (...more) => chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', headless: true,
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-    '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--disable-features=WebRtcHideLocalIpsWithMdns'],
+    '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--disable-features=WebRtcHideLocalIpsWithMdns', ...more],
 });

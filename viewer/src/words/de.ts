@@ -41,7 +41,7 @@ export const component: typeof en.component = {
       text: 'Ohne Uhrzeit kann die Kamera keinen Zugang prüfen. Das dauert meist weniger als eine Minute.',
     },
     forbidden: {
-      title: 'Nicht erlaubt', text: 'Das Zugangstoken reicht dafür nicht aus. Zugang gibt es beim Besitzer der Kamera.',
+      title: 'Nicht erlaubt', text: 'Der Besitzer der Kamera hat das nicht erlaubt. Mehr Rechte gibt es bei ihm.',
     },
     no_session: { title: 'Neuer Versuch', text: 'Die Kamera kennt diese Sitzung nicht mehr.' },
     timeout: { title: 'Keine Antwort', text: 'Die Kamera hat nicht rechtzeitig geantwortet.' },
@@ -99,6 +99,39 @@ export const component: typeof en.component = {
     },
     bad_setting: { title: 'Eine Einstellung stimmt nicht', text: '' },
     device_left: { title: 'Die Kamera hat die Sitzung beendet', text: 'Die Verbindung wird neu aufgebaut.' },
+    unanswered: {
+      title: 'Die Kamera antwortet nicht',
+      text: 'Sie ist online. Vielleicht lässt sie diesen Browser nicht mehr zu. '
+        + 'Der Besitzer kann das nachsehen und neu koppeln.',
+    },
+    withdrawn: { title: 'Neue Anfrage', text: 'Der Besitzer der Kamera hat die Rechte dieses Browsers geändert.' },
+    not_paired: {
+      title: 'Dieser Browser ist nicht mit der Kamera gekoppelt',
+      text: 'Die Kamera zeigt ihr Bild nur gekoppelten Browsern. '
+        + 'Ihr Besitzer erzeugt mit „sudo fanlight pair“ einen Link. '
+        + 'War dieser Browser schon gekoppelt, hat er seinen Schlüssel gelöscht. Dann hilft neues Koppeln.',
+    },
+    wrong_board: {
+      title: 'Das ist nicht die gekoppelte Kamera',
+      text: 'Ein anderes Gerät verwendet ihren Namen, oder ihr Schlüssel wurde ersetzt. '
+        + 'Diese Seite verbindet sich nicht. '
+        + 'Der Besitzer weiß mehr. Ist der Schlüssel aus gutem Grund neu, hilft hier Vergessen und neues Koppeln.',
+    },
+    keys_lost: {
+      title: 'Die Schlüssel dieses Browsers sind weg',
+      text: 'Sie wurden gelöscht, also erkennt die Kamera diesen Browser nicht. '
+        + 'Ein neuer Link des Besitzers koppelt ihn wieder.',
+    },
+    insecure_page: {
+      title: 'Diese Seite braucht HTTPS',
+      text: 'Die Kamera zeigt ihr Bild nur gekoppelten Browsern, und Schlüssel gibt es nur auf Seiten von https:// '
+        + 'oder localhost. Die Seite dort öffnen.',
+    },
+    no_store: {
+      title: 'Dieser Browser behält hier keine Schlüssel',
+      text: 'Die Kamera zeigt ihr Bild nur gekoppelten Browsern. '
+        + 'Der Seite das Speichern von Daten (IndexedDB) erlauben oder das private Fenster verlassen.',
+    },
   },
   browserError: { title: 'Dieser Browser hat eine Störung', text: 'Er konnte die Verbindung nicht aufbauen.' },
   unknownError: { title: 'Etwas ist schiefgegangen', text: 'Die Kamera nennt einen unbekannten Grund.' },
@@ -278,86 +311,6 @@ export const address: typeof en.address = {
   noScheme: (better) => `Das ist keine Adresse, denn das Schema fehlt. Vielleicht ${better}?`,
   scheme: 'Ein Browser erreicht einen Broker nur über ws:// oder wss://.',
   login: 'Benutzer und Passwort gehören nicht in die Adresse. Sie haben eigene Felder.',
-};
-
-export const page: typeof en.page = {
-  direction: 'ltr',
-
-  fixed: {
-    skip: 'Zu den Bildern', cameras: 'Kameras', find: 'Kamera suchen', broker: 'Broker', user: 'Benutzer',
-    password: 'Passwort',
-    remember: 'Auf diesem Gerät merken', rememberNote: 'Sonst gilt das Login, bis dieser Tab geschlossen wird.',
-    more: 'Mehr',
-    camera: 'Kamera', any: 'alle', root: 'Topic-Wurzel', cancel: 'Abbrechen', connect: 'Verbinden',
-  },
-
-  broker: {
-    none: 'Kein Broker', connecting: 'Verbindet mit Broker', up: 'Broker verbunden', down: 'Broker nicht verbunden',
-    refused: 'Login abgelehnt',
-  },
-  change: 'Verbindung ändern',
-  changeFrom: (state) => `${state}: Verbindung ändern`,
-  logIn: 'Anmelden',
-  changeAddress: 'Adresse ändern',
-  connect: 'Verbinden',
-  open: (url) => `${url} öffnen`,
-  close: 'Meldung schließen',
-
-  hint: {
-    wrong: 'Die Adresse des Brokers stimmt nicht',
-    noBroker: { title: 'Noch kein Broker', text: 'Es fehlt die Adresse des MQTT-Brokers, bei dem die Kameras sind.' },
-    choose: { title: 'Kamera auswählen', text: 'Mehrere gleichzeitig sind möglich.' },
-    empty: {
-      title: 'Noch keine Kameras', text: 'Eine Kamera erscheint hier, sobald ihr Daemon diesen Broker erreicht.',
-    },
-    looking: 'Kameras werden gesucht',
-  },
-
-  dialog: {
-    logIn: 'Anmelden', change: 'Verbindung ändern', connect: 'Mit einem Broker verbinden',
-    sentTo: (place) => `Benutzer und Passwort gehen an den Broker ${place} und an niemanden sonst.`,
-    meet: 'Kameras und Seite treffen sich bei einem MQTT-Broker. Die Seite erreicht ihn über WebSocket.',
-    fromLink: (place) =>
-      `Der geöffnete Link nennt den Broker ${isolated(place)}. `
-      + 'Ein Passwort nur eingeben, wenn dieser Broker bekannt ist.',
-  },
-
-  list: {
-    watching: (viewers) => viewers.of({ one: `${viewers.text} sieht zu`, other: `${viewers.text} sehen zu` }),
-    hidden: (cameras) =>
-      `${cameras.text} weitere ${cameras.of({ one: 'ist', other: 'sind' })} ausgeblendet.`
-      + ' Ein Teil des Namens genügt zum Finden.',
-    noneFound: 'Keine Kamera heißt so.',
-    online: 'Online', starting: 'Kamera startet', stalled: 'Kamera reagiert nicht', absent: 'Keine Kamera',
-    privacy: 'Privatsphäre ist an',
-    pictureStopped: 'Bild steht', connectionLost: 'Verbindung unterbrochen', liveNoBroker: 'Live, aber ohne Broker',
-    unknown: 'Unbekannt',
-    wasOnline: 'Unbekannt, war online', wasOffline: 'Unbekannt, war offline', unheard: 'Noch kein Status',
-    switchedOff: 'Offline: ausgeschaltet', offlineLost: 'Offline: Verbindung verloren',
-    offline: (said) => `Offline: ${isolated(said)}`,
-  },
-
-  config: {
-    unreadable: (why) => `config.json ist nicht lesbar: ${why}`,
-    http: (status) => `Der Webserver antwortet mit HTTP ${status}.`,
-    noServer: 'Der Webserver antwortet nicht.',
-    notAnObject: 'config.json muss genau ein Objekt sein: { "broker": "wss://…" }',
-    near: (key, known) => `config.json: Den Schlüssel „${isolated(key)}“ gibt es nicht. Vielleicht „${known}“?`,
-    unknown: (key, all) => `config.json: Den Schlüssel „${isolated(key)}“ gibt es nicht. Möglich sind ${all}.`,
-    notText: (key) => `config.json: Der Wert von „${key}“ muss ein Text in Anführungszeichen sein.`,
-    mode: (value) => `config.json: „mode“ ist „${isolated(value)}“. Möglich sind „offer“ und „request“.`,
-    empty: 'Die Datei ist leer.',
-    html: 'Der Webserver hat stattdessen eine Webseite (HTML) geschickt.',
-    line: (line, why) => `Zeile ${line}: ${why}`,
-    comma: 'Das Komma vor der schließenden Klammer muss weg.',
-    comment: 'JSON kennt keine Kommentare.',
-    quotes: (mark) => `Texte stehen in geraden doppelten Anführungszeichen ("), nicht in ${mark}.`,
-    bareKey: (key) => `Der Schlüssel ${key} gehört in doppelte Anführungszeichen.`,
-    missingComma: (before) => `Vor ${before} fehlt ein Komma.`,
-    notJson: (said) => `Das ist kein JSON (${said}).`,
-    otherBroker: (named) =>
-      `Die Adresse dieser Seite nennt einen anderen Broker (${isolated(named)}). Es gilt aber der aus config.json.`,
-  },
 };
 
 export const noScript = 'Diese Seite braucht JavaScript, um Live-Bilder zu zeigen.';

@@ -1,10 +1,9 @@
-// English: all texts that the component and the page show or announce. Each other language is a file of the same shape
-// next to this one; `languages.ts` lists them. A text with gaps is a function. `isolated` wraps text from outside, and
-// `Count` chooses the plural form. Figures and times are formatted by `Intl` before.
+// English: all texts that the component shows or announces; those of the page are in `page/en.ts`. Each other language
+// is a file of the same shape next to each; `languages.ts` lists them. A text with gaps is a function. `isolated` wraps
+// text from outside, and `Count` chooses the plural form. Figures and times are formatted by `Intl` before.
 
 import type { ErrorName } from '../errors.ts';
 import { isolated } from '../format.ts';
-import type { Count } from '../format.ts';
 import type { Doing, Step } from '../phase.ts';
 import type { Health } from '../protocol.ts';
 
@@ -47,7 +46,7 @@ export const component = {
       title: 'The camera’s clock is not set yet',
       text: 'The camera cannot check access without the time. This usually takes less than a minute.',
     },
-    forbidden: { title: 'Not allowed', text: 'The access token does not allow this. Ask the owner of the camera.' },
+    forbidden: { title: 'Not allowed', text: 'The owner of the camera has not allowed this. Ask for more rights.' },
     no_session: { title: 'Connecting again', text: 'The camera no longer knows this session.' },
     timeout: { title: 'No answer', text: 'The camera did not answer in time.' },
     ice_timeout: {
@@ -95,6 +94,37 @@ export const component = {
     },
     bad_setting: { title: 'A setting is wrong', text: '' },
     device_left: { title: 'The camera ended the session', text: 'Connecting again.' },
+    unanswered: {
+      title: 'The camera does not answer',
+      text: 'It is online. Perhaps it no longer accepts this browser. Its owner can see this, and can pair it again.',
+    },
+    withdrawn: { title: 'Asking again', text: 'The owner of the camera changed what this browser may do.' },
+    not_paired: {
+      title: 'This browser is not paired with the camera',
+      text: 'The camera shows its picture only to paired browsers. '
+        + 'Its owner can make a link with “sudo fanlight pair”. '
+        + 'If this browser was paired before, it has deleted its key. Then pair it again.',
+    },
+    wrong_board: {
+      title: 'This is not the camera that you paired with',
+      text: 'Another device uses its name, or its key was replaced. This page does not connect. '
+        + 'Ask the owner. If the key is new for a good reason, forget the camera here and pair again.',
+    },
+    keys_lost: {
+      title: 'The keys of this browser are gone',
+      text: 'They were deleted, so the camera does not recognise this browser. '
+        + 'Pair it again with a new link of the owner.',
+    },
+    insecure_page: {
+      title: 'This page needs HTTPS',
+      text: 'The camera shows its picture only to paired browsers, and browsers keep keys only on pages from https:// '
+        + 'or localhost. Open this page there.',
+    },
+    no_store: {
+      title: 'This browser keeps no keys here',
+      text: 'The camera shows its picture only to paired browsers. Allow this page to store data (IndexedDB), '
+        + 'or leave the private window.',
+    },
   } satisfies Record<ErrorName, Said>,
   /** `internal`, if it happened in the browser. */
   browserError: { title: 'This browser has a problem', text: 'It could not set up the connection.' },
@@ -291,88 +321,6 @@ export const address = {
   noScheme: (better: string) => `this is not an address, because the scheme is missing. Did you mean ${better}?`,
   scheme: 'a browser can reach a broker only at ws:// or wss://.',
   login: 'leave user and password out of the address. They have fields of their own.',
-};
-
-/** The texts of the page around the pictures. */
-export const page = {
-  /** Writing direction of the language. */
-  direction: 'ltr' as 'ltr' | 'rtl',
-
-  /** The fixed texts of `index.html`, by their `data-words`. */
-  fixed: {
-    skip: 'Skip to the pictures', cameras: 'Cameras', find: 'Find a camera', broker: 'Broker', user: 'User',
-    password: 'Password',
-    remember: 'Remember on this device', rememberNote: 'Otherwise the login is kept until this tab is closed.',
-    more: 'More',
-    camera: 'Camera', any: 'any', root: 'Topic root', cancel: 'Cancel', connect: 'Connect',
-  },
-
-  broker: {
-    none: 'No broker', connecting: 'Connecting to the broker', up: 'Broker connected', down: 'Broker not connected',
-    refused: 'Login refused',
-  },
-  change: 'Change the connection',
-  changeFrom: (state: string) => `${state}: change the connection`,
-  logIn: 'Log in',
-  changeAddress: 'Change address',
-  connect: 'Connect',
-  open: (url: string) => `Open ${url}`,
-  close: 'Close this message',
-
-  hint: {
-    wrong: 'The broker’s address is wrong',
-    noBroker: { title: 'No broker yet', text: 'Enter the MQTT broker that the cameras use.' },
-    choose: { title: 'Choose a camera', text: 'You can watch several at once.' },
-    empty: { title: 'No cameras yet', text: 'A camera appears here as soon as its daemon reaches this broker.' },
-    looking: 'Looking for cameras',
-  },
-
-  dialog: {
-    logIn: 'Log in', change: 'Change the connection', connect: 'Connect to a broker',
-    sentTo: (place: string) => `User and password go to the broker at ${place} and to nobody else.`,
-    meet: 'The cameras and this page meet at an MQTT broker. The page reaches it by WebSocket.',
-    fromLink: (place: string) =>
-      `The link that you opened names the broker ${isolated(place)}. Enter a password only if you know that broker.`,
-  },
-
-  list: {
-    watching: (viewers: Count) => `${viewers.text} watching`,
-    hidden: (cameras: Count) =>
-      `${cameras.text} more ${cameras.of({ one: 'is', other: 'are' })} not shown. Type a part of a name to find one.`,
-    noneFound: 'No camera has this name.',
-    online: 'Online', starting: 'Camera starting', stalled: 'Camera not responding', absent: 'No camera',
-    privacy: 'Privacy is on',
-    pictureStopped: 'Picture stopped', connectionLost: 'Connection lost', liveNoBroker: 'Live, but no broker',
-    unknown: 'Unknown',
-    wasOnline: 'Unknown, was online', wasOffline: 'Unknown, was offline', unheard: 'No status yet',
-    switchedOff: 'Offline: switched off', offlineLost: 'Offline: connection lost',
-    offline: (said: string) => `Offline: ${isolated(said)}`,
-  },
-
-  /** Faults of `config.json`, or of the page's address. */
-  config: {
-    unreadable: (why: string) => `config.json cannot be read: ${why}`,
-    http: (status: string) => `the web server answers HTTP ${status}.`,
-    noServer: 'the web server does not answer.',
-    notAnObject: 'config.json must be one object: { "broker": "wss://…" }',
-    near: (key: string, known: string) =>
-      `config.json: the key “${isolated(key)}” is unknown; did you mean “${known}”?`,
-    unknown: (key: string, all: string) => `config.json: the key “${isolated(key)}” is unknown. Possible are ${all}.`,
-    notText: (key: string) => `config.json: the value of “${key}” must be a text in quotes.`,
-    mode: (value: string) => `config.json: “mode” is “${isolated(value)}”; possible are “offer” and “request”.`,
-    empty: 'the file is empty.',
-    html: 'the web server sent a web page (HTML) instead.',
-    line: (line: string, why: string) => `line ${line}: ${why}`,
-    comma: 'remove the comma before the closing bracket.',
-    comment: 'JSON has no comments.',
-    quotes: (mark: string) => `put texts in straight double quotes ("), not in ${mark}.`,
-    bareKey: (key: string) => `put the key ${key} in double quotes.`,
-    missingComma: (before: string) => `a comma is missing before ${before}.`,
-    notJson: (said: string) => `this is not JSON (${said}).`,
-    otherBroker: (named: string) =>
-      `The address of this page names another broker (${isolated(named)}). `
-      + 'It is ignored: config.json names the broker of this page.',
-  },
 };
 
 /** `index.html` shows it in every language, since nobody can choose one without scripts. */
