@@ -146,7 +146,16 @@ pub struct SetupOptions {
     /// Microphone: auto, default, an ALSA name, tone, clip:FILE.wav, or off
     #[arg(long, value_name = "SOURCE")]
     pub microphone: Option<String>,
-    /// Confirm that whoever controls the broker can watch
+    /// Only viewers on a list that this board keeps can watch; the broker cannot
+    #[arg(long, conflicts_with = "the_broker_can_watch")]
+    pub keys: bool,
+    /// With --keys: the address of the viewer page, https://…, for pairing links
+    #[arg(long, value_name = "URL", requires = "keys")]
+    pub page: Option<String>,
+    /// With --keys: the broker's address for browsers, wss://…, for pairing links
+    #[arg(long, value_name = "URL", requires = "keys")]
+    pub viewer_broker: Option<String>,
+    /// The broker decides who may watch. Confirms that whoever controls it can watch
     #[arg(long)]
     pub the_broker_can_watch: bool,
     /// Replace an existing configuration; the old one is kept as FILE.old

@@ -9,12 +9,12 @@
 //! 8  service                        – lives as long as the service
 //! 7  run check demo setup manage    – the commands
 //! 6  sessions signalling devices owner – owners: they create and end; messages become requests
-//! 5  broker viewer video audio      – threads of execution
-//! 4  trust grant message_limits ice signals – what a session needs: keys, limits and paths; signals to the process
+//! 5  broker viewer video audio grant – threads of execution; who may watch
+//! 4  trust message_limits ice signals – what a session needs: keys, limits and paths; signals to the process
 //! 3  protocol media_source rate systemd    – messages; a device as its viewers see it; what serves all of them
 //! 2  feed demand meter log liveness addresses lastgood tls – transport of frames; when to be on; reports
-//! 1  clock config cli idle jose level memory state_folder – leaves
-//! 0  units                          – what a number counts
+//! 1  clock config cli idle level memory state_folder – leaves
+//! 0  units rights jose              – what a number counts; what a viewer may do; signed and sealed texts
 //! ```
 
 pub mod addresses;
@@ -46,6 +46,7 @@ pub mod meter;
 pub mod owner;
 pub mod protocol;
 pub mod rate;
+pub mod rights;
 pub mod run;
 pub mod service;
 pub mod sessions;

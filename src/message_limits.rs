@@ -25,6 +25,12 @@ const BURST: u32 = 3;
 const UNAUTHORISED_OF_ONE: (u32, u32) = (2, 10);
 /// Unauthorised messages per second that are read, of all viewers that sent some.
 const UNAUTHORISED: u32 = 50;
+/// Sealed messages of one viewer that are opened: per second, and at once. Opening one costs about 3 ms of a slow board.
+const SEALED_OF_ONE: (u32, u32) = (64, 128);
+/// Sealed messages per second that are opened, of all viewers.
+const SEALED: u32 = 100;
+/// Sealed messages per second that are opened, of strangers while the board is pairing.
+const SEALED_OF_STRANGERS: u32 = 10;
 /// Refusals for one viewer outside of a session: per second, and at once.
 const REFUSALS_OF_ONE: (u32, u32) = (2, 10);
 /// Refusals per second outside of sessions, for all viewers.
@@ -84,6 +90,7 @@ struct Account {
     /// Whether it ever sent something unauthorised.
     suspect: bool,
     unauthorised: TokenBucket,
+    sealed: TokenBucket,
     refusals: TokenBucket,
     /// Its last message.
     seen: Mono,
@@ -102,6 +109,8 @@ struct Shared {
     accounts: HashMap<Id, Account>,
     unauthorised: TokenBucket,
     unauthorised_answers: TokenBucket,
+    sealed: TokenBucket,
+    sealed_of_strangers: TokenBucket,
     refusals: TokenBucket,
     /// How many sessions each viewer has. The limit of sessions is the bound.
     sessions: HashMap<Id, usize>,
@@ -115,6 +124,8 @@ impl MessageLimits {
             accounts: HashMap::new(),
             unauthorised: TokenBucket::new(UNAUTHORISED, UNAUTHORISED, now),
             unauthorised_answers: TokenBucket::new(1, 1, now),
+            sealed: TokenBucket::new(SEALED, SEALED * 2, now),
+            sealed_of_strangers: TokenBucket::new(SEALED_OF_STRANGERS, SEALED_OF_STRANGERS, now),
             refusals: TokenBucket::new(REFUSALS, REFUSALS, now),
             sessions: HashMap::new(),
         };
@@ -130,6 +141,16 @@ impl MessageLimits {
     /// messages restricts only viewers that sent such messages, so nobody is kept out by what others send.
     pub fn message(&self, viewer: &Id, now: Mono) -> Admitted {
         self.lock().message(viewer, now)
+    }
+
+    /// Counts a sealed message, whose sender is not known yet. Returns whether it is opened. Strangers have an allowance of
+    /// their own, and so has each viewer on the list: nobody uses up another's.
+    pub fn sealed(&self, topic: &Id, is_listed: bool, now: Mono) -> bool {
+        let mut shared = self.lock();
+        if !is_listed {
+            return shared.sealed_of_strangers.take(now);
+        }
+        shared.account(topic, now).sealed.take(now) && shared.sealed.take(now)
     }
 
     /// Counts an unauthorised message. Returns whether it is answered: once a second in all, so that trying reveals
@@ -200,6 +221,7 @@ impl Shared {
             rate_limited: TokenBucket::new(1, 1, now),
             suspect: false,
             unauthorised: TokenBucket::new(UNAUTHORISED_OF_ONE.0, UNAUTHORISED_OF_ONE.1, now),
+            sealed: TokenBucket::new(SEALED_OF_ONE.0, SEALED_OF_ONE.1, now),
             refusals: TokenBucket::new(REFUSALS_OF_ONE.0, REFUSALS_OF_ONE.1, now),
             seen: now,
         });
@@ -289,6 +311,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn sealed_messages_are_opened_within_an_allowance_for_each_and_for_strangers() {
+        let limits = limits();
+        let opened = |viewer: &str, is_listed, n, at| {
+            (0..n).filter(|_| limits.sealed(&id(viewer), is_listed, ms(at))).count()
+        };
+        assert_eq!(opened("mallory", false, 1000, 0), 10, "strangers");
+        assert_eq!(opened("anna", true, 1000, 0), 128);
+        assert_eq!(opened("bert", true, 1000, 0), 72, "200 at once for all");
+        assert_eq!(opened("anna", true, 1000, 1000), 64);
+        assert_eq!(opened("bert", true, 1000, 1000), 36);
+        assert_eq!(opened("mallory", false, 1000, 1000), 10);
+        assert_eq!(limits.lock().accounts.len(), 2, "a stranger has no account");
     }
 
     #[test]

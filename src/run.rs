@@ -1,5 +1,6 @@
 //! The daemon: starts every part, applies reloads, and stops the parts in reverse order.
 
+mod access;
 mod build;
 mod reload;
 mod shutdown;
@@ -10,7 +11,7 @@ use std::future::Future;
 use tokio::sync::watch;
 
 use self::build::Daemon;
-use crate::{config::Config, liveness::Liveness, viewer::peer::PeerError};
+use crate::{config::Config, liveness::Liveness, trust::board_keys::BoardKeyError, viewer::peer::PeerError};
 
 /// Why the daemon ends without a request.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,15 @@ pub enum Error {
     /// The WebRTC stack cannot be set up.
     #[error(transparent)]
     PeerFactory(#[from] PeerError),
+    /// The board has no keys.
+    #[error(transparent)]
+    Keys(#[from] BoardKeyError),
+    /// The mode `keys` needs a folder for the keys and the list.
+    #[error(
+        "access.mode = \"keys\" needs a folder for the keys of this board and the list of viewers: $STATE_DIRECTORY is not \
+         set; the service has it, and by hand: STATE_DIRECTORY=/path RUNTIME_DIRECTORY=/path fanlight run"
+    )]
+    NoStateFolder,
     /// A part that every viewer needs has ended. The log has the reason.
     #[error("{0} ended without a request; restart the daemon")]
     Part(&'static str),

@@ -18,6 +18,8 @@ use std::{
 pub const LAST_GOOD: StateFile = StateFile { name: "last-good.toml", max: 512 << 10 };
 /// The one before it.
 pub const LAST_GOOD_OLD: StateFile = StateFile { name: "last-good.toml.old", max: LAST_GOOD.max };
+/// The private key with which the board signs (PKCS #8).
+pub const IDENTITY: StateFile = StateFile { name: "identity.key", max: 4 << 10 };
 /// The list of viewers. There is no older copy to fall back on: it could bring a removed viewer back.
 pub const VIEWERS: StateFile = StateFile { name: "viewers.json", max: 256 << 10 };
 

@@ -2,7 +2,7 @@
 
 use fanlight::{
     clock::Mono,
-    config::{Access, Audio, AudioSource, Config, Id, Limits, Log, MqttVersion, Video, VideoSource, Webrtc},
+    config::{Access, AccessMode, Audio, AudioSource, Config, Id, Limits, Log, MqttVersion, Video, VideoSource, Webrtc},
     liveness::{Liveness, MAX_TURN},
 };
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ impl Daemon {
             device: Id::new("cam").unwrap(),
             name: "Camera".into(),
             broker: at(broker.port(), MqttVersion::V5),
-            access: Access::Broker,
+            access: Access::of_mode(AccessMode::Broker),
             video: Video { source: VideoSource::Off, ..Video::default() },
             audio: Audio { source: AudioSource::Tone, ..Audio::default() },
             webrtc: Webrtc { addresses: vec!["127.0.0.1".parse().unwrap()], loopback: true, ..Webrtc::default() },

@@ -20,7 +20,7 @@ use crate::{
     config::{self, MqttVersion},
     protocol::{
         Topics,
-        status::{self, Absence},
+        status::Absence,
     },
 };
 
@@ -174,7 +174,7 @@ impl LinkTask {
             config,
             device: &self.link.device,
             will_topic: topics.status(),
-            will: status::offline(Absence::Lost, &self.link.epoch, conn),
+            will: self.link.offline(Absence::Lost, conn),
             will_expiry: STATUS.expiry.unwrap_or(0),
             local: Arc::clone(&self.local),
         }
@@ -271,6 +271,7 @@ impl LinkTask {
         let mut said_at = Instant::now();
         let (mut info_said_at, mut info_news) = (said_at, false);
         let (mut news, mut against) = (false, false);
+        let mut shown = self.link.shown();
         loop {
             let due = said_at
                 + match (news, against) {
@@ -296,8 +297,9 @@ impl LinkTask {
                 () = sleep_until(due) => {
                     self.publish_status(line).await?;
                     (said_at, news, against) = (Instant::now(), false, false);
+                    shown = self.link.shown();
                 }
-                () = changed(&mut self.link.presence), if !news => news = true,
+                () = changed(&mut self.link.presence), if !news => news = shown.is_none() || shown != self.link.shown(),
                 () = contradicted.status.notified(), if !against => against = true,
                 () = contradicted.info.notified(), if !info_news => info_news = true,
                 () = sleep_until(info_due), if info_news => {
@@ -311,8 +313,7 @@ impl LinkTask {
     }
 
     async fn publish_status(&mut self, line: Connected<'_>) -> Result<(), Unsaid> {
-        let online =
-            status::online(&self.link.epoch, line.conn, &self.link.presence.borrow_and_update(), self.link.access);
+        let online = self.link.online(line.conn);
         line.published.add(Own::Status, &online);
         line.say(line.topics.status(), online, STATUS).await
     }
@@ -326,7 +327,7 @@ impl LinkTask {
     /// Publishes the replies that still wait, then `offline`. Returns whether the broker acknowledged it.
     async fn publish_offline(&mut self, line: Connected<'_>) -> Result<bool, Unsaid> {
         let Connected { topics, publisher, conn, .. } = line;
-        let offline = status::offline(Absence::Shutdown, &self.link.epoch, conn);
+        let offline = self.link.offline(Absence::Shutdown, conn);
         let last_words = async {
             for _ in 0..OUTBOX {
                 let Ok(word) = self.words.try_recv() else { break };

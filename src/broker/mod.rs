@@ -19,6 +19,7 @@ mod inbound;
 mod inbound_queue;
 mod link_error;
 mod oversized;
+mod presence;
 mod tls;
 mod transport;
 mod websocket;
@@ -45,9 +46,10 @@ pub use self::link_error::{LinkError, LinkErrorKind};
 use self::{backoff::Backoff, connection::ConnectionEnd, link_error::ErrorLog, transport::Local};
 use crate::{
     clock::Mono,
-    config::{self, Access, Id, MqttTransport},
+    config::{self, Id, MqttTransport},
     liveness::{Heartbeat, TURN},
     protocol::{Addressed, Correlation, Presence},
+    trust::board_keys::BoardKeys,
 };
 
 /// Messages from viewers that wait for signalling. The caller makes that channel.
@@ -55,7 +57,7 @@ pub const EVENTS: usize = 32;
 /// Messages to viewers that wait for the broker. When it is full, `say` waits.
 const OUTBOX: usize = 64;
 /// Largest message a viewer may send, in bytes (protocol, section 7).
-pub const MESSAGE_MAX: usize = 32 << 10;
+pub const MESSAGE_MAX: usize = crate::protocol::envelope::SEALED_MAX;
 
 /// What the link reports.
 #[derive(Debug, PartialEq, Eq)]
@@ -128,8 +130,8 @@ pub struct Link {
     pub config: watch::Receiver<config::Broker>,
     /// This device: a topic level, and the MQTT client id.
     pub device: Id,
-    /// The access mode, for `status`.
-    pub access: Access,
+    /// Sign `status`. `None` in the mode `broker`, where it is plain JSON.
+    pub keys: Option<Arc<BoardKeys>>,
     /// Names this start of the daemon.
     pub epoch: String,
     /// The JSON of `info`.

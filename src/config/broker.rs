@@ -1,11 +1,11 @@
-//! The tables `[broker]` and `[access]`.
+//! The table `[broker]`.
 
 use super::{
-    Access, Broker, Login, MqttTransport, MqttVersion, Secret, Surroundings,
+    Broker, Login, MqttTransport, MqttVersion, Secret, Surroundings,
     secret::{PASSWORD, absolute, private_key, secret},
     section::Section,
     url::{BrokerUrl, parse_url},
-    values::{is_loopback, is_topic_root, one_line},
+    values::{is_topic_root, one_line},
 };
 
 /// Reads `[broker]`.
@@ -40,13 +40,6 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> 
         root: section.text("root", |text| is_topic_root(text).then(|| text.to_owned())),
         keep_alive: section.seconds("keep_alive_s"),
     };
-    if !broker.transport.is_tls() && is_loopback(&broker.host) && broker.login.is_none() && !section.has("user") {
-        section.warning(
-            "url",
-            "no user is set: if this broker accepts clients without a login, every program on this board can watch; \
-             give the broker users and passwords, and set user and password_file",
-        );
-    }
     if !broker.transport.is_tls() {
         for name in ["ca_file", "certificate_file", "key_file", "alpn"] {
             if section.has(name) && (name != "alpn" || !broker.alpn.is_empty()) {
@@ -55,26 +48,6 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> 
         }
     }
     broker
-}
-
-/// Reads `[access]`. What it allows depends on the broker's URL.
-pub(super) fn access(section: &mut Section<'_, '_, '_>, broker: &Broker) -> Access {
-    let mode = section.optional_choice("mode", &Access::WORDS);
-    if section.optional_flag("the_broker_can_watch") == Some(false) {
-        section.problem(
-            "the_broker_can_watch",
-            "false is not possible with mode = \"broker\": whoever controls the broker can watch; true accepts this",
-        );
-    }
-    let known = !broker.host.is_empty();
-    if mode.is_some() && known && !broker.transport.is_tls() && !is_loopback(&broker.host) {
-        section.problem(
-            "mode",
-            "\"broker\" needs a link that nobody can eavesdrop on: mqtts:// or wss:// in broker.url, \
-             or a broker on this board (mqtt://127.0.0.1)",
-        );
-    }
-    mode.unwrap_or(Access::Broker)
 }
 
 /// Reads a user and its password.

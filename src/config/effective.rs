@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use toml::{Table, Value};
 
 use super::{
-    Access, Audio, Broker, Config, IceLogin, Limits, Log, Login, Origin, Secret, Video, Webrtc,
+    Access, AccessMode, Audio, Broker, Config, IceLogin, Limits, Log, Login, Origin, Secret, Video, Webrtc,
     keys::{self, Apply, KEYS, TABLES},
     secret::{PASSWORD, SHARED, SecretKeys},
     url::url_text,
@@ -40,7 +40,7 @@ impl Config {
         match table {
             "" => self.top_value(name),
             "broker" => self.broker.value(name),
-            "access" => self.access_value(name),
+            "access" => self.access.value(name),
             "video" => self.video.value(name),
             "audio" => self.audio.value(name),
             "webrtc" => self.webrtc.value(name),
@@ -55,7 +55,7 @@ impl Config {
         let mut config = self.clone();
         config.take_live_top(new);
         config.broker.take_live(&new.broker);
-        config.take_live_access(new);
+        config.access.take_live(&new.access);
         config.video.take_live(&new.video);
         config.audio.take_live(&new.audio);
         config.webrtc.take_live(&new.webrtc);
@@ -94,9 +94,12 @@ fields!(Config, "", top_value, take_live_top, |c| {
     "name" [name] => text(&c.name),
 });
 
-fields!(Config, "access", access_value, take_live_access, |c| {
-    "mode" [access] => text(word_of(&Access::WORDS, c.access)),
-    "the_broker_can_watch" [access] => (c.access == Access::Broker).then_some(Value::Boolean(true)),
+fields!(Access, "access", value, take_live, |a| {
+    "mode" [mode] => text(word_of(&AccessMode::WORDS, a.mode)),
+    "the_broker_can_watch" [mode] => (a.mode == AccessMode::Broker).then_some(Value::Boolean(true)),
+    "viewers" [viewers] => texts(&a.viewers),
+    "page" [page] => text(a.page.as_ref()?),
+    "viewer_broker" [viewer_broker] => text(a.viewer_broker.as_ref()?),
 });
 
 fields!(Broker, "broker", value, take_live, |b| {

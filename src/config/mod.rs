@@ -3,6 +3,7 @@
 //! `parse` turns the TOML file into these types and reports every fault at once. No other module has to check a value
 //! again. The reference for users is `docs/reference/config.md`; a test compares it with the parser.
 
+mod access;
 mod broker;
 mod defaults;
 mod effective;
@@ -34,7 +35,7 @@ pub use self::{
     secret::{Origin, Secret, TextError, read_bounded, secret_text, text_of},
     values::{log_filter, parse_size},
 };
-use crate::units::Bitrate;
+use crate::{jose::PublicKey, rights::Rights, units::Bitrate};
 
 /// The whole configuration of the daemon.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,11 +149,44 @@ pub struct Login {
     pub password: Secret,
 }
 
-/// Who decides who may watch. The signed modes of the protocol will be further variants.
+/// Who may watch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Access {
+    /// Who decides.
+    pub mode: AccessMode,
+    /// Viewers on the list that the configuration has. Others are on the list in the state folder.
+    pub viewers: Vec<ConfiguredViewer>,
+    /// The address of the viewer page, for pairing links.
+    pub page: Option<String>,
+    /// The address of the broker for browsers, for pairing links.
+    pub viewer_broker: Option<String>,
+}
+
+impl Access {
+    /// This mode, without viewers and addresses.
+    pub fn of_mode(mode: AccessMode) -> Self {
+        Self { mode, viewers: Vec::new(), page: None, viewer_broker: None }
+    }
+}
+
+/// Who decides who may watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// The broker's ACL decides. Whoever controls the broker could watch.
+pub enum AccessMode {
+    /// A list of public keys on this board. The broker is not trusted.
+    Keys,
+    /// The broker's ACL. Whoever controls the broker could watch.
     Broker,
+}
+
+/// A viewer that the configuration names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfiguredViewer {
+    /// Its identity.
+    pub key: PublicKey,
+    /// What it may do.
+    pub rights: Rights,
+    /// Its name for people.
+    pub name: String,
 }
 
 /// The source of the picture and its encoding.

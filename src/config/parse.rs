@@ -9,7 +9,7 @@ use std::{
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    AudioSource, Config, ConfigError, Id, Problem, VideoSource, broker, media,
+    AudioSource, Config, ConfigError, Id, Problem, VideoSource, access, broker, media,
     problem::ProblemList,
     secret::{plain, read_bounded, text_of},
     section::Section,
@@ -116,7 +116,7 @@ fn read(text: &str, report: &mut ProblemList<'_>, around: &Surroundings) -> (Con
 
     let name = |text: &str| one_line(text, 128).then(|| text.to_owned());
     let (broker, _) = tables.section(report, "broker", |section| (broker::read(section, around), Vec::new()));
-    let (access, _) = tables.section(report, "access", |section| (broker::access(section, &broker), Vec::new()));
+    let (access, _) = tables.section(report, "access", |section| (access::read(section, &broker), Vec::new()));
     let (video, video_off) = tables.section(report, "video", |section| (media::video(section), Vec::new()));
     let (audio, _) = tables.section(report, "audio", |section| (media::audio(section), Vec::new()));
     let (mut webrtc, _) = tables.section(report, "webrtc", |section| webrtc::read(section, around));

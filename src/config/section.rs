@@ -67,6 +67,12 @@ impl<'r, 'a, 'i> Section<'r, 'a, 'i> {
         self.places.contains_key(name)
     }
 
+    /// Reports that a key is missing which another key requires.
+    pub(super) fn missing(&mut self, name: &str) {
+        let key = known(self.name, name);
+        self.report.missing(key.path(), &self.at, &key.accepts());
+    }
+
     /// Reports a fault of a key in this table.
     pub(super) fn problem(&mut self, name: &str, message: impl Into<String>) {
         let at = self.place(name).unwrap_or_else(|| self.at.clone());
@@ -289,11 +295,11 @@ fn unknown_key(table: &str, word: &str) -> String {
         return "secrets do not belong in this file: write password_file = \"/path\" or password_credential = \"name\""
             .into();
     }
-    if let Some(elsewhere) = KEYS.iter().find(|key| key.name == word) {
-        return match elsewhere.table {
-            "" => format!("unknown key: `{word}` belongs above the first table"),
-            table => format!("unknown key: `{word}` belongs in `[{table}]`"),
-        };
+    let elsewhere: Vec<_> = KEYS.iter().filter(|key| key.name == word).map(|key| key.table).collect();
+    match elsewhere[..] {
+        [] => {}
+        ["", ..] => return format!("unknown key: `{word}` belongs above the first table"),
+        _ => return format!("unknown key: `{word}` belongs in `[{}]`", elsewhere.join("]` or `[")),
     }
     if let Some(name) = nearest(word, names()) {
         return format!("unknown key: did you mean `{name}`?");

@@ -5,16 +5,36 @@ use std::{fmt, net::IpAddr, path::Path};
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    Access, AudioSource, EncoderChoice, FormatChoice, InterfaceRule, MqttVersion, PixelFormat, VideoSource,
+    AccessMode, AudioSource, ConfiguredViewer, EncoderChoice, FormatChoice, InterfaceRule, MqttVersion, PixelFormat, VideoSource,
     secret::absolute,
 };
+use crate::rights::Rights;
 
 /// The words of `webrtc.mdns`: whether names are looked up.
 pub(super) const MDNS: [(&str, bool); 2] = [("resolve", true), ("ignore", false)];
 
-impl Access {
+impl AccessMode {
     /// The words of `access.mode`.
-    pub(super) const WORDS: [(&'static str, Self); 1] = [("broker", Self::Broker)];
+    pub(super) const WORDS: [(&'static str, Self); 2] = [("keys", Self::Keys), ("broker", Self::Broker)];
+}
+
+impl ConfiguredViewer {
+    /// Reads `KEY RIGHTS NAME`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (key, rest) = text.split_once(' ')?;
+        let (rights, name) = rest.split_once(' ')?;
+        let name = name.trim();
+        if !one_line(name, 64) || rights.is_empty() {
+            return None;
+        }
+        Some(Self { key: key.parse().ok()?, rights: Rights::parse(rights).ok()?, name: name.to_owned() })
+    }
+}
+
+impl fmt::Display for ConfiguredViewer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.key, self.rights, self.name)
+    }
 }
 
 impl MqttVersion {

@@ -76,7 +76,7 @@ const WORDING: &[(&str, &[&str])] = &[
              brackets, without quotes"],
     ),
     ("[video]\nlinger = 10", &["5: video.linger: unknown key: did you mean `linger_s`?"]),
-    ("[video]\nviewers = 3", &["5: video.viewers: unknown key: `viewers` belongs in `[limits]`"]),
+    ("[video]\nviewers = 3", &["5: video.viewers: unknown key: `viewers` belongs in `[access]` or `[limits]`"]),
     ("[video]\ndevice = \"/dev/video0\"", &["5: video.device: unknown key: `device` belongs above the first table"]),
     ("[log]\nqqq = 1", &["5: log.qqq: unknown key: possible are filter, meter_period_s"]),
     ("[vidoe]\nfps = 3", &["4: vidoe: unknown table: did you mean `[video]`?"]),
@@ -321,7 +321,12 @@ fn faults_of_broker_and_access_have_their_messages() {
     assert_eq!(
         problems(&format!("{url}[access]\nmode = \"token\"\nthe_broker_can_watch = false")),
         [
-            "4: access.mode: \"token\" is not possible: \"broker\"",
+            "4: access.mode: \"token\" is not possible: \"keys\" or \"broker\"",
+        ]
+    );
+    assert_eq!(
+        problems(&format!("{url}[access]\nmode = \"broker\"\nthe_broker_can_watch = false")),
+        [
             "5: access.the_broker_can_watch: false is not possible with mode = \"broker\": whoever controls the \
              broker can watch; true accepts this",
         ]
@@ -333,6 +338,39 @@ fn faults_of_broker_and_access_have_their_messages() {
 }
 
 #[test]
+fn the_list_of_viewers_and_its_addresses_are_checked() {
+    const KEY: &str = "BGsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU";
+    let viewers = "a list of at most 64 of \"KEY RIGHTS NAME\", such as [\"BGsX…fU view,listen anna\"]; `fanlight \
+                   viewers` shows the key";
+    // An error shows only the beginning of a long value.
+    let shown = format!("\"{}…", &KEY[..47]);
+    let url = "device = \"garden\"\nbroker.url = \"mqtt://h\"\n[access]\nmode = \"keys\"\n";
+    assert!(problems(&format!("{url}viewers = [\"{KEY} view,listen Anna and Bert\"]")).is_empty());
+    for (line, expected) in [
+        (format!("viewers = [\"{KEY} view,fly anna\"]"), format!("{shown} is not possible: {viewers}")),
+        (format!("viewers = [\"{KEY} view\"]"), format!("{shown} is not possible: {viewers}")),
+        ("viewers = [\"BAAA view anna\"]".into(), format!("\"BAAA view anna\" is not possible: {viewers}")),
+        (format!("viewers = [\"{KEY} view a\", \"{KEY} view b\"]"), "the key of \"b\" is there twice".into()),
+    ] {
+        assert_eq!(problems(&format!("{url}{line}")), [format!("5: access.viewers: {expected}")], "{line}");
+    }
+    let page = "\"https://…\", without # and without a login, such as \"https://cam.example.org/\"";
+    for wrong in ["http://cam.example.org/", "https://", "https://a#b", "https://me:x@a/", "cam.example.org"] {
+        let found = problems(&format!("{url}page = \"{wrong}\""));
+        assert_eq!(found, [format!("5: access.page: \"{wrong}\" is not possible: {page}")]);
+    }
+    let found = problems(&format!("{url}viewer_broker = \"mqtts://h\""));
+    assert!(found[0].starts_with("5: access.viewer_broker: \"mqtts://h\" is not possible: \"wss://"), "{found:?}");
+    assert_eq!(
+        problems(&format!("{url}the_broker_can_watch = true")),
+        ["5: access.the_broker_can_watch: needs mode = \"broker\": in the mode \"keys\" the broker cannot watch"]
+    );
+    let by_broker = "device = \"a\"\nbroker.url = \"mqtts://h\"\n[access]\nmode = \"broker\"\nthe_broker_can_watch = true\n";
+    let needs = "needs mode = \"keys\": in the mode \"broker\", the broker decides who may watch";
+    assert_eq!(problems(&format!("{by_broker}page = \"https://a\"")), [format!("6: access.page: {needs}")]);
+}
+
+#[test]
 fn all_faults_are_reported_at_once() {
     let found = problems("device = \"a b\"\n[video]\nfps = 0\nsize = \"\"\n[limits]\nviewers = -1\nx = 1");
     let keys: Vec<_> = found.iter().map(|line| line.split(": ").nth(1).unwrap()).collect();
@@ -340,7 +378,6 @@ fn all_faults_are_reported_at_once() {
         keys,
         [
             "access.mode",
-            "access.the_broker_can_watch",
             "broker.url",
             "device",
             "video.fps",

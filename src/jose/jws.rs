@@ -78,7 +78,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A signed message that is well-formed and not verified yet. Its payload comes out only with a verification.
+/// A signed message that is well-formed and not verified yet. Verify it before you believe its payload.
 pub struct Jws<'a> {
     /// What is signed: the first two parts with their dot (RFC 7515 section 5.2).
     signed: &'a str,
@@ -118,6 +118,12 @@ impl<'a> Jws<'a> {
     /// numbers with `#[serde(deny_unknown_fields)]`, and with [`present`](super::present) on its optional members.
     pub fn header<H: DeserializeOwned>(&self) -> Result<H, JoseError> {
         header::typed(&self.header)
+    }
+
+    /// The payload, of which nobody knows who wrote it. Only for what needs no sender: a message that brings its own key,
+    /// to which another secret vouches, and messages about which nothing is decided but to repeat what is so.
+    pub fn unverified_payload(&self) -> &[u8] {
+        &self.payload
     }
 
     /// Checks the signature with this key and ES256 (RFC 7518 section 3.4). Returns the payload. If the header names

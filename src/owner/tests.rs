@@ -127,7 +127,7 @@ impl Rig {
             return false;
         }
         let head = RequestHead { session: SessionId::new("q83vEjRWeJCrze8SNFZ4kA").unwrap(), seq: 0 };
-        let to = Addressee { viewer: viewer_id(&thumbprint), correlation: None };
+        let to = Addressee { viewer: viewer_id(&thumbprint), reply_key: None, correlation: None };
         let request = PairRequest { key: *viewer.public(), name: name.into(), head, to };
         self.requests.send(request).await.unwrap();
         true

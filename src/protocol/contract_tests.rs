@@ -12,7 +12,7 @@ use jsonschema::{Resource, Validator};
 use serde_json::Value;
 
 use super::*;
-use crate::config::{Access, Audio, AudioSource, Broker, Config, Limits, Log, Video, VideoSource, Webrtc};
+use crate::config::{Access, AccessMode, Audio, AudioSource, Broker, Config, Limits, Log, Video, VideoSource, Webrtc};
 
 fn docs() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/reference")
@@ -51,7 +51,7 @@ fn names() -> impl Iterator<Item = String> {
 /// The examples in the protocol document: the type of each message, and its text.
 fn examples() -> Vec<(String, String)> {
     let text =
-        ["protocol.md", "protocol-examples.md"].map(|page| fs::read_to_string(docs().join(page)).unwrap()).concat();
+        ["protocol.md", "protocol-examples.md", "signed-messages.md"].map(|page| fs::read_to_string(docs().join(page)).unwrap()).concat();
     let blocks = text.split("```json ").skip(1).map(|block| block.split("```").next().unwrap());
     blocks.map(|block| block.split_once('\n').unwrap()).map(|(who, json)| (who.into(), json.trim().into())).collect()
 }
@@ -69,8 +69,10 @@ fn every_reply() -> Vec<Reply> {
     let sdp = "v=0\r\n".to_owned();
     let candidates = vec![candidate(Some("0"), Some(0)), candidate(None, None)];
     let mut all = vec![
-        Reply::Welcome { nonce: "A".repeat(32), clock: Clock::Synced },
-        Reply::Welcome { nonce: "A".repeat(32), clock: Clock::Unsynced },
+        Reply::Welcome { nonce: "A".repeat(32), clock: Clock::Synced, details: None },
+        Reply::Welcome { nonce: "A".repeat(32), clock: Clock::Unsynced, details: Some(Box::new(details())) },
+        paired(None),
+        paired(Some(1_900_000_000)),
         Reply::Offer { sdp: sdp.clone(), restart: true, lease_s: None, ice_servers: None },
         Reply::Offer { sdp: sdp.clone(), restart: false, lease_s: Some(9), ice_servers: Some(ice_servers.clone()) },
         Reply::Answer { sdp, offer_hash: hash, lease_s: 600, ice_servers },
@@ -99,6 +101,18 @@ fn every_reply() -> Vec<Reply> {
         }
     }));
     all
+}
+
+fn details() -> WelcomeDetails {
+    let media = MediaHealth { video: Health::Ok, audio: Health::Absent };
+    let status = WelcomeStatus { media, viewers: 1, max_viewers: 8, version: "1.0.0" };
+    let info = serde_json::from_slice(&info::info(&config())).unwrap();
+    WelcomeDetails { status, info, rights: Rights::of(Right::ALL) }
+}
+
+fn paired(until: Option<u64>) -> Reply {
+    let rights = Rights::of([Right::View, Right::Listen]);
+    Reply::Paired { name: "Anna's phone".into(), rights, until, mac: "A".repeat(43) }
 }
 
 fn every_error() -> [ErrorName; 27] {
@@ -138,7 +152,7 @@ fn every_error() -> [ErrorName; 27] {
 fn everything_the_device_says_is_as_the_schemas_say() {
     let session = SessionId::new(&"A".repeat(22)).unwrap();
     for reply in every_reply() {
-        let seq = (!matches!(reply, Reply::Welcome { .. })).then_some(4);
+        let seq = (!matches!(reply, Reply::Welcome { .. } | Reply::Paired { .. })).then_some(4);
         let message: Value = serde_json::from_slice(&compose::compose(&reply, Some(&session), seq)).unwrap();
         check(message["type"].as_str().unwrap(), &message);
     }
@@ -151,8 +165,10 @@ fn every_example_is_as_its_schema_says_and_those_of_a_viewer_are_understood() {
         let message: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{text}: {e}"));
         let kind = message["type"].as_str().unwrap_or(&who).to_owned();
         check(&kind, &message);
-        if who == "viewer" {
-            parse::parse(&text).unwrap_or_else(|e| panic!("{text}: {e:?}"));
+        match who.as_str() {
+            "viewer" => drop(parse::parse(&text).unwrap_or_else(|e| panic!("{text}: {e:?}"))),
+            "pair" => assert!(pair::PairMessage::read(text.as_bytes()).is_some(), "{text}"),
+            _ => {}
         }
         seen.insert(kind);
     }
@@ -190,19 +206,40 @@ fn the_contract_names_every_error_with_its_code() {
     }
 }
 
-#[test]
-fn info_is_as_its_schema_says() {
-    let mut config = Config {
+fn config() -> Config {
+    Config {
         device: Id::new("porch").unwrap(),
         name: "Front \"porch\"".into(),
         broker: Broker::default(),
-        access: Access::Broker,
+        access: Access::of_mode(AccessMode::Broker),
         video: Video::default(),
         audio: Audio::default(),
         webrtc: Webrtc::default(),
         limits: Limits::default(),
         log: Log::default(),
-    };
+    }
+}
+
+#[test]
+fn what_a_board_in_the_mode_keys_tells_everybody_is_as_the_schemas_say_and_no_more() {
+    let key = crate::jose::SealingKey::generate().unwrap();
+    let mut config = config();
+    config.access.mode = AccessMode::Keys;
+    let info = info::sealed_info(&config, key.public());
+    check("signed-info", &serde_json::from_slice(&info).unwrap());
+    let status = status::sealed_online("d2VkbmVzZGF5", 7, &"A".repeat(32), key.public());
+    check("signed-status", &serde_json::from_slice(&status).unwrap());
+    for said in [info, status] {
+        let said = String::from_utf8(said.to_vec()).unwrap();
+        for private in ["Front", "viewers", "video", "camera", "limits"] {
+            assert!(!said.contains(private), "{private}: {said}");
+        }
+    }
+}
+
+#[test]
+fn info_is_as_its_schema_says() {
+    let mut config = config();
     let of = |config: &Config| serde_json::from_slice::<Value>(&info::info(config)).unwrap();
     let info = of(&config);
     check("info", &info);
@@ -224,7 +261,7 @@ fn status_is_as_its_schema_says() {
     ] {
         let media = MediaHealth { video, audio };
         let presence = Presence { media, viewers: 0, max_viewers: 8, clock, nonce: "A".repeat(32) };
-        said(&status::online("d2VkbmVzZGF5", 1, &presence, Access::Broker));
+        said(&status::online("d2VkbmVzZGF5", 1, &presence));
     }
     for reason in [status::Absence::Lost, status::Absence::Shutdown] {
         said(&status::offline(reason, "d2VkbmVzZGF5", 7));

@@ -3,6 +3,7 @@
 
 use crate::{
     config::Id,
+    jose::PublicKey,
     protocol::{Authorised, Correlation, Reply, Request, SessionId},
 };
 
@@ -31,7 +32,7 @@ pub struct IncomingRequest {
 impl IncomingRequest {
     /// Who gets the replies to it.
     pub fn addressee(&self) -> Addressee {
-        Addressee { viewer: self.from.who.clone(), correlation: self.correlation.clone() }
+        Addressee { correlation: self.correlation.clone(), ..Addressee::of(&self.from) }
     }
 }
 
@@ -40,8 +41,17 @@ impl IncomingRequest {
 pub struct Addressee {
     /// The viewer.
     pub viewer: Id,
+    /// The key to which the reply is sealed. `None`: it is plain JSON.
+    pub reply_key: Option<PublicKey>,
     /// The tag of the request that is answered. `None` if it had none, or if the device speaks first.
     pub correlation: Option<Correlation>,
+}
+
+impl Addressee {
+    /// A viewer to which the device speaks first.
+    pub fn of(viewer: &Authorised) -> Self {
+        Self { viewer: viewer.who.clone(), reply_key: viewer.reply_key, correlation: None }
+    }
 }
 
 /// A reply, and who gets it.

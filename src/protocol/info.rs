@@ -4,7 +4,10 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::VERSION;
-use crate::config::{Access, AudioSource, Config, VideoSource};
+use crate::{
+    config::{AccessMode, AudioSource, Config, VideoSource},
+    jose::PublicKey,
+};
 
 /// The id of the camera. There is one.
 pub const CAMERA: &str = "main";
@@ -66,8 +69,9 @@ pub fn info(config: &Config) -> Bytes {
         name: &config.name,
         software: concat!("fanlight/", env!("CARGO_PKG_VERSION")),
         protocol: [VERSION],
-        auth: match config.access {
-            Access::Broker => "broker",
+        auth: match config.access.mode {
+            AccessMode::Keys => "keys",
+            AccessMode::Broker => "broker",
         },
         features: FEATURES,
         cameras: if video.source == VideoSource::Off { Vec::new() } else { vec![camera] },
@@ -91,4 +95,13 @@ pub fn info(config: &Config) -> Bytes {
         },
     };
     Bytes::from(serde_json::to_vec(&info).expect("info is always JSON"))
+}
+
+/// `info` in the mode `keys`, before it is signed: the key of the board, and nothing that a stranger could use.
+pub fn sealed_info(config: &Config, key: &PublicKey) -> Bytes {
+    // A JWK of a valid point is JSON.
+    let key: serde_json::Value = serde_json::from_str(&key.to_jwk()).unwrap_or_default();
+    let device = config.device.as_str();
+    let info = serde_json::json!({"v": VERSION, "device": device, "protocol": [VERSION], "auth": "keys", "key": key});
+    Bytes::from(info.to_string())
 }

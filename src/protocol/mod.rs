@@ -3,6 +3,7 @@
 //! The contract is `docs/reference/protocol.md`. Section numbers in this part are its sections.
 
 mod addressed;
+mod authorised;
 pub mod candidate;
 pub mod compose;
 #[cfg(test)]
@@ -11,8 +12,8 @@ pub mod envelope;
 mod exchange;
 pub mod info;
 mod json;
+pub mod pair;
 pub mod parse;
-mod rights;
 pub mod sdp;
 pub mod sequence;
 pub mod status;
@@ -23,9 +24,10 @@ use serde::Serialize;
 
 pub use self::{
     addressed::{Addressed, CORRELATION_MAX, Correlation},
+    authorised::Authorised,
     exchange::{Addressee, IncomingRequest, OutgoingReply, RequestHead},
-    rights::{Authorised, Right, Rights},
 };
+pub use crate::rights::{Right, Rights};
 use crate::{config::Id, feed::Health, log::sentence};
 
 /// The protocol version this daemon speaks.
@@ -115,8 +117,21 @@ pub enum Request {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Reply {
-    /// Answers `hello`.
-    Welcome { nonce: String, clock: Clock },
+    /// Answers `hello`. In the signed modes it also has what `status` and `info` do not tell everybody.
+    Welcome {
+        nonce: String,
+        clock: Clock,
+        #[serde(flatten, skip_serializing_if = "Option::is_none")]
+        details: Option<Box<WelcomeDetails>>,
+    },
+    /// Answers `pair`: the viewer is on the list.
+    Paired {
+        name: String,
+        rights: Rights,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<u64>,
+        mac: String,
+    },
     /// The device's offer: after a `request` (then with lease and ICE servers), or to restart ICE.
     Offer {
         sdp: String,
@@ -159,6 +174,30 @@ pub enum Reply {
     Pong { n: u64 },
     /// A refusal: a code, its name, and a sentence.
     Error(Refusal),
+}
+
+/// What only viewers on the list learn about the device.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WelcomeDetails {
+    /// The condition of the device.
+    pub status: WelcomeStatus,
+    /// The `info` of the mode `broker`.
+    pub info: serde_json::Value,
+    /// What this viewer may do.
+    pub rights: Rights,
+}
+
+/// The fields of `status` that only viewers on the list get.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WelcomeStatus {
+    /// The health of picture and sound.
+    pub media: MediaHealth,
+    /// Sessions now.
+    pub viewers: usize,
+    /// Sessions at most.
+    pub max_viewers: usize,
+    /// The version of the daemon.
+    pub version: &'static str,
 }
 
 /// An ICE server, as in `RTCConfiguration.iceServers`.

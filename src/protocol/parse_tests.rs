@@ -234,7 +234,7 @@ fn nothing_that_is_sent_can_panic() {
                 Ok(_) => taken += 1,
                 Err(_) => refused += 1,
             },
-            Ok(envelope::Envelope::Signed(_)) | Err(_) => refused += 1,
+            Ok(envelope::Envelope::Sealed(_)) | Err(_) => refused += 1,
         }
     }
     assert!(taken > 100 && refused > 10_000, "the mutations reach both ends: {taken} taken, {refused} refused");

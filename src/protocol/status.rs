@@ -4,7 +4,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Presence, VERSION};
-use crate::config::Access;
+use crate::jose::{Jws, PublicKey};
+
+/// The largest `status` that is looked into, in bytes.
+const STATUS_MAX: usize = 4096;
 
 /// Why a device is offline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -28,6 +31,18 @@ struct Online<'a> {
     version: &'static str,
 }
 
+/// `online` in the signed modes: what a viewer needs to speak, and nothing else.
+#[derive(Serialize)]
+struct SealedOnline<'a> {
+    v: u32,
+    state: &'static str,
+    epoch: &'a str,
+    conn: u64,
+    nonce: &'a str,
+    auth: &'static str,
+    seal: &'a PublicKey,
+}
+
 #[derive(Serialize)]
 struct Offline<'a> {
     v: u32,
@@ -37,12 +52,15 @@ struct Offline<'a> {
     conn: u64,
 }
 
-/// `online`: `epoch` names this start of the daemon, `conn` counts its connections.
-pub fn online(epoch: &str, conn: u64, presence: &Presence, access: Access) -> Bytes {
-    let auth = match access {
-        Access::Broker => "broker",
-    };
-    json(&Online { v: VERSION, state: "online", epoch, conn, presence, auth, version: env!("CARGO_PKG_VERSION") })
+/// `online` in the mode `broker`: `epoch` names this start of the daemon, `conn` counts its connections.
+pub fn online(epoch: &str, conn: u64, presence: &Presence) -> Bytes {
+    let version = env!("CARGO_PKG_VERSION");
+    json(&Online { v: VERSION, state: "online", epoch, conn, presence, auth: "broker", version })
+}
+
+/// `online` in the mode `keys`, before it is signed. Viewers seal their messages to `seal`.
+pub fn sealed_online(epoch: &str, conn: u64, nonce: &str, seal: &PublicKey) -> Bytes {
+    json(&SealedOnline { v: VERSION, state: "online", epoch, conn, nonce, auth: "keys", seal })
 }
 
 /// `offline`, of the same epoch and connection as the `online` it ends.
@@ -57,7 +75,10 @@ pub fn says_offline(payload: &[u8]) -> bool {
         #[serde(borrow)]
         state: &'a str,
     }
-    serde_json::from_slice::<Seen<'_>>(payload).is_ok_and(|seen| seen.state == "offline")
+    let says = |json: &[u8]| serde_json::from_slice::<Seen<'_>>(json).is_ok_and(|seen| seen.state == "offline");
+    let signed = std::str::from_utf8(payload).ok().and_then(|text| Jws::parse(text, STATUS_MAX).ok());
+    // A device that answers to a forged `offline` only repeats what is so, and therefore checks no signature.
+    signed.map_or_else(|| says(payload), |signed| says(signed.unverified_payload()))
 }
 
 fn json(status: &impl Serialize) -> Bytes {
@@ -92,7 +113,7 @@ mod tests {
             "media": {"video": "ok", "audio": "absent"}, "viewers": 1, "max_viewers": 8,
             "clock": "synced", "auth": "broker", "version": env!("CARGO_PKG_VERSION"),
         });
-        let said = online("e1", 7, &presence, Access::Broker);
+        let said = online("e1", 7, &presence);
         assert_eq!(parsed(&said), expected);
         assert!(!says_offline(&said));
     }

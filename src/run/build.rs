@@ -9,21 +9,30 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
+use tracing::error;
 
-use super::{Error, status};
+use super::{
+    Error,
+    access::AccessParts,
+    status,
+};
 use crate::{
     addresses,
     broker::{self, EVENTS, Link, Outbox},
     clock::Mono,
     config::{self, Config},
     devices::Devices,
-    grant::Grant,
     liveness::{Liveness, MAX_TURN},
     memory,
     message_limits::MessageLimits,
-    protocol::{Presence, info::info},
+    owner::{OwnerSettings, socket_of_process},
+    protocol::{
+        Presence,
+        info::{info, sealed_info},
+    },
     sessions::Sessions,
-    signalling::{self, REPLIES, REQUESTS, inbound::Inbound},
+    signalling::{self, Destinations, REPLIES, REQUESTS, inbound::Inbound},
+    trust::board_keys::{Announcement, BoardKeys},
     viewer::{SessionTerms, peer::PeerFactory},
 };
 
@@ -46,7 +55,31 @@ pub(super) struct Daemon {
 pub(super) struct Settings {
     pub(super) terms: watch::Sender<Arc<SessionTerms>>,
     pub(super) broker: watch::Sender<config::Broker>,
+    /// What viewers on the list, or all in the mode `broker`, learn of the device.
     pub(super) info: watch::Sender<Bytes>,
+    /// What is published as `info`.
+    pub(super) announced: watch::Sender<Bytes>,
+    pub(super) owner: watch::Sender<OwnerSettings>,
+    /// Sign `info`. `None` in the mode `broker`.
+    keys: Option<Arc<BoardKeys>>,
+}
+
+impl Settings {
+    /// Describes the device anew.
+    pub(super) fn describe(&self, config: &Config) {
+        self.info.send_replace(info(config));
+        self.announced.send_replace(announced(config, self.keys.as_deref()));
+    }
+}
+
+/// `info` as it is published.
+fn announced(config: &Config, keys: Option<&BoardKeys>) -> Bytes {
+    let Some(keys) = keys else { return info(config) };
+    let signed = keys.announce(Announcement::Info, &sealed_info(config, keys.identity()));
+    signed.map(Bytes::from).unwrap_or_else(|e| {
+        error!("info cannot be signed: {e}");
+        Bytes::new()
+    })
 }
 
 /// The parts that every viewer needs, and the way to stop them.
@@ -67,6 +100,8 @@ pub(super) struct Background {
     pub(super) addresses: JoinHandle<()>,
     /// Keeps the logins of ICE servers valid.
     pub(super) ice_servers: JoinHandle<()>,
+    /// Has the list of viewers and the control socket.
+    pub(super) owner: JoinHandle<()>,
 }
 
 impl Daemon {
@@ -79,14 +114,17 @@ impl Daemon {
         let devices = Devices::new(&config.video, &config.audio, liveness);
         devices.sources.cameras().for_each(|camera| camera.set_floor(config.video.floor));
         let (video, audio) = (devices.sources.camera().cloned(), devices.sources.microphone().cloned());
+        let (out, replies) = mpsc::channel(REPLIES);
+        let AccessParts { grant, keys, pairings, owner, settings: owner_settings } =
+            AccessParts::new(config, &secret, out.clone(), liveness)?;
         let settings = Settings {
             terms: watch::Sender::new(Arc::new(SessionTerms::new(config))),
             broker: watch::Sender::new(config.broker.clone()),
             info: watch::Sender::new(info(config)),
+            announced: watch::Sender::new(announced(config, keys.as_deref())),
+            owner: owner_settings,
+            keys: keys.clone(),
         };
-
-        let (out, replies) = mpsc::channel(REPLIES);
-        let grant = Arc::new(Grant::new(config.access, &secret));
         let limits = MessageLimits::new(config.limits.messages_per_second, Mono::now());
         let (sessions, presence) = Sessions::new(
             Arc::clone(&grant),
@@ -94,6 +132,7 @@ impl Daemon {
             settings.terms.subscribe(),
             Arc::clone(&peers),
             devices.sources.clone(),
+            settings.info.subscribe(),
             out.clone(),
         );
         let (events, messages) = mpsc::channel(EVENTS);
@@ -101,9 +140,9 @@ impl Daemon {
         let (outbox, link) = broker::link(Link {
             config: settings.broker.subscribe(),
             device: config.device.clone(),
-            access: config.access,
+            keys: keys.clone(),
             epoch: URL_SAFE_NO_PAD.encode(epoch),
-            info: settings.info.subscribe(),
+            info: settings.announced.subscribe(),
             presence: presence.clone(),
             events,
             stop,
@@ -112,7 +151,8 @@ impl Daemon {
         let (requests, incoming) = mpsc::channel(REQUESTS);
         let inbound = Inbound::new(grant, limits);
         let heartbeat = liveness.register("signalling", MAX_TURN, Mono::now());
-        let signalling = signalling::run(inbound, messages, requests, out, replies, outbox.clone(), heartbeat);
+        let destinations = Destinations { requests, refusals: out, pairings };
+        let signalling = signalling::run(inbound, messages, destinations, replies, keys, outbox.clone(), heartbeat);
 
         let lingers = config.video.linger.max(config.audio.linger);
         let memory = tokio::spawn(return_memory(presence.clone(), lingers));
@@ -123,6 +163,7 @@ impl Daemon {
             memory,
             addresses: tokio::spawn(addresses::follow(peers.moved.clone())),
             ice_servers: keep_ice_servers(&peers),
+            owner: tokio::spawn(owner.run(socket_of_process())),
         };
         let heartbeat = liveness.register("sessions", MAX_TURN, Mono::now());
         let run_sessions = |stop| sessions.run(incoming, stop, heartbeat);

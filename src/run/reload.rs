@@ -6,10 +6,10 @@ use tokio::sync::watch;
 use tracing::info;
 
 use super::{
-    Error,
+    Error, access,
     build::{Daemon, keep_ice_servers},
 };
-use crate::{addresses::BoardAddresses, config::Config, protocol::info::info as describe, viewer::SessionTerms};
+use crate::{addresses::BoardAddresses, config::Config, viewer::SessionTerms};
 
 impl Daemon {
     /// Returns when `shutdown` completes. An error if a part ends before.
@@ -62,7 +62,8 @@ impl Daemon {
         self.peers.set_need(new.video.bitrate, new.audio.bitrate);
         self.background.ice_servers.abort();
         self.background.ice_servers = keep_ice_servers(&self.peers);
-        self.settings.info.send_replace(describe(new));
+        self.settings.describe(new);
+        self.settings.owner.send_replace(access::settings(new));
         self.settings.broker.send_if_modified(|now| std::mem::replace(now, new.broker.clone()) != new.broker);
         for camera in self.devices.sources.cameras() {
             camera.set_linger(new.video.linger);

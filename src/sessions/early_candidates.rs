@@ -102,7 +102,7 @@ mod tests {
 
     fn incoming(viewer: &str, letter: char, seq: u64, candidates: Vec<Candidate>) -> IncomingRequest {
         let request = Request::Candidates { ufrag: None, candidates, end: false };
-        let from = Authorised { who: id(viewer), rights: Rights::default(), until: None };
+        let from = Authorised { who: id(viewer), rights: Rights::default(), until: None, reply_key: None };
         IncomingRequest { from, head: RequestHead { session: session(letter), seq }, request, correlation: None }
     }
 

@@ -10,6 +10,7 @@ mod eviction;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use tokio::{
     sync::{mpsc, watch},
     task::{Id as TaskId, JoinError, JoinSet},
@@ -26,13 +27,14 @@ use crate::{
     clock::{self, Mono},
     config::Id,
     feed::Health,
-    grant::{self, Grant},
+    grant::{self, Grant, WallClock},
     liveness::{Heartbeat, TURN},
     media_source::{MediaSource, MediaSources},
     message_limits::MessageLimits,
+    trust::viewer_list::ViewerList,
     protocol::{
-        Addressee, Clock, ErrorName, IncomingRequest, MediaHealth, OutgoingReply, Presence, Refusal, Reply, Request,
-        SessionId,
+        Addressee, Authorised, Clock, ErrorName, IncomingRequest, MediaHealth, OutgoingReply, Presence, Refusal, Reply,
+        Request, SessionId, WelcomeDetails, WelcomeStatus,
     },
     viewer::{
         INBOX, SessionRequest, SessionTerms, Viewer, health_changed,
@@ -50,6 +52,8 @@ type Key = (Id, SessionId);
 /// The way to a session that runs.
 #[derive(Debug)]
 struct SessionHandle {
+    /// Its viewer, and what this viewer could do when the session began.
+    from: Authorised,
     inbox: mpsc::Sender<SessionRequest>,
     stop: watch::Sender<Option<EndReason>>,
     phase: watch::Receiver<SessionPhase>,
@@ -75,6 +79,8 @@ pub struct Sessions {
     sources: MediaSources,
     out: mpsc::Sender<OutgoingReply>,
     presence: watch::Sender<Presence>,
+    /// The JSON of `info`, for viewers that learn it in `welcome`.
+    info: watch::Receiver<Bytes>,
     limits: MessageLimits,
     admission: Admission,
     early: EarlyCandidates,
@@ -96,6 +102,7 @@ impl Sessions {
         terms: watch::Receiver<Arc<SessionTerms>>,
         peers: Arc<PeerFactory>,
         sources: MediaSources,
+        info: watch::Receiver<Bytes>,
         out: mpsc::Sender<OutgoingReply>,
     ) -> (Self, watch::Receiver<Presence>) {
         let now = Mono::now();
@@ -115,6 +122,7 @@ impl Sessions {
             sources,
             out,
             presence,
+            info,
             limits: message_limits,
             admission: Admission::new(limits),
             early: EarlyCandidates::default(),
@@ -137,6 +145,7 @@ impl Sessions {
         let mut terms = self.terms.clone();
         let mut video = self.sources.camera().map(MediaSource::health);
         let mut audio = self.sources.microphone().map(MediaSource::health);
+        let mut viewers = self.grant.viewers();
         loop {
             let now = Mono::now();
             heartbeat.tick(now);
@@ -150,6 +159,7 @@ impl Sessions {
                 },
                 () = health_changed(&mut video) => {}
                 () = health_changed(&mut audio) => {}
+                () = list_changed(&mut viewers) => self.end_forbidden(Mono::now(), WallClock::now()),
                 Ok(()) = terms.changed() => {
                     let limits = terms.borrow_and_update().limits.clone();
                     self.limits.set_rate(limits.messages_per_second);
@@ -172,7 +182,9 @@ impl Sessions {
 
     fn handle(&mut self, request: IncomingRequest, now: Mono) {
         if request.request == Request::Hello {
-            let welcome = Reply::Welcome { nonce: self.grant.nonce(now), clock: Clock::new(clock::is_synced()) };
+            let details = request.from.is_sealed().then(|| Box::new(self.details(&request.from)));
+            let (nonce, clock) = (self.grant.nonce(now), Clock::new(clock::is_synced()));
+            let welcome = Reply::Welcome { nonce, clock, details };
             return self.send(request.addressee(), Some(request.head.session), welcome);
         }
         let key = (request.from.who.clone(), request.head.session.clone());
@@ -189,6 +201,8 @@ impl Sessions {
         }
         match request.request {
             Request::Offer { restart: false, .. } | Request::Request { .. } => self.start(request, now),
+            // The order of one MQTT client is kept: what comes before its offer was brought forward by the broker.
+            Request::Candidates { .. } if request.from.is_sealed() => self.late += 1,
             Request::Candidates { .. } => {
                 if !self.early.keep(request, now) {
                     self.late += 1;
@@ -196,6 +210,30 @@ impl Sessions {
             }
             Request::Bye { .. } | Request::Pong { .. } => self.late += 1,
             _ => self.refuse_unknown(request, now),
+        }
+    }
+
+    /// What a viewer on the list learns beside `status` and `info`.
+    fn details(&self, from: &Authorised) -> WelcomeDetails {
+        let presence = self.presence.borrow();
+        let status = WelcomeStatus {
+            media: presence.media,
+            viewers: presence.viewers,
+            max_viewers: presence.max_viewers,
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        // It was composed as JSON.
+        let info = serde_json::from_slice(&self.info.borrow()).unwrap_or_default();
+        WelcomeDetails { status, info, rights: from.rights }
+    }
+
+    /// Ends the sessions of viewers that no longer have every right that they had when the session began.
+    fn end_forbidden(&mut self, now: Mono, wall: WallClock) {
+        for handle in self.handles.values() {
+            if !self.grant.still_permits(&handle.from, now, wall) {
+                info!("viewer {}: its permission has changed: the session ends", handle.from.who);
+                handle.end(EndReason::Forbidden);
+            }
         }
     }
 
@@ -234,8 +272,9 @@ impl Sessions {
         early.into_iter().for_each(|request| drop(inbox.try_send(request.into())));
         let (stop, stopped) = watch::channel(None);
         let (phase, seen) = watch::channel(SessionPhase::Setup);
+        let from = request.from.clone();
         let task = Viewer {
-            from: request.from.clone(),
+            from: from.clone(),
             session: key.1.clone(),
             opening: request.into(),
             terms,
@@ -249,7 +288,7 @@ impl Sessions {
         let task = self.tasks.spawn(task.run());
         self.limits.session_started(&key.0);
         self.names.insert(task.id(), key.clone());
-        self.handles.insert(key, SessionHandle { inbox, stop, phase: seen, since: now });
+        self.handles.insert(key, SessionHandle { from, inbox, stop, phase: seen, since: now });
     }
 
     /// Which sessions end so that a new one of `viewer` can begin. They end only once that one is admitted.
@@ -276,13 +315,15 @@ impl Sessions {
     fn reap(&mut self, ended: Result<(TaskId, EndReason), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some((viewer, session)) = self.names.remove(&id) else { return };
-        self.handles.remove(&(viewer.clone(), session.clone()));
+        let handle = self.handles.remove(&(viewer.clone(), session.clone()));
         self.limits.session_ended(&viewer);
         let now = Mono::now();
         match ended {
             Err(e) => {
                 error!("viewer {viewer}: its task panicked: {e}");
-                self.send_last(&viewer, &session, EndReason::Internal);
+                if let Some(handle) = handle {
+                    self.send_last(Addressee::of(&handle.from), &session, EndReason::Internal);
+                }
             }
             Ok((_, EndReason::Timeout | EndReason::IceTimeout | EndReason::GaveWay)) => {
                 self.admission.count_unconnected(&viewer, now)
@@ -293,8 +334,7 @@ impl Sessions {
         self.admission.remember_ended(viewer, session, now);
     }
 
-    fn send_last(&mut self, viewer: &Id, session: &SessionId, reason: EndReason) {
-        let to = Addressee { viewer: viewer.clone(), correlation: None };
+    fn send_last(&mut self, to: Addressee, session: &SessionId, reason: EndReason) {
         if let Some(refusal) = reason.error() {
             self.send(to.clone(), Some(session.clone()), Reply::Error(refusal));
         }
@@ -338,6 +378,18 @@ impl Sessions {
             self.tasks.shutdown().await;
         }
         debug!("sessions: {} messages came too late, {} replies were not sent", self.late, self.unsent);
+    }
+}
+
+/// Waits until the list of viewers changes. Without a list, for ever.
+async fn list_changed(viewers: &mut Option<watch::Receiver<Arc<ViewerList>>>) {
+    let changed = match viewers {
+        Some(viewers) => viewers.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        // There is no list, or its owner has ended with the daemon.
+        std::future::pending().await
     }
 }
 

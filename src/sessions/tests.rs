@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     broker::LinkEvent,
-    config::{Access, Audio, AudioSource, IceLogin, IceServer, Limits, Video, VideoSource, Webrtc},
+    config::{Audio, AudioSource, IceLogin, IceServer, Limits, Video, VideoSource, Webrtc},
     devices::Devices,
     liveness::Liveness,
     protocol::{Addressed, Authorised, Correlation, RequestHead, Right, Rights, contract_tests, envelope},
-    signalling::{self, inbound::Inbound, outbound},
+    signalling::{self, Destinations, inbound::Inbound, outbound},
     viewer::SessionRequest,
 };
 
@@ -21,6 +21,7 @@ mod floods;
 mod handles;
 mod levels;
 mod live;
+mod permissions;
 mod rows;
 
 /// What a browser offers, cut down to one m-line of sound.
@@ -48,11 +49,11 @@ struct SentReplies(mpsc::Receiver<OutgoingReply>);
 impl SentReplies {
     /// The next reply, as the link gets it.
     async fn recv(&mut self) -> Option<Addressed> {
-        self.0.recv().await.map(|reply| outbound::message(&reply))
+        self.0.recv().await.map(|reply| outbound::message(&reply, None).unwrap())
     }
 
     fn try_recv(&mut self) -> Result<Addressed, mpsc::error::TryRecvError> {
-        self.0.try_recv().map(|reply| outbound::message(&reply))
+        self.0.try_recv().map(|reply| outbound::message(&reply, None).unwrap())
     }
 
     fn len(&self) -> usize {
@@ -83,9 +84,10 @@ fn sessions_with(limits: Limits, audio: AudioSource, video: VideoSource) -> Part
     let sources = devices.sources.clone();
     let (terms, seen) = watch::channel(Arc::new(SessionTerms { limits, loopback: true }));
     let (out, said) = mpsc::channel(64);
-    let grant = Arc::new(Grant::new(Access::Broker, &[7; 32]));
+    let grant = Arc::new(Grant::by_broker(&[7; 32]));
     let message_limits = MessageLimits::new(terms.borrow().limits.messages_per_second, Mono::now());
-    let (sessions, presence) = Sessions::new(grant, message_limits, seen, Arc::clone(&peers), sources, out);
+    let info = watch::channel(Bytes::from_static(b"{}")).1;
+    let (sessions, presence) = Sessions::new(grant, message_limits, seen, Arc::clone(&peers), sources, info, out);
     (sessions, SentReplies(said), presence, terms, peers, devices)
 }
 
@@ -109,7 +111,12 @@ impl House {
         let (requests, incoming) = mpsc::channel(signalling::REQUESTS);
         let inbound = Inbound::new(Arc::clone(&sessions.grant), sessions.limits.clone());
         let refusals = sessions.out.clone();
-        tokio::spawn(signalling::receive(inbound, messages, requests, refusals, Heartbeat::default()));
+        tokio::spawn(signalling::receive(
+            inbound,
+            messages,
+            Destinations { requests, refusals, pairings: None },
+            Heartbeat::default(),
+        ));
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(sessions.run(incoming, stopped, Heartbeat::default()));
         Self { terms, peers, events, said, presence, stop, task, _devices: devices }

@@ -42,7 +42,9 @@ pub fn answers(
         so_far.name = Some(name.clone());
         reject("--name", name, so_far.fault("name"))?;
     }
+    dialog.access(&mut so_far, given)?;
     dialog.broker(&mut so_far, given.broker.as_deref())?;
+    dialog.addresses(&mut so_far, given)?;
     if let Some(file) = &given.ca_file {
         let fault = so_far.take_authority(file);
         reject("--ca-file", &file.display().to_string(), fault)?;
@@ -54,10 +56,6 @@ pub fn answers(
     let microphone =
         SourceQuestion { option: "--microphone", table: "audio", what: "microphone", found: &offers.microphones };
     dialog.source(&mut so_far, &microphone, given.microphone.as_deref())?;
-
-    if !given.the_broker_can_watch {
-        dialog.consent()?;
-    }
     Ok(so_far)
 }
 
@@ -65,7 +63,7 @@ pub fn answers(
 pub(super) fn is_complete(given: &SetupOptions) -> bool {
     let user = given.user.as_deref().is_some_and(|user| user.is_empty() || given.password_file.is_some());
     let texts = [&given.device, &given.broker, &given.camera, &given.microphone];
-    texts.iter().all(|text| text.is_some()) && user && given.the_broker_can_watch
+    texts.iter().all(|text| text.is_some()) && user && (given.keys || given.the_broker_can_watch)
 }
 
 /// Why a question got no answer.
@@ -120,6 +118,43 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
         self.put("--device", given, text, proposal.as_deref(), |answer| {
             answers.device = answer.to_owned();
             answers.fault("device")
+        })
+    }
+
+    /// Asks who decides who may watch.
+    fn access(&mut self, answers: &mut Answers, given: &SetupOptions) -> Result<(), NoAnswer> {
+        let chosen = match (given.keys, given.the_broker_can_watch) {
+            (true, _) => Some("keys"),
+            (_, true) => Some("broker"),
+            _ => None,
+        };
+        let text = "Who decides who may watch?\n  keys    a list on this board, to which you add viewers; whoever runs the \
+                    broker cannot watch\n  broker  the broker's access list; whoever runs the broker can watch too\n  keys \
+                    or broker";
+        self.put("--keys", chosen, text, Some("keys"), |answer| {
+            answers.the_broker_can_watch = answer == "broker";
+            (!["keys", "broker"].contains(&answer)).then(|| "keys or broker are possible".to_owned())
+        })?;
+        if answers.the_broker_can_watch && !given.the_broker_can_watch { self.consent() } else { Ok(()) }
+    }
+
+    /// In the mode `keys`: asks for the addresses of the pairing links.
+    fn addresses(&mut self, answers: &mut Answers, given: &SetupOptions) -> Result<(), NoAnswer> {
+        let (page, broker) = (given.page.as_deref(), given.viewer_broker.as_deref());
+        if answers.the_broker_can_watch || (given.keys && page.is_none() && broker.is_none()) {
+            return Ok(());
+        }
+        let text = "Where is the viewer page? https://…; empty to tell `fanlight pair` later";
+        self.put("--page", page.or(given.keys.then_some("")), text, Some(""), |answer| {
+            answers.page = (!answer.is_empty()).then(|| answer.to_owned());
+            answers.fault("access.page")
+        })?;
+        let is_web = answers.broker.starts_with("wss://") || answers.broker.starts_with("ws://");
+        let proposal = if is_web { answers.broker.clone() } else { String::new() };
+        let text = "Where do browsers reach the broker? wss://host/path; empty to tell `fanlight pair` later";
+        self.put("--viewer-broker", broker.or(given.keys.then_some("")), text, Some(&proposal), |answer| {
+            answers.viewer_broker = (!answer.is_empty()).then(|| answer.to_owned());
+            answers.fault("access.viewer_broker")
         })
     }
 
@@ -193,7 +228,7 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
         })
     }
 
-    /// Asks whether the broker may watch. An error if it may not: no other access mode exists.
+    /// Asks whether the broker may watch. An error if it may not.
     fn consent(&mut self) -> Result<(), NoAnswer> {
         let text = "Whoever controls the broker can watch too. Is that all right? yes or no";
         let mut all_right = false;
@@ -205,7 +240,7 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
         if all_right {
             return Ok(());
         }
-        let why = "nothing was written: the only access mode so far lets the broker watch (SECURITY.md)";
+        let why = "nothing was written: choose keys, so that the broker cannot watch (SECURITY.md)";
         Err(NoAnswer::Fault(why.into()))
     }
 
@@ -347,17 +382,43 @@ mod tests {
 
     #[test]
     fn everything_can_be_typed_and_a_wrong_answer_is_asked_again() {
-        let typed = "a b\ngarden\nftp://b\nmqtt://b\nmqtts://b\ngarden\ns3cret\n2\n1\n\nperhaps\nYes\n";
+        let typed =
+            "a b\ngarden\nme\nbroker\nperhaps\nYes\nftp://b\nmqtt://b\nmqtts://b\ngarden\ns3cret\n2\n1\n\n";
         let (answers, told) = asked(&[], typed);
         let answers = answers.unwrap_or_else(|e| panic!("{e}\n{told}"));
         assert_eq!((&*answers.device, &*answers.broker), ("garden", "mqtts://b"));
         assert_eq!(answers.login.unwrap().1.expose(), "s3cret");
         assert!(answers.video.contains("mjpeg") && answers.audio.contains("\"auto\""));
         assert!(answers.the_broker_can_watch);
-        for part in ["1 to 64 characters", "mqtts://", "HD Webcam", "there is no camera 2", "yes or no are possible"] {
+        for part in [
+            "1 to 64 characters",
+            "keys or broker are possible",
+            "yes or no are possible",
+            "mqtts://",
+            "HD Webcam",
+            "there is no camera 2",
+        ] {
             assert!(told.contains(part), "{part} is not in:\n{told}");
         }
         assert!(!told.contains("s3cret"));
+    }
+
+    #[test]
+    fn without_another_answer_a_list_on_the_board_decides() {
+        let typed = "garden\n\nwss://b/mqtt\nhttp://x\nhttps://cam.example.org/\n\n\n1\n\n";
+        let (answers, told) = asked(&[], typed);
+        let answers = answers.unwrap_or_else(|e| panic!("{e}\n{told}"));
+        assert!(!answers.the_broker_can_watch);
+        assert_eq!(answers.page.as_deref(), Some("https://cam.example.org/"));
+        assert_eq!(answers.viewer_broker.as_deref(), Some("wss://b/mqtt"), "the same address, if browsers can use it");
+        let (answers, told) = asked(&[&ALL[..], &["--user", "", "--keys"]].concat(), "");
+        let answers = answers.unwrap();
+        assert_eq!((answers.the_broker_can_watch, answers.page, answers.viewer_broker, &*told), (false, None, None, ""));
+        let addresses = ["--user", "", "--keys", "--page", "https://a", "--viewer-broker", "wss://b"];
+        let (answers, told) = asked(&[&ALL[..], &addresses].concat(), "");
+        let answers = answers.unwrap();
+        assert_eq!((answers.page.as_deref(), answers.viewer_broker.as_deref()), (Some("https://a"), Some("wss://b")));
+        assert_eq!(told, "");
     }
 
     #[test]
@@ -373,31 +434,33 @@ mod tests {
     fn what_is_missing_or_wrong_is_named_with_its_option() {
         for (arguments, typed, expected) in [
             (&[][..], "", "give it with --device"),
-            (&ALL, "\n", "give it with --the-broker-can-watch"),
-            (&ALL, "\nno\n", "nothing was written"),
+            (&ALL, "", "give it with --keys"),
+            (&ALL, "broker\n", "give it with --the-broker-can-watch"),
+            (&ALL, "broker\nno\n", "nothing was written"),
+            (&[&ALL[..], &["--keys", "--page", "x"]].concat(), "", "--page x: \"x\" is not possible"),
             (&["--device", "a b"], "", "--device a b: \"a b\" is not possible"),
             (
-                &["--device", "a", "--broker", "mqtt://10.0.0.1"],
+                &["--device", "a", "--the-broker-can-watch", "--broker", "mqtt://10.0.0.1"],
                 "",
                 "--broker mqtt://10.0.0.1: \"broker\" needs a link",
             ),
             (
-                &["--device", "a", "--broker", "mqtts://b", "--user", "u", "--password-file", "/no/such"],
+                &["--device", "a", "--keys", "--broker", "mqtts://b", "--user", "u", "--password-file", "/no/such"],
                 "",
                 "read /no/such",
             ),
             (
-                &["--device", "a", "--broker", "mqtts://b", "--user", "u", "--password-file", "-"],
+                &["--device", "a", "--keys", "--broker", "mqtts://b", "--user", "u", "--password-file", "-"],
                 "\n",
                 "empty; one line of 1 to",
             ),
             (
-                &["--device", "a", "--broker", "mqtts://b", "--ca-file", "/no/such"],
+                &["--device", "a", "--keys", "--broker", "mqtts://b", "--ca-file", "/no/such"],
                 "",
                 "--ca-file /no/such: read /no/such",
             ),
-            (&["--device", "a", "--broker", "mqtts://b", "--ca-file", "/dev/zero"], "", "not a regular file"),
-            (&["--device", "a", "--broker", "mqtt://127.0.0.1", "--ca-file", "/no/such"], "", "needs TLS"),
+            (&["--device", "a", "--keys", "--broker", "mqtts://b", "--ca-file", "/dev/zero"], "", "not a regular file"),
+            (&["--device", "a", "--keys", "--broker", "mqtt://127.0.0.1", "--ca-file", "/no/such"], "", "needs TLS"),
         ] {
             let error = asked(arguments, typed).0.unwrap_err();
             assert!(error.contains(expected), "{arguments:?}: {error}");

@@ -33,8 +33,13 @@ pub struct Answers {
     pub ca_file: Option<PathBuf>,
     /// Whether the broker supports only MQTT 3.1.1.
     pub old_mqtt: bool,
-    /// Whether the user confirmed that whoever runs the broker can watch.
+    /// Whether the broker decides who may watch, and the user confirmed that whoever runs it can watch. Otherwise a list of
+    /// keys on this board decides.
     pub the_broker_can_watch: bool,
+    /// The address of the viewer page, for pairing links.
+    pub page: Option<String>,
+    /// The broker's address for browsers, for pairing links.
+    pub viewer_broker: Option<String>,
     /// The lines of `[video]`.
     pub video: String,
     /// The lines of `[audio]`.
@@ -63,7 +68,15 @@ impl Answers {
         if let Some(file) = &self.ca_file {
             line(format_args!("ca_file = {}", quoted(&file.to_string_lossy())));
         }
-        line(format_args!("\n[access]\nmode = \"broker\"\nthe_broker_can_watch = {}", self.the_broker_can_watch));
+        match self.the_broker_can_watch {
+            true => line(format_args!("\n[access]\nmode = \"broker\"\nthe_broker_can_watch = true")),
+            false => line(format_args!("\n[access]\nmode = \"keys\"")),
+        }
+        for (key, address) in [("page", &self.page), ("viewer_broker", &self.viewer_broker)] {
+            if let Some(address) = address {
+                line(format_args!("{key} = {}", quoted(address)));
+            }
+        }
         line(format_args!("\n{}\n{}", self.video, self.audio.trim_end()));
         out
     }
@@ -227,6 +240,15 @@ mod tests {
                 ("garden", Some("o'hara\""), VideoSource::Auto, AudioSource::Off),
             ),
             (
+                Answers {
+                    the_broker_can_watch: false,
+                    page: Some("https://cam.example.org/".into()),
+                    viewer_broker: Some("wss://broker.example.org/mqtt".into()),
+                    ..answers()
+                },
+                ("garden", None, VideoSource::Auto, AudioSource::Off),
+            ),
+            (
                 Answers { video: camera.into(), audio: lines("audio", "tone", &[]), ..answers() },
                 ("garden", None, VideoSource::Camera("/dev/video2".into()), AudioSource::Tone),
             ),
@@ -261,7 +283,10 @@ mod tests {
             (with(|a| a.broker = "ftp://x".into()), "broker.url", Some("mqtt")),
             (with(|a| a.broker = "mqtt://10.0.0.1".into()), "access.mode", Some("mqtts://")),
             (with(|a| a.broker = "mqtt://10.0.0.1".into()), "broker.url", None),
-            (with(|a| a.the_broker_can_watch = false), "access.the_broker_can_watch", Some("whoever controls")),
+            (with(|a| a.the_broker_can_watch = false), "access.mode", None),
+            (with(|a| (a.the_broker_can_watch, a.broker) = (false, "mqtt://10.0.0.1".into())), "access.mode", None),
+            (with(|a| (a.the_broker_can_watch, a.page) = (false, Some("x".into()))), "access.page", Some("https://")),
+            (with(|a| a.viewer_broker = Some("wss://b".into())), "access.viewer_broker", Some("needs mode")),
             (with(|a| a.video = lines("video", "/dev/null/\n", &[])), "video.source", Some("is not possible")),
             (with(|a| a.name = Some(String::new())), "name", Some("1 to 128")),
             (with(|a| a.login = Some(("x".into(), Secret::new("y")))), "broker.password_file", None),

@@ -8,13 +8,14 @@ use crate::{
     broker::LinkEvent,
     clock::Mono,
     config::Id,
-    grant::Grant,
+    grant::{Grant, Listed, Opened, OpeningVerdict, Unanswered, WallClock},
     message_limits::{Admitted, MessageLimits},
     protocol::{
         Addressee, Authorised, Correlation, IncomingRequest, OutgoingReply, Refusal, Reply, Request, RequestHead,
-        envelope::{self, Rejected},
+        envelope::{self, Envelope, Rejected},
         parse::parse,
     },
+    trust::pairing::PairRequest,
 };
 
 /// What becomes of a message.
@@ -24,6 +25,8 @@ pub enum Received {
     Request(IncomingRequest),
     /// The viewer gets this refusal.
     Refusal(OutgoingReply),
+    /// A viewer that knows the secret of the pairing wants to be on the list.
+    Pair(PairRequest),
     /// Nobody gets anything: the message is no request, or its viewer sends too much.
     Nothing,
 }
@@ -56,26 +59,88 @@ impl Inbound {
             // Media outlives signalling: sessions continue while the link is down.
             LinkEvent::Up { .. } | LinkEvent::Down => return Received::Nothing,
         };
-        match self.limits.message(&viewer, now) {
+        if self.grant.is_sealed() {
+            return match payload {
+                Ok(payload) => self.receive_sealed(viewer, &payload, correlation, now),
+                Err(_) => Received::Nothing,
+            };
+        }
+        let to = Addressee { viewer, reply_key: None, correlation };
+        match self.limits.message(&to.viewer, now) {
             Admitted::Yes => {}
             // This one does not count among the refusals. Otherwise a flood would use them up, and not learn why.
-            Admitted::Refused(refusal) => return refused(viewer, correlation, refusal.into()),
+            Admitted::Refused(refusal) => return refused(to, refusal.into()),
             Admitted::Dropped => return Received::Nothing,
         }
         let read = match &payload {
-            Ok(payload) => self.read(&viewer, payload, now),
+            Ok(payload) => self.read(&to.viewer, payload, now),
             Err(len) => Err(Unread::Refused(envelope::too_large(*len).into())),
         };
         match read {
-            Ok((from, head, request)) => Received::Request(IncomingRequest { from, head, request, correlation }),
+            Ok((from, head, request)) => {
+                Received::Request(IncomingRequest { from, head, request, correlation: to.correlation })
+            }
             Err(Unread::Dropped) => Received::Nothing,
-            Err(Unread::Refused(rejected)) => {
-                debug!("viewer {viewer}: refused: {}", rejected.refusal.message);
-                match self.limits.refusal(&viewer, now) {
-                    true => refused(viewer, correlation, rejected),
-                    false => Received::Nothing,
+            Err(Unread::Refused(rejected)) => self.refuse(to, rejected, now),
+        }
+    }
+
+    /// The mode `keys`. What fails before the sender is known gets no answer.
+    fn receive_sealed(
+        &self,
+        topic: Id,
+        payload: &[u8],
+        correlation: Option<Correlation>,
+        now: Mono,
+    ) -> Received {
+        let Some(listed) = self.grant.reads(&topic, now) else { return Received::Nothing };
+        if !self.limits.sealed(&topic, listed == Listed::Yes, now) {
+            return Received::Nothing;
+        }
+        let Ok(Envelope::Sealed(sealed)) = envelope::open(payload) else {
+            return unanswered(&topic, Unanswered::Seal);
+        };
+        let (from, text, tag) = match self.grant.open(&topic, sealed, now, WallClock::now()) {
+            Ok(Opened::Message { from, text, tag }) => (from, text, tag),
+            Ok(Opened::Pair(mut request)) => {
+                request.to.correlation = correlation;
+                return Received::Pair(request);
+            }
+            Ok(Opened::Refused(to, refusal)) => {
+                return self.refuse(Addressee { correlation, ..to }, refusal.into(), now);
+            }
+            Err(why) => return unanswered(&topic, why),
+        };
+        let to = Addressee { correlation, ..Addressee::of(&from) };
+        match self.limits.message(&from.who, now) {
+            Admitted::Yes => {}
+            Admitted::Refused(refusal) => return refused(to, refusal.into()),
+            Admitted::Dropped => return Received::Nothing,
+        }
+        if text.len() > envelope::MESSAGE_MAX {
+            return self.refuse(to, envelope::too_large(text.len()).into(), now);
+        }
+        let (head, request) = match parse(&text) {
+            Ok(read) => read,
+            Err(rejected) => return self.refuse(to, rejected, now),
+        };
+        if matches!(request, Request::Offer { restart: false, .. } | Request::Request { .. }) {
+            match self.grant.remember_opening(&from.who, tag, now) {
+                OpeningVerdict::New => {}
+                OpeningVerdict::Replayed => return Received::Nothing,
+                OpeningVerdict::Refused(refusal) => {
+                    return self.refuse(to, Rejected { session: Some(head.session), refusal }, now);
                 }
             }
+        }
+        Received::Request(IncomingRequest { from, head, request, correlation: to.correlation })
+    }
+
+    fn refuse(&self, to: Addressee, rejected: Rejected, now: Mono) -> Received {
+        debug!("viewer {}: refused: {}", to.viewer, rejected.refusal.message);
+        match self.limits.refusal(&to.viewer, now) {
+            true => refused(to, rejected),
+            false => Received::Nothing,
         }
     }
 
@@ -91,8 +156,12 @@ impl Inbound {
     }
 }
 
-fn refused(viewer: Id, correlation: Option<Correlation>, Rejected { session, refusal }: Rejected) -> Received {
-    let to = Addressee { viewer, correlation };
+fn unanswered(topic: &Id, why: Unanswered) -> Received {
+    debug!("viewer {topic}: a message was ignored: {why:?}");
+    Received::Nothing
+}
+
+fn refused(to: Addressee, Rejected { session, refusal }: Rejected) -> Received {
     Received::Refusal(OutgoingReply { to, session, seq: None, reply: Reply::Error(refusal) })
 }
 
@@ -102,7 +171,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{Access, Limits},
+        config::Limits,
         protocol::{ErrorName, Right, Rights, SessionId, Wanted},
     };
 
@@ -110,7 +179,7 @@ mod tests {
     const NOW: Mono = Mono(1_000_000_000);
 
     fn inbound() -> Inbound {
-        let grant = Arc::new(Grant::new(Access::Broker, &[7; 32]));
+        let grant = Arc::new(Grant::by_broker(&[7; 32]));
         Inbound::new(grant, MessageLimits::new(Limits::default().messages_per_second, NOW))
     }
 
@@ -145,7 +214,7 @@ mod tests {
             let Received::Request(read) = inbound().receive(message(text(fields)), NOW) else { panic!("{fields}") };
             let head = RequestHead { session: SessionId::new(SESSION).unwrap(), seq: 4 };
             let rights = Rights::of([Right::View, Right::Listen]);
-            let from = Authorised { who: anna(), rights, until: None };
+            let from = Authorised { who: anna(), rights, until: None, reply_key: None };
             let expected = IncomingRequest { from, head, request, correlation: Correlation::new(b"tag") };
             assert_eq!(read, expected);
         }
@@ -169,7 +238,7 @@ mod tests {
             let Reply::Error(error) = &refusal.reply else { panic!("{shown}: {refusal:?}") };
             assert_eq!((error.name, refusal.seq), (name, None), "{shown}");
             assert_eq!(refusal.session.as_ref().map(SessionId::as_str), session, "{shown}");
-            assert_eq!(refusal.to, Addressee { viewer: anna(), correlation: Correlation::new(b"tag") }, "{shown}");
+            assert_eq!(refusal.to, Addressee { viewer: anna(), reply_key: None, correlation: Correlation::new(b"tag") }, "{shown}");
         }
     }
 

@@ -9,8 +9,10 @@
 pub mod inbound;
 pub mod outbound;
 
+use std::sync::Arc;
+
 use tokio::{sync::mpsc, time::sleep};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use self::inbound::{Inbound, Received};
 use crate::{
@@ -18,6 +20,7 @@ use crate::{
     clock::Mono,
     liveness::{Heartbeat, TURN},
     protocol::{IncomingRequest, OutgoingReply},
+    trust::{board_keys::BoardKeys, pairing::PairRequest},
 };
 
 /// Requests that wait for the sessions. When it is full, signalling waits and reads no further message.
@@ -25,32 +28,47 @@ pub const REQUESTS: usize = 32;
 /// Replies that wait for the broker link. The sessions never wait for it.
 pub const REPLIES: usize = 64;
 
+/// Where messages of viewers go.
+#[derive(Debug)]
+pub struct Destinations {
+    /// Requests, to the sessions.
+    pub requests: mpsc::Sender<IncomingRequest>,
+    /// Refusals, which need no session: back to signalling.
+    pub refusals: mpsc::Sender<OutgoingReply>,
+    /// Requests to be put on the list of viewers. `None` in the mode `broker`.
+    pub pairings: Option<mpsc::Sender<PairRequest>>,
+}
+
 /// Carries messages in both directions. It ends when the sessions have ended and their last reply has gone to `outbox`.
+/// `keys` sign and seal the replies; `None` in the mode `broker`.
 pub async fn run(
     inbound: Inbound,
     events: mpsc::Receiver<LinkEvent>,
-    requests: mpsc::Sender<IncomingRequest>,
-    refusals: mpsc::Sender<OutgoingReply>,
+    destinations: Destinations,
     mut replies: mpsc::Receiver<OutgoingReply>,
+    keys: Option<Arc<BoardKeys>>,
     outbox: Outbox,
     heartbeat: Heartbeat,
 ) {
     let send = async {
         while let Some(reply) = replies.recv().await {
-            outbox.say(outbound::message(&reply)).await;
+            match outbound::message(&reply, keys.as_deref()) {
+                Ok(message) => outbox.say(message).await,
+                Err(e) => warn!("viewer {}: a reply could not be sealed and is not sent: {e}", reply.to.viewer),
+            }
         }
     };
-    tokio::join!(receive(inbound, events, requests, refusals, heartbeat), send);
+    tokio::join!(receive(inbound, events, destinations, heartbeat), send);
 }
 
 /// Reads messages until the sessions or the link have ended.
 pub(crate) async fn receive(
     inbound: Inbound,
     mut events: mpsc::Receiver<LinkEvent>,
-    requests: mpsc::Sender<IncomingRequest>,
-    refusals: mpsc::Sender<OutgoingReply>,
+    destinations: Destinations,
     heartbeat: Heartbeat,
 ) {
+    let Destinations { requests, refusals, pairings } = destinations;
     let mut unsent: u64 = 0;
     loop {
         heartbeat.tick(Mono::now());
@@ -65,6 +83,9 @@ pub(crate) async fn receive(
                     Received::Request(request) => room.send(request),
                     // The link is full. A refusal is not worth a wait.
                     Received::Refusal(refusal) => unsent += u64::from(refusals.try_send(refusal).is_err()),
+                    Received::Pair(request) => {
+                        unsent += u64::from(pairings.as_ref().is_none_or(|queue| queue.try_send(request).is_err()));
+                    }
                     Received::Nothing => {}
                 },
                 None => break,
@@ -73,5 +94,8 @@ pub(crate) async fn receive(
             () = sleep(TURN) => {}
         }
     }
-    debug!("signalling: {unsent} refusals were not sent");
+    debug!("signalling: {unsent} refusals and pairings found no room");
 }
+
+#[cfg(test)]
+mod histories_tests;

@@ -1,6 +1,7 @@
 //! Who may watch in the mode `keys` (`docs/reference/signed-messages.md`): the list of viewers, and pairing, by which a
 //! new viewer gets on it. Pure, and behind a lock where several parts use it.
 
+pub mod board_keys;
 mod last_seen;
 mod name;
 pub mod pairing;

@@ -33,7 +33,7 @@ use crate::{
     config::{Config, Id, Limits},
     feed::Health,
     media_source::MediaSources,
-    protocol::{Authorised, Correlation, IncomingRequest, OutgoingReply, Reply, Request, SessionId},
+    protocol::{Addressee, Authorised, Correlation, IncomingRequest, OutgoingReply, Reply, Request, SessionId},
 };
 
 /// Requests that wait for one session. When it is full, that session ends: `flood`.
@@ -107,7 +107,7 @@ impl Viewer {
     /// Runs from the opening to the end of the session, and returns why it ended.
     pub async fn run(mut self) -> EndReason {
         let began = Mono::now();
-        let mut replies = ReplySender::new(self.from.who.clone(), self.session.clone(), self.out.clone());
+        let mut replies = ReplySender::new(Addressee::of(&self.from), self.session.clone(), self.out.clone());
         let mut stop = self.stop.clone();
         // Outside of the future that may be dropped or panic, because the connection has to be closed in any case.
         let peer = OnceLock::new();

@@ -161,15 +161,30 @@ export class Daemon {
   }
 
   up() {
-    this.child = new Child(daemonBinary, ['run', '--config', this.file], { env: { ...process.env, NO_COLOR: '1' }, enter: this.place?.enter });
+    // The folders that the service gets from systemd.
+    const folders = { STATE_DIRECTORY: path.join(this.dir, 'state'), RUNTIME_DIRECTORY: path.join(this.dir, 'run') };
+    Object.values(folders).forEach((made) => fs.mkdirSync(made, { recursive: true, mode: 0o700 }));
+    this.child = new Child(daemonBinary, ['run', '--config', this.file], { env: { ...process.env, ...folders, NO_COLOR: '1' }, enter: this.place?.enter });
   }
 
-  config(broker, { device = 'cam', name, video = {}, audio = {}, webrtc = {}, limits = {}, more = '' }) {
+  /** Runs a command of the owner, such as `viewers`. */
+  owner(...words) {
+    return new Child(daemonBinary, [...words, '--socket', path.join(this.dir, 'run/control')], { enter: this.place?.enter });
+  }
+
+  /** Opens a pairing. Returns the command, which waits, and its link. */
+  async pair(page, broker, ...words) {
+    const child = this.owner('pair', '--no-qr', '--page', page, '--broker', broker, ...words);
+    await child.said('Ctrl-C ends it');
+    return { child, link: /https?:\S+#p=\S+/.exec(child.output)[0] };
+  }
+
+  config(broker, { device = 'cam', name, access, video = {}, audio = {}, webrtc = {}, limits = {}, more = '' }) {
     const table = (name, entries) => `[${name}]\n` +
       Object.entries(entries).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`).join('');
     return `device = "${device}"\n` + (name ? `name = ${JSON.stringify(name)}\n` : '') +
       table('broker', broker.config) +
-      table('access', { mode: 'broker', the_broker_can_watch: true }) +
+      table('access', access ?? { mode: 'broker', the_broker_can_watch: true }) +
       table('video', { source: 'test', size: '640x360', fps: 30, bitrate_kbps: 1000, ...video }) +
       table('audio', { source: 'tone', ...audio }) +
       table('webrtc', { addresses: [host], loopback: true, ...webrtc }) +

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fanlight::{
     broker::{self, EVENTS, Link, LinkErrorKind, LinkEvent, LinkState, Outbox},
-    config::{Access, Broker, Id, MqttTransport, MqttVersion},
+    config::{Broker, Id, MqttTransport, MqttVersion},
     feed::Health,
     liveness::Heartbeat,
     protocol::{Clock, MediaHealth, Presence},
@@ -63,7 +63,7 @@ impl Board {
         let (outbox, link) = broker::link(Link {
             config: config.subscribe(),
             device: Id::new("cam").unwrap(),
-            access: Access::Broker,
+            keys: None,
             epoch: "epoch-1".into(),
             info: info.subscribe(),
             presence: presence.subscribe(),

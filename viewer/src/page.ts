@@ -370,9 +370,9 @@ const asked = new Promise<void>((resolve) => watchPaired((it) => {
 await Promise.race([asked, new Promise((resolve) => setTimeout(resolve, LOOK_MS))]);
 const typed = config.broker ? null : logins.broker;
 if (typed) config = { ...config, broker: typed.broker, ...(typed.root ? { root: typed.root } : {}) };
-// Without any broker, the page is that of the camera that was paired last.
-const [newest] = paired.devices;
-if (!config.broker && newest && !invited) {
+// Without a broker of the web server, the page is that of the camera that was paired last.
+const newest = paired.devices.find((it) => !config.broker || sameBroker(it.broker, config.broker, location.href));
+if ((!config.broker || typed) && newest && !invited) {
   const { broker, root, device } = newest;
   config = { ...config, broker, root, device: config.device ?? device };
 }

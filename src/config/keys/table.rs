@@ -7,7 +7,7 @@ use super::{
     ValueKind::{self, Choice, Flag, Inner, Number, Pair, Text, Texts},
 };
 use crate::config::{
-    Access, EncoderChoice, FormatChoice, MqttVersion,
+    AccessMode, EncoderChoice, FormatChoice, MqttVersion,
     values::{MDNS, names},
 };
 
@@ -28,7 +28,7 @@ const fn at(
 
 /// The words of the keys that are a choice.
 static VERSIONS: [&str; 2] = names(&MqttVersion::WORDS);
-static MODES: [&str; 1] = names(&Access::WORDS);
+static MODES: [&str; 2] = names(&AccessMode::WORDS);
 static FORMATS: [&str; 7] = names(&FormatChoice::WORDS);
 static ENCODERS: [&str; 3] = names(&EncoderChoice::WORDS);
 static MDNS_MODES: [&str; 2] = names(&MDNS);
@@ -45,6 +45,10 @@ const URL: &str =
 const ROOT: &str = "topic levels, none empty, without + and #, at most 128 characters, such as \"fanlight/v1\"";
 const CAMERA: &str = "\"auto\", \"/dev/video0\" or another node, \"test\", \
     \"clip:/path/file.mjpeg\" (.h264, .mjpeg, .y4m) or \"off\"";
+const VIEWERS: &str = "a list of at most 64 of \"KEY RIGHTS NAME\", such as [\"BGsX…fU view,listen anna\"]; \
+    `fanlight viewers` shows the key";
+const PAGE: &str = "\"https://…\", without # and without a login, such as \"https://cam.example.org/\"";
+const VIEWER_BROKER: &str = "\"wss://host/path\" or \"ws://host/path\", such as \"wss://broker.example.org/mqtt\"";
 const MICROPHONE: &str = "\"auto\", \"default\" or another ALSA name, \"tone\", \"clip:/path/file.wav\" or \"off\"";
 const SIZE: &str = "\"WIDTHxHEIGHT\" in pixels, both even and 64 to 4096, such as \"1280x720\"";
 const ALPN: &str = "a list of at most 8 names, each of 1 to 255 characters, such as [\"mqtt\"]";
@@ -93,11 +97,17 @@ pub static KEYS: &[Key] = &[
         "MQTT keep-alive. The broker reports a lost board after about one and a half times this."),
 
     at("access", "mode", Choice(&MODES), Required, Restart,
-        "Who decides who may watch. `broker`: the broker's access list decides, so whoever controls the broker could \
-         watch."),
-    at("access", "the_broker_can_watch", Flag, Required, Restart,
+        "Who decides who may watch. `keys`: a list of public keys on this board; the broker is not trusted. `broker`: \
+         the broker's access list decides, so whoever controls the broker could watch."),
+    at("access", "the_broker_can_watch", Flag, Unset("required with `broker`"), Restart,
         "Must be `true` in the mode `broker`, as a deliberate choice. The link must use TLS, or the broker must run on \
          this board."),
+    at("access", "viewers", Texts(VIEWERS), Is("[]"), Live,
+        "Viewers that may watch, in the mode `keys`, beside those that were paired. For boards that a script sets up."),
+    at("access", "page", Text(PAGE), Unset("`fanlight pair` asks for it"), Live,
+        "The address of the viewer page, for the links of `fanlight pair`."),
+    at("access", "viewer_broker", Text(VIEWER_BROKER), Unset("`fanlight pair` asks for it"), Live,
+        "The address of the broker for browsers, for the links of `fanlight pair`."),
 
     at("video", "source", Text(CAMERA), Is("\"auto\""), Restart,
         "The source of the picture. `auto`: the first usable camera. A path: this V4L2 node; `/dev/v4l/by-id/…` stays \

@@ -12,7 +12,8 @@ fn handle(
     let (inbox, heard) = mpsc::channel(INBOX);
     let key = (Id::new(viewer).unwrap(), SessionId::new(&session.to_string().repeat(22)).unwrap());
     let since = Mono(u64::from(u32::from(session)));
-    let handle = SessionHandle { inbox, stop: watch::channel(None).0, phase: watch::channel(phase).1, since };
+    let from = watcher(viewer);
+    let handle = SessionHandle { from, inbox, stop: watch::channel(None).0, phase: watch::channel(phase).1, since };
     sessions.handles.insert(key.clone(), handle);
     (heard, key)
 }
@@ -23,7 +24,7 @@ fn ending(sessions: &Sessions, key: &Key) -> Option<EndReason> {
 
 fn watcher(viewer: &str) -> Authorised {
     let rights = Rights::of([Right::View, Right::Listen]);
-    Authorised { who: Id::new(viewer).unwrap(), rights, until: None }
+    Authorised { who: Id::new(viewer).unwrap(), rights, until: None, reply_key: None }
 }
 
 fn opening() -> Request {

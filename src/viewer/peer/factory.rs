@@ -6,13 +6,9 @@ use std::{
     time::Instant,
 };
 
-use rtc::{
-    crypto::SignatureScheme,
-    peer_connection::{
-        certificate::{CertificateParams, RTCCertificate},
-        configuration::{RTCConfigurationBuilder, RTCIceTransportPolicy},
-        transport::RTCIceServer,
-    },
+use rtc::peer_connection::{
+    configuration::{RTCConfigurationBuilder, RTCIceTransportPolicy},
+    transport::RTCIceServer,
 };
 use tokio::sync::{mpsc, watch};
 use webrtc::peer_connection::{PeerConnection, PeerConnectionBuilder};
@@ -27,6 +23,7 @@ use crate::{
     viewer::{
         peer::{
             Peer, PeerError,
+            certificates::Certificates,
             events::{PeerEvent, PeerEventHandler},
             internal, media_engine, random_u32,
             relays::{MissingRelays, Relays},
@@ -46,11 +43,11 @@ use crate::{
     },
 };
 
-/// What all peer connections share: configuration, DTLS certificate, ICE servers, start rates.
+/// What all peer connections share: configuration, a stock of DTLS certificates, ICE servers, start rates.
 pub struct PeerFactory {
     config: Mutex<Webrtc>,
     stereo: bool,
-    certificate: RTCCertificate,
+    certificates: Certificates,
     pub(crate) ice: Ice,
     /// Sends the board's addresses when they change.
     pub moved: watch::Sender<BoardAddresses>,
@@ -69,18 +66,13 @@ impl std::fmt::Debug for PeerFactory {
 }
 
 impl PeerFactory {
-    /// Prepares what all connections share. Generates the DTLS certificate now, so that no viewer waits for it.
+    /// Prepares what all connections share. Makes the first DTLS certificates now, so that no viewer waits for one.
     pub fn new(config: &Webrtc, stereo: bool) -> Result<Arc<Self>, PeerError> {
-        let provider = rtc::crypto::default_provider().map_err(internal("find a crypto provider"))?;
-        let params =
-            CertificateParams::new(vec!["fanlight".to_owned()]).map_err(internal("name the DTLS certificate"))?;
-        let certificate = RTCCertificate::generate(provider.crypto(), SignatureScheme::EcdsaP256Sha256, params)
-            .map_err(internal("make the DTLS certificate"))?;
         let config = Mutex::new(config.clone());
         Ok(Arc::new(Self {
             config,
             stereo,
-            certificate,
+            certificates: Certificates::new()?,
             ice: Ice::default(),
             moved: watch::Sender::new(BoardAddresses::now()),
             networks: StartRates::default(),
@@ -172,7 +164,7 @@ impl PeerFactory {
         let configuration = RTCConfigurationBuilder::new()
             .with_ice_servers(servers)
             .with_ice_transport_policy(policy)
-            .with_certificates(vec![self.certificate.clone()])
+            .with_certificates(vec![self.certificates.take()?])
             .build();
         let opening = PeerConnectionBuilder::new()
             .with_configuration(configuration)

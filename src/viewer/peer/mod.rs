@@ -1,5 +1,6 @@
 //! One peer connection: session descriptions, candidates, state, and the pumps that send feeds over it.
 
+mod certificates;
 pub(crate) mod driver;
 mod error;
 pub(crate) mod events;

@@ -83,6 +83,8 @@ pub enum EndReason {
     Replaced,
     /// Another viewer needed the place, and this session had no candidate pair yet.
     GaveWay,
+    /// The owner took a right away that the session needs, or the permission of the viewer has ended.
+    Forbidden,
     /// The viewer sent more than the session could read.
     Flood,
     /// It was refused before it began. The refusal has been sent.
@@ -113,6 +115,7 @@ impl EndReason {
             Self::Expired => "expired",
             Self::Shutdown => "shutdown",
             Self::Replaced => "replaced",
+            Self::Forbidden => "forbidden",
             Self::Flood => "flood",
             Self::Refused => "refused",
             Self::BadAnswer => "bad_sdp",
@@ -140,6 +143,9 @@ impl EndReason {
         let (name, message) = match self {
             Self::Bye | Self::Expired | Self::Shutdown | Self::Replaced | Self::Refused => return None,
             Self::BadAnswer | Self::NoCommonCodec => return None,
+            Self::Forbidden => {
+                (ErrorName::Forbidden, "the owner of this device changed what this viewer may do, or its time is over")
+            }
             Self::Flood => (ErrorName::RateLimited, "more messages came than could be read"),
             Self::Timeout => (ErrorName::Timeout, "the session was not set up in time"),
             Self::IceTimeout => (

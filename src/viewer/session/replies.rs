@@ -5,10 +5,7 @@ use std::time::Duration;
 use tokio::{sync::mpsc, time::timeout};
 use tracing::debug;
 
-use crate::{
-    config::Id,
-    protocol::{Addressee, Correlation, OutgoingReply, Refusal, Reply, SessionId},
-};
+use crate::protocol::{Addressee, Correlation, OutgoingReply, Refusal, Reply, SessionId};
 
 /// How long a reply may wait for room on the way out. While the link is down, the timers of the session matter more
 /// than its replies.
@@ -26,8 +23,7 @@ pub(crate) struct ReplySender {
 }
 
 impl ReplySender {
-    pub(crate) fn new(viewer: Id, session: SessionId, out: mpsc::Sender<OutgoingReply>) -> Self {
-        let to = Addressee { viewer, correlation: None };
+    pub(crate) fn new(to: Addressee, session: SessionId, out: mpsc::Sender<OutgoingReply>) -> Self {
         Self { to, session, seq: 0, out, patience: PATIENCE, sent: Vec::new() }
     }
 
@@ -79,11 +75,13 @@ impl ReplySender {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Id;
 
     #[tokio::test]
     async fn a_full_link_costs_time_and_no_number() {
         let (out, mut link) = mpsc::channel(1);
-        let mut replies = ReplySender::new(Id::new("anna").unwrap(), SessionId::new(&"A".repeat(22)).unwrap(), out);
+        let to = Addressee { viewer: Id::new("anna").unwrap(), reply_key: None, correlation: None };
+        let mut replies = ReplySender::new(to, SessionId::new(&"A".repeat(22)).unwrap(), out);
         replies.patience = Duration::from_millis(1);
         replies.send(Reply::Pong { n: 1 }).await;
         replies.send(Reply::Pong { n: 2 }).await;

@@ -1,8 +1,8 @@
-//! Who sent a message, and what this viewer may do (protocol section 5). Pure.
+//! What a viewer may do (protocol section 5). Pure.
 
 use std::fmt;
 
-use crate::{clock::Mono, config::Id};
+use serde::{Serialize, Serializer};
 
 /// One thing that a viewer may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,11 @@ impl Right {
             Self::Events => "events",
         }
     }
+
+    /// The right of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|right| right.name() == name)
+    }
 }
 
 /// A set of rights.
@@ -52,9 +57,33 @@ impl Rights {
         Self(rights.into_iter().fold(0, |set, right| set | Self::bit(right)))
     }
 
+    /// Reads names that are separated by commas: `view,listen`. The error is the first name that is no right.
+    pub fn parse(names: &str) -> Result<Self, &str> {
+        let mut rights = Self::default();
+        for name in names.split(',').map(str::trim) {
+            rights.0 |= Self::bit(Right::of_name(name).ok_or(name)?);
+        }
+        Ok(rights)
+    }
+
     /// Whether this right is among them.
     pub fn has(self, right: Right) -> bool {
         self.0 & Self::bit(right) != 0
+    }
+
+    /// Whether all of `others` are among them.
+    pub fn has_all(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Each of them, in the order in which they are written.
+    pub fn iter(self) -> impl Iterator<Item = Right> {
+        Right::ALL.into_iter().filter(move |right| self.has(*right))
     }
 
     fn bit(right: Right) -> u8 {
@@ -62,9 +91,16 @@ impl Rights {
     }
 }
 
+/// A list of names: `["view","listen"]`.
+impl Serialize for Rights {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(Right::name))
+    }
+}
+
 impl fmt::Display for Rights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = Right::ALL.into_iter().filter(|right| self.has(*right)).map(Right::name).collect();
+        let names: Vec<_> = self.iter().map(Right::name).collect();
         f.write_str(&names.join(","))
     }
 }
@@ -73,17 +109,6 @@ impl fmt::Debug for Rights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Rights({self})")
     }
-}
-
-/// A viewer that was authorised. It goes with each request, and with the session that the request opens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Authorised {
-    /// The viewer.
-    pub who: Id,
-    /// What it may do.
-    pub rights: Rights,
-    /// When the permission ends. `None`: never.
-    pub until: Option<Mono>,
 }
 
 #[cfg(test)]
@@ -108,5 +133,28 @@ mod tests {
         assert_eq!(Rights::of(Right::ALL).to_string(), "view,listen,talk,control,snapshot,record,events");
         assert_eq!(Rights::of([Right::Listen, Right::View]).to_string(), "view,listen");
         assert_eq!(Rights::default().to_string(), "");
+    }
+
+    #[test]
+    fn names_read_back_and_a_wrong_one_is_returned() {
+        for rights in [Rights::of(Right::ALL), Rights::of([Right::View]), Rights::of([Right::Talk, Right::Events])] {
+            assert_eq!(Rights::parse(&rights.to_string()), Ok(rights));
+        }
+        assert_eq!(Rights::parse(" view , listen"), Ok(Rights::of([Right::View, Right::Listen])));
+        for (names, wrong) in [("", ""), ("view,", ""), ("view,fly,x", "fly"), ("View", "View")] {
+            assert_eq!(Rights::parse(names), Err(wrong), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn a_set_has_all_of_its_parts_and_of_itself() {
+        let both = Rights::of([Right::View, Right::Listen]);
+        for (others, expected) in
+            [(both, true), (Rights::default(), true), (Rights::of([Right::View]), true), (Rights::of(Right::ALL), false)]
+        {
+            assert_eq!(both.has_all(others), expected, "{others:?}");
+        }
+        assert!(Rights::default().is_empty() && !both.is_empty());
+        assert_eq!(both.iter().collect::<Vec<_>>(), [Right::View, Right::Listen]);
     }
 }
