@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    audio, config, demo, ice,
+    audio, config, demo, home, ice,
     protocol::{
         self,
         candidate::{CandidateBudget, CandidateVerdict, judge},
@@ -29,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     ("candidates", candidates),
     ("config", config),
     ("h264", h264),
+    ("home", home),
     ("jpeg", jpeg),
     ("messages", messages),
     ("mjpeg", mjpeg),
@@ -78,6 +79,11 @@ pub fn config(data: &[u8]) {
 /// Packets of an MQTT client, as the demo's broker reads and writes them.
 pub fn mqtt(data: &[u8]) {
     demo::fuzz::mqtt(data);
+}
+
+/// What strangers send to the HTTPS server of home mode.
+pub fn home(data: &[u8]) {
+    home::fuzz::strangers(data);
 }
 
 /// A request to the demo's page server: method, host, path and accepted codings, one a line.

@@ -8,11 +8,11 @@
 //! 9  main fuzz                      – the process; hostile bytes for the parts below
 //! 8  service                        – lives as long as the service
 //! 7  run check demo setup           – the commands
-//! 6  sessions signalling devices     – owners: they create and end; messages become requests
+//! 6  sessions signalling devices home – owners: they create and end; messages become requests
 //! 5  broker viewer video audio      – threads of execution
 //! 4  grant message_limits ice signals – what a session needs: permission, limits and paths; signals to the process
 //! 3  protocol media_source rate systemd    – messages; a device as its viewers see it; what serves all of them
-//! 2  feed demand meter log liveness addresses lastgood tls – transport of frames; when to be on; reports
+//! 2  feed demand meter log liveness addresses lastgood tls page – transport of frames; when to be on; reports
 //! 1  clock config cli idle level memory state_folder – leaves
 //! 0  units                          – what a number counts
 //! ```
@@ -31,6 +31,7 @@ pub mod feed;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod grant;
+pub mod home;
 pub mod ice;
 pub mod idle;
 pub mod lastgood;
@@ -41,6 +42,7 @@ pub mod media_source;
 pub mod memory;
 pub mod message_limits;
 pub mod meter;
+pub mod page;
 pub mod protocol;
 pub mod rate;
 pub mod run;

@@ -9,6 +9,7 @@ use fanlight::{
     cli::{self, Cli, Command},
     config::reference,
     demo,
+    home::{self, HomeError, files::Places},
     liveness::Liveness,
     log, memory, run,
     service::{self, ServiceEnd},
@@ -30,7 +31,9 @@ fn main() -> ExitCode {
         Command::Demo(requests) => run_demo(&requests),
         Command::Check { config, network: false } => check_file(&config),
         Command::Check { config, network: true } => check_network(&config),
+        Command::Setup(requests) if requests.home => set_up_home(&requests),
         Command::Setup(requests) => set_up(&requests),
+        Command::Home { settings } => serve_home(&settings),
         Command::Probe { json: true } => print(&serde_json::to_string_pretty(&check::probe()).unwrap_or_default()),
         Command::Probe { json: false } => print(&check::probe().text()),
         Command::Completions { shell } => {
@@ -124,6 +127,57 @@ fn set_up(requests: &cli::SetupOptions) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(e) => failed(format!("setup: {e}")),
+    }
+}
+
+/// Sets up home mode, or removes it.
+fn set_up_home(requests: &cli::SetupOptions) -> ExitCode {
+    let (places, machine) = (Places::default(), setup::home::ThisMachine);
+    if requests.remove {
+        return match setup::home::remove(&places, &machine) {
+            Ok(()) => {
+                eprintln!("home mode is removed; the configuration of before is in force");
+                ExitCode::SUCCESS
+            }
+            Err(e) => failed(format!("setup: {e}")),
+        };
+    }
+    let file = places.configuration();
+    let done = setup::write::writable(&file).and_then(|()| setup::replaceable(&file, requests.replace)).and_then(|()| {
+        let probed = check::probe();
+        let offers = setup::Offers::new(&probed.cameras, &probed.microphones);
+        let (mut input, mut output) = (std::io::stdin().lock(), std::io::stderr());
+        let answers = setup::ask::home_answers(requests, &offers, &mut input, &mut output);
+        setup::home::install(&places, &answers.map_err(|end| end.to_string())?, requests.port, &machine)
+    });
+    match done {
+        Ok(report) => print(&report.text()),
+        Err(e) => failed(format!("setup: {e}")),
+    }
+}
+
+/// Runs the HTTPS server of home mode.
+fn serve_home(settings: &Path) -> ExitCode {
+    if let Err(e) = log::start(&home::log()) {
+        return failed(format!("start the log: {e}"));
+    }
+    let mut refused = None;
+    let ended = run_async(async {
+        match home::serve(settings, |_| {}).await {
+            Ok(()) => Ok(()),
+            Err(HomeError::Settings(message)) => {
+                refused = Some(message);
+                Ok(())
+            }
+            Err(HomeError::Failed(message)) => Err(message),
+        }
+    });
+    match refused {
+        Some(message) => {
+            eprintln!("fanlight home: {message}");
+            ExitCode::from(CONFIGURATION)
+        }
+        None => ended,
     }
 }
 

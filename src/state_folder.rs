@@ -18,6 +18,8 @@ use std::{
 pub const LAST_GOOD: StateFile = StateFile { name: "last-good.toml", max: 512 << 10 };
 /// The one before it.
 pub const LAST_GOOD_OLD: StateFile = StateFile { name: "last-good.toml.old", max: LAST_GOOD.max };
+/// Keys and certificates of the HTTPS server of home mode, in the state folder of that service.
+pub const HOME_CERTIFICATES: StateFile = StateFile { name: "certificates.json", max: 128 << 10 };
 
 /// The end of the name of a file that is being written.
 const NEW: &str = ".new";

@@ -61,6 +61,35 @@ pub fn answers(
     Ok(so_far)
 }
 
+/// Collects the answers that home mode needs: the board, the camera and the microphone.
+pub fn home_answers(
+    given: &SetupOptions,
+    offers: &Offers,
+    input: &mut impl BufRead,
+    output: &mut impl Write,
+) -> Result<Answers, NoAnswer> {
+    let mut dialog = Dialog { input, output };
+    let mut so_far = Answers {
+        device: UNNAMED.into(),
+        broker: NOWHERE.into(),
+        the_broker_can_watch: true,
+        video: lines("video", "auto", &[]),
+        audio: lines("audio", "auto", &[]),
+        ..Answers::default()
+    };
+    dialog.device(&mut so_far, given.device.as_deref())?;
+    if let Some(name) = &given.name {
+        so_far.name = Some(name.clone());
+        reject("--name", name, so_far.fault("name"))?;
+    }
+    let camera = SourceQuestion { option: "--camera", table: "video", what: "camera", found: &offers.cameras };
+    dialog.source(&mut so_far, &camera, given.camera.as_deref())?;
+    let microphone =
+        SourceQuestion { option: "--microphone", table: "audio", what: "microphone", found: &offers.microphones };
+    dialog.source(&mut so_far, &microphone, given.microphone.as_deref())?;
+    Ok(so_far)
+}
+
 /// Whether the command line has all answers, so that nothing is asked.
 pub(super) fn is_complete(given: &SetupOptions) -> bool {
     let user = given.user.as_deref().is_some_and(|user| user.is_empty() || given.password_file.is_some());
