@@ -143,13 +143,14 @@ fn set_up_home(requests: &cli::SetupOptions) -> ExitCode {
         };
     }
     let file = places.configuration();
-    let done = setup::write::writable(&file).and_then(|()| setup::replaceable(&file, requests.replace)).and_then(|()| {
-        let probed = check::probe();
-        let offers = setup::Offers::new(&probed.cameras, &probed.microphones);
-        let (mut input, mut output) = (std::io::stdin().lock(), std::io::stderr());
-        let answers = setup::ask::home_answers(requests, &offers, &mut input, &mut output);
-        setup::home::install(&places, &answers.map_err(|end| end.to_string())?, requests.port, &machine)
-    });
+    let done =
+        setup::write::writable(&file).and_then(|()| setup::replaceable(&file, requests.replace)).and_then(|()| {
+            let probed = check::probe();
+            let offers = setup::Offers::new(&probed.cameras, &probed.microphones);
+            let (mut input, mut output) = (std::io::stdin().lock(), std::io::stderr());
+            let answers = setup::ask::home_answers(requests, &offers, &mut input, &mut output);
+            setup::home::install(&places, &answers.map_err(|end| end.to_string())?, requests.port, &machine)
+        });
     match done {
         Ok(report) => print(&report.text()),
         Err(e) => failed(format!("setup: {e}")),

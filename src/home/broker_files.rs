@@ -61,7 +61,10 @@ pub fn broker_acl(settings: &HomeSettings) -> String {
 /// What avahi announces (avahi.service(5)): an HTTPS server, and that it is a fanlight.
 pub fn announcement(settings: &HomeSettings) -> String {
     let service = |kind: &str| {
-        format!("  <service>\n    <type>{kind}</type>\n    <port>{}</port>\n    <txt-record>path=/</txt-record>\n  </service>\n", settings.port)
+        format!(
+            "  <service>\n    <type>{kind}</type>\n    <port>{}</port>\n    <txt-record>path=/</txt-record>\n  </service>\n",
+            settings.port
+        )
     };
     // An id has no character that XML needs in another form.
     format!(
@@ -113,10 +116,17 @@ mod tests {
     #[test]
     fn viewers_have_four_lines_before_the_first_user() {
         let text = broker_acl(&settings());
-        let viewers: Vec<_> =
-            text.lines().take_while(|line| !line.starts_with("user ")).filter(|line| line.starts_with("topic")).collect();
-        let expected = ["write home/cams/garden/req/+", "read home/cams/garden/rsp/+", "read home/cams/garden/status",
-            "read home/cams/garden/info"];
+        let viewers: Vec<_> = text
+            .lines()
+            .take_while(|line| !line.starts_with("user "))
+            .filter(|line| line.starts_with("topic"))
+            .collect();
+        let expected = [
+            "write home/cams/garden/req/+",
+            "read home/cams/garden/rsp/+",
+            "read home/cams/garden/status",
+            "read home/cams/garden/info",
+        ];
         assert_eq!(viewers, expected.map(|line| format!("topic {line}")));
     }
 

@@ -61,7 +61,10 @@ fn differences(settings: &HomeSettings, config: &Config) -> Vec<String> {
     };
     let is_own = broker.transport == MqttTransport::Tcp && broker.port == settings.broker_port;
     fits(is_own, &format!("broker.url is not that of the own broker, mqtt://127.0.0.1:{}", settings.broker_port));
-    fits(config.device.as_str() == settings.device, &format!("device is not {}, for which the page is", settings.device));
+    fits(
+        config.device.as_str() == settings.device,
+        &format!("device is not {}, for which the page is", settings.device),
+    );
     fits(broker.root == settings.root, &format!("broker.root is not {}, for which the page is", settings.root));
     wrong
 }
@@ -72,7 +75,8 @@ fn missing(places: &Places) -> Vec<String> {
     let files = needed.map(|file| places.of(file)).filter(|path| fs::symlink_metadata(path).is_err());
     let files = files.map(|path| format!("{} is missing; sudo fanlight setup --home --replace", path.display()));
     let links = UNITS.iter().zip(places.links()).filter(|(_, link)| fs::symlink_metadata(link).is_err());
-    let units = links.map(|(unit, _)| format!("{unit} does not start with the system: sudo systemctl enable --now {unit}"));
+    let units =
+        links.map(|(unit, _)| format!("{unit} does not start with the system: sudo systemctl enable --now {unit}"));
     files.chain(units).collect()
 }
 
@@ -91,7 +95,8 @@ pub async fn network(config_file: &Path) -> Vec<(bool, String)> {
         Err(why) => (false, format!("home: the page {page}: {why}; see systemctl status fanlight-home")),
     }];
     if !is_announced() {
-        let text = "home: avahi does not run, so browsers find this board by its address only: sudo apt install avahi-daemon";
+        let text =
+            "home: avahi does not run, so browsers find this board by its address only: sudo apt install avahi-daemon";
         lines.push((true, text.to_owned()));
     }
     lines.extend(advice(&firewall(), port).map(|text| (false, format!("home: {text}"))));

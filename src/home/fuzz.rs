@@ -23,7 +23,9 @@ pub(crate) fn strangers(data: &[u8]) {
 mod tests {
     #[test]
     fn the_body_accepts_any_bytes() {
-        for data in [&b""[..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n\r\n", &[0x10; 300], &[0xff; 9], b"\x10\x0c\x00\x04MQTT"] {
+        for data in
+            [&b""[..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n\r\n", &[0x10; 300], &[0xff; 9], b"\x10\x0c\x00\x04MQTT"]
+        {
             super::strangers(data);
         }
     }

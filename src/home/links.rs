@@ -70,7 +70,8 @@ mod tests {
     #[test]
     fn the_name_comes_first_then_addresses_that_others_can_reach() {
         let of = |mdns, list: &[&str]| {
-            let one = |text: &&str| text.split_once(' ').map(|(name, ip)| (name.to_owned(), ip.parse().unwrap())).unwrap();
+            let one =
+                |text: &&str| text.split_once(' ').map(|(name, ip)| (name.to_owned(), ip.parse().unwrap())).unwrap();
             let list: Vec<(String, IpAddr)> = list.iter().map(one).collect();
             hosts(mdns, list.iter().map(|(name, ip)| (name.as_str(), *ip)))
         };

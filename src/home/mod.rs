@@ -15,6 +15,7 @@ pub(crate) mod fuzz;
 pub mod links;
 mod plain;
 pub mod ports;
+mod requests;
 mod server;
 pub mod settings;
 mod site;
@@ -96,11 +97,9 @@ pub fn hosts() -> Vec<String> {
 pub fn first_pairing(host: Option<&str>, port: u16) -> String {
     match host {
         None => "sudo fanlight pair".to_owned(),
-        Some(host) => format!(
-            "sudo fanlight pair --page {} --broker {}",
-            links::page(host, port),
-            links::broker(host, port)
-        ),
+        Some(host) => {
+            format!("sudo fanlight pair --page {} --broker {}", links::page(host, port), links::broker(host, port))
+        }
     }
 }
 

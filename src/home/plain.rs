@@ -81,7 +81,10 @@ mod tests {
     fn a_request_in_clear_is_led_to_https_and_nowhere_else() {
         for (request, expected) in [
             ("GET / HTTP/1.1\r\nHost: garden.local:8443\r\n\r\n", "Location: https://garden.local:8443/\r\n"),
-            ("GET /a?b=c HTTP/1.1\r\nX: y\r\nhost:[fd00::5]:8443\r\n\r\n", "Location: https://[fd00::5]:8443/a?b=c\r\n"),
+            (
+                "GET /a?b=c HTTP/1.1\r\nX: y\r\nhost:[fd00::5]:8443\r\n\r\n",
+                "Location: https://[fd00::5]:8443/a?b=c\r\n",
+            ),
             ("GET //evil.example HTTP/1.1\r\nHost: a\r\n\r\n", "Location: https://a//evil.example\r\n"),
             ("GET @evil.example HTTP/1.1\r\nHost: a\r\n\r\n", "Location: https://a/\r\n"),
             ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", "400 Bad Request"),
@@ -94,6 +97,8 @@ mod tests {
             assert!(answer.contains(expected), "{request:?}: {answer}");
             assert!(answer.ends_with("\r\n\r\n") || answer.ends_with("same address.\n"), "{answer}");
         }
-        assert!(is_whole(b"GET / HTTP/1.1\r\n\r\n") && !is_whole(b"GET / HTTP/1.1\r\n") && is_whole(&[b'A'; REQUEST_MAX]));
+        assert!(
+            is_whole(b"GET / HTTP/1.1\r\n\r\n") && !is_whole(b"GET / HTTP/1.1\r\n") && is_whole(&[b'A'; REQUEST_MAX])
+        );
     }
 }

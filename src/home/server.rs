@@ -4,19 +4,24 @@ use std::{
     convert::Infallible,
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use axum::{body::Body, http::Request, response::Response};
+use axum::{
+    body::{Body, to_bytes},
+    http::{Request, StatusCode},
+    response::Response,
+};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::watch,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::debug;
@@ -24,9 +29,10 @@ use tracing::debug;
 use super::{
     credentials::Credentials,
     plain::{self, FirstBytes},
-    site::{Site, SiteAnswer},
+    requests::{LinkRefusal, RequestLinks},
+    site::{self, Site, SiteAnswer},
     slots::{Slot, Slots},
-    tunnel::{self, TunnelLimits},
+    tunnel::{self, MESSAGE, TunnelLimits},
 };
 
 /// The pause after a failed `accept`, for example without free file descriptors.
@@ -58,14 +64,7 @@ pub struct ServerLimits {
 impl Default for ServerLimits {
     fn default() -> Self {
         let s = Duration::from_secs;
-        Self {
-            connections: 64,
-            each: 8,
-            handshake: s(10),
-            head: s(15),
-            life: s(120),
-            tunnel: TunnelLimits::default(),
-        }
+        Self { connections: 64, each: 8, handshake: s(10), head: s(15), life: s(120), tunnel: TunnelLimits::default() }
     }
 }
 
@@ -84,6 +83,7 @@ struct Shared {
     broker: SocketAddr,
     limits: ServerLimits,
     slots: Arc<Mutex<Slots>>,
+    links: RequestLinks,
 }
 
 /// Listens on this port of all addresses: of IPv6 and IPv4, or of IPv4 if the kernel has no IPv6.
@@ -118,7 +118,10 @@ impl HomeServer {
         limits: ServerLimits,
     ) -> Self {
         let slots = Slots::new(limits.connections, limits.each);
-        Self { listener, shared: Arc::new(Shared { credentials, site, broker, limits, slots }) }
+        Self {
+            listener,
+            shared: Arc::new(Shared { credentials, site, broker, limits, slots, links: RequestLinks::default() }),
+        }
     }
 
     /// Serves for ever. Dropping the future closes all connections.
@@ -182,12 +185,25 @@ async fn handshake(mut stream: TcpStream, shared: &Arc<Shared>) -> io::Result<Op
     TlsAcceptor::from(config.map_err(io::Error::other)?).accept(stream).await.map(Some)
 }
 
+/// What a connection has become.
+#[derive(Debug, Default)]
+struct Becomes {
+    /// It becomes a WebSocket.
+    upgrade: Mutex<Option<OnUpgrade>>,
+    /// Its response carries MQTT. The moment is when the page last sent something.
+    heard: Mutex<Option<watch::Receiver<Instant>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Serves HTTP, and then the WebSocket if the connection becomes one. Returns why it ended.
 async fn http(stream: TlsStream<TcpStream>, shared: &Arc<Shared>) -> String {
-    let upgrade = Arc::new(Mutex::new(None));
+    let becomes = Arc::new(Becomes::default());
     let service = service_fn(|request: Request<Incoming>| {
-        let response = answer(request, shared, &upgrade);
-        async move { Ok::<_, Infallible>(response) }
+        let (shared, becomes) = (Arc::clone(shared), Arc::clone(&becomes));
+        async move { Ok::<_, Infallible>(answer(request, &shared, &becomes).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -196,15 +212,11 @@ async fn http(stream: TlsStream<TcpStream>, shared: &Arc<Shared>) -> String {
         .max_headers(HEADERS)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let ended = timeout(shared.limits.life, connection).await;
-    let upgraded = upgrade.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-    let Some(upgraded) = upgraded else {
-        return match ended {
-            Ok(Ok(())) => "done".into(),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "the connection is old enough".into(),
-        };
+    let ended = tokio::select! {
+        ended = connection => ended.map_or_else(|error| error.to_string(), |()| "done".into()),
+        () = life(&becomes, &shared.limits) => "the connection is old enough".into(),
     };
+    let Some(upgraded) = lock(&becomes.upgrade).take() else { return ended };
     match timeout(shared.limits.handshake, upgraded).await {
         Ok(Ok(stream)) => {
             let board = shared.site.device().as_str();
@@ -215,16 +227,50 @@ async fn http(stream: TlsStream<TcpStream>, shared: &Arc<Shared>) -> String {
     }
 }
 
-/// Answers a request, and keeps what is needed to carry on as a WebSocket.
-fn answer(request: Request<Incoming>, shared: &Shared, upgrade: &Mutex<Option<OnUpgrade>>) -> Response<Body> {
-    let (mut parts, _body) = request.into_parts();
-    match shared.site.answer(&parts) {
-        SiteAnswer::Respond(response) => response,
-        SiteAnswer::Mqtt(response) => {
-            let next = parts.extensions.remove::<OnUpgrade>();
-            *upgrade.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = next;
-            response
+/// Returns when a connection has lived long enough. One that carries MQTT lives for as long as its page sends something.
+async fn life(becomes: &Becomes, limits: &ServerLimits) {
+    sleep(limits.life).await;
+    loop {
+        let Some(heard) = lock(&becomes.heard).as_ref().map(|heard| *heard.borrow()) else { return };
+        let until = heard + limits.tunnel.silence;
+        if until <= Instant::now() {
+            return;
         }
+        sleep_until(until).await;
+    }
+}
+
+/// Answers a request.
+async fn answer(request: Request<Incoming>, shared: &Shared, becomes: &Becomes) -> Response<Body> {
+    let (mut parts, body) = request.into_parts();
+    let token = match shared.site.answer(&parts) {
+        SiteAnswer::Respond(response) => return response,
+        SiteAnswer::Mqtt(response) => {
+            *lock(&becomes.upgrade) = parts.extensions.remove::<OnUpgrade>();
+            return response;
+        }
+        SiteAnswer::Open => None,
+        SiteAnswer::Send(token) => Some(token),
+    };
+    let limits = shared.limits.tunnel;
+    let read = timeout(limits.patience, to_bytes(Body::new(body), MESSAGE)).await;
+    let Ok(Ok(bytes)) = read else { return site::empty(StatusCode::PAYLOAD_TOO_LARGE) };
+    let Some(token) = token else {
+        return match shared.links.open(&bytes, shared.broker, shared.site.device().as_str(), limits).await {
+            Ok(opened) => {
+                *lock(&becomes.heard) = Some(opened.heard);
+                site::opened(&opened.token, opened.body)
+            }
+            Err(LinkRefusal::Packet(why)) => {
+                debug!("home: a request: {why}");
+                site::empty(StatusCode::FORBIDDEN)
+            }
+            Err(LinkRefusal::Broker) => site::empty(StatusCode::BAD_GATEWAY),
+        };
+    };
+    match shared.links.send(&token, &bytes, limits).await {
+        true => site::empty(StatusCode::NO_CONTENT),
+        false => site::empty(StatusCode::NOT_FOUND),
     }
 }
 

@@ -46,7 +46,8 @@ impl HomeSettings {
 
     /// The id of the board.
     pub fn id(&self) -> Result<Id, String> {
-        let wrong = || format!("device: {:?} is no id: 1 to 64 characters of A-Z a-z 0-9 _ - are possible", self.device);
+        let wrong =
+            || format!("device: {:?} is no id: 1 to 64 characters of A-Z a-z 0-9 _ - are possible", self.device);
         Id::new(&self.device).ok_or_else(wrong)
     }
 
@@ -55,7 +56,8 @@ impl HomeSettings {
         if self.port == 0 || self.broker_port == 0 || self.port == self.broker_port {
             return Err("port and broker_port: two different ports from 1 to 65535 are possible".into());
         }
-        let level = |level: &str| !level.is_empty() && !level.contains(|c: char| "+#$".contains(c) || c.is_whitespace());
+        let level =
+            |level: &str| !level.is_empty() && !level.contains(|c: char| "+#$".contains(c) || c.is_whitespace());
         if self.root.len() > 128 || self.root.contains(char::is_control) || !self.root.split('/').all(level) {
             return Err(format!("root: {:?} is no root of topics, such as fanlight/v1", self.root));
         }

@@ -18,6 +18,10 @@ use crate::{
 
 /// The path of MQTT, below the prefix.
 const MQTT: &str = "/mqtt";
+/// The type of MQTT packets in requests and responses.
+const PACKETS: &str = "application/octet-stream";
+/// The header with the name of a connection by requests.
+const NAME: &str = "fanlight-link";
 /// The path of the authority's certificate.
 const AUTHORITY: &str = "/fanlight-ca.crt";
 
@@ -39,6 +43,10 @@ pub enum SiteAnswer {
     Respond(Response),
     /// Respond, and then carry MQTT.
     Mqtt(Response),
+    /// The body is the first packet of MQTT by requests.
+    Open,
+    /// The body is what follows it, for the connection of this name.
+    Send(String),
 }
 
 impl Site {
@@ -68,42 +76,88 @@ impl Site {
         };
         let asked = PageRequest { path, ..whole };
         match (path, &self.authority) {
-            (MQTT, _) => self.mqtt(request, &asked, host),
+            (MQTT, _) if request.method == Method::POST => match posts(&request.headers, host) {
+                true => SiteAnswer::Open,
+                false => SiteAnswer::Respond(nothing_here(&asked, StatusCode::FORBIDDEN)),
+            },
+            (MQTT, _) => mqtt(request, &asked, host),
+            (path, _) if request.method == Method::POST && posts(&request.headers, host) => {
+                match path.strip_prefix(MQTT).and_then(|rest| rest.strip_prefix('/')) {
+                    Some(name) => SiteAnswer::Send(name.to_owned()),
+                    None => SiteAnswer::Respond(self.page.answer(&asked)),
+                }
+            }
             (AUTHORITY, Some(der)) if request.method == Method::GET || request.method == Method::HEAD => {
                 SiteAnswer::Respond(respond(&asked, StatusCode::OK, "application/x-x509-ca-cert", der.clone()))
             }
             _ => SiteAnswer::Respond(self.page.answer(&asked)),
         }
     }
+}
 
-    fn mqtt(&self, request: &Parts, asked: &PageRequest<'_>, host: &str) -> SiteAnswer {
-        match upgrade(request, host) {
-            Ok(accept) => {
-                let mut response = Response::new(Body::empty());
-                *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+/// Opens a WebSocket, or says what this path is for.
+fn mqtt(request: &Parts, asked: &PageRequest<'_>, host: &str) -> SiteAnswer {
+    match upgrade(request, host) {
+        Ok(accept) => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let headers = response.headers_mut();
+            let fixed: [(HeaderName, &'static str); 3] = [
+                (header::CONNECTION, "Upgrade"),
+                (header::UPGRADE, "websocket"),
+                (header::SEC_WEBSOCKET_PROTOCOL, "mqtt"),
+            ];
+            for (name, value) in fixed {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+            headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+            SiteAnswer::Mqtt(response)
+        }
+        Err(status) => {
+            let mut response = nothing_here(asked, status);
+            if status == StatusCode::UPGRADE_REQUIRED {
                 let headers = response.headers_mut();
-                let fixed: [(HeaderName, &'static str); 3] = [
-                    (header::CONNECTION, "Upgrade"),
-                    (header::UPGRADE, "websocket"),
-                    (header::SEC_WEBSOCKET_PROTOCOL, "mqtt"),
-                ];
-                for (name, value) in fixed {
-                    headers.insert(name, HeaderValue::from_static(value));
-                }
-                headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-                SiteAnswer::Mqtt(response)
+                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+                // The page learns from this that it may use requests.
+                headers.insert(HeaderName::from_static("accept-post"), HeaderValue::from_static(PACKETS));
             }
-            Err(status) => {
-                let mut response = nothing_here(asked, status);
-                if status == StatusCode::UPGRADE_REQUIRED {
-                    let headers = response.headers_mut();
-                    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-                    headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-                }
-                SiteAnswer::Respond(response)
-            }
+            SiteAnswer::Respond(response)
         }
     }
+}
+
+/// The response to the first packet: the body is what the broker sends, and further requests have this name.
+pub fn opened(token: &str, body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PACKETS));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Ok(token) = HeaderValue::try_from(token) {
+        headers.insert(HeaderName::from_static(NAME), token);
+    }
+    response
+}
+
+/// A response without a body.
+pub fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Whether a POST comes from the page itself: pages of other origins cannot send this type without asking first, and are
+/// not allowed to.
+fn posts(headers: &HeaderMap, host: &str) -> bool {
+    single(headers, &header::CONTENT_TYPE) == Some(PACKETS) && is_same_origin(headers, host)
+}
+
+/// Whether the page has the same origin, which browsers name in each POST and for each WebSocket.
+fn is_same_origin(headers: &HeaderMap, host: &str) -> bool {
+    let origin = single(headers, &header::ORIGIN).unwrap_or_default();
+    origin.strip_prefix("https://").is_some_and(|from| from.eq_ignore_ascii_case(host))
 }
 
 /// Checks a request for a WebSocket (RFC 6455 section 4.2.1) of MQTT (MQTT 5 section 6). Returns the proof that it was
@@ -118,12 +172,8 @@ fn upgrade(request: &Parts, host: &str) -> Result<HeaderValue, StatusCode> {
     if request.method != Method::GET || !is_websocket || !lists(header::SEC_WEBSOCKET_VERSION, "13") {
         return Err(StatusCode::UPGRADE_REQUIRED);
     }
-    if headers.contains_key(header::ORIGIN) {
-        let origin = single(headers, &header::ORIGIN).unwrap_or_default();
-        let same = origin.strip_prefix("https://").is_some_and(|from| from.eq_ignore_ascii_case(host));
-        if !same {
-            return Err(StatusCode::FORBIDDEN);
-        }
+    if headers.contains_key(header::ORIGIN) && !is_same_origin(headers, host) {
+        return Err(StatusCode::FORBIDDEN);
     }
     let key = single(headers, &header::SEC_WEBSOCKET_KEY).unwrap_or_default();
     let is_key = key.len() == 24 && BASE64_STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16);
@@ -153,15 +203,17 @@ mod tests {
     }
 
     fn asked(method: &str, path: &str, headers: &[(&str, &str)]) -> Parts {
-        let request = headers.iter().fold(Request::builder().method(method).uri(path), |request, (name, value)| {
-            request.header(*name, *value)
-        });
+        let request = headers
+            .iter()
+            .fold(Request::builder().method(method).uri(path), |request, (name, value)| request.header(*name, *value));
         request.body(()).unwrap().into_parts().0
     }
 
     fn status(site: &Site, parts: &Parts) -> u16 {
         match site.answer(parts) {
             SiteAnswer::Respond(response) | SiteAnswer::Mqtt(response) => response.status().as_u16(),
+            SiteAnswer::Open => 1,
+            SiteAnswer::Send(_) => 2,
         }
     }
 
@@ -208,9 +260,33 @@ mod tests {
         ] {
             assert_eq!(status(&site(""), &asked("GET", "/mqtt", &headers)), expected, "{headers:?}");
         }
-        assert_eq!(status(&site(""), &asked("POST", "/mqtt", &opening())), 426);
+        assert_eq!(status(&site(""), &asked("POST", "/mqtt", &opening())), 403);
         let twice = [opening(), vec![("host", "garden.local:8443")]].concat();
         assert_eq!(status(&site(""), &asked("GET", "/mqtt", &twice)), 400, "two hosts");
+    }
+
+    #[test]
+    fn only_the_page_itself_carries_mqtt_by_requests() {
+        let own = ("origin", "https://garden.local");
+        let packets = ("content-type", PACKETS);
+        for (path, headers, expected) in [
+            ("/mqtt", vec![own, packets], 1),
+            ("/mqtt/name", vec![own, packets], 2),
+            ("/mqtt", vec![packets], 403),
+            ("/mqtt", vec![own], 403),
+            ("/mqtt", vec![own, ("content-type", "text/plain")], 403),
+            ("/mqtt", vec![("origin", "https://evil.example"), packets], 403),
+            ("/mqtt/name", vec![("origin", "https://evil.example"), packets], 405),
+            ("/else", vec![own, packets], 405),
+        ] {
+            let headers = [vec![("host", "garden.local")], headers].concat();
+            assert_eq!(status(&site(""), &asked("POST", path, &headers)), expected, "{path} {headers:?}");
+        }
+        let told = match site("").answer(&asked("GET", "/mqtt", &[("host", "a")])) {
+            SiteAnswer::Respond(response) => response,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told.headers()["accept-post"], PACKETS);
     }
 
     #[test]

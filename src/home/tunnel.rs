@@ -27,7 +27,7 @@ use tokio::{
 use super::first_packet::{self, FirstPacket};
 
 /// The largest message of a browser, in bytes: no packet of the protocol is larger.
-const MESSAGE: usize = 64 << 10;
+pub(super) const MESSAGE: usize = 64 << 10;
 /// Bytes of the broker in one message to the browser.
 const PIECE: usize = 16 << 10;
 /// What is written to a browser that does not read, before writing waits.

@@ -230,7 +230,8 @@ fn home_toml(answers: &Answers, settings: &HomeSettings, password: &Path, host: 
 
 /// Checks the answers in the configuration. The table `access` has none: this program writes it.
 fn checked(toml: &str) -> Result<(), String> {
-    let without: String = toml.lines().filter(|line| !line.starts_with("password_file")).map(|l| l.to_owned() + "\n").collect();
+    let without: String =
+        toml.lines().filter(|line| !line.starts_with("password_file")).map(|l| l.to_owned() + "\n").collect();
     let Err(error) = parse(&without, Path::new("the answers"), &Surroundings::default()) else { return Ok(()) };
     let fault = |key: &str| !key.starts_with("access") && !key.starts_with("broker.");
     match error.problems.into_iter().find(|problem| fault(&problem.key)) {
@@ -372,13 +373,11 @@ impl HomeReport {
         if let Some(advice) = &self.advice {
             out += &format!("\n{advice}\n");
         }
-        out += &format!("\nNobody may watch yet. This lets the first viewer in:\n  {}\n", home::first_pairing(None, port));
+        out +=
+            &format!("\nNobody may watch yet. This lets the first viewer in:\n  {}\n", home::first_pairing(None, port));
         if let Some(other) = self.hosts.get(1) {
-            out += &format!(
-                "If a phone does not find {}:\n  {}\n",
-                self.hosts[0],
-                home::first_pairing(Some(other), port)
-            );
+            out +=
+                &format!("If a phone does not find {}:\n  {}\n", self.hosts[0], home::first_pairing(Some(other), port));
         }
         out
     }

@@ -12,7 +12,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{Home, broker, client::{Viewer, connect}};
+use super::{
+    Home, broker,
+    client::{Viewer, connect},
+};
 use crate::rig::within;
 
 /// Patient with nobody.
@@ -158,7 +161,10 @@ async fn plain_http_is_told_where_the_page_is_and_other_bytes_are_not_answered()
     let home = Home::start(broker.port(), ServerLimits::default());
     let port = home.port;
     for (bytes, expected) in [
-        (format!("GET /?a HTTP/1.1\r\nHost: garden.local:{port}\r\n\r\n").into_bytes(), format!("Location: https://garden.local:{port}/?a\r\n")),
+        (
+            format!("GET /?a HTTP/1.1\r\nHost: garden.local:{port}\r\n\r\n").into_bytes(),
+            format!("Location: https://garden.local:{port}/?a\r\n"),
+        ),
         (b"GET / HTTP/1.0\r\n\r\n".to_vec(), "This port speaks HTTPS".to_owned()),
         (vec![0x10, 0x0c, 0, 4], String::new()),
         (b"\x05\x01\x00".to_vec(), String::new()),

@@ -3,6 +3,7 @@
 mod client;
 mod limits;
 mod process;
+mod requests;
 
 use std::{
     fs,
@@ -47,7 +48,8 @@ async fn broker() -> Mosquitto {
     assert!(Command::new("mosquitto_passwd").arg("-U").arg(&logins).status().unwrap().success());
     let config = broker_config(&settings(), dir.path());
     // The rig writes these lines itself.
-    let rest = config.lines().filter(|line| !["listener", "persistence", "log_t"].iter().any(|it| line.starts_with(it)));
+    let rest =
+        config.lines().filter(|line| !["listener", "persistence", "log_t"].iter().any(|it| line.starts_with(it)));
     let general: String = rest.map(|line| format!("{line}\n")).collect();
     Mosquitto::start(dir, &general, [Listener::tcp()]).await
 }
@@ -107,7 +109,10 @@ async fn the_page_and_mqtt_come_from_one_port_by_name_and_by_address() {
         mosquitto_pub(broker.port(), "fanlight/v1/garden/status", "online", &BOARD).await;
         assert!(viewer.next().await.ends_with(b"online"));
     }
-    assert_eq!(home.browser.get("garden.local", "/fanlight-ca.crt").await.header("content-type"), "application/x-x509-ca-cert");
+    assert_eq!(
+        home.browser.get("garden.local", "/fanlight-ca.crt").await.header("content-type"),
+        "application/x-x509-ca-cert"
+    );
 }
 
 #[tokio::test]
@@ -145,7 +150,9 @@ async fn nobody_logs_in_as_the_board_through_the_page() {
     let broker = broker().await;
     let home = Home::start(broker.port(), ServerLimits::default());
     let board = Watcher::on(broker.port(), "fanlight/v1/garden/req/+", &[&BOARD[..], &["-i", "garden"]].concat()).await;
-    for packet in [connect(4, "garden", None), connect(5, "garden", None), connect(4, "tab", Some((BOARD_LOGIN, PASSWORD)))] {
+    for packet in
+        [connect(4, "garden", None), connect(5, "garden", None), connect(4, "tab", Some((BOARD_LOGIN, PASSWORD)))]
+    {
         let mut viewer = home.browser.open("garden.local").await;
         viewer.send(packet).await;
         assert_eq!(viewer.closed().await, Some(1008));
@@ -188,8 +195,10 @@ async fn nothing_but_the_page_is_served() {
         assert_eq!(home.browser.raw("garden.local", head.as_bytes()).await.status, status, "{:.60}", head);
     }
     // A page of another site uses the certificate that the user accepted.
-    let foreign = format!("GET /mqtt HTTP/1.1\r\nHost: garden.local:{port}\r\nOrigin: https://evil.example\r\n\
+    let foreign = format!(
+        "GET /mqtt HTTP/1.1\r\nHost: garden.local:{port}\r\nOrigin: https://evil.example\r\n\
         Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\
-        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
     assert_eq!(home.browser.raw("garden.local", foreign.as_bytes()).await.status, 403);
 }

@@ -58,10 +58,9 @@ async fn wrong_settings_and_a_port_in_use_end_it_with_the_reason() {
     let taken = TcpListener::bind(("0.0.0.0", 0)).unwrap();
     let port = taken.local_addr().unwrap().port();
     let in_use = fanlight::home::settings::HomeSettings { port, ..settings() }.to_toml();
-    for (text, code, words) in [
-        ("port = 1\n".to_owned(), 78, "fanlight setup --home"),
-        (in_use, 1, &*format!("port {port} is in use by ")),
-    ] {
+    for (text, code, words) in
+        [("port = 1\n".to_owned(), 78, "fanlight setup --home"), (in_use, 1, &*format!("port {port} is in use by "))]
+    {
         let done = within(30, "it ends", start(&dir, &text).wait_with_output()).await.unwrap();
         let said = String::from_utf8_lossy(&done.stderr);
         assert_eq!(done.status.code(), Some(code), "{said}");

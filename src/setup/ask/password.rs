@@ -14,7 +14,12 @@ const PASSWORD_MAX: u64 = 4096;
 
 impl<R: BufRead, W: Write> Dialog<'_, R, W> {
     /// Asks for the password, or reads its file. An empty answer keeps the one of before.
-    pub(super) fn password(&mut self, given: Option<&Path>, user: &str, before: Option<Secret>) -> Result<Secret, NoAnswer> {
+    pub(super) fn password(
+        &mut self,
+        given: Option<&Path>,
+        user: &str,
+        before: Option<Secret>,
+    ) -> Result<Secret, NoAnswer> {
         let bytes = match given {
             Some(file) if file != Path::new("-") => {
                 read_bounded(file, PASSWORD_MAX)
