@@ -166,11 +166,11 @@ fn serve_home(settings: &Path) -> ExitCode {
     let ended = run_async(async {
         match home::serve(settings, |_| {}).await {
             Ok(()) => Ok(()),
-            Err(HomeError::Settings(message)) => {
-                refused = Some(message);
+            Err(error @ HomeError::Settings(_)) => {
+                refused = Some(error.to_string());
                 Ok(())
             }
-            Err(HomeError::Failed(message)) => Err(message),
+            Err(error @ HomeError::Failed(_)) => Err(error.to_string()),
         }
     });
     match refused {

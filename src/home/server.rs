@@ -31,7 +31,7 @@ use super::{
     plain::{self, FirstBytes},
     requests::{LinkRefusal, RequestLinks},
     site::{self, Site, SiteAnswer},
-    slots::{Slot, Slots},
+    slots::{ConnectionSlot, Slots},
     tunnel::{self, MESSAGE, TunnelLimits},
 };
 
@@ -134,7 +134,7 @@ impl HomeServer {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, from)) => match Slot::take(&self.shared.slots, from.ip()) {
+                Ok((stream, from)) => match ConnectionSlot::take(&self.shared.slots, from.ip()) {
                     Ok(slot) => drop(connections.spawn(connection(stream, slot, Arc::clone(&self.shared)))),
                     Err(why) => debug!("home: {} is refused: {why}", from.ip()),
                 },
@@ -148,7 +148,7 @@ impl HomeServer {
 }
 
 /// Serves one connection until its end.
-async fn connection(stream: TcpStream, slot: Slot, shared: Arc<Shared>) {
+async fn connection(stream: TcpStream, slot: ConnectionSlot, shared: Arc<Shared>) {
     let Ok(from) = stream.peer_addr() else { return };
     let why = match timeout(shared.limits.handshake, handshake(stream, &shared)).await {
         Ok(Ok(Some(stream))) => http(stream, &shared).await,

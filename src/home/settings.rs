@@ -33,7 +33,10 @@ pub struct HomeSettings {
 impl HomeSettings {
     /// Reads the file's text. The error is a sentence with the key or the line.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let read: Self = toml::from_str(text).map_err(|e| e.to_string().trim().replace('\n', " "))?;
+        let read: Self = toml::from_str(text).map_err(|e| {
+            let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            format!("line {}: {}", before.matches('\n').count() + 1, e.message().replace('\n', " "))
+        })?;
         read.check()?;
         Ok(read)
     }

@@ -28,7 +28,7 @@ pub enum NoSlot {
 
 /// One connection. Dropping it frees its slot.
 #[derive(Debug)]
-pub struct Slot {
+pub struct ConnectionSlot {
     slots: Arc<Mutex<Slots>>,
     address: IpAddr,
 }
@@ -62,7 +62,7 @@ impl Slots {
     }
 }
 
-impl Slot {
+impl ConnectionSlot {
     /// Takes a slot for a connection from this address.
     pub fn take(slots: &Arc<Mutex<Slots>>, from: IpAddr) -> Result<Self, NoSlot> {
         let address = neighbourhood(from);
@@ -71,7 +71,7 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).free(self.address);
     }
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn one_address_cannot_take_the_slots_of_the_others() {
         let slots = Slots::new(4, 2);
-        let take = |ip: &str| Slot::take(&slots, ip.parse().unwrap());
+        let take = |ip: &str| ConnectionSlot::take(&slots, ip.parse().unwrap());
         let [one, _two] = [take("10.0.0.1").unwrap(), take("::ffff:10.0.0.1").unwrap()];
         assert_eq!(take("10.0.0.1").unwrap_err(), NoSlot::OfAddress);
         let _three = take("fd00::1").unwrap();

@@ -25,7 +25,7 @@ use fanlight::{
 use tokio::task::JoinHandle;
 
 use self::client::{Browser, Viewer, connect, publish, subscribe};
-use crate::rig::{Listener, Mosquitto, Watcher, mosquitto_pub};
+use crate::rig::{Mosquitto, Watcher, free_port, mosquitto_pub};
 
 const PASSWORD: &str = "of-the-board";
 
@@ -46,12 +46,9 @@ async fn broker() -> Mosquitto {
     let logins = dir.path().join("logins");
     fs::write(&logins, format!("{BOARD_LOGIN}:{PASSWORD}\n")).unwrap();
     assert!(Command::new("mosquitto_passwd").arg("-U").arg(&logins).status().unwrap().success());
-    let config = broker_config(&settings(), dir.path());
-    // The rig writes these lines itself.
-    let rest =
-        config.lines().filter(|line| !["listener", "persistence", "log_t"].iter().any(|it| line.starts_with(it)));
-    let general: String = rest.map(|line| format!("{line}\n")).collect();
-    Mosquitto::start(dir, &general, [Listener::tcp()]).await
+    let port = free_port();
+    let config = broker_config(&HomeSettings { broker_port: port, ..settings() }, dir.path());
+    Mosquitto::configured(dir, &config, port).await
 }
 
 /// The running server.
