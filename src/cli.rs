@@ -189,6 +189,9 @@ pub struct DemoOptions {
     /// Port of the viewer page on 127.0.0.1; the next free one if it is in use
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     pub port: u16,
+    /// Also serve the page to other machines of this network, over HTTPS with a temporary certificate
+    #[arg(long)]
+    pub lan: bool,
     /// Log level, or a filter of the tracing library
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log: String,

@@ -258,10 +258,24 @@ fn run_demo(requests: &cli::DemoOptions) -> ExitCode {
         if let Some(line) = served.from_elsewhere() {
             println!("{line}\n");
         }
+        let lan = match requests.lan {
+            true => {
+                let device = &config.device;
+                let lan =
+                    demo::lan::serve(device, &config.broker.root, config.broker.port).map_err(|e| e.to_string())?;
+                println!("From other machines of this network. Who has the link can watch; the browser warns once:");
+                lan.links.iter().for_each(|link| println!("  {link}"));
+                println!();
+                Some(lan)
+            }
+            false => None,
+        };
+        println!("To keep a camera at home like this: sudo fanlight setup --home (docs/guide/home.md).\n");
         let (_reload, reloads) = watch::channel(config.clone());
         let (_note, notes) = watch::channel(String::new());
         let stopped = signals.stopped();
         let ended = run::run(config, reloads, stopped, &Liveness::default(), notes).await.map_err(|e| e.to_string());
+        drop(lan);
         served.close().await;
         ended
     })

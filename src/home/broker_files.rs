@@ -62,7 +62,8 @@ pub fn broker_acl(settings: &HomeSettings) -> String {
 pub fn announcement(settings: &HomeSettings) -> String {
     let service = |kind: &str| {
         format!(
-            "  <service>\n    <type>{kind}</type>\n    <port>{}</port>\n    <txt-record>path=/</txt-record>\n  </service>\n",
+            "  <service>\n    <type>{kind}</type>\n    <port>{}</port>\n    <txt-record>path=/</txt-record>\n  \
+             </service>\n",
             settings.port
         )
     };

@@ -1,9 +1,9 @@
 //! The certificates of home mode: an authority of the board's own, and one certificate for each way to reach it. Pure,
 //! but for the keys, which are random.
 //!
-//! A browser remembers a certificate that its user accepted by host, port and hash. So the certificate for a host has to
-//! stay the same for as long as it can: the names have one, and each address has its own, made at the first connection to
-//! it. A new address then changes nothing for the name, nor for the other addresses.
+//! A browser remembers a certificate that its user accepted by host, port and hash. So the certificate for a host has
+//! to stay the same for as long as it can: the names have one, and each address has its own, made at the first
+//! connection to it. A new address then changes nothing for the name, nor for the other addresses.
 //!
 //! Who installs the authority is never asked again. Its name constraints (RFC 5280 section 4.2.1.10) limit what its key
 //! could be misused for: this board's names, and addresses of private networks.

@@ -39,8 +39,8 @@ impl fmt::Debug for Inner {
 }
 
 impl Credentials {
-    /// Reads the certificates for these names, or makes them. A store that is damaged or for other names is replaced, and
-    /// browsers then ask again. Blocks, because it writes a file.
+    /// Reads the certificates for these names, or makes them. A store that is damaged or for other names is replaced,
+    /// and browsers then ask again. Blocks, because it writes a file.
     pub fn open(folder: Option<StateFolder>, names: &[String]) -> Result<Self, String> {
         let kept = folder.as_ref().map(|folder| folder.read(HOME_CERTIFICATES, CertificateStore::parse));
         let kept = match kept {
@@ -120,7 +120,8 @@ impl Inner {
     }
 }
 
-/// The certificate for the host that a browser asks for. Browsers name only names, never addresses (RFC 6066 section 3).
+/// The certificate for the host that a browser asks for. Browsers name only names, never addresses (RFC 6066 section
+/// 3).
 #[derive(Debug)]
 struct ByHost {
     name: Arc<CertifiedKey>,

@@ -1,8 +1,8 @@
 //! The first packet of a viewer, CONNECT, in MQTT 3.1.1 (section 3.1) and 5 (section 3.1). Pure.
 //!
-//! The broker of home mode has one login, the board's. Everybody in the network may connect without a login. Three things
-//! must not come through the HTTPS server: guesses of the board's password, a client with the board's client id (the
-//! broker would close the board's connection), and sessions that outlive their connection for long.
+//! The broker of home mode has one login, the board's. Everybody in the network may connect without a login. Three
+//! things must not come through the HTTPS server: guesses of the board's password, a client with the board's client id
+//! (the broker would close the board's connection), and sessions that outlive their connection for long.
 
 /// The largest CONNECT, in bytes.
 pub const CONNECT_MAX: usize = 4096;

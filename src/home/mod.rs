@@ -1,8 +1,9 @@
 //! Home mode: the viewer page and MQTT over HTTPS from the board itself, without a server of anybody else.
 //!
 //! `fanlight home` is a process of its own beside the daemon. It has the only port that the network can reach, and none
-//! of the board's secrets: neither the camera nor the board's identity nor the list of viewers. Behind it is a broker on
-//! loopback, mosquitto with a configuration of its own. The mode `keys` makes sure that neither of the two can watch.
+//! of the board's secrets: neither the camera nor the board's identity nor the list of viewers. Behind it is a broker
+//! on loopback, mosquitto with a configuration of its own. The mode `keys` makes sure that neither of the two can
+//! watch.
 
 pub mod broker_files;
 pub mod certificates;
@@ -92,8 +93,8 @@ pub fn hosts() -> Vec<String> {
     links::hosts(is_announced().then_some(name.as_str()), addresses.iter())
 }
 
-/// The command that lets the first viewer in. `fanlight pair` takes the page and the broker from the configuration; with
-/// `host`, the link has this host instead.
+/// The command that lets the first viewer in. `fanlight pair` takes the page and the broker from the configuration;
+/// with `host`, the link has this host instead.
 pub fn first_pairing(host: Option<&str>, port: u16) -> String {
     match host {
         None => "sudo fanlight pair".to_owned(),

@@ -29,8 +29,9 @@ pub fn is_whole(request: &[u8]) -> bool {
     request.len() >= REQUEST_MAX || request.windows(4).any(|four| four == b"\r\n\r\n")
 }
 
-/// The answer to a request in clear: a redirect to the same path by HTTPS, or a sentence if the request has no host that
-/// a URL can have. Not a permanent redirect: browsers would remember it for a port that may serve something else later.
+/// The answer to a request in clear: a redirect to the same path by HTTPS, or a sentence if the request has no host
+/// that a URL can have. Not a permanent redirect: browsers would remember it for a port that may serve something else
+/// later.
 pub fn answer(request: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(request);
     let mut lines = text.split("\r\n");

@@ -1,8 +1,8 @@
 //! MQTT by HTTPS requests, for browsers that refuse the WebSocket.
 //!
 //! Safari on iOS applies an accepted certificate warning to requests, but not to WebSockets (WebKit bug 145819). So the
-//! page can also POST the first packet: the response's body is what the broker sends, for as long as it lasts, and further
-//! requests carry what the page sends.
+//! page can also POST the first packet: the response's body is what the broker sends, for as long as it lasts, and
+//! further requests carry what the page sends.
 
 use std::{
     collections::HashMap,

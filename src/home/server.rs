@@ -64,7 +64,7 @@ pub struct ServerLimits {
 impl Default for ServerLimits {
     fn default() -> Self {
         let s = Duration::from_secs;
-        Self { connections: 64, each: 8, handshake: s(10), head: s(15), life: s(120), tunnel: TunnelLimits::default() }
+        Self { connections: 64, each: 16, handshake: s(10), head: s(10), life: s(120), tunnel: TunnelLimits::default() }
     }
 }
 
@@ -227,7 +227,8 @@ async fn http(stream: TlsStream<TcpStream>, shared: &Arc<Shared>) -> String {
     }
 }
 
-/// Returns when a connection has lived long enough. One that carries MQTT lives for as long as its page sends something.
+/// Returns when a connection has lived long enough. One that carries MQTT lives for as long as its page sends
+/// something.
 async fn life(becomes: &Becomes, limits: &ServerLimits) {
     sleep(limits.life).await;
     loop {

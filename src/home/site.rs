@@ -148,8 +148,8 @@ pub fn empty(status: StatusCode) -> Response {
     response
 }
 
-/// Whether a POST comes from the page itself: pages of other origins cannot send this type without asking first, and are
-/// not allowed to.
+/// Whether a POST comes from the page itself: pages of other origins cannot send this type without asking first, and
+/// are not allowed to.
 fn posts(headers: &HeaderMap, host: &str) -> bool {
     single(headers, &header::CONTENT_TYPE) == Some(PACKETS) && is_same_origin(headers, host)
 }

@@ -47,10 +47,16 @@ describe('home mode', () => {
     await daemon?.stop();
     await broker?.stop();
   });
+  /** A page that is closed after its test. */
+  const opened = async (t) => {
+    const context = await chromium.newContext();
+    t.after(() => context.close());
+    return context.newPage();
+  };
   const live = (page) => page.waitForFunction(() => document.querySelector('fanlight-viewer')?.state === 'live', null, { timeout: 60_000 });
 
-  for (const host of ['127.0.0.1', 'localhost']) test(`a page at ${host} shows the picture, over one port`, async () => {
-    const page = await (await chromium.newContext()).newPage();
+  for (const host of ['127.0.0.1', 'localhost']) test(`a page at ${host} shows the picture, over one port`, async (t) => {
+    const page = await opened(t);
     const sockets = [];
     page.on('websocket', (socket) => sockets.push(socket.url()));
     await page.goto(`https://${host}:${served.port}/`);
@@ -59,8 +65,8 @@ describe('home mode', () => {
     assert.equal(await page.evaluate(() => isSecureContext && typeof crypto.subtle.sign), 'function');
   });
 
-  test('where the browser refuses the WebSocket, the page uses requests', async () => {
-    const page = await (await chromium.newContext()).newPage();
+  test('where the browser refuses the WebSocket, the page uses requests', async (t) => {
+    const page = await opened(t);
     // What Safari on iOS does with a certificate that was only accepted.
     await page.addInitScript(() => {
       window.WebSocket = class extends EventTarget {
@@ -95,8 +101,8 @@ describe('home mode', () => {
     await assert.rejects(page.goto(`https://127.0.0.1:${served.port}/`), /ERR_CERT_AUTHORITY_INVALID/);
   });
 
-  test('who types the address without https gets to the page', async () => {
-    const page = await (await chromium.newContext()).newPage();
+  test('who types the address without https gets to the page', async (t) => {
+    const page = await opened(t);
     await page.goto(`http://127.0.0.1:${served.port}/`);
     assert.equal(page.url(), `https://127.0.0.1:${served.port}/`);
   });

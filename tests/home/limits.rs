@@ -79,9 +79,9 @@ async fn a_request_in_drops_does_not_keep_its_connection() {
 }
 
 #[tokio::test]
-async fn one_address_has_eight_connections_and_a_closed_one_makes_room() {
+async fn one_address_has_its_connections_and_a_closed_one_makes_room() {
     let broker = broker().await;
-    let home = Home::start(broker.port(), ServerLimits::default());
+    let home = Home::start(broker.port(), ServerLimits { each: 8, ..ServerLimits::default() });
     let mut held = Vec::new();
     for _ in 0..8 {
         held.push(Viewer::logged_in(&home.browser, "tab").await);
