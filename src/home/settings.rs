@@ -123,7 +123,7 @@ mod tests {
             (with(|it| it.names = vec!["10.0.0.1".into()]), "names: "),
             (with(|it| it.names = vec!["a".into(); 9]), "names: at most 8"),
             (settings().to_toml() + "user = \"x\"\n", "unknown field"),
-            ("port = \"x\"".into(), "port"),
+            ("port = \"x\"".into(), "line 1: invalid type"),
         ] {
             let error = HomeSettings::parse(&text).unwrap_err();
             assert!(error.contains(words) && !error.contains('\n'), "{error}");
