@@ -92,7 +92,8 @@ async fn one_address_has_its_connections_and_a_closed_one_makes_room() {
     }
     held.clear();
     for n in 0..8 {
-        held.push(within(20, "a place", Viewer::logged_in(&home.browser, &format!("tab{n}"))).await);
+        let id = format!("tab{n}");
+        held.push(Box::pin(within(20, "a place", Viewer::logged_in(&home.browser, &id))).await);
     }
     let ninth = TcpStream::connect(("127.0.0.1", home.port)).await.unwrap();
     assert!(ended(ninth).await.is_empty());

@@ -59,7 +59,7 @@ async fn mqtt_by_requests_reaches_the_board_and_comes_back() {
     drop(down);
     let gone =
         async { while home.browser.raw("garden.local", &post(home.port, &path, &[0xc0, 0])).await.status != 404 {} };
-    within(20, "the name is forgotten", gone).await;
+    Box::pin(within(20, "the name is forgotten", gone)).await;
 }
 
 #[tokio::test]
