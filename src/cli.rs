@@ -76,6 +76,17 @@ pub enum Command {
                       does not work, it prints the reason and writes nothing."
     )]
     Setup(SetupOptions),
+    /// Serve the viewer page and MQTT for browsers over HTTPS, for home mode
+    #[command(
+        long_about = "Serves the viewer page, and carries MQTT between browsers and the broker on this board, over \
+                      HTTPS with a certificate of the board's own. fanlight-home.service runs it; fanlight setup --home \
+                      sets all of it up."
+    )]
+    Home {
+        /// The settings, which setup --home writes
+        #[arg(long, value_name = "FILE", default_value = "/etc/fanlight/home/home.toml")]
+        settings: PathBuf,
+    },
     /// List cameras and microphones, with lines for the configuration
     #[command(
         long_about = "Lists the cameras and microphones of this board with their formats, sizes and rates. It prints \
@@ -158,6 +169,15 @@ pub struct SetupOptions {
     /// The broker decides who may watch. Confirms that whoever controls it can watch
     #[arg(long)]
     pub the_broker_can_watch: bool,
+    /// Home mode: this board has its own broker and its own viewer page over HTTPS; only viewers on its list can watch
+    #[arg(long, conflicts_with_all = ["broker", "user", "ca_file", "the_broker_can_watch", "config", "print"])]
+    pub home: bool,
+    /// With --home: the port of the page [default: 8443]
+    #[arg(long, value_name = "PORT", requires = "home", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// With --home: remove home mode, and restore the configuration of before
+    #[arg(long, requires = "home", conflicts_with_all = ["port", "device", "camera", "microphone", "name"])]
+    pub remove: bool,
     /// Replace an existing configuration; the old one is kept as FILE.old
     #[arg(long)]
     pub replace: bool,
@@ -295,6 +315,9 @@ pub struct DemoOptions {
     /// Port of the viewer page on 127.0.0.1; the next free one if it is in use
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     pub port: u16,
+    /// Also serve the page to other machines of this network, over HTTPS with a temporary certificate
+    #[arg(long)]
+    pub lan: bool,
     /// Log level, or a filter of the tracing library
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log: String,

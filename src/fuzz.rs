@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    audio, config, demo, ice, jose,
+    audio, config, demo, home, ice, jose,
     protocol::{
         self,
         candidate::{CandidateBudget, CandidateVerdict, judge},
@@ -30,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     ("config", config),
     ("envelope", envelope),
     ("h264", h264),
+    ("home", home),
     ("jpeg", jpeg),
     ("messages", messages),
     ("mjpeg", mjpeg),
@@ -84,6 +85,11 @@ pub fn envelope(data: &[u8]) {
 /// Packets of an MQTT client, as the demo's broker reads and writes them.
 pub fn mqtt(data: &[u8]) {
     demo::fuzz::mqtt(data);
+}
+
+/// What strangers send to the HTTPS server of home mode.
+pub fn home(data: &[u8]) {
+    home::fuzz::strangers(data);
 }
 
 /// A request to the demo's page server: method, host, path and accepted codings, one a line.

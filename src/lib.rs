@@ -8,11 +8,11 @@
 //! 9  main fuzz                      – the process; hostile bytes for the parts below
 //! 8  service                        – lives as long as the service
 //! 7  run check demo setup manage    – the commands
-//! 6  sessions signalling devices owner – owners: they create and end; messages become requests
+//! 6  sessions signalling devices owner home – owners: they create and end; messages become requests
 //! 5  broker viewer video audio grant – threads of execution; who may watch
 //! 4  trust message_limits ice signals – what a session needs: keys, limits and paths; signals to the process
 //! 3  protocol media_source rate systemd    – messages; a device as its viewers see it; what serves all of them
-//! 2  feed demand meter log liveness addresses lastgood tls – transport of frames; when to be on; reports
+//! 2  feed demand meter log liveness addresses lastgood tls page – transport of frames; when to be on; reports
 //! 1  clock config cli idle level memory state_folder – leaves
 //! 0  units rights jose              – what a number counts; what a viewer may do; signed and sealed texts
 //! ```
@@ -31,6 +31,7 @@ pub mod feed;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod grant;
+pub mod home;
 pub mod ice;
 pub mod idle;
 pub mod jose;
@@ -44,6 +45,7 @@ pub mod memory;
 pub mod message_limits;
 pub mod meter;
 pub mod owner;
+pub mod page;
 pub mod protocol;
 pub mod rate;
 pub mod rights;

@@ -9,6 +9,7 @@ use fanlight::{
     cli::{self, Cli, Command},
     config::reference,
     demo,
+    home::{self, HomeError, files::Places},
     liveness::Liveness,
     log, manage, memory, run,
     service::{self, ServiceEnd},
@@ -30,7 +31,9 @@ fn main() -> ExitCode {
         Command::Demo(requests) => run_demo(&requests),
         Command::Check { config, network: false } => check_file(&config),
         Command::Check { config, network: true } => check_network(&config),
+        Command::Setup(requests) if requests.home => set_up_home(&requests),
         Command::Setup(requests) => set_up(&requests),
+        Command::Home { settings } => serve_home(&settings),
         Command::Probe { json: true } => print(&serde_json::to_string_pretty(&check::probe()).unwrap_or_default()),
         Command::Probe { json: false } => print(&check::probe().text()),
         Command::Pair(command) => pair(&command),
@@ -140,6 +143,58 @@ fn set_up(requests: &cli::SetupOptions) -> ExitCode {
     }
 }
 
+/// Sets up home mode, or removes it.
+fn set_up_home(requests: &cli::SetupOptions) -> ExitCode {
+    let (places, machine) = (Places::default(), setup::home::ThisMachine);
+    if requests.remove {
+        return match setup::home::remove(&places, &machine) {
+            Ok(()) => {
+                eprintln!("home mode is removed; the configuration of before is in force");
+                ExitCode::SUCCESS
+            }
+            Err(e) => failed(format!("setup: {e}")),
+        };
+    }
+    let file = places.configuration();
+    let done =
+        setup::write::writable(&file).and_then(|()| setup::replaceable(&file, requests.replace)).and_then(|()| {
+            let probed = check::probe();
+            let offers = setup::Offers::new(&probed.cameras, &probed.microphones);
+            let (mut input, mut output) = (std::io::stdin().lock(), std::io::stderr());
+            let answers = setup::ask::home_answers(requests, &offers, &mut input, &mut output);
+            setup::home::install(&places, &answers.map_err(|end| end.to_string())?, requests.port, &machine)
+        });
+    match done {
+        Ok(report) => print(&report.text()),
+        Err(e) => failed(format!("setup: {e}")),
+    }
+}
+
+/// Runs the HTTPS server of home mode.
+fn serve_home(settings: &Path) -> ExitCode {
+    if let Err(e) = log::start(&home::log()) {
+        return failed(format!("start the log: {e}"));
+    }
+    let mut refused = None;
+    let ended = run_async(async {
+        match home::serve(settings, |_| {}).await {
+            Ok(()) => Ok(()),
+            Err(error @ HomeError::Settings(_)) => {
+                refused = Some(error.to_string());
+                Ok(())
+            }
+            Err(error @ HomeError::Failed(_)) => Err(error.to_string()),
+        }
+    });
+    match refused {
+        Some(message) => {
+            eprintln!("fanlight home: {message}");
+            ExitCode::from(CONFIGURATION)
+        }
+        None => ended,
+    }
+}
+
 fn check_network(file: &Path) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     let ended = run_async(async {
@@ -216,10 +271,24 @@ fn run_demo(requests: &cli::DemoOptions) -> ExitCode {
         if let Some(line) = served.from_elsewhere() {
             println!("{line}\n");
         }
+        let lan = match requests.lan {
+            true => {
+                let device = &config.device;
+                let lan =
+                    demo::lan::serve(device, &config.broker.root, config.broker.port).map_err(|e| e.to_string())?;
+                println!("From other machines of this network. Who has the link can watch; the browser warns once:");
+                lan.links.iter().for_each(|link| println!("  {link}"));
+                println!();
+                Some(lan)
+            }
+            false => None,
+        };
+        println!("To keep a camera at home like this: sudo fanlight setup --home (docs/guide/home.md).\n");
         let (_reload, reloads) = watch::channel(config.clone());
         let (_note, notes) = watch::channel(String::new());
         let stopped = signals.stopped();
         let ended = run::run(config, reloads, stopped, &Liveness::default(), notes).await.map_err(|e| e.to_string());
+        drop(lan);
         served.close().await;
         ended
     })

@@ -22,6 +22,8 @@ pub const LAST_GOOD_OLD: StateFile = StateFile { name: "last-good.toml.old", max
 pub const IDENTITY: StateFile = StateFile { name: "identity.key", max: 4 << 10 };
 /// The list of viewers. There is no older copy to fall back on: it could bring a removed viewer back.
 pub const VIEWERS: StateFile = StateFile { name: "viewers.json", max: 256 << 10 };
+/// Keys and certificates of the HTTPS server of home mode, in the state folder of that service.
+pub const HOME_CERTIFICATES: StateFile = StateFile { name: "certificates.json", max: 128 << 10 };
 
 /// The end of the name of a file that is being written.
 const NEW: &str = ".new";

@@ -8,6 +8,7 @@ mod code_rules;
 mod demo_command;
 mod documents;
 mod fuzz;
+mod home;
 mod hostile_packets;
 mod link_adaptation;
 mod links;

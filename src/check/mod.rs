@@ -16,7 +16,7 @@ use crate::{
     audio::{self, Microphone},
     clock,
     config::{AudioSource, Config, Problem, Surroundings, VideoSource, load},
-    tls,
+    home, tls,
     video::{
         self, HardwareEncoder,
         capture::probe::{ProbedCamera, Size},
@@ -41,7 +41,8 @@ pub fn check(file: &Path) -> ConfigCheck {
     match loaded {
         Ok(loaded) => {
             let mut remarks: Vec<String> = loaded.warnings.iter().map(warning).collect();
-            let others = certificates(&loaded.config).into_iter().chain(devices(&loaded.config));
+            let home = home::check::faults(&file, &loaded.config);
+            let others = certificates(&loaded.config).into_iter().chain(devices(&loaded.config)).chain(home);
             remarks.extend(others.map(|other| format!("warning: {other}")));
             ConfigCheck { file, effective: Some(loaded.config.to_toml()), remarks }
         }

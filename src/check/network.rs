@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::{
     broker,
     config::{Config, Problem, Surroundings, load},
+    home,
     ice::{Finding, Ice},
 };
 
@@ -31,6 +32,7 @@ pub async fn network(file: &Path) -> Result<Vec<ReportLine>, Vec<String>> {
     let mut lines = vec![broker_line(&broker)];
     lines.extend(findings.iter().map(server_line));
     lines.extend(faults.into_iter().map(|text| ReportLine { good: false, text }));
+    lines.extend(home::check::network(file).await.into_iter().map(|(good, text)| ReportLine { good, text }));
     if let Some(advice) = advice(&config, &findings) {
         lines.push(ReportLine { good: true, text: advice });
     }

@@ -78,8 +78,9 @@ fn by_keys(section: &mut Section<'_, '_, '_>, access: &Access) {
 /// The address of a page, without a fragment: the link adds one.
 fn page(text: &str) -> Option<String> {
     let fits = one_line(text, ADDRESS_MAX) && !text.contains(['#', ' ']);
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://localhost"))?;
-    (fits && !host.starts_with('/') && !text.contains('@')).then(|| text.to_owned())
+    let is_at_host = text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    let is_local = text.strip_prefix("http://localhost").is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']));
+    (fits && (is_at_host || is_local) && !text.contains('@')).then(|| text.to_owned())
 }
 
 /// The address of a broker that browsers can reach: WebSocket.

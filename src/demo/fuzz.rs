@@ -1,18 +1,18 @@
 //! The bodies of fuzz targets: clients of the demo's broker and of its page server.
 
-use axum::http::Method;
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use bytes::BytesMut;
 use futures_util::FutureExt;
 use mqtt_v5::mqttbytes::v5::Packet;
 
-use super::{
-    broker::{
-        router::Router,
-        wire::{self, Reader},
-    },
-    page::{Page, accepts_gzip},
+use super::broker::{
+    router::Router,
+    wire::{self, Reader},
 };
-use crate::config::Id;
+use crate::{
+    config::Id,
+    page::{Page, PageRequest, wants_gzip},
+};
 
 /// Packets of one client, read like in the broker. The router handles what the client publishes and subscribes to. Each
 /// packet is also written for a client of either MQTT version.
@@ -55,7 +55,11 @@ pub(crate) fn page(data: &[u8]) {
     let (method, host, path, codings) = (part(), part(), part(), part());
     let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::GET);
     let page = Page::new(&[], "ws://127.0.0.1:1/mqtt", "fanlight/v1", &Id::new("demo").expect("an id"));
-    let host = (!host.is_empty()).then_some(host);
-    let response = page.answer(&method, host, path, accepts_gzip(codings));
+    let mut headers = HeaderMap::new();
+    if let Ok(codings) = HeaderValue::from_str(codings) {
+        headers.insert(header::ACCEPT_ENCODING, codings);
+    }
+    let request = PageRequest { method: &method, path, gzip: wants_gzip(&headers), broker: host };
+    let response = page.answer(&request);
     assert!(response.headers().contains_key("content-security-policy"));
 }

@@ -2,6 +2,7 @@
 
 mod broker;
 pub(crate) mod fuzz;
+pub mod lan;
 mod page;
 pub mod plan;
 
@@ -42,7 +43,7 @@ impl Default for Ports {
 pub enum DemoError {
     /// Every port that was tried is in use.
     #[error(
-        "{what}: ports {first} to {last} of 127.0.0.1 are all in use; stop the programs that listen \
+        "{what}: ports {first} to {last} are all in use; stop the programs that listen \
          there (ss -ltnp shows them) and start again"
     )]
     PortsInUse {
@@ -66,6 +67,9 @@ pub enum DemoError {
     /// The system gives no random numbers.
     #[error("random numbers: {0}; the kernel has to offer getrandom")]
     Random(String),
+    /// There is no certificate for other machines.
+    #[error("{0}")]
+    Certificate(String),
 }
 
 /// The running servers. Dropping this value ends them; `close` also waits for their end.
@@ -179,7 +183,7 @@ mod tests {
             held.push(listener);
         }
         let error = listen("page", first).unwrap_err().to_string();
-        let expected = format!("page: ports {first} to {} of 127.0.0.1 are all in use; stop the programs", first + 19);
+        let expected = format!("page: ports {first} to {} are all in use; stop the programs", first + 19);
         assert!(error.starts_with(&expected), "{error}");
     }
 }

@@ -118,6 +118,7 @@ mod tests {
             fps: 30,
             bitrate_kbps: 2000,
             port: 8080,
+            lan: false,
             log: "info".into(),
         }
     }

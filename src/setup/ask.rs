@@ -1,23 +1,19 @@
 //! The questions of `fanlight setup`. Answers given on the command line are not asked for.
 
+mod password;
+
 use std::{
     fmt, fs,
-    io::{self, BufRead, IsTerminal, Write},
+    io::{BufRead, Write},
     path::Path,
-    process::{Command, Stdio},
 };
 
 use super::{Answers, DeviceOffer, Offers, id_of, lines, settle::UNTESTED};
-use crate::{
-    cli::SetupOptions,
-    config::{Secret, read_bounded, secret_text},
-};
+use crate::cli::SetupOptions;
 
 /// Placeholders for the id and the URL until they are known.
 const UNNAMED: &str = "board";
 const NOWHERE: &str = "mqtts://broker";
-/// The daemon accepts no longer password file, in bytes.
-const PASSWORD_MAX: u64 = 4096;
 
 /// Collects all answers. An error names the missing answer and its option.
 pub fn answers(
@@ -27,21 +23,8 @@ pub fn answers(
     output: &mut impl Write,
 ) -> Result<Answers, NoAnswer> {
     let mut dialog = Dialog { input, output };
-    // This is a valid configuration from the start, so that an error of the parser always concerns the last answer.
-    let mut so_far = Answers {
-        device: UNNAMED.into(),
-        broker: NOWHERE.into(),
-        the_broker_can_watch: true,
-        video: lines("video", "auto", &[]),
-        audio: lines("audio", "auto", &[]),
-        ..Answers::default()
-    };
-
-    dialog.device(&mut so_far, given.device.as_deref())?;
-    if let Some(name) = &given.name {
-        so_far.name = Some(name.clone());
-        reject("--name", name, so_far.fault("name"))?;
-    }
+    let mut so_far = unanswered();
+    dialog.board(&mut so_far, given)?;
     dialog.access(&mut so_far, given)?;
     dialog.broker(&mut so_far, given.broker.as_deref())?;
     dialog.addresses(&mut so_far, given)?;
@@ -50,13 +33,34 @@ pub fn answers(
         reject("--ca-file", &file.display().to_string(), fault)?;
     }
     dialog.login(&mut so_far, given.user.as_deref(), given.password_file.as_deref())?;
-
-    let camera = SourceQuestion { option: "--camera", table: "video", what: "camera", found: &offers.cameras };
-    dialog.source(&mut so_far, &camera, given.camera.as_deref())?;
-    let microphone =
-        SourceQuestion { option: "--microphone", table: "audio", what: "microphone", found: &offers.microphones };
-    dialog.source(&mut so_far, &microphone, given.microphone.as_deref())?;
+    dialog.devices(&mut so_far, given, offers)?;
     Ok(so_far)
+}
+
+/// Collects the answers that home mode needs: the board, the camera and the microphone.
+pub fn home_answers(
+    given: &SetupOptions,
+    offers: &Offers,
+    input: &mut impl BufRead,
+    output: &mut impl Write,
+) -> Result<Answers, NoAnswer> {
+    let mut dialog = Dialog { input, output };
+    let mut so_far = unanswered();
+    dialog.board(&mut so_far, given)?;
+    dialog.devices(&mut so_far, given, offers)?;
+    Ok(so_far)
+}
+
+/// A valid configuration from the start, so that an error of the parser always concerns the last answer.
+fn unanswered() -> Answers {
+    Answers {
+        device: UNNAMED.into(),
+        broker: NOWHERE.into(),
+        the_broker_can_watch: true,
+        video: lines("video", "auto", &[]),
+        audio: lines("audio", "auto", &[]),
+        ..Answers::default()
+    }
 }
 
 /// Whether the command line has all answers, so that nothing is asked.
@@ -110,6 +114,25 @@ pub(super) struct Dialog<'a, R, W> {
 }
 
 impl<R: BufRead, W: Write> Dialog<'_, R, W> {
+    /// Asks for the board's id, and takes its name if an option gives it.
+    fn board(&mut self, answers: &mut Answers, given: &SetupOptions) -> Result<(), NoAnswer> {
+        self.device(answers, given.device.as_deref())?;
+        if let Some(name) = &given.name {
+            answers.name = Some(name.clone());
+            reject("--name", name, answers.fault("name"))?;
+        }
+        Ok(())
+    }
+
+    /// Asks for the camera and the microphone.
+    fn devices(&mut self, answers: &mut Answers, given: &SetupOptions, offers: &Offers) -> Result<(), NoAnswer> {
+        let camera = SourceQuestion { option: "--camera", table: "video", what: "camera", found: &offers.cameras };
+        self.source(answers, &camera, given.camera.as_deref())?;
+        let microphone =
+            SourceQuestion { option: "--microphone", table: "audio", what: "microphone", found: &offers.microphones };
+        self.source(answers, &microphone, given.microphone.as_deref())
+    }
+
     /// Asks for the board's id.
     pub(super) fn device(&mut self, answers: &mut Answers, given: Option<&str>) -> Result<(), NoAnswer> {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -290,48 +313,6 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
             text += &format!("  {}  {}\n", n + 1, offer.about);
         }
         Ok(text + "  a number, a name, auto, or off")
-    }
-
-    fn password(&mut self, given: Option<&Path>, user: &str, before: Option<Secret>) -> Result<Secret, NoAnswer> {
-        let bytes = match given {
-            Some(file) if file != Path::new("-") => {
-                read_bounded(file, PASSWORD_MAX)
-                    .map_err(|e| format!("--password-file: read {}: {e}", file.display()))?
-                    .0
-            }
-            Some(_) => self.line("--password-file")?.into_bytes(),
-            None => loop {
-                self.say(&format!("The password of {user} there: "))?;
-                let line = if io::stdin().is_terminal() { self.hidden()? } else { self.line("--password-file")? };
-                match (line.as_str(), &before) {
-                    (UNTESTED, _) => return Err(NoAnswer::Untested),
-                    ("", Some(before)) => return Ok(before.clone()),
-                    ("", None) => {}
-                    _ => break line.into_bytes(),
-                }
-            },
-        };
-        // Checked like the password file that is written from it.
-        let text =
-            secret_text(bytes).map_err(|e| format!("--password-file: {e}; one line of 1 to 4000 bytes is possible"))?;
-        match text.len() > 4000 {
-            true => Err(NoAnswer::Fault("--password-file: one line of 1 to 4000 bytes is possible".into())),
-            false => Ok(Secret::new(text)),
-        }
-    }
-
-    /// Reads a line from the terminal without echo. The shell restores the echo, even if Ctrl-C ends both programs.
-    fn hidden(&mut self) -> Result<String, String> {
-        const READ: &str =
-            "trap 'stty echo' EXIT; trap 'exit 130' INT TERM; stty -echo; IFS= read -r line; printf %s \"$line\"";
-        let asked =
-            Command::new("/bin/sh").args(["-c", READ]).stdin(Stdio::inherit()).stderr(Stdio::inherit()).output();
-        let output = asked.map_err(|e| format!("read the password: run /bin/sh: {e}"))?;
-        self.say("\n")?;
-        match output.status.success() {
-            true => String::from_utf8(output.stdout).map_err(|_| "read the password: not UTF-8 text".to_owned()),
-            false => Err("read the password: interrupted".to_owned()),
-        }
     }
 
     fn line(&mut self, option: &str) -> Result<String, String> {

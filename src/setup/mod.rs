@@ -2,6 +2,7 @@
 //! `write`.
 
 pub mod ask;
+pub mod home;
 pub mod settle;
 pub mod write;
 

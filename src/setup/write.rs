@@ -86,7 +86,7 @@ pub fn writable(config: &Path) -> Result<(), String> {
 }
 
 /// Writes a new file and syncs it to disk.
-fn write(file: &Path, mode: u32, text: &str, owner: Option<(u32, u32)>) -> Result<(), String> {
+pub(super) fn write(file: &Path, mode: u32, text: &str, owner: Option<(u32, u32)>) -> Result<(), String> {
     // The file of an interrupted run is deleted. A new file has the right mode from the first byte on.
     let _ = fs::remove_file(file);
     let created = OpenOptions::new().write(true).create_new(true).mode(mode).open(file);
@@ -109,7 +109,7 @@ impl Drop for Draft {
     }
 }
 
-fn beside(file: &Path, ending: &str) -> PathBuf {
+pub(super) fn beside(file: &Path, ending: &str) -> PathBuf {
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(".");
     name.push(ending);
@@ -117,7 +117,7 @@ fn beside(file: &Path, ending: &str) -> PathBuf {
 }
 
 /// The owner of the password file: the user of the service if root runs setup, else the current user.
-fn owner() -> Option<(u32, u32)> {
+pub(super) fn owner() -> Option<(u32, u32)> {
     // A process's folder in /proc belongs to its user.
     if fs::metadata("/proc/self").ok()?.uid() != 0 {
         return None;

@@ -70,6 +70,14 @@ impl Mosquitto {
         this
     }
 
+    /// With this whole configuration, which opens this port of loopback.
+    pub async fn configured(dir: TempDir, config: &str, port: u16) -> Self {
+        fs::write(dir.path().join("mosquitto.conf"), format!("user root\n{config}")).unwrap();
+        let mut this = Self { dir, ports: vec![port], child: None };
+        this.run().await;
+        this
+    }
+
     /// Starts it, or starts it again on the same ports without any retained messages.
     pub async fn run(&mut self) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("log")).unwrap();

@@ -4,6 +4,7 @@ import { MqttClient, browserStreamBuilder } from './mqtt.cjs';
 import type { IClientOptions } from './mqtt.cjs';
 import { brokerUrl } from './address.ts';
 import { base64url } from './protocol.ts';
+import { PACKETS, RequestSocket } from './requests.ts';
 import { clean } from './texts.ts';
 
 /** Why the broker cannot be reached, as far as a browser lets a page find out. */
@@ -52,6 +53,8 @@ export class Link {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private doubt: ReturnType<typeof setTimeout> | undefined;
   private upSince = 0;
+  /** Whether the server also takes requests, and the WebSocket does not open. */
+  private byRequests = false;
   private forbidden = false; // by the page's content security policy
   private mayLook = true;
   private readonly id = `fanlight-viewer-${base64url(crypto.getRandomValues(new Uint8Array(9)))}`;
@@ -198,6 +201,8 @@ export class Link {
       reconnectPeriod: 0, resubscribe: false, queueQoSZero: false,
       clean: this.version === 4 || !this.seen,
       createWebsocket: (address: string, protocols: string[]) => {
+        if (this.byRequests)
+          return new RequestSocket(this.httpUrl(), () => { opened = true; }) as unknown as WebSocket;
         const socket = new WebSocket(address, protocols);
         socket.addEventListener('open', () => { opened = true; });
         return socket;
@@ -251,6 +256,8 @@ export class Link {
       // What was found out about an address stays valid until something else is found.
       const known = trouble.why === 'unreachable' && this.state.trouble?.why === 'path' ? this.state.trouble : trouble;
       if (!fate.again) this.enter(fate.at, fate.message, known);
+      // The other way is tried next. A server that takes requests says so when it is looked at.
+      if (!opened) this.byRequests = false;
       if (known.why === 'unreachable' || known.why === 'path') void this.look();
       const most = Math.min(CAP_MS, BASE_MS * 2 ** Math.min(this.attempts, 10));
       this.timer = setTimeout(
@@ -259,13 +266,19 @@ export class Link {
     });
   }
 
+  /** The broker's URL for HTTP. */
+  private httpUrl(): URL {
+    const http = new URL(this.url);
+    http.protocol = this.url.protocol === 'wss:' ? 'https:' : 'http:';
+    return http;
+  }
+
   /**
    * A failed WebSocket gives no reason. A plain HTTP request to the same URL at least shows whether a server answers.
    */
   private async look(): Promise<void> {
     if (!this.mayLook) return;
-    const http = new URL(this.url);
-    http.protocol = this.url.protocol === 'wss:' ? 'https:' : 'http:';
+    const http = this.httpUrl();
     const own = http.origin === location.origin;
     let found: LinkError = { why: 'unreachable' };
     try {
@@ -274,6 +287,7 @@ export class Link {
         signal: AbortSignal.timeout(LOOK_MS),
       });
       void answer.body?.cancel();
+      if (own && answer.headers.get('accept-post') === PACKETS) this.byRequests = true;
       found = { why: 'path', status: own ? answer.status : null };
     } catch {
       // No server, an untrusted certificate, or a policy that forbids the request: a page cannot tell them apart.
