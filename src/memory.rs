@@ -54,7 +54,8 @@ mod tests {
         let (heap_after, all_after) = (kilobytes("Anonymous:"), kilobytes("Rss:"));
         assert!(heap_after + 10_000 < heap, "{heap_after} of {heap} kB are still in use");
         let code = (all - heap, all_after - heap_after);
-        assert!(code.1 + 256 > code.0, "kB of files before and after: {code:?}");
+        // The kernel may take a few pages meanwhile. Code that is given up is most of it.
+        assert!(code.1 * 10 > code.0 * 9, "kB of files before and after: {code:?}");
         assert_eq!(last[0], 1);
     }
 }

@@ -316,9 +316,8 @@ mod tests {
     #[test]
     fn sealed_messages_are_opened_within_an_allowance_for_each_and_for_strangers() {
         let limits = limits();
-        let opened = |viewer: &str, is_listed, n, at| {
-            (0..n).filter(|_| limits.sealed(&id(viewer), is_listed, ms(at))).count()
-        };
+        let opened =
+            |viewer: &str, is_listed, n, at| (0..n).filter(|_| limits.sealed(&id(viewer), is_listed, ms(at))).count();
         assert_eq!(opened("mallory", false, 1000, 0), 10, "strangers");
         assert_eq!(opened("anna", true, 1000, 0), 128);
         assert_eq!(opened("bert", true, 1000, 0), 72, "200 at once for all");

@@ -149,9 +149,12 @@ mod tests {
     #[test]
     fn a_set_has_all_of_its_parts_and_of_itself() {
         let both = Rights::of([Right::View, Right::Listen]);
-        for (others, expected) in
-            [(both, true), (Rights::default(), true), (Rights::of([Right::View]), true), (Rights::of(Right::ALL), false)]
-        {
+        for (others, expected) in [
+            (both, true),
+            (Rights::default(), true),
+            (Rights::of([Right::View]), true),
+            (Rights::of(Right::ALL), false),
+        ] {
             assert_eq!(both.has_all(others), expected, "{others:?}");
         }
         assert!(Rights::default().is_empty() && !both.is_empty());

@@ -221,9 +221,9 @@ fn every_example_passes_check() {
     for board in ["zero-2-w", "pi-3", "pi-4", "pi-5", "generic-arm64-usb", "emulated"] {
         assert!(examples.iter().any(|path| path.ends_with(format!("{board}.toml"))), "no board/{board}.toml");
     }
-    let readme = std::fs::read_to_string(format!("{top}/README.md")).unwrap();
-    for (n, block) in readme.split("```toml\n").skip(1).enumerate() {
-        let file = dir.path().join(format!("readme-{n}.toml"));
+    let guide = std::fs::read_to_string(format!("{top}/docs/guide/install.md")).unwrap();
+    for (n, block) in guide.split("```toml\n").skip(1).enumerate() {
+        let file = dir.path().join(format!("guide-{n}.toml"));
         std::fs::write(&file, block.split("```").next().unwrap()).unwrap();
         examples.push(file);
     }
@@ -235,7 +235,7 @@ fn every_example_passes_check() {
         *example = dir.path().join(example.file_name().unwrap());
         std::fs::write(&*example, here).unwrap();
     }
-    assert!(examples.iter().any(|path| path.ends_with("readme-0.toml")), "README has an example");
+    assert!(examples.iter().any(|path| path.ends_with("guide-0.toml")), "the guide has an example");
     for example in examples {
         let output = fanlight(&["check", "--config", example.to_str().unwrap()]);
         let told = text(&output.stderr);

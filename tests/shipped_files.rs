@@ -93,7 +93,7 @@ fn page_configs(document: &str) -> Vec<String> {
 
 #[test]
 fn the_examples_of_config_json_are_equal_and_fit_the_templates() {
-    let documents = ["README.md", "docs/guide/install.md", "docs/guide/viewer.md"];
+    let documents = ["docs/guide/install.md", "docs/guide/viewer.md"];
     let examples: Vec<_> = documents.iter().flat_map(|document| page_configs(document)).collect();
     assert_eq!(examples.len(), documents.len(), "{examples:?}");
     assert!(examples.iter().all(|example| *example == examples[0]), "{examples:#?}");
@@ -113,7 +113,7 @@ fn the_examples_of_config_json_are_equal_and_fit_the_templates() {
     assert!(template.contains(&format!("# Browsers: {broker}\n")), "{template}");
     assert_eq!(json["root"], "fanlight/v1");
     let board = json["device"].as_str().unwrap();
-    for document in ["README.md", "docs/guide/install.md", "docs/reference/config.md"] {
+    for document in ["docs/guide/install.md", "docs/reference/config.md"] {
         let text = read(document);
         assert!(
             text.contains(&format!("device = \"{board}\"")) || text.contains(&format!("--device {board}")),

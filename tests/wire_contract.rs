@@ -2,7 +2,9 @@
 
 use fanlight::{
     clock::Mono,
-    config::{Access, AccessMode, Audio, AudioSource, Config, Id, Limits, Log, MqttVersion, Video, VideoSource, Webrtc},
+    config::{
+        Access, AccessMode, Audio, AudioSource, Config, Id, Limits, Log, MqttVersion, Video, VideoSource, Webrtc,
+    },
     liveness::{Liveness, MAX_TURN},
 };
 use serde_json::{Value, json};

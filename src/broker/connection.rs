@@ -18,10 +18,7 @@ use crate::{
         stopped, transport, turning, url,
     },
     config::{self, MqttVersion},
-    protocol::{
-        Topics,
-        status::Absence,
-    },
+    protocol::{Topics, status::Absence},
 };
 
 /// `status` is published again after this time. The broker forgets it after three times as long.

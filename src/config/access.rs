@@ -64,7 +64,8 @@ fn by_broker(section: &mut Section<'_, '_, '_>, broker: &Broker, accepted: Optio
 
 fn by_keys(section: &mut Section<'_, '_, '_>, access: &Access) {
     if section.has("the_broker_can_watch") {
-        section.problem("the_broker_can_watch", "needs mode = \"broker\": in the mode \"keys\" the broker cannot watch");
+        section
+            .problem("the_broker_can_watch", "needs mode = \"broker\": in the mode \"keys\" the broker cannot watch");
     }
     let mut seen = Vec::new();
     for viewer in &access.viewers {
@@ -79,7 +80,8 @@ fn by_keys(section: &mut Section<'_, '_, '_>, access: &Access) {
 fn page(text: &str) -> Option<String> {
     let fits = one_line(text, ADDRESS_MAX) && !text.contains(['#', ' ']);
     let is_at_host = text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
-    let is_local = text.strip_prefix("http://localhost").is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']));
+    let is_local =
+        text.strip_prefix("http://localhost").is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']));
     (fits && (is_at_host || is_local) && !text.contains('@')).then(|| text.to_owned())
 }
 

@@ -348,7 +348,19 @@ fn every_key_is_used_outside_of_this_module() {
     // The fields of the structs that make up a configuration.
     fields.retain(|c| c != '\r');
     let mut seen = 0;
-    for part in ["Config", "Broker", "Login", "Access", "ConfiguredViewer", "Video", "Audio", "Webrtc", "IceServer", "Limits", "Log"] {
+    for part in [
+        "Config",
+        "Broker",
+        "Login",
+        "Access",
+        "ConfiguredViewer",
+        "Video",
+        "Audio",
+        "Webrtc",
+        "IceServer",
+        "Limits",
+        "Log",
+    ] {
         let from = fields.find(&format!("pub struct {part} {{")).unwrap_or_else(|| panic!("no struct {part}"));
         let body = fields[from..].split("\n}").next().unwrap();
         for field in body.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':')) {

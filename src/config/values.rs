@@ -5,8 +5,8 @@ use std::{fmt, net::IpAddr, path::Path};
 use tracing_subscriber::filter::Targets;
 
 use super::{
-    AccessMode, AudioSource, ConfiguredViewer, EncoderChoice, FormatChoice, InterfaceRule, MqttVersion, PixelFormat, VideoSource,
-    secret::absolute,
+    AccessMode, AudioSource, ConfiguredViewer, EncoderChoice, FormatChoice, InterfaceRule, MqttVersion, PixelFormat,
+    VideoSource, secret::absolute,
 };
 use crate::rights::Rights;
 

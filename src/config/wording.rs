@@ -320,16 +320,12 @@ fn faults_of_broker_and_access_have_their_messages() {
     let url = "device = \"garden\"\nbroker.url = \"wss://h\"\n";
     assert_eq!(
         problems(&format!("{url}[access]\nmode = \"token\"\nthe_broker_can_watch = false")),
-        [
-            "4: access.mode: \"token\" is not possible: \"keys\" or \"broker\"",
-        ]
+        ["4: access.mode: \"token\" is not possible: \"keys\" or \"broker\"",]
     );
     assert_eq!(
         problems(&format!("{url}[access]\nmode = \"broker\"\nthe_broker_can_watch = false")),
-        [
-            "5: access.the_broker_can_watch: false is not possible with mode = \"broker\": whoever controls the \
-             broker can watch; true accepts this",
-        ]
+        ["5: access.the_broker_can_watch: false is not possible with mode = \"broker\": whoever controls the \
+             broker can watch; true accepts this",]
     );
     assert_eq!(
         problems(&format!("{url}[access]\nmode = \"broker\"")),
@@ -365,7 +361,8 @@ fn the_list_of_viewers_and_its_addresses_are_checked() {
         problems(&format!("{url}the_broker_can_watch = true")),
         ["5: access.the_broker_can_watch: needs mode = \"broker\": in the mode \"keys\" the broker cannot watch"]
     );
-    let by_broker = "device = \"a\"\nbroker.url = \"mqtts://h\"\n[access]\nmode = \"broker\"\nthe_broker_can_watch = true\n";
+    let by_broker =
+        "device = \"a\"\nbroker.url = \"mqtts://h\"\n[access]\nmode = \"broker\"\nthe_broker_can_watch = true\n";
     let needs = "needs mode = \"keys\": in the mode \"broker\", the broker decides who may watch";
     assert_eq!(problems(&format!("{by_broker}page = \"https://a\"")), [format!("6: access.page: {needs}")]);
 }
@@ -374,18 +371,7 @@ fn the_list_of_viewers_and_its_addresses_are_checked() {
 fn all_faults_are_reported_at_once() {
     let found = problems("device = \"a b\"\n[video]\nfps = 0\nsize = \"\"\n[limits]\nviewers = -1\nx = 1");
     let keys: Vec<_> = found.iter().map(|line| line.split(": ").nth(1).unwrap()).collect();
-    assert_eq!(
-        keys,
-        [
-            "access.mode",
-            "broker.url",
-            "device",
-            "video.fps",
-            "video.size",
-            "limits.viewers",
-            "limits.x"
-        ]
-    );
+    assert_eq!(keys, ["access.mode", "broker.url", "device", "video.fps", "video.size", "limits.viewers", "limits.x"]);
 }
 
 #[test]

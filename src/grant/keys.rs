@@ -133,7 +133,7 @@ impl KeysAccess {
         now: Mono,
         wall: WallClock,
     ) -> Result<Opened, Unanswered> {
-        let signed = self.board.sealing().open(sealed, SEALED_MAX).map_err(|_| Unanswered::Seal)?;
+        let signed = self.board.sealing().open_exact(sealed, SEALED_MAX).map_err(|_| Unanswered::Seal)?;
         let signed = String::from_utf8(signed).map_err(|_| Unanswered::Form)?;
         let jws = Jws::parse(&signed, SEALED_MAX).map_err(|_| Unanswered::Form)?;
         let header: Header = jws.header().map_err(|_| Unanswered::Form)?;

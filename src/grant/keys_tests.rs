@@ -40,7 +40,8 @@ impl Stage {
         let (board, viewer) = (Arc::new(BoardKeys::ephemeral().unwrap()), SigningKey::generate().unwrap());
         let (viewers, following) = watch::channel(list([entry(*viewer.public())]));
         let device = Id::new("porch").unwrap();
-        let access = KeysAccess::new(Arc::clone(&board), device, following, PairingHandle::default(), LastSeen::default());
+        let access =
+            KeysAccess::new(Arc::clone(&board), device, following, PairingHandle::default(), LastSeen::default());
         let (nonces, id) = (Nonces::new(&[7; 32]), viewer_id(&viewer.public().thumbprint()));
         Self { access, board, viewers, nonces, viewer, reply: SealingKey::generate().unwrap(), id }
     }

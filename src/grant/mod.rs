@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use self::nonces::Nonces;
 pub use self::{
     keys::{KeysAccess, Listed, Opened, Unanswered, WallClock},
     nonces::SLOT,
     openings::{MessageTag, OpeningVerdict},
 };
-use self::nonces::Nonces;
 use crate::{
     clock::{self, Mono},
     config::Id,

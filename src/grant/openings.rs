@@ -98,7 +98,9 @@ mod tests {
         for n in 0..PER_VIEWER {
             assert_eq!(openings.remember(&id("anna"), tag(n), seconds(n as u64)), OpeningVerdict::New);
         }
-        let OpeningVerdict::Refused(refusal) = openings.remember(&id("anna"), tag(1000), seconds(100)) else { panic!() };
+        let OpeningVerdict::Refused(refusal) = openings.remember(&id("anna"), tag(1000), seconds(100)) else {
+            panic!()
+        };
         assert_eq!((refusal.name, refusal.retry_after_ms), (ErrorName::Busy, Some(80_000)));
         assert_eq!(openings.remember(&id("anna"), tag(0), seconds(100)), OpeningVerdict::Replayed);
         assert_eq!(openings.remember(&id("bert"), tag(2000), seconds(100)), OpeningVerdict::New, "others have theirs");
@@ -111,10 +113,8 @@ mod tests {
         let mut refused = 0;
         for n in 0..10_000 {
             let viewer = id(&format!("viewer-{}", n / 10));
-            refused += usize::from(matches!(
-                openings.remember(&viewer, tag(n), seconds(1)),
-                OpeningVerdict::Refused(_)
-            ));
+            refused +=
+                usize::from(matches!(openings.remember(&viewer, tag(n), seconds(1)), OpeningVerdict::Refused(_)));
         }
         assert_eq!((openings.seen.len(), refused), (IN_ALL, 10_000 - IN_ALL));
     }

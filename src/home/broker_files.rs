@@ -53,8 +53,7 @@ pub fn broker_acl(settings: &HomeSettings) -> String {
          topic write {board}/evt\n\
          topic write {board}/rsp/+\n\
          topic read {board}/status\n\
-         topic read {board}/req/+\n\
-         topic read {board}/deny\n"
+         topic read {board}/req/+\n"
     )
 }
 
@@ -111,7 +110,7 @@ mod tests {
         };
         let board = own(&broker_acl(&settings()), BOARD_LOGIN, "garden", "home/cams");
         assert_eq!(board, own(packaged, "garden", "garden", "fanlight/v1"));
-        assert_eq!(board.len(), 7);
+        assert_eq!(board.len(), 6);
     }
 
     #[test]

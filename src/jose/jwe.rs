@@ -64,6 +64,21 @@ impl SealingKey {
     /// The header has `alg`, `enc` and `epk`, and may have `kid` (ours), `apu`, `apv`, `cty` and `typ` (not used), all
     /// strings. Everything cheap is checked before the arithmetic.
     pub fn open(&self, text: &str, max_len: usize) -> Result<Vec<u8>, JoseError> {
+        self.open_if(text, max_len, |_| true)
+    }
+
+    /// As [`open`](Self::open), for messages whose header must have `alg`, `enc`, `epk` and our `kid`, and no other
+    /// members. Otherwise [`JoseError::Header`].
+    pub fn open_exact(&self, text: &str, max_len: usize) -> Result<Vec<u8>, JoseError> {
+        self.open_if(text, max_len, Opening::is_exact)
+    }
+
+    fn open_if(
+        &self,
+        text: &str,
+        max_len: usize,
+        accepts: impl FnOnce(&Opening) -> bool,
+    ) -> Result<Vec<u8>, JoseError> {
         if text.len() > max_len {
             return Err(JoseError::TooLarge);
         }
@@ -77,6 +92,9 @@ impl SealingKey {
         let header: Opening = header::typed(&header::text(first)?)?;
         if header.alg != AGREEMENT || header.enc != CIPHER {
             return Err(JoseError::Algorithm);
+        }
+        if !accepts(&header) {
+            return Err(JoseError::Header);
         }
         if header.kid.is_some_and(|kid| kid.parse() != Ok(self.thumbprint)) {
             return Err(JoseError::Recipient);
@@ -165,8 +183,16 @@ struct Opening {
     apu: Option<String>,
     #[serde(default, deserialize_with = "present")]
     apv: Option<String>,
-    #[serde(default, deserialize_with = "present", rename = "cty")]
-    _cty: Option<String>,
-    #[serde(default, deserialize_with = "present", rename = "typ")]
-    _typ: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    cty: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    typ: Option<String>,
+}
+
+impl Opening {
+    /// Whether it has all members that are written, and no others.
+    fn is_exact(&self) -> bool {
+        let Self { alg: _, enc: _, epk: _, kid, apu, apv, cty, typ } = self;
+        kid.is_some() && [apu, apv, cty, typ].iter().all(|more| more.is_none())
+    }
 }

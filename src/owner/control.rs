@@ -70,7 +70,7 @@ fn is_owner(peer: u32, own: u32) -> bool {
 
 /// The socket. Its file goes with it.
 #[derive(Debug)]
-pub(super) struct Control {
+pub(super) struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
     /// Whether a process of this user may give commands.
@@ -79,13 +79,13 @@ pub(super) struct Control {
     patience: Duration,
 }
 
-impl Drop for Control {
+impl Drop for ControlSocket {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
 }
 
-impl Control {
+impl ControlSocket {
     /// Listens at this path. A socket that nobody listens on any more is replaced.
     pub(super) fn bind(path: &Path) -> Result<Self, String> {
         let wrong = |e: &dyn std::fmt::Display| format!("listen on {}: {e}", path.display());

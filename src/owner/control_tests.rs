@@ -43,9 +43,9 @@ fn open(pairing: &PairingHandle) -> PairingNumber {
     pairing.with(|pairing| pairing.open(Mono::now(), identity, options, PairSecret::new([7; 16]))).0
 }
 
-fn serve_with(change: impl FnOnce(&mut Control)) -> Served {
+fn serve_with(change: impl FnOnce(&mut ControlSocket)) -> Served {
     let dir = tempfile::tempdir().unwrap();
-    let mut control = Control::bind(&dir.path().join("control")).unwrap();
+    let mut control = ControlSocket::bind(&dir.path().join("control")).unwrap();
     control.patience = LONG;
     change(&mut control);
     let (pairing, asked) = (PairingHandle::default(), Arc::new(AtomicUsize::new(0)));
@@ -280,13 +280,13 @@ async fn a_socket_that_nobody_listens_on_is_replaced_and_anything_else_is_not() 
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("control");
     drop(UnixListener::bind(&path).unwrap());
-    let first = Control::bind(&path).unwrap();
-    assert!(Control::bind(&path).unwrap_err().contains("another fanlight"));
+    let first = ControlSocket::bind(&path).unwrap();
+    assert!(ControlSocket::bind(&path).unwrap_err().contains("another fanlight"));
     drop(first);
     assert!(!path.exists(), "the file goes with the socket");
     fs::write(&path, "mine").unwrap();
-    assert!(Control::bind(&path).unwrap_err().contains("something else"));
+    assert!(ControlSocket::bind(&path).unwrap_err().contains("something else"));
     assert_eq!(fs::read(&path).unwrap(), b"mine");
-    assert!(Control::bind(&dir.path().join("no/such/folder")).is_err());
-    assert!(Control::bind(&dir.path().join("x".repeat(200))).is_err(), "longer than an address of a socket");
+    assert!(ControlSocket::bind(&dir.path().join("no/such/folder")).is_err());
+    assert!(ControlSocket::bind(&dir.path().join("x".repeat(200))).is_err(), "longer than an address of a socket");
 }

@@ -23,7 +23,7 @@ use tracing::{debug, info, warn};
 
 pub use self::control::socket_of_process;
 use self::{
-    control::Control,
+    control::ControlSocket,
     control_message::{ControlReply, ControlRequest},
     store::Store,
 };
@@ -146,7 +146,7 @@ impl Owner {
     pub async fn run(mut self, socket: Option<PathBuf>) {
         let (commands, incoming) = mpsc::channel(COMMANDS);
         let control = match socket {
-            Some(path) => match Control::bind(&path) {
+            Some(path) => match ControlSocket::bind(&path) {
                 Ok(control) => Some(control),
                 Err(e) => {
                     warn!("{e}; fanlight pair and fanlight viewers cannot be used");

@@ -50,8 +50,9 @@ fn names() -> impl Iterator<Item = String> {
 
 /// The examples in the protocol document: the type of each message, and its text.
 fn examples() -> Vec<(String, String)> {
-    let text =
-        ["protocol.md", "protocol-examples.md", "signed-messages.md"].map(|page| fs::read_to_string(docs().join(page)).unwrap()).concat();
+    let text = ["protocol.md", "protocol-examples.md", "signed-messages.md"]
+        .map(|page| fs::read_to_string(docs().join(page)).unwrap())
+        .concat();
     let blocks = text.split("```json ").skip(1).map(|block| block.split("```").next().unwrap());
     blocks.map(|block| block.split_once('\n').unwrap()).map(|(who, json)| (who.into(), json.trim().into())).collect()
 }

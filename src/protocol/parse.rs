@@ -74,7 +74,9 @@ impl Kind {
             "bye" => Self::Bye,
             "ping" => Self::Ping,
             "pong" => Self::Pong,
-            "pair" => return Err(bad("this device pairs with no viewer now: its owner begins that with `fanlight pair`")),
+            "pair" => {
+                return Err(bad("this device pairs with no viewer now: its owner begins that with `fanlight pair`"));
+            }
             "welcome" | "paired" | "renewed" | "media" | "goaway" | "error" => {
                 return Err(bad(format!("{name} is said by a device, not to it")));
             }

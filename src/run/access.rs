@@ -61,7 +61,10 @@ impl AccessParts {
             None => Grant::by_broker(secret),
             Some(keys) => {
                 let (board, device) = (Arc::clone(keys), config.device.clone());
-                Grant::by_keys(KeysAccess::new(board, device, handles.viewers, handles.pairing, handles.last_seen), secret)
+                Grant::by_keys(
+                    KeysAccess::new(board, device, handles.viewers, handles.pairing, handles.last_seen),
+                    secret,
+                )
             }
         };
         let pairings = keys.is_some().then_some(pairings);
@@ -89,7 +92,6 @@ pub(super) fn settings(config: &Config) -> OwnerSettings {
 }
 
 fn reply(PairAnswer { to, session, paired }: PairAnswer) -> OutgoingReply {
-    let reply =
-        Reply::Paired { name: paired.name, rights: paired.rights, until: paired.until, mac: paired.mac };
+    let reply = Reply::Paired { name: paired.name, rights: paired.rights, until: paired.until, mac: paired.mac };
     OutgoingReply { to, session: Some(session), seq: None, reply }
 }

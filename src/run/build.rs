@@ -11,11 +11,7 @@ use tokio::{
 };
 use tracing::error;
 
-use super::{
-    Error,
-    access::AccessParts,
-    status,
-};
+use super::{Error, access::AccessParts, status};
 use crate::{
     addresses,
     broker::{self, EVENTS, Link, Outbox},
@@ -31,7 +27,7 @@ use crate::{
         info::{info, sealed_info},
     },
     sessions::Sessions,
-    signalling::{self, Destinations, REPLIES, REQUESTS, inbound::Inbound},
+    signalling::{self, REPLIES, REQUESTS, SignallingQueues, inbound::Inbound},
     trust::board_keys::{Announcement, BoardKeys},
     viewer::{SessionTerms, peer::PeerFactory},
 };
@@ -65,6 +61,17 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    fn new(config: &Config, owner: watch::Sender<OwnerSettings>, keys: Option<Arc<BoardKeys>>) -> Self {
+        Self {
+            terms: watch::Sender::new(Arc::new(SessionTerms::new(config))),
+            broker: watch::Sender::new(config.broker.clone()),
+            info: watch::Sender::new(info(config)),
+            announced: watch::Sender::new(announced(config, keys.as_deref())),
+            owner,
+            keys,
+        }
+    }
+
     /// Describes the device anew.
     pub(super) fn describe(&self, config: &Config) {
         self.info.send_replace(info(config));
@@ -113,18 +120,10 @@ impl Daemon {
         peers.set_need(config.video.bitrate, config.audio.bitrate);
         let devices = Devices::new(&config.video, &config.audio, liveness);
         devices.sources.cameras().for_each(|camera| camera.set_floor(config.video.floor));
-        let (video, audio) = (devices.sources.camera().cloned(), devices.sources.microphone().cloned());
         let (out, replies) = mpsc::channel(REPLIES);
-        let AccessParts { grant, keys, pairings, owner, settings: owner_settings } =
+        let AccessParts { grant, keys, pairings, owner, settings } =
             AccessParts::new(config, &secret, out.clone(), liveness)?;
-        let settings = Settings {
-            terms: watch::Sender::new(Arc::new(SessionTerms::new(config))),
-            broker: watch::Sender::new(config.broker.clone()),
-            info: watch::Sender::new(info(config)),
-            announced: watch::Sender::new(announced(config, keys.as_deref())),
-            owner: owner_settings,
-            keys: keys.clone(),
-        };
+        let settings = Settings::new(config, settings, keys.clone());
         let limits = MessageLimits::new(config.limits.messages_per_second, Mono::now());
         let (sessions, presence) = Sessions::new(
             Arc::clone(&grant),
@@ -151,13 +150,12 @@ impl Daemon {
         let (requests, incoming) = mpsc::channel(REQUESTS);
         let inbound = Inbound::new(grant, limits);
         let heartbeat = liveness.register("signalling", MAX_TURN, Mono::now());
-        let destinations = Destinations { requests, refusals: out, pairings };
+        let destinations = SignallingQueues { requests, refusals: out, pairings };
         let signalling = signalling::run(inbound, messages, destinations, replies, keys, outbox.clone(), heartbeat);
 
         let lingers = config.video.linger.max(config.audio.linger);
         let memory = tokio::spawn(return_memory(presence.clone(), lingers));
-        let line =
-            status::StatusLine { device: config.device.clone(), broker: outbox.state(), presence, video, audio, note };
+        let line = status_line(config, &devices, &outbox, presence, note);
         let background = Background {
             status: tokio::spawn(line.report()),
             memory,
@@ -190,6 +188,17 @@ impl Parts {
             ended,
         }
     }
+}
+
+fn status_line(
+    config: &Config,
+    devices: &Devices,
+    outbox: &Outbox,
+    presence: watch::Receiver<Presence>,
+    note: watch::Receiver<String>,
+) -> status::StatusLine {
+    let (video, audio) = (devices.sources.camera().cloned(), devices.sources.microphone().cloned());
+    status::StatusLine { device: config.device.clone(), broker: outbox.state(), presence, video, audio, note }
 }
 
 /// Random bytes from the kernel.

@@ -18,7 +18,9 @@ impl Daemon {
     pub(super) async fn stop(self) {
         info!("stopping");
         let Self { background, parts, devices, .. } = self;
-        for task in [background.status, background.memory, background.addresses, background.ice_servers, background.owner] {
+        for task in
+            [background.status, background.memory, background.addresses, background.ice_servers, background.owner]
+        {
             task.abort();
         }
         let down = async {

@@ -31,11 +31,11 @@ use crate::{
     liveness::{Heartbeat, TURN},
     media_source::{MediaSource, MediaSources},
     message_limits::MessageLimits,
-    trust::viewer_list::ViewerList,
     protocol::{
         Addressee, Authorised, Clock, ErrorName, IncomingRequest, MediaHealth, OutgoingReply, Presence, Refusal, Reply,
         Request, SessionId, WelcomeDetails, WelcomeStatus,
     },
+    trust::viewer_list::ViewerList,
     viewer::{
         INBOX, SessionRequest, SessionTerms, Viewer, health_changed,
         peer::PeerFactory,

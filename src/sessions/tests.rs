@@ -1,3 +1,5 @@
+//! Long: the stage that all files of this folder share, and its first tests.
+
 use base64::Engine;
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -9,7 +11,7 @@ use crate::{
     devices::Devices,
     liveness::Liveness,
     protocol::{Addressed, Authorised, Correlation, RequestHead, Right, Rights, contract_tests, envelope},
-    signalling::{self, Destinations, inbound::Inbound, outbound},
+    signalling::{self, SignallingQueues, inbound::Inbound, outbound},
     viewer::SessionRequest,
 };
 
@@ -111,12 +113,8 @@ impl House {
         let (requests, incoming) = mpsc::channel(signalling::REQUESTS);
         let inbound = Inbound::new(Arc::clone(&sessions.grant), sessions.limits.clone());
         let refusals = sessions.out.clone();
-        tokio::spawn(signalling::receive(
-            inbound,
-            messages,
-            Destinations { requests, refusals, pairings: None },
-            Heartbeat::default(),
-        ));
+        let queues = SignallingQueues { requests, refusals, pairings: None };
+        tokio::spawn(signalling::receive(inbound, messages, queues, Heartbeat::default()));
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(sessions.run(incoming, stopped, Heartbeat::default()));
         Self { terms, peers, events, said, presence, stop, task, _devices: devices }

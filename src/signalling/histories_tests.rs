@@ -227,7 +227,8 @@ fn start(
     let mut secret = [7; 32];
     secret[..8].copy_from_slice(&(boot as u64).to_be_bytes());
     let device = Id::new("porch").unwrap();
-    let access = KeysAccess::new(Arc::clone(board(boot)), device, viewers.subscribe(), pairing.clone(), LastSeen::default());
+    let access =
+        KeysAccess::new(Arc::clone(board(boot)), device, viewers.subscribe(), pairing.clone(), LastSeen::default());
     let grant = Arc::new(Grant::by_keys(access, &secret));
     (Arc::clone(&grant), Inbound::new(grant, MessageLimits::new(1000, now)))
 }

@@ -86,13 +86,7 @@ impl Inbound {
     }
 
     /// The mode `keys`. What fails before the sender is known gets no answer.
-    fn receive_sealed(
-        &self,
-        topic: Id,
-        payload: &[u8],
-        correlation: Option<Correlation>,
-        now: Mono,
-    ) -> Received {
+    fn receive_sealed(&self, topic: Id, payload: &[u8], correlation: Option<Correlation>, now: Mono) -> Received {
         let Some(listed) = self.grant.reads(&topic, now) else { return Received::Nothing };
         if !self.limits.sealed(&topic, listed == Listed::Yes, now) {
             return Received::Nothing;
@@ -238,7 +232,11 @@ mod tests {
             let Reply::Error(error) = &refusal.reply else { panic!("{shown}: {refusal:?}") };
             assert_eq!((error.name, refusal.seq), (name, None), "{shown}");
             assert_eq!(refusal.session.as_ref().map(SessionId::as_str), session, "{shown}");
-            assert_eq!(refusal.to, Addressee { viewer: anna(), reply_key: None, correlation: Correlation::new(b"tag") }, "{shown}");
+            assert_eq!(
+                refusal.to,
+                Addressee { viewer: anna(), reply_key: None, correlation: Correlation::new(b"tag") },
+                "{shown}"
+            );
         }
     }
 

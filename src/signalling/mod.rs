@@ -30,7 +30,7 @@ pub const REPLIES: usize = 64;
 
 /// Where messages of viewers go.
 #[derive(Debug)]
-pub struct Destinations {
+pub struct SignallingQueues {
     /// Requests, to the sessions.
     pub requests: mpsc::Sender<IncomingRequest>,
     /// Refusals, which need no session: back to signalling.
@@ -44,7 +44,7 @@ pub struct Destinations {
 pub async fn run(
     inbound: Inbound,
     events: mpsc::Receiver<LinkEvent>,
-    destinations: Destinations,
+    destinations: SignallingQueues,
     mut replies: mpsc::Receiver<OutgoingReply>,
     keys: Option<Arc<BoardKeys>>,
     outbox: Outbox,
@@ -65,10 +65,10 @@ pub async fn run(
 pub(crate) async fn receive(
     inbound: Inbound,
     mut events: mpsc::Receiver<LinkEvent>,
-    destinations: Destinations,
+    destinations: SignallingQueues,
     heartbeat: Heartbeat,
 ) {
-    let Destinations { requests, refusals, pairings } = destinations;
+    let SignallingQueues { requests, refusals, pairings } = destinations;
     let mut unsent: u64 = 0;
     loop {
         heartbeat.tick(Mono::now());

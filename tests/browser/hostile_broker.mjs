@@ -1,46 +1,60 @@
 // A hostile broker: it stands between daemon, viewers and a real mosquitto, and reads every MQTT packet. An attack can
-// record, change, drop, delay, repeat and forge messages in both directions.
+// record, change, drop, delay, repeat and forge messages in both directions, and lead viewers to another broker.
 
 import net from 'node:net';
+import mqtt from 'mqtt';
 import packets from 'mqtt-packet';
 import { WebSocketServer } from 'ws';
 import { freePort } from './processes.mjs';
 
-/** One client of the hostile broker, and its connection to the real one. */
+/** One client of the hostile broker, and its connection to a real one. */
 class Pipe {
   constructor(hostile, who, write, end) {
-    Object.assign(this, { hostile, who, write, end, version: 4, topics: [] });
-    this.real = net.connect(hostile.broker.tcp, '127.0.0.1');
+    Object.assign(this, { hostile, who, write, end, version: 4, stream: { from: who, chunks: [] } });
+    hostile.streams.push(this.stream);
+    this.astray = who === 'viewer' && hostile.elsewhere !== null;
+    this.real = net.connect((this.astray ? hostile.elsewhere : hostile.broker).tcp, '127.0.0.1');
     this.real.on('error', () => {}).on('close', () => this.close());
-    this.fromClient = packets.parser().on('packet', (packet) => this.up(packet)).on('error', () => this.close());
-    this.fromReal = packets.parser().on('packet', (packet) => this.down(packet)).on('error', () => this.close());
+    this.fromClient = this.parser(undefined, (packet) => this.up(packet));
+    this.fromReal = this.parser(undefined, (packet) => this.down(packet));
     this.real.on('data', (data) => this.fromReal.parse(data));
     hostile.pipes.add(this);
   }
 
+  parser(protocolVersion, take) {
+    return packets.parser({ protocolVersion }).on('packet', take).on('error', () => this.close());
+  }
+
   read(data) {
+    this.stream.chunks.push(Buffer.from(data));
     this.fromClient.parse(data);
   }
 
   /** A packet of the client. */
   up(packet) {
     if (packet.cmd === 'connect') {
-      // A parser learns the version from CONNECT; the one of the other direction is told.
+      // A parser learns the version from CONNECT, which the other direction does not have.
       this.version = packet.protocolVersion;
-      this.fromReal = packets.parser({ protocolVersion: this.version }).on('packet', (it) => this.down(it)).on('error', () => this.close());
+      this.fromReal = this.parser(this.version, (it) => this.down(it));
     }
     if (packet.cmd !== 'publish') return this.toReal(packet);
-    const passed = this.hostile.pass({ from: this.who, to: 'broker', topic: packet.topic, payload: packet.payload, packet });
+    this.hostile.record(this, packet);
+    const passed = this.hostile.pass({ from: this.who, to: 'broker', topic: packet.topic, payload: packet.payload });
     if (!passed.length && packet.qos === 1) this.toClient({ cmd: 'puback', messageId: packet.messageId, reasonCode: 0 });
-    passed.forEach((payload) => this.toReal({ ...packet, payload }));
+    this.several(passed, packet).forEach((it) => this.toReal(it));
   }
 
   /** A packet of the real broker. */
   down(packet) {
     if (packet.cmd !== 'publish') return this.toClient(packet);
-    const passed = this.hostile.pass({ from: 'broker', to: this.who, topic: packet.topic, payload: packet.payload, packet });
+    const passed = this.hostile.pass({ from: 'broker', to: this.who, topic: packet.topic, payload: packet.payload });
     if (!passed.length && packet.qos === 1) this.toReal({ cmd: 'puback', messageId: packet.messageId, reasonCode: 0 });
-    passed.forEach((payload) => this.toClient({ ...packet, payload }));
+    this.several(passed, packet).forEach((it) => this.toClient(it));
+  }
+
+  /** The packet with each of these payloads. Only the first one is acknowledged. */
+  several(payloads, packet) {
+    return payloads.map((payload, at) => (at === 0 ? { ...packet, payload } : { ...packet, payload, qos: 0, messageId: undefined, dup: false }));
   }
 
   toReal(packet) {
@@ -58,12 +72,12 @@ class Pipe {
   }
 }
 
-/** Who opens a pipe: `daemon` by TCP, `viewer` by WebSocket. */
+/** The daemon reaches it by TCP, viewers by WebSocket. */
 export class HostileBroker {
   /** `broker`: a real one, with which it shares what is retained. */
   static async start(broker) {
     const hostile = new HostileBroker();
-    Object.assign(hostile, { broker, pipes: new Set(), recorded: [], attack: null, at: '127.0.0.1' });
+    Object.assign(hostile, { broker, elsewhere: null, pipes: new Set(), recorded: [], streams: [], attack: null });
     hostile.tcp = await freePort();
     hostile.ws = await freePort();
     hostile.server = net.createServer((socket) => {
@@ -77,6 +91,7 @@ export class HostileBroker {
       socket.on('message', (data) => pipe.read(data)).on('error', () => {}).on('close', () => pipe.close());
     });
     await new Promise((resolve) => hostile.web.once('listening', resolve));
+    hostile.client = await mqtt.connectAsync(`mqtt://127.0.0.1:${broker.tcp}`, { protocolVersion: 5, clientId: 'hostile' });
     return hostile;
   }
 
@@ -89,34 +104,24 @@ export class HostileBroker {
     return `ws://127.0.0.1:${this.ws}`;
   }
 
+  /** Everything that clients publish is recorded as they sent it, whatever an attack makes of it. */
+  record({ who, astray }, { topic, payload }) {
+    this.recorded.push({ at: performance.now(), from: who, astray, topic, payload: Buffer.from(payload) });
+  }
+
   /**
    * Decides about a message: the attack returns nothing (it passes), `null` (it is dropped), a payload, or a list of
-   * payloads. All messages are recorded as they were sent.
+   * payloads.
    */
   pass(message) {
-    if (message.to === 'broker') this.recorded.push({ at: performance.now(), ...message, packet: undefined });
     const changed = this.attack?.(message);
     if (changed === undefined) return [message.payload];
     return changed === null ? [] : [changed].flat();
   }
 
-  /** Publishes a message by the real broker, as if a client had sent it. */
+  /** Publishes a message at the real broker, in order, as if a client had sent it. */
   publish(topic, payload, { retain = false } = {}) {
-    return new Promise((resolve, reject) => {
-      const socket = net.connect(this.broker.tcp, '127.0.0.1');
-      const parser = packets.parser({ protocolVersion: 5 });
-      const send = (packet) => socket.write(packets.generate(packet, { protocolVersion: 5 }));
-      parser.on('packet', (packet) => {
-        if (packet.cmd === 'connack') send({ cmd: 'publish', topic, payload, qos: 1, messageId: 1, retain });
-        if (packet.cmd === 'puback') {
-          send({ cmd: 'disconnect' });
-          socket.end();
-          resolve();
-        }
-      });
-      socket.on('data', (data) => parser.parse(data)).on('error', reject);
-      send({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 5, clean: true, clientId: `hostile-${Math.random()}`, keepalive: 30 });
-    });
+    return this.client.publishAsync(topic, payload, { qos: 1, retain });
   }
 
   /** Sends a message to all clients of one kind, past the real broker. */
@@ -126,12 +131,19 @@ export class HostileBroker {
     }
   }
 
+  /** Leads viewers to another broker; `null`: no longer. */
+  divert(elsewhere) {
+    this.elsewhere = elsewhere;
+    this.cut('viewer');
+  }
+
   /** Closes all connections of one kind. Clients come back. */
   cut(who) {
     for (const pipe of [...this.pipes]) if (pipe.who === who) pipe.close();
   }
 
   async stop() {
+    await this.client.endAsync(true);
     for (const pipe of [...this.pipes]) pipe.close();
     this.web.close();
     this.server.close();

@@ -9,7 +9,7 @@ import { Broker, Daemon, Stranger, browser, serve, sessionId, until, viewerFiles
 const s = {};
 before(async () => {
   s.broker = await Broker.start();
-  s.daemon = await Daemon.start(s.broker, { name: 'Front porch', access: { mode: 'keys' }, video: { linger_s: 0 }, audio: { linger_s: 0 } });
+  s.daemon = await Daemon.start(s.broker, { name: 'Front porch', keys: [], video: { linger_s: 0 }, audio: { linger_s: 0 } });
   s.site = await serve([viewerFiles]);
   s.chromium = await browser();
 });
@@ -42,13 +42,13 @@ async function pairIn(context, link, name) {
 }
 
 const listed = async () => {
-  const command = s.daemon.owner('viewers', 'list', '--json');
+  const command = s.daemon.command('viewers', 'list', '--json');
   assert.equal(await command.ended, 0, command.output);
   return JSON.parse(command.output).viewers;
 };
 
 async function remove(name) {
-  const command = s.daemon.owner('viewers', 'remove', name);
+  const command = s.daemon.command('viewers', 'remove', name);
   assert.equal(await command.ended, 0, command.output);
 }
 

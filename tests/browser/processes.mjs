@@ -151,6 +151,9 @@ export class Daemon {
     daemon.device = settings.device ?? 'cam';
     daemon.place = settings.place;
     daemon.dir = folder('daemon');
+    // The mode `keys` needs the folders that systemd makes.
+    daemon.folders = settings.keys ? { STATE_DIRECTORY: path.join(daemon.dir, 'state'), RUNTIME_DIRECTORY: path.join(daemon.dir, 'run') } : {};
+    for (const made of Object.values(daemon.folders)) fs.mkdirSync(made);
     daemon.file = path.join(daemon.dir, 'fanlight.toml');
     fs.writeFileSync(daemon.file, daemon.config(broker, settings));
     daemon.up();
@@ -161,35 +164,33 @@ export class Daemon {
   }
 
   up() {
-    // The folders that the service gets from systemd.
-    const folders = { STATE_DIRECTORY: path.join(this.dir, 'state'), RUNTIME_DIRECTORY: path.join(this.dir, 'run') };
-    Object.values(folders).forEach((made) => fs.mkdirSync(made, { recursive: true, mode: 0o700 }));
-    this.child = new Child(daemonBinary, ['run', '--config', this.file], { env: { ...process.env, ...folders, NO_COLOR: '1' }, enter: this.place?.enter });
+    this.child = new Child(daemonBinary, ['run', '--config', this.file], { env: { ...process.env, NO_COLOR: '1', ...this.folders }, enter: this.place?.enter });
   }
 
-  /** Runs a command of the owner, such as `viewers`. */
-  owner(...words) {
-    return new Child(daemonBinary, [...words, '--socket', path.join(this.dir, 'run/control')], { enter: this.place?.enter });
+  /** Runs a command of the owner, such as `pair`. Only in the mode `keys`. */
+  command(...args) {
+    return new Child(daemonBinary, [...args, '--socket', path.join(this.folders.RUNTIME_DIRECTORY, 'control')], { enter: this.place?.enter });
   }
 
   /** Opens a pairing. Returns the command, which waits, and its link. */
   async pair(page, broker, ...words) {
-    const child = this.owner('pair', '--no-qr', '--page', page, '--broker', broker, ...words);
+    const child = this.command('pair', '--no-qr', '--page', page, '--broker', broker, ...words);
     await child.said('Ctrl-C ends it');
     return { child, link: /https?:\S+#p=\S+/.exec(child.output)[0] };
   }
 
-  config(broker, { device = 'cam', name, access, video = {}, audio = {}, webrtc = {}, limits = {}, more = '' }) {
+  /** `keys`: the viewers of the mode `keys`; without them, the mode is `broker`. */
+  config(broker, { device = 'cam', name, keys, video = {}, audio = {}, webrtc = {}, limits = {}, log, more = '' }) {
     const table = (name, entries) => `[${name}]\n` +
       Object.entries(entries).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`).join('');
     return `device = "${device}"\n` + (name ? `name = ${JSON.stringify(name)}\n` : '') +
       table('broker', broker.config) +
-      table('access', access ?? { mode: 'broker', the_broker_can_watch: true }) +
+      table('access', keys ? { mode: 'keys', viewers: keys } : { mode: 'broker', the_broker_can_watch: true }) +
       table('video', { source: 'test', size: '640x360', fps: 30, bitrate_kbps: 1000, ...video }) +
       table('audio', { source: 'tone', ...audio }) +
       table('webrtc', { addresses: [host], loopback: true, ...webrtc }) +
       table('limits', { starts_per_minute: 600, ...limits }) +
-      table('log', { filter: process.env.FANLIGHT_TEST_LOG ?? 'info' }) + more;
+      table('log', { filter: process.env.FANLIGHT_TEST_LOG ?? log ?? 'info' }) + more;
   }
 
   get pid() {

@@ -123,7 +123,6 @@ async fn a_viewer_may_ask_the_board_and_nothing_else() {
         ("fanlight/v1/garden/info", "forged"),
         ("fanlight/v1/garden/rsp/anna", "forged"),
         ("fanlight/v1/garden/evt", "forged"),
-        ("fanlight/v1/garden/deny", "forged"),
         ("fanlight/v1/other/req/tab", "forged"),
         ("else", "forged"),
         ("fanlight/v1/garden/req/tab", "asked"),

@@ -60,7 +60,7 @@ fn may(login: &str, topic: &str, writes: bool) -> bool {
     let board = BOARDS.contains(&login);
     match levels[..] {
         ["fanlight", "v1", device, leaf] if board => {
-            let leaves = if writes { &["status", "info", "evt"][..] } else { &["status", "deny"] };
+            let leaves = if writes { &["status", "info", "evt"][..] } else { &["status"] };
             device == login && leaves.contains(&leaf)
         }
         ["fanlight", "v1", device, leaf, _] if board => device == login && leaf == if writes { "rsp" } else { "req" },

@@ -8,7 +8,7 @@ export { FanlightViewer };
 export type { ErrorDetail, StateDetail, ViewerState } from './announcer.ts';
 export { watchDevices } from './directory.ts';
 export { prepareCall } from './player.ts';
-export { PairingError, invitationOf, pairDevice } from './trust/pairing.ts';
+export { PairingError, expectDevice, invitationOf, pairDevice } from './trust/pairing.ts';
 export { forgetDevice, watchPaired } from './trust/paired.ts';
 export type { Invitation, PairFault, PairOptions, PairStep } from './trust/pairing.ts';
 export type { Paired } from './trust/paired.ts';

@@ -384,5 +384,6 @@ if (kept) {
     ...rest, ...(viewer && config.user === kept.user ? { viewer } : {}), user: kept.user, password: kept.password,
   };
 }
-start();
+// The camera of the link is not called before it is paired.
 if (invited) pairing.ask(invited);
+start();

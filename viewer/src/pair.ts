@@ -1,6 +1,6 @@
 // The dialog that pairs this browser with a camera, by a link of the camera's owner.
 
-import { PairingError, invitationOf, pairDevice } from './index.ts';
+import { PairingError, expectDevice, invitationOf, pairDevice } from './index.ts';
 import type { Invitation, PairFault, PairedDevice } from './index.ts';
 import type { Language } from './language.ts';
 import { browserOf } from './trust/place.ts';
@@ -43,6 +43,7 @@ export class PairDialog {
   ask(link: string): void {
     this.link = link;
     this.invitation = invitationOf(link);
+    if (this.invitation) expectDevice(this.invitation);
     const { browser, system } = browserOf(navigator.userAgent);
     const { pairing } = this.words;
     const self = browser && system ? pairing.browser(browser, system) : browser ?? system ?? pairing.thisBrowser;

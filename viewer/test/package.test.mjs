@@ -38,8 +38,8 @@ test('it can be imported where a server renders, and defines nothing there', () 
     JSON.parse(said),
     [
       [
-        'FanlightViewer', 'PairingError', 'forgetDevice', 'invitationOf', 'pairDevice', 'prepareCall', 'watchDevices',
-        'watchPaired',
+        'FanlightViewer', 'PairingError', 'expectDevice', 'forgetDevice', 'invitationOf', 'pairDevice', 'prepareCall',
+        'watchDevices', 'watchPaired',
       ],
       'function', true, 'undefined',
     ]

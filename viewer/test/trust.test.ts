@@ -6,7 +6,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { utf8 } from '../src/bytes.ts';
 import type { Info, Received, Status } from '../src/protocol.ts';
 import { Doorman } from '../src/trust/paired.ts';
-import { Exchange, PairingError, invitationOf } from '../src/trust/pairing.ts';
+import { Exchange, PairingError, expectDevice, invitationOf } from '../src/trust/pairing.ts';
 import type { PairStep } from '../src/trust/pairing.ts';
 import { browserOf, placeOf } from '../src/trust/place.ts';
 import { store } from '../src/trust/store.ts';
@@ -287,6 +287,24 @@ test('a board in the mode broker is spoken to in plain JSON, as ever', async () 
   assert.deepEqual(broker.sent, [{ topic: topic('req/anna'), payload: OFFER }]);
   assert.equal(told.info!.name, 'Porch');
   assert.deepEqual([told.bars, told.unusable, told.sealed], [[], 0, false]);
+});
+
+test('the board of a link that was opened is never spoken to in plain JSON, and nothing plain is believed', async () => {
+  // What was opened is known for as long as the page lives, so this board has an id of its own.
+  board = await FakeBoard.make(broker.say, 'invited');
+  expectDevice(invitationOf(board.invite(broker.url.href))!);
+  const { wire, told } = view();
+  wire.publish(OFFER);
+  broker.say(topic('info'), JSON.stringify({ v: 1, device: 'invited', name: 'Trust me' }), true);
+  broker.say(topic('status'), JSON.stringify({ v: 1, state: 'online', epoch: 'x', conn: 1, auth: 'broker' }), true);
+  broker.say(topic('rsp/anna'), JSON.stringify({ v: 1, type: 'pong', n: 1, session: SESSION }), false);
+  await until('the reply was dropped', () => told.unusable);
+  assert.deepEqual([told.bars, told.status, told.info, told.received], [['not_paired'], [], null, []]);
+  assert.deepEqual(broker.sent.filter(({ topic: it }) => it.includes('/req/')), []);
+  const doorman = new Doorman(broker.url.href, ROOT, () => {});
+  open.push(() => doorman.close());
+  const plain = utf8(JSON.stringify({ v: 1, state: 'online', epoch: 'x', conn: 1, auth: 'broker' }));
+  assert.equal(await doorman.status('invited', plain), 'not_paired');
 });
 
 test('a viewer connects as soon as its board is paired, and stops when it is forgotten', async () => {

@@ -224,6 +224,23 @@ fn refusal(key: &SealingKey, header: &str) -> JoseError {
 }
 
 #[test]
+fn a_header_can_be_required_to_have_exactly_what_is_written() {
+    let key = SealingKey::generate().unwrap();
+    let (epk, kid) = (epk(), key.public().thumbprint());
+    let exact = |more: &str| {
+        let header = format!(r#"{{"alg":"ECDH-ES","enc":"A256GCM","epk":{epk}{more}}}"#);
+        let text = format!("{}..{}", base64url::encode(header), compact([&[0; 12], b"sealed", &[0; 16]]));
+        key.open_exact(&text, MAX).unwrap_err()
+    };
+    assert_eq!(exact(&format!(r#","kid":"{kid}""#)), JoseError::Sealed, "only the tag is wrong");
+    assert_eq!(exact(""), JoseError::Header);
+    for more in [r#""apu":"QQ""#, r#""apv":"QQ""#, r#""typ":"JOSE""#, r#""cty":"JWT""#] {
+        assert_eq!(exact(&format!(r#","kid":"{kid}",{more}"#)), JoseError::Header, "{more}");
+    }
+    assert_eq!(key.open_exact(&seal(key.public(), b"text").unwrap(), MAX).unwrap(), b"text");
+}
+
+#[test]
 fn the_header_of_a_sealed_message_is_strict() {
     use JoseError::{Algorithm as Other, Base64, Header as Bad, PublicKey as Point, Recipient, Sealed};
     let key = SealingKey::generate().unwrap();

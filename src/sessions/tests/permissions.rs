@@ -27,11 +27,11 @@ fn keys_house() -> KeysHouse {
     let (mut sessions, said, _, _, _, devices) = sessions(Limits::default(), AudioSource::Tone);
     let key = *SigningKey::generate().unwrap().public();
     let rights = Rights::of([Right::View, Right::Listen]);
-    let entry =
-        ViewerEntry { key, name: "anna".into(), rights, until: None, since: 0, origin: EntryOrigin::Listed };
+    let entry = ViewerEntry { key, name: "anna".into(), rights, until: None, since: 0, origin: EntryOrigin::Listed };
     let (viewers, following) = watch::channel(list(&[&entry]));
     let board = Arc::new(BoardKeys::ephemeral().unwrap());
-    let access = KeysAccess::new(board, Id::new("porch").unwrap(), following, PairingHandle::default(), LastSeen::default());
+    let access =
+        KeysAccess::new(board, Id::new("porch").unwrap(), following, PairingHandle::default(), LastSeen::default());
     sessions.grant = Arc::new(Grant::by_keys(access, &[7; 32]));
     KeysHouse { sessions, said, viewers, entry, reply: SealingKey::generate().unwrap(), _devices: devices }
 }

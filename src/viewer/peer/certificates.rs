@@ -62,8 +62,7 @@ impl Certificates {
 
 fn certificate() -> Result<RTCCertificate, PeerError> {
     let provider = rtc::crypto::default_provider().map_err(internal("find a crypto provider"))?;
-    let params =
-        CertificateParams::new(vec!["fanlight".to_owned()]).map_err(internal("name the DTLS certificate"))?;
+    let params = CertificateParams::new(vec!["fanlight".to_owned()]).map_err(internal("name the DTLS certificate"))?;
     RTCCertificate::generate(provider.crypto(), SignatureScheme::EcdsaP256Sha256, params)
         .map_err(internal("make the DTLS certificate"))
 }

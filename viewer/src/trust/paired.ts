@@ -4,6 +4,7 @@ import { Unusable, decodeStatus } from '../protocol.ts';
 import type { Status } from '../protocol.ts';
 import { boardOf, isSigned, readPublic, signerOf } from './messages.ts';
 import type { Board } from './messages.ts';
+import { placeOf } from './place.ts';
 import { store } from './store.ts';
 import type { NoKeys, PairedDevice } from './store.ts';
 
@@ -73,8 +74,10 @@ export class Doorman {
   async status(device: string, payload: Uint8Array): Promise<Status | Locked | null> {
     await this.ready;
     const known = this.boards.get(device);
-    if (!known) return isSigned(payload) ? 'not_paired' : decodeStatus(payload);
     if (payload.length === 0) return null;
+    const { broker, root } = this;
+    const keyed = isSigned(payload) || store.expects(placeOf({ broker, root, device }));
+    if (!known) return keyed ? 'not_paired' : decodeStatus(payload);
     const json = await readPublic(payload, 'status', known.board);
     if (json) return decodeStatus(json);
     // A signature by the right key that is wrong proves nothing, and the last status stays.

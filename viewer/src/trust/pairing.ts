@@ -15,6 +15,7 @@ import { componentWords } from '../words/languages.ts';
 import { pointOf, thumbprint, verifier } from './jose.ts';
 import { openReply, readPublic, rightsOf, sealRequest, signerOf, speechOf, unprovenInfo } from './messages.ts';
 import type { Peers, Speech } from './messages.ts';
+import { placeOf } from './place.ts';
 import { sealingPair, store } from './store.ts';
 import type { Identity, NoKeys, PairedDevice } from './store.ts';
 
@@ -73,6 +74,12 @@ export function invitationOf(link: string, page = location.href): Invitation | n
     return null;
   }
 }
+
+/**
+ * A person opened this link, so its board is in the mode `keys`: this page speaks to it only when it is paired. Without
+ * this, whoever runs the broker could show another camera under its name until then.
+ */
+export const expectDevice = (invitation: Invitation): void => store.expect(placeOf(invitation));
 
 /**
  * Pairs this browser with the board of this link. Rejects with a `PairingError`. Keeps the board afterwards: its

@@ -42,6 +42,7 @@ export const viewerId = (thumb: string): string => thumb.slice(0, 22);
 class Store {
   private opening: Promise<IDBDatabase> | null = null;
   private readonly listeners = new Set<() => void>();
+  private readonly invited = new Set<string>();
   private channel: BroadcastChannel | null = null;
 
   /** Why this page can have no keys; null if it can. */
@@ -93,6 +94,21 @@ class Store {
   async find(place: string): Promise<PairedDevice | null> {
     const it = await this.run<unknown>('readonly', 'boards', (boards) => boards.get(place));
     return isPaired(it) ? it : null;
+  }
+
+  /**
+   * A pairing link names the board at this place, so it is in the mode `keys`. For as long as this page lives, nothing
+   * plain is said or believed there, whether the pairing succeeds or not.
+   */
+  expect(place: string): void {
+    if (this.invited.has(place)) return;
+    this.invited.add(place);
+    this.changed();
+  }
+
+  /** Whether a pairing link named the board at this place. */
+  expects(place: string): boolean {
+    return this.invited.has(place);
   }
 
   async keep(board: PairedDevice): Promise<void> {

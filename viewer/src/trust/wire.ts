@@ -39,7 +39,7 @@ export const unpaired = (): Bar =>
   (store.obstacle === 'insecure' ? 'insecure_page' : store.obstacle === null ? 'not_paired' : 'no_store');
 
 export class Wire {
-  /** `shut`: the keys of this browser are gone, so nothing is sent. */
+  /** `shut`: the keys of this browser are gone, or not made yet, so nothing is sent. */
   private mode: 'unknown' | 'plain' | 'keyed' | 'shut' = 'unknown';
   private peers: Peers | null = null;
   private speech: Speech | null = null;
@@ -99,7 +99,9 @@ export class Wire {
     const self = store.obstacle ? null : await store.identity().catch(() => null);
     const board = paired && self ? await boardOf(paired) : null;
     // Keys that were there a moment ago, or whose board is still known, were deleted.
-    const mode = board ? 'keyed' : paired || ((before || this.mode === 'shut') && !self) ? 'shut' : 'plain';
+    const lost = !!paired || (!!(before || this.mode === 'shut') && !self);
+    const invited = store.expects(this.place);
+    const mode = board ? 'keyed' : lost || invited ? 'shut' : 'plain';
     const same = board ? before?.board.thumb === board.thumb && before.self.thumb === self!.thumb : mode === this.mode;
     if (this.closed || same) return;
     this.unlisten();
@@ -114,7 +116,7 @@ export class Wire {
     this.mode = mode;
     this.hooks.sealed(board !== null);
     this.hooks.info(null);
-    if (this.mode === 'shut') this.bar('keys_lost', true);
+    if (this.mode === 'shut') this.bar(invited && !paired && !before ? unpaired() : 'keys_lost', true);
     else if (before) this.bar('not_paired', true);
     if (this.lastStatus) await this.heardStatus(this.lastStatus);
     if (this.mode === 'plain') this.flush();
@@ -122,9 +124,12 @@ export class Wire {
 
   /** The paired board of this place; null: none; undefined: unknown. */
   private async find(): Promise<PairedDevice | null | undefined> {
+    return store.obstacle ? null : store.find(this.place).catch(() => undefined);
+  }
+
+  private get place(): string {
     const { root, device } = this.target;
-    const place = placeOf({ broker: this.link.url.href, root, device });
-    return store.obstacle ? null : store.find(place).catch(() => undefined);
+    return placeOf({ broker: this.link.url.href, root, device });
   }
 
   private bar(why: Bar | null, over = false): void {
