@@ -128,7 +128,7 @@ pub enum Command {
 }
 
 /// The options of `setup`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct SetupOptions {
     /// The configuration file to write
     #[arg(long, value_name = "FILE", default_value = "/etc/fanlight/fanlight.toml")]

@@ -89,28 +89,43 @@ fn check_file(file: &Path) -> ExitCode {
     }
 }
 
+/// Asks and tries the answers. Returns them, and whether they work. `home`: the board's id, if home mode was chosen.
+fn ask_and_try(requests: &cli::SetupOptions, home: &mut Option<String>) -> Result<(setup::Answers, bool), String> {
+    // Check this before asking, so no answer is given in vain.
+    if !requests.print {
+        setup::write::writable(&requests.config)?;
+    }
+    setup::replaceable(&requests.config, requests.replace)?;
+    let probed = check::probe();
+    let offers = setup::Offers::new(&probed.cameras, &probed.microphones);
+    let (mut input, mut output) = (std::io::stdin().lock(), std::io::stderr());
+    let mut answers = setup::ask::answers(requests, &offers, &mut input, &mut output).map_err(|end| {
+        if let setup::ask::NoAnswer::Home(device) = &end {
+            *home = Some(device.clone());
+        }
+        end.to_string()
+    })?;
+    if requests.print {
+        return Ok((answers, true));
+    }
+    let runtime = runtime().map_err(|e| format!("start the runtime: {e}"))?;
+    let attempt = |answers: &setup::Answers| runtime.block_on(Box::pin(setup::settle::attempt(answers)));
+    let works = setup::settle::settle(requests, &mut answers, attempt, &mut input, &mut output)?;
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    Ok((answers, works))
+}
+
 /// Asks, tries the answers, writes the configuration, and restarts the service.
 fn set_up(requests: &cli::SetupOptions) -> ExitCode {
     let file = &requests.config;
-    // Check this before asking, so no answer is given in vain.
-    let may_write = if requests.print { Ok(()) } else { setup::write::writable(file) };
-    let asked = may_write.and_then(|()| setup::replaceable(file, requests.replace)).and_then(|()| {
-        let probed = check::probe();
-        let offers = setup::Offers::new(&probed.cameras, &probed.microphones);
-        let (mut input, mut output) = (std::io::stdin().lock(), std::io::stderr());
-        let mut answers =
-            setup::ask::answers(requests, &offers, &mut input, &mut output).map_err(|end| end.to_string())?;
-        if requests.print {
-            return Ok((answers, true));
-        }
-        let runtime = runtime().map_err(|e| format!("start the runtime: {e}"))?;
-        let attempt = |answers: &setup::Answers| runtime.block_on(Box::pin(setup::settle::attempt(answers)));
-        let works = setup::settle::settle(requests, &mut answers, attempt, &mut input, &mut output)?;
-        runtime.shutdown_timeout(Duration::from_millis(100));
-        Ok((answers, works))
-    });
+    let mut home = None;
+    let asked = ask_and_try(requests, &mut home);
     let (answers, works) = match asked {
         Ok(answers) => answers,
+        // The board has its name; the other questions of home mode follow.
+        Err(_) if home.is_some() && !requests.print => {
+            return set_up_home(&cli::SetupOptions { device: home, ..requests.clone() });
+        }
         Err(e) => return failed(format!("setup: {e}")),
     };
     if requests.print {
@@ -137,6 +152,9 @@ fn set_up(requests: &cli::SetupOptions) -> ExitCode {
         Ok(service) => {
             let untested = if works { "" } else { "; it was not tried: use fanlight check --network" };
             eprintln!("wrote {}; {service}{untested}", file.display());
+            if !answers.the_broker_can_watch {
+                eprintln!("nobody may watch yet; this lets the first viewer in: sudo fanlight pair");
+            }
             ExitCode::SUCCESS
         }
         Err(e) => failed(format!("setup: {e}")),

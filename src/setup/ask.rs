@@ -77,6 +77,8 @@ pub enum NoAnswer {
     Fault(String),
     /// The user asked to write the configuration without a successful test.
     Untested,
+    /// The user chose home mode, and gave the board this id.
+    Home(String),
 }
 
 impl From<String> for NoAnswer {
@@ -89,6 +91,7 @@ impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fault(fault) => f.write_str(fault),
+            Self::Home(_) => f.write_str("home mode is chosen: sudo fanlight setup --home"),
             Self::Untested => {
                 write!(f, "{UNTESTED} is a possible answer only after a failed test; before that, give it as an option")
             }
@@ -152,12 +155,18 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
             _ => None,
         };
         let text = "Who decides who may watch?\n  keys    a list on this board, to which you add viewers; whoever runs the \
-                    broker cannot watch\n  broker  the broker's access list; whoever runs the broker can watch too\n  keys \
-                    or broker";
+                    broker cannot watch\n  home    the same, with broker and viewer page on this board, for your own \
+                    network\n  broker  the broker's access list; whoever runs the broker can watch too\n  keys, home or \
+                    broker";
+        let mut home = false;
         self.put("--keys", chosen, text, Some("keys"), |answer| {
             answers.the_broker_can_watch = answer == "broker";
-            (!["keys", "broker"].contains(&answer)).then(|| "keys or broker are possible".to_owned())
+            home = answer == "home";
+            (!["keys", "home", "broker"].contains(&answer)).then(|| "keys, home and broker are possible".to_owned())
         })?;
+        if home {
+            return Err(NoAnswer::Home(answers.device.clone()));
+        }
         if answers.the_broker_can_watch && !given.the_broker_can_watch { self.consent() } else { Ok(()) }
     }
 

@@ -122,7 +122,10 @@ pub fn settle(
         match asked {
             Ok(()) => {}
             Err(ask::NoAnswer::Untested) => return Ok(false),
-            Err(ask::NoAnswer::Fault(why)) => return Err(format!("nothing was written: {text}; {why}")),
+            // Home mode is only an answer to a question that was asked before.
+            Err(end @ (ask::NoAnswer::Fault(_) | ask::NoAnswer::Home(_))) => {
+                return Err(format!("nothing was written: {text}; {end}"));
+            }
         }
     }
 }

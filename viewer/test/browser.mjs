@@ -754,8 +754,10 @@ test('every visible word of a button is in its name, and the dialog is one', asy
   const { tab, end } = await home({ broker: broker.url, device: 'one,two' });
   await tab.says('Broker connected');
   await tab.waitForFunction(
-    () => [...document.querySelectorAll('fanlight-viewer')].every((it) => it.state === 'live'), null,
-    { timeout: 20_000 }
+    () => {
+      const all = [...document.querySelectorAll('fanlight-viewer')];
+      return all.length === 2 && all.every((it) => it.state === 'live');
+    }, null, { timeout: 20_000 }
   );
   await tab.click('#change');
   assert.equal(

@@ -31,7 +31,7 @@ fn everything_can_be_typed_and_a_wrong_answer_is_asked_again() {
     assert!(answers.the_broker_can_watch);
     for part in [
         "1 to 64 characters",
-        "keys or broker are possible",
+        "keys, home and broker are possible",
         "yes or no are possible",
         "mqtts://",
         "HD Webcam",
@@ -58,6 +58,14 @@ fn without_another_answer_a_list_on_the_board_decides() {
     let answers = answers.unwrap();
     assert_eq!((answers.page.as_deref(), answers.viewer_broker.as_deref()), (Some("https://a"), Some("wss://b")));
     assert_eq!(told, "");
+}
+
+#[test]
+fn home_mode_is_one_of_the_answers_and_keeps_the_name_of_the_board() {
+    let Command::Setup(given) = Cli::parse_from(["fanlight", "setup"]).command else { panic!("not setup") };
+    let (mut typed, mut output) = (&b"garden\nhome\n"[..], Vec::new());
+    let chosen = answers(&given, &Offers::default(), &mut typed, &mut output);
+    assert_eq!(chosen, Err(NoAnswer::Home("garden".into())));
 }
 
 #[test]
