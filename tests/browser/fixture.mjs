@@ -16,7 +16,9 @@ export async function open(chromium, site, broker, viewer, device = 'cam') {
   page.on('pageerror', (error) => console.error(`page: ${error.message}`));
   await page.goto(`${site.url}/plain.html`, { waitUntil: 'domcontentloaded' });
   await page.waitForFunction(() => window.connect && window.mqtt);
-  await page.evaluate((to) => window.connect(to), { broker: broker.url, device, viewer });
+  await page.evaluate((to) => window.connect(to), { broker: broker.url, device, viewer }).catch((error) => {
+    throw new Error(`${error.message}\nbroker: ${broker.child?.output.slice(-2000)}`);
+  });
   return page;
 }
 
