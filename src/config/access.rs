@@ -2,15 +2,13 @@
 
 use super::{
     Access, AccessMode, Broker, ConfiguredViewer,
+    pairing_urls::{broker_url, page_url},
     section::Section,
-    url::parse_url,
-    values::{is_loopback, one_line},
+    values::is_loopback,
 };
 
 /// The most viewers that the configuration may name. More belong in the list of the state folder.
 const VIEWERS: usize = 64;
-/// The longest address in a pairing link, in bytes.
-const ADDRESS_MAX: usize = 512;
 
 /// Reads `[access]`. What it allows depends on the broker's URL.
 pub(super) fn read(section: &mut Section<'_, '_, '_>, broker: &Broker) -> Access {
@@ -20,8 +18,8 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, broker: &Broker) -> Access
         // A mode that is missing or wrong is reported. This one causes no further problems.
         mode: mode.unwrap_or(AccessMode::Keys),
         viewers: section.texts("viewers", VIEWERS, ConfiguredViewer::parse),
-        page: section.optional("page", page),
-        viewer_broker: section.optional("viewer_broker", viewer_broker),
+        page: section.optional("page", |text| page_url(text).is_ok().then(|| text.to_owned())),
+        viewer_broker: section.optional("viewer_broker", |text| broker_url(text).is_ok().then(|| text.to_owned())),
     };
     match mode {
         Some(AccessMode::Broker) => by_broker(section, broker, accepts_broker, &access),
@@ -74,19 +72,4 @@ fn by_keys(section: &mut Section<'_, '_, '_>, access: &Access) {
         }
         seen.push(viewer.key);
     }
-}
-
-/// The address of a page, without a fragment: the link adds one.
-fn page(text: &str) -> Option<String> {
-    let fits = one_line(text, ADDRESS_MAX) && !text.contains(['#', ' ']);
-    let is_at_host = text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
-    let is_local =
-        text.strip_prefix("http://localhost").is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']));
-    (fits && (is_at_host || is_local) && !text.contains('@')).then(|| text.to_owned())
-}
-
-/// The address of a broker that browsers can reach: WebSocket.
-fn viewer_broker(text: &str) -> Option<String> {
-    let is_web = text.starts_with("ws://") || text.starts_with("wss://");
-    (is_web && one_line(text, ADDRESS_MAX) && parse_url(text).is_ok()).then(|| text.to_owned())
 }

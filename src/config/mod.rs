@@ -11,6 +11,7 @@ mod effective;
 mod excerpt_tests;
 pub mod keys;
 mod media;
+pub(crate) mod pairing_urls;
 mod parse;
 mod problem;
 pub mod reference;

@@ -19,7 +19,6 @@ use crate::{
     config::Id,
     jose::{Jws, PublicKey, Thumbprint},
     protocol::{Addressee, Authorised, ErrorName, Refusal, envelope::SEALED_MAX, pair::PairMessage},
-    rights::Rights,
     trust::{
         LastSeen,
         board_keys::BoardKeys,
@@ -218,11 +217,6 @@ impl KeysAccess {
             (Some(new), Some(old)) => old.since(new) > Duration::from_secs(60),
         };
         !has_ended(entry, wall) && !ends_sooner && entry.rights.has_all(from.rights)
-    }
-
-    /// What a viewer may do now. `None`: it is not on the list.
-    pub(super) fn rights(&self, viewer: &Id) -> Option<Rights> {
-        self.viewers.borrow().by_id(viewer).map(|entry| entry.rights)
     }
 }
 

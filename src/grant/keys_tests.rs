@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     jose::{SealingKey, SigningKey, seal},
-    rights::Right,
+    rights::{Right, Rights},
     trust::{LastSeen, viewer_list::EntryOrigin},
 };
 

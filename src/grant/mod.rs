@@ -89,11 +89,6 @@ impl Grant {
         self.keys.as_ref().is_none_or(|keys| keys.still_permits(from, now, wall))
     }
 
-    /// What a viewer on the list may do now.
-    pub fn rights(&self, viewer: &Id) -> Option<Rights> {
-        self.keys.as_ref()?.rights(viewer)
-    }
-
     /// The list of viewers, to be followed. `None` in the mode `broker`.
     pub fn viewers(&self) -> Option<watch::Receiver<Arc<ViewerList>>> {
         self.keys.as_ref().map(KeysAccess::viewers)

@@ -182,7 +182,7 @@ pub(super) fn row(id: &Id, entry: &ViewerEntry, last_seen: Option<u64>) -> Viewe
 
 /// The names of rights, in the order in which they are written.
 pub(super) fn names(rights: Rights) -> Vec<String> {
-    Right::ALL.into_iter().filter(|right| rights.has(*right)).map(|right| right.name().to_owned()).collect()
+    rights.iter().map(|right| right.name().to_owned()).collect()
 }
 
 fn failed(message: impl Into<String>) -> ControlReply {

@@ -181,6 +181,10 @@ impl Sessions {
     }
 
     fn handle(&mut self, request: IncomingRequest, now: Mono) {
+        // The list may have changed since signalling read the request, and `end_forbidden` may have seen no session then.
+        if !self.grant.still_permits(&request.from, now, WallClock::now()) {
+            return self.refuse(request, Refusal::new(ErrorName::Forbidden, "this viewer may no longer do this"), now);
+        }
         if request.request == Request::Hello {
             let details = request.from.is_sealed().then(|| Box::new(self.details(&request.from)));
             let (nonce, clock) = (self.grant.nonce(now), Clock::new(clock::is_synced()));

@@ -40,8 +40,6 @@ pub enum Announcement {
     Status,
     /// `info`.
     Info,
-    /// `evt`.
-    Event,
 }
 
 impl Announcement {
@@ -49,7 +47,6 @@ impl Announcement {
         match self {
             Self::Status => "fanlight-status",
             Self::Info => "fanlight-info",
-            Self::Event => "fanlight-evt",
         }
     }
 }
@@ -176,11 +173,7 @@ mod tests {
     #[test]
     fn each_kind_of_message_says_in_its_header_what_it_is() {
         let keys = BoardKeys::ephemeral().unwrap();
-        for (announcement, typ) in [
-            (Announcement::Status, "fanlight-status"),
-            (Announcement::Info, "fanlight-info"),
-            (Announcement::Event, "fanlight-evt"),
-        ] {
+        for (announcement, typ) in [(Announcement::Status, "fanlight-status"), (Announcement::Info, "fanlight-info")] {
             let signed = keys.announce(announcement, b"{}").unwrap();
             let jws = Jws::parse(&signed, 4096).unwrap();
             let header: serde_json::Value = jws.header().unwrap();

@@ -9,7 +9,6 @@ use super::{
     name::checked_name,
     viewer_list::{EntryOrigin, VIEWERS_MAX, ViewerEntry, ViewerList, rights_of_names},
 };
-use crate::protocol::{Right, Rights};
 
 /// The number of the format.
 const FORMAT: u32 = 1;
@@ -77,7 +76,7 @@ impl FileEntry {
         Self {
             key: entry.key.to_string(),
             name: entry.name.clone(),
-            rights: names(entry.rights).map(str::to_owned).collect(),
+            rights: entry.rights.iter().map(|right| right.name().to_owned()).collect(),
             until: entry.until,
             since: entry.since,
         }
@@ -94,8 +93,4 @@ impl FileEntry {
         let (until, since) = (self.until, self.since);
         Ok(ViewerEntry { key, name, rights, until, since, origin: EntryOrigin::Listed })
     }
-}
-
-fn names(rights: Rights) -> impl Iterator<Item = &'static str> {
-    Right::ALL.into_iter().filter(move |right| rights.has(*right)).map(Right::name)
 }

@@ -68,7 +68,7 @@ pub fn viewer_id(thumbprint: &Thumbprint) -> Id {
 pub fn rights_of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Rights> {
     let mut rights = Vec::new();
     for name in names {
-        let right = Right::ALL.into_iter().find(|right| right.name() == name)?;
+        let right = Right::of_name(name)?;
         if rights.contains(&right) {
             return None;
         }

@@ -79,6 +79,20 @@ async fn a_viewer_that_loses_a_right_or_is_removed_loses_its_session() {
     }
 }
 
+/// A request waits in a queue between the check of its signature and its session. The list may change meanwhile.
+#[tokio::test]
+async fn a_viewer_that_is_removed_while_its_request_waits_gets_no_session_and_no_welcome() {
+    let mut house = keys_house();
+    let media = Wanted { video: false, audio: true, talk: false };
+    let requests = [Request::Request { media }, Request::Hello].map(|request| house.request('A', request));
+    house.viewers.send_replace(list(&[]));
+    for request in requests {
+        house.sessions.handle(request, Mono::now());
+        let Reply::Error(refusal) = house.said.0.try_recv().unwrap().reply else { panic!() };
+        assert_eq!((refusal.name, house.sessions.handles.len()), (ErrorName::Forbidden, 0));
+    }
+}
+
 #[tokio::test]
 async fn the_list_is_followed_while_the_sessions_run() {
     let mut house = keys_house();
