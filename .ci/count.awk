@@ -3,7 +3,7 @@
 #   awk -f .ci/count.awk -v format=FORMAT -v status=STATUS LOG
 #
 # STATUS is the exit status of the step. FORMAT is the program that wrote the log:
-#   cargo  cargo test: a line "test result:" for each test binary; cargo nextest: a line "Summary"
+#   cargo  cargo test: a line "test result:" for each test binary
 #   node   node --test: "# pass 3" in a pipe, "ℹ pass 3" on a terminal
 #   tap    lines that begin with "ok", "not ok" or "skip"
 #   one    a command that is a single check: its exit status is the result
@@ -15,7 +15,6 @@
 function before(word) { return match($0, "[0-9]+ " word) ? substr($0, RSTART) + 0 : 0 }
 
 format == "cargo" && /^test result:/ { passed += before("passed"); failed += before("failed"); skipped += before("ignored") }
-format == "cargo" && /^ *Summary / { passed += before("passed"); failed += before("failed") + before("timed out") }
 
 format == "node" && /^(#|ℹ) pass [0-9]+$/ { passed += $3 }
 format == "node" && /^(#|ℹ) fail [0-9]+$/ { failed += $3 }

@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2034,SC2154 # me and explained belong to .ci/setup.sh
+# shellcheck shell=sh disable=SC2034,SC2154 # me, explained and at_end belong to .ci/setup.sh
 # The steps of ./test. Each runs a command, keeps its output, and adds its tests to the sum. Sourced after .ci/setup.sh.
 #
 #   steps_begin FOLDER             sets the folder of the logs
@@ -6,6 +6,8 @@
 #                                  formats
 #   skip NAME REASON               counts a step that cannot run here
 #   limited COMMAND...             runs a command for 40 minutes at most
+#   begin NAME COMMAND...          starts a command beside the next steps, with what they leave of the processors
+#   begun NAME                     waits for that command, prints its output, and ends as it ended
 #   steps_end                      prints the sum as the last line; succeeds if something passed and nothing failed
 
 steps_begin() {
@@ -24,11 +26,31 @@ skip() {
 
 limited() { timeout -k 20 2400 "$@"; }
 
+log_of() { echo "$logs/$(echo "$1" | tr ' /' '--')$2"; }
+
+begin() {
+    beside=$(log_of "$1" .beside)
+    shift
+    rm -f "$beside.status"
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    chrt -i 0 timeout -k 20 3600 sh -c 'status=$1; shift; "$@"; echo $? > "$status"' sh "$beside.status" "$@" \
+        > "$beside" 2>&1 < /dev/null &
+    echo $! > "$beside.pid"
+    at_end "kill $! 2> /dev/null"
+}
+
+begun() {
+    beside=$(log_of "$1" .beside)
+    tail --pid="$(cat "$beside.pid")" -f /dev/null
+    cat "$beside"
+    return "$(cat "$beside.status" 2> /dev/null || echo 124)"
+}
+
 # A command that ends with status 75 cannot run here; its last line says why.
 step() {
     name=$1 format=$2
     shift 2
-    log=$logs/$(echo "$name" | tr ' /' '--').log
+    log=$(log_of "$name" .log)
     begun=$(date +%s)
     tell "$name"
     rm -f "$log.status"

@@ -4,7 +4,8 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import { open, pages } from '../tests/browser/fixture.mjs';
-import { Broker, Daemon, browser, serve, until, daemonBinary } from '../tests/browser/processes.mjs';
+import { ViewerPage } from '../tests/browser/paired_page.mjs';
+import { Broker, Daemon, browser, serve, until, daemonBinary, viewerFiles } from '../tests/browser/processes.mjs';
 
 const option = (name, otherwise) => {
   const i = process.argv.indexOf(`--${name}`);
@@ -73,6 +74,39 @@ async function firstPicture(on, calls) {
   return list;
 }
 
+/**
+ * First picture by the viewer component, several times, in one of the modes: from `play` to the state `live`. The
+ * camera is off before.
+ */
+async function firstByComponent(mode) {
+  const daemon = await Daemon.start(broker, { ...settings, device: mode, keys: mode === 'keys' ? [] : undefined });
+  const site = await serve([viewerFiles], { '/config.json': JSON.stringify({ broker: broker.url, device: mode }) });
+  const invited = mode === 'keys' && await daemon.pair(`${site.url}/`, broker.url);
+  const viewer = await ViewerPage.open(chromium, invited ? invited.link : `${site.url}/`);
+  if (invited) {
+    await viewer.accept('bench');
+    if (await viewer.pairing() !== null) throw new Error('the page is not paired');
+  }
+  await viewer.again();
+  await viewer.is('live');
+  const list = [];
+  for (let run = 0; run < Math.max(runs, 9); run += 1) {
+    await viewer.stop();
+    await until('the camera is off', () => !daemon.threads().includes('video'));
+    await pause(300);
+    list.push(await viewer.page.evaluate(() => new Promise((live) => {
+      const it = document.querySelector('fanlight-viewer');
+      const began = performance.now();
+      it.addEventListener('fanlight-state', ({ detail }) => detail.state === 'live' && live(performance.now() - began));
+      it.play().catch(() => {});
+    })));
+  }
+  await viewer.close();
+  await daemon.stop();
+  site.close();
+  return list;
+}
+
 function threadCpu(name) {
   let sum = 0;
   for (const id of fs.readdirSync(`/proc/${daemon.pid}/task`)) {
@@ -87,8 +121,8 @@ function threadCpu(name) {
 }
 
 /**
- * CPU, memory and, if somebody watches, delay, over windows of a few seconds. One viewer is shown, and its picture clock read; the
- * others, in a page of their own, decode without showing: two cores do not draw ten pictures.
+ * CPU, memory and, if somebody watches, delay, over windows of a few seconds. One viewer is shown, and its picture
+ * clock read; the others, in a page of their own, decode without showing: two cores do not draw ten pictures.
  */
 async function state(viewers) {
   const watching = [];
@@ -96,17 +130,24 @@ async function state(viewers) {
     const p = await page();
     watching.push({ page: p, ...(await picture(p)) });
   }
+  const report = ({ page, session }) => page.evaluate((s) => window.report(s), session);
   const crowd = viewers > 1 ? await page() : null;
   for (let i = 1; i < viewers; i += 1) {
     const session = await crowd.evaluate(() => window.watch({ show: false }));
-    await until('a hidden picture', async () => (await crowd.evaluate((s) => window.report(s), session)).video?.framesDecoded > 2);
-    watching.push({ page: crowd, session });
+    const hidden = { page: crowd, session };
+    await until('a hidden picture', async () => (await report(hidden)).video?.framesDecoded > 2);
+    watching.push(hidden);
   }
   await pause(quick ? 2000 : 4000);
+  const decoded = () => Promise.all(watching.map(async (viewer) => (await report(viewer)).video?.framesDecoded ?? 0));
+  const forget = (session) => {
+    const h = window.handle(session);
+    h.delays = [];
+    h.frames = 0;
+  };
   const result = { cpu: [], video: [], audio: [], memory: [], p50: [], p95: [], fps: [], least: [] };
   for (let run = 0; run < runs; run += 1) {
-    const decoded = () => Promise.all(watching.map(async ({ page, session }) => (await page.evaluate((s) => window.report(s), session)).video?.framesDecoded ?? 0));
-    for (const { page, session } of watching) await page.evaluate((s) => { const h = window.handle(s); h.delays = []; h.frames = 0; }, session);
+    for (const { page, session } of watching) await page.evaluate(forget, session);
     const before = await decoded();
     const [cpu, video, audio, t] = [daemon.cpu(), threadCpu('video'), threadCpu('audio'), performance.now()];
     await pause(quick ? 3000 : 6000);
@@ -115,7 +156,7 @@ async function state(viewers) {
     result.video.push(100 * (threadCpu('video') - video) / seconds);
     result.audio.push(100 * (threadCpu('audio') - audio) / seconds);
     result.memory.push(daemon.memory() / 1024);
-    const reports = await Promise.all(watching.map(({ page, session }) => page.evaluate((s) => window.report(s), session)));
+    const reports = await Promise.all(watching.map(report));
     const after = await decoded();
     const delays = reports.flatMap((r) => r.delays);
     if (delays.length) {
@@ -135,13 +176,17 @@ let daemon = await Daemon.start(broker, settings);
 await pause(1000);
 const idle = await state(0);
 const first = {};
-for (const calls of ['offer', 'request']) first[calls] = { off: await firstPicture(false, calls), on: await firstPicture(true, calls) };
+for (const calls of ['offer', 'request']) {
+  first[calls] = { off: await firstPicture(false, calls), on: await firstPicture(true, calls) };
+}
 const { on, off } = first.offer;
 await daemon.stop();
 daemon = await Daemon.start(broker, settings);
 const with_ = {};
 for (const n of counts) with_[n] = await state(n);
 await daemon.stop();
+const component = {};
+for (const mode of ['broker', 'keys']) component[mode] = await firstByComponent(mode);
 await chromium.close();
 site.close();
 await broker.stop();
@@ -150,23 +195,29 @@ const f = (x, digits = 0) => (Number.isFinite(x) ? x.toFixed(digits) : '–');
 const step = (list, key) => f(median(list.map((s) => s[key])));
 const size = fs.statSync(daemonBinary).size;
 const most = counts.at(-1);
+const viewersOf = (n) => `${n} viewer${n > 1 ? 's' : ''}`;
 const perViewer = (key) => (median(with_[most][key]) - median(with_[1][key])) / (most - 1);
-console.log(`machine: ${os.cpus()[0].model.trim()}, ${os.cpus().length} cores, ${os.release()}; medians of ${runs} runs\n`);
+const cpus = os.cpus();
+console.log(`machine: ${cpus[0].model.trim()}, ${cpus.length} cores, ${os.release()}; medians of ${runs} runs\n`);
 console.log('| what | median |\n|---|---|');
 console.log(`| first picture, camera on | ${step(on, 'all')} ms |`);
 console.log(`| first picture, camera off | ${step(off, 'all')} ms |`);
+for (const [mode, list] of Object.entries(component)) {
+  console.log(`| first picture by the viewer component, camera off, mode \`${mode}\` | ${f(median(list))} ms |`);
+}
 for (const n of counts) {
   const s = with_[n];
-  console.log(`| capture → shown, ${n} viewer${n > 1 ? 's' : ''}: p50 / p95 | ${f(median(s.p50))} / ${f(median(s.p95))} ms |`);
-  console.log(`| frames/s shown, ${n} viewer${n > 1 ? 's' : ''}${n > 1 ? ' (decoded by the slowest)' : ''} | ${f(median(s.fps), 1)}${n > 1 ? ` (${f(median(s.least), 1)})` : ''} |`);
+  console.log(`| capture → shown, ${viewersOf(n)}: p50 / p95 | ${f(median(s.p50))} / ${f(median(s.p95))} ms |`);
+  const [by, least] = n > 1 ? [' (decoded by the slowest)', ` (${f(median(s.least), 1)})`] : ['', ''];
+  console.log(`| frames/s shown, ${viewersOf(n)}${by} | ${f(median(s.fps), 1)}${least} |`);
 }
 console.log(`| CPU idle | ${f(median(idle.cpu), 2)} % of a core |`);
-for (const n of counts) console.log(`| CPU with ${n} viewer${n > 1 ? 's' : ''} | ${f(median(with_[n].cpu), 1)} % of a core |`);
+for (const n of counts) console.log(`| CPU with ${viewersOf(n)} | ${f(median(with_[n].cpu), 1)} % of a core |`);
 console.log(`| – of it the video thread (test picture and encoder) | ${f(median(with_[1].video), 1)} % |`);
 console.log(`| – of it the audio thread | ${f(median(with_[1].audio), 1)} % |`);
 console.log(`| CPU of each further viewer | ${f(perViewer('cpu'), 2)} % of a core |`);
 console.log(`| memory idle, before the first viewer | ${f(median(idle.memory), 1)} MiB |`);
-for (const n of counts) console.log(`| memory with ${n} viewer${n > 1 ? 's' : ''} | ${f(median(with_[n].memory), 1)} MiB |`);
+for (const n of counts) console.log(`| memory with ${viewersOf(n)} | ${f(median(with_[n].memory), 1)} MiB |`);
 console.log(`| memory of each further viewer | ${f(perViewer('memory'), 2)} MiB |`);
 console.log(`| binary, stripped | ${f(size / 2 ** 20, 1)} MiB |`);
 console.log('\nwhere the time to the first picture goes (medians, ms):\n');
@@ -179,5 +230,5 @@ for (const [calls, who] of [['offer', 'the viewer offers'], ['request', 'the dev
   }
 }
 const file = option('json');
-if (file) fs.writeFileSync(file, JSON.stringify({ idle, first, with: with_, size }, null, 1));
+if (file) fs.writeFileSync(file, JSON.stringify({ idle, first, component, with: with_, size }, null, 1));
 process.exit(0);

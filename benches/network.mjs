@@ -1,5 +1,6 @@
 // The table of network situations: each made of namespaces, NAT and a bad line, with Debian's Chromium as the viewer.
-// Run by `./bench --network [NAME...]`; as root, in a namespace of its own (tests/browser/in-netns). See docs/design/network.md.
+// Run by `./bench --network [NAME...]`; as root, in a namespace of its own (tests/browser/in-netns). See
+// docs/design/network.md.
 
 import fs from 'node:fs';
 import os from 'node:os';
@@ -28,15 +29,25 @@ if (unknown.length || cannot) {
   process.exit(2);
 }
 
-const line = ({ what, value, unit, must, met }) => `${what} ${show(value)}${unit ? ` ${unit}` : ''}${must ? ` (${must})${met ? '' : ' – not met'}` : ''}`;
-console.log(`machine: ${os.cpus()[0].model.trim()}, ${os.cpus().length} cores, ${os.release()}; load ${os.loadavg()[0].toFixed(1)}\n`);
+const line = ({ what, value, unit, must, met }) => {
+  const bound = must ? ` (${must})${met ? '' : ' – not met'}` : '';
+  return `${what} ${show(value)}${unit ? ` ${unit}` : ''}${bound}`;
+};
+const cpus = os.cpus();
+const machine = `${cpus[0].model.trim()}, ${cpus.length} cores, ${os.release()}`;
+console.log(`machine: ${machine}; load ${os.loadavg()[0].toFixed(1)}\n`);
 const results = [];
 for (const [name, what, run] of rows.filter(([name]) => !words.length || words.includes(name))) {
   const found = new Findings();
   const begun = performance.now();
   console.log(`${name}: ${what}`);
-  await run(found, { runs }).catch((error) => found.bound('run to its end', error.message.split('\n')[0].slice(0, 200), '', 'is', 'yes', false));
-  for (const finding of found.list) console.log(`  ${finding.must ? (finding.met ? 'ok ' : 'NO ') : '   '} ${line(finding)}`);
+  await run(found, { runs }).catch((error) => {
+    found.bound('run to its end', error.message.split('\n')[0].slice(0, 200), '', 'is', 'yes', false);
+  });
+  for (const finding of found.list) {
+    const mark = finding.must ? (finding.met ? 'ok ' : 'NO ') : '   ';
+    console.log(`  ${mark} ${line(finding)}`);
+  }
   console.log(`  ${((performance.now() - begun) / 1000).toFixed(0)} s, load ${os.loadavg()[0].toFixed(1)}\n`);
   results.push({ name, what, met: found.met, load: os.loadavg()[0], findings: found.list });
   if (file) fs.writeFileSync(file, JSON.stringify(results, null, 1));
@@ -46,6 +57,7 @@ console.log('| situation | figures | met |\n|---|---|---|');
 for (const { name, what, met, findings } of results) {
   const bound = findings.filter(({ must }) => must).map(line).join('; ');
   const notes = findings.filter(({ must }) => !must).map(line).join(', ');
-  console.log(`| \`${name}\`: ${what} | ${[bound, notes].filter(Boolean).join('. ').replaceAll('|', '\\|')} | ${met ? 'yes' : 'no'} |`);
+  const text = [bound, notes].filter(Boolean).join('. ').replaceAll('|', '\\|');
+  console.log(`| \`${name}\`: ${what} | ${text} | ${met ? 'yes' : 'no'} |`);
 }
 process.exit(results.every(({ met }) => met) ? 0 : 1);

@@ -29,8 +29,10 @@ class Own extends Daemon {
 
 /** The temperature of the warmest sensor in °C. */
 function temperature() {
-  const zones = fs.existsSync('/sys/class/thermal') ? fs.readdirSync('/sys/class/thermal').filter((name) => name.startsWith('thermal_zone')) : [];
-  const degrees = zones.map((zone) => Number(fs.readFileSync(`/sys/class/thermal/${zone}/temp`, 'utf8')) / 1000).filter(Number.isFinite);
+  const folder = '/sys/class/thermal';
+  const zones = fs.existsSync(folder) ? fs.readdirSync(folder).filter((name) => name.startsWith('thermal_zone')) : [];
+  const degrees = zones.map((zone) => Number(fs.readFileSync(`${folder}/${zone}/temp`, 'utf8')) / 1000)
+    .filter(Number.isFinite);
   return degrees.length ? Math.max(...degrees).toFixed(0) : '?';
 }
 
@@ -71,10 +73,14 @@ try {
   const mode = /camera .*?: (\d+x\d+ \S+)/.exec(daemon.child.output)?.[1] ?? 'no camera';
   console.log(daemon.child.output.split('\n').filter((line) => /WARN|ERROR|first picture/.test(line)).join('\n'));
   console.log('--- the row for the table in board/README.md:\n');
-  console.log('| board | from the camera | pictures/s | kbit/s | sound packets/s | gaps | processor (100 % is a core) | memory | °C | throttled |');
+  console.log('| board | from the camera | pictures/s | kbit/s | sound packets/s | gaps | processor (100 % is a core) '
+    + '| memory | °C | throttled |');
   console.log('|---|---|---|---|---|---|---|---|---|---|');
-  console.log(`| ${model()} | ${mode} | ${(times / time).toFixed(1)} | ${(bits / time / 1000).toFixed(0)} | ${(sounds / time).toFixed(0)} | ${gaps} ` +
-    `| ${cpu.toFixed(0)} % | ${(daemon.memory() / 1024).toFixed(0)} MiB | ${temperature()} | ${throttled()} |`);
+  const row = [
+    model(), mode, (times / time).toFixed(1), (bits / time / 1000).toFixed(0), (sounds / time).toFixed(0), gaps,
+    `${cpu.toFixed(0)} %`, `${(daemon.memory() / 1024).toFixed(0)} MiB`, temperature(), throttled(),
+  ];
+  console.log(`| ${row.join(' | ')} |`);
   if (!times && !sounds) process.exitCode = 1;
 } catch (error) {
   console.error(`${error.message}\n--- the daemon's log:\n${daemon.child.output}`);

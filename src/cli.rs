@@ -1,9 +1,13 @@
 //! The command line: commands, options and their help.
 
+mod token;
+
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+pub use self::token::{TokenAction, TokenCommand};
 
 const EXITS: &str = "Exit codes:\n  0   done, or stopped as requested\n  1   something failed while running\n  \
                      2   wrong use of the command line\n  \
@@ -113,6 +117,21 @@ pub enum Command {
                       sound at once.\n\nThe daemon must run, and only root may do this."
     )]
     Viewers(ViewersCommand),
+    /// Make the key of an issuer, tokens, and deny lists, for the mode token
+    #[command(
+        long_about = "Does by hand what the issuer of a fleet does: makes its key, tokens for viewers, and lists of what \
+                      it takes back. Also prints the thumbprint of this board, for pages. Only apply and thumb need \
+                      root, and only apply needs the daemon."
+    )]
+    Token(TokenCommand),
+    /// Stop camera and microphone for everybody, or allow them again
+    #[command(
+        long_about = "Sets the privacy switch of this board, or lifts it. While it is on, camera and microphone are \
+                      closed for everybody, also after a restart. Sessions stay, and their pages say why there is no \
+                      picture. Without a further word it prints whether the switch is on, and who set it.\n\nThe daemon \
+                      must run, and only root may do this."
+    )]
+    Privacy(PrivacyCommand),
     /// Print a completion script for a shell
     #[command(after_help = "Example: fanlight completions bash > /usr/share/bash-completion/completions/fanlight")]
     Completions {
@@ -201,7 +220,7 @@ pub struct PairCommand {
     /// The name of the new viewer on the list; default: the one that the viewer proposes
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// What it may do: view and listen, separated by a comma; talk, control, snapshot, record and events are reserved
+    /// What it may do: view, listen, talk, control and events, separated by commas; snapshot and record are reserved
     #[arg(long, value_name = "RIGHTS", default_value = "view,listen")]
     pub rights: String,
     /// When the permission ends: a date (UTC), which is the last day, a time from now such as 30d or 12h, or never
@@ -292,6 +311,28 @@ pub enum ViewersAction {
         #[arg(long, value_name = "NAME")]
         name: String,
     },
+}
+
+/// The options of `privacy`.
+#[derive(Debug, Args)]
+pub struct PrivacyCommand {
+    /// What to do
+    #[arg(value_enum, default_value_t = PrivacyAction::Status)]
+    pub action: PrivacyAction,
+    /// The control socket of the daemon
+    #[arg(long, value_name = "FILE", default_value = SOCKET)]
+    pub socket: PathBuf,
+}
+
+/// What `privacy` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PrivacyAction {
+    /// Print whether the switch is on
+    Status,
+    /// Stop camera and microphone
+    On,
+    /// Allow them again
+    Off,
 }
 
 /// The options of `demo`.

@@ -1,7 +1,11 @@
 //! Clocks. Media uses `CLOCK_MONOTONIC` (clock_gettime(2)): V4L2 and ALSA stamp with it, and no NTP step moves it. The
 //! wall clock is read only for other machines.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -9,6 +13,8 @@ use rustix::time::{ClockId, clock_gettime};
 const PLAUSIBLE: Duration = Duration::from_secs(1_767_225_600);
 /// The folder in which systemd-timesyncd creates `synchronized` once it has set the clock.
 const TIMESYNC: &str = "/run/systemd/timesync";
+/// How long an answer of [`is_synced`] holds.
+pub const SYNC_AGE: Duration = Duration::from_secs(1);
 
 /// A point in time, in nanoseconds of `CLOCK_MONOTONIC`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
@@ -48,9 +54,20 @@ impl std::ops::Add<Duration> for Mono {
 
 /// Whether the wall clock is right, as far as this is known without the kernel's NTP state. If systemd-timesyncd runs,
 /// it decides: without an RTC, a board resumes at the time at which it was switched off, which is plausible but wrong.
-/// Otherwise any time from 2026 on counts as right.
+/// Otherwise any time from 2026 on counts as right. Several parts ask for each message, so the answer holds for
+/// [`SYNC_AGE`].
 pub fn is_synced() -> bool {
-    is_right(Mono::now().wall(), Path::new(TIMESYNC))
+    static LAST: Mutex<Option<(Mono, bool)>> = Mutex::new(None);
+    let now = Mono::now();
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    match *last {
+        Some((at, synced)) if now.since(at) < SYNC_AGE => synced,
+        _ => {
+            let synced = is_right(now.wall(), Path::new(TIMESYNC));
+            *last = Some((now, synced));
+            synced
+        }
+    }
 }
 
 /// `timesync`: the folder of systemd-timesyncd.

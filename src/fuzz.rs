@@ -12,13 +12,13 @@ use std::{
 };
 
 use crate::{
-    audio, config, demo, home, ice, jose,
+    audio, config, demo, home, ice, jose, owner,
     protocol::{
         self,
         candidate::{CandidateBudget, CandidateVerdict, judge},
         envelope::{Envelope, open},
     },
-    video, viewer,
+    trust, video, viewer,
 };
 
 /// One target: its name, and what it does with the bytes.
@@ -28,17 +28,25 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("candidates", candidates),
     ("config", config),
+    ("deny_list", deny_list),
+    ("control", control),
     ("envelope", envelope),
     ("h264", h264),
     ("home", home),
+    ("home_files", home_files),
+    ("home_requests", home_requests),
     ("jpeg", jpeg),
     ("messages", messages),
     ("mjpeg", mjpeg),
     ("mqtt", mqtt),
     ("page", page),
+    ("pair", pair),
     ("rtcp", rtcp),
     ("sdp", sdp),
+    ("talk", talk),
+    ("token", token),
     ("turn_stream", turn_stream),
+    ("viewers", viewers),
     ("wav", wav),
     ("y4m", y4m),
 ];
@@ -82,6 +90,16 @@ pub fn envelope(data: &[u8]) {
     jose::fuzz::envelope(data);
 }
 
+/// Tokens of an issuer.
+pub fn token(data: &[u8]) {
+    trust::fuzz::token(data);
+}
+
+/// Deny lists of an issuer.
+pub fn deny_list(data: &[u8]) {
+    trust::fuzz::deny_list(data);
+}
+
 /// Packets of an MQTT client, as the demo's broker reads and writes them.
 pub fn mqtt(data: &[u8]) {
     demo::fuzz::mqtt(data);
@@ -90,6 +108,31 @@ pub fn mqtt(data: &[u8]) {
 /// What strangers send to the HTTPS server of home mode.
 pub fn home(data: &[u8]) {
     home::fuzz::strangers(data);
+}
+
+/// A request to that server, as soon as TLS is done.
+pub fn home_requests(data: &[u8]) {
+    home::fuzz::request(data);
+}
+
+/// The files of home mode: its settings, and its certificates.
+pub fn home_files(data: &[u8]) {
+    home::fuzz::files(data);
+}
+
+/// The message by which an unknown viewer asks to be put on the list.
+pub fn pair(data: &[u8]) {
+    trust::fuzz::pair(data);
+}
+
+/// The file with the list of viewers.
+pub fn viewers(data: &[u8]) {
+    trust::fuzz::viewers(data);
+}
+
+/// A line of the control socket.
+pub fn control(data: &[u8]) {
+    owner::fuzz::control(data);
 }
 
 /// A request to the demo's page server: method, host, path and accepted codings, one a line.
@@ -105,6 +148,11 @@ pub fn turn_stream(data: &[u8]) {
 /// RTCP of a viewer into the send path.
 pub fn rtcp(data: &[u8]) {
     viewer::fuzz::rtcp(data);
+}
+
+/// RTP of a viewer that talks, to samples.
+pub fn talk(data: &[u8]) {
+    audio::speaker::fuzz::talk(data);
 }
 
 /// A viewer's session description, through the answerer.

@@ -10,19 +10,21 @@
 //! 7  run check demo setup manage    – the commands
 //! 6  sessions signalling devices owner home – owners: they create and end; messages become requests
 //! 5  broker viewer video audio grant – threads of execution; who may watch
-//! 4  trust message_limits ice signals – what a session needs: keys, limits and paths; signals to the process
+//! 4  trust audit message_limits ice signals commands – what a session needs: keys, records, limits, paths, commands
 //! 3  protocol media_source rate systemd    – messages; a device as its viewers see it; what serves all of them
-//! 2  feed demand meter log liveness addresses lastgood tls page – transport of frames; when to be on; reports
-//! 1  clock config cli idle level memory state_folder – leaves
+//! 2  feed demand privacy talk meter log liveness addresses lastgood tls page rate_limit – transport; demand; reports
+//! 1  clock config cli idle level memory state_folder writer_queue – leaves
 //! 0  units rights jose              – what a number counts; what a viewer may do; signed and sealed texts
 //! ```
 
 pub mod addresses;
 pub mod audio;
+pub mod audit;
 pub mod broker;
 pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod demand;
 pub mod demo;
@@ -46,8 +48,10 @@ pub mod message_limits;
 pub mod meter;
 pub mod owner;
 pub mod page;
+pub mod privacy;
 pub mod protocol;
 pub mod rate;
+pub mod rate_limit;
 pub mod rights;
 pub mod run;
 pub mod service;
@@ -57,8 +61,10 @@ pub mod signalling;
 pub mod signals;
 pub mod state_folder;
 pub mod systemd;
+pub mod talk;
 pub mod tls;
 pub mod trust;
 pub mod units;
 pub mod video;
 pub mod viewer;
+pub mod writer_queue;

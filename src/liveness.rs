@@ -14,14 +14,14 @@ use std::{
 
 use crate::clock::Mono;
 pub use crate::liveness::{
-    activity::{Activity, Closes, Entered, Helpers, Seen, during, helper, still_hangs, turn},
+    activity::{Activity, Closes, Entered, Helpers, Seen, during, helper, still_hangs, tick},
     deadline::{Deadline, GIVEN_UP_AFTER, NAMED_AFTER, OPENING, Phase, ThreadVerdict},
 };
 
-/// A loop without other work wakes up this often.
-pub const TURN: Duration = Duration::from_secs(2);
-/// A loop that waits for nobody may take this long for one turn on a busy board.
-pub const MAX_TURN: Duration = Duration::from_secs(8);
+/// A loop without other work wakes up this often, and ticks its heartbeat.
+pub const TICK: Duration = Duration::from_secs(2);
+/// The longest time between two ticks of a loop that waits for nobody, on a busy board.
+pub const MAX_TICK: Duration = Duration::from_secs(8);
 /// The most device threads that may hang at a time. With the last of them the watchdog is no longer fed.
 pub const LEFT_MAX: usize = 3;
 /// A device whose thread hangs for this long is released only when the process ends.
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn every_loop_has_to_turn_within_its_own_period() {
+    fn every_loop_has_to_tick_within_its_own_period() {
         let liveness = Liveness::default();
         assert!(liveness.late(seconds(99)).is_empty());
         let devices = liveness.register("devices", Duration::from_secs(2), seconds(10));

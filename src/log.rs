@@ -49,6 +49,10 @@ const MESSAGE: usize = 1000;
 const LINES_MESSAGE: usize = 4000;
 /// The target of messages that may have several lines: `service.rs` logs one line for each fault of a configuration.
 const SERVICE: &str = concat!(env!("CARGO_CRATE_NAME"), "::service");
+/// The target of audit records that are always written: neither the filter nor the limits keep them back.
+pub const ALWAYS: &str = concat!(env!("CARGO_CRATE_NAME"), "::audit::always");
+/// The filter that lets audit records pass, whatever is configured.
+const AUDIT: &str = concat!(env!("CARGO_CRATE_NAME"), "::audit=info");
 /// How much of a library's message is read, in bytes.
 const LIBRARY_MESSAGE: usize = 1000;
 /// How often the counts of suppressed lines are logged.
@@ -81,7 +85,7 @@ pub fn start(config: &config::Log) -> Result<LogGuard, tracing_subscriber::util:
         (false, true) => Form::Terminal,
         (false, false) => Form::File,
     };
-    let lines = Lines::new(form);
+    let lines = Lines::new(form, Mono::now);
     let (filter, handle) = reload::Layer::new(filter(&config.filter));
     tracing_subscriber::registry().with(filter).with(lines.clone()).try_init()?;
     let queue = Arc::clone(&lines.queue);
@@ -134,15 +138,16 @@ impl Drop for LogGuard {
     }
 }
 
-/// The configured filter after the one for noisy libraries. If both name a target, the later one wins.
+/// The configured filter after the one for noisy libraries, and before the one for audit records. The last one that
+/// names a target wins.
 fn filter(configured: &str) -> Targets {
     // The configuration was checked, so the fallback is never used.
-    config::log_filter(&format!("{QUIET},{configured}"))
+    config::log_filter(&format!("{QUIET},{configured},{AUDIT}"))
         .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
 }
 
 /// Whether standard error is the journal: `$JOURNAL_STREAM` has its `device:inode` (systemd.exec(5)).
-fn writes_to_journal() -> bool {
+pub fn writes_to_journal() -> bool {
     let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else { return false };
     let Ok(stat) = rustix::fs::fstat(io::stderr()) else { return false };
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
@@ -154,6 +159,8 @@ struct Lines {
     form: Form,
     throttle: Arc<Mutex<Throttle>>,
     queue: Arc<LineQueue>,
+    /// The time by which the limits count. A test sets its own, so that a slow machine counts the same.
+    now: fn() -> Mono,
 }
 
 impl<S: Subscriber> Layer<S> for Lines {
@@ -170,7 +177,10 @@ impl<S: Subscriber> Layer<S> for Lines {
         let mut key = DefaultHasher::new();
         (target, about.file(), about.line(), level.as_str()).hash(&mut key);
         let key = key.finish();
-        if !self.with_throttle(|throttle| throttle.admit(key, class, level, Mono::now())) {
+        if target == ALWAYS {
+            return self.queue.push(self.line(level, &text::own(&message(event, MESSAGE, true), false)));
+        }
+        if !self.with_throttle(|throttle| throttle.admit(key, class, level, (self.now)())) {
             return;
         }
         let message = match is_own {
@@ -184,8 +194,8 @@ impl<S: Subscriber> Layer<S> for Lines {
 }
 
 impl Lines {
-    fn new(form: Form) -> Self {
-        Self { form, throttle: Arc::new(Mutex::new(Throttle::new(Mono::now()))), queue: Arc::default() }
+    fn new(form: Form, now: fn() -> Mono) -> Self {
+        Self { form, throttle: Arc::new(Mutex::new(Throttle::new(now()))), queue: writer::line_queue(), now }
     }
 
     fn with_throttle<T>(&self, f: impl FnOnce(&mut Throttle) -> T) -> T {
@@ -194,7 +204,7 @@ impl Lines {
 
     /// Logs the counts of suppressed lines.
     fn summarise(&self) {
-        for summary in self.with_throttle(|throttle| throttle.summaries(Mono::now())) {
+        for summary in self.with_throttle(|throttle| throttle.summaries((self.now)())) {
             self.queue.push(self.line(summary.level, &summary.text));
         }
     }
@@ -294,12 +304,12 @@ mod tests {
         assert_eq!(stamp(Duration::from_millis(1_709_251_200_042), true), "00:00:00.042");
     }
 
-    /// The lines that `work` logs, in the form for files, without the time.
+    /// The lines that `work` logs in no time, in the form for files, without the time.
     fn lines(configured: &str, work: impl FnOnce(&LogGuard)) -> Vec<String> {
-        let lines = Lines::new(Form::File);
+        let lines = Lines::new(Form::File, || Mono(0));
         let (filter, handle) = reload::Layer::new(filter(configured));
         let subscriber = tracing_subscriber::registry().with(filter).with(lines.clone());
-        let log = LogGuard { filter: handle, queue: Arc::default() };
+        let log = LogGuard { filter: handle, queue: writer::line_queue() };
         tracing::subscriber::with_default(subscriber, || work(&log));
         lines.summarise();
         lines.queue.drain().iter().map(|line| line.split_once(' ').unwrap().1.trim_end().to_owned()).collect()
@@ -354,7 +364,7 @@ mod tests {
 
     #[test]
     fn each_line_in_the_journal_has_its_level() {
-        let lines = Lines::new(Form::Journal);
+        let lines = Lines::new(Form::Journal, Mono::now);
         assert_eq!(lines.line(Level::ERROR, "refused:\n    3: x"), "<3>refused:\n<3>    3: x\n");
         assert_eq!(lines.line(Level::TRACE, "x"), "<7>x\n");
     }

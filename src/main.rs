@@ -41,6 +41,14 @@ fn main() -> ExitCode {
             Ok(text) => print(&text),
             Err(e) => failed(format!("viewers: {e}")),
         },
+        Command::Token(command) => match manage::token(&command) {
+            Ok(text) => print(&text),
+            Err(e) => failed(format!("token: {e}")),
+        },
+        Command::Privacy(command) => match manage::privacy(&command) {
+            Ok(text) => print(&text),
+            Err(e) => failed(format!("privacy: {e}")),
+        },
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "fanlight", &mut script);
@@ -97,7 +105,7 @@ fn ask_and_try(requests: &cli::SetupOptions, home: &mut Option<String>) -> Resul
     }
     setup::replaceable(&requests.config, requests.replace)?;
     let probed = check::probe();
-    let offers = setup::Offers::new(&probed.cameras, &probed.microphones);
+    let offers = setup::Offers::new(&probed.cameras, &probed.microphones, &probed.speakers);
     let (mut input, mut output) = (std::io::stdin().lock(), std::io::stderr());
     let mut answers = setup::ask::answers(requests, &offers, &mut input, &mut output).map_err(|end| {
         if let setup::ask::NoAnswer::Home(device) = &end {
@@ -177,7 +185,7 @@ fn set_up_home(requests: &cli::SetupOptions) -> ExitCode {
     let done =
         setup::write::writable(&file).and_then(|()| setup::replaceable(&file, requests.replace)).and_then(|()| {
             let probed = check::probe();
-            let offers = setup::Offers::new(&probed.cameras, &probed.microphones);
+            let offers = setup::Offers::new(&probed.cameras, &probed.microphones, &probed.speakers);
             let (mut input, mut output) = (std::io::stdin().lock(), std::io::stderr());
             let answers = setup::ask::home_answers(requests, &offers, &mut input, &mut output);
             setup::home::install(&places, &answers.map_err(|end| end.to_string())?, requests.port, &machine)

@@ -6,8 +6,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use crate::{
+    clock::Mono,
     config::Id,
-    feed::{FeedReader, FeedWriter, Health},
+    feed::{FeedFigures, FeedReader, FeedWriter, Health},
+    talk::turns::Turns,
     units::Bitrate,
 };
 
@@ -24,15 +26,35 @@ pub enum SourceId {
 #[derive(Debug, Clone, Default)]
 pub struct MediaSources {
     sources: Arc<BTreeMap<SourceId, MediaSource>>,
+    speaker: Option<SpeakerHandle>,
+}
+
+/// The loudspeaker as its talkers see it. A cheap handle.
+#[derive(Debug, Clone)]
+pub struct SpeakerHandle {
+    /// Who may talk, and the packets for the loudspeaker.
+    pub turns: Turns,
+    /// Its health. It sends no frames.
+    pub source: MediaSource,
 }
 
 impl FromIterator<(SourceId, MediaSource)> for MediaSources {
     fn from_iter<T: IntoIterator<Item = (SourceId, MediaSource)>>(sources: T) -> Self {
-        Self { sources: Arc::new(sources.into_iter().collect()) }
+        Self { sources: Arc::new(sources.into_iter().collect()), speaker: None }
     }
 }
 
 impl MediaSources {
+    /// The same with a loudspeaker.
+    pub fn with_speaker(self, speaker: Option<SpeakerHandle>) -> Self {
+        Self { speaker, ..self }
+    }
+
+    /// The loudspeaker. `None` if the board has none.
+    pub fn speaker(&self) -> Option<&SpeakerHandle> {
+        self.speaker.as_ref()
+    }
+
     /// The source with this id.
     pub fn get(&self, id: &SourceId) -> Option<&MediaSource> {
         self.sources.get(id)
@@ -41,6 +63,14 @@ impl MediaSources {
     /// All cameras.
     pub fn cameras(&self) -> impl Iterator<Item = &MediaSource> {
         self.sources.iter().filter(|(id, _)| matches!(id, SourceId::Camera(_))).map(|(_, source)| source)
+    }
+
+    /// The ids of all cameras, and the cameras.
+    pub fn cameras_by_id(&self) -> impl Iterator<Item = (&Id, &MediaSource)> {
+        self.sources.iter().filter_map(|(id, source)| match id {
+            SourceId::Camera(id) => Some((id, source)),
+            SourceId::Microphone(_) => None,
+        })
     }
 
     /// All microphones.
@@ -91,6 +121,11 @@ impl Drop for Lease {
 }
 
 impl MediaSource {
+    /// The number of leases, for an owner of the only lease.
+    pub fn wanted(&self) -> watch::Sender<usize> {
+        self.wanted.clone()
+    }
+
     /// Asks for the device. It starts if it was closed.
     pub fn lease(&self) -> Lease {
         self.wanted.send_modify(|n| *n += 1);
@@ -123,6 +158,16 @@ impl MediaSource {
         self.writer.requests().set_floor(percent);
     }
 
+    /// Requests a keyframe of the encoder, as a PLI does. A device that is off stays off.
+    pub fn request_repair(&self) {
+        self.writer.requests().request_repair();
+    }
+
+    /// What was sent since the device was opened.
+    pub fn figures(&self, now: Mono) -> FeedFigures {
+        self.writer.figures(now)
+    }
+
     /// Whether the device's thread runs.
     pub fn is_on(&self) -> bool {
         *self.on.borrow()
@@ -136,6 +181,7 @@ impl MediaSource {
             Health::Ok if self.is_on() => "on".to_owned(),
             Health::Ok => "off".to_owned(),
             Health::Starting => "starting".to_owned(),
+            Health::Privacy if self.writer.is_stopped() => "off for privacy".to_owned(),
             Health::Privacy => "on, covered".to_owned(),
             Health::Stalled => because("stalled"),
             Health::Absent => because("absent"),

@@ -4,16 +4,20 @@
 //! Signalling asks before it reads a message. The sessions ask before they refuse a request, and report which viewers
 //! have a session: clones share the same limits.
 
+mod crowd;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use self::crowd::CrowdRate;
 use crate::{
     clock::Mono,
     config::Id,
     protocol::{ErrorName, Refusal},
+    rate_limit::RateLimit,
 };
 
 /// Viewers whose rate is remembered. The one that was silent for longest is forgotten first, and gets a full allowance
@@ -29,12 +33,26 @@ const UNAUTHORISED: u32 = 50;
 const SEALED_OF_ONE: (u32, u32) = (64, 128);
 /// Sealed messages per second that are opened, of all viewers.
 const SEALED: u32 = 100;
-/// Sealed messages per second that are opened, of strangers while the board is pairing.
-const SEALED_OF_STRANGERS: u32 = 10;
+/// Deny lists that are read: per second, and at once. A board gets that of each issuer with each connection.
+const DENY_LISTS: (u32, u32) = (1, 8);
 /// Refusals for one viewer outside of a session: per second, and at once.
 const REFUSALS_OF_ONE: (u32, u32) = (2, 10);
 /// Refusals per second outside of sessions, for all viewers.
 const REFUSALS: u32 = 100;
+
+/// Commands of one viewer that stand alone: in a minute, and at once. The memory of openings has room for them.
+const ALONE: (u32, u32) = (12, 8);
+
+/// How well the viewer of a topic is known, before its message is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acquaintance {
+    /// It is on the list, or it had a token that still counts.
+    Known,
+    /// It had a token, which has ended. It may come with a new one.
+    Earlier,
+    /// It is none of them. The board is pairing, or accepts tokens.
+    Stranger,
+}
 
 /// Whether a message is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,51 +65,19 @@ pub enum Admitted {
     Dropped,
 }
 
-/// A token bucket.
-#[derive(Debug, Clone)]
-struct TokenBucket {
-    level: f64,
-    per_second: f64,
-    size: f64,
-    seen: Mono,
-}
-
-impl TokenBucket {
-    fn new(per_second: u32, size: u32, now: Mono) -> Self {
-        Self { level: f64::from(size), per_second: f64::from(per_second), size: f64::from(size), seen: now }
-    }
-
-    fn refill(&mut self, now: Mono) {
-        let gained = now.since(self.seen).as_secs_f64() * self.per_second;
-        (self.level, self.seen) = ((self.level + gained).min(self.size), self.seen.max(now));
-    }
-
-    fn take(&mut self, now: Mono) -> bool {
-        self.refill(now);
-        let enough = self.level >= 1.0;
-        if enough {
-            self.level -= 1.0;
-        }
-        enough
-    }
-
-    fn is_empty(&mut self, now: Mono) -> bool {
-        self.refill(now);
-        self.level < 1.0
-    }
-}
-
 /// The allowances of one viewer.
 #[derive(Debug)]
 struct Account {
-    messages: TokenBucket,
+    messages: RateLimit,
     /// The refusal of messages above the rate: once a second.
-    rate_limited: TokenBucket,
+    rate_limited: RateLimit,
     /// Whether it ever sent something unauthorised.
     suspect: bool,
-    unauthorised: TokenBucket,
-    sealed: TokenBucket,
-    refusals: TokenBucket,
+    unauthorised: RateLimit,
+    sealed: RateLimit,
+    refusals: RateLimit,
+    /// Commands that stand alone.
+    alone: RateLimit,
     /// Its last message.
     seen: Mono,
 }
@@ -107,11 +93,13 @@ struct Shared {
     /// Messages per second of one viewer.
     rate: u32,
     accounts: HashMap<Id, Account>,
-    unauthorised: TokenBucket,
-    unauthorised_answers: TokenBucket,
-    sealed: TokenBucket,
-    sealed_of_strangers: TokenBucket,
-    refusals: TokenBucket,
+    unauthorised: RateLimit,
+    unauthorised_answers: RateLimit,
+    sealed: RateLimit,
+    sealed_of_strangers: CrowdRate,
+    sealed_of_earlier: CrowdRate,
+    deny_lists: RateLimit,
+    refusals: RateLimit,
     /// How many sessions each viewer has. The limit of sessions is the bound.
     sessions: HashMap<Id, usize>,
 }
@@ -122,11 +110,13 @@ impl MessageLimits {
         let shared = Shared {
             rate,
             accounts: HashMap::new(),
-            unauthorised: TokenBucket::new(UNAUTHORISED, UNAUTHORISED, now),
-            unauthorised_answers: TokenBucket::new(1, 1, now),
-            sealed: TokenBucket::new(SEALED, SEALED * 2, now),
-            sealed_of_strangers: TokenBucket::new(SEALED_OF_STRANGERS, SEALED_OF_STRANGERS, now),
-            refusals: TokenBucket::new(REFUSALS, REFUSALS, now),
+            unauthorised: RateLimit::new(UNAUTHORISED, UNAUTHORISED, now),
+            unauthorised_answers: RateLimit::new(1, 1, now),
+            sealed: RateLimit::new(SEALED, SEALED * 2, now),
+            sealed_of_strangers: CrowdRate::new(now),
+            sealed_of_earlier: CrowdRate::new(now),
+            deny_lists: RateLimit::new(DENY_LISTS.0, DENY_LISTS.1, now),
+            refusals: RateLimit::new(REFUSALS, REFUSALS, now),
             sessions: HashMap::new(),
         };
         Self { shared: Arc::new(Mutex::new(shared)) }
@@ -143,14 +133,21 @@ impl MessageLimits {
         self.lock().message(viewer, now)
     }
 
-    /// Counts a sealed message, whose sender is not known yet. Returns whether it is opened. Strangers have an allowance of
-    /// their own, and so has each viewer on the list: nobody uses up another's.
-    pub fn sealed(&self, topic: &Id, is_listed: bool, now: Mono) -> bool {
+    /// Counts a sealed message, whose sender is not proven yet. Returns whether it is opened. Strangers have an
+    /// allowance of their own, so have viewers whose token ended, and so has each viewer that is known: nobody uses up
+    /// another's.
+    pub fn sealed(&self, topic: &Id, of: Acquaintance, now: Mono) -> bool {
         let mut shared = self.lock();
-        if !is_listed {
-            return shared.sealed_of_strangers.take(now);
+        match of {
+            Acquaintance::Known => shared.account(topic, now).sealed.take(now) && shared.sealed.take(now),
+            Acquaintance::Earlier => shared.sealed_of_earlier.take(topic, now),
+            Acquaintance::Stranger => shared.sealed_of_strangers.take(topic, now),
         }
-        shared.account(topic, now).sealed.take(now) && shared.sealed.take(now)
+    }
+
+    /// Counts a message on the topic of an issuer. Returns whether it is read.
+    pub fn deny_list(&self, now: Mono) -> bool {
+        self.lock().deny_lists.take(now)
     }
 
     /// Counts an unauthorised message. Returns whether it is answered: once a second in all, so that trying reveals
@@ -163,6 +160,17 @@ impl MessageLimits {
     pub fn refusal(&self, viewer: &Id, now: Mono) -> bool {
         let mut shared = self.lock();
         shared.account(viewer, now).refusals.take(now) && shared.refusals.take(now)
+    }
+
+    /// Counts a command that stands alone. An error is the refusal to its viewer.
+    pub fn command_alone(&self, viewer: &Id, now: Mono) -> Result<(), Refusal> {
+        if self.lock().account(viewer, now).alone.take(now) {
+            return Ok(());
+        }
+        let (per_minute, burst) = ALONE;
+        let message = format!("more than {per_minute} commands a minute, or {burst} at once, outside of a session");
+        let pause = Duration::from_secs(u64::from(60 / per_minute));
+        Err(Refusal::new(ErrorName::RateLimited, message).retry_after(pause))
     }
 
     /// A session of `viewer` started.
@@ -217,12 +225,13 @@ impl Shared {
         }
         let rate = self.rate;
         let account = self.accounts.entry(viewer.clone()).or_insert_with(|| Account {
-            messages: TokenBucket::new(rate, rate.saturating_mul(BURST), now),
-            rate_limited: TokenBucket::new(1, 1, now),
+            messages: RateLimit::new(rate, rate.saturating_mul(BURST), now),
+            rate_limited: RateLimit::new(1, 1, now),
             suspect: false,
-            unauthorised: TokenBucket::new(UNAUTHORISED_OF_ONE.0, UNAUTHORISED_OF_ONE.1, now),
-            sealed: TokenBucket::new(SEALED_OF_ONE.0, SEALED_OF_ONE.1, now),
-            refusals: TokenBucket::new(REFUSALS_OF_ONE.0, REFUSALS_OF_ONE.1, now),
+            unauthorised: RateLimit::new(UNAUTHORISED_OF_ONE.0, UNAUTHORISED_OF_ONE.1, now),
+            sealed: RateLimit::new(SEALED_OF_ONE.0, SEALED_OF_ONE.1, now),
+            refusals: RateLimit::new(REFUSALS_OF_ONE.0, REFUSALS_OF_ONE.1, now),
+            alone: RateLimit::per_minute(ALONE.0, ALONE.1, now),
             seen: now,
         });
         account.seen = now;
@@ -231,124 +240,4 @@ impl Shared {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Limits;
-
-    fn ms(n: u64) -> Mono {
-        Mono(n * 1_000_000)
-    }
-
-    fn id(text: &str) -> Id {
-        Id::new(text).unwrap()
-    }
-
-    fn limits() -> MessageLimits {
-        MessageLimits::new(Limits::default().messages_per_second, ms(0))
-    }
-
-    /// How many of `n` messages at one moment are read.
-    fn read(limits: &MessageLimits, viewer: &str, n: usize, now: Mono) -> usize {
-        (0..n).filter(|_| limits.message(&id(viewer), now) == Admitted::Yes).count()
-    }
-
-    #[test]
-    fn twenty_messages_a_second_with_a_burst_of_sixty() {
-        let limits = limits();
-        assert_eq!(read(&limits, "anna", 100, ms(0)), 60);
-        assert_eq!(read(&limits, "anna", 100, ms(1000)), 20);
-        assert_eq!(read(&limits, "anna", 100, ms(1050)), 1);
-        assert_eq!(read(&limits, "bert", 100, ms(1050)), 60, "each viewer for itself");
-        assert_eq!(read(&limits, "anna", 100, ms(3_600_000)), 60, "an hour of silence saves up no more");
-    }
-
-    #[test]
-    fn who_says_too_much_is_told_once_a_second() {
-        let limits = limits();
-        read(&limits, "anna", 60, ms(0));
-        let Admitted::Refused(refusal) = limits.message(&id("anna"), ms(0)) else { panic!() };
-        assert_eq!((refusal.code, refusal.name, refusal.retry_after_ms), (429, ErrorName::RateLimited, Some(1000)));
-        assert_eq!(limits.message(&id("anna"), ms(10)), Admitted::Dropped);
-        read(&limits, "anna", 20, ms(1000));
-        assert!(matches!(limits.message(&id("anna"), ms(1000)), Admitted::Refused(_)));
-    }
-
-    #[test]
-    fn who_sends_unauthorised_messages_uses_up_its_own_allowance() {
-        let limits = limits();
-        let mut read = 0;
-        for n in 0..1000 {
-            if limits.message(&id("mallory"), ms(n)) == Admitted::Yes {
-                read += 1;
-                limits.unauthorised(&id("mallory"), ms(n));
-            }
-        }
-        assert!((10..=12).contains(&read), "{read}");
-        limits.unauthorised(&id("anna"), ms(1000));
-        limits.session_started(&id("anna"));
-        assert_eq!(limits.message(&id("anna"), ms(1000)), Admitted::Yes, "a login with a session may send");
-        assert!(!limits.unauthorised(&id("bert"), ms(1001)), "one report a second for all logins together");
-        assert!(limits.unauthorised(&id("bert"), ms(2001)));
-    }
-
-    /// Payloads that look signed, 200 a second from each of 4, 40 and 300 logins: whoever comes new is read.
-    #[test]
-    fn newcomers_are_read_whatever_others_send() {
-        for logins in [4, 40, 300] {
-            let limits = limits();
-            for n in 0..10_000 {
-                for login in 0..logins / 4 {
-                    let flood = id(&format!("flood-{}", (n as usize + login * 4) % logins));
-                    if limits.message(&flood, ms(n)) == Admitted::Yes {
-                        limits.unauthorised(&flood, ms(n));
-                        let _ = limits.refusal(&flood, ms(n));
-                    }
-                }
-                if n % 500 == 499 {
-                    let newcomer = id(&format!("new-{n}"));
-                    assert_eq!(limits.message(&newcomer, ms(n)), Admitted::Yes, "{logins} logins at {n} ms");
-                    assert!(logins > 40 || limits.refusal(&newcomer, ms(n)), "a refusal may be sent to it");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn sealed_messages_are_opened_within_an_allowance_for_each_and_for_strangers() {
-        let limits = limits();
-        let opened =
-            |viewer: &str, is_listed, n, at| (0..n).filter(|_| limits.sealed(&id(viewer), is_listed, ms(at))).count();
-        assert_eq!(opened("mallory", false, 1000, 0), 10, "strangers");
-        assert_eq!(opened("anna", true, 1000, 0), 128);
-        assert_eq!(opened("bert", true, 1000, 0), 72, "200 at once for all");
-        assert_eq!(opened("anna", true, 1000, 1000), 64);
-        assert_eq!(opened("bert", true, 1000, 1000), 36);
-        assert_eq!(opened("mallory", false, 1000, 1000), 10);
-        assert_eq!(limits.lock().accounts.len(), 2, "a stranger has no account");
-    }
-
-    #[test]
-    fn refusals_are_bounded_for_each_and_in_all() {
-        let limits = limits();
-        assert_eq!((0..1000).filter(|_| limits.refusal(&id("anna"), ms(0))).count(), 10);
-        assert_eq!((0..1000).filter(|_| limits.refusal(&id("anna"), ms(1000))).count(), 2);
-        let all = (0..1000).filter(|n| limits.refusal(&id(&format!("v{n}")), ms(5000))).count();
-        assert_eq!(all, 100);
-    }
-
-    #[test]
-    fn many_logins_cost_no_memory() {
-        let limits = limits();
-        for n in 0..10_000 {
-            limits.message(&id(&format!("viewer-{n}")), ms(n));
-        }
-        assert_eq!(limits.lock().accounts.len(), VIEWERS);
-        assert!(limits.lock().accounts.contains_key(&id("viewer-9999")));
-        for n in 0..10 {
-            limits.session_started(&id("anna"));
-            assert_eq!(limits.lock().sessions[&id("anna")], n + 1);
-        }
-        (0..10).for_each(|_| limits.session_ended(&id("anna")));
-        assert!(limits.lock().sessions.is_empty());
-    }
-}
+mod tests;

@@ -52,13 +52,16 @@ struct PageConfig<'a> {
     broker: &'a str,
     root: &'a str,
     device: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    keys: bool,
 }
 
 impl Page {
     /// A page whose `config.json` has this broker, root and device. `broker` is a URL, or a path on the page's host.
-    pub fn new(files: PageFiles, broker: &str, root: &str, device: &Id) -> Self {
-        let config = PageConfig { broker, root, device: device.as_str() };
-        // Three strings are always JSON.
+    /// `keys`: it is for paired cameras only, and never speaks plain JSON.
+    pub fn new(files: PageFiles, broker: &str, root: &str, device: &Id, keys: bool) -> Self {
+        let config = PageConfig { broker, root, device: device.as_str(), keys };
+        // Strings and a flag are always JSON.
         Self { files, config: serde_json::to_vec(&config).unwrap_or_default().into() }
     }
 
@@ -197,7 +200,7 @@ mod tests {
     const ICON: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xb3).K\xd7\xb7\x03\x00I\xfb\xb9\xac\x06\x00\x00\x00";
 
     fn page(files: PageFiles) -> Page {
-        Page::new(files, "ws://127.0.0.1:18831/mqtt-secret", "fanlight/v1", &Id::new("demo").unwrap())
+        Page::new(files, "ws://127.0.0.1:18831/mqtt-secret", "fanlight/v1", &Id::new("demo").unwrap(), false)
     }
 
     fn request<'a>(method: &'a Method, path: &'a str, gzip: bool) -> PageRequest<'a> {
@@ -217,7 +220,7 @@ mod tests {
             (&get, "/assets/a.js", 200, "text/javascript; charset=utf-8", "1"),
             (&get, "/icon.svg", 200, "image/svg+xml", "<svg/>"),
             (&get, "/config.json", 200, "application/json", r#""broker":"ws://127.0.0.1:18831/mqtt-secret""#),
-            (&get, "/config.json", 200, "application/json", r#""root":"fanlight/v1","device":"demo""#),
+            (&get, "/config.json", 200, "application/json", r#""root":"fanlight/v1","device":"demo"}"#),
             (&Method::HEAD, "/", 200, HTML, ""),
             (&get, "/../Cargo.toml", 404, HTML, "Nothing here"),
             (&get, "/%2e%2e/etc/passwd", 404, HTML, "Nothing here"),

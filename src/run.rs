@@ -25,12 +25,12 @@ pub enum Error {
     /// The board has no keys.
     #[error(transparent)]
     Keys(#[from] BoardKeyError),
-    /// The mode `keys` needs a folder for the keys and the list.
+    /// The modes `keys` and `token` need a folder for the keys and the lists.
     #[error(
-        "access.mode = \"keys\" needs a folder for the keys of this board and the list of viewers: $STATE_DIRECTORY is not \
+        "access.mode = \"{0}\" needs a folder for the keys of this board and the list of viewers: $STATE_DIRECTORY is not \
          set; the service has it, and by hand: STATE_DIRECTORY=/path RUNTIME_DIRECTORY=/path fanlight run"
     )]
-    NoStateFolder,
+    NoStateFolder(&'static str),
     /// A part that every viewer needs has ended. The log has the reason.
     #[error("{0} ended without a request; restart the daemon")]
     Part(&'static str),

@@ -15,7 +15,7 @@ use crate::{
     clock::Mono,
     config::{self, Config, ConfigError, Loaded, Surroundings},
     lastgood::{Kept, Refused},
-    liveness::{Liveness, MAX_TURN, TURN},
+    liveness::{Liveness, MAX_TICK, TICK},
     log, meter, run,
     signals::Signals,
     state_folder::StateFolder,
@@ -46,11 +46,11 @@ pub async fn serve(file: &Path) -> Result<(), ServiceEnd> {
     meter::set_period(settings.meter_period);
     start.remarks.iter().for_each(|remark| warn!("{remark}"));
     let liveness = Liveness::default();
-    let heartbeat = liveness.register("runtime", MAX_TURN, Mono::now());
-    let turning = async {
+    let heartbeat = liveness.register("runtime", MAX_TICK, Mono::now());
+    let ticking = async {
         loop {
             heartbeat.tick(Mono::now());
-            tokio::time::sleep(TURN).await;
+            tokio::time::sleep(TICK).await;
         }
     };
     let _watchdog = systemd::Watchdog::start(liveness.clone(), Handle::current())
@@ -68,7 +68,7 @@ pub async fn serve(file: &Path) -> Result<(), ServiceEnd> {
     };
     tokio::select! {
         ended = served => ended,
-        () = turning => Ok(()),
+        () = ticking => Ok(()),
     }
 }
 

@@ -15,25 +15,55 @@ use std::{
 };
 
 /// The last configuration that worked.
-pub const LAST_GOOD: StateFile = StateFile { name: "last-good.toml", max: 512 << 10 };
+pub const LAST_GOOD: StateFile = StateFile::one("last-good.toml", 512 << 10);
 /// The one before it.
-pub const LAST_GOOD_OLD: StateFile = StateFile { name: "last-good.toml.old", max: LAST_GOOD.max };
+pub const LAST_GOOD_OLD: StateFile = StateFile::one("last-good.toml.old", LAST_GOOD.max);
 /// The private key with which the board signs (PKCS #8).
-pub const IDENTITY: StateFile = StateFile { name: "identity.key", max: 4 << 10 };
+pub const IDENTITY: StateFile = StateFile::one("identity.key", 4 << 10);
 /// The list of viewers. There is no older copy to fall back on: it could bring a removed viewer back.
-pub const VIEWERS: StateFile = StateFile { name: "viewers.json", max: 256 << 10 };
+pub const VIEWERS: StateFile = StateFile::one("viewers.json", 256 << 10);
+/// The deny list of an issuer. `*` is the id of the issuer.
+const DENY_LIST: StateFile = StateFile::one("deny-*.jws", 64 << 10);
+/// The privacy switch: a line of text.
+pub const PRIVACY: StateFile = StateFile::one("privacy", 256);
 /// Keys and certificates of the HTTPS server of home mode, in the state folder of that service.
-pub const HOME_CERTIFICATES: StateFile = StateFile { name: "certificates.json", max: 128 << 10 };
+pub const HOME_CERTIFICATES: StateFile = StateFile::one("certificates.json", 128 << 10);
 
 /// The end of the name of a file that is being written.
 const NEW: &str = ".new";
 
-/// One file of the state folder. All of them are constants of this module, so that two parts never share a name.
+/// Characters of the id of an issuer.
+const ISSUER_ID: usize = 22;
+
+/// One file of the state folder. All of them are made in this module, so that two parts never share a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StateFile {
     name: &'static str,
+    /// What is in the name in place of `*`, if there are several files of a kind.
+    id: Option<[u8; ISSUER_ID]>,
     /// The largest size that is read or written, in bytes.
     max: usize,
+}
+
+impl StateFile {
+    const fn one(name: &'static str, max: usize) -> Self {
+        Self { name, id: None, max }
+    }
+
+    /// The deny list of the issuer with this id. `None`: this is not the id of an issuer, which is the front of a
+    /// thumbprint.
+    pub fn deny_list(issuer: &str) -> Option<Self> {
+        let id: [u8; ISSUER_ID] = issuer.as_bytes().try_into().ok()?;
+        let fits = id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte));
+        fits.then_some(Self { id: Some(id), ..DENY_LIST })
+    }
+
+    fn file_name(&self) -> String {
+        match &self.id {
+            Some(id) => self.name.replace('*', &String::from_utf8_lossy(id)),
+            None => self.name.to_owned(),
+        }
+    }
 }
 
 /// Why a file of the state folder cannot be used.
@@ -82,6 +112,11 @@ impl StateFolder {
         Self::of_variable(&std::env::var_os("STATE_DIRECTORY")?.into_string().ok()?)
     }
 
+    /// The folder that systemd gives to `fanlight.service`, for commands that run outside of it.
+    pub fn of_service() -> Self {
+        Self::at(Path::new("/var/lib/fanlight"))
+    }
+
     /// There may be several folders, separated by colons. The first one is ours.
     fn of_variable(folders: &str) -> Option<Self> {
         let path = Path::new(folders.split(':').next()?);
@@ -95,7 +130,7 @@ impl StateFolder {
 
     /// The path of a file, for messages.
     pub fn path(&self, file: StateFile) -> PathBuf {
-        self.path.join(file.name)
+        self.path.join(file.file_name())
     }
 
     /// Reads a file. `parse` checks the content, and returns what is wrong with it. `None`: there is no such file.
@@ -136,7 +171,7 @@ impl StateFolder {
             return Err(StateError::TooLarge(file.max));
         }
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (path, new) = (self.path(file), self.path.join(format!("{}{NEW}", file.name)));
+        let (path, new) = (self.path(file), self.path.join(format!("{}{NEW}", file.file_name())));
         // Remove the remains of an earlier attempt.
         match fs::remove_file(&new) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.into()),
@@ -163,8 +198,8 @@ mod tests {
 
     use super::*;
 
-    const SMALL: StateFile = StateFile { name: "small", max: 8 };
-    const OLD: StateFile = StateFile { name: "small.old", max: 8 };
+    const SMALL: StateFile = StateFile::one("small", 8);
+    const OLD: StateFile = StateFile::one("small.old", 8);
 
     fn text(folder: &StateFolder, file: StateFile) -> Result<Option<String>, String> {
         folder.read(file, |bytes| String::from_utf8(bytes.to_vec()).map_err(|_| "damaged")).map_err(|e| e.to_string())
@@ -214,13 +249,40 @@ mod tests {
         assert!(matches!(folder.write(SMALL, b"nine bytes", None), Err(StateError::TooLarge(8))));
         assert_eq!(text(&folder, SMALL), Ok(Some("good".into())));
         // There is nothing to keep under the other name.
-        assert!(folder.write(OLD, b"x", Some(StateFile { name: "no/such/folder", max: 8 })).is_err());
+        assert!(folder.write(OLD, b"x", Some(StateFile::one("no/such/folder", 8))).is_err());
         assert_eq!((text(&folder, OLD), dir.path().join("small.old.new").exists()), (Ok(None), false));
         assert!(StateFolder::at(Path::new("/proc/no-such-folder")).write(SMALL, b"x", None).is_err());
         // The remains of a write that a power cut ended do not block the next.
         fs::write(dir.path().join("small.new"), "half").unwrap();
         folder.write(SMALL, b"better", None).unwrap();
         assert_eq!(text(&folder, SMALL), Ok(Some("better".into())));
+    }
+
+    #[test]
+    fn each_issuer_has_a_deny_list_of_its_own_and_no_id_leads_elsewhere() {
+        let folder = StateFolder::at(Path::new("/var/lib/fanlight"));
+        let path = |issuer| StateFile::deny_list(issuer).map(|file| folder.path(file));
+        let id = "axfR8uEsQkf4vOblY6RA8n";
+        assert_eq!(path(id), Some(format!("/var/lib/fanlight/deny-{id}.jws").into()));
+        for wrong in ["", "short", "axfR8uEsQkf4vOblY6RA8nx", "../../../../etc/passwd1", "../../../../../passwd", "*"] {
+            assert_eq!(path(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn purging_the_package_removes_every_file_of_the_folder() {
+        let postrm = include_str!("../package/scripts/postrm");
+        let code = include_str!("state_folder.rs").lines().take_while(|line| !line.contains("cfg(test)"));
+        let files = code.filter(|line| line.contains("StateFile::one("));
+        let names: Vec<_> = files.filter_map(|line| line.split('"').nth(1)).collect();
+        assert!(names.contains(&"identity.key") && names.contains(&"deny-*.jws") && names.len() >= 6, "{names:?}");
+        // The certificates are in a folder of their own, which is removed whole.
+        for name in names.into_iter().filter(|name| *name != "certificates.json") {
+            assert!(
+                postrm.contains(&format!(" {name}")) || postrm.contains(&format!("/{name} ")),
+                "package/scripts/postrm does not remove {name}"
+            );
+        }
     }
 
     #[test]

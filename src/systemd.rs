@@ -22,7 +22,7 @@ use tracing::{debug, error, warn};
 
 use crate::{
     clock::Mono,
-    liveness::{Liveness, TURN},
+    liveness::{Liveness, TICK},
 };
 
 /// Longest status, in characters: one or two lines of a terminal. The rest is cut.
@@ -110,12 +110,12 @@ impl Watchdog {
 /// Feeds in each period `fed` while every loop responds. When one hangs, the log names it and systemd restarts the
 /// service. Without a watchdog (`None`), it only logs.
 fn feed(liveness: &Liveness, runtime: &Handle, ended: &mpsc::Receiver<()>, fed: Option<Duration>) {
-    let period = fed.unwrap_or(TURN);
+    let period = fed.unwrap_or(TICK);
     let is_over = |wait| !matches!(ended.recv_timeout(wait), Err(mpsc::RecvTimeoutError::Timeout));
     let mut reported = Vec::new();
     let mut last = Mono::now();
     while !is_over(period) {
-        if Mono::now().since(last) > period + TURN && is_over(TURN) {
+        if Mono::now().since(last) > period + TICK && is_over(TICK) {
             // The whole process was stopped (SIGSTOP, a suspended board). Every loop has run once before the check.
             return;
         }

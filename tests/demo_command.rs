@@ -46,7 +46,7 @@ async fn the_embedded_broker_serves_the_daemon_by_every_version_and_transport() 
             // Both directions.
             mosquitto_pub(port, "fanlight/v1/cam/req/anna", r#"{"hello":1}"#, &[]).await;
             assert_eq!(board.event().await, request(r#"{"hello":1}"#));
-            board.outbox.say((Id::new("anna").unwrap(), r#"{"reply":1}"#.into())).await;
+            board.outbox.publish_reply((Id::new("anna").unwrap(), r#"{"reply":1}"#.into())).await;
             late.next_with("reply", 1).await;
             board.viewers(3);
             late.next_with("viewers", 3).await;

@@ -228,3 +228,25 @@ fn the_table_of_tests_has_a_row_for_every_test_file() {
     let tests: BTreeSet<_> = files("tests", &["rs", "mjs"]).into_iter().filter(is_test).collect();
     assert_eq!(rows, tests, "the rows of tests/README.md, and the test files");
 }
+
+#[test]
+fn every_requirement_of_the_security_page_has_a_proof_that_exists() {
+    let page = read("docs/security.md");
+    let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| 17.")).collect();
+    let numbers: Vec<_> = rows.iter().map(|row| row.split('|').nth(1).unwrap().trim()).collect();
+    let expected = [(1, 2), (2, 8), (3, 2)].map(|(part, count)| (1..=count).map(move |n| format!("17.{part}.{n}")));
+    assert_eq!(numbers, expected.into_iter().flatten().collect::<Vec<_>>());
+    for row in rows {
+        let proofs: Vec<_> = row.split('`').skip(1).step_by(2).filter_map(|span| span.split_once(": ")).collect();
+        assert!(!proofs.is_empty() || row.contains("does not apply"), "no proof: {row}");
+        for (file, name) in proofs {
+            let text = read(file);
+            let (rust, script) = (text.find(&format!("fn {name}(")), text.contains(&format!("test('{name}'")));
+            let is_test = rust.is_some_and(|at| {
+                let before = text[..at].lines().rev().take(3).collect::<Vec<_>>().join("\n");
+                before.contains("#[test]") || before.contains("#[tokio::test")
+            });
+            assert!(is_test || script, "{file} has no test {name}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 
 mod rig;
 
+mod audit;
 mod broker;
 mod code_rules;
 mod demo_command;

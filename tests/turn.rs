@@ -2,20 +2,20 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use fanlight::{
     config::{IceLogin, IceServer, Login, Secret, Webrtc},
     ice::Ice,
-    protocol::Wanted,
+    protocol::{IceServers, Wanted},
     viewer::peer::{Peer, PeerEvent, PeerFactory},
 };
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
 use crate::rig::{
     FANLIGHT, FaultyAnswer, FaultyTurnServer, Mosquitto, TcpProxy, Turn, address, challenge, error, free_port, login,
-    within,
+    logins_of, within,
 };
 
 /// A peer connection and what it tells.
@@ -80,9 +80,17 @@ async fn a_relay_is_reached_by_udp_by_tcp_and_by_tls_over_both_families() {
     }
 }
 
-/// Logins made of the secret `north`.
+/// Logins made of a secret.
 fn made(secret: &str) -> IceLogin {
-    IceLogin::Made { secret: Secret::new(secret), user: Some("garden".into()), ttl: Duration::from_secs(600) }
+    let (ttl, own_ttl) = (Duration::from_secs(600), Duration::from_secs(15_000));
+    IceLogin::Made { secret: Secret::new(secret), user: Some("garden".into()), ttl, own_ttl }
+}
+
+/// The first server that a viewer is told of, as one with a login that it was given.
+fn as_given(turn: &Turn, told: IceServers) -> IceServer {
+    let told = told.ice_servers.into_iter().next().unwrap();
+    let (user, password) = (told.username.unwrap(), Secret::new(told.credential.unwrap()));
+    turn.server(told.urls[0].clone(), IceLogin::Fixed(Login { user, password }))
 }
 
 #[tokio::test]
@@ -92,14 +100,38 @@ async fn logins_made_from_the_secret_are_accepted() {
     let mut viewer = End::open(near("127.0.0.1")).await;
     board.meets(&mut viewer).await;
     turn.says(":garden>: incoming packet ALLOCATE processed, success", 1).await;
-    // A viewer has a login of its own, and it is as good.
+    // Each session of a viewer has a login of its own, and it is as good.
     let config = only(turn.server(turn.url("udp", "127.0.0.1"), made("north")), "127.0.0.1");
-    let told = Ice::default().for_viewer(&config, "anna").await.remove(0);
-    let (user, password) = (told.username.unwrap(), Secret::new(told.credential.unwrap()));
-    let server = turn.server(told.urls[0].clone(), IceLogin::Fixed(Login { user, password }));
-    let (found, _) = Ice::default().examine(&only(server, "127.0.0.1"), |_| true).await;
-    assert!(found[0].outcome.is_ok(), "{found:?}");
-    turn.says(":anna>: incoming packet ALLOCATE processed, success", 1).await;
+    for session in ['A', 'B'] {
+        let told = Ice::default().for_viewer(&config, &mut logins_of("anna", session)).await;
+        let server = as_given(&turn, told);
+        let (found, _) = Ice::default().examine(&only(server, "127.0.0.1"), |_| true).await;
+        assert!(found[0].outcome.is_ok(), "{found:?}");
+        let part = session.to_string().repeat(8);
+        turn.says(&format!(":anna-{part}>: incoming packet ALLOCATE processed, success"), 1).await;
+    }
+}
+
+#[tokio::test]
+async fn logins_of_a_wrong_clock_are_refused_and_the_next_one_after_it_is_set_is_accepted() {
+    let turn = Turn::with(&["--use-auth-secret", "--static-auth-secret", "north"], 2099).await;
+    let config = only(turn.server(turn.url("udp", "127.0.0.1"), made("north")), "127.0.0.1");
+    let wrong = Ice::with_clock(|| SystemTime::UNIX_EPOCH + Duration::from_secs(86_400));
+    let right = Ice::default();
+    let mut logins = logins_of("anna", 'A');
+    let told = wrong.for_viewer(&config, &mut logins).await;
+    let of_viewer = only(as_given(&turn, told), "127.0.0.1");
+    for (ice, config) in [(&wrong, &config), (&right, &of_viewer)] {
+        let (found, _) = ice.examine(config, |_| true).await;
+        let why = found[0].outcome.as_ref().unwrap_err();
+        assert!(why.contains("(401)") && why.contains("this board's clock"), "{why}");
+    }
+    let told = right.for_viewer(&config, &mut logins).await;
+    let of_viewer = only(as_given(&turn, told), "127.0.0.1");
+    for config in [&config, &of_viewer] {
+        let (found, _) = right.examine(config, |_| true).await;
+        assert!(found[0].outcome.is_ok(), "{found:?}");
+    }
 }
 
 #[tokio::test]

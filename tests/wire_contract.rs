@@ -3,9 +3,10 @@
 use fanlight::{
     clock::Mono,
     config::{
-        Access, AccessMode, Audio, AudioSource, Config, Id, Limits, Log, MqttVersion, Video, VideoSource, Webrtc,
+        Access, AccessMode, Audio, AudioSource, Config, Id, Limits, Log, MqttVersion, Speaker, Video, VideoSource,
+        Webrtc,
     },
-    liveness::{Liveness, MAX_TURN},
+    liveness::{Liveness, MAX_TICK},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -34,6 +35,7 @@ impl Daemon {
             access: Access::of_mode(AccessMode::Broker),
             video: Video { source: VideoSource::Off, ..Video::default() },
             audio: Audio { source: AudioSource::Tone, ..Audio::default() },
+            speaker: Speaker::default(),
             webrtc: Webrtc { addresses: vec!["127.0.0.1".parse().unwrap()], loopback: true, ..Webrtc::default() },
             limits: Limits::default(),
             log: Log::default(),
@@ -125,20 +127,20 @@ async fn a_flood_gets_rate_limited_and_other_viewers_are_served() {
     assert!(!daemon.task.is_finished());
 }
 
-/// What the watchdog is fed for: each loop turns by itself, though nothing happens.
+/// What the watchdog is fed for: each loop ticks by itself, though nothing happens.
 #[tokio::test]
 async fn every_loop_shows_that_it_is_alive_while_idle() {
     let (daemon, _watcher) = Daemon::start().await;
     let now = Mono::now();
-    // At the end of its period a loop is late if it has not turned since `now`.
+    // At the end of its period a loop is late if it has not ticked since `now`.
     let waiting = || {
         let late = |period, names: &[&str]| {
             daemon.liveness.late(now + period).into_iter().filter(|name| names.contains(&name.as_str())).count()
         };
-        late(MAX_TURN, &["audio", "sessions", "signalling", "broker link"])
+        late(MAX_TICK, &["audio", "sessions", "signalling", "broker link"])
     };
-    assert_eq!(waiting(), 4, "they are known, and have not turned: {:?}", daemon.liveness);
-    within(30, "a turn of each loop", async {
+    assert_eq!(waiting(), 4, "they are known, and have not ticked: {:?}", daemon.liveness);
+    within(30, "a tick of each loop", async {
         while waiting() > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }

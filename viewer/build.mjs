@@ -24,16 +24,20 @@ export const trim = {
   name: 'trim',
   setup(it) {
     it.onResolve({ filter: /^(ws|debug|worker-timers|lru-cache)$/ }, ({ path }) => ({ path, namespace: 'unused' }));
-    it.onResolve({ filter: /^\.\/internal\/streams\/(operators|compose)$/ }, ({ path }) => ({ path: basename(path), namespace: 'unused' }));
+    it.onResolve(
+      { filter: /^\.\/internal\/streams\/(operators|compose)$/ },
+      ({ path }) => ({ path: basename(path), namespace: 'unused' })
+    );
     it.onLoad({ filter: /.*/, namespace: 'unused' }, ({ path }) => ({ contents: unused[path], loader: 'js' }));
     // mqtt.js reads its own version from its whole package.json.
     it.onLoad({ filter: /node_modules[\\/]mqtt[\\/]package\.json$/ }, ({ path }) => ({
       contents: JSON.stringify({ version: JSON.parse(readFileSync(path, 'utf8')).version }), loader: 'json',
     }));
     // The component carries its style sheet as a text.
-    it.onLoad({ filter: /src[\\/]viewer\.css$/ }, async ({ path }) => ({
-      contents: (await transform(readFileSync(path, 'utf8'), { loader: 'css', minify: true, target: ['es2022'] })).code, loader: 'text',
-    }));
+    it.onLoad({ filter: /src[\\/](viewer|sheet)\.css$/ }, async ({ path }) => {
+      const sheet = await transform(readFileSync(path, 'utf8'), { loader: 'css', minify: true, target: ['es2022'] });
+      return { contents: sheet.code, loader: 'text' };
+    });
   },
 };
 
@@ -46,7 +50,8 @@ export const options = {
 
 /** The licences of what is inside the bundle, as they ask for. */
 function notices(inputs) {
-  const packages = new Set(inputs.map((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]).filter(Boolean));
+  const packageOf = (path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1];
+  const packages = new Set(inputs.map(packageOf).filter(Boolean));
   const parts = ['fanlight-viewer.js contains parts of these packages, under the licences below.\n'];
   for (const name of [...packages].sort()) {
     const folder = join(here, 'node_modules', name);
@@ -65,10 +70,15 @@ const filesIn = (folder) => readdirSync(folder, { withFileTypes: true })
 export async function make(to) {
   for (const old of ['dist', 'types']) rmSync(join(to, old), { recursive: true, force: true });
   mkdirSync(join(to, 'dist'), { recursive: true });
-  const { metafile } = await build({ ...options, minify: true, metafile: true, entryPoints: ['src/index.ts'], outfile: join(to, 'dist/fanlight-viewer.js') });
+  const { metafile } = await build({
+    ...options, minify: true, metafile: true, entryPoints: ['src/index.ts'],
+    outfile: join(to, 'dist/fanlight-viewer.js'),
+  });
   writeFileSync(join(to, 'dist/third-party.txt'), notices(Object.keys(metafile.inputs)));
   const types = join(to, 'types');
-  execFileSync(process.execPath, [join(here, 'node_modules/typescript/bin/tsc'), '-p', join(here, 'tsconfig.types.json'), '--outDir', types], { stdio: 'inherit' });
+  const tsc = join(here, 'node_modules/typescript/bin/tsc');
+  const words = [tsc, '-p', join(here, 'tsconfig.types.json'), '--outDir', types];
+  execFileSync(process.execPath, words, { stdio: 'inherit' });
   for (const path of filesIn(types)) {
     writeFileSync(path, readFileSync(path, 'utf8').replace(/((?:from |import\()'\.{1,2}\/[a-z/]+)\.ts'/g, "$1.js'"));
   }
@@ -78,16 +88,24 @@ export async function make(to) {
 async function main() {
   await make(here);
   // The page shares the component's file instead of carrying it twice.
-  await build({ ...options, minify: true, inject: [], entryPoints: ['src/page.ts'], outfile: 'dist/page.js', external: ['./fanlight-viewer.js'],
-    plugins: [{ name: 'share', setup: (it) => it.onResolve({ filter: /^\.\/index\.ts$/ }, () => ({ path: './fanlight-viewer.js', external: true })) }] });
-  await build({ ...options, minify: true, inject: [], loader: {}, entryPoints: ['src/page.css'], outfile: 'dist/page.css' });
-  for (const file of ['index.html', 'icon.svg', 'icon-180.png', 'icon-512.png', 'app.webmanifest']) cpSync(join(here, 'src', file), join(dist, file));
+  const component = { path: './fanlight-viewer.js', external: true };
+  await build({
+    ...options, minify: true, inject: [], entryPoints: ['src/page.ts'], outfile: 'dist/page.js',
+    external: [component.path],
+    plugins: [{ name: 'share', setup: (it) => it.onResolve({ filter: /^\.\/index\.ts$/ }, () => component) }],
+  });
+  await build({
+    ...options, minify: true, inject: [], loader: {}, entryPoints: ['src/page.css'], outfile: 'dist/page.css',
+  });
+  for (const file of ['index.html', 'icon.svg', 'icon-180.png', 'icon-512.png', 'app.webmanifest'])
+    cpSync(join(here, 'src', file), join(dist, file));
 
   for (const file of readdirSync(dist)) {
     const path = join(dist, file);
     if (statSync(path).isFile()) {
       const bytes = readFileSync(path);
-      console.log(`${file.padEnd(22)} ${String(bytes.length).padStart(7)} bytes, ${gzipSync(bytes, { level: 9 }).length} gzipped`);
+      const packed = gzipSync(bytes, { level: 9 }).length;
+      console.log(`${file.padEnd(22)} ${String(bytes.length).padStart(7)} bytes, ${packed} gzipped`);
     }
   }
 }

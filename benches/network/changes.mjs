@@ -3,7 +3,16 @@
 
 import { rebind } from '../../tests/browser/home_network.mjs';
 import { here, nat } from '../../tests/browser/virtual_network.mjs';
-import { BEHIND, BEHIND_TOO, BOARD, PUBLIC, SECOND, NetworkFixture, VIEWER, back } from '../../tests/browser/network_fixture.mjs';
+import {
+  BEHIND,
+  BEHIND_TOO,
+  BOARD,
+  PUBLIC,
+  SECOND,
+  NetworkFixture,
+  VIEWER,
+  back,
+} from '../../tests/browser/network_fixture.mjs';
 import { Stretch, pause, quantile } from './figures.mjs';
 
 const RUNS = 20;
@@ -34,7 +43,8 @@ async function rounds(found, w, { runs, limit, servers, change }) {
       times.push(time);
     }
   }
-  found.most('picture back, p95', times.length + lost ? quantile([...times, ...Array(lost).fill(Infinity)], 0.95) : NaN, limit, 'ms');
+  const all = [...times, ...Array(lost).fill(Infinity)];
+  found.most('picture back, p95', all.length ? quantile(all, 0.95) : NaN, limit, 'ms');
   found.most('sessions lost', lost, 0);
   found.note('median', quantile(times, 0.5), 'ms');
   found.note('times', times.length);
@@ -58,23 +68,32 @@ const bounced = (found, { runs = RUNS }) => within({}, async (w) => {
   });
 });
 
-/** The NAT of `side` forgets; the other side has a public address, or in a `strict` world a NAT that expects nobody else. */
+/**
+ * The NAT of `side` forgets; the other side has a public address, or in a `strict` world a NAT that expects nobody
+ * else.
+ */
 const forgotten = (side, strict) => (found, { runs = 5 }) => {
-  const homes = { board: strict || side === 'board' ? BEHIND : BOARD, viewer: strict || side === 'viewer' ? BEHIND_TOO : VIEWER };
+  const homes = {
+    board: strict || side === 'board' ? BEHIND : BOARD,
+    viewer: strict || side === 'viewer' ? BEHIND_TOO : VIEWER,
+  };
   return within(homes, async (w) => {
     for (const { router } of [w.board, w.viewer]) if (router) rebind(router, 1);
     const turn = await w.turn(PUBLIC);
     await w.start({ more: `[[webrtc.ice_servers]]\nurls = ["${turn.stun.urls[0]}"]\n` });
-    await rounds(found, w, { runs, limit: 3000, servers: [turn.stun], change: (run) => rebind(w[side].router, run + 2) });
+    const change = (run) => rebind(w[side].router, run + 2);
+    await rounds(found, w, { runs, limit: 3000, servers: [turn.stun], change });
   });
 };
 
 /** Which of these addresses media come from, for `ms`. */
 async function speaker(addresses, viewer, ms = 1000) {
   const rules = addresses.map((address) => `ip saddr ${address} ip daddr ${viewer} udp sport 49152-65535 counter`);
-  here.run(['nft', '-f', '-'], `table ip speaker {\nchain out {\ntype filter hook output priority 0\n${rules.join('\n')}\n}\n}\n`);
+  const chain = `chain out {\ntype filter hook output priority 0\n${rules.join('\n')}\n}`;
+  here.run(['nft', '-f', '-'], `table ip speaker {\n${chain}\n}\n`);
   await pause(ms);
-  const bytes = [...here.run(['nft', 'list', 'table', 'ip', 'speaker']).matchAll(/bytes (\d+)/g)].map(([, n]) => Number(n));
+  const table = here.run(['nft', 'list', 'table', 'ip', 'speaker']);
+  const bytes = [...table.matchAll(/bytes (\d+)/g)].map(([, n]) => Number(n));
   here.run(['nft', 'delete', 'table', 'ip', 'speaker']);
   return addresses[bytes.indexOf(Math.max(...bytes))];
 }
@@ -132,5 +151,6 @@ export const changes = [
   ['link-bounces', 'the board\'s link is down for 5 s, 20 times', bounced],
   ['rebind-board', 'the board\'s NAT forgets its mappings; the viewer has a public address', forgotten('board')],
   ['rebind-viewer', 'the viewer\'s NAT forgets its mappings; the board has a public address', forgotten('viewer')],
-  ['rebind-strict', 'the board\'s NAT forgets its mappings; the viewer\'s expects nobody else', forgotten('board', true)],
+  ['rebind-strict', 'the board\'s NAT forgets its mappings; the viewer\'s expects nobody else',
+    forgotten('board', true)],
 ];

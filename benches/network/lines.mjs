@@ -1,5 +1,5 @@
-// Rows of a bad line: loss, little rate, and both changing. The line is the board's; board and viewer have public addresses.
-// Loss and delay are those of each way by itself: 50 ms of delay are a round trip of 100 ms.
+// Rows of a bad line: loss, little rate, and both changing. The line is the board's; board and viewer have public
+// addresses. Loss and delay are those of each way by itself: 50 ms of delay are a round trip of 100 ms.
 
 import { BOARD, NetworkFixture, WEAK, gaps } from '../../tests/browser/network_fixture.mjs';
 import { Stretch, pause } from './figures.mjs';
@@ -85,7 +85,9 @@ async function back(viewer, kbps) {
     seen.push(one);
     const old = seen.findLast((past) => now - past.now >= 2000);
     const grown = (key) => (one[key] - old[key]) / (now - old.now);
-    if (old && 8 * grown('bytes') >= 0.9 * kbps && 1000 * grown('frames') >= 0.9 * SENT) return (performance.now() - from) / 1000;
+    if (old && 8 * grown('bytes') >= 0.9 * kbps && 1000 * grown('frames') >= 0.9 * SENT) {
+      return (performance.now() - from) / 1000;
+    }
     await pause(250);
   }
   return NaN;

@@ -1,5 +1,5 @@
-// Rows of viewers beside each other: one dies, sleeps, comes back or lies, and the other one is measured. All lines are good:
-// what the other one loses is lost by a mistake.
+// Rows of viewers beside each other: one dies, sleeps, comes back or lies, and the other one is measured. All lines
+// are good: what the other one loses is lost by a mistake.
 
 import { FalseFeedbackViewer, FALSE_REPORTS } from '../../tests/browser/false_feedback.mjs';
 import { PUBLIC, NetworkFixture } from '../../tests/browser/network_fixture.mjs';

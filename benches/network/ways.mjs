@@ -2,7 +2,18 @@
 
 import { firewall } from '../../tests/browser/home_network.mjs';
 import { nat } from '../../tests/browser/virtual_network.mjs';
-import { BEHIND, BEHIND_TOO, BOARD, BOARD6, PUBLIC, PUBLIC6, SECOND, NetworkFixture, VIEWER, VIEWER6 } from '../../tests/browser/network_fixture.mjs';
+import {
+  BEHIND,
+  BEHIND_TOO,
+  BOARD,
+  BOARD6,
+  PUBLIC,
+  PUBLIC6,
+  SECOND,
+  NetworkFixture,
+  VIEWER,
+  VIEWER6,
+} from '../../tests/browser/network_fixture.mjs';
 import { until } from '../../tests/browser/processes.mjs';
 import { pause, quantile } from './figures.mjs';
 
@@ -36,11 +47,16 @@ async function sessions(found, w, page, { runs = RUNS, route, limit, servers = [
 
 const stunOf = (turn) => `[[webrtc.ice_servers]]\nurls = ["${turn.stun.urls[0]}"]\n`;
 
-/** NAT of one kind at the board's home and of one at the viewer's; `none`: a public address. A relay is there in any case. */
+/**
+ * NAT of one kind at the board's home and of one at the viewer's; `none`: a public address. A relay is there in any
+ * case.
+ */
 const nats = (ofBoard, ofViewer, route, limit) => (found, { runs }) => {
   const homes = { board: ofBoard === 'none' ? BOARD : BEHIND, viewer: ofViewer === 'none' ? VIEWER : BEHIND_TOO };
   return NetworkFixture.within(homes, async (w) => {
-    for (const [home, kind] of [[w.board, ofBoard], [w.viewer, ofViewer]]) if (kind !== 'none') nat(home.router, 'out', kind, home.inner);
+    for (const [home, kind] of [[w.board, ofBoard], [w.viewer, ofViewer]]) {
+      if (kind !== 'none') nat(home.router, 'out', kind, home.inner);
+    }
     const turn = await w.turn(PUBLIC);
     await w.start({ more: stunOf(turn) + turn.config() });
     await sessions(found, w, await (await w.eyes()).page(), { runs, route, limit, servers: [turn.stun] });
@@ -52,7 +68,8 @@ const lan = (found, { runs }) => NetworkFixture.within({ board: BEHIND, viewer: 
   const other = w.ending(await w.board.join(), (place) => place.end());
   const turn = await w.turn(PUBLIC);
   await w.start({ more: stunOf(turn) + turn.config() });
-  await sessions(found, w, await (await w.eyes(other)).page(), { runs, route: HOST, limit: 1000, servers: [turn.stun] });
+  const page = await (await w.eyes(other)).page();
+  await sessions(found, w, page, { runs, route: HOST, limit: 1000, servers: [turn.stun] });
 });
 
 /** A firewall before the board, and a relay that can be reached through it. The viewer's own UDP is free. */
@@ -93,8 +110,10 @@ export const ways = [
   ['nat-board-full', 'board behind a full cone', nats('full', 'none', REFLEXIVE, 1000)],
   ['nat-board-port', 'board behind a port restricted cone', nats('cone', 'none', REFLEXIVE, 1000)],
   ['nat-both', 'both behind port restricted cones', nats('cone', 'cone', REFLEXIVE, 1000)],
-  ['nat-board-symmetric', 'board behind a symmetric NAT, viewer behind a port restricted cone', nats('symmetric', 'cone', RELAY, 1500)],
-  ['nat-viewer-symmetric', 'viewer behind a symmetric NAT, board behind a port restricted cone', nats('cone', 'symmetric', RELAY, 1500)],
+  ['nat-board-symmetric', 'board behind a symmetric NAT, viewer behind a port restricted cone',
+    nats('symmetric', 'cone', RELAY, 1500)],
+  ['nat-viewer-symmetric', 'viewer behind a symmetric NAT, board behind a port restricted cone',
+    nats('cone', 'symmetric', RELAY, 1500)],
   ['nat-symmetric', 'both behind symmetric NATs', nats('symmetric', 'symmetric', RELAY, 1500)],
   ['udp-blocked', 'UDP blocked at the board: relay by TCP', walled('meta l4proto tcp', 'tcp')],
   ['only-443', 'all but TCP 443 blocked at the board: relay by TLS', walled('tcp dport 443', 'tls', 443)],

@@ -14,7 +14,7 @@ use std::{
 
 use alsa::{
     Direction, PCM, PollDescriptors as _, ValueOr,
-    pcm::{Access, Format, Frames, HwParams, State, Status, TstampType},
+    pcm::{Access, Format, Frames, HwParams, Status, TstampType},
     poll::{Flags, poll, pollfd},
 };
 use tracing::debug;
@@ -22,6 +22,7 @@ use tracing::debug;
 use crate::{
     audio::{
         alsa_messages::AlsaMessages,
+        pcm::{self, Resumed},
         pipeline::AudioPipeline,
         resample::Resampler,
         sample_clock::RATE,
@@ -192,7 +193,7 @@ impl Capture {
         let (mut heard_at, mut idle) = (Mono::now(), Idle::default());
         drop(messages);
         while !stop.load(Ordering::Acquire) {
-            liveness::turn();
+            liveness::tick();
             match liveness::during("snd_pcm_readi", self.pcm.on(), || self.read(&mut bytes)) {
                 Ok(Some(heard)) => {
                     heard_at = Mono::now();
@@ -223,18 +224,7 @@ impl Capture {
     fn read(&self, bytes: &mut [u8]) -> alsa::Result<Option<CapturedPeriod>> {
         let status = self.pcm.status()?;
         let now = Mono::now();
-        // Compared as numbers, because the crate's enum panics on a state that it does not know.
-        let state = self.pcm.state_raw();
-        let is = |s: State| state == s as i32;
-        if is(State::XRun) || is(State::Setup) || is(State::Prepared) {
-            return Err(alsa::Error::new("state", libc::EPIPE));
-        }
-        if is(State::Suspended) {
-            return Err(alsa::Error::new("state", libc::ESTRPIPE));
-        }
-        if is(State::Disconnected) {
-            return Err(alsa::Error::new("state", libc::ENODEV));
-        }
+        pcm::check_running(&self.pcm)?;
         // Reads whole periods only. Smaller reads cost more than they save. Reading more than a period leaves less than
         // one at the card's next interrupt. That interrupt would not wake us, and every other period would be 10 ms
         // late.
@@ -291,16 +281,9 @@ impl Capture {
             }
             libc::ESTRPIPE => {
                 pipeline.suspended();
-                let messages = AlsaMessages::catch();
-                match liveness::during("snd_pcm_resume", self.pcm.on(), || self.pcm.resume()) {
-                    Ok(()) if self.pcm.state_raw() == State::Running as i32 => Ok(()),
-                    // The board is not awake yet.
-                    Err(e) if e.errno().abs() == libc::EAGAIN => Ok(()),
-                    // Cards that cannot resume are started again.
-                    Ok(()) | Err(_) => {
-                        drop(messages);
-                        self.start()
-                    }
+                match pcm::resume(&self.pcm) {
+                    Resumed::Runs => Ok(()),
+                    Resumed::Stopped => self.start(),
                 }
             }
             libc::ENODEV | libc::ENXIO => Err(Fault::Absent(format!("{}: unplugged", self.name()))),
@@ -316,19 +299,14 @@ impl Capture {
 
     /// The duration of this many frames.
     fn time(&self, frames: Frames) -> Duration {
-        Duration::from_nanos(u64::try_from(frames).unwrap_or(0) * 1_000_000_000 / u64::from(self.rate.max(1)))
+        pcm::duration(frames, self.rate)
     }
 }
 
 impl fmt::Display for Capture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = |n: Frames| self.time(n).as_millis();
-        let (format, period, buffer) = (self.layout.format(), ms(self.period), ms(self.buffer));
-        let channels = match self.channels {
-            1 => "1 channel".into(),
-            n => format!("{n} channels"),
-        };
-        write!(f, "{}: {} Hz, {format}, {channels}, period {period} of {buffer} ms", self.name(), self.rate)
+        let Self { rate, channels, period, buffer, .. } = *self;
+        write!(f, "{}: {}", self.name(), pcm::describe(rate, self.layout.format(), channels, period, buffer))
     }
 }
 
@@ -399,6 +377,6 @@ pub(super) fn formats(hw: &HwParams<'_>) -> Vec<String> {
 }
 
 /// Converts to ALSA's frame count. All values here are far below the limits of 32 bits.
-fn frames(n: u32) -> Frames {
+pub(super) fn frames(n: u32) -> Frames {
     n as Frames
 }

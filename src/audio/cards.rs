@@ -1,4 +1,4 @@
-//! The capture devices of this board.
+//! The sound devices of this board.
 
 use std::{fs, io};
 
@@ -6,7 +6,7 @@ use alsa::{Ctl, Direction, card, ctl::DeviceIter};
 
 use super::alsa_messages::AlsaMessages;
 
-/// One capture device of one card.
+/// One capture or playback device of one card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Card {
     /// The card's id, which stays the same if cards are plugged in in another order.
@@ -31,8 +31,8 @@ impl Card {
     }
 }
 
-/// All capture devices, in the kernel's order.
-pub(super) fn list() -> alsa::Result<Vec<Card>> {
+/// All devices of a direction, in the kernel's order.
+pub(super) fn list(direction: Direction) -> alsa::Result<Vec<Card>> {
     let _messages = AlsaMessages::catch();
     let mut found = Vec::new();
     // This iterator returns an error again and again, so an error ends the list.
@@ -40,7 +40,7 @@ pub(super) fn list() -> alsa::Result<Vec<Card>> {
         let Ok(control) = Ctl::from_card(&card, true) else { continue };
         let info = control.card_info()?;
         for device in DeviceIter::new(&control).filter_map(|n| u32::try_from(n).ok()) {
-            let Ok(pcm) = control.pcm_info(device, 0, Direction::Capture) else { continue };
+            let Ok(pcm) = control.pcm_info(device, 0, direction) else { continue };
             found.push(Card {
                 id: info.get_id()?.to_owned(),
                 name: info.get_name()?.to_owned(),

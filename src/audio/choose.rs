@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use alsa::Direction;
+
 use crate::{
     audio::{capture::Capture, cards, clip::SoundClip},
     config::{Audio, AudioSource},
@@ -77,7 +79,7 @@ pub(super) fn first(channels: usize) -> Result<(Capture, Vec<UnusableSource>), F
 
 /// Tries `default`, which the user or a sound server sets up, and then each card.
 fn look(channels: usize) -> (Option<Capture>, Vec<UnusableSource>) {
-    let cards = cards::list().unwrap_or_default();
+    let cards = cards::list(Direction::Capture).unwrap_or_default();
     let mut refused = Vec::new();
     for name in std::iter::once("default".to_owned()).chain(cards.iter().map(cards::Card::plug)) {
         match Capture::open(&name, channels) {

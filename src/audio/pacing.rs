@@ -29,7 +29,7 @@ pub(super) fn play(
     let mut at = Mono::now();
     pipeline.begin(at)?;
     while !stop.load(Ordering::Acquire) {
-        liveness::turn();
+        liveness::tick();
         let due = at + PERIOD;
         thread::sleep(due.since(Mono::now()));
         if Mono::now().since(due) > LATE {

@@ -44,7 +44,7 @@ pub struct Microphone {
 
 /// Tests all capture devices. It opens each for a moment, so do not call it while audio runs.
 pub fn probe() -> Vec<Microphone> {
-    cards::list().unwrap_or_default().iter().map(look).collect()
+    cards::list(Direction::Capture).unwrap_or_default().iter().map(look).collect()
 }
 
 fn look(card: &Card) -> Microphone {

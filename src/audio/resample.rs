@@ -1,12 +1,13 @@
-//! Resamples to 48 kHz, for cards and files with another rate.
+//! Resamples to 48 kHz, for cards and files with another rate; and from 48 kHz to a playback device, a little faster
+//! or slower.
 //!
 //! The filter's delay is cut off at the front. So sample `n` of the output is from the time `n / 48000` s of the input,
 //! and capture times need no correction. The remaining delay is waiting: half the filter, 32 input samples (0.7 ms at
 //! 44.1 kHz), and at most one step of 2.5 ms.
 
 use rubato::{
-    Async, FixedAsync, Resampler as _, SincInterpolationParameters, SincInterpolationType, WindowFunction,
-    audioadapter_buffers::direct::InterleavedSlice,
+    Adjustable as _, Async, FixedAsync, Resampler as _, SincInterpolationParameters, SincInterpolationType,
+    WindowFunction, audioadapter_buffers::direct::InterleavedSlice,
 };
 
 use crate::audio::sample_clock::RATE;
@@ -18,7 +19,10 @@ const TAPS: usize = 64;
 /// The sample rates that a card or file may have, in Hz.
 pub(super) const RATES: std::ops::RangeInclusive<u32> = 4_000..=384_000;
 
-/// Resamples a stream of interleaved samples to 48 kHz.
+/// The largest change of the speed, as a factor: more than `talk::clock_drift` asks for.
+const SPEED_MAX: f64 = 1.01;
+
+/// Resamples a stream of interleaved samples.
 pub(super) struct Resampler {
     inner: Async<f32>,
     channels: usize,
@@ -29,16 +33,25 @@ pub(super) struct Resampler {
 }
 
 impl Resampler {
-    /// Resamples from `rate`, which must be within `RATES`. 48 kHz works but is a waste.
+    /// Resamples from `rate` to 48 kHz. It must be within `RATES`. 48 kHz works but is a waste.
     pub(super) fn new(rate: u32, channels: usize) -> Result<Self, String> {
+        Self::between(rate, rate, RATE, channels, 1.0)
+    }
+
+    /// Resamples from 48 kHz to the `rate` of a playback device, within `RATES`. The speed can change.
+    pub(super) fn to_device(rate: u32, channels: usize) -> Result<Self, String> {
+        Self::between(rate, RATE, rate, channels, SPEED_MAX)
+    }
+
+    fn between(rate: u32, from: u32, to: u32, channels: usize, most: f64) -> Result<Self, String> {
         if !RATES.contains(&rate) {
             return Err(format!("{rate} Hz: {} to {} Hz are possible", RATES.start(), RATES.end()));
         }
         let filter = SincInterpolationParameters::new(TAPS, WindowFunction::BlackmanHarris2)
             .oversampling_factor(256)
             .interpolation(SincInterpolationType::Linear);
-        let ratio = f64::from(RATE) / f64::from(rate);
-        let inner = Async::new_sinc(ratio, 1.0, &filter, STEP, channels, FixedAsync::Output)
+        let ratio = f64::from(to) / f64::from(from);
+        let inner = Async::new_sinc(ratio, most, &filter, STEP, channels, FixedAsync::Output)
             .map_err(|e| format!("{rate} Hz: {e}"))?;
         let cut = inner.output_delay();
         Ok(Self { inner, channels, waiting: Vec::new(), step: vec![0.0; STEP * channels], cut })
@@ -63,6 +76,18 @@ impl Resampler {
         }
         self.waiting.drain(..used);
         Ok(())
+    }
+
+    /// Plays faster by this many ppm. The speed reaches it by a ramp over the next step, so nothing clicks.
+    pub(super) fn set_speed(&mut self, ppm: f64) {
+        let relative = (1.0 + ppm * 1e-6).clamp(1.0 / SPEED_MAX, SPEED_MAX);
+        // It is within the limits.
+        let _ = self.inner.set_resample_ratio_relative(1.0 / relative, true);
+    }
+
+    /// Input frames that wait inside.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len() / self.channels
     }
 
     /// Clears the state: the next samples do not follow the ones before.
@@ -137,6 +162,25 @@ mod tests {
             .sum();
         let ratio = 10.0 * (0.125 * 38_400.0 / rest).log10();
         assert!(ratio > 75.0, "{ratio} dB");
+    }
+
+    #[test]
+    fn a_changed_speed_changes_the_length_and_clicks_nowhere() {
+        for rate in [16_000, 44_100, 48_000] {
+            let mut resampler = Resampler::to_device(rate, 1).unwrap();
+            let mut out = Vec::new();
+            let input = sine(500.0, RATE, 96_000);
+            resampler.push(&input[..48_000], &mut out).unwrap();
+            let first = out.len();
+            resampler.set_speed(5_000.0);
+            resampler.push(&input[48_000..], &mut out).unwrap();
+            let second = (out.len() - first) as f64 / f64::from(rate);
+            assert!((second - 1.0 / 1.005).abs() < 0.004, "{rate} Hz: {second} s");
+            // The largest step of such a sine is this.
+            let most = 0.5 * TAU * 500.0 * 1.006 / rate as f32;
+            let step = out[200..].windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
+            assert!(step < most * 1.01, "{rate} Hz: a step of {step}, not {most}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Converts the samples of cards and files to floating point, in the wanted number of channels. Pure.
+//! Converts the samples of cards and files to floating point, in the wanted number of channels, and samples to the
+//! formats of playback devices. Pure.
 
 use alsa::pcm::Format;
 
@@ -62,6 +63,30 @@ impl SampleLayout {
         let width = self.width();
         for frame in bytes.chunks_exact(width * from.max(1)) {
             mix(|channel| self.value(frame.get(channel * width..).unwrap_or_default()), from, to, out);
+        }
+    }
+}
+
+impl SampleLayout {
+    /// Appends samples of one channel as frames of `channels` channels, all alike.
+    pub(super) fn encode(self, samples: &[f32], channels: usize, out: &mut Vec<u8>) {
+        for sample in samples {
+            let bytes = self.bytes(sane(*sample).clamp(-1.0, 1.0));
+            for _ in 0..channels {
+                out.extend_from_slice(&bytes[4 - self.width()..]);
+            }
+        }
+    }
+
+    /// One sample in the last bytes of four.
+    fn bytes(self, sample: f32) -> [u8; 4] {
+        // Conversions of numbers saturate.
+        let whole = (f64::from(sample) * 2_147_483_647.0) as i32;
+        match self {
+            Self::F32 => sample.to_le_bytes(),
+            Self::S32 | Self::S16 | Self::S24In3 => whole.to_le_bytes(),
+            Self::S24In4 => (whole >> 8).to_le_bytes(),
+            Self::U8 => [0, 0, 0, (whole.to_le_bytes()[3]).wrapping_add(128)],
         }
     }
 }
@@ -133,6 +158,20 @@ mod tests {
             let mut out = Vec::new();
             SampleLayout::F32.decode(&frame[..from * 4], from, to, &mut out);
             assert_eq!(out, expected, "{from} → {to}");
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_again() {
+        for layout in SampleLayout::ALL {
+            let (samples, mut bytes, mut back) = ([0.0, 0.5, -0.5, 1.0, -1.0, 7.0, f32::NAN], Vec::new(), Vec::new());
+            layout.encode(&samples, 2, &mut bytes);
+            assert_eq!(bytes.len(), samples.len() * 2 * layout.width());
+            layout.decode(&bytes, 2, 2, &mut back);
+            let expected = [0.0, 0.5, -0.5, 1.0, -1.0, 1.0, 0.0].into_iter().flat_map(|sample| [sample; 2]);
+            for (got, want) in back.iter().zip(expected) {
+                assert!((got - want).abs() <= 0.017, "{layout:?}: {got} for {want}");
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! Whole audio sources, checked through a decoder.
 
+#[macro_use]
 mod cards;
+mod speakers;
 
 use std::{
     sync::{Arc, atomic::Ordering},

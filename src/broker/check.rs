@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     broker::{
-        client::{self, ClientEvent, ClientSetup, Handling, Publisher},
+        client::{self, ClientEvent, ClientSetup, Handling, Publisher, Retained},
         inbound::who,
         link_error::{LinkError, LinkErrorKind, Step},
         transport, url,
@@ -106,7 +106,7 @@ async fn subscribe(
 ) -> Result<(), LinkError> {
     let granted = tokio::select! {
         link_error = hear => return Err(link_error.during(Step::Subscribe)),
-        granted = timeout(transport::DEADLINE, publisher.subscribe(std::slice::from_ref(&filter))) => granted,
+        granted = timeout(transport::DEADLINE, publisher.subscribe(std::slice::from_ref(&filter), Retained::Unwanted)) => granted,
     };
     match granted.map(|granted| granted.ok().and_then(|granted| granted.into_iter().next())) {
         Ok(Some(Ok(()))) => Ok(()),

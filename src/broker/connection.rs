@@ -11,14 +11,14 @@ use tracing::{debug, info};
 
 use crate::{
     broker::{
-        LinkState, LinkTask, OUTBOX, OutboundMessage, Topic, changed,
-        client::{self, ClientSetup, Disconnected, Handling, Publisher},
+        LinkKeys, LinkState, LinkTask, OUTBOX, OutboundReply, changed,
+        client::{self, ClientSetup, Disconnected, Handling, Publisher, Retained},
         inbound::{Contradicted, InboundRouter, Own, PendingAcks, Published, deliver, who},
         link_error::{LinkError, LinkErrorKind},
-        stopped, transport, turning, url,
+        stopped, ticking, transport, url,
     },
     config::{self, MqttVersion},
-    protocol::{Topics, status::Absence},
+    protocol::{Addressed, Topics, status::Absence},
 };
 
 /// `status` is published again after this time. The broker forgets it after three times as long.
@@ -68,7 +68,7 @@ struct Goodbye {
 
 /// Why a message was not published.
 #[derive(Debug)]
-enum Unsaid {
+enum PublishError {
     /// The connection is over.
     Disconnected,
     /// The broker acknowledged nothing for [`UNTAKEN`], and too many messages wait for it.
@@ -96,14 +96,14 @@ struct Connected<'a> {
 
 impl Connected<'_> {
     /// Publishes a message. Waits while too many wait for their acknowledgement, for [`UNTAKEN`] at most.
-    async fn say(&self, topic: String, payload: Bytes, handling: Handling) -> Result<(), Unsaid> {
+    async fn publish(&self, topic: String, payload: Bytes, handling: Handling) -> Result<(), PublishError> {
         let mut publishing = pin!(self.publisher.publish(topic, payload, handling));
         loop {
             match timeout(UNTAKEN, &mut publishing).await {
-                Ok(done) => return done.map_err(|Disconnected| Unsaid::Disconnected),
+                Ok(done) => return done.map_err(|Disconnected| PublishError::Disconnected),
                 // A large message arrives, and the acknowledgements come behind it.
                 Err(_) if self.notes.is_skipping() => {}
-                Err(_) => return Err(Unsaid::Untaken),
+                Err(_) => return Err(PublishError::Untaken),
             }
         }
     }
@@ -123,6 +123,8 @@ impl LinkTask {
         let (up, is_up) = oneshot::channel();
         let (published, contradicted) = (Published::default(), Contradicted::default());
         let (counts, error_log) = (Arc::clone(&self.counts), Arc::clone(&self.error_log));
+        let issuers = self.link.keys.as_ref().map(|keys| keys.issuers.clone());
+        let reads = self.link.reads.clone();
         let inbound = InboundRouter {
             topics: &topics,
             published: &published,
@@ -131,6 +133,8 @@ impl LinkTask {
             contradicted: &contradicted,
             login: Some(login),
             hold: &hold,
+            issuers: issuers.as_ref(),
+            reads: &reads,
         };
         let mut stop = self.link.stop.clone();
         let deliver = deliver(&hold, is_up, self.link.events.clone(), &publisher, conn);
@@ -159,7 +163,7 @@ impl LinkTask {
                 end
             }
             never = deliver => match never {},
-            never = turning(&heartbeat) => match never {},
+            never = ticking(&heartbeat) => match never {},
             () = async { stopped(&mut stop).await; sleep(STOP_DEADLINE).await } => ConnectionEnd::Stopped,
         };
         (end, up_since.map(|since: Instant| since.elapsed()))
@@ -209,9 +213,9 @@ impl LinkTask {
         info!("broker {}: connected by MQTT {}, connection {conn}", url(config), spoken(config.version));
         match self.run_connected(line).await {
             Ok(leave) => leave,
-            Err(Unsaid::Untaken) => Goodbye { end: ConnectionEnd::Lost(untaken()), politely: false },
+            Err(PublishError::Untaken) => Goodbye { end: ConnectionEnd::Lost(untaken()), politely: false },
             // `receive` knows why.
-            Err(Unsaid::Disconnected) => pending().await,
+            Err(PublishError::Disconnected) => pending().await,
         }
     }
 
@@ -225,7 +229,7 @@ impl LinkTask {
             self.error_log.about(config, &LinkError::new(LinkErrorKind::Publication, text));
         }
         let filters = [topics.requests(), topics.status(), topics.info()];
-        let mut subscribing = pin!(publisher.subscribe(&filters));
+        let mut subscribing = pin!(publisher.subscribe(&filters, Retained::Unwanted));
         let granted = loop {
             match timeout(transport::DEADLINE, &mut subscribing).await {
                 Ok(Ok(granted)) => break granted,
@@ -246,37 +250,57 @@ impl LinkTask {
                 _ => debug!("broker {}: {link_error}", url(config)),
             }
         }
+        self.follow_issuers(line).await;
         match self.introduce(line).await {
             Ok(()) => Ok(()),
-            Err(Unsaid::Untaken) => Err(untaken()),
-            Err(Unsaid::Disconnected) => pending().await,
+            Err(PublishError::Untaken) => Err(untaken()),
+            Err(PublishError::Disconnected) => pending().await,
+        }
+    }
+
+    /// Subscribes to the deny lists of issuers, which the broker may keep. Without them a device works, so nothing is done
+    /// about a broker that refuses.
+    async fn follow_issuers(&mut self, line: Connected<'_>) {
+        let Some(keys) = &mut self.link.keys else { return };
+        let issuers = Arc::clone(&keys.issuers.borrow_and_update());
+        let filters: Vec<String> = issuers.iter().map(|issuer| line.topics.request(issuer)).collect();
+        if filters.is_empty() {
+            return;
+        }
+        // Otherwise the connection is over, which others notice, or the broker is slow.
+        let subscribing = timeout(transport::DEADLINE, line.publisher.subscribe(&filters, Retained::Wanted));
+        let Ok(Ok(granted)) = subscribing.await else { return };
+        for (filter, granted) in filters.iter().zip(granted) {
+            let Err(said) = granted else { continue };
+            let text = format!("subscribe to {filter}: {said}; let {} read it in the broker's ACL", who(line.config));
+            self.error_log.about(line.config, &LinkError::new(LinkErrorKind::Subscription, text));
         }
     }
 
     /// Publishes the first messages: `info`, then `online`.
-    async fn introduce(&mut self, line: Connected<'_>) -> Result<(), Unsaid> {
+    async fn introduce(&mut self, line: Connected<'_>) -> Result<(), PublishError> {
         self.publish_info(line).await?;
         if std::mem::take(&mut self.taken_over) {
-            line.say(line.topics.events(), Bytes::from_static(IDENTITY_CONFLICT), EVT).await?;
+            line.publish(line.topics.events(), Bytes::from_static(IDENTITY_CONFLICT), EVT).await?;
         }
         self.publish_status(line).await
     }
 
     /// Publishes everything while the connection is up.
-    async fn run_connected(&mut self, line: Connected<'_>) -> Result<Goodbye, Unsaid> {
+    async fn run_connected(&mut self, line: Connected<'_>) -> Result<Goodbye, PublishError> {
         let Connected { config, contradicted, .. } = line;
-        let mut said_at = Instant::now();
-        let (mut info_said_at, mut info_news) = (said_at, false);
+        let mut published_at = Instant::now();
+        let (mut info_published_at, mut info_news) = (published_at, false);
         let (mut news, mut against) = (false, false);
         let mut shown = self.link.shown();
         loop {
-            let due = said_at
+            let due = published_at
                 + match (news, against) {
                     (true, _) => COALESCE,
                     (false, true) => AGAINST,
                     (false, false) => REFRESH,
                 };
-            let info_due = info_said_at + AGAINST;
+            let info_due = info_published_at + AGAINST;
             tokio::select! {
                 biased;
                 () = stopped(&mut self.link.stop) => {
@@ -293,7 +317,7 @@ impl LinkTask {
                 }
                 () = sleep_until(due) => {
                     self.publish_status(line).await?;
-                    (said_at, news, against) = (Instant::now(), false, false);
+                    (published_at, news, against) = (Instant::now(), false, false);
                     shown = self.link.shown();
                 }
                 () = changed(&mut self.link.presence), if !news => news = shown.is_none() || shown != self.link.shown(),
@@ -301,61 +325,65 @@ impl LinkTask {
                 () = contradicted.info.notified(), if !info_news => info_news = true,
                 () = sleep_until(info_due), if info_news => {
                     self.publish_info(line).await?;
-                    (info_said_at, info_news) = (Instant::now(), false);
+                    (info_published_at, info_news) = (Instant::now(), false);
                 }
                 () = changed(&mut self.link.info) => self.publish_info(line).await?,
-                Some(word) = self.words.recv() => say(word, line).await?,
+                () = issuers_changed(&mut self.link.keys) => self.follow_issuers(line).await,
+                Some(reply) = self.replies.recv() => publish_reply(reply, line).await?,
             }
         }
     }
 
-    async fn publish_status(&mut self, line: Connected<'_>) -> Result<(), Unsaid> {
+    async fn publish_status(&mut self, line: Connected<'_>) -> Result<(), PublishError> {
         let online = self.link.online(line.conn);
         line.published.add(Own::Status, &online);
-        line.say(line.topics.status(), online, STATUS).await
+        line.publish(line.topics.status(), online, STATUS).await
     }
 
-    async fn publish_info(&mut self, line: Connected<'_>) -> Result<(), Unsaid> {
+    async fn publish_info(&mut self, line: Connected<'_>) -> Result<(), PublishError> {
         let info = self.link.info.borrow_and_update().clone();
         line.published.add(Own::Info, &info);
-        line.say(line.topics.info(), info, INFO).await
+        line.publish(line.topics.info(), info, INFO).await
     }
 
     /// Publishes the replies that still wait, then `offline`. Returns whether the broker acknowledged it.
-    async fn publish_offline(&mut self, line: Connected<'_>) -> Result<bool, Unsaid> {
+    async fn publish_offline(&mut self, line: Connected<'_>) -> Result<bool, PublishError> {
         let Connected { topics, publisher, conn, .. } = line;
         let offline = self.link.offline(Absence::Shutdown, conn);
-        let last_words = async {
+        let last_messages = async {
             for _ in 0..OUTBOX {
-                let Ok(word) = self.words.try_recv() else { break };
-                say(word, line).await?;
+                let Ok(reply) = self.replies.try_recv() else { break };
+                publish_reply(reply, line).await?;
             }
             publisher
                 .publish_surely(topics.status(), offline, STATUS)
                 .await
-                .map_err(|Disconnected| Unsaid::Disconnected)
+                .map_err(|Disconnected| PublishError::Disconnected)
         };
-        match timeout(FAREWELL, last_words).await {
-            Ok(said) => said.map(|()| true),
+        match timeout(FAREWELL, last_messages).await {
+            Ok(published) => published.map(|()| true),
             Err(_) => Ok(false),
         }
     }
 }
 
-async fn say(word: OutboundMessage, line: Connected<'_>) -> Result<(), Unsaid> {
-    let OutboundMessage { topic, payload, at } = word;
-    match topic {
-        Topic::Event => line.say(line.topics.events(), payload, EVT).await,
-        Topic::Reply(viewer, correlation) => {
-            let left = REPLY_LIFE.saturating_sub(at.elapsed());
-            if left.is_zero() {
-                debug!("a reply to {viewer} was too late to send");
-                return Ok(());
-            }
-            let seconds = u32::try_from(left.as_secs()).unwrap_or(0).max(1);
-            let handling = Handling { retain: false, expiry: Some(seconds), correlation };
-            line.say(line.topics.reply(&viewer), payload, handling).await
-        }
+async fn publish_reply(reply: OutboundReply, line: Connected<'_>) -> Result<(), PublishError> {
+    let OutboundReply { reply: Addressed { viewer, payload, correlation }, at } = reply;
+    let left = REPLY_LIFE.saturating_sub(at.elapsed());
+    if left.is_zero() {
+        debug!("a reply to {viewer} was too late to send");
+        return Ok(());
+    }
+    let seconds = u32::try_from(left.as_secs()).unwrap_or(0).max(1);
+    let handling = Handling { retain: false, expiry: Some(seconds), correlation };
+    line.publish(line.topics.reply(&viewer), payload, handling).await
+}
+
+/// Returns when the board knows other issuers. In the mode `broker` it knows none.
+async fn issuers_changed(keys: &mut Option<LinkKeys>) {
+    match keys {
+        Some(keys) => changed(&mut keys.issuers).await,
+        None => pending().await,
     }
 }
 

@@ -5,22 +5,22 @@ use std::{
     convert::Infallible,
     future::pending,
     hash::{BuildHasher, RandomState},
-    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use bytes::Bytes;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::debug;
 
 use crate::{
     broker::{
-        Counts, LinkEvent, MESSAGE_MAX,
+        Counts, LinkEvent, MESSAGE_MAX, ReadTopics,
         acks::{AckOrder, Ticket},
         client::{self, ClientEvent, Message, MessageStream, Publisher},
         inbound_queue::InboundQueue,
         link_error::{ErrorLog, LinkError, LinkErrorKind},
     },
-    config::{self, MqttVersion},
+    config::{self, Id, MqttVersion},
     protocol::{Correlation, Topics, status},
 };
 
@@ -89,6 +89,9 @@ pub(super) struct InboundRouter<'a> {
     pub(super) contradicted: &'a Contradicted,
     pub(super) login: Option<oneshot::Sender<bool>>,
     pub(super) hold: &'a PendingAcks,
+    /// The ids of issuers, whose retained messages are passed on. `None` in the mode `broker`.
+    pub(super) issuers: Option<&'a watch::Receiver<Arc<[Id]>>>,
+    pub(super) reads: &'a ReadTopics,
 }
 
 /// Messages between `receive` and `deliver`. Both run in one task, so the lock is never contended.
@@ -162,9 +165,13 @@ impl InboundRouter<'_> {
         // In MQTT 3.1.1 only a message from before the subscription has the flag. The next one of the device replaces
         // it.
         let stood = retain && config.version == MqttVersion::V311;
-        let sorted = sort(self.topics, self.published, &topic, (payload, correlation), skipped, (retain, stood));
+        let issuers = self.issuers.map(|issuers| Arc::clone(&issuers.borrow())).unwrap_or_default();
+        let sorted =
+            sort(self.topics, self.published, &topic, (payload, correlation), skipped, (retain, stood), &issuers);
         let shown = topic.escape_ascii();
         match sorted {
+            Sorted::Request(LinkEvent::Message { ref viewer, .. } | LinkEvent::Oversize { ref viewer, .. })
+                if !self.reads.has(viewer) => {}
             Sorted::Request(event) => {
                 if matches!(event, LinkEvent::Oversize { .. }) {
                     let text = format!(
@@ -240,6 +247,7 @@ fn sort(
     (payload, correlation): (Bytes, Option<Correlation>),
     skipped: Option<usize>,
     (retain, stood): (bool, bool),
+    issuers: &[Id],
 ) -> Sorted {
     let Ok(topic) = str::from_utf8(topic) else { return Sorted::Foreign };
     for (own, name, contradiction) in
@@ -251,7 +259,7 @@ fn sort(
         }
     }
     let Some(viewer) = topics.viewer(topic) else { return Sorted::Foreign };
-    if retain {
+    if retain && !issuers.contains(&viewer) {
         return Sorted::Retained;
     }
     Sorted::Request(match skipped.unwrap_or(payload.len()) {
@@ -268,7 +276,6 @@ pub(super) fn who(config: &config::Broker) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Id;
 
     #[test]
     fn messages_are_sorted_by_topic_flag_and_size() {
@@ -285,7 +292,15 @@ mod tests {
         let said = Bytes::from_static(br#"{"state":"online"}"#);
         published.add(Own::Status, &said);
         published.add(Own::Info, &small);
+        let issuers = [Id::new("the-issuer").unwrap()];
+        let list = Sorted::Request(LinkEvent::Message {
+            viewer: issuers[0].clone(),
+            payload: small.clone(),
+            correlation: None,
+        });
         let rows = [
+            ("fanlight/v1/cam/req/the-issuer", &small, true, list),
+            ("fanlight/v1/cam/req/the-issuer2", &small, true, Sorted::Retained),
             ("fanlight/v1/cam/req/anna", &small, false, request(&small)),
             ("fanlight/v1/cam/req/anna", &limit, false, request(&limit)),
             (
@@ -312,11 +327,13 @@ mod tests {
             ("fanlight/v1/other/status", &offline, false, Sorted::Foreign),
         ];
         for (topic, payload, retain, expected) in rows {
-            let sorted = sort(&topics, &published, topic.as_bytes(), (payload.clone(), None), None, (retain, false));
+            let message = (payload.clone(), None);
+            let sorted = sort(&topics, &published, topic.as_bytes(), message, None, (retain, false), &issuers);
             assert_eq!(sorted, expected, "{topic}");
         }
-        let sort =
-            |topic: &[u8], skipped| sort(&topics, &published, topic, (small.clone(), None), skipped, (false, false));
+        let sort = |topic: &[u8], skipped| {
+            sort(&topics, &published, topic, (small.clone(), None), skipped, (false, false), &[])
+        };
         assert_eq!(sort(b"\xff", None), Sorted::Foreign);
         let skipped = Sorted::Request(LinkEvent::Oversize { viewer, len: 1_200_000, correlation: None });
         assert_eq!(sort(b"fanlight/v1/cam/req/anna", Some(1_200_000)), skipped);
@@ -327,7 +344,8 @@ mod tests {
         let topics = Topics::new("fanlight/v1", &Id::new("cam").unwrap());
         let sort = |payload: &'static [u8], stood| {
             let none = Published::default();
-            sort(&topics, &none, topics.status().as_bytes(), (Bytes::from_static(payload), None), None, (stood, stood))
+            let message = (Bytes::from_static(payload), None);
+            sort(&topics, &none, topics.status().as_bytes(), message, None, (stood, stood), &[])
         };
         assert_eq!(sort(br#"{"state":"online","conn":1}"#, true), Sorted::Echo);
         assert_eq!(sort(br#"{"state":"offline"}"#, true), Sorted::Status);

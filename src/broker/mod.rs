@@ -26,6 +26,7 @@ mod websocket;
 
 use std::{
     convert::Infallible,
+    fmt,
     future::{Future, pending},
     net::IpAddr,
     sync::{
@@ -47,14 +48,14 @@ use self::{backoff::Backoff, connection::ConnectionEnd, link_error::ErrorLog, tr
 use crate::{
     clock::Mono,
     config::{self, Id, MqttTransport},
-    liveness::{Heartbeat, TURN},
+    liveness::{Heartbeat, TICK},
     protocol::{Addressed, Correlation, Presence},
     trust::board_keys::BoardKeys,
 };
 
 /// Messages from viewers that wait for signalling. The caller makes that channel.
 pub const EVENTS: usize = 32;
-/// Messages to viewers that wait for the broker. When it is full, `say` waits.
+/// Messages to viewers that wait for the broker. When it is full, `publish_reply` waits.
 const OUTBOX: usize = 64;
 /// Largest message a viewer may send, in bytes (protocol, section 7).
 pub const MESSAGE_MAX: usize = crate::protocol::envelope::SEALED_MAX;
@@ -123,6 +124,37 @@ struct Counts {
     overflow: AtomicU64,
 }
 
+/// Whose messages are read. Those of others are acknowledged and dropped as they come: they take no room in a queue, so
+/// that no crowd keeps out those who are read.
+#[derive(Clone)]
+pub struct ReadTopics(Arc<dyn Fn(&Id) -> bool + Send + Sync>);
+
+impl ReadTopics {
+    /// `is_read`: whether messages on the topic of this viewer are read. It is called for each message, and must be
+    /// cheap.
+    pub fn new(is_read: impl Fn(&Id) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_read))
+    }
+
+    /// Whether messages on the topic of this viewer are read.
+    fn has(&self, viewer: &Id) -> bool {
+        (self.0)(viewer)
+    }
+}
+
+impl Default for ReadTopics {
+    /// All of them.
+    fn default() -> Self {
+        Self::new(|_| true)
+    }
+}
+
+impl fmt::Debug for ReadTopics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReadTopics")
+    }
+}
+
 /// The parts of the link. The caller owns the sending ends, and the link follows them.
 #[derive(Debug)]
 pub struct Link {
@@ -130,10 +162,12 @@ pub struct Link {
     pub config: watch::Receiver<config::Broker>,
     /// This device: a topic level, and the MQTT client id.
     pub device: Id,
-    /// Sign `status`. `None` in the mode `broker`, where it is plain JSON.
-    pub keys: Option<Arc<BoardKeys>>,
+    /// What signs `status`. `None` in the mode `broker`, where it is plain JSON.
+    pub keys: Option<LinkKeys>,
     /// Names this start of the daemon.
     pub epoch: String,
+    /// Whose messages are read.
+    pub reads: ReadTopics,
     /// The JSON of `info`.
     pub info: watch::Receiver<Bytes>,
     /// The content of `status`.
@@ -142,45 +176,45 @@ pub struct Link {
     pub events: mpsc::Sender<LinkEvent>,
     /// Ends the link when it becomes true, or when its sender is dropped.
     pub stop: watch::Receiver<bool>,
-    /// Ticks each [`TURN`] while the link runs, also during every wait.
+    /// Ticks each [`TICK`] while the link runs, also during every wait.
     pub heartbeat: Heartbeat,
+}
+
+/// What the link needs in the modes `keys` and `token`.
+#[derive(Debug, Clone)]
+pub struct LinkKeys {
+    /// Sign `status`.
+    pub board: Arc<BoardKeys>,
+    /// The name of the mode, for `status`.
+    pub auth: &'static str,
+    /// The ids of issuers. On their topics, retained messages are wanted: their deny lists.
+    pub issuers: watch::Receiver<Arc<[Id]>>,
 }
 
 /// Publishes over the link. A cheap handle.
 #[derive(Debug, Clone)]
 pub struct Outbox {
-    queue: mpsc::Sender<OutboundMessage>,
+    queue: mpsc::Sender<OutboundReply>,
     state: watch::Receiver<LinkState>,
     counts: Arc<Counts>,
     local: Arc<Local>,
     reconnect: watch::Sender<()>,
 }
 
-/// One message to publish.
+/// A reply to publish.
 #[derive(Debug)]
-struct OutboundMessage {
-    topic: Topic,
-    payload: Bytes,
+struct OutboundReply {
+    reply: Addressed,
+    /// When it came into the queue.
     at: Instant,
-}
-
-#[derive(Debug)]
-enum Topic {
-    Reply(Id, Option<Correlation>),
-    Event,
 }
 
 impl Outbox {
     /// Publishes a reply to a viewer. Waits while the queue is full. A reply that could not be sent within 15 s is
     /// dropped, since no viewer waits for it any more.
-    pub async fn say(&self, message: impl Into<Addressed>) {
-        let Addressed { viewer, payload, correlation } = message.into();
-        self.put(Topic::Reply(viewer, correlation), payload).await;
-    }
-
-    /// Publishes an event on `evt`. Waits like `say`.
-    pub async fn tell(&self, payload: Bytes) {
-        self.put(Topic::Event, payload).await;
+    pub async fn publish_reply(&self, message: impl Into<Addressed>) {
+        // An error means that the link has ended. Nobody can receive this any more.
+        drop(self.queue.send(OutboundReply { reply: message.into(), at: Instant::now() }).await);
     }
 
     /// Follows the state of the link.
@@ -208,16 +242,11 @@ impl Outbox {
             overflow: of(&self.counts.overflow),
         }
     }
-
-    async fn put(&self, topic: Topic, payload: Bytes) {
-        // An error means that the link has ended. Nobody can receive this any more.
-        drop(self.queue.send(OutboundMessage { topic, payload, at: Instant::now() }).await);
-    }
 }
 
 /// Prepares the link. The future is the link: it connects, stays connected, and ends within 1 s after `stop`.
 pub fn link(link: Link) -> (Outbox, impl Future<Output = ()> + Send) {
-    let (queue, words) = mpsc::channel(OUTBOX);
+    let (queue, replies) = mpsc::channel(OUTBOX);
     let (state, following) = watch::channel(LinkState::Connecting);
     let counts = Arc::new(Counts::default());
     let local = Arc::default();
@@ -225,14 +254,14 @@ pub fn link(link: Link) -> (Outbox, impl Future<Output = ()> + Send) {
     let outbox =
         Outbox { queue, state: following, counts: Arc::clone(&counts), local: Arc::clone(&local), reconnect: request };
     let error_log = Arc::default();
-    let task = LinkTask { link, words, state, counts, error_log, conn: 0, taken_over: false, local, reconnect };
+    let task = LinkTask { link, replies, state, counts, error_log, conn: 0, taken_over: false, local, reconnect };
     (outbox, task.keep())
 }
 
 /// Makes one connection after the other.
 struct LinkTask {
     link: Link,
-    words: mpsc::Receiver<OutboundMessage>,
+    replies: mpsc::Receiver<OutboundReply>,
     state: watch::Sender<LinkState>,
     counts: Arc<Counts>,
     error_log: Arc<ErrorLog>,
@@ -262,7 +291,7 @@ impl LinkTask {
                 tokio::select! {
                     _ = self.link.events.send(LinkEvent::Down) => {}
                     () = stopped(&mut self.link.stop) => {}
-                    never = turning(&self.link.heartbeat) => match never {},
+                    never = ticking(&self.link.heartbeat) => match never {},
                 }
             }
             match end {
@@ -283,7 +312,7 @@ impl LinkTask {
                     debug!("broker {}: again in {} ms", url(&config), pause.as_millis());
                     tokio::select! {
                         () = sleep(pause) => {}
-                        never = turning(&self.link.heartbeat) => match never {},
+                        never = ticking(&self.link.heartbeat) => match never {},
                         () = stopped(&mut self.link.stop) => break,
                         () = changed(&mut self.link.config) => backoff.reset(),
                         () = changed(&mut self.reconnect) => backoff.reset(),
@@ -302,10 +331,10 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// Ticks the heartbeat for as long as the task is polled. It runs beside every wait that may take long.
-async fn turning(heartbeat: &Heartbeat) -> Infallible {
+async fn ticking(heartbeat: &Heartbeat) -> Infallible {
     loop {
         heartbeat.tick(Mono::now());
-        sleep(TURN).await;
+        sleep(TICK).await;
     }
 }
 

@@ -1,9 +1,9 @@
-//! `status` as it is published: plain JSON in the mode `broker`, signed in the mode `keys`.
+//! `status` as it is published: plain JSON in the mode `broker`, signed in the other modes.
 
 use bytes::Bytes;
 use tracing::error;
 
-use super::Link;
+use super::{Link, LinkKeys};
 use crate::{
     protocol::status::{self, Absence},
     trust::board_keys::{Announcement, BoardKeys},
@@ -15,9 +15,9 @@ impl Link {
         let presence = self.presence.borrow_and_update();
         match &self.keys {
             None => status::online(&self.epoch, conn, &presence),
-            Some(keys) => {
-                let seal = keys.sealing().public();
-                signed(keys, &status::sealed_online(&self.epoch, conn, &presence.nonce, seal))
+            Some(LinkKeys { board, auth, .. }) => {
+                let seal = board.sealing().public();
+                signed(board, &status::sealed_online(auth, &self.epoch, conn, &presence.nonce, seal))
             }
         }
     }
@@ -25,10 +25,10 @@ impl Link {
     /// `offline` for the connection `conn`.
     pub(super) fn offline(&self, reason: Absence, conn: u64) -> Bytes {
         let offline = status::offline(reason, &self.epoch, conn);
-        self.keys.as_ref().map_or_else(|| offline.clone(), |keys| signed(keys, &offline))
+        self.keys.as_ref().map_or_else(|| offline.clone(), |keys| signed(&keys.board, &offline))
     }
 
-    /// What a change of the presence must show before `status` is published again. In the mode `keys`, `status` does not
+    /// What a change of the presence must show before `status` is published again. In the signed modes, `status` does not
     /// tell when somebody watches.
     pub(super) fn shown(&self) -> Option<String> {
         self.keys.as_ref().map(|_| self.presence.borrow().nonce.clone())

@@ -1,6 +1,7 @@
 //! `fanlight check` and `fanlight probe`: faults of the configuration, the devices, and lines for the configuration.
 //! Both return text, which `main` prints.
 
+mod access;
 mod network;
 
 use std::{
@@ -13,9 +14,12 @@ use serde::Serialize;
 
 pub use self::network::{ReportLine, network};
 use crate::{
-    audio::{self, Microphone},
+    audio::{
+        self, Microphone,
+        speaker::{self, Loudspeaker},
+    },
     clock,
-    config::{AudioSource, Config, Problem, Surroundings, VideoSource, load},
+    config::{AudioSource, Config, Problem, SpeakerOutput, Surroundings, VideoSource, load},
     home, tls,
     video::{
         self, HardwareEncoder,
@@ -41,8 +45,10 @@ pub fn check(file: &Path) -> ConfigCheck {
     match loaded {
         Ok(loaded) => {
             let mut remarks: Vec<String> = loaded.warnings.iter().map(warning).collect();
+            let access = access::faults(&file, &loaded.config);
             let home = home::check::faults(&file, &loaded.config);
-            let others = certificates(&loaded.config).into_iter().chain(devices(&loaded.config)).chain(home);
+            let others = certificates(&loaded.config).into_iter().chain(devices(&loaded.config));
+            let others = others.chain(access).chain(home);
             remarks.extend(others.map(|other| format!("warning: {other}")));
             ConfigCheck { file, effective: Some(loaded.config.to_toml()), remarks }
         }
@@ -89,6 +95,12 @@ fn devices(config: &Config) -> Vec<String> {
             missing.push(choice.reasons("no microphone can be used"));
         }
     }
+    if config.speaker.output != SpeakerOutput::Off {
+        let choice = speaker::choose(&config.speaker);
+        if choice.taken.is_none() {
+            missing.push(choice.reasons());
+        }
+    }
     missing
 }
 
@@ -104,20 +116,23 @@ pub fn missing(config: &Config) -> Vec<String> {
         VideoSource::Auto => video::nodes(Path::new("/dev")).is_empty().then(|| none("camera")),
         VideoSource::Test | VideoSource::Off => None,
     };
-    // pcmC0D0c: card 0, device 0, capture.
-    let captures = |name: &str| name.starts_with("pcm") && name.ends_with('c');
+    // pcmC0D0c: card 0, device 0, capture; pcmC0D0p: playback.
+    let has_pcm = |end: char| {
+        let is_one = |name: &str| name.starts_with("pcm") && name.ends_with(end);
+        fs::read_dir("/dev/snd")
+            .is_ok_and(|nodes| nodes.flatten().any(|node| node.file_name().to_str().is_some_and(is_one)))
+    };
     let microphone = match &config.audio.source {
         AudioSource::Clip(path) => gone("sound file", path),
-        AudioSource::Auto => {
-            let there = fs::read_dir("/dev/snd")
-                .is_ok_and(|nodes| nodes.flatten().any(|node| node.file_name().to_str().is_some_and(captures)));
-            (!there).then(|| none("microphone"))
-        }
+        AudioSource::Auto => (!has_pcm('c')).then(|| none("microphone")),
         // Only alsa-lib knows what a name stands for, and only by opening it.
         AudioSource::Microphone(_) | AudioSource::Tone | AudioSource::Off => None,
     };
     let devices = camera.into_iter().chain(microphone);
     let mut missing: Vec<String> = devices.map(|m| format!("{m}; it is looked for while somebody watches")).collect();
+    if config.speaker.output == SpeakerOutput::Auto && !has_pcm('p') {
+        missing.push(format!("{}; it is looked for while somebody talks", none("speaker")));
+    }
     if !clock::is_synced() {
         missing.push("the clock of this board is not set yet; TLS may refuse certificates until it is".into());
     }
@@ -133,11 +148,18 @@ pub struct Probed {
     pub encoders: Vec<HardwareEncoder>,
     /// All ALSA capture devices.
     pub microphones: Vec<Microphone>,
+    /// All ALSA playback devices.
+    pub speakers: Vec<Loudspeaker>,
 }
 
 /// Queries all devices; opens each for a moment.
 pub fn probe() -> Probed {
-    Probed { cameras: video::capture::probe::probe(), encoders: video::encoders(), microphones: audio::probe() }
+    Probed {
+        cameras: video::capture::probe::probe(),
+        encoders: video::encoders(),
+        microphones: audio::probe(),
+        speakers: speaker::probe(),
+    }
 }
 
 impl Probed {
@@ -165,6 +187,12 @@ impl Probed {
         out.extend(usable.into_iter().map(microphone_text));
         for m in useless {
             let _ = writeln!(out, "  not used: {}", m.unusable.as_deref().unwrap_or_default());
+        }
+        let (usable, useless): (Vec<_>, Vec<_>) = self.speakers.iter().partition(|s| s.unusable.is_none());
+        let _ = writeln!(out, "\nSpeakers: {}", count(usable.len()));
+        out.extend(usable.into_iter().map(speaker_text));
+        for s in useless {
+            let _ = writeln!(out, "  not used: {}", s.unusable.as_deref().unwrap_or_default());
         }
         out
     }
@@ -217,6 +245,13 @@ fn microphone_text(m: &Microphone) -> String {
     out
 }
 
+/// The report about a usable speaker.
+fn speaker_text(s: &Loudspeaker) -> String {
+    let opened = s.opened_as.as_deref().unwrap_or_default();
+    let config = indent(&s.config);
+    format!("\n{} ({}, {})\n  {opened}\n  for the configuration:\n\n{config}\n", s.output, s.card, s.device)
+}
+
 /// Why no microphone was found.
 fn no_microphone(none: bool) -> &'static str {
     match (none, Path::new("/dev/snd").exists()) {
@@ -257,11 +292,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_told_too() {
-        let probed = Probed { cameras: Vec::new(), encoders: Vec::new(), microphones: Vec::new() };
+        let probed =
+            Probed { cameras: Vec::new(), encoders: Vec::new(), microphones: Vec::new(), speakers: Vec::new() };
         let text = probed.text();
         let parts: Vec<_> = text.split("\n\n").collect();
         assert!(parts[0].starts_with("Cameras: none that can be used; there is no /dev/video*: plug one in"), "{text}");
         assert_eq!(parts[1], "Encoders: none in hardware; software encoding is used");
         assert!(parts[2].starts_with("Microphones: none that can be used; "), "{text}");
+        assert_eq!(parts[3], "Speakers: none that can be used\n");
     }
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use super::{
-    Audio, Broker, Limits, Log, MqttTransport, Surroundings, Video, Webrtc, broker, media, problem::ProblemList,
-    section::Section, webrtc,
+    Audio, Broker, Limits, Log, MqttTransport, Speaker, Surroundings, Video, Webrtc, broker, media,
+    problem::ProblemList, section::Section, webrtc,
 };
 
 /// Reads a table that a file does not have.
@@ -39,9 +39,15 @@ impl Default for Audio {
     }
 }
 
+impl Default for Speaker {
+    fn default() -> Self {
+        absent("speaker", media::speaker)
+    }
+}
+
 impl Default for Webrtc {
     fn default() -> Self {
-        absent("webrtc", |section| webrtc::read(section, &Surroundings::default()).0)
+        absent("webrtc", |section| webrtc::read(section, &Surroundings::default(), &Limits::default()).0)
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use toml::{Table, Value};
 
 use super::{
-    Access, AccessMode, Audio, Broker, Config, IceLogin, Limits, Log, Login, Origin, Secret, Video, Webrtc,
+    Access, AccessMode, Audio, Broker, Config, IceLogin, Limits, Log, Login, Origin, Secret, Speaker, Video, Webrtc,
     keys::{self, Apply, KEYS, TABLES},
     secret::{PASSWORD, SHARED, SecretKeys},
     url::url_text,
@@ -43,6 +43,7 @@ impl Config {
             "access" => self.access.value(name),
             "video" => self.video.value(name),
             "audio" => self.audio.value(name),
+            "speaker" => self.speaker.value(name),
             "webrtc" => self.webrtc.value(name),
             "limits" => self.limits.value(name),
             "log" => self.log.value(name),
@@ -58,6 +59,7 @@ impl Config {
         config.access.take_live(&new.access);
         config.video.take_live(&new.video);
         config.audio.take_live(&new.audio);
+        config.speaker.take_live(&new.speaker);
         config.webrtc.take_live(&new.webrtc);
         config.limits.take_live(&new.limits);
         config.log.take_live(&new.log);
@@ -100,6 +102,8 @@ fields!(Access, "access", value, take_live, |a| {
     "viewers" [viewers] => texts(&a.viewers),
     "page" [page] => text(a.page.as_ref()?),
     "viewer_broker" [viewer_broker] => text(a.viewer_broker.as_ref()?),
+    "issuer_file" [issuer_file] => text(a.issuer_file.as_ref()?.path.display()),
+    "token_max_s" [token_max] => number(a.token_max.as_secs()),
 });
 
 fields!(Broker, "broker", value, take_live, |b| {
@@ -139,6 +143,11 @@ fields!(Audio, "audio", value, take_live, |a| {
     "bitrate_kbps" [bitrate] => number(a.bitrate.as_kbps()),
     "fec" [fec] => Some(Value::Boolean(a.fec)),
     "linger_s" [linger] => number(a.linger.as_secs()),
+});
+
+fields!(Speaker, "speaker", value, take_live, |s| {
+    "output" [output] => text(&s.output),
+    "linger_s" [linger] => number(s.linger.as_secs()),
 });
 
 fields!(Webrtc, "webrtc", value, take_live, |w| {

@@ -1,11 +1,11 @@
-//! The tables `[video]` and `[audio]`.
+//! The tables `[video]`, `[audio]` and `[speaker]`.
 
 use std::{collections::BTreeMap, os::unix::fs::FileTypeExt, path::Path};
 
 use toml::de::DeValue;
 
 use super::{
-    Audio, AudioSource, EncoderChoice, FormatChoice, PixelFormat, Video, VideoSource,
+    Audio, AudioSource, EncoderChoice, FormatChoice, PixelFormat, Speaker, SpeakerOutput, Video, VideoSource,
     secret::absolute,
     section::{Section, integer},
     values::parse_size,
@@ -128,4 +128,9 @@ pub(super) fn audio(section: &mut Section<'_, '_, '_>) -> Audio {
         section.problem("source", message);
     }
     audio
+}
+
+/// Reads `[speaker]`.
+pub(super) fn speaker(section: &mut Section<'_, '_, '_>) -> Speaker {
+    Speaker { output: section.text("output", SpeakerOutput::parse), linger: section.seconds("linger_s") }
 }

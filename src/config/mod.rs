@@ -4,6 +4,8 @@
 //! again. The reference for users is `docs/reference/config.md`; a test compares it with the parser.
 
 mod access;
+#[cfg(test)]
+mod access_tests;
 mod broker;
 mod defaults;
 mod effective;
@@ -30,13 +32,14 @@ mod wording;
 use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 pub use self::{
+    access::{Access, AccessMode, ConfiguredViewer, IssuerFile},
     parse::{Loaded, Surroundings, load, parse, salvage, text},
     problem::{ConfigError, Place, Problem},
     reload::Reload,
     secret::{Origin, Secret, TextError, read_bounded, secret_text, text_of},
     values::{log_filter, parse_size},
 };
-use crate::{jose::PublicKey, rights::Rights, units::Bitrate};
+use crate::units::Bitrate;
 
 /// The whole configuration of the daemon.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +56,8 @@ pub struct Config {
     pub video: Video,
     /// The sound.
     pub audio: Audio,
+    /// The loudspeaker, for the sound of viewers.
+    pub speaker: Speaker,
     /// ICE and the transport of media.
     pub webrtc: Webrtc,
     /// What one viewer, or all of them, may use.
@@ -148,46 +153,6 @@ pub struct Login {
     pub user: String,
     /// The password.
     pub password: Secret,
-}
-
-/// Who may watch.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Access {
-    /// Who decides.
-    pub mode: AccessMode,
-    /// Viewers on the list that the configuration has. Others are on the list in the state folder.
-    pub viewers: Vec<ConfiguredViewer>,
-    /// The address of the viewer page, for pairing links.
-    pub page: Option<String>,
-    /// The address of the broker for browsers, for pairing links.
-    pub viewer_broker: Option<String>,
-}
-
-impl Access {
-    /// This mode, without viewers and addresses.
-    pub fn of_mode(mode: AccessMode) -> Self {
-        Self { mode, viewers: Vec::new(), page: None, viewer_broker: None }
-    }
-}
-
-/// Who decides who may watch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccessMode {
-    /// A list of public keys on this board. The broker is not trusted.
-    Keys,
-    /// The broker's ACL. Whoever controls the broker could watch.
-    Broker,
-}
-
-/// A viewer that the configuration names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfiguredViewer {
-    /// Its identity.
-    pub key: PublicKey,
-    /// What it may do.
-    pub rights: Rights,
-    /// Its name for people.
-    pub name: String,
 }
 
 /// The source of the picture and its encoding.
@@ -301,6 +266,26 @@ pub enum AudioSource {
     Off,
 }
 
+/// The loudspeaker, for the sound of viewers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Speaker {
+    /// Which playback device.
+    pub output: SpeakerOutput,
+    /// How long it stays open after the last talker.
+    pub linger: Duration,
+}
+
+/// A playback device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SpeakerOutput {
+    /// None: viewers cannot talk.
+    Off,
+    /// The first usable one.
+    Auto,
+    /// An ALSA PCM by name (`default`, `plughw:CARD=Device`).
+    Named(String),
+}
+
 /// ICE and the transport of media.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Webrtc {
@@ -343,19 +328,6 @@ pub struct InterfaceRule {
     refuses: bool,
 }
 
-impl Webrtc {
-    /// Raises the lifetime of TURN logins so that none expires during a session of at most this duration.
-    fn outlive(&mut self, session: Duration) {
-        /// A session begins a little later than its login was made.
-        const MARGIN: Duration = Duration::from_secs(600);
-        for server in &mut self.ice_servers {
-            if let IceLogin::Made { ttl, .. } = &mut server.login {
-                *ttl = (*ttl).max(session + MARGIN);
-            }
-        }
-    }
-}
-
 /// A STUN or TURN server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IceServer {
@@ -380,8 +352,10 @@ pub enum IceLogin {
         secret: Secret,
         /// The part after the expiry time in the board's own user names.
         user: Option<String>,
-        /// How long a login is valid.
+        /// How long the login of a viewer is valid.
         ttl: Duration,
+        /// How long the board's own login is valid. Only the server gets it.
+        own_ttl: Duration,
     },
 }
 

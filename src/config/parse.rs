@@ -116,12 +116,12 @@ fn read(text: &str, report: &mut ProblemList<'_>, around: &Surroundings) -> (Con
 
     let name = |text: &str| one_line(text, 128).then(|| text.to_owned());
     let (broker, _) = tables.section(report, "broker", |section| (broker::read(section, around), Vec::new()));
-    let (access, _) = tables.section(report, "access", |section| (access::read(section, &broker), Vec::new()));
+    let (access, _) = tables.section(report, "access", |section| (access::read(section, &broker, around), Vec::new()));
     let (video, video_off) = tables.section(report, "video", |section| (media::video(section), Vec::new()));
     let (audio, _) = tables.section(report, "audio", |section| (media::audio(section), Vec::new()));
-    let (mut webrtc, _) = tables.section(report, "webrtc", |section| webrtc::read(section, around));
+    let (speaker, _) = tables.section(report, "speaker", |section| (media::speaker(section), Vec::new()));
     let (limits, _) = tables.section(report, "limits", |section| (webrtc::limits(section), Vec::new()));
-    webrtc.outlive(limits.session);
+    let (webrtc, _) = tables.section(report, "webrtc", |section| webrtc::read(section, around, &limits));
     let (log, _) = tables.section(report, "log", |section| (webrtc::log(section), Vec::new()));
     if video.source == VideoSource::Off && audio.source == AudioSource::Off {
         report.problem(
@@ -145,7 +145,7 @@ fn read(text: &str, report: &mut ProblemList<'_>, around: &Surroundings) -> (Con
             report.syntax(&at, &message);
         }
     }
-    (Config { device, name, broker, access, video, audio, webrtc, limits, log }, asked)
+    (Config { device, name, broker, access, video, audio, speaker, webrtc, limits, log }, asked)
 }
 
 /// The tables of the file that have not been read yet.

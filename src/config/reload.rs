@@ -33,6 +33,8 @@ impl Config {
                     let other = value.is_some() && password(&old.broker.login) != password(&new.broker.login);
                     other || old.value(key.table, key.name) != value
                 }
+                // The keys in the same file can change.
+                "access.issuer_file" => old.access.issuer_file != new.access.issuer_file,
                 "webrtc.ice_servers" => old.webrtc.ice_servers != new.webrtc.ice_servers,
                 _ => old.value(key.table, key.name) != new.value(key.table, key.name),
             };

@@ -119,7 +119,8 @@ fn written_at(line: &str, table: &str, path: &str) -> bool {
 
 /// Whether a line may contain a secret, which must not be shown: a password, or a URL with one in it.
 pub(super) fn may_hold_a_secret(line: &str) -> bool {
-    let lower = line.to_lowercase();
+    // These are keys and values of the configuration, and no secrets.
+    let lower = line.to_lowercase().replace("token_max_s", "").replace("\"token\"", "");
     let named = ["pass", "secret", "token", "credential", "pwd"].iter().any(|word| lower.contains(word));
     named || lower.contains('@') || lower.split("://").skip(1).any(|rest| rest.matches(':').count() > 1)
 }
@@ -150,6 +151,9 @@ mod tests {
             ("secret_file = \"hunter2\"", true),
             ("url = \"mqtts://host:8883\"", false),
             ("fps = 30", false),
+            ("mode = \"token\"", false),
+            ("token_max_s = 30", false),
+            ("token = \"hunter2\"", true),
         ] {
             assert_eq!(may_hold_a_secret(line), secret, "{line}");
         }

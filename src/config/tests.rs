@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use crate::rights::Right;
+use crate::rights::{Right, Rights};
 
 use super::{
     keys::{Fallback, KEYS},
@@ -75,7 +75,7 @@ impl Dice {
         T::try_from(self.between(min, max)).ok().unwrap()
     }
 
-    fn config(&mut self, logins: &[Option<Login>]) -> Config {
+    fn config(&mut self, logins: &[Option<Login>], issuers: &IssuerFile) -> Config {
         let transport =
             self.pick(&[MqttTransport::Tls, MqttTransport::WebSocketTls, MqttTransport::Tcp, MqttTransport::WebSocket]);
         let web = matches!(transport, MqttTransport::WebSocket | MqttTransport::WebSocketTls);
@@ -83,10 +83,12 @@ impl Dice {
         let tls = transport.is_tls();
         let some = |dice: &mut Self| tls && dice.flag();
         let login = logins.iter().flatten().next().cloned().unwrap();
-        // Longer than any session that this generator makes.
+        // Longer than any lease that this generator makes.
         let (secret, ttl) = (login.password.clone(), Duration::from_secs(self.between(700_000, 900_000)));
         let user = self.flag().then(|| "porch".to_owned());
-        let turn = [IceLogin::Made { secret, user, ttl }, IceLogin::Fixed(login)];
+        let session = self.seconds(86_400, 604_800);
+        let own_ttl = session + Duration::from_secs(600);
+        let turn = [IceLogin::Made { secret, user, ttl, own_ttl }, IceLogin::Fixed(login)];
         let mut addresses = vec!["192.0.2.1".parse().unwrap()];
         let mut interfaces: Vec<_> = ["!docker*", "eth0"].into_iter().filter_map(InterfaceRule::parse).collect();
         // At most one of them.
@@ -111,14 +113,18 @@ impl Dice {
                 root: self.pick(&["fanlight/v1", "x"]).into(),
                 keep_alive: self.seconds(5, 1200),
             },
-            access: if self.flag() {
-                Access::of_mode(AccessMode::Broker)
-            } else {
-                Access {
-                    viewers: (0..self.roll(3)).map(viewer).collect(),
-                    page: self.flag().then(|| "https://cam.example.org/a?b=c".into()),
-                    viewer_broker: self.flag().then(|| "wss://broker.example.org/mqtt".into()),
-                    ..Access::of_mode(AccessMode::Keys)
+            access: match self.pick(&[AccessMode::Broker, AccessMode::Keys, AccessMode::Token]) {
+                AccessMode::Broker => Access::of_mode(AccessMode::Broker),
+                mode => {
+                    let is_token = mode == AccessMode::Token;
+                    Access {
+                        viewers: (0..self.roll(3)).map(viewer).collect(),
+                        page: self.flag().then(|| "https://cam.example.org/a?b=c".into()),
+                        viewer_broker: self.flag().then(|| "wss://broker.example.org/mqtt".into()),
+                        issuer_file: is_token.then(|| issuers.clone()),
+                        token_max: if is_token { self.seconds(60, 2_678_400) } else { Access::TOKEN_MAX },
+                        ..Access::of_mode(mode)
+                    }
                 }
             },
             video: Video {
@@ -157,6 +163,10 @@ impl Dice {
                 fec: self.flag(),
                 linger: self.seconds(0, 3600),
             },
+            speaker: Speaker {
+                output: self.pick(&[SpeakerOutput::Off, SpeakerOutput::Auto, SpeakerOutput::Named("hw:0".into())]),
+                linger: self.seconds(0, 3600),
+            },
             webrtc: Webrtc {
                 ice_servers: (0..self.roll(3))
                     .map(|_| {
@@ -188,7 +198,7 @@ impl Dice {
                 messages_per_second: self.number(1, 1000),
                 candidates: self.number(1, 100),
                 restarts_per_minute: self.number(1, 60),
-                session: self.seconds(86_400, 604_800),
+                session,
                 lease: self.seconds(5, 86_400),
             },
             log: Log {
@@ -205,12 +215,15 @@ fn a_written_configuration_reads_back_and_a_reload_names_every_change() {
     let around = Surroundings { credentials: Some(dir.path().to_owned()), ..Surroundings::default() };
     let file = dir.path().join("broker");
     std::fs::write(&file, "s3cret\n").unwrap();
+    let issuer = *crate::jose::SigningKey::generate().unwrap().public();
+    let issuers = IssuerFile { path: dir.path().join("issuer"), keys: vec![crate::jose::IssuerKey::Es256(issuer)] };
+    std::fs::write(&issuers.path, issuer.to_jwk()).unwrap();
     let login = |origin| Some(Login { user: "me".into(), password: Secret::from_origin("s3cret", origin) });
     let logins = [login(Origin::File(file.clone())), login(Origin::Credential("broker".into())), None];
     let mut dice = Dice(0x5eed);
     let mut before: Option<Config> = None;
     for _ in 0..300 {
-        let config = dice.config(&logins);
+        let config = dice.config(&logins, &issuers);
         let text = config.to_toml();
         assert!(!text.contains("s3cret"));
         let read = parse(&text, Path::new(NAME), &around).unwrap_or_else(|e| panic!("{e}\n{text}")).config;
@@ -343,7 +356,9 @@ fn every_key_is_used_outside_of_this_module() {
         }
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (mut code, mut fields) = (String::new(), std::fs::read_to_string(root.join("src/config/mod.rs")).unwrap());
+    let types = ["src/config/mod.rs", "src/config/access.rs"];
+    let mut fields = types.map(|file| std::fs::read_to_string(root.join(file)).unwrap()).concat();
+    let mut code = String::new();
     sources(&root.join("src"), &mut code);
     // The fields of the structs that make up a configuration.
     fields.retain(|c| c != '\r');
@@ -354,6 +369,7 @@ fn every_key_is_used_outside_of_this_module() {
         "Login",
         "Access",
         "ConfiguredViewer",
+        "IssuerFile",
         "Video",
         "Audio",
         "Webrtc",

@@ -6,7 +6,7 @@ use tracing_subscriber::filter::Targets;
 
 use super::{
     AccessMode, AudioSource, ConfiguredViewer, EncoderChoice, FormatChoice, InterfaceRule, MqttVersion, PixelFormat,
-    VideoSource, secret::absolute,
+    SpeakerOutput, VideoSource, secret::absolute,
 };
 use crate::rights::Rights;
 
@@ -15,7 +15,13 @@ pub(super) const MDNS: [(&str, bool); 2] = [("resolve", true), ("ignore", false)
 
 impl AccessMode {
     /// The words of `access.mode`.
-    pub(super) const WORDS: [(&'static str, Self); 2] = [("keys", Self::Keys), ("broker", Self::Broker)];
+    pub(super) const WORDS: [(&'static str, Self); 3] =
+        [("keys", Self::Keys), ("token", Self::Token), ("broker", Self::Broker)];
+
+    /// Its name, in the configuration and in messages.
+    pub fn word(self) -> &'static str {
+        word_of(&Self::WORDS, self)
+    }
 }
 
 impl ConfiguredViewer {
@@ -137,6 +143,28 @@ impl fmt::Display for AudioSource {
             Self::Tone => f.write_str("tone"),
             Self::Clip(path) => write!(f, "clip:{}", path.display()),
             Self::Off => f.write_str("off"),
+        }
+    }
+}
+
+impl SpeakerOutput {
+    /// Reads `auto`, `off` or the name of an ALSA device.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "off" => Some(Self::Off),
+            // A path is a mistake: ALSA devices have names.
+            _ => (one_line(text, 128) && !text.starts_with('/')).then(|| Self::Named(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for SpeakerOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Off => f.write_str("off"),
+            Self::Named(name) => f.write_str(name),
         }
     }
 }
@@ -277,6 +305,12 @@ mod tests {
         }
         for text in ["", "/dev/snd/pcmC0D0c", "clip:/a.mp3", "a\nb"] {
             assert_eq!(AudioSource::parse(text), None, "{text}");
+        }
+        for text in ["auto", "off", "default", "plughw:CARD=Device,DEV=0"] {
+            assert_eq!(SpeakerOutput::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "/dev/snd/pcmC0D0p", "a\nb"] {
+            assert_eq!(SpeakerOutput::parse(text), None, "{text}");
         }
         assert_eq!(parse_size("640x480"), Some((640, 480)));
         for text in ["640", "641x480", "62x62", "4098x720", "640x480x2", "640X480", "+640x480", "x"] {

@@ -15,9 +15,12 @@ use super::{
 
 /// Most ICE servers. Every answer contains them, and must stay small.
 const SERVERS: usize = 8;
+/// How much longer than the longest session the board's own TURN login is valid: a session begins a little later than
+/// its login was made.
+const OWN_MARGIN: Duration = Duration::from_secs(600);
 
 /// Reads `[webrtc]` and its servers. Also returns the keys that were looked up in the servers.
-pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> (Webrtc, Vec<String>) {
+pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings, limits: &Limits) -> (Webrtc, Vec<String>) {
     let port = |n: i64| u16::try_from(n).ok().filter(|port| *port >= 1024);
     let delay = |n: i64| u64::try_from(n).ok().filter(|ms| *ms <= 40_950 && ms % 10 == 0).map(Duration::from_millis);
     let mut webrtc = Webrtc {
@@ -46,7 +49,7 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> 
     if program.is_some_and(|program| absolute(program).is_none()) {
         section.problem("ice_command", "the first word must be an absolute path: no shell searches PATH for it");
     }
-    let (servers, asked) = servers(section, around);
+    let (servers, asked) = servers(section, around, limits);
     webrtc.ice_servers = servers;
     contradictions(section, &webrtc);
     (webrtc, asked)
@@ -88,7 +91,7 @@ fn contradictions(section: &mut Section<'_, '_, '_>, webrtc: &Webrtc) {
     }
 }
 
-fn servers(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> (Vec<IceServer>, Vec<String>) {
+fn servers(section: &mut Section<'_, '_, '_>, around: &Surroundings, limits: &Limits) -> (Vec<IceServer>, Vec<String>) {
     let Some((key, value)) = section.take("ice_servers") else { return (Vec::new(), Vec::new()) };
     let span = value.span();
     let list = match value.into_inner() {
@@ -109,14 +112,19 @@ fn servers(section: &mut Section<'_, '_, '_>, around: &Surroundings) -> (Vec<Ice
     let mut servers = Vec::new();
     let mut asked = Vec::new();
     for item in list {
-        let (server, mut keys) = server(section, item, around);
+        let (server, mut keys) = server(section, item, around, limits);
         servers.extend(server);
         asked.append(&mut keys);
     }
     (servers, asked)
 }
 
-fn server(section: &mut Section<'_, '_, '_>, item: Raw<'_>, around: &Surroundings) -> (Option<IceServer>, Vec<String>) {
+fn server(
+    section: &mut Section<'_, '_, '_>,
+    item: Raw<'_>,
+    around: &Surroundings,
+    limits: &Limits,
+) -> (Option<IceServer>, Vec<String>) {
     let span = item.span();
     let DeValue::Table(table) = item.into_inner() else {
         let shown = section.report.shown(&span);
@@ -127,8 +135,7 @@ fn server(section: &mut Section<'_, '_, '_>, item: Raw<'_>, around: &Surrounding
     let before = inner.report.problems.len();
     let urls = inner.texts("urls", 4, |url| ice_kind(url).filter(|_| url.len() <= 300).map(|_| url.to_owned()));
     let shared = secret(&mut inner, SHARED, around);
-    // `Webrtc::outlive` raises it above the longest session.
-    let ttl = inner.optional_seconds("ttl_s").unwrap_or_default();
+    let ttl = ttl(&mut inner, limits);
     let has_shared = inner.has(SHARED.0) || inner.has(SHARED.1);
     let login = if has_shared {
         let user = inner.optional("user", |text| one_line(text, 128).then(|| text.to_owned()));
@@ -137,7 +144,12 @@ fn server(section: &mut Section<'_, '_, '_>, item: Raw<'_>, around: &Surrounding
                 inner.problem(name, "cannot be combined with a secret: the board makes passwords from the secret");
             }
         }
-        shared.map_or(IceLogin::None, |secret| IceLogin::Made { secret, user, ttl })
+        shared.map_or(IceLogin::None, |secret| IceLogin::Made {
+            secret,
+            user,
+            ttl,
+            own_ttl: limits.session + OWN_MARGIN,
+        })
     } else {
         if inner.has("ttl_s") {
             inner.problem("ttl_s", "needs secret_file or secret_credential: a fixed password does not expire");
@@ -164,6 +176,24 @@ fn server(section: &mut Section<'_, '_, '_>, item: Raw<'_>, around: &Surrounding
     (Some(IceServer { urls, login, ca_file }), asked)
 }
 
+/// How long the login of a viewer is valid: for twice the lease, or longer if the file says so. A viewer renews its
+/// lease after half of it and gets a new login each time.
+fn ttl(inner: &mut Section<'_, '_, '_>, limits: &Limits) -> Duration {
+    let enough = limits.lease * 2;
+    let ttl = inner.optional_seconds("ttl_s").unwrap_or_default();
+    if ttl > enough {
+        let (ttl, enough) = (ttl.as_secs(), enough.as_secs());
+        inner.warning(
+            "ttl_s",
+            format!(
+                "{ttl} is for viewers that do not take new logins: a viewer can use this server for {ttl} s after it \
+                 left; without this line, its login is valid for twice limits.lease_s ({enough} s), and renewed"
+            ),
+        );
+    }
+    ttl.max(enough)
+}
+
 /// Reads `[limits]`.
 pub(super) fn limits(section: &mut Section<'_, '_, '_>) -> Limits {
     let limits = Limits {
@@ -188,5 +218,42 @@ pub(super) fn log(section: &mut Section<'_, '_, '_>) -> Log {
     Log {
         filter: section.text("filter", |text| is_filter(text).then(|| text.to_owned())),
         meter_period: section.seconds("meter_period_s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::parse;
+
+    #[test]
+    fn logins_of_viewers_live_for_twice_the_lease_and_longer_ones_are_a_warning() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secret");
+        std::fs::write(&file, "s3cret\n").unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let base = crate::config::tests::BASE;
+        for (lease, session, written, ttl, own_ttl, warnings) in [
+            (600, 14_400, None, 1200, 15_000, 0),
+            (600, 14_400, Some(600), 1200, 15_000, 0),
+            (600, 14_400, Some(1200), 1200, 15_000, 0),
+            (600, 14_400, Some(86_400), 86_400, 15_000, 1),
+            (10, 3600, None, 20, 4200, 0),
+        ] {
+            let written = written.map(|ttl| format!("ttl_s = {ttl}\n")).unwrap_or_default();
+            let text = format!(
+                "{base}[limits]\nlease_s = {lease}\nsession_s = {session}\n[[webrtc.ice_servers]]\nurls = \
+                 [\"turn:a\"]\nsecret_file = {file:?}\n{written}"
+            );
+            let loaded = parse(&text, Path::new("x"), &Surroundings::default()).unwrap();
+            let IceLogin::Made { ttl: is, own_ttl: own, .. } = &loaded.config.webrtc.ice_servers[0].login else {
+                panic!("{text}")
+            };
+            assert_eq!((is.as_secs(), own.as_secs()), (ttl, own_ttl), "{text}");
+            let found = loaded.warnings.iter().filter(|warning| warning.key == "webrtc.ice_servers.ttl_s");
+            assert_eq!(found.count(), warnings, "{text}: {:?}", loaded.warnings);
+        }
     }
 }

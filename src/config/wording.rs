@@ -8,7 +8,7 @@ use super::{
 };
 
 /// The problems of a text, each with its line. Other tests check the columns.
-fn problems(text: &str) -> Vec<String> {
+pub(super) fn problems(text: &str) -> Vec<String> {
     let line = |sentence: String| {
         let mut parts = sentence.splitn(4, ':');
         match [(); 4].map(|()| parts.next().unwrap_or_default()) {
@@ -82,7 +82,8 @@ const WORDING: &[(&str, &[&str])] = &[
     ("[vidoe]\nfps = 3", &["4: vidoe: unknown table: did you mean `[video]`?"]),
     (
         "[qqq]",
-        &["4: qqq: unknown table: possible are broker, access, video, audio, webrtc, webrtc.ice_servers, limits, log"],
+        &["4: qqq: unknown table: possible are broker, access, video, audio, speaker, webrtc, webrtc.ice_servers, \
+           limits, log"],
     ),
     ("video = 3", &["4: video: must be a table, not a value: write [video] on a line of its own"]),
     (
@@ -319,8 +320,8 @@ fn faults_of_broker_and_access_have_their_messages() {
     }
     let url = "device = \"garden\"\nbroker.url = \"wss://h\"\n";
     assert_eq!(
-        problems(&format!("{url}[access]\nmode = \"token\"\nthe_broker_can_watch = false")),
-        ["4: access.mode: \"token\" is not possible: \"keys\" or \"broker\"",]
+        problems(&format!("{url}[access]\nmode = \"password\"\nthe_broker_can_watch = false")),
+        ["4: access.mode: \"password\" is not possible: \"keys\", \"token\" or \"broker\"",]
     );
     assert_eq!(
         problems(&format!("{url}[access]\nmode = \"broker\"\nthe_broker_can_watch = false")),
@@ -363,7 +364,7 @@ fn the_list_of_viewers_and_its_addresses_are_checked() {
     );
     let by_broker =
         "device = \"a\"\nbroker.url = \"mqtts://h\"\n[access]\nmode = \"broker\"\nthe_broker_can_watch = true\n";
-    let needs = "needs mode = \"keys\": in the mode \"broker\", the broker decides who may watch";
+    let needs = "needs mode = \"keys\" or \"token\": in the mode \"broker\", the broker decides who may watch";
     assert_eq!(problems(&format!("{by_broker}page = \"https://a\"")), [format!("6: access.page: {needs}")]);
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn page(data: &[u8]) {
     let mut part = || lines.next().unwrap_or_default();
     let (method, host, path, codings) = (part(), part(), part(), part());
     let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::GET);
-    let page = Page::new(&[], "ws://127.0.0.1:1/mqtt", "fanlight/v1", &Id::new("demo").expect("an id"));
+    let page = Page::new(&[], "ws://127.0.0.1:1/mqtt", "fanlight/v1", &Id::new("demo").expect("an id"), false);
     let mut headers = HeaderMap::new();
     if let Ok(codings) = HeaderValue::from_str(codings) {
         headers.insert(header::ACCEPT_ENCODING, codings);

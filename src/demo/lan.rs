@@ -32,7 +32,7 @@ pub fn serve(device: &Id, root: &str, broker: u16) -> Result<LanServer, DemoErro
     let (listener, port) = free.next().ok_or(DemoError::PortsInUse { what, first: PAGE_PORT, last })?;
     let names = links::certificate_names(&home::host_name(), &[]);
     let credentials = Credentials::open(None, &names).map_err(DemoError::Certificate)?;
-    let site = Site::new(VIEWER, &prefix, root, device, None);
+    let site = Site::new(VIEWER, &prefix, root, device, false, None);
     let broker = SocketAddr::from((Ipv4Addr::LOCALHOST, broker));
     let server = HomeServer::new(listener, credentials, site, broker, ServerLimits::default());
     let task = tokio::spawn(async move {

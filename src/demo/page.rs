@@ -75,7 +75,7 @@ impl Drop for Served {
 impl LoopbackPage {
     fn new(websocket: &str, root: &str, device: &Id) -> Self {
         let origin = websocket.rsplit_once('/').map_or(websocket, |(origin, _)| origin).to_owned();
-        Self { page: Page::new(VIEWER, websocket, root, device), origin }
+        Self { page: Page::new(VIEWER, websocket, root, device, false), origin }
     }
 
     fn answer(&self, request: &Request) -> Response {

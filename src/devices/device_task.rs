@@ -19,12 +19,13 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
+use super::device_thread::{AbandonedThread, RunningThread, wait_end};
 use crate::{
     clock::Mono,
     demand::{Action, Demand, DemandEvent},
     feed::{self, Fault, FeedWriter, Health},
     liveness::{
-        Activity, Deadline, GIVEN_UP_AFTER, Heartbeat, Helpers, Liveness, MAX_TURN, Phase, TURN, ThreadVerdict,
+        Activity, Deadline, GIVEN_UP_AFTER, Heartbeat, Helpers, Liveness, MAX_TICK, Phase, TICK, ThreadVerdict,
     },
     media_source::MediaSource,
 };
@@ -44,17 +45,18 @@ pub(super) fn spawn(
     linger: Duration,
     body: Body,
     stop: watch::Receiver<bool>,
+    privacy: watch::Receiver<bool>,
     liveness: &Liveness,
 ) -> (MediaSource, JoinHandle<()>) {
     let writer = feed::feed(ring);
-    writer.set_health(Health::Ok);
+    writer.set_stopped(*privacy.borrow(), Health::Ok);
     let (on, on_seen) = watch::channel(false);
     let (trouble, trouble_seen) = watch::channel(None);
     let wanted = watch::Sender::new(0);
     let demand = Demand::new(linger);
     let (linger, lingers) = watch::channel(linger);
     let device_task = DeviceTask {
-        heartbeat: liveness.register(name, MAX_TURN, Mono::now()),
+        heartbeat: liveness.register(name, MAX_TICK, Mono::now()),
         liveness: liveness.clone(),
         name,
         body,
@@ -64,6 +66,7 @@ pub(super) fn spawn(
         trouble,
         demand,
         lingers,
+        privacy,
         thread: None,
         left: Vec::new(),
         helpers: Helpers::default(),
@@ -75,42 +78,6 @@ pub(super) fn spawn(
         MediaSource { writer, wanted, on: on_seen, trouble: trouble_seen, linger, seen },
         tokio::spawn(device_task.run(stop)),
     )
-}
-
-/// A running device thread.
-struct Running {
-    stop: Arc<AtomicBool>,
-    ended: oneshot::Receiver<Result<(), Fault>>,
-    /// Its own end of the feed.
-    writer: FeedWriter,
-    activity: Activity,
-    deadline: Deadline,
-    /// When it was asked to stop.
-    stopping: Option<Mono>,
-}
-
-impl Running {
-    fn phase(&self) -> Phase {
-        match self.stopping {
-            Some(since) => Phase::Stopping(since),
-            None if self.activity.seen().turned => Phase::Running,
-            None => Phase::Opening(self.activity.begun()),
-        }
-    }
-}
-
-impl Drop for Running {
-    /// A task that is dropped does not leave its device open.
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-    }
-}
-
-/// An abandoned thread.
-struct Left {
-    activity: Activity,
-    why: String,
-    since: Mono,
 }
 
 /// The owner of one device.
@@ -125,9 +92,11 @@ struct DeviceTask {
     trouble: watch::Sender<Option<Arc<str>>>,
     demand: Demand,
     lingers: watch::Receiver<Duration>,
-    thread: Option<Running>,
+    /// Whether the privacy switch is on.
+    privacy: watch::Receiver<bool>,
+    thread: Option<RunningThread>,
     /// Abandoned threads.
-    left: Vec<Left>,
+    left: Vec<AbandonedThread>,
     /// Helper threads that close something for the device's thread, and the deadlines of those that are watched.
     helpers: Helpers,
     watched: Vec<(Activity, Deadline)>,
@@ -139,6 +108,9 @@ impl DeviceTask {
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut health = self.writer.watch_health();
         let mut looked = Mono::now();
+        // Also at the start: the switch may be on since before it.
+        let mut privacy = self.privacy.clone();
+        privacy.mark_changed();
         loop {
             let now = Mono::now();
             if self.moves(now) {
@@ -148,6 +120,10 @@ impl DeviceTask {
             let event = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
+                Ok(()) = privacy.changed() => {
+                    let is_on = *privacy.borrow_and_update();
+                    self.privacy_changed(is_on)
+                }
                 // First in the order: threads are checked whatever else happens.
                 () = wait_until(Some(looked + self.pause())) => {
                     looked = Mono::now();
@@ -163,6 +139,8 @@ impl DeviceTask {
                     Err(_) => break,
                 },
                 _ = health.changed() => match *health.borrow_and_update() {
+                    // Nothing that the device did.
+                    _ if self.writer.is_stopped() => continue,
                     Health::Ok | Health::Privacy => self.first_frame(),
                     Health::Stalled => DemandEvent::Stalled,
                     Health::Starting | Health::Absent => continue,
@@ -199,12 +177,12 @@ impl DeviceTask {
     /// The time until the next check.
     fn pause(&self) -> Duration {
         let idle = self.thread.is_none() && self.left.is_empty() && self.watched.is_empty();
-        if idle && self.helpers.running().is_empty() { TURN } else { LOOK }
+        if idle && self.helpers.running().is_empty() { TICK } else { LOOK }
     }
 
     /// Whether the device's thread moves, or has ended. Without that the watchdog is not fed.
     fn moves(&self, now: Mono) -> bool {
-        self.thread.as_ref().is_none_or(|thread| thread.activity.seen().stuck(now) < GIVEN_UP_AFTER + TURN)
+        self.thread.as_ref().is_none_or(|thread| thread.activity.seen().stuck(now) < GIVEN_UP_AFTER + TICK)
     }
 
     fn check_thread_deadline(&mut self, now: Mono) -> Option<DemandEvent> {
@@ -242,7 +220,7 @@ impl DeviceTask {
         let spent = seconds(now.since(seen.moved.min(thread.stopping.unwrap_or(seen.moved))));
         error!("{}: {why} for {spent} s: given up; its thread is left behind", self.name);
         self.liveness.left_behind(thread.activity.clone(), true, now);
-        self.left.push(Left { activity: thread.activity.clone(), why: why.clone(), since: now });
+        self.left.push(AbandonedThread { activity: thread.activity.clone(), why: why.clone(), since: now });
         self.on.send_replace(false);
         // That was logged just now.
         self.told = Some(Fault::Failed(why.clone()));
@@ -302,14 +280,21 @@ impl DeviceTask {
         let stop = Arc::new(AtomicBool::new(false));
         let (done, ended) = oneshot::channel();
         let writer = self.writer.for_thread();
+        self.writer.reset_figures();
         self.writer.set_health(match self.told {
             Some(Fault::Absent(_)) => Health::Absent,
             Some(Fault::Failed(_)) => Health::Stalled,
             None => Health::Starting,
         });
         let deadline = Deadline::default();
-        let thread =
-            Running { stop: Arc::clone(&stop), ended, writer: writer.clone(), activity, deadline, stopping: None };
+        let thread = RunningThread {
+            stop: Arc::clone(&stop),
+            ended,
+            writer: writer.clone(),
+            activity,
+            deadline,
+            stopping: None,
+        };
         if self.liveness.is_full() {
             let told = "too many threads hang; no other is started before one of them ends".to_owned();
             let _ = done.send(Err(Fault::Failed(told)));
@@ -326,6 +311,15 @@ impl DeviceTask {
             }
         }
         self.thread = Some(thread);
+    }
+
+    /// The privacy switch was set or lifted. No frame is sent from here on, whether or not the thread stops.
+    fn privacy_changed(&self, is_on: bool) -> DemandEvent {
+        if is_on != self.writer.is_stopped() {
+            info!("{}: {}", self.name, if is_on { "off, for privacy" } else { "may be on again" });
+            self.writer.set_stopped(is_on, Health::Ok);
+        }
+        DemandEvent::Stopped(is_on)
     }
 
     /// The device works: later faults are logged again.
@@ -386,17 +380,6 @@ impl DeviceTask {
 /// Whole seconds, for a person.
 fn seconds(time: Duration) -> u64 {
     (time.as_millis() as u64 + 500) / 1000
-}
-
-/// The end of the device thread. A panic of the thread is a fault like any other.
-/// Waits for the thread to end. Returns its result, and whether it was refused a device on which an abandoned thread
-/// hangs. Such a fault names its cause itself.
-async fn wait_end(thread: &mut Option<Running>) -> (Result<(), Fault>, bool) {
-    let Some(running) = thread else { return std::future::pending().await };
-    let result = (&mut running.ended).await.unwrap_or_else(|_| Err(Fault::Failed("its thread panicked".into())));
-    let refused = running.activity.was_refused();
-    *thread = None;
-    (result, refused)
 }
 
 async fn wait_until(deadline: Option<Mono>) {

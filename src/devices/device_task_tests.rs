@@ -9,6 +9,11 @@ use crate::{
     liveness::{self, LEFT_MAX},
 };
 
+/// The privacy switch of a board on which nobody uses it.
+fn never() -> watch::Receiver<bool> {
+    watch::channel(false).1
+}
+
 #[tokio::test]
 async fn a_device_runs_only_while_leased() {
     let starts = Arc::new(AtomicUsize::new(0));
@@ -22,7 +27,7 @@ async fn a_device_runs_only_while_leased() {
         Ok(())
     });
     let stop = watch::Sender::new(false);
-    let (source, task) = spawn("test", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
+    let (source, task) = spawn("test", 4, Duration::ZERO, body, stop.subscribe(), never(), &Liveness::default());
     assert!(!source.is_on());
     let mut on = source.on.clone();
     for round in 1..=3 {
@@ -51,7 +56,7 @@ async fn a_device_whose_owner_is_gone_goes_off() {
         Ok(())
     });
     let stop = watch::Sender::new(false);
-    let (source, task) = spawn("test", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
+    let (source, task) = spawn("test", 4, Duration::ZERO, body, stop.subscribe(), never(), &Liveness::default());
     let _lease = source.lease();
     source.on.clone().wait_for(|on| *on).await.unwrap();
     task.abort();
@@ -69,7 +74,7 @@ async fn a_device_that_is_tried_again_is_called_what_it_was_until_it_works() {
             Err(fault.clone())
         });
         let stop = watch::Sender::new(false);
-        let (source, _task) = spawn("test", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
+        let (source, _task) = spawn("test", 4, Duration::ZERO, body, stop.subscribe(), never(), &Liveness::default());
         let _lease = source.lease();
         assert_eq!(seen.recv().await, Some(Health::Starting));
         assert_eq!(seen.recv().await, Some(expected));
@@ -89,7 +94,7 @@ async fn a_panicking_device_is_a_fault_and_is_started_again() {
         Ok(())
     });
     let stop = watch::Sender::new(false);
-    let (source, _task) = spawn("test", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
+    let (source, _task) = spawn("test", 4, Duration::ZERO, body, stop.subscribe(), never(), &Liveness::default());
     let _lease = source.lease();
     let mut health = source.health();
     health.wait_for(|h| *h == Health::Stalled).await.unwrap();
@@ -97,11 +102,11 @@ async fn a_panicking_device_is_a_fault_and_is_started_again() {
     assert_eq!(starts.load(Ordering::SeqCst), 2);
 }
 
-/// A body that turns its loop until it is told to stop.
+/// A body whose loop ticks until it is told to stop.
 fn works(out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault> {
     out.set_health(Health::Ok);
     while !stop.load(Ordering::Acquire) {
-        liveness::turn();
+        liveness::tick();
         thread::sleep(Duration::from_millis(5));
     }
     Ok(())
@@ -120,7 +125,7 @@ fn hangs_once(on: &'static str) -> (Body, mpsc::Sender<()>, Arc<AtomicUsize>) {
             return works(out, stop);
         }
         out.set_health(Health::Ok);
-        liveness::turn();
+        liveness::tick();
         liveness::during("VIDIOC_DQBUF", &on.into(), || gate.lock().unwrap().recv().is_ok());
         out.send(Frame { unit: AccessUnit::default(), key: true, level: None, ticks: 77, at: Mono(77) });
         out.set_health(Health::Privacy);
@@ -133,7 +138,7 @@ fn hangs_once(on: &'static str) -> (Body, mpsc::Sender<()>, Arc<AtomicUsize>) {
 async fn a_thread_that_hangs_is_named_given_up_and_cut_off_and_the_device_is_back_when_it_lets_go() {
     let (body, go, starts) = hangs_once("/dev/video-hangs");
     let (stop, liveness) = (watch::Sender::new(false), Liveness::default());
-    let (mut source, task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), &liveness);
+    let (mut source, task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), never(), &liveness);
     let _lease = source.lease();
     source.on.clone().wait_for(|on| *on).await.unwrap();
     let mut health = source.health();
@@ -164,7 +169,7 @@ async fn a_thread_that_hangs_is_named_given_up_and_cut_off_and_the_device_is_bac
 async fn a_thread_that_hangs_holds_up_no_stop() {
     let (body, _go, _) = hangs_once("/dev/video-stops");
     let stop = watch::Sender::new(false);
-    let (source, task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), &Liveness::default());
+    let (source, task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), never(), &Liveness::default());
     let _lease = source.lease();
     source.on.clone().wait_for(|on| *on).await.unwrap();
     source.health().wait_for(|h| *h == Health::Ok).await.unwrap();
@@ -193,7 +198,7 @@ async fn a_helper_that_hangs_is_counted_and_the_device_goes_on() {
         liveness.left_behind(Activity::new(name, Helpers::default(), Mono::now()), false, Mono::now());
     }
     assert_eq!(LEFT_MAX, 3);
-    let (source, task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), &liveness);
+    let (source, task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), never(), &liveness);
     let _lease = source.lease();
     let end = tokio::time::Instant::now() + GIVEN_UP_AFTER * 6;
     while !liveness.is_full() {
@@ -220,10 +225,65 @@ async fn no_thread_is_started_beside_too_many_that_hang() {
     }
     let body: Body = Arc::new(|_, _| panic!("no thread was to be started"));
     let stop = watch::Sender::new(false);
-    let (source, task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), &liveness);
+    let (source, task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), never(), &liveness);
     let _lease = source.lease();
     source.health().wait_for(|h| *h == Health::Stalled).await.unwrap();
     assert!(source.described().starts_with("stalled (too many threads hang"), "{}", source.described());
     stop.send_replace(true);
     task.await.unwrap();
+}
+
+/// A body that sends a frame each millisecond, whatever it is asked for, until `stop` and a while longer.
+fn stubborn(longer: Duration) -> Body {
+    Arc::new(move |out, stop| {
+        let (mut ticks, mut end) = (0, None);
+        while end.is_none_or(|end| Mono::now() < end) {
+            if stop.load(Ordering::Acquire) {
+                end.get_or_insert(Mono::now() + longer);
+            }
+            out.set_health(Health::Ok);
+            ticks += 1;
+            let at = Mono::now();
+            out.send(Frame { unit: AccessUnit::whole(vec![0; 10].into()), key: true, level: None, ticks, at });
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    })
+}
+
+#[tokio::test]
+async fn the_privacy_switch_stops_frames_at_once_and_closes_the_device() {
+    let (stop, privacy) = (watch::Sender::new(false), watch::Sender::new(false));
+    let (body, seen) = (stubborn(Duration::from_millis(300)), privacy.subscribe());
+    let (source, task) = spawn("video", 64, Duration::ZERO, body, stop.subscribe(), seen, &Liveness::default());
+    let (mut lease, mut on, mut health) = (source.lease(), source.on.clone(), source.health());
+    lease.reader.next().await.unwrap();
+    assert!(source.figures(Mono::now()).frames > 0);
+    privacy.send_replace(true);
+    health.wait_for(|health| *health == Health::Privacy).await.unwrap();
+    assert!(source.is_on(), "the thread needs a while to close its device");
+    lease.reader.skip_to_now();
+    let late = tokio::time::timeout(Duration::from_millis(100), lease.reader.next()).await;
+    assert!(late.is_err(), "{late:?}");
+    on.wait_for(|on| !*on).await.unwrap();
+    assert_eq!((*health.borrow(), source.described()), (Health::Privacy, "off for privacy".to_owned()));
+    // A second viewer does not open it.
+    let _second = source.lease();
+    assert!(tokio::time::timeout(Duration::from_millis(50), on.wait_for(|on| *on)).await.is_err());
+    privacy.send_replace(false);
+    lease.reader.next().await.unwrap();
+    assert_eq!(*health.borrow(), Health::Ok);
+    stop.send_replace(true);
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_device_of_a_board_that_starts_with_the_switch_on_is_never_opened() {
+    let (stop, privacy) = (watch::Sender::new(false), watch::Sender::new(true));
+    let seen = privacy.subscribe();
+    let body = stubborn(Duration::ZERO);
+    let (source, _task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), seen, &Liveness::default());
+    let (_lease, mut on) = (source.lease(), source.on.clone());
+    assert_eq!(*source.health().borrow(), Health::Privacy);
+    assert!(tokio::time::timeout(Duration::from_millis(50), on.wait_for(|on| *on)).await.is_err());
 }

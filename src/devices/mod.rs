@@ -1,25 +1,30 @@
-//! Opens and closes camera and microphone. One task per device ([`device_task`]) starts, watches and ends the
-//! device's thread; nothing else does.
+//! Opens and closes camera, microphone and loudspeaker. One task per device ([`device_task`]) starts, watches and ends
+//! the device's thread; nothing else does.
 
 mod device_task;
+mod device_thread;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     config::{self, Id},
     devices::device_task::Body,
-    feed,
+    feed::{self, Fault},
     liveness::Liveness,
-    media_source::{MediaSources, SourceId},
+    media_source::{MediaSources, SourceId, SpeakerHandle},
     protocol::info::CAMERA,
+    talk::turns::Turns,
 };
 
 /// The id of the microphone. There is one.
 const MICROPHONE: &str = "main";
 
-/// Camera and microphone.
+/// Camera, microphone and loudspeaker.
 #[derive(Debug)]
 pub struct Devices {
     /// The media sources, without those that the configuration switches off.
@@ -29,12 +34,20 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// Makes the media sources. No device is opened before somebody asks for it.
-    pub fn new(video: &config::Video, audio: &config::Audio, liveness: &Liveness) -> Self {
+    /// Makes the media sources. No device is opened before somebody asks for it. While `privacy` is true, neither camera
+    /// nor microphone is opened.
+    pub fn new(
+        video: &config::Video,
+        audio: &config::Audio,
+        speaker: &config::Speaker,
+        privacy: &watch::Receiver<bool>,
+        liveness: &Liveness,
+    ) -> Self {
         let stop = watch::Sender::new(false);
         let mut tasks = Vec::new();
-        let mut source = |name, ring, linger: Duration, body: Body| {
-            let (source, task) = device_task::spawn(name, ring, linger, body, stop.subscribe(), liveness);
+        let mut source = |name, ring, linger: Duration, privacy: &watch::Receiver<bool>, body: Body| {
+            let (source, task) =
+                device_task::spawn(name, ring, linger, body, stop.subscribe(), privacy.clone(), liveness);
             tasks.push(task);
             source
         };
@@ -43,17 +56,34 @@ impl Devices {
         if video.source != config::VideoSource::Off {
             let settings = video.clone();
             let body: Body = Arc::new(move |out, stop| crate::video::run(&settings, out, stop));
-            sources.push((SourceId::Camera(id(CAMERA)), source("video", feed::VIDEO_RING, video.linger, body)));
+            let camera = source("video", feed::VIDEO_RING, video.linger, privacy, body);
+            sources.push((SourceId::Camera(id(CAMERA)), camera));
         }
         if audio.source != config::AudioSource::Off {
             let settings = audio.clone();
             let body: Body = Arc::new(move |out, stop| crate::audio::run(&settings, out, stop));
-            sources.push((SourceId::Microphone(id(MICROPHONE)), source("audio", feed::AUDIO_RING, audio.linger, body)));
+            let microphone = source("audio", feed::AUDIO_RING, audio.linger, privacy, body);
+            sources.push((SourceId::Microphone(id(MICROPHONE)), microphone));
         }
-        Self { sources: sources.into_iter().collect(), tasks, stop }
+        let loudspeaker = (speaker.output != config::SpeakerOutput::Off).then(|| {
+            // The body needs the turns, and these need the source that it belongs to.
+            let turns = Arc::new(OnceLock::<Turns>::new());
+            let (settings, of_thread) = (speaker.clone(), Arc::clone(&turns));
+            let body: Body = Arc::new(move |out, stop| {
+                let turns = of_thread.get().ok_or_else(|| Fault::Failed("the speaker has no turns".into()))?;
+                crate::audio::speaker::run(&settings, turns, out, stop)
+            });
+            // The loudspeaker tells nobody what happens here, so the switch does not stop it.
+            let private = watch::Sender::new(false).subscribe();
+            let source = source("speaker", 1, speaker.linger, &private, body);
+            let turns = turns.get_or_init(|| Turns::new(source.wanted())).clone();
+            SpeakerHandle { turns, source }
+        });
+        let sources: MediaSources = sources.into_iter().collect();
+        Self { sources: sources.with_speaker(loudspeaker), tasks, stop }
     }
 
-    /// Closes both devices and waits for their threads, except for threads that hang.
+    /// Closes all devices and waits for their threads, except for threads that hang.
     pub async fn close(self) {
         self.stop.send_replace(true);
         for task in self.tasks {

@@ -6,6 +6,8 @@
 //! into gaps between the fragments. A viewer's payload is then a slice, and a NAL unit is a list of slices: a reader
 //! that is no viewer gets the access unit as it left the encoder.
 
+use std::fmt;
+
 use bytes::{Bytes, BytesMut};
 
 /// A range of bytes, as 32-bit numbers: a frame is much shorter, and has many of them.
@@ -25,13 +27,20 @@ struct Piece {
 
 /// The bytes of one access unit (H.264) or one packet (Opus), and the RTP payloads into which they are cut. All readers
 /// share one allocation.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct AccessUnit {
     /// The pieces, with payload headers in the gaps between them.
     bytes: Bytes,
     pieces: Vec<Piece>,
     /// The RTP payloads: each is some pieces with the headers in front of them.
     payloads: Vec<Span>,
+}
+
+impl fmt::Debug for AccessUnit {
+    /// Without the picture or sound.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "access unit of {} bytes in {} payloads", self.bytes.len(), self.payloads.len())
+    }
 }
 
 impl AccessUnit {
@@ -162,6 +171,11 @@ fn offset(length: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_text_of_an_access_unit_has_no_picture() {
+        assert_eq!(format!("{:?}", AccessUnit::whole(vec![0x78; 99].into())), "access unit of 99 bytes in 1 payloads");
+    }
 
     #[test]
     fn payload_headers_are_sent_and_are_no_part_of_the_access_unit() {

@@ -6,6 +6,7 @@
 //! (audio).
 
 mod access_unit;
+mod figures;
 mod network;
 mod requests;
 
@@ -16,8 +17,10 @@ use std::sync::{
 
 use tokio::sync::{broadcast, watch};
 
+use self::figures::FeedCounter;
 pub use self::{
     access_unit::{AccessUnit, AccessUnitWriter, NalUnit},
+    figures::FeedFigures,
     network::{Estimate, Evidence, Network, NetworkReport},
     requests::EncoderRequests,
 };
@@ -99,6 +102,9 @@ pub struct FeedWriter {
     ticks: Arc<AtomicU64>,
     /// Whether this writer is cut off.
     cut: Arc<AtomicBool>,
+    /// Whether the privacy switch is on.
+    stopped: Arc<AtomicBool>,
+    counter: Arc<Mutex<FeedCounter>>,
 }
 
 /// The reading end: one viewer.
@@ -108,6 +114,7 @@ pub struct FeedReader {
     requests: Arc<EncoderRequests>,
     network: Arc<Network>,
     health: watch::Receiver<Health>,
+    stopped: Arc<AtomicBool>,
 }
 
 /// What a reader receives.
@@ -128,6 +135,8 @@ pub fn feed(capacity: usize) -> FeedWriter {
         reason: Arc::default(),
         ticks: Arc::default(),
         cut: Arc::default(),
+        stopped: Arc::default(),
+        counter: Arc::default(),
     }
 }
 
@@ -144,9 +153,10 @@ impl FeedWriter {
 
     /// Sends a frame to all readers; without readers it is dropped. Never waits.
     pub fn send(&self, frame: Frame) {
-        if self.cut.load(Ordering::Acquire) {
+        if self.cut.load(Ordering::Acquire) || self.stopped.load(Ordering::Acquire) {
             return;
         }
+        self.counter().count(frame.len(), Mono::now());
         self.ticks.store(frame.ticks.saturating_add(1), Ordering::Release);
         let _ = self.frames.send(Arc::new(frame));
     }
@@ -170,7 +180,46 @@ impl FeedWriter {
         if matches!(health, Health::Ok | Health::Starting | Health::Privacy) {
             *self.reason() = None;
         }
-        self.health.send_if_modified(|now| std::mem::replace(now, health) != health);
+        self.health.send_if_modified(|now| self.replace_health(now, health));
+    }
+
+    /// While the privacy switch is on, the health is `Privacy` whatever the device says. This runs while the health is
+    /// locked, so that nothing comes between the question and the answer.
+    fn replace_health(&self, now: &mut Health, health: Health) -> bool {
+        let health = if self.stopped.load(Ordering::Acquire) { Health::Privacy } else { health };
+        std::mem::replace(now, health) != health
+    }
+
+    /// The privacy switch was set or lifted. While it is on, nothing is sent, and the health is `Privacy`. `health`:
+    /// the one from now on, if it is off.
+    pub fn set_stopped(&self, stopped: bool, health: Health) {
+        *self.reason() = None;
+        self.stopped.store(stopped, Ordering::Release);
+        self.health.send_if_modified(|now| self.replace_health(now, health));
+    }
+
+    /// Whether the privacy switch is on.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// What was sent since the device was opened.
+    pub fn figures(&self, now: Mono) -> FeedFigures {
+        self.counter().now(now)
+    }
+
+    /// The device is opened: its figures begin again.
+    pub fn reset_figures(&self) {
+        *self.counter() = FeedCounter::default();
+    }
+
+    /// Sets the size of the pictures that are encoded.
+    pub fn set_size(&self, size: (u32, u32)) {
+        self.counter().set_size(size);
+    }
+
+    fn counter(&self) -> MutexGuard<'_, FeedCounter> {
+        self.counter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sets a bad health of the source, and the reason: a sentence for viewers, cut at [`REASON`] characters. The
@@ -181,9 +230,12 @@ impl FeedWriter {
         }
         let why: String = why.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON).collect();
         let why: Arc<str> = why.into();
+        if self.is_stopped() {
+            return;
+        }
         let changed = *self.reason() != Some(Arc::clone(&why));
         *self.reason() = Some(why);
-        self.health.send_if_modified(|now| std::mem::replace(now, health) != health || changed);
+        self.health.send_if_modified(|now| self.replace_health(now, health) || changed);
     }
 
     /// Why the source does not work, if that is known.
@@ -212,6 +264,7 @@ impl FeedWriter {
             requests: Arc::clone(&self.requests),
             network: self.requests.join(),
             health: self.health.subscribe(),
+            stopped: Arc::clone(&self.stopped),
         }
     }
 }
@@ -229,6 +282,11 @@ impl FeedReader {
     /// Skips the frames in the ring: the reader continues with the next frame sent.
     pub fn skip_to_now(&mut self) {
         self.frames = self.frames.resubscribe();
+    }
+
+    /// Whether the privacy switch is on. Frames that are still on their way must not leave then.
+    pub fn stopped(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stopped)
     }
 
     /// The requests that this reader can make.

@@ -1,5 +1,6 @@
-//! The mode `keys`: from a sealed message to its sender, by the list of viewers (signed-messages.md, "What the board
-//! checks"). Pure but for the list and the pairing, which others change.
+//! The modes `keys` and `token`: from a sealed message to its sender, by the list of viewers (signed-messages.md, "What
+//! the board checks"), and in the mode `token` also by a token (`tokens.rs`). Pure but for the lists and the pairing,
+//! which others change.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -13,16 +14,21 @@ use tokio::sync::watch;
 use super::{
     nonces::Nonces,
     openings::{MessageTag, OpeningVerdict, Openings},
+    tokens::{TokenAccess, TokenPermission},
 };
 use crate::{
     clock::Mono,
     config::Id,
-    jose::{Jws, PublicKey, Thumbprint},
-    protocol::{Addressee, Authorised, ErrorName, Refusal, envelope::SEALED_MAX, pair::PairMessage},
+    jose::{Jws, PublicKey, Thumbprint, present},
+    message_limits::Acquaintance,
+    protocol::{Addressee, Authorised, ErrorName, PermittedBy, Refusal, envelope::SEALED_MAX, pair::PairMessage},
     trust::{
         LastSeen,
         board_keys::BoardKeys,
+        deny_list::{DenyListFault, SignedDenyList},
+        issuers::Issuers,
         pairing::{PairAttempt, PairRequest, PairingHandle},
+        token::TokenFault,
         viewer_list::{ViewerEntry, ViewerList, viewer_id},
     },
 };
@@ -45,8 +51,10 @@ pub enum Unanswered {
     Form,
     /// 7: the nonce is old, or of another start of the daemon.
     Nonce,
-    /// 8: the key is not on the list, or no longer.
+    /// 8: the key is not on the list, or no longer, and there is no token.
     Key,
+    /// 8: the token is not accepted.
+    Token(TokenFault),
     /// 9: the signature is wrong.
     Signature,
     /// It is a request to pair, and the secret is wrong or nobody pairs.
@@ -56,7 +64,7 @@ pub enum Unanswered {
 /// A sealed message whose sender is known.
 #[derive(Debug, PartialEq)]
 pub enum Opened {
-    /// A message of a viewer on the list.
+    /// A message of a viewer that may watch.
     Message {
         /// Who sent it.
         from: Authorised,
@@ -65,8 +73,15 @@ pub enum Opened {
         /// Tells this message from all others.
         tag: MessageTag,
     },
-    /// A viewer on the list gets this refusal.
-    Refused(Addressee, Refusal),
+    /// A viewer that is known gets this refusal.
+    Refused {
+        /// The viewer.
+        to: Addressee,
+        /// The refusal.
+        refusal: Refusal,
+        /// The JSON of its message.
+        text: String,
+    },
     /// A viewer that knows the secret of the pairing.
     Pair(PairRequest),
 }
@@ -83,6 +98,17 @@ struct Header {
     to: String,
     nonce: String,
     reply: String,
+    #[serde(default, deserialize_with = "present")]
+    token: Option<String>,
+}
+
+/// A message whose form is right, and whose signature is not checked yet.
+struct UnverifiedMessage<'a> {
+    jws: Jws<'a>,
+    kid: Thumbprint,
+    topic: &'a Id,
+    reply_key: PublicKey,
+    tag: MessageTag,
 }
 
 /// Decides by keys.
@@ -94,6 +120,8 @@ pub struct KeysAccess {
     pairing: PairingHandle,
     last_seen: LastSeen,
     openings: Mutex<Openings>,
+    /// `None` in the mode `keys`.
+    tokens: Option<TokenAccess>,
 }
 
 impl KeysAccess {
@@ -106,20 +134,43 @@ impl KeysAccess {
         pairing: PairingHandle,
         last_seen: LastSeen,
     ) -> Self {
-        Self { board, device, viewers, pairing, last_seen, openings: Mutex::default() }
+        Self { board, device, viewers, pairing, last_seen, openings: Mutex::default(), tokens: None }
     }
 
-    /// The list, to be followed.
-    pub(super) fn viewers(&self) -> watch::Receiver<Arc<ViewerList>> {
-        self.viewers.clone()
+    /// The mode `token`. `issuers`: those that the board knows, in their newest version.
+    pub fn with_tokens(self, issuers: watch::Receiver<Arc<Issuers>>) -> Self {
+        Self { tokens: Some(TokenAccess::new(issuers)), ..self }
     }
 
-    /// Check 2: whether messages on the topic of this viewer are read at all, and whether it is on the list.
-    pub(super) fn reads(&self, topic: &Id, now: Mono) -> Option<Listed> {
+    /// What permissions depend on, to be followed.
+    pub(super) fn changes(&self) -> PermissionChanges {
+        let issuers = self.tokens.as_ref().map(TokenAccess::issuers);
+        PermissionChanges { viewers: Some(self.viewers.clone()), issuers }
+    }
+
+    /// Whether this is the topic of an issuer.
+    pub(super) fn is_issuer(&self, topic: &Id) -> bool {
+        self.tokens.as_ref().is_some_and(|tokens| tokens.is_issuer(topic))
+    }
+
+    /// Reads a deny list on the topic of an issuer.
+    pub(super) fn read_denials(&self, topic: &Id, payload: &[u8]) -> Result<SignedDenyList, DenyListFault> {
+        self.tokens.as_ref().ok_or(DenyListFault::Issuer)?.read_denials(topic, payload)
+    }
+
+    /// The name of a viewer on the list.
+    pub(super) fn listed_name(&self, viewer: &Id) -> Option<String> {
+        self.viewers.borrow().by_id(viewer).map(|entry| entry.name.clone())
+    }
+
+    /// Check 2: whether messages on the topic of this viewer are read at all, and whether it is known.
+    pub(super) fn reads(&self, topic: &Id, now: Mono) -> Option<Acquaintance> {
         if self.viewers.borrow().by_id(topic).is_some() {
-            Some(Listed::Yes)
-        } else {
-            self.pairing.is_open(now).then_some(Listed::Pairing)
+            return Some(Acquaintance::Known);
+        }
+        match self.tokens.as_ref().filter(|_| TokenAccess::may_be(topic)) {
+            Some(tokens) => Some(tokens.acquaintance(topic, now)),
+            None => self.pairing.is_open(now).then_some(Acquaintance::Stranger),
         }
     }
 
@@ -134,10 +185,15 @@ impl KeysAccess {
     ) -> Result<Opened, Unanswered> {
         let signed = self.board.sealing().open_exact(sealed, SEALED_MAX).map_err(|_| Unanswered::Seal)?;
         let signed = String::from_utf8(signed).map_err(|_| Unanswered::Form)?;
-        let jws = Jws::parse(&signed, SEALED_MAX).map_err(|_| Unanswered::Form)?;
+        let jws = match self.tokens {
+            None => Jws::parse(&signed, SEALED_MAX),
+            Some(_) => Jws::parse_with_token(&signed, SEALED_MAX),
+        };
+        let jws = jws.map_err(|_| Unanswered::Form)?;
         let header: Header = jws.header().map_err(|_| Unanswered::Form)?;
         let is_ours = header.typ == "fanlight-req" && header.to == self.device.as_str();
-        if !is_ours || viewer_id(&header.kid) != *topic {
+        let has_foreign_field = header.token.is_some() && self.tokens.is_none();
+        if !is_ours || has_foreign_field || viewer_id(&header.kid) != *topic {
             return Err(Unanswered::Form);
         }
         let reply_key: PublicKey = header.reply.parse().map_err(|_| Unanswered::Form)?;
@@ -149,27 +205,71 @@ impl KeysAccess {
         {
             return self.pair(jws, &header.kid, message, topic, reply_key, now);
         }
-        let entry = self.viewers.borrow().by_id(topic).cloned().ok_or(Unanswered::Key)?;
-        if entry.key.thumbprint() != header.kid || has_ended(&entry, wall) {
+        let message = UnverifiedMessage { jws, kid: header.kid, topic, reply_key, tag: tag(&signed) };
+        let entry = self.viewers.borrow().by_id(topic).cloned();
+        match (entry, &self.tokens, header.token) {
+            (Some(entry), _, _) => self.by_list(message, &entry, now, wall),
+            (None, Some(tokens), Some(token)) => self.by_token(message, tokens, &token, now, wall),
+            (None, ..) => Err(Unanswered::Key),
+        }
+    }
+
+    /// Checks 8 and 9 for a viewer on the list.
+    fn by_list(
+        &self,
+        message: UnverifiedMessage<'_>,
+        entry: &ViewerEntry,
+        now: Mono,
+        wall: WallClock,
+    ) -> Result<Opened, Unanswered> {
+        if entry.key.thumbprint() != message.kid || has_ended(entry, wall) {
             return Err(Unanswered::Key);
         }
-        let text = jws.verify_es256(&entry.key).map_err(|_| Unanswered::Signature)?;
-        let text = String::from_utf8(text).map_err(|_| Unanswered::Form)?;
+        let topic = message.topic;
+        let from = |reply_key| Authorised {
+            who: topic.clone(),
+            rights: entry.rights,
+            until: until(entry, now, wall),
+            reply_key: Some(reply_key),
+            by: PermittedBy::List,
+        };
         if entry.until.is_some() && !wall.is_synced {
-            let message = "the clock of this board is not right yet, and the permission of this viewer has an end";
-            let to = Addressee { viewer: topic.clone(), reply_key: Some(reply_key), correlation: None };
-            return Ok(Opened::Refused(to, Refusal::new(ErrorName::ClockUnsynced, message)));
+            let why = "the clock of this board is not right yet, and the permission of this viewer has an end";
+            return message.refuse(&entry.key, Refusal::new(ErrorName::ClockUnsynced, why));
         }
+        let opened = message.accept(&entry.key, from)?;
         if wall.is_synced {
             self.last_seen.note(topic, wall.now.as_secs());
         }
-        let from = Authorised {
-            who: topic.clone(),
-            rights: entry.rights,
-            until: until(&entry, now, wall),
-            reply_key: Some(reply_key),
+        Ok(opened)
+    }
+
+    /// Checks 8 and 9 for a viewer that an issuer vouches for.
+    fn by_token(
+        &self,
+        message: UnverifiedMessage<'_>,
+        tokens: &TokenAccess,
+        token: &str,
+        now: Mono,
+        wall: WallClock,
+    ) -> Result<Opened, Unanswered> {
+        let checked = tokens.check(token, &message.kid, &self.device, now, wall);
+        let TokenPermission { key, rights, until, token } = checked.map_err(Unanswered::Token)?;
+        let rights = match rights {
+            Ok(rights) => rights,
+            Err(refusal) => return message.refuse(&key, refusal),
         };
-        Ok(Opened::Message { from, text, tag: tag(&signed) })
+        let who = message.topic;
+        let by = PermittedBy::Token(token.clone());
+        let opened = message.accept(&key, |reply_key| Authorised {
+            who: who.clone(),
+            rights,
+            until: Some(until),
+            reply_key: Some(reply_key),
+            by,
+        })?;
+        tokens.note_accepted(who, &token, until);
+        Ok(opened)
     }
 
     /// A request to pair. The MAC comes before the signature: only who knows the secret makes the board verify one.
@@ -201,13 +301,21 @@ impl KeysAccess {
         Ok(Opened::Pair(PairRequest { key, name, head, to }))
     }
 
-    /// Remembers a message that opens a session.
+    /// Whether this message was remembered.
+    pub(super) fn is_replayed(&self, tag: MessageTag, now: Mono) -> bool {
+        self.openings.lock().unwrap_or_else(PoisonError::into_inner).knows(tag, now)
+    }
+
+    /// Remembers a message that opens a session, or a command that stands alone.
     pub(super) fn remember_opening(&self, viewer: &Id, tag: MessageTag, now: Mono) -> OpeningVerdict {
         self.openings.lock().unwrap_or_else(PoisonError::into_inner).remember(viewer, tag, now)
     }
 
     /// Whether a viewer that was authorised before still has every right that it had then.
     pub(super) fn still_permits(&self, from: &Authorised, now: Mono, wall: WallClock) -> bool {
+        if let PermittedBy::Token(token) = &from.by {
+            return self.tokens.as_ref().is_some_and(|tokens| tokens.still_permits(&from.who, token));
+        }
         let viewers = self.viewers.borrow();
         let Some(entry) = viewers.by_id(&from.who) else { return false };
         let ends_sooner = match (until(entry, now, wall), from.until) {
@@ -220,13 +328,52 @@ impl KeysAccess {
     }
 }
 
-/// Whether a topic belongs to a viewer on the list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listed {
-    /// It does.
-    Yes,
-    /// It does not, and the board is pairing.
-    Pairing,
+impl UnverifiedMessage<'_> {
+    /// Check 9: the signature. Returns the JSON.
+    fn text(self, key: &PublicKey) -> Result<String, Unanswered> {
+        let text = self.jws.verify_es256(key).map_err(|_| Unanswered::Signature)?;
+        String::from_utf8(text).map_err(|_| Unanswered::Form)
+    }
+
+    /// If the signature is right: a message of the viewer that `from` makes with the key for its replies.
+    fn accept(self, key: &PublicKey, from: impl FnOnce(PublicKey) -> Authorised) -> Result<Opened, Unanswered> {
+        let (from, tag) = (from(self.reply_key), self.tag);
+        Ok(Opened::Message { from, text: self.text(key)?, tag })
+    }
+
+    /// If the signature is right: a refusal.
+    fn refuse(self, key: &PublicKey, refusal: Refusal) -> Result<Opened, Unanswered> {
+        let to = Addressee { viewer: self.topic.clone(), reply_key: Some(self.reply_key), correlation: None };
+        Ok(Opened::Refused { to, refusal, text: self.text(key)? })
+    }
+}
+
+/// What permissions depend on.
+#[derive(Debug)]
+pub struct PermissionChanges {
+    pub(super) viewers: Option<watch::Receiver<Arc<ViewerList>>>,
+    pub(super) issuers: Option<watch::Receiver<Arc<Issuers>>>,
+}
+
+impl PermissionChanges {
+    /// Waits until a permission may have changed. Without a list, for ever.
+    pub async fn changed(&mut self) {
+        tokio::select! {
+            () = changed(&mut self.viewers) => {}
+            () = changed(&mut self.issuers) => {}
+        }
+    }
+}
+
+async fn changed<T>(value: &mut Option<watch::Receiver<T>>) {
+    let changed = match value {
+        Some(value) => value.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        // There is nothing, or its owner has ended with the daemon.
+        std::future::pending().await
+    }
 }
 
 fn has_ended(entry: &ViewerEntry, wall: WallClock) -> bool {

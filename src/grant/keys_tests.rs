@@ -80,7 +80,7 @@ fn a_message_of_a_viewer_on_the_list_is_opened() {
     assert_eq!((from.who, text.as_str()), (stage.id.clone(), PAYLOAD));
     assert_eq!((from.rights, from.until), (Rights::of([Right::View, Right::Listen]), None));
     assert_eq!(from.reply_key, Some(*stage.reply.public()));
-    assert_eq!(stage.access.reads(&stage.id, NOW), Some(Listed::Yes));
+    assert_eq!(stage.access.reads(&stage.id, NOW), Some(Acquaintance::Known));
     assert_eq!(stage.access.reads(&Id::new("stranger").unwrap(), NOW), None);
 }
 
@@ -174,7 +174,7 @@ fn a_permission_with_an_end_needs_a_clock_that_is_right() {
     let open = || stage.access.open(&stage.id, &stage.message(&stage.header()), &stage.nonces, NOW, unsynced);
     assert!(matches!(open(), Ok(Opened::Message { .. })), "without an end, the clock does not matter");
     stage.viewers.send_replace(list([ViewerEntry { until: Some(2_000_000_000), ..entry(*stage.viewer.public()) }]));
-    let Ok(Opened::Refused(to, refusal)) = open() else { panic!() };
+    let Ok(Opened::Refused { to, refusal, .. }) = open() else { panic!() };
     assert_eq!((refusal.name, to.reply_key), (ErrorName::ClockUnsynced, Some(*stage.reply.public())));
 }
 
@@ -188,6 +188,7 @@ fn a_session_goes_on_only_while_its_viewer_has_all_the_rights_that_it_began_with
         rights: Rights::of(rights.iter().copied()),
         until,
         reply_key: Some(*stage.reply.public()),
+        by: PermittedBy::List,
     };
     let with = |rights: &[Right], until| {
         list([ViewerEntry { rights: Rights::of(rights.iter().copied()), until, ..one.clone() }])

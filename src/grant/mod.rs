@@ -1,27 +1,26 @@
 //! Authorisation of viewers (protocol section 5): who sent a message, and what this viewer may do. Pure.
 //!
 //! The mode `broker` relies on the broker's ACL: whoever may publish on `req/{viewer}` is that viewer. In the mode
-//! `keys` (`keys.rs`), a list of public keys decides. No later module depends on the mode.
+//! `keys` (`keys.rs`), a list of public keys decides. In the mode `token`, an issuer can also vouch for a viewer
+//! (`tokens.rs`). No later module depends on the mode.
 
 mod keys;
 mod nonces;
 mod openings;
-
-use std::sync::Arc;
-
-use tokio::sync::watch;
+mod tokens;
 
 use self::nonces::Nonces;
 pub use self::{
-    keys::{KeysAccess, Listed, Opened, Unanswered, WallClock},
+    keys::{KeysAccess, Opened, PermissionChanges, Unanswered, WallClock},
     nonces::SLOT,
     openings::{MessageTag, OpeningVerdict},
 };
 use crate::{
     clock::{self, Mono},
     config::Id,
-    protocol::{Authorised, ErrorName, Refusal, Right, Rights, envelope::Envelope},
-    trust::viewer_list::ViewerList,
+    message_limits::Acquaintance,
+    protocol::{Authorised, ErrorName, PermittedBy, Refusal, Right, Rights, envelope::Envelope},
+    trust::deny_list::{DenyListFault, SignedDenyList},
 };
 
 /// Decides who may watch.
@@ -45,7 +44,7 @@ impl Grant {
         Self { keys: None, nonces: Nonces::new(secret) }
     }
 
-    /// The mode `keys`. `secret` must be random, and new at each start.
+    /// The modes `keys` and `token`. `secret` must be random, and new at each start.
     pub fn by_keys(keys: KeysAccess, secret: &[u8; 32]) -> Self {
         Self { keys: Some(keys), nonces: Nonces::new(secret) }
     }
@@ -60,7 +59,8 @@ impl Grant {
         match envelope {
             Envelope::Plain(text) => {
                 let rights = Rights::of([Right::View, Right::Listen]);
-                Ok((Authorised { who: viewer.clone(), rights, until: None, reply_key: None }, text))
+                let by = PermittedBy::Broker;
+                Ok((Authorised { who: viewer.clone(), rights, until: None, reply_key: None, by }, text))
             }
             Envelope::Sealed(_) => Err(Refusal::new(
                 ErrorName::Unauthorized,
@@ -69,17 +69,23 @@ impl Grant {
         }
     }
 
-    /// In the mode `keys`: whether messages on the topic of this viewer are read at all. This costs no cryptography.
-    pub fn reads(&self, topic: &Id, now: Mono) -> Option<Listed> {
+    /// In the signed modes: whether messages on the topic of this viewer are read at all. This costs no cryptography.
+    pub fn reads(&self, topic: &Id, now: Mono) -> Option<Acquaintance> {
         self.keys.as_ref()?.reads(topic, now)
     }
 
-    /// In the mode `keys`: who sent a message on the topic of `viewer`, and its text. An error gets no answer.
+    /// In the signed modes: who sent a message on the topic of `viewer`, and its text. An error gets no answer.
     pub fn open(&self, viewer: &Id, sealed: &str, now: Mono, wall: WallClock) -> Result<Opened, Unanswered> {
         self.keys.as_ref().ok_or(Unanswered::Seal)?.open(viewer, sealed, &self.nonces, now, wall)
     }
 
-    /// In the mode `keys`: remembers a message that opens a session, so that it opens no second one.
+    /// In the signed modes: whether this message opened a session, or was done as a command, before.
+    pub fn is_replayed(&self, tag: MessageTag, now: Mono) -> bool {
+        self.keys.as_ref().is_some_and(|keys| keys.is_replayed(tag, now))
+    }
+
+    /// In the signed modes: remembers a message that opens a session, so that it opens no second one, or a command that
+    /// stands alone.
     pub fn remember_opening(&self, viewer: &Id, tag: MessageTag, now: Mono) -> OpeningVerdict {
         self.keys.as_ref().map_or(OpeningVerdict::New, |keys| keys.remember_opening(viewer, tag, now))
     }
@@ -89,9 +95,34 @@ impl Grant {
         self.keys.as_ref().is_none_or(|keys| keys.still_permits(from, now, wall))
     }
 
-    /// The list of viewers, to be followed. `None` in the mode `broker`.
-    pub fn viewers(&self) -> Option<watch::Receiver<Arc<ViewerList>>> {
-        self.keys.as_ref().map(KeysAccess::viewers)
+    /// Whether this is the topic of an issuer, on which deny lists come. Only in the mode `token`.
+    pub fn is_issuer(&self, topic: &Id) -> bool {
+        self.keys.as_ref().is_some_and(|keys| keys.is_issuer(topic))
+    }
+
+    /// Reads a deny list on the topic of an issuer. An error gets no answer.
+    pub fn read_denials(&self, topic: &Id, payload: &[u8]) -> Result<SignedDenyList, DenyListFault> {
+        self.keys.as_ref().ok_or(DenyListFault::Issuer)?.read_denials(topic, payload)
+    }
+
+    /// What permissions depend on, to be followed.
+    pub fn changes(&self) -> PermissionChanges {
+        let nothing = || PermissionChanges { viewers: None, issuers: None };
+        self.keys.as_ref().map_or_else(nothing, KeysAccess::changes)
+    }
+
+    /// The name of a viewer for people: that of its token, or of the list. `None`: it has none.
+    pub fn name_of(&self, viewer: &Authorised) -> Option<String> {
+        match &viewer.by {
+            PermittedBy::Token(token) => token.name.clone(),
+            PermittedBy::List => self.listed_name(&viewer.who),
+            PermittedBy::Broker => None,
+        }
+    }
+
+    /// The name of a viewer on the list. `None`: it is not there.
+    pub fn listed_name(&self, viewer: &Id) -> Option<String> {
+        self.keys.as_ref().and_then(|keys| keys.listed_name(viewer))
     }
 
     /// The current nonce.
@@ -114,7 +145,7 @@ mod tests {
         let grant = Grant::by_broker(&[7; 32]);
         let anna = Id::new("anna").unwrap();
         let rights = Rights::of([Right::View, Right::Listen]);
-        let expected = Authorised { who: anna.clone(), rights, until: None, reply_key: None };
+        let expected = Authorised { who: anna.clone(), rights, until: None, reply_key: None, by: PermittedBy::Broker };
         assert_eq!(grant.authorise(&anna, Envelope::Plain("{}")), Ok((expected.clone(), "{}")));
         let refusal = grant.authorise(&anna, Envelope::Sealed("eyJ.e.s")).unwrap_err();
         assert_eq!((refusal.code, refusal.name), (401, ErrorName::Unauthorized));

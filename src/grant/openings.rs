@@ -1,5 +1,5 @@
 //! The memory of messages that opened a session, so that none of them opens a second one (signed-messages.md, "What
-//! replaying brings"). Pure: time is an argument.
+//! replaying brings"), and of commands that stand alone, so that none is done twice. Pure: time is an argument.
 //!
 //! A message stays here for as long as its nonce may be valid. When the memory is full, no further session opens: a
 //! message is never forgotten early.
@@ -42,6 +42,11 @@ pub(super) struct Openings {
 }
 
 impl Openings {
+    /// Whether this message is remembered.
+    pub(super) fn knows(&self, tag: MessageTag, now: Mono) -> bool {
+        self.seen.iter().any(|(_, other, until)| *other == tag && *until > now)
+    }
+
     /// Remembers a message of `viewer`.
     pub(super) fn remember(&mut self, viewer: &Id, tag: MessageTag, now: Mono) -> OpeningVerdict {
         while self.seen.front().is_some_and(|(_, _, until)| *until <= now) {
@@ -55,7 +60,7 @@ impl Openings {
         let own = usize::from(first.is_some()) + own.count();
         if own >= PER_VIEWER || self.seen.len() >= IN_ALL {
             let free = if self.seen.len() >= IN_ALL { self.seen.front().map(|(_, _, until)| *until) } else { first };
-            let message = "too many sessions were begun in the last three minutes";
+            let message = "too many sessions and commands were begun in the last three minutes";
             let pause = free.map_or(REMEMBERED, |until| until.since(now));
             return OpeningVerdict::Refused(Refusal::new(ErrorName::Busy, message).retry_after(pause));
         }
@@ -87,7 +92,9 @@ mod tests {
         for at in [0, 1, 60, 179] {
             assert_eq!(openings.remember(&id("anna"), tag(1), seconds(at)), OpeningVerdict::Replayed, "at {at} s");
             assert_eq!(openings.remember(&id("bert"), tag(1), seconds(at)), OpeningVerdict::Replayed, "at {at} s");
+            assert!(openings.knows(tag(1), seconds(at)) && !openings.knows(tag(2), seconds(at)), "at {at} s");
         }
+        assert!(!openings.knows(tag(1), seconds(180)));
         assert_eq!(openings.remember(&id("anna"), tag(2), seconds(180)), OpeningVerdict::New);
         assert_eq!(openings.seen.len(), 1, "the nonce of the first is no longer valid");
     }

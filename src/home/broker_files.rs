@@ -66,10 +66,10 @@ pub fn announcement(settings: &HomeSettings) -> String {
             settings.port
         )
     };
-    // An id has no character that XML needs in another form.
+    // An id has no character that XML needs in another form. A comment must not have two hyphens in it.
     format!(
         "<?xml version=\"1.0\" standalone=\"no\"?>\n<!DOCTYPE service-group SYSTEM \"avahi-service.dtd\">\n\
-         <!-- Written by `fanlight setup --home`. -->\n<service-group>\n  \
+         <!-- Written by the setup of fanlight, for home mode. -->\n<service-group>\n  \
          <name replace-wildcards=\"yes\">{} on %h</name>\n{}{}</service-group>\n",
         settings.device,
         service("_fanlight._tcp"),
@@ -135,5 +135,14 @@ mod tests {
         let text = announcement(&settings());
         assert!(text.contains("<type>_https._tcp</type>\n    <port>8443</port>"), "{text}");
         assert!(text.contains("<type>_fanlight._tcp</type>"), "{text}");
+    }
+
+    #[test]
+    fn the_announcement_is_xml_that_avahi_reads() {
+        let text = announcement(&settings());
+        let (_, comment) = text.split_once("<!--").unwrap();
+        let (comment, _) = comment.split_once("-->").unwrap();
+        // XML 1.0 section 2.5.
+        assert!(!comment.contains("--"), "{comment}");
     }
 }

@@ -117,7 +117,7 @@ pub async fn serve(file: &Path, listening: impl FnOnce(SocketAddr)) -> Result<()
     if let Ok(address) = listener.local_addr() {
         listening(address);
     }
-    let site = Site::new(VIEWER, "", &settings.root, &device, Some(credentials.authority()));
+    let site = Site::new(VIEWER, "", &settings.root, &device, true, Some(credentials.authority()));
     let broker = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.broker_port));
     let server = HomeServer::new(listener, credentials, site, broker, ServerLimits::default());
     info!("the page is at {}", links::page(names.first().map_or("localhost", String::as_str), settings.port));

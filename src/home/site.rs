@@ -50,9 +50,17 @@ pub enum SiteAnswer {
 }
 
 impl Site {
-    /// A site with these files. All is below `prefix`, which is empty or begins with a slash.
-    pub fn new(files: PageFiles, prefix: &str, root: &str, device: &Id, authority: Option<Vec<u8>>) -> Self {
-        let page = Page::new(files, &format!("{prefix}{MQTT}"), root, device);
+    /// A site with these files. All is below `prefix`, which is empty or begins with a slash. `keys`: the page is for
+    /// paired cameras only.
+    pub fn new(
+        files: PageFiles,
+        prefix: &str,
+        root: &str,
+        device: &Id,
+        keys: bool,
+        authority: Option<Vec<u8>>,
+    ) -> Self {
+        let page = Page::new(files, &format!("{prefix}{MQTT}"), root, device, keys);
         Self { page, prefix: prefix.to_owned(), authority: authority.map(Bytes::from), device: device.clone() }
     }
 
@@ -199,7 +207,7 @@ mod tests {
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
     fn site(prefix: &str) -> Site {
-        Site::new(&[], prefix, "fanlight/v1", &Id::new("garden").unwrap(), Some(vec![1, 2, 3]))
+        Site::new(&[], prefix, "fanlight/v1", &Id::new("garden").unwrap(), true, Some(vec![1, 2, 3]))
     }
 
     fn asked(method: &str, path: &str, headers: &[(&str, &str)]) -> Parts {

@@ -55,9 +55,13 @@ struct State {
 }
 
 impl State {
-    fn at_hand(&self, now: Mono) -> Vec<IceServer> {
-        let valid = self.valid.is_some_and(|(_, until)| now + MARGIN < until);
-        if valid { self.servers.clone() } else { Vec::new() }
+    fn at_hand(&self, now: Mono) -> PrintedServers {
+        match self.valid {
+            Some((_, until)) if now + MARGIN < until => {
+                PrintedServers { servers: self.servers.clone(), valid: until.since(now) }
+            }
+            _ => PrintedServers::default(),
+        }
     }
 
     /// When the program runs next: after half of the servers' validity, or `AGAIN` after it failed.
@@ -68,15 +72,23 @@ impl State {
     }
 }
 
+/// What the program printed, as long as it is valid.
+#[derive(Debug, Default)]
+pub(super) struct PrintedServers {
+    pub(super) servers: Vec<IceServer>,
+    /// How much longer their logins are valid.
+    pub(super) valid: Duration,
+}
+
 /// The servers that the program printed last.
 #[derive(Debug, Default)]
 pub(super) struct CommandServers(Arc<Mutex<State>>);
 
 impl CommandServers {
     /// The servers that are valid now. If there are none, this waits for the program, at most for `patience`.
-    pub(super) async fn servers(&self, command: &[String], patience: Duration) -> Vec<IceServer> {
+    pub(super) async fn servers(&self, command: &[String], patience: Duration) -> PrintedServers {
         if command.is_empty() {
-            return Vec::new();
+            return PrintedServers::default();
         }
         if let Some(mut run) = self.run_if_due(command) {
             let _ = timeout(patience, async { while run.changed().await.is_ok() {} }).await;
@@ -105,7 +117,7 @@ impl CommandServers {
         }
         let run = state.under_way.clone()?;
         // A program that failed last time is not waited for, since each session would wait.
-        (state.at_hand(now).is_empty() && !state.complained).then_some(run)
+        (state.at_hand(now).servers.is_empty() && !state.complained).then_some(run)
     }
 }
 
@@ -129,7 +141,7 @@ async fn refresh(printed: Arc<Mutex<State>>, command: Vec<String>, _over: watch:
         }
         Err(fault) => {
             state.tried = Some(now);
-            let meanwhile = if state.at_hand(now).is_empty() {
+            let meanwhile = if state.at_hand(now).servers.is_empty() {
                 "sessions do not use its servers"
             } else {
                 "its last servers are used"
@@ -291,7 +303,8 @@ mod tests {
         let printed = CommandServers::default();
         for _ in 0..3 {
             let servers = printed.servers(&sh(&script), Duration::from_secs(20)).await;
-            assert_eq!(servers.len(), 1);
+            assert_eq!(servers.servers.len(), 1);
+            assert!((3590..=3600).contains(&servers.valid.as_secs()), "{:?}", servers.valid);
         }
         assert_eq!(std::fs::read_to_string(dir.path().join("asked")).unwrap(), "x\n");
         assert!(printed.pause() > Duration::from_secs(1700), "asked again at the half: {:?}", printed.pause());
@@ -304,7 +317,9 @@ mod tests {
         let state =
             State { servers: vec![server], valid: Some((at(0), at(600))), tried: Some(at(0)), ..State::default() };
         assert_eq!(state.due(), Some(at(300)));
-        assert_eq!((state.at_hand(at(569)).len(), state.at_hand(at(571)).len()), (1, 0));
+        let at_hand = [569, 571].map(|now| state.at_hand(at(now)));
+        assert_eq!(at_hand.each_ref().map(|printed| printed.servers.len()), [1, 0]);
+        assert_eq!(at_hand.map(|printed| printed.valid.as_secs()), [31, 0]);
         let failed = State { tried: Some(at(300)), ..state };
         assert_eq!(failed.due(), Some(at(330)));
         assert_eq!(State::default().due(), None);

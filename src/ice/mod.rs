@@ -21,8 +21,9 @@ use futures_util::future::join_all;
 use rtc::peer_connection::transport::RTCIceServer;
 use tracing::warn;
 
-use self::{command::CommandServers, dial::TrustStore, login::login, names::Names, turn_stream::TurnServer};
+use self::{command::CommandServers, dial::TrustStore, login::own_login, names::Names, turn_stream::TurnServer};
 pub use self::{
+    login::ViewerLogins,
     marks::{Marks, refusal},
     probe::Proof,
     turn_stream::TurnStream,
@@ -30,8 +31,8 @@ pub use self::{
 };
 use crate::{
     clock::Mono,
-    config::{IceServer, Webrtc},
-    protocol,
+    config::{IceLogin, IceServer, Login, Webrtc},
+    protocol::{IceServers, RtcIceServer},
 };
 
 /// How long a session waits for names and for `ice_command`, in all. So a DNS server that fails costs no more.
@@ -44,8 +45,10 @@ const EXAMINATION: Duration = Duration::from_secs(20);
 const FIRST: Duration = Duration::from_secs(30);
 
 /// The servers of all sessions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ice {
+    /// The wall clock. Logins tell TURN servers when they end.
+    clock: fn() -> SystemTime,
     names: Names,
     printed: CommandServers,
     trust: Arc<TrustStore>,
@@ -112,24 +115,49 @@ impl SessionServers {
     }
 }
 
+impl Default for Ice {
+    fn default() -> Self {
+        Self::with_clock(SystemTime::now)
+    }
+}
+
 impl Ice {
-    /// The servers that this viewer gets. If logins are made from a secret, it gets its own login.
-    pub async fn for_viewer(&self, config: &Webrtc, viewer: &str) -> Vec<protocol::RtcIceServer> {
-        let now = SystemTime::now();
-        let for_viewer = |server: IceServer| {
-            let login = login(&server.login, Some(viewer), now);
-            let (username, credential) = login.map(|login| (login.user, login.password.expose().to_owned())).unzip();
-            protocol::RtcIceServer { urls: server.urls, username, credential }
-        };
+    /// With a wall clock that may be wrong.
+    pub fn with_clock(clock: fn() -> SystemTime) -> Self {
+        Self {
+            clock,
+            names: Names::default(),
+            printed: CommandServers::default(),
+            trust: Arc::default(),
+            marks: Arc::default(),
+        }
+    }
+
+    /// The servers that a viewer gets. Logins that are made from a secret are its own.
+    pub async fn for_viewer(&self, config: &Webrtc, logins: &mut ViewerLogins) -> IceServers {
         let printed = self.printed.servers(&config.ice_command, PATIENCE).await;
-        config.ice_servers.iter().cloned().chain(printed).map(for_viewer).collect()
+        let now = (self.clock)();
+        let made = logins.made(now);
+        let mut valid = printed.servers.iter().any(|server| server.login != IceLogin::None).then_some(printed.valid);
+        let mut for_viewer = |server: IceServer| {
+            let (login, end) = logins.login(&server.login, made).unzip();
+            if let Some(end) = end.flatten() {
+                let left = end.duration_since(now).unwrap_or_default();
+                valid = Some(valid.map_or(left, |valid| valid.min(left)));
+            }
+            let (username, credential) =
+                login.map(|login: Login| (login.user, login.password.expose().to_owned())).unzip();
+            RtcIceServer { urls: server.urls, username, credential }
+        };
+        let ice_servers = config.ice_servers.iter().cloned().chain(printed.servers).map(&mut for_viewer).collect();
+        IceServers { ice_servers, logins_s: valid.map(|valid| valid.as_secs()) }
     }
 
     /// The servers that a new session's agent can use, by address. Servers that are not resolved in time are left out.
     pub async fn open(&self, config: &Webrtc) -> ResolvedServers {
         let printed = self.printed.servers(&config.ice_command, PATIENCE).await;
         let servers: Vec<_> =
-            config.ice_servers.iter().cloned().chain(printed.iter().map(one_url_of_each_kind)).collect();
+            config.ice_servers.iter().cloned().chain(printed.servers.iter().map(one_url_of_each_kind)).collect();
         let urls: Vec<Vec<IceUrl>> = servers
             .iter()
             .map(|server| server.urls.iter().filter_map(|url| IceUrl::parse(url).ok()).collect())
@@ -148,7 +176,7 @@ impl Ice {
             Ok((at, None)) => Ok(at),
             Err(why) => Err(why),
         });
-        let (mut resolved, now) = (ResolvedServers::default(), SystemTime::now());
+        let (mut resolved, now) = (ResolvedServers::default(), (self.clock)());
         for (server, urls) in servers.iter().zip(&urls) {
             let mut found = Vec::new();
             for (url, at) in urls.iter().cloned().zip(addresses.by_ref()) {
@@ -164,7 +192,7 @@ impl Ice {
                 }
             }
             if !found.is_empty() {
-                let login = login(&server.login, None, now);
+                let login = own_login(&server.login, now);
                 let (username, credential) =
                     login.map(|login| (login.user, login.password.expose().to_owned())).unwrap_or_default();
                 resolved.servers.push(RTCIceServer { urls: found, username, credential });
@@ -184,7 +212,7 @@ impl Ice {
                 Err(fault) => faults.push(format!("ice_command: {fault}")),
             }
         }
-        let (mut all, now) = (Vec::new(), SystemTime::now());
+        let (mut all, now) = (Vec::new(), (self.clock)());
         for server in &servers {
             let urls = server.urls.iter().filter_map(|url| IceUrl::parse(url).ok());
             all.extend(urls.filter(|url| wanted(url)).map(|url| (url, server)));
@@ -214,7 +242,7 @@ impl Ice {
         now: SystemTime,
     ) -> Result<Proof, String> {
         let (addresses, stream) = self.addresses_for_stack(url, addresses, server, config)?;
-        let login = login(&server.login, None, now);
+        let login = own_login(&server.login, now);
         let mut outcome = Err("no address".to_owned());
         for address in addresses {
             outcome = match url.turn {
@@ -308,7 +336,10 @@ fn one_url_of_each_kind(server: &IceServer) -> IceServer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{IceLogin, Login, Secret};
+    use crate::{
+        config::{Id, Secret},
+        protocol::SessionId,
+    };
 
     fn config(urls: &[&str]) -> Webrtc {
         let login = IceLogin::Fixed(Login { user: "u".into(), password: Secret::new("p") });
@@ -353,13 +384,18 @@ mod tests {
     #[tokio::test]
     async fn each_viewer_has_a_login_of_its_own_where_logins_are_made() {
         let ice = Ice::default();
+        let session = SessionId::new(&"A".repeat(22)).unwrap();
+        let mut anna = ViewerLogins::new(&Id::new("anna").unwrap(), &session, Duration::from_secs(300));
         let mut config = config(&["turn:192.0.2.1"]);
-        let told = ice.for_viewer(&config, "anna").await;
-        assert_eq!(told[0].username.as_deref(), Some("u"));
-        let login = IceLogin::Made { secret: Secret::new("s3cret"), user: None, ttl: Duration::from_secs(600) };
+        let told = ice.for_viewer(&config, &mut anna).await;
+        assert_eq!((told.ice_servers[0].username.as_deref(), told.logins_s), (Some("u"), None));
+        let (ttl, own_ttl) = (Duration::from_secs(600), Duration::from_secs(15_000));
+        let login = IceLogin::Made { secret: Secret::new("s3cret"), user: None, ttl, own_ttl };
         config.ice_servers[0].login = login;
-        let told = ice.for_viewer(&config, "anna").await;
-        assert!(told[0].username.as_deref().is_some_and(|user| user.ends_with(":anna")), "{told:?}");
+        let told = ice.for_viewer(&config, &mut anna).await;
+        let user = told.ice_servers[0].username.as_deref();
+        assert!(user.is_some_and(|user| user.ends_with(":anna-AAAAAAAA")), "{told:?}");
+        assert!(told.logins_s.is_some_and(|valid| (590..=600).contains(&valid)), "{told:?}");
         let shown = format!("{told:?} {config:?} {:?}", ice.open(&config).await.relays);
         assert!(!shown.contains("s3cret"), "{shown}");
     }

@@ -48,6 +48,9 @@ fn public(text: &str) {
         assert_eq!(PublicKey::from_jwk(&key.to_jwk()), Ok(key));
     }
     let issuer = IssuerKey::from_jwk(text);
+    if let Ok(key) = issuer {
+        assert_eq!(IssuerKey::set_from_json(text), Ok(vec![key]));
+    }
     if let Ok(key) = PublicKey::from_jwk(text) {
         assert_eq!(issuer, Ok(IssuerKey::Es256(key)));
     }

@@ -13,7 +13,9 @@ use serde::{
 use super::{JoseError, base64url};
 
 /// The longest header, in characters of base64url. Those of fanlight have less than 400.
-const HEADER_MAX: usize = 2048;
+pub(super) const HEADER_MAX: usize = 2048;
+/// The longest header that has a token of an issuer in it, which has up to 4 KiB.
+pub(super) const TOKEN_HEADER_MAX: usize = 6144;
 /// The most members of a header.
 const MEMBERS_MAX: usize = 16;
 /// Members that change how a message is checked, or bring the key for it (RFC 7515 section 4.1, RFC 7797, RFC 7516
@@ -89,20 +91,26 @@ pub(super) fn typed<H: DeserializeOwned>(json: &str) -> Result<H, JoseError> {
     if json.len() > HEADER_MAX {
         return Err(JoseError::TooLarge);
     }
+    object(json)
+}
+
+/// Reads a JSON object as `H`, whose length is limited already.
+pub(super) fn object<H: DeserializeOwned>(json: &str) -> Result<H, JoseError> {
     serde_json::from_str::<Object<H>>(json).map(|object| object.0).map_err(|_| JoseError::Header)
 }
 
-/// The JSON text of the first part of a message.
-pub(super) fn text(part: &str) -> Result<String, JoseError> {
-    if part.len() > HEADER_MAX {
+/// The JSON text of the first part of a message. `max`: the most characters of base64url.
+pub(super) fn text(part: &str, max: usize) -> Result<String, JoseError> {
+    if part.len() > max {
         return Err(JoseError::TooLarge);
     }
     String::from_utf8(base64url::decode(part)?).map_err(|_| JoseError::Header)
 }
 
 /// Checks what every header of a signed message must keep, whatever type reads it afterwards. Returns its algorithm.
-pub(super) fn check(json: &str) -> Result<Algorithm, JoseError> {
-    if json.len() > HEADER_MAX / 4 * 3 {
+/// `max`: its most characters in base64url.
+pub(super) fn check(json: &str, max: usize) -> Result<Algorithm, JoseError> {
+    if json.len() > max / 4 * 3 {
         return Err(JoseError::TooLarge);
     }
     Algorithm::of(&serde_json::from_str::<AlgorithmName>(json).map_err(|_| JoseError::Header)?.0)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    digest::{Context, SHA256},
+    digest::{SHA256, digest},
     rand::{SecureRandom as _, SystemRandom},
 };
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{
     JoseError, PublicKey, Thumbprint, base64url,
-    header::{self, present},
+    header::{self, HEADER_MAX, present},
     key::{EcJwk, Epk},
     parts,
     secret::PrivateKey,
@@ -89,7 +89,7 @@ impl SealingKey {
         }
         let nonce: [u8; NONCE_LEN] = base64url::decode_exact(nonce)?;
         let tag: [u8; TAG_LEN] = base64url::decode_exact(tag)?;
-        let header: Opening = header::typed(&header::text(first)?)?;
+        let header: Opening = header::typed(&header::text(first, HEADER_MAX)?)?;
         if header.alg != AGREEMENT || header.enc != CIPHER {
             return Err(JoseError::Algorithm);
         }
@@ -122,12 +122,21 @@ impl fmt::Debug for SealingKey {
 /// Seals a message to the owner of a key, with a new ephemeral key. The header names `to` by its thumbprint. The only
 /// error of a valid key is [`JoseError::Random`].
 pub fn seal(to: &PublicKey, plaintext: &[u8]) -> Result<String, JoseError> {
-    let ephemeral = PrivateKey::generate()?;
+    let mut nonce = [0; NONCE_LEN];
+    SystemRandom::new().fill(&mut nonce).map_err(|_| JoseError::Random)?;
+    seal_by(&PrivateKey::generate()?, nonce, to, plaintext)
+}
+
+/// The same with this ephemeral key and this nonce, which must both be new for each message.
+pub(super) fn seal_by(
+    ephemeral: &PrivateKey,
+    nonce: [u8; NONCE_LEN],
+    to: &PublicKey,
+    plaintext: &[u8],
+) -> Result<String, JoseError> {
     let epk = EcJwk::from(ephemeral.public());
     let header = Sealing { alg: AGREEMENT, enc: CIPHER, kid: to.thumbprint(), epk };
     let header = base64url::encode(serde_json::to_string(&header).map_err(|_| JoseError::Header)?);
-    let mut nonce = [0; NONCE_LEN];
-    SystemRandom::new().fill(&mut nonce).map_err(|_| JoseError::Random)?;
     let cipher = cipher(&derive(&*ephemeral.agree(to)?, CIPHER, b"", b"", KEY_BITS))?;
     let mut message = plaintext.to_vec();
     let tag = cipher.seal_in_place_separate_tag(
@@ -147,18 +156,32 @@ fn cipher(key: &[u8; 32]) -> Result<LessSafeKey, JoseError> {
 /// The Concat KDF for one key of at most 256 bits (RFC 7518 section 4.6.2, NIST SP 800-56A section 5.8.1): one round of
 /// SHA-256. `algorithm` is the name of the cipher. A shorter key is the beginning of the result.
 pub(super) fn derive(shared: &[u8; 32], algorithm: &str, apu: &[u8], apv: &[u8], key_bits: u32) -> Zeroizing<[u8; 32]> {
-    let mut hash = Context::new(&SHA256);
-    hash.update(&1_u32.to_be_bytes());
-    hash.update(shared);
-    for part in [algorithm.as_bytes(), apu, apv] {
-        // No part is longer than a header.
-        hash.update(&(part.len() as u32).to_be_bytes());
-        hash.update(part);
-    }
-    hash.update(&key_bits.to_be_bytes());
     let mut key = Zeroizing::new([0; 32]);
-    key.copy_from_slice(hash.finish().as_ref());
+    key.copy_from_slice(digest(&SHA256, &kdf_input(shared, algorithm, apu, apv, key_bits)).as_ref());
     key
+}
+
+/// What the Concat KDF hashes: the number of the round, the shared secret, and `OtherInfo`.
+pub(super) fn kdf_input(
+    shared: &[u8; 32],
+    algorithm: &str,
+    apu: &[u8],
+    apv: &[u8],
+    key_bits: u32,
+) -> Zeroizing<Vec<u8>> {
+    let parts = [algorithm.as_bytes(), apu, apv];
+    // It never grows: a copy that was left behind would not be overwritten.
+    let length = 4 + shared.len() + parts.iter().map(|part| 4 + part.len()).sum::<usize>() + 4;
+    let mut input = Zeroizing::new(Vec::with_capacity(length));
+    input.extend_from_slice(&1_u32.to_be_bytes());
+    input.extend_from_slice(shared);
+    for part in parts {
+        // No part is longer than a header.
+        input.extend_from_slice(&(part.len() as u32).to_be_bytes());
+        input.extend_from_slice(part);
+    }
+    input.extend_from_slice(&key_bits.to_be_bytes());
+    input
 }
 
 /// The header that is written.

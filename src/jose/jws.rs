@@ -9,10 +9,15 @@ use ring::{
         VerificationAlgorithm,
     },
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use super::{Algorithm, IssuerKey, JoseError, PublicKey, base64url, header, parts, secret::PrivateKey};
+use super::{
+    Algorithm, IssuerKey, JoseError, PublicKey, base64url,
+    header::{self, HEADER_MAX, TOKEN_HEADER_MAX, present},
+    parts,
+    secret::PrivateKey,
+};
 
 /// A private key that signs (ES256). Debug shows the thumbprint of its public half only.
 pub struct SigningKey {
@@ -32,6 +37,18 @@ impl SigningKey {
     /// [`JoseError::PrivateKey`].
     pub fn from_pkcs8(der: &[u8]) -> Result<Self, JoseError> {
         Self::new(PrivateKey::from_pkcs8(der)?)
+    }
+
+    /// From a private JWK (RFC 7518 section 6.2.2) of P-256, whose public half must be the right one. It may also have
+    /// `alg`, `use`, `key_ops`, `kid` and `ext`. Otherwise [`JoseError::PrivateKey`].
+    pub fn from_jwk(json: &str) -> Result<Self, JoseError> {
+        let jwk: PrivateJwk = header::typed(json).map_err(|_| JoseError::PrivateKey)?;
+        let d = Zeroizing::new(jwk.d);
+        let scalar = base64url::decode_exact::<32>(&d).map(Zeroizing::new).map_err(|_| JoseError::PrivateKey)?;
+        let private = PrivateKey::from_scalar(&scalar)?;
+        let public = PublicKey::from_coordinates(&jwk.x, &jwk.y).map_err(|_| JoseError::PrivateKey)?;
+        let fits = jwk.kty == "EC" && jwk.crv == "P-256" && jwk.alg.is_none_or(|alg| alg == Algorithm::Es256);
+        if fits && public == *private.public() { Self::new(private) } else { Err(JoseError::PrivateKey) }
     }
 
     fn new(private: PrivateKey) -> Result<Self, JoseError> {
@@ -55,10 +72,10 @@ impl SigningKey {
     }
 
     /// Signs `payload` and a header. The header must be an object whose `alg` is [`Algorithm::Es256`], and the payload
-    /// must not be empty. What [`Jws::parse`] would refuse is not signed.
+    /// must not be empty. What no reader of this module accepts is not signed.
     pub fn sign(&self, header: &impl Serialize, payload: &[u8]) -> Result<String, JoseError> {
         let json = serde_json::to_string(header).map_err(|_| JoseError::Header)?;
-        if header::check(&json)? != Algorithm::Es256 {
+        if header::check(&json, TOKEN_HEADER_MAX)? != Algorithm::Es256 {
             return Err(JoseError::Algorithm);
         }
         if payload.is_empty() {
@@ -78,6 +95,27 @@ impl fmt::Debug for SigningKey {
     }
 }
 
+/// The private JWK of a program that signs.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PrivateJwk {
+    kty: String,
+    crv: String,
+    x: String,
+    y: String,
+    d: String,
+    #[serde(default, deserialize_with = "present")]
+    alg: Option<Algorithm>,
+    #[serde(default, deserialize_with = "present", rename = "use")]
+    _usage: Option<String>,
+    #[serde(default, deserialize_with = "present", rename = "key_ops")]
+    _key_ops: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "present", rename = "kid")]
+    _kid: Option<String>,
+    #[serde(default, deserialize_with = "present", rename = "ext")]
+    _ext: Option<bool>,
+}
+
 /// A signed message that is well-formed and not verified yet. Verify it before you believe its payload.
 pub struct Jws<'a> {
     /// What is signed: the first two parts with their dot (RFC 7515 section 5.2).
@@ -94,6 +132,15 @@ impl<'a> Jws<'a> {
     /// header must be a JSON object without a name twice, without `null` and without members that change the checks,
     /// and its `alg` one of [`Algorithm`].
     pub fn parse(text: &'a str, max_len: usize) -> Result<Self, JoseError> {
+        Self::parse_bounded(text, max_len, HEADER_MAX)
+    }
+
+    /// The same, of a message whose header may have a token of an issuer in it.
+    pub fn parse_with_token(text: &'a str, max_len: usize) -> Result<Self, JoseError> {
+        Self::parse_bounded(text, max_len, TOKEN_HEADER_MAX)
+    }
+
+    fn parse_bounded(text: &'a str, max_len: usize, header_max: usize) -> Result<Self, JoseError> {
         if text.len() > max_len {
             return Err(JoseError::TooLarge);
         }
@@ -102,8 +149,8 @@ impl<'a> Jws<'a> {
             return Err(JoseError::Form);
         }
         let signature = base64url::decode(third)?.try_into().map_err(|_| JoseError::Signature)?;
-        let header = header::text(first)?;
-        let algorithm = header::check(&header)?;
+        let header = header::text(first, header_max)?;
+        let algorithm = header::check(&header, header_max)?;
         let payload = base64url::decode(second)?;
         let signed = text.get(..first.len() + 1 + second.len()).ok_or(JoseError::Form)?;
         Ok(Self { signed, header, algorithm, payload, signature })
@@ -117,7 +164,7 @@ impl<'a> Jws<'a> {
     /// The header as `H`. It is not verified yet: use it to look for the key. `H` should be a struct of texts and
     /// numbers with `#[serde(deny_unknown_fields)]`, and with [`present`](super::present) on its optional members.
     pub fn header<H: DeserializeOwned>(&self) -> Result<H, JoseError> {
-        header::typed(&self.header)
+        header::object(&self.header)
     }
 
     /// The payload, of which nobody knows who wrote it. Only for what needs no sender: a message that brings its own key,

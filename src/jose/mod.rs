@@ -12,6 +12,8 @@
 //! this code holds them: ring keeps its own copies of a signing key and of an AES key, and does not overwrite these.
 
 mod base64url;
+#[cfg(test)]
+pub(crate) mod example;
 pub(crate) mod fuzz;
 mod header;
 mod issuer;

@@ -1,7 +1,7 @@
 //! What a device thread is doing, as other threads see it.
 //!
 //! A thread cannot report that it hangs. Its watcher has to see when it last moved, and in which system call or
-//! library call it is. Device operations mark themselves with [`during`], loops with [`turn`]. Both find the thread's
+//! library call it is. Device operations mark themselves with [`during`], loops with [`tick`]. Both find the thread's
 //! [`Activity`] in a thread-local, so that no code in between passes it on. On a thread without an activity both do
 //! nothing.
 
@@ -42,7 +42,7 @@ struct State {
     moved: Mono,
     operation: Option<Operation>,
     /// Whether its loop has run. Before that, the device is being opened.
-    turned: bool,
+    has_ticked: bool,
     /// Whether a device was refused to it, because an abandoned thread still hangs on that device.
     refused: bool,
     over: bool,
@@ -63,7 +63,7 @@ pub struct Seen {
     /// The marked operation that it is in, such as `VIDIOC_STREAMON on /dev/video0`; `None` if it is in none.
     pub operation: Option<String>,
     /// Whether its loop has run at least once.
-    pub turned: bool,
+    pub has_ticked: bool,
 }
 
 impl fmt::Display for Operation {
@@ -92,7 +92,7 @@ impl Seen {
 impl Activity {
     /// The activity of a thread that is about to start.
     pub fn new(name: &'static str, helpers: Helpers, now: Mono) -> Self {
-        let state = State { moved: now, operation: None, turned: false, refused: false, over: false };
+        let state = State { moved: now, operation: None, has_ticked: false, refused: false, over: false };
         Self(Arc::new(Shared { name, begun: now, helpers, state: Mutex::new(state) }))
     }
 
@@ -121,7 +121,7 @@ impl Activity {
     pub fn seen(&self) -> Seen {
         let state = self.lock();
         let operation = state.operation.as_ref().map(ToString::to_string);
-        Seen { moved: state.moved, operation, turned: state.turned }
+        Seen { moved: state.moved, operation, has_ticked: state.has_ticked }
     }
 
     /// Whether [`still_hangs`] refused a device to this thread.
@@ -189,11 +189,11 @@ pub fn helper(name: &'static str) -> Activity {
 }
 
 /// The loop of the calling thread ran.
-pub fn turn() {
+pub fn tick() {
     CURRENT.with(|current| {
         if let Some(own) = &*current.borrow() {
             let mut state = own.lock();
-            (state.moved, state.turned, state.operation) = (Mono::now(), true, None);
+            (state.moved, state.has_ticked, state.operation) = (Mono::now(), true, None);
         }
     });
 }
@@ -292,13 +292,13 @@ mod tests {
             at.send(()).unwrap();
             gate.recv().unwrap();
             let closes = Closes::new(gate, "close", "/dev/video-a".into());
-            turn();
+            tick();
             closes.recv().unwrap();
         });
         reached.recv().unwrap();
         let seen = activity.seen();
         assert_eq!(seen.to_string(), "hangs in VIDIOC_STREAMON on /dev/video-a");
-        assert!(!seen.turned && !activity.is_over());
+        assert!(!seen.has_ticked && !activity.is_over());
         assert_eq!(still_hangs("/dev/video-a"), None, "it has not been given up");
         activity.leave_behind();
         let told = "an earlier use of it still hangs in VIDIOC_STREAMON";
@@ -313,7 +313,7 @@ mod tests {
         go.send(()).unwrap();
         go.send(()).unwrap();
         thread.join().unwrap();
-        assert!(activity.is_over() && activity.seen().turned);
+        assert!(activity.is_over() && activity.seen().has_ticked);
     }
 
     #[test]
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn without_an_activity_nothing_is_marked() {
-        turn();
+        tick();
         assert_eq!(during("open", &"/dev/video-d".into(), || 7), 7);
         assert!(!helper("encoder").is_over());
     }

@@ -2,7 +2,8 @@
 //!
 //! Each source (a place in the code of this program or of a library) has a limit. So have all lines of this program,
 //! all lines of libraries, and all lines for debugging. Suppressed lines are counted, and the counts are logged from
-//! time to time. At the level `info` the log never exceeds 10 lines a second and 64 KiB a minute.
+//! time to time. At the level `info` the log never exceeds 10 lines a second and 64 KiB a minute, apart from audit
+//! records of sessions and of the list of viewers, which are always written.
 
 use std::collections::HashMap;
 

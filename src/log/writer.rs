@@ -4,10 +4,9 @@
 //! fit are dropped and counted, so logging itself never blocks.
 
 use std::{
-    collections::VecDeque,
     io::{self, Write},
     os::fd::AsFd,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,6 +15,8 @@ use rustix::{
     io::Errno,
 };
 
+use crate::writer_queue::WriterQueue;
+
 /// Most lines in the queue.
 const LINES: usize = 1024;
 /// Most bytes in the queue.
@@ -23,72 +24,12 @@ const BYTES: usize = 256 << 10;
 /// How long to wait for a full pipe before the next attempt.
 const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-#[derive(Debug, Default)]
-struct Inner {
-    lines: VecDeque<String>,
-    bytes: usize,
-    dropped: u64,
-    writing: bool,
-}
+/// The queue of lines, each with its line end.
+pub(super) type LineQueue = WriterQueue<String>;
 
-/// The queue of lines.
-#[derive(Debug, Default)]
-pub(super) struct LineQueue {
-    inner: Mutex<Inner>,
-    filled: Condvar,
-    emptied: Condvar,
-}
-
-impl LineQueue {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds a line, with its line end. If the queue is full, the line is dropped and counted. Never waits for the
-    /// writer.
-    pub(super) fn push(&self, line: String) {
-        let mut inner = self.lock();
-        if inner.lines.len() >= LINES || inner.bytes + line.len() > BYTES {
-            inner.dropped += 1;
-            return;
-        }
-        inner.bytes += line.len();
-        inner.lines.push_back(line);
-        drop(inner);
-        self.filled.notify_one();
-    }
-
-    /// Waits for the next line and takes it. `None` after `patience`.
-    fn take(&self, patience: Duration) -> Option<String> {
-        let waited = self.filled.wait_timeout_while(self.lock(), patience, |inner| inner.lines.is_empty());
-        let mut inner = waited.unwrap_or_else(PoisonError::into_inner).0;
-        let line = inner.lines.pop_front()?;
-        inner.bytes -= line.len();
-        inner.writing = true;
-        Some(line)
-    }
-
-    /// Reports that the taken line is written. Returns how many lines were dropped since the last call.
-    fn written(&self) -> u64 {
-        let mut inner = self.lock();
-        inner.writing = false;
-        if inner.lines.is_empty() {
-            self.emptied.notify_all();
-        }
-        std::mem::take(&mut inner.dropped)
-    }
-
-    /// Takes all lines.
-    #[cfg(test)]
-    pub(super) fn drain(&self) -> Vec<String> {
-        self.lock().lines.drain(..).collect()
-    }
-
-    /// Waits until all lines are written, at most for `patience`.
-    pub(super) fn flush(&self, patience: Duration) {
-        let waiting = |inner: &mut Inner| inner.writing || !inner.lines.is_empty();
-        drop(self.emptied.wait_timeout_while(self.lock(), patience, waiting));
-    }
+/// An empty queue.
+pub(super) fn line_queue() -> Arc<LineQueue> {
+    Arc::new(WriterQueue::new(LINES, BYTES, String::len))
 }
 
 /// Writes lines until the process ends. `dropped` formats the line about dropped ones. `tick` is called every `period`.
@@ -166,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_blocked_reader_loses_lines_and_blocks_nothing() {
-        let queue = Arc::new(LineQueue::default());
+        let queue = line_queue();
         let (go, tokens) = mpsc::channel();
         let (out, seen) = mpsc::channel();
         let theirs = Arc::clone(&queue);
@@ -177,7 +118,6 @@ mod tests {
         // All of these return, although nothing is read.
         (0..10_000).for_each(|n| queue.push(format!("line {n}\n")));
         queue.flush(Duration::from_millis(10));
-        assert!(queue.lock().lines.len() <= LINES);
         for _ in 0..LINES + 2 {
             go.send(()).unwrap();
         }
@@ -187,14 +127,5 @@ mod tests {
         let lost: usize = summary.strip_suffix(" dropped\n").expect(&summary).parse().unwrap();
         assert!((10_000 - LINES - 1..=10_000 - LINES).contains(&lost), "{summary}");
         assert_eq!(seen.recv_timeout(patience).unwrap(), "line 1\n");
-    }
-
-    #[test]
-    fn the_queue_is_bounded_in_bytes() {
-        let queue = LineQueue::default();
-        (0..1000).for_each(|_| queue.push("x".repeat(2000)));
-        let inner = queue.lock();
-        assert!(inner.bytes <= BYTES && inner.lines.len() == BYTES / 2000, "{}", inner.lines.len());
-        assert_eq!(inner.dropped, 1000 - (BYTES / 2000) as u64);
     }
 }

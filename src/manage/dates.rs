@@ -4,6 +4,7 @@ use crate::{log::date, owner::control_message::PermissionEnd};
 
 const DAY: u64 = 86_400;
 const HOUR: u64 = 3600;
+const MINUTE: u64 = 60;
 /// The longest time from now: a hundred years.
 const DAYS_MAX: u64 = 36_525;
 /// What can be given.
@@ -26,6 +27,17 @@ pub(super) fn end(text: &str, now: Option<u64>) -> Result<PermissionEnd, String>
     }
     let day = day(text).ok_or_else(|| format!("{text:?} is no end of a permission: {FORMS}"))?;
     Ok(PermissionEnd::At((day + 1) * DAY))
+}
+
+/// Reads a span of time: `30m`, `8h` or `7d`. The result is in seconds, `max` at most.
+pub(super) fn span(text: &str, max: u64) -> Result<u64, String> {
+    for (unit, seconds) in [('d', DAY), ('h', HOUR), ('m', MINUTE)] {
+        let Some(number) = text.strip_suffix(unit).filter(|number| is_number(number)) else { continue };
+        let span = number.parse::<u64>().ok().and_then(|n| n.checked_mul(seconds));
+        let span = span.filter(|span| (1..=max).contains(span));
+        return span.ok_or_else(|| format!("{text:?} is too short or too long: up to {} days are possible", max / DAY));
+    }
+    Err(format!("{text:?} is no span of time: 30m, 8h or 7d is possible"))
 }
 
 fn is_number(text: &str) -> bool {
@@ -106,6 +118,30 @@ mod tests {
                 PermissionEnd::At(until) => end_text(Some(until)),
             });
             assert_eq!(read.as_deref(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_span_of_time_has_a_unit_and_a_limit() {
+        for (text, expected) in [
+            ("30m", Some(1800)),
+            ("8h", Some(28_800)),
+            ("7d", Some(604_800)),
+            ("31d", Some(2_678_400)),
+            ("744h", Some(2_678_400)),
+            ("32d", None),
+            ("0m", None),
+            ("-1h", None),
+            ("1.5h", None),
+            ("8", None),
+            ("h", None),
+            ("8 h", None),
+            ("8s", None),
+            ("99999999999999999999h", None),
+            ("9999999999999999999d", None),
+            ("", None),
+        ] {
+            assert_eq!(span(text, 31 * DAY).ok(), expected, "{text:?}");
         }
     }
 

@@ -18,13 +18,13 @@ use crate::{
 const SCREEN: Screen = Screen { colours: false, columns: None };
 
 /// A daemon that takes one request and gives these answers.
-struct Daemon {
+pub(super) struct Daemon {
     dir: tempfile::TempDir,
     asked: JoinHandle<ControlRequest>,
 }
 
 impl Daemon {
-    fn new(answers: Vec<ControlReply>) -> Self {
+    pub(super) fn new(answers: Vec<ControlReply>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(dir.path().join("control")).unwrap();
         let asked = std::thread::spawn(move || {
@@ -39,11 +39,11 @@ impl Daemon {
         Self { dir, asked }
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(super) fn socket(&self) -> PathBuf {
         self.dir.path().join("control")
     }
 
-    fn asked(self) -> ControlRequest {
+    pub(super) fn asked(self) -> ControlRequest {
         self.asked.join().unwrap()
     }
 }

@@ -5,6 +5,7 @@ use tracing::info;
 use super::{
     Owner, OwnerBoard,
     control_message::{ControlReply, ControlRequest, PermissionEnd, ViewerRow},
+    denials::DenyListSource,
     now_if_known,
 };
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     protocol::{Right, Rights},
     trust::{
         checked_name,
+        deny_list::{DenyListFault, SignedDenyList},
         pairing::{PAIRING, PairOptions, PairSecret, PairingNumber, SECRET_BYTES},
         pairing_link::PairingLink,
         viewer_list::{EntryOrigin, VIEWERS_MAX, ViewerEntry, rights_of_names},
@@ -28,27 +30,27 @@ const BROKER: &str = "this board is in the mode broker: whoever the broker lets 
 impl Owner {
     /// Does what a command asks. The number is that of the pairing that it opened.
     pub(super) async fn command(&mut self, request: ControlRequest) -> (ControlReply, Option<PairingNumber>) {
-        let Some(board) = self.board.clone() else { return (failed(BROKER), None) };
-        let done = match request {
-            ControlRequest::Pair { name, rights, until, page, broker } => {
+        let done = match (request, self.board.clone()) {
+            (ControlRequest::PrivacySet { on }, _) => return (settled(self.privacy.set(on)), None),
+            (ControlRequest::PrivacyStatus {}, _) => return (settled(Ok(self.privacy.status())), None),
+            (_, None) => Err(BROKER.to_owned()),
+            (ControlRequest::Pair { name, rights, until, page, broker }, Some(board)) => {
                 return match self.open(&board, name, &rights, until, (page, broker)).await {
                     Ok((reply, number)) => (reply, Some(number)),
                     Err(message) => (failed(message), None),
                 };
             }
-            ControlRequest::ViewersList {} => return (self.viewers().await, None),
-            ControlRequest::ViewersAdd { key, name, rights, until } => self.add(&key, name, &rights, until).await,
-            ControlRequest::ViewersRemove { viewer } => self.remove(&viewer).await,
-            ControlRequest::ViewersRename { viewer, name } => self.rename(&viewer, &name).await,
-            ControlRequest::ViewersRights { viewer, rights, until } => self.permit(&viewer, rights, until).await,
+            (ControlRequest::ViewersList {}, _) => return (self.viewers().await, None),
+            (ControlRequest::ViewersAdd { key, name, rights, until }, _) => self.add(&key, name, &rights, until).await,
+            (ControlRequest::ViewersRemove { viewer }, _) => self.remove(&viewer).await,
+            (ControlRequest::ViewersRename { viewer, name }, _) => self.rename(&viewer, &name).await,
+            (ControlRequest::ViewersRights { viewer, rights, until }, _) => self.permit(&viewer, rights, until).await,
+            (ControlRequest::TokenApply { list }, _) => self.apply(&list).await,
         };
-        match done {
-            Ok(message) => {
-                info!("{message}");
-                (ControlReply::Done { message }, None)
-            }
-            Err(message) => (failed(message), None),
+        if let Ok(message) = &done {
+            info!("{message}");
         }
+        (settled(done), None)
     }
 
     /// Opens a pairing.
@@ -86,8 +88,11 @@ impl Owner {
         let OwnerBoard { thumbprint, device, root } = board;
         let link = PairingLink { broker: &broker, root, device, board: thumbprint, secret: &secret }.compose(&page)?;
         let identity = (*thumbprint, device.clone());
+        let allowed = options.clone();
+        self.pairing_audit.look(self.pairing.progress().borrow().as_ref());
         let (number, replaced) =
             self.pairing.with(|pairing| pairing.open(Mono::now(), identity, options, secret.clone()));
+        self.pairing_audit.opened(number, &allowed);
         info!("pairing is open for {} s", PAIRING.as_secs());
         Ok((ControlReply::PairingOpen { link, seconds: PAIRING.as_secs(), replaced }, number))
     }
@@ -97,7 +102,8 @@ impl Owner {
         let _ = self.store.ready().await;
         let list = self.store.list();
         let viewers = list.iter().map(|(id, entry)| row(id, entry, self.last_seen.of(id))).collect();
-        ControlReply::Viewers { viewers, note: self.store.note() }
+        let notes: Vec<_> = self.store.note().into_iter().chain(self.denials.note()).collect();
+        ControlReply::Viewers { viewers, note: (!notes.is_empty()).then(|| notes.join(". ")) }
     }
 
     async fn add(&mut self, key: &str, name: String, rights: &[String], until: Option<u64>) -> Result<String, String> {
@@ -157,6 +163,27 @@ impl Owner {
         Ok(format!("{name:?} may {now} now"))
     }
 
+    /// Brings a deny list into force that the owner has.
+    async fn apply(&mut self, text: &str) -> Result<String, String> {
+        let issuers = self.denials.issuers();
+        if issuers.is_empty() {
+            return Err(
+                "this board knows no issuer of tokens: set mode = \"token\" and issuer_file in the table access of \
+                        the configuration, and restart the service"
+                    .into(),
+            );
+        }
+        let named = SignedDenyList::named_issuer(text).map_err(|e| format!("this is no deny list: {e}"))?;
+        let issuer = issuers
+            .by_kid(&named)
+            .ok_or_else(|| format!("the list is signed with the key {named}, which is not in access.issuer_file"))?;
+        let list = SignedDenyList::read(text, issuer).map_err(|e| match e {
+            DenyListFault::Old => format!("{e}, whose number is {}", issuer.denied().map_or(0, |known| known.number)),
+            _ => format!("this is no deny list of the issuer {}: {e}", issuer.id()),
+        })?;
+        self.denials.apply(list, DenyListSource::Owner).await
+    }
+
     fn find(&self, viewer: &str) -> Result<(Id, String), String> {
         let list = self.store.list();
         list.find(viewer).map(|(id, entry)| (id.clone(), entry.name.clone())).map_err(|e| e.to_string())
@@ -183,6 +210,13 @@ pub(super) fn row(id: &Id, entry: &ViewerEntry, last_seen: Option<u64>) -> Viewe
 /// The names of rights, in the order in which they are written.
 pub(super) fn names(rights: Rights) -> Vec<String> {
     rights.iter().map(|right| right.name().to_owned()).collect()
+}
+
+fn settled(done: Result<String, String>) -> ControlReply {
+    match done {
+        Ok(message) => ControlReply::Done { message },
+        Err(message) => failed(message),
+    }
 }
 
 fn failed(message: impl Into<String>) -> ControlReply {

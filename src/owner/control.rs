@@ -1,5 +1,5 @@
-//! The control socket: the way from `fanlight pair` and `fanlight viewers` to the daemon. Only root and the user of the
-//! service may use it. A connection has one request.
+//! The control socket: the way from `fanlight pair`, `viewers` and `token apply` to the daemon. Only root and the user of
+//! the service may use it. A connection has one request.
 
 use std::{
     fs,
@@ -199,12 +199,17 @@ async fn serve(stream: UnixStream, commands: &mpsc::Sender<OwnerCommand>, pairin
 
 /// Reads one line. An error is the answer to it, or nothing if the client is gone.
 async fn read(input: &mut OwnedReadHalf) -> Result<ControlRequest, Option<String>> {
-    let mut buffer = vec![0; REQUEST_MAX];
+    // Few requests are longer.
+    let mut buffer = vec![0; 4096];
     let mut filled = 0;
     let end = loop {
-        let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) else {
-            return Err(Some(format!("the request has more than {REQUEST_MAX} bytes")));
-        };
+        if filled == buffer.len() {
+            if filled >= REQUEST_MAX {
+                return Err(Some(format!("the request has more than {REQUEST_MAX} bytes")));
+            }
+            buffer.resize((filled * 2).min(REQUEST_MAX), 0);
+        }
+        let Some(room) = buffer.get_mut(filled..) else { return Err(None) };
         let count = input.read(room).await.unwrap_or(0);
         if count == 0 {
             return Err(None);

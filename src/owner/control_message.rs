@@ -1,9 +1,12 @@
-//! What the commands `fanlight pair` and `fanlight viewers` say to the daemon, and its answers: one JSON object a line.
+//! What the commands `fanlight pair`, `viewers`, `token apply` and `privacy` say to the daemon, and its answers: one JSON
+//! object a line.
 
 use serde::{Deserialize, Serialize};
 
-/// The longest request, in bytes.
-pub const REQUEST_MAX: usize = 4096;
+use crate::trust::deny_list::DENY_LIST_MAX;
+
+/// The longest request, in bytes: a deny list, and some words around it.
+pub const REQUEST_MAX: usize = DENY_LIST_MAX + 1024;
 /// The longest answer, in bytes: the whole list of viewers.
 pub const REPLY_MAX: usize = 1 << 20;
 
@@ -58,6 +61,18 @@ pub enum ControlRequest {
         /// When the permission ends. `None`: as before.
         until: Option<PermissionEnd>,
     },
+    /// Brings a deny list of an issuer into force.
+    TokenApply {
+        /// The signed list.
+        list: String,
+    },
+    /// Sets or lifts the privacy switch.
+    PrivacySet {
+        /// Whether camera and microphone stop.
+        on: bool,
+    },
+    /// Asks for the state of the privacy switch.
+    PrivacyStatus {},
 }
 
 /// When a permission ends.
@@ -177,6 +192,7 @@ mod tests {
             r#"{"command":"viewers-remove","viewer":"a","viewer":"b"}"#,
             r#"{"command":"viewers-remove","command":"viewers-list","viewer":"a"}"#,
             r#"{"command":"viewers-remove","viewer":"a"} x"#,
+            r#"{"command":"token-apply","list":["a"]}"#,
         ] {
             assert!(serde_json::from_str::<ControlRequest>(bad).is_err(), "{bad}");
         }

@@ -1,19 +1,27 @@
-//! The owner's side of the mode `keys`: one task has the list of viewers and the pairing. It takes commands from the
-//! control socket, and viewers that know the secret of the pairing from signalling.
+//! The owner's side: one task has the list of viewers, the pairing, and the deny lists of issuers, which the modes `keys`
+//! and `token` need. In each mode it has the file of the privacy switch. It takes commands from the control socket. From
+//! signalling it takes viewers that know the secret of the pairing, and deny lists.
 //!
 //! ```text
-//! fanlight pair, viewers ──► control socket (4 connections) ──► commands (8) ──┐
-//! signalling ──► authentic requests to pair (8) ───────────────────────────────┴─► owner ──► list, answers
+//! fanlight pair, viewers, token, privacy ──► control socket (4 connections) ──► commands (8) ──┐
+//! signalling ──► authentic requests to pair, and deny lists (8) ───────────────────────────────┤
+//! privacy switch ──► changes (64) ─────────────────────────────────────────────────────────────┴─► owner ──► files
 //! ```
 
+mod audit;
 mod commands;
 mod control;
 pub mod control_message;
+mod denials;
+#[cfg(test)]
+mod denials_tests;
+pub(crate) mod fuzz;
+mod privacy;
 mod store;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -23,30 +31,38 @@ use tracing::{debug, info, warn};
 
 pub use self::control::socket_of_process;
 use self::{
+    audit::PairingAudit,
     control::ControlSocket,
     control_message::{ControlReply, ControlRequest},
+    denials::{DenyListSource, DenyStore},
+    privacy::PrivacyStore,
     store::Store,
 };
 use crate::{
+    audit::AuditLog,
     clock::{self, Mono},
     config::Id,
-    jose::Thumbprint,
-    liveness::{Heartbeat, TURN},
+    jose::{IssuerKey, Thumbprint},
+    liveness::{Heartbeat, TICK},
+    privacy::PrivacyHandle,
     protocol::{Addressee, SessionId},
     state_folder::StateFolder,
     trust::{
-        LastSeen,
+        LastSeen, TrustRequest,
+        deny_list::SignedDenyList,
+        issuers::Issuers,
         pairing::{PairClaim, PairEnd, PairOptions, PairOutcome, PairRequest, Paired, PairingHandle, PairingNumber},
         viewer_list::{EntryOrigin, ViewerEntry, ViewerList, viewer_id},
     },
 };
 
-/// Requests to pair that wait. When it is full, signalling drops one, and the viewer sends it again.
-pub const PAIR_REQUESTS: usize = 8;
+/// Requests to pair and deny lists that wait. When it is full, signalling drops one. A viewer sends it again, and a deny
+/// list that the broker keeps comes again with the next connection.
+pub const TRUST_REQUESTS: usize = 8;
 /// Commands that wait: a connection has one.
 const COMMANDS: usize = 8;
 
-/// The identity of a board in the mode `keys`.
+/// The identity of a board in the modes `keys` and `token`.
 #[derive(Debug, Clone)]
 pub struct OwnerBoard {
     /// The thumbprint of its identity.
@@ -73,6 +89,10 @@ pub struct OwnerSettings {
     pub configured: Vec<ViewerEntry>,
     /// The addresses in a link.
     pub addresses: PairingAddresses,
+    /// The keys of issuers. Empty in the mode `keys`.
+    pub issuers: Vec<IssuerKey>,
+    /// The longest life of a token.
+    pub token_max: Duration,
 }
 
 /// The answer to a viewer that is paired.
@@ -98,6 +118,10 @@ pub struct OwnerHandles {
     pub pairing: PairingHandle,
     /// Where visits are noted.
     pub last_seen: LastSeen,
+    /// The issuers and their deny lists, to be followed.
+    pub issuers: watch::Receiver<Arc<Issuers>>,
+    /// The privacy switch.
+    pub privacy: PrivacyHandle,
 }
 
 /// A command, and where its answer goes.
@@ -112,9 +136,12 @@ pub struct Owner {
     board: Option<OwnerBoard>,
     settings: watch::Receiver<OwnerSettings>,
     store: Store,
+    denials: DenyStore,
+    privacy: PrivacyStore,
     pairing: PairingHandle,
+    pairing_audit: PairingAudit,
     last_seen: LastSeen,
-    requests: mpsc::Receiver<PairRequest>,
+    requests: mpsc::Receiver<TrustRequest>,
     answer: SendAnswer,
     heartbeat: Heartbeat,
 }
@@ -126,20 +153,45 @@ impl fmt::Debug for Owner {
 }
 
 impl Owner {
-    /// `board`: `None` in the mode `broker`, in which commands are answered with how to change that. `folder`: where
-    /// the list is. `requests`: messages `pair` whose MAC and signature are right. `answer`: sends `paired`.
+    /// `board`: `None` in the mode `broker`, in which most commands are answered with how to change that. `folder`: where
+    /// the lists and the record of the privacy switch are; the latter is read here. `requests`: what was authentic.
+    /// `answer`: sends `paired`. `audit`: takes records of each change.
     pub fn new(
         board: Option<OwnerBoard>,
         settings: watch::Receiver<OwnerSettings>,
         folder: Option<StateFolder>,
-        requests: mpsc::Receiver<PairRequest>,
+        requests: mpsc::Receiver<TrustRequest>,
         answer: SendAnswer,
+        audit: AuditLog,
         heartbeat: Heartbeat,
     ) -> (Self, OwnerHandles) {
         let (pairing, last_seen) = (PairingHandle::default(), LastSeen::default());
-        let store = Store::new(folder, last_seen.clone(), heartbeat.clone());
-        let handles = OwnerHandles { viewers: store.follow(), pairing: pairing.clone(), last_seen: last_seen.clone() };
-        (Self { board, settings, store, pairing, last_seen, requests, answer, heartbeat }, handles)
+        let store = Store::new(folder.clone(), last_seen.clone(), audit.clone(), heartbeat.clone());
+        let denials = DenyStore::new(folder.clone(), audit.clone(), heartbeat.clone());
+        let (switch, news) = PrivacyHandle::new(privacy::restore(folder.as_ref()));
+        let privacy = PrivacyStore::new(folder, switch.clone(), news, audit.clone());
+        let pairing_audit = PairingAudit::new(audit);
+        let handles = OwnerHandles {
+            viewers: store.follow(),
+            pairing: pairing.clone(),
+            last_seen: last_seen.clone(),
+            issuers: denials.follow(),
+            privacy: switch,
+        };
+        let owner = Self {
+            board,
+            settings,
+            store,
+            denials,
+            privacy,
+            pairing,
+            pairing_audit,
+            last_seen,
+            requests,
+            answer,
+            heartbeat,
+        };
+        (owner, handles)
     }
 
     /// Serves for ever. `socket`: the path of the control socket. `None`: there is none, and no commands.
@@ -149,7 +201,7 @@ impl Owner {
             Some(path) => match ControlSocket::bind(&path) {
                 Ok(control) => Some(control),
                 Err(e) => {
-                    warn!("{e}; fanlight pair and fanlight viewers cannot be used");
+                    warn!("{e}; fanlight pair, viewers, token apply and privacy cannot be used");
                     None
                 }
             },
@@ -172,16 +224,20 @@ impl Owner {
     }
 
     async fn turn(&mut self, mut commands: mpsc::Receiver<OwnerCommand>) {
-        self.configure();
+        let mut progress = self.pairing.progress();
+        self.configure(false);
         if self.board.is_some()
             && let Err(e) = self.store.ready().await
         {
             warn!("{e}");
         }
+        self.denials.ready().await;
         loop {
             self.heartbeat.tick(Mono::now());
             tokio::select! {
-                Ok(()) = self.settings.changed() => self.configure(),
+                Ok(()) = self.settings.changed() => self.configure(true),
+                // A pairing may end in signalling, by wrong secrets, or because its command went away.
+                Ok(()) = progress.changed() => {}
                 Some(command) = commands.recv() => {
                     let answer = self.command(command.request).await;
                     // A client that went away needs no answer. A pairing that it opened is over.
@@ -189,17 +245,38 @@ impl Owner {
                         self.pairing.with(|pairing| pairing.end(number, PairEnd::Cancelled));
                     }
                 }
-                Some(request) = self.requests.recv() => self.pair(&request).await,
-                () = sleep(TURN) => {}
+                Some(request) = self.requests.recv() => match request {
+                    TrustRequest::Pair(request) => self.pair(&request).await,
+                    TrustRequest::Deny(list) => self.deny(list).await,
+                },
+                () = self.privacy.turn() => {}
+                () = sleep(TICK) => {}
             }
+            self.privacy.catch_up();
             self.store.catch_up().await;
+            self.denials.catch_up().await;
             self.pairing.with(|pairing| pairing.expire(Mono::now()));
+            self.pairing_audit.look(progress.borrow_and_update().as_ref());
         }
     }
 
-    fn configure(&mut self) {
+    /// `is_change`: it is not the start.
+    fn configure(&mut self, is_change: bool) {
         let settings = self.settings.borrow_and_update().clone();
-        self.store.configure(&settings.configured);
+        self.store.configure(&settings.configured, is_change);
+        self.denials.configure(&settings.issuers, settings.token_max);
+    }
+
+    /// A deny list that the broker brought. One that is known comes with each connection.
+    async fn deny(&mut self, list: SignedDenyList) {
+        if self.denials.number(list.issuer()).is_some_and(|known| known >= list.list().number) {
+            return debug!("issuer {}: deny list {} is known", list.issuer(), list.list().number);
+        }
+        let issuer = list.issuer().clone();
+        match self.denials.apply(list, DenyListSource::Broker).await {
+            Ok(message) => info!("{message}"),
+            Err(why) => warn!("a deny list of the issuer {issuer}: {why}"),
+        }
     }
 
     /// A viewer that knows the secret.
@@ -215,6 +292,7 @@ impl Owner {
             PairClaim::Add(options) => match self.admit(request, &options).await {
                 Ok(outcome) => {
                     info!("viewer {}: paired as {:?}, may {}", outcome.id, outcome.name, outcome.rights);
+                    self.pairing_audit.paired(&outcome);
                     self.pairing.with(|pairing| pairing.settle(&viewer, outcome));
                 }
                 Err(why) => {

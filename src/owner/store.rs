@@ -9,13 +9,15 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use tracing::{info, warn};
 
+use super::audit;
 use crate::{
+    audit::AuditLog,
     clock::Mono,
     config::Id,
     liveness::Heartbeat,
     state_folder::{StateError, StateFolder, VIEWERS},
     trust::{
-        LastSeen,
+        LastSeen, list_changes,
         viewer_list::{EntryOrigin, ListError, ViewerEntry, ViewerList},
     },
 };
@@ -49,6 +51,7 @@ pub(super) struct Store {
     folder: Option<StateFolder>,
     list: watch::Sender<Arc<ViewerList>>,
     last_seen: LastSeen,
+    audit: AuditLog,
     heartbeat: Heartbeat,
     file: FileState,
     /// A call that has not ended.
@@ -62,11 +65,12 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(folder: Option<StateFolder>, last_seen: LastSeen, heartbeat: Heartbeat) -> Self {
+    pub(super) fn new(folder: Option<StateFolder>, last_seen: LastSeen, audit: AuditLog, heartbeat: Heartbeat) -> Self {
         Self {
             folder,
             list: watch::Sender::default(),
             last_seen,
+            audit,
             heartbeat,
             file: FileState::Unread,
             call: None,
@@ -86,10 +90,11 @@ impl Store {
         Arc::clone(&self.list.borrow())
     }
 
-    /// Puts these viewers of the configuration into the list, in place of those before.
-    pub(super) fn configure(&mut self, configured: &[ViewerEntry]) {
+    /// Puts these viewers of the configuration into the list, in place of those before. `is_change`: it is not the
+    /// start.
+    pub(super) fn configure(&mut self, configured: &[ViewerEntry], is_change: bool) {
         let list = self.list().with_configured(configured.iter().cloned());
-        self.publish(list);
+        self.publish(list, is_change);
     }
 
     /// What the owner should know about the file. `None`: nothing.
@@ -154,7 +159,7 @@ impl Store {
     pub(super) async fn remove(&mut self, id: &Id) -> Result<(), String> {
         let mut list = ViewerList::clone(&self.list());
         list.remove(id).map_err(|e| e.to_string())?;
-        self.publish(list.clone());
+        self.publish(list.clone(), true);
         self.is_behind = true;
         self.removed.insert(id.clone());
         let written = match self.ready().await {
@@ -207,7 +212,8 @@ impl Store {
                 let list = self.list();
                 let configured = list.iter().map(|(_, entry)| entry);
                 let configured = configured.filter(|entry| entry.origin == EntryOrigin::Configured).cloned();
-                self.publish(file.unwrap_or_default().with_configured(configured));
+                // Nobody changed the list: it becomes known.
+                self.publish(file.unwrap_or_default().with_configured(configured), false);
                 self.file = FileState::Read;
             }
             Err(e) => {
@@ -223,15 +229,20 @@ impl Store {
                 // Those that were taken off while it was being written.
                 self.removed.iter().for_each(|id| drop(list.remove(id)));
                 self.is_behind = !self.removed.is_empty();
-                self.publish(list);
+                self.publish(list, true);
                 Ok(())
             }
             Err(e) => Err(format!("write {}: {e}; the file is as before", self.path())),
         }
     }
 
-    fn publish(&self, list: ViewerList) {
+    /// Makes this list the one that counts. `is_change`: there are records of what differs.
+    fn publish(&self, list: ViewerList, is_change: bool) {
         self.last_seen.keep(&list);
+        if is_change {
+            let changes = list_changes::changes(&self.list(), &list);
+            changes.into_iter().for_each(|change| self.audit.record(audit::of_change(change)));
+        }
         self.list.send_if_modified(|shown| {
             let changed = **shown != list;
             if changed {

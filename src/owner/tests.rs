@@ -20,6 +20,8 @@ use crate::{
     trust::pairing::{PairAttempt, PairStage},
 };
 
+mod records;
+
 const LONG: Duration = Duration::from_secs(60);
 
 /// An owner that runs, and its surroundings.
@@ -28,9 +30,10 @@ struct Rig {
     board: OwnerBoard,
     handles: OwnerHandles,
     commands: mpsc::Sender<OwnerCommand>,
-    requests: mpsc::Sender<PairRequest>,
+    requests: mpsc::Sender<TrustRequest>,
     settings: watch::Sender<OwnerSettings>,
     answers: mpsc::UnboundedReceiver<PairAnswer>,
+    audit: AuditLog,
     task: JoinHandle<()>,
 }
 
@@ -45,7 +48,7 @@ fn settings() -> OwnerSettings {
         page: Some("https://cam.example.org".into()),
         viewer_broker: Some("wss://broker.example.org/mqtt".into()),
     };
-    OwnerSettings { configured: Vec::new(), addresses }
+    OwnerSettings { addresses, ..OwnerSettings::default() }
 }
 
 impl Rig {
@@ -61,14 +64,16 @@ impl Rig {
 
     fn with_board(dir: TempDir, given: Option<OwnerBoard>, board: OwnerBoard) -> Self {
         let (settings, reloads) = watch::channel(settings());
-        let (requests, incoming) = mpsc::channel(PAIR_REQUESTS);
+        let (requests, incoming) = mpsc::channel(TRUST_REQUESTS);
         let (sent, answers) = mpsc::unbounded_channel();
         let answer: SendAnswer = Box::new(move |answer| sent.send(answer).is_ok());
         let folder = Some(StateFolder::at(dir.path()));
-        let (mut owner, handles) = Owner::new(given, reloads, folder, incoming, answer, Heartbeat::default());
+        let audit = AuditLog::kept().0;
+        let (mut owner, handles) =
+            Owner::new(given, reloads, folder, incoming, answer, audit.clone(), Heartbeat::default());
         let (commands, asked) = mpsc::channel(COMMANDS);
         let task = tokio::spawn(async move { owner.turn(asked).await });
-        Self { dir, board, handles, commands, requests, settings, answers, task }
+        Self { dir, board, handles, commands, requests, settings, answers, audit, task }
     }
 
     fn file(&self) -> PathBuf {
@@ -129,7 +134,7 @@ impl Rig {
         let head = RequestHead { session: SessionId::new("q83vEjRWeJCrze8SNFZ4kA").unwrap(), seq: 0 };
         let to = Addressee { viewer: viewer_id(&thumbprint), reply_key: None, correlation: None };
         let request = PairRequest { key: *viewer.public(), name: name.into(), head, to };
-        self.requests.send(request).await.unwrap();
+        self.requests.send(TrustRequest::Pair(request)).await.unwrap();
         true
     }
 

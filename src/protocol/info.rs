@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::VERSION;
 use crate::{
-    config::{AccessMode, AudioSource, Config, VideoSource},
+    config::{AudioSource, Config, SpeakerOutput, VideoSource},
     jose::PublicKey,
 };
 
@@ -13,7 +13,7 @@ use crate::{
 pub const CAMERA: &str = "main";
 
 /// The features of this version, for viewers that want to know before they ask.
-const FEATURES: [&str; 5] = ["offer", "request", "trickle", "restart", "renew"];
+const FEATURES: [&str; 6] = ["offer", "request", "trickle", "restart", "renew", "commands"];
 
 #[derive(Serialize)]
 struct Info<'a> {
@@ -69,10 +69,7 @@ pub fn info(config: &Config) -> Bytes {
         name: &config.name,
         software: concat!("fanlight/", env!("CARGO_PKG_VERSION")),
         protocol: [VERSION],
-        auth: match config.access.mode {
-            AccessMode::Keys => "keys",
-            AccessMode::Broker => "broker",
-        },
+        auth: config.access.mode.word(),
         features: FEATURES,
         cameras: if video.source == VideoSource::Off { Vec::new() } else { vec![camera] },
         audio: (audio.source != AudioSource::Off).then_some(Sound {
@@ -80,7 +77,7 @@ pub fn info(config: &Config) -> Bytes {
             rate: 48_000,
             channels: audio.channels,
         }),
-        talk: false,
+        talk: config.speaker.output != SpeakerOutput::Off,
         controls: [],
         limits: Limits {
             viewers: limits.viewers,
@@ -97,11 +94,11 @@ pub fn info(config: &Config) -> Bytes {
     Bytes::from(serde_json::to_vec(&info).expect("info is always JSON"))
 }
 
-/// `info` in the mode `keys`, before it is signed: the key of the board, and nothing that a stranger could use.
+/// `info` in the signed modes, before it is signed: the key of the board, and nothing that a stranger could use.
 pub fn sealed_info(config: &Config, key: &PublicKey) -> Bytes {
     // A JWK of a valid point is JSON.
     let key: serde_json::Value = serde_json::from_str(&key.to_jwk()).unwrap_or_default();
-    let device = config.device.as_str();
-    let info = serde_json::json!({"v": VERSION, "device": device, "protocol": [VERSION], "auth": "keys", "key": key});
+    let (device, auth) = (config.device.as_str(), config.access.mode.word());
+    let info = serde_json::json!({"v": VERSION, "device": device, "protocol": [VERSION], "auth": auth, "key": key});
     Bytes::from(info.to_string())
 }

@@ -13,7 +13,7 @@ pub(super) const NESTING: usize = 16;
 const VALUES: usize = 1024;
 
 /// Reads one JSON object. The error is a sentence for the sender.
-pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {
+pub(crate) fn object(text: &str) -> Result<Map<String, Value>, String> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let values = Cell::new(VALUES);
     let strict = Strict { room: NESTING, values: &values };

@@ -5,13 +5,16 @@
 mod addressed;
 mod authorised;
 pub mod candidate;
+pub mod command;
+pub mod command_result;
 pub mod compose;
 #[cfg(test)]
 pub(crate) mod contract_tests;
 pub mod envelope;
+mod event;
 mod exchange;
 pub mod info;
-mod json;
+pub(crate) mod json;
 pub mod pair;
 pub mod parse;
 mod refusal;
@@ -25,10 +28,12 @@ use serde::Serialize;
 
 pub use self::{
     addressed::{Addressed, CORRELATION_MAX, Correlation},
-    authorised::Authorised,
+    authorised::{Authorised, PermittedBy, TokenReference},
+    event::EventMessage,
     exchange::{Addressee, IncomingRequest, OutgoingReply, RequestHead},
     refusal::{ErrorName, Refusal},
 };
+use self::{command::ReadCommand, command_result::CommandResult};
 pub use crate::rights::{Right, Rights};
 use crate::{config::Id, feed::Health};
 
@@ -81,9 +86,17 @@ pub struct Wanted {
     /// The sound.
     #[serde(default)]
     pub audio: bool,
-    /// Sound from the viewer to the board. It is answered inactive: this device does not have it yet.
+    /// Sound from the viewer to the board. A board without a speaker does not offer it.
     #[serde(default)]
     pub talk: bool,
+}
+
+impl Wanted {
+    /// The rights that these media need.
+    pub fn needs(self) -> Rights {
+        let needs = [(self.video, Right::View), (self.audio, Right::Listen), (self.talk, Right::Talk)];
+        Rights::of(needs.into_iter().filter(|(wanted, _)| *wanted).map(|(_, right)| right))
+    }
 }
 
 /// A request of a viewer.
@@ -92,8 +105,8 @@ pub struct Wanted {
 #[allow(missing_docs)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// Asks for a fresh nonce.
-    Hello,
+    /// Asks for a fresh nonce. `events`: and for audit records, for the next ten minutes.
+    Hello { events: bool },
     /// Opens a session or, with `restart`, restarts ICE in it.
     Offer { sdp: String, restart: bool },
     /// Asks the device to make the offer.
@@ -110,6 +123,8 @@ pub enum Request {
     Ping { n: u64 },
     /// Answers a `ping` of the device.
     Pong { n: u64 },
+    /// A command to the board (board-commands.md), or what is wrong with it.
+    Command(ReadCommand),
 }
 
 /// A reply of the device.
@@ -141,11 +156,17 @@ pub enum Reply {
         restart: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         lease_s: Option<u64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        ice_servers: Option<Vec<RtcIceServer>>,
+        #[serde(flatten, skip_serializing_if = "Option::is_none")]
+        ice: Option<IceServers>,
     },
     /// Answers the viewer's offer.
-    Answer { sdp: String, offer_hash: String, lease_s: u64, ice_servers: Vec<RtcIceServer> },
+    Answer {
+        sdp: String,
+        offer_hash: String,
+        lease_s: u64,
+        #[serde(flatten)]
+        ice: IceServers,
+    },
     /// Candidates of one ICE generation.
     Candidates {
         ufrag: String,
@@ -153,8 +174,12 @@ pub enum Reply {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         end: bool,
     },
-    /// The lease was renewed.
-    Renewed { lease_s: u64 },
+    /// The lease was renewed. ICE servers are there if their logins end.
+    Renewed {
+        lease_s: u64,
+        #[serde(flatten, skip_serializing_if = "Option::is_none")]
+        ice: Option<IceServers>,
+    },
     /// The health of picture and sound, the reasons, and the route of media.
     Media {
         #[serde(flatten)]
@@ -174,6 +199,10 @@ pub enum Reply {
     Ping { n: u64 },
     /// Answers a `ping`.
     Pong { n: u64 },
+    /// An audit record, for a viewer that asked for them.
+    Event(Box<EventMessage>),
+    /// The result of a command.
+    Result(CommandResult),
     /// A refusal: a code, its name, and a sentence.
     Error(Refusal),
 }
@@ -200,6 +229,23 @@ pub struct WelcomeStatus {
     pub max_viewers: usize,
     /// The version of the daemon.
     pub version: &'static str,
+}
+
+/// The ICE servers of a viewer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IceServers {
+    /// The servers.
+    pub ice_servers: Vec<RtcIceServer>,
+    /// How long their logins are valid, in seconds. `None`: they do not end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logins_s: Option<u64>,
+}
+
+impl IceServers {
+    /// These, if they have to be sent again before their logins end.
+    pub fn that_end(self) -> Option<Self> {
+        self.logins_s.is_some().then_some(self)
+    }
 }
 
 /// An ICE server, as in `RTCConfiguration.iceServers`.
@@ -339,6 +385,11 @@ impl Topics {
     /// The filter of all requests.
     pub fn requests(&self) -> String {
         format!("{}/req/+", self.base)
+    }
+
+    /// The topic of the requests of one viewer.
+    pub fn request(&self, viewer: &Id) -> String {
+        format!("{}/req/{viewer}", self.base)
     }
 
     /// The reply topic of one viewer. It comes from the viewer's id, never from a message.

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use crate::log::sentence;
 
 use super::{
-    Candidate, ErrorName, Refusal, Request, RequestHead, SessionId, VERSION, Wanted, envelope::Rejected, json,
-    sdp::SDP_MAX,
+    Candidate, ErrorName, Refusal, Request, RequestHead, SessionId, VERSION, Wanted, command::CommandMessage,
+    envelope::Rejected, json, sdp::SDP_MAX,
 };
 
 /// The most candidates in one message. An honest viewer sends 8.
@@ -60,6 +60,7 @@ enum Kind {
     Bye,
     Ping,
     Pong,
+    Command,
 }
 
 impl Kind {
@@ -74,31 +75,32 @@ impl Kind {
             "bye" => Self::Bye,
             "ping" => Self::Ping,
             "pong" => Self::Pong,
+            "command" => Self::Command,
             "pair" => {
                 return Err(bad("this device pairs with no viewer now: its owner begins that with `fanlight pair`"));
             }
-            "welcome" | "paired" | "renewed" | "media" | "goaway" | "error" => {
+            "welcome" | "paired" | "renewed" | "media" | "goaway" | "event" | "result" | "error" => {
                 return Err(bad(format!("{name} is said by a device, not to it")));
             }
             _ => {
-                return Err(bad("type is not known: hello, offer, request, answer, candidates, renew, bye, ping and \
-                                pong are"));
+                return Err(bad("type is not known: hello, offer, request, answer, candidates, renew, bye, ping, \
+                                pong and command are"));
             }
         })
     }
 }
 
-fn bad(message: impl Into<String>) -> Refusal {
+pub(super) fn bad(message: impl Into<String>) -> Refusal {
     Refusal::new(ErrorName::BadRequest, message)
 }
 
 /// The fields of an object. A field that is `null` counts as missing.
-struct Fields(Map<String, Value>);
+pub(super) struct Fields(pub(super) Map<String, Value>);
 
 impl Fields {
     fn request(&mut self, kind: Kind) -> Result<Request, Refusal> {
         Ok(match kind {
-            Kind::Hello => Request::Hello,
+            Kind::Hello => Request::Hello { events: self.flag("events")? },
             Kind::Offer => {
                 self.credentials()?;
                 Request::Offer { sdp: self.sdp()?, restart: self.flag("restart")? }
@@ -116,15 +118,16 @@ impl Fields {
             Kind::Bye => Request::Bye { reason: sentence(&self.text("reason", WORD_MAX)?.unwrap_or_default()) },
             Kind::Ping => Request::Ping { n: self.number("n")? },
             Kind::Pong => Request::Pong { n: self.number("n")? },
+            Kind::Command => Request::Command(CommandMessage::of(self)),
         })
     }
 
     /// Removes a field and returns it.
-    fn field(&mut self, name: &str) -> Option<Value> {
+    pub(super) fn field(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
     }
 
-    fn text(&mut self, name: &str, max: usize) -> Result<Option<String>, Refusal> {
+    pub(super) fn text(&mut self, name: &str, max: usize) -> Result<Option<String>, Refusal> {
         match self.field(name) {
             None => Ok(None),
             Some(Value::String(text)) if text.len() <= max => Ok(Some(text)),
@@ -133,11 +136,11 @@ impl Fields {
         }
     }
 
-    fn required_text(&mut self, name: &str, max: usize) -> Result<String, Refusal> {
+    pub(super) fn required_text(&mut self, name: &str, max: usize) -> Result<String, Refusal> {
         self.text(name, max)?.ok_or_else(|| bad(format!("{name} is missing")))
     }
 
-    fn flag(&mut self, name: &str) -> Result<bool, Refusal> {
+    pub(super) fn flag(&mut self, name: &str) -> Result<bool, Refusal> {
         match self.field(name) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(flag),
@@ -145,7 +148,7 @@ impl Fields {
         }
     }
 
-    fn number(&mut self, name: &str) -> Result<u64, Refusal> {
+    pub(super) fn number(&mut self, name: &str) -> Result<u64, Refusal> {
         let number = self.field(name).ok_or_else(|| bad(format!("{name} is missing")))?;
         let fits = number.as_u64().filter(|n| *n <= NUMBER_MAX);
         fits.ok_or_else(|| bad(format!("{name} must be a whole number from 0 to {NUMBER_MAX}")))

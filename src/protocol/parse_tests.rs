@@ -20,7 +20,8 @@ fn request(text: &str) -> Request {
 fn every_type_a_viewer_may_send_is_read() {
     let wanted = Wanted { video: true, audio: true, talk: false };
     let table = [
-        (message("hello", ""), Request::Hello),
+        (message("hello", ""), Request::Hello { events: false }),
+        (message("hello", r#","events":true"#), Request::Hello { events: true }),
         (message("offer", r#","sdp":"v=0""#), Request::Offer { sdp: "v=0".into(), restart: false }),
         (
             message("offer", r#","sdp":"v=0","restart":true,"token":"t","key":{"kty":"EC"}"#),
@@ -58,7 +59,10 @@ fn candidates_keep_their_line_and_place() {
 
 #[test]
 fn unknown_fields_are_ignored() {
-    assert_eq!(request(&message("hello", r#","new":{"x":[1,2.5,null,"y"]},"token":5"#)), Request::Hello);
+    assert_eq!(
+        request(&message("hello", r#","new":{"x":[1,2.5,null,"y"]},"token":5"#)),
+        Request::Hello { events: false }
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Refusals: a code, its name, and a sentence (section 6).
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::log::sentence;
@@ -21,10 +23,10 @@ pub struct Refusal {
     pub supported: Option<Vec<u32>>,
 }
 
-/// The error names of section 6.
+/// The error names of section 6, and those that only the result of a command has (board-commands.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)] // the names are the documentation; section 6 has a sentence for each
+#[allow(missing_docs)] // the names are the documentation; the contract has a sentence for each
 pub enum ErrorName {
     BadRequest,
     BadSdp,
@@ -53,6 +55,15 @@ pub enum ErrorName {
     Internal,
     Busy,
     OutOfResources,
+    UnknownCommand,
+    NotFound,
+}
+
+/// The name in messages: `rate_limited`.
+impl fmt::Display for ErrorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 impl ErrorName {
@@ -62,7 +73,7 @@ impl ErrorName {
             Self::BadRequest | Self::BadSdp => 400,
             Self::Unauthorized | Self::AuthRequired | Self::StaleNonce | Self::ClockUnsynced => 401,
             Self::Forbidden => 403,
-            Self::NoSession => 404,
+            Self::NoSession | Self::UnknownCommand | Self::NotFound => 404,
             Self::Timeout | Self::IceTimeout => 408,
             Self::Conflict => 409,
             Self::Gone => 410,

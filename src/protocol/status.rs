@@ -58,9 +58,9 @@ pub fn online(epoch: &str, conn: u64, presence: &Presence) -> Bytes {
     json(&Online { v: VERSION, state: "online", epoch, conn, presence, auth: "broker", version })
 }
 
-/// `online` in the mode `keys`, before it is signed. Viewers seal their messages to `seal`.
-pub fn sealed_online(epoch: &str, conn: u64, nonce: &str, seal: &PublicKey) -> Bytes {
-    json(&SealedOnline { v: VERSION, state: "online", epoch, conn, nonce, auth: "keys", seal })
+/// `online` in the mode `auth`, which is a signed one, before it is signed. Viewers seal their messages to `seal`.
+pub fn sealed_online(auth: &'static str, epoch: &str, conn: u64, nonce: &str, seal: &PublicKey) -> Bytes {
+    json(&SealedOnline { v: VERSION, state: "online", epoch, conn, nonce, auth, seal })
 }
 
 /// `offline`, of the same epoch and connection as the `online` it ends.

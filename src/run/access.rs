@@ -1,4 +1,4 @@
-//! Who may watch: the parts of the mode `keys`, and the owner's task, which runs in each mode.
+//! Who may watch: the parts of the modes `keys` and `token`, and the owner's task, which runs in each mode.
 
 use std::sync::Arc;
 
@@ -6,17 +6,20 @@ use tokio::sync::{mpsc, watch};
 
 use super::Error;
 use crate::{
+    audit::AuditLog,
     clock::Mono,
-    config::{AccessMode, Config, ConfiguredViewer},
+    config::{AccessMode, Config, ConfiguredViewer, Id},
     grant::{Grant, KeysAccess},
-    liveness::{Liveness, MAX_TURN},
-    owner::{Owner, OwnerBoard, OwnerSettings, PAIR_REQUESTS, PairAnswer, PairingAddresses},
+    jose::IssuerKey,
+    liveness::{Liveness, MAX_TICK},
+    owner::{Owner, OwnerBoard, OwnerSettings, PairAnswer, PairingAddresses, TRUST_REQUESTS},
+    privacy::PrivacyHandle,
     protocol::{OutgoingReply, Reply},
     state_folder::StateFolder,
     trust::{
+        TrustRequest,
         board_keys::BoardKeys,
-        pairing::PairRequest,
-        viewer_list::{EntryOrigin, ViewerEntry},
+        viewer_list::{EntryOrigin, ViewerEntry, viewer_id},
     },
 };
 
@@ -25,25 +28,28 @@ pub(super) struct AccessParts {
     pub(super) grant: Arc<Grant>,
     /// `None` in the mode `broker`.
     pub(super) keys: Option<Arc<BoardKeys>>,
-    /// Where requests to pair go. `None` in the mode `broker`.
-    pub(super) pairings: Option<mpsc::Sender<PairRequest>>,
+    /// Where requests to pair and deny lists go. `None` in the mode `broker`.
+    pub(super) trust: Option<mpsc::Sender<TrustRequest>>,
     pub(super) owner: Owner,
+    pub(super) privacy: PrivacyHandle,
     pub(super) settings: watch::Sender<OwnerSettings>,
 }
 
 impl AccessParts {
-    /// Reads the keys of the board, or makes them. `secret`: random, for the nonces. Answers to `pair` go to `out`.
+    /// Reads the keys of the board, or makes them. `secret`: random, for the nonces. Answers to `pair` go to `out`, and
+    /// changes of the list to `audit`.
     pub(super) fn new(
         config: &Config,
         secret: &[u8; 32],
         out: mpsc::Sender<OutgoingReply>,
+        audit: &AuditLog,
         liveness: &Liveness,
     ) -> Result<Self, Error> {
         let folder = StateFolder::of_process();
         let keys = match config.access.mode {
             AccessMode::Broker => None,
-            AccessMode::Keys => {
-                let folder = folder.as_ref().ok_or(Error::NoStateFolder)?;
+            mode @ (AccessMode::Keys | AccessMode::Token) => {
+                let folder = folder.as_ref().ok_or(Error::NoStateFolder(mode.word()))?;
                 Some(Arc::new(BoardKeys::of_folder(folder)?))
             }
         };
@@ -53,22 +59,26 @@ impl AccessParts {
             root: config.broker.root.clone(),
         });
         let settings = watch::Sender::new(settings(config));
-        let (pairings, requests) = mpsc::channel(PAIR_REQUESTS);
+        let (trust, requests) = mpsc::channel(TRUST_REQUESTS);
         let answer = Box::new(move |answer: PairAnswer| out.try_send(reply(answer)).is_ok());
-        let heartbeat = liveness.register("owner", MAX_TURN, Mono::now());
-        let (owner, handles) = Owner::new(board, settings.subscribe(), folder, requests, answer, heartbeat);
+        let heartbeat = liveness.register("owner", MAX_TICK, Mono::now());
+        let (owner, handles) =
+            Owner::new(board, settings.subscribe(), folder, requests, answer, audit.clone(), heartbeat);
+        let privacy = handles.privacy.clone();
         let grant = match &keys {
             None => Grant::by_broker(secret),
             Some(keys) => {
                 let (board, device) = (Arc::clone(keys), config.device.clone());
-                Grant::by_keys(
-                    KeysAccess::new(board, device, handles.viewers, handles.pairing, handles.last_seen),
-                    secret,
-                )
+                let access = KeysAccess::new(board, device, handles.viewers, handles.pairing, handles.last_seen);
+                let access = match config.access.mode {
+                    AccessMode::Token => access.with_tokens(handles.issuers),
+                    AccessMode::Keys | AccessMode::Broker => access,
+                };
+                Grant::by_keys(access, secret)
             }
         };
-        let pairings = keys.is_some().then_some(pairings);
-        Ok(Self { grant: Arc::new(grant), keys, pairings, owner, settings })
+        let trust = keys.is_some().then_some(trust);
+        Ok(Self { grant: Arc::new(grant), keys, trust, owner, privacy, settings })
     }
 }
 
@@ -88,7 +98,20 @@ pub(super) fn settings(config: &Config) -> OwnerSettings {
             page: config.access.page.clone(),
             viewer_broker: config.access.viewer_broker.clone(),
         },
+        issuers: issuers(config).to_vec(),
+        token_max: config.access.token_max,
     }
+}
+
+/// The keys of issuers. None but in the mode `token`.
+fn issuers(config: &Config) -> &[IssuerKey] {
+    let file = config.access.issuer_file.as_ref().filter(|_| config.access.mode == AccessMode::Token);
+    file.map_or(&[], |file| &file.keys)
+}
+
+/// The ids of issuers: on their topics, a message may be retained.
+pub(super) fn issuer_ids(config: &Config) -> Arc<[Id]> {
+    issuers(config).iter().map(|key| viewer_id(&key.thumbprint())).collect()
 }
 
 fn reply(PairAnswer { to, session, paired }: PairAnswer) -> OutgoingReply {

@@ -11,14 +11,20 @@ use tokio::{
 };
 use tracing::error;
 
-use super::{Error, access::AccessParts, status};
+use super::{
+    Error,
+    access::{AccessParts, issuer_ids},
+    status,
+};
 use crate::{
     addresses,
-    broker::{self, EVENTS, Link, Outbox},
+    audit::AuditLog,
+    broker::{self, EVENTS, Link, LinkKeys, Outbox, ReadTopics},
     clock::Mono,
-    config::{self, Config},
+    config::{self, Config, Id},
     devices::Devices,
-    liveness::{Liveness, MAX_TURN},
+    grant::Grant,
+    liveness::{Liveness, MAX_TICK},
     memory,
     message_limits::MessageLimits,
     owner::{OwnerSettings, socket_of_process},
@@ -26,7 +32,7 @@ use crate::{
         Presence,
         info::{info, sealed_info},
     },
-    sessions::Sessions,
+    sessions::{SessionSurroundings, Sessions},
     signalling::{self, REPLIES, REQUESTS, SignallingQueues, inbound::Inbound},
     trust::board_keys::{Announcement, BoardKeys},
     viewer::{SessionTerms, peer::PeerFactory},
@@ -43,6 +49,7 @@ pub(super) struct Daemon {
     pub(super) peers: Arc<PeerFactory>,
     pub(super) outbox: Outbox,
     pub(super) settings: Settings,
+    pub(super) audit: AuditLog,
     pub(super) parts: Parts,
     pub(super) background: Background,
 }
@@ -56,6 +63,8 @@ pub(super) struct Settings {
     /// What is published as `info`.
     pub(super) announced: watch::Sender<Bytes>,
     pub(super) owner: watch::Sender<OwnerSettings>,
+    /// The ids of the issuers.
+    pub(super) issuers: watch::Sender<Arc<[Id]>>,
     /// Sign `info`. `None` in the mode `broker`.
     keys: Option<Arc<BoardKeys>>,
 }
@@ -68,8 +77,15 @@ impl Settings {
             info: watch::Sender::new(info(config)),
             announced: watch::Sender::new(announced(config, keys.as_deref())),
             owner,
+            issuers: watch::Sender::new(issuer_ids(config)),
             keys,
         }
+    }
+
+    /// What the broker link needs in a signed mode.
+    fn link_keys(&self, config: &Config) -> Option<LinkKeys> {
+        let board = self.keys.clone()?;
+        Some(LinkKeys { board, auth: config.access.mode.word(), issuers: self.issuers.subscribe() })
     }
 
     /// Describes the device anew.
@@ -118,43 +134,47 @@ impl Daemon {
         let epoch: [u8; 16] = random()?;
         let peers = PeerFactory::new(&config.webrtc, config.audio.channels == 2)?;
         peers.set_need(config.video.bitrate, config.audio.bitrate);
-        let devices = Devices::new(&config.video, &config.audio, liveness);
-        devices.sources.cameras().for_each(|camera| camera.set_floor(config.video.floor));
         let (out, replies) = mpsc::channel(REPLIES);
-        let AccessParts { grant, keys, pairings, owner, settings } =
-            AccessParts::new(config, &secret, out.clone(), liveness)?;
+        let (audit, news) = AuditLog::start();
+        let AccessParts { grant, keys, trust, owner, privacy, settings } =
+            AccessParts::new(config, &secret, out.clone(), &audit, liveness)?;
+        let devices = Devices::new(&config.video, &config.audio, &config.speaker, &privacy.follow(), liveness);
+        devices.sources.cameras().for_each(|camera| camera.set_floor(config.video.floor));
         let settings = Settings::new(config, settings, keys.clone());
         let limits = MessageLimits::new(config.limits.messages_per_second, Mono::now());
-        let (sessions, presence) = Sessions::new(
-            Arc::clone(&grant),
-            limits.clone(),
-            settings.terms.subscribe(),
-            Arc::clone(&peers),
-            devices.sources.clone(),
-            settings.info.subscribe(),
-            out.clone(),
-        );
+        let (sessions, presence) = Sessions::new(SessionSurroundings {
+            grant: Arc::clone(&grant),
+            limits: limits.clone(),
+            terms: settings.terms.subscribe(),
+            peers: Arc::clone(&peers),
+            sources: devices.sources.clone(),
+            privacy,
+            info: settings.info.subscribe(),
+            out: out.clone(),
+            audit: audit.clone(),
+            news,
+        });
         let (events, messages) = mpsc::channel(EVENTS);
         let (stop_link, stop) = watch::channel(false);
         let (outbox, link) = broker::link(Link {
             config: settings.broker.subscribe(),
             device: config.device.clone(),
-            keys: keys.clone(),
+            keys: settings.link_keys(config),
+            reads: read_topics(&grant),
             epoch: URL_SAFE_NO_PAD.encode(epoch),
             info: settings.announced.subscribe(),
             presence: presence.clone(),
             events,
             stop,
-            heartbeat: liveness.register("broker link", MAX_TURN, Mono::now()),
+            heartbeat: liveness.register("broker link", MAX_TICK, Mono::now()),
         });
         let (requests, incoming) = mpsc::channel(REQUESTS);
-        let inbound = Inbound::new(grant, limits);
-        let heartbeat = liveness.register("signalling", MAX_TURN, Mono::now());
-        let destinations = SignallingQueues { requests, refusals: out, pairings };
+        let inbound = Inbound::new(grant, limits, audit.clone());
+        let heartbeat = liveness.register("signalling", MAX_TICK, Mono::now());
+        let destinations = SignallingQueues { requests, refusals: out, trust };
         let signalling = signalling::run(inbound, messages, destinations, replies, keys, outbox.clone(), heartbeat);
 
-        let lingers = config.video.linger.max(config.audio.linger);
-        let memory = tokio::spawn(return_memory(presence.clone(), lingers));
+        let memory = tokio::spawn(return_memory(presence.clone(), longest_linger(config)));
         let line = status_line(config, &devices, &outbox, presence, note);
         let background = Background {
             status: tokio::spawn(line.report()),
@@ -163,10 +183,10 @@ impl Daemon {
             ice_servers: keep_ice_servers(&peers),
             owner: tokio::spawn(owner.run(socket_of_process())),
         };
-        let heartbeat = liveness.register("sessions", MAX_TURN, Mono::now());
+        let heartbeat = liveness.register("sessions", MAX_TICK, Mono::now());
         let run_sessions = |stop| sessions.run(incoming, stop, heartbeat);
         let parts = Parts::start(run_sessions, signalling, link, stop_link);
-        Ok(Self { devices, peers, outbox, settings, parts, background })
+        Ok(Self { devices, peers, outbox, settings, audit, parts, background })
     }
 }
 
@@ -201,6 +221,12 @@ fn status_line(
     status::StatusLine { device: config.device.clone(), broker: outbox.state(), presence, video, audio, note }
 }
 
+/// In the mode `keys`, only viewers on the list are read, and everybody while the board is pairing.
+fn read_topics(grant: &Arc<Grant>) -> ReadTopics {
+    let grant = Arc::clone(grant);
+    ReadTopics::new(move |viewer| !grant.is_sealed() || grant.reads(viewer, Mono::now()).is_some())
+}
+
 /// Random bytes from the kernel.
 fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
@@ -232,6 +258,15 @@ fn essential(
         let _end = end;
         part.await;
     })
+}
+
+/// The longest time for which a device stays open after its last viewer.
+fn longest_linger(config: &Config) -> Duration {
+    let speaker = match config.speaker.output {
+        config::SpeakerOutput::Off => Duration::ZERO,
+        _ => config.speaker.linger,
+    };
+    config.video.linger.max(config.audio.linger).max(speaker)
 }
 
 /// Returns free heap to the kernel while nobody watches: first what the start or ended sessions needed, then once a

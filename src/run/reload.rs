@@ -64,6 +64,8 @@ impl Daemon {
         self.background.ice_servers = keep_ice_servers(&self.peers);
         self.settings.describe(new);
         self.settings.owner.send_replace(access::settings(new));
+        let issuers = access::issuer_ids(new);
+        self.settings.issuers.send_if_modified(|known| std::mem::replace(known, Arc::clone(&issuers)) != issuers);
         self.settings.broker.send_if_modified(|now| std::mem::replace(now, new.broker.clone()) != new.broker);
         for camera in self.devices.sources.cameras() {
             camera.set_linger(new.video.linger);
@@ -72,6 +74,9 @@ impl Daemon {
         }
         for microphone in self.devices.sources.microphones() {
             microphone.set_linger(new.audio.linger);
+        }
+        if let Some(speaker) = self.devices.sources.speaker() {
+            speaker.source.set_linger(new.speaker.linger);
         }
     }
 }

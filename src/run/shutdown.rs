@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::{task::JoinError, time::timeout};
+use tokio::{
+    task::{JoinError, spawn_blocking},
+    time::timeout,
+};
 use tracing::{info, warn};
 
 use super::build::{Daemon, Parts};
@@ -17,7 +20,7 @@ impl Daemon {
     /// is left to the kernel.
     pub(super) async fn stop(self) {
         info!("stopping");
-        let Self { background, parts, devices, .. } = self;
+        let Self { background, parts, devices, audit, .. } = self;
         for task in
             [background.status, background.memory, background.addresses, background.ice_servers, background.owner]
         {
@@ -25,6 +28,8 @@ impl Daemon {
         }
         let down = async {
             parts.stop().await;
+            // The last records: those of the sessions that have just ended.
+            let _ = spawn_blocking(move || audit.close()).await;
             devices.close().await;
         };
         if timeout(DOWN, down).await.is_err() {

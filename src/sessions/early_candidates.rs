@@ -90,7 +90,7 @@ fn size(request: &Request) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Authorised, Candidate, RequestHead, Rights};
+    use crate::protocol::{Authorised, Candidate, PermittedBy, RequestHead, Rights};
 
     fn id(text: &str) -> Id {
         Id::new(text).unwrap()
@@ -102,7 +102,8 @@ mod tests {
 
     fn incoming(viewer: &str, letter: char, seq: u64, candidates: Vec<Candidate>) -> IncomingRequest {
         let request = Request::Candidates { ufrag: None, candidates, end: false };
-        let from = Authorised { who: id(viewer), rights: Rights::default(), until: None, reply_key: None };
+        let (rights, by) = (Rights::default(), PermittedBy::Broker);
+        let from = Authorised { who: id(viewer), rights, until: None, reply_key: None, by };
         IncomingRequest { from, head: RequestHead { session: session(letter), seq }, request, correlation: None }
     }
 

@@ -5,8 +5,12 @@
 //! viewer that does not take its requests fast enough ends. A reply for which there is no room is dropped and counted.
 
 mod admission;
+mod alone;
 mod early_candidates;
+mod event_receivers;
 mod eviction;
+mod hello;
+mod surroundings;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -18,26 +22,30 @@ use tokio::{
 };
 use tracing::{debug, error, info};
 
+pub use self::surroundings::SessionSurroundings;
 use self::{
     admission::Admission,
     early_candidates::EarlyCandidates,
+    event_receivers::EventReceivers,
     eviction::{Evictable, Eviction},
+    hello::next_of,
 };
 use crate::{
+    audit::{AuditLog, AuditRecord},
     clock::{self, Mono},
+    commands::Commands,
     config::Id,
     feed::Health,
     grant::{self, Grant, WallClock},
-    liveness::{Heartbeat, TURN},
+    liveness::{Heartbeat, TICK},
     media_source::{MediaSource, MediaSources},
     message_limits::MessageLimits,
     protocol::{
-        Addressee, Authorised, Clock, ErrorName, IncomingRequest, MediaHealth, OutgoingReply, Presence, Refusal, Reply,
-        Request, SessionId, WelcomeDetails, WelcomeStatus,
+        Addressee, Authorised, Clock, ErrorName, EventMessage, IncomingRequest, MediaHealth, OutgoingReply, Presence,
+        Refusal, Reply, Request, SessionId, command::id_of,
     },
-    trust::viewer_list::ViewerList,
     viewer::{
-        INBOX, SessionRequest, SessionTerms, Viewer, health_changed,
+        INBOX, SessionAudit, SessionRequest, SessionTerms, Viewer, health_changed,
         peer::PeerFactory,
         session::lifecycle::{EndReason, SessionPhase},
     },
@@ -52,7 +60,7 @@ type Key = (Id, SessionId);
 /// The way to a session that runs.
 #[derive(Debug)]
 struct SessionHandle {
-    /// Its viewer, and what this viewer could do when the session began.
+    /// Its viewer, and what this viewer could do when the session began, or since it sent a newer token.
     from: Authorised,
     inbox: mpsc::Sender<SessionRequest>,
     stop: watch::Sender<Option<EndReason>>,
@@ -77,11 +85,16 @@ pub struct Sessions {
     terms: watch::Receiver<Arc<SessionTerms>>,
     peers: Arc<PeerFactory>,
     sources: MediaSources,
+    commands: Commands,
     out: mpsc::Sender<OutgoingReply>,
     presence: watch::Sender<Presence>,
     /// The JSON of `info`, for viewers that learn it in `welcome`.
     info: watch::Receiver<Bytes>,
     limits: MessageLimits,
+    audit: AuditLog,
+    /// `None` while `run` has it.
+    news: Option<mpsc::Receiver<EventMessage>>,
+    events: EventReceivers,
     admission: Admission,
     early: EarlyCandidates,
     handles: HashMap<Key, SessionHandle>,
@@ -94,36 +107,32 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Nobody watches yet. Replies go to `out`, which holds 64. `message_limits` are the same that signalling uses. The receiver
-    /// has what `status` reports.
-    pub fn new(
-        grant: Arc<Grant>,
-        message_limits: MessageLimits,
-        terms: watch::Receiver<Arc<SessionTerms>>,
-        peers: Arc<PeerFactory>,
-        sources: MediaSources,
-        info: watch::Receiver<Bytes>,
-        out: mpsc::Sender<OutgoingReply>,
-    ) -> (Self, watch::Receiver<Presence>) {
+    /// Nobody watches yet. The receiver has what `status` reports.
+    pub fn new(around: SessionSurroundings) -> (Self, watch::Receiver<Presence>) {
         let now = Mono::now();
-        let limits = terms.borrow().limits.clone();
+        let limits = around.terms.borrow().limits.clone();
         let presence = Presence {
-            media: health(&sources),
+            media: health(&around.sources),
             viewers: 0,
             max_viewers: limits.viewers,
             clock: Clock::new(clock::is_synced()),
-            nonce: grant.nonce(now),
+            nonce: around.grant.nonce(now),
         };
         let (presence, seen) = watch::channel(presence);
+        let commands = Commands::new(around.sources.clone(), around.privacy, seen.clone(), now);
         let sessions = Self {
-            grant,
-            terms,
-            peers,
-            sources,
-            out,
+            grant: around.grant,
+            terms: around.terms,
+            peers: around.peers,
+            sources: around.sources,
+            commands,
+            out: around.out,
             presence,
-            info,
-            limits: message_limits,
+            info: around.info,
+            limits: around.limits,
+            audit: around.audit,
+            news: Some(around.news),
+            events: EventReceivers::default(),
             admission: Admission::new(limits),
             early: EarlyCandidates::default(),
             handles: HashMap::new(),
@@ -145,7 +154,8 @@ impl Sessions {
         let mut terms = self.terms.clone();
         let mut video = self.sources.camera().map(MediaSource::health);
         let mut audio = self.sources.microphone().map(MediaSource::health);
-        let mut viewers = self.grant.viewers();
+        let mut permissions = self.grant.changes();
+        let (mut news, out) = (self.news.take(), self.out.clone());
         loop {
             let now = Mono::now();
             heartbeat.tick(now);
@@ -159,25 +169,32 @@ impl Sessions {
                 },
                 () = health_changed(&mut video) => {}
                 () = health_changed(&mut audio) => {}
-                () = list_changed(&mut viewers) => self.end_forbidden(Mono::now(), WallClock::now()),
+                () = permissions.changed() => self.end_forbidden(Mono::now(), WallClock::now()),
+                Some(event) = next_of(&mut news) => self.tell(&event, Mono::now()),
+                Ok(room) = out.reserve(), if self.events.is_waiting() => {
+                    if let Some(reply) = self.events.next(Mono::now()) {
+                        room.send(reply);
+                    }
+                }
                 Ok(()) = terms.changed() => {
                     let limits = terms.borrow_and_update().limits.clone();
                     self.limits.set_rate(limits.messages_per_second);
                     self.admission.configure(limits);
                 }
-                () = sleep(TURN) => {}
-                () = sleep(next_deadline.since(now)) => self.expire_early(Mono::now()),
+                () = sleep(TICK) => {}
+                () = sleep(next_deadline.since(now)) => self.expire(Mono::now()),
             }
             self.publish(Mono::now());
         }
         self.leave().await;
     }
 
-    /// When the nonce changes, or the next candidates without an offer are refused, whichever is first.
+    /// When the nonce changes, the next candidates without an offer are refused, or a record has waited too long,
+    /// whichever is first.
     fn next_deadline(&self, now: Mono) -> Mono {
         let slot = u64::try_from(grant::SLOT.as_nanos()).unwrap_or(u64::MAX);
         let next = Mono((now.0 / slot + 1) * slot);
-        self.early.deadline().map_or(next, |early| early.min(next))
+        [self.early.deadline(), self.events.deadline()].into_iter().flatten().fold(next, Mono::min)
     }
 
     fn handle(&mut self, request: IncomingRequest, now: Mono) {
@@ -185,14 +202,14 @@ impl Sessions {
         if !self.grant.still_permits(&request.from, now, WallClock::now()) {
             return self.refuse(request, Refusal::new(ErrorName::Forbidden, "this viewer may no longer do this"), now);
         }
-        if request.request == Request::Hello {
-            let details = request.from.is_sealed().then(|| Box::new(self.details(&request.from)));
-            let (nonce, clock) = (self.grant.nonce(now), Clock::new(clock::is_synced()));
-            let welcome = Reply::Welcome { nonce, clock, details };
-            return self.send(request.addressee(), Some(request.head.session), welcome);
+        if let Request::Hello { events } = request.request {
+            return self.welcome(request, events, now);
         }
         let key = (request.from.who.clone(), request.head.session.clone());
-        if let Some(handle) = self.handles.get(&key) {
+        if let Some(handle) = self.handles.get_mut(&key) {
+            if request.from.replaces(&handle.from) {
+                handle.from = request.from.clone();
+            }
             match handle.inbox.try_send(request.into()) {
                 Ok(()) => {}
                 Err(mpsc::error::TrySendError::Full(_)) => handle.end(EndReason::Flood),
@@ -213,26 +230,15 @@ impl Sessions {
                 }
             }
             Request::Bye { .. } | Request::Pong { .. } => self.late += 1,
+            Request::Command(_) => self.run_alone(request, now),
             _ => self.refuse_unknown(request, now),
         }
     }
 
-    /// What a viewer on the list learns beside `status` and `info`.
-    fn details(&self, from: &Authorised) -> WelcomeDetails {
-        let presence = self.presence.borrow();
-        let status = WelcomeStatus {
-            media: presence.media,
-            viewers: presence.viewers,
-            max_viewers: presence.max_viewers,
-            version: env!("CARGO_PKG_VERSION"),
-        };
-        // It was composed as JSON.
-        let info = serde_json::from_slice(&self.info.borrow()).unwrap_or_default();
-        WelcomeDetails { status, info, rights: from.rights }
-    }
-
-    /// Ends the sessions of viewers that no longer have every right that they had when the session began.
+    /// Ends the sessions of viewers that no longer have every right that they had when the session began, and the
+    /// events of those that have lost that right.
     fn end_forbidden(&mut self, now: Mono, wall: WallClock) {
+        self.keep_event_receivers(now, wall);
         for handle in self.handles.values() {
             if !self.grant.still_permits(&handle.from, now, wall) {
                 info!("viewer {}: its permission has changed: the session ends", handle.from.who);
@@ -246,14 +252,19 @@ impl Sessions {
             self.late += 1;
             return;
         }
-        self.refuse(request, Refusal::new(ErrorName::Gone, "the session has ended: a new one needs a new id"), now);
+        let gone = Refusal::new(ErrorName::Gone, "the session has ended: a new one needs a new id");
+        match &request.request {
+            Request::Command(read) => self.refuse_command(&request, id_of(read), gone),
+            _ => self.refuse(request, gone, now),
+        }
     }
 
     fn refuse_unknown(&mut self, request: IncomingRequest, now: Mono) {
         self.refuse(request, Refusal::new(ErrorName::NoSession, "there is no such session: offer again"), now);
     }
 
-    fn expire_early(&mut self, now: Mono) {
+    fn expire(&mut self, now: Mono) {
+        self.events.expire(now);
         while let Some(request) = self.early.expire(now) {
             self.refuse_unknown(request, now);
         }
@@ -277,17 +288,27 @@ impl Sessions {
         let (stop, stopped) = watch::channel(None);
         let (phase, seen) = watch::channel(SessionPhase::Setup);
         let from = request.from.clone();
+        let start = AuditRecord {
+            token: from.token_id().map(Id::to_string),
+            ..AuditRecord::started(key.0.clone(), self.grant.name_of(&from), key.1.clone(), from.rights)
+        };
+        let name = start.name.clone();
+        let audit = SessionAudit::new(self.audit.clone(), start, stopped.clone(), now);
         let task = Viewer {
             from: from.clone(),
+            name,
+            began: now,
             session: key.1.clone(),
             opening: request.into(),
             terms,
             peers: Arc::clone(&self.peers),
             sources: self.sources.clone(),
+            commands: self.commands.clone(),
             out: self.out.clone(),
             inbox: heard,
             stop: stopped,
             phase,
+            audit,
         };
         let task = self.tasks.spawn(task.run());
         self.limits.session_started(&key.0);
@@ -346,8 +367,10 @@ impl Sessions {
     }
 
     fn refuse(&mut self, request: IncomingRequest, refusal: Refusal, now: Mono) {
-        debug!("viewer {}: refused: {}", request.from.who, refusal.message);
-        if self.limits.refusal(&request.from.who, now) {
+        let who = &request.from.who;
+        debug!("viewer {who}: refused: {}", refusal.message);
+        self.audit.record(AuditRecord::refused(who.clone(), self.grant.name_of(&request.from), refusal.name));
+        if self.limits.refusal(who, now) {
             self.send(request.addressee(), Some(request.head.session), Reply::Error(refusal));
         }
     }
@@ -381,19 +404,8 @@ impl Sessions {
             info!("sessions: {} did not end within {LEAVE:?}", self.tasks.len());
             self.tasks.shutdown().await;
         }
-        debug!("sessions: {} messages came too late, {} replies were not sent", self.late, self.unsent);
-    }
-}
-
-/// Waits until the list of viewers changes. Without a list, for ever.
-async fn list_changed(viewers: &mut Option<watch::Receiver<Arc<ViewerList>>>) {
-    let changed = match viewers {
-        Some(viewers) => viewers.changed().await.is_ok(),
-        None => false,
-    };
-    if !changed {
-        // There is no list, or its owner has ended with the daemon.
-        std::future::pending().await
+        let (late, unsent) = (self.late, self.unsent + self.events.lost());
+        debug!("sessions: {late} messages came too late, {unsent} replies were not sent");
     }
 }
 

@@ -7,15 +7,18 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     broker::LinkEvent,
-    config::{Audio, AudioSource, IceLogin, IceServer, Limits, Video, VideoSource, Webrtc},
+    config::{Audio, AudioSource, IceLogin, IceServer, Limits, Speaker, Video, VideoSource, Webrtc},
     devices::Devices,
     liveness::Liveness,
-    protocol::{Addressed, Authorised, Correlation, RequestHead, Right, Rights, contract_tests, envelope},
+    privacy::{BoardPrivacy, PrivacyHandle},
+    protocol::{Addressed, Authorised, Correlation, PermittedBy, RequestHead, Right, Rights, contract_tests, envelope},
     signalling::{self, SignallingQueues, inbound::Inbound, outbound},
     viewer::SessionRequest,
 };
 
+mod audit;
 mod clients;
+mod commands;
 mod correlation;
 mod descriptions;
 mod ends;
@@ -42,6 +45,8 @@ struct House {
     presence: watch::Receiver<Presence>,
     stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
+    audit: AuditLog,
+    privacy: PrivacyHandle,
     _devices: Devices,
 }
 
@@ -81,7 +86,9 @@ fn sessions(limits: Limits, audio: AudioSource) -> Parts {
 
 fn sessions_with(limits: Limits, audio: AudioSource, video: VideoSource) -> Parts {
     let video = Video { source: video, ..Video::default() };
-    let devices = Devices::new(&video, &Audio { source: audio, ..Audio::default() }, &Liveness::default());
+    let (privacy, _) = PrivacyHandle::new(BoardPrivacy::restore(None));
+    let audio = Audio { source: audio, ..Audio::default() };
+    let devices = Devices::new(&video, &audio, &Speaker::default(), &privacy.follow(), &Liveness::default());
     let peers = PeerFactory::new(&loopback(), false).unwrap();
     let sources = devices.sources.clone();
     let (terms, seen) = watch::channel(Arc::new(SessionTerms { limits, loopback: true }));
@@ -89,7 +96,21 @@ fn sessions_with(limits: Limits, audio: AudioSource, video: VideoSource) -> Part
     let grant = Arc::new(Grant::by_broker(&[7; 32]));
     let message_limits = MessageLimits::new(terms.borrow().limits.messages_per_second, Mono::now());
     let info = watch::channel(Bytes::from_static(b"{}")).1;
-    let (sessions, presence) = Sessions::new(grant, message_limits, seen, Arc::clone(&peers), sources, info, out);
+    let (audit, news) = AuditLog::kept();
+    let limits = message_limits;
+    let around = SessionSurroundings {
+        grant,
+        limits,
+        terms: seen,
+        peers: Arc::clone(&peers),
+        sources,
+        privacy,
+        info,
+        out,
+        audit,
+        news,
+    };
+    let (sessions, presence) = Sessions::new(around);
     (sessions, SentReplies(said), presence, terms, peers, devices)
 }
 
@@ -111,13 +132,14 @@ impl House {
     fn with((sessions, said, presence, terms, peers, devices): Parts) -> Self {
         let (events, messages) = mpsc::channel(32);
         let (requests, incoming) = mpsc::channel(signalling::REQUESTS);
-        let inbound = Inbound::new(Arc::clone(&sessions.grant), sessions.limits.clone());
+        let inbound = Inbound::new(Arc::clone(&sessions.grant), sessions.limits.clone(), sessions.audit.clone());
+        let (audit, privacy) = (sessions.audit.clone(), sessions.commands.privacy_handle().clone());
         let refusals = sessions.out.clone();
-        let queues = SignallingQueues { requests, refusals, pairings: None };
+        let queues = SignallingQueues { requests, refusals, trust: None };
         tokio::spawn(signalling::receive(inbound, messages, queues, Heartbeat::default()));
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(sessions.run(incoming, stopped, Heartbeat::default()));
-        Self { terms, peers, events, said, presence, stop, task, _devices: devices }
+        Self { terms, peers, events, said, presence, stop, task, audit, privacy, _devices: devices }
     }
 
     fn usual() -> Self {

@@ -22,9 +22,7 @@ pub fn answers(
     input: &mut impl BufRead,
     output: &mut impl Write,
 ) -> Result<Answers, NoAnswer> {
-    let mut dialog = Dialog { input, output };
-    let mut so_far = unanswered();
-    dialog.board(&mut so_far, given)?;
+    let (mut dialog, mut so_far) = begin(given, input, output)?;
     dialog.access(&mut so_far, given)?;
     dialog.broker(&mut so_far, given.broker.as_deref())?;
     dialog.addresses(&mut so_far, given)?;
@@ -44,11 +42,21 @@ pub fn home_answers(
     input: &mut impl BufRead,
     output: &mut impl Write,
 ) -> Result<Answers, NoAnswer> {
+    let (mut dialog, mut so_far) = begin(given, input, output)?;
+    dialog.devices(&mut so_far, given, offers)?;
+    Ok(so_far)
+}
+
+/// Both dialogs begin with the board.
+fn begin<'a, R: BufRead, W: Write>(
+    given: &SetupOptions,
+    input: &'a mut R,
+    output: &'a mut W,
+) -> Result<(Dialog<'a, R, W>, Answers), NoAnswer> {
     let mut dialog = Dialog { input, output };
     let mut so_far = unanswered();
     dialog.board(&mut so_far, given)?;
-    dialog.devices(&mut so_far, given, offers)?;
-    Ok(so_far)
+    Ok((dialog, so_far))
 }
 
 /// A valid configuration from the start, so that an error of the parser always concerns the last answer.
@@ -127,13 +135,14 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
         Ok(())
     }
 
-    /// Asks for the camera and the microphone.
+    /// Asks for the camera and the microphone, and for the speaker if there is one.
     fn devices(&mut self, answers: &mut Answers, given: &SetupOptions, offers: &Offers) -> Result<(), NoAnswer> {
         let camera = SourceQuestion { option: "--camera", table: "video", what: "camera", found: &offers.cameras };
         self.source(answers, &camera, given.camera.as_deref())?;
         let microphone =
             SourceQuestion { option: "--microphone", table: "audio", what: "microphone", found: &offers.microphones };
-        self.source(answers, &microphone, given.microphone.as_deref())
+        self.source(answers, &microphone, given.microphone.as_deref())?;
+        self.speaker(answers, given, &offers.speakers)
     }
 
     /// Asks for the board's id.
@@ -257,6 +266,23 @@ impl<R: BufRead, W: Write> Dialog<'_, R, W> {
             };
             *(if table == "video" { &mut answers.video } else { &mut answers.audio }) = lines;
             answers.fault(&format!("{table}.source"))
+        })
+    }
+
+    /// Asks for the speaker, unless there is none or the command line has all other answers.
+    fn speaker(&mut self, answers: &mut Answers, given: &SetupOptions, found: &[DeviceOffer]) -> Result<(), NoAnswer> {
+        if found.is_empty() || given.microphone.is_some() {
+            return Ok(());
+        }
+        let mut text = String::from("May viewers talk through a speaker, if you give them that right?\n");
+        for (n, offer) in found.iter().enumerate() {
+            text += &format!("  {}  {}\n", n + 1, offer.about);
+        }
+        text += "A number, or off";
+        self.put("[speaker]", None, &text, Some("off"), |answer| {
+            let chosen = answer.parse::<usize>().ok().and_then(|n| found.get(n.checked_sub(1)?));
+            answers.speaker = chosen.map(|offer| offer.lines.clone()).unwrap_or_default();
+            (chosen.is_none() && answer != "off").then(|| "a number of the list and off are possible".to_owned())
         })
     }
 

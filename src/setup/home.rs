@@ -30,7 +30,7 @@ use crate::{
 /// How many ports are tried for the broker on loopback.
 const TRIES: u16 = 50;
 /// How long the page may take to come up: the first start makes keys.
-const STARTED: Duration = Duration::from_secs(20);
+const STARTED: Duration = Duration::from_secs(60);
 
 /// What the setup needs from the system. Tests have another one.
 pub trait Machine {
@@ -217,7 +217,7 @@ fn home_toml(answers: &Answers, settings: &HomeSettings, password: &Path, host: 
     format!(
         "# Written by `fanlight setup --home`. Every setting: fanlight.toml(5).\ndevice = {}\n{name}\n[broker]\n\
          url = \"mqtt://127.0.0.1:{}\"\nuser = \"{BOARD_LOGIN}\"\npassword_file = {}\n\n[access]\nmode = \"keys\"\n\
-         page = {}\nviewer_broker = {}\n\n{}\n{}\n",
+         page = {}\nviewer_broker = {}\n\n{}\n{}\n{}",
         quoted(&answers.device),
         settings.broker_port,
         quoted(&password.to_string_lossy()),
@@ -225,6 +225,7 @@ fn home_toml(answers: &Answers, settings: &HomeSettings, password: &Path, host: 
         quoted(&links::broker(host, settings.port)),
         answers.video.trim_end(),
         answers.audio.trim_end(),
+        if answers.speaker.is_empty() { String::new() } else { format!("\n{}\n", answers.speaker.trim_end()) },
     )
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    audio::Microphone,
+    audio::{Microphone, speaker::Loudspeaker},
     config::{Secret, Surroundings, load, parse},
     tls,
     video::capture::probe::ProbedCamera,
@@ -45,6 +45,8 @@ pub struct Answers {
     pub video: String,
     /// The lines of `[audio]`.
     pub audio: String,
+    /// The lines of `[speaker]`. Empty: no viewer can talk.
+    pub speaker: String,
 }
 
 impl Answers {
@@ -79,6 +81,9 @@ impl Answers {
             }
         }
         line(format_args!("\n{}\n{}", self.video, self.audio.trim_end()));
+        if !self.speaker.is_empty() {
+            line(format_args!("\n{}", self.speaker.trim_end()));
+        }
         out
     }
 
@@ -150,11 +155,13 @@ pub struct Offers {
     pub cameras: Vec<DeviceOffer>,
     /// Microphones.
     pub microphones: Vec<DeviceOffer>,
+    /// Speakers.
+    pub speakers: Vec<DeviceOffer>,
 }
 
 impl Offers {
     /// The usable ones of the devices found.
-    pub fn new(cameras: &[ProbedCamera], microphones: &[Microphone]) -> Self {
+    pub fn new(cameras: &[ProbedCamera], microphones: &[Microphone], speakers: &[Loudspeaker]) -> Self {
         let path = |path: &PathBuf| path.display().to_string();
         Self {
             cameras: cameras
@@ -173,6 +180,15 @@ impl Offers {
                     names: vec![microphone.source.clone(), microphone.name.clone()],
                     about: format!("{}, {} ({})", microphone.card, microphone.device, microphone.source),
                     lines: microphone.config.clone(),
+                })
+                .collect(),
+            speakers: speakers
+                .iter()
+                .filter(|speaker| !speaker.config.is_empty())
+                .map(|speaker| DeviceOffer {
+                    names: vec![speaker.output.clone(), speaker.name.clone()],
+                    about: format!("{}, {} ({})", speaker.card, speaker.device, speaker.output),
+                    lines: speaker.config.clone(),
                 })
                 .collect(),
         }

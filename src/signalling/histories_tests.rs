@@ -1,10 +1,15 @@
-//! Generated histories of a board in the mode `keys`, under a broker that replays, redirects, forges and changes
-//! messages: no message is accepted that its viewer did not send now, to this board, for the first time.
+//! Generated histories of a board in the mode `token`, under a broker that replays, redirects, forges and changes
+//! messages: no message is accepted that its viewer did not send now, to this board, for the first time. The viewer is on
+//! the list, or it has a token that was not taken back.
 //!
-//! `./test` runs some thousands. A million takes about an hour:
+//! `./test` runs some thousands. A million takes some hours:
 //! `FANLIGHT_HISTORIES=1000000 cargo test --release --lib histories`.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use serde_json::json;
@@ -12,22 +17,26 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::{
+    audit::AuditLog,
     config::Id,
-    grant::{Grant, KeysAccess},
+    grant::{Grant, KeysAccess, WallClock},
     jose::{PublicKey, SealingKey, SigningKey, seal},
     message_limits::MessageLimits,
     protocol::{Request, SessionId},
     rights::{Right, Rights},
     trust::{
         LastSeen,
+        issuer_tests::{TestIssuer, claims},
+        issuers::Issuers,
         pairing::PairingHandle,
         viewer_list::{EntryOrigin, ViewerEntry, ViewerList, viewer_id},
     },
 };
 
-/// Viewers that may be on the list. One more key is never on it.
+/// Viewers that may be on the list. Two more keys are never on it: the guest has tokens, and Mallory has nothing.
 const VIEWERS: usize = 3;
-const MALLORY: usize = VIEWERS;
+const GUEST: usize = VIEWERS;
+const MALLORY: usize = GUEST + 1;
 /// How many steps a history has.
 const STEPS: usize = 16;
 
@@ -36,13 +45,34 @@ struct Keys {
     boards: Vec<Arc<BoardKeys>>,
     viewers: Vec<SigningKey>,
     reply: SealingKey,
+    issuer: TestIssuer,
+    /// Tokens of the guest, each with another id.
+    tokens: Vec<String>,
 }
 
-static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
-    boards: (0..3).map(|_| Arc::new(BoardKeys::ephemeral().unwrap())).collect(),
-    viewers: (0..=VIEWERS).map(|_| SigningKey::generate().unwrap()).collect(),
-    reply: SealingKey::generate().unwrap(),
+/// How many tokens the guest can have in one history.
+const TOKENS: usize = 4;
+
+static KEYS: LazyLock<Keys> = LazyLock::new(|| {
+    let viewers: Vec<_> = (0..=MALLORY).map(|_| SigningKey::generate().unwrap()).collect();
+    let (issuer, now) = (TestIssuer::new(), WallClock::now().now.as_secs());
+    let token = |n: usize| {
+        let mut claims = claims(viewers[GUEST].public(), now, now + 80_000);
+        claims["jti"] = token_id(n).into();
+        issuer.token(&claims)
+    };
+    Keys {
+        boards: (0..3).map(|_| Arc::new(BoardKeys::ephemeral().unwrap())).collect(),
+        reply: SealingKey::generate().unwrap(),
+        tokens: (0..TOKENS).map(token).collect(),
+        viewers,
+        issuer,
+    }
 });
+
+fn token_id(n: usize) -> String {
+    format!("token-{n}")
+}
 
 fn id(viewer: usize) -> Id {
     viewer_id(&KEYS.viewers[viewer].public().thumbprint())
@@ -69,6 +99,8 @@ struct Known {
     /// The slot of its nonce.
     slot: u64,
     session: SessionId,
+    /// The token with it, if it is the guest's.
+    token: usize,
     accepted: bool,
 }
 
@@ -78,6 +110,10 @@ struct History {
     boot: usize,
     listed: [bool; VIEWERS],
     viewers: watch::Sender<Arc<ViewerList>>,
+    issuers: watch::Sender<Arc<Issuers>>,
+    /// The newest token of the guest, and those that were taken back.
+    token: usize,
+    denied: BTreeSet<usize>,
     pairing: PairingHandle,
     grant: Arc<Grant>,
     inbound: Inbound,
@@ -96,9 +132,10 @@ fn entry(key: PublicKey, name: String) -> ViewerEntry {
 
 impl History {
     fn new(seed: u64) -> Self {
-        let viewers = watch::Sender::new(Arc::default());
+        let (viewers, issuers) =
+            (watch::Sender::new(Arc::default()), watch::Sender::new(Arc::new(KEYS.issuer.known())));
         let (pairing, now) = (PairingHandle::default(), Mono(1_000_000_000_000));
-        let (grant, inbound) = start(0, &viewers, &pairing, now);
+        let (grant, inbound) = start(0, &viewers, &issuers, &pairing, now);
         let dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         let mut history = Self {
             dice,
@@ -106,6 +143,9 @@ impl History {
             boot: 0,
             listed: [true, true, false],
             viewers,
+            issuers,
+            token: 0,
+            denied: BTreeSet::new(),
             pairing,
             grant,
             inbound,
@@ -129,14 +169,17 @@ impl History {
     fn message(&mut self, author: usize, kid: usize, at: Mono) -> Known {
         self.sessions += 1;
         let session = SessionId::new(&format!("{:0>22}", self.sessions)).unwrap();
-        let header = json!({
+        let mut header = json!({
             "alg": "ES256", "typ": "fanlight-req", "kid": KEYS.viewers[kid].public().thumbprint().to_string(),
             "to": "porch", "nonce": self.grant.nonce(at), "reply": KEYS.reply.public().to_string(),
         });
+        if kid == GUEST {
+            header["token"] = KEYS.tokens[self.token].as_str().into();
+        }
         let offer = json!({"v": 1, "type": "offer", "session": session.as_str(), "seq": 0, "sdp": "v=0\r\n"});
         let signed = KEYS.viewers[author].sign(&header, offer.to_string().as_bytes()).unwrap();
         let payload = Bytes::from(seal(board(self.boot).sealing().public(), signed.as_bytes()).unwrap());
-        Known { payload, author, boot: self.boot, slot: slot(at), session, accepted: false }
+        Known { payload, author, boot: self.boot, slot: slot(at), session, token: self.token, accepted: false }
     }
 
     fn receive(&mut self, topic: Id, payload: Bytes) -> Received {
@@ -147,7 +190,10 @@ impl History {
     fn deliver(&mut self, at: usize, topic: usize) {
         let known = self.known[at].clone();
         let is_fresh = slot(self.now).checked_sub(known.slot).is_some_and(|age| age < 3);
-        let is_listed = known.author < VIEWERS && self.listed[known.author];
+        let is_listed = match known.author {
+            GUEST => !self.denied.contains(&known.token),
+            author => self.listed[author],
+        };
         let is_due = is_fresh && is_listed && known.boot == self.boot && topic == known.author && !known.accepted;
         match self.receive(id(topic), known.payload) {
             Received::Request(request) => {
@@ -157,20 +203,24 @@ impl History {
                 self.known[at].accepted = true;
             }
             Received::Nothing => assert!(!is_due, "a message that should be accepted is not"),
+            // On a machine whose clock is not right, the guest is told so.
+            Received::Refusal(_) if known.author == GUEST && !WallClock::now().is_synced => {}
             other => panic!("{other:?}"),
         }
     }
 
     fn step(&mut self) {
-        match self.dice.roll(12) {
+        // The rate of strangers, which the guest shares at first, is no matter of this test.
+        self.now = self.now + Duration::from_secs(1);
+        match self.dice.roll(14) {
             0..=2 => {
-                let author = self.dice.roll(VIEWERS);
+                let author = self.dice.roll(GUEST + 1);
                 let message = self.message(author, author, self.now);
                 self.known.push(message);
                 self.deliver(self.known.len() - 1, author);
             }
             3 => {
-                let (author, age) = (self.dice.roll(VIEWERS), self.dice.roll(6) as u64 * 60_000_000_000);
+                let (author, age) = (self.dice.roll(GUEST + 1), self.dice.roll(6) as u64 * 60_000_000_000);
                 let message = self.message(author, author, Mono(self.now.0 - age));
                 self.known.push(message);
                 self.deliver(self.known.len() - 1, author);
@@ -180,12 +230,12 @@ impl History {
                 self.deliver(at, self.known[at].author);
             }
             6 if !self.known.is_empty() => {
-                let (at, topic) = (self.dice.roll(self.known.len()), self.dice.roll(VIEWERS + 1));
+                let (at, topic) = (self.dice.roll(self.known.len()), self.dice.roll(GUEST + 1));
                 self.deliver(at, topic);
             }
             7 if !self.known.is_empty() => self.deliver_changed(),
             8 => {
-                let (topic, kid) = (self.dice.roll(VIEWERS), self.dice.roll(VIEWERS + 1));
+                let (topic, kid) = (self.dice.roll(GUEST + 1), self.dice.roll(MALLORY + 1));
                 let forged = self.message(MALLORY, kid, self.now);
                 assert_eq!(self.receive(id(topic), forged.payload), Received::Nothing, "forged");
             }
@@ -194,13 +244,23 @@ impl History {
                 self.listed[viewer] ^= true;
                 self.publish();
             }
-            10 => self.now = self.now + std::time::Duration::from_secs(1 + self.dice.roll(200) as u64),
+            10 => self.now = self.now + Duration::from_secs(1 + self.dice.roll(200) as u64),
             11 => {
                 self.boot += 1;
-                (self.grant, self.inbound) = start(self.boot, &self.viewers, &self.pairing, self.now);
+                (self.grant, self.inbound) = start(self.boot, &self.viewers, &self.issuers, &self.pairing, self.now);
             }
+            12 => self.token = (self.token + 1).min(TOKENS - 1),
+            13 => self.take_back(),
             _ => {}
         }
+    }
+
+    /// Takes back the guest's newest token.
+    fn take_back(&mut self) {
+        self.denied.insert(self.token);
+        let ids: Vec<_> = self.denied.iter().map(|n| token_id(*n)).collect();
+        let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+        self.issuers.send_replace(Arc::new(KEYS.issuer.denying(0, &ids)));
     }
 
     /// Delivers a known message with one character changed.
@@ -221,6 +281,7 @@ fn board(boot: usize) -> &'static Arc<BoardKeys> {
 fn start(
     boot: usize,
     viewers: &watch::Sender<Arc<ViewerList>>,
+    issuers: &watch::Sender<Arc<Issuers>>,
     pairing: &PairingHandle,
     now: Mono,
 ) -> (Arc<Grant>, Inbound) {
@@ -229,8 +290,8 @@ fn start(
     let device = Id::new("porch").unwrap();
     let access =
         KeysAccess::new(Arc::clone(board(boot)), device, viewers.subscribe(), pairing.clone(), LastSeen::default());
-    let grant = Arc::new(Grant::by_keys(access, &secret));
-    (Arc::clone(&grant), Inbound::new(grant, MessageLimits::new(1000, now)))
+    let grant = Arc::new(Grant::by_keys(access.with_tokens(issuers.subscribe()), &secret));
+    (Arc::clone(&grant), Inbound::new(grant, MessageLimits::new(1000, now), AuditLog::kept().0))
 }
 
 #[test]

@@ -5,17 +5,21 @@ use std::sync::Arc;
 use tracing::debug;
 
 use crate::{
+    audit::{AuditLog, AuditRecord},
     broker::LinkEvent,
     clock::Mono,
     config::Id,
-    grant::{Grant, Listed, Opened, OpeningVerdict, Unanswered, WallClock},
+    grant::{Grant, MessageTag, Opened, OpeningVerdict, Unanswered, WallClock},
     message_limits::{Admitted, MessageLimits},
     protocol::{
         Addressee, Authorised, Correlation, IncomingRequest, OutgoingReply, Refusal, Reply, Request, RequestHead,
+        SessionId,
+        command::id_of,
+        command_result::CommandResult,
         envelope::{self, Envelope, Rejected},
         parse::parse,
     },
-    trust::pairing::PairRequest,
+    trust::TrustRequest,
 };
 
 /// What becomes of a message.
@@ -25,8 +29,8 @@ pub enum Received {
     Request(IncomingRequest),
     /// The viewer gets this refusal.
     Refusal(OutgoingReply),
-    /// A viewer that knows the secret of the pairing wants to be on the list.
-    Pair(PairRequest),
+    /// The owner of the lists gets this: a viewer that knows the secret of the pairing, or a deny list.
+    Trust(TrustRequest),
     /// Nobody gets anything: the message is no request, or its viewer sends too much.
     Nothing,
 }
@@ -36,6 +40,7 @@ pub enum Received {
 pub struct Inbound {
     grant: Arc<Grant>,
     limits: MessageLimits,
+    audit: AuditLog,
 }
 
 /// Why a message is not passed on.
@@ -46,9 +51,9 @@ enum Unread {
 }
 
 impl Inbound {
-    /// `grant` decides who may watch. `limits` are the same that the sessions use.
-    pub fn new(grant: Arc<Grant>, limits: MessageLimits) -> Self {
-        Self { grant, limits }
+    /// `grant` decides who may watch. `limits` are the same that the sessions use. `audit` takes refusals.
+    pub fn new(grant: Arc<Grant>, limits: MessageLimits, audit: AuditLog) -> Self {
+        Self { grant, limits, audit }
     }
 
     /// Checks one message, the cheapest first: rate, size, envelope, permission, shape. The first fault decides.
@@ -69,7 +74,7 @@ impl Inbound {
         match self.limits.message(&to.viewer, now) {
             Admitted::Yes => {}
             // This one does not count among the refusals. Otherwise a flood would use them up, and not learn why.
-            Admitted::Refused(refusal) => return refused(to, refusal.into()),
+            Admitted::Refused(refusal) => return self.refused(to, refusal.into()),
             Admitted::Dropped => return Received::Nothing,
         }
         let read = match &payload {
@@ -78,17 +83,20 @@ impl Inbound {
         };
         match read {
             Ok((from, head, request)) => {
-                Received::Request(IncomingRequest { from, head, request, correlation: to.correlation })
+                self.pass(IncomingRequest { from, head, request, correlation: to.correlation }, None, now)
             }
             Err(Unread::Dropped) => Received::Nothing,
             Err(Unread::Refused(rejected)) => self.refuse(to, rejected, now),
         }
     }
 
-    /// The mode `keys`. What fails before the sender is known gets no answer.
+    /// The modes `keys` and `token`. What fails before the sender is known gets no answer.
     fn receive_sealed(&self, topic: Id, payload: &[u8], correlation: Option<Correlation>, now: Mono) -> Received {
-        let Some(listed) = self.grant.reads(&topic, now) else { return Received::Nothing };
-        if !self.limits.sealed(&topic, listed == Listed::Yes, now) {
+        if self.grant.is_issuer(&topic) {
+            return self.receive_denials(&topic, payload, now);
+        }
+        let Some(acquaintance) = self.grant.reads(&topic, now) else { return Received::Nothing };
+        if !self.limits.sealed(&topic, acquaintance, now) {
             return Received::Nothing;
         }
         let Ok(Envelope::Sealed(sealed)) = envelope::open(payload) else {
@@ -98,17 +106,18 @@ impl Inbound {
             Ok(Opened::Message { from, text, tag }) => (from, text, tag),
             Ok(Opened::Pair(mut request)) => {
                 request.to.correlation = correlation;
-                return Received::Pair(request);
+                return Received::Trust(TrustRequest::Pair(request));
             }
-            Ok(Opened::Refused(to, refusal)) => {
-                return self.refuse(Addressee { correlation, ..to }, refusal.into(), now);
+            Ok(Opened::Refused { to, refusal, text }) => {
+                let rejected = Rejected { session: session_of(&text), refusal };
+                return self.refuse(Addressee { correlation, ..to }, rejected, now);
             }
             Err(why) => return unanswered(&topic, why),
         };
         let to = Addressee { correlation, ..Addressee::of(&from) };
         match self.limits.message(&from.who, now) {
             Admitted::Yes => {}
-            Admitted::Refused(refusal) => return refused(to, refusal.into()),
+            Admitted::Refused(refusal) => return self.refused(to, refusal.into()),
             Admitted::Dropped => return Received::Nothing,
         }
         if text.len() > envelope::MESSAGE_MAX {
@@ -127,15 +136,70 @@ impl Inbound {
                 }
             }
         }
-        Received::Request(IncomingRequest { from, head, request, correlation: to.correlation })
+        self.pass(IncomingRequest { from, head, request, correlation: to.correlation }, Some(tag), now)
+    }
+
+    /// Passes a request on. A command that stands alone has the number 0. It is done once, and not too often; what stops
+    /// something is done even if there is no room to remember it, since another "stop" harms nobody. `tag`: of the
+    /// message, in the signed modes.
+    fn pass(&self, request: IncomingRequest, tag: Option<MessageTag>, now: Mono) -> Received {
+        let Request::Command(read) = &request.request else { return Received::Request(request) };
+        if request.head.seq != 0 {
+            return Received::Request(request);
+        }
+        if tag.is_some_and(|tag| self.grant.is_replayed(tag, now)) {
+            return Received::Nothing;
+        }
+        let who = &request.from.who;
+        let verdict = match (self.limits.command_alone(who, now), tag) {
+            (Err(refusal), _) => OpeningVerdict::Refused(refusal),
+            (Ok(()), Some(tag)) => self.grant.remember_opening(who, tag, now),
+            (Ok(()), None) => OpeningVerdict::New,
+        };
+        let (id, stops) = (id_of(read), read.as_ref().is_ok_and(|message| message.command.stops()));
+        match verdict {
+            OpeningVerdict::Replayed => Received::Nothing,
+            OpeningVerdict::Refused(refusal) if !stops => {
+                self.record(who, &refusal);
+                let (to, session) = (request.addressee(), Some(request.head.session));
+                let reply = Reply::Result(CommandResult::refused(id, refusal));
+                Received::Refusal(OutgoingReply { to, session, seq: None, reply })
+            }
+            OpeningVerdict::New | OpeningVerdict::Refused(_) => Received::Request(request),
+        }
+    }
+
+    /// A message of an issuer. Only its deny list is expected, which gets no answer.
+    fn receive_denials(&self, topic: &Id, payload: &[u8], now: Mono) -> Received {
+        if !self.limits.deny_list(now) {
+            return Received::Nothing;
+        }
+        match self.grant.read_denials(topic, payload) {
+            Ok(list) => Received::Trust(TrustRequest::Deny(list)),
+            Err(why) => {
+                debug!("issuer {topic}: a message is no deny list that counts: {why}");
+                Received::Nothing
+            }
+        }
     }
 
     fn refuse(&self, to: Addressee, rejected: Rejected, now: Mono) -> Received {
         debug!("viewer {}: refused: {}", to.viewer, rejected.refusal.message);
+        self.record(&to.viewer, &rejected.refusal);
         match self.limits.refusal(&to.viewer, now) {
             true => refused(to, rejected),
             false => Received::Nothing,
         }
+    }
+
+    /// A refusal that has a limit of its own.
+    fn refused(&self, to: Addressee, rejected: Rejected) -> Received {
+        self.record(&to.viewer, &rejected.refusal);
+        refused(to, rejected)
+    }
+
+    fn record(&self, viewer: &Id, refusal: &Refusal) {
+        self.audit.record(AuditRecord::refused(viewer.clone(), self.grant.listed_name(viewer), refusal.name));
     }
 
     fn read(&self, viewer: &Id, payload: &[u8], now: Mono) -> Result<(Authorised, RequestHead, Request), Unread> {
@@ -148,6 +212,14 @@ impl Inbound {
         let (head, request) = parse(text).map_err(Unread::Refused)?;
         Ok((from, head, request))
     }
+}
+
+/// The session that a message names, if it can be read.
+fn session_of(text: &str) -> Option<SessionId> {
+    if text.len() > envelope::MESSAGE_MAX {
+        return None;
+    }
+    parse(text).map_or_else(|rejected| rejected.session, |(head, _)| Some(head.session))
 }
 
 fn unanswered(topic: &Id, why: Unanswered) -> Received {
@@ -166,7 +238,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Limits,
-        protocol::{ErrorName, Right, Rights, SessionId, Wanted},
+        protocol::{ErrorName, PermittedBy, Right, Rights, Wanted},
     };
 
     const SESSION: &str = "AAAAAAAAAAAAAAAAAAAAAA";
@@ -174,7 +246,7 @@ mod tests {
 
     fn inbound() -> Inbound {
         let grant = Arc::new(Grant::by_broker(&[7; 32]));
-        Inbound::new(grant, MessageLimits::new(Limits::default().messages_per_second, NOW))
+        Inbound::new(grant, MessageLimits::new(Limits::default().messages_per_second, NOW), AuditLog::kept().0)
     }
 
     fn anna() -> Id {
@@ -194,7 +266,7 @@ mod tests {
         let wanted = Wanted { video: true, audio: false, talk: false };
         let sdp = || "v=0\r\n".to_owned();
         for (fields, request) in [
-            (r#""type":"hello""#, Request::Hello),
+            (r#""type":"hello""#, Request::Hello { events: false }),
             (r#""type":"offer","sdp":"v=0\r\n""#, Request::Offer { sdp: sdp(), restart: false }),
             (r#""type":"offer","sdp":"v=0\r\n","restart":true"#, Request::Offer { sdp: sdp(), restart: true }),
             (r#""type":"request","media":{"video":true}"#, Request::Request { media: wanted }),
@@ -208,7 +280,8 @@ mod tests {
             let Received::Request(read) = inbound().receive(message(text(fields)), NOW) else { panic!("{fields}") };
             let head = RequestHead { session: SessionId::new(SESSION).unwrap(), seq: 4 };
             let rights = Rights::of([Right::View, Right::Listen]);
-            let from = Authorised { who: anna(), rights, until: None, reply_key: None };
+            let by = PermittedBy::Broker;
+            let from = Authorised { who: anna(), rights, until: None, reply_key: None, by };
             let expected = IncomingRequest { from, head, request, correlation: Correlation::new(b"tag") };
             assert_eq!(read, expected);
         }

@@ -18,9 +18,9 @@ use self::inbound::{Inbound, Received};
 use crate::{
     broker::{LinkEvent, Outbox},
     clock::Mono,
-    liveness::{Heartbeat, TURN},
+    liveness::{Heartbeat, TICK},
     protocol::{IncomingRequest, OutgoingReply},
-    trust::{board_keys::BoardKeys, pairing::PairRequest},
+    trust::{TrustRequest, board_keys::BoardKeys},
 };
 
 /// Requests that wait for the sessions. When it is full, signalling waits and reads no further message.
@@ -35,8 +35,8 @@ pub struct SignallingQueues {
     pub requests: mpsc::Sender<IncomingRequest>,
     /// Refusals, which need no session: back to signalling.
     pub refusals: mpsc::Sender<OutgoingReply>,
-    /// Requests to be put on the list of viewers. `None` in the mode `broker`.
-    pub pairings: Option<mpsc::Sender<PairRequest>>,
+    /// Requests to be put on the list of viewers, and deny lists: to the owner. `None` in the mode `broker`.
+    pub trust: Option<mpsc::Sender<TrustRequest>>,
 }
 
 /// Carries messages in both directions. It ends when the sessions have ended and their last reply has gone to `outbox`.
@@ -53,7 +53,7 @@ pub async fn run(
     let send = async {
         while let Some(reply) = replies.recv().await {
             match outbound::message(&reply, keys.as_deref()) {
-                Ok(message) => outbox.say(message).await,
+                Ok(message) => outbox.publish_reply(message).await,
                 Err(e) => warn!("viewer {}: a reply could not be sealed and is not sent: {e}", reply.to.viewer),
             }
         }
@@ -68,7 +68,7 @@ pub(crate) async fn receive(
     destinations: SignallingQueues,
     heartbeat: Heartbeat,
 ) {
-    let SignallingQueues { requests, refusals, pairings } = destinations;
+    let SignallingQueues { requests, refusals, trust } = destinations;
     let mut unsent: u64 = 0;
     loop {
         heartbeat.tick(Mono::now());
@@ -83,19 +83,21 @@ pub(crate) async fn receive(
                     Received::Request(request) => room.send(request),
                     // The link is full. A refusal is not worth a wait.
                     Received::Refusal(refusal) => unsent += u64::from(refusals.try_send(refusal).is_err()),
-                    Received::Pair(request) => {
-                        unsent += u64::from(pairings.as_ref().is_none_or(|queue| queue.try_send(request).is_err()));
+                    Received::Trust(request) => {
+                        unsent += u64::from(trust.as_ref().is_none_or(|queue| queue.try_send(request).is_err()));
                     }
                     Received::Nothing => {}
                 },
                 None => break,
             },
             () = requests.closed() => break,
-            () = sleep(TURN) => {}
+            () = sleep(TICK) => {}
         }
     }
-    debug!("signalling: {unsent} refusals and pairings found no room");
+    debug!("signalling: {unsent} refusals, pairings and deny lists found no room");
 }
 
 #[cfg(test)]
 mod histories_tests;
+#[cfg(test)]
+mod signed_examples_tests;

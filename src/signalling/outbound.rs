@@ -43,7 +43,7 @@ mod tests {
                 r#"{"v":1,"type":"pong","n":7,"session":"AAAAAAAAAAAAAAAAAAAAAA","seq":3}"#,
             ),
             (
-                Reply::Renewed { lease_s: 600 },
+                Reply::Renewed { lease_s: 600, ice: None },
                 Some(0),
                 Some(session.clone()),
                 r#"{"v":1,"type":"renewed","lease_s":600,"session":"AAAAAAAAAAAAAAAAAAAAAA","seq":0}"#,

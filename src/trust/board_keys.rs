@@ -77,20 +77,19 @@ impl BoardKeys {
     /// Reads the identity, or makes it at the first start. A damaged file is never replaced: viewers trust the key that
     /// was in it. It may block on the file system.
     pub fn of_folder(folder: &StateFolder) -> Result<Self, BoardKeyError> {
-        let path = || folder.path(IDENTITY).display().to_string();
-        let failed = |error| BoardKeyError::State { path: path(), error };
-        let read = folder.read(IDENTITY, |bytes| SigningKey::from_pkcs8(bytes).map_err(|_| "not a private key"));
-        let identity = match read {
-            Ok(Some(identity)) => identity,
-            Ok(None) => {
-                let identity = SigningKey::generate()?;
-                folder.write(IDENTITY, &identity.to_pkcs8(), None).map_err(failed)?;
-                identity
-            }
-            Err(StateError::Damaged(_) | StateError::TooLarge(_)) => return Err(BoardKeyError::Damaged(path())),
-            Err(error) => return Err(failed(error)),
-        };
+        if let Some(identity) = read_identity(folder)? {
+            return Self::new(identity);
+        }
+        let identity = SigningKey::generate()?;
+        folder
+            .write(IDENTITY, &identity.to_pkcs8(), None)
+            .map_err(|error| BoardKeyError::State { path: identity_path(folder), error })?;
         Self::new(identity)
+    }
+
+    /// The thumbprint of the identity in a folder, for commands. Nothing is made. `None`: there is no identity.
+    pub fn thumbprint_in(folder: &StateFolder) -> Result<Option<Thumbprint>, BoardKeyError> {
+        Ok(read_identity(folder)?.map(|identity| identity.public().thumbprint()))
     }
 
     /// Keys that last until the daemon ends.
@@ -99,8 +98,13 @@ impl BoardKeys {
     }
 
     fn new(identity: SigningKey) -> Result<Self, BoardKeyError> {
+        Ok(Self::of_keys(identity, SealingKey::generate()?))
+    }
+
+    /// These keys.
+    pub(crate) fn of_keys(identity: SigningKey, sealing: SealingKey) -> Self {
         let thumbprint = identity.public().thumbprint();
-        Ok(Self { identity, thumbprint, sealing: SealingKey::generate()? })
+        Self { identity, thumbprint, sealing }
     }
 
     /// The public half of the identity.
@@ -132,6 +136,18 @@ impl BoardKeys {
     fn sign(&self, typ: &'static str, to: Option<&str>, payload: &[u8]) -> Result<String, JoseError> {
         self.identity.sign(&Header { alg: Algorithm::Es256, typ, kid: &self.thumbprint, to }, payload)
     }
+}
+
+fn read_identity(folder: &StateFolder) -> Result<Option<SigningKey>, BoardKeyError> {
+    let read = folder.read(IDENTITY, |bytes| SigningKey::from_pkcs8(bytes).map_err(|_| "not a private key"));
+    read.map_err(|error| match error {
+        StateError::Damaged(_) | StateError::TooLarge(_) => BoardKeyError::Damaged(identity_path(folder)),
+        error => BoardKeyError::State { path: identity_path(folder), error },
+    })
+}
+
+fn identity_path(folder: &StateFolder) -> String {
+    folder.path(IDENTITY).display().to_string()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub(crate) mod sps;
 use crate::{
     feed::AccessUnit,
     level::Level,
-    video::{decode::jpeg::Refusal, sources::unit::Found},
+    video::{decode::jpeg::PictureError, sources::unit::Found},
 };
 pub(crate) use inspector::StreamInspector;
 use packetizer::packetize;
@@ -86,8 +86,8 @@ pub(crate) fn has_picture(nals: &[&[u8]]) -> bool {
 }
 
 /// Why a frame longer than [`LONGEST`] is refused.
-pub(crate) fn too_long(length: usize) -> Refusal {
-    Refusal(format!("a coded picture of {} KiB; {} KiB are possible", length >> 10, LONGEST >> 10))
+pub(crate) fn too_long(length: usize) -> PictureError {
+    PictureError(format!("a coded picture of {} KiB; {} KiB are possible", length >> 10, LONGEST >> 10))
 }
 
 /// Finds the first access unit of `stream`. `ended`: nothing follows after `stream`.

@@ -30,7 +30,7 @@ use crate::{
     idle::Idle,
     liveness,
     video::{
-        capture::dmabuf::BorrowedFrame, decode::planes::Planes, pipeline::VideoPipeline, source_health::Reopening,
+        capture::dmabuf::DmabufFrame, decode::planes::Planes, pipeline::VideoPipeline, source_health::Reopening,
         sources::Source,
     },
 };
@@ -47,7 +47,7 @@ pub(crate) enum SourceFrame<'a> {
     /// A raw frame, with its time of capture.
     Planes { planes: &'a mut Planes, at: Mono },
     /// A raw frame in the camera's own memory (DMABUF).
-    Lent(BorrowedFrame),
+    Dmabuf(DmabufFrame),
     /// A coded frame (H.264 Annex B), with its time of capture.
     Coded { stream: &'a [u8], at: Mono },
     /// The source has a new size or rate and must be opened again.
@@ -74,7 +74,7 @@ fn play(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault
     pipeline.import_from(&source)?;
     let (mut idle, mut changes) = (Idle::default(), 0);
     while !stop.load(Ordering::Acquire) {
-        liveness::turn();
+        liveness::tick();
         pipeline.steer(&mut source);
         let until = Mono::now() + TICK;
         let encoder = pipeline.waited_for();
@@ -87,7 +87,7 @@ fn play(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault
                 return Err(Fault::Failed(format!("{source}: its size or rate changes again and again")));
             }
             SourceFrame::Changed => changes += 1,
-            SourceFrame::Planes { .. } | SourceFrame::Lent(_) | SourceFrame::Coded { .. } => {
+            SourceFrame::Planes { .. } | SourceFrame::Dmabuf(_) | SourceFrame::Coded { .. } => {
                 (idle, changes) = (Idle::default(), 0)
             }
         }
@@ -95,7 +95,7 @@ fn play(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault
         match taken {
             SourceFrame::Nothing => pipeline.nothing(&source)?,
             SourceFrame::Planes { planes, at } => pipeline.code(planes, at)?,
-            SourceFrame::Lent(loan) => pipeline.lend(loan),
+            SourceFrame::Dmabuf(frame) => pipeline.encode_dmabuf(frame),
             SourceFrame::Coded { stream, at } => pipeline.pass(stream, at),
             SourceFrame::Changed => {}
         }

@@ -12,7 +12,7 @@ use crate::{
     rate::{EncoderPlan, Full, RateLimits, RatePlanner},
     units::{Bitrate, DataSize},
     video::{
-        capture::dmabuf::BorrowedFrame,
+        capture::dmabuf::DmabufFrame,
         decode::planes::Planes,
         encode::{Coded, VideoEncoder, budget::Budget, keyframes::KeyframePolicy},
         frame_pace::{FrameDropper, Rate},
@@ -171,7 +171,7 @@ impl<'a> VideoPipeline<'a> {
         self.check_shutter(source);
         self.coder.set_ceiling(wanted.ceiling);
         self.coder.steer(aim, self.rate.fps() / f64::from(self.plan.every));
-        source.lend(self.plan.shrink == 1 && self.coder.imports_dmabuf());
+        source.export_frames(self.plan.shrink == 1 && self.coder.imports_dmabuf());
     }
 
     /// Once a second: a closed shutter explains a black picture, and a camera that sends none.
@@ -213,7 +213,10 @@ impl<'a> VideoPipeline<'a> {
         }
         // Taken out of `self`, because `code_planes` borrows `self` too.
         let mut small = self.small.take();
-        let coded = self.code_planes(small.as_mut().unwrap_or(planes), at);
+        let planes = small.as_mut().unwrap_or(planes);
+        let (width, height) = planes.size();
+        self.out.set_size((width as u32, height as u32));
+        let coded = self.code_planes(planes, at);
         self.small = small;
         coded
     }
@@ -237,14 +240,15 @@ impl<'a> VideoPipeline<'a> {
     }
 
     /// Passes a camera's buffer to the encoder without a copy.
-    pub(crate) fn lend(&mut self, loan: BorrowedFrame) {
+    pub(crate) fn encode_dmabuf(&mut self, frame: DmabufFrame) {
         self.condition.shown(&self.meter.counts, Mono::now());
-        if !self.thinning.takes(loan.at) || self.is_left_out() {
+        if !self.thinning.takes(frame.at) || self.is_left_out() {
             self.meter.counts.thinned += 1;
-            self.coder.decline(loan);
+            self.coder.decline(frame);
             return;
         }
-        self.coder.lend(loan, self.key, &mut self.meter.counts);
+        self.out.set_size(self.size);
+        self.coder.encode_dmabuf(frame, self.key, &mut self.meter.counts);
     }
 
     /// Sends the frames that the encoder has finished, and returns the camera's buffers.
@@ -253,8 +257,8 @@ impl<'a> VideoPipeline<'a> {
             self.meter.coded_in(took);
             self.send(cut, at);
         }
-        source.lend(self.plan.shrink == 1 && self.coder.imports_dmabuf());
-        source.take_back(self.coder.back())
+        source.export_frames(self.plan.shrink == 1 && self.coder.imports_dmabuf());
+        source.requeue(self.coder.back())
     }
 
     /// Sends a frame that the source has coded.

@@ -36,7 +36,7 @@ const BOUNDS: RateBounds =
 /// as a restart of ICE. The own answer is checked before it is given out, so an answer that comes is one that fits.
 pub(crate) fn sdp(text: &str) {
     let Ok(offer) = Description::parse(text) else { return };
-    let mut negotiation = Negotiation::new(Wanted { video: true, audio: true, talk: false });
+    let mut negotiation = Negotiation::new(Wanted { video: true, audio: true, talk: true });
     for _ in 0..2 {
         let mut budget = CandidateBudget::new(24, false);
         let Ok(incoming) = negotiation.take_offer(&offer, &mut budget) else { return };
@@ -53,7 +53,7 @@ pub(crate) fn sdp(text: &str) {
 }
 
 /// What the stack answers.
-fn answer(sdp: String) -> Result<String, Error> {
+pub(crate) fn answer(sdp: String) -> Result<String, Error> {
     let now = Instant::now();
     let feedback = SendInterceptor::new(Arc::default(), BOUNDS, now);
     let mut connection = RTCPeerConnectionBuilder::new()

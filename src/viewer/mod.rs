@@ -3,8 +3,10 @@
 pub mod bandwidth;
 pub(crate) mod fuzz;
 pub mod peer;
+pub(crate) mod receive;
 pub mod send;
 pub mod session;
+mod session_audit;
 pub(crate) mod sockets;
 
 use std::{
@@ -21,6 +23,7 @@ use tokio::{
 };
 use tracing::{error, info};
 
+pub use self::session_audit::SessionAudit;
 use self::{
     peer::{Peer, PeerFactory, PeerSummary},
     session::{
@@ -30,6 +33,7 @@ use self::{
 };
 use crate::{
     clock::Mono,
+    commands::Commands,
     config::{Config, Id, Limits},
     feed::Health,
     media_source::MediaSources,
@@ -81,8 +85,12 @@ impl From<IncomingRequest> for SessionRequest {
 /// The parts of a viewer task.
 #[derive(Debug)]
 pub struct Viewer {
-    /// Who watches, and what this viewer may do, as its newest request says.
+    /// Who watches, and what this viewer could do when the session began, or since it sent a newer token.
     pub from: Authorised,
+    /// Its name for people.
+    pub name: Option<String>,
+    /// When the session began.
+    pub began: Mono,
     /// Which of its sessions.
     pub session: SessionId,
     /// The `offer` or `request` that opened it.
@@ -93,6 +101,8 @@ pub struct Viewer {
     pub peers: Arc<PeerFactory>,
     /// Camera and microphone.
     pub sources: MediaSources,
+    /// Does its commands.
+    pub commands: Commands,
     /// Where its replies go.
     pub out: mpsc::Sender<OutgoingReply>,
     /// Its further requests; holds [`INBOX`].
@@ -101,6 +111,8 @@ pub struct Viewer {
     pub stop: watch::Receiver<Option<EndReason>>,
     /// Its phase, for the owner.
     pub phase: watch::Sender<SessionPhase>,
+    /// Its audit records.
+    pub audit: SessionAudit,
 }
 
 impl Viewer {
@@ -118,6 +130,7 @@ impl Viewer {
         };
         send_goodbye(&mut replies, reason, self.peers.without_relays()).await;
         let summary = close(peer.get()).await;
+        self.audit.ended(&summary.route, summary.bytes, reason, Mono::now());
         log_end(&self.from.who, &self.session, began, &summary, reason);
         reason
     }

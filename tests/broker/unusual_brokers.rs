@@ -154,7 +154,7 @@ async fn the_daemon_reconnects_when_the_broker_acknowledges_nothing() {
         let (outbox, anna) = (board.outbox.clone(), Id::new("anna").unwrap());
         let flood = tokio::spawn(async move {
             for _ in 0..1000 {
-                outbox.say((anna.clone(), Bytes::from_static(b"{}"))).await;
+                outbox.publish_reply((anna.clone(), Bytes::from_static(b"{}"))).await;
             }
         });
         let left = async {
@@ -183,7 +183,7 @@ async fn a_receive_maximum_of_one_is_respected() {
     peer.say(&[0x20, 6, 0, 0, 3, 0x21, 0, 1]).await;
     peer.grant().await;
     for _ in 0..3 {
-        board.outbox.say((Id::new("anna").unwrap(), Bytes::from_static(b"{}"))).await;
+        board.outbox.publish_reply((Id::new("anna").unwrap(), Bytes::from_static(b"{}"))).await;
     }
     let mut topics = Vec::new();
     while topics.len() < 5 {
@@ -261,7 +261,7 @@ async fn properties_of_a_request_are_ignored() {
         .await;
     broker.publish(REQ, "next", &[]).await;
     assert_eq!(board.event().await, request("next"));
-    board.outbox.say((Id::new("anna").unwrap(), Bytes::from_static(br#"{"n":1}"#))).await;
+    board.outbox.publish_reply((Id::new("anna").unwrap(), Bytes::from_static(br#"{"n":1}"#))).await;
     let reply = loop {
         let seen = watcher.next().await;
         if seen.payload == r#"{"n":1}"# {
@@ -290,7 +290,7 @@ async fn correlation_data_of_a_request_goes_out_with_the_reply() {
         peer.say(&[header, body].concat()).await;
         let LinkEvent::Message { viewer, correlation, .. } = board.event().await else { panic!("no message") };
         assert_eq!(correlation.is_some(), length <= CORRELATION_MAX, "{length} bytes");
-        board.outbox.say(Addressed { viewer, payload: Bytes::from_static(b"{}"), correlation }).await;
+        board.outbox.publish_reply(Addressed { viewer, payload: Bytes::from_static(b"{}"), correlation }).await;
         let reply = loop {
             let body = peer.next(3).await.expect("the link continues");
             if body[2..].starts_with(b"fanlight/v1/cam/rsp/anna") {

@@ -19,7 +19,10 @@ describe('Chromium', () => {
     });
     assert.ok(Math.abs(later.delays.at(-1)) < 2000, `the picture clock is ${later.delays.at(-1)} ms off`);
     const heard = await page.evaluate((id) => window.listen(id, 2500), session);
-    assert.ok(heard.strongest > 0.2, `the tone is heard: ${JSON.stringify({ ...heard, loudest: heard.loudest.length })}`);
+    assert.ok(
+      heard.strongest > 0.2,
+      `the tone is heard: ${JSON.stringify({ ...heard, loudest: heard.loudest.length })}`,
+    );
     assert.ok(heard.loudest.some((hertz) => Math.abs(hertz - 1000) < 2 * heard.width), 'at 1 kHz');
     const answer = later.said.find((m) => m.type === 'answer');
     assert.ok(answer.lease_s > 590 && answer.lease_s <= 600);
@@ -79,7 +82,11 @@ describe('Chromium', () => {
     const after = await report(page, session);
     assert.equal(after.video.ssrc, seen.video.ssrc);
     const ends = after.said.filter((m) => m.type === 'candidates' && m.end).map((m) => m.ufrag);
-    assert.deepEqual(ends, [old, young].map((sdp) => part(sdp, 'ice-ufrag')), 'each generation has an end of candidates');
+    assert.deepEqual(
+      ends,
+      [old, young].map((sdp) => part(sdp, 'ice-ufrag')),
+      'each generation has an end of candidates',
+    );
     const gap = Math.max(...after.clocks.slice(1).map((c, i) => c.at - after.clocks[i].at));
     t.diagnostic(`the longest pause of the picture was ${Math.round(gap)} ms`);
     assert.ok(gap < 3000, `the picture stood for ${gap} ms`);

@@ -31,13 +31,25 @@ test('the ssh command that the demo prints is enough to watch from another machi
   const board = await Place.make();
   t.after(() => board.end());
   cable([here, 'to-board', `${NEAR}/24`], [board, 'out', `${FAR}/24`]);
-  const env = { ...process.env, NO_COLOR: '1', DISPLAY: '', WAYLAND_DISPLAY: '', USER: 'pi', SSH_CONNECTION: `${NEAR} 50000 ${FAR} 22` };
-  const demo = new Child(daemonBinary, ['demo', '--video', 'test', '--audio', 'tone', '--size', '640x360'], { env, enter: board.enter });
+  const env = {
+    ...process.env,
+    NO_COLOR: '1',
+    DISPLAY: '',
+    WAYLAND_DISPLAY: '',
+    USER: 'pi',
+    SSH_CONNECTION: `${NEAR} 50000 ${FAR} 22`,
+  };
+  const demo = new Child(daemonBinary, ['demo', '--video', 'test', '--audio', 'tone', '--size', '640x360'], {
+    env,
+    enter: board.enter,
+  });
   t.after(() => demo.stop());
   await demo.said('From another machine: ssh ');
   const line = demo.output.split('\n').find((l) => l.startsWith('From another machine: ssh '));
   assert.ok(line.includes(` pi@${FAR} `), line);
-  const ports = [...line.matchAll(/-L (\d+):127\.0\.0\.1:(\d+)/g)].map(([, from, to]) => (assert.equal(from, to), Number(from)));
+  const ports = [...line.matchAll(/-L (\d+):127\.0\.0\.1:(\d+)/g)].map(
+    ([, from, to]) => (assert.equal(from, to), Number(from)),
+  );
   assert.equal(ports.length, 2, line);
   const far = new Child(process.execPath, ['-e', FAR_END, FAR, ...ports.map(String)], { enter: board.enter });
   t.after(() => far.stop());
@@ -50,6 +62,8 @@ test('the ssh command that the demo prints is enough to watch from another machi
   t.after(() => chromium.close());
   const page = await (await chromium.newContext()).newPage();
   await page.goto(/http:\/\/127\.0\.0\.1:\d+\//.exec(line)[0]);
-  await until('a moving picture', () => page.locator('video').first().evaluate((v) => v.videoWidth === 640 && v.currentTime > 0.5), 40_000)
-    .catch((error) => { throw new Error(`${error.message}\n${demo.output.slice(-3000)}`); });
+  const moves = (video) => video.videoWidth === 640 && video.currentTime > 0.5;
+  await until('a moving picture', () => page.locator('video').first().evaluate(moves), 40_000).catch((error) => {
+    throw new Error(`${error.message}\n${demo.output.slice(-3000)}`);
+  });
 });

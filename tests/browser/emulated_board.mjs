@@ -9,7 +9,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { certificate } from './virtual_network.mjs';
-import { Child, browser, daemonBinary, top, until as untilWithin } from './processes.mjs';
+import { Child, browser, daemonBinary, top, until as untilWithin, viewerFiles } from './processes.mjs';
 
 const board = path.join(top, 'board');
 const pages = path.join(top, 'tests/browser/pages');
@@ -42,7 +42,10 @@ export class Lab {
   static async up({ program = path.join(board, 'run'), files = true } = {}) {
     const lab = Object.assign(new Lab(), { program, files, name: `board-${process.pid}` });
     lab.share = fs.mkdtempSync(path.join(os.tmpdir(), 'fanlight-board-'));
-    lab.janitor = spawn('sh', ['-c', janitor, 'sh', lab.name, lab.share], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+    lab.janitor = spawn('sh', ['-c', janitor, 'sh', lab.name, lab.share], {
+      detached: true,
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
     try {
       await lab.start();
     } catch (error) {
@@ -72,12 +75,16 @@ export class Lab {
     return new Child(path.join(board, 'net'), ['exec', this.name, command, ...args]);
   }
 
-  /** Debian's mosquitto: TLS for the board, a WebSocket for the browser. The board checks the certificate. */
+  /**
+   * Debian's mosquitto: TLS for the board, a WebSocket for the browser. The board checks the certificate. One whose
+   * clock is wrong cannot, and has a port without TLS.
+   */
   async startBroker() {
     const { cert, key } = certificate('10.77.0.1', this.share);
     const file = path.join(this.share, 'mosquitto.conf');
     fs.writeFileSync(file, 'user root\nlistener 8883 10.77.0.1\nallow_anonymous true\n' +
       `certfile ${cert}\nkeyfile ${key}\n` +
+      'listener 1883 10.77.0.1\n' +
       'listener 9001 127.0.0.1\nprotocol websockets\nallow_anonymous true\n');
     this.broker = this.inside(process.env.MOSQUITTO ?? '/usr/sbin/mosquitto', ['-c', file]);
     await this.broker.said('running');
@@ -87,8 +94,13 @@ export class Lab {
   async startSite() {
     const folder = path.join(this.share, 'site');
     fs.cpSync(pages, folder, { recursive: true });
-    fs.copyFileSync(path.join(top, 'tests/browser/node_modules/mqtt/dist/mqtt.min.js'), path.join(folder, 'mqtt.min.js'));
-    this.site = this.inside('python3', ['-u', '-m', 'http.server', '9000', '--bind', '127.0.0.1', '--directory', folder]);
+    if (fs.existsSync(viewerFiles)) fs.cpSync(viewerFiles, path.join(folder, 'viewer'), { recursive: true });
+    fs.copyFileSync(
+      path.join(top, 'tests/browser/node_modules/mqtt/dist/mqtt.min.js'),
+      path.join(folder, 'mqtt.min.js'),
+    );
+    const server = ['-u', '-m', 'http.server', '9000', '--bind', '127.0.0.1', '--directory', folder];
+    this.site = this.inside('python3', server);
     await this.site.said('Serving');
   }
 
@@ -99,16 +111,26 @@ export class Lab {
   /** Runs a shell command in the board; what it printed. */
   async guest(command, seconds = 120) {
     try {
-      const { stdout } = await run(path.join(board, 'ctl'), ['--share', this.share, '--timeout', String(seconds), command], { maxBuffer: 1 << 24 });
+      const { stdout } = await run(
+        path.join(board, 'ctl'),
+        ['--share', this.share, '--timeout', String(seconds), command],
+        { maxBuffer: 1 << 24 },
+      );
       return stdout;
     } catch (error) {
-      throw new Error(`in the board: ${command}: status ${error.code}\n${error.stdout ?? ''}${error.stderr ?? error.message}`);
+      throw new Error(
+        `in the board: ${command}: status ${error.code}\n${error.stdout ?? ''}${error.stderr ?? error.message}`,
+      );
     }
   }
 
-  /** Starts a background command in the board and returns its process id there. Its output and its end go to a log of that name. */
+  /**
+   * Starts a background command in the board and returns its process id there. Its output and its end go to a log of
+   * that name.
+   */
   async background(name, command) {
-    await this.guest(`rm -f /run/${name}.pid; { setsid sh -c 'echo $$ > /run/${name}.pid; exec "$@"' sh ${command}; echo "status $?"; } > /board/${name}.log 2>&1 &`);
+    const started = `setsid sh -c 'echo $$ > /run/${name}.pid; exec "$@"' sh ${command}`;
+    await this.guest(`rm -f /run/${name}.pid; { ${started}; echo "status $?"; } > /board/${name}.log 2>&1 &`);
     return until(`${name} runs`, async () => Number(await this.guest(`cat /run/${name}.pid; true`)));
   }
 
@@ -126,14 +148,18 @@ export class Lab {
   /** Ten seconds of a tone; their path in the board. */
   tone(hertz) {
     const file = `${hertz}.wav`;
-    execFileSync('ffmpeg', ['-nostdin', '-v', 'error', '-y', '-f', 'lavfi', '-i', `sine=frequency=${hertz}:sample_rate=48000:duration=10`,
+    const sine = `sine=frequency=${hertz}:sample_rate=48000:duration=10`;
+    execFileSync('ffmpeg', ['-nostdin', '-v', 'error', '-y', '-f', 'lavfi', '-i', sine,
       '-af', 'volume=4', '-ac', '2', '-c:a', 'pcm_s16le', path.join(this.share, file)]);
     return `/board/${file}`;
   }
 
   /** A file of `media` many times over; its path in the board. */
   repeated(name, times) {
-    fs.writeFileSync(path.join(this.share, name), Buffer.concat(Array(times).fill(fs.readFileSync(path.join(media, name)))));
+    fs.writeFileSync(
+      path.join(this.share, name),
+      Buffer.concat(Array(times).fill(fs.readFileSync(path.join(media, name)))),
+    );
     return `/board/${name}`;
   }
 
@@ -151,6 +177,15 @@ export class Lab {
     await page.waitForFunction(() => window.connect && window.mqtt);
     await page.evaluate((to) => window.connect(to), { broker: 'ws://127.0.0.1:9001', device: 'cam', viewer });
     return page;
+  }
+
+  /** Restarts the board, and waits until it answers again. Only the disk of board/arm64/run keeps what was written. */
+  async reboot() {
+    // The agent makes this file when it can be spoken to.
+    const ready = path.join(this.share, '.ready');
+    fs.rmSync(ready);
+    await this.guest('systemctl reboot');
+    await until('the board is up again', () => fs.existsSync(ready), 600_000);
   }
 
   async down() {
@@ -177,7 +212,7 @@ export class BoardDaemon {
     Object.assign(this, { lab, name: `daemon-${BoardDaemon.count}` });
   }
 
-  /** `media` is what the configuration says of picture and sound: tables as objects, or the text that `probe` prints. */
+  /** `media`: what the configuration says of picture and sound, as tables or as the text that `probe` prints. */
   async start(media) {
     const file = this.lab.config(this.name, media);
     this.pid = await this.lab.background(this.name, `env NO_COLOR=1 '${daemonBinary}' run --config ${file}`);
@@ -189,7 +224,10 @@ export class BoardDaemon {
   }
 
   async said(text) {
-    const { output } = await until(`the daemon says "${text}"`, () => (this.output.includes(text) || this.ended !== undefined) && this);
+    const { output } = await until(
+      `the daemon says "${text}"`,
+      () => (this.output.includes(text) || this.ended !== undefined) && this,
+    );
     assert.ok(output.includes(text), `the daemon ended without "${text}"`);
   }
 
@@ -215,9 +253,15 @@ export class BoardDaemon {
 function config(media) {
   const value = (v) => (v !== null && typeof v === 'object' && !Array.isArray(v)
     ? `{ ${Object.entries(v).map(([key, inner]) => `${key} = ${value(inner)}`).join(', ')} }` : JSON.stringify(v));
-  const table = (name, entries) => `[${name}]\n${Object.entries(entries).map(([key, v]) => `${key} = ${value(v)}\n`).join('')}`;
-  const written = typeof media === 'string' ? media
-    : table('video', { source: 'off', linger_s: 1, ...media.video }) + table('audio', { source: 'off', linger_s: 1, ...media.audio });
+  const table = (name, entries) =>
+    `[${name}]\n${Object.entries(entries)
+      .map(([key, v]) => `${key} = ${value(v)}\n`)
+      .join('')}`;
+  const written =
+    typeof media === 'string'
+      ? media
+      : table('video', { source: 'off', linger_s: 1, ...media.video }) +
+        table('audio', { source: 'off', linger_s: 1, ...media.audio });
   return 'device = "cam"\n' + table('broker', { url: 'mqtts://10.77.0.1:8883', ca_file: '/board/ca.pem' }) +
     table('access', { mode: 'broker', the_broker_can_watch: true }) + table('limits', { starts_per_minute: 600 }) +
     table('log', { filter: process.env.FANLIGHT_TEST_LOG ?? 'info' }) + written;
@@ -227,10 +271,16 @@ function config(media) {
 export function pictures(file, [width, height], columns, rows) {
   // Chromium assumes BT.709 if a stream does not signal its colours.
   const filter = file.endsWith('.h264') ? ['-vf', 'scale=in_color_matrix=bt709'] : [];
-  const raw = execFileSync('ffmpeg', ['-nostdin', '-v', 'error', '-i', file, ...filter, '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-'], { maxBuffer: 1 << 28 });
+  const raw = execFileSync(
+    'ffmpeg',
+    ['-nostdin', '-v', 'error', '-i', file, ...filter, '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-'],
+    { maxBuffer: 1 << 28 },
+  );
   const size = width * height * 3;
   assert.ok(raw.length >= size && raw.length % size === 0, `${file}: ${raw.length} bytes`);
-  return Array.from({ length: raw.length / size }, (_, i) => means(raw.subarray(i * size, (i + 1) * size), 3, width, height, columns, rows));
+  return Array.from({ length: raw.length / size }, (_, i) =>
+    means(raw.subarray(i * size, (i + 1) * size), 3, width, height, columns, rows),
+  );
 }
 
 /** Mean colours of a grid laid over a picture whose pixels have `step` bytes. */
@@ -286,7 +336,9 @@ function eyes() {
   window.pitches = async (session, ms) => {
     const audio = new AudioContext();
     await audio.resume();
-    const source = audio.createMediaStreamSource(new MediaStream(window.handle(session).element.srcObject.getAudioTracks()));
+    const source = audio.createMediaStreamSource(
+      new MediaStream(window.handle(session).element.srcObject.getAudioTracks()),
+    );
     const analyser = new AnalyserNode(audio, { fftSize: 8192, smoothingTimeConstant: 0 });
     source.connect(analyser);
     const bins = new Float32Array(analyser.frequencyBinCount);

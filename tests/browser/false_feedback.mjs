@@ -45,7 +45,8 @@ const kinds = {
   /** All packets were lost. */
   'all lost': (arrivals) => arrivals.map(([number]) => [number]),
   /** In each transport feedback, only one packet arrived. */
-  'nearly all lost': (arrivals) => arrivals.map(([number, at], i) => [number, i === arrivals.length - 1 ? at : undefined]),
+  'nearly all lost': (arrivals) =>
+    arrivals.map(([number, at], i) => [number, i === arrivals.length - 1 ? at : undefined]),
   /** Each packet is later than the one before, as if a queue grew by half of the elapsed time. */
   late: (arrivals, { since }) => arrivals.map(([number, at]) => [number, at + (at - since) / 2]),
   /** One report, then none. */
@@ -71,7 +72,10 @@ export class FalseFeedbackViewer extends Viewer {
   /** Notes the arrival of each numbered packet. */
   noting(route) {
     return (packet) => {
-      const line = this.said.find(({ type }) => type === 'answer')?.sdp.match(/a=extmap:(\d+) (\S+)/g)?.find((l) => l.endsWith(NUMBER));
+      const line = this.said
+        .find(({ type }) => type === 'answer')
+        ?.sdp.match(/a=extmap:(\d+) (\S+)/g)
+        ?.find((l) => l.endsWith(NUMBER));
       const id = Number(/:(\d+)/.exec(line)?.[1]);
       const extension = packet.header.extensions?.find((e) => e.id === id);
       if (extension) this.note(extension.payload.readUInt16BE(0));
@@ -93,9 +97,12 @@ export class FalseFeedbackViewer extends Viewer {
     const [transport] = this.pc.dtlsTransports;
     const send = transport.sendRtcp.bind(transport);
     transport.sendRtcp = async (packets) => {
-      const kept = packets.filter((p) => this.kind === 'broken' || (p instanceof RtcpRrPacket && this.kind !== 'silent') || p.type === 206);
+      const kept = packets.filter(
+        (p) => this.kind === 'broken' || (p instanceof RtcpRrPacket && this.kind !== 'silent') || p.type === 206,
+      );
       if (this.kind === 'loss reports') {
-        for (const { reports } of kept) for (const report of reports ?? []) report.fractionLost = Math.max(report.fractionLost, 250);
+        for (const { reports } of kept)
+          for (const report of reports ?? []) report.fractionLost = Math.max(report.fractionLost, 250);
       }
       if (kept.length) await send(kept);
     };

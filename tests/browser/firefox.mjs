@@ -25,8 +25,8 @@ const prefs = {
 };
 
 /**
- * H.264 by the system's own decoder. Firefox otherwise offers it only with a plugin that it fetches from its maker, and Debian's
- * comes without.
+ * H.264 by the system's own decoder. Firefox otherwise offers it only with a plugin that it fetches from its maker, and
+ * Debian's comes without.
  */
 export const withH264 = {
   'media.webrtc.hw.h264.enabled': true,
@@ -40,12 +40,13 @@ export class Firefox {
   static async launch(more = {}) {
     const firefox = new Firefox();
     const profile = folder('firefox');
-    const lines = Object.entries({ ...prefs, ...more }).map(([key, value]) => `user_pref(${JSON.stringify(key)}, ${JSON.stringify(value)});\n`);
+    const lines = Object.entries({ ...prefs, ...more }).map(
+      ([key, value]) => `user_pref(${JSON.stringify(key)}, ${JSON.stringify(value)});\n`,
+    );
     fs.writeFileSync(path.join(profile, 'user.js'), lines.join(''));
     const port = await freePort();
-    firefox.child = new Child(binary, ['--headless', '--no-remote', '--profile', profile, '--remote-debugging-port', String(port)], {
-      env: { ...process.env, HOME: profile },
-    });
+    const options = ['--headless', '--no-remote', '--profile', profile, '--remote-debugging-port', String(port)];
+    firefox.child = new Child(binary, options, { env: { ...process.env, HOME: profile } });
     await firefox.child.said('WebDriver BiDi listening', 60_000);
     firefox.socket = new WebSocket(`ws://127.0.0.1:${port}/session`);
     await new Promise((resolve, reject) => firefox.socket.once('open', resolve).once('error', reject));
@@ -70,7 +71,10 @@ export class Firefox {
   call(method, params = {}) {
     const id = (this.calls += 1);
     return new Promise((resolve, reject) => {
-      const late = setTimeout(() => this.heard({ id, type: 'error', error: 'no answer', message: 'within 60 s' }), 60_000);
+      const late = setTimeout(
+        () => this.heard({ id, type: 'error', error: 'no answer', message: 'within 60 s' }),
+        60_000,
+      );
       const settled = (settle) => (it) => { clearTimeout(late); settle(it); };
       this.waiting.set(id, { resolve: settled(resolve), reject: settled(reject), method });
       this.socket.send(JSON.stringify({ id, method, params }));

@@ -1,5 +1,5 @@
-// The fixture of browser tests: one broker, daemon, page and Chromium for each test file. After each test it closes all
-// pages and sessions.
+// The fixtures of browser tests: one broker and daemon for each test file, and, if it needs them, a page and Chromium.
+// After each test, all pages and sessions are closed.
 
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -33,24 +33,38 @@ export async function watch(page, options, daemon) {
     return r.frames > 10 && r.delays.length > 5 ? r : false;
   }).catch(async (error) => {
     const r = await report(page, session);
-    throw new Error(`${error.message}\npage: ${JSON.stringify({ ...r, video: undefined, audio: undefined })}\n${daemon?.child.output.slice(-3000)}`);
+    const brief = JSON.stringify({ ...r, video: undefined, audio: undefined });
+    throw new Error(`${error.message}\npage: ${brief}\n${daemon?.child.output.slice(-3000)}`);
   });
   return { session, seen };
 }
 
-/** Makes the fixture of a test file. Its fields exist when the first test starts. */
-export function fixture(settings = {}) {
-  const s = { tabs: 0 };
+/** A broker and a daemon for a test file. The fields exist when the first test starts. */
+export function daemonFixture(settings = {}) {
+  const s = {};
   before(async () => {
     s.broker = await Broker.start();
-    s.daemon = await Daemon.start(s.broker, { ...settings, video: { linger_s: 1, ...settings.video }, audio: { linger_s: 1, ...settings.audio } });
-    s.site = await serve(pages);
+    s.daemon = await Daemon.start(s.broker, settings);
+  });
+  after(async () => {
+    await s.daemon?.stop();
+    await s.broker?.stop();
+  });
+  s.isOn = () => s.daemon.threads().some((name) => name === 'video' || name === 'audio');
+  s.cameraIsOff = (ms = 60_000) => until('camera and microphone are off', () => !s.isOn(), ms);
+  return s;
+}
+
+/** The same with Chromium, and with a site of test pages or of other `folders`. */
+export function fixture(settings = {}, folders = pages) {
+  const linger = { video: { linger_s: 1, ...settings.video }, audio: { linger_s: 1, ...settings.audio } };
+  const s = Object.assign(daemonFixture({ ...settings, ...linger }), { tabs: 0 });
+  before(async () => {
+    s.site = await serve(folders);
     s.chromium = await browser();
   });
   after(async () => {
     await s.chromium?.close();
-    await s.daemon?.stop();
-    await s.broker?.stop();
     s.site?.close();
   });
   // A failed test leaves no session for the next one.
@@ -63,6 +77,5 @@ export function fixture(settings = {}) {
   });
   s.tab = (viewer = `tab${(s.tabs += 1)}`) => open(s.chromium, s.site, s.broker, viewer);
   s.watch = (page, options) => watch(page, options, s.daemon);
-  s.cameraIsOff = (ms = 60_000) => until('the camera is off', () => !s.daemon.threads().some((name) => name === 'video' || name === 'audio'), ms);
   return s;
 }

@@ -9,7 +9,7 @@ const sized = (it) => Buffer.concat([number(Buffer.byteLength(it)), Buffer.from(
 
 /** A JWS with any header and any signature. */
 export const jws = (header, payload, signature) =>
-  `${base64url(typeof header === 'string' ? header : JSON.stringify(header))}.${base64url(payload)}.${base64url(signature)}`;
+  [typeof header === 'string' ? header : JSON.stringify(header), payload, signature].map(base64url).join('.');
 
 /** The first two parts of a JWS, which are signed. */
 export const inputOf = (text) => text.slice(0, text.lastIndexOf('.'));
@@ -19,11 +19,12 @@ export function malleated(text) {
   const n = BigInt('0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551');
   const signature = Buffer.from(text.slice(text.lastIndexOf('.') + 1), 'base64url');
   const s = n - BigInt(`0x${signature.subarray(32).toString('hex')}`);
-  return `${inputOf(text)}.${base64url(Buffer.concat([signature.subarray(0, 32), Buffer.from(s.toString(16).padStart(64, '0'), 'hex')]))}`;
+  const twin = Buffer.concat([signature.subarray(0, 32), Buffer.from(s.toString(16).padStart(64, '0'), 'hex')]);
+  return `${inputOf(text)}.${base64url(twin)}`;
 }
 
 /**
- * A JWE by `ECDH-ES` and `A256GCM` whose arithmetic is right. `header`: other fields, also `undefined` to leave one out.
+ * A JWE by `ECDH-ES` and `A256GCM` whose arithmetic is right. `header`: other fields; `undefined` leaves one out.
  * `text`: the header as it is written. `shared`: the agreed secret that an attacker hopes for.
  */
 export function sealBy(point, payload, { header = {}, write = JSON.stringify, shared } = {}) {
@@ -31,7 +32,10 @@ export function sealBy(point, payload, { header = {}, write = JSON.stringify, sh
   const epk = jwkOf(once.generateKeys().toString('base64url'));
   const written = base64url(write({ alg: 'ECDH-ES', enc: 'A256GCM', kid: thumbprint(jwkOf(point)), epk, ...header }));
   const z = shared ?? once.computeSecret(Buffer.from(point, 'base64url'));
-  const key = crypto.createHash('sha256').update(Buffer.concat([number(1), z, sized('A256GCM'), number(0), number(0), number(256)])).digest();
+  const key = crypto
+    .createHash('sha256')
+    .update(Buffer.concat([number(1), z, sized('A256GCM'), number(0), number(0), number(256)]))
+    .digest();
   return encrypted(written, '', key, payload);
 }
 

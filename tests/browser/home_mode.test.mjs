@@ -2,12 +2,11 @@
 // browser accepts the key of this certificate, and nothing else that it does not know.
 
 import assert from 'node:assert/strict';
-import { createHash, X509Certificate } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import tls from 'node:tls';
-import { Broker, Child, Daemon, browser, daemonBinary, folder, freePort, until } from './processes.mjs';
+import { Broker, Child, Daemon, accepting, browser, daemonBinary, folder, freePort, until } from './processes.mjs';
 
 /** `fanlight home` in front of a broker. */
 async function home(broker, device) {
@@ -26,10 +25,6 @@ async function home(broker, device) {
   return { child, port, certificate };
 }
 
-/** The hash of a certificate's key, as Chromium's option has it. */
-const keyHash = (certificate) => createHash('sha256')
-  .update(new X509Certificate(certificate.raw).publicKey.export({ type: 'spki', format: 'der' })).digest('base64');
-
 describe('home mode', () => {
   let broker;
   let daemon;
@@ -37,9 +32,9 @@ describe('home mode', () => {
   let chromium;
   before(async () => {
     broker = await Broker.start();
-    daemon = await Daemon.start(broker, { device: 'garden', name: 'Garden' });
+    daemon = await Daemon.start(broker, { device: 'garden', name: 'Garden', keys: [] });
     served = await home(broker, 'garden');
-    chromium = await browser({ more: [`--ignore-certificate-errors-spki-list=${keyHash(served.certificate)}`] });
+    chromium = await browser({ more: [accepting(served.certificate)] });
   });
   after(async () => {
     await chromium?.close();
@@ -53,17 +48,29 @@ describe('home mode', () => {
     t.after(() => context.close());
     return context.newPage();
   };
-  const live = (page) => page.waitForFunction(() => document.querySelector('fanlight-viewer')?.state === 'live', null, { timeout: 60_000 });
-
-  for (const host of ['127.0.0.1', 'localhost']) test(`a page at ${host} shows the picture, over one port`, async (t) => {
-    const page = await opened(t);
-    const sockets = [];
-    page.on('websocket', (socket) => sockets.push(socket.url()));
-    await page.goto(`https://${host}:${served.port}/`);
+  /** Pairs the browser of a page, at the page of this host. */
+  const paired = async (page, host) => {
+    const { child, link } = await daemon.pair(`https://${host}:${served.port}/`, `wss://${host}:${served.port}/mqtt`);
+    await page.goto(link);
+    await page.click('#pairing [type=submit]');
+    assert.equal(await child.ended, 0, child.output);
     await live(page);
-    assert.deepEqual([...new Set(sockets)], [`wss://${host}:${served.port}/mqtt`]);
-    assert.equal(await page.evaluate(() => isSecureContext && typeof crypto.subtle.sign), 'function');
-  });
+  };
+  const live = (page) =>
+    page.waitForFunction(() => document.querySelector('fanlight-viewer')?.state === 'live', null, { timeout: 60_000 });
+
+  for (const host of ['127.0.0.1', 'localhost']) {
+    test(`a page at ${host} shows the picture, over one port`, async (t) => {
+      const page = await opened(t);
+      const sockets = [];
+      page.on('websocket', (socket) => sockets.push(socket.url()));
+      await paired(page, host);
+      await page.goto(`https://${host}:${served.port}/`);
+      await live(page);
+      assert.deepEqual([...new Set(sockets)], [`wss://${host}:${served.port}/mqtt`]);
+      assert.equal(await page.evaluate(() => isSecureContext && typeof crypto.subtle.sign), 'function');
+    });
+  }
 
   test('where the browser refuses the WebSocket, the page uses requests', async (t) => {
     const page = await opened(t);
@@ -85,8 +92,7 @@ describe('home mode', () => {
     });
     const posts = [];
     page.on('request', (request) => request.method() === 'POST' && posts.push(new URL(request.url()).pathname));
-    await page.goto(`https://127.0.0.1:${served.port}/`);
-    await live(page);
+    await paired(page, '127.0.0.1');
     assert.equal(posts[0], '/mqtt');
     assert.ok(posts.slice(1).every((it) => /^\/mqtt\/[\w-]{22}$/.test(it)), posts.join(' '));
     // The picture ends when the page is left, also without a WebSocket.

@@ -1,7 +1,7 @@
 // A home network at the end of a cable to this namespace, which is the internet of a test.
 //
-//   here ── to-NAME ──[ link ]── out: router ── in: lan (place)      with a router, which may do NAT (virtual_network.mjs)
-//   here ── to-NAME ──[ link ]── out: place                         without
+//   here ── to-NAME ──[ link ]── out: router ── in: lan (place)   with a router, which may do NAT (virtual_network.mjs)
+//   here ── to-NAME ──[ link ]── out: place                      without
 //
 // The optional link limits rate, delay and loss (link_emulator.mjs).
 
@@ -21,7 +21,14 @@ export async function home(name, { net, net6, inside, link: bad } = {}) {
   const gateway = link ? [link.place, 'far', ...address(1, 64)] : [here, `to-${name}`, ...address(1, 64)];
   cable(gateway, [edge, 'out', ...address(2, 64)]);
   await link?.open();
-  const made = { place, router, link, inner: inside && `${inside}.2`, outer: net && `${net}.2`, outer6: net6 && `${net6}::2` };
+  const made = {
+    place,
+    router,
+    link,
+    inner: inside && `${inside}.2`,
+    outer: net && `${net}.2`,
+    outer6: net6 && `${net6}::2`,
+  };
 
   /** Sets the default route again, after the interface was down or got another address. */
   made.route = () => {

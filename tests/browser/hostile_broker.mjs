@@ -40,7 +40,8 @@ class Pipe {
     if (packet.cmd !== 'publish') return this.toReal(packet);
     this.hostile.record(this, packet);
     const passed = this.hostile.pass({ from: this.who, to: 'broker', topic: packet.topic, payload: packet.payload });
-    if (!passed.length && packet.qos === 1) this.toClient({ cmd: 'puback', messageId: packet.messageId, reasonCode: 0 });
+    if (!passed.length && packet.qos === 1)
+      this.toClient({ cmd: 'puback', messageId: packet.messageId, reasonCode: 0 });
     this.several(passed, packet).forEach((it) => this.toReal(it));
   }
 
@@ -54,7 +55,9 @@ class Pipe {
 
   /** The packet with each of these payloads. Only the first one is acknowledged. */
   several(payloads, packet) {
-    return payloads.map((payload, at) => (at === 0 ? { ...packet, payload } : { ...packet, payload, qos: 0, messageId: undefined, dup: false }));
+    return payloads.map((payload, at) =>
+      at === 0 ? { ...packet, payload } : { ...packet, payload, qos: 0, messageId: undefined, dup: false },
+    );
   }
 
   toReal(packet) {
@@ -87,11 +90,19 @@ export class HostileBroker {
     await new Promise((resolve) => hostile.server.listen(hostile.tcp, '127.0.0.1', resolve));
     hostile.web = new WebSocketServer({ host: '127.0.0.1', port: hostile.ws, handleProtocols: () => 'mqtt' });
     hostile.web.on('connection', (socket) => {
-      const pipe = new Pipe(hostile, 'viewer', (data) => socket.readyState === 1 && socket.send(data), () => socket.close());
+      const pipe = new Pipe(
+        hostile,
+        'viewer',
+        (data) => socket.readyState === 1 && socket.send(data),
+        () => socket.close(),
+      );
       socket.on('message', (data) => pipe.read(data)).on('error', () => {}).on('close', () => pipe.close());
     });
     await new Promise((resolve) => hostile.web.once('listening', resolve));
-    hostile.client = await mqtt.connectAsync(`mqtt://127.0.0.1:${broker.tcp}`, { protocolVersion: 5, clientId: 'hostile' });
+    hostile.client = await mqtt.connectAsync(`mqtt://127.0.0.1:${broker.tcp}`, {
+      protocolVersion: 5,
+      clientId: 'hostile',
+    });
     return hostile;
   }
 

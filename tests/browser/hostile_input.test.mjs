@@ -21,7 +21,8 @@ test('invalid messages and floods cost no memory and do not disturb a viewer', a
     assert.equal(refusal.name, name, `${String(message).slice(0, 80)} → ${JSON.stringify(refusal)}`);
     assert.ok(refusal.code >= 400 && refusal.message.length > 5);
   };
-  const offer = (fields) => JSON.stringify({ v: 1, type: 'offer', session: sessionId(), seq: 0, sdp: 'v=0\r\n', ...fields });
+  const offer = (fields) =>
+    JSON.stringify({ v: 1, type: 'offer', session: sessionId(), seq: 0, sdp: 'v=0\r\n', ...fields });
   await expect('{', 'bad_request');
   await expect(Buffer.from([0x7b, 0xff, 0xfe, 0x7d]), 'bad_request');
   await expect('['.repeat(20_000), 'bad_request');
@@ -32,10 +33,13 @@ test('invalid messages and floods cost no memory and do not disturb a viewer', a
   await expect(JSON.stringify({ v: 1, type: 'renew', session: sessionId(), seq: 0 }), 'no_session');
   await expect(' '.repeat(40_000), 'too_large');
 
-  // Floods: of one viewer, of two hundred, and of the largest messages there may be. A viewer that floods gets an error.
+  // Floods: of one viewer, of two hundred, and of the largest messages. A viewer that floods gets an error.
   const before = (await report(honest, session)).frames;
   const memory = s.daemon.memory();
-  for (const [who, message] of [['flood', () => offer({ sdp: `v=0\r\n${Math.random()}` })], ['large', () => offer({ sdp: 'x'.repeat(24_000) })]]) {
+  for (const [who, message] of [
+    ['flood', () => offer({ sdp: `v=0\r\n${Math.random()}` })],
+    ['large', () => offer({ sdp: 'x'.repeat(24_000) })],
+  ]) {
     const flood = await Stranger.connect(s.broker, 'cam', who);
     for (let i = 0; i < 2000; i += 1) flood.say(message(), { qos: i % 2 }).catch(() => {});
     const refusal = await flood.reply((m) => m.name === 'rate_limited');
@@ -61,7 +65,11 @@ test('packets from strangers at the media port cost no memory and no log line, a
   const { session } = await s.watch(honest);
   const { sdp } = await ear.reply((m) => m.type === 'answer' || m.type === 'offer');
   const [, address, port] = /^a=candidate:\S+ 1 udp \d+ ([\d.]+) (\d+) /im.exec(sdp) ?? assert.fail(sdp);
-  const before = { frames: (await report(honest, session)).frames, memory: s.daemon.memory(), log: s.daemon.child.output.length };
+  const before = {
+    frames: (await report(honest, session)).frames,
+    memory: s.daemon.memory(),
+    log: s.daemon.child.output.length,
+  };
   const socket = dgram.createSocket('udp4');
   let told = 0;
   socket.on('message', () => { told += 1; });
@@ -75,7 +83,15 @@ test('packets from strangers at the media port cost no memory and no log line, a
   ];
   for (let round = 0; round < 400; round += 1) {
     for (const kind of kinds) {
-      await Promise.all(Array.from({ length: 25 }, () => new Promise((done) => { socket.send(kind(), Number(port), address, done); })));
+      await Promise.all(
+        Array.from(
+          { length: 25 },
+          () =>
+            new Promise((done) => {
+              socket.send(kind(), Number(port), address, done);
+            }),
+        ),
+      );
     }
   }
   await until('the honest viewer continues', async () => (await report(honest, session)).frames > before.frames + 60);

@@ -25,7 +25,7 @@ export class Stage {
     for (const [role, name] of [['witness', 'Witness'], ['bert', 'Bert'], ['carol', 'Carol'], ['mallory', 'Mallory']]) {
       s[role] = await JoseViewer.make(name);
     }
-    const keys = [s.witness.entry(), s.bert.entry(), s.carol.entry('listen')];
+    const keys = [s.witness.entry('view,listen,control'), s.bert.entry(), s.carol.entry('listen')];
     s.board = await s.daemon('cam', { name: BOARD_NAME, keys, limits: { messages_per_second: 1000 }, more: turn() });
     for (const role of ['witness', 'bert', 'carol', 'mallory']) await s[role].connect(s.mosquitto, 'cam');
     s.site = await serve([viewerFiles], { '/config.json': JSON.stringify({ broker: s.hostile.url, device: 'cam' }) });
@@ -78,8 +78,18 @@ export class Stage {
 
   /** `fanlight pair`: the command that waits, and its link. */
   async invite(...more) {
-    const command = this.board.command('pair', '--no-qr', '--page', `${this.site.url}/`, '--broker', this.hostile.url, ...more);
-    await until('the link', () => /#p=\S+/.test(command.output), 10_000).catch((error) => { throw new Error(`${error.message}: ${command.output}`); });
+    const command = this.board.command(
+      'pair',
+      '--no-qr',
+      '--page',
+      `${this.site.url}/`,
+      '--broker',
+      this.hostile.url,
+      ...more,
+    );
+    await until('the link', () => /#p=\S+/.test(command.output), 10_000).catch((error) => {
+      throw new Error(`${error.message}: ${command.output}`);
+    });
     const link = /http\S+#p=\S+/.exec(command.output)[0];
     const says = JSON.parse(Buffer.from(link.split('#p=')[1], 'base64url'));
     this.secrets[`the secret of pairing ${Object.keys(this.secrets).length}`] = says.secret;
@@ -107,8 +117,12 @@ export class Stage {
     const login = (await page.servers()).find(({ username }) => username);
     assert.ok(login?.credential, 'the page got a login for TURN');
     Object.assign(this.secrets, {
-      'a TURN user': login.username, 'a TURN password': login.credential, 'a TURN server': TURN.host, 'the TURN secret': TURN.secret,
-      'the name of the board': BOARD_NAME, 'the name of a viewer': VIEWER_NAME,
+      'a TURN user': login.username,
+      'a TURN password': login.credential,
+      'a TURN server': TURN.host,
+      'the TURN secret': TURN.secret,
+      'the name of the board': BOARD_NAME,
+      'the name of a viewer': VIEWER_NAME,
     });
   }
 
@@ -131,8 +145,10 @@ export class Stage {
 
   /** Messages that the board sent since a moment, except to the witness. */
   replies(since, to = () => true) {
-    return this.hostile.recorded.filter(({ at, from, topic }) => at >= since && from === 'daemon' && topic.includes('/rsp/')
-      && !topic.endsWith(this.witness.id) && to(topic));
+    return this.hostile.recorded.filter(
+      ({ at, from, topic }) =>
+        at >= since && from === 'daemon' && topic.includes('/rsp/') && !topic.endsWith(this.witness.id) && to(topic),
+    );
   }
 
   /** Sends a message to the board. */
@@ -149,8 +165,10 @@ export class Stage {
 
   /** What the page and the board said to each other since `watch`. */
   live() {
-    const of = (kind) => this.hostile.recorded.filter(({ at, topic }) => at >= this.from && topic.endsWith(`/cam/${kind}/${this.victim.id}`))
-      .map(({ payload }) => payload.toString());
+    const of = (kind) =>
+      this.hostile.recorded
+        .filter(({ at, topic }) => at >= this.from && topic.endsWith(`/cam/${kind}/${this.victim.id}`))
+        .map(({ payload }) => payload.toString());
     const longest = (list) => list.reduce((a, b) => (b.length > a.length ? b : a), '');
     const [requests, replies] = [of('req'), of('rsp')];
     return { requests, replies, offer: longest(requests), answer: longest(replies) };
@@ -179,7 +197,12 @@ export class Stage {
     await does(this, prepared);
     // The witness's question comes after the attack, and so does its answer.
     assert.equal((await this.witness.hello()).status.viewers, viewers, `${name}: sessions`);
-    if (other) assert.equal((await this.others.garden.witness.hello()).status.viewers, 0, `${name}: sessions at the other board`);
+    if (other)
+      assert.equal(
+        (await this.others.garden.witness.hello()).status.viewers,
+        0,
+        `${name}: sessions at the other board`,
+      );
     if (why) await this.ignored(why, mark);
     assert.equal(this.starts(), starts, `${name}: starts of the camera`);
     if (viewers === 0) assert.ok(!this.isOn(), `${name}: the camera is on`);
@@ -191,8 +214,13 @@ export class Stage {
 
   /** Waits until the log says that a message was stopped by this check. */
   ignored(why, mark) {
-    return until(`a message is ignored: ${why}`, () => this.log.slice(mark).some((line) => line.includes(`a message was ignored: ${why}`)), 10_000)
-      .catch((error) => { throw new Error(`${error.message}\n${this.log.slice(mark).join('\n')}`); });
+    return until(
+      `a message is ignored: ${why}`,
+      () => this.log.slice(mark).some((line) => line.includes(`a message was ignored: ${why}`)),
+      10_000,
+    ).catch((error) => {
+      throw new Error(`${error.message}\n${this.log.slice(mark).join('\n')}`);
+    });
   }
 
   /** What a page showed must be of the true board. */
@@ -200,8 +228,11 @@ export class Stage {
     assert.ok(!names.some((it) => it.includes(FALSE_NAME)), JSON.stringify(names));
     assert.deepEqual(shapes, isLive ? ['1.78'] : [], 'the shapes of the pictures');
     assert.equal(states.includes('live'), isLive, JSON.stringify(states));
-    const seals = new Set(this.hostile.recorded.filter(({ from, topic }) => from === 'viewer' && topic.endsWith(`/req/${this.victim.id}`))
-      .map(({ payload }) => JSON.parse(Buffer.from(payload.toString().split('.')[0], 'base64url')).kid));
+    const seals = new Set(
+      this.hostile.recorded
+        .filter(({ from, topic }) => from === 'viewer' && topic.endsWith(`/req/${this.victim.id}`))
+        .map(({ payload }) => JSON.parse(Buffer.from(payload.toString().split('.')[0], 'base64url')).kid),
+    );
     assert.ok(!seals.has(this.mallory.sealing.thumb), 'the page sealed a message to the attacker');
   }
 
@@ -215,7 +246,9 @@ export class Stage {
     if (wasAstray) this.hostile.cut('viewer');
     const { statusText, infoText } = await this.witness.board();
     if (wasAstray && this.page) {
-      await this.page.page.waitForFunction(() => document.querySelector('[data-device="cam"]')?.dataset.is === 'online');
+      await this.page.page.waitForFunction(
+        () => document.querySelector('[data-device="cam"]')?.dataset.is === 'online',
+      );
     }
     this.hostile.inject('viewer', 'fanlight/v1/cam/info', infoText, { retain: true });
     this.hostile.inject('viewer', 'fanlight/v1/cam/status', statusText, { retain: true });
@@ -240,7 +273,9 @@ export class Stage {
   async atGarden() {
     if (!this.others.garden) {
       const witness = await JoseViewer.make('Witness');
-      const daemon = await this.daemon('garden', { keys: [witness.entry(), this.bert.entry(), `${this.victim.point} view,listen Anna`] });
+      const daemon = await this.daemon('garden', {
+        keys: [witness.entry(), this.bert.entry(), `${this.victim.point} view,listen Anna`],
+      });
       await witness.connect(this.mosquitto, 'garden');
       this.others.garden = { daemon, witness };
     }
@@ -284,32 +319,6 @@ export class Stage {
     await viewer.say({ v: 1, type: 'bye', session: open.session, seq: 1, reason: 'left' });
     await viewer.reply(board, ({ body }) => body.type === 'bye' && body.session === open.session);
     return { board, signed, sealed };
-  }
-
-  /** Strangers and wrong signatures, as many as a flood may have. */
-  async flood() {
-    const board = await this.mallory.board();
-    const wrong = await Promise.all(Array.from({ length: 50 }, () => this.mallory.message(board, request(), { kid: this.victim.thumb })));
-    const strange = await this.mallory.message(board, request());
-    const sent = { strangers: 0, wrong: 0 };
-    const forge = setInterval(() => {
-      for (let n = 0; n < 5; n += 1) this.send(wrong[sent.wrong++ % wrong.length]).catch(() => {});
-    }, 100);
-    let over = false;
-    const strangers = (async () => {
-      for (; !over || sent.strangers < 10_000; sent.strangers += 100) {
-        await Promise.all(Array.from({ length: 100 }, (_, n) => this.send(strange, `stranger-${sent.strangers + n}`)));
-      }
-    })();
-    await until('the flood runs', () => sent.strangers >= 1000 && sent.wrong >= 50);
-    return {
-      stop: async () => {
-        over = true;
-        clearInterval(forge);
-        await strangers;
-        return sent;
-      },
-    };
   }
 }
 

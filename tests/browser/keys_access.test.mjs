@@ -2,32 +2,23 @@
 // loses both when the owner removes it, and nobody else gets anything.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { Firefox, withH264 } from './firefox.mjs';
-import { Broker, Daemon, Stranger, browser, serve, sessionId, until, viewerFiles } from './processes.mjs';
+import { fixture } from './fixture.mjs';
+import { JoseViewer } from './jose_viewer.mjs';
+import { Stranger, serve, sessionId, until, viewerFiles } from './processes.mjs';
 
-const s = {};
-before(async () => {
-  s.broker = await Broker.start();
-  s.daemon = await Daemon.start(s.broker, { name: 'Front porch', keys: [], video: { linger_s: 0 }, audio: { linger_s: 0 } });
-  s.site = await serve([viewerFiles]);
-  s.chromium = await browser();
-});
-after(async () => {
-  await s.chromium?.close();
-  await s.daemon?.stop();
-  await s.broker?.stop();
-  s.site?.close();
-});
-afterEach(async () => {
-  for (const context of s.chromium.contexts()) await context.close();
-});
+const atOnce = { video: { linger_s: 0 }, audio: { linger_s: 0 } };
+const s = fixture({ name: 'Front porch', keys: [], ...atOnce }, [viewerFiles]);
 
-const cameraIsOff = () => until('the camera is off', () => !s.daemon.threads().some((name) => name === 'video' || name === 'audio'), 60_000);
-const state = (page, wanted, ms = 30_000) =>
-  page.waitForFunction((it) => document.querySelector('fanlight-viewer')?.state === it, wanted, { timeout: ms }).catch(async (error) => {
-    throw new Error(`${error.message}\n${await page.evaluate(() => document.body.innerText)}\n${s.daemon.child.output.slice(-3000)}`);
+const state = (page, wanted, ms = 30_000) => {
+  const has = (it) => document.querySelector('fanlight-viewer')?.state === it;
+  return page.waitForFunction(has, wanted, { timeout: ms }).catch(async (error) => {
+    throw new Error(
+      `${error.message}\n${await page.evaluate(() => document.body.innerText)}\n${s.daemon.child.output.slice(-3000)}`,
+    );
   });
+};
 
 /** Opens a pairing link in a page of its own, gives the viewer a name, and confirms. */
 async function pairIn(context, link, name) {
@@ -47,10 +38,11 @@ const listed = async () => {
   return JSON.parse(command.output).viewers;
 };
 
-async function remove(name) {
-  const command = s.daemon.command('viewers', 'remove', name);
+async function viewers(...words) {
+  const command = s.daemon.command('viewers', ...words);
   assert.equal(await command.ended, 0, command.output);
 }
+const remove = (name) => viewers('remove', name);
 
 describe('a viewer that the owner pairs', () => {
   test('sees the picture, and loses it within two seconds when it is removed', async (t) => {
@@ -61,22 +53,33 @@ describe('a viewer that the owner pairs', () => {
     assert.match(child.output, /Paired: "Anna\u2019s tablet", which may view, listen/);
     await state(page, 'live');
     assert.equal(new URL(page.url()).hash, '', 'the secret is gone from the address');
-    assert.equal(await page.evaluate(() => document.querySelector('fanlight-viewer').shadowRoot.querySelector('.name').textContent), 'Front porch');
+    assert.equal(
+      await page.evaluate(
+        () => document.querySelector('fanlight-viewer').shadowRoot.querySelector('.name').textContent,
+      ),
+      'Front porch',
+    );
     const [viewer] = await listed();
     assert.deepEqual([viewer.name, viewer.rights], ['Anna\u2019s tablet', ['view', 'listen']]);
 
     const removed = performance.now();
     await remove('Anna\u2019s tablet');
-    await cameraIsOff();
+    await s.cameraIsOff();
     t.diagnostic(`the camera was off ${Math.round(performance.now() - removed)} ms after the command began`);
     assert.ok(performance.now() - removed < 4000, 'a removed viewer holds the camera');
     await page.waitForFunction(() => document.querySelector('fanlight-viewer').state !== 'live');
     assert.equal((await listed()).length, 0);
-    // It comes back by itself as often as it likes.
+    // It may come back and ask. The daemon reads in order: once another viewer has its answer, the request was read.
+    const other = await (await JoseViewer.make('other')).connect(s.broker, 'cam');
+    await viewers('add', other.identity.point, '--name', 'other');
+    const topic = `fanlight/v1/cam/req/${viewer.id}`;
+    await other.wire.client.subscribeAsync(topic, { qos: 1 });
     await page.reload();
-    await page.waitForFunction(() => document.querySelector('fanlight-viewer'));
-    await new Promise((resolve) => setTimeout(resolve, 3000));
-    assert.ok(!s.daemon.threads().includes('video'), 'the camera stays off');
+    await until('the page asks again', () => other.wire.heard.some((it) => it.topic === topic));
+    assert.equal((await other.hello()).status.viewers, 0, 'nobody watches');
+    assert.ok(!s.isOn(), 'the camera stays off');
+    await other.close();
+    await remove('other');
   });
 
   test('is remembered after a restart of the daemon and of the page', async () => {
@@ -100,9 +103,12 @@ describe('a viewer that the owner pairs', () => {
     const page = await pairIn(await s.chromium.newContext(), link, 'silent');
     assert.equal(await child.ended, 0, child.output);
     await state(page, 'live');
-    await until('the camera is on, and no microphone', () => s.daemon.threads().includes('video') && !s.daemon.threads().includes('audio'));
+    await until(
+      'the camera is on, and no microphone',
+      () => s.daemon.threads().includes('video') && !s.daemon.threads().includes('audio'),
+    );
     await remove('silent');
-    await cameraIsOff();
+    await s.cameraIsOff();
   });
 
   test('can be Firefox', async () => {
@@ -110,12 +116,14 @@ describe('a viewer that the owner pairs', () => {
     try {
       const { child, link } = await s.daemon.pair(`${s.site.url}/`, s.broker.url);
       const page = await firefox.open(link);
-      await until('the dialog', () => page.run(`Boolean(document.querySelector('#pairing[open] button[type="submit"]'))`));
+      await until('the dialog', () =>
+        page.run(`Boolean(document.querySelector('#pairing[open] button[type="submit"]'))`),
+      );
       await page.run(`document.querySelector('#pairing[open] button[type="submit"]').click()`);
       assert.equal(await child.ended, 0, child.output);
       await until('a picture', () => page.run(`document.querySelector('fanlight-viewer')?.state === 'live'`), 30_000);
       await remove((await listed())[0].name);
-      await cameraIsOff();
+      await s.cameraIsOff();
     } finally {
       await firefox.close();
     }
@@ -125,10 +133,16 @@ describe('a viewer that the owner pairs', () => {
 describe('everybody else', () => {
   test('sees that a board is there, and nothing of it', async () => {
     const page = await (await s.chromium.newContext()).newPage();
-    const site = await serve([viewerFiles], { '/config.json': JSON.stringify({ broker: s.broker.url, device: 'cam' }) });
+    const site = await serve([viewerFiles], {
+      '/config.json': JSON.stringify({ broker: s.broker.url, device: 'cam' }),
+    });
     await page.goto(site.url);
-    await page.waitForFunction(() => /pair/i.test(document.body.innerText + (document.querySelector('fanlight-viewer')?.shadowRoot.textContent ?? '')));
-    const text = await page.evaluate(() => document.body.innerText + document.querySelector('fanlight-viewer').shadowRoot.textContent);
+    await page.waitForFunction(() =>
+      /pair/i.test(document.body.innerText + (document.querySelector('fanlight-viewer')?.shadowRoot.textContent ?? '')),
+    );
+    const text = await page.evaluate(
+      () => document.body.innerText + document.querySelector('fanlight-viewer').shadowRoot.textContent,
+    );
     assert.ok(!text.includes('Front porch'), text);
     assert.ok(!s.daemon.threads().includes('video'));
     site.close();
@@ -137,7 +151,13 @@ describe('everybody else', () => {
   test('gets no answer to whatever it sends', async () => {
     const stranger = await Stranger.connect(s.broker, 'cam', 'stranger');
     const offer = { v: 1, type: 'offer', session: sessionId(), seq: 0, sdp: 'v=0\r\n' };
-    for (const message of [offer, { ...offer, type: 'hello' }, 'eyJhbGciOiJFUzI1NiJ9.e30.c2ln', 'not JSON', Buffer.alloc(70_000)]) {
+    for (const message of [
+      offer,
+      { ...offer, type: 'hello' },
+      'eyJhbGciOiJFUzI1NiJ9.e30.c2ln',
+      'not JSON',
+      Buffer.alloc(70_000),
+    ]) {
       await stranger.say(message);
     }
     // The daemon answers in order: once it has paired and welcomed a viewer, it has read all of these.
@@ -156,7 +176,11 @@ describe('everybody else', () => {
     assert.equal(await child.ended, 0, child.output);
     await state(first, 'live');
     const second = await pairIn(await s.chromium.newContext(), link, 'second');
-    await second.waitForFunction(() => /does not answer|antwortet nicht/.test(document.querySelector('#pairing[open]')?.innerText ?? ''), null, { timeout: 20_000 });
+    await second.waitForFunction(
+      () => /does not answer|antwortet nicht/.test(document.querySelector('#pairing[open]')?.innerText ?? ''),
+      null,
+      { timeout: 20_000 },
+    );
     assert.deepEqual((await listed()).map(({ name }) => name), ['first']);
     await remove('first');
   });

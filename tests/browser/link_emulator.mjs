@@ -48,8 +48,11 @@ export class Link {
         place.ip(`${family} rule add iif ${from} ${this.all ? '' : 'ipproto udp '}pref ${table} lookup ${table}`);
       }
     }
-    this.child = new Child('python3', [path.join(top, 'tests/browser/link_emulator.py'), 'up=line-up', 'down=line-down'],
-      { enter: place.enter, stdio: ['pipe', 'pipe', 'pipe'] });
+    this.child = new Child(
+      'python3',
+      [path.join(top, 'tests/browser/link_emulator.py'), 'up=line-up', 'down=line-down'],
+      { enter: place.enter, stdio: ['pipe', 'pipe', 'pipe'] },
+    );
     this.answers = [];
     this.rest = '';
     this.child.process.stdout.on('data', (data) => {

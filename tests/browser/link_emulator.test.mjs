@@ -54,15 +54,26 @@ describe('the link emulator', () => {
     const after = await until('everything to be on its way', async () => {
       const c = await place.link.counters();
       return c.down.packets + c.down.dropped_buffer - before.down.packets - before.down.dropped_buffer >= count && c;
-    }, 10_000).catch((error) => { throw new Error(`${error.message}\n${JSON.stringify(before)}\n${place.link.child.output}`); });
+    }, 10_000).catch((error) => {
+      throw new Error(`${error.message}\n${JSON.stringify(before)}\n${place.link.child.output}`);
+    });
     // By the same line: it is the last.
     await until('the receiver ends', async () => {
       here.run(['python3', '-c', END, `${HOME}.2`]);
       return receiver.output.includes('end\n');
     });
-    const came = JSON.parse(/^\[.*$/m.exec(receiver.output)[0]).map(([n, sent, at]) => ({ n, sent: 1000 * sent, at: 1000 * at }));
+    const came = JSON.parse(/^\[.*$/m.exec(receiver.output)[0]).map(([n, sent, at]) => ({
+      n,
+      sent: 1000 * sent,
+      at: 1000 * at,
+    }));
     const lost = (name) => after.down[name] - before.down[name];
-    return { came, dropped: lost('dropped_buffer'), lost: lost('dropped_loss'), delays: came.map(({ sent, at }) => at - sent).sort((a, b) => a - b) };
+    return {
+      came,
+      dropped: lost('dropped_buffer'),
+      lost: lost('dropped_loss'),
+      delays: came.map(({ sent, at }) => at - sent).sort((a, b) => a - b),
+    };
   }
   const quantile = (list, q) => list[Math.floor(q * (list.length - 1))];
   const good = { rate: 0, buffer: 300, delay: 0, jitter: 0, loss: 0, reorder: 0 };
@@ -73,7 +84,8 @@ describe('the link emulator', () => {
     const { came, dropped, delays } = await stream(300, 1_000_000);
     const seconds = (came.at(-1).at - came[0].at) / 1000;
     const rate = (came.length - 1) * 8 * SIZE / seconds;
-    t.diagnostic(`${(rate / 1000).toFixed(1)} kbit/s, ${dropped} dropped, delay ${quantile(delays, 0.5).toFixed(0)} ms, at most ${delays.at(-1).toFixed(0)} ms`);
+    const [median, most] = [quantile(delays, 0.5), delays.at(-1)].map((ms) => ms.toFixed(0));
+    t.diagnostic(`${(rate / 1000).toFixed(1)} kbit/s, ${dropped} dropped, delay ${median} ms, at most ${most} ms`);
     assert.ok(Math.abs(rate / 500_000 - 1) < 0.05, `${rate} bit/s`);
     assert.equal(came.length + dropped, 300);
     assert.ok(dropped > 100 && dropped < 170, `${dropped} dropped`);
@@ -99,7 +111,10 @@ describe('the link emulator', () => {
     await only({ delay: 20, jitter: 40 });
     const uneven = await stream(200, 400_000);
     assert.ok(uneven.came.every(({ n }, i) => n === i), 'in order');
-    assert.ok(uneven.delays[0] >= 20 && uneven.delays[0] < 35 && quantile(uneven.delays, 0.95) > 45, `${uneven.delays[0]} to ${quantile(uneven.delays, 0.95)} ms`);
+    assert.ok(
+      uneven.delays[0] >= 20 && uneven.delays[0] < 35 && quantile(uneven.delays, 0.95) > 45,
+      `${uneven.delays[0]} to ${quantile(uneven.delays, 0.95)} ms`,
+    );
     await only({ delay: 50, reorder: 0.1 });
     const mixed = await stream(200, 800_000);
     assert.equal(mixed.came.length, 200);
@@ -122,7 +137,10 @@ describe('the link emulator', () => {
   test('leaves TCP alone', options, async () => {
     const { up, down } = await place.link.counters();
     // Refused, for nobody listens: an answer, and no packet on the line.
-    assert.throws(() => here.run(['python3', '-c', `import socket; socket.create_connection(("${HOME}.2", 9), 5)`]), /refused/);
+    assert.throws(
+      () => here.run(['python3', '-c', `import socket; socket.create_connection(("${HOME}.2", 9), 5)`]),
+      /refused/,
+    );
     const after = await place.link.counters();
     assert.deepEqual([after.up.packets, after.down.packets], [up.packets, down.packets]);
   });

@@ -1,4 +1,5 @@
 // Measures lip sync in a browser: compares the content of the sound with the content of the picture.
+// Alone: on a busy machine a browser plays its sound later and later.
 
 import assert from 'node:assert/strict';
 import os from 'node:os';
@@ -12,7 +13,8 @@ const LOOSE = 120;
 // then.
 const UNHELD = 250;
 // On a busy machine a browser plays its sound later and later. Then the test prints the figure and does not check it.
-const busy = () => os.loadavg()[0] > 2 * os.cpus().length && `the machine is busy (load ${os.loadavg()[0].toFixed(1)}): measured only`;
+const busy = () =>
+  os.loadavg()[0] > 2 * os.cpus().length && `the machine is busy (load ${os.loadavg()[0].toFixed(1)}): measured only`;
 
 for (const [name, webrtc, most] of [
   ['are played together by default, because the browser delays the picture', {}, LOOSE],
@@ -30,9 +32,12 @@ for (const [name, webrtc, most] of [
       assert.ok(pictures.length > 20, `${pictures.length} pictures in 8 s`);
       assert.ok(figures.length > 20, `${figures.length} figures in 8 s`);
       const content = median(sounds) - median(pictures);
-      t.diagnostic(`sound minus picture: ${content.toFixed(0)} ms by content (sound ${median(sounds).toFixed(0)} ms after its capture, ` +
-        `picture ${median(pictures).toFixed(0)} ms), ${median(figures).toFixed(0)} ms by the browser's figures; ` +
-        `latency of its audio output ${latency.base.toFixed(0)} + ${latency.output.toFixed(0)} ms`);
+      t.diagnostic(
+        `sound minus picture: ${content.toFixed(0)} ms by content ` +
+          `(sound ${median(sounds).toFixed(0)} ms after its capture, picture ${median(pictures).toFixed(0)} ms), ` +
+          `${median(figures).toFixed(0)} ms by the browser's figures; ` +
+          `latency of its audio output ${latency.base.toFixed(0)} + ${latency.output.toFixed(0)} ms`,
+      );
       await leave(page, session);
       if (busy()) return void t.skip(busy());
       const round = (list) => list.map((n) => Math.round(n));

@@ -17,7 +17,10 @@ import { Broker, Child, Daemon, browser, serve, until } from './processes.mjs';
 
 const ELSEWHERE = fileURLToPath(new URL('werift_process.mjs', import.meta.url));
 const PUBLIC = '203.0.113.1';
-const withoutIpv6 = !Object.values(os.networkInterfaces()).flat().some(({ address }) => address.startsWith('fd77:')) && 'no IPv6 here';
+const withoutIpv6 =
+  !Object.values(os.networkInterfaces())
+    .flat()
+    .some(({ address }) => address.startsWith('fd77:')) && 'no IPv6 here';
 const options = { skip: cannot ?? false };
 let broker, site, turn, daemon, tabs = 0;
 
@@ -29,7 +32,11 @@ async function eyes(place) {
 
 async function start(place, settings) {
   daemon = await Daemon.start(broker, {
-    place, video: { linger_s: 0 }, audio: { linger_s: 0 }, ...settings, webrtc: { addresses: [], loopback: false, ...settings.webrtc },
+    place,
+    video: { linger_s: 0 },
+    audio: { linger_s: 0 },
+    ...settings,
+    webrtc: { addresses: [], loopback: false, ...settings.webrtc },
   });
 }
 
@@ -42,7 +49,9 @@ async function stranger(place, options) {
       const told = JSON.parse(viewer.output.trim().split('\n').at(-1));
       if (told.pictures < 60 || told.sounds < 60) throw new Error(JSON.stringify(told));
       return told;
-    }, 30_000).catch((error) => { throw new Error(`${error.message}\n${viewer.output.slice(-1000)}\n${daemon.child.output.slice(-3000)}`); });
+    }, 30_000).catch((error) => {
+      throw new Error(`${error.message}\n${viewer.output.slice(-1000)}\n${daemon.child.output.slice(-3000)}`);
+    });
   } finally {
     await viewer.stop();
   }
@@ -51,7 +60,8 @@ async function stranger(place, options) {
 const ended = (word) => until(`the end: ${word}`, () => daemon.child.output.includes(`: ${word}; `), 25_000);
 const said = (r, type) => r.said.filter((m) => m.type === type);
 /** Every candidate of the device: in its description, or after it. */
-const candidates = (r) => r.said.flatMap((m) => m.sdp?.match(/candidate:.*$/gm) ?? m.candidates?.map((c) => c.candidate) ?? []);
+const candidates = (r) =>
+  r.said.flatMap((m) => m.sdp?.match(/candidate:.*$/gm) ?? m.candidates?.map((c) => c.candidate) ?? []);
 const kinds = (r) => new Set(candidates(r).map((line) => / typ (\S+)/.exec(line)[1]));
 
 before(async () => {
@@ -146,7 +156,10 @@ describe('viewer and board behind NAT', () => {
     if (cannot) return;
     // Here is the internet now: it knows the routers' networks, and none behind them.
     here.forward();
-    [board, viewer] = [await home('board', { net: '198.51.100', inside: '192.168.1' }), await home('viewer', { net: '192.0.2', inside: '192.168.2' })];
+    [board, viewer] = [
+      await home('board', { net: '198.51.100', inside: '192.168.1' }),
+      await home('viewer', { net: '192.0.2', inside: '192.168.2' }),
+    ];
     for (const { router } of [board, viewer]) nat(router, 'out', 'cone');
     look = await eyes(viewer.place);
   });
@@ -161,7 +174,10 @@ describe('viewer and board behind NAT', () => {
     nat(viewer.router, 'out', ofViewer, viewer.inner);
   };
 
-  for (const [ofBoard, ofViewer, name] of [['cone', 'cone', 'two cones'], ['full', 'symmetric', 'a full cone and a symmetric NAT']]) {
+  for (const [ofBoard, ofViewer, name] of [
+    ['cone', 'cone', 'two cones'],
+    ['full', 'symmetric', 'a full cone and a symmetric NAT'],
+  ]) {
     test(`connect with STUN alone: ${name}`, options, async () => {
       routers(ofBoard, ofViewer);
       await start(board.place, { more: stun() });
@@ -186,10 +202,20 @@ describe('viewer and board behind NAT', () => {
       return said(r, 'offer').some((m) => m.restart) && r;
     }, 15_000);
     here.forward();
-    await until('the picture is back', async () => (await report(page, session)).frames > cut.frames + 60, 25_000).catch(async (error) => {
+    const isBack = async () => (await report(page, session)).frames > cut.frames + 60;
+    await until('the picture is back', isBack, 25_000).catch(async (error) => {
       const { state, at, said: all } = await report(page, session);
-      const brief = all.map(({ type, restart, ufrag, end, message, reason }) => ({ type, restart, ufrag, end, message, reason }));
-      throw new Error(`${error.message}\n${state} ${JSON.stringify(at)}\n${JSON.stringify(brief)}\n${daemon.child.output}`);
+      const brief = all.map(({ type, restart, ufrag, end, message, reason }) => ({
+        type,
+        restart,
+        ufrag,
+        end,
+        message,
+        reason,
+      }));
+      throw new Error(
+        `${error.message}\n${state} ${JSON.stringify(at)}\n${JSON.stringify(brief)}\n${daemon.child.output}`,
+      );
     });
     assert.ok(!said(await report(page, session), 'error').length);
     await leave(page, session);
@@ -207,14 +233,19 @@ describe('viewer and board behind NAT', () => {
     assert.match(daemon.child.output, /: bye; relay-\w+ udp by turn:\S+, /);
   });
 
+  const relay = () => ({ urls: [turn.url], username: turn.user, credential: turn.password });
   for (const [kind, servers, pair, what] of [
     ['cone', () => [turn.stun], /^(srflx|prflx|host)-(srflx|prflx)$/, 'connect with STUN alone: two cones'],
-    ['symmetric', () => [turn.stun, { urls: [turn.url], username: turn.user, credential: turn.password }], /^(relay-(srflx|prflx|host|relay)|\w+-relay)$/, 'connect through a relay if both NATs are symmetric'],
+    ['symmetric', () => [turn.stun, relay()], /^(relay-(srflx|prflx|host|relay)|\w+-relay)$/,
+      'connect through a relay if both NATs are symmetric'],
   ]) {
     test(`${what}, also with werift as the viewer`, options, async () => {
       routers(kind, kind);
       await start(board.place, { more: kind === 'cone' ? stun() : turn.config() });
-      const { route } = await stranger(viewer.place, { servers: servers(), calls: kind === 'cone' ? 'offer' : 'request' });
+      const { route } = await stranger(viewer.place, {
+        servers: servers(),
+        calls: kind === 'cone' ? 'offer' : 'request',
+      });
       assert.match(route, pair);
       await ended('bye');
       assert.match(daemon.child.output, kind === 'cone' ? /: bye; \w+-(srflx|prflx) udp, / : /: bye; .*relay.* udp/);
@@ -229,7 +260,10 @@ describe('viewer and board behind NAT', () => {
     assert.equal(seen.remote, board.outer);
     const lines = () => daemon.child.output.split('\n').filter((line) => /WARN|ERROR/.test(line));
     await until('the sentence', () => lines().length);
-    assert.match(lines()[0], new RegExp(`WARN +no relay from ${turn.url.replace('?', '\\?')}: it refuses the user or the password`));
+    assert.match(
+      lines()[0],
+      new RegExp(`WARN +no relay from ${turn.url.replace('?', '\\?')}: it refuses the user or the password`),
+    );
     await leave(page, session);
     await ended('bye');
     assert.equal(lines().length, 1, daemon.child.output);

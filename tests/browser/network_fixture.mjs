@@ -21,7 +21,8 @@ function internet() {
   if (addressed) return;
   addressed = true;
   here.forward();
-  for (const address of [`${PUBLIC}/32`, `${SECOND}/32`, ...(ipv6 ? [`${PUBLIC6}/128`] : [])]) here.ip(`addr replace ${address} dev lo`);
+  for (const address of [`${PUBLIC}/32`, `${SECOND}/32`, ...(ipv6 ? [`${PUBLIC6}/128`] : [])])
+    here.ip(`addr replace ${address} dev lo`);
 }
 
 export class NetworkFixture {
@@ -83,7 +84,11 @@ export class NetworkFixture {
   }
 
   seeing(place, options) {
-    return { ...options, enter: place.enter, more: [`--host-resolver-rules=MAP ${BROKER} ${this.at.includes(':') ? `[${this.at}]` : this.at}`] };
+    return {
+      ...options,
+      enter: place.enter,
+      more: [`--host-resolver-rules=MAP ${BROKER} ${this.at.includes(':') ? `[${this.at}]` : this.at}`],
+    };
   }
 
   pagesOf(chromium) {

@@ -1,11 +1,14 @@
 // Sessions survive loss, slow links and changes of address. `./bench --network` measures how well; the limits here suit
 // a busy machine.
+// Alone: each test counts pictures on a link that is as slow as it says.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { rebind } from './home_network.mjs';
 import { cannot, ipv6, nat } from './virtual_network.mjs';
-import { BEHIND, BEHIND_TOO, BOARD, BOARD6, PUBLIC, PUBLIC6, NetworkFixture, VIEWER6, back, gaps } from './network_fixture.mjs';
+import {
+  BEHIND, BEHIND_TOO, BOARD, BOARD6, PUBLIC, PUBLIC6, NetworkFixture, VIEWER6, back, gaps,
+} from './network_fixture.mjs';
 import { until } from './processes.mjs';
 
 const options = { skip: cannot ?? false, timeout: 100_000 };
@@ -25,7 +28,10 @@ async function isBack(w, viewer, t, what) {
   t.diagnostic(`${what}: picture back after ${ms.toFixed(0)} ms`);
   // An answer to an offer that another one followed meanwhile is refused, and costs nothing.
   const late = ({ name, message }) => name === 'conflict' && message === 'the answer is to another offer';
-  assert.deepEqual((await viewer.report()).said.filter((m) => (m.type === 'error' && !late(m)) || m.type === 'bye'), []);
+  assert.deepEqual(
+    (await viewer.report()).said.filter((m) => (m.type === 'error' && !late(m)) || m.type === 'bye'),
+    [],
+  );
 }
 
 test('with 2 % loss and 50 ms delay each way, lost packets are retransmitted and the picture moves', options, (t) =>
@@ -42,11 +48,17 @@ test('with 2 % loss and 50 ms delay each way, lost packets are retransmitted and
     }, 40_000);
     const longest = Math.max(...gaps(shown, from, enough.now).map(({ ms }) => ms));
     const { up, down } = await w.board.link.counters();
-    t.diagnostic(`${(1000 * shown.length / (enough.now - from)).toFixed(1)} pictures/s, longest freeze ${longest.toFixed(0)} ms, ` +
-      `${up.dropped_loss} of ${up.packets} lost, ${enough.video.retransmittedPacketsReceived} sent again`);
+    const rate = 1000 * shown.length / (enough.now - from);
+    t.diagnostic(
+      `${rate.toFixed(1)} pictures/s, longest freeze ${longest.toFixed(0)} ms, ` +
+        `${up.dropped_loss} of ${up.packets} lost, ${enough.video.retransmittedPacketsReceived} sent again`,
+    );
     assert.ok(up.dropped_loss > 0 && down.dropped_loss > 0, 'the line was a bad one');
     assert.ok(longest < 5000, `a freeze of ${longest} ms`);
-    assert.ok(enough.video.keyFramesDecoded <= 5, `${enough.video.keyFramesDecoded} key frames: what is sent again is of no use`);
+    assert.ok(
+      enough.video.keyFramesDecoded <= 5,
+      `${enough.video.keyFramesDecoded} key frames: what is sent again is of no use`,
+    );
   }));
 
 test('the picture fits a link of 500 kbit/s, and grows when the link gets 2 Mbit/s', options, (t) =>
@@ -71,8 +83,10 @@ test('the picture fits a link of 500 kbit/s, and grows when the link gets 2 Mbit
     assert.ok(small.frameHeight < 720, `${small.frameWidth}x${small.frameHeight} in 500 kbit/s`);
     await line(2_000_000);
     const large = await pictures('the whole picture', 1, (video) => video.frameHeight === 720);
-    t.diagnostic(`first picture after ${viewer.first.toFixed(0)} ms; ${small.frameWidth}x${small.frameHeight}, ${full} of ${full + sent} packets ` +
-      `without room; then ${large.frameWidth}x${large.frameHeight}`);
+    t.diagnostic(
+      `first picture after ${viewer.first.toFixed(0)} ms; ${small.frameWidth}x${small.frameHeight}, ` +
+        `${full} of ${full + sent} packets without room; then ${large.frameWidth}x${large.frameHeight}`,
+    );
   }));
 
 test('the session continues when the board\'s NAT assigns another port', options, (t) =>
@@ -137,25 +151,37 @@ test('an unused address that appears and disappears does not disturb the session
     await w.start();
     const viewer = await watching(w);
     for (let round = 0; round < 3; round += 1) {
-      for (const command of ['link add container type veth peer name inside', 'link set container up', 'addr add 172.17.0.1/16 dev container']) w.board.place.ip(command);
+      for (const command of [
+        'link add container type veth peer name inside',
+        'link set container up',
+        'addr add 172.17.0.1/16 dev container',
+      ])
+        w.board.place.ip(command);
       const { video: with_it } = await viewer.take();
-      await until('pictures with it', async () => (await viewer.take()).video.framesDecoded > with_it.framesDecoded + 20);
+      await until(
+        'pictures with it',
+        async () => (await viewer.take()).video.framesDecoded > with_it.framesDecoded + 20,
+      );
       w.board.place.ip('link del container');
       const { video: without } = await viewer.take();
-      await until('pictures without it', async () => (await viewer.take()).video.framesDecoded > without.framesDecoded + 20);
+      await until(
+        'pictures without it',
+        async () => (await viewer.take()).video.framesDecoded > without.framesDecoded + 20,
+      );
     }
     assert.equal((await viewer.report()).said.filter(({ type }) => type === 'offer').length, 0, 'no ICE restart');
     assert.equal([...w.daemon.child.output.matchAll(/connected by MQTT/g)].length, 1, 'one broker connection');
   }));
 
-test('IPv6 alone connects a viewer and a board at two homes', { ...options, skip: options.skip || (!ipv6 && 'no IPv6 here') }, () =>
+const withIpv6 = { ...options, skip: options.skip || (!ipv6 && 'no IPv6 here') };
+test('IPv6 alone connects a viewer and a board at two homes', withIpv6, () =>
   NetworkFixture.within({ board: BOARD6, viewer: VIEWER6, at: PUBLIC6 }, async (w) => {
     await w.start();
     const viewer = await watching(w);
     assert.match((await viewer.report()).remote, /^2001:db8:0:51:/);
   }));
 
-/** A LAN whose viewer hides its address behind a `.local` name, and whose board receives only from addresses that it has sent to. */
+/** A LAN whose viewer hides its address behind a `.local` name. The board receives only from where it has sent to. */
 const named = (mdns, watched) => NetworkFixture.within({ board: BEHIND, viewer: null }, async (w) => {
   nat(w.board.router, 'out', 'cone');
   const lan = await w.board.join();
@@ -173,10 +199,12 @@ const named = (mdns, watched) => NetworkFixture.within({ board: BEHIND, viewer: 
   await watched(viewer, w);
 });
 
-test('the board resolves a `.local` name if the configuration says so', options, () => named('resolve', async (viewer, w) => {
-  assert.ok(viewer.first > 0, `no picture: ${viewer.fault}\n${w.daemon.child.output.slice(-3000)}`);
-}));
+test('the board resolves a `.local` name if the configuration says so', options, () =>
+  named('resolve', async (viewer, w) => {
+    assert.ok(viewer.first > 0, `no picture: ${viewer.fault}\n${w.daemon.child.output.slice(-3000)}`);
+  }));
 
-test('the board ignores a `.local` name otherwise, and cannot reach that viewer', options, () => named('ignore', async (viewer) => {
-  assert.equal(viewer.fault, 'ice_timeout');
-}));
+test('the board ignores a `.local` name otherwise, and cannot reach that viewer', options, () =>
+  named('ignore', async (viewer) => {
+    assert.equal(viewer.fault, 'ice_timeout');
+  }));

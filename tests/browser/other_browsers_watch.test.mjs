@@ -91,7 +91,9 @@ describe('Chromium without H.264', () => {
       const r = await until('sound', async () => {
         const now = await report(page, session);
         return now.audio?.packetsReceived > 50 && now;
-      }).catch(async (error) => { throw new Error(`${error.message}\n${JSON.stringify((await report(page, session)).said)}`); });
+      }).catch(async (error) => {
+        throw new Error(`${error.message}\n${JSON.stringify((await report(page, session)).said)}`);
+      });
       assert.equal(r.said.findLast((m) => m.type === 'media').video, 'refused');
       assert.deepEqual(errors(r.said), []);
       await leave(page, session);
@@ -100,14 +102,19 @@ describe('Chromium without H.264', () => {
 });
 
 test('a daemon without free file descriptors refuses new viewers and keeps the others', async () => {
-  const settings = { device: 'scarce', limits: { viewers: 64, setups: 64, sessions_per_viewer: 64, messages_per_second: 1000 }, place: { enter: ['prlimit', '--nofile=48:48'] } };
+  const settings = {
+    device: 'scarce',
+    limits: { viewers: 64, setups: 64, sessions_per_viewer: 64, messages_per_second: 1000 },
+    place: { enter: ['prlimit', '--nofile=48:48'] },
+  };
   const daemon = await Daemon.start(s.broker, settings);
   const stranger = await Stranger.connect(s.broker, 'scarce', 'many');
   const sessions = Array.from({ length: 60 }, sessionId);
   for (const session of sessions) {
     await stranger.say({ v: 1, type: 'request', session, seq: 0, media: { video: false, audio: true } });
   }
-  const first = (session) => stranger.replies().find((m) => m.session === session && (m.type === 'offer' || m.type === 'error'));
+  const first = (session) =>
+    stranger.replies().find((m) => m.session === session && (m.type === 'offer' || m.type === 'error'));
   await until('each is answered', () => sessions.every(first));
   const names = sessions.map((session) => first(session)).filter((m) => m.type === 'error').map((m) => m.name);
   assert.ok(names.length > 0 && names.length < sessions.length, `${names.length} of ${sessions.length} were refused`);

@@ -2,33 +2,23 @@
 // picture and sound arrive, and the session ends when the viewer says bye.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, test } from 'node:test';
-import { Broker, Daemon, until } from './processes.mjs';
+import { afterEach, before, describe, test } from 'node:test';
+import { daemonFixture } from './fixture.mjs';
 import { Program, aiortc, compilePion, pion, webrtcbin } from './viewer_process.mjs';
 
-let broker, daemon, viewer;
-
-before(async () => {
-  broker = await Broker.start();
-  daemon = await Daemon.start(broker, { video: { linger_s: 0 }, audio: { linger_s: 0 } });
-});
-
-after(async () => {
-  await daemon?.stop();
-  await broker?.stop();
-});
+const s = daemonFixture({ video: { linger_s: 0 }, audio: { linger_s: 0 } });
+let viewer;
 
 afterEach(async () => {
   assert.equal(await viewer?.close() ?? 0, 0, 'the exit status of the viewer');
   viewer = undefined;
-  const on = () => daemon.threads().some((name) => name === 'video' || name === 'audio');
-  await until('camera and microphone are off', () => !on());
+  await s.cameraIsOff();
 });
 
 const errors = () => viewer.said.filter((m) => m.type === 'error' || m.type === 'bye');
 
 async function call(name, command, options) {
-  viewer = await Program.call(broker, name, command, options);
+  viewer = await Program.call(s.broker, name, command, options);
 }
 
 async function seesAndHears(kinds = ['video', 'audio']) {

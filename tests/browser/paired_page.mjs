@@ -19,7 +19,11 @@ function observe() {
     for (const it of document.querySelectorAll('#devices b')) note('names', it.textContent);
   }, 20);
   // The ids of sessions: 16 random bytes.
-  const text = (bytes) => btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+  const text = (bytes) =>
+    btoa(String.fromCharCode(...bytes))
+      .replaceAll('+', '-')
+      .replaceAll('/', '_')
+      .replaceAll('=', '');
   const random = Crypto.prototype.getRandomValues;
   Crypto.prototype.getRandomValues = function getRandomValues(array) {
     random.call(this, array);
@@ -63,13 +67,21 @@ export class ViewerPage {
   now() {
     return this.page.evaluate(() => {
       const it = document.querySelector('fanlight-viewer');
-      return it && { state: it.state, name: it.label, width: it.videoWidth, said: it.shadowRoot.querySelector('.panel')?.innerText };
+      return (
+        it && {
+          state: it.state,
+          name: it.label,
+          width: it.videoWidth,
+          said: it.shadowRoot.querySelector('.panel')?.innerText,
+        }
+      );
     });
   }
 
   async is(state, ms = 60_000) {
-    await until(`the page is ${state}`, async () => (await this.now())?.state === state, ms)
-      .catch(async (error) => { throw new Error(`${error.message}; now ${JSON.stringify([await this.now(), await this.seen()])}`); });
+    await until(`the page is ${state}`, async () => (await this.now())?.state === state, ms).catch(async (error) => {
+      throw new Error(`${error.message}; now ${JSON.stringify([await this.now(), await this.seen()])}`);
+    });
   }
 
   stop() {
@@ -88,7 +100,9 @@ export class ViewerPage {
 
   /** The login for TURN that the board gave to this page. */
   servers() {
-    return this.page.evaluate(() => document.querySelector('fanlight-viewer').peerConnection?.getConfiguration().iceServers);
+    return this.page.evaluate(
+      () => document.querySelector('fanlight-viewer').peerConnection?.getConfiguration().iceServers,
+    );
   }
 
   /** The identity of this browser: `thumb`, `point`. */
@@ -98,7 +112,10 @@ export class ViewerPage {
       opening.onerror = () => reject(opening.error);
       opening.onsuccess = () => {
         const asked = opening.result.transaction('identity').objectStore('identity').get('self');
-        asked.onsuccess = () => { opening.result.close(); resolve({ thumb: asked.result.thumb, point: asked.result.point }); };
+        asked.onsuccess = () => {
+          opening.result.close();
+          resolve({ thumb: asked.result.thumb, point: asked.result.point });
+        };
         asked.onerror = () => reject(asked.error);
       };
     }));

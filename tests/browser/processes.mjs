@@ -2,6 +2,7 @@
 // ended here by their ids.
 
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -66,7 +67,9 @@ export async function until(what, probe, ms = 20_000) {
     }
     await new Promise((tick) => setTimeout(tick, 25));
   }
-  throw new Error(`${what}: not within ${ms} ms; last seen: ${last instanceof Error ? last.stack : JSON.stringify(last)}`);
+  throw new Error(
+    `${what}: not within ${ms} ms; last seen: ${last instanceof Error ? last.stack : JSON.stringify(last)}`,
+  );
 }
 
 /** A child process. Its output is kept for the message of a failed test. */
@@ -107,7 +110,14 @@ export class Broker {
   /** `name`: a host name of that address. The caller tells it to the browsers. */
   static async start({ at = '127.0.0.1', name, tls, tlsPort } = {}) {
     const broker = new Broker();
-    Object.assign(broker, { at, name, tls, tcp: await freePort(), ws: await freePort(), tlsPort: tlsPort ?? (tls && await freePort()) });
+    Object.assign(broker, {
+      at,
+      name,
+      tls,
+      tcp: await freePort(),
+      ws: await freePort(),
+      tlsPort: tlsPort ?? (tls && (await freePort())),
+    });
     broker.dir = folder('broker');
     await broker.up();
     return broker;
@@ -115,9 +125,13 @@ export class Broker {
 
   async up() {
     const file = path.join(this.dir, 'mosquitto.conf');
-    fs.writeFileSync(file, `user root\nlistener ${this.tcp} 127.0.0.1\nallow_anonymous true\n` +
-      `listener ${this.ws} ${this.at}\nprotocol websockets\nallow_anonymous true\n` +
-      (this.tls ? `listener ${this.tlsPort} ${this.at}\ncertfile ${this.tls.cert}\nkeyfile ${this.tls.key}\nallow_anonymous true\n` : ''));
+    // With this level, libwebsockets says why it closes a connection.
+    const types = ['error', 'warning', 'notice', 'information', 'websockets'];
+    const log = `${types.map((type) => `log_type ${type}\n`).join('')}websockets_log_level 7\n`;
+    const listener = (port, at, more = '') => `listener ${port} ${at}\n${more}allow_anonymous true\n`;
+    const tls = this.tls && `certfile ${this.tls.cert}\nkeyfile ${this.tls.key}\n`;
+    fs.writeFileSync(file, `user root\n${log}${listener(this.tcp, '127.0.0.1')}` +
+      listener(this.ws, this.at, 'protocol websockets\n') + (tls ? listener(this.tlsPort, this.at, tls) : ''));
     this.child = new Child(process.env.MOSQUITTO ?? '/usr/sbin/mosquitto', ['-c', file]);
     const open = (port, at) => new Promise((resolve) => {
       const socket = net.connect(port, at);
@@ -136,7 +150,9 @@ export class Broker {
 
   /** The table [broker] of a daemon's configuration. */
   get config() {
-    return this.tls ? { url: `mqtts://${inUrl(this.at)}:${this.tlsPort}`, ca_file: this.tls.ca } : { url: `mqtt://127.0.0.1:${this.tcp}` };
+    return this.tls
+      ? { url: `mqtts://${inUrl(this.at)}:${this.tlsPort}`, ca_file: this.tls.ca }
+      : { url: `mqtt://127.0.0.1:${this.tcp}` };
   }
 
   async stop() {
@@ -144,32 +160,42 @@ export class Broker {
   }
 }
 
-/** The daemon under test. */
+/** The daemon under test. `text`: its whole configuration, in place of single settings. */
 export class Daemon {
   static async start(broker, settings = {}) {
     const daemon = new Daemon();
     daemon.device = settings.device ?? 'cam';
     daemon.place = settings.place;
     daemon.dir = folder('daemon');
-    // The mode `keys` needs the folders that systemd makes.
-    daemon.folders = settings.keys ? { STATE_DIRECTORY: path.join(daemon.dir, 'state'), RUNTIME_DIRECTORY: path.join(daemon.dir, 'run') } : {};
-    for (const made of Object.values(daemon.folders)) fs.mkdirSync(made);
+    // The modes `keys` and `token` need the folders that systemd makes. `state`: another place for the first one.
+    const state = settings.state ?? path.join(daemon.dir, 'state');
+    daemon.folders = settings.keys || settings.access
+      ? { STATE_DIRECTORY: state, RUNTIME_DIRECTORY: path.join(daemon.dir, 'run') }
+      : {};
+    for (const made of Object.values(daemon.folders)) fs.mkdirSync(made, { recursive: true });
     daemon.file = path.join(daemon.dir, 'fanlight.toml');
-    fs.writeFileSync(daemon.file, daemon.config(broker, settings));
+    fs.writeFileSync(daemon.file, settings.text ?? daemon.config(broker, settings));
     daemon.up();
-    const ended = daemon.child.ended.then((code) => { throw new Error(`the daemon ended with ${code}: ${daemon.child.output.slice(-1000)}`); });
+    const ended = daemon.child.ended.then((code) => {
+      throw new Error(`the daemon ended with ${code}: ${daemon.child.output.slice(-1000)}`);
+    });
     await Promise.race([daemon.child.said('connected by MQTT'), ended]);
     ended.catch(() => {});
     return daemon;
   }
 
   up() {
-    this.child = new Child(daemonBinary, ['run', '--config', this.file], { env: { ...process.env, NO_COLOR: '1', ...this.folders }, enter: this.place?.enter });
+    this.child = new Child(daemonBinary, ['run', '--config', this.file], {
+      env: { ...process.env, NO_COLOR: '1', ...this.folders },
+      enter: this.place?.enter,
+    });
   }
 
   /** Runs a command of the owner, such as `pair`. Only in the mode `keys`. */
   command(...args) {
-    return new Child(daemonBinary, [...args, '--socket', path.join(this.folders.RUNTIME_DIRECTORY, 'control')], { enter: this.place?.enter });
+    return new Child(daemonBinary, [...args, '--socket', path.join(this.folders.RUNTIME_DIRECTORY, 'control')], {
+      enter: this.place?.enter,
+    });
   }
 
   /** Opens a pairing. Returns the command, which waits, and its link. */
@@ -179,13 +205,17 @@ export class Daemon {
     return { child, link: /https?:\S+#p=\S+/.exec(child.output)[0] };
   }
 
-  /** `keys`: the viewers of the mode `keys`; without them, the mode is `broker`. */
-  config(broker, { device = 'cam', name, keys, video = {}, audio = {}, webrtc = {}, limits = {}, log, more = '' }) {
+  /** `keys`: the viewers of the mode `keys`; `access`: another table [access]. Without both, the mode is `broker`. */
+  config(
+    broker,
+    { device = 'cam', name, keys, access, video = {}, audio = {}, webrtc = {}, limits = {}, log, more = '' },
+  ) {
     const table = (name, entries) => `[${name}]\n` +
       Object.entries(entries).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`).join('');
     return `device = "${device}"\n` + (name ? `name = ${JSON.stringify(name)}\n` : '') +
       table('broker', broker.config) +
-      table('access', keys ? { mode: 'keys', viewers: keys } : { mode: 'broker', the_broker_can_watch: true }) +
+      table('access', access ??
+        (keys ? { mode: 'keys', viewers: keys } : { mode: 'broker', the_broker_can_watch: true })) +
       table('video', { source: 'test', size: '640x360', fps: 30, bitrate_kbps: 1000, ...video }) +
       table('audio', { source: 'tone', ...audio }) +
       table('webrtc', { addresses: [host], loopback: true, ...webrtc }) +
@@ -200,6 +230,11 @@ export class Daemon {
   /** Resident memory in KiB. */
   memory() {
     return Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${this.pid}/status`, 'utf8'))[1]);
+  }
+
+  /** Its own memory in KiB: without its code, which the kernel takes back when it needs room. */
+  heap() {
+    return Number(/Anonymous:\s+(\d+)/.exec(fs.readFileSync(`/proc/${this.pid}/smaps_rollup`, 'utf8'))[1]);
   }
 
   descriptors() {
@@ -222,7 +257,13 @@ export class Daemon {
   }
 }
 
-const types = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.json': 'application/json' };
+const types = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.svg': 'image/svg+xml',
+  '.json': 'application/json',
+};
 
 /** Serves the static files of the viewer and of the test pages. */
 export async function serve(folders, extra = {}, at = '127.0.0.1') {
@@ -243,6 +284,12 @@ export async function serve(folders, extra = {}, at = '127.0.0.1') {
 
 /** Starts Debian's Chromium without a screen; `enter` is a command that enters another network namespace. */
 export const browser = (options) => chromium.launch(launch(options));
+
+/** The option by which it accepts the certificate with this key, and no other one that it does not know. */
+export function accepting(certificate) {
+  const key = certificate.publicKey.export({ type: 'spki', format: 'der' });
+  return `--ignore-certificate-errors-spki-list=${createHash('sha256').update(key).digest('base64')}`;
+}
 
 /** Its launch options. `names`: it hides its addresses behind `.local` names, as browsers at home do. */
 export function launch({ more = [], enter = [], names = false } = {}) {
@@ -267,11 +314,18 @@ export class Stranger {
     const stranger = new Stranger();
     Object.assign(stranger, { device, viewer, heard: [] });
     // It connects by TCP on the broker's machine, otherwise by WebSocket, as a page does.
-    stranger.client = await mqtt.connectAsync(broker.tcp ? `mqtt://127.0.0.1:${broker.tcp}` : broker.url, { protocolVersion: 5, clientId: `${viewer}-${Math.random()}`, ...options });
+    stranger.client = await mqtt.connectAsync(broker.tcp ? `mqtt://127.0.0.1:${broker.tcp}` : broker.url, {
+      protocolVersion: 5,
+      clientId: `${viewer}-${Math.random()}`,
+      ...options,
+    });
     stranger.client.on('message', (topic, payload) => {
       stranger.heard.push({ topic, text: payload.toString(), get json() { return JSON.parse(this.text); } });
     });
-    await stranger.client.subscribeAsync([`fanlight/v1/${device}/rsp/${viewer}`, `fanlight/v1/${device}/status`, `fanlight/v1/${device}/info`], { qos: 1 });
+    await stranger.client.subscribeAsync(
+      [`fanlight/v1/${device}/rsp/${viewer}`, `fanlight/v1/${device}/status`, `fanlight/v1/${device}/info`],
+      { qos: 1 },
+    );
     return stranger;
   }
 
@@ -291,7 +345,8 @@ export class Stranger {
   }
 
   status(test = () => true, ms) {
-    return until('a status', () => this.heard.filter((m) => m.topic.endsWith('/status')).map((m) => m.json).reverse().find(test), ms);
+    const all = () => this.heard.filter((m) => m.topic.endsWith('/status')).map((m) => m.json);
+    return until('a status', () => all().reverse().find(test), ms);
   }
 
   close() {

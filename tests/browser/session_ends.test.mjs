@@ -17,7 +17,11 @@ test('the session of a killed viewer ends within 35 s, and then the camera close
   await stranger.status((status) => status.viewers === 1);
   const killed = performance.now();
   own.kill();
-  const end = await until('the session ends', () => /viewer victim: ended after [\d.]+ s: (\w+);/.exec(s.daemon.child.output), 40_000);
+  const end = await until(
+    'the session ends',
+    () => /viewer victim: ended after [\d.]+ s: (\w+);/.exec(s.daemon.child.output),
+    40_000,
+  );
   assert.ok(performance.now() - killed < 35_000, `after ${performance.now() - killed} ms`);
   assert.match(end[1], /^(consent_lost|ice_failed)$/);
   const error = await stranger.reply((m) => m.type === 'error');
@@ -55,7 +59,9 @@ test('a daemon that stops says bye and offline at once, and has a new epoch afte
   assert.ok(performance.now() - begun < 4000, 'stops at once');
   const offline = await stranger.status((status) => status.state === 'offline');
   assert.equal(offline.reason, 'shutdown');
-  await until('bye', async () => (await report(page, session)).said.some((m) => m.type === 'bye' && m.reason === 'shutdown'));
+  await until('bye', async () =>
+    (await report(page, session)).said.some((m) => m.type === 'bye' && m.reason === 'shutdown'),
+  );
   s.daemon.up();
   const online = await stranger.status((status) => status.state === 'online' && status.epoch !== old.epoch);
   assert.notEqual(online.epoch, old.epoch);

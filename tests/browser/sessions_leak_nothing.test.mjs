@@ -37,11 +37,13 @@ test('a hundred sessions leave no memory, thread or descriptor behind', async (t
     await once(round % 2 ? 'offer' : 'request');
     if (round % 10 === 0) memory.push(await settled());
   }
-  // Threads of the runtime's pool, of which there may be fewer now, end by themselves when they had nothing to do for 10 s.
+  // Threads of the runtime's pool end by themselves when they had nothing to do for 10 s. There may be fewer now.
   await until('no more than was there before', async () => {
     const { descriptors, threads } = await state();
     const count = (list, name) => list.filter((other) => other === name).length;
-    return descriptors <= before.descriptors && threads.every((name) => count(threads, name) <= count(before.threads, name));
+    return (
+      descriptors <= before.descriptors && threads.every((name) => count(threads, name) <= count(before.threads, name))
+    );
   }, 30_000);
   // An allocator keeps some of what it once had: the first half shows how much. The second adds nothing of note.
   const [first, second] = [memory.slice(0, ROUNDS / 20), memory.slice(ROUNDS / 20)].map((half) => Math.max(...half));

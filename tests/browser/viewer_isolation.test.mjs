@@ -1,4 +1,5 @@
 // A viewer that dies, freezes or sends false feedback does not disturb the others.
+// Alone: each test counts the pictures of a viewer that others disturb.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -19,7 +20,11 @@ async function stretch(page, session, wait) {
   await wait;
   const after = await take();
   const per = (key) => (1000 * (after.video[key] - before.video[key])) / (after.now - before.now);
-  return { frames: per('framesDecoded'), bits: 8 * per('bytesReceived'), sizes: [...after.sizes, `${after.width}x${after.height}`] };
+  return {
+    frames: per('framesDecoded'),
+    bits: 8 * per('bytesReceived'),
+    sizes: [...after.sizes, `${after.width}x${after.height}`],
+  };
 }
 
 /** Checks that a viewer still gets everything. A busy machine may decode fewer frames, but not much fewer. */
@@ -52,7 +57,7 @@ test('a killed viewer does not disturb the other one, and gets the full picture 
   const again = await open(s.chromium, s.site, s.broker, 'victim');
   const back = await s.watch(again);
   whole(await stretch(again, back.session, seconds(3)), before, 'the viewer that returns');
-  whole(await stretch(page, session, seconds(1)), before, 'beside the viewer that returns');
+  whole(await stretch(page, session, seconds(3)), before, 'beside the viewer that returns');
 });
 
 test('a frozen viewer does not disturb the other one, and continues when it wakes', async () => {
@@ -91,10 +96,20 @@ for (const kind of ['honest', 'broken']) {
   test(`a single viewer gets the full picture with transport feedback that is ${kind}`, async () => {
     const viewer = await FalseFeedbackViewer.start(s.broker, 'cam', kind, kind);
     try {
-      const pictures = (from, to) => new Set(viewer.pictures().filter(({ at }) => at > from && at <= to).map((p) => p.timestamp)).size;
+      const pictures = (from, to) =>
+        new Set(
+          viewer
+            .pictures()
+            .filter(({ at }) => at > from && at <= to)
+            .map((p) => p.timestamp),
+        ).size;
       await until('three seconds with the full picture', () => {
         const now = performance.now();
-        const bits = viewer.pictures().filter(({ at }) => at > now - 3000).reduce((sum, { payload }) => sum + 8 * payload.length, 0) / 3;
+        const bits =
+          viewer
+            .pictures()
+            .filter(({ at }) => at > now - 3000)
+            .reduce((sum, { payload }) => sum + 8 * payload.length, 0) / 3;
         return pictures(now - 3000, now) > 70 && bits > 700_000;
       }, 60_000);
     } finally {
@@ -114,10 +129,14 @@ test('a flood of keyframe requests makes one keyframe a second, and keeps the bi
       for (let i = 0; i < 10; i += 1) await viewer.receiver('video').sendRtcpPLI(ssrc);
       await seconds(0.01);
     }
-    const [took, pictures] = [(performance.now() - since) / 1000, viewer.pictures().filter(({ at }) => at > since)];
+    // By RTP time: a busy machine delivers late what was encoded in time.
+    const pictures = viewer.pictures().filter(({ at }) => at > since);
+    const ticks = (pictures.at(-1).timestamp - pictures[0].timestamp + 2 ** 32) % 2 ** 32;
+    const took = ticks / 90_000;
     const keys = new Set(pictures.filter((p) => units(p.payload).includes(5)).map((p) => p.timestamp)).size;
     const bits = pictures.reduce((sum, { payload }) => sum + 8 * payload.length, 0) / took;
-    assert.ok(keys >= 2 && keys <= took + 1, `${keys} key frames in ${took} s`);
+    assert.ok(took > 2, `${took} s of pictures`);
+    assert.ok(keys >= 2 && keys <= took + 2, `${keys} key frames in ${took} s`);
     assert.ok(bits < 1.1 * 1_000_000, `${bits} bit/s`);
   } finally {
     await viewer.close();

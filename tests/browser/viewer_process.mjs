@@ -17,7 +17,7 @@ export const webrtcbin = (policy) => python('webrtcbin_viewer.py', policy);
 export const aiortc = () => python('aiortc_viewer.py');
 export const pion = (...options) => [path.join(target, 'pion'), ...options];
 
-/** Compiles pion_viewer.go, if that is not done yet, with Debian's Go and Debian's sources of Pion. It needs no network. */
+/** Compiles pion_viewer.go, if that is not done yet, with Debian's Go and sources of Pion. It needs no network. */
 export function compilePion() {
   const settings = { GO111MODULE: 'off', GOPATH: '/usr/share/gocode', GOFLAGS: '', GOTOOLCHAIN: 'local' };
   const env = { ...process.env, ...settings, GOCACHE: path.join(target, 'go') };

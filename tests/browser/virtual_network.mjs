@@ -77,7 +77,8 @@ export function cable(one, other) {
     // After a namespace has ended, the kernel needs some time to remove its cables.
     else try { here.ip(`link del ${name}`); } catch { /* usually it does not exist */ }
     place.ip(`link set ${passing} name ${name}`);
-    for (const address of addresses.filter(Boolean)) place.ip(`addr add ${address} dev ${name}${address.includes(':') ? ' nodad' : ''}`);
+    for (const address of addresses.filter(Boolean))
+      place.ip(`addr add ${address} dev ${name}${address.includes(':') ? ' nodad' : ''}`);
     place.ip(`link set ${name} up`);
   }
 }
@@ -90,7 +91,10 @@ let cables = 0;
  * `symmetric`: each destination gets another outer port, chosen at random.
  */
 export function nat(place, outer, kind, inner) {
-  const open = kind === 'full' ? `chain in { type nat hook prerouting priority -100\niifname "${outer}" udp dport 1024-65535 dnat to ${inner}\n}` : '';
+  const open =
+    kind === 'full'
+      ? `chain in { type nat hook prerouting priority -100\niifname "${outer}" udp dport 1024-65535 dnat to ${inner}\n}`
+      : '';
   place.forward();
   // Drops unsolicited packets to the router: conntrack would reserve the port that a later mapping needs.
   place.nft(`table ip nat {
@@ -104,21 +108,36 @@ export function nat(place, outer, kind, inner) {
   }`);
 }
 
-/** Debian's coturn at an address of this namespace, with UDP, TCP and one login. `tls`: a certificate, for port 443. */
+/**
+ * Debian's coturn at an address of this namespace, with UDP, TCP and one login. `tls`: a certificate, for port 443.
+ * `conf`: a file of settings. `cli`: with its command line, on loopback.
+ */
 export class Turn {
-  static async start(address, { user = 'garden', password = 'hose', realm = 'fanlight.test', tls, secret } = {}) {
+  static async start(address, options = {}) {
+    const { user = 'garden', password = 'hose', realm = 'fanlight.test', tls, secret, conf, cli } = options;
     const turn = new Turn();
     turn.dir = folder('turn');
     Object.assign(turn, { address, port: 3478, user, password, secret });
-    turn.child = new Child(process.env.TURNSERVER ?? '/usr/bin/turnserver', ['-n', '--log-file', 'stdout', '--simple-log', '--verbose',
-      '-L', address, '-E', address, '-p', String(turn.port), '--no-dtls', '--no-cli', '--no-multicast-peers', '-r', realm,
+    if (cli) turn.cli = { ip: '127.0.0.1', port: 5766, password: 'operator' };
+    const logins = secret
+      ? ['--use-auth-secret', '--static-auth-secret', secret]
+      : ['--lt-cred-mech', '-u', `${user}:${password}`];
+    turn.child = new Child(process.env.TURNSERVER ?? '/usr/bin/turnserver', [
+      ...(conf ? ['-c', conf] : ['-n']), '--log-file', 'stdout', '--simple-log', '--verbose',
+      '-L', address, '-E', address, '-p', String(turn.port), '--no-dtls', '--no-multicast-peers', ...turn.cliOptions(),
+      '-r', realm, ...logins,
       ...(tls ? ['--tls-listening-port', '443', '--cert', tls.cert, '--pkey', tls.key] : ['--no-tls']),
-      ...(secret ? ['--use-auth-secret', '--static-auth-secret', secret] : ['--lt-cred-mech', '-u', `${user}:${password}`]),
       '--pidfile', path.join(turn.dir, 'pid'), '--userdb', path.join(turn.dir, 'db')]);
     // Its threads open these ports in any order.
     await turn.child.said(`UDP listener opened on: ${address}:${turn.port}`);
-    for (const port of tls ? [turn.port, 443] : [turn.port]) await turn.child.said(`TCP listener opened on : ${address}:${port}`);
+    for (const port of tls ? [turn.port, 443] : [turn.port])
+      await turn.child.said(`TCP listener opened on : ${address}:${port}`);
     return turn;
+  }
+
+  cliOptions() {
+    const { ip, port, password } = this.cli ?? {};
+    return ip ? ['--cli-ip', ip, '--cli-port', String(port), '--cli-password', password] : ['--no-cli'];
   }
 
   get stun() {
@@ -131,7 +150,9 @@ export class Turn {
 
   /** Its URL over `udp`, `tcp` or `tls`. */
   over(transport) {
-    return transport === 'tls' ? `turns:${this.address}:443?transport=tcp` : `turn:${this.address}:${this.port}?transport=${transport}`;
+    return transport === 'tls'
+      ? `turns:${this.address}:443?transport=tcp`
+      : `turn:${this.address}:${this.port}?transport=${transport}`;
   }
 
   /** A login that expires after `seconds` (TURN REST API). */
@@ -147,6 +168,13 @@ export class Turn {
     return `[[webrtc.ice_servers]]\nurls = ["${url}"]\nuser = "${user}"\npassword_file = "${file}"\n${more}`;
   }
 
+  /** The lines for a daemon's configuration that makes logins, with the secret in a file. */
+  secretConfig(url = this.url) {
+    const file = path.join(folder('secret'), 'secret');
+    fs.writeFileSync(file, this.secret, { mode: 0o600 });
+    return `[[webrtc.ice_servers]]\nurls = ["${url}"]\nsecret_file = "${file}"\n`;
+  }
+
   stop() {
     return this.child.stop();
   }
@@ -155,10 +183,14 @@ export class Turn {
 /** Makes a certificate authority and a certificate for `address`; returns the paths of both and of the key. */
 export function certificate(address, dir = folder('ca')) {
   const at = (name) => path.join(dir, name);
-  const made = (name, key, ...args) => execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
-    '-nodes', '-days', '2', '-subj', `/CN=${name}`, '-keyout', key, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const form = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
+  const made = (name, key, ...args) =>
+    execFileSync('openssl', [...form, '-subj', `/CN=${name}`, '-keyout', key, ...args], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
   made('tests', at('ca.key'), '-out', at('ca.pem'), '-addext', 'basicConstraints=critical,CA:TRUE');
   made('broker', at('key.pem'), '-out', at('cert.pem'), '-CA', at('ca.pem'), '-CAkey', at('ca.key'),
-    '-addext', `subjectAltName=IP:${address}`, '-addext', 'basicConstraints=critical,CA:FALSE', '-addext', 'extendedKeyUsage=serverAuth');
+    '-addext', `subjectAltName=IP:${address}`, '-addext', 'basicConstraints=critical,CA:FALSE',
+    '-addext', 'extendedKeyUsage=serverAuth');
   return { ca: at('ca.pem'), cert: at('cert.pem'), key: at('key.pem') };
 }

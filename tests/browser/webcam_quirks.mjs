@@ -22,7 +22,8 @@ export function oddCamera(world) {
   const order = (word) => lab().guest(`echo ${word} > /run/odd`);
   const log = () => world.daemon().output;
   const times = (text) => log().split(text).length - 1;
-  const node = async () => (await lab().guest(`grep -l "${NAME}" /sys/class/video4linux/*/name || true`)).split('\n')[0].split('/')[4];
+  const node = async () =>
+    (await lab().guest(`grep -l "${NAME}" /sys/class/video4linux/*/name || true`)).split('\n')[0].split('/')[4];
   const asked = () => lab().log('odd').match(ASKED)?.length ?? 0;
   let source;
   const video = (more) => ({ source, fps: FPS, ...more });
@@ -30,8 +31,8 @@ export function oddCamera(world) {
   /** Pictures of this size and number, coded with these options of x264; the bytes. */
   function coded(size, count, options) {
     const file = path.join(lab().share, 'made.h264');
-    execFileSync('ffmpeg', ['-nostdin', '-v', 'error', '-y', '-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=${FPS}`, '-frames:v', String(count),
-      '-c:v', 'libx264', '-pix_fmt', 'yuv420p', '-preset', 'veryfast', '-b:v', '300k',
+    execFileSync('ffmpeg', ['-nostdin', '-v', 'error', '-y', '-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=${FPS}`,
+      '-frames:v', String(count), '-c:v', 'libx264', '-pix_fmt', 'yuv420p', '-preset', 'veryfast', '-b:v', '300k',
       '-x264-params', `scenecut=0:sliced-threads=0:slices=1:${options}`, '-f', 'h264', file]);
     return fs.readFileSync(file);
   }
@@ -42,7 +43,10 @@ export function oddCamera(world) {
         // Longer than anybody here waits: it never comes round to its keyframe again by itself.
         [ONE_KEY]: coded('320x240', 800, 'keyint=infinite:bframes=0'),
         [B_FRAMES]: coded('640x480', 100, 'keyint=25:bframes=2:b-adapt=0'),
-        [TWO_SIZES]: Buffer.concat([coded('640x480', 10, 'keyint=10:bframes=0'), coded('320x240', 10, 'keyint=10:bframes=0')]),
+        [TWO_SIZES]: Buffer.concat([
+          coded('640x480', 10, 'keyint=10:bframes=0'),
+          coded('320x240', 10, 'keyint=10:bframes=0'),
+        ]),
       };
       const files = Object.entries(clips).map(([size, bytes]) => {
         fs.writeFileSync(path.join(lab().share, `odd-${size}.h264`), bytes);
@@ -62,7 +66,7 @@ export function oddCamera(world) {
       await start({ video: video({ format: 'h264', size: ONE_KEY }) });
       const first = await watch({ audio: false });
       await first.moves();
-      // The camera's keyframe may have come before the first viewer's connection did: then it was opened again for that one, too.
+      // The camera's keyframe may have come before the first viewer's connection: then it was opened again for it, too.
       const openings = times(OPENED);
       const late = await watch({ audio: false });
       const { at, width, height } = await late.moves();
@@ -85,7 +89,9 @@ export function oddCamera(world) {
       await start({ video: video({ format: 'h264', size: B_FRAMES }) });
       const viewer = await watch({ audio: false });
       await world.daemon().said(sentence);
-      const told = await viewer.until('the word stalled', ({ said }) => said.findLast((m) => m.type === 'media' && m.video === 'stalled'));
+      const told = await viewer.until('the word stalled', ({ said }) =>
+        said.findLast((m) => m.type === 'media' && m.video === 'stalled'),
+      );
       assert.match(told.video_reason, /B-frames/);
       await viewer.leave();
       await world.daemon().stop();

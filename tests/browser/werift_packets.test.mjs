@@ -2,21 +2,13 @@
 // because it does not send its candidates again; chromium_watches.test.mjs tests that.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, test } from 'node:test';
-import { Broker, Daemon, host } from './processes.mjs';
+import { afterEach, describe, test } from 'node:test';
+import { daemonFixture } from './fixture.mjs';
+import { host } from './processes.mjs';
 import { Viewer, units } from './werift_viewer.mjs';
 
-let broker, daemon, viewer;
-
-before(async () => {
-  broker = await Broker.start();
-  daemon = await Daemon.start(broker, { video: { linger_s: 0 }, audio: { linger_s: 0 } });
-});
-
-after(async () => {
-  await daemon?.stop();
-  await broker?.stop();
-});
+const s = daemonFixture({ video: { linger_s: 0 }, audio: { linger_s: 0 } });
+let viewer;
 
 afterEach(() => viewer?.close());
 
@@ -26,9 +18,12 @@ const steps = (list, wrap) => list.slice(1).map((value, i) => (value - list[i] +
 const timestamps = (packets) => packets.map((p) => p.timestamp).filter((t, i, all) => t !== all[i - 1]);
 
 async function watched(calls) {
-  viewer = await Viewer.connect(broker, 'cam', `werift-${calls}`);
+  viewer = await Viewer.connect(s.broker, 'cam', `werift-${calls}`);
   await viewer[calls]();
-  await viewer.until('3 s of picture and sound', () => timestamps(viewer.pictures()).length > 90 && viewer.sounds().length > 150);
+  await viewer.until(
+    '3 s of picture and sound',
+    () => timestamps(viewer.pictures()).length > 90 && viewer.sounds().length > 150,
+  );
   return viewer;
 }
 
@@ -117,6 +112,29 @@ describe('werift', () => {
       assert.deepEqual([again[0].timestamp, again[0].marker], [lost.timestamp, lost.marker]);
       assert.ok(again[0].payload.equals(lost.payload), 'word for word');
     }
+  });
+
+  test('gets no keyframe by requests that are not authentic', async () => {
+    await watched('offer');
+    const keys = () => viewer.pictures().filter((p) => units(p.payload).includes(IDR));
+    await viewer.until('2 s without a key frame', () => performance.now() - keys().at(-1).at > 2000);
+    const before = keys().length;
+    const { connection } = viewer.pc.iceTransports[0];
+    const { ssrc } = viewer.pictures()[0];
+    // The viewer's own address, the right stream, and a tag that is none; and the request without any encryption.
+    const request = Buffer.from([0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0]);
+    request.writeUInt32BE(ssrc, 8);
+    const forged = Buffer.concat([request, Buffer.from([0x80, 0, 0, 1]), Buffer.alloc(10, 7)]);
+    const from = viewer.pictures().length;
+    for (let n = 0; n < 50; n++) {
+      forged.writeUInt32BE(0x80000000 + n, request.length);
+      await connection.send(n % 2 ? forged : request);
+    }
+    // An answer would come within half a second.
+    await viewer.until('40 more pictures', () => timestamps(viewer.pictures().slice(from)).length > 40);
+    assert.equal(keys().length, before);
+    await viewer.receiver('video').sendRtcpPLI(ssrc);
+    await viewer.until('a key frame for a real request', () => keys().length > before, 2000);
   });
 
   test('gets a keyframe when it requests one', async () => {

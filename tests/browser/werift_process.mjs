@@ -10,7 +10,9 @@ const viewer = await Viewer.connect({ url }, 'cam', name, { servers: flat, at: [
 await viewer[calls]();
 setInterval(() => {
   const said = viewer.said.map(({ type, name: error, reason }) => ({ type, error, reason }));
-  console.log(JSON.stringify({ pictures: viewer.pictures().length, sounds: viewer.sounds().length, route: viewer.route(), ice: viewer.pc.iceConnectionState, said, failed: viewer.failed?.message }));
+  const [pictures, sounds] = [viewer.pictures().length, viewer.sounds().length];
+  const [ice, failed] = [viewer.pc.iceConnectionState, viewer.failed?.message];
+  console.log(JSON.stringify({ pictures, sounds, route: viewer.route(), ice, said, failed }));
 }, 1000);
 // Says bye before it ends; processes.mjs would end at once.
 process.removeAllListeners('SIGTERM').on('SIGTERM', () => viewer.close().finally(() => process.exit()));

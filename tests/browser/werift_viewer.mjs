@@ -14,40 +14,57 @@ export function units(payload) {
 }
 
 /** What a description says each payload type is: `h264`, `opus`, `rtx`. */
-const formats = (sdp) => new Map([...sdp.matchAll(/^a=rtpmap:(\d+) ([^/\r\n]+)/gm)].map(([, type, name]) => [Number(type), name.toLowerCase()]));
+const formats = (sdp) =>
+  new Map(
+    [...sdp.matchAll(/^a=rtpmap:(\d+) ([^/\r\n]+)/gm)].map(([, type, name]) => [Number(type), name.toLowerCase()]),
+  );
 const ufrag = (sdp) => /^a=ice-ufrag:(\S+)/m.exec(sdp)[1];
 
 export class Viewer {
   /**
-   * `servers`: its own STUN and TURN servers. `at`: addresses that it would not show of itself. `transport`: it asks for numbers
-   * across streams, and says when each packet came.
+   * `servers`: its own STUN and TURN servers. `at`: addresses that it would not show of itself. `transport`: it asks
+   * for numbers across streams, and says when each packet came.
    */
   static async connect(broker, device, name, { servers = [], at = [host], transport = false } = {}) {
     const viewer = new this(servers, at, transport);
     viewer.line = await Stranger.connect(broker, device, name);
     viewer.line.client.on('message', (topic, payload) => {
-      if (topic.includes('/rsp/')) viewer.turn = viewer.turn.then(() => viewer.hear(JSON.parse(payload))).catch((error) => { viewer.failed ??= error; });
+      if (topic.includes('/rsp/'))
+        viewer.turn = viewer.turn
+          .then(() => viewer.hear(JSON.parse(payload)))
+          .catch((error) => {
+            viewer.failed ??= error;
+          });
     });
     return viewer;
   }
 
   constructor(servers, at, transport) {
-    Object.assign(this, { servers, session: sessionId(), seq: 0, turn: Promise.resolve(), said: [], packets: [], reports: [], lose: 0, lost: [], resent: [], sent: [] });
+    Object.assign(this, { servers, session: sessionId(), seq: 0, turn: Promise.resolve(), said: [], lose: 0 });
+    Object.assign(this, { packets: [], reports: [], lost: [], resent: [], sent: [] });
     const feedback = (type, parameter) => ({ type, parameter });
+    const rtcpFeedback = [feedback('nack'), feedback('nack', 'pli'), feedback('ccm', 'fir')];
+    if (transport) rtcpFeedback.push(feedback('transport-cc'));
+    const numbers = () => (transport ? [useTransportWideCC()] : []);
     this.pc = new RTCPeerConnection({
       iceServers: servers, iceAdditionalHostAddresses: at, bundlePolicy: 'max-bundle',
       codecs: {
         video: [
-          useH264({ rtcpFeedback: [feedback('nack'), feedback('nack', 'pli'), feedback('ccm', 'fir'), ...(transport ? [feedback('transport-cc')] : [])] }),
+          useH264({ rtcpFeedback }),
           new RTCRtpCodecParameters({ mimeType: 'video/rtx', clockRate: 90000 }),
         ],
         audio: [useOPUS()],
       },
-      headerExtensions: { audio: transport ? [useTransportWideCC()] : [], video: transport ? [useTransportWideCC()] : [] },
+      headerExtensions: { audio: numbers(), video: numbers() },
     });
     this.pc.onIceCandidate.subscribe((candidate) => {
       const fields = { ufrag: ufrag(this.pc.localDescription.sdp), candidates: [] };
-      if (candidate) fields.candidates.push({ candidate: candidate.candidate, mid: candidate.sdpMid, mline: candidate.sdpMLineIndex });
+      if (candidate)
+        fields.candidates.push({
+          candidate: candidate.candidate,
+          mid: candidate.sdpMid,
+          mline: candidate.sdpMLineIndex,
+        });
       this.say('candidates', candidate ? fields : { ...fields, end: true });
     });
     this.tap();
@@ -98,7 +115,7 @@ export class Viewer {
     for (const { connection } of this.pc.iceTransports) connection.stunServer = undefined;
   }
 
-  /** Looks at each packet before the stack does. `lose`: how many packets of the picture the stack never gets to see. */
+  /** Looks at each packet before the stack does. `lose`: how many packets of the picture the stack never gets. */
   tap() {
     const { router } = this.pc;
     const [rtp, rtcp] = [router.routeRtp, router.routeRtcp];
@@ -106,9 +123,24 @@ export class Viewer {
       const { header, payload } = packet;
       const format = this.formats?.get(header.payloadType);
       if (format === 'rtx') {
-        this.resent.push({ ssrc: header.ssrc, sequence: payload.readUInt16BE(0), timestamp: header.timestamp, marker: header.marker, payload: Buffer.from(payload.subarray(2)) });
+        this.resent.push({
+          ssrc: header.ssrc,
+          sequence: payload.readUInt16BE(0),
+          timestamp: header.timestamp,
+          marker: header.marker,
+          payload: Buffer.from(payload.subarray(2)),
+          at: performance.now(),
+        });
       } else {
-        const seen = { format, ssrc: header.ssrc, sequence: header.sequenceNumber, timestamp: header.timestamp, marker: header.marker, payload: Buffer.from(payload), at: performance.now() };
+        const seen = {
+          format,
+          ssrc: header.ssrc,
+          sequence: header.sequenceNumber,
+          timestamp: header.timestamp,
+          marker: header.marker,
+          payload: Buffer.from(payload),
+          at: performance.now(),
+        };
         this.packets.push(seen);
         if (format === 'h264' && this.lose > 0) {
           this.lose -= 1;
@@ -125,7 +157,8 @@ export class Viewer {
         this.reports.push({
           ssrc: packet.ssrc, rtp: rtpTimestamp, packets: packetCount, octets: octetCount,
           unix: Number(ntpTimestamp >> 32n) - 2_208_988_800 + Number(ntpTimestamp & 0xffff_ffffn) / 2 ** 32,
-          received: own.length, receivedOctets: own.reduce((sum, { payload }) => sum + payload.length, 0), now: Date.now() / 1000,
+          received: own.length, receivedOctets: own.reduce((sum, { payload }) => sum + payload.length, 0),
+          now: Date.now() / 1000,
         });
       }
       rtcp(packet);
@@ -159,8 +192,9 @@ export class Viewer {
       if (this.failed) throw this.failed;
       return probe();
     }, ms).catch((error) => {
-      const brief = this.said.map((m) => ({ ...m, sdp: m.sdp?.length }));
-      throw new Error(`${error.message}\nICE ${this.pc.iceConnectionState}, ${this.packets.length} packets; heard ${JSON.stringify(brief)}`);
+      const brief = JSON.stringify(this.said.map((m) => ({ ...m, sdp: m.sdp?.length })));
+      const { iceConnectionState } = this.pc;
+      throw new Error(`${error.message}\nICE ${iceConnectionState}, ${this.packets.length} packets; heard ${brief}`);
     });
   }
 

@@ -5,6 +5,8 @@
 """
 
 import base64
+import hashlib
+import hmac
 import json
 import os
 import struct
@@ -173,6 +175,18 @@ def h264():
     return start + b"\x09\x10" + start + sps + start + pps + start + idr + start + inter + start + b"\x06\x05\x01\x00\x80" + start + inter
 
 
+def talk(lost=0, talkers=1):
+    """Packets of 20 ms: a header of 8 bytes for the target, then Opus: SILK with and without a copy, CELT, silence."""
+    out = b""
+    for n in range(60):
+        if lost and n % lost == lost - 1:
+            continue
+        payload = [b"\x08\x40" + bytes(30), b"\x08\x00" + bytes(30), b"\xf8" + bytes(range(40)), b"\xf8\xff"][n % 4]
+        out += struct.pack(">BBBHI", n // 30 if talkers == 2 else 0, len(payload), 20, n, n * 960)[:5]
+        out += struct.pack(">I", n * 960)[1:] + payload
+    return out
+
+
 def wav(data_length=None, form=1, bits=16):
     data = struct.pack("<480h", *[(n * 641) % 2000 - 1000 for n in range(480)])
     body = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, form, 1, 48000, 48000 * bits // 8, bits // 8, bits)
@@ -212,17 +226,41 @@ level = "info"
 """
 
 
+# The generator of P-256, which everybody may use as a public key.
+GENERATOR = bytes.fromhex(
+    "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+    "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
+)
+
+
+def compact(header, *parts):
+    return b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (header.encode(), *parts))
+
+
+def tokens():
+    """Tokens and deny lists that are right but for their signature, and what they contain."""
+    x, y = compact("", GENERATOR[:32], GENERATOR[32:]).decode()[1:].split(".")
+    canonical = f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}'
+    kid = base64.urlsafe_b64encode(hashlib.sha256(canonical.encode()).digest()).decode().rstrip("=")
+    claims = {
+        "jti": "4mJc1fXgQYk", "aud": ["porch"], "cnf": {"jwk": json.loads(canonical)}, "rights": ["view", "listen"],
+        "iat": 1767225600, "exp": 1767254400, "name": "Anna",
+    }
+    denied = {"number": 7, "before": 1767225600, "ids": ["4mJc1fXgQYk", "axfR8uEsQkf4vOblY6RA8n"]}
+    for target, typ, content in (("token", "fanlight-token", claims), ("deny_list", "fanlight-deny", denied)):
+        text = json.dumps(content)
+        yield target, "content", text
+        header = json.dumps({"alg": "ES256", "typ": typ, "kid": kid})
+        yield target, "signed", compact(header, text.encode(), bytes(range(64)))
+        yield target, "eddsa", compact(header.replace("ES256", "EdDSA"), text.encode(), bytes(64))
+    everywhere = json.dumps({**claims, "aud": "*", "more": {"a": [1, None]}})
+    yield "token", "everywhere", everywhere
+    yield "deny_list", "long", json.dumps({**denied, "ids": [f"id-{n}" for n in range(1000)]})
+
+
 def envelopes():
     """Signed and sealed messages whose forms are right and whose signatures and tags are not, and keys."""
-
-    def compact(header, *parts):
-        return b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (header.encode(), *parts))
-
-    # The generator of P-256, which everybody may use as a public key.
-    point = bytes.fromhex(
-        "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
-        "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
-    )
+    point = GENERATOR
     x, y = compact("", point[:32], point[32:]).decode()[1:].split(".")
     jwk = f'{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}"}}'
     kid = base64.urlsafe_b64encode(bytes(range(32))).decode().rstrip("=")
@@ -238,12 +276,70 @@ def envelopes():
     yield "pkcs8", before + bytes(31) + b"\x01" + bytes.fromhex("a144034200") + b"\x04" + point
 
 
+def trust():
+    """A list of viewers, requests to pair, and commands of the owner. The key is the generator of P-256."""
+    point = "BGsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"
+    x, y = "axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY", "T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"
+
+    def text(raw):
+        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+    thumbprint = text(hashlib.sha256(f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}'.encode()).digest())
+    viewer = {"key": point, "name": "anna", "rights": ["view", "listen"], "until": 1900000000, "since": 1800000000}
+    put("viewers", "one", json.dumps({"v": 1, "viewers": [viewer]}))
+    put("viewers", "none", '{"v":1,"viewers":[]}')
+    put("viewers", "later", '{"v":2,"viewers":{}}')
+    # The same key is the board's and the viewer's: a MAC does not mind.
+    texts = ["fanlight pair viewer", thumbprint, "porch", thumbprint, "Anna's phone"]
+    mac = text(hmac.new(bytes([7] * 16), b"".join(it.encode() + b"\0" for it in texts), "sha256").digest())
+    for name, code in (("right", mac), ("wrong", text(bytes(32)))):
+        message = {"v": 1, "type": "pair", "session": SESSION, "seq": 0, "key": point, "name": texts[-1], "mac": code}
+        put("pair", name, json.dumps(message))
+    for name, request in {
+        "pair": {"command": "pair", "name": None, "rights": ["view"], "until": None, "page": "https://cam.example.org/", "broker": "wss://b.example/mqtt"},
+        "list": {"command": "viewers-list"},
+        "add": {"command": "viewers-add", "key": point[:-1] + "A", "name": "ben", "rights": ["view", "listen"], "until": 1},
+        "again": {"command": "viewers-add", "key": point, "name": "ben", "rights": ["view"], "until": None},
+        "remove": {"command": "viewers-remove", "viewer": "anna"},
+        "rename": {"command": "viewers-rename", "viewer": "anna", "name": "Anna's tablet"},
+        "rights": {"command": "viewers-rights", "viewer": "anna", "rights": ["listen"], "until": {"at": 7}},
+    }.items():
+        put("control", name, json.dumps(request))
+
+
+def home():
+    put("home_files", "settings", 'port = 8443\nbroker_port = 18831\ndevice = "garden"\nroot = "fanlight/v1"\nnames = ["garden.fritz.box"]\n')
+    pkcs8 = bytes.fromhex("308187020100301306072a8648ce3d020106082a8648ce3d030107046d306b0201010420") + bytes(31) + b"\x01" + bytes.fromhex(
+        "a144034200046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+        "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
+    )
+    key = base64.b64encode(pkcs8).decode()
+    leaf = {"from": 1767225600, "until": 1800000000, "der": "MAA="}
+    certificates = {
+        "names": ["garden.local"], "authority": "MAA=", "authority_key": key, "key": key,
+        "leaves": [["ByName", leaf], [{"At": "192.168.1.5"}, leaf]],
+    }
+    put("home_files", "certificates", json.dumps(certificates))
+    own = "\nhost: garden.local:8443\norigin: https://garden.local:8443"
+    put("home_requests", "page", f"GET\n/{own}\naccept-encoding: gzip")
+    put("home_requests", "below", f"HEAD\n/s3cret/config.json{own}")
+    put("home_requests", "post", f"POST\n/mqtt{own}\ncontent-type: application/octet-stream")
+    put("home_requests", "send", f"POST\n/s3cret/mqtt/AAAAAAAAAAAAAAAAAAAAAA{own}\ncontent-type: application/octet-stream")
+    socket = "connection: Upgrade\nupgrade: websocket\nsec-websocket-version: 13\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\nsec-websocket-protocol: mqtt"
+    put("home_requests", "websocket", f"GET\n/mqtt{own}\n{socket}")
+    put("home_requests", "authority", f"GET\n/fanlight-ca.crt{own}")
+
+
 def main():
+    trust()
+    home()
     put("candidates", "all", "\n".join(CANDIDATES))
     put("config", "full", CONFIG)
     put("config", "wrong", 'device = 1\nFps = 2\n[video]\nsize = 1280x720\n[video]\n')
     for name, data in envelopes():
         put("envelope", name, data)
+    for target, name, data in tokens():
+        put(target, name, data)
     put("h264", "units", h264())
     put("jpeg", "grey", jpeg())
     put("mjpeg", "two", jpeg() + b"\0\0\0" + jpeg() + b"--part\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg())
@@ -264,6 +360,9 @@ def main():
     binding = struct.pack(">HHI12s", 1, 0, 0x2112A442, b"transaction1")
     error = struct.pack(">HHI12sHHHBB", 0x0113, 8, 0x2112A442, b"transaction1", 9, 4, 0, 4, 1)
     put("turn_stream", "messages", b"\x07" + binding + error + b"\x40\x01\x00\x05hello\0\0\0")
+    put("talk", "steady", talk())
+    put("talk", "losses", talk(lost=5))
+    put("talk", "two-talkers", talk(talkers=2))
     put("wav", "plain", wav())
     put("wav", "endless", wav(0xFFFFFFFF))
     put("wav", "float", wav(None, 3, 32))

@@ -65,7 +65,7 @@ impl Home {
         let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let port = listener.local_addr().unwrap().port();
         let authority = credentials.authority();
-        let site = Site::new(VIEWER, "", "fanlight/v1", &Id::new("garden").unwrap(), Some(authority.clone()));
+        let site = Site::new(VIEWER, "", "fanlight/v1", &Id::new("garden").unwrap(), true, Some(authority.clone()));
         let broker = SocketAddr::from((Ipv4Addr::LOCALHOST, broker));
         let server = HomeServer::new(listener, credentials, site, broker, limits);
         let task = tokio::spawn(async move {
@@ -92,7 +92,9 @@ async fn the_page_and_mqtt_come_from_one_port_by_name_and_by_address() {
         let page = home.browser.get(host, "/config.json").await;
         assert_eq!(page.status, 200, "{page:?}");
         let config: serde_json::Value = serde_json::from_str(&page.body).unwrap();
-        assert_eq!(config, serde_json::json!({ "broker": "/mqtt", "root": "fanlight/v1", "device": "garden" }));
+        let expected =
+            serde_json::json!({ "broker": "/mqtt", "root": "fanlight/v1", "device": "garden", "keys": true });
+        assert_eq!(config, expected);
         let policy = page.header("content-security-policy");
         assert!(policy.contains(&format!("connect-src 'self' wss://{host}:{}/;", home.port)), "{policy}");
         assert_eq!(page.header("strict-transport-security"), "", "the certificate is the board's own");

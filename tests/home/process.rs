@@ -2,6 +2,7 @@
 
 use std::{fs, net::TcpListener, process::Stdio};
 
+use fanlight::home::{certificates::CertificateStore, check::handshake, host_name, links::first_label};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
@@ -42,6 +43,12 @@ async fn it_serves_until_it_is_stopped_and_keeps_its_certificates() {
         let text = fanlight::home::settings::HomeSettings { port, ..settings() }.to_toml();
         let mut child = start(&dir, &text);
         answers(port).await;
+        let store = CertificateStore::parse(&fs::read(dir.path().join("certificates.json")).unwrap()).unwrap();
+        let name = format!("{}.local", first_label(&host_name()));
+        assert_eq!(handshake(port, &name, &store.authority).await, Ok(()));
+        let other = CertificateStore::new(std::slice::from_ref(&name), 1_800_000_000).unwrap();
+        assert!(handshake(port, &name, &other.authority).await.is_err(), "of another board");
+        assert!(handshake(port, "elsewhere.example.org", &store.authority).await.is_err());
         let pid = Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
         let status = within(20, "it ends", child.wait()).await.unwrap();

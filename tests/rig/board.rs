@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fanlight::{
-    broker::{self, EVENTS, Link, LinkErrorKind, LinkEvent, LinkState, Outbox},
+    broker::{self, EVENTS, Link, LinkErrorKind, LinkEvent, LinkState, Outbox, ReadTopics},
     config::{Broker, Id, MqttTransport, MqttVersion},
     feed::Health,
     liveness::Heartbeat,
@@ -47,8 +47,17 @@ impl Board {
         Self::with_room_for(EVENTS, config)
     }
 
+    /// The same, which reads only the messages of this viewer.
+    pub fn that_reads(viewer: &'static str, config: Broker) -> Self {
+        Self::with(EVENTS, ReadTopics::new(move |it| it.as_str() == viewer), config)
+    }
+
     /// The same, with another size of the queue to the sessions.
     pub fn with_room_for(events: usize, config: Broker) -> Self {
+        Self::with(events, ReadTopics::default(), config)
+    }
+
+    fn with(events: usize, reads: ReadTopics, config: Broker) -> Self {
         let (sender, events) = mpsc::channel(events);
         let config = watch::Sender::new(config);
         let info = watch::Sender::new(Bytes::from_static(br#"{"v":1,"name":"Camera"}"#));
@@ -64,6 +73,7 @@ impl Board {
             config: config.subscribe(),
             device: Id::new("cam").unwrap(),
             keys: None,
+            reads,
             epoch: "epoch-1".into(),
             info: info.subscribe(),
             presence: presence.subscribe(),

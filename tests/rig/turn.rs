@@ -7,7 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fanlight::config::{IceLogin, IceServer, Login, Secret};
+use fanlight::{
+    config::{IceLogin, IceServer, Id, Login, Secret},
+    ice::ViewerLogins,
+    protocol::SessionId,
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -117,4 +121,10 @@ impl Turn {
 /// The login it knows.
 pub fn login(password: &str) -> IceLogin {
     IceLogin::Fixed(Login { user: USER.into(), password: Secret::new(password) })
+}
+
+/// The logins of one session of a viewer: `session` is what its id begins with.
+pub fn logins_of(viewer: &str, session: char) -> ViewerLogins {
+    let session = SessionId::new(&session.to_string().repeat(22)).unwrap();
+    ViewerLogins::new(&Id::new(viewer).unwrap(), &session, Duration::from_secs(300))
 }

@@ -16,11 +16,16 @@ use rtc::{
         message::{Getter, Message, MessageType, Setter, TransactionId},
         textattrs::TextAttribute,
     },
-    turn::proto::{self, peeraddr::PeerAddress, reqfamily, reqtrans::RequestedTransport},
+    turn::proto::{
+        self,
+        peeraddr::PeerAddress,
+        reqfamily::{self, RequestedAddressFamily},
+        reqtrans::RequestedTransport,
+    },
 };
 use tokio::{net::UdpSocket, time::timeout};
 
-use crate::rig::{Turn, within};
+use crate::rig::{Turn, logins_of, within};
 
 const SECRET: &str = "north";
 
@@ -77,6 +82,18 @@ struct Thief {
 }
 
 impl Thief {
+    async fn with(turn: &Turn, (user, password): &(String, String)) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(("127.0.0.1", turn.port)).await.unwrap();
+        Self { socket, user: user.clone(), password: password.clone(), realm: String::new(), nonce: String::new() }
+    }
+
+    /// Asks for a relay of this family of addresses.
+    async fn allocate(&mut self, family: RequestedAddressFamily) -> Result<(), u16> {
+        let udp = RequestedTransport { protocol: proto::PROTO_UDP };
+        self.ask(proto::allocate_request(), vec![Box::new(udp), Box::new(family)]).await
+    }
+
     async fn ask(&mut self, kind: MessageType, more: Vec<Box<dyn Setter>>) -> Result<(), u16> {
         // The first one brings realm and nonce, and a nonce may end.
         for _ in 0..3 {
@@ -137,28 +154,56 @@ impl Setter for Again<'_> {
     }
 }
 
-#[tokio::test]
-async fn the_packaged_coturn_relays_into_no_private_network() {
+/// A coturn with the packaged file of settings.
+async fn packaged() -> Turn {
     let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/package/examples/turnserver.conf"));
     // coturn denies loopback by itself, unless it is allowed: the template has to do it alone.
-    let turn = Turn::configured(file, &["--static-auth-secret", SECRET]).await;
+    Turn::configured(file, &["--static-auth-secret", SECRET]).await
+}
+
+/// The user and the password that a board would give to a viewer.
+async fn login(turn: &Turn, viewer: &str) -> (String, String) {
+    let (ttl, own_ttl) = (Duration::from_secs(600), Duration::from_secs(15_000));
+    let login = IceLogin::Made { secret: Secret::new(SECRET), user: None, ttl, own_ttl };
+    let server = IceServer { urls: vec![turn.url("udp", "127.0.0.1")], login, ca_file: None };
+    let webrtc = Webrtc { ice_servers: vec![server], loopback: true, ..Webrtc::default() };
+    let told = Ice::default().for_viewer(&webrtc, &mut logins_of(viewer, 'A')).await.ice_servers.remove(0);
+    (told.username.unwrap(), told.credential.unwrap())
+}
+
+#[tokio::test]
+async fn one_login_gets_few_relays_and_the_next_one_still_gets_its_own() {
+    /// `user-quota` of the template.
+    const QUOTA: usize = 48;
+    let turn = packaged().await;
+    let (greedy, other) = (login(&turn, "anna").await, login(&turn, "ben").await);
+    let mut held = Vec::new();
+    let refused = loop {
+        let mut thief = Thief::with(&turn, &greedy).await;
+        match thief.allocate(reqfamily::REQUESTED_FAMILY_IPV4).await {
+            Ok(()) => held.push(thief),
+            Err(code) => break code,
+        }
+        assert!(held.len() <= QUOTA, "the quota is not kept");
+    };
+    // 486 is "Allocation Quota Reached" (RFC 8656 section 7.2).
+    assert_eq!((held.len(), refused), (QUOTA, 486));
+    let allocated = Thief::with(&turn, &other).await.allocate(reqfamily::REQUESTED_FAMILY_IPV4).await;
+    assert_eq!(allocated, Ok(()), "another login");
+}
+
+#[tokio::test]
+async fn the_packaged_coturn_relays_into_no_private_network() {
+    let turn = packaged().await;
     for wrong in ["Unknown", "unknown", "Bad configuration", "CONFIG ERROR"] {
         assert!(!turn.log().contains(wrong), "{}", turn.log());
     }
-    let login = IceLogin::Made { secret: Secret::new(SECRET), user: None, ttl: Duration::from_secs(600) };
-    let server = IceServer { urls: vec![turn.url("udp", "127.0.0.1")], login, ca_file: None };
-    let webrtc = Webrtc { ice_servers: vec![server], loopback: true, ..Webrtc::default() };
-    let told = Ice::default().for_viewer(&webrtc, "anna").await.remove(0);
+    let login = login(&turn, "anna").await;
 
     for family in [reqfamily::REQUESTED_FAMILY_IPV4, reqfamily::REQUESTED_FAMILY_IPV6] {
         let v4 = family == reqfamily::REQUESTED_FAMILY_IPV4;
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        socket.connect(("127.0.0.1", turn.port)).await.unwrap();
-        let (user, password) = (told.username.clone().unwrap(), told.credential.clone().unwrap());
-        let mut thief = Thief { socket, user, password, realm: String::new(), nonce: String::new() };
-        let udp = RequestedTransport { protocol: proto::PROTO_UDP };
-        let allocated = thief.ask(proto::allocate_request(), vec![Box::new(udp), Box::new(family)]).await;
-        assert_eq!(allocated, Ok(()));
+        let mut thief = Thief::with(&turn, &login).await;
+        assert_eq!(thief.allocate(family).await, Ok(()));
         for (peers, expected) in [(FORBIDDEN, Err(403)), (ALLOWED, Ok(()))] {
             for peer in peers {
                 let ip: IpAddr = peer.parse().unwrap();

@@ -1,6 +1,7 @@
 // Reports changes of a viewer to the page: its events, each once, and the promises returned by `play()`.
 
 import type { Phase, Step } from './phase.ts';
+import type { Happening } from './trust/news.ts';
 
 export type ViewerState = 'idle' | 'connecting' | 'offline' | 'live' | 'reconnecting' | 'paused' | 'error';
 
@@ -12,6 +13,9 @@ export interface StateDetail {
   stale: boolean;
 }
 export interface ErrorDetail { device: string; name: string; message: string; retryInMs: number | null }
+
+/** Who watches the device, who was refused, and who may watch: one audit record of the device. */
+export interface EventDetail extends Happening { device: string }
 
 /** The state of a viewer. */
 export interface Doings {

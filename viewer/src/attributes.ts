@@ -1,9 +1,11 @@
 // The attributes of the component, each with a property of the same name.
 
 import { base64url, isId } from './protocol.ts';
+import type { Target } from './target.ts';
+import type { TokenSource } from './trust/tokens.ts';
 
-/** The attributes that determine the call: which device, which broker and login, which mode. */
-export const TARGET = ['broker', 'root', 'device', 'viewer', 'user', 'password', 'mode'];
+/** The attributes that determine the call: which device, which broker and login, which mode, with keys or not. */
+export const TARGET = ['broker', 'root', 'device', 'viewer', 'user', 'password', 'mode', 'keys', 'thumb'];
 export const ATTRIBUTES = [...TARGET, 'name', 'poster', 'muted', 'controls', 'stats', 'manual', 'keep-playing'];
 
 /** If a server renders the page there are no elements, and the class is never instantiated. */
@@ -12,6 +14,7 @@ const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
 /** Properties that reflect attributes. */
 export abstract class ViewerAttributes extends Base {
   private secret: string | null = null;
+  private source: TokenSource | null = null;
 
   /** `ws://…`, `wss://…`, or a path on the page's own host such as `/mqtt`. */
   get broker(): string { return this.getAttribute('broker') ?? ''; }
@@ -37,6 +40,23 @@ export abstract class ViewerAttributes extends Base {
   /** `offer`: the browser makes the offer; `request`: the device makes it. */
   get mode(): 'offer' | 'request' { return this.getAttribute('mode') === 'request' ? 'request' : 'offer'; }
   set mode(value: 'offer' | 'request') { this.setAttribute('mode', value); }
+  /** @internal */
+  protected get target(): Target {
+    const { broker, root, device, viewer, user, password, keys, thumb } = this;
+    return { broker, root, device, viewer, user, password, keys, thumb };
+  }
+  /** Speaks to paired cameras only: never in plain JSON, and nothing plain is believed. */
+  get keys(): boolean { return this.hasAttribute('keys'); }
+  set keys(value: boolean) { this.toggleAttribute('keys', !!value); }
+  /** The thumbprint of the device's key. Without one, it must be paired to be known. */
+  get thumb(): string { return this.getAttribute('thumb') ?? ''; }
+  set thumb(value: string) { this.setAttribute('thumb', value); }
+  /** Fetches access tokens from the page's login service; null: the device has this viewer on its list. */
+  get tokens(): TokenSource | null { return this.source; }
+  set tokens(value: TokenSource | null) {
+    this.source = typeof value === 'function' ? value : null;
+    this.targetChanged();
+  }
   /** The name of the camera. Default: the name that the device reports, or its id. */
   get name(): string { return this.getAttribute('name') ?? ''; }
   set name(value: string) { this.setAttribute('name', value); }

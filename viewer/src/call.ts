@@ -4,22 +4,26 @@
 
 import type { Effect, Options } from './effect.ts';
 import { isToldToDevice, nextAfter } from './errors.ts';
+import type { Failure, Owner } from './owner.ts';
 import { STEPS } from './phase.ts';
 import type { Doing, Phase, Step } from './phase.ts';
-import { newSession } from './protocol.ts';
-import type { Candidate, IceServer, MediaHealth, Received, Status, Why } from './protocol.ts';
+import type { Command, Way } from './commands.ts';
+import { encode, newSession } from './protocol.ts';
+import type { Candidate, MediaHealth, Received, Status, Why } from './protocol.ts';
+import { refusal } from './results.ts';
 import { Retry, isCured } from './retry.ts';
 import { Session } from './session.ts';
-import type { Failure, Owner } from './session.ts';
+import { TurnLogins } from './turn-logins.ts';
 
+/** The board lets 8 commands wait. Of an older one, nobody expects anything. */
+const MOST_ALONE = 16;
 const NOTHING: Why = { video: null, audio: null };
 
 export class Call implements Owner {
   phase: Phase = { at: 'idle' };
   media: MediaHealth = { video: 'ok', audio: 'ok' };
   status: Status | null = null;
-  /** The ICE servers that the device sent last. */
-  servers: IceServer[] = [];
+  readonly turn = new TurnLogins();
   brokerUp = false;
   /** When each step of the current session was reached. */
   reached: Partial<Record<Step | 'start' | 'shown', number>> = {};
@@ -33,6 +37,8 @@ export class Call implements Owner {
   private effects: Effect[] = [];
   private running: Session | null = null;
   private beginAt: number | null = null;
+  /** The commands that were given without a session: the session of each message, and the command's id. */
+  private readonly alone = new Map<string, number>();
   /** Why the device must not be spoken to, as an error name; null: it may. */
   private barred: string | null = null;
 
@@ -157,6 +163,16 @@ export class Call implements Owner {
     if (this.running && !this.running.connected) this.fail('publish_refused', now, { message });
   }
 
+  /** There is a newer access token, which the device must get. */
+  renew(now: number): void {
+    this.running?.renew(now);
+  }
+
+  /** There is no access token. A running picture continues with the token that it has. */
+  noToken(why: string, message: string, now: number): void {
+    if (this.running && !this.running.connected) this.fail(why, now, { message });
+  }
+
   // --- Actions of the peer connection, and messages of the device.
 
   localOffer(sdp: string, now: number, restart = false): void {
@@ -204,7 +220,35 @@ export class Call implements Owner {
 
   received(it: Received, now: number): void {
     if (this.running && it.session === this.running.id) this.running.received(it, now);
+    else if (it.session !== null && this.alone.has(it.session)) this.receivedAlone(it, this.alone.get(it.session)!);
     else this.ignored += 1;
+  }
+
+  /** Sends a command: in the session if one is connected, else alone. Null: there is no way to the device. */
+  command(command: Command): Way | null {
+    if (!this.brokerUp || this.barred !== null || this.status?.state === 'offline') return null;
+    const body = { type: 'command' as const, ...command };
+    if (this.running?.connected) {
+      this.running.command(body);
+      return 'session';
+    }
+    const session = this.nextSession();
+    this.effects.push({ do: 'publish', text: encode(session, 0, body) });
+    this.alone.set(session, command.id);
+    for (const old of [...this.alone.keys()].slice(0, -MOST_ALONE)) this.alone.delete(old);
+    return 'alone';
+  }
+
+  private receivedAlone({ body }: Received, id: number): void {
+    if (body.type === 'error') {
+      const { code, name, message, retryAfterMs } = body;
+      const error = { ...refusal(name, message, code), retryAfterMs };
+      this.effects.push({ do: 'answered', body: { type: 'result', id, error } });
+    } else if ((body.type === 'result' && (body.id ?? id) === id) || (body.type === 'part' && body.id === id)) {
+      this.effects.push({ do: 'answered', body: { ...body, id } });
+    } else {
+      this.ignored += 1;
+    }
   }
 
   // --- For the session.

@@ -12,6 +12,8 @@ import { componentWords } from './words/languages.ts';
 
 export interface DirectoryOptions {
   root?: string; user?: string; password?: string;
+  /** Nothing plain is believed: devices in the mode `broker` count as not paired. */
+  keys?: boolean;
   /** The language of `trouble`, as a BCP 47 tag. Default: that of the document. */
   lang?: string;
 }
@@ -109,7 +111,7 @@ export function watchDevices(
     paired = now;
     for (const [device, payload] of last) check(device, payload);
     tell();
-  }));
+  }), options.keys);
   void doorman.names().then((now) => { paired = now; });
   const undo = [
     link.onState(tell),
@@ -121,7 +123,7 @@ export function watchDevices(
     }),
     link.subscribe(topics.everyInfo(root), true, (topic, payload) => {
       const device = topics.deviceOf(root, topic, 'info');
-      if (device === null || isSigned(payload)) return;
+      if (device === null || options.keys || isSigned(payload)) return;
       // Not before it is known which devices are paired: they say their names sealed.
       void doorman.names().then(() => {
         const info = decodeInfo(payload);

@@ -1,9 +1,10 @@
 // The web component: methods, state and events around a `Watch` and a `View`. Its attributes are in `attributes.ts`.
 
 import { Announcer } from './announcer.ts';
-import type { ViewerState } from './announcer.ts';
+import type { EventDetail, ViewerState } from './announcer.ts';
 import { Attendance } from './attendance.ts';
-import { ATTRIBUTES, TARGET, ViewerAttributes, propertyOf } from './attributes.ts';
+import { ATTRIBUTES, TARGET, propertyOf } from './attributes.ts';
+import { ViewerCommands } from './commanding.ts';
 import { operationOf } from './keys.ts';
 import type { Operation } from './keys.ts';
 import { followLanguage, languageAmong, languageOf } from './language.ts';
@@ -11,8 +12,10 @@ import type { Language } from './language.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { messageOf } from './panel.ts';
 import { saveSnapshot, toggleFullScreen, togglePictureInPicture } from './operate.ts';
-import type { Phase, Step } from './phase.ts';
+import type { Phase } from './phase.ts';
 import { Playback } from './playback.ts';
+import { Remote } from './remote.ts';
+import type { RemoteHost } from './remote.ts';
 import { MOST_NAME } from './protocol.ts';
 import { stepTimes } from './rows.ts';
 import type { ViewerStats } from './stats.ts';
@@ -36,6 +39,8 @@ const LOOK_MS = 250;
  * @attr {string} password - the broker's password; better set as a property
  * @attr {string} viewer - the viewer's id; default the `user`, or a random id kept for the tab
  * @attr {"offer"|"request"} mode - who makes the offer; default `offer`, the browser
+ * @attr {boolean} keys - speaks to paired cameras only, never in plain JSON
+ * @attr {string} thumb - the thumbprint of the device's key, if it was not paired
  * @attr {string} name - the name of the camera; default the name that the device reports
  * @attr {string} poster - the address of an image to show while there is no picture yet
  * @attr {boolean} muted - without sound
@@ -45,6 +50,7 @@ const LOOK_MS = 250;
  * @attr {boolean} keep-playing - continues in hidden tabs and out of sight
  * @fires {CustomEvent<StateDetail>} fanlight-state - some part of the state changed
  * @fires {CustomEvent<ErrorDetail>} fanlight-error - a call failed
+ * @fires {CustomEvent<EventDetail>} fanlight-event - the device wrote down who watches, and this browser may know
  * @fires {CustomEvent<ViewerStats>} fanlight-stats - each second while connected
  * @fires {Event} play - `paused` became false
  * @fires {Event} playing - the picture starts to move, or moves again
@@ -61,14 +67,17 @@ const LOOK_MS = 250;
  * @csspart still - the notice that the picture stands still
  * @csspart stats - the statistics
  * @csspart controls - the buttons
+ * @csspart settings - the sheet with the settings of the camera
  */
-export class FanlightViewer extends ViewerAttributes {
+export class FanlightViewer extends ViewerCommands {
   static readonly observedAttributes = ATTRIBUTES;
 
   private readonly view: View;
   private readonly attendance: Attendance;
   private readonly lifecycle: Lifecycle;
-  private readonly playback: Playback;
+  private readonly remote: Remote;
+  /** @internal */
+  protected override readonly playback: Playback;
   private readonly announcer = new Announcer(this);
   private language: Language = languageAmong([]);
   private unfollow = (): void => {};
@@ -87,6 +96,7 @@ export class FanlightViewer extends ViewerAttributes {
       prepare: () => this.watch?.prepare(),
       retry: () => void this.play(),
       ask: (what) => this.asking?.(what),
+      lift: (yes) => this.remote.lift(yes),
     });
     const { video } = this.view;
     this.playback = new Playback(video, {
@@ -100,11 +110,12 @@ export class FanlightViewer extends ViewerAttributes {
     });
     this.attendance = new Attendance(this, (frozen) => this.attend(frozen));
     this.lifecycle = this.makeLifecycle();
+    this.remote = new Remote(this.remoteHost(), this.view);
     for (const type of ['loadedmetadata', 'resize']) video.addEventListener(type, () => this.dispatchEvent(new Event(type)));
     for (const type of ['enterpictureinpicture', 'leavepictureinpicture']) video.addEventListener(type, () => this.attend(false));
     this.addEventListener('keydown', (event) => {
       const operation = this.controls ? operationOf(event) : null;
-      if (operation === null) return;
+      if (operation === null || (operation === 'settings' && !this.remote.ready)) return;
       this.operate(operation);
       event.preventDefault();
     });
@@ -137,14 +148,6 @@ export class FanlightViewer extends ViewerAttributes {
     this.refresh();
   }
 
-  /** The current picture as PNG in its own size. Rejects if there is none. */
-  async snapshot(): Promise<Blob> {
-    if (!this.videoWidth || this.watch?.call.media.video === 'privacy') throw new Error(`snapshot of ${this.device}: there is no picture`);
-    const blob = await this.playback.snapshot();
-    if (!blob) throw new Error(`snapshot of ${this.device}: the browser made no PNG`);
-    return blob;
-  }
-
   get state(): ViewerState {
     const { phase } = this;
     if (phase.at === 'step') return phase.step === 'picture' && this.playback.shown ? 'live' : 'connecting';
@@ -155,21 +158,6 @@ export class FanlightViewer extends ViewerAttributes {
   get paused(): boolean { return this.lifecycle.paused; }
   /** The picture stands still: no new frame came for a second, or longer if frames were already slow. */
   get stale(): boolean { return this.stillFor() !== null; }
-  /** The volume, 0 to 1. Phones may ignore it. */
-  get volume(): number { return this.playback.volume; }
-  set volume(value: number) {
-    const it = Number(value);
-    if (!Number.isFinite(it)) throw new TypeError(`volume: ${String(value)} is not a number`);
-    if (it < 0 || it > 1) throw new DOMException(`volume: ${it} is not from 0 to 1`, 'IndexSizeError');
-    if (it === this.volume) return;
-    this.playback.volume = it;
-    this.view.video.volume = it;
-    this.dispatchEvent(new Event('volumechange'));
-  }
-  /** The size of the picture; 0 without a picture. */
-  get videoWidth(): number { return this.playback.shown ? this.view.video.videoWidth : 0; }
-  get videoHeight(): number { return this.playback.shown ? this.view.video.videoHeight : 0; }
-
   /** The name that is shown. */
   get label(): string { return clean(this.name, MOST_NAME) || this.watch?.info?.name || this.device || componentWords[this.language.tag].camera; }
 
@@ -182,18 +170,6 @@ export class FanlightViewer extends ViewerAttributes {
 
   /** The figures of the last second; null without a connection. */
   get statistics(): ViewerStats | null { return this.figures; }
-  /** Milliseconds from the request to watch to the first picture. */
-  get firstPictureMs(): number | null {
-    const { start, shown } = this.watch?.call.reached ?? {};
-    return start !== undefined && shown !== undefined ? shown - start : null;
-  }
-  /** When each step was reached, in milliseconds after the request to watch. */
-  get timings(): Partial<Record<Step | 'shown', number>> {
-    const { start = 0, ...reached } = this.watch?.call.reached ?? {};
-    return Object.fromEntries(Object.entries(reached).map(([step, at]) => [step, at - start]));
-  }
-  /** The browser's peer connection, for measurements. */
-  get peerConnection(): RTCPeerConnection | null { return this.watch?.player.pc ?? null; }
   /** The browser's video element, for measurements. */
   get video(): HTMLVideoElement { return this.view.video; }
 
@@ -201,7 +177,7 @@ export class FanlightViewer extends ViewerAttributes {
 
   /** @internal */
   connectedCallback(): void {
-    this.takeEarly([...ATTRIBUTES.map(propertyOf), 'volume', 'askFor']);
+    this.takeEarly([...ATTRIBUTES.map(propertyOf), 'volume', 'askFor', 'tokens']);
     addEventListener('pagehide', this.leave);
     addEventListener('pageshow', this.comeBack);
     document.addEventListener('fullscreenchange', this.refresh);
@@ -246,12 +222,23 @@ export class FanlightViewer extends ViewerAttributes {
 
   // --- inside
 
-  private get watch(): Watch | null { return this.lifecycle.watch; }
+  /** @internal */
+  protected override get watch(): Watch | null { return this.lifecycle.watch; }
   private get phase(): Phase | { at: 'paused' } { return this.lifecycle.phase; }
 
   /** @internal */
   protected targetChanged(): void {
     this.lifecycle.changed();
+  }
+
+  private remoteHost(): RemoteHost {
+    const it = this;
+    return {
+      get device() { return it.device; },
+      get language() { return it.language; },
+      get shadowRoot() { return it.shadowRoot; },
+      refresh: () => it.refresh(),
+    };
   }
 
   private makeLifecycle(): Lifecycle {
@@ -260,7 +247,8 @@ export class FanlightViewer extends ViewerAttributes {
       get isConnected() { return it.isConnected; },
       get manual() { return it.manual; },
       get mode() { return it.mode; },
-      get target() { return { broker: it.broker, root: it.root, device: it.device, viewer: it.viewer, user: it.user, password: it.password }; },
+      get target() { return it.target; },
+      get tokens() { return it.tokens; },
       get language() { return it.language; },
       get pageHidden() { return it.attendance.pageHidden; },
       presence: (begun) => ({
@@ -268,8 +256,12 @@ export class FanlightViewer extends ViewerAttributes {
         pictureInPicture: it.shadowRoot?.pictureInPictureElement === it.view.video, soundOnly: it.isHeardOnly, begun: it.playback.shown || begun,
       }),
       stream: (stream) => it.take(stream),
+      event: (happening) => it.announcer.emit('fanlight-event', { device: it.device, ...happening } satisfies EventDetail),
       refresh: () => it.refresh(),
-      dismantled: () => it.view.forgetLast(),
+      dismantled: () => {
+        it.view.forgetLast();
+        it.remote.stop();
+      },
     });
   }
 
@@ -332,6 +324,7 @@ export class FanlightViewer extends ViewerAttributes {
     if (media.video !== this.lastHealth) this.playback.freshness.forgive(now);
     this.lastHealth = media.video;
     const info = watch?.info ?? null;
+    const privacy = this.remote.update(watch, phase);
     view.draw({
       name: this.label, phase, media, why: watch?.call.why ?? { video: null, audio: null }, shown: this.playback.shown, stillFor: this.stillFor(),
       deviceGone: watch?.call.status?.state === 'offline',
@@ -339,7 +332,7 @@ export class FanlightViewer extends ViewerAttributes {
       refused: link?.state.at === 'refused', canAsk: this.asking !== null,
       noSound: info?.hasAudio === false || (info === null && media.audio === 'absent'),
       muted: this.view.video.muted || this.muted, soundBlocked: this.playback.blocked, full: document.fullscreenElement === this,
-      goaway: watch?.call.goaway ?? false, now,
+      goaway: watch?.call.goaway ?? false, privacy, now,
     }, this.controls);
     const { device, state, stale, paused } = this;
     this.announcer.tell({
@@ -353,6 +346,7 @@ export class FanlightViewer extends ViewerAttributes {
     if (language.locale === this.language.locale) return;
     this.language = language;
     this.view.speak(language);
+    this.remote.speak();
     this.refresh();
   };
 
@@ -374,6 +368,7 @@ export class FanlightViewer extends ViewerAttributes {
       case 'stats': return void this.toggleAttribute('stats');
       case 'full': return void toggleFullScreen(this, this.view);
       case 'float': return void togglePictureInPicture(this, this.view);
+      case 'settings': return this.remote.toggle();
     }
   }
 

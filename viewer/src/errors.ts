@@ -20,6 +20,8 @@ const rows = {
   hash_mismatch: 'wait', no_picture: 'wait', no_webrtc: 'stay', publish_refused: 'stay', bad_setting: 'stay',
   device_left: 'wait', unanswered: 'wait', withdrawn: 'now',
   not_paired: 'stay', wrong_board: 'stay', keys_lost: 'stay', insecure_page: 'stay', no_store: 'stay',
+  unknown_board: 'stay', other_board: 'stay', token_failed: 'wait', token_refused: 'stay', token_unusable: 'stay',
+  token_ended: 'now', token_unanswered: 'wait',
 } satisfies Record<string, Next>;
 
 export type ErrorName = keyof typeof rows;
@@ -41,6 +43,6 @@ export const isToldToDevice = (name: string): boolean =>
 // For these errors, the device's message adds nothing.
 const clear = new Set([
   'busy', 'rate_limited', 'flood', 'privacy', 'replaced', 'shutdown', 'expired', 'stale_nonce', 'no_session',
-  'conflict', 'gone', 'no_webrtc',
+  'conflict', 'gone', 'no_webrtc', 'token_ended', 'auth_required',
 ]);
 export const selfExplaining = (name: string): boolean => clear.has(name);

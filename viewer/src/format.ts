@@ -70,9 +70,31 @@ export class Format {
     return this.time(Math.ceil(ms / 1000), 'second');
   }
 
+  /** A duration in its largest unit, given in milliseconds: `2 hours`. */
+  duration(ms: number): string {
+    const [value, unit] = ms < 60_000 ? [ms / 1000, 'second'] as const
+      : ms < 3_600_000 ? [ms / 60_000, 'minute'] as const : [ms / 3_600_000, 'hour'] as const;
+    return this.by({ style: 'unit', unit, unitDisplay: 'long', maximumFractionDigits: 0 }, Math.floor(value));
+  }
+
+  /** The time of day, given in milliseconds since 1970: `14:05`. */
+  clock(ms: number): string {
+    return new Intl.DateTimeFormat(this.locale, { timeStyle: 'short' }).format(ms);
+  }
+
   /** A date, given in milliseconds since 1970. */
   date(ms: number): string {
     return new Intl.DateTimeFormat(this.locale, { dateStyle: 'medium' }).format(ms);
+  }
+
+  /** A date with the time of day, given in milliseconds since 1970. */
+  moment(ms: number): string {
+    return new Intl.DateTimeFormat(this.locale, { dateStyle: 'medium', timeStyle: 'short' }).format(ms);
+  }
+
+  /** A value with its unit, in a short form. */
+  unit(value: number, unit: 'celsius' | 'megabyte', digits = 0): string {
+    return this.by({ style: 'unit', unit, minimumFractionDigits: digits, maximumFractionDigits: digits }, value);
   }
 
   /** Several texts as an enumeration. */

@@ -13,6 +13,9 @@ export interface FanlightViewerProps {
   password?: string;
   viewer?: string;
   mode?: 'offer' | 'request';
+  keys?: boolean;
+  thumb?: string;
+  tokens?: FanlightViewer['tokens'];
   name?: string;
   poster?: string;
   muted?: boolean;
@@ -25,5 +28,6 @@ export interface FanlightViewerProps {
   askFor?: FanlightViewer['askFor'];
   'onfanlight-state'?: Hears<import('./announcer.ts').StateDetail>;
   'onfanlight-error'?: Hears<import('./announcer.ts').ErrorDetail>;
+  'onfanlight-event'?: Hears<import('./announcer.ts').EventDetail>;
   'onfanlight-stats'?: Hears<import('./stats.ts').ViewerStats>;
 }

@@ -1,8 +1,8 @@
 // The operations of a viewer's buttons, and their keys.
 
-export type Operation = 'watch' | 'sound' | 'snapshot' | 'stats' | 'full' | 'float';
+export type Operation = 'watch' | 'sound' | 'snapshot' | 'stats' | 'full' | 'float' | 'settings';
 
-const KEYS: Record<string, Operation> = { k: 'watch', m: 'sound', s: 'snapshot', i: 'stats', f: 'full', p: 'float' };
+const KEYS: Record<string, Operation> = { k: 'watch', m: 'sound', s: 'snapshot', i: 'stats', f: 'full', p: 'float', c: 'settings' };
 
 /** The operation of a key; null if it has none, or is a shortcut of the browser or the page. */
 export function operationOf(event: KeyboardEvent): Operation | null {

@@ -8,6 +8,8 @@ import type { Phase } from './phase.ts';
 import type { Language } from './language.ts';
 import { faultOf } from './target.ts';
 import type { Fault, Target } from './target.ts';
+import type { Happening } from './trust/news.ts';
+import type { TokenSource } from './trust/tokens.ts';
 import { Watch } from './watch.ts';
 import { addressWords, componentWords } from './words/languages.ts';
 
@@ -17,10 +19,13 @@ export interface Host {
   readonly manual: boolean;
   readonly mode: 'offer' | 'request';
   readonly target: Target;
+  readonly tokens: TokenSource | null;
   readonly language: Language;
   readonly pageHidden: boolean;
   presence(begun: boolean): Presence;
   stream(stream: MediaStream | null): void;
+  /** The device wrote something down that this browser may know. */
+  event(it: Happening): void;
   /** The shown state changed. */
   refresh(): void;
   /** The call is over, and its last picture must go too. */
@@ -119,7 +124,8 @@ export class Lifecycle {
   }
 
   private settings(): string {
-    return JSON.stringify([this.host.target, this.host.mode]);
+    // Another function is used for the next token, and changes nothing before.
+    return JSON.stringify([this.host.target, this.host.mode, this.host.tokens !== null]);
   }
 
   private rebuild(): void {
@@ -130,10 +136,15 @@ export class Lifecycle {
     try {
       this.wrong = faultOf(host.target);
       if (this.wrong === null) {
-        this.watch = new Watch(host.target, {
-          mode: host.mode, wanted: { video: true, audio: true, talk: false }, visible: () => !host.pageHidden,
-        },
-          () => host.refresh(), (stream) => host.stream(stream));
+        const token = host.tokens !== null;
+        this.watch = new Watch(
+          host.target,
+          {
+            mode: host.mode, wanted: { video: true, audio: true, talk: false }, visible: () => !host.pageHidden, token,
+          },
+          () => host.refresh(), (stream) => host.stream(stream), (it) => host.event(it),
+          token ? async (it) => host.tokens!(it) : null,
+        );
       }
     } catch (error) {
       if (!(error instanceof WrongAddress)) throw error;

@@ -2,14 +2,19 @@
 
 import type { View } from './view.ts';
 
+/** Saves a picture of a device as a file. */
+export function saveFile(device: string, blob: Blob, ending: 'png' | 'jpg'): void {
+  const url = URL.createObjectURL(blob);
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = `${device}-${new Date().toISOString().slice(0, 19).replace(/:/g, '-')}.${ending}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
 export async function saveSnapshot(viewer: { device: string; snapshot(): Promise<Blob> }, view: View): Promise<void> {
   try {
-    const url = URL.createObjectURL(await viewer.snapshot());
-    const link = document.createElement('a');
-    link.href = url;
-    link.download = `${viewer.device}-${new Date().toISOString().slice(0, 19).replace(/:/g, '-')}.png`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+    saveFile(viewer.device, await viewer.snapshot(), 'png');
     view.flash();
     view.note('saved');
   } catch {

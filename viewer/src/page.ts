@@ -1,5 +1,6 @@
 // The page: the list of cameras, and the pictures of the chosen ones.
 
+import { Activity } from './activity.ts';
 import { watchDevices, watchPaired } from './index.ts';
 import type { FanlightViewer, Listing, Paired, PairedDevice } from './index.ts';
 import { WrongAddress, addressFault, brokerUrl, sameBroker } from './address.ts';
@@ -116,7 +117,7 @@ function start(): void {
 
 const options = () => ({
   ...(config.root ? { root: config.root } : {}), ...(config.user ? { user: config.user } : {}),
-  ...(config.password ? { password: config.password } : {}),
+  ...(config.password ? { password: config.password } : {}), ...(config.keys ? { keys: true } : {}),
 });
 
 /** A broker that cannot be reached may have moved. The file then has its new address. */
@@ -139,11 +140,13 @@ function show(device: string): void {
   for (const key of ['broker', 'root', 'user', 'viewer', 'mode'] as const)
     if (config[key]) viewer.setAttribute(key, config[key]!);
   if (config.password) viewer.password = config.password;
+  viewer.keys = config.keys ?? false;
   viewer.device = device;
   viewer.controls = true;
   viewer.muted = viewers.size > 0; // sound of one camera at a time
   viewer.stats = new URLSearchParams(location.search).has('stats');
   viewer.addEventListener('fanlight-state', () => draw());
+  viewer.addEventListener('fanlight-event', ({ detail }) => activity.hear(detail));
   viewers.set(device, viewer);
   stage.append(viewer);
 }
@@ -165,6 +168,8 @@ function toggle(device: string): void {
 const cameras = new CameraList(
   toggle, (device) => viewers.get(device) ?? null, () => language, () => draw(), (board) => visit(board)
 );
+
+const activity = new Activity(() => language, (device) => (viewers.size > 1 ? viewers.get(device)?.label ?? device : null));
 
 /** The paired cameras at the broker of the page, and those at others. */
 function places(): Places {
@@ -223,6 +228,7 @@ function draw(): void {
   // A single picture shows trouble in its own panel. For several, one notice shows it.
   const inPanel = alone !== null && alone.state !== 'live' && alone.state !== 'reconnecting';
   drawNotices(trouble && viewers.size > 0 && !inPanel ? trouble : null);
+  activity.draw();
 
   hint.hidden = viewers.size > 0;
   stage.hidden = viewers.size === 0;

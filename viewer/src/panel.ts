@@ -23,6 +23,17 @@ export interface Situation {
   shown: boolean;
   /** The device announced that it will end the session. */
   goaway: boolean;
+  /** Who stopped camera and microphone, if the device told it. */
+  privacy: Stopped | null;
+}
+
+/** Camera and microphone were stopped on purpose. All are texts. */
+export interface Stopped {
+  text: string;
+  /** The button that asks whether they may work again, or that answers "yes"; null: this viewer may not. */
+  lift: string | null;
+  /** The button that answers "no". */
+  no: string | null;
 }
 
 export interface Panel {
@@ -37,6 +48,9 @@ export interface Panel {
   look?: string | null;
   /** `text` is a sentence of the device, in English. */
   foreign?: boolean;
+  /** `button` lifts the privacy switch, and `no` leaves it. */
+  lifts?: boolean;
+  no?: string | null;
 }
 
 /** The panel over the picture; null: no panel. */
@@ -52,6 +66,7 @@ export function panelOf(it: Situation, words: ComponentWords): Panel | null {
     case 'offline':
       return { ...calm, icon: 'offline', ...offline(phase.reason, it.name, words) };
     case 'error':
+      if (phase.name === 'privacy' && it.privacy) return stopped(it.privacy, words);
       return failed(phase, words);
     case 'step':
       // Until the device has answered, nothing continues without the broker.
@@ -68,9 +83,14 @@ export function panelOf(it: Situation, words: ComponentWords): Panel | null {
   }
   const { video } = it.media;
   if (video === 'ok' || (video === 'starting' && it.shown)) return null;
+  if (video === 'privacy' && it.privacy) return stopped(it.privacy, words);
   const icon = video === 'absent' ? 'noCamera' : video === 'privacy' ? 'privacy' : 'hourglass';
   const said = it.why.video === null ? {} : { text: sentence(it.why.video), foreign: true };
   return { ...calm, icon, ...words.picture[video], ...said };
+}
+
+function stopped({ text, lift, no }: Stopped, { picture }: ComponentWords): Panel {
+  return { icon: 'privacy', title: picture.privacy.title, text, button: lift, kind: 'calm', lifts: lift !== null, no };
 }
 
 function offline(reason: string, name: string, { panel }: ComponentWords): { title: string; text: string } {

@@ -32,7 +32,7 @@ export class Playback {
   private generation = 0;
   private wantsMuted = false;
 
-  constructor(private readonly video: HTMLVideoElement, private readonly hooks: PlaybackHooks) {}
+  constructor(readonly video: HTMLVideoElement, private readonly hooks: PlaybackHooks) {}
 
   take(stream: MediaStream | null): void {
     const { video } = this;

@@ -101,6 +101,11 @@ export class Player {
     });
   }
 
+  /** The servers for the next time that candidates are gathered. */
+  setServers(servers: IceServer[]): void {
+    this.queue('restart', async (pc) => pc.setConfiguration({ ...pc.getConfiguration(), iceServers: servers }));
+  }
+
   takeAnswer(sdp: string, servers: IceServer[]): void {
     this.queue('take_answer', async (pc) => {
       if (servers.length) pc.setConfiguration({ ...pc.getConfiguration(), iceServers: servers });
@@ -119,6 +124,7 @@ export class Player {
     }
     this.queue('take_offer', async (pc) => {
       if (pc.signalingState === 'have-local-offer') await pc.setLocalDescription({ type: 'rollback' });
+      if (servers.length) pc.setConfiguration({ ...pc.getConfiguration(), iceServers: servers });
       await pc.setRemoteDescription({ type: 'offer', sdp });
       this.hooks.remoteSet();
       const answer = await pc.createAnswer();

@@ -3,6 +3,8 @@
 
 import { base64url } from './bytes.ts';
 import { MAX_MESSAGE, Unusable, fail, number, object, readJson, text } from './json.ts';
+import { partOf, resultOf } from './results.ts';
+import type { Part, Result } from './results.ts';
 import { clean } from './texts.ts';
 
 export { base64url } from './bytes.ts';
@@ -14,6 +16,7 @@ export const MAX_SDP = 24 * 1024;
 export const MAX_CANDIDATES = 24;
 /** Longer names are cut. The configuration allows 128 characters, which a screen does not. */
 export const MOST_NAME = 80;
+const MOST_FEATURES = 64;
 
 /** `refused`: this viewer does not get it, because it has no codec of the device. Only in a session. */
 export const HEALTHS = ['ok', 'starting', 'stalled', 'absent', 'privacy', 'refused'] as const;
@@ -25,6 +28,8 @@ export interface Why { video: string | null; audio: string | null }
 
 export interface Candidate { candidate: string; mid?: string; mline?: number }
 export interface IceServer { urls: string[]; username?: string; credential?: string }
+/** For how many seconds the logins of the ICE servers are valid; without it they do not end. */
+export interface Logins { loginsS?: number }
 export interface Wanted { video: boolean; audio: boolean; talk: boolean }
 
 /** A message of a viewer, without the envelope. */
@@ -35,19 +40,23 @@ export type ToDevice =
   | { type: 'candidates'; ufrag: string; candidates: Candidate[]; end?: true }
   | { type: 'renew' }
   | { type: 'bye'; reason: string }
-  | { type: 'ping' | 'pong'; n: number };
+  | { type: 'ping' | 'pong'; n: number }
+  | { type: 'command'; id: number; name: string; args?: Record<string, unknown> };
 
 /** A checked message of a device. */
 export type FromDevice =
   | { type: 'welcome' }
-  | { type: 'offer'; sdp: string; restart: boolean; iceServers: IceServer[] | null; leaseS: number | null }
-  | { type: 'answer'; sdp: string; offerHash: string | null; leaseS: number | null; iceServers: IceServer[] }
+  | { type: 'event' }
+  | ({ type: 'offer'; sdp: string; restart: boolean; leaseS: number | null; iceServers: IceServer[] | null } & Logins)
+  | ({ type: 'answer'; sdp: string; offerHash: string | null; leaseS: number | null; iceServers: IceServer[] } & Logins)
   | { type: 'candidates'; ufrag: string | null; candidates: Candidate[]; end: boolean }
-  | { type: 'renewed'; leaseS: number }
+  | ({ type: 'renewed'; leaseS: number; iceServers?: IceServer[] } & Logins)
   | { type: 'media'; media: MediaHealth; route: string | null; why: Why }
   | { type: 'goaway'; inS: number; reason: string }
   | { type: 'bye'; reason: string }
   | { type: 'ping' | 'pong'; n: number }
+  | ({ type: 'result' } & Result)
+  | ({ type: 'part' } & Part)
   | { type: 'error'; code: number; name: string; message: string; retryAfterMs: number | null };
 
 export interface Received { session: string | null; seq: number | null; body: FromDevice }
@@ -62,7 +71,15 @@ export type Status =
   | { state: 'offline'; epoch: string; conn: number; reason: string };
 
 /** What a device reports about itself; null: not given. */
-export interface Info { name: string | null; hasVideo: boolean | null; hasAudio: boolean | null }
+export interface Info {
+  name: string | null; hasVideo: boolean | null; hasAudio: boolean | null;
+  /** What the device can do beyond the first version. */
+  features: string[];
+  /** It has a loudspeaker. */
+  talk: boolean;
+  /** What this viewer may do, if the device says it. */
+  rights: string[] | null;
+}
 
 const ID = /^[A-Za-z0-9_-]{1,64}$/;
 export const isId = (text: string): boolean => ID.test(text);
@@ -145,30 +162,37 @@ export function infoOf(value: unknown): Info {
     name: name || null,
     hasVideo: Array.isArray(it['cameras']) ? it['cameras'].length > 0 : null,
     hasAudio: it['audio'] === undefined ? null : it['audio'] !== null,
+    features: Array.isArray(it['features'])
+      ? it['features'].slice(0, MOST_FEATURES).filter((one): one is string => typeof one === 'string') : [],
+    talk: it['talk'] === true, rights: null,
   };
 }
 
 function bodyOf(it: Record<string, unknown>): FromDevice {
   switch (it['type']) {
     case 'welcome':
-      return { type: 'welcome' };
+    case 'event':
+      return { type: it['type'] };
     case 'offer':
       return {
-        type: 'offer', sdp: text(it, 'sdp', MAX_SDP), restart: it['restart'] === true,
-        iceServers: (it['ice_servers'] ?? null) === null ? null : serversOf(it['ice_servers']), leaseS: lease(it),
+        type: 'offer', sdp: text(it, 'sdp', MAX_SDP), restart: it['restart'] === true, leaseS: lease(it),
+        iceServers: someServersOf(it), ...loginsOf(it),
       };
     case 'answer':
       return {
         type: 'answer', sdp: text(it, 'sdp', MAX_SDP), offerHash: text(it, 'offer_hash', 128, '') || null,
-        leaseS: lease(it), iceServers: serversOf(it['ice_servers'] ?? []),
+        leaseS: lease(it), iceServers: someServersOf(it) ?? [], ...loginsOf(it),
       };
     case 'candidates':
       return {
         type: 'candidates', ufrag: text(it, 'ufrag', 256, '') || null,
         candidates: candidatesOf(it['candidates'] ?? []), end: it['end'] === true,
       };
-    case 'renewed':
-      return { type: 'renewed', leaseS: lease(it) ?? fail('renewed: no lease_s') };
+    case 'renewed': {
+      const leaseS = lease(it) ?? fail('renewed: no lease_s');
+      const iceServers = someServersOf(it);
+      return { type: 'renewed', leaseS, ...(iceServers ? { iceServers, ...loginsOf(it) } : {}) };
+    }
     case 'media':
       return {
         type: 'media', media: mediaOf(it), route: routeOf(it['route']),
@@ -181,6 +205,10 @@ function bodyOf(it: Record<string, unknown>): FromDevice {
     case 'ping':
     case 'pong':
       return { type: it['type'], n: number(it, 'n', Number.MAX_SAFE_INTEGER) };
+    case 'result':
+      return { type: 'result', ...resultOf(it) };
+    case 'part':
+      return { type: 'part', ...partOf(it) };
     case 'error': {
       const after = it['retry_after_ms'];
       return {
@@ -194,9 +222,19 @@ function bodyOf(it: Record<string, unknown>): FromDevice {
   }
 }
 
+function seconds(it: Record<string, unknown>, key: string): number | null {
+  const s = it[key];
+  return typeof s === 'number' && Number.isFinite(s) && s > 0 ? Math.min(s, 30 * 86_400) : null;
+}
+
 function lease(it: Record<string, unknown>): number | null {
-  const s = it['lease_s'];
-  return typeof s === 'number' && Number.isFinite(s) && s > 0 ? Math.min(s, 86_400) : null;
+  const s = seconds(it, 'lease_s');
+  return s === null ? null : Math.min(s, 86_400);
+}
+
+function loginsOf(it: Record<string, unknown>): Logins {
+  const loginsS = seconds(it, 'logins_s');
+  return loginsS === null ? {} : { loginsS };
 }
 
 /** The device's text about a fault; null if it is not a text. */
@@ -228,6 +266,9 @@ function candidatesOf(value: unknown): Candidate[] {
     return one;
   });
 }
+
+const someServersOf = (it: Record<string, unknown>): IceServer[] | null =>
+  ((it['ice_servers'] ?? null) === null ? null : serversOf(it['ice_servers']));
 
 function serversOf(value: unknown): IceServer[] {
   if (!Array.isArray(value) || value.length > 16) throw new Unusable('ice_servers: not a short list');

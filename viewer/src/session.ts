@@ -1,44 +1,15 @@
 // One session of a call (docs/reference/protocol.md section 3): set-up, lease, ICE restarts and end. It is driven by
 // messages, timers and the peer connection. Pure: time is an argument, and the result is a list of effects.
 
-import type { Effect, Options } from './effect.ts';
 import { byeName } from './errors.ts';
 import { Negotiation } from './negotiation.ts';
 import type { CandidatesMessage } from './negotiation.ts';
 import { Inbox, Outbox } from './order.ts';
-import type { Doing, Phase, Step } from './phase.ts';
-import type { Candidate, FromDevice, IceServer, MediaHealth, Received, Status, Why } from './protocol.ts';
+import type { Owner } from './owner.ts';
+import type { Candidate, FromDevice, Received, ToDevice, Why } from './protocol.ts';
 
-/** A failure's details besides its name. */
-export interface Failure { doing?: Doing | null; message?: string; retryAfterMs?: number | null }
-
-/** The call to which a session belongs. */
-export interface Owner {
-  phase: Phase;
-  media: MediaHealth;
-  /** The ICE servers that the device sent last. */
-  servers: IceServer[];
-  ignored: number;
-  readonly reached: Partial<Record<Step | 'start' | 'shown', number>>;
-  readonly options: Options;
-  readonly brokerUp: boolean;
-  readonly sealed: boolean;
-  readonly status: Status | null;
-  push(effect: Effect): void;
-  step(step: Step, now: number): void;
-  /** The session is connected. */
-  succeeded(): void;
-  /** Ends the session with an error. */
-  fail(name: string, now: number, failure?: Failure): void;
-  /** Ends the session because the device is offline. With a time, it is called again after a delay. */
-  offline(reason: string, now?: number): void;
-  /** Ends the session with this reason, and starts a new one. */
-  begin(now: number, reason: string): void;
-  /** A random time in milliseconds, so that many viewers do not act at the same moment. */
-  jitter(): number;
-}
-
-type Timer = 'batch' | 'answer' | 'setup' | 'lease' | 'gap' | 'lost' | 'restart' | 'relay' | 'goaway' | 'picture';
+type Timer =
+  | 'batch' | 'answer' | 'setup' | 'lease' | 'gap' | 'lost' | 'restart' | 'relay' | 'goaway' | 'picture';
 type ErrorMessage = FromDevice & { type: 'error' };
 
 const BATCH_MS = 20;
@@ -53,6 +24,7 @@ const GIVE_UP_MS = 20_000;
 const RELAY_MS = 3000;
 const GAP_MS = 1000;
 const DOUBT_MS = 1500;
+const ROUNDED_MS = 2000;
 const DEFAULT_LEASE_S = 600;
 
 export class Session {
@@ -83,12 +55,12 @@ export class Session {
   }
 
   open(now: number): void {
-    const { options, servers } = this.call;
+    const { options, turn } = this.call;
     if (options.mode === 'request') {
       this.out.say({ type: 'request', media: options.wanted });
       this.awaitAnswer(now);
     } else {
-      this.call.push({ do: 'make_offer', restart: false, servers });
+      this.call.push({ do: 'make_offer', restart: false, servers: turn.current(now) });
     }
   }
 
@@ -110,6 +82,11 @@ export class Session {
   /** The network of this machine changed: look for a new route at once. */
   networkChanged(now: number): void {
     if (this.lostAt !== null) this.restart(now);
+  }
+
+  /** Sends a command in the order of the session. */
+  command(command: ToDevice & { type: 'command' }): void {
+    this.out.say(command);
   }
 
   // --- Actions of the peer connection.
@@ -211,18 +188,19 @@ export class Session {
       case 'candidates':
         return this.takeCandidates(body, now);
       case 'renewed':
-        return this.lease(body.leaseS, now);
+        this.lease(body.leaseS, now);
+        if (!body.iceServers) return;
+        this.call.turn.take(body.iceServers, body, now);
+        this.call.push({ do: 'set_servers', servers: body.iceServers });
+        return;
       case 'media':
-        this.call.media = body.media;
-        this.route = body.route;
-        this.why = body.why;
+        [this.call.media, this.route, this.why] = [body.media, body.route, body.why];
         return;
       case 'goaway':
         this.goaway = { reason: body.reason, at: now + body.inS * 1000 };
         this.timers.set('goaway', this.goaway.at + this.call.jitter());
         return;
-      case 'ping':
-        return this.out.say({ type: 'pong', n: body.n });
+      case 'ping': return this.out.say({ type: 'pong', n: body.n });
       case 'bye':
         // If the owner changed what this viewer may do, a new session may have what is left.
         return this.call.fail(
@@ -231,7 +209,9 @@ export class Session {
         );
       case 'error':
         return this.refused(body, now);
-      case 'welcome':
+      case 'result': case 'part':
+        return this.call.push({ do: 'answered', body });
+      case 'welcome': case 'event':
       case 'pong':
         return;
     }
@@ -270,7 +250,7 @@ export class Session {
       return this.negotiation.accepted ? this.ignore() : this.call.fail('hash_mismatch', now);
     }
     this.negotiation.tookAnswer(answer.sdp);
-    this.call.servers = answer.iceServers;
+    this.call.turn.take(answer.iceServers, answer, now);
     this.call.push({ do: 'take_answer', sdp: answer.sdp, servers: answer.iceServers });
     if (this.connected) return;
     this.lease(answer.leaseS ?? this.leaseS, now);
@@ -284,8 +264,9 @@ export class Session {
     if (this.negotiation.ignoresOffer(now, RESTART_MS)) return this.ignore();
     this.negotiation.tookOffer(offer.sdp);
     this.call.push({ do: 'digest' });
-    if (offer.iceServers) this.call.servers = offer.iceServers;
-    this.call.push({ do: 'take_offer', sdp: offer.sdp, servers: this.call.servers });
+    const { turn } = this.call;
+    if (offer.iceServers) turn.take(offer.iceServers, offer, now);
+    this.call.push({ do: 'take_offer', sdp: offer.sdp, servers: turn.current(now) });
     if (this.connected) return;
     this.lease(offer.leaseS ?? this.leaseS, now);
     this.routing(now);
@@ -303,6 +284,16 @@ export class Session {
   private lease(seconds: number, now: number): void {
     this.leaseS = seconds;
     this.timers.set('lease', now + seconds * 500);
+    // A newer access token moved the end that the device had announced.
+    if (this.goaway && now + seconds * 1000 > this.goaway.at + ROUNDED_MS) {
+      this.goaway = null;
+      this.timers.delete('goaway');
+    }
+  }
+
+  /** Sends a `renew`, and again until it is answered: it has the newer access token. */
+  renew(now: number): void {
+    if (!this.out.silent) this.timers.set('lease', now);
   }
 
   private takeCandidates(message: CandidatesMessage, now: number): void {
@@ -337,7 +328,7 @@ export class Session {
         return this.takeTurns(now);
       case 'answer': return this.resend(now);
       case 'setup': return call.fail(this.securing ? 'dtls_failed' : 'ice_timeout', now);
-      case 'relay': return this.offerAgain();
+      case 'relay': return this.offerAgain(now);
       case 'picture':
         if (this.pictured) return;
         // A browser presents no frames while nobody looks.
@@ -364,7 +355,8 @@ export class Session {
     const wait = silent ? undefined : RESEND_MS[this.resends];
     if (wait === undefined) {
       if (this.lastError) return call.fail(this.lastError.name, now, this.lastError);
-      return call.status ? call.fail(silent ? 'unanswered' : 'timeout', now) : call.offline('unknown', now);
+      const why = !silent ? 'timeout' : call.options.token ? 'token_unanswered' : 'unanswered';
+      return call.status ? call.fail(why, now) : call.offline('unknown', now);
     }
     if (call.brokerUp) {
       this.resends += 1;
@@ -382,19 +374,16 @@ export class Session {
     this.timers.set('restart', now + RESTART_MS);
     if (!call.brokerUp) return; // called again when the broker is back
     this.restarts += 1;
-    this.offerAgain();
+    this.offerAgain(now);
   }
 
-  private offerAgain(): void {
-    this.call.push({ do: 'make_offer', restart: true, servers: this.call.servers });
+  private offerAgain(now: number): void {
+    this.call.push({ do: 'make_offer', restart: true, servers: this.call.turn.current(now) });
   }
 
   private get securing(): boolean {
-    const { phase } = this.call;
-    return phase.at === 'step' && phase.step === 'secure';
+    return this.call.phase.at === 'step' && this.call.phase.step === 'secure';
   }
 
-  private ignore(): void {
-    this.call.ignored += 1;
-  }
+  private ignore(): void { this.call.ignored += 1; }
 }

@@ -13,9 +13,12 @@ export interface Config {
   viewer?: string;
   mode?: string;
   lang?: string;
+  /** Only paired cameras, and never plain JSON. */
+  keys?: boolean;
 }
 
-const KEYS = ['broker', 'root', 'device', 'user', 'password', 'viewer', 'mode', 'lang'] as const;
+const TEXTS = ['broker', 'root', 'device', 'user', 'password', 'viewer', 'mode', 'lang'] as const;
+const KEYS = [...TEXTS, 'keys'] as const;
 /** The identity at a broker, which is never sent to another broker. */
 const LOGIN = ['user', 'password', 'viewer'] as const;
 
@@ -44,12 +47,16 @@ export function configOf(text: string): { config: Config; problems: Note[] } {
         (words) =>
           (near ? words.config.near(clean(key, 40), near) : words.config.unknown(clean(key, 40), KEYS.join(', ')))
       );
+    } else if (key === 'keys') {
+      // A fault must not make the page trust a broker.
+      if (it !== false) config.keys = true;
+      if (typeof it !== 'boolean') problems.push((words) => words.config.notFlag(key));
     } else if (typeof it !== 'string') {
       problems.push((words) => words.config.notText(key));
     } else if (key === 'mode' && it !== '' && it !== 'offer' && it !== 'request') {
       problems.push((words) => words.config.mode(clean(it, 40)));
     } else if (it !== '') {
-      config[key as keyof Config] = it;
+      config[key as typeof TEXTS[number]] = it;
     }
   }
   return { config, problems };
@@ -107,7 +114,7 @@ export interface Settings {
 /**
  * The settings from config.json and the page's address: `?device=a,b`. Anybody can write an address. So it may name a
  * broker only if the file names none, and the file's login is then not sent there. A password never comes from the
- * address.
+ * address, and neither does `keys`.
  */
 export function settingsOf(file: Config, search: string, page: string): Settings {
   const config: Config = { ...file };
@@ -119,7 +126,7 @@ export function settingsOf(file: Config, search: string, page: string): Settings
     notes.push(({ config: words }) => words.otherBroker(clean(named, 60)));
   }
   if (!own) for (const key of LOGIN) delete config[key];
-  for (const key of KEYS) {
+  for (const key of TEXTS) {
     const value = address.get(key);
     if (!value || key === 'password' || (own && (key === 'broker' || (LOGIN as readonly string[]).includes(key))))
       continue;
@@ -137,6 +144,7 @@ export function settingsTyped(
 ): Config {
   const after: Config = {
     ...(before.mode ? { mode: before.mode } : {}), ...(before.lang ? { lang: before.lang } : {}),
+    ...(before.keys ? { keys: true } : {}),
   };
   for (const key of ['broker', 'root', 'device', 'user', 'password'] as const) {
     const value = key === 'password' ? typed[key] : typed[key]?.trim(); // a password may begin with a space

@@ -62,17 +62,12 @@ export function readStats(report: Map<string, Entry>, before: Sample | null, at:
 } {
   let video: Entry | undefined;
   let audio: Entry | undefined;
-  let transport: Entry | undefined;
-  let pair: Entry | undefined;
   for (const entry of report.values()) {
-    if (entry.type === 'inbound-rtp') {
-      if (entry['kind'] === 'video') video = entry;
-      else if (entry['kind'] === 'audio') audio = entry;
-    } else if (entry.type === 'transport') transport = entry;
-    // Firefox has no transport entry, but marks the pair.
-    else if (entry.type === 'candidate-pair' && entry['selected'] === true) pair = entry;
+    if (entry.type !== 'inbound-rtp') continue;
+    if (entry['kind'] === 'video') video = entry;
+    else if (entry['kind'] === 'audio') audio = entry;
   }
-  pair = report.get(String(transport?.['selectedCandidatePairId'])) ?? pair;
+  const pair = pairOf(report);
   const codec = (of: Entry | undefined) => {
     const mime = report.get(String(of?.['codecId']))?.['mimeType'];
     return typeof mime === 'string' ? mime.replace(/^.*\//, '') : null;
@@ -121,6 +116,18 @@ export function readStats(report: Map<string, Entry>, before: Sample | null, at:
       framesDecoded: sample.frames, framesDropped: num(video, 'framesDropped'),
     },
   };
+}
+
+/** The pair that media uses. */
+function pairOf(report: Map<string, Entry>): Entry | undefined {
+  let transport: Entry | undefined;
+  let pair: Entry | undefined;
+  for (const entry of report.values()) {
+    if (entry.type === 'transport') transport = entry;
+    // Firefox has no transport entry, but marks the pair.
+    else if (entry.type === 'candidate-pair' && entry['selected'] === true) pair = entry;
+  }
+  return report.get(String(transport?.['selectedCandidatePairId'])) ?? pair;
 }
 
 function routeOf(pair: Entry | undefined, report: Map<string, Entry>): Route | null {

@@ -32,6 +32,8 @@ export interface Seen extends Situation {
 
 export interface Actions {
   operate(operation: Operation): void; prepare(): void; retry(): void; ask(what: 'login' | 'address'): void;
+  /** The button of a panel about privacy: yes or no. */
+  lift(yes: boolean): void;
 }
 
 export class View {
@@ -50,7 +52,8 @@ export class View {
   private readonly login = h('button', { class: 'action', type: 'button' });
   private readonly address = h('button', { class: 'action second', type: 'button' });
   private readonly look = h('a', { class: 'look', dir: 'auto', target: '_blank', rel: 'noopener noreferrer' });
-  private readonly doing = h('div', { class: 'doing' }, this.action, this.login, this.address, this.count);
+  private readonly no = h('button', { class: 'action second no', type: 'button', hidden: true });
+  private readonly doing = h('div', { class: 'doing' }, this.action, this.login, this.address, this.no, this.count);
   private readonly panel = h(
     'div', { class: 'panel', part: 'panel' }, this.panelIcon, this.title, this.text, this.detail, this.look,
     this.stepper, this.doing
@@ -66,10 +69,10 @@ export class View {
   private readonly toggle = button('toggle', 'stop');
   private readonly sound = button('sound', 'sound');
   private readonly snap = button('snap', 'snapshot');
-  private readonly chart = button('chart', 'stats');
+  readonly chart = button('chart', 'stats');
   private readonly float = button('float', 'float');
   private readonly expand = button('expand', 'full');
-  private readonly bar = h('div', { class: 'bar', part: 'controls', role: 'group' },
+  readonly bar = h('div', { class: 'bar', part: 'controls', role: 'group' },
     this.toggle, this.sound, h('span', { class: 'gap' }), this.snap, this.chart, this.float, this.expand);
   private readonly figures = h('dl');
   private readonly stats = h('section', { class: 'stats', part: 'stats', hidden: true }, this.figures);
@@ -78,6 +81,7 @@ export class View {
   private toastTimer: ReturnType<typeof setTimeout> | undefined;
   private idleTimer: ReturnType<typeof setTimeout> | undefined;
   private drawn = '';
+  private lifts = false;
   private language: Language = languageAmong([]);
 
   constructor(root: ShadowRoot, actions: Actions) {
@@ -89,7 +93,8 @@ export class View {
       this.bar, this.toast, this.spoken);
     root.append(this.frame);
     this.toggle.onclick = () => actions.operate('watch');
-    this.action.onclick = () => actions.retry();
+    this.action.onclick = () => (this.lifts ? actions.lift(true) : actions.retry());
+    this.no.onclick = () => actions.lift(false);
     // Pointing at the button usually means pressing it, so the call is prepared.
     for (const one of [this.toggle, this.action])
       one.onpointerenter = one.onpointerdown = one.onfocus = () => actions.prepare();
@@ -203,8 +208,12 @@ export class View {
     this.text.textContent = panel.text;
     this.text.lang = panel.foreign ? 'en' : this.language.locale;
     this.detail.textContent = panel.detail ?? '';
+    this.lifts = panel.lifts ?? false;
     this.action.hidden = panel.button === null;
-    label(this.action, phase.at === 'idle' || phase.at === 'paused' ? 'play' : 'retry', '', '', panel.button ?? '');
+    const glyph = this.lifts ? 'camera' : phase.at === 'idle' || phase.at === 'paused' ? 'play' : 'retry';
+    label(this.action, glyph, '', '', panel.button ?? '');
+    this.no.textContent = panel.no ?? '';
+    this.no.hidden = !panel.no;
     this.login.hidden = !panel.asks || !canAsk || !refused;
     this.address.hidden = !panel.asks || !canAsk;
     this.doing.hidden = panel.button === null && this.address.hidden;
@@ -276,11 +285,11 @@ export class View {
     this.say(this.words.notes[which]);
   }
 
-  private say(text: string): void {
+  say(text: string): void {
     this.toast.textContent = text;
     this.toast.classList.add('open');
     clearTimeout(this.toastTimer);
-    this.toastTimer = setTimeout(() => this.toast.classList.remove('open'), 2500);
+    this.toastTimer = setTimeout(() => this.toast.classList.remove('open'), Math.max(2500, text.length * 70));
   }
 
   flash(): void {
@@ -293,12 +302,12 @@ export class View {
 const countdown = (ms: number, language: Language, { panel }: ComponentWords): string =>
   (ms > 1500 ? panel.retryIn(language.later(ms)) : panel.retrySoon);
 
-function button(name: string, glyph: Icon): HTMLButtonElement {
+export function button(name: string, glyph: Icon): HTMLButtonElement {
   return h('button', { class: name, type: 'button' }, icon(glyph));
 }
 
 /** `written`: the text next to the icon. Without it, `text` is the accessible name, and the tooltip shows the key. */
-function label(it: HTMLButtonElement, glyph: Icon, text: string, shortcut = '', written = ''): void {
+export function label(it: HTMLButtonElement, glyph: Icon, text: string, shortcut = '', written = ''): void {
   if (text) {
     it.title = shortcut ? `${text} (${shortcut})` : text;
     it.setAttribute('aria-label', text);

@@ -1,11 +1,17 @@
 // Joins the three parts of a viewer: the broker link, the rules of a call, and the peer connection.
 
 import { Call } from './call.ts';
+import { Commands } from './commands.ts';
+import type { Outcome } from './commands.ts';
 import type { Options } from './effect.ts';
 import { Link } from './link.ts';
 import { Player } from './player.ts';
-import type { Info } from './protocol.ts';
+import { refusal } from './results.ts';
+import type { Json } from './results.ts';
+import type { FromDevice, Info } from './protocol.ts';
 import type { Target } from './target.ts';
+import type { Happening } from './trust/news.ts';
+import type { TokenSource } from './trust/tokens.ts';
 import { Wire } from './trust/wire.ts';
 
 const now = () => performance.now();
@@ -19,15 +25,19 @@ export class Watch {
   /** How many messages violated the protocol, or were not by the device. */
   unusable = 0;
 
+  private readonly commands = new Commands((it) => this.call.command(it));
   private readonly wire: Wire;
   private readonly undo: (() => void)[] = [];
   private timer: ReturnType<typeof setTimeout> | undefined;
   private closed = false;
+  private asked = false;
 
   /** Throws an error with a sentence if the broker's address is wrong. */
   constructor(
     target: Target, options: Options,
     private readonly changed: () => void, private readonly stream: (stream: MediaStream | null) => void,
+    event: (it: Happening) => void,
+    tokens: TokenSource | null = null,
   ) {
     this.link = Link.use(target.broker, target.user, target.password);
     this.call = new Call(options);
@@ -51,12 +61,20 @@ export class Watch {
       status: (it) => this.then(() => call.deviceStatus(it, now())),
       info: (it) => this.then(() => { this.info = it; }),
       received: (it) => this.then(() => call.received(it, now())),
+      event,
       bar: (why, over) => this.then(() => call.bar(why, now(), over)),
       sealed: (yes) => { call.sealed = yes; },
       unusable: () => { this.unusable += 1; },
       refused: (message) => this.then(() => call.publishRefused(message, now())),
-    });
+      renew: () => this.then(() => call.renew(now())),
+      noToken: (why, message) => this.then(() => call.noToken(why, message, now())),
+    }, tokens);
     this.call.broker(this.link.up, now());
+  }
+
+  /** What this viewer may do. Without keys, the device allows watching only. */
+  get rights(): readonly string[] {
+    return this.info?.rights ?? ['view', 'listen'];
   }
 
   start(): void {
@@ -68,6 +86,7 @@ export class Watch {
       return;
     }
     this.prepare();
+    this.wire.prepare(); // while the broker connects
     this.then(() => this.call.watch(now()));
   }
 
@@ -80,15 +99,28 @@ export class Watch {
   /** Prepares key and offer, so that a click takes no time. */
   prepare(): void {
     if (Player.possible && !this.player.pc && this.call.session === null && this.call.options.mode === 'offer')
-      this.player.prepare(this.call.servers);
+      this.player.prepare(this.call.turn.current(now()));
   }
 
   shown(): void {
     this.then(() => this.call.shown(now()));
   }
 
+  /** Gives the device a command. Resolves with what became of it. */
+  ask(name: string, args: Json = {}): Promise<Outcome> {
+    return new Promise((resolve) => {
+      if (this.closed) resolve({ error: refusal('stopped') });
+      else if (!this.info?.features.includes('commands')) resolve({ error: refusal('unsupported', '', 501) });
+      else this.then(() => {
+        this.asked = true;
+        this.commands.ask(name, args, now(), resolve);
+      });
+    });
+  }
+
   close(): void {
     this.stop();
+    this.commands.stop();
     this.closed = true;
     clearTimeout(this.timer);
     for (const one of this.undo.splice(0)) one();
@@ -108,17 +140,36 @@ export class Watch {
         case 'take_offer': player.takeOffer(effect.sdp, effect.servers); break;
         case 'take_answer': player.takeAnswer(effect.sdp, effect.servers); break;
         case 'take_candidates': player.takeCandidates(effect.candidates); break;
+        case 'set_servers': player.setServers(effect.servers); break;
         // It takes some milliseconds the first time, so it runs while the message travels.
         case 'digest': setTimeout(() => call.digest()); break;
+        case 'answered':
+          if (!this.heard(effect.body)) this.unusable += 1;
+          break;
         case 'close':
           player.close();
           wire.drop();
+          this.commands.ended();
           break;
       }
     }
+    // What was asked without a session is answered, so an access token is no longer needed.
+    if (this.asked && call.session === null && this.commands.idle) {
+      this.asked = false;
+      wire.drop();
+    }
     clearTimeout(this.timer);
-    const next = call.nextWake();
-    if (next !== null) this.timer = setTimeout(() => this.then(() => call.wake(now())), Math.max(0, next - now()));
+    const next = Math.min(call.nextWake() ?? Infinity, this.commands.nextWake() ?? Infinity);
+    if (next !== Infinity) this.timer = setTimeout(() => this.then(() => this.wake()), Math.max(0, next - now()));
     this.changed();
+  }
+
+  private wake(): void {
+    this.call.wake(now());
+    this.commands.wake(now());
+  }
+
+  private heard(it: FromDevice & { type: 'result' | 'part' }): boolean {
+    return it.type === 'part' ? this.commands.part(it) : this.commands.result(it, now());
   }
 }

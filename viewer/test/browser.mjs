@@ -269,7 +269,8 @@ test('a picture that stands still is dimmed, says so though the controls rest, a
   await page.evaluate(() => globalThis.viewer.stop());
 });
 
-test('a hidden page ends the call after a while and begins again at once when it is seen; keep-playing and picture-in-picture go on', async () => {
+test('a hidden page ends the call after a while and begins again at once when it is seen; ' +
+  'keep-playing and picture-in-picture go on', async () => {
   await show({ device: 'one' });
   await state('live');
   await hide(true);
@@ -334,7 +335,8 @@ test('only sound counts as seen while it can be heard', async () => {
   await page.evaluate(() => globalThis.viewer.stop());
 });
 
-test('a viewer out of sight pauses, one that never was in sight does not call, and both go on when scrolled to', async () => {
+test('a viewer out of sight pauses, one that never was in sight does not call, ' +
+  'and both go on when scrolled to', async () => {
   await device('below');
   await page.evaluate((url) => {
     document.body.replaceChildren();
@@ -577,7 +579,8 @@ test('config.json’s broker wins over the address; without one the address may 
   await other.stop();
 });
 
-test('a refused login has buttons; the login that is typed is kept for the tab, longer only when asked, and for no other broker', async () => {
+test('a refused login has buttons; the login that is typed is kept for the tab, ' +
+  'longer only when asked, and for no other broker', async () => {
   writeFileSync(join(here, '.work/passwords'), ''); // mosquitto requires the file
   execFileSync('mosquitto_passwd', ['-b', join(here, '.work/passwords'), 'anna', 'pw']);
   const strict = await Broker.start('', `allow_anonymous false\npassword_file ${join(here, '.work/passwords')}\n`);

@@ -589,6 +589,14 @@ test('goaway moves to a new session when its time has come', () => {
   assert.deepEqual([rig.types().at(-1), rig.effects().at(-1)], ['bye', 'make_offer']);
 });
 
+test('a session whose end was put off stays', () => {
+  const rig = new Rig().live().hear({ type: 'goaway', inS: 10, reason: 'expired' }).pass(8000);
+  rig.hear({ type: 'renewed', leaseS: 2 }).pass(500);
+  assert.equal(rig.call.goaway, true);
+  rig.hear({ type: 'renewed', leaseS: 20 }).pass(5000);
+  assert.deepEqual([rig.at(), rig.call.goaway], ['live', false]);
+});
+
 test('stop says bye once and is quiet', () => {
   const rig = new Rig().live().do((it) => it.stop()).do((it) => it.stop());
   assert.deepEqual(rig.said.at(-1)!['reason'], 'left');

@@ -59,6 +59,8 @@ export class FakeBoard {
   /** The thumbprints of those who may watch, with their names. */
   readonly viewers = new Map<string, string>();
   rights = ['view', 'listen'];
+  /** More fields of `info`. */
+  info: Json = {};
   until: number | null = null;
   secret: string | null = null;
   epoch = random(9);
@@ -66,6 +68,10 @@ export class FakeBoard {
   nonce = random(24);
   /** Answers a request that is neither `hello` nor `pair`. */
   answer: (request: Request) => void | Promise<void> = () => {};
+  /** Its tokens stand for an entry of the list. */
+  issuer: Key | null = null;
+  /** The time by which tokens end, in seconds since 1970. */
+  clock = () => Date.now() / 1000;
   private readonly replies = new Map<string, string>();
 
   private constructor(
@@ -137,12 +143,16 @@ export class FakeBoard {
       return;
     }
     this.heard.push(request);
-    const { body } = request;
-    if (body['type'] === 'hello') {
+    const { body, header } = request;
+    if (typeof header['token'] === 'string' && jose.decodeJwt(header['token']).exp! <= this.clock()) {
+      await this.say(viewer, {
+        v: 1, type: 'error', code: 401, name: 'auth_required', message: 'the token has ended', session: body['session'],
+      });
+    } else if (body['type'] === 'hello') {
       await this.say(viewer, {
         v: 1, type: 'welcome', session: body['session'], nonce: this.nonce, clock: 'synced', rights: this.rights,
         status: { media: { video: 'ok', audio: 'ok' }, viewers: 1, max_viewers: 8, version: '0.1.0' },
-        info: { v: 1, device: this.device, name: 'Front porch', cameras: [{ id: 'main' }], audio: null },
+        info: { v: 1, device: this.device, name: 'Front porch', cameras: [{ id: 'main' }], audio: null, ...this.info },
       });
     } else if (body['type'] === 'pair') {
       const { device, identity: { thumb }, secret } = this;
@@ -165,14 +175,17 @@ export class FakeBoard {
     const signed = text(plaintext);
     const header = jose.decodeProtectedHeader(signed) as Json;
     const expected = ['alg', 'kid', 'nonce', 'reply', 'to', 'typ'];
-    if (Object.keys(header).sort().join() !== expected.join()) throw new Error('header');
+    const fields = Object.keys(header).filter((it) => !(it === 'token' && this.issuer));
+    if (fields.sort().join() !== expected.join()) throw new Error('header');
     if (header['typ'] !== 'fanlight-req' || header['to'] !== this.device) throw new Error('typ or to');
     if (!String(header['kid']).startsWith(viewer) || viewer.length !== 22) throw new Error('id');
     if (header['nonce'] !== this.nonce) throw new Error('nonce');
     const body = JSON.parse(text(jose.base64url.decode(signed.split('.')[1]!))) as Json;
+    await this.checkToken(header);
     const point = this.keyOf(header, body);
     if (body['type'] === 'pair') await this.checkPairing(header, body);
-    else if (!this.viewers.has(String(header['kid']))) throw new Error('not on the list');
+    else if (!this.viewers.has(String(header['kid'])) && header['token'] === undefined)
+      throw new Error('not on the list');
     const jwk = jwkOfPoint(point);
     if (await jose.calculateJwkThumbprint(jwk) !== header['kid']) throw new Error('kid');
     await jose.compactVerify(signed, await jose.importJWK(jwk, 'ES256'), { algorithms: ['ES256'] });
@@ -180,6 +193,19 @@ export class FakeBoard {
     if (body['type'] === 'pair') this.viewers.set(String(header['kid']), String(body['name']));
     this.replies.set(viewer, String(header['reply']));
     return { viewer, header, body };
+  }
+
+  /** A token puts its viewer on the list. Whether it has ended is left to the answer. */
+  private async checkToken({ kid, token }: Json): Promise<void> {
+    if (token === undefined || this.viewers.has(String(kid))) return;
+    const { payload } = await jose.jwtVerify(String(token), this.issuer!.open, {
+      algorithms: ['ES256'], typ: 'fanlight-token', audience: [this.device, '*'], currentDate: new Date(0),
+    });
+    const { x, y } = (payload['cnf'] as { jwk: jose.JWK }).jwk;
+    if (await jose.calculateJwkThumbprint({ ...EC, x: x!, y: y! }) !== kid) throw new Error('cnf');
+    this.points.set(String(kid), jose.base64url.encode(
+      new Uint8Array([4, ...jose.base64url.decode(x!), ...jose.base64url.decode(y!)])
+    ));
   }
 
   private readonly points = new Map<string, string>();

@@ -6,6 +6,7 @@ import type { Candidate, IceServer, MediaHealth } from '../src/protocol.ts';
 import { base64url } from '../src/protocol.ts';
 import { checkOf } from '../src/clock.ts';
 import { FakeBoard } from './fake-board.ts';
+import { FakeCommands, TURNING } from './fake-commands.ts';
 import { drawDoor } from './scene.ts';
 
 interface Settings {
@@ -30,6 +31,12 @@ interface Settings {
   deafTo?: number;
   /** Refuses this many restarts. */
   refuseRestarts?: number;
+  /** It takes commands of viewers who have these rights. */
+  commands?: string[];
+  /** It turns and zooms by itself. */
+  turns?: boolean;
+  /** It has a loudspeaker. */
+  talk?: boolean;
 }
 interface Session {
   pc: RTCPeerConnection;
@@ -49,11 +56,17 @@ export class FakeDevice {
   readonly client: MqttClient;
   readonly epoch: string;
   readonly root: string;
+  private told = 0;
   /** In the mode `keys`: signs, seals and pairs. */
   board: FakeBoard | null = null;
+  readonly commands: FakeCommands;
 
   constructor(readonly settings: Settings) {
     this.root = settings.root ?? 'fanlight/v1';
+    this.commands = new FakeCommands(
+      () => settings.commands ?? [], () => this.media(this.health), (width, height) => picture(width, height)
+    );
+    if (settings.turns) this.commands.controls.push(...TURNING());
     this.epoch = base64url(crypto.getRandomValues(new Uint8Array(9)));
     const url = new URL(settings.broker);
     const options = {
@@ -71,6 +84,8 @@ export class FakeDevice {
           (topic, payload, retain) => void this.client.publish(topic, payload, { qos: 1, retain }), settings.device, this.root
         );
         this.board.answer = ({ viewer, body }) => this.hear(viewer, body);
+        this.board.info = { features: this.features, talk: settings.talk ?? false };
+        if (settings.commands) this.board.rights = settings.commands;
       }
       this.client.subscribe(`${this.topic('req')}/+`, { qos: 1 }, () => {
         this.info();
@@ -87,10 +102,27 @@ export class FakeDevice {
     );
   }
 
+  private get features(): string[] {
+    return ['offer', 'request', ...(this.settings.commands ? ['commands'] : [])];
+  }
+
+  /** What is switched off on purpose sends nothing. */
+  private get health(): MediaHealth {
+    const it = this.commands.privacy.on ? 'privacy' : 'ok';
+    return { video: it, audio: it };
+  }
+
   media(media: MediaHealth & { video_reason?: string; audio_reason?: string }): void {
     this.settings.media = { video: media.video, audio: media.audio };
     this.status();
     for (const [id, it] of this.sessions) this.say(it, id, { type: 'media', ...media });
+  }
+
+  /** Tells the browser that asked for events last what happened. */
+  async happen(...events: Record<string, unknown>[]): Promise<void> {
+    const asked = this.board!.heard.filter(({ body }) => body['type'] === 'hello' && body['events'] === true).at(-1)!;
+    for (const it of events)
+      await this.board!.say(asked.viewer, { v: 1, type: 'event', n: this.told++, session: asked.body['session'], ...it });
   }
 
   /** Stops without a message: no media, no answers, and the broker has not noticed yet. */
@@ -114,9 +146,9 @@ export class FakeDevice {
     if (this.board) return;
     const { device, name = device, noAudio } = this.settings;
     this.client.publish(this.topic('info'), JSON.stringify({
-      v: 1, device, name, software: 'fake/1', protocol: [1], auth: 'broker', features: ['offer', 'request'],
+      v: 1, device, name, software: 'fake/1', protocol: [1], auth: 'broker', features: this.features,
       cameras: [{ id: 'main', codecs: ['h264'], sizes: [[1280, 720]], rates: [30] }],
-      audio: noAudio ? null : { codecs: ['opus'], rate: 48000, channels: 1 }, talk: false, controls: [], limits: {},
+      audio: noAudio ? null : { codecs: ['opus'], rate: 48000, channels: 1 }, talk: this.settings.talk ?? false, controls: [], limits: {},
     }), { qos: 1, retain: true });
   }
 
@@ -177,6 +209,7 @@ export class FakeDevice {
       refuse, leaseS = 600, iceServers = [], media = { video: 'ok', audio: 'ok' }, mute, wrongHash
     } = this.settings;
     if (mute) return;
+    if (it['type'] === 'command' && this.settings.commands) return this.command(viewer, id, it);
     if ((it['type'] === 'offer' && !it['restart']) || it['type'] === 'request') {
       if (refuse) {
         if (this.board) return void this.board.say(viewer, { v: 1, session: id, type: 'error', ...refuse });
@@ -210,7 +243,8 @@ export class FakeDevice {
           const to = pc.getTransceivers().find((one) => one.receiver.track.kind === track.kind);
           if (to) {
             await to.sender.replaceTrack(track);
-            to.direction = 'sendonly';
+            // The loudspeaker takes the sound of a viewer that offers some.
+            to.direction = this.settings.talk && track.kind === 'audio' ? 'sendrecv' : 'sendonly';
           }
         }
         await this.answer(
@@ -251,6 +285,26 @@ export class FakeDevice {
     }
   }
 
+  /** A command: in a session, or alone. */
+  private async command(viewer: string, id: string, it: Record<string, unknown>): Promise<void> {
+    const session = this.sessions.get(id);
+    const say = async (body: Record<string, unknown>) => {
+      if (session) return this.say(session, id, body);
+      const message = { v: 1, session: id, ...body };
+      if (this.board) return this.board.say(viewer, message);
+      this.client.publish(`${this.topic('rsp')}/${viewer}`, JSON.stringify(message), { qos: 1 });
+    };
+    const name = this.board ? [...this.board.viewers].find(([thumb]) => thumb.startsWith(viewer))?.[1] : viewer;
+    const args = (it['args'] ?? {}) as Record<string, unknown>;
+    const answer = await this.commands.answer(String(it['name']), args, name ?? viewer);
+    await say({ type: 'result', id: it['id'], ...('ok' in answer ? { ok: answer.ok } : answer) });
+    const file = 'ok' in answer ? answer.file : undefined;
+    for (let at = 0; file && at < file.length; at += 16_384) {
+      const data = base64url(file.subarray(at, at + 16_384));
+      await say({ type: 'part', id: it['id'], part: at / 16_384, data });
+    }
+  }
+
   private async answer(
     session: Session, id: string, offer: string, wrong: boolean, more: Record<string, unknown>
   ): Promise<void> {
@@ -275,6 +329,16 @@ export class FakeDevice {
 
 const digest = async (text: string) =>
   base64url(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))));
+
+/** The picture as JPEG, in its own shape. */
+async function picture(width: number, height: number): Promise<Uint8Array> {
+  const scale = Math.min(1, width / 1280, height / 720);
+  const canvas = new OffscreenCanvas(Math.round(1280 * scale), Math.round(720 * scale));
+  const context = canvas.getContext('2d')!;
+  context.scale(scale, scale);
+  drawDoor(context as unknown as CanvasRenderingContext2D, 3);
+  return new Uint8Array(await (await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.5 })).arrayBuffer());
+}
 
 /** A door at dusk with the picture clock at the top, and a soft tone. */
 function scene(): MediaStream {

@@ -163,7 +163,7 @@ test('what the device says itself stays as it is and is marked as English; what 
 const VIEWS = [
   [
     'one picture with its figures', '/?device=garden&stats',
-    (page) => page.waitForFunction(() => document.querySelector('fanlight-viewer').statistics),
+    (page) => page.waitForFunction(() => document.querySelector('fanlight-viewer')?.statistics),
   ],
   [
     'several, one of them with a Hebrew name and covered',

@@ -4,7 +4,9 @@
 /** Runs in the page, including the shadow trees of viewers. Returns a sentence for each fault. */
 export function layoutFaults() {
   const faults = [];
-  const scope = document.querySelector('dialog:modal') ?? document.body;
+  const inside = [...document.querySelectorAll('fanlight-viewer')]
+    .map((it) => it.shadowRoot.querySelector('dialog:modal'));
+  const scope = document.querySelector('dialog:modal') ?? inside.find((it) => it) ?? document.body;
   const roots = [scope, ...[...scope.querySelectorAll('fanlight-viewer')].map((it) => it.shadowRoot)];
   const parent = (it) => it.parentElement ?? (it.parentNode instanceof ShadowRoot ? it.parentNode.host : null);
   const up = (it, wanted) => { for (let at = it; at; at = parent(at)) if (wanted(at)) return at; return null; };
@@ -49,7 +51,7 @@ export function layoutFaults() {
       && webkitLineClamp === 'none')
       faults.push(`${name(it)} overflows (${overflowX}): ${it.scrollWidth} in ${it.clientWidth}`);
     if (scrolls(it) || cut) continue;
-    const around = it.getRootNode() instanceof ShadowRoot
+    const around = it.getRootNode() instanceof ShadowRoot && !it.closest('dialog')
       ? it.getRootNode().host.getBoundingClientRect()
       : { left: 0, right: innerWidth, top: 0, bottom: innerHeight };
     if (box.left < around.left - 1 || box.right > around.right + 1 || box.top < around.top - 1

@@ -12,11 +12,12 @@ const { SyntaxKind: Is } = ts;
 
 /** Two words, or one that begins a sentence. */
 const READS = /\p{L}{2,}[,:;]?\s+\p{L}{2,}|^\s*\p{Lu}\p{Ll}+\s*$/u;
-const SHOWN = /^(textContent|innerText|title|placeholder|alt|aria-?(label|description|roledescription|valuetext|placeholder))$/i;
+const ARIA = 'aria-?(label|description|roledescription|valuetext|placeholder)';
+const SHOWN = new RegExp(`^(textContent|innerText|title|placeholder|alt|${ARIA})$`, 'i');
 /** Looks like a text, but is none. */
 const FINE = new Set([
-  'Opus', 'fanlight pair ', 'Edge', 'Opera', 'Samsung Internet', 'Firefox', 'Chrome', 'Safari', 'Android', 'Windows', 'Mac',
-  'Linux',
+  'Opus', 'fanlight pair ', 'Edge', 'Opera', 'Samsung Internet', 'Firefox', 'Chrome', 'Safari', 'Android', 'Windows',
+  'Mac', 'Linux',
 ]);
 /** For developers: errors, and messages that violate the protocol. */
 const isError = (node) => (ts.isNewExpression(node) && /(Error|Exception|Unusable)$/.test(node.expression.getText()))

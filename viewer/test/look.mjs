@@ -108,8 +108,11 @@ if (wants('grid-')) {
           ...(width < 500 ? { isMobile: true, hasTouch: true } : {}),
         }, async (page) => {
           await page.waitForFunction(
-            () => [...document.querySelectorAll('fanlight-viewer')].every((it) => it.state === 'live'), null,
-            { timeout: 20_000 }
+            (wanted) => {
+              const all = [...document.querySelectorAll('fanlight-viewer')];
+              return all.filter((it) => it.state === 'live').length === wanted;
+            },
+            count, { timeout: 20_000 }
           ).catch(() =>
             problems.push(`grid ${count}: not all live`));
           await pause(page, 3300);
@@ -353,7 +356,8 @@ for (const [name, [code, after]] of Object.entries(refusals)) {
   await shot(`error-${name}`, { path: `/component.html`, size: [760, 428] }, async (page) => {
     await page.evaluate(
       ([url, it]) => {
-        document.body.innerHTML = `<fanlight-viewer broker="${url}" device="${it}" name="Front door" controls></fanlight-viewer>`;
+        const attributes = `broker="${url}" device="${it}" name="Front door" controls`;
+        document.body.innerHTML = `<fanlight-viewer ${attributes}></fanlight-viewer>`;
       },
       [broker.url, id]
     );
@@ -392,7 +396,11 @@ await component(
 );
 await component(
   'tiny',
-  `<div style="width:320px"><fanlight-viewer broker="${broker.url}" device="workshop" controls></fanlight-viewer><fanlight-viewer broker="${broker.url}" device="garden" controls stats></fanlight-viewer><fanlight-viewer broker="${broker.url}" device="silent" controls></fanlight-viewer></div>`,
+  '<div style="width:320px">' +
+    `<fanlight-viewer broker="${broker.url}" device="workshop" controls></fanlight-viewer>` +
+    `<fanlight-viewer broker="${broker.url}" device="garden" controls stats></fanlight-viewer>` +
+    `<fanlight-viewer broker="${broker.url}" device="silent" controls></fanlight-viewer>` +
+    '</div>',
   [320, 540],
   2500
 );
@@ -504,7 +512,8 @@ if (wants('pair-')) {
   ]) {
     for (const scheme of ['dark', 'light']) {
       const kind = { ...more, scheme, path: '/?device=porch', ...(scheme === 'light' ? { locale: 'de-DE' } : {}) };
-      const take = (name, steps, settings = {}) => shot(`pair-${name}-${size}-${scheme}`, { ...kind, ...settings }, steps);
+      const take = (name, steps, settings = {}) =>
+        shot(`pair-${name}-${size}-${scheme}`, { ...kind, ...settings }, steps);
       await take('needed', (page) => pause(page, 1500));
       await take('ask', (page) => pairing(page));
       await take('silent', async (page) => {
@@ -518,9 +527,32 @@ if (wants('pair-')) {
         await pairing(page);
         await stage.evaluate(() => { globalThis.devices.porch.board.secret = null; });
         await page.click('#pairing [type=submit]');
-        await page.waitForFunction(() => document.getElementById('pairing-wrong').textContent, null, { timeout: 20_000 });
+        const wrong = () => document.getElementById('pairing-wrong').textContent;
+        await page.waitForFunction(wrong, null, { timeout: 20_000 });
       });
       await take('done', (page) => paired(page));
+      const happenings = async (page) => {
+        await stage.evaluate(() => { globalThis.devices.porch.board.rights = ['view', 'events']; });
+        await paired(page);
+        await pause(page, 700);
+        const viewer = 'axfR8uEsQkf4vOblY6RA8n';
+        const tablet = 'The tablet in the kitchen, beside the window';
+        await to('porch', 'happen',
+          { kind: 'pair', at: 1767225600, viewer, name: 'Anna\u2019s phone', rights: ['view'] },
+          { kind: 'start', at: 1767225660, viewer, name: 'Anna\u2019s phone' },
+          { kind: 'refuse', at: 1767225720, viewer, name: tablet, reason: 'busy' });
+        await page.waitForFunction(() => document.querySelectorAll('.toast').length === 3);
+        await pause(page, 400);
+      };
+      await take('activity', happenings);
+      await take('activity-list', async (page) => {
+        await happenings(page);
+        await to('porch', 'happen', {
+          kind: 'end', at: 1767229300, viewer: 'axfR8uEsQkf4vOblY6RA8n', name: 'Anna\u2019s phone', seconds: 3640,
+        });
+        await page.click('#bell');
+        await pause(page, 400);
+      });
       await take('keyring', async (page) => {
         await paired(page);
         await paired(page, 'gate');
@@ -562,6 +594,86 @@ if (wants('pair-')) {
   };
   await shot('pair-wrong-board', { size: [1280, 800], path: '/?device=gate' }, wrongKey);
   await shot('pair-wrong-board-phone', { ...phone, path: '/?device=gate', scheme: 'light' }, wrongKey);
+}
+
+// Boards that take commands: privacy, and the sheet with the settings.
+if (wants('board-')) {
+  const rights = ['view', 'listen', 'control', 'snapshot', 'talk'];
+  await device('attic', { keys: true, commands: rights, talk: true, turns: true });
+  await device('stair', { keys: true, commands: ['view', 'listen'] });
+  await pause(stage, 500);
+  const live = async (page, name = 'attic') => {
+    const link = await stage.evaluate(([it, at]) => globalThis.devices[it].invite(at), [name, site.url]);
+    await page.evaluate((it) => { location.hash = it; }, link.split('#')[1]);
+    await page.waitForSelector('#pairing[open]');
+    await page.click('#pairing [type=submit]');
+    await page.waitForFunction((it) => [...document.querySelectorAll('fanlight-viewer')].some(
+      (one) => one.device === it && one.state === 'live'
+    ), name, { timeout: 20_000 }).catch(() => problems.push('board: not live'));
+    await page.evaluate(() => document.querySelector('#notices .close')?.click());
+    await pause(page, 500);
+  };
+  const inside = (page, at) => page.locator(`fanlight-viewer ${at}`);
+  const sheet = async (page) => {
+    await page.mouse.move(600, 300);
+    await inside(page, '.gear').click();
+    await page.waitForFunction(
+      () => document.querySelector('fanlight-viewer').shadowRoot.querySelector('.sheet dl')?.childElementCount > 0
+    );
+    await pause(page, 500);
+  };
+  const stop = async (page, name = 'attic') => {
+    await stage.evaluate((it) => globalThis.devices[it].commands.stopBy('Anna\u2019s phone'), name);
+    await page.waitForFunction(() => /Anna/.test(
+      document.querySelector('fanlight-viewer').shadowRoot.querySelector('.panel p').textContent
+    )).catch(() => problems.push('board: nobody is named'));
+    await pause(page, 400);
+  };
+  for (const [size, more] of [
+    ['desk', { size: [1280, 800] }], ['phone', { size: [390, 844], isMobile: true, hasTouch: true }],
+  ]) {
+    for (const [scheme, kind] of [
+      ['dark', { scheme: 'dark' }], ['light', { scheme: 'light', locale: 'de-DE' }],
+      ['forced', { forcedColors: 'active' }], ['rtl', { dir: 'rtl' }],
+    ]) {
+      // Colours and directions differ only where there is much to see.
+      const most = ['forced', 'rtl'].includes(scheme) ? ['sheet', 'privacy-sure'] : null;
+      const take = async (name, steps, at = 'attic') => (most && !most.includes(name) ? null : shot(
+        `board-${name}-${size}-${scheme}`, { ...more, ...kind, path: `/?device=${at}` }, async (page) => {
+        await stage.evaluate(() => {
+          for (const it of ['attic', 'stair'])
+            Object.assign(
+              globalThis.devices[it].commands, { privacy: { on: false, change: 0, by: 'nobody' }, talker: null }
+            );
+          for (const it of ['attic', 'stair']) globalThis.devices[it].media({ video: 'ok', audio: 'ok' });
+        });
+        await steps(page);
+      }));
+      await take('live', async (page) => {
+        await live(page);
+        await page.mouse.move(600, 300);
+        await pause(page, 600);
+      });
+      await take('sheet', async (page) => { await live(page); await sheet(page); });
+      await take('sheet-end', async (page) => {
+        await live(page);
+        await sheet(page);
+        await inside(page, '.sheet .body').evaluate((it) => it.scrollTo(0, 9999));
+        await inside(page, '.sheet').getByRole('button', { name: /full size|voller Größe/ }).click();
+        await pause(page, 600);
+      });
+      await take('privacy', async (page) => { await live(page); await stop(page); });
+      await take('privacy-sure', async (page) => {
+        await live(page);
+        await stop(page);
+        await inside(page, '.panel .action').first().click();
+        await pause(page, 400);
+      });
+      await take('privacy-sheet', async (page) => { await live(page); await stop(page); await sheet(page); });
+      await take('privacy-others', async (page) => { await live(page, 'stair'); await stop(page, 'stair'); }, 'stair');
+    }
+  }
+  for (const name of ['attic', 'stair']) await to(name, 'forget');
 }
 
 await shot('device-lost', {}, async (page) => {

@@ -14,9 +14,12 @@ const invite = async (name) => {
   await stage.waitForFunction((it) => globalThis.devices[it].board, name, wait);
   return stage.evaluate(([it, page]) => globalThis.devices[it].invite(page), [name, `${site.url}/`]);
 };
-const live = (page) => page.waitForFunction(() => document.querySelector('fanlight-viewer')?.state === 'live', null, wait);
+const live = (page) => page.waitForFunction(
+  () => document.querySelector('fanlight-viewer')?.state === 'live', null, wait
+);
 const panel = (page, text) => page.waitForFunction(
-  (it) => document.querySelector('fanlight-viewer')?.shadowRoot.querySelector('.panel').textContent.includes(it), text, wait
+  (it) => document.querySelector('fanlight-viewer')?.shadowRoot.querySelector('.panel').textContent.includes(it),
+  text, wait
 );
 
 before(async () => {
@@ -62,6 +65,31 @@ test('a browser that is not paired sees neither name nor picture', async () => {
   await page.context().close();
 });
 
+test('a page for paired cameras shows no other one, and a camera at its new broker without pairing again', async () => {
+  const other = await Broker.start(`connection bridge\naddress 127.0.0.1:${broker.tcp}\ntopic fanlight/# both 1\n`);
+  const config = { broker: broker.url, keys: true };
+  const strict = await serve(config);
+  const page = await (await chromium.newContext()).newPage();
+  await device('shed', { keys: false });
+  await page.goto(`${strict.url}/?device=shed`);
+  await panel(page, 'not paired');
+  await page.waitForFunction(
+    () => document.querySelector('[data-device=shed] small')?.textContent === 'Not paired', null, wait
+  );
+  assert.equal(await page.textContent('[data-device=shed] b'), 'shed', 'its name is not believed');
+  const link = (await invite('porch')).split('#')[1];
+  await page.goto(`${strict.url}/#${link}`);
+  await page.click('#pairing [type=submit]');
+  await live(page);
+  config.broker = other.url;
+  await page.goto(`${strict.url}/?device=porch`);
+  await live(page);
+  await page.waitForFunction(() => document.querySelector('#devices b')?.textContent === 'Front porch', null, wait);
+  await page.context().close();
+  await strict.close();
+  await other.stop();
+});
+
 test('a board with another key is not connected', async () => {
   await device('gate');
   const page = await (await chromium.newContext()).newPage();
@@ -98,7 +126,9 @@ test('a link can be pasted, a camera at another broker is listed, and choosing i
   await page.click('#devices li:last-child button'); // the camera at the broker before
   await shows('porch');
   await page.reload();
-  await page.waitForFunction(() => document.querySelector('#devices li:last-child small')?.textContent.startsWith('At '), null, wait);
+  await page.waitForFunction(
+    () => document.querySelector('#devices li:last-child small')?.textContent.startsWith('At '), null, wait
+  );
   await page.context().close();
   await open.close();
   await other.stop();

@@ -24,6 +24,18 @@ const usable: [string, unknown][] = [
     '"type":"offer","sdp":"v=0","restart":true',
     { type: 'offer', sdp: 'v=0', restart: true, iceServers: null, leaseS: null },
   ],
+  [
+    '"type":"offer","sdp":"v=0","restart":true,"ice_servers":[{"urls":["turn:a"]}],"logins_s":20',
+    { type: 'offer', sdp: 'v=0', restart: true, iceServers: [{ urls: ['turn:a'] }], leaseS: null, loginsS: 20 },
+  ],
+  ['"type":"renewed","lease_s":600', { type: 'renewed', leaseS: 600 }],
+  [
+    '"type":"renewed","lease_s":600,"ice_servers":[{"urls":["turn:a"],"username":"u","credential":"c"}],"logins_s":1200',
+    {
+      type: 'renewed', leaseS: 600, iceServers: [{ urls: ['turn:a'], username: 'u', credential: 'c' }], loginsS: 1200,
+    },
+  ],
+  ['"type":"renewed","lease_s":600,"ice_servers":[],"logins_s":"x"', { type: 'renewed', leaseS: 600, iceServers: [] }],
   ['"type":"candidates","ufrag":"u","candidates":[{"candidate":"c","mid":"0","mline":0}],"end":true',
     { type: 'candidates', ufrag: 'u', candidates: [{ candidate: 'c', mid: '0', mline: 0 }], end: true }],
   [
@@ -115,13 +127,14 @@ test('a status says who is there', () => {
 });
 
 test('an info says what the device calls itself and what it has', () => {
+  const plain = { features: [], talk: false, rights: null };
   const read = (text: string) => decodeInfo(bytes(`{"v":1,${text}}`));
   assert.equal(decodeInfo(new Uint8Array()), null);
   assert.deepEqual(
-    read('"name":"Front porch","cameras":[{}],"audio":null'), { name: 'Front porch', hasVideo: true, hasAudio: false }
+    read('"name":"Front porch","cameras":[{}],"audio":null'), { name: 'Front porch', hasVideo: true, hasAudio: false, ...plain }
   );
-  assert.deepEqual(read('"cameras":[],"audio":{}'), { name: null, hasVideo: false, hasAudio: true });
-  assert.deepEqual(read('"name":"a\\u202eb\\u2028c"'), { name: 'ab c', hasVideo: null, hasAudio: null });
+  assert.deepEqual(read('"cameras":[],"audio":{}'), { name: null, hasVideo: false, hasAudio: true, ...plain });
+  assert.deepEqual(read('"name":"a\\u202eb\\u2028c"'), { name: 'ab c', hasVideo: null, hasAudio: null, ...plain });
   assert.equal(read(`"name":"${'x'.repeat(500)}"`)!.name!.length, 80);
   assert.equal(read('"name":"\\u200b "')!.name, null);
   for (const text of ['[]', '{"v":2}', 'x']) assert.throws(() => decodeInfo(bytes(text)), Unusable);

@@ -32,7 +32,8 @@ export class Broker {
     it.file = join(work, `mosquitto-${it.port}.conf`);
     writeFileSync(
       it.file,
-      `listener ${it.tcp} 127.0.0.1\nlistener ${it.port} 127.0.0.1\nprotocol websockets\n${access}persistence false\nuser root\n${extra}`
+      `listener ${it.tcp} 127.0.0.1\nlistener ${it.port} 127.0.0.1\nprotocol websockets\n` +
+        `${access}persistence false\nuser root\n${extra}`
     );
     await it.run();
     return it;
@@ -60,10 +61,12 @@ export class Broker {
 }
 
 // The policy in the README is sufficient.
-export const policy = (broker) =>
-  `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self' ${new URL(
-    broker
-  ).origin}/ ${new URL(broker).origin.replace(/^ws/, 'http')}/; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+export const policy = (broker) => {
+  const { origin } = new URL(broker);
+  return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; " +
+    `connect-src 'self' ${origin}/ ${origin.replace(/^ws/, 'http')}/; manifest-src 'self'; ` +
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+};
 
 export async function serve(config, csp) {
   await build({ ...options, entryPoints: [join(here, 'fake-device.ts')], outfile: join(work, 'fake-device.js') });
@@ -98,6 +101,7 @@ export async function serve(config, csp) {
 /** `more`: further options of the command line. */
 export const browser = (...more) => chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', headless: true,
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-    '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--disable-features=WebRtcHideLocalIpsWithMdns', ...more],
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required',
+    '--disable-features=WebRtcHideLocalIpsWithMdns', ...more],
 });

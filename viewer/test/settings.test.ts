@@ -39,6 +39,15 @@ test('a password never comes from the address; devices, root and mode do', () =>
   assert.deepEqual(read('?device='), rest, device);
 });
 
+test('whether plain JSON is spoken is up to the file, never to the address or to what is typed', () => {
+  assert.deepEqual(read('?keys=true'), FILE);
+  for (const search of ['?keys=false', '?keys=', '?broker=wss://b/&keys=0']) {
+    assert.equal(read(search, { ...FILE, keys: true }).keys, true, search);
+    assert.equal(read(search, { keys: true }).keys, true, search);
+  }
+  assert.equal(settingsTyped({ keys: true }, { broker: 'wss://other/' }, PAGE).keys, true);
+});
+
 test('a file with a login and no broker is not asked to log in anywhere else', () => {
   assert.deepEqual(
     read('?broker=wss://b/', { user: 'hall', password: 'secret', viewer: 'hall' }), { broker: 'wss://b/' }
@@ -67,6 +76,12 @@ for (const [what, text, config, problem] of [
     /“\u2068colour\u2069” is unknown\. Possible are broker, root/,
   ],
   ['a number', '{"broker": 1, "device": "a"}', { device: 'a' }, /“broker” must be a text in quotes/],
+  ['only paired cameras', '{"broker": "/mqtt", "keys": true}', { broker: '/mqtt', keys: true }, null],
+  ['cameras of both modes', '{"broker": "/mqtt", "keys": false}', { broker: '/mqtt' }, null],
+  [
+    'a text in place of true: the safe value counts', '{"broker": "/mqtt", "keys": "yes"}', { broker: '/mqtt', keys: true },
+    /“keys” must be true or false/,
+  ],
   ['another mode', '{"mode": "call"}', {}, /“mode” is “\u2068call\u2069”; possible are “offer” and “request”/],
 ] as const) {
   test(`config.json: ${what}`, () => {

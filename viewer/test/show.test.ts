@@ -132,7 +132,7 @@ test('what does not fit on one screen scrolls, and stays readable', () => {
 const seen = (phase: Situation['phase'], more: Partial<Situation> = {}): Situation =>
   ({
     name: 'Hall', phase, broker: null, refused: false, media: { video: 'ok', audio: 'ok' },
-    why: { video: null, audio: null }, shown: false, goaway: false, ...more,
+    why: { video: null, audio: null }, shown: false, goaway: false, privacy: null, ...more,
   });
 const failed = (name: string, more: object = {}) =>
   seen({ at: 'error', name, doing: null, message: '', next: 'wait', retryAt: null, ...more });

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { utf8 } from '../src/bytes.ts';
 import type { Info, Received, Status } from '../src/protocol.ts';
 import { Doorman } from '../src/trust/paired.ts';
+import type { Happening } from '../src/trust/news.ts';
 import { Exchange, PairingError, expectDevice, invitationOf } from '../src/trust/pairing.ts';
 import type { PairStep } from '../src/trust/pairing.ts';
 import { browserOf, placeOf } from '../src/trust/place.ts';
@@ -61,17 +62,18 @@ async function paired(): Promise<void> {
 }
 
 /** A viewer of the board, and all that it tells. */
-function view() {
+function view(keys = false) {
   const told = {
     status: [] as (Status | null)[], info: null as Info | null, received: [] as Received[], bars: [] as (string | null)[],
-    sealed: null as boolean | null, unusable: 0, refused: '',
+    sealed: null as boolean | null, unusable: 0, refused: '', events: [] as Happening[],
   };
   const wire = new Wire(broker as never, {
-    broker: broker.url.href, root: ROOT, device: board.device, viewer: 'anna', user: '', password: '',
+    broker: broker.url.href, root: ROOT, device: board.device, viewer: 'anna', user: '', password: '', keys, thumb: '',
   }, {
     status: (it) => told.status.push(it), info: (it) => { told.info = it; }, received: (it) => told.received.push(it),
+    event: (it) => told.events.push(it),
     bar: (why) => told.bars.push(why), sealed: (yes) => { told.sealed = yes; }, unusable: () => { told.unusable += 1; },
-    refused: (message) => { told.refused = message; },
+    refused: (message) => { told.refused = message; }, renew: () => {}, noToken: () => {},
   });
   open.push(() => wire.close());
   return { wire, told };
@@ -80,6 +82,32 @@ const topic = (kind: string) => `${ROOT}/${board.device}/${kind}`;
 const heard = (type: string) => board.heard.filter(({ body }) => body['type'] === type);
 
 // --- Keys
+
+test('a welcome that is opened while the viewer is closed starts nothing', async (t) => {
+  await paired();
+  const { wire, told } = view();
+  let answered = false;
+  let closed = false;
+  broker.tamper = (topic, payload) => {
+    answered ||= topic.includes('/rsp/');
+    return payload;
+  };
+  const decrypt = crypto.subtle.decrypt.bind(crypto.subtle);
+  t.mock.method(crypto.subtle, 'decrypt', async (...args: Parameters<typeof decrypt>) => {
+    const text = await decrypt(...args);
+    if (answered && !closed) {
+      wire.close();
+      closed = true;
+    }
+    return text;
+  });
+  const timers = t.mock.method(globalThis, 'setInterval');
+  await board.announce();
+  wire.publish(OFFER);
+  await until('it is closed', () => closed);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.deepEqual([told.info, timers.mock.callCount()], [null, 0]);
+});
 
 test('the identity is made once, also by two at the same time, and survives', async () => {
   assert.equal(await store.identity(), null);
@@ -97,8 +125,7 @@ test('paired boards are kept by broker, root and device, and listed with the new
   assert.deepEqual((await store.devices()).map(({ since }) => since), [3, 2, 1]);
   assert.equal((await store.find(placeOf(record())))!.since, 1);
   await store.forget(record());
-  assert.equal(await store.find(placeOf(record())), null);
-  assert.equal((await store.devices()).length, 2);
+  assert.deepEqual((await store.devices()).map(({ device }) => device), ['garden'], 'forgotten at all brokers');
 });
 
 test('what keeps a page from having keys is named', () => {
@@ -137,7 +164,9 @@ test('names, condition and rights come with the sealed welcome, and the name is 
   const { told } = view();
   await board.announce();
   await until('the name', () => told.info);
-  assert.deepEqual(told.info, { name: 'Front porch', hasVideo: true, hasAudio: false });
+  assert.deepEqual(told.info, {
+    name: 'Front porch', hasVideo: true, hasAudio: false, features: [], talk: false, rights: ['view', 'listen'],
+  });
   const last = told.status.at(-1)!;
   assert.ok(last.state === 'online');
   assert.deepEqual([last.viewers, last.maxViewers, last.version], [1, 8, '0.1.0']);
@@ -194,6 +223,19 @@ for (const [what, status] of hostile) {
     assert.deepEqual(told.bars, ['wrong_board', null]);
   });
 }
+
+test('after a false board was there, the true one has its name again', async () => {
+  await paired();
+  const { told } = view();
+  await board.announce();
+  await until('the name', () => told.info);
+  broker.say(topic('status'), board.statusJson(), true);
+  await until('the report', () => told.bars.length);
+  assert.equal(told.info, null);
+  await board.announce();
+  await until('the name again', () => told.info);
+  assert.equal(told.info!.name, 'Front porch');
+});
 
 test('a status that only claims the key of the paired board changes nothing', async () => {
   await paired();
@@ -263,6 +305,118 @@ test('more messages than a page can check are dropped', async () => {
   await until('the next status', () => told.unusable >= 499);
 });
 
+// --- Events
+
+const event = (session: unknown, n: number, more: Json = {}) =>
+  ({ v: 1, type: 'event', n, kind: 'start', viewer: 'axfR8uEsQkf4vOblY6RA8n', name: 'Bert', session, ...more });
+/** A viewer with these rights that was welcomed, and the session in which it asked for events, if it did. */
+async function informed(rights: string[]) {
+  await paired();
+  board.rights = rights;
+  const it = view();
+  await board.announce();
+  await until('the welcome', () => it.told.info);
+  const { id } = (await store.identity())!;
+  if (rights.includes('events')) await until('the question', () => heard('hello').length === 2);
+  return { ...it, id, session: heard('hello')[1]?.body['session'] };
+}
+
+test('a browser with the right asks for events, and tells each once', async () => {
+  const { told, id, session } = await informed(['view', 'events']);
+  assert.deepEqual(heard('hello').map(({ body }) => body['events']), [undefined, true]);
+  assert.notEqual(session, heard('hello')[0]!.body['session']);
+  const end = { kind: 'end', at: 1767225600, name: '\u202eAnna', rights: ['view'], route: 'host-srflx udp', bytes: 7, seconds: 61, reason: 'bye' };
+  await board.say(id, event(session, 4, { viewer: id, ...end }));
+  await board.say(id, event(session, 9, { left_out: 3, rights: null }));
+  await until('both', () => told.events.length === 2);
+  assert.deepEqual(told.events[0], {
+    kind: 'end', at: 1767225600000, viewer: id, name: 'Anna', self: true, rights: ['view'], token: null,
+    route: 'host-srflx udp', bytes: 7, seconds: 61, reason: 'bye', change: null, leftOut: null,
+  });
+  assert.deepEqual([told.events[1]!.self, told.events[1]!.leftOut, told.events[1]!.rights], [false, 3, null]);
+  assert.deepEqual(told.received, []);
+});
+
+test('an event that comes again, too late, for another page, or that is none is ignored', async () => {
+  const { told, id, session } = await informed(['view', 'events']);
+  await board.say(id, event(session, 4));
+  await until('the first', () => told.events.length === 1);
+  const before = told.unusable;
+  const wrong = [
+    event(session, 4), event(session, 3), event(SESSION, 5), event(heard('hello')[0]!.body['session'], 5),
+    event(session, -1), event(session, 5, { kind: 'party' }), event(session, 5, { rights: 'all' }),
+  ];
+  for (const it of wrong) await board.say(id, it);
+  await until('all were dropped', () => told.unusable === before + wrong.length);
+  await board.say(id, event(session, 6));
+  await until('the next', () => told.events.length === 2);
+});
+
+test('a browser without the right neither asks nor listens', async () => {
+  const { told, id } = await informed(['view', 'listen']);
+  const before = told.unusable;
+  await board.say(id, event(heard('hello')[0]!.body['session'], 1));
+  await until('it was dropped', () => told.unusable === before + 1);
+  assert.deepEqual([told.events, heard('hello').length], [[], 1]);
+});
+
+test('what a board refuses of events concerns no call; a new start of the board is asked again', async () => {
+  const { told, id, session } = await informed(['view', 'events']);
+  const error = { v: 1, type: 'error', code: 403, name: 'forbidden', message: 'no', session };
+  await board.say(id, error);
+  const before = told.unusable;
+  await board.say(id, event(session, 1));
+  await until('nothing is expected any more', () => told.unusable === before + 1);
+  assert.deepEqual(told.received, []);
+  board.epoch = 'later';
+  await board.announce();
+  await until('both questions again', () => heard('hello').length === 4);
+  await board.say(id, event(heard('hello')[3]!.body['session'], 0));
+  await until('its first event', () => told.events.length === 1);
+});
+
+/** Runs the timers of what `make` starts by hand. */
+async function byHand<T>(make: () => Promise<T>): Promise<{ made: T; tick: () => void }> {
+  const ticks: (() => void)[] = [];
+  const { setInterval: real } = globalThis;
+  globalThis.setInterval = ((run: () => void) => { ticks.push(run); }) as never;
+  try {
+    return { made: await make(), tick: () => ticks.forEach((run) => run()) };
+  } finally {
+    globalThis.setInterval = real;
+  }
+}
+
+test('a right that the owner gives, takes and gives again is followed without a reload', async () => {
+  const { made: { told, id }, tick } = await byHand(() => informed(['view']));
+  const asked = () => heard('hello').map(({ body }) => body['events'] ?? false);
+  tick();
+  await until('the question', () => heard('hello').length === 2);
+  const { session } = heard('hello')[1]!.body;
+  await board.say(id, event(session, 1));
+  await until('an event that it may not have was dropped', () => told.unusable === 1);
+  board.rights = ['view', 'events'];
+  tick();
+  await until('the wish for events', () => heard('hello').length === 4);
+  assert.deepEqual(asked(), [false, false, false, true]);
+  await board.say(id, event(session, 2));
+  await until('the first event', () => told.events.length === 1);
+  assert.deepEqual((await store.devices())[0]!.rights, ['view', 'events']);
+  board.rights = ['view'];
+  await board.say(id, { v: 1, type: 'error', code: 403, name: 'forbidden', message: 'no', session });
+  await board.say(id, event(session, 3));
+  await until('no more events', () => told.unusable === 2);
+  tick();
+  await until('the next question', () => heard('hello').length === 5);
+  board.rights = ['view', 'events'];
+  tick();
+  await until('the wish again', () => heard('hello').length === 7);
+  assert.deepEqual(asked().slice(4), [false, false, true]);
+  await board.say(id, event(session, 4));
+  await until('events again', () => told.events.length === 2);
+  assert.deepEqual([told.received, told.bars], [[], []]);
+});
+
 // --- A board that is not paired
 
 test('a board that is not paired is never trusted: no name, no message', async () => {
@@ -306,6 +460,61 @@ test('the board of a link that was opened is never spoken to in plain JSON, and 
   const plain = utf8(JSON.stringify({ v: 1, state: 'online', epoch: 'x', conn: 1, auth: 'broker' }));
   assert.equal(await doorman.status('invited', plain), 'not_paired');
 });
+
+test('a page for paired cameras only says and believes nothing plain, also without any key', async () => {
+  const { wire, told } = view(true);
+  wire.publish(OFFER);
+  broker.say(topic('info'), JSON.stringify({ v: 1, device: 'porch', name: 'Trust me' }), true);
+  const plain = JSON.stringify({ v: 1, state: 'online', epoch: 'x', conn: 1, auth: 'broker' });
+  broker.say(topic('status'), plain, true);
+  broker.say(topic('rsp/anna'), JSON.stringify({ v: 1, type: 'pong', n: 1, session: SESSION }), false);
+  await until('the reply was dropped', () => told.unusable);
+  assert.deepEqual([told.bars, told.status, told.info, told.received, broker.sent], [['not_paired'], [], null, [], []]);
+  const doorman = new Doorman(broker.url.href, ROOT, () => {}, true);
+  open.push(() => doorman.close());
+  assert.equal(await doorman.status('porch', utf8(plain)), 'not_paired');
+  // As soon as it is paired, it is spoken to, and after that never in plain JSON again.
+  await paired();
+  await board.announce();
+  await until('the welcome', () => told.info);
+  await store.forget(record());
+  await until('the last report', () => told.bars.length > 3);
+  // In between, the plain status does not belong to the board that was paired.
+  assert.deepEqual(told.bars, ['not_paired', 'wrong_board', null, 'not_paired']);
+  wire.publish(OFFER);
+  broker.say(topic('rsp/anna'), JSON.stringify({ v: 1, type: 'pong', n: 1, session: SESSION }), false);
+  await until('the reply was dropped', () => told.unusable > 1);
+  assert.ok(broker.sent.every(({ payload }) => payload.startsWith('eyJ')));
+});
+
+for (const keys of [false, true]) {
+  test(`a paired board is recognised at another broker by its signature${keys ? ' (keys only)' : ''}`, async () => {
+    const { point, thumb } = await store.makeIdentity();
+    board.admit(point, thumb);
+    await store.keep(record({ broker: 'wss://before.example/mqtt' }));
+    const { told } = view(keys);
+    const doorman = new Doorman(broker.url.href, ROOT, () => {}, keys);
+    open.push(() => doorman.close());
+    const other = await makeKey('sign');
+    for (const kid of [other.thumb, board.identity.thumb]) {
+      const forged = await signText(other, { typ: 'fanlight-status', kid }, board.statusJson());
+      broker.say(topic('status'), forged, true);
+      assert.equal(await doorman.status(board.device, utf8(forged)), 'not_paired');
+    }
+    assert.equal(await doorman.status('garden', utf8(await board.statusText())), 'not_paired', 'another id');
+    await until('the report', () => told.bars.length);
+    assert.deepEqual([(await store.devices()).length, broker.sent], [1, []]);
+    await board.announce();
+    await until('the name', () => told.info);
+    assert.equal(told.bars.at(-1), null);
+    assert.equal((await store.find(placeOf(record())))!.thumb, board.identity.thumb);
+    await store.forget(record());
+    await until('the last report', () => told.bars.at(-1) === 'not_paired');
+    await board.newNonce();
+    await until('it was seen', () => told.unusable || told.bars.length > 2);
+    assert.deepEqual(await store.devices(), [], 'it is not recognised again');
+  });
+}
 
 test('a viewer connects as soon as its board is paired, and stops when it is forgotten', async () => {
   const { wire, told } = view();

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Format } from '../src/format.ts';
 import { languageAmong } from '../src/language.ts';
-import { TAGS, addressWords, componentWords, pageWords } from '../src/words/languages.ts';
+import { TAGS, addressWords, boardWords, componentWords, pageWords } from '../src/words/languages.ts';
 import type { Tag } from '../src/words/languages.ts';
 import * as de from '../src/words/de.ts';
 import * as en from '../src/words/en.ts';
@@ -15,7 +15,7 @@ const noScript: Record<Tag, string> = { en: en.noScript, de: de.noScript };
 
 /** Texts that may be the same as in English: names, and words that both languages have. */
 const SAME: Record<Exclude<Tag, 'en'>, RegExp> = {
-  de: /\.(soundBecause|steps\.broker\.short|badge\.(offline|live)|stats\.(bitrate|relay|mbit|kbit)|bad_setting\.text|fixed\.broker|list\.(online|offline)|direction)$/,
+  de: /\.(soundBecause|steps\.broker\.short|badge\.(offline|live)|stats\.(bitrate|relay|mbit|kbit)|bad_setting\.text|fixed\.broker|list\.(online|offline)|direction|because|picture\.(milliseconds|kelvin|degrees))$/,
 };
 
 /** A value for each gap. It is visible in the result, and usable as a number. */
@@ -33,7 +33,10 @@ function texts(of: unknown, path: string, into = new Map<string, string>()): Map
 }
 const all = (tag: Tag) =>
   texts(
-    { component: componentWords[tag], address: addressWords[tag], page: pageWords[tag], noScript: noScript[tag] },
+    {
+      component: componentWords[tag], address: addressWords[tag], board: boardWords[tag], page: pageWords[tag],
+      noScript: noScript[tag],
+    },
     tag.slice(0, 0)
   );
 const english = all('en');

@@ -4,18 +4,12 @@
 //! process of its own: this test binary, started for that one test. A busy machine can delay a reader for longer than
 //! the card's buffer lasts. That is an ordinary overrun, and no test treats it as a fault.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::OnceLock,
-    time::Duration,
-};
+use std::{env, fs, path::PathBuf, process::Command, sync::OnceLock, time::Duration};
 
 use super::*;
 use crate::audio::{capture::Capture, choose::choose};
 
-const CHILD: &str = "FANLIGHT_ALSA_TEST";
+pub(super) const CHILD: &str = "FANLIGHT_ALSA_TEST";
 
 /// A test whose process uses the ALSA configuration `$conf`.
 macro_rules! with_alsa {
@@ -30,11 +24,13 @@ macro_rules! with_alsa {
     };
 }
 
-fn in_a_process_of_its_own(test: &str, conf: &str) {
+pub(super) fn in_a_process_of_its_own(test: &str, conf: &str) {
     let dir = tempfile::tempdir().unwrap();
     let asound = dir.path().join("asound.conf");
-    let plugin = simmic().display();
-    let head = format!("</usr/share/alsa/alsa.conf>\npcm_type.simmic {{ lib \"{plugin}\" }}\n");
+    let [mic, spk] = plugins().each_ref().map(|plugin| plugin.display());
+    let head = format!(
+        "</usr/share/alsa/alsa.conf>\npcm_type.simmic {{ lib \"{mic}\" }}\npcm_type.simspk {{ lib \"{spk}\" }}\n"
+    );
     fs::write(&asound, head + conf).unwrap();
     let child = Command::new(env::current_exe().unwrap())
         .args(["--exact", test.split_once("::").unwrap().1, "--nocapture"])
@@ -48,26 +44,28 @@ fn in_a_process_of_its_own(test: &str, conf: &str) {
     assert!(!err.contains("ALSA lib"), "alsa-lib wrote to standard error: {err}");
 }
 
-/// The plugin, built once next to the test binary.
-fn simmic() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let exe = env::current_exe().unwrap();
-        let built = exe.with_extension("simmic.so");
-        let half = exe.with_extension(format!("simmic.{}", std::process::id()));
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rig/simmic.c");
-        let cc = Command::new("cc")
-            .args(["-Wall", "-Wextra", "-Werror", "-O2", "-shared", "-fPIC", "-DPIC", source, "-o"])
-            .arg(&half)
-            .args(["-lasound", "-lm"])
-            .output();
-        match cc {
-            Ok(cc) => assert!(cc.status.success(), "cc {source}: {}", String::from_utf8_lossy(&cc.stderr)),
-            Err(e) => panic!("cc: {e}: a C compiler and libasound2-dev are needed for this test"),
-        }
-        fs::rename(&half, &built).unwrap();
-        built
-    })
+/// The plugins, built once next to the test binary.
+fn plugins() -> &'static [PathBuf; 2] {
+    static BUILT: OnceLock<[PathBuf; 2]> = OnceLock::new();
+    BUILT.get_or_init(|| ["simmic", "simspk"].map(plugin))
+}
+
+fn plugin(name: &str) -> PathBuf {
+    let exe = env::current_exe().unwrap();
+    let built = exe.with_extension(format!("{name}.so"));
+    let half = exe.with_extension(format!("{name}.{}", std::process::id()));
+    let source = format!("{}/tests/rig/{name}.c", env!("CARGO_MANIFEST_DIR"));
+    let cc = Command::new("cc")
+        .args(["-Wall", "-Wextra", "-Werror", "-O2", "-shared", "-fPIC", "-DPIC", &source, "-o"])
+        .arg(&half)
+        .args(["-lasound", "-lm"])
+        .output();
+    match cc {
+        Ok(cc) => assert!(cc.status.success(), "cc {source}: {}", String::from_utf8_lossy(&cc.stderr)),
+        Err(e) => panic!("cc: {e}: a C compiler and libasound2-dev are needed for this test"),
+    }
+    fs::rename(&half, &built).unwrap();
+    built
 }
 
 with_alsa!(a_tone_is_captured_with_its_pitch_and_its_time, "pcm.mic { type simmic }", {
@@ -257,7 +255,7 @@ with_alsa!(
                 let seen = activity.seen();
                 let hangs = seen.stuck(Mono::now()) > Duration::from_millis(900);
                 if hangs && seen.operation.as_deref().is_some_and(|now| operations.contains(&now)) {
-                    assert!(seen.turned);
+                    assert!(seen.has_ticked);
                     break;
                 }
                 assert!(std::time::Instant::now() < end, "{seen:?}");

@@ -26,6 +26,9 @@ const REQUESTS: usize = 256;
 /// Largest packet that is read. MQTT 5 announces it, and a broker sends nothing larger; of a larger PUBLISH the payload is
 /// skipped (`oversized.rs`), and any other packet of that size ends the connection.
 pub(super) const PACKET_MAX: u32 = 64 << 10;
+/// Packets that the client reads before it passes them on. Its own choice, half of `INFLIGHT`, holds some hundred
+/// kilobytes of a crowd's offers, and leaves holes in the heap.
+const BATCH: usize = 4;
 /// The largest packet that is sent with MQTT 3.1.1.
 const SENT_MAX: usize = 1 << 20;
 /// How long the broker keeps the session of a board that is gone, with the requests that arrive meanwhile.
@@ -100,6 +103,13 @@ pub(super) struct Handling {
     pub(super) correlation: Option<Correlation>,
 }
 
+/// Whether a subscription is for retained messages, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Retained {
+    Wanted,
+    Unwanted,
+}
+
 /// The connection has ended, so the request is not carried out.
 #[derive(Debug)]
 pub(super) struct Disconnected;
@@ -130,10 +140,15 @@ impl MessageStream {
 }
 
 impl Publisher {
-    /// Subscribes with QoS 1. Waits for the broker's answer to each filter, and returns it.
-    pub(super) async fn subscribe(&self, filters: &[String]) -> Result<Vec<Result<(), String>>, Disconnected> {
+    /// Subscribes with QoS 1. Waits for the broker's answer to each filter, and returns it. `retained`: whether retained
+    /// messages are wanted. With MQTT 3.1.1 they always come.
+    pub(super) async fn subscribe(
+        &self,
+        filters: &[String],
+        retained: Retained,
+    ) -> Result<Vec<Result<(), String>>, Disconnected> {
         match self {
-            Self::V5(client) => v5::subscribe(client, filters).await,
+            Self::V5(client) => v5::subscribe(client, filters, retained).await,
             Self::V311(client) => v311::subscribe(client, filters).await,
         }
     }

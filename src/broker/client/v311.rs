@@ -10,8 +10,8 @@ use mqtt_v4::{
 };
 
 use super::{
-    Ack, ClientEvent, ClientSetup, Disconnected, Handling, INFLIGHT, Login, Message, PACKET_MAX, REQUESTS, SENT_MAX,
-    closed, keep_alive_s, oversize, silent, version_refused,
+    Ack, BATCH, ClientEvent, ClientSetup, Disconnected, Handling, INFLIGHT, Login, Message, PACKET_MAX, REQUESTS,
+    SENT_MAX, closed, keep_alive_s, oversize, silent, version_refused,
 };
 use crate::{
     broker::{
@@ -39,6 +39,7 @@ pub(super) fn open(setup: ClientSetup<'_>, notes: Arc<TransportNotes>) -> Result
         .set_clean_session(true)
         .set_max_packet_size(usize::try_from(PACKET_MAX).unwrap_or(usize::MAX), SENT_MAX)
         .set_inflight(INFLIGHT)
+        .set_read_batch_size(BATCH)
         .set_ack_mode(AckMode::Manual)
         .set_last_will(LastWill::new(setup.will_topic, setup.will, QoS::AtLeastOnce, true));
     if let Some(login) = &config.login {

@@ -11,8 +11,8 @@ use mqtt_v5::{
 };
 
 use super::{
-    Ack, ClientEvent, ClientSetup, Disconnected, Handling, INFLIGHT, Login, Message, PACKET_MAX, REQUESTS,
-    SESSION_EXPIRY_S, UNACKNOWLEDGED, WILL_DELAY_S, closed, keep_alive_s, oversize, silent, version_refused,
+    Ack, BATCH, ClientEvent, ClientSetup, Disconnected, Handling, INFLIGHT, Login, Message, PACKET_MAX, REQUESTS,
+    Retained, SESSION_EXPIRY_S, UNACKNOWLEDGED, WILL_DELAY_S, closed, keep_alive_s, oversize, silent, version_refused,
 };
 use crate::{
     broker::{
@@ -39,6 +39,7 @@ pub(super) fn open(setup: ClientSetup<'_>, notes: Arc<TransportNotes>) -> Result
     options
         .set_keep_alive(keep_alive_s(&config))
         .set_connect_timeout(transport::DEADLINE)
+        .set_read_batch_size(BATCH)
         .set_clean_start(false)
         .set_session_expiry_interval(Some(SESSION_EXPIRY_S))
         .set_session_store(NothingOwed)
@@ -76,12 +77,16 @@ pub(super) fn open(setup: ClientSetup<'_>, notes: Arc<TransportNotes>) -> Result
 pub(super) async fn subscribe(
     client: &AsyncClient,
     filters: &[String],
+    retained: Retained,
 ) -> Result<Vec<Result<(), String>>, Disconnected> {
     let filters = filters.iter().map(|filter| {
         let mut filter = SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce);
-        // The RETAIN flag is needed to drop retained requests. Old ones are not even sent.
+        // The RETAIN flag is needed to drop retained requests. Old ones are not even sent, unless they are wanted.
         filter.preserve_retain = true;
-        filter.retain_forward_rule = RetainForwardRule::Never;
+        filter.retain_forward_rule = match retained {
+            Retained::Wanted => RetainForwardRule::OnEverySubscribe,
+            Retained::Unwanted => RetainForwardRule::Never,
+        };
         filter
     });
     let notice = client.subscribe_many_tracked(filters).await.map_err(|_| Disconnected)?;

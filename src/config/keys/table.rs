@@ -13,7 +13,7 @@ use crate::config::{
 
 /// The tables in the order of the reference. The first is the top of the file.
 pub const TABLES: &[&str] =
-    &["", "broker", "access", "video", "audio", "webrtc", "webrtc.ice_servers", "limits", "log"];
+    &["", "broker", "access", "video", "audio", "speaker", "webrtc", "webrtc.ice_servers", "limits", "log"];
 
 const fn at(
     table: &'static str,
@@ -28,7 +28,7 @@ const fn at(
 
 /// The words of the keys that are a choice.
 static VERSIONS: [&str; 2] = names(&MqttVersion::WORDS);
-static MODES: [&str; 2] = names(&AccessMode::WORDS);
+static MODES: [&str; 3] = names(&AccessMode::WORDS);
 static FORMATS: [&str; 7] = names(&FormatChoice::WORDS);
 static ENCODERS: [&str; 3] = names(&EncoderChoice::WORDS);
 static MDNS_MODES: [&str; 2] = names(&MDNS);
@@ -48,15 +48,17 @@ const CAMERA: &str = "\"auto\", \"/dev/video0\" or another node, \"test\", \
 const VIEWERS: &str = "a list of at most 64 of \"KEY RIGHTS NAME\", such as [\"BGsX…fU view,listen anna\"]; \
     `fanlight viewers` shows the key";
 const PAGE: &str = "\"https://…\", without # and without a login, such as \"https://cam.example.org/\"";
+const ISSUER: &str = "an absolute path, such as \"/etc/fanlight/issuer.jwk\"";
 const VIEWER_BROKER: &str = "\"wss://host/path\" or \"ws://host/path\", such as \"wss://broker.example.org/mqtt\"";
 const MICROPHONE: &str = "\"auto\", \"default\" or another ALSA name, \"tone\", \"clip:/path/file.wav\" or \"off\"";
+const SPEAKER: &str = "\"auto\", \"default\" or another ALSA name, or \"off\"";
 const SIZE: &str = "\"WIDTHxHEIGHT\" in pixels, both even and 64 to 4096, such as \"1280x720\"";
 const ALPN: &str = "a list of at most 8 names, each of 1 to 255 characters, such as [\"mqtt\"]";
 const CONTROLS: &str = "at most 64 names with a whole number, true or false each, such as brightness = 128";
 const ADDRESSES: &str = "a list of at most 16 of this board's addresses, such as [\"192.168.1.5\"]";
 const INTERFACES: &str = "a list of at most 16 names, such as [\"eth0\", \"wlan*\"] or [\"!docker*\"]";
 const DELAY: &str = "[least, most], both 0 to 40950 in steps of 10, or \"viewer\"";
-const TTL: &str = "`limits.session_s` and 10 minutes, with a secret";
+const TTL: &str = "twice `limits.lease_s`, with a secret";
 const ICE_URLS: &str =
     "1 to 4 of \"stun:host:port\", \"turn:host:port?transport=udp\" (or tcp) and \"turns:host:port\"";
 const FILTER: &str = "off, error, warn, info, debug, trace, or a list such as \"info,fanlight::broker=debug\"";
@@ -97,17 +99,24 @@ pub static KEYS: &[Key] = &[
         "MQTT keep-alive. The broker reports a lost board after about one and a half times this."),
 
     at("access", "mode", Choice(&MODES), Required, Restart,
-        "Who decides who may watch. `keys`: a list of public keys on this board; the broker is not trusted. `broker`: \
-         the broker's access list decides, so whoever controls the broker could watch."),
+        "Who decides who may watch. `keys`: a list of public keys on this board; the broker is not trusted. `token`: the \
+         same list, and an issuer that signs tokens for viewers. `broker`: the broker's access list decides, so whoever \
+         controls the broker could watch."),
     at("access", "the_broker_can_watch", Flag, Unset("required with `broker`"), Restart,
         "Must be `true` in the mode `broker`, as a deliberate choice. The link must use TLS, or the broker must run on \
          this board."),
     at("access", "viewers", Texts(VIEWERS), Is("[]"), Live,
-        "Viewers that may watch, in the mode `keys`, beside those that were paired. For boards that a script sets up."),
+        "Viewers that may watch, in the modes `keys` and `token`, beside those that were paired. For boards that a \
+         script sets up."),
     at("access", "page", Text(PAGE), Unset("`fanlight pair` asks for it"), Live,
         "The address of the viewer page, for the links of `fanlight pair`."),
     at("access", "viewer_broker", Text(VIEWER_BROKER), Unset("`fanlight pair` asks for it"), Live,
         "The address of the broker for browsers, for the links of `fanlight pair`."),
+    at("access", "issuer_file", Text(ISSUER), Unset("required with `token`"), Live,
+        "A file with the public key of the issuer of tokens as a JWK, or with a JWK set of up to four. `fanlight token \
+         key` makes one. A reload reads it again, and ends the sessions whose token is by a key that is gone."),
+    at("access", "token_max_s", Number(60, 2_678_400, "s"), Is("86400"), Live,
+        "The longest life of a token. A token that lives longer is refused."),
 
     at("video", "source", Text(CAMERA), Is("\"auto\""), Restart,
         "The source of the picture. `auto`: the first usable camera. A path: this V4L2 node; `/dev/v4l/by-id/…` stays \
@@ -158,6 +167,12 @@ pub static KEYS: &[Key] = &[
     at("audio", "linger_s", Number(0, 3600, "s"), Is("10"), Live,
         "How long the microphone stays on after the last viewer has left."),
 
+    at("speaker", "output", Text(SPEAKER), Is("\"off\""), Restart,
+        "The loudspeaker for the sound of viewers with the right `talk`. `auto`: the first usable playback device. A \
+         name: this ALSA device, as `fanlight probe` prints it. `off`: no viewer can talk."),
+    at("speaker", "linger_s", Number(0, 3600, "s"), Is("5"), Live,
+        "How long the loudspeaker stays open after the last talker."),
+
     at("webrtc", "relay_only", Flag, Is("false"), Live,
         "Uses only TURN relays, so viewers never learn the addresses of this board. Needs a `turn:` server. \
          Applies to new sessions."),
@@ -201,7 +216,7 @@ pub static KEYS: &[Key] = &[
     at("webrtc.ice_servers", "user", Text("1 to 256 characters in one line"), Unset("no login"), Live,
         "The TURN user. **Every viewer gets this login, with the password**, and can use the server for other \
          purposes until you change the password. Give it no other rights, or use a secret. With a secret: the part \
-         after the expiry time in this board's user names. A viewer's user names contain the viewer's id instead."),
+         after the expiry time in this board's user names. A viewer's user names contain the viewer's id instead, and 8 characters of the session's id."),
     at("webrtc.ice_servers", "password_file", Text(SECRET_FILE), Unset("no password"), Live,
         "A file that holds only the TURN password."),
     at("webrtc.ice_servers", "password_credential", Text(CREDENTIAL), Unset("no password"), Live,
@@ -212,10 +227,12 @@ pub static KEYS: &[Key] = &[
          the board."),
     at("webrtc.ice_servers", "secret_credential", Text(CREDENTIAL), Unset("no secret"), Live,
         "The systemd credential that holds the secret; replaces `secret_file`."),
-    at("webrtc.ice_servers", "ttl_s", Number(600, 2_592_000, "s"), Unset(TTL), Live,
-        "How long a login made from the secret is valid. It is at least `limits.session_s` and 10 minutes, so no relay \
-         is lost during a session. Each session of each viewer gets its own login; the viewer can use it for other \
-         purposes until it expires."),
+    at("webrtc.ice_servers", "ttl_s", Number(10, 2_592_000, "s"), Unset(TTL), Live,
+        "How long the login of a viewer is valid, if it is made from the secret: at least twice `limits.lease_s`. Each \
+         session gets a login of its own, and a new one whenever it renews its lease. Set it to more than \
+         `limits.session_s` only for viewers that do not take new logins: a viewer can use its login for other \
+         purposes until it expires. The board's own login is valid for `limits.session_s` and 10 minutes, and only \
+         the server gets it."),
     at("webrtc.ice_servers", "ca_file", Text(CA), Unset("the system's roots"), Live,
         "A PEM file with the certificate authorities that are trusted for the server of a `turns:` URL, instead of the \
          system's. Viewers use their own authorities."),

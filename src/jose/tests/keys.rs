@@ -153,6 +153,75 @@ fn the_jwk_of_an_issuer_must_be_for_signatures_of_its_algorithm() {
 }
 
 #[test]
+fn a_set_of_issuers_has_one_to_four_public_keys() {
+    const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    let okp = |x: &str| format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}","kid":"a"}}"#);
+    let others: Vec<_> = (0..4).map(|_| SigningKey::generate().unwrap().public().to_jwk()).collect();
+    let set = |keys: &[String]| format!(r#"{{"keys":[{}],"more":1}}"#, keys.join(","));
+    let (ec, okp) = (jwk("", ""), okp(X));
+    for (json, expected) in [
+        (ec.clone(), Ok(1)),
+        (format!(" {okp}\n"), Ok(1)),
+        (set(&[ec.clone(), okp.clone()]), Ok(2)),
+        (set(&others), Ok(4)),
+        (set(&[&others[..], std::slice::from_ref(&ec)].concat()), Err("has more than four keys")),
+        (set(&[]), Err("has no key")),
+        (set(&[ec.clone(), ec.clone()]), Err("has a key twice")),
+        (set(&[ec.clone(), jwk("{", &format!(r#"{{"d":"{GX}","#))]), Err("has a private key")),
+        (jwk("{", &format!(r#"{{"d":"{GX}","#)), Err("has a private key")),
+        (r#"{"kty":"oct","k":"AAAA"}"#.into(), Err("has a private key")),
+        (set(&[r#"{"kty":"RSA","n":"AQAB","e":"AQAB"}"#.into()]), Err("has something else")),
+        (jwk("P-256", "P-384"), Err("has something else")),
+        (format!("[{ec}]"), Err("has something else")),
+        (format!(r#"[[{ec}]]"#), Err("has something else")),
+        (r#"{"keys":{}}"#.into(), Err("has something else")),
+        (format!(r#"{{"keys":[],"keys":[{ec}]}}"#), Err("has something else")),
+        ("{}".into(), Err("has something else")),
+        (String::new(), Err("is not JSON")),
+        ("-----BEGIN PUBLIC KEY-----".into(), Err("is not JSON")),
+        (" ".repeat(9000), Err("has more than 8192 bytes")),
+    ] {
+        match (IssuerKey::set_from_json(&json), expected) {
+            (Ok(keys), Ok(count)) => assert_eq!(keys.len(), count, "{json}"),
+            (Err(error), Err(begin)) => assert!(error.starts_with(begin), "{json}: {error}"),
+            (read, expected) => panic!("{json}: {read:?}, expected {expected:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_private_jwk_is_read_and_its_halves_must_fit() {
+    let key = SigningKey::generate().unwrap();
+    let d = base64url::encode(&key.to_pkcs8()[36..68]);
+    let public = key.public().to_jwk();
+    let with = |more: &str| public.replacen('{', &format!("{{{more},"), 1);
+    let good = with(&format!(r#""d":"{d}""#));
+    for json in
+        [&good, &with(&format!(r#""d":"{d}","alg":"ES256","use":"sig","key_ops":["sign"],"ext":true,"kid":"1""#))]
+    {
+        assert_eq!(SigningKey::from_jwk(json).unwrap().public(), key.public(), "{json}");
+    }
+    let other = SigningKey::generate().unwrap().public().to_jwk().replacen('{', &format!(r#"{{"d":"{d}","#), 1);
+    for json in [
+        public.clone(),
+        other,
+        good.replace("EC", "OKP"),
+        good.replace("P-256", "P-384"),
+        good.replace(&d, &d[1..]),
+        good.replace(&d, &"A".repeat(43)),
+        good.replace(&format!("{d:?}"), "7"),
+        with(&format!(r#""d":"{d}","alg":"EdDSA""#)),
+        with(&format!(r#""d":"{d}","d":"{d}""#)),
+        with(&format!(r#""d":"{d}","x5u":"https://example.org""#)),
+        String::new(),
+        "{}".into(),
+    ] {
+        let error = SigningKey::from_jwk(&json).unwrap_err();
+        assert_eq!(error, JoseError::PrivateKey, "{json}");
+    }
+}
+
+#[test]
 fn a_thumbprint_has_one_text() {
     let thumbprint = generator().thumbprint();
     let text = thumbprint.to_string();

@@ -79,6 +79,11 @@ impl Direction {
     pub fn receives(self) -> bool {
         matches!(self, Self::SendRecv | Self::RecvOnly)
     }
+
+    /// Whether the writer sends media.
+    pub fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
 }
 
 /// `a=setup`: who opens the DTLS connection (RFC 8842).
@@ -243,6 +248,12 @@ impl MediaSection {
             return Use::Unfit("it has no a=rtcp-mux: RTCP must share the port of RTP (RFC 8834 section 4.5)");
         }
         self.choice().map_or(Use::Foreign, Use::Common)
+    }
+
+    /// The codec of sound that the writer may send on it. `None`: it sends none, or none that can be received.
+    pub fn talk(&self) -> Option<CodecChoice> {
+        let sends = self.kind == MediaKind::Audio && !self.is_refused() && self.direction.sends();
+        (sends && self.is_dtls_rtp() && self.rtcp_mux).then(|| self.choice())?
     }
 
     /// Its transport, as far as this m-line has it.

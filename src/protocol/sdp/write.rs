@@ -80,6 +80,8 @@ pub fn for_stack(
 pub enum Purpose {
     /// Media is sent on it. In answers, video has its own format parameters: payload type and text.
     Send(Option<(u8, String)>),
+    /// Nothing is sent on it, and the sound of the viewer is received.
+    Receive,
     /// Nothing is sent on it, but the other m-lines share its transport. Refusing it would remove that transport (RFC
     /// 8843 section 7.3.3), and Chromium needs it.
     Carry,
@@ -98,7 +100,8 @@ pub struct Slot {
     pub protocol: String,
     /// Formats, as offered.
     pub formats: Vec<String>,
-    /// `rtpmap` and `fmtp` of the first format, for an m-line that only carries the transport.
+    /// `rtpmap` and `fmtp` of the first format, for an m-line that only carries the transport; of an m-line that only
+    /// receives, all attributes of its format.
     pub first: Vec<(String, String)>,
     /// Its mid. Viewers without BUNDLE may have none.
     pub mid: Option<String>,
@@ -106,6 +109,8 @@ pub struct Slot {
     pub rtcp_rsize: bool,
     /// Its purpose.
     pub purpose: Purpose,
+    /// Whether the sound of the viewer is received on it.
+    pub receives: bool,
 }
 
 /// The m-lines of a session. They stay the same in all of its descriptions.
@@ -132,6 +137,7 @@ impl SessionLayout {
             mid: media.attribute("mid").flatten().map(str::to_owned),
             rtcp_rsize: true,
             purpose: Purpose::Send(None),
+            receives: false,
         });
         Ok(Self { slots: slots.collect(), tagged: 0, bundled: true })
     }
@@ -179,6 +185,7 @@ pub fn for_viewer(
                 let found = made.iter().find(|media| kind(media) == slot.kind);
                 sending(found.ok_or_else(|| format!("the stack's description has no {}", slot.media))?, slot, fmtp)?
             }
+            Purpose::Receive => receiving(any, slot),
             Purpose::Carry => carrying(any, slot),
             Purpose::Refuse => refusing(any, slot),
         };
@@ -237,8 +244,17 @@ fn sending(made: &MediaDescription, slot: &Slot, fmtp: &Option<(u8, String)>) ->
         }
     }
     media.attributes.extend(slot.mid.as_deref().map(|mid| attribute_of("mid", Some(mid))));
-    media.attributes.push(attribute_of("sendonly", None));
+    media.attributes.push(attribute_of(if slot.receives { "sendrecv" } else { "sendonly" }, None));
     Ok(media)
+}
+
+/// An m-line with the transport of `like`, on which sound is received.
+fn receiving(like: &MediaDescription, slot: &Slot) -> MediaDescription {
+    let mut media = carrying(like, slot);
+    media.attributes.retain(|a| a.key != "inactive");
+    let rsize = slot.rtcp_rsize.then(|| attribute_of("rtcp-rsize", None));
+    media.attributes.extend(rsize.into_iter().chain([attribute_of("recvonly", None)]));
+    media
 }
 
 /// An m-line with the transport of `like`, on which nothing is sent.

@@ -24,7 +24,7 @@ fn ending(sessions: &Sessions, key: &Key) -> Option<EndReason> {
 
 fn watcher(viewer: &str) -> Authorised {
     let rights = Rights::of([Right::View, Right::Listen]);
-    Authorised { who: Id::new(viewer).unwrap(), rights, until: None, reply_key: None }
+    Authorised { who: Id::new(viewer).unwrap(), rights, until: None, reply_key: None, by: PermittedBy::Broker }
 }
 
 fn opening() -> Request {

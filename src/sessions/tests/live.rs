@@ -10,7 +10,7 @@ use crate::{
 pub(super) struct Eyes {
     pub(super) peer: Peer,
     tell: mpsc::Receiver<PeerEvent>,
-    seq: u64,
+    pub(super) seq: u64,
     ufrag: Option<String>,
 }
 

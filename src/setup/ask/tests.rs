@@ -12,7 +12,7 @@ fn asked(arguments: &[&str], typed: &str) -> (Result<Answers, String>, String) {
         about: "HD Webcam (/dev/video0)".into(),
         lines: "[video]\nsource = \"/dev/video0\"\nformat = \"mjpeg\"\n".into(),
     };
-    let offers = Offers { cameras: vec![camera], microphones: Vec::new() };
+    let offers = Offers { cameras: vec![camera], ..Offers::default() };
     let mut output = Vec::new();
     let answers = answers(&given, &offers, &mut typed.as_bytes(), &mut output).map_err(|end| end.to_string());
     (answers, String::from_utf8(output).unwrap())

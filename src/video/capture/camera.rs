@@ -13,12 +13,12 @@ use crate::{
     video::{
         SourceFrame,
         capture::{
-            dmabuf::{BorrowedFrame, DmabufExport},
+            dmabuf::{DmabufExport, DmabufFrame},
             modes::{self, Mode, Wish},
             privacy::PrivacySwitch,
         },
         decode::{
-            jpeg::{self, Jpeg, Refusal},
+            jpeg::{self, Jpeg, PictureError},
             pixel_formats::{self, Part},
             planes::Planes,
         },
@@ -42,8 +42,8 @@ pub(crate) struct Camera {
     /// Whether the configuration allows one of its formats other than H.264.
     has_raw: bool,
     bitrate: Bitrate,
-    /// Whether raw frames are lent (DMABUF) instead of unpacked.
-    lends: bool,
+    /// Whether raw frames are exported (DMABUF) instead of unpacked.
+    exports: bool,
 }
 
 /// How frames are unpacked.
@@ -144,7 +144,7 @@ impl Camera {
             bitrate: Bitrate::ZERO,
             shutter,
             has_raw,
-            lends: false,
+            exports: false,
         })
     }
 
@@ -187,18 +187,18 @@ impl Camera {
             return None;
         }
         let buffers = self.stream.export();
-        let buffers = buffers.inspect_err(|e| debug!("{}: does not lend its memory: {e}", self.name)).ok()?;
+        let buffers = buffers.inspect_err(|e| debug!("{}: exports no buffers: {e}", self.name)).ok()?;
         let Given { fourcc, size, colour, ref strides, .. } = self.given;
         Some(DmabufExport { fourcc, size, strides: strides.clone(), colour, buffers })
     }
 
-    /// Whether the next frames are lent instead of unpacked.
-    pub(crate) fn lend(&mut self, lends: bool) {
-        self.lends = lends;
+    /// Whether the next frames are exported (DMABUF) instead of unpacked.
+    pub(crate) fn export_frames(&mut self, exports: bool) {
+        self.exports = exports;
     }
 
-    /// Takes a lent buffer back.
-    pub(crate) fn take_back(&mut self, buffer: Buffer) -> Result<(), Fault> {
+    /// Queues an exported buffer again.
+    pub(crate) fn requeue(&mut self, buffer: Buffer) -> Result<(), Fault> {
         self.stream.give(buffer).map_err(|e| self.lost("capture", &e))
     }
 
@@ -250,14 +250,14 @@ impl Camera {
         let buffer = self.newest(counts).map_err(|e| self.lost("capture", &e))?;
         let Some(buffer) = buffer else { return Ok(SourceFrame::Nothing) };
         let at = buffer.at;
-        if self.lends {
-            return Ok(SourceFrame::Lent(BorrowedFrame { buffer, at }));
+        if self.exports {
+            return Ok(SourceFrame::Dmabuf(DmabufFrame { buffer, at }));
         }
         let unpacked = self.unpacker.unpack(&self.stream, &buffer, &self.given);
         self.stream.give(buffer).map_err(|e| self.lost("capture", &e))?;
         match unpacked {
             Ok(()) => Ok(self.unpacker.taken(at)),
-            Err(Refusal(why)) => {
+            Err(PictureError(why)) => {
                 counts.refuse(why);
                 Ok(SourceFrame::Nothing)
             }
@@ -313,13 +313,13 @@ impl Unpacker {
     }
 
     /// Unpacks a frame, or returns why it cannot be used.
-    fn unpack(&mut self, stream: &CaptureStream, buffer: &Buffer, given: &Given) -> Result<(), Refusal> {
+    fn unpack(&mut self, stream: &CaptureStream, buffer: &Buffer, given: &Given) -> Result<(), PictureError> {
         match self {
             Self::Coded(bytes) => {
                 bytes.clear();
                 let length = stream.pieces(buffer).map(<[u8]>::len).fold(0, usize::saturating_add);
                 match length {
-                    0 => return Err(Refusal("empty".into())),
+                    0 => return Err(PictureError("empty".into())),
                     length if length > h264::LONGEST => return Err(h264::too_long(length)),
                     _ => stream.pieces(buffer).for_each(|piece| bytes.extend_from_slice(piece)),
                 }
@@ -335,7 +335,7 @@ impl Unpacker {
                 let count = list.iter_mut().zip(parts).map(|(place, part)| *place = part).count();
                 match pixel_formats::unpack(*format, &list[..count], planes) {
                     true => Ok(()),
-                    false => Err(Refusal("shorter than its format".into())),
+                    false => Err(PictureError("shorter than its format".into())),
                 }
             }
         }

@@ -24,9 +24,9 @@ pub(crate) struct DmabufExport {
     pub(crate) buffers: Vec<Vec<Shared>>,
 }
 
-/// A frame whose buffer is lent; the buffer must return to the camera.
+/// A raw frame in the camera's buffer. The buffer must be queued at the camera again.
 #[derive(Debug)]
-pub(crate) struct BorrowedFrame {
+pub(crate) struct DmabufFrame {
     /// The camera's buffer.
     pub(crate) buffer: Buffer,
     /// When the frame was captured.

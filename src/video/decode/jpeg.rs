@@ -43,15 +43,15 @@ pub(crate) struct Jpeg {
     other: Option<(u32, u32)>,
 }
 
-/// Why a frame was refused, as a text for people.
+/// Why a coded or raw picture cannot be used, as a text for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal(pub(crate) String);
+pub(crate) struct PictureError(pub(crate) String);
 
 /// Why a JPEG of `length` bytes is refused. The limit is 4 MiB, or the size of the uncompressed frame (4:2:2) if that
 /// is more.
-pub(crate) fn too_long(length: usize, (width, height): (u32, u32)) -> Option<Refusal> {
+pub(crate) fn too_long(length: usize, (width, height): (u32, u32)) -> Option<PictureError> {
     let most = h264::LONGEST.max(2 * width as usize * height as usize);
-    (length > most).then(|| Refusal(format!("a JPEG of {} KiB; {} KiB are possible", length >> 10, most >> 10)))
+    (length > most).then(|| PictureError(format!("a JPEG of {} KiB; {} KiB are possible", length >> 10, most >> 10)))
 }
 
 impl Jpeg {
@@ -63,25 +63,25 @@ impl Jpeg {
 
     /// Decodes the first JPEG in `bytes` into `planes`, which are replaced if their size differs. After a refusal the
     /// planes hold no valid frame.
-    pub(crate) fn decode(&mut self, bytes: &[u8], planes: &mut Option<Planes>) -> Result<(), Refusal> {
-        let unit = first(bytes).ok_or_else(|| Refusal("it contains no JPEG".into()))?;
-        let picture = self.tidy.picture(unit).map_err(Refusal)?;
+    pub(crate) fn decode(&mut self, bytes: &[u8], planes: &mut Option<Planes>) -> Result<(), PictureError> {
+        let unit = first(bytes).ok_or_else(|| PictureError("it contains no JPEG".into()))?;
+        let picture = self.tidy.picture(unit).map_err(PictureError)?;
         let header = self.decompressor.read_header(picture).map_err(|e| {
             // After an error here, libjpeg-turbo 3.1.0 does not reset its state, and would fail to read every following
             // frame.
             if let Ok(fresh) = decompressor() {
                 self.decompressor = fresh;
             }
-            Refusal(text(&e))
+            PictureError(text(&e))
         })?;
         let size = shown(&header, self.agreed);
         if self.size.is_some_and(|before| before != size) && self.other.replace(size) != Some(size) {
-            return Err(Refusal(format!("its size differs from the frame before: {}x{}", size.0, size.1)));
+            return Err(PictureError(format!("its size differs from the frame before: {}x{}", size.0, size.1)));
         }
         let fits = |planes: &Planes| planes.size() == (size.0 as usize, size.1 as usize);
         let planes = match planes.take().filter(fits) {
             Some(fitting) => planes.insert(fitting),
-            None => planes.insert(Planes::new(size, Colour::JPEG).map_err(Refusal)?),
+            None => planes.insert(Planes::new(size, Colour::JPEG).map_err(PictureError)?),
         };
         let decoded = match path(&header, size) {
             Path::InPlace => in_place(&mut self.decompressor, picture, &header, planes, &mut self.samples),
@@ -142,7 +142,7 @@ fn path(header: &DecompressHeader, (width, height): (u32, u32)) -> Path {
 
 /// Whether a frame can be shown although the library reported something. The library stops at errors. It continues
 /// after warnings, and reports the first of them.
-fn check_complaint(picture: &[u8], reported: String) -> Result<(), Refusal> {
+fn check_complaint(picture: &[u8], reported: String) -> Result<(), PictureError> {
     let warning = ["Corrupt JPEG data", "Premature end", "Warning", "Inconsistent progression", "Invalid SOS"]
         .iter()
         .any(|begin| reported.starts_with(begin));
@@ -151,8 +151,8 @@ fn check_complaint(picture: &[u8], reported: String) -> Result<(), Refusal> {
         None => !["premature end", "Premature end", "bad "].iter().any(|part| reported.contains(part)),
     };
     match (warning, harmless) {
-        (false, _) => Err(Refusal(reported)),
-        (true, false) => Err(Refusal("its coded data is cut short or damaged".into())),
+        (false, _) => Err(PictureError(reported)),
+        (true, false) => Err(PictureError("its coded data is cut short or damaged".into())),
         (true, true) => Ok(()),
     }
 }

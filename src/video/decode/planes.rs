@@ -1,5 +1,7 @@
 //! A frame as an encoder takes it: I420, packed without gaps, in a buffer that is reused.
 
+use std::fmt;
+
 use openh264::formats::YUVSource;
 
 /// The smallest and largest side that is encoded, in pixels. These are OpenH264's limits.
@@ -22,13 +24,20 @@ impl Colour {
 }
 
 /// Three planes: Y in full size, then U and V in half width and height.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Planes {
     width: usize,
     height: usize,
     /// The colour space of the samples.
     pub(crate) colour: Colour,
     bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Planes {
+    /// Without the picture.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "planes of {}x{}, {:?}", self.width, self.height, self.colour)
+    }
 }
 
 impl Planes {

@@ -11,7 +11,7 @@ use crate::{
     meter::Counts,
     units::Bitrate,
     video::{
-        capture::dmabuf::{BorrowedFrame, DmabufExport},
+        capture::dmabuf::{DmabufExport, DmabufFrame},
         decode::planes::{Colour, Planes},
         encode::{
             Coded, Encoder, Hardware, Shape, Software,
@@ -92,7 +92,7 @@ impl<'a> VideoEncoder<'a> {
         self.config.encoder != EncoderChoice::Software && !self.found().is_empty()
     }
 
-    /// Whether the camera's frames should be lent.
+    /// Whether the encoder imports the camera's buffers (DMABUF).
     pub(crate) fn imports_dmabuf(&self) -> bool {
         matches!(&self.at_work, Some(Encoder::Hardware(hardware)) if hardware.imports_dmabuf())
     }
@@ -160,27 +160,27 @@ impl<'a> VideoEncoder<'a> {
     }
 
     /// Returns a camera's buffer unused.
-    pub(crate) fn decline(&mut self, loan: BorrowedFrame) {
-        self.back.push(loan.buffer);
+    pub(crate) fn decline(&mut self, frame: DmabufFrame) {
+        self.back.push(frame.buffer);
     }
 
-    /// Lends a camera's frame to the encoder.
-    pub(crate) fn lend(&mut self, loan: BorrowedFrame, key: bool, counts: &mut Counts) {
+    /// Encodes a frame in the camera's buffer, without a copy.
+    pub(crate) fn encode_dmabuf(&mut self, frame: DmabufFrame, key: bool, counts: &mut Counts) {
         let left = match &mut self.at_work {
-            Some(Encoder::Hardware(hardware)) => hardware.lend(loan, key),
-            _ => Ok(Some(loan)),
+            Some(Encoder::Hardware(hardware)) => hardware.import(frame, key),
+            _ => Ok(Some(frame)),
         };
         match left {
             Ok(None) => {}
-            Ok(Some(loan)) => {
+            Ok(Some(frame)) => {
                 counts.behind += 1;
-                self.back.push(loan.buffer);
+                self.back.push(frame.buffer);
             }
-            Err((what, loan)) => {
+            Err((what, frame)) => {
                 // Only the first frame shows whether the device can read that memory. This does not count as a failure.
                 info!("video: {}: {what}; frames are copied instead", self.name);
                 counts.behind += 1;
-                self.back.push(loan.buffer);
+                self.back.push(frame.buffer);
                 self.camera = None;
                 self.close();
             }
@@ -291,7 +291,7 @@ impl<'a> VideoEncoder<'a> {
 
     /// Closes an encoder, and waits for it for at most `patience`.
     fn let_go(&mut self, mut hardware: Box<Hardware>, patience: Duration) {
-        self.back.append(&mut hardware.give_back());
+        self.back.append(&mut hardware.release_imported());
         closing::close(hardware, patience);
     }
 }

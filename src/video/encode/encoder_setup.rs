@@ -93,7 +93,7 @@ impl EncoderSetup<'_> {
         }
         let queue = Queue::imported(Arc::clone(node), camera.buffers.len() as u32);
         let queue = queue.map_err(self.failed("import the camera's buffers"))?;
-        Ok((queue, Input::Lent { camera: Arc::clone(camera), lengths: given.lengths, lent: Vec::new() }))
+        Ok((queue, Input::Dmabuf { camera: Arc::clone(camera), lengths: given.lengths, imported: Vec::new() }))
     }
 
     /// Allocates buffers that frames are copied into.

@@ -10,7 +10,7 @@ use crate::{
     config::Video,
     units::Bitrate,
     video::{
-        capture::dmabuf::{BorrowedFrame, DmabufExport},
+        capture::dmabuf::{DmabufExport, DmabufFrame},
         decode::planes::Planes,
         encode::{
             Coded, FLOOR, Shape, controls,
@@ -26,8 +26,8 @@ use crate::{
 
 /// The most frames inside: one being encoded, one next, one in reserve. More would add delay.
 pub(super) const INSIDE: usize = 3;
-/// The same for lent frames. The camera needs the rest of its four buffers.
-const LENT: usize = 2;
+/// The same for imported frames. The camera needs the rest of its four buffers.
+const IMPORTED: usize = 2;
 /// Capture buffers, for encoded data. A driver may put the parameter sets into a buffer of their own.
 const CODED: u32 = 4;
 /// A keyframe must come within this many frames after its request; else it is requested again.
@@ -60,8 +60,8 @@ pub(crate) struct Hardware {
 pub(super) enum Input {
     /// They are copied into its buffers. `free` are the indices of the free ones.
     Written { layout: PlaneLayout, lengths: Vec<usize>, free: Vec<u32> },
-    /// It reads the camera's buffers (DMABUF). `lent` are those that it has now.
-    Lent { camera: Arc<DmabufExport>, lengths: Vec<usize>, lent: Vec<Buffer> },
+    /// It reads the camera's buffers (DMABUF). `imported` are those that it has now.
+    Dmabuf { camera: Arc<DmabufExport>, lengths: Vec<usize>, imported: Vec<Buffer> },
 }
 
 /// A frame inside the encoder.
@@ -135,7 +135,7 @@ impl Hardware {
 
     /// Whether it imports the camera's buffers.
     pub(crate) fn imports_dmabuf(&self) -> bool {
-        matches!(self.input, Input::Lent { .. })
+        matches!(self.input, Input::Dmabuf { .. })
     }
 
     /// Whether it encodes frames of this size and colour space.
@@ -199,28 +199,28 @@ impl Hardware {
         Ok(true)
     }
 
-    /// Lends a camera's frame to the encoder; returns the frame if the encoder is full.
-    pub(crate) fn lend(
+    /// Imports a frame in the camera's buffer; returns the frame if the encoder is full.
+    pub(crate) fn import(
         &mut self,
-        loan: BorrowedFrame,
+        frame: DmabufFrame,
         key: bool,
-    ) -> Result<Option<BorrowedFrame>, (String, BorrowedFrame)> {
-        let Input::Lent { lent, camera, lengths } = &mut self.input else { return Ok(Some(loan)) };
-        let index = loan.buffer.index;
-        let Some(pieces) = camera.buffers.get(index as usize) else { return Ok(Some(loan)) };
+    ) -> Result<Option<DmabufFrame>, (String, DmabufFrame)> {
+        let Input::Dmabuf { imported, camera, lengths } = &mut self.input else { return Ok(Some(frame)) };
+        let index = frame.buffer.index;
+        let Some(pieces) = camera.buffers.get(index as usize) else { return Ok(Some(frame)) };
         // An incomplete frame is not encoded.
-        let whole = loan.buffer.used.iter().zip(lengths.iter()).all(|((from, to), needed)| *from == 0 && to >= needed);
-        if lent.len() >= LENT || !whole {
-            return Ok(Some(loan));
+        let whole = frame.buffer.used.iter().zip(lengths.iter()).all(|((from, to), needed)| *from == 0 && to >= needed);
+        if imported.len() >= IMPORTED || !whole {
+            return Ok(Some(frame));
         }
-        let stamp = stamp(loan.at);
+        let stamp = stamp(frame.at);
         let key = key | std::mem::take(&mut self.repairs);
         KeyframeRequest { node: &self.node, since: &mut self.since_request }.send_if(key);
-        if let Err(e) = self.raw.lend(index, pieces, lengths, stamp) {
-            return Err((format!("queue a camera's buffer: {e}"), loan));
+        if let Err(e) = self.raw.put_dmabuf(index, pieces, lengths, stamp) {
+            return Err((format!("queue a camera's buffer: {e}"), frame));
         }
-        self.inside.push_back(Inside { stamp, at: loan.at, since: Mono::now() });
-        lent.push(loan.buffer);
+        self.inside.push_back(Inside { stamp, at: frame.at, since: Mono::now() });
+        imported.push(frame.buffer);
         Ok(None)
     }
 
@@ -231,9 +231,9 @@ impl Hardware {
         while let Some(Done { index, .. }) = self.raw.take().map_err(failed)? {
             match &mut self.input {
                 Input::Written { free, .. } => free.push(index),
-                Input::Lent { lent, .. } => {
-                    let place = lent.iter().position(|buffer| buffer.index == index);
-                    back.extend(place.map(|place| lent.swap_remove(place)));
+                Input::Dmabuf { imported, .. } => {
+                    let place = imported.iter().position(|buffer| buffer.index == index);
+                    back.extend(place.map(|place| imported.swap_remove(place)));
                 }
             }
         }
@@ -274,11 +274,11 @@ impl Hardware {
         Ok(Some(Coded { cut, at: picture.at, took: now.since(picture.since) }))
     }
 
-    /// Takes all lent buffers, which go back to the camera.
-    pub(crate) fn give_back(&mut self) -> Vec<Buffer> {
+    /// Takes all imported buffers, which go back to the camera.
+    pub(crate) fn release_imported(&mut self) -> Vec<Buffer> {
         match &mut self.input {
             Input::Written { .. } => Vec::new(),
-            Input::Lent { lent, .. } => std::mem::take(lent),
+            Input::Dmabuf { imported, .. } => std::mem::take(imported),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     video::{
         SourceFrame,
         decode::{
-            jpeg::{self, Jpeg, Refusal},
+            jpeg::{self, Jpeg, PictureError},
             pixel_formats,
             planes::Planes,
         },
@@ -177,7 +177,7 @@ impl VideoClip {
                     return Ok(true);
                 }
                 Ok(false) => {}
-                Err(Refusal(why)) => {
+                Err(PictureError(why)) => {
                     counts.taken += 1;
                     counts.refuse(&why);
                     self.round.refused += 1;
@@ -203,7 +203,7 @@ impl VideoClip {
     }
 
     /// Uses the unit that was read; `false` if it is skipped.
-    fn picture(&mut self) -> Result<bool, Refusal> {
+    fn picture(&mut self) -> Result<bool, PictureError> {
         let unit = self.reader.unit();
         match &mut self.kind {
             Kind::H264(sets) => {
@@ -222,10 +222,10 @@ impl VideoClip {
             }
             Kind::Mjpeg { jpeg, planes } => jpeg.decode(unit, planes).map(|()| true),
             Kind::Y4m { header, planes } => {
-                let parts = header.planes(unit).ok_or_else(|| Refusal("cut short".into()))?;
+                let parts = header.planes(unit).ok_or_else(|| PictureError("cut short".into()))?;
                 match pixel_formats::unpack(crate::config::PixelFormat::Yu12, &parts, planes) {
                     true => Ok(true),
-                    false => Err(Refusal("cut short".into())),
+                    false => Err(PictureError("cut short".into())),
                 }
             }
         }

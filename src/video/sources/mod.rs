@@ -188,17 +188,17 @@ impl Source {
         if let Self::Camera(camera) = self { camera.dmabuf_export() } else { None }
     }
 
-    /// Whether the next frames are lent instead of unpacked.
-    pub(crate) fn lend(&mut self, lends: bool) {
+    /// Whether the next frames are exported (DMABUF) instead of unpacked.
+    pub(crate) fn export_frames(&mut self, exports: bool) {
         if let Self::Camera(camera) = self {
-            camera.lend(lends);
+            camera.export_frames(exports);
         }
     }
 
-    /// Returns lent buffers to the camera.
-    pub(crate) fn take_back(&mut self, buffers: Vec<Buffer>) -> Result<(), Fault> {
+    /// Queues exported buffers at the camera again.
+    pub(crate) fn requeue(&mut self, buffers: Vec<Buffer>) -> Result<(), Fault> {
         let Self::Camera(camera) = self else { return Ok(()) };
-        buffers.into_iter().try_for_each(|buffer| camera.take_back(buffer))
+        buffers.into_iter().try_for_each(|buffer| camera.requeue(buffer))
     }
 
     /// Whether it is a camera, which begins with a keyframe when it is opened again.

@@ -189,8 +189,14 @@ impl Queue {
         self.queue(index, stamp, |n, plane| plane.bytesused = lengths.get(n).map_or(0, |length| *length as u32))
     }
 
-    /// Queues a frame in another device's buffer.
-    pub(crate) fn lend(&mut self, index: u32, pieces: &[Shared], lengths: &[usize], stamp: i64) -> io::Result<()> {
+    /// Queues a frame in a buffer of another device (DMABUF).
+    pub(crate) fn put_dmabuf(
+        &mut self,
+        index: u32,
+        pieces: &[Shared],
+        lengths: &[usize],
+        stamp: i64,
+    ) -> io::Result<()> {
         self.queue(index, stamp, |n, plane| {
             let (Some(piece), Some(length)) = (pieces.get(n), lengths.get(n)) else { return };
             plane.m.fd = piece.fd.as_raw_fd();

@@ -274,7 +274,7 @@ impl Mapping {
         self.length
     }
 
-    /// The first `used` bytes. Call it only while the buffer is dequeued: `stream` lends the bytes while it holds the
+    /// The first `used` bytes. Call it only while the buffer is dequeued: `stream` gives out the bytes while it has the
     /// buffer.
     pub(crate) fn bytes(&self, used: usize) -> &[u8] {
         // SAFETY: the mapping is readable for `length` bytes until it is dropped, also after the device is gone. While

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rtc::{
+    dtls::{cipher_suite::CipherSuiteId, extension::extension_use_srtp::SrtpProtectionProfile},
     ice::mdns::MulticastDnsMode,
     interceptor::{Registry, Slot},
     media_stream::MediaStreamTrack,
@@ -21,6 +22,22 @@ use rtc::{
 };
 
 use crate::viewer::send::{interceptor::SendInterceptor, twcc::TWCC_URI};
+
+/// The ciphers of DTLS, the best first: all are authenticated (AEAD) and have forward secrecy. The stack's own list also
+/// has AES-CBC with SHA-1. A viewer's certificate may have an RSA key (GStreamer).
+const DTLS_CIPHERS: [CipherSuiteId; 4] = [
+    CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
+    CipherSuiteId::Tls_Ecdhe_Rsa_With_Aes_128_Gcm_Sha256,
+    CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,
+    CipherSuiteId::Tls_Ecdhe_Rsa_With_ChaCha20_Poly1305_Sha256,
+];
+/// The profiles of SRTP, the best first. The one with SHA-1 is there because every WebRTC client must have it (RFC 8827
+/// section 6.5). The stack's own list also has it with tags of 32 bits.
+const SRTP_PROFILES: [SrtpProtectionProfile; 3] = [
+    SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+    SrtpProtectionProfile::Srtp_Aead_Aes_256_Gcm,
+    SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+];
 
 /// URI of the RTP header extension `playout-delay`, which limits the receiver's jitter buffer.
 pub(crate) const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
@@ -130,7 +147,7 @@ pub(crate) fn registry(feedback: SendInterceptor) -> Registry {
     Registry::new().with(Slot::SenderReport, feedback)
 }
 
-/// ICE timeouts and the DTLS role.
+/// ICE timeouts, the DTLS role, and the ciphers of DTLS and SRTP.
 pub(crate) fn settings(loopback: bool, mdns: MulticastDnsMode) -> SettingEngine {
     let zero = Some(Duration::ZERO);
     SettingEngineBuilder::new()
@@ -145,5 +162,7 @@ pub(crate) fn settings(loopback: bool, mdns: MulticastDnsMode) -> SettingEngine 
         .with_include_loopback_candidate(loopback)
         .with_discard_local_candidates_during_ice_restart(true)
         .with_answering_dtls_role(RTCDtlsRole::Client)
+        .with_dtls_cipher_suites(DTLS_CIPHERS.to_vec())
+        .with_srtp_protection_profiles(SRTP_PROFILES.to_vec())
         .build()
 }

@@ -6,9 +6,8 @@ use tracing::{info, warn};
 
 use crate::{
     clock::Mono,
-    config::Id,
-    ice::IceUrl,
-    protocol,
+    ice::{IceUrl, ViewerLogins},
+    protocol::IceServers,
     viewer::peer::{
         factory::PeerFactory,
         relays::{MissingRelays, Relays},
@@ -63,9 +62,9 @@ impl PeerFactory {
         });
     }
 
-    /// The STUN and TURN servers that this viewer shall use, for the protocol's `ice_servers`.
-    pub async fn servers_for(&self, viewer: &Id) -> Vec<protocol::RtcIceServer> {
-        self.ice.for_viewer(&self.config(), viewer.as_str()).await
+    /// The STUN and TURN servers that a viewer shall use, for the protocol's `ice_servers`.
+    pub async fn servers_for(&self, logins: &mut ViewerLogins) -> IceServers {
+        self.ice.for_viewer(&self.config(), logins).await
     }
 
     /// Resolves the servers' names ahead, so that the first session does not wait. Never ends.

@@ -39,9 +39,11 @@ use crate::{
     level::Level,
     media_source::Lease,
     protocol::{Candidate, sdp::Description},
+    talk::turns::Talker,
     units::Bitrate,
     viewer::{
         peer::relays::Relays,
+        receive::{TalkLine, TalkStream},
         send::{
             interceptor::SendShared,
             pump::{self, SendCounters, TransportState},
@@ -71,7 +73,7 @@ pub struct PeerSummary {
     pub skipped: u64,
     /// Audio packets handed to the transport.
     pub packets: u64,
-    /// Bytes of payload.
+    /// Bytes of RTP that were sent, with headers, also of packets that were sent again.
     pub bytes: u64,
     /// The last measured bandwidth estimate of the viewer's network, with all headers. `None` if there was none at the
     /// end.
@@ -294,6 +296,19 @@ impl Peer {
         }
     }
 
+    /// Receives the sound of the viewer from now on. Later descriptions of the session change nothing.
+    pub(crate) fn receive_talk(&self, line: TalkLine, join: impl FnOnce() -> Talker) {
+        self.shared.talk.get_or_init(|| {
+            self.filter.lock().allow_talk(line.payload_type);
+            TalkStream { line, talker: Arc::new(join()) }
+        });
+    }
+
+    /// The viewer as a talker. `None`: it cannot talk.
+    pub fn talker(&self) -> Option<&Arc<Talker>> {
+        self.shared.talk.get().map(|stream| &stream.talker)
+    }
+
     /// The level of the video and the viewer's highest level, while the former is higher and no video is sent. Else
     /// `None`.
     pub fn beyond(&self) -> watch::Receiver<Option<(Level, Level)>> {
@@ -310,9 +325,14 @@ impl Peer {
             frames: count(&self.counts.frames).saturating_sub(dropped),
             skipped: count(&self.counts.skipped) + dropped,
             packets: count(&self.counts.packets),
-            bytes: count(&self.counts.bytes),
+            bytes: count(&self.shared.sent),
             carries: self.carries(),
         }
+    }
+
+    /// Packets that were sent again.
+    pub fn retransmitted(&self) -> u64 {
+        self.shared.resent.load(Ordering::Relaxed)
     }
 
     /// Whether the viewer closed the connection: it sent a DTLS alert close_notify, for which the stack has no event.
@@ -350,6 +370,7 @@ impl Peer {
     /// Stops the pumps and closes the connection. Takes at most 2 s.
     pub async fn close(&self) {
         self.pumps.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        self.talker().inspect(|talker| talker.leave());
         let refused = self.filter.lock().refused();
         if refused.is_notable() {
             info!("viewer {}: {refused}", self.viewer);

@@ -22,11 +22,12 @@ use rtc::{
             receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate,
         },
         receiver_report::ReceiverReport,
+        sender_report::SenderReport,
         transport_feedbacks::{transport_layer_cc::TransportLayerCc, transport_layer_nack::TransportLayerNack},
     },
     rtp,
     sansio::Protocol,
-    shared::{TransportContext, error::Error},
+    shared::{TransportContext, error::Error, marshal::MarshalSize},
 };
 
 use tokio::sync::watch;
@@ -38,12 +39,15 @@ use crate::{
     feed::{Evidence, NetworkReport},
     level::Level,
     units::{AtomicBitrate, Bitrate},
-    viewer::send::{
-        pacer::Dropped,
-        rtcp_senders::RtcpSenders,
-        send_path::{OutgoingPacket, RateBounds, SendPath},
-        sender_report::{SentStream, StreamKind},
-        shared_streams::{SharedStream, SharedStreams},
+    viewer::{
+        receive::{SharedTalk, TalkReceiver},
+        send::{
+            pacer::Dropped,
+            rtcp_senders::RtcpSenders,
+            send_path::{OutgoingPacket, RateBounds, SendPath},
+            sender_report::{SentStream, StreamKind},
+            shared_streams::{SharedStream, SharedStreams},
+        },
     },
 };
 
@@ -65,6 +69,8 @@ pub(crate) struct SendShared {
     pub streams: SharedStreams,
     /// The password of the viewer's connectivity checks.
     pub password: Mutex<Option<Secret>>,
+    /// The sound of the viewer, if it may talk and once that is negotiated.
+    pub talk: SharedTalk,
     /// The senders of authentic RTCP.
     pub rtcp_senders: RtcpSenders,
     /// The level of the picture and the one that the viewer takes, while that is too high and none is sent.
@@ -73,6 +79,8 @@ pub(crate) struct SendShared {
     pub dropped: AtomicU64,
     /// Packets that were sent again.
     pub resent: AtomicU64,
+    /// Bytes of RTP that were sent, with headers.
+    pub sent: AtomicU64,
 }
 
 impl SendShared {
@@ -95,6 +103,7 @@ pub(crate) struct SendInterceptor {
     wall: Duration,
     streams: Vec<SentStream>,
     path: SendPath,
+    talk: TalkReceiver,
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
 }
@@ -107,6 +116,7 @@ impl SendInterceptor {
             wall: Mono(0).wall(),
             streams: Vec::new(),
             path: SendPath::new(bounds, now),
+            talk: TalkReceiver::new(now),
             read: VecDeque::new(),
             write: VecDeque::new(),
         }
@@ -117,6 +127,14 @@ impl SendInterceptor {
         let Some(shared) = self.shared.streams.get(stream.ssrc) else { return };
         if let Some(report) = stream.report(&shared.clock, self.wall, now) {
             self.write.push_back(tagged(now, Packet::Rtcp(vec![Box::new(report)])));
+        }
+    }
+
+    /// Reports about the sound of the viewer.
+    fn send_receiver_reports(&mut self, now: Instant) {
+        let ssrc = self.streams.first().map_or(1, |stream| stream.ssrc);
+        for report in self.talk.reports(ssrc, now) {
+            self.write.push_back(tagged(now, Packet::Rtcp(vec![report])));
         }
     }
 
@@ -136,6 +154,8 @@ impl SendInterceptor {
             self.path.handle_twcc(report, now);
         } else if let Some(remb) = any.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
             self.path.handle_remb(Bitrate::from_bps(remb.bitrate.max(0.0) as u64), now);
+        } else if let Some(report) = any.downcast_ref::<SenderReport>() {
+            self.talk.handle_sender_report(report, now);
         } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
             for block in &report.reports {
                 if self.is_video(block.ssrc) {
@@ -157,7 +177,7 @@ impl SendInterceptor {
     }
 
     fn answer_nack(&mut self, nack: &TransportLayerNack, now: Instant) {
-        if !self.is_video(nack.media_ssrc) {
+        if !self.is_video(nack.media_ssrc) || self.shared.streams.is_stopped() {
             return;
         }
         let wanted = nack.nacks.iter().flat_map(|pair| pair.packet_list()).take(RESEND_BURST);
@@ -203,8 +223,16 @@ impl SendInterceptor {
         });
     }
 
+    /// Counts a packet that leaves.
+    fn count_bytes(&self, packet: &rtp::Packet) {
+        self.shared.sent.fetch_add(packet.marshal_size() as u64, Ordering::Relaxed);
+    }
+
     /// Sends the packets that may leave now.
     fn send_due(&mut self, now: Instant) {
+        if self.shared.streams.is_stopped() {
+            return self.path.clear();
+        }
         while let Some((ssrc, dropped)) = self.path.expire(now) {
             self.report_dropped(ssrc, dropped, now);
         }
@@ -212,6 +240,7 @@ impl SendInterceptor {
             if !retransmission && let Some(stream) = self.streams.iter_mut().find(|s| s.ssrc == packet.header.ssrc) {
                 stream.count(packet.payload.len());
             }
+            self.count_bytes(&packet);
             self.write.push_back(tagged(now, Packet::Rtp(packet)));
         }
     }
@@ -234,7 +263,16 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for SendInterceptor {
                 self.publish_estimate(msg.now);
                 self.send_due(msg.now);
             }
-            _ => self.read.push_back(msg),
+            // The sound of the viewer ends here. The stack would only queue it.
+            Packet::Rtp(packet) => {
+                let shared = Arc::clone(&self.shared);
+                if let Some(stream) = shared.talk.get() {
+                    shared.rtcp_senders.add(packet.header.ssrc);
+                    self.talk.take(stream, packet, msg.now);
+                    self.send_receiver_reports(msg.now);
+                }
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -254,6 +292,12 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for SendInterceptor {
             return Ok(());
         };
         let stream = self.shared.streams.get(packet.header.ssrc);
+        if let Some(stream) = stream.as_ref().filter(|stream| stream.is_stopped()) {
+            // The last gate: whatever was on its way when the privacy switch was set ends here.
+            stream.bursts.take_after(packet.header.sequence_number);
+            self.path.clear();
+            return Ok(());
+        }
         if let Some(stream) = &stream {
             self.path.set_negotiated(stream.ssrc, stream.ids);
         }
@@ -263,6 +307,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for SendInterceptor {
         } else {
             self.path.send_audio(packet, now);
             self.streams[index].count(packet.payload.len());
+            self.count_bytes(packet);
             self.write.push_back(msg);
             self.publish_estimate(now);
         }
@@ -287,11 +332,12 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for SendInterceptor {
             }
         }
         self.send_due(now);
+        self.send_receiver_reports(now);
         Ok(())
     }
 
     fn poll_timeout(&mut self) -> Option<Instant> {
-        self.streams.iter().filter_map(|s| s.next_report).chain(self.path.due()).min()
+        self.streams.iter().filter_map(|s| s.next_report).chain(self.path.due()).chain(self.talk.due()).min()
     }
 }
 

@@ -206,7 +206,7 @@ fn reports_map_rtp_time_to_capture_time() {
     shared.streams.get(SSRC).unwrap().clock.set(5000, captured);
     let sent = send(&mut feedback, start, 1, 1, true);
     let Packet::Rtcp(report) = &sent[1] else { panic!("the first packet brings a report: {sent:?}") };
-    let report = report[0].as_any().downcast_ref::<rtc::rtcp::sender_report::SenderReport>().unwrap();
+    let report = report[0].as_any().downcast_ref::<SenderReport>().unwrap();
     let late = report.rtp_time - 5000;
     // This holds even if the test was delayed.
     let most = Mono::now().since(captured).as_millis() as u32 * 90 + 90;
@@ -339,6 +339,33 @@ fn a_second_camera_has_its_own_requests_and_reports() {
     let left = drain(&mut feedback);
     assert!(matches!(&left[0], Packet::Rtp(packet) if packet.header.ssrc == SECOND));
     let Packet::Rtcp(report) = &left[1] else { panic!("the first picture brings a report: {left:?}") };
-    let report = report[0].as_any().downcast_ref::<rtc::rtcp::sender_report::SenderReport>().unwrap();
+    let report = report[0].as_any().downcast_ref::<SenderReport>().unwrap();
     assert!(report.ssrc == SECOND && report.rtp_time - 7000 < 90_000);
+}
+
+/// A slow network has a whole picture in the queue when the privacy switch is set.
+#[test]
+fn nothing_leaves_while_the_privacy_switch_is_on() {
+    let (mut feedback, shared) = feedback();
+    let start = Instant::now();
+    let at = |ms| start + Duration::from_millis(ms);
+    feedback.path.set_constrained(start);
+    let begun = send(&mut feedback, start, 1, 40, true);
+    assert!(!begun.is_empty() && begun.len() < 40, "{} packets left at once", begun.len());
+    let stream = shared.streams.get(SSRC).unwrap();
+    stream.stopped.store(true, Ordering::Release);
+    shared.streams.get(SOUND).unwrap().stopped.store(true, Ordering::Release);
+    for ms in (0..1000).step_by(5) {
+        feedback.handle_timeout(at(ms)).unwrap();
+        assert_eq!(sequences(&drain(&mut feedback)), [] as [u16; 0], "at {ms} ms");
+    }
+    assert_eq!(sequences(&nack(&mut feedback, at(1000), &[1])), [] as [u16; 0], "a packet that is asked for again");
+    assert_eq!(sequences(&send(&mut feedback, at(1001), 100, 2, true)), [] as [u16; 0], "a picture on its way");
+    feedback.handle_write(tagged(at(1002), Packet::Rtp(packet(SOUND, 5, 100)))).unwrap();
+    assert_eq!(sequences(&drain(&mut feedback)), [] as [u16; 0], "sound on its way");
+    for stopped in [&stream, &shared.streams.get(SOUND).unwrap()] {
+        stopped.stopped.store(false, Ordering::Release);
+    }
+    let next = begun.len() as u16 + 1;
+    assert_eq!(sequences(&send(&mut feedback, at(2000), 200, 1, true)), [next], "without a gap in the numbers");
 }

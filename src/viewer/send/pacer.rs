@@ -141,6 +141,16 @@ impl<P> Pacer<P> {
         (pictures > 0).then(|| (stream, Dropped { pictures, breaks: self.break_off(stream) }))
     }
 
+    /// Drops everything that waits. Each stream goes on with a keyframe.
+    pub fn clear(&mut self) {
+        let streams: Vec<_> = self.pictures.drain(..).map(|picture| picture.stream).collect();
+        for stream in streams {
+            self.break_off(stream);
+        }
+        self.retransmissions.clear();
+        self.probes.clear();
+    }
+
     /// Queues a retransmission; `false` if the budget does not allow it.
     pub fn enqueue_retransmission(&mut self, now: Instant, packet: P, size: DataSize) -> bool {
         self.refill(now);

@@ -45,8 +45,6 @@ pub(crate) struct SendCounters {
     pub skipped: AtomicU64,
     /// Audio packets handed to the transport.
     pub packets: AtomicU64,
-    /// Bytes of payload.
-    pub bytes: AtomicU64,
 }
 
 /// Frames that are kept until the connection is up, from a keyframe on: a fifth of a second at 30/s.
@@ -166,7 +164,8 @@ impl VideoPump {
         }
         if reached == TransportState::Connected {
             for frame in self.held.take() {
-                self.broken |= !self.send(&frame).await;
+                // What was kept is gone once the privacy switch was set.
+                self.broken |= self.stream.shared.is_stopped() || !self.send(&frame).await;
             }
         }
     }
@@ -178,6 +177,12 @@ impl VideoPump {
                 self.skip(n);
                 self.held = Prebuffer::default();
                 self.broken = true;
+            }
+            FeedItem::Frame(_) if self.stream.shared.is_stopped() => {
+                self.skip(1);
+                self.held = Prebuffer::default();
+                self.broken = true;
+                return;
             }
             FeedItem::Frame(frame) if !self.admits(&frame) => {
                 self.skip(1);
@@ -307,9 +312,6 @@ impl Prebuffer {
 
 async fn send_picture(line: &mut OutgoingStream, frame: &Frame, counts: &SendCounters) -> bool {
     let whole = line.picture(frame).await;
-    if whole {
-        counts.bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
-    }
     let count = if whole { &counts.frames } else { &counts.skipped };
     count.fetch_add(1, Ordering::Relaxed);
     whole
@@ -337,9 +339,9 @@ pub(crate) async fn audio(
             None => return,
             // The gap is visible in the time stamps; the viewer's jitter buffer conceals it.
             Some(FeedItem::Missed(_)) => {}
+            Some(FeedItem::Frame(_)) if line.shared.is_stopped() => {}
             Some(FeedItem::Frame(packet)) => {
                 line.sound(&packet).await;
-                counts.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
                 counts.packets.fetch_add(1, Ordering::Relaxed);
             }
         }

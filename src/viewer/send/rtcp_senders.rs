@@ -1,4 +1,4 @@
-//! The senders of the viewer's authentic RTCP. The stack has decrypted and checked what arrives here. The packet
+//! The senders of the viewer's authentic RTCP and RTP. The stack has decrypted and checked what arrives here. The packet
 //! filter in front of the socket asks for the senders.
 
 use std::sync::{Mutex, PoisonError};
@@ -32,7 +32,13 @@ pub(crate) struct RtcpSenders(Mutex<Vec<u32>>);
 impl RtcpSenders {
     /// Remembers the sender of the first packet in a compound packet: SRTCP uses its SSRC.
     pub(crate) fn heard(&self, packets: &[Box<dyn Packet>]) {
-        let Some(ssrc) = packets.first().and_then(|packet| sender(packet.as_ref())) else { return };
+        if let Some(ssrc) = packets.first().and_then(|packet| sender(packet.as_ref())) {
+            self.add(ssrc);
+        }
+    }
+
+    /// Remembers the sender of an authentic packet.
+    pub(crate) fn add(&self, ssrc: u32) {
         let mut senders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if senders.len() < SENDERS && !senders.contains(&ssrc) {
             senders.push(ssrc);

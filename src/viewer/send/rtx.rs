@@ -1,7 +1,10 @@
 //! The retransmission buffer (RFC 4588): packets that were sent, for viewers that miss them. Payload bytes are shared
 //! with all viewers; each viewer has an index of its own.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rtc::rtp;
@@ -12,13 +15,22 @@ use crate::units::DataSize;
 pub(crate) const CAPACITY: usize = 512;
 
 /// A packet as it can be sent again.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct SentPacket {
     sequence: u16,
     timestamp: u32,
     marker: bool,
     payload: Bytes,
     resent: Option<Instant>,
+}
+
+impl fmt::Debug for SentPacket {
+    /// Without the picture.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sequence, timestamp, marker, payload, resent } = self;
+        let bytes = payload.len();
+        write!(f, "packet {sequence} at {timestamp}, marker {marker}, {bytes} bytes, resent {resent:?}")
+    }
 }
 
 /// The newest packets of a stream, and the RTX stream that repeats them (RFC 4588).

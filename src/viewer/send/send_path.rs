@@ -269,6 +269,12 @@ impl SendPath {
         }
     }
 
+    /// Drops everything that waits.
+    pub fn clear(&mut self) {
+        self.pacer.clear();
+        self.duplicates.clear();
+    }
+
     /// Drops what has waited too long in one stream, and returns its SSRC. Call it until it returns `None`.
     pub fn expire(&mut self, now: Instant) -> Option<(u32, Dropped)> {
         self.pacer.expire(now)

@@ -1,6 +1,9 @@
 //! The outgoing streams of one viewer, by SSRC: what the pump of each stream shares with the interceptor.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use crate::{
     feed::{EncoderRequests, FeedReader, Network},
@@ -22,6 +25,8 @@ pub(crate) struct SharedStream {
     pub requests: Option<Arc<EncoderRequests>>,
     /// The viewer's network, as its encoder sees it.
     pub network: Arc<Network>,
+    /// Whether the privacy switch is on.
+    pub stopped: Arc<AtomicBool>,
 }
 
 impl SharedStream {
@@ -32,8 +37,14 @@ impl SharedStream {
 
     /// An audio stream that reads this feed.
     pub(crate) fn audio(ssrc: u32, ids: NegotiatedIds, reader: &FeedReader) -> Self {
-        let network = Arc::clone(reader.network());
-        Self { ssrc, ids, clock: RtpClockAnchor::default(), bursts: PendingBursts::default(), requests: None, network }
+        let (network, stopped) = (Arc::clone(reader.network()), reader.stopped());
+        let (clock, bursts) = (RtpClockAnchor::default(), PendingBursts::default());
+        Self { ssrc, ids, clock, bursts, requests: None, network, stopped }
+    }
+
+    /// Whether nothing of it may leave, for privacy.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
     }
 
     /// Whether it carries video.
@@ -78,6 +89,11 @@ impl SharedStreams {
     /// The first video stream.
     pub(crate) fn video(&self) -> Option<Arc<SharedStream>> {
         self.find(SharedStream::is_video)
+    }
+
+    /// Whether the privacy switch is on. It stops all streams.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.lock().iter().any(|stream| stream.is_stopped())
     }
 
     /// Calls `visit` for each stream. It must not use these streams itself.

@@ -17,7 +17,7 @@ pub(super) fn fits(own: &Description, layout: &SessionLayout, setup: DtlsSetup) 
             continue;
         }
         used.push(at);
-        if line.is_refused() || line.direction.receives() {
+        if line.is_refused() || line.direction.receives() != slot.receives {
             return Err(format!("m-line {at} has port {} and the direction {:?}", line.port, line.direction));
         }
         if line.setup != Some(setup) {

@@ -14,12 +14,16 @@ use crate::{
     viewer::session::{lifecycle::LifecycleEvent, negotiation::RemoteDescription, step::step},
 };
 
+/// The most ICE restarts by the device in a minute. A board whose addresses come and go must not interrupt a viewer all
+/// the time.
+const OWN_RESTARTS: u32 = 60;
+
 fn hash(sdp: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, sdp.as_bytes()))
 }
 
 /// Counts an ICE restart. An error above `most` a minute.
-pub(super) fn count_restart(restarts: &mut VecDeque<Mono>, most: u32, now: Mono) -> Result<(), Refusal> {
+fn count_restart(restarts: &mut VecDeque<Mono>, most: u32, now: Mono) -> Result<(), Refusal> {
     const MINUTE: Duration = Duration::from_secs(60);
     while restarts.front().is_some_and(|at| now.since(*at) >= MINUTE) {
         restarts.pop_front();
@@ -68,8 +72,8 @@ impl Session<'_> {
         self.local.take();
         self.gathering = Some(Mono::now() + GATHERING);
         let lease_s = self.life.left(Mono::now()).as_secs();
-        let ice_servers = self.viewer.peers.servers_for(&self.viewer.from.who).await;
-        self.replies.send(Reply::Answer { sdp, offer_hash: hash(offer), lease_s, ice_servers }).await;
+        let ice = self.viewer.peers.servers_for(&mut self.logins).await;
+        self.replies.send(Reply::Answer { sdp, offer_hash: hash(offer), lease_s, ice }).await;
         self.described(generation, budget).await;
         Ok(())
     }
@@ -82,6 +86,18 @@ impl Session<'_> {
         (incoming.ufrag.clone(), incoming.elsewhere.clone())
     }
 
+    /// Restarts ICE by an offer of the device, unless there were too many. A restart that is not sent counts as one: the
+    /// deadline for all of them decides.
+    pub(super) async fn restart_ice(&mut self) {
+        let sent = match count_restart(&mut self.own_restarts, OWN_RESTARTS, Mono::now()) {
+            Ok(()) => self.offer(true).await,
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = sent {
+            debug!("viewer {}: ICE restart: {}", self.viewer.from.who, refusal.message);
+        }
+    }
+
     /// Sends an offer of the device: the first one, or one that restarts ICE.
     pub(crate) async fn offer(&mut self, restart: bool) -> Result<(), Refusal> {
         let stack = step(self.peer.offer(restart)).await?;
@@ -90,11 +106,9 @@ impl Session<'_> {
         self.local.take();
         self.gathering = Some(Mono::now() + GATHERING);
         let lease_s = (!restart).then(|| self.life.left(Mono::now()).as_secs());
-        let ice_servers = match restart {
-            true => None,
-            false => Some(self.viewer.peers.servers_for(&self.viewer.from.who).await),
-        };
-        self.replies.send(Reply::Offer { sdp, restart, lease_s, ice_servers }).await;
+        let ice = self.viewer.peers.servers_for(&mut self.logins).await;
+        let ice = if restart { ice.that_end() } else { Some(ice) };
+        self.replies.send(Reply::Offer { sdp, restart, lease_s, ice }).await;
         self.life.handle(LifecycleEvent::Offered, Mono::now());
         Ok(())
     }
@@ -128,6 +142,10 @@ impl Session<'_> {
         let (video, audio) = std::mem::take(&mut self.leases);
         if video.is_some() || audio.is_some() {
             self.peer.play(video, audio, self.negotiation.level()).await;
+        }
+        if let (Some(line), Some(speaker)) = (self.negotiation.talk(), self.viewer.sources.speaker()) {
+            let name = self.viewer.name.as_deref().unwrap_or(self.viewer.from.who.as_str());
+            self.peer.receive_talk(line, || speaker.turns.join(name));
         }
         for message in self.remote.describe(Some(ufrag), elsewhere, budget) {
             if let Err(refusal) = self.take_candidates(message).await {

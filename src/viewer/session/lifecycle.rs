@@ -7,7 +7,8 @@
 //!                          └15 s                                                 └─► Restarting ┘
 //!                                                                                     └20 s
 //! ```
-//! From every state, the session also ends with the lease, at the hard limit, by `bye`, or because the owner ends it.
+//! From every state, the session also ends with the lease, at the hard limit, with the permission of its viewer, by `bye`,
+//! or because the owner ends it.
 //! It ends once.
 
 use std::time::Duration;
@@ -220,6 +221,9 @@ pub struct Lifecycle {
     tries: u32,
     lease: Duration,
     lease_end: Mono,
+    /// The longest life of a session, from its beginning.
+    longest_end: Mono,
+    /// The end of the permission, or of the longest life if that comes first.
     hard_end: Mono,
     warned: bool,
 }
@@ -235,7 +239,8 @@ impl Lifecycle {
             retry: None,
             tries: 0,
             lease,
-            lease_end: (now + lease).min(hard_end),
+            lease_end: now + lease,
+            longest_end: hard_end,
             hard_end,
             warned: false,
         }
@@ -256,17 +261,24 @@ impl Lifecycle {
         }
     }
 
+    /// Sets the end of the viewer's permission. `None`: it has none.
+    pub fn set_permission_end(&mut self, until: Option<Mono>, now: Mono) {
+        self.hard_end = until.map_or(self.longest_end, |until| until.min(self.longest_end));
+        // A viewer that was told about the earlier end is told about this one in its time.
+        self.warned &= self.notice_at() <= now;
+    }
+
     /// Renews the lease if half of it is over. Returns what is left of it.
     pub fn renew(&mut self, now: Mono) -> Duration {
         if self.lease_end.since(now) <= self.lease / 2 {
-            self.lease_end = (now + self.lease).min(self.hard_end);
+            self.lease_end = now + self.lease;
         }
         self.left(now)
     }
 
-    /// The rest of the lease.
+    /// The rest of the lease. It ends with the session at the latest.
     pub fn left(&self, now: Mono) -> Duration {
-        self.lease_end.since(now)
+        self.lease_end.min(self.hard_end).since(now)
     }
 
     /// When `Tick` is due.

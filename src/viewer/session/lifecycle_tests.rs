@@ -272,3 +272,46 @@ fn every_failure_has_its_name_and_every_regular_end_is_only_a_bye() {
         assert_eq!(reason.error().map(|e| (e.code, e.name)), expected, "{}", reason.word());
     }
 }
+
+#[test]
+fn a_session_has_the_end_of_the_newest_permission() {
+    let mut life = Lifecycle::new(Duration::from_secs(LEASE), Duration::from_secs(LONGEST), at(0));
+    life.set_permission_end(Some(at(100)), at(0));
+    life.handle(LifecycleEvent::Answered, at(0));
+    life.handle(LifecycleEvent::Connected, at(1));
+    assert_eq!(life.left(at(1)), Duration::from_secs(99), "a lease is no longer than the permission");
+    let goaway = |within| Some(LifecycleAction::Goaway { within: Duration::from_secs(within) });
+    assert_eq!(life.deadline(), at(70));
+    assert_eq!(life.handle(LifecycleEvent::Tick, at(70)), goaway(30));
+    assert_eq!(life.deadline(), at(100));
+
+    life.set_permission_end(Some(at(400)), at(80));
+    assert_eq!((life.left(at(80)), life.deadline()), (Duration::from_secs(320), at(370)), "also without a renewal");
+    assert_eq!(life.handle(LifecycleEvent::Tick, at(100)), None, "the earlier end is no more");
+    assert_eq!(life.renew(at(300)), Duration::from_secs(100));
+    assert_eq!(life.handle(LifecycleEvent::Tick, at(370)), goaway(30), "the viewer is told again");
+
+    life.set_permission_end(Some(at(350 * 60)), at(380));
+    assert_eq!(life.left(at(380)), Duration::from_secs(520));
+    assert_eq!(life.renew(at(700)), Duration::from_secs(LEASE));
+    life.set_permission_end(None, at(700));
+    for renewed in (1200..LONGEST - 30).step_by(500) {
+        life.renew(at(renewed));
+        assert_eq!(life.handle(LifecycleEvent::Tick, at(renewed)), None);
+    }
+    assert_eq!(life.handle(LifecycleEvent::Tick, at(LONGEST - 30)), goaway(30), "never longer than a session lasts");
+    assert_eq!(life.handle(LifecycleEvent::Tick, at(LONGEST)), over(EndReason::Expired));
+}
+
+#[test]
+fn a_permission_that_ends_earlier_than_before_ends_the_session_then() {
+    let mut life = Lifecycle::new(Duration::from_secs(LEASE), Duration::from_secs(LONGEST), at(0));
+    life.handle(LifecycleEvent::Answered, at(0));
+    life.handle(LifecycleEvent::Connected, at(1));
+    life.set_permission_end(Some(at(10)), at(5));
+    assert_eq!(
+        life.handle(LifecycleEvent::Tick, at(5)),
+        Some(LifecycleAction::Goaway { within: Duration::from_secs(5) })
+    );
+    assert_eq!(life.handle(LifecycleEvent::Tick, at(10)), over(EndReason::Expired));
+}

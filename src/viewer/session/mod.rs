@@ -1,5 +1,6 @@
 //! One session: it handles requests of its viewer, events of its peer connection, and deadlines.
 
+mod commands;
 mod description_checks;
 pub mod lifecycle;
 mod media_health;
@@ -7,6 +8,7 @@ pub(crate) mod negotiation;
 mod opening;
 pub(crate) mod replies;
 mod step;
+mod talk_line;
 mod trickle;
 
 mod descriptions;
@@ -23,11 +25,13 @@ use crate::{
     addresses::BoardAddresses,
     clock::Mono,
     feed::Health,
+    ice::ViewerLogins,
     level::Level,
     media_source::{Lease, MediaSource},
     meter,
     protocol::{
-        Candidate, Correlation, ErrorName, OutgoingReply, Refusal, Reply, Request, SessionMedia,
+        Authorised, Candidate, Correlation, ErrorName, OutgoingReply, Refusal, Reply, Request, Rights, SessionMedia,
+        Wanted,
         candidate::CandidateBudget,
         sequence::{Gap, Sequence, Turn},
     },
@@ -35,7 +39,6 @@ use crate::{
         SessionRequest, Viewer,
         peer::{Peer, events::PeerEvent},
         session::{
-            descriptions::count_restart,
             lifecycle::{EndReason, Lifecycle, LifecycleAction, LifecycleEvent, SessionPhase, SessionState},
             media_health::MediaHealthWatch,
             negotiation::Negotiation,
@@ -49,9 +52,6 @@ use crate::{
 
 /// Events of the peer connection that may wait.
 const EVENTS: usize = 64;
-/// The most ICE restarts by the device in a minute. A board whose addresses come and go must not interrupt a viewer all
-/// the time.
-const OWN_RESTARTS: u32 = 60;
 
 /// The longest gathering of candidates. The stack gives a TURN server up after 8 s, but never reports that if the server
 /// is silent or its first answer is an error.
@@ -66,7 +66,7 @@ struct Session<'a> {
     peer: &'a Peer,
     replies: &'a mut ReplySender,
     life: Lifecycle,
-    order: Sequence<(Request, Option<Correlation>), OutgoingReply>,
+    order: Sequence<(Request, Rights, Option<Correlation>), OutgoingReply>,
     local: CandidateBatch,
     /// The end of gathering local candidates, at the latest. `None`: it is over.
     gathering: Option<Mono>,
@@ -80,6 +80,10 @@ struct Session<'a> {
     /// ICE restarts by the viewer, and by the device, in the last minute.
     restarts: VecDeque<Mono>,
     own_restarts: VecDeque<Mono>,
+    /// The rights that its media need.
+    needs: Rights,
+    /// The viewer's logins at TURN servers.
+    logins: ViewerLogins,
     /// The route in the newest `media` message.
     route: Option<String>,
     health: MediaHealthWatch,
@@ -98,6 +102,7 @@ pub(crate) async fn run(viewer: &mut Viewer, slot: &OnceLock<Peer>, replies: &mu
         },
         Err(refusal) => {
             info!("viewer {}: refused: {}", viewer.from.who, refusal.message);
+            viewer.audit.refused(refusal.name);
             replies.refuse(refusal).await;
             EndReason::Refused
         }
@@ -112,18 +117,16 @@ async fn open<'a>(
     replies: &'a mut ReplySender,
     tell: mpsc::Sender<PeerEvent>,
 ) -> Result<Session<'a>, Refusal> {
-    let now = Mono::now();
-    let limits = &viewer.terms.limits;
-    let longest = viewer.from.until.map_or(limits.session, |until| limits.session.min(until.since(now)));
-    let life = Lifecycle::new(limits.lease, longest, now);
+    let (now, limits) = (Mono::now(), &viewer.terms.limits);
+    let mut life = Lifecycle::new(limits.lease, limits.session, now);
+    life.set_permission_end(viewer.from.until, now);
     let mut budget = CandidateBudget::new(limits.candidates, viewer.terms.loopback);
-    let (seq, opening) = (viewer.opening.seq, std::mem::replace(&mut viewer.opening.request, Request::Hello));
+    let (seq, opening) = (viewer.opening.seq, std::mem::replace(&mut viewer.opening.request, Request::Renew));
     replies.answers(viewer.opening.correlation.take());
-    let rights = viewer.from.rights;
-    let sources = (viewer.sources.camera(), viewer.sources.microphone());
-    let has = (sources.0.is_some(), sources.1.is_some());
+    let sources = (viewer.sources.camera(), viewer.sources.microphone(), viewer.sources.speaker());
     // Read before anything is opened, so that a bad offer costs nothing.
-    let Opening { media, negotiation, offer } = Opening::read(opening, has, rights, &mut budget)?;
+    let has = Wanted { video: sources.0.is_some(), audio: sources.1.is_some(), talk: sources.2.is_some() };
+    let Opening { media, negotiation, offer } = Opening::read(opening, has, viewer.from.rights, &mut budget)?;
     let lease = |source: Option<&MediaSource>, wanted| source.filter(|_| wanted).map(MediaSource::lease);
     let leases = (lease(sources.0, media.video), lease(sources.1, media.audio));
     if let Some(picture) = &leases.0 {
@@ -147,6 +150,8 @@ async fn open<'a>(
         leases,
         restarts: VecDeque::new(),
         own_restarts: VecDeque::new(),
+        needs: media.needs(),
+        logins: ViewerLogins::new(&viewer.from.who, &viewer.session, viewer.terms.limits.lease),
         route: None,
         health,
         beyond: peer.beyond(),
@@ -157,6 +162,7 @@ async fn open<'a>(
         Some((sdp, incoming)) => session.answer(&sdp, incoming, budget).await?,
         None => session.offer(false).await?,
     }
+    session.viewer.audit.started();
     let (who, took) = (&session.viewer.from.who, Mono::now().since(now));
     debug!("viewer {who}: description said {:.1} ms after it was asked for", took.as_secs_f64() * 1000.0);
     session.send_media().await;
@@ -202,24 +208,37 @@ impl Session<'_> {
     }
 
     async fn receive(&mut self, SessionRequest { from, seq, request, correlation }: SessionRequest) -> Step {
-        self.viewer.from = from;
+        let rights = from.rights;
+        if from.replaces(&self.viewer.from) {
+            self.continue_with(from)?;
+        }
         self.replies.answers(correlation.clone());
         // `bye` counts in any order.
         if let Request::Bye { reason } = request {
             debug!("viewer {}: bye: {reason}", self.viewer.from.who);
             return Err(EndReason::Bye);
         }
-        match self.order.on(seq, (request, correlation), Mono::now()) {
-            Turn::Now((request, _)) => self.handle_request(seq, request).await?,
+        match self.order.on(seq, (request, rights, correlation), Mono::now()) {
+            Turn::Now((request, rights, _)) => self.handle_request(seq, request, rights).await?,
             Turn::Again(said) => self.replies.resend(said).await,
             Turn::Held => {}
             Turn::Conflict(gap) => self.refuse_gap(gap).await,
         }
-        while let Some((seq, (request, correlation))) = self.order.take(Mono::now()) {
+        while let Some((seq, (request, rights, correlation))) = self.order.take(Mono::now()) {
             self.replies.answers(correlation);
-            self.handle_request(seq, request).await?;
+            self.handle_request(seq, request, rights).await?;
         }
         self.replies.answers(None);
+        Ok(())
+    }
+
+    /// The viewer has a newer token. The session has its end, if it permits what the session does.
+    fn continue_with(&mut self, from: Authorised) -> Step {
+        if !from.rights.has_all(self.needs) {
+            return Err(EndReason::Forbidden);
+        }
+        self.life.set_permission_end(from.until, Mono::now());
+        self.viewer.from = from;
         Ok(())
     }
 
@@ -228,8 +247,8 @@ impl Session<'_> {
         self.replies.refuse(Refusal::new(ErrorName::Conflict, message)).await;
     }
 
-    /// Handles a request in its turn, and remembers the replies.
-    async fn handle_request(&mut self, seq: u64, request: Request) -> Step {
+    /// Handles a request in its turn, and remembers the replies. `rights`: those with which it was read.
+    async fn handle_request(&mut self, seq: u64, request: Request, rights: Rights) -> Step {
         self.replies.take_sent();
         // A first answer that cannot be used ends the session.
         let decides = matches!(request, Request::Answer { .. }) && self.life.state() == SessionState::Offered;
@@ -241,16 +260,21 @@ impl Session<'_> {
             }
             Request::Renew => {
                 let lease_s = self.life.renew(Mono::now()).as_secs();
-                self.replies.send(Reply::Renewed { lease_s }).await;
+                let ice = self.viewer.peers.servers_for(&mut self.logins).await.that_end();
+                self.replies.send(Reply::Renewed { lease_s, ice }).await;
                 Ok(())
             }
             Request::Ping { n } => {
                 self.replies.send(Reply::Pong { n }).await;
                 Ok(())
             }
+            Request::Command(read) => {
+                self.run_command(read, rights).await;
+                Ok(())
+            }
             Request::Request { .. } => Err(Refusal::new(ErrorName::Conflict, "the session is open already")),
             Request::Bye { .. } => return Err(EndReason::Bye),
-            Request::Hello | Request::Pong { .. } => Ok(()),
+            Request::Hello { .. } | Request::Pong { .. } => Ok(()),
         };
         let ends = match &done {
             Err(refusal) if decides => EndReason::of_answer(refusal.name),
@@ -314,6 +338,7 @@ impl Session<'_> {
         let route = timeout(STEP, self.peer.route()).await.ok().flatten();
         if let Some(route) = route.filter(|route| self.route.as_ref() != Some(route)) {
             info!("viewer {}: connected by {route}", self.viewer.from.who);
+            self.viewer.audit.routed(&route);
             self.route = Some(route);
             self.send_media().await;
         }
@@ -358,15 +383,7 @@ impl Session<'_> {
             Some(LifecycleAction::Goaway { within }) => {
                 self.replies.send(Reply::Goaway { in_s: within.as_secs(), reason: "expired".to_owned() }).await;
             }
-            // A restart that is not sent counts as one. The deadline for all of them decides.
-            Some(LifecycleAction::Restart) => match count_restart(&mut self.own_restarts, OWN_RESTARTS, Mono::now()) {
-                Ok(()) => {
-                    if let Err(refusal) = self.offer(true).await {
-                        debug!("viewer {}: ICE restart: {}", self.viewer.from.who, refusal.message);
-                    }
-                }
-                Err(refusal) => debug!("viewer {}: ICE restart: {}", self.viewer.from.who, refusal.message),
-            },
+            Some(LifecycleAction::Restart) => self.restart_ice().await,
         }
         Ok(())
     }

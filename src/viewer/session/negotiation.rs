@@ -11,7 +11,12 @@ use crate::{
             write::{self, Purpose, SessionLayout, Slot, ViewerSection},
         },
     },
-    viewer::{peer::media_engine::PLAYOUT_DELAY, send::twcc::TWCC_URI},
+    viewer::{
+        peer::media_engine::PLAYOUT_DELAY,
+        receive::TalkLine,
+        send::twcc::TWCC_URI,
+        session::talk_line::{self, talk_line},
+    },
 };
 
 /// A description of the viewer that was understood.
@@ -37,6 +42,8 @@ struct Agreed {
     /// The DTLS role of this device.
     setup: DtlsSetup,
     lines: Vec<Agreement>,
+    /// Where the viewer sends sound. The stack does not know of it.
+    talk: Option<TalkLine>,
 }
 
 /// What is sent on one m-line.
@@ -78,6 +85,11 @@ impl Negotiation {
     /// Adds media that are not sent.
     pub(crate) fn refuse(&mut self, refused: Wanted) {
         self.refused = refused;
+    }
+
+    /// Where the viewer sends sound. `None`: it sends none, or may not.
+    pub(crate) fn talk(&self) -> Option<TalkLine> {
+        self.agreed.as_ref()?.talk
     }
 
     /// The highest level of H.264 that the viewer takes. `None`: any, or there is no picture.
@@ -126,6 +138,8 @@ impl Negotiation {
         if !offer.is_bundled(&used) {
             return Err(need_bundle("offer"));
         }
+        let sound = lines.iter().find(|agreement| agreement.kind == MediaKind::Audio).map(|agreement| agreement.line);
+        let talk = if self.media.talk { talk_line(offer, sound, &used) } else { None };
         let tagged = offer.tagged(&used).ok_or_else(|| bad("the offer has no m-line that this device serves"))?;
         let transport = offer.transport(tagged)?;
         // Without `setup`, an offer means active (RFC 4145 section 4.1).
@@ -138,12 +152,14 @@ impl Negotiation {
                 Purpose::Send(Some((choice.payload_type, choice.fmtp.clone())))
             }
             Some(_) => Purpose::Send(None),
+            None if talk.is_some_and(|talk| talk.line == at) => Purpose::Receive,
             None if at == tagged => Purpose::Carry,
             None => Purpose::Refuse,
         };
         let slots = offer.lines.iter().enumerate().map(|(at, line)| slot(line, purpose(at))).collect();
-        let layout = SessionLayout { slots, tagged, bundled: offer.group_of(tagged).is_some() };
-        let agreed = Agreed { layout, fingerprint: transport.fingerprint.clone(), setup, lines };
+        let mut layout = SessionLayout { slots, tagged, bundled: offer.group_of(tagged).is_some() };
+        talk_line::apply(&mut layout, offer, talk);
+        let agreed = Agreed { layout, fingerprint: transport.fingerprint.clone(), setup, lines, talk };
         Ok(self.incoming(agreed, offer, &transport, budget))
     }
 
@@ -171,7 +187,11 @@ impl Negotiation {
             Some(agreed) => agreed.layout.clone(),
             None => {
                 self.mids = write::stack_mids(stack).map_err(|why| unfit("offer", &why))?;
-                SessionLayout::of_stack(stack).map_err(|why| unfit("offer", &why))?
+                let mut layout = SessionLayout::of_stack(stack).map_err(|why| unfit("offer", &why))?;
+                if self.media.talk {
+                    talk_line::offer(&mut layout);
+                }
+                layout
             }
         };
         let (text, own) = self.own(stack, &layout, DtlsSetup::ActPass, candidates, "offer")?;
@@ -194,6 +214,7 @@ impl Negotiation {
         let mut layout = layout.clone();
         for (at, line) in answer.lines.iter().enumerate() {
             match line.usage() {
+                _ if layout.slots[at].purpose == Purpose::Receive => {}
                 Use::Common(choice) => {
                     lines.push(Agreement { line: at, kind: line.kind, choice, extensions: extensions(line) });
                 }
@@ -212,6 +233,7 @@ impl Negotiation {
         }
         let tagged = answer.tagged(&used).unwrap_or_default();
         let transport = answer.transport(tagged)?;
+        let talk = talk_line::answered(&mut layout, answer, &used);
         // Without `setup`, an answer means passive (RFC 4145 section 4.1).
         let setup = match transport.setup {
             Some(DtlsSetup::Active) => DtlsSetup::Passive,
@@ -225,7 +247,7 @@ impl Negotiation {
             layout.slots[tagged].first = first(&answer.lines[tagged]);
         }
         layout.tagged = tagged;
-        let agreed = Agreed { layout, fingerprint: transport.fingerprint.clone(), setup, lines };
+        let agreed = Agreed { layout, fingerprint: transport.fingerprint.clone(), setup, lines, talk };
         Ok(self.incoming(agreed, answer, &transport, budget))
     }
 
@@ -268,6 +290,11 @@ impl Negotiation {
                     return Err(conflict(format!("the {which} has other ids for header extensions")));
                 }
             }
+        }
+        if let Some(talk) = agreed.talk
+            && description.lines[talk.line].talk().is_none_or(|choice| choice.payload_type != talk.payload_type)
+        {
+            return Err(conflict(format!("the {which} no longer sends the sound of the viewer")));
         }
         let used: Vec<usize> = agreed.lines.iter().map(|agreement| agreement.line).collect();
         if !description.is_bundled(&used) {
@@ -355,6 +382,7 @@ fn slot(line: &MediaSection, purpose: Purpose) -> Slot {
         mid: line.mid.clone(),
         rtcp_rsize: line.rtcp_rsize,
         purpose,
+        receives: false,
     }
 }
 

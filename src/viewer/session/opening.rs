@@ -19,17 +19,17 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    /// Reads the request. `has`: whether the device has a camera, and a microphone.
+    /// Reads the request. `has`: what the device has: a camera, a microphone, a speaker.
     pub(crate) fn read(
         request: Request,
-        has: (bool, bool),
+        has: Wanted,
         rights: Rights,
         budget: &mut CandidateBudget,
     ) -> Result<Self, Refusal> {
         match request {
             Request::Offer { sdp, .. } => {
                 let offer = Description::parse(&sdp)?;
-                let (media, refused) = offered(&offer, has.0, has.1)?;
+                let (media, refused) = offered(&offer, has)?;
                 let media = permitted(media, rights)?;
                 let mut negotiation = Negotiation::new(media);
                 negotiation.refuse(refused);
@@ -37,7 +37,7 @@ impl Opening {
                 Ok(Self { media, negotiation, offer: Some((sdp, incoming)) })
             }
             Request::Request { media } => {
-                let media = permitted(served(media, has.0, has.1)?, rights)?;
+                let media = permitted(served(media, has)?, rights)?;
                 Ok(Self { media, negotiation: Negotiation::new(media), offer: None })
             }
             _ => Err(Refusal::new(ErrorName::BadRequest, "a session begins with offer or request")),
@@ -45,15 +45,16 @@ impl Opening {
     }
 }
 
-/// Which media of an offer this device sends, and which have no codec in common. `video` and `audio`: whether the
-/// device has them.
-fn offered(offer: &Description, video: bool, audio: bool) -> Result<(Wanted, Wanted), Refusal> {
+/// Which media of an offer this device sends or receives, and which have no codec in common. `has`: what it has.
+fn offered(offer: &Description, has: Wanted) -> Result<(Wanted, Wanted), Refusal> {
+    let Wanted { video, audio, .. } = has;
     let kinds = [MediaKind::Video, MediaKind::Audio].map(|kind| offer.best(kind).map(|(_, usage)| usage));
     let common = kinds.each_ref().map(|usage| matches!(usage, Some(Use::Common(_))));
     let foreign = kinds.each_ref().map(|usage| *usage == Some(Use::Foreign));
-    let wanted = |[video, audio]: [bool; 2]| Wanted { video, audio, talk: false };
-    let refused = wanted([foreign[0] && video, foreign[1] && audio]);
-    let served = served(wanted(common), video, audio);
+    let talk = offer.lines.iter().any(|line| line.talk().is_some());
+    let wanted = |[video, audio]: [bool; 2], talk| Wanted { video, audio, talk };
+    let refused = wanted([foreign[0] && video, foreign[1] && audio], false);
+    let served = served(wanted(common, talk), has);
     if served.is_ok() {
         return served.map(|served| (served, refused));
     }
@@ -70,8 +71,9 @@ fn offered(offer: &Description, video: bool, audio: bool) -> Result<(Wanted, Wan
 }
 
 /// Which of the wanted media this device has.
-fn served(wanted: Wanted, video: bool, audio: bool) -> Result<Wanted, Refusal> {
-    let media = Wanted { video: wanted.video && video, audio: wanted.audio && audio, talk: false };
+fn served(wanted: Wanted, has: Wanted) -> Result<Wanted, Refusal> {
+    let Wanted { video, audio, talk } = has;
+    let media = Wanted { video: wanted.video && video, audio: wanted.audio && audio, talk: wanted.talk && talk };
     if media.video || media.audio {
         return Ok(media);
     }
@@ -118,11 +120,11 @@ mod tests {
 
     #[test]
     fn an_offer_is_about_what_has_a_codec_in_common() {
-        let all = |lines: &[&str]| offered(&description(lines), true, true);
+        let all = |lines: &[&str]| offered(&description(lines), wanted(true, true));
         assert_eq!(all(&[OPUS, H264]), Ok((wanted(true, true), wanted(false, false))));
         assert_eq!(all(&[OPUS, VP8]), Ok((wanted(false, true), wanted(true, false))), "half is better than none");
         assert_eq!(all(&[VP8, H264]), Ok((wanted(true, false), wanted(false, false))), "the first that can be used");
-        let name = |lines: &[&str], video, audio| offered(&description(lines), video, audio).unwrap_err().name;
+        let name = |lines: &[&str], video, audio| offered(&description(lines), wanted(video, audio)).unwrap_err().name;
         assert_eq!(name(&[VP8], true, true), ErrorName::NoCommonCodec);
         assert_eq!(name(&[VP8, OPUS], true, false), ErrorName::NoCommonCodec, "its only medium has no codec in common");
         assert_eq!(name(&[VP8], false, true), ErrorName::NoMedia);
@@ -132,15 +134,15 @@ mod tests {
 
     #[test]
     fn what_the_device_has_not_is_left_out_and_nothing_is_no_media() {
-        assert_eq!(served(wanted(true, true), true, true), Ok(wanted(true, true)));
-        assert_eq!(served(wanted(true, true), false, true), Ok(wanted(false, true)));
+        assert_eq!(served(wanted(true, true), wanted(true, true)), Ok(wanted(true, true)));
+        assert_eq!(served(wanted(true, true), wanted(false, true)), Ok(wanted(false, true)));
         for (asked, video, audio) in [
             (wanted(true, true), false, false),
             (wanted(true, false), false, true),
             (wanted(false, true), true, false),
             (wanted(false, false), true, true),
         ] {
-            let refusal = served(asked, video, audio).unwrap_err();
+            let refusal = served(asked, wanted(video, audio)).unwrap_err();
             assert_eq!((refusal.code, refusal.name), (480, ErrorName::NoMedia));
         }
     }
@@ -162,5 +164,32 @@ mod tests {
             assert_eq!(permitted(served, rights).ok(), expected, "{served:?} {rights:?}");
         }
         assert_eq!(permitted(both, Rights::default()).unwrap_err().code, 403);
+    }
+
+    #[test]
+    fn talk_needs_a_speaker_the_right_and_something_to_get() {
+        use Right::{Listen, Talk, View};
+        const TWO_WAY: &str = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\na=sendrecv";
+        const ONE_WAY: &str = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\na=recvonly";
+        const ALONE: &str = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\na=sendonly";
+        let (all, may) = (Wanted { talk: true, ..wanted(true, true) }, Rights::of([View, Listen, Talk]));
+        let talks = |lines: &[&str], has: Wanted, rights: Rights| {
+            let (served, _) = offered(&description(lines), has).ok()?;
+            permitted(served, rights).ok().map(|media| media.talk)
+        };
+        for (lines, has, rights, expected) in [
+            (&[TWO_WAY][..], all, may, Some(true)),
+            (&[H264, ALONE], all, may, Some(true)),
+            (&[ONE_WAY, ALONE], all, may, Some(true)),
+            (&[ONE_WAY], all, may, Some(false)),
+            (&[TWO_WAY], wanted(true, true), may, Some(false)),
+            (&[TWO_WAY], all, Rights::of([View, Listen]), Some(false)),
+            (&[ALONE], all, may, None),
+            (&[TWO_WAY], all, Rights::of([Talk]), None),
+        ] {
+            assert_eq!(talks(lines, has, rights), expected, "{lines:?} {has:?} {rights:?}");
+        }
+        let asked = served(all, all).unwrap();
+        assert!(permitted(asked, may).unwrap().talk && asked.needs().has(Talk));
     }
 }

@@ -8,7 +8,8 @@
 //! - DTLS handshakes, alerts and RTCP from the viewer's address. That is an address from which a signed check or
 //!   response came within 30 s (RFC 7675). RTCP is limited to authentic senders and a few others.
 //!
-//! RTP and DTLS application data are always refused: the device receives no media and has no data channels.
+//! RTP is refused, except for the sound of a viewer that may talk, once that is negotiated. DTLS application data is
+//! always refused: the device has no data channels.
 
 use std::{
     collections::VecDeque,
@@ -27,6 +28,7 @@ use crate::{
             checks::{CheckPacer, PacketPath, TokenBucket, Transport},
             refused::{RefusedPackets, RefusedReason},
             rtcp_budget::RtcpBudget,
+            rtp_budget::RtpBudget,
             stun::{
                 BINDING_REQUEST, BINDING_SUCCESS, CHANNEL_BIND, DATA, PacketClass, SEND, StunMessage, Transaction,
                 channel_data, class, is_mdns,
@@ -82,6 +84,8 @@ pub(crate) struct PacketFilter {
     requests: TokenBucket,
     handshake: TokenBucket,
     rtcp: RtcpBudget,
+    /// The sound of the viewer. `None`: it may not talk.
+    talk: Option<RtpBudget>,
     /// Our checks that wait for a response.
     asked: VecDeque<(Transaction, PacketPath, Instant)>,
     servers: ServerRequests,
@@ -103,6 +107,7 @@ impl PacketFilter {
             requests: TokenBucket::new(REQUESTS),
             handshake: TokenBucket::new(HANDSHAKE),
             rtcp: RtcpBudget::new(),
+            talk: None,
             asked: VecDeque::new(),
             servers: ServerRequests::default(),
             channels: VecDeque::new(),
@@ -121,6 +126,11 @@ impl PacketFilter {
         }
         self.own.push_front((ufrag.to_owned(), Secret::new(password.to_owned())));
         self.own.truncate(DESCRIPTIONS);
+    }
+
+    /// The viewer may talk, with this payload type.
+    pub(crate) fn allow_talk(&mut self, payload_type: u8) {
+        self.talk = Some(RtpBudget::new(payload_type));
     }
 
     /// The next verdict about a server, for the log.
@@ -292,7 +302,11 @@ impl PacketFilter {
             PacketClass::Dtls if self.handshake.take(packet.len() as f64, now) => Ok(()),
             PacketClass::Dtls => Err(RefusedReason::TooMuch),
             PacketClass::DtlsData => Err(if is_heard { RefusedReason::Data } else { RefusedReason::Stranger }),
-            PacketClass::Rtp => Err(if is_heard { RefusedReason::Media } else { RefusedReason::Stranger }),
+            PacketClass::Rtp if !is_heard => Err(RefusedReason::Stranger),
+            PacketClass::Rtp => match &mut self.talk {
+                Some(budget) => budget.admit(packet, |ssrc| viewer.is_authentic(ssrc), now),
+                None => Err(RefusedReason::Media),
+            },
             PacketClass::Rtcp(_) if packet.len() < SHORTEST_REPORT => Err(RefusedReason::Stranger),
             PacketClass::Rtcp(ssrc) => {
                 let is_authentic = viewer.is_authentic(ssrc);

@@ -5,7 +5,7 @@
 pub(crate) enum RefusedReason {
     /// Its sender has not proved to be the viewer.
     Stranger,
-    /// RTP: the daemon receives no media.
+    /// RTP that was not negotiated.
     Media,
     /// DTLS application data: the daemon has no data channels.
     Data,

@@ -1,9 +1,9 @@
 //! Limits how much RTCP a session accepts. The stack keeps state for each sender's SSRC, also of forged packets. So the
 //! number of senders that were never authentic is limited. Pure: time is an argument.
 
-use std::{collections::VecDeque, time::Instant};
+use std::time::Instant;
 
-use super::{checks::TokenBucket, refused::RefusedReason};
+use super::{checks::TokenBucket, new_senders::NewSenders, refused::RefusedReason};
 
 /// RTCP packets of authentic senders: at once, and each second. Ten browsers send less.
 pub(crate) const REPORTS: (f64, f64) = (500.0, 500.0);
@@ -23,10 +23,7 @@ pub(crate) struct RtcpBudget {
     /// Packets of the other senders.
     unproven: TokenBucket,
     /// New senders.
-    senders: TokenBucket,
-    /// How many more new senders this session may have.
-    left: u32,
-    known: VecDeque<u32>,
+    senders: NewSenders,
 }
 
 impl RtcpBudget {
@@ -34,9 +31,7 @@ impl RtcpBudget {
         Self {
             reports: TokenBucket::new(REPORTS),
             unproven: TokenBucket::new(STRANGE_REPORTS),
-            senders: TokenBucket::new(SENDERS),
-            left: SENDERS_IN_ALL,
-            known: VecDeque::new(),
+            senders: NewSenders::new(SENDERS, SENDERS_IN_ALL, SENDERS_KNOWN),
         }
     }
 
@@ -50,17 +45,9 @@ impl RtcpBudget {
         if !room {
             return Err(RefusedReason::TooMuch);
         }
-        if is_authentic || self.known.contains(&ssrc) {
-            return Ok(());
+        match is_authentic || self.senders.admit(ssrc, now) {
+            true => Ok(()),
+            false => Err(RefusedReason::TooMuch),
         }
-        if self.left == 0 || !self.senders.take(1.0, now) {
-            return Err(RefusedReason::TooMuch);
-        }
-        self.left -= 1;
-        if self.known.len() >= SENDERS_KNOWN {
-            self.known.pop_front();
-        }
-        self.known.push_back(ssrc);
-        Ok(())
     }
 }

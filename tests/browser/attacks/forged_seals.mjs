@@ -1,5 +1,5 @@
-// Attacks on the board by the form of the JWE. The signature inside is by Bert, who may watch. So the form of the seal is
-// all that is wrong, and a board that let it pass would open a session.
+// Attacks on the board by the form of the JWE. The signature inside is by Bert, who may watch. So the form of the seal
+// is all that is wrong, and a board that let it pass would open a session.
 
 import crypto from 'node:crypto';
 import zlib from 'node:zlib';
@@ -13,12 +13,14 @@ const form = (name, make, why = 'Seal') => ({
   why,
   async does(s) {
     const board = await s.bert.board();
-    for (const payload of [await make(board, await s.bert.signed(board, request()), s)].flat()) await s.send(payload, s.bert.id);
+    const made = await make(board, await s.bert.signed(board, request()), s);
+    for (const payload of [made].flat()) await s.send(payload, s.bert.id);
   },
 });
 
 /** A form whose header has other fields, and whose arithmetic is right. */
-const header = (name, fields, why) => form(name, (board, signed) => sealBy(board.seal, signed, { header: fields(board) }), why);
+const header = (name, fields, why) =>
+  form(name, (board, signed) => sealBy(board.seal, signed, { header: fields(board) }), why);
 
 const byJose = async (board, signed, protect, key) => new jose.CompactEncrypt(Buffer.from(signed))
   .setProtectedHeader({ kid: await jose.calculateJwkThumbprint(jwkOf(board.seal)), ...protect })
@@ -39,23 +41,31 @@ export const FORGED_SEALS = [
   }),
   form('there are spaces, padding, or another alphabet', async (board, signed) => {
     const sealed = await seal(board.seal, signed);
-    return [`${sealed}=`, `${sealed}\n`, ` ${sealed}`, `${sealed} `, sealed.replace('..', '.\n.'), sealed.replaceAll('_', '/').replaceAll('-', '+')];
+    const other = sealed.replaceAll('_', '/').replaceAll('-', '+');
+    return [`${sealed}=`, `${sealed}\n`, ` ${sealed}`, `${sealed} `, sealed.replace('..', '.\n.'), other];
   }),
   form('the request is plain JSON', () => JSON.stringify(request())),
   form('the request is signed and not sealed', (_, signed) => signed),
   form('the JSON is sealed and not signed', (board) => seal(board.seal, JSON.stringify(request())), 'Form'),
-  form('the seal is put around the seal', async (board, signed) => seal(board.seal, await seal(board.seal, signed)), 'Form'),
+  form('the seal is put around the seal', async (board, signed) =>
+    seal(board.seal, await seal(board.seal, signed)), 'Form'),
   form('the seal is in the other serialisation of JWE', async (board, signed) => JSON.stringify(
-    await new jose.FlattenedEncrypt(Buffer.from(signed)).setProtectedHeader({ alg: 'ECDH-ES', enc: 'A256GCM' }).encrypt(await jose.importJWK(jwkOf(board.seal), 'ECDH-ES')),
+    await new jose.FlattenedEncrypt(Buffer.from(signed)).setProtectedHeader({ alg: 'ECDH-ES', enc: 'A256GCM' })
+      .encrypt(await jose.importJWK(jwkOf(board.seal), 'ECDH-ES')),
   )),
   form('the content key is given directly (dir)', (board, signed) =>
     encrypted(base64url(JSON.stringify({ alg: 'dir', enc: 'A256GCM' })), '', Buffer.alloc(32), signed)),
   header('the algorithm of the seal is "none"', () => ({ alg: 'none' })),
   form('the content key is sealed by RSA', async (board, signed) =>
-    byJose(board, signed, { alg: 'RSA-OAEP-256', enc: 'A256GCM' }, (await jose.generateKeyPair('RSA-OAEP-256')).publicKey)),
-  form('the content key is wrapped (ECDH-ES+A256KW)', (board, signed) => byJose(board, signed, { alg: 'ECDH-ES+A256KW', enc: 'A256GCM' })),
-  form('the cipher is another one (A128CBC-HS256)', (board, signed) => byJose(board, signed, { alg: 'ECDH-ES', enc: 'A128CBC-HS256' })),
-  form('the content is compressed', (board, signed) => sealBy(board.seal, zlib.deflateRawSync(signed), { header: { zip: 'DEF' } })),
+    byJose(
+      board, signed, { alg: 'RSA-OAEP-256', enc: 'A256GCM' }, (await jose.generateKeyPair('RSA-OAEP-256')).publicKey,
+    )),
+  form('the content key is wrapped (ECDH-ES+A256KW)', (board, signed) =>
+    byJose(board, signed, { alg: 'ECDH-ES+A256KW', enc: 'A256GCM' })),
+  form('the cipher is another one (A128CBC-HS256)', (board, signed) =>
+    byJose(board, signed, { alg: 'ECDH-ES', enc: 'A128CBC-HS256' })),
+  form('the content is compressed', (board, signed) =>
+    sealBy(board.seal, zlib.deflateRawSync(signed), { header: { zip: 'DEF' } })),
   header('an extension of the seal is critical', () => ({ crit: ['exp'], exp: 1 })),
   header('the header names parties (apu, apv)', () => ({ apu: '', apv: '' })),
   header('the header of the seal has one more field', () => ({ more: 'x' })),
@@ -64,11 +74,15 @@ export const FORGED_SEALS = [
   header('the header names no key', () => ({ kid: undefined })),
   form('a field of the header is there twice', (board, signed) =>
     sealBy(board.seal, signed, { write: (it) => JSON.stringify(it).replace('{', '{"alg":"none",') })),
-  header('the ephemeral key is on another curve', () => ({ epk: { kty: 'EC', crv: 'P-384', x: base64url(crypto.randomBytes(48)), y: base64url(crypto.randomBytes(48)) } })),
-  header('the ephemeral key is of X25519', () => ({ epk: { kty: 'OKP', crv: 'X25519', x: base64url(crypto.randomBytes(32)) } })),
-  header('the ephemeral key is not on the curve', () => ({ epk: { kty: 'EC', crv: 'P-256', x: base64url(Buffer.alloc(32, 1)), y: base64url(Buffer.alloc(32, 1)) } })),
-  form('the ephemeral key is the point at infinity, and the secret is zero', (board, signed) => sealBy(board.seal, signed, {
-    header: { epk: { kty: 'EC', crv: 'P-256', x: base64url(Buffer.alloc(32)), y: base64url(Buffer.alloc(32)) } }, shared: Buffer.alloc(32),
+  header('the ephemeral key is on another curve', () =>
+    ({ epk: { kty: 'EC', crv: 'P-384', x: base64url(crypto.randomBytes(48)), y: base64url(crypto.randomBytes(48)) } })),
+  header('the ephemeral key is of X25519', () =>
+    ({ epk: { kty: 'OKP', crv: 'X25519', x: base64url(crypto.randomBytes(32)) } })),
+  header('the ephemeral key is not on the curve', () =>
+    ({ epk: { kty: 'EC', crv: 'P-256', x: base64url(Buffer.alloc(32, 1)), y: base64url(Buffer.alloc(32, 1)) } })),
+  form('the ephemeral key is the point at infinity, and the secret is zero', (board, to) => sealBy(board.seal, to, {
+    header: { epk: { kty: 'EC', crv: 'P-256', x: base64url(Buffer.alloc(32)), y: base64url(Buffer.alloc(32)) } },
+    shared: Buffer.alloc(32),
   })),
   form('the ephemeral key brings its private half', async (board, signed) => {
     const own = await makeKey('seal');

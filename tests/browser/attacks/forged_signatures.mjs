@@ -1,5 +1,5 @@
-// Attacks on the board by the JWS inside. Its seal is right. Mallory has keys of her own and is not on the list; she knows
-// every public key, also the victim's. Bert is on the list.
+// Attacks on the board by the JWS inside. Its seal is right. Mallory has keys of her own and is not on the list; she
+// knows every public key, also the victim's. Bert is on the list.
 
 import crypto from 'node:crypto';
 import * as jose from 'jose';
@@ -29,7 +29,8 @@ const byBert = (name, change, why = 'Form') => ({
   },
 });
 
-const withKey = (name, fields) => asVictim(name, async (header, s) => sign(s.mallory.identity, { ...header, ...await fields(s) }, text()));
+const withKey = (name, fields) =>
+  asVictim(name, async (header, s) => sign(s.mallory.identity, { ...header, ...await fields(s) }, text()));
 
 export const FORGED_SIGNATURES = [
   asVictim('an attacker signs with her own key', (header, s) => sign(s.mallory.identity, header, text()), 'Signature'),
@@ -37,8 +38,11 @@ export const FORGED_SIGNATURES = [
     jws({ ...header, alg }, text(), ''), jws({ ...header, alg }, text(), Buffer.alloc(64)),
   ])),
   asVictim('the public key is used as the secret of HS256', async (header, s) => Promise.all(
-    [s.victim.point, Buffer.from(s.victim.point, 'base64url'), JSON.stringify({ kty: 'EC', crv: 'P-256' })].map((secret) =>
-      new jose.CompactSign(Buffer.from(text())).setProtectedHeader({ ...header, alg: 'HS256' }).sign(Buffer.from(secret))),
+    [
+      s.victim.point, Buffer.from(s.victim.point, 'base64url'), JSON.stringify({ kty: 'EC', crv: 'P-256' }),
+    ].map((secret) =>
+      new jose.CompactSign(Buffer.from(text())).setProtectedHeader({ ...header, alg: 'HS256' })
+        .sign(Buffer.from(secret))),
   )),
   asVictim('the algorithm is ES384', async (header) => {
     const { privateKey } = await jose.generateKeyPair('ES384');
@@ -51,18 +55,23 @@ export const FORGED_SIGNATURES = [
   withKey('the header brings its key (jwk)', (s) => ({ jwk: s.mallory.identity.jwk })),
   withKey('the header names a place for its key (jku)', () => ({ jku: 'http://127.0.0.1/keys' })),
   withKey('the header brings a certificate (x5c)', () => ({ x5c: ['MIIB'] })),
-  asVictim('an extension is critical', (header) => jws({ ...header, crit: ['b64'], b64: false }, text(), Buffer.alloc(64, 1))),
+  asVictim('an extension is critical', (header) =>
+    jws({ ...header, crit: ['b64'], b64: false }, text(), Buffer.alloc(64, 1))),
   asVictim('the signature has r = s = 0, or other numbers that fit everything', (header) => {
     const n = Buffer.from('ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551', 'hex');
     const zero = Buffer.alloc(32);
     const one = Buffer.concat([Buffer.alloc(31), Buffer.from([1])]);
-    return [[zero, zero], [n, n], [zero, one], [one, zero], [one, one], [n, one]].map((of) => jws(header, text(), Buffer.concat(of)));
+    return [[zero, zero], [n, n], [zero, one], [one, zero], [one, one], [n, one]].map((of) =>
+      jws(header, text(), Buffer.concat(of)));
   }, 'Signature'),
   asVictim('the signature is empty, short, long, or in DER', async (header, s) => {
     const signed = await sign(s.mallory.identity, header, text());
     const of = Buffer.from(signed.split('.')[2], 'base64url');
-    const der = Buffer.concat([Buffer.from([0x30, 68, 2, 32]), of.subarray(0, 32), Buffer.from([2, 32]), of.subarray(32)]);
-    return ['', of.subarray(0, 63), Buffer.concat([of, Buffer.from([0])]), der].map((it) => `${inputOf(signed)}.${base64url(it)}`);
+    const der = Buffer.concat(
+      [Buffer.from([0x30, 68, 2, 32]), of.subarray(0, 32), Buffer.from([2, 32]), of.subarray(32)]
+    );
+    return ['', of.subarray(0, 63), Buffer.concat([of, Buffer.from([0])]), der].map((it) =>
+      `${inputOf(signed)}.${base64url(it)}`);
   }),
   asVictim('the signature is of another message', async (header, s, board) => {
     const other = await s.bert.signed(board, request());
@@ -89,10 +98,12 @@ export const FORGED_SIGNATURES = [
     why: 'Key',
     async does(s) {
       const board = await s.mallory.board();
-      await s.send(await s.mallory.message(board, request(), { kid: s.victim.id + s.mallory.identity.thumb.slice(22) }));
+      const kid = s.victim.id + s.mallory.identity.thumb.slice(22);
+      await s.send(await s.mallory.message(board, request(), { kid }));
     },
   },
-  asVictim('the board’s own status and info come back as requests', (_, s, board) => [board.statusText, board.infoText]),
+  asVictim('the board’s own status and info come back as requests', (_, s, board) =>
+    [board.statusText, board.infoText]),
   byBert('a request calls itself a reply', () => ({ typ: 'fanlight-rsp' })),
   byBert('a request calls itself a status', () => ({ typ: 'fanlight-status' })),
   byBert('a request has no type', () => ({ typ: undefined })),
@@ -111,7 +122,8 @@ export const FORGED_SIGNATURES = [
   }, 'Nonce'),
   byBert('the nonce is an invention', () => ({ nonce: base64url(crypto.randomBytes(24)) }), 'Nonce'),
   byBert('the key for replies is missing', () => ({ reply: undefined })),
-  byBert('the key for replies is not on the curve', () => ({ reply: pointOf({ x: base64url(Buffer.alloc(32, 1)), y: base64url(Buffer.alloc(32, 1)) }) })),
+  byBert('the key for replies is not on the curve', () =>
+    ({ reply: pointOf({ x: base64url(Buffer.alloc(32, 1)), y: base64url(Buffer.alloc(32, 1)) }) })),
   byBert('the key for replies is the point at infinity', () => ({ reply: base64url(Buffer.alloc(65)) })),
 ];
 

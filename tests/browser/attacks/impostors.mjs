@@ -1,5 +1,5 @@
-// Attacks on the page by a false camera: a second real daemon with other keys and the same id. If the page accepted it, it
-// would really show its picture.
+// Attacks on the page by a false camera: a second real daemon with other keys and the same id. If the page accepted it,
+// it would really show its picture.
 
 import mqtt from 'mqtt';
 import { plainInfo, plainStatus } from './on_viewer.mjs';
@@ -64,10 +64,13 @@ export const IMPOSTORS = [
     ends: 'live',
     async begin(s) {
       s.hostile.inject('viewer', 'fanlight/v1/cam2/status', JSON.stringify(plainStatus), { retain: true });
-      s.hostile.inject('viewer', 'fanlight/v1/cam2/info', JSON.stringify({ ...plainInfo, device: 'cam2', name: BOARD_NAME }), { retain: true });
-      const row = (device) => s.page.page.evaluate((it) => document.querySelector(`[data-device="${it}"] b`)?.textContent, device);
+      const info = JSON.stringify({ ...plainInfo, device: 'cam2', name: BOARD_NAME });
+      s.hostile.inject('viewer', 'fanlight/v1/cam2/info', info, { retain: true });
+      const row = (device) =>
+        s.page.page.evaluate((it) => document.querySelector(`[data-device="${it}"] b`)?.textContent, device);
       await s.until('the other device is in the list', () => row('cam2'));
-      await s.until('the list tells them apart', async () => (await row('cam2')) !== (await row('cam')) && (await row('cam2')) !== BOARD_NAME);
+      await s.until('the list tells them apart', async () =>
+        (await row('cam2')) !== (await row('cam')) && (await row('cam2')) !== BOARD_NAME);
       s.undo.push(() => s.hostile.cut('viewer'));
     },
   },

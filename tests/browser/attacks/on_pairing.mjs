@@ -4,20 +4,10 @@
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import { FALSE_NAME } from '../hostile_stage.mjs';
-import { JoseViewer, seal, sign } from '../jose_viewer.mjs';
+import { JoseViewer, macOf, pairMessage, seal, sign } from '../jose_viewer.mjs';
 import { ViewerPage } from '../paired_page.mjs';
-import { sessionId } from '../processes.mjs';
-
-/** The MAC of one side. */
-const macOf = (secret, side, { key, device }, viewer, name) => crypto.createHmac('sha256', Buffer.from(secret, 'base64url'))
-  .update([`fanlight pair ${side}`, key, device, viewer.identity.thumb, name].map((it) => `${it}\0`).join('')).digest('base64url');
 
 const guessed = () => crypto.randomBytes(16).toString('base64url');
-
-/** A message `pair`, right in all but what `change` says. */
-const pairMessage = (viewer, says, { secret = says.secret, side = 'viewer', name = viewer.name, ...change } = {}) => ({
-  v: 1, type: 'pair', session: sessionId(), seq: 0, key: viewer.identity.point, name, mac: macOf(secret, side, says, viewer, name), ...change,
-});
 
 const say = async (s, viewer, message, header) => {
   await s.send(await viewer.message(await s.witness.board(), message, header), viewer.id);
@@ -62,7 +52,8 @@ const alone = (name, begin, said) => ({
     await page.accept('Somebody');
     assert.match(await page.pairing(), said);
     const { states, names, shapes } = await page.seen();
-    assert.deepEqual([states.includes('live'), names.includes(FALSE_NAME), shapes], [false, false, []], JSON.stringify({ states, names }));
+    const shown = [states.includes('live'), names.includes(FALSE_NAME), shapes];
+    assert.deepEqual(shown, [false, false, []], JSON.stringify({ states, names }));
     assert.deepEqual(await page.boards(), []);
     await cancel(command);
     return s.hostile.recorded.slice(sent).filter(({ from }) => from === 'viewer');
@@ -75,10 +66,13 @@ async function forgedPaired(s, page, id) {
   const { sessions, points } = await page.seen();
   for (const session of sessions.slice(-6)) {
     for (const kid of [thumb, s.mallory.identity.thumb]) {
-      const body = JSON.stringify({ v: 1, type: 'paired', name: 'Somebody', rights: ['view', 'listen'], mac: guessed() + guessed().slice(1), session });
+      const mac = guessed() + guessed().slice(1);
+      const body = JSON.stringify({ v: 1, type: 'paired', name: 'Somebody', rights: ['view', 'listen'], mac, session });
       const signed = await sign(s.mallory.identity, { typ: 'fanlight-rsp', kid, to: id }, body);
       s.hostile.inject('viewer', `fanlight/v1/cam/rsp/${id}`, body);
-      for (const point of points.slice(0, 1)) s.hostile.inject('viewer', `fanlight/v1/cam/rsp/${id}`, await seal(point, signed));
+      for (const point of points.slice(0, 1)) {
+        s.hostile.inject('viewer', `fanlight/v1/cam/rsp/${id}`, await seal(point, signed));
+      }
     }
   }
 }
@@ -115,9 +109,12 @@ const ON_THE_BOARD = [
     const honest = await JoseViewer.make(it.name);
     return pairMessage(it, says, { mac: macOf(says.secret, 'viewer', says, honest, it.name) });
   }),
-  wrongMac('the MAC is for another name', (s, it, says) => pairMessage(it, says, { mac: macOf(says.secret, 'viewer', says, it, 'Anna') })),
-  wrongMac('the MAC is for another board', (s, it, says) => pairMessage(it, says, { mac: macOf(says.secret, 'viewer', { ...says, device: 'garden' }, it, it.name) })),
-  wrongMac('the MAC of the board is used as that of a viewer', (s, it, says) => pairMessage(it, says, { side: 'board' })),
+  wrongMac('the MAC is for another name', (s, it, says) =>
+    pairMessage(it, says, { mac: macOf(says.secret, 'viewer', says, it, 'Anna') })),
+  wrongMac('the MAC is for another board', (s, it, says) =>
+    pairMessage(it, says, { mac: macOf(says.secret, 'viewer', { ...says, device: 'garden' }, it, it.name) })),
+  wrongMac('the MAC of the board is used as that of a viewer', (s, it, says) =>
+    pairMessage(it, says, { side: 'board' })),
   {
     name: 'somebody with the secret claims the key of another viewer',
     adds: 0, why: 'Signature',
@@ -126,7 +123,9 @@ const ON_THE_BOARD = [
       const [it, owner] = [await stranger(s), await JoseViewer.make('Stranger')];
       const board = await s.witness.board();
       const header = it.header(board, { kid: owner.identity.thumb });
-      await s.send(await seal(board.seal, await sign(it.identity, header, JSON.stringify(pairMessage(owner, says)))), owner.id);
+      await s.send(
+        await seal(board.seal, await sign(it.identity, header, JSON.stringify(pairMessage(owner, says)))), owner.id,
+      );
       await s.witness.hello();
       await cancel(command);
     },
@@ -149,7 +148,9 @@ const ON_THE_BOARD = [
       const it = await stranger(s);
       const board = await s.witness.board();
       const message = pairMessage(it, says);
-      for (const payload of [JSON.stringify(message), await seal(board.seal, JSON.stringify(message)), await it.signed(board, message)]) {
+      for (const payload of [
+        JSON.stringify(message), await seal(board.seal, JSON.stringify(message)), await it.signed(board, message),
+      ]) {
         await s.send(payload, it.id);
       }
       await s.witness.hello();
@@ -237,7 +238,8 @@ const ON_THE_PAGE = [
     async does(s) {
       const { command, link } = await s.invite();
       let withheld = 0;
-      s.hostile.attack = ({ from, to, topic }) => (from === 'broker' && to === 'viewer' && topic.includes('/rsp/') && (withheld += 1) === 1 ? null : undefined);
+      s.hostile.attack = ({ from, to, topic }) =>
+        (from === 'broker' && to === 'viewer' && topic.includes('/rsp/') && (withheld += 1) === 1 ? null : undefined);
       const page = await ViewerPage.open(s.chromium, link);
       s.undo.push(() => page.close());
       await page.accept('Patient');

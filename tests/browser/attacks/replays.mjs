@@ -33,14 +33,17 @@ export const REPLAYS = [
   { name: 'the offer comes again, when its session has just ended', does: (s) => s.send(s.tape.offer) },
   { name: 'the whole session comes again', does: (s) => inOrder(s, s.tape.requests) },
   { name: 'the whole session comes again in reverse', does: (s) => inOrder(s, [...s.tape.requests].reverse()) },
-  { name: 'each message comes three times', does: (s) => inOrder(s, s.tape.requests.flatMap((one) => [one, one, one])) },
+  { name: 'each message comes three times', does: (s) =>
+    inOrder(s, s.tape.requests.flatMap((one) => [one, one, one])) },
   {
     name: 'what came after the offer is brought forward, and the offer follows',
     does: (s) => inOrder(s, [...s.tape.requests.filter((one) => one !== s.tape.offer), s.tape.offer]),
   },
-  { name: 'the offer comes on the topic of another viewer on the list', why: 'Form', does: (s) => s.send(s.tape.offer, s.bert.id) },
+  { name: 'the offer comes on the topic of another viewer on the list', why: 'Form', does: (s) =>
+    s.send(s.tape.offer, s.bert.id) },
   { name: 'the offer comes on the topic of a stranger', why: null, does: (s) => s.send(s.tape.offer, s.mallory.id) },
-  { name: 'the whole session comes on the topic of another viewer', why: 'Form', does: (s) => inOrder(s, s.tape.requests, s.bert.id) },
+  { name: 'the whole session comes on the topic of another viewer', why: 'Form', does: (s) =>
+    inOrder(s, s.tape.requests, s.bert.id) },
   {
     name: 'the offer comes at another board, where the same viewer is on the list',
     at: 'garden', does: (s) => s.hostile.publish(`fanlight/v1/garden/req/${s.victim.id}`, s.tape.offer),
@@ -89,7 +92,34 @@ export const REPLAYS = [
     why: 'Seal',
     does: async (s) => {
       const [a, b] = [s.tape.requests[0], s.tape.offer];
-      await inOrder(s, [swapped(a, b, 3), swapped(a, b, 3, 4), swapped(a, b, 2, 3, 4), swapped(b, a, 0), swapped(b, a, 2)]);
+      await inOrder(
+        s, [swapped(a, b, 3), swapped(a, b, 3, 4), swapped(a, b, 2, 3, 4), swapped(b, a, 0), swapped(b, a, 2)],
+      );
+    },
+  },
+  {
+    name: 'a lift of the privacy switch is repeated and held back, after somebody stopped the camera again',
+    does: async (s) => {
+      const w = s.witness;
+      const { ok: first } = await w.command('privacy.set', { on: true });
+      const heldBack = await w.commandMessage('privacy.set', { on: false, change: first.privacy.change });
+      const { ok: lifted, message } = await w.command('privacy.set', { on: false, change: first.privacy.change });
+      const { ok: second } = await w.command('privacy.set', { on: true });
+      if (lifted.privacy.on || !second.privacy.on) throw new Error(JSON.stringify({ lifted, second }));
+      await s.send(heldBack, w.id);
+      await inOrder(s, [message, message], w.id);
+      const { ok: after } = await w.command('cameras');
+      if (!after.privacy.on || after.privacy.change !== second.privacy.change) throw new Error(JSON.stringify(after));
+      await s.until('the owner lifts it', async () => (await s.board.command('privacy', 'off').ended) === 0);
+    },
+  },
+  {
+    name: 'a viewer without the right uses the privacy switch',
+    does: async (s) => {
+      const { error } = await s.bert.command('privacy.set', { on: true });
+      if (error?.name !== 'forbidden') throw new Error(JSON.stringify(error));
+      const { ok } = await s.bert.command('cameras');
+      if (ok.privacy.on) throw new Error(JSON.stringify(ok));
     },
   },
   {
@@ -101,7 +131,8 @@ export const REPLAYS = [
 /** After the daemon started again. It has other keys for sealing, and other nonces. */
 export const AFTER_A_RESTART = [
   { name: 'the offer comes after the daemon started again', why: 'Seal', does: (s) => s.send(s.tape.offer) },
-  { name: 'the whole session comes after the daemon started again', why: 'Seal', does: (s) => inOrder(s, s.tape.requests) },
+  { name: 'the whole session comes after the daemon started again', why: 'Seal', does: (s) =>
+    inOrder(s, s.tape.requests) },
   {
     name: 'a message with the nonce of the start before is sealed to the new key',
     why: 'Nonce',

@@ -1,11 +1,17 @@
-// A viewer written from docs/reference/protocol.md alone, without the web component: the tests' and the benchmark's own eyes.
+// A viewer written from docs/reference/protocol.md alone, without the web component: the eyes of tests and benchmark.
 
-const id = (bytes) => btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(bytes)))).replace(/[+/=]/g, (c) => ({ '+': '-', '/': '_', '=': '' })[c]);
+const id = (bytes) =>
+  btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(bytes)))).replace(
+    /[+/=]/g,
+    (c) => ({ '+': '-', '/': '_', '=': '' })[c],
+  );
 const now = () => performance.timeOrigin + performance.now();
 
 /** SHA-256 in base64url: the browser's own wants a secure page (FIPS 180-4). */
 const digest = (text) => {
-  const primes = [...Array(312).keys()].filter((n) => n > 1 && ![...Array(n).keys()].some((d) => d > 1 && d * d <= n && n % d === 0));
+  const primes = [...Array(312).keys()].filter(
+    (n) => n > 1 && ![...Array(n).keys()].some((d) => d > 1 && d * d <= n && n % d === 0),
+  );
   const root = (n, power) => { const r = n ** (1 / power); return Math.floor((r - Math.floor(r)) * 2 ** 32) >>> 0; };
   const k = primes.slice(0, 64).map((p) => root(p, 3));
   const h = primes.slice(0, 8).map((p) => root(p, 2));
@@ -16,10 +22,13 @@ const digest = (text) => {
   for (let shift = 56; shift >= 0; shift -= 8) bytes.push(Math.floor(bits / 2 ** shift) & 255);
   const turn = (x, n) => (x >>> n) | (x << (32 - n));
   for (let at = 0; at < bytes.length; at += 64) {
-    const w = [...Array(16).keys()].map((i) => [0, 1, 2, 3].reduce((word, j) => (word << 8) | bytes[at + i * 4 + j], 0));
+    const w = [...Array(16).keys()].map((i) =>
+      [0, 1, 2, 3].reduce((word, j) => (word << 8) | bytes[at + i * 4 + j], 0),
+    );
     for (let i = 16; i < 64; i += 1) {
       const [a, b] = [w[i - 15], w[i - 2]];
-      w[i] = (w[i - 16] + w[i - 7] + (turn(a, 7) ^ turn(a, 18) ^ (a >>> 3)) + (turn(b, 17) ^ turn(b, 19) ^ (b >>> 10))) | 0;
+      w[i] =
+        (w[i - 16] + w[i - 7] + (turn(a, 7) ^ turn(a, 18) ^ (a >>> 3)) + (turn(b, 17) ^ turn(b, 19) ^ (b >>> 10))) | 0;
     }
     let [a, b, c, d, e, f, g, z] = h;
     for (let i = 0; i < 64; i += 1) {
@@ -29,30 +38,51 @@ const digest = (text) => {
     }
     [a, b, c, d, e, f, g, z].forEach((x, i) => { h[i] = (h[i] + x) | 0; });
   }
-  return btoa(String.fromCharCode(...h.flatMap((x) => [24, 16, 8, 0].map((n) => (x >>> n) & 255)))).replace(/[+/=]/g, (c) => ({ '+': '-', '/': '_', '=': '' })[c]);
+  return btoa(String.fromCharCode(...h.flatMap((x) => [24, 16, 8, 0].map((n) => (x >>> n) & 255)))).replace(
+    /[+/=]/g,
+    (c) => ({ '+': '-', '/': '_', '=': '' })[c],
+  );
 };
 
 let link;
 
-/** Connects to the broker before anything is asked for, as a page would. */
+/**
+ * Connects to the broker before anything is asked for, as a page would. A broker may close the connection at any time:
+ * mosquitto with libwebsockets 4.3 (Debian 13) does so after some changes of its machine's routes. So the client comes
+ * back, and the broker keeps its subscription and what was sent to it in the meantime.
+ */
 window.connect = async ({ broker, device, viewer, root = 'fanlight/v1' }) => {
-  const client = await window.mqtt.connectAsync(broker, { protocolVersion: 5, clientId: viewer });
+  const client = await window.mqtt.connectAsync(broker, {
+    protocolVersion: 5,
+    clientId: viewer,
+    clean: false,
+    properties: { sessionExpiryInterval: 300 },
+    reconnectPeriod: 200,
+  });
   link = { client, device, viewer, root, sessions: new Map() };
   client.on('message', (topic, payload) => {
     const message = JSON.parse(new TextDecoder().decode(payload));
     link.sessions.get(message.session)?.(message);
   });
-  await client.subscribeAsync(`${root}/${device}/rsp/${viewer}`, { qos: 1 });
+  const subscribe = () => client.subscribeAsync(`${root}/${device}/rsp/${viewer}`, { qos: 1 });
+  // mqtt.js forgets a subscription that was not acknowledged before the connection closed.
+  await subscribe().catch(() => new Promise((resolve) => { client.once('connect', resolve); }).then(subscribe));
 };
 
-/** Opens a session; resolves with its handle as soon as it is asked for. One that is not shown decodes, and draws nothing. */
-window.watch = async ({ calls = 'offer', video = true, audio = true, relay = false, servers = [], show = true, without, bundle = 'max-bundle' } = {}) => {
+/** Opens a session; resolves with its handle once it is asked for. One that is not shown decodes, and draws nothing. */
+window.watch = async (wanted = {}) => {
+  const { calls = 'offer', video = true, audio = true, relay = false, servers = [], show = true } = wanted;
+  const { without, bundle = 'max-bundle' } = wanted;
   const session = id(16);
   const at = { asked: now() };
   let seq = 0;
   const say = (type, fields = {}) => link.client.publish(`${link.root}/${link.device}/req/${link.viewer}`,
     JSON.stringify({ v: 1, type, session, seq: seq++, ...fields }), { qos: 1 });
-  const pc = new RTCPeerConnection({ bundlePolicy: bundle, iceServers: servers, iceTransportPolicy: relay ? 'relay' : 'all' });
+  const pc = new RTCPeerConnection({
+    bundlePolicy: bundle,
+    iceServers: servers,
+    iceTransportPolicy: relay ? 'relay' : 'all',
+  });
   const element = document.createElement('video');
   Object.assign(element, { autoplay: true, playsInline: true, muted: false, srcObject: new MediaStream() });
   if (show) document.body.append(element);
@@ -67,7 +97,11 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
   pc.onicecandidate = ({ candidate }) => {
     const ufrag = /a=ice-ufrag:(\S+)/.exec(pc.localDescription.sdp)[1];
     if (!candidate || candidate.candidate === '') say('candidates', { ufrag, candidates: [], end: true });
-    else say('candidates', { ufrag, candidates: [{ candidate: candidate.candidate, mid: candidate.sdpMid, mline: candidate.sdpMLineIndex }] });
+    else
+      say('candidates', {
+        ufrag,
+        candidates: [{ candidate: candidate.candidate, mid: candidate.sdpMid, mline: candidate.sdpMLineIndex }],
+      });
   };
   pc.oniceconnectionstatechange = () => { at[`ice ${pc.iceConnectionState}`] ??= now(); };
   pc.onconnectionstatechange = () => { at[pc.connectionState] ??= now(); };
@@ -77,7 +111,8 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
     for (const candidate of waiting) await pc.addIceCandidate(candidate);
     waiting = [];
   };
-  // One after the other, as they came: an offer that another one follows is answered all the same, and the device knows by its hash.
+  // One after the other, as they came. An offer that another one follows is answered all the same: the device knows the
+  // right answer by its hash.
   let turn = Promise.resolve();
   link.sessions.set(session, (message) => {
     handle.said.push(message);
@@ -124,7 +159,12 @@ window.watch = async ({ calls = 'offer', video = true, audio = true, relay = fal
     handle.shown.push({ at: performance.timeOrigin + meta.presentationTime, delay });
     if (clock !== null) {
       handle.delays.push(delay);
-      handle.clocks.push({ clock, media: meta.mediaTime, at: now(), shown: performance.timeOrigin + meta.expectedDisplayTime });
+      handle.clocks.push({
+        clock,
+        media: meta.mediaTime,
+        at: now(),
+        shown: performance.timeOrigin + meta.expectedDisplayTime,
+      });
       if (handle.clocks.length > 600) handle.clocks.shift();
     }
   };
@@ -261,9 +301,9 @@ window.listen = async (session, ms, hertz = 1000) => {
 
 /**
  * How far sound and picture are apart, in two ways that know nothing of each other; positive where the sound is late.
- * By content: when each 60 ms burst, which begins at a whole second, leaves the AudioContext, against when pictures, which
- * show their time, are on screen. By figures: the sender's time of what plays now, as the browser works it out from the
- * sender reports.
+ * By content: when each 60 ms burst, which begins at a whole second, leaves the AudioContext, against when pictures,
+ * which show their time, are on screen. By figures: the sender's time of what plays now, as the browser works it out
+ * from the sender reports.
  */
 window.skew = async (session, ms) => {
   const handle = handles.get(session);
@@ -288,6 +328,8 @@ window.skew = async (session, ms) => {
   }
   const latency = { base: 1000 * audio.baseLatency, output: 1000 * audio.outputLatency };
   await audio.close();
-  const pictures = handle.clocks.filter(({ at }) => at > begun).map(({ clock, shown }) => ((Math.round(shown) >>> 0) - clock) | 0);
+  const pictures = handle.clocks
+    .filter(({ at }) => at > begun)
+    .map(({ clock, shown }) => ((Math.round(shown) >>> 0) - clock) | 0);
   return { sounds, pictures, figures, latency };
 };

@@ -6,7 +6,7 @@ import { Unusable, object, readJson, text } from '../json.ts';
 import { VERSION, conditionOf, infoOf } from '../protocol.ts';
 import type { Condition, Info } from '../protocol.ts';
 import { clean } from '../texts.ts';
-import { MOST_SEALED, isSignedBy, open, parseJws, seal, sign, verifier } from './jose.ts';
+import { MOST_SEALED, isSignedBy, open, parseJws, pointOf, seal, sign, thumbprint, verifier } from './jose.ts';
 import type { Pair } from './jose.ts';
 import type { Identity } from './store.ts';
 
@@ -43,8 +43,20 @@ export async function readPublic(payload: Uint8Array, kind: 'status' | 'info', b
   return await isSignedBy(board.key, jws) ? jws.payload : null;
 }
 
-/** The unchecked JSON of an `info`: a board that is not known yet tells its key there. */
-export const unprovenInfo = (payload: Uint8Array): Bytes | null => publicJws(payload, 'info')?.payload ?? null;
+/**
+ * The board with this thumbprint, as it introduces itself in its `info`; `point`: its key. Null if the message is not
+ * certainly by this board.
+ */
+export async function introducedBy(
+  payload: Uint8Array, device: string, thumb: string
+): Promise<{ board: Board; point: string } | null> {
+  const jws = publicJws(payload, 'info');
+  if (!jws || jws.header['kid'] !== thumb) return null;
+  const point = pointOf(object(readJson(jws.payload), 'info')['key']);
+  if (!point || await thumbprint(point) !== thumb) return null;
+  const board = await boardOf({ device, thumb, key: point });
+  return board && await isSignedBy(board.key, jws) ? { board, point } : null;
+}
 
 function publicJws(payload: Uint8Array, kind: 'status' | 'info') {
   const compact = ascii(payload);
@@ -52,12 +64,16 @@ function publicJws(payload: Uint8Array, kind: 'status' | 'info') {
   return jws?.header['typ'] === `fanlight-${kind}` ? jws : null;
 }
 
-/** Signs a message of this viewer and seals it to the board. Null if the board's sealing key is none. */
+/**
+ * Signs a message of this viewer and seals it to the board. `token`: that of an issuer, if the viewer has one. Null if
+ * the board's sealing key is none.
+ */
 export async function sealRequest(
-  { self, reply, board }: Peers, speech: Speech, message: string
+  { self, reply, board }: Peers, speech: Speech, message: string, token: string | null = null
 ): Promise<string | null> {
   const header = {
     alg: 'ES256', typ: 'fanlight-req', kid: self.thumb, to: board.device, nonce: speech.nonce, reply: reply.point,
+    ...(token === null ? {} : { token }),
   };
   return seal(speech.seal, await sign(self.secret, header, message));
 }

@@ -42,6 +42,22 @@ async function readAll(): Promise<Paired> {
   }
 }
 
+/**
+ * A board that this browser was paired with may announce itself at another broker, or under another root. Its signature
+ * proves that it is the same one. So it is kept for this place too.
+ */
+export async function recognise(
+  place: { broker: string; root: string; device: string }, status: Uint8Array
+): Promise<boolean> {
+  const thumb = store.obstacle ? null : signerOf(status, 'status');
+  if (thumb === null) return false;
+  const known = (await store.devices()).find((it) => it.thumb === thumb && it.device === place.device);
+  const board = known && await boardOf(known);
+  if (!board || !(await readPublic(status, 'status', board))) return false;
+  await store.keep({ ...known, ...place });
+  return true;
+}
+
 /** Why a device of a list cannot be watched, although it announces itself. */
 export type Locked = 'not_paired' | 'wrong_board';
 
@@ -51,8 +67,10 @@ export class Doorman {
   private ready: Promise<void>;
   private readonly undo: () => void;
 
-  /** `changed`: the paired boards changed, so everything must be checked again. */
-  constructor(private readonly broker: string, private readonly root: string, changed: () => void) {
+  /** `changed`: the paired boards changed, so everything must be checked again. `keys`: nothing plain is believed. */
+  constructor(
+    private readonly broker: string, private readonly root: string, changed: () => void, private readonly keys = false
+  ) {
     this.ready = this.read();
     this.undo = store.onChange(() => {
       this.ready = this.read();
@@ -76,8 +94,12 @@ export class Doorman {
     const known = this.boards.get(device);
     if (payload.length === 0) return null;
     const { broker, root } = this;
-    const keyed = isSigned(payload) || store.expects(placeOf({ broker, root, device }));
-    if (!known) return keyed ? 'not_paired' : decodeStatus(payload);
+    const place = { broker, root, device };
+    if (!known) {
+      // If it is known, the list of paired boards changes, and it is checked again.
+      if (isSigned(payload)) await recognise(place, payload).catch(() => {});
+      return this.keys || isSigned(payload) || store.expects(placeOf(place)) ? 'not_paired' : decodeStatus(payload);
+    }
     const json = await readPublic(payload, 'status', known.board);
     if (json) return decodeStatus(json);
     // A signature by the right key that is wrong proves nothing, and the last status stays.

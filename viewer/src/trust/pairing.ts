@@ -12,8 +12,7 @@ import { clean } from '../texts.ts';
 import { troubleWords } from '../trouble.ts';
 import type { TroubleWords } from '../trouble.ts';
 import { componentWords } from '../words/languages.ts';
-import { pointOf, thumbprint, verifier } from './jose.ts';
-import { openReply, readPublic, rightsOf, sealRequest, signerOf, speechOf, unprovenInfo } from './messages.ts';
+import { introducedBy, openReply, readPublic, rightsOf, sealRequest, signerOf, speechOf } from './messages.ts';
 import type { Peers, Speech } from './messages.ts';
 import { placeOf } from './place.ts';
 import { sealingPair, store } from './store.ts';
@@ -194,16 +193,12 @@ export class Exchange {
   private async heardInfo(payload: Uint8Array): Promise<void> {
     if (this.key) return;
     const { thumb, device } = this.invitation;
-    const json = unprovenInfo(payload);
-    const point = json && pointOf(object(readJson(json), 'info')['key']);
-    if (!point || signerOf(payload, 'info') !== thumb || await thumbprint(point) !== thumb) {
-      this.other ||= payload.length > 0;
+    const found = await introducedBy(payload, device, thumb);
+    if (!found) {
+      this.other ||= payload.length > 0 && signerOf(payload, 'info') !== thumb;
       return;
     }
-    const key = await verifier(point);
-    const board = key && { device, thumb, key };
-    if (!board || !(await readPublic(payload, 'info', board))) return;
-    this.key = { point, peers: { self: this.self, reply: await sealingPair(), board } };
+    this.key = { point: found.point, peers: { self: this.self, reply: await sealingPair(), board: found.board } };
     if (this.lastStatus) await this.heardStatus(this.lastStatus);
   }
 

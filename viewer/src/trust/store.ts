@@ -137,8 +137,11 @@ class Store {
     if (changed) this.tell();
   }
 
-  async forget(board: { broker: string; root: string; device: string }): Promise<void> {
-    await this.run('readwrite', 'boards', (boards) => boards.delete(placeOf(board)));
+  /** Deletes a board, at all the brokers where it was recognised. */
+  async forget(board: PairedDevice): Promise<void> {
+    const same = (it: PairedDevice) => it.thumb === board.thumb && it.device === board.device;
+    for (const it of (await this.devices()).filter(same))
+      await this.run('readwrite', 'boards', (boards) => boards.delete(placeOf(it)));
     this.tell();
   }
 

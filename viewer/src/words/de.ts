@@ -32,8 +32,9 @@ export const component: typeof en.component = {
       text: 'Die Kamera lässt diesen Zuschauer nicht zu. Zugang gibt es beim Besitzer der Kamera.',
     },
     auth_required: {
-      title: 'Zugangstoken fehlt',
-      text: 'Die Kamera verlangt ein Token, und diese Seite hat keines. Zugang gibt es beim Besitzer der Kamera.',
+      title: 'Die Kamera nimmt das Zugangstoken nicht an',
+      text: 'Sie meldet, dass es abgelaufen ist, und sagt das auch von einem neuen. '
+        + 'Vielleicht gehen die Uhren von Kamera und Anmeldedienst verschieden.',
     },
     stale_nonce: { title: 'Neue Anfrage', text: 'Das Zugangstoken kam zu spät.' },
     clock_unsynced: {
@@ -124,13 +125,41 @@ export const component: typeof en.component = {
     },
     insecure_page: {
       title: 'Diese Seite braucht HTTPS',
-      text: 'Die Kamera zeigt ihr Bild nur gekoppelten Browsern, und Schlüssel gibt es nur auf Seiten von https:// '
-        + 'oder localhost. Die Seite dort öffnen.',
+      text: 'Die Kamera zeigt ihr Bild nur Browsern, die einen Schlüssel haben, und Schlüssel gibt es nur auf Seiten '
+        + 'von https:// oder localhost. Die Seite dort öffnen.',
     },
     no_store: {
       title: 'Dieser Browser behält hier keine Schlüssel',
-      text: 'Die Kamera zeigt ihr Bild nur gekoppelten Browsern. '
+      text: 'Die Kamera zeigt ihr Bild nur Browsern, die einen Schlüssel haben. '
         + 'Der Seite das Speichern von Daten (IndexedDB) erlauben oder das private Fenster verlassen.',
+    },
+    unknown_board: {
+      title: 'Der Schlüssel dieser Kamera ist nicht bekannt',
+      text: 'Diese Seite hat Zugangstoken, kennt aber den Schlüssel der Kamera nicht. '
+        + 'Wer die Seite betreibt, muss seinen Fingerabdruck eintragen.',
+    },
+    other_board: {
+      title: 'Das ist nicht die erwartete Kamera',
+      text: 'Ein anderes Gerät verwendet ihren Namen, oder ihr Schlüssel wurde ersetzt. '
+        + 'Diese Seite verbindet sich nicht. Wer sie betreibt, kann ihr einen neuen Schlüssel geben.',
+    },
+    token_failed: {
+      title: 'Kein Zugangstoken',
+      text: 'Diese Seite hat vom Anmeldedienst kein Zugangstoken bekommen. Sie versucht es weiter.',
+    },
+    token_refused: {
+      title: 'Der Anmeldedienst gibt keinen Zugang',
+      text: 'Hilft eine neue Anmeldung nicht, darf dieses Konto die Kamera nicht sehen. '
+        + 'Auskunft gibt, wer den Anmeldedienst betreibt.',
+    },
+    token_unusable: {
+      title: 'Das Zugangstoken passt nicht',
+      text: 'Die Kamera würde es ablehnen. Wer den Anmeldedienst betreibt, muss das beheben.',
+    },
+    token_ended: { title: 'Neue Anfrage', text: 'Das Zugangstoken ist abgelaufen. Diese Seite holt ein neues.' },
+    token_unanswered: {
+      title: 'Die Kamera antwortet nicht',
+      text: 'Sie ist online. Vielleicht kennt sie den Anmeldedienst nicht, oder das Zugangstoken wurde zurückgezogen.',
     },
   },
   browserError: { title: 'Dieser Browser hat eine Störung', text: 'Er konnte die Verbindung nicht aufbauen.' },
@@ -255,6 +284,9 @@ export const component: typeof en.component = {
       `Das Attribut „${attribute}“ ist „${isolated(value)}“. `
       + 'Erlaubt sind nur Buchstaben ohne Umlaute, Ziffern, „-“ und „_“, höchstens 64.',
     badRoot: (value) => `Das Attribut „root“ ist „${isolated(value)}“, und das ist kein Topic.`,
+    badThumb: (value) =>
+      `Das Attribut „thumb“ ist „${isolated(value)}“, und das ist kein Fingerabdruck eines Schlüssels. `
+      + 'Ein solcher hat 43 Zeichen.',
   },
 
   trouble: {

@@ -38,8 +38,9 @@ export const component = {
       title: 'You may not watch', text: 'The camera does not accept this viewer. Ask its owner for access.',
     },
     auth_required: {
-      title: 'An access token is needed',
-      text: 'The camera asks for a token, and this page has none. Sign in, or ask its owner.',
+      title: 'The camera refuses the access token',
+      text: 'It says that the token has ended, and said the same of a new one. '
+        + 'The clocks of the camera and of the login service may differ.',
     },
     stale_nonce: { title: 'Asking again', text: 'The access token was signed too late.' },
     clock_unsynced: {
@@ -117,13 +118,41 @@ export const component = {
     },
     insecure_page: {
       title: 'This page needs HTTPS',
-      text: 'The camera shows its picture only to paired browsers, and browsers keep keys only on pages from https:// '
-        + 'or localhost. Open this page there.',
+      text: 'The camera shows its picture only to browsers that have a key, and browsers keep keys only on pages from '
+        + 'https:// or localhost. Open this page there.',
     },
     no_store: {
       title: 'This browser keeps no keys here',
-      text: 'The camera shows its picture only to paired browsers. Allow this page to store data (IndexedDB), '
+      text: 'The camera shows its picture only to browsers that have a key. Allow this page to store data (IndexedDB), '
         + 'or leave the private window.',
+    },
+    unknown_board: {
+      title: 'The key of this camera is not known',
+      text: 'This page has access tokens, but does not know the key of the camera. '
+        + 'Whoever runs the page must add its thumbprint.',
+    },
+    other_board: {
+      title: 'This is not the expected camera',
+      text: 'Another device uses its name, or its key was replaced. This page does not connect. '
+        + 'Whoever runs the page can give it a new key.',
+    },
+    token_failed: {
+      title: 'No access token',
+      text: 'This page got no access token from its login service. It tries again.',
+    },
+    token_refused: {
+      title: 'The login service gives no access',
+      text: 'Log in again. If that does not help, this account may not watch the camera. '
+        + 'Ask whoever runs the login service.',
+    },
+    token_unusable: {
+      title: 'The access token does not fit',
+      text: 'The login service gave a token that the camera would refuse. Whoever runs the service must correct this.',
+    },
+    token_ended: { title: 'Asking again', text: 'The access token has ended. This page fetches a new one.' },
+    token_unanswered: {
+      title: 'The camera does not answer',
+      text: 'It is online. Perhaps it does not know the login service, or the access token was taken back.',
     },
   } satisfies Record<ErrorName, Said>,
   /** `internal`, if it happened in the browser. */
@@ -258,6 +287,8 @@ export const component = {
       `The attribute “${attribute}” is “${isolated(value)}”. `
       + 'Only letters, digits, “-” and “_” are possible, at most 64.',
     badRoot: (value: string) => `The attribute “root” is “${isolated(value)}”, which is not a topic.`,
+    badThumb: (value: string) =>
+      `The attribute “thumb” is “${isolated(value)}”, which is not the thumbprint of a key. It has 43 characters.`,
   },
 
   /**

@@ -68,12 +68,12 @@ fn flush(bits: &mut String, out: &mut Vec<u8>) {
     bits.clear();
 }
 
-fn decoded(decoder: &mut Jpeg, jpeg: &[u8]) -> Result<Planes, Refusal> {
+fn decoded(decoder: &mut Jpeg, jpeg: &[u8]) -> Result<Planes, PictureError> {
     let mut planes = None;
     decoder.decode(jpeg, &mut planes).map(|()| planes.unwrap())
 }
 
-fn taken(jpeg: &[u8]) -> Result<Planes, Refusal> {
+fn taken(jpeg: &[u8]) -> Result<Planes, PictureError> {
     decoded(&mut Jpeg::new(None).unwrap(), jpeg)
 }
 
@@ -304,7 +304,7 @@ fn a_size_that_was_not_agreed_is_cropped_or_shown_as_it_is() {
             let picture = jpeg(subsamp, own);
             let mut planes = decoded(&mut decoder, &picture);
             if shown != agreed {
-                assert!(matches!(&planes, Err(Refusal(text)) if text.contains("size differs")), "{planes:?}");
+                assert!(matches!(&planes, Err(PictureError(text)) if text.contains("size differs")), "{planes:?}");
                 planes = decoded(&mut decoder, &picture);
             }
             let planes = planes.unwrap_or_else(|e| panic!("{agreed:?} {own:?}: {e:?}"));
@@ -373,5 +373,5 @@ fn a_jpeg_that_is_longer_than_its_picture_is_not_looked_at() {
     ] {
         assert_eq!(too_long(length, size).is_some(), is_too_long, "{length} {size:?}");
     }
-    assert_eq!(too_long(20 << 20, (640, 480)), Some(Refusal("a JPEG of 20480 KiB; 4096 KiB are possible".into())));
+    assert_eq!(too_long(20 << 20, (640, 480)), Some(PictureError("a JPEG of 20480 KiB; 4096 KiB are possible".into())));
 }

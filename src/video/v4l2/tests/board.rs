@@ -124,7 +124,7 @@ fn from_camera(path: &Path, camera: &Path) {
                 break buffer;
             }
         };
-        encoder.raw.lend(buffer.index, &memory[buffer.index as usize], &encoder.lengths, n).unwrap();
+        encoder.raw.put_dmabuf(buffer.index, &memory[buffer.index as usize], &encoder.lengths, n).unwrap();
         let (came, bytes, free) = encoder.next();
         assert_eq!((came, free), (n, buffer.index), "picture {n}");
         assert!(bytes.len() > 1000, "picture {n}: {} bytes", bytes.len());

@@ -14,7 +14,7 @@ export const page: typeof en.page = {
     camera: 'Kamera', any: 'alle', root: 'Topic-Wurzel', cancel: 'Abbrechen', connect: 'Verbinden',
     paired: 'Gekoppelte Kameras', link: 'Link zum Koppeln',
     self: 'Name dieses Browsers', selfNote: 'Der Besitzer der Kamera sieht ihn in der Liste derer, die zusehen dürfen.',
-    next: 'Weiter', pair: 'Koppeln', done: 'Schließen',
+    next: 'Weiter', pair: 'Koppeln', done: 'Schließen', activity: 'Aktivität', shut: 'Schließen',
   },
 
   pairing: {
@@ -84,6 +84,35 @@ export const page: typeof en.page = {
     notKept: 'Der Browser konnte sie nicht löschen. Noch einmal versuchen.',
   },
 
+  activity: {
+    title: 'Aktivität',
+    about: 'Was geschah, seit diese Seite geöffnet wurde. Alles steht im Journal der Kamera selbst.',
+    unread: (news) => `Aktivität: ${news.text} neu`,
+    someone: 'Jemand',
+    start: (who) => `${who} sieht jetzt zu`,
+    end: (who, time) => `${who} sieht nicht mehr zu, nach ${time}`,
+    refused: {
+      busy: (who) => `${who} wurde abgewiesen: Alle Plätze sind belegt`,
+      forbidden: (who) => `${who} wurde abgewiesen: Das ist nicht erlaubt`,
+      rate_limited: (who) => `${who} wurde abgewiesen: zu viele Versuche`,
+      other: (who) => `${who} wurde abgewiesen`,
+    },
+    paired: (who) => `${who} wurde gekoppelt`,
+    notPaired: 'Eine Kopplung endete ohne Zuschauer',
+    wrongSecret: 'Eine Kopplung wurde abgebrochen: Jemand hatte einen falschen Link',
+    owner: 'Der Eigentümer',
+    stopped: (who) => `${who} hat Kamera und Mikrofon für alle ausgeschaltet`,
+    resumed: (who) => `${who} hat Kamera und Mikrofon wieder erlaubt`,
+    list: {
+      add: (who) => `${who} darf von jetzt an zusehen`,
+      remove: (who) => `${who} darf nicht mehr zusehen`,
+      rename: (who) => `Ein Zuschauer heißt jetzt ${who}`,
+      rights: (who) => `Die Rechte von ${who} wurden geändert`,
+      deny: (who) => `Der Zugang von ${who} wurde entzogen`,
+      configured: (who) => `Die Konfiguration hat geändert, was ${who} darf`,
+    },
+  },
+
   broker: {
     none: 'Kein Broker', connecting: 'Verbindet mit Broker', up: 'Broker verbunden', down: 'Broker nicht verbunden',
     refused: 'Login abgelehnt',
@@ -139,6 +168,8 @@ export const page: typeof en.page = {
     near: (key, known) => `config.json: Den Schlüssel „${isolated(key)}“ gibt es nicht. Vielleicht „${known}“?`,
     unknown: (key, all) => `config.json: Den Schlüssel „${isolated(key)}“ gibt es nicht. Möglich sind ${all}.`,
     notText: (key) => `config.json: Der Wert von „${key}“ muss ein Text in Anführungszeichen sein.`,
+    notFlag: (key) =>
+      `config.json: Der Wert von „${key}“ muss true oder false sein, ohne Anführungszeichen. Er gilt als true.`,
     mode: (value) => `config.json: „mode“ ist „${isolated(value)}“. Möglich sind „offer“ und „request“.`,
     empty: 'Die Datei ist leer.',
     html: 'Der Webserver hat stattdessen eine Webseite (HTML) geschickt.',

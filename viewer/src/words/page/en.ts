@@ -17,7 +17,7 @@ export const page = {
     camera: 'Camera', any: 'any', root: 'Topic root', cancel: 'Cancel', connect: 'Connect',
     paired: 'Paired cameras', link: 'Pairing link',
     self: 'Name of this browser', selfNote: 'The owner of the camera sees it in the list of those who may watch.',
-    next: 'Next', pair: 'Pair', done: 'Close',
+    next: 'Next', pair: 'Pair', done: 'Close', activity: 'Activity', shut: 'Close',
   },
 
   pairing: {
@@ -79,6 +79,36 @@ export const page = {
     notKept: 'The browser could not delete it. Try again.',
   },
 
+  /** What happens at the cameras, for those who may know. */
+  activity: {
+    title: 'Activity',
+    about: 'What happened since this page was opened. The camera’s own journal has everything.',
+    unread: (news: Count) => `Activity: ${news.text} new`,
+    someone: 'A viewer',
+    start: (who: string) => `${who} started watching`,
+    end: (who: string, time: string) => `${who} stopped watching after ${time}`,
+    refused: {
+      busy: (who: string) => `${who} was turned away: all places are taken`,
+      forbidden: (who: string) => `${who} was turned away: it may not do this`,
+      rate_limited: (who: string) => `${who} was turned away: it tried too often`,
+      other: (who: string) => `${who} was turned away`,
+    },
+    paired: (who: string) => `${who} was paired`,
+    notPaired: 'A pairing ended without a viewer',
+    wrongSecret: 'A pairing was stopped: somebody used a wrong link',
+    owner: 'The owner',
+    stopped: (who: string) => `${who} switched camera and microphone off for everybody`,
+    resumed: (who: string) => `${who} allowed camera and microphone again`,
+    list: {
+      add: (who: string) => `${who} may watch from now on`,
+      remove: (who: string) => `${who} may no longer watch`,
+      rename: (who: string) => `A viewer is now called ${who}`,
+      rights: (who: string) => `The rights of ${who} were changed`,
+      deny: (who: string) => `The access of ${who} was withdrawn`,
+      configured: (who: string) => `The configuration changed what ${who} may do`,
+    },
+  },
+
   broker: {
     none: 'No broker', connecting: 'Connecting to the broker', up: 'Broker connected', down: 'Broker not connected',
     refused: 'Login refused',
@@ -132,6 +162,8 @@ export const page = {
       `config.json: the key “${isolated(key)}” is unknown; did you mean “${known}”?`,
     unknown: (key: string, all: string) => `config.json: the key “${isolated(key)}” is unknown. Possible are ${all}.`,
     notText: (key: string) => `config.json: the value of “${key}” must be a text in quotes.`,
+    notFlag: (key: string) =>
+      `config.json: the value of “${key}” must be true or false, without quotes. It counts as true.`,
     mode: (value: string) => `config.json: “mode” is “${isolated(value)}”; possible are “offer” and “request”.`,
     empty: 'the file is empty.',
     html: 'the web server sent a web page (HTML) instead.',

@@ -1,0 +1,121 @@
+//! Commands to the board, in a session and alone, through signalling and the sessions.
+
+use super::{
+    live::Eyes,
+    permissions::{keys_house, list},
+    *,
+};
+use crate::{
+    privacy::{PrivacyRequest, PrivacySource},
+    protocol::{
+        command::{BoardCommand, CommandMessage},
+        command_result::CommandOutcome,
+    },
+    trust::viewer_list::ViewerEntry,
+};
+
+fn command(id: u64, name: &str, args: Value) -> Value {
+    json!({"id": id, "name": name, "args": args})
+}
+
+#[tokio::test]
+async fn a_command_in_a_session_is_in_its_order_and_comes_again_unchanged() {
+    let mut house = House::usual();
+    house.open("anna", 'A').await;
+    house.say("anna", 'A', 1, "command", command(7, "stats", json!({}))).await;
+    let result = house.receive("anna", "result").await;
+    assert_eq!((&result["id"], result["seq"].is_u64()), (&json!(7), true));
+    assert_eq!((&result["ok"]["viewers"], &result["ok"]["video"]["health"]), (&json!(1), &json!("absent")));
+    assert!(result["ok"]["session"]["seconds"].is_u64(), "{result}");
+    house.say("anna", 'A', 1, "command", command(7, "stats", json!({}))).await;
+    assert_eq!(house.receive("anna", "result").await, result, "word for word");
+    house.say("anna", 'A', 3, "command", command(9, "cameras", json!({}))).await;
+    house.say("anna", 'A', 2, "command", command(8, "keyframe", json!({}))).await;
+    let [first, second] = [house.receive("anna", "result").await, house.receive("anna", "result").await];
+    assert_eq!((&first["id"], &first["error"]["name"]), (&json!(8), &json!("not_found")), "there is no picture here");
+    assert_eq!((&second["id"], second["ok"]["microphone"].is_string()), (&json!(9), true));
+}
+
+#[tokio::test]
+async fn a_command_alone_begins_no_session_and_knows_gone_ones() {
+    let mut house = House::usual();
+    for (seq, fields, expected) in [
+        (0, command(1, "cameras", json!({})), json!(null)),
+        (0, command(1, "keyframe", json!({})), json!("no_session")),
+        (0, command(1, "privacy.set", json!({"on": true})), json!("forbidden")),
+        (0, json!({"id": "x", "name": "cameras"}), json!("bad_request")),
+        (4, command(1, "cameras", json!({})), json!("no_session")),
+    ] {
+        house.say("anna", 'A', seq, "command", fields.clone()).await;
+        let result = house.receive("anna", "result").await;
+        assert_eq!(result["error"]["name"], expected, "{fields}: {result}");
+        assert_eq!((&result["session"], result["seq"].is_null()), (&json!("A".repeat(22)), true));
+    }
+    assert_eq!(house.presence.borrow().viewers, 0);
+    house.open("anna", 'B').await;
+    house.say("anna", 'B', 1, "bye", json!({})).await;
+    house.viewers(0).await;
+    house.say("anna", 'B', 2, "command", command(2, "cameras", json!({}))).await;
+    assert_eq!(house.receive("anna", "result").await["error"]["name"], "gone");
+}
+
+#[tokio::test]
+async fn commands_alone_have_a_rate() {
+    let mut house = House::usual();
+    for n in 0..9 {
+        house.say("anna", 'A', 0, "command", command(n, "stats", json!({}))).await;
+        let result = house.receive("anna", "result").await;
+        let expected = if n < 8 { json!(null) } else { json!("rate_limited") };
+        assert_eq!((&result["id"], &result["error"]["name"]), (&json!(n), &expected), "{result}");
+    }
+    house.say("bert", 'A', 0, "command", command(1, "stats", json!({}))).await;
+    assert!(house.receive("bert", "result").await["ok"].is_object(), "each viewer for itself");
+}
+
+#[tokio::test]
+async fn the_rights_are_those_of_the_moment_in_which_the_command_is_read() {
+    let mut house = keys_house();
+    let ask = |rights: &[Right]| {
+        let (id, command) = (1, BoardCommand::PrivacyOn);
+        let mut request = house.request('A', Request::Command(Ok(CommandMessage { id, command })));
+        request.from.rights = Rights::of(rights.iter().copied());
+        request
+    };
+    let rows = [(ask(&[Right::View]), false), (ask(&[Right::View, Right::Control]), true)];
+    for (request, is_done) in rows {
+        // The list says so, too.
+        let rights = request.from.rights;
+        house.viewers.send_replace(list(&[&ViewerEntry { rights, ..house.entry.clone() }]));
+        house.sessions.handle(request, Mono::now());
+        let Reply::Result(result) = house.said.0.try_recv().unwrap().reply else { panic!() };
+        assert_eq!(matches!(result.outcome, CommandOutcome::Ok(_)), is_done, "{result:?}");
+    }
+}
+
+/// Sound flows; the switch is set; from 200 ms later on, the board has sent no packet more.
+#[tokio::test]
+async fn the_privacy_switch_stops_the_sound_of_a_session_and_gives_it_back() {
+    let mut house = House::usual();
+    let mut eyes = Eyes::open().await;
+    eyes.watch(&mut house, 'A').await;
+    let mut seq = eyes.seq;
+    let mut sent = async |house: &mut House| {
+        seq += 1;
+        house.say("anna", 'A', seq, "command", command(seq, "stats", json!({}))).await;
+        house.receive("anna", "result").await["ok"]["session"]["bytes"].as_u64().unwrap()
+    };
+    let before = sent(&mut house).await;
+    sleep(Duration::from_millis(500)).await;
+    assert!(sent(&mut house).await > before, "sound flows");
+    house.privacy.ask(&PrivacyRequest::Set, PrivacySource::Owner, None, false, Mono::now()).unwrap();
+    sleep(Duration::from_millis(200)).await;
+    let stopped = sent(&mut house).await;
+    sleep(Duration::from_millis(1000)).await;
+    assert_eq!(sent(&mut house).await, stopped, "bytes that left more than 200 ms after the switch was set");
+    assert_eq!(house.presence.borrow().media.audio, Health::Privacy);
+    let lift = PrivacyRequest::Lift { change: None };
+    house.privacy.ask(&lift, PrivacySource::Owner, None, false, Mono::now()).unwrap();
+    sleep(Duration::from_millis(500)).await;
+    assert!(sent(&mut house).await > stopped, "sound flows again");
+    assert_eq!(house.presence.borrow().viewers, 1, "the session stayed");
+}
