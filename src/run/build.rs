@@ -65,6 +65,8 @@ pub(super) struct Settings {
     pub(super) owner: watch::Sender<OwnerSettings>,
     /// The ids of the issuers.
     pub(super) issuers: watch::Sender<Arc<[Id]>>,
+    /// The longest time for which a device stays open after its last viewer.
+    linger: watch::Sender<Duration>,
     /// Sign `info`. `None` in the mode `broker`.
     keys: Option<Arc<BoardKeys>>,
 }
@@ -78,6 +80,7 @@ impl Settings {
             announced: watch::Sender::new(announced(config, keys.as_deref())),
             owner,
             issuers: watch::Sender::new(issuer_ids(config)),
+            linger: watch::Sender::new(longest_linger(config)),
             keys,
         }
     }
@@ -88,8 +91,9 @@ impl Settings {
         Some(LinkKeys { board, auth: config.access.mode.word(), issuers: self.issuers.subscribe() })
     }
 
-    /// Describes the device anew.
+    /// Describes the device anew, and takes its new lingers.
     pub(super) fn describe(&self, config: &Config) {
+        self.linger.send_replace(longest_linger(config));
         self.info.send_replace(info(config));
         self.announced.send_replace(announced(config, self.keys.as_deref()));
     }
@@ -174,7 +178,7 @@ impl Daemon {
         let destinations = SignallingQueues { requests, refusals: out, trust };
         let signalling = signalling::run(inbound, messages, destinations, replies, keys, outbox.clone(), heartbeat);
 
-        let memory = tokio::spawn(return_memory(presence.clone(), longest_linger(config)));
+        let memory = tokio::spawn(return_memory(presence.clone(), settings.linger.subscribe()));
         let line = status_line(config, &devices, &outbox, presence, note);
         let background = Background {
             status: tokio::spawn(line.report()),
@@ -271,7 +275,7 @@ fn longest_linger(config: &Config) -> Duration {
 
 /// Returns free heap to the kernel while nobody watches: first what the start or ended sessions needed, then once a
 /// minute what messages to the broker needed.
-async fn return_memory(mut presence: watch::Receiver<Presence>, lingers: Duration) {
+async fn return_memory(mut presence: watch::Receiver<Presence>, linger: watch::Receiver<Duration>) {
     let mut rest = REST;
     loop {
         if presence.wait_for(|presence| presence.viewers == 0).await.is_err() {
@@ -281,10 +285,10 @@ async fn return_memory(mut presence: watch::Receiver<Presence>, lingers: Duratio
             memory::return_free();
             rest = HOUSEKEEPING;
         }
-        rest = lingers + REST;
         if presence.wait_for(|presence| presence.viewers > 0).await.is_err() {
             return;
         }
+        rest = *linger.borrow() + REST;
     }
 }
 
