@@ -125,6 +125,17 @@ pub struct RejectedCommand {
     pub refusal: Refusal,
 }
 
+/// A command that was read, or why it is refused.
+pub type ReadCommand = Result<CommandMessage, RejectedCommand>;
+
+/// The number of a command, if it could be read.
+pub fn id_of(read: &ReadCommand) -> Option<u64> {
+    match read {
+        Ok(message) => Some(message.id),
+        Err(rejected) => rejected.id,
+    }
+}
+
 impl RejectedCommand {
     fn without_id(refusal: Refusal) -> Self {
         Self { id: None, refusal }
