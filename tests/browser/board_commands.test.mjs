@@ -149,15 +149,16 @@ describe('in the mode broker, in a running session', () => {
 });
 
 describe('in the mode keys, outside of a session', () => {
-  let daemon, anna, bert;
+  let daemon, anna, bert, carol;
 
   before(async () => {
-    [anna, bert] = [await JoseViewer.make('Anna'), await JoseViewer.make('Bert')];
-    daemon = await Daemon.start(broker, { device: 'sealed', keys: [anna.entry('control'), bert.entry()], ...atOnce });
-    for (const viewer of [anna, bert]) await viewer.connect(broker, 'sealed');
+    [anna, bert, carol] = await Promise.all(['Anna', 'Bert', 'Carol'].map((name) => JoseViewer.make(name)));
+    const keys = [anna.entry('control'), bert.entry(), carol.entry('snapshot,control')];
+    daemon = await Daemon.start(broker, { device: 'sealed', keys, ...atOnce });
+    for (const viewer of [anna, bert, carol]) await viewer.connect(broker, 'sealed');
   });
   after(async () => {
-    for (const viewer of [anna, bert]) await viewer?.close();
+    for (const viewer of [anna, bert, carol]) await viewer?.close();
     await daemon?.stop();
   });
 
@@ -179,6 +180,32 @@ describe('in the mode keys, outside of a session', () => {
     assert.equal((await bert.command('keyframe')).error.name, 'no_session');
     const { ok } = await bert.command('stats');
     assert.deepEqual([ok.viewers, ok.session], [0, undefined]);
+  });
+
+  test('a snapshot comes in sealed parts, and the camera is on only for it', async () => {
+    assert.equal((await bert.command('snapshot')).error.name, 'forbidden');
+    assert.ok(!isOn(daemon));
+    const { ok, session } = await carol.command('snapshot', { width: 320 });
+    assert.deepEqual([ok.camera, ok.width, ok.height], ['main', 320, 180]);
+    let parts;
+    await until('all parts', async () => {
+      const replies = await carol.replies(await carol.board());
+      parts = replies.map(({ body }) => body).filter((body) => body.session === session && body.type === 'part');
+      return parts.length === ok.parts;
+    });
+    assert.deepEqual(parts.map(({ part }) => part), parts.map((_, n) => n));
+    const jpeg = Buffer.concat(parts.map(({ data }) => Buffer.from(data, 'base64url')));
+    assert.equal(jpeg.length, ok.bytes);
+    assert.deepEqual([jpeg.readUInt16BE(0), jpeg.readUInt16BE(jpeg.length - 2)], [0xffd8, 0xffd9], 'a JPEG');
+    await until('the camera is off again', () => !isOn(daemon));
+    await daemon.child.said('"Carol", took a snapshot');
+  });
+
+  test('a source without controls says so', async () => {
+    assert.deepEqual((await carol.command('controls.list')).ok, { controls: [] });
+    assert.equal((await carol.command('controls.get', { names: ['gain'] })).error.name, 'not_found');
+    assert.equal((await carol.command('controls.set', { values: { gain: 1 } })).error.name, 'not_found');
+    assert.equal((await carol.command('talk.begin')).error.name, 'forbidden');
   });
 
   test('a command that comes again is ignored', async () => {
