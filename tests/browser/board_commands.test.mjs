@@ -68,7 +68,8 @@ describe('in the mode broker, in a running session', () => {
     const { ok: devices, seq } = await command('cameras');
     assert.ok(Number.isInteger(seq), 'the result is in the order of the session');
     assert.deepEqual(devices.cameras, [{ id: 'main', health: 'ok', size: [640, 360] }]);
-    assert.deepEqual([devices.microphone, devices.privacy], ['ok', { on: false, change: 0, by: 'nobody' }]);
+    assert.deepEqual([devices.microphone, devices.speaker], ['ok', 'absent']);
+    assert.deepEqual(devices.privacy, { on: false, change: 0, by: 'nobody' });
     let stats;
     await until('figures of a whole second', async () => {
       await pause(500);
@@ -94,6 +95,9 @@ describe('in the mode broker, in a running session', () => {
       ['privacy.set', { on: true }, 'forbidden'],
       ['privacy.set', { on: 1 }, 'bad_request'],
       ['keyframe', { camera: 'garden' }, 'not_found'],
+      ['snapshot', {}, 'forbidden'],
+      ['controls.list', {}, 'forbidden'],
+      ['talk.begin', {}, 'forbidden'],
       ['reboot', {}, 'unknown_command'],
     ]) {
       assert.equal((await command(name, args)).error.name, expected, name);
