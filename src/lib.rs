@@ -13,7 +13,7 @@
 //! 4  trust audit message_limits ice signals commands – what a session needs: keys, records, limits, paths, commands
 //! 3  protocol media_source rate systemd    – messages; a device as its viewers see it; what serves all of them
 //! 2  feed demand privacy talk meter log liveness addresses lastgood tls page rate_limit – transport; demand; reports
-//! 1  clock config cli idle level memory state_folder writer_queue – leaves
+//! 1  clock config cli idle level memory picture state_folder writer_queue – leaves
 //! 0  units rights jose              – what a number counts; what a viewer may do; signed and sealed texts
 //! ```
 
@@ -48,6 +48,7 @@ pub mod message_limits;
 pub mod meter;
 pub mod owner;
 pub mod page;
+pub mod picture;
 pub mod privacy;
 pub mod protocol;
 pub mod rate;

@@ -31,6 +31,8 @@ pub enum AuditKind {
     List,
     /// The privacy switch was set or lifted.
     Privacy,
+    /// A viewer got a snapshot.
+    Snapshot,
 }
 
 impl AuditKind {
@@ -43,6 +45,7 @@ impl AuditKind {
             Self::Pair => "pair",
             Self::List => "list",
             Self::Privacy => "privacy",
+            Self::Snapshot => "snapshot",
         }
     }
 }
@@ -181,6 +184,16 @@ impl AuditRecord {
         Self { reason: Some(by.to_owned()), change, ..Self::new(AuditKind::Privacy, viewer, name) }
     }
 
+    /// A viewer got a snapshot outside of a session.
+    pub fn snapshot(viewer: Id, name: Option<String>) -> Self {
+        Self::new(AuditKind::Snapshot, Some(viewer), name)
+    }
+
+    /// The viewer of the session that began with this record got a snapshot.
+    pub fn with_snapshot(&self) -> Self {
+        Self { kind: AuditKind::Snapshot, rights: None, ..self.clone() }
+    }
+
     /// The fields, without the prefix `FANLIGHT_`. Each value is one line.
     pub fn fields(&self) -> Vec<(&'static str, String)> {
         let text = |value: &Option<String>| value.as_ref().map(|value| Outside(value).to_string());
@@ -223,6 +236,7 @@ impl AuditRecord {
             (AuditKind::Pair, _) => format!("{who} ended without a viewer: {reason}"),
             (AuditKind::Privacy, Some(AuditChange::On)) => format!("{who} stopped camera and microphone for privacy"),
             (AuditKind::Privacy, _) => format!("{who} lifted the privacy switch"),
+            (AuditKind::Snapshot, _) => format!("{who} took a snapshot"),
             (AuditKind::List, Some(AuditChange::Add)) => format!("{who} was added to the list, and may {rights}"),
             (AuditKind::List, Some(AuditChange::Remove)) => format!("{who} was removed from the list"),
             (AuditKind::List, Some(AuditChange::Rename)) => format!("{who} has a new name on the list"),

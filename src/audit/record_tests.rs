@@ -51,6 +51,8 @@ fn rows() -> Vec<(AuditRecord, &'static str, &'static str)> {
             "was added to the list, and may view,listen",
             "AUDIT=list {who} FANLIGHT_RIGHTS=view,listen FANLIGHT_CHANGE=add",
         ),
+        (AuditRecord::snapshot(id(), name()), "took a snapshot", "AUDIT=snapshot {who}"),
+        (start().with_snapshot(), "took a snapshot", "AUDIT=snapshot {who} FANLIGHT_SESSION=q83vEjRW"),
         (
             AuditRecord::privacy(Some(id()), name(), true, "viewer"),
             "stopped camera and microphone for privacy",

@@ -31,9 +31,12 @@ pub use self::{
     authorised::{Authorised, PermittedBy, TokenReference},
     event::EventMessage,
     exchange::{Addressee, IncomingRequest, OutgoingReply, RequestHead},
-    refusal::{ErrorName, Refusal},
+    refusal::{ErrorName, Refusal, TalkerInfo},
 };
-use self::{command::ReadCommand, command_result::CommandResult};
+use self::{
+    command::ReadCommand,
+    command_result::{CommandResult, SnapshotPart},
+};
 pub use crate::rights::{Right, Rights};
 use crate::{config::Id, feed::Health};
 
@@ -203,6 +206,8 @@ pub enum Reply {
     Event(Box<EventMessage>),
     /// The result of a command.
     Result(CommandResult),
+    /// A part of a snapshot, after its result.
+    Part(SnapshotPart),
     /// A refusal: a code, its name, and a sentence.
     Error(Refusal),
 }

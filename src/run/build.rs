@@ -21,6 +21,7 @@ use crate::{
     audit::AuditLog,
     broker::{self, EVENTS, Link, LinkKeys, Outbox, ReadTopics},
     clock::Mono,
+    commands::restore_controls,
     config::{self, Config, Id},
     devices::Devices,
     grant::Grant,
@@ -34,6 +35,7 @@ use crate::{
     },
     sessions::{SessionSurroundings, Sessions},
     signalling::{self, REPLIES, REQUESTS, SignallingQueues, inbound::Inbound},
+    state_folder::StateFolder,
     trust::board_keys::{Announcement, BoardKeys},
     viewer::{SessionTerms, peer::PeerFactory},
 };
@@ -142,8 +144,7 @@ impl Daemon {
         let (audit, news) = AuditLog::start();
         let AccessParts { grant, keys, trust, owner, privacy, settings } =
             AccessParts::new(config, &secret, out.clone(), &audit, liveness)?;
-        let devices = Devices::new(&config.video, &config.audio, &config.speaker, &privacy.follow(), liveness);
-        devices.sources.cameras().for_each(|camera| camera.set_floor(config.video.floor));
+        let devices = make_devices(config, &privacy.follow(), liveness);
         let settings = Settings::new(config, settings, keys.clone());
         let limits = MessageLimits::new(config.limits.messages_per_second, Mono::now());
         let (sessions, presence) = Sessions::new(SessionSurroundings {
@@ -153,6 +154,7 @@ impl Daemon {
             peers: Arc::clone(&peers),
             sources: devices.sources.clone(),
             privacy,
+            folder: StateFolder::of_process(),
             info: settings.info.subscribe(),
             out: out.clone(),
             audit: audit.clone(),
@@ -212,6 +214,16 @@ impl Parts {
             ended,
         }
     }
+}
+
+/// The devices, with the controls that viewers saved.
+fn make_devices(config: &Config, privacy: &watch::Receiver<bool>, liveness: &Liveness) -> Devices {
+    let devices = Devices::new(&config.video, &config.audio, &config.speaker, privacy, liveness);
+    devices.sources.cameras().for_each(|camera| camera.set_floor(config.video.floor));
+    if let Some(folder) = StateFolder::of_process() {
+        restore_controls(&folder, &devices.sources);
+    }
+    devices
 }
 
 fn status_line(

@@ -105,6 +105,7 @@ fn sessions_with(limits: Limits, audio: AudioSource, video: VideoSource) -> Part
         peers: Arc::clone(&peers),
         sources,
         privacy,
+        folder: None,
         info,
         out,
         audit,

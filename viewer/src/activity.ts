@@ -109,6 +109,7 @@ export function happeningText(it: EventDetail, words: PageWords['activity'], lan
       const by = it.viewer === null ? words.owner : who;
       return it.change === 'on' ? words.stopped(by) : words.resumed(by);
     }
+    case 'snapshot': return words.snapshot(who);
     case 'list': {
       const { list } = words;
       const change = it.change ?? '';

@@ -103,6 +103,7 @@ export const page: typeof en.page = {
     owner: 'Der Eigentümer',
     stopped: (who) => `${who} hat Kamera und Mikrofon für alle ausgeschaltet`,
     resumed: (who) => `${who} hat Kamera und Mikrofon wieder erlaubt`,
+    snapshot: (who) => `${who} hat ein Bild aufgenommen`,
     list: {
       add: (who) => `${who} darf von jetzt an zusehen`,
       remove: (who) => `${who} darf nicht mehr zusehen`,

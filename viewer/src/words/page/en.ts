@@ -99,6 +99,7 @@ export const page = {
     owner: 'The owner',
     stopped: (who: string) => `${who} switched camera and microphone off for everybody`,
     resumed: (who: string) => `${who} allowed camera and microphone again`,
+    snapshot: (who: string) => `${who} took a picture`,
     list: {
       add: (who: string) => `${who} may watch from now on`,
       remove: (who: string) => `${who} may no longer watch`,
