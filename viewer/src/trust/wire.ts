@@ -28,6 +28,8 @@ export type Bar =
 export interface WireHooks {
   status(status: Status | null): void;
   info(info: Info | null): void;
+  /** What the board said about its loudspeaker last, before it says it again. */
+  talks(yes: boolean): void;
   received(it: Received): void;
   /** An audit record. */
   event(it: Happening): void;
@@ -44,7 +46,7 @@ export interface WireHooks {
   noToken(why: NoToken, message: string): void;
 }
 
-type Known = Pick<PairedDevice, 'thumb' | 'key'>;
+type Known = Pick<PairedDevice, 'thumb' | 'key' | 'talk'>;
 type Links = Pick<Link, 'url' | 'subscribe' | 'publish'>;
 /** More waiting messages than this are dropped. */
 const MOST_WAITING = 64;
@@ -169,6 +171,7 @@ export class Wire {
     }
     this.mode = mode;
     this.hooks.sealed(board !== null);
+    this.hooks.talks(known?.talk === true);
     this.hooks.info(null);
     if (why) this.bar(why, true);
     else if (before) this.bar('not_paired', true);
@@ -355,7 +358,7 @@ export class Wire {
     }
     const known = await this.paired();
     if (known && known.thumb === this.peers?.board.thumb)
-      await store.update(known, { name: info?.name ?? '', rights }).catch(() => {});
+      await store.update(known, { name: info?.name ?? '', rights, talk: info?.talk === true && rights.includes('talk') }).catch(() => {});
   }
 
   private sayHello(epoch: string): void {
