@@ -46,6 +46,8 @@ export class Player {
   private stream: MediaStream | null = null;
   /** The device plays this viewer's sound, so an offer has a way for it. Until somebody talks, it stays empty. */
   talk = false;
+  /** When `talk` is known. */
+  known: Promise<void> = Promise.resolve();
 
   private prepared: Promise<Prepared> | null = null;
   private preparedTalk = false;
@@ -63,7 +65,8 @@ export class Player {
 
   /** Does everything that is possible before the broker answers: key, offer and candidates. */
   prepare(servers: IceServer[]): void {
-    if (this.prepared) return;
+    if (this.prepared && this.preparedTalk === this.talk) return;
+    this.discard();
     const found = servers.length || this.talk ? null : spare;
     if (found) spare = null;
     this.preparedTalk = this.talk;
@@ -90,10 +93,7 @@ export class Player {
     }
     this.close();
     const generation = ++this.generation;
-    if (this.preparedTalk !== this.talk) this.discard();
-    const prepared = this.prepared ?? ready(servers, this.talk);
-    this.prepared = null;
-    this.chain = prepared.then(async ({ pc, offer, set }) => {
+    this.chain = this.known.then(() => this.take(servers)).then(async ({ pc, offer, set }) => {
       if (generation !== this.generation) return pc.close();
       this.adopt(pc, generation);
       const description = await offer;
@@ -168,6 +168,14 @@ export class Player {
   forget(): void {
     this.discard();
     this.close();
+  }
+
+  /** What was prepared, if it is of use. */
+  private take(servers: IceServer[]): Promise<Prepared> {
+    if (this.preparedTalk !== this.talk) this.discard();
+    const it = this.prepared ?? ready(servers, this.talk);
+    this.prepared = null;
+    return it;
   }
 
   /** Where the sound of this viewer goes; null: the device does not take it in this session. */

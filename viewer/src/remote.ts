@@ -64,6 +64,7 @@ export class Remote {
       axes: () => (this.may('control') ? axesOf(this.controls.all) : NO_AXES),
       set: (values) => { if (Object.keys(values).length) this.controls.set(values); },
     });
+    this.zooming.speak(host.language);
     this.talking = this.makeTalking();
   }
 

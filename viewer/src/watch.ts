@@ -73,6 +73,7 @@ export class Watch {
       renew: () => this.then(() => call.renew(now())),
       noToken: (why, message) => this.then(() => call.noToken(why, message, now())),
     }, tokens);
+    this.player.known = this.wire.settled;
     this.call.broker(this.link.up, now());
   }
 
@@ -113,7 +114,9 @@ export class Watch {
 
   /** Whether the next session has a way for the sound of this viewer. */
   private talks(yes: boolean): void {
+    if (this.player.talk === yes) return;
     this.player.talk = this.call.options.wanted.talk = yes;
+    this.prepare();
   }
 
   shown(): void {

@@ -46,7 +46,7 @@ export interface WireHooks {
   noToken(why: NoToken, message: string): void;
 }
 
-type Known = Pick<PairedDevice, 'thumb' | 'key' | 'talk'>;
+type Known = Pick<PairedDevice, 'thumb' | 'key'> & Partial<Pick<PairedDevice, 'talk' | 'rights'>>;
 type Links = Pick<Link, 'url' | 'subscribe' | 'publish'>;
 /** More waiting messages than this are dropped. */
 const MOST_WAITING = 64;
@@ -74,6 +74,8 @@ export class Wire {
   private leaving: Promise<void> = Promise.resolve();
   private waiting = 0;
   private closed = false;
+  /** It is known whether the board is paired, and what it said last. */
+  readonly settled: Promise<void>;
   private readonly news = new News((text) => {
     if (this.ready) this.sendSealed(text, this.tokens?.text ?? null);
   }, () => this.peers?.self.id ?? null);
@@ -100,6 +102,7 @@ export class Wire {
     });
     // Messages are handled one after the other, and the first step finds out whether the board is paired.
     this.queue(() => this.settle());
+    this.settled = this.arriving;
     this.undo = [
       // The reply topic is subscribed first, on the same ordered connection.
       link.subscribe(topics.reply(root, device, viewer), false, (_, it) => this.queue(() => this.heardPlain(it))),
@@ -171,7 +174,8 @@ export class Wire {
     }
     this.mode = mode;
     this.hooks.sealed(board !== null);
-    this.hooks.talks(known?.talk === true);
+    // Before it said so, the right tells it: a board without a loudspeaker leaves the way for sound out.
+    this.hooks.talks(known?.talk ?? known?.rights?.includes('talk') ?? false);
     this.hooks.info(null);
     if (why) this.bar(why, true);
     else if (before) this.bar('not_paired', true);
@@ -358,7 +362,8 @@ export class Wire {
     }
     const known = await this.paired();
     if (known && known.thumb === this.peers?.board.thumb)
-      await store.update(known, { name: info?.name ?? '', rights, talk: info?.talk === true && rights.includes('talk') }).catch(() => {});
+      await store.update(known, { name: info?.name ?? '', rights, talk: (info?.talk ?? false) && rights.includes('talk') })
+        .catch(() => {});
   }
 
   private sayHello(epoch: string): void {
