@@ -305,6 +305,7 @@ test('talk: the page explains before the browser asks, and says what to do if th
   await page.keyboard.press('Escape');
   await until(async () => !(await inside(page, '.ask').isVisible()), 'cancelled');
   await there(page, '.talk[data-is="off"]');
+  await page.mouse.move(600, 300); // the buttons rest after a while
   await inside(page, '.talk').click();
   await inside(page, '.ask').getByRole('button', { name: 'Continue' }).click();
   await says(page, '.voice', 'does not allow this page the microphone');
