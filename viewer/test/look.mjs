@@ -675,14 +675,14 @@ if (wants('board-')) {
       await take('privacy-sheet', async (page) => { await live(page); await stop(page); await sheet(page); });
       await take('zoom', async (page) => {
         await live(page, 'stair');
-        await page.mouse.move(200, 400);
+        await page.mouse.move(page.viewportSize().width / 2, 400);
         await inside(page, '.snap').focus();
         for (let n = 0; n < 4; n++) await page.keyboard.press('+');
         await pause(page, 600);
       }, 'stair');
       await take('talk-ask', async (page) => {
         await live(page);
-        await page.mouse.move(200, 300);
+        await page.mouse.move(page.viewportSize().width / 2, 300);
         await inside(page, '.talk').click();
         await there(page, '.ask[open]');
         await pause(page, 300);
@@ -690,7 +690,7 @@ if (wants('board-')) {
       const talk = async (page) => {
         await page.context().grantPermissions(['microphone']);
         await live(page);
-        await page.mouse.move(200, 300);
+        await page.mouse.move(page.viewportSize().width / 2, 300);
         await pause(page, 300);
         await inside(page, '.talk').click();
       };

@@ -24,7 +24,7 @@ export interface PairedDevice {
   /** The name of this viewer in the list of the board. */
   self: string;
   rights: string[];
-  /** The board plays the sound of this viewer, as far as it said. */
+  /** The board has a loudspeaker, as far as it said. */
   talk?: boolean;
   /** Until when this browser may watch, in milliseconds since 1970; null: without an end. */
   until: number | null;

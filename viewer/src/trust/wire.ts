@@ -28,7 +28,7 @@ export type Bar =
 export interface WireHooks {
   status(status: Status | null): void;
   info(info: Info | null): void;
-  /** What the board said about its loudspeaker last, before it says it again. */
+  /** Whether this viewer can talk, by what the board said last. One that said nothing may have a loudspeaker. */
   talks(yes: boolean): void;
   received(it: Received): void;
   /** An audit record. */
@@ -174,8 +174,7 @@ export class Wire {
     }
     this.mode = mode;
     this.hooks.sealed(board !== null);
-    // Before it said so, the right tells it: a board without a loudspeaker leaves the way for sound out.
-    this.hooks.talks(known?.talk ?? known?.rights?.includes('talk') ?? false);
+    this.hooks.talks(known?.talk !== false && (known?.rights?.includes('talk') ?? false));
     this.hooks.info(null);
     if (why) this.bar(why, true);
     else if (before) this.bar('not_paired', true);
@@ -362,8 +361,7 @@ export class Wire {
     }
     const known = await this.paired();
     if (known && known.thumb === this.peers?.board.thumb)
-      await store.update(known, { name: info?.name ?? '', rights, talk: (info?.talk ?? false) && rights.includes('talk') })
-        .catch(() => {});
+      await store.update(known, { name: info?.name ?? '', rights, talk: info?.talk ?? false }).catch(() => {});
   }
 
   private sayHello(epoch: string): void {
