@@ -31,6 +31,8 @@ pub enum AuditKind {
     List,
     /// The privacy switch was set or lifted.
     Privacy,
+    /// Somebody rang the doorbell.
+    Doorbell,
 }
 
 impl AuditKind {
@@ -43,6 +45,7 @@ impl AuditKind {
             Self::Pair => "pair",
             Self::List => "list",
             Self::Privacy => "privacy",
+            Self::Doorbell => "doorbell",
         }
     }
 }
@@ -181,6 +184,11 @@ impl AuditRecord {
         Self { reason: Some(by.to_owned()), change, ..Self::new(AuditKind::Privacy, viewer, name) }
     }
 
+    /// Somebody rang the doorbell.
+    pub fn doorbell() -> Self {
+        Self::new(AuditKind::Doorbell, None, None)
+    }
+
     /// The fields, without the prefix `FANLIGHT_`. Each value is one line.
     pub fn fields(&self) -> Vec<(&'static str, String)> {
         let text = |value: &Option<String>| value.as_ref().map(|value| Outside(value).to_string());
@@ -209,6 +217,9 @@ impl AuditRecord {
             (Some(issuer), _) if self.change == Some(AuditChange::Deny) => format!("the issuer {issuer}"),
             (Some(viewer), Some(name)) => format!("viewer {viewer}, {name},"),
             (Some(viewer), None) => format!("viewer {viewer}"),
+            (None, _) if self.kind == AuditKind::Privacy && self.reason.as_deref() == Some("button") => {
+                "the button at the board".to_owned()
+            }
             (None, _) if self.kind == AuditKind::Privacy => "the owner".to_owned(),
             (None, Some(name)) => format!("a pairing for {name}"),
             (None, None) => "a pairing".to_owned(),
@@ -223,6 +234,7 @@ impl AuditRecord {
             (AuditKind::Pair, _) => format!("{who} ended without a viewer: {reason}"),
             (AuditKind::Privacy, Some(AuditChange::On)) => format!("{who} stopped camera and microphone for privacy"),
             (AuditKind::Privacy, _) => format!("{who} lifted the privacy switch"),
+            (AuditKind::Doorbell, _) => "somebody rang the doorbell".to_owned(),
             (AuditKind::List, Some(AuditChange::Add)) => format!("{who} was added to the list, and may {rights}"),
             (AuditKind::List, Some(AuditChange::Remove)) => format!("{who} was removed from the list"),
             (AuditKind::List, Some(AuditChange::Rename)) => format!("{who} has a new name on the list"),
