@@ -14,7 +14,7 @@ use tracing::error;
 use super::{
     Error,
     access::{AccessParts, issuer_ids},
-    status,
+    buttons, status,
 };
 use crate::{
     addresses,
@@ -23,11 +23,13 @@ use crate::{
     clock::Mono,
     config::{self, Config, Id},
     devices::Devices,
+    gpio::{LampHandle, WatchedButton},
     grant::Grant,
     liveness::{Liveness, MAX_TICK},
     memory,
     message_limits::MessageLimits,
     owner::{OwnerSettings, socket_of_process},
+    privacy::PrivacyHandle,
     protocol::{
         Presence,
         info::{info, sealed_info},
@@ -50,6 +52,7 @@ pub(super) struct Daemon {
     pub(super) outbox: Outbox,
     pub(super) settings: Settings,
     pub(super) audit: AuditLog,
+    pub(super) buttons: Vec<WatchedButton>,
     pub(super) parts: Parts,
     pub(super) background: Background,
 }
@@ -138,8 +141,7 @@ impl Daemon {
         let (audit, news) = AuditLog::start();
         let AccessParts { grant, keys, trust, owner, privacy, settings } =
             AccessParts::new(config, &secret, out.clone(), &audit, liveness)?;
-        let devices = Devices::new(&config.video, &config.audio, &config.speaker, &privacy.follow(), liveness);
-        devices.sources.cameras().for_each(|camera| camera.set_floor(config.video.floor));
+        let devices = start_devices(config, &privacy, liveness);
         let settings = Settings::new(config, settings, keys.clone());
         let limits = MessageLimits::new(config.limits.messages_per_second, Mono::now());
         let (sessions, presence) = Sessions::new(SessionSurroundings {
@@ -148,7 +150,7 @@ impl Daemon {
             terms: settings.terms.subscribe(),
             peers: Arc::clone(&peers),
             sources: devices.sources.clone(),
-            privacy,
+            privacy: privacy.clone(),
             info: settings.info.subscribe(),
             out: out.clone(),
             audit: audit.clone(),
@@ -174,11 +176,10 @@ impl Daemon {
         let destinations = SignallingQueues { requests, refusals: out, trust };
         let signalling = signalling::run(inbound, messages, destinations, replies, keys, outbox.clone(), heartbeat);
 
-        let memory = tokio::spawn(return_memory(presence.clone(), longest_linger(config)));
-        let line = status_line(config, &devices, &outbox, presence, note);
+        let line = status_line(config, &devices, &outbox, presence.clone(), note);
         let background = Background {
             status: tokio::spawn(line.report()),
-            memory,
+            memory: tokio::spawn(return_memory(presence, longest_linger(config))),
             addresses: tokio::spawn(addresses::follow(peers.moved.clone())),
             ice_servers: keep_ice_servers(&peers),
             owner: tokio::spawn(owner.run(socket_of_process())),
@@ -186,7 +187,8 @@ impl Daemon {
         let heartbeat = liveness.register("sessions", MAX_TICK, Mono::now());
         let run_sessions = |stop| sessions.run(incoming, stop, heartbeat);
         let parts = Parts::start(run_sessions, signalling, link, stop_link);
-        Ok(Self { devices, peers, outbox, settings, audit, parts, background })
+        let buttons = buttons::start(config, &audit, &outbox, &privacy);
+        Ok(Self { devices, peers, outbox, settings, audit, buttons, parts, background })
     }
 }
 
@@ -208,6 +210,15 @@ impl Parts {
             ended,
         }
     }
+}
+
+/// Camera, microphone and loudspeaker, and the lamps that follow them.
+fn start_devices(config: &Config, privacy: &PrivacyHandle, liveness: &Liveness) -> Devices {
+    let lamps = LampHandle::start(&config.lamp);
+    let (video, audio, speaker) = (&config.video, &config.audio, &config.speaker);
+    let devices = Devices::new(video, audio, speaker, &privacy.follow(), lamps, liveness);
+    devices.sources.cameras().for_each(|camera| camera.set_floor(video.floor));
+    devices
 }
 
 fn status_line(
