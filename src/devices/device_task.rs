@@ -186,7 +186,9 @@ impl DeviceTask {
                 return;
             }
             tokio::select! {
-                _ = wait_end(&mut self.thread) => {}
+                _ = wait_end(&mut self.thread) => {
+                    self.on.send_replace(false);
+                }
                 () = tokio::time::sleep(Duration::from_millis(50)) => {}
             }
         }
