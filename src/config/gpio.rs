@@ -253,7 +253,7 @@ pub(super) fn any_button(n: u64) -> Button {
         bias: LineBias::WORDS[(n / 8 % 4) as usize].1,
         debounce: Duration::from_millis(n * 10),
         pause: Duration::from_secs(n),
-        privacy_lifts: n % 3 == 0,
+        privacy_lifts: n.is_multiple_of(3),
     }
 }
 
