@@ -95,7 +95,7 @@ pub enum Command {
     #[command(
         long_about = "Lists the cameras and microphones of this board with their formats, sizes and rates. It prints \
                       the lines for the configuration, or the reason why a device cannot be used. It opens each \
-                      device for a moment."
+                      device for a moment. It also lists LEDs and free GPIO lines, and changes none of them."
     )]
     Probe {
         /// Print JSON, for programs

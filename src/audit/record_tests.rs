@@ -83,6 +83,25 @@ fn rows() -> Vec<(AuditRecord, &'static str, &'static str)> {
 }
 
 #[test]
+fn the_button_and_the_doorbell_have_no_viewer() {
+    for (record, line) in [
+        (AuditRecord::doorbell(), "audit: somebody rang the doorbell; FANLIGHT_AUDIT=doorbell"),
+        (
+            AuditRecord::privacy(None, None, true, "button"),
+            "audit: the button at the board stopped camera and microphone for privacy; FANLIGHT_AUDIT=privacy \
+             FANLIGHT_REASON=button FANLIGHT_CHANGE=on",
+        ),
+        (
+            AuditRecord::privacy(None, None, false, "owner"),
+            "audit: the owner lifted the privacy switch; FANLIGHT_AUDIT=privacy FANLIGHT_REASON=owner \
+             FANLIGHT_CHANGE=off",
+        ),
+    ] {
+        assert_eq!(record.log_line(), line);
+    }
+}
+
+#[test]
 fn each_record_has_its_sentence_and_its_fields_in_every_form() {
     for (record, sentence, fields) in rows() {
         let who = "FANLIGHT_VIEWER=axfR8uEsQkf4vOblY6RA8n FANLIGHT_NAME=\"Anna's phone\"";

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::config::{
-    Access, AccessMode, Audio, AudioSource, Broker, Config, Limits, Log, Speaker, SpeakerOutput, Video, VideoSource,
-    Webrtc,
+    Access, AccessMode, Audio, AudioSource, Broker, Button, Config, Lamp, Limits, Log, Speaker, SpeakerOutput, Video,
+    VideoSource, Webrtc,
 };
 
 fn docs() -> PathBuf {
@@ -143,7 +143,7 @@ fn every_event() -> impl Iterator<Item = EventMessage> {
         left_out: Some(5),
         ..bare.clone()
     };
-    let kinds = ["refuse", "start", "end", "pair", "list", "privacy", "snapshot"];
+    let kinds = ["refuse", "start", "end", "pair", "list", "privacy", "snapshot", "doorbell"];
     let changes = ["add", "remove", "rename", "rights", "deny", "configured", "on", "off"];
     let with_kind = kinds.map(|kind| EventMessage { kind, ..full.clone() });
     let with_change = changes.map(|change| EventMessage { kind: "list", change: Some(change), ..full.clone() });
@@ -285,6 +285,8 @@ fn config() -> Config {
         video: Video::default(),
         audio: Audio::default(),
         speaker: Speaker::default(),
+        lamp: Lamp::default(),
+        button: Button::default(),
         webrtc: Webrtc::default(),
         limits: Limits::default(),
         log: Log::default(),

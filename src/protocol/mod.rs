@@ -29,7 +29,7 @@ use serde::Serialize;
 pub use self::{
     addressed::{Addressed, CORRELATION_MAX, Correlation},
     authorised::{Authorised, PermittedBy, TokenReference},
-    event::EventMessage,
+    event::{EventMessage, doorbell},
     exchange::{Addressee, IncomingRequest, OutgoingReply, RequestHead},
     refusal::{ErrorName, Refusal, TalkerInfo},
 };

@@ -14,7 +14,7 @@ use tracing::error;
 use super::{
     Error,
     access::{AccessParts, issuer_ids},
-    status,
+    buttons, status,
 };
 use crate::{
     addresses,
@@ -24,11 +24,13 @@ use crate::{
     commands::restore_controls,
     config::{self, Config, Id},
     devices::Devices,
+    gpio::{LampHandle, WatchedButton},
     grant::Grant,
     liveness::{Liveness, MAX_TICK},
     memory,
     message_limits::MessageLimits,
     owner::{OwnerSettings, socket_of_process},
+    privacy::PrivacyHandle,
     protocol::{
         Presence,
         info::{info, sealed_info},
@@ -52,6 +54,7 @@ pub(super) struct Daemon {
     pub(super) outbox: Outbox,
     pub(super) settings: Settings,
     pub(super) audit: AuditLog,
+    pub(super) buttons: Vec<WatchedButton>,
     pub(super) parts: Parts,
     pub(super) background: Background,
 }
@@ -144,7 +147,7 @@ impl Daemon {
         let (audit, news) = AuditLog::start();
         let AccessParts { grant, keys, trust, owner, privacy, settings } =
             AccessParts::new(config, &secret, out.clone(), &audit, liveness)?;
-        let devices = make_devices(config, &privacy.follow(), liveness);
+        let devices = start_devices(config, &privacy, liveness);
         let settings = Settings::new(config, settings, keys.clone());
         let limits = MessageLimits::new(config.limits.messages_per_second, Mono::now());
         let (sessions, presence) = Sessions::new(SessionSurroundings {
@@ -153,7 +156,7 @@ impl Daemon {
             terms: settings.terms.subscribe(),
             peers: Arc::clone(&peers),
             sources: devices.sources.clone(),
-            privacy,
+            privacy: privacy.clone(),
             folder: StateFolder::of_process(),
             info: settings.info.subscribe(),
             out: out.clone(),
@@ -192,7 +195,8 @@ impl Daemon {
         let heartbeat = liveness.register("sessions", MAX_TICK, Mono::now());
         let run_sessions = |stop| sessions.run(incoming, stop, heartbeat);
         let parts = Parts::start(run_sessions, signalling, link, stop_link);
-        Ok(Self { devices, peers, outbox, settings, audit, parts, background })
+        let buttons = buttons::start(config, &audit, &outbox, &privacy);
+        Ok(Self { devices, peers, outbox, settings, audit, buttons, parts, background })
     }
 }
 
@@ -216,10 +220,12 @@ impl Parts {
     }
 }
 
-/// The devices, with the controls that viewers saved.
-fn make_devices(config: &Config, privacy: &watch::Receiver<bool>, liveness: &Liveness) -> Devices {
-    let devices = Devices::new(&config.video, &config.audio, &config.speaker, privacy, liveness);
-    devices.sources.cameras().for_each(|camera| camera.set_floor(config.video.floor));
+/// Camera with the controls that viewers saved, microphone and loudspeaker, and the lamps that follow them.
+fn start_devices(config: &Config, privacy: &PrivacyHandle, liveness: &Liveness) -> Devices {
+    let lamps = LampHandle::start(&config.lamp);
+    let (video, audio, speaker) = (&config.video, &config.audio, &config.speaker);
+    let devices = Devices::new(video, audio, speaker, &privacy.follow(), lamps, liveness);
+    devices.sources.cameras().for_each(|camera| camera.set_floor(video.floor));
     if let Some(folder) = StateFolder::of_process() {
         restore_controls(&folder, &devices.sources);
     }

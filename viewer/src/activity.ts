@@ -106,10 +106,11 @@ export function happeningText(it: EventDetail, words: PageWords['activity'], lan
       if (it.viewer !== null) return words.paired(who);
       return it.reason === 'wrong_secret' ? words.wrongSecret : words.notPaired;
     case 'privacy': {
-      const by = it.viewer === null ? words.owner : who;
+      const by = it.reason === 'button' ? words.button : it.viewer === null ? words.owner : who;
       return it.change === 'on' ? words.stopped(by) : words.resumed(by);
     }
     case 'snapshot': return words.snapshot(who);
+    case 'doorbell': return words.rang;
     case 'list': {
       const { list } = words;
       const change = it.change ?? '';

@@ -101,6 +101,8 @@ export const page: typeof en.page = {
     notPaired: 'Eine Kopplung endete ohne Zuschauer',
     wrongSecret: 'Eine Kopplung wurde abgebrochen: Jemand hatte einen falschen Link',
     owner: 'Der Eigentümer',
+    button: 'Der Schalter an der Kamera',
+    rang: 'Es hat geklingelt',
     stopped: (who) => `${who} hat Kamera und Mikrofon für alle ausgeschaltet`,
     resumed: (who) => `${who} hat Kamera und Mikrofon wieder erlaubt`,
     snapshot: (who) => `${who} hat ein Bild aufgenommen`,
