@@ -545,6 +545,14 @@ if (wants('pair-')) {
         await pause(page, 400);
       };
       await take('activity', happenings);
+      await take('activity-ring', async (page) => {
+        await stage.evaluate(() => { globalThis.devices.porch.board.rights = ['view', 'events']; });
+        await paired(page);
+        await pause(page, 700);
+        await to('porch', 'happen', { kind: 'doorbell', at: 1767225600 });
+        await page.waitForSelector('.toast .answer');
+        await pause(page, 400);
+      });
       await take('activity-list', async (page) => {
         await happenings(page);
         await to('porch', 'happen', {

@@ -103,6 +103,7 @@ export const page: typeof en.page = {
     owner: 'Der Eigentümer',
     button: 'Der Schalter an der Kamera',
     rang: 'Es hat geklingelt',
+    answer: 'Annehmen',
     stopped: (who) => `${who} hat Kamera und Mikrofon für alle ausgeschaltet`,
     resumed: (who) => `${who} hat Kamera und Mikrofon wieder erlaubt`,
     snapshot: (who) => `${who} hat ein Bild aufgenommen`,

@@ -99,6 +99,7 @@ export const page = {
     owner: 'The owner',
     button: 'The button at the camera',
     rang: 'Somebody rang the doorbell',
+    answer: 'Answer',
     stopped: (who: string) => `${who} switched camera and microphone off for everybody`,
     resumed: (who: string) => `${who} allowed camera and microphone again`,
     snapshot: (who: string) => `${who} took a picture`,
