@@ -161,7 +161,8 @@ test('a doorbell rings in the page, and its notice answers it with sound', async
   await live(page);
   const left = () => [document.querySelectorAll('.toast').length, document.querySelector('fanlight-viewer').muted];
   assert.deepEqual(await page.evaluate(left), [0, false]);
-  await stage.evaluate(() => globalThis.devices.bell.happen({ kind: 'start', at: 1767225600, viewer: 'v', name: 'Bert' }));
+  const start = { kind: 'start', at: 1767225600, viewer: 'v', name: 'Bert' };
+  await stage.evaluate((it) => globalThis.devices.bell.happen(it), start);
   await page.waitForSelector('.toast', wait);
   assert.equal(await page.$('.toast .answer'), null, 'only a ring is answered');
   assert.equal(await page.evaluate(() => globalThis.tones.length), 2, 'and only a ring sounds');
