@@ -103,8 +103,9 @@ pub(super) fn holds(offer: &str, answer: &str) -> Description {
         assert_eq!((&own.media, &own.protocol), (&offered.media, &offered.protocol), "{answer}");
         assert!(own.mid == offered.mid, "{answer}");
         assert!(own.formats.iter().all(|format| offered.formats.contains(format)), "{answer}");
-        assert!(own.kind != MediaKind::Other || own.port == 0, "no data channel: {answer}");
-        assert!(!own.direction.receives() || own.port == 0, "{answer}");
+        assert!(own.kind != MediaKind::Other || own.port == 0, "{answer}");
+        assert!(own.kind == MediaKind::Data || !own.direction.receives() || own.port == 0, "{answer}");
+        assert_eq!(own.has_channels(), own.kind == MediaKind::Data && own.port != 0, "{answer}");
     }
     let open: Vec<usize> = (0..own.lines.len()).filter(|at| own.lines[*at].port != 0).collect();
     assert!(own.is_bundled(&open), "{answer}");
@@ -167,7 +168,19 @@ async fn what_is_answered_to_which_offer() {
         (
             "a data channel",
             sdp("0 1 2", &[video(), audio(), m(DATA, "a=x")]),
-            &["video send", "audio send", "application refused"],
+            &["video send", "audio send", "application receives"],
+            Active,
+        ),
+        (
+            "two data channel lines, the first on another SCTP port",
+            sdp("0 1 2", &[video(), m(DATA, "a=x").codecs("a=sctp-port:5001"), m(DATA, "a=x")]),
+            &["video send", "application refused", "application receives"],
+            Active,
+        ),
+        (
+            "a data channel outside of the group",
+            sdp("0", &[video(), m(DATA, "a=x")]),
+            &["video send", "application refused"],
             Active,
         ),
         (
@@ -306,6 +319,7 @@ async fn what_becomes_of_a_viewers_answer() {
         ("no group", "", vec![audio(), video()], "bad_sdp BUNDLE"),
         ("a line outside the group", "0", vec![audio(), video().own()], "bad_sdp BUNDLE"),
         ("actpass", "0 1", vec![audio().setup("a=setup:actpass"), video()], "bad_sdp setup"),
+        ("data channel refused", |o| o.replace("m=application 9", "m=application 0"), "data channel"),
         ("a line less", "0", vec![audio()], "bad_sdp 1 m-lines"),
         ("a line more", "0 1", vec![audio(), video(), m(DATA, "a=x")], "bad_sdp 3 m-lines"),
         ("another order", "0 1", vec![video(), audio()], "bad_sdp m-line 0"),

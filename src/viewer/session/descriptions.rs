@@ -83,6 +83,9 @@ impl Session<'_> {
         if incoming.dropped > 0 {
             debug!("viewer {}: {} candidates of its description are not used", self.viewer.from.who, incoming.dropped);
         }
+        if incoming.has_channel() {
+            self.peer.allow_channel();
+        }
         (incoming.ufrag.clone(), incoming.elsewhere.clone())
     }
 
@@ -100,6 +103,9 @@ impl Session<'_> {
 
     /// Sends an offer of the device: the first one, or one that restarts ICE.
     pub(crate) async fn offer(&mut self, restart: bool) -> Result<(), Refusal> {
+        if !restart && self.negotiation.wants_channel() {
+            step(self.peer.offer_channels()).await?;
+        }
         let stack = step(self.peer.offer(restart)).await?;
         let sdp = self.negotiation.own_offer(&stack, |line| self.peer.shown(line))?;
         self.offered = Some(hash(&sdp));
@@ -144,8 +150,7 @@ impl Session<'_> {
             self.peer.play(video, audio, self.negotiation.level()).await;
         }
         if let (Some(line), Some(speaker)) = (self.negotiation.talk(), self.viewer.sources.speaker()) {
-            let name = self.viewer.name.as_deref().unwrap_or(self.viewer.from.who.as_str());
-            self.peer.receive_talk(line, || speaker.turns.join(name));
+            self.peer.receive_talk(line, || speaker.turns.join(self.viewer.audit.name()));
         }
         for message in self.remote.describe(Some(ufrag), elsewhere, budget) {
             if let Err(refusal) = self.take_candidates(message).await {
