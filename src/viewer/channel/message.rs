@@ -2,11 +2,11 @@
 
 use crate::protocol::{
     ErrorName, Refusal,
-    command::{CommandMessage, RejectedCommand},
+    command::{CommandMessage, ReadCommand, RejectedCommand},
 };
 
 /// Reads a message. Commands are texts.
-pub(crate) fn read(is_text: bool, data: &[u8]) -> Result<CommandMessage, RejectedCommand> {
+pub(crate) fn read(is_text: bool, data: &[u8]) -> ReadCommand {
     let bad = |message: String| RejectedCommand { id: None, refusal: Refusal::new(ErrorName::BadRequest, message) };
     if !is_text {
         return Err(bad("the message is binary: a command is a text".to_owned()));

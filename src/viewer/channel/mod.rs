@@ -27,7 +27,7 @@ use self::window::{SendStep, SendWindow};
 use crate::{
     clock::Mono,
     protocol::{
-        command::{CommandMessage, RejectedCommand},
+        command::ReadCommand,
         sdp::channel::CHANNEL_MESSAGE_MAX,
     },
     viewer::{peer::OpenedChannel, sockets::filter::SharedFilter},
@@ -61,7 +61,7 @@ pub(crate) struct ChannelMessage {
 
 impl ChannelMessage {
     /// The command in it, or what is wrong with it.
-    pub(crate) fn read(&self) -> Result<CommandMessage, RejectedCommand> {
+    pub(crate) fn read(&self) -> ReadCommand {
         message::read(self.is_text, &self.data)
     }
 

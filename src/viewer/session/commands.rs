@@ -11,7 +11,7 @@ use crate::{
     message_limits::Admitted,
     protocol::{
         Reply, Rights,
-        command::{CommandMessage, RejectedCommand, id_of},
+        command::{ReadCommand, id_of},
         command_result::{CommandResult, SessionStats},
     },
     viewer::{
@@ -35,7 +35,7 @@ async fn traits(channel: &dyn DataChannel) -> Option<(String, String, bool)> {
 
 impl Session<'_> {
     /// Does a command of the broker, and sends its result. `rights`: what the viewer could do when it was read.
-    pub(super) async fn run_command(&mut self, read: Result<CommandMessage, RejectedCommand>, rights: Rights) {
+    pub(super) async fn run_command(&mut self, read: ReadCommand, rights: Rights) {
         let result = self.result_of(read, rights).await;
         self.replies.send(Reply::Result(result)).await;
     }
@@ -75,7 +75,7 @@ impl Session<'_> {
         message.answer(reply);
     }
 
-    async fn result_of(&mut self, read: Result<CommandMessage, RejectedCommand>, rights: Rights) -> CommandResult {
+    async fn result_of(&mut self, read: ReadCommand, rights: Rights) -> CommandResult {
         let figures = match Commands::needs_figures(&read) {
             true => Some(self.figures().await),
             false => None,

@@ -150,7 +150,8 @@ impl Session<'_> {
             self.peer.play(video, audio, self.negotiation.level()).await;
         }
         if let (Some(line), Some(speaker)) = (self.negotiation.talk(), self.viewer.sources.speaker()) {
-            self.peer.receive_talk(line, || speaker.turns.join(self.viewer.audit.name()));
+            let name = self.viewer.name.as_deref().unwrap_or(self.viewer.from.who.as_str());
+            self.peer.receive_talk(line, || speaker.turns.join(name));
         }
         for message in self.remote.describe(Some(ufrag), elsewhere, budget) {
             if let Err(refusal) = self.take_candidates(message).await {
