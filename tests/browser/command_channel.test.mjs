@@ -19,8 +19,8 @@ after(async () => {
 });
 
 /**
- * A data channel of werift, and the texts that came by it. `waits`: whether the device is the DTLS client, and so begins
- * SCTP. werift decides that by the role of ICE, and then both sides would begin, or none.
+ * A data channel of werift, and the texts that came by it. `waits`: whether the device is the DTLS client, and so
+ * begins SCTP. werift decides that by the role of ICE, and then both sides would begin, or none.
  */
 function listen(channel, waits = true) {
   Object.defineProperty(channel.sctp, 'isServer', { configurable: true, get: () => waits });
