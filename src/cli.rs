@@ -95,7 +95,7 @@ pub enum Command {
     #[command(
         long_about = "Lists the cameras and microphones of this board with their formats, sizes and rates. It prints \
                       the lines for the configuration, or the reason why a device cannot be used. It opens each \
-                      device for a moment."
+                      device for a moment. It also lists LEDs and free GPIO lines, and changes none of them."
     )]
     Probe {
         /// Print JSON, for programs
@@ -220,7 +220,7 @@ pub struct PairCommand {
     /// The name of the new viewer on the list; default: the one that the viewer proposes
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// What it may do: view, listen, talk, control and events, separated by commas; snapshot and record are reserved
+    /// What it may do: view, listen, talk, control, snapshot and events, separated by commas; record is reserved
     #[arg(long, value_name = "RIGHTS", default_value = "view,listen")]
     pub rights: String,
     /// When the permission ends: a date (UTC), which is the last day, a time from now such as 30d or 12h, or never

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::{
     clock::Mono,
     config::Id,
-    feed::{FeedFigures, FeedReader, FeedWriter, Health},
+    feed::{CameraRequests, FeedFigures, FeedReader, FeedWriter, Health},
     talk::turns::Turns,
     units::Bitrate,
 };
@@ -161,6 +161,11 @@ impl MediaSource {
     /// Requests a keyframe of the encoder, as a PLI does. A device that is off stays off.
     pub fn request_repair(&self) {
         self.writer.requests().request_repair();
+    }
+
+    /// What commands ask of a camera. Its thread answers while it runs: ask with a lease.
+    pub fn camera(&self) -> &CameraRequests {
+        self.writer.requests().camera()
     }
 
     /// What was sent since the device was opened.

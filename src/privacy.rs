@@ -1,7 +1,8 @@
 //! The privacy switch of the board: while it is on, camera and microphone stay closed for everybody. Pure, but for
 //! `handle.rs`: time is an argument, and the caller writes the record.
 //!
-//! A viewer with the right `control` and the owner may set it, and lift it. A viewer must name the change that it lifts.
+//! A viewer with the right `control` and the owner may set it, and lift it; the button may set it, and lift it if the
+//! configuration allows that. A viewer must name the change that it lifts.
 //! So a broker that holds a message back, or repeats one, cannot lift a switch that somebody has set since.
 
 mod handle;
@@ -32,6 +33,8 @@ pub enum PrivacySource {
     Viewer(Id),
     /// A command at the board itself.
     Owner,
+    /// The button at the board.
+    Button,
     /// The board: its record could not be read.
     Fault,
 }
@@ -43,6 +46,7 @@ impl PrivacySource {
             Self::Nobody => "nobody",
             Self::Viewer(_) => "viewer",
             Self::Owner => "owner",
+            Self::Button => "button",
             Self::Fault => "fault",
         }
     }
@@ -52,6 +56,7 @@ impl PrivacySource {
             ("viewer", Some(id)) => Self::Viewer(Id::new(id)?),
             ("nobody", None) => Self::Nobody,
             ("owner", None) => Self::Owner,
+            ("button", None) => Self::Button,
             ("fault", None) => Self::Fault,
             _ => return None,
         })
@@ -150,7 +155,8 @@ impl BoardPrivacy {
         self.at.map(|at| now.since(at))
     }
 
-    /// Takes a request. `has_right`: for a viewer, whether it has the right `control` now.
+    /// Takes a request. `has_right`: for a viewer, whether it has the right `control` now; for the button, whether it
+    /// may lift the switch.
     pub fn ask(
         &mut self,
         request: &PrivacyRequest,
@@ -169,6 +175,9 @@ impl BoardPrivacy {
         if lifts != self.is_on {
             return Ok(PrivacyChange::Nothing);
         }
+        if lifts && by == PrivacySource::Button && !has_right {
+            return Err(PrivacyFault::NotAllowed);
+        }
         if lifts {
             self.check_lift(request, &by, now)?;
             self.lifted = Some(now);
@@ -180,7 +189,7 @@ impl BoardPrivacy {
     }
 
     fn check_lift(&self, request: &PrivacyRequest, by: &PrivacySource, now: Mono) -> Result<(), PrivacyFault> {
-        if !matches!(by, PrivacySource::Viewer(_) | PrivacySource::Owner) {
+        if !matches!(by, PrivacySource::Viewer(_) | PrivacySource::Owner | PrivacySource::Button) {
             return Err(PrivacyFault::NotAllowed);
         }
         let named = match request {

@@ -13,7 +13,7 @@ pub enum Right {
     Listen,
     /// Send sound to the board.
     Talk,
-    /// Change the controls of the camera.
+    /// Stop camera and microphone for everybody, and change the controls of the camera.
     Control,
     /// Get single pictures.
     Snapshot,

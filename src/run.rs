@@ -2,6 +2,7 @@
 
 mod access;
 mod build;
+mod buttons;
 mod reload;
 mod shutdown;
 mod status;

@@ -26,6 +26,8 @@ pub const VIEWERS: StateFile = StateFile::one("viewers.json", 256 << 10);
 const DENY_LIST: StateFile = StateFile::one("deny-*.jws", 64 << 10);
 /// The privacy switch: a line of text.
 pub const PRIVACY: StateFile = StateFile::one("privacy", 256);
+/// The controls of cameras that viewers saved.
+pub const CONTROLS: StateFile = StateFile::one("controls.json", 32 << 10);
 /// Keys and certificates of the HTTPS server of home mode, in the state folder of that service.
 pub const HOME_CERTIFICATES: StateFile = StateFile::one("certificates.json", 128 << 10);
 

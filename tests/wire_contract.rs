@@ -3,8 +3,8 @@
 use fanlight::{
     clock::Mono,
     config::{
-        Access, AccessMode, Audio, AudioSource, Config, Id, Limits, Log, MqttVersion, Speaker, Video, VideoSource,
-        Webrtc,
+        Access, AccessMode, Audio, AudioSource, Button, Config, Id, Lamp, Limits, Log, MqttVersion, Speaker, Video,
+        VideoSource, Webrtc,
     },
     liveness::{Liveness, MAX_TICK},
 };
@@ -36,6 +36,8 @@ impl Daemon {
             video: Video { source: VideoSource::Off, ..Video::default() },
             audio: Audio { source: AudioSource::Tone, ..Audio::default() },
             speaker: Speaker::default(),
+            lamp: Lamp::default(),
+            button: Button::default(),
             webrtc: Webrtc { addresses: vec!["127.0.0.1".parse().unwrap()], loopback: true, ..Webrtc::default() },
             limits: Limits::default(),
             log: Log::default(),

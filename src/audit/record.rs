@@ -31,6 +31,10 @@ pub enum AuditKind {
     List,
     /// The privacy switch was set or lifted.
     Privacy,
+    /// A viewer got a snapshot.
+    Snapshot,
+    /// Somebody rang the doorbell.
+    Doorbell,
 }
 
 impl AuditKind {
@@ -43,6 +47,8 @@ impl AuditKind {
             Self::Pair => "pair",
             Self::List => "list",
             Self::Privacy => "privacy",
+            Self::Snapshot => "snapshot",
+            Self::Doorbell => "doorbell",
         }
     }
 }
@@ -181,6 +187,21 @@ impl AuditRecord {
         Self { reason: Some(by.to_owned()), change, ..Self::new(AuditKind::Privacy, viewer, name) }
     }
 
+    /// A viewer got a snapshot outside of a session.
+    pub fn snapshot(viewer: Id, name: Option<String>) -> Self {
+        Self::new(AuditKind::Snapshot, Some(viewer), name)
+    }
+
+    /// The viewer of the session that began with this record got a snapshot.
+    pub fn with_snapshot(&self) -> Self {
+        Self { kind: AuditKind::Snapshot, rights: None, ..self.clone() }
+    }
+
+    /// Somebody rang the doorbell.
+    pub fn doorbell() -> Self {
+        Self::new(AuditKind::Doorbell, None, None)
+    }
+
     /// The fields, without the prefix `FANLIGHT_`. Each value is one line.
     pub fn fields(&self) -> Vec<(&'static str, String)> {
         let text = |value: &Option<String>| value.as_ref().map(|value| Outside(value).to_string());
@@ -209,6 +230,9 @@ impl AuditRecord {
             (Some(issuer), _) if self.change == Some(AuditChange::Deny) => format!("the issuer {issuer}"),
             (Some(viewer), Some(name)) => format!("viewer {viewer}, {name},"),
             (Some(viewer), None) => format!("viewer {viewer}"),
+            (None, _) if self.kind == AuditKind::Privacy && self.reason.as_deref() == Some("button") => {
+                "the button at the board".to_owned()
+            }
             (None, _) if self.kind == AuditKind::Privacy => "the owner".to_owned(),
             (None, Some(name)) => format!("a pairing for {name}"),
             (None, None) => "a pairing".to_owned(),
@@ -223,6 +247,8 @@ impl AuditRecord {
             (AuditKind::Pair, _) => format!("{who} ended without a viewer: {reason}"),
             (AuditKind::Privacy, Some(AuditChange::On)) => format!("{who} stopped camera and microphone for privacy"),
             (AuditKind::Privacy, _) => format!("{who} lifted the privacy switch"),
+            (AuditKind::Snapshot, _) => format!("{who} took a snapshot"),
+            (AuditKind::Doorbell, _) => "somebody rang the doorbell".to_owned(),
             (AuditKind::List, Some(AuditChange::Add)) => format!("{who} was added to the list, and may {rights}"),
             (AuditKind::List, Some(AuditChange::Remove)) => format!("{who} was removed from the list"),
             (AuditKind::List, Some(AuditChange::Rename)) => format!("{who} has a new name on the list"),

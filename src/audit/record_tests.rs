@@ -51,6 +51,8 @@ fn rows() -> Vec<(AuditRecord, &'static str, &'static str)> {
             "was added to the list, and may view,listen",
             "AUDIT=list {who} FANLIGHT_RIGHTS=view,listen FANLIGHT_CHANGE=add",
         ),
+        (AuditRecord::snapshot(id(), name()), "took a snapshot", "AUDIT=snapshot {who}"),
+        (start().with_snapshot(), "took a snapshot", "AUDIT=snapshot {who} FANLIGHT_SESSION=q83vEjRW"),
         (
             AuditRecord::privacy(Some(id()), name(), true, "viewer"),
             "stopped camera and microphone for privacy",
@@ -78,6 +80,25 @@ fn rows() -> Vec<(AuditRecord, &'static str, &'static str)> {
             "AUDIT=list {who} FANLIGHT_CHANGE=configured",
         ),
     ]
+}
+
+#[test]
+fn the_button_and_the_doorbell_have_no_viewer() {
+    for (record, line) in [
+        (AuditRecord::doorbell(), "audit: somebody rang the doorbell; FANLIGHT_AUDIT=doorbell"),
+        (
+            AuditRecord::privacy(None, None, true, "button"),
+            "audit: the button at the board stopped camera and microphone for privacy; FANLIGHT_AUDIT=privacy \
+             FANLIGHT_REASON=button FANLIGHT_CHANGE=on",
+        ),
+        (
+            AuditRecord::privacy(None, None, false, "owner"),
+            "audit: the owner lifted the privacy switch; FANLIGHT_AUDIT=privacy FANLIGHT_REASON=owner \
+             FANLIGHT_CHANGE=off",
+        ),
+    ] {
+        assert_eq!(record.log_line(), line);
+    }
 }
 
 #[test]

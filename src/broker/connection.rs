@@ -11,7 +11,7 @@ use tracing::{debug, info};
 
 use crate::{
     broker::{
-        LinkKeys, LinkState, LinkTask, OUTBOX, OutboundReply, changed,
+        LinkKeys, LinkState, LinkTask, OUTBOX, OutboundContent, OutboundMessage, changed,
         client::{self, ClientSetup, Disconnected, Handling, Publisher, Retained},
         inbound::{Contradicted, InboundRouter, Own, PendingAcks, Published, deliver, who},
         link_error::{LinkError, LinkErrorKind},
@@ -367,16 +367,21 @@ impl LinkTask {
     }
 }
 
-async fn publish_reply(reply: OutboundReply, line: Connected<'_>) -> Result<(), PublishError> {
-    let OutboundReply { reply: Addressed { viewer, payload, correlation }, at } = reply;
-    let left = REPLY_LIFE.saturating_sub(at.elapsed());
+async fn publish_reply(message: OutboundMessage, line: Connected<'_>) -> Result<(), PublishError> {
+    let left = REPLY_LIFE.saturating_sub(message.at.elapsed());
     if left.is_zero() {
-        debug!("a reply to {viewer} was too late to send");
+        debug!("a message was too late to send");
         return Ok(());
     }
+    let (topic, payload, correlation) = match message.content {
+        OutboundContent::Reply(Addressed { viewer, payload, correlation }) => {
+            (line.topics.reply(&viewer), payload, correlation)
+        }
+        OutboundContent::Event(payload) => (line.topics.events(), payload, None),
+    };
     let seconds = u32::try_from(left.as_secs()).unwrap_or(0).max(1);
     let handling = Handling { retain: false, expiry: Some(seconds), correlation };
-    line.publish(line.topics.reply(&viewer), payload, handling).await
+    line.publish(topic, payload, handling).await
 }
 
 /// Returns when the board knows other issuers. In the mode `broker` it knows none.

@@ -194,19 +194,27 @@ pub struct LinkKeys {
 /// Publishes over the link. A cheap handle.
 #[derive(Debug, Clone)]
 pub struct Outbox {
-    queue: mpsc::Sender<OutboundReply>,
+    queue: mpsc::Sender<OutboundMessage>,
     state: watch::Receiver<LinkState>,
     counts: Arc<Counts>,
     local: Arc<Local>,
     reconnect: watch::Sender<()>,
 }
 
-/// A reply to publish.
+/// A message to publish.
 #[derive(Debug)]
-struct OutboundReply {
-    reply: Addressed,
+struct OutboundMessage {
+    content: OutboundContent,
     /// When it came into the queue.
     at: Instant,
+}
+
+#[derive(Debug)]
+enum OutboundContent {
+    /// For one viewer.
+    Reply(Addressed),
+    /// For everybody who reads `evt`.
+    Event(Bytes),
 }
 
 impl Outbox {
@@ -214,7 +222,15 @@ impl Outbox {
     /// dropped, since no viewer waits for it any more.
     pub async fn publish_reply(&self, message: impl Into<Addressed>) {
         // An error means that the link has ended. Nobody can receive this any more.
-        drop(self.queue.send(OutboundReply { reply: message.into(), at: Instant::now() }).await);
+        let content = OutboundContent::Reply(message.into());
+        drop(self.queue.send(OutboundMessage { content, at: Instant::now() }).await);
+    }
+
+    /// Publishes a message on `evt`, and never waits. Returns whether there was room for it. One that could not be sent
+    /// within 15 s is dropped.
+    pub fn publish_event(&self, payload: Bytes) -> bool {
+        let content = OutboundContent::Event(payload);
+        self.queue.try_send(OutboundMessage { content, at: Instant::now() }).is_ok()
     }
 
     /// Follows the state of the link.
@@ -261,7 +277,7 @@ pub fn link(link: Link) -> (Outbox, impl Future<Output = ()> + Send) {
 /// Makes one connection after the other.
 struct LinkTask {
     link: Link,
-    replies: mpsc::Receiver<OutboundReply>,
+    replies: mpsc::Receiver<OutboundMessage>,
     state: watch::Sender<LinkState>,
     counts: Arc<Counts>,
     error_log: Arc<ErrorLog>,

@@ -3,6 +3,7 @@
 
 mod access;
 mod network;
+mod wiring;
 
 use std::{
     fmt::Write as _,
@@ -20,6 +21,7 @@ use crate::{
     },
     clock,
     config::{AudioSource, Config, Problem, SpeakerOutput, Surroundings, VideoSource, load},
+    gpio::{self, ProbedChip, ProbedLed},
     home, tls,
     video::{
         self, HardwareEncoder,
@@ -101,6 +103,7 @@ fn devices(config: &Config) -> Vec<String> {
             missing.push(choice.reasons());
         }
     }
+    missing.extend(wiring::faults(config));
     missing
 }
 
@@ -150,15 +153,21 @@ pub struct Probed {
     pub microphones: Vec<Microphone>,
     /// All ALSA playback devices.
     pub speakers: Vec<Loudspeaker>,
+    /// All LEDs.
+    pub leds: Vec<ProbedLed>,
+    /// All GPIO chips.
+    pub gpio_chips: Vec<ProbedChip>,
 }
 
-/// Queries all devices; opens each for a moment.
+/// Queries all devices; opens each for a moment, but LEDs.
 pub fn probe() -> Probed {
     Probed {
         cameras: video::capture::probe::probe(),
         encoders: video::encoders(),
         microphones: audio::probe(),
         speakers: speaker::probe(),
+        leds: gpio::leds(),
+        gpio_chips: gpio::chips(),
     }
 }
 
@@ -194,6 +203,7 @@ impl Probed {
         for s in useless {
             let _ = writeln!(out, "  not used: {}", s.unusable.as_deref().unwrap_or_default());
         }
+        out += &wiring::text(&self.leds, &self.gpio_chips);
         out
     }
 }
@@ -292,13 +302,19 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_told_too() {
-        let probed =
-            Probed { cameras: Vec::new(), encoders: Vec::new(), microphones: Vec::new(), speakers: Vec::new() };
+        let probed = Probed {
+            cameras: Vec::new(),
+            encoders: Vec::new(),
+            microphones: Vec::new(),
+            speakers: Vec::new(),
+            leds: Vec::new(),
+            gpio_chips: Vec::new(),
+        };
         let text = probed.text();
         let parts: Vec<_> = text.split("\n\n").collect();
         assert!(parts[0].starts_with("Cameras: none that can be used; there is no /dev/video*: plug one in"), "{text}");
         assert_eq!(parts[1], "Encoders: none in hardware; software encoding is used");
         assert!(parts[2].starts_with("Microphones: none that can be used; "), "{text}");
-        assert_eq!(parts[3], "Speakers: none that can be used\n");
+        assert_eq!(parts[3..], ["Speakers: none that can be used", "LEDs: none", "GPIO chips: none\n"]);
     }
 }

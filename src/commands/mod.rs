@@ -1,16 +1,25 @@
 //! Does the commands of viewers (board-commands.md): checks right and rate, and asks the part that has the answer.
 //!
 //! It does not know how a command travels. Who carries one says who gives it, what this viewer may do, and in which
-//! session, and gets the result. None of these commands waits for anything.
+//! session, and gets the result, or a [`LateCommand`]. That one has to be started by [`WaitingCommands`], which nobody
+//! waits for: its owner goes on.
 
+mod camera;
+mod late;
 mod rates;
+mod saved_controls;
+mod talk;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tracing::debug;
 
-use self::rates::CommandRates;
+use self::{camera::Snapshots, late::Work, rates::CommandRates, saved_controls::SavedControls};
+pub use self::{
+    late::{FinishedCommand, LateCommand, WaitingCommands},
+    saved_controls::restore_controls,
+};
 use crate::{
     clock::Mono,
     config::Id,
@@ -25,6 +34,8 @@ use crate::{
             SessionStats,
         },
     },
+    state_folder::StateFolder,
+    talk::turns::Talker,
 };
 
 /// Who gives a command.
@@ -39,12 +50,41 @@ pub struct Caller<'a> {
 }
 
 /// Where a command is given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommandPlace {
+#[derive(Debug)]
+pub enum CommandPlace<'a> {
     /// In no session.
     Alone,
-    /// In a session that runs. The figures of the session are there if the command needs them.
-    Session(Option<SessionStats>),
+    /// In a session that runs.
+    Session {
+        /// The figures of the session, if the command needs them.
+        figures: Option<SessionStats>,
+        /// The viewer as a talker. `None`: the session was not opened to talk.
+        talker: Option<&'a Talker>,
+    },
+}
+
+impl<'a> CommandPlace<'a> {
+    fn talker(&self) -> Option<&'a Talker> {
+        match self {
+            Self::Alone => None,
+            Self::Session { talker, .. } => *talker,
+        }
+    }
+}
+
+/// A command that was begun.
+#[derive(Debug)]
+pub enum BegunCommand {
+    /// It was done or refused.
+    Done(CommandResult),
+    /// It takes time.
+    Later(LateCommand),
+}
+
+/// What a command does.
+enum Execution {
+    Now(CommandOk),
+    Later(Work),
 }
 
 /// Does commands. Clones share the rates.
@@ -55,12 +95,21 @@ pub struct Commands {
     presence: watch::Receiver<Presence>,
     started: Mono,
     rates: Arc<Mutex<CommandRates>>,
+    snapshots: Snapshots,
+    saved: SavedControls,
 }
 
 impl Commands {
     /// Commands for these devices. `presence`: what `status` tells. The daemon started now.
     pub fn new(sources: MediaSources, privacy: PrivacyHandle, presence: watch::Receiver<Presence>, now: Mono) -> Self {
-        Self { sources, privacy, presence, started: now, rates: Arc::default() }
+        let (rates, snapshots) = (Arc::default(), Snapshots::default());
+        let saved = SavedControls::new(sources.clone(), None);
+        Self { sources, privacy, presence, started: now, rates, snapshots, saved }
+    }
+
+    /// The same, with a folder for controls that are saved.
+    pub fn with_folder(self, folder: Option<StateFolder>) -> Self {
+        Self { saved: SavedControls::new(self.sources.clone(), folder), ..self }
     }
 
     /// Whether the command needs the figures of its session.
@@ -68,22 +117,26 @@ impl Commands {
         matches!(read, Ok(CommandMessage { command: BoardCommand::Stats, .. }))
     }
 
-    /// Does a command, or says why it is not done. Order of checks: what is wrong with the message, the right, the rate,
-    /// the session, then the state of the board.
-    pub fn run(&self, caller: Caller<'_>, place: CommandPlace, read: ReadCommand, now: Mono) -> CommandResult {
+    /// Does a command, or returns the work that it takes, or says why it is not done. Order of checks: what is wrong
+    /// with the message, the right, the rate, the session, then the state of the board.
+    pub fn begin(&self, caller: Caller<'_>, place: CommandPlace<'_>, read: ReadCommand, now: Mono) -> BegunCommand {
         let viewer = caller.viewer;
         let CommandMessage { id, command } = match read {
             Ok(message) => message,
             Err(RejectedCommand { id, refusal }) => {
                 debug!("viewer {viewer}: a command was refused: {}", refusal.message);
-                return CommandResult::refused(id, refusal);
+                return BegunCommand::Done(CommandResult::refused(id, refusal));
             }
         };
-        match self.admit(caller, &place, &command, now).and_then(|()| self.execute(caller, place, &command, now)) {
-            Ok(ok) => CommandResult { id: Some(id), outcome: CommandOutcome::Ok(ok) },
+        let name = command.name();
+        match self.admit(caller, &place, &command, now).and_then(|()| self.execute(caller, place, command, now)) {
+            Ok(Execution::Now(ok)) => {
+                BegunCommand::Done(CommandResult { id: Some(id), outcome: CommandOutcome::Ok(ok) })
+            }
+            Ok(Execution::Later(work)) => BegunCommand::Later(LateCommand::new(id, viewer.clone(), name, work)),
             Err(refusal) => {
-                debug!("viewer {viewer}: {} was refused: {}", command.name(), refusal.message);
-                CommandResult::refused(Some(id), refusal)
+                debug!("viewer {viewer}: {name} was refused: {}", refusal.message);
+                BegunCommand::Done(CommandResult::refused(Some(id), refusal))
             }
         }
     }
@@ -91,13 +144,13 @@ impl Commands {
     fn admit(
         &self,
         caller: Caller<'_>,
-        place: &CommandPlace,
+        place: &CommandPlace<'_>,
         command: &BoardCommand,
         now: Mono,
     ) -> Result<(), Refusal> {
         command.check_rights(caller.rights)?;
         self.rates().take(caller.viewer, command, now)?;
-        if command.needs_session() && *place == CommandPlace::Alone {
+        if command.needs_session() && matches!(place, CommandPlace::Alone) {
             let message = format!("{} is about a session, and there is none", command.name());
             return Err(Refusal::new(ErrorName::NoSession, message));
         }
@@ -107,22 +160,43 @@ impl Commands {
     fn execute(
         &self,
         caller: Caller<'_>,
-        place: CommandPlace,
-        command: &BoardCommand,
+        place: CommandPlace<'_>,
+        command: BoardCommand,
         now: Mono,
-    ) -> Result<CommandOk, Refusal> {
-        match command {
-            BoardCommand::Cameras => Ok(self.cameras(now)),
-            BoardCommand::Stats => Ok(CommandOk::Stats(Box::new(self.stats(place, now)))),
+    ) -> Result<Execution, Refusal> {
+        let done = |ok| Ok(Execution::Now(ok));
+        let work: Work = match command {
+            BoardCommand::Cameras => return done(self.cameras(now)),
+            BoardCommand::Stats => return done(CommandOk::Stats(Box::new(self.stats(place, now)))),
             BoardCommand::Keyframe { camera } => {
-                self.camera(camera)?.request_repair();
-                Ok(CommandOk::Done {})
+                self.camera(&camera)?.request_repair();
+                return done(CommandOk::Done {});
             }
-            BoardCommand::PrivacyOn => self.privacy(caller, PrivacyRequest::Set, now),
+            BoardCommand::PrivacyOn => return done(self.privacy(caller, PrivacyRequest::Set, now)?),
             BoardCommand::PrivacyOff { change } => {
-                self.privacy(caller, PrivacyRequest::Lift { change: Some(*change) }, now)
+                return done(self.privacy(caller, PrivacyRequest::Lift { change: Some(change) }, now)?);
             }
-        }
+            BoardCommand::TalkBegin { take } => {
+                let has_speaker = self.sources.speaker().is_some();
+                return done(talk::begin(place.talker(), has_speaker, take, now)?);
+            }
+            BoardCommand::TalkEnd => return done(talk::end(place.talker())),
+            BoardCommand::Snapshot(args) => {
+                let source = self.camera(&args.camera)?.clone();
+                let entered = self.snapshots.enter()?;
+                Box::pin(self.snapshots.clone().take(entered, source, args))
+            }
+            BoardCommand::ControlsList { camera, after } => {
+                Box::pin(camera::list(self.camera(&camera)?.clone(), after))
+            }
+            BoardCommand::ControlsGet { camera, names } => Box::pin(camera::get(self.camera(&camera)?.clone(), names)),
+            BoardCommand::ControlsSet { camera, values, save } => {
+                let source = self.camera(&camera)?.clone();
+                let saved = save.then(|| self.saved.check().map(|()| self.saved.clone())).transpose()?;
+                Box::pin(camera::set(source, values, saved))
+            }
+        };
+        Ok(Execution::Later(work))
     }
 
     fn camera(&self, id: &Id) -> Result<&MediaSource, Refusal> {
@@ -145,11 +219,12 @@ impl Commands {
         CommandOk::Cameras {
             cameras: self.sources.cameras_by_id().map(of).collect(),
             microphone: self.sources.microphone().map_or(Health::Absent, |source| *source.health().borrow()),
+            speaker: self.sources.speaker().map_or(Health::Absent, |speaker| *speaker.source.health().borrow()),
             privacy: view(self.privacy.state(now)),
         }
     }
 
-    fn stats(&self, place: CommandPlace, now: Mono) -> BoardStats {
+    fn stats(&self, place: CommandPlace<'_>, now: Mono) -> BoardStats {
         let presence = self.presence.borrow();
         BoardStats {
             uptime_s: now.since(self.started).as_secs(),
@@ -160,7 +235,7 @@ impl Commands {
             audio: medium(self.sources.microphone(), now),
             session: match place {
                 CommandPlace::Alone => None,
-                CommandPlace::Session(figures) => figures,
+                CommandPlace::Session { figures, .. } => figures,
             },
         }
     }

@@ -28,11 +28,12 @@ impl Board {
         self.give_in(CommandPlace::Alone, rights, text, at)
     }
 
-    fn give_in(&self, place: CommandPlace, rights: &[Right], text: &str, at: u64) -> serde_json::Value {
+    fn give_in(&self, place: CommandPlace<'_>, rights: &[Right], text: &str, at: u64) -> serde_json::Value {
         let anna = Id::new("anna").unwrap();
         let rights = Rights::of(rights.iter().copied());
         let caller = Caller { viewer: &anna, name: Some("Anna's phone"), rights };
-        let result = self.commands.run(caller, place, CommandMessage::read(text), seconds(at));
+        let begun = self.commands.begin(caller, place, CommandMessage::read(text), seconds(at));
+        let BegunCommand::Done(result) = begun else { panic!("{text} takes time") };
         let result = serde_json::to_value(result).unwrap();
         crate::protocol::contract_tests::check("result", &result);
         result
@@ -55,13 +56,29 @@ fn checks_come_in_their_order_and_the_first_fault_is_the_answer() {
         (&[Right::Listen], command("keyframe", "{}"), "forbidden"),
         (&all, command("keyframe", r#"{"camera":"garden"}"#), "no_session"),
         (&all, command("privacy.set", r#"{"on":false,"change":9}"#), "null"),
+        (&[Right::View], command("snapshot", "{}"), "forbidden"),
+        (&all, command("snapshot", r#"{"camera":"garden","width":1}"#), "out_of_range"),
+        (&all, command("snapshot", r#"{"camera":"garden"}"#), "not_found"),
+        (&all, command("controls.list", "{}"), "not_found"),
+        (&all, command("controls.get", r#"{"names":["gain"]}"#), "not_found"),
+        (&all, command("controls.set", r#"{"values":{"gain":1}}"#), "not_found"),
+        (&all, command("controls.set", r#"{"values":{"gain":1},"save":true}"#), "not_found"),
+        (&all, command("talk.begin", "{}"), "no_session"),
+        (&[Right::Talk], command("talk.begin", r#"{"take":true}"#), "forbidden"),
+        (&all, command("talk.end", "{}"), "no_session"),
     ] {
         let result = board.give(rights, &text, 1);
         assert_eq!(result["error"]["name"].as_str().unwrap_or("null"), expected, "{text}: {result}");
     }
-    let place = CommandPlace::Session(None);
-    let result = board.give_in(place, &all, &command("keyframe", r#"{"camera":"garden"}"#), 2);
-    assert_eq!(result["error"]["name"], "not_found", "{result}");
+    for (text, expected) in [
+        (command("keyframe", r#"{"camera":"garden"}"#), "not_found"),
+        (command("talk.begin", "{}"), "unsupported"),
+        (command("talk.end", "{}"), "null"),
+    ] {
+        let place = CommandPlace::Session { figures: None, talker: None };
+        let result = board.give_in(place, &all, &text, 2);
+        assert_eq!(result["error"]["name"].as_str().unwrap_or("null"), expected, "{result}");
+    }
 }
 
 #[test]
@@ -100,7 +117,8 @@ fn figures_and_devices_of_a_board_without_any() {
     let board = board();
     let cameras = board.give(&[Right::View], &command("cameras", "{}"), 10);
     let privacy = serde_json::json!({"on": false, "change": 0, "by": "nobody"});
-    assert_eq!(cameras["ok"], serde_json::json!({"cameras": [], "microphone": "absent", "privacy": privacy}));
+    let expected = serde_json::json!({"cameras": [], "microphone": "absent", "speaker": "absent", "privacy": privacy});
+    assert_eq!(cameras["ok"], expected);
     let stats = board.give(&[Right::View], &command("stats", "{}"), 61);
     assert_eq!((&stats["ok"]["uptime_s"], &stats["ok"]["viewers"]), (&61.into(), &2.into()));
     assert!(stats["ok"]["session"].is_null());

@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use super::{
-    Audio, Broker, Limits, Log, MqttTransport, Speaker, Surroundings, Video, Webrtc, broker, media,
+    Audio, Broker, Button, Lamp, Limits, Log, MqttTransport, Speaker, Surroundings, Video, Webrtc, broker, gpio, media,
     problem::ProblemList, section::Section, webrtc,
 };
 
@@ -42,6 +42,18 @@ impl Default for Audio {
 impl Default for Speaker {
     fn default() -> Self {
         absent("speaker", media::speaker)
+    }
+}
+
+impl Default for Lamp {
+    fn default() -> Self {
+        absent("lamp", gpio::lamp)
+    }
+}
+
+impl Default for Button {
+    fn default() -> Self {
+        absent("button", gpio::button)
     }
 }
 

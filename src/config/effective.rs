@@ -6,7 +6,8 @@ use std::fmt::{self, Write as _};
 use toml::{Table, Value};
 
 use super::{
-    Access, AccessMode, Audio, Broker, Config, IceLogin, Limits, Log, Login, Origin, Secret, Speaker, Video, Webrtc,
+    Access, AccessMode, Audio, Broker, Button, Config, IceLogin, Lamp, Limits, Log, Login, Origin, Secret, Speaker,
+    Video, Webrtc,
     keys::{self, Apply, KEYS, TABLES},
     secret::{PASSWORD, SHARED, SecretKeys},
     url::url_text,
@@ -44,6 +45,8 @@ impl Config {
             "video" => self.video.value(name),
             "audio" => self.audio.value(name),
             "speaker" => self.speaker.value(name),
+            "lamp" => self.lamp.value(name),
+            "button" => self.button.value(name),
             "webrtc" => self.webrtc.value(name),
             "limits" => self.limits.value(name),
             "log" => self.log.value(name),
@@ -60,6 +63,8 @@ impl Config {
         config.video.take_live(&new.video);
         config.audio.take_live(&new.audio);
         config.speaker.take_live(&new.speaker);
+        config.lamp.take_live(&new.lamp);
+        config.button.take_live(&new.button);
         config.webrtc.take_live(&new.webrtc);
         config.limits.take_live(&new.limits);
         config.log.take_live(&new.log);
@@ -148,6 +153,22 @@ fields!(Audio, "audio", value, take_live, |a| {
 fields!(Speaker, "speaker", value, take_live, |s| {
     "output" [output] => text(&s.output),
     "linger_s" [linger] => number(s.linger.as_secs()),
+});
+
+fields!(Lamp, "lamp", value, take_live, |l| {
+    "picture" [picture] => text(&l.picture),
+    "sound" [sound] => text(&l.sound),
+    "polarity" [polarity] => text(l.polarity),
+});
+
+fields!(Button, "button", value, take_live, |b| {
+    "doorbell" [doorbell] => text(&b.doorbell),
+    "privacy" [privacy] => text(&b.privacy),
+    "polarity" [polarity] => text(b.polarity),
+    "bias" [bias] => text(b.bias),
+    "debounce_ms" [debounce] => number(b.debounce.as_millis()),
+    "pause_s" [pause] => number(b.pause.as_secs()),
+    "privacy_lifts" [privacy_lifts] => Some(Value::Boolean(b.privacy_lifts)),
 });
 
 fields!(Webrtc, "webrtc", value, take_live, |w| {

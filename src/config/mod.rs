@@ -11,6 +11,7 @@ mod defaults;
 mod effective;
 #[cfg(test)]
 mod excerpt_tests;
+mod gpio;
 pub mod keys;
 mod media;
 pub(crate) mod pairing_urls;
@@ -33,6 +34,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, time::Duration
 
 pub use self::{
     access::{Access, AccessMode, ConfiguredViewer, IssuerFile},
+    gpio::{Button, ButtonInput, GpioLine, Lamp, LampOutput, LineBias, LinePolarity},
     parse::{Loaded, Surroundings, load, parse, salvage, text},
     problem::{ConfigError, Place, Problem},
     reload::Reload,
@@ -58,6 +60,10 @@ pub struct Config {
     pub audio: Audio,
     /// The loudspeaker, for the sound of viewers.
     pub speaker: Speaker,
+    /// The lamps.
+    pub lamp: Lamp,
+    /// The buttons.
+    pub button: Button,
     /// ICE and the transport of media.
     pub webrtc: Webrtc,
     /// What one viewer, or all of them, may use.

@@ -9,7 +9,7 @@ use std::{
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    AudioSource, Config, ConfigError, Id, Problem, VideoSource, access, broker, media,
+    AudioSource, Config, ConfigError, Id, Problem, VideoSource, access, broker, gpio, media,
     problem::ProblemList,
     secret::{plain, read_bounded, text_of},
     section::Section,
@@ -120,6 +120,8 @@ fn read(text: &str, report: &mut ProblemList<'_>, around: &Surroundings) -> (Con
     let (video, video_off) = tables.section(report, "video", |section| (media::video(section), Vec::new()));
     let (audio, _) = tables.section(report, "audio", |section| (media::audio(section), Vec::new()));
     let (speaker, _) = tables.section(report, "speaker", |section| (media::speaker(section), Vec::new()));
+    let (lamp, _) = tables.section(report, "lamp", |section| (gpio::lamp(section), Vec::new()));
+    let (button, _) = tables.section(report, "button", |section| (gpio::button(section), Vec::new()));
     let (limits, _) = tables.section(report, "limits", |section| (webrtc::limits(section), Vec::new()));
     let (webrtc, _) = tables.section(report, "webrtc", |section| webrtc::read(section, around, &limits));
     let (log, _) = tables.section(report, "log", |section| (webrtc::log(section), Vec::new()));
@@ -145,7 +147,7 @@ fn read(text: &str, report: &mut ProblemList<'_>, around: &Surroundings) -> (Con
             report.syntax(&at, &message);
         }
     }
-    (Config { device, name, broker, access, video, audio, speaker, webrtc, limits, log }, asked)
+    (Config { device, name, broker, access, video, audio, speaker, lamp, button, webrtc, limits, log }, asked)
 }
 
 /// The tables of the file that have not been read yet.

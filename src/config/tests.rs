@@ -167,6 +167,8 @@ impl Dice {
                 output: self.pick(&[SpeakerOutput::Off, SpeakerOutput::Auto, SpeakerOutput::Named("hw:0".into())]),
                 linger: self.seconds(0, 3600),
             },
+            lamp: gpio::any_lamp(self.roll(32)),
+            button: gpio::any_button(self.roll(96)),
             webrtc: Webrtc {
                 ice_servers: (0..self.roll(3))
                     .map(|_| {

@@ -82,8 +82,17 @@ const WORDING: &[(&str, &[&str])] = &[
     ("[vidoe]\nfps = 3", &["4: vidoe: unknown table: did you mean `[video]`?"]),
     (
         "[qqq]",
-        &["4: qqq: unknown table: possible are broker, access, video, audio, speaker, webrtc, webrtc.ice_servers, \
-           limits, log"],
+        &["4: qqq: unknown table: possible are broker, access, video, audio, speaker, lamp, button, webrtc, \
+           webrtc.ice_servers, limits, log"],
+    ),
+    (
+        "[lamp]\npicture = \"led:../ACT\"",
+        &["5: lamp.picture: \"led:../ACT\" is not possible: \"off\", \"led:NAME\", \"gpio:NAME\" or \
+             \"gpio:CHIP:NUMBER\", such as \"led:ACT\", \"gpio:GPIO17\" or \"gpio:gpiochip0:17\""],
+    ),
+    (
+        "[button]\ndoorbell = \"gpio:A\"\nprivacy = \"gpio:A\"",
+        &["6: button.privacy: the same as button.doorbell: each button needs a line of its own"],
     ),
     ("video = 3", &["4: video: must be a table, not a value: write [video] on a line of its own"]),
     (

@@ -24,6 +24,7 @@ use crate::{
     clock::Mono,
     demand::{Action, Demand, DemandEvent},
     feed::{self, Fault, FeedWriter, Health},
+    gpio::DeviceLamp,
     liveness::{
         Activity, Deadline, GIVEN_UP_AFTER, Heartbeat, Helpers, Liveness, MAX_TICK, Phase, TICK, ThreadVerdict,
     },
@@ -38,9 +39,15 @@ const LOOK: Duration = Duration::from_millis(500);
 /// At shutdown, a thread that has not moved for this long is not waited for.
 const PATIENCE: Duration = Duration::from_millis(700);
 
+/// A device: its name in the log, and its lamp.
+pub(super) struct DeviceLabel {
+    pub(super) name: &'static str,
+    pub(super) lamp: DeviceLamp,
+}
+
 /// Makes a media source whose thread runs `body`, and the task that owns it until `stop`.
 pub(super) fn spawn(
-    name: &'static str,
+    label: DeviceLabel,
     ring: usize,
     linger: Duration,
     body: Body,
@@ -48,6 +55,7 @@ pub(super) fn spawn(
     privacy: watch::Receiver<bool>,
     liveness: &Liveness,
 ) -> (MediaSource, JoinHandle<()>) {
+    let DeviceLabel { name, lamp } = label;
     let writer = feed::feed(ring);
     writer.set_stopped(*privacy.borrow(), Health::Ok);
     let (on, on_seen) = watch::channel(false);
@@ -59,6 +67,7 @@ pub(super) fn spawn(
         heartbeat: liveness.register(name, MAX_TICK, Mono::now()),
         liveness: liveness.clone(),
         name,
+        lamp,
         body,
         writer: writer.clone(),
         wanted: wanted.subscribe(),
@@ -85,6 +94,8 @@ struct DeviceTask {
     heartbeat: Heartbeat,
     liveness: Liveness,
     name: &'static str,
+    /// Lit from just before the device is opened until it is certainly closed.
+    lamp: DeviceLamp,
     body: Body,
     writer: FeedWriter,
     wanted: watch::Receiver<usize>,
@@ -112,6 +123,7 @@ impl DeviceTask {
         let mut privacy = self.privacy.clone();
         privacy.mark_changed();
         loop {
+            self.show();
             let now = Mono::now();
             if self.moves(now) {
                 self.heartbeat.tick(now);
@@ -156,6 +168,12 @@ impl DeviceTask {
         }
         self.request_stop();
         self.end().await;
+        self.show();
+    }
+
+    /// Sets the lamp. An abandoned thread may still have the device open.
+    fn show(&self) {
+        self.lamp.set(*self.on.borrow() || !self.left.is_empty());
     }
 
     /// Waits for the thread to end, unless it hangs.
@@ -168,7 +186,9 @@ impl DeviceTask {
                 return;
             }
             tokio::select! {
-                _ = wait_end(&mut self.thread) => {}
+                _ = wait_end(&mut self.thread) => {
+                    self.on.send_replace(false);
+                }
                 () = tokio::time::sleep(Duration::from_millis(50)) => {}
             }
         }
@@ -300,10 +320,12 @@ impl DeviceTask {
             let _ = done.send(Err(Fault::Failed(told)));
         } else {
             self.on.send_replace(true);
-            let (body, own) = (Arc::clone(&self.body), thread.activity.clone());
+            self.show();
+            let (body, own, lamp) = (Arc::clone(&self.body), thread.activity.clone(), self.lamp.clone());
             let spawned = thread::Builder::new().name(self.name.to_owned()).spawn(move || {
                 // The end is reported before the activity is over, also after a panic, which drops `done`.
                 let _entered = own.enter();
+                lamp.wait_lit();
                 let _ = done.send(body(&writer, &stop));
             });
             if let Err(e) = spawned {

@@ -6,8 +6,19 @@ use super::*;
 use crate::{
     clock::Mono,
     feed::{AccessUnit, Frame},
+    gpio::{LampHandle, lamp::LampDevice},
     liveness::{self, LEFT_MAX},
 };
+
+/// A camera whose lamp is one of these.
+fn lit_by(lamps: &LampHandle) -> DeviceLabel {
+    DeviceLabel { name: "video", lamp: lamps.of_device(LampDevice::Camera) }
+}
+
+/// A device without a lamp.
+fn unlit(name: &'static str) -> DeviceLabel {
+    DeviceLabel { name, lamp: DeviceLamp::default() }
+}
 
 /// The privacy switch of a board on which nobody uses it.
 fn never() -> watch::Receiver<bool> {
@@ -27,7 +38,7 @@ async fn a_device_runs_only_while_leased() {
         Ok(())
     });
     let stop = watch::Sender::new(false);
-    let (source, task) = spawn("test", 4, Duration::ZERO, body, stop.subscribe(), never(), &Liveness::default());
+    let (source, task) = spawn(unlit("test"), 4, Duration::ZERO, body, stop.subscribe(), never(), &Liveness::default());
     assert!(!source.is_on());
     let mut on = source.on.clone();
     for round in 1..=3 {
@@ -56,7 +67,7 @@ async fn a_device_whose_owner_is_gone_goes_off() {
         Ok(())
     });
     let stop = watch::Sender::new(false);
-    let (source, task) = spawn("test", 4, Duration::ZERO, body, stop.subscribe(), never(), &Liveness::default());
+    let (source, task) = spawn(unlit("test"), 4, Duration::ZERO, body, stop.subscribe(), never(), &Liveness::default());
     let _lease = source.lease();
     source.on.clone().wait_for(|on| *on).await.unwrap();
     task.abort();
@@ -74,7 +85,8 @@ async fn a_device_that_is_tried_again_is_called_what_it_was_until_it_works() {
             Err(fault.clone())
         });
         let stop = watch::Sender::new(false);
-        let (source, _task) = spawn("test", 4, Duration::ZERO, body, stop.subscribe(), never(), &Liveness::default());
+        let (source, _task) =
+            spawn(unlit("test"), 4, Duration::ZERO, body, stop.subscribe(), never(), &Liveness::default());
         let _lease = source.lease();
         assert_eq!(seen.recv().await, Some(Health::Starting));
         assert_eq!(seen.recv().await, Some(expected));
@@ -94,7 +106,8 @@ async fn a_panicking_device_is_a_fault_and_is_started_again() {
         Ok(())
     });
     let stop = watch::Sender::new(false);
-    let (source, _task) = spawn("test", 4, Duration::ZERO, body, stop.subscribe(), never(), &Liveness::default());
+    let (source, _task) =
+        spawn(unlit("test"), 4, Duration::ZERO, body, stop.subscribe(), never(), &Liveness::default());
     let _lease = source.lease();
     let mut health = source.health();
     health.wait_for(|h| *h == Health::Stalled).await.unwrap();
@@ -137,8 +150,8 @@ fn hangs_once(on: &'static str) -> (Body, mpsc::Sender<()>, Arc<AtomicUsize>) {
 #[tokio::test]
 async fn a_thread_that_hangs_is_named_given_up_and_cut_off_and_the_device_is_back_when_it_lets_go() {
     let (body, go, starts) = hangs_once("/dev/video-hangs");
-    let (stop, liveness) = (watch::Sender::new(false), Liveness::default());
-    let (mut source, task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), never(), &liveness);
+    let (stop, liveness, lamps) = (watch::Sender::new(false), Liveness::default(), LampHandle::simulated());
+    let (mut source, task) = spawn(lit_by(&lamps), 4, Duration::ZERO, body, stop.subscribe(), never(), &liveness);
     let _lease = source.lease();
     source.on.clone().wait_for(|on| *on).await.unwrap();
     let mut health = source.health();
@@ -152,6 +165,7 @@ async fn a_thread_that_hangs_is_named_given_up_and_cut_off_and_the_device_is_bac
     let why = "an earlier use of it still hangs in VIDIOC_DQBUF";
     told.wait_for(|told| told.as_deref() == Some(why)).await.unwrap();
     assert!(starts.load(Ordering::SeqCst) >= 2 && !source.is_on());
+    assert!(lamps.are_used(), "the abandoned thread may still have it open");
     assert_eq!(*health.borrow_and_update(), Health::Stalled);
     assert!(
         liveness.late(Mono::now() + liveness::LEFT_LONG).iter().any(|late| late.starts_with("video: hangs in VIDIOC"))
@@ -169,7 +183,8 @@ async fn a_thread_that_hangs_is_named_given_up_and_cut_off_and_the_device_is_bac
 async fn a_thread_that_hangs_holds_up_no_stop() {
     let (body, _go, _) = hangs_once("/dev/video-stops");
     let stop = watch::Sender::new(false);
-    let (source, task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), never(), &Liveness::default());
+    let (source, task) =
+        spawn(unlit("video"), 4, Duration::ZERO, body, stop.subscribe(), never(), &Liveness::default());
     let _lease = source.lease();
     source.on.clone().wait_for(|on| *on).await.unwrap();
     source.health().wait_for(|h| *h == Health::Ok).await.unwrap();
@@ -198,7 +213,7 @@ async fn a_helper_that_hangs_is_counted_and_the_device_goes_on() {
         liveness.left_behind(Activity::new(name, Helpers::default(), Mono::now()), false, Mono::now());
     }
     assert_eq!(LEFT_MAX, 3);
-    let (source, task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), never(), &liveness);
+    let (source, task) = spawn(unlit("video"), 4, Duration::ZERO, body, stop.subscribe(), never(), &liveness);
     let _lease = source.lease();
     let end = tokio::time::Instant::now() + GIVEN_UP_AFTER * 6;
     while !liveness.is_full() {
@@ -225,7 +240,7 @@ async fn no_thread_is_started_beside_too_many_that_hang() {
     }
     let body: Body = Arc::new(|_, _| panic!("no thread was to be started"));
     let stop = watch::Sender::new(false);
-    let (source, task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), never(), &liveness);
+    let (source, task) = spawn(unlit("video"), 4, Duration::ZERO, body, stop.subscribe(), never(), &liveness);
     let _lease = source.lease();
     source.health().wait_for(|h| *h == Health::Stalled).await.unwrap();
     assert!(source.described().starts_with("stalled (too many threads hang"), "{}", source.described());
@@ -255,7 +270,7 @@ fn stubborn(longer: Duration) -> Body {
 async fn the_privacy_switch_stops_frames_at_once_and_closes_the_device() {
     let (stop, privacy) = (watch::Sender::new(false), watch::Sender::new(false));
     let (body, seen) = (stubborn(Duration::from_millis(300)), privacy.subscribe());
-    let (source, task) = spawn("video", 64, Duration::ZERO, body, stop.subscribe(), seen, &Liveness::default());
+    let (source, task) = spawn(unlit("video"), 64, Duration::ZERO, body, stop.subscribe(), seen, &Liveness::default());
     let (mut lease, mut on, mut health) = (source.lease(), source.on.clone(), source.health());
     lease.reader.next().await.unwrap();
     assert!(source.figures(Mono::now()).frames > 0);
@@ -282,8 +297,44 @@ async fn a_device_of_a_board_that_starts_with_the_switch_on_is_never_opened() {
     let (stop, privacy) = (watch::Sender::new(false), watch::Sender::new(true));
     let seen = privacy.subscribe();
     let body = stubborn(Duration::ZERO);
-    let (source, _task) = spawn("video", 4, Duration::ZERO, body, stop.subscribe(), seen, &Liveness::default());
+    let (source, _task) = spawn(unlit("video"), 4, Duration::ZERO, body, stop.subscribe(), seen, &Liveness::default());
     let (_lease, mut on) = (source.lease(), source.on.clone());
     assert_eq!(*source.health().borrow(), Health::Privacy);
     assert!(tokio::time::timeout(Duration::from_millis(50), on.wait_for(|on| *on)).await.is_err());
+}
+
+#[tokio::test]
+async fn the_lamp_is_lit_from_before_the_device_opens_until_it_is_closed() {
+    let (lamps, closed) = (LampHandle::simulated(), Arc::new(AtomicBool::new(true)));
+    let (seen, of_body) = (lamps.clone(), Arc::clone(&closed));
+    let body: Body = Arc::new(move |out, stop| {
+        if !seen.are_used() {
+            return Err(Fault::Failed("opened in the dark".into()));
+        }
+        of_body.store(false, Ordering::SeqCst);
+        let ended = works(out, stop);
+        of_body.store(true, Ordering::SeqCst);
+        ended
+    });
+    let stop = watch::Sender::new(false);
+    let liveness = Liveness::default();
+    let (source, task) = spawn(lit_by(&lamps), 4, Duration::ZERO, body, stop.subscribe(), never(), &liveness);
+    let mut on = source.on.clone();
+    for _ in 0..3 {
+        assert!(!lamps.are_used());
+        let lease = source.lease();
+        on.wait_for(|on| *on).await.unwrap();
+        source.health().wait_for(|health| *health == Health::Ok).await.unwrap();
+        assert!(lamps.are_used() && !closed.load(Ordering::SeqCst), "{}", source.described());
+        drop(lease);
+        while lamps.are_used() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(closed.load(Ordering::SeqCst), "dark, and not closed");
+    }
+    let _held = source.lease();
+    on.wait_for(|on| *on).await.unwrap();
+    stop.send_replace(true);
+    task.await.unwrap();
+    assert!(!lamps.are_used());
 }

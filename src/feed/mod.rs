@@ -6,6 +6,7 @@
 //! (audio).
 
 mod access_unit;
+mod camera;
 mod figures;
 mod network;
 mod requests;
@@ -20,6 +21,10 @@ use tokio::sync::{broadcast, watch};
 use self::figures::FeedCounter;
 pub use self::{
     access_unit::{AccessUnit, AccessUnitWriter, NalUnit},
+    camera::{
+        CAMERA_QUESTIONS, CameraAnswer, CameraQuestion, CameraRefusal, CameraRequests, ControlDescription, ControlKind,
+        ControlUnit, ControlsQuestion, MenuItem, SAVED_CONTROLS, TakenPicture,
+    },
     figures::FeedFigures,
     network::{Estimate, Evidence, Network, NetworkReport},
     requests::EncoderRequests,

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
-use super::network::Network;
+use super::{camera::CameraRequests, network::Network};
 use crate::units::{AtomicBitrate, Bitrate};
 
 /// The default floor: the share of the configured bitrate, in per cent, that one slow viewer cannot take from the
@@ -23,6 +23,7 @@ pub struct EncoderRequests {
     /// The networks of all readers. Those that are gone are removed when the list is read.
     networks: Mutex<Vec<Weak<Network>>>,
     ids: AtomicU64,
+    camera: CameraRequests,
 }
 
 impl EncoderRequests {
@@ -34,6 +35,11 @@ impl EncoderRequests {
     /// Requests a keyframe because a picture broke (PLI, FIR, a viewer that was late). At most one a second is made.
     pub fn request_repair(&self) {
         self.repair.store(true, Ordering::Release);
+    }
+
+    /// What commands ask of the camera.
+    pub fn camera(&self) -> &CameraRequests {
+        &self.camera
     }
 
     /// Whether a repair was requested since the last call.

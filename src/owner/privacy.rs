@@ -152,6 +152,7 @@ fn text(state: &PrivacyState) -> String {
         PrivacySource::Nobody => return format!("{position}; the switch was never used"),
         PrivacySource::Fault => return format!("{position}, because the record of the switch could not be read"),
         PrivacySource::Owner => "the owner".to_owned(),
+        PrivacySource::Button => "the button".to_owned(),
         PrivacySource::Viewer(id) => match &state.name {
             Some(name) => format!("viewer {id}, {name:?}"),
             None => format!("viewer {id}"),

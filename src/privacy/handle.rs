@@ -69,8 +69,8 @@ impl PrivacyHandle {
         (Self { shared: Arc::new(Shared { state, is_on, changes }) }, news)
     }
 
-    /// Takes a request. `has_right`: for a viewer, whether it has the right `control` now. `name`: its name for people.
-    /// Returns the switch as it is now.
+    /// Takes a request. `has_right`: for a viewer, whether it has the right `control` now; for the button, whether it
+    /// may lift the switch. `name`: the viewer's name for people. Returns the switch as it is now.
     pub fn ask(
         &self,
         request: &PrivacyRequest,

@@ -28,8 +28,8 @@ fn set() -> BoardPrivacy {
 }
 
 #[test]
-fn a_new_board_may_film_and_viewers_with_the_right_and_the_owner_may_stop_it() {
-    for by in [anna(), PrivacySource::Owner] {
+fn a_new_board_may_film_and_viewers_with_the_right_the_owner_and_the_button_may_stop_it() {
+    for by in [anna(), PrivacySource::Owner, PrivacySource::Button] {
         let mut switch = BoardPrivacy::restore(None);
         assert!(!switch.is_on() && !switch.is_unsaved());
         assert_eq!(ask(&mut switch, Set, by.clone(), 1), Ok(Stop));
@@ -47,6 +47,8 @@ fn who_may_lift_it() {
         (anna(), true, Ok(Resume)),
         (anna(), false, Err(NotAllowed)),
         (PrivacySource::Owner, false, Ok(Resume)),
+        (PrivacySource::Button, true, Ok(Resume)),
+        (PrivacySource::Button, false, Err(NotAllowed)),
         (PrivacySource::Nobody, true, Err(NotAllowed)),
         (PrivacySource::Fault, true, Err(NotAllowed)),
     ] {
@@ -63,6 +65,14 @@ fn a_viewer_without_the_right_cannot_take_the_picture_from_others() {
         assert_eq!(switch.ask(&request, anna(), false, seconds(1)), Err(NotAllowed));
     }
     assert!(!switch.is_on() && switch.change() == 0);
+}
+
+#[test]
+fn a_button_that_may_not_lift_the_switch_sets_it_all_the_same() {
+    let mut switch = BoardPrivacy::restore(None);
+    assert_eq!(switch.ask(&Set, PrivacySource::Button, false, seconds(1)), Ok(Stop));
+    assert_eq!(switch.ask(&Set, PrivacySource::Button, false, seconds(2)), Ok(Nothing));
+    assert!(switch.is_on());
 }
 
 #[test]
@@ -101,7 +111,7 @@ fn lifts_are_rare_and_setting_is_never_delayed() {
 
 #[test]
 fn every_switch_survives_a_restart() {
-    for by in [anna(), PrivacySource::Owner] {
+    for by in [anna(), PrivacySource::Owner, PrivacySource::Button] {
         for lifted in [false, true] {
             let mut switch = BoardPrivacy::restore(None);
             switch.ask(&Set, by.clone(), true, seconds(1)).unwrap();

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::config::{
-    Access, AccessMode, Audio, AudioSource, Broker, Config, Limits, Log, Speaker, SpeakerOutput, Video, VideoSource,
-    Webrtc,
+    Access, AccessMode, Audio, AudioSource, Broker, Button, Config, Lamp, Limits, Log, Speaker, SpeakerOutput, Video,
+    VideoSource, Webrtc,
 };
 
 fn docs() -> PathBuf {
@@ -91,6 +91,7 @@ fn every_reply() -> Vec<Reply> {
         Reply::Ping { n: 1 },
         Reply::Pong { n: u64::from(u32::MAX) },
     ];
+    all.extend(SnapshotPart::all(7, &[0; command_result::SNAPSHOT_MAX]).map(Reply::Part));
     all.extend(every_event().map(|event| Reply::Event(Box::new(event))));
     for state in [M::Ok, M::Starting, M::Stalled, M::Absent, M::Privacy, M::Refused] {
         for route in [None, Some("relay-prflx tls by turns:turn.example.org:5349?transport=tcp".to_owned())] {
@@ -142,7 +143,7 @@ fn every_event() -> impl Iterator<Item = EventMessage> {
         left_out: Some(5),
         ..bare.clone()
     };
-    let kinds = ["refuse", "start", "end", "pair", "list", "privacy"];
+    let kinds = ["refuse", "start", "end", "pair", "list", "privacy", "snapshot", "doorbell"];
     let changes = ["add", "remove", "rename", "rights", "deny", "configured", "on", "off"];
     let with_kind = kinds.map(|kind| EventMessage { kind, ..full.clone() });
     let with_change = changes.map(|change| EventMessage { kind: "list", change: Some(change), ..full.clone() });
@@ -195,9 +196,9 @@ fn every_error() -> [ErrorName; 27] {
 }
 
 /// The names that only the result of a command has.
-fn every_command_error() -> [ErrorName; 2] {
+fn every_command_error() -> [ErrorName; 5] {
     use ErrorName as E;
-    [E::UnknownCommand, E::NotFound]
+    [E::OutOfRange, E::UnknownCommand, E::NotFound, E::Unsupported, E::DeviceError]
 }
 
 #[test]
@@ -284,6 +285,8 @@ fn config() -> Config {
         video: Video::default(),
         audio: Audio::default(),
         speaker: Speaker::default(),
+        lamp: Lamp::default(),
+        button: Button::default(),
         webrtc: Webrtc::default(),
         limits: Limits::default(),
         log: Log::default(),

@@ -1,5 +1,6 @@
 //! `event`: an audit record, for viewers with the right `events` (docs/reference/audit.md). Pure.
 
+use bytes::Bytes;
 use serde::Serialize;
 
 use crate::rights::Rights;
@@ -9,7 +10,7 @@ use crate::rights::Rights;
 pub struct EventMessage {
     /// The number of the record since the daemon started. A receiver ignores one that is not higher than the last.
     pub n: u64,
-    /// `refuse`, `start`, `end`, `pair` or `list`.
+    /// `refuse`, `start`, `end`, `pair`, `list`, `privacy` or `doorbell`.
     pub kind: &'static str,
     /// The time in seconds since 1970, if the clock is right.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,4 +45,22 @@ pub struct EventMessage {
     /// Refusals of this viewer before this one that got no record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_out: Option<u64>,
+}
+
+/// The message on `evt` when somebody rings the doorbell of a board in the mode `broker`. `at`: seconds since 1970, if
+/// the clock is right.
+pub fn doorbell(at: Option<u64>) -> Bytes {
+    let at = at.map(|at| format!(",\"at\":{at}")).unwrap_or_default();
+    format!("{{\"v\":1,\"type\":\"doorbell\"{at}}}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_has_its_time_if_the_clock_is_right() {
+        assert_eq!(doorbell(None), r#"{"v":1,"type":"doorbell"}"#);
+        assert_eq!(doorbell(Some(1_767_225_600)), r#"{"v":1,"type":"doorbell","at":1767225600}"#);
+    }
 }

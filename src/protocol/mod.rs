@@ -29,11 +29,14 @@ use serde::Serialize;
 pub use self::{
     addressed::{Addressed, CORRELATION_MAX, Correlation},
     authorised::{Authorised, PermittedBy, TokenReference},
-    event::EventMessage,
+    event::{EventMessage, doorbell},
     exchange::{Addressee, IncomingRequest, OutgoingReply, RequestHead},
-    refusal::{ErrorName, Refusal},
+    refusal::{ErrorName, Refusal, TalkerInfo},
 };
-use self::{command::ReadCommand, command_result::CommandResult};
+use self::{
+    command::ReadCommand,
+    command_result::{CommandResult, SnapshotPart},
+};
 pub use crate::rights::{Right, Rights};
 use crate::{config::Id, feed::Health};
 
@@ -206,6 +209,8 @@ pub enum Reply {
     Event(Box<EventMessage>),
     /// The result of a command.
     Result(CommandResult),
+    /// A part of a snapshot, after its result.
+    Part(SnapshotPart),
     /// A refusal: a code, its name, and a sentence.
     Error(Refusal),
 }

@@ -79,7 +79,7 @@ impl Kind {
             "pair" => {
                 return Err(bad("this device pairs with no viewer now: its owner begins that with `fanlight pair`"));
             }
-            "welcome" | "paired" | "renewed" | "media" | "goaway" | "event" | "result" | "error" => {
+            "welcome" | "paired" | "renewed" | "media" | "goaway" | "event" | "result" | "part" | "error" => {
                 return Err(bad(format!("{name} is said by a device, not to it")));
             }
             _ => {

@@ -21,6 +21,18 @@ pub struct Refusal {
     /// Protocol versions spoken, with `version`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub supported: Option<Vec<u32>>,
+    /// Who talks, if that is the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub talker: Option<Box<TalkerInfo>>,
+}
+
+/// Who talks, as other viewers see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TalkerInfo {
+    /// The viewer's name for people, or its id.
+    pub name: String,
+    /// For how many seconds.
+    pub seconds: u64,
 }
 
 /// The error names of section 6, and those that only the result of a command has (board-commands.md).
@@ -55,8 +67,11 @@ pub enum ErrorName {
     Internal,
     Busy,
     OutOfResources,
+    OutOfRange,
     UnknownCommand,
     NotFound,
+    Unsupported,
+    DeviceError,
 }
 
 /// The name in messages: `rate_limited`.
@@ -70,7 +85,7 @@ impl ErrorName {
     /// The code that goes with the name.
     pub fn code(self) -> u16 {
         match self {
-            Self::BadRequest | Self::BadSdp => 400,
+            Self::BadRequest | Self::BadSdp | Self::OutOfRange => 400,
             Self::Unauthorized | Self::AuthRequired | Self::StaleNonce | Self::ClockUnsynced => 401,
             Self::Forbidden => 403,
             Self::NoSession | Self::UnknownCommand | Self::NotFound => 404,
@@ -86,6 +101,8 @@ impl ErrorName {
             Self::Replaced | Self::Shutdown | Self::Expired => 487,
             Self::IceFailed | Self::DtlsFailed | Self::ConsentLost => 488,
             Self::Internal => 500,
+            Self::Unsupported => 501,
+            Self::DeviceError => 502,
             Self::Busy | Self::OutOfResources => 503,
         }
     }
@@ -102,6 +119,6 @@ impl Refusal {
     pub fn new(name: ErrorName, message: impl Into<String>) -> Self {
         // The message may quote the sender, and goes to the log too. So it is made one short line.
         let message = sentence(&message.into());
-        Self { code: name.code(), name, message, retry_after_ms: None, supported: None }
+        Self { code: name.code(), name, message, retry_after_ms: None, supported: None, talker: None }
     }
 }

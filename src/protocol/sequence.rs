@@ -94,6 +94,13 @@ impl<T, R: Clone> Sequence<T, R> {
         self.replies.push_back((seq, replies));
     }
 
+    /// Remembers replies to the message `seq` that came later than `remember`.
+    pub fn amend(&mut self, seq: u64, replies: Vec<R>) {
+        if let Some((_, remembered)) = self.replies.iter_mut().find(|(n, _)| *n == seq) {
+            remembered.extend(replies);
+        }
+    }
+
     /// When the gap has lasted too long.
     pub fn deadline(&self) -> Option<Mono> {
         self.gap_since.map(|since| since + GAP)
@@ -204,5 +211,16 @@ mod tests {
         }
         assert_eq!(order.on(AHEAD, 0, START), Turn::Conflict(Gap { missing: 1, next: AHEAD + 1 }));
         assert_eq!(order.held.len(), 0);
+    }
+
+    #[test]
+    fn a_reply_that_comes_later_is_remembered_too() {
+        let mut order = Sequence::after(0);
+        order.on(1, 'a', START);
+        order.remember(1, vec!["soon"]);
+        order.amend(1, vec!["late"]);
+        order.amend(2, vec!["never asked"]);
+        assert_eq!(order.on(1, 'a', START), Turn::Again(vec!["soon", "late"]));
+        assert_eq!(order.on(2, 'b', START), Turn::Now('b'));
     }
 }

@@ -14,26 +14,30 @@ use tracing::error;
 use super::{
     Error,
     access::{AccessParts, issuer_ids},
-    status,
+    buttons, status,
 };
 use crate::{
     addresses,
     audit::AuditLog,
     broker::{self, EVENTS, Link, LinkKeys, Outbox, ReadTopics},
     clock::Mono,
+    commands::restore_controls,
     config::{self, Config, Id},
     devices::Devices,
+    gpio::{LampHandle, WatchedButton},
     grant::Grant,
     liveness::{Liveness, MAX_TICK},
     memory,
     message_limits::MessageLimits,
     owner::{OwnerSettings, socket_of_process},
+    privacy::PrivacyHandle,
     protocol::{
         Presence,
         info::{info, sealed_info},
     },
     sessions::{SessionSurroundings, Sessions},
     signalling::{self, REPLIES, REQUESTS, SignallingQueues, inbound::Inbound},
+    state_folder::StateFolder,
     trust::board_keys::{Announcement, BoardKeys},
     viewer::{SessionTerms, peer::PeerFactory},
 };
@@ -50,6 +54,7 @@ pub(super) struct Daemon {
     pub(super) outbox: Outbox,
     pub(super) settings: Settings,
     pub(super) audit: AuditLog,
+    pub(super) buttons: Vec<WatchedButton>,
     pub(super) parts: Parts,
     pub(super) background: Background,
 }
@@ -65,6 +70,8 @@ pub(super) struct Settings {
     pub(super) owner: watch::Sender<OwnerSettings>,
     /// The ids of the issuers.
     pub(super) issuers: watch::Sender<Arc<[Id]>>,
+    /// The longest time for which a device stays open after its last viewer.
+    linger: watch::Sender<Duration>,
     /// Sign `info`. `None` in the mode `broker`.
     keys: Option<Arc<BoardKeys>>,
 }
@@ -78,6 +85,7 @@ impl Settings {
             announced: watch::Sender::new(announced(config, keys.as_deref())),
             owner,
             issuers: watch::Sender::new(issuer_ids(config)),
+            linger: watch::Sender::new(longest_linger(config)),
             keys,
         }
     }
@@ -88,8 +96,9 @@ impl Settings {
         Some(LinkKeys { board, auth: config.access.mode.word(), issuers: self.issuers.subscribe() })
     }
 
-    /// Describes the device anew.
+    /// Describes the device anew, and takes its new lingers.
     pub(super) fn describe(&self, config: &Config) {
+        self.linger.send_replace(longest_linger(config));
         self.info.send_replace(info(config));
         self.announced.send_replace(announced(config, self.keys.as_deref()));
     }
@@ -138,8 +147,7 @@ impl Daemon {
         let (audit, news) = AuditLog::start();
         let AccessParts { grant, keys, trust, owner, privacy, settings } =
             AccessParts::new(config, &secret, out.clone(), &audit, liveness)?;
-        let devices = Devices::new(&config.video, &config.audio, &config.speaker, &privacy.follow(), liveness);
-        devices.sources.cameras().for_each(|camera| camera.set_floor(config.video.floor));
+        let devices = start_devices(config, &privacy, liveness);
         let settings = Settings::new(config, settings, keys.clone());
         let limits = MessageLimits::new(config.limits.messages_per_second, Mono::now());
         let (sessions, presence) = Sessions::new(SessionSurroundings {
@@ -148,7 +156,8 @@ impl Daemon {
             terms: settings.terms.subscribe(),
             peers: Arc::clone(&peers),
             sources: devices.sources.clone(),
-            privacy,
+            privacy: privacy.clone(),
+            folder: StateFolder::of_process(),
             info: settings.info.subscribe(),
             out: out.clone(),
             audit: audit.clone(),
@@ -174,7 +183,7 @@ impl Daemon {
         let destinations = SignallingQueues { requests, refusals: out, trust };
         let signalling = signalling::run(inbound, messages, destinations, replies, keys, outbox.clone(), heartbeat);
 
-        let memory = tokio::spawn(return_memory(presence.clone(), longest_linger(config)));
+        let memory = tokio::spawn(return_memory(presence.clone(), settings.linger.subscribe()));
         let line = status_line(config, &devices, &outbox, presence, note);
         let background = Background {
             status: tokio::spawn(line.report()),
@@ -186,7 +195,8 @@ impl Daemon {
         let heartbeat = liveness.register("sessions", MAX_TICK, Mono::now());
         let run_sessions = |stop| sessions.run(incoming, stop, heartbeat);
         let parts = Parts::start(run_sessions, signalling, link, stop_link);
-        Ok(Self { devices, peers, outbox, settings, audit, parts, background })
+        let buttons = buttons::start(config, &audit, &outbox, &privacy);
+        Ok(Self { devices, peers, outbox, settings, audit, buttons, parts, background })
     }
 }
 
@@ -208,6 +218,18 @@ impl Parts {
             ended,
         }
     }
+}
+
+/// Camera with the controls that viewers saved, microphone and loudspeaker, and the lamps that follow them.
+fn start_devices(config: &Config, privacy: &PrivacyHandle, liveness: &Liveness) -> Devices {
+    let lamps = LampHandle::start(&config.lamp);
+    let (video, audio, speaker) = (&config.video, &config.audio, &config.speaker);
+    let devices = Devices::new(video, audio, speaker, &privacy.follow(), lamps, liveness);
+    devices.sources.cameras().for_each(|camera| camera.set_floor(video.floor));
+    if let Some(folder) = StateFolder::of_process() {
+        restore_controls(&folder, &devices.sources);
+    }
+    devices
 }
 
 fn status_line(
@@ -271,7 +293,7 @@ fn longest_linger(config: &Config) -> Duration {
 
 /// Returns free heap to the kernel while nobody watches: first what the start or ended sessions needed, then once a
 /// minute what messages to the broker needed.
-async fn return_memory(mut presence: watch::Receiver<Presence>, lingers: Duration) {
+async fn return_memory(mut presence: watch::Receiver<Presence>, linger: watch::Receiver<Duration>) {
     let mut rest = REST;
     loop {
         if presence.wait_for(|presence| presence.viewers == 0).await.is_err() {
@@ -281,10 +303,10 @@ async fn return_memory(mut presence: watch::Receiver<Presence>, lingers: Duratio
             memory::return_free();
             rest = HOUSEKEEPING;
         }
-        rest = lingers + REST;
         if presence.wait_for(|presence| presence.viewers > 0).await.is_err() {
             return;
         }
+        rest = *linger.borrow() + REST;
     }
 }
 

@@ -20,7 +20,8 @@ impl Daemon {
     /// is left to the kernel.
     pub(super) async fn stop(self) {
         info!("stopping");
-        let Self { background, parts, devices, audit, .. } = self;
+        let Self { background, parts, devices, buttons, audit, .. } = self;
+        drop(buttons);
         for task in
             [background.status, background.memory, background.addresses, background.ice_servers, background.owner]
         {

@@ -4,7 +4,8 @@ use super::Sessions;
 use crate::{
     audit::AuditRecord,
     clock::Mono,
-    commands::{Caller, CommandPlace},
+    commands::{BegunCommand, Caller, CommandPlace, FinishedCommand},
+    grant::WallClock,
     protocol::{
         ErrorName, IncomingRequest, Refusal, Reply, Request,
         command::id_of,
@@ -26,8 +27,29 @@ impl Sessions {
         }
         let name = self.grant.name_of(&request.from);
         let caller = Caller { viewer: &request.from.who, name: name.as_deref(), rights: request.from.rights };
-        let result = self.commands.run(caller, CommandPlace::Alone, read.clone(), now);
-        self.send_result(&request, result);
+        match self.commands.begin(caller, CommandPlace::Alone, read.clone(), now) {
+            BegunCommand::Done(result) => self.send_result(&request, result),
+            BegunCommand::Later(command) => match self.waiting.check_room() {
+                Ok(()) => self.waiting.start(command, request),
+                Err(refusal) => self.refuse_command(&request, Some(command.id()), refusal),
+            },
+        }
+    }
+
+    /// A command that took time is done. Its viewer may have lost its rights meanwhile.
+    pub(super) fn finish_alone(&mut self, request: &IncomingRequest, finished: FinishedCommand, now: Mono) {
+        if !self.grant.still_permits(&request.from, now, WallClock::now()) {
+            let refusal = Refusal::new(ErrorName::Forbidden, "this viewer may no longer do this");
+            return self.refuse_command(request, finished.result.id, refusal);
+        }
+        if finished.is_snapshot() {
+            let (who, name) = (request.from.who.clone(), self.grant.name_of(&request.from));
+            self.audit.record(AuditRecord::snapshot(who, name));
+        }
+        self.send_result(request, finished.result.clone());
+        for part in finished.parts() {
+            self.send(request.addressee(), Some(request.head.session.clone()), part);
+        }
     }
 
     /// Refuses a command outside of a running session.

@@ -29,20 +29,20 @@ use self::{
     event_receivers::EventReceivers,
     eviction::{Evictable, Eviction},
     hello::next_of,
+    surroundings::health,
 };
 use crate::{
     audit::{AuditLog, AuditRecord},
     clock::{self, Mono},
-    commands::Commands,
+    commands::{Commands, WaitingCommands},
     config::Id,
-    feed::Health,
     grant::{self, Grant, WallClock},
     liveness::{Heartbeat, TICK},
     media_source::{MediaSource, MediaSources},
     message_limits::MessageLimits,
     protocol::{
-        Addressee, Authorised, Clock, ErrorName, EventMessage, IncomingRequest, MediaHealth, OutgoingReply, Presence,
-        Refusal, Reply, Request, SessionId, command::id_of,
+        Addressee, Authorised, Clock, ErrorName, EventMessage, IncomingRequest, OutgoingReply, Presence, Refusal,
+        Reply, Request, SessionId, command::id_of,
     },
     viewer::{
         INBOX, SessionAudit, SessionRequest, SessionTerms, Viewer, health_changed,
@@ -86,6 +86,8 @@ pub struct Sessions {
     peers: Arc<PeerFactory>,
     sources: MediaSources,
     commands: Commands,
+    /// Those outside of sessions that have no result yet.
+    waiting: WaitingCommands<IncomingRequest>,
     out: mpsc::Sender<OutgoingReply>,
     presence: watch::Sender<Presence>,
     /// The JSON of `info`, for viewers that learn it in `welcome`.
@@ -119,13 +121,15 @@ impl Sessions {
             nonce: around.grant.nonce(now),
         };
         let (presence, seen) = watch::channel(presence);
-        let commands = Commands::new(around.sources.clone(), around.privacy, seen.clone(), now);
+        let commands =
+            Commands::new(around.sources.clone(), around.privacy, seen.clone(), now).with_folder(around.folder);
         let sessions = Self {
             grant: around.grant,
             terms: around.terms,
             peers: around.peers,
             sources: around.sources,
             commands,
+            waiting: WaitingCommands::default(),
             out: around.out,
             presence,
             info: around.info,
@@ -163,6 +167,7 @@ impl Sessions {
             tokio::select! {
                 _ = shutdown.wait_for(|stop| *stop) => break,
                 Some(ended) = self.tasks.join_next_with_id() => self.reap(ended),
+                (request, finished) = self.waiting.next() => self.finish_alone(&request, finished, Mono::now()),
                 request = requests.recv() => match request {
                     Some(request) => self.handle(request, Mono::now()),
                     None => break,
@@ -408,11 +413,6 @@ impl Sessions {
         let (late, unsent) = (self.late, self.unsent + self.events.lost());
         debug!("sessions: {late} messages came too late, {unsent} replies were not sent");
     }
-}
-
-fn health(sources: &MediaSources) -> MediaHealth {
-    let of = |source: Option<&MediaSource>| source.map_or(Health::Absent, |s| *s.health().borrow());
-    MediaHealth { video: of(sources.camera()), audio: of(sources.microphone()) }
 }
 
 #[cfg(test)]

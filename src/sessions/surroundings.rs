@@ -7,11 +7,13 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     audit::AuditLog,
+    feed::Health,
     grant::Grant,
-    media_source::MediaSources,
+    media_source::{MediaSource, MediaSources},
     message_limits::MessageLimits,
     privacy::PrivacyHandle,
-    protocol::{EventMessage, OutgoingReply},
+    protocol::{EventMessage, MediaHealth, OutgoingReply},
+    state_folder::StateFolder,
     viewer::{SessionTerms, peer::PeerFactory},
 };
 
@@ -30,6 +32,8 @@ pub struct SessionSurroundings {
     pub sources: MediaSources,
     /// The privacy switch, for commands.
     pub privacy: PrivacyHandle,
+    /// Where controls of cameras are saved.
+    pub folder: Option<StateFolder>,
     /// The JSON of `info`, for viewers that learn it in `welcome`.
     pub info: watch::Receiver<Bytes>,
     /// Where replies go; holds 64.
@@ -38,4 +42,10 @@ pub struct SessionSurroundings {
     pub audit: AuditLog,
     /// All audit records, for viewers with the right `events`.
     pub news: mpsc::Receiver<EventMessage>,
+}
+
+/// The health of picture and sound, as `status` reports it.
+pub(super) fn health(sources: &MediaSources) -> MediaHealth {
+    let of = |source: Option<&MediaSource>| source.map_or(Health::Absent, |s| *s.health().borrow());
+    MediaHealth { video: of(sources.camera()), audio: of(sources.microphone()) }
 }

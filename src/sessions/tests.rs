@@ -9,6 +9,7 @@ use crate::{
     broker::LinkEvent,
     config::{Audio, AudioSource, IceLogin, IceServer, Limits, Speaker, Video, VideoSource, Webrtc},
     devices::Devices,
+    gpio::LampHandle,
     liveness::Liveness,
     privacy::{BoardPrivacy, PrivacyHandle},
     protocol::{Addressed, Authorised, Correlation, PermittedBy, RequestHead, Right, Rights, contract_tests, envelope},
@@ -88,7 +89,8 @@ fn sessions_with(limits: Limits, audio: AudioSource, video: VideoSource) -> Part
     let video = Video { source: video, ..Video::default() };
     let (privacy, _) = PrivacyHandle::new(BoardPrivacy::restore(None));
     let audio = Audio { source: audio, ..Audio::default() };
-    let devices = Devices::new(&video, &audio, &Speaker::default(), &privacy.follow(), &Liveness::default());
+    let (lamps, liveness) = (LampHandle::default(), Liveness::default());
+    let devices = Devices::new(&video, &audio, &Speaker::default(), &privacy.follow(), lamps, &liveness);
     let peers = PeerFactory::new(&loopback(), false).unwrap();
     let sources = devices.sources.clone();
     let (terms, seen) = watch::channel(Arc::new(SessionTerms { limits, loopback: true }));
@@ -105,6 +107,7 @@ fn sessions_with(limits: Limits, audio: AudioSource, video: VideoSource) -> Part
         peers: Arc::clone(&peers),
         sources,
         privacy,
+        folder: None,
         info,
         out,
         audit,

@@ -7,6 +7,7 @@ mod frame_pace;
 pub(crate) mod fuzz;
 mod h264;
 mod pipeline;
+mod questions;
 mod source_health;
 pub mod sources;
 mod v4l2;
@@ -68,7 +69,7 @@ fn play(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault
     let asked = Mono::now();
     // Whether the camera's own H.264 is accepted.
     let mut coded = true;
-    let mut source = Source::open(config, coded)?;
+    let mut source = open(config, coded, out)?;
     out.set_health(Health::Starting);
     let mut pipeline = VideoPipeline::new(config, &source, out, asked);
     pipeline.import_from(&source)?;
@@ -106,7 +107,7 @@ fn play(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault
             let asked = Mono::now();
             // Closed first: a device is never open twice.
             drop(source);
-            source = Source::open(config, coded)?;
+            source = open(config, coded, out)?;
             if changed {
                 out.set_health(Health::Starting);
             }
@@ -117,6 +118,13 @@ fn play(config: &Video, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault
         pipeline.report();
     }
     Ok(())
+}
+
+/// Opens the source, and sets the controls that viewers saved.
+fn open(config: &Video, coded: bool, out: &FeedWriter) -> Result<Source, Fault> {
+    let source = Source::open(config, coded)?;
+    source.restore_controls(&out.requests().camera().saved());
+    Ok(source)
 }
 
 fn log_reopening(source: &Source, reopening: Option<Reopening>) {

@@ -17,6 +17,7 @@ use crate::{
         encode::{Coded, VideoEncoder, budget::Budget, keyframes::KeyframePolicy},
         frame_pace::{FrameDropper, Rate},
         h264::{self, H264Packetizer, Packetized},
+        questions::Questions,
         source_health::{Reopening, SourceHealth},
         sources::{Source, clockstrip},
         v4l2::Node,
@@ -55,6 +56,7 @@ pub(crate) struct VideoPipeline<'a> {
     /// Frames left out by the plan since the last encoded one.
     left_out: u32,
     keys: KeyframePolicy,
+    questions: Questions,
     coder: VideoEncoder<'a>,
     /// For a source that delivers coded frames.
     packetizer: H264Packetizer,
@@ -94,6 +96,7 @@ impl<'a> VideoPipeline<'a> {
             left_out: 0,
             thinning: FrameDropper::new(source.rate(), config.fps),
             keys: KeyframePolicy::new(interval),
+            questions: Questions::default(),
             coder: VideoEncoder::new(config, rate, config.bitrate),
             packetizer: H264Packetizer::default(),
             key: false,
@@ -114,6 +117,7 @@ impl<'a> VideoPipeline<'a> {
             condition,
             lost,
             seen: before.seen,
+            questions: before.questions,
             ticks: before.ticks,
             meter: before.meter,
             rates: before.rates,
@@ -146,6 +150,7 @@ impl<'a> VideoPipeline<'a> {
     /// Applies the encoder requests. Call it once per frame.
     pub(crate) fn steer(&mut self, source: &mut Source) {
         let requests = self.out.requests();
+        self.questions.answer(requests.camera(), source);
         // A frame missing in a camera's coded stream is repaired like a loss that a viewer reports.
         let holes = holes(&self.meter.counts);
         let hole = source.is_coded() && holes > std::mem::replace(&mut self.lost, holes);
@@ -171,7 +176,13 @@ impl<'a> VideoPipeline<'a> {
         self.check_shutter(source);
         self.coder.set_ceiling(wanted.ceiling);
         self.coder.steer(aim, self.rate.fps() / f64::from(self.plan.every));
-        source.export_frames(self.plan.shrink == 1 && self.coder.imports_dmabuf());
+        source.export_frames(self.exports_frames());
+    }
+
+    /// Whether the encoder reads the next frame in the camera's memory. One that a command waits for is copied.
+    fn exports_frames(&self) -> bool {
+        let is_due = || self.questions.is_picture_due(self.out.requests().camera(), Mono::now());
+        self.plan.shrink == 1 && self.coder.imports_dmabuf() && !is_due()
     }
 
     /// Once a second: a closed shutter explains a black picture, and a camera that sends none.
@@ -197,6 +208,7 @@ impl<'a> VideoPipeline<'a> {
     /// Encodes a frame. [`VideoPipeline::collect`] sends it.
     pub(crate) fn code(&mut self, planes: &mut Planes, at: Mono) -> Result<(), Fault> {
         self.condition.shown(&self.meter.counts, Mono::now());
+        self.questions.give(self.out.requests().camera(), planes, at);
         if !self.thinning.takes(at) || self.is_left_out() {
             self.meter.counts.thinned += 1;
             return Ok(());
@@ -242,6 +254,7 @@ impl<'a> VideoPipeline<'a> {
     /// Passes a camera's buffer to the encoder without a copy.
     pub(crate) fn encode_dmabuf(&mut self, frame: DmabufFrame) {
         self.condition.shown(&self.meter.counts, Mono::now());
+        self.questions.saw_frame(frame.at);
         if !self.thinning.takes(frame.at) || self.is_left_out() {
             self.meter.counts.thinned += 1;
             self.coder.decline(frame);
@@ -257,7 +270,7 @@ impl<'a> VideoPipeline<'a> {
             self.meter.coded_in(took);
             self.send(cut, at);
         }
-        source.export_frames(self.plan.shrink == 1 && self.coder.imports_dmabuf());
+        source.export_frames(self.exports_frames());
         source.requeue(self.coder.back())
     }
 

@@ -56,6 +56,11 @@ impl SessionAudit {
         }
     }
 
+    /// Its viewer got a snapshot.
+    pub(crate) fn gave_snapshot(&self) {
+        self.audit.record(self.start.with_snapshot());
+    }
+
     /// Its media take this route.
     pub(crate) fn routed(&mut self, route: &str) {
         self.route = Some(route.to_owned());

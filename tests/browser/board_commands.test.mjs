@@ -68,7 +68,8 @@ describe('in the mode broker, in a running session', () => {
     const { ok: devices, seq } = await command('cameras');
     assert.ok(Number.isInteger(seq), 'the result is in the order of the session');
     assert.deepEqual(devices.cameras, [{ id: 'main', health: 'ok', size: [640, 360] }]);
-    assert.deepEqual([devices.microphone, devices.privacy], ['ok', { on: false, change: 0, by: 'nobody' }]);
+    assert.deepEqual([devices.microphone, devices.speaker], ['ok', 'absent']);
+    assert.deepEqual(devices.privacy, { on: false, change: 0, by: 'nobody' });
     let stats;
     await until('figures of a whole second', async () => {
       await pause(500);
@@ -94,6 +95,9 @@ describe('in the mode broker, in a running session', () => {
       ['privacy.set', { on: true }, 'forbidden'],
       ['privacy.set', { on: 1 }, 'bad_request'],
       ['keyframe', { camera: 'garden' }, 'not_found'],
+      ['snapshot', {}, 'forbidden'],
+      ['controls.list', {}, 'forbidden'],
+      ['talk.begin', {}, 'forbidden'],
       ['reboot', {}, 'unknown_command'],
     ]) {
       assert.equal((await command(name, args)).error.name, expected, name);
@@ -149,15 +153,16 @@ describe('in the mode broker, in a running session', () => {
 });
 
 describe('in the mode keys, outside of a session', () => {
-  let daemon, anna, bert;
+  let daemon, anna, bert, carol;
 
   before(async () => {
-    [anna, bert] = [await JoseViewer.make('Anna'), await JoseViewer.make('Bert')];
-    daemon = await Daemon.start(broker, { device: 'sealed', keys: [anna.entry('control'), bert.entry()], ...atOnce });
-    for (const viewer of [anna, bert]) await viewer.connect(broker, 'sealed');
+    [anna, bert, carol] = await Promise.all(['Anna', 'Bert', 'Carol'].map((name) => JoseViewer.make(name)));
+    const keys = [anna.entry('control'), bert.entry(), carol.entry('snapshot,control')];
+    daemon = await Daemon.start(broker, { device: 'sealed', keys, ...atOnce });
+    for (const viewer of [anna, bert, carol]) await viewer.connect(broker, 'sealed');
   });
   after(async () => {
-    for (const viewer of [anna, bert]) await viewer?.close();
+    for (const viewer of [anna, bert, carol]) await viewer?.close();
     await daemon?.stop();
   });
 
@@ -179,6 +184,32 @@ describe('in the mode keys, outside of a session', () => {
     assert.equal((await bert.command('keyframe')).error.name, 'no_session');
     const { ok } = await bert.command('stats');
     assert.deepEqual([ok.viewers, ok.session], [0, undefined]);
+  });
+
+  test('a snapshot comes in sealed parts, and the camera is on only for it', async () => {
+    assert.equal((await bert.command('snapshot')).error.name, 'forbidden');
+    assert.ok(!isOn(daemon));
+    const { ok, session } = await carol.command('snapshot', { width: 320 });
+    assert.deepEqual([ok.camera, ok.width, ok.height], ['main', 320, 180]);
+    let parts;
+    await until('all parts', async () => {
+      const replies = await carol.replies(await carol.board());
+      parts = replies.map(({ body }) => body).filter((body) => body.session === session && body.type === 'part');
+      return parts.length === ok.parts;
+    });
+    assert.deepEqual(parts.map(({ part }) => part), parts.map((_, n) => n));
+    const jpeg = Buffer.concat(parts.map(({ data }) => Buffer.from(data, 'base64url')));
+    assert.equal(jpeg.length, ok.bytes);
+    assert.deepEqual([jpeg.readUInt16BE(0), jpeg.readUInt16BE(jpeg.length - 2)], [0xffd8, 0xffd9], 'a JPEG');
+    await until('the camera is off again', () => !isOn(daemon));
+    await daemon.child.said('"Carol", took a snapshot');
+  });
+
+  test('a source without controls says so', async () => {
+    assert.deepEqual((await carol.command('controls.list')).ok, { controls: [] });
+    assert.equal((await carol.command('controls.get', { names: ['gain'] })).error.name, 'not_found');
+    assert.equal((await carol.command('controls.set', { values: { gain: 1 } })).error.name, 'not_found');
+    assert.equal((await carol.command('talk.begin')).error.name, 'forbidden');
   });
 
   test('a command that comes again is ignored', async () => {

@@ -261,7 +261,8 @@ function config(media) {
     typeof media === 'string'
       ? media
       : table('video', { source: 'off', linger_s: 1, ...media.video }) +
-        table('audio', { source: 'off', linger_s: 1, ...media.audio });
+        table('audio', { source: 'off', linger_s: 1, ...media.audio }) +
+        ['lamp', 'button'].filter((name) => media[name]).map((name) => table(name, media[name])).join('');
   return 'device = "cam"\n' + table('broker', { url: 'mqtts://10.77.0.1:8883', ca_file: '/board/ca.pem' }) +
     table('access', { mode: 'broker', the_broker_can_watch: true }) + table('limits', { starts_per_minute: 600 }) +
     table('log', { filter: process.env.FANLIGHT_TEST_LOG ?? 'info' }) + written;

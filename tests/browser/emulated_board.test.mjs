@@ -7,6 +7,7 @@ import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { encoder } from './hardware_encoder.mjs';
+import { lampAndButton } from './lamp_and_button.mjs';
 import { oddCamera } from './webcam_quirks.mjs';
 import { BoardDaemon, Lab, distance, media, pictures, until } from './emulated_board.mjs';
 
@@ -479,6 +480,7 @@ describe('a session', () => {
 
 oddCamera({ lab: () => lab, daemon: () => daemon, board, start, watch, check, follows });
 encoder({ lab: () => lab, daemon: () => daemon, nodes, start, watch, check, bars, BARS });
+lampAndButton({ lab: () => lab, daemon: () => daemon, board, nodes, start, watch, check, aside, end });
 
 check('the daemon stops cleanly while it streams', async () => {
   await start({ video: { source: nodes.packed, format: 'yuyv', size: SIZE, fps: FPS } });

@@ -76,11 +76,19 @@ async function call(viewer, hz, lines = ['sendrecv']) {
   await until('the call is connected', async () => (await state()) === 'connected').catch((error) => {
     throw new Error(`${error.message}\n${s.daemon.child.output.slice(-3000)}`);
   });
+  let seq = 0;
+  /** Gives a command in the session. Returns its result. */
+  const command = async (name, args = {}) => {
+    const id = (seq += 1);
+    await viewer.say({ v: 1, type: 'command', session, seq, id, name, args });
+    const isResult = ({ body: it }) => it.session === session && it.type === 'result' && it.id === id;
+    return (await viewer.reply(board, isResult)).body;
+  };
   const end = async () => {
-    await viewer.say({ v: 1, type: 'bye', session, seq: 1 });
+    await viewer.say({ v: 1, type: 'bye', session, seq: seq + 1 });
     await page.context().close();
   };
-  return { page, answer: body.sdp, end };
+  return { page, answer: body.sdp, command, end };
 }
 
 /** The directions of the m-lines of sound in a description. */
@@ -194,5 +202,25 @@ describe('the loudspeaker', () => {
     await closed(2);
     const played = tones(heard(), [440, 700]);
     assert.ok(played.filter((hz) => hz === 440).length > 15, `${played}`);
+  });
+
+  test('viewers ask for the turn by commands, and learn who has it', async () => {
+    const anna = await call(s.anna, 440);
+    const carl = await call(s.carl, 700);
+    const bert = await call(s.bert, 1500);
+    assert.equal((await bert.command('talk.begin')).error.name, 'forbidden');
+    assert.deepEqual((await anna.command('talk.begin')).ok, { silence_s: 15 });
+    const { error } = await carl.command('talk.begin');
+    assert.deepEqual([error.name, error.talker.name], ['busy', 'Anna']);
+    assert.equal((await carl.command('talk.begin', { take: true })).error.name, 'forbidden', 'that needs control');
+    assert.deepEqual((await anna.command('talk.end')).ok, {});
+    assert.deepEqual((await carl.command('talk.begin')).ok, { silence_s: 15 });
+    assert.equal((await anna.command('talk.begin')).error.talker.name, 'Carl');
+    assert.notEqual((await bert.command('cameras')).ok.speaker, 'absent');
+    await seconds(1);
+    for (const viewer of [anna, carl, bert]) await viewer.end();
+    await closed(3);
+    const played = tones(heard(), [440, 700, 1500]);
+    assert.ok(played.includes(700) && !played.includes(1500), `${played}`);
   });
 });

@@ -1,7 +1,8 @@
 // What happens at the cameras: a short notice for each event, and a dialog with the last ones. Both exist only for a
 // browser that may know (docs/reference/audit.md).
 
-import type { EventDetail } from './index.ts';
+import type { EventDetail, FanlightViewer } from './index.ts';
+import { chime } from './chime.ts';
 import { h, icon } from './dom.ts';
 import { isolated } from './format.ts';
 import type { Language } from './language.ts';
@@ -11,6 +12,8 @@ import type { PageWords } from './words/languages.ts';
 const MOST = 50;
 const MOST_NOTICES = 3;
 const NOTICE_MS = 8000;
+/** How long somebody at the door waits for an answer. */
+const RING_MS = 45_000;
 
 interface Entry { detail: EventDetail; at: number }
 
@@ -22,8 +25,8 @@ export class Activity {
   private readonly entries: Entry[] = [];
   private unread = 0;
 
-  /** `nameOf`: the name of a camera that is shown; null if there is only one, which needs no name. */
-  constructor(private readonly language: () => Language, private readonly nameOf: (device: string) => string | null) {
+  /** `viewers`: the cameras that are shown now. */
+  constructor(private readonly language: () => Language, private readonly viewers: Map<string, FanlightViewer>) {
     this.button.append(icon('bell'), h('span', { class: 'new', 'aria-hidden': 'true' }));
     this.button.addEventListener('click', () => {
       this.unread = 0;
@@ -40,6 +43,7 @@ export class Activity {
     const entry = { detail, at: detail.at ?? Date.now() };
     this.entries.unshift(entry);
     this.entries.length = Math.min(this.entries.length, MOST);
+    if (detail.kind === 'doorbell') chime();
     // What this browser did itself is no news to the person in front of it.
     if (!detail.self) {
       if (this.dialog.open) this.unread = 0;
@@ -71,23 +75,40 @@ export class Activity {
   private notify(entry: Entry): void {
     const language = this.language();
     const { activity, close } = pageWords[language.tag];
+    const { kind, device } = entry.detail;
+    const rang = kind === 'doorbell';
     const button = h('button', { type: 'button', class: 'close', 'aria-label': close }, icon('close'));
-    const notice = h('div', { class: 'toast' },
-      h('p', { dir: 'auto' }, happeningText(entry.detail, activity, language), this.camera(entry.detail)), button);
+    const answer = h('button', { type: 'button', class: 'answer' }, activity.answer);
+    const notice = h('div', { class: 'toast', ...(rang && { role: 'alert' }) },
+      h('p', { dir: 'auto' }, happeningText(entry.detail, activity, language), this.camera(entry.detail)),
+      rang ? answer : null, button);
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const wait = () => { timer = setTimeout(() => notice.remove(), NOTICE_MS); };
+    const wait = () => { timer = setTimeout(() => notice.remove(), rang ? RING_MS : NOTICE_MS); };
     // It stays while somebody reads it with the pointer or the keyboard.
     for (const type of ['pointerenter', 'focusin']) notice.addEventListener(type, () => clearTimeout(timer));
     for (const type of ['pointerleave', 'focusout']) notice.addEventListener(type, wait);
     button.onclick = () => notice.remove();
+    answer.onclick = () => {
+      notice.remove();
+      this.answer(device);
+    };
     this.notices.append(notice);
     while (this.notices.children.length > MOST_NOTICES) this.notices.firstElementChild!.remove();
     wait();
   }
 
   private camera({ device }: EventDetail): HTMLElement | null {
-    const name = this.nameOf(device);
-    return name === null ? null : h('small', { dir: 'auto' }, name);
+    if (this.viewers.size < 2) return null; // there is only one it can be
+    return h('small', { dir: 'auto' }, this.viewers.get(device)?.label ?? device);
+  }
+
+  /** Shows the camera at whose door somebody rang, with sound, and no sound of the others. */
+  private answer(device: string): void {
+    const there = this.viewers.get(device);
+    if (!there) return; // it was closed meanwhile
+    for (const viewer of this.viewers.values()) viewer.muted = viewer !== there;
+    there.scrollIntoView({ block: 'nearest' });
+    void there.play();
   }
 }
 
@@ -106,9 +127,11 @@ export function happeningText(it: EventDetail, words: PageWords['activity'], lan
       if (it.viewer !== null) return words.paired(who);
       return it.reason === 'wrong_secret' ? words.wrongSecret : words.notPaired;
     case 'privacy': {
-      const by = it.viewer === null ? words.owner : who;
+      const by = it.reason === 'button' ? words.button : it.viewer === null ? words.owner : who;
       return it.change === 'on' ? words.stopped(by) : words.resumed(by);
     }
+    case 'snapshot': return words.snapshot(who);
+    case 'doorbell': return words.rang;
     case 'list': {
       const { list } = words;
       const change = it.change ?? '';

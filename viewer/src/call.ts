@@ -52,6 +52,11 @@ export class Call implements Owner {
     return this.running?.id ?? null;
   }
 
+  /** A session runs, and is connected. */
+  get connected(): boolean {
+    return this.running?.connected ?? false;
+  }
+
   /** The device's faults of video and audio, as sentences. */
   get why(): Why {
     return this.running?.why ?? NOTHING;

@@ -68,6 +68,7 @@ const LOOK_MS = 250;
  * @csspart stats - the statistics
  * @csspart controls - the buttons
  * @csspart settings - the sheet with the settings of the camera
+ * @csspart question - the question before the browser asks for the microphone
  */
 export class FanlightViewer extends ViewerCommands {
   static readonly observedAttributes = ATTRIBUTES;
@@ -97,6 +98,7 @@ export class FanlightViewer extends ViewerCommands {
       retry: () => void this.play(),
       ask: (what) => this.asking?.(what),
       lift: (yes) => this.remote.lift(yes),
+      doubleClick: () => this.remote.reset() || this.operate('full'),
     });
     const { video } = this.view;
     this.playback = new Playback(video, {
@@ -115,9 +117,7 @@ export class FanlightViewer extends ViewerCommands {
     for (const type of ['enterpictureinpicture', 'leavepictureinpicture']) video.addEventListener(type, () => this.attend(false));
     this.addEventListener('keydown', (event) => {
       const operation = this.controls ? operationOf(event) : null;
-      if (operation === null || (operation === 'settings' && !this.remote.ready)) return;
-      this.operate(operation);
-      event.preventDefault();
+      if (operation !== null && this.operate(operation)) event.preventDefault();
     });
   }
 
@@ -360,16 +360,18 @@ export class FanlightViewer extends ViewerCommands {
     this.announcer.emit('fanlight-stats', stats);
   }
 
-  private operate(operation: Operation): void {
+  /** Returns false if the operation has no meaning here. */
+  private operate(operation: Operation): boolean {
     switch (operation) {
-      case 'watch': return this.lifecycle.wanted ? this.stop() : void this.play();
-      case 'sound': return this.toggleSound();
-      case 'snapshot': return void saveSnapshot(this, this.view);
-      case 'stats': return void this.toggleAttribute('stats');
-      case 'full': return void toggleFullScreen(this, this.view);
-      case 'float': return void togglePictureInPicture(this, this.view);
-      case 'settings': return this.remote.toggle();
+      case 'watch': if (this.lifecycle.wanted) this.stop(); else void this.play(); break;
+      case 'sound': this.toggleSound(); break;
+      case 'snapshot': void saveSnapshot(this, this.view); break;
+      case 'stats': this.toggleAttribute('stats'); break;
+      case 'full': void toggleFullScreen(this, this.view); break;
+      case 'float': void togglePictureInPicture(this, this.view); break;
+      default: return this.remote.operate(operation);
     }
+    return true;
   }
 
   private toggleSound(): void {

@@ -169,7 +169,7 @@ const cameras = new CameraList(
   toggle, (device) => viewers.get(device) ?? null, () => language, () => draw(), (board) => visit(board)
 );
 
-const activity = new Activity(() => language, (device) => (viewers.size > 1 ? viewers.get(device)?.label ?? device : null));
+const activity = new Activity(() => language, viewers);
 
 /** The paired cameras at the broker of the page, and those at others. */
 function places(): Places {

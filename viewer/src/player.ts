@@ -50,7 +50,13 @@ export class Player {
 
   private channel: Channel | null = null;
   private stream: MediaStream | null = null;
+  /** The device plays this viewer's sound, so an offer has a way for it. Until somebody talks, it stays empty. */
+  talk = false;
+  /** When `talk` is known. */
+  known: Promise<void> = Promise.resolve();
+
   private prepared: Promise<Prepared> | null = null;
+  private preparedTalk = false;
   private chain: Promise<unknown> = Promise.resolve();
   private generation = 0;
   private sample: Sample | null = null;
@@ -65,10 +71,12 @@ export class Player {
 
   /** Does everything that is possible before the broker answers: key, offer and candidates. */
   prepare(servers: IceServer[]): void {
-    if (this.prepared) return;
-    const found = servers.length ? null : spare;
+    if (this.prepared && this.preparedTalk === this.talk) return;
+    this.discard();
+    const found = servers.length || this.talk ? null : spare;
     if (found) spare = null;
-    const it = this.prepared = found ?? ready(servers);
+    this.preparedTalk = this.talk;
+    const it = this.prepared = found ?? ready(servers, this.talk);
     forgetLater(it, () => {
       if (this.prepared !== it) return false;
       this.prepared = null;
@@ -91,9 +99,7 @@ export class Player {
     }
     this.close();
     const generation = ++this.generation;
-    const prepared = this.prepared ?? ready(servers);
-    this.prepared = null;
-    this.chain = prepared.then(async ({ pc, line, offer, set }) => {
+    this.chain = this.known.then(() => this.take(servers)).then(async ({ pc, line, offer, set }) => {
       if (generation !== this.generation) return pc.close();
       this.adopt(pc, generation);
       this.channel = new Channel(line, this.hooks);
@@ -135,6 +141,8 @@ export class Player {
       await pc.setRemoteDescription({ type: 'offer', sdp });
       this.hooks.remoteSet();
       if (Channel.isIn(sdp)) this.channel ??= new Channel(openLine(pc), this.hooks);
+      for (const one of pc.getTransceivers())
+        if (this.talk && one.receiver.track.kind === 'audio' && one.direction === 'recvonly') one.direction = 'sendrecv';
       const answer = await pc.createAnswer();
       this.hooks.answer(answer.sdp!);
       await pc.setLocalDescription(answer);
@@ -173,9 +181,28 @@ export class Player {
 
   /** Discards what was prepared for a call that will not be made. */
   forget(): void {
+    this.discard();
+    this.close();
+  }
+
+  /** What was prepared, if it is of use. */
+  private take(servers: IceServer[]): Promise<Prepared> {
+    if (this.preparedTalk !== this.talk) this.discard();
+    const it = this.prepared ?? ready(servers, this.talk);
+    this.prepared = null;
+    return it;
+  }
+
+  /** Where the sound of this viewer goes; null: the device does not take it in this session. */
+  get voice(): RTCRtpSender | null {
+    const { pc } = this;
+    return pc?.getTransceivers().find(({ receiver, currentDirection }) =>
+      receiver.track.kind === 'audio' && (currentDirection === 'sendrecv' || currentDirection === 'sendonly'))?.sender ?? null;
+  }
+
+  private discard(): void {
     this.prepared?.then(({ pc }) => pc.close()).catch(() => {});
     this.prepared = null;
-    this.close();
   }
 
   /** A frame was presented at `shown`. */
@@ -273,11 +300,11 @@ export class Player {
   }
 }
 
-async function ready(servers: IceServer[]): Promise<Prepared> {
+async function ready(servers: IceServer[], talk = false): Promise<Prepared> {
   const pc = new RTCPeerConnection(configuration(servers, await keys()));
   const video = pc.addTransceiver('video', { direction: 'recvonly' });
   prefer(video, 'video', 'video/H264');
-  const audio = pc.addTransceiver('audio', { direction: 'recvonly' });
+  const audio = pc.addTransceiver('audio', { direction: talk ? 'sendrecv' : 'recvonly' });
   prefer(audio, 'audio', 'audio/opus');
   // A device without the channel refuses its m-line, and that costs nothing.
   const line = openLine(pc);

@@ -1,9 +1,11 @@
-// What a viewer asks of a board that takes commands (docs/reference/board-commands.md): the privacy switch and the sheet
-// with the camera's settings. Of a board without commands, nothing of this is in the page.
+// What a viewer asks of a board: the privacy switch, the sheet with the camera's settings, the camera's own zoom, and
+// the turn to talk (docs/reference/board-commands.md). Of a board without commands, only the zoom in the page and the
+// button to talk are there.
 
 import type { Outcome } from './commands.ts';
 import { Controls } from './controlling.ts';
 import { boardRows } from './figures.ts';
+import type { Operation } from './keys.ts';
 import type { Language } from './language.ts';
 import { saveFile } from './operate.ts';
 import type { Stopped } from './panel.ts';
@@ -14,11 +16,14 @@ import { refusedText } from './refused.ts';
 import type { Json, Refusal } from './results.ts';
 import type { Row } from './rows.ts';
 import { Sheet } from './sheet.ts';
+import { Talking } from './talking.ts';
 import { button, label } from './view.ts';
 import type { View } from './view.ts';
 import type { Watch } from './watch.ts';
 import { boardWords, componentWords } from './words/languages.ts';
 import type { BoardWords } from './words/languages.ts';
+import { axesOf } from './zoom.ts';
+import { NO_AXES, Zooming } from './zooming.ts';
 
 /** The viewer to which it belongs. */
 export interface RemoteHost {
@@ -35,9 +40,12 @@ const LESS_QUALITY = 60;
 export class Remote {
   readonly controls: Controls;
   private readonly privacy = new PrivacyState();
+  private readonly zooming: Zooming;
+  private readonly talking: Talking;
   private readonly gear = button('gear', 'settings');
   private watch: Watch | null = null;
   private sheet: Sheet | null = null;
+  private looked = ''; // the session in which the controls were read
   private asked = false; // about the switch, since the sheet was opened
   private sure = false;
   private taking = false;
@@ -52,6 +60,23 @@ export class Remote {
       changed: () => this.draw(), refused: (it) => { if (it.name !== 'unknown_command') this.tell(it); },
     });
     this.gear.onclick = () => this.toggle();
+    this.zooming = new Zooming(view, {
+      axes: () => (this.may('control') ? axesOf(this.controls.all) : NO_AXES),
+      set: (values) => { if (Object.keys(values).length) this.controls.set(values); },
+    });
+    this.zooming.speak(host.language);
+    this.talking = this.makeTalking();
+  }
+
+  private makeTalking(): Talking {
+    const it = this;
+    return new Talking({
+      get language() { return it.host.language; },
+      get shadowRoot() { return it.host.shadowRoot; },
+      get ready() { return it.ready; },
+      get mayTake() { return it.may('control'); },
+      ask: (name, args) => it.ask(name, args),
+    }, this.view);
   }
 
   /** The board takes commands. */
@@ -68,7 +93,10 @@ export class Remote {
   update(watch: Watch | null, phase: Phase | { at: 'paused' }): Stopped | null {
     if (watch !== this.watch) this.forget(watch);
     this.build();
+    this.talking.update(watch, watch?.info?.talk === true && watch.rights.includes('talk'));
+    this.zooming.draw();
     if (!watch || !this.ready) return null;
+    this.look(watch, phase);
     const { video, audio } = watch.call.media;
     const refused = phase.at === 'error' && phase.name === 'privacy';
     const hidden = refused || ((phase.at === 'live' || phase.at === 'step') && (video === 'privacy' || audio === 'privacy'));
@@ -82,9 +110,23 @@ export class Remote {
     this.sheet?.speak(this.host.language);
     label(this.gear, 'settings', this.words.settings, 'c');
     this.told = '';
+    this.zooming.speak(this.host.language);
+    this.talking.speak();
   }
 
-  toggle(): void {
+  /** Does what a button or a key asks. Returns false if it has no meaning here. */
+  operate(operation: Operation): boolean {
+    if (operation !== 'settings') return this.zooming.operate(operation);
+    this.toggle();
+    return this.sheet !== null;
+  }
+
+  /** A double click on the picture. Returns false if there is nothing to reset. */
+  reset(): boolean {
+    return this.zooming.changed && this.zooming.operate('whole');
+  }
+
+  private toggle(): void {
     this.sheet?.toggle();
   }
 
@@ -101,6 +143,7 @@ export class Remote {
   stop(): void {
     this.forget(null);
     this.build();
+    this.talking.update(null, false);
   }
 
   async ask(name: string, args: Json = {}): Promise<Outcome> {
@@ -142,6 +185,14 @@ export class Remote {
     return { text: sentence, lift: mayLift ? privacy.lift : null, no: null };
   }
 
+  /** Finds out once in a session whether the camera turns and zooms by itself. */
+  private look(watch: Watch, phase: Phase | { at: 'paused' }): void {
+    const session = watch.call.session ?? '';
+    if (phase.at !== 'live' || session === this.looked || !this.may('control') || this.lacks.has('controls.list')) return;
+    this.looked = session;
+    if (!this.controls.all) void this.controls.load(true);
+  }
+
   private forget(watch: Watch | null): void {
     this.watch = watch;
     this.privacy.forget();
@@ -149,6 +200,8 @@ export class Remote {
     this.rows = [];
     this.told = '';
     this.asked = this.sure = false;
+    this.looked = '';
+    this.zooming.forget();
     this.lacks.clear();
   }
 
@@ -188,6 +241,7 @@ export class Remote {
   }
 
   private draw(): void {
+    this.zooming.draw();
     if (!this.sheet?.open) return;
     const { controls } = this;
     this.sheet.draw({

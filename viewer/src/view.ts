@@ -34,6 +34,7 @@ export interface Actions {
   operate(operation: Operation): void; prepare(): void; retry(): void; ask(what: 'login' | 'address'): void;
   /** The button of a panel about privacy: yes or no. */
   lift(yes: boolean): void;
+  doubleClick(): void;
 }
 
 export class View {
@@ -66,6 +67,7 @@ export class View {
   );
   private readonly name = h('span', { class: 'name' });
   private readonly badge = h('span', { class: 'badge', dir: 'auto' });
+  readonly top = h('header', { class: 'top' }, this.name, this.badge);
   private readonly toggle = button('toggle', 'stop');
   private readonly sound = button('sound', 'sound');
   private readonly snap = button('snap', 'snapshot');
@@ -88,7 +90,7 @@ export class View {
     root.adoptedStyleSheets = [sheet()];
     this.frame = h('div', { class: 'frame', part: 'frame', role: 'group' },
       this.poster, this.video, this.last, h('div', { class: 'shade' }), this.panel, this.still,
-      h('header', { class: 'top' }, this.name, this.badge),
+      this.top,
       this.stats,
       this.bar, this.toast, this.spoken);
     root.append(this.frame);
@@ -108,7 +110,7 @@ export class View {
     this.login.onclick = () => actions.ask('login');
     this.address.onclick = () => actions.ask('address');
     this.video.ondblclick = this.last.ondblclick = () => {
-      if (this.frame.classList.contains('controls')) actions.operate('full');
+      if (this.frame.classList.contains('controls')) actions.doubleClick();
     };
     const awake = () => {
       this.frame.classList.remove('resting');

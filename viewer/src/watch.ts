@@ -66,7 +66,11 @@ export class Watch {
     );
     this.wire = new Wire(this.link, target, {
       status: (it) => this.then(() => call.deviceStatus(it, now())),
-      info: (it) => this.then(() => { this.info = it; }),
+      info: (it) => this.then(() => {
+        this.info = it;
+        if (it) this.talks(it.talk && this.rights.includes('talk'));
+      }),
+      talks: (yes) => this.talks(yes),
       received: (it) => this.then(() => call.received(it, now())),
       event,
       bar: (why, over) => this.then(() => call.bar(why, now(), over)),
@@ -76,6 +80,7 @@ export class Watch {
       renew: () => this.then(() => call.renew(now())),
       noToken: (why, message) => this.then(() => call.noToken(why, message, now())),
     }, tokens);
+    this.player.known = this.wire.settled;
     this.call.broker(this.link.up, now());
   }
 
@@ -107,6 +112,18 @@ export class Watch {
   prepare(): void {
     if (Player.possible && !this.player.pc && this.call.session === null && this.call.options.mode === 'offer')
       this.player.prepare(this.call.turn.current(now()));
+  }
+
+  /** Makes a new session, which has a way for the sound of this viewer. */
+  relink(): void {
+    this.then(() => { if (this.call.watching) this.call.begin(now(), 'talk'); });
+  }
+
+  /** Whether the next session has a way for the sound of this viewer. */
+  private talks(yes: boolean): void {
+    if (this.player.talk === yes) return;
+    this.player.talk = this.call.options.wanted.talk = yes;
+    this.prepare();
   }
 
   shown(): void {

@@ -32,7 +32,11 @@ test('each kind of event has its sentence', () => {
     [{ kind: 'pair', viewer: null, reason: 'expired' }, 'A pairing ended without a viewer'],
     [{ kind: 'pair', viewer: null, reason: 'wrong_secret' }, 'A pairing was stopped: somebody used a wrong link'],
     [{ kind: 'privacy', change: 'on' }, 'Anna switched camera and microphone off for everybody'],
+    [{ kind: 'snapshot' }, 'Anna took a picture'],
     [{ kind: 'privacy', change: 'off', name: null, viewer: null }, 'The owner allowed camera and microphone again'],
+    [{ kind: 'privacy', change: 'on', reason: 'button', name: null, viewer: null },
+      'The button at the camera switched camera and microphone off for everybody'],
+    [{ kind: 'doorbell', name: null, viewer: null }, 'Somebody rang the doorbell'],
     [{ kind: 'list', change: 'remove' }, 'Anna may no longer watch'],
     [{ kind: 'list', change: 'constructor' }, 'The rights of Anna were changed'],
   ] as [Partial<Happening>, string][]) assert.equal(english(more), text);

@@ -12,7 +12,7 @@ const broker = await Broker.start();
 const site = await serve({ broker: broker.url, device: 'garden' }, policy(broker.url));
 const bare = await serve(null, policy(broker.url));
 const anywhere = await serve(null); // this page may connect to any broker
-const chromium = await browser();
+const chromium = await browser('--use-fake-device-for-media-stream');
 const stage = await chromium.newPage();
 await stage.goto(`${bare.url}/device.html${only.includes('sharp') ? '' : '?small'}`);
 stage.on('console', (line) => { if (!/WebSocket connection/.test(line.text())) console.log('device:', line.text()); });
@@ -545,6 +545,14 @@ if (wants('pair-')) {
         await pause(page, 400);
       };
       await take('activity', happenings);
+      await take('activity-ring', async (page) => {
+        await stage.evaluate(() => { globalThis.devices.porch.board.rights = ['view', 'events']; });
+        await paired(page);
+        await pause(page, 700);
+        await to('porch', 'happen', { kind: 'doorbell', at: 1767225600 });
+        await page.waitForSelector('.toast .answer');
+        await pause(page, 400);
+      });
       await take('activity-list', async (page) => {
         await happenings(page);
         await to('porch', 'happen', {
@@ -596,7 +604,7 @@ if (wants('pair-')) {
   await shot('pair-wrong-board-phone', { ...phone, path: '/?device=gate', scheme: 'light' }, wrongKey);
 }
 
-// Boards that take commands: privacy, and the sheet with the settings.
+// Boards that take commands: privacy, the sheet with the settings, zoom and talk.
 if (wants('board-')) {
   const rights = ['view', 'listen', 'control', 'snapshot', 'talk'];
   await device('attic', { keys: true, commands: rights, talk: true, turns: true });
@@ -613,6 +621,9 @@ if (wants('board-')) {
     await page.evaluate(() => document.querySelector('#notices .close')?.click());
     await pause(page, 500);
   };
+  const there = (page, wanted) => page.waitForFunction(
+    (it) => document.querySelector('fanlight-viewer').shadowRoot.querySelector(it), wanted, { timeout: 15_000 }
+  );
   const inside = (page, at) => page.locator(`fanlight-viewer ${at}`);
   const sheet = async (page) => {
     await page.mouse.move(600, 300);
@@ -637,7 +648,7 @@ if (wants('board-')) {
       ['forced', { forcedColors: 'active' }], ['rtl', { dir: 'rtl' }],
     ]) {
       // Colours and directions differ only where there is much to see.
-      const most = ['forced', 'rtl'].includes(scheme) ? ['sheet', 'privacy-sure'] : null;
+      const most = ['forced', 'rtl'].includes(scheme) ? ['sheet', 'privacy-sure', 'talk-on', 'zoom'] : null;
       const take = async (name, steps, at = 'attic') => (most && !most.includes(name) ? null : shot(
         `board-${name}-${size}-${scheme}`, { ...more, ...kind, path: `/?device=${at}` }, async (page) => {
         await stage.evaluate(() => {
@@ -670,6 +681,38 @@ if (wants('board-')) {
         await pause(page, 400);
       });
       await take('privacy-sheet', async (page) => { await live(page); await stop(page); await sheet(page); });
+      await take('zoom', async (page) => {
+        await live(page, 'stair');
+        await page.mouse.move(page.viewportSize().width / 2, 400);
+        await inside(page, '.snap').focus();
+        for (let n = 0; n < 4; n++) await page.keyboard.press('+');
+        await pause(page, 600);
+      }, 'stair');
+      await take('talk-ask', async (page) => {
+        await live(page);
+        await page.mouse.move(page.viewportSize().width / 2, 300);
+        await inside(page, '.talk').click();
+        await there(page, '.ask[open]');
+        await pause(page, 300);
+      });
+      const talk = async (page) => {
+        await page.context().grantPermissions(['microphone']);
+        await live(page);
+        await page.mouse.move(page.viewportSize().width / 2, 300);
+        await pause(page, 300);
+        await inside(page, '.talk').click();
+      };
+      await take('talk-on', async (page) => {
+        await talk(page);
+        await there(page, '.talk[data-is="on"]');
+        await pause(page, 500);
+      });
+      await take('talk-busy', async (page) => {
+        await stage.evaluate(() => { globalThis.devices.attic.commands.talker = 'The tablet in the kitchen'; });
+        await talk(page);
+        await there(page, '.voice button:not([hidden])');
+        await pause(page, 500);
+      });
       await take('privacy-others', async (page) => { await live(page, 'stair'); await stop(page, 'stair'); }, 'stair');
     }
   }

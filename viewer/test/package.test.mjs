@@ -138,7 +138,7 @@ test('custom-elements.json names every attribute, property and event, and the RE
 test('it stays small, and the README says how large it is', () => {
   const bytes = readFileSync(join(app, 'node_modules/@fanlight/viewer/dist/fanlight-viewer.js'));
   const [kb, packed] = [bytes.length, gzipSync(bytes, { level: 9 }).length].map((it) => Math.round(it / 1000));
-  assert.ok(kb <= 391 && packed <= 124, `${kb} KB, ${packed} KB gzipped`);
+  assert.ok(kb <= 408 && packed <= 129, `${kb} KB, ${packed} KB gzipped`);
   const [, told, toldPacked] = /one file of (\d+) KB\s+\((\d+) KB\s+gzipped\)/.exec(readFileSync(
     join(viewer, 'README.md'), 'utf8'
   ));

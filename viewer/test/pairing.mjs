@@ -134,6 +134,40 @@ test('a link can be pasted, a camera at another broker is listed, and choosing i
   await other.stop();
 });
 
+test('a doorbell rings in the page, and its notice answers it with sound', async () => {
+  await device('bell');
+  await stage.waitForFunction(() => globalThis.devices.bell.board, null, wait);
+  await stage.evaluate(() => { globalThis.devices.bell.board.rights = ['view', 'listen', 'events']; });
+  const page = await (await chromium.newContext()).newPage();
+  await page.addInitScript(() => {
+    globalThis.tones = [];
+    const start = OscillatorNode.prototype.start;
+    OscillatorNode.prototype.start = function began(...at) {
+      globalThis.tones.push(Math.round(this.frequency.value));
+      return start.apply(this, at);
+    };
+  });
+  await page.goto(await invite('bell'));
+  await page.click('#pairing [type=submit]');
+  await live(page);
+  await page.evaluate(() => { document.querySelector('fanlight-viewer').muted = true; });
+  const ring = () => stage.evaluate(() => globalThis.devices.bell.happen({ kind: 'doorbell', at: 1767225600 }));
+  await ring();
+  await page.waitForSelector('.toast .answer', wait);
+  assert.match(await page.textContent('.toast p'), /rang the doorbell/);
+  assert.deepEqual(await page.evaluate(() => globalThis.tones), [659, 523]);
+  await page.evaluate(() => document.querySelector('fanlight-viewer').stop());
+  await page.click('.toast .answer');
+  await live(page);
+  const left = () => [document.querySelectorAll('.toast').length, document.querySelector('fanlight-viewer').muted];
+  assert.deepEqual(await page.evaluate(left), [0, false]);
+  await stage.evaluate(() => globalThis.devices.bell.happen({ kind: 'start', at: 1767225600, viewer: 'v', name: 'Bert' }));
+  await page.waitForSelector('.toast', wait);
+  assert.equal(await page.$('.toast .answer'), null, 'only a ring is answered');
+  assert.equal(await page.evaluate(() => globalThis.tones.length), 2, 'and only a ring sounds');
+  await page.context().close();
+});
+
 test('a broker that asks for a login is asked for in the dialog', async () => {
   const strict = await Broker.start('', 'allow_anonymous false\n');
   const page = await (await chromium.newContext()).newPage();

@@ -74,7 +74,8 @@ function view(source: TokenSource | null, thumb = board.identity.thumb) {
     broker: broker.url.href, root: ROOT, device: board.device, viewer: 'anna', user: '', password: '', keys: false, thumb,
   }, {
     status: (it) => told.status.push(it), info: (it) => { told.info = it; }, received: (it) => told.received.push(it),
-    bar: (why) => told.bars.push(why), sealed: () => {}, unusable: () => { told.unusable += 1; }, refused: () => {}, event: () => {},
+    bar: (why) => told.bars.push(why), sealed: () => {}, talks: () => {}, unusable: () => { told.unusable += 1; },
+    refused: () => {}, event: () => {},
     renew: () => { told.renewals += 1; }, noToken: (why, what) => told.without.push(`${why}: ${what}`),
   }, source);
   open.push(() => wire.close());

@@ -71,7 +71,7 @@ function view(keys = false) {
     broker: broker.url.href, root: ROOT, device: board.device, viewer: 'anna', user: '', password: '', keys, thumb: '',
   }, {
     status: (it) => told.status.push(it), info: (it) => { told.info = it; }, received: (it) => told.received.push(it),
-    event: (it) => told.events.push(it),
+    talks: () => {}, event: (it) => told.events.push(it),
     bar: (why) => told.bars.push(why), sealed: (yes) => { told.sealed = yes; }, unusable: () => { told.unusable += 1; },
     refused: (message) => { told.refused = message; }, renew: () => {}, noToken: () => {},
   });

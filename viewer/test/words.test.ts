@@ -15,7 +15,7 @@ const noScript: Record<Tag, string> = { en: en.noScript, de: de.noScript };
 
 /** Texts that may be the same as in English: names, and words that both languages have. */
 const SAME: Record<Exclude<Tag, 'en'>, RegExp> = {
-  de: /\.(soundBecause|steps\.broker\.short|badge\.(offline|live)|stats\.(bitrate|relay|mbit|kbit)|bad_setting\.text|fixed\.broker|list\.(online|offline)|direction|because|picture\.(milliseconds|kelvin|degrees))$/,
+  de: /\.(soundBecause|steps\.broker\.short|badge\.(offline|live)|stats\.(bitrate|relay|mbit|kbit)|bad_setting\.text|fixed\.broker|list\.(online|offline)|direction|because|picture\.(milliseconds|kelvin|degrees)|zoom\.at)$/,
 };
 
 /** A value for each gap. It is visible in the result, and usable as a number. */

@@ -7,13 +7,25 @@ use super::{
     ValueKind::{self, Choice, Flag, Inner, Number, Pair, Text, Texts},
 };
 use crate::config::{
-    AccessMode, EncoderChoice, FormatChoice, MqttVersion,
+    AccessMode, EncoderChoice, FormatChoice, LineBias, LinePolarity, MqttVersion,
     values::{MDNS, names},
 };
 
 /// The tables in the order of the reference. The first is the top of the file.
-pub const TABLES: &[&str] =
-    &["", "broker", "access", "video", "audio", "speaker", "webrtc", "webrtc.ice_servers", "limits", "log"];
+pub const TABLES: &[&str] = &[
+    "",
+    "broker",
+    "access",
+    "video",
+    "audio",
+    "speaker",
+    "lamp",
+    "button",
+    "webrtc",
+    "webrtc.ice_servers",
+    "limits",
+    "log",
+];
 
 const fn at(
     table: &'static str,
@@ -31,6 +43,8 @@ static VERSIONS: [&str; 2] = names(&MqttVersion::WORDS);
 static MODES: [&str; 3] = names(&AccessMode::WORDS);
 static FORMATS: [&str; 7] = names(&FormatChoice::WORDS);
 static ENCODERS: [&str; 3] = names(&EncoderChoice::WORDS);
+static POLARITIES: [&str; 2] = names(&LinePolarity::WORDS);
+static BIASES: [&str; 4] = names(&LineBias::WORDS);
 static MDNS_MODES: [&str; 2] = names(&MDNS);
 
 const CA: &str = "an absolute path, such as \"/etc/fanlight/ca.pem\"";
@@ -52,6 +66,9 @@ const ISSUER: &str = "an absolute path, such as \"/etc/fanlight/issuer.jwk\"";
 const VIEWER_BROKER: &str = "\"wss://host/path\" or \"ws://host/path\", such as \"wss://broker.example.org/mqtt\"";
 const MICROPHONE: &str = "\"auto\", \"default\" or another ALSA name, \"tone\", \"clip:/path/file.wav\" or \"off\"";
 const SPEAKER: &str = "\"auto\", \"default\" or another ALSA name, or \"off\"";
+const LAMP: &str = "\"off\", \"led:NAME\", \"gpio:NAME\" or \"gpio:CHIP:NUMBER\", such as \"led:ACT\", \
+    \"gpio:GPIO17\" or \"gpio:gpiochip0:17\"";
+const LINE: &str = "\"off\", \"gpio:NAME\" or \"gpio:CHIP:NUMBER\", such as \"gpio:GPIO27\" or \"gpio:gpiochip0:27\"";
 const SIZE: &str = "\"WIDTHxHEIGHT\" in pixels, both even and 64 to 4096, such as \"1280x720\"";
 const ALPN: &str = "a list of at most 8 names, each of 1 to 255 characters, such as [\"mqtt\"]";
 const CONTROLS: &str = "at most 64 names with a whole number, true or false each, such as brightness = 128";
@@ -172,6 +189,31 @@ pub static KEYS: &[Key] = &[
          name: this ALSA device, as `fanlight probe` prints it. `off`: no viewer can talk."),
     at("speaker", "linger_s", Number(0, 3600, "s"), Is("5"), Live,
         "How long the loudspeaker stays open after the last talker."),
+
+    at("lamp", "picture", Text(LAMP), Is("\"off\""), Restart,
+        "The lamp that shows that the camera may be open. `fanlight probe` lists LEDs and GPIO lines. If it is the only \
+         lamp, it shows sound, too."),
+    at("lamp", "sound", Text(LAMP), Is("\"off\""), Restart,
+        "The lamp that shows that the microphone or the loudspeaker may be open. If it is the only lamp, it shows the \
+         picture, too."),
+    at("lamp", "polarity", Choice(&POLARITIES), Is("\"active_high\""), Restart,
+        "Which level of a GPIO line lights a lamp. No effect on LEDs."),
+
+    at("button", "doorbell", Text(LINE), Is("\"off\""), Restart,
+        "The line of the doorbell button."),
+    at("button", "privacy", Text(LINE), Is("\"off\""), Restart,
+        "The line of a button that stops camera and microphone for everybody (the privacy switch)."),
+    at("button", "polarity", Choice(&POLARITIES), Is("\"active_low\""), Restart,
+        "Which level of the line means that a button is pressed. `active_low`: a button to ground."),
+    at("button", "bias", Choice(&BIASES), Is("\"pull_up\""), Restart,
+        "The resistor of the chip on the line. `as_is`: as it is. `disabled`: none, because the button has its own. \
+         Not every chip has them."),
+    at("button", "debounce_ms", Number(0, 1000, "ms"), Is("30"), Restart,
+        "How long a level must last before it counts."),
+    at("button", "pause_s", Number(0, 600, "s"), Is("3"), Restart,
+        "The shortest time between two rings. In a minute there are 10 at most."),
+    at("button", "privacy_lifts", Flag, Is("false"), Restart,
+        "Whether the privacy button also lifts the privacy switch. Otherwise it only sets it."),
 
     at("webrtc", "relay_only", Flag, Is("false"), Live,
         "Uses only TURN relays, so viewers never learn the addresses of this board. Needs a `turn:` server. \

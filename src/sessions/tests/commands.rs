@@ -7,10 +7,12 @@ use super::{
     *,
 };
 use crate::{
+    feed::Health,
     privacy::{PrivacyRequest, PrivacySource},
     protocol::{
-        command::{BoardCommand, CommandMessage},
-        command_result::CommandOutcome,
+        Wanted,
+        command::{BoardCommand, CommandMessage, SnapshotArgs},
+        command_result::{CommandOk, CommandOutcome},
         sdp::Description,
     },
     trust::viewer_list::ViewerEntry,
@@ -140,4 +142,82 @@ async fn the_privacy_switch_stops_the_sound_of_a_session_and_gives_it_back() {
     sleep(Duration::from_millis(500)).await;
     assert!(sent(&mut house).await > stopped, "sound flows again");
     assert_eq!(house.presence.borrow().viewers, 1, "the session stayed");
+}
+
+/// A request of Anna, who may have pictures, in one session.
+fn of_anna(seq: u64, request: Request) -> IncomingRequest {
+    let from = Authorised {
+        who: Id::new("anna").unwrap(),
+        rights: Rights::of([Right::Listen, Right::Snapshot]),
+        until: None,
+        reply_key: None,
+        by: PermittedBy::Broker,
+    };
+    let head = RequestHead { session: SessionId::new(&"A".repeat(22)).unwrap(), seq };
+    IncomingRequest { from, head, request, correlation: None }
+}
+
+fn snapshot() -> Request {
+    let camera = Id::new("main").unwrap();
+    let args = SnapshotArgs { camera, width: Some(320), height: None, quality: 85 };
+    Request::Command(Ok(CommandMessage { id: 7, command: BoardCommand::Snapshot(args) }))
+}
+
+/// The board takes a snapshot of its test picture while the sessions go on.
+#[tokio::test]
+async fn a_snapshot_alone_comes_with_its_parts() {
+    let (mut sessions, mut said, _, _, _, _devices) =
+        sessions_with(Limits::default(), AudioSource::Off, VideoSource::Test);
+    sessions.handle(of_anna(0, snapshot()), Mono::now());
+    assert!(said.try_recv().is_err(), "it takes time");
+    let (request, finished) = timeout(Duration::from_secs(20), sessions.waiting.next()).await.unwrap();
+    sessions.finish_alone(&request, finished, Mono::now());
+    let Reply::Result(result) = said.0.try_recv().unwrap().reply else { panic!() };
+    let CommandOutcome::Ok(CommandOk::Snapshot(head)) = result.outcome else { panic!("{result:?}") };
+    assert_eq!((result.id, head.width, head.height), (Some(7), 320, 180));
+    for part in 0..head.parts {
+        let Reply::Part(it) = said.0.try_recv().unwrap().reply else { panic!() };
+        assert_eq!((it.id, it.part), (7, part));
+    }
+    assert!(said.try_recv().is_err(), "nothing else");
+    let kinds: Vec<_> = sessions.audit.taken().iter().map(|record| record.kind.word()).collect();
+    assert_eq!(kinds, ["snapshot"]);
+}
+
+#[tokio::test]
+async fn a_session_goes_on_while_a_command_waits_and_its_number_is_taken() {
+    let (mut sessions, mut said, _, _, _, _devices) =
+        sessions_with(Limits::default(), AudioSource::Tone, VideoSource::Test);
+    let stats = |id| Request::Command(Ok(CommandMessage { id, command: BoardCommand::Stats }));
+    let media = Wanted { audio: true, ..Wanted::default() };
+    for (seq, request) in [Request::Request { media }, snapshot(), stats(7), stats(8)].into_iter().enumerate() {
+        sessions.handle(of_anna(seq as u64, request), Mono::now());
+    }
+    let mut results = Vec::new();
+    let (mut parts, mut expected, mut numbers) = (0, None, Vec::new());
+    while expected != Some(parts) {
+        let sent = timeout(Duration::from_secs(20), said.0.recv()).await.unwrap().unwrap();
+        match sent.reply {
+            Reply::Result(result) => {
+                let name = match result.outcome {
+                    CommandOutcome::Error(refusal) => Some(refusal.name),
+                    CommandOutcome::Ok(CommandOk::Snapshot(head)) => {
+                        expected = Some(head.parts);
+                        None
+                    }
+                    CommandOutcome::Ok(_) => None,
+                };
+                results.push((result.id, name));
+                numbers.push(sent.seq);
+            }
+            Reply::Part(part) => {
+                assert_eq!((part.id, part.part), (7, parts));
+                parts += 1;
+                numbers.push(sent.seq);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(results, [(Some(7), Some(ErrorName::Conflict)), (Some(8), None), (Some(7), None)]);
+    assert!(numbers.iter().all(Option::is_some) && numbers.is_sorted(), "they are in the order of the session");
 }

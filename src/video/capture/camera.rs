@@ -153,6 +153,11 @@ impl Camera {
         &self.name
     }
 
+    /// Its node.
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// Frames per second; `None` if the driver does not report it.
     pub(crate) fn rate(&self) -> Option<Rate> {
         self.rate

@@ -7,6 +7,7 @@ pub(crate) mod unit;
 mod y4m;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,13 +17,14 @@ use tracing::info;
 use crate::{
     clock::Mono,
     config::{Video, VideoSource},
-    feed::Fault,
+    feed::{ControlsQuestion, Fault},
     meter::Counts,
     units::Bitrate,
     video::{
         SourceFrame,
         capture::{
             camera::{self, Camera},
+            controls,
             dmabuf::DmabufExport,
         },
         frame_pace::Rate,
@@ -214,6 +216,20 @@ impl Source {
     /// Whether a camera's shutter is closed.
     pub(crate) fn is_covered(&mut self) -> bool {
         if let Self::Camera(camera) = self { camera.is_covered() } else { false }
+    }
+
+    /// Answers a question about its controls. Only a camera has some.
+    pub(crate) fn answer(&self, question: ControlsQuestion) {
+        controls::answer(self.node(), &self.to_string(), question);
+    }
+
+    /// Sets the controls that viewers saved.
+    pub(crate) fn restore_controls(&self, saved: &BTreeMap<String, i32>) {
+        controls::restore(self.node(), &self.to_string(), saved);
+    }
+
+    fn node(&self) -> Option<&Node> {
+        if let Self::Camera(camera) = self { Some(camera.node()) } else { None }
     }
 
     /// The next frame. Waits at most until `until`, or until `beside` has something.

@@ -4,7 +4,8 @@ use std::io;
 
 use v4l::v4l_sys as raw;
 
-use super::{Node, sys};
+use super::{Node, sys, text};
+use crate::feed::{ControlDescription, ControlKind, ControlUnit, MenuItem};
 
 /// Requests an IDR frame from an encoder.
 pub(crate) const FORCE_KEY_FRAME: u32 = raw::V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME;
@@ -41,6 +42,12 @@ pub(crate) mod codec {
 
 /// How many controls are listed at most.
 const MOST: usize = 512;
+/// How many items of a menu are listed at most.
+const ITEMS: usize = 64;
+/// The longest name of a control that is listed for viewers, in bytes.
+const NAME: usize = 64;
+/// The bits of an id that are its class.
+const CLASS: u32 = 0x0FFF_0000;
 
 /// A control whose value is a number.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -64,7 +71,19 @@ pub struct Control {
 impl Node {
     /// All controls that can be set to a number.
     pub(crate) fn controls(&self) -> Vec<Control> {
-        let mut controls = Vec::new();
+        self.queries().iter().filter_map(|query| self.control(query)).collect()
+    }
+
+    /// All controls that viewers can set, with their ids. Those of a built-in encoder are left out: the video thread
+    /// sets them.
+    pub(crate) fn described_controls(&self) -> Vec<(u32, ControlDescription)> {
+        let queries = self.queries();
+        let of_viewers = queries.iter().filter(|query| query.id & CLASS != raw::V4L2_CTRL_CLASS_CODEC);
+        of_viewers.filter_map(|query| Some((query.id, self.description(query)?))).collect()
+    }
+
+    fn queries(&self) -> Vec<raw::v4l2_query_ext_ctrl> {
+        let mut queries = Vec::new();
         let mut id = 0;
         for _ in 0..MOST {
             let mut query: raw::v4l2_query_ext_ctrl = sys::zeroed();
@@ -74,9 +93,48 @@ impl Node {
                 break;
             }
             id = query.id;
-            controls.extend(self.control(&query));
+            queries.push(query);
         }
-        controls
+        queries
+    }
+
+    fn description(&self, query: &raw::v4l2_query_ext_ctrl) -> Option<ControlDescription> {
+        let kind = kind(query.type_)?;
+        let name = name_of(query);
+        let is_fixed = query.flags & (raw::V4L2_CTRL_FLAG_DISABLED | raw::V4L2_CTRL_FLAG_READ_ONLY) != 0;
+        if is_fixed || name.is_empty() || name.len() > NAME || !name.is_ascii() {
+            return None;
+        }
+        let is_readable = kind != ControlKind::Button && query.flags & raw::V4L2_CTRL_FLAG_WRITE_ONLY == 0;
+        Some(ControlDescription {
+            unit: ControlUnit::of(&name),
+            name,
+            kind,
+            min: query.minimum,
+            max: query.maximum,
+            step: query.step,
+            default: query.default_value,
+            value: if is_readable { self.value(query.id) } else { None },
+            items: self.items(query, kind),
+            inactive: query.flags & raw::V4L2_CTRL_FLAG_INACTIVE != 0,
+        })
+    }
+
+    /// The items of a menu. A driver leaves out those that it does not have.
+    fn items(&self, query: &raw::v4l2_query_ext_ctrl, kind: ControlKind) -> Vec<MenuItem> {
+        if !matches!(kind, ControlKind::Menu | ControlKind::IntegerMenu) {
+            return Vec::new();
+        }
+        let item = |value: i64| {
+            let mut item: raw::v4l2_querymenu = sys::zeroed();
+            item.id = query.id;
+            item.index = u32::try_from(value).ok()?;
+            self.fd.call(&sys::QUERYMENU, &mut item).ok()?;
+            let (name, number) = sys::menu_item(&item);
+            let name = if kind == ControlKind::Menu { text(&name) } else { number.to_string() };
+            Some(MenuItem { value, name })
+        };
+        (query.minimum..=query.maximum).take(ITEMS).filter_map(item).collect()
     }
 
     fn control(&self, query: &raw::v4l2_query_ext_ctrl) -> Option<Control> {
@@ -92,10 +150,9 @@ impl Node {
         if !numeric || query.flags & fixed != 0 {
             return None;
         }
-        let bytes: Vec<u8> = query.name.iter().map(|&c| c.to_ne_bytes()[0]).collect();
         Some(Control {
             id: query.id,
-            name: name(&super::text(&bytes)),
+            name: name_of(query),
             min: query.minimum,
             max: query.maximum,
             step: query.step,
@@ -130,6 +187,24 @@ impl Node {
     }
 }
 
+/// The kind of a control that viewers can set. `None`: its value is not a number.
+fn kind(of: u32) -> Option<ControlKind> {
+    Some(match of {
+        raw::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER => ControlKind::Integer,
+        raw::v4l2_ctrl_type_V4L2_CTRL_TYPE_BOOLEAN => ControlKind::Boolean,
+        raw::v4l2_ctrl_type_V4L2_CTRL_TYPE_MENU => ControlKind::Menu,
+        raw::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER_MENU => ControlKind::IntegerMenu,
+        raw::v4l2_ctrl_type_V4L2_CTRL_TYPE_BITMASK => ControlKind::Bitmask,
+        raw::v4l2_ctrl_type_V4L2_CTRL_TYPE_BUTTON => ControlKind::Button,
+        _ => return None,
+    })
+}
+
+fn name_of(query: &raw::v4l2_query_ext_ctrl) -> String {
+    let bytes: Vec<u8> = query.name.iter().map(|&c| c.to_ne_bytes()[0]).collect();
+    name(&text(&bytes))
+}
+
 /// The name as `v4l2-ctl` writes it: letters and digits in lower case, and one `_` for anything in between.
 fn name(text: &str) -> String {
     let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
@@ -151,5 +226,21 @@ mod tests {
         ] {
             assert_eq!(name(kernel), ours);
         }
+    }
+
+    #[test]
+    fn a_control_is_listed_for_viewers_if_its_value_is_a_number() {
+        for (of, expected) in [
+            (raw::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER, Some(ControlKind::Integer)),
+            (raw::v4l2_ctrl_type_V4L2_CTRL_TYPE_BUTTON, Some(ControlKind::Button)),
+            (raw::v4l2_ctrl_type_V4L2_CTRL_TYPE_CTRL_CLASS, None),
+            (raw::v4l2_ctrl_type_V4L2_CTRL_TYPE_STRING, None),
+            (u32::MAX, None),
+        ] {
+            assert_eq!(kind(of), expected, "{of}");
+        }
+        // Brightness is for viewers; the bitrate of an encoder is not.
+        assert_ne!(raw::V4L2_CID_BRIGHTNESS & CLASS, raw::V4L2_CTRL_CLASS_CODEC);
+        assert_eq!(VIDEO_BITRATE & CLASS, raw::V4L2_CTRL_CLASS_CODEC);
     }
 }

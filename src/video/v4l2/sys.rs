@@ -68,6 +68,7 @@ plain!(
     raw::v4l2_buffer,
     raw::v4l2_plane,
     raw::v4l2_query_ext_ctrl,
+    raw::v4l2_querymenu,
     raw::v4l2_control,
     raw::v4l2_event_subscription,
     raw::v4l2_event,
@@ -103,6 +104,7 @@ requests! {
     STREAMON: i32 = vidioc::VIDIOC_STREAMON;
     STREAMOFF: i32 = vidioc::VIDIOC_STREAMOFF;
     QUERY_EXT_CTRL: raw::v4l2_query_ext_ctrl = vidioc::VIDIOC_QUERY_EXT_CTRL;
+    QUERYMENU: raw::v4l2_querymenu = vidioc::VIDIOC_QUERYMENU;
     G_CTRL: raw::v4l2_control = vidioc::VIDIOC_G_CTRL;
     S_CTRL: raw::v4l2_control = vidioc::VIDIOC_S_CTRL;
     S_SELECTION: raw::v4l2_selection = SET_SELECTION;
@@ -382,6 +384,14 @@ pub(crate) fn settled_interval(parm: &raw::v4l2_streamparm) -> Option<(u32, u32)
 pub(crate) fn control_value(event: &raw::v4l2_event) -> i32 {
     // SAFETY: all arms are plain memory of the size of the union, and the kernel wrote the one of controls.
     unsafe { event.u.ctrl.__bindgen_anon_1.value }
+}
+
+/// The name of an item of a menu, and the number of an item of an integer menu.
+pub(crate) fn menu_item(item: &raw::v4l2_querymenu) -> ([u8; 32], i64) {
+    // Copied first: the structure is packed.
+    let names = item.__bindgen_anon_1;
+    // SAFETY: both arms are plain memory, and the whole union was zero before the kernel wrote to it.
+    unsafe { (names.name, names.value) }
 }
 
 /// The offset at which a single-planar buffer is mapped.

@@ -1,5 +1,6 @@
-//! The data channel for commands of one session. Its task reads a message, waits for the result, and sends it. So one
-//! message is in work, and while the viewer accepts no results, none is read. The session does the commands.
+//! The data channel for commands of one session. Its task reads a message, waits for the result, and sends it. While the
+//! viewer accepts no results, no message is read. The results of commands that take time come later; each has its place
+//! before its command begins. The session does the commands.
 //!
 //! - `door`: which channel is used; `window`: when a result may be sent; `message`: what a message is. All are pure.
 //!
@@ -16,7 +17,10 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{
+        mpsc::{self, OwnedPermit},
+        oneshot,
+    },
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -27,7 +31,7 @@ use self::window::{SendStep, SendWindow};
 use crate::{
     clock::Mono,
     protocol::{
-        command::ReadCommand,
+        command::{ReadCommand, WAITING_MAX},
         sdp::channel::CHANNEL_MESSAGE_MAX,
     },
     viewer::{peer::OpenedChannel, sockets::filter::SharedFilter},
@@ -45,10 +49,23 @@ const GONE: &str = "it is gone";
 pub(crate) enum ChannelReply {
     /// The result of a command, or why it was not done.
     Result(String),
+    /// The command takes time: its result comes later.
+    Later,
     /// The refusal of a message above the rate.
     AboveRate(String),
     /// Nothing: it is above the rate, and the viewer knows that already.
     Ignored,
+}
+
+/// Room for the result of a command that takes time.
+#[derive(Debug)]
+pub(crate) struct ResultPermit(OwnedPermit<String>);
+
+impl ResultPermit {
+    /// Sends the result. If the channel is gone, nobody waits for it.
+    pub(crate) fn send(self, result: String) {
+        self.0.send(result);
+    }
 }
 
 /// A message of the viewer.
@@ -57,12 +74,18 @@ pub(crate) struct ChannelMessage {
     is_text: bool,
     data: BytesMut,
     reply: oneshot::Sender<ChannelReply>,
+    late: mpsc::Sender<String>,
 }
 
 impl ChannelMessage {
     /// The command in it, or what is wrong with it.
     pub(crate) fn read(&self) -> ReadCommand {
         message::read(self.is_text, &self.data)
+    }
+
+    /// Room for a result that comes later. `None`: the viewer has not accepted those of earlier commands.
+    pub(crate) fn permit(&self) -> Option<ResultPermit> {
+        self.late.clone().try_reserve_owned().ok().map(ResultPermit)
     }
 
     /// Answers it. If the channel is gone, nobody waits for that.
@@ -105,8 +128,17 @@ impl Drop for CommandChannel {
 /// Reads and answers messages until the channel is closed, or must be. Returns why.
 async fn run(channel: &dyn DataChannel, tell: &mpsc::Sender<ChannelMessage>, filter: &SharedFilter) -> &'static str {
     let mut window = SendWindow::default();
+    let (late, mut results) = mpsc::channel::<String>(WAITING_MAX);
     loop {
-        let message = match channel.poll().await {
+        let event = tokio::select! {
+            biased;
+            Some(result) = results.recv() => match send(channel, &mut window, &result).await {
+                Ok(()) => continue,
+                Err(why) => return why,
+            },
+            event = channel.poll() => event,
+        };
+        let message = match event {
             Some(DataChannelEvent::OnMessage(message)) => message,
             None | Some(DataChannelEvent::OnClose) => return "by the viewer, or with the connection",
             Some(_) => continue,
@@ -116,13 +148,21 @@ async fn run(channel: &dyn DataChannel, tell: &mpsc::Sender<ChannelMessage>, fil
             return "a message is longer than 64 KiB";
         }
         let (reply, replied) = oneshot::channel();
-        if tell.send(ChannelMessage { is_text: message.is_string, data: message.data, reply }).await.is_err() {
+        if tell
+            .send(ChannelMessage { is_text: message.is_string, data: message.data, reply, late: late.clone() })
+            .await
+            .is_err()
+        {
             return SESSION_ENDED;
         }
         let result = match replied.await {
             Ok(ChannelReply::Result(result)) => {
                 filter.lock().channel_read(length, Instant::now());
                 result
+            }
+            Ok(ChannelReply::Later) => {
+                filter.lock().channel_read(length, Instant::now());
+                continue;
             }
             Ok(ChannelReply::AboveRate(refusal)) => refusal,
             Ok(ChannelReply::Ignored) => continue,

@@ -7,18 +7,27 @@ use webrtc::data_channel::DataChannel;
 use super::{EndReason, Session, Step, step::STEP};
 use crate::{
     clock::Mono,
-    commands::{Caller, CommandPlace, Commands},
+    commands::{BegunCommand, Caller, CommandPlace, Commands, FinishedCommand, LateCommand},
     message_limits::Admitted,
     protocol::{
-        Reply, Rights,
-        command::{ReadCommand, id_of},
+        Correlation, ErrorName, Refusal, Reply, Rights,
+        command::{BoardCommand, CommandMessage, ReadCommand, id_of},
         command_result::{CommandResult, SessionStats},
     },
     viewer::{
-        channel::{ChannelMessage, ChannelReply, CommandChannel, door::ChannelVerdict},
+        channel::{ChannelMessage, ChannelReply, CommandChannel, ResultPermit, door::ChannelVerdict},
         peer::OpenedChannel,
     },
 };
+
+/// Where the result of a command goes that has none yet.
+#[derive(Debug)]
+pub(super) enum CommandContext {
+    /// To the broker: the number of the message, and its Correlation Data.
+    Broker { seq: u64, correlation: Option<Correlation> },
+    /// To the data channel, which has room for it.
+    Channel(ResultPermit),
+}
 
 /// The next message of the data channel; `None` once it is closed. Without a channel it waits for ever.
 pub(super) async fn next_message(channel: &mut Option<CommandChannel>) -> Option<ChannelMessage> {
@@ -34,10 +43,17 @@ async fn traits(channel: &dyn DataChannel) -> Option<(String, String, bool)> {
 }
 
 impl Session<'_> {
-    /// Does a command of the broker, and sends its result. `rights`: what the viewer could do when it was read.
-    pub(super) async fn run_command(&mut self, read: ReadCommand, rights: Rights) {
-        let result = self.result_of(read, rights).await;
-        self.replies.send(Reply::Result(result)).await;
+    /// Does a command of the broker, and sends its result, or starts one that takes time. `seq`: the number of its message.
+    /// `rights`: what the viewer could do when the command was read.
+    pub(super) async fn run_command(&mut self, seq: u64, read: ReadCommand, rights: Rights) {
+        let correlation = self.replies.correlation();
+        let done = match self.begin_command(read, rights).await {
+            BegunCommand::Done(result) => Some(result),
+            BegunCommand::Later(command) => self.start(command, Some(CommandContext::Broker { seq, correlation })),
+        };
+        if let Some(result) = done {
+            self.replies.send(Reply::Result(result)).await;
+        }
     }
 
     /// The viewer opened a data channel.
@@ -62,27 +78,74 @@ impl Session<'_> {
 
     /// Does a command of the data channel, unless the viewer sends more messages than it may.
     pub(super) async fn answer_channel(&mut self, message: ChannelMessage) {
+        let read = message.read();
         let reply = match self.viewer.message_limits.message(&self.viewer.from.who, Mono::now()) {
-            Admitted::Yes => {
-                let rights = self.viewer.from.rights;
-                ChannelReply::Result(self.result_of(message.read(), rights).await.text())
-            }
-            Admitted::Refused(refusal) => {
-                ChannelReply::AboveRate(CommandResult::refused(id_of(&message.read()), refusal).text())
-            }
+            Admitted::Yes => self.reply_to(read, message.permit()).await,
+            Admitted::Refused(refusal) => ChannelReply::AboveRate(CommandResult::refused(id_of(&read), refusal).text()),
             Admitted::Dropped => ChannelReply::Ignored,
         };
         message.answer(reply);
     }
 
-    async fn result_of(&mut self, read: ReadCommand, rights: Rights) -> CommandResult {
+    /// `permit`: room in the channel for a result that comes later.
+    async fn reply_to(&mut self, read: ReadCommand, permit: Option<ResultPermit>) -> ChannelReply {
+        if let Ok(CommandMessage { id, command: BoardCommand::Snapshot(_) }) = &read {
+            let refusal = Refusal::new(ErrorName::Unsupported, "snapshot: it comes by the broker only");
+            return ChannelReply::Result(CommandResult::refused(Some(*id), refusal).text());
+        }
+        let done = match self.begin_command(read, self.viewer.from.rights).await {
+            BegunCommand::Done(result) => Some(result),
+            BegunCommand::Later(command) => self.start(command, permit.map(CommandContext::Channel)),
+        };
+        done.map_or(ChannelReply::Later, |result| ChannelReply::Result(result.text()))
+    }
+
+    /// Starts a command that takes time. `context`: where its result goes; `None` if there is no room for it. Returns the
+    /// refusal of a command that is not started.
+    fn start(&mut self, command: LateCommand, context: Option<CommandContext>) -> Option<CommandResult> {
+        let busy = || Refusal::new(ErrorName::Busy, "the results of earlier commands were not accepted yet");
+        let room = self.waiting.check_room().and_then(|()| context.ok_or_else(busy));
+        let id = command.id();
+        room.map(|context| self.waiting.start(command, context)).err().map(|e| CommandResult::refused(Some(id), e))
+    }
+
+    async fn begin_command(&mut self, read: ReadCommand, rights: Rights) -> BegunCommand {
+        if let Some(id) = id_of(&read).filter(|id| self.waiting.has(*id)) {
+            let refusal = Refusal::new(ErrorName::Conflict, format!("command {id} has no result yet"));
+            return BegunCommand::Done(CommandResult::refused(Some(id), refusal));
+        }
         let figures = match Commands::needs_figures(&read) {
             true => Some(self.figures().await),
             false => None,
         };
         let viewer = &*self.viewer;
         let caller = Caller { viewer: &viewer.from.who, name: viewer.name.as_deref(), rights };
-        viewer.commands.run(caller, CommandPlace::Session(figures), read, Mono::now())
+        let place = CommandPlace::Session { figures, talker: self.peer.talker().map(|talker| &**talker) };
+        viewer.commands.begin(caller, place, read, Mono::now())
+    }
+
+    /// A command that took time is done.
+    pub(super) async fn finish_command(&mut self, context: CommandContext, finished: FinishedCommand) {
+        match context {
+            CommandContext::Broker { seq, correlation } => self.finish_by_broker(seq, correlation, finished).await,
+            CommandContext::Channel(permit) => permit.send(finished.result.text()),
+        }
+    }
+
+    /// The result is remembered, the parts of a snapshot are not.
+    async fn finish_by_broker(&mut self, seq: u64, correlation: Option<Correlation>, finished: FinishedCommand) {
+        self.replies.take_sent();
+        self.replies.answers(correlation);
+        let mut is_sent = self.replies.send(Reply::Result(finished.result.clone())).await;
+        self.order.amend(seq, self.replies.take_sent());
+        if is_sent && finished.is_snapshot() {
+            self.viewer.audit.gave_snapshot();
+        }
+        for part in finished.parts() {
+            is_sent = is_sent && self.replies.send(part).await;
+        }
+        self.replies.take_sent();
+        self.replies.answers(None);
     }
 
     async fn figures(&mut self) -> SessionStats {

@@ -27,6 +27,7 @@ use tracing::{debug, info};
 use crate::{
     addresses::BoardAddresses,
     clock::Mono,
+    commands::WaitingCommands,
     ice::ViewerLogins,
     level::Level,
     media_source::{Lease, MediaSource},
@@ -41,7 +42,7 @@ use crate::{
         channel::{CommandChannel, door::ChannelDoor},
         peer::{Peer, events::PeerEvent},
         session::{
-            commands::next_message,
+            commands::{CommandContext, next_message},
             lifecycle::{EndReason, Lifecycle, LifecycleAction, LifecycleEvent, SessionPhase, SessionState},
             media_health::MediaHealthWatch,
             negotiation::Negotiation,
@@ -70,6 +71,8 @@ struct Session<'a> {
     replies: &'a mut ReplySender,
     life: Lifecycle,
     order: Sequence<(Request, Rights, Option<Correlation>), OutgoingReply>,
+    /// Commands that have no result yet.
+    waiting: WaitingCommands<CommandContext>,
     local: CandidateBatch,
     /// The end of gathering local candidates, at the latest. `None`: it is over.
     gathering: Option<Mono>,
@@ -144,6 +147,7 @@ async fn open<'a>(
         replies,
         life,
         order: Sequence::after(seq),
+        waiting: WaitingCommands::default(),
         local: CandidateBatch::default(),
         gathering: Some(now + GATHERING),
         negotiation,
@@ -170,8 +174,7 @@ async fn open<'a>(
     let (who, took) = (&session.viewer.from.who, Mono::now().since(now));
     debug!("viewer {who}: description said {:.1} ms after it was asked for", took.as_secs_f64() * 1000.0);
     session.send_media().await;
-    let said = session.replies.take_sent();
-    session.order.remember(seq, said);
+    session.order.remember(seq, session.replies.take_sent());
     session.replies.answers(None);
     Ok(session)
 }
@@ -206,6 +209,7 @@ impl Session<'_> {
                     Some(message) => self.answer_channel(message).await,
                     None => self.channel = None,
                 },
+                (context, finished) = self.waiting.next() => self.finish_command(context, finished).await,
                 () = sleep(wake.since(Mono::now())) => self.tick().await?,
                 () = self.peer.ended() => return Err(EndReason::Internal),
                 () = self.health.changed() => self.send_media().await,
@@ -285,7 +289,7 @@ impl Session<'_> {
                 Ok(())
             }
             Request::Command(read) => {
-                self.run_command(read, rights).await;
+                self.run_command(seq, read, rights).await;
                 Ok(())
             }
             Request::Request { .. } => Err(Refusal::new(ErrorName::Conflict, "the session is open already")),

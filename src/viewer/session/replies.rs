@@ -32,17 +32,24 @@ impl ReplySender {
         self.to.correlation = correlation;
     }
 
-    /// Sends a reply. If there is no room in time, it is dropped and takes no number: the viewer sees no gap.
-    pub(crate) async fn send(&mut self, reply: Reply) {
+    /// The request that the following replies answer.
+    pub(crate) fn correlation(&self) -> Option<Correlation> {
+        self.to.correlation.clone()
+    }
+
+    /// Sends a reply. If there is no room in time, it is dropped and takes no number: the viewer sees no gap. Returns
+    /// whether it was sent.
+    pub(crate) async fn send(&mut self, reply: Reply) -> bool {
         let Ok(Ok(room)) = timeout(self.patience, self.out.reserve()).await else {
             debug!("viewer {}: a message was dropped: the link takes none", self.to.viewer);
-            return;
+            return false;
         };
         let (to, session) = (self.to.clone(), Some(self.session.clone()));
         let reply = OutgoingReply { to, session, seq: Some(self.seq), reply };
         self.seq += 1;
         self.sent.push(reply.clone());
         room.send(reply);
+        true
     }
 
     /// Sends a refusal.
@@ -84,7 +91,7 @@ mod tests {
         let mut replies = ReplySender::new(to, SessionId::new(&"A".repeat(22)).unwrap(), out);
         replies.patience = Duration::from_millis(1);
         replies.send(Reply::Pong { n: 1 }).await;
-        replies.send(Reply::Pong { n: 2 }).await;
+        assert!(!replies.send(Reply::Pong { n: 2 }).await);
         let first = link.recv().await.unwrap();
         replies.send(Reply::Pong { n: 3 }).await;
         let third = link.recv().await.unwrap();

@@ -10,7 +10,7 @@ import { rightsOf } from './messages.ts';
 
 /** What the board wrote down. Null: not given. */
 export interface Happening {
-  kind: 'refuse' | 'start' | 'end' | 'pair' | 'list' | 'privacy';
+  kind: 'refuse' | 'start' | 'end' | 'pair' | 'list' | 'privacy' | 'snapshot' | 'doorbell';
   /** Milliseconds since 1970; null while the board's clock is not right. */
   at: number | null;
   viewer: string | null;
@@ -29,7 +29,7 @@ export interface Happening {
   leftOut: number | null;
 }
 
-const KINDS = ['refuse', 'start', 'end', 'pair', 'list', 'privacy'] as const;
+const KINDS = ['refuse', 'start', 'end', 'pair', 'list', 'privacy', 'snapshot', 'doorbell'] as const;
 /** The board forgets who asked after ten minutes. It tells nobody of a new right, so this is also the wait for one. */
 const AGAIN_MS = 5 * 60_000;
 

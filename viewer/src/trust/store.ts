@@ -24,6 +24,8 @@ export interface PairedDevice {
   /** The name of this viewer in the list of the board. */
   self: string;
   rights: string[];
+  /** The board has a loudspeaker, as far as it said. */
+  talk?: boolean;
   /** Until when this browser may watch, in milliseconds since 1970; null: without an end. */
   until: number | null;
   /** When it was paired, in milliseconds since 1970. */
@@ -117,7 +119,7 @@ class Store {
   }
 
   /** Writes what a board reports about itself. Nothing is written if it was forgotten or paired again meanwhile. */
-  async update(board: PairedDevice, news: Pick<PairedDevice, 'name' | 'rights'>): Promise<void> {
+  async update(board: PairedDevice, news: Pick<PairedDevice, 'name' | 'rights' | 'talk'>): Promise<void> {
     const db = await (this.opening ??= this.open());
     let changed = false;
     await new Promise<void>((resolve, reject) => {

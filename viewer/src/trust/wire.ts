@@ -28,6 +28,8 @@ export type Bar =
 export interface WireHooks {
   status(status: Status | null): void;
   info(info: Info | null): void;
+  /** Whether this viewer can talk, by what the board said last. One that said nothing may have a loudspeaker. */
+  talks(yes: boolean): void;
   received(it: Received): void;
   /** An audit record. */
   event(it: Happening): void;
@@ -44,7 +46,7 @@ export interface WireHooks {
   noToken(why: NoToken, message: string): void;
 }
 
-type Known = Pick<PairedDevice, 'thumb' | 'key'>;
+type Known = Pick<PairedDevice, 'thumb' | 'key'> & Partial<Pick<PairedDevice, 'talk' | 'rights'>>;
 type Links = Pick<Link, 'url' | 'subscribe' | 'publish'>;
 /** More waiting messages than this are dropped. */
 const MOST_WAITING = 64;
@@ -72,6 +74,8 @@ export class Wire {
   private leaving: Promise<void> = Promise.resolve();
   private waiting = 0;
   private closed = false;
+  /** It is known whether the board is paired, and what it said last. */
+  readonly settled: Promise<void>;
   private readonly news = new News((text) => {
     if (this.ready) this.sendSealed(text, this.tokens?.text ?? null);
   }, () => this.peers?.self.id ?? null);
@@ -98,6 +102,7 @@ export class Wire {
     });
     // Messages are handled one after the other, and the first step finds out whether the board is paired.
     this.queue(() => this.settle());
+    this.settled = this.arriving;
     this.undo = [
       // The reply topic is subscribed first, on the same ordered connection.
       link.subscribe(topics.reply(root, device, viewer), false, (_, it) => this.queue(() => this.heardPlain(it))),
@@ -169,6 +174,7 @@ export class Wire {
     }
     this.mode = mode;
     this.hooks.sealed(board !== null);
+    this.hooks.talks(known?.talk !== false && (known?.rights?.includes('talk') ?? false));
     this.hooks.info(null);
     if (why) this.bar(why, true);
     else if (before) this.bar('not_paired', true);
@@ -355,7 +361,7 @@ export class Wire {
     }
     const known = await this.paired();
     if (known && known.thumb === this.peers?.board.thumb)
-      await store.update(known, { name: info?.name ?? '', rights }).catch(() => {});
+      await store.update(known, { name: info?.name ?? '', rights, talk: info?.talk ?? false }).catch(() => {});
   }
 
   private sayHello(epoch: string): void {

@@ -4,7 +4,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, sync::Arc, time::Duration};
 
 use super::super::*;
-use crate::{clock::Mono, video::sources};
+use crate::{clock::Mono, feed::ControlKind, video::sources};
 
 /// Set if this program runs in the board.
 const INSIDE: &str = "FANLIGHT_INSIDE_BOARD";
@@ -84,7 +84,26 @@ fn inside() {
     };
     let encoder = find(&|node, identity| identity.is_m2m() && node.formats(Side::Coded).contains(&FWHT));
     from_memory(&encoder);
-    from_camera(&encoder, &find(&|_, identity| identity.capture().is_ok()));
+    let camera = find(&|_, identity| identity.capture().is_ok());
+    controls_for_viewers(&camera);
+    from_camera(&encoder, &camera);
+}
+
+fn controls_for_viewers(path: &Path) {
+    let node = Node::open(path).unwrap();
+    let all = node.described_controls();
+    let find = |name: &str| {
+        let found = all.iter().find(|(_, control)| control.name == name);
+        found.unwrap_or_else(|| panic!("no control {name}: {all:?}"))
+    };
+    let (id, brightness) = find("brightness");
+    assert_eq!((brightness.kind, brightness.min, brightness.max), (ControlKind::Integer, 0, 255));
+    node.set_control(*id, 77).unwrap();
+    assert_eq!(node.value(*id), Some(77));
+    let items: Vec<_> = find("menu").1.items.iter().map(|item| item.name.as_str()).collect();
+    assert!(items.contains(&"Menu Item 1") && !items.iter().any(|name| name.contains("Skipped")), "{items:?}");
+    let (_, button) = find("button");
+    assert_eq!((button.kind, button.value), (ControlKind::Button, None));
 }
 
 fn from_memory(path: &Path) {

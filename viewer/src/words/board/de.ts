@@ -70,6 +70,35 @@ export const board: typeof en.board = {
     packets: (packets) => `${packets.text} ${packets.of({ one: 'Paket', other: 'Pakete' })}`,
   },
 
+  zoom: {
+    reset: 'Das ganze Bild zeigen',
+    at: (factor) => `${factor}×`,
+  },
+
+  talk: {
+    button: 'Sprechen',
+    how: 'Zum Sprechen gedrückt halten (t). Kurz drücken, um freihändig zu sprechen',
+    end: 'Nicht mehr sprechen',
+    ask: {
+      title: 'Über den Lautsprecher der Kamera sprechen',
+      text: 'Als Nächstes fragt der Browser, ob diese Seite das Mikrofon benutzen darf. '
+        + 'Die Stimme geht verschlüsselt an die Kamera, und nur solange die Seite das Sprechen anzeigt.',
+      yes: 'Weiter', no: 'Abbrechen',
+    },
+    live: 'Sie sind zu hören',
+    waits: 'Die Stimme wird verbunden …',
+    other: (name, ago) => `${isolated(name)} spricht, ${ago}.`,
+    someone: (ago) => `Jemand anderes spricht, ${ago}.`,
+    take: 'Unterbrechen',
+    lost: 'Sie sind nicht mehr zu hören.',
+    insecure: 'Browser geben das Mikrofon nur Seiten von https:// oder localhost. Öffnen Sie diese Seite dort.',
+    denied: 'Der Browser erlaubt dieser Seite das Mikrofon nicht. Das geht in den Einstellungen zu dieser Seite.',
+    none: 'Dieser Browser findet kein Mikrofon.',
+    failed: 'Das Mikrofon funktioniert nicht. Vielleicht benutzt es ein anderes Programm.',
+    noLink: 'Die Verbindung hat keinen Weg für Ihre Stimme. Versuchen Sie es wieder, wenn das Bild da ist.',
+    level: 'Lautstärke der Stimme',
+  },
+
   refused: {
     busy: 'Die Kamera ist beschäftigt. Gleich noch einmal versuchen.',
     conflict: 'Inzwischen hat sich etwas geändert. Bitte noch einmal versuchen.',

@@ -1,5 +1,5 @@
-// English: the texts about what a viewer may ask of its board: privacy, and settings of the camera. The rules
-// are in `../en.ts`.
+// English: the texts about what a viewer may ask of its board: privacy, settings of the camera, zoom and talk. The
+// rules are in `../en.ts`.
 
 import { isolated } from '../../format.ts';
 import type { Count } from '../../format.ts';
@@ -71,6 +71,36 @@ export const board = {
     again: 'Sent again', loss: 'Packet loss', roundTrip: 'Round trip',
     of: (viewers: Count, most: string) => `${viewers.text} of ${most}`,
     packets: (packets: Count) => `${packets.text} ${packets.of({ one: 'packet', other: 'packets' })}`,
+  },
+
+  /** Zoom of the picture. */
+  zoom: {
+    reset: 'Show the whole picture',
+    at: (factor: string) => `${factor}×`,
+  },
+
+  talk: {
+    button: 'Talk',
+    how: 'Hold to talk (t). Press briefly to talk hands-free',
+    end: 'Stop talking',
+    ask: {
+      title: 'Talk by the camera’s loudspeaker',
+      text: 'The browser asks next whether this page may use the microphone. '
+        + 'Your voice goes encrypted to the camera, and only while this page shows that you talk.',
+      yes: 'Continue', no: 'Cancel',
+    },
+    live: 'You are heard',
+    waits: 'Connecting your voice …',
+    other: (name: string, ago: string) => `${isolated(name)} talks, ${ago}.`,
+    someone: (ago: string) => `Another viewer talks, ${ago}.`,
+    take: 'Interrupt',
+    lost: 'Your turn to talk has ended.',
+    insecure: 'Browsers give the microphone only to pages from https:// or localhost. Open this page there.',
+    denied: 'The browser does not allow this page the microphone. Allow it in the settings of this page.',
+    none: 'This browser finds no microphone.',
+    failed: 'The microphone does not work. Another program may use it.',
+    noLink: 'The connection has no way for your voice. Try again when the picture is there.',
+    level: 'Loudness of your voice',
   },
 
   /** Why a command was not done, by the names of docs/reference/board-commands.md. */

@@ -101,8 +101,12 @@ export const page: typeof en.page = {
     notPaired: 'Eine Kopplung endete ohne Zuschauer',
     wrongSecret: 'Eine Kopplung wurde abgebrochen: Jemand hatte einen falschen Link',
     owner: 'Der Eigentümer',
+    button: 'Der Schalter an der Kamera',
+    rang: 'Es hat geklingelt',
+    answer: 'Annehmen',
     stopped: (who) => `${who} hat Kamera und Mikrofon für alle ausgeschaltet`,
     resumed: (who) => `${who} hat Kamera und Mikrofon wieder erlaubt`,
+    snapshot: (who) => `${who} hat ein Bild aufgenommen`,
     list: {
       add: (who) => `${who} darf von jetzt an zusehen`,
       remove: (who) => `${who} darf nicht mehr zusehen`,

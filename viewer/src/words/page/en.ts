@@ -97,8 +97,12 @@ export const page = {
     notPaired: 'A pairing ended without a viewer',
     wrongSecret: 'A pairing was stopped: somebody used a wrong link',
     owner: 'The owner',
+    button: 'The button at the camera',
+    rang: 'Somebody rang the doorbell',
+    answer: 'Answer',
     stopped: (who: string) => `${who} switched camera and microphone off for everybody`,
     resumed: (who: string) => `${who} allowed camera and microphone again`,
+    snapshot: (who: string) => `${who} took a picture`,
     list: {
       add: (who: string) => `${who} may watch from now on`,
       remove: (who: string) => `${who} may no longer watch`,
