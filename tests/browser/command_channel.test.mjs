@@ -168,13 +168,21 @@ describe('a viewer with a data channel', () => {
 });
 
 describe('the viewer component', () => {
-  let broker, daemon, site, chromium;
+  let broker, daemon, site, chromium, page;
 
   before(async () => {
     broker = await Broker.start();
-    daemon = await Daemon.start(broker);
-    site = await serve([viewerFiles], { '/config.json': JSON.stringify({ broker: broker.url, device: 'cam' }) });
+    daemon = await Daemon.start(broker, { keys: [] });
+    site = await serve([viewerFiles]);
     chromium = await browser();
+    const rights = 'view,listen,control,snapshot';
+    const { child, link } = await daemon.pair(`${site.url}/`, broker.url, '--rights', rights);
+    page = await (await chromium.newContext()).newPage();
+    await page.goto(link);
+    await page.locator('#pairing button[type="submit"]').click();
+    assert.equal(await child.ended, 0, child.output);
+    const isLive = () => document.querySelector('fanlight-viewer')?.state === 'live';
+    await page.waitForFunction(isLive, null, { timeout: 60_000 });
   });
   after(async () => {
     await chromium?.close();
@@ -183,23 +191,32 @@ describe('the viewer component', () => {
     await broker?.stop();
   });
 
-  test('gives commands by the data channel, also while the broker is gone', async () => {
-    const page = await (await chromium.newContext()).newPage();
-    await page.goto(site.url);
-    const isLive = () => document.querySelector('fanlight-viewer')?.state === 'live';
-    await page.waitForFunction(isLive, null, { timeout: 60_000 });
-    const command = (name, args) => page.evaluate(
-      ([name, args]) => document.querySelector('fanlight-viewer').command(name, args).then(
-        (ok) => ({ ok }), (error) => ({ error: error.why }),
-      ),
-      [name, args],
-    );
+  const command = (name, args) => page.evaluate(
+    ([name, args]) => document.querySelector('fanlight-viewer').command(name, args).then(
+      (ok) => ({ ok }), (error) => ({ error: error.why }),
+    ),
+    [name, args],
+  );
+
+  test('gets snapshots by the broker', async () => {
+    await until('cameras', async () => (await command('cameras')).ok?.cameras?.length === 1);
+    const size = await page.evaluate(async () => {
+      const jpeg = await document.querySelector('fanlight-viewer').snapshot({ board: true, width: 320 });
+      const { width, height } = await createImageBitmap(jpeg);
+      return [jpeg.type, width, height];
+    });
+    assert.deepEqual(size, ['image/jpeg', 320, 180]);
+  });
+
+  test('gives commands by the data channel, also those that take time, while the broker is gone', async () => {
     await until('cameras', async () => (await command('cameras')).ok?.cameras?.length === 1);
     await broker.stop();
     const { ok, error } = await command('cameras');
     assert.equal(error, undefined);
     assert.deepEqual(ok.cameras.map(({ id, health }) => [id, health]), [['main', 'ok']]);
-    assert.equal((await command('privacy.set', { on: true })).error, 'forbidden');
+    assert.deepEqual(await command('controls.list'), { ok: { controls: [] } });
+    assert.equal((await command('controls.get', { names: ['gain'] })).error, 'not_found');
+    assert.equal((await command('talk.begin')).error, 'forbidden');
     await broker.up();
   });
 });
