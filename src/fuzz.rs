@@ -27,6 +27,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets.
 pub const TARGETS: &[Target] = &[
     ("candidates", candidates),
+    ("channel", channel),
     ("config", config),
     ("deny_list", deny_list),
     ("control", control),
@@ -58,6 +59,11 @@ pub fn messages(data: &[u8]) {
         // What was accepted can be printed, in bounds.
         assert!(format!("{head:?} {request:?}").len() <= 64 * data.len() + 4096);
     }
+}
+
+/// A message of the data channel: the first byte says whether it is a text.
+pub fn channel(data: &[u8]) {
+    viewer::fuzz::channel(data);
 }
 
 /// Candidate lines: what is accepted can be used and is not longer than what came.

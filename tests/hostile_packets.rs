@@ -214,7 +214,7 @@ fn loopback() -> Webrtc {
 /// The device's end alone.
 async fn device(config: Webrtc) -> (Peer, mpsc::Receiver<PeerEvent>) {
     let (tell, events) = mpsc::channel(64);
-    let wanted = Wanted { video: false, audio: true, talk: false };
+    let wanted = Wanted { video: false, audio: true, talk: false, commands: false };
     let peer = Box::pin(PeerFactory::new(&config, false).unwrap().open("anna", wanted, tell)).await.unwrap();
     (peer, events)
 }
@@ -503,7 +503,30 @@ async fn unexpected_packets_from_a_viewer_cost_no_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_data_channel_never_opens_whatever_was_negotiated() {
+async fn a_data_channel_opens_once_it_is_allowed_and_little_comes_in_that_nobody_reads() {
+    let mut pair = Pair::describe(true).await;
+    pair.device.allow_channel();
+    pair.connect().await;
+    let opened = async { while !matches!(pair.events.recv().await, Some(PeerEvent::Channel(_))) {} };
+    within(20, "the data channel", opened).await;
+    let channel = Arc::clone(pair.channel.as_ref().unwrap());
+    let is_open = async {
+        while !format!("{:?}", channel.ready_state().await).contains("Open") {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within(20, "the viewer's end of the channel", is_open).await;
+    for _ in 0..50 {
+        channel.send(BytesMut::from(&[7_u8; 60_000][..])).await.unwrap();
+    }
+    pair.still_works().await;
+    // The device accepts 128 KiB with headers. The rest is still with the viewer.
+    let unsent = channel.outstanding_bytes().await.unwrap();
+    assert!((50 * 60_000 - 131_072..50 * 60_000).contains(&unsent), "{unsent} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_channel_never_opens_while_it_is_not_allowed() {
     let mut pair = Pair::connected(true).await;
     // Long enough for three tries of the device to open an association, which would be its part here.
     pair.still_works().await;

@@ -27,7 +27,7 @@ struct End {
 impl End {
     async fn open(webrtc: Webrtc) -> Self {
         let (events, tell) = mpsc::channel(64);
-        let wanted = Wanted { video: false, audio: true, talk: false };
+        let wanted = Wanted { video: false, audio: true, talk: false, commands: false };
         let peer = Box::pin(PeerFactory::new(&webrtc, false).unwrap().open("anna", wanted, events)).await.unwrap();
         Self { peer, tell }
     }
@@ -240,7 +240,7 @@ const FAULTY_ANSWERS: [(&str, FaultyAnswer); 7] = [
 /// open, because it still receives what other servers answer.
 async fn gathers(peers: &Arc<PeerFactory>, has_relay: bool) -> Peer {
     let (events, mut tell) = mpsc::channel(64);
-    let wanted = Wanted { video: false, audio: true, talk: false };
+    let wanted = Wanted { video: false, audio: true, talk: false, commands: false };
     let peer = Box::pin(peers.open("anna", wanted, events)).await.unwrap();
     peer.offer(false).await.unwrap();
     let relay = async {

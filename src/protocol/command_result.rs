@@ -31,6 +31,12 @@ pub struct CommandResult {
 }
 
 impl CommandResult {
+    /// The result as a text without an envelope.
+    pub fn text(&self) -> String {
+        // A result has only strings, numbers, lists and objects with text keys, so this does not fail.
+        serde_json::to_string(self).expect("a result is always JSON")
+    }
+
     /// The command was refused.
     pub fn refused(id: Option<u64>, refusal: Refusal) -> Self {
         Self { id, outcome: CommandOutcome::Error(refusal) }

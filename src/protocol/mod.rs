@@ -81,7 +81,7 @@ pub struct Candidate {
 }
 
 /// Which media a viewer asks for in a `request`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
 pub struct Wanted {
     /// The picture.
     #[serde(default)]
@@ -92,6 +92,9 @@ pub struct Wanted {
     /// Sound from the viewer to the board. A board without a speaker does not offer it.
     #[serde(default)]
     pub talk: bool,
+    /// A data channel for commands (board-commands.md).
+    #[serde(default)]
+    pub commands: bool,
 }
 
 impl Wanted {

@@ -173,10 +173,15 @@ impl Fields {
 
     fn media(&mut self) -> Result<Wanted, Refusal> {
         let Some(Value::Object(media)) = self.field("media") else {
-            return Err(bad("media must be an object with video, audio and talk"));
+            return Err(bad("media must be an object with video, audio, talk and commands"));
         };
         let mut media = Self(media);
-        let wanted = Wanted { video: media.flag("video")?, audio: media.flag("audio")?, talk: media.flag("talk")? };
+        let wanted = Wanted {
+            video: media.flag("video")?,
+            audio: media.flag("audio")?,
+            talk: media.flag("talk")?,
+            commands: media.flag("commands")?,
+        };
         if !wanted.video && !wanted.audio {
             return Err(bad("media asks for neither video nor audio"));
         }

@@ -18,7 +18,7 @@ fn request(text: &str) -> Request {
 
 #[test]
 fn every_type_a_viewer_may_send_is_read() {
-    let wanted = Wanted { video: true, audio: true, talk: false };
+    let wanted = Wanted { video: true, audio: true, talk: false, commands: false };
     let table = [
         (message("hello", ""), Request::Hello { events: false }),
         (message("hello", r#","events":true"#), Request::Hello { events: true }),
@@ -28,6 +28,10 @@ fn every_type_a_viewer_may_send_is_read() {
             Request::Offer { sdp: "v=0".into(), restart: true },
         ),
         (message("request", r#","media":{"video":true,"audio":true}"#), Request::Request { media: wanted }),
+        (
+            message("request", r#","media":{"video":true,"audio":true,"commands":true}"#),
+            Request::Request { media: Wanted { commands: true, ..wanted } },
+        ),
         (message("answer", r#","sdp":"v=0""#), Request::Answer { sdp: "v=0".into(), offer_hash: None }),
         (
             message("answer", r#","sdp":"v=0","offer_hash":"h""#),

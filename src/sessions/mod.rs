@@ -309,6 +309,7 @@ impl Sessions {
             peers: Arc::clone(&self.peers),
             sources: self.sources.clone(),
             commands: self.commands.clone(),
+            message_limits: self.limits.clone(),
             out: self.out.clone(),
             inbox: heard,
             stop: stopped,

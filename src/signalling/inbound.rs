@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn each_message_becomes_its_request() {
-        let wanted = Wanted { video: true, audio: false, talk: false };
+        let wanted = Wanted { video: true, audio: false, talk: false, commands: false };
         let sdp = || "v=0\r\n".to_owned();
         for (fields, request) in [
             (r#""type":"hello""#, Request::Hello { events: false }),

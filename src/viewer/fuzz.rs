@@ -14,9 +14,12 @@ use rtc::{
 
 use crate::{
     feed::{VIDEO_RING, feed},
-    protocol::{Wanted, candidate::CandidateBudget, sdp::Description},
+    protocol::{
+        Wanted, candidate::CandidateBudget, command::RejectedCommand, command_result::CommandResult, sdp::Description,
+    },
     units::Bitrate,
     viewer::{
+        channel,
         peer::media_engine,
         send::{
             interceptor::{SendInterceptor, SendShared},
@@ -36,7 +39,7 @@ const BOUNDS: RateBounds =
 /// as a restart of ICE. The own answer is checked before it is given out, so an answer that comes is one that fits.
 pub(crate) fn sdp(text: &str) {
     let Ok(offer) = Description::parse(text) else { return };
-    let mut negotiation = Negotiation::new(Wanted { video: true, audio: true, talk: true });
+    let mut negotiation = Negotiation::new(Wanted { video: true, audio: true, talk: true, commands: true });
     for _ in 0..2 {
         let mut budget = CandidateBudget::new(24, false);
         let Ok(incoming) = negotiation.take_offer(&offer, &mut budget) else { return };
@@ -68,6 +71,18 @@ pub(crate) fn answer(sdp: String) -> Result<String, Error> {
     let sdp = answer.sdp.clone();
     connection.set_local_description(now, answer)?;
     Ok(sdp)
+}
+
+/// A message of the data channel. A refusal is a short result, and what was accepted can be printed.
+pub(crate) fn channel(data: &[u8]) {
+    let Some((first, message)) = data.split_first() else { return };
+    match channel::message::read(first & 1 == 0, message) {
+        Ok(command) => assert!(format!("{command:?}").len() <= 64 * data.len() + 4096),
+        Err(RejectedCommand { id, refusal }) => {
+            let result = CommandResult::refused(id, refusal).text();
+            assert!(result.len() <= 16 * 1024, "{} bytes", result.len());
+        }
+    }
 }
 
 /// RTCP of a viewer, into a send path that has some packets on their way.

@@ -1,6 +1,7 @@
 //! One session of a remote viewer, from the offer to `bye`. Each is a task.
 
 pub mod bandwidth;
+pub(crate) mod channel;
 pub(crate) mod fuzz;
 pub mod peer;
 pub(crate) mod receive;
@@ -37,6 +38,7 @@ use crate::{
     config::{Config, Id, Limits},
     feed::Health,
     media_source::MediaSources,
+    message_limits::MessageLimits,
     protocol::{Addressee, Authorised, Correlation, IncomingRequest, OutgoingReply, Reply, Request, SessionId},
 };
 
@@ -103,6 +105,8 @@ pub struct Viewer {
     pub sources: MediaSources,
     /// Does its commands.
     pub commands: Commands,
+    /// The limits of messages, which hold for commands by the data channel, too.
+    pub message_limits: MessageLimits,
     /// Where its replies go.
     pub out: mpsc::Sender<OutgoingReply>,
     /// Its further requests; holds [`INBOX`].

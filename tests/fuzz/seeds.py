@@ -334,6 +334,15 @@ def main():
     trust()
     home()
     put("candidates", "all", "\n".join(CANDIDATES))
+    for name, command in {
+        "cameras": {"id": 1, "name": "cameras"},
+        "keyframe": {"id": 2, "name": "keyframe", "args": {"camera": "main"}},
+        "set": {"id": 3, "name": "privacy.set", "args": {"on": True}},
+        "lift": {"id": 2**53 - 1, "name": "privacy.set", "args": {"on": False, "change": 3}},
+        "unknown": {"id": 4, "name": "fly", "args": {}},
+    }.items():
+        put("channel", name, " " + json.dumps(command))
+    put("channel", "binary", b"\1\0\0\0\1")
     put("config", "full", CONFIG)
     put("config", "wrong", 'device = 1\nFps = 2\n[video]\nsize = 1280x720\n[video]\n')
     for name, data in envelopes():

@@ -67,6 +67,11 @@ export class Call implements Owner {
     return this.running?.route ?? null;
   }
 
+  /** Whether commands may go by the data channel: the session is connected, and the device is the one that was paired. */
+  get trusted(): boolean {
+    return this.barred === null && !!this.running?.connected;
+  }
+
   /** Whether the device announced that it will end the session. */
   get goaway(): boolean {
     return !!this.running?.goaway;

@@ -1,6 +1,5 @@
 // The commands of a viewer to its board (docs/reference/board-commands.md): ids, results, time limits, and the parts of
-// a snapshot. Pure: time is an argument, and a function sends. So another way, such as a data channel, is another
-// function.
+// a snapshot. Pure: time is an argument, and a function sends, by the data channel or by the broker.
 
 import { concat } from './bytes.ts';
 import type { Bytes } from './bytes.ts';
@@ -10,8 +9,8 @@ import type { Json, Part, Refusal, Result } from './results.ts';
 
 /** A command, without the envelope that its way may need. */
 export interface Command { id: number; name: string; args?: Json }
-/** How a command went: as a part of the session, with which it ends, or alone. */
-export type Way = 'session' | 'alone';
+/** How a command went: by the data channel, as a message of the session, or alone. Only the last outlives the session. */
+export type Way = 'channel' | 'session' | 'alone';
 /** Sends a command. Null: there is no way to the board now. */
 export type Send = (command: Command) => Way | null;
 /** What became of a command. `file`: the picture of a `snapshot`. */
@@ -87,7 +86,12 @@ export class Commands {
 
   /** The session ended, and with it what its commands wait for. */
   ended(): void {
-    for (const [id, { way }] of [...this.waiting]) if (way === 'session') this.refuse(id, 'gone', 410);
+    for (const [id, { way }] of [...this.waiting]) if (way !== 'alone') this.refuse(id, 'gone', 410);
+  }
+
+  /** The data channel closed, and the session goes on. */
+  channelClosed(): void {
+    for (const [id, { way }] of [...this.waiting]) if (way === 'channel') this.refuse(id, 'gone', 410);
   }
 
   /** Nobody waits for the results any more. */

@@ -140,7 +140,8 @@ export class Lifecycle {
         this.watch = new Watch(
           host.target,
           {
-            mode: host.mode, wanted: { video: true, audio: true, talk: false }, visible: () => !host.pageHidden, token,
+            mode: host.mode, wanted: { video: true, audio: true, talk: false, commands: true },
+            visible: () => !host.pageHidden, token,
           },
           () => host.refresh(), (stream) => host.stream(stream), (it) => host.event(it),
           token ? async (it) => host.tokens!(it) : null,

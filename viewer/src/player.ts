@@ -1,5 +1,8 @@
 // The peer connection of one session: descriptions, candidates, tracks, and the time of each step.
 
+import { Channel, openLine } from './channel.ts';
+import type { ChannelHooks } from './channel.ts';
+import type { Command } from './commands.ts';
 import type { Candidate, IceServer } from './protocol.ts';
 import { ufragOf } from './protocol.ts';
 import { readClock, delayOf } from './clock.ts';
@@ -11,7 +14,7 @@ import type { Sample, ViewerStats } from './stats.ts';
 export type PeerState = 'checking' | 'routed' | 'connected' | 'lost' | 'failed';
 
 /** The callbacks to the owner of a player. All concern the current peer connection only. */
-export interface Hooks {
+export interface Hooks extends ChannelHooks {
   offer(sdp: string, restart: boolean): void;
   answer(sdp: string): void;
   candidate(candidate: Candidate | null, ufrag: string): void;
@@ -23,8 +26,10 @@ export interface Hooks {
 
 const PREPARED_MS = 20_000;
 
-/** `set`: resolves when the offer is set and candidates are being gathered. */
-interface Prepared { pc: RTCPeerConnection; offer: Promise<RTCSessionDescriptionInit>; set: Promise<void> }
+/** `set`: resolves when the offer is set and candidates are being gathered. `line`: the data channel. */
+interface Prepared {
+  pc: RTCPeerConnection; line: RTCDataChannel; offer: Promise<RTCSessionDescriptionInit>; set: Promise<void>;
+}
 
 let certificate: Promise<RTCCertificate[]> | undefined;
 let spare: Promise<Prepared> | null = null;
@@ -43,6 +48,7 @@ export function prepareCall(): void {
 export class Player {
   pc: RTCPeerConnection | null = null;
 
+  private channel: Channel | null = null;
   private stream: MediaStream | null = null;
   /** The device plays this viewer's sound, so an offer has a way for it. Until somebody talks, it stays empty. */
   talk = false;
@@ -93,9 +99,10 @@ export class Player {
     }
     this.close();
     const generation = ++this.generation;
-    this.chain = this.known.then(() => this.take(servers)).then(async ({ pc, offer, set }) => {
+    this.chain = this.known.then(() => this.take(servers)).then(async ({ pc, line, offer, set }) => {
       if (generation !== this.generation) return pc.close();
       this.adopt(pc, generation);
+      this.channel = new Channel(line, this.hooks);
       const description = await offer;
       if (generation !== this.generation) return;
       // The candidates gathered so far are included; the others follow.
@@ -133,6 +140,7 @@ export class Player {
       if (servers.length) pc.setConfiguration({ ...pc.getConfiguration(), iceServers: servers });
       await pc.setRemoteDescription({ type: 'offer', sdp });
       this.hooks.remoteSet();
+      if (Channel.isIn(sdp)) this.channel ??= new Channel(openLine(pc), this.hooks);
       for (const one of pc.getTransceivers())
         if (this.talk && one.receiver.track.kind === 'audio' && one.direction === 'recvonly') one.direction = 'sendrecv';
       const answer = await pc.createAnswer();
@@ -150,9 +158,16 @@ export class Player {
     });
   }
 
+  /** Sends a command by the data channel. False: that is not possible now. Throws `Unusable` if it is too long. */
+  command(command: Command): boolean {
+    return this.pc?.connectionState === 'connected' && !!this.channel?.send(command);
+  }
+
   close(): void {
     this.generation += 1;
     const { pc } = this;
+    this.channel?.close();
+    this.channel = null;
     this.pc = null;
     this.stream = null;
     this.sample = null;
@@ -291,10 +306,12 @@ async function ready(servers: IceServer[], talk = false): Promise<Prepared> {
   prefer(video, 'video', 'video/H264');
   const audio = pc.addTransceiver('audio', { direction: talk ? 'sendrecv' : 'recvonly' });
   prefer(audio, 'audio', 'audio/opus');
+  // A device without the channel refuses its m-line, and that costs nothing.
+  const line = openLine(pc);
   const offer = pc.createOffer();
   const set = offer.then((it) => pc.setLocalDescription(it));
   set.catch(() => {}); // reported to those who await it
-  return { pc, offer, set };
+  return { pc, line, offer, set };
 }
 
 /** Discards a prepared call if no click follows. `letGo`: false if it was used. */

@@ -30,7 +30,7 @@ export interface Candidate { candidate: string; mid?: string; mline?: number }
 export interface IceServer { urls: string[]; username?: string; credential?: string }
 /** For how many seconds the logins of the ICE servers are valid; without it they do not end. */
 export interface Logins { loginsS?: number }
-export interface Wanted { video: boolean; audio: boolean; talk: boolean }
+export interface Wanted { video: boolean; audio: boolean; talk: boolean; commands?: boolean }
 
 /** A message of a viewer, without the envelope. */
 export type ToDevice =

@@ -25,7 +25,9 @@ export class Watch {
   /** How many messages violated the protocol, or were not by the device. */
   unusable = 0;
 
-  private readonly commands = new Commands((it) => this.call.command(it));
+  private readonly commands = new Commands(
+    (it) => (this.call.trusted && this.player.command(it) ? 'channel' : this.call.command(it))
+  );
   private readonly wire: Wire;
   private readonly undo: (() => void)[] = [];
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -50,6 +52,11 @@ export class Watch {
       peer: (state) => this.then(() => call.peer(state, now())),
       stream: (it) => this.stream(it),
       failed: (name, doing, message) => this.then(() => call.localFailed(name, now(), doing, message)),
+      result: (it) => this.then(() => {
+        if (!this.commands.result(it, now())) this.unusable += 1;
+      }),
+      unusable: () => { this.unusable += 1; },
+      closed: () => this.then(() => this.commands.channelClosed()),
     });
     const networkChanged = () => this.then(() => call.networkChanged(now()));
     addEventListener('online', networkChanged);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { base64url, utf8 } from '../src/bytes.ts';
 import { Call } from '../src/call.ts';
+import { Channel, heard } from '../src/channel.ts';
 import { Commands } from '../src/commands.ts';
 import type { Command, Outcome, Way } from '../src/commands.ts';
 import { Unusable, decode, encode } from '../src/protocol.ts';
@@ -218,4 +219,68 @@ test('a picture of many full parts comes through the session whole, also if its 
   }
   assert.equal(told.length, 1);
   assert.deepEqual((told[0] as { file: Uint8Array }).file, file);
+});
+
+/** A data channel, and what its owner learned. */
+function lined() {
+  const sent: unknown[] = [];
+  const told: unknown[] = [];
+  const line = {
+    readyState: 'open', bufferedAmount: 0, onmessage: null, onclose: null,
+    send: (text: string) => void sent.push(JSON.parse(text)), close: () => void told.push('close'),
+  } as unknown as RTCDataChannel & { readyState: string; bufferedAmount: number };
+  const channel = new Channel(line, {
+    result: (it) => void told.push(it), unusable: () => void told.push('unusable'), closed: () => void told.push('closed'),
+  });
+  const hear = (data: unknown) => line.onmessage!({ data } as MessageEvent);
+  return { channel, line, sent, told, hear };
+}
+
+test('an open data channel carries commands, and anything else leaves them to the broker', () => {
+  const { channel, line, sent } = lined();
+  assert.equal(channel.send({ id: 1, name: 'stats' }), true);
+  assert.equal(channel.send({ id: 2, name: 'snapshot' }), false, 'its parts come by the broker');
+  Object.assign(line, { bufferedAmount: 65_537 });
+  assert.equal(channel.send({ id: 3, name: 'stats' }), false, 'the board accepts nothing');
+  for (const readyState of ['connecting', 'closing', 'closed']) {
+    Object.assign(line, { bufferedAmount: 0, readyState });
+    assert.equal(channel.send({ id: 4, name: 'stats' }), false, readyState);
+  }
+  Object.assign(line, { readyState: 'open' });
+  assert.throws(() => channel.send({ id: 5, name: 'x', args: { text: 'é'.repeat(16_384) } }), Unusable);
+  assert.deepEqual(sent, [{ id: 1, name: 'stats' }]);
+});
+
+test('results of the data channel are read, notices are ignored, and the rest is counted', () => {
+  const { channel, line, told, hear } = lined();
+  hear('{"id":7,"ok":{"a":1}}');
+  hear('{"notice":"later"}');
+  for (const bad of ['', 'x', '[]', '{"id":7,"ok":{},"error":{}}', '{"id":7,"id":8,"ok":{}}', new ArrayBuffer(8)]) hear(bad);
+  line.onclose!(new Event('close'));
+  assert.deepEqual(told, [{ id: 7, ok: { a: 1 } }, ...Array(6).fill('unusable'), 'closed']);
+  channel.close();
+  assert.deepEqual([line.onmessage, line.onclose, told.at(-1)], [null, null, 'close']);
+  assert.deepEqual(heard('{"error":{"code":429,"name":"rate_limited","message":"slow"}}'), {
+    id: null, error: refusal('rate_limited', 'slow', 429),
+  });
+});
+
+test('the end of the data channel ends its commands, and those of the session go on', () => {
+  const it = new Rig().ask('stats');
+  it.way = 'channel';
+  it.ask('stats').ask('stats');
+  it.it.result({ id: 2, ok: {} }, 1);
+  it.it.channelClosed();
+  assert.deepEqual(it.why, ['ok', 'gone']);
+  it.ask('stats');
+  it.it.ended();
+  assert.deepEqual(it.why, ['ok', 'gone', 'gone', 'gone']);
+});
+
+test('a description says whether it has the channel', () => {
+  for (const [sdp, expected] of [
+    ['v=0\r\nm=video 9 x\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n', true],
+    ['v=0\r\nm=video 9 x\r\nm=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\n', false],
+    ['v=0\r\nm=video 9 x\r\n', false],
+  ] as const) assert.equal(Channel.isIn(sdp), expected, sdp);
 });

@@ -309,9 +309,8 @@ export class FakeDevice {
     session: Session, id: string, offer: string, wrong: boolean, more: Record<string, unknown>
   ): Promise<void> {
     const answer = await session.pc.createAnswer();
-    this.say(
-      session, id, { type: 'answer', sdp: answer.sdp, offer_hash: await digest(wrong ? 'another' : offer), ...more }
-    );
+    const sdp = withoutChannel(answer.sdp!);
+    this.say(session, id, { type: 'answer', sdp, offer_hash: await digest(wrong ? 'another' : offer), ...more });
     await session.pc.setLocalDescription(answer);
     await this.flush(session);
   }
@@ -325,6 +324,14 @@ export class FakeDevice {
         });
     }
   }
+}
+
+/** It takes commands by the broker only, and refuses the m-line of the data channel. */
+function withoutChannel(sdp: string): string {
+  const [mid] = /^a=mid:(\S+)/m.exec(sdp.split('m=application ')[1] ?? '')?.slice(1) ?? [];
+  if (mid === undefined) return sdp;
+  const group = (line: string) => line.split(' ').filter((one) => one !== mid).join(' ');
+  return sdp.replace(/^m=application \d+/m, 'm=application 0').replace(/^a=group:BUNDLE .*$/m, group);
 }
 
 const digest = async (text: string) =>

@@ -40,11 +40,17 @@ impl MediaSection {
         self.choice_among(&self.codecs.iter().filter(|c| c.payload_type == payload_type).collect::<Vec<_>>())
     }
 
+    /// The codec of sound that the writer may send on it. `None`: it sends none, or none that can be received.
+    pub fn talk(&self) -> Option<CodecChoice> {
+        let sends = self.kind == MediaKind::Audio && !self.is_refused() && self.direction.sends();
+        (sends && self.is_dtls_rtp() && self.rtcp_mux).then(|| self.choice())?
+    }
+
     fn choice_among(&self, among: &[&Codec]) -> Option<CodecChoice> {
         let (codec, fmtp, known): (&Codec, _, &'static [&'static str]) = match self.kind {
             MediaKind::Video => h264(among).map(|(codec, fmtp)| (codec, fmtp, &FEEDBACK_VIDEO[..]))?,
             MediaKind::Audio => opus(among).map(|codec| (codec, spaceless(&codec.fmtp), &FEEDBACK_AUDIO[..]))?,
-            MediaKind::Other => return None,
+            MediaKind::Data | MediaKind::Other => return None,
         };
         let payload_type = codec.payload_type;
         let asked = |what: &&&str| {

@@ -4,6 +4,7 @@
 //! things that this daemon needs. No other code reads the text of a description. [`write`] is its counterpart: it makes
 //! the descriptions for the stack and for the viewer.
 
+pub mod channel;
 mod codec;
 mod read;
 pub mod write;
@@ -46,7 +47,9 @@ pub enum MediaKind {
     Video,
     /// `m=audio`
     Audio,
-    /// Anything else, such as data channels or text. It is refused.
+    /// `m=application`: data channels.
+    Data,
+    /// Anything else, such as text. It is refused.
     Other,
 }
 
@@ -56,8 +59,24 @@ impl MediaKind {
         match self {
             Self::Video => "video",
             Self::Audio => "audio",
+            Self::Data => "application",
             Self::Other => "other",
         }
+    }
+
+    /// The kind of an m-line with this word.
+    pub fn of_word(word: &str) -> Self {
+        match word {
+            "video" => Self::Video,
+            "audio" => Self::Audio,
+            "application" => Self::Data,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether it is carried by RTP.
+    pub fn is_rtp(self) -> bool {
+        matches!(self, Self::Video | Self::Audio)
     }
 }
 
@@ -167,6 +186,10 @@ pub struct MediaSection {
     pub extensions: Vec<(u16, String)>,
     /// `candidate:…`
     pub candidates: Vec<String>,
+    /// `a=sctp-port`; 0 if it is no port.
+    pub sctp_port: Option<u16>,
+    /// `a=max-message-size`; 1 if it is no number.
+    pub max_message: Option<u64>,
 }
 
 /// A description that is within the limits.
@@ -231,12 +254,12 @@ impl MediaSection {
             "RTP/SAVPF",
             "RTP/SAVP",
         ];
-        self.kind != MediaKind::Other && NAMES.iter().any(|name| self.protocol.eq_ignore_ascii_case(name))
+        self.kind.is_rtp() && NAMES.iter().any(|name| self.protocol.eq_ignore_ascii_case(name))
     }
 
     /// How it can be used.
     pub fn usage(&self) -> Use {
-        if self.kind == MediaKind::Other || self.is_refused() || !self.direction.receives() {
+        if !self.kind.is_rtp() || self.is_refused() || !self.direction.receives() {
             return Use::Unwanted;
         }
         if !self.is_dtls_rtp() {
@@ -248,12 +271,6 @@ impl MediaSection {
             return Use::Unfit("it has no a=rtcp-mux: RTCP must share the port of RTP (RFC 8834 section 4.5)");
         }
         self.choice().map_or(Use::Foreign, Use::Common)
-    }
-
-    /// The codec of sound that the writer may send on it. `None`: it sends none, or none that can be received.
-    pub fn talk(&self) -> Option<CodecChoice> {
-        let sends = self.kind == MediaKind::Audio && !self.is_refused() && self.direction.sends();
-        (sends && self.is_dtls_rtp() && self.rtcp_mux).then(|| self.choice())?
     }
 
     /// Its transport, as far as this m-line has it.

@@ -74,11 +74,7 @@ fn groups(session: &[Attribute]) -> Vec<Vec<String>> {
 
 fn line(media: &MediaDescription, session: &[Attribute]) -> Result<MediaSection, Refusal> {
     let name = &media.media_name;
-    let kind = match name.media.as_str() {
-        "video" => MediaKind::Video,
-        "audio" => MediaKind::Audio,
-        _ => MediaKind::Other,
-    };
+    let kind = MediaKind::of_word(&name.media);
     let own = &media.attributes;
     // A session-level attribute counts if the m-line does not have its own.
     let either = |key: &'static str| values(own, key).next().or_else(|| values(session, key).next()).map(str::to_owned);
@@ -106,11 +102,13 @@ fn line(media: &MediaDescription, session: &[Attribute]) -> Result<MediaSection,
         feedback: Vec::new(),
         extensions: extensions(own)?,
         candidates: values(own, "candidate").map(|value| format!("candidate:{value}")).collect(),
+        sctp_port: values(own, "sctp-port").next().map(|port| port.parse().unwrap_or(0)),
+        max_message: values(own, "max-message-size").next().map(|most| most.parse().unwrap_or(1)),
     };
     if line.extensions.is_empty() {
         line.extensions = extensions(session)?;
     }
-    if kind != MediaKind::Other && line.protocol.to_ascii_uppercase().contains("RTP/") {
+    if kind.is_rtp() && line.protocol.to_ascii_uppercase().contains("RTP/") {
         line.codecs = codecs(&line.formats, own)?;
         line.feedback = values(own, "rtcp-fb").filter_map(feedback).collect();
     }

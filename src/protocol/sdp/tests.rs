@@ -162,6 +162,36 @@ fn what_an_m_line_can_be_used_for() {
     assert_eq!(parse(&data).lines[1].usage(), Use::Unwanted);
 }
 
+#[test]
+fn which_m_line_can_have_data_channels() {
+    const LINE: &str =
+        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=sctp-port:5000\r\na=max-message-size:262144\r\n";
+    for (from, to, expected) in [
+        ("", "", true),
+        ("UDP/DTLS", "TCP/DTLS", true),
+        ("UDP/DTLS", "udp/dtls", true),
+        ("a=sctp-port:5000\r\n", "", true),
+        ("a=max-message-size:262144\r\n", "", true),
+        ("262144", "0", true),
+        ("262144", "16384", true),
+        ("262144", "16383", false),
+        ("262144", "much", false),
+        ("5000", "5001", false),
+        ("5000", "x", false),
+        ("application 9", "application 0", false),
+        ("application 9", "application 0 UDP/DTLS/SCTP x\r\nm=application 9", false),
+        ("UDP/DTLS/SCTP", "DTLS/SCTP", false),
+        ("UDP/DTLS/SCTP", "UDP/TLS/RTP/SAVPF", false),
+        ("webrtc-datachannel", "5000", false),
+        ("webrtc-datachannel", "webrtc-datachannel other", false),
+        ("m=application", "m=audio", false),
+        ("m=application", "m=message", false),
+    ] {
+        let text = format!("{SOUND}{}", LINE.replacen(from, to, 1));
+        assert_eq!(parse(&text).lines[1].has_channels(), expected, "{from} becomes {to}");
+    }
+}
+
 /// The choice on a picture's line with these formats: payload type, name, parameters.
 fn video(formats: &[(u8, &str, &str)]) -> Option<CodecChoice> {
     let list: Vec<String> = formats.iter().map(|(pt, ..)| pt.to_string()).collect();

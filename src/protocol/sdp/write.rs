@@ -7,7 +7,10 @@ use rtc::sdp::description::{
     session::SessionDescription,
 };
 
-use super::{CodecChoice, DtlsSetup, MediaKind, TransportParameters};
+use super::{
+    CodecChoice, DtlsSetup, MediaKind, TransportParameters,
+    channel::{CHANNEL_MESSAGE_MAX, SCTP_PORT, STACK_MESSAGE_MAX},
+};
 
 /// One m-line for the stack, of a viewer that receives.
 #[derive(Debug, Clone)]
@@ -22,16 +25,18 @@ pub struct ViewerSection {
     pub extensions: Vec<(u8, String)>,
 }
 
-/// A viewer's description for the stack: only m-lines on which media is sent, bundled, with the stack's own words.
+/// A viewer's description for the stack: only m-lines on which media is sent, and that of the data channels if it has a
+/// mid here; bundled, with the stack's own words.
 pub fn for_stack(
     transport: &TransportParameters,
     setup: DtlsSetup,
     ice_lite: bool,
     lines: &[ViewerSection],
+    channel: Option<&str>,
     candidates: &[String],
 ) -> String {
     let mut text = vec!["v=0".to_owned(), "o=- 1 1 IN IP4 127.0.0.1".into(), "s=-".into(), "t=0 0".into()];
-    let mids: Vec<&str> = lines.iter().map(|line| line.mid.as_str()).collect();
+    let mids: Vec<&str> = lines.iter().map(|line| line.mid.as_str()).chain(channel).collect();
     text.push(format!("a=group:BUNDLE {}", mids.join(" ")));
     if ice_lite {
         text.push("a=ice-lite".into());
@@ -41,12 +46,7 @@ pub fn for_stack(
         let pt = choice.payload_type;
         let rtx = choice.rtx.map(|rtx| format!(" {rtx}")).unwrap_or_default();
         text.push(format!("m={} 9 UDP/TLS/RTP/SAVPF {pt}{rtx}", kind.name()));
-        text.push("c=IN IP4 0.0.0.0".into());
-        text.push(format!("a=ice-ufrag:{}", transport.ufrag));
-        text.push(format!("a=ice-pwd:{}", transport.password));
-        text.push(format!("a=fingerprint:sha-256 {}", transport.fingerprint));
-        text.push(format!("a=setup:{}", setup.word()));
-        text.push(format!("a=mid:{mid}"));
+        text.extend(transport_lines(transport, setup, mid));
         text.extend(["a=rtcp-mux", "a=rtcp-rsize", "a=recvonly"].map(str::to_owned));
         match kind {
             // The profile that the stack knows. The viewer's own goes into its answer.
@@ -72,7 +72,25 @@ pub fn for_stack(
             text.extend(candidates.iter().map(|candidate| format!("a={candidate}")));
         }
     }
+    if let Some(mid) = channel {
+        text.push("m=application 9 UDP/DTLS/SCTP webrtc-datachannel".into());
+        text.extend(transport_lines(transport, setup, mid));
+        text.push(format!("a=sctp-port:{SCTP_PORT}"));
+        text.push(format!("a=max-message-size:{STACK_MESSAGE_MAX}"));
+    }
     text.join("\r\n") + "\r\n"
+}
+
+/// The lines that each m-line for the stack begins with.
+fn transport_lines(transport: &TransportParameters, setup: DtlsSetup, mid: &str) -> [String; 6] {
+    [
+        "c=IN IP4 0.0.0.0".to_owned(),
+        format!("a=ice-ufrag:{}", transport.ufrag),
+        format!("a=ice-pwd:{}", transport.password),
+        format!("a=fingerprint:sha-256 {}", transport.fingerprint),
+        format!("a=setup:{}", setup.word()),
+        format!("a=mid:{mid}"),
+    ]
 }
 
 /// The purpose of an m-line in a description of the device.
@@ -82,6 +100,8 @@ pub enum Purpose {
     Send(Option<(u8, String)>),
     /// Nothing is sent on it, and the sound of the viewer is received.
     Receive,
+    /// Data channels are opened on it.
+    Channel,
     /// Nothing is sent on it, but the other m-lines share its transport. Refusing it would remove that transport (RFC
     /// 8843 section 7.3.3), and Chromium needs it.
     Carry,
@@ -136,7 +156,7 @@ impl SessionLayout {
             first: Vec::new(),
             mid: media.attribute("mid").flatten().map(str::to_owned),
             rtcp_rsize: true,
-            purpose: Purpose::Send(None),
+            purpose: if kind(media) == MediaKind::Data { Purpose::Channel } else { Purpose::Send(None) },
             receives: false,
         });
         Ok(Self { slots: slots.collect(), tagged: 0, bundled: true })
@@ -148,11 +168,7 @@ fn parse(stack: &str) -> Result<SessionDescription, String> {
 }
 
 fn kind(media: &MediaDescription) -> MediaKind {
-    match media.media_name.media.as_str() {
-        "video" => MediaKind::Video,
-        "audio" => MediaKind::Audio,
-        _ => MediaKind::Other,
-    }
+    MediaKind::of_word(&media.media_name.media)
 }
 
 /// The stack's mid for each kind.
@@ -186,6 +202,13 @@ pub fn for_viewer(
                 sending(found.ok_or_else(|| format!("the stack's description has no {}", slot.media))?, slot, fmtp)?
             }
             Purpose::Receive => receiving(any, slot),
+            Purpose::Channel => {
+                let is_open = |media: &MediaDescription| kind(media) == slot.kind && media.media_name.port.value != 0;
+                if !made.iter().any(is_open) {
+                    return Err("the stack's description has no data channels".to_owned());
+                }
+                with_channels(any, slot)
+            }
             Purpose::Carry => carrying(any, slot),
             Purpose::Refuse => refusing(any, slot),
         };
@@ -254,6 +277,15 @@ fn receiving(like: &MediaDescription, slot: &Slot) -> MediaDescription {
     media.attributes.retain(|a| a.key != "inactive");
     let rsize = slot.rtcp_rsize.then(|| attribute_of("rtcp-rsize", None));
     media.attributes.extend(rsize.into_iter().chain([attribute_of("recvonly", None)]));
+    media
+}
+
+/// An m-line with the transport of `like`, on which data channels are opened.
+fn with_channels(like: &MediaDescription, slot: &Slot) -> MediaDescription {
+    let mut media = carrying(like, slot);
+    media.attributes.retain(|a| !matches!(a.key.as_str(), "inactive" | "rtcp-mux"));
+    media.attributes.push(attribute_of("sctp-port", Some(&SCTP_PORT.to_string())));
+    media.attributes.push(attribute_of("max-message-size", Some(&CHANNEL_MESSAGE_MAX.to_string())));
     media
 }
 

@@ -173,7 +173,7 @@ async fn a_viewer_with_the_right_is_told_until_it_loses_it_and_others_are_not() 
     assert_eq!((event.n, event.kind, event.name.as_deref()), (0, "refuse", Some("Bert")));
     assert_eq!((event.viewer, event.reason.as_deref()), (Some(other.id().to_string()), Some("forbidden")));
 
-    let media = Wanted { video: false, audio: true, talk: false };
+    let media = Wanted { video: false, audio: true, talk: false, commands: false };
     requests.send(request(&other, 'B', Request::Request { media })).await.unwrap();
     let event = loop {
         if let Reply::Event(event) = next().await.reply {

@@ -30,7 +30,7 @@ async fn real_clients_get_picture_and_sound() {
     let table: [(&str, &[&str], u8, u8, &str); 14] = [
         ("chromium", BOTH, 0, 111, ALL),
         ("chromium-balanced", BOTH, 0, 111, ALL),
-        ("chromium-data", &["video send", "audio send", "application refused"], 0, 111, ALL),
+        ("chromium-data", &["video send", "audio send", "application receives"], 0, 111, ALL),
         ("chromium-without-h264", SOUND, 0, 111, ""),
         ("firefox", BOTH, 126, 109, ALL),
         ("firefox-balanced", BOTH, 126, 109, ALL),

@@ -1,6 +1,7 @@
 //! Commands to the board, in a session and alone, through signalling and the sessions.
 
 use super::{
+    descriptions::both,
     live::Eyes,
     permissions::{keys_house, list},
     *,
@@ -12,6 +13,7 @@ use crate::{
         Wanted,
         command::{BoardCommand, CommandMessage, SnapshotArgs},
         command_result::{CommandOk, CommandOutcome},
+        sdp::Description,
     },
     trust::viewer_list::ViewerEntry,
 };
@@ -36,6 +38,26 @@ async fn a_command_in_a_session_is_in_its_order_and_comes_again_unchanged() {
     let [first, second] = [house.receive("anna", "result").await, house.receive("anna", "result").await];
     assert_eq!((&first["id"], &first["error"]["name"]), (&json!(8), &json!("not_found")), "there is no picture here");
     assert_eq!((&second["id"], second["ok"]["microphone"].is_string()), (&json!(9), true));
+}
+
+#[tokio::test]
+async fn a_board_offers_a_data_channel_to_those_who_ask_for_one() {
+    let mut house = both();
+    for (viewer, media, expected) in [
+        ("anna", json!({"video": true, "audio": true, "commands": true}), &["video", "audio", "application"][..]),
+        ("bert", json!({"video": true, "commands": true}), &["video", "application"]),
+        ("carl", json!({"video": true, "audio": true}), &["video", "audio"]),
+    ] {
+        house.say(viewer, 'A', 0, "request", json!({"media": media})).await;
+        let offer = house.receive(viewer, "offer").await;
+        let offer = Description::parse(offer["sdp"].as_str().unwrap()).unwrap();
+        let mut kinds: Vec<_> = offer.lines.iter().map(|line| line.media.as_str()).collect();
+        let last = offer.lines.last().unwrap();
+        assert_eq!(last.has_channels(), expected.contains(&"application"), "{viewer}: {kinds:?}");
+        // Sound or picture is first.
+        kinds.sort_by_key(|kind| expected.iter().position(|expected| expected == kind));
+        assert_eq!(kinds, expected, "{viewer}");
+    }
 }
 
 #[tokio::test]
@@ -167,7 +189,7 @@ async fn a_session_goes_on_while_a_command_waits_and_its_number_is_taken() {
     let (mut sessions, mut said, _, _, _, _devices) =
         sessions_with(Limits::default(), AudioSource::Tone, VideoSource::Test);
     let stats = |id| Request::Command(Ok(CommandMessage { id, command: BoardCommand::Stats }));
-    let media = Wanted { video: false, audio: true, talk: false };
+    let media = Wanted { audio: true, ..Wanted::default() };
     for (seq, request) in [Request::Request { media }, snapshot(), stats(7), stats(8)].into_iter().enumerate() {
         sessions.handle(of_anna(seq as u64, request), Mono::now());
     }

@@ -103,8 +103,9 @@ pub(super) fn holds(offer: &str, answer: &str) -> Description {
         assert_eq!((&own.media, &own.protocol), (&offered.media, &offered.protocol), "{answer}");
         assert!(own.mid == offered.mid, "{answer}");
         assert!(own.formats.iter().all(|format| offered.formats.contains(format)), "{answer}");
-        assert!(own.kind != MediaKind::Other || own.port == 0, "no data channel: {answer}");
-        assert!(!own.direction.receives() || own.port == 0, "{answer}");
+        assert!(own.kind != MediaKind::Other || own.port == 0, "{answer}");
+        assert!(own.kind == MediaKind::Data || !own.direction.receives() || own.port == 0, "{answer}");
+        assert_eq!(own.has_channels(), own.kind == MediaKind::Data && own.port != 0, "{answer}");
     }
     let open: Vec<usize> = (0..own.lines.len()).filter(|at| own.lines[*at].port != 0).collect();
     assert!(own.is_bundled(&open), "{answer}");
@@ -167,7 +168,19 @@ async fn what_is_answered_to_which_offer() {
         (
             "a data channel",
             sdp("0 1 2", &[video(), audio(), m(DATA, "a=x")]),
-            &["video send", "audio send", "application refused"],
+            &["video send", "audio send", "application receives"],
+            Active,
+        ),
+        (
+            "two data channel lines, the first on another SCTP port",
+            sdp("0 1 2", &[video(), m(DATA, "a=x").codecs("a=sctp-port:5001"), m(DATA, "a=x")]),
+            &["video send", "application refused", "application receives"],
+            Active,
+        ),
+        (
+            "a data channel outside of the group",
+            sdp("0", &[video(), m(DATA, "a=x")]),
+            &["video send", "application refused"],
             Active,
         ),
         (
@@ -369,6 +382,7 @@ async fn a_restart_changes_ice_alone() {
         ("another rtx", |o| o.replace("103", "105"), "sent again"),
         ("picture refused", |o| o.replace("m=video 9", "m=video 0"), "no longer takes the video"),
         ("sound refused", |o| o.replace("m=audio 9", "m=audio 0"), "no longer takes the audio"),
+        ("data channel refused", |o| o.replace("m=application 9", "m=application 0"), "data channel"),
         ("a line less", |o| o.split("m=application").next().unwrap().to_owned(), "2 m-lines"),
         ("a line more", |o| format!("{o}m=audio 0 UDP/TLS/RTP/SAVPF 111\r\n"), "4 m-lines"),
         ("another mid", |o| o.replace("mid:1", "mid:9").replace("0 1 2", "0 9 2"), "mid"),

@@ -28,7 +28,7 @@ fn watcher(viewer: &str) -> Authorised {
 }
 
 fn opening() -> Request {
-    Request::Request { media: crate::protocol::Wanted { video: false, audio: true, talk: false } }
+    Request::Request { media: crate::protocol::Wanted { video: false, audio: true, talk: false, commands: false } }
 }
 
 impl Sessions {

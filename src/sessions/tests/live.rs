@@ -19,7 +19,7 @@ impl Eyes {
         let addresses = vec!["127.0.0.1".parse().unwrap()];
         let webrtc = Webrtc { addresses, loopback: true, ipv6: false, ..Webrtc::default() };
         let (events, tell) = mpsc::channel(64);
-        let wanted = Wanted { video: false, audio: true, talk: false };
+        let wanted = Wanted { video: false, audio: true, talk: false, commands: false };
         let peer = Box::pin(PeerFactory::new(&webrtc, false).unwrap().open("anna", wanted, events)).await.unwrap();
         Self { peer, tell, seq: 0, ufrag: None }
     }

@@ -65,7 +65,7 @@ impl KeysHouse {
 
 #[tokio::test]
 async fn a_viewer_that_loses_a_right_or_is_removed_loses_its_session() {
-    let media = Wanted { video: false, audio: true, talk: false };
+    let media = Wanted { video: false, audio: true, talk: false, commands: false };
     let with = |entry: &ViewerEntry, rights: &[Right]| {
         list(&[&ViewerEntry { rights: Rights::of(rights.iter().copied()), ..entry.clone() }])
     };
@@ -91,7 +91,7 @@ async fn a_viewer_that_loses_a_right_or_is_removed_loses_its_session() {
 #[tokio::test]
 async fn a_viewer_that_is_removed_while_its_request_waits_gets_no_session_and_no_welcome() {
     let mut house = keys_house();
-    let media = Wanted { video: false, audio: true, talk: false };
+    let media = Wanted { video: false, audio: true, talk: false, commands: false };
     let requests =
         [Request::Request { media }, Request::Hello { events: false }].map(|request| house.request('A', request));
     house.viewers.send_replace(list(&[]));
@@ -105,7 +105,7 @@ async fn a_viewer_that_is_removed_while_its_request_waits_gets_no_session_and_no
 #[tokio::test]
 async fn the_list_is_followed_while_the_sessions_run() {
     let mut house = keys_house();
-    let media = Wanted { video: false, audio: true, talk: false };
+    let media = Wanted { video: false, audio: true, talk: false, commands: false };
     let (requests, incoming) = mpsc::channel(8);
     requests.send(house.request('A', Request::Request { media })).await.unwrap();
     let (stop, stopped) = watch::channel(false);
@@ -176,7 +176,7 @@ impl KeysHouse {
     }
 }
 
-const SOUND: Request = Request::Request { media: Wanted { video: false, audio: true, talk: false } };
+const SOUND: Request = Request::Request { media: Wanted { video: false, audio: true, talk: false, commands: false } };
 const LONG: u64 = 600_000;
 
 #[tokio::test]

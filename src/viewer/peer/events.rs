@@ -15,14 +15,17 @@ use rtc::peer_connection::{
 };
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
-use webrtc::peer_connection::PeerConnectionEventHandler;
+use webrtc::{data_channel::DataChannel, peer_connection::PeerConnectionEventHandler};
 
 use crate::{
     protocol::{
         Candidate,
         candidate::{CandidateVerdict, judge},
     },
-    viewer::{peer::relays::RelayOrigins, send::pump::TransportState},
+    viewer::{
+        peer::{channel::OpenedChannel, relays::RelayOrigins},
+        send::pump::TransportState,
+    },
 };
 
 /// An event that the driver sends to the viewer's task. The driver never waits for the queue. If the queue is full, the
@@ -45,6 +48,8 @@ pub enum PeerEvent {
     DtlsFailed,
     /// The viewer closed the connection.
     Closed,
+    /// The viewer opened a data channel.
+    Channel(OpenedChannel),
 }
 
 /// Handles the stack's callbacks. They run on the connection's driver, so nothing here may wait.
@@ -119,6 +124,10 @@ impl PeerConnectionEventHandler for PeerEventHandler {
             RTCIceConnectionState::Failed => self.tell(PeerEvent::IceFailed),
             _ => {}
         }
+    }
+
+    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
+        self.tell(PeerEvent::Channel(OpenedChannel(channel)));
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {

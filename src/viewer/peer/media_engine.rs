@@ -10,7 +10,7 @@ use rtc::{
     peer_connection::{
         configuration::{
             media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine},
-            setting_engine::{SettingEngine, SettingEngineBuilder},
+            setting_engine::{SctpMaxMessageSize, SettingEngine, SettingEngineBuilder},
         },
         transport::RTCDtlsRole,
     },
@@ -21,7 +21,10 @@ use rtc::{
     shared::error::Result,
 };
 
-use crate::viewer::send::{interceptor::SendInterceptor, twcc::TWCC_URI};
+use crate::{
+    protocol::sdp::channel::STACK_MESSAGE_MAX,
+    viewer::send::{interceptor::SendInterceptor, twcc::TWCC_URI},
+};
 
 /// The ciphers of DTLS, the best first: all are authenticated (AEAD) and have forward secrecy. The stack's own list also
 /// has AES-CBC with SHA-1. A viewer's certificate may have an RSA key (GStreamer).
@@ -147,7 +150,8 @@ pub(crate) fn registry(feedback: SendInterceptor) -> Registry {
     Registry::new().with(Slot::SenderReport, feedback)
 }
 
-/// ICE timeouts, the DTLS role, and the ciphers of DTLS and SRTP.
+/// ICE timeouts, the DTLS role, the ciphers of DTLS and SRTP, and the limits of SCTP, which runs only for a viewer that
+/// negotiated a data channel.
 pub(crate) fn settings(loopback: bool, mdns: MulticastDnsMode) -> SettingEngine {
     let zero = Some(Duration::ZERO);
     SettingEngineBuilder::new()
@@ -164,5 +168,7 @@ pub(crate) fn settings(loopback: bool, mdns: MulticastDnsMode) -> SettingEngine 
         .with_answering_dtls_role(RTCDtlsRole::Client)
         .with_dtls_cipher_suites(DTLS_CIPHERS.to_vec())
         .with_srtp_protection_profiles(SRTP_PROFILES.to_vec())
+        .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(STACK_MESSAGE_MAX))
+        .with_sctp_max_receive_buffer_size(STACK_MESSAGE_MAX)
         .build()
 }

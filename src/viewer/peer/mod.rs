@@ -1,6 +1,7 @@
 //! One peer connection: session descriptions, candidates, state, and the pumps that send feeds over it.
 
 mod certificates;
+mod channel;
 pub(crate) mod driver;
 mod error;
 pub(crate) mod events;
@@ -30,7 +31,7 @@ use webrtc::{
 
 use self::error::bad_sdp;
 pub(crate) use self::error::internal;
-pub use self::{error::PeerError, events::PeerEvent, factory::PeerFactory};
+pub use self::{channel::OpenedChannel, error::PeerError, events::PeerEvent, factory::PeerFactory};
 use crate::{
     addresses::BoardAddresses,
     clock::Mono,

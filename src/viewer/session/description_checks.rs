@@ -17,6 +17,12 @@ pub(super) fn fits(own: &Description, layout: &SessionLayout, setup: DtlsSetup) 
             continue;
         }
         used.push(at);
+        if slot.purpose == Purpose::Channel {
+            if !line.has_channels() || line.setup != Some(setup) {
+                return Err(format!("m-line {at} is not one of data channels, or has the setup {:?}", line.setup));
+            }
+            continue;
+        }
         if line.is_refused() || line.direction.receives() != slot.receives {
             return Err(format!("m-line {at} has port {} and the direction {:?}", line.port, line.direction));
         }

@@ -83,6 +83,9 @@ impl Session<'_> {
         if incoming.dropped > 0 {
             debug!("viewer {}: {} candidates of its description are not used", self.viewer.from.who, incoming.dropped);
         }
+        if incoming.has_channel() {
+            self.peer.allow_channel();
+        }
         (incoming.ufrag.clone(), incoming.elsewhere.clone())
     }
 
@@ -100,6 +103,9 @@ impl Session<'_> {
 
     /// Sends an offer of the device: the first one, or one that restarts ICE.
     pub(crate) async fn offer(&mut self, restart: bool) -> Result<(), Refusal> {
+        if !restart && self.negotiation.wants_channel() {
+            step(self.peer.offer_channels()).await?;
+        }
         let stack = step(self.peer.offer(restart)).await?;
         let sdp = self.negotiation.own_offer(&stack, |line| self.peer.shown(line))?;
         self.offered = Some(hash(&sdp));

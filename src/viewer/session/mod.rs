@@ -1,15 +1,18 @@
 //! One session: it handles requests of its viewer, events of its peer connection, and deadlines.
 
+mod channel_line;
 mod commands;
 mod description_checks;
 pub mod lifecycle;
 mod media_health;
+mod media_state;
 pub(crate) mod negotiation;
 mod opening;
 pub(crate) mod replies;
 mod step;
 mod talk_line;
 mod trickle;
+mod viewer_lines;
 
 mod descriptions;
 
@@ -19,28 +22,27 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::{
     addresses::BoardAddresses,
     clock::Mono,
     commands::WaitingCommands,
-    feed::Health,
     ice::ViewerLogins,
     level::Level,
     media_source::{Lease, MediaSource},
     meter,
     protocol::{
-        Authorised, Candidate, Correlation, ErrorName, OutgoingReply, Refusal, Reply, Request, Rights, SessionMedia,
-        Wanted,
+        Authorised, Candidate, Correlation, ErrorName, OutgoingReply, Refusal, Reply, Request, Rights, Wanted,
         candidate::CandidateBudget,
         sequence::{Gap, Sequence, Turn},
     },
     viewer::{
         SessionRequest, Viewer,
+        channel::{CommandChannel, door::ChannelDoor},
         peer::{Peer, events::PeerEvent},
         session::{
-            commands::CommandContext,
+            commands::{CommandContext, next_message},
             lifecycle::{EndReason, Lifecycle, LifecycleAction, LifecycleEvent, SessionPhase, SessionState},
             media_health::MediaHealthWatch,
             negotiation::Negotiation,
@@ -86,6 +88,9 @@ struct Session<'a> {
     own_restarts: VecDeque<Mono>,
     /// The rights that its media need.
     needs: Rights,
+    /// Which data channel of the viewer is used, and that one.
+    door: ChannelDoor,
+    channel: Option<CommandChannel>,
     /// The viewer's logins at TURN servers.
     logins: ViewerLogins,
     /// The route in the newest `media` message.
@@ -129,14 +134,10 @@ async fn open<'a>(
     replies.answers(viewer.opening.correlation.take());
     let sources = (viewer.sources.camera(), viewer.sources.microphone(), viewer.sources.speaker());
     // Read before anything is opened, so that a bad offer costs nothing.
-    let has = Wanted { video: sources.0.is_some(), audio: sources.1.is_some(), talk: sources.2.is_some() };
+    let has =
+        Wanted { video: sources.0.is_some(), audio: sources.1.is_some(), talk: sources.2.is_some(), commands: true };
     let Opening { media, negotiation, offer } = Opening::read(opening, has, viewer.from.rights, &mut budget)?;
-    let lease = |source: Option<&MediaSource>, wanted| source.filter(|_| wanted).map(MediaSource::lease);
-    let leases = (lease(sources.0, media.video), lease(sources.1, media.audio));
-    if let Some(picture) = &leases.0 {
-        // If the camera runs already, its next frame is a keyframe.
-        picture.reader.requests().request_keyframe();
-    }
+    let leases = lease(sources.0, sources.1, media);
     // Boxed, because this future runs once and is larger than the rest of the session.
     let peer = step(Box::pin(viewer.peers.open(viewer.from.who.as_str(), media, tell))).await?;
     let peer = slot.get_or_init(|| peer);
@@ -156,6 +157,8 @@ async fn open<'a>(
         restarts: VecDeque::new(),
         own_restarts: VecDeque::new(),
         needs: media.needs(),
+        door: ChannelDoor::default(),
+        channel: None,
         logins: ViewerLogins::new(&viewer.from.who, &viewer.session, viewer.terms.limits.lease),
         route: None,
         health,
@@ -176,9 +179,17 @@ async fn open<'a>(
     Ok(session)
 }
 
-/// Why this viewer gets no picture although others do.
-fn too_high((needed, taken): (Level, Level)) -> String {
-    format!("the picture is of H.264 level {needed}, and this viewer said that it takes up to {taken}")
+/// Leases what the session sends. If the camera runs already, its next frame is a keyframe.
+fn lease(
+    camera: Option<&MediaSource>,
+    microphone: Option<&MediaSource>,
+    media: Wanted,
+) -> (Option<Lease>, Option<Lease>) {
+    let picture = camera.filter(|_| media.video).map(MediaSource::lease);
+    if let Some(picture) = &picture {
+        picture.reader.requests().request_keyframe();
+    }
+    (picture, microphone.filter(|_| media.audio).map(MediaSource::lease))
 }
 
 impl Session<'_> {
@@ -194,6 +205,10 @@ impl Session<'_> {
                     None => return Err(EndReason::Shutdown),
                 },
                 Some(event) = events.recv() => self.handle_peer_event(event).await?,
+                message = next_message(&mut self.channel) => match message {
+                    Some(message) => self.answer_channel(message).await,
+                    None => self.channel = None,
+                },
                 (context, finished) = self.waiting.next() => self.finish_command(context, finished).await,
                 () = sleep(wake.since(Mono::now())) => self.tick().await?,
                 () = self.peer.ended() => return Err(EndReason::Internal),
@@ -320,6 +335,7 @@ impl Session<'_> {
             }
             PeerEvent::DtlsFailed => LifecycleEvent::DtlsFailed,
             PeerEvent::Closed => LifecycleEvent::Closed,
+            PeerEvent::Channel(channel) => return self.take_channel(channel).await,
         };
         let was = self.life.phase();
         let action = self.life.handle(event, Mono::now());
@@ -391,25 +407,5 @@ impl Session<'_> {
             Some(LifecycleAction::Restart) => self.restart_ice().await,
         }
         Ok(())
-    }
-
-    /// The level of the picture became too high for the viewer, or is no longer.
-    async fn tell_beyond(&mut self) {
-        let who = self.viewer.from.who.clone();
-        match *self.beyond.borrow_and_update() {
-            Some(levels) => warn!("viewer {who}: {}; it is sent none", too_high(levels)),
-            None => info!("viewer {who}: the picture is of a level again that it takes"),
-        }
-        self.send_media().await;
-    }
-
-    async fn send_media(&mut self) {
-        let mut media = SessionMedia::new(self.health.now(), self.negotiation.refused());
-        let route = self.route.clone();
-        let (mut video_reason, audio_reason) = self.health.reasons();
-        if let Some(levels) = *self.beyond.borrow() {
-            (media.video, video_reason) = (Health::Stalled.into(), Some(too_high(levels)));
-        }
-        self.replies.send(Reply::Media { media, video_reason, audio_reason, route }).await;
     }
 }

@@ -8,14 +8,16 @@ use crate::{
         candidate::CandidateBudget,
         sdp::{
             CodecChoice, Description, DtlsSetup, MediaKind, MediaSection, TransportParameters, Use, bad, need_bundle,
-            write::{self, Purpose, SessionLayout, Slot, ViewerSection},
+            write::{self, Purpose, SessionLayout, ViewerSection},
         },
     },
     viewer::{
-        peer::media_engine::PLAYOUT_DELAY,
         receive::TalkLine,
-        send::twcc::TWCC_URI,
-        session::talk_line::{self, talk_line},
+        session::{
+            channel_line,
+            talk_line::{self, talk_line},
+            viewer_lines::{extensions, first, slot},
+        },
     },
 };
 
@@ -33,6 +35,13 @@ pub(crate) struct RemoteDescription {
     agreed: Agreed,
 }
 
+impl RemoteDescription {
+    /// Whether the viewer can open the channel for commands.
+    pub(crate) fn has_channel(&self) -> bool {
+        self.agreed.channel.is_some()
+    }
+}
+
 /// What both sides have agreed on. The ICE credentials are not part of it: a restart brings new ones.
 #[derive(Debug, Clone)]
 struct Agreed {
@@ -44,6 +53,8 @@ struct Agreed {
     lines: Vec<Agreement>,
     /// Where the viewer sends sound. The stack does not know of it.
     talk: Option<TalkLine>,
+    /// The m-line of the data channel for commands.
+    channel: Option<usize>,
 }
 
 /// What is sent on one m-line.
@@ -73,8 +84,7 @@ pub(crate) struct Negotiation {
 
 impl Negotiation {
     pub(crate) fn new(media: Wanted) -> Self {
-        let none = Wanted { video: false, audio: false, talk: false };
-        Self { media, agreed: None, offered: None, mids: Vec::new(), refused: none, own: None }
+        Self { media, agreed: None, offered: None, mids: Vec::new(), refused: Wanted::default(), own: None }
     }
 
     /// The media that are not sent because the viewer has no codec for them or refused their m-line.
@@ -90,6 +100,11 @@ impl Negotiation {
     /// Where the viewer sends sound. `None`: it sends none, or may not.
     pub(crate) fn talk(&self) -> Option<TalkLine> {
         self.agreed.as_ref()?.talk
+    }
+
+    /// Whether the viewer may open a data channel for commands, if both descriptions agree.
+    pub(crate) fn wants_channel(&self) -> bool {
+        self.media.commands
     }
 
     /// The highest level of H.264 that the viewer takes. `None`: any, or there is no picture.
@@ -141,6 +156,7 @@ impl Negotiation {
         let sound = lines.iter().find(|agreement| agreement.kind == MediaKind::Audio).map(|agreement| agreement.line);
         let talk = if self.media.talk { talk_line(offer, sound, &used) } else { None };
         let tagged = offer.tagged(&used).ok_or_else(|| bad("the offer has no m-line that this device serves"))?;
+        let channel = if self.media.commands { channel_line::offered(offer, &used, tagged) } else { None };
         let transport = offer.transport(tagged)?;
         // Without `setup`, an offer means active (RFC 4145 section 4.1).
         let setup = match transport.setup {
@@ -153,13 +169,14 @@ impl Negotiation {
             }
             Some(_) => Purpose::Send(None),
             None if talk.is_some_and(|talk| talk.line == at) => Purpose::Receive,
+            None if channel == Some(at) => Purpose::Channel,
             None if at == tagged => Purpose::Carry,
             None => Purpose::Refuse,
         };
         let slots = offer.lines.iter().enumerate().map(|(at, line)| slot(line, purpose(at))).collect();
         let mut layout = SessionLayout { slots, tagged, bundled: offer.group_of(tagged).is_some() };
         talk_line::apply(&mut layout, offer, talk);
-        let agreed = Agreed { layout, fingerprint: transport.fingerprint.clone(), setup, lines, talk };
+        let agreed = Agreed { layout, fingerprint: transport.fingerprint.clone(), setup, lines, talk, channel };
         Ok(self.incoming(agreed, offer, &transport, budget))
     }
 
@@ -214,7 +231,7 @@ impl Negotiation {
         let mut layout = layout.clone();
         for (at, line) in answer.lines.iter().enumerate() {
             match line.usage() {
-                _ if layout.slots[at].purpose == Purpose::Receive => {}
+                _ if matches!(layout.slots[at].purpose, Purpose::Receive | Purpose::Channel) => {}
                 Use::Common(choice) => {
                     lines.push(Agreement { line: at, kind: line.kind, choice, extensions: extensions(line) });
                 }
@@ -234,6 +251,7 @@ impl Negotiation {
         let tagged = answer.tagged(&used).unwrap_or_default();
         let transport = answer.transport(tagged)?;
         let talk = talk_line::answered(&mut layout, answer, &used);
+        let channel = channel_line::answered(&mut layout, answer, &used);
         // Without `setup`, an answer means passive (RFC 4145 section 4.1).
         let setup = match transport.setup {
             Some(DtlsSetup::Active) => DtlsSetup::Passive,
@@ -247,7 +265,7 @@ impl Negotiation {
             layout.slots[tagged].first = first(&answer.lines[tagged]);
         }
         layout.tagged = tagged;
-        let agreed = Agreed { layout, fingerprint: transport.fingerprint.clone(), setup, lines, talk };
+        let agreed = Agreed { layout, fingerprint: transport.fingerprint.clone(), setup, lines, talk, channel };
         Ok(self.incoming(agreed, answer, &transport, budget))
     }
 
@@ -296,6 +314,7 @@ impl Negotiation {
         {
             return Err(conflict(format!("the {which} no longer sends the sound of the viewer")));
         }
+        channel_line::stays(agreed.channel, description, which).map_err(conflict)?;
         let used: Vec<usize> = agreed.lines.iter().map(|agreement| agreement.line).collect();
         if !description.is_bundled(&used) {
             return Err(conflict(format!("the {which} no longer has its m-lines in one BUNDLE group")));
@@ -344,7 +363,8 @@ impl Negotiation {
         let tagged = description.tagged(&agreed.lines.iter().map(|line| line.line).collect::<Vec<_>>());
         let (candidates, dropped) =
             tagged.map_or((Vec::new(), 0), |tagged| description.lines[tagged].usable_candidates(budget));
-        let stack = write::for_stack(transport, setup, description.ice_lite, &lines, &candidates);
+        let channel = agreed.channel.map(|_| mid(MediaKind::Data));
+        let stack = write::for_stack(transport, setup, description.ice_lite, &lines, channel.as_deref(), &candidates);
         let own = |line: &&MediaSection| line.ufrag.as_ref().is_some_and(|ufrag| *ufrag != transport.ufrag);
         let elsewhere = description.lines.iter().filter(own).filter_map(|line| line.mid.clone()).collect();
         RemoteDescription { stack, ufrag: transport.ufrag.clone(), dropped, elsewhere, agreed }
@@ -370,36 +390,4 @@ impl Negotiation {
 fn unfit(which: &str, why: &str) -> Refusal {
     tracing::warn!("the {which} that was to be sent would not work: {why}");
     Refusal::new(ErrorName::Internal, format!("this device could not make an {which} that works: {why}"))
-}
-
-fn slot(line: &MediaSection, purpose: Purpose) -> Slot {
-    Slot {
-        kind: line.kind,
-        media: line.media.clone(),
-        protocol: line.protocol.clone(),
-        formats: line.formats.clone(),
-        first: first(line),
-        mid: line.mid.clone(),
-        rtcp_rsize: line.rtcp_rsize,
-        purpose,
-        receives: false,
-    }
-}
-
-/// The attributes of an m-line's first format, for an m-line that only carries the transport.
-fn first(line: &MediaSection) -> Vec<(String, String)> {
-    let Some(codec) = line.codecs.first().filter(|codec| !codec.name.is_empty()) else { return Vec::new() };
-    let channels = if codec.channels > 0 { format!("/{}", codec.channels) } else { String::new() };
-    let map = format!("{} {}/{}{channels}", codec.payload_type, codec.name, codec.clock);
-    let mut attributes = vec![("rtpmap".to_owned(), map)];
-    if !codec.fmtp.is_empty() {
-        attributes.push(("fmtp".to_owned(), format!("{} {}", codec.payload_type, codec.fmtp)));
-    }
-    attributes
-}
-
-/// The header extensions that this device sends, with the viewer's ids.
-fn extensions(line: &MediaSection) -> Vec<(u8, String)> {
-    let known = [PLAYOUT_DELAY, TWCC_URI];
-    known.into_iter().filter_map(|uri| line.extension(uri).map(|id| (id, uri.to_owned()))).collect()
 }

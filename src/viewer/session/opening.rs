@@ -4,7 +4,7 @@ use crate::{
     protocol::{
         ErrorName, Refusal, Request, Right, Rights, Wanted,
         candidate::CandidateBudget,
-        sdp::{Description, MediaKind, Use, bad},
+        sdp::{Description, MediaKind, MediaSection, Use, bad},
     },
     viewer::session::negotiation::{Negotiation, RemoteDescription},
 };
@@ -19,7 +19,7 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    /// Reads the request. `has`: what the device has: a camera, a microphone, a speaker.
+    /// Reads the request. `has`: what the device has: a camera, a microphone, a speaker, commands.
     pub(crate) fn read(
         request: Request,
         has: Wanted,
@@ -52,9 +52,9 @@ fn offered(offer: &Description, has: Wanted) -> Result<(Wanted, Wanted), Refusal
     let common = kinds.each_ref().map(|usage| matches!(usage, Some(Use::Common(_))));
     let foreign = kinds.each_ref().map(|usage| *usage == Some(Use::Foreign));
     let talk = offer.lines.iter().any(|line| line.talk().is_some());
-    let wanted = |[video, audio]: [bool; 2], talk| Wanted { video, audio, talk };
-    let refused = wanted([foreign[0] && video, foreign[1] && audio], false);
-    let served = served(wanted(common, talk), has);
+    let commands = offer.lines.iter().any(MediaSection::has_channels);
+    let refused = Wanted { video: foreign[0] && video, audio: foreign[1] && audio, ..Wanted::default() };
+    let served = served(Wanted { video: common[0], audio: common[1], talk, commands }, has);
     if served.is_ok() {
         return served.map(|served| (served, refused));
     }
@@ -72,8 +72,13 @@ fn offered(offer: &Description, has: Wanted) -> Result<(Wanted, Wanted), Refusal
 
 /// Which of the wanted media this device has.
 fn served(wanted: Wanted, has: Wanted) -> Result<Wanted, Refusal> {
-    let Wanted { video, audio, talk } = has;
-    let media = Wanted { video: wanted.video && video, audio: wanted.audio && audio, talk: wanted.talk && talk };
+    let Wanted { video, audio, talk, commands } = has;
+    let media = Wanted {
+        video: wanted.video && video,
+        audio: wanted.audio && audio,
+        talk: wanted.talk && talk,
+        commands: wanted.commands && commands,
+    };
     if media.video || media.audio {
         return Ok(media);
     }
@@ -92,6 +97,8 @@ fn permitted(served: Wanted, rights: Rights) -> Result<Wanted, Refusal> {
         video: served.video && rights.has(Right::View),
         audio: served.audio && rights.has(Right::Listen),
         talk: served.talk && rights.has(Right::Talk),
+        // Each command has its own right.
+        commands: served.commands,
     };
     if media.video || media.audio {
         return Ok(media);
@@ -104,7 +111,7 @@ mod tests {
     use super::*;
 
     const fn wanted(video: bool, audio: bool) -> Wanted {
-        Wanted { video, audio, talk: false }
+        Wanted { video, audio, talk: false, commands: false }
     }
 
     fn description(lines: &[&str]) -> Description {

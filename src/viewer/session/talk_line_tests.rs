@@ -130,7 +130,7 @@ fn offers_with_talk_are_answered_and_restarted_by_the_real_stack() {
     ];
     for (lines, talk, expected) in table {
         let offer = Description::parse(&offer_of(lines)).unwrap();
-        let mut negotiation = Negotiation::new(Wanted { video: true, audio: true, talk });
+        let mut negotiation = Negotiation::new(Wanted { video: true, audio: true, talk, commands: false });
         for _ in 0..2 {
             let incoming = negotiation.take_offer(&offer, &mut CandidateBudget::new(24, false)).unwrap();
             let stack = fuzz::answer(incoming.stack.clone()).unwrap();

@@ -98,6 +98,11 @@ impl TokenBucket {
         }
         enough
     }
+
+    /// Adds `tokens`, up to the size.
+    pub(crate) fn give(&mut self, tokens: f64, now: Instant) {
+        self.level = (self.level(now) + tokens).min(self.size);
+    }
 }
 
 /// The budget of checks for each login, so that ten sessions may not send ten times as many as one.

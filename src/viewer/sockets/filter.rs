@@ -9,7 +9,7 @@
 //!   response came within 30 s (RFC 7675). RTCP is limited to authentic senders and a few others.
 //!
 //! RTP is refused, except for the sound of a viewer that may talk, once that is negotiated. DTLS application data is
-//! always refused: the device has no data channels.
+//! refused, except for a viewer with a data channel, once that is negotiated. Both have a budget.
 
 use std::{
     collections::VecDeque,
@@ -25,6 +25,7 @@ use crate::{
         send::rtcp_senders::ViewerIdentity,
         sockets::{
             answers::{ServerRequests, ServerVerdict, push},
+            channel_budget::ChannelBudget,
             checks::{CheckPacer, PacketPath, TokenBucket, Transport},
             refused::{RefusedPackets, RefusedReason},
             rtcp_budget::RtcpBudget,
@@ -86,6 +87,8 @@ pub(crate) struct PacketFilter {
     rtcp: RtcpBudget,
     /// The sound of the viewer. `None`: it may not talk.
     talk: Option<RtpBudget>,
+    /// What the data channel carries. `None`: the viewer has none.
+    channel: Option<ChannelBudget>,
     /// Our checks that wait for a response.
     asked: VecDeque<(Transaction, PacketPath, Instant)>,
     servers: ServerRequests,
@@ -108,6 +111,7 @@ impl PacketFilter {
             handshake: TokenBucket::new(HANDSHAKE),
             rtcp: RtcpBudget::new(),
             talk: None,
+            channel: None,
             asked: VecDeque::new(),
             servers: ServerRequests::default(),
             channels: VecDeque::new(),
@@ -131,6 +135,18 @@ impl PacketFilter {
     /// The viewer may talk, with this payload type.
     pub(crate) fn allow_talk(&mut self, payload_type: u8) {
         self.talk = Some(RtpBudget::new(payload_type));
+    }
+
+    /// The viewer may open a data channel.
+    pub(crate) fn allow_channel(&mut self) {
+        self.channel.get_or_insert_with(ChannelBudget::new);
+    }
+
+    /// The session read a message of the data channel.
+    pub(crate) fn channel_read(&mut self, length: usize, now: Instant) {
+        if let Some(budget) = &mut self.channel {
+            budget.read(length, now);
+        }
     }
 
     /// The next verdict about a server, for the log.
@@ -190,8 +206,8 @@ impl PacketFilter {
                     }
                 }
             }
-            // The record that would open data channels if the viewer wants some.
-            PacketClass::DtlsData => OutboundVerdict::HeldBack,
+            // Without a data channel, such a record could only open one that nobody asked for.
+            PacketClass::DtlsData if self.channel.is_none() => OutboundVerdict::HeldBack,
             _ => OutboundVerdict::ToViewer,
         }
     }
@@ -301,7 +317,11 @@ impl PacketFilter {
             PacketClass::Dtls if !is_heard => Err(RefusedReason::Stranger),
             PacketClass::Dtls if self.handshake.take(packet.len() as f64, now) => Ok(()),
             PacketClass::Dtls => Err(RefusedReason::TooMuch),
-            PacketClass::DtlsData => Err(if is_heard { RefusedReason::Data } else { RefusedReason::Stranger }),
+            PacketClass::DtlsData if !is_heard => Err(RefusedReason::Stranger),
+            PacketClass::DtlsData => match &mut self.channel {
+                Some(budget) => budget.admit(packet.len(), now),
+                None => Err(RefusedReason::Data),
+            },
             PacketClass::Rtp if !is_heard => Err(RefusedReason::Stranger),
             PacketClass::Rtp => match &mut self.talk {
                 Some(budget) => budget.admit(packet, |ssrc| viewer.is_authentic(ssrc), now),

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::viewer::sockets::rtcp_budget;
 use crate::viewer::sockets::{
+    channel_budget,
     checks::CONSENT,
+    rtcp_budget,
     stun::{
         is_mdns_answer,
         tests::{record, signed, stun, unsigned},
@@ -166,6 +167,26 @@ fn what_was_not_negotiated_does_not_come_in_even_from_the_viewer() {
         assert_eq!(scene.take(at(1), &packet), expected, "{packet:?}");
     }
     assert_eq!(scene.gate.refused(), RefusedPackets { strangers: 3, media: 2, data: 2, ..RefusedPackets::default() });
+}
+
+#[test]
+fn a_negotiated_data_channel_has_room_for_what_is_read() {
+    let mut scene = Scene::new();
+    let data = record(23, 1187);
+    assert_eq!(scene.send(at(1), &data), OutboundVerdict::HeldBack);
+    scene.gate.allow_channel();
+    assert_eq!(scene.send(at(1), &data), OutboundVerdict::ToViewer);
+    assert_eq!(scene.take(at(1), &data), Err(RefusedReason::Stranger));
+    scene.prove(1);
+    let flood = |scene: &mut Scene| (0..1000).filter(|_| scene.take(at(1), &data).is_ok()).count();
+    assert_eq!(flood(&mut scene), (channel_budget::UNREAD.0 / 1200.0) as usize);
+    assert_eq!(scene.take(at(1), &data), Err(RefusedReason::TooMuch));
+    assert_eq!(scene.take(at(1), &record(21, 2)), Ok(()), "an alert");
+    scene.gate.channel_read(12_000, scene.now);
+    assert_eq!(flood(&mut scene), 11);
+    // A second negotiation brings no new budget.
+    scene.gate.allow_channel();
+    assert_eq!(flood(&mut scene), 0);
 }
 
 #[test]

@@ -5,13 +5,15 @@
 //! - `runtime`: the stack's UDP sockets; each packet passes `filter` and `rebind` first.
 //! - `tcp`: the same for ICE-TCP streams (RFC 6544).
 //! - `stun`: reads packet classes (RFC 7983), and STUN and TURN messages.
-//! - `filter`: which packets come in; `rtcp_budget` limits RTCP, `refused` counts refused packets.
+//! - `filter`: which packets come in; `rtcp_budget`, `rtp_budget` and `channel_budget` limit RTCP, sound and the data
+//!   channel, `refused` counts refused packets.
 //! - `answers`: requests to STUN and TURN servers, and which of their answers come in.
 //! - `checks`: how fast connectivity checks leave.
 //! - `rebind`: follows a viewer whose NAT changed its port.
 
 mod answers;
 pub(crate) mod bind;
+mod channel_budget;
 pub(crate) mod checks;
 pub(crate) mod filter;
 mod new_senders;

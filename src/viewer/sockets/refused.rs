@@ -7,7 +7,7 @@ pub(crate) enum RefusedReason {
     Stranger,
     /// RTP that was not negotiated.
     Media,
-    /// DTLS application data: the daemon has no data channels.
+    /// DTLS application data, and no data channel was negotiated.
     Data,
     /// Above a limit.
     TooMuch,

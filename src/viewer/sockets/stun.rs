@@ -31,7 +31,7 @@ const COOKIE: [u8; 4] = 0x2112_A442_u32.to_be_bytes();
 const HEADER: usize = 20;
 /// The length of a DTLS record header: type, version, epoch, sequence number, length.
 const RECORD: usize = 13;
-/// The DTLS content types of a connection without data channels: change_cipher_spec, alert, handshake.
+/// The DTLS content types besides application data: change_cipher_spec, alert, handshake.
 const EXPECTED_RECORDS: std::ops::RangeInclusive<u8> = 20..=22;
 
 /// A STUN transaction ID.
