@@ -11,8 +11,9 @@ use crate::{broker::LinkEvent, config::Id};
 const OF_ONE_VIEWER: usize = 64;
 /// Messages of all.
 const OF_ALL: usize = 1024;
-/// Bytes of all.
-const BYTES: usize = 1 << 20;
+/// Bytes of all. A daemon that gets no processor for half a second in a crowd fills it, and the client's buffers hold
+/// about as much again.
+const BYTES: usize = 512 << 10;
 
 /// A queue of events, each with the acknowledgement that is sent once it is passed on.
 #[derive(Debug)]
@@ -98,7 +99,7 @@ mod tests {
 
         let mut held = InboundQueue::default();
         let taken = (0..100).filter(|n| held.push(message(&format!("v{n}"), 32 << 10), ()).is_ok()).count();
-        assert_eq!(taken, 32);
+        assert_eq!(taken, 16);
         let oversize = LinkEvent::Oversize { viewer: Id::new("anna").unwrap(), len: 1 << 30, correlation: None };
         assert_eq!(held.push(oversize, ()), Ok(()));
     }

@@ -1,7 +1,7 @@
 //! The MQTT link to the broker: one task that receives and publishes, and reconnects for ever.
 //!
 //! ```text
-//!            ┌─ receive ── queue (1 MiB) ── deliver ──► events (32) ──► signalling
+//!            ┌─ receive ─ queue (512 KiB) ─ deliver ──► events (32) ──► signalling
 //!  broker ◄──┤ one connection after the other
 //!            └─ speak ◄── outbox (64) ◄── signalling;  presence, info ◄── watches
 //! ```

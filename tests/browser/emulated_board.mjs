@@ -308,6 +308,17 @@ export function distance(a, b) {
   return a.reduce((sum, part, i) => sum + Math.abs(part - b[i]), 0) / a.length;
 }
 
+/**
+ * Checks the picture clocks that a page read: each picture is later than the one before. A page reads what is on the
+ * screen, so a callback that comes late may read the next picture already. Then two in a row are the same.
+ */
+export function goesForward(clocks) {
+  const shown = clocks.map(({ clock, media }) => `${clock} at ${media}`);
+  assert.ok(clocks.slice(1).every(({ clock }, i) => clock >= clocks[i].clock), `the clock goes forward: ${shown}`);
+  const different = new Set(clocks.map(({ clock }) => clock)).size;
+  assert.ok(different >= clocks.length - 2, `each picture can be told from all others: ${shown}`);
+}
+
 /** Runs in the page, with `means`: what plain.js does not look at. */
 function eyes() {
   const canvas = document.createElement('canvas');
