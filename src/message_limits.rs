@@ -29,9 +29,15 @@ const BURST: u32 = 3;
 const UNAUTHORISED_OF_ONE: (u32, u32) = (2, 10);
 /// Unauthorised messages per second that are read, of all viewers that sent some.
 const UNAUTHORISED: u32 = 50;
-/// Sealed messages of one viewer that are opened: per second, and at once. Opening one costs about 3 ms of a slow board.
+/// Sealed messages of one known viewer that are opened whatever comes in the name of others: per second, and at once. A
+/// session needs about eight to begin.
+const ASSURED_OF_ONE: (u32, u32) = (2, 16);
+/// The same of all known viewers together: per second, and at once. So it holds while fewer than 64 names are misused.
+const ASSURED: (u32, u32) = (128, 1024);
+/// Sealed messages of one viewer that are opened beyond that: per second, and at once. Opening one costs about 3 ms of a
+/// slow board.
 const SEALED_OF_ONE: (u32, u32) = (64, 128);
-/// Sealed messages per second that are opened, of all viewers.
+/// Sealed messages per second that are opened beyond that, of all viewers.
 const SEALED: u32 = 100;
 /// Deny lists that are read: per second, and at once. A board gets that of each issuer with each connection.
 const DENY_LISTS: (u32, u32) = (1, 8);
@@ -74,6 +80,7 @@ struct Account {
     /// Whether it ever sent something unauthorised.
     suspect: bool,
     unauthorised: RateLimit,
+    assured: RateLimit,
     sealed: RateLimit,
     refusals: RateLimit,
     /// Commands that stand alone.
@@ -95,6 +102,7 @@ struct Shared {
     accounts: HashMap<Id, Account>,
     unauthorised: RateLimit,
     unauthorised_answers: RateLimit,
+    assured: RateLimit,
     sealed: RateLimit,
     sealed_of_strangers: CrowdRate,
     sealed_of_earlier: CrowdRate,
@@ -112,6 +120,7 @@ impl MessageLimits {
             accounts: HashMap::new(),
             unauthorised: RateLimit::new(UNAUTHORISED, UNAUTHORISED, now),
             unauthorised_answers: RateLimit::new(1, 1, now),
+            assured: RateLimit::new(ASSURED.0, ASSURED.1, now),
             sealed: RateLimit::new(SEALED, SEALED * 2, now),
             sealed_of_strangers: CrowdRate::new(now),
             sealed_of_earlier: CrowdRate::new(now),
@@ -133,13 +142,13 @@ impl MessageLimits {
         self.lock().message(viewer, now)
     }
 
-    /// Counts a sealed message, whose sender is not proven yet. Returns whether it is opened. Strangers have an
-    /// allowance of their own, so have viewers whose token ended, and so has each viewer that is known: nobody uses up
-    /// another's.
+    /// Counts a sealed message, whose sender is not proven yet: anybody may send in the name of anybody. Returns whether
+    /// it is opened. Strangers have an allowance of their own, and so have viewers whose token ended. Each viewer that is
+    /// known has one, too, which messages in other names cannot use up. What exceeds it shares a common one.
     pub fn sealed(&self, topic: &Id, of: Acquaintance, now: Mono) -> bool {
         let mut shared = self.lock();
         match of {
-            Acquaintance::Known => shared.account(topic, now).sealed.take(now) && shared.sealed.take(now),
+            Acquaintance::Known => shared.sealed_of_known(topic, now),
             Acquaintance::Earlier => shared.sealed_of_earlier.take(topic, now),
             Acquaintance::Stranger => shared.sealed_of_strangers.take(topic, now),
         }
@@ -210,6 +219,16 @@ impl Shared {
         Admitted::Refused(Refusal::new(ErrorName::RateLimited, message).retry_after(Duration::from_secs(1)))
     }
 
+    fn sealed_of_known(&mut self, topic: &Id, now: Mono) -> bool {
+        let (has_assured, has_common) = (!self.assured.is_empty(now), !self.sealed.is_empty(now));
+        let account = self.account(topic, now);
+        if has_assured && account.assured.take(now) {
+            return self.assured.take(now);
+        }
+        // Nothing of its own is spent on a message that the common allowance keeps out.
+        has_common && account.sealed.take(now) && self.sealed.take(now)
+    }
+
     fn unauthorised(&mut self, viewer: &Id, now: Mono) -> bool {
         let account = self.account(viewer, now);
         account.suspect = true;
@@ -229,6 +248,7 @@ impl Shared {
             rate_limited: RateLimit::new(1, 1, now),
             suspect: false,
             unauthorised: RateLimit::new(UNAUTHORISED_OF_ONE.0, UNAUTHORISED_OF_ONE.1, now),
+            assured: RateLimit::new(ASSURED_OF_ONE.0, ASSURED_OF_ONE.1, now),
             sealed: RateLimit::new(SEALED_OF_ONE.0, SEALED_OF_ONE.1, now),
             refusals: RateLimit::new(REFUSALS_OF_ONE.0, REFUSALS_OF_ONE.1, now),
             alone: RateLimit::per_minute(ALONE.0, ALONE.1, now),

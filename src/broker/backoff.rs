@@ -2,7 +2,8 @@
 //!
 //! Exponential backoff with full jitter: a thousand boards that lost one broker at the same moment come back spread
 //! out. After a link that worked for long, the first tries are close together, since a broker that restarts is back
-//! soon. A broker that accepts connections and drops them is tried less and less often. Two failures have longer
+//! soon, also if a proxy before it accepts connections for it meanwhile. A broker that accepts connections and drops them
+//! is tried less and less often. Two failures have longer
 //! pauses, because trying again soon makes them worse or cannot help: a client id that another client took over, and a
 //! login that was refused.
 
@@ -63,7 +64,9 @@ impl Backoff {
         let doubled = |base: Duration, times: u32| base.saturating_mul(1 << times.min(16)).min(CAP);
         let most = match kind {
             // The broker is not there. If it restarts, it is back soon.
-            LinkErrorKind::Name | LinkErrorKind::Refused | LinkErrorKind::Unreachable | LinkErrorKind::TimedOut => {
+            LinkErrorKind::Name | LinkErrorKind::Refused | LinkErrorKind::Unreachable | LinkErrorKind::TimedOut
+            // A proxy before it accepts the connection meanwhile: it closes it, breaks TLS off, or answers with 502.
+            | LinkErrorKind::Lost | LinkErrorKind::Tls | LinkErrorKind::WebSocket => {
                 doubled(CLOSE, self.tries.saturating_sub(CLOSE_TRIES)).min(doubled(FIRST, self.tries))
             }
             // The broker is there and does not serve.
@@ -118,17 +121,21 @@ mod tests {
     #[test]
     fn a_broker_that_comes_back_is_found_within_five_seconds() {
         let mut chance = chances();
-        for down in [1.0, 10.0, 30.0] {
-            let mut late = 0;
-            for _ in 0..1000 {
-                let (mut backoff, mut at) = (Backoff::default(), 0.0);
-                backoff.was_up(GOOD);
-                while at < down {
-                    at += backoff.pause(LinkErrorKind::Refused, chance()).as_secs_f64();
+        use LinkErrorKind::{Lost, Refused, TimedOut, Tls, WebSocket};
+        // The last three are what a proxy before a broker makes of its absence.
+        for kind in [Refused, TimedOut, Lost, Tls, WebSocket] {
+            for down in [1.0, 10.0, 30.0] {
+                let mut late = 0;
+                for _ in 0..1000 {
+                    let (mut backoff, mut at) = (Backoff::default(), 0.0);
+                    backoff.was_up(GOOD);
+                    while at < down {
+                        at += backoff.pause(kind, chance()).as_secs_f64();
+                    }
+                    late += u32::from(at > down + 5.0);
                 }
-                late += u32::from(at > down + 5.0);
+                assert_eq!(late, 0, "after {down} s of {kind:?}");
             }
-            assert_eq!(late, 0, "after {down} s");
         }
     }
 

@@ -89,17 +89,52 @@ fn sealed_messages_are_opened_within_an_allowance_for_each_and_for_strangers() {
         ("trudy", Stranger, 0, 5),
         ("eve", Stranger, 0, 0),
         ("clara", Earlier, 0, 5),
-        // 200 at once for all that are known.
-        ("anna", Known, 0, 128),
-        ("bert", Known, 0, 72),
-        ("anna", Known, 1000, 64),
-        ("bert", Known, 1000, 36),
+        // 16 at once for each that is known, and 200 for all of them.
+        ("anna", Known, 0, 16 + 128),
+        ("bert", Known, 0, 16 + 72),
+        ("carl", Known, 0, 16),
+        ("anna", Known, 1000, 2 + 64),
+        ("bert", Known, 1000, 2 + 36),
+        ("carl", Known, 1000, 2),
         ("mallory", Stranger, 1000, 1),
         ("clara", Earlier, 1000, 1),
     ] {
         assert_eq!(opened(viewer, of, at), expected, "{viewer} at {at} ms");
     }
-    assert_eq!(limits.lock().accounts.len(), 2, "a stranger has no account");
+    assert_eq!(limits.lock().accounts.len(), 3, "a stranger has no account");
+}
+
+/// Forged messages in the names of 1, 3, 10 and 60 viewers on the list, 64 a second in each: another viewer on the list
+/// is heard, each minute with all that a session needs.
+#[test]
+fn a_known_viewer_is_heard_whatever_comes_in_the_names_of_others() {
+    for names in [1, 3, 10, 60] {
+        let limits = limits();
+        let mut opened = 0;
+        for n in 0..12_000_u64 {
+            let now = ms(n * 10);
+            for name in 0..names {
+                let flood = id(&format!("flood-{name}"));
+                // 64 a second each, spread over the hundredths.
+                let due = (n * 64 + name * 7) % 100 < 64;
+                opened += u64::from(due && limits.sealed(&flood, Acquaintance::Known, now));
+            }
+            if n % 6000 == 5999 {
+                let heard = (0..8).filter(|_| limits.sealed(&id("anna"), Acquaintance::Known, now)).count();
+                assert_eq!(heard, 8, "{names} names at {} s", n / 100);
+            }
+        }
+        // 120 s of both common allowances, and what they hold at first.
+        assert!(opened <= 120 * 228 + 1024 + 200, "{opened} of {names} names");
+    }
+}
+
+#[test]
+fn however_many_known_names_are_misused_the_number_of_opened_messages_has_a_bound() {
+    let limits = limits();
+    let count = (0..100_000_u64).filter(|n| limits.sealed(&id(&format!("v{}", n % 1000)), Acquaintance::Known, ms(*n)));
+    let opened = count.count();
+    assert!(opened <= 100 * 228 + 1024 + 200, "{opened} within 100 s");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Which sessions end so that a new one may begin. Pure: it only decides. They end once the new one is admitted.
 //!
 //! A session that works never ends here. A viewer at its own limit loses one of its own sessions that was lost, or that
-//! never had a connection. When every place is taken, a new session takes the place of one that has been in setup for a
-//! while without a candidate pair. So somebody who opens sessions and never answers keeps nobody out.
+//! never had a connection. When every place is taken, a new session takes the place of one that was not live in time:
+//! first of one without a candidate pair, then of one whose DTLS handshake does not end. So somebody who opens sessions
+//! and completes none keeps nobody out.
 
 use std::{cmp::Reverse, time::Duration};
 
@@ -13,7 +14,7 @@ use crate::{
     viewer::session::lifecycle::{EndReason, SessionPhase},
 };
 
-/// A session without a candidate pair may be evicted after this time. A pair is usually found within a second.
+/// A session that was not live may be evicted after this time. One is usually live within a second.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// A session that runs.
@@ -47,7 +48,7 @@ pub(super) fn make<K: Copy>(
     let mut end = |staying: &mut Vec<&Evictable<'_, K>>, at: Option<usize>, reason| {
         ends.extend(at.map(|at| (staying.swap_remove(at).key, reason)));
     };
-    let is_ghost = |handle: &Evictable<'_, K>| handle.phase == SessionPhase::Setup && now.since(handle.since) >= GRACE;
+    let is_ghost = |handle: &Evictable<'_, K>| is_setup(handle) && now.since(handle.since) >= GRACE;
     if running(&staying, viewer).own >= limits.sessions_per_viewer {
         let own = |handle: &&Evictable<'_, K>| handle.viewer == viewer;
         let lost = oldest(&staying, |handle| own(&handle) && handle.phase == SessionPhase::Lost);
@@ -63,20 +64,28 @@ pub(super) fn make<K: Copy>(
     Eviction { running: running(&staying, viewer), ends }
 }
 
-/// The oldest session that fits. Sessions of viewers that often did not connect come first.
+/// Whether it was never live.
+fn is_setup<K>(handle: &Evictable<'_, K>) -> bool {
+    matches!(handle.phase, SessionPhase::Setup | SessionPhase::Connecting)
+}
+
+/// The oldest session that fits. Sessions of viewers that often did not connect come first, then those without a
+/// candidate pair.
 fn oldest<K>(handles: &[&Evictable<'_, K>], fits: impl Fn(&Evictable<'_, K>) -> bool) -> Option<usize> {
     let fitting = handles.iter().enumerate().filter(|(_, handle)| fits(handle));
-    fitting.min_by_key(|(_, handle)| (Reverse(handle.unconnected), handle.since)).map(|(at, _)| at)
+    let order = |handle: &Evictable<'_, K>| {
+        (Reverse(handle.unconnected), handle.phase == SessionPhase::Connecting, handle.since)
+    };
+    fitting.min_by_key(|(_, handle)| order(handle)).map(|(at, _)| at)
 }
 
 fn running<K>(handles: &[&Evictable<'_, K>], viewer: &Id) -> Running {
-    let is_setup = |handle: &&&Evictable<'_, K>| matches!(handle.phase, SessionPhase::Setup | SessionPhase::Connecting);
     let own = || handles.iter().filter(|handle| handle.viewer == viewer);
     Running {
         all: handles.len(),
         own: own().count(),
-        setups: handles.iter().filter(is_setup).count(),
-        own_setups: own().filter(is_setup).count(),
+        setups: handles.iter().filter(|handle| is_setup(handle)).count(),
+        own_setups: own().filter(|handle| is_setup(handle)).count(),
     }
 }
 
@@ -115,7 +124,7 @@ mod tests {
     fn who_gives_way_to_whom() {
         use SessionPhase::{Connecting, Live, Lost, Setup};
         let limits = Limits { viewers: 3, setups: 3, sessions_per_viewer: 2, ..Limits::default() };
-        let rows: [Row<'_>; 12] = [
+        let rows: [Row<'_>; 14] = [
             // There is a free place.
             (&[("anna", Lost, 9, 0), ("bert", Setup, 9, 0)], "anna", true, &[]),
             // At the viewer's own limit, lost sessions end first, then those that never connected. Working ones stay.
@@ -128,7 +137,20 @@ mod tests {
             // come first.
             (&[("a", Setup, 6, 0), ("b", Setup, 9, 0), ("c", Live, 99, 0)], "new", true, &[(1, EndReason::GaveWay)]),
             (&[("a", Setup, 6, 2), ("b", Setup, 9, 0), ("c", Live, 99, 0)], "new", true, &[(0, EndReason::GaveWay)]),
-            (&[("a", Setup, 4, 9), ("b", Connecting, 9, 9), ("c", Lost, 99, 9)], "new", true, &[]),
+            (&[("a", Setup, 4, 9), ("b", Connecting, 4, 9), ("c", Lost, 99, 9)], "new", true, &[]),
+            // A handshake that does not end holds no place either, but one without a pair goes first.
+            (
+                &[("a", Setup, 4, 0), ("b", Connecting, 9, 0), ("c", Lost, 99, 0)],
+                "new",
+                true,
+                &[(1, EndReason::GaveWay)],
+            ),
+            (
+                &[("a", Setup, 6, 0), ("b", Connecting, 9, 0), ("c", Live, 99, 0)],
+                "new",
+                true,
+                &[(0, EndReason::GaveWay)],
+            ),
             (&[("a", Setup, 6, 0), ("b", Setup, 9, 0), ("c", Live, 99, 0)], "new", false, &[]),
             // A session that ends for its own viewer frees a place, so no other ends.
             (&[("a", Setup, 9, 0), ("new", Lost, 9, 0), ("new", Live, 9, 0)], "new", true, &[(1, EndReason::Replaced)]),

@@ -349,6 +349,8 @@ impl Sessions {
         let handle = self.handles.remove(&(viewer.clone(), session.clone()));
         self.limits.session_ended(&viewer);
         let now = Mono::now();
+        let has_been = |phase| matches!(phase, SessionPhase::Live | SessionPhase::Lost);
+        let was_live = handle.as_ref().is_some_and(|handle| has_been(*handle.phase.borrow()));
         match ended {
             Err(e) => {
                 error!("viewer {viewer}: its task panicked: {e}");
@@ -356,11 +358,9 @@ impl Sessions {
                     self.send_last(Addressee::of(&handle.from), &session, EndReason::Internal);
                 }
             }
-            Ok((_, EndReason::Timeout | EndReason::IceTimeout | EndReason::GaveWay)) => {
-                self.admission.count_unconnected(&viewer, now)
-            }
-            Ok((_, EndReason::Refused)) => {}
-            Ok(_) => self.admission.connected(&viewer),
+            Ok(_) if was_live => self.admission.connected(&viewer),
+            Ok((_, reason)) if reason.is_unconnected() => self.admission.count_unconnected(&viewer, now),
+            Ok(_) => {}
         }
         self.admission.remember_ended(viewer, session, now);
     }

@@ -72,6 +72,13 @@ async fn a_newcomer_takes_the_place_of_the_oldest_that_never_connected() {
     assert_eq!(ending(&sessions, &ghosts[0]), Some(EndReason::GaveWay), "the oldest");
     assert!(ghosts[1..].iter().all(|key| ending(&sessions, key).is_none()));
     assert!(said.try_recv().is_err(), "anna is not refused");
+    // So does one that answers connectivity checks, and never completes the DTLS handshake.
+    let (mut sessions, mut said, ..) = self::sessions(Limits::default(), AudioSource::Tone);
+    let ghosts: Vec<Key> =
+        ('A'..='H').map(|c| handle(&mut sessions, &format!("v{c}"), c, SessionPhase::Connecting).1).collect();
+    sessions.asks("anna", 'Z', now);
+    assert_eq!(ending(&sessions, &ghosts[0]), Some(EndReason::GaveWay), "the oldest");
+    assert!(said.try_recv().is_err(), "anna is not refused");
     // A viewer whose sessions never connect displaces nobody.
     for _ in 0..2 {
         sessions.admission.count_unconnected(&Id::new("mallory").unwrap(), now);
@@ -79,6 +86,31 @@ async fn a_newcomer_takes_the_place_of_the_oldest_that_never_connected() {
     sessions.asks("mallory", 'Y', now);
     let refusal: Value = serde_json::from_slice(&said.try_recv().unwrap().payload).unwrap();
     assert_eq!(refusal["name"], "busy");
+}
+
+#[tokio::test]
+async fn only_a_session_that_was_live_makes_up_for_those_that_were_not() {
+    use SessionPhase::{Connecting, Live, Lost, Setup};
+    for (phase, reason, expected) in [
+        (Setup, EndReason::IceTimeout, 2),
+        (Setup, EndReason::BadAnswer, 2),
+        (Connecting, EndReason::DtlsFailed, 2),
+        (Connecting, EndReason::GaveWay, 2),
+        (Setup, EndReason::Bye, 1),
+        (Setup, EndReason::Refused, 1),
+        (Connecting, EndReason::Bye, 1),
+        (Live, EndReason::Bye, 0),
+        (Lost, EndReason::IceFailed, 0),
+    ] {
+        let (mut sessions, ..) = sessions(Limits::default(), AudioSource::Off);
+        let (_heard, key) = handle(&mut sessions, "mallory", 'A', phase);
+        sessions.admission.count_unconnected(&key.0, Mono::now());
+        let task = sessions.tasks.spawn(async move { reason });
+        sessions.names.insert(task.id(), key.clone());
+        let ended = sessions.tasks.join_next_with_id().await.unwrap();
+        sessions.reap(ended);
+        assert_eq!(sessions.admission.unconnected(&key.0, Mono::now()), expected, "{phase:?}, {reason:?}");
+    }
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ pub enum EndReason {
     Shutdown,
     /// A newer session of the same viewer took the place of one that was lost.
     Replaced,
-    /// Another viewer needed the place, and this session had no candidate pair yet.
+    /// Another viewer needed the place, and this session was not live yet.
     GaveWay,
     /// The owner took a right away that the session needs, or the permission of the viewer has ended.
     Forbidden,
@@ -139,6 +139,13 @@ impl EndReason {
         }
     }
 
+    /// Whether a session that ends so before it was live counts against its viewer, which holds a place without using it.
+    pub fn is_unconnected(self) -> bool {
+        let failed =
+            matches!(self, Self::Timeout | Self::IceTimeout | Self::GaveWay | Self::IceFailed | Self::DtlsFailed);
+        failed || matches!(self, Self::ConsentLost | Self::BadAnswer | Self::NoCommonCodec)
+    }
+
     /// The error that is sent before `bye`. `None`: the end is no failure.
     pub fn error(self) -> Option<Refusal> {
         let (name, message) = match self {
@@ -155,7 +162,7 @@ impl EndReason {
             ),
             Self::GaveWay => (
                 ErrorName::IceTimeout,
-                "no network path was found within 5 s, and another viewer needed the place: try again",
+                "no connection was made within 5 s, and another viewer needed the place: try again",
             ),
             Self::IceFailed => (ErrorName::IceFailed, "the network path was lost and none was found again"),
             Self::DtlsFailed => (ErrorName::DtlsFailed, "the encryption handshake failed or took longer than 10 s"),

@@ -212,11 +212,10 @@ impl PacketFilter {
         }
     }
 
-    /// A copy of a check goes to `path` too, so its response may come from there.
-    pub(crate) fn expect(&mut self, path: PacketPath, packet: &[u8], now: Instant) {
-        if let Some(message) = StunMessage::read(packet) {
-            push(&mut self.asked, WAITING, (message.transaction(), path, now));
-        }
+    /// A check of our own is about to go to `path`. Returns whether it may leave. If so, its response may come from
+    /// there.
+    pub(crate) fn probe(&mut self, path: PacketPath, check: &[u8], now: Instant) -> bool {
+        self.check(path, check, now) == OutboundVerdict::ToViewer
     }
 
     /// Any packet that is not a connectivity check leaves. A check that leaves is remembered.

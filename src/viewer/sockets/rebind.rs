@@ -2,10 +2,13 @@
 //! addresses out.
 //!
 //! The stack keeps the address of the selected pair until ICE fails and restarts. This code sits between the stack and
-//! the socket. When the selected address falls silent and another address speaks as the viewer would, the stack's next
-//! consent check (RFC 7675) goes to both. If the other address answers it, signed with the viewer's ICE password (RFC
-//! 8445 section 7.2.2), it is the viewer. From then on it replaces the old address in both directions, and the stack
-//! notices nothing.
+//! the socket. When the selected address falls silent and another address speaks as the viewer would, a check of our own
+//! goes there beside the stack's next consent check (RFC 7675). If that address answers it, signed with the viewer's ICE
+//! password (RFC 8445 section 7.2.2), it is the viewer. From then on it replaces the old address in both directions, and
+//! the stack notices nothing.
+//!
+//! The two checks have different transaction IDs. Otherwise a viewer that forges the sender address of its packets could
+//! answer for somebody else, and the media would go to somebody who never agreed.
 
 use std::{
     net::SocketAddr,
@@ -34,7 +37,7 @@ pub(crate) struct PeerTracker {
     heard: Option<Instant>,
     /// Another address that speaks to this socket as the viewer would, when it last did, and what it claimed.
     stranger: Option<(SocketAddr, Instant, SenderClaim)>,
-    /// The check that was sent to the other address too.
+    /// The check that was sent to the other address.
     asked: Option<Transaction>,
 }
 
@@ -43,8 +46,8 @@ pub(crate) struct PeerTracker {
 pub(crate) struct Destinations {
     /// The address that replaces the stack's.
     pub(crate) to: SocketAddr,
-    /// A second address that gets a copy.
-    pub(crate) also: Option<SocketAddr>,
+    /// Another address, which gets a check of its own beside this packet.
+    pub(crate) probe: Option<SocketAddr>,
 }
 
 /// How a received packet is passed to the stack.
@@ -63,19 +66,18 @@ impl PeerTracker {
             *self = Self { chosen: Some(to), heard: Some(now), ..Self::default() };
         }
         if self.chosen != Some(to) {
-            return Destinations { to, also: None };
+            return Destinations { to, probe: None };
         }
         let at = self.moved.unwrap_or(to);
-        let mut destinations = Destinations { to: at, also: None };
-        if let Some(transaction) = transaction(packet, BINDING_REQUEST)
-            && self.is_silent(now)
-            && let Some((stranger, shared, _)) = self.stranger
-            && now.saturating_duration_since(shared) < STALE
-        {
-            self.asked = Some(transaction);
-            destinations.also = Some(stranger);
-        }
-        destinations
+        let is_check = transaction(packet, BINDING_REQUEST).is_some();
+        let is_recent = |shared| now.saturating_duration_since(shared) < STALE;
+        let probe = self.stranger.filter(|(_, shared, _)| is_check && self.is_silent(now) && is_recent(*shared));
+        Destinations { to: at, probe: probe.map(|(stranger, ..)| stranger) }
+    }
+
+    /// A check with this transaction ID goes to the other address, and nowhere else.
+    pub(crate) fn probed(&mut self, transaction: Transaction) {
+        self.asked = Some(transaction);
     }
 
     /// A packet from `from`, with what its sender claims. `password` gets the viewer's ICE password; it is called only

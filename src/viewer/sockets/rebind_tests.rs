@@ -2,17 +2,19 @@ use super::*;
 use crate::viewer::sockets::stun::tests::stun;
 
 const PASSWORD: &str = "the viewer's ICE password";
+/// What the transaction IDs of the stack's checks consist of.
+const STACK: u8 = 0xee;
 
 /// A step of a test's table, with its time in ms.
 enum Step {
     /// The stack sends media to the viewer.
     Media(u64, u16),
-    /// The stack sends a consent check to this port; then the last byte of its transaction ID, and the port that gets
-    /// the copy.
+    /// The stack sends a consent check to this port; then the port that gets a check of its own, and the last byte of
+    /// the transaction ID of that one.
     Check(u64, u16, u8, Option<u16>),
     /// Media or RTCP arrives from this port; then the port that the stack sees.
     Hear(u64, u16, u16),
-    /// A signed response to that check arrives from this port; then the port that the stack sees.
+    /// A signed response to that one arrives from this port; then the port that the stack sees.
     Answer(u64, u16, u8, u16),
     /// The same, with a wrong signature.
     Forged(u64, u16, u8),
@@ -31,11 +33,14 @@ fn play(steps: &[Step]) -> PeerTracker {
         match *step {
             Media(ms, to) => {
                 let way = tracker.outgoing(at(1), &[128, 102], now(ms));
-                assert_eq!(way, Destinations { to: at(to), also: None }, "step {n}");
+                assert_eq!(way, Destinations { to: at(to), probe: None }, "step {n}");
             }
-            Check(ms, to, transaction, also) => {
-                let way = tracker.outgoing(at(1), &stun(BINDING_REQUEST, transaction, "its own"), now(ms));
-                assert_eq!(way, Destinations { to: at(to), also: also.map(at) }, "step {n}");
+            Check(ms, to, transaction, probe) => {
+                let way = tracker.outgoing(at(1), &stun(BINDING_REQUEST, STACK, "its own"), now(ms));
+                assert_eq!(way, Destinations { to: at(to), probe: probe.map(at) }, "step {n}");
+                if probe.is_some() {
+                    tracker.probed([transaction; 12]);
+                }
             }
             Hear(ms, from, told) => {
                 let arrival =
@@ -91,6 +96,8 @@ fn nobody_else_is_followed() {
         Forged(1610, 2, 1),
         // The right response, from an address that got no check.
         Answer(1620, 9, 1, 9),
+        // The response to the stack's own check, which only the viewer's old address got.
+        Answer(1625, 2, STACK, 2),
         Media(1630, 1),
         // While the viewer is heard, no other address gets a check.
         Hear(1700, 1, 1),
@@ -123,8 +130,8 @@ fn one_that_comes_back_is_found_where_it_was() {
 fn another_choice_of_the_stack_begins_anew_and_its_servers_are_left_alone() {
     let now = Instant::now();
     let mut tracker = play(&[Media(0, 1), Hear(1000, 2, 2), Check(1100, 1, 1, Some(2)), Answer(1110, 2, 1, 1)]);
-    assert_eq!(tracker.outgoing(at(7), &[150], now), Destinations { to: at(7), also: None });
-    assert_eq!(tracker.outgoing(at(1), &[150], now), Destinations { to: at(1), also: None });
+    assert_eq!(tracker.outgoing(at(7), &[150], now), Destinations { to: at(7), probe: None });
+    assert_eq!(tracker.outgoing(at(1), &[150], now), Destinations { to: at(1), probe: None });
     // ChannelData and STUN to a TURN server are not media, whatever they carry.
     let mut tracker = PeerTracker::default();
     for packet in [&[0x40, 0, 0, 1][..], &stun(BINDING_REQUEST, 1, "")] {
@@ -141,7 +148,7 @@ fn who_only_sends_rubbish_keeps_nobody_from_being_followed() {
     let ms = |ms| start + Duration::from_millis(ms);
     let say = |tracker: &mut PeerTracker, from, claim, now| {
         tracker.incoming(at(from), &[129, 201], claim, now, || panic!("no answer"));
-        tracker.outgoing(at(1), &stun(BINDING_REQUEST, 1, "its own"), now).also
+        tracker.outgoing(at(1), &stun(BINDING_REQUEST, 1, "its own"), now).probe
     };
     assert_eq!(say(&mut tracker, 2, SenderClaim::Nothing, ms(1000)), None);
     assert_eq!(say(&mut tracker, 3, SenderClaim::Report, ms(1100)), Some(at(3)));

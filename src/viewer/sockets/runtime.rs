@@ -30,7 +30,7 @@ use crate::{
             checks::{PacketPath, Transport},
             filter::{OutboundVerdict, SharedFilter},
             rebind::PeerTracker,
-            stun::{is_mdns, is_mdns_answer},
+            stun::{StunMessage, Transaction, is_mdns, is_mdns_answer},
             tcp::{FilteredListener, UnprovenStreams},
         },
     },
@@ -176,7 +176,8 @@ impl FilteredSocket {
             info!("viewer {}: followed to another address of its network", self.viewer);
             self.shared.request_keyframe();
         }
-        (answer.is_ok() || arrival.found).then_some(arrival.from)
+        // The stack did not send the check that found it.
+        (answer.is_ok() && !arrival.found).then_some(arrival.from)
     }
 
     /// Filters datagrams that the kernel delivered together (GRO); all are from one sender. The accepted ones are moved
@@ -195,6 +196,14 @@ impl FilteredSocket {
         (sender, kept)
     }
 
+    /// A check of our own, made from one of the stack's.
+    fn own_check(&self, check: &[u8]) -> Option<(Transaction, Vec<u8>)> {
+        let mut transaction = Transaction::default();
+        getrandom::fill(&mut transaction).ok()?;
+        let password = self.shared.password()?;
+        Some((transaction, StunMessage::read(check)?.renewed(transaction, password.as_bytes())?))
+    }
+
     /// Sends one datagram, or several of the same size to the same address (GSO).
     fn send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         let now = Instant::now();
@@ -206,14 +215,17 @@ impl FilteredSocket {
         drop(tracker);
         let mut gate = self.filter.lock();
         let leaving = gate.outgoing(self.local, Transport::Udp, destinations.to, transmit.contents, now);
-        if let Some(also) = destinations.also {
-            gate.expect(self.path(also), transmit.contents, now);
-        }
+        let probe = destinations.probe.and_then(|to| {
+            let (transaction, check) = self.own_check(transmit.contents)?;
+            gate.probe(self.path(to), &check, now).then_some((to, transaction, check))
+        });
         drop(gate);
         let sending = |destination| Transmit { destination, ..*transmit };
-        if let Some(also) = destinations.also {
-            // If the copy is lost, the next check follows.
-            let _ = self.socket.poll_send(cx, &sending(also));
+        if let Some((destination, transaction, check)) = probe {
+            self.tracker.lock().unwrap_or_else(PoisonError::into_inner).probed(transaction);
+            // If it is lost, another one follows with the next check of the stack.
+            let _ =
+                self.socket.poll_send(cx, &Transmit { destination, contents: &check, segment_size: None, ..*transmit });
         }
         match leaving {
             OutboundVerdict::HeldBack => Poll::Ready(Ok(transmit.contents.len())),

@@ -26,6 +26,11 @@ const REALM: u16 = 0x0014;
 const NONCE: u16 = 0x0015;
 const XOR_RELAYED_ADDRESS: u16 = 0x0016;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+const FINGERPRINT: u16 = 0x8028;
+
+/// The checksum of a FINGERPRINT, and what it is XORed with.
+const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+const FINGERPRINT_MASK: u32 = 0x5354_554e;
 
 const COOKIE: [u8; 4] = 0x2112_A442_u32.to_be_bytes();
 const HEADER: usize = 20;
@@ -155,6 +160,27 @@ impl<'a> StunMessage<'a> {
         // Compares all bytes, so that the time does not show how many were right.
         let differs = signed.sign().as_ref().iter().zip(signature).fold(0, |differs, (a, b)| differs | (a ^ b));
         signature.len() == 20 && differs == 0
+    }
+
+    /// The same message as a new transaction, signed with this password, and with a fingerprint (RFC 8489 sections 14.5
+    /// and 14.7). `None` if it was not signed.
+    pub(crate) fn renewed(self, transaction: Transaction, password: &[u8]) -> Option<Vec<u8>> {
+        let (at, _) = self.attribute(MESSAGE_INTEGRITY)?;
+        let mut packet = self.0.get(..at)?.to_vec();
+        packet[8..HEADER].copy_from_slice(&transaction);
+        let length = |packet: &[u8], more| u16::try_from(packet.len() - HEADER + more).map(u16::to_be_bytes);
+        let signed_length = length(&packet, 24).ok()?;
+        packet[2..4].copy_from_slice(&signed_length);
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password);
+        let signature = hmac::sign(&key, &packet);
+        packet.extend([MESSAGE_INTEGRITY.to_be_bytes(), 20_u16.to_be_bytes()].concat());
+        packet.extend(signature.as_ref());
+        let whole_length = length(&packet, 8).ok()?;
+        packet[2..4].copy_from_slice(&whole_length);
+        let fingerprint = CRC.checksum(&packet) ^ FINGERPRINT_MASK;
+        packet.extend([FINGERPRINT.to_be_bytes(), 4_u16.to_be_bytes()].concat());
+        packet.extend(fingerprint.to_be_bytes());
+        Some(packet)
     }
 
     /// XOR-PEER-ADDRESS: the peer behind a TURN server.

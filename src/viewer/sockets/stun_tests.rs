@@ -47,6 +47,28 @@ pub(crate) fn record(kind: u8, length: u16) -> Vec<u8> {
 }
 
 #[test]
+fn a_renewed_check_differs_in_its_transaction_alone() {
+    assert_eq!(CRC.checksum(b"123456789"), 0xcbf4_3926, "the polynomial of ISO 3309, as RFC 8489 requires");
+    let original = signed(BINDING_REQUEST, [1; 12], &[(USERNAME, b"viewer:own"), (0x0024, &[1, 2, 3, 4])], "theirs");
+    let renewed = StunMessage::read(&original).unwrap().renewed([2; 12], b"theirs").unwrap();
+    let read = StunMessage::read(&renewed).unwrap();
+    assert_eq!(
+        (read.kind(), read.transaction(), read.username()),
+        (BINDING_REQUEST, [2; 12], Some(&b"viewer:own"[..]))
+    );
+    assert!(read.is_signed(b"theirs") && !read.is_signed(b"another"));
+    assert_eq!(read.attribute(0x0024), StunMessage::read(&original).unwrap().attribute(0x0024));
+    let (content, fingerprint) = renewed.split_at(renewed.len() - 8);
+    let crc = CRC.checksum(content) ^ 0x5354_554e;
+    assert_eq!(fingerprint, [&[0x80, 0x28, 0, 4], &crc.to_be_bytes()[..]].concat());
+    // With the ID of before, it is the message of before, up to the fingerprint.
+    let same = StunMessage::read(&renewed).unwrap().renewed([1; 12], b"theirs").unwrap();
+    assert_eq!(same[..same.len() - 4], original[..original.len() - 4]);
+    let unsigned = unsigned(BINDING_REQUEST, [1; 12], &[(USERNAME, b"viewer:own")]);
+    assert!(StunMessage::read(&unsigned).unwrap().renewed([2; 12], b"theirs").is_none());
+}
+
+#[test]
 fn each_first_byte_has_its_class() {
     let stun = stun(BINDING_REQUEST, 1, "password");
     for first in 0..=255_u8 {
