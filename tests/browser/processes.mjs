@@ -189,6 +189,7 @@ export class Daemon {
       env: { ...process.env, NO_COLOR: '1', ...this.folders },
       enter: this.place?.enter,
     });
+    this.logs = [...(this.logs ?? []), this.child];
   }
 
   /** Runs a command of the owner, such as `pair`. Only in the mode `keys`. */
@@ -252,9 +253,24 @@ export class Daemon {
     return (Number(fields[11]) + Number(fields[12])) / 100;
   }
 
-  stop(signal) {
-    return this.child.stop(signal);
+  /** Ends it. Fails if it panicked, or if its log has a secret, also of an earlier run with `up`. */
+  async stop(signal) {
+    const code = await this.child.stop(signal);
+    const log = this.logs.map(({ output }) => output).join('');
+    const found = blemishes(log, fs.readFileSync(this.file, 'utf8'));
+    if (found.length > 0) throw new Error(`the log of the daemon has ${found.join(', ')}:\n${log.slice(-4000)}`);
+    return code;
   }
+}
+
+/** What of this log must never be in one. `config`: the configuration, which names the files of its secrets. */
+export function blemishes(log, config) {
+  const files = [...config.matchAll(/^(?:password|secret)_file *= *"([^"]+)"/gm)].map(([, file]) => file);
+  const secrets = files.filter((file) => fs.existsSync(file)).map((file) => fs.readFileSync(file, 'utf8').trim());
+  return [
+    ...['panicked', 'ice-pwd', 'a=fingerprint', 'a=candidate'].filter((word) => log.includes(word)),
+    ...secrets.filter((secret) => secret.length > 7 && log.includes(secret)).map(() => 'a secret of its configuration'),
+  ];
 }
 
 const types = {

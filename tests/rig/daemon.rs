@@ -99,3 +99,11 @@ impl Daemon {
         (status, start.elapsed())
     }
 }
+
+/// A panic is the fault of the test in which it happens, also if the daemon goes on.
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let panicked = self.log.lock().is_ok_and(|log| log.contains("panicked"));
+        assert!(std::thread::panicking() || !panicked, "the daemon panicked:\n{}", self.log());
+    }
+}

@@ -37,8 +37,8 @@ pub(crate) struct PeerTracker {
     heard: Option<Instant>,
     /// Another address that speaks to this socket as the viewer would, when it last did, and what it claimed.
     stranger: Option<(SocketAddr, Instant, SenderClaim)>,
-    /// The check that was sent to the other address.
-    asked: Option<Transaction>,
+    /// The check that was sent to the other address, and the one of the stack beside it.
+    asked: Option<(Transaction, Transaction)>,
 }
 
 /// Where a packet goes.
@@ -55,8 +55,9 @@ pub(crate) struct Destinations {
 pub(crate) struct Arrival {
     /// The sender's address that the stack sees.
     pub(crate) from: SocketAddr,
-    /// Whether this packet proved that the viewer has another address.
-    pub(crate) found: bool,
+    /// The stack's own check, if this packet is the response that proved another address. The response is the answer to
+    /// that check, too.
+    pub(crate) found: Option<Transaction>,
 }
 
 impl PeerTracker {
@@ -75,9 +76,9 @@ impl PeerTracker {
         Destinations { to: at, probe: probe.map(|(stranger, ..)| stranger) }
     }
 
-    /// A check with this transaction ID goes to the other address, and nowhere else.
-    pub(crate) fn probed(&mut self, transaction: Transaction) {
-        self.asked = Some(transaction);
+    /// The check `own` goes to the other address, and nowhere else. Beside it, the stack sent the check `stacks`.
+    pub(crate) fn probed(&mut self, own: &[u8], stacks: &[u8]) {
+        self.asked = transaction(own, BINDING_REQUEST).zip(transaction(stacks, BINDING_REQUEST));
     }
 
     /// A packet from `from`, with what its sender claims. `password` gets the viewer's ICE password; it is called only
@@ -91,19 +92,23 @@ impl PeerTracker {
         now: Instant,
         password: impl FnOnce() -> Option<String>,
     ) -> Arrival {
-        let unchanged = Arrival { from, found: false };
+        let unchanged = Arrival { from, found: None };
         let Some(chosen) = self.chosen else { return unchanged };
         if Some(from) == self.moved || (from == chosen && self.moved.is_none()) {
             self.heard = Some(now);
-            return Arrival { from: chosen, found: false };
+            return Arrival { from: chosen, found: None };
         }
-        let is_answer = transaction(packet, BINDING_SUCCESS).is_some_and(|one| Some(one) == self.asked)
-            && self.stranger.is_some_and(|(stranger, ..)| stranger == from);
+        let answered = self
+            .asked
+            .filter(|(own, _)| transaction(packet, BINDING_SUCCESS) == Some(*own))
+            .filter(|_| self.stranger.is_some_and(|(stranger, ..)| stranger == from));
         let is_signed = |password: String| StunMessage::read(packet).is_some_and(|m| m.is_signed(password.as_bytes()));
-        if is_answer && password().is_some_and(is_signed) {
+        if let Some((_, stacks)) = answered
+            && password().is_some_and(is_signed)
+        {
             self.moved = (from != chosen).then_some(from);
             (self.heard, self.stranger, self.asked) = (Some(now), None, None);
-            return Arrival { from: chosen, found: true };
+            return Arrival { from: chosen, found: Some(stacks) };
         }
         // The remembered address stays while it still speaks, since it may be the viewer. Only an address that claims
         // more replaces it.

@@ -155,8 +155,9 @@ impl FilteredSocket {
         PacketPath { local: self.local, transport: Transport::Udp, peer }
     }
 
-    /// The sender's address that the stack sees; `None` if the packet is refused.
-    fn arrived(&self, from: SocketAddr, packet: &[u8], now: Instant) -> Option<SocketAddr> {
+    /// The sender's address that the stack sees; `None` if the packet is refused. A response to a check of our own becomes
+    /// one to the stack's.
+    fn arrived(&self, from: SocketAddr, packet: &mut [u8], now: Instant) -> Option<SocketAddr> {
         if is_mdns(self.local) {
             return is_mdns_answer(from, packet).then_some(from);
         }
@@ -168,16 +169,20 @@ impl FilteredSocket {
         let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
         let arrival = tracker.incoming(from, packet, claim, now, || self.shared.password());
         drop(tracker);
-        if arrival.found {
+        if arrival.found.is_some() {
             gate.found(self.path(from), now);
         }
         drop(gate);
-        if arrival.found {
+        if let Some(stacks) = arrival.found {
+            let password = self.shared.password()?;
+            let renewed = StunMessage::read(packet)?.renewed(stacks, password.as_bytes())?;
+            if renewed.len() == packet.len() {
+                packet.copy_from_slice(&renewed);
+            }
             info!("viewer {}: followed to another address of its network", self.viewer);
             self.shared.request_keyframe();
         }
-        // The stack did not send the check that found it.
-        (answer.is_ok() && !arrival.found).then_some(arrival.from)
+        answer.is_ok().then_some(arrival.from)
     }
 
     /// Filters datagrams that the kernel delivered together (GRO); all are from one sender. The accepted ones are moved
@@ -186,7 +191,7 @@ impl FilteredSocket {
         let (mut sender, mut kept, mut at) = (from, 0, 0);
         while at < buffer.len() {
             let end = buffer.len().min(at + stride);
-            if let Some(from) = self.arrived(from, &buffer[at..end], now) {
+            if let Some(from) = self.arrived(from, &mut buffer[at..end], now) {
                 sender = from;
                 buffer.copy_within(at..end, kept);
                 kept += end - at;
@@ -197,11 +202,11 @@ impl FilteredSocket {
     }
 
     /// A check of our own, made from one of the stack's.
-    fn own_check(&self, check: &[u8]) -> Option<(Transaction, Vec<u8>)> {
+    fn own_check(&self, check: &[u8]) -> Option<Vec<u8>> {
         let mut transaction = Transaction::default();
         getrandom::fill(&mut transaction).ok()?;
         let password = self.shared.password()?;
-        Some((transaction, StunMessage::read(check)?.renewed(transaction, password.as_bytes())?))
+        StunMessage::read(check)?.renewed(transaction, password.as_bytes())
     }
 
     /// Sends one datagram, or several of the same size to the same address (GSO).
@@ -216,13 +221,13 @@ impl FilteredSocket {
         let mut gate = self.filter.lock();
         let leaving = gate.outgoing(self.local, Transport::Udp, destinations.to, transmit.contents, now);
         let probe = destinations.probe.and_then(|to| {
-            let (transaction, check) = self.own_check(transmit.contents)?;
-            gate.probe(self.path(to), &check, now).then_some((to, transaction, check))
+            let check = self.own_check(transmit.contents)?;
+            gate.probe(self.path(to), &check, now).then_some((to, check))
         });
         drop(gate);
         let sending = |destination| Transmit { destination, ..*transmit };
-        if let Some((destination, transaction, check)) = probe {
-            self.tracker.lock().unwrap_or_else(PoisonError::into_inner).probed(transaction);
+        if let Some((destination, check)) = probe {
+            self.tracker.lock().unwrap_or_else(PoisonError::into_inner).probed(&check, transmit.contents);
             // If it is lost, another one follows with the next check of the stack.
             let _ =
                 self.socket.poll_send(cx, &Transmit { destination, contents: &check, segment_size: None, ..*transmit });
