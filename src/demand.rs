@@ -184,6 +184,8 @@ impl Demand {
     }
 
     fn ended(&mut self, absent: bool, now: Mono) -> Option<Action> {
+        // One that vanishes soon after its first frame may do so because it was started: it lacks power.
+        let failed = !absent || self.works.is_some_and(|since| now.since(since) < WORKED);
         self.settle(now);
         if absent {
             self.absent.get_or_insert(now);
@@ -197,11 +199,11 @@ impl Demand {
             }
             true => self.start(),
             false => {
-                let pause = if absent {
-                    ABSENT_PAUSE
-                } else {
+                let pause = if failed {
                     self.failures = self.failures.saturating_add(1);
                     Duration::from_secs(1 << (self.failures - 1).min(5)).min(FAILED_PAUSE_MAX)
+                } else {
+                    ABSENT_PAUSE
                 };
                 self.state = DeviceState::Waiting(now + pause);
                 None

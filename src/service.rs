@@ -39,7 +39,12 @@ pub async fn serve(file: &Path) -> Result<(), ServiceEnd> {
     // This comes first: from here on, no signal is lost, and none kills the process.
     let signals = Signals::listen(false).map_err(ServiceEnd::Failed)?;
     let kept = Kept::new(StateFolder::of_process());
-    let (text, read) = read(file).await.map_err(ServiceEnd::Failed)?;
+    let mut stop = signals.clone();
+    let (text, read) = tokio::select! {
+        read = read(file) => read.map_err(ServiceEnd::Failed)?,
+        // A file system that hangs keeps the reading thread, and nothing else.
+        () = stop.stopped() => return Ok(()),
+    };
     let start = Start::new(file, text, read, &kept).map_err(ServiceEnd::Refused)?;
     let settings = start.loaded.as_ref().map(|loaded| loaded.config.log.clone()).unwrap_or_default();
     let log = log::start(&settings).map_err(|e| ServiceEnd::Failed(format!("start the log: {e}")))?;
@@ -120,16 +125,22 @@ async fn read(file: &Path) -> Result<(Option<String>, Result<Loaded, ConfigError
         return Err(format!("read {}: the last attempt still hangs", file.display()));
     }
     let path = file.to_owned();
+    /// Also if the parser panics.
+    struct Done;
+    impl Drop for Done {
+        fn drop(&mut self) {
+            READING.store(false, Ordering::Release);
+        }
+    }
     let reading = tokio::task::spawn_blocking(move || {
-        let read = match config::text(&path) {
+        let _done = Done;
+        match config::text(&path) {
             Ok(text) => {
                 let parsed = config::parse(&text, &path, &Surroundings::of_process(false));
                 (Some(text), parsed)
             }
             Err(error) => (None, Err(error)),
-        };
-        READING.store(false, Ordering::Release);
-        read
+        }
     });
     match timeout(READ, reading).await {
         Ok(Ok(read)) => Ok(read),
@@ -163,7 +174,11 @@ impl Service<'_> {
                 () = self.signals.hung_up() => {}
             }
             systemd::reloading();
-            match read(file).await {
+            let read = tokio::select! {
+                read = read(file) => read,
+                () = stop.stopped() => return None,
+            };
+            match read {
                 Ok((text, Ok(loaded))) => {
                     self.log.apply(&loaded.config.log);
                     meter::set_period(loaded.config.log.meter_period);

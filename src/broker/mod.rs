@@ -325,13 +325,15 @@ impl LinkTask {
                     self.taken_over |= kind == LinkErrorKind::TakenOver;
                     self.state.send_replace(LinkState::Down(link_error));
                     let pause = backoff.pause(kind, getrandom::u32().unwrap_or(u32::MAX / 2));
+                    // Another address changes nothing about a login, or about another client that uses it.
+                    let is_about_path = !matches!(kind, LinkErrorKind::Login | LinkErrorKind::TakenOver);
                     debug!("broker {}: again in {} ms", url(&config), pause.as_millis());
                     tokio::select! {
                         () = sleep(pause) => {}
                         never = ticking(&self.link.heartbeat) => match never {},
                         () = stopped(&mut self.link.stop) => break,
                         () = changed(&mut self.link.config) => backoff.reset(),
-                        () = changed(&mut self.reconnect) => backoff.reset(),
+                        () = changed(&mut self.reconnect), if is_about_path => backoff.reset(),
                     }
                 }
             }

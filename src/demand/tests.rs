@@ -125,6 +125,8 @@ fn one_frame_is_no_success() {
     let stalls = tries(&[(0, FirstFrame), (2, Stalled), (8, BROKEN)]);
     assert_eq!(stalls[..7], [0, 11, 23, 37, 55, 81, 121]);
     assert_eq!(tries(&[(0, FirstFrame), (10, BROKEN)])[..4], [0, 11, 22, 33], "this one works each time");
+    assert_eq!(tries(&[(0, FirstFrame), (0, GONE)]), fails, "one that vanishes as soon as it sends");
+    assert_eq!(tries(&[(0, FirstFrame), (10, GONE)])[..4], [0, 11, 22, 33], "and one that worked before that");
     let crashes = tries(&[(0, BROKEN)]).len();
     assert!(crashes < 16, "{crashes} tries in five minutes");
 }

@@ -10,6 +10,7 @@ mod early_candidates;
 mod event_receivers;
 mod eviction;
 mod hello;
+mod places;
 mod surroundings;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -24,12 +25,8 @@ use tracing::{debug, error, info};
 
 pub use self::surroundings::SessionSurroundings;
 use self::{
-    admission::Admission,
-    early_candidates::EarlyCandidates,
-    event_receivers::EventReceivers,
-    eviction::{Evictable, Eviction},
-    hello::next_of,
-    surroundings::health,
+    admission::Admission, early_candidates::EarlyCandidates, event_receivers::EventReceivers, eviction::Eviction,
+    hello::next_of, surroundings::health,
 };
 use crate::{
     audit::{AuditLog, AuditRecord},
@@ -283,10 +280,8 @@ impl Sessions {
         if let Err(refusal) = self.admission.admit(&key.0, running, now) {
             return self.refuse(request, refusal, now);
         }
-        for (key, reason) in ends {
-            if let Some(handle) = self.handles.get(&key) {
-                handle.end(reason);
-            }
+        if let Err(refusal) = self.make_room(ends, &request, &terms) {
+            return self.refuse(request, refusal, now);
         }
         let (inbox, heard) = mpsc::channel(INBOX);
         early.into_iter().for_each(|request| drop(inbox.try_send(request.into())));
@@ -320,27 +315,6 @@ impl Sessions {
         self.limits.session_started(&key.0);
         self.names.insert(task.id(), key.clone());
         self.handles.insert(key, SessionHandle { from, inbox, stop, phase: seen, since: now });
-    }
-
-    /// Which sessions end so that a new one of `viewer` can begin. They end only once that one is admitted.
-    fn room(&mut self, viewer: &Id, now: Mono) -> Eviction<Key> {
-        let Self { handles, admission, terms, .. } = self;
-        let mut evictable: Vec<_> = handles
-            .iter()
-            .filter(|(_, handle)| !handle.is_leaving())
-            .map(|(key, handle)| Evictable {
-                key,
-                viewer: &key.0,
-                phase: *handle.phase.borrow(),
-                since: handle.since,
-                unconnected: admission.unconnected(&key.0, now),
-            })
-            .collect();
-        // Among sessions that began at the same moment, the choice is always the same.
-        evictable.sort_unstable_by_key(|handle| handle.key);
-        let displaces = admission.displaces(viewer, now);
-        let Eviction { running, ends } = eviction::make(&evictable, viewer, displaces, &terms.borrow().limits, now);
-        Eviction { running, ends: ends.into_iter().map(|(key, reason)| (key.clone(), reason)).collect() }
     }
 
     fn reap(&mut self, ended: Result<(TaskId, EndReason), JoinError>) {

@@ -210,7 +210,13 @@ async fn a_takeover_is_published_as_an_event() {
     board.up().await;
     peer.say(&[0xe0, 2, 0x8e, 0]).await;
     board.trouble(LinkErrorKind::TakenOver).await;
+    // Another address of the board does not end the pause. Other settings do.
     board.outbox.reconnect();
+    assert!(
+        tokio::time::timeout(Duration::from_secs(2), script.welcome()).await.is_err(),
+        "the other client is left alone"
+    );
+    board.config.send_modify(|_| ());
     let mut peer = script.welcome().await;
     let event = loop {
         let body = peer.next(3).await.expect("the link continues");

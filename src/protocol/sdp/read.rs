@@ -14,6 +14,10 @@ const EXCERPT: usize = 120;
 pub(super) fn description(text: &str) -> Result<Description, Refusal> {
     bounds(text)?;
     let parsed = SessionDescription::try_from(text.to_owned()).map_err(|e| bad(unreadable(&e)))?;
+    // The parser takes some texts for an m-line that the check before it does not.
+    if parsed.media_descriptions.len() > MLINES_MAX {
+        return Err(bad(too_many(parsed.media_descriptions.len())));
+    }
     let lines = parsed.media_descriptions.iter().map(|media| line(media, &parsed.attributes));
     let description = Description {
         lines: lines.collect::<Result<_, _>>()?,
@@ -38,14 +42,21 @@ fn bounds(text: &str) -> Result<(), Refusal> {
     if text.lines().any(|line| line.len() > LINE_MAX) {
         return Err(bad(format!("the description has a line of more than {LINE_MAX} bytes")));
     }
-    if text.contains(|c: char| c.is_control() && !matches!(c, '\r' | '\n' | '\t')) {
+    let is_lone_return = |pair: &[u8]| pair[0] == b'\r' && pair[1] != b'\n';
+    if text.contains(|c: char| c.is_control() && !matches!(c, '\r' | '\n' | '\t'))
+        || text.as_bytes().windows(2).any(is_lone_return)
+    {
         return Err(bad("the description has a control character in it"));
     }
     let mlines = text.lines().filter(|line| line.starts_with("m=")).count();
     if !(1..=MLINES_MAX).contains(&mlines) {
-        return Err(bad(format!("the description has {mlines} m-lines: 1 to {MLINES_MAX} are read")));
+        return Err(bad(too_many(mlines)));
     }
     Ok(())
+}
+
+fn too_many(mlines: usize) -> String {
+    format!("the description has {mlines} m-lines: 1 to {MLINES_MAX} are read")
 }
 
 fn unreadable(error: &impl std::fmt::Display) -> String {

@@ -63,6 +63,30 @@ async fn nothing_ends_for_a_session_that_is_refused() {
 }
 
 #[tokio::test]
+async fn nothing_ends_for_a_request_that_begins_no_session() {
+    let (mut sessions, mut said, ..) = sessions(Limits::default(), AudioSource::Tone);
+    let now = Mono(1_000_000_000_000);
+    let (_live, _) = handle(&mut sessions, "anna", 'A', SessionPhase::Live);
+    let (_lost, lost) = handle(&mut sessions, "anna", 'B', SessionPhase::Lost);
+    let nothing = crate::protocol::Wanted { video: false, audio: false, talk: false, commands: false };
+    for (n, (request, name)) in [
+        (Request::Offer { sdp: "v=0\r\nhello".into(), restart: false }, "bad_sdp"),
+        (Request::Request { media: nothing }, "bad_request"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let session = SessionId::new(&char::from(b'C' + n as u8).to_string().repeat(22)).unwrap();
+        let head = RequestHead { session, seq: 0 };
+        sessions.start(IncomingRequest { from: watcher("anna"), head, request, correlation: None }, now);
+        let refusal: Value = serde_json::from_slice(&said.try_recv().unwrap().payload).unwrap();
+        assert_eq!((refusal["name"].as_str(), ending(&sessions, &lost)), (Some(name), None));
+    }
+    sessions.asks("anna", 'Z', now);
+    assert_eq!(ending(&sessions, &lost), Some(EndReason::Replaced));
+}
+
+#[tokio::test]
 async fn a_newcomer_takes_the_place_of_the_oldest_that_never_connected() {
     let (mut sessions, mut said, ..) = sessions(Limits::default(), AudioSource::Tone);
     let now = Mono(1_000_000_000_000);

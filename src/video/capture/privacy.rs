@@ -1,7 +1,8 @@
 //! Whether a camera's lens is covered (`V4L2_CID_PRIVACY`), for webcams that report their shutter or switch.
 //!
 //! Drivers report changes by control events. A camera whose driver sends none is polled. An answer may take seconds and
-//! delays the video. So polling stops after a slow answer, an error, or an event that reports a change.
+//! delays the video. So polling stops after a slow answer, an error, or an event that reports a change. Without events of
+//! changes, nothing is known then, and the shutter counts as open: a picture that may be seen is not hidden.
 
 use std::{io, time::Duration};
 
@@ -64,7 +65,9 @@ impl PrivacySwitch {
         if let Ok(value) = answer {
             self.closed = value == 1;
         }
-        self.polls &= why.is_none();
+        if why.is_some() {
+            (self.polls, self.closed) = (false, false);
+        }
         why
     }
 }
@@ -79,10 +82,11 @@ mod tests {
         for (answer, took, polls, closed) in [
             (Ok(1), quick, true, true),
             (Ok(0), quick, true, false),
-            (Ok(1), Duration::from_secs(5), false, true),
+            // The last answers: what comes after them is not known.
+            (Ok(1), Duration::from_secs(5), false, false),
             (Err(io::Error::from_raw_os_error(libc::EIO)), quick, false, false),
         ] {
-            let mut shutter = PrivacySwitch { polls: true, ..PrivacySwitch::default() };
+            let mut shutter = PrivacySwitch { polls: true, closed: true, ..PrivacySwitch::default() };
             assert_eq!(shutter.answered(answer, took).is_none(), polls);
             assert_eq!((shutter.polls, shutter.closed), (polls, closed));
             for value in [1, 0] {

@@ -50,7 +50,7 @@ pub(crate) struct PictureError(pub(crate) String);
 /// Why a JPEG of `length` bytes is refused. The limit is 4 MiB, or the size of the uncompressed frame (4:2:2) if that
 /// is more.
 pub(crate) fn too_long(length: usize, (width, height): (u32, u32)) -> Option<PictureError> {
-    let most = h264::LONGEST.max(2 * width as usize * height as usize);
+    let most = h264::LONGEST.max((width as usize).saturating_mul(height as usize).saturating_mul(2));
     (length > most).then(|| PictureError(format!("a JPEG of {} KiB; {} KiB are possible", length >> 10, most >> 10)))
 }
 

@@ -350,8 +350,10 @@ impl Lifecycle {
         None
     }
 
+    /// The time for all restarts begins with the first one: addresses that come and go do not renew it.
     fn restart(&mut self, now: Mono) -> Option<LifecycleAction> {
-        self.enter(SessionState::Restarting, now);
+        let since = if self.state == SessionState::Restarting { self.since } else { now };
+        self.enter(SessionState::Restarting, since);
         self.tries = 0;
         Some(self.try_again(now))
     }

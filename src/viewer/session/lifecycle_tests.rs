@@ -89,6 +89,21 @@ fn a_pair_that_is_lost_is_looked_for_from_a_new_address() {
 }
 
 #[test]
+fn addresses_that_come_and_go_do_not_renew_the_time_of_a_lost_viewer() {
+    let restart = Some(LifecycleAction::Restart);
+    let steps = [
+        ANSWERED,
+        PAIRED,
+        LIVE,
+        (10, GONE, restart, "at once"),
+        (20, MORE, restart, "from the new address"),
+        (29, MORE, restart, "again"),
+        (30, LifecycleEvent::Tick, over(EndReason::IceFailed), "20 s after the first restart"),
+    ];
+    play(&steps, SessionState::Ended);
+}
+
+#[test]
 fn a_board_that_moves_does_not_wait_for_silence() {
     let restart = Some(LifecycleAction::Restart);
     let steps = [
@@ -101,8 +116,8 @@ fn a_board_that_moves_does_not_wait_for_silence() {
         (11, LifecycleEvent::IceConnected, None, "a new pair"),
         (20, LifecycleEvent::IceFailed, restart, "the new one is lost"),
         (22, MORE, restart, "what was tried was tried from the old addresses"),
-        (41, LifecycleEvent::Tick, restart, "and it has its time again"),
-        (42, LifecycleEvent::Tick, over(EndReason::IceFailed), "all of it"),
+        (39, LifecycleEvent::Tick, restart, "in what is left of its time"),
+        (40, LifecycleEvent::Tick, over(EndReason::IceFailed), "all of it"),
     ];
     play(&steps, SessionState::Ended);
 }

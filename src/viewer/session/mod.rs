@@ -7,7 +7,7 @@ pub mod lifecycle;
 mod media_health;
 mod media_state;
 pub(crate) mod negotiation;
-mod opening;
+pub(crate) mod opening;
 pub(crate) mod replies;
 mod step;
 mod talk_line;
@@ -130,13 +130,12 @@ async fn open<'a>(
     let mut life = Lifecycle::new(limits.lease, limits.session, now);
     life.set_permission_end(viewer.from.until, now);
     let mut budget = CandidateBudget::new(limits.candidates, viewer.terms.loopback);
-    let (seq, opening) = (viewer.opening.seq, std::mem::replace(&mut viewer.opening.request, Request::Renew));
+    let (seq, request) = (viewer.opening.seq, std::mem::replace(&mut viewer.opening.request, Request::Renew));
     replies.answers(viewer.opening.correlation.take());
     let sources = (viewer.sources.camera(), viewer.sources.microphone(), viewer.sources.speaker());
     // Read before anything is opened, so that a bad offer costs nothing.
-    let has =
-        Wanted { video: sources.0.is_some(), audio: sources.1.is_some(), talk: sources.2.is_some(), commands: true };
-    let Opening { media, negotiation, offer } = Opening::read(opening, has, viewer.from.rights, &mut budget)?;
+    let has = opening::offers(&viewer.sources);
+    let Opening { media, negotiation, offer } = Opening::read(request, has, viewer.from.rights, &mut budget)?;
     let leases = lease(sources.0, sources.1, media);
     // Boxed, because this future runs once and is larger than the rest of the session.
     let peer = step(Box::pin(viewer.peers.open(viewer.from.who.as_str(), media, tell))).await?;

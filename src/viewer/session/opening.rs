@@ -1,12 +1,16 @@
 //! Which media a session has. This is decided before anything is opened. Pure.
 
 use crate::{
+    media_source::MediaSources,
     protocol::{
         ErrorName, Refusal, Request, Right, Rights, Wanted,
         candidate::CandidateBudget,
         sdp::{Description, MediaKind, MediaSection, Use, bad},
     },
-    viewer::session::negotiation::{Negotiation, RemoteDescription},
+    viewer::{
+        SessionTerms,
+        session::negotiation::{Negotiation, RemoteDescription},
+    },
 };
 
 /// The request that opened a session, read.
@@ -18,7 +22,24 @@ pub(crate) struct Opening {
     pub(crate) offer: Option<(String, RemoteDescription)>,
 }
 
+/// What the device has: a camera, a microphone, a speaker, commands.
+pub(crate) fn offers(sources: &MediaSources) -> Wanted {
+    let (video, audio) = (sources.camera().is_some(), sources.microphone().is_some());
+    Wanted { video, audio, talk: sources.speaker().is_some(), commands: true }
+}
+
 impl Opening {
+    /// Whether a session can begin with this request. An error is the refusal.
+    pub(crate) fn check(
+        request: &Request,
+        sources: &MediaSources,
+        rights: Rights,
+        terms: &SessionTerms,
+    ) -> Result<(), Refusal> {
+        let mut budget = CandidateBudget::new(terms.limits.candidates, terms.loopback);
+        Self::read(request.clone(), offers(sources), rights, &mut budget).map(drop)
+    }
+
     /// Reads the request. `has`: what the device has: a camera, a microphone, a speaker, commands.
     pub(crate) fn read(
         request: Request,
