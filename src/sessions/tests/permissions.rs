@@ -220,6 +220,20 @@ async fn what_counts_for_a_session_is_the_newest_token_of_its_viewer() {
     assert_eq!(*house.sessions.handles[&key].stop.borrow(), Some(EndReason::Forbidden));
 }
 
+#[tokio::test]
+async fn a_newer_token_without_events_ends_them_with_any_message() {
+    let mut house = keys_house();
+    let hello = house.with_token(0, Request::Hello { events: true }, ("token-a", 100), &[Right::Events], LONG);
+    house.sessions.handle(hello, Mono::now());
+    let record = || AuditRecord::refused(Id::new("bert").unwrap(), None, ErrorName::Busy).event(0, None);
+    house.sessions.tell(&record(), Mono::now());
+    assert!(house.sessions.events.next(Mono::now()).is_some());
+    let newer = house.with_token(1, Request::Ping { n: 7 }, ("token-b", 200), &[Right::View], LONG);
+    house.sessions.handle(newer, Mono::now());
+    house.sessions.tell(&record(), Mono::now());
+    assert_eq!(house.sessions.events.next(Mono::now()), None);
+}
+
 /// Runs the sessions with these requests one after the other, each once the one before is answered. Returns the last
 /// answers.
 async fn answers(requests: impl FnOnce(&KeysHouse) -> Vec<IncomingRequest>) -> Vec<Reply> {
