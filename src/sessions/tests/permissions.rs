@@ -221,6 +221,27 @@ async fn what_counts_for_a_session_is_the_newest_token_of_its_viewer() {
 }
 
 #[tokio::test]
+async fn an_answer_without_the_hash_of_its_offer_is_refused() {
+    let mut house = keys_house();
+    let (requests, incoming) = mpsc::channel(8);
+    let answer = house.request('A', Request::Answer { sdp: OFFER.into(), offer_hash: None });
+    requests.send(house.request('A', SOUND)).await.unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(house.sessions.run(incoming, stopped, Heartbeat::default()));
+    let mut next = async || timeout(Duration::from_secs(10), house.said.0.recv()).await.unwrap().unwrap();
+    while !matches!(next().await.reply, Reply::Offer { .. }) {}
+    requests.send(IncomingRequest { head: RequestHead { seq: 1, ..answer.head }, ..answer }).await.unwrap();
+    let refusal = loop {
+        if let Reply::Error(refusal) = next().await.reply {
+            break refusal;
+        }
+    };
+    assert_eq!((refusal.name, refusal.message.contains("offer_hash")), (ErrorName::Conflict, true), "{refusal:?}");
+    stop.send_replace(true);
+    task.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_newer_token_without_events_ends_them_with_any_message() {
     let mut house = keys_house();
     let hello = house.with_token(0, Request::Hello { events: true }, ("token-a", 100), &[Right::Events], LONG);
