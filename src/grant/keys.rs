@@ -51,7 +51,7 @@ pub enum Unanswered {
     Form,
     /// 7: the nonce is old, or of another start of the daemon.
     Nonce,
-    /// 8: the key is not on the list, or no longer, and there is no token.
+    /// 8: the key is not on the list, and there is no token.
     Key,
     /// 8: the token is not accepted.
     Token(TokenFault),
@@ -222,8 +222,12 @@ impl KeysAccess {
         now: Mono,
         wall: WallClock,
     ) -> Result<Opened, Unanswered> {
-        if entry.key.thumbprint() != message.kid || has_ended(entry, wall) {
+        if entry.key.thumbprint() != message.kid {
             return Err(Unanswered::Key);
+        }
+        if has_ended(entry, wall) {
+            let why = "the permission of this viewer has ended";
+            return message.refuse(&entry.key, Refusal::new(ErrorName::Forbidden, why));
         }
         let topic = message.topic;
         let from = |reply_key| Authorised {

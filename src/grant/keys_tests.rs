@@ -146,7 +146,7 @@ fn what_another_key_signed_sealed_or_replaced_is_ignored() {
 }
 
 #[test]
-fn a_viewer_that_is_removed_or_whose_time_is_over_is_not_answered() {
+fn a_viewer_that_is_removed_is_not_answered_and_one_whose_time_is_over_is_refused() {
     let stage = Stage::new();
     let message = stage.message(&stage.header());
     let one = entry(*stage.viewer.public());
@@ -156,15 +156,33 @@ fn a_viewer_that_is_removed_or_whose_time_is_over_is_not_answered() {
     let Ok(Opened::Message { from, .. }) = stage.open(&message) else { panic!() };
     assert_eq!(from.until, Some(NOW + Duration::from_secs(10)));
     for (list, why) in [
-        (until(now), Unanswered::Key),
-        (until(0), Unanswered::Key),
-        (list([]), Unanswered::Key),
-        (list([entry(*SigningKey::generate().unwrap().public())]), Unanswered::Key),
+        (until(now), None),
+        (until(0), None),
+        (list([]), Some(Unanswered::Key)),
+        (list([entry(*SigningKey::generate().unwrap().public())]), Some(Unanswered::Key)),
     ] {
         stage.viewers.send_replace(list);
-        assert_eq!(stage.open(&message), Err(why));
+        match (stage.open(&message), why) {
+            (Err(said), Some(why)) => assert_eq!(said, why),
+            (Ok(Opened::Refused { to, refusal, text }), None) => {
+                assert_eq!((refusal.name, text.as_str()), (ErrorName::Forbidden, PAYLOAD));
+                assert_eq!((to.viewer, to.reply_key), (stage.id.clone(), Some(*stage.reply.public())));
+            }
+            other => panic!("{other:?}"),
+        }
         assert!(!stage.access.still_permits(&from, NOW, WALL));
     }
+}
+
+#[test]
+fn only_the_viewer_itself_learns_that_its_time_is_over() {
+    let stage = Stage::new();
+    let mut ended = entry(*stage.viewer.public());
+    ended.until = Some(WALL.now.as_secs());
+    stage.viewers.send_replace(list([ended]));
+    let forged = SigningKey::generate().unwrap().sign(&stage.header(), PAYLOAD.as_bytes()).unwrap();
+    let forged = seal(stage.board.sealing().public(), forged.as_bytes()).unwrap();
+    assert_eq!(stage.open(&forged), Err(Unanswered::Signature));
 }
 
 #[test]

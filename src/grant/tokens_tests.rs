@@ -189,7 +189,8 @@ fn the_list_alone_counts_for_who_is_on_it() {
     assert_eq!(from.by, PermittedBy::List);
     // An entry that has ended is not extended by a token.
     stage.viewers.send_replace(stage.entry(&[Right::View], Some(SECONDS)));
-    assert_eq!(stage.open(&stage.claims()), Err(Unanswered::Key));
+    let Ok(Opened::Refused { refusal, .. }) = stage.open(&stage.claims()) else { panic!() };
+    assert_eq!(refusal.name, ErrorName::Forbidden);
     assert!(!stage.grant.still_permits(&from, NOW, WALL));
 }
 
