@@ -35,7 +35,7 @@ struct Receiver {
 impl Receiver {
     /// When it ends: the page has to ask again, and the viewer needs its permission.
     fn until(&self) -> Mono {
-        self.from.until.map_or(self.asked + LASTS, |end| end.min(self.asked + LASTS))
+        self.from.ends_at().map_or(self.asked + LASTS, |end| end.min(self.asked + LASTS))
     }
 }
 
@@ -161,7 +161,7 @@ mod tests {
     use crate::{
         audit::AuditRecord,
         jose::{SealingKey, SigningKey},
-        protocol::{PermittedBy, TokenReference},
+        protocol::{PermittedBy, RightsEnd, TokenReference},
     };
 
     fn s(n: u64) -> Mono {
@@ -253,7 +253,7 @@ mod tests {
     fn with_token(issued: u64, rights: &[Right], ends: Mono) -> Authorised {
         let (id, issuer) = (Id::new("token").unwrap(), SigningKey::generate().unwrap().public().thumbprint());
         let by = PermittedBy::Token(TokenReference { id, issuer, issued, name: None });
-        Authorised { until: Some(ends), by, ..viewer("anna", rights) }
+        Authorised { until: Some(RightsEnd { at: ends, wall: 0 }), by, ..viewer("anna", rights) }
     }
 
     #[test]

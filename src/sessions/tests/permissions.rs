@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     grant::KeysAccess,
     jose::{SealingKey, SigningKey},
-    protocol::{TokenReference, Wanted},
+    protocol::{RightsEnd, TokenReference, Wanted},
     trust::{
         LastSeen,
         board_keys::BoardKeys,
@@ -164,7 +164,7 @@ impl KeysHouse {
         request.head.seq = seq;
         request.from.who = Id::new("q83vEjRWeJCrze8SNFZ4kA").unwrap();
         request.from.rights = Rights::of(rights.iter().copied());
-        request.from.until = Some(Mono::now() + Duration::from_millis(ends_ms));
+        request.from.until = Some(RightsEnd { at: Mono::now() + Duration::from_millis(ends_ms), wall: 0 });
         let token = TokenReference {
             id: Id::new(token.0).unwrap(),
             issuer: self.issuer.kid(),
