@@ -51,7 +51,7 @@ pub enum Unanswered {
     Form,
     /// 7: the nonce is old, or of another start of the daemon.
     Nonce,
-    /// 8: the key is not on the list, or no longer, and there is no token.
+    /// 8: the key is not on the list, and there is no token.
     Key,
     /// 8: the token is not accepted.
     Token(TokenFault),
@@ -222,14 +222,18 @@ impl KeysAccess {
         now: Mono,
         wall: WallClock,
     ) -> Result<Opened, Unanswered> {
-        if entry.key.thumbprint() != message.kid || has_ended(entry, wall) {
+        if entry.key.thumbprint() != message.kid {
             return Err(Unanswered::Key);
+        }
+        if has_ended(entry, wall) {
+            let why = "the permission of this viewer has ended";
+            return message.refuse(&entry.key, Refusal::new(ErrorName::Forbidden, why));
         }
         let topic = message.topic;
         let from = |reply_key| Authorised {
             who: topic.clone(),
             rights: entry.rights,
-            until: until(entry, now, wall),
+            until: entry.until.map(|until| wall.end(until, now)),
             reply_key: Some(reply_key),
             by: PermittedBy::List,
         };
@@ -268,7 +272,7 @@ impl KeysAccess {
             reply_key: Some(reply_key),
             by,
         })?;
-        tokens.note_accepted(who, &token, until);
+        tokens.note_accepted(who, &token, until.at);
         Ok(opened)
     }
 
@@ -312,17 +316,16 @@ impl KeysAccess {
     }
 
     /// Whether a viewer that was authorised before still has every right that it had then.
-    pub(super) fn still_permits(&self, from: &Authorised, now: Mono, wall: WallClock) -> bool {
+    pub(super) fn still_permits(&self, from: &Authorised, wall: WallClock) -> bool {
         if let PermittedBy::Token(token) = &from.by {
             return self.tokens.as_ref().is_some_and(|tokens| tokens.still_permits(&from.who, token));
         }
         let viewers = self.viewers.borrow();
         let Some(entry) = viewers.by_id(&from.who) else { return false };
-        let ends_sooner = match (until(entry, now, wall), from.until) {
+        let ends_sooner = match (entry.until, from.until) {
             (None, _) => false,
             (Some(_), None) => true,
-            // Both come from the wall clock, which NTP may have moved a little.
-            (Some(new), Some(old)) => old.since(new) > Duration::from_secs(60),
+            (Some(new), Some(old)) => new < old.wall,
         };
         !has_ended(entry, wall) && !ends_sooner && entry.rights.has_all(from.rights)
     }
@@ -378,10 +381,6 @@ async fn changed<T>(value: &mut Option<watch::Receiver<T>>) {
 
 fn has_ended(entry: &ViewerEntry, wall: WallClock) -> bool {
     wall.is_synced && entry.until.is_some_and(|until| Duration::from_secs(until) <= wall.now)
-}
-
-fn until(entry: &ViewerEntry, now: Mono, wall: WallClock) -> Option<Mono> {
-    entry.until.map(|until| now + Duration::from_secs(until).saturating_sub(wall.now))
 }
 
 /// The tag covers the signed text and the first half of the signature (r). The second half (s) has a twin that verifies

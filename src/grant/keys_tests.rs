@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     jose::{SealingKey, SigningKey, seal},
+    protocol::RightsEnd,
     rights::{Right, Rights},
     trust::{LastSeen, viewer_list::EntryOrigin},
 };
@@ -146,7 +147,7 @@ fn what_another_key_signed_sealed_or_replaced_is_ignored() {
 }
 
 #[test]
-fn a_viewer_that_is_removed_or_whose_time_is_over_is_not_answered() {
+fn a_viewer_that_is_removed_is_not_answered_and_one_whose_time_is_over_is_refused() {
     let stage = Stage::new();
     let message = stage.message(&stage.header());
     let one = entry(*stage.viewer.public());
@@ -154,17 +155,35 @@ fn a_viewer_that_is_removed_or_whose_time_is_over_is_not_answered() {
     let until = |until| list([ViewerEntry { until: Some(until), ..one.clone() }]);
     stage.viewers.send_replace(until(now + 10));
     let Ok(Opened::Message { from, .. }) = stage.open(&message) else { panic!() };
-    assert_eq!(from.until, Some(NOW + Duration::from_secs(10)));
+    assert_eq!(from.until, Some(RightsEnd { at: NOW + Duration::from_secs(10), wall: now + 10 }));
     for (list, why) in [
-        (until(now), Unanswered::Key),
-        (until(0), Unanswered::Key),
-        (list([]), Unanswered::Key),
-        (list([entry(*SigningKey::generate().unwrap().public())]), Unanswered::Key),
+        (until(now), None),
+        (until(0), None),
+        (list([]), Some(Unanswered::Key)),
+        (list([entry(*SigningKey::generate().unwrap().public())]), Some(Unanswered::Key)),
     ] {
         stage.viewers.send_replace(list);
-        assert_eq!(stage.open(&message), Err(why));
-        assert!(!stage.access.still_permits(&from, NOW, WALL));
+        match (stage.open(&message), why) {
+            (Err(said), Some(why)) => assert_eq!(said, why),
+            (Ok(Opened::Refused { to, refusal, text }), None) => {
+                assert_eq!((refusal.name, text.as_str()), (ErrorName::Forbidden, PAYLOAD));
+                assert_eq!((to.viewer, to.reply_key), (stage.id.clone(), Some(*stage.reply.public())));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(!stage.access.still_permits(&from, WALL));
     }
+}
+
+#[test]
+fn only_the_viewer_itself_learns_that_its_time_is_over() {
+    let stage = Stage::new();
+    let mut ended = entry(*stage.viewer.public());
+    ended.until = Some(WALL.now.as_secs());
+    stage.viewers.send_replace(list([ended]));
+    let forged = SigningKey::generate().unwrap().sign(&stage.header(), PAYLOAD.as_bytes()).unwrap();
+    let forged = seal(stage.board.sealing().public(), forged.as_bytes()).unwrap();
+    assert_eq!(stage.open(&forged), Err(Unanswered::Signature));
 }
 
 #[test]
@@ -194,7 +213,7 @@ fn a_session_goes_on_only_while_its_viewer_has_all_the_rights_that_it_began_with
         list([ViewerEntry { rights: Rights::of(rights.iter().copied()), until, ..one.clone() }])
     };
     let soon = WALL.now.as_secs() + 100;
-    let at_soon = Some(NOW + Duration::from_secs(100));
+    let at_soon = Some(RightsEnd { at: NOW + Duration::from_secs(100), wall: soon });
     for (from, list, goes_on) in [
         (from(&[View, Listen], None), with(&[View, Listen], None), true),
         (from(&[View], None), with(&[View, Listen, Talk], None), true),
@@ -206,7 +225,29 @@ fn a_session_goes_on_only_while_its_viewer_has_all_the_rights_that_it_began_with
         (from(&[View], at_soon), with(&[View], Some(soon - 90)), false),
     ] {
         stage.viewers.send_replace(list);
-        assert_eq!(stage.access.still_permits(&from, NOW, WALL), goes_on, "{from:?}");
+        assert_eq!(stage.access.still_permits(&from, WALL), goes_on, "{from:?}");
+    }
+}
+
+/// NTP moves the wall clock. What the owner wrote is compared, not what is left of it.
+#[test]
+fn an_end_that_comes_earlier_counts_however_near_it_is_and_a_clock_that_moves_changes_nothing() {
+    let stage = Stage::new();
+    let one = entry(*stage.viewer.public());
+    let now = WALL.now.as_secs();
+    let ends = |until| list([ViewerEntry { until, ..one.clone() }]);
+    stage.viewers.send_replace(ends(Some(now + 50)));
+    let Ok(Opened::Message { from, .. }) = stage.open(&stage.message(&stage.header())) else { panic!() };
+    for moved in [0, 3, 30] {
+        for wall in [WALL.now + Duration::from_secs(moved), WALL.now.saturating_sub(Duration::from_secs(moved * 100))] {
+            let wall = WallClock { now: wall, is_synced: true };
+            for (until, goes_on) in
+                [(Some(50), true), (Some(51), true), (None, true), (Some(49), false), (Some(10), false)]
+            {
+                stage.viewers.send_replace(ends(until.map(|until| now + until)));
+                assert_eq!(stage.access.still_permits(&from, wall), goes_on, "{until:?} {wall:?}");
+            }
+        }
     }
 }
 

@@ -9,6 +9,8 @@ mod nonces;
 mod openings;
 mod tokens;
 
+use std::time::Duration;
+
 use self::nonces::Nonces;
 pub use self::{
     keys::{KeysAccess, Opened, PermissionChanges, Unanswered, WallClock},
@@ -19,7 +21,7 @@ use crate::{
     clock::{self, Mono},
     config::Id,
     message_limits::Acquaintance,
-    protocol::{Authorised, ErrorName, PermittedBy, Refusal, Right, Rights, envelope::Envelope},
+    protocol::{Authorised, ErrorName, PermittedBy, Refusal, Right, Rights, RightsEnd, envelope::Envelope},
     trust::deny_list::{DenyListFault, SignedDenyList},
 };
 
@@ -35,6 +37,11 @@ impl WallClock {
     /// The wall clock now.
     pub fn now() -> Self {
         Self { now: Mono::now().wall(), is_synced: clock::is_synced() }
+    }
+
+    /// When something ends that ends then, in seconds since 1970. `now` is the same moment.
+    fn end(&self, wall: u64, now: Mono) -> RightsEnd {
+        RightsEnd { at: now + Duration::from_secs(wall).saturating_sub(self.now), wall }
     }
 }
 
@@ -90,9 +97,10 @@ impl Grant {
         self.keys.as_ref().map_or(OpeningVerdict::New, |keys| keys.remember_opening(viewer, tag, now))
     }
 
-    /// Whether a viewer that was authorised before still has every right that it had then.
+    /// Whether a viewer that was authorised before still has every right that it had then, and its time is not over.
     pub fn still_permits(&self, from: &Authorised, now: Mono, wall: WallClock) -> bool {
-        self.keys.as_ref().is_none_or(|keys| keys.still_permits(from, now, wall))
+        let has_time = from.ends_at().is_none_or(|end| now < end);
+        has_time && self.keys.as_ref().is_none_or(|keys| keys.still_permits(from, wall))
     }
 
     /// Whether this is the topic of an issuer, on which deny lists come. Only in the mode `token`.
@@ -149,7 +157,7 @@ mod tests {
         assert_eq!(grant.authorise(&anna, Envelope::Plain("{}")), Ok((expected.clone(), "{}")));
         let refusal = grant.authorise(&anna, Envelope::Sealed("eyJ.e.s")).unwrap_err();
         assert_eq!((refusal.code, refusal.name), (401, ErrorName::Unauthorized));
-        let wall = WallClock { now: std::time::Duration::ZERO, is_synced: false };
+        let wall = WallClock { now: Duration::ZERO, is_synced: false };
         assert!(grant.still_permits(&expected, Mono(0), wall));
         assert_eq!(grant.open(&anna, "eyJ", Mono(0), wall), Err(Unanswered::Seal));
     }

@@ -4,7 +4,6 @@
 use std::{
     collections::{HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use ring::digest;
@@ -16,7 +15,7 @@ use crate::{
     config::Id,
     jose::{PublicKey, Thumbprint},
     message_limits::Acquaintance,
-    protocol::{ErrorName, Refusal, Rights, TokenReference},
+    protocol::{ErrorName, Refusal, Rights, RightsEnd, TokenReference},
     trust::{
         deny_list::{DenyListFault, SignedDenyList},
         issuers::Issuers,
@@ -38,7 +37,7 @@ pub(super) struct TokenPermission {
     /// What it may do. An error is the answer to an authentic message.
     pub(super) rights: Result<Rights, Refusal>,
     /// When the token ends. It means something only if the clock is right.
-    pub(super) until: Mono,
+    pub(super) until: RightsEnd,
     /// The token.
     pub(super) token: TokenReference,
 }
@@ -113,7 +112,7 @@ impl TokenAccess {
                 "the clock of this board is not right yet, and the token of this viewer has an end",
             )),
         };
-        let until = now + Duration::from_secs(claims.ends).saturating_sub(wall.now);
+        let until = wall.end(claims.ends, now);
         let token = TokenReference { id: claims.id, issuer, issued: claims.issued, name: claims.name };
         Ok(TokenPermission { key: claims.key, rights, until, token })
     }
@@ -152,8 +151,8 @@ impl TokenAccess {
         }
     }
 
-    /// Whether the issuer still vouches for a viewer that was authorised by this token. When the token ends, the session
-    /// ends by itself.
+    /// Whether the issuer still vouches for a viewer that was authorised by this token. The end of the token is not looked
+    /// at here.
     pub(super) fn still_permits(&self, viewer: &Id, token: &TokenReference) -> bool {
         let issuers = self.issuers.borrow();
         issuers.by_kid(&token.issuer).is_some_and(|issuer| !issuer.denies(&token.id, viewer, token.issued))

@@ -1,5 +1,7 @@
 //! The mode `token`: who is accepted, with what, and what a token that was taken back changes.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -96,12 +98,13 @@ fn a_viewer_with_a_token_is_who_it_says_and_may_what_it_says() {
     assert_eq!(stage.grant.reads(&stage.id, NOW), Some(Acquaintance::Stranger));
     let from = stage.from(&stage.claims());
     assert_eq!((&from.who, from.rights), (&stage.id, Rights::of([Right::View, Right::Listen])));
-    assert_eq!(from.until, Some(NOW + Duration::from_secs(500)));
+    assert_eq!(from.until, Some(RightsEnd { at: NOW + Duration::from_secs(500), wall: SECONDS + 500 }));
     assert_eq!(from.reply_key, Some(*stage.reply.public()));
     let PermittedBy::Token(token) = &from.by else { panic!() };
     assert_eq!((token.id.as_str(), token.issuer, token.issued), ("4mJc1fXgQYk", stage.issuer.kid(), SECONDS - 100));
     assert_eq!(token.name.as_deref(), Some("Anna"));
-    assert!(stage.grant.still_permits(&from, NOW, WALL));
+    assert!(stage.grant.still_permits(&from, NOW + Duration::from_secs(499), WALL));
+    assert!(!stage.grant.still_permits(&from, NOW + Duration::from_secs(500), WALL), "what comes later is too late");
 }
 
 #[test]
@@ -189,7 +192,8 @@ fn the_list_alone_counts_for_who_is_on_it() {
     assert_eq!(from.by, PermittedBy::List);
     // An entry that has ended is not extended by a token.
     stage.viewers.send_replace(stage.entry(&[Right::View], Some(SECONDS)));
-    assert_eq!(stage.open(&stage.claims()), Err(Unanswered::Key));
+    let Ok(Opened::Refused { refusal, .. }) = stage.open(&stage.claims()) else { panic!() };
+    assert_eq!(refusal.name, ErrorName::Forbidden);
     assert!(!stage.grant.still_permits(&from, NOW, WALL));
 }
 

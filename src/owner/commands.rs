@@ -119,13 +119,18 @@ impl Owner {
         Ok(format!("added {name:?} with the id {id}: it may {rights}"))
     }
 
-    async fn remove(&mut self, viewer: &str) -> Result<String, String> {
+    /// The viewer from whom something may be taken away.
+    async fn known(&mut self, viewer: &str) -> Result<(Id, String), String> {
         // Before the file was read, the viewer is not in memory. A file that cannot be used has the reason.
         let ready = self.store.ready().await;
-        let (id, name) = match (self.find(viewer), ready) {
-            (Ok(found), _) => found,
-            (Err(_), Err(e)) | (Err(e), Ok(())) => return Err(e),
-        };
+        match (self.find(viewer), ready) {
+            (Ok(found), _) => Ok(found),
+            (Err(_), Err(e)) | (Err(e), Ok(())) => Err(e),
+        }
+    }
+
+    async fn remove(&mut self, viewer: &str) -> Result<String, String> {
+        let (id, name) = self.known(viewer).await?;
         self.store.remove(&id).await.map_err(|e| format!("{name:?}: {e}"))?;
         Ok(format!("removed {name:?}, id {id}: it may watch no longer"))
     }
@@ -152,13 +157,8 @@ impl Owner {
             Some(PermissionEnd::Never) => Some(None),
             None => None,
         };
-        self.store.ready().await?;
-        let (id, name) = self.find(viewer)?;
-        let change = |list: &mut crate::trust::viewer_list::ViewerList| {
-            rights.map_or(Ok(()), |rights| list.set_rights(&id, rights))?;
-            until.map_or(Ok(()), |until| list.set_until(&id, until))
-        };
-        self.store.change(change).await?;
+        let (id, name) = self.known(viewer).await?;
+        self.store.permit(&id, rights, until).await?;
         let now = self.store.list().by_id(&id).map(|entry| entry.rights).unwrap_or_default();
         Ok(format!("{name:?} may {now} now"))
     }

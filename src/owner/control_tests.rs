@@ -16,7 +16,7 @@ use crate::{
     config::Id,
     jose::SigningKey,
     protocol::{Right, Rights},
-    trust::pairing::{PairOptions, PairSecret},
+    trust::pairing::{PairAttempt, PairOptions, PairSecret},
 };
 
 const LONG: Duration = Duration::from_secs(60);
@@ -237,14 +237,9 @@ async fn a_waiting_client_sees_each_step() {
     let (board, viewer) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
     let (board, viewer, device) =
         (board.public().thumbprint(), viewer.public().thumbprint(), Id::new("porch").unwrap());
-    let attempt = crate::trust::pairing::PairAttempt {
-        board: &board,
-        device: &device,
-        viewer: &viewer,
-        name: "phone",
-        mac: "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU",
-    };
     for wrong in 1..=WRONG_MAX {
+        let mac = &format!("{wrong}7DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU");
+        let attempt = PairAttempt { board: &board, device: &device, viewer: &viewer, name: "phone", mac };
         assert!(!served.pairing.check(Mono::now(), &attempt));
         assert_eq!(caller.answer().await, Some(ControlReply::PairingWrong { wrong, max: WRONG_MAX }));
     }

@@ -1,10 +1,10 @@
-//! The list of viewers in memory and on disk. What could not be written is not granted. What is taken away takes effect
-//! at once, whether or not it can be written.
+//! The list of viewers in memory and on disk. What could not be written is not granted. What is taken away (a viewer, a
+//! right, or the time until an end) takes effect at once, whether or not it can be written.
 //!
 //! The file system is used on a thread of its own, one call at a time, and each wait for it has an end. A write that
 //! ends after that takes effect then, so that memory and file never stay apart.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use tracing::{info, warn};
@@ -15,6 +15,7 @@ use crate::{
     clock::Mono,
     config::Id,
     liveness::Heartbeat,
+    protocol::{Right, Rights},
     state_folder::{StateError, StateFolder, VIEWERS},
     trust::{
         LastSeen, list_changes,
@@ -24,7 +25,7 @@ use crate::{
 
 /// How long one call may take before the command is answered without it.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often a removal that could not be written is tried again.
+/// How often what was taken away and could not be written is tried again.
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// What is known of the file.
@@ -56,9 +57,10 @@ pub(super) struct Store {
     file: FileState,
     /// A call that has not ended.
     call: Option<JoinHandle<Done>>,
-    /// Viewers that were taken off since the last write began.
-    removed: HashSet<Id>,
-    /// Whether the file has viewers that were taken off.
+    /// Viewers from whom something was taken away since the last write began, and what they kept. `None`: nothing, as
+    /// they were taken off the list.
+    taken: HashMap<Id, Option<(Rights, Option<u64>)>>,
+    /// Whether the file gives what was taken away.
     is_behind: bool,
     /// When the last write began.
     written: Mono,
@@ -74,7 +76,7 @@ impl Store {
             heartbeat,
             file: FileState::Unread,
             call: None,
-            removed: HashSet::new(),
+            taken: HashMap::new(),
             is_behind: false,
             written: Mono(0),
         }
@@ -103,14 +105,14 @@ impl Store {
             FileState::Unread => Some(self.unusable("it was not read yet")),
             FileState::Unusable(why) => Some(self.unusable(why)),
             FileState::Read if self.is_behind => Some(format!(
-                "{} could not be written: viewers that were removed may watch again after a restart",
+                "{} could not be written: what was taken away from viewers could come back after a restart",
                 self.path()
             )),
             FileState::Read => None,
         }
     }
 
-    /// Takes the result of a call that ended late, and tries again to write what was removed.
+    /// Takes the result of a call that ended late, and tries again to write what was taken away.
     pub(super) async fn catch_up(&mut self) {
         if self.call.as_ref().is_some_and(JoinHandle::is_finished) {
             match self.finish().await {
@@ -121,8 +123,8 @@ impl Store {
         if self.is_behind && self.call.is_none() && Mono::now().since(self.written) >= AGAIN {
             let list = ViewerList::clone(&self.list());
             match self.write(list).await {
-                Ok(()) => info!("{}: written; viewers that were removed stay away after a restart", self.path()),
-                Err(e) => warn!("{e}; viewers that were removed may watch again after a restart"),
+                Ok(()) => info!("{}: written; what was taken away from viewers stays away", self.path()),
+                Err(e) => warn!("{e}; what was taken away from viewers could come back after a restart"),
             }
         }
     }
@@ -161,7 +163,7 @@ impl Store {
         list.remove(id).map_err(|e| e.to_string())?;
         self.publish(list.clone(), true);
         self.is_behind = true;
-        self.removed.insert(id.clone());
+        self.taken.insert(id.clone(), None);
         let written = match self.ready().await {
             // A call that ended late may have changed the list. The viewer is not on it.
             Ok(()) => self.write(ViewerList::clone(&self.list())).await,
@@ -170,10 +172,36 @@ impl Store {
         written.map_err(|e| format!("it may watch no longer, but it could again after a restart of the daemon: {e}"))
     }
 
+    /// Gives a viewer other rights, or another end. What this takes away leaves memory first, and what it gives comes
+    /// with the file. An error says what was not done.
+    pub(super) async fn permit(
+        &mut self,
+        id: &Id,
+        rights: Option<Rights>,
+        until: Option<Option<u64>>,
+    ) -> Result<(), String> {
+        let change = |list: &mut ViewerList| {
+            rights.map_or(Ok(()), |rights| list.set_rights(id, rights))?;
+            until.map_or(Ok(()), |until| list.set_until(id, until))
+        };
+        let mut list = ViewerList::clone(&self.list());
+        // What is not possible takes nothing away.
+        change(&mut list.clone()).map_err(|e| e.to_string())?;
+        let all = Rights::of(Right::ALL);
+        let takes = list.restrict(id, rights.unwrap_or(all), until.flatten()).map_err(|e| e.to_string())?;
+        if takes {
+            self.taken.insert(id.clone(), list.by_id(id).map(|entry| (entry.rights, entry.until)));
+            self.publish(list, true);
+            self.is_behind = true;
+        }
+        let kept = "what was taken away is in force, but it could come back after a restart of the daemon";
+        self.change(change).await.map_err(|e| if takes { format!("{kept}: {e}") } else { e })
+    }
+
     async fn write(&mut self, list: ViewerList) -> Result<(), String> {
         let folder = self.folder.clone().ok_or("there is no state folder: $STATE_DIRECTORY is not set")?;
-        // The list was made of memory, where they are gone.
-        self.removed.clear();
+        // The list was made of memory, where it is gone.
+        self.taken.clear();
         self.written = Mono::now();
         self.call = Some(tokio::task::spawn_blocking(move || {
             let written = folder.write(VIEWERS, &list.to_bytes(), None);
@@ -226,9 +254,14 @@ impl Store {
     fn take_written(&mut self, mut list: ViewerList, written: Result<(), StateError>) -> Result<(), String> {
         match written {
             Ok(()) => {
-                // Those that were taken off while it was being written.
-                self.removed.iter().for_each(|id| drop(list.remove(id)));
-                self.is_behind = !self.removed.is_empty();
+                // What was taken away while it was being written. A viewer that is not on it has nothing.
+                for (id, left) in &self.taken {
+                    let _ = match left {
+                        Some((rights, until)) => list.restrict(id, *rights, *until).map(drop),
+                        None => list.remove(id).map(drop),
+                    };
+                }
+                self.is_behind = !self.taken.is_empty();
                 self.publish(list, true);
                 Ok(())
             }

@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod records;
+mod taken_away;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -399,7 +400,7 @@ async fn a_removal_takes_effect_at_once_even_if_it_cannot_be_written() {
     let error = rig.fails(remove("anna")).await;
     assert!(error.contains("no longer") && error.contains("after a restart"), "{error}");
     assert_eq!(rig.names().await, ["bert"]);
-    assert!(rig.list().await.1.unwrap().contains("may watch again"));
+    assert!(rig.list().await.1.unwrap().contains("come back after a restart"));
     unblock(rig.dir.path());
     rig.done(add("carl")).await;
     let written = ViewerList::parse(&fs::read(rig.file()).unwrap()).unwrap();

@@ -15,11 +15,20 @@ pub struct Authorised {
     /// What it may do.
     pub rights: Rights,
     /// When the permission ends. `None`: never.
-    pub until: Option<Mono>,
+    pub until: Option<RightsEnd>,
     /// The key to which replies are sealed. `None`: replies are plain JSON (mode `broker`).
     pub reply_key: Option<PublicKey>,
     /// Where the permission comes from.
     pub by: PermittedBy,
+}
+
+/// When a permission ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RightsEnd {
+    /// For timers: what was left of it when the message came.
+    pub at: Mono,
+    /// As the list or the token has it, in seconds since 1970. This one stays comparable when the wall clock is set.
+    pub wall: u64,
 }
 
 /// Where a permission comes from.
@@ -50,6 +59,11 @@ impl Authorised {
     /// Whether its messages were signed and sealed.
     pub fn is_sealed(&self) -> bool {
         self.reply_key.is_some()
+    }
+
+    /// When its permission ends, for timers. `None`: never.
+    pub fn ends_at(&self) -> Option<Mono> {
+        self.until.map(|end| end.at)
     }
 
     /// The id of the token by which it was authorised.

@@ -28,7 +28,7 @@ use serde::Serialize;
 
 pub use self::{
     addressed::{Addressed, CORRELATION_MAX, Correlation},
-    authorised::{Authorised, PermittedBy, TokenReference},
+    authorised::{Authorised, PermittedBy, RightsEnd, TokenReference},
     event::{EventMessage, doorbell},
     exchange::{Addressee, IncomingRequest, OutgoingReply, RequestHead},
     refusal::{ErrorName, Refusal, TalkerInfo},

@@ -29,7 +29,14 @@ struct Receiver {
     from: Authorised,
     /// The session of its `hello`.
     session: SessionId,
-    until: Mono,
+    asked: Mono,
+}
+
+impl Receiver {
+    /// When it ends: the page has to ask again, and the viewer needs its permission.
+    fn until(&self) -> Mono {
+        self.from.ends_at().map_or(self.asked + LASTS, |end| end.min(self.asked + LASTS))
+    }
 }
 
 /// The receivers, oldest question first, and what waits for the link.
@@ -47,10 +54,10 @@ impl EventReceivers {
         if !from.rights.has(Right::Events) || !from.is_sealed() {
             return Err(Refusal::new(ErrorName::Forbidden, "this viewer may not get events"));
         }
-        self.receivers.retain(|it| it.until > now && (it.from.who != from.who || it.session != *session));
+        self.receivers.retain(|it| it.until() > now && (it.from.who != from.who || it.session != *session));
         let own = self.receivers.iter().filter(|it| it.from.who == from.who).count();
         if own == 0 && self.viewers() >= VIEWERS {
-            let free = self.receivers.front().map_or(LASTS, |oldest| oldest.until.since(now));
+            let free = self.receivers.front().map_or(LASTS, |oldest| oldest.until().since(now));
             let message = format!("{VIEWERS} viewers get events already");
             return Err(Refusal::new(ErrorName::Busy, message).retry_after(free));
         }
@@ -59,9 +66,27 @@ impl EventReceivers {
         {
             self.receivers.remove(oldest);
         }
-        let from = Authorised { rights: Rights::of([Right::Events]), ..from.clone() };
-        self.receivers.push_back(Receiver { from, session: session.clone(), until: now + LASTS });
+        self.receivers.push_back(Receiver { from: of_events(from), session: session.clone(), asked: now });
         Ok(())
+    }
+
+    /// A viewer sent a message with this permission, which may count in place of an earlier one.
+    pub(super) fn follow(&mut self, from: &Authorised) {
+        let replaced = |it: &Receiver| it.from.who == from.who && from.replaces(&it.from);
+        if from.rights.has(Right::Events) {
+            // Each page has a key of its own.
+            let newer = |it: &Receiver| Authorised { reply_key: it.from.reply_key, ..of_events(from) };
+            self.receivers.iter_mut().filter(|it| replaced(it)).for_each(|it| it.from = newer(it));
+        } else {
+            self.forget(|it| !replaced(it));
+        }
+    }
+
+    /// Keeps these receivers, and what waits for them.
+    fn forget(&mut self, stays: impl Fn(&Receiver) -> bool) {
+        self.receivers.retain(stays);
+        let Self { receivers, waiting, .. } = self;
+        waiting.retain(|(_, reply)| receivers.iter().any(|it| is_for(reply, &it.from.who)));
     }
 
     fn viewers(&self) -> usize {
@@ -73,14 +98,12 @@ impl EventReceivers {
 
     /// Forgets those that have the right no longer, and what waits for them.
     pub(super) fn keep(&mut self, may: impl Fn(&Authorised) -> bool) {
-        self.receivers.retain(|it| may(&it.from));
-        let Self { receivers, waiting, .. } = self;
-        waiting.retain(|(_, reply)| receivers.iter().any(|it| is_for(reply, &it.from.who)));
+        self.forget(|it| may(&it.from));
     }
 
     /// A record, for all of them.
     pub(super) fn tell(&mut self, event: &EventMessage, now: Mono) {
-        self.receivers.retain(|it| it.until > now);
+        self.forget(|it| it.until() > now);
         for Receiver { from, session, .. } in &self.receivers {
             if self.waiting.len() >= WAITING {
                 self.lost += 1;
@@ -102,8 +125,9 @@ impl EventReceivers {
         self.waiting.front().map(|(until, _)| *until)
     }
 
-    /// Loses what has waited too long.
+    /// Loses what has waited too long, or waits for a viewer whose permission has ended.
     pub(super) fn expire(&mut self, now: Mono) {
+        self.forget(|it| it.until() > now);
         while self.waiting.front().is_some_and(|(until, _)| *until <= now) {
             self.waiting.pop_front();
             self.lost += 1;
@@ -122,6 +146,11 @@ impl EventReceivers {
     }
 }
 
+/// The same permission, with the right that it must keep.
+fn of_events(from: &Authorised) -> Authorised {
+    Authorised { rights: Rights::of([Right::Events]), ..from.clone() }
+}
+
 fn is_for(reply: &OutgoingReply, viewer: &Id) -> bool {
     reply.to.viewer == *viewer
 }
@@ -129,7 +158,11 @@ fn is_for(reply: &OutgoingReply, viewer: &Id) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{audit::AuditRecord, jose::SealingKey, protocol::PermittedBy};
+    use crate::{
+        audit::AuditRecord,
+        jose::{SealingKey, SigningKey},
+        protocol::{PermittedBy, RightsEnd, TokenReference},
+    };
 
     fn s(n: u64) -> Mono {
         Mono(n * 1_000_000_000)
@@ -214,6 +247,44 @@ mod tests {
         assert_eq!(receivers.next(s(0)).map(|reply| reply.to.viewer.to_string()).as_deref(), Some("bert"));
         assert_eq!(receivers.next(s(0)), None, "what waited for anna is gone");
         assert_eq!(told(&mut receivers, s(1)), ["bert A"]);
+    }
+
+    /// The same viewer, with a token that was issued then, permits this and ends then.
+    fn with_token(issued: u64, rights: &[Right], ends: Mono) -> Authorised {
+        let (id, issuer) = (Id::new("token").unwrap(), SigningKey::generate().unwrap().public().thumbprint());
+        let by = PermittedBy::Token(TokenReference { id, issuer, issued, name: None });
+        Authorised { until: Some(RightsEnd { at: ends, wall: 0 }), by, ..viewer("anna", rights) }
+    }
+
+    #[test]
+    fn a_permission_that_ends_ends_the_events_too() {
+        let mut receivers = EventReceivers::default();
+        receivers.add(&with_token(100, &[Right::Events], s(5)), &session('A'), s(0)).unwrap();
+        assert_eq!(told(&mut receivers, s(4)), ["anna A"]);
+        receivers.tell(&event(), s(4));
+        assert_eq!(receivers.next(s(5)), None, "what waits then is not sent");
+        assert_eq!(told(&mut receivers, s(6)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_newer_token_gives_the_events_its_end_or_takes_them_away_and_an_older_one_does_neither() {
+        let mut receivers = EventReceivers::default();
+        let page = with_token(100, &[Right::Events], s(5));
+        receivers.add(&page, &session('A'), s(0)).unwrap();
+        receivers.follow(&with_token(99, &[Right::View], s(900)));
+        assert_eq!(told(&mut receivers, s(4)), ["anna A"], "an older one");
+        receivers.follow(&Authorised { who: Id::new("bert").unwrap(), ..with_token(200, &[Right::View], s(900)) });
+        assert_eq!(told(&mut receivers, s(4)), ["anna A"], "another viewer");
+        receivers.follow(&with_token(200, &[Right::View, Right::Events], s(900)));
+        receivers.tell(&event(), s(599));
+        let key = receivers.next(s(599)).unwrap().to.reply_key;
+        assert_eq!(key, page.reply_key, "another page has another key");
+        receivers.tell(&event(), s(599));
+        receivers.follow(&with_token(300, &[Right::View], s(900)));
+        assert_eq!((receivers.next(s(599)), told(&mut receivers, s(599))), (None, Vec::new()));
+        receivers.add(&with_token(300, &[Right::Events], s(900)), &session('A'), s(599)).unwrap();
+        receivers.follow(&viewer("anna", &[Right::View]));
+        assert_eq!(told(&mut receivers, s(600)), Vec::<String>::new(), "its entry of the list counts now");
     }
 
     #[test]

@@ -204,6 +204,7 @@ impl Sessions {
         if !self.grant.still_permits(&request.from, now, WallClock::now()) {
             return self.refuse(request, Refusal::new(ErrorName::Forbidden, "this viewer may no longer do this"), now);
         }
+        self.events.follow(&request.from);
         if let Request::Hello { events } = request.request {
             return self.welcome(request, events, now);
         }
@@ -237,8 +238,7 @@ impl Sessions {
         }
     }
 
-    /// Ends the sessions of viewers that no longer have every right that they had when the session began, and the
-    /// events of those that have lost that right.
+    /// Ends the sessions of viewers that no longer have every right that they began with, and events without theirs.
     fn end_forbidden(&mut self, now: Mono, wall: WallClock) {
         self.keep_event_receivers(now, wall);
         for handle in self.handles.values() {

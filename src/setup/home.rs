@@ -115,6 +115,8 @@ pub fn install(
     machine: &dyn Machine,
 ) -> Result<HomeReport, String> {
     prepared(machine)?;
+    // Settings that are damaged are our own, too: the files beside them are nobody else's.
+    let is_first = !places.of(HomeFile::Settings).exists();
     let before = home::read_settings(&places.of(HomeFile::Settings)).ok();
     let settings = settings(answers, port, before.as_ref(), machine)?;
     let mut hosts = machine.hosts();
@@ -126,8 +128,8 @@ pub fn install(
     let toml = home_toml(answers, &settings, &places.of(HomeFile::BoardPassword), &hosts[0]);
     checked(&toml)?;
     drafts.add(&places.configuration(), 0o644, &toml, None)?;
-    drafts.place(before.is_none())?;
-    start(machine, before.is_some())?;
+    drafts.place(is_first)?;
+    start(machine, !is_first)?;
     machine.wait_for_page(settings.port).map_err(|e| {
         format!("all is written, but the page does not answer: {e}; see journalctl -u fanlight-home -u fanlight-broker")
     })?;

@@ -126,6 +126,24 @@ fn what_is_made_can_be_removed_and_what_was_there_is_restored() {
 }
 
 #[test]
+fn damaged_settings_are_our_own_and_the_removal_does_not_bring_them_back() {
+    let (root, places) = system();
+    let before = tree(root.path());
+    install(&places, &answers(), None, &Pretended::default()).unwrap();
+    fs::write(places.of(HomeFile::Settings), "port = ").unwrap();
+    let machine = Pretended::default();
+    install(&places, &answers(), None, &machine).unwrap();
+    let said = machine.said.take();
+    for unit in UNITS {
+        assert!(said.contains(&format!("systemctl restart {unit}")), "it runs with the files of before: {said:?}");
+    }
+    remove(&places, &Pretended::default()).unwrap();
+    let mut after = tree(root.path());
+    after.remove(&beside(&places.configuration(), "old")).unwrap();
+    assert_eq!(after, before);
+}
+
+#[test]
 fn secrets_are_hashed_for_the_broker_and_never_in_the_configuration() {
     let (_root, places) = system();
     install(&places, &answers(), Some(443), &Pretended::default()).unwrap();

@@ -98,6 +98,8 @@ pub(crate) async fn receive(
 }
 
 #[cfg(test)]
+mod ended_tests;
+#[cfg(test)]
 mod histories_tests;
 #[cfg(test)]
 mod signed_examples_tests;

@@ -24,7 +24,7 @@ use crate::{
 
 /// How long a pairing lasts.
 pub const PAIRING: Duration = Duration::from_secs(600);
-/// So many wrong MACs end a pairing.
+/// So many wrong MACs end a pairing. A message that comes again counts once.
 pub const WRONG_MAX: u32 = 5;
 /// How many viewers with a right MAC are remembered until one of them is on the list. An honest link has one user.
 const CHECKED_MAX: usize = 4;
@@ -160,6 +160,8 @@ struct Current {
     ends: Mono,
     /// Viewers whose MAC was right, before one of them is on the list.
     checked: Vec<Thumbprint>,
+    /// Viewer, name and MAC of each message whose MAC was wrong: `WRONG_MAX` at most.
+    wrong: Vec<(Thumbprint, String, String)>,
     /// The identity of the viewer that is on the list.
     paired: Option<Thumbprint>,
     progress: PairProgress,
@@ -169,6 +171,17 @@ impl Current {
     fn end(&mut self, why: PairEnd) {
         if self.progress.stage == PairStage::Waiting {
             self.progress.stage = PairStage::Ended(why);
+        }
+    }
+
+    fn count_wrong(&mut self, attempt: (Thumbprint, String, String)) {
+        if self.wrong.contains(&attempt) {
+            return;
+        }
+        self.wrong.push(attempt);
+        self.progress.wrong += 1;
+        if self.progress.wrong >= WRONG_MAX {
+            self.end(PairEnd::WrongMacs);
         }
     }
 
@@ -191,8 +204,8 @@ impl Pairing {
         self.opened += 1;
         let number = PairingNumber(self.opened);
         let progress = PairProgress { number, wrong: 0, stage: PairStage::Waiting };
-        let (ends, checked) = (now + PAIRING, Vec::new());
-        self.current = Some(Current { board, device, secret, options, ends, checked, paired: None, progress });
+        let (ends, checked, wrong) = (now + PAIRING, Vec::new(), Vec::new());
+        self.current = Some(Current { board, device, secret, options, ends, checked, wrong, paired: None, progress });
         (number, replaced)
     }
 
@@ -206,7 +219,8 @@ impl Pairing {
         self.current.as_ref().map(|current| &current.progress)
     }
 
-    /// Whether the MAC of a message is right, so that its signature is worth verifying. A wrong one counts.
+    /// Whether the MAC of a message is right, so that its signature is worth verifying. A wrong one counts, unless the
+    /// same message came before: pages ask again, and brokers deliver twice.
     pub fn check(&mut self, now: Mono, attempt: &PairAttempt<'_>) -> bool {
         let Some(current) = self.live(now) else { return false };
         if current.paired.as_ref().is_some_and(|paired| paired != attempt.viewer) {
@@ -217,10 +231,7 @@ impl Pairing {
         if !current.secret.is_mac(mac, MacSide::Viewer, texts) {
             // The count ends with the wait: a viewer that is on the list keeps its answer, whatever others send.
             if current.paired.is_none() {
-                current.progress.wrong += 1;
-                if current.progress.wrong >= WRONG_MAX {
-                    current.end(PairEnd::WrongMacs);
-                }
+                current.count_wrong((*viewer, name.to_owned(), mac.to_owned()));
             }
             return false;
         }

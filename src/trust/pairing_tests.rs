@@ -117,11 +117,33 @@ fn five_wrong_macs_end_it() {
     let (mut board, anna) = (Board::new(), thumbprint());
     for wrong in 1..=WRONG_MAX {
         assert_eq!(board.stage(), PairStage::Waiting);
-        assert!(!board.check_mac(at(1), &anna, "phone", "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"));
+        assert!(!board.check_mac(at(1), &anna, "phone", &format!("{wrong}7DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU")));
         assert_eq!(board.pairing.progress().unwrap().wrong, wrong);
     }
     assert_eq!((board.stage(), board.pairing.open_until()), (PairStage::Ended(PairEnd::WrongMacs), None));
     assert!(!board.check(at(1), &anna, "phone"), "the right one comes too late");
+}
+
+#[test]
+fn a_wrong_mac_that_comes_again_counts_once() {
+    let (mut board, anna, bert) = (Board::new(), thumbprint(), thumbprint());
+    let wrong = |board: &mut Board, viewer, name, mac| {
+        assert!(!board.check_mac(at(1), viewer, name, mac));
+        board.pairing.progress().unwrap().wrong
+    };
+    for _ in 0..100 {
+        assert_eq!(wrong(&mut board, &anna, "phone", "a"), 1);
+    }
+    for (viewer, name, mac, expected) in [
+        (&anna, "phone", "b", 2),
+        (&bert, "phone", "b", 3),
+        (&anna, "tablet", "b", 4),
+        (&anna, "phone", "a", 4),
+        (&bert, "phone", "b", 4),
+    ] {
+        assert_eq!(wrong(&mut board, viewer, name, mac), expected, "{name} {mac}");
+    }
+    board.pair(at(2), &anna);
 }
 
 #[test]

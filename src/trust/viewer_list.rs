@@ -235,6 +235,20 @@ impl ViewerList {
         Ok(())
     }
 
+    /// Takes from a viewer of the file all rights but these, and gives it this end if it is earlier. An entry without
+    /// rights may stay. Returns whether anything was taken away.
+    pub fn restrict(&mut self, id: &Id, rights: Rights, until: Option<u64>) -> Result<bool, ListError> {
+        let place = self.listed_place(id)?;
+        let mut was_more = false;
+        self.change(place, |entry| {
+            let left = Rights::of(entry.rights.iter().filter(|right| rights.has(*right)));
+            let end = entry.until.into_iter().chain(until).min();
+            was_more = (left, end) != (entry.rights, entry.until);
+            (entry.rights, entry.until) = (left, end);
+        });
+        Ok(was_more)
+    }
+
     /// The same viewers of the file, and these of the configuration. What exceeds `VIEWERS_MAX`, or has the key of one
     /// before it, is left out.
     pub fn with_configured(&self, configured: impl IntoIterator<Item = ViewerEntry>) -> Self {

@@ -130,7 +130,7 @@ for (const [what, said, begin, end] of [
       await begin(b.disk);
       assert.match(await b.owner(1, 'viewers', 'add', carl.identity.point, '--name', 'Carl'), cause);
       assert.match(await b.owner(1, 'viewers', 'rename', 'Anna', 'Ann'), cause);
-      assert.match(await b.owner(1, 'viewers', 'rights', 'Anna', 'listen'), cause);
+      assert.match(await b.owner(1, 'viewers', 'rights', 'Anna', 'view,listen,talk'), cause);
 
       const { child, says } = await b.pair();
       await carl.say(pairMessage(carl, says));
@@ -139,14 +139,18 @@ for (const [what, said, begin, end] of [
       assert.match(child.output, cause);
       await b.ignores(carl);
 
-      // Who may watch still may.
+      // Who may watch still may, and has lost what the owner takes away.
       assert.deepEqual((await b.anna.hello()).rights, ['view', 'listen']);
+      const restricted = await b.owner(1, 'viewers', 'rights', 'Anna', 'listen,talk');
+      assert.match(restricted, /what was taken away is in force, but it could come back after a restart/);
+      assert.match(restricted, cause);
+      assert.deepEqual((await b.anna.hello()).rights, ['listen']);
       assert.deepEqual(await b.names(), ['Anna', 'Bert', 'Witness']);
       const removed = await b.owner(1, 'viewers', 'remove', 'Bert');
       assert.match(removed, /may watch no longer, but it could again after a restart/);
       assert.match(removed, cause);
       await b.ignores(b.bert);
-      assert.match(await b.owner(0, 'viewers'), /viewers that were removed may watch again after a restart/);
+      assert.match(await b.owner(0, 'viewers'), /what was taken away from viewers could come back/);
       assert.equal(b.list(), before);
       assert.ok(!fs.existsSync(b.disk.path('viewers.json.new')));
 
@@ -156,7 +160,7 @@ for (const [what, said, begin, end] of [
       await b.restart();
       assert.deepEqual(await b.names(), ['Anna', 'Carl', 'Witness']);
       await b.ignores(b.bert);
-      await b.anna.hello();
+      assert.deepEqual((await b.anna.hello()).rights, ['listen']);
     });
 
     test('lets the daemon start, and its viewers watch, as long as it has its identity', async (t) => {

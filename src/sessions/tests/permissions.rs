@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     grant::KeysAccess,
     jose::{SealingKey, SigningKey},
-    protocol::{TokenReference, Wanted},
+    protocol::{RightsEnd, TokenReference, Wanted},
     trust::{
         LastSeen,
         board_keys::BoardKeys,
@@ -164,7 +164,7 @@ impl KeysHouse {
         request.head.seq = seq;
         request.from.who = Id::new("q83vEjRWeJCrze8SNFZ4kA").unwrap();
         request.from.rights = Rights::of(rights.iter().copied());
-        request.from.until = Some(Mono::now() + Duration::from_millis(ends_ms));
+        request.from.until = Some(RightsEnd { at: Mono::now() + Duration::from_millis(ends_ms), wall: 0 });
         let token = TokenReference {
             id: Id::new(token.0).unwrap(),
             issuer: self.issuer.kid(),
@@ -218,6 +218,41 @@ async fn what_counts_for_a_session_is_the_newest_token_of_its_viewer() {
     house.issuers.send_replace(Arc::new(house.issuer.denying(0, &["token-b"])));
     house.sessions.end_forbidden(Mono::now(), WallClock::now());
     assert_eq!(*house.sessions.handles[&key].stop.borrow(), Some(EndReason::Forbidden));
+}
+
+#[tokio::test]
+async fn an_answer_without_the_hash_of_its_offer_is_refused() {
+    let mut house = keys_house();
+    let (requests, incoming) = mpsc::channel(8);
+    let answer = house.request('A', Request::Answer { sdp: OFFER.into(), offer_hash: None });
+    requests.send(house.request('A', SOUND)).await.unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(house.sessions.run(incoming, stopped, Heartbeat::default()));
+    let mut next = async || timeout(Duration::from_secs(10), house.said.0.recv()).await.unwrap().unwrap();
+    while !matches!(next().await.reply, Reply::Offer { .. }) {}
+    requests.send(IncomingRequest { head: RequestHead { seq: 1, ..answer.head }, ..answer }).await.unwrap();
+    let refusal = loop {
+        if let Reply::Error(refusal) = next().await.reply {
+            break refusal;
+        }
+    };
+    assert_eq!((refusal.name, refusal.message.contains("offer_hash")), (ErrorName::Conflict, true), "{refusal:?}");
+    stop.send_replace(true);
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_token_without_events_ends_them_with_any_message() {
+    let mut house = keys_house();
+    let hello = house.with_token(0, Request::Hello { events: true }, ("token-a", 100), &[Right::Events], LONG);
+    house.sessions.handle(hello, Mono::now());
+    let record = || AuditRecord::refused(Id::new("bert").unwrap(), None, ErrorName::Busy).event(0, None);
+    house.sessions.tell(&record(), Mono::now());
+    assert!(house.sessions.events.next(Mono::now()).is_some());
+    let newer = house.with_token(1, Request::Ping { n: 7 }, ("token-b", 200), &[Right::View], LONG);
+    house.sessions.handle(newer, Mono::now());
+    house.sessions.tell(&record(), Mono::now());
+    assert_eq!(house.sessions.events.next(Mono::now()), None);
 }
 
 /// Runs the sessions with these requests one after the other, each once the one before is answered. Returns the last

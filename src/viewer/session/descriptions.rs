@@ -124,6 +124,9 @@ impl Session<'_> {
         match (&self.offered, offer_hash) {
             (None, _) => return conflict("no offer of this device waits for an answer"),
             (Some(own), Some(said)) if *own != said => return conflict("the answer is to another offer"),
+            (Some(_), None) if self.viewer.from.is_sealed() => {
+                return conflict("the answer has no offer_hash, which tells to which offer it is");
+            }
             (Some(_), _) => {}
         }
         let mut budget = self.budget();

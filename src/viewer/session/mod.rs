@@ -128,7 +128,7 @@ async fn open<'a>(
 ) -> Result<Session<'a>, Refusal> {
     let (now, limits) = (Mono::now(), &viewer.terms.limits);
     let mut life = Lifecycle::new(limits.lease, limits.session, now);
-    life.set_permission_end(viewer.from.until, now);
+    life.set_permission_end(viewer.from.ends_at(), now);
     let mut budget = CandidateBudget::new(limits.candidates, viewer.terms.loopback);
     let (seq, request) = (viewer.opening.seq, std::mem::replace(&mut viewer.opening.request, Request::Renew));
     replies.answers(viewer.opening.correlation.take());
@@ -256,7 +256,7 @@ impl Session<'_> {
         if !from.rights.has_all(self.needs) {
             return Err(EndReason::Forbidden);
         }
-        self.life.set_permission_end(from.until, Mono::now());
+        self.life.set_permission_end(from.ends_at(), Mono::now());
         self.viewer.from = from;
         Ok(())
     }
