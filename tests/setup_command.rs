@@ -10,6 +10,11 @@ use std::{
 
 use tempfile::TempDir;
 
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
 use crate::rig::{Authority, FANLIGHT, Listener, Mosquitto, free_port};
 
 const PASSWORD: &str = "hose";
@@ -158,6 +163,44 @@ async fn setup_asks_for_the_authority_of_a_private_broker() {
         assert!(said.contains(words), "{words} is not in: {said}");
     }
     assert!(place.path().join("broker-ca.pem").exists());
+}
+
+/// Brokers that refuse MQTT 5, and MQTT 3.1.1 in the same words. Returns the port.
+async fn broker_of_neither_version() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut packet = [0; 4096];
+            if stream.read(&mut packet).await.is_ok() {
+                let _ = stream.write_all(&[0x20, 3, 0, 0x84, 0]).await;
+            }
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_version_of_a_wrong_address_is_not_written_for_the_right_one() {
+    let (broker, authority) = broker().await;
+    let given = tempfile::tempdir().unwrap();
+    let password = given.path().join("password");
+    fs::write(&password, PASSWORD).unwrap();
+    let wrong = format!("mqtt://127.0.0.1:{}", broker_of_neither_version().await);
+    let (url, ca) = (format!("mqtts://localhost:{}", broker.port()), authority.ca());
+    let place = tempfile::tempdir().unwrap();
+    let options = [
+        ("--device", "garden"),
+        ("--broker", &wrong),
+        ("--user", "garden"),
+        ("--password-file", password.to_str().unwrap()),
+        ("--camera", "test"),
+    ];
+    let (code, said) = setup(&place, &options, &format!("off\n{url}\n{}\n", ca.to_str().unwrap()));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("this broker supports only"), "{said}");
+    let text = fs::read_to_string(place.path().join("fanlight.toml")).unwrap();
+    assert!(text.contains(&url) && !text.contains("version"), "{text}");
 }
 
 #[test]
