@@ -69,10 +69,10 @@ pub fn config(answers: &Answers) -> Result<Config, String> {
 pub async fn attempt(answers: &Answers) -> Result<String, Failure> {
     let config = config(answers).map_err(|text| Failure { about: About::Broker, text })?;
     let checked = broker::check::check(&config.broker, &config.device).await;
-    let done = checked.done.join(", ");
     match checked.link_error {
-        None => Ok(done),
+        None => Ok(checked.works()),
         Some(text) => {
+            let done = checked.done.join(", ");
             let text = if done.is_empty() { text } else { format!("{text}; what works: {done}") };
             Err(Failure { about: checked.kind.map_or(About::Broker, About::of), text })
         }
