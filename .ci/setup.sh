@@ -78,21 +78,37 @@ want() {
     wanted="$wanted $2"
 }
 
+# started PID: prints when a process started, in ticks since the boot; nothing if there is no such process. It is the
+# 22nd word of a line in which the name of the command, in parentheses, may contain anything.
+started() { cat "/proc/$1/stat" 2> /dev/null | tr '\n' ' ' | sed 's/^.*) //' | cut -d ' ' -f 20; }
+
+# policy_text PID STARTED: prints a policy-rc.d that refuses services while that process runs. Another process that has
+# the same PID later has started later.
+policy_text() {
+    cat << END
+#!/bin/sh
+# fanlight: keeps services off while process $1, started at $2, installs packages
+now=\$(cat /proc/$1/stat 2> /dev/null | tr '\n' ' ' | sed 's/^.*) //' | cut -d ' ' -f 20)
+[ -n "\$now" ] && [ "\$now" = "$2" ] && exit 101
+exit 0
+END
+}
+
 # Keeps the services of new packages from starting: the tests start their own. Debian's invoke-rc.d asks the program
 # policy-rc.d. The one that is made here refuses only while this script runs, so that it has no effect if the script is
 # killed. It is made only if a package with a service is installed.
 policy=/usr/sbin/policy-rc.d
 keep_services_off() {
     case "$wanted " in *" mosquitto "* | *" coturn "*) ;; *) return 0 ;; esac
-    if [ -e $policy ] && ! grep -qs '^# fanlight: ' $policy; then
+    if [ -e "$policy" ] && ! grep -qs '^# fanlight: ' "$policy"; then
         return 0 # another program made it: it stays
     fi
     at_end let_services_start
     # shellcheck disable=SC2016 # expanded by the inner shell
-    as_root sh -c 'printf "#!/bin/sh\n# fanlight: keeps services off while process %s installs packages\n[ -e /proc/%s ] && exit 101\nexit 0\n" "$2" "$2" > "$1" && chmod 755 "$1"' sh $policy $$
+    as_root sh -c 'printf "%s\n" "$2" > "$1" && chmod 755 "$1"' sh "$policy" "$(policy_text $$ "$(started $$)")"
 }
 let_services_start() {
-    ! grep -qs "^# fanlight: .* process $$ " $policy || as_root rm -f $policy
+    ! grep -qs "^# fanlight: .* process $$, " "$policy" || as_root rm -f "$policy"
 }
 
 install_wanted() {

@@ -100,7 +100,7 @@ fn listen(
         match capture.listen(stop, pipeline)? {
             CaptureEnd::Stopped => return Ok(()),
             CaptureEnd::Silent => {
-                pipeline.set_health(Health::Stalled);
+                pipeline.set_trouble(Health::Stalled, "no samples for 2 s; opening it again");
                 if before.is_some_and(|before| pipeline.packets() < before + HELPED) {
                     return Err(Fault::Failed(format!(
                         "{}: no samples come, even after opening it again",

@@ -80,6 +80,11 @@ impl<'a> AudioPipeline<'a> {
         self.out.set_health(health);
     }
 
+    /// Sets a bad health of the source, and the reason.
+    pub(super) fn set_trouble(&self, health: Health, why: &str) {
+        self.out.set_trouble(health, why);
+    }
+
     /// Starts a run of samples, of which the next one was captured at `at`. Samples lost since the last run become a
     /// gap.
     pub(super) fn begin(&mut self, at: Mono) -> Result<(), Fault> {

@@ -42,7 +42,7 @@ pub async fn network(file: &Path) -> Result<Vec<ReportLine>, Vec<String>> {
 fn broker_line(checked: &broker::check::BrokerCheck) -> ReportLine {
     let done = checked.done.join(", ");
     match &checked.link_error {
-        None => ReportLine { good: true, text: format!("broker {}: {done}", checked.url) },
+        None => ReportLine { good: true, text: format!("broker {}: {}", checked.url, checked.works()) },
         Some(trouble) if done.is_empty() => {
             ReportLine { good: false, text: format!("broker {}: {trouble}", checked.url) }
         }
@@ -111,6 +111,7 @@ mod tests {
         let checked = |done: &[&'static str], link_error: Option<&str>| broker::check::BrokerCheck {
             url: "mqtt://b:1883".into(),
             done: done.to_vec(),
+            untried: None,
             link_error: link_error.map(str::to_owned),
             kind: None,
         };
@@ -121,5 +122,7 @@ mod tests {
         ] {
             assert_eq!(broker_line(&checked), ReportLine { good, text: text.to_owned() });
         }
+        let half = broker::check::BrokerCheck { untried: Some("publish to info"), ..checked(&["name"], None) };
+        assert_eq!(broker_line(&half).text, "broker mqtt://b:1883: name; not tried: publish to info");
     }
 }

@@ -1,4 +1,5 @@
-//! The table `[access]` in the mode `token`: what is wrong with the file of the issuer, and what a reload changes.
+//! The table `[access]`: which brokers cause a warning in the mode `broker`. In the mode `token`, what is wrong with the
+//! file of the issuer, and what a reload changes.
 
 use std::path::Path;
 
@@ -77,4 +78,34 @@ fn a_reload_reads_the_keys_of_the_issuer_again() {
     assert_eq!(old.reloaded(&new), new);
     assert!(Config::difference(&old, &read(&one, "")).is_empty());
     assert!(new.to_toml().contains("token_max_s = 600") && !new.to_toml().contains("kty"));
+}
+
+#[test]
+fn a_broker_on_this_board_without_a_login_is_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let password = dir.path().join("password");
+    std::fs::write(&password, "s3cret").unwrap();
+    std::fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let login = format!("user = \"garden\"\npassword_file = \"{}\"\n", password.display());
+    let warns = |mode: &str, url: &str, login: &str| {
+        let text = format!("device = \"garden\"\naccess = {{ {mode} }}\n[broker]\nurl = \"{url}\"\n{login}");
+        let warnings = parse(&text, Path::new(NAME), &Surroundings::default()).unwrap().warnings;
+        let ours: Vec<_> = warnings.iter().filter(|warning| warning.key == "access.mode").collect();
+        assert!(ours.iter().all(|warning| warning.message.starts_with("no broker.user is set")), "{ours:?}");
+        ours.len()
+    };
+    const BROKER: &str = "mode = \"broker\", the_broker_can_watch = true";
+    for (url, without) in [
+        ("mqtt://127.0.0.1", 1),
+        ("mqtt://127.0.0.5:1884", 1),
+        ("ws://[::1]", 1),
+        ("mqtt://localhost", 1),
+        ("mqtts://localhost", 0),
+        ("mqtts://broker.example", 0),
+        ("wss://broker.example/mqtt", 0),
+    ] {
+        assert_eq!(warns(BROKER, url, ""), without, "{url} without a login");
+        assert_eq!(warns(BROKER, url, &login), 0, "{url} with a login");
+        assert_eq!(warns("mode = \"keys\"", url, ""), 0, "{url} in the mode keys");
+    }
 }

@@ -120,16 +120,35 @@ pub fn from_elsewhere(page: u16, websocket: u16, user: &str, host: &str, connect
     )
 }
 
+/// Whoever started the demo, and may sit at another machine.
+#[derive(Debug, PartialEq, Eq)]
+struct Caller {
+    /// The login that `ssh` takes.
+    user: String,
+    /// `$SSH_CONNECTION`.
+    connection: Option<String>,
+}
+
+impl Caller {
+    /// Reads the environment. `None` if this machine has a screen. sudo removes `SSH_CONNECTION` and makes `USER` root.
+    /// So with sudo a screen says nothing, and the login is the one that called it.
+    fn of(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let word = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let (connection, by_sudo) = (word("SSH_CONNECTION"), word("SUDO_USER"));
+        let has_screen = word("DISPLAY").is_some() || word("WAYLAND_DISPLAY").is_some();
+        if connection.is_none() && by_sudo.is_none() && has_screen {
+            return None;
+        }
+        let user = by_sudo.or_else(|| word("USER")).unwrap_or_else(|| "USER".into());
+        Some(Self { user, connection })
+    }
+}
+
 impl Demo {
     /// The line for another machine, from the environment of this process. `None` if this machine has a screen.
     pub fn from_elsewhere(&self) -> Option<String> {
-        let word = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let connection = word("SSH_CONNECTION");
-        if connection.is_none() && (word("DISPLAY").is_some() || word("WAYLAND_DISPLAY").is_some()) {
-            return None;
-        }
+        let Caller { user, connection } = Caller::of(|name| std::env::var(name).ok())?;
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let user = word("USER").unwrap_or_else(|| "USER".into());
         Some(from_elsewhere(self.page.port, self.embedded.websocket, &user, host.trim(), connection.as_deref()))
     }
 
@@ -166,6 +185,31 @@ mod tests {
                 "ssh -L 8081:127.0.0.1:8081 -L 18832:127.0.0.1:18832 pi@{host} and then open http://127.0.0.1:8081/"
             );
             assert!(line.contains(&command), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_login_is_that_of_whoever_called_sudo() {
+        const SSH: &str = "192.0.2.7 50000 192.0.2.9 22";
+        type Words = &'static [(&'static str, &'static str)];
+        type Expected = Option<(&'static str, Option<&'static str>)>;
+        let rows: [(Words, Expected); 9] = [
+            (&[("USER", "pi"), ("DISPLAY", ":0")], None),
+            (&[("USER", "pi"), ("WAYLAND_DISPLAY", "wayland-0"), ("SUDO_USER", "")], None),
+            (&[("USER", "pi")], Some(("pi", None))),
+            (&[("USER", "pi"), ("DISPLAY", "")], Some(("pi", None))),
+            (&[("USER", "pi"), ("DISPLAY", "localhost:10"), ("SSH_CONNECTION", SSH)], Some(("pi", Some(SSH)))),
+            (&[("USER", "root"), ("SUDO_USER", "pi")], Some(("pi", None))),
+            (&[("USER", "root"), ("SUDO_USER", "pi"), ("SSH_CONNECTION", SSH)], Some(("pi", Some(SSH)))),
+            (&[("USER", "root"), ("SUDO_USER", "pi"), ("DISPLAY", "localhost:10")], Some(("pi", None))),
+            (&[], Some(("USER", None))),
+        ];
+        for (words, expected) in rows {
+            let variable =
+                |name: &str| words.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into());
+            let expected = expected
+                .map(|(user, connection)| Caller { user: user.to_owned(), connection: connection.map(str::to_owned) });
+            assert_eq!(Caller::of(variable), expected, "{words:?}");
         }
     }
 

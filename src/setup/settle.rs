@@ -69,10 +69,10 @@ pub fn config(answers: &Answers) -> Result<Config, String> {
 pub async fn attempt(answers: &Answers) -> Result<String, Failure> {
     let config = config(answers).map_err(|text| Failure { about: About::Broker, text })?;
     let checked = broker::check::check(&config.broker, &config.device).await;
-    let done = checked.done.join(", ");
     match checked.link_error {
-        None => Ok(done),
+        None => Ok(checked.works()),
         Some(text) => {
+            let done = checked.done.join(", ");
             let text = if done.is_empty() { text } else { format!("{text}; what works: {done}") };
             Err(Failure { about: checked.kind.map_or(About::Broker, About::of), text })
         }
@@ -94,19 +94,16 @@ pub fn settle(
     let mut dialog = Dialog { input, output };
     loop {
         dialog.say(&format!("trying {} …\n", answers.broker))?;
-        let failure = match attempt(answers) {
+        let Failure { about, text } = match in_either_version(answers, &mut attempt) {
             Ok(done) => {
+                if answers.old_mqtt {
+                    dialog.say("  this broker supports only MQTT 3.1.1: version = \"3.1.1\"\n")?;
+                }
                 dialog.say(&format!("  works: {done}\n"))?;
                 return Ok(true);
             }
             Err(failure) => failure,
         };
-        if failure.about == About::Version && !answers.old_mqtt {
-            dialog.say("  this broker supports only MQTT 3.1.1: version = \"3.1.1\"\n")?;
-            answers.old_mqtt = true;
-            continue;
-        }
-        let Failure { about, text } = failure;
         if ask::is_complete(given) {
             return Err(format!("nothing was written: {text}; {UNTESTED} writes the configuration anyway"));
         }
@@ -128,6 +125,25 @@ pub fn settle(
             }
         }
     }
+}
+
+/// Tests the answers with MQTT 5, and with MQTT 3.1.1 if the broker does not take MQTT 5. `old_mqtt` stays set only if
+/// that worked: the next test may be of another broker.
+fn in_either_version(
+    answers: &mut Answers,
+    attempt: &mut impl FnMut(&Answers) -> Result<String, Failure>,
+) -> Result<String, Failure> {
+    answers.old_mqtt = false;
+    let first = match attempt(answers) {
+        Err(failure) if failure.about == About::Version => failure,
+        ended => return ended,
+    };
+    answers.old_mqtt = true;
+    attempt(answers).map_err(|second| {
+        answers.old_mqtt = false;
+        // Neither version: what was said of MQTT 5 names the port for browsers, too.
+        if second.about == About::Version { first } else { second }
+    })
 }
 
 #[cfg(test)]
@@ -189,6 +205,32 @@ mod tests {
             assert!(right(&answers) && told.ends_with("works: name\n"), "{about:?}: {told}");
             assert!(!told.contains("right"), "a password is shown: {told}");
         }
+    }
+
+    #[test]
+    fn the_version_of_one_broker_is_not_that_of_the_next() {
+        // The first broker takes neither version, or refuses the login once it was asked in 3.1.1.
+        for (second, typed) in [(About::Version, "mqtts://other\n"), (About::Login, "other\nsecret\n")] {
+            let mut tries = Vec::new();
+            let try_it = |a: &Answers| {
+                tries.push(a.old_mqtt);
+                let changed = a.broker == "mqtts://other" || a.login.as_ref().is_some_and(|login| login.0 == "other");
+                match (changed, a.old_mqtt) {
+                    (true, false) => Ok("name".to_owned()),
+                    (_, false) => Err(fails(About::Version)),
+                    (_, true) => Err(fails(second)),
+                }
+            };
+            let (ended, answers, told) = settled(&[], typed, try_it);
+            assert_eq!((ended, answers.old_mqtt), (Ok(true), false), "{second:?}: {told}");
+            assert!(!told.contains("3.1.1"), "{second:?}: {told}");
+            assert_eq!(tries, [false, true, false], "{second:?}");
+        }
+        let (ended, answers, told) = settled(&[], "--untested\n", |_| Err(fails(About::Version)));
+        assert_eq!((ended, answers.old_mqtt), (Ok(false), false), "{told}");
+        let old = |a: &Answers| if a.old_mqtt { Ok("name".to_owned()) } else { Err(fails(About::Version)) };
+        let (_, answers, told) = settled(&[], "", old);
+        assert!(answers.old_mqtt && told.contains("only MQTT 3.1.1: version = \"3.1.1\"\n  works"), "{told}");
     }
 
     #[test]

@@ -98,12 +98,16 @@ impl SourceHealth {
         self.intake.look(counts, false, now);
         let silent = now.since(self.alive);
         let patience = source.patience();
+        let why = |intake: &Intake| match source {
+            Source::Clip(_) => intake.silence_of_file(silent),
+            _ => intake.silence(silent),
+        };
         if silent >= patience * GIVE_UP {
-            return Err(Fault::Failed(format!("{}: {}", self.name, self.intake.silence(silent))));
+            return Err(Fault::Failed(format!("{}: {}", self.name, why(&self.intake))));
         }
         let wait = if self.started { patience } else { patience.max(STARTING) };
         if silent >= wait && self.trouble.is_none() {
-            self.log_and_report(out, self.intake.silence(silent));
+            self.log_and_report(out, why(&self.intake));
         }
         Ok(())
     }

@@ -185,6 +185,7 @@ with_alsa!(a_stuck_card_is_opened_anew, "pcm.mic { type simmic stall_after_ms 60
     let mut sound = Sound::microphone("mic");
     let before = sound.packets(5);
     sound.until(Health::Stalled);
+    assert_eq!(sound.out.trouble().as_deref(), Some("no samples for 2 s; opening it again"));
     // At most 25 packets from before.
     let after = sound.packets(40);
     sound.until(Health::Ok);

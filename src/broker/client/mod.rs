@@ -248,7 +248,9 @@ fn version_refused(ours: MqttVersion) -> LinkError {
         MqttVersion::V5 => {
             "log in: the answer is not MQTT 5; set version = \"3.1.1\", or write wss:// or ws:// if this port is the one for browsers"
         }
-        MqttVersion::V311 => "log in: the broker does not speak MQTT 3.1.1; set version = \"5\"",
+        MqttVersion::V311 => {
+            "log in: the answer is not MQTT 3.1.1; set version = \"5\", or write wss:// or ws:// if this port is the one for browsers"
+        }
     };
     LinkError::new(LinkErrorKind::Version, text)
 }
@@ -309,6 +311,14 @@ mod tests {
             let config =
                 config::Broker { host: host.into(), path: path.into(), port: 9001, ..config::Broker::default() };
             assert_eq!(websocket_url(&config), expected);
+        }
+    }
+
+    #[test]
+    fn in_either_version_the_port_for_browsers_is_named() {
+        for (ours, other) in [(MqttVersion::V5, "version = \"3.1.1\""), (MqttVersion::V311, "version = \"5\"")] {
+            let text = version_refused(ours).to_string();
+            assert!(text.contains(other) && text.contains("wss://"), "{text}");
         }
     }
 

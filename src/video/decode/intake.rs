@@ -83,6 +83,16 @@ impl Intake {
             (came, refused) => format!("{text}: {came} came, of which {refused} were refused: {}", self.why),
         }
     }
+
+    /// The same of a file, which has no power and no cable.
+    pub(crate) fn silence_of_file(&self, silent: Duration) -> String {
+        let text = format!("no picture for {} s", silent.as_secs());
+        match (self.came, self.refused) {
+            (0, _) => format!("{text}: the file is read too slowly; check the card or the disk that holds it"),
+            (came, 0) => format!("{text}: {came} frames were read, and none of them is a keyframe to begin with"),
+            _ => self.silence(silent),
+        }
+    }
 }
 
 impl Seen {
@@ -137,6 +147,27 @@ mod tests {
             "no picture for 2 s: 4 came, of which 2 were refused: broken",
             "the meter began again"
         );
+    }
+
+    #[test]
+    fn a_file_has_neither_power_nor_a_cable() {
+        let mut counts = Counts::default();
+        let mut intake = Intake::new(&counts, at(0));
+        let silence = |intake: &Intake| intake.silence_of_file(Duration::from_millis(2_900));
+        assert_eq!(
+            silence(&intake),
+            "no picture for 2 s: the file is read too slowly; check the card or the disk that holds it"
+        );
+        counts.taken += 512;
+        intake.look(&counts, false, at(100));
+        assert_eq!(
+            silence(&intake),
+            "no picture for 2 s: 512 frames were read, and none of them is a keyframe to begin with"
+        );
+        counts.taken += 1;
+        counts.refuse("cut short");
+        intake.look(&counts, false, at(200));
+        assert_eq!(silence(&intake), "no picture for 2 s: 513 came, of which 1 were refused: cut short");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //!
 //! A `.y4m` clip has its own frame rate. `.h264` has the one in its parameter set, else the configured one; `.mjpeg`
 //! has the configured one. An `.h264` clip is sent unchanged. It cannot make a keyframe for a viewer that joins, so it
-//! skips to its next one.
+//! skips to its next one, or goes back to its last one if the next one is far away.
 
 use std::{
     ffi::OsStr,
@@ -38,6 +38,8 @@ const LONGEST: usize = 16 << 20;
 const CHUNK: usize = 256 << 10;
 /// How many frames are read in one call while a keyframe is searched, so that a stop is noticed.
 const SEARCH: usize = 256;
+/// How many frames are skipped for the next keyframe before the clip goes back to its last one.
+const FAR: usize = 120;
 
 /// A clip that is being played.
 pub(crate) struct VideoClip {
@@ -52,6 +54,11 @@ pub(crate) struct VideoClip {
     logged: bool,
     /// Whether frames are skipped up to the next keyframe.
     searching: bool,
+    /// How many frames were skipped in this search.
+    skipped: usize,
+    /// Where in the file the first keyframe begins, and the last one that was read in this round.
+    first_key: Option<u64>,
+    last_key: Option<u64>,
 }
 
 /// What was found in one pass through the file.
@@ -84,7 +91,7 @@ impl VideoClip {
             io::ErrorKind::NotFound => Fault::Absent(format!("{name}: open: {e}")),
             _ => failed(format!("open: {e}")),
         })?;
-        let mut reader = Reader { file, first: 0, buffer: Vec::new(), begin: 0, ended: false };
+        let mut reader = Reader { file, first: 0, at: 0, buffer: Vec::new(), begin: 0, ended: false };
         reader.fill().map_err(&failed)?;
         let (kind, rate) = match path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase).as_deref() {
             Some("h264" | "264") => {
@@ -106,7 +113,8 @@ impl VideoClip {
             _ => return Err(failed("clips are .h264, .mjpeg or .y4m".into())),
         };
         let (frame_clock, round) = (FrameClock::new(rate, Mono::now()), Round::default());
-        Ok(Self { name, reader, kind, frame_clock, rate, round, logged: false, searching: true })
+        let (logged, searching, skipped, first_key, last_key) = (false, true, 0, None, None);
+        Ok(Self { name, reader, kind, frame_clock, rate, round, logged, searching, skipped, first_key, last_key })
     }
 
     /// Its name in messages.
@@ -129,9 +137,9 @@ impl VideoClip {
         self.frame_clock.due()
     }
 
-    /// A viewer needs a keyframe: a coded clip skips to its next one.
+    /// A viewer needs a keyframe: a coded clip skips to its next one, or goes back to its last one.
     pub(crate) fn seek_key(&mut self) {
-        self.searching = true;
+        (self.searching, self.skipped) = (true, 0);
     }
 
     /// The frame that is due now. Its time of capture is `now`.
@@ -176,7 +184,7 @@ impl VideoClip {
                     self.round.shown += 1;
                     return Ok(true);
                 }
-                Ok(false) => {}
+                Ok(false) => self.skip(counts)?,
                 Err(PictureError(why)) => {
                     counts.taken += 1;
                     counts.refuse(&why);
@@ -186,6 +194,20 @@ impl VideoClip {
             }
         }
         Ok(false)
+    }
+
+    /// Counts a frame that is skipped in a search. After [`FAR`] of them it goes back to the last keyframe, if there was one.
+    fn skip(&mut self, counts: &mut Counts) -> Result<(), String> {
+        if !self.searching {
+            return Ok(());
+        }
+        counts.taken += 1;
+        self.skipped += 1;
+        if self.skipped < FAR {
+            return Ok(());
+        }
+        self.skipped = 0;
+        self.last_key.take().map_or(Ok(()), |key| self.reader.seek(key))
     }
 
     /// Goes back to the first frame. An error if the whole file has no usable one.
@@ -198,7 +220,8 @@ impl VideoClip {
             info!("video: {}: {} bytes belong to no frame and are skipped", self.name, round.rubbish);
         }
         // After the end comes the beginning. Before its keyframe, nothing can be decoded.
-        self.searching = true;
+        self.seek_key();
+        self.last_key = self.first_key;
         self.reader.rewind()
     }
 
@@ -217,6 +240,10 @@ impl VideoClip {
                     return Ok(false);
                 }
                 self.round.watch.unit(&nals, sets, key, Mono(0));
+                if key {
+                    self.last_key = Some(self.reader.at);
+                    self.first_key = self.first_key.or(self.last_key);
+                }
                 self.searching &= !key;
                 Ok(!self.searching)
             }
@@ -256,6 +283,8 @@ struct Reader {
     file: File,
     /// The file offset of the first unit.
     first: u64,
+    /// The file offset of the current unit.
+    at: u64,
     /// The bytes read, from the current unit on.
     buffer: Vec<u8>,
     /// The length of the current unit.
@@ -272,7 +301,7 @@ impl Reader {
     /// Goes on to the next unit, which `find` finds. Returns `false` at the end of the file. Counts the bytes between
     /// units.
     fn advance(&mut self, find: &dyn Fn(&[u8], bool) -> Found, rubbish: &mut u64) -> Result<bool, String> {
-        self.buffer.drain(..self.begin);
+        self.at += self.buffer.drain(..self.begin).len() as u64;
         self.begin = 0;
         loop {
             if self.ended && self.buffer.is_empty() {
@@ -286,6 +315,7 @@ impl Reader {
                 Found::Rubbish(length) => {
                     let length = length.clamp(1, self.buffer.len());
                     self.buffer.drain(..length);
+                    self.at += length as u64;
                     *rubbish += length as u64;
                 }
                 Found::Unit(_) | Found::Nothing if self.ended => {
@@ -308,7 +338,12 @@ impl Reader {
     }
 
     fn rewind(&mut self) -> Result<(), String> {
-        self.file.seek(SeekFrom::Start(self.first)).map_err(|e| format!("rewind: {e}"))?;
+        self.seek(self.first)
+    }
+
+    /// Continues with the unit at this offset.
+    fn seek(&mut self, at: u64) -> Result<(), String> {
+        self.at = self.file.seek(SeekFrom::Start(at)).map_err(|e| format!("rewind: {e}"))?;
         self.buffer.clear();
         (self.begin, self.ended) = (0, false);
         Ok(())

@@ -149,6 +149,70 @@ fn a_viewer_that_joins_a_coded_clip_gets_its_next_key_frame() {
     assert!(is_key(next(&mut clip, &mut counts)), "round to picture 0");
 }
 
+/// A stream of one keyframe and this many other frames before and after it.
+fn one_key(before: usize, after: usize) -> (Vec<u8>, Vec<u8>) {
+    let (_folder, path) = file("a.h264", &h264_stream(3, &[]));
+    let (mut clip, mut counts) = (VideoClip::open(&path, 30).unwrap(), Counts::default());
+    let [key, other, _] = [(); 3].map(|()| match next(&mut clip, &mut counts) {
+        SourceFrame::Coded { stream, .. } => stream.to_vec(),
+        _ => panic!("no unit"),
+    });
+    ([other.repeat(before), key.clone(), other.repeat(after)].concat(), key)
+}
+
+#[test]
+fn a_viewer_that_joins_a_long_clip_with_one_key_frame_gets_that_at_once() {
+    for (before, after) in [(0, 40 * SEARCH), (3, 2 * SEARCH)] {
+        let (stream, key) = one_key(before, after);
+        let (_folder, path) = file("a.h264", &stream);
+        let mut clip = VideoClip::open(&path, 30).unwrap();
+        let mut counts = Counts::default();
+        for round in 0..3 {
+            for n in 0..10 {
+                let SourceFrame::Coded { stream, .. } = next(&mut clip, &mut counts) else { panic!("no unit") };
+                assert_eq!(stream == key, n == 0, "{n} in round {round}");
+            }
+            clip.seek_key();
+        }
+        let skipped = before + 2 * FAR;
+        assert_eq!(counts.taken as usize, 30 + skipped, "the skipped ones are counted");
+    }
+}
+
+#[test]
+fn a_clip_that_begins_late_is_played_whole_in_each_round() {
+    let (mut stream, key) = one_key(FAR + 30, 5);
+    stream.extend(one_key(0, 5).0);
+    let (_folder, path) = file("a.h264", &stream);
+    let mut clip = VideoClip::open(&path, 30).unwrap();
+    let mut counts = Counts::default();
+    let mut round = || {
+        let mut places = Vec::new();
+        for n in 0..12 {
+            let SourceFrame::Coded { stream, .. } = next(&mut clip, &mut counts) else { panic!("no unit") };
+            assert_eq!(stream == key, n % 6 == 0, "{n}");
+            places.push(clip.reader.at);
+        }
+        places
+    };
+    let first = round();
+    assert!(first.is_sorted_by(|a, b| a < b), "{first:?}");
+    assert_eq!((round(), round()), (first.clone(), first));
+}
+
+#[test]
+fn the_frames_before_a_late_key_frame_are_counted() {
+    let (stream, key) = one_key(5 * SEARCH / 2, 1);
+    let (_folder, path) = file("a.h264", &stream);
+    let mut clip = VideoClip::open(&path, 30).unwrap();
+    let mut counts = Counts::default();
+    for calls in 1..=2 {
+        assert!(matches!(next(&mut clip, &mut counts), SourceFrame::Nothing));
+        assert_eq!(counts.taken as usize, calls * SEARCH);
+    }
+    assert!(matches!(next(&mut clip, &mut counts), SourceFrame::Coded { stream, .. } if stream == key));
+}
+
 #[test]
 fn what_is_no_clip_is_refused_with_a_sentence() {
     let cut_short = &y4m(1)[..500];
