@@ -286,7 +286,10 @@ mod tests {
                 postrm.contains(&format!(" {name}")) || postrm.contains(&format!("/{name} ")),
                 "package/scripts/postrm does not remove {name}"
             );
-            assert!(promise.contains(&format!("`{name}`")), "package/README.md does not say that purging removes {name}");
+            assert!(
+                promise.contains(&format!("`{name}`")),
+                "package/README.md does not say that purging removes {name}"
+            );
         }
     }
 

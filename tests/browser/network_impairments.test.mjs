@@ -107,7 +107,7 @@ test('the session continues without signalling when the viewer\'s NAT assigns an
     const viewer = await watching(w);
     rebind(w.viewer.router, 2);
     await isBack(w, viewer, t, 'another port');
-    assert.match(w.daemon.child.output, /viewer tab\d+: followed to another address/);
+    assert.match(w.daemon.child.output, /viewer tab\d+: its NAT changed the port; sending to the new one/);
     assert.equal((await viewer.report()).said.filter(({ type }) => type === 'offer').length, 0, 'no ICE restart');
   }));
 

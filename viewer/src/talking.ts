@@ -241,7 +241,7 @@ export class Talking {
     this.note.hidden = said === '';
     this.note.classList.toggle('on', on);
     clearTimeout(this.noteTimer);
-    // What went wrong is read, and then in the way.
+    // Hide an error after some seconds: it has been read by then.
     if (said && !on && !waits) this.noteTimer = setTimeout(() => { this.note.hidden = true; }, NOTE_MS);
   }
 }

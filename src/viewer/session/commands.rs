@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Where the result of a command goes that has none yet.
+/// Where to send the result of a running command.
 #[derive(Debug)]
 pub(super) enum CommandContext {
     /// To the broker: the number of the message, and its Correlation Data.

@@ -172,7 +172,7 @@ async fn open<'a>(
     }
     session.viewer.audit.started();
     let (who, took) = (&session.viewer.from.who, Mono::now().since(now));
-    debug!("viewer {who}: description said {:.1} ms after it was asked for", took.as_secs_f64() * 1000.0);
+    debug!("viewer {who}: description sent {:.1} ms after the request", took.as_secs_f64() * 1000.0);
     session.send_media().await;
     session.order.remember(seq, session.replies.take_sent());
     session.replies.answers(None);

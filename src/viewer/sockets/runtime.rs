@@ -173,7 +173,7 @@ impl FilteredSocket {
         }
         drop(gate);
         if arrival.found {
-            info!("viewer {}: followed to another address of its network", self.viewer);
+            info!("viewer {}: its NAT changed the port; sending to the new one", self.viewer);
             self.shared.request_keyframe();
         }
         (answer.is_ok() || arrival.found).then_some(arrival.from)
