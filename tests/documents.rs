@@ -230,6 +230,32 @@ fn the_table_of_tests_has_a_row_for_every_test_file() {
 }
 
 #[test]
+fn every_row_of_the_tour_names_a_function_and_its_file() {
+    let page = read("CONTRIBUTING.md");
+    let rows: Vec<_> = page.lines().skip_while(|line| !line.starts_with("| you look for ")).skip(2).collect();
+    let rows: Vec<_> = rows.into_iter().take_while(|line| line.starts_with('|')).collect();
+    let mut wrong = Vec::new();
+    for row in &rows {
+        let cells: Vec<_> = row.trim_matches('|').split('|').collect();
+        let [_question, searches, place] = cells[..] else { panic!("CONTRIBUTING.md: three cells are needed: {row}") };
+        // `a/b.rs`, `c.rs`: the second one is in the folder of the first.
+        let files: Vec<_> = place.split(';').next().unwrap().split('`').skip(1).step_by(2).collect();
+        let folder = Path::new(files[0]).parent().unwrap();
+        let path = |file: &&str| if file.contains('/') { PathBuf::from(file) } else { folder.join(file) };
+        let text: String = files.iter().map(|file| read(path(file))).collect();
+        for search in searches.split('`').skip(1).step_by(2) {
+            let name = search.rsplit("::").next().unwrap();
+            let found = ["(", "<"].iter().any(|end| text.contains(&format!("fn {name}{end}")));
+            if !found {
+                wrong.push(format!("CONTRIBUTING.md: {place} has no `fn {name}` of `{search}`"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+    assert!(rows.len() > 4, "only {} rows were found", rows.len());
+}
+
+#[test]
 fn every_requirement_of_the_security_page_has_a_proof_that_exists() {
     let page = read("docs/security.md");
     let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| 17.")).collect();

@@ -138,7 +138,7 @@ impl DeviceTask {
                 () = wait_until(Some(looked + self.pause())) => {
                     looked = Mono::now();
                     self.check_helpers(looked);
-                    match self.check_abandoned_threads().or_else(|| self.check_thread_deadline(looked)) {
+                    match self.check_abandoned_threads().or_else(|| self.check_for_hang(looked)) {
                         Some(event) => event,
                         None => continue,
                     }
@@ -203,7 +203,7 @@ impl DeviceTask {
         self.thread.as_ref().is_none_or(|thread| thread.activity.seen().stuck(now) < GIVEN_UP_AFTER + TICK)
     }
 
-    fn check_thread_deadline(&mut self, now: Mono) -> Option<DemandEvent> {
+    fn check_for_hang(&mut self, now: Mono) -> Option<DemandEvent> {
         let name = self.name;
         let thread = self.thread.as_mut()?;
         let seen = thread.activity.seen();
