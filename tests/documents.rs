@@ -120,6 +120,25 @@ fn every_link_of_the_documents_leads_to_a_file_and_a_heading() {
     assert!(seen > 60, "only {seen} links were found");
 }
 
+#[test]
+fn a_keyframe_is_one_word() {
+    let two = ["key", "frame"].join(" ");
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for file in files("", &["go", "js", "json", "md", "mjs", "py", "rs", "sh", "toml", "ts"]) {
+        seen += 1;
+        // Without line breaks and the marks of comments, so that a term that is broken over two lines is found.
+        let text = read(&file).to_lowercase();
+        let lines = text
+            .lines()
+            .map(|line| line.trim().trim_end_matches('\\').trim_start_matches(['/', '!', '#', '*', '>']).trim());
+        if lines.collect::<Vec<_>>().join(" ").contains(&two) {
+            wrong.push(format!("{}: write keyframe", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+    assert!(seen > 500, "only {seen} files were found");
+}
+
 /// What the troubleshooting page says that a person sees: headings, and the cells of tables that show a text.
 fn quotations(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();

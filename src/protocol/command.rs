@@ -48,7 +48,7 @@ pub enum BoardCommand {
     Cameras,
     /// Returns figures of the board, and of the session.
     Stats,
-    /// Asks the encoder for a key frame.
+    /// Asks the encoder for a keyframe.
     Keyframe {
         /// Its camera.
         camera: Id,

@@ -100,12 +100,12 @@ export function encoder(world) {
       });
       assert.ok(new Set(shifts).size >= 3, `moving: ${shifts}`);
 
-      // A key frame is made for one who joins, and no others are.
+      // A keyframe is made for one who joins, and no others are.
       const [keys] = [(await seen()).keys_forced];
       const late = await watch({ audio: false });
       await late.moves();
       const made = (await seen()).keys_forced - keys;
-      assert.ok(made >= 1 && made <= 3, `${made} key frames for one more viewer`);
+      assert.ok(made >= 1 && made <= 3, `${made} keyframes for one more viewer`);
       await late.leave();
 
       // The running encoder gets the new bitrate.

@@ -57,7 +57,7 @@ test('with 2 % loss and 50 ms delay each way, lost packets are retransmitted and
     assert.ok(longest < 5000, `a freeze of ${longest} ms`);
     assert.ok(
       enough.video.keyFramesDecoded <= 5,
-      `${enough.video.keyFramesDecoded} key frames: what is sent again is of no use`,
+      `${enough.video.keyFramesDecoded} keyframes: what is sent again is of no use`,
     );
   }));
 

@@ -54,10 +54,10 @@ const usable: [string, unknown][] = [
     },
   ],
   [
-    '"type":"media","video":"stalled","audio":"ok","video_reason":"no key frame\\u202e\\u2028 came"',
+    '"type":"media","video":"stalled","audio":"ok","video_reason":"no keyframe\\u202e\\u2028 came"',
     {
       type: 'media', media: { video: 'stalled', audio: 'ok' }, route: null,
-      why: { video: 'no key frame came', audio: null },
+      why: { video: 'no keyframe came', audio: null },
     },
   ],
   [
