@@ -220,10 +220,10 @@ impl Owner {
                 }
             }
         };
-        tokio::join!(serve, self.turn(incoming));
+        tokio::join!(serve, self.handle_events(incoming));
     }
 
-    async fn turn(&mut self, mut commands: mpsc::Receiver<OwnerCommand>) {
+    async fn handle_events(&mut self, mut commands: mpsc::Receiver<OwnerCommand>) {
         let mut progress = self.pairing.progress();
         self.configure(false);
         if self.board.is_some()
@@ -249,7 +249,7 @@ impl Owner {
                     TrustRequest::Pair(request) => self.pair(&request).await,
                     TrustRequest::Deny(list) => self.deny(list).await,
                 },
-                () = self.privacy.turn() => {}
+                () = self.privacy.run_once() => {}
                 () = sleep(TICK) => {}
             }
             self.privacy.catch_up();

@@ -35,7 +35,7 @@ use crate::{
     protocol::{
         Authorised, Candidate, Correlation, ErrorName, OutgoingReply, Refusal, Reply, Request, Rights, Wanted,
         candidate::CandidateBudget,
-        sequence::{Gap, Sequence, Turn},
+        sequence::{Gap, Sequence, SequenceVerdict},
     },
     viewer::{
         SessionRequest, Viewer,
@@ -239,10 +239,10 @@ impl Session<'_> {
             return Err(EndReason::Bye);
         }
         match self.order.on(seq, (request, rights, correlation), Mono::now()) {
-            Turn::Now((request, rights, _)) => self.handle_request(seq, request, rights).await?,
-            Turn::Again(said) => self.replies.resend(said).await,
-            Turn::Held => {}
-            Turn::Conflict(gap) => self.refuse_gap(gap).await,
+            SequenceVerdict::Now((request, rights, _)) => self.handle_request(seq, request, rights).await?,
+            SequenceVerdict::Again(said) => self.replies.resend(said).await,
+            SequenceVerdict::Held => {}
+            SequenceVerdict::Conflict(gap) => self.refuse_gap(gap).await,
         }
         while let Some((seq, (request, rights, correlation))) = self.order.take(Mono::now()) {
             self.replies.answers(correlation);
