@@ -100,3 +100,23 @@ fn ntp(wall: Duration) -> u64 {
     let fraction = (u64::from(wall.subsec_nanos()) << 32) / 1_000_000_000;
     (seconds << 32) | fraction
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_media_type_decides_the_kind_of_a_stream_and_its_clock_does_not() {
+        for (mime_type, clock_rate, kind) in [
+            ("video/H264", 90_000, StreamKind::Video),
+            ("video/H264", 48_000, StreamKind::Video),
+            ("VIDEO/h264", 90_000, StreamKind::Video),
+            ("audio/opus", 48_000, StreamKind::Audio),
+            ("audio/opus", 90_000, StreamKind::Audio),
+            ("", 90_000, StreamKind::Audio),
+        ] {
+            let stream = SentStream::new(1, StreamKind::of(mime_type), clock_rate);
+            assert_eq!((stream.kind, stream.rate), (kind, clock_rate), "{mime_type}");
+        }
+    }
+}
