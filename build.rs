@@ -46,7 +46,7 @@ fn main() -> Result<()> {
     fs::write(out.join("viewer_files.rs"), table)
 }
 
-/// A file's bytes as `gzip` packs them, with neither name nor time: every browser unpacks them, and the page takes a third.
+/// A file's bytes as `gzip` packs them, without name or time: every browser unpacks them, and the page takes a third.
 fn gzip(file: &Path) -> Result<Vec<u8>> {
     let failed = |said: &dyn std::fmt::Display| Error::other(format!("gzip -9nc {}: {said}", file.display()));
     let done = Command::new("gzip").arg("-9nc").arg(file).output().map_err(|error| failed(&error))?;

@@ -29,7 +29,7 @@ const BURST: u32 = 3;
 const UNAUTHORISED_OF_ONE: (u32, u32) = (2, 10);
 /// Unauthorised messages per second that are read, of all viewers that sent some.
 const UNAUTHORISED: u32 = 50;
-/// Sealed messages of one viewer that are opened: per second, and at once. Opening one costs about 3 ms of a slow board.
+/// Sealed messages of one viewer that are opened: per second, and at once. Opening one costs a slow board about 3 ms.
 const SEALED_OF_ONE: (u32, u32) = (64, 128);
 /// Sealed messages per second that are opened, of all viewers.
 const SEALED: u32 = 100;

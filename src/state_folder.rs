@@ -100,8 +100,8 @@ impl From<io::Error> for StateError {
     }
 }
 
-/// The state folder. Clones share it, and only one of them writes at a time. Reading and writing may block: call them on
-/// a thread that may wait for a file system.
+/// The state folder. Clones share it, and only one of them writes at a time. Reading and writing may block: call them
+/// on a thread that may wait for a file system.
 #[derive(Debug, Clone)]
 pub struct StateFolder {
     path: PathBuf,

@@ -657,7 +657,7 @@ async fn unauthenticated_tcp_connections_are_few_and_short() {
             assert!(descriptors() < before + 60);
         }
     }
-    // One that is signed is answered, whatever stands before it; then a report is let in, and a packet too long ends it.
+    // One that is signed is answered, whatever stands before it; then a report is let in; a packet too long ends it.
     let name = format!("{}:{}", attribute(&answer, "ice-ufrag"), attribute(&offered, "ice-ufrag"));
     let good = check(&name, 1, attribute(&answer, "ice-pwd"));
     let mut stream = TcpStream::connect(to).await.unwrap();

@@ -36,8 +36,8 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// Makes the media sources. No device is opened before somebody asks for it. While `privacy` is true, neither camera
-    /// nor microphone is opened. `lamps` follow what may be open.
+    /// Makes the media sources. No device is opened before somebody asks for it. While `privacy` is true, neither
+    /// camera nor microphone is opened. `lamps` follow what may be open.
     pub fn new(
         video: &config::Video,
         audio: &config::Audio,

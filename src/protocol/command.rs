@@ -252,8 +252,8 @@ impl BoardCommand {
         matches!(self, Self::Keyframe { .. } | Self::TalkBegin { .. } | Self::TalkEnd)
     }
 
-    /// Whether it stops something for the sake of people. Such a command is never limited, and never refused for lack of
-    /// room.
+    /// Whether it stops something for the sake of people. Such a command is never limited, and never refused for lack
+    /// of room.
     pub fn stops(&self) -> bool {
         matches!(self, Self::PrivacyOn)
     }

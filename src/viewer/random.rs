@@ -1,5 +1,5 @@
-//! Random numbers for SSRCs, sequence numbers and ports. Whoever needs secrets takes them from `getrandom` and checks the
-//! result.
+//! Random numbers for SSRCs, sequence numbers and ports. Whoever needs secrets takes them from `getrandom` and checks
+//! the result.
 
 /// A random number from the kernel.
 pub(crate) fn random_u32() -> u32 {

@@ -73,7 +73,8 @@ fn unwrap(near: u64, number: u16) -> u64 {
 /// The viewer's state.
 pub struct Viewer<'a> {
     scenario: &'a Scenario,
-    /// Arrivals that were not reported yet, in ms, by number; all numbers begin with a turn of the ring, so that none is negative.
+    /// Arrivals that were not reported yet, in ms, by number; all numbers begin with a turn of the ring, so that none
+    /// is negative.
     arrivals: BTreeMap<u64, u64>,
     next: u64,
     /// Packets of pictures, by sequence number.

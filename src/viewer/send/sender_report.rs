@@ -1,5 +1,5 @@
-//! RTCP sender reports (RFC 3550 section 6.4.1). They relate the RTP time of each stream to the capture clock, so that the
-//! viewer plays sound and picture in step.
+//! RTCP sender reports (RFC 3550 section 6.4.1). They relate the RTP time of each stream to the capture clock, so that
+//! the viewer plays sound and picture in step.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -70,8 +70,8 @@ impl SentStream {
         Self { ssrc, kind, rate, packets: 0, octets: 0, reports: 0, next_report: None }
     }
 
-    /// The sender report that is due now (RFC 3550 section 6.4.1); `None` before the first frame. `wall` is the wall clock
-    /// minus the monotonic clock.
+    /// The sender report that is due now (RFC 3550 section 6.4.1); `None` before the first frame. `wall` is the wall
+    /// clock minus the monotonic clock.
     pub(super) fn report(&mut self, anchor: &RtpClockAnchor, wall: Duration, now: Instant) -> Option<SenderReport> {
         let mono = Mono::now();
         let rtp_time = anchor.rtp_at(mono, self.rate)?;

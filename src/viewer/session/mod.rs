@@ -57,8 +57,8 @@ use crate::{
 /// Events of the peer connection that may wait.
 const EVENTS: usize = 64;
 
-/// The longest gathering of candidates. The stack gives a TURN server up after 8 s, but never reports that if the server
-/// is silent or its first answer is an error.
+/// The longest gathering of candidates. The stack gives a TURN server up after 8 s, but never reports that if the
+/// server is silent or its first answer is an error.
 const GATHERING: Duration = Duration::from_secs(10);
 
 /// The result of a step: the session continues, or it ends for a reason.
