@@ -18,8 +18,8 @@ fn main() -> Result<()> {
         let _ = fs::create_dir(&dist);
     }
     println!("cargo::rerun-if-changed=build.rs");
-    // A program that can be loaded anywhere (PIE) lists 35,000 places to be adjusted; packed they take a twentieth. Debian
-    // 12's C library is the first that reads the packed list; a linker that does not know the option says so and goes on.
+    // A PIE has 35,000 relocations; packed (DT_RELR) they need a twentieth of the space. Debian 12's C library is the
+    // first that reads them; a linker that does not know the option warns and goes on.
     println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     println!("cargo::rerun-if-changed={}", dist.display());
 
@@ -46,7 +46,7 @@ fn main() -> Result<()> {
     fs::write(out.join("viewer_files.rs"), table)
 }
 
-/// A file's bytes as `gzip` packs them, with neither name nor time: every browser unpacks them, and the page takes a third.
+/// A file's bytes as `gzip` packs them, without name or time: every browser unpacks them, and the page takes a third.
 fn gzip(file: &Path) -> Result<Vec<u8>> {
     let failed = |said: &dyn std::fmt::Display| Error::other(format!("gzip -9nc {}: {said}", file.display()));
     let done = Command::new("gzip").arg("-9nc").arg(file).output().map_err(|error| failed(&error))?;

@@ -1,5 +1,5 @@
-//! Draws what estimator and pacer make of each simulated link: `cargo bench --profile dev --bench links [-- FOLDER]` writes an SVG for each
-//! scenario and prints a table.
+//! Draws what estimator and pacer make of each simulated link: `cargo bench --profile dev --bench links [-- FOLDER]`
+//! writes an SVG for each scenario and prints a table.
 
 #![allow(clippy::print_stdout)] // it is a program for a terminal
 

@@ -216,7 +216,8 @@ class Camera:
                 return 0, b"\x03"
             if request == GET_LEN:
                 return 0, b"\x02\0"
-            known = {GET_CUR: self.controls[selector], GET_MIN: 0, GET_MAX: 255, GET_RES: 1, GET_DEF: CONTROLS[selector]}
+            value, default = self.controls[selector], CONTROLS[selector]
+            known = {GET_CUR: value, GET_MIN: 0, GET_MAX: 255, GET_RES: 1, GET_DEF: default}
             if request in known:
                 return 0, struct.pack("<h", known[request])
         return STALL, b""

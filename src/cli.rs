@@ -194,7 +194,7 @@ pub struct SetupOptions {
     /// With --home: the port of the page [default: 8443]
     #[arg(long, value_name = "PORT", requires = "home", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
-    /// With --home: remove home mode, and restore the configuration of before
+    /// With --home: remove home mode, and restore the previous configuration
     #[arg(long, requires = "home", conflicts_with_all = ["port", "device", "camera", "microphone", "name"])]
     pub remove: bool,
     /// Replace an existing configuration; the old one is kept as FILE.old

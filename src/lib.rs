@@ -12,7 +12,7 @@
 //! 5  broker viewer video audio grant – threads of execution; who may watch
 //! 4  trust audit message_limits ice signals commands – what a session needs: keys, records, limits, paths, commands
 //! 3  protocol media_source rate systemd    – messages; a device as its viewers see it; what serves all of them
-//! 2  feed demand privacy talk gpio meter log liveness addresses lastgood tls page rate_limit – transport; demand; reports
+//! 2  feed demand privacy talk gpio meter log liveness addresses lastgood tls page rate_limit – feeds; demand; reports
 //! 1  clock config cli idle level memory picture state_folder writer_queue – leaves
 //! 0  units rights jose              – what a number counts; what a viewer may do; signed and sealed texts
 //! ```

@@ -175,7 +175,7 @@ fn set_up_home(requests: &cli::SetupOptions) -> ExitCode {
     if requests.remove {
         return match setup::home::remove(&places, &machine) {
             Ok(()) => {
-                eprintln!("home mode is removed; the configuration of before is in force");
+                eprintln!("home mode is removed; the previous configuration is in force");
                 ExitCode::SUCCESS
             }
             Err(e) => failed(format!("setup: {e}")),

@@ -9,7 +9,7 @@ use crate::{
     clock::Mono,
     config::Id,
     feed::{CameraRequests, FeedFigures, FeedReader, FeedWriter, Health},
-    talk::turns::Turns,
+    talk::turns::TalkTurns,
     units::Bitrate,
 };
 
@@ -33,7 +33,7 @@ pub struct MediaSources {
 #[derive(Debug, Clone)]
 pub struct SpeakerHandle {
     /// Who may talk, and the packets for the loudspeaker.
-    pub turns: Turns,
+    pub turns: TalkTurns,
     /// Its health. It sends no frames.
     pub source: MediaSource,
 }

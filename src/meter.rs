@@ -59,7 +59,7 @@ pub struct Counts {
     pub behind: u64,
     /// Frames encoded and sent.
     pub sent: u64,
-    /// Key frames among the sent ones.
+    /// Keyframes among the sent ones.
     pub keys: u64,
     /// Bytes sent.
     pub bytes: u64,

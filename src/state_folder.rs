@@ -102,8 +102,8 @@ impl From<io::Error> for StateError {
     }
 }
 
-/// The state folder. Clones share it, and only one of them writes at a time. Reading and writing may block: call them on
-/// a thread that may wait for a file system.
+/// The state folder. Clones share it, and only one of them writes at a time. Reading and writing may block: call them
+/// on a thread that may wait for a file system.
 #[derive(Debug, Clone)]
 pub struct StateFolder {
     path: PathBuf,
@@ -296,11 +296,17 @@ mod tests {
         let files = code.filter(|line| line.contains("StateFile::one("));
         let names: Vec<_> = files.filter_map(|line| line.split('"').nth(1)).collect();
         assert!(names.contains(&"identity.key") && names.contains(&"deny-*.jws") && names.len() >= 6, "{names:?}");
+        let readme = include_str!("../package/README.md");
+        let promise = readme.split("- **Purging**").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
         // The certificates are in a folder of their own, which is removed whole.
         for name in names.into_iter().filter(|name| *name != "certificates.json") {
             assert!(
                 postrm.contains(&format!(" {name}")) || postrm.contains(&format!("/{name} ")),
                 "package/scripts/postrm does not remove {name}"
+            );
+            assert!(
+                promise.contains(&format!("`{name}`")),
+                "package/README.md does not say that purging removes {name}"
             );
         }
     }

@@ -180,8 +180,8 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(200)).await;
             fired.send(()).unwrap();
         });
-        // This timer is the only event of its moment. So the worker that waits for timers runs the task itself, and does
-        // not wake the other worker.
+        // This timer is the only event of its moment. So the worker that waits for timers runs the task itself, and
+        // does not wake the other worker.
         runtime.spawn(async move {
             tokio::time::sleep(Duration::from_millis(100)).await;
             let _ = blocked.recv();

@@ -120,6 +120,25 @@ fn every_link_of_the_documents_leads_to_a_file_and_a_heading() {
     assert!(seen > 60, "only {seen} links were found");
 }
 
+#[test]
+fn a_keyframe_is_one_word() {
+    let two = ["key", "frame"].join(" ");
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for file in files("", &["go", "js", "json", "md", "mjs", "py", "rs", "sh", "toml", "ts"]) {
+        seen += 1;
+        // Without line breaks and the marks of comments, so that a term that is broken over two lines is found.
+        let text = read(&file).to_lowercase();
+        let lines = text
+            .lines()
+            .map(|line| line.trim().trim_end_matches('\\').trim_start_matches(['/', '!', '#', '*', '>']).trim());
+        if lines.collect::<Vec<_>>().join(" ").contains(&two) {
+            wrong.push(format!("{}: write keyframe", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+    assert!(seen > 500, "only {seen} files were found");
+}
+
 /// What the troubleshooting page says that a person sees: headings, and the cells of tables that show a text.
 fn quotations(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
@@ -227,6 +246,32 @@ fn the_table_of_tests_has_a_row_for_every_test_file() {
     };
     let tests: BTreeSet<_> = files("tests", &["rs", "mjs"]).into_iter().filter(is_test).collect();
     assert_eq!(rows, tests, "the rows of tests/README.md, and the test files");
+}
+
+#[test]
+fn every_row_of_the_tour_names_a_function_and_its_file() {
+    let page = read("CONTRIBUTING.md");
+    let rows: Vec<_> = page.lines().skip_while(|line| !line.starts_with("| you look for ")).skip(2).collect();
+    let rows: Vec<_> = rows.into_iter().take_while(|line| line.starts_with('|')).collect();
+    let mut wrong = Vec::new();
+    for row in &rows {
+        let cells: Vec<_> = row.trim_matches('|').split('|').collect();
+        let [_question, searches, place] = cells[..] else { panic!("CONTRIBUTING.md: three cells are needed: {row}") };
+        // `a/b.rs`, `c.rs`: the second one is in the folder of the first.
+        let files: Vec<_> = place.split(';').next().unwrap().split('`').skip(1).step_by(2).collect();
+        let folder = Path::new(files[0]).parent().unwrap();
+        let path = |file: &&str| if file.contains('/') { PathBuf::from(file) } else { folder.join(file) };
+        let text: String = files.iter().map(|file| read(path(file))).collect();
+        for search in searches.split('`').skip(1).step_by(2) {
+            let name = search.rsplit("::").next().unwrap();
+            let found = ["(", "<"].iter().any(|end| text.contains(&format!("fn {name}{end}")));
+            if !found {
+                wrong.push(format!("CONTRIBUTING.md: {place} has no `fn {name}` of `{search}`"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+    assert!(rows.len() > 4, "only {} rows were found", rows.len());
 }
 
 #[test]

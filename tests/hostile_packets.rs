@@ -414,7 +414,7 @@ async fn packets_from_strangers_cost_no_memory_and_get_no_answer() {
     let mut pair = Pair::connected(false).await;
     let (socket, to) = (stranger(), pair.port);
     let (mut dice, before) = (Dice(1), memory());
-    // Sound and reports of ever other senders, which the stack would remember one by one; hellos, and all other classes.
+    // Sound and reports, each from a new sender, which the stack would remember one by one; hellos, and other classes.
     flood(&socket, to, (0..30_000).map(|_| dice.packet(&[0x80, 111], 40))).await;
     flood(&socket, to, (0..30_000).map(|_| dice.packet(&[0x80, 201, 0, 7], 40))).await;
     flood(&socket, to, (0..3_000).map(|_| hello())).await;
@@ -447,7 +447,7 @@ async fn unexpected_packets_from_a_viewer_cost_no_memory() {
     let mut pair = Pair::connected(false).await;
     let socket = pair.tap.sockets.lock().unwrap()[0].try_clone().unwrap();
     let (to, mut dice, before) = (pair.port, Dice(2), memory());
-    // From its own address: media and reports that are not authentic, of ever other senders.
+    // From its own address: media and reports that are not authentic, each from a new sender.
     flood(&socket, to, (0..30_000).map(|_| dice.packet(&[0x80, 111], 40))).await;
     flood(&socket, to, (0..30_000).map(|_| dice.packet(&[0x80, 201, 0, 7], 40))).await;
     flood(&socket, to, (0..3_000).map(|_| dice.packet(&[23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 1, 4, 0xa3], 1200))).await;
@@ -657,7 +657,7 @@ async fn unauthenticated_tcp_connections_are_few_and_short() {
             assert!(descriptors() < before + 60);
         }
     }
-    // One that is signed is answered, whatever stands before it; then a report is let in, and a packet too long ends it.
+    // One that is signed is answered, whatever stands before it; then a report is let in; a packet too long ends it.
     let name = format!("{}:{}", attribute(&answer, "ice-ufrag"), attribute(&offered, "ice-ufrag"));
     let good = check(&name, 1, attribute(&answer, "ice-pwd"));
     let mut stream = TcpStream::connect(to).await.unwrap();

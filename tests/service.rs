@@ -238,15 +238,13 @@ async fn a_camera_that_hangs_is_reported_and_does_not_delay_a_stop() {
 async fn a_camera_that_hangs_is_given_up_and_used_again_when_it_recovers() {
     let hung = Hung::start().await;
     hung.asks("anna", 'A').await;
-    hung.daemon
-        .says("video: hangs in VIDIOC_QUERYCAP on /dev/video-hangs for 10 s: given up; its thread is left behind")
-        .await;
+    hung.daemon.says("video: hangs in VIDIOC_QUERYCAP on /dev/video-hangs for 10 s: thread abandoned").await;
     // Whoever still watches: a new thread tries the device, and keeps away from what the old one hangs on.
     hung.asks("bert", 'B').await;
     hung.daemon.says("camera /dev/video-hangs: open: an earlier use of it still hangs in VIDIOC_QUERYCAP").await;
     hung.manager.hears("WATCHDOG=1").await;
     fs::remove_file(hung.dir.path().join("hang")).unwrap();
-    hung.daemon.says("video: the thread that was given up (hangs in VIDIOC_QUERYCAP on /dev/video-hangs) ended").await;
+    hung.daemon.says("video: the abandoned thread (hangs in VIDIOC_QUERYCAP on /dev/video-hangs) ended").await;
     hung.asks("carl", 'C').await;
     hung.daemon.says("camera /dev/video-hangs: not a V4L2 device").await;
 }

@@ -92,7 +92,7 @@ export class Findings {
       received: [f.kbps, 'kbit/s'], 'link used': [100 * f.usage, '%'],
       'delay p50': [f.p50, 'ms'], 'delay p95': [f.p95, 'ms'],
       'packets lost': [f.lost], 'sent again': [f.resent], 'dropped by the buffer': [f.dropped],
-      'key frames': [f.keys], QP: [f.qp],
+      'keyframes': [f.keys], QP: [f.qp],
       'sound concealed': [100 * f.concealed, '%'], 'sizes': [f.sizes.join(' ') || undefined],
     };
     for (const [what, [value, unit]] of Object.entries(all)) {

@@ -66,7 +66,7 @@ impl AuditLog {
         let shared = Arc::clone(&audit.shared);
         let started = thread::Builder::new().name("audit".into()).spawn(move || writer.run(&shared));
         if let Err(e) = started {
-            warn!("audit records are lines of the log: start a thread for the journal: {e}");
+            warn!("start the audit thread: {e}; records go to the log instead");
             audit.shared.is_direct.store(true, Ordering::Relaxed);
         }
         (audit, news)

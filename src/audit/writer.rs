@@ -35,13 +35,13 @@ impl Writer {
     /// Writes until the process ends.
     pub(super) fn run(mut self, shared: &Arc<AuditShared>) {
         while !shared.queue.is_over() {
-            self.turn(shared, LOOK);
+            self.run_once(shared, LOOK);
         }
         shared.is_direct.store(true, Ordering::Relaxed);
     }
 
     /// Waits for one record and writes it, and looks for counts.
-    fn turn(&mut self, shared: &AuditShared, patience: Duration) {
+    fn run_once(&mut self, shared: &AuditShared, patience: Duration) {
         if let Some(record) = shared.queue.take(patience) {
             self.write(&record, |pause| shared.queue.pause(pause));
             let lost = shared.queue.written();

@@ -140,7 +140,7 @@ fn what_found_no_room_is_counted_in_the_log() {
     let (audit, _news) = AuditLog::kept();
     (0..1500).for_each(|n| audit.record(record(n)));
     let mut writer = Writer::new(None);
-    let lines = logged(|| (0..1100).for_each(|_| writer.turn(&audit.shared, Duration::ZERO)));
+    let lines = logged(|| (0..1100).for_each(|_| writer.run_once(&audit.shared, Duration::ZERO)));
     let lost: Vec<_> = lines.iter().filter(|line| line.contains("audit records were lost")).collect();
     assert!(lost.len() == 1 && lost[0].contains(" 476 audit"), "{lost:?}");
     assert_eq!(lines.iter().filter(|line| line.contains("audit: ")).count(), 1024);
@@ -160,7 +160,7 @@ fn the_end_of_the_process_leaves_no_record_behind() {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             tracing::subscriber::with_default(subscriber, || {
-                (0..31).for_each(|_| writer.turn(&shared, Duration::from_secs(60)));
+                (0..31).for_each(|_| writer.run_once(&shared, Duration::from_secs(60)));
             });
         });
         // It ends long before the patience of the writer.

@@ -258,8 +258,8 @@ impl LinkTask {
         }
     }
 
-    /// Subscribes to the deny lists of issuers, which the broker may keep. Without them a device works, so nothing is done
-    /// about a broker that refuses.
+    /// Subscribes to the deny lists of issuers, which the broker may keep. Without them a device works, so nothing is
+    /// done about a broker that refuses.
     async fn follow_issuers(&mut self, line: Connected<'_>) {
         let Some(keys) = &mut self.link.keys else { return };
         let issuers = Arc::clone(&keys.issuers.borrow_and_update());

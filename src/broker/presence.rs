@@ -28,8 +28,8 @@ impl Link {
         self.keys.as_ref().map_or_else(|| offline.clone(), |keys| signed(&keys.board, &offline))
     }
 
-    /// What a change of the presence must show before `status` is published again. In the signed modes, `status` does not
-    /// tell when somebody watches.
+    /// What a change of the presence must show before `status` is published again. In the signed modes, `status` does
+    /// not tell when somebody watches.
     pub(super) fn shown(&self) -> Option<String> {
         self.keys.as_ref().map(|_| self.presence.borrow().nonce.clone())
     }

@@ -28,7 +28,7 @@ const COMMAND_TIME: Duration = Duration::from_secs(10);
 /// When to try again if too many commands wait.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What the work of a command returns, and the JPEG that follows it. It is empty, but for a snapshot.
+/// What the work of a command returns, and the JPEG that follows it. Empty unless the command is `snapshot`.
 pub(super) type Worked = Result<(CommandOk, Vec<u8>), Refusal>;
 /// The work of a command. Nothing happens before it is polled.
 pub(super) type Work = Pin<Box<dyn Future<Output = Worked> + Send>>;

@@ -1,8 +1,7 @@
 //! Does the commands of viewers (board-commands.md): checks right and rate, and asks the part that has the answer.
 //!
-//! It does not know how a command travels. Who carries one says who gives it, what this viewer may do, and in which
-//! session, and gets the result, or a [`LateCommand`]. That one has to be started by [`WaitingCommands`], which nobody
-//! waits for: its owner goes on.
+//! It does not know how a command travels. The caller passes viewer, rights and session. It gets the result or a
+//! [`LateCommand`], which [`WaitingCommands`] runs in the background.
 
 mod camera;
 mod late;

@@ -6,7 +6,7 @@ use crate::{
     clock::Mono,
     protocol::{ErrorName, Refusal, TalkerInfo, command_result::CommandOk},
     talk::{
-        turn::TURN_SILENCE,
+        turn::TALK_TURN_SILENCE,
         turns::{TalkBusy, Talker},
     },
 };
@@ -23,7 +23,7 @@ pub(super) fn begin(talker: Option<&Talker>, has_speaker: bool, take: bool, now:
         });
     };
     match talker.begin(take, now) {
-        Ok(()) => Ok(CommandOk::Talk { silence_s: TURN_SILENCE.as_secs() }),
+        Ok(()) => Ok(CommandOk::Talk { silence_s: TALK_TURN_SILENCE.as_secs() }),
         Err(TalkBusy { name, since }) => {
             let info = TalkerInfo { name: name.to_string(), seconds: since.as_secs() };
             let refusal = Refusal::new(ErrorName::Busy, "talk.begin: somebody else talks").retry_after(PAUSE);
@@ -43,7 +43,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::talk::turns::Turns;
+    use crate::talk::turns::TalkTurns;
 
     fn seconds(n: u64) -> Mono {
         Mono(n * 1_000_000_000)
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn one_viewer_talks_and_the_others_learn_who() {
-        let turns = Turns::new(watch::Sender::new(0));
+        let turns = TalkTurns::new(watch::Sender::new(0));
         let (anna, bert) = (turns.join("Anna's phone"), turns.join("bert"));
         let granted = Ok(CommandOk::Talk { silence_s: 15 });
         assert_eq!(begin(Some(&anna), true, false, seconds(1)), granted);

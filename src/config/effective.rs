@@ -72,8 +72,9 @@ impl Config {
     }
 }
 
-/// Connects the keys of a table with the fields that they set, where a configuration is already read: `$value` gives the
-/// value of a key as TOML, `$take_live` takes those fields from another configuration whose keys take effect at once.
+/// Connects the keys of a table with the fields that they set, where a configuration is already read: `$value` gives
+/// the value of a key as TOML, `$take_live` takes those fields from another configuration whose keys take effect at
+/// once.
 macro_rules! fields {
     ($type:ty, $table:literal, $value:ident, $take_live:ident, |$part:ident| {
         $($key:literal [$($field:ident)+] => $written:expr,)+

@@ -180,7 +180,7 @@ pub struct Video {
     pub bitrate: Bitrate,
     /// How far one viewer's network can lower the bitrate for the others, in percent of `bitrate`.
     pub floor: u32,
-    /// Longest time between two key frames. There are more when a viewer needs one.
+    /// Longest time between two keyframes. There are more when a viewer needs one.
     pub key_interval: Duration,
     /// Whether the picture clock is drawn into every encoded frame.
     pub clock: bool,

@@ -16,8 +16,8 @@ struct Written<'t> {
     value: &'t str,
 }
 
-/// The key (empty if unknown) and the message for the syntax error `said` that the TOML parser found at `at`. The parser
-/// gives its errors as text only, without a kind, so the words "duplicate key" and "value" are looked for in them.
+/// The key (empty if unknown) and the message for the syntax error `said` that the TOML parser found at `at`. The
+/// parser gives its errors as text only, without a kind, so it looks for the words "duplicate key" and "value".
 pub(super) fn explain(text: &str, at: &Range<usize>, said: &str) -> (String, String) {
     let (_, start) = line_at(text, at.start);
     let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();

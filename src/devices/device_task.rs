@@ -19,7 +19,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use super::device_thread::{AbandonedThread, RunningThread, wait_end};
+use super::device_thread::{AbandonedThread, LOOK, RunningThread, reason, seconds, wait_end};
 use crate::{
     clock::Mono,
     demand::{Action, Demand, DemandEvent},
@@ -34,8 +34,6 @@ use crate::{
 /// The body of a device thread.
 pub(super) type Body = Arc<dyn Fn(&FeedWriter, &AtomicBool) -> Result<(), Fault> + Send + Sync>;
 
-/// How often running threads are checked.
-const LOOK: Duration = Duration::from_millis(500);
 /// At shutdown, a thread that has not moved for this long is not waited for.
 const PATIENCE: Duration = Duration::from_millis(700);
 
@@ -140,7 +138,7 @@ impl DeviceTask {
                 () = wait_until(Some(looked + self.pause())) => {
                     looked = Mono::now();
                     self.check_helpers(looked);
-                    match self.check_abandoned_threads().or_else(|| self.check_thread_deadline(looked)) {
+                    match self.check_abandoned_threads().or_else(|| self.check_for_hang(looked)) {
                         Some(event) => event,
                         None => continue,
                     }
@@ -205,7 +203,7 @@ impl DeviceTask {
         self.thread.as_ref().is_none_or(|thread| thread.activity.seen().stuck(now) < GIVEN_UP_AFTER + TICK)
     }
 
-    fn check_thread_deadline(&mut self, now: Mono) -> Option<DemandEvent> {
+    fn check_for_hang(&mut self, now: Mono) -> Option<DemandEvent> {
         let name = self.name;
         let thread = self.thread.as_mut()?;
         let seen = thread.activity.seen();
@@ -232,13 +230,8 @@ impl DeviceTask {
         let Some(thread) = self.thread.take() else { return DemandEvent::Tick };
         thread.writer.cut_off();
         let seen = thread.activity.seen();
-        let why = match thread.phase() {
-            Phase::Stopping(_) if seen.stuck(now) < LOOK * 2 => "does not stop, though it moves".to_owned(),
-            Phase::Opening(_) if seen.stuck(now) < LOOK * 2 => format!("does not get its device open: {seen}"),
-            _ => seen.to_string(),
-        };
-        let spent = seconds(now.since(seen.moved.min(thread.stopping.unwrap_or(seen.moved))));
-        error!("{}: {why} for {spent} s: given up; its thread is left behind", self.name);
+        let (why, told) = reason(thread.phase(), &seen, now);
+        error!("{}: {told}: thread abandoned", self.name);
         self.liveness.left_behind(thread.activity.clone(), true, now);
         self.left.push(AbandonedThread { activity: thread.activity.clone(), why: why.clone(), since: now });
         self.on.send_replace(false);
@@ -254,11 +247,7 @@ impl DeviceTask {
         self.left.retain(|left| {
             let over = left.activity.is_over();
             if over {
-                info!(
-                    "{name}: the thread that was given up ({}) ended {} s later",
-                    left.why,
-                    seconds(now.since(left.since))
-                );
+                info!("{name}: the abandoned thread ({}) ended {} s later", left.why, seconds(now.since(left.since)));
             }
             !over
         });
@@ -285,7 +274,7 @@ impl DeviceTask {
                     warn!("{name}: {}: {seen} for {} s", helper.name(), seconds(seen.stuck(now)))
                 }
                 Some(ThreadVerdict::GiveUp) => {
-                    error!("{name}: {}: {seen}: given up; its thread is left behind", helper.name());
+                    error!("{name}: {}: {seen}: thread abandoned", helper.name());
                     liveness.left_behind(helper.clone(), false, now);
                 }
                 _ => {}
@@ -338,7 +327,7 @@ impl DeviceTask {
     /// The privacy switch was set or lifted. No frame is sent from here on, whether or not the thread stops.
     fn privacy_changed(&self, is_on: bool) -> DemandEvent {
         if is_on != self.writer.is_stopped() {
-            info!("{}: {}", self.name, if is_on { "off, for privacy" } else { "may be on again" });
+            info!("{}: {}", self.name, if is_on { "stopped by the privacy switch" } else { "privacy switch lifted" });
             self.writer.set_stopped(is_on, Health::Ok);
         }
         DemandEvent::Stopped(is_on)
@@ -397,11 +386,6 @@ impl DeviceTask {
             self.told = Some(fault);
         }
     }
-}
-
-/// Whole seconds, for a person.
-fn seconds(time: Duration) -> u64 {
-    (time.as_millis() as u64 + 500) / 1000
 }
 
 async fn wait_until(deadline: Option<Mono>) {

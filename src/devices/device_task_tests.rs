@@ -125,7 +125,7 @@ fn works(out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Its first thread hangs until something is sent or the sender is gone, and then writes into the feed; later ones work.
+/// Its first thread hangs until something is sent or the sender is gone, then writes into the feed; later ones work.
 fn hangs_once(on: &'static str) -> (Body, mpsc::Sender<()>, Arc<AtomicUsize>) {
     let (go, gate) = mpsc::channel::<()>();
     let (gate, starts) = (std::sync::Mutex::new(gate), Arc::new(AtomicUsize::new(0)));

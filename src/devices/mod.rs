@@ -19,7 +19,7 @@ use crate::{
     liveness::Liveness,
     media_source::{MediaSources, SourceId, SpeakerHandle},
     protocol::info::CAMERA,
-    talk::turns::Turns,
+    talk::turns::TalkTurns,
 };
 
 /// The id of the microphone. There is one.
@@ -36,8 +36,8 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// Makes the media sources. No device is opened before somebody asks for it. While `privacy` is true, neither camera
-    /// nor microphone is opened. `lamps` follow what may be open.
+    /// Makes the media sources. No device is opened before somebody asks for it. While `privacy` is true, neither
+    /// camera nor microphone is opened. `lamps` follow what may be open.
     pub fn new(
         video: &config::Video,
         audio: &config::Audio,
@@ -72,7 +72,7 @@ impl Devices {
         }
         let loudspeaker = (speaker.output != config::SpeakerOutput::Off).then(|| {
             // The body needs the turns, and these need the source that it belongs to.
-            let turns = Arc::new(OnceLock::<Turns>::new());
+            let turns = Arc::new(OnceLock::<TalkTurns>::new());
             let (settings, of_thread) = (speaker.clone(), Arc::clone(&turns));
             let body: Body = Arc::new(move |out, stop| {
                 let turns = of_thread.get().ok_or_else(|| Fault::Failed("the speaker has no turns".into()))?;
@@ -81,7 +81,7 @@ impl Devices {
             // The loudspeaker tells nobody what happens here, so the switch does not stop it.
             let private = watch::Sender::new(false).subscribe();
             let source = source(label("speaker", LampDevice::Speaker), 1, speaker.linger, &private, body);
-            let turns = turns.get_or_init(|| Turns::new(source.wanted())).clone();
+            let turns = turns.get_or_init(|| TalkTurns::new(source.wanted())).clone();
             SpeakerHandle { turns, source }
         });
         let sources: MediaSources = sources.into_iter().collect();

@@ -64,7 +64,7 @@ impl LampHandle {
         match thread::Builder::new().name("lamps".into()).spawn(move || of_thread.run(outputs)) {
             Ok(_) => Self { shared: Some(shared) },
             Err(e) => {
-                warn!("the lamps stay as they are: start a thread for them: {e}");
+                warn!("start the lamp thread: {e}; the lamps do not work");
                 Self::default()
             }
         }

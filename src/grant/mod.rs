@@ -61,7 +61,7 @@ impl Grant {
         self.keys.is_some()
     }
 
-    /// In the mode `broker`: who sent a message on the topic of `viewer`, and its text. An error is the refusal to send.
+    /// In the mode `broker`: who sent a message on the topic of `viewer`, and its text. An error is the refusal.
     pub fn authorise<'a>(&self, viewer: &Id, envelope: Envelope<'a>) -> Result<(Authorised, &'a str), Refusal> {
         match envelope {
             Envelope::Plain(text) => {

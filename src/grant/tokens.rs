@@ -117,8 +117,8 @@ impl TokenAccess {
         Ok(TokenPermission { key: claims.key, rights, until, token })
     }
 
-    /// Checks the signature of the issuer, unless it was checked before. The header of a token names its key by the hash
-    /// of the key, so a text that was verified once stays so.
+    /// Checks the signature of the issuer, unless it was checked before. The header of a token names its key by the
+    /// hash of the key, so a text that was verified once stays so.
     fn verify(&self, token: &str, unverified: UnverifiedToken<'_>) -> Result<AcceptedToken, TokenFault> {
         let mut hash = [0; 32];
         hash.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());

@@ -1,4 +1,4 @@
-//! The bodies of fuzz targets: what a stranger sends to the HTTPS server before it is known, and the files of home mode.
+//! The bodies of fuzz targets: what a stranger sends to the HTTPS server before it is known, and home mode's files.
 
 use axum::http::{HeaderName, HeaderValue, Method, Request};
 
@@ -58,7 +58,7 @@ pub(crate) fn request(data: &[u8]) {
     }
 }
 
-/// The files of home mode. Whatever settings are accepted, each file that is made of them has its own lines and no more.
+/// The files of home mode. Whatever settings are accepted, each file made of them has its own lines and no more.
 pub(crate) fn files(data: &[u8]) {
     if let Ok(store) = CertificateStore::parse(data) {
         assert!(CertificateStore::parse(&store.to_bytes()).is_ok_and(|again| again == store));

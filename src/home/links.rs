@@ -16,7 +16,7 @@ pub fn certificate_names(host: &str, more: &[String]) -> Vec<String> {
     names
 }
 
-/// The host name without its domain, as mDNS uses it. A name that is none in DNS becomes `fanlight`.
+/// The host name without its domain, as mDNS uses it. A name that DNS does not allow becomes `fanlight`.
 pub fn first_label(host: &str) -> String {
     let label = host.trim().split('.').next().unwrap_or_default().to_ascii_lowercase();
     if super::settings::is_host_name(&label) { label } else { "fanlight".into() }

@@ -167,8 +167,8 @@ impl<'a> Jws<'a> {
         header::object(&self.header)
     }
 
-    /// The payload, of which nobody knows who wrote it. Only for what needs no sender: a message that brings its own key,
-    /// to which another secret vouches, and messages about which nothing is decided but to repeat what is so.
+    /// The payload, of which nobody knows who wrote it. Only for what needs no sender: a message that brings its own
+    /// key, to which another secret vouches, and messages about which nothing is decided but to repeat what is so.
     pub fn unverified_payload(&self) -> &[u8] {
         &self.payload
     }

@@ -7,7 +7,7 @@ use crate::{clock::Mono, config::Id, rate_limit::RateLimit};
 
 /// Messages of all: per second, and at once.
 const OF_ALL: u32 = 10;
-/// Messages on one topic: per second, and at once. A viewer that comes newly needs one that is right.
+/// Messages on one topic: per second, and at once. A new viewer needs only one valid message.
 const OF_ONE: (u32, u32) = (1, 5);
 
 /// A shared rate, and the part of each topic.

@@ -1,5 +1,5 @@
-//! The control socket: the way from `fanlight pair`, `viewers` and `token apply` to the daemon. Only root and the user of
-//! the service may use it. A connection has one request.
+//! The control socket: the way from `fanlight pair`, `viewers` and `token apply` to the daemon. Only root and the user
+//! of the service may use it. A connection has one request.
 
 use std::{
     fs,

@@ -1,5 +1,5 @@
-//! What the commands `fanlight pair`, `viewers`, `token apply` and `privacy` say to the daemon, and its answers: one JSON
-//! object a line.
+//! What the commands `fanlight pair`, `viewers`, `token apply` and `privacy` say to the daemon, and its answers: one
+//! JSON object a line.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,6 @@
-//! The deny lists of issuers in memory and on disk. A list takes tokens away, so it takes effect at once, whether or not
-//! it can be written. Until the file of an issuer is read, and if it cannot be used, no token of this issuer counts.
+//! The deny lists of issuers in memory and on disk. A list takes tokens away, so it takes effect at once, whether or
+//! not it can be written. Until the file of an issuer is read, and if it cannot be used, no token of this issuer
+//! counts.
 //!
 //! The file system is used as in `store.rs`: on a thread of its own, one call at a time, and each wait has an end.
 

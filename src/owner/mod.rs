@@ -1,6 +1,6 @@
-//! The owner's side: one task has the list of viewers, the pairing, and the deny lists of issuers, which the modes `keys`
-//! and `token` need. In each mode it has the file of the privacy switch. It takes commands from the control socket. From
-//! signalling it takes viewers that know the secret of the pairing, and deny lists.
+//! The owner's side: one task has the list of viewers, the pairing, and the deny lists of issuers, which the modes
+//! `keys` and `token` need. In each mode it has the file of the privacy switch. It takes commands from the control
+//! socket. From signalling it takes viewers that know the secret of the pairing, and deny lists.
 //!
 //! ```text
 //! fanlight pair, viewers, token, privacy ──► control socket (4 connections) ──► commands (8) ──┐
@@ -56,8 +56,8 @@ use crate::{
     },
 };
 
-/// Requests to pair and deny lists that wait. When it is full, signalling drops one. A viewer sends it again, and a deny
-/// list that the broker keeps comes again with the next connection.
+/// Requests to pair and deny lists that wait. When it is full, signalling drops one. A viewer sends it again, and a
+/// deny list that the broker keeps comes again with the next connection.
 pub const TRUST_REQUESTS: usize = 8;
 /// Commands that wait: a connection has one.
 const COMMANDS: usize = 8;
@@ -153,8 +153,9 @@ impl fmt::Debug for Owner {
 }
 
 impl Owner {
-    /// `board`: `None` in the mode `broker`, in which most commands are answered with how to change that. `folder`: where
-    /// the lists and the record of the privacy switch are; the latter is read here. `requests`: what was authentic.
+    /// `board`: `None` in the mode `broker`, in which most commands are answered with how to change that. `folder`:
+    /// where the lists and the record of the privacy switch are; the latter is read here. `requests`: what was
+    /// authentic.
     /// `answer`: sends `paired`. `audit`: takes records of each change.
     pub fn new(
         board: Option<OwnerBoard>,
@@ -220,10 +221,10 @@ impl Owner {
                 }
             }
         };
-        tokio::join!(serve, self.turn(incoming));
+        tokio::join!(serve, self.handle_events(incoming));
     }
 
-    async fn turn(&mut self, mut commands: mpsc::Receiver<OwnerCommand>) {
+    async fn handle_events(&mut self, mut commands: mpsc::Receiver<OwnerCommand>) {
         let mut progress = self.pairing.progress();
         self.configure(false);
         if self.board.is_some()
@@ -249,7 +250,7 @@ impl Owner {
                     TrustRequest::Pair(request) => self.pair(&request).await,
                     TrustRequest::Deny(list) => self.deny(list).await,
                 },
-                () = self.privacy.turn() => {}
+                () = self.privacy.run_once() => {}
                 () = sleep(TICK) => {}
             }
             self.privacy.catch_up();

@@ -61,7 +61,7 @@ impl PrivacyStore {
     }
 
     /// Waits for the next change or the end of a write, and handles it. Cancel safe.
-    pub(super) async fn turn(&mut self) {
+    pub(super) async fn run_once(&mut self) {
         tokio::select! {
             Some(news) = self.news.recv() => self.report(news),
             written = finished(&mut self.call) => self.written(written),
@@ -217,7 +217,7 @@ mod tests {
             store.set(on).unwrap();
             store.catch_up();
             while switch.is_unsaved() {
-                store.turn().await;
+                store.run_once().await;
             }
             let after = restore(Some(&folder));
             assert_eq!((after.is_on(), after.change(), after.by()), (on, change, &PrivacySource::Owner));
@@ -231,7 +231,7 @@ mod tests {
         store.set(true).unwrap();
         store.catch_up();
         while store.call.is_some() {
-            store.turn().await;
+            store.run_once().await;
         }
         assert!(switch.state(Mono::now()).is_on && switch.is_unsaved());
         assert!(store.status().contains("warning: ") && store.status().contains("/privacy"), "{}", store.status());

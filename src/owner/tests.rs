@@ -73,7 +73,7 @@ impl Rig {
         let (mut owner, handles) =
             Owner::new(given, reloads, folder, incoming, answer, audit.clone(), Heartbeat::default());
         let (commands, asked) = mpsc::channel(COMMANDS);
-        let task = tokio::spawn(async move { owner.turn(asked).await });
+        let task = tokio::spawn(async move { owner.handle_events(asked).await });
         Self { dir, board, handles, commands, requests, settings, answers, audit, task }
     }
 

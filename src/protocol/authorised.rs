@@ -74,9 +74,9 @@ impl Authorised {
         }
     }
 
-    /// Whether a session that began with `earlier` continues with this permission, which came with a later message. Only
-    /// a token is replaced: by one that is not older, or by an entry of the list. A broker can repeat a message with an
-    /// older token, and that must not bring its end back. What an entry of the list permits is followed by
+    /// Whether a session that began with `earlier` continues with this permission, which came with a later message.
+    /// Only a token is replaced: by one that is not older, or by an entry of the list. A broker can repeat a message
+    /// with an older token, and that must not bring its end back. What an entry of the list permits is followed by
     /// `still_permits` alone.
     pub fn replaces(&self, earlier: &Self) -> bool {
         match (&earlier.by, &self.by) {

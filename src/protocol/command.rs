@@ -48,7 +48,7 @@ pub enum BoardCommand {
     Cameras,
     /// Returns figures of the board, and of the session.
     Stats,
-    /// Asks the encoder for a key frame.
+    /// Asks the encoder for a keyframe.
     Keyframe {
         /// Its camera.
         camera: Id,
@@ -252,8 +252,8 @@ impl BoardCommand {
         matches!(self, Self::Keyframe { .. } | Self::TalkBegin { .. } | Self::TalkEnd)
     }
 
-    /// Whether it stops something for the sake of people. Such a command is never limited, and never refused for lack of
-    /// room.
+    /// Whether it stops something for the sake of people. Such a command is never limited, and never refused for lack
+    /// of room.
     pub fn stops(&self) -> bool {
         matches!(self, Self::PrivacyOn)
     }

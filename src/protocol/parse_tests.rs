@@ -129,8 +129,8 @@ fn what_is_wrong_is_a_bad_request_with_a_sentence() {
     }
 }
 
-/// What is meant to exhaust a reader ends at its size, its depth or its number of values, and the time it takes is that of
-/// 32 KiB.
+/// What is meant to exhaust a reader ends at its size, its depth or its number of values, and the time it takes is that
+/// of 32 KiB.
 #[test]
 fn what_is_meant_to_exhaust_the_reader_is_a_bad_request() {
     let odd = |value: &str| message("hello", &format!(r#","x":{value}"#));

@@ -22,8 +22,8 @@ const REMEMBERED: usize = 8;
 
 /// What becomes of a message `T` that came in. `R` is a reply.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Turn<T, R> {
-    /// It is its turn.
+pub enum SequenceVerdict<T, R> {
+    /// It is the next one.
     Now(T),
     /// It was taken before. These are the replies to it, to be sent again.
     Again(Vec<R>),
@@ -58,24 +58,24 @@ impl<T, R: Clone> Sequence<T, R> {
     }
 
     /// A message came in.
-    pub fn on(&mut self, seq: u64, message: T, now: Mono) -> Turn<T, R> {
+    pub fn on(&mut self, seq: u64, message: T, now: Mono) -> SequenceVerdict<T, R> {
         if seq < self.next {
             let sent = self.replies.iter().find(|(n, _)| *n == seq);
-            return Turn::Again(sent.map(|(_, replies)| replies.clone()).unwrap_or_default());
+            return SequenceVerdict::Again(sent.map(|(_, replies)| replies.clone()).unwrap_or_default());
         }
         if seq == self.next {
             self.advance(now);
-            return Turn::Now(message);
+            return SequenceVerdict::Now(message);
         }
         if seq - self.next > AHEAD {
-            return Turn::Conflict(Gap { missing: self.next, next: self.next });
+            return SequenceVerdict::Conflict(Gap { missing: self.next, next: self.next });
         }
         if self.held.len() >= HELD && !self.held.contains_key(&seq) {
-            return Turn::Conflict(self.resume(seq));
+            return SequenceVerdict::Conflict(self.resume(seq));
         }
         self.held.entry(seq).or_insert(message);
         self.gap_since.get_or_insert(now);
-        Turn::Held
+        SequenceVerdict::Held
     }
 
     /// The next held message whose turn has come.
@@ -141,8 +141,8 @@ mod tests {
     #[test]
     fn what_comes_in_order_is_taken() {
         let mut order = Sequence::<_, &str>::after(0);
-        assert_eq!(order.on(1, 'a', START), Turn::Now('a'));
-        assert_eq!(order.on(2, 'b', START), Turn::Now('b'));
+        assert_eq!(order.on(1, 'a', START), SequenceVerdict::Now('a'));
+        assert_eq!(order.on(2, 'b', START), SequenceVerdict::Now('b'));
         assert_eq!(order.deadline(), None);
     }
 
@@ -150,13 +150,13 @@ mod tests {
     fn a_repeat_is_answered_again_without_effect() {
         let mut order = Sequence::<_, &str>::after(5);
         order.remember(5, vec!["answer"]);
-        assert_eq!(order.on(5, 'a', START), Turn::Again(vec!["answer"]));
+        assert_eq!(order.on(5, 'a', START), SequenceVerdict::Again(vec!["answer"]));
         assert_eq!(
             order.on(4, 'a', START),
-            Turn::Again(vec![]),
+            SequenceVerdict::Again(vec![]),
             "a request older than the remembered ones gets no reply"
         );
-        assert_eq!(order.on(6, 'b', START), Turn::Now('b'), "a repeat does not move the order");
+        assert_eq!(order.on(6, 'b', START), SequenceVerdict::Now('b'), "a repeat does not move the order");
     }
 
     #[test]
@@ -169,11 +169,15 @@ mod tests {
     #[test]
     fn a_gap_that_closes_within_a_second_is_no_gap() {
         let mut order = Sequence::<_, &str>::after(0);
-        assert_eq!(order.on(3, 'c', START), Turn::Held);
-        assert_eq!(order.on(2, 'b', ms(500)), Turn::Held);
-        assert_eq!(order.on(2, 'x', ms(500)), Turn::Held, "of two requests with one number the first counts");
+        assert_eq!(order.on(3, 'c', START), SequenceVerdict::Held);
+        assert_eq!(order.on(2, 'b', ms(500)), SequenceVerdict::Held);
+        assert_eq!(
+            order.on(2, 'x', ms(500)),
+            SequenceVerdict::Held,
+            "of two requests with one number the first counts"
+        );
         assert_eq!(order.take(ms(600)), None);
-        assert_eq!(order.on(1, 'a', ms(999)), Turn::Now('a'));
+        assert_eq!(order.on(1, 'a', ms(999)), SequenceVerdict::Now('a'));
         assert_eq!(order.take(ms(999)), Some((2, 'b')));
         assert_eq!(order.take(ms(999)), Some((3, 'c')));
         assert_eq!(order.take(ms(999)), None);
@@ -183,23 +187,23 @@ mod tests {
     #[test]
     fn a_gap_of_a_second_is_a_conflict_and_the_order_goes_on_behind_it() {
         let mut order = Sequence::<_, &str>::after(0);
-        assert_eq!(order.on(2, 'b', START), Turn::Held);
-        assert_eq!(order.on(4, 'd', ms(900)), Turn::Held);
+        assert_eq!(order.on(2, 'b', START), SequenceVerdict::Held);
+        assert_eq!(order.on(4, 'd', ms(900)), SequenceVerdict::Held);
         assert_eq!(order.expire(ms(999)), None);
         assert_eq!(order.expire(ms(1000)), Some(Gap { missing: 1, next: 5 }));
         assert_eq!(order.take(ms(1000)), None, "held requests are refused, not applied");
-        assert_eq!(order.on(1, 'a', ms(1001)), Turn::Again(vec![]), "the missing request is too late");
-        assert_eq!(order.on(5, 'e', ms(1001)), Turn::Now('e'));
+        assert_eq!(order.on(1, 'a', ms(1001)), SequenceVerdict::Again(vec![]), "the missing request is too late");
+        assert_eq!(order.on(5, 'e', ms(1001)), SequenceVerdict::Now('e'));
     }
 
     #[test]
     fn a_number_far_ahead_does_not_use_up_the_order() {
         let mut order = Sequence::<_, &str>::after(0);
-        assert_eq!(order.on(2, 'b', START), Turn::Held);
+        assert_eq!(order.on(2, 'b', START), SequenceVerdict::Held);
         for far in [AHEAD + 2, (1 << 53) - 1, u64::MAX] {
-            assert_eq!(order.on(far, 'x', START), Turn::Conflict(Gap { missing: 1, next: 1 }));
+            assert_eq!(order.on(far, 'x', START), SequenceVerdict::Conflict(Gap { missing: 1, next: 1 }));
         }
-        assert_eq!(order.on(1, 'a', START), Turn::Now('a'));
+        assert_eq!(order.on(1, 'a', START), SequenceVerdict::Now('a'));
         assert_eq!(order.take(START), Some((2, 'b')));
     }
 
@@ -207,9 +211,9 @@ mod tests {
     fn no_more_than_eight_are_held() {
         let mut order = Sequence::<_, &str>::after(0);
         for n in 2..10 {
-            assert_eq!(order.on(n, n, START), Turn::Held);
+            assert_eq!(order.on(n, n, START), SequenceVerdict::Held);
         }
-        assert_eq!(order.on(AHEAD, 0, START), Turn::Conflict(Gap { missing: 1, next: AHEAD + 1 }));
+        assert_eq!(order.on(AHEAD, 0, START), SequenceVerdict::Conflict(Gap { missing: 1, next: AHEAD + 1 }));
         assert_eq!(order.held.len(), 0);
     }
 
@@ -220,7 +224,7 @@ mod tests {
         order.remember(1, vec!["soon"]);
         order.amend(1, vec!["late"]);
         order.amend(2, vec!["never asked"]);
-        assert_eq!(order.on(1, 'a', START), Turn::Again(vec!["soon", "late"]));
-        assert_eq!(order.on(2, 'b', START), Turn::Now('b'));
+        assert_eq!(order.on(1, 'a', START), SequenceVerdict::Again(vec!["soon", "late"]));
+        assert_eq!(order.on(2, 'b', START), SequenceVerdict::Now('b'));
     }
 }

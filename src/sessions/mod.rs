@@ -200,7 +200,7 @@ impl Sessions {
     }
 
     fn handle(&mut self, request: IncomingRequest, now: Mono) {
-        // The list may have changed since signalling read the request, and `end_forbidden` may have seen no session then.
+        // The list may have changed since signalling read the request; `end_forbidden` may have seen no session then.
         if !self.grant.still_permits(&request.from, now, WallClock::now()) {
             return self.refuse(request, Refusal::new(ErrorName::Forbidden, "this viewer may no longer do this"), now);
         }

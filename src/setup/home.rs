@@ -301,7 +301,7 @@ fn restored(file: &Path) -> Result<(), String> {
     }
 }
 
-/// Restores the configuration of before. The one of home mode is kept as `.old`.
+/// Restores the previous configuration. The one of home mode is kept as `.old`.
 fn restored_configuration(file: &Path) -> Result<(), String> {
     let (old, before) = (beside(file, "old"), beside(file, BEFORE));
     if file.exists() {

@@ -34,8 +34,8 @@ pub struct Answers {
     pub ca_file: Option<PathBuf>,
     /// Whether the broker supports only MQTT 3.1.1.
     pub old_mqtt: bool,
-    /// Whether the broker decides who may watch, and the user confirmed that whoever runs it can watch. Otherwise a list of
-    /// keys on this board decides.
+    /// Whether the broker decides who may watch, and the user confirmed that whoever runs it can watch. Otherwise a
+    /// list of keys on this board decides.
     pub the_broker_can_watch: bool,
     /// The address of the viewer page, for pairing links.
     pub page: Option<String>,

@@ -1,6 +1,6 @@
 //! Generated histories of a board in the mode `token`, under a broker that replays, redirects, forges and changes
-//! messages: no message is accepted that its viewer did not send now, to this board, for the first time. The viewer is on
-//! the list, or it has a token that was not taken back.
+//! messages: no message is accepted that its viewer did not send now, to this board, for the first time. The viewer is
+//! on the list, or it has a token that was not taken back.
 //!
 //! `./test` runs some thousands. A million takes some hours:
 //! `FANLIGHT_HISTORIES=1000000 cargo test --release --lib histories`.

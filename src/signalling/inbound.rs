@@ -139,9 +139,9 @@ impl Inbound {
         self.pass(IncomingRequest { from, head, request, correlation: to.correlation }, Some(tag), now)
     }
 
-    /// Passes a request on. A command that stands alone has the number 0. It is done once, and not too often; what stops
-    /// something is done even if there is no room to remember it, since another "stop" harms nobody. `tag`: of the
-    /// message, in the signed modes.
+    /// Passes a request on. A command that stands alone has the number 0. It is done once, and not too often; what
+    /// stops something is done even if there is no room to remember it, since another "stop" harms nobody. `tag`: of
+    /// the message, in the signed modes.
     fn pass(&self, request: IncomingRequest, tag: Option<MessageTag>, now: Mono) -> Received {
         let Request::Command(read) = &request.request else { return Received::Request(request) };
         if request.head.seq != 0 {

@@ -8,8 +8,8 @@ use crate::{
     trust::board_keys::BoardKeys,
 };
 
-/// The message for a reply: to the viewer's topic, with the Correlation Data of the request. `keys` signs and seals it for
-/// a viewer that has a key. An error: it cannot be sealed. It is never sent in another form.
+/// The message for a reply: to the viewer's topic, with the Correlation Data of the request. `keys` signs and seals it
+/// for a viewer that has a key. An error: it cannot be sealed. It is never sent in another form.
 pub fn message(reply: &OutgoingReply, keys: Option<&BoardKeys>) -> Result<Addressed, JoseError> {
     let OutgoingReply { to, session, seq, reply } = reply;
     let json = compose(reply, session.as_ref(), *seq);

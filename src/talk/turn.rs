@@ -17,17 +17,17 @@ use std::time::Duration;
 use crate::clock::Mono;
 
 /// How long a talker may be silent.
-pub const TURN_SILENCE: Duration = Duration::from_secs(15);
+pub const TALK_TURN_SILENCE: Duration = Duration::from_secs(15);
 
 /// The turn to talk, and who has it.
 #[derive(Debug)]
 pub struct TalkTurn<P> {
-    holder: Option<TurnHolder<P>>,
+    holder: Option<TalkTurnHolder<P>>,
 }
 
 /// A participant that has the turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TurnHolder<P> {
+pub struct TalkTurnHolder<P> {
     /// Who it is.
     pub who: P,
     /// Since when it has the turn.
@@ -38,7 +38,7 @@ pub struct TurnHolder<P> {
 
 /// How a participant asks for the turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TurnRequest {
+pub enum TalkTurnRequest {
     /// It takes the turn if it is free.
     IfFree,
     /// It takes the turn from whoever has it. The caller checks who may ask so.
@@ -47,29 +47,29 @@ pub enum TurnRequest {
 
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TurnAnswer<P> {
+pub enum TalkTurnAnswer<P> {
     /// The participant has the turn now, or had it already.
     Granted {
         /// The talker that lost it.
-        revoked: Option<TurnLoss<P>>,
+        revoked: Option<TalkTurnLoss<P>>,
     },
     /// Another has it.
-    Busy(TurnHolder<P>),
+    Busy(TalkTurnHolder<P>),
 }
 
 /// A holder that lost the turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TurnLoss<P> {
+pub struct TalkTurnLoss<P> {
     /// Who had it.
     pub who: P,
     /// Why it lost it.
-    pub why: TurnLossReason,
+    pub why: TalkTurnLossReason,
 }
 
 /// Why a holder lost the turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TurnLossReason {
-    /// It was silent for [`TURN_SILENCE`].
+pub enum TalkTurnLossReason {
+    /// It was silent for [`TALK_TURN_SILENCE`].
     Silent,
     /// Another took it over.
     TakenOver,
@@ -87,7 +87,7 @@ impl<P> Default for TalkTurn<P> {
 
 impl<P: Clone + PartialEq> TalkTurn<P> {
     /// Who has the turn.
-    pub fn holder(&self) -> Option<&TurnHolder<P>> {
+    pub fn holder(&self) -> Option<&TalkTurnHolder<P>> {
         self.holder.as_ref()
     }
 
@@ -98,16 +98,17 @@ impl<P: Clone + PartialEq> TalkTurn<P> {
 
     /// `who` asks for the turn. A talker that asks again keeps it: its `since` and its silence do not start again, so
     /// that asking again and again does not keep others out.
-    pub fn request(&mut self, who: &P, request: TurnRequest, now: Mono) -> TurnAnswer<P> {
+    pub fn request(&mut self, who: &P, request: TalkTurnRequest, now: Mono) -> TalkTurnAnswer<P> {
         let expired = self.expire(now);
         match &self.holder {
-            Some(holder) if holder.who == *who => return TurnAnswer::Granted { revoked: None },
-            Some(holder) if request == TurnRequest::IfFree => return TurnAnswer::Busy(holder.clone()),
+            Some(holder) if holder.who == *who => return TalkTurnAnswer::Granted { revoked: None },
+            Some(holder) if request == TalkTurnRequest::IfFree => return TalkTurnAnswer::Busy(holder.clone()),
             _ => {}
         }
-        let taken = self.holder.take().map(|holder| TurnLoss { who: holder.who, why: TurnLossReason::TakenOver });
-        self.holder = Some(TurnHolder { who: who.clone(), since: now, heard: now });
-        TurnAnswer::Granted { revoked: taken.or(expired) }
+        let taken =
+            self.holder.take().map(|holder| TalkTurnLoss { who: holder.who, why: TalkTurnLossReason::TakenOver });
+        self.holder = Some(TalkTurnHolder { who: who.clone(), since: now, heard: now });
+        TalkTurnAnswer::Granted { revoked: taken.or(expired) }
     }
 
     /// Sound of `who` that is not silence. The caller decides what silence is: DTX, or a level below the threshold.
@@ -118,28 +119,28 @@ impl<P: Clone + PartialEq> TalkTurn<P> {
     }
 
     /// `who` gives the turn back, or can no longer have it. `None` if it did not have it.
-    pub fn leave(&mut self, who: &P, why: TurnLossReason) -> Option<TurnLoss<P>> {
+    pub fn leave(&mut self, who: &P, why: TalkTurnLossReason) -> Option<TalkTurnLoss<P>> {
         let holder = self.holder.take_if(|holder| holder.who == *who)?;
-        Some(TurnLoss { who: holder.who, why })
+        Some(TalkTurnLoss { who: holder.who, why })
     }
 
     /// Takes the turn from a talker that is silent for too long.
-    pub fn expire(&mut self, now: Mono) -> Option<TurnLoss<P>> {
-        let holder = self.holder.take_if(|holder| now.since(holder.heard) >= TURN_SILENCE)?;
-        Some(TurnLoss { who: holder.who, why: TurnLossReason::Silent })
+    pub fn expire(&mut self, now: Mono) -> Option<TalkTurnLoss<P>> {
+        let holder = self.holder.take_if(|holder| now.since(holder.heard) >= TALK_TURN_SILENCE)?;
+        Some(TalkTurnLoss { who: holder.who, why: TalkTurnLossReason::Silent })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{TurnLossReason::*, *};
+    use super::{TalkTurnLossReason::*, *};
 
     #[derive(Debug, Clone, Copy)]
     enum Event {
         Ask,
         TakeOver,
         Sound,
-        Leave(TurnLossReason),
+        Leave(TalkTurnLossReason),
         Timer,
     }
     use Event::*;
@@ -150,10 +151,10 @@ mod tests {
 
     /// What an event does, as text.
     fn play(turn: &mut TalkTurn<&'static str>, who: &'static str, event: Event, at: u64) -> String {
-        let lost = |loss: TurnLoss<&str>| format!("{} lost it: {:?}", loss.who, loss.why);
+        let lost = |loss: TalkTurnLoss<&str>| format!("{} lost it: {:?}", loss.who, loss.why);
         let answer = match event {
-            Ask => turn.request(&who, TurnRequest::IfFree, s(at)),
-            TakeOver => turn.request(&who, TurnRequest::TakeOver, s(at)),
+            Ask => turn.request(&who, TalkTurnRequest::IfFree, s(at)),
+            TakeOver => turn.request(&who, TalkTurnRequest::TakeOver, s(at)),
             Sound => {
                 turn.heard(&who, s(at));
                 return String::new();
@@ -162,9 +163,9 @@ mod tests {
             Timer => return turn.expire(s(at)).map(lost).unwrap_or_default(),
         };
         match answer {
-            TurnAnswer::Granted { revoked: None } => "granted".into(),
-            TurnAnswer::Granted { revoked: Some(loss) } => format!("granted, {}", lost(loss)),
-            TurnAnswer::Busy(holder) => format!("{} since {}", holder.who, holder.since.0 / 1_000_000_000),
+            TalkTurnAnswer::Granted { revoked: None } => "granted".into(),
+            TalkTurnAnswer::Granted { revoked: Some(loss) } => format!("granted, {}", lost(loss)),
+            TalkTurnAnswer::Busy(holder) => format!("{} since {}", holder.who, holder.since.0 / 1_000_000_000),
         }
     }
 
@@ -260,7 +261,7 @@ mod tests {
     fn silence_counts_from_the_last_sound() {
         let mut turn = TalkTurn::default();
         assert_eq!(turn.holder(), None);
-        turn.request(&"anna", TurnRequest::IfFree, s(1));
+        turn.request(&"anna", TalkTurnRequest::IfFree, s(1));
         turn.heard(&"anna", s(5));
         turn.heard(&"anna", s(3));
         assert!(turn.expire(s(19)).is_none(), "time does not go back");

@@ -2,8 +2,8 @@
 //!
 //! A session whose viewer may talk has a [`Talker`]. It asks for the turn by [`Talker::begin`], or by its first packet
 //! with sound while the turn is free. Packets of everybody else are dropped unread. The thread of the loudspeaker takes
-//! the packets by [`Turns::drain`], and reports what it hears by [`Turns::heard`]. While somebody has the turn, the
-//! loudspeaker is wanted.
+//! the packets by [`TalkTurns::drain`], and reports what it hears by [`TalkTurns::heard`]. While somebody has the turn,
+//! the loudspeaker is wanted.
 //!
 //! Nothing here waits: the lock is held for a few moves of memory, and a full queue drops its oldest packet.
 
@@ -20,7 +20,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::turn::{TalkTurn, TurnAnswer, TurnLossReason, TurnRequest};
+use super::turn::{TalkTurn, TalkTurnAnswer, TalkTurnLossReason, TalkTurnRequest};
 use crate::clock::Mono;
 
 /// Packets that wait for the loudspeaker: 1.3 s of the usual ones. It takes them every 10 ms.
@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_secs(3);
 
 /// The turn to talk, and the packets of the talker. A cheap handle.
 #[derive(Debug, Clone)]
-pub struct Turns(Arc<Shared>);
+pub struct TalkTurns(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -113,7 +113,7 @@ pub struct TalkBusy {
     pub since: Duration,
 }
 
-impl Turns {
+impl TalkTurns {
     /// A free turn. `wanted` becomes 1 while somebody has it.
     pub fn new(wanted: watch::Sender<usize>) -> Self {
         Self(Arc::new(Shared { state: Mutex::default(), wanted }))
@@ -176,17 +176,17 @@ impl State {
         }
     }
 
-    fn request(&mut self, who: &Participant, request: TurnRequest, now: Mono) -> Result<(), TalkBusy> {
+    fn request(&mut self, who: &Participant, request: TalkTurnRequest, now: Mono) -> Result<(), TalkBusy> {
         self.expire(now);
         let before = self.talker();
         match self.turn.request(who, request, now) {
-            TurnAnswer::Granted { .. } => {
+            TalkTurnAnswer::Granted { .. } => {
                 if before != Some(who.number) {
                     self.queue.clear();
                 }
                 Ok(())
             }
-            TurnAnswer::Busy(holder) => Err(TalkBusy { name: holder.who.name, since: now.since(holder.since) }),
+            TalkTurnAnswer::Busy(holder) => Err(TalkBusy { name: holder.who.name, since: now.since(holder.since) }),
         }
     }
 
@@ -217,7 +217,7 @@ impl Talker {
     /// Asks for the turn. `take`: takes it from another. From now on, no packet of this viewer takes the turn.
     pub fn begin(&self, take: bool, now: Mono) -> Result<(), TalkBusy> {
         self.by_command.store(true, Ordering::Release);
-        let request = if take { TurnRequest::TakeOver } else { TurnRequest::IfFree };
+        let request = if take { TalkTurnRequest::TakeOver } else { TalkTurnRequest::IfFree };
         let mut state = self.shared.lock();
         let answer = state.request(&self.who, request, now);
         self.shared.tell(&state);
@@ -227,13 +227,13 @@ impl Talker {
     /// Gives the turn back. From now on, no packet of this viewer takes the turn.
     pub fn end(&self) {
         self.by_command.store(true, Ordering::Release);
-        self.lose(TurnLossReason::Released);
+        self.lose(TalkTurnLossReason::Released);
     }
 
     /// The session is over, or its viewer may no longer talk: it gives the turn back, and takes it no more.
     pub fn leave(&self) {
         self.left.store(true, Ordering::Release);
-        self.lose(TurnLossReason::Disconnected);
+        self.lose(TalkTurnLossReason::Disconnected);
     }
 
     /// Whether it has the turn.
@@ -252,7 +252,7 @@ impl Talker {
             && state.may_take(&self.who, &packet)
         {
             // It is free, so it is granted.
-            let _ = state.request(&self.who, TurnRequest::IfFree, now);
+            let _ = state.request(&self.who, TalkTurnRequest::IfFree, now);
         }
         let taken = state.turn.is_holder(&self.who) && packet.payload.len() <= PAYLOAD_MAX;
         if taken {
@@ -269,7 +269,7 @@ impl Talker {
         taken
     }
 
-    fn lose(&self, why: TurnLossReason) {
+    fn lose(&self, why: TalkTurnLossReason) {
         let mut state = self.shared.lock();
         if state.turn.leave(&self.who, why).is_some() {
             state.queue.clear();

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use super::{
     jitter_buffer::JitterBuffer,
     playout::{IncomingOpus, Playout},
-    turns::{TALK_QUEUE, TalkPacket, Talker, Turns},
+    turns::{TALK_QUEUE, TalkPacket, TalkTurns, Talker},
 };
 use crate::clock::Mono;
 
@@ -19,10 +19,10 @@ fn packet(talker: &Talker, bytes: usize, at: u64) -> TalkPacket {
     TalkPacket { talker: talker.number(), ssrc: 1, sequence: 1, timestamp: 1, payload, at: ms(at) }
 }
 
-fn turns() -> (Turns, watch::Receiver<usize>) {
+fn turns() -> (TalkTurns, watch::Receiver<usize>) {
     let wanted = watch::Sender::new(0);
     let seen = wanted.subscribe();
-    (Turns::new(wanted), seen)
+    (TalkTurns::new(wanted), seen)
 }
 
 /// 0x78 is 120: neither number is in the text of a packet of such bytes.

@@ -33,7 +33,7 @@ pub enum BoardKeyError {
     Jose(#[from] JoseError),
 }
 
-/// What the board signs for everybody. The name stands in the header, so that no message passes for one of another kind.
+/// The kinds of message that the board signs for all. The header names the kind, so none can be replayed as another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Announcement {
     /// `status`.

@@ -132,8 +132,8 @@ impl DenyList {
 }
 
 impl SignedDenyList {
-    /// Reads a list of `issuer`. One that is not newer than the list that `issuer` has is refused before its signature is
-    /// checked, which costs most.
+    /// Reads a list of `issuer`. One that is not newer than the list that `issuer` has is refused before its signature
+    /// is checked, which costs most.
     pub fn read(text: &str, issuer: &Issuer) -> Result<Self, DenyListFault> {
         Self::of_key(text, issuer.key(), issuer.denied().map(|known| known.number))
     }

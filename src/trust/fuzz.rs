@@ -1,5 +1,5 @@
-//! The bodies of fuzz targets: hostile bytes as tokens and as deny lists, a damaged list of viewers, and requests to pair,
-//! which come before anybody is known.
+//! The bodies of fuzz targets: hostile bytes as tokens and as deny lists, a damaged list of viewers, and requests to
+//! pair, which come before anybody is known.
 
 use std::sync::LazyLock;
 
@@ -17,8 +17,8 @@ use crate::{
     protocol::{Right, Rights, pair::PairMessage},
 };
 
-/// The generator of P-256 (SP 800-186 section 3.2.1.3), as `tests/fuzz/seeds.py` has it: the issuer and the viewer of the
-/// seeds. No input is signed with it.
+/// The generator of P-256 (SP 800-186 section 3.2.1.3), as `tests/fuzz/seeds.py` has it: the issuer and the viewer of
+/// the seeds. No input is signed with it.
 const GENERATOR: &str = "BGsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU";
 /// The time of the seeds.
 const NOW: u64 = 1_767_225_700;

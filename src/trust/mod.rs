@@ -1,6 +1,6 @@
 //! Who may watch in the mode `keys` (`docs/reference/signed-messages.md`): the list of viewers, and pairing, by which a
-//! new viewer gets on it. In the mode `token` also the tokens of issuers (`docs/reference/tokens.md`). Pure, and behind a
-//! lock where several parts use it.
+//! new viewer gets on it. In the mode `token` also the tokens of issuers (`docs/reference/tokens.md`). Pure, and behind
+//! a lock where several parts use it.
 
 pub mod board_keys;
 pub mod deny_list;

@@ -1,8 +1,8 @@
 //! Tokens of an issuer (tokens.md): what is in one, and whether it permits a viewer to use this board now. Pure: the
 //! time is an argument.
 //!
-//! The cheapest checks come first, and the signature comes last. So a stranger who invents tokens costs one signature at
-//! most, as much as any other message.
+//! The cheapest checks come first, and the signature comes last. So a stranger who invents tokens costs one signature
+//! at most, as much as any other message.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};

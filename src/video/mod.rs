@@ -130,7 +130,9 @@ fn open(config: &Video, coded: bool, out: &FeedWriter) -> Result<Source, Fault> 
 fn log_reopening(source: &Source, reopening: Option<Reopening>) {
     match reopening {
         Some(Reopening::Key) => {
-            info!("video: {source}: a viewer waits for a keyframe: opening it again, since it begins with one")
+            info!(
+                "video: {source}: a viewer waits for a keyframe: reopening the camera, because it starts with a keyframe"
+            )
         }
         Some(Reopening::Raw) => {
             warn!("video: {source}: viewers cannot use its H.264: opening it again in another format")

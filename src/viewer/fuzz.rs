@@ -35,8 +35,9 @@ const VIDEO: u32 = 7;
 const BOUNDS: RateBounds =
     RateBounds { start: Bitrate::from_kbps(1_000), ceiling: Bitrate::from_kbps(3_000), known: false };
 
-/// A viewer's offer: read, decided, answered by the stack that answers in a session, without sockets; and the same offer again,
-/// as a restart of ICE. The own answer is checked before it is given out, so an answer that comes is one that fits.
+/// A viewer's offer: read, decided, answered by the stack that answers in a session, without sockets; and the same
+/// offer again, as a restart of ICE. The own answer is checked before it is given out, so an answer that comes is one
+/// that fits.
 pub(crate) fn sdp(text: &str) {
     let Ok(offer) = Description::parse(text) else { return };
     let mut negotiation = Negotiation::new(Wanted { video: true, audio: true, talk: true, commands: true });

@@ -4,6 +4,7 @@ pub mod bandwidth;
 pub(crate) mod channel;
 pub(crate) mod fuzz;
 pub mod peer;
+mod random;
 pub(crate) mod receive;
 pub mod send;
 pub mod session;

@@ -81,8 +81,8 @@ async fn large_messages_are_skipped_mqtt_5_over_websocket() {
     large_messages(MqttTransport::WebSocket, MqttVersion::V5).await;
 }
 
-/// On a slow network a large message takes longer than the broker's silence is borne, and what is behind it waits: the answer
-/// to the subscription, and to pings.
+/// On a slow network a large message takes longer than the broker's silence is borne, and what is behind it waits: the
+/// answer to the subscription, and to pings.
 #[tokio::test]
 async fn a_large_message_on_a_slow_network_does_not_end_the_connection() {
     for version in [MqttVersion::V311, MqttVersion::V5] {

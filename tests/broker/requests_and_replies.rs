@@ -151,8 +151,8 @@ async fn a_flood_loses_messages_of_its_sender_only() {
         let flood: String = (0..900).map(|n| format!("{n}\n")).collect();
         broker.publish_lines("fanlight/v1/cam/req/mallory", flood, &["-q", qos]).await;
         broker.publish("fanlight/v1/cam/req/anna", "honest", &[]).await;
-        // Nobody takes messages until the queue is full. With QoS 1 it is full only if the broker sends more than Receive
-        // Maximum: mosquitto 2.0.11 does, and 2.0.21 does not. `unusual_brokers` has a broker that always does.
+        // Nobody takes messages until the queue is full. With QoS 1 it is full only if the broker sends more than
+        // Receive Maximum: mosquitto 2.0.11 does, and 2.0.21 does not. `unusual_brokers` has a broker that always does.
         if qos == "0" {
             within(20, "the queue is full", async {
                 while board.outbox.dropped().overflow == 0 {

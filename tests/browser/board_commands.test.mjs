@@ -81,13 +81,13 @@ describe('in the mode broker, in a running session', () => {
     assert.match(stats.session.route, /^host-(host|prflx) udp$/);
   });
 
-  test('keyframe brings a key frame', async () => {
+  test('the command keyframe brings one', async () => {
     const keys = () => viewer.pictures().filter(({ payload }) => (payload[0] & 31) === 24);
     const age = () => (viewer.pictures().at(-1).timestamp - keys().at(-1).timestamp + 2 ** 32) % 2 ** 32;
-    await viewer.until('a second without a key frame', () => keys().length > 0 && age() > 90_000);
+    await viewer.until('a second without a keyframe', () => keys().length > 0 && age() > 90_000);
     const before = keys().length;
     assert.deepEqual((await command('keyframe')).ok, {});
-    await viewer.until('a key frame', () => keys().length > before, 3000);
+    await viewer.until('a keyframe', () => keys().length > before, 3000);
   });
 
   test('what is wrong or not permitted is refused by name', async () => {

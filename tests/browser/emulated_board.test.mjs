@@ -283,7 +283,7 @@ describe('a viewer sees', () => {
     assert.deepEqual([width, height], [640, 480]);
     assert.match(daemon.output, /640x480 H264/);
     await follows(viewer, path.join(media, `${SIZE}.h264`));
-    // A viewer that joins later begins with a key frame, and with parameter sets the camera sent only once.
+    // A viewer that joins later begins with a keyframe, and with parameter sets the camera sent only once.
     const late = await watch({ audio: false });
     await late.moves();
     await viewer.leave();

@@ -100,12 +100,12 @@ export function encoder(world) {
       });
       assert.ok(new Set(shifts).size >= 3, `moving: ${shifts}`);
 
-      // A key frame is made for one who joins, and no others are.
+      // A keyframe is made for one who joins, and no others are.
       const [keys] = [(await seen()).keys_forced];
       const late = await watch({ audio: false });
       await late.moves();
       const made = (await seen()).keys_forced - keys;
-      assert.ok(made >= 1 && made <= 3, `${made} key frames for one more viewer`);
+      assert.ok(made >= 1 && made <= 3, `${made} keyframes for one more viewer`);
       await late.leave();
 
       // The running encoder gets the new bitrate.
@@ -207,9 +207,9 @@ export function encoder(world) {
       await start({ video: camera({ source: world.nodes.planar, encoder: 'auto' }) });
       const viewer = await watch({ audio: false });
       await daemon().said(`video: hangs in VIDIOC_STREAMON on ${NODE} for 5 s`);
-      await daemon().said(`video: hangs in VIDIOC_STREAMON on ${NODE} for 10 s: given up; its thread is left behind`);
+      await daemon().said(`video: hangs in VIDIOC_STREAMON on ${NODE} for 10 s: thread abandoned`);
       await set({ start_ms: 0 });
-      await daemon().said(`video: the thread that was given up (hangs in VIDIOC_STREAMON on ${NODE}) ended`);
+      await daemon().said(`video: the abandoned thread (hangs in VIDIOC_STREAMON on ${NODE}) ended`);
       await viewer.moves();
       await shows(viewer);
       await viewer.leave();

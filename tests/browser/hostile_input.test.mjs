@@ -75,8 +75,8 @@ test('packets from strangers at the media port cost no memory and no log line, a
   socket.on('message', () => { told += 1; });
   const random = (begin, length) => Buffer.concat([Buffer.from(begin), crypto.randomBytes(length - begin.length)]);
   const kinds = [
-    () => random([0x80, 111], 40), // RTP of ever other senders
-    () => random([0x80, 201, 0, 7], 40), // RTCP of ever other senders
+    () => random([0x80, 111], 40), // RTP, each from a new sender
+    () => random([0x80, 201, 0, 7], 40), // RTCP, each from a new sender
     () => random([22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 1, 0, 87], 100), // a DTLS handshake
     () => random([23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 1, 0, 87], 100), // data channels
     () => random([0, 1, 0, 80, 0x21, 0x12, 0xa4, 0x42], 100), // a STUN check

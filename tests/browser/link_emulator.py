@@ -104,7 +104,8 @@ class Direction:
                 os.write(self.tun, packet)
             except BlockingIOError:
                 self.count["dropped_full"] += 1
-        return min([due for due, *_ in self.line[:1]] + [self.into_line() for _ in list(self.waiting)[:1]], default=None)
+        waiting = [self.into_line() for _ in list(self.waiting)[:1]]
+        return min([due for due, *_ in self.line[:1]] + waiting, default=None)
 
     def counters(self):
         rate = self.set["rate"]
@@ -141,7 +142,8 @@ def main():
                 if unknown:
                     sys.exit(f"link_emulator.py: no setting {', '.join(unknown)}")
                 directions[name].set.update(settings)
-            print(json.dumps({"at": time.monotonic(), **{name: d.counters() for name, d in directions.items()}}), flush=True)
+            counters = {name: d.counters() for name, d in directions.items()}
+            print(json.dumps({"at": time.monotonic(), **counters}), flush=True)
 
 
 main()

@@ -57,7 +57,7 @@ test('with 2 % loss and 50 ms delay each way, lost packets are retransmitted and
     assert.ok(longest < 5000, `a freeze of ${longest} ms`);
     assert.ok(
       enough.video.keyFramesDecoded <= 5,
-      `${enough.video.keyFramesDecoded} key frames: what is sent again is of no use`,
+      `${enough.video.keyFramesDecoded} keyframes: what is sent again is of no use`,
     );
   }));
 
@@ -107,7 +107,7 @@ test('the session continues without signalling when the viewer\'s NAT assigns an
     const viewer = await watching(w);
     rebind(w.viewer.router, 2);
     await isBack(w, viewer, t, 'another port');
-    assert.match(w.daemon.child.output, /viewer tab\d+: followed to another address/);
+    assert.match(w.daemon.child.output, /viewer tab\d+: its NAT changed the port; sending to the new one/);
     assert.equal((await viewer.report()).said.filter(({ type }) => type === 'offer').length, 0, 'no ICE restart');
   }));
 

@@ -83,11 +83,11 @@ describe('Pion', () => {
       const [calls, ...options] = how.split(' ');
       await call(['pion', calls, ...options].join('-'), pion(...options), { calls });
       await seesAndHears();
-      assert.ok(viewer.keyframes > 0, 'a key frame with its parameter sets');
+      assert.ok(viewer.keyframes > 0, 'a keyframe with its parameter sets');
       assert.equal(viewer.lost, undefined, 'every picture became whole');
       const before = viewer.keyframes;
       viewer.do('keyframe');
-      await viewer.until('another key frame', (v) => v.keyframes > before, 5000);
+      await viewer.until('another keyframe', (v) => v.keyframes > before, 5000);
       const answers = () => viewer.said.filter((m) => m.type === 'answer').length;
       const answered = answers();
       viewer.do('restart');

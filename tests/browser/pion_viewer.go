@@ -9,9 +9,9 @@
 //	{"do": "take_offer", "sdp": ...}  answers the device's offer: {"answer": SDP}
 //	{"do": "take_answer", "sdp": ...}
 //	{"do": "candidate", "mline": n, "mid": ..., "candidate": "candidate:..."}
-//	{"do": "keyframe"}                asks for a key frame
+//	{"do": "keyframe"}                asks for a keyframe
 //
-// Each tenth whole picture and each key frame: {"video": n, "keyframes": n}. Each tenth packet of sound: {"audio": n}.
+// Each tenth whole picture and each keyframe: {"video": n, "keyframes": n}. Each tenth packet of sound: {"audio": n}.
 // Packets of pictures that did not come: {"lost": n}. Own candidates: {"candidate": ..., "mid": ..., "mline": n}.
 package main
 

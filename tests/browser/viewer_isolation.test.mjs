@@ -136,7 +136,7 @@ test('a flood of keyframe requests makes one keyframe a second, and keeps the bi
     const keys = new Set(pictures.filter((p) => units(p.payload).includes(5)).map((p) => p.timestamp)).size;
     const bits = pictures.reduce((sum, { payload }) => sum + 8 * payload.length, 0) / took;
     assert.ok(took > 2, `${took} s of pictures`);
-    assert.ok(keys >= 2 && keys <= took + 2, `${keys} key frames in ${took} s`);
+    assert.ok(keys >= 2 && keys <= took + 2, `${keys} keyframes in ${took} s`);
     assert.ok(bits < 1.1 * 1_000_000, `${bits} bit/s`);
   } finally {
     await viewer.close();

@@ -12,7 +12,7 @@ const NAME = 'Odd webcam';
 const FPS = 5;
 /** What each size of its H.264 is. */
 const [ONE_KEY, B_FRAMES, TWO_SIZES] = ['320x240', '640x480', '1280x720'];
-const OPENED = 'a viewer waits for a keyframe: opening it again, since it begins with one';
+const OPENED = 'a viewer waits for a keyframe: reopening the camera, because it starts with a keyframe';
 const ASKED = /webcam: asked for its shutter/g;
 
 /** `world` gives what emulated_board.test.mjs has: its board, its daemon, and its viewers. */

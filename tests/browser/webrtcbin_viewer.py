@@ -8,7 +8,8 @@
    {"do": "take_answer", "sdp": ...}
    {"do": "candidate", "mline": n, "mid": ..., "candidate": "candidate:..."}
 
-Decoded pictures and sounds are counted: {"video": n} and {"audio": n}, each tenth; own candidates: {"candidate": ..., "mline": n}.
+Decoded pictures and sounds are counted: {"video": n} and {"audio": n}, each tenth; own candidates:
+{"candidate": ..., "mline": n}.
 """
 
 import json

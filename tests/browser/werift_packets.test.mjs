@@ -117,7 +117,7 @@ describe('werift', () => {
   test('gets no keyframe by requests that are not authentic', async () => {
     await watched('offer');
     const keys = () => viewer.pictures().filter((p) => units(p.payload).includes(IDR));
-    await viewer.until('2 s without a key frame', () => performance.now() - keys().at(-1).at > 2000);
+    await viewer.until('2 s without a keyframe', () => performance.now() - keys().at(-1).at > 2000);
     const before = keys().length;
     const { connection } = viewer.pc.iceTransports[0];
     const { ssrc } = viewer.pictures()[0];
@@ -134,18 +134,18 @@ describe('werift', () => {
     await viewer.until('40 more pictures', () => timestamps(viewer.pictures().slice(from)).length > 40);
     assert.equal(keys().length, before);
     await viewer.receiver('video').sendRtcpPLI(ssrc);
-    await viewer.until('a key frame for a real request', () => keys().length > before, 2000);
+    await viewer.until('a keyframe for a real request', () => keys().length > before, 2000);
   });
 
   test('gets a keyframe when it requests one', async () => {
     await watched('offer');
     const keys = () => viewer.pictures().filter((p) => units(p.payload).includes(IDR));
     const alone = () => performance.now() - keys().at(-1).at;
-    await viewer.until('2 s without a key frame', () => alone() > 2000);
+    await viewer.until('2 s without a keyframe', () => alone() > 2000);
     const before = keys().length;
     const asked = performance.now();
     await viewer.receiver('video').sendRtcpPLI(viewer.pictures()[0].ssrc);
-    await viewer.until('another key frame', () => keys().length > before, 2000);
+    await viewer.until('another keyframe', () => keys().length > before, 2000);
     assert.ok(keys().at(-1).at - asked < 500, `after ${keys().at(-1).at - asked} ms`);
     const picture = viewer.pictures().filter((p) => p.timestamp === keys().at(-1).timestamp);
     assert.deepEqual(picture.flatMap((p) => units(p.payload)), [SPS, PPS, IDR]);

@@ -25,7 +25,7 @@ impl Numbers {
     }
 }
 
-/// A few changes of the kinds that find faults in parsers: bits, extreme bytes, cuts, repetitions, a piece of another seed.
+/// A few changes that find faults in parsers: bits, extreme bytes, cuts, repetitions, a piece of another seed.
 fn mutate(seed: &[u8], others: &[Vec<u8>], numbers: &mut Numbers) -> Vec<u8> {
     let mut data = seed.to_vec();
     for _ in 0..=numbers.below(6) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""tests/fuzz/seeds.py FOLDER: writes the first inputs of every fuzz target, a folder each. All of them are made here, by this script.
+"""tests/fuzz/seeds.py FOLDER: writes the first inputs of every fuzz target, a folder each. It makes all of them.
 
 ./fuzz and the test suite call it; nothing but Python's own library is needed.
 """
@@ -43,7 +43,8 @@ CANDIDATES = [
 
 def h264_line(mid, direction="recvonly", port=9, more=""):
     return (
-        f"m=video {port} UDP/TLS/RTP/SAVPF 102 103\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\n{transport()}a=mid:{mid}\r\n"
+        f"m=video {port} UDP/TLS/RTP/SAVPF 102 103\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\n"
+        f"{transport()}a=mid:{mid}\r\n"
         "a=extmap:4 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n"
         f"a={direction}\r\na=rtcp-mux\r\na=rtcp-rsize\r\na=rtpmap:102 H264/90000\r\na=rtcp-fb:102 goog-remb\r\n"
         "a=rtcp-fb:102 transport-cc\r\na=rtcp-fb:102 ccm fir\r\na=rtcp-fb:102 nack\r\na=rtcp-fb:102 nack pli\r\n"
@@ -54,7 +55,8 @@ def h264_line(mid, direction="recvonly", port=9, more=""):
 
 def opus_line(mid, direction="recvonly", port=9, more=""):
     return (
-        f"m=audio {port} UDP/TLS/RTP/SAVPF 111 0\r\nc=IN IP4 0.0.0.0\r\n{transport()}a=mid:{mid}\r\na={direction}\r\na=rtcp-mux\r\n"
+        f"m=audio {port} UDP/TLS/RTP/SAVPF 111 0\r\nc=IN IP4 0.0.0.0\r\n{transport()}a=mid:{mid}\r\n"
+        f"a={direction}\r\na=rtcp-mux\r\n"
         f"a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\na=rtpmap:0 PCMU/8000\r\n{more}"
     )
 
@@ -66,7 +68,8 @@ def transport(setup="actpass", digest="sha-256"):
 
 def sdp(*lines, bundle="0 1", head=""):
     group = f"a=group:BUNDLE {bundle}\r\n" if bundle else ""
-    return f"v=0\r\no=- 46117317 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{group}a=msid-semantic: WMS\r\n{head}" + "".join(lines)
+    begin = "v=0\r\no=- 46117317 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+    return f"{begin}{group}a=msid-semantic: WMS\r\n{head}" + "".join(lines)
 
 
 DATA_LINE = (
@@ -99,7 +102,8 @@ def messages():
     yield "restart", message("offer", sdp=BOTH, restart=True)
     yield "request", message("request", media={"video": True, "audio": True, "talk": False})
     yield "answer", message("answer", sdp=BOTH, offer_hash="x" * 43)
-    yield "candidates", message("candidates", ufrag="abcd", candidates=[{"candidate": c, "mid": "0"} for c in CANDIDATES], end=True)
+    candidates = [{"candidate": c, "mid": "0"} for c in CANDIDATES]
+    yield "candidates", message("candidates", ufrag="abcd", candidates=candidates, end=True)
     yield "ping", message("ping")
     yield "renew", message("renew")
     yield "bye", message("bye", reason="user")
@@ -126,7 +130,8 @@ def mqtt(version):
     properties = b"\0" if version == 5 else b""
     will = properties + mqtt_string("a/status") + mqtt_string("gone")
     flags = 0x06
-    connect = packet(0x10, mqtt_string("MQTT") + bytes([version, flags]) + b"\0\x3c" + properties + mqtt_string("c") + will)
+    header = mqtt_string("MQTT") + bytes([version, flags]) + b"\0\x3c"
+    connect = packet(0x10, header + properties + mqtt_string("c") + will)
     subscribe = packet(0x82, b"\0\1" + properties + mqtt_string("a/+/req/#") + b"\1")
     publish = packet(0x33, mqtt_string("a/b/req/c") + b"\0\2" + properties + b"{}")
     unsubscribe = packet(0xA2, b"\0\3" + properties + mqtt_string("a/+/req/#"))
@@ -152,7 +157,7 @@ def rtcp():
     yield "compound", head(1, 201, report) + head(1, 202, struct.pack(">IBB6s", 1, 1, 4, b"name\0\0")[4:] + b"\0\0\0\0")
 
 
-# A grey picture of 16x16 in the baseline process, with the example tables of the JPEG standard's Annex K cut to what it needs.
+# A grey picture of 16x16 in the baseline process, with the example tables of JPEG's Annex K cut to what it needs.
 def jpeg():
     def segment(marker, body):
         return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
@@ -172,7 +177,8 @@ def h264():
     pps = bytes.fromhex("68cb83cb20")
     idr = b"\x65\x88\x84" + bytes(range(64))
     inter = b"\x41\x9a\x24" + bytes(range(32))
-    return start + b"\x09\x10" + start + sps + start + pps + start + idr + start + inter + start + b"\x06\x05\x01\x00\x80" + start + inter
+    units = [b"\x09\x10", sps, pps, idr, inter, b"\x06\x05\x01\x00\x80", inter]
+    return b"".join(start + unit for unit in units)
 
 
 def talk(lost=0, talkers=1):
@@ -190,7 +196,8 @@ def talk(lost=0, talkers=1):
 def wav(data_length=None, form=1, bits=16):
     data = struct.pack("<480h", *[(n * 641) % 2000 - 1000 for n in range(480)])
     body = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, form, 1, 48000, 48000 * bits // 8, bits // 8, bits)
-    body += b"LIST" + struct.pack("<I", 4) + b"INFO" + b"data" + struct.pack("<I", len(data) if data_length is None else data_length) + data
+    length = len(data) if data_length is None else data_length
+    body += b"LIST" + struct.pack("<I", 4) + b"INFO" + b"data" + struct.pack("<I", length) + data
     return b"RIFF" + struct.pack("<I", len(body) & 0xFFFFFFFF) + body
 
 
@@ -267,7 +274,8 @@ def envelopes():
     claims = b'{"id":"cam","session":"s"}'
     yield "jws", compact(f'{{"alg":"ES256","kid":"{kid}"}}', claims, bytes(range(64)))
     yield "token", compact('{"alg":"EdDSA"}', claims, bytes(64))
-    for name, more in (("jwe", ""), ("jwe-parties", ',"apu":"QQ","apv":"Qg","typ":"JOSE","cty":"JWT"'), ("jwe-other", f',"kid":"{kid}"')):
+    parties = ',"apu":"QQ","apv":"Qg","typ":"JOSE","cty":"JWT"'
+    for name, more in (("jwe", ""), ("jwe-parties", parties), ("jwe-other", f',"kid":"{kid}"')):
         yield name, compact(f'{{"alg":"ECDH-ES","enc":"A256GCM","epk":{jwk}{more}}}', b"", bytes(12), claims, bytes(16))
     yield "jwk", jwk
     yield "jwk-issuer", f'{{"kty":"OKP","crv":"Ed25519","x":"{x}","kid":"1","use":"sig","key_ops":["verify"],"ext":true}}'
@@ -296,9 +304,14 @@ def trust():
         message = {"v": 1, "type": "pair", "session": SESSION, "seq": 0, "key": point, "name": texts[-1], "mac": code}
         put("pair", name, json.dumps(message))
     for name, request in {
-        "pair": {"command": "pair", "name": None, "rights": ["view"], "until": None, "page": "https://cam.example.org/", "broker": "wss://b.example/mqtt"},
+        "pair": {
+            "command": "pair", "name": None, "rights": ["view"], "until": None,
+            "page": "https://cam.example.org/", "broker": "wss://b.example/mqtt",
+        },
         "list": {"command": "viewers-list"},
-        "add": {"command": "viewers-add", "key": point[:-1] + "A", "name": "ben", "rights": ["view", "listen"], "until": 1},
+        "add": {
+            "command": "viewers-add", "key": point[:-1] + "A", "name": "ben", "rights": ["view", "listen"], "until": 1,
+        },
         "again": {"command": "viewers-add", "key": point, "name": "ben", "rights": ["view"], "until": None},
         "remove": {"command": "viewers-remove", "viewer": "anna"},
         "rename": {"command": "viewers-rename", "viewer": "anna", "name": "Anna's tablet"},
@@ -308,7 +321,9 @@ def trust():
 
 
 def home():
-    put("home_files", "settings", 'port = 8443\nbroker_port = 18831\ndevice = "garden"\nroot = "fanlight/v1"\nnames = ["garden.fritz.box"]\n')
+    settings = 'port = 8443\nbroker_port = 18831\ndevice = "garden"\nroot = "fanlight/v1"\n'
+    settings += 'names = ["garden.fritz.box"]\n'
+    put("home_files", "settings", settings)
     pkcs8 = bytes.fromhex("308187020100301306072a8648ce3d020106082a8648ce3d030107046d306b0201010420") + bytes(31) + b"\x01" + bytes.fromhex(
         "a144034200046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
         "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
@@ -324,8 +339,12 @@ def home():
     put("home_requests", "page", f"GET\n/{own}\naccept-encoding: gzip")
     put("home_requests", "below", f"HEAD\n/s3cret/config.json{own}")
     put("home_requests", "post", f"POST\n/mqtt{own}\ncontent-type: application/octet-stream")
-    put("home_requests", "send", f"POST\n/s3cret/mqtt/AAAAAAAAAAAAAAAAAAAAAA{own}\ncontent-type: application/octet-stream")
-    socket = "connection: Upgrade\nupgrade: websocket\nsec-websocket-version: 13\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\nsec-websocket-protocol: mqtt"
+    path = "/s3cret/mqtt/AAAAAAAAAAAAAAAAAAAAAA"
+    put("home_requests", "send", f"POST\n{path}{own}\ncontent-type: application/octet-stream")
+    socket = (
+        "connection: Upgrade\nupgrade: websocket\nsec-websocket-version: 13\n"
+        "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\nsec-websocket-protocol: mqtt"
+    )
     put("home_requests", "websocket", f"GET\n/mqtt{own}\n{socket}")
     put("home_requests", "authority", f"GET\n/fanlight-ca.crt{own}")
 

@@ -30,7 +30,7 @@ const SOUND_BYTES: usize = 155;
 const FULL: usize = 1_260;
 /// What a packet has around its payload: IP, UDP, RTP with extensions, the tag of SRTP.
 const AROUND: usize = 68;
-/// A key frame is this many times a picture.
+/// A keyframe is this many times a picture.
 const KEY: f64 = 5.0;
 /// The header extension that numbers packets, the streams, and the payload type of what is sent again.
 pub const NUMBER: u8 = 3;
@@ -76,7 +76,7 @@ struct Camera {
 }
 
 impl Camera {
-    /// The packets of a picture, where it is time for one, and whether it is a key frame.
+    /// The packets of a picture, where it is time for one, and whether it is a keyframe.
     fn picture(
         &mut self,
         ms: u64,

@@ -104,7 +104,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "step",
-        says: "2 Mbit/s, 500 kbit/s, 2 Mbit/s: no freeze longer than it takes a viewer to ask for a key frame after a second, and the full link again within 15 s.",
+        says: "2 Mbit/s, 500 kbit/s, 2 Mbit/s: no freeze longer than it takes a viewer to ask for a keyframe after a second, and the full link again within 15 s.",
         seconds: 60.0,
         capacity: |t| if (15.0..35.0).contains(&t) { 500e3 } else { 2e6 },
         holds: |run| {

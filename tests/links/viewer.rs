@@ -32,7 +32,7 @@ pub enum Report {
     Receiver(u8, u16),
     /// Packets of the picture that it misses, by their sequence number.
     Lost(Vec<u16>),
-    /// It needs a key frame.
+    /// It needs a keyframe.
     Key,
 }
 
@@ -73,7 +73,8 @@ fn unwrap(near: u64, number: u16) -> u64 {
 /// The viewer's state.
 pub struct Viewer<'a> {
     scenario: &'a Scenario,
-    /// Arrivals that were not reported yet, in ms, by number; all numbers begin with a turn of the ring, so that none is negative.
+    /// Arrivals that were not reported yet, in ms, by number; all numbers begin with a turn of the ring, so that none
+    /// is negative.
     arrivals: BTreeMap<u64, u64>,
     next: u64,
     /// Packets of pictures, by sequence number.
@@ -207,7 +208,7 @@ impl<'a> Viewer<'a> {
         self.way.push_back((arrive, Report::Receiver(fraction as u8, self.highest as u16)));
     }
 
-    /// The first packet of the picture to be shown: the next one, or a key frame.
+    /// The first packet of the picture to be shown: the next one, or a keyframe.
     fn showable(&self) -> Option<u64> {
         let whole = |first: u64, parts: usize| self.packets.range(first..first + parts as u64).count() == parts;
         let next = self.packets.get(&self.base).filter(|p| whole(self.base, p.parts)).map(|_| self.base);
@@ -215,7 +216,7 @@ impl<'a> Viewer<'a> {
         next.or_else(|| key().map(|(at, _)| *at))
     }
 
-    /// Asks for what is missing, once a round trip, and for a key frame where that does not help.
+    /// Asks for what is missing, once a round trip, and for a keyframe where that does not help.
     fn ask(&mut self, ms: u64, arrive: u64) {
         let Some((&newest, _)) = self.packets.last_key_value() else { return };
         let trip = (2.0 * self.scenario.delay) as u64 + 20;

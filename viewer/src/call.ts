@@ -67,7 +67,7 @@ export class Call implements Owner {
     return this.running?.route ?? null;
   }
 
-  /** Whether commands may go by the data channel: the session is connected, and the device is the one that was paired. */
+  /** Whether commands may go by the data channel: the session is connected, and the device is the paired one. */
   get trusted(): boolean {
     return this.barred === null && !!this.running?.connected;
   }

@@ -1,4 +1,4 @@
-// The data channel for commands (docs/reference/board-commands.md): commands leave and results arrive without the broker.
+// The data channel for commands (docs/reference/board-commands.md): commands and results without the broker.
 
 import { utf8 } from './bytes.ts';
 import type { Command } from './commands.ts';

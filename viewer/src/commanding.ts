@@ -46,8 +46,8 @@ export abstract class ViewerCommands extends ViewerAttributes {
   protected abstract readonly playback: Playback;
 
   /**
-   * Gives the device a command of docs/reference/board-commands.md, such as `cameras`. Resolves with its result; rejects
-   * with a `CommandError`.
+   * Gives the device a command of docs/reference/board-commands.md, such as `cameras`. Resolves with its result;
+   * rejects with a `CommandError`.
    */
   async command(name: string, args: Record<string, unknown> = {}): Promise<Record<string, unknown>> {
     return (await this.done(name, args)).ok;

@@ -9,7 +9,7 @@ import type { Json, Part, Refusal, Result } from './results.ts';
 
 /** A command, without the envelope that its way may need. */
 export interface Command { id: number; name: string; args?: Json }
-/** How a command went: by the data channel, as a message of the session, or alone. Only the last outlives the session. */
+/** How a command went: by the data channel, as a message of the session, or alone. Only this outlives the session. */
 export type Way = 'channel' | 'session' | 'alone';
 /** Sends a command. Null: there is no way to the board now. */
 export type Send = (command: Command) => Way | null;
@@ -80,7 +80,8 @@ export class Commands {
       return true;
     }
     if (one.parts.push(it.data) < parts) return true;
-    this.done(it.id, one.bytes === bytes ? { ok: one.ok, file: concat(...one.parts) } : { error: refusal('incomplete') });
+    this.done(it.id, one.bytes === bytes
+      ? { ok: one.ok, file: concat(...one.parts) } : { error: refusal('incomplete') });
     return true;
   }
 
@@ -111,7 +112,8 @@ export class Commands {
 
   private expectParts(id: number, one: Waiting, ok: Json, now: number): void {
     const { bytes, parts } = ok;
-    const whole = (it: unknown, most: number) => Number.isSafeInteger(it) && (it as number) > 0 && (it as number) <= most;
+    const whole = (it: unknown, most: number) =>
+      Number.isSafeInteger(it) && (it as number) > 0 && (it as number) <= most;
     if (!whole(bytes, MOST_FILE) || !whole(parts, MOST_PARTS)) return this.refuse(id, 'incomplete');
     one.ok = ok;
     one.until = now + PARTS_MS;

@@ -50,7 +50,8 @@ export class Controls {
     this.reading = false;
     if (Array.isArray(it)) {
       // What is on its way is newer than what was read.
-      this.all = it.map((one) => (this.waits(one.name) ? { ...one, value: this.find(one.name)?.value ?? one.value } : one));
+      this.all = it.map((one) =>
+        (this.waits(one.name) ? { ...one, value: this.find(one.name)?.value ?? one.value } : one));
     } else if (it && !quiet) {
       this.all ??= [];
       this.hooks.refused(it);

@@ -1,5 +1,5 @@
-// The controls of a camera (docs/reference/board-commands.md): what can be set, the pace at which it is sent, and how it
-// is written. Pure.
+// The controls of a camera (docs/reference/board-commands.md): what can be set, the pace at which it is sent, and how
+// it is written. Pure.
 
 import type { Format } from './format.ts';
 import { Unusable, object, text } from './json.ts';
@@ -123,7 +123,8 @@ export class Pace {
   /** The board answered. `after`: it was too often, and the values wait for so many milliseconds. */
   answered(now: number, after: number | null = null): void {
     if (after !== null) {
-      for (const [name, value] of Object.entries(this.flying ?? {})) if (!this.pending.has(name)) this.pending.set(name, value);
+      for (const [name, value] of Object.entries(this.flying ?? {}))
+        if (!this.pending.has(name)) this.pending.set(name, value);
       this.nextAt = now + after;
     }
     this.flying = null;

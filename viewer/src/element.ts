@@ -94,10 +94,8 @@ export class FanlightViewer extends ViewerCommands {
     super();
     this.view = new View(this.attachShadow({ mode: 'open' }), {
       operate: (it) => this.operate(it),
-      prepare: () => this.watch?.prepare(),
-      retry: () => void this.play(),
-      ask: (what) => this.asking?.(what),
-      lift: (yes) => this.remote.lift(yes),
+      prepare: () => this.watch?.prepare(), retry: () => void this.play(),
+      ask: (what) => this.asking?.(what), lift: (yes) => this.remote.lift(yes),
       doubleClick: () => this.remote.reset() || this.operate('full'),
     });
     const { video } = this.view;
@@ -113,8 +111,10 @@ export class FanlightViewer extends ViewerCommands {
     this.attendance = new Attendance(this, (frozen) => this.attend(frozen));
     this.lifecycle = this.makeLifecycle();
     this.remote = new Remote(this.remoteHost(), this.view);
-    for (const type of ['loadedmetadata', 'resize']) video.addEventListener(type, () => this.dispatchEvent(new Event(type)));
-    for (const type of ['enterpictureinpicture', 'leavepictureinpicture']) video.addEventListener(type, () => this.attend(false));
+    for (const type of ['loadedmetadata', 'resize'])
+      video.addEventListener(type, () => this.dispatchEvent(new Event(type)));
+    for (const type of ['enterpictureinpicture', 'leavepictureinpicture'])
+      video.addEventListener(type, () => this.attend(false));
     this.addEventListener('keydown', (event) => {
       const operation = this.controls ? operationOf(event) : null;
       if (operation !== null && this.operate(operation)) event.preventDefault();
@@ -159,7 +159,10 @@ export class FanlightViewer extends ViewerCommands {
   /** The picture stands still: no new frame came for a second, or longer if frames were already slow. */
   get stale(): boolean { return this.stillFor() !== null; }
   /** The name that is shown. */
-  get label(): string { return clean(this.name, MOST_NAME) || this.watch?.info?.name || this.device || componentWords[this.language.tag].camera; }
+  get label(): string {
+    const { camera } = componentWords[this.language.tag];
+    return clean(this.name, MOST_NAME) || this.watch?.info?.name || this.device || camera;
+  }
 
   /** If set, the panel shows buttons that call it when the broker refuses the login or cannot be reached. */
   get askFor(): ((what: 'login' | 'address') => void) | null { return this.asking; }
@@ -252,11 +255,13 @@ export class FanlightViewer extends ViewerCommands {
       get language() { return it.language; },
       get pageHidden() { return it.attendance.pageHidden; },
       presence: (begun) => ({
-        keep: it.keepPlaying, pageHidden: it.attendance.pageHidden, outOfSight: it.attendance.outOfSight,
-        pictureInPicture: it.shadowRoot?.pictureInPictureElement === it.view.video, soundOnly: it.isHeardOnly, begun: it.playback.shown || begun,
+        keep: it.keepPlaying, pageHidden: it.attendance.pageHidden, soundOnly: it.isHeardOnly,
+        outOfSight: it.attendance.outOfSight, begun: it.playback.shown || begun,
+        pictureInPicture: it.shadowRoot?.pictureInPictureElement === it.view.video,
       }),
       stream: (stream) => it.take(stream),
-      event: (happening) => it.announcer.emit('fanlight-event', { device: it.device, ...happening } satisfies EventDetail),
+      event: (happening) =>
+        it.announcer.emit('fanlight-event', { device: it.device, ...happening } satisfies EventDetail),
       refresh: () => it.refresh(),
       dismantled: () => {
         it.view.forgetLast();
@@ -268,8 +273,8 @@ export class FanlightViewer extends ViewerCommands {
   /** There is sound to hear, and no picture to miss. */
   private get isHeardOnly(): boolean {
     const media = this.watch?.call.media;
-    return (media?.video === 'absent' || media?.video === 'refused') && media.audio === 'ok' && this.peerConnection?.connectionState === 'connected'
-      && !this.view.video.muted && this.volume > 0;
+    return (media?.video === 'absent' || media?.video === 'refused') && media.audio === 'ok'
+      && this.peerConnection?.connectionState === 'connected' && !this.view.video.muted && this.volume > 0;
   }
 
   private aborted(): void {
@@ -299,7 +304,8 @@ export class FanlightViewer extends ViewerCommands {
   /** For how long the picture has stood still although it is visible and should move; null while it moves. */
   private stillFor(): number | null {
     const { phase, view, watch } = this;
-    if (!watch || !this.playback.shown || phase.at === 'paused' || this.attendance.pageHidden || this.attendance.outOfSight || view.video.paused) return null;
+    if (!watch || !this.playback.shown || phase.at === 'paused' || view.video.paused) return null;
+    if (this.attendance.pageHidden || this.attendance.outOfSight) return null;
     const { video } = watch.call.media;
     if ((phase.at !== 'live' && phase.at !== 'step') || (video !== 'ok' && video !== 'starting')) return null;
     return this.playback.freshness.staleFor(performance.now());
@@ -323,20 +329,22 @@ export class FanlightViewer extends ViewerCommands {
     // A camera that was covered or absent a moment ago could not send a frame yet.
     if (media.video !== this.lastHealth) this.playback.freshness.forgive(now);
     this.lastHealth = media.video;
-    const info = watch?.info ?? null;
     const privacy = this.remote.update(watch, phase);
     view.draw({
-      name: this.label, phase, media, why: watch?.call.why ?? { video: null, audio: null }, shown: this.playback.shown, stillFor: this.stillFor(),
-      deviceGone: watch?.call.status?.state === 'offline',
-      broker: link ? troubleWords(link.state, { url: link.url, page: location.href, loginGiven: this.user !== '', format: this.language, words }) : null,
+      name: this.label, phase, media, why: watch?.call.why ?? { video: null, audio: null },
+      shown: this.playback.shown, stillFor: this.stillFor(), deviceGone: watch?.call.status?.state === 'offline',
+      broker: link ? troubleWords(link.state, {
+        url: link.url, page: location.href, loginGiven: this.user !== '', format: this.language, words,
+      }) : null,
       refused: link?.state.at === 'refused', canAsk: this.asking !== null,
-      noSound: info?.hasAudio === false || (info === null && media.audio === 'absent'),
-      muted: this.view.video.muted || this.muted, soundBlocked: this.playback.blocked, full: document.fullscreenElement === this,
-      goaway: watch?.call.goaway ?? false, privacy, now,
+      noSound: watch?.info ? watch.info.hasAudio === false : media.audio === 'absent',
+      muted: this.view.video.muted || this.muted, soundBlocked: this.playback.blocked,
+      full: document.fullscreenElement === this, goaway: watch?.call.goaway ?? false, privacy, now,
     }, this.controls);
     const { device, state, stale, paused } = this;
+    const step = phase.at === 'step' ? phase.step : null;
     this.announcer.tell({
-      detail: { device, state, step: phase.at === 'step' ? phase.step : null, video: media.video, audio: media.audio, stale },
+      detail: { device, state, step, video: media.video, audio: media.audio, stale },
       phase, message: phase.at === 'error' ? messageOf(phase, words) : '', paused, shown: this.playback.shown,
     });
   };

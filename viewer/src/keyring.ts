@@ -57,7 +57,8 @@ export class Keyring {
     const place = placeOf(board);
     const name = board.name || board.device;
     const when = [
-      words.since(language.date(board.since)), ...(board.until === null ? [] : [words.until(language.date(board.until))]),
+      words.since(language.date(board.since)),
+      ...(board.until === null ? [] : [words.until(language.date(board.until))]),
       words.self(board.self),
     ].join(', ');
     const button = (text: string, does: () => void, label = text) => {

@@ -142,7 +142,8 @@ export class Player {
       this.hooks.remoteSet();
       if (Channel.isIn(sdp)) this.channel ??= new Channel(openLine(pc), this.hooks);
       for (const one of pc.getTransceivers())
-        if (this.talk && one.receiver.track.kind === 'audio' && one.direction === 'recvonly') one.direction = 'sendrecv';
+        if (this.talk && one.receiver.track.kind === 'audio' && one.direction === 'recvonly')
+          one.direction = 'sendrecv';
       const answer = await pc.createAnswer();
       this.hooks.answer(answer.sdp!);
       await pc.setLocalDescription(answer);
@@ -197,7 +198,8 @@ export class Player {
   get voice(): RTCRtpSender | null {
     const { pc } = this;
     return pc?.getTransceivers().find(({ receiver, currentDirection }) =>
-      receiver.track.kind === 'audio' && (currentDirection === 'sendrecv' || currentDirection === 'sendonly'))?.sender ?? null;
+      receiver.track.kind === 'audio'
+        && (currentDirection === 'sendrecv' || currentDirection === 'sendonly'))?.sender ?? null;
   }
 
   private discard(): void {

@@ -27,7 +27,8 @@ export interface Switch {
 /** The switch of an answer. `now` is in milliseconds since 1970. Throws `Unusable`. */
 export function switchOf(value: unknown, now: number): Switch {
   const it = object(value, 'privacy');
-  const whole = (key: string) => (Number.isSafeInteger(it[key]) && (it[key] as number) >= 0 ? (it[key] as number) : null);
+  const whole = (key: string) =>
+    (Number.isSafeInteger(it[key]) && (it[key] as number) >= 0 ? (it[key] as number) : null);
   const seconds = whole('seconds');
   return {
     on: it['on'] === true, change: whole('change') ?? 0, by: MAKERS.find((known) => known === it['by']) ?? 'nobody',

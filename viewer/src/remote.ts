@@ -99,7 +99,8 @@ export class Remote {
     this.look(watch, phase);
     const { video, audio } = watch.call.media;
     const refused = phase.at === 'error' && phase.name === 'privacy';
-    const hidden = refused || ((phase.at === 'live' || phase.at === 'step') && (video === 'privacy' || audio === 'privacy'));
+    const hidden = refused
+      || ((phase.at === 'live' || phase.at === 'step') && (video === 'privacy' || audio === 'privacy'));
     if (!hidden) this.sure = false;
     if (this.privacy.shouldAsk(hidden, performance.now())) void this.askSwitch();
     this.draw();
@@ -188,7 +189,8 @@ export class Remote {
   /** Finds out once in a session whether the camera turns and zooms by itself. */
   private look(watch: Watch, phase: Phase | { at: 'paused' }): void {
     const session = watch.call.session ?? '';
-    if (phase.at !== 'live' || session === this.looked || !this.may('control') || this.lacks.has('controls.list')) return;
+    if (phase.at !== 'live' || session === this.looked) return;
+    if (!this.may('control') || this.lacks.has('controls.list')) return;
     this.looked = session;
     if (!this.controls.all) void this.controls.load(true);
   }

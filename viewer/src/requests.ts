@@ -1,5 +1,5 @@
-// MQTT by HTTPS requests, in the shape of a WebSocket. Safari on iOS applies a certificate warning that the user accepted
-// to requests, but not to WebSockets. A board in home mode therefore also takes requests.
+// MQTT by HTTPS requests, in the shape of a WebSocket. Safari on iOS applies a certificate warning that the user
+// accepted to requests, but not to WebSockets. A board in home mode therefore also takes requests.
 
 /** The type of MQTT packets. A server that takes them names it in `Accept-Post`. */
 export const PACKETS = 'application/octet-stream';

@@ -181,7 +181,9 @@ export class Sheet {
 
   /** The lines stay the same while somebody drags; they are made anew for other controls only. */
   private drawControls(shown: Control[], { waits }: SheetSeen): void {
-    const key = JSON.stringify(shown.map(({ name, type, min, max, step, items }) => [name, type, min, max, step, items]));
+    const key = JSON.stringify(
+      shown.map(({ name, type, min, max, step, items }) => [name, type, min, max, step, items])
+    );
     if (key !== this.key) {
       this.key = key;
       this.drawnLines.clear();
@@ -221,7 +223,8 @@ export class Sheet {
       return line(box, ({ value }) => { box.checked = value === 1; });
     }
     if (it.items.length) {
-      const select = h('select', { dir: 'auto' }, ...it.items.map((one) => h('option', { value: String(one.value), lang: 'en' }, one.name)));
+      const options = it.items.map((one) => h('option', { value: String(one.value), lang: 'en' }, one.name));
+      const select = h('select', { dir: 'auto' }, ...options);
       select.onchange = () => send(Number(select.value));
       return line(select, ({ value }) => { select.value = String(value); });
     }

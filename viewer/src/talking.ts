@@ -57,7 +57,9 @@ export class Talking {
     };
     it.onpointerup = it.onpointercancel = () => this.do(() => this.talk.release(performance.now()));
     // Of the keyboard, or of a screen reader: nobody holds it.
-    it.onclick = (event) => { if (event.detail === 0) this.asked(() => this.talk.toggle(performance.now(), this.place)); };
+    it.onclick = (event) => {
+      if (event.detail === 0) this.asked(() => this.talk.toggle(performance.now(), this.place));
+    };
     it.oncontextmenu = (event) => event.preventDefault(); // a long touch
     this.take.onclick = () => this.asked(() => this.talk.toggle(performance.now(), this.place, true));
     this.yes.onclick = () => this.understood(true);
@@ -125,7 +127,8 @@ export class Talking {
   }
 
   private key(event: KeyboardEvent): void {
-    if (event.key.toLowerCase() !== 't' || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    if (event.key.toLowerCase() !== 't' || event.defaultPrevented) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (!this.button.isConnected || !this.view.frame.classList.contains('controls')) return;
     event.preventDefault();
     if (!event.repeat) this.asked(() => this.talk.press(performance.now(), this.place));
@@ -241,7 +244,7 @@ export class Talking {
     this.note.hidden = said === '';
     this.note.classList.toggle('on', on);
     clearTimeout(this.noteTimer);
-    // What went wrong is read, and then in the way.
+    // Hide an error after some seconds: it has been read by then.
     if (said && !on && !waits) this.noteTimer = setTimeout(() => { this.note.hidden = true; }, NOTE_MS);
   }
 }

@@ -47,10 +47,13 @@ test('every reason and every change has a sentence of its own in each language',
     const language = languageAmong([tag]);
     const { activity } = pageWords[tag];
     const text = (more: Partial<Happening>) => happeningText(happening(more), activity, language);
-    const changes = ['add', 'remove', 'rename', 'rights', 'deny', 'configured'].map((change) => text({ kind: 'list', change }));
+    const changes = ['add', 'remove', 'rename', 'rights', 'deny', 'configured'].map(
+      (change) => text({ kind: 'list', change })
+    );
     const reasons = ['busy', 'forbidden', 'rate_limited', 'other'].map((reason) => text({ kind: 'refuse', reason }));
     const privacy = ['on', 'off'].map((change) => text({ kind: 'privacy', change }));
-    const all = [...changes, ...reasons, ...privacy, text({}), text({ kind: 'end', seconds: 9 }), text({ kind: 'pair' })];
+    const others = [text({}), text({ kind: 'end', seconds: 9 }), text({ kind: 'pair' })];
+    const all = [...changes, ...reasons, ...privacy, ...others];
     assert.equal(new Set(all).size, all.length, tag);
     assert.ok(all.every((it) => it.includes('Anna')), tag);
   }

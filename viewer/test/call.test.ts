@@ -141,7 +141,7 @@ test('a connection that brings no picture is made anew, unless there is a reason
   assert.equal(connected('ok', false).pass(60_000).at(), 'picture');
 });
 
-test('a picture that this viewer was refused stays refused, is not waited for, and is news again in the next session', () => {
+test('a picture that this viewer was refused stays refused, is not waited for, and is news in the next session', () => {
   const rig = new Rig('request').do((it) => it.broker(true, 1000))
     .do((it) => it.deviceStatus(online(), 1000))
     .do((it) => it.watch(1000));
@@ -202,7 +202,8 @@ test('candidates go in batches of 20 ms or 8, with an end, numbered', () => {
 });
 
 test('candidates inside the offer count among those a device takes', () => {
-  const sdp = `${OFFER}${'a=candidate:1 1 UDP 5 192.0.2.1 9 typ host\r\n'.repeat(20)}a=candidate:2 1 tcp 5 192.0.2.1 9 typ host\r\n`;
+  const udp = 'a=candidate:1 1 UDP 5 192.0.2.1 9 typ host\r\n'.repeat(20);
+  const sdp = `${OFFER}${udp}a=candidate:2 1 tcp 5 192.0.2.1 9 typ host\r\n`;
   const rig = new Rig().do((it) => it.broker(true, 0)).do((it) => it.watch(0)).do((it) => it.localOffer(sdp, 0));
   for (let i = 0; i < 9; i++) rig.do((it) => it.localCandidate({ candidate: 'c' }, 'mine', 0));
   rig.do((it) => it.localCandidate(null, 'mine', 0));

@@ -117,11 +117,14 @@ test('results and parts are read, and what is none is refused', () => {
   assert.deepEqual(read('"type":"result","error":{"code":400,"name":"bad_request","message":"id is missing"}'), {
     type: 'result', id: null, error: refusal('bad_request', 'id is missing', 400),
   });
-  assert.deepEqual(read('"type":"part","id":7,"part":0,"data":"AQID"'), { type: 'part', id: 7, part: 0, data: bytes(1, 2, 3) });
+  const part = { type: 'part', id: 7, part: 0, data: bytes(1, 2, 3) };
+  assert.deepEqual(read('"type":"part","id":7,"part":0,"data":"AQID"'), part);
   for (const bad of [
-    '"type":"result","id":7', '"type":"result","id":7,"ok":{},"error":{"code":400,"name":"x"}', '"type":"result","id":7,"ok":1',
+    '"type":"result","id":7', '"type":"result","id":7,"ok":{},"error":{"code":400,"name":"x"}',
+    '"type":"result","id":7,"ok":1',
     '"type":"result","id":7,"error":{"name":"x"}', '"type":"result","id":7,"error":{"code":400}',
-    '"type":"part","id":7,"part":0,"data":"A"', '"type":"part","id":7,"part":0,"data":""', '"type":"part","part":0,"data":"AQID"',
+    '"type":"part","id":7,"part":0,"data":"A"', '"type":"part","id":7,"part":0,"data":""',
+    '"type":"part","part":0,"data":"AQID"',
     '"type":"part","id":7,"data":"AQID"', `"type":"part","id":7,"part":0,"data":"${'A'.repeat(21_852)}"`,
   ]) assert.throws(() => read(bad), Unusable, bad);
 });
@@ -189,7 +192,8 @@ test('a command that is too large is refused here', () => {
     encode('x'.repeat(22), 0, { type: 'command', ...command });
     return 'alone';
   });
-  it.ask('controls.get', { names: Array.from({ length: 4000 }, () => 'brightness') }, 0, (outcome) => told.push(outcome));
+  const names = Array.from({ length: 4000 }, () => 'brightness');
+  it.ask('controls.get', { names }, 0, (outcome) => told.push(outcome));
   assert.deepEqual(told, [{ error: refusal('too_large', '', 413) }]);
   assert.ok(it.idle);
 });
@@ -230,7 +234,8 @@ function lined() {
     send: (text: string) => void sent.push(JSON.parse(text)), close: () => void told.push('close'),
   } as unknown as RTCDataChannel & { readyState: string; bufferedAmount: number };
   const channel = new Channel(line, {
-    result: (it) => void told.push(it), unusable: () => void told.push('unusable'), closed: () => void told.push('closed'),
+    result: (it) => void told.push(it), unusable: () => void told.push('unusable'),
+    closed: () => void told.push('closed'),
   });
   const hear = (data: unknown) => line.onmessage!({ data } as MessageEvent);
   return { channel, line, sent, told, hear };
@@ -255,7 +260,8 @@ test('results of the data channel are read, notices are ignored, and the rest is
   const { channel, line, told, hear } = lined();
   hear('{"id":7,"ok":{"a":1}}');
   hear('{"notice":"later"}');
-  for (const bad of ['', 'x', '[]', '{"id":7,"ok":{},"error":{}}', '{"id":7,"id":8,"ok":{}}', new ArrayBuffer(8)]) hear(bad);
+  for (const bad of ['', 'x', '[]', '{"id":7,"ok":{},"error":{}}', '{"id":7,"id":8,"ok":{}}', new ArrayBuffer(8)])
+    hear(bad);
   line.onclose!(new Event('close'));
   assert.deepEqual(told, [{ id: 7, ok: { a: 1 } }, ...Array(6).fill('unusable'), 'closed']);
   channel.close();

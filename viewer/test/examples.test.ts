@@ -1,5 +1,5 @@
-// The worked examples of docs/reference/signed-examples.md, which the daemon's tests compare with its own code: here they
-// are checked by `jose`, a library of others, step by step by the cryptography of Node.js, and by the viewer's own code.
+// The worked examples of docs/reference/signed-examples.md, which the daemon's tests compare with its own code: here
+// they are checked by `jose`, a library of others, step by step by the cryptography of Node.js, and by the viewer.
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -15,7 +15,10 @@ const page = readFileSync(join(HERE, '../../docs/reference/signed-examples.md'),
 
 /** The values of an example, by the names of their lines. */
 const examples = new Map([...page.matchAll(/^```text (\w+)\n([^`]*)```$/gm)].map(([, name, block]) => [
-  name!, Object.fromEntries(block!.trim().split('\n').map((line) => line.split(/ = (.*)/s).slice(0, 2))) as Record<string, string>,
+  name!,
+  Object.fromEntries(
+    block!.trim().split('\n').map((line) => line.split(/ = (.*)/s).slice(0, 2))
+  ) as Record<string, string>,
 ]));
 const of = (name: string) => {
   const found = examples.get(name);
@@ -32,13 +35,15 @@ const keys = new Map([...page.matchAll(/^\| ([a-z ]+) \| `([\w-]+)` \| `([\w-]+)
 const key = (name: string) => keys.get(name) ?? assert.fail(name);
 const raw = (text: string) => Buffer.from(text, 'base64url');
 const jwk = ({ d, point }: ExampleKey) => ({
-  kty: 'EC', crv: 'P-256', d, x: raw(point).subarray(1, 33).toString('base64url'), y: raw(point).subarray(33).toString('base64url'),
+  kty: 'EC', crv: 'P-256', d,
+  x: raw(point).subarray(1, 33).toString('base64url'), y: raw(point).subarray(33).toString('base64url'),
 });
 const hash = (what: string) => crypto.createHash('sha256').update(`fanlight example: ${what}`).digest();
 
 /** Who signs each message, to whom it is sealed, and the fields of its header. */
 const SEALED: [string, 'viewer' | 'board'][] = [
-  ['hello', 'viewer'], ['welcome', 'board'], ['offer', 'viewer'], ['answer', 'board'], ['pair', 'viewer'], ['paired', 'board'],
+  ['hello', 'viewer'], ['welcome', 'board'], ['offer', 'viewer'], ['answer', 'board'], ['pair', 'viewer'],
+  ['paired', 'board'],
 ];
 const FIELDS = { viewer: ['alg', 'typ', 'kid', 'to', 'nonce', 'reply'], board: ['alg', 'typ', 'kid', 'to'] };
 
@@ -71,7 +76,8 @@ for (const name of ['info', 'status']) {
 }
 
 for (const [name, by] of SEALED) {
-  const [signer, to] = by === 'viewer' ? ['viewer identity', 'board sealing key'] : ['board identity', 'viewer sealing key'];
+  const [signer, to] = by === 'viewer'
+    ? ['viewer identity', 'board sealing key'] : ['board identity', 'viewer sealing key'];
   test(`${name} is opened and verified by jose`, async () => {
     const it = of(name);
     const { d, ...open } = jwk(key(signer!));
@@ -79,7 +85,8 @@ for (const [name, by] of SEALED) {
     const opened = await jose.compactDecrypt(it('message'), await jose.importJWK(jwk(key(to!)), 'ECDH-ES'));
     assert.deepEqual(opened.protectedHeader, JSON.parse(it('jwe header')));
     assert.equal(Buffer.from(opened.plaintext).toString(), `${it('signing input')}.${it('signature')}`);
-    const { payload, protectedHeader } = await jose.compactVerify(opened.plaintext, await jose.importJWK(open, 'ES256'));
+    const verifier = await jose.importJWK(open, 'ES256');
+    const { payload, protectedHeader } = await jose.compactVerify(opened.plaintext, verifier);
     assert.equal(Buffer.from(payload).toString(), it('json'));
     assert.deepEqual(protectedHeader, JSON.parse(it('header')));
     const id = key('viewer identity').thumb.slice(0, 22);
@@ -94,7 +101,8 @@ for (const [name, by] of SEALED) {
     assert.equal(it('signing input'), input);
     const once = crypto.createECDH('prime256v1');
     once.setPrivateKey(raw(it('ephemeral d')));
-    const { d, ...epk } = jwk({ d: it('ephemeral d'), point: once.getPublicKey('base64url', 'uncompressed'), thumb: '' });
+    const point = once.getPublicKey('base64url', 'uncompressed');
+    const { d, ...epk } = jwk({ d: it('ephemeral d'), point, thumb: '' });
     assert.ok(d);
     assert.deepEqual(JSON.parse(it('jwe header')), { alg: 'ECDH-ES', enc: 'A256GCM', kid: key(to!).thumb, epk });
     assert.equal(once.computeSecret(raw(key(to!).point)).toString('hex'), it('z'));

@@ -156,7 +156,8 @@ export class FakeBoard {
       });
     } else if (body['type'] === 'pair') {
       const { device, identity: { thumb }, secret } = this;
-      const mac = await hmac(secret!, ['fanlight pair board', thumb, device, String(request.header['kid']), String(body['name'])]);
+      const said = [String(request.header['kid']), String(body['name'])];
+      const mac = await hmac(secret!, ['fanlight pair board', thumb, device, ...said]);
       await this.say(viewer, {
         v: 1, type: 'paired', name: body['name'], rights: this.rights, mac, session: body['session'],
         ...(this.until === null ? {} : { until: this.until }),

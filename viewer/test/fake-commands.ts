@@ -61,13 +61,15 @@ export class FakeCommands {
     if (this.refuse[name]) return { error: this.refuse[name] };
     switch (name) {
       case 'cameras': return { ok: {
-        cameras: [{ id: 'main', health: 'ok', controls: this.controls.length > 0, size: [1280, 720] }], microphone: 'ok',
+        cameras: [{ id: 'main', health: 'ok', controls: this.controls.length > 0, size: [1280, 720] }],
+        microphone: 'ok',
         speaker: 'ok', privacy: this.privacy,
       } };
       case 'stats': return { ok: {
         uptime_s: 86_400, viewers: 2, max_viewers: 8, clock: 'synced', temperature_mc: 48_312,
         video: {
-          health: 'ok', encoder: 'OpenH264', size: [1280, 720], frames_per_s: 30, bitrate_bps: 1_950_000, frames: 108_000,
+          health: 'ok', encoder: 'OpenH264', size: [1280, 720], frames_per_s: 30, bitrate_bps: 1_950_000,
+          frames: 108_000,
           left_out: 12,
         },
         audio: { health: 'ok', frames_per_s: 50, bitrate_bps: 64_000, frames: 180_000, left_out: 0 },
@@ -116,7 +118,8 @@ export class FakeCommands {
     for (const [name, value] of Object.entries(values)) {
       const it = this.controls.find((one) => one.name === name)!;
       if (it.type !== 'button') now[name] = it.value = Number(value);
-      const slave = { white_balance_automatic: 'white_balance_temperature', auto_exposure: 'exposure_time_absolute' }[name];
+      const slaves = { white_balance_automatic: 'white_balance_temperature', auto_exposure: 'exposure_time_absolute' };
+      const slave = slaves[name as keyof typeof slaves];
       const other = this.controls.find((one) => one.name === slave);
       if (other) other.inactive = Number(value) === it.default;
     }

@@ -81,7 +81,8 @@ export class FakeDevice {
     this.client.on('connect', async () => {
       if (settings.keys && !this.board) {
         this.board = await FakeBoard.make(
-          (topic, payload, retain) => void this.client.publish(topic, payload, { qos: 1, retain }), settings.device, this.root
+          (topic, payload, retain) => void this.client.publish(topic, payload, { qos: 1, retain }),
+          settings.device, this.root
         );
         this.board.answer = ({ viewer, body }) => this.hear(viewer, body);
         this.board.info = { features: this.features, talk: settings.talk ?? false };
@@ -122,7 +123,9 @@ export class FakeDevice {
   async happen(...events: Record<string, unknown>[]): Promise<void> {
     const asked = this.board!.heard.filter(({ body }) => body['type'] === 'hello' && body['events'] === true).at(-1)!;
     for (const it of events)
-      await this.board!.say(asked.viewer, { v: 1, type: 'event', n: this.told++, session: asked.body['session'], ...it });
+      await this.board!.say(
+        asked.viewer, { v: 1, type: 'event', n: this.told++, session: asked.body['session'], ...it }
+      );
   }
 
   /** Stops without a message: no media, no answers, and the broker has not noticed yet. */
@@ -148,7 +151,8 @@ export class FakeDevice {
     this.client.publish(this.topic('info'), JSON.stringify({
       v: 1, device, name, software: 'fake/1', protocol: [1], auth: 'broker', features: this.features,
       cameras: [{ id: 'main', codecs: ['h264'], sizes: [[1280, 720]], rates: [30] }],
-      audio: noAudio ? null : { codecs: ['opus'], rate: 48000, channels: 1 }, talk: this.settings.talk ?? false, controls: [], limits: {},
+      audio: noAudio ? null : { codecs: ['opus'], rate: 48000, channels: 1 }, talk: this.settings.talk ?? false,
+      controls: [], limits: {},
     }), { qos: 1, retain: true });
   }
 

@@ -19,7 +19,8 @@ test('base64url has one text for each sequence of bytes, and everything else is 
     assert.deepEqual(unbase64url(base64url(it)), it);
     assert.equal(base64url(it), jose.base64url.encode(it));
   }
-  for (const bad of ['A', 'AB', 'AAB', 'AA==', 'AA=', '+A', '/A', 'A A', 'AAAA\n', 'é']) assert.equal(unbase64url(bad), null, bad);
+  for (const bad of ['A', 'AB', 'AAB', 'AA==', 'AA=', '+A', '/A', 'A A', 'AAAA\n', 'é'])
+    assert.equal(unbase64url(bad), null, bad);
   assert.equal(exactly(3, 'AAAA')?.length, 3);
   for (const bad of ['AAA', 'AAAAA', 4, null, undefined, ['AAAA']]) assert.equal(exactly(3, bad), null);
 });
@@ -66,7 +67,8 @@ test('what this viewer signs and seals, a library of others verifies and opens',
   const sealed = await seal(board.point, signed);
   const { plaintext, protectedHeader } = await jose.compactDecrypt(sealed!, board.secret);
   assert.deepEqual(Object.keys(protectedHeader).sort(), ['alg', 'enc', 'epk', 'kid']);
-  assert.deepEqual([protectedHeader.alg, protectedHeader.enc, protectedHeader.kid], ['ECDH-ES', 'A256GCM', board.thumb]);
+  const { alg, enc, kid } = protectedHeader;
+  assert.deepEqual([alg, enc, kid], ['ECDH-ES', 'A256GCM', board.thumb]);
   const verified = await jose.compactVerify(plaintext, await jose.importJWK(jwkOfPoint(self.point), 'ES256'));
   assert.equal(new TextDecoder().decode(verified.payload), '{"v":1,"ü":"€"}');
   assert.equal(await seal('A'.repeat(87), signed), null, 'a point that is not on the curve');
@@ -137,7 +139,8 @@ test('a status with another header, key or kind is refused', async () => {
   for (const [what, bad] of Object.entries({
     'another key': await by(good, other), 'another kid': await by({ ...good, kid: other.thumb }),
     'another key with its kid': await by({ ...good, kid: other.thumb }, other),
-    'the kind of an info': await by({ ...good, typ: 'fanlight-info' }), 'a further field': await by({ ...good, to: 'x' }),
+    'the kind of an info': await by({ ...good, typ: 'fanlight-info' }),
+    'a further field': await by({ ...good, to: 'x' }),
     'its key in the header': await by({ ...good, jwk: identity.jwk }), 'a missing field': await by({ typ: good.typ }),
     'a field that is no text': await by({ ...good, typ: 1 }), 'no algorithm': none, 'a field twice': twice,
     'plain JSON': fake.statusJson(), nothing: '', 'too large': `${await by(good)}${'A'.repeat(MOST_SEALED)}`,
@@ -152,7 +155,8 @@ test('a reply to somebody else, by somebody else, or of another form is refused'
   const other = await makeKey('sign');
   const body = { v: 1, type: 'pong', n: 1 };
   const say = (header = {}, by = fake.identity, to = point) => fake.replyText(id, body, header, by, to);
-  const inside = await signText(fake.identity, { typ: 'fanlight-rsp', kid: fake.identity.thumb, to: id }, JSON.stringify(body));
+  const head = { typ: 'fanlight-rsp', kid: fake.identity.thumb, to: id };
+  const inside = await signText(fake.identity, head, JSON.stringify(body));
   for (const [what, bad] of Object.entries({
     'another viewer': await say({ to: 'AAAAAAAAAAAAAAAAAAAAAA' }), 'a request': await say({ typ: 'fanlight-req' }),
     'a status': await say({ typ: 'fanlight-status' }), 'another signer': await say({}, other),
@@ -171,7 +175,8 @@ test('a reply to somebody else, by somebody else, or of another form is refused'
 test('payloads of all kinds of garbage are refused without an error', async () => {
   const { peers } = await acquainted();
   const garbage = [
-    '', '.', '..', '....', '.....', 'eyJ', 'eyJ.eyJ.eyJ', '{}', 'e30.e30.', 'e30..AAAAAAAAAAAAAAAA.AA.AAAAAAAAAAAAAAAAAAAAAA',
+    '', '.', '..', '....', '.....', 'eyJ', 'eyJ.eyJ.eyJ', '{}', 'e30.e30.',
+    'e30..AAAAAAAAAAAAAAAA.AA.AAAAAAAAAAAAAAAAAAAAAA',
     `${base64url(utf8('{"alg":"ECDH-ES","enc":"A256GCM","kid":1,"epk":null}'))}....`, `${'eyJ'.repeat(30_000)}`,
   ].map(utf8);
   garbage.push(new Uint8Array([0x65, 0x79, 0x4a, 0xff]), new Uint8Array(5000).fill(0x2e), new Uint8Array(100_000));

@@ -54,10 +54,10 @@ const usable: [string, unknown][] = [
     },
   ],
   [
-    '"type":"media","video":"stalled","audio":"ok","video_reason":"no key frame\\u202e\\u2028 came"',
+    '"type":"media","video":"stalled","audio":"ok","video_reason":"no keyframe\\u202e\\u2028 came"',
     {
       type: 'media', media: { video: 'stalled', audio: 'ok' }, route: null,
-      why: { video: 'no key frame came', audio: null },
+      why: { video: 'no keyframe came', audio: null },
     },
   ],
   [
@@ -131,7 +131,8 @@ test('an info says what the device calls itself and what it has', () => {
   const read = (text: string) => decodeInfo(bytes(`{"v":1,${text}}`));
   assert.equal(decodeInfo(new Uint8Array()), null);
   assert.deepEqual(
-    read('"name":"Front porch","cameras":[{}],"audio":null'), { name: 'Front porch', hasVideo: true, hasAudio: false, ...plain }
+    read('"name":"Front porch","cameras":[{}],"audio":null'),
+    { name: 'Front porch', hasVideo: true, hasAudio: false, ...plain }
   );
   assert.deepEqual(read('"cameras":[],"audio":{}'), { name: null, hasVideo: false, hasAudio: true, ...plain });
   assert.deepEqual(read('"name":"a\\u202eb\\u2028c"'), { name: 'ab c', hasVideo: null, hasAudio: null, ...plain });

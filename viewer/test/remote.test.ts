@@ -1,5 +1,5 @@
-// What a viewer asks of its board: the privacy switch, the camera's controls and the pace of their changes, figures, and
-// the texts of refusals.
+// What a viewer asks of its board: the privacy switch, the camera's controls and the pace of their changes, figures,
+// and the texts of refusals.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Outcome } from '../src/commands.ts';
@@ -31,8 +31,12 @@ test('the privacy switch is read, with what is missing', () => {
 
 test('a sentence says who stopped camera and microphone, and since when', () => {
   const now = Date.UTC(2026, 0, 5, 12, 0);
-  const it = (more: Json, words = en) => sentenceOf(switchOf({ on: true, change: 1, ...more }, now), words, english, now);
-  assert.match(it({ by: 'viewer', name: 'Anna', seconds: 60 }), /^\u2068Anna\u2069 stopped camera and microphone\. Since \d\d:\d\d\.$/);
+  const it = (more: Json, words = en) =>
+    sentenceOf(switchOf({ on: true, change: 1, ...more }, now), words, english, now);
+  assert.match(
+    it({ by: 'viewer', name: 'Anna', seconds: 60 }),
+    /^\u2068Anna\u2069 stopped camera and microphone\. Since \d\d:\d\d\.$/
+  );
   assert.match(it({ by: 'button', seconds: 86_400 }), /pressed the button.*Since .*2026/);
   assert.equal(it({ by: 'viewer' }), 'A viewer stopped camera and microphone.');
   for (const by of ['button', 'home_assistant', 'owner', 'nobody', 'fault'] as const)
@@ -67,7 +71,8 @@ test('the panel names who stopped it, and has the buttons that this viewer may u
   const error = { at: 'error', name: 'privacy', doing: null, message: '', next: 'wait', retryAt: null } as const;
   for (const phase of [{ at: 'live', restarting: false } as const, error]) {
     const panel = panelOf(seen(phase, stopped), componentWords.en)!;
-    assert.deepEqual([panel.title, panel.text, panel.button, panel.lifts], ['Privacy is on', 'Anna did it.', null, false]);
+    const { title, text, button, lifts } = panel;
+    assert.deepEqual([title, text, button, lifts], ['Privacy is on', 'Anna did it.', null, false]);
     const asks = panelOf(seen(phase, { text: 'Sure?', lift: 'Yes', no: 'No' }), componentWords.en)!;
     assert.deepEqual([asks.text, asks.button, asks.no, asks.lifts], ['Sure?', 'Yes', 'No', true]);
     assert.match(panelOf(seen(phase, null), componentWords.en)!.text, /covered or switched off/);
@@ -86,7 +91,8 @@ test('controls are read, and what breaks the contract is refused', () => {
   assert.equal(controlsOf({ controls: [], more: true }).more, false, 'an empty page is the last');
   assert.equal(controlsOf({ controls: [one] }).controls[0]!.step, 1);
   for (const bad of [
-    {}, { controls: {} }, { controls: [null] }, { controls: [{ ...one, name: 'Gain' }] }, { controls: [{ ...one, type: 'x' }] },
+    {}, { controls: {} }, { controls: [null] }, { controls: [{ ...one, name: 'Gain' }] },
+    { controls: [{ ...one, type: 'x' }] },
     { controls: [{ ...one, max: '9' }] }, { controls: [{ ...one, min: 0.5 }] }, { controls: Array(65).fill(one) },
   ]) assert.throws(() => controlsOf(bad), Unusable, JSON.stringify(bad));
   assert.deepEqual(valuesOf({ values: { gain: 5, name: 'x', odd: 0.5 } }), { gain: 5 });
@@ -213,7 +219,8 @@ test('the figures of the board have names and units; what it does not tell is le
 
 test('a refusal has a text, and the board’s own sentence where that adds something', () => {
   assert.equal(refusedText(refusal('busy', 'x'), en), en.refused.busy);
-  assert.equal(refusedText(refusal('device_error', 'gain: EIO'), en), 'The camera did not do this. (\u2068gain: EIO\u2069)');
+  const failed = 'The camera did not do this. (\u2068gain: EIO\u2069)';
+  assert.equal(refusedText(refusal('device_error', 'gain: EIO'), en), failed);
   assert.equal(refusedText(refusal('of_the_future', ''), de), de.refused.other);
   assert.equal(refusedText(refusal('toString', ''), de), de.refused.other);
 });

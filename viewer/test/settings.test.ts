@@ -79,7 +79,8 @@ for (const [what, text, config, problem] of [
   ['only paired cameras', '{"broker": "/mqtt", "keys": true}', { broker: '/mqtt', keys: true }, null],
   ['cameras of both modes', '{"broker": "/mqtt", "keys": false}', { broker: '/mqtt' }, null],
   [
-    'a text in place of true: the safe value counts', '{"broker": "/mqtt", "keys": "yes"}', { broker: '/mqtt', keys: true },
+    'a text in place of true: the safe value counts', '{"broker": "/mqtt", "keys": "yes"}',
+    { broker: '/mqtt', keys: true },
     /“keys” must be true or false/,
   ],
   ['another mode', '{"mode": "call"}', {}, /“mode” is “\u2068call\u2069”; possible are “offer” and “request”/],

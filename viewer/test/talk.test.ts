@@ -105,7 +105,8 @@ test('somebody else talks: nobody is heard, and it is told who', () => {
   assert.equal(it.toggle(true).done, 'take');
   it.begun(refusal('forbidden', '', 403));
   assert.equal(it.it.refused!.name, 'forbidden');
-  assert.equal(new Rig().toggle().opened().begun(refusal('unknown_command', '', 404)).it.state, 'on', 'sound takes the turn');
+  const unknown = refusal('unknown_command', '', 404);
+  assert.equal(new Rig().toggle().opened().begun(unknown).it.state, 'on', 'sound takes the turn');
 });
 
 test('the turn is asked for again, and its loss is told', () => {

@@ -71,7 +71,8 @@ function view(source: TokenSource | null, thumb = board.identity.thumb) {
     bars: [] as (string | null)[], renewals: 0, without: [] as string[], unusable: 0,
   };
   const wire = new Wire(broker as never, {
-    broker: broker.url.href, root: ROOT, device: board.device, viewer: 'anna', user: '', password: '', keys: false, thumb,
+    broker: broker.url.href, root: ROOT, device: board.device, viewer: 'anna', user: '', password: '', keys: false,
+    thumb,
   }, {
     status: (it) => told.status.push(it), info: (it) => { told.info = it; }, received: (it) => told.received.push(it),
     bar: (why) => told.bars.push(why), sealed: () => {}, talks: () => {}, unusable: () => { told.unusable += 1; },
@@ -502,7 +503,8 @@ test('if the keys of the browser are deleted, there is a new one, with a token o
 // --- The call, and the settings
 
 const makeCall = () => new Call({
-  mode: 'offer', wanted: { video: true, audio: true, talk: false }, random: () => 0, session: () => SESSION, token: true,
+  mode: 'offer', wanted: { video: true, audio: true, talk: false }, random: () => 0, session: () => SESSION,
+  token: true,
 });
 
 test('a newer token is told with a renewal that is repeated until it is answered', () => {
@@ -555,7 +557,9 @@ test('a board that is silent to a token is told apart, and a running picture out
   call.watch(30_000);
   call.noToken('token_refused', 'HTTP 403', 30_000);
   const { phase } = call;
-  assert.deepEqual(phase.at === 'error' && [phase.name, phase.next, phase.message], ['token_refused', 'stay', 'HTTP 403']);
+  assert.deepEqual(
+    phase.at === 'error' && [phase.name, phase.next, phase.message], ['token_refused', 'stay', 'HTTP 403']
+  );
   call.watch(40_000);
   call.localOffer('v=0', 40_000);
   call.peer('connected', 40_000);

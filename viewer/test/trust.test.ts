@@ -64,7 +64,8 @@ async function paired(): Promise<void> {
 /** A viewer of the board, and all that it tells. */
 function view(keys = false) {
   const told = {
-    status: [] as (Status | null)[], info: null as Info | null, received: [] as Received[], bars: [] as (string | null)[],
+    status: [] as (Status | null)[], info: null as Info | null, received: [] as Received[],
+    bars: [] as (string | null)[],
     sealed: null as boolean | null, unusable: 0, refused: '', events: [] as Happening[],
   };
   const wire = new Wire(broker as never, {
@@ -130,7 +131,8 @@ test('paired boards are kept by broker, root and device, and listed with the new
 
 test('what keeps a page from having keys is named', () => {
   const { crypto: real, indexedDB: kept } = globalThis;
-  const put = (name: string, value: unknown) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+  const put = (name: string, value: unknown) =>
+    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
   assert.equal(store.obstacle, null);
   put('indexedDB', undefined);
   assert.equal(store.obstacle, 'no_store');
@@ -144,7 +146,8 @@ test('what keeps a page from having keys is named', () => {
 
 test('a paired board gets sealed messages only, and its sealed answers are read', async () => {
   await paired();
-  board.answer = ({ viewer, body }) => board.say(viewer, { v: 1, type: 'pong', n: 7, session: body['session'], seq: 0 });
+  board.answer = ({ viewer, body }) =>
+    board.say(viewer, { v: 1, type: 'pong', n: 7, session: body['session'], seq: 0 });
   const { wire, told } = view();
   wire.publish(OFFER); // before anything is known
   await board.announce();
@@ -171,7 +174,8 @@ test('names, condition and rights come with the sealed welcome, and the name is 
   assert.ok(last.state === 'online');
   assert.deepEqual([last.viewers, last.maxViewers, last.version], [1, 8, '0.1.0']);
   await until('the kept name', () => heard('hello').length === 1);
-  for (let kept = await store.find(placeOf(record())); kept!.name !== 'Front porch'; kept = await store.find(placeOf(record())));
+  const kept = () => store.find(placeOf(record()));
+  while ((await kept())!.name !== 'Front porch');
   assert.deepEqual((await store.find(placeOf(record())))!.rights, ['view', 'listen']);
   await board.newNonce();
   await until('the next status', () => told.status.length > 2);
@@ -275,12 +279,13 @@ test('a recorded answer of an earlier page cannot be opened', async () => {
   const { id } = (await store.identity())!;
   const before = told.unusable;
   const pong = { v: 1, type: 'pong', n: 1, session: SESSION, seq: 0 };
-  broker.say(topic(`rsp/${id}`), await board.replyText(id, pong, {}, board.identity, (await makeKey('seal')).point), false);
+  const { point } = await makeKey('seal');
+  broker.say(topic(`rsp/${id}`), await board.replyText(id, pong, {}, board.identity, point), false);
   await until('it was dropped', () => told.unusable === before + 1);
   assert.deepEqual(told.received, []);
 });
 
-test('an old status that comes again does not look like a new start; a new start is confirmed by the board', async () => {
+test('an old status that comes again looks like no new start; a new start is confirmed by the board', async () => {
   await paired();
   const { told } = view();
   await board.announce();
@@ -325,7 +330,10 @@ test('a browser with the right asks for events, and tells each once', async () =
   const { told, id, session } = await informed(['view', 'events']);
   assert.deepEqual(heard('hello').map(({ body }) => body['events']), [undefined, true]);
   assert.notEqual(session, heard('hello')[0]!.body['session']);
-  const end = { kind: 'end', at: 1767225600, name: '\u202eAnna', rights: ['view'], route: 'host-srflx udp', bytes: 7, seconds: 61, reason: 'bye' };
+  const end = {
+    kind: 'end', at: 1767225600, name: '\u202eAnna', rights: ['view'], route: 'host-srflx udp', bytes: 7, seconds: 61,
+    reason: 'bye',
+  };
   await board.say(id, event(session, 4, { viewer: id, ...end }));
   await board.say(id, event(session, 9, { left_out: 3, rights: null }));
   await until('both', () => told.events.length === 2);
@@ -443,7 +451,7 @@ test('a board in the mode broker is spoken to in plain JSON, as ever', async () 
   assert.deepEqual([told.bars, told.unusable, told.sealed], [[], 0, false]);
 });
 
-test('the board of a link that was opened is never spoken to in plain JSON, and nothing plain is believed', async () => {
+test('the board of an opened link is never spoken to in plain JSON, and nothing plain is believed', async () => {
   // What was opened is known for as long as the page lives, so this board has an id of its own.
   board = await FakeBoard.make(broker.say, 'invited');
   expectDevice(invitationOf(board.invite(broker.url.href))!);
@@ -563,7 +571,8 @@ test('the list shows what paired boards sign, and names no others', async () => 
   assert.equal(await read('porch', board.statusJson()), 'wrong_board');
   assert.equal(await read('porch', ''), null);
   await assert.rejects(read('porch', 'garbage'));
-  await assert.rejects(read('porch', await signText(other, { typ: 'fanlight-status', kid: board.identity.thumb }, '{}')));
+  const header = { typ: 'fanlight-status', kid: board.identity.thumb };
+  await assert.rejects(read('porch', await signText(other, header, '{}')));
   assert.equal(await read('garden', await board.statusText()), 'not_paired');
   assert.equal((await read('garden', board.statusJson()) as Status).state, 'online');
 });
@@ -611,7 +620,9 @@ test('a lost answer comes again', async () => {
 test('a link is read as the contract writes it, and nothing else is', () => {
   const link = board.invite(broker.url.href);
   const { broker: place, root, device, thumb, secret } = invitationOf(link, PAGE)!;
-  assert.deepEqual([place, root, device, thumb, secret.length], [broker.url.href, ROOT, 'porch', board.identity.thumb, 16]);
+  assert.deepEqual(
+    [place, root, device, thumb, secret.length], [broker.url.href, ROOT, 'porch', board.identity.thumb, 16]
+  );
   assert.ok(invitationOf(link.slice(link.indexOf('#')), PAGE), 'the part after # alone');
   assert.ok(invitationOf(`${link} \n`, PAGE), 'as it was copied');
   const of = (more: Json) => {
@@ -620,7 +631,8 @@ test('a link is read as the contract writes it, and nothing else is', () => {
   };
   assert.ok(invitationOf(of({ more: 1 }), PAGE), 'a later version may say more');
   for (const bad of [
-    '', 'https://page.example/', '#p=', '#p=AAAA', link.slice(0, -1), `${link}A`, 'x'.repeat(10_000), of({ v: 2 }), of({ secret: 'AAAA' }),
+    '', 'https://page.example/', '#p=', '#p=AAAA', link.slice(0, -1), `${link}A`, 'x'.repeat(10_000), of({ v: 2 }),
+    of({ secret: 'AAAA' }),
     of({ secret: 1 }), of({ key: 'AAAA' }), of({ device: 'a/b' }), of({ root: '+' }), of({ broker: 'https//x' }),
     of({ broker: 'ftp://x' }), of({ broker: 'wss://user:pass@x' }), of({ broker: null }),
   ])
@@ -667,7 +679,8 @@ test('an answer that anybody else sealed does not pair', async () => {
     if (where.includes('/req/')) void (async () => {
       const [id] = where.split('/').slice(-1);
       const forged = { v: 1, type: 'paired', name: 'x', rights: ['view'], mac: 'AAAA', session: SESSION };
-      const inside = await signText(mallory, { typ: 'fanlight-rsp', kid: board.identity.thumb, to: id }, JSON.stringify(forged));
+      const header = { typ: 'fanlight-rsp', kid: board.identity.thumb, to: id };
+      const inside = await signText(mallory, header, JSON.stringify(forged));
       broker.say(topic(`rsp/${id}`), await sealText((await makeKey('seal')).point, inside), false);
       broker.say(topic(`rsp/${id}`), JSON.stringify(forged), false);
     })();
@@ -679,10 +692,26 @@ test('an answer that anybody else sealed does not pair', async () => {
 test('a browser is called by its name and system', () => {
   for (const [agent, browser, system] of [
     ['Mozilla/5.0 (Android 14; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0', 'Firefox', 'Android'],
-    ['Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36', 'Chrome', 'Android'],
-    ['Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0', 'Edge', 'Windows'],
-    ['Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1', 'Safari', 'iPhone'],
-    ['Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Safari/605.1.15', 'Safari', 'Mac'],
+    [
+      'Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) '
+        + 'Chrome/140.0.0.0 Mobile Safari/537.36',
+      'Chrome', 'Android',
+    ],
+    [
+      'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) '
+        + 'Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0',
+      'Edge', 'Windows',
+    ],
+    [
+      'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) '
+        + 'Version/18.5 Mobile/15E148 Safari/604.1',
+      'Safari', 'iPhone',
+    ],
+    [
+      'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) '
+        + 'Version/18.5 Safari/605.1.15',
+      'Safari', 'Mac',
+    ],
     ['Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0', 'Firefox', 'Linux'],
     ['curl/8', null, null],
   ] as const)

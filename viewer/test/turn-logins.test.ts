@@ -17,7 +17,8 @@ class Rig {
   done: Effect[] = [];
   said: Record<string, unknown>[] = [];
   readonly call = new Call({
-    mode: 'request', wanted: { video: true, audio: true, talk: false }, random: () => 0.5, session: () => 's'.repeat(22),
+    mode: 'request', wanted: { video: true, audio: true, talk: false }, random: () => 0.5,
+    session: () => 's'.repeat(22),
   });
   private seq = 0;
 
@@ -71,7 +72,9 @@ test('new logins are used for what is gathered next, as soon as they come', () =
 
 test('a restart gathers with the newest logins, whoever begins it', () => {
   const lost = new Rig().until(961).do((it) => it.peer('lost', 961_000)).until(980);
-  assert.deepEqual(lost.done.find((it) => it.do === 'make_offer'), { do: 'make_offer', restart: true, servers: servers(900) });
+  assert.deepEqual(
+    lost.done.find((it) => it.do === 'make_offer'), { do: 'make_offer', restart: true, servers: servers(900) }
+  );
   const rig = new Rig().until(961);
   rig.hear({ type: 'offer', sdp: ANSWER, restart: true, leaseS: null, iceServers: servers(961), loginsS: LIFE_S });
   const taken = rig.done.filter((it) => it.do === 'take_offer').at(-1);

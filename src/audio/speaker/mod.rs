@@ -2,7 +2,7 @@
 //! talks, and a little longer. It owns the card.
 //!
 //! ```text
-//! Turns ─ packets ─► renderer (jitter buffer, decoder, resampler) ─ units of 10 ms ─► playback (ALSA)
+//! TalkTurns ─ packets ─► renderer (jitter buffer, decoder, resampler) ─ units of 10 ms ─► playback (ALSA)
 //! ```
 
 mod playback;
@@ -25,7 +25,7 @@ use crate::{
     config::{Speaker, SpeakerOutput},
     feed::{Fault, FeedWriter, Health},
     liveness,
-    talk::turns::{TalkPacket, Turns},
+    talk::turns::{TalkPacket, TalkTurns},
 };
 
 pub use self::probe::{Loudspeaker, probe};
@@ -37,7 +37,7 @@ const SLEEP: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mi
 
 /// Plays the sound of talkers until `stop` is set or the device fails. It blocks, since it is the body of the thread
 /// `speaker`. It reports its health to `out`, and sends no frames.
-pub fn run(config: &Speaker, turns: &Turns, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault> {
+pub fn run(config: &Speaker, turns: &TalkTurns, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault> {
     out.set_health(Health::Starting);
     let ended = open(&config.output).and_then(|playback| play(playback, turns, out, stop));
     if let Err(fault) = &ended {
@@ -82,7 +82,7 @@ fn names() -> Vec<String> {
     std::iter::once("default".to_owned()).chain(cards.iter().map(cards::Card::plug)).collect()
 }
 
-fn play(mut playback: Playback, turns: &Turns, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault> {
+fn play(mut playback: Playback, turns: &TalkTurns, out: &FeedWriter, stop: &AtomicBool) -> Result<(), Fault> {
     info!("audio: {playback}");
     let unit = playback.unit();
     let behind = playback.longest() + renderer::time(unit, playback.rate());

@@ -69,7 +69,7 @@ impl Renderer {
         })
     }
 
-    /// Takes a packet. One of another talker begins anew.
+    /// Takes a packet. A packet of another talker resets the renderer.
     pub(super) fn take(&mut self, packet: &TalkPacket) {
         if self.talker != Some(packet.talker) {
             self.before = self.counters();

@@ -14,12 +14,12 @@ use super::{
 use crate::{
     audio::speaker::{self, choose},
     config::{Speaker, SpeakerOutput},
-    talk::turns::{TalkPacket, Talker, Turns},
+    talk::turns::{TalkPacket, TalkTurns, Talker},
 };
 
 /// A running speaker, and one who talks.
 struct Room {
-    turns: Turns,
+    turns: TalkTurns,
     talker: Talker,
     out: feed::FeedWriter,
     stop: Arc<AtomicBool>,
@@ -30,7 +30,7 @@ struct Room {
 
 impl Room {
     fn start(name: &str) -> Self {
-        let turns = Turns::new(watch::Sender::new(0));
+        let turns = TalkTurns::new(watch::Sender::new(0));
         let (talker, out, stop) = (turns.join("anna"), feed::feed(1), Arc::<AtomicBool>::default());
         let (config, of_thread) = (speaker(name), turns.clone());
         let (writer, told) = (out.clone(), Arc::clone(&stop));
@@ -98,7 +98,7 @@ with_alsa!(a_device_without_a_clock_is_paced_if_it_is_named, "pcm.!default { typ
     assert!(Mono::now().since(begun) < Duration::from_secs(5));
     room.end().unwrap();
     let auto = Speaker { output: SpeakerOutput::Auto, ..Speaker::default() };
-    let (turns, out) = (Turns::new(watch::Sender::new(0)), feed::feed(1));
+    let (turns, out) = (TalkTurns::new(watch::Sender::new(0)), feed::feed(1));
     // If this machine has sound cards, one of them may work.
     let stop = AtomicBool::new(true);
     if let Err(fault) = speaker::run(&auto, &turns, &out, &stop) {

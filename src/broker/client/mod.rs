@@ -23,8 +23,8 @@ const INFLIGHT: u16 = 64;
 const UNACKNOWLEDGED: u16 = 32;
 /// Requests that wait for the MQTT client. It holds every acknowledgement that can be due, so none is ever refused.
 const REQUESTS: usize = 256;
-/// Largest packet that is read. MQTT 5 announces it, and a broker sends nothing larger; of a larger PUBLISH the payload is
-/// skipped (`oversized.rs`), and any other packet of that size ends the connection.
+/// Largest packet that is read. MQTT 5 announces it, and a broker sends nothing larger; of a larger PUBLISH the payload
+/// is skipped (`oversized.rs`), and any other packet of that size ends the connection.
 pub(super) const PACKET_MAX: u32 = 64 << 10;
 /// Packets that the client reads before it passes them on. Its own choice, half of `INFLIGHT`, holds some hundred
 /// kilobytes of a crowd's offers, and leaves holes in the heap.
@@ -140,8 +140,8 @@ impl MessageStream {
 }
 
 impl Publisher {
-    /// Subscribes with QoS 1. Waits for the broker's answer to each filter, and returns it. `retained`: whether retained
-    /// messages are wanted. With MQTT 3.1.1 they always come.
+    /// Subscribes with QoS 1. Waits for the broker's answer to each filter, and returns it. `retained`: whether
+    /// retained messages are wanted. With MQTT 3.1.1 they always come.
     pub(super) async fn subscribe(
         &self,
         filters: &[String],

@@ -157,10 +157,10 @@ pub static KEYS: &[Key] = &[
          encodes and its driver has no bitrate control."),
     at("video", "floor_percent", Number(0, 100, "%"), Is("33"), Live,
         "How far one viewer's slow network can lower the bitrate for the others: to this share of `bitrate_kbps`. \
-         A slower viewer gets only key frames, if at least as many viewers have faster networks. \
+         A slower viewer gets only keyframes, if at least as many viewers have faster networks. \
          0: no limit, so the slower of two viewers always sets the bitrate."),
     at("video", "key_interval_s", Number(1, 600, "s"), Is("10"), Restart,
-        "The longest time between two key frames. A viewer who joins or needs a key frame gets one at once, so a \
+        "The longest time between two keyframes. A viewer who joins or needs a keyframe gets one at once, so a \
          shorter interval rarely helps."),
     at("video", "clock", Flag, Is("false"), Restart,
         "Draws a machine-readable clock into every encoded frame, to measure the delay from camera to screen. \

@@ -1,6 +1,6 @@
-//! Offers and answers as real clients wrote them (`tests/sdp/clients`; `tests/browser/record_sdp.mjs` records them), and
-//! two offers shaped after clients that do not run here, through the real sessions: each gets picture and sound, or a
-//! sentence.
+//! Offers and answers as real clients wrote them (`tests/sdp/clients`; `tests/browser/record_sdp.mjs` records them),
+//! and two offers shaped after clients that do not run here, through the real sessions: each gets picture and sound, or
+//! a sentence.
 
 use super::{
     descriptions::{both, holds, lines},

@@ -87,7 +87,7 @@ mod tests {
     fn what_is_sent_fits_the_bitrate() {
         for (name, more, key, made, aim) in [
             ("an encoder that keeps to it", 1.0, 0.0, 0.97..1.03, 0.95..1.01),
-            ("key frames each second", 1.0, 300_000.0, 0.9..1.1, 0.6..0.8),
+            ("keyframes each second", 1.0, 300_000.0, 0.9..1.1, 0.6..0.8),
             ("one that makes too much", 1.4, 0.0, 0.9..1.1, 0.65..0.8),
             ("a picture that needs little", 0.2, 0.0, 0.19..0.21, 1.0..1.01),
             ("no more than half is taken away", 1.0, 900_000.0, 1.3..1.5, 0.49..0.51),
@@ -103,7 +103,7 @@ mod tests {
         let (mut budget, rate) = (Budget::default(), Bitrate::from_kbps(1_000));
         assert_eq!(budget.aim(rate, Mono(0)), rate);
         (0..1_000).for_each(|n| budget.sent(DataSize::from_bytes(100_000), Mono(n)));
-        assert_eq!(budget.aim(rate, Mono(1_000_000_000)), rate, "a first key frame is not held against it");
+        assert_eq!(budget.aim(rate, Mono(1_000_000_000)), rate, "a first keyframe is not held against it");
         assert_eq!(budget.sent.len(), PICTURES);
     }
 }

@@ -17,7 +17,7 @@ use crate::{
             Coded, Encoder, Hardware, Shape, Software,
             closing::{self, CLOSES},
             encoders, library,
-            trust::{EncoderTrust, EncoderTurn},
+            trust::{EncoderTrust, NextEncoder},
         },
         frame_pace::Rate,
         v4l2::{Buffer, Node},
@@ -240,11 +240,11 @@ impl<'a> VideoEncoder<'a> {
 
     fn open_hardware(&mut self, shape: Shape) -> Result<Option<Hardware>, String> {
         let closing = closing::since();
-        match self.trust.turn(Mono::now(), closing) {
-            EncoderTurn::Nobody => return Ok(None),
-            EncoderTurn::Software if closing.is_some() => return Err("the hardware encoder still hangs".to_owned()),
-            EncoderTurn::Software => return Err("the hardware encoder failed".to_owned()),
-            EncoderTurn::Hardware => {}
+        match self.trust.choose(Mono::now(), closing) {
+            NextEncoder::Nobody => return Ok(None),
+            NextEncoder::Software if closing.is_some() => return Err("the hardware encoder still hangs".to_owned()),
+            NextEncoder::Software => return Err("the hardware encoder failed".to_owned()),
+            NextEncoder::Hardware => {}
         }
         let mut why = "no hardware encoder was found".to_owned();
         for path in self.found().to_vec() {

@@ -115,7 +115,7 @@ mod tests {
                 .map(|setting| setting.values[0])
                 .collect::<Vec<_>>()
         };
-        assert_eq!(values(52, &config), [13, 2], "the highest level it has; never each picture a key frame");
+        assert_eq!(values(52, &config), [13, 2], "the highest level it has; never each picture a keyframe");
         assert_eq!(values(10, &Video { key_interval: Duration::from_secs(600), ..config }), [0, 120]);
     }
 

@@ -13,7 +13,7 @@ const FORGIVEN: Duration = Duration::from_secs(600);
 
 /// Which encoder encodes the next frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EncoderTurn {
+pub(crate) enum NextEncoder {
     /// The hardware encoder.
     Hardware,
     /// None yet: its device is still closing.
@@ -42,15 +42,15 @@ impl EncoderTrust {
         self.lost = true;
     }
 
-    /// Decides which encoder is next. `closing`: since when an encoder is being closed, because it failed, has another
+    /// Chooses the next encoder. `closing`: since when an encoder is being closed, because it failed, has another
     /// size, or is from an earlier run.
-    pub(crate) fn turn(&mut self, now: Mono, closing: Option<Mono>) -> EncoderTurn {
+    pub(crate) fn choose(&mut self, now: Mono, closing: Option<Mono>) -> NextEncoder {
         match closing {
             Some(since) if now.since(since) >= LETTING_GO => self.lost = true,
-            Some(_) if !self.lost => return EncoderTurn::Nobody,
+            Some(_) if !self.lost => return NextEncoder::Nobody,
             _ => {}
         }
-        if self.lost { EncoderTurn::Software } else { EncoderTurn::Hardware }
+        if self.lost { NextEncoder::Software } else { NextEncoder::Hardware }
     }
 }
 
@@ -58,15 +58,15 @@ impl EncoderTrust {
 mod tests {
     use super::*;
 
-    const HARDWARE: EncoderTurn = EncoderTurn::Hardware;
-    const NOBODY: EncoderTurn = EncoderTurn::Nobody;
-    const SOFTWARE: EncoderTurn = EncoderTurn::Software;
+    const HARDWARE: NextEncoder = NextEncoder::Hardware;
+    const NOBODY: NextEncoder = NextEncoder::Nobody;
+    const SOFTWARE: NextEncoder = NextEncoder::Software;
 
     enum Step {
         Fails,
         CannotBeSetUp,
         /// One question: since when (in ms) an encoder is closing, and the expected answer.
-        Asked(Option<u64>, EncoderTurn),
+        Asked(Option<u64>, NextEncoder),
     }
     use Step::{Asked, CannotBeSetUp, Fails};
 
@@ -79,7 +79,7 @@ mod tests {
                 Fails => trust.failed(now),
                 CannotBeSetUp => trust.lose(),
                 Asked(closing, expected) => {
-                    assert_eq!(trust.turn(now, closing.map(at)), *expected, "step {i} at {millis} ms");
+                    assert_eq!(trust.choose(now, closing.map(at)), *expected, "step {i} at {millis} ms");
                 }
             }
         }

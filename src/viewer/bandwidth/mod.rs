@@ -185,8 +185,8 @@ impl BandwidthEstimator {
         }
     }
 
-    /// The rate at which data may leave, with all headers, in whole bits per second. While a queue has to empty, this is
-    /// less than the path carries.
+    /// The rate at which data may leave, with all headers, in whole bits per second. While a queue has to empty, this
+    /// is less than the path carries.
     pub fn estimate(&self) -> Bitrate {
         let extra = self.delay.standing().saturating_sub(NO_QUEUE);
         let drain = extra.div_duration_f64(DRAIN).min(DRAIN_MOST);

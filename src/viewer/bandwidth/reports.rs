@@ -20,8 +20,8 @@ impl BandwidthEstimator {
         self.estimate = self.estimate.min(ceiling);
     }
 
-    /// How far the estimate can be trusted, and until when if no report comes. `sending`: since when packets have been in
-    /// flight without a report.
+    /// How far the estimate can be trusted, and until when if no report comes. `sending`: since when packets have been
+    /// in flight without a report.
     pub fn evidence(&self, now: Instant, sending: Option<Instant>) -> (Evidence, Instant) {
         match self.sources.until(now, sending, self.round_trip) {
             None => (Evidence::Guessed, now),

@@ -1,6 +1,6 @@
-//! The data channel for commands of one session. Its task reads a message, waits for the result, and sends it. While the
-//! viewer accepts no results, no message is read. The results of commands that take time come later; each has its place
-//! before its command begins. The session does the commands.
+//! The data channel for commands of one session. Its task reads a message, waits for the result, and sends it. While
+//! the viewer accepts no results, no message is read. The results of commands that take time come later; each has its
+//! place before its command begins. The session does the commands.
 //!
 //! - `door`: which channel is used; `window`: when a result may be sent; `message`: what a message is. All are pure.
 //!

@@ -25,9 +25,10 @@ use crate::{
             Peer, PeerError,
             certificates::Certificates,
             events::{PeerEvent, PeerEventHandler},
-            internal, media_engine, random_u32,
+            internal, media_engine,
             relays::{MissingRelays, Relays},
         },
+        random::random_u32,
         send::{
             interceptor::{SendInterceptor, SendShared},
             pump::TransportState,

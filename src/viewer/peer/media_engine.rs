@@ -26,8 +26,8 @@ use crate::{
     viewer::send::{interceptor::SendInterceptor, twcc::TWCC_URI},
 };
 
-/// The ciphers of DTLS, the best first: all are authenticated (AEAD) and have forward secrecy. The stack's own list also
-/// has AES-CBC with SHA-1. A viewer's certificate may have an RSA key (GStreamer).
+/// The ciphers of DTLS, the best first: all are authenticated (AEAD) and have forward secrecy. The stack's own list
+/// also has AES-CBC with SHA-1. A viewer's certificate may have an RSA key (GStreamer).
 const DTLS_CIPHERS: [CipherSuiteId; 4] = [
     CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
     CipherSuiteId::Tls_Ecdhe_Rsa_With_Aes_128_Gcm_Sha256,

@@ -44,6 +44,7 @@ use crate::{
     units::Bitrate,
     viewer::{
         peer::relays::Relays,
+        random::random_u32,
         receive::{TalkLine, TalkStream},
         send::{
             interceptor::SendShared,
@@ -402,13 +403,4 @@ impl OutgoingTrack {
 fn credentials(sdp: &str) -> Option<(String, String)> {
     let lines = Description::parse(sdp).map(|description| description.lines).unwrap_or_default();
     lines.into_iter().find_map(|line| line.ufrag.zip(line.password))
-}
-
-/// A random number from the kernel.
-pub(crate) fn random_u32() -> u32 {
-    let mut bytes = [0; 4];
-    // The kernel's generator does not fail after boot. A constant would still work, since SSRC collisions are legal
-    // (RFC 3550 section 8.2).
-    let _ = getrandom::fill(&mut bytes);
-    u32::from_ne_bytes(bytes)
 }

@@ -1,7 +1,7 @@
 //! Transport-wide congestion control, the receiver's side (draft-holmer-rmcat-transport-wide-cc-extensions-01): tells
 //! the viewer when each of its packets arrived. Pure: time is an argument.
 //!
-//! A report has at most `MAX_SPAN` numbers, whatever the viewer writes into its packets. There are at most ten a second.
+//! A report has at most `MAX_SPAN` numbers, whatever the viewer writes into its packets. At most ten come a second.
 
 use std::{
     collections::BTreeMap,

@@ -146,7 +146,7 @@ impl SendInterceptor {
     fn handle_rtcp(&mut self, packet: &dyn rtc::rtcp::Packet, now: Instant) {
         let any = packet.as_any();
         if any.is::<PictureLossIndication>() || any.is::<FullIntraRequest>() {
-            debug!("the viewer asks for a key frame");
+            debug!("the viewer asks for a keyframe");
             self.request_repair(&packet.destination_ssrc());
         } else if let Some(nack) = any.downcast_ref::<TransportLayerNack>() {
             self.answer_nack(nack, now);
@@ -201,7 +201,7 @@ impl SendInterceptor {
         self.shared.dropped.fetch_add(dropped.pictures, Ordering::Relaxed);
         // A keyframe costs all viewers. None is requested for a viewer that may be gone.
         if dropped.breaks && self.path.evidence(now).0 != Evidence::Silent {
-            debug!("pictures are dropped up to the next key frame: they would wait too long for the network");
+            debug!("pictures are dropped up to the next keyframe: they would wait too long for the network");
             self.request_repair(&[ssrc]);
         }
     }

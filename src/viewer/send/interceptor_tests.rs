@@ -183,7 +183,7 @@ fn a_wish_for_a_key_frame_reaches_the_encoder() {
     network.set_keyframe_only(true);
     let pli = PictureLossIndication { sender_ssrc: 1, media_ssrc: SSRC };
     feedback.handle_read(tagged(Instant::now(), Packet::Rtcp(vec![Box::new(pli)]))).unwrap();
-    assert!(!requests.take_repair(), "a thin viewer has key frames at its own pace");
+    assert!(!requests.take_repair(), "a thin viewer has keyframes at its own pace");
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn what_hostile_reports_claim_is_clamped_and_costs_little() {
             transport(SymbolTypeTcc::PacketReceivedLargeDelta, &[-8_192_000, 8_191_750, -8_192_000]),
         ),
         ("others say goodbye", Box::new(Goodbye { sources: vec![SSRC, SOUND, 99], ..Default::default() })),
-        ("a key frame is asked for", Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc: SSRC })),
+        ("a keyframe is asked for", Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc: SSRC })),
     ];
     for (name, claim) in claims {
         let (mut feedback, shared) = feedback();

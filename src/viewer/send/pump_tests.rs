@@ -133,7 +133,7 @@ fn what_is_held_begins_with_the_newest_key_frame_and_is_given_up_when_it_is_old(
     let frame = |ticks, key| Arc::new(Frame { unit: unit(), key, level: None, ticks, at: Mono(0) });
     let ticks = |held: &Prebuffer| held.frames.iter().map(|f| f.ticks).collect::<Vec<_>>();
     let mut held = Prebuffer::default();
-    assert!(!held.push(frame(1, false)), "before a key frame nothing is of use");
+    assert!(!held.push(frame(1, false)), "before a keyframe nothing is of use");
     assert!(held.push(frame(2, true)) && held.push(frame(3, false)));
     assert_eq!(ticks(&held), [2, 3]);
     assert!(held.push(frame(4, true)));

@@ -1,5 +1,5 @@
-//! The senders of the viewer's authentic RTCP and RTP. The stack has decrypted and checked what arrives here. The packet
-//! filter in front of the socket asks for the senders.
+//! The senders of the viewer's authentic RTCP and RTP. The stack has decrypted and checked what arrives here. The
+//! packet filter in front of the socket asks for the senders.
 
 use std::sync::{Mutex, PoisonError};
 

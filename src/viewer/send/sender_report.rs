@@ -1,5 +1,5 @@
-//! RTCP sender reports (RFC 3550 section 6.4.1). They relate the RTP time of each stream to the capture clock, so that the
-//! viewer plays sound and picture in step.
+//! RTCP sender reports (RFC 3550 section 6.4.1). They relate the RTP time of each stream to the capture clock, so that
+//! the viewer plays sound and picture in step.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -70,8 +70,8 @@ impl SentStream {
         Self { ssrc, kind, rate, packets: 0, octets: 0, reports: 0, next_report: None }
     }
 
-    /// The sender report that is due now (RFC 3550 section 6.4.1); `None` before the first frame. `wall` is the wall clock
-    /// minus the monotonic clock.
+    /// The sender report that is due now (RFC 3550 section 6.4.1); `None` before the first frame. `wall` is the wall
+    /// clock minus the monotonic clock.
     pub(super) fn report(&mut self, anchor: &RtpClockAnchor, wall: Duration, now: Instant) -> Option<SenderReport> {
         let mono = Mono::now();
         let rtp_time = anchor.rtp_at(mono, self.rate)?;
@@ -99,4 +99,24 @@ fn ntp(wall: Duration) -> u64 {
     let seconds = wall.as_secs().wrapping_add(NTP_EPOCH) & 0xffff_ffff;
     let fraction = (u64::from(wall.subsec_nanos()) << 32) / 1_000_000_000;
     (seconds << 32) | fraction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_media_type_decides_the_kind_of_a_stream_and_its_clock_does_not() {
+        for (mime_type, clock_rate, kind) in [
+            ("video/H264", 90_000, StreamKind::Video),
+            ("video/H264", 48_000, StreamKind::Video),
+            ("VIDEO/h264", 90_000, StreamKind::Video),
+            ("audio/opus", 48_000, StreamKind::Audio),
+            ("audio/opus", 90_000, StreamKind::Audio),
+            ("", 90_000, StreamKind::Audio),
+        ] {
+            let stream = SentStream::new(1, StreamKind::of(mime_type), clock_rate);
+            assert_eq!((stream.kind, stream.rate), (kind, clock_rate), "{mime_type}");
+        }
+    }
 }

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Where the result of a command goes that has none yet.
+/// Where to send the result of a running command.
 #[derive(Debug)]
 pub(super) enum CommandContext {
     /// To the broker: the number of the message, and its Correlation Data.
@@ -43,7 +43,7 @@ async fn traits(channel: &dyn DataChannel) -> Option<(String, String, bool)> {
 }
 
 impl Session<'_> {
-    /// Does a command of the broker, and sends its result, or starts one that takes time. `seq`: the number of its message.
+    /// Does a command of the broker, and sends its result, or starts one that takes time. `seq`: its message's number.
     /// `rights`: what the viewer could do when the command was read.
     pub(super) async fn run_command(&mut self, seq: u64, read: ReadCommand, rights: Rights) {
         let correlation = self.replies.correlation();
@@ -100,8 +100,8 @@ impl Session<'_> {
         done.map_or(ChannelReply::Later, |result| ChannelReply::Result(result.text()))
     }
 
-    /// Starts a command that takes time. `context`: where its result goes; `None` if there is no room for it. Returns the
-    /// refusal of a command that is not started.
+    /// Starts a command that takes time. `context`: where its result goes; `None` if there is no room for it. Returns
+    /// the refusal of a command that is not started.
     fn start(&mut self, command: LateCommand, context: Option<CommandContext>) -> Option<CommandResult> {
         let busy = || Refusal::new(ErrorName::Busy, "the results of earlier commands were not accepted yet");
         let room = self.waiting.check_room().and_then(|()| context.ok_or_else(busy));

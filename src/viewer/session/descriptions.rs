@@ -89,8 +89,8 @@ impl Session<'_> {
         (incoming.ufrag.clone(), incoming.elsewhere.clone())
     }
 
-    /// Restarts ICE by an offer of the device, unless there were too many. A restart that is not sent counts as one: the
-    /// deadline for all of them decides.
+    /// Restarts ICE by an offer of the device, unless there were too many. A restart that is not sent counts as one:
+    /// the deadline for all of them decides.
     pub(super) async fn restart_ice(&mut self) {
         let sent = match count_restart(&mut self.own_restarts, OWN_RESTARTS, Mono::now()) {
             Ok(()) => self.offer(true).await,

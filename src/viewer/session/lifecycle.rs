@@ -7,8 +7,8 @@
 //!                          └15 s                                                 └─► Restarting ┘
 //!                                                                                     └20 s
 //! ```
-//! From every state, the session also ends with the lease, at the hard limit, with the permission of its viewer, by `bye`,
-//! or because the owner ends it.
+//! From every state, the session also ends with the lease, at the hard limit, with the permission of its viewer, by
+//! `bye`, or because the owner ends it.
 //! It ends once.
 
 use std::time::Duration;

@@ -19,8 +19,8 @@ impl Session<'_> {
     pub(super) async fn tell_beyond(&mut self) {
         let who = self.viewer.from.who.clone();
         match *self.beyond.borrow_and_update() {
-            Some(levels) => warn!("viewer {who}: {}; it is sent none", too_high(levels)),
-            None => info!("viewer {who}: the picture is of a level again that it takes"),
+            Some(levels) => warn!("viewer {who}: {}; no picture is sent to it", too_high(levels)),
+            None => info!("viewer {who}: the picture is sent again: this viewer accepts its level"),
         }
         self.send_media().await;
     }

@@ -35,7 +35,7 @@ use crate::{
     protocol::{
         Authorised, Candidate, Correlation, ErrorName, OutgoingReply, Refusal, Reply, Request, Rights, Wanted,
         candidate::CandidateBudget,
-        sequence::{Gap, Sequence, Turn},
+        sequence::{Gap, Sequence, SequenceVerdict},
     },
     viewer::{
         SessionRequest, Viewer,
@@ -57,8 +57,8 @@ use crate::{
 /// Events of the peer connection that may wait.
 const EVENTS: usize = 64;
 
-/// The longest gathering of candidates. The stack gives a TURN server up after 8 s, but never reports that if the server
-/// is silent or its first answer is an error.
+/// The longest gathering of candidates. The stack gives a TURN server up after 8 s, but never reports that if the
+/// server is silent or its first answer is an error.
 const GATHERING: Duration = Duration::from_secs(10);
 
 /// The result of a step: the session continues, or it ends for a reason.
@@ -171,7 +171,7 @@ async fn open<'a>(
     }
     session.viewer.audit.started();
     let (who, took) = (&session.viewer.from.who, Mono::now().since(now));
-    debug!("viewer {who}: description said {:.1} ms after it was asked for", took.as_secs_f64() * 1000.0);
+    debug!("viewer {who}: description sent {:.1} ms after the request", took.as_secs_f64() * 1000.0);
     session.send_media().await;
     session.order.remember(seq, session.replies.take_sent());
     session.replies.answers(None);
@@ -238,10 +238,10 @@ impl Session<'_> {
             return Err(EndReason::Bye);
         }
         match self.order.on(seq, (request, rights, correlation), Mono::now()) {
-            Turn::Now((request, rights, _)) => self.handle_request(seq, request, rights).await?,
-            Turn::Again(said) => self.replies.resend(said).await,
-            Turn::Held => {}
-            Turn::Conflict(gap) => self.refuse_gap(gap).await,
+            SequenceVerdict::Now((request, rights, _)) => self.handle_request(seq, request, rights).await?,
+            SequenceVerdict::Again(said) => self.replies.resend(said).await,
+            SequenceVerdict::Held => {}
+            SequenceVerdict::Conflict(gap) => self.refuse_gap(gap).await,
         }
         while let Some((seq, (request, rights, correlation))) = self.order.take(Mono::now()) {
             self.replies.answers(correlation);

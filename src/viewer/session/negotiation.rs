@@ -388,6 +388,6 @@ impl Negotiation {
 
 /// The refusal if the device's own description is wrong, which is a fault of this device.
 fn unfit(which: &str, why: &str) -> Refusal {
-    tracing::warn!("the {which} that was to be sent would not work: {why}");
+    tracing::warn!("made an invalid {which}, not sent: {why}");
     Refusal::new(ErrorName::Internal, format!("this device could not make an {which} that works: {why}"))
 }

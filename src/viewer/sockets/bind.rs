@@ -15,7 +15,7 @@ use tracing::debug;
 use crate::{
     addresses::BoardAddresses,
     config::{InterfaceRule, Webrtc},
-    viewer::peer::random_u32,
+    viewer::random::random_u32,
 };
 
 /// The addresses that a connection binds. They are determined again at each ICE restart, since interfaces come and go.

@@ -179,7 +179,7 @@ impl FilteredSocket {
             if renewed.len() == packet.len() {
                 packet.copy_from_slice(&renewed);
             }
-            info!("viewer {}: followed to another address of its network", self.viewer);
+            info!("viewer {}: its NAT changed the port; sending to the new one", self.viewer);
             self.shared.request_keyframe();
         }
         answer.is_ok().then_some(arrival.from)

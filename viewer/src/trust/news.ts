@@ -1,6 +1,6 @@
-// The audit records of a paired board (docs/reference/audit.md), for a browser with the right `events`: asks for them, and
-// reads them. A record that comes a second time, or after a later one, is ignored: a broker can repeat messages. A browser
-// without the right asks for its rights again, as they can change.
+// The audit records of a paired board (docs/reference/audit.md), for a browser with the right `events`: asks for them,
+// and reads them. A record that comes a second time, or after a later one, is ignored: a broker can repeat messages. A
+// browser without the right asks for its rights again, as they can change.
 
 import type { Bytes } from '../bytes.ts';
 import { Unusable, object, readJson, text } from '../json.ts';

@@ -124,7 +124,7 @@ fn from_memory(path: &Path) {
         assert_eq!(&bytes[..8], b"OOOO\xFF\xFF\xFF\xFF", "picture {n}");
         lengths.push(bytes.len());
     }
-    assert!(lengths[0] > 2 * lengths[1] && lengths[5] > 2 * lengths[4], "a key frame each five pictures: {lengths:?}");
+    assert!(lengths[0] > 2 * lengths[1] && lengths[5] > 2 * lengths[4], "a keyframe each five pictures: {lengths:?}");
 }
 
 fn from_camera(path: &Path, camera: &Path) {
