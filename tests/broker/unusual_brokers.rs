@@ -213,7 +213,7 @@ async fn a_takeover_is_published_as_an_event() {
     // Another address of the board does not end the pause. Other settings do.
     board.outbox.reconnect();
     assert!(
-        tokio::time::timeout(Duration::from_secs(2), script.welcome()).await.is_err(),
+        tokio::time::timeout(std::time::Duration::from_secs(2), script.welcome()).await.is_err(),
         "the other client is left alone"
     );
     board.config.send_modify(|_| ());
