@@ -34,8 +34,8 @@ const UNAUTHORISED: u32 = 50;
 const ASSURED_OF_ONE: (u32, u32) = (2, 16);
 /// The same of all known viewers together: per second, and at once. So it holds while fewer than 64 names are misused.
 const ASSURED: (u32, u32) = (128, 1024);
-/// Sealed messages of one viewer that are opened beyond that: per second, and at once. Opening one costs about 3 ms of a
-/// slow board.
+/// Sealed messages of one viewer that are opened beyond that: per second, and at once. Opening one costs about 3 ms of
+/// a slow board.
 const SEALED_OF_ONE: (u32, u32) = (64, 128);
 /// Sealed messages per second that are opened beyond that, of all viewers.
 const SEALED: u32 = 100;
@@ -142,9 +142,10 @@ impl MessageLimits {
         self.lock().message(viewer, now)
     }
 
-    /// Counts a sealed message, whose sender is not proven yet: anybody may send in the name of anybody. Returns whether
-    /// it is opened. Strangers have an allowance of their own, and so have viewers whose token ended. Each viewer that is
-    /// known has one, too, which messages in other names cannot use up. What exceeds it shares a common one.
+    /// Counts a sealed message, whose sender is not proven yet: anybody may send in the name of anybody. Returns
+    /// whether it is opened. Strangers have an allowance of their own, and so have viewers whose token ended. Each
+    /// viewer that is known has one, too, which messages in other names cannot use up. What exceeds it shares a common
+    /// one.
     pub fn sealed(&self, topic: &Id, of: Acquaintance, now: Mono) -> bool {
         let mut shared = self.lock();
         match of {

@@ -375,7 +375,7 @@ fn tree(folder: &Path, into: &mut Vec<PathBuf>) {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
         let kind = entry.file_type().unwrap();
-        let left_out = ["target", "node_modules", "dist", "cache"].contains(&name.as_str());
+        let left_out = ["target", "node_modules", "dist", "types", "cache"].contains(&name.as_str());
         if kind.is_dir() && !left_out && (!name.starts_with('.') || name == ".ci") {
             tree(&entry.path(), into);
         } else if kind.is_file() {

@@ -2,8 +2,8 @@
 //!
 //! Exponential backoff with full jitter: a thousand boards that lost one broker at the same moment come back spread
 //! out. After a link that worked for long, the first tries are close together, since a broker that restarts is back
-//! soon, also if a proxy before it accepts connections for it meanwhile. A broker that accepts connections and drops them
-//! is tried less and less often. Two failures have longer
+//! soon, also if a proxy before it accepts connections for it meanwhile. A broker that accepts connections and drops
+//! them is tried less and less often. Two failures have longer
 //! pauses, because trying again soon makes them worse or cannot help: a client id that another client took over, and a
 //! login that was refused.
 

@@ -142,7 +142,8 @@ fn open(config: &Arc<config::Broker>, topics: &Topics, guise: &Id) -> Result<(Pu
     Ok((publisher, incoming))
 }
 
-/// Why nothing may be published on the topics that viewers read: the board is online, or may be. `standing` is the retained
+/// Why nothing may be published on the topics that viewers read: the board is online, or may be. `standing` is the
+/// retained
 /// `status`.
 fn keep_off(reads: bool, standing: Option<&Bytes>) -> Option<&'static str> {
     match standing {

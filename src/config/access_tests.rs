@@ -1,5 +1,5 @@
-//! The table `[access]`: which brokers cause a warning in the mode `broker`. In the mode `token`, what is wrong with the
-//! file of the issuer, and what a reload changes.
+//! The table `[access]`: which brokers cause a warning in the mode `broker`. In the mode `token`, what is wrong with
+//! the file of the issuer, and what a reload changes.
 
 use std::path::Path;
 

@@ -151,8 +151,8 @@ impl TokenAccess {
         }
     }
 
-    /// Whether the issuer still vouches for a viewer that was authorised by this token. The end of the token is not looked
-    /// at here.
+    /// Whether the issuer still vouches for a viewer that was authorised by this token. The end of the token is not
+    /// looked at here.
     pub(super) fn still_permits(&self, viewer: &Id, token: &TokenReference) -> bool {
         let issuers = self.issuers.borrow();
         issuers.by_kid(&token.issuer).is_some_and(|issuer| !issuer.denies(&token.id, viewer, token.issued))

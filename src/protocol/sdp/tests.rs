@@ -32,7 +32,7 @@ fn what_cannot_be_read_is_bad_sdp_with_a_sentence() {
         ("no m-line", head.into(), "0 m-lines"),
         ("17 m-lines", format!("{head}{}", m.repeat(17)), "17 m-lines"),
         ("NUL", more("a=x:\0"), "control character"),
-        ("CR alone", SOUND.replace('\n', ""), "0 m-lines"),
+        ("CR alone", SOUND.replace('\n', ""), "a control character"),
         ("another version", SOUND.replace("v=0", "v=01x"), "cannot be read"),
         ("no origin", SOUND.replace("o=- 1 2 IN IP4 127.0.0.1\r\n", ""), "cannot be read"),
         ("port 65536", edit("m=audio 9", "m=audio 65536"), "cannot be read"),

@@ -71,7 +71,7 @@ async fn nothing_ends_for_a_request_that_begins_no_session() {
     let nothing = crate::protocol::Wanted { video: false, audio: false, talk: false, commands: false };
     for (n, (request, name)) in [
         (Request::Offer { sdp: "v=0\r\nhello".into(), restart: false }, "bad_sdp"),
-        (Request::Request { media: nothing }, "bad_request"),
+        (Request::Request { media: nothing }, "no_media"),
     ]
     .into_iter()
     .enumerate()

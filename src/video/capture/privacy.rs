@@ -1,8 +1,8 @@
 //! Whether a camera's lens is covered (`V4L2_CID_PRIVACY`), for webcams that report their shutter or switch.
 //!
 //! Drivers report changes by control events. A camera whose driver sends none is polled. An answer may take seconds and
-//! delays the video. So polling stops after a slow answer, an error, or an event that reports a change. Without events of
-//! changes, nothing is known then, and the shutter counts as open: a picture that may be seen is not hidden.
+//! delays the video. So polling stops after a slow answer, an error, or an event that reports a change. Without events
+//! of changes, nothing is known then, and the shutter counts as open: a picture that may be seen is not hidden.
 
 use std::{io, time::Duration};
 

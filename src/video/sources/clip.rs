@@ -196,7 +196,8 @@ impl VideoClip {
         Ok(false)
     }
 
-    /// Counts a frame that is skipped in a search. After [`FAR`] of them it goes back to the last keyframe, if there was one.
+    /// Counts a frame that is skipped in a search. After [`FAR`] of them it goes back to the last keyframe, if there
+    /// was one.
     fn skip(&mut self, counts: &mut Counts) -> Result<(), String> {
         if !self.searching {
             return Ok(());

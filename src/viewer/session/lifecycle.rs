@@ -139,7 +139,8 @@ impl EndReason {
         }
     }
 
-    /// Whether a session that ends so before it was live counts against its viewer, which holds a place without using it.
+    /// Whether a session that ends so before it was live counts against its viewer, which holds a place without using
+    /// it.
     pub fn is_unconnected(self) -> bool {
         let failed =
             matches!(self, Self::Timeout | Self::IceTimeout | Self::GaveWay | Self::IceFailed | Self::DtlsFailed);

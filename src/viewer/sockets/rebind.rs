@@ -2,13 +2,13 @@
 //! addresses out.
 //!
 //! The stack keeps the address of the selected pair until ICE fails and restarts. This code sits between the stack and
-//! the socket. When the selected address falls silent and another address speaks as the viewer would, a check of our own
-//! goes there beside the stack's next consent check (RFC 7675). If that address answers it, signed with the viewer's ICE
-//! password (RFC 8445 section 7.2.2), it is the viewer. From then on it replaces the old address in both directions, and
-//! the stack notices nothing.
+//! the socket. When the selected address falls silent and another address speaks as the viewer would, a check of our
+//! own goes there beside the stack's next consent check (RFC 7675). If that address answers it, signed with the
+//! viewer's ICE password (RFC 8445 section 7.2.2), it is the viewer. From then on it replaces the old address in both
+//! directions, and the stack notices nothing.
 //!
-//! The two checks have different transaction IDs. Otherwise a viewer that forges the sender address of its packets could
-//! answer for somebody else, and the media would go to somebody who never agreed.
+//! The two checks have different transaction IDs. Otherwise a viewer that forges the sender address of its packets
+//! could answer for somebody else, and the media would go to somebody who never agreed.
 
 use std::{
     net::SocketAddr,

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::{checks::TokenBucket, new_senders::NewSenders, refused::RefusedReason};
 
-/// RTCP packets of authentic senders: at once, and each second. A browser on a bad line sends less than half of that. One
-/// packet of transport feedback may claim 65,535 numbers, which the stack lists before anybody else can look at it.
+/// RTCP packets of authentic senders: at once, and each second. A browser on a bad line sends less than half of that.
+/// One packet of transport feedback may claim 65,535 numbers, which the stack lists before anybody else can look at it.
 pub(crate) const REPORTS: (f64, f64) = (500.0, 200.0);
 /// RTCP packets of senders that were not authentic so far.
 const STRANGE_REPORTS: (f64, f64) = (50.0, 50.0);

@@ -155,8 +155,8 @@ impl FilteredSocket {
         PacketPath { local: self.local, transport: Transport::Udp, peer }
     }
 
-    /// The sender's address that the stack sees; `None` if the packet is refused. A response to a check of our own becomes
-    /// one to the stack's.
+    /// The sender's address that the stack sees; `None` if the packet is refused. A response to a check of our own
+    /// becomes one to the stack's.
     fn arrived(&self, from: SocketAddr, packet: &mut [u8], now: Instant) -> Option<SocketAddr> {
         if is_mdns(self.local) {
             return is_mdns_answer(from, packet).then_some(from);
